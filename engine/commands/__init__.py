@@ -1,0 +1,1 @@
+"""The commands of the `secateur` program, one module per group."""

@@ -1,0 +1,72 @@
+"""Errors a user can act on: what went wrong, what was given and allowed, and what to do."""
+
+from dataclasses import dataclass
+
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_DIFFERENT = 3
+EXIT_INTERRUPTED = 130
+
+
+class SecateurError(Exception):
+    """A failure with a title, the detail (what was given, what is allowed) and a remedy.
+
+    Every message a user sees is one of these; any other exception is a bug of ours and is
+    shown as one, with its traceback in the engine's log.
+    """
+
+    exit_code = EXIT_FAILED
+
+    def __init__(self, title: str, detail: str = "", remedy: str = "") -> None:
+        super().__init__(title, detail, remedy)
+        self.title = title
+        self.detail = detail
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return "\n".join(part for part in (self.title, self.detail, self.remedy) if part)
+
+    def as_dict(self) -> dict[str, str]:
+        return {"title": self.title, "detail": self.detail, "remedy": self.remedy}
+
+
+class UsageError(SecateurError):
+    """The request itself is wrong: nothing was started and nothing written."""
+
+    exit_code = EXIT_USAGE
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing wrong in a preset.
+
+    `place` is ``file:line`` (or ``--set`` for an override), `path` the dotted path of the value.
+    """
+
+    place: str
+    path: str
+    given: str
+    allowed: str
+    hint: str = ""
+
+    def __str__(self) -> str:
+        where = f"{self.place}: {self.path}" if self.path else self.place
+        text = f"{where}: {self.given}"
+        if self.allowed:
+            text += f"; {self.allowed}"
+        if self.hint:
+            text += f" ({self.hint})"
+        return text
+
+
+class PresetInvalid(UsageError):
+    """A preset with every problem found in it."""
+
+    def __init__(self, name: str, problems: tuple[Problem, ...]) -> None:
+        self.problems = problems
+        count = "one problem" if len(problems) == 1 else f"{len(problems)} problems"
+        super().__init__(
+            f"Preset {name} is not valid: {count}",
+            "\n".join(f"  {problem}" for problem in problems),
+            "Nothing was started. `secateur params` lists every step and parameter.",
+        )

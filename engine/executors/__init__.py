@@ -1,0 +1,1 @@
+"""Where a study runs: on this machine, or (later) as Slurm jobs."""

@@ -1,0 +1,61 @@
+"""How parameters are declared: once, in frozen classes that need no torch.
+
+Validation of presets, the forms of the terminal lab, `secateur params` and the docs are all
+rendered from these declarations. The docstring under an attribute is its help text.
+"""
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Family = Literal["training", "pruning", "clustering", "factorization", "distillation", "quantization", "repair"]
+
+Several = Field(strict=False)
+"""Marks a tuple parameter, so that a YAML list is taken for it: `Annotated[tuple[int, ...], Several]`."""
+Names = Annotated[tuple[str, ...], Several]
+
+
+class Params(BaseModel):
+    """A group of parameters: immutable, strictly typed, unknown names refused."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        strict=True,
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
+    )
+
+
+def param(default: Any = ..., *, unit: str = "", **bounds: Any) -> Any:
+    """Declare a parameter: its default, its unit and pydantic's bounds (`ge`, `gt`, `le`, `lt`, …)."""
+    return Field(default, json_schema_extra={"unit": unit} if unit else None, **bounds)
+
+
+class StepParams(Params):
+    """What every step of a pipeline has; each step kind is one subclass."""
+
+    kind: ClassVar[str]
+    family: ClassVar[Family]
+    version: ClassVar[int] = 1
+    """Raised when the step's arithmetic changes, so that results of the older code are not reused."""
+    compresses: ClassVar[bool] = False
+    """Whether the step makes the model smaller or faster; the model before the first one is the baseline."""
+    needs_weights: ClassVar[bool] = False
+    """Whether the step makes no sense on a model that was never trained."""
+    trains: ClassVar[bool] = False
+    """Whether the step leaves a trained model behind."""
+
+    id: str | None = param(None, pattern=r"^[a-z][a-z0-9_-]*$")
+    """A name to address this step by in a sweep, needed when the same kind occurs twice."""
+    enabled: bool = True
+    """Whether the step runs; switched off, it is skipped as if it were not there."""
+
+    @property
+    def address(self) -> str:
+        """What sweeps and plots call this step: its id, or its kind."""
+        return self.id or self.kind
+
+    def key_material(self) -> dict[str, Any]:
+        """The parameters that decide the step's result, as plain JSON values."""
+        return self.model_dump(mode="json", exclude={"id", "enabled"})

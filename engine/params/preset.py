@@ -1,0 +1,137 @@
+"""The sections of a preset around its steps: model, data, measure, executor, plot."""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import ConfigDict, Field, model_validator
+
+from engine.params.base import Params, Several, param
+
+
+class Model(Params):
+    """The network to compress."""
+
+    name: str = param(...)
+    """`resnet20` (also 32, 44, 56, 110), `torchvision/NAME`, or your own: `path/file.py:function`."""
+    weights: str = "random"
+    """`random`, `pretrained` (torchvision's), or the path of a state_dict (`.safetensors`, `.pth`)."""
+    allow_download: bool = False
+    """Whether pretrained weights that are not on disk may be downloaded."""
+    arguments: dict[str, Any] = param({})
+    """Arguments for the model's constructor, such as `width: 32` for resnet20."""
+
+
+class Data(Params):
+    """The images: training, validation and test splits."""
+
+    name: str = param(...)
+    """A built-in set (`secateur data list`), `imagefolder`, or your own: `path/file.py:function`."""
+    root: str | None = None
+    """Folder that holds the files; by default the places that `secateur data list` shows."""
+    size: int | None = param(None, ge=4, le=4096, unit="pixels")
+    """Height and width to resize images to; by default as they are stored."""
+    channels: Literal[1, 3] | None = None
+    """Colour channels to convert images to; by default as they are stored."""
+    validation: float = param(0.1, gt=0, lt=0.9)
+    """Share of the training images set aside for choices; drawn per class. Unused if the set brings its own."""
+    test: float = param(0.2, gt=0, lt=0.9)
+    """Share of the images set aside for the final score; unused if the set brings its own test split."""
+    limit: int | None = param(None, ge=16, unit="images")
+    """Use only this many training images (per-class share kept), to try things quickly."""
+    split_seed: int = param(0, ge=0, le=2**31 - 1)
+    """Seed of the random splits; the same for all trials, so that their scores compare."""
+
+
+class Latency(Params):
+    """How latency is measured: against the baseline, in alternating blocks, a process each."""
+
+    runtimes: Annotated[tuple[Literal["torch", "onnxruntime"], ...], Several] = param(
+        ("torch", "onnxruntime"), min_length=1
+    )
+    """Inference runtimes to measure in."""
+    batch: Annotated[tuple[Annotated[int, Field(ge=1, le=4096)], ...], Several] = param(
+        (1,), min_length=1, unit="images"
+    )
+    """Batch sizes to measure."""
+    blocks: int = param(10, ge=3, le=1000)
+    """Alternations between baseline and compressed model."""
+    block_ms: float = param(50.0, ge=1, le=10_000, unit="ms")
+    """Length of one block (at least one call)."""
+    warmup_ms: float = param(200.0, ge=0, le=60_000, unit="ms")
+    """Calls before the first block, not counted."""
+
+
+class Measure(Params):
+    """What is measured of every trial beside accuracy, sparsity, MACs and parameters."""
+
+    latency: Latency | None = None
+    """Inference time; off unless given."""
+    size: bool = True
+    """Size on disk: plain, gzip and sparse-packed."""
+
+
+class Local(Params):
+    """Run on this machine, in a background process that outlives the terminal."""
+
+    parallel: int = param(1, ge=1, le=256, unit="trials")
+    """Trials that run at the same time, each on its own processors."""
+
+
+class Executor(Params):
+    """Where trials run."""
+
+    local: Local = Local()
+    """This machine."""
+
+
+class Plot(Params):
+    """The chart that `run` and `plot` draw by default."""
+
+    x: str = param(...)
+    """What to draw along: a swept parameter or a measure."""
+    y: str = "accuracy"
+    """What to draw: a measure."""
+    by: str | None = None
+    """Parameter that tells the lines apart."""
+    log: bool = False
+    """Whether the y axis is logarithmic."""
+
+
+class Settings(Params):
+    """A preset without its steps and sweep: everything else, validated on its own."""
+
+    version: Literal[1] = 1
+    """Version of the preset format."""
+    about: str = ""
+    """What the preset is for, in one line."""
+    seed: int | Annotated[tuple[int, ...], Several] = param(0)
+    """Seed of every random choice; a list makes a trial per seed, reported as mean ± deviation."""
+    threads: int | Literal["auto"] = param("auto")
+    """Processor threads per trial, part of what makes numbers repeatable; `auto` shares the processors
+    among the trials that run at the same time."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where to compute: `auto` takes a CUDA GPU if there is one."""
+    model: Model
+    """The network to compress."""
+    data: Data
+    """The images."""
+    measure: Measure = Measure()
+    """What to measure."""
+    executor: Executor = Executor()
+    """Where to run."""
+    plot: Plot | None = None
+    """The chart drawn by default."""
+
+    model_config = ConfigDict(protected_namespaces=())
+
+    @model_validator(mode="after")
+    def _ranges(self) -> Self:
+        seeds = self.seed if isinstance(self.seed, tuple) else (self.seed,)
+        if not seeds or not all(0 <= seed < 2**31 for seed in seeds):
+            raise ValueError(f"seed is {self.seed!r}; whole numbers from 0 to {2**31 - 1}")
+        if isinstance(self.threads, int) and not 1 <= self.threads <= 1024:
+            raise ValueError(f"threads is {self.threads}; 'auto' or 1 to 1024")
+        return self
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        return self.seed if isinstance(self.seed, tuple) else (self.seed,)

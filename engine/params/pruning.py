@@ -1,0 +1,79 @@
+"""Steps that remove weights."""
+
+from typing import Annotated, ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from engine.params.base import Family, Names, Params, StepParams, param
+from engine.params.variants import kind_from_name
+
+
+class OneShot(Params):
+    """Prune once, to the full sparsity."""
+
+    kind: Literal["one-shot"] = "one-shot"
+
+
+class Rounds(Params):
+    """Prune in rounds with training between them."""
+
+    rounds: int = param(4, ge=2, le=1000, unit="rounds")
+    """Number of pruning rounds; the last one reaches the full sparsity."""
+    epochs: int = param(1, ge=1, le=1000, unit="epochs")
+    """Training after each round but the last."""
+    learning_rate: float = param(0.01, gt=0, le=10)
+    """Learning rate of the training between rounds (SGD, cosine within each round)."""
+
+
+class Linear(Rounds):
+    """Sparsity rises by the same amount each round."""
+
+    kind: Literal["linear"] = "linear"
+
+
+class Cubic(Rounds):
+    """Sparsity rises fast at first, slowly at the end (Zhu & Gupta 2017, equation 1)."""
+
+    kind: Literal["cubic"] = "cubic"
+
+
+Schedule = Annotated[OneShot | Linear | Cubic, Field(discriminator="kind"), kind_from_name]
+
+
+class PruneWeights(StepParams):
+    """Set single weights to zero and keep them there through every later step."""
+
+    kind: ClassVar[str] = "prune.weights"
+    family: ClassVar[Family] = "pruning"
+    compresses: ClassVar[bool] = True
+
+    scope: Literal["local", "global"] = "global"
+    """Where weights compete: within each layer (`local`) or over the whole model (`global`)."""
+    criterion: Literal["l1", "taylor", "random"] = "l1"
+    """What a weight's importance is: magnitude, squared gradient × weight (Molchanov 2019), or chance."""
+    sparsity: float = param(0.5, ge=0, lt=1)
+    """Share of the prunable weights that become zero."""
+    pattern: str | None = param(None, pattern=r"^\d+:\d+$")
+    """N:M pattern: at most N weights stay of every M neighbours along the inputs, such as `2:4`; replaces
+    `scope` and `sparsity`."""
+    schedule: Schedule = OneShot()
+    """One shot, or several rounds with training between them."""
+    skip: Names = ()
+    """Layers to leave alone: names (`conv1`, `layer3.*`) or types (`Linear`)."""
+
+    @model_validator(mode="after")
+    def _pattern_stands_alone(self) -> Self:
+        if self.pattern is None:
+            return self
+        keep, of = (int(part) for part in self.pattern.split(":"))
+        if not 1 <= keep < of <= 64:
+            raise ValueError(f"pattern is {self.pattern!r}; N:M with 1 ≤ N < M ≤ 64, such as '2:4'")
+        clashing = sorted({"sparsity", "scope"} & self.model_fields_set)
+        if clashing:
+            raise ValueError(
+                f"pattern {self.pattern} already fixes the sparsity at {1 - keep / of:g} within each row; "
+                f"remove {' and '.join(clashing)}"
+            )
+        if self.schedule.kind != "one-shot":
+            raise ValueError(f"pattern {self.pattern} is pruned in one shot; remove schedule")
+        return self

@@ -1,0 +1,55 @@
+"""Steps that train: `train` from scratch, `finetune` after a change to the model."""
+
+from typing import ClassVar, Literal
+
+from engine.params.base import Family, StepParams, param
+
+
+class Fit(StepParams):
+    """Gradient descent on the training split."""
+
+    family: ClassVar[Family] = "training"
+    trains: ClassVar[bool] = True
+
+    epochs: int = param(10, ge=1, le=10_000, unit="epochs")
+    """Passes over the training split."""
+    learning_rate: float = param(0.1, gt=0, le=10)
+    """Highest learning rate of the schedule."""
+    schedule: Literal["onecycle", "cosine", "step", "constant"] = "onecycle"
+    """Course of the learning rate: `onecycle` rises and falls, `cosine` and `step` only fall."""
+    optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
+    """Update rule; `sgd` is used with Nesterov momentum."""
+    momentum: float = param(0.9, ge=0, lt=1)
+    """Momentum of `sgd`, first beta of `adam` and `adamw`."""
+    weight_decay: float = param(5e-4, ge=0, le=1)
+    """L2 penalty on convolution and linear weights; biases and normalization are left out."""
+    batch: int = param(128, ge=1, le=65_536, unit="images")
+    """Images per update."""
+    label_smoothing: float = param(0.0, ge=0, lt=1)
+    """Share of the target spread evenly over all classes."""
+    augment: Literal["none", "crop", "crop-flip"] = "none"
+    """Random changes to training images: shifted by up to an eighth of their size, mirrored."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """Arithmetic of the forward pass; `bf16` is autocast."""
+    keep: Literal["last", "best"] = "last"
+    """Which epoch's weights to keep: the last, or the best on the validation split."""
+
+
+class Train(Fit):
+    """Train the model on the training split."""
+
+    kind: ClassVar[str] = "train"
+
+
+class Finetune(Fit):
+    """Train on after a change to the model; masks and other edits are respected."""
+
+    kind: ClassVar[str] = "finetune"
+    needs_weights: ClassVar[bool] = True
+
+    epochs: int = param(1, ge=1, le=10_000, unit="epochs")
+    """Passes over the training split."""
+    learning_rate: float = param(0.01, gt=0, le=10)
+    """Highest learning rate of the schedule."""
+    schedule: Literal["onecycle", "cosine", "step", "constant"] = "cosine"
+    """Course of the learning rate: `onecycle` rises and falls, `cosine` and `step` only fall."""

@@ -1,0 +1,1 @@
+"""Charts from results: one figure model, drawn as terminal text, SVG, PNG or CSV."""
