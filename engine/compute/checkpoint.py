@@ -1,0 +1,118 @@
+"""Checkpoints without pickle: `model.safetensors` plus `model.json`, which says how to build the network."""
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from engine.compute.masks import Mask, fold_, masked, set_mask
+from engine.compute.models.build import Architecture, architecture, build
+from engine.errors import SecateurError
+
+FORMAT = 1
+TENSORS = "model.safetensors"
+RECIPE = "model.json"
+
+
+def save(model: nn.Module, folder: Path) -> None:
+    """Write `model` into `folder`, which exists, and verify that it loads back equal.
+
+    Raises SecateurError when the reloaded model differs in any bit of its weights or its output.
+    """
+    recipe = {
+        "format": FORMAT,
+        "architecture": architecture(model).as_dict(),
+        "edits": [{"edit": "mask", "layer": name} for name in masked(model)],
+    }
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    save_file(_unshared(state), folder / TENSORS)
+    (folder / RECIPE).write_text(json.dumps(recipe, indent=1, sort_keys=True))
+    _verify(model, state, folder)
+
+
+def _unshared(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """`state` with tensors that share memory written once each: safetensors refuses shared ones."""
+    seen: set[int] = set()
+    out = {}
+    for name, tensor in state.items():
+        shared = tensor.numel() > 0 and tensor.data_ptr() in seen
+        out[name] = tensor.clone() if shared else tensor
+        seen.add(tensor.data_ptr())
+    return out
+
+
+def load(folder: Path) -> nn.Module:
+    """The model in `folder`, in eval mode on the CPU, with its masks as parametrizations."""
+    recipe: dict[str, Any] = json.loads((folder / RECIPE).read_text())
+    state = load_file(folder / TENSORS)
+    arch = Architecture.from_dict(recipe["architecture"])
+    model = _skeleton(arch, recipe, state)
+    if any(t.is_meta for t in (*model.parameters(), *model.buffers())):
+        # A buffer that is not part of the state_dict has no values yet: build the slow way.
+        model = _with_edits(build(arch), recipe, state)
+        model.load_state_dict(state)
+    return model.eval()
+
+
+def _skeleton(arch: Architecture, recipe: dict[str, Any], state: dict[str, Tensor]) -> nn.Module:
+    """The model built without initializing it: the weights are the file's own tensors."""
+    with torch.device("meta"):
+        model = _with_edits(build(arch), recipe, state)
+    model.load_state_dict(state, assign=True)
+    for parameter in model.parameters():
+        parameter.requires_grad_(True)
+    return model
+
+
+def _with_edits(model: nn.Module, recipe: dict[str, Any], state: dict[str, Tensor]) -> nn.Module:
+    for edit in recipe["edits"]:
+        mask = state[f"{edit['layer']}.parametrizations.weight.0.mask"]
+        set_mask(model.get_submodule(edit["layer"]), torch.empty_like(mask, device=_device(model)))
+    return model
+
+
+def _device(model: nn.Module) -> torch.device:
+    return next(model.parameters()).device
+
+
+def folded(model: nn.Module) -> nn.Module:
+    """A copy of `model` with every mask folded into plain weights."""
+    return fold_(copy.deepcopy(model))
+
+
+def folded_state(model: nn.Module) -> dict[str, Tensor]:
+    """The state_dict of the folded model, on the CPU."""
+    return {name: t.detach().cpu().contiguous() for name, t in folded(model).state_dict().items()}
+
+
+def _verify(model: nn.Module, state: dict[str, Tensor], folder: Path) -> None:
+    again = load(folder)
+    loaded = again.state_dict()
+    different = [n for n in state if n not in loaded or not torch.equal(_bits(state[n]), _bits(loaded[n]))]
+    device = _device(model)
+    if different or not _same_output(copy.deepcopy(model).eval(), again.to(device), device):
+        raise SecateurError(
+            "The checkpoint does not load back equal",
+            f"Different: {', '.join(different[:5]) or 'the output on a fixed input'}.",
+            "The step was not counted as done. This is a bug of secateur's: please report the preset.",
+        )
+
+
+def _bits(tensor: Tensor) -> Tensor:
+    return tensor.contiguous().flatten().view(torch.uint8) if tensor.numel() else tensor
+
+
+def _same_output(one: nn.Module, two: nn.Module, device: torch.device) -> bool:
+    arch = architecture(two)
+    example = torch.rand(1, arch.channels, *arch.size, generator=torch.Generator().manual_seed(0)).to(device)
+    with torch.inference_mode():
+        a = one.to(memory_format=torch.contiguous_format)(example)  # type: ignore[call-overload]
+        b = two.to(memory_format=torch.contiguous_format)(example)  # type: ignore[call-overload]
+    return torch.equal(_bits(a.cpu()), _bits(b.cpu()))
+
+
+__all__ = ["RECIPE", "TENSORS", "Mask", "folded", "folded_state", "load", "save"]

@@ -1,0 +1,59 @@
+"""Masks that live inside the model, so that training respects them and export folds them."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+
+class Mask(nn.Module):
+    """Parametrization of a weight: kept where `mask` is true, +0.0 elsewhere."""
+
+    mask: Tensor
+
+    def __init__(self, mask: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("mask", mask)
+
+    def forward(self, weight: Tensor) -> Tensor:
+        # Selection, not a product: a product would turn negative weights into -0.0 and keep NaN.
+        return torch.where(self.mask, weight, 0.0)
+
+
+def mask_of(module: nn.Module, tensor: str = "weight") -> Mask | None:
+    """The mask on `module`'s tensor, if there is one."""
+    if not parametrize.is_parametrized(module, tensor):
+        return None
+    for parametrization in module.parametrizations[tensor]:  # type: ignore[union-attr, index]
+        if isinstance(parametrization, Mask):
+            return parametrization
+    return None
+
+
+def set_mask(module: nn.Module, mask: Tensor, tensor: str = "weight") -> None:
+    """Mask `module`'s tensor, in place; what was masked before stays masked.
+
+    The weights under the mask are set to zero, so that no optimizer moves them.
+    """
+    present = mask_of(module, tensor)
+    if present is None:
+        parametrize.register_parametrization(module, tensor, Mask(mask.clone()), unsafe=True)
+    else:
+        present.mask &= mask
+        mask = present.mask
+    original: Tensor = module.parametrizations[tensor].original  # type: ignore[union-attr, index, assignment]
+    with torch.no_grad():
+        original.copy_(torch.where(mask, original, 0.0))
+
+
+def masked(model: nn.Module) -> dict[str, Mask]:
+    """Every mask of the model by the name of its layer."""
+    found = ((name, mask_of(module)) for name, module in model.named_modules())
+    return {name: mask for name, mask in found if mask is not None}
+
+
+def fold_(model: nn.Module) -> nn.Module:
+    """Make every mask permanent, in place: plain weights with zeros."""
+    for module in list(model.modules()):
+        if mask_of(module) is not None:
+            parametrize.remove_parametrizations(module, "weight", leave_parametrized=True)
+    return model
