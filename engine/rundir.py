@@ -1,0 +1,238 @@
+"""A study's folder: every file name in one place, tailing of events, and whether its engine is alive."""
+
+import json
+import os
+import re
+import socket
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from engine import events
+from engine.errors import SecateurError, UsageError
+from engine.files import explained, read_json, write_atomic, write_json
+from engine.store import Store
+
+HEARTBEAT_S = 5.0
+"""Seconds between heartbeats."""
+LOST_AFTER_S = 3 * HEARTBEAT_S + 60.0
+"""A heartbeat on another host is missed for this long (attribute caches of NFS included) before a study is lost."""
+READ_AT_MOST = 256 * 1024
+"""Bytes read of an event file at a time, so that no reader stalls on a long one."""
+
+StudyStatus = Literal["queued", "running", "done", "failed", "cancelled", "lost", "unreadable"]
+
+
+def workspace(given: str | None = None) -> Path:
+    """The workspace: `given`, else $SECATEUR_HOME, else ./.secateur."""
+    return Path(given or os.environ.get("SECATEUR_HOME") or ".secateur").expanduser().absolute()
+
+
+@dataclass(frozen=True)
+class Status:
+    """`status.json`: all that a list of studies needs, in one small file."""
+
+    state: StudyStatus
+    preset: str = ""
+    about: str = ""
+    model: str = ""
+    data: str = ""
+    host: str = ""
+    pid: int = 0
+    start_ticks: int = 0
+    boot_id: str = ""
+    heartbeat: int = 0
+    created: float = 0.0
+    updated: float = 0.0
+    trials: int = 0
+    done: int = 0
+    failed: int = 0
+    best: dict[str, Any] = field(default_factory=dict)
+    """The trial to look at first: `index`, `accuracy`, `sparsity`."""
+    replay_of: str | None = None
+    verdict: str | None = None
+    """Of a replay: `identical` or `different`."""
+    error: dict[str, str] | None = None
+
+
+class RunDir:
+    """One study's folder."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.name = path.name
+        self.preset = path / "preset.yaml"
+        self.request = path / "study.json"
+        self.events = path / "events.jsonl"
+        self.status = path / "status.json"
+        self.log = path / "engine.log"
+        self.stop = path / "stop"
+
+    @property
+    def workspace(self) -> Path:
+        return self.path.parent.parent
+
+    def store(self) -> Store:
+        """The store this study uses: the workspace's, or its own if it must reuse nothing."""
+        private = (read_json(self.request) or {}).get("private_store", False)
+        return Store(self.path / "store" if private else self.workspace / "store")
+
+    def read_status(self) -> Status:
+        """The status as written, with `running` turned into `lost` if its engine is gone."""
+        data = read_json(self.status)
+        if not isinstance(data, dict):
+            return Status("unreadable")
+        known = {k: v for k, v in data.items() if k in Status.__dataclass_fields__}
+        try:
+            status = Status(**known)
+        except TypeError:
+            return Status("unreadable")
+        if status.state in ("running", "queued") and not alive(status):
+            return Status(**{**asdict(status), "state": "lost"})
+        return status
+
+    def write_status(self, status: Status) -> None:
+        write_json(self.status, asdict(status), durable=status.state != "running")
+
+
+def alive(status: Status) -> bool:
+    """Whether the engine process of a study still runs.
+
+    On its own host the process itself is looked at (pid, start time, boot); elsewhere only the time of
+    its last heartbeat tells.
+    """
+    if status.host != socket.gethostname():
+        return time.time() - status.updated < LOST_AFTER_S
+    return bool(status.pid) and (status.start_ticks, status.boot_id) == process_identity(status.pid)
+
+
+def process_identity(pid: int) -> tuple[int, str]:
+    """Start time in clock ticks and boot id; (0, …) if there is no such process or it is a zombie."""
+    try:
+        boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0, ""
+    state, start = fields[0], fields[19]
+    return (0, boot_id) if state in "ZX" else (int(start), boot_id)
+
+
+class EventLog:
+    """The one writer of `events.jsonl`: whole lines, flushed."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with explained(path):
+            self._repair()
+            self._file = path.open("ab", buffering=0)
+
+    def _repair(self) -> None:
+        """Cut off a line that a killed writer left torn; no reader has gone past it."""
+        if not self._path.exists():
+            return
+        with self._path.open("r+b") as file:
+            size = file.seek(0, os.SEEK_END)
+            step = min(size, READ_AT_MOST)
+            file.seek(size - step)
+            tail = file.read(step)
+            if tail and not tail.endswith(b"\n"):
+                file.truncate(size - len(tail) + tail.rfind(b"\n") + 1)
+
+    def append(self, event: events.Event) -> None:
+        """Write one event. Raises SecateurError on a full disk; the log stays whole lines."""
+        line = events.to_line(event)
+        with explained(self._path):
+            before = os.fstat(self._file.fileno()).st_size
+            try:
+                written = self._file.write(line)
+            except OSError:
+                os.ftruncate(self._file.fileno(), before)
+                raise
+            if written != len(line):
+                os.ftruncate(self._file.fileno(), before)
+                raise SecateurError(
+                    "The disk is full", f"Writing {self._path}.", "Free some space, then `secateur resume`."
+                )
+
+    def close(self) -> None:
+        os.fsync(self._file.fileno())
+        self._file.close()
+
+
+def tail(path: Path, offset: int, limit: int = READ_AT_MOST) -> tuple[list[bytes], int]:
+    """Whole lines of `path` from byte `offset` on, and the offset to go on from; a torn last line waits.
+
+    A file that became shorter than `offset` is read from its start again (offset 0 is returned with no
+    lines, so that the caller can drop what it knew).
+    """
+    try:
+        with path.open("rb") as file:
+            if os.fstat(file.fileno()).st_size < offset:
+                return [], 0
+            file.seek(offset)
+            data = file.read(limit)
+            while data and b"\n" not in data and (more := file.read(limit)):
+                data += more
+    except OSError:
+        return [], offset
+    end = data.rfind(b"\n") + 1
+    return data[:end].splitlines(), offset + end
+
+
+def studies(workspace: Path) -> list[RunDir]:
+    """Every study folder of a workspace, newest first."""
+    folder = workspace / "studies"
+    try:
+        with os.scandir(folder) as entries:
+            found = [
+                (e.stat().st_mtime, e.name) for e in entries if e.is_dir() and not e.name.startswith(".")
+            ]
+    except OSError:
+        return []
+    return [RunDir(folder / name) for _, name in sorted(found, reverse=True)]
+
+
+def find(workspace: Path, name: str) -> RunDir:
+    """The study called `name` (or `latest`); UsageError with the nearest names if there is none."""
+    all_studies = studies(workspace)
+    if name == "latest" and all_studies:
+        return all_studies[0]
+    path = Path(name) if os.sep in name else workspace / "studies" / name
+    if path.is_dir():
+        return RunDir(path.absolute())
+    import difflib
+
+    near = difflib.get_close_matches(name, [s.name for s in all_studies], 3)
+    raise UsageError(
+        f"No study {name} in {workspace}",
+        f"Did you mean {' or '.join(near)}?" if near else f"It holds {len(all_studies)} studies.",
+        "`secateur list` shows them; --workspace or SECATEUR_HOME names another workspace.",
+    )
+
+
+def create(workspace: Path, name: str, preset: str, request: dict[str, Any]) -> RunDir:
+    """A new study folder `NAME-1`, `NAME-2`, … with the preset and what was asked for."""
+    folder = workspace / "studies"
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "study"
+    with explained(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        taken = [
+            int(m[1]) for p in folder.iterdir() if (m := re.fullmatch(re.escape(stem) + r"-(\d+)", p.name))
+        ]
+        number = max(taken, default=0) + 1
+        while True:
+            try:
+                (folder / f"{stem}-{number}").mkdir()
+                break
+            except FileExistsError:
+                number += 1
+    run = RunDir(folder / f"{stem}-{number}")
+    write_atomic(run.preset, preset)
+    write_json(run.request, request)
+    return run
+
+
+def dumps(value: Any) -> str:
+    """JSON for standard output."""
+    return json.dumps(value, indent=2, ensure_ascii=False)

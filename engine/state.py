@@ -1,0 +1,234 @@
+"""The state of a study: what replaying its events gives. Every view is drawn from this."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, assert_never
+
+from engine import events as ev
+from engine.rundir import RunDir, StudyStatus, tail
+
+StepStatus = Literal["waiting", "running", "done", "failed"]
+
+
+@dataclass
+class StepState:
+    """One step, measure or latency measurement, shared by every trial whose chain holds its key."""
+
+    key: str
+    kind: str
+    address: str
+    status: StepStatus = "waiting"
+    reused: bool = False
+    started: float | None = None
+    seconds: float | None = None
+    done: float = 0.0
+    text: str = ""
+    epochs: list[ev.EpochFinished] = field(default_factory=list)
+    measures: dict[str, Any] = field(default_factory=dict)
+    observations: dict[str, Any] = field(default_factory=dict)
+    error: dict[str, str] | None = None
+
+
+@dataclass
+class TrialState:
+    """One trial: its parameters and the steps it goes through, its measuring included."""
+
+    index: int
+    parameters: dict[str, Any]
+    steps: list[StepState]
+    measure: StepState
+    latency: StepState | None
+    baseline: str | None
+    baseline_measure: StepState
+
+    @property
+    def chain(self) -> list[StepState]:
+        return [*self.steps, self.measure, *([self.latency] if self.latency else [])]
+
+    @property
+    def status(self) -> StepStatus:
+        states = {step.status for step in self.chain}
+        if "failed" in states:
+            return "failed"
+        if states == {"done"}:
+            return "done"
+        return "waiting" if states == {"waiting"} else "running"
+
+    @property
+    def error(self) -> dict[str, str] | None:
+        return next((step.error for step in self.chain if step.error), None)
+
+    @property
+    def progress(self) -> float:
+        """From 0 to 1, every step counted alike."""
+        return sum(step.done for step in self.chain) / len(self.chain)
+
+    @property
+    def results(self) -> dict[str, Any]:
+        """Every measure of the finished trial; what is not measured yet is missing."""
+        out = {name: value for name, value in self.measure.measures.items() if name != "version"}
+        if self.measure.status == "done":
+            out |= self.measure.observations
+        if self.latency and self.latency.status == "done":
+            out["latency"] = self.latency.observations["rows"]
+        return out
+
+
+@dataclass
+class StudyState:
+    """A study, as far as its events tell; `apply` takes one event, in order."""
+
+    name: str = ""
+    preset: str = ""
+    host: str = ""
+    status: StudyStatus = "queued"
+    environment: dict[str, Any] = field(default_factory=dict)
+    devices: dict[str, Any] = field(default_factory=dict)
+    started: float | None = None
+    finished: float | None = None
+    replay_of: str | None = None
+    trials: list[TrialState] = field(default_factory=list)
+    steps: dict[str, StepState] = field(default_factory=dict)
+    notices: list[ev.Notice] = field(default_factory=list)
+    error: dict[str, str] | None = None
+    verdict: ev.Verdict | None = None
+    unreadable: int = 0
+    """Lines that could not be understood."""
+
+    def apply(self, event: ev.Event) -> None:
+        match event:
+            case ev.StudyStarted():
+                self._start(event)
+            case ev.Planned():
+                self._plan(event)
+            case ev.StepStarted():
+                step = self._step(event.key, event.kind)
+                step.status, step.started, step.done, step.text = "running", event.time, 0.0, ""
+                step.error = None
+                step.epochs.clear()
+            case ev.StepProgress():
+                step = self._step(event.key)
+                step.done, step.text = event.done, event.text
+            case ev.EpochFinished():
+                step = self._step(event.key)
+                step.epochs.append(event)
+                step.done, step.text = event.epoch / event.epochs, f"epoch {event.epoch}/{event.epochs}"
+            case ev.StepFinished():
+                self._finish_step(event)
+            case ev.StepFailed():
+                step = self._step(event.key, event.kind)
+                step.status, step.error = "failed", event.error
+            case ev.Notice():
+                self.notices.append(event)
+            case ev.StudyFinished():
+                self.status, self.finished, self.error = event.state, event.time, event.error
+                self._stop_running()
+            case ev.Verdict():
+                self.verdict = event
+            case _:
+                assert_never(event)
+
+    def _start(self, event: ev.StudyStarted) -> None:
+        self.name, self.preset, self.host = event.study, event.preset, event.host
+        self.environment, self.replay_of = event.environment, event.replay_of
+        self.started = self.started or event.time
+        self.status, self.finished, self.error = "running", None, None
+        self._stop_running()
+        for step in self.steps.values():
+            if step.status == "failed":
+                step.status, step.error = "waiting", None
+
+    def _stop_running(self) -> None:
+        for step in self.steps.values():
+            if step.status == "running":
+                step.status, step.done, step.text = "waiting", 0.0, ""
+
+    def _plan(self, event: ev.Planned) -> None:
+        self.devices = event.devices
+        self.trials = []
+        for trial in event.trials:
+            steps = [self._step(s["key"], s["kind"], s["address"]) for s in trial["steps"]]
+            latency = self._step(trial["latency"], "latency") if trial["latency"] else None
+            self.trials.append(
+                TrialState(
+                    trial["index"],
+                    trial["parameters"],
+                    steps,
+                    self._step(trial["measure"], "measure"),
+                    latency,
+                    trial["baseline"],
+                    self._step(trial["baseline_measure"], "measure"),
+                )
+            )
+
+    def _step(self, key: str, kind: str = "", address: str = "") -> StepState:
+        step = self.steps.get(key)
+        if step is None:
+            step = self.steps[key] = StepState(key, kind, address or kind)
+        return step
+
+    def _finish_step(self, event: ev.StepFinished) -> None:
+        step = self._step(event.key, event.kind)
+        step.status, step.done, step.text = "done", 1.0, ""
+        step.reused, step.seconds = event.reused, event.seconds
+        step.measures, step.observations, step.error = event.measures, event.observations, None
+
+    @property
+    def done(self) -> int:
+        return sum(trial.status == "done" for trial in self.trials)
+
+    @property
+    def failed(self) -> int:
+        return sum(trial.status == "failed" for trial in self.trials)
+
+    @property
+    def progress(self) -> float:
+        """From 0 to 1, over the distinct steps of all trials."""
+        return sum(s.done for s in self.steps.values()) / len(self.steps) if self.steps else 0.0
+
+    def remaining_seconds(self) -> float | None:
+        """An estimate from the steps of the same kind that are done; None while nothing is known."""
+        known: dict[str, list[float]] = {}
+        for step in self.steps.values():
+            if step.status == "done" and not step.reused and step.seconds is not None:
+                known.setdefault(step.address, []).append(step.seconds)
+        open_steps = [s for s in self.steps.values() if s.status in ("waiting", "running")]
+        if not known or any(step.address not in known for step in open_steps):
+            return None
+        return sum(sum(known[s.address]) / len(known[s.address]) * (1 - s.done) for s in open_steps)
+
+
+class Reader:
+    """Follows one study's events: `poll` reads what is new and returns whether anything was."""
+
+    def __init__(self, run: RunDir) -> None:
+        self.run = run
+        self.state = StudyState(name=run.name)
+        self._offset = 0
+
+    def poll(self) -> bool:
+        """Read at most 256 KiB of new events; call again at once while it returns True."""
+        lines, offset = tail(self.run.events, self._offset)
+        if offset < self._offset:  # the file was replaced by a shorter one
+            self.state = StudyState(name=self.run.name)
+        changed = offset != self._offset
+        self._offset = offset
+        for line in lines:
+            event = ev.parse_line(line)
+            if event is None:
+                self.state.unreadable += 1
+            else:
+                self.state.apply(event)
+        return changed
+
+    def read_all(self) -> StudyState:
+        """Everything written so far, with the status of an engine that died shown as `lost`."""
+        while self.poll():
+            pass
+        self.state.status = self.run.read_status().state
+        return self.state
+
+
+def load(path: Path) -> StudyState:
+    """The state of the study in folder `path`."""
+    return Reader(RunDir(path)).read_all()

@@ -1,0 +1,174 @@
+"""Results of steps, addressed by content and shared by all studies of a workspace.
+
+An object is a folder `objects/ab/abcd…/` with its files and an `object.json` that names each file's
+size and SHA-256. It is written to `tmp/`, flushed, and renamed: there or not there, never half. Two
+writers of one key are harmless, the first rename wins. Nothing is locked, so that the workspace may
+lie on NFS or Lustre.
+"""
+
+import contextlib
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from engine.files import explained, read_json, sync_folder, write_json
+from engine.keys import file_hash
+
+FORMAT = 1
+META = "object.json"
+STALE_AFTER = 7 * 86_400.0
+"""Age in seconds at which an abandoned temporary folder is surely no longer being written."""
+
+
+@dataclass(frozen=True)
+class StoredObject:
+    """One result: its key, its folder, and what `object.json` says.
+
+    `measures` are numbers that a replay must reproduce bit for bit; `observations` (seconds, memory,
+    latency) are not expected to repeat. `files` maps names to their SHA-256.
+    """
+
+    key: str
+    folder: Path
+    kind: str
+    measures: dict[str, Any]
+    observations: dict[str, Any]
+    files: dict[str, str]
+
+
+class Store:
+    """The store below one folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._objects = root / "objects"
+        self._temporary = root / "tmp"
+
+    def folder(self, key: str) -> Path:
+        return self._objects / key[:2] / key
+
+    def get(self, key: str) -> StoredObject | None:
+        """The object at `key`, or None if there is none; its files are not read."""
+        folder = self.folder(key)
+        meta = read_json(folder / META)
+        if not isinstance(meta, dict) or meta.get("format") != FORMAT:
+            return None
+        files = {name: entry["sha256"] for name, entry in meta["files"].items()}
+        return StoredObject(key, folder, meta["kind"], meta["measures"], meta["observations"], files)
+
+    def damage(self, key: str, *, thorough: bool = True) -> str | None:
+        """What is wrong with the object at `key` (a sentence), or None if it is whole.
+
+        Sizes are always compared; with `thorough` every byte is read and hashed.
+        """
+        meta = read_json(self.folder(key) / META)
+        if not isinstance(meta, dict) or "files" not in meta:
+            return f"{META} can't be read"
+        for name, entry in meta["files"].items():
+            path = self.folder(key) / name
+            try:
+                size = path.stat().st_size
+                if size != entry["size"]:
+                    return f"{name} has {size} bytes, {entry['size']} were written"
+                if thorough and file_hash(path) != entry["sha256"]:
+                    return f"the content of {name} has changed since it was written"
+            except OSError as error:
+                return f"{name}: {error.strerror}"
+        return None
+
+    def set_aside(self, key: str) -> Path:
+        """Move a damaged object out of the way (kept for a look), so that it is computed anew."""
+        target = self.root / "damaged" / f"{key}-{uuid.uuid4().hex[:8]}"
+        with explained(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with contextlib.suppress(FileNotFoundError):  # somebody else was faster
+                self.folder(key).rename(target)
+        return target
+
+    @contextlib.contextmanager
+    def writing(self, key: str) -> Iterator[Path]:
+        """A temporary folder to fill; removed if not passed to `commit`."""
+        folder = self._temporary / f"{key[:16]}-{uuid.uuid4().hex[:12]}"
+        with explained(folder):
+            folder.mkdir(parents=True)
+            try:
+                yield folder
+            finally:
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def commit(
+        self,
+        key: str,
+        folder: Path,
+        *,
+        kind: str,
+        material: dict[str, Any],
+        measures: dict[str, Any],
+        observations: dict[str, Any],
+    ) -> StoredObject:
+        """Make the filled `folder` the object at `key`; if another writer was first, theirs stays."""
+        files = {
+            path.name: {"sha256": file_hash(path), "size": path.stat().st_size}
+            for path in sorted(folder.iterdir())
+        }
+        meta = {
+            "format": FORMAT,
+            "key": key,
+            "kind": kind,
+            "material": material,
+            "measures": measures,
+            "observations": observations,
+            "files": files,
+            "created": time.time(),
+        }
+        target = self.folder(key)
+        with explained(target):
+            write_json(folder / META, meta)
+            sync_folder(folder)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with contextlib.suppress(FileExistsError, NotADirectoryError):
+                _rename_new(folder, target)
+        stored = self.get(key)
+        if stored is None:  # what stands at the key is not an object: replace it
+            self.set_aside(key)
+            with explained(target):
+                _rename_new(folder, target)
+            stored = self.get(key)
+        assert stored is not None
+        return stored
+
+    def partial(self, key: str) -> Path:
+        """Where the unfinished work of `key` is kept between interruptions."""
+        return self.root / "partial" / key
+
+    def drop_partial(self, key: str) -> None:
+        shutil.rmtree(self.partial(key), ignore_errors=True)
+
+    def sweep_temporary(self) -> None:
+        """Remove temporary folders that a killed process left long ago."""
+        if not self._temporary.is_dir():
+            return
+        for folder in self._temporary.iterdir():
+            with contextlib.suppress(OSError):
+                if time.time() - folder.stat().st_mtime > STALE_AFTER:
+                    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _rename_new(source: Path, target: Path) -> None:
+    """Rename a folder to a name that must not be taken by a filled folder; FileExistsError if it is."""
+    try:
+        source.rename(target)
+    except OSError as error:
+        if target.exists():
+            raise FileExistsError(target) from error
+        raise
+    descriptor = os.open(target.parent, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
