@@ -53,7 +53,7 @@ class Problem:
         where = f"{self.place}: {self.path}" if self.path else self.place
         text = f"{where}: {self.given}"
         if self.allowed:
-            text += f"; {self.allowed}"
+            text += f"; allowed: {self.allowed}"
         if self.hint:
             text += f" ({self.hint})"
         return text

@@ -8,7 +8,9 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Family = Literal["training", "pruning", "clustering", "factorization", "distillation", "quantization", "repair"]
+Family = Literal[
+    "training", "pruning", "clustering", "factorization", "distillation", "quantization", "repair"
+]
 
 Several = Field(strict=False)
 """Marks a tuple parameter, so that a YAML list is taken for it: `Annotated[tuple[int, ...], Several]`."""
@@ -27,9 +29,26 @@ class Params(BaseModel):
     )
 
 
-def param(default: Any = ..., *, unit: str = "", **bounds: Any) -> Any:
-    """Declare a parameter: its default, its unit and pydantic's bounds (`ge`, `gt`, `le`, `lt`, …)."""
-    return Field(default, json_schema_extra={"unit": unit} if unit else None, **bounds)
+def param(default: Any = ..., *, unit: str = "", form: str = "", **bounds: Any) -> Any:
+    """Declare a parameter: its default, its unit and pydantic's bounds (`ge`, `gt`, `le`, `lt`, …).
+
+    `form` says in words what a `pattern` asks of a text.
+    """
+    extra = {name: text for name, text in (("unit", unit), ("form", form)) if text}
+    return Field(default, json_schema_extra=dict(extra) or None, **bounds)
+
+
+class Clash(ValueError):
+    """Raised by a validator for a parameter that is wrong beside the others.
+
+    It says which one, what was given and what is allowed.
+    """
+
+    def __init__(self, parameter: str, given: str, allowed: str) -> None:
+        super().__init__(f"{parameter}: {given}; {allowed}")
+        self.parameter = parameter
+        self.given = given
+        self.allowed = allowed
 
 
 class StepParams(Params):
@@ -46,7 +65,9 @@ class StepParams(Params):
     trains: ClassVar[bool] = False
     """Whether the step leaves a trained model behind."""
 
-    id: str | None = param(None, pattern=r"^[a-z][a-z0-9_-]*$")
+    id: str | None = param(
+        None, pattern=r"^[a-z][a-z0-9_-]*$", form="lower-case letters, digits, - and _, a letter first"
+    )
     """A name to address this step by in a sweep, needed when the same kind occurs twice."""
     enabled: bool = True
     """Whether the step runs; switched off, it is skipped as if it were not there."""

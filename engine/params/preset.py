@@ -4,7 +4,10 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from engine.params.base import Params, Several, param
+from engine.params.base import Clash, Params, Several, param
+
+Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
+"""What every random generator in use accepts."""
 
 
 class Model(Params):
@@ -32,12 +35,13 @@ class Data(Params):
     channels: Literal[1, 3] | None = None
     """Colour channels to convert images to; by default as they are stored."""
     validation: float = param(0.1, gt=0, lt=0.9)
-    """Share of the training images set aside for choices; drawn per class. Unused if the set brings its own."""
+    """Share of the training images set aside for choices, drawn per class; unused if the set brings its
+    own."""
     test: float = param(0.2, gt=0, lt=0.9)
     """Share of the images set aside for the final score; unused if the set brings its own test split."""
     limit: int | None = param(None, ge=16, unit="images")
     """Use only this many training images (per-class share kept), to try things quickly."""
-    split_seed: int = param(0, ge=0, le=2**31 - 1)
+    split_seed: Seed = 0
     """Seed of the random splits; the same for all trials, so that their scores compare."""
 
 
@@ -103,9 +107,9 @@ class Settings(Params):
     """Version of the preset format."""
     about: str = ""
     """What the preset is for, in one line."""
-    seed: int | Annotated[tuple[int, ...], Several] = param(0)
+    seed: Seed | Annotated[tuple[Seed, ...], Field(strict=False, min_length=1)] = 0
     """Seed of every random choice; a list makes a trial per seed, reported as mean ± deviation."""
-    threads: int | Literal["auto"] = param("auto")
+    threads: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = "auto"
     """Processor threads per trial, part of what makes numbers repeatable; `auto` shares the processors
     among the trials that run at the same time."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -124,12 +128,10 @@ class Settings(Params):
     model_config = ConfigDict(protected_namespaces=())
 
     @model_validator(mode="after")
-    def _ranges(self) -> Self:
-        seeds = self.seed if isinstance(self.seed, tuple) else (self.seed,)
-        if not seeds or not all(0 <= seed < 2**31 for seed in seeds):
-            raise ValueError(f"seed is {self.seed!r}; whole numbers from 0 to {2**31 - 1}")
-        if isinstance(self.threads, int) and not 1 <= self.threads <= 1024:
-            raise ValueError(f"threads is {self.threads}; 'auto' or 1 to 1024")
+    def _seeds_differ(self) -> Self:
+        for index, seed in enumerate(self.seeds):
+            if seed in self.seeds[:index]:
+                raise Clash("seed", f"given {seed} twice", "each seed once")
         return self
 
     @property

@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from engine.params.base import Family, Names, Params, StepParams, param
+from engine.params.base import Clash, Family, Names, Params, StepParams, param
 from engine.params.variants import kind_from_name
 
 
@@ -53,7 +53,7 @@ class PruneWeights(StepParams):
     """What a weight's importance is: magnitude, squared gradient × weight (Molchanov 2019), or chance."""
     sparsity: float = param(0.5, ge=0, lt=1)
     """Share of the prunable weights that become zero."""
-    pattern: str | None = param(None, pattern=r"^\d+:\d+$")
+    pattern: str | None = param(None, pattern=r"^[0-9]{1,2}:[0-9]{1,2}$", form="N:M such as 2:4")
     """N:M pattern: at most N weights stay of every M neighbours along the inputs, such as `2:4`; replaces
     `scope` and `sparsity`."""
     schedule: Schedule = OneShot()
@@ -67,13 +67,14 @@ class PruneWeights(StepParams):
             return self
         keep, of = (int(part) for part in self.pattern.split(":"))
         if not 1 <= keep < of <= 64:
-            raise ValueError(f"pattern is {self.pattern!r}; N:M with 1 ≤ N < M ≤ 64, such as '2:4'")
-        clashing = sorted({"sparsity", "scope"} & self.model_fields_set)
-        if clashing:
-            raise ValueError(
-                f"pattern {self.pattern} already fixes the sparsity at {1 - keep / of:g} within each row; "
-                f"remove {' and '.join(clashing)}"
-            )
+            raise Clash("pattern", f"given {self.pattern}", "N:M with 1 ≤ N < M ≤ 64, such as 2:4")
+        for clashing in sorted({"sparsity", "scope"} & self.model_fields_set):
+            given = f"given together with pattern {self.pattern}, which fixes it"
+            raise Clash(clashing, given, "one of the two")
         if self.schedule.kind != "one-shot":
-            raise ValueError(f"pattern {self.pattern} is pruned in one shot; remove schedule")
+            raise Clash(
+                "schedule",
+                f"given {self.schedule.kind} with pattern {self.pattern}",
+                "one-shot with a pattern",
+            )
         return self

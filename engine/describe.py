@@ -1,0 +1,270 @@
+"""The declarations of `engine.params` as rows, for forms, `secateur params`, the docs and error messages."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from functools import cache
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from engine.params.base import Params, StepParams
+
+_TYPES = {bool: "yes/no", int: "integer", float: "number", str: "text", dict: "mapping", Any: "anything"}
+_NOUNS = {
+    "yes/no": "true or false",
+    "integer": "a whole number",
+    "number": "a number",
+    "text": "text",
+    "mapping": "a mapping of names to values",
+    "group": "a group of parameters",
+    "anything": "any value",
+}
+_PLURALS = {"integer": "whole numbers", "number": "numbers", "text": "texts", "choice": "choices"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One parameter as people read it.
+
+    Attributes:
+        path: Dotted name below the class described, such as `latency.batch`.
+        type: `number`, `integer`, `choice`, `text`, `list`, `yes/no`, `mapping`,
+            or `group` (rows below it follow).
+        item: Type of a list's items.
+        listable: Whether a list of such values is taken as well as a single one.
+        default: Value when not given, as JSON; a variant's default is its kind.
+        required: Whether it must be given.
+        optional: Whether `null` is a value.
+        choices: Values allowed; for another type than `choice`, values allowed beside it.
+        minimum: Least value (or the values of a list), in `unit`; likewise `maximum`.
+        form: What a text must look like.
+        when: Condition under which it exists, such as `schedule = linear or cubic`.
+    """
+
+    path: str
+    type: str
+    item: str = ""
+    listable: bool = False
+    default: Any = None
+    required: bool = False
+    optional: bool = False
+    choices: tuple[Any, ...] = ()
+    minimum: float | int | None = None
+    maximum: float | int | None = None
+    exclusive_minimum: bool = False
+    exclusive_maximum: bool = False
+    min_items: int = 0
+    unit: str = ""
+    form: str = ""
+    help: str = ""
+    when: str = ""
+
+    @property
+    def bounds(self) -> str:
+        """The bounds in signs.
+
+        >>> Row("sparsity", "number", minimum=0, maximum=1, exclusive_maximum=True).bounds
+        '≥ 0 and < 1'
+        """
+        low = high = ""
+        if self.minimum is not None:
+            low = f"{'>' if self.exclusive_minimum else '≥'} {number(self.minimum)}"
+        if self.maximum is not None:
+            high = f"{'<' if self.exclusive_maximum else '≤'} {number(self.maximum)}"
+        return " and ".join(part for part in (low, high) if part)
+
+    @property
+    def one(self) -> "Row":
+        """The row of a single item of a list."""
+        return replace(
+            self, type=self.item or self.type, item="", listable=False, optional=False, unit=self.unit
+        )
+
+    def allowed(self) -> str:
+        """What values are allowed, as a phrase.
+
+        >>> Row("epochs", "integer", minimum=1, unit="epochs").allowed()
+        'a whole number ≥ 1 (epochs)'
+        """
+        unit = f" ({self.unit})" if self.unit else ""
+        if self.type == "list":
+            items = self._several()
+            least = "at least one of them" if self.min_items == 1 else f"at least {self.min_items}"
+            return f"a list of {items}{unit}" + (f", {least}" if self.min_items else "")
+        text = self._single() + unit
+        if self.listable:
+            text += ", or a list of them"
+        return text + (", or null" if self.optional else "")
+
+    def _single(self) -> str:
+        choices = ", ".join(str(choice) for choice in self.choices)
+        if self.type == "choice":
+            return choices if len(self.choices) == 1 else f"one of {choices}"
+        noun = self.form or _NOUNS[self.type]
+        text = f"{noun} {self.bounds}" if self.bounds else noun
+        return f"{text}, or {choices}" if choices else text
+
+    def _several(self) -> str:
+        if self.item == "choice":
+            return ", ".join(str(choice) for choice in self.choices)
+        noun = self.form or _PLURALS.get(self.item, _NOUNS.get(self.item, self.item))
+        return f"{noun} {self.bounds}" if self.bounds else noun
+
+
+def number(value: float) -> str:
+    """A bound without needless digits."""
+    return str(int(value)) if float(value).is_integer() and abs(value) < 1e15 else f"{value:g}"
+
+
+@cache
+def describe(cls: type[Params]) -> tuple[Row, ...]:
+    """Every parameter of `cls`; nested groups and variants get dotted names below their own row."""
+    names = list(cls.model_fields)
+    if issubclass(cls, StepParams):
+        # What all steps share comes after what makes this one.
+        names.sort(key=lambda name: name in StepParams.model_fields)
+    return tuple(row for name in names for row in _rows(name, cls.model_fields[name]))
+
+
+def find(cls: type[Params], path: str) -> Row | None:
+    """The row of a dotted path; anything below a free mapping has the mapping's row."""
+    for row in describe(cls):
+        if row.path == path or (row.type == "mapping" and path.startswith(f"{row.path}.")):
+            return row
+    return None
+
+
+def summary(cls: type[BaseModel]) -> str:
+    """A class's first paragraph, on one line."""
+    return plain((cls.__doc__ or "").split("\n\n")[0])
+
+
+def plain(text: str) -> str:
+    return " ".join(text.split())
+
+
+@dataclass
+class _Shape:
+    """What an annotation says, gathered from its parts; `noun` is the row's type."""
+
+    noun: str = ""
+    item: str = ""
+    listable: bool = False
+    optional: bool = False
+    choices: list[Any] = field(default_factory=list)
+    classes: list[type[Params]] = field(default_factory=list)
+    limits: dict[str, Any] = field(default_factory=dict)
+
+
+def _rows(name: str, info: FieldInfo) -> Iterator[Row]:
+    shape = _Shape()
+    _read(info.annotation, shape)
+    _limits(info.metadata, shape)
+    extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
+    row = Row(
+        path=name,
+        type=shape.noun,
+        item=shape.item,
+        listable=shape.listable,
+        default=_default(info),
+        required=info.is_required(),
+        optional=shape.optional,
+        choices=tuple(shape.choices),
+        unit=str(extra.get("unit", "")),
+        form=str(extra.get("form", "")),
+        help=plain(info.description or ""),
+        **shape.limits,
+    )
+    yield row
+    if shape.noun == "group":
+        yield from (replace(below, path=f"{name}.{below.path}") for below in describe(shape.classes[0]))
+    elif shape.classes:
+        yield from _variants(name, shape.classes)
+
+
+def _variants(name: str, classes: Iterable[type[Params]]) -> Iterator[Row]:
+    """The parameters of all variants, each once, with the kinds that have it."""
+    kinds: dict[Row, list[str]] = {}
+    for cls in classes:
+        for row in describe(cls):
+            if row.path != "kind":
+                kinds.setdefault(row, []).append(_kind(cls))
+    for row, having in kinds.items():
+        yield replace(row, path=f"{name}.{row.path}", when=f"{name} = {' or '.join(having)}")
+
+
+def _kind(cls: type[Params]) -> str:
+    return str(cls.model_fields["kind"].default)
+
+
+def _default(info: FieldInfo) -> Any:
+    if info.default is PydanticUndefined:
+        return None
+    if isinstance(info.default, Params):
+        kind = getattr(info.default, "kind", None)
+        return kind if kind is not None else info.default.model_dump(mode="json")
+    return list(info.default) if isinstance(info.default, tuple) else info.default
+
+
+def _read(annotation: Any, shape: _Shape) -> None:
+    """Add what `annotation` says to `shape`."""
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        base, *metadata = get_args(annotation)
+        _read(base, shape)
+        _limits(metadata, shape)
+    elif origin in (Union, UnionType):
+        for member in get_args(annotation):
+            _read(member, shape)
+    elif origin is Literal:
+        shape.noun = shape.noun or "choice"
+        shape.choices += get_args(annotation)
+    elif origin is tuple:
+        _read_tuple(get_args(annotation)[0], shape)
+    elif annotation is NoneType:
+        shape.optional = True
+    elif isinstance(annotation, type) and issubclass(annotation, Params):
+        _read_class(annotation, shape)
+    else:
+        shape.noun = _TYPES[origin or annotation]
+
+
+def _read_tuple(item: Any, shape: _Shape) -> None:
+    if shape.noun:
+        # `int | tuple[int, ...]`: the single value was described already.
+        shape.listable = True
+        return
+    _read(item, shape)
+    shape.noun, shape.item = "list", shape.noun
+
+
+def _read_class(cls: type[Params], shape: _Shape) -> None:
+    shape.classes.append(cls)
+    if "kind" in cls.model_fields:
+        shape.noun = "choice"
+        shape.choices.append(_kind(cls))
+    else:
+        shape.noun = "group"
+
+
+_BOUNDS = {
+    "ge": ("minimum", "exclusive_minimum", False),
+    "gt": ("minimum", "exclusive_minimum", True),
+    "le": ("maximum", "exclusive_maximum", False),
+    "lt": ("maximum", "exclusive_maximum", True),
+}
+
+
+def _limits(metadata: Iterable[Any], shape: _Shape) -> None:
+    for item in metadata:
+        if isinstance(item, FieldInfo):
+            _limits(item.metadata, shape)
+            continue
+        for name, (bound, exclusive, strict) in _BOUNDS.items():
+            if (limit := getattr(item, name, None)) is not None:
+                shape.limits |= {bound: limit, exclusive: strict}
+        if (least := getattr(item, "min_length", None)) is not None and not shape.listable:
+            shape.limits["min_items"] = least

@@ -1,0 +1,43 @@
+"""What PyYAML says about text that is not YAML, in words that help."""
+
+import yaml
+
+# Part of PyYAML's message → what is wrong, what to do.
+_MEANINGS = (
+    ("'\\t'", "a tab", "spaces only for indentation"),
+    ("special characters are not allowed", "a character that text files do not hold", "UTF-8 text"),
+    ("mapping values are not allowed", "a `:` that is out of place", "other indentation, or quotes"),
+    ("could not find expected ':'", "a name without `:`", "`name: value`"),
+    ("expected ',' or ']'", "a list that is not closed", "`[a, b]`, closed by `]`"),
+    ("expected ',' or '}'", "a mapping that is not closed", "`{name: value}`, closed by `}`"),
+    ("while scanning a quoted scalar", "a quote that is not closed", "the same quote at both ends"),
+    ("found undefined tag handle", "a tag (`!`)", "plain values only"),
+    ("while scanning a tag", "a tag (`!`)", "plain values only"),
+    ("while scanning an anchor", "a bare `&`", "quotes around text that begins with `&`"),
+    ("while scanning an alias", "a bare `*`", "quotes around text that begins with `*`"),
+    ("while scanning a directive", "a `%` at the start of a line", "no directives"),
+    ("directive", "a `%` directive that is not understood", "no directives"),
+    ("sequence entries are not allowed", "a `-` where no list can stand", "a list below its name, indented"),
+    ("found duplicate anchor", "an anchor that is written twice", "each anchor once"),
+    ("expected <block end>", "a line indented unlike those above it", "the same indentation within a group"),
+    ("cannot start any token", "a character that cannot begin a value", "quotes around such text"),
+    ("expected the node content", "something that is no value", "a value, a list or `name: value`"),
+    ("expected alphabetic or numeric", "a name that cannot be read", "letters and digits"),
+)  # fmt: skip
+
+
+def explain(error: Exception, text: str, line: int) -> tuple[int, str, str]:
+    """The line (from 1), what is wrong and what is allowed; `line` is where reading had got to."""
+    if isinstance(error, yaml.reader.ReaderError):
+        line = text.count("\n", 0, int(error.position)) + 1
+    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+    if mark is not None:
+        line = mark.line + 1
+    if "while scanning a quoted scalar" in str(error) and getattr(error, "context_mark", None) is not None:
+        # The end of the file is where the quote was missed; where it opened is what helps.
+        line = error.context_mark.line + 1  # type: ignore[attr-defined]
+    message = f"{getattr(error, 'context', '')} {getattr(error, 'problem', '')} {error}"
+    for part, given, allowed in _MEANINGS:
+        if part in message:
+            return line, f"not YAML: {given}", allowed
+    return line, "not YAML: this line cannot be read", "`name: value`, `- item`, `[a, b]` or `{name: value}`"
