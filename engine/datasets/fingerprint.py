@@ -1,0 +1,178 @@
+"""What identifies the tensors a data set gives: its files, the parameters that change them, and our code."""
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from engine.datasets.locate import Location, published, stored
+from engine.datasets.records import Idx, OwnFolders, Record
+from engine.params.preset import Data
+
+LOADER_VERSION = 1
+"""Raised when the code in engine/compute/data gives other tensors for the same files."""
+
+CONTENT_LIMIT = 16 * 10**9
+"""Bytes up to which contents are hashed. Reading ImageNet or iNaturalist whole would take hours on a network
+file system: above it, names and sizes stand for the contents."""
+
+CHUNK = 1 << 20
+"""Bytes read at once."""
+
+WORTH_CACHING = 1 << 20
+"""Bytes of a set below which hashing it is as fast as reading the cache."""
+
+SPLIT_FOLDERS: dict[str, tuple[str, ...]] = {
+    "train": ("train",),
+    "validation": ("validation", "val", "valid"),
+    "test": ("test",),
+}
+"""What the split folders of a user's own images may be called."""
+
+
+@dataclass(frozen=True)
+class RawFile:
+    """A file of a set: its name in the fingerprint, where it lies, and what tells that it changed."""
+
+    name: str
+    path: Path
+    size: int
+    mtime_ns: int
+
+
+def fingerprint(params: Data, location: Location, cache: Path | None) -> str | None:
+    """The SHA-256 that identifies the tensors of a set, or None for a user's function.
+
+    It covers the name and content of every raw file, the parameters that change the tensors (see
+    `effective`) and `LOADER_VERSION`; not the place where the files lie. `cache` is a folder that keeps the
+    hashes of file contents by path, size and modification time; it need not exist or be writable.
+    """
+    if location.record is None:
+        return None
+    files = list(raw_files(location))
+    has_validation, has_test = native_splits(location)
+    record = location.record
+    material = {
+        "loader": LOADER_VERSION,
+        "set": record.name,
+        "parameters": effective(params, record, has_validation, has_test),
+        "files": _contents(files, location.root, cache),
+    }
+    return hashlib.sha256(json.dumps(material, sort_keys=True).encode()).hexdigest()
+
+
+def effective(
+    params: Data, record: Record | None, has_validation: bool, has_test: bool
+) -> dict[str, int | float | None]:
+    """The parameters that change the tensors: those that have no effect on this set are left out."""
+    chosen: dict[str, int | float | None] = {"limit": params.limit}
+    chosen["size"] = None if record and params.size == record.size else params.size
+    chosen["channels"] = None if record and params.channels == record.channels else params.channels
+    if not has_validation:
+        chosen["validation"] = params.validation
+    if not has_test:
+        chosen["test"] = params.test
+    if not (has_validation and has_test) or params.limit is not None:
+        chosen["split_seed"] = params.split_seed
+    return chosen
+
+
+def native_splits(location: Location) -> tuple[bool, bool]:
+    """Whether the set brings its own validation split, and its own test split."""
+    if location.record and isinstance(location.record.source, OwnFolders):
+        folders = own_splits(location.root)
+        return "validation" in folders, "test" in folders
+    counts = published(location.record)
+    return counts.validation > 0, counts.test > 0
+
+
+def own_splits(root: Path) -> dict[str, Path]:
+    """The split folders below a user's `root`; empty where `root` holds class folders directly."""
+    found: dict[str, Path] = {}
+    for split, names in SPLIT_FOLDERS.items():
+        for name in names:
+            if (root / name).is_dir():
+                found.setdefault(split, root / name)
+    return found if "train" in found else {}
+
+
+def raw_files(location: Location) -> Iterator[RawFile]:
+    """The files that the tensors depend on, in the order of their names; hidden files are not among them."""
+    record = location.record
+    names = record.files if record and record.files else ("",)
+    packed = record is not None and isinstance(record.source, Idx)
+    found: list[RawFile] = []
+    for name in names:
+        path = stored(location.root / name, packed)
+        if path.is_dir():
+            found += _files_below(path, name)
+        else:
+            stat = path.stat()
+            found.append(
+                RawFile(name + path.name[len(Path(name).name) :], path, stat.st_size, stat.st_mtime_ns)
+            )
+    return iter(sorted(found, key=lambda file: file.name))
+
+
+def _files_below(folder: Path, name: str) -> Iterator[RawFile]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            inner = f"{name}/{entry.name}" if name else entry.name
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir():
+                yield from _files_below(Path(entry.path), inner)
+            else:
+                stat = entry.stat()
+                yield RawFile(inner, Path(entry.path), stat.st_size, stat.st_mtime_ns)
+
+
+def _contents(files: list[RawFile], root: Path, cache: Path | None) -> list[tuple[str, str]]:
+    total = sum(file.size for file in files)
+    if total > CONTENT_LIMIT:
+        return [(file.name, f"{file.size} bytes") for file in files]
+    if cache is None or total < WORTH_CACHING:
+        return [(file.name, _sha256(file.path)) for file in files]
+    return _cached_contents(
+        files, cache / f"{hashlib.sha256(str(root.absolute()).encode()).hexdigest()[:32]}.json"
+    )
+
+
+def _cached_contents(files: list[RawFile], memory: Path) -> list[tuple[str, str]]:
+    known = _read_memory(memory)
+    hashes: dict[str, str] = {}
+    for file in files:
+        key = f"{file.path.absolute()}|{file.size}|{file.mtime_ns}"
+        hashes[key] = known.get(key) or _sha256(file.path)
+    if hashes.keys() - known.keys():
+        _write_memory(memory, {**known, **hashes})
+    return [(file.name, digest) for file, digest in zip(files, hashes.values(), strict=True)]
+
+
+def _read_memory(memory: Path) -> dict[str, str]:
+    try:
+        known: Any = json.loads(memory.read_text())
+    except (OSError, ValueError):
+        return {}
+    return known if isinstance(known, dict) else {}
+
+
+def _write_memory(memory: Path, hashes: Mapping[str, str]) -> None:
+    """Replace the memory as a whole; where it can't be written, the next run hashes anew."""
+    partial = memory.with_name(f"{memory.name}.{os.getpid()}.partial")
+    with contextlib.suppress(OSError):
+        memory.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(json.dumps(hashes))
+        partial.replace(memory)
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()

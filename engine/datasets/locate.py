@@ -1,0 +1,206 @@
+"""Where a data set lies on this machine."""
+
+import difflib
+import importlib.util
+import os
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.datasets.records import Bundled, Counts, Idx, OwnFolders, Record
+from engine.datasets.table import RECORDS
+from engine.errors import SecateurError, UsageError
+from engine.params.preset import Data
+
+SYSTEM_FOLDER = Path("/usr/share/datasets")
+"""Where Debian's packages put data sets, such as dataset-fashion-mnist."""
+
+
+@dataclass(frozen=True)
+class Location:
+    """A data set that was found.
+
+    `root` is the folder its files lie in; for a user's own function, the Python file. `record` is None then.
+    """
+
+    name: str
+    root: Path
+    record: Record | None
+
+
+def is_user_function(name: str) -> bool:
+    """Whether `name` is ``path/file.py:function``.
+
+    >>> is_user_function("data/mine.py:load"), is_user_function("digits")
+    (True, False)
+    """
+    file, separator, function = name.rpartition(":")
+    return bool(separator and function) and file.endswith(".py")
+
+
+def record_of(name: str) -> Record:
+    """The record of a built-in set. Raises UsageError, with what was probably meant, when there is none."""
+    if name in RECORDS:
+        return RECORDS[name]
+    close = difflib.get_close_matches(name, RECORDS, n=1)
+    meant = f" Did you mean {close[0]}?" if close else ""
+    raise UsageError(
+        f"No data set is called {name!r}.{meant}",
+        "Allowed are the names that `secateur data list` shows, and path/file.py:function.",
+    )
+
+
+def data_folder(workspace: Path, name: str) -> Path:
+    """The folder in a workspace that `secateur data fetch NAME` fills."""
+    return workspace / "data" / name
+
+
+def locate(params: Data, workspace: Path) -> Location:
+    """Find the data set that `params` names.
+
+    Looked at are `params.root` alone if it is given, else `$SECATEUR_DATA/NAME`, `$SECATEUR_DATA`, the
+    workspace's `data/NAME` and `data`, and `/usr/share/datasets/NAME`.
+
+    Raises:
+        UsageError: no data set has this name, or an image folder has no `root`.
+        SecateurError: it is not on this machine; the detail lists every place and what it lacks.
+    """
+    if is_user_function(params.name):
+        return _locate_function(params.name)
+    record = record_of(params.name)
+    if isinstance(record.source, Bundled):
+        return Location(record.name, bundled_folder(), record)
+    if isinstance(record.source, OwnFolders):
+        return Location(record.name, _own_folder(params), record)
+    places = list(places_of(record, workspace, params.root))
+    for place in places:
+        folder = folder_with(record, place)
+        if folder is not None:
+            return Location(record.name, folder, record)
+    raise _not_here(record, places, fetch_command(record, workspace, params.root))
+
+
+def places_of(record: Record, workspace: Path, root: str | None = None) -> Iterator[Path]:
+    """The folders in which to look for a set, in this order."""
+    if root is not None:
+        yield Path(root).expanduser()
+        return
+    shared = os.environ.get("SECATEUR_DATA")
+    if shared:
+        yield Path(shared).expanduser() / record.name
+        yield Path(shared).expanduser()
+    yield data_folder(workspace, record.name)
+    yield workspace / "data"
+    yield SYSTEM_FOLDER / record.name
+
+
+def folder_with(record: Record, place: Path) -> Path | None:
+    """The folder at or below `place` that holds every file of the set; None when one is missing."""
+    folders = [place]
+    if isinstance(record.source, Idx):
+        folders.append(place / record.source.folder)
+    for folder in folders:
+        if not missing_files(record, folder):
+            return folder
+    return None
+
+
+def missing_files(record: Record, folder: Path) -> list[str]:
+    """The files of the set that `folder` lacks."""
+    return [
+        name for name in record.files if not stored(folder / name, isinstance(record.source, Idx)).exists()
+    ]
+
+
+def stored(path: Path, compressed: bool) -> Path:
+    """`path` as it lies on disk: IDX files may carry `.gz`."""
+    packed = path.with_name(path.name + ".gz")
+    return packed if compressed and packed.exists() else path
+
+
+def bundled_folder() -> Path:
+    """The folder in scikit-learn that holds the digits; scikit-learn itself is not imported."""
+    spec = importlib.util.find_spec("sklearn")
+    for package in (spec.submodule_search_locations or ()) if spec else ():
+        folder = Path(package) / "datasets" / "data"
+        if (folder / "digits.csv.gz").is_file():
+            return folder
+    raise SecateurError(
+        "Data set digits is not on this machine",
+        "It is part of scikit-learn, which this Python does not have.",
+        "Install scikit-learn, or secateur anew.",
+    )
+
+
+def _own_folder(params: Data) -> Path:
+    if params.root is None:
+        raise UsageError(
+            "Data set imagefolder needs data.root",
+            "No folder was given.",
+            "Name the folder that holds train/CLASS/, validation/CLASS/ and test/CLASS/, or just CLASS/.",
+        )
+    folder = Path(params.root).expanduser()
+    if not folder.is_dir():
+        raise SecateurError(
+            f"There is no folder {folder}", "It was given as data.root of imagefolder.", "Check the path."
+        )
+    return folder
+
+
+def _locate_function(name: str) -> Location:
+    file = Path(name.rpartition(":")[0]).expanduser()
+    if not file.is_file():
+        raise SecateurError(
+            f"No file {file} for the data", f"{name} was given.", "Use path/to/file.py:function."
+        )
+    return Location(name, file, None)
+
+
+def fetch_command(record: Record, workspace: Path, root: str | None = None) -> str:
+    """The command that downloads the set to where it was looked for; empty when it can't be downloaded."""
+    if not record.downloads:
+        return ""
+    command = ["secateur", "data", "fetch", record.name]
+    if root is not None:
+        command += ["--root", root]
+    elif workspace.absolute() != default_workspace().absolute():
+        command += ["--workspace", str(workspace)]
+    return shlex.join(command)
+
+
+def default_workspace() -> Path:
+    """`$SECATEUR_HOME`, or `.secateur` in the working folder."""
+    return Path(os.environ.get("SECATEUR_HOME") or ".secateur").expanduser()
+
+
+def _not_here(record: Record, places: list[Path], command: str) -> SecateurError:
+    lines = [f"  {place}: {_lacks(record, place)}" for place in places]
+    size = f", {megabytes(record.download_mb)}" if record.download_mb else ""
+    remedy = f"{command}   (on a machine with internet{size})" if command else record.note
+    return SecateurError(
+        f"Data set {record.name} is not on this machine", "\n".join(["Looked in", *lines]), remedy
+    )
+
+
+def megabytes(amount: int) -> str:
+    """A download's size in words.
+
+    >>> megabytes(170), megabytes(2640)
+    ('170 MB', '2.6 GB')
+    """
+    if amount < 1000:
+        return f"{amount} MB"
+    return f"{amount / 1000:.1f} GB" if amount < 10_000 else f"{amount / 1000:.0f} GB"
+
+
+def _lacks(record: Record, place: Path) -> str:
+    if not place.is_dir():
+        return "no such folder"
+    inner = [place / record.source.folder] if isinstance(record.source, Idx) else []
+    return min((f"no {missing_files(record, folder)[0]}" for folder in (place, *inner)), key=len)
+
+
+def published(record: Record | None) -> Counts:
+    """The published splits of a built-in set; all zero where that depends on the user's files."""
+    return record.images if record and record.images else Counts(0)

@@ -1,0 +1,103 @@
+"""What is known about a data set before its files are read. Plain data: no torch, no numpy."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+Keywords = Mapping[str, str | bool]
+"""Arguments of a torchvision data set class for one split."""
+
+Layout = Literal["flat", "leaf", "deep"]
+"""Where the images of a class lie: directly in `CLASS/`; in any folder that directly holds images, its
+relative path being the class; or anywhere below `CLASS/`."""
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Labelled images per split as published; 0 where the set has no such split."""
+
+    train: int
+    validation: int = 0
+    test: int = 0
+
+    @property
+    def total(self) -> int:
+        return self.train + self.validation + self.test
+
+
+@dataclass(frozen=True)
+class Bundled:
+    """The digits inside scikit-learn: a gzipped text table of 64 pixels (0 to 16) and a label per row."""
+
+
+@dataclass(frozen=True)
+class Idx:
+    """Four IDX files, each plain or with `.gz`, in a folder of their own or in torchvision's layout."""
+
+    folder: str
+    train: tuple[str, str]
+    test: tuple[str, str]
+    first_label: int = 0
+    transposed: bool = False
+
+
+@dataclass(frozen=True)
+class Folders:
+    """A folder per class; `validation` and `test` where the set is published with them."""
+
+    train: str
+    validation: str | None = None
+    test: str | None = None
+    layout: Layout = "flat"
+    suffixes: tuple[str, ...] = (".jpg", ".jpeg", ".png")
+    without: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Vision:
+    """Read by torchvision's class: its arguments per split, and the attributes that hold what it read.
+
+    `pixels` names the attribute with all images as one array, in the order `axes`; without it, images are
+    decoded one by one. `labels` names the attribute with the labels, or with (…, label) pairs.
+    """
+
+    train: Keywords
+    validation: Keywords | None = None
+    test: Keywords | None = None
+    labels: str = "_labels"
+    pixels: str | None = None
+    axes: Literal["NHW", "NHWC", "NCHW"] = "NHWC"
+    first_label: int = 0
+    needs: str | None = None
+
+
+@dataclass(frozen=True)
+class OwnFolders:
+    """The user's own images: `train/`, `validation/` and `test/`, or class folders that are split by us."""
+
+
+Source = Bundled | Idx | Folders | Vision | OwnFolders
+
+
+@dataclass(frozen=True)
+class Record:
+    """One data set. `size` is the height and width in pixels, None where images differ.
+
+    `files` lie below the set's folder, show that it is there, and are all that its tensors depend on.
+    `downloads` are the calls of torchvision's class that fetch it; none where that is not possible, and
+    `note` then says what to do. `download_mb` is what comes over the network, in 10⁶ bytes.
+    """
+
+    name: str
+    title: str
+    classes: int | None
+    channels: int | None
+    size: int | None
+    images: Counts | None
+    source: Source
+    files: tuple[str, ...]
+    torchvision: str = ""
+    downloads: tuple[Keywords, ...] = ()
+    download_mb: int | None = None
+    note: str = ""
+    class_names: tuple[str, ...] = field(default=(), repr=False)
