@@ -9,8 +9,8 @@ element whose bits are all zero, so that -0.0 and every NaN come back as they we
 dense (all elements) or sparse (the gaps between non-zeros, and the non-zeros), whichever is smaller.
 
 Gaps are Golomb-Rice coded (Golomb, 1966; Rice & Plaunt, 1971): ``gap >> k`` in unary and the ``k`` low
-bits as they are. Unary and remainders are two streams, so that numpy codes and decodes them without a loop. With
-``k = 0`` the unary stream *is* the bitmap of non-zeros. Elements are split in byte planes and each plane is
+bits as they are. Unary and remainders are two streams, so that numpy codes and decodes them without a loop.
+With ``k = 0`` the unary stream *is* the bitmap of non-zeros. Elements are split in byte planes and each plane is
 Huffman coded (deflate without matches) where that is smaller: of trained fp32 weights the byte of sign and
 exponent shrinks to about 0.4, the mantissa's bytes not at all; together about 15 % fewer bytes.
 """
