@@ -10,7 +10,7 @@ dense (all elements) or sparse (the gaps between non-zeros, and the non-zeros), 
 
 Gaps are Golomb-Rice coded (Golomb, 1966; Rice & Plaunt, 1971): ``gap >> k`` in unary and the ``k`` low
 bits as they are. Unary and remainders are two streams, so that numpy codes and decodes them without a loop.
-With ``k = 0`` the unary stream *is* the bitmap of non-zeros. Elements are split in byte planes and each plane is
+With ``k = 0`` the unary stream *is* the bitmap of non-zeros. Elements are split in byte planes, and each is
 Huffman coded (deflate without matches) where that is smaller: of trained fp32 weights the byte of sign and
 exponent shrinks to about 0.4, the mantissa's bytes not at all; together about 15 % fewer bytes.
 """
