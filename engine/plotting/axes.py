@@ -1,0 +1,270 @@
+"""From values to places: the limits of the axes, and every value's position in the unit square.
+
+All drawings share this module, so that a chart has the same limits, gaps and clipping everywhere.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+from engine.format import measure, number
+from engine.plotting.figure import Figure, Limits, Point, Reference, Series, finite
+from engine.plotting.ticks import nice_step, snap
+
+LARGEST = 1e300
+"""Values are drawn as if no larger, so that no difference of two overflows."""
+SMALLEST = 1e-300
+FAR = 1e3
+"""Positions beyond this many axis lengths are drawn as if there: a line leaves the chart just as steeply."""
+SAME = 1e-9
+"""Relative spans below this count as one value: ticks finer than that can't be written."""
+MARGIN = 0.02
+"""Part of the axis kept free on both sides, so that no marker touches the frame."""
+INTERVALS = 8
+"""The most intervals an automatic axis has; its ends lie on ticks, so fewer would leave more of it empty."""
+
+UnitPoint = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One axis: `low < high`, both > 0 on a log axis; categories sit at 0, 1, 2, …"""
+
+    low: float
+    high: float
+    log: bool = False
+    measure: str = ""
+    categories: tuple[str, ...] = ()
+    whole: bool = False
+    """Whether only whole numbers make sense as ticks, as for epochs."""
+
+    def position(self, value: float) -> float:
+        """The value's place, 0 at `low` and 1 at `high`; clamped to ±1000."""
+        if self.log:
+            if value <= 0:
+                return -FAR
+            low = math.log10(self.low)
+            place = (math.log10(value) - low) / (math.log10(self.high) - low)
+        else:
+            place = (value - self.low) / (self.high - self.low)
+        return max(-FAR, min(FAR, place))
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A figure ready to be drawn: numeric x, gaps as None, both axes settled.
+
+    `figure.series[i].points[j]` is the same point as in the figure it was made from.
+    """
+
+    figure: Figure
+    x: Axis
+    y: Axis
+    empty: bool
+
+
+def scene(figure: Figure) -> Scene:
+    """Settle positions, gaps and limits of a figure. Raises nothing, whatever the data."""
+    categories = _categories(figure)
+    places = {name: float(i) for i, name in enumerate(categories)}
+    lines = tuple(
+        replace(line, points=tuple(_drawable(point, places, figure) for point in line.points))
+        for line in figure.series
+    )
+    references = tuple(
+        Reference(line.name, value)
+        for line in figure.references
+        if (value := _axis_value(line.y, figure.log_y)) is not None
+    )
+    points = [point for line in lines for point in line.points if point.y is not None]
+    x = _x_axis(figure, [x for point in points if (x := finite(point.x)) is not None], categories)
+    y = _y_axis(figure, [*_heights(points), *(line.y for line in references)])
+    return Scene(replace(figure, series=lines, references=references), x, y, empty=not points)
+
+
+def runs(line: Series, x: Axis, y: Axis) -> list[list[UnitPoint]]:
+    """The series as unbroken runs of unit positions; a gap ends a run."""
+    found: list[list[UnitPoint]] = [[]]
+    for point in line.points:
+        place = unit_point(point, x, y)
+        if place is not None:
+            found[-1].append(place)
+        elif found[-1]:
+            found.append([])
+    return [run for run in found if run]
+
+
+def unit_point(point: Point, x: Axis, y: Axis) -> UnitPoint | None:
+    """Where a scene's point lies in the unit square (it may lie outside), or None for a gap."""
+    if not isinstance(point.x, float) or point.y is None:
+        return None
+    return x.position(point.x), y.position(point.y)
+
+
+def error_bars(line: Series, x: Axis, y: Axis) -> list[list[UnitPoint]]:
+    """A vertical segment from mean - deviation to mean + deviation for each point that has one, clipped."""
+    bars = []
+    for point in line.points:
+        if isinstance(point.x, float) and point.y is not None and point.deviation:
+            place = x.position(point.x)
+            ends = [(place, y.position(point.y + sign * point.deviation)) for sign in (-1, 1)]
+            bars += clipped(ends)
+    return bars
+
+
+def inside(place: UnitPoint) -> bool:
+    """Whether a unit position lies on the chart, its edges included."""
+    return 0 <= place[0] <= 1 and 0 <= place[1] <= 1
+
+
+def clipped(run: Sequence[UnitPoint]) -> list[list[UnitPoint]]:
+    """The parts of a run that lie in the unit square, cut at its edges.
+
+    >>> clipped([(0.5, 0.5), (0.5, 2.5)])
+    [[(0.5, 0.5), (0.5, 1.0)]]
+    """
+    parts: list[list[UnitPoint]] = []
+    for start, end in pairwise(run):
+        piece = _clip(start, end)
+        if piece is None:
+            continue
+        if parts and parts[-1][-1] == piece[0]:
+            parts[-1].append(piece[1])
+        else:
+            parts.append([*piece])
+    return parts
+
+
+def _clip(start: UnitPoint, end: UnitPoint) -> tuple[UnitPoint, UnitPoint] | None:
+    """One segment cut to the unit square (Liang and Barsky, 1984), or None if it lies outside."""
+    first, last = 0.0, 1.0
+    for from_, to in zip(start, end, strict=True):
+        change = to - from_
+        if change == 0:
+            if not 0 <= from_ <= 1:
+                return None
+            continue
+        enter, leave = sorted((-from_ / change, (1 - from_) / change))
+        first, last = max(first, enter), min(last, leave)
+    if first > last:
+        return None
+    return (start if first == 0 else _along(start, end, first)), (
+        end if last == 1 else _along(start, end, last)
+    )
+
+
+def _along(start: UnitPoint, end: UnitPoint, part: float) -> UnitPoint:
+    x, y = (a + (b - a) * part for a, b in zip(start, end, strict=True))
+    return min(max(x, 0.0), 1.0), min(max(y, 0.0), 1.0)
+
+
+def _categories(figure: Figure) -> tuple[str, ...]:
+    values = [point.x for line in figure.series for point in line.points]
+    if not any(isinstance(value, str) for value in values):
+        return ()
+    return tuple(dict.fromkeys(text for value in values if (text := _category(value)) is not None))
+
+
+def _category(value: object) -> str | None:
+    if isinstance(value, str):
+        return value
+    plain = finite(value)
+    return None if plain is None else number(plain)
+
+
+def _drawable(point: Point, places: dict[str, float], figure: Figure) -> Point:
+    """The point with float coordinates on the chart's scale; what can't be drawn is a gap."""
+    x = places.get(_category(point.x) or "") if places else _axis_value(point.x, figure.log_x)
+    y = _axis_value(point.y, figure.log_y)
+    deviation = finite(point.deviation)
+    if x is None or y is None:
+        return Point(None, None)
+    return Point(x, y, min(abs(deviation), LARGEST) if deviation else None)
+
+
+def _axis_value(value: object, log: bool) -> float | None:
+    plain = finite(value)
+    if plain is None or (log and plain <= 0):
+        return None
+    if abs(plain) < SMALLEST:
+        return SMALLEST if log else 0.0
+    return max(-LARGEST, min(LARGEST, plain))
+
+
+def _heights(points: Iterable[Point]) -> Iterable[float]:
+    """Every y the axis should hold: the points and the ends of their error bars."""
+    for point in points:
+        if point.y is not None:
+            spread = point.deviation or 0.0
+            yield from (point.y, min(point.y + spread, LARGEST), max(point.y - spread, -LARGEST))
+
+
+def _x_axis(figure: Figure, values: list[float], categories: tuple[str, ...]) -> Axis:
+    if categories:
+        return Axis(-0.5, len(categories) - 0.5, categories=categories)
+    log, fixed = figure.log_x, _fixed(figure.x_limits, figure.log_x)
+    whole = not log and all(value.is_integer() for value in values) and not measure(figure.x_measure).unit
+    low, high = fixed or (_log_limits(values) if log else _padded(*_span(values)))
+    return Axis(low, high, log, figure.x_measure, (), whole)
+
+
+def _y_axis(figure: Figure, values: list[float]) -> Axis:
+    log, fixed = figure.log_y, _fixed(figure.y_limits, figure.log_y)
+    known = measure(figure.y_measure)
+    if log:
+        low, high = fixed or _log_limits([value for value in values if value > 0])
+    elif fixed:
+        low, high = fixed
+    else:
+        anchored = [*values, 0.0] if known.from_zero and values else values
+        low, high = _nice(*_span(anchored))
+        if known.kind == "fraction" and values and min(values) >= 0 and max(values) <= 1:
+            low, high = max(low, 0.0), min(high, 1.0)
+    return Axis(low, high, log, figure.y_measure)
+
+
+def _fixed(limits: Limits | None, log: bool) -> Limits | None:
+    """Limits as asked for, or None where they make no axis: not finite, equal, or ≤ 0 on a log axis."""
+    if limits is None:
+        return None
+    ends = [_axis_value(end, log) for end in limits]
+    low, high = (
+        min((e for e in ends if e is not None), default=0.0),
+        max((e for e in ends if e is not None), default=0.0),
+    )
+    if None in ends or not high - low > SAME * max(abs(low), abs(high)):
+        return None
+    return low, high
+
+
+def _span(values: Sequence[float]) -> Limits:
+    """Lowest and highest value, widened around a constant."""
+    if not values:
+        return 0.0, 1.0
+    low, high = max(min(values), -LARGEST), min(max(values), LARGEST)
+    largest = max(abs(low), abs(high))
+    if largest == 0:
+        return 0.0, 1.0
+    if high - low > SAME * largest:
+        return low, high
+    return low - largest * 0.1, high + largest * 0.1
+
+
+def _padded(low: float, high: float) -> Limits:
+    room = (high - low) * MARGIN
+    return low - room, high + room
+
+
+def _nice(low: float, high: float) -> Limits:
+    """The limits moved outwards to ticks."""
+    step = nice_step((high - low) / INTERVALS)
+    return snap(math.floor(low / step + SAME), step), snap(math.ceil(high / step - SAME), step)
+
+
+def _log_limits(values: Sequence[float]) -> Limits:
+    if not values:
+        return 1.0, 10.0
+    low, high = math.log10(min(values)), math.log10(max(values))
+    room = max((high - low) * MARGIN, 0.01) if high - low > 0.01 else 0.3
+    return 10 ** max(low - room, -305.0), 10 ** min(high + room, 305.0)

@@ -1,0 +1,326 @@
+"""Charts in a terminal: lines of braille dots with one marker a series, in any size.
+
+`matrix` is what a widget needs (cells with colours), `places` lets a cursor walk the points, `legend`
+names the series, and `draw` joins them into one string for the command line.
+"""
+
+import os
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple, TextIO
+
+from engine.format import abbreviate, cell_width, measure_text, to_ascii
+from engine.plotting.axes import Scene, clipped, error_bars, inside, runs, scene, unit_point
+from engine.plotting.canvas import Line, cell, raster
+from engine.plotting.figure import Figure, Series, decimate, finite, x_name, y_name
+from engine.plotting.palette import COLOURS, MUTED, SEVERAL, styles
+from engine.plotting.ticks import Tick, axis_ticks, row_of_ticks
+
+LEAST_COLUMNS, LEAST_ROWS = 20, 6
+"""Below this a chart can't be read and a sentence says more."""
+DEFAULT_ROWS = 24
+WIDEST = 100
+"""Columns beyond which a curve only gets flatter."""
+ROWS_A_TICK = 2.4
+COLUMNS_A_TICK = 7
+MARKER_GAP = 10
+"""Columns between the markers of a line too dense to mark every point."""
+LEGEND_SHARE = 4
+"""The legend takes at most one row in this many."""
+
+CODES = {colour.terminal: colour.code for colour in (*COLOURS, MUTED)}
+HUES = {colour.code: colour.terminal for colour in (*COLOURS, MUTED)}
+
+
+class Cell(NamedTuple):
+    """One character with its colours as `#rrggbb`, or None for the terminal's own."""
+
+    char: str
+    fg: str | None = None
+    bg: str | None = None
+
+
+class Place(NamedTuple):
+    """Where `figure.series[series].points[point]` is drawn in the matrix."""
+
+    series: int
+    point: int
+    column: int
+    row: int
+
+
+Rows = list[list[Cell]]
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """The canvas within the matrix, its ticks, and how a cell divides into dots."""
+
+    left: int
+    top: int
+    columns: int
+    rows: int
+    x_ticks: tuple[Tick, ...]
+    y_ticks: tuple[Tick, ...]
+    dots: tuple[int, int]
+
+    def column(self, x: float) -> int:
+        return self.left + cell(x, self.columns, self.dots[0])
+
+    def row(self, y: float) -> int:
+        return self.top + self.rows - 1 - cell(y, self.rows, self.dots[1])
+
+
+def draw(figure: Figure, width: int, height: int, colour: bool, ascii_only: bool = False) -> str:
+    """The chart and its legend as at most `height` lines of at most `width` columns.
+
+    With `colour`, ANSI codes for 256 colours; without, characters alone tell everything.
+    """
+    several = Cell(SEVERAL)
+    names = legend_cells(figure, width, ascii_only, shared=True)[: max(1, height // LEGEND_SHARE)]
+    if width < LEAST_COLUMNS or height < LEAST_ROWS + len(names):
+        names = []
+    rows = matrix(figure, width, height - len(names), ascii_only)
+    if names and not any(several in row for row in rows):
+        names = legend_cells(figure, width, ascii_only)[: len(names)]
+    rows += names
+    return "\n".join(_ansi(row) if colour else _plain(row) for row in rows)
+
+
+def size_for(stream: TextIO) -> tuple[int, int]:
+    """Columns and rows of a chart printed to this stream: the terminal's width up to 100, and 24 rows."""
+    columns = shutil.get_terminal_size((80, DEFAULT_ROWS)).columns if stream.isatty() else 80
+    return min(max(columns, 1), WIDEST), DEFAULT_ROWS
+
+
+def wants_colour(stream: TextIO, environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether to colour what is printed to a stream: a terminal, not dumb, `NO_COLOR` not set."""
+    return stream.isatty() and not environment.get("NO_COLOR") and environment.get("TERM") != "dumb"
+
+
+def wants_ascii(stream: TextIO) -> bool:
+    """Whether a stream can't show braille dots, as under `LANG=C`."""
+    try:
+        "⣿×…".encode(stream.encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return True
+    return False
+
+
+def matrix(figure: Figure, width: int, height: int, ascii_only: bool = False) -> Rows:
+    """The chart without legend as `height` rows of `width` cells; a sentence below 20 × 6."""
+    if width <= 0 or height <= 0:
+        return []
+    if width < LEAST_COLUMNS or height < LEAST_ROWS:
+        return _sentence(figure, width, height, ascii_only)
+    drawn = scene(figure)
+    frame = _frame(drawn, width, height, ascii_only)
+    grid = [[Cell(" ")] * width for _ in range(height)]
+    _draw_axes(grid, drawn, frame, ascii_only)
+    if drawn.empty:
+        text = _spelled(_nothing(figure), ascii_only)[: frame.columns]
+        column = frame.left + (frame.columns - len(text)) // 2
+        _write(grid, frame.top + frame.rows // 2, column, text, MUTED.terminal)
+    else:
+        _draw_references(grid, drawn, frame, ascii_only)
+        _draw_series(grid, drawn, frame, ascii_only)
+    return grid
+
+
+def places(figure: Figure, width: int, height: int, ascii_only: bool = False) -> tuple[Place, ...]:
+    """The cell of every point that `matrix` of the same arguments shows: by series, in the order given."""
+    if width < LEAST_COLUMNS or height < LEAST_ROWS:
+        return ()
+    drawn = scene(figure)
+    frame = _frame(drawn, width, height, ascii_only)
+    return tuple(place for i in range(len(drawn.figure.series)) for place in _places(drawn, frame, i))
+
+
+def legend(figure: Figure, width: int, ascii_only: bool = False) -> list[str]:
+    """Marker and name of every series and reference line, wrapped to lines of at most `width` columns."""
+    return [_plain(row) for row in legend_cells(figure, width, ascii_only)]
+
+
+def legend_cells(figure: Figure, width: int, ascii_only: bool = False, shared: bool = False) -> Rows:
+    """`legend` with its colours; `shared` adds what the sign for several points in one cell means."""
+    lines: Rows = []
+    for entry in _entries(figure, ascii_only, shared):
+        cells = [Cell(" "), *entry][: max(width, 0)]
+        if lines and len(lines[-1]) + 2 + len(cells) <= width:
+            lines[-1] += [Cell(" "), Cell(" "), *cells]
+        elif cells:
+            lines.append(cells)
+    return lines
+
+
+def _frame(drawn: Scene, width: int, height: int, ascii_only: bool) -> _Frame:
+    figure = drawn.figure
+    top = int(bool(figure.title) and height >= 12) + int(bool(y_name(figure)) and height >= 8)
+    bottom = 2 + int(bool(x_name(figure)) and height >= 10)
+    rows = height - top - bottom
+    y_ticks = axis_ticks(drawn.y, max(2, int(rows / ROWS_A_TICK)))
+    y_ticks = tuple(tick._replace(label=_spelled(tick.label, ascii_only)) for tick in y_ticks)
+    left = 1 + min(max((len(tick.label) for tick in y_ticks), default=0), width // 3)
+    columns = width - left
+    x_ticks = row_of_ticks(drawn.x, columns, cell_width, 2, max(2, columns // COLUMNS_A_TICK))
+    return _Frame(left, top, columns, rows, x_ticks, y_ticks, (1, 1) if ascii_only else (2, 4))
+
+
+def _draw_axes(grid: Rows, drawn: Scene, frame: _Frame, ascii_only: bool) -> None:
+    width, ink = len(grid[0]), MUTED.terminal
+    side, y_mark, corner, base, x_mark, dot = "|++-+ " if ascii_only else "│┤└─┬·"
+    figure, floor = drawn.figure, frame.top + frame.rows
+    if figure.title and frame.top and len(grid) >= 12:
+        _write(grid, 0, 0, abbreviate(_spelled(figure.title, ascii_only), width), None)
+    if frame.top:
+        _write(grid, frame.top - 1, 0, abbreviate(_spelled(y_name(figure), ascii_only), width), ink)
+    for row in range(frame.top, floor):
+        _write(grid, row, frame.left - 1, side, ink)
+    _write(grid, floor, frame.left - 1, corner + base * frame.columns, ink)
+    for tick in frame.y_ticks:
+        row = frame.row(tick.position)
+        label = abbreviate(tick.label, frame.left - 1)
+        _write(grid, row, frame.left - 1 - len(label), label + y_mark, None)
+        grid[row][frame.left - 1] = Cell(y_mark, ink)
+        for column in (frame.column(x_tick.position) for x_tick in frame.x_ticks):
+            grid[row][column] = Cell(dot, ink)
+    for tick in frame.x_ticks:
+        _write(grid, floor, frame.column(tick.position), x_mark, ink)
+        label = _spelled(tick.label, ascii_only)
+        start = frame.column(tick.position) - (len(label) - 1) // 2
+        _write(grid, floor + 1, max(frame.left, min(start, width - len(label))), label, None)
+    if floor + 2 < len(grid):
+        name = abbreviate(_spelled(x_name(figure), ascii_only), frame.columns)
+        _write(grid, floor + 2, frame.left + (frame.columns - len(name)) // 2, name, ink)
+
+
+def _draw_references(grid: Rows, drawn: Scene, frame: _Frame, ascii_only: bool) -> None:
+    for line in drawn.figure.references:
+        height = drawn.y.position(line.y)
+        if 0 <= height <= 1:
+            dash = ("-" if ascii_only else "╌") * frame.columns
+            _write(grid, frame.row(height), frame.left, dash, MUTED.terminal)
+
+
+def _draw_series(grid: Rows, drawn: Scene, frame: _Frame, ascii_only: bool) -> None:
+    looks = styles(drawn.figure)
+    thinned = [decimate(line, frame.columns) for line in drawn.figure.series]
+    dots, bar = (".", "|") if ascii_only else ("braille", "braille")
+    lines = []
+    for line, look in zip(thinned, looks, strict=True):
+        lines += [Line(ends, look.colour.code, bar) for ends in error_bars(line, drawn.x, drawn.y)]
+        parts = (part for run in runs(line, drawn.x, drawn.y) for part in clipped(run) if line.line)
+        lines += [Line(part, look.colour.code, dots) for part in parts]
+    for row, cells in enumerate(raster(lines, frame.columns, frame.rows)):
+        for column, (char, code) in enumerate(cells):
+            if char != " ":
+                grid[frame.top + row][frame.left + column] = Cell(char, HUES.get(code or 0))
+    marked: dict[tuple[int, int], int] = {}
+    for i, look in enumerate(looks):
+        for place in _marked(list(_places(drawn, frame, i)), frame, drawn.figure.series[i]):
+            owner = marked.setdefault((place.row, place.column), i)
+            glyph = look.ascii_glyph if ascii_only else look.glyph
+            shared = owner != i
+            grid[place.row][place.column] = Cell(
+                SEVERAL if shared else glyph, None if shared else look.colour.terminal
+            )
+
+
+def _places(drawn: Scene, frame: _Frame, index: int) -> Iterable[Place]:
+    for j, point in enumerate(drawn.figure.series[index].points):
+        place = unit_point(point, drawn.x, drawn.y)
+        if place is not None and inside(place):
+            yield Place(index, j, frame.column(place[0]), frame.row(place[1]))
+
+
+def _marked(found: list[Place], frame: _Frame, line: Series) -> Iterable[Place]:
+    """The points that get a marker: all, or on a dense line one every few columns and the last."""
+    if not line.line or len(found) * 2 <= frame.columns:
+        yield from found
+        return
+    last = None
+    for place in found:
+        if last is None or abs(place.column - last) >= MARKER_GAP or place is found[-1]:
+            last = place.column
+            yield place
+
+
+def _entries(figure: Figure, ascii_only: bool, shared: bool) -> Iterable[list[Cell]]:
+    for line, look in zip(figure.series, styles(figure), strict=True):
+        glyph = look.ascii_glyph if ascii_only else look.glyph
+        text = _spelled(f" {line.name}{_omitted(line, figure)}", ascii_only)
+        yield [Cell(glyph, look.colour.terminal), *map(Cell, text)]
+    for reference in figure.references:
+        value = measure_text(figure.y_measure, finite(reference.y))
+        dash = Cell("-" if ascii_only else "╌", MUTED.terminal)
+        yield [dash, dash, *map(Cell, _spelled(f" {reference.name} {value}", ascii_only))]
+    if shared and len(figure.series) > 1:
+        yield [Cell(char) for char in f"{SEVERAL} several here"]
+
+
+def _omitted(line: Series, figure: Figure) -> str:
+    """What the legend says about points that a log axis can't show."""
+    lost = sum(
+        1
+        for point in line.points
+        if (figure.log_y and (finite(point.y) or 1.0) <= 0)
+        or (figure.log_x and finite(point.x) is not None and (finite(point.x) or 0.0) <= 0)
+    )
+    return f" ({lost} at or below 0 not shown)" if lost else ""
+
+
+def _nothing(figure: Figure) -> str:
+    if any(point.y is not None for line in figure.series for point in line.points):
+        return "no values above 0 to show" if figure.log_y or figure.log_x else "no finite values to show"
+    return "no values yet"
+
+
+def _sentence(figure: Figure, width: int, height: int, ascii_only: bool) -> Rows:
+    """What a window too small for the chart says instead."""
+    values = [y for line in figure.series for point in line.points if (y := finite(point.y)) is not None]
+    low, high = (measure_text(figure.y_measure, end(values, default=None)) for end in (min, max))
+    found = f"{low} to {high}" if values else "no values yet"
+    words = _spelled(
+        f"{y_name(figure) or 'chart'}: {found} (window too small for a chart)", ascii_only
+    ).split()
+    lines = [""]
+    for word in words:
+        if lines[-1] and len(lines[-1]) + 1 + len(word) > width:
+            lines.append("")
+        lines[-1] = f"{lines[-1]} {word}".strip()[:width]
+    return [[Cell(char) for char in line.ljust(width)] for line in lines[:height]]
+
+
+def _spelled(text: str, ascii_only: bool) -> str:
+    """The text with exactly one column a character: what is wider or unprintable becomes `?`."""
+    if ascii_only:
+        return to_ascii(text)
+    return "".join(char if cell_width(char) == 1 else "?" for char in text)
+
+
+def _write(grid: Rows, row: int, column: int, text: str, fg: str | None) -> None:
+    """Put text into the grid; what falls outside is left out."""
+    if not 0 <= row < len(grid):
+        return
+    for i, char in enumerate(text, start=column):
+        if 0 <= i < len(grid[row]):
+            grid[row][i] = Cell(char, fg)
+
+
+def _plain(row: Iterable[Cell]) -> str:
+    return "".join(part.char for part in row).rstrip()
+
+
+def _ansi(row: list[Cell]) -> str:
+    """The row with an escape code where the colour changes, and the terminal's own colour at its end."""
+    while row and row[-1].char == " ":
+        row = row[:-1]
+    text, current = "", None
+    for part in row:
+        if part.fg != current and part.char != " ":
+            code = CODES.get(part.fg or "")
+            text += "\x1b[39m" if code is None else f"\x1b[38;5;{code}m"
+            current = part.fg
+        text += part.char
+    return text + ("\x1b[39m" if current else "")
