@@ -130,8 +130,12 @@ def describe(cls: type[Params]) -> tuple[Row, ...]:
 
 
 def find(cls: type[Params], path: str) -> Row | None:
-    """The row of a dotted path; anything below a free mapping has the mapping's row."""
-    for row in describe(cls):
+    """The row of a dotted path; below a free mapping, the mapping's; a variant's `kind`, the variant's."""
+    rows = describe(cls)
+    owner = path.removesuffix(".kind")
+    if owner != path and any(row.path.startswith(f"{owner}.") and row.when for row in rows):
+        path = owner
+    for row in rows:
         if row.path == path or (row.type == "mapping" and path.startswith(f"{row.path}.")):
             return row
     return None

@@ -40,7 +40,7 @@ class UsageError(SecateurError):
 class Problem:
     """One thing wrong in a preset.
 
-    `place` is ``file:line`` (or ``--set`` for an override), `path` the dotted path of the value.
+    `place` is ``file:line`` (or ``--set PATH`` for an override), `path` the dotted path of the value.
     """
 
     place: str
@@ -50,7 +50,8 @@ class Problem:
     hint: str = ""
 
     def __str__(self) -> str:
-        where = f"{self.place}: {self.path}" if self.path else self.place
+        told = not self.path or self.place.endswith(f" {self.path}")
+        where = self.place if told else f"{self.place}: {self.path}"
         text = f"{where}: {self.given}"
         if self.allowed:
             text += f"; allowed: {self.allowed}"

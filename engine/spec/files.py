@@ -1,0 +1,89 @@
+"""Files that a preset names: relative to its own folder where they are there, else to the current one."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from engine.yamltree import Listing, Mapping, Node, Scalar, at, put
+
+OWN_CODE = ".py:"
+"""Marks a name as the user's own function: `path/file.py:function`."""
+
+
+def absolute(root: Mapping, folder: Path | None) -> Mapping:
+    """The tree with every file it names made absolute, those in its sweep too."""
+    for path, change in _PATHS.items():
+        keys = tuple(path.split("."))
+        node = at(root, *keys)
+        if node is not None:
+            root = _put(root, keys, change(node, folder))
+        for sweep in (("sweep", path), ("sweep", "zip", path)):
+            axis = at(root, *sweep)
+            if isinstance(axis, Listing):
+                items = tuple(change(item, folder) for item in axis.items)
+                root = _put(root, sweep, replace(axis, items=items))
+    return root
+
+
+def _put(root: Mapping, keys: tuple[str, ...], value: Node) -> Mapping:
+    changed = put(root, keys, value)
+    assert isinstance(changed, Mapping)
+    return changed
+
+
+def _weights(node: Node, folder: Path | None) -> Node:
+    if not isinstance(node, Scalar) or not isinstance(node.value, str) or not looks_like_file(node.value):
+        return node
+    return _at(node, node.value, "", folder)
+
+
+def _root(node: Node, folder: Path | None) -> Node:
+    if not isinstance(node, Scalar) or not isinstance(node.value, str) or not node.value:
+        return node
+    return _at(node, node.value, "", folder)
+
+
+def _own_code(node: Node, folder: Path | None) -> Node:
+    if not isinstance(node, Scalar) or not isinstance(node.value, str) or OWN_CODE not in node.value:
+        return node
+    file, colon, function = node.value.rpartition(":")
+    return _at(node, file, colon + function, folder)
+
+
+def _at(node: Scalar, file: str, rest: str, folder: Path | None) -> Scalar:
+    text = str(_absolute(file, folder)) + rest
+    return replace(node, value=text, text=text)
+
+
+def _absolute(file: str, folder: Path | None) -> Path:
+    path = Path(file)
+    if file.startswith("~"):
+        try:
+            path = path.expanduser()
+        except RuntimeError:
+            # `~nobody`: a user this machine does not know; the path is kept as written.
+            return path
+    if folder is not None and exists(folder / path):
+        return (folder / path).absolute()
+    return path.absolute()
+
+
+def exists(path: Path) -> bool:
+    """Whether there is such a file or folder; a name no file system takes is one that is not there."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
+
+
+def looks_like_file(text: str) -> bool:
+    """Whether a text for `model.weights` is a path and not a misspelled word."""
+    return "/" in text or "." in text
+
+
+_PATHS: dict[str, Callable[[Node, Path | None], Node]] = {
+    "model.weights": _weights,
+    "model.name": _own_code,
+    "data.root": _root,
+    "data.name": _own_code,
+}

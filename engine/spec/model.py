@@ -1,0 +1,63 @@
+"""What a valid preset is: settings, steps, and a trial for each point of its sweep."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from engine.params import Step
+from engine.params.preset import Settings
+
+MEASURES = (
+    "accuracy",
+    "validation_accuracy",
+    "agreement",
+    "loss",
+    "parameters",
+    "nonzero_parameters",
+    "sparsity",
+    "macs",
+    "effective_macs",
+    "size.plain",
+    "size.gzip",
+    "size.packed",
+    "latency",
+)
+"""What a plot can show along either axis, beside swept parameters."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One point of a sweep, with every parameter fixed.
+
+    Attributes:
+        index: Position among the trials, from 0; seeds vary slowest, the last axis fastest.
+        parameters: Swept dotted path → value (JSON), and `seed` when there are several.
+        settings: With `seed` one number and the swept values put in.
+        steps: The enabled steps, in order, with the swept values put in. May be empty.
+    """
+
+    index: int
+    parameters: dict[str, Any]
+    settings: Settings
+    steps: tuple[Step, ...]
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A validated preset.
+
+    Attributes:
+        name: The preset's file stem.
+        document: The preset as plain values, overrides applied, paths absolute, ranges written out;
+            `to_yaml(document)` reads back to the same spec.
+        settings: Everything but steps and sweep, as in the first trial; `seed` may hold several.
+        steps: All steps, disabled ones too, as in the first trial.
+        axes: Swept path → values, in order.
+        trials: Every point of the sweep for every seed; at least one.
+    """
+
+    name: str
+    document: dict[str, Any]
+    settings: Settings
+    steps: tuple[Step, ...]
+    axes: dict[str, tuple[Any, ...]]
+    trials: tuple[Trial, ...]
