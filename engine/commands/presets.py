@@ -1,0 +1,61 @@
+"""`secateur presets [NAME]`: what comes with secateur, ready to run or to copy and change."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from engine import spec
+from engine.commands.common import add_json, columns, print_json
+from engine.format import table
+from engine.presets import Shipped, find, shipped
+
+DESCRIPTION = """\
+Without a name: the presets that come with secateur. With one: the preset itself, comments and all, to read
+or to copy: `secateur presets quickstart > mine.yaml`, then `secateur run mine.yaml`."""
+
+
+def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = subparsers.add_parser(
+        "presets", help="list the presets that come with secateur, or print one", description=DESCRIPTION
+    )
+    parser.add_argument("preset", metavar="NAME", nargs="?", help="a preset's name, or a file, to print")
+    add_json(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """List the shipped presets, or print one; raises `UsageError` for an unknown name."""
+    if args.preset is not None:
+        _print_one(find(args.preset), args.json)
+    elif args.json:
+        print_json({"presets": [_as_dict(preset.path) for preset in shipped()]})
+    else:
+        print(_listing(shipped()))
+    return 0
+
+
+def _listing(presets: tuple[Shipped, ...]) -> str:
+    rows = [(preset.name, str(len(spec.read(preset.path).trials)), preset.about) for preset in presets]
+    listed = table(("preset", "trials", "about"), rows, ("left", "right", "left"), width=columns())
+    return f"{listed}\n\nRun one: secateur run NAME\nRead or copy one: secateur presets NAME > mine.yaml"
+
+
+def _print_one(path: Path, as_json: bool) -> None:
+    if as_json:
+        print_json(_as_dict(path))
+        return
+    # What cannot be read or is not valid is said so, not printed.
+    spec.read(path)
+    print(path.read_text("utf-8-sig"), end="")
+
+
+def _as_dict(path: Path) -> dict[str, Any]:
+    read = spec.read(path)
+    return {
+        "name": read.name,
+        "path": str(path),
+        "about": read.settings.about,
+        "trials": len(read.trials),
+        "axes": {swept: list(values) for swept, values in read.axes.items()},
+        "document": read.document,
+    }

@@ -1,0 +1,80 @@
+"""The presets that come with secateur, and finding a preset by name or path."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.errors import UsageError
+from engine.wording import names, suggest, text_of
+from engine.yamltree import at, load
+
+# Beside this package, in a checkout as in an installation.
+FOLDER = Path(__file__).resolve().parent.parent / "presets"
+SUFFIXES = (".yaml", ".yml")
+
+
+@dataclass(frozen=True)
+class Shipped:
+    """A preset that comes with secateur: its name (the file's stem), its file, what it is for."""
+
+    name: str
+    path: Path
+    about: str
+
+
+def shipped() -> tuple[Shipped, ...]:
+    """The presets that come with secateur, in alphabetical order."""
+    return tuple(Shipped(path.stem, path, _about(path)) for path in sorted(FOLDER.glob("*.yaml")))
+
+
+def find(name_or_path: str) -> Path:
+    """The file of a preset: a path that is there, or the name of one that comes with secateur.
+
+    Raises:
+        UsageError: There is neither.
+    """
+    path = Path(name_or_path)
+    if _is_file(path):
+        return path
+    known = {file.stem: file for file in FOLDER.glob("*.yaml")}
+    if name_or_path in known:
+        return known[name_or_path]
+    if _exists(path):
+        # A folder or a device: reading it says what is wrong.
+        return path
+    raise _not_found(path, name_or_path, list(known))
+
+
+def _not_found(path: Path, name: str, known: list[str]) -> UsageError:
+    here = sorted(file.name for file in _files(path.parent))
+    hint = suggest(path.name, here)
+    if hint and path.parent != Path():
+        hint = hint.replace("did you mean ", f"did you mean {path.parent}/")
+    hint = hint or suggest(path.stem, known)
+    detail = f"There is no such file, and the presets that come with secateur are {names(sorted(known))}."
+    return UsageError(f"There is no preset {name}", detail, hint.capitalize())
+
+
+def _files(folder: Path) -> list[Path]:
+    try:
+        return [file for file in folder.iterdir() if file.suffix in SUFFIXES]
+    except (OSError, ValueError):
+        return []
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
+
+
+def _about(path: Path) -> str:
+    root, _ = load(path.read_text("utf-8"), str)
+    return text_of(at(root, "about"))
