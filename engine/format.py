@@ -244,7 +244,7 @@ ASCII_SPELLING = {"×": "x", "±": "+-", "–": "-", "—": "-", "−": "-", "�
 
 def cell_width(text: str) -> int:
     """Columns a terminal needs for the text: 2 for wide characters, 0 for combining ones."""
-    if text.isascii():
+    if text.isascii() and text.isprintable():
         return len(text)
     return sum(_letter_width(letter) for letter in text)
 

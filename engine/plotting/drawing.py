@@ -9,7 +9,7 @@ from engine.plotting.figure import Figure, Series, decimate, x_name, y_name
 from engine.plotting.palette import MUTED, Style, styles
 from engine.plotting.ticks import axis_ticks, row_of_ticks
 
-LEAST_WIDTH, LEAST_HEIGHT = 240, 160
+LEAST_WIDTH, LEAST_HEIGHT = 240, 200
 LARGEST_SIDE = 8000
 LETTER = 0.56
 """Width of an average letter in font sizes; generic fonts differ, and labels have room to spare."""
@@ -91,7 +91,7 @@ class _Box:
 
 
 def layout(figure: Figure, width: int, height: int) -> Drawing:
-    """Place everything on a page; sizes are kept within 240 × 160 and 8000 pixels."""
+    """Place everything on a page; sizes are kept within 240 × 200 and 8000 pixels."""
     width = max(LEAST_WIDTH, min(int(width), LARGEST_SIDE))
     height = max(LEAST_HEIGHT, min(int(height), LARGEST_SIDE))
     drawn = scene(figure)

@@ -23,7 +23,7 @@ DEFAULT_ROWS = 24
 WIDEST = 100
 """Columns beyond which a curve only gets flatter."""
 ROWS_A_TICK = 2.4
-COLUMNS_A_TICK = 7
+COLUMNS_A_TICK = 6
 MARKER_GAP = 10
 """Columns between the markers of a line too dense to mark every point."""
 LEGEND_SHARE = 4
@@ -78,12 +78,13 @@ def draw(figure: Figure, width: int, height: int, colour: bool, ascii_only: bool
     With `colour`, ANSI codes for 256 colours; without, characters alone tell everything.
     """
     several = Cell(SEVERAL)
-    names = legend_cells(figure, width, ascii_only, shared=True)[: max(1, height // LEGEND_SHARE)]
+    most = max(1, height // LEGEND_SHARE)
+    names = _at_most(most, legend_cells(figure, width, ascii_only, shared=True), width, ascii_only)
     if width < LEAST_COLUMNS or height < LEAST_ROWS + len(names):
         names = []
     rows = matrix(figure, width, height - len(names), ascii_only)
     if names and not any(several in row for row in rows):
-        names = legend_cells(figure, width, ascii_only)[: len(names)]
+        names = _at_most(len(names), legend_cells(figure, width, ascii_only), width, ascii_only)
     rows += names
     return "\n".join(_ansi(row) if colour else _plain(row) for row in rows)
 
@@ -246,6 +247,14 @@ def _marked(found: list[Place], frame: _Frame, line: Series) -> Iterable[Place]:
             yield place
 
 
+def _at_most(count: int, lines: Rows, width: int, ascii_only: bool) -> Rows:
+    """The first `count` lines, an ellipsis at their end where there are more."""
+    if len(lines) <= count:
+        return lines
+    more = [Cell(" "), *map(Cell, "..." if ascii_only else "…")]
+    return [*lines[: count - 1], [*lines[count - 1][: max(width - len(more), 0)], *more][: max(width, 0)]]
+
+
 def _entries(figure: Figure, ascii_only: bool, shared: bool) -> Iterable[list[Cell]]:
     for line, look in zip(figure.series, styles(figure), strict=True):
         glyph = look.ascii_glyph if ascii_only else look.glyph
@@ -262,12 +271,15 @@ def _entries(figure: Figure, ascii_only: bool, shared: bool) -> Iterable[list[Ce
 def _omitted(line: Series, figure: Figure) -> str:
     """What the legend says about points that a log axis can't show."""
     lost = sum(
-        1
+        (figure.log_x and _not_positive(point.x)) or (figure.log_y and _not_positive(point.y))
         for point in line.points
-        if (figure.log_y and (finite(point.y) or 1.0) <= 0)
-        or (figure.log_x and finite(point.x) is not None and (finite(point.x) or 0.0) <= 0)
     )
     return f" ({lost} at or below 0 not shown)" if lost else ""
+
+
+def _not_positive(value: object) -> bool:
+    plain = finite(value)
+    return plain is not None and plain <= 0
 
 
 def _nothing(figure: Figure) -> str:

@@ -68,7 +68,7 @@ def _multiples(low: float, high: float, step: float) -> tuple[float, ...]:
 
 
 def log_ticks(low: float, high: float, count: int) -> tuple[float, ...]:
-    """At most `count` (≥ 2) of the powers of ten, or of 1, 2 and 5 (or 1 and 3) times them, in `low..high` (> 0).
+    """At most `count` (≥ 2) powers of ten, or 1-2-5 or 1-3 times them, in `low..high` (> 0).
 
     >>> log_ticks(0.5, 200, 5)
     (1.0, 10.0, 100.0)

@@ -1,0 +1,79 @@
+"""The figure model: gaps, categories, limits and decimation mean the same in every drawing."""
+
+import math
+
+import pytest
+
+from engine.plotting.axes import clipped, runs, scene
+from engine.plotting.figure import Figure, Point, Reference, Series, decimate, series
+
+
+@pytest.mark.parametrize("gap", [None, math.nan, math.inf, -math.inf])
+def test_a_gap_splits_a_line(gap: float | None) -> None:
+    drawn = scene(Figure(series=(series("a", [0, 1, 2, 3, 4], [1, 2, gap, 4, 5]),)))
+    assert [len(run) for run in runs(drawn.figure.series[0], drawn.x, drawn.y)] == [2, 2]
+
+
+def test_zero_is_a_gap_on_a_log_axis() -> None:
+    drawn = scene(Figure(series=(series("a", [0, 1, 2], [1, 0, 100]),), log_y=True))
+    assert [len(run) for run in runs(drawn.figure.series[0], drawn.x, drawn.y)] == [1, 1]
+
+
+def test_text_on_x_makes_categories_shared_by_all_series() -> None:
+    drawn = scene(Figure(series=(series("a", ["l1", "l2"], [1, 2]), series("b", ["l2", "random"], [1, 2]))))
+    assert drawn.x.categories == ("l1", "l2", "random")
+    assert [point.x for point in drawn.figure.series[1].points] == [1.0, 2.0]
+
+
+def test_accuracy_axes_stay_within_0_and_100_percent() -> None:
+    drawn = scene(Figure(series=(series("a", [0, 1], [0.97, 1.0]),), y_measure="accuracy"))
+    assert 0 <= drawn.y.low <= 0.97
+    assert drawn.y.high == 1.0
+
+
+def test_cost_axes_start_at_zero_so_that_noise_looks_like_noise() -> None:
+    drawn = scene(Figure(series=(series("a", [0, 1], [16.8, 17.1]),), y_measure="latency.torch.1"))
+    assert drawn.y.low == 0
+
+
+def test_error_bars_and_reference_lines_are_within_the_limits() -> None:
+    figure = Figure(series=(series("a", [0, 1], [10, 11], [5, 1]),), references=(Reference("baseline", 30),))
+    drawn = scene(figure)
+    assert drawn.y.low <= 5
+    assert drawn.y.high >= 30
+
+
+def test_fixed_limits_are_kept_and_impossible_ones_ignored() -> None:
+    line = (series("a", [0, 1], [0.2, 0.4]),)
+    assert (
+        scene(Figure(series=line, y_limits=(0, 1))).y.low,
+        scene(Figure(series=line, y_limits=(0, 1))).y.high,
+    ) == (0, 1)
+    for limits in ((1.0, 1.0), (math.nan, 1.0), (0.0, math.inf)):
+        drawn = scene(Figure(series=line, y_limits=limits))
+        assert drawn.y.low <= 0.2 < 0.4 <= drawn.y.high
+
+
+def test_lines_are_cut_at_the_edge_of_the_chart() -> None:
+    assert clipped([(-1.0, 0.5), (2.0, 0.5)]) == [[(0.0, 0.5), (1.0, 0.5)]]
+    assert clipped([(0.2, 2.0), (0.8, 3.0)]) == []
+
+
+def test_decimation_keeps_extremes_ends_and_gaps_and_bounds_the_count() -> None:
+    ys: list[float | None] = [math.sin(i / 50) for i in range(100_000)]
+    ys[31_234], ys[77_777], ys[50_000] = 9.0, -9.0, None
+    thin = decimate(series("a", range(100_000), ys), 80)
+    kept = {point.y for point in thin.points}
+    assert {9.0, -9.0, None, ys[0], ys[-1]} <= kept
+    assert len(thin.points) <= 2 * 160 + 3
+
+
+def test_decimation_keeps_the_order_given() -> None:
+    thin = decimate(series("a", [i * 7919 % 10_000 for i in range(10_000)], range(10_000)), 40)
+    heights = [point.y for point in thin.points if point.y is not None]
+    assert heights == sorted(heights)
+
+
+def test_few_points_are_not_decimated() -> None:
+    line = Series("a", (Point(0, 1), Point(1, math.nan), Point(2, 3)))
+    assert decimate(line, 80) is line

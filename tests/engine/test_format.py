@@ -1,0 +1,130 @@
+"""Numbers are written the way people read them, and a table never leaves its width."""
+
+import doctest
+import math
+
+import pytest
+
+from engine import format as fmt
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "text"),
+    [
+        ("accuracy", 0.9137, "91.37 %"),
+        ("validation_accuracy", 1.0, "100.00 %"),
+        ("sparsity", 0.5, "50.0 %"),
+        ("prune.weights.sparsity", 0.95, "95.0 %"),
+        ("loss", 0.23456, "0.2346"),
+        ("parameters", 1_080_000, "1.08 M"),
+        ("parameters", 512, "512"),
+        ("macs", 40_600_000, "40.6 MMACs"),
+        ("size.packed", 4_321_000, "4.32 MB"),
+        ("size.gzip", 0, "0 B"),
+        ("latency.onnxruntime.1", 0.684, "0.68 ms"),
+        ("latency.torch.32", 16.94, "16.9 ms"),
+        ("latency.torch.32", 142.3, "142 ms"),
+        ("speedup.torch.1", 3.71, "3.7×"),
+        ("speedup.torch.1", 1.02, "1.02×"),
+        ("seconds", 80, "1 m 20 s"),
+        ("peak_memory", 1_500_000_000, "1.50 GB"),
+        ("epochs", 12, "12"),
+    ],
+)
+def test_a_measure_is_written_in_its_unit(name: str, value: float, text: str) -> None:
+    assert fmt.measure_text(name, value) == text
+
+
+@pytest.mark.parametrize("value", [None, math.nan, math.inf, -math.inf, 10**400])
+def test_what_is_no_number_is_a_dash(value: float | None) -> None:
+    for name in (*fmt.MEASURE_FORMATS, "anything"):
+        assert fmt.measure_text(name, value) == fmt.MISSING
+
+
+@pytest.mark.parametrize("value", [0.0, 1e-300, -1e-300, 1e300, -1e300, 0.1 + 0.2, 999.9999, 10**30])
+def test_every_measure_stays_short_at_any_magnitude(value: float) -> None:
+    for name in (*fmt.MEASURE_FORMATS, "anything"):
+        assert len(fmt.measure_text(name, value)) <= 24
+
+
+def test_rounding_never_shows_a_thousand_of_a_smaller_unit() -> None:
+    assert fmt.count(999_499) == "999 k"
+    assert fmt.count(999_500) == "1.00 M"
+
+
+@pytest.mark.parametrize(
+    ("name", "mean", "deviation", "text"),
+    [
+        ("accuracy", 0.914, 0.003, "91.4 ± 0.3 %"),
+        ("accuracy", 0.9137, 0.0012, "91.37 ± 0.12 %"),
+        ("accuracy", 0.9137, 0.0, "91.37 ± 0.00 %"),
+        ("latency.torch.1", 16.94, 0.52, "16.9 ± 0.5 ms"),
+        ("parameters", 1_080_000, 12_000, "1.080 ± 0.012 M"),
+        ("speedup.torch.1", 3.7, 0.2, "3.7 ± 0.2×"),
+    ],
+)
+def test_mean_and_deviation_have_matching_digits(name: str, mean: float, deviation: float, text: str) -> None:
+    assert fmt.measure_text(name, mean, deviation) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.42, "0.4 s"),
+        (42, "42 s"),
+        (59.7, "1 m 0 s"),
+        (80, "1 m 20 s"),
+        (11_100, "3 h 5 m"),
+        (187_200, "2 d 4 h"),
+    ],
+)
+def test_durations_have_two_units(seconds: float, text: str) -> None:
+    assert fmt.duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(1, "just now"), (40, "40 s ago"), (10_900, "3 h ago"), (500_000, "5 d ago")]
+)
+def test_age_says_how_long_ago(seconds: float, text: str) -> None:
+    assert fmt.age(seconds) == text
+
+
+def test_every_known_measure_says_which_direction_is_better() -> None:
+    assert all(known.better in ("higher", "lower") for known in fmt.MEASURE_FORMATS.values())
+
+
+HEADERS = ("trial", "scope", "accuracy", "size")
+ROWS = (("1", "global", "91.37 %", "1.08 MB"), ("12", "local, all but the first layer", "9.10 %", "800 kB"))
+
+
+def test_a_table_aligns_numbers_right_and_text_left() -> None:
+    lines = fmt.table(HEADERS, ROWS, ("right", "left", "right", "right")).splitlines()
+    assert len({len(line) for line in lines}) == 1
+    assert lines[2].startswith("    1  global")
+    assert lines[2].endswith("91.37 %  1.08 MB")
+
+
+@pytest.mark.parametrize("width", range(1, 70))
+def test_a_table_is_never_wider_than_asked_and_never_cuts_a_number(width: int) -> None:
+    text = fmt.table(HEADERS, ROWS, ("right", "left", "right", "right"), width=width)
+    assert all(fmt.cell_width(line) <= width for line in text.splitlines())
+    if width >= 12:
+        for number in ("91.37 %", "1.08 MB"):
+            assert number in text or number[:3] not in text
+
+
+def test_a_table_says_that_columns_were_dropped() -> None:
+    assert fmt.table(HEADERS, ROWS, width=30).splitlines()[0].endswith("…")
+
+
+def test_a_table_for_plain_terminals_is_ascii() -> None:
+    assert fmt.table(("größe", "±"), [("3.7×", "∅")], ascii_only=True, width=10).isascii()
+
+
+def test_wide_letters_count_as_two_columns() -> None:
+    assert fmt.cell_width("模型") == 4
+    assert fmt.cell_width(fmt.abbreviate("模型模型模型", 6)) <= 6
+
+
+def test_examples_in_the_docstrings_hold() -> None:
+    assert doctest.testmod(fmt).failed == 0
