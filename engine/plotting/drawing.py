@@ -177,13 +177,13 @@ def _bar(ends: list[tuple[float, float]], colour: str) -> Iterable[Stroke]:
 
 
 def _marked(line: Series, drawn: Scene, box: _Box) -> Iterable[tuple[float, float]]:
-    """Places of the marks: every point inside, or on a dense line one every few pixels and the last."""
+    """Places of the marks: every point inside, or on a dense line one every few pixels."""
     places = (unit_point(point, drawn.x, drawn.y) for point in line.points)
     found = [box.at(place) for place in places if place is not None and inside(place)]
     dense = line.line and len(found) * RADIUS * 3 > box.width
     last: float | None = None
-    for i, (x, y) in enumerate(found):
-        if not dense or last is None or abs(x - last) >= MARK_GAP or i == len(found) - 1:
+    for x, y in found:
+        if not dense or last is None or abs(x - last) >= MARK_GAP:
             last = x
             yield x, y
 

@@ -236,13 +236,13 @@ def _places(drawn: Scene, frame: _Frame, index: int) -> Iterable[Place]:
 
 
 def _marked(found: list[Place], frame: _Frame, line: Series) -> Iterable[Place]:
-    """The points that get a marker: all, or on a dense line one every few columns and the last."""
+    """The points that get a marker: all, or on a dense line one every few columns."""
     if not line.line or len(found) * 2 <= frame.columns:
         yield from found
         return
     last = None
     for place in found:
-        if last is None or abs(place.column - last) >= MARKER_GAP or place is found[-1]:
+        if last is None or abs(place.column - last) >= MARKER_GAP:
             last = place.column
             yield place
 
