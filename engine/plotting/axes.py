@@ -119,11 +119,13 @@ def inside(place: UnitPoint) -> bool:
 
 
 def clipped(run: Sequence[UnitPoint]) -> list[list[UnitPoint]]:
-    """The parts of a run that lie in the unit square, cut at its edges.
+    """The parts of a run that lie in the unit square, cut at its edges; a lone point is a part of no length.
 
     >>> clipped([(0.5, 0.5), (0.5, 2.5)])
     [[(0.5, 0.5), (0.5, 1.0)]]
     """
+    if len(run) == 1 and inside(run[0]):
+        return [[run[0], run[0]]]
     parts: list[list[UnitPoint]] = []
     for start, end in pairwise(run):
         piece = _clip(start, end)

@@ -47,6 +47,10 @@ def draw(figure: Figure, width: int = 720, height: int = 420, scale: int = 2) ->
 def _stroke(pen: "ImageDraw.ImageDraw", item: Stroke, zoom: int) -> None:
     width = max(1, round(item.width * zoom))
     points = [(x * zoom, y * zoom) for x, y in item.points]
+    if len(set(points)) == 1:
+        (x, y), r = points[0], width / 2
+        pen.ellipse((x - r, y - r, x + r, y + r), item.colour)
+        return
     for part in _dashed(points, [length * zoom for length in item.dash]) if item.dash else [points]:
         pen.line(part, item.colour, width, joint="curve")
 

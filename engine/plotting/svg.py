@@ -36,9 +36,10 @@ def _element(item: Item) -> str:
 def _stroke(item: Stroke) -> str:
     dash = f' stroke-dasharray="{" ".join(map(_number, item.dash))}"' if item.dash else ""
     points = " ".join(f"{_number(x)},{_number(y)}" for x, y in item.points)
+    cap = "round" if len(set(item.points)) == 1 else "butt"  # a line of no length is seen by its caps only
     return (
         f'<polyline points="{points}" fill="none" stroke="{item.colour}" '
-        f'stroke-width="{_number(item.width)}" stroke-linejoin="round"{dash}/>'
+        f'stroke-width="{_number(item.width)}" stroke-linejoin="round" stroke-linecap="{cap}"{dash}/>'
     )
 
 

@@ -84,6 +84,12 @@ def test_a_cursor_finds_the_marker_of_every_point() -> None:
     assert all(rows[place.row][place.column].char == "●" for place in found)
 
 
+def test_a_lone_point_between_gaps_is_seen_on_a_dense_line() -> None:
+    ys = [1.0 if i < 199 else 9.0 if i == 205 else None for i in range(210)]
+    rows = text.matrix(Figure(series=(series("a", range(210), ys),)), 80, 24)
+    assert any(cell.char not in " ·" for row in rows[:8] for cell in row[70:])
+
+
 def test_points_of_several_series_in_one_cell_are_marked_and_explained() -> None:
     assert "* several here" in text.draw(FIGURE, 80, 24, colour=False)
     apart = Figure(series=(series("a", [0, 1], [0, 1]), series("b", [0, 1], [5, 6])))
