@@ -91,13 +91,17 @@ def native_splits(location: Location) -> tuple[bool, bool]:
 
 
 def own_splits(root: Path) -> dict[str, Path]:
-    """The split folders below a user's `root`; empty where `root` holds class folders directly."""
+    """The split folders below a user's `root`; empty where `root` holds class folders directly.
+
+    `train/` is taken for a split only if it holds folders: a class may be called train, too.
+    """
     found: dict[str, Path] = {}
     for split, names in SPLIT_FOLDERS.items():
         for name in names:
             if (root / name).is_dir():
                 found.setdefault(split, root / name)
-    return found if "train" in found else {}
+    holds_classes = "train" in found and any(child.is_dir() for child in found["train"].iterdir())
+    return found if holds_classes else {}
 
 
 def raw_files(location: Location) -> Iterator[RawFile]:

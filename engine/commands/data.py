@@ -1,0 +1,135 @@
+"""`secateur data`: which data sets there are, where they lie, and fetching one."""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from engine.datasets import RECORDS, Record, data_folder, is_user_function, record_of
+from engine.datasets.locate import (
+    bundled_folder,
+    default_workspace,
+    fetch_command,
+    folder_with,
+    megabytes,
+    places_of,
+)
+from engine.datasets.records import Bundled, OwnFolders
+from engine.errors import SecateurError, UsageError
+
+
+def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Register `secateur data list` and `secateur data fetch`."""
+    data = subparsers.add_parser("data", help="list data sets, or fetch one", description=__doc__)
+    actions = data.add_subparsers(dest="action", required=True, metavar="ACTION")
+    listing = actions.add_parser(
+        "list",
+        help="show every data set and where it lies",
+        description="Show every data set that a preset can name, and where it lies on this machine.",
+    )
+    listing.add_argument("--json", action="store_true", help="one JSON object on stdout")
+    listing.set_defaults(run=run_list)
+    fetch = actions.add_parser(
+        "fetch",
+        help="download a data set",
+        description="Download a data set through torchvision, on a machine with internet: the login node.",
+    )
+    fetch.add_argument("name", metavar="NAME", help="a name that `secateur data list` shows")
+    fetch.add_argument(
+        "--root", type=Path, metavar="DIR", help="where to put it (default: WORKSPACE/data/NAME)"
+    )
+    fetch.set_defaults(run=run_fetch)
+    for action in (listing, fetch):
+        action.add_argument(
+            "--workspace", type=Path, metavar="DIR", help="default: $SECATEUR_HOME, or ./.secateur"
+        )
+
+
+def run_list(args: argparse.Namespace) -> int:
+    """Print the data sets, as a table or as one JSON object; returns the exit code."""
+    rows = [row(record, _workspace(args)) for record in RECORDS.values()]
+    if args.json:
+        print(json.dumps({"datasets": rows}, indent=2))
+    else:
+        print(table(rows))
+    return 0
+
+
+def run_fetch(args: argparse.Namespace) -> int:
+    """Download a set unless it is here; returns the exit code. Raises SecateurError when that fails."""
+    if is_user_function(args.name):
+        raise UsageError(f"{args.name} is your own data", "Only built-in sets can be fetched.")
+    record = record_of(args.name)
+    workspace = _workspace(args)
+    found = find(record, workspace, args.root)
+    if found is not None:
+        print(f"{record.name} is already here: {found}")
+        return 0
+    if not record.downloads:
+        raise SecateurError(f"Data set {record.name} can't be downloaded", record.note)
+    from engine.compute.data.download import download
+
+    target = args.root or data_folder(workspace, record.name)
+    print(f"{record.name} is here now: {download(record, target)}")
+    if args.root is not None:
+        print(f"Name this folder in presets: data: {{name: {record.name}, root: {args.root}}}")
+    return 0
+
+
+def find(record: Record, workspace: Path, root: Path | None = None) -> Path | None:
+    """The folder that holds the set; None when it is not on this machine."""
+    if isinstance(record.source, OwnFolders):
+        return None
+    if isinstance(record.source, Bundled):
+        return bundled_folder()
+    places = places_of(record, workspace, None if root is None else str(root))
+    return next((found for place in places if (found := folder_with(record, place)) is not None), None)
+
+
+def row(record: Record, workspace: Path) -> dict[str, Any]:
+    """What is known about one set: plain JSON values."""
+    found = find(record, workspace)
+    counts = record.images
+    return {
+        "name": record.name,
+        "title": record.title,
+        "classes": record.classes,
+        "images": counts.total if counts else None,
+        "splits": {"train": counts.train, "validation": counts.validation, "test": counts.test}
+        if counts
+        else None,
+        "channels": record.channels,
+        "size": record.size,
+        "path": str(found) if found else None,
+        "fetch": None if found else fetch_command(record, workspace) or None,
+        "download_mb": record.download_mb,
+        "note": record.note,
+    }
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """The rows as text, a set per line."""
+    lines = [f"{'name':<22} {'classes':>7} {'images':>10} {'pixels':>7} {'channels':>8}  where"]
+    for values in rows:
+        images = f"{values['images']:,}".replace(",", " ") if values["images"] else "–"
+        size = f"{values['size']}²" if values["size"] else "–" if values["images"] is None else "vary"
+        lines.append(
+            f"{values['name']:<22} {values['classes'] or '–':>7} {images:>10} {size:>7} "
+            f"{values['channels'] or '–':>8}  {_where(values)}"
+        )
+    return "\n".join(lines)
+
+
+def _where(values: dict[str, Any]) -> str:
+    if values["path"]:
+        return str(values["path"])
+    if values["images"] is None:
+        return "your own, named as data.root"
+    if not values["fetch"]:
+        return f"not here, no download: `secateur data fetch {values['name']}` says why"
+    size = f" ({megabytes(values['download_mb'])})" if values["download_mb"] else ""
+    return f"not here: {values['fetch']}{size}"
+
+
+def _workspace(args: argparse.Namespace) -> Path:
+    return args.workspace.expanduser() if args.workspace else default_workspace()

@@ -1,0 +1,98 @@
+"""A data set as the steps and measures see it: three splits of images, given out in normalized batches."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from engine.compute.data.augment import crop, flip
+from engine.compute.data.images import Images
+
+Augment = Literal["none", "crop", "crop-flip"]
+
+
+@dataclass(frozen=True)
+class Split:
+    """Images with their labels, int64 (N,) in [0, classes)."""
+
+    images: Images
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Three splits that share no image.
+
+    `size` is (height, width). `mean` and `std` are float32 (C,), of the training split, in units where 0 is
+    black and 1 is white.
+    """
+
+    name: str
+    class_names: tuple[str, ...]
+    channels: int
+    size: tuple[int, int]
+    mean: Tensor
+    std: Tensor
+    train: Split
+    validation: Split
+    test: Split
+    fingerprint: str
+
+    @property
+    def classes(self) -> int:
+        return len(self.class_names)
+
+    def batches(
+        self,
+        split: Split,
+        batch: int,
+        *,
+        order: Tensor | None = None,
+        augment: Augment = "none",
+        generator: torch.Generator | None = None,
+        device: torch.device | str = "cpu",
+        channels_last: bool = True,
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Normalized images, float32 (B, C, H, W), and labels, int64 (B,), on `device`.
+
+        `order` is the sequence of image numbers, by default as stored; the last batch may be smaller. All
+        chance of `augment` comes from `generator`, a CPU generator: equal generators give equal batches, on
+        every device. `channels_last` is the memory layout.
+        """
+        order = torch.arange(len(split)) if order is None else order.cpu()
+        parts = torch.split(order, batch)
+        for index, pixels in zip(parts, _gathered(split.images, parts), strict=True):
+            pixels = pixels.to(device, non_blocking=True)
+            if augment != "none":
+                pixels = crop(pixels, generator)
+            if augment == "crop-flip":
+                pixels = flip(pixels, generator)
+            labels = split.labels[index].to(device, non_blocking=True)
+            yield self.normalize(pixels, channels_last), labels
+
+    def normalize(self, pixels: Tensor, channels_last: bool = True) -> Tensor:
+        """Pixels, uint8 (B, C, H, W), to float32 of mean 0 and deviation 1 over the training split."""
+        layout = torch.channels_last if channels_last else torch.contiguous_format
+        scale = (1 / (255 * self.std)).to(pixels.device).view(1, -1, 1, 1)
+        shift = (self.mean / self.std).to(pixels.device).view(1, -1, 1, 1)
+        return pixels.to(torch.float32, memory_format=layout).mul_(scale).sub_(shift)
+
+
+def _gathered(images: Images, parts: tuple[Tensor, ...]) -> Iterator[Tensor]:
+    """The images of each part in turn; where they must be decoded, one part ahead of its use."""
+    if not images.slow or not parts:
+        yield from (images.gather(part) for part in parts)
+        return
+    with ThreadPoolExecutor(1, thread_name_prefix="decode-ahead") as ahead:
+        upcoming = ahead.submit(images.gather, parts[0])
+        for following in parts[1:]:
+            pixels = upcoming.result()
+            upcoming = ahead.submit(images.gather, following)
+            yield pixels
+        yield upcoming.result()

@@ -1,0 +1,119 @@
+"""Reading a data set as it is published: images and labels of the splits it brings, before ours are drawn."""
+
+import gzip
+from dataclasses import dataclass
+from pathlib import Path
+from typing import assert_never
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from engine.compute.data.folders import Listing, list_classes
+from engine.compute.data.idx import read_idx
+from engine.compute.data.images import Images, Pixels
+from engine.datasets.fingerprint import own_splits
+from engine.datasets.locate import Location, stored
+from engine.datasets.records import Bundled, Folders, Idx, OwnFolders, Record, Vision
+from engine.errors import SecateurError
+from engine.params.preset import Data
+
+BRIGHTEST_DIGIT = 16
+"""The digits of scikit-learn have 17 levels of grey."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A split as published: images and labels, int64 (N,)."""
+
+    images: Images
+    labels: Tensor
+
+
+@dataclass(frozen=True)
+class Source:
+    """The splits that a set brings, and the names of its classes where it has any."""
+
+    train: Part
+    validation: Part | None = None
+    test: Part | None = None
+    class_names: tuple[str, ...] = ()
+
+
+def read_source(params: Data, location: Location, record: Record) -> Source:
+    """Read a built-in set or the user's folders; raises SecateurError naming the file that can't be read."""
+    match record.source:
+        case Bundled():
+            return Source(_digits(location.root / "digits.csv.gz", params))
+        case Idx():
+            return _idx(record.source, location.root, params)
+        case Folders():
+            return _folders(record.source, location.root, params, record.channels)
+        case OwnFolders():
+            return _own_folders(location.root, params)
+        case Vision():
+            from engine.compute.data.vision import read_vision
+
+            return read_vision(params, location.root, record, record.source)
+        case _:
+            assert_never(record.source)
+
+
+def _digits(path: Path, params: Data) -> Part:
+    """1 797 digits, 8×8: levels of grey 0 to 16 become 0 to 255, rounded half up."""
+    with gzip.open(path, "rt") as file:
+        rows = torch.from_numpy(np.loadtxt(file, delimiter=",", dtype=np.int64))
+    pixels = (rows[:, :64] * 255 + BRIGHTEST_DIGIT // 2) // BRIGHTEST_DIGIT
+    images = pixels.to(torch.uint8).view(-1, 1, 8, 8)
+    return Part(Pixels(images, params.size, params.channels), rows[:, 64].contiguous())
+
+
+def _idx(source: Idx, root: Path, params: Data) -> Source:
+    def part(files: tuple[str, str]) -> Part:
+        images, labels = (read_idx(stored(root / name, True)) for name in files)
+        if images.ndim != 3 or images.dtype != torch.uint8 or len(images) != len(labels):
+            raise SecateurError(
+                f"{root / files[0]} and {files[1]} don't belong together",
+                f"{tuple(images.shape)} images and {tuple(labels.shape)} labels.",
+                "Delete both and fetch the data set anew.",
+            )
+        # QMNIST gives eight numbers per image, of which the first is the class.
+        labels = labels[:, 0] if labels.ndim == 2 else labels
+        images = images.transpose(1, 2).contiguous() if source.transposed else images
+        pixels = Pixels(images.unsqueeze(1), params.size, params.channels)
+        return Part(pixels, labels.long().contiguous() - source.first_label)
+
+    return Source(part(source.train), test=part(source.test))
+
+
+def _folders(source: Folders, root: Path, params: Data, channels: int | None) -> Source:
+    folders = {"train": source.train, "validation": source.validation, "test": source.test}
+    listings = {
+        split: list_classes(root / folder, source.layout, source.suffixes, source.without)
+        for split, folder in folders.items()
+        if folder is not None
+    }
+    return _from_listings(listings, params.size, params.channels or channels)
+
+
+def _own_folders(root: Path, params: Data) -> Source:
+    folders = own_splits(root) or {"train": root}
+    listings = {split: list_classes(folder, "deep", None) for split, folder in folders.items()}
+    return _from_listings(listings, params.size, params.channels)
+
+
+def _from_listings(listings: dict[str, Listing], size: int | None, channels: int | None) -> Source:
+    names = tuple(sorted(set(listings["train"].classes)))
+    numbers = {name: number for number, name in enumerate(names)}
+    parts: dict[str, Part] = {}
+    for split, listing in listings.items():
+        unknown = sorted(set(listing.classes) - numbers.keys())
+        if unknown:
+            raise SecateurError(
+                f"The {split} images have classes that the training images lack",
+                f"Only there: {', '.join(unknown[:5])}{' …' if len(unknown) > 5 else ''}.",
+                "Name the class folders alike in all splits.",
+            )
+        labels = torch.tensor([numbers[name] for name in listing.classes], dtype=torch.int64)
+        parts[split] = Part(listing.images(size, channels), labels)
+    return Source(parts["train"], parts.get("validation"), parts.get("test"), names)

@@ -1,0 +1,134 @@
+"""A user's own data: the arrays that a function in their Python file returns."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from engine.compute.data.images import Pixels
+from engine.compute.data.sources import Part, Source
+from engine.compute.usercode import load_function
+from engine.datasets import LOADER_VERSION, effective
+from engine.errors import SecateurError
+from engine.params.preset import Data
+
+EXPECTED = (
+    "Return {'train': (images, labels), 'test': (images, labels)}, with 'validation' and 'classes' (names) "
+    "if you have them; images as numpy or torch arrays, uint8 or float from 0 to 1, of shape (N, C, H, W) "
+    "or (N, H, W); labels as whole numbers from 0, of shape (N,)."
+)
+SPLITS = ("train", "validation", "test")
+
+
+def read_user(params: Data) -> tuple[Source, str]:
+    """Call the function that `params.name` names, with `params.root` if it is given.
+
+    Returns what it gave, and the fingerprint of that: the SHA-256 of its arrays, class names and the
+    parameters that change the tensors.
+
+    Raises SecateurError, saying that it is the user's file, when it fails or gives something else.
+    """
+    function = load_function(params.name, "data")
+    given = function(params.root) if params.root is not None else function()
+    arrays, names = _checked(given, params.name)
+    parts = {
+        split: Part(Pixels(images, params.size, params.channels), labels)
+        for split, (images, labels) in arrays.items()
+    }
+    source = Source(parts["train"], parts.get("validation"), parts.get("test"), names)
+    return source, _fingerprint(arrays, names, params)
+
+
+def _checked(given: Any, name: str) -> tuple[dict[str, tuple[Tensor, Tensor]], tuple[str, ...]]:
+    if not isinstance(given, Mapping):
+        raise _wrong(name, f"It returned {_kind(given)}.")
+    unknown = [key for key in given if key not in (*SPLITS, "classes")]
+    if unknown or "train" not in given:
+        raise _wrong(name, f"It returned the keys {', '.join(map(repr, given)) or 'none'}.")
+    arrays = {split: _pair(given[split], split, name) for split in SPLITS if split in given}
+    shapes = {tuple(images.shape[1:]) for images, _ in arrays.values()}
+    if len(shapes) > 1:
+        raise _wrong(
+            name, f"The splits' images have different shapes: {', '.join(map(str, sorted(shapes)))}."
+        )
+    highest = max(int(labels.max()) for _, labels in arrays.values())
+    names = tuple(str(label) for label in given.get("classes", range(highest + 1)))
+    if highest >= len(names):
+        raise _wrong(
+            name, f"There are {len(names)} classes, but a label is {highest}; 0 to {len(names) - 1}."
+        )
+    return arrays, names
+
+
+def _pair(value: Any, split: str, name: str) -> tuple[Tensor, Tensor]:
+    if not isinstance(value, tuple | list) or len(value) != 2:
+        raise _wrong(name, f"{split!r} is {_kind(value)}, not a pair of images and labels.")
+    images = _images(_tensor(value[0], f"{split} images", name), split, name)
+    labels = _labels(_tensor(value[1], f"{split} labels", name), split, name)
+    if not len(images) or len(images) != len(labels):
+        raise _wrong(name, f"{split!r} has {len(images)} images and {len(labels)} labels.")
+    return images, labels
+
+
+def _tensor(value: Any, what: str, name: str) -> Tensor:
+    if isinstance(value, Tensor):
+        return value.detach().cpu()
+    try:
+        return torch.from_numpy(np.ascontiguousarray(value))
+    except (TypeError, ValueError) as error:
+        raise _wrong(name, f"The {what} are {_kind(value)}: {error}.") from error
+
+
+def _images(images: Tensor, split: str, name: str) -> Tensor:
+    """The images as uint8 (N, C, H, W)."""
+    shape = tuple(images.shape)
+    images = images.unsqueeze(1) if images.ndim == 3 else images
+    if images.ndim != 4 or images.shape[1] not in (1, 3):
+        last = len(shape) == 4 and shape[3] in (1, 3)
+        hint = " Channels come second: use transpose(0, 3, 1, 2)." if last else ""
+        raise _wrong(name, f"The {split} images have shape {shape}; C is 1 or 3.{hint}")
+    if images.dtype == torch.uint8:
+        return images.contiguous()
+    if not images.is_floating_point():
+        raise _wrong(name, f"The {split} images are {images.dtype}; uint8 or float.")
+    low, high = (float(bound) for bound in images.aminmax()) if images.numel() else (0.0, 0.0)
+    if not (low >= 0 and high <= 1):
+        raise _wrong(name, f"The {split} images are floats from {low:g} to {high:g}; 0 to 1.")
+    return (images * 255).round().to(torch.uint8).contiguous()
+
+
+def _labels(labels: Tensor, split: str, name: str) -> Tensor:
+    if labels.ndim != 1 or labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
+        raise _wrong(
+            name, f"The {split} labels are {labels.dtype} {tuple(labels.shape)}; whole numbers, shape (N,)."
+        )
+    if len(labels) and int(labels.min()) < 0:
+        raise _wrong(name, f"A {split} label is {int(labels.min())}; 0 is the first class.")
+    return labels.long().contiguous()
+
+
+def _fingerprint(arrays: dict[str, tuple[Tensor, Tensor]], names: tuple[str, ...], params: Data) -> str:
+    has_validation, has_test = "validation" in arrays, "test" in arrays
+    material = {
+        "loader": LOADER_VERSION,
+        "parameters": effective(params, None, has_validation, has_test),
+        "classes": names,
+        "shapes": {split: tuple(images.shape) for split, (images, _) in arrays.items()},
+    }
+    digest = hashlib.sha256(json.dumps(material, sort_keys=True).encode())
+    for images, labels in arrays.values():
+        digest.update(images.numpy().data)
+        digest.update(labels.numpy().data)
+    return digest.hexdigest()
+
+
+def _kind(value: object) -> str:
+    return "nothing (None)" if value is None else f"a {type(value).__name__}"
+
+
+def _wrong(name: str, detail: str) -> SecateurError:
+    return SecateurError(f"Your own code gives data of the wrong form: {name}", detail, EXPECTED)
