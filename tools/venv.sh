@@ -1,0 +1,43 @@
+#!/bin/sh
+# Makes the virtual environment that the Makefile uses: tools/venv.sh VENV [PYTHON]
+# Every foreseeable failure ends in one sentence; the whole output of pip is in VENV/install.log.
+set -u
+venv=$1
+wanted=${2:-}
+need_mb=9000        # torch with its CUDA libraries, unpacked, and what pip unpacks beside it
+
+fail() { echo "secateur: $*" >&2; exit 1; }
+
+ready() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; }
+python=
+for candidate in $wanted python3 python3.14 python3.13 python3.12 python3.11; do
+    if command -v "$candidate" >/dev/null 2>&1 && ready "$candidate"; then python=$candidate; break; fi
+done
+[ -n "$python" ] || fail "Python 3.11 or newer is needed, and ${wanted:-python3} is $( (${wanted:-python3} --version 2>&1 || echo missing) | head -n 1); load one (module load python) or name it: make lab PYTHON=/path/to/python3.12"
+
+stamp=$venv/.ready
+sum=$(cat pyproject.toml constraints.txt | cksum)
+[ -f "$stamp" ] && [ "$(cat "$stamp")" = "$sum" ] && exit 0
+
+parent=$(dirname "$venv")
+mkdir -p "$parent" 2>/dev/null || fail "$parent can't be written; choose another place: make lab VENV=/path/with/room"
+if [ ! -f "$stamp" ]; then
+    free_mb=$(df -Pk "$parent" | awk 'NR == 2 { print int($4 / 1024) }')
+    [ "$free_mb" -ge "$need_mb" ] ||
+        fail "$parent has $free_mb MB free and about $need_mb MB are needed; choose another place: make lab VENV=/path/with/room"
+    "$python" -m venv "$venv" >/dev/null 2>&1 ||
+        fail "$python can't make a virtual environment in $venv (on Debian and Ubuntu install the package python3-venv; or choose another place with VENV=)"
+fi
+
+log=$venv/install.log
+echo "Installing into $venv (some minutes, about 7 GB; progress in $log) ..." >&2
+if ! "$venv/bin/python" -m pip install --disable-pip-version-check --no-input --compile \
+    -c constraints.txt -e '.[yolo,openvino,dev]' >"$log" 2>&1; then
+    if grep -qiE 'no space left|quota exceeded' "$log"; then
+        fail "the disk or quota was full while installing into $venv; make room or choose another place: make lab VENV=/path/with/room"
+    elif grep -qiE 'connection|network is unreachable|name resolution|timed out|proxy|no matching distribution' "$log"; then
+        fail "the package index could not be reached; run this once where there is internet (a login node), or point pip at a mirror (see $log)"
+    fi
+    fail "installing failed: $(grep -iE '^ *error' "$log" | tail -n 1) (see $log)"
+fi
+printf '%s' "$sum" >"$stamp"
