@@ -38,7 +38,7 @@ class TrialState:
     steps: list[StepState]
     measure: StepState
     latency: StepState | None
-    baseline: str | None
+    baseline: str
     baseline_measure: StepState
 
     @property
@@ -199,32 +199,31 @@ class StudyState:
 
 
 class Reader:
-    """Follows one study's events: `poll` reads what is new and returns whether anything was."""
+    """Follows one study's events: each `poll` reads what is new."""
 
     def __init__(self, run: RunDir) -> None:
         self.run = run
         self.state = StudyState(name=run.name)
         self._offset = 0
 
-    def poll(self) -> bool:
-        """Read at most 256 KiB of new events; call again at once while it returns True."""
+    def poll(self) -> list[ev.Event]:
+        """Read and apply at most 256 KiB of new events; call again at once while it returns any."""
         lines, offset = tail(self.run.events, self._offset)
         if offset < self._offset:  # the file was replaced by a shorter one
             self.state = StudyState(name=self.run.name)
-        changed = offset != self._offset
         self._offset = offset
-        for line in lines:
-            event = ev.parse_line(line)
-            if event is None:
-                self.state.unreadable += 1
-            else:
-                self.state.apply(event)
-        return changed
+        known = [event for line in lines if (event := ev.parse_line(line)) is not None]
+        self.state.unreadable += len(lines) - len(known)
+        for event in known:
+            self.state.apply(event)
+        return known
 
     def read_all(self) -> StudyState:
         """Everything written so far, with the status of an engine that died shown as `lost`."""
-        while self.poll():
-            pass
+        before = -1
+        while self._offset != before:
+            before = self._offset
+            self.poll()
         self.state.status = self.run.read_status().state
         return self.state
 

@@ -110,8 +110,8 @@ def _same_output(one: nn.Module, two: nn.Module, device: torch.device) -> bool:
     arch = architecture(two)
     example = torch.rand(1, arch.channels, *arch.size, generator=torch.Generator().manual_seed(0)).to(device)
     with torch.inference_mode():
-        a = one.to(memory_format=torch.contiguous_format)(example)  # type: ignore[call-overload]
-        b = two.to(memory_format=torch.contiguous_format)(example)  # type: ignore[call-overload]
+        a = one.to(memory_format=torch.contiguous_format)(example)
+        b = two.to(memory_format=torch.contiguous_format)(example)
     return torch.equal(_bits(a.cpu()), _bits(b.cpu()))
 
 

@@ -23,7 +23,7 @@ def mask_of(module: nn.Module, tensor: str = "weight") -> Mask | None:
     """The mask on `module`'s tensor, if there is one."""
     if not parametrize.is_parametrized(module, tensor):
         return None
-    for parametrization in module.parametrizations[tensor]:  # type: ignore[union-attr, index]
+    for parametrization in module.parametrizations[tensor]:  # type: ignore[index]
         if isinstance(parametrization, Mask):
             return parametrization
     return None
@@ -40,7 +40,7 @@ def set_mask(module: nn.Module, mask: Tensor, tensor: str = "weight") -> None:
     else:
         present.mask &= mask
         mask = present.mask
-    original: Tensor = module.parametrizations[tensor].original  # type: ignore[union-attr, index, assignment]
+    original: Tensor = module.parametrizations[tensor].original  # type: ignore[union-attr, index]
     with torch.no_grad():
         original.copy_(torch.where(mask, original, 0.0))
 

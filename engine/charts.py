@@ -1,0 +1,141 @@
+"""Figures from studies: any parameter or measure along x, any measure along y, seeds as mean ± deviation."""
+
+import statistics
+from collections.abc import Sequence
+from typing import Any
+
+from engine.errors import UsageError
+from engine.format import measure
+from engine.params.preset import Plot
+from engine.plotting.figure import Figure, Reference, Series, X
+from engine.plotting.figure import series as make_series
+from engine.state import StudyState, TrialState
+from engine.summary import measure_names, measure_value
+
+
+def default_plot(state: StudyState, plot: Plot | None) -> Plot | None:
+    """The preset's own chart, or accuracy along the first swept number; None if there is nothing to draw."""
+    if plot is not None:
+        return plot
+    numbers = [n for n in parameter_names(state) if n != "seed" and _all_numbers(state, n)]
+    others = [n for n in parameter_names(state) if n not in ("seed", *numbers[:1])]
+    if not numbers:
+        return None
+    return Plot(x=numbers[0], by=others[0] if others else None)
+
+
+def parameter_names(state: StudyState) -> list[str]:
+    """The swept parameters of a study, in the preset's order."""
+    return list(dict.fromkeys(name for trial in state.trials for name in trial.parameters))
+
+
+def _all_numbers(state: StudyState, name: str) -> bool:
+    values = [trial.parameters.get(name) for trial in state.trials]
+    return all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
+
+
+def figure(states: Sequence[StudyState], x: str, y: str, by: str | None = None, *, log: bool = False) -> Figure:
+    """A chart of one or several studies; with several, each line is named after its study too.
+
+    Trials that differ in their seed alone are drawn as their mean with the standard deviation. Raises
+    UsageError when x, y or by names nothing that a study has.
+    """
+    x, y = (_resolve(name, states) for name in (x, y))
+    lines: list[Series] = []
+    for state in states:
+        prefix = f"{state.name} " if len(states) > 1 else ""
+        lines += [
+            _line(prefix + (name or (prefix and y) or y), trials, x, y)
+            for name, trials in _grouped(state, by).items()
+        ]
+    return Figure(
+        x_label=measure(x).label,
+        y_label=measure(y).label,
+        series=tuple(lines),
+        references=tuple(_baselines(states, y)),
+        log_y=log,
+        x_measure=x,
+        y_measure=y,
+    )
+
+
+def _resolve(name: str, states: Sequence[StudyState]) -> str:
+    """`name` as a parameter or measure of every study; a unique last part such as `sparsity` will do."""
+    parameters = list(dict.fromkeys(n for state in states for n in parameter_names(state)))
+    measures = list(dict.fromkeys(n for state in states for n in measure_names(state)))
+    if name in parameters or name in measures:
+        return name
+    if name in ("latency", "speedup") and (first := [m for m in measures if m.startswith(f"{name}.")]):
+        return first[0]
+    ends = [n for n in parameters if n.endswith(f".{name}")]
+    if len(ends) == 1:
+        return ends[0]
+    raise UsageError(
+        f"There is nothing called {name} to plot",
+        f"Parameters: {', '.join(parameters) or 'none'}.\nMeasures: {', '.join(measures) or 'none yet'}.",
+        "Choose --x, --y and --by from these.",
+    )
+
+
+def _grouped(state: StudyState, by: str | None) -> dict[str, list[TrialState]]:
+    groups: dict[str, list[TrialState]] = {}
+    full = _resolve(by, [state]) if by else None
+    for trial in state.trials:
+        name = "" if full is None else str(trial.parameters.get(full))
+        groups.setdefault(name, []).append(trial)
+    return groups
+
+
+def trial_value(trial: TrialState, name: str) -> X:
+    """A trial's parameter or measure; None while it is not there."""
+    if name in trial.parameters:
+        value = trial.parameters[name]
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return str(value)
+        return value
+    return measure_value(trial.results, name)
+
+
+def _line(name: str, trials: list[TrialState], x: str, y: str) -> Series:
+    """Points by x, seeds averaged; a line through measured x values is drawn in their order."""
+    seeds: dict[Any, list[tuple[X, float]]] = {}
+    for trial in trials:
+        value = measure_value(trial.results, y)
+        if value is not None:
+            rest = tuple((n, str(v)) for n, v in trial.parameters.items() if n != "seed")
+            seeds.setdefault(rest, []).append((trial_value(trial, x), value))
+    points = sorted((_mean(found) for found in seeds.values()), key=lambda p: _order(p[0]))
+    return make_series(name, [p[0] for p in points], [p[1] for p in points], [p[2] for p in points])
+
+
+def _mean(found: list[tuple[X, float]]) -> tuple[X, float, float | None]:
+    xs = [x for x, _ in found]
+    ys = [y for _, y in found]
+    middle: X = statistics.fmean(xs) if all(isinstance(v, int | float) for v in xs) else xs[0]  # type: ignore[arg-type]
+    return middle, statistics.fmean(ys), statistics.stdev(ys) if len(ys) > 1 else None
+
+
+def _order(x: X) -> tuple[int, float]:
+    return (0, float(x)) if isinstance(x, int | float) else (1, 0.0)
+
+
+def _baselines(states: Sequence[StudyState], y: str) -> list[Reference]:
+    """One reference line a study: the mean over its baselines."""
+    lines = []
+    for state in states:
+        steps = {trial.baseline_measure.key: trial.baseline_measure for trial in state.trials}
+        values = [v for s in steps.values() if (v := measure_value(s.measures, y)) is not None]
+        if y.startswith("latency."):
+            values = _baseline_latencies(state, y)
+        if values:
+            name = f"{state.name} baseline" if len(states) > 1 else "baseline"
+            lines.append(Reference(name, statistics.fmean(values)))
+    return lines
+
+
+def _baseline_latencies(state: StudyState, name: str) -> list[float]:
+    _, runtime, batch = name.split(".")
+    rows = [row for trial in state.trials for row in trial.results.get("latency", [])]
+    return [
+        row["baseline_median_ms"] for row in rows if row["runtime"] == runtime and str(row["batch"]) == batch
+    ]

@@ -1,0 +1,59 @@
+"""The `secateur` program: presets in, curves out, from a terminal."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from engine import __version__
+from engine.commands import data, doctor, params, plot, presets, run, study
+from engine.errors import EXIT_INTERRUPTED, SecateurError
+
+EPILOG = """\
+how it goes:
+  secateur presets                     what comes with secateur
+  secateur run quickstart              run one: a table, a curve, and a study in the workspace
+  secateur run my.yaml --set train.epochs=2 --set data.limit=2000
+  secateur list                        the studies of this workspace
+  secateur plot latest --x sparsity --y size.packed --by prune.weights.scope
+  secateur replay latest               run it again from nothing and compare every number bit for bit
+
+A study runs in the background: closing the terminal does not stop it, `secateur watch` finds it again,
+`secateur cancel` stops it and `secateur resume` goes on where it was. The workspace is --workspace,
+$SECATEUR_HOME or ./.secateur. Exit codes: 0 done, 1 failed, 2 wrong usage or preset (nothing written),
+3 a replay that differs, 130 interrupted or cancelled.
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line's parser, every command with its own help."""
+    top = argparse.ArgumentParser(
+        prog="secateur",
+        description="Find out how far a vision network can be compressed before it breaks.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    top.add_argument("--version", action="version", version=f"secateur {__version__}")
+    commands = top.add_subparsers(metavar="COMMAND", required=True)
+    for module in (run, study, plot, presets, params, data, doctor):
+        module.add(commands)
+    return top
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; its exit code. A user's mistake is one message on stderr, never a traceback."""
+    args = parser().parse_args(argv)
+    try:
+        code: int = args.run(args)
+    except SecateurError as error:
+        print(f"secateur: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:  # the reader of our output (`head`, say) has seen enough
+        sys.stderr.close()
+        return 0
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

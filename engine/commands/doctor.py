@@ -1,0 +1,130 @@
+"""`doctor`: what this machine can do, and what is known to go wrong on it."""
+
+import argparse
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from engine.commands.common import add_json, add_workspace, print_json
+
+NETWORK_FILE_SYSTEMS = {"nfs", "nfs4", "lustre", "gpfs", "beegfs", "cifs", "fuse.sshfs", "ceph", "afs", "panfs"}
+LOW_SPACE = 2_000_000_000
+"""Bytes below which a study may well run out of space."""
+
+
+def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    doctor = subparsers.add_parser(
+        "doctor",
+        help="what this machine can do, and what is wrong with it",
+        description="Versions, processor features, GPU, the workspace's file system and free space, and version "
+        "pairs known to break. Exit code 1 if something will not work.",
+    )
+    add_workspace(doctor)
+    add_json(doctor)
+    doctor.set_defaults(run=_doctor)
+
+
+def _doctor(args: argparse.Namespace) -> int:
+    from engine import environment
+    from engine.rundir import workspace
+
+    folder = workspace(args.workspace)
+    found = environment.describe() | {"workspace": examine(folder)}
+    problems = [*version_problems(environment.packages()), *workspace_problems(found["workspace"])]
+    notes = cpu_notes(found["cpu"])
+    if args.json:
+        print_json(found | {"problems": problems, "notes": notes})
+        return int(bool(problems))
+    print("\n".join(_lines(found)))
+    for note in notes:
+        print(f"note: {note}")
+    for problem in problems:
+        print(f"PROBLEM: {problem}")
+    if not problems:
+        print("no problems found")
+    return int(bool(problems))
+
+
+def _lines(found: dict[str, Any]) -> list[str]:
+    from engine import format as fmt
+
+    cpu, place = found["cpu"], found["workspace"]
+    packages = ", ".join(f"{name} {version}" for name, version in found["packages"].items())
+    return [
+        f"secateur    {found['secateur']}, Python {found['python']}, {found['platform']}, host {found['host']}",
+        f"packages    {packages}",
+        f"processor   {cpu['model']}, {cpu['available']} usable; {' '.join(cpu['flags']) or 'no known features'}",
+        f"memory      {fmt.size(found['memory_bytes'])}",
+        f"GPU         {', '.join(found['gpus']) or 'none'}",
+        f"workspace   {place['path']} on {place['file_system']}"
+        f"{' (shared)' if place['shared'] else ''}, {fmt.size(place['free_bytes'])} free",
+    ]
+
+
+def examine(folder: Path) -> dict[str, Any]:
+    """The file system that holds (or will hold) the workspace."""
+    present = next(p for p in (folder, *folder.parents) if p.exists())
+    kind = file_system(present)
+    return {
+        "path": str(folder),
+        "exists": folder.exists(),
+        "writable": os.access(present, os.W_OK),
+        "file_system": kind,
+        "shared": kind in NETWORK_FILE_SYSTEMS,
+        "free_bytes": shutil.disk_usage(present).free,
+    }
+
+
+def file_system(path: Path) -> str:
+    """The type of the file system that `path` lies on, from the longest mount point above it."""
+    try:
+        mounts = [line.split() for line in Path("/proc/mounts").read_text().splitlines()]
+    except OSError:
+        return "unknown"
+    real = path.resolve()
+    points = [(Path(m[1].replace("\\040", " ")), m[2]) for m in mounts]
+    above = [(point, kind) for point, kind in points if real.is_relative_to(point)]
+    return max(above, key=lambda pair: len(pair[0].parts), default=(Path("/"), "unknown"))[1]
+
+
+def version_problems(packages: dict[str, str]) -> list[str]:
+    """Sentences about installed versions that are known not to work together."""
+    problems = []
+    torch, vision = packages.get("torch", ""), packages.get("torchvision", "")
+    if not torch or not vision:
+        return ["torch and torchvision are needed; install with the project's constraints.txt"]
+    if _minor(vision) != _minor(torch) + 15:
+        problems.append(
+            f"torchvision {vision} was not built for torch {torch}: torch 2.N needs torchvision 0.N+15 "
+            "(2.14 with 0.29); the wrong one ends in `operator torchvision::nms does not exist`"
+        )
+    if "+cpu" in torch and "+cpu" not in vision:
+        problems.append(
+            f"torch {torch} is a CPU-only build and torchvision {vision} is not: install both from one source"
+        )
+    if packages.get("plotext", "5.").split(".")[0] != "5":
+        problems.append(f"plotext {packages['plotext']} is not supported: 5.3.2 is")
+    return problems
+
+
+def _minor(version: str) -> int:
+    parts = version.split(".")
+    return int(parts[1]) if len(parts) > 1 and parts[1].isdigit() else -1
+
+
+def workspace_problems(place: dict[str, Any]) -> list[str]:
+    problems = []
+    if not place["writable"]:
+        problems.append(f"the workspace {place['path']} is not writable: set SECATEUR_HOME")
+    if place["free_bytes"] < LOW_SPACE:
+        problems.append(f"little space is left for the workspace {place['path']}: set SECATEUR_HOME elsewhere")
+    return problems
+
+
+def cpu_notes(cpu: dict[str, Any]) -> list[str]:
+    """What the processor's features mean for the numbers to expect."""
+    flags = set(cpu["flags"])
+    if flags & {"avx512_vnni", "avx_vnni", "amx_int8", "i8mm"}:
+        return ["INT8 instructions are there: quantized models can be faster than fp32 here"]
+    return ["no INT8 instructions (VNNI, AMX): quantized models will hardly be faster here"]

@@ -1,0 +1,146 @@
+"""Follows a study's events on stderr: a bar with the time left on a terminal, plain lines elsewhere."""
+
+import sys
+import time
+from typing import assert_never
+
+from engine import events as ev
+from engine import format as fmt
+from engine.commands.common import columns
+from engine.rundir import RunDir
+from engine.state import Reader, StudyState
+
+LOOK_EVERY_S = 0.2
+ENDED = ("done", "failed", "cancelled", "lost", "unreadable")
+BAR = 24
+"""Cells of the progress bar."""
+
+
+def follow(run: RunDir) -> StudyState | None:
+    """Show progress until the study ends; its state, or None if the user stopped following (Ctrl-C)."""
+    show = _Bar() if sys.stderr.isatty() else _Lines()
+    reader = Reader(run)
+    try:
+        while True:
+            status = run.read_status().state
+            for event in _new_events(reader):
+                show.event(event, reader.state)
+            show.tick(reader.state)
+            if status in ENDED:
+                break
+            time.sleep(LOOK_EVERY_S)
+    except KeyboardInterrupt:
+        show.clear()
+        print(
+            f"\n{run.name} goes on in the background: `secateur watch {run.name}` follows it again, "
+            f"`secateur cancel {run.name}` stops it",
+            file=sys.stderr,
+        )
+        return None
+    show.clear()
+    return reader.read_all()
+
+
+def _new_events(reader: Reader) -> list[ev.Event]:
+    out: list[ev.Event] = []
+    while events := reader.poll():
+        out += events
+    return out
+
+
+class _Lines:
+    """One line for each thing that happened."""
+
+    def event(self, event: ev.Event, state: StudyState) -> None:
+        text = describe(event, state)
+        if text:
+            print(text, file=sys.stderr, flush=True)
+
+    def tick(self, state: StudyState) -> None:
+        """Nothing is redrawn where there is no terminal."""
+
+    def clear(self) -> None:
+        """Nothing is left to clear."""
+
+
+class _Bar:
+    """The same lines above a bar that is redrawn in place."""
+
+    def __init__(self) -> None:
+        self._shown = ""
+
+    def event(self, event: ev.Event, state: StudyState) -> None:
+        text = describe(event, state, brief=True)
+        if text:
+            self.clear()
+            print(fmt.abbreviate(text, columns()), file=sys.stderr)
+
+    def tick(self, state: StudyState) -> None:
+        text = fmt.abbreviate(progress_line(state), columns() - 1)
+        if text != self._shown:
+            print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+            self._shown = text
+
+    def clear(self) -> None:
+        if self._shown:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+        self._shown = ""
+
+
+def progress_line(state: StudyState) -> str:
+    """Bar, share of the work, trials, what runs, time left."""
+    filled = round(state.progress * BAR)
+    bar = "#" * filled + "." * (BAR - filled)
+    left = state.remaining_seconds()
+    parts = [f"[{bar}] {state.progress:4.0%}  {state.done}/{len(state.trials)} trials"]
+    if left is not None and state.status == "running":
+        parts.append(f"about {fmt.duration(left)} left")
+    running = [f"{s.address} {s.text}".strip() for s in state.steps.values() if s.status == "running"]
+    return "  ".join([*parts, ", ".join(running[:3])])
+
+
+def describe(event: ev.Event, state: StudyState, *, brief: bool = False) -> str:
+    """One line about an event; empty for those too frequent to tell (`brief` leaves out more)."""
+    match event:
+        case ev.StudyStarted():
+            again = "resumed" if event.resumed else "started"
+            return f"{event.study} {again} on {event.host} (process {event.pid})"
+        case ev.Planned():
+            where = f"{event.devices.get('device')}, {event.devices.get('threads')} threads"
+            return f"{len(event.trials)} trials on {where}"
+        case ev.EpochFinished():
+            if brief:
+                return ""
+            step = state.steps[event.key]
+            accuracy = fmt.percent(event.validation_accuracy)
+            return f"{step.address} epoch {event.epoch}/{event.epochs}: loss {event.loss:.4f}, validation {accuracy}"
+        case ev.StepFinished():
+            return "" if event.reused else _finished(event, state)
+        case ev.StepFailed():
+            error = event.error
+            return f"FAILED {_who(event.key, state)}: {error['title']}. {error['detail']} {error['remedy']}"
+        case ev.Notice():
+            return f"{event.level}: {event.text}"
+        case ev.StudyFinished():
+            return f"{event.state}: {state.done} of {len(state.trials)} trials done, {state.failed} failed"
+        case ev.Verdict() | ev.StepStarted() | ev.StepProgress():
+            return ""
+        case _:
+            assert_never(event)
+
+
+def _finished(event: ev.StepFinished, state: StudyState) -> str:
+    accuracy = event.measures.get("accuracy", event.measures.get("validation_accuracy"))
+    what = "test" if "accuracy" in event.measures else "validation"
+    value = f": {what} {fmt.percent(accuracy)}" if accuracy is not None else ""
+    return f"{_who(event.key, state)}{value} ({fmt.duration(event.seconds)})"
+
+
+def _who(key: str, state: StudyState) -> str:
+    """The step's name and the trial it is for, or how many trials share it."""
+    users = [t for t in state.trials if any(step.key == key for step in t.chain)]
+    step = state.steps[key]
+    if len(users) == 1:
+        values = ", ".join(f"{name.rpartition('.')[2]} {value}" for name, value in users[0].parameters.items())
+        return f"trial {users[0].index} ({values}) {step.address}" if values else step.address
+    return f"{step.address} (shared by {len(users)} trials)" if users else step.address

@@ -1,0 +1,71 @@
+"""`plot`: any parameter or measure against any measure, in the terminal or a file."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from engine.commands.common import add_workspace
+
+
+def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    plot = subparsers.add_parser(
+        "plot",
+        help="draw a study's curve",
+        description="Draw one or several studies. x: a swept parameter or a measure; y: a measure such as "
+        "accuracy, agreement, sparsity, effective_macs, size.packed, latency.onnxruntime.1, speedup.torch.1. "
+        "Trials that differ in their seed alone are drawn as mean ± standard deviation.",
+    )
+    plot.add_argument("study", nargs="+", help="names from `secateur list`, or `latest`")
+    plot.add_argument("--x", metavar="NAME", help="what to draw along (default: as in the preset)")
+    plot.add_argument("--y", metavar="NAME", help="what to draw (default: as in the preset, else accuracy)")
+    plot.add_argument("--by", metavar="NAME", help="parameter that tells the lines apart")
+    plot.add_argument("--log", action="store_true", help="logarithmic y axis")
+    for kind in ("csv", "png", "svg"):
+        plot.add_argument(f"--{kind}", type=Path, metavar="FILE", help=f"write it as {kind.upper()} instead")
+    add_workspace(plot)
+    plot.set_defaults(run=_plot)
+
+
+def _plot(args: argparse.Namespace) -> int:
+    from engine import charts
+    from engine.errors import UsageError
+    from engine.params.preset import Plot
+    from engine.plotting import text
+    from engine.rundir import find, workspace
+    from engine.spec import parse
+    from engine.state import load
+
+    runs = [find(workspace(args.workspace), name) for name in args.study]
+    states = [load(run.path) for run in runs]
+    default = charts.default_plot(states[0], parse(runs[0].preset.read_text(), runs[0].name).settings.plot)
+    x = args.x or (default.x if default else None)
+    if x is None:
+        raise UsageError(f"{runs[0].name} sweeps no number", "", "Choose what to draw along: --x NAME.")
+    wanted = Plot(
+        x=x,
+        y=args.y or (default.y if default else "accuracy"),
+        by=args.by or (default.by if default and not args.x else None),
+        log=args.log or bool(default and default.log and not args.y),
+    )
+    figure = charts.figure(states, wanted.x, wanted.y, wanted.by, log=wanted.log)
+    if _write_files(args, figure):
+        return 0
+    print(text.draw(figure, *text.size_for(sys.stdout), text.wants_colour(sys.stdout), text.wants_ascii(sys.stdout)))
+    return 0
+
+
+def _write_files(args: argparse.Namespace, figure: "Figure") -> bool:  # type: ignore[name-defined]  # noqa: F821
+    """Write what --csv, --png and --svg ask for; whether any did."""
+    from engine.files import explained
+    from engine.plotting import csv, png, svg
+
+    written = False
+    for path, draw in ((args.csv, csv.write), (args.svg, svg.draw), (args.png, png.draw)):
+        if path is None:
+            continue
+        content = draw(figure)
+        with explained(path):
+            path.write_bytes(content.encode() if isinstance(content, str) else content)
+        print(f"wrote {path}")
+        written = True
+    return written

@@ -1,0 +1,113 @@
+"""`run`, `resume`, `replay`, `watch`: commands that follow an engine."""
+
+import argparse
+
+from engine.commands.common import add_json, add_workspace
+from engine.errors import EXIT_DIFFERENT, EXIT_FAILED, EXIT_INTERRUPTED
+
+
+def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    run = subparsers.add_parser(
+        "run",
+        help="run a preset",
+        description="Run a preset (a YAML file, or the name of one that comes with secateur) as a study in the "
+        "background, and follow it. Results that the workspace's store holds already are not computed again.",
+        epilog="Ctrl-C stops following, not the study. With --json the study's results go to stdout as one "
+        "object, progress to stderr.",
+    )
+    run.add_argument("preset", help="a file, or a name from `secateur presets`")
+    run.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="PATH=VALUE",
+        dest="overrides",
+        help="override one value of the preset, such as train.epochs=2 or "
+        "sweep.prune.weights.sparsity=[0,0.5]; may be repeated",
+    )
+    run.add_argument("--detach", action="store_true", help="start it and return at once")
+    add_workspace(run)
+    add_json(run)
+    run.set_defaults(run=_run)
+
+    for name, text, function in (
+        ("watch", "follow a running study", _watch),
+        ("resume", "go on with a study that was cancelled, failed or lost its engine", _resume),
+        ("replay", "run a study again without reusing anything and compare bit for bit", _replay),
+    ):
+        command = subparsers.add_parser(name, help=text, description=_LONG[name])
+        command.add_argument("study", help="a name from `secateur list`, or `latest`")
+        if name != "watch":
+            command.add_argument("--detach", action="store_true", help="start it and return at once")
+        add_workspace(command)
+        add_json(command)
+        command.set_defaults(run=function)
+
+
+_LONG = {
+    "watch": "Follow a study until it ends, then show its table and plot. Ctrl-C stops following only.",
+    "resume": "Start a study's engine again. Finished steps come from the store, an interrupted training goes on "
+    "from its last kept epoch, failed trials are tried again; the results are those of an undisturbed run.",
+    "replay": "Run the study's preset again in a store of its own and compare every deterministic number and every "
+    "model's bits with the original. Exit code 0: identical; 3: different, saying where and by how much.",
+}
+
+
+def _run(args: argparse.Namespace) -> int:
+    from engine import launch, presets, spec
+    from engine.rundir import workspace
+
+    read = spec.read(presets.find(args.preset), args.overrides)
+    run = launch.create(read, workspace(args.workspace))
+    launch.start(run)
+    return _follow(args, run)
+
+
+def _resume(args: argparse.Namespace) -> int:
+    from engine import launch
+    from engine.rundir import find, workspace
+
+    run = find(workspace(args.workspace), args.study)
+    launch.start(run)
+    return _follow(args, run)
+
+
+def _replay(args: argparse.Namespace) -> int:
+    from engine import launch, replay
+    from engine.rundir import find, workspace
+
+    original = find(workspace(args.workspace), args.study)
+    run = replay.create(original)
+    launch.start(run)
+    return _follow(args, run)
+
+
+def _watch(args: argparse.Namespace) -> int:
+    from engine.rundir import find, workspace
+
+    args.detach = False
+    return _follow(args, find(workspace(args.workspace), args.study))
+
+
+def _follow(args: argparse.Namespace, run: "RunDir") -> int:  # type: ignore[name-defined]  # noqa: F821
+    from engine.commands import follow, report
+    from engine.commands.common import print_json
+
+    if args.detach:
+        if args.json:
+            print_json({"study": run.name, "folder": str(run.path)})
+        else:
+            print(f"{run.name} runs in the background: `secateur watch {run.name}` follows it")
+        return 0
+    state = follow.follow(run)
+    if state is None:
+        return EXIT_INTERRUPTED
+    if args.json:
+        from engine.summary import study_json
+
+        print_json(study_json(state))
+    else:
+        report.print_study(run, state)
+    if state.verdict is not None and not state.verdict.identical:
+        return EXIT_DIFFERENT
+    return {"done": 0, "cancelled": EXIT_INTERRUPTED}.get(state.status, EXIT_FAILED)

@@ -1,0 +1,111 @@
+"""`list`, `show`, `cancel`: commands on studies that import no torch."""
+
+import argparse
+import sys
+import time
+from dataclasses import asdict
+
+from engine.commands.common import add_json, add_workspace, columns, print_json
+
+
+def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    listing = subparsers.add_parser(
+        "list", help="the studies of a workspace", description="Every study, newest first."
+    )
+    listing.set_defaults(run=_list)
+    show = subparsers.add_parser(
+        "show",
+        help="one study's results",
+        description="A study's table and chart; --trial N: one trial's steps, measures and layers.",
+    )
+    show.add_argument("study", help="a name from `secateur list`, or `latest`")
+    show.add_argument("--trial", type=int, metavar="N", help="show one trial in full")
+    show.set_defaults(run=_show)
+    cancel = subparsers.add_parser(
+        "cancel",
+        help="stop a running study",
+        description="Ask a study's engine to stop. Finished steps stay in the store: `secateur resume` goes on.",
+    )
+    cancel.add_argument("study", help="a name from `secateur list`, or `latest`")
+    cancel.set_defaults(run=_cancel)
+    for command in (listing, show, cancel):
+        add_workspace(command)
+        add_json(command)
+
+
+def _list(args: argparse.Namespace) -> int:
+    from engine import format as fmt
+    from engine.rundir import studies, workspace
+
+    folder = workspace(args.workspace)
+    rows = [(run.name, run.read_status()) for run in studies(folder)]
+    if args.json:
+        print_json([{"study": name, **asdict(status)} for name, status in rows])
+        return 0
+    if not rows:
+        print(f"No studies in {folder} yet: `secateur run quickstart` makes one.")
+        return 0
+    now = time.time()
+    cells = [
+        [
+            name,
+            status.state + (f", {status.verdict}" if status.verdict else ""),
+            f"{status.done}/{status.trials}" + (f" ({status.failed} failed)" if status.failed else ""),
+            fmt.percent(status.best.get("accuracy")),
+            fmt.percent(status.best.get("sparsity"), 1),
+            fmt.age(now - status.created) if status.created else "",
+            status.host,
+            status.model,
+            status.data,
+        ]
+        for name, status in rows
+    ]
+    headers = ["study", "state", "trials", "best acc.", "sparsity", "started", "host", "model", "data"]
+    print(fmt.table(headers, cells, ["left", "left", "right", "right", "right", "left", "left", "left", "left"], columns()))
+    return 0
+
+
+def _show(args: argparse.Namespace) -> int:
+    from engine.commands import report, trial
+    from engine.rundir import find, workspace
+    from engine.state import load
+
+    run = find(workspace(args.workspace), args.study)
+    state = load(run.path)
+    if args.trial is not None:
+        return trial.show(run, state, args.trial, as_json=args.json)
+    if args.json:
+        from engine.summary import study_json
+
+        print_json(study_json(state))
+    else:
+        report.print_study(run, state)
+    return 0
+
+
+def _cancel(args: argparse.Namespace) -> int:
+    from engine.errors import UsageError
+    from engine.files import explained
+    from engine.rundir import find, workspace
+
+    run = find(workspace(args.workspace), args.study)
+    status = run.read_status()
+    if status.state not in ("running", "queued"):
+        raise UsageError(f"Study {run.name} is {status.state}", "Only a running study can be cancelled.")
+    with explained(run.stop):
+        run.stop.touch()
+    deadline = time.monotonic() + CANCEL_WITHIN_S
+    while run.read_status().state in ("running", "queued") and time.monotonic() < deadline:
+        time.sleep(0.1)
+    state = run.read_status().state
+    if args.json:
+        print_json({"study": run.name, "state": state})
+    elif state in ("running", "queued"):
+        print(f"{run.name} was asked to stop on {status.host} and will end soon", file=sys.stderr)
+    else:
+        print(f"{run.name} is {state}: `secateur resume {run.name}` goes on where it was")
+    return 0
+
+
+CANCEL_WITHIN_S = 15.0
+"""How long to wait for the engine's answer; one on another node may see the request late."""

@@ -1,0 +1,95 @@
+"""`show STUDY --trial N`: one trial in full."""
+
+from typing import Any
+
+from engine import format as fmt
+from engine.commands.common import columns, print_json
+from engine.errors import UsageError
+from engine.files import read_json
+from engine.rundir import RunDir
+from engine.state import StudyState, TrialState
+from engine.summary import measure_names, measure_value, trial_json
+
+
+def show(run: RunDir, state: StudyState, index: int, *, as_json: bool) -> int:
+    """Print trial `index`: parameters, steps, every measure against the baseline, layers."""
+    found = next((t for t in state.trials if t.index == index), None)
+    if found is None:
+        raise UsageError(
+            f"Study {run.name} has no trial {index}", f"It has trials 0 to {len(state.trials) - 1}."
+        )
+    layers = layers_of(run, found)
+    if as_json:
+        print_json(trial_json(found) | {"steps": [_step_json(s) for s in found.steps], "layers": layers})
+        return 0
+    values = ", ".join(f"{name} = {value}" for name, value in found.parameters.items())
+    print(f"{run.name} trial {index} ({found.status}){': ' + values if values else ''}")
+    print(_steps(found))
+    print(_measures(state, found))
+    if layers:
+        print(_layers(layers))
+    if found.measure.status == "done":
+        print(f"model: {run.store().folder(found.steps[-1].key)}")
+    return 0
+
+
+def layers_of(run: RunDir, trial: TrialState) -> list[dict[str, Any]]:
+    """The trial's layers as measured at its end; empty while they are not."""
+    layers = read_json(run.store().folder(trial.measure.key) / "layers.json")
+    return layers if isinstance(layers, list) else []
+
+
+def _step_json(step: Any) -> dict[str, Any]:
+    return {
+        "step": step.address,
+        "status": step.status,
+        "reused": step.reused,
+        "seconds": step.seconds,
+        "measures": step.measures,
+        "observations": step.observations,
+        "key": step.key,
+    }
+
+
+def _steps(trial: TrialState) -> str:
+    rows = [
+        [
+            step.address,
+            step.status + (" (reused)" if step.reused else ""),
+            fmt.duration(step.seconds),
+            fmt.percent(step.measures.get("validation_accuracy")),
+            fmt.percent(step.measures.get("agreement")),
+            fmt.percent(step.measures.get("sparsity"), 1),
+            fmt.size(step.observations.get("peak_memory")),
+        ]
+        for step in trial.chain
+    ]
+    headers = ["step", "status", "time", "validation", "agreement", "sparsity", "peak memory"]
+    return fmt.table(headers, rows, ["left", "left"], columns())
+
+
+def _measures(state: StudyState, trial: TrialState) -> str:
+    rows = []
+    for name in measure_names(state):
+        value = measure_value(trial.results, name)
+        before = measure_value(trial.baseline_measure.measures, name)
+        change = "" if value is None or before is None else fmt.measure_text(name, value - before)
+        rows.append([name, fmt.measure_text(name, value), fmt.measure_text(name, before), change])
+    return fmt.table(["measure", "this trial", "baseline", "difference"], rows, ["left"], columns())
+
+
+def _layers(layers: list[dict[str, Any]]) -> str:
+    rows = [
+        [
+            layer["name"],
+            layer["type"],
+            "×".join(map(str, layer["shape"])),
+            fmt.count(layer["parameters"]),
+            fmt.percent(layer["sparsity"], 1),
+            fmt.count(layer["macs"]),
+            fmt.count(layer["effective_macs"]),
+        ]
+        for layer in layers
+    ]
+    headers = ["layer", "type", "shape", "parameters", "sparsity", "MACs", "eff. MACs"]
+    return fmt.table(headers, rows, ["left", "left", "left"], columns())

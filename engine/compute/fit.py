@@ -1,0 +1,184 @@
+"""The one training loop: every step that trains calls `fit`."""
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from engine import events as ev
+from engine.compute import partial
+from engine.compute.context import Context, place
+from engine.compute.evaluate import Score, validate
+from engine.compute.memory import out_of_memory
+from engine.compute.schedules import learning_rate_factor
+from engine.compute.seeds import generator, seed_everything
+from engine.errors import SecateurError
+from engine.params.training import Fit
+
+
+@dataclass
+class _Run:
+    """A training in progress: what a partial checkpoint holds beside the tensors."""
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    params: Fit
+    context: Context
+    purpose: str
+    micro: int
+    """Images per forward pass; less than the batch after the GPU's memory ran out."""
+    best: partial.Best | None = None
+
+
+def fit(
+    model: nn.Module, params: Fit, context: Context, purpose: str = "fit", *, keep_last: bool = False
+) -> nn.Module:
+    """Train `model` in place and return it; masks and other parametrizations are respected.
+
+    Random numbers depend on the seed, the step's position, `purpose` and the epoch alone. Every few
+    seconds the state after an epoch is kept, and an interrupted training goes on from there with the
+    same bits; `keep_last` keeps the final state too, for a step that goes on after it. Raises SecateurError when the loss is no longer finite.
+    """
+    place(model, context.device)
+    run = _Run(model, _optimizer(model, params), params, context, purpose, params.batch)
+    first = partial.restore(run.model, run.optimizer, context.partial / purpose) + 1
+    run.best = partial.restore_best(context.partial / purpose)
+    kept = time.monotonic()
+    for epoch in range(first, params.epochs + 1):
+        _one_epoch(run, epoch)
+        if time.monotonic() - kept > partial.EVERY_S or (keep_last and epoch == params.epochs):
+            partial.keep(run.model, run.optimizer, epoch, run.best, context.partial / purpose)
+            kept = time.monotonic()
+    if params.keep == "best" and run.best is not None:
+        model.load_state_dict(run.best.state)
+    return model
+
+
+def _one_epoch(run: _Run, epoch: int) -> None:
+    """Train one epoch; out of GPU memory, start it again with half the images per forward pass."""
+    snapshot = partial.snapshot(run.model, run.optimizer) if run.context.device.type == "cuda" else None
+    while True:
+        started = time.monotonic()
+        try:
+            loss, rate = _train_epoch(run, epoch)
+            break
+        except torch.OutOfMemoryError as error:
+            if run.micro == 1 or snapshot is None:
+                raise out_of_memory() from error
+        torch.cuda.empty_cache()
+        partial.put_back(run.model, run.optimizer, snapshot)
+        run.micro = (run.micro + 1) // 2
+        run.context.notice(
+            "warning",
+            f"Out of GPU memory: going on with {run.micro} images at a time, gradients accumulated "
+            f"to the same batch of {run.params.batch}",
+        )
+    score = validate(run.model, run.context)
+    _report(run, epoch, loss, rate, score, time.monotonic() - started)
+    if run.params.keep == "best" and (run.best is None or score.accuracy > run.best.accuracy):
+        run.best = partial.Best(score.accuracy, partial.copy_state(run.model))
+
+
+def _report(run: _Run, epoch: int, loss: float, rate: float, score: Score, seconds: float) -> None:
+    if not (math.isfinite(loss) and math.isfinite(score.loss)):
+        raise SecateurError(
+            "Training diverged",
+            f"The loss was {loss} in epoch {epoch} at a learning rate of {rate:.3g}.",
+            f"Lower learning_rate (it is {run.params.learning_rate:g}) or use schedule: onecycle.",
+        )
+    run.context.send(
+        ev.EpochFinished(
+            key=run.context.key,
+            epoch=epoch,
+            epochs=run.params.epochs,
+            loss=loss,
+            validation_loss=score.loss,
+            validation_accuracy=score.accuracy,
+            learning_rate=rate,
+            seconds=seconds,
+        )
+    )
+
+
+def _train_epoch(run: _Run, epoch: int) -> tuple[float, float]:
+    """Mean training loss of the epoch and its last learning rate."""
+    params, context = run.params, run.context
+    purpose = (context.position, run.purpose, epoch)
+    seed_everything(context.seed, "dropout", *purpose)
+    train = context.data.train
+    order = torch.randperm(len(train.labels), generator=generator(context.seed, "order", *purpose))
+    updates = _updates(len(order), params.batch)
+    total = torch.zeros((), dtype=torch.float64, device=context.device)
+    seen, rate = 0, 0.0
+    run.model.train()
+    batches = context.data.batches(
+        train,
+        params.batch,
+        order=order,
+        augment=params.augment,
+        generator=generator(context.seed, "augment", *purpose),
+        device=context.device,
+    )
+    for number, (images, labels) in enumerate(batches):
+        if number == updates:
+            break
+        progress = (epoch - 1 + number / updates) / params.epochs
+        rate = params.learning_rate * learning_rate_factor(params.schedule, progress)
+        _set_rate(run.optimizer, rate)
+        total += _update(run, images, labels) * len(labels)
+        seen += len(labels)
+        context.progress(progress, f"epoch {epoch}/{params.epochs}")
+    return float(total) / seen, rate
+
+
+def _updates(images: int, batch: int) -> int:
+    """Updates per epoch: a last batch of a single image is left out, BatchNorm needs two."""
+    full, rest = divmod(images, batch)
+    return max(1, full + (rest > 1))
+
+
+def _update(run: _Run, images: Tensor, labels: Tensor) -> Tensor:
+    """One update; the mean loss of the batch, detached, on the device."""
+    run.optimizer.zero_grad(set_to_none=True)
+    total = torch.zeros((), dtype=torch.float64, device=images.device)
+    for part, targets in _pieces(images, labels, run.micro):
+        share = len(targets) / len(labels)
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=run.params.precision == "bf16"):
+            loss = functional.cross_entropy(
+                run.model(part).float(), targets, label_smoothing=run.params.label_smoothing
+            )
+        (loss * share).backward()  # type: ignore[no-untyped-call]
+        total += loss.detach() * share
+    run.optimizer.step()
+    return total
+
+
+def _pieces(images: Tensor, labels: Tensor, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+    return zip(torch.split(images, size), torch.split(labels, size), strict=True)
+
+
+def _optimizer(model: nn.Module, params: Fit) -> torch.optim.Optimizer:
+    """Weight decay on tensors of two or more dimensions only: not on biases and normalization."""
+    trainable = [p for p in model.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in trainable if p.dim() > 1], "weight_decay": params.weight_decay},
+        {"params": [p for p in trainable if p.dim() <= 1], "weight_decay": 0.0},
+    ]
+    match params.optimizer:
+        case "sgd":
+            return torch.optim.SGD(
+                groups, lr=params.learning_rate, momentum=params.momentum, nesterov=params.momentum > 0
+            )
+        case "adam":
+            return torch.optim.Adam(groups, lr=params.learning_rate, betas=(params.momentum, 0.999))
+        case "adamw":
+            return torch.optim.AdamW(groups, lr=params.learning_rate, betas=(params.momentum, 0.999))
+
+
+def _set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = rate

@@ -1,0 +1,64 @@
+"""How much a weight matters: one score per weight, larger is more important."""
+
+from typing import Literal, assert_never
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from engine.compute.context import Context
+from engine.compute.layers import weight_of
+from engine.compute.seeds import generator
+
+TAYLOR_IMAGES = 1024
+"""Training images on which gradients are taken."""
+TAYLOR_BATCH = 128
+
+
+def importance(
+    criterion: Literal["l1", "taylor", "random"],
+    model: nn.Module,
+    layers: dict[str, nn.Module],
+    context: Context,
+    number: int,
+) -> dict[str, Tensor]:
+    """Scores ≥ 0 in the shape of each layer's weight, by layer name; `number` counts pruning rounds."""
+    match criterion:
+        case "l1":
+            return {name: weight_of(m).detach().abs() for name, m in layers.items()}
+        case "taylor":
+            return _taylor(model, layers, context)
+        case "random":
+            return {name: _chance(weight_of(m), name, context, number) for name, m in layers.items()}
+        case _:
+            assert_never(criterion)
+
+
+def _chance(weight: Tensor, name: str, context: Context, number: int) -> Tensor:
+    random = generator(context.seed, "importance", context.position, number, name)
+    return torch.rand(weight.shape, generator=random).to(weight.device)
+
+
+def _taylor(model: nn.Module, layers: dict[str, nn.Module], context: Context) -> dict[str, Tensor]:
+    """(g · w)², g the mean gradient of the loss (Molchanov et al. 2019, equation 8), in eval mode."""
+    order = torch.randperm(
+        len(context.data.train.labels), generator=generator(context.seed, "taylor", context.position)
+    )[:TAYLOR_IMAGES]
+    weights = {name: _leaf(m) for name, m in layers.items()}
+    sums = {name: torch.zeros_like(w) for name, w in weights.items()}
+    model.eval()
+    for images, labels in context.data.batches(
+        context.data.train, TAYLOR_BATCH, order=order, device=context.device
+    ):
+        loss = functional.cross_entropy(model(images), labels, reduction="sum")
+        for name, gradient in zip(weights, torch.autograd.grad(loss, list(weights.values())), strict=True):
+            sums[name] += gradient
+    return {name: (sums[name] / len(order) * w.detach()).square() for name, w in weights.items()}
+
+
+def _leaf(module: nn.Module) -> Tensor:
+    """The tensor that is trained: under a mask, the one below it."""
+    if hasattr(module, "parametrizations"):
+        original: Tensor = module.parametrizations["weight"].original  # type: ignore[index, union-attr]
+        return original
+    return weight_of(module)

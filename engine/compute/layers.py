@@ -1,0 +1,42 @@
+"""Which layers a step may change, and their weights."""
+
+from fnmatch import fnmatchcase
+
+from torch import Tensor, nn
+
+from engine.errors import SecateurError
+
+PRUNABLE = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.Linear)
+
+
+def weight_of(module: nn.Module) -> Tensor:
+    """The layer's effective weight, masks applied."""
+    weight = module.weight
+    assert isinstance(weight, Tensor)
+    return weight
+
+
+def prunable_layers(model: nn.Module, skip: tuple[str, ...]) -> dict[str, nn.Module]:
+    """Convolutions and linear layers by name, without those that `skip` names by name or type.
+
+    Raises SecateurError when an entry of `skip` names nothing, or nothing is left.
+    """
+    found: dict[str, nn.Module] = {n: m for n, m in model.named_modules() if isinstance(m, PRUNABLE)}
+    for pattern in skip:
+        if not any(_matches(name, module, pattern) for name, module in found.items()):
+            raise SecateurError(
+                f"skip names no layer: {pattern}",
+                f"The model's prunable layers are {', '.join(found)}.",
+                "Use a layer's name, a pattern such as layer3.*, or a type such as Linear.",
+            )
+    kept = {n: m for n, m in found.items() if not any(_matches(n, m, pattern) for pattern in skip)}
+    if not kept:
+        raise SecateurError(
+            "There is nothing to prune", f"skip leaves no layer of {', '.join(found)}.", "Shorten skip."
+        )
+    return kept
+
+
+def _matches(name: str, module: nn.Module, pattern: str) -> bool:
+    """By name or glob, or by the name of the type (a masked layer's type is a subclass of the plain one)."""
+    return fnmatchcase(name, pattern) or any(cls.__name__ == pattern for cls in type(module).__mro__)

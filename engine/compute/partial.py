@@ -1,0 +1,128 @@
+"""Unfinished trainings: kept after an epoch, so that an interrupted one goes on with the same bits."""
+
+import contextlib
+import json
+import shutil
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from engine.files import explained, sync_folder
+from engine.keys import file_hash
+
+EVERY_S = 10.0
+"""Seconds of training after which the state is kept at the next end of an epoch."""
+
+Snapshot = tuple[dict[str, Tensor], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Best:
+    """The best weights so far, by validation accuracy (0 … 1)."""
+
+    accuracy: float
+    state: dict[str, Tensor]
+
+
+def copy_state(model: nn.Module) -> dict[str, Tensor]:
+    """A copy of the model's state on the CPU."""
+    return {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}
+
+
+def snapshot(model: nn.Module, optimizer: torch.optim.Optimizer) -> Snapshot:
+    """The state to go back to; the optimizer's own tensors are copied to the CPU."""
+    return copy_state(model), _optimizer_tensors(optimizer)
+
+
+def put_back(model: nn.Module, optimizer: torch.optim.Optimizer, kept: Snapshot) -> None:
+    model.load_state_dict(kept[0])
+    _load_optimizer(optimizer, kept[1])
+
+
+def keep(
+    model: nn.Module, optimizer: torch.optim.Optimizer, epoch: int, best: Best | None, folder: Path
+) -> None:
+    """Replace what `folder` keeps by the state after `epoch`."""
+    tensors = {f"model/{n}": t for n, t in copy_state(model).items()}
+    tensors |= {f"optimizer/{n}": t for n, t in _optimizer_tensors(optimizer).items()}
+    if best is not None:
+        tensors |= {f"best/{n}": t for n, t in best.state.items()}
+    target = folder / f"epoch-{epoch:05d}"
+    temporary = folder / f".{uuid.uuid4().hex[:12]}"
+    with explained(folder):
+        temporary.mkdir(parents=True)
+        try:
+            save_file({n: t.contiguous() for n, t in tensors.items()}, temporary / "state.safetensors")
+            digest = file_hash(temporary / "state.safetensors")
+            facts = {"sha256": digest, "best": best.accuracy if best else None}
+            (temporary / "facts.json").write_text(json.dumps(facts))
+            sync_folder(temporary)
+            with contextlib.suppress(FileExistsError):  # the same state, kept by another run of the same step
+                temporary.rename(target)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+    for older in _kept(folder)[:-1]:
+        shutil.rmtree(older, ignore_errors=True)
+
+
+def restore(model: nn.Module, optimizer: torch.optim.Optimizer, folder: Path) -> int:
+    """Load the latest whole state that `folder` keeps; the epoch it was kept after, or 0 if there is none."""
+    found = _latest(folder)
+    if found is None:
+        return 0
+    epoch, tensors, _ = found
+    model.load_state_dict(_below("model/", tensors))
+    _load_optimizer(optimizer, _below("optimizer/", tensors))
+    return epoch
+
+
+def restore_best(folder: Path) -> Best | None:
+    found = _latest(folder)
+    if found is None or found[2] is None:
+        return None
+    return Best(found[2], _below("best/", found[1]))
+
+
+def _latest(folder: Path) -> tuple[int, dict[str, Tensor], float | None] | None:
+    for kept in reversed(_kept(folder)):
+        try:
+            facts = json.loads((kept / "facts.json").read_text())
+            if file_hash(kept / "state.safetensors") != facts["sha256"]:
+                continue
+            return int(kept.name[6:]), load_file(kept / "state.safetensors"), facts["best"]
+        except (OSError, ValueError, KeyError, SafetensorError):
+            continue
+    return None
+
+
+def _kept(folder: Path) -> list[Path]:
+    return sorted(folder.glob("epoch-*"))
+
+
+def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
+
+
+def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Momentum buffers and step counts by ``index.name``, on the CPU."""
+    state: dict[int, dict[str, Any]] = optimizer.state_dict()["state"]
+    return {
+        f"{index}.{name}": value.detach().cpu().clone()
+        for index, values in state.items()
+        for name, value in values.items()
+        if isinstance(value, Tensor)
+    }
+
+
+def _load_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        index, _, field = name.partition(".")
+        state.setdefault(int(index), {})[field] = tensor
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

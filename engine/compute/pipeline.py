@@ -1,0 +1,212 @@
+"""Does a job: computes each of its nodes from its parent and commits the result to the store."""
+
+import json
+import os
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, assert_never
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from engine import datasets, hostlock
+from engine import events as ev
+from engine.compute import checkpoint
+from engine.compute.context import Context, Send, place
+from engine.compute.data import Dataset, load
+from engine.compute.evaluate import Score, agreement, score, validate
+from engine.compute.measure.counts import count
+from engine.compute.measure.size import sizes
+from engine.compute.memory import peak_bytes, reset_peak
+from engine.compute.models import create
+from engine.compute.steps.pruning import prune_weights
+from engine.compute.steps.repair import calibrate
+from engine.compute.steps.training import train
+from engine.job import JobRequest
+from engine.params import Calibrate, Finetune, PruneWeights, Step, Train
+from engine.params.preset import Settings
+from engine.plan import Node
+from engine.store import Store
+
+PREDICTIONS = "predictions.safetensors"
+LAYERS = "layers.json"
+
+
+@dataclass
+class Held:
+    """The model in memory and the key of the step that made it."""
+
+    key: str | None = None
+    model: nn.Module | None = None
+
+    def take(self, key: str, model: nn.Module) -> None:
+        self.key, self.model = key, model
+
+
+@dataclass
+class Work:
+    """One job in progress."""
+
+    request: JobRequest
+    settings: Settings
+    store: Store
+    data: Dataset
+    device: torch.device
+    send: Send
+    held: Held
+
+
+def run(request: JobRequest, send: Send) -> None:
+    """Compute every node of the job that the store does not hold yet.
+
+    Computing holds the host's shared lock, so that no latency is measured meanwhile.
+    """
+    settings = request.read_settings()
+    workspace = Path(request.workspace)
+    data = load(settings.data, datasets.locate(settings.data, workspace))
+    device = torch.device(request.device)
+    work = Work(request, settings, Store(Path(request.store)), data, device, send, Held())
+    for node in request.read_nodes():
+        if work.store.get(node.key) is not None:
+            continue
+        send(ev.StepStarted(key=node.key, kind=node.kind, pid=os.getpid()))
+        started = time.monotonic()
+        reset_peak()
+        with hostlock.shared():
+            _compute(node, work, started)
+
+
+def _compute(node: Node, work: Work, started: float) -> None:
+    epochs: list[dict[str, Any]] = []
+    work = replace(work, send=_keeping_epochs(work.send, epochs))
+    with work.store.writing(node.key) as folder:
+        measures = _measure(node, work, folder) if node.kind == "measure" else _step(node, work, folder)
+        observations = {"peak_memory": peak_bytes(work.device)}
+        seconds = time.monotonic() - started
+        work.store.commit(
+            node.key,
+            folder,
+            kind=node.kind,
+            material=node.material,
+            measures=measures,
+            observations=observations | {"seconds": seconds, "epochs": epochs},
+        )
+    work.store.drop_partial(node.key)
+    work.send(
+        ev.StepFinished(
+            key=node.key,
+            kind=node.kind,
+            reused=False,
+            seconds=seconds,
+            measures=measures,
+            observations=observations,
+        )
+    )
+
+
+def _keeping_epochs(send: Send, epochs: list[dict[str, Any]]) -> Send:
+    """`send` that also notes every epoch, so that a study which reuses the result can draw its training."""
+
+    def keep(event: ev.Event) -> None:
+        if isinstance(event, ev.EpochFinished):
+            epochs.append(ev.as_dict(event))
+        send(event)
+
+    return keep
+
+
+def _step(node: Node, work: Work, folder: Path) -> dict[str, Any]:
+    """Run one step and write its checkpoint and validation predictions; its cheap measures."""
+    context = _context(node, work)
+    model = _parent(node, work)
+    if node.kind != "model":
+        model = apply(work.request.read_step(node.key), model, context)
+    place(model, work.device).eval()
+    validation = validate(model, context)
+    checkpoint.save(model, folder)
+    save_file({"validation": validation.predictions}, folder / PREDICTIONS)
+    work.held.take(node.key, model)
+    measures = _cheap(model, validation, work)
+    if node.baseline is not None:
+        before = _predictions(work.store, node.baseline)["validation"]
+        measures["agreement"] = agreement(validation.predictions, before)
+    return measures
+
+
+def apply(step: Step, model: nn.Module, context: Context) -> nn.Module:
+    """One step of a pipeline; the model may be changed in place."""
+    match step:
+        case Train() | Finetune():
+            return train(model, step, context)
+        case PruneWeights():
+            return prune_weights(model, step, context)
+        case Calibrate():
+            return calibrate(model, step, context)
+        case _:
+            assert_never(step)
+
+
+def _context(node: Node, work: Work) -> Context:
+    seed = work.settings.seeds[0]
+    partial = work.store.partial(node.key)
+    return Context(work.data, work.device, seed, node.position, node.key, partial, work.send)
+
+
+def _parent(node: Node, work: Work) -> nn.Module:
+    """The model a node starts from: the one in memory, one from the store, or a new one."""
+    if node.parent is None:
+        model, _ = create(
+            work.settings.model,
+            channels=work.data.channels,
+            classes=work.data.classes,
+            size=work.data.size,
+            seed=work.settings.seeds[0],
+        )
+        return model
+    if work.held.key != node.parent or work.held.model is None:
+        model = place(checkpoint.load(work.store.folder(node.parent)), work.device)
+        work.held.take(node.parent, model)
+    assert work.held.model is not None
+    return work.held.model
+
+
+def _cheap(model: nn.Module, validation: Score, work: Work) -> dict[str, Any]:
+    counts = count(model, (work.data.channels, *work.data.size))
+    return {
+        "validation_accuracy": validation.accuracy,
+        "validation_loss": validation.loss,
+        "parameters": counts.parameters,
+        "nonzero_parameters": counts.nonzero_parameters,
+        "sparsity": counts.sparsity,
+        "macs": counts.macs,
+        "effective_macs": counts.effective_macs,
+    }
+
+
+def _measure(node: Node, work: Work, folder: Path) -> dict[str, Any]:
+    """The trial's final measures: the one time that its model meets the test split."""
+    model = _parent(node, work)
+    test = score(model, work.data, work.data.test, work.device)
+    validation = validate(model, _context(node, work))
+    before = test.predictions
+    if node.baseline is not None:
+        before = _predictions(work.store, node.baseline)["test"]
+    state = checkpoint.folded_state(model)
+    layers = [layer.as_dict() for layer in count(model, (work.data.channels, *work.data.size)).layers]
+    save_file({"validation": validation.predictions, "test": test.predictions}, folder / PREDICTIONS)
+    (folder / LAYERS).write_text(json.dumps(layers, indent=1))
+    measures = {
+        "accuracy": test.accuracy,
+        "loss": test.loss,
+        "agreement": agreement(test.predictions, before),
+        **_cheap(model, validation, work),
+    }
+    if node.material["size"]:
+        measures["size"] = sizes(state)
+    return measures
+
+
+def _predictions(store: Store, key: str) -> dict[str, Tensor]:
+    return dict(load_file(store.folder(key) / PREDICTIONS))

@@ -1,0 +1,116 @@
+"""`prune.weights`: single weights set to zero under a mask."""
+
+from typing import Literal, assert_never
+
+import torch
+from torch import Tensor, nn
+
+from engine.compute.context import Context, place
+from engine.compute.fit import fit
+from engine.compute.importance import importance
+from engine.compute.layers import prunable_layers, weight_of
+from engine.compute.masks import mask_of, set_mask
+from engine.compute.schedules import sparsities
+from engine.errors import SecateurError
+from engine.params.pruning import Cubic, Linear, OneShot, PruneWeights, Rounds
+from engine.params.training import Finetune
+
+
+def prune_weights(model: nn.Module, params: PruneWeights, context: Context) -> nn.Module:
+    """Mask the least important weights; with a schedule, in rounds with training between them."""
+    place(model, context.device)
+    layers = prunable_layers(model, params.skip)
+    if params.pattern is not None:
+        _prune_pattern(model, layers, params, context)
+        return model
+    match params.schedule:
+        case OneShot():
+            _prune_to(params.sparsity, model, layers, params, context, 0)
+        case Linear() | Cubic():
+            _prune_in_rounds(model, layers, params, params.schedule, context)
+        case _:
+            assert_never(params.schedule)
+    return model
+
+
+def _prune_in_rounds(
+    model: nn.Module, layers: dict[str, nn.Module], params: PruneWeights, schedule: Rounds, context: Context
+) -> None:
+    course: Literal["linear", "cubic"] = "linear" if isinstance(schedule, Linear) else "cubic"
+    targets = sparsities(course, _sparsity(layers), params.sparsity, schedule.rounds)
+    between = Finetune(epochs=schedule.epochs, learning_rate=schedule.learning_rate)
+    for number, target in enumerate(targets):
+        _prune_to(target, model, layers, params, context, number)
+        if number < len(targets) - 1:
+            fit(model, between, context, f"round-{number}", keep_last=True)
+
+
+def _sparsity(layers: dict[str, nn.Module]) -> float:
+    masks = [mask.mask for m in layers.values() if (mask := mask_of(m)) is not None]
+    kept = sum(int(mask.sum()) for mask in masks)
+    masked = sum(mask.numel() for mask in masks) - kept
+    return masked / sum(weight_of(m).numel() for m in layers.values())
+
+
+def _prune_to(
+    sparsity: float,
+    model: nn.Module,
+    layers: dict[str, nn.Module],
+    params: PruneWeights,
+    context: Context,
+    number: int,
+) -> None:
+    """Mask so many weights that `sparsity` of all (or of each layer's) are zero; masked ones come first."""
+    scores = importance(params.criterion, model, layers, context, number)
+    for name, module in layers.items():
+        if (mask := mask_of(module)) is not None:
+            scores[name][~mask.mask] = -1.0
+    if params.scope == "local":
+        masks = {name: _keep_largest(s, sparsity) for name, s in scores.items()}
+    else:
+        flat = torch.cat([s.flatten() for s in scores.values()])
+        parts = torch.split(_keep_largest(flat, sparsity), [s.numel() for s in scores.values()])
+        masks = {name: p.view_as(scores[name]) for name, p in zip(scores, parts, strict=True)}
+    for name, module in layers.items():
+        set_mask(module, masks[name])
+
+
+def _keep_largest(scores: Tensor, sparsity: float) -> Tensor:
+    """Mask that is false for the `round(sparsity · n)` smallest scores; of equal ones the first go first."""
+    flat = scores.flatten()
+    mask = torch.ones_like(flat, dtype=torch.bool)
+    mask[torch.argsort(flat, stable=True)[: round(sparsity * flat.numel())]] = False
+    return mask.view_as(scores)
+
+
+def _prune_pattern(
+    model: nn.Module, layers: dict[str, nn.Module], params: PruneWeights, context: Context
+) -> None:
+    assert params.pattern is not None
+    keep, of = (int(part) for part in params.pattern.split(":"))
+    scores = importance(params.criterion, model, layers, context, 0)
+    fitting = {n: m for n, m in layers.items() if weight_of(m).shape[1] % of == 0}
+    if not fitting:
+        raise SecateurError(
+            f"No layer fits the pattern {params.pattern}",
+            f"The number of input channels of a layer must be a multiple of {of}.",
+            "Use a smaller M, or prune by sparsity.",
+        )
+    for name, module in fitting.items():
+        set_mask(module, pattern_mask(scores[name], keep, of))
+    if left := sorted(layers.keys() - fitting.keys()):
+        context.notice("info", f"Left dense: input channels of {', '.join(left)} are no multiple of {of}")
+
+
+def pattern_mask(scores: Tensor, keep: int, of: int) -> Tensor:
+    """Mask of the `keep` largest of every `of` neighbouring input channels; scores (O, I, …), I a multiple of `of`.
+
+    Neighbours along the input channels at one kernel position, as NVIDIA's sparse tensor cores want
+    them (Mishra et al. 2021).
+    """
+    inputs_last = scores.movedim(1, -1)
+    groups = inputs_last.reshape(-1, of)
+    order = torch.argsort(groups, dim=1, descending=True, stable=True)
+    mask = torch.zeros_like(groups, dtype=torch.bool)
+    mask.scatter_(1, order[:, :keep], True)
+    return mask.view(inputs_last.shape).movedim(-1, 1).contiguous()

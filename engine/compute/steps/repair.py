@@ -1,0 +1,44 @@
+"""`calibrate`: BatchNorm statistics after the weights have changed."""
+
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from engine.compute.context import Context, place
+from engine.compute.memory import halving_batch
+from engine.compute.seeds import generator
+from engine.params.repair import Calibrate
+
+
+def calibrate(model: nn.Module, params: Calibrate, context: Context) -> nn.Module:
+    """Estimate every BatchNorm layer's mean and variance as the average over training batches."""
+    norms = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
+    if not norms:
+        context.notice("info", "The model has no BatchNorm layer: calibrate changes nothing")
+        return model
+    place(model, context.device)
+    halving_batch(lambda batch: _estimate(model, norms, params, context, max(2, batch)), params.batch)
+    return model.eval()
+
+
+def _estimate(
+    model: nn.Module, norms: list[_BatchNorm], params: Calibrate, context: Context, batch: int
+) -> None:
+    train = context.data.train
+    order = torch.randperm(
+        len(train.labels), generator=generator(context.seed, "calibrate", context.position)
+    )
+    order = order[: params.images]
+    order = order[: len(order) // batch * batch] if len(order) >= batch else order
+    momenta = [norm.momentum for norm in norms]
+    model.eval()
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # a plain average over all batches
+        norm.train()
+    with torch.no_grad():
+        for images, _ in context.data.batches(train, batch, order=order, device=context.device):
+            model(images)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+        norm.eval()

@@ -1,0 +1,12 @@
+"""`train` and `finetune`."""
+
+from torch import nn
+
+from engine.compute.context import Context
+from engine.compute.fit import fit
+from engine.params.training import Finetune, Train
+
+
+def train(model: nn.Module, params: Train | Finetune, context: Context) -> nn.Module:
+    """Train the model on the training split."""
+    return fit(model, params, context)

@@ -1,0 +1,96 @@
+"""A worker process: takes one job, sends events, ends with its engine."""
+
+import json
+import os
+import sys
+import threading
+import traceback
+import warnings
+from multiprocessing.connection import Connection
+
+import torch
+
+from engine import events as ev
+from engine.compute import latency_job, pipeline
+from engine.compute.memory import out_of_memory
+from engine.errors import SecateurError
+from engine.job import JobRequest
+
+
+def work(text: str, connection: Connection) -> None:
+    """Do the job in `text`; exit code 0 even if a step failed, as long as that was reported."""
+    _end_with(connection)
+    request = JobRequest.from_json(text)
+    current = request.nodes[0]
+
+    def send(event: ev.Event) -> None:
+        nonlocal current
+        if isinstance(event, ev.StepStarted):
+            current = next(node for node in request.nodes if node["key"] == event.key)
+        _send(connection, event)
+
+    try:
+        _settle(request)
+        if current["kind"] == "latency":
+            latency_job.run(request, send)
+        else:
+            pipeline.run(request, send)
+    except Exception as error:  # noqa: BLE001 - the one broad except: a trial's end is reported, the study goes on
+        traceback.print_exc()
+        problem = explain(error).as_dict()
+        _send(connection, ev.StepFailed(key=current["key"], kind=current["kind"], error=problem))
+    sys.stdout.flush()
+    sys.stderr.flush()
+    connection.close()
+
+
+def _send(connection: Connection, event: ev.Event) -> None:
+    try:
+        connection.send_bytes(json.dumps(ev.as_dict(event)).encode())
+    except (BrokenPipeError, ConnectionResetError):
+        os._exit(1)  # the engine is gone
+
+
+def _end_with(connection: Connection) -> None:
+    """End this process as soon as the engine's end of the pipe closes, whatever it is doing."""
+
+    def watch() -> None:
+        try:
+            connection.recv_bytes()
+        except (EOFError, OSError):
+            os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _settle(request: JobRequest) -> None:
+    """Processors, threads and deterministic arithmetic, before anything is computed."""
+    if request.cpus is not None:
+        os.sched_setaffinity(0, request.cpus)
+    torch.set_num_threads(request.threads)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    warnings.filterwarnings("ignore", category=DeprecationWarning)
+
+
+def explain(error: Exception) -> SecateurError:
+    """`error` as one a user can act on; an unforeseen one says that it is a bug, and where the traceback is."""
+    if isinstance(error, SecateurError):
+        return error
+    text = str(error).strip()
+    if isinstance(error, torch.OutOfMemoryError):
+        return out_of_memory()
+    if isinstance(error, MemoryError) or "can't allocate memory" in text:
+        return SecateurError(
+            "Out of memory",
+            text.splitlines()[0] if text else "An allocation failed.",
+            "Use a smaller batch, data.limit or executor.local.parallel; then `secateur resume`.",
+        )
+    return SecateurError(
+        f"Unexpected {type(error).__name__}",
+        text.splitlines()[0] if text else "",
+        "This may be a bug of secateur's: the traceback is in the study's engine.log.",
+    )

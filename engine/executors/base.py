@@ -1,0 +1,38 @@
+"""What every executor offers to the supervisor."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from engine import events as ev
+from engine.plan import Job
+
+
+@dataclass(frozen=True)
+class JobEnded:
+    """A job's worker is gone; `problem` is why, if it did not end well by its own account."""
+
+    job: Job
+    problem: dict[str, str] | None
+
+
+Message = ev.Event | JobEnded
+
+
+class Executor(Protocol):
+    """Runs jobs somewhere; told what to do by the supervisor alone."""
+
+    def has_room(self, job: Job) -> bool:
+        """Whether `job` could start now, an exclusive one only when nothing else runs."""
+        ...
+
+    def start(self, job: Job) -> None:
+        """Start `job`; its events and its end come from `wait`."""
+        ...
+
+    def wait(self, timeout: float) -> list[Message]:
+        """What the workers sent, waiting at most `timeout` seconds for it."""
+        ...
+
+    def stop(self) -> None:
+        """End every worker now; unfinished steps are lost up to their last kept epoch."""
+        ...

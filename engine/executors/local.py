@@ -1,0 +1,157 @@
+"""Runs jobs on this machine, in processes forked from one that has torch imported already."""
+
+import multiprocessing
+import multiprocessing.connection
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+from engine import events as ev
+from engine.executors.base import JobEnded, Message
+from engine.job import JobRequest
+from engine.plan import Job
+
+WARM = ["engine.compute.warm"]
+END_AFTER_S = 5.0
+"""How long a worker may take to end before it is killed."""
+
+
+@dataclass
+class _Worker:
+    job: Job
+    slot: int
+    process: BaseProcess
+    connection: Connection
+    oom_kills: int
+
+
+class LocalExecutor:
+    """`parallel` workers at a time, each on processors of its own where there are enough."""
+
+    def __init__(self, make: Callable[[Job, list[int] | None], JobRequest], parallel: int, threads: int):
+        self._make = make
+        self._slots = cpu_slots(parallel, threads)
+        self._workers: dict[int, _Worker] = {}
+        self._context = multiprocessing.get_context("forkserver")
+        self._context.set_forkserver_preload(WARM)
+
+    def has_room(self, job: Job) -> bool:
+        if job.exclusive:
+            return not self._workers
+        alone = any(worker.job.exclusive for worker in self._workers.values())
+        return not alone and len(self._workers) < len(self._slots)
+
+    def start(self, job: Job) -> None:
+        slot = min(set(range(len(self._slots))) - self._workers.keys())
+        request = self._make(job, self._slots[slot])
+        ours, theirs = self._context.Pipe()
+        process = self._context.Process(
+            target=_work, args=(request.to_json(), theirs), name=f"job-{job.number}"
+        )
+        process.start()
+        theirs.close()
+        self._workers[slot] = _Worker(job, slot, process, ours, oom_kills())
+
+    def wait(self, timeout: float) -> list[Message]:
+        waitable = [w.connection for w in self._workers.values()]
+        ready = multiprocessing.connection.wait(waitable, timeout) if waitable else []
+        messages: list[Message] = []
+        for worker in list(self._workers.values()):
+            if worker.connection in ready and not _drain(worker.connection, messages):
+                messages.append(self._reap(worker))
+        return messages
+
+    def _reap(self, worker: _Worker) -> JobEnded:
+        del self._workers[worker.slot]
+        _end(worker.process, grace=END_AFTER_S)
+        worker.connection.close()
+        code = worker.process.exitcode
+        if code == 0:
+            return JobEnded(worker.job, None)
+        return JobEnded(worker.job, explain_exit(code, oom_kills() > worker.oom_kills))
+
+    def stop(self) -> None:
+        for worker in self._workers.values():
+            worker.process.terminate()
+        for worker in self._workers.values():
+            _end(worker.process, grace=END_AFTER_S)
+            worker.connection.close()
+        self._workers.clear()
+
+
+def _work(request: str, connection: Connection) -> None:
+    """What a worker process runs; torch is imported there and nowhere else."""
+    from engine.compute.worker import work
+
+    work(request, connection)
+
+
+def _drain(connection: Connection, messages: list[Message]) -> bool:
+    """Read every message that is there; False when the worker has closed its end."""
+    import json
+
+    try:
+        while connection.poll():
+            event = ev.from_dict(json.loads(connection.recv_bytes()))
+            if event is not None:
+                messages.append(event)
+    except (EOFError, ConnectionResetError):
+        return False
+    return True
+
+
+def _end(process: BaseProcess, grace: float) -> None:
+    process.join(grace)
+    if process.is_alive():
+        process.kill()
+        process.join()
+
+
+def cpu_slots(parallel: int, threads: int) -> list[list[int] | None]:
+    """Processors for each of `parallel` workers: `threads` each, or None (not pinned) if too few are there.
+
+    >>> cpu_slots(1, 10_000)
+    [None]
+    """
+    cpus = sorted(os.sched_getaffinity(0))
+    if parallel * threads > len(cpus):
+        return [None] * parallel
+    return [cpus[i * threads : (i + 1) * threads] for i in range(parallel)]
+
+
+def oom_kills() -> int:
+    """How often the kernel has killed a process of this control group for memory."""
+    try:
+        lines = Path("/sys/fs/cgroup/memory.events").read_text().split()
+    except OSError:
+        return 0
+    counts = dict(zip(lines[::2], lines[1::2], strict=True))
+    return int(counts.get("oom_kill", 0))
+
+
+def explain_exit(code: int | None, out_of_memory: bool) -> dict[str, str]:
+    """Why a worker ended without saying so, as an error's title, detail and remedy."""
+    if code is None or code >= 0:
+        return {
+            "title": "A worker ended without a result",
+            "detail": f"Its exit code was {code}.",
+            "remedy": "The engine's log has more. `secateur resume` tries again.",
+        }
+    name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
+    if code == -signal.SIGKILL:
+        cause = "the kernel did it because memory ran out" if out_of_memory else "most often for want of memory"
+        return {
+            "title": "The worker was killed" + (": out of memory" if out_of_memory else ""),
+            "detail": f"It got {name}: {cause}.",
+            "remedy": "Use a smaller batch, data.limit or executor.local.parallel, or ask for more memory; "
+            "then `secateur resume`: nothing finished is lost.",
+        }
+    return {
+        "title": "The worker crashed",
+        "detail": f"It got {name}.",
+        "remedy": "The engine's log has its traceback. `secateur resume` tries again.",
+    }

@@ -1,0 +1,80 @@
+"""Keeps `status.json` fresh from a thread of its own, so that a busy engine still shows it is alive."""
+
+import os
+import socket
+import sys
+import threading
+import time
+from dataclasses import replace
+
+from engine.errors import SecateurError
+from engine.rundir import HEARTBEAT_S, RunDir, Status, process_identity
+from engine.spec import Spec
+from engine.state import StudyState
+from engine.summary import best_trial
+
+
+class Heartbeat:
+    """Writes the study's status every few seconds and at every result."""
+
+    def __init__(self, run: RunDir, spec: Spec) -> None:
+        self._run = run
+        ticks, boot_id = process_identity(os.getpid())
+        before = run.read_status()
+        self._status = Status(
+            "running",
+            preset=spec.name,
+            about=spec.settings.about,
+            model=spec.settings.model.name,
+            data=spec.settings.data.name,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            start_ticks=ticks,
+            boot_id=boot_id,
+            heartbeat=before.heartbeat,
+            created=before.created or time.time(),
+            trials=len(spec.trials),
+            replay_of=before.replay_of,
+        )
+        self._lock = threading.Lock()
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._beat, daemon=True)
+
+    def start(self, state: StudyState) -> None:
+        self.note(state)
+        self._thread.start()
+
+    def note(self, state: StudyState) -> None:
+        """Take over the counts of `state` and write at once."""
+        with self._lock:
+            self._status = replace(
+                self._status,
+                done=state.done,
+                failed=state.failed,
+                best=best_trial(state),
+                verdict=None
+                if state.verdict is None
+                else ("identical" if state.verdict.identical else "different"),
+            )
+            self._write()
+
+    def finish(self, state: StudyState) -> None:
+        """Write the final status and stop beating."""
+        self._end.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        with self._lock:
+            self._status = replace(self._status, state=state.status, error=state.error)
+        self.note(state)
+
+    def _beat(self) -> None:
+        while not self._end.wait(HEARTBEAT_S):
+            with self._lock:
+                try:
+                    self._write()
+                except SecateurError as error:  # the engine itself meets the same trouble at its next event
+                    print(f"heartbeat: {error}", file=sys.stderr)
+
+    def _write(self) -> None:
+        self._status = replace(self._status, heartbeat=self._status.heartbeat + 1, updated=time.time())
+        self._run.write_status(self._status)

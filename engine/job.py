@@ -1,0 +1,63 @@
+"""What the engine hands to a worker: one JSON text, so that a worker on any node can take it."""
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from engine.params import STEPS, Step
+from engine.params.preset import Settings
+from engine.plan import Job, Node, Plan
+
+
+@dataclass(frozen=True)
+class JobRequest:
+    """A job with all that its worker needs to know; nodes and steps as plain values."""
+
+    workspace: str
+    store: str
+    device: str
+    threads: int
+    settings: dict[str, Any]
+    steps: dict[str, dict[str, Any]]
+    """The step of every node that is one, by key: `kind` and its parameters."""
+    nodes: list[dict[str, Any]]
+    cpus: list[int] | None = None
+    """Processors to stay on; None: wherever the system puts it."""
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self))
+
+    @staticmethod
+    def from_json(text: str) -> "JobRequest":
+        return JobRequest(**json.loads(text))
+
+    def read_settings(self) -> Settings:
+        return Settings.model_validate(self.settings)
+
+    def read_nodes(self) -> list[Node]:
+        return [Node(**(node | {"needs": tuple(node["needs"])})) for node in self.nodes]
+
+    def read_step(self, key: str) -> Step:
+        given = dict(self.steps[key])
+        return STEPS[given.pop("kind")].model_validate(given)
+
+
+def request(job: Job, plan: Plan, workspace: str, store: str, cpus: list[int] | None) -> JobRequest:
+    """The request for `job`, with the settings and steps of the trial it is done for."""
+    planned = plan.trials[job.trial]
+    trial = planned.trial
+    keys = [node.key for node in planned.steps if node.kind != "model"]
+    steps = {
+        key: {"kind": step.kind, **step.model_dump(mode="json")}
+        for key, step in zip(keys, trial.steps, strict=True)
+    }
+    return JobRequest(
+        workspace,
+        store,
+        plan.device,
+        plan.threads,
+        trial.settings.model_dump(mode="json"),
+        steps,
+        [asdict(node) for node in job.nodes],
+        cpus,
+    )

@@ -1,0 +1,108 @@
+"""Start a study's engine so that it outlives the terminal."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from engine import rundir
+from engine.errors import SecateurError, UsageError
+from engine.files import explained
+from engine.rundir import RunDir, Status
+from engine.spec import Spec, to_yaml
+
+APPEARS_WITHIN_S = 60.0
+"""How long the engine may take to write its first status (a cold shared file system)."""
+
+
+def create(spec: Spec, workspace: Path, *, replay_of: str | None = None) -> RunDir:
+    """A new study folder for `spec`; the data set is looked for first, so that nothing is written without it."""
+    from engine import datasets
+
+    for data in {trial.settings.data for trial in spec.trials}:
+        datasets.locate(data, workspace)
+    name = f"{replay_of}-replay" if replay_of else spec.name
+    request = {"name": spec.name, "replay_of": replay_of, "private_store": replay_of is not None}
+    run = rundir.create(workspace, name, to_yaml(spec.document), request)
+    run.write_status(
+        Status(
+            "queued",
+            preset=spec.name,
+            about=spec.settings.about,
+            model=spec.settings.model.name,
+            data=spec.settings.data.name,
+            created=time.time(),
+            trials=len(spec.trials),
+            replay_of=replay_of,
+        )
+    )
+    return run
+
+
+def start(run: RunDir) -> None:
+    """Start the engine of `run` in a session of its own and wait until it has said that it runs.
+
+    Raises UsageError if it runs already, SecateurError if it does not come up.
+    """
+    status = run.read_status()
+    if status.state == "running":
+        raise UsageError(
+            f"Study {run.name} is running already",
+            f"On {status.host}, process {status.pid}.",
+            f"`secateur watch {run.name}` follows it.",
+        )
+    ticks, boot_id = rundir.process_identity(os.getpid())
+    ours = {"host": socket.gethostname(), "pid": os.getpid(), "start_ticks": ticks, "boot_id": boot_id}
+    run.stop.unlink(missing_ok=True)
+    run.write_status(replace(status, state="queued", updated=time.time(), error=None, **ours))  # type: ignore[arg-type]
+    with explained(run.log), run.log.open("ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "engine.supervisor", str(run.path)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            cwd=run.path,
+            env=_environment(),
+        )
+    _wait_for(run, process)
+
+
+def _environment() -> dict[str, str]:
+    """The engine finds our package from anywhere, and CUDA's matrix products are repeatable."""
+    home = str(Path(__file__).resolve().parent.parent)
+    path = os.environ.get("PYTHONPATH")
+    return {
+        **os.environ,
+        "PYTHONPATH": f"{home}{os.pathsep}{path}" if path else home,
+        "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def _wait_for(run: RunDir, process: "subprocess.Popen[bytes]") -> None:
+    deadline = time.monotonic() + APPEARS_WITHIN_S
+    while time.monotonic() < deadline:
+        status = run.read_status()
+        if status.pid == process.pid or status.state in ("done", "failed", "cancelled"):
+            return
+        if process.poll() is not None:
+            break
+        time.sleep(0.02)
+    raise SecateurError(
+        f"The engine of {run.name} did not start",
+        last_error(run) or f"Its exit code was {process.poll()}.",
+        f"Look into {run.log}.",
+    )
+
+
+def last_error(run: RunDir) -> str:
+    """The last line of the engine's log, where a failed start says why."""
+    try:
+        lines = run.log.read_text(errors="replace").strip().splitlines()
+    except OSError:
+        return ""
+    return lines[-1] if lines else ""

@@ -1,0 +1,89 @@
+"""Replay: run a study's preset again without reuse, and compare every deterministic number bit for bit."""
+
+from typing import Any
+
+from engine import launch
+from engine.errors import UsageError
+from engine.events import Verdict
+from engine.files import read_json
+from engine.rundir import RunDir
+from engine.spec import parse
+from engine.state import StudyState, TrialState, load
+from engine.store import Store
+
+NOT_NUMERIC = {"host", "memory_bytes", "platform"}
+"""Parts of the environment that cannot change a result's bits."""
+
+
+def create(original: RunDir) -> RunDir:
+    """A new study that will replay `original` in a store of its own; UsageError if it is not finished."""
+    state = load(original.path)
+    if state.status != "done":
+        raise UsageError(
+            f"Study {original.name} is {state.status}: only a finished one can be replayed",
+            f"{state.done} of its {len(state.trials)} trials are done.",
+            f"`secateur resume {original.name}` completes it.",
+        )
+    name = (read_json(original.request) or {}).get("name", original.name)
+    spec = parse(original.preset.read_text(), name)
+    return launch.create(spec, original.workspace, replay_of=original.name)
+
+
+def compare(original: RunDir, replay: RunDir, state: StudyState) -> Verdict:
+    """The verdict on the finished replay whose state is `state`.
+
+    Compared are every step's measures, every trial's measures, and the SHA-256 of every file (models,
+    predictions, layers). Seconds, memory and latency are observations: they are not compared.
+    """
+    before = load(original.path)
+    stores = original.store(), replay.store()
+    compared, differences = 0, []
+    for one, two in zip(before.trials, state.trials, strict=True):
+        for where, a, b in _values(one, two, stores):
+            compared += 1
+            if a != b:
+                differences.append(_difference(where, a, b))
+    environment = _changes(before.environment | before.devices, state.environment | state.devices)
+    return Verdict(
+        identical=not differences, compared=compared, differences=differences, environment=environment
+    )
+
+
+def _values(one: TrialState, two: TrialState, stores: tuple[Store, Store]) -> list[tuple[str, Any, Any]]:
+    out = []
+    pairs = zip([*one.steps, one.measure], [*two.steps, two.measure], strict=True)
+    for a, b in pairs:
+        where = f"trial {one.index} {a.address}"
+        first, second = _flat(a.measures), _flat(b.measures)
+        for name in sorted(first.keys() | second.keys()):
+            out.append((f"{where} {name}", first.get(name), second.get(name)))
+        objects = stores[0].get(a.key), stores[1].get(b.key)
+        hashes = [found.files if found else {} for found in objects]
+        for name in sorted(hashes[0].keys() | hashes[1].keys()):
+            out.append((f"{where} {name}", hashes[0].get(name), hashes[1].get(name)))
+    return out
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, dict):
+            out |= _flat(value, f"{prefix}{name}.")
+        else:
+            out[prefix + name] = value
+    return out
+
+
+def _difference(where: str, a: Any, b: Any) -> dict[str, Any]:
+    numbers = isinstance(a, int | float) and isinstance(b, int | float)
+    return {"where": where, "original": a, "replay": b, "by": b - a if numbers else None}
+
+
+def _changes(before: dict[str, Any], now: dict[str, Any]) -> list[dict[str, Any]]:
+    """What of the environment differs and could explain other bits."""
+    first, second = _flat(before), _flat(now)
+    return [
+        {"what": name, "original": first.get(name), "replay": second.get(name)}
+        for name in sorted(first.keys() | second.keys())
+        if name not in NOT_NUMERIC and first.get(name) != second.get(name)
+    ]

@@ -1,0 +1,291 @@
+"""The engine process of one study: plans it, hands jobs to the executor, writes its events and status.
+
+Started by `engine.launch` in a session of its own; run as ``python -m engine.supervisor STUDY_FOLDER``.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+
+from engine import datasets, environment, hostlock, replay
+from engine import events as ev
+from engine.errors import SecateurError
+from engine.executors.base import Executor, JobEnded
+from engine.executors.local import LocalExecutor
+from engine.files import read_json
+from engine.heartbeat import Heartbeat
+from engine.job import request
+from engine.keys import key
+from engine.plan import Job, Plan, data_id, make
+from engine.rundir import EventLog, RunDir
+from engine.spec import Spec, parse
+from engine.state import StudyState
+from engine.store import StoredObject
+
+POLL_S = 0.5
+"""Seconds between two looks at the stop request."""
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class Supervisor:
+    """Takes one study from its preset to its last event."""
+
+    def __init__(self, run: RunDir) -> None:
+        self.run = run
+        self.asked = read_json(run.request) or {}
+        self.spec: Spec = parse(run.preset.read_text(), self.asked.get("name", run.name))
+        self.store = run.store()
+        self.state = StudyState(name=run.name)
+        self.log = EventLog(run.events)
+        self.heartbeat = Heartbeat(run, self.spec)
+        self.finished: set[str] = set()
+        self.broken: set[str] = set()
+
+    def emit(self, event: ev.Event) -> None:
+        """Write one event and take it into the state; the status follows with the next heartbeat."""
+        self.log.append(event)
+        self.state.apply(event)
+        match event:
+            case ev.StepFinished():
+                self.finished.add(event.key)
+                self.heartbeat.note(self.state)
+            case ev.StepFailed():
+                self.broken.add(event.key)
+                self.heartbeat.note(self.state)
+            case _:
+                pass
+
+    def work(self) -> None:
+        """Run the study to its end; every outcome but a bug of ours is an event."""
+        self._begin()
+        try:
+            plan = make(self.spec, self._fingerprints())
+            self.emit(ev.Planned(trials=[t.as_dict() for t in plan.trials], devices=_devices(plan)))
+            self._reuse(plan)
+            outcome = self._carry_out(plan)
+            self._judge(outcome)
+        except SecateurError as error:
+            self._end("failed", error.as_dict())
+            return
+        self._end(outcome, None)
+
+    def _begin(self) -> None:
+        self.emit(
+            ev.StudyStarted(
+                study=self.run.name,
+                preset=self.spec.name,
+                host=environment.describe()["host"],
+                pid=os.getpid(),
+                environment=environment.describe(),
+                resumed=self.run.read_status().heartbeat > 0,
+                replay_of=self.asked.get("replay_of"),
+            )
+        )
+        self.heartbeat.start(self.state)
+
+    def _judge(self, outcome: str) -> None:
+        """A finished replay is compared with its original."""
+        original = self.asked.get("replay_of")
+        if original and outcome == "done":
+            self.emit(replay.compare(RunDir(self.run.path.parent / original), self.run, self.state))
+
+    def _end(self, state: str, error: dict[str, str] | None) -> None:
+        assert state in ("done", "failed", "cancelled")
+        self.emit(ev.StudyFinished(state=state, error=error))  # type: ignore[arg-type]
+        self.log.close()
+        self.heartbeat.finish(self.state)
+
+    def _fingerprints(self) -> dict[str, str]:
+        """The fingerprint of each data section; a user's own function has to be run for it."""
+        found: dict[str, str] = {}
+        for trial in self.spec.trials:
+            if data_id(trial) in found:
+                continue
+            data = trial.settings.data
+            location = datasets.locate(data, self.run.workspace)
+            known = datasets.fingerprint(data, location, self.run.workspace / "store" / "fingerprints")
+            found[data_id(trial)] = known or _computed_fingerprint(data.model_dump_json(), self.run.workspace)
+        return found
+
+    def _reuse(self, plan: Plan) -> None:
+        """Report every result that is in the store already; set damaged ones aside."""
+        self.store.sweep_temporary()
+        for key_, node in plan.nodes.items():
+            stored = self.store.get(key_)
+            if stored is None:
+                if self.store.folder(key_).exists():
+                    self._set_aside(key_, node.address, "object.json can't be read")
+                continue
+            damage = self.store.damage(key_)
+            if damage is not None:
+                self._set_aside(key_, node.address, damage)
+            else:
+                self._report_reused(stored)
+
+    def _set_aside(self, key_: str, address: str, damage: str) -> None:
+        kept = self.store.set_aside(key_)
+        text = f"A stored result of {address} is damaged ({damage}); moved to {kept}, it is computed anew"
+        self.emit(ev.Notice(level="warning", text=text, key=key_))
+
+    def _report_reused(self, stored: StoredObject) -> None:
+        observations = dict(stored.observations)
+        seconds = observations.pop("seconds", 0.0)
+        for epoch in observations.pop("epochs", []):
+            event = ev.from_dict(epoch)
+            if event is not None:
+                self.emit(event)
+        self.emit(
+            ev.StepFinished(
+                key=stored.key,
+                kind=stored.kind,
+                reused=True,
+                seconds=seconds,
+                measures=stored.measures,
+                observations=observations,
+            )
+        )
+
+    def _carry_out(self, plan: Plan) -> str:
+        """Hand out jobs until none is left; `done`, `failed` or `cancelled`."""
+        local = self.spec.settings.executor.local
+        workspace, store = str(self.run.workspace), str(self.store.root)
+        executor: Executor = LocalExecutor(
+            lambda job, cpus: request(job, plan, workspace, store, cpus), local.parallel, plan.threads
+        )
+        waiting = [job for job in plan.jobs if not self._is_done(job)]
+        running: dict[int, Job] = {}
+        stopping = _StopRequest(self.run.stop)
+        try:
+            while waiting or running:
+                if stopping:
+                    return "cancelled"
+                waiting = [job for job in waiting if not self._give_up(job)]
+                for job in _in_order(waiting, local.parallel):
+                    if job.needs <= self.finished and executor.has_room(job):
+                        executor.start(job)
+                        waiting.remove(job)
+                        running[job.number] = job
+                for message in executor.wait(POLL_S):
+                    if isinstance(message, JobEnded):
+                        del running[message.job.number]
+                        self._settle(message)
+                    else:
+                        self.emit(message)
+        finally:
+            executor.stop()
+        return "failed" if self.broken else "done"
+
+    def _is_done(self, job: Job) -> bool:
+        return all(node.key in self.finished for node in job.nodes)
+
+    def _give_up(self, job: Job) -> bool:
+        """Whether something that `job` needs has failed; its trials show that failure."""
+        return bool(self.broken & job.needs)
+
+    def _settle(self, ended: JobEnded) -> None:
+        """After a worker's end: the steps it did not do have failed, the first of them for its reason."""
+        undone = [node for node in ended.job.nodes if node.key not in self.finished]
+        for node in undone:
+            if node.key in self.broken:
+                break
+            if self.store.get(node.key) is not None:  # committed, but killed before it could say so
+                stored = self.store.get(node.key)
+                assert stored is not None
+                self._report_reused(stored)
+                continue
+            problem = ended.problem or {
+                "title": "The worker ended without a result",
+                "detail": f"{node.address} was not done.",
+                "remedy": "The engine's log has more. `secateur resume` tries again.",
+            }
+            self.emit(ev.StepFailed(key=node.key, kind=node.kind, error=problem))
+            break
+        self.broken |= {node.key for node in ended.job.nodes if node.key not in self.finished}
+
+
+class _StopRequest:
+    """True once a `stop` file lies in the study's folder or a signal asked for the end."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._signalled = False
+        for number in STOP_SIGNALS:
+            signal.signal(number, self._signal)
+
+    def _signal(self, *_: object) -> None:
+        self._signalled = True
+
+    def __bool__(self) -> bool:
+        return self._signalled or self._file.exists()
+
+
+def _in_order(jobs: list[Job], parallel: int) -> list[Job]:
+    """One worker: trial by trial. Several: computing first, so that measuring alone does not idle them."""
+    if parallel == 1:
+        return sorted(jobs, key=lambda job: (job.trial, job.number))
+    return sorted(jobs, key=lambda job: (job.exclusive, job.number))
+
+
+def _devices(plan: Plan) -> dict[str, object]:
+    return {"device": plan.device, "threads": plan.threads}
+
+
+def _computed_fingerprint(data: str, workspace: Path) -> str:
+    """The fingerprint of data that only a user's function can give, computed in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "engine.compute.fingerprint", data, str(workspace)],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    answer = done.stdout.strip().splitlines()[-1:] or [""]
+    try:
+        reply = json.loads(answer[0])
+    except ValueError:
+        raise SecateurError(
+            "The data's function could not be run",
+            f"Its process ended with code {done.returncode}.",
+            "The engine's log has more.",
+        ) from None
+    if "error" in reply:
+        raise SecateurError(**reply["error"])
+    fingerprint: str = reply["fingerprint"]
+    return fingerprint
+
+
+@contextlib.contextmanager
+def only_engine(run: RunDir) -> Iterator[None]:
+    """Hold the right to be this study's engine on this host; SecateurError if another process has it."""
+    path = hostlock.folder() / f"study-{key(str(run.path.resolve()))[:24]}"
+    with path.open("ab") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise SecateurError(
+                f"Study {run.name} has an engine already", "Only one can run it.", "Use `secateur watch`."
+            ) from None
+        yield
+
+
+def main() -> int:
+    """Entry of the engine process; what goes wrong ends up in the study's log."""
+    run = RunDir(Path(sys.argv[1]))
+    try:
+        with only_engine(run):
+            Supervisor(run).work()
+    except SecateurError as error:
+        traceback.print_exc()
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
