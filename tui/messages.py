@@ -1,0 +1,45 @@
+"""What the watcher tells screens; the latest of a kind replaces those not handled yet."""
+
+from dataclasses import dataclass
+
+from textual.message import Message
+
+from engine.rundir import RunDir, Status
+from engine.state import StudyState
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One study as the list shows it."""
+
+    run: RunDir
+    status: Status
+
+
+class StudyChanged(Message, bubble=False):
+    """A subscribed study has moved on; `state` is a copy nobody else changes.
+
+    `state.status` already says `lost` for an engine that is gone, `unreadable` for a folder that can't be
+    read or was deleted.
+    """
+
+    def __init__(self, run_name: str, state: StudyState) -> None:
+        super().__init__()
+        self.run_name = run_name
+        self.state = state
+
+    def can_replace(self, message: Message) -> bool:
+        return isinstance(message, StudyChanged) and message.run_name == self.run_name
+
+
+class StudiesChanged(Message, bubble=False):
+    """The list of studies, newest first, if anything in it changed."""
+
+    def __init__(self, studies: tuple[Listed, ...]) -> None:
+        super().__init__()
+        self.studies = studies
+
+    def can_replace(self, message: Message) -> bool:
+        return isinstance(message, StudiesChanged)
+
+
