@@ -2,9 +2,10 @@
 
 import json
 from collections.abc import Iterable
-from difflib import get_close_matches
+from difflib import SequenceMatcher, get_close_matches
+from itertools import takewhile
 
-from engine.yamltree import Listing, Mapping, Node, Scalar, resolve, shorten
+from engine.yamltree import Listing, Node, Scalar, resolve, shorten
 
 NEAR = 0.6
 """Similarity from which a name is worth suggesting; difflib's own default, which rarely suggests nonsense."""
@@ -51,13 +52,25 @@ def nearest(word: str, candidates: Iterable[str]) -> str:
     """The candidate most like `word`, whatever its case and separators; empty if none is."""
     folded = {_fold(candidate): candidate for candidate in candidates}
     wanted = _fold(word[:100])
-    matches = get_close_matches(wanted, folded, n=1, cutoff=NEAR)
-    if matches:
-        return folded[matches[0]]
     # `prune` for `prune.weights`, `resnet18` for `torchvision/resnet18`.
-    parts = [fold for fold in folded if len(wanted) >= 3 and wanted in fold.replace("/", ".").split(".")]
-    starts = [fold for fold in folded if len(wanted) >= 3 and fold.startswith(wanted)]
-    return folded[(parts or starts)[0]] if parts or starts else ""
+    for fold, candidate in folded.items():
+        if wanted in fold.replace("/", ".").split("."):
+            return candidate
+    matches = get_close_matches(wanted, folded, n=5, cutoff=NEAR)
+    if not matches:
+        return next((folded[fold] for fold in folded if len(wanted) >= 3 and fold.startswith(wanted)), "")
+    # Of those equally like it, the one that begins like it: resnet20, not resnet32, for resnet21.
+    return folded[max(matches, key=lambda fold: (_likeness(wanted, fold), _shared_start(wanted, fold)))]
+
+
+def _likeness(one: str, other: str) -> float:
+    return SequenceMatcher(None, one, other).ratio()
+
+
+def _shared_start(one: str, other: str) -> int:
+    """Number of characters with which both begin."""
+    shared = takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False))
+    return sum(1 for _ in shared)
 
 
 def _fold(word: str) -> str:
@@ -70,14 +83,6 @@ def names(candidates: Iterable[str], most: int = 16) -> str:
     return ", ".join(listed[:most]) + (", …" if len(listed) > most else "")
 
 
-def is_text(node: Node | None) -> bool:
-    return isinstance(node, Scalar) and isinstance(node.value, str)
-
-
 def text_of(node: Node | None) -> str:
     """The text a node holds, or an empty one."""
     return node.value if isinstance(node, Scalar) and isinstance(node.value, str) else ""
-
-
-def is_mapping(node: Node | None) -> bool:
-    return isinstance(node, Mapping)

@@ -25,6 +25,9 @@ _MEANINGS = (
     ("expected alphabetic or numeric", "a name that cannot be read", "letters and digits"),
 )  # fmt: skip
 
+# What was left open is noticed lines later; the line where it was opened is what helps.
+_NEVER_CLOSED = ("while scanning a quoted scalar", "while scanning a simple key", "while parsing a flow")
+
 
 def explain(error: Exception, text: str, line: int) -> tuple[int, str, str]:
     """The line (from 1), what is wrong and what is allowed; `line` is where reading had got to."""
@@ -33,9 +36,9 @@ def explain(error: Exception, text: str, line: int) -> tuple[int, str, str]:
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     if mark is not None:
         line = mark.line + 1
-    if "while scanning a quoted scalar" in str(error) and getattr(error, "context_mark", None) is not None:
-        # The end of the file is where the quote was missed; where it opened is what helps.
-        line = error.context_mark.line + 1  # type: ignore[attr-defined]
+    opened = getattr(error, "context_mark", None)
+    if opened is not None and any(part in str(error) for part in _NEVER_CLOSED):
+        line = opened.line + 1
     message = f"{getattr(error, 'context', '')} {getattr(error, 'problem', '')} {error}"
     for part, given, allowed in _MEANINGS:
         if part in message:

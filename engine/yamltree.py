@@ -307,6 +307,13 @@ class _Dumper(yaml.SafeDumper):
     def ignore_aliases(self, data: Any) -> bool:
         return True
 
+    def text(self, data: str) -> yaml.ScalarNode:
+        # PyYAML's other styles fold these line breaks into plain ones.
+        style = '"' if any(break_ in data for break_ in "\x85\u2028\u2029") else None
+        return self.represent_scalar("tag:yaml.org,2002:str", data, style=style)
+
+
+_Dumper.add_representer(str, _Dumper.text)
 
 _DUMPED = {
     "null": _NULL,

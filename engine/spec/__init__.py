@@ -97,9 +97,9 @@ def _spec(
     root = absolute(root, folder)
     steps, found = steps_of(root)
     swept, in_sweep = read_sweep(root)
-    problems += found + in_sweep
+    problems += found + in_sweep + checks.order(root, steps, swept)
     built, invalid = build(root, steps, swept)
-    problems += invalid + checks.named(root, swept) + checks.order(root, steps, swept)
+    problems += invalid + checks.named(root, swept)
     if problems:
         return None, problems
     return _assemble(root, name, swept, built), []

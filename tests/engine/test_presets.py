@@ -1,0 +1,45 @@
+"""Finding presets by name and by path."""
+
+from pathlib import Path
+
+import pytest
+
+from engine.errors import UsageError
+from engine.presets import find, shipped
+
+
+def test_the_quickstart_is_shipped() -> None:
+    assert {"quickstart", "local-vs-global"} <= {preset.name for preset in shipped()}
+    assert find("quickstart").name == "quickstart.yaml"
+
+
+def test_a_file_that_is_there_comes_before_a_shipped_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("quickstart").write_text("seed: 0\n")
+    assert find("quickstart") == Path("quickstart")
+
+
+def test_a_folder_does_not_hide_a_shipped_preset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("quickstart").mkdir()
+    assert find("quickstart").is_file()
+
+
+@pytest.mark.parametrize("name", ["quickstrat", "quickstart.yml", "Quickstart"])
+def test_a_misspelled_name_is_corrected(name: str) -> None:
+    with pytest.raises(UsageError, match="Did you mean quickstart"):
+        find(name)
+
+
+def test_a_misspelled_path_is_corrected(tmp_path: Path) -> None:
+    (tmp_path / "study.yaml").touch()
+    with pytest.raises(UsageError) as caught:
+        find(str(tmp_path / "stduy.yaml"))
+    assert caught.value.remedy == f"Did you mean {tmp_path / 'study.yaml'}?"
+
+
+def test_nothing_like_it_lists_what_there_is() -> None:
+    with pytest.raises(UsageError, match="quickstart"):
+        find("xyz" * 200)
