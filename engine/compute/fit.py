@@ -59,28 +59,34 @@ def fit(
 
 
 def _one_epoch(run: _Run, epoch: int) -> None:
-    """Train one epoch; out of GPU memory, start it again with half the images per forward pass."""
-    snapshot = partial.snapshot(run.model, run.optimizer) if run.context.device.type == "cuda" else None
+    """Train one epoch, score it on validation and report it."""
+    started = time.monotonic()
+    if run.context.device.type == "cuda":
+        loss, rate = _halving(run, epoch, partial.snapshot(run.model, run.optimizer))
+    else:
+        loss, rate = _train_epoch(run, epoch)
+    score = validate(run.model, run.context)
+    _report(run, epoch, loss, rate, score, time.monotonic() - started)
+    if run.params.keep == "best" and (run.best is None or score.accuracy > run.best.accuracy):
+        run.best = partial.Best(score.accuracy, partial.copy_state(run.model))
+
+
+def _halving(run: _Run, epoch: int, start: partial.Snapshot) -> tuple[float, float]:
+    """`_train_epoch`; when the GPU's memory runs out, again from `start` with half the images at a time."""
     while True:
-        started = time.monotonic()
         try:
-            loss, rate = _train_epoch(run, epoch)
-            break
+            return _train_epoch(run, epoch)
         except torch.OutOfMemoryError as error:
-            if run.micro == 1 or snapshot is None:
+            if run.micro == 1:
                 raise out_of_memory() from error
         torch.cuda.empty_cache()
-        partial.put_back(run.model, run.optimizer, snapshot)
+        partial.put_back(run.model, run.optimizer, start)
         run.micro = (run.micro + 1) // 2
         run.context.notice(
             "warning",
             f"Out of GPU memory: going on with {run.micro} images at a time, gradients accumulated "
             f"to the same batch of {run.params.batch}",
         )
-    score = validate(run.model, run.context)
-    _report(run, epoch, loss, rate, score, time.monotonic() - started)
-    if run.params.keep == "best" and (run.best is None or score.accuracy > run.best.accuracy):
-        run.best = partial.Best(score.accuracy, partial.copy_state(run.model))
 
 
 def _report(run: _Run, epoch: int, loss: float, rate: float, score: Score, seconds: float) -> None:

@@ -52,8 +52,22 @@ def masked(model: nn.Module) -> dict[str, Mask]:
 
 
 def fold_(model: nn.Module) -> nn.Module:
-    """Make every mask permanent, in place: plain weights with zeros."""
+    """Make every mask permanent, in place: plain layers whose weights hold zeros."""
     for module in list(model.modules()):
         if mask_of(module) is not None:
-            parametrize.remove_parametrizations(module, "weight", leave_parametrized=True)
+            _unparametrize(module)
     return model
+
+
+def _unparametrize(module: nn.Module) -> None:
+    """Plain parameters of the effective values, in the plain class.
+
+    Not torch's own `remove_parametrizations`: it takes the properties off the class, which a deep copy
+    shares with its original, and so folding a copy would break the original.
+    """
+    plain = parametrize.type_before_parametrizations(module)
+    tensors = {name: getattr(module, name).detach().clone() for name in module.parametrizations}  # type: ignore[union-attr, operator]
+    del module._modules["parametrizations"]
+    module.__class__ = plain
+    for name, tensor in tensors.items():
+        module.register_parameter(name, nn.Parameter(tensor))

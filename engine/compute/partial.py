@@ -1,6 +1,5 @@
 """Unfinished trainings: kept after an epoch, so that an interrupted one goes on with the same bits."""
 
-import contextlib
 import json
 import shutil
 import uuid
@@ -63,8 +62,8 @@ def keep(
             facts = {"sha256": digest, "best": best.accuracy if best else None}
             (temporary / "facts.json").write_text(json.dumps(facts))
             sync_folder(temporary)
-            with contextlib.suppress(FileExistsError):  # the same state, kept by another run of the same step
-                temporary.rename(target)
+            shutil.rmtree(target, ignore_errors=True)  # a damaged one of an earlier run, else it would have been used
+            temporary.rename(target)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
     for older in _kept(folder)[:-1]:

@@ -1,0 +1,36 @@
+"""What the tests of compute share: real digits, a small ResNet, a context that collects events."""
+
+import tempfile
+from functools import cache
+from pathlib import Path
+
+import torch
+
+from engine import datasets
+from engine import events as ev
+from engine.compute.context import Context
+from engine.compute.data import Dataset, load
+from engine.compute.models import CifarResNet, create
+from engine.params.preset import Data, Model
+
+
+@cache
+def digits(limit: int | None = 400) -> Dataset:
+    params = Data(name="digits", limit=limit)
+    return load(params, datasets.locate(params, Path(tempfile.gettempdir())))
+
+
+def small_model(seed: int = 0, width: int = 8) -> CifarResNet:
+    """A ResNet20 of width 8 for the digits, with random weights."""
+    params = Model(name="resnet20", arguments={"width": width})
+    model, _ = create(params, channels=1, classes=10, size=(8, 8), seed=seed)
+    assert isinstance(model, CifarResNet)
+    return model
+
+
+def context_for(
+    seed: int = 0, partial: Path | None = None, events: list[ev.Event] | None = None, data: Dataset | None = None
+) -> Context:
+    folder = partial or Path(tempfile.mkdtemp()) / "partial"
+    collected = events if events is not None else []
+    return Context(data or digits(), torch.device("cpu"), seed, 1, "key", folder, collected.append)

@@ -1,0 +1,121 @@
+"""Run folders: torn lines, dead engines, names."""
+
+import os
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from engine import events as ev
+from engine.errors import UsageError
+from engine.rundir import EventLog, RunDir, Status, create, find, process_identity, studies, tail
+
+
+def notice(text: str) -> ev.Notice:
+    return ev.Notice(level="info", text=text, time=1.0)
+
+
+def test_events_come_back_as_they_were_written(tmp_path: Path) -> None:
+    log = EventLog(tmp_path / "events.jsonl")
+    written: list[ev.Event] = [
+        notice("größer\nals <b>"),
+        ev.EpochFinished(
+            key="k",
+            epoch=1,
+            epochs=2,
+            loss=0.1,
+            validation_loss=0.2,
+            validation_accuracy=0.9,
+            learning_rate=0.1,
+            seconds=1.5,
+        ),
+        ev.StudyFinished(state="done"),
+    ]
+    for event in written:
+        log.append(event)
+    lines, _ = tail(tmp_path / "events.jsonl", 0)
+    assert [ev.parse_line(line) for line in lines] == written
+
+
+def test_a_torn_last_line_waits_until_it_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    whole = ev.to_line(notice("one"))
+    path.write_bytes(whole + b'{"event": "noti')
+    lines, offset = tail(path, 0)
+    assert len(lines) == 1
+    assert offset == len(whole)
+    path.write_bytes(whole + ev.to_line(notice("two")))
+    lines, _ = tail(path, offset)
+    assert ev.parse_line(lines[0]) == notice("two")
+
+
+def test_a_new_writer_cuts_off_what_a_killed_one_left_torn(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    path.write_bytes(ev.to_line(notice("one")) + b'{"event": "notice", "te')
+    EventLog(path).append(notice("two"))
+    lines, _ = tail(path, 0)
+    assert [ev.parse_line(line) for line in lines] == [notice("one"), notice("two")]
+
+
+def test_a_line_longer_than_one_read_is_read_whole(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    path.write_bytes(ev.to_line(notice("x" * 5000)) + ev.to_line(notice("y")))
+    lines, _ = tail(path, 0, limit=100)
+    assert ev.parse_line(lines[0]) == notice("x" * 5000)
+
+
+@pytest.mark.parametrize("line", [b"", b"{", b"[]", b'{"event": "unknown"}', b'{"event": "notice"}', b"\xff\xfe"])
+def test_a_foreign_line_is_no_event_and_no_error(line: bytes) -> None:
+    assert ev.parse_line(line) is None
+
+
+def status_of(pid: int) -> Status:
+    import socket
+
+    ticks, boot = process_identity(pid)
+    return Status("running", host=socket.gethostname(), pid=pid, start_ticks=ticks, boot_id=boot)
+
+
+def test_a_study_runs_while_its_engine_does_and_is_lost_after(tmp_path: Path) -> None:
+    run = RunDir(tmp_path)
+    engine = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    run.write_status(status_of(engine.pid))
+    assert run.read_status().state == "running"
+    engine.kill()
+    time.sleep(0.2)
+    assert run.read_status().state == "lost", "a zombie is not alive"
+    engine.wait()
+    assert run.read_status().state == "lost"
+
+
+def test_another_process_with_the_same_number_is_not_the_engine(tmp_path: Path) -> None:
+    run = RunDir(tmp_path)
+    run.write_status(replace(status_of(os.getpid()), start_ticks=1))
+    assert run.read_status().state == "lost"
+
+
+def test_on_another_host_only_the_heartbeat_counts(tmp_path: Path) -> None:
+    run = RunDir(tmp_path)
+    elsewhere = Status("running", host="another-node", pid=os.getpid(), updated=time.time())
+    run.write_status(elsewhere)
+    assert run.read_status().state == "running"
+    run.write_status(replace(elsewhere, updated=time.time() - 3600))
+    assert run.read_status().state == "lost"
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"state": 1, "x": 2', "{}"])
+def test_a_half_written_status_is_unreadable_not_an_error(tmp_path: Path, content: str) -> None:
+    (tmp_path / "status.json").write_text(content)
+    assert RunDir(tmp_path).read_status().state == "unreadable"
+
+
+def test_studies_are_numbered_and_found(tmp_path: Path) -> None:
+    names = [create(tmp_path, "my sweep!", "about: x\n", {}).name for _ in range(3)]
+    assert names == ["my-sweep-1", "my-sweep-2", "my-sweep-3"]
+    assert {run.name for run in studies(tmp_path)} == set(names)
+    assert find(tmp_path, "my-sweep-2").preset.read_text() == "about: x\n"
+    with pytest.raises(UsageError, match="my-sweep"):
+        find(tmp_path, "my-swep-2")
