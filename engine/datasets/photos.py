@@ -202,9 +202,12 @@ PHOTOS: tuple[Record, ...] = (
         size=250,
         images=Counts(13_233),
         source=Vision({"split": "10fold"}, labels="targets"),
-        files=("lfw-py/lfw_funneled", "lfw-py/people.txt", "lfw-py/lfw-names.txt"),
+        files=(
+            *("lfw-py/lfw_funneled", "lfw-py/lfw-funneled.tgz"),
+            *("lfw-py/people.txt", "lfw-py/lfw-names.txt"),
+        ),
         torchvision="LFWPeople",
-        note="Its authors no longer host it; put a copy of lfw-funneled.tgz, unpacked, with people.txt and "
+        note="Its authors no longer host it; put a copy of lfw-funneled.tgz, also unpacked, people.txt and "
         "lfw-names.txt in lfw-py/.",
     ),
     Record(

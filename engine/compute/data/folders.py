@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from PIL import Image
 
 from engine.compute.data.images import Decoded
@@ -26,6 +27,11 @@ class Listing:
 
     paths: tuple[str, ...]
     classes: tuple[str, ...]
+
+    def grey_first(self) -> bool:
+        """Whether the first image is stored without colours."""
+        first = torch.zeros(1, dtype=torch.int64)
+        return self.images(None, None).gather(first).shape[1] == 1
 
     def images(self, size: int | None, channels: int | None) -> Decoded:
         paths = self.paths

@@ -47,8 +47,8 @@ class Pixels:
 class Decoded:
     """Images decoded from files whenever they are asked for, by as many threads as torch uses.
 
-    `open_image` gives image number i, `place` says where it lies. Without `size`, all images must have the
-    shape of the first; without `channels`, they get as many as the first has.
+    `open_image` gives image number i, `place` says where it lies. Without `size`, all images must be as large
+    as the first; without `channels`, all must be grey or all in colour.
     """
 
     slow = True
@@ -74,7 +74,6 @@ class Decoded:
     def gather(self, index: Tensor) -> Tensor:
         if self._shape is None:
             self._shape = self._decode(0).shape
-            self._channels = self._shape[0]
         numbers: list[int] = index.tolist()
         with ThreadPoolExecutor(torch.get_num_threads(), thread_name_prefix="decode") as pool:
             images = list(pool.map(self._decode, numbers))
@@ -96,6 +95,13 @@ class Decoded:
 
     def _differs(self, number: int, image: Tensor) -> SecateurError:
         assert self._shape is not None
+        if image.shape[0] != self._shape[0]:
+            grey, colour = (number, 0) if image.shape[0] == 1 else (0, number)
+            return SecateurError(
+                "Some images are grey, some in colour",
+                f"{self._place(grey)} is grey, {self._place(colour)} in colour.",
+                "Set data.channels to 1 or 3, and every image is converted.",
+            )
         first, other = (f"{shape[2]}×{shape[1]} pixels" for shape in (self._shape, image.shape))
         return SecateurError(
             "The images have different sizes",

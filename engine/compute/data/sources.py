@@ -99,7 +99,9 @@ def _folders(source: Folders, root: Path, params: Data, channels: int | None) ->
 def _own_folders(root: Path, params: Data) -> Source:
     folders = own_splits(root) or {"train": root}
     listings = {split: list_classes(folder, "deep", None) for split, folder in folders.items()}
-    return _from_listings(listings, params.size, params.channels)
+    # A colour image first makes all of them colour; after a grey one, a colour image is an error.
+    in_colour = params.channels is None and not listings["train"].grey_first()
+    return _from_listings(listings, params.size, 3 if in_colour else params.channels)
 
 
 def _from_listings(listings: dict[str, Listing], size: int | None, channels: int | None) -> Source:
