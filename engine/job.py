@@ -17,6 +17,10 @@ class JobRequest:
     store: str
     device: str
     threads: int
+    parallel: int
+    """Workers that share this machine's memory."""
+    fingerprint: str
+    """Of the data, so that no worker has to read the files for it again."""
     settings: dict[str, Any]
     steps: dict[str, dict[str, Any]]
     """The step of every node that is one, by key: `kind` and its parameters."""
@@ -56,6 +60,8 @@ def request(job: Job, plan: Plan, workspace: str, store: str, cpus: list[int] | 
         store,
         plan.device,
         plan.threads,
+        trial.settings.executor.local.parallel,
+        planned.fingerprint,
         trial.settings.model_dump(mode="json"),
         steps,
         [asdict(node) for node in job.nodes],

@@ -42,6 +42,7 @@ class PlannedTrial:
     """A trial with the nodes it goes through."""
 
     trial: Trial
+    fingerprint: str
     steps: tuple[Node, ...]
     measure: Node
     latency: Node | None
@@ -117,7 +118,7 @@ def _plan_trial(trial: Trial, fingerprint: str, device: str, threads: int) -> Pl
     baseline_measure = _measure_node(baseline, None, size)
     measure = _measure_node(last, baseline_measure.key, size) if compressed else baseline_measure
     latency = _latency_node(trial, last, baseline, (measure.key, baseline_measure.key), device, threads)
-    return PlannedTrial(trial, tuple(steps), measure, latency, baseline, baseline_measure)
+    return PlannedTrial(trial, fingerprint, tuple(steps), measure, latency, baseline, baseline_measure)
 
 
 def _starts_by_training(trial: Trial) -> bool:

@@ -129,9 +129,7 @@ def closing(state: StudyState) -> list[str]:
             f"smallest model within one point of its baseline (on validation): trial {best['index']}, "
             f"{fmt.percent(best['sparsity'], 1)} sparse, test accuracy {fmt.percent(best['accuracy'])}"
         )
-    for trial in state.trials:
-        if trial.error:
-            lines.append(f"trial {trial.index} failed: {_sentence(trial.error)}")
+    lines += [f"{_which(indices)} failed: {error}" for error, indices in _failures(state).items()]
     if state.error:
         lines.append(_sentence(state.error))
     if state.status == "lost":
@@ -140,6 +138,30 @@ def closing(state: StudyState) -> list[str]:
         lines += verdict_lines(state.verdict.identical, state.verdict.compared, state.verdict.differences)
         lines += [_changed(change) for change in state.verdict.environment]
     return lines
+
+
+def _failures(state: StudyState) -> dict[str, list[int]]:
+    """Each distinct error with the trials that ended in it."""
+    found: dict[str, list[int]] = {}
+    for trial in state.trials:
+        if trial.error:
+            found.setdefault(_sentence(trial.error), []).append(trial.index)
+    return found
+
+
+def _which(indices: list[int]) -> str:
+    """
+    >>> _which([3]), _which([0, 1, 2, 5])
+    ('trial 3', 'trials 0-2, 5')
+    """
+    runs: list[list[int]] = []
+    for index in indices:
+        if runs and runs[-1][-1] == index - 1:
+            runs[-1].append(index)
+        else:
+            runs.append([index])
+    text = ", ".join(str(r[0]) if len(r) == 1 else f"{r[0]}-{r[-1]}" for r in runs)
+    return f"trial {text}" if len(indices) == 1 else f"trials {text}"
 
 
 def _sentence(error: dict[str, str]) -> str:

@@ -16,6 +16,7 @@ from engine import events as ev
 from engine.compute import checkpoint
 from engine.compute.context import Context, Send, place
 from engine.compute.data import Dataset, load
+from engine.compute.data.memory import budget
 from engine.compute.evaluate import Score, agreement, score, validate
 from engine.compute.measure.counts import count
 from engine.compute.measure.size import sizes
@@ -65,7 +66,12 @@ def run(request: JobRequest, send: Send) -> None:
     """
     settings = request.read_settings()
     workspace = Path(request.workspace)
-    data = load(settings.data, datasets.locate(settings.data, workspace))
+    data = load(
+        settings.data,
+        datasets.locate(settings.data, workspace),
+        fingerprint=request.fingerprint,
+        budget=budget() // request.parallel,
+    )
     device = torch.device(request.device)
     work = Work(request, settings, Store(Path(request.store)), data, device, send, Held())
     for node in request.read_nodes():
@@ -178,7 +184,7 @@ def _cheap(model: nn.Module, validation: Score, work: Work) -> dict[str, Any]:
         "validation_accuracy": validation.accuracy,
         "validation_loss": validation.loss,
         "parameters": counts.parameters,
-        "nonzero_parameters": counts.nonzero_parameters,
+        "nonzero_parameters": counts.nonzero,
         "sparsity": counts.sparsity,
         "macs": counts.macs,
         "effective_macs": counts.effective_macs,
@@ -194,9 +200,9 @@ def _measure(node: Node, work: Work, folder: Path) -> dict[str, Any]:
     if node.baseline is not None:
         before = _predictions(work.store, node.baseline)["test"]
     state = checkpoint.folded_state(model)
-    layers = [layer.as_dict() for layer in count(model, (work.data.channels, *work.data.size)).layers]
+    counts = count(model, (work.data.channels, *work.data.size))
     save_file({"validation": validation.predictions, "test": test.predictions}, folder / PREDICTIONS)
-    (folder / LAYERS).write_text(json.dumps(layers, indent=1))
+    (folder / LAYERS).write_text(json.dumps(counts.as_dict()["layers"], indent=1))
     measures = {
         "accuracy": test.accuracy,
         "loss": test.loss,

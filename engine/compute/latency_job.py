@@ -1,0 +1,110 @@
+"""Measures one trial's latency against its baseline's, alone on the machine, and commits the rows."""
+
+import time
+from pathlib import Path
+
+import onnx
+import torch
+
+from engine import events as ev
+from engine import hostlock
+from engine.compute import checkpoint
+from engine.compute.context import Send
+from engine.compute.measure.latency import Side, measure_pair
+from engine.compute.models import architecture
+from engine.compute.runtimes.base import Runtime, Shape, artefact
+from engine.job import JobRequest
+from engine.keys import key
+from engine.params.preset import Latency
+from engine.plan import Node
+from engine.store import Store
+
+EXPORT_VERSION = 1
+"""Raised when models are exported otherwise, so that older files are not used."""
+
+
+def run(request: JobRequest, send: Send) -> None:
+    """Do the job's latency nodes; other studies of this host pause their computing meanwhile."""
+    store = Store(Path(request.store))
+    for node in request.read_nodes():
+        if store.get(node.key) is None:
+            _measure(node, request, store, send)
+
+
+def _measure(node: Node, request: JobRequest, store: Store, send: Send) -> None:
+    send(ev.StepStarted(key=node.key, kind=node.kind))
+    started = time.monotonic()
+    params = request.read_settings().measure.latency
+    assert params is not None and node.parent is not None and node.baseline is not None
+    shape = _shape(store.folder(node.parent))
+    with hostlock.shared():
+        sides = [Side(_artefacts(key_, params, shape, store)) for key_ in (node.baseline, node.parent)]
+
+    def waiting(seconds: float, processes: tuple[int, ...]) -> None:
+        others = ", ".join(map(str, processes))
+        text = f"waiting {seconds:.0f} s for the machine to be ours alone (process {others})"
+        send(ev.StepProgress(key=node.key, done=0.0, text=text))
+
+    with hostlock.exclusive(waiting):
+        rows = measure_pair(
+            *sides, params=params, shape=shape, threads=request.threads, device=request.device
+        )
+    seconds = time.monotonic() - started
+    observations = {"rows": rows, "peak_memory": max(row["peak_memory"] for row in rows)}
+    with store.writing(node.key) as folder:
+        store.commit(
+            node.key,
+            folder,
+            kind=node.kind,
+            material=node.material,
+            measures={},
+            observations=observations | {"seconds": seconds},
+        )
+    send(
+        ev.StepFinished(
+            key=node.key,
+            kind=node.kind,
+            reused=False,
+            seconds=seconds,
+            measures={},
+            observations=observations,
+        )
+    )
+
+
+def _shape(folder: Path) -> Shape:
+    arch = architecture(checkpoint.load(folder))
+    return (arch.channels, *arch.size)
+
+
+def _artefacts(parent: str, params: Latency, shape: Shape, store: Store) -> dict[Runtime, Path]:
+    """What each runtime opens: the step's own checkpoint, or a file made from it once and kept."""
+    return {
+        runtime: store.folder(parent) if runtime == "torch" else _exported(runtime, parent, shape, store)
+        for runtime in params.runtimes
+    }
+
+
+def _exported(runtime: Runtime, parent: str, shape: Shape, store: Store) -> Path:
+    versions = {"torch": torch.__version__, "onnx": onnx.__version__}
+    material = {
+        "kind": "artefact",
+        "version": EXPORT_VERSION,
+        "runtime": runtime,
+        "parent": parent,
+        **versions,
+    }
+    own = key(material)
+    found = store.get(own)
+    if found is None or store.damage(own):
+        if found is not None:
+            store.set_aside(own)
+        model = checkpoint.load(store.folder(parent))
+        with store.writing(own) as folder:
+            file = artefact(runtime, model, shape, folder, templates=store.root / "templates")
+            name = file.name
+            found = store.commit(
+                own, folder, kind="artefact", material=material, measures={}, observations={"file": name}
+            )
+    name = found.observations["file"]
+    return found.folder / name
