@@ -1,0 +1,60 @@
+"""What the engine says about the preset as it is now; slow enough (files, 10 000 trials) for a thread."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine import datasets, spec
+from engine.errors import PresetInvalid, Problem, SecateurError
+from engine.spec import Spec
+from tui.lab.estimate import UNKNOWN, Estimate, History, estimate
+from tui.lab.tree import Plain, to_yaml
+
+
+@dataclass(frozen=True)
+class Checked:
+    """The outcome for one revision of a document.
+
+    Attributes:
+        revision: Of the document that was checked.
+        spec: The preset as it would run; None if anything is wrong.
+        problems: Everything that is wrong with its values.
+        data: Why its data set can't be used on this machine, if so.
+        estimate: How long it would take.
+    """
+
+    revision: int
+    spec: Spec | None = None
+    problems: tuple[Problem, ...] = ()
+    data: SecateurError | None = None
+    estimate: Estimate = UNKNOWN
+
+    @property
+    def ready(self) -> bool:
+        """Whether it could be started."""
+        return self.spec is not None and self.data is None
+
+
+def validate(plain: Plain, name: str, folder: Path | None) -> tuple[Spec | None, tuple[Problem, ...]]:
+    """The preset as the engine reads it, or its problems."""
+    try:
+        return spec.parse(to_yaml(plain), name, folder=folder), ()
+    except PresetInvalid as invalid:
+        return None, invalid.problems
+
+
+def check(plain: Plain, name: str, folder: Path | None, revision: int, history: History) -> Checked:
+    """Validate, look for the data, and estimate the time from the studies of the workspace."""
+    found, problems = validate(plain, name, folder)
+    if found is None:
+        return Checked(revision, None, problems)
+    return Checked(revision, found, (), missing_data(found, history.workspace), estimate(found, history))
+
+
+def missing_data(found: Spec, workspace: Path) -> SecateurError | None:
+    """Why one of the data sets of a preset can't be used on this machine."""
+    for data in {trial.settings.data for trial in found.trials}:
+        try:
+            datasets.locate(data, workspace)
+        except SecateurError as error:
+            return error
+    return None

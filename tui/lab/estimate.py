@@ -1,0 +1,217 @@
+"""How long a preset would take, from what the same steps took in earlier studies of the workspace."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from engine import plan, rundir, spec, state
+from engine.datasets import fingerprint, locate
+from engine.errors import SecateurError
+from engine.format import duration
+from engine.params import Step
+from engine.rundir import RunDir
+from engine.spec import Spec
+from engine.store import Store
+
+MOST_STUDIES = 8
+"""Studies of the same model and data that are read: the newest tell enough, and an event costs 3 µs."""
+START_S = 5.0
+"""Seconds until the engine has imported torch and started its first worker (2 to 6 were measured)."""
+SMALL_BYTES = 64 << 20
+"""Data sets up to this size are hashed for looking into the store before any study has done so."""
+
+
+@dataclass(frozen=True)
+class Seconds:
+    """What steps took by kind: an `epoch` of those that train; the others (`measure` too) as a `whole`."""
+
+    study: str
+    epoch: dict[str, float]
+    whole: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """`seconds` is None while it is unknown; `source` is the study it comes from.
+
+    `stored` of `steps` results are in the store already and are not computed again.
+    """
+
+    seconds: float | None = None
+    source: str = ""
+    steps: int = 0
+    stored: int = 0
+
+    def __str__(self) -> str:
+        if self.steps and self.stored == self.steps:
+            return "all results are stored already"
+        if self.seconds is None:
+            return "time unknown until the first run"
+        kept = f", {self.stored} of {self.steps} results stored" if self.stored else ""
+        return f"about {duration(self.seconds)}{kept}"
+
+
+UNKNOWN = Estimate()
+
+
+@dataclass
+class History:
+    """The finished studies of a workspace, read once each."""
+
+    workspace: Path
+    _read: dict[Path, tuple[tuple[str, str, Any], Seconds]] = field(default_factory=dict)
+
+    def seconds(self, wanted: Spec) -> Seconds | None:
+        """What the steps of `wanted` took in the newest studies of the same model and data."""
+        found = [self._of(run) for run in self._candidates(wanted)]
+        mine = [seconds for known, seconds in found if known == _subject(wanted)]
+        return _merged(mine) if mine else None
+
+    def _candidates(self, wanted: Spec) -> Iterator[RunDir]:
+        model, data = wanted.settings.model.name, wanted.settings.data.name
+        count = 0
+        for run in rundir.studies(self.workspace):
+            status = run.read_status()
+            if (status.model, status.data) == (model, data) and status.done:
+                yield run
+                count += 1
+            if count == MOST_STUDIES:
+                return
+
+    def _of(self, run: RunDir) -> tuple[tuple[str, str, Any], Seconds]:
+        if run.path not in self._read:
+            entry = (_subject_of(run), seconds_of(run.name, state.load(run.path)))
+            if run.read_status().state not in ("running", "queued"):
+                self._read[run.path] = entry
+            return entry
+        return self._read[run.path]
+
+
+def estimate(wanted: Spec, history: History) -> Estimate:
+    """The time for a preset: its distinct steps, less those in the store, at what they took before."""
+    known = history.seconds(wanted)
+    planned = _plan(wanted, history.workspace)
+    if planned is None:
+        return Estimate()
+    store = Store(history.workspace / "store")
+    nodes = planned.nodes
+    missing = {key for key in nodes if store.get(key) is None}
+    unknown = Estimate(steps=len(nodes), stored=len(nodes) - len(missing))
+    if known is None:
+        return unknown
+    total, alone = 0.0, 0.0
+    for key, step in _kinds(planned).items():
+        if key not in missing:
+            continue
+        took = _cost(step, known)
+        if took is None:
+            return replace(unknown, source=known.study)
+        if step == "latency":
+            alone += took
+        else:
+            total += took
+    parallel = min(wanted.settings.executor.local.parallel, len(wanted.trials))
+    return replace(unknown, seconds=START_S + alone + total / parallel, source=known.study)
+
+
+def _plan(wanted: Spec, workspace: Path) -> plan.Plan | None:
+    prints: dict[str, str] = {}
+    for trial in wanted.trials:
+        name = plan.data_id(trial)
+        if name not in prints:
+            # Without the data's fingerprint the steps can be counted but not be found in the store.
+            prints[name] = _fingerprint(trial.settings.data, workspace) or f"unknown {name}"
+    return plan.make(wanted, prints)
+
+
+def _fingerprint(data: Any, workspace: Path) -> str | None:
+    try:
+        place = locate(data, workspace)
+        files = [place.root / name for name in place.record.files] if place.record else []
+        if sum(file.stat().st_size for file in files if file.is_file()) > SMALL_BYTES:
+            return None
+        return fingerprint(data, place, workspace / "store" / "fingerprints")
+    except (SecateurError, OSError):
+        return None
+
+
+def _kinds(planned: plan.Plan) -> dict[str, Step | str]:
+    """Every result's key with its step, or `model`, `measure` or `latency`."""
+    found: dict[str, Step | str] = {}
+    for trial in planned.trials:
+        steps = [node for node in trial.steps if node.position >= 0]
+        found |= {node.key: trial.trial.steps[node.position] for node in steps}
+        found |= {node.key: node.kind for node in trial.steps if node.position < 0}
+        found |= {trial.measure.key: "measure", trial.baseline_measure.key: "measure"}
+        if trial.latency:
+            found[trial.latency.key] = "latency"
+    return found
+
+
+def _cost(step: Step | str, known: Seconds) -> float | None:
+    """Seconds for one step; None for a kind that was never seen."""
+    if isinstance(step, str):
+        return known.whole.get(step, 0.0 if step == "model" else None)
+    epochs = epochs_of(step)
+    if not epochs:
+        return known.whole.get(step.kind)
+    # An epoch of one kind of training takes about as long as one of another.
+    rate = known.epoch.get(step.kind) or (fmean(known.epoch.values()) if known.epoch else None)
+    return None if rate is None else rate * epochs
+
+
+def epochs_of(step: Step) -> int:
+    """Passes over the training data that a step makes; 0 for one that does not train."""
+    values = step.key_material()
+    if isinstance(values.get("epochs"), int):
+        return int(values["epochs"])
+    schedule = values.get("schedule")
+    if isinstance(schedule, dict) and "rounds" in schedule:
+        return int((schedule["rounds"] - 1) * schedule.get("epochs", 1))
+    return 0
+
+
+def seconds_of(study: str, found: state.StudyState) -> Seconds:
+    """What the steps of a study took, those it took from the store included."""
+    epoch: dict[str, list[float]] = {}
+    whole: dict[str, list[float]] = {}
+    for step in found.steps.values():
+        if step.status != "done" or not step.seconds:
+            continue
+        if step.epochs:
+            epoch.setdefault(step.kind, []).append(step.seconds / step.epochs[-1].epochs)
+        else:
+            whole.setdefault(step.kind, []).append(step.seconds)
+    return Seconds(study, _means(epoch), _means(whole))
+
+
+def _means(values: dict[str, list[float]]) -> dict[str, float]:
+    return {kind: fmean(seconds) for kind, seconds in values.items()}
+
+
+def _merged(found: list[Seconds]) -> Seconds:
+    """The newest value of each kind."""
+    epoch: dict[str, float] = {}
+    whole: dict[str, float] = {}
+    for one in reversed(found):
+        epoch |= one.epoch
+        whole |= one.whole
+    return Seconds(found[0].study, epoch, whole)
+
+
+def _subject(wanted: Spec) -> tuple[str, str, Any]:
+    """What two studies must share for the times of one to tell about the other."""
+    settings = wanted.settings
+    size = {"size": settings.data.size, "limit": settings.data.limit, "device": settings.device}
+    arguments = {"model": settings.model.arguments, "threads": settings.threads}
+    return settings.model.name, settings.data.name, json.dumps(size | arguments, sort_keys=True, default=str)
+
+
+def _subject_of(run: RunDir) -> tuple[str, str, Any]:
+    try:
+        return _subject(spec.read(run.preset))
+    except SecateurError:
+        return "", "", None

@@ -1,0 +1,238 @@
+"""The fields of a form: one for each declared parameter that exists now, with what is written there."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from engine.describe import Row, find
+from engine.errors import Problem
+from engine.format import abbreviate
+from engine.params.preset import Settings
+from tui.lab import tree
+from tui.lab.edits import kinds_of
+from tui.lab.text import sweep_text, text_of
+from tui.lab.tree import ABSENT, AxisLine, Plain, Spot
+
+SECTIONS = ("model", "data", "study", "measure", "executor", "plot")
+"""The forms of the settings, in the order shown; `study` holds what stands at the top of a preset."""
+FIXED = ("version",)
+"""What has one value only."""
+SWEPT_SECTIONS = ("model", "data")
+SWITCH = "switch"
+"""The type of a field that says whether an optional group is there."""
+
+
+@dataclass(frozen=True)
+class Field:
+    """One parameter in a form.
+
+    Attributes:
+        spot: Where it is in the preset.
+        row: How it is declared; type `switch` for the presence of an optional group.
+        value: What is written, or ABSENT.
+        axis: The sweep over it, if there is one.
+        label: What it is called in the form.
+        depth: How many groups it lies in.
+    """
+
+    spot: Spot
+    row: Row
+    value: Any
+    axis: AxisLine | None
+    label: str
+    depth: int = 0
+
+    @property
+    def given(self) -> bool:
+        """Whether anything is written for it."""
+        return self.value is not ABSENT or self.axis is not None
+
+    @property
+    def text(self) -> str:
+        """What its input holds; empty while the default holds."""
+        if self.axis is not None:
+            return sweep_text(self.axis.values)
+        return "" if self.value is ABSENT or self.value is None else text_of(self.value, self.row)
+
+    @property
+    def default_text(self) -> str:
+        """The default as it would be typed."""
+        if self.row.required:
+            return "required"
+        return "none" if self.row.default in (None, "") else text_of(self.row.default, self.row)
+
+    @property
+    def current(self) -> str:
+        """The value that holds, default or not."""
+        if self.row.type == SWITCH:
+            return "off" if self.value is ABSENT or self.value is None else "on"
+        return self.text or self.default_text
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """What a choice can be set to; empty for what is typed."""
+        if self.row.type == SWITCH:
+            return ("off", "on")
+        if self.row.type == "yes/no":
+            return ("true", "false")
+        if self.row.type == "choice":
+            none = ("none",) if self.row.optional else ()
+            return (*none, *(text_of(choice) for choice in self.row.choices))
+        return ()
+
+    @property
+    def sweepable(self) -> bool:
+        """Whether it may differ between trials."""
+        if self.row.type in (SWITCH, "group", "anything") or self.spot.path == "id":
+            return False
+        return self.spot.step is not None or self.spot.path.partition(".")[0] in SWEPT_SECTIONS
+
+
+def of_step(plain: Plain, index: int) -> list[Field]:
+    """The fields of a step, those of its variants as they are chosen, and what is unknown in it."""
+    spots = [Field(Spot(index, row.path), row, *_state(plain, Spot(index, row.path)), row.path)
+             for row in tree.rows(plain, index)]  # fmt: skip
+    params = tree.steps(plain)[index][1]
+    return [*_shown(plain, spots), *_unknown(plain, index, "", params)]
+
+
+def of_section(plain: Plain, section: str) -> list[Field]:
+    """The fields of one of SECTIONS."""
+    found = []
+    for row in tree.rows(plain, None):
+        head, dot, rest = row.path.partition(".")
+        in_study = section == "study" and not dot and row.type != "group" and row.path not in FIXED
+        optional = head == section and not dot and row.type == "group" and row.optional
+        if in_study or optional or (head == section and dot):
+            spot = Spot(None, row.path)
+            found.append(Field(spot, row, *_state(plain, spot), rest or row.path))
+    below = plain.get(section)
+    unknown = _unknown(plain, None, section, below) if isinstance(below, dict) else []
+    if section == "study":
+        unknown = _unknown(plain, None, "", plain)
+    return [*_shown(plain, found), *unknown]
+
+
+def _state(plain: Plain, spot: Spot) -> tuple[Any, AxisLine | None]:
+    return tree.value(plain, spot), tree.axis_at(plain, spot)
+
+
+def _shown(plain: Plain, fields: Iterable[Field]) -> Iterator[Field]:
+    """Without fields of other variants and of groups that are off; a group becomes a switch or goes."""
+    off: list[str] = []
+    owners: dict[str, Field] = {}
+    for field in fields:
+        path = field.spot.path
+        owners[path] = field
+        if any(path.startswith(f"{group}.") for group in off) or not _applies(field, owners):
+            continue
+        if field.row.type == "group":
+            if not field.row.optional:
+                continue
+            if field.value is ABSENT or field.value is None:
+                off.append(path)
+            field = replace(field, row=replace(field.row, type=SWITCH))
+        elif field.row.type == "choice" and isinstance(field.value, dict):
+            # A variant with parameters: its own value is its kind.
+            field = replace(field, value=field.value.get("kind", ABSENT))
+            owners[path] = field
+        yield replace(field, depth=field.label.count("."))
+
+
+def _applies(field: Field, owners: dict[str, Field]) -> bool:
+    kinds = kinds_of(field.row)
+    if not kinds:
+        return True
+    owner = owners.get(field.spot.path.rpartition(".")[0])
+    if owner is None:
+        return False
+    if owner.axis is not None:
+        return any(text_of(_kind(item)) in kinds for item in tree.axis_values(owner.axis))
+    kind = owner.row.default if owner.value is ABSENT else _kind(owner.value)
+    return kind in kinds
+
+
+def _kind(value: Any) -> Any:
+    return value.get("kind") if isinstance(value, dict) else value
+
+
+def _unknown(plain: Plain, step: int | None, parent: str, params: Plain) -> list[Field]:
+    """What is written there under a name that is not declared, so that it can be seen and removed."""
+    known = {row.path for row in tree.rows(plain, step)}
+    mappings = {row.path for row in tree.rows(plain, step) if row.type == "mapping"}
+    also = ("steps", "sweep") if step is None and not parent else ()
+    found: list[Field] = []
+    for name, below in params.items():
+        path = f"{parent}.{name}" if parent else name
+        if name in also or path in mappings or (name == "kind" and parent):
+            continue
+        if path not in known:
+            row = Row(path, "anything", help="Not a parameter of this: reset removes it.")
+            found.append(Field(Spot(step, path), row, below, None, path))
+        elif isinstance(below, dict) and not (step is None and not parent):
+            found += _unknown(plain, step, path, below)
+    return found
+
+
+def fields_of(plain: Plain, owner: int | str) -> list[Field]:
+    """The fields of a step (its position) or of a section (its name)."""
+    return of_step(plain, owner) if isinstance(owner, int) else of_section(plain, owner)
+
+
+def problems_at(plain: Plain, field: Field, problems: Iterable[Problem]) -> list[Problem]:
+    """Those problems that are about a field: its value, its items, or its sweep."""
+    paths = [tree.problem_path(plain, field.spot)]
+    if field.axis is not None:
+        paths.append(field.axis.problem_path)
+    if field.row.type == "choice":
+        paths.append(f"{paths[0]}.kind")
+    return [problem for problem in problems if any(_about(problem.path, path) for path in paths)]
+
+
+def _about(path: str, of: str) -> bool:
+    return path == of or path.startswith(f"{of}[")
+
+
+def says(problem: Problem) -> str:
+    """A problem without its place, for beside the field."""
+    text = problem.given + (f"; allowed: {problem.allowed}" if problem.allowed else "")
+    return text + (f" ({problem.hint})" if problem.hint else "")
+
+
+def brief(params: Plain, width: int = 40) -> str:
+    """What is written in a step, on one line.
+
+    >>> brief({"epochs": 12, "id": "warm"})
+    'epochs 12'
+    """
+    parts = [
+        f"{name} {_kind_text(below)}"
+        for name, below in params.items()
+        if name not in ("id", "enabled")
+    ]  # fmt: skip
+    return abbreviate(", ".join(parts), width)
+
+
+def _kind_text(below: Any) -> str:
+    return str(below["kind"]) if isinstance(below, dict) and "kind" in below else text_of(below)
+
+
+def help_of(field: Field) -> list[str]:
+    """What a parameter is: its help, what it takes, its default."""
+    row = field.row
+    if row.type == SWITCH:
+        return [row.help]
+    if row.type == "anything":
+        return [row.help]
+    lines = [row.help, f"Takes {row.allowed()}. Default: {field.default_text}."]
+    if row.when:
+        lines.append(f"Only when {row.when}.")
+    return lines
+
+
+def section_help(section: str) -> str:
+    """What a section is for."""
+    if section == "study":
+        return "What holds for every trial."
+    row = find(Settings, section)
+    return row.help if row else ""
