@@ -1,0 +1,225 @@
+"""Models as ONNX files with any batch size, one slow export per structure.
+
+A sweep has dozens of models that differ only in their weights, and torch's exporter takes seconds for each.
+So a structure is exported once, with its weights as named holes (the *template*), and each model of it only
+fills them in. The template is optimized while the weights are unknown, so no weight is folded into another;
+ONNX Runtime folds BatchNorm when it loads the file. Whatever the way, the file's output is compared with the
+model's, and a template that gives another output is replaced by a fresh export.
+"""
+
+import contextlib
+import hashlib
+import io
+import json
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import onnx
+import torch
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+from torch import Tensor, nn
+
+from engine.compute import checkpoint
+from engine.compute.runtimes.base import Shape, example
+from engine.compute.runtimes.onnxruntime import OnnxSession
+from engine.errors import SecateurError
+
+INPUT, OUTPUT = "images", "output"
+TEMPLATE_FORMAT = 1
+"""Raised when templates are made otherwise, so that older ones are not used."""
+TOLERANCE = 1e-3
+"""Largest deviation of the file's output, relative to the model's largest output: fp32 in another order of
+summation stays below 1e-4, a wrong graph does not."""
+
+SMALLEST_OUTPUT = 1e-6
+"""Below this the deviation is taken as absolute: a model whose output is all zeros has no relative one."""
+
+
+def export(model: nn.Module, shape: Shape, path: Path, *, templates: Path | None = None) -> Path:
+    """Write `model`, masks folded, in eval mode, as the ONNX file `path`: input `images` (N, C, H, W), any N.
+
+    Raises SecateurError when torch cannot export the model, or the file's output differs from the model's.
+    """
+    plain = _deployable(model)
+    weights = {name: tensor.detach() for name, tensor in plain.state_dict().items()}
+    kept = templates / f"{structure(plain, shape)}.onnx" if templates is not None else None
+    if kept is not None and _from_template(kept, plain, shape, weights, path):
+        return path
+    template = _traced(plain, shape)
+    if kept is not None:
+        _write(_emptied(template, weights), kept)
+    _fill(template, weights)
+    _write(template, path)
+    if (deviation := _deviation(plain, shape, path)) > TOLERANCE:
+        path.unlink()
+        raise SecateurError(
+            "The ONNX file does not compute what the model does",
+            f"Its output on a fixed input differs by {deviation:.2g} of the largest output.",
+            "Leave onnxruntime out of measure.latency.runtimes for this model.",
+        )
+    return path
+
+
+def _from_template(
+    kept: Path, model: nn.Module, shape: Shape, weights: dict[str, Tensor], path: Path
+) -> bool:
+    """Write `path` from the template `kept`; False when there is none, or none that serves this model."""
+    template = _read(kept)
+    if template is None or not _fill(template, weights):
+        return False
+    _write(template, path)
+    try:
+        return _deviation(model, shape, path) <= TOLERANCE
+    except SecateurError:  # readable as protobuf, and yet no model
+        return False
+
+
+def structure(model: nn.Module, shape: Shape) -> str:
+    """A hash of all that visibly shapes the graph: modules, their settings, tensors; not the weights."""
+    modules = [
+        (name, type(m).__module__, type(m).__qualname__, m.extra_repr()) for name, m in model.named_modules()
+    ]
+    tensors = [
+        (name, str(t.dtype), list(t.shape)) for name, t in (*model.named_parameters(), *model.named_buffers())
+    ]
+    versions = [TEMPLATE_FORMAT, torch.__version__, onnx.__version__]
+    return hashlib.sha256(json.dumps([versions, shape, modules, tensors]).encode()).hexdigest()
+
+
+def _deployable(model: nn.Module) -> nn.Module:
+    """A copy of the model as it would be shipped: on the CPU, in eval mode, masks folded."""
+    plain = checkpoint.folded(model).cpu().eval()
+    return plain.to(memory_format=torch.contiguous_format)
+
+
+def _traced(model: nn.Module, shape: Shape) -> onnx.ModelProto:
+    """A fresh export, weights included under their names in the state_dict."""
+    try:
+        with _silent():
+            program = torch.onnx.export(
+                model,
+                (example(2, shape),),
+                input_names=[INPUT],
+                output_names=[OUTPUT],
+                dynamic_shapes=({0: torch.export.Dim.DYNAMIC},),
+                dynamo=True,
+                optimize=False,
+                verbose=False,
+            )
+            assert program is not None
+            _optimize(program, set(model.state_dict()))
+            return _without_traces(program.model_proto)
+    except torch.onnx.OnnxExporterError as error:
+        raise SecateurError(
+            "The model cannot be exported to ONNX",
+            _first_lines(error),
+            "Leave onnxruntime out of measure.latency.runtimes for this model.",
+        ) from error
+
+
+def _optimize(program: torch.onnx.ONNXProgram, weights: set[str]) -> None:
+    """Fold what does not depend on `weights`, which are made inputs meanwhile."""
+    from onnxscript import optimizer
+
+    graph: Any = program.model.graph
+    held = [(value, value.const_value) for name, value in graph.initializers.items() if name in weights]
+    for value, _ in held:
+        del graph.initializers[value.name]
+        value.const_value = None
+        graph.inputs.append(value)
+    optimizer.optimize_ir(program.model)
+    for value, tensor in held:
+        graph.inputs.remove(value)
+        value.const_value = tensor
+        graph.initializers[value.name] = value
+
+
+def _without_traces(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Drop the exporter's notes on each node: long, and full of this machine's paths."""
+    for node in model.graph.node:
+        node.ClearField("metadata_props")
+        node.ClearField("doc_string")
+    for value in (*model.graph.value_info, *model.graph.input, *model.graph.output, *model.graph.initializer):
+        value.ClearField("metadata_props")
+        value.ClearField("doc_string")
+    model.graph.ClearField("metadata_props")
+    model.ClearField("metadata_props")
+    return model
+
+
+def _emptied(full: onnx.ModelProto, weights: dict[str, Tensor]) -> onnx.ModelProto:
+    """The template of `full`: its weights keep name, type and shape, and lose their data."""
+    template = onnx.ModelProto()
+    template.CopyFrom(full)
+    for initializer in template.graph.initializer:
+        if initializer.name in weights:
+            initializer.ClearField("raw_data")
+    return template
+
+
+def _fill(template: onnx.ModelProto, weights: dict[str, Tensor]) -> bool:
+    """Put the weights in; False when one has another shape than the template expects."""
+    for initializer in template.graph.initializer:
+        weight = weights.get(initializer.name)
+        if weight is None:
+            continue
+        if tuple(initializer.dims) != tuple(weight.shape):
+            return False
+        initializer.raw_data = weight.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+    return True
+
+
+def _deviation(model: nn.Module, shape: Shape, path: Path) -> float:
+    """Largest difference between file and model on a batch that the export did not see, relative."""
+    images = example(3, shape)
+    with torch.inference_mode():
+        expected: Tensor = model(images)
+    given = OnnxSession(path, images, torch.get_num_threads(), "cpu").run(images)
+    if given.shape != expected.shape or not torch.equal(given.isfinite(), expected.isfinite()):
+        return float("inf")
+    # A model that diverged still has a latency: its NaN and infinite outputs only have to be the same ones.
+    given, expected = (tensor.where(tensor.isfinite(), 0) for tensor in (given, expected))
+    scale = max(float(expected.abs().max()), SMALLEST_OUTPUT)
+    return float((given - expected).abs().max()) / scale
+
+
+def _read(path: Path) -> onnx.ModelProto | None:
+    """The template, or None when there is none that can be read: then it is made again."""
+    try:
+        return onnx.load_model(path, load_external_data=False)
+    except (FileNotFoundError, DecodeError):
+        return None
+
+
+def _write(model: onnx.ModelProto, path: Path) -> None:
+    """Replace `path` atomically, so that no other trial reads half a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial.write_bytes(model.SerializeToString())
+    partial.replace(path)
+
+
+def _first_lines(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error.__cause__ or error).splitlines() if line.strip()]
+    return " ".join(lines[:3])[:500]
+
+
+@contextlib.contextmanager
+def _silent() -> Iterator[None]:
+    """Without the exporter's progress, warnings and log lines: its failures come as exceptions."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with (
+            contextlib.redirect_stdout(io.StringIO()),
+            contextlib.redirect_stderr(io.StringIO()),
+            warnings.catch_warnings(),
+        ):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)

@@ -1,0 +1,67 @@
+"""ONNX Runtime with all graph optimizations, on the CPU or with its CUDA provider if it is installed."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+import torch
+from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
+from torch import Tensor
+
+from engine.errors import SecateurError
+
+ort.set_default_logger_severity(4)
+
+_FAILURES: tuple[type[Exception], ...] = tuple(
+    error for error in vars(ort_errors).values() if isinstance(error, type) and issubclass(error, Exception)
+)
+"""ONNX Runtime's errors have no common base below Exception."""
+
+
+class OnnxSession:
+    """An `.onnx` file, run by ONNX Runtime."""
+
+    def __init__(self, path: Path, inputs: Tensor, threads: int, device: str) -> None:
+        try:
+            self._session = ort.InferenceSession(str(path), _options(threads), providers=_providers(device))
+            self._input = self._session.get_inputs()[0].name
+            self._bound = self._bind(inputs, device)
+        except _FAILURES as error:
+            raise SecateurError("ONNX Runtime does not take the model", f"{path.name}: {error}") from error
+
+    def _bind(self, inputs: Tensor, device: str) -> Any:
+        """Input and outputs placed once, so that a call moves no data between host and device."""
+        place = "cuda" if "CUDAExecutionProvider" in self._session.get_providers() else "cpu"
+        binding = self._session.io_binding()
+        binding.bind_ortvalue_input(self._input, ort.OrtValue.ortvalue_from_numpy(inputs.numpy(), place, 0))
+        for output in self._session.get_outputs():
+            binding.bind_output(output.name, place)
+        return binding
+
+    def __call__(self) -> None:
+        self._session.run_with_iobinding(self._bound)
+
+    def run(self, inputs: Tensor) -> Tensor:
+        array = np.ascontiguousarray(inputs.detach().cpu().numpy())
+        try:
+            output = self._session.run(None, {self._input: array})[0]
+        except _FAILURES as error:
+            raise SecateurError(
+                "ONNX Runtime failed on an input", f"{tuple(inputs.shape)}: {error}"
+            ) from error
+        return torch.from_numpy(output)
+
+
+def _options(threads: int) -> ort.SessionOptions:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
+    options.log_severity_level = 4
+    return options
+
+
+def _providers(device: str) -> list[str]:
+    wanted = ["CUDAExecutionProvider"] if device.startswith("cuda") else []
+    return [name for name in wanted if name in ort.get_available_providers()] + ["CPUExecutionProvider"]
