@@ -1,0 +1,104 @@
+"""Why latency is measured the way it is: ResNet18 at 224 px, in PyTorch eager and ONNX Runtime.
+
+Prints what the naive way reports (all sessions awake in one process, calls in turn) against ours, how far
+repetitions of ours scatter, and how much longer a measurement takes than the blocks it times.
+Run it on an otherwise idle machine: ``python -m benchmarks.latency_method [repetitions]``.
+"""
+
+import multiprocessing
+import os
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from engine.compute import checkpoint
+from engine.compute.measure import procfs, warmfork
+from engine.compute.measure.latency import Side, measure_pair
+from engine.compute.models.build import Architecture, build
+from engine.compute.runtimes.base import RUNTIMES, artefact, session
+from engine.params.preset import Latency
+
+SHAPE = (3, 224, 224)
+NAIVE_CALLS = 40
+REPETITIONS = 5
+
+
+def main() -> None:
+    multiprocessing.get_context("forkserver").set_forkserver_preload(list(warmfork.PRELOAD))
+    threads = len(os.sched_getaffinity(0))
+    repetitions = int(sys.argv[1]) if len(sys.argv) > 1 else REPETITIONS
+    print(f"{procfs.cpu_model()}, {threads} threads, batch 1\n")
+    with tempfile.TemporaryDirectory() as folder:
+        sides = [_side(Path(folder) / name, name) for name in ("resnet18", "resnet18 too")]
+        # Ours first: the naive way leaves its thread pools awake in this process.
+        ours = [_ours(sides, threads) for _ in range(repetitions + 1)][1:]
+        _report_naive(_naive(sides, threads), ours)
+    _report_spread(ours)
+
+
+def _side(folder: Path, name: str) -> Side:
+    model = build(Architecture("torchvision/resnet18", 3, 1000, SHAPE[1:])).eval()
+    folder.mkdir()
+    checkpoint.save(model, folder)
+    return Side({runtime: artefact(runtime, model, SHAPE, folder) for runtime in RUNTIMES})
+
+
+def _ours(sides: list[Side], threads: int) -> dict[str, tuple[dict[str, float], float]]:
+    """By runtime: the row, and the seconds it took."""
+    found = {}
+    for runtime in RUNTIMES:
+        start = time.perf_counter()
+        (row,) = measure_pair(*sides, params=Latency(runtimes=(runtime,)), shape=SHAPE, threads=threads)
+        found[runtime] = (row, time.perf_counter() - start)
+    return found
+
+
+def _naive(sides: list[Side], threads: int) -> dict[str, float]:
+    """Median milliseconds by runtime, with all four sessions in this process and calls in turn."""
+    opened = [
+        (runtime, session(runtime, side.artefacts[runtime], batch=1, shape=SHAPE, threads=threads))
+        for side in sides
+        for runtime in RUNTIMES
+    ]
+    calls: dict[str, list[float]] = {runtime: [] for runtime in RUNTIMES}
+    for _ in range(NAIVE_CALLS):
+        for runtime, run in opened:
+            start = time.perf_counter()
+            run()
+            calls[runtime].append((time.perf_counter() - start) * 1e3)
+    return {runtime: statistics.median(times[10:]) for runtime, times in calls.items()}
+
+
+def _report_naive(naive: dict[str, float], ours: list[dict[str, tuple[dict[str, float], float]]]) -> None:
+    print(f"{'runtime':14}{'naive ms':>10}{'ours ms':>10}{'naive / ours':>14}")
+    for runtime, wrong in naive.items():
+        right = statistics.median(found[runtime][0]["median_ms"] for found in ours)
+        print(f"{runtime:14}{wrong:10.2f}{right:10.2f}{wrong / right:14.2f}")
+
+
+def _report_spread(ours: list[dict[str, tuple[dict[str, float], float]]]) -> None:
+    params = Latency()
+    timed_s = 2 * params.blocks * params.block_ms / 1e3
+    warm_s = 2 * params.warmup_ms / 1e3
+    print(f"\nTwo equal models, {len(ours)} repetitions; the true speedup is 1")
+    print(
+        f"{'runtime':14}{'median ms':>20}{'speedup':>20}{'seconds':>10}{'of them over blocks and warm-up':>34}"
+    )
+    for runtime in RUNTIMES:
+        medians = [found[runtime][0]["median_ms"] for found in ours]
+        speedups = [found[runtime][0]["speedup"] for found in ours]
+        seconds = statistics.median(found[runtime][1] for found in ours)
+        print(
+            f"{runtime:14}{_range(medians):>20}{_range(speedups):>20}"
+            f"{seconds:10.2f}{seconds - timed_s - warm_s:34.2f}"
+        )
+
+
+def _range(values: list[float]) -> str:
+    return f"{min(values):.3f} … {max(values):.3f}"
+
+
+if __name__ == "__main__":
+    main()

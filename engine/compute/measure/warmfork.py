@@ -1,0 +1,40 @@
+"""Processes that start in 0.1 s: forked from a server that has imported torch already."""
+
+import multiprocessing
+from collections.abc import Callable
+from multiprocessing import forkserver, resource_tracker
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+PRELOAD = (
+    "torch",
+    "engine.compute.measure.latency_worker",
+    "engine.compute.runtimes.torch",
+    "engine.compute.runtimes.onnxruntime",
+)
+"""What a server should have imported for the processes started here to be quick."""
+
+Start = Callable[[Callable[..., None], tuple[Any, ...]], BaseProcess]
+"""Starts `target(*args)` in a new process and returns it."""
+
+
+def start(target: Callable[..., None], args: tuple[Any, ...]) -> BaseProcess:
+    """Fork `target(*args)` from this process's forkserver; `target` and `args` are pickled.
+
+    In a process that was itself started by a forkserver the same server is used again, and the new
+    process is its child, not ours. Such a process must not be daemonic.
+    """
+    _reuse_server()
+    process = multiprocessing.get_context("forkserver").Process(target=target, args=args)
+    process.start()
+    return process
+
+
+def _reuse_server() -> None:
+    """Make multiprocessing keep to the server that this process came from.
+
+    It knows the server's address, but would start a second, cold server because the first is not its child.
+    """
+    server: Any = forkserver._forkserver
+    if server._forkserver_address is not None and server._forkserver_pid is None:
+        server.ensure_running = resource_tracker.ensure_running

@@ -1,0 +1,268 @@
+"""Latency: rows that mean what they say, one side awake at a time, and nobody left behind."""
+
+import itertools
+import multiprocessing
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from engine.compute import checkpoint
+from engine.compute.measure import latency, warmfork
+from engine.compute.measure.latency import Side, measure_pair
+from engine.compute.measure.latency_worker import Block, Job, timed
+from engine.compute.models.build import Architecture, build
+from engine.compute.runtimes.base import RUNTIMES, artefact
+from engine.errors import SecateurError
+from engine.params.preset import Latency
+
+SHAPE = (3, 32, 32)
+QUICK = Latency(runtimes=RUNTIMES, batch=(1, 4), blocks=3, block_ms=10, warmup_ms=10)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def warm_server() -> None:
+    multiprocessing.get_context("forkserver").set_forkserver_preload(list(warmfork.PRELOAD))
+
+
+def side(folder: Path, width: int) -> Side:
+    model = build(Architecture("resnet20", 3, 10, SHAPE[1:], {"width": width})).eval()
+    folder.mkdir()
+    checkpoint.save(model, folder)
+    return Side({runtime: artefact(runtime, model, SHAPE, folder) for runtime in RUNTIMES})
+
+
+@pytest.fixture(scope="module")
+def wide(tmp_path_factory) -> Side:
+    return side(tmp_path_factory.mktemp("latency") / "wide", 32)
+
+
+@pytest.fixture(scope="module")
+def narrow(tmp_path_factory) -> Side:
+    return side(tmp_path_factory.mktemp("latency") / "narrow", 4)
+
+
+class Recorder:
+    """Starts processes as `warmfork.start` does and remembers them."""
+
+    def __init__(self) -> None:
+        self.processes: list[Any] = []
+
+    def __call__(self, target: Callable[..., None], args: tuple[Any, ...]) -> Any:
+        self.processes.append(warmfork.start(target, args))
+        return self.processes[-1]
+
+
+def gone(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+def wait_gone(pids: list[int], timeout_s: float) -> bool:
+    deadline = time.monotonic() + timeout_s
+    while not all(gone(pid) for pid in pids):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def test_rows_for_every_runtime_and_batch_and_a_smaller_model_is_faster(wide, narrow):
+    start = Recorder()
+    rows = measure_pair(wide, narrow, params=QUICK, shape=SHAPE, threads=1, start=start)
+    places = [(row["runtime"], row["batch"]) for row in rows]
+    assert places == [(runtime, batch) for runtime in RUNTIMES for batch in (1, 4)]
+    assert len(start.processes) == 8, "a fresh process for each model, runtime and batch"
+    assert wait_gone([process.pid for process in start.processes], 1)
+    for row in rows:
+        assert row["threads"] == 1 and row["cpu"] and row["device"] == "cpu"
+        assert 0 < row["median_ms"] <= row["p90_ms"]
+        assert 0 < row["baseline_median_ms"] <= row["baseline_p90_ms"]
+        assert row["speedup_low"] <= row["speedup"] <= row["speedup_high"]
+        assert row["calls"] >= QUICK.blocks and row["peak_memory"] > 0
+    assert rows[-1]["speedup"] > 2, "64 times fewer MACs, batch 4, ONNX Runtime"
+
+
+def test_a_trial_that_is_the_baseline_measures_itself_once(wide):
+    start = Recorder()
+    again = Side(dict(wide.artefacts))
+    (row,) = measure_pair(
+        wide,
+        again,
+        params=QUICK.model_copy(update={"runtimes": ("torch",), "batch": (1,)}),
+        shape=SHAPE,
+        threads=1,
+        start=start,
+    )
+    assert len(start.processes) == 1
+    assert row["speedup"] == row["speedup_low"] == row["speedup_high"] == 1.0
+    assert row["median_ms"] == row["baseline_median_ms"] and row["p90_ms"] == row["baseline_p90_ms"]
+
+
+def test_the_speedup_is_the_median_of_neighbouring_blocks_so_that_drift_cancels():
+    slower_machine = [1, 1, 2, 2, 4]
+    baseline = [[10 * drift, 12 * drift, 11 * drift] for drift in slower_machine]
+    compressed = [[5 * drift, 6 * drift, 5.5 * drift] for drift in slower_machine]
+    row = latency._statistics(baseline, compressed)  # type: ignore[arg-type]
+    assert row["speedup"] == row["speedup_low"] == row["speedup_high"] == 2.0
+    assert row["calls"] == 15
+    assert row["median_ms"] == statistics.median(itertools.chain(*compressed)) / 1e6
+
+
+def test_turns_alternate_and_a_linear_drift_cancels():
+    turns = latency._turns(2, 6)
+    assert turns == [0, 1, 1, 0, 0, 1, 1, 0, 0, 1, 1, 0]
+    places = [[i for i, turn in enumerate(turns) if turn == side] for side in (0, 1)]
+    assert sum(places[0]) == sum(places[1])
+
+
+def test_a_block_counts_calls_after_its_warm_up_and_at_least_one():
+    calls = []
+
+    def call() -> None:
+        calls.append(time.perf_counter())
+        time.sleep(0.01)
+
+    counted = timed(call, Block(warm_ms=15, timed_ms=25))
+    assert len(calls) - len(counted) == 2 and len(counted) == 3
+    assert all(nanoseconds >= 10e6 for nanoseconds in counted)
+    assert len(timed(call, Block(warm_ms=0, timed_ms=1))) == 1
+
+
+def measured_job(wide: Side, runtime: Any = "onnxruntime") -> Job:
+    processors = frozenset(os.sched_getaffinity(0))
+    return Job(runtime, wide.artefacts[runtime], 1, SHAPE, 2, "cpu", processors)
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_whoever_has_no_turn_uses_no_processor_time(wide, runtime):
+    with latency._measured(measured_job(wide, runtime), warmfork.start) as measured:
+        measured.answer()
+        for _ in range(2):
+            assert measured.timed(Block(0, 20))
+            measured.stop()
+            before = used(measured.pid)
+            time.sleep(0.05)
+            assert used(measured.pid) == before
+            measured.wake()
+
+
+def used(pid: int) -> int:
+    """Processor time of all threads of `pid`, ns."""
+    return sum(int((t / "schedstat").read_text().split()[0]) for t in Path(f"/proc/{pid}/task").iterdir())
+
+
+def test_processes_keep_to_the_processors_of_the_one_that_measures(wide):
+    own = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {min(own)})
+        with latency._measured(measured_job(wide), warmfork.start) as measured:
+            measured.answer()
+            tasks = [int(task.name) for task in Path(f"/proc/{measured.pid}/task").iterdir()]
+            assert all(os.sched_getaffinity(task) == {min(own)} for task in tasks)
+    finally:
+        os.sched_setaffinity(0, own)
+
+
+def test_a_model_that_a_runtime_refuses_is_an_error_with_runtime_and_batch(wide, tmp_path):
+    (tmp_path / "model.onnx").write_bytes(b"broken")
+    broken = Side({"onnxruntime": tmp_path / "model.onnx"})
+    start = Recorder()
+    params = QUICK.model_copy(update={"runtimes": ("onnxruntime",), "batch": (4,)})
+    with pytest.raises(SecateurError, match="No latency in onnxruntime at batch 4"):
+        measure_pair(wide, broken, params=params, shape=SHAPE, threads=1, start=start)
+    assert wait_gone([process.pid for process in start.processes], 1)
+
+
+@pytest.mark.parametrize(
+    ("number", "words"), [(signal.SIGKILL, "memory ran out"), (signal.SIGSEGV, "SIGSEGV")]
+)
+def test_a_process_that_dies_is_an_error_that_says_how(wide, narrow, number, words):
+    start = Recorder()
+    params = QUICK.model_copy(update={"runtimes": ("torch",), "blocks": 1000})
+
+    def kill_second() -> None:
+        while len(start.processes) < 2:
+            time.sleep(0.01)
+        time.sleep(0.5)
+        os.kill(start.processes[1].pid, number)
+
+    killer = threading.Thread(target=kill_second)
+    killer.start()
+    with pytest.raises(SecateurError, match="No latency in torch at batch 1") as caught:
+        measure_pair(wide, narrow, params=params, shape=SHAPE, threads=1, start=start)
+    killer.join()
+    assert words in str(caught.value)
+    assert wait_gone([process.pid for process in start.processes], 1)
+
+
+MEASURE_FOREVER = """
+import multiprocessing, pathlib, sys
+from engine.compute.measure import latency, warmfork
+from engine.params.preset import Latency
+
+def start(target, args):
+    process = warmfork.start(target, args)
+    print(process.pid, flush=True)
+    return process
+
+if __name__ == "__main__":
+    multiprocessing.get_context("forkserver").set_forkserver_preload(list(warmfork.PRELOAD))
+    sides = [latency.Side({"torch": pathlib.Path(folder)}) for folder in sys.argv[1:]]
+    params = Latency(runtimes=("torch",), blocks=1000, block_ms=20, warmup_ms=0)
+    latency.measure_pair(*sides, params=params, shape=(3, 32, 32), threads=1, start=start)
+"""
+
+
+def test_when_the_measuring_process_is_killed_both_sides_end(wide, narrow, tmp_path):
+    (tmp_path / "measure.py").write_text(MEASURE_FOREVER)
+    folders = [str(one.artefacts["torch"]) for one in (wide, narrow)]
+    process = subprocess.Popen(
+        [sys.executable, str(tmp_path / "measure.py"), *folders],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(Path(latency.__file__).parents[3])},
+    )
+    assert process.stdout is not None
+    pids = [int(process.stdout.readline()) for _ in range(2)]
+    deadline = time.monotonic() + 20
+    while not any(state(pid) == "T" for pid in pids):
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.01)
+    process.kill()
+    process.communicate()
+    assert wait_gone(pids, 5)
+
+
+def state(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+def nested(pipe: Any) -> None:
+    """In a process from the fork server: start one more, which says whose child it is."""
+    warmfork.start(report, (pipe,)).join()
+
+
+def report(pipe: Any) -> None:
+    pipe.send((os.getppid(), "torch" in sys.modules, threading.active_count(), torch.__version__))
+
+
+def test_a_process_from_the_warm_server_starts_more_from_the_same_server():
+    ours, theirs = multiprocessing.Pipe()
+    found = []
+    for target in (report, nested):
+        process = warmfork.start(target, (theirs,))
+        found.append(ours.recv())
+        process.join()
+    assert found[0] == found[1] and found[0][0] != os.getpid()
