@@ -3,6 +3,15 @@
 from dataclasses import dataclass
 
 EVERYWHERE = ""
+PLACES = (
+    ("2", "lab", "Lab"),
+    ("3", "studies", "Studies"),
+    ("4", "curves", "Curves"),
+    ("5", "trial", "Trial"),
+    ("6", "layers", "Layers"),
+    ("7", "log", "Log"),
+)
+"""Key, name and label of every place; the function key of the same number works inside inputs too."""
 
 
 @dataclass(frozen=True)
@@ -36,3 +45,9 @@ class Action:
     def call(self) -> str:
         """The action string that Textual runs."""
         return f"{self.id}({self.arguments})"
+
+    @property
+    def name(self) -> str:
+        """A stable name, such as `studies.cancel` or `app.go.lab`."""
+        tail = f".{self.arguments.strip(chr(39))}" if self.arguments else ""
+        return f"{self.where or 'app'}.{self.id}{tail}"

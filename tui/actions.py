@@ -2,19 +2,179 @@
 
 from textual.binding import Binding, BindingType
 
-from tui.action import EVERYWHERE, Action
+from tui.action import EVERYWHERE, PLACES, Action
 from tui.lab.actions import LAB
 
-ACTIONS: tuple[Action, ...] = (*LAB,)
+APP = (
+    *(
+        Action("go", (key, f"f{key}"), label, f"Go to {label}.", group="Places", arguments=f"'{place}'")
+        for key, place, label in PLACES
+    ),
+    Action("back", ("escape",), "back", "Go back to the place before.", group="Places"),
+    Action("help", ("question_mark", "f1"), "help", "Show the keys that work here.", group="Program"),
+    Action(
+        "palette", ("ctrl+p",), "commands", "Find any action by its name.", group="Program", priority=True
+    ),
+    Action("theme", ("ctrl+t",), "theme", "Next theme: dark, light, high contrast, plain.", group="Program"),
+    Action(
+        "leave", ("ctrl+q",), "quit", "Leave; studies that run go on.", group="Program", priority=True
+    ),
+    Action("leave", ("q",), "quit", "Leave; studies that run go on.", group="Program", arguments="'q'"),
+    Action(
+        "interrupt", ("ctrl+c",), "", "Says how to leave.", group="Program", priority=True
+    ),
+)
+
+
+def _moves(where: str, what: str) -> tuple[Action, ...]:
+    group = "Moving"
+    return (
+        Action("move", ("up", "k"), "", f"One {what} up.", where, group=group, arguments="-1"),
+        Action("move", ("down", "j"), "", f"One {what} down.", where, group=group, arguments="1"),
+        Action("page", ("pageup", "ctrl+b"), "", "One page up.", where, group=group, arguments="-1"),
+        Action("page", ("pagedown", "ctrl+f"), "", "One page down.", where, group=group, arguments="1"),
+        Action("end", ("home", "g"), "", "To the beginning.", where, group=group, arguments="-1"),
+        Action("end", ("end", "G"), "", "To the end.", where, group=group, arguments="1"),
+    )
+
+
+TABLE = (*_moves("table", "row"), Action("choose", ("enter",), "open", "Open the row.", "table", group="Moving"))
+TEXT = _moves("text", "line")
+PLOT = (
+    Action("step", ("left", "h"), "", "To the point before.", "plot", group="Moving", arguments="-1"),
+    Action("step", ("right", "l"), "", "To the next point.", "plot", group="Moving", arguments="1"),
+    Action("line", ("up", "k"), "", "To the line before.", "plot", group="Moving", arguments="-1"),
+    Action("line", ("down", "j"), "", "To the next line.", "plot", group="Moving", arguments="1"),
+    Action("choose", ("enter",), "trial", "Open the point's trial.", "plot", footer=True, group="Moving"),
+    Action("zoom", ("plus", "equals_sign"), "zoom", "Zoom in on the point.", "plot", True, "Zoom", "0.5"),
+    Action("zoom", ("minus",), "", "Zoom out.", "plot", group="Zoom", arguments="2.0"),
+    Action("pan", ("less_than_sign", "shift+left"), "", "Move left.", "plot", group="Zoom", arguments="-1, 0"),
+    Action("pan", ("greater_than_sign", "shift+right"), "", "Move right.", "plot", group="Zoom", arguments="1, 0"),
+    Action("pan", ("shift+up",), "", "Move up.", "plot", group="Zoom", arguments="0, 1"),
+    Action("pan", ("shift+down",), "", "Move down.", "plot", group="Zoom", arguments="0, -1"),
+    Action("reset", ("0",), "", "Show everything again.", "plot", group="Zoom"),
+)
+
+
+def _in(where: str, group: str, *rows: tuple[str, tuple[str, ...], str, str]) -> tuple[Action, ...]:
+    """Actions of one screen, all in its footer."""
+    return tuple(Action(id, keys, label, text, where, True, group) for id, keys, label, text in rows)
+
+
+STUDIES = (
+    *_in(
+        "studies",
+        "Look",
+        ("open", ("o",), "open", "Show the study's curves (as Enter does)."),
+        ("filter", ("slash", "ctrl+f"), "filter", "Show only studies with these words in any column."),
+        ("sort", ("s",), "sort", "Sort by the next column."),
+        ("reverse", ("S",), "", "Sort the other way round."),
+        ("mark", ("space",), "mark", "Mark the study; actions then mean all that are marked."),
+        ("mark_all", ("A",), "", "Mark every study shown, or none."),
+    ),
+    *_in(
+        "studies",
+        "Study",
+        ("resume", ("r",), "start/resume", "Start it, or go on where it was."),
+        ("cancel", ("c",), "cancel", "Ask its engine to stop; finished steps stay stored."),
+        ("replay", ("p",), "replay", "Run it again from nothing and compare bit for bit."),
+        ("detach", ("D",), "", "Let go of it: it runs on without this program, which follows it no more."),
+        ("edit", ("e",), "edit as new", "Open its preset in the lab, to change it and run it as a new study."),
+        ("delete", ("d", "delete"), "delete", "Delete it, after a question that says what is lost."),
+    ),
+)
+CURVES = (
+    *_in(
+        "curves",
+        "Chart",
+        ("choose_x", ("x",), "x", "Choose what to draw along."),
+        ("choose_y", ("y",), "y", "Choose what to draw."),
+        ("choose_by", ("b",), "by", "Choose the parameter that tells the lines apart."),
+        ("overlay", ("o",), "overlay", "Choose studies to draw together."),
+        ("epochs", ("t",), "training", "Training curves by epoch, or back to the trials."),
+        ("pareto", ("p",), "Pareto", "Draw and list the trials that no other beats in both x and y."),
+        ("log", ("L",), "log", "Logarithmic y axis, or linear again."),
+        ("log_x", ("X",), "", "Logarithmic x axis, or linear again."),
+        ("export", ("w",), "write file", "Write the chart as CSV, PNG, SVG or text."),
+    ),
+)
+
+
+def _trials(where: str) -> tuple[Action, ...]:
+    return (
+        Action("trial", ("left", "h"), "", "The trial before.", where, group="Trial", arguments="-1"),
+        Action("trial", ("right", "l"), "next trial", "The next trial.", where, True, "Trial", "1"),
+    )
+
+
+TRIAL = (
+    *_trials("trial"),
+    *_in("trial", "Trial", ("layers", ("enter",), "layers", "Its layers, one by one.")),
+)
+LAYERS = (
+    *_trials("layers"),
+    *_in(
+        "layers",
+        "Look",
+        ("sort", ("s",), "sort", "Sort by the next column."),
+        ("reverse", ("S",), "", "Sort the other way round."),
+    ),
+)
+LOG = _in(
+    "log",
+    "Log",
+    ("follow", ("f",), "follow", "Keep the end in view as lines come, or stand still."),
+    ("events", ("e",), "events/log", "The study's events, or what its engine printed."),
+)
+
+ACTIONS: tuple[Action, ...] = (*APP, *LAB, *STUDIES, *CURVES, *TRIAL, *LAYERS, *LOG, *TABLE, *PLOT, *TEXT)
 
 
 def bindings(where: str) -> list[BindingType]:
-    """The key bindings of a screen, or of the app (EVERYWHERE)."""
+    """The key bindings of a screen or kind of widget, or of the app (EVERYWHERE)."""
     return [
-        Binding(",".join(a.keys), a.call, a.label, show=a.footer, priority=a.priority, id=f"{a.where or 'app'}.{a.id}")
+        Binding(",".join(a.keys), a.call, a.label or a.help, show=a.footer, priority=a.priority, id=a.name)
         for a in ACTIONS
         if a.where == where and a.keys
     ]
 
 
-__all__ = ["ACTIONS", "EVERYWHERE", "Action", "bindings"]
+KEY_NAMES = {
+    "question_mark": "?",
+    "slash": "/",
+    "plus": "+",
+    "equals_sign": "=",
+    "minus": "-",
+    "less_than_sign": "<",
+    "greater_than_sign": ">",
+    "escape": "Esc",
+    "enter": "Enter",
+    "space": "Space",
+    "delete": "Del",
+    "pageup": "PgUp",
+    "pagedown": "PgDn",
+    "home": "Home",
+    "end": "End",
+    "left": "←",
+    "right": "→",
+    "up": "↑",
+    "down": "↓",
+    "tab": "Tab",
+    "backspace": "Bksp",
+}
+
+
+def key_text(key: str) -> str:
+    """A key as people write it.
+
+    >>> key_text("ctrl+p"), key_text("shift+left"), key_text("f2")
+    ('^p', 'Shift+←', 'F2')
+    """
+    start, _, last = key.rpartition("+")
+    if start == "ctrl":
+        return f"^{last}"
+    name = KEY_NAMES.get(last, last.upper() if len(last) > 1 and last[0] == "f" and last[1:].isdigit() else last)
+    return f"{start.title()}+{name}" if start else name
+
+
+__all__ = ["ACTIONS", "EVERYWHERE", "Action", "bindings", "key_text"]

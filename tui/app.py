@@ -1,36 +1,141 @@
 """The lab's app: it holds what screens share and moves between them."""
 
+import asyncio
+import os
+import signal
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import App
+from textual.binding import BindingType
+from textual.screen import Screen
 
 from engine.errors import SecateurError
 from engine.rundir import RunDir
-from engine.spec import Spec
+from tui import places, themes
+from tui.actions import EVERYWHERE, bindings
+from tui.keyorder import KeyOrder
+from tui.screens.base import BaseScreen
 from tui.watch import Watcher
 
+if TYPE_CHECKING:
+    from engine.spec import Spec
 
-class Lab(App[None]):
-    """Screens reach it as `self.app`; what they may use is what is public here."""
+
+class Lab(KeyOrder, App[None]):
+    """Screens reach it as `self.app`; what they may use is what is public here.
+
+    Attributes:
+        study: The current study, which Curves, Trial, Layers and Log show; None until there is one.
+        trial: The current trial's index.
+        overlay: Other studies drawn together with the current one.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = bindings(EVERYWHERE)
+    ENABLE_COMMAND_PALETTE = False
+    TITLE = "secateur"
+    CSS_PATH: ClassVar[list[str]] = ["app.tcss"]
+    HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]]] = [(0, "-narrow"), (110, "-wide"), (180, "-huge")]
+    VERTICAL_BREAKPOINTS: ClassVar[list[tuple[int, str]]] = [(0, "-short"), (34, "-tall")]
 
     def __init__(self, preset: Path | None = None, workspace: Path | None = None) -> None:
-        super().__init__()
+        plain = bool(os.environ.get("NO_COLOR"))
+        super().__init__(ansi_color=True if plain else None)
         self.preset = preset
-        self.workspace: Path = workspace or Path()
+        self.workspace: Path = workspace or Path(".secateur").absolute()
         self.watcher = Watcher(self.workspace)
+        self.study: str | None = None
+        self.trial = 0
+        self.overlay: list[str] = []
+        self._before: list[str] = []
+        for theme in themes.THEMES:
+            self.register_theme(theme)
+        self.theme = "plain" if plain else themes.chosen()
+        for _, place, _ in places.PLACES:
+            self.add_mode(place, lambda place=place: places.screen(place, self))  # type: ignore[misc]
 
-    async def start_study(self, spec: Spec) -> RunDir:
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        return themes.OWN
+
+    def get_default_screen(self) -> Screen[Any]:
+        return places.screen("lab", self)
+
+    def on_mount(self) -> None:
+        self.watcher.start()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGHUP, signal.SIGTERM):
+            loop.add_signal_handler(number, self.exit, None, 128 + number)
+
+    def on_unmount(self) -> None:
+        self.watcher.stop()
+
+    async def start_study(self, spec: "Spec") -> RunDir:
         """Create and start a study in a thread; raises SecateurError. Call it from a worker of a screen."""
-        raise NotImplementedError
+        from engine import launch
 
-    def show_study(self, name: str) -> None:
-        """Make `name` the current study and open its curves."""
+        run = await asyncio.to_thread(launch.create, spec, self.workspace)
+        self.study, self.trial, self.overlay = run.name, 0, []
+        await asyncio.to_thread(launch.start, run)
+        self.watcher.look()
+        return run
 
-    def tell(self, text: str) -> None:
+    def show_study(self, name: str, place: str = "curves") -> None:
+        """Make `name` the current study and open its curves (or another place)."""
+        if name != self.study:
+            self.study, self.trial, self.overlay = name, 0, []
+        self.action_go(place)
+
+    def tell(self, text: str, role: str = "") -> None:
         """Say something in the footer's line until the next key."""
+        if isinstance(self.screen, BaseScreen):
+            self.screen.say(text, role)
 
     async def fail(self, error: SecateurError) -> None:
         """Show an error with its detail and remedy until it is dismissed."""
+        from tui.widgets.confirm import Notice
+
+        await self.push_screen(Notice(error.title, error.detail, error.remedy))
 
     def open_preset(self, path: Path) -> None:
         """Open a preset in the lab (`edit as new preset`)."""
+        self.preset = path
+        self.action_go("lab")
+        places.open_preset(self, path)
+
+    def action_go(self, place: str) -> None:
+        if place == self.current_mode or len(self.screen_stack) > 1:
+            return
+        self._before.append(self.current_mode)
+        self.switch_mode(place)
+
+    def action_back(self) -> None:
+        if len(self.screen_stack) > 1:
+            return
+        if self._before:
+            self.switch_mode(self._before.pop())
+
+    async def action_help(self) -> None:
+        from tui.screens.help import Help
+
+        if not isinstance(self.screen, Help):
+            await self.push_screen(Help(self.screen))
+
+    async def action_palette(self) -> None:
+        from tui.screens.palette import show
+
+        await show(self)
+
+    def action_theme(self) -> None:
+        names = [theme.name for theme in themes.THEMES]
+        self.theme = names[(names.index(self.theme) + 1) % len(names)] if self.theme in names else names[0]
+        themes.remember(self.theme)
+        self.tell(f"theme: {self.theme}")
+
+    def action_interrupt(self) -> None:
+        self.tell("^q leaves; studies that run go on without this program")
+
+    def action_leave(self, key: str = "") -> None:
+        """Leave, after a question if something would be lost."""
+        from tui.screens.leaving import leave
+
+        self.run_worker(leave(self))

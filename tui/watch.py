@@ -1,10 +1,55 @@
-"""Follows the workspace from a thread, so that reading files never makes a key wait."""
+"""Follows the workspace from a thread of its own, so that reading files never makes a key wait.
 
+The list reads nothing but `status.json`; events are read for studies that somebody is subscribed to. What
+is posted is a copy that nobody changes any more.
+"""
+
+import copy
+import os
+import threading
+import time
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from textual.message_pump import MessagePump
 
-from engine.state import StudyState
+from engine import rundir
+from engine.rundir import LOST_AFTER_S, RunDir, Status
+from engine.state import Reader, StudyState, TrialState
+from engine.summary import study_json
+from tui.messages import Listed, StudiesChanged, StudyChanged
+
+TICK_S = 1.0
+"""Seconds between two looks."""
+FINISHED_EVERY_S = 60.0
+"""Seconds between two looks at a study in the list that has ended; it could only be resumed elsewhere."""
+BREATH_S = 0.002
+"""Pause between pieces of a long read, so that the interface gets the interpreter."""
+OPEN = ("queued", "running")
+MALFORMED = (KeyError, TypeError, ValueError, AttributeError, IndexError)
+"""What an events file whose lines are JSON but not ours can cause while it is replayed."""
+
+Signature = tuple[int, int, int]
+
+
+@dataclass
+class _Entry:
+    """A study of the list."""
+
+    listed: Listed
+    signature: Signature | None
+    look_at: float = 0.0
+
+
+@dataclass
+class _Followed:
+    """A study that somebody is subscribed to."""
+
+    reader: Reader
+    nodes: set[MessagePump] = field(default_factory=set)
+    new: set[MessagePump] = field(default_factory=set)
+    signature: tuple[Signature | None, Signature | None] | None = None
+    latest: StudyState | None = None
 
 
 class Watcher:
@@ -12,16 +57,205 @@ class Watcher:
 
     def __init__(self, workspace: Path) -> None:
         self.workspace = workspace
+        self._lock = threading.Lock()
+        self._wake = threading.Event()
+        self._end = False
+        self._followed: dict[str, _Followed] = {}
+        self._list_nodes: set[MessagePump] = set()
+        self._list_new: set[MessagePump] = set()
+        self._entries: dict[str, _Entry] = {}
+        self._folder: Signature | None = None
+        self._lives = Lives()
+        # A daemon: a read that hangs in a dead file system must not keep the program from ending.
+        self._thread = threading.Thread(target=self._run, name="watcher", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Look no more; returns at once."""
+        self._end = True
+        self._wake.set()
+
+    def look(self) -> None:
+        """Look now instead of at the next tick."""
+        self._wake.set()
 
     def subscribe(self, node: MessagePump, run_name: str) -> None:
         """Post `StudyChanged(run_name, state)` to `node` now and whenever the study moves on."""
+        with self._lock:
+            found = self._followed.get(run_name)
+            if found is None:
+                run = RunDir(self.workspace / "studies" / run_name)
+                found = self._followed[run_name] = _Followed(Reader(run))
+            found.nodes.add(node)
+            found.new.add(node)
+        self._wake.set()
 
     def unsubscribe(self, node: MessagePump, run_name: str | None = None) -> None:
         """Stop posting to `node` about one study, or about everything."""
+        with self._lock:
+            for name in [run_name] if run_name else list(self._followed):
+                if found := self._followed.get(name):
+                    found.nodes.discard(node)
+                    found.new.discard(node)
+                    if not found.nodes:
+                        del self._followed[name]
+            if run_name is None:
+                self._list_nodes.discard(node)
 
     def watch_list(self, node: MessagePump) -> None:
         """Post `StudiesChanged` to `node` now and whenever the list changes."""
+        with self._lock:
+            self._list_nodes.add(node)
+            self._list_new.add(node)
+        self._wake.set()
 
     def state(self, run_name: str) -> StudyState | None:
         """The last state posted for a study that somebody is subscribed to."""
+        found = self._followed.get(run_name)
+        return found.latest if found else None
+
+    def _run(self) -> None:
+        while not self._end:
+            self._wake.clear()
+            self._tick()
+            self._wake.wait(TICK_S)
+
+    def _tick(self) -> None:
+        with self._lock:
+            followed = list(self._followed.items())
+            listing = bool(self._list_nodes)
+        for name, found in followed:
+            self._follow(name, found)
+        if listing:
+            self._list()
+
+    def _follow(self, name: str, found: _Followed) -> None:
+        """Read what is new of one study and post it; a study that stands still costs one `stat`."""
+        run = found.reader.run
+        signature = _signature(run.events)
+        before = found.latest
+        if before is None or signature != found.signature:
+            found.signature, found.latest = signature, self._read(found.reader)
+            if found.latest.status == "unreadable":
+                found.reader = Reader(run)
+        status = found.latest.status if found.latest is not before else self._lives.judge(run).state
+        if found.latest is not None and status != found.latest.status:
+            found.latest = replace(found.latest, status=status)
+        with self._lock:
+            if found.latest != before:
+                found.new |= found.nodes
+            nodes, found.new = found.new, set()
+        for node in nodes:
+            if found.latest is not None:
+                node.post_message(StudyChanged(name, found.latest))
+
+    def _read(self, reader: Reader) -> StudyState:
+        """A copy of the study as it stands now; `unreadable` if its events make no sense."""
+        try:
+            while reader.poll() and not self._end:
+                time.sleep(BREATH_S)
+            state = snapshot(reader.state)
+            study_json(state)  # what views compute from it must not meet a surprise in the event loop
+        except MALFORMED:
+            return StudyState(name=reader.run.name, status="unreadable")
+        state.status = self._lives.judge(reader.run).state
+        return state
+
+    def _list(self) -> None:
+        """Bring the list up to date; unchanged folders and ended studies are not read again."""
+        now = time.monotonic()
+        changed = self._scan()
+        for count, (name, entry) in enumerate(list(self._entries.items())):
+            if entry.look_at > now:
+                continue
+            if count % 100 == 99:
+                time.sleep(BREATH_S)
+            signature = _signature(entry.listed.run.status)
+            state = entry.listed.status.state
+            if signature != entry.signature or state in OPEN:
+                listed = Listed(entry.listed.run, self._lives.judge(entry.listed.run))
+                changed |= _shown(listed.status) != _shown(entry.listed.status)
+                entry = _Entry(listed, signature)
+            ended = entry.listed.status.state in ("done", "failed", "cancelled")
+            self._entries[name] = replace(entry, look_at=now + FINISHED_EVERY_S if ended else 0.0)
+        with self._lock:
+            nodes = self._list_nodes if changed else self._list_new
+            nodes, self._list_new = set(nodes), set()
+        if nodes:
+            rows = tuple(entry.listed for entry in self._entries.values())
+            for node in nodes:
+                node.post_message(StudiesChanged(rows))
+
+    def _scan(self) -> bool:
+        """Take in studies that came and went; whether any did."""
+        folder = _signature(self.workspace / "studies")
+        if folder == self._folder:
+            return False
+        self._folder = folder
+        runs = rundir.studies(self.workspace)
+        blank = Status("unreadable")
+        before = self._entries
+        self._entries = {run.name: before.get(run.name) or _Entry(Listed(run, blank), None) for run in runs}
+        return self._entries.keys() != before.keys()
+
+
+class Lives:
+    """Tells a lost engine on another host by its heartbeat counter, timed by our own clock.
+
+    The hosts' clocks may differ, so the time written in the status is believed only at first sight.
+    """
+
+    def __init__(self) -> None:
+        self._beats: dict[Path, tuple[int, float, bool]] = {}
+
+    def judge(self, run: RunDir) -> Status:
+        """The status, `lost` if nothing shows that its engine lives."""
+        status = run.read_status()
+        if status.state not in (*OPEN, "lost") or status.host == os.uname().nodename:
+            self._beats.pop(run.path, None)
+            return status
+        now = time.monotonic()
+        beat, since, moved = self._beats.get(run.path, (status.heartbeat, now, False))
+        if beat != status.heartbeat:
+            beat, since, moved = status.heartbeat, now, True
+        self._beats[run.path] = (beat, since, moved)
+        if now - since > LOST_AFTER_S:
+            return replace(status, state="lost")
+        return replace(status, state="running") if moved else status
+
+
+def snapshot(state: StudyState) -> StudyState:
+    """A copy that applying further events does not change."""
+    steps = {}
+    for key, step in state.steps.items():
+        steps[key] = own = copy.copy(step)
+        own.epochs = list(step.epochs)
+    trials = [
+        TrialState(
+            trial.index,
+            trial.parameters,
+            [steps[step.key] for step in trial.steps],
+            steps[trial.measure.key],
+            steps[trial.latency.key] if trial.latency else None,
+            trial.baseline,
+            steps[trial.baseline_measure.key],
+        )
+        for trial in state.trials
+    ]
+    return replace(state, steps=steps, trials=trials, notices=list(state.notices))
+
+
+def _signature(path: Path) -> Signature | None:
+    try:
+        found = path.stat()
+    except OSError:
         return None
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _shown(status: Status) -> Status:
+    """The status without what changes at every heartbeat and is not shown."""
+    return replace(status, heartbeat=0, updated=0.0)
+

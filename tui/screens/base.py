@@ -1,27 +1,103 @@
-"""What every place of the lab has: the bar of places above, the keys that work below."""
+"""What every place of the lab has: the bar of places above, the keys that work here below."""
 
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, cast
+
+from textual import events
 from textual.app import ComposeResult
 from textual.screen import Screen
+from textual.widgets import Input
 
-from tui.actions import bindings
+from engine.state import StudyState
+from tui.actions import bindings, key_text
+from tui.messages import StudyChanged
+from tui.widgets.chrome import KeyBar, PlaceBar
+
+if TYPE_CHECKING:
+    from tui.app import Lab
 
 
 class BaseScreen(Screen[None]):
     """A place of the lab. Subclasses set WHERE, `BINDINGS = bindings(WHERE)`, and `compose_body`."""
 
     WHERE = ""
-    AUTO_FOCUS = ""
+    AUTO_FOCUS = "*"
+
+    @property
+    def lab(self) -> "Lab":
+        """The app, by its own type."""
+        return cast("Lab", self.app)
 
     def compose(self) -> ComposeResult:
+        yield PlaceBar(self.WHERE)
         yield from self.compose_body()
+        yield KeyBar()
 
-    def compose_body(self) -> ComposeResult:
+    def compose_body(self) -> Iterable[object]:  # type: ignore[override]
         """The widgets between the bar of places and the footer."""
-        yield from ()
+        return ()
 
     def before_quit(self) -> str:
         """What leaving the program now would lose, as a sentence; empty if nothing."""
         return ""
 
+    def say(self, text: str, role: str = "") -> None:
+        """Show a message in the footer's line until the next key."""
+        self.query_one(KeyBar).say(text, role)
 
-__all__ = ["BaseScreen", "bindings"]
+    def show_current(self, state: StudyState | None) -> None:
+        """Name the current study and how it stands in the bar above."""
+        text = f"{state.name} {state.status} {state.done}/{len(state.trials)}" if state else ""
+        self.query_one(PlaceBar).show_study(text)
+
+    def on_mount(self) -> None:
+        self.bindings_updated_signal.subscribe(self, lambda _: self._show_keys())
+        self._show_keys()
+
+    def on_key(self, event: events.Key) -> None:
+        self.query_one(KeyBar).say("")
+
+    def _show_keys(self) -> None:
+        """The footer names keys that work now: no bare letters while an input has the focus."""
+        typing = isinstance(self.focused, Input)
+        keys = []
+        for active in self.active_bindings.values():
+            binding = active.binding
+            if not binding.show or not active.enabled or (typing and len(key_text(binding.key)) == 1):
+                continue
+            keys.append((key_text(binding.key), binding.description))
+        self.query_one(KeyBar).show_keys(keys)
+
+
+class StudyScreen(BaseScreen):
+    """A place that shows the current study; subclasses give `show_state`."""
+
+    def on_screen_resume(self) -> None:
+        if self.lab.study is None:
+            self.lab.study = latest(self.lab)
+        if self.lab.study is not None:
+            self.lab.watcher.subscribe(self, self.lab.study)
+        else:
+            self.show_state(None)
+
+    def on_screen_suspend(self) -> None:
+        self.lab.watcher.unsubscribe(self)
+
+    def on_study_changed(self, message: StudyChanged) -> None:
+        if message.run_name == self.lab.study:
+            self.show_current(message.state)
+            self.show_state(message.state)
+
+    def show_state(self, state: StudyState | None) -> None:
+        """Show the study as it stands; None if the workspace has none."""
+
+
+def latest(lab: "Lab") -> str | None:
+    """The newest study of the workspace."""
+    from engine.rundir import studies
+
+    found = studies(lab.workspace)
+    return found[0].name if found else None
+
+
+__all__ = ["BaseScreen", "StudyScreen", "bindings"]

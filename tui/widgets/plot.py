@@ -1,24 +1,221 @@
 """The plot widget: a figure as terminal cells, of which only changed spans are sent."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import ClassVar
+
+from textual.binding import BindingType
 from textual.message import Message
-from textual.widget import Widget
 
-from engine.plotting.figure import Figure
+from engine.plotting.axes import Axis, scene
+from engine.plotting.figure import Figure, Limits, finite
+from engine.plotting.palette import SEVERAL
+from engine.plotting.text import Cell, Place, Rows, legend_cells, matrix, places
+from tui.actions import bindings
+from tui.widgets.painted import Line, Painted
+
+LEGEND_SHARE = 4
+"""The legend takes at most one line in this many."""
+PAN = 0.25
+"""Part of the axis that one key moves."""
+UNDRAWABLE = (ArithmeticError, ValueError, TypeError, LookupError)
+"""What odd data could cause in a drawing; it must not end the program from inside an event."""
+View = tuple[Limits | None, Limits | None]
 
 
-class Plot(Widget, can_focus=True):
-    """Shows a figure with its legend below; never raises from `render`."""
+class Plot(Painted, can_focus=True):
+    """Shows a figure with its legend below; never raises, whatever the data."""
+
+    BINDINGS: ClassVar[list[BindingType]] = bindings("plot")
 
     class Moved(Message):
         """The cursor stands on another point; None: it is off."""
 
-        def __init__(self, series: int | None, point: int | None) -> None:
+        def __init__(self, plot: "Plot", series: int | None, point: int | None) -> None:
             super().__init__()
-            self.series = series
-            self.point = point
+            self.plot, self.series, self.point = plot, series, point
+
+        @property
+        def control(self) -> "Plot":
+            return self.plot
 
     class Chosen(Moved):
         """Enter was pressed on a point."""
 
+    def __init__(self, empty: str = "no values yet", *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._figure = Figure()
+        self._empty = empty
+        self._kept: View = (None, None)
+        self._zoomed: View = (None, None)
+        self._cursor: tuple[int, int] | None = None
+
     def show(self, figure: Figure, *, live: bool = False) -> None:
         """Show `figure`. While `live`, axes only grow, so that a new point changes few cells."""
+        self._figure = figure
+        self._kept = self._grown(figure) if live else (None, None)
+        if self._cursor and not self._exists(*self._cursor):
+            self._put(None)
+        self.redraw()
+
+    @property
+    def shown(self) -> Figure:
+        """The figure with the limits on screen."""
+        x, y = (zoom or kept for zoom, kept in zip(self._zoomed, self._kept, strict=True))
+        return replace(
+            self._figure, x_limits=x or self._figure.x_limits, y_limits=y or self._figure.y_limits
+        )
+
+    @property
+    def cursor(self) -> tuple[int, int] | None:
+        """Series and point under the cursor, as places in the figure."""
+        return self._cursor
+
+    def lines(self, width: int, height: int) -> Sequence[Line]:
+        try:
+            rows = self._rows(width, height)
+        except UNDRAWABLE as error:
+            return [[(f"This can't be drawn: {type(error).__name__} {error}", "muted")]]
+        return [_line(row) for row in rows[:height]]
+
+    def _rows(self, width: int, height: int) -> Rows:
+        figure = self.shown
+        if not figure.series and not figure.references:
+            return []
+        names = legend_cells(figure, width, shared=False)
+        most = max(1, height // LEGEND_SHARE)
+        if len(names) > most:
+            names = [*names[: most - 1], [*names[most - 1][: width - 2], *_cells(" …")]]
+        rows = matrix(figure, width, height - len(names))
+        if any(cell.char == SEVERAL for row in rows for cell in row) and names:
+            note = _cells(f"  {SEVERAL} several here")
+            if len(names[-1]) + len(note) <= width:
+                names[-1] = [*names[-1], *note]
+        at = self._place(self._cursor, width, height - len(names))
+        if at and at.row < len(rows):
+            rows[at.row][at.column] = rows[at.row][at.column]._replace(bg="reverse")
+        return [*rows, *names]
+
+    def _grown(self, figure: Figure) -> View:
+        """Limits that hold the new figure: those before, if they do."""
+        try:
+            drawn = scene(figure)
+        except UNDRAWABLE:
+            return self._kept
+        kept = [_union(before, axis) for before, axis in zip(self._kept, (drawn.x, drawn.y), strict=True)]
+        return (kept[0], kept[1]) if not drawn.empty else (None, None)
+
+    def _places(self) -> list[Place]:
+        """Where points are on screen, in the size the chart has now."""
+        try:
+            names = legend_cells(self.shown, self.size.width)
+            below = min(len(names), max(1, self.size.height // LEGEND_SHARE))
+            return list(places(self.shown, self.size.width, self.size.height - below))
+        except UNDRAWABLE:
+            return []
+
+    def _place(self, cursor: tuple[int, int] | None, width: int, height: int) -> Place | None:
+        if cursor is None:
+            return None
+        found = places(self.shown, width, height)
+        return next((p for p in found if (p.series, p.point) == cursor), None)
+
+    def _exists(self, series: int, point: int) -> bool:
+        lines = self._figure.series
+        return series < len(lines) and point < len(lines[series].points)
+
+    def _put(self, cursor: tuple[int, int] | None) -> None:
+        self._cursor = cursor
+        self.redraw()
+        self.post_message(self.Moved(self, *(cursor or (None, None))))
+
+    def action_step(self, by: int) -> None:
+        found = self._places()
+        if not found:
+            return
+        if self._cursor is None:
+            first = found[0] if by > 0 else found[-1]
+            self._put((first.series, first.point))
+            return
+        line = [p for p in found if p.series == self._cursor[0]] or found
+        points = [p.point for p in line]
+        here = points.index(self._cursor[1]) if self._cursor[1] in points else 0
+        to = line[max(0, min(here + by, len(line) - 1))]
+        self._put((to.series, to.point))
+
+    def action_line(self, by: int) -> None:
+        found = self._places()
+        if self._cursor is None or not found:
+            self.action_step(1)
+            return
+        order = sorted({p.series for p in found})
+        here = order.index(self._cursor[0]) if self._cursor[0] in order else 0
+        series = order[(here + by) % len(order)]
+        column = next((p.column for p in found if (p.series, p.point) == self._cursor), 0)
+        to = min((p for p in found if p.series == series), key=lambda p: abs(p.column - column))
+        self._put((to.series, to.point))
+
+    def action_choose(self) -> None:
+        if self._cursor is None:
+            self.action_step(1)
+        else:
+            self.post_message(self.Chosen(self, *self._cursor))
+
+    def action_zoom(self, factor: float) -> None:
+        """Show `factor` times as much of both axes, around the cursor or the middle."""
+        drawn = scene(self.shown)
+        x, y = 0.5, 0.5
+        if self._cursor:
+            point = drawn.figure.series[self._cursor[0]].points[self._cursor[1]]
+            px, py = finite(point.x), finite(point.y)
+            x = drawn.x.position(px) if px is not None else x
+            y = drawn.y.position(py) if py is not None else y
+        self._view(drawn.x, (x - x * factor, x + (1 - x) * factor), 0)
+        self._view(drawn.y, (y - y * factor, y + (1 - y) * factor), 1)
+        self.redraw()
+
+    def action_pan(self, right: int, up: int) -> None:
+        drawn = scene(self.shown)
+        self._view(drawn.x, (right * PAN, 1 + right * PAN), 0)
+        self._view(drawn.y, (up * PAN, 1 + up * PAN), 1)
+        self.redraw()
+
+    def action_reset(self) -> None:
+        self._zoomed = (None, None)
+        self.redraw()
+
+    def _view(self, axis: Axis, part: Limits, which: int) -> None:
+        """Set the limits of one axis to a part of it, 0..1 being what is shown now."""
+        if axis.categories:
+            return
+        if axis.log:
+            limits = tuple(axis.low * (axis.high / axis.low) ** place for place in part)
+        else:
+            limits = tuple(axis.low + (axis.high - axis.low) * place for place in part)
+        zoomed: list[Limits | None] = list(self._zoomed)
+        zoomed[which] = (limits[0], limits[1])
+        self._zoomed = (zoomed[0], zoomed[1])
+
+
+def _union(before: Limits | None, axis: Axis) -> Limits | None:
+    if axis.categories:
+        return None
+    if before is None or (axis.log and before[0] <= 0):
+        return axis.low, axis.high
+    return min(before[0], axis.low), max(before[1], axis.high)
+
+
+def _cells(text: str) -> list[Cell]:
+    return [Cell(char) for char in text]
+
+
+def _line(row: Sequence[Cell]) -> Line:
+    """Cells joined to spans of one look."""
+    spans: list[tuple[str, str]] = []
+    for cell in row:
+        role = f"{cell.fg or ''}{' reverse bold' if cell.bg else ''}".strip()
+        if spans and spans[-1][1] == role:
+            spans[-1] = (spans[-1][0] + cell.char, role)
+        else:
+            spans.append((cell.char, role))
+    return spans

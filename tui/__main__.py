@@ -1,0 +1,45 @@
+"""`python -m tui [PRESET] [--workspace DIR]` opens the lab."""
+
+import argparse
+import sys
+from pathlib import Path
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Open the lab; its exit code."""
+    parser = argparse.ArgumentParser(
+        prog="secateur lab",
+        description="The terminal lab: set parameters, run studies, read the curves. Studies run on their own; "
+        "closing the lab or losing the connection does not stop them.",
+    )
+    parser.add_argument("preset", nargs="?", default="quickstart", help="a file, or a name from `secateur presets`")
+    parser.add_argument(
+        "--workspace", metavar="DIR", help="folder of studies (default: $SECATEUR_HOME or ./.secateur)"
+    )
+    args = parser.parse_args(argv)
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        print("secateur: the lab needs a terminal; `secateur --help` lists what works without.", file=sys.stderr)
+        return 2
+    from engine.errors import SecateurError
+    from engine.rundir import workspace
+
+    try:
+        preset = _find(args.preset)
+    except SecateurError as error:
+        print(f"secateur: {error}", file=sys.stderr)
+        return error.exit_code
+    from tui.app import Lab
+
+    app = Lab(preset, workspace(args.workspace))
+    app.run(mouse=False)
+    return app.return_code or 0
+
+
+def _find(name: str) -> Path:
+    from engine.presets import find
+
+    return find(name)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

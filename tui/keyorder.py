@@ -1,0 +1,78 @@
+"""Keys are handled strictly one after the other, however they arrive.
+
+A key that a widget does not take itself travels up through the queues of its parents before the app runs
+what it is bound to, while the next key goes straight to the focused widget. Keys that arrive in one packet
+(a slow line, a paste, a fast typist) would so overtake each other. Here each key waits until a mark sent
+after the one before has travelled the same way up (Textual issue 6605).
+"""
+
+import time
+from collections import deque
+from typing import TYPE_CHECKING
+
+from textual import events
+from textual.app import App
+from textual.message import Message
+
+if TYPE_CHECKING:
+    Base = App[None]
+else:
+    Base = object
+
+GIVE_UP_S = 0.3
+"""After this long a mark is taken for lost, with the widget that it was sent to."""
+
+
+class Handled(Message, bubble=True):
+    """Travels behind a key; once it reaches the app, the key has been handled.
+
+    It travels twice: what the key's handler posted (an input's `Submitted`, say) is handled by the second time.
+    """
+
+    def __init__(self, *, again: bool) -> None:
+        super().__init__()
+        self.again = again
+
+
+class KeyOrder(Base):
+    """A mixin for the app."""
+
+    _under_way = 0.0
+    """When the key being handled was sent on; 0 if none is."""
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        self._keys: deque[events.Key | events.Paste] = deque()
+        super().__init__(*args, **kwargs)  # type: ignore[arg-type]
+
+    async def on_event(self, event: events.Event) -> None:
+        if not isinstance(event, events.Key | events.Paste) or event.is_forwarded:
+            await super().on_event(event)
+            return
+        self._keys.append(event)
+        if not self._under_way or time.monotonic() - self._under_way > GIVE_UP_S:
+            await self._next_key()
+        elif len(self._keys) == 1:
+            self.set_timer(GIVE_UP_S, self._unstick)
+
+    async def _next_key(self) -> None:
+        self._under_way = 0.0
+        if not self._keys:
+            return
+        self._under_way = time.monotonic()
+        await super().on_event(self._keys.popleft())
+        self._send_mark(again=True)
+
+    def _send_mark(self, *, again: bool) -> None:
+        target = self.focused or self.screen
+        if not target.post_message(Handled(again=again)):
+            self.post_message(Handled(again=False))
+
+    async def on_handled(self, message: Handled) -> None:
+        if message.again:
+            self._send_mark(again=False)
+        else:
+            await self._next_key()
+
+    async def _unstick(self) -> None:
+        if self._keys and time.monotonic() - self._under_way > GIVE_UP_S:
+            await self._next_key()

@@ -1,0 +1,33 @@
+"""Prints the key table of the README from the action table: `python -m tui.keytable`."""
+
+from tui.actions import ACTIONS, key_text
+
+TITLES = {
+    "": "Everywhere",
+    "lab": "Lab",
+    "studies": "Studies",
+    "curves": "Curves",
+    "plot": "In a plot",
+    "trial": "Trial",
+    "layers": "Layers",
+    "log": "Log",
+    "table": "In a table",
+    "text": "In a text",
+}
+
+
+def markdown() -> str:
+    """Every action that has a key, one table a place."""
+    parts = []
+    for where in dict.fromkeys(action.where for action in ACTIONS):
+        rows = [
+            f"| {' or '.join(f'`{key_text(key)}`' for key in action.keys)} | {action.help} |"
+            for action in ACTIONS
+            if action.where == where and action.keys
+        ]
+        parts.append("\n".join([f"**{TITLES.get(where, where)}**", "", "| key | what it does |", "|---|---|", *rows]))
+    return "\n\n".join(parts)
+
+
+if __name__ == "__main__":
+    print(markdown())

@@ -1,0 +1,60 @@
+"""The keys that work on a screen, from the action table."""
+
+from collections.abc import Iterable
+from typing import Any, ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.screen import ModalScreen, Screen
+
+from tui.action import Action
+from tui.actions import ACTIONS, key_text
+from tui.widgets.document import Document
+from tui.widgets.painted import Line
+from tui.widgets.plot import Plot
+from tui.widgets.table import Table
+
+KEYS = 20
+"""Columns for the keys."""
+
+
+class Help(ModalScreen[None]):
+    """Closed by any of the keys that one would try."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,question_mark,f1,enter", "close", "close")]
+
+    def __init__(self, about: Screen[Any]) -> None:
+        super().__init__()
+        self._places = list(_kinds(about))
+
+    def compose(self) -> ComposeResult:
+        yield Document(self._lines)
+
+    def on_mount(self) -> None:
+        self.query_one(Document).focus()
+
+    def _lines(self, width: int) -> list[Line]:
+        out: list[Line] = [[("Keys that work here", "title"), ("   Esc closes, ↓ goes on", "muted")]]
+        for where in self._places:
+            groups = dict.fromkeys(a.group for a in ACTIONS if a.where == where)
+            for group in groups:
+                out += [(), [(group or "Other", "accent")]]
+                out += [_line(a) for a in ACTIONS if a.where == where and a.group == group and a.keys]
+        return out
+
+    def action_close(self) -> None:
+        self.dismiss()
+
+
+def _kinds(screen: Screen[Any]) -> Iterable[str]:
+    """The screen's own rows of the table, those of the kinds of widgets it has, and the app's."""
+    yield getattr(screen, "WHERE", "lab")
+    for kind, widget in (("plot", Plot), ("table", Table), ("text", Document)):
+        if screen.query(widget):
+            yield kind
+    yield ""
+
+
+def _line(action: Action) -> Line:
+    keys = "  ".join(key_text(key) for key in action.keys)
+    return [(f"  {keys:<{KEYS}} ", "bold"), (action.help, "")]

@@ -1,0 +1,82 @@
+"""The bar of places above every screen, and below it the keys that work here or what there is to say."""
+
+from collections.abc import Sequence
+
+from engine.format import abbreviate, cell_width
+from tui.action import PLACES
+from tui.widgets.painted import Line, Painted, Span
+
+
+class PlaceBar(Painted):
+    """Places with their keys, the one on screen in reverse; at the right the current study."""
+
+    DEFAULT_CSS = """
+    PlaceBar { height: 1; dock: top; background: $panel; }
+    """
+
+    def __init__(self, here: str) -> None:
+        super().__init__()
+        self._here = here
+        self._study = ""
+
+    def show_study(self, text: str) -> None:
+        """Name the current study and how it stands."""
+        self._study = text
+        self.redraw()
+
+    def lines(self, width: int, height: int) -> Sequence[Line]:
+        spans: list[Span] = []
+        for key, place, label in PLACES:
+            if place == self._here:
+                spans += [(f" {key} {label} ", "bold reverse"), (" ", "")]
+            else:
+                spans += [(f" {key} ", "accent"), (f"{label}  ", "")]
+        used = sum(cell_width(text) for text, _ in spans)
+        room = width - used - 1
+        if room >= 10 and self._study:
+            text = abbreviate(self._study, room)
+            spans.append((text.rjust(room + len(text) - cell_width(text)), "muted"))
+        return [spans]
+
+
+class KeyBar(Painted):
+    """Key hints, or until the next key a message."""
+
+    DEFAULT_CSS = """
+    KeyBar { height: 1; dock: bottom; background: $panel; }
+    """
+    LAST: tuple[tuple[str, str], ...] = (("^p", "commands"), ("?", "help"))
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._keys: Sequence[tuple[str, str]] = ()
+        self._message: Span | None = None
+
+    def show_keys(self, keys: Sequence[tuple[str, str]]) -> None:
+        self._keys = keys
+        self.redraw()
+
+    def say(self, text: str, role: str = "") -> None:
+        """Show a message in place of the keys; an empty one shows the keys again."""
+        message = (text, role) if text else None
+        if message != self._message:
+            self._message = message
+            self.redraw()
+
+    def lines(self, width: int, height: int) -> Sequence[Line]:
+        if self._message:
+            text, role = self._message
+            return [[(f" {abbreviate(text, width - 2)}", role)]]
+        last = sum(len(key) + len(label) + 3 for key, label in self.LAST)
+        spans: list[Span] = []
+        used = 0
+        for key, label in self._keys:
+            needed = cell_width(key) + cell_width(label) + 3
+            if used + needed > width - last:
+                break
+            spans += [(f" {key}", "accent"), (f" {label} ", "")]
+            used += needed
+        spans.append((" " * max(width - last - used, 0), ""))
+        for key, label in self.LAST:
+            spans += [(f" {key}", "accent"), (f" {label} ", "")]
+        return [spans]

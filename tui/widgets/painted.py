@@ -1,0 +1,164 @@
+"""Widgets drawn as lines of styled text, of which only the spans that changed are sent to the terminal."""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.geometry import Region
+from textual.strip import Strip
+from textual.widget import Widget
+
+from engine.format import cell_width
+
+Span = tuple[str, str]
+"""Text and its role: names of ROLES, attributes (`bold`, `reverse`, `underline`) and one colour (`#rrggbb`),
+separated by spaces; an empty role is plain text."""
+Line = Sequence[Span]
+_Cells = list[tuple[str, Style]]
+
+ROLES = ("muted", "good", "bad", "warn", "accent", "title", "head", "cursor", "dim-cursor", "bar")
+ATTRIBUTES = ("bold", "reverse", "underline")
+
+
+class Painted(Widget):
+    """Subclasses give `lines(width, height)` and call `redraw` when what they show has changed."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {f"painted--{role}" for role in ROLES}
+    DEFAULT_CSS = """
+    Painted { height: 1fr; }
+    Painted > .painted--muted { color: $muted; }
+    Painted > .painted--good { color: $good; }
+    Painted > .painted--bad { color: $bad; text-style: bold; }
+    Painted > .painted--warn { color: $warn; }
+    Painted > .painted--accent { color: $key; text-style: bold; }
+    Painted > .painted--title { text-style: bold; }
+    Painted > .painted--head { color: $muted; text-style: underline; }
+    Painted > .painted--cursor { background: $cursor-back; color: $cursor-ink; }
+    Painted > .painted--dim-cursor { background: $panel; }
+    Painted > .painted--bar { color: $key; }
+    """
+
+    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
+        super().__init__(id=id, classes=classes)
+        self._shown: list[Line] = []
+        self._strips: list[Strip] = []
+        self._cells: list[_Cells] = []
+        self._styles: dict[str, Style] = {}
+
+    def lines(self, width: int, height: int) -> Sequence[Line]:
+        """What to show on `height` lines of `width` columns."""
+        return ()
+
+    def redraw(self) -> None:
+        """Draw again; only what differs from what is on screen is refreshed."""
+        if not self.is_mounted or not self.size:
+            return
+        lines = self.lines(self.size.width, self.size.height)
+        count = self.size.height
+        lines = [*lines[:count], *[()] * (count - len(lines))]
+        if len(self._shown) != count:
+            self._shown, self._strips, self._cells = [], [], []
+        changed = [y for y in range(count) if not self._shown or self._shown[y] != lines[y]]
+        if not changed:
+            return
+        if not self._shown:
+            self._cells = [self._laid_out(line) for line in lines]
+            self._strips = [self._strip(cells) for cells in self._cells]
+            self._shown = lines
+            self.refresh()
+            return
+        regions = []
+        for y in changed:
+            cells = self._laid_out(lines[y])
+            span = _difference(self._cells[y], cells)
+            if span:
+                regions.append(Region(span[0], y, span[1] - span[0], 1))
+            self._cells[y], self._strips[y] = cells, self._strip(cells)
+        self._shown = lines
+        if regions:
+            self.refresh(*regions)
+
+    def render_line(self, y: int) -> Strip:
+        if y < len(self._strips):
+            return self._strips[y]
+        return Strip.blank(self.size.width, self.rich_style)
+
+    def on_resize(self, event: events.Resize) -> None:
+        self._shown = []
+        self.prepare()
+        self.redraw()
+
+    def prepare(self) -> None:
+        """Called when the size has changed, before `lines`."""
+
+    def on_show(self, event: events.Show) -> None:
+        self.redraw()
+
+    def notify_style_update(self) -> None:
+        super().notify_style_update()
+        self._styles.clear()
+        self._shown = []
+        self.redraw()
+
+    def _style(self, role: str) -> Style:
+        style = self._styles.get(role)
+        if style is None:
+            style = self.rich_style
+            for word in role.split():
+                if word in ROLES:
+                    style += self.get_component_rich_style(f"painted--{word}", partial=True)
+                elif word in ATTRIBUTES:
+                    style += Style(**{word: True})  # type: ignore[arg-type]
+                else:
+                    style += Style(color=word)
+            self._styles[role] = style
+        return style
+
+    def _laid_out(self, line: Line) -> _Cells:
+        """The line as exactly `width` cells; the second cell of a wide character is empty."""
+        width = self.size.width
+        cells: _Cells = []
+        for text, role in line:
+            style = self._style(role)
+            if text.isascii() and text.isprintable():
+                cells += [(char, style) for char in text]
+                continue
+            for char in text:
+                columns = cell_width(char)
+                if columns:
+                    cells.append((char, style))
+                    cells += [("", style)] * (columns - 1)
+                elif not char.isprintable():
+                    cells.append((" ", style))
+        if len(cells) > width:
+            cells = cells[:width]
+            if cells and cells[-1][0] and cell_width(cells[-1][0]) > 1:
+                cells[-1] = (" ", cells[-1][1])
+        plain = self._style("") if not line or "cursor" not in line[-1][1] else self._style(line[-1][1])
+        return cells + [(" ", plain)] * (width - len(cells))
+
+    def _strip(self, cells: _Cells) -> Strip:
+        segments: list[Segment] = []
+        start = 0
+        for i in range(1, len(cells) + 1):
+            if i == len(cells) or cells[i][1] is not cells[start][1]:
+                segments.append(Segment("".join(char for char, _ in cells[start:i]), cells[start][1]))
+                start = i
+        return Strip(segments, len(cells))
+
+
+def _difference(before: _Cells, after: _Cells) -> tuple[int, int] | None:
+    """First and one past the last cell that differ, widened to whole wide characters."""
+    if len(before) != len(after):
+        return 0, len(after)
+    changed = [i for i, (a, b) in enumerate(zip(before, after, strict=True)) if a != b]
+    if not changed:
+        return None
+    first, last = changed[0], changed[-1] + 1
+    while first and (not after[first][0] or not before[first][0]):
+        first -= 1
+    while last < len(after) and (not after[last][0] or not before[last][0]):
+        last += 1
+    return first, last

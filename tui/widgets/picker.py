@@ -1,0 +1,108 @@
+"""A modal list to choose from, narrowed down by typing."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.screen import ModalScreen
+from textual.widgets import Input, Static
+
+from tui.widgets.keyinput import KeyInput
+from tui.widgets.table import Column, Row, Table
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Something to choose: its key, what it is called, and a word about it."""
+
+    key: str
+    label: str
+    about: str = ""
+
+
+class Picker(ModalScreen[list[str] | None]):
+    """Gives the keys chosen: one, or with `several` all that are marked; None if Escape was pressed.
+
+    With `several`, Enter marks and Escape ends the choice.
+    """
+
+    DEFAULT_CSS = """
+    Picker #box { width: 76; max-width: 100%; height: 90%; max-height: 30; border: round $border; padding: 0 1; }
+    Picker Static { height: 1; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "cancel", "cancel"),
+        Binding("up,ctrl+p", "move(-1)", priority=True, show=False),
+        Binding("down,ctrl+n", "move(1)", priority=True, show=False),
+        Binding("pageup", "page(-1)", priority=True, show=False),
+        Binding("pagedown", "page(1)", priority=True, show=False),
+        Binding("tab,shift+tab", "stay", priority=True, show=False),
+    ]
+
+    def __init__(
+        self,
+        title: str,
+        choices: Sequence[Choice],
+        chosen: Sequence[str] = (),
+        *,
+        several: bool = False,
+        columns: tuple[str, str] = ("name", ""),
+    ) -> None:
+        super().__init__()
+        self._title, self._choices, self._chosen, self._several = title, choices, list(chosen), several
+        self._columns = [Column(columns[0], widest=60), Column(columns[1], rank=1, widest=60)]
+
+    def compose(self) -> ComposeResult:
+        with Vertical(id="box"):
+            yield Static(self._title, markup=False)
+            yield KeyInput(placeholder="type to search")
+            yield Table(self._columns, "Nothing matches.")
+            ends = "Enter marks, Esc is done" if self._several else "Enter chooses, Esc cancels"
+            yield Static(f"↑ ↓ move, {ends}", markup=False)
+
+    def on_mount(self) -> None:
+        table = self.query_one(Table)
+        table.can_focus = False
+        self._fill("")
+        if self._several:
+            table.marked = set(self._chosen)
+        elif self._chosen:
+            table.move_to(self._chosen[0])
+        self.query_one(KeyInput).focus()
+
+    def _fill(self, text: str) -> None:
+        words = text.lower().split()
+        found = [c for c in self._choices if all(w in f"{c.label} {c.about}".lower() for w in words)]
+        table = self.query_one(Table)
+        marked = table.marked
+        table.fill(Row(c.key, (c.label, (c.about, "muted"))) for c in found)
+        table.marked = marked
+
+    def on_input_changed(self, message: Input.Changed) -> None:
+        self._fill(message.value)
+
+    def on_input_submitted(self) -> None:
+        table = self.query_one(Table)
+        if table.key is None:
+            return
+        if self._several:
+            table.marked ^= {table.key}
+            table.redraw()
+        else:
+            self.dismiss([table.key])
+
+    def action_move(self, by: int) -> None:
+        self.query_one(Table).action_move(by)
+
+    def action_page(self, by: int) -> None:
+        self.query_one(Table).action_page(by)
+
+    def action_stay(self) -> None:
+        """Tab leads nowhere else here."""
+
+    def action_cancel(self) -> None:
+        marked = self.query_one(Table).marked
+        self.dismiss([c.key for c in self._choices if c.key in marked] if self._several else None)
