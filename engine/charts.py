@@ -7,8 +7,7 @@ from typing import Any
 from engine.errors import UsageError
 from engine.format import measure
 from engine.params.preset import Plot
-from engine.plotting.figure import Figure, Reference, Series, X
-from engine.plotting.figure import series as make_series
+from engine.plotting.figure import Figure, Point, Reference, Series, X
 from engine.state import StudyState, TrialState
 from engine.summary import measure_names, measure_value
 
@@ -34,7 +33,9 @@ def _all_numbers(state: StudyState, name: str) -> bool:
     return all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
 
 
-def figure(states: Sequence[StudyState], x: str, y: str, by: str | None = None, *, log: bool = False) -> Figure:
+def figure(
+    states: Sequence[StudyState], x: str, y: str, by: str | None = None, *, log: bool = False
+) -> Figure:
     """A chart of one or several studies; with several, each line is named after its study too.
 
     Trials that differ in their seed alone are drawn as their mean with the standard deviation. Raises
@@ -45,7 +46,7 @@ def figure(states: Sequence[StudyState], x: str, y: str, by: str | None = None, 
     for state in states:
         prefix = f"{state.name} " if len(states) > 1 else ""
         lines += [
-            _line(prefix + (name or (prefix and y) or y), trials, x, y)
+            _line(prefix + (name or (prefix and y) or y), points_of(trials, x, y))
             for name, trials in _grouped(state, by).items()
         ]
     return Figure(
@@ -96,23 +97,38 @@ def trial_value(trial: TrialState, name: str) -> X:
     return measure_value(trial.results, name)
 
 
-def _line(name: str, trials: list[TrialState], x: str, y: str) -> Series:
-    """Points by x, seeds averaged; a line through measured x values is drawn in their order."""
-    seeds: dict[Any, list[tuple[X, float]]] = {}
+def points_of(trials: Sequence[TrialState], x: str, y: str) -> list[tuple[Point, tuple[TrialState, ...]]]:
+    """The points of one line in the order drawn, each with its trials: several that differ in their seed."""
+    seeds: dict[Any, list[TrialState]] = {}
     for trial in trials:
-        value = measure_value(trial.results, y)
-        if value is not None:
+        if measure_value(trial.results, y) is not None:
             rest = tuple((n, str(v)) for n, v in trial.parameters.items() if n != "seed")
-            seeds.setdefault(rest, []).append((trial_value(trial, x), value))
-    points = sorted((_mean(found) for found in seeds.values()), key=lambda p: _order(p[0]))
-    return make_series(name, [p[0] for p in points], [p[1] for p in points], [p[2] for p in points])
+            seeds.setdefault(rest, []).append(trial)
+    points = [(_mean(found, x, y), tuple(found)) for found in seeds.values()]
+    return sorted(points, key=lambda pair: _order(pair[0].x))
 
 
-def _mean(found: list[tuple[X, float]]) -> tuple[X, float, float | None]:
-    xs = [x for x, _ in found]
-    ys = [y for _, y in found]
+def trials_drawn(
+    states: Sequence[StudyState], x: str, y: str, by: str | None = None
+) -> list[list[tuple[StudyState, tuple[TrialState, ...]]]]:
+    """For every point of every line of `figure(states, x, y, by)` its study and its trials."""
+    x, y = (_resolve(name, states) for name in (x, y))
+    return [
+        [(state, found) for _, found in points_of(trials, x, y)]
+        for state in states
+        for trials in _grouped(state, by).values()
+    ]
+
+
+def _line(name: str, points: list[tuple[Point, tuple[TrialState, ...]]]) -> Series:
+    return Series(name, tuple(point for point, _ in points))
+
+
+def _mean(trials: Sequence[TrialState], x: str, y: str) -> Point:
+    xs = [trial_value(trial, x) for trial in trials]
+    ys = [value for trial in trials if (value := measure_value(trial.results, y)) is not None]
     middle: X = statistics.fmean(xs) if all(isinstance(v, int | float) for v in xs) else xs[0]  # type: ignore[arg-type]
-    return middle, statistics.fmean(ys), statistics.stdev(ys) if len(ys) > 1 else None
+    return Point(middle, statistics.fmean(ys), statistics.stdev(ys) if len(ys) > 1 else None)
 
 
 def _order(x: X) -> tuple[int, float]:
@@ -139,3 +155,16 @@ def _baseline_latencies(state: StudyState, name: str) -> list[float]:
     return [
         row["baseline_median_ms"] for row in rows if row["runtime"] == runtime and str(row["batch"]) == batch
     ]
+
+
+def baseline_value(trial: TrialState, name: str) -> float | None:
+    """A measure of the trial's baseline; its latency is the one measured beside the trial's own."""
+    head, _, which = name.partition(".")
+    if head == "latency":
+        runtime, _, batch = which.partition(".")
+        rows = trial.results.get("latency", [])
+        found = (r for r in rows if r["runtime"] == runtime and str(r["batch"]) == batch)
+        return next((float(row["baseline_median_ms"]) for row in found), None)
+    if head == "speedup":
+        return 1.0 if measure_value(trial.results, name) is not None else None
+    return measure_value(trial.baseline_measure.measures, name)

@@ -1,0 +1,56 @@
+"""Training curves: loss, accuracy and learning rate by epoch, a line for every training step."""
+
+from collections.abc import Sequence
+
+from engine.format import percent
+from engine.plotting.figure import Figure, Point, Series
+from engine.state import StepState, StudyState, TrialState
+
+MEASURES = {
+    "validation_accuracy": "validation_accuracy",
+    "loss": "loss",
+    "validation_loss": "loss",
+    "learning_rate": "",
+}
+"""What an epoch tells, and the measure whose format it has."""
+
+
+def figure(states: Sequence[StudyState], y: str, *, log: bool = False) -> Figure:
+    """The curves of several studies; a step that trials share is one line. `y` is one of MEASURES."""
+    lines = []
+    for state in states:
+        prefix = f"{state.name} " if len(states) > 1 else ""
+        for step, trials in steps_drawn(state):
+            points = tuple(Point(float(e.epoch), getattr(e, y)) for e in step.epochs)
+            lines.append(Series(prefix + _name(state, step, trials), points))
+    return Figure(
+        x_label="epoch", y_label=y.replace("_", " "), series=tuple(lines), log_y=log, y_measure=MEASURES[y]
+    )
+
+
+def steps_drawn(state: StudyState) -> list[tuple[StepState, tuple[TrialState, ...]]]:
+    """The steps that have trained at least an epoch, each with the trials that use it."""
+    users: dict[str, list[TrialState]] = {}
+    for trial in state.trials:
+        for step in trial.steps:
+            users.setdefault(step.key, []).append(trial)
+    return [(state.steps[key], tuple(found)) for key, found in users.items() if state.steps[key].epochs]
+
+
+def _name(state: StudyState, step: StepState, trials: Sequence[TrialState]) -> str:
+    """The step, and what tells its trials from the others."""
+    if len(trials) == len(state.trials) > 1:
+        return step.address
+    same = {
+        name: value
+        for name, value in trials[0].parameters.items()
+        if all(trial.parameters.get(name) == value for trial in trials)
+        and any(trial.parameters.get(name) != value for trial in state.trials)
+    }
+    return " ".join([step.address, *(_short(name, value) for name, value in same.items())])
+
+
+def _short(name: str, value: object) -> str:
+    if name.endswith("sparsity") and isinstance(value, int | float):
+        return percent(value, 0)
+    return str(value)
