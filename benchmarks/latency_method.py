@@ -1,7 +1,10 @@
 """Why latency is measured the way it is: ResNet18 at 224 px, in PyTorch eager and ONNX Runtime.
 
 Prints what the naive way reports (all sessions awake in one process, calls in turn) against ours, how far
-repetitions of ours scatter, and how much longer a measurement takes than the blocks it times.
+repetitions of ours scatter, and the overhead: how many seconds a measurement takes beyond its blocks and
+warm-up. "others" is the largest share of the processors' time that other processes took meanwhile; above a
+few percent nothing here means much.
+
 Run it on an otherwise idle machine: ``python -m benchmarks.latency_method [repetitions]``.
 """
 
@@ -83,16 +86,15 @@ def _report_spread(ours: list[dict[str, tuple[dict[str, float], float]]]) -> Non
     timed_s = 2 * params.blocks * params.block_ms / 1e3
     warm_s = 2 * params.warmup_ms / 1e3
     print(f"\nTwo equal models, {len(ours)} repetitions; the true speedup is 1")
-    print(
-        f"{'runtime':14}{'median ms':>20}{'speedup':>20}{'seconds':>10}{'of them over blocks and warm-up':>34}"
-    )
+    print(f"{'runtime':14}{'median ms':>20}{'speedup':>20}{'seconds':>10}{'overhead':>10}{'others':>8}")
     for runtime in RUNTIMES:
         medians = [found[runtime][0]["median_ms"] for found in ours]
         speedups = [found[runtime][0]["speedup"] for found in ours]
         seconds = statistics.median(found[runtime][1] for found in ours)
+        load = max(found[runtime][0]["foreign_load"] for found in ours)
         print(
             f"{runtime:14}{_range(medians):>20}{_range(speedups):>20}"
-            f"{seconds:10.2f}{seconds - timed_s - warm_s:34.2f}"
+            f"{seconds:10.2f}{seconds - timed_s - warm_s:10.2f}{load:8.0%}"
         )
 
 

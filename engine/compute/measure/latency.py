@@ -12,6 +12,7 @@ import itertools
 import os
 import signal
 import statistics
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from multiprocessing import Pipe
@@ -61,7 +62,9 @@ def measure_pair(
     - `speedup`: the median over pairs of neighbouring blocks of baseline / compressed (above 1: the
       compressed model is faster); `speedup_low`, `speedup_high`: its quartiles;
     - `peak_memory` of loading and running the compressed model, bytes: the rise of the process's resident
-      memory, or the allocator's peak on a GPU.
+      memory, or the allocator's peak on a GPU;
+    - `foreign_load`: the share of our processors' time that went to other processes meanwhile, 0 to 1: from
+      a few percent on, the times are longer than the models are slow, and more so with all processors in use.
 
     When both sides are the same artefacts, one process is measured and the speedup is 1.
 
@@ -90,18 +93,45 @@ def _compare(sides: list["_Measured"], params: Latency) -> dict[str, Any]:
     for side, other in itertools.permutations(sides, 2):
         side.order(Partner(other.pid))
         side.answer()
+    with _foreign_load(sides) as foreign:
+        blocks = _blocks(sides, params)
+    return _statistics(blocks[0], blocks[-1]) | {
+        "peak_memory": sides[-1].peak_memory,
+        "foreign_load": foreign[0],
+    }
+
+
+def _blocks(sides: list["_Measured"], params: Latency) -> list[list[list[int]]]:
+    """Nanoseconds of calls, in blocks, of each side."""
     blocks: list[list[list[int]]] = [[] for _ in sides]
     awake = None
     for turn in _turns(len(sides), params.blocks):
         warm_ms = 0.0 if turn == awake else REWARM_MS
         if turn != awake and len(sides) > 1:
+            # In this order, so that never both are stopped: a side that runs wakes the other if we die.
             sides[turn].wake()
             sides[1 - turn].stop()
         awake = turn
         if not blocks[turn]:
             warm_ms = max(warm_ms, params.warmup_ms)
         blocks[turn].append(sides[turn].timed(Block(warm_ms, params.block_ms)))
-    return _statistics(blocks[0], blocks[-1]) | {"peak_memory": sides[-1].peak_memory}
+    return blocks
+
+
+@contextlib.contextmanager
+def _foreign_load(sides: list["_Measured"]) -> Iterator[list[float]]:
+    """Yields a list that gets the share of our processors' time that went to others within the block."""
+    processors = os.sched_getaffinity(0)
+
+    def ours() -> float:
+        return time.process_time() + sum(procfs.used_s(side.pid) for side in sides)
+
+    share: list[float] = []
+    start, own, busy = time.perf_counter(), ours(), procfs.busy_s(processors)
+    yield share
+    available = (time.perf_counter() - start) * len(processors)
+    others = procfs.busy_s(processors) - busy - (ours() - own)
+    share.append(min(max(others / available, 0.0), 1.0))
 
 
 def _turns(sides: int, blocks: int) -> list[int]:

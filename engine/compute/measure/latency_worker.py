@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+import torch
+
 from engine.compute.measure import procfs
 from engine.compute.runtimes.base import Runtime, Session, Shape, session
 from engine.errors import SecateurError
@@ -73,6 +75,8 @@ def serve(job: Job, pipe: Connection) -> None:
 def _serve(job: Job, pipe: Connection, partners: list[int]) -> None:
     os.sched_setaffinity(0, job.processors)  # the fork server's own may differ from our starter's
     gc.disable()
+    # The fork server may have it on for training; it makes eager PyTorch fill every new tensor.
+    torch.use_deterministic_algorithms(False)
     try:
         run, peak = _opened(job)
         pipe.send(Timed([], peak()))
@@ -106,8 +110,6 @@ def timed(run: Callable[[], None], block: Block) -> list[int]:
 def _opened(job: Job) -> tuple[Session, Callable[[], int]]:
     """The session, and a function for the peak memory since before it was loaded."""
     if job.device.startswith("cuda") and job.runtime == "torch":
-        import torch
-
         torch.cuda.reset_peak_memory_stats(job.device)
         loaded = _session(job)
         return loaded, lambda: torch.cuda.max_memory_allocated(job.device)
@@ -132,8 +134,6 @@ def _session(job: Job) -> Session:
 
 def _touch(runtime: Runtime) -> None:
     """Use the runtime's libraries once, so that their own memory is not taken for the model's."""
-    import torch
-
     images = torch.rand(1, 3, 16, 16)
     layer = torch.nn.Conv2d(3, 8, 3).to(memory_format=torch.channels_last)
     with torch.inference_mode():

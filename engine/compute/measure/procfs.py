@@ -1,7 +1,10 @@
 """What Linux tells about processes: who runs, on how much memory, on which processor."""
 
+import contextlib
+import os
 import platform
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 _PROC = Path("/proc")
@@ -33,6 +36,24 @@ def _tasks(pid: int) -> list[Path]:
         return list((_PROC / str(pid) / "task").iterdir())
     except (FileNotFoundError, ProcessLookupError):
         return []
+
+
+def used_s(pid: int) -> float:
+    """Processor time that the threads of `pid` have used, in seconds."""
+    nanoseconds = 0
+    for task in _tasks(pid):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # the thread ended meanwhile
+            nanoseconds += int((task / "schedstat").read_text().split()[0])
+    return nanoseconds / 1e9
+
+
+def busy_s(processors: Iterable[int]) -> float:
+    """Time since boot that `processors` were busy for anyone, or taken by the hypervisor; sum, in seconds."""
+    names = {f"cpu{number}" for number in processors}
+    rows = (line.split() for line in (_PROC / "stat").read_text().splitlines())
+    # Columns of proc(5): user nice system idle iowait irq softirq steal; guests are within user.
+    ticks = (sum(map(int, row[1:4])) + sum(map(int, row[6:9])) for row in rows if row and row[0] in names)
+    return sum(ticks) / os.sysconf("SC_CLK_TCK")
 
 
 def peak_rss() -> int:

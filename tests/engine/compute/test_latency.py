@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from engine.compute import checkpoint
-from engine.compute.measure import latency, warmfork
+from engine.compute.measure import latency, procfs, warmfork
 from engine.compute.measure.latency import Side, measure_pair
 from engine.compute.measure.latency_worker import Block, Job, timed
 from engine.compute.models.build import Architecture, build
@@ -91,6 +91,7 @@ def test_rows_for_every_runtime_and_batch_and_a_smaller_model_is_faster(wide, na
         assert 0 < row["baseline_median_ms"] <= row["baseline_p90_ms"]
         assert row["speedup_low"] <= row["speedup"] <= row["speedup_high"]
         assert row["calls"] >= QUICK.blocks and row["peak_memory"] > 0
+        assert 0 <= row["foreign_load"] <= 1
     assert rows[-1]["speedup"] > 2, "64 times fewer MACs, batch 4, ONNX Runtime"
 
 
@@ -145,6 +146,23 @@ def measured_job(wide: Side, runtime: Any = "onnxruntime") -> Job:
     return Job(runtime, wide.artefacts[runtime], 1, SHAPE, 2, "cpu", processors)
 
 
+def test_the_row_tells_that_other_processes_took_the_processor(wide):
+    processor = {min(os.sched_getaffinity(0))}
+    before = os.sched_getaffinity(0)
+    params = Latency(runtimes=("torch",), blocks=4, block_ms=100, warmup_ms=0)
+    try:
+        os.sched_setaffinity(0, processor)
+        other = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+        try:
+            (row,) = measure_pair(wide, wide, params=params, shape=SHAPE, threads=1)
+        finally:
+            other.kill()
+            other.wait()
+    finally:
+        os.sched_setaffinity(0, before)
+    assert row["foreign_load"] > 0.3
+
+
 @pytest.mark.parametrize("runtime", RUNTIMES)
 def test_whoever_has_no_turn_uses_no_processor_time(wide, runtime):
     with latency._measured(measured_job(wide, runtime), warmfork.start) as measured:
@@ -152,15 +170,10 @@ def test_whoever_has_no_turn_uses_no_processor_time(wide, runtime):
         for _ in range(2):
             assert measured.timed(Block(0, 20))
             measured.stop()
-            before = used(measured.pid)
+            before = procfs.used_s(measured.pid)
             time.sleep(0.05)
-            assert used(measured.pid) == before
+            assert procfs.used_s(measured.pid) == before
             measured.wake()
-
-
-def used(pid: int) -> int:
-    """Processor time of all threads of `pid`, ns."""
-    return sum(int((t / "schedstat").read_text().split()[0]) for t in Path(f"/proc/{pid}/task").iterdir())
 
 
 def test_processes_keep_to_the_processors_of_the_one_that_measures(wide):
