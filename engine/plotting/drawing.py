@@ -165,7 +165,7 @@ def _series(drawn: Scene, box: _Box) -> Iterable[Item]:
         parts = (part for run in runs(thinned, drawn.x, drawn.y) for part in clipped(run) if line.line)
         for part in parts:
             yield Stroke(tuple(box.at(place) for place in part), look.colour.paper, 2, look.dash)
-        for x, y in _marked(thinned, drawn, box):
+        for x, y in _marked(thinned, drawn, box) if line.marks else ():
             yield Mark(look.shape, x, y, RADIUS, look.colour.paper)
 
 
@@ -192,10 +192,11 @@ def _legend(figure: Figure, top: float, width: int, height: int) -> tuple[list[I
     """Samples and names in rows below the title, on at most 40 % of the page, and where the rows end."""
     items: list[Item] = []
     looks: list[Style | None] = [*styles(figure), *(None for _ in figure.references)]
+    marks = [*(line.marks for line in figure.series), *(False for _ in figure.references)]
     names = [line.name for line in figure.series]
     names += [f"{line.name} {measure_text(figure.y_measure, line.y)}" for line in figure.references]
     x, y, row = MARGIN, top + TEXT, TEXT + 6
-    for i, (name, look) in enumerate(zip(names, looks, strict=True)):
+    for i, (name, look, marked) in enumerate(zip(names, looks, marks, strict=True)):
         text = _cut(name, width - 2 * MARGIN - 34, TEXT)
         needed = 30 + text_width(text, TEXT) + 18
         if x > MARGIN and x + needed > width - MARGIN + 18:
@@ -203,16 +204,17 @@ def _legend(figure: Figure, top: float, width: int, height: int) -> tuple[list[I
         if y > height * 0.4:
             items.append(Label(f"and {len(names) - i} more", x, y, TEXT, GREY))
             break
-        items += [*_sample(look, x, y - TEXT * 0.35), Label(text, x + 30, y, TEXT)]
+        items += [*_sample(look, marked, x, y - TEXT * 0.35), Label(text, x + 30, y, TEXT)]
         x += needed
     return items, (y + 10 if names else top)
 
 
-def _sample(look: Style | None, x: float, y: float) -> Iterable[Item]:
+def _sample(look: Style | None, marked: bool, x: float, y: float) -> Iterable[Item]:
     """A short piece of a series' line with its mark, or of a reference line."""
     ends = ((x, y), (x + 24, y))
     if look is None:
         yield Stroke(ends, MUTED.paper, 1.5, (6.0, 4.0))
         return
     yield Stroke(ends, look.colour.paper, 2, look.dash)
-    yield Mark(look.shape, x + 12, y, RADIUS, look.colour.paper)
+    if marked:
+        yield Mark(look.shape, x + 12, y, RADIUS, look.colour.paper)

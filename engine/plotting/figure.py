@@ -28,13 +28,15 @@ class Point(NamedTuple):
 class Series:
     """Points under one name, joined by a line in the order given.
 
-    `marker` is one of `palette.SHAPES`; without it the series' place in the figure decides.
+    `marker` is one of `palette.SHAPES`; without it the series' place in the figure decides. Without `marks`
+    the line alone is drawn, as for a Pareto front through points that have their markers already.
     """
 
     name: str
     points: tuple[Point, ...]
     marker: str = ""
     line: bool = True
+    marks: bool = True
 
 
 class Reference(NamedTuple):

@@ -130,12 +130,16 @@ def matrix(figure: Figure, width: int, height: int, ascii_only: bool = False) ->
 
 
 def places(figure: Figure, width: int, height: int, ascii_only: bool = False) -> tuple[Place, ...]:
-    """The cell of every point that `matrix` of the same arguments shows: by series, in the order given."""
+    """The cell of every point that `matrix` of the same arguments shows: by series, in the order given.
+
+    Series without marks have none.
+    """
     if width < LEAST_COLUMNS or height < LEAST_ROWS:
         return ()
     drawn = scene(figure)
     frame = _frame(drawn, width, height, ascii_only)
-    return tuple(place for i in range(len(drawn.figure.series)) for place in _places(drawn, frame, i))
+    marked = [i for i, line in enumerate(drawn.figure.series) if line.marks]
+    return tuple(place for i in marked for place in _places(drawn, frame, i))
 
 
 def legend(figure: Figure, width: int, ascii_only: bool = False) -> list[str]:
@@ -219,6 +223,8 @@ def _draw_series(grid: Rows, drawn: Scene, frame: _Frame, ascii_only: bool) -> N
                 grid[frame.top + row][frame.left + column] = Cell(char, HUES.get(code or 0))
     marked: dict[tuple[int, int], int] = {}
     for i, look in enumerate(looks):
+        if not drawn.figure.series[i].marks:
+            continue
         for place in _marked(list(_places(drawn, frame, i)), frame, drawn.figure.series[i]):
             owner = marked.setdefault((place.row, place.column), i)
             glyph = look.ascii_glyph if ascii_only else look.glyph
@@ -258,6 +264,8 @@ def _at_most(count: int, lines: Rows, width: int, ascii_only: bool) -> Rows:
 def _entries(figure: Figure, ascii_only: bool, shared: bool) -> Iterable[list[Cell]]:
     for line, look in zip(figure.series, styles(figure), strict=True):
         glyph = look.ascii_glyph if ascii_only else look.glyph
+        if not line.marks:
+            glyph = "-" if ascii_only else "─"
         text = _spelled(f" {line.name}{_omitted(line, figure)}", ascii_only)
         yield [Cell(glyph, look.colour.terminal), *map(Cell, text)]
     for reference in figure.references:
