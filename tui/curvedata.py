@@ -1,0 +1,173 @@
+"""What the curves screen draws: which studies, along what, and which trial each point stands for."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from engine import charts, training
+from engine import format as fmt
+from engine.errors import UsageError
+from engine.format import measure
+from engine.pareto import front
+from engine.params.preset import Plot
+from engine.plotting.figure import Figure, Point, Series, finite
+from engine.state import StudyState, TrialState
+from engine.summary import measure_names
+
+MARGIN = 0.02
+"""Part of the sweep's range left free at both ends of the x axis."""
+FRONT = "Pareto front"
+
+
+@dataclass(frozen=True)
+class View:
+    """What was chosen; `epochs` shows training curves of the measure `epoch_y` in place of trials."""
+
+    x: str = ""
+    y: str = "accuracy"
+    by: str | None = None
+    log: bool = False
+    log_x: bool = False
+    pareto: bool = False
+    epochs: bool = False
+    epoch_y: str = "validation_accuracy"
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A figure with the study and trials of every point, and the points on the Pareto front."""
+
+    figure: Figure
+    owners: list[list[tuple[StudyState, tuple[TrialState, ...]]]]
+    front: list[tuple[int, int]]
+    problem: str = ""
+
+    def owner(self, series: int, point: int) -> tuple[StudyState, tuple[TrialState, ...]] | None:
+        if series < len(self.owners) and point < len(self.owners[series]):
+            return self.owners[series][point]
+        return None
+
+
+def first_view(state: StudyState, plot: Plot | None) -> View:
+    """The preset's own chart, or accuracy along the first swept number; training curves where nothing is swept."""
+    found = charts.default_plot(state, plot)
+    if found is None:
+        return View(x="sparsity", epochs=True)
+    return View(found.x, found.y, found.by, found.log)
+
+
+def xs(states: Sequence[StudyState]) -> list[str]:
+    """All that can be drawn along: parameters first."""
+    return list(dict.fromkeys([*parameters(states), *ys(states)]))
+
+
+def ys(states: Sequence[StudyState]) -> list[str]:
+    return list(dict.fromkeys(name for state in states for name in measure_names(state)))
+
+
+def parameters(states: Sequence[StudyState]) -> list[str]:
+    return list(dict.fromkeys(name for state in states for name in charts.parameter_names(state)))
+
+
+def draw(states: Sequence[StudyState], view: View) -> Drawn:
+    """The figure for what was chosen; `problem` says why there is nothing to draw."""
+    if view.epochs:
+        figure = training.figure(states, view.epoch_y, log=view.log)
+        owners = [
+            [(state, trials)] * len(step.epochs)
+            for state in states
+            for step, trials in training.steps_drawn(state)
+        ]
+        return Drawn(replace(figure, log_x=view.log_x), owners, [])
+    try:
+        by = view.by if view.by in parameters(states) else None
+        figure = charts.figure(states, view.x, view.y, by, log=view.log)
+        owners = charts.trials_drawn(states, view.x, view.y, by)
+    except UsageError as error:
+        waiting = any(state.status in ("queued", "running") for state in states)
+        return Drawn(Figure(), [], [], "No trial is finished yet." if waiting else str(error))
+    limits = None if view.log_x else _sweep_limits(states, figure.x_measure)
+    figure = replace(figure, log_x=view.log_x, x_limits=limits)
+    found = _front(figure) if view.pareto else []
+    if found:
+        points = tuple(figure.series[s].points[p] for s, p in found)
+        line = Series(f"{FRONT} ({directions(figure)})", tuple(Point(p.x, p.y) for p in points), marks=False)
+        figure = replace(figure, series=(*figure.series, line))
+    return Drawn(figure, owners, found)
+
+
+def _sweep_limits(states: Sequence[StudyState], x: str) -> tuple[float, float] | None:
+    """The range of a swept number over all trials, finished or not, so that a live chart's axis stays still."""
+    values = [finite(trial.parameters.get(x)) for state in states for trial in state.trials]
+    known = [value for value in values if value is not None]
+    if not known or len(known) < len(values) or min(known) == max(known):
+        return None
+    room = (max(known) - min(known)) * MARGIN
+    return min(known) - room, max(known) + room
+
+
+def _front(figure: Figure) -> list[tuple[int, int]]:
+    places, points = [], []
+    for s, line in enumerate(figure.series):
+        for p, point in enumerate(line.points):
+            x, y = finite(point.x), finite(point.y)
+            if x is not None and y is not None:
+                places.append((s, p))
+                points.append((x, y))
+    kept = front(points, measure(figure.x_measure).better, measure(figure.y_measure).better)
+    return [places[i] for i in kept]
+
+
+def directions(figure: Figure) -> str:
+    """Which directions count as better."""
+    x = measure(figure.x_measure).better or "lower"
+    y = measure(figure.y_measure).better or "higher"
+    return f"{x} {_end(figure.x_measure)}, {y} {_end(figure.y_measure)}"
+
+
+def _end(name: str) -> str:
+    return name if name.split(".")[0] in ("latency", "speedup", "size") else name.rpartition(".")[2]
+
+
+def readout(drawn: Drawn, series: int, point: int) -> str:
+    """The point in words: line, x, y, the baseline's y, trial."""
+    figure = drawn.figure
+    line = figure.series[series]
+    here = line.points[point]
+    parts = [line.name, f"{_end(figure.x_measure) or figure.x_label} {_value(figure.x_measure, here.x)}"]
+    y = fmt.measure_text(figure.y_measure, here.y, here.deviation)
+    parts.append(f"{_end(figure.y_measure) or figure.y_label} {y}")
+    owner = drawn.owner(series, point)
+    if owner:
+        state, trials = owner
+        before = charts.baseline_value(trials[0], figure.y_measure) if figure.x_label != "epoch" else None
+        if before is not None:
+            parts.append(f"baseline {fmt.measure_text(figure.y_measure, before)}")
+        indices = ", ".join(str(trial.index) for trial in trials[:4]) + (", …" if len(trials) > 4 else "")
+        parts.append(f"{state.name} trial {indices}")
+    if (series, point) in drawn.front:
+        parts.append("on the front")
+    return "   ".join(parts)
+
+
+def _value(name: str, value: object) -> str:
+    number = finite(value)
+    if number is None:
+        return str(value)
+    return fmt.measure_text(name, number) if name else fmt.number(number)
+
+
+def front_rows(drawn: Drawn) -> list[tuple[str, tuple[str, ...]]]:
+    """The front as rows: a key `SERIES POINT`, and trial, line, x, y."""
+    rows = []
+    for s, p in drawn.front:
+        point = drawn.figure.series[s].points[p]
+        owner = drawn.owner(s, p)
+        trial = f"{owner[1][0].index}" if owner else ""
+        cells = (
+            trial,
+            drawn.figure.series[s].name,
+            _value(drawn.figure.x_measure, point.x),
+            _value(drawn.figure.y_measure, point.y),
+        )
+        rows.append((f"{s} {p}", cells))
+    return rows

@@ -1,0 +1,45 @@
+"""A chart into a file; the name's ending says what kind."""
+
+from pathlib import Path
+
+from engine.errors import SecateurError, UsageError
+from engine.files import explained
+from engine.plotting.figure import Figure
+
+ABOUT = "The ending decides: .svg, .png, .csv, or .txt for the chart as text."
+WIDTH, HEIGHT = 100, 30
+"""Columns and lines of a chart as text."""
+
+
+def write(figure: Figure, path: Path) -> Path:
+    """Write the figure; the path made absolute. Raises UsageError for an ending that is none of ours."""
+    content = _drawn(figure, path.suffix.lower())
+    path = path.absolute()
+    try:
+        with explained(path):
+            path.write_bytes(content)
+    except OSError as error:
+        raise SecateurError(f"{path} can't be written", str(error.strerror), "Choose another name.") from error
+    return path
+
+
+def _drawn(figure: Figure, ending: str) -> bytes:
+    match ending:
+        case ".csv":
+            from engine.plotting import csv
+
+            return csv.write(figure).encode()
+        case ".svg":
+            from engine.plotting import svg
+
+            return svg.draw(figure).encode()
+        case ".png":
+            from engine.plotting import png
+
+            return png.draw(figure)
+        case ".txt":
+            from engine.plotting import text
+
+            return (text.draw(figure, WIDTH, HEIGHT, colour=False) + "\n").encode()
+        case _:
+            raise UsageError(f"A chart can't be written as {ending or 'a file without ending'}", "", ABOUT)

@@ -1,0 +1,132 @@
+"""A model's layers before and after, as rows of a table: pure functions of what the store holds."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from engine.files import read_json
+from engine.format import count, percent
+from engine.rundir import RunDir
+from engine.state import TrialState
+from tui.widgets.table import Column, Row
+
+COLUMNS = (
+    Column("layer", widest=40),
+    Column("type", rank=8, widest=14),
+    Column("shape", rank=7, widest=18),
+    Column("before", "right", rank=2),
+    Column("after", "right"),
+    Column("sparsity", "right"),
+    Column("MACs", "right", rank=4),
+    Column("effective", "right", rank=3),
+    Column("share", "right", rank=5),
+    Column("left of it", widest=60, rank=1),
+)
+BARS = " ▏▎▍▌▋▊▉█"
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer; `before` counts its parameters in the baseline (as many as now where that has none)."""
+
+    name: str
+    type: str
+    shape: tuple[int, ...]
+    before: int
+    parameters: int
+    nonzero: int
+    sparsity: float
+    macs: int
+    effective_macs: int
+    place: int
+
+
+def baseline_layers(run: RunDir, trial: TrialState) -> list[dict[str, Any]]:
+    """The layers of the trial's baseline; empty while they are not measured."""
+    found = read_json(run.store().folder(trial.baseline_measure.key) / "layers.json")
+    return found if isinstance(found, list) else []
+
+
+def joined(after: Sequence[Any], before: Sequence[Any]) -> list[Layer]:
+    """The layers with what they were, matched by name; what can't be understood is left out."""
+    first = {row.get("name"): row for row in before if isinstance(row, dict)}
+    out = []
+    for place, row in enumerate(after):
+        layer = _layer(row, place)
+        if layer is not None:
+            then = _layer(first.get(layer.name), place) or layer
+            out.append(replace(layer, before=then.parameters))
+    return out
+
+
+def _layer(row: Any, place: int) -> Layer | None:
+    if not isinstance(row, dict):
+        return None
+    try:
+        parameters, sparsity = int(row["parameters"]), float(row["sparsity"])
+        return Layer(
+            str(row["name"]),
+            str(row["type"]),
+            tuple(int(n) for n in row["shape"]),
+            parameters,
+            parameters,
+            int(row.get("nonzero", round(parameters * (1 - sparsity)))),
+            sparsity,
+            int(row["macs"]),
+            int(row["effective_macs"]),
+            place,
+        )
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def ordered(layers: Sequence[Layer], by: str, reverse: bool) -> list[Layer]:
+    """The layers in the model's order, or the largest first."""
+    keys = {
+        "order": lambda layer: layer.place,
+        "parameters": lambda layer: -layer.nonzero,
+        "MACs": lambda layer: -layer.macs,
+        "sparsity": lambda layer: -layer.sparsity,
+    }
+    return sorted(layers, key=keys[by], reverse=reverse)
+
+
+def headed(by: str) -> list[Column]:
+    """The columns, an arrow at the one sorted by."""
+    label = {"parameters": "after"}.get(by, by)
+    return [replace(c, label=f"{c.label}↓") if c.label == label else c for c in COLUMNS]
+
+
+def rows(layers: Sequence[Layer], width: int) -> Iterable[Row]:
+    """Table rows; the bar's length is the layer's parameters before, its filled part those that are left."""
+    largest = max((layer.before for layer in layers), default=1) or 1
+    total = sum(layer.macs for layer in layers) or 1
+    cells = max(10, min(60, width - 96)) if width >= 110 else 12
+    for layer in layers:
+        yield Row(
+            f"{layer.place} {layer.name}",
+            (
+                layer.name.removesuffix(".weight"),
+                (layer.type, "muted"),
+                ("×".join(map(str, layer.shape)), "muted"),
+                count(layer.before),
+                count(layer.nonzero),
+                percent(layer.sparsity, 1),
+                count(layer.macs),
+                count(layer.effective_macs),
+                percent(layer.macs / total, 1),
+                (bar(layer.before / largest, layer.nonzero / largest, cells), "bar"),
+            ),
+        )
+
+
+def bar(whole: float, filled: float, cells: int) -> str:
+    """A bar of `whole` (0..1 of `cells`) drawn as dots, its `filled` part solid.
+
+    >>> bar(1.0, 0.5, 8)
+    '████····'
+    """
+    eighths = round(max(0.0, min(filled, 1.0)) * cells * 8)
+    full, part = divmod(eighths, 8)
+    text = "█" * full + (BARS[part] if part else "")
+    return text + "·" * max(round(min(whole, 1.0) * cells) - len(text), 0)

@@ -1,0 +1,98 @@
+"""The end of a log file, and its lines as text to show; markup in them means nothing."""
+
+import os
+from pathlib import Path
+
+from engine import events as ev
+from engine.format import duration, percent
+from engine.rundir import READ_AT_MOST
+from tui.trialtext import clock
+from tui.widgets.document import wrapped
+from tui.widgets.painted import Line
+
+LINES = 5000
+"""Lines kept; the file has the rest."""
+
+
+class Tail:
+    """Reads what is new of a file, its last 256 KiB at first."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._offset = -1
+        self._lines: list[str] = []
+        self._rest = b""
+
+    def read(self) -> list[str] | None:
+        """The lines so far, or None if nothing is new."""
+        try:
+            with self.path.open("rb") as file:
+                size = os.fstat(file.fileno()).st_size
+                if self._offset < 0 or size < self._offset:
+                    self._offset, self._lines, self._rest = max(0, size - READ_AT_MOST), [], b""
+                elif size == self._offset:
+                    return None
+                file.seek(self._offset)
+                data = file.read(READ_AT_MOST)
+        except OSError:
+            return None
+        self._offset += len(data)
+        *whole, self._rest = (self._rest + data).split(b"\n")
+        self._lines = [*self._lines, *(line.decode("utf-8", "replace") for line in whole)][-LINES:]
+        return self._lines
+
+
+def plain_line(text: str, width: int) -> list[Line]:
+    """A line of the engine's log."""
+    start = text[:40].lower()
+    role = "bad" if "error" in start or "traceback" in start else ""
+    return wrapped(text.replace("\t", "    ")[:4000], width, role)
+
+
+def event_line(text: str, width: int) -> list[Line]:
+    """An event as people read it; a line that is none is shown as it is."""
+    event = ev.parse_line(text.encode())
+    if event is None:
+        return wrapped(text[:400], width, "muted")
+    words, role = _words(event)
+    first, *rest = wrapped(words, max(width - 10, 10), role)
+    when = clock(event.time) if isinstance(event.time, int | float) else "--:--:--"
+    return [[(f"{when}  ", "muted"), *first], *([(" " * 10, ""), *line] for line in rest)]
+
+
+def _words(event: ev.Event) -> tuple[str, str]:
+    match event:
+        case ev.StudyStarted():
+            return f"{event.study} {'resumed' if event.resumed else 'started'} on {event.host}", "title"
+        case ev.Planned():
+            return f"planned {len(event.trials)} trials", ""
+        case ev.StepStarted():
+            return f"{event.kind} started {event.key[:8]}", "muted"
+        case ev.StepProgress():
+            return f"{event.key[:8]} {_percent(event.done)} {event.text}", "muted"
+        case ev.EpochFinished():
+            accuracy = _percent(event.validation_accuracy)
+            return f"{event.key[:8]} epoch {event.epoch}/{event.epochs}  validation {accuracy}", ""
+        case ev.StepFinished():
+            again = " (reused)" if event.reused else ""
+            return f"{event.kind} done {event.key[:8]}  {_seconds(event.seconds)}{again}", "good"
+        case ev.StepFailed():
+            return f"{event.kind} FAILED {event.key[:8]}: {_told(event.error)}", "bad"
+        case ev.Notice():
+            return f"{event.level}: {event.text}", "warn"
+        case ev.StudyFinished():
+            return f"study {event.state} {_told(event.error)}", "title"
+        case ev.Verdict():
+            return ("replay: identical" if event.identical else "replay: DIFFERENT"), "title"
+
+
+def _told(error: object) -> str:
+    return " ".join(str(part) for part in error.values()) if isinstance(error, dict) else ""
+
+
+def _percent(value: object) -> str:
+    return percent(float(value)) if isinstance(value, int | float) else "–"
+
+
+def _seconds(value: object) -> str:
+    return duration(float(value)) if isinstance(value, int | float) else "–"

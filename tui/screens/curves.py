@@ -1,0 +1,265 @@
+"""Curves: any parameter or measure along x, any measure along y, one study or several."""
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import ClassVar
+
+from textual import on
+from textual.binding import BindingType
+from textual.containers import Horizontal
+from textual.widgets import Static
+
+from engine import training
+from engine.errors import SecateurError
+from engine.format import measure
+from engine.params.preset import Plot as PlotParams
+from engine.rundir import RunDir, studies
+from engine.state import StudyState
+from tui import curvedata, export
+from tui.curvedata import Drawn, View
+from tui.messages import StudyChanged
+from tui.screens.base import BaseScreen, bindings, latest
+from tui.widgets.confirm import Prompt
+from tui.widgets.document import Document
+from tui.widgets.painted import Line
+from tui.widgets.picker import Choice, Picker
+from tui.widgets.plot import Plot
+from tui.widgets.table import Column, Row, Table
+
+FRONT_COLUMNS = (
+    Column("trial", "right"),
+    Column("line", widest=24, rank=1),
+    Column("x", "right"),
+    Column("y", "right"),
+)
+
+
+class CurvesScreen(BaseScreen):
+    """The chart with what is chosen above it and the point under the cursor below."""
+
+    WHERE = "curves"
+    BINDINGS: ClassVar[list[BindingType]] = bindings("curves")
+    CSS_PATH = "curves.tcss"
+    AUTO_FOCUS = "Plot"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._states: dict[str, StudyState] = {}
+        self._following: list[str] = []
+        self._view: View | None = None
+        self._viewed = ""
+        self._drawn = Drawn(curvedata.Figure(), [], [])
+
+    def compose_body(self) -> Iterable[object]:
+        yield Document(self._chosen, id="chosen")
+        with Horizontal():
+            yield Plot(id="plot")
+            yield Table(FRONT_COLUMNS, "No front yet.", id="front")
+        yield Document(self._read_out, id="readout")
+
+    def on_mount(self) -> None:
+        for document in ("#chosen", "#readout"):
+            self.query_one(document).can_focus = False
+        self.query_one("#front").display = False
+
+    def on_screen_resume(self) -> None:
+        if self.lab.study is None:
+            self.lab.study = latest(self.lab)
+        self._follow()
+        self.query_one(Plot).focus()
+
+    def on_screen_suspend(self) -> None:
+        self.lab.watcher.unsubscribe(self)
+
+    def _follow(self) -> None:
+        """Subscribe to the current study and those laid over it."""
+        wanted = [name for name in dict.fromkeys([self.lab.study, *self.lab.overlay]) if name]
+        self.lab.watcher.unsubscribe(self)
+        self._following = wanted
+        self._states = {name: state for name, state in self._states.items() if name in wanted}
+        for name in wanted:
+            self.lab.watcher.subscribe(self, name)
+        if not wanted:
+            self._show("No study yet: the lab (2) starts one, the list (3) opens one.")
+        elif self._viewed != wanted[0]:
+            self._view = None
+
+    @on(StudyChanged)
+    async def _changed(self, message: StudyChanged) -> None:
+        if message.run_name not in self._following:
+            return
+        self._states[message.run_name] = message.state
+        if message.run_name == self.lab.study:
+            self.show_current(message.state)
+            if self._view is None and message.state.trials:
+                plot = await asyncio.to_thread(_preset_plot, self.lab.workspace, message.run_name)
+                self._view = curvedata.first_view(message.state, plot)
+                self._viewed = message.run_name
+        self._show()
+
+    def _show(self, nothing: str = "") -> None:
+        states = [self._states[name] for name in self._following if name in self._states]
+        plot = self.query_one(Plot)
+        if self._view is None or not states:
+            waiting = states and states[0].status in ("queued", "running")
+            self._drawn = Drawn(curvedata.Figure(), [], [], nothing or ("Waiting for its plan …" if waiting else ""))
+            if states and states[0].error:
+                self._drawn = replace(self._drawn, problem=states[0].error.get("title", ""))
+        else:
+            self._drawn = curvedata.draw(states, self._view)
+        live = any(state.status in ("queued", "running") for state in states)
+        plot.show(self._drawn.figure, live=live)
+        front = self.query_one("#front", Table)
+        front.display = bool(self._view and self._view.pareto and not self._view.epochs)
+        front.fill(Row(key, cells) for key, cells in curvedata.front_rows(self._drawn))
+        for name, build in (("#chosen", self._chosen), ("#readout", self._read_out)):
+            self.query_one(name, Document).show(build)
+
+    def _chosen(self, width: int) -> list[Line]:
+        view = self._view
+        if view is None:
+            return [[("", "")]]
+        if view.epochs:
+            parts = [("x", "epoch"), ("y", view.epoch_y)]
+        else:
+            parts = [("x", view.x), ("y", view.y), ("by", view.by or "–")]
+        spans: list[tuple[str, str]] = []
+        for key, name in parts:
+            spans += [(f"{key} ", "accent"), (f"{name}   ", "")]
+        flags = [("log y", view.log), ("log x", view.log_x), ("Pareto", view.pareto and not view.epochs)]
+        spans += [(f"[{name}] ", "muted") for name, on in flags if on]
+        if self.lab.overlay:
+            spans.append((f"+{len(self.lab.overlay)} studies", "muted"))
+        return [spans]
+
+    def _read_out(self, width: int) -> list[Line]:
+        if self._drawn.problem:
+            return [[(line, "warn")] for line in self._drawn.problem.splitlines()]
+        cursor = self.query_one(Plot).cursor
+        if cursor is None or not self._drawn.owner(*cursor):
+            return [[("← → walk the points, Enter opens the trial", "muted")]]
+        return [[(curvedata.readout(self._drawn, *cursor), "title")]]
+
+    @on(Plot.Moved)
+    def _moved(self, message: Plot.Moved) -> None:
+        self.query_one("#readout", Document).show(self._read_out)
+        if message.series is not None:
+            self.query_one("#front", Table).move_to(f"{message.series} {message.point}")
+
+    @on(Plot.Chosen)
+    def _open(self, message: Plot.Chosen) -> None:
+        if message.series is not None and message.point is not None:
+            self._open_trial(message.series, message.point)
+
+    @on(Table.Chosen)
+    def _open_row(self, message: Table.Chosen) -> None:
+        if message.key:
+            series, point = message.key.split()
+            self._open_trial(int(series), int(point))
+
+    def _open_trial(self, series: int, point: int) -> None:
+        owner = self._drawn.owner(series, point)
+        if owner:
+            state, trials = owner
+            names = [n for n, s in self._states.items() if s is state]
+            self.lab.study, self.lab.trial = (names or [self.lab.study])[0], trials[0].index
+            self.lab.action_go("trial")
+
+    def _set(self, **changes: object) -> None:
+        if self._view is not None:
+            self._view = replace(self._view, **changes)  # type: ignore[arg-type]
+            self.query_one(Plot).action_reset()
+            self._show()
+
+    def _choose(self, title: str, names: list[str], field: str, chosen: str | None, none: str = "") -> None:
+        choices = [Choice("", none)] if none else []
+        choices += [Choice(name, name, _about(name)) for name in names]
+
+        def set_(keys: list[str] | None) -> None:
+            if keys is not None:
+                self._set(**{field: keys[0] or None})
+
+        self.app.push_screen(Picker(title, choices, [chosen or ""]), set_)
+
+    def action_choose_x(self) -> None:
+        if self._view is not None:
+            states = list(self._states.values())
+            self._choose("Draw along", curvedata.xs(states), "x", self._view.x)
+
+    def action_choose_y(self) -> None:
+        if self._view is None:
+            return
+        if self._view.epochs:
+            self._choose("Draw", list(training.MEASURES), "epoch_y", self._view.epoch_y)
+        else:
+            self._choose("Draw", curvedata.ys(list(self._states.values())), "y", self._view.y)
+
+    def action_choose_by(self) -> None:
+        if self._view is not None:
+            names = curvedata.parameters(list(self._states.values()))
+            self._choose("A line for each", names, "by", self._view.by, none="(one line)")
+
+    def action_overlay(self) -> None:
+        """Choose the studies drawn together with the current one."""
+
+        def set_(names: list[str] | None) -> None:
+            if names is not None:
+                self.lab.overlay = names
+                self._follow()
+                self._show()
+
+        choices = [
+            Choice(run.name, run.name, run.read_status().about)
+            for run in studies(self.lab.workspace)[:200]
+            if run.name != self.lab.study
+        ]
+        self.app.push_screen(Picker("Lay over", choices, self.lab.overlay, several=True), set_)
+
+    def action_epochs(self) -> None:
+        if self._view is not None:
+            self._set(epochs=not self._view.epochs)
+
+    def action_pareto(self) -> None:
+        if self._view is not None:
+            self._set(pareto=not self._view.pareto, epochs=False)
+
+    def action_log(self) -> None:
+        if self._view is not None:
+            self._set(log=not self._view.log)
+
+    def action_log_x(self) -> None:
+        if self._view is not None:
+            self._set(log_x=not self._view.log_x)
+
+    def action_export(self) -> None:
+        self.run_worker(self._export())
+
+    async def _export(self) -> None:
+        y = self._drawn.figure.y_measure.replace(".", "-") or "chart"
+        asked = Prompt("Write the chart to", f"{self.lab.study}-{y}.svg", export.ABOUT)
+        name = await self.app.push_screen_wait(asked)
+        if not name:
+            return
+        try:
+            path = await asyncio.to_thread(export.write, self.query_one(Plot).shown, Path(name).expanduser())
+        except SecateurError as error:
+            await self.lab.fail(error)
+        else:
+            self.lab.tell(f"wrote {path}", "good")
+
+
+def _about(name: str) -> str:
+    known = measure(name)
+    return f"{known.better} is better" if known.better else ""
+
+
+def _preset_plot(workspace: Path, name: str) -> PlotParams | None:
+    """The chart that the study's preset asks for."""
+    from engine.spec import read
+
+    try:
+        return read(RunDir(workspace / "studies" / name).preset).settings.plot
+    except SecateurError:
+        return None

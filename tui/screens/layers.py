@@ -1,0 +1,88 @@
+"""The layers of a trial's model, before and after: where the weights and the work went."""
+
+import asyncio
+from collections.abc import Iterable
+from typing import ClassVar
+
+from textual.binding import BindingType
+from textual.widgets import Static
+
+from engine.commands.trial import layers_of
+from engine.format import count, percent
+from engine.rundir import RunDir
+from engine.state import StudyState, TrialState
+from tui import layerrows, trialtext
+from tui.screens.base import StudyScreen, bindings
+from tui.widgets.table import Table
+
+SORTS = ("order", "parameters", "MACs", "sparsity")
+
+
+class LayersScreen(StudyScreen):
+    """A table, a row a layer; the files are read in a thread when another trial is shown."""
+
+    WHERE = "layers"
+    BINDINGS: ClassVar[list[BindingType]] = bindings("layers")
+    CSS_PATH = "layers.tcss"
+    AUTO_FOCUS = "Table"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._state: StudyState | None = None
+        self._layers: list[layerrows.Layer] = []
+        self._read: tuple[str, str] | None = None
+        self._sort = 0
+        self._reversed = False
+
+    def compose_body(self) -> Iterable[object]:
+        yield Static("", id="title", markup=False)
+        yield Table(layerrows.COLUMNS, "No layers yet: they are measured at a trial's end.")
+
+    def show_state(self, state: StudyState | None) -> None:
+        self._state = state
+        trial = trialtext.find(state, self.lab.trial)
+        if state is None or trial is None:
+            self._layers = []
+            self._fill(trialtext.nothing(state))
+            return
+        wanted = (f"{state.name} {trial.measure.key}", trial.measure.status)
+        if wanted != self._read:
+            self._read = wanted
+            self.run_worker(self._load(state, trial), exclusive=True)
+
+    async def _load(self, state: StudyState, trial: TrialState) -> None:
+        run = RunDir(self.lab.workspace / "studies" / (self.lab.study or ""))
+        found = await asyncio.to_thread(layers_of, run, trial)
+        before = await asyncio.to_thread(layerrows.baseline_layers, run, trial)
+        self._layers = layerrows.joined(found, before)
+        values = ", ".join(f"{n.rpartition('.')[2]} {trialtext.fmt_value(v)}" for n, v in trial.parameters.items())
+        total = sum(layer.parameters for layer in self._layers)
+        left = sum(layer.nonzero for layer in self._layers)
+        kept = f"   {count(left)} of {count(total)} parameters left ({percent(left / total, 1)})" if total else ""
+        self._fill(f"{state.name} trial {trial.index}: {values}{kept}")
+
+    def _fill(self, title: str | None = None) -> None:
+        if title is not None:
+            self.query_one("#title", Static).update(title)
+        rows = layerrows.ordered(self._layers, SORTS[self._sort], self._reversed)
+        self.query_one(Table).fill(layerrows.rows(rows, self.size.width), layerrows.headed(SORTS[self._sort]))
+
+    def on_resize(self) -> None:
+        self._fill()
+
+    def action_sort(self) -> None:
+        self._sort, self._reversed = (self._sort + 1) % len(SORTS), False
+        self._fill()
+
+    def action_reverse(self) -> None:
+        self._reversed = not self._reversed
+        self._fill()
+
+    def action_trial(self, by: int) -> None:
+        """Show the trial before or after."""
+        count_ = len(self._state.trials) if self._state else 0
+        if count_:
+            self.lab.trial = (self.lab.trial + by) % count_
+            self.show_state(self._state)
+
+

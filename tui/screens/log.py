@@ -1,0 +1,96 @@
+"""The engine's log or the study's events, following."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import ClassVar
+
+from textual import work
+from textual.binding import BindingType
+from textual.worker import get_current_worker
+from textual.widgets import Static
+
+from engine.rundir import RunDir
+from engine.state import StudyState
+from tui import logtext
+from tui.screens.base import StudyScreen, bindings
+from tui.widgets.document import Document
+from tui.widgets.painted import Line
+
+LOOK_EVERY_S = 1.0
+
+
+class LogScreen(StudyScreen):
+    """A text that grows; reading it is a thread's business."""
+
+    WHERE = "log"
+    BINDINGS: ClassVar[list[BindingType]] = bindings("log")
+    CSS_PATH = "log.tcss"
+    AUTO_FOCUS = "Document"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._events = True
+        self._tail: logtext.Tail | None = None
+        self._lines: list[str] = []
+        self._state: StudyState | None = None
+        self._study = ""
+
+    def compose_body(self) -> Iterable[object]:
+        yield Static("", id="title", markup=False)
+        yield Document(self._text)
+
+    def on_mount(self) -> None:
+        self.query_one(Document).follow = True
+        self.set_interval(LOOK_EVERY_S, self._look)
+
+    def on_screen_resume(self) -> None:
+        self._look()
+
+    def show_state(self, state: StudyState | None) -> None:
+        self._state = state
+        self._title()
+
+    def _look(self) -> None:
+        if not self.is_current or self.lab.study is None:
+            return
+        run = RunDir(self.lab.workspace / "studies" / self.lab.study)
+        path = run.events if self._events else run.log
+        if self._tail is None or self._tail.path != path:
+            self._tail, self._lines = logtext.Tail(path), []
+            self.query_one(Document).follow = True
+        self._read(self._tail)
+
+    @work(thread=True, exclusive=True, exit_on_error=True)
+    def _read(self, tail: logtext.Tail) -> None:
+        lines = tail.read()
+        if lines is not None and not get_current_worker().is_cancelled:
+            self.app.call_from_thread(self._add, tail.path, lines)
+
+    def _add(self, path: Path, lines: list[str]) -> None:
+        if self._tail is not None and path == self._tail.path:
+            self._lines = lines
+            self.query_one(Document).show(self._text)
+            self._title()
+
+    def _text(self, width: int) -> list[Line]:
+        if not self._lines:
+            return [[("Nothing yet.", "muted")]]
+        style = logtext.event_line if self._events else logtext.plain_line
+        return [line for text in self._lines for line in style(text, width)]
+
+    def _title(self) -> None:
+        what = "events" if self._events else "engine log"
+        following = "following" if self.query_one(Document).follow else "standing still (f follows)"
+        status = f" ({self._state.status})" if self._state else ""
+        self.query_one("#title", Static).update(f"{self.lab.study or 'no study'}{status}  {what}, {following}")
+
+    def action_follow(self) -> None:
+        document = self.query_one(Document)
+        document.follow = not document.follow
+        document.redraw()
+        self._title()
+
+    def action_events(self) -> None:
+        self._events = not self._events
+        self._look()
+        self._title()

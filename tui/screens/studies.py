@@ -1,0 +1,255 @@
+"""Every study of the workspace: find, compare, start, stop, replay, delete."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable
+from typing import ClassVar
+
+from textual import on
+from textual.binding import BindingType
+from textual.containers import Horizontal
+from textual.widgets import Input, Static
+
+from engine.errors import SecateurError
+from engine.format import age, percent
+from tui import work
+from tui.messages import Listed, StudiesChanged
+from tui.screens.base import BaseScreen, bindings
+from tui.widgets.confirm import Confirm
+from tui.widgets.keyinput import KeyInput
+from tui.widgets.table import Cell, Column, Row, Table
+
+COLUMNS = (
+    Column("study", widest=44),
+    Column("state", widest=22),
+    Column("trials", "right"),
+    Column("best acc.", "right", rank=2),
+    Column("sparsity", "right", rank=3),
+    Column("age", "right", rank=1),
+    Column("model", rank=6),
+    Column("data", rank=5),
+    Column("host", rank=7),
+    Column("about", rank=8, widest=60),
+)
+SORTS: tuple[tuple[str, bool, Callable[[Listed], object]], ...] = (
+    ("age", True, lambda s: s.status.created),
+    ("study", False, lambda s: s.run.name),
+    ("state", False, lambda s: _STATES.index(s.status.state)),
+    ("best acc.", True, lambda s: _best(s, "accuracy")),
+    ("sparsity", True, lambda s: _best(s, "sparsity")),
+    ("model", False, lambda s: s.status.model),
+)
+"""Label, whether the largest comes first, and what to sort by."""
+_STATES = ("running", "queued", "lost", "failed", "cancelled", "done", "unreadable")
+_ROLES = {"running": "good", "lost": "warn", "failed": "bad", "unreadable": "bad", "cancelled": "muted"}
+AGES_EVERY_S = 60.0
+"""Seconds between two looks at the ages; only those that read differently are sent."""
+
+
+class StudiesScreen(BaseScreen):
+    """The list; its rows come from the watcher."""
+
+    WHERE = "studies"
+    BINDINGS: ClassVar[list[BindingType]] = bindings("studies")
+    CSS_PATH = "studies.tcss"
+    AUTO_FOCUS = "Table"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._studies: tuple[Listed, ...] = ()
+        self._sort = 0
+        self._reversed = False
+
+    def compose_body(self) -> Iterable[object]:
+        with Horizontal(id="top"):
+            yield Static("filter ", markup=False)
+            yield KeyInput(placeholder="/ to type words in any column")
+            yield Static("", id="count", markup=False)
+        yield Table(COLUMNS, "Reading the workspace …")
+
+    def on_mount(self) -> None:
+        self.set_interval(AGES_EVERY_S, self._fill)
+
+    def on_screen_resume(self) -> None:
+        self.lab.watcher.watch_list(self)
+        if self.lab.study:
+            self.query_one(Table).move_to(self.lab.study)
+
+    def on_screen_suspend(self) -> None:
+        self.lab.watcher.unsubscribe(self)
+
+    @on(StudiesChanged)
+    def _listed(self, message: StudiesChanged) -> None:
+        first = not self._studies
+        self._studies = message.studies
+        self._fill()
+        if first and self.lab.study:
+            self.query_one(Table).move_to(self.lab.study)
+
+    @on(Input.Changed)
+    def _fill(self) -> None:
+        words = self.query_one(KeyInput).value.lower().split()
+        label, largest_first, by = SORTS[self._sort]
+        now = time.time()
+        found = [(s, _cells(s, now)) for s in self._studies]
+        found = [(s, cells) for s, cells in found if all(w in _text(cells) for w in words)]
+        found.sort(key=lambda pair: by(pair[0]), reverse=largest_first != self._reversed)  # type: ignore[arg-type, return-value]
+        table = self.query_one(Table)
+        table.empty = self._nothing(words)
+        table.fill((Row(s.run.name, cells) for s, cells in found), _headed(label, largest_first != self._reversed))
+        shown = f"{len(found)} of {len(self._studies)}" if words else f"{len(found)} studies"
+        marked = f", {len(table.marked)} marked" if table.marked else ""
+        self.query_one("#count", Static).update(f"{shown}{marked}")
+
+    def _nothing(self, words: list[str]) -> str:
+        if words and self._studies:
+            return "No study has these words. Esc clears the filter."
+        return f"No studies in {self.lab.workspace} yet: the lab (2) starts one."
+
+    @on(Input.Submitted)
+    def _filtered(self) -> None:
+        self.query_one(Table).focus()
+
+    @on(Table.Chosen)
+    def _chosen(self) -> None:
+        self.action_open()
+
+    def action_back(self) -> None:
+        """Escape first clears the filter."""
+        entry = self.query_one(KeyInput)
+        if entry.value or entry.has_focus:
+            entry.value = ""
+            self.query_one(Table).focus()
+        else:
+            self.lab.action_back()
+
+    def action_open(self) -> None:
+        key = self.query_one(Table).key
+        if key:
+            self.lab.show_study(key)
+
+    def action_filter(self) -> None:
+        self.query_one(KeyInput).focus()
+
+    def action_sort(self) -> None:
+        self._sort, self._reversed = (self._sort + 1) % len(SORTS), False
+        self._fill()
+
+    def action_reverse(self) -> None:
+        self._reversed = not self._reversed
+        self._fill()
+
+    def action_mark(self) -> None:
+        self.query_one(Table).action_mark()
+        self._fill()
+
+    def action_mark_all(self) -> None:
+        table = self.query_one(Table)
+        shown = {row.key for row in table.rows}
+        table.marked = set() if shown <= table.marked else shown
+        table.redraw()
+        self._fill()
+
+    def action_resume(self) -> None:
+        self._do("started", ("queued", "cancelled", "failed", "lost", "done"), work.start)
+
+    def action_cancel(self) -> None:
+        self._do("asked to stop", ("running", "queued"), work.cancel)
+
+    def action_replay(self) -> None:
+        self._do("being replayed", ("done",), work.replay)
+
+    def action_detach(self) -> None:
+        """Follow the current study no more."""
+        chosen = [s.run.name for s in self._chosen_studies()]
+        if self.lab.study in chosen:
+            self.lab.study = None
+        self.lab.tell(f"{', '.join(chosen)}: runs on its own, with this program or without it")
+
+    def action_edit(self) -> None:
+        chosen = self._chosen_studies()
+        if chosen:
+            self.lab.open_preset(chosen[0].run.preset)
+
+    def action_delete(self) -> None:
+        self.run_worker(self._delete())
+
+    def _chosen_studies(self) -> list[Listed]:
+        """The marked studies, or the one under the cursor."""
+        table = self.query_one(Table)
+        keys = table.marked or {table.key}
+        return [s for s in self._studies if s.run.name in keys]
+
+    def _do(self, done: str, states: tuple[str, ...], act: Callable[[Listed], str]) -> None:
+        chosen = self._chosen_studies()
+        fitting = [s for s in chosen if s.status.state in states]
+        if not fitting:
+            what = ", ".join(f"{s.run.name} is {s.status.state}" for s in chosen) or "there is no study"
+            self.lab.tell(f"Not possible: {what}", "warn")
+            return
+        self.run_worker(self._carry_out(fitting, act, done))
+
+    async def _carry_out(self, studies: list[Listed], act: Callable[[Listed], str], done: str) -> None:
+        names = []
+        for study in studies:
+            self.lab.tell(f"{study.run.name} …")
+            try:
+                names.append(await asyncio.to_thread(act, study))
+            except SecateurError as error:
+                await self.lab.fail(error)
+                return
+        self.query_one(Table).marked.clear()
+        self._fill()
+        self.lab.watcher.look()
+        self.lab.tell(f"{', '.join(names)}: {done}", "good")
+
+    async def _delete(self) -> None:
+        chosen = self._chosen_studies()
+        open_ = [s for s in chosen if s.status.state in ("running", "queued")]
+        if open_:
+            self.lab.tell(f"{open_[0].run.name} is {open_[0].status.state}: cancel it first (c)", "warn")
+            return
+        if not chosen:
+            return
+        title = f"Delete {chosen[0].run.name}?" if len(chosen) == 1 else f"Delete {len(chosen)} studies?"
+        lost = await asyncio.to_thread(work.what_is_lost, chosen)
+        if await self.lab.push_screen_wait(Confirm(title, lost, "Delete", "Keep")):
+            if self.lab.study in {s.run.name for s in chosen}:
+                self.lab.study = None
+            await self._carry_out(chosen, work.delete, "deleted")
+
+
+def _cells(study: Listed, now: float) -> tuple[Cell, ...]:
+    status = study.status
+    state = status.state + (f", {status.verdict}" if status.verdict else "")
+    trials = f"{status.done}/{status.trials}" + (f" {status.failed}!" if status.failed else "")
+    role = "bad" if status.verdict == "different" else _ROLES.get(status.state, "")
+    return (
+        study.run.name,
+        (state, role),
+        (trials, "bad" if status.failed else ""),
+        percent(_best(study, "accuracy")) if status.best else "–",
+        percent(_best(study, "sparsity"), 1) if status.best else "–",
+        age(now - status.created).replace(" ago", "") if status.created else "–",
+        status.model,
+        status.data,
+        status.host,
+        (status.about, "muted"),
+    )
+
+
+def _best(study: Listed, name: str) -> float:
+    value = study.status.best.get(name) if isinstance(study.status.best, dict) else None
+    return float(value) if isinstance(value, int | float) else -1.0
+
+
+def _text(cells: tuple[Cell, ...]) -> str:
+    return " ".join(cell if isinstance(cell, str) else cell[0] for cell in cells).lower()
+
+
+def _headed(label: str, down: bool) -> list[Column]:
+    """The columns, an arrow at the one sorted by."""
+    arrow = "↓" if down else "↑"
+    return [
+        Column(f"{c.label}{arrow}", c.align, c.rank, c.widest) if c.label == label else c for c in COLUMNS
+    ]

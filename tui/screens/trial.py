@@ -1,0 +1,68 @@
+"""One trial in full: its parameters, steps, measures against the baseline, errors, environment."""
+
+from collections.abc import Callable, Iterable
+from typing import ClassVar
+
+from textual.binding import BindingType
+from textual.containers import Horizontal
+
+from engine.state import StudyState, TrialState
+from tui import trialtext
+from tui.screens.base import StudyScreen, bindings
+from tui.widgets.document import Document
+from tui.widgets.painted import Line
+
+WIDE = 110
+"""Columns from which the measures stand beside the steps."""
+Part = Callable[[StudyState, TrialState, int], list[Line]]
+
+
+class TrialScreen(StudyScreen):
+    """Two documents side by side where there is room, else one."""
+
+    WHERE = "trial"
+    BINDINGS: ClassVar[list[BindingType]] = bindings("trial")
+    CSS_PATH = "trial.tcss"
+    AUTO_FOCUS = "#left"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._state: StudyState | None = None
+
+    def compose_body(self) -> Iterable[object]:
+        with Horizontal():
+            yield Document(self._left, id="left")
+            yield Document(self._right, id="right")
+
+    def show_state(self, state: StudyState | None) -> None:
+        self._state = state
+        self.query_one("#left", Document).show(self._left)
+        self.query_one("#right", Document).show(self._right)
+
+    def on_screen_resume(self) -> None:
+        self.query_one("#left", Document).focus()
+
+    def _left(self, width: int) -> list[Line]:
+        parts: list[Part] = [trialtext.head, trialtext.errors, trialtext.steps]
+        if self.size.width < WIDE:
+            parts += [trialtext.measures, trialtext.events, trialtext.environment]
+        return self._build(parts, width)
+
+    def _right(self, width: int) -> list[Line]:
+        return self._build([trialtext.measures, trialtext.events, trialtext.environment], width)
+
+    def _build(self, parts: list[Part], width: int) -> list[Line]:
+        trial = trialtext.find(self._state, self.lab.trial)
+        if self._state is None or trial is None:
+            return [[(trialtext.nothing(self._state), "muted")]]
+        return [line for part in parts for line in part(self._state, trial, width)]
+
+    def action_trial(self, by: int) -> None:
+        """Show the trial before or after."""
+        count = len(self._state.trials) if self._state else 0
+        if count:
+            self.lab.trial = (self.lab.trial + by) % count
+            self.show_state(self._state)
+
+    def action_layers(self) -> None:
+        self.lab.action_go("layers")

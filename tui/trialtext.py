@@ -1,0 +1,190 @@
+"""A trial as lines of text: pure functions of the study's state."""
+
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from engine import format as fmt
+from engine.charts import baseline_value
+from engine.format import measure
+from engine.state import StepState, StudyState, TrialState
+from engine.summary import measure_names, measure_value
+from tui.widgets.document import wrapped
+from tui.widgets.painted import Line, Span
+
+SIGNS = {"done": ("✓", "good"), "failed": ("✗", "bad"), "running": ("▶", "accent"), "waiting": ("·", "muted")}
+
+
+def find(state: StudyState | None, index: int) -> TrialState | None:
+    """The trial with this index, else the first."""
+    trials = state.trials if state else []
+    return next((t for t in trials if t.index == index), trials[0] if trials else None)
+
+
+def nothing(state: StudyState | None) -> str:
+    """What to say where there is no trial to show."""
+    if state is None:
+        return "No study yet: the lab (2) starts one, the list (3) opens one."
+    if state.error:
+        return f"{state.name} failed: {state.error.get('title', '')} {state.error.get('detail', '')}"
+    return f"{state.name} is {state.status} and has no trials yet."
+
+
+def head(state: StudyState, trial: TrialState, width: int) -> list[Line]:
+    """Name, progress and parameters."""
+    sign, role = SIGNS[trial.status]
+    title = f"{state.name}  trial {trial.index} of {len(state.trials)}"
+    done = f"  {trial.progress:.0%}" if trial.status == "running" else ""
+    out: list[Line] = [[(title, "title"), (f"  {sign} {trial.status}{done}", role)], ()]
+    out.append([("Parameters", "accent")])
+    names = trial.parameters or {"(none is swept)": ""}
+    longest = max(len(name) for name in names)
+    out += [[(f"  {name:<{longest}}  ", "muted"), (fmt_value(value), "")] for name, value in names.items()]
+    return [*out, ()]
+
+
+def fmt_value(value: Any) -> str:
+    """A parameter's value as a preset would have it."""
+    if isinstance(value, bool) or value is None:
+        return {True: "true", False: "false", None: "null"}[value]
+    return fmt.number(value) if isinstance(value, int | float) else str(value)
+
+
+def errors(state: StudyState, trial: TrialState, width: int) -> list[Line]:
+    """What went wrong, with its remedy; the study's own error too."""
+    out: list[Line] = []
+    for error in (trial.error, state.error):
+        if error:
+            out.append([(f"✗ {error.get('title', 'An error')}", "bad")])
+            out += wrapped(error.get("detail", ""), width, "", "  ")
+            out += wrapped(error.get("remedy", ""), width, "title", "  → ")
+            out.append(())
+    if state.status == "lost":
+        out += wrapped("The engine is gone. Studies (3), r goes on where it was.", width, "warn")
+        out.append(())
+    return out
+
+
+def steps(state: StudyState, trial: TrialState, width: int) -> list[Line]:
+    """Every step with its status, time and what is known after it."""
+    rows = [
+        [
+            (f"{SIGNS[s.status][0]} {s.address}", SIGNS[s.status][1] if s.status != "done" else ""),
+            (_status(s), "muted"),
+            (fmt.duration(s.seconds) if s.seconds is not None else "", ""),
+            (fmt.percent(_number(s.measures.get("validation_accuracy"))), ""),
+            (fmt.percent(_number(s.measures.get("sparsity")), 1), ""),
+        ]
+        for s in trial.chain
+    ]
+    heads = ("step", "", "time", "validation", "sparsity")
+    return [[("Steps", "accent")], *aligned(heads, rows, width, texts=2), ()]
+
+
+def _status(step: StepState) -> str:
+    if step.status == "running":
+        return step.text or f"{step.done:.0%}"
+    return "reused" if step.reused else step.status
+
+
+def measures(state: StudyState, trial: TrialState, width: int) -> list[Line]:
+    """Every measure against the baseline, with the difference and whether that is better."""
+    rows = []
+    for name in measure_names(state):
+        value, before = measure_value(trial.results, name), baseline_value(trial, name)
+        rows.append(
+            [
+                (measure(name).label, ""),
+                (fmt.measure_text(name, value), ""),
+                (fmt.measure_text(name, before), "muted"),
+                difference(name, value, before),
+            ]
+        )
+    if not rows:
+        return [[("Measures", "accent")], [("  none yet", "muted")], ()]
+    heads = ("measure", "this trial", "baseline", "difference")
+    return [[("Measures", "accent")], *aligned(heads, rows, width), ()]
+
+
+def difference(name: str, value: float | None, before: float | None) -> Span:
+    """The change with its sign, `better` or `worse` said by an arrow beside the colour.
+
+    >>> difference("accuracy", 0.90, 0.95)
+    ('-5.00 % ▾', 'bad')
+    """
+    if value is None or before is None:
+        return "", ""
+    change = value - before
+    if change == 0:
+        return "=  ", "muted"
+    known = measure(name)
+    if known.kind in ("count", "bytes", "milliseconds") and before:
+        text = f"{change / before:+.1%}".replace("%", " %")
+    else:
+        text = ("+" if change > 0 else "") + fmt.measure_text(name, change)
+    if not known.better:
+        return f"{text}  ", ""
+    good = (change > 0) == (known.better == "higher")
+    return f"{text} {'▴' if good else '▾'}", "good" if good else "bad"
+
+
+def events(state: StudyState, trial: TrialState, width: int) -> list[Line]:
+    """What happened, oldest first: starts, results, notices."""
+    found: list[tuple[float, str, str]] = []
+    for step in trial.chain:
+        if step.started:
+            found.append((step.started, f"{step.address} started", ""))
+            if step.seconds is not None and step.status == "done" and not step.reused:
+                found.append((step.started + step.seconds, f"{step.address} done", "good"))
+    keys = {step.key for step in trial.chain}
+    found += [(n.time, n.text, "warn") for n in state.notices if n.key is None or n.key in keys]
+    out: list[Line] = [[("Events", "accent")]]
+    out += [[(f"  {clock(when)}  ", "muted"), (text, role)] for when, text, role in sorted(found)]
+    return [*out, ()]
+
+
+def clock(when: float) -> str:
+    """Time of day on this machine."""
+    try:
+        return time.strftime("%H:%M:%S", time.localtime(when))
+    except (ValueError, OverflowError, OSError):
+        return "--:--:--"
+
+
+def environment(state: StudyState, trial: TrialState, width: int) -> list[Line]:
+    """Where it ran."""
+    out: list[Line] = [[("Environment", "accent")]]
+    for name, text in _flat(state.environment | state.devices):
+        out += [[(f"  {name}  ", "muted"), (part[0][0], "")] for part in wrapped(text, max(width - len(name) - 4, 8))]
+    return out
+
+
+def _flat(values: dict[str, Any]) -> Iterable[tuple[str, str]]:
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from ((f"{name}.{inner}", text) for inner, text in _flat(value))
+        else:
+            yield name, " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) else None
+
+
+def aligned(heads: Sequence[str], rows: Sequence[Sequence[Span]], width: int, texts: int = 1) -> list[Line]:
+    """Rows under headers, the first `texts` columns to the left; columns that do not fit go from the right."""
+    columns = range(len(heads))
+    widths = [max(fmt.cell_width(heads[i]), *(fmt.cell_width(row[i][0]) for row in rows)) for i in columns]
+    shown = len(heads)
+    while shown > 1 and sum(widths[:shown]) + 2 * shown > width:
+        shown -= 1
+    head = [(_padded(heads[i], widths[i], i < texts), "muted") for i in columns[:shown]]
+    out: list[Line] = [[(" ", ""), *head]]
+    for row in rows:
+        out.append([(" ", ""), *((_padded(row[i][0], widths[i], i < texts), row[i][1]) for i in columns[:shown])])
+    return out
+
+
+def _padded(text: str, width: int, left: bool) -> str:
+    space = " " * (width - fmt.cell_width(text))
+    return f" {text}{space}" if left else f" {space}{text}"

@@ -1,0 +1,71 @@
+"""What can be done to a study, as plain functions that run in a thread; each gives the name to report."""
+
+import shutil
+import time
+
+from engine.errors import SecateurError
+from engine.files import explained
+from engine.format import age, size
+from engine.rundir import RunDir
+from tui.messages import Listed
+
+
+def start(study: Listed) -> str:
+    """Start a study's engine, for the first time or again."""
+    from engine import launch
+
+    launch.start(study.run)
+    return study.run.name
+
+
+def cancel(study: Listed) -> str:
+    """Ask a study's engine to stop; it answers within a moment."""
+    with explained(study.run.stop):
+        study.run.stop.touch()
+    return study.run.name
+
+
+def replay(study: Listed) -> str:
+    """Run a study again in a store of its own."""
+    from engine import launch
+    from engine import replay as replaying
+
+    run = replaying.create(study.run)
+    launch.start(run)
+    return run.name
+
+
+def delete(study: Listed) -> str:
+    """Remove a study's folder; results in the workspace's store stay, other studies may use them."""
+    if study.run.read_status().state == "running":
+        raise SecateurError(f"Study {study.run.name} is running", "", "Cancel it first.")
+    with explained(study.run.path):
+        shutil.rmtree(study.run.path)
+    return study.run.name
+
+
+def what_is_lost(studies: list[Listed]) -> str:
+    """What deleting these studies loses, as sentences."""
+    lines = []
+    for study in studies[:8]:
+        made = f", {age(time.time() - study.status.created)}" if study.status.created else ""
+        trials = f"{study.status.done} of {study.status.trials} trials done"
+        lines.append(f"{study.run.name}: {trials}{made}, {size(_bytes(study.run))} in its folder")
+    if len(studies) > 8:
+        lines.append(f"and {len(studies) - 8} more")
+    lines.append("")
+    lines.append(
+        "Lost for good: the presets as run, events, logs and a replay's own results. Models and measures in the "
+        "workspace's store stay, so running the same preset again computes nothing anew."
+    )
+    return "\n".join(lines)
+
+
+def _bytes(run: RunDir) -> int:
+    total = 0
+    for path in run.path.rglob("*"):
+        try:
+            total += path.stat().st_size
+        except OSError:
+            continue
+    return total
