@@ -41,6 +41,7 @@ MEASURE_FORMATS: dict[str, Measure] = {
     "agreement": Measure("agreement with baseline", "fraction", "higher", "%"),
     "sparsity": Measure("sparsity", "fraction", "higher", "%"),
     "loss": Measure("loss", "number", "lower"),
+    "validation_loss": Measure("validation loss", "number", "lower"),
     "parameters": Measure("parameters", "count", "lower", from_zero=True),
     "nonzero_parameters": Measure("non-zero parameters", "count", "lower", from_zero=True),
     "macs": Measure("MACs", "count", "lower", "MACs", from_zero=True),
