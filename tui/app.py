@@ -4,11 +4,10 @@ import asyncio
 import os
 import signal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import App
 from textual.binding import BindingType
-from textual.screen import Screen
 
 from engine.errors import SecateurError
 from engine.rundir import RunDir
@@ -34,11 +33,15 @@ class Lab(KeyOrder, App[None]):
     BINDINGS: ClassVar[list[BindingType]] = bindings(EVERYWHERE)
     ENABLE_COMMAND_PALETTE = False
     TITLE = "secateur"
+    DEFAULT_MODE = "lab"
     CSS_PATH: ClassVar[list[str]] = ["app.tcss"]
     HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]]] = [(0, "-narrow"), (110, "-wide"), (180, "-huge")]
     VERTICAL_BREAKPOINTS: ClassVar[list[tuple[int, str]]] = [(0, "-short"), (34, "-tall")]
 
-    def __init__(self, preset: Path | None = None, workspace: Path | None = None) -> None:
+    def __init__(
+        self, preset: Path | None = None, workspace: Path | None = None, first: str = "lab"
+    ) -> None:
+        self.DEFAULT_MODE = first  # type: ignore[misc]
         plain = bool(os.environ.get("NO_COLOR"))
         super().__init__(ansi_color=True if plain else None)
         self.preset = preset
@@ -56,9 +59,6 @@ class Lab(KeyOrder, App[None]):
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         return themes.OWN
-
-    def get_default_screen(self) -> Screen[Any]:
-        return places.screen("lab", self)
 
     def on_mount(self) -> None:
         self.watcher.start()

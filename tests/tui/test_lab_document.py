@@ -277,3 +277,26 @@ def test_a_preset_with_wrong_values_opens_so_that_they_can_be_mended(tmp_path: P
     _, problems = validate(document.plain, "wrong", None)
     assert {problem.path for problem in problems} >= {"model.name", "steps[0].cut", "sweep.nothing.here"}
     assert fields_of(document.plain, 0) == []
+
+
+def test_half_typed_values_leave_no_traces(quickstart: Document) -> None:
+    """Replacing `0, 0.3, …` by `0, 0.5` passes through `0`, which is no sweep and has no plot along it."""
+    for typed in (0, None):
+        merge = "sparsity"
+        base = quickstart.before(merge)
+        changed = edits.reset(base, SPARSITY) if typed is None else edits.put(base, SPARSITY, typed)
+        quickstart.apply(changed, "sparsity", merge)
+    quickstart.apply(
+        edits.put_axis(quickstart.before("sparsity"), SPARSITY, [0, 0.5]), "sparsity", "sparsity"
+    )
+    assert quickstart.plain["plot"]["x"] == "prune.weights.sparsity"
+    assert quickstart.undo() == "sparsity"
+    assert not quickstart.dirty
+
+
+def test_typing_back_to_what_was_there_is_no_change(quickstart: Document) -> None:
+    for epochs in (1, 12):
+        plain = edits.put(quickstart.before("e"), Spot(0, "epochs"), epochs)
+        quickstart.apply(plain, "epochs", "e")
+    assert not quickstart.dirty
+    assert quickstart.undo() is None

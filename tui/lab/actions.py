@@ -2,4 +2,56 @@
 
 from tui.action import Action
 
-LAB: tuple[Action, ...] = ()
+
+def _group(group: str, *rows: tuple[str, tuple[str, ...], str, str]) -> tuple[Action, ...]:
+    """Actions under one heading; those with a label are in the footer."""
+    return tuple(Action(id, keys, label, text, "lab", bool(label), group) for id, keys, label, text in rows)
+
+
+def _way(id: str, keys: tuple[str, ...], text: str, group: str, by: int) -> Action:
+    """One of two actions that differ in their direction."""
+    return Action(id, keys, "", text, "lab", group=group, arguments=str(by))
+
+
+LAB: tuple[Action, ...] = (
+    *_group(
+        "Preset",
+        ("run", ("f9", "r"), "run", "Run this preset as a study, after showing every value."),
+        ("sweep", ("f8", "s"), "sweep", "Try several values of the selected parameter: a trial for each."),
+        ("default", ("ctrl+r",), "default", "Set the selected parameter back to its default."),
+        ("undo", ("ctrl+z", "u"), "undo", "Take the last change back."),
+        ("redo", ("ctrl+y", "U"), "", "Make the change again that was taken back."),
+        ("save", ("ctrl+s",), "save", "Save the preset to its file."),
+        ("save_as", ("S",), "", "Save the preset to another file."),
+        ("open", ("ctrl+o",), "open", "Open a preset: one that comes with secateur, or a file."),
+        ("new", ("ctrl+n",), "", "Start a new preset."),
+        ("yaml", ("v",), "", "View the preset as YAML, as it would be saved."),
+        ("diff", ("w",), "", "View what was changed since the preset was opened or saved."),
+        ("problems", ("exclamation_mark",), "", "List everything that is wrong with the preset."),
+    ),
+    *_group(
+        "Model and data",
+        ("pick_model", ("m",), "", "Choose the model."),
+        ("pick_data", ("i",), "", "Choose the data set; what is not on this machine says why."),
+    ),
+    *_group(
+        "Steps",
+        ("add", ("ctrl+g", "a"), "add step", "Add a step after the selected one."),
+        ("remove", ("d", "delete"), "", "Remove the selected step, or end the selected sweep."),
+        ("duplicate", ("c",), "", "Copy the selected step."),
+        ("switch", ("space",), "", "Switch the selected step off or on."),
+    ),
+    _way("shift", ("K", "shift+up"), "Move the selected step up.", "Steps", -1),
+    _way("shift", ("J", "shift+down"), "Move the selected step down.", "Steps", 1),
+    *_group(
+        "Sweep",
+        ("together", ("z",), "", "Let the selected sweep vary together with others, or multiply with them."),
+    ),
+    _way("cycle", ("left", "h"), "The value before, in a choice.", "Moving", -1),
+    _way("cycle", ("right", "l"), "The next value of a choice; from the outline into the form.", "Moving", 1),
+    *_group(
+        "Moving",
+        ("next_view", ("ctrl+l",), "view", "Next view: the preset, its curve, its trials."),
+        ("outline", ("escape",), "", "Back to the preset's outline; from there, to the place before."),
+    ),
+)

@@ -10,7 +10,7 @@ from engine.files import write_atomic
 from engine.spec.files import absolute
 from tui.lab import tree
 from tui.lab.edits import NEW
-from tui.lab.tree import Plain
+from tui.lab.tree import Plain, Spot
 
 MOST_UNDO = 500
 """Changes that can be taken back; a preset is a few kilobytes, so this is a megabyte or two at most."""
@@ -77,14 +77,31 @@ class Document:
         """Take a change; whether anything is different. Changes in a row with one `merge` become one."""
         if plain == self.plain:
             return False
-        last = self._past[-1]
-        if merge and last.merge == merge and not self._future:
+        if self._merges(merge):
             self._past.pop()
-        self._past.append(Change(plain, label, merge))
+        if plain != self.plain:
+            self._past.append(Change(plain, label, merge))
         del self._past[:-MOST_UNDO]
         self._future.clear()
         self.revision += 1
         return True
+
+    def before(self, merge: str) -> Plain:
+        """What the next change with `merge` starts from: the preset before the first of them.
+
+        Half-typed values so leave no traces, such as a plot that went with a sweep.
+        """
+        return self._past[-2].plain if self._merges(merge) else self.plain
+
+    def _merges(self, merge: str) -> bool:
+        return bool(merge) and self._past[-1].merge == merge and len(self._past) > 1 and not self._future
+
+    def was_given(self, spot: Spot) -> bool:
+        """Whether the file has a value there."""
+        return tree.value(self._saved, spot) is not tree.ABSENT if self._holds(spot) else False
+
+    def _holds(self, spot: Spot) -> bool:
+        return spot.step is None or spot.step < len(tree.steps(self._saved))
 
     def close_change(self) -> None:
         """The next change is one of its own, whatever its `merge`."""

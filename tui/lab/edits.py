@@ -5,13 +5,16 @@ from typing import Any
 
 from engine.describe import Row
 from engine.params import STEPS
+from tui.lab.text import Default, Fixed, Swept, Typed
 from tui.lab.tree import (
     ABSENT,
+    AxisLine,
     Plain,
     Spot,
     address,
     axes,
     axis_at,
+    axis_values,
     rows,
     steps,
     swept_path,
@@ -24,6 +27,8 @@ NEW: Plain = {
     "steps": [{"train": {}}],
 }
 """What a new preset starts from: the least that runs, on data that are always there."""
+
+PLOT = Spot(None, "plot")
 
 
 def put(plain: Plain, spot: Spot, given: Any) -> Plain:
@@ -59,6 +64,35 @@ def put_axis(plain: Plain, spot: Spot, values: Any) -> Plain:
 def fix(plain: Plain, spot: Spot, given: Any) -> Plain:
     """No longer swept: fixed to `given`, or to the default where that is ABSENT."""
     return reset(plain, spot) if given is ABSENT else put(plain, spot, given)
+
+
+def enter(plain: Plain, spot: Spot, typed: Typed) -> Plain:
+    """With what was typed into a field."""
+    match typed:
+        case Default():
+            return reset(plain, spot)
+        case Swept(values):
+            return put_axis(plain, spot, values)
+        case Fixed(given):
+            if spot == PLOT and given == {}:
+                given = first_plot(plain)
+            return put(plain, spot, given)
+
+
+def first_plot(plain: Plain) -> Plain:
+    """A plot to start from: accuracy along the first swept parameter, or against sparsity."""
+    swept = axes(plain)
+    return {"x": swept[0].path if swept else "sparsity", "y": "accuracy"}
+
+
+def drop_axis(plain: Plain, axis: AxisLine) -> Plain:
+    """Without a sweep: fixed to its first value, or gone where it names nothing."""
+    if axis.spot is not None:
+        values = axis_values(axis)
+        return fix(plain, axis.spot, values[0] if values else ABSENT)
+    changed = deepcopy(plain)
+    _drop_axis(changed, axis.path, axis.zipped)
+    return changed
 
 
 def set_together(plain: Plain, spot: Spot, together: bool) -> Plain:

@@ -25,6 +25,7 @@ class Swept:
     values: Any
 
 
+@dataclass(frozen=True)
 class Default:
     """Nothing typed: the declared default."""
 

@@ -1,0 +1,69 @@
+"""What can be chosen as model, data set or step, and for what is not available, why."""
+
+import importlib.util
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine import catalog, datasets
+from engine.datasets import RECORDS
+from engine.describe import summary
+from engine.errors import SecateurError
+from engine.format import count
+from engine.params import STEPS
+from engine.params.preset import Data
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Something to choose: its name, a word about it, and why it can't be used here (empty if it can)."""
+
+    name: str
+    about: str
+    missing: str = ""
+
+    @property
+    def told(self) -> str:
+        return f"not here: {self.missing}" if self.missing else self.about
+
+
+def models() -> list[Entry]:
+    """Every model a preset can name."""
+    lacking = "" if importlib.util.find_spec("torchvision") else "torchvision is not installed"
+    return [
+        Entry(name, "torchvision's, for larger images", lacking)
+        if name.startswith("torchvision/")
+        else Entry(name, "He 2016, for small images")
+        for name in catalog.MODELS
+    ]
+
+
+def data_sets(workspace: Path) -> list[Entry]:
+    """Every built-in data set, those on this machine first. Looks at files: call it in a thread."""
+    found = [_data_set(name, workspace) for name in catalog.DATASETS]
+    return sorted(found, key=lambda entry: bool(entry.missing))
+
+
+def _data_set(name: str, workspace: Path) -> Entry:
+    record = RECORDS.get(name)
+    if record is None:
+        return Entry(name, "")
+    if name == "imagefolder":
+        return Entry(name, "your own images: name their folder as data.root")
+    classes = f", {record.classes} classes" if record.classes else ""
+    images = f", {count(record.images.total)} images" if record.images else ""
+    return Entry(name, f"{record.title}{classes}{images}", _missing(name, workspace))
+
+
+def _missing(name: str, workspace: Path) -> str:
+    try:
+        datasets.locate(Data(name=name), workspace)
+    except SecateurError as error:
+        return error.remedy or error.detail or error.title
+    return ""
+
+
+def steps() -> list[Entry]:
+    """Every kind of step, its family first; families stay together."""
+    families = list(dict.fromkeys(cls.family for cls in STEPS.values()))
+    ordered = sorted(STEPS.items(), key=lambda item: families.index(item[1].family))
+    return [Entry(kind, f"{cls.family}: {summary(cls)}") for kind, cls in ordered]

@@ -1,0 +1,185 @@
+"""The lab: the preset's outline, the form of what is selected in it, and the study beside them."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import ClassVar
+
+from textual import events, on
+from textual.binding import BindingType
+from textual.containers import Horizontal, Vertical
+from textual.widget import Widget
+
+from engine import presets
+from engine import spec as specs
+from engine.errors import SecateurError
+from engine.params.preset import Plot as PlotParams
+from engine.state import StudyState
+from tui.lab.document import Document
+from tui.messages import StudyChanged
+from tui.screens.base import bindings
+from tui.screens.lab_edit import EditActions
+from tui.screens.lab_files import FileActions
+from tui.screens.lab_run import RunActions
+from tui.widgets.form import Form
+from tui.widgets.lab_head import FieldHelp, FormTitle, Head, Views
+from tui.widgets.live import Live
+from tui.widgets.outline import Outline
+from tui.widgets.plot import Plot
+from tui.widgets.table import Table
+
+START = "quickstart"
+"""The preset that a first start opens."""
+VIEWS = ("edit", "curve", "trials")
+"""What a narrow terminal shows one at a time."""
+
+
+class LabScreen(EditActions, FileActions, RunActions):
+    """Edits one preset and starts it; actions live in the mixins, what is edited in `document`."""
+
+    WHERE = "lab"
+    BINDINGS: ClassVar[list[BindingType]] = bindings("lab")
+    CSS_PATH = "lab.tcss"
+
+    def __init__(self, preset: Path | None = None) -> None:
+        super().__init__()
+        self._wanted = preset
+        self._plots: dict[str, PlotParams | None] = {}
+
+    def compose_body(self) -> Iterable[Widget]:
+        yield Head()
+        yield Views()
+        with Horizontal(id="panes"):
+            with Vertical(id="left"):
+                yield Outline(id="outline")
+            with Vertical(id="middle"):
+                yield FormTitle()
+                yield Form(self.told, id="form")
+                yield FieldHelp()
+            yield Live(id="right")
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        self.set_view("edit")
+        self._load_first()
+        self.query_one(Outline).focus()
+
+    def _load_first(self) -> None:
+        path = self._wanted or presets.find(START)
+        try:
+            self.document = Document.open(path)
+        except SecateurError as error:
+            self.call_after_refresh(self.lab.fail, error)
+        self.refresh_all(fresh=True)
+
+    @on(Form.Edited)
+    def _edited(self, message: Form.Edited) -> None:
+        owner, form = self._shown_owner, self.query_one(Form)
+        if message.field.spot.step == (owner if isinstance(owner, int) else None):
+            pending = form.pending()
+            current = pending is not None and pending[0].spot == message.field.spot
+            self.enter(*(pending if current and pending else (message.field, message.typed)))
+
+    @on(Form.Pointed)
+    def _pointed(self) -> None:
+        self.document.close_change()
+        self.show_help()
+
+    @on(Form.Left)
+    def _left_form(self, message: Form.Left) -> None:
+        plot = self.query_one(Plot)
+        if message.by > 0 and plot.display and self.query_one(Live).display:
+            plot.focus()
+        else:
+            self.query_one(Outline).focus()
+
+    @on(Form.Entered)
+    async def _entered(self, message: Form.Entered) -> None:
+        path = message.field.spot.path if message.field.spot.step is None else ""
+        if path == "model.name":
+            await self.run_action("pick_model")
+        elif path == "data.name":
+            await self.run_action("pick_data")
+        elif message.field.options:
+            self.action_cycle(1)
+        else:
+            self.query_one(Form).step(1)
+
+    @on(Outline.Moved)
+    def _moved(self) -> None:
+        self.document.close_change()
+        self.show_form()
+
+    @on(Outline.Chosen)
+    async def _chosen(self, message: Outline.Chosen) -> None:
+        await self.choose(message.item)
+
+    def on_descendant_focus(self, event: events.DescendantFocus) -> None:
+        self.show_help()
+
+    # The study
+
+    def show_state(self, state: StudyState | None) -> None:
+        self.query_one(Live).show(state, self._plot_of(state))
+
+    def _plot_of(self, state: StudyState | None) -> PlotParams | None:
+        """The chart that the study's own preset asks for."""
+        if state is None:
+            return None
+        if state.name not in self._plots:
+            try:
+                read = specs.read(self.lab.workspace / "studies" / state.name / "preset.yaml")
+                self._plots[state.name] = read.settings.plot
+            except SecateurError:
+                self._plots[state.name] = None
+        return self._plots[state.name]
+
+    def on_study_changed(self, message: StudyChanged) -> None:
+        super().on_study_changed(message)
+        if message.run_name == self.lab.study and message.state.status not in ("queued", "running"):
+            self.check_soon()
+
+    @on(Table.Chosen, "#trials")
+    def _trial_chosen(self, message: Table.Chosen) -> None:
+        if self.lab.study and message.key is not None:
+            self.lab.show_study(self.lab.study, "trial")
+            self.lab.trial = int(message.key)
+
+    @on(Plot.Chosen)
+    def _curve_chosen(self) -> None:
+        if self.lab.study:
+            self.lab.show_study(self.lab.study)
+
+    # Views
+
+    def set_view(self, view: str) -> None:
+        """What a narrow terminal shows."""
+        for name in VIEWS:
+            self.set_class(name == view, f"view-{name}")
+        self.query_one(Views).show(view)
+
+    @property
+    def view(self) -> str:
+        return next(name for name in VIEWS if self.has_class(f"view-{name}"))
+
+    def action_next_view(self) -> None:
+        """The next view where one is shown at a time; else the next pane."""
+        order: list[Outline | Form | Plot | Table] = [
+            self.query_one(Outline),
+            self.query_one("#curve", Plot),
+            self.query_one("#trials", Table),
+        ]
+        now = next((i for i, pane in enumerate(order) if pane is self.focused), 0)
+        if self.query_one(Views).display:
+            now = VIEWS.index(self.view)
+        to = (now + 1) % len(order)
+        self.set_view(VIEWS[to])
+        self.call_after_refresh(order[to].focus)
+
+    async def action_outline(self) -> None:
+        """To the outline; from there back to the place before."""
+        target = self.query_one(Outline)
+        if self.focused is target:
+            await self.run_action("app.back")
+            return
+        self.set_view("edit")
+        target.focus()

@@ -1,0 +1,163 @@
+"""The lab's actions with files: new, open, save, and looking at what would be saved."""
+
+from pathlib import Path
+
+from textual import work
+
+from engine import presets
+from engine.errors import SecateurError
+from engine.format import abbreviate
+from engine.rundir import RunDir
+from tui.lab.document import Document, with_suffix
+from tui.screens.lab_base import LabBase
+from tui.screens.lab_texts import TextView, diff_parts
+from tui.widgets.confirm import Confirm, Prompt
+from tui.widgets.outline import Outline
+from tui.widgets.picker import Choice, Picker
+
+OTHER = "other"
+MOST_FILES = 200
+"""Preset files listed of a folder; more are better reached by typing the path."""
+
+
+class FileActions(LabBase):
+    """A part of the lab screen."""
+
+    def show_document(self, document: Document) -> None:
+        """Edit another document."""
+        self.document = document
+        self.query_one(Outline).point_at("model")
+        self.refresh_all(fresh=True)
+
+    def before_quit(self) -> str:
+        """What leaving now would lose."""
+        self.flush()
+        return f"Changes of {self.document.name} that are not saved" if self.document.dirty else ""
+
+    async def _may_drop(self) -> bool:
+        """Whether changes that are not saved may be lost; asks if there are any."""
+        self.flush()
+        if not self.document.dirty:
+            return True
+        question = f"Drop the changes of {self.document.name}?"
+        detail = "They are not saved: they and their undo steps would be lost."
+        confirm = Confirm(question, detail, "Drop them", "Keep editing")
+        return await self.app.push_screen_wait(confirm)
+
+    @work
+    async def open(self, path: Path) -> None:
+        """Edit the preset in a file; a study's own preset is opened as a new one."""
+        if await self._may_drop():
+            await self._open(path)
+
+    async def _open(self, path: Path) -> None:
+        try:
+            document = Document.open(path)
+        except SecateurError as error:
+            await self.lab.fail(error)
+            return
+        if path.name == "preset.yaml" and path.parent.parent == self.lab.workspace / "studies":
+            name = RunDir(path.parent).read_status().preset or path.parent.name
+            document = Document(document.plain, name)
+        self.show_document(document)
+
+    @work
+    async def action_new(self) -> None:
+        if await self._may_drop():
+            self.show_document(Document.new())
+
+    @work
+    async def action_open(self) -> None:
+        if not await self._may_drop():
+            return
+        found = [
+            Choice(str(one.path), one.name, f"comes with secateur: {one.about}") for one in presets.shipped()
+        ]
+        found += [Choice(str(path), str(path), "") for path in self._nearby()]
+        found.append(Choice(OTHER, "another file …", "type its path"))
+        chosen = await self.app.push_screen_wait(Picker("Open a preset", found, columns=("preset", "about")))
+        if not chosen:
+            return
+        name = chosen[0]
+        if name == OTHER:
+            name = await self.app.push_screen_wait(Prompt("Path of the preset", f"{Path.cwd()}/")) or ""
+        if name:
+            await self._open(Path(name).expanduser().absolute())
+
+    def _nearby(self) -> list[Path]:
+        """Preset files of the working folder and of the one the document came from."""
+        folders = {Path.cwd()}
+        if self.document.folder and not self.document.shipped:
+            folders.add(self.document.folder)
+        found = []
+        for folder in sorted(folders):
+            try:
+                found += [path for path in sorted(folder.iterdir()) if path.suffix in presets.SUFFIXES]
+            except OSError:
+                continue
+        return found[:MOST_FILES]
+
+    @work
+    async def action_save(self) -> None:
+        self.flush()
+        document = self.document
+        if document.path is None or document.shipped:
+            await self._save_as()
+            return
+        question = ""
+        if document.changed_on_disk():
+            question = f"{document.path.name} was changed or removed by somebody else. Replace it?"
+        elif document.has_comments and document.dirty:
+            question = f"The comments in {document.path.name} are not kept. Save?"
+        if question and not await self.app.push_screen_wait(
+            Confirm(question, str(document.path), "Save", "Cancel")
+        ):
+            return
+        await self._write(document.path)
+
+    @work
+    async def action_save_as(self) -> None:
+        await self._save_as()
+
+    async def _save_as(self) -> None:
+        self.flush()
+        document = self.document
+        folder = document.folder if document.folder and not document.shipped else Path.cwd()
+        start = str(folder / f"{document.name}.yaml")
+        given = await self.app.push_screen_wait(
+            Prompt("Save the preset as", start, "Its studies are called after it.")
+        )
+        if not given or not given.strip():
+            return
+        path = with_suffix(Path(given.strip()))
+        if path.exists() and path != document.path:
+            question = Confirm(
+                f"Replace {path.name}?", f"{path} exists; what it holds would be lost.", "Replace", "Cancel"
+            )
+            if not await self.app.push_screen_wait(question):
+                return
+        await self._write(path)
+
+    async def _write(self, path: Path) -> None:
+        document = self.document
+        try:
+            if path == document.path and not document.shipped:
+                document.save()
+            else:
+                document.save_as(path)
+        except SecateurError as error:
+            await self.lab.fail(error)
+            return
+        self.refresh_all()
+        self.say(f"Saved: {abbreviate(str(document.path), 60)}", "good")
+
+    def action_yaml(self) -> None:
+        self.flush()
+        self.app.push_screen(TextView(f"{self.document.name} as YAML", [(self.document.yaml(), "")]))
+
+    def action_diff(self) -> None:
+        self.flush()
+        lines = self.document.diff()
+        since = "since it was opened or saved" if self.document.path else "all of it, as there is no file yet"
+        parts = diff_parts(lines) if lines else [("Nothing was changed.", "")]
+        self.app.push_screen(TextView(f"Changes of {self.document.name} {since}", parts))

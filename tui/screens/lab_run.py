@@ -1,0 +1,88 @@
+"""The lab's actions that run the preset."""
+
+import asyncio
+
+from textual import work
+
+from engine.errors import Problem, SecateurError
+from tui.lab.check import Checked, check
+from tui.lab.fields import fields_of, problems_at, says
+from tui.lab.outline import items
+from tui.screens.lab_base import LabBase
+from tui.screens.lab_texts import Review, TextView
+from tui.widgets.form import Form
+from tui.widgets.outline import Outline
+
+
+class RunActions(LabBase):
+    """A part of the lab screen."""
+
+    _starting = False
+
+    @work
+    async def action_run(self) -> None:
+        """Show every value, and start the study if that is confirmed."""
+        if self._starting:
+            return
+        self._starting = True
+        try:
+            await self._run()
+        finally:
+            self._starting = False
+
+    async def _run(self) -> None:
+        self.flush()
+        checked = await self._check_now()
+        if checked.spec is None:
+            self._go_to(checked.problems[0])
+            return
+        if checked.data is not None:
+            await self.lab.fail(checked.data)
+            return
+        if not await self.app.push_screen_wait(Review(checked.spec, checked.estimate)):
+            return
+        self.say("Starting …")
+        before = self.lab.study
+        try:
+            run = await self.lab.start_study(checked.spec)
+        except SecateurError as error:
+            await self.lab.fail(error)
+            return
+        if before:
+            self.lab.watcher.unsubscribe(self, before)
+        self.lab.watcher.subscribe(self, run.name)
+        self.say(f"{run.name} runs; it goes on when you leave. ^l shows its curve and trials.", "good")
+
+    async def _check_now(self) -> Checked:
+        """What holds for the preset as it is at this moment."""
+        document = self.document
+        if (
+            self.checked.revision != document.revision
+            or self.checked.spec is None
+            or self.checked.estimate.steps == 0
+        ):
+            arguments = (document.plain, document.name, document.folder, document.revision, self.history)
+            self.take(await asyncio.to_thread(check, *arguments))
+        return self.checked
+
+    def _go_to(self, problem: Problem) -> None:
+        """Put the cursor on the field that a problem is about."""
+        plain = self.document.plain
+        self.say(f"! {problem.path}: {says(problem)}", "bad")
+        for item in items(plain, self.checked.problems):
+            owner = item.owner
+            for field in fields_of(plain, owner) if owner is not None else ():
+                if problem in problems_at(plain, field, [problem]):
+                    self.query_one(Outline).point_at(item.key)
+                    self.show_form()
+                    self.query_one(Form).point_at(field.spot)
+                    self.query_one(Form).focus_row()
+                    return
+
+    def action_problems(self) -> None:
+        self.flush()
+        checked = self.checked
+        parts = [(f"{problem.path}: {says(problem)}", "bad") for problem in checked.problems]
+        if checked.data is not None:
+            parts += [(str(checked.data), "bad")]
+        self.app.push_screen(TextView("What is wrong with the preset", parts or [("Nothing.", "good")]))

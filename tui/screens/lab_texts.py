@@ -1,0 +1,99 @@
+"""Modals of the lab that show text: YAML, differences, problems, and every value before a start."""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.screen import ModalScreen
+from textual.widgets import Static
+
+from engine.format import cell_width
+from engine.spec import Spec
+from tui.lab.estimate import Estimate
+from tui.lab.outline import trials_text
+from tui.lab.review import Entry, sections
+from tui.widgets.document import Document, wrapped
+from tui.widgets.painted import Line
+
+Part = tuple[str, str]
+"""Text and its role."""
+
+
+class TextView(ModalScreen[bool]):
+    """Text to scroll through; Escape closes it."""
+
+    DEFAULT_CSS = """
+    TextView #box { width: 96%; max-width: 110; height: 94%; border: round $border; padding: 0 1; }
+    TextView Static { height: 1; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q", "close", "close")]
+    KEYS = "↑ ↓ scroll, Esc closes"
+
+    def __init__(self, title: str, parts: Sequence[Part]) -> None:
+        super().__init__()
+        self._title, self._parts = title, parts
+
+    def compose(self) -> ComposeResult:
+        with Vertical(id="box"):
+            yield Static(self._title, markup=False)
+            yield Document(self.build)
+            yield Static(self.KEYS, markup=False)
+
+    def build(self, width: int) -> Sequence[Line]:
+        """The text in lines of `width` columns."""
+        return [line for text, role in self._parts for line in wrapped(text, width, role)]
+
+    def action_close(self) -> None:
+        self.dismiss(False)
+
+
+class Review(TextView):
+    """Every value of a study before it starts; Enter or the run key starts it."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter,f9,y", "start", "start"),
+        Binding("n", "close", "cancel"),
+    ]
+    KEYS = "Enter starts it, Esc goes back, ↑ ↓ scroll"
+
+    def __init__(self, spec: Spec, estimate: Estimate) -> None:
+        title = f"Run {spec.name}: {trials_text(len(spec.trials))}, {estimate}"
+        super().__init__(title, ())
+        self._sections = sections(spec)
+
+    def build(self, width: int) -> Sequence[Line]:
+        """The sections with what is set or swept first; what is left at its default on fewer lines."""
+        lines: list[Line] = [[("Swept and set values; defaults follow in brackets.", "muted")], ()]
+        for name, entries in self._sections:
+            lines += [[(name, "title")], *section_lines(entries, width)]
+        return lines
+
+    def action_start(self) -> None:
+        self.dismiss(True)
+
+
+def section_lines(entries: Sequence[Entry], width: int) -> list[Line]:
+    """The values of one section: a line for each that is set or swept, the defaults in a row."""
+    names = max((cell_width(name) for name, _, origin in entries if origin != "default"), default=0)
+    lines: list[Line] = []
+    for name, value, origin in entries:
+        if origin == "default":
+            continue
+        sign = "~" if origin in ("swept", "together") else "*"
+        first, *rest = wrapped(
+            f"{value}{' (together)' if origin == 'together' else ''}", max(width - names - 6, 10)
+        )
+        lines.append([(f"  {sign} {name.ljust(names)}  ", "accent" if sign == "~" else ""), *first])
+        lines += [[(" " * (names + 6), ""), *line] for line in rest]
+    defaults = ", ".join(f"{name} {value}" for name, value, origin in entries if origin == "default")
+    if defaults:
+        lines += wrapped(f"[{defaults}]", width, "muted", "    ")
+    return lines
+
+
+def diff_parts(lines: Sequence[str]) -> list[Part]:
+    """A unified diff with its changed lines marked by their sign and colour."""
+    roles = {"+": "good", "-": "bad", "@": "muted"}
+    return [(line, roles.get(line[:1], "")) for line in lines]

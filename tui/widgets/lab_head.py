@@ -1,0 +1,150 @@
+"""The lines around the form: what the preset is and whether it can run, and help on the selected field."""
+
+from collections.abc import Sequence
+
+from engine.describe import summary
+from engine.format import abbreviate, cell_width
+from engine.params import STEPS
+from tui.lab import tree
+from tui.lab.check import Checked
+from tui.lab.document import Document
+from tui.lab.fields import Field, fields_of, help_of, says, section_help
+from tui.lab.outline import ADD, TITLES, Item, trials_text
+from tui.lab.tree import Plain
+from tui.widgets.document import wrapped
+from tui.widgets.painted import Line, Painted
+
+
+class Head(Painted):
+    """Two lines: the preset with its trials and their time; what is wrong with it, or which key runs it."""
+
+    DEFAULT_CSS = "Head { height: 2; }"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._named: Line = []
+        self._told: tuple[str, str] = ("", "")
+        self._amount = ""
+
+    def show(self, document: Document, checked: Checked) -> None:
+        """Show a document with what was found about it."""
+        origin = " comes with secateur" if document.shipped else "" if document.path else " not saved"
+        edited = " (edited)" if document.dirty else ""
+        self._named = [(f" {document.name}", "title"), (f"{edited} ", "warn"), (origin, "muted")]
+        if checked.spec is not None:
+            self._amount = f"{trials_text(len(checked.spec.trials))}, {checked.estimate} "
+        self._told = told(checked)
+        self.redraw()
+
+    def lines(self, width: int, height: int) -> Sequence[Line]:
+        used = sum(cell_width(text) for text, _ in self._named)
+        size = abbreviate(self._amount, max(width - used - 1, 0))
+        gap = " " * max(width - used - cell_width(size), 0)
+        text, role = self._told
+        return [[*self._named, (gap + size, "")], [(f" {abbreviate(text, width - 2)}", role)]]
+
+
+def told(checked: Checked) -> tuple[str, str]:
+    """What to say about a preset, and in which role."""
+    if checked.revision < 0:
+        return "", ""
+    if checked.problems:
+        first = checked.problems[0]
+        count = len(checked.problems)
+        head = "! " if count == 1 else f"! {count} problems (! lists them), first "
+        return f"{head}{first.path}: {says(first)}", "bad"
+    if checked.data is not None:
+        return f"! {checked.data.title}: {checked.data.remedy or checked.data.detail}", "bad"
+    return "Press F9 to run it: all values are shown once more before it starts.", "good"
+
+
+class Views(Painted):
+    """What a narrow terminal can show, the one shown in brackets."""
+
+    DEFAULT_CSS = "Views { height: 1; }"
+    LABELS = {"edit": "Preset", "curve": "Curve", "trials": "Trials"}  # noqa: RUF012
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._view = "edit"
+
+    def show(self, view: str) -> None:
+        self._view = view
+        self.redraw()
+
+    def lines(self, width: int, height: int) -> Sequence[Line]:
+        spans: list[tuple[str, str]] = [(" ^l ", "accent")]
+        for name, label in self.LABELS.items():
+            spans.append((f"[{label}]", "bold reverse") if name == self._view else (f" {label} ", ""))
+            spans.append((" ", ""))
+        return [spans]
+
+
+class FormTitle(Painted):
+    """The name of what the form is about, and what that is for."""
+
+    DEFAULT_CSS = "FormTitle { height: 1; }"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._title = ""
+        self._about = ""
+
+    def show(self, plain: Plain, owner: int | str | None) -> None:
+        """`owner` is a step's position or a section's name."""
+        if isinstance(owner, int):
+            kind = tree.steps(plain)[owner][0]
+            self._title = f"{owner + 1}. {tree.address(plain, owner)}"
+            self._about = summary(STEPS[kind]) if kind in STEPS else f"There is no step called {kind}."
+        elif owner is not None:
+            self._title, self._about = TITLES[owner], section_help(owner)
+        else:
+            self._title = self._about = ""
+        self.redraw()
+
+    def lines(self, width: int, height: int) -> Sequence[Line]:
+        room = max(width - cell_width(self._title) - 3, 0)
+        return [[(f" {self._title}  ", "title"), (abbreviate(self._about, room), "muted")]]
+
+
+class FieldHelp(Painted):
+    """What the selected parameter is, what it takes, and what is wrong with it."""
+
+    DEFAULT_CSS = "FieldHelp { height: 6; }"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._parts: list[tuple[str, str]] = []
+
+    def show(self, item: Item | None, field: Field | None, wrong: str) -> None:
+        """`item` is the outline's line, `field` the form's."""
+        if field is not None:
+            self._parts = [(f"! {wrong}", "bad")] if wrong else []
+            self._parts += [(line, "") for line in help_of(field)]
+            self._parts.append((keys_for(field), "muted"))
+        elif item is not None and item.key == ADD:
+            self._parts = [("Enter adds a step at the end: train, prune, fine-tune, …", "")]
+        else:
+            self._parts = [(f"! {wrong}", "bad")] if wrong else []
+        self.redraw()
+
+    def lines(self, width: int, height: int) -> Sequence[Line]:
+        lines: list[Line] = [[("─" * width, "muted")]]
+        for text, role in self._parts:
+            lines += [[(" ", ""), *line] for line in wrapped(text, max(width - 2, 10), role)]
+        return lines
+
+
+def keys_for(field: Field) -> str:
+    """Which keys change a field."""
+    parts = ["←→ choose" if field.options else "type a value"]
+    if field.spot.step is None and field.spot.path in ("model.name", "data.name"):
+        parts = ["Enter lists them"]
+    if field.sweepable:
+        parts.append("F8 sweep")
+    if field.given and not field.row.required:
+        parts.append("^r default")
+    return ", ".join(parts)
+
+
+__all__ = ["FieldHelp", "FormTitle", "Head", "Views", "fields_of", "told"]

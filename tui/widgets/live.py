@@ -1,0 +1,155 @@
+"""The study beside the preset: how far it is, its curve, its trials."""
+
+from collections.abc import Sequence
+
+from textual.app import ComposeResult
+from textual.containers import Vertical
+
+from engine import charts
+from engine import format as fmt
+from engine.errors import UsageError
+from engine.params.preset import Plot as PlotParams
+from engine.plotting.figure import Figure
+from engine.state import StepState, StudyState, TrialState
+from tui.widgets.painted import Line, Painted
+from tui.widgets.plot import Plot
+from tui.widgets.table import Cell, Column, Row, Table
+
+LIVE = ("queued", "running")
+NOTHING = "No study yet: F9 runs the preset, and its curve appears here."
+SIGNS = {"waiting": "·", "running": "»", "done": "+", "failed": "!"}
+"""A trial's state as one character, so that no colour is needed."""
+ROLES = {"waiting": "muted", "running": "accent", "done": "good", "failed": "bad"}
+RESULTS = ("accuracy", "sparsity", "nonzero_parameters")
+"""What the list of trials shows of their results."""
+
+
+class Progress(Painted):
+    """Two lines: the study with its state, and how far it is with the time left."""
+
+    DEFAULT_CSS = "Progress { height: 2; }"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._state: StudyState | None = None
+
+    def show(self, state: StudyState | None) -> None:
+        self._state = state
+        self.redraw()
+
+    def lines(self, width: int, height: int) -> Sequence[Line]:
+        state = self._state
+        if state is None:
+            return []
+        counts = f"{state.done} of {len(state.trials)} trials" if state.trials else ""
+        failed = f", {state.failed} failed" if state.failed else ""
+        role = {"failed": "bad", "lost": "bad", "unreadable": "bad", "done": "good"}.get(
+            state.status, "accent"
+        )
+        head: Line = [(f"{state.name} ", "title"), (f"{state.status} ", role), (f"{counts}{failed}", "")]
+        return [head, [(fmt.abbreviate(second_line(state), width), "muted")]]
+
+
+def second_line(state: StudyState) -> str:
+    """What happens now and the time left, or how it ended."""
+    if state.error:
+        return f"{state.error.get('title', '')} {state.error.get('remedy', '')}".strip()
+    if state.status == "lost":
+        return "Its engine is gone; resume it in Studies: what is finished is kept."
+    if state.status not in LIVE:
+        took = (state.finished or 0) - (state.started or 0)
+        return f"took {fmt.duration(took)}" if state.finished and state.started else ""
+    left = state.remaining_seconds()
+    time_left = f"about {fmt.duration(left)} left" if left is not None else "time left unknown yet"
+    running = [step for step in state.steps.values() if step.status == "running"]
+    doing = ", ".join(filter(None, (running[0].address, running[0].text))) if running else "starting"
+    return f"{bar(state.progress)} {state.progress * 100:.0f} %, {time_left}; {doing}"
+
+
+def bar(share: float, cells: int = 10) -> str:
+    """A bar of ten cells.
+
+    >>> bar(0.44)
+    '[####......]'
+    """
+    full = round(max(0.0, min(share, 1.0)) * cells)
+    return f"[{'#' * full}{'.' * (cells - full)}]"
+
+
+class Live(Vertical):
+    """Progress, curve and trials of one study."""
+
+    def compose(self) -> ComposeResult:
+        yield Progress()
+        yield Plot(NOTHING, id="curve")
+        yield Table([Column("trial")], "", id="trials")
+
+    def show(self, state: StudyState | None, plot: PlotParams | None) -> None:
+        """Show a study as it stands; `plot` is its preset's chart."""
+        self.query_one(Progress).show(state)
+        live = state is not None and state.status in LIVE
+        self.query_one(Plot).show(figure_of(state, plot), live=live)
+        table = self.query_one(Table)
+        if state is None:
+            table.fill([], [Column("trial")])
+            return
+        names = charts.parameter_names(state)
+        table.fill([row(trial, names) for trial in state.trials], columns(names))
+
+
+def figure_of(state: StudyState | None, plot: PlotParams | None) -> Figure:
+    """The chart of a study as its preset wants it, as far as it has results."""
+    if state is None:
+        return Figure()
+    wanted = charts.default_plot(state, plot)
+    if wanted is None:
+        return Figure()
+    try:
+        return charts.figure([state], wanted.x, wanted.y, wanted.by, log=wanted.log)
+    except UsageError:
+        # What the preset plots is not measured yet.
+        return Figure()
+
+
+def columns(names: Sequence[str]) -> list[Column]:
+    """The columns of the list of trials."""
+    swept = [Column(short(name, names), widest=16) for name in names]
+    results = [
+        Column(name.replace("nonzero_parameters", "non-zero"), "right", rank=i)
+        for i, name in enumerate(RESULTS)
+    ]
+    return [Column("#", "right"), *swept, Column("state", widest=26), *results]
+
+
+def short(name: str, names: Sequence[str]) -> str:
+    """A parameter's last word, if no other has it too."""
+    last = name.rpartition(".")[2]
+    return name if sum(other.rpartition(".")[2] == last for other in names) > 1 else last
+
+
+def row(trial: TrialState, names: Sequence[str]) -> Row:
+    """A trial's line."""
+    status = trial.status
+    text = f"{SIGNS[status]} {status}"
+    if status == "running":
+        text = f"{SIGNS[status]} {trial.progress * 100:.0f} % {doing(trial.chain)}".rstrip()
+    if status == "failed":
+        text = f"{SIGNS[status]} {(trial.error or {}).get('title', 'failed')}"
+    results = trial.results
+    values: list[Cell] = [
+        fmt.measure_text(name, results[name]) if name in results else "" for name in RESULTS
+    ]
+    swept: list[Cell] = [shown(trial.parameters.get(name)) for name in names]
+    return Row(str(trial.index), (str(trial.index + 1), *swept, (text, ROLES[status]), *values))
+
+
+def doing(chain: Sequence[StepState]) -> str:
+    """The step a trial is at, with how far it is."""
+    step = next((step for step in chain if step.status == "running"), None)
+    if step is None:
+        return ""
+    return f"{step.address} {step.text}".strip()
+
+
+def shown(value: object) -> str:
+    return fmt.number(value) if isinstance(value, int | float) and not isinstance(value, bool) else str(value)

@@ -1,0 +1,135 @@
+"""The preset's outline as a list with a cursor: sections, steps, sweeps."""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from textual.binding import BindingType
+from textual.message import Message
+
+from engine.format import abbreviate, cell_width
+from tui.actions import bindings
+from tui.lab.outline import ADD, Item
+from tui.widgets.painted import Line, Painted
+
+LABEL = 9
+"""Columns of a section's name; the longest is `Measure`."""
+
+
+class Outline(Painted, can_focus=True):
+    """Lines with a cursor. `›` is the cursor, `[x]` a step that runs, `!` something wrong in there."""
+
+    BINDINGS: ClassVar[list[BindingType]] = bindings("table")
+
+    class Moved(Message):
+        """The cursor stands on another line."""
+
+        def __init__(self, item: Item) -> None:
+            super().__init__()
+            self.item = item
+
+    class Chosen(Moved):
+        """Enter was pressed on a line."""
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._items: list[Item] = []
+        self._cursor = 0
+        self._top = 0
+
+    @property
+    def item(self) -> Item | None:
+        return self._items[self._cursor] if self._items else None
+
+    def fill(self, items: Sequence[Item]) -> None:
+        """Show these lines; the cursor stays on its line, or at its height where that is gone."""
+        key = self.item.key if self.item else None
+        self._items = list(items)
+        place = next((i for i, item in enumerate(self._items) if item.key == key), None)
+        self._cursor = min(self._cursor, len(self._items) - 1) if place is None else place
+        if self._items[self._cursor].heading:
+            self._cursor = self._next(self._cursor, -1)
+        self.redraw()
+
+    def point_at(self, key: str) -> None:
+        """Put the cursor on a line, without a message."""
+        self._cursor = next((i for i, item in enumerate(self._items) if item.key == key), self._cursor)
+        self.redraw()
+
+    def lines(self, width: int, height: int) -> Sequence[Line]:
+        self._top = max(0, min(self._top, len(self._items) - height, self._cursor))
+        if self._cursor >= self._top + height:
+            self._top = self._cursor - height + 1
+        if self._top and self._cursor == self._first:
+            self._top = 0
+        shown = range(self._top, min(self._top + height, len(self._items)))
+        out = [self._line(i, width) for i in shown]
+        left = len(self._items) - self._top - height
+        if left > 0 and self._cursor < self._top + height - 1:
+            out[-1] = [(f"   ↓ {left + 1} more", "muted")]
+        return out
+
+    @property
+    def _first(self) -> int:
+        return next((i for i, item in enumerate(self._items) if not item.heading), 0)
+
+    def _line(self, i: int, width: int) -> Line:
+        item = self._items[i]
+        if item.heading:
+            return [(f"  {item.label}", "head")]
+        at = i == self._cursor
+        role = ("cursor" if self.has_focus else "dim-cursor") if at else ""
+        sign = ("›" if at else " ") + ("!" if item.problems else " ")
+        label = self._label(item)
+        room = max(width - 3 - cell_width(label), 0)
+        value = abbreviate(item.value, room) if room > 3 else ""
+        gap = " " * max(width - 3 - cell_width(label) - cell_width(value), 0)
+        look = f"bad {role}" if item.problems else f"accent {role}"
+        told = f"{'muted' if not at else ''} {role}".strip()
+        return [(sign, look.strip()), (f"{abbreviate(label, width - 2)} ", role), (value + gap, told)]
+
+    def _label(self, item: Item) -> str:
+        if item.key.startswith("step:"):
+            return f"{int(item.key[5:]) + 1} [{' ' if item.off else 'x'}] {item.label}"
+        if item.key.startswith("axis:"):
+            return f"~ {item.label}"
+        if item.key == ADD:
+            return f"+ {item.label}"
+        return item.label.ljust(LABEL)
+
+    def on_focus(self) -> None:
+        self.redraw()
+
+    def on_blur(self) -> None:
+        self.redraw()
+
+    def _next(self, start: int, by: int) -> int:
+        """The nearest line from `start` in a direction that is no heading, else the nearest in the other."""
+        for step in (by, -by):
+            place = start + step
+            while 0 <= place < len(self._items):
+                if not self._items[place].heading:
+                    return place
+                place += step
+        return start
+
+    def _move(self, to: int) -> None:
+        to = max(0, min(to, len(self._items) - 1))
+        if self._items[to].heading:
+            to = self._next(to, 1 if to > self._cursor else -1)
+        if to != self._cursor:
+            self._cursor = to
+            self.redraw()
+            self.post_message(self.Moved(self._items[to]))
+
+    def action_move(self, by: int) -> None:
+        self._move(self._cursor + by)
+
+    def action_page(self, by: int) -> None:
+        self._move(self._cursor + by * max(self.size.height - 2, 1))
+
+    def action_end(self, to: int) -> None:
+        self._move(0 if to < 0 else len(self._items) - 1)
+
+    def action_choose(self) -> None:
+        if self.item is not None:
+            self.post_message(self.Chosen(self.item))
