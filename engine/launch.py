@@ -14,6 +14,12 @@ from engine.files import explained
 from engine.rundir import RunDir, Status
 from engine.spec import Spec, to_yaml
 
+ENGINE = "import sys; from engine.supervisor import main; sys.exit(main())"
+"""Not ``-m``: multiprocessing would import the main module anew in every worker."""
+SPIN_COUNT = "10000"
+"""How long torch's threads spin while they wait for each other. libgomp's own 30 times as much makes no
+difference alone on a machine, and with another program on the same processors a step takes 60 times
+longer instead of 8 times (benchmarks/spin.py)."""
 APPEARS_WITHIN_S = 60.0
 """How long the engine may take to write its first status (a cold shared file system)."""
 
@@ -60,7 +66,7 @@ def start(run: RunDir) -> None:
     run.write_status(replace(status, state="queued", updated=time.time(), error=None, **ours))  # type: ignore[arg-type]
     with explained(run.log), run.log.open("ab") as log:
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "engine.supervisor", str(run.path)],
+            [sys.executable, "-P", "-c", ENGINE, str(run.path)],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -76,6 +82,7 @@ def _environment() -> dict[str, str]:
     home = str(Path(__file__).resolve().parent.parent)
     path = os.environ.get("PYTHONPATH")
     return {
+        "GOMP_SPINCOUNT": SPIN_COUNT,
         **os.environ,
         "PYTHONPATH": f"{home}{os.pathsep}{path}" if path else home,
         "CUBLAS_WORKSPACE_CONFIG": ":4096:8",

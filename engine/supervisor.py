@@ -1,6 +1,6 @@
 """The engine process of one study: plans it, hands jobs to the executor, writes its events and status.
 
-Started by `engine.launch` in a session of its own; run as ``python -m engine.supervisor STUDY_FOLDER``.
+Started by `engine.launch` in a session of its own.
 """
 
 import contextlib
@@ -157,7 +157,10 @@ class Supervisor:
         local = self.spec.settings.executor.local
         workspace, store = str(self.run.workspace), str(self.store.root)
         executor: Executor = LocalExecutor(
-            lambda job, cpus: request(job, plan, workspace, store, cpus), local.parallel, plan.threads
+            lambda job, cpus: request(job, plan, workspace, store, cpus),
+            local.parallel,
+            plan.threads,
+            exports=any(job.exclusive for job in plan.jobs),
         )
         waiting = [job for job in plan.jobs if not self._is_done(job)]
         running: dict[int, Job] = {}
@@ -285,7 +288,3 @@ def main() -> int:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return error.exit_code
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

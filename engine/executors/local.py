@@ -15,7 +15,9 @@ from engine.executors.base import JobEnded, Message
 from engine.job import JobRequest
 from engine.plan import Job
 
-WARM = ["engine.compute.warm"]
+WARM = ("engine.compute.warm",)
+WARM_EXPORT = ("engine.compute.warm_export",)
+"""What the process that workers are forked from has imported; the exporter only where it is needed."""
 END_AFTER_S = 5.0
 """How long a worker may take to end before it is killed."""
 
@@ -32,12 +34,19 @@ class _Worker:
 class LocalExecutor:
     """`parallel` workers at a time, each on processors of its own where there are enough."""
 
-    def __init__(self, make: Callable[[Job, list[int] | None], JobRequest], parallel: int, threads: int):
+    def __init__(
+        self,
+        make: Callable[[Job, list[int] | None], JobRequest],
+        parallel: int,
+        threads: int,
+        *,
+        exports: bool = False,
+    ) -> None:
         self._make = make
         self._slots = cpu_slots(parallel, threads)
         self._workers: dict[int, _Worker] = {}
         self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(WARM)
+        self._context.set_forkserver_preload([*WARM, *(WARM_EXPORT if exports else ())])
 
     def has_room(self, job: Job) -> bool:
         if job.exclusive:
@@ -143,7 +152,9 @@ def explain_exit(code: int | None, out_of_memory: bool) -> dict[str, str]:
         }
     name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
     if code == -signal.SIGKILL:
-        cause = "the kernel did it because memory ran out" if out_of_memory else "most often for want of memory"
+        cause = (
+            "the kernel did it because memory ran out" if out_of_memory else "most often for want of memory"
+        )
         return {
             "title": "The worker was killed" + (": out of memory" if out_of_memory else ""),
             "detail": f"It got {name}: {cause}.",
