@@ -29,7 +29,7 @@ REPETITIONS = 5
 
 
 def main() -> None:
-    multiprocessing.get_context("forkserver").set_forkserver_preload(list(warmfork.PRELOAD))
+    multiprocessing.get_context("forkserver").set_forkserver_preload([*warmfork.PRELOAD, "torchvision"])
     threads = len(os.sched_getaffinity(0))
     repetitions = int(sys.argv[1]) if len(sys.argv) > 1 else REPETITIONS
     print(f"{procfs.cpu_model()}, {threads} threads, batch 1\n")

@@ -6,12 +6,7 @@ from multiprocessing import forkserver, resource_tracker
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-PRELOAD = (
-    "torch",
-    "engine.compute.measure.latency_worker",
-    "engine.compute.runtimes.torch",
-    "engine.compute.runtimes.onnxruntime",
-)
+PRELOAD = ("engine.compute.warm", "engine.compute.warm_export")
 """What a server should have imported for the processes started here to be quick."""
 
 Start = Callable[[Callable[..., None], tuple[Any, ...]], BaseProcess]
