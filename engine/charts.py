@@ -142,14 +142,15 @@ def _baselines(states: Sequence[StudyState], y: str) -> list[Reference]:
         steps = {trial.baseline_measure.key: trial.baseline_measure for trial in state.trials}
         values = [v for s in steps.values() if (v := measure_value(s.measures, y)) is not None]
         if y.startswith("latency."):
-            values = _baseline_latencies(state, y)
+            values = baseline_latencies(state, y)
         if values:
             name = f"{state.name} baseline" if len(states) > 1 else "baseline"
             lines.append(Reference(name, statistics.fmean(values)))
     return lines
 
 
-def _baseline_latencies(state: StudyState, name: str) -> list[float]:
+def baseline_latencies(state: StudyState, name: str) -> list[float]:
+    """Every median latency of the baseline (ms) for `latency.RUNTIME.BATCH`, one for each trial's comparison."""
     _, runtime, batch = name.split(".")
     rows = [row for trial in state.trials for row in trial.results.get("latency", [])]
     return [

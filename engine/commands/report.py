@@ -11,7 +11,7 @@ from engine.plotting import text
 from engine.rundir import RunDir
 from engine.spec import Spec, parse
 from engine.state import StudyState, TrialState
-from engine.summary import best_trial, measure_value
+from engine.summary import best_trial, measure_names, measure_value
 
 
 def print_study(run: RunDir, state: StudyState) -> None:
@@ -41,69 +41,86 @@ def heading(state: StudyState) -> str:
 
 
 def table(state: StudyState, width: int) -> str:
-    """One row a trial; parameters first, then what a reader compares."""
+    """The baseline and one row a trial: parameters, then measures, those a reader compares first.
+
+    What does not fit into `width` columns is left out from the right; `show --json` has everything.
+    """
     names = charts.parameter_names(state)
-    short = _short_names(names)
-    measures = ["accuracy", "agreement", "sparsity", *_first_of(state)]
-    headers = ["trial", *[short[n] for n in names], "status", *[_header(m) for m in measures]]
-    rows = [_baseline_row(state, names, measures)]
-    rows += [_row(trial, names, measures) for trial in state.trials]
-    return fmt.table(headers, rows, ["right", *(["left"] * (len(names) + 1))], width)
+    measures = _columns(state, names)
+    unfinished = ["status"] if any(trial.status != "done" for trial in state.trials) else []
+    headers = ["trial", *_short(names), *unfinished, *[_header(m) for m in measures]]
+    text_columns: list[fmt.Align] = ["left"] * (len(names) + len(unfinished))
+    rows = [["base", *["" for _ in text_columns], *_baseline_cells(state, measures)]]
+    for trial in state.trials:
+        values = [str(trial.parameters.get(n, "")) for n in names]
+        status = [trial.status] if unfinished else []
+        rows.append([str(trial.index), *values, *status, *(_cell(trial, m) for m in measures)])
+    return fmt.table(headers, rows, ["right", *text_columns], width)
 
 
-def _short_names(names: list[str]) -> dict[str, str]:
+def _short(names: list[str]) -> list[str]:
     """The last part of each dotted name where that is enough to tell them apart."""
     ends = [name.rpartition(".")[2] for name in names]
-    return {n: e if ends.count(e) == 1 else n for n, e in zip(names, ends, strict=True)}
+    return [end if ends.count(end) == 1 else name for name, end in zip(names, ends, strict=True)]
+
+
+def _columns(state: StudyState, parameters: list[str]) -> list[str]:
+    """Measures in the order of their weight for the reader; sparsity only if it is not a parameter already."""
+    present = measure_names(state)
+    latencies = [name for name in present if name.startswith("latency.")]
+    swept = any(name.endswith(".sparsity") for name in parameters)
+    wanted = ["accuracy", CHANGE, "agreement", *([] if swept else ["sparsity"]), "size.packed", *latencies]
+    wanted += ["effective_macs", "size.gzip", "size.plain"]
+    return [name for name in wanted if name in present or name == CHANGE]
+
+
+CHANGE = "change"
+"""The column of test accuracy against the baseline, in points."""
 
 
 def _header(name: str) -> str:
+    head, _, rest = name.partition(".")
+    if head == "latency":
+        runtime, _, batch = rest.partition(".")
+        return f"{'ort' if runtime == 'onnxruntime' else runtime}, batch {batch}"
     return {
         "accuracy": "test acc.",
-        "agreement": "agreement",
+        CHANGE: "points",
         "effective_macs": "eff. MACs",
-        "nonzero_parameters": "non-zero",
         "size.packed": "packed",
         "size.gzip": "gzip",
         "size.plain": "plain",
-    }.get(name, name.replace("onnxruntime", "ort"))
+    }.get(name, name)
 
 
-def _first_of(state: StudyState) -> list[str]:
-    """Sizes and latencies that the study has."""
-    found: dict[str, None] = {"effective_macs": None}
-    for trial in state.trials:
-        if "size" in trial.results:
-            found |= {"size.plain": None, "size.gzip": None, "size.packed": None}
-        for row in trial.results.get("latency", []):
-            which = f"{row['runtime']}.{row['batch']}"
-            found |= {f"latency.{which}": None, f"speedup.{which}": None}
-    return list(found)
+def _cell(trial: TrialState, name: str) -> str:
+    value = measure_value(trial.results, name)
+    if name == CHANGE:
+        now, before = (
+            measure_value(found, "accuracy") for found in (trial.results, trial.baseline_measure.measures)
+        )
+        return f"{100 * (now - before):+.2f}" if now is not None and before is not None else fmt.MISSING
+    text = fmt.measure_text(name, value)
+    if name.startswith("latency."):
+        speedup = measure_value(trial.results, name.replace("latency", "speedup", 1))
+        return f"{text} {speedup:.2f}×" if speedup is not None else text
+    return text
 
 
-def _row(trial: TrialState, names: list[str], measures: list[str]) -> list[str]:
-    values = [str(trial.parameters.get(n, "")) for n in names]
-    cells = [fmt.measure_text(m, measure_value(trial.results, m)) for m in measures]
-    return [str(trial.index), *values, trial.status, *cells]
-
-
-def _baseline_row(state: StudyState, names: list[str], measures: list[str]) -> list[str]:
-    """The mean over the study's distinct baselines; its latency is the median of all its measurements."""
+def _baseline_cells(state: StudyState, measures: list[str]) -> list[str]:
+    """The mean over the study's distinct baselines; latencies are the median of all its measurements."""
     steps = {t.baseline_measure.key: t.baseline_measure for t in state.trials}
     done = [step.measures for step in steps.values() if step.status == "done"]
     cells = []
     for name in measures:
         values = [v for found in done if (v := measure_value(found, name)) is not None]
         if name.startswith("latency."):
-            _, runtime, batch = name.split(".")
-            values = [
-                row["baseline_median_ms"]
-                for t in state.trials
-                for row in t.results.get("latency", [])
-                if row["runtime"] == runtime and str(row["batch"]) == batch
-            ]
-        cells.append(fmt.measure_text(name, statistics.median(values) if values else None))
-    return ["base", *["" for _ in names], "done" if done else "waiting", *cells]
+            values = charts.baseline_latencies(state, name)
+        middle = statistics.median if name.startswith("latency.") else statistics.fmean
+        cells.append(
+            fmt.measure_text(name, middle(values)) if values else "" if name == CHANGE else fmt.MISSING
+        )
+    return cells
 
 
 def chart_text(run: RunDir, state: StudyState) -> str:

@@ -41,7 +41,8 @@ def fit(
 
     Random numbers depend on the seed, the step's position, `purpose` and the epoch alone. Every few
     seconds the state after an epoch is kept, and an interrupted training goes on from there with the
-    same bits; `keep_last` keeps the final state too, for a step that goes on after it. Raises SecateurError when the loss is no longer finite.
+    same bits; `keep_last` keeps the final state too, for a step that goes on after it. Raises
+    SecateurError when the loss is no longer finite.
     """
     place(model, context.device)
     run = _Run(model, _optimizer(model, params), params, context, purpose, params.batch)

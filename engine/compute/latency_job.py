@@ -102,9 +102,8 @@ def _exported(runtime: Runtime, parent: str, shape: Shape, store: Store) -> Path
         model = checkpoint.load(store.folder(parent))
         with store.writing(own) as folder:
             file = artefact(runtime, model, shape, folder, templates=store.root / "templates")
-            name = file.name
             found = store.commit(
-                own, folder, kind="artefact", material=material, measures={}, observations={"file": name}
+                own, folder, kind="artefact", material=material, measures={}, observations={"file": file.name}
             )
-    name = found.observations["file"]
+    name: str = found.observations["file"]
     return found.folder / name

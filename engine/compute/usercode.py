@@ -41,7 +41,7 @@ def guarded(function: Callable[..., Any], reference: str) -> Callable[..., Any]:
             return function(*args, **kwargs)
         except SecateurError:
             raise
-        except Exception as error:  # noqa: BLE001 - anything may come out of a user's code; it is reported
+        except Exception as error:
             raise _users_error(reference, error) from error
 
     return call
@@ -56,7 +56,7 @@ def _module(path: Path) -> ModuleType:
     sys.path.insert(0, str(path.parent))
     try:
         spec.loader.exec_module(module)
-    except Exception as error:  # noqa: BLE001 - see `guarded`
+    except Exception as error:
         raise _users_error(str(path), error) from error
     finally:
         sys.path.remove(str(path.parent))

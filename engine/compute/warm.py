@@ -11,5 +11,5 @@ import engine.compute.worker  # noqa: F401
 
 torch.use_deterministic_algorithms(True, warn_only=True)
 with torch.device("meta"):
-    _layer = nn.Conv2d(1, 1, 1).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    _layer = nn.Conv2d(1, 1, 1).to(memory_format=torch.channels_last)
     torch.optim.SGD(_layer.parameters(), lr=0.1)
