@@ -4,6 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from tui.action import PLACES
+
 
 def main(argv: list[str] | None = None) -> int:
     """Open the lab; its exit code."""
@@ -15,6 +17,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("preset", nargs="?", default="quickstart", help="a file, or a name from `secateur presets`")
     parser.add_argument(
         "--workspace", metavar="DIR", help="folder of studies (default: $SECATEUR_HOME or ./.secateur)"
+    )
+    parser.add_argument(
+        "--open", default="lab", choices=[place for _, place, _ in PLACES], help="the screen to start on"
     )
     args = parser.parse_args(argv)
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
@@ -30,7 +35,7 @@ def main(argv: list[str] | None = None) -> int:
         return error.exit_code
     from tui.app import Lab
 
-    app = Lab(preset, workspace(args.workspace))
+    app = Lab(preset, workspace(args.workspace), args.open)
     app.run(mouse=False)
     return app.return_code or 0
 

@@ -57,8 +57,8 @@ PLOT = (
 
 
 def _in(where: str, group: str, *rows: tuple[str, tuple[str, ...], str, str]) -> tuple[Action, ...]:
-    """Actions of one screen, all in its footer."""
-    return tuple(Action(id, keys, label, text, where, True, group) for id, keys, label, text in rows)
+    """Actions of one screen; those with a label are in its footer."""
+    return tuple(Action(id, keys, label, text, where, bool(label), group) for id, keys, label, text in rows)
 
 
 STUDIES = (

@@ -15,13 +15,14 @@ from tui import places, themes
 from tui.actions import EVERYWHERE, bindings
 from tui.keyorder import KeyOrder
 from tui.screens.base import BaseScreen
+from tui.spans import SendSpans
 from tui.watch import Watcher
 
 if TYPE_CHECKING:
     from engine.spec import Spec
 
 
-class Lab(KeyOrder, App[None]):
+class Lab(KeyOrder, SendSpans, App[None]):
     """Screens reach it as `self.app`; what they may use is what is public here.
 
     Attributes:

@@ -90,7 +90,7 @@ def draw(states: Sequence[StudyState], view: View) -> Drawn:
     found = _front(figure) if view.pareto else []
     if found:
         points = tuple(figure.series[s].points[p] for s, p in found)
-        line = Series(f"{FRONT} ({directions(figure)})", tuple(Point(p.x, p.y) for p in points), marks=False)
+        line = Series(FRONT, tuple(Point(p.x, p.y) for p in points), marks=False)
         figure = replace(figure, series=(*figure.series, line))
     return Drawn(figure, owners, found)
 

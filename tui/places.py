@@ -35,10 +35,6 @@ def screen(place: str, app: "Lab") -> Screen[Any]:
 
             return LogScreen()
         case _:
-            if not (Path(__file__).parent / "screens" / "lab.py").exists():
-                from tui.screens.base import BaseScreen
-
-                return BaseScreen()
             from tui.screens.lab import LabScreen
 
             return LabScreen(app.preset)

@@ -278,21 +278,21 @@ class Study:
 
 
 def _layers(sparsity: float) -> list[dict[str, Any]]:
-    shapes = [("conv1", [16, 1, 3, 3], 64)]
+    shapes = [("conv1.weight", [16, 1, 3, 3], 64)]
     shapes += [
-        (f"layer{stage}.{block}.conv{n}", [16 * 2 ** (stage - 1)] * 2 + [3, 3], 64 // 4 ** (stage - 1))
+        (f"layer{stage}.{block}.conv{n}.weight", [16 * 2 ** (stage - 1)] * 2 + [3, 3], 64 // 4 ** (stage - 1))
         for stage in (1, 2, 3)
         for block in (0, 1, 2)
         for n in (1, 2)
     ]
-    shapes.append(("linear", [10, 64], 1))
+    shapes.append(("linear.weight", [10, 64], 1))
     rows = []
     for name, shape, places in shapes:
         weights = math.prod(shape)
         rows.append(
             {
                 "name": name,
-                "type": "Linear" if name == "linear" else "Conv2d",
+                "type": "Linear" if name.startswith("linear") else "Conv2d",
                 "shape": shape,
                 "parameters": weights,
                 "nonzero": round(weights * (1 - sparsity)),
@@ -309,14 +309,16 @@ def finished(workspace: Path, name: str = "quickstart", **options: Any) -> Study
     return Study(workspace, name, **options).start().finish()
 
 
-def listed(workspace: Path, count: int) -> None:
-    """Many finished studies that only a list looks at: copies of one, with its events."""
+def listed(workspace: Path, count: int, events: int = 0) -> None:
+    """Many finished studies for a list: one, and links to its files, each with at least `events` events."""
     first = finished(workspace, "many")
-    events = first.run.events.read_bytes()
+    with first.run.events.open("ab") as file:
+        line = ev.to_line(ev.Notice(level="info", text="one of very many events in this study"))
+        file.write(line * max(events - first.run.events.read_bytes().count(b"\n"), 0))
     status = first.run.read_status()
     for number in range(2, count + 1):
         folder = workspace / "studies" / f"many-{number}"
         folder.mkdir()
-        (folder / "preset.yaml").write_text(PRESET)
-        (folder / "events.jsonl").write_bytes(events)
+        for name in ("preset.yaml", "events.jsonl"):
+            os.link(first.run.path / name, folder / name)
         RunDir(folder).write_status(Status(**(vars(status) | {"created": status.created - number * 60})))

@@ -47,8 +47,8 @@ class BaseScreen(Screen[None]):
 
     def show_current(self, state: StudyState | None) -> None:
         """Name the current study and how it stands in the bar above."""
-        text = f"{state.name} {state.status} {state.done}/{len(state.trials)}" if state else ""
-        self.query_one(PlaceBar).show_study(text)
+        status = f"{state.status} {state.done}/{len(state.trials)}" if state else ""
+        self.query_one(PlaceBar).show_study(state.name if state else "", status)
 
     def on_mount(self) -> None:
         self.bindings_updated_signal.subscribe(self, lambda _: self._show_keys())
@@ -60,13 +60,12 @@ class BaseScreen(Screen[None]):
     def _show_keys(self) -> None:
         """The footer names keys that work now: no bare letters while an input has the focus."""
         typing = isinstance(self.focused, Input)
-        keys = []
+        keys: dict[str, tuple[str, str]] = {}
         for active in self.active_bindings.values():
             binding = active.binding
-            if not binding.show or not active.enabled or (typing and len(key_text(binding.key)) == 1):
-                continue
-            keys.append((key_text(binding.key), binding.description))
-        self.query_one(KeyBar).show_keys(keys)
+            if binding.show and active.enabled and not (typing and len(key_text(binding.key)) == 1):
+                keys.setdefault(binding.action, (key_text(binding.key), binding.description))
+        self.query_one(KeyBar).show_keys(list(keys.values()))
 
 
 class StudyScreen(BaseScreen):

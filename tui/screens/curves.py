@@ -22,7 +22,7 @@ from tui.curvedata import Drawn, View
 from tui.messages import StudyChanged
 from tui.screens.base import BaseScreen, bindings, latest
 from tui.widgets.confirm import Prompt
-from tui.widgets.document import Document
+from tui.widgets.document import Document, wrapped
 from tui.widgets.painted import Line
 from tui.widgets.picker import Choice, Picker
 from tui.widgets.plot import Plot
@@ -128,7 +128,8 @@ class CurvesScreen(BaseScreen):
         spans: list[tuple[str, str]] = []
         for key, name in parts:
             spans += [(f"{key} ", "accent"), (f"{name}   ", "")]
-        flags = [("log y", view.log), ("log x", view.log_x), ("Pareto", view.pareto and not view.epochs)]
+        pareto = f"Pareto: {curvedata.directions(self._drawn.figure)}"
+        flags = [("log y", view.log), ("log x", view.log_x), (pareto, bool(self._drawn.front))]
         spans += [(f"[{name}] ", "muted") for name, on in flags if on]
         if self.lab.overlay:
             spans.append((f"+{len(self.lab.overlay)} studies", "muted"))
@@ -140,7 +141,7 @@ class CurvesScreen(BaseScreen):
         cursor = self.query_one(Plot).cursor
         if cursor is None or not self._drawn.owner(*cursor):
             return [[("← → walk the points, Enter opens the trial", "muted")]]
-        return [[(curvedata.readout(self._drawn, *cursor), "title")]]
+        return wrapped(curvedata.readout(self._drawn, *cursor), width, "title")
 
     @on(Plot.Moved)
     def _moved(self, message: Plot.Moved) -> None:

@@ -15,6 +15,7 @@ from engine.format import age, percent
 from tui import work
 from tui.messages import Listed, StudiesChanged
 from tui.screens.base import BaseScreen, bindings
+from tui.widgets.chrome import PlaceBar
 from tui.widgets.confirm import Confirm
 from tui.widgets.keyinput import KeyInput
 from tui.widgets.table import Cell, Column, Row, Table
@@ -26,10 +27,10 @@ COLUMNS = (
     Column("best acc.", "right", rank=2),
     Column("sparsity", "right", rank=3),
     Column("age", "right", rank=1),
-    Column("model", rank=6),
-    Column("data", rank=5),
-    Column("host", rank=7),
-    Column("about", rank=8, widest=60),
+    Column("host", rank=4, widest=24),
+    Column("model", rank=5),
+    Column("data", rank=6),
+    Column("about", rank=7, widest=60),
 )
 SORTS: tuple[tuple[str, bool, Callable[[Listed], object]], ...] = (
     ("age", True, lambda s: s.status.created),
@@ -100,6 +101,10 @@ class StudiesScreen(BaseScreen):
         shown = f"{len(found)} of {len(self._studies)}" if words else f"{len(found)} studies"
         marked = f", {len(table.marked)} marked" if table.marked else ""
         self.query_one("#count", Static).update(f"{shown}{marked}")
+        for study in self._studies:
+            if study.run.name == self.lab.study:
+                status = f"{study.status.state} {study.status.done}/{study.status.trials}"
+                self.query_one(PlaceBar).show_study(study.run.name, status)
 
     def _nothing(self, words: list[str]) -> str:
         if words and self._studies:
@@ -230,10 +235,10 @@ def _cells(study: Listed, now: float) -> tuple[Cell, ...]:
         (trials, "bad" if status.failed else ""),
         percent(_best(study, "accuracy")) if status.best else "–",
         percent(_best(study, "sparsity"), 1) if status.best else "–",
-        age(now - status.created).replace(" ago", "") if status.created else "–",
+        age(now - status.created).removesuffix(" ago").removeprefix("just ") if status.created else "–",
+        status.host,
         status.model,
         status.data,
-        status.host,
         (status.about, "muted"),
     )
 

@@ -17,25 +17,26 @@ class PlaceBar(Painted):
     def __init__(self, here: str) -> None:
         super().__init__()
         self._here = here
-        self._study = ""
+        self._study = ("", "")
 
-    def show_study(self, text: str) -> None:
+    def show_study(self, name: str, status: str) -> None:
         """Name the current study and how it stands."""
-        self._study = text
+        self._study = (name, status)
         self.redraw()
 
     def lines(self, width: int, height: int) -> Sequence[Line]:
         spans: list[Span] = []
         for key, place, label in PLACES:
             if place == self._here:
-                spans += [(f" {key} {label} ", "bold reverse"), (" ", "")]
+                spans += [(f" {key} {label} ", "bold reverse"), ("", "")]
             else:
-                spans += [(f" {key} ", "accent"), (f"{label}  ", "")]
+                spans += [(f" {key} ", "accent"), (f"{label} ", "")]
         used = sum(cell_width(text) for text, _ in spans)
         room = width - used - 1
-        if room >= 10 and self._study:
-            text = abbreviate(self._study, room)
-            spans.append((text.rjust(room + len(text) - cell_width(text)), "muted"))
+        name, status = self._study
+        if name and room > len(status) + 4:
+            text = f"{abbreviate(name, room - len(status) - 1)} {status}"
+            spans.append((" " * (room - cell_width(text)) + text, "muted"))
         return [spans]
 
 

@@ -11,17 +11,17 @@ from engine.errors import UsageError
 from engine.params.preset import Plot as PlotParams
 from engine.plotting.figure import Figure
 from engine.state import StepState, StudyState, TrialState
+from tui.widgets.document import wrapped
 from tui.widgets.painted import Line, Painted
 from tui.widgets.plot import Plot
 from tui.widgets.table import Cell, Column, Row, Table
 
 LIVE = ("queued", "running")
 NOTHING = "No study yet: F9 runs the preset, and its curve appears here."
-SIGNS = {"waiting": "·", "running": "»", "done": "+", "failed": "!"}
-"""A trial's state as one character, so that no colour is needed."""
-ROLES = {"waiting": "muted", "running": "accent", "done": "good", "failed": "bad"}
 RESULTS = ("accuracy", "sparsity", "nonzero_parameters")
-"""What the list of trials shows of their results."""
+"""What the list of trials shows of their results; the last go first where there is no room."""
+LABELS = {"sparsity": "zeros", "nonzero_parameters": "non-zero"}
+"""Their headings where the name of the measure is long, or that of a parameter too."""
 
 
 class Progress(Painted):
@@ -32,25 +32,27 @@ class Progress(Painted):
     def __init__(self) -> None:
         super().__init__()
         self._state: StudyState | None = None
+        self._expected: float | None = None
 
-    def show(self, state: StudyState | None) -> None:
-        self._state = state
+    def show(self, state: StudyState | None, expected: float | None) -> None:
+        """`expected` is how many seconds the whole study was estimated to take."""
+        self._state, self._expected = state, expected
         self.redraw()
 
     def lines(self, width: int, height: int) -> Sequence[Line]:
         state = self._state
         if state is None:
-            return []
+            return wrapped(NOTHING, width, "muted")
         counts = f"{state.done} of {len(state.trials)} trials" if state.trials else ""
         failed = f", {state.failed} failed" if state.failed else ""
         role = {"failed": "bad", "lost": "bad", "unreadable": "bad", "done": "good"}.get(
             state.status, "accent"
         )
         head: Line = [(f"{state.name} ", "title"), (f"{state.status} ", role), (f"{counts}{failed}", "")]
-        return [head, [(fmt.abbreviate(second_line(state), width), "muted")]]
+        return [head, [(fmt.abbreviate(second_line(state, self._expected), width), "muted")]]
 
 
-def second_line(state: StudyState) -> str:
+def second_line(state: StudyState, expected: float | None = None) -> str:
     """What happens now and the time left, or how it ended."""
     if state.error:
         return f"{state.error.get('title', '')} {state.error.get('remedy', '')}".strip()
@@ -60,6 +62,8 @@ def second_line(state: StudyState) -> str:
         took = (state.finished or 0) - (state.started or 0)
         return f"took {fmt.duration(took)}" if state.finished and state.started else ""
     left = state.remaining_seconds()
+    if left is None and expected is not None:
+        left = expected * (1 - state.progress)
     time_left = f"about {fmt.duration(left)} left" if left is not None else "time left unknown yet"
     running = [step for step in state.steps.values() if step.status == "running"]
     doing = ", ".join(filter(None, (running[0].address, running[0].text))) if running else "starting"
@@ -81,12 +85,12 @@ class Live(Vertical):
 
     def compose(self) -> ComposeResult:
         yield Progress()
-        yield Plot(NOTHING, id="curve")
+        yield Plot(id="curve")
         yield Table([Column("trial")], "", id="trials")
 
-    def show(self, state: StudyState | None, plot: PlotParams | None) -> None:
-        """Show a study as it stands; `plot` is its preset's chart."""
-        self.query_one(Progress).show(state)
+    def show(self, state: StudyState | None, plot: PlotParams | None, expected: float | None = None) -> None:
+        """Show a study as it stands; `plot` is its preset's chart, `expected` its estimate in seconds."""
+        self.query_one(Progress).show(state, expected)
         live = state is not None and state.status in LIVE
         self.query_one(Plot).show(figure_of(state, plot), live=live)
         table = self.query_one(Table)
@@ -112,13 +116,10 @@ def figure_of(state: StudyState | None, plot: PlotParams | None) -> Figure:
 
 
 def columns(names: Sequence[str]) -> list[Column]:
-    """The columns of the list of trials."""
-    swept = [Column(short(name, names), widest=16) for name in names]
-    results = [
-        Column(name.replace("nonzero_parameters", "non-zero"), "right", rank=i)
-        for i, name in enumerate(RESULTS)
-    ]
-    return [Column("#", "right"), *swept, Column("state", widest=26), *results]
+    """The columns of the list of trials; results come before the state, which may be cut off."""
+    swept = [Column(short(name, names), widest=14) for name in names]
+    results = [Column(LABELS.get(name, name), "right", rank=i) for i, name in enumerate(RESULTS)]
+    return [Column("#", "right"), *swept, *results, Column("state", widest=30)]
 
 
 def short(name: str, names: Sequence[str]) -> str:
@@ -129,18 +130,27 @@ def short(name: str, names: Sequence[str]) -> str:
 
 def row(trial: TrialState, names: Sequence[str]) -> Row:
     """A trial's line."""
-    status = trial.status
-    text = f"{SIGNS[status]} {status}"
-    if status == "running":
-        text = f"{SIGNS[status]} {trial.progress * 100:.0f} % {doing(trial.chain)}".rstrip()
-    if status == "failed":
-        text = f"{SIGNS[status]} {(trial.error or {}).get('title', 'failed')}"
     results = trial.results
     values: list[Cell] = [
         fmt.measure_text(name, results[name]) if name in results else "" for name in RESULTS
     ]
     swept: list[Cell] = [shown(trial.parameters.get(name)) for name in names]
-    return Row(str(trial.index), (str(trial.index + 1), *swept, (text, ROLES[status]), *values))
+    return Row(str(trial.index), (str(trial.index + 1), *swept, *values, state_cell(trial)))
+
+
+def state_cell(trial: TrialState) -> Cell:
+    """A trial's state: what it is doing, or that it waits for its turn after steps it shares with others."""
+    match trial.status:
+        case "running" if now := doing(trial.chain):
+            return f"» {trial.progress * 100:.0f} % {now}", "accent"
+        case "running":
+            return f"· {trial.progress * 100:.0f} % waits", "muted"
+        case "waiting":
+            return "· waits", "muted"
+        case "done":
+            return "+ done", "good"
+        case _:
+            return f"! {(trial.error or {}).get('title', 'failed')}", "bad"
 
 
 def doing(chain: Sequence[StepState]) -> str:

@@ -13,8 +13,8 @@ from tui.widgets.painted import Line, Painted, Span
 
 GAP = 2
 """Columns between two columns of the table."""
-NARROWEST = 6
-"""Columns below which an abbreviated text says nothing."""
+NARROWEST, WHOLE = 9, 14
+"""Columns below which an abbreviated text says nothing: in a column that may go, and in one that stays."""
 Cell = str | Span
 
 
@@ -155,7 +155,7 @@ class Table(Painted, can_focus=True):
             kept.remove(max(droppable, key=lambda i: self.columns[i].rank))
 
     def _least(self, column: int) -> int:
-        share = 14 if self.columns[column].rank == 0 else NARROWEST
+        share = WHOLE if self.columns[column].rank == 0 else NARROWEST
         return min(self._natural[column], max(share, cell_width(self.columns[column].label)))
 
     def on_focus(self) -> None:
