@@ -5,11 +5,12 @@ import sys
 from collections.abc import Sequence
 
 from engine import __version__
-from engine.commands import data, doctor, params, plot, presets, run, study
+from engine.commands import data, doctor, lab, params, plot, presets, run, study
 from engine.errors import EXIT_INTERRUPTED, SecateurError
 
 EPILOG = """\
 how it goes:
+  secateur                             the terminal lab
   secateur presets                     what comes with secateur
   secateur run quickstart              run one: a table, a curve, and a study in the workspace
   secateur run my.yaml --set train.epochs=2 --set data.limit=2000
@@ -34,14 +35,17 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"secateur {__version__}")
     commands = top.add_subparsers(metavar="COMMAND", required=True)
-    for module in (run, study, plot, presets, params, data, doctor):
+    for module in (lab, run, study, plot, presets, params, data, doctor):
         module.add(commands)
     return top
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; its exit code. A user's mistake is one message on stderr, never a traceback."""
-    args = parser().parse_args(argv)
+    given = sys.argv[1:] if argv is None else list(argv)
+    if not given and sys.stdin.isatty() and sys.stdout.isatty():
+        given = ["lab"]
+    args = parser().parse_args(given)
     try:
         code: int = args.run(args)
     except SecateurError as error:

@@ -13,8 +13,8 @@ from engine.compute.data import Dataset
 
 Send = Callable[[ev.Event], None]
 
-PROGRESS_EVERY_S = 1.0
-"""Seconds between two progress events of one step."""
+PROGRESS_EVERY_S = 2.0
+"""Seconds between two progress events of one step: enough for a bar, few enough for a log of days."""
 
 
 @dataclass
@@ -34,7 +34,7 @@ class Context:
     _reported: float = 0.0
 
     def progress(self, done: float, text: str) -> None:
-        """Tell how far the step is, at most once a second."""
+        """Tell how far the step is, at most every two seconds."""
         now = time.monotonic()
         if now - self._reported >= PROGRESS_EVERY_S:
             self._reported = now

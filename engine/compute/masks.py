@@ -66,7 +66,7 @@ def _unparametrize(module: nn.Module) -> None:
     shares with its original, and so folding a copy would break the original.
     """
     plain = parametrize.type_before_parametrizations(module)
-    tensors = {name: getattr(module, name).detach().clone() for name in module.parametrizations}  # type: ignore[union-attr, operator]
+    tensors = {name: getattr(module, name).detach().clone() for name in module.parametrizations}  # type: ignore[union-attr]
     del module._modules["parametrizations"]
     module.__class__ = plain
     for name, tensor in tensors.items():
