@@ -79,7 +79,7 @@ def measure_pair(
             for path in dict.fromkeys(paths)
         ]
         with contextlib.ExitStack() as stack:
-            sides = [stack.enter_context(_measured(job, start)) for job in jobs]
+            sides = [_loaded(stack.enter_context(_measured(job, start))) for job in jobs]
             found = _compare(sides, params)
         about = {"runtime": runtime, "batch": batch, "threads": threads, "device": device}
         rows.append(about | {"cpu": procfs.cpu_model()} | found)
@@ -88,8 +88,6 @@ def measure_pair(
 
 def _compare(sides: list["_Measured"], params: Latency) -> dict[str, Any]:
     """The numbers of one row, from one side (baseline and compressed in one) or two."""
-    for side in sides:
-        side.answer()
     for side, other in itertools.permutations(sides, 2):
         side.order(Partner(other.pid))
         side.answer()
@@ -167,6 +165,12 @@ def _statistics(baseline: list[list[int]], compressed: list[list[int]]) -> dict[
 
 def _p90(values: list[float]) -> float:
     return statistics.quantiles(values, n=10, method="inclusive")[-1]
+
+
+def _loaded(side: "_Measured") -> "_Measured":
+    """`side` once its model is loaded: one after the other, because two that load at once take longer."""
+    side.answer()
+    return side
 
 
 @contextlib.contextmanager
