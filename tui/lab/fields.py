@@ -224,7 +224,8 @@ def help_of(field: Field) -> list[str]:
         return [row.help]
     if row.type == "anything":
         return [row.help]
-    lines = [row.help, f"Takes {row.allowed()}. Default: {field.default_text}."]
+    default = "It has to be given." if row.required else f"Default: {field.default_text}."
+    lines = [row.help, f"Takes {row.allowed()}. {default}"]
     if row.when:
         lines.append(f"Only when {row.when}.")
     return lines

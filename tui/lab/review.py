@@ -4,6 +4,7 @@ from typing import Any
 
 from engine.describe import describe
 from engine.spec import Spec
+from tui.lab.fields import SECTIONS
 from tui.lab.text import text_of
 
 Entry = tuple[str, str, str]
@@ -11,26 +12,33 @@ Entry = tuple[str, str, str]
 
 
 def sections(spec: Spec) -> list[tuple[str, list[Entry]]]:
-    """Each section and step with all its values as the trials get them; what is off is left out."""
-    found = [("trials", _axes(spec))] if spec.axes else []
-    written = {name: value for name, value in spec.document.items() if name not in ("steps", "sweep")}
-    settings = spec.settings.model_dump(mode="json")
-    order = ("model", "data", "study", "measure", "executor", "plot")
-    tops = {name: value for name, value in settings.items() if name not in order and name != "version"}
-    values = {**settings, "study": tops}
-    for name in order:
-        given = written if name == "study" else written.get(name)
-        if isinstance(values.get(name), dict):
-            found.append((name, _entries(values[name], given, spec, "" if name == "study" else f"{name}.")))
-    for index, step in enumerate(spec.steps):
-        if not step.enabled:
-            found.append((f"step {index + 1}: {step.address} (off, skipped)", []))
-            continue
-        given = spec.document["steps"][index][step.kind]
-        dumped = {row.path: step.model_dump(mode="json").get(row.path) for row in describe(type(step))
-                  if "." not in row.path and row.path not in ("id", "enabled")}  # fmt: skip
-        found.append((f"step {index + 1}: {step.address}", _entries(dumped, given, spec, f"{step.address}.")))
-    return found
+    """Each section and step with all its values as the trials get them, what matters most first."""
+    sweep = [("trials", _axes(spec))] if spec.axes else []
+    subject = [_section(spec, name) for name in ("model", "data")]
+    rest = [_section(spec, name) for name in ("study", "measure", "executor", "plot")]
+    return [*sweep, *subject, *(_step(spec, index) for index in range(len(spec.steps))), *rest]
+
+
+def _section(spec: Spec, name: str) -> tuple[str, list[Entry]]:
+    values = spec.settings.model_dump(mode="json")
+    if name == "study":
+        top = {key: below for key, below in values.items() if key not in SECTIONS and key != "version"}
+        return name, _entries(top, spec.document, spec, "")
+    below = values[name]
+    return name, _entries(below, spec.document.get(name), spec, f"{name}.") if isinstance(below, dict) else []
+
+
+def _step(spec: Spec, index: int) -> tuple[str, list[Entry]]:
+    step = spec.steps[index]
+    name = f"step {index + 1}: {step.address}"
+    if not step.enabled:
+        return f"{name} (off: skipped)", []
+    dumped = step.model_dump(mode="json")
+    names = [
+        row.path for row in describe(type(step)) if row.path in dumped and row.path not in ("id", "enabled")
+    ]
+    given = spec.document["steps"][index][step.kind]
+    return name, _entries({name: dumped[name] for name in names}, given, spec, f"{step.address}.")
 
 
 def _axes(spec: Spec) -> list[Entry]:

@@ -119,7 +119,8 @@ class LabScreen(EditActions, FileActions, RunActions):
     # The study
 
     def show_state(self, state: StudyState | None) -> None:
-        self.query_one(Live).show(state, self._plot_of(state))
+        expected = self.expected.get(state.name) if state else None
+        self.query_one(Live).show(state, self._plot_of(state), expected)
 
     def _plot_of(self, state: StudyState | None) -> PlotParams | None:
         """The chart that the study's own preset asks for."""

@@ -25,6 +25,8 @@ class LabBase(StudyScreen):
         super().__init__()
         self.document = Document.new()
         self.checked = Checked(-1)
+        self.expected: dict[str, float] = {}
+        """Seconds that studies started here were estimated to take."""
         self._history: History | None = None
         self._timer: Timer | None = None
         self._shown_owner: int | str | None = None

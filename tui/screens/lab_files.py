@@ -80,7 +80,8 @@ class FileActions(LabBase):
             return
         name = chosen[0]
         if name == OTHER:
-            name = await self.app.push_screen_wait(Prompt("Path of the preset", f"{Path.cwd()}/")) or ""
+            typed = await self.app.push_screen_wait(Prompt("Path of the preset", f"{Path.cwd()}/"))
+            name = typed.strip() if typed else ""
         if name:
             await self._open(Path(name).expanduser().absolute())
 

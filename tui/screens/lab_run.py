@@ -48,6 +48,8 @@ class RunActions(LabBase):
         except SecateurError as error:
             await self.lab.fail(error)
             return
+        if checked.estimate.seconds is not None:
+            self.expected[run.name] = checked.estimate.seconds
         if before:
             self.lab.watcher.unsubscribe(self, before)
         self.lab.watcher.subscribe(self, run.name)

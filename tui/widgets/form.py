@@ -35,6 +35,11 @@ class _Editor(KeyInput):
         Binding("pagedown", "leap(1)", show=False),
     ]
 
+    def __init__(self) -> None:
+        super().__init__()
+        # Backspace on arriving deletes a character, not the value.
+        self.select_on_focus = False
+
     def action_step(self, by: int) -> None:
         self._form.step(by)
 
