@@ -22,14 +22,6 @@ MODELS: tuple[str, ...] = (
 """The CIFAR ResNets (He 2016, section 4.2), and every classification model of torchvision."""
 
 DATASETS: tuple[str, ...] = tuple(
-    """
-    digits fashion-mnist mnist kmnist qmnist
-    emnist-balanced emnist-byclass emnist-bymerge emnist-digits emnist-letters emnist-mnist
-    cifar10 cifar100 svhn stl10 usps semeion omniglot fer2013
-    caltech101 caltech256 clevr country211 dtd eurosat fgvc-aircraft flowers102 food101 gtsrb
-    imagenet imagenette imagenette-160 imagenette-320 inaturalist-2021 inaturalist-2021-mini
-    lfw-people oxford-iiit-pet pcam places365 rendered-sst2 stanford-cars sun397
-    imagefolder
-    """.split()
+    ["digits", "fashion-mnist", "mnist", "kmnist", "qmnist", "emnist-balanced", "emnist-byclass", "emnist-bymerge", "emnist-digits", "emnist-letters", "emnist-mnist", "cifar10", "cifar100", "svhn", "stl10", "usps", "semeion", "omniglot", "fer2013", "caltech101", "caltech256", "clevr", "country211", "dtd", "eurosat", "fgvc-aircraft", "flowers102", "food101", "gtsrb", "imagenet", "imagenette", "imagenette-160", "imagenette-320", "inaturalist-2021", "inaturalist-2021-mini", "lfw-people", "oxford-iiit-pet", "pcam", "places365", "rendered-sst2", "stanford-cars", "sun397", "imagefolder"]
 )
 """Built-in data sets, and `imagefolder` for folders of a user's own images."""

@@ -127,8 +127,14 @@ def describe() -> dict[str, Any]:
 def numerics(device: str, threads: int) -> dict[str, Any]:
     """What of the environment can change a result's bits; it is hashed into every key."""
     versions = packages()
-    relevant = {n: versions.get(n) for n in ("torch", "torchvision", "numpy", "torch-pruning", "scikit-learn")}
-    machine: dict[str, Any] = {"model": cpu()["model"], "stepping": cpu()["stepping"], "flags": cpu()["flags"]}
+    relevant = {
+        n: versions.get(n) for n in ("torch", "torchvision", "numpy", "torch-pruning", "scikit-learn")
+    }
+    machine: dict[str, Any] = {
+        "model": cpu()["model"],
+        "stepping": cpu()["stepping"],
+        "flags": cpu()["flags"],
+    }
     if device == "cuda":
         machine["gpu"] = gpus()[0] if gpus() else None
     return {"packages": relevant, "device": device, "threads": threads, "machine": machine}

@@ -40,4 +40,5 @@ if ! "$venv/bin/python" -m pip install --disable-pip-version-check --no-input --
     fi
     fail "installing failed: $(grep -iE '^ *error' "$log" | tail -n 1) (see $log)"
 fi
+"$venv/bin/python" -m compileall -q engine tui || fail "the program's own files can't be compiled: is the copy whole?"
 printf '%s' "$sum" >"$stamp"

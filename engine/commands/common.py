@@ -30,5 +30,3 @@ def print_json(value: Any) -> None:
 def columns() -> int:
     """Width to write for: the terminal's, or 100 where there is none."""
     return min(shutil.get_terminal_size((100, 24)).columns, WIDEST)
-
-

@@ -8,7 +8,18 @@ from typing import Any
 
 from engine.commands.common import add_json, add_workspace, print_json
 
-NETWORK_FILE_SYSTEMS = {"nfs", "nfs4", "lustre", "gpfs", "beegfs", "cifs", "fuse.sshfs", "ceph", "afs", "panfs"}
+NETWORK_FILE_SYSTEMS = {
+    "nfs",
+    "nfs4",
+    "lustre",
+    "gpfs",
+    "beegfs",
+    "cifs",
+    "fuse.sshfs",
+    "ceph",
+    "afs",
+    "panfs",
+}
 LOW_SPACE = 2_000_000_000
 """Bytes below which a study may well run out of space."""
 
@@ -118,7 +129,9 @@ def workspace_problems(place: dict[str, Any]) -> list[str]:
     if not place["writable"]:
         problems.append(f"the workspace {place['path']} is not writable: set SECATEUR_HOME")
     if place["free_bytes"] < LOW_SPACE:
-        problems.append(f"little space is left for the workspace {place['path']}: set SECATEUR_HOME elsewhere")
+        problems.append(
+            f"little space is left for the workspace {place['path']}: set SECATEUR_HOME elsewhere"
+        )
     return problems
 
 

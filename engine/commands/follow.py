@@ -141,6 +141,8 @@ def _who(key: str, state: StudyState) -> str:
     users = [t for t in state.trials if any(step.key == key for step in t.chain)]
     step = state.steps[key]
     if len(users) == 1:
-        values = ", ".join(f"{name.rpartition('.')[2]} {value}" for name, value in users[0].parameters.items())
+        values = ", ".join(
+            f"{name.rpartition('.')[2]} {value}" for name, value in users[0].parameters.items()
+        )
         return f"trial {users[0].index} ({values}) {step.address}" if values else step.address
     return f"{step.address} (shared by {len(users)} trials)" if users else step.address

@@ -50,7 +50,11 @@ def _plot(args: argparse.Namespace) -> int:
     figure = charts.figure(states, wanted.x, wanted.y, wanted.by, log=wanted.log)
     if _write_files(args, figure):
         return 0
-    print(text.draw(figure, *text.size_for(sys.stdout), text.wants_colour(sys.stdout), text.wants_ascii(sys.stdout)))
+    print(
+        text.draw(
+            figure, *text.size_for(sys.stdout), text.wants_colour(sys.stdout), text.wants_ascii(sys.stdout)
+        )
+    )
     return 0
 
 

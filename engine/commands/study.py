@@ -61,7 +61,14 @@ def _list(args: argparse.Namespace) -> int:
         for name, status in rows
     ]
     headers = ["study", "state", "trials", "best acc.", "sparsity", "started", "host", "model", "data"]
-    print(fmt.table(headers, cells, ["left", "left", "right", "right", "right", "left", "left", "left", "left"], columns()))
+    print(
+        fmt.table(
+            headers,
+            cells,
+            ["left", "left", "right", "right", "right", "left", "left", "left", "left"],
+            columns(),
+        )
+    )
     return 0
 
 

@@ -62,7 +62,9 @@ def keep(
             facts = {"sha256": digest, "best": best.accuracy if best else None}
             (temporary / "facts.json").write_text(json.dumps(facts))
             sync_folder(temporary)
-            shutil.rmtree(target, ignore_errors=True)  # a damaged one of an earlier run, else it would have been used
+            shutil.rmtree(
+                target, ignore_errors=True
+            )  # a damaged one of an earlier run, else it would have been used
             temporary.rename(target)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)

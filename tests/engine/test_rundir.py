@@ -67,7 +67,9 @@ def test_a_line_longer_than_one_read_is_read_whole(tmp_path: Path) -> None:
     assert ev.parse_line(lines[0]) == notice("x" * 5000)
 
 
-@pytest.mark.parametrize("line", [b"", b"{", b"[]", b'{"event": "unknown"}', b'{"event": "notice"}', b"\xff\xfe"])
+@pytest.mark.parametrize(
+    "line", [b"", b"{", b"[]", b'{"event": "unknown"}', b'{"event": "notice"}', b"\xff\xfe"]
+)
 def test_a_foreign_line_is_no_event_and_no_error(line: bytes) -> None:
     assert ev.parse_line(line) is None
 

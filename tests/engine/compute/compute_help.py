@@ -29,7 +29,10 @@ def small_model(seed: int = 0, width: int = 8) -> CifarResNet:
 
 
 def context_for(
-    seed: int = 0, partial: Path | None = None, events: list[ev.Event] | None = None, data: Dataset | None = None
+    seed: int = 0,
+    partial: Path | None = None,
+    events: list[ev.Event] | None = None,
+    data: Dataset | None = None,
 ) -> Context:
     folder = partial or Path(tempfile.mkdtemp()) / "partial"
     collected = events if events is not None else []
