@@ -45,7 +45,12 @@ class Terminal:
         self.pid, self.file = pty.fork()
         if not self.pid:
             fcntl.ioctl(1, termios.TIOCSWINSZ, struct.pack("HHHH", size[1], size[0], 0, 0))
-            environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": str(size[0]), "LINES": str(size[1])}
+            environment = {
+                **os.environ,
+                "TERM": "xterm-256color",
+                "COLUMNS": str(size[0]),
+                "LINES": str(size[1]),
+            }
             environment.pop("NO_COLOR", None)
             os.chdir(HOME)
             command = [sys.executable, "-m", "tui", "--workspace", str(workspace), *arguments]
@@ -253,7 +258,9 @@ PARTS: dict[str, Callable[[Path, tuple[int, int]], None]] = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--size", default="120x40")
     parser.add_argument("--only", default=",".join(PARTS))
     args = parser.parse_args()

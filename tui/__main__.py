@@ -14,7 +14,9 @@ def main(argv: list[str] | None = None) -> int:
         description="The terminal lab: set parameters, run studies, read the curves. Studies run on their own; "
         "closing the lab or losing the connection does not stop them.",
     )
-    parser.add_argument("preset", nargs="?", default="quickstart", help="a file, or a name from `secateur presets`")
+    parser.add_argument(
+        "preset", nargs="?", default="quickstart", help="a file, or a name from `secateur presets`"
+    )
     parser.add_argument(
         "--workspace", metavar="DIR", help="folder of studies (default: $SECATEUR_HOME or ./.secateur)"
     )
@@ -23,7 +25,9 @@ def main(argv: list[str] | None = None) -> int:
     )
     args = parser.parse_args(argv)
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        print("secateur: the lab needs a terminal; `secateur --help` lists what works without.", file=sys.stderr)
+        print(
+            "secateur: the lab needs a terminal; `secateur --help` lists what works without.", file=sys.stderr
+        )
         return 2
     from engine.errors import SecateurError
     from engine.rundir import workspace

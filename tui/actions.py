@@ -16,13 +16,9 @@ APP = (
         "palette", ("ctrl+p",), "commands", "Find any action by its name.", group="Program", priority=True
     ),
     Action("theme", ("ctrl+t",), "theme", "Next theme: dark, light, high contrast, plain.", group="Program"),
-    Action(
-        "leave", ("ctrl+q",), "quit", "Leave; studies that run go on.", group="Program", priority=True
-    ),
+    Action("leave", ("ctrl+q",), "quit", "Leave; studies that run go on.", group="Program", priority=True),
     Action("leave", ("q",), "quit", "Leave; studies that run go on.", group="Program", arguments="'q'"),
-    Action(
-        "interrupt", ("ctrl+c",), "", "Says how to leave.", group="Program", priority=True
-    ),
+    Action("interrupt", ("ctrl+c",), "", "Says how to leave.", group="Program", priority=True),
 )
 
 
@@ -38,7 +34,10 @@ def _moves(where: str, what: str) -> tuple[Action, ...]:
     )
 
 
-TABLE = (*_moves("table", "row"), Action("choose", ("enter",), "open", "Open the row.", "table", group="Moving"))
+TABLE = (
+    *_moves("table", "row"),
+    Action("choose", ("enter",), "open", "Open the row.", "table", group="Moving"),
+)
 TEXT = _moves("text", "line")
 PLOT = (
     Action("step", ("left", "h"), "", "To the point before.", "plot", group="Moving", arguments="-1"),
@@ -48,8 +47,12 @@ PLOT = (
     Action("choose", ("enter",), "trial", "Open the point's trial.", "plot", footer=True, group="Moving"),
     Action("zoom", ("plus", "equals_sign"), "zoom", "Zoom in on the point.", "plot", True, "Zoom", "0.5"),
     Action("zoom", ("minus",), "", "Zoom out.", "plot", group="Zoom", arguments="2.0"),
-    Action("pan", ("less_than_sign", "shift+left"), "", "Move left.", "plot", group="Zoom", arguments="-1, 0"),
-    Action("pan", ("greater_than_sign", "shift+right"), "", "Move right.", "plot", group="Zoom", arguments="1, 0"),
+    Action(
+        "pan", ("less_than_sign", "shift+left"), "", "Move left.", "plot", group="Zoom", arguments="-1, 0"
+    ),
+    Action(
+        "pan", ("greater_than_sign", "shift+right"), "", "Move right.", "plot", group="Zoom", arguments="1, 0"
+    ),
     Action("pan", ("shift+up",), "", "Move up.", "plot", group="Zoom", arguments="0, 1"),
     Action("pan", ("shift+down",), "", "Move down.", "plot", group="Zoom", arguments="0, -1"),
     Action("reset", ("0",), "", "Show everything again.", "plot", group="Zoom"),
@@ -79,7 +82,12 @@ STUDIES = (
         ("cancel", ("c",), "cancel", "Ask its engine to stop; finished steps stay stored."),
         ("replay", ("p",), "replay", "Run it again from nothing and compare bit for bit."),
         ("detach", ("D",), "", "Let go of it: it runs on without this program, which follows it no more."),
-        ("edit", ("e",), "edit as new", "Open its preset in the lab, to change it and run it as a new study."),
+        (
+            "edit",
+            ("e",),
+            "edit as new",
+            "Open its preset in the lab, to change it and run it as a new study.",
+        ),
         ("delete", ("d", "delete"), "delete", "Delete it, after a question that says what is lost."),
     ),
 )
@@ -173,7 +181,9 @@ def key_text(key: str) -> str:
     start, _, last = key.rpartition("+")
     if start == "ctrl":
         return f"^{last}"
-    name = KEY_NAMES.get(last, last.upper() if len(last) > 1 and last[0] == "f" and last[1:].isdigit() else last)
+    name = KEY_NAMES.get(
+        last, last.upper() if len(last) > 1 and last[0] == "f" and last[1:].isdigit() else last
+    )
     return f"{start.title()}+{name}" if start else name
 
 

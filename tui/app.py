@@ -35,13 +35,18 @@ class Lab(KeyOrder, SendSpans, App[None]):
     ENABLE_COMMAND_PALETTE = False
     TITLE = "secateur"
     DEFAULT_MODE = "lab"
-    CSS_PATH: ClassVar[list[str]] = ["app.tcss"]
-    HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]]] = [(0, "-narrow"), (110, "-wide"), (180, "-huge")]
-    VERTICAL_BREAKPOINTS: ClassVar[list[tuple[int, str]]] = [(0, "-short"), (34, "-tall")]
+    CSS_PATH = "app.tcss"
+    HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012
+        (0, "-narrow"),
+        (110, "-wide"),
+        (180, "-huge"),
+    ]
+    VERTICAL_BREAKPOINTS = [  # noqa: RUF012
+        (0, "-short"),
+        (34, "-tall"),
+    ]
 
-    def __init__(
-        self, preset: Path | None = None, workspace: Path | None = None, first: str = "lab"
-    ) -> None:
+    def __init__(self, preset: Path | None = None, workspace: Path | None = None, first: str = "lab") -> None:
         self.DEFAULT_MODE = first  # type: ignore[misc]
         plain = bool(os.environ.get("NO_COLOR"))
         super().__init__(ansi_color=True if plain else None)
@@ -109,7 +114,7 @@ class Lab(KeyOrder, SendSpans, App[None]):
         self._before.append(self.current_mode)
         self.switch_mode(place)
 
-    def action_back(self) -> None:
+    async def action_back(self) -> None:
         if len(self.screen_stack) > 1:
             return
         if self._before:

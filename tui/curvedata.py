@@ -7,8 +7,8 @@ from engine import charts, training
 from engine import format as fmt
 from engine.errors import UsageError
 from engine.format import measure
-from engine.pareto import front
 from engine.params.preset import Plot
+from engine.pareto import front
 from engine.plotting.figure import Figure, Point, Series, finite
 from engine.state import StudyState, TrialState
 from engine.summary import measure_names
@@ -158,7 +158,7 @@ def _value(name: str, value: object) -> str:
 
 def front_rows(drawn: Drawn) -> list[tuple[str, tuple[str, ...]]]:
     """The front as rows: a key `SERIES POINT`, and trial, line, x, y."""
-    rows = []
+    rows: list[tuple[str, tuple[str, ...]]] = []
     for s, p in drawn.front:
         point = drawn.figure.series[s].points[p]
         owner = drawn.owner(s, p)

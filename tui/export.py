@@ -19,7 +19,9 @@ def write(figure: Figure, path: Path) -> Path:
         with explained(path):
             path.write_bytes(content)
     except OSError as error:
-        raise SecateurError(f"{path} can't be written", str(error.strerror), "Choose another name.") from error
+        raise SecateurError(
+            f"{path} can't be written", str(error.strerror), "Choose another name."
+        ) from error
     return path
 
 

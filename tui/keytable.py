@@ -25,7 +25,9 @@ def markdown() -> str:
             for action in ACTIONS
             if action.where == where and action.keys
         ]
-        parts.append("\n".join([f"**{TITLES.get(where, where)}**", "", "| key | what it does |", "|---|---|", *rows]))
+        parts.append(
+            "\n".join([f"**{TITLES.get(where, where)}**", "", "| key | what it does |", "|---|---|", *rows])
+        )
     return "\n\n".join(parts)
 
 

@@ -41,5 +41,3 @@ class StudiesChanged(Message, bubble=False):
 
     def can_replace(self, message: Message) -> bool:
         return isinstance(message, StudiesChanged)
-
-

@@ -33,7 +33,9 @@ class Spans(CompositorUpdate):
         """The escape sequences that paint the update."""
         out = []
         for y, first, last in self._update.spans:
-            for end, (x, strip) in zip(self._update.chop_ends[y], self._update.chops[y].items(), strict=False):
+            for end, (x, strip) in zip(
+                self._update.chop_ends[y], self._update.chops[y].items(), strict=False
+            ):
                 start, stop = max(x, first), min(end, last)
                 if strip is not None and start < stop:
                     out.append(f"\x1b[{y + 1};{start + 1}H")
@@ -62,6 +64,5 @@ class SendSpans(Base):
     """A mixin for the app."""
 
     def _display(self, screen: "Screen[object]", renderable: "RenderableType | None") -> None:
-        if isinstance(renderable, ChopsUpdate):
-            renderable = Spans(renderable)
-        super()._display(screen, renderable)
+        sent = Spans(renderable) if isinstance(renderable, ChopsUpdate) else renderable
+        super()._display(screen, sent)  # type: ignore[arg-type]

@@ -112,10 +112,7 @@ PLAIN = Theme(
     error="ansi_default",
     dark=True,
     ansi=True,
-    variables={
-        name: "ansi_default"
-        for name in ("muted", "good", "bad", "warn", "key", "cursor-back", "cursor-ink", "border", "border-blurred")
-    },
+    variables=dict.fromkeys([*OWN, "border", "border-blurred"], "ansi_default"),
 )
 THEMES = (DARK, LIGHT, CONTRAST, PLAIN)
 

@@ -155,7 +155,10 @@ def environment(state: StudyState, trial: TrialState, width: int) -> list[Line]:
     """Where it ran."""
     out: list[Line] = [[("Environment", "accent")]]
     for name, text in _flat(state.environment | state.devices):
-        out += [[(f"  {name}  ", "muted"), (part[0][0], "")] for part in wrapped(text, max(width - len(name) - 4, 8))]
+        out += [
+            [(f"  {name}  ", "muted"), (part[0][0], "")]
+            for part in wrapped(text, max(width - len(name) - 4, 8))
+        ]
     return out
 
 
@@ -181,7 +184,9 @@ def aligned(heads: Sequence[str], rows: Sequence[Sequence[Span]], width: int, te
     head = [(_padded(heads[i], widths[i], i < texts), "muted") for i in columns[:shown]]
     out: list[Line] = [[(" ", ""), *head]]
     for row in rows:
-        out.append([(" ", ""), *((_padded(row[i][0], widths[i], i < texts), row[i][1]) for i in columns[:shown])])
+        out.append(
+            [(" ", ""), *((_padded(row[i][0], widths[i], i < texts), row[i][1]) for i in columns[:shown])]
+        )
     return out
 
 

@@ -48,7 +48,7 @@ class _Followed:
     reader: Reader
     nodes: set[MessagePump] = field(default_factory=set)
     new: set[MessagePump] = field(default_factory=set)
-    signature: tuple[Signature | None, Signature | None] | None = None
+    signature: Signature | None = None
     latest: StudyState | None = None
 
 
@@ -140,16 +140,21 @@ class Watcher:
             found.signature, found.latest = signature, self._read(found.reader)
             if found.latest.status == "unreadable":
                 found.reader = Reader(run)
-        status = found.latest.status if found.latest is not before else self._lives.judge(run).state
-        if found.latest is not None and status != found.latest.status:
-            found.latest = replace(found.latest, status=status)
+        else:
+            found.latest = self._judged(run, before)
         with self._lock:
-            if found.latest != before:
+            if found.latest is not before and found.latest != before:
                 found.new |= found.nodes
             nodes, found.new = found.new, set()
         for node in nodes:
-            if found.latest is not None:
-                node.post_message(StudyChanged(name, found.latest))
+            node.post_message(StudyChanged(name, found.latest))
+
+    def _judged(self, run: RunDir, state: StudyState) -> StudyState:
+        """The same state, unless the engine has gone since, or the folder."""
+        if state.status == "unreadable" and run.events.exists():
+            return state
+        status = self._lives.judge(run).state
+        return state if status == state.status else replace(state, status=status)
 
     def _read(self, reader: Reader) -> StudyState:
         """A copy of the study as it stands now; `unreadable` if its events make no sense."""
@@ -258,4 +263,3 @@ def _signature(path: Path) -> Signature | None:
 def _shown(status: Status) -> Status:
     """The status without what changes at every heartbeat and is not shown."""
     return replace(status, heartbeat=0, updated=0.0)
-

@@ -188,7 +188,12 @@ class Study:
         found = {"validation_accuracy": 0.97, **measures}
         self.emit(
             ev.StepFinished(
-                key=step, kind=kind, reused=False, seconds=0.4, measures=found, observations={"peak_memory": 3e8}
+                key=step,
+                kind=kind,
+                reused=False,
+                seconds=0.4,
+                measures=found,
+                observations={"peak_memory": 3e8},
             )
         )
 

@@ -1,6 +1,5 @@
 """What every place of the lab has: the bar of places above, the keys that work here below."""
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, cast
 
 from textual import events
@@ -33,9 +32,9 @@ class BaseScreen(Screen[None]):
         yield from self.compose_body()
         yield KeyBar()
 
-    def compose_body(self) -> Iterable[object]:  # type: ignore[override]
+    def compose_body(self) -> ComposeResult:
         """The widgets between the bar of places and the footer."""
-        return ()
+        yield from ()
 
     def before_quit(self) -> str:
         """What leaving the program now would lose, as a sentence; empty if nothing."""

@@ -1,20 +1,20 @@
 """Curves: any parameter or measure along x, any measure along y, one study or several."""
 
 import asyncio
-from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
 from textual import on
+from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal
-from textual.widgets import Static
 
 from engine import training
 from engine.errors import SecateurError
 from engine.format import measure
 from engine.params.preset import Plot as PlotParams
+from engine.plotting.figure import Figure
 from engine.rundir import RunDir, studies
 from engine.state import StudyState
 from tui import curvedata, export
@@ -50,9 +50,9 @@ class CurvesScreen(BaseScreen):
         self._following: list[str] = []
         self._view: View | None = None
         self._viewed = ""
-        self._drawn = Drawn(curvedata.Figure(), [], [])
+        self._drawn = Drawn(Figure(), [], [])
 
-    def compose_body(self) -> Iterable[object]:
+    def compose_body(self) -> ComposeResult:
         yield Document(self._chosen, id="chosen")
         with Horizontal():
             yield Plot(id="plot")
@@ -104,7 +104,7 @@ class CurvesScreen(BaseScreen):
         plot = self.query_one(Plot)
         if self._view is None or not states:
             waiting = states and states[0].status in ("queued", "running")
-            self._drawn = Drawn(curvedata.Figure(), [], [], nothing or ("Waiting for its plan …" if waiting else ""))
+            self._drawn = Drawn(Figure(), [], [], nothing or ("Waiting for its plan …" if waiting else ""))
             if states and states[0].error:
                 self._drawn = replace(self._drawn, problem=states[0].error.get("title", ""))
         else:
@@ -165,7 +165,8 @@ class CurvesScreen(BaseScreen):
         if owner:
             state, trials = owner
             names = [n for n, s in self._states.items() if s is state]
-            self.lab.study, self.lab.trial = (names or [self.lab.study])[0], trials[0].index
+            self.lab.study = names[0] if names else self.lab.study
+            self.lab.trial = trials[0].index
             self.lab.action_go("trial")
 
     def _set(self, **changes: object) -> None:

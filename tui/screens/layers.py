@@ -1,9 +1,9 @@
 """The layers of a trial's model, before and after: where the weights and the work went."""
 
 import asyncio
-from collections.abc import Iterable
 from typing import ClassVar
 
+from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.widgets import Static
 
@@ -34,7 +34,7 @@ class LayersScreen(StudyScreen):
         self._sort = 0
         self._reversed = False
 
-    def compose_body(self) -> Iterable[object]:
+    def compose_body(self) -> ComposeResult:
         yield Static("", id="title", markup=False)
         yield Table(layerrows.COLUMNS, "No layers yet: they are measured at a trial's end.")
 
@@ -55,10 +55,16 @@ class LayersScreen(StudyScreen):
         found = await asyncio.to_thread(layers_of, run, trial)
         before = await asyncio.to_thread(layerrows.baseline_layers, run, trial)
         self._layers = layerrows.joined(found, before)
-        values = ", ".join(f"{n.rpartition('.')[2]} {trialtext.fmt_value(v)}" for n, v in trial.parameters.items())
+        values = ", ".join(
+            f"{n.rpartition('.')[2]} {trialtext.fmt_value(v)}" for n, v in trial.parameters.items()
+        )
         total = sum(layer.parameters for layer in self._layers)
         left = sum(layer.nonzero for layer in self._layers)
-        kept = f"   {count(left)} of {count(total)} parameters left ({percent(left / total, 1)})" if total else ""
+        kept = (
+            f"   {count(left)} of {count(total)} parameters left ({percent(left / total, 1)})"
+            if total
+            else ""
+        )
         self._fill(f"{state.name} trial {trial.index}: {values}{kept}")
 
     def _fill(self, title: str | None = None) -> None:
@@ -84,5 +90,3 @@ class LayersScreen(StudyScreen):
         if count_:
             self.lab.trial = (self.lab.trial + by) % count_
             self.show_state(self._state)
-
-

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 async def leave(app: "Lab") -> None:
     """Exit, unless a screen has something to lose and the user wants to keep it."""
     stacks = app._screen_stacks.values()
-    lost = [text for stack in stacks for s in stack if isinstance(s, BaseScreen) and (text := s.before_quit())]
+    lost = [
+        text for stack in stacks for s in stack if isinstance(s, BaseScreen) and (text := s.before_quit())
+    ]
     if lost and not await app.push_screen_wait(Confirm("Leave now?", "\n".join(lost), "Leave", "Stay")):
         return
     app.exit()

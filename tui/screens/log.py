@@ -1,13 +1,13 @@
 """The engine's log or the study's events, following."""
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import ClassVar
 
 from textual import work
+from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.worker import get_current_worker
 from textual.widgets import Static
+from textual.worker import get_current_worker
 
 from engine.rundir import RunDir
 from engine.state import StudyState
@@ -35,7 +35,7 @@ class LogScreen(StudyScreen):
         self._state: StudyState | None = None
         self._study = ""
 
-    def compose_body(self) -> Iterable[object]:
+    def compose_body(self) -> ComposeResult:
         yield Static("", id="title", markup=False)
         yield Document(self._text)
 
@@ -82,7 +82,9 @@ class LogScreen(StudyScreen):
         what = "events" if self._events else "engine log"
         following = "following" if self.query_one(Document).follow else "standing still (f follows)"
         status = f" ({self._state.status})" if self._state else ""
-        self.query_one("#title", Static).update(f"{self.lab.study or 'no study'}{status}  {what}, {following}")
+        self.query_one("#title", Static).update(
+            f"{self.lab.study or 'no study'}{status}  {what}, {following}"
+        )
 
     def action_follow(self) -> None:
         document = self.query_one(Document)

@@ -2,10 +2,11 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import ClassVar
 
 from textual import on
+from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal
 from textual.widgets import Input, Static
@@ -32,6 +33,7 @@ COLUMNS = (
     Column("data", rank=6),
     Column("about", rank=7, widest=60),
 )
+_STATES = ("running", "queued", "lost", "failed", "cancelled", "done", "unreadable")
 SORTS: tuple[tuple[str, bool, Callable[[Listed], object]], ...] = (
     ("age", True, lambda s: s.status.created),
     ("study", False, lambda s: s.run.name),
@@ -41,7 +43,6 @@ SORTS: tuple[tuple[str, bool, Callable[[Listed], object]], ...] = (
     ("model", False, lambda s: s.status.model),
 )
 """Label, whether the largest comes first, and what to sort by."""
-_STATES = ("running", "queued", "lost", "failed", "cancelled", "done", "unreadable")
 _ROLES = {"running": "good", "lost": "warn", "failed": "bad", "unreadable": "bad", "cancelled": "muted"}
 AGES_EVERY_S = 60.0
 """Seconds between two looks at the ages; only those that read differently are sent."""
@@ -61,7 +62,7 @@ class StudiesScreen(BaseScreen):
         self._sort = 0
         self._reversed = False
 
-    def compose_body(self) -> Iterable[object]:
+    def compose_body(self) -> ComposeResult:
         with Horizontal(id="top"):
             yield Static("filter ", markup=False)
             yield KeyInput(placeholder="/ to type words in any column")
@@ -97,7 +98,9 @@ class StudiesScreen(BaseScreen):
         found.sort(key=lambda pair: by(pair[0]), reverse=largest_first != self._reversed)  # type: ignore[arg-type, return-value]
         table = self.query_one(Table)
         table.empty = self._nothing(words)
-        table.fill((Row(s.run.name, cells) for s, cells in found), _headed(label, largest_first != self._reversed))
+        table.fill(
+            (Row(s.run.name, cells) for s, cells in found), _headed(label, largest_first != self._reversed)
+        )
         shown = f"{len(found)} of {len(self._studies)}" if words else f"{len(found)} studies"
         marked = f", {len(table.marked)} marked" if table.marked else ""
         self.query_one("#count", Static).update(f"{shown}{marked}")
@@ -119,14 +122,14 @@ class StudiesScreen(BaseScreen):
     def _chosen(self) -> None:
         self.action_open()
 
-    def action_back(self) -> None:
+    async def action_back(self) -> None:
         """Escape first clears the filter."""
         entry = self.query_one(KeyInput)
         if entry.value or entry.has_focus:
             entry.value = ""
             self.query_one(Table).focus()
         else:
-            self.lab.action_back()
+            await self.lab.action_back()
 
     def action_open(self) -> None:
         key = self.query_one(Table).key
@@ -182,7 +185,7 @@ class StudiesScreen(BaseScreen):
     def _chosen_studies(self) -> list[Listed]:
         """The marked studies, or the one under the cursor."""
         table = self.query_one(Table)
-        keys = table.marked or {table.key}
+        keys: set[str | None] = {*table.marked} or {table.key}
         return [s for s in self._studies if s.run.name in keys]
 
     def _do(self, done: str, states: tuple[str, ...], act: Callable[[Listed], str]) -> None:

@@ -1,8 +1,9 @@
 """One trial in full: its parameters, steps, measures against the baseline, errors, environment."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import ClassVar
 
+from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal
 
@@ -29,7 +30,7 @@ class TrialScreen(StudyScreen):
         super().__init__()
         self._state: StudyState | None = None
 
-    def compose_body(self) -> Iterable[object]:
+    def compose_body(self) -> ComposeResult:
         with Horizontal():
             yield Document(self._left, id="left")
             yield Document(self._right, id="right")

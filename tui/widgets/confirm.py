@@ -71,7 +71,9 @@ class Confirm(ModalScreen[bool]):
         yes, no = f" y {self.yes} ", f" n {self.no} "
         look = "bold reverse"
         yes_text, no_text = (f"[{yes}]", f" {no} ") if self._chosen else (f" {yes} ", f"[{no}]")
-        return [[(no_text, "" if self._chosen else look), ("   ", ""), (yes_text, look if self._chosen else "")]]
+        return [
+            [(no_text, "" if self._chosen else look), ("   ", ""), (yes_text, look if self._chosen else "")]
+        ]
 
     def action_other(self) -> None:
         self._chosen = not self._chosen

@@ -1,7 +1,9 @@
 """The one input field of the lab: keys that arrive together are handled in the order they were typed."""
 
+from typing import ClassVar
+
 from textual import events
-from textual.binding import Binding
+from textual.binding import Binding, BindingType
 from textual.widgets import Input
 
 
@@ -13,7 +15,7 @@ class KeyInput(Input):
     inline, and Tab has priority. The cursor does not blink, because blinking sends bytes while idle.
     """
 
-    BINDINGS = [
+    BINDINGS: ClassVar[list[BindingType]] = [
         Binding("tab", "app.focus_next", show=False, priority=True),
         Binding("shift+tab", "app.focus_previous", show=False, priority=True),
     ]

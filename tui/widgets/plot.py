@@ -49,6 +49,9 @@ class Plot(Painted, can_focus=True):
         self._kept: View = (None, None)
         self._zoomed: View = (None, None)
         self._cursor: tuple[int, int] | None = None
+        self._cached: tuple[tuple[Figure, int, int], Rows, tuple[Place, ...]] | None = None
+        self._joined: Rows | None = None
+        self._lines: Sequence[Line] = ()
 
     def show(self, figure: Figure, *, live: bool = False) -> None:
         """Show `figure`. While `live`, axes only grow, so that a new point changes few cells."""
@@ -62,9 +65,7 @@ class Plot(Painted, can_focus=True):
     def shown(self) -> Figure:
         """The figure with the limits on screen."""
         x, y = (zoom or kept for zoom, kept in zip(self._zoomed, self._kept, strict=True))
-        return replace(
-            self._figure, x_limits=x or self._figure.x_limits, y_limits=y or self._figure.y_limits
-        )
+        return replace(self._figure, x_limits=x or self._figure.x_limits, y_limits=y or self._figure.y_limits)
 
     @property
     def cursor(self) -> tuple[int, int] | None:
@@ -72,29 +73,38 @@ class Plot(Painted, can_focus=True):
         return self._cursor
 
     def lines(self, width: int, height: int) -> Sequence[Line]:
-        try:
-            rows = self._rows(width, height)
-        except UNDRAWABLE as error:
-            return [[(f"This can't be drawn: {type(error).__name__} {error}", "muted")]]
-        return [_line(row) for row in rows[:height]]
+        wanted = (self.shown, width, height)
+        if self._cached is None or self._cached[0] != wanted:
+            try:
+                self._cached = (wanted, *self._drawn(width, height))
+            except UNDRAWABLE as error:
+                text = f"This can't be drawn: {type(error).__name__} {error}"
+                self._cached = (wanted, [[Cell(char) for char in text]], ())
+        _, rows, found = self._cached
+        at = next((p for p in found if (p.series, p.point) == self._cursor), None)
+        lines = [_line(row) for row in rows[:height]] if self._joined is not rows else self._lines
+        self._joined, self._lines = rows, lines
+        if at is None:
+            return lines
+        row = list(rows[at.row])
+        row[at.column] = row[at.column]._replace(bg="reverse")
+        return [*lines[: at.row], _line(row), *lines[at.row + 1 :]]
 
-    def _rows(self, width: int, height: int) -> Rows:
+    def _drawn(self, width: int, height: int) -> tuple[Rows, tuple[Place, ...]]:
+        """Chart and legend as cells, and where the points are."""
         figure = self.shown
         if not figure.series and not figure.references:
-            return []
+            return [[Cell(char) for char in self._empty[:width]]], ()
         names = legend_cells(figure, width, shared=False)
         most = max(1, height // LEGEND_SHARE)
         if len(names) > most:
-            names = [*names[: most - 1], [*names[most - 1][: width - 2], *_cells(" …")]]
+            names = [*names[: most - 1], [*names[most - 1][: width - 2], *map(Cell, " …")]]
         rows = matrix(figure, width, height - len(names))
-        if any(cell.char == SEVERAL for row in rows for cell in row) and names:
-            note = _cells(f"  {SEVERAL} several here")
+        if names and any(cell.char == SEVERAL for row in rows for cell in row):
+            note = [Cell(char) for char in f"  {SEVERAL} several here"]
             if len(names[-1]) + len(note) <= width:
                 names[-1] = [*names[-1], *note]
-        at = self._place(self._cursor, width, height - len(names))
-        if at and at.row < len(rows):
-            rows[at.row][at.column] = rows[at.row][at.column]._replace(bg="reverse")
-        return [*rows, *names]
+        return [*rows, *names], places(figure, width, height - len(names))
 
     def _grown(self, figure: Figure) -> View:
         """Limits that hold the new figure: those before, if they do."""
@@ -105,20 +115,9 @@ class Plot(Painted, can_focus=True):
         kept = [_union(before, axis) for before, axis in zip(self._kept, (drawn.x, drawn.y), strict=True)]
         return (kept[0], kept[1]) if not drawn.empty else (None, None)
 
-    def _places(self) -> list[Place]:
-        """Where points are on screen, in the size the chart has now."""
-        try:
-            names = legend_cells(self.shown, self.size.width)
-            below = min(len(names), max(1, self.size.height // LEGEND_SHARE))
-            return list(places(self.shown, self.size.width, self.size.height - below))
-        except UNDRAWABLE:
-            return []
-
-    def _place(self, cursor: tuple[int, int] | None, width: int, height: int) -> Place | None:
-        if cursor is None:
-            return None
-        found = places(self.shown, width, height)
-        return next((p for p in found if (p.series, p.point) == cursor), None)
+    def _places(self) -> tuple[Place, ...]:
+        """Where the points are on screen."""
+        return self._cached[2] if self._cached else ()
 
     def _exists(self, series: int, point: int) -> bool:
         lines = self._figure.series
@@ -203,10 +202,6 @@ def _union(before: Limits | None, axis: Axis) -> Limits | None:
     if before is None or (axis.log and before[0] <= 0):
         return axis.low, axis.high
     return min(before[0], axis.low), max(before[1], axis.high)
-
-
-def _cells(text: str) -> list[Cell]:
-    return [Cell(char) for char in text]
 
 
 def _line(row: Sequence[Cell]) -> Line:

@@ -136,7 +136,9 @@ class Table(Painted, can_focus=True):
             for i, cell in enumerate(row.cells):
                 text = cell if isinstance(cell, str) else cell[0]
                 wanted[i] = max(wanted[i], cell_width(text))
-        return [min(w, c.widest) if c.align == "left" else w for w, c in zip(wanted, self.columns, strict=True)]
+        return [
+            min(w, c.widest) if c.align == "left" else w for w, c in zip(wanted, self.columns, strict=True)
+        ]
 
     def _fitted(self, width: int) -> list[tuple[int, int]]:
         """Index and width of the columns shown: texts shrink first, then the highest ranks go."""
