@@ -13,6 +13,8 @@ from engine.errors import SecateurError, UsageError
 from engine.files import explained
 from engine.rundir import RunDir, Status
 from engine.spec import Spec, to_yaml
+from engine.state import load
+from engine.summary import NOISY_LOAD
 
 ENGINE = "import sys; from engine.supervisor import main; sys.exit(main())"
 """Not ``-m``: multiprocessing would import the main module anew in every worker."""
@@ -75,6 +77,19 @@ def start(run: RunDir) -> None:
             env=_environment(),
         )
     _wait_for(run, process)
+
+
+def forget_noisy_latency(run: RunDir) -> int:
+    """Remove the study's latencies that others disturbed from the store; how many there were."""
+    state, store = load(run.path), run.store()
+    noisy = [
+        trial.latency.key
+        for trial in state.trials
+        if trial.latency and any(row.get("foreign_load", 0.0) > NOISY_LOAD for row in trial.results.get("latency", []))
+    ]
+    for key in noisy:
+        store.remove(key)
+    return len(noisy)
 
 
 def _environment() -> dict[str, str]:

@@ -149,6 +149,11 @@ class Store:
     def drop_partial(self, key: str) -> None:
         shutil.rmtree(self.partial(key), ignore_errors=True)
 
+    def remove(self, key: str) -> None:
+        """Forget the object at `key`, so that it is computed anew."""
+        with explained(self.folder(key)):
+            shutil.rmtree(self.set_aside(key), ignore_errors=True)
+
     def sweep_temporary(self) -> None:
         """Remove temporary folders that a killed process left long ago."""
         if not self._temporary.is_dir():

@@ -4,6 +4,8 @@ from typing import Any
 
 from engine.state import StudyState, TrialState
 
+NOISY_LOAD = 0.1
+"""Share of the processors' time that others may take while latency is measured; beyond, it is marked."""
 TOLERATED_LOSS = 0.01
 """Validation accuracy that the model to look at first may lose against its baseline: one point."""
 

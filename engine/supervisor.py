@@ -160,7 +160,7 @@ class Supervisor:
             lambda job, cpus: request(job, plan, workspace, store, cpus),
             local.parallel,
             plan.threads,
-            exports=any(job.exclusive for job in plan.jobs),
+            preload=_preload(self.spec, plan),
         )
         waiting = [job for job in plan.jobs if not self._is_done(job)]
         running: dict[int, Job] = {}
@@ -234,6 +234,13 @@ def _in_order(jobs: list[Job], parallel: int) -> list[Job]:
     if parallel == 1:
         return sorted(jobs, key=lambda job: (job.trial, job.number))
     return sorted(jobs, key=lambda job: (job.exclusive, job.number))
+
+
+def _preload(spec: Spec, plan: Plan) -> list[str]:
+    """Slow imports that this study's workers need: better once than in each of them."""
+    exports = any(job.exclusive for job in plan.jobs)
+    torchvision = any(trial.settings.model.name.startswith("torchvision/") for trial in spec.trials)
+    return ["engine.compute.warm_export"] * exports + ["torchvision"] * torchvision
 
 
 def _devices(plan: Plan) -> dict[str, object]:

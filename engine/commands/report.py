@@ -11,7 +11,7 @@ from engine.plotting import text
 from engine.rundir import RunDir
 from engine.spec import Spec, parse
 from engine.state import StudyState, TrialState
-from engine.summary import best_trial, measure_names, measure_value
+from engine.summary import NOISY_LOAD, best_trial, measure_names, measure_value
 
 
 def print_study(run: RunDir, state: StudyState) -> None:
@@ -103,8 +103,18 @@ def _cell(trial: TrialState, name: str) -> str:
     text = fmt.measure_text(name, value)
     if name.startswith("latency."):
         speedup = measure_value(trial.results, name.replace("latency", "speedup", 1))
-        return f"{text} {speedup:.2f}×" if speedup is not None else text
+        mark = "~" if _disturbed(trial, name) else ""
+        return f"{mark}{text} {speedup:.2f}×" if speedup is not None else text
     return text
+
+
+def _disturbed(trial: TrialState, name: str) -> bool:
+    """Whether other programs took so much of the processors that the latency should be measured again."""
+    return any(
+        row.get("foreign_load", 0.0) > NOISY_LOAD
+        for row in trial.results.get("latency", [])
+        if name == f"latency.{row['runtime']}.{row['batch']}"
+    )
 
 
 def _baseline_cells(state: StudyState, measures: list[str]) -> list[str]:
@@ -145,6 +155,12 @@ def closing(state: StudyState) -> list[str]:
         lines.append(
             f"smallest model within one point of its baseline (on validation): trial {best['index']}, "
             f"{fmt.percent(best['sparsity'], 1)} sparse, test accuracy {fmt.percent(best['accuracy'])}"
+        )
+    loads = [row.get("foreign_load", 0.0) for trial in state.trials for row in trial.results.get("latency", [])]
+    if any(load > NOISY_LOAD for load in loads):
+        lines.append(
+            f"~ latency measured while other programs took up to {fmt.percent(max(loads), 0)} of the processors' time; on a "
+            f"quiet machine `secateur resume {state.name} --remeasure` measures those again"
         )
     lines += [f"{_which(indices)} failed: {error}" for error, indices in _failures(state).items()]
     if state.error:

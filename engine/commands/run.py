@@ -1,6 +1,7 @@
 """`run`, `resume`, `replay`, `watch`: commands that follow an engine."""
 
 import argparse
+import sys
 
 from engine.commands.common import add_json, add_workspace
 from engine.errors import EXIT_DIFFERENT, EXIT_FAILED, EXIT_INTERRUPTED
@@ -37,6 +38,12 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     ):
         command = subparsers.add_parser(name, help=text, description=_LONG[name])
         command.add_argument("study", help="a name from `secateur list`, or `latest`")
+        if name == "resume":
+            command.add_argument(
+                "--remeasure",
+                action="store_true",
+                help="measure again what other programs disturbed (marked ~ in the table)",
+            )
         if name != "watch":
             command.add_argument("--detach", action="store_true", help="start it and return at once")
         add_workspace(command)
@@ -68,6 +75,8 @@ def _resume(args: argparse.Namespace) -> int:
     from engine.rundir import find, workspace
 
     run = find(workspace(args.workspace), args.study)
+    if args.remeasure and not launch.forget_noisy_latency(run):
+        print(f"every latency of {run.name} was measured undisturbed", file=sys.stderr)
     launch.start(run)
     return _follow(args, run)
 

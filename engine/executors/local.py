@@ -4,7 +4,7 @@ import multiprocessing
 import multiprocessing.connection
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -16,8 +16,7 @@ from engine.job import JobRequest
 from engine.plan import Job
 
 WARM = ("engine.compute.warm",)
-WARM_EXPORT = ("engine.compute.warm_export",)
-"""What the process that workers are forked from has imported; the exporter only where it is needed."""
+"""What the process that workers are forked from has imported in any case."""
 END_AFTER_S = 5.0
 """How long a worker may take to end before it is killed."""
 
@@ -40,13 +39,13 @@ class LocalExecutor:
         parallel: int,
         threads: int,
         *,
-        exports: bool = False,
+        preload: Sequence[str] = (),
     ) -> None:
         self._make = make
         self._slots = cpu_slots(parallel, threads)
         self._workers: dict[int, _Worker] = {}
         self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload([*WARM, *(WARM_EXPORT if exports else ())])
+        self._context.set_forkserver_preload([*WARM, *preload])
 
     def has_room(self, job: Job) -> bool:
         if job.exclusive:
