@@ -51,18 +51,26 @@ def load(folder: Path) -> nn.Module:
     state = load_file(folder / TENSORS)
     arch = Architecture.from_dict(recipe["architecture"])
     model = _skeleton(arch, recipe, state)
-    if any(t.is_meta for t in (*model.parameters(), *model.buffers())):
-        # A buffer that is not part of the state_dict has no values yet: build the slow way.
+    if model is None:
         model = _with_edits(build(arch), recipe, state)
         model.load_state_dict(state)
     return model.eval()
 
 
-def _skeleton(arch: Architecture, recipe: dict[str, Any], state: dict[str, Tensor]) -> nn.Module:
-    """The model built without initializing it: the weights are the file's own tensors."""
-    with torch.device("meta"):
-        model = _with_edits(build(arch), recipe, state)
+def _skeleton(arch: Architecture, recipe: dict[str, Any], state: dict[str, Tensor]) -> nn.Module | None:
+    """The model built without initializing it: its weights are the file's own tensors.
+
+    None for a constructor that computes with tensors (RegNet), or that makes tensors which are not in the
+    state_dict: such a model has to be built the slow way.
+    """
+    try:
+        with torch.device("meta"):
+            model = _with_edits(build(arch), recipe, state)
+    except NotImplementedError:
+        return None
     model.load_state_dict(state, assign=True)
+    if any(t.is_meta for t in (*model.parameters(), *model.buffers())):
+        return None
     for parameter in model.parameters():
         parameter.requires_grad_(True)
     return model

@@ -1,6 +1,7 @@
 """Weights from files: state_dicts in safetensors or torch's own format, never a pickled program."""
 
 import pickle
+import struct
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,6 +13,19 @@ from torch import Tensor, nn
 from engine.errors import SecateurError
 from engine.params.preset import Model
 
+UNREADABLE = (
+    SafetensorError,
+    pickle.UnpicklingError,
+    struct.error,
+    RuntimeError,
+    EOFError,
+    OSError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+)
+"""What readers of foreign bytes raise, depending on the bytes."""
 LISTED = 6
 """How many names of an unfitting state_dict an error shows."""
 
@@ -26,10 +40,10 @@ def read_state(path: Path) -> dict[str, Tensor]:
         if path.suffix == ".safetensors":
             return dict(load_file(path))
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
+    except UNREADABLE as error:
         raise SecateurError(
             f"Weights {path} can't be read",
-            f"{type(error).__name__}: {str(error).strip().splitlines()[0]}",
+            f"{type(error).__name__}: {(str(error).strip() or 'no reason given').splitlines()[0]}",
             "A state_dict is needed: torch.save(model.state_dict(), …) or a .safetensors file. "
             "Pickled whole models are refused because reading one runs the code inside it.",
         ) from error
