@@ -28,95 +28,12 @@ HOME = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(HOME), str(HOME / "tests" / "tui")]
 
 import fabricate  # noqa: E402
+from terminal import Terminal  # noqa: E402
 
-QUIET_S = 0.25
-"""Silence after which a frame counts as finished."""
 KEYS = 120
 """Keys timed for a percentile."""
 MANY = 1000
 EVENTS = 10_000
-
-
-class Terminal:
-    """The lab in a pseudo-terminal."""
-
-    def __init__(self, workspace: Path, size: tuple[int, int], *arguments: str) -> None:
-        self.started = time.perf_counter()
-        self.pid, self.file = pty.fork()
-        if not self.pid:
-            fcntl.ioctl(1, termios.TIOCSWINSZ, struct.pack("HHHH", size[1], size[0], 0, 0))
-            environment = {
-                **os.environ,
-                "TERM": "xterm-256color",
-                "COLUMNS": str(size[0]),
-                "LINES": str(size[1]),
-            }
-            environment.pop("NO_COLOR", None)
-            os.chdir(HOME)
-            command = [sys.executable, "-m", "tui", "--workspace", str(workspace), *arguments]
-            os.execve(sys.executable, command, environment)
-        self.seen = b""
-
-    def read(self, seconds: float) -> bytes:
-        """What comes within `seconds`; empty if nothing does."""
-        if not select.select([self.file], [], [], seconds)[0]:
-            return b""
-        data = os.read(self.file, 1 << 16)
-        self.seen += data
-        return data
-
-    def until(self, *words: str, seconds: float = 10.0) -> float:
-        """Read until all words were painted since the last call; the time that was."""
-        end = time.perf_counter() + seconds
-        missing = [word.encode() for word in words]
-        while missing:
-            if time.perf_counter() > end:
-                raise TimeoutError(f"{missing} did not appear in {self.text()[-2000:]}")
-            if self.read(0.5):
-                missing = [word for word in missing if word not in self.seen]
-        self.seen = b""
-        return time.perf_counter()
-
-    def settle(self) -> int:
-        """Read until nothing comes any more; the bytes that came."""
-        count = 0
-        while data := self.read(QUIET_S):
-            count += len(data)
-        self.seen = b""
-        return count
-
-    def settle_for(self, seconds: float) -> int:
-        """Read for so long; the bytes that came."""
-        end, count = time.perf_counter() + seconds, 0
-        while (left := end - time.perf_counter()) > 0:
-            count += len(self.read(left))
-        self.seen = b""
-        return count
-
-    def text(self) -> str:
-        return re.sub(rb"\x1b\[[0-9;?]*[a-zA-Z]", b"", self.seen).decode(errors="replace")
-
-    def press(self, keys: str) -> float:
-        """Type, and wait for the first paint after it; the seconds that took."""
-        while self.read(0):
-            pass
-        start = time.perf_counter()
-        os.write(self.file, keys.encode())
-        if not self.read(5.0):
-            raise TimeoutError(f"nothing was painted after {keys!r}")
-        return time.perf_counter() - start
-
-    def close(self) -> int:
-        """Leave with ^q; the exit code."""
-        os.write(self.file, b"\x11")
-        end = time.perf_counter() + 5
-        while time.perf_counter() < end:
-            try:
-                if self.read(0.1) == b"" and os.waitpid(self.pid, os.WNOHANG)[0]:
-                    return 0
-            except OSError:
-                break
-        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
 
 
 def _spin() -> None:

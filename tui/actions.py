@@ -74,6 +74,7 @@ STUDIES = (
         ("reverse", ("S",), "", "Sort the other way round."),
         ("mark", ("space",), "mark", "Mark the study; actions then mean all that are marked."),
         ("mark_all", ("A",), "", "Mark every study shown, or none."),
+        ("back", ("escape",), "", "Clear the filter, or go back to the place before."),
     ),
     *_in(
         "studies",

@@ -54,7 +54,10 @@ def event_line(text: str, width: int) -> list[Line]:
     event = ev.parse_line(text.encode())
     if event is None:
         return wrapped(text[:400], width, "muted")
-    words, role = _words(event)
+    try:
+        words, role = _words(event)
+    except (TypeError, ValueError, AttributeError, LookupError):  # values of other types than ours
+        return wrapped(text[:400], width, "muted")
     first, *rest = wrapped(words, max(width - 10, 10), role)
     when = clock(event.time) if isinstance(event.time, int | float) else "--:--:--"
     return [[(f"{when}  ", "muted"), *first], *([(" " * 10, ""), *line] for line in rest)]

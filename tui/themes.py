@@ -14,6 +14,7 @@ OWN = {
     "key": "$foreground",
     "cursor-back": "$foreground",
     "cursor-ink": "$background",
+    "cursor-style": "none",
 }
 """Variables of ours, as any theme has them that does not set them."""
 
@@ -112,7 +113,21 @@ PLAIN = Theme(
     error="ansi_default",
     dark=True,
     ansi=True,
-    variables=dict.fromkeys([*OWN, "border", "border-blurred"], "ansi_default"),
+    variables={
+        **dict.fromkeys([*OWN, "border", "border-blurred"], "ansi_default"),
+        "cursor-style": "reverse",
+        "ansi-background": "ansi_black",
+        "ansi-foreground": "ansi_white",
+        "block-cursor-foreground": "ansi_black",
+        "block-cursor-background": "ansi_white",
+        "input-cursor-background": "ansi_default",
+        "input-cursor-foreground": "ansi_default",
+        "input-cursor-text-style": "reverse",
+        "input-selection-background": "ansi_white",
+        "input-selection-foreground": "ansi_black",
+        "screen-selection-background": "ansi_white",
+        "screen-selection-foreground": "ansi_black",
+    },
 )
 THEMES = (DARK, LIGHT, CONTRAST, PLAIN)
 

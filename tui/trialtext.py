@@ -12,6 +12,8 @@ from engine.summary import measure_names, measure_value
 from tui.widgets.document import wrapped
 from tui.widgets.painted import Line, Span
 
+NARROWEST = 18
+"""Columns that a measure's name keeps before another column goes."""
 SIGNS = {"done": ("✓", "good"), "failed": ("✗", "bad"), "running": ("▶", "accent"), "waiting": ("·", "muted")}
 
 
@@ -33,7 +35,8 @@ def nothing(state: StudyState | None) -> str:
 def head(state: StudyState, trial: TrialState, width: int) -> list[Line]:
     """Name, progress and parameters."""
     sign, role = SIGNS[trial.status]
-    title = f"{state.name}  trial {trial.index} of {len(state.trials)}"
+    place = state.trials.index(trial) + 1
+    title = f"{state.name}  trial {trial.index} ({place} of {len(state.trials)})"
     done = f"  {trial.progress:.0%}" if trial.status == "running" else ""
     out: list[Line] = [[(title, "title"), (f"  {sign} {trial.status}{done}", role)], ()]
     out.append([("Parameters", "accent")])
@@ -175,12 +178,14 @@ def _number(value: object) -> float | None:
 
 
 def aligned(heads: Sequence[str], rows: Sequence[Sequence[Span]], width: int, texts: int = 1) -> list[Line]:
-    """Rows under headers, the first `texts` columns to the left; columns that do not fit go from the right."""
+    """Rows under headers, the first `texts` columns to the left; names are cut short, then columns go from the right."""
     columns = range(len(heads))
     widths = [max(fmt.cell_width(heads[i]), *(fmt.cell_width(row[i][0]) for row in rows)) for i in columns]
     shown = len(heads)
-    while shown > 1 and sum(widths[:shown]) + 2 * shown > width:
+    while shown > 1 and sum(widths[1:shown]) + min(widths[0], NARROWEST) + shown + 1 > width:
         shown -= 1
+    widths[0] = min(widths[0], max(NARROWEST, width - sum(widths[1:shown]) - shown - 1))
+    rows = [[(fmt.abbreviate(row[0][0], widths[0]), row[0][1]), *row[1:]] for row in rows]
     head = [(_padded(heads[i], widths[i], i < texts), "muted") for i in columns[:shown]]
     out: list[Line] = [[(" ", ""), *head]]
     for row in rows:

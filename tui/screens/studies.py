@@ -159,7 +159,7 @@ class StudiesScreen(BaseScreen):
         self._fill()
 
     def action_resume(self) -> None:
-        self._do("started", ("queued", "cancelled", "failed", "lost", "done"), work.start)
+        self._do("started", ("queued", "cancelled", "failed", "lost"), work.start)
 
     def action_cancel(self) -> None:
         self._do("asked to stop", ("running", "queued"), work.cancel)

@@ -35,8 +35,10 @@ class Painted(Widget):
     Painted > .painted--accent { color: $key; text-style: bold; }
     Painted > .painted--title { text-style: bold; }
     Painted > .painted--head { color: $muted; text-style: underline; }
-    Painted > .painted--cursor { background: $cursor-back; color: $cursor-ink; }
-    Painted > .painted--dim-cursor { background: $panel; }
+    Painted > .painted--cursor {
+        background: $cursor-back; color: $cursor-ink; text-style: $cursor-style;
+    }
+    Painted > .painted--dim-cursor { background: $panel; text-style: $cursor-style; }
     Painted > .painted--bar { color: $key; }
     """
 

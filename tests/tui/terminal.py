@@ -1,0 +1,114 @@
+"""The lab in a pseudo-terminal, for tests of keys and signals and for `benchmarks/tui.py`."""
+
+import fcntl
+import os
+import pty
+import re
+import select
+import struct
+import sys
+import termios
+import time
+from pathlib import Path
+
+HOME = Path(__file__).resolve().parents[2]
+QUIET_S = 0.25
+"""Silence after which a frame counts as finished."""
+
+
+class Terminal:
+    """The lab in a pseudo-terminal."""
+
+    def __init__(
+        self,
+        workspace: Path,
+        size: tuple[int, int] = (120, 40),
+        *arguments: str,
+        command: list[str] | None = None,
+    ) -> None:
+        self.started = time.perf_counter()
+        self.pid, self.file = pty.fork()
+        if not self.pid:
+            fcntl.ioctl(1, termios.TIOCSWINSZ, struct.pack("HHHH", size[1], size[0], 0, 0))
+            environment = {
+                **os.environ,
+                "TERM": "xterm-256color",
+                "COLUMNS": str(size[0]),
+                "LINES": str(size[1]),
+            }
+            environment.pop("NO_COLOR", None)
+            environment["XDG_CONFIG_HOME"] = str(workspace / "config")
+            os.chdir(HOME)
+            environment["PYTHONPATH"] = str(HOME)
+            lab = [sys.executable, "-m", "tui", "--workspace", str(workspace), *arguments]
+            os.execve(sys.executable, command or lab, environment)
+        self.seen = b""
+
+    def read(self, seconds: float) -> bytes:
+        """What comes within `seconds`; empty if nothing does."""
+        if not select.select([self.file], [], [], seconds)[0]:
+            return b""
+        try:
+            data = os.read(self.file, 1 << 16)
+        except OSError:  # the other side is closed
+            return b""
+        self.seen += data
+        return data
+
+    def until(self, *words: str, seconds: float = 10.0) -> float:
+        """Read until all words were painted since the last call; the time that was."""
+        end = time.perf_counter() + seconds
+        missing = [word.encode() for word in words]
+        while missing:
+            if time.perf_counter() > end:
+                raise TimeoutError(f"{missing} did not appear in {self.text()[-2000:]}")
+            if self.read(0.5):
+                missing = [word for word in missing if word not in self.seen]
+        self.seen = b""
+        return time.perf_counter()
+
+    def settle(self) -> int:
+        """Read until nothing comes any more; the bytes that came."""
+        count = 0
+        while data := self.read(QUIET_S):
+            count += len(data)
+        self.seen = b""
+        return count
+
+    def settle_for(self, seconds: float) -> int:
+        """Read for so long; the bytes that came."""
+        end, count = time.perf_counter() + seconds, 0
+        while (left := end - time.perf_counter()) > 0:
+            count += len(self.read(left))
+        self.seen = b""
+        return count
+
+    def text(self) -> str:
+        return re.sub(rb"\x1b\[[0-9;?]*[a-zA-Z]", b"", self.seen).decode(errors="replace")
+
+    def press(self, keys: str) -> float:
+        """Type, and wait for the first paint after it; the seconds that took."""
+        while self.read(0):
+            pass
+        start = time.perf_counter()
+        os.write(self.file, keys.encode())
+        if not self.read(5.0):
+            raise TimeoutError(f"nothing was painted after {keys!r}")
+        return time.perf_counter() - start
+
+    def close(self) -> int:
+        """Leave with ^q; the exit code."""
+        os.write(self.file, b"\x11")
+        return self.ended(5.0)
+
+    def ended(self, seconds: float) -> int:
+        """Wait for the program to end; its exit code (negative: the signal), killed if it does not."""
+        end = time.perf_counter() + seconds
+        while time.perf_counter() < end:
+            self.read(0.05)
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                os.close(self.file)
+                return os.waitstatus_to_exitcode(status)
+        os.kill(self.pid, 9)
+        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])

@@ -1,0 +1,117 @@
+"""The program in a pseudo-terminal: bursts of keys, signals, exit codes, what it imports."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import fabricate
+import pytest
+from terminal import HOME, Terminal
+
+INPUTS = """
+import sys
+from tui.keyorder import KeyOrder
+from tui.widgets.keyinput import KeyInput
+from textual.app import App
+class Form(KeyOrder, App):
+    def compose(self):
+        yield KeyInput("0.80")
+        yield KeyInput("")
+        yield KeyInput("abc")
+    def on_input_submitted(self):
+        self.exit("|".join(i.value for i in self.query(KeyInput)))
+open(sys.argv[1], "w").write(Form().run(mouse=False))
+"""
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        ("\x7f9\r", "0.89||abc"),
+        ("\x7f\x7f\x7f\x7f1\t2\t\r", "1|2|abc"),
+        ("\x150.5\tx\t\x15\x7fy\x1b[Dz\r", "0.5|x|zy"),
+        ("\t1\x1b[Z\x155\t2\r", "5|12|abc"),
+        ("\x1b[H7\x1b[F1\r", "70.801||abc"),
+    ],
+)
+def test_keys_of_one_packet_land_in_the_order_typed(tmp_path: Path, keys: str, expected: str) -> None:
+    out = tmp_path / "values"
+    script = tmp_path / "form.py"
+    script.write_text(INPUTS)
+    terminal = Terminal(tmp_path, (80, 24), command=[sys.executable, str(script), str(out)])
+    terminal.until("0.80", "abc")
+    terminal.settle()
+    os.write(terminal.file, keys.encode())
+    assert terminal.ended(5.0) == 0
+    assert out.read_text() == expected
+
+
+def test_a_burst_into_the_filter_reaches_it_whole(tmp_path: Path) -> None:
+    for name in ("alpha", "beta"):
+        fabricate.finished(tmp_path, name)
+    terminal = Terminal(tmp_path, (80, 24), "--open", "studies")
+    terminal.until("2 studies")
+    terminal.settle()
+    os.write(terminal.file, b"/betx\x7fa\r")
+    terminal.until("1 of 2")
+    assert terminal.close() == 0
+
+
+def test_a_burst_walks_through_screens_in_order(tmp_path: Path) -> None:
+    fabricate.finished(tmp_path)
+    terminal = Terminal(tmp_path, (80, 24), "--open", "studies")
+    terminal.until("1 studies")
+    terminal.settle()
+    os.write(terminal.file, b"4563/quick\x7fx\r")
+    terminal.until("0 of 1")
+    assert terminal.close() == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_it_at_once_and_says_so(tmp_path: Path, number: signal.Signals) -> None:
+    terminal = Terminal(tmp_path, (80, 24), "--open", "studies")
+    terminal.until("No studies in")
+    os.kill(terminal.pid, number)
+    assert terminal.ended(3.0) == 128 + number
+
+
+def test_a_terminal_that_vanishes_leaves_no_process(tmp_path: Path) -> None:
+    fabricate.finished(tmp_path)
+    terminal = Terminal(tmp_path, (80, 24), "--open", "curves")
+    terminal.until("global")
+    os.close(terminal.file)
+    terminal.file = os.open(os.devnull, os.O_RDWR)
+    assert terminal.ended(5.0) > 0
+
+
+def test_without_a_terminal_it_says_so(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tui"], cwd=HOME, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "needs a terminal" in done.stderr
+
+
+def test_the_process_never_imports_what_computes() -> None:
+    names = "torch torchvision numpy sklearn onnx onnxruntime submitit pandas PIL"
+    code = f"""
+import sys, tui.__main__, tui.app
+from tui import places
+for _, place, _ in places.PLACES:
+    if place == "lab":
+        import tui.screens.lab
+    else:
+        places.screen(place, None)
+import tui.screens.palette, tui.screens.help, tui.export, engine.launch, engine.replay
+print(*[name for name in {names.split()!r} if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=HOME, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
+
+
+def test_escape_sequences_may_arrive_in_pieces() -> None:
+    code = "import tui, textual.constants as c; print(c.ESCAPE_DELAY)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=HOME, capture_output=True, text=True, check=True)
+    assert float(done.stdout) >= 0.4
