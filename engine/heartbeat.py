@@ -17,7 +17,7 @@ from engine.summary import best_trial
 class Heartbeat:
     """Writes the study's status every few seconds and at every result."""
 
-    def __init__(self, run: RunDir, spec: Spec) -> None:
+    def __init__(self, run: RunDir, spec: Spec, replay_of: str | None) -> None:
         self._run = run
         ticks, boot_id = process_identity(os.getpid())
         before = run.read_status()
@@ -34,7 +34,7 @@ class Heartbeat:
             heartbeat=before.heartbeat,
             created=before.created or time.time(),
             trials=len(spec.trials),
-            replay_of=before.replay_of,
+            replay_of=replay_of,
         )
         self._lock = threading.Lock()
         self._end = threading.Event()

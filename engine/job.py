@@ -52,7 +52,8 @@ def request(job: Job, plan: Plan, workspace: str, store: str, cpus: list[int] | 
     trial = planned.trial
     keys = [node.key for node in planned.steps if node.kind != "model"]
     steps = {
-        key: {"kind": step.kind, **step.model_dump(mode="json")}
+        # Only what was given: some parameters may not be given together, even with their defaults.
+        key: {"kind": step.kind, **step.model_dump(mode="json", exclude_unset=True)}
         for key, step in zip(keys, trial.steps, strict=True)
     }
     return JobRequest(

@@ -44,7 +44,7 @@ class Supervisor:
         self.store = run.store()
         self.state = StudyState(name=run.name)
         self.log = EventLog(run.events)
-        self.heartbeat = Heartbeat(run, self.spec)
+        self.heartbeat = Heartbeat(run, self.spec, self.asked.get("replay_of"))
         self.finished: set[str] = set()
         self.broken: set[str] = set()
 
@@ -97,10 +97,17 @@ class Supervisor:
             self.emit(replay.compare(RunDir(self.run.path.parent / original), self.run, self.state))
 
     def _end(self, state: str, error: dict[str, str] | None) -> None:
+        """The last event and the last status; where no event can be written, the status may still tell."""
         assert state in ("done", "failed", "cancelled")
-        self.emit(ev.StudyFinished(state=state, error=error))  # type: ignore[arg-type]
-        self.log.close()
-        self.heartbeat.finish(self.state)
+        last = ev.StudyFinished(state=state, error=error)  # type: ignore[arg-type]
+        try:
+            self.emit(last)
+            self.log.close()
+        except SecateurError:
+            self.state.apply(last)
+            raise
+        finally:
+            self.heartbeat.finish(self.state)
 
     def _fingerprints(self) -> dict[str, str]:
         """The fingerprint of each data section; a user's own function has to be run for it."""
@@ -169,7 +176,7 @@ class Supervisor:
             while waiting or running:
                 if stopping:
                     return "cancelled"
-                waiting = [job for job in waiting if not self._give_up(job)]
+                self._give_up(waiting)
                 for job in _in_order(waiting, local.parallel):
                     if job.needs <= self.finished and executor.has_room(job):
                         executor.start(job)
@@ -188,9 +195,12 @@ class Supervisor:
     def _is_done(self, job: Job) -> bool:
         return all(node.key in self.finished for node in job.nodes)
 
-    def _give_up(self, job: Job) -> bool:
-        """Whether something that `job` needs has failed; its trials show that failure."""
-        return bool(self.broken & job.needs)
+    def _give_up(self, waiting: list[Job]) -> None:
+        """Take out jobs that need something which failed, and those that need them; their trials show why."""
+        while hopeless := [job for job in waiting if self.broken & job.needs]:
+            for job in hopeless:
+                waiting.remove(job)
+                self.broken |= {node.key for node in job.nodes if node.key not in self.finished}
 
     def _settle(self, ended: JobEnded) -> None:
         """After a worker's end: the steps it did not do have failed, the first of them for its reason."""
