@@ -11,12 +11,17 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from engine import events as ev
+from engine.errors import SecateurError
 from engine.executors.base import JobEnded, Message
 from engine.job import JobRequest
 from engine.plan import Job
 
 WARM = ("engine.compute.warm",)
 """What the process that workers are forked from has imported in any case."""
+START_TRIES = 3
+"""How often a worker's start is tried when the process that it is forked from has gone."""
+SERVER_GONE = 255
+"""The exit code that multiprocessing gives a worker whose server was killed before it."""
 END_AFTER_S = 5.0
 """How long a worker may take to end before it is killed."""
 
@@ -56,13 +61,27 @@ class LocalExecutor:
     def start(self, job: Job) -> None:
         slot = min(set(range(len(self._slots))) - self._workers.keys())
         request = self._make(job, self._slots[slot])
-        ours, theirs = self._context.Pipe()
-        process = self._context.Process(
-            target=_work, args=(request.to_json(), theirs), name=f"job-{job.number}"
+        process, connection = self._fork(request.to_json(), f"job-{job.number}")
+        self._workers[slot] = _Worker(job, slot, process, connection, oom_kills())
+
+    def _fork(self, request: str, name: str) -> tuple[BaseProcess, Connection]:
+        """A new worker; SecateurError when the process that it is forked from keeps dying."""
+        for _ in range(START_TRIES):
+            ours, theirs = self._context.Pipe()
+            process = self._context.Process(target=_work, args=(request, theirs), name=name)
+            try:
+                process.start()
+                return process, ours
+            except (EOFError, OSError):  # the server was killed meanwhile: the next try starts another
+                ours.close()
+            finally:
+                theirs.close()
+        raise SecateurError(
+            "No worker could be started",
+            f"The process that workers are forked from ended {START_TRIES} times.",
+            "The engine's log has more: it may be an incomplete installation (`secateur doctor`) or too "
+            "little memory. `secateur resume` tries again.",
         )
-        process.start()
-        theirs.close()
-        self._workers[slot] = _Worker(job, slot, process, ours, oom_kills())
 
     def wait(self, timeout: float) -> list[Message]:
         waitable = [w.connection for w in self._workers.values()]
@@ -107,7 +126,7 @@ def _drain(connection: Connection, messages: list[Message]) -> bool:
             event = ev.from_dict(json.loads(connection.recv_bytes()))
             if event is not None:
                 messages.append(event)
-    except (EOFError, ConnectionResetError):
+    except (EOFError, OSError):  # closed, or its sender was killed in the middle of a message
         return False
     return True
 
@@ -143,6 +162,12 @@ def oom_kills() -> int:
 
 def explain_exit(code: int | None, out_of_memory: bool) -> dict[str, str]:
     """Why a worker ended without saying so, as an error's title, detail and remedy."""
+    if code == SERVER_GONE:
+        return {
+            "title": "A worker ended without a result",
+            "detail": "The process that workers are forked from was killed, most often for want of memory.",
+            "remedy": "`secateur resume` tries again: nothing finished is lost.",
+        }
     if code is None or code >= 0:
         return {
             "title": "A worker ended without a result",
