@@ -48,15 +48,15 @@ class TrialState:
     @property
     def status(self) -> StepStatus:
         states = {step.status for step in self.chain}
-        if "failed" in states:
+        if "failed" in states or self.baseline_measure.status == "failed":
             return "failed"
         if states == {"done"}:
             return "done"
-        return "waiting" if states == {"waiting"} else "running"
+        return "running" if "running" in states else "waiting"
 
     @property
     def error(self) -> dict[str, str] | None:
-        return next((step.error for step in self.chain if step.error), None)
+        return next((step.error for step in (*self.chain, self.baseline_measure) if step.error), None)
 
     @property
     def progress(self) -> float:
@@ -135,6 +135,7 @@ class StudyState:
         self.status, self.finished, self.error = "running", None, None
         self._stop_running()
         for step in self.steps.values():
+            step.epochs.clear()  # the engine tells them again, with each result or training that it takes up
             if step.status == "failed":
                 step.status, step.error = "waiting", None
 
@@ -160,6 +161,8 @@ class StudyState:
                     self._step(trial["baseline_measure"], "measure"),
                 )
             )
+        planned = {step.key for trial in self.trials for step in (*trial.chain, trial.baseline_measure)}
+        self.steps = {key: step for key, step in self.steps.items() if key in planned}
 
     def _step(self, key: str, kind: str = "", address: str = "") -> StepState:
         step = self.steps.get(key)

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -31,6 +31,7 @@ class _Run:
     purpose: str
     micro: int
     """Images per forward pass; less than the batch after the GPU's memory ran out."""
+    epochs: list[ev.EpochFinished] = field(default_factory=list)
     best: partial.Best | None = None
 
 
@@ -46,17 +47,28 @@ def fit(
     """
     place(model, context.device)
     run = _Run(model, _optimizer(model, params), params, context, purpose, params.batch)
-    first = partial.restore(run.model, run.optimizer, context.partial / purpose) + 1
-    run.best = partial.restore_best(context.partial / purpose)
+    _restore(run)
     kept = time.monotonic()
-    for epoch in range(first, params.epochs + 1):
+    for epoch in range(len(run.epochs) + 1, params.epochs + 1):
         _one_epoch(run, epoch)
         if time.monotonic() - kept > partial.EVERY_S or (keep_last and epoch == params.epochs):
-            partial.keep(run.model, run.optimizer, epoch, run.best, context.partial / purpose)
+            epochs = [ev.as_dict(finished) for finished in run.epochs]
+            partial.keep(run.model, run.optimizer, epochs, run.best, context.partial / purpose)
             kept = time.monotonic()
     if params.keep == "best" and run.best is not None:
         model.load_state_dict(run.best.state)
     return model
+
+
+def _restore(run: _Run) -> None:
+    """Go back to the last kept epoch, if there is one, and tell the epochs up to it again."""
+    folder = run.context.partial / run.purpose
+    for kept in partial.restore(run.model, run.optimizer, folder):
+        event = ev.from_dict(kept)
+        assert isinstance(event, ev.EpochFinished)
+        run.epochs.append(event)
+        run.context.send(event)
+    run.best = partial.restore_best(folder)
 
 
 def _one_epoch(run: _Run, epoch: int) -> None:
@@ -97,18 +109,18 @@ def _report(run: _Run, epoch: int, loss: float, rate: float, score: Score, secon
             f"The loss was {loss} in epoch {epoch} at a learning rate of {rate:.3g}.",
             f"Lower learning_rate (it is {run.params.learning_rate:g}) or use schedule: onecycle.",
         )
-    run.context.send(
-        ev.EpochFinished(
-            key=run.context.key,
-            epoch=epoch,
-            epochs=run.params.epochs,
-            loss=loss,
-            validation_loss=score.loss,
-            validation_accuracy=score.accuracy,
-            learning_rate=rate,
-            seconds=seconds,
-        )
+    finished = ev.EpochFinished(
+        key=run.context.key,
+        epoch=epoch,
+        epochs=run.params.epochs,
+        loss=loss,
+        validation_loss=score.loss,
+        validation_accuracy=score.accuracy,
+        learning_rate=rate,
+        seconds=seconds,
     )
+    run.epochs.append(finished)
+    run.context.send(finished)
 
 
 def _train_epoch(run: _Run, epoch: int) -> tuple[float, float]:

@@ -45,9 +45,14 @@ def put_back(model: nn.Module, optimizer: torch.optim.Optimizer, kept: Snapshot)
 
 
 def keep(
-    model: nn.Module, optimizer: torch.optim.Optimizer, epoch: int, best: Best | None, folder: Path
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    epochs: list[dict[str, Any]],
+    best: Best | None,
+    folder: Path,
 ) -> None:
-    """Replace what `folder` keeps by the state after `epoch`."""
+    """Replace what `folder` keeps by the state after the last of `epochs`, which are their events."""
+    epoch = len(epochs)
     tensors = {f"model/{n}": t for n, t in copy_state(model).items()}
     tensors |= {f"optimizer/{n}": t for n, t in _optimizer_tensors(optimizer).items()}
     if best is not None:
@@ -59,28 +64,32 @@ def keep(
         try:
             save_file({n: t.contiguous() for n, t in tensors.items()}, temporary / "state.safetensors")
             digest = file_hash(temporary / "state.safetensors")
-            facts = {"sha256": digest, "best": best.accuracy if best else None}
+            facts = {"sha256": digest, "best": best.accuracy if best else None, "epochs": epochs}
             (temporary / "facts.json").write_text(json.dumps(facts))
             sync_folder(temporary)
             shutil.rmtree(
                 target, ignore_errors=True
             )  # a damaged one of an earlier run, else it would have been used
             temporary.rename(target)
+        except (OSError, SafetensorError):
+            if temporary.exists():
+                raise
+            return  # another study has finished the same step and removed the folder: nothing to keep
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
     for older in _kept(folder)[:-1]:
         shutil.rmtree(older, ignore_errors=True)
 
 
-def restore(model: nn.Module, optimizer: torch.optim.Optimizer, folder: Path) -> int:
-    """Load the latest whole state that `folder` keeps; the epoch it was kept after, or 0 if there is none."""
+def restore(model: nn.Module, optimizer: torch.optim.Optimizer, folder: Path) -> list[dict[str, Any]]:
+    """Load the latest whole state that `folder` keeps; the events of the epochs up to it, none if there is none."""
     found = _latest(folder)
     if found is None:
-        return 0
-    epoch, tensors, _ = found
+        return []
+    epochs, tensors, _ = found
     model.load_state_dict(_below("model/", tensors))
     _load_optimizer(optimizer, _below("optimizer/", tensors))
-    return epoch
+    return epochs
 
 
 def restore_best(folder: Path) -> Best | None:
@@ -90,13 +99,13 @@ def restore_best(folder: Path) -> Best | None:
     return Best(found[2], _below("best/", found[1]))
 
 
-def _latest(folder: Path) -> tuple[int, dict[str, Tensor], float | None] | None:
+def _latest(folder: Path) -> tuple[list[dict[str, Any]], dict[str, Tensor], float | None] | None:
     for kept in reversed(_kept(folder)):
         try:
             facts = json.loads((kept / "facts.json").read_text())
             if file_hash(kept / "state.safetensors") != facts["sha256"]:
                 continue
-            return int(kept.name[6:]), load_file(kept / "state.safetensors"), facts["best"]
+            return facts["epochs"], load_file(kept / "state.safetensors"), facts["best"]
         except (OSError, ValueError, KeyError, SafetensorError):
             continue
     return None

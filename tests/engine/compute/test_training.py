@@ -59,16 +59,22 @@ def test_an_interrupted_training_goes_on_with_the_same_bits(
     monkeypatch.setattr(partial, "EVERY_S", 0.0)
     context = context_for(partial=tmp_path / "partial")
 
+    told: list[ev.Event] = []
+
     def stop_after_two(event: ev.Event) -> None:
-        if isinstance(event, ev.EpochFinished) and event.epoch == 3:
-            raise Interrupted
+        if isinstance(event, ev.EpochFinished):
+            if event.epoch == 3:
+                raise Interrupted
+            told.append(event)
 
     context.send = stop_after_two
     with pytest.raises(Interrupted):
         fit(small_model(), params, context)
     events: list[ev.Event] = []
     again = fit(small_model(), params, context_for(partial=tmp_path / "partial", events=events))
-    assert [e.epoch for e in events if isinstance(e, ev.EpochFinished)] == [3, 4]
+    epochs = [e for e in events if isinstance(e, ev.EpochFinished)]
+    assert [e.epoch for e in epochs] == [1, 2, 3, 4], "a curve drawn from the events is whole"
+    assert epochs[:2] == told, "the first two are told again, not computed again"
     assert same(bits(again), undisturbed)
 
 
