@@ -16,20 +16,37 @@ _EXPLAINED = {
     errno.EDQUOT: ("The disk quota is used up", "Free some space, or move the workspace: SECATEUR_HOME."),
     errno.EROFS: ("The workspace is read-only", "Set SECATEUR_HOME or --workspace to a writable folder."),
     errno.EACCES: ("The workspace is not writable", "Set SECATEUR_HOME or --workspace to a folder of yours."),
+    errno.EFBIG: ("A file size limit was met", "Raise the limit (`ulimit -f`), then `secateur resume`."),
+    errno.ENOENT: ("A file or folder is missing", "It may have been removed meanwhile: run the study again."),
+    errno.ESTALE: ("A file or folder is missing", "It may have been removed meanwhile: run the study again."),
+    errno.ENOTDIR: ("A file is where a folder should be", "Set SECATEUR_HOME or --workspace to a folder."),
+    errno.EEXIST: ("A file is where a folder should be", "Set SECATEUR_HOME or --workspace to a folder."),
+    errno.EIO: (
+        "The disk can't be read or written",
+        "Look at the machine's log; the workspace can be moved: SECATEUR_HOME.",
+    ),
     errno.EPERM: ("The workspace is not writable", "Set SECATEUR_HOME or --workspace to a folder of yours."),
 }
 
 
 @contextlib.contextmanager
 def explained(path: Path) -> Iterator[None]:
-    """Turn a full disk, a quota or a read-only folder into an error that says what to do."""
+    """Turn a full disk, a quota, a read-only or missing folder into an error that says what to do."""
     try:
         yield
     except OSError as error:
-        if error.errno not in _EXPLAINED:
+        known = explanation(error.errno, str(error.filename or path))
+        if known is None:
             raise
-        title, remedy = _EXPLAINED[error.errno]
-        raise SecateurError(title, f"Writing {error.filename or path}: {error.strerror}.", remedy) from error
+        raise known from error
+
+
+def explanation(number: int | None, path: str = "") -> SecateurError | None:
+    """What the system's error `number` means for writing `path`; None for one without a known remedy."""
+    if number is None or number not in _EXPLAINED:
+        return None
+    title, remedy = _EXPLAINED[number]
+    return SecateurError(title, f"Writing {path or 'a file'}: {os.strerror(number)}.", remedy)
 
 
 def write_atomic(path: Path, text: str, *, durable: bool = True) -> None:

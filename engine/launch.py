@@ -1,6 +1,7 @@
 """Start a study's engine so that it outlives the terminal."""
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -22,6 +23,8 @@ SPIN_COUNT = "10000"
 """How long torch's threads spin while they wait for each other. libgomp's own 30 times as much makes no
 difference alone on a machine, and with another program on the same processors a step takes 60 times
 longer instead of 8 times (benchmarks/spin.py)."""
+NEEDED_BYTES = 64 * 1024
+"""Free space below which an engine can write neither status nor log."""
 APPEARS_WITHIN_S = 60.0
 """How long the engine may take to write its first status (a cold shared file system)."""
 
@@ -85,7 +88,8 @@ def forget_noisy_latency(run: RunDir) -> int:
     noisy = [
         trial.latency.key
         for trial in state.trials
-        if trial.latency and any(row.get("foreign_load", 0.0) > NOISY_LOAD for row in trial.results.get("latency", []))
+        if trial.latency
+        and any(row.get("foreign_load", 0.0) > NOISY_LOAD for row in trial.results.get("latency", []))
     ]
     for key in noisy:
         store.remove(key)
@@ -119,6 +123,15 @@ def _wait_for(run: RunDir, process: "subprocess.Popen[bytes]") -> None:
         last_error(run) or f"Its exit code was {process.poll()}.",
         f"Look into {run.log}.",
     )
+
+
+def why_lost(run: RunDir) -> str:
+    """Why the engine may have ended without a word, as far as its traces tell."""
+    if shutil.disk_usage(run.path).free < NEEDED_BYTES:
+        return f"The disk is full: free some space where {run.path} lies, then `secateur resume {run.name}`."
+    said = last_error(run)
+    log = f"The last line of {run.log}: {said}" if said else "It was killed: its log is empty."
+    return f"{log}\n`secateur resume {run.name}` goes on where it was."
 
 
 def last_error(run: RunDir) -> str:

@@ -3,13 +3,14 @@
 from typing import Any
 
 from engine import launch
-from engine.errors import UsageError
+from engine.errors import SecateurError, UsageError
 from engine.events import Verdict
 from engine.files import read_json
+from engine.keys import file_hash
 from engine.rundir import RunDir
 from engine.spec import parse
 from engine.state import StudyState, TrialState, load
-from engine.store import Store
+from engine.store import Store, StoredObject
 
 NOT_NUMERIC = {"host", "memory_bytes", "platform"}
 """Parts of the environment that cannot change a result's bits."""
@@ -37,11 +38,17 @@ def compare(original: RunDir, replay: RunDir, state: StudyState) -> Verdict:
     """
     before = load(original.path)
     stores = original.store(), replay.store()
+    if len(before.trials) != len(state.trials):
+        raise SecateurError(
+            f"Study {original.name} can't be compared with any more",
+            f"Its event log tells of {len(before.trials)} trials, the replay has {len(state.trials)}.",
+            f"`secateur resume {original.name}` writes them anew from the store.",
+        )
     compared, differences = 0, []
     for one, two in zip(before.trials, state.trials, strict=True):
         for where, a, b in _values(one, two, stores):
             compared += 1
-            if a != b:
+            if not _equal(a, b):
                 differences.append(_difference(where, a, b))
     environment = _changes(before.environment | before.devices, state.environment | state.devices)
     return Verdict(
@@ -58,10 +65,23 @@ def _values(one: TrialState, two: TrialState, stores: tuple[Store, Store]) -> li
         for name in sorted(first.keys() | second.keys()):
             out.append((f"{where} {name}", first.get(name), second.get(name)))
         objects = stores[0].get(a.key), stores[1].get(b.key)
-        hashes = [found.files if found else {} for found in objects]
+        hashes = [_hashes(found) for found in objects]
         for name in sorted(hashes[0].keys() | hashes[1].keys()):
             out.append((f"{where} {name}", hashes[0].get(name), hashes[1].get(name)))
     return out
+
+
+def _equal(a: Any, b: Any) -> bool:
+    """Equal to the last bit; NaN is the same as NaN."""
+    return bool(a == b) or (a != a and b != b)
+
+
+def _hashes(found: StoredObject | None) -> dict[str, str]:
+    """The SHA-256 of each file of an object as it is on the disk now; of a missing one, that it is missing."""
+    if found is None:
+        return {}
+    paths = {name: found.folder / name for name in found.files}
+    return {name: file_hash(path) if path.is_file() else "missing" for name, path in paths.items()}
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -3,11 +3,12 @@
 import json
 import os
 import re
+import shutil
 import socket
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import MISSING, asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from engine import events
 from engine.errors import SecateurError, UsageError
@@ -56,6 +57,17 @@ class Status:
     error: dict[str, str] | None = None
 
 
+def _plausible(name: str, value: Any) -> bool:
+    """Whether `value` is of the kind that the field `name` of `Status` has."""
+    if name == "state":
+        return value in get_args(StudyStatus)
+    spec = Status.__dataclass_fields__[name]
+    example = {} if spec.default is MISSING else spec.default
+    if example is None:
+        return value is None or isinstance(value, str | dict)
+    return isinstance(value, int | float if isinstance(example, int | float) else type(example))
+
+
 class RunDir:
     """One study's folder."""
 
@@ -84,10 +96,9 @@ class RunDir:
         if not isinstance(data, dict):
             return Status("unreadable")
         known = {k: v for k, v in data.items() if k in Status.__dataclass_fields__}
-        try:
-            status = Status(**known)
-        except TypeError:
+        if "state" not in known or not all(_plausible(k, v) for k, v in known.items()):
             return Status("unreadable")
+        status = Status(**known)
         if status.state in ("running", "queued") and not alive(status):
             return Status(**{**asdict(status), "state": "lost"})
         return status
@@ -132,12 +143,15 @@ class EventLog:
         if not self._path.exists():
             return
         with self._path.open("r+b") as file:
-            size = file.seek(0, os.SEEK_END)
-            step = min(size, READ_AT_MOST)
-            file.seek(size - step)
-            tail = file.read(step)
-            if tail and not tail.endswith(b"\n"):
-                file.truncate(size - len(tail) + tail.rfind(b"\n") + 1)
+            end = file.seek(0, os.SEEK_END)
+            while end:
+                start = max(0, end - READ_AT_MOST)
+                file.seek(start)
+                whole = file.read(end - start).rfind(b"\n") + 1
+                end = start + whole
+                if whole:
+                    break
+            file.truncate(end)
 
     def append(self, event: events.Event) -> None:
         """Write one event. Raises SecateurError on a full disk; the log stays whole lines."""
@@ -156,8 +170,9 @@ class EventLog:
                 )
 
     def close(self) -> None:
-        os.fsync(self._file.fileno())
-        self._file.close()
+        with explained(self._path):
+            os.fsync(self._file.fileno())
+            self._file.close()
 
 
 def tail(path: Path, offset: int, limit: int = READ_AT_MOST) -> tuple[list[bytes], int]:
@@ -228,8 +243,12 @@ def create(workspace: Path, name: str, preset: str, request: dict[str, Any]) -> 
             except FileExistsError:
                 number += 1
     run = RunDir(folder / f"{stem}-{number}")
-    write_atomic(run.preset, preset)
-    write_json(run.request, request)
+    try:
+        write_atomic(run.preset, preset)
+        write_json(run.request, request)
+    except SecateurError:
+        shutil.rmtree(run.path, ignore_errors=True)
+        raise
     return run
 
 

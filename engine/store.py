@@ -7,6 +7,8 @@ lie on NFS or Lustre.
 """
 
 import contextlib
+import hashlib
+import json
 import os
 import shutil
 import time
@@ -21,6 +23,8 @@ from engine.keys import file_hash
 
 FORMAT = 1
 META = "object.json"
+NEEDED = {"kind", "measures", "observations", "files"}
+"""What `object.json` must say to be an object's."""
 STALE_AFTER = 7 * 86_400.0
 """Age in seconds at which an abandoned temporary folder is surely no longer being written."""
 
@@ -56,7 +60,7 @@ class Store:
         """The object at `key`, or None if there is none; its files are not read."""
         folder = self.folder(key)
         meta = read_json(folder / META)
-        if not isinstance(meta, dict) or meta.get("format") != FORMAT:
+        if not isinstance(meta, dict) or meta.get("format") != FORMAT or not meta.keys() >= NEEDED:
             return None
         files = {name: entry["sha256"] for name, entry in meta["files"].items()}
         return StoredObject(key, folder, meta["kind"], meta["measures"], meta["observations"], files)
@@ -69,6 +73,8 @@ class Store:
         meta = read_json(self.folder(key) / META)
         if not isinstance(meta, dict) or "files" not in meta:
             return f"{META} can't be read"
+        if thorough and meta.get("digest") != _digest(meta):
+            return f"the content of {META} has changed since it was written"
         for name, entry in meta["files"].items():
             path = self.folder(key) / name
             try:
@@ -128,7 +134,7 @@ class Store:
         }
         target = self.folder(key)
         with explained(target):
-            write_json(folder / META, meta)
+            write_json(folder / META, meta | {"digest": _digest(meta)})
             sync_folder(folder)
             target.parent.mkdir(parents=True, exist_ok=True)
             with contextlib.suppress(FileExistsError, NotADirectoryError):
@@ -162,6 +168,12 @@ class Store:
             with contextlib.suppress(OSError):
                 if time.time() - folder.stat().st_mtime > STALE_AFTER:
                     shutil.rmtree(folder, ignore_errors=True)
+
+
+def _digest(meta: dict[str, Any]) -> str:
+    """The hash of what `object.json` says, so that a flipped bit in a number is noticed like one in a file."""
+    told = json.dumps({name: value for name, value in meta.items() if name != "digest"}, sort_keys=True)
+    return hashlib.sha256(told.encode()).hexdigest()
 
 
 def _rename_new(source: Path, target: Path) -> None:

@@ -4,7 +4,7 @@ import argparse
 import sys
 
 from engine.commands.common import add_json, add_workspace
-from engine.errors import EXIT_DIFFERENT, EXIT_FAILED, EXIT_INTERRUPTED
+from engine.errors import EXIT_DIFFERENT, EXIT_FAILED, EXIT_INTERRUPTED, SecateurError
 
 
 def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -99,6 +99,7 @@ def _watch(args: argparse.Namespace) -> int:
 
 
 def _follow(args: argparse.Namespace, run: "RunDir") -> int:  # type: ignore[name-defined]  # noqa: F821
+    from engine import launch
     from engine.commands import follow, report
     from engine.commands.common import print_json
 
@@ -111,6 +112,14 @@ def _follow(args: argparse.Namespace, run: "RunDir") -> int:  # type: ignore[nam
     state = follow.follow(run)
     if state is None:
         return EXIT_INTERRUPTED
+    if not run.path.is_dir():
+        raise SecateurError(
+            f"The folder of study {run.name} is gone",
+            f"{run.path} was removed or moved while it was followed.",
+            "What it had finished is in the store: run the preset again.",
+        )
+    if state.status == "lost":
+        print(f"secateur: the engine ended early. {launch.why_lost(run)}", file=sys.stderr)
     if args.json:
         from engine.summary import study_json
 

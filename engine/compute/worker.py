@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sys
 import threading
 import traceback
@@ -14,6 +15,7 @@ from engine import events as ev
 from engine.compute import latency_job, pipeline
 from engine.compute.memory import out_of_memory
 from engine.errors import SecateurError
+from engine.files import explanation
 from engine.job import JobRequest
 
 
@@ -76,11 +78,20 @@ def _settle(request: JobRequest) -> None:
     warnings.filterwarnings("ignore", category=DeprecationWarning)
 
 
+def _system_error(error: Exception, text: str) -> SecateurError | None:
+    """A full disk and its like, also as safetensors tells them: in words only."""
+    told = re.search(r"os error ([0-9]+)", text)
+    number = int(told[1]) if told else getattr(error, "errno", None)
+    return explanation(number, str(getattr(error, "filename", None) or ""))
+
+
 def explain(error: Exception) -> SecateurError:
     """`error` as one a user can act on; an unforeseen one says that it is a bug, and where the traceback is."""
     if isinstance(error, SecateurError):
         return error
     text = str(error).strip()
+    if known := _system_error(error, text):
+        return known
     if isinstance(error, torch.OutOfMemoryError):
         return out_of_memory()
     if isinstance(error, MemoryError) or "can't allocate memory" in text:
