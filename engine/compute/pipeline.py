@@ -78,10 +78,20 @@ def run(request: JobRequest, send: Send) -> None:
         if work.store.get(node.key) is not None:
             continue
         send(ev.StepStarted(key=node.key, kind=node.kind, pid=os.getpid()))
-        started = time.monotonic()
-        reset_peak()
-        with hostlock.shared():
-            _compute(node, work, started)
+        with hostlock.shared(_waiting(node, send)):
+            reset_peak()
+            _compute(node, work, time.monotonic())
+
+
+def _waiting(node: Node, send: Send) -> hostlock.Waiting:
+    """Tells that the step waits while latency is measured for another study."""
+
+    def tell(seconds: float, processes: tuple[int, ...]) -> None:
+        who = f" (process {', '.join(map(str, processes))})" if processes else ""
+        text = f"waiting {seconds:.0f} s for a latency measurement{who}"
+        send(ev.StepProgress(key=node.key, done=0.0, text=text))
+
+    return tell
 
 
 def _compute(node: Node, work: Work, started: float) -> None:
