@@ -1,6 +1,7 @@
 """The lab's app: it holds what screens share and moves between them."""
 
 import asyncio
+import gc
 import os
 import signal
 from pathlib import Path
@@ -71,6 +72,10 @@ class Lab(KeyOrder, SendSpans, App[None]):
         loop = asyncio.get_running_loop()
         for number in (signal.SIGHUP, signal.SIGTERM):
             loop.add_signal_handler(number, self.exit, None, 128 + number)
+
+    def on_ready(self) -> None:
+        gc.freeze()
+        gc.enable()
 
     def on_unmount(self) -> None:
         self.watcher.stop()
