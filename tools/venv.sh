@@ -35,8 +35,8 @@ if ! "$venv/bin/python" -m pip install --disable-pip-version-check --no-input --
     -c constraints.txt -e '.[yolo,openvino,dev]' >"$log" 2>&1; then
     if grep -qiE 'no space left|quota exceeded' "$log"; then
         fail "the disk or quota was full while installing into $venv; make room or choose another place: make lab VENV=/path/with/room"
-    elif grep -qiE 'connection|network is unreachable|name resolution|timed out|proxy|no matching distribution' "$log"; then
-        fail "the package index could not be reached; run this once where there is internet (a login node), or point pip at a mirror (see $log)"
+    elif grep -qiE 'connection|network is unreachable|name resolution|timed out|proxy|no matching distribution|resolutionimpossible' "$log"; then
+        fail "the packages could not be had: no package index could be reached, or it lacks the versions in constraints.txt; run this once where there is internet (a login node), or point pip at a mirror (see $log)"
     fi
     fail "installing failed: $(grep -iE '^ *error' "$log" | tail -n 1) (see $log)"
 fi
