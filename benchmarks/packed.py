@@ -1,0 +1,127 @@
+"""What sparse packing gains: the sizes of a trained ResNet20 as its sparsity grows, and the speed on a ResNet18.
+
+    python benchmarks/packed.py
+
+The network is trained for seconds on digits, so that its weights are spread as trained weights are; then its
+smallest weights are set to zero, over the whole network. Prints bytes of the three formats, how far the packed
+file is from a straight line in the number of non-zeros, and milliseconds of packing and unpacking.
+"""
+
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+HOME = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(HOME))
+
+import torch  # noqa: E402
+from torch import Tensor  # noqa: E402
+
+from engine import datasets  # noqa: E402
+from engine.compute.context import Context  # noqa: E402
+from engine.compute.data import load  # noqa: E402
+from engine.compute.fit import fit  # noqa: E402
+from engine.compute.measure import packed  # noqa: E402
+from engine.compute.measure.size import sizes  # noqa: E402
+from engine.compute.models import CifarResNet  # noqa: E402
+from engine.compute.models.build import Architecture, build  # noqa: E402
+from engine.params.preset import Data  # noqa: E402
+from engine.params.training import Train  # noqa: E402
+
+SPARSITIES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)
+EPOCHS = 4
+REPEATS = 5
+
+
+def trained() -> dict[str, Tensor]:
+    """The state of a ResNet20 after a few epochs on digits."""
+    torch.manual_seed(0)
+    params = Data(name="digits")
+    data = load(params, datasets.locate(params, Path()))
+    context = Context(data, torch.device("cpu"), 0, 0, "", Path("does-not-exist"), lambda _: None)
+    model = CifarResNet(20, data.channels, data.classes)
+    fit(model, Train(epochs=EPOCHS, learning_rate=0.2), context)
+    return {name: tensor.detach() for name, tensor in model.state_dict().items()}
+
+
+def pruned(state: dict[str, Tensor], sparsity: float) -> dict[str, Tensor]:
+    """`state` with the smallest weights of all convolutions and linear layers set to zero."""
+    weights = {name: t for name, t in state.items() if t.dim() > 1}
+    flat = torch.cat([t.abs().flatten() for t in weights.values()])
+    keep = torch.ones_like(flat, dtype=torch.bool)
+    keep[flat.argsort()[: round(sparsity * len(flat))]] = False
+    parts = keep.split([t.numel() for t in weights.values()])
+    masked = {
+        name: torch.where(part.view_as(t), t, 0.0)
+        for (name, t), part in zip(weights.items(), parts, strict=True)
+    }
+    return state | masked
+
+
+def report_sizes(state: dict[str, Tensor]) -> None:
+    print(f"ResNet20 after {EPOCHS} epochs on digits, bytes")
+    print(
+        f"{'sparsity':>8}{'non-zeros':>11}{'plain':>11}{'gzip':>11}{'packed':>11}"
+        f"{'packed / plain':>16}{'bits each':>11}"
+    )
+    points = []
+    for sparsity in SPARSITIES:
+        tensors = pruned(state, sparsity)
+        found = sizes(tensors)
+        count = sum(int(t.count_nonzero()) for t in tensors.values())
+        points.append((count, found["packed"]))
+        print(
+            f"{sparsity:>8.2f}{count:>11}{found['plain']:>11}{found['gzip']:>11}{found['packed']:>11}"
+            f"{found['packed'] / found['plain']:>16.3f}{found['packed'] * 8 / count:>11.1f}"
+        )
+    report_line(points)
+
+
+def report_line(points: list[tuple[int, int]]) -> None:
+    """How far the sizes are from the straight line through them (least squares)."""
+    counts, packed_ = ([float(p[i]) for p in points] for i in (0, 1))
+    slope, intercept = statistics.linear_regression(counts, packed_)
+    worst = max(abs(slope * x + intercept - y) for x, y in zip(counts, packed_, strict=True))
+    correlation = statistics.correlation(counts, packed_)
+    print(
+        f"packed ≈ {intercept:.0f} + {slope:.3f} × non-zeros; R² {correlation**2:.5f}; "
+        f"furthest from the line {worst / max(packed_):.1%} of the dense file"
+    )
+
+
+def report_speed() -> None:
+    torch.manual_seed(0)
+    model = build(Architecture("torchvision/resnet18", 3, 1000, (224, 224)))
+    state = {name: tensor.detach() for name, tensor in model.state_dict().items()}
+    plain = sum(t.numel() * t.element_size() for t in state.values())
+    print(f"\nResNet18, {plain / 1e6:.1f} MB")
+    print(f"{'sparsity':>8}{'packed MB':>11}{'pack ms':>10}{'MB/s':>8}{'unpack ms':>11}{'MB/s':>8}")
+    for sparsity in (0.0, 0.5, 0.9):
+        tensors = pruned(state, sparsity)
+        data = packed.dump(tensors)
+        again = packed.load(data)
+        assert all(torch.equal(again[name], t) for name, t in tensors.items())
+        pack, unpack = (
+            milliseconds(lambda t=tensors: packed.dump(t)),
+            milliseconds(lambda d=data: packed.load(d)),
+        )
+        print(
+            f"{sparsity:>8.2f}{len(data) / 1e6:>11.2f}{pack:>10.0f}{plain / pack / 1e3:>8.0f}"
+            f"{unpack:>11.0f}{plain / unpack / 1e3:>8.0f}"
+        )
+
+
+def milliseconds(call: Callable[[], object]) -> float:
+    times = []
+    for _ in range(REPEATS):
+        start = time.perf_counter()
+        call()
+        times.append((time.perf_counter() - start) * 1e3)
+    return statistics.median(times)
+
+
+if __name__ == "__main__":
+    report_sizes(trained())
+    report_speed()
