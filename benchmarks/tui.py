@@ -7,18 +7,12 @@ every core busy; bytes a second while idle; bytes for a live point; opening a li
 """
 
 import argparse
-import fcntl
 import multiprocessing
 import os
-import pty
-import re
-import select
 import signal
 import statistics
-import struct
 import sys
 import tempfile
-import termios
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

@@ -65,7 +65,7 @@ class Lab(KeyOrder, SendSpans, App[None]):
             self.add_mode(place, lambda place=place: places.screen(place, self))  # type: ignore[misc]
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
-        return themes.OWN
+        return themes.DEFAULTS
 
     def on_mount(self) -> None:
         self.watcher.start()
@@ -107,10 +107,11 @@ class Lab(KeyOrder, SendSpans, App[None]):
 
         await self.push_screen(Notice(error.title, error.detail, error.remedy))
 
-    def open_preset(self, path: Path) -> None:
+    async def open_preset(self, path: Path) -> None:
         """Open a preset in the lab (`edit as new preset`)."""
-        self.preset = path
-        self.action_go("lab")
+        if self.current_mode != "lab":
+            self._before.append(self.current_mode)
+            await self.switch_mode("lab")
         places.open_preset(self, path)
 
     def action_go(self, place: str) -> None:

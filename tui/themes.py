@@ -6,17 +6,8 @@ from pathlib import Path
 
 from textual.theme import Theme
 
-OWN = {
-    "muted": "$foreground",
-    "good": "$foreground",
-    "bad": "$foreground",
-    "warn": "$foreground",
-    "key": "$foreground",
-    "cursor-back": "$foreground",
-    "cursor-ink": "$background",
-    "cursor-style": "none",
-}
-"""Variables of ours, as any theme has them that does not set them."""
+OWN = ("muted", "good", "bad", "warn", "key", "cursor-back", "cursor-ink", "border", "border-blurred")
+"""Colours of ours beside Textual's."""
 
 DARK = Theme(
     "dark",
@@ -114,7 +105,7 @@ PLAIN = Theme(
     dark=True,
     ansi=True,
     variables={
-        **dict.fromkeys([*OWN, "border", "border-blurred"], "ansi_default"),
+        **dict.fromkeys(OWN, "ansi_default"),
         "cursor-style": "reverse",
         "ansi-background": "ansi_black",
         "ansi-foreground": "ansi_white",
@@ -130,6 +121,8 @@ PLAIN = Theme(
     },
 )
 THEMES = (DARK, LIGHT, CONTRAST, PLAIN)
+DEFAULTS = {**DARK.variables, "cursor-style": "none"}
+"""Variables of ours for themes that do not set them."""
 
 
 def chosen() -> str:

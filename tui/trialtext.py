@@ -178,7 +178,7 @@ def _number(value: object) -> float | None:
 
 
 def aligned(heads: Sequence[str], rows: Sequence[Sequence[Span]], width: int, texts: int = 1) -> list[Line]:
-    """Rows under headers, the first `texts` columns to the left; names are cut short, then columns go from the right."""
+    """Rows under headers, `texts` columns to the left; names are cut short, then columns go from the right."""
     columns = range(len(heads))
     widths = [max(fmt.cell_width(heads[i]), *(fmt.cell_width(row[i][0]) for row in rows)) for i in columns]
     shown = len(heads)

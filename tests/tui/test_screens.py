@@ -52,7 +52,9 @@ async def test_every_place_shows_what_it_is_for(tmp_path: Path, size: tuple[int,
     async with app.run_test(size=size) as pilot:
         text = await shows(pilot, "quickstart-1", "done", "14/14", "98.03 %", "50.0 %")
         await pilot.press("enter")
-        await shows(pilot, "x prune.weights.sparsity", "y accuracy", "● local", "◆ global", "baseline 98.33 %")
+        await shows(
+            pilot, "x prune.weights.sparsity", "y accuracy", "● local", "◆ global", "baseline 98.33 %"
+        )
         await pilot.press("5")
         await shows(pilot, "trial 0", "Parameters", "finetune", "this trial", "difference")
         await pilot.press("6")
@@ -148,7 +150,9 @@ async def test_the_cursor_reads_points_out_and_enter_opens_the_trial(tmp_path: P
     async with app.run_test(size=(120, 40)) as pilot:
         await shows(pilot, "◆ global")
         await pilot.press("right", "right", "l")
-        await shows(pilot, "local   sparsity 50.0 %   accuracy 97.66 %   baseline 98.33 %   quickstart-1 trial 2")
+        await shows(
+            pilot, "local   sparsity 50.0 %   accuracy 97.66 %   baseline 98.33 %   quickstart-1 trial 2"
+        )
         await pilot.press("j")
         await shows(pilot, "global   sparsity 50.0 %", "trial 9")
         await pilot.press("enter")

@@ -88,7 +88,12 @@ def test_a_terminal_that_vanishes_leaves_no_process(tmp_path: Path) -> None:
 
 def test_without_a_terminal_it_says_so(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "tui"], cwd=HOME, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "tui"],
+        cwd=HOME,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 2
     assert "needs a terminal" in done.stderr

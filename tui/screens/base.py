@@ -4,7 +4,9 @@ from typing import TYPE_CHECKING, cast
 
 from textual import events
 from textual.app import ComposeResult
+from textual.reactive import Reactive
 from textual.screen import Screen
+from textual.widget import Widget
 from textual.widgets import Input
 
 from engine.state import StudyState
@@ -16,11 +18,17 @@ if TYPE_CHECKING:
     from tui.app import Lab
 
 
+LEAST_WIDTH, LEAST_HEIGHT = 72, 20
+"""Below this something has no room; the lab says so and goes on."""
+
+
 class BaseScreen(Screen[None]):
     """A place of the lab. Subclasses set WHERE, `BINDINGS = bindings(WHERE)`, and `compose_body`."""
 
     WHERE = ""
     AUTO_FOCUS = "*"
+    # Textual repaints the whole screen (18 kB at 120x40) whenever the focus moves; our widgets show it themselves.
+    focused: Reactive[Widget | None] = Reactive(None, repaint=False)
 
     @property
     def lab(self) -> "Lab":
@@ -52,6 +60,11 @@ class BaseScreen(Screen[None]):
     def on_mount(self) -> None:
         self.bindings_updated_signal.subscribe(self, lambda _: self._show_keys())
         self._show_keys()
+
+    def on_resize(self, event: events.Resize) -> None:
+        width, height = event.size
+        if width < LEAST_WIDTH or height < LEAST_HEIGHT:
+            self.say(f"{width}×{height} is too small: the lab is made for 80×24 and more", "warn")
 
     def on_key(self, event: events.Key) -> None:
         self.query_one(KeyBar).say("")

@@ -174,10 +174,10 @@ class StudiesScreen(BaseScreen):
             self.lab.study = None
         self.lab.tell(f"{', '.join(chosen)}: runs on its own, with this program or without it")
 
-    def action_edit(self) -> None:
+    async def action_edit(self) -> None:
         chosen = self._chosen_studies()
         if chosen:
-            self.lab.open_preset(chosen[0].run.preset)
+            await self.lab.open_preset(chosen[0].run.preset)
 
     def action_delete(self) -> None:
         self.run_worker(self._delete())

@@ -29,7 +29,9 @@ class KeyInput(Input):
         classes: str | None = None,
         disabled: bool = False,
     ) -> None:
-        super().__init__(value, placeholder, id=id, classes=classes, disabled=disabled, compact=True, select_on_focus=False)
+        super().__init__(
+            value, placeholder, id=id, classes=classes, disabled=disabled, compact=True, select_on_focus=False
+        )
         self.cursor_blink = False
 
     async def _on_key(self, event: events.Key) -> None:

@@ -8,7 +8,7 @@ from textual.binding import BindingType
 from textual.message import Message
 
 from engine.plotting.axes import Axis, scene
-from engine.plotting.figure import Figure, Limits, finite
+from engine.plotting.figure import Figure, Limits, decimate, finite
 from engine.plotting.palette import SEVERAL
 from engine.plotting.text import Cell, Place, Rows, legend_cells, matrix, places
 from tui.actions import bindings
@@ -16,6 +16,8 @@ from tui.widgets.painted import Line, Painted
 
 LEGEND_SHARE = 4
 """The legend takes at most one line in this many."""
+MOST_POINTS = 4000
+"""Points of a line beyond which it is thinned; many more than there are columns, so that zooming shows detail."""
 PAN = 0.25
 """Part of the axis that one key moves."""
 UNDRAWABLE = (ArithmeticError, ValueError, TypeError, LookupError)
@@ -52,9 +54,11 @@ class Plot(Painted, can_focus=True):
         self._cached: tuple[tuple[Figure, int, int], Rows, tuple[Place, ...]] | None = None
         self._joined: Rows | None = None
         self._lines: Sequence[Line] = ()
+        self._indices: dict[int, list[int]] = {}
 
     def show(self, figure: Figure, *, live: bool = False) -> None:
         """Show `figure`. While `live`, axes only grow, so that a new point changes few cells."""
+        figure, self._indices = _thinned(figure)
         self._figure = figure
         self._kept = self._grown(figure) if live else (None, None)
         if self._cursor and not self._exists(*self._cursor):
@@ -69,8 +73,13 @@ class Plot(Painted, can_focus=True):
 
     @property
     def cursor(self) -> tuple[int, int] | None:
-        """Series and point under the cursor, as places in the figure."""
-        return self._cursor
+        """Series and point under the cursor, as places in the figure that `show` was given."""
+        return self._given(self._cursor)
+
+    def _given(self, cursor: tuple[int, int] | None) -> tuple[int, int] | None:
+        if cursor is None or cursor[0] not in self._indices:
+            return cursor
+        return cursor[0], self._indices[cursor[0]][cursor[1]]
 
     def lines(self, width: int, height: int) -> Sequence[Line]:
         wanted = (self.shown, width, height)
@@ -126,7 +135,7 @@ class Plot(Painted, can_focus=True):
     def _put(self, cursor: tuple[int, int] | None) -> None:
         self._cursor = cursor
         self.redraw()
-        self.post_message(self.Moved(self, *(cursor or (None, None))))
+        self.post_message(self.Moved(self, *(self.cursor or (None, None))))
 
     def action_step(self, by: int) -> None:
         found = self._places()
@@ -158,7 +167,7 @@ class Plot(Painted, can_focus=True):
         if self._cursor is None:
             self.action_step(1)
         else:
-            self.post_message(self.Chosen(self, *self._cursor))
+            self.post_message(self.Chosen(self, *(self.cursor or self._cursor)))
 
     def action_zoom(self, factor: float) -> None:
         """Show `factor` times as much of both axes, around the cursor or the middle."""
@@ -194,6 +203,17 @@ class Plot(Painted, can_focus=True):
         zoomed: list[Limits | None] = list(self._zoomed)
         zoomed[which] = (limits[0], limits[1])
         self._zoomed = (zoomed[0], zoomed[1])
+
+
+def _thinned(figure: Figure) -> tuple[Figure, dict[int, list[int]]]:
+    """The figure without points that could not be seen, and for lines so thinned the places they had."""
+    lines, indices = list(figure.series), {}
+    for place, line in enumerate(lines):
+        if len(line.points) > MOST_POINTS:
+            lines[place] = decimate(line, MOST_POINTS // 4)
+            where = {id(point): i for i, point in enumerate(line.points)}
+            indices[place] = [where[id(point)] for point in lines[place].points]
+    return (replace(figure, series=tuple(lines)), indices) if indices else (figure, {})
 
 
 def _union(before: Limits | None, axis: Axis) -> Limits | None:
