@@ -49,8 +49,7 @@ async def settled(pilot: Pilot[None]) -> None:
         screen = pilot.app.screen
         if not isinstance(screen, LabScreen):
             return
-        checked, document = screen.checked, screen.document
-        if checked.revision == document.revision and (checked.problems or checked.estimate.steps):
+        if screen.checked.revision == screen.document.revision and screen.checked.complete:
             return
     raise AssertionError("the preset was not checked within two seconds")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from engine import catalog, datasets
 from engine.datasets import RECORDS
-from engine.describe import summary
+from engine.describe import plain, summary
 from engine.errors import SecateurError
 from engine.format import count
 from engine.params import STEPS
@@ -58,7 +58,7 @@ def _missing(name: str, workspace: Path) -> str:
     try:
         datasets.locate(Data(name=name), workspace)
     except SecateurError as error:
-        return error.remedy or error.detail or error.title
+        return plain(error.remedy or error.detail or error.title)
     return ""
 
 

@@ -20,6 +20,7 @@ class Checked:
         problems: Everything that is wrong with its values.
         data: Why its data set can't be used on this machine, if so.
         estimate: How long it would take.
+        complete: Whether data and estimate belong to this revision; they take longer than the problems.
     """
 
     revision: int
@@ -27,6 +28,7 @@ class Checked:
     problems: tuple[Problem, ...] = ()
     data: SecateurError | None = None
     estimate: Estimate = UNKNOWN
+    complete: bool = False
 
     @property
     def ready(self) -> bool:
@@ -46,8 +48,9 @@ def check(plain: Plain, name: str, folder: Path | None, revision: int, history: 
     """Validate, look for the data, and estimate the time from the studies of the workspace."""
     found, problems = validate(plain, name, folder)
     if found is None:
-        return Checked(revision, None, problems)
-    return Checked(revision, found, (), missing_data(found, history.workspace), estimate(found, history))
+        return Checked(revision, None, problems, complete=True)
+    data = missing_data(found, history.workspace)
+    return Checked(revision, found, (), data, estimate(found, history), complete=True)
 
 
 def missing_data(found: Spec, workspace: Path) -> SecateurError | None:

@@ -50,7 +50,7 @@ class Estimate:
             return "all results are stored already"
         if self.seconds is None:
             return "time unknown until the first run"
-        kept = f", {self.stored} of {self.steps} results stored" if self.stored else ""
+        kept = f" ({self.stored} of {self.steps} results are stored)" if self.stored else ""
         return f"about {duration(self.seconds)}{kept}"
 
 

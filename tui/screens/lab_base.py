@@ -1,6 +1,7 @@
 """What the lab screen knows and shows; its actions and handlers build on this."""
 
 from textual import work
+from textual.message import Message
 from textual.timer import Timer
 
 from tui.lab import edits, outline, tree
@@ -16,6 +17,14 @@ from tui.widgets.outline import Outline
 
 CHECK_AFTER_S = 0.08
 """Pause in typing after which the preset is checked: shorter than anybody reads, longer than a key takes."""
+
+
+class Answered(Message):
+    """What the engine says about a revision of the preset."""
+
+    def __init__(self, checked: Checked) -> None:
+        super().__init__()
+        self.checked = checked
 
 
 class LabBase(StudyScreen):
@@ -107,11 +116,14 @@ class LabBase(StudyScreen):
         document = self.document
         plain, name, folder, revision = document.plain, document.name, document.folder, document.revision
         found, problems = validate(plain, name, folder)
-        self.app.call_from_thread(
-            self.take, Checked(revision, found, problems, estimate=self.checked.estimate)
-        )
+        before = self.checked.estimate
+        first = Checked(revision, found, problems, estimate=before, complete=found is None)
+        self.post_message(Answered(first))
         if found is not None:
-            self.app.call_from_thread(self.take, check(plain, name, folder, revision, self.history))
+            self.post_message(Answered(check(plain, name, folder, revision, self.history)))
+
+    def on_answered(self, message: Answered) -> None:
+        self.take(message.checked)
 
     def take(self, checked: Checked) -> None:
         if not self.is_attached or checked.revision != self.document.revision:

@@ -58,14 +58,12 @@ class RunActions(LabBase):
     async def _check_now(self) -> Checked:
         """What holds for the preset as it is at this moment."""
         document = self.document
-        if (
-            self.checked.revision != document.revision
-            or self.checked.spec is None
-            or self.checked.estimate.steps == 0
-        ):
-            arguments = (document.plain, document.name, document.folder, document.revision, self.history)
-            self.take(await asyncio.to_thread(check, *arguments))
-        return self.checked
+        if self.checked.revision == document.revision and self.checked.complete:
+            return self.checked
+        arguments = (document.plain, document.name, document.folder, document.revision, self.history)
+        checked = await asyncio.to_thread(check, *arguments)
+        self.take(checked)
+        return checked
 
     def _go_to(self, problem: Problem) -> None:
         """Put the cursor on the field that a problem is about."""

@@ -7,6 +7,7 @@ from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
+from textual.message import Message
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
@@ -16,6 +17,14 @@ from tui.widgets.keyinput import KeyInput
 
 Preview = Callable[[Any], tuple[bool, str]]
 """Whether values can be swept, and what they would be or what is wrong with them."""
+
+
+class Previewed(Message):
+    """What the values typed would be, or what is wrong with them."""
+
+    def __init__(self, typed: str, told: str) -> None:
+        super().__init__()
+        self.typed, self.told = typed, told
 
 
 class SweepEditor(ModalScreen[Any]):
@@ -32,7 +41,6 @@ class SweepEditor(ModalScreen[Any]):
     def __init__(self, field: Field, path: str, preview: Preview) -> None:
         super().__init__()
         self._field, self._path, self._preview = field, path, preview
-        self._good = False
 
     def compose(self) -> ComposeResult:
         row = self._field.row
@@ -66,11 +74,11 @@ class SweepEditor(ModalScreen[Any]):
     def _look(self, typed: str) -> None:
         values = read_sweep(self._field.row, typed)
         told = "Not swept." if values == [] else self._preview(values)[1]
-        self.app.call_from_thread(self._tell, typed, told)
+        self.post_message(Previewed(typed, told))
 
-    def _tell(self, typed: str, told: str) -> None:
-        if self.is_attached and self.query_one(KeyInput).value == typed:
-            self.query_one("#preview", Static).update(told)
+    def on_previewed(self, message: Previewed) -> None:
+        if self.query_one(KeyInput).value == message.typed:
+            self.query_one("#preview", Static).update(message.told)
 
     def on_input_submitted(self, message: Input.Submitted) -> None:
         values = read_sweep(self._field.row, message.value)

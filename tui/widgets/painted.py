@@ -17,6 +17,8 @@ Span = tuple[str, str]
 separated by spaces; an empty role is plain text."""
 Line = Sequence[Span]
 _Cells = list[tuple[str, Style]]
+_STALE: Line = (("", "stale"),)
+"""Stands for a line that has to be laid out anew."""
 
 ROLES = ("muted", "good", "bad", "warn", "accent", "title", "head", "cursor", "dim-cursor", "bar")
 ATTRIBUTES = ("bold", "reverse", "underline")
@@ -100,8 +102,9 @@ class Painted(Widget):
 
     def notify_style_update(self) -> None:
         super().notify_style_update()
+        # Moving the focus updates the style of everything around: what looks the same is not sent again.
         self._styles.clear()
-        self._shown = []
+        self._shown = [_STALE] * len(self._shown)
         self.redraw()
 
     def _style(self, role: str) -> Style:
