@@ -1,0 +1,171 @@
+"""Images a second of our training loop against the usual one: ResNet20 on Fashion-MNIST, on the processor.
+
+The usual loop is eager PyTorch in its default layout (NCHW) over torchvision's data set with a transform per
+image (RandomCrop, RandomHorizontalFlip, ToTensor, Normalize) and a DataLoader, with no and with two workers.
+Ours is `engine.compute.fit`, evaluation excluded on both sides. Same network, batch, optimizer and threads.
+
+    python benchmarks/training.py [--images 6000] [--batch 128] [--rounds 3]
+
+The loops alternate (A B C A B C …), a process each. Prints images a second and the ratio to the best usual
+loop (goal ≥ 3).
+"""
+
+import argparse
+import contextlib
+import gzip
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+HOME = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(HOME))
+
+from engine import launch  # noqa: E402
+
+LOOPS = ("ours", "usual, 0 workers", "usual, 2 workers")
+WARM_IMAGES = 1280
+"""Trained on before the clock starts."""
+RATE, MOMENTUM, DECAY = 0.05, 0.9, 5e-4
+
+
+def ours(images: int, batch: int) -> float:
+    """Images a second of `fit`'s second epoch, in a process set up as a worker's."""
+    import torch
+
+    from engine import datasets
+    from engine import events as ev
+    from engine.compute.context import Context
+    from engine.compute.data import Split, load
+    from engine.compute.fit import fit
+    from engine.compute.models import CifarResNet
+    from engine.params.preset import Data
+    from engine.params.training import Train
+
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    params = Data(name="fashion-mnist", limit=images)
+    data = load(params, datasets.locate(params, Path()), fingerprint="known")
+    few = Split(data.test.images, data.test.labels[:1])  # scoring is not what is measured
+    torch.manual_seed(0)
+    model = CifarResNet(20, data.channels, data.classes)
+    seconds: list[float] = []
+
+    def send(event: ev.Event) -> None:
+        if isinstance(event, ev.EpochFinished):
+            seconds.append(event.seconds)
+
+    context = Context(replace(data, validation=few), torch.device("cpu"), 0, 0, "", Path("none"), send)
+    train = Train(epochs=2, learning_rate=RATE, batch=batch, augment="crop-flip", schedule="constant")
+    fit(model, train, context)
+    return len(data.train.labels) / seconds[-1]
+
+
+def usual(images: int, batch: int, workers: int) -> float:
+    """Images a second of a training loop as in any tutorial."""
+    import torch
+    from torch.utils.data import DataLoader, Subset
+    from torchvision import datasets as vision
+    from torchvision import transforms
+
+    from engine.compute.models import CifarResNet
+
+    transform = transforms.Compose(
+        [
+            transforms.RandomCrop(28, padding=3),
+            transforms.RandomHorizontalFlip(),
+            transforms.ToTensor(),
+            transforms.Normalize((0.2860,), (0.3530,)),
+        ]
+    )
+    with _torchvision_root() as root:
+        whole = vision.FashionMNIST(root, train=True, transform=transform)
+    loader = DataLoader(
+        Subset(whole, range(images)), batch, shuffle=True, num_workers=workers, drop_last=True
+    )
+    torch.manual_seed(0)
+    model = CifarResNet(20, 1, 10)
+    optimizer = torch.optim.SGD(
+        model.parameters(), lr=RATE, momentum=MOMENTUM, nesterov=True, weight_decay=DECAY
+    )
+    model.train()
+    seen, started = 0, 0.0
+    for pictures, labels in loader:
+        if seen >= min(WARM_IMAGES, images // 2) and not started:
+            started, seen = time.perf_counter(), 0
+        optimizer.zero_grad(set_to_none=True)
+        torch.nn.functional.cross_entropy(model(pictures), labels).backward()
+        optimizer.step()
+        seen += len(labels)
+    return seen / (time.perf_counter() - started)
+
+
+@contextlib.contextmanager
+def _torchvision_root() -> Iterator[str]:
+    """A folder laid out as torchvision wants it, of the files that are here."""
+    from engine import datasets
+    from engine.params.preset import Data
+
+    found = datasets.locate(Data(name="fashion-mnist"), Path()).root
+    with tempfile.TemporaryDirectory() as root:
+        raw = Path(root, "FashionMNIST", "raw")
+        raw.mkdir(parents=True)
+        for file in found.glob("*ubyte.gz"):
+            (raw / file.stem).write_bytes(gzip.decompress(file.read_bytes()))
+        yield root
+
+
+def measured(loop: str, args: argparse.Namespace) -> float:
+    command = [sys.executable, __file__, "--loop", loop, "--images", str(args.images)]
+    done = subprocess.run(
+        [*command, "--batch", str(args.batch), "--threads", str(args.threads)],
+        env={"GOMP_SPINCOUNT": launch.SPIN_COUNT, **os.environ},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    return float(done.stdout.split()[-1])
+
+
+def one(args: argparse.Namespace) -> float:
+    import torch
+
+    torch.set_num_threads(args.threads)
+    if args.loop == "ours":
+        return ours(args.images, args.batch)
+    return usual(args.images, args.batch, int(args.loop.split()[1]))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--images", type=int, default=6000)
+    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--loop", choices=LOOPS, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.loop:
+        print(one(args))
+        return
+    found: dict[str, list[float]] = {loop: [] for loop in LOOPS}
+    for number in range(args.rounds):
+        for loop in LOOPS:
+            found[loop].append(measured(loop, args))
+        told = ", ".join(f"{loop} {rates[-1]:.0f}" for loop, rates in found.items())
+        print(f"round {number + 1}, images/s: {told}; load {os.getloadavg()[0]:.1f}", flush=True)
+    medians = {loop: statistics.median(rates) for loop, rates in found.items()}
+    best = max(medians[loop] for loop in LOOPS[1:])
+    ratios = [mine / max(others) for mine, *others in zip(*found.values(), strict=True)]
+    print(
+        f"ours / best usual: {medians['ours'] / best:.2f} (goal ≥ 3); by round {min(ratios):.2f} … {max(ratios):.2f}"
+    )
+
+
+if __name__ == "__main__":
+    main()
