@@ -3,8 +3,12 @@
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from engine.commands.common import add_workspace
+
+if TYPE_CHECKING:
+    from engine.plotting.figure import Figure
 
 
 def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -58,7 +62,7 @@ def _plot(args: argparse.Namespace) -> int:
     return 0
 
 
-def _write_files(args: argparse.Namespace, figure: "Figure") -> bool:  # type: ignore[name-defined]  # noqa: F821
+def _write_files(args: argparse.Namespace, figure: "Figure") -> bool:
     """Write what --csv, --png and --svg ask for; whether any did."""
     from engine.files import explained
     from engine.plotting import csv, png, svg

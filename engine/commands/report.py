@@ -156,11 +156,13 @@ def closing(state: StudyState) -> list[str]:
             f"smallest model within one point of its baseline (on validation): trial {best['index']}, "
             f"{fmt.percent(best['sparsity'], 1)} sparse, test accuracy {fmt.percent(best['accuracy'])}"
         )
-    loads = [row.get("foreign_load", 0.0) for trial in state.trials for row in trial.results.get("latency", [])]
+    loads = [
+        row.get("foreign_load", 0.0) for trial in state.trials for row in trial.results.get("latency", [])
+    ]
     if any(load > NOISY_LOAD for load in loads):
         lines.append(
-            f"~ latency measured while other programs took up to {fmt.percent(max(loads), 0)} of the processors' time; on a "
-            f"quiet machine `secateur resume {state.name} --remeasure` measures those again"
+            f"~ latency measured while other programs took up to {fmt.percent(max(loads), 0)} of the processors' "
+            f"time; on a quiet machine `secateur resume {state.name} --remeasure` measures those again"
         )
     lines += [f"{_which(indices)} failed: {error}" for error, indices in _failures(state).items()]
     if state.error:

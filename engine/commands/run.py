@@ -2,9 +2,13 @@
 
 import argparse
 import sys
+from typing import TYPE_CHECKING
 
 from engine.commands.common import add_json, add_workspace
 from engine.errors import EXIT_DIFFERENT, EXIT_FAILED, EXIT_INTERRUPTED, SecateurError
+
+if TYPE_CHECKING:
+    from engine.rundir import RunDir
 
 
 def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -98,7 +102,7 @@ def _watch(args: argparse.Namespace) -> int:
     return _follow(args, find(workspace(args.workspace), args.study))
 
 
-def _follow(args: argparse.Namespace, run: "RunDir") -> int:  # type: ignore[name-defined]  # noqa: F821
+def _follow(args: argparse.Namespace, run: "RunDir") -> int:
     from engine import launch
     from engine.commands import follow, report
     from engine.commands.common import print_json
