@@ -3,6 +3,7 @@
 import asyncio
 from typing import ClassVar
 
+from textual import events
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.widgets import Static
@@ -73,7 +74,7 @@ class LayersScreen(StudyScreen):
         rows = layerrows.ordered(self._layers, SORTS[self._sort], self._reversed)
         self.query_one(Table).fill(layerrows.rows(rows, self.size.width), layerrows.headed(SORTS[self._sort]))
 
-    def on_resize(self) -> None:
+    def on_resize(self, event: events.Resize) -> None:
         self._fill()
 
     def action_sort(self) -> None:
