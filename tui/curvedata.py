@@ -83,8 +83,7 @@ def draw(states: Sequence[StudyState], view: View) -> Drawn:
         figure = charts.figure(states, view.x, view.y, by, log=view.log)
         owners = charts.trials_drawn(states, view.x, view.y, by)
     except UsageError as error:
-        waiting = any(state.status in ("queued", "running") for state in states)
-        return Drawn(Figure(), [], [], "No trial is finished yet." if waiting else str(error))
+        return Drawn(Figure(), [], [], _waiting(states) or str(error))
     limits = None if view.log_x else _sweep_limits(states, figure.x_measure)
     figure = replace(figure, log_x=view.log_x, x_limits=limits)
     found = _front(figure) if view.pareto else []
@@ -93,6 +92,15 @@ def draw(states: Sequence[StudyState], view: View) -> Drawn:
         line = Series(FRONT, tuple(Point(p.x, p.y) for p in points), marks=False)
         figure = replace(figure, series=(*figure.series, line))
     return Drawn(figure, owners, found)
+
+
+def _waiting(states: Sequence[StudyState]) -> str:
+    """What a study without results is doing; empty if none goes on."""
+    for state in states:
+        if state.status in ("queued", "running"):
+            doing = [f"{s.address} {s.text}".strip() for s in state.steps.values() if s.status == "running"]
+            return ": ".join(["No trial is finished yet", ", ".join(doing[:3]) or "the engine is starting"])
+    return ""
 
 
 def _sweep_limits(states: Sequence[StudyState], x: str) -> tuple[float, float] | None:

@@ -60,6 +60,7 @@ class Watcher:
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._end = False
+        self._all = False
         self._followed: dict[str, _Followed] = {}
         self._list_nodes: set[MessagePump] = set()
         self._list_new: set[MessagePump] = set()
@@ -78,7 +79,8 @@ class Watcher:
         self._wake.set()
 
     def look(self) -> None:
-        """Look now instead of at the next tick."""
+        """Look now instead of at the next tick, at studies that have ended too."""
+        self._all = True
         self._wake.set()
 
     def subscribe(self, node: MessagePump, run_name: str) -> None:
@@ -109,7 +111,7 @@ class Watcher:
         with self._lock:
             self._list_nodes.add(node)
             self._list_new.add(node)
-        self._wake.set()
+        self.look()
 
     def state(self, run_name: str) -> StudyState | None:
         """The last state posted for a study that somebody is subscribed to."""
@@ -171,9 +173,10 @@ class Watcher:
     def _list(self) -> None:
         """Bring the list up to date; unchanged folders and ended studies are not read again."""
         now = time.monotonic()
+        everything, self._all = self._all, False
         changed = self._scan()
         for count, (name, entry) in enumerate(list(self._entries.items())):
-            if entry.look_at > now:
+            if entry.look_at > now and not everything:
                 continue
             if count % 100 == 99:
                 time.sleep(BREATH_S)
