@@ -19,7 +19,7 @@ COLUMNS = (
     Column("sparsity", "right"),
     Column("MACs", "right", rank=4),
     Column("effective", "right", rank=3),
-    Column("share", "right", rank=5),
+    Column("of MACs", "right", rank=5),
     Column("left of it", widest=60, rank=1),
 )
 BARS = " ▏▎▍▌▋▊▉█"
