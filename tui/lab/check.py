@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine import datasets, spec
-from engine.errors import PresetInvalid, Problem, SecateurError
+from engine.errors import PresetInvalid, Problem, SecateurError, UsageError
 from engine.spec import Spec
 from tui.lab.estimate import UNKNOWN, Estimate, History, estimate
 from tui.lab.tree import Plain, to_yaml
@@ -50,7 +50,7 @@ def check(plain: Plain, name: str, folder: Path | None, revision: int, history: 
     if found is None:
         return Checked(revision, None, problems, complete=True)
     data = missing_data(found, history.workspace)
-    return Checked(revision, found, (), data, estimate(found, history), complete=True)
+    return Checked(revision, found, (), data, _estimate(found, history), complete=True)
 
 
 def missing_data(found: Spec, workspace: Path) -> SecateurError | None:
@@ -60,4 +60,15 @@ def missing_data(found: Spec, workspace: Path) -> SecateurError | None:
             datasets.locate(data, workspace)
         except SecateurError as error:
             return error
+        except (OSError, RuntimeError, ValueError) as error:
+            # A path that no file system takes, such as `~nobody/images`.
+            return UsageError(f"The data of {data.name} can't be looked for", str(error), "Check data.root.")
     return None
+
+
+def _estimate(found: Spec, history: History) -> Estimate:
+    """The estimate; unknown where a file that it needs can't be read."""
+    try:
+        return estimate(found, history)
+    except (OSError, RuntimeError, ValueError):
+        return UNKNOWN

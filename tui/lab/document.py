@@ -159,7 +159,7 @@ class Document:
 
         Files it names relative to its old folder are written out in full, so that they are still found.
         """
-        path = with_suffix(path)
+        path = with_suffix(path.absolute())
         if path.resolve().parent == presets.FOLDER:
             raise UsageError(
                 f"{path.name} would be written among the presets that come with secateur",
@@ -186,9 +186,20 @@ class Document:
 
 
 def with_suffix(path: Path) -> Path:
-    """The path as a YAML file's."""
-    path = path.expanduser().absolute()
+    """The path as a YAML file's. Raises UsageError if no file can be called so."""
+    if not path.name or path.name == "..":
+        raise UsageError(f"{path} is a folder", "", "Add a file name to it.")
     return path if path.suffix in presets.SUFFIXES else path.with_name(path.name + ".yaml")
+
+
+def typed_path(text: str) -> Path:
+    """A path as it was typed, `~` and relative ones included. Raises UsageError for one that can't be."""
+    if not text.isprintable():
+        raise UsageError("This path has characters that don't belong there", repr(text))
+    try:
+        return Path(text.strip()).expanduser().absolute()
+    except RuntimeError as error:
+        raise UsageError(f"There is no folder {text}", str(error)) from error
 
 
 def _read(path: Path) -> str:

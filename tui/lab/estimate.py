@@ -55,6 +55,8 @@ class Estimate:
 
 
 UNKNOWN = Estimate()
+MALFORMED = (KeyError, TypeError, ValueError, AttributeError, IndexError)
+"""What an events file whose lines are JSON but not ours can cause while it is replayed."""
 
 
 @dataclass
@@ -83,7 +85,7 @@ class History:
 
     def _of(self, run: RunDir) -> tuple[tuple[str, str, Any], Seconds]:
         if run.path not in self._read:
-            entry = (_subject_of(run), seconds_of(run.name, state.load(run.path)))
+            entry = (_subject_of(run), _seconds_in(run))
             if run.read_status().state not in ("running", "queued"):
                 self._read[run.path] = entry
             return entry
@@ -186,6 +188,14 @@ def seconds_of(study: str, found: state.StudyState) -> Seconds:
         else:
             whole.setdefault(step.kind, []).append(step.seconds)
     return Seconds(study, _means(epoch), _means(whole))
+
+
+def _seconds_in(run: RunDir) -> Seconds:
+    """What the steps of a study took; nothing where its events make no sense."""
+    try:
+        return seconds_of(run.name, state.load(run.path))
+    except MALFORMED:
+        return Seconds(run.name, {}, {})
 
 
 def _means(values: dict[str, list[float]]) -> dict[str, float]:

@@ -8,7 +8,7 @@ from engine import presets
 from engine.errors import SecateurError
 from engine.format import abbreviate
 from engine.rundir import RunDir
-from tui.lab.document import Document, with_suffix
+from tui.lab.document import Document, typed_path, with_suffix
 from tui.screens.lab_base import LabBase
 from tui.screens.lab_texts import TextView, diff_parts
 from tui.widgets.confirm import Confirm, Prompt
@@ -18,6 +18,14 @@ from tui.widgets.picker import Choice, Picker
 OTHER = "other"
 MOST_FILES = 200
 """Preset files listed of a folder; more are better reached by typing the path."""
+
+
+def here() -> Path:
+    """The working folder; the home folder if that is gone."""
+    try:
+        return Path.cwd()
+    except OSError:
+        return Path.home()
 
 
 class FileActions(LabBase):
@@ -80,14 +88,19 @@ class FileActions(LabBase):
             return
         name = chosen[0]
         if name == OTHER:
-            typed = await self.app.push_screen_wait(Prompt("Path of the preset", f"{Path.cwd()}/"))
+            typed = await self.app.push_screen_wait(Prompt("Path of the preset", f"{here()}/"))
             name = typed.strip() if typed else ""
         if name:
-            await self._open(Path(name).expanduser().absolute())
+            try:
+                path = typed_path(name)
+            except SecateurError as error:
+                await self.lab.fail(error)
+                return
+            await self._open(path)
 
     def _nearby(self) -> list[Path]:
         """Preset files of the working folder and of the one the document came from."""
-        folders = {Path.cwd()}
+        folders = {here()}
         if self.document.folder and not self.document.shipped:
             folders.add(self.document.folder)
         found = []
@@ -123,14 +136,18 @@ class FileActions(LabBase):
     async def _save_as(self) -> None:
         self.flush()
         document = self.document
-        folder = document.folder if document.folder and not document.shipped else Path.cwd()
+        folder = document.folder if document.folder and not document.shipped else here()
         start = str(folder / f"{document.name}.yaml")
         given = await self.app.push_screen_wait(
             Prompt("Save the preset as", start, "Its studies are called after it.")
         )
         if not given or not given.strip():
             return
-        path = with_suffix(Path(given.strip()))
+        try:
+            path = with_suffix(typed_path(given))
+        except SecateurError as error:
+            await self.lab.fail(error)
+            return
         if path.exists() and path != document.path:
             question = Confirm(
                 f"Replace {path.name}?", f"{path} exists; what it holds would be lost.", "Replace", "Cancel"

@@ -363,7 +363,7 @@ def note(field: Field, wrong: str) -> str:
     parts = [part for part in (field.row.bounds, field.row.unit) if part]
     if not field.given:
         return ", ".join(["default", *parts])
-    return ", ".join([*parts, f"default {field.default_text}"])
+    return ", ".join([f"default {field.default_text}" if not field.row.required else "required", *parts])
 
 
 def choice(field: Field, option: str) -> Typed:

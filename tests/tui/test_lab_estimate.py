@@ -1,0 +1,132 @@
+"""The estimate before a start comes from what the same steps took, and from nothing else."""
+
+from pathlib import Path
+
+import pytest
+
+from engine import events as ev
+from engine import presets, spec
+from engine.events import EpochFinished, Planned, StepFinished, StudyStarted, to_line
+from engine.rundir import RunDir, Status
+from engine.spec import Spec
+from tui.lab.estimate import START_S, History, epochs_of, estimate
+from tui.lab.outline import items
+from tui.lab.review import sections
+from tui.lab.tree import read
+
+EPOCH_S, PRUNE_S, MEASURE_S, LATENCY_S = 2.0, 0.5, 1.0, 3.0
+
+
+def quickstart(*overrides: str) -> Spec:
+    return spec.read(presets.find("quickstart"), overrides)
+
+
+def finished_study(workspace: Path, name: str, wanted: Spec) -> RunDir:
+    """A study folder in which one trial of `wanted` is done, with times that are easy to add up."""
+    run = RunDir(workspace / "studies" / name)
+    run.path.mkdir(parents=True)
+    run.preset.write_text(spec.to_yaml(wanted.document))
+    trial = {
+        "index": 0,
+        "parameters": {},
+        "steps": [
+            {"key": "t", "kind": "train", "address": "train"},
+            {"key": "p", "kind": "prune.weights", "address": "prune.weights"},
+            {"key": "f", "kind": "finetune", "address": "finetune"},
+        ],
+        "measure": "m",
+        "latency": "l",
+        "baseline": "t",
+        "baseline_measure": "b",
+    }
+    events: list[ev.Event] = [
+        StudyStarted(study=name, preset="quickstart", host="h", pid=1, environment={}),
+        Planned(trials=[trial]),
+    ]
+    for key, kind, epochs in (("t", "train", 12), ("f", "finetune", 2)):
+        events.append(
+            EpochFinished(
+                key=key, epoch=epochs, epochs=epochs, loss=1.0, validation_loss=1.0, validation_accuracy=0.5,
+                learning_rate=0.1, seconds=EPOCH_S,
+            )
+        )  # fmt: skip
+        events.append(StepFinished(key=key, kind=kind, reused=False, seconds=epochs * EPOCH_S, measures={}))
+    for key, kind, seconds in (
+        ("p", "prune.weights", PRUNE_S),
+        ("b", "measure", MEASURE_S),
+        ("m", "measure", MEASURE_S),
+    ):
+        events.append(StepFinished(key=key, kind=kind, reused=False, seconds=seconds, measures={}))
+    events.append(
+        StepFinished(
+            key="l", kind="latency", reused=False, seconds=LATENCY_S, measures={}, observations={"rows": []}
+        )
+    )
+    run.events.write_bytes(b"".join(to_line(event) for event in events))
+    settings = wanted.settings
+    run.write_status(Status("done", model=settings.model.name, data=settings.data.name, trials=1, done=1))
+    return run
+
+
+def test_without_any_study_the_time_is_unknown(tmp_path: Path) -> None:
+    found = estimate(quickstart(), History(tmp_path))
+    assert found.seconds is None
+    assert "unknown until the first run" in str(found)
+
+
+def test_shared_steps_are_counted_once_and_epochs_scale(tmp_path: Path) -> None:
+    finished_study(tmp_path, "quickstart-1", quickstart())
+    one = "sweep.prune.weights.scope=[local]", "sweep.prune.weights.sparsity=[0.5, 0.9]"
+    found = estimate(quickstart(*one, "train.epochs=5"), History(tmp_path))
+    training = (5 + 2 * 2) * EPOCH_S
+    expected = START_S + training + 2 * PRUNE_S + 3 * MEASURE_S + 2 * LATENCY_S
+    assert found.seconds == pytest.approx(expected)
+    assert found.source == "quickstart-1"
+
+
+def test_other_data_or_a_limit_tell_nothing(tmp_path: Path) -> None:
+    finished_study(tmp_path, "quickstart-1", quickstart())
+    assert estimate(quickstart("data.limit=100"), History(tmp_path)).seconds is None
+    assert estimate(quickstart("model.name=resnet56"), History(tmp_path)).seconds is None
+
+
+def test_a_kind_of_step_never_run_makes_the_time_unknown(tmp_path: Path) -> None:
+    finished_study(tmp_path, "quickstart-1", quickstart())
+    wanted = quickstart("steps=[train, calibrate, {prune.weights: {}}]")
+    assert estimate(wanted, History(tmp_path)).seconds is None
+
+
+def test_a_damaged_or_foreign_study_does_no_harm(tmp_path: Path) -> None:
+    run = finished_study(tmp_path, "quickstart-1", quickstart())
+    run.preset.write_text("[")
+    (tmp_path / "studies" / "stray").mkdir()
+    assert estimate(quickstart(), History(tmp_path)).seconds is None
+
+
+def test_rounds_of_pruning_train_between_them() -> None:
+    wanted = quickstart("prune.weights.schedule={kind: cubic, rounds: 4, epochs: 2}")
+    assert epochs_of(wanted.trials[0].steps[1]) == 6
+
+
+def test_every_swept_set_and_default_value_is_in_the_review() -> None:
+    told = {
+        f"{name} {entry}": (value, origin)
+        for name, entries in sections(quickstart("finetune.enabled=false"))
+        for entry, value, origin in entries
+    }
+    assert told["step 2: prune.weights sparsity"] == ("0, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95", "swept")
+    assert told["step 1: train epochs"] == ("12", "set")
+    assert told["step 1: train momentum"] == ("0.9", "default")
+    assert told["measure latency.blocks"] == ("3", "set")
+    assert not any(name.startswith("step 3: finetune ") for name in told if "off" not in name)
+
+
+def test_the_outline_marks_the_step_in_which_something_is_wrong() -> None:
+    from tui.lab.check import validate
+
+    plain = read(presets.find("quickstart").read_text(), "q")
+    plain["steps"][0]["train"]["epochs"] = 0
+    plain["sweep"]["prune.weights.sparsity"] = [0, 2]
+    _, problems = validate(plain, "q", None)
+    wrong = [item.key for item in items(plain, problems) if item.problems]
+    assert wrong == ["step:0", "axis:prune.weights.sparsity"]
