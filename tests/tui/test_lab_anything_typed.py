@@ -55,7 +55,7 @@ ODD = [
 ]
 
 
-@pytest.mark.parametrize("owner", [*SECTIONS, 0, 1, 2])
+@pytest.mark.parametrize("owner", [*SECTIONS, 0, 1])
 def test_whatever_is_typed_ends_in_a_problem_or_a_preset(owner: int | str, tmp_path: Path) -> None:
     document = Document.open(presets.find("quickstart"))
     history = History(tmp_path)

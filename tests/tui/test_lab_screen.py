@@ -1,11 +1,13 @@
 """The lab screen under Pilot at three sizes: it shows, edits and checks a preset by keyboard alone."""
 
 import asyncio
+import shutil
 from collections.abc import Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from fabricate import Study, finished
 from textual.pilot import Pilot
 
 from engine import presets
@@ -19,6 +21,7 @@ from tui.widgets.form import Form
 from tui.widgets.outline import Outline
 from tui.widgets.picker import Picker
 from tui.widgets.plot import Plot
+from tui.widgets.table import Table
 
 SIZES = [(80, 24), (120, 40), (200, 60)]
 SPARSITY = Spot(1, "sparsity")
@@ -303,3 +306,47 @@ async def test_narrow_terminals_show_one_view_at_a_time(tmp_path: Path) -> None:
         await pilot.pause(0.1)
         assert isinstance(screen.focused, Outline)
         assert screen.query_one(Form).region.width > 40
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_a_study_that_runs_is_found_again_and_followed(tmp_path: Path, size: tuple[int, int]) -> None:
+    study = Study(tmp_path / "workspace", "quickstart").start()
+    study.trial(0)
+    async with lab(tmp_path, size) as (screen, pilot):
+        if size[0] < 110:
+            await pilot.press("ctrl+l")
+        await seen(pilot, "quickstart-1 running")
+        assert "1 of " in shown(pilot)
+        study.trial(1)
+        await seen(pilot, "2 of ")
+        study.finish()
+        await seen(pilot, "quickstart-1 done")
+        assert screen.lab.study == "quickstart-1"
+
+
+async def test_a_study_that_is_deleted_while_on_screen_is_said_to_be_gone(tmp_path: Path) -> None:
+    study = finished(tmp_path / "workspace", "quickstart")
+    async with lab(tmp_path) as (_, pilot):
+        await seen(pilot, "quickstart-1 done")
+        shutil.rmtree(study.run.path)
+        await seen(pilot, "unreadable")
+
+
+async def test_enter_on_a_trial_opens_it(tmp_path: Path) -> None:
+    finished(tmp_path / "workspace", "quickstart")
+    async with lab(tmp_path) as (screen, pilot):
+        await seen(pilot, "quickstart-1 done")
+        screen.query_one("#trials", Table).focus()
+        await pilot.press("down", "enter")
+        await pilot.pause(0.3)
+        assert screen.lab.current_mode == "trial"
+        assert screen.lab.trial == 1
+
+
+async def seen(pilot: Pilot[None], words: str) -> None:
+    """Wait until `words` are on the terminal."""
+    for _ in range(200):
+        await pilot.pause(0.05)
+        if words in shown(pilot):
+            return
+    raise AssertionError(f"{words!r} was not shown within ten seconds:\n{shown(pilot)}")

@@ -43,6 +43,7 @@ class LabScreen(EditActions, FileActions, RunActions):
     def __init__(self, preset: Path | None = None) -> None:
         super().__init__()
         self._wanted = preset
+        self._state: StudyState | None = None
         self._plots: dict[str, PlotParams | None] = {}
 
     def compose_body(self) -> Iterable[Widget]:
@@ -119,8 +120,18 @@ class LabScreen(EditActions, FileActions, RunActions):
     # The study
 
     def show_state(self, state: StudyState | None) -> None:
-        expected = self.expected.get(state.name) if state else None
-        self.query_one(Live).show(state, self._plot_of(state), expected)
+        self._state = state
+        self._show_study()
+
+    def _show_study(self) -> None:
+        """Show the study unless it is out of view: drawing 1,000 trials takes 40 ms."""
+        live, state = self.query_one(Live), self._state
+        if live.display:
+            live.show(state, self._plot_of(state), self.expected.get(state.name) if state else None)
+
+    @on(events.Resize)
+    def _comes_into_view(self) -> None:
+        self.call_after_refresh(self._show_study)
 
     def _plot_of(self, state: StudyState | None) -> PlotParams | None:
         """The chart that the study's own preset asks for."""
@@ -157,6 +168,7 @@ class LabScreen(EditActions, FileActions, RunActions):
         for name in VIEWS:
             self.set_class(name == view, f"view-{name}")
         self.query_one(Views).show(view)
+        self.call_after_refresh(self._show_study)
 
     @property
     def view(self) -> str:

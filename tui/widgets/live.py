@@ -65,9 +65,16 @@ def second_line(state: StudyState, expected: float | None = None) -> str:
     if left is None and expected is not None:
         left = expected * (1 - state.progress)
     time_left = f"about {fmt.duration(left)} left" if left is not None else "time left unknown yet"
-    running = [step for step in state.steps.values() if step.status == "running"]
-    doing = ", ".join(filter(None, (running[0].address, running[0].text))) if running else "starting"
-    return f"{bar(state.progress)} {state.progress * 100:.0f} %, {time_left}; {doing}"
+    parts = [f"{bar(state.progress)} {state.progress * 100:.0f} %", time_left, *_doing_now(state)]
+    return ", ".join(parts)
+
+
+def _doing_now(state: StudyState) -> list[str]:
+    """The step that runs, the first if there are several; between two steps nothing."""
+    step = next((step for step in state.steps.values() if step.status == "running"), None)
+    if step is not None:
+        return [f"{step.address} {step.text}".rstrip()]
+    return [] if any(step.status == "done" for step in state.steps.values()) else ["starting"]
 
 
 def bar(share: float, cells: int = 10) -> str:
