@@ -67,7 +67,8 @@ def start(run: RunDir) -> None:
         )
     ticks, boot_id = rundir.process_identity(os.getpid())
     ours = {"host": socket.gethostname(), "pid": os.getpid(), "start_ticks": ticks, "boot_id": boot_id}
-    run.stop.unlink(missing_ok=True)
+    with explained(run.stop):
+        run.stop.unlink(missing_ok=True)
     run.write_status(replace(status, state="queued", updated=time.time(), error=None, **ours))  # type: ignore[arg-type]
     with explained(run.log), run.log.open("ab") as log:
         process = subprocess.Popen(
