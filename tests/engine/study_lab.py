@@ -1,0 +1,137 @@
+"""Real studies through the command line, each small enough for a test."""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from engine import events as ev
+from engine.rundir import RunDir
+from engine.state import StudyState, load
+
+HOME = Path(__file__).resolve().parents[2]
+TIMEOUT_S = 120
+PRESET = """\
+seed: 0
+threads: 1
+device: cpu
+model: {name: resnet20, arguments: {width: 4}}
+data: {name: digits, limit: 100}
+steps:
+  - train: {epochs: 2, batch: 32}
+  - prune.weights: {sparsity: 0.5}
+  - finetune: {epochs: 1, batch: 32}
+sweep:
+  prune.weights.sparsity: [0.5, 0.9]
+"""
+LATENCY = "measure.latency={runtimes: [torch], batch: [1], blocks: 3, block_ms: 5, warmup_ms: 5}"
+
+
+@dataclass
+class Lab:
+    """A workspace in a folder of its own, with a host lock of its own."""
+
+    folder: Path
+
+    @property
+    def workspace(self) -> Path:
+        return self.folder / "w"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        # Its own lock: other work on this machine would make the tests wait.
+        return {
+            **os.environ,
+            "SECATEUR_HOME": str(self.workspace),
+            "SECATEUR_LOCKS": str(self.folder / "locks"),
+            "PYTHONPATH": str(HOME),
+        }
+
+    def preset(self, text: str = PRESET, name: str = "p") -> str:
+        file = self.folder / f"{name}.yaml"
+        file.write_text(text)
+        return str(file)
+
+    def start(self, *arguments: str, **options: Any) -> "subprocess.Popen[str]":
+        return subprocess.Popen(
+            [sys.executable, "-m", "engine.cli", *arguments],
+            env=self.environment,
+            cwd=self.folder,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            **options,
+        )
+
+    def call(self, *arguments: str, **options: Any) -> "subprocess.CompletedProcess[str]":
+        process = self.start(*arguments, **options)
+        out, err = process.communicate(timeout=TIMEOUT_S)
+        return subprocess.CompletedProcess(arguments, process.returncode, out, err)
+
+    def json(self, *arguments: str, code: int = 0) -> Any:
+        """What the command prints with --json; it must end with `code`."""
+        done = self.call(*arguments, "--json")
+        assert done.returncode == code, done.stdout + done.stderr
+        return json.loads(done.stdout)
+
+    def run(self, *changes: str, preset: str | None = None, code: int = 0) -> Any:
+        options = [part for change in changes for part in ("--set", change)]
+        return self.json("run", preset or self.preset(), *options, code=code)
+
+    def study(self, name: str) -> RunDir:
+        return RunDir(self.workspace / "studies" / name)
+
+    def state(self, name: str) -> StudyState:
+        return load(self.study(name).path)
+
+    def events(self, name: str) -> list[ev.Event]:
+        lines = self.study(name).events.read_bytes().splitlines()
+        return [event for line in lines if (event := ev.parse_line(line)) is not None]
+
+    def computed(self, name: str) -> list[str]:
+        """Keys of the steps that were finished by computing them, in order."""
+        return [e.key for e in self.events(name) if isinstance(e, ev.StepFinished) and not e.reused]
+
+    def objects(self, store: Path | None = None) -> dict[str, Any]:
+        """Key → measures and the hashes of its files as they are on the disk, of all that must repeat."""
+        return dict(_objects(store or self.workspace / "store"))
+
+
+def _objects(store: Path) -> Iterator[tuple[str, Any]]:
+    for file in store.glob("objects/*/*/object.json"):
+        meta = json.loads(file.read_text())
+        if meta["kind"] not in ("latency", "artefact"):
+            names = sorted(meta["files"])
+            hashes = {n: hashlib.sha256((file.parent / n).read_bytes()).hexdigest() for n in names}
+            yield meta["key"], (meta["measures"], hashes)
+
+
+def wait_for(what: Callable[[], Any], seconds: float = 60.0) -> Any:
+    """What `what()` gives once it is true; an AssertionError after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if found := what():
+            return found
+        time.sleep(0.02)
+    raise AssertionError("it did not happen in time")
+
+
+def processes_of(folder: Path) -> dict[int, str]:
+    """Every live process whose environment points into `folder`: engines, workers, measured processes."""
+    mark = f"SECATEUR_HOME={folder}".encode()
+    found = {}
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            if mark in (entry / "environ").read_bytes():
+                found[int(entry.name)] = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+        except OSError:
+            continue
+    return found
