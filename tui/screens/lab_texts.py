@@ -43,7 +43,12 @@ class TextView(ModalScreen[bool]):
 
     def build(self, width: int) -> Sequence[Line]:
         """The text in lines of `width` columns."""
-        return [line for text, role in self._parts for line in wrapped(text, width, role)]
+        lines: list[Line] = []
+        for text, role in self._parts:
+            for line in text.splitlines():
+                indent = line[: len(line) - len(line.lstrip())]
+                lines += wrapped(line.lstrip(), width, role, indent)
+        return lines
 
     def action_close(self) -> None:
         self.dismiss(False)
