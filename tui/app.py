@@ -109,10 +109,14 @@ class Lab(KeyOrder, SendSpans, App[None]):
 
     async def open_preset(self, path: Path) -> None:
         """Open a preset in the lab (`edit as new preset`)."""
-        if self.current_mode != "lab":
-            self._before.append(self.current_mode)
-            await self.switch_mode("lab")
+        await self.go("lab")
         places.open_preset(self, path)
+
+    async def go(self, place: str) -> None:
+        """Go to a place, and wait until its screen is there."""
+        if place != self.current_mode:
+            self._before.append(self.current_mode)
+            await self.switch_mode(place)
 
     def action_go(self, place: str) -> None:
         if place == self.current_mode or len(self.screen_stack) > 1:

@@ -305,7 +305,12 @@ async def test_the_palette_reaches_an_action_of_another_screen(tmp_path: Path) -
         await shows(pilot, "Commands")
         await pilot.press(*"training curves", "enter")
         await until(pilot, lambda: app.current_mode == "curves")
-        await shows(pilot, "quickstart-1 done")
+        await shows(pilot, "quickstart-1 done", "x epoch")
+        await pilot.press("3", "ctrl+p")
+        await shows(pilot, "Commands")
+        await pilot.press(*"chart zoom in", "enter")
+        await until(pilot, lambda: app.current_mode == "curves")
+        await until(pilot, lambda: app.screen.query_one(Plot).shown.x_limits is not None)
 
 
 @pytest.mark.parametrize("size", [(40, 10), (20, 5), (10, 3), (300, 90)])

@@ -48,6 +48,10 @@ class BaseScreen(Screen[None]):
         """What leaving the program now would lose, as a sentence; empty if nothing."""
         return ""
 
+    def ready(self) -> bool:
+        """Whether it has something to act on, so that a command from elsewhere can run."""
+        return True
+
     def say(self, text: str, role: str = "") -> None:
         """Show a message in the footer's line until the next key."""
         self.query_one(KeyBar).say(text, role)

@@ -70,6 +70,9 @@ class CurvesScreen(BaseScreen):
         self._follow()
         self.query_one(Plot).focus()
 
+    def ready(self) -> bool:
+        return self._view is not None
+
     def on_screen_suspend(self) -> None:
         self.lab.watcher.unsubscribe(self)
 

@@ -1,17 +1,20 @@
 """The command palette: every action of the table by its name, those of this screen first."""
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from tui.action import PLACES, Action
 from tui.actions import ACTIONS, key_text
+from tui.screens.base import BaseScreen
 from tui.widgets.picker import Choice, Picker
 
 if TYPE_CHECKING:
     from tui.app import Lab
 
-WIDGETS = ("table", "plot", "text")
-"""Kinds of widgets, whose keys only move about in them."""
-LABELS = {place: label for _, place, label in PLACES}
+MOVING = "Moving"
+"""The group of keys that only move about in a widget."""
+READY_WITHIN_S, LOOK_EVERY_S = 2.0, 0.05
+LABELS = {place: label for _, place, label in PLACES} | {"plot": "Chart"}
 
 
 async def show(app: "Lab") -> None:
@@ -19,7 +22,7 @@ async def show(app: "Lab") -> None:
     if len(app.screen_stack) > 1:
         return
     here = app.current_mode
-    rows = [a for a in ACTIONS if a.where not in WIDGETS and a.id != "interrupt"]
+    rows = [a for a in ACTIONS if a.group != MOVING and a.id != "interrupt"]
     rows.sort(key=lambda a: (a.where != here, a.where != "", a.where))
     actions = {a.name: a for a in rows if (a.id, a.arguments) != ("leave", "'q'")}
     choices = [Choice(name, _label(a), ", ".join(map(key_text, a.keys))) for name, a in actions.items()]
@@ -40,5 +43,21 @@ async def _run(app: "Lab", action: Action) -> None:
     if not action.where:
         await app.run_action(action.call, app)
         return
-    app.action_go(action.where)
+    if action.where == "plot":
+        from tui.widgets.plot import Plot
+
+        if not app.screen.query(Plot):
+            await _go(app, "curves")
+        await app.screen.query(Plot).first().run_action(action.call)
+        return
+    await _go(app, action.where)
     await app.screen.run_action(action.call)
+
+
+async def _go(app: "Lab", place: str) -> None:
+    """Go to a place and wait until there is something to act on, but not for long."""
+    await app.go(place)
+    for _ in range(int(READY_WITHIN_S / LOOK_EVERY_S)):
+        if not isinstance(app.screen, BaseScreen) or app.screen.ready():
+            return
+        await asyncio.sleep(LOOK_EVERY_S)

@@ -77,6 +77,9 @@ class StudiesScreen(BaseScreen):
         if self.lab.study:
             self.query_one(Table).move_to(self.lab.study)
 
+    def ready(self) -> bool:
+        return bool(self._studies)
+
     def on_screen_suspend(self) -> None:
         self.lab.watcher.unsubscribe(self)
 
