@@ -84,8 +84,7 @@ class LocalExecutor:
         )
 
     def wait(self, timeout: float) -> list[Message]:
-        waitable = [w.connection for w in self._workers.values()]
-        ready = multiprocessing.connection.wait(waitable, timeout) if waitable else []
+        ready = multiprocessing.connection.wait([w.connection for w in self._workers.values()], timeout)
         messages: list[Message] = []
         for worker in list(self._workers.values()):
             if worker.connection in ready and not _drain(worker.connection, messages):
