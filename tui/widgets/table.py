@@ -15,6 +15,8 @@ GAP = 2
 """Columns between two columns of the table."""
 NARROWEST, WHOLE = 9, 14
 """Columns below which an abbreviated text says nothing: in a column that may go, and in one that stays."""
+KEPT = 4
+"""Columns of this rank and below stay as long as the texts beside them can be cut short."""
 Cell = str | Span
 
 
@@ -141,20 +143,30 @@ class Table(Painted, can_focus=True):
         ]
 
     def _fitted(self, width: int) -> list[tuple[int, int]]:
-        """Index and width of the columns shown: texts shrink first, then the highest ranks go."""
+        """Index and width of the columns shown.
+
+        Texts of low rank shrink first, then columns of a rank above KEPT go, then the texts that stay shrink.
+        """
         kept = list(range(len(self.columns)))
         while True:
             widths = {i: self._natural[i] for i in kept}
             room = width - GAP * (len(kept) - 1)
-            while sum(widths.values()) > room:
-                texts = [i for i in kept if self.columns[i].align == "left" and widths[i] > self._least(i)]
-                if not texts:
-                    break
-                widths[max(texts, key=lambda i: widths[i])] -= 1
-            droppable = [i for i in kept if self.columns[i].rank]
-            if sum(widths.values()) <= room or not droppable:
-                return [(i, widths[i]) for i in kept]
-            kept.remove(max(droppable, key=lambda i: self.columns[i].rank))
+            ranked = [i for i in kept if self.columns[i].rank]
+            self._shrink(widths, room, ranked)
+            last = max(ranked, key=lambda i: self.columns[i].rank, default=None)
+            if last is None or self.columns[last].rank <= KEPT:
+                self._shrink(widths, room, kept)
+            if last is None or sum(widths.values()) <= room:
+                return list(widths.items())
+            kept.remove(last)
+
+    def _shrink(self, widths: dict[int, int], room: int, columns: list[int]) -> None:
+        """Take columns from the widest of these texts until all fit or none can give any."""
+        while sum(widths.values()) > room:
+            texts = [i for i in columns if self.columns[i].align == "left" and widths[i] > self._least(i)]
+            if not texts:
+                return
+            widths[max(texts, key=lambda i: widths[i])] -= 1
 
     def _least(self, column: int) -> int:
         share = WHOLE if self.columns[column].rank == 0 else NARROWEST
