@@ -214,8 +214,14 @@ def find(workspace: Path, name: str) -> RunDir:
     if name == "latest" and all_studies:
         return all_studies[0]
     path = Path(name) if os.sep in name else workspace / "studies" / name
-    if path.is_dir():
+    if (path / "preset.yaml").is_file():
         return RunDir(path.absolute())
+    if path.is_dir() and path.parent == workspace / "studies":
+        raise UsageError(
+            f"{name} is not a whole study",
+            f"{path} has no preset.yaml.",
+            "Remove that folder; what it had computed is in the store: run the preset again.",
+        )
     import difflib
 
     near = difflib.get_close_matches(name, [s.name for s in all_studies], 3)

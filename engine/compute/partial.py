@@ -1,5 +1,6 @@
 """Unfinished trainings: kept after an epoch, so that an interrupted one goes on with the same bits."""
 
+import errno
 import json
 import shutil
 import uuid
@@ -67,14 +68,13 @@ def keep(
             facts = {"sha256": digest, "best": best.accuracy if best else None, "epochs": epochs}
             (temporary / "facts.json").write_text(json.dumps(facts))
             sync_folder(temporary)
-            shutil.rmtree(
-                target, ignore_errors=True
-            )  # a damaged one of an earlier run, else it would have been used
+            shutil.rmtree(target, ignore_errors=True)  # a damaged one: a whole one would have been used
             temporary.rename(target)
-        except (OSError, SafetensorError):
-            if temporary.exists():
+        except (OSError, SafetensorError) as error:
+            # Another study at the same step may have kept this epoch, or finished and removed the folder.
+            if temporary.exists() and getattr(error, "errno", None) not in (errno.ENOTEMPTY, errno.EEXIST):
                 raise
-            return  # another study has finished the same step and removed the folder: nothing to keep
+            return
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
     for older in _kept(folder)[:-1]:

@@ -11,7 +11,17 @@ import pytest
 
 from engine import events as ev
 from engine.errors import UsageError
-from engine.rundir import EventLog, RunDir, Status, create, find, process_identity, studies, tail
+from engine.rundir import (
+    READ_AT_MOST,
+    EventLog,
+    RunDir,
+    Status,
+    create,
+    find,
+    process_identity,
+    studies,
+    tail,
+)
 
 
 def notice(text: str) -> ev.Notice:
@@ -121,3 +131,21 @@ def test_studies_are_numbered_and_found(tmp_path: Path) -> None:
     assert find(tmp_path, "my-sweep-2").preset.read_text() == "about: x\n"
     with pytest.raises(UsageError, match="my-sweep"):
         find(tmp_path, "my-swep-2")
+
+
+@pytest.mark.parametrize("name", ["..", ".", "", "../..", "half"])
+def test_a_folder_without_a_preset_is_no_study(tmp_path: Path, name: str) -> None:
+    (tmp_path / "studies" / "half").mkdir(parents=True)
+    with pytest.raises(UsageError):
+        find(tmp_path, name)
+
+
+def test_a_torn_line_longer_than_a_read_is_cut_off(tmp_path: Path) -> None:
+    log = EventLog(tmp_path / "e")
+    log.append(notice("whole"))
+    log.close()
+    whole = (tmp_path / "e").read_bytes()
+    with (tmp_path / "e").open("ab") as file:
+        file.write(b"x" * (READ_AT_MOST + 10))
+    EventLog(tmp_path / "e").close()
+    assert (tmp_path / "e").read_bytes() == whole
