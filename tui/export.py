@@ -16,7 +16,9 @@ def write(figure: Figure, path: Path) -> Path:
     content = _drawn(figure, path.suffix.lower())
     path = path.absolute()
     if not path.parent.is_dir():
-        raise UsageError(f"{path} can't be written", f"There is no folder {path.parent}.", "Choose another name.")
+        raise UsageError(
+            f"{path} can't be written", f"There is no folder {path.parent}.", "Choose another name."
+        )
     try:
         with explained(path):
             path.write_bytes(content)
