@@ -43,11 +43,12 @@ sweep:
 measure:
   latency: {runtimes: [torch, onnxruntime], batch: [1], blocks: 4, block_ms: 20, warmup_ms: 20}
 """
-LONGEST_PAUSE_S = 2.5
-"""Between two kills; about as long as a few steps take, so that some work is done and every kind is hit."""
-WEIGHTS = {"engine": 2, "server": 1, "resource tracker": 0.5}
-WORKER_WEIGHT = 5
-"""Workers are hit most often: it is they who compute, and who write to the store."""
+KINDS = {"engine": 3, "server": 2, "resource tracker": 1, "worker": 6}
+"""How often each kind is hit: workers most, for it is they who compute and who write to the store."""
+LONGEST_PAUSE_S = 1.5
+"""From a process's appearance to its end, at most; a step takes some tenths of a second."""
+PATIENCE_S = 5.0
+"""How long to wait for a process of the kind that was drawn."""
 ENDED = {"done", "failed", "lost", "cancelled"}
 
 
@@ -162,7 +163,6 @@ class Disturbed:
     def kill(self, count: int) -> None:
         study = self._begin()
         while self.killed.total() < count:
-            time.sleep(self.chance.uniform(0.0, LONGEST_PAUSE_S))
             self._strike()
             study = self._go_on(study)
         self._complete(study)
@@ -171,15 +171,22 @@ class Disturbed:
         return str(self.workspace.call("run", "sweep.yaml", "--detach")["study"])
 
     def _strike(self) -> None:
+        """Draw a kind of process, wait for one, let it work for a random time, kill it."""
+        kind = self.chance.choices(list(KINDS), list(KINDS.values()))[0]
+        pause = self.chance.uniform(0.0, LONGEST_PAUSE_S)
+        deadline = time.monotonic() + PATIENCE_S
+        while not self._of(kind) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(pause)
+        if found := self._of(kind):
+            pid = self.chance.choice(sorted(found))
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+                self.killed[found[pid]] += 1
+
+    def _of(self, kind: str) -> dict[int, str]:
         found = self.workspace.processes()
-        roles = sorted(set(found.values()))
-        if not roles:
-            return
-        role = self.chance.choices(roles, [WEIGHTS.get(role, WORKER_WEIGHT) for role in roles])[0]
-        pid = self.chance.choice(sorted(pid for pid, name in found.items() if name == role))
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-            self.killed[role] += 1
+        return {pid: role for pid, role in found.items() if role.startswith(kind)}
 
     def _go_on(self, study: str) -> str:
         """The study to strike next: this one, resumed if it ended, or a new one if it is done."""

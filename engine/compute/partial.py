@@ -19,6 +19,9 @@ from engine.keys import file_hash
 EVERY_S = 10.0
 """Seconds of training after which the state is kept at the next end of an epoch."""
 
+OVERTAKEN = (errno.ENOENT, errno.ENOTEMPTY, errno.EEXIST)
+"""How it fails to keep a state where another study has kept the same one, or removed the folder."""
+
 Snapshot = tuple[dict[str, Tensor], dict[str, Any]]
 
 
@@ -72,9 +75,9 @@ def keep(
             temporary.rename(target)
         except (OSError, SafetensorError) as error:
             # Another study at the same step may have kept this epoch, or finished and removed the folder.
-            if temporary.exists() and getattr(error, "errno", None) not in (errno.ENOTEMPTY, errno.EEXIST):
-                raise
-            return
+            if getattr(error, "errno", None) in OVERTAKEN or "(os error 2)" in str(error):
+                return
+            raise
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
     for older in _kept(folder)[:-1]:
@@ -106,7 +109,7 @@ def _latest(folder: Path) -> tuple[list[dict[str, Any]], dict[str, Tensor], floa
             if file_hash(kept / "state.safetensors") != facts["sha256"]:
                 continue
             return facts["epochs"], load_file(kept / "state.safetensors"), facts["best"]
-        except (OSError, ValueError, KeyError, SafetensorError):
+        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError):
             continue
     return None
 
