@@ -4,12 +4,16 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
 from engine import events as ev
 from engine.compute.data import Dataset
+
+if TYPE_CHECKING:
+    from engine.compute.evaluate import Score
 
 Send = Callable[[ev.Event], None]
 
@@ -21,7 +25,8 @@ PROGRESS_EVERY_S = 2.0
 class Context:
     """The data, the device, the seed, and the way to report, for the step at `position` of its trial.
 
-    `partial` is a folder where a long step keeps its unfinished work; it may not exist yet.
+    `partial` is a folder where a long step keeps its unfinished work; it may not exist yet. `scored` is the
+    validation score of the model that the latest training left, while it is that model's still.
     """
 
     data: Dataset
@@ -31,6 +36,7 @@ class Context:
     key: str
     partial: Path
     send: Send
+    scored: "Score | None" = None
     _reported: float = 0.0
 
     def progress(self, done: float, text: str) -> None:

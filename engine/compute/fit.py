@@ -48,6 +48,7 @@ def fit(
     place(model, context.device)
     run = _Run(model, _optimizer(model, params), params, context, purpose, params.batch)
     _restore(run)
+    context.scored = None
     kept = time.monotonic()
     for epoch in range(len(run.epochs) + 1, params.epochs + 1):
         _one_epoch(run, epoch)
@@ -57,6 +58,7 @@ def fit(
             kept = time.monotonic()
     if params.keep == "best" and run.best is not None:
         model.load_state_dict(run.best.state)
+        context.scored = None
     return model
 
 
@@ -78,7 +80,7 @@ def _one_epoch(run: _Run, epoch: int) -> None:
         loss, rate = _halving(run, epoch, partial.snapshot(run.model, run.optimizer))
     else:
         loss, rate = _train_epoch(run, epoch)
-    score = validate(run.model, run.context)
+    score = run.context.scored = validate(run.model, run.context)
     _report(run, epoch, loss, rate, score, time.monotonic() - started)
     if run.params.keep == "best" and (run.best is None or score.accuracy > run.best.accuracy):
         run.best = partial.Best(score.accuracy, partial.copy_state(run.model))

@@ -18,7 +18,7 @@ from engine.compute.context import Context, Send, place
 from engine.compute.data import Dataset, load
 from engine.compute.data.memory import budget
 from engine.compute.evaluate import Score, agreement, score, validate
-from engine.compute.measure.counts import count
+from engine.compute.measure.counts import Counts, count
 from engine.compute.measure.size import sizes
 from engine.compute.memory import peak_bytes, reset_peak
 from engine.compute.models import create
@@ -28,6 +28,7 @@ from engine.compute.steps.training import train
 from engine.job import JobRequest
 from engine.params import Calibrate, Finetune, PruneWeights, Step, Train
 from engine.params.preset import Settings
+from engine.params.training import Fit
 from engine.plan import Node
 from engine.store import Store
 
@@ -37,13 +38,14 @@ LAYERS = "layers.json"
 
 @dataclass
 class Held:
-    """The model in memory and the key of the step that made it."""
+    """The model in memory, the key of the step that made it, and its validation score once that is known."""
 
     key: str | None = None
     model: nn.Module | None = None
+    validation: Score | None = None
 
-    def take(self, key: str, model: nn.Module) -> None:
-        self.key, self.model = key, model
+    def take(self, key: str, model: nn.Module, validation: Score | None = None) -> None:
+        self.key, self.model, self.validation = key, model, validation
 
 
 @dataclass
@@ -137,14 +139,17 @@ def _step(node: Node, work: Work, folder: Path) -> dict[str, Any]:
     """Run one step and write its checkpoint and validation predictions; its cheap measures."""
     context = _context(node, work)
     model = _parent(node, work)
-    if node.kind != "model":
-        model = apply(work.request.read_step(node.key), model, context)
+    step = None if node.kind == "model" else work.request.read_step(node.key)
+    if step is not None:
+        model = apply(step, model, context)
     place(model, work.device).eval()
-    validation = validate(model, context)
+    # A step that only trains has just scored the model that it leaves.
+    known = context.scored if isinstance(step, Fit) else None
+    validation = known or validate(model, context)
     checkpoint.save(model, folder)
     save_file({"validation": validation.predictions}, folder / PREDICTIONS)
-    work.held.take(node.key, model)
-    measures = _cheap(model, validation, work)
+    work.held.take(node.key, model, validation)
+    measures = _cheap(validation, _counts(model, work))
     if node.baseline is not None:
         before = _predictions(work.store, node.baseline)["validation"]
         measures["agreement"] = agreement(validation.predictions, before)
@@ -188,8 +193,11 @@ def _parent(node: Node, work: Work) -> nn.Module:
     return work.held.model
 
 
-def _cheap(model: nn.Module, validation: Score, work: Work) -> dict[str, Any]:
-    counts = count(model, (work.data.channels, *work.data.size))
+def _counts(model: nn.Module, work: Work) -> Counts:
+    return count(model, (work.data.channels, *work.data.size))
+
+
+def _cheap(validation: Score, counts: Counts) -> dict[str, Any]:
     return {
         "validation_accuracy": validation.accuracy,
         "validation_loss": validation.loss,
@@ -205,19 +213,19 @@ def _measure(node: Node, work: Work, folder: Path) -> dict[str, Any]:
     """The trial's final measures: the one time that its model meets the test split."""
     model = _parent(node, work)
     test = score(model, work.data, work.data.test, work.device)
-    validation = validate(model, _context(node, work))
+    validation = work.held.validation or validate(model, _context(node, work))
     before = test.predictions
     if node.baseline is not None:
         before = _predictions(work.store, node.baseline)["test"]
     state = checkpoint.folded_state(model)
-    counts = count(model, (work.data.channels, *work.data.size))
+    counts = _counts(model, work)
     save_file({"validation": validation.predictions, "test": test.predictions}, folder / PREDICTIONS)
     (folder / LAYERS).write_text(json.dumps(counts.as_dict()["layers"], indent=1))
     measures = {
         "accuracy": test.accuracy,
         "loss": test.loss,
         "agreement": agreement(test.predictions, before),
-        **_cheap(model, validation, work),
+        **_cheap(validation, counts),
     }
     if node.material["size"]:
         measures["size"] = sizes(state)
