@@ -5,7 +5,7 @@ copy, prune, validate, fine-tune, validate, test, export to ONNX, time PyTorch a
 baseline for as many milliseconds. It stores nothing, resumes nothing and measures no sizes, and its latencies
 come from sessions that disturb each other; the time it takes is the yardstick, not its numbers.
 
-    python benchmarks/overhead.py [--images 4000] [--epochs 3] [--rounds 2] [--full] [--no-latency]
+    python benchmarks/overhead.py [--images 4000] [--epochs 3] [--rounds 2] [--full] [--no-latency] [--data digits]
 
 Prints seconds of both, the ratio (goal ≤ 1.15), where the time went, and the seconds of a second run that
 finds everything in the store (goal ≤ 3 s).
@@ -45,6 +45,7 @@ PARTS = ("start", "train", "prune.weights", "finetune", "measure", "export", "la
 class Sizes:
     """How much there is to do; `images` None: all."""
 
+    data: str
     images: int | None
     epochs: int
     finetune: int
@@ -60,7 +61,7 @@ seed: 0
 threads: {sizes.threads}
 device: cpu
 model: {{name: resnet20}}
-data: {{name: fashion-mnist{limit}}}
+data: {{name: {sizes.data}{limit}}}
 steps:
   - train: {{epochs: {sizes.epochs}, learning_rate: 0.2, batch: {BATCH}, augment: crop-flip}}
   - prune.weights: {{criterion: l1}}
@@ -102,7 +103,7 @@ def bare(sizes: Sizes) -> dict[str, float]:
         from engine.params.preset import Data
 
         torch.set_num_threads(sizes.threads)
-        params = Data(name="fashion-mnist", limit=sizes.images)
+        params = Data(name=sizes.data, limit=sizes.images)
         data = load(params, datasets.locate(params, Path()), fingerprint="known")
         torch.manual_seed(0)
         model = CifarResNet(20, data.channels, data.classes).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -299,6 +300,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--data", default="fashion-mnist", help="digits: fixed costs alone, in a minute")
     parser.add_argument("--images", type=int, default=4000, help="training images")
     parser.add_argument("--epochs", type=int, default=3, help="of the baseline's training")
     parser.add_argument("--finetune", type=int, default=1, help="epochs of fine-tuning")
@@ -312,7 +314,7 @@ def main() -> None:
         print(json.dumps(bare(Sizes(**json.loads(args.bare)))))
         return
     images, epochs = (None, 10) if args.full else (args.images, args.epochs)
-    compare(Sizes(images, epochs, args.finetune, args.threads, not args.no_latency), args.rounds)
+    compare(Sizes(args.data, images, epochs, args.finetune, args.threads, not args.no_latency), args.rounds)
 
 
 def compare(sizes: Sizes, rounds: int) -> None:
