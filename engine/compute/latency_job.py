@@ -23,6 +23,8 @@ from engine.summary import NOISY_LOAD
 
 TRIES = 3
 """Measurements of a row that is disturbed each time."""
+WAITING_S = 15.0
+"""Between two reports of waiting, which may take hours: each is a line in the study's events."""
 EXPORT_VERSION = 1
 """Raised when models are exported otherwise, so that older files are not used."""
 
@@ -49,7 +51,7 @@ def _measure(node: Node, request: JobRequest, store: Store, send: Send) -> None:
         text = f"waiting {seconds:.0f} s for the machine to be ours alone (process {others})"
         send(ev.StepProgress(key=node.key, done=0.0, text=text))
 
-    with hostlock.exclusive(waiting):
+    with hostlock.exclusive(rarely(waiting)):
         rows = _quietest(sides, params, shape, request)
     _warn(node, rows, send)
     seconds = time.monotonic() - started
@@ -73,6 +75,19 @@ def _measure(node: Node, request: JobRequest, store: Store, send: Send) -> None:
             observations=observations,
         )
     )
+
+
+def rarely(report: hostlock.Waiting) -> hostlock.Waiting:
+    """`report`, called at once and then every WAITING_S at most."""
+    due = 0.0
+
+    def reported(seconds: float, processes: tuple[int, ...]) -> None:
+        nonlocal due
+        if seconds >= due:
+            due = seconds + WAITING_S
+            report(seconds, processes)
+
+    return reported
 
 
 def _quietest(sides: list[Side], params: Latency, shape: Shape, request: JobRequest) -> list[dict[str, Any]]:
