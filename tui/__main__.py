@@ -25,11 +25,15 @@ def main(argv: list[str] | None = None) -> int:
         "--open", default="lab", choices=[place for _, place, _ in PLACES], help="the screen to start on"
     )
     args = parser.parse_args(argv)
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        print(
-            "secateur: the lab needs a terminal; `secateur --help` lists what works without.", file=sys.stderr
-        )
-        return 2
+    # Textual draws on stderr: with that in a file there would be a blank screen.
+    for name, stream in (("input", sys.stdin), ("output", sys.stdout), ("error stream", sys.stderr)):
+        if not stream.isatty():
+            print(
+                f"secateur: the lab needs a terminal, and its {name} is none; "
+                "`secateur --help` lists what works without.",
+                file=sys.stderr,
+            )
+            return 2
     from engine.errors import SecateurError
     from engine.rundir import workspace
 

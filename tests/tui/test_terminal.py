@@ -1,6 +1,7 @@
 """The program in a pseudo-terminal: bursts of keys, signals, exit codes, what it imports."""
 
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -97,6 +98,21 @@ def test_without_a_terminal_it_says_so(tmp_path: Path) -> None:
     )
     assert done.returncode == 2
     assert "needs a terminal" in done.stderr
+
+
+@pytest.mark.parametrize(("stream", "name"), [("stdin", "input"), ("stdout", "output"), ("stderr", "error")])
+def test_each_stream_has_to_be_a_terminal(tmp_path: Path, stream: str, name: str) -> None:
+    ours, theirs = pty.openpty()
+    told = tmp_path / "told"
+    with told.open("w+") as file:
+        streams = {"stdin": theirs, "stdout": theirs, "stderr": theirs} | {stream: file}
+        done = subprocess.run([sys.executable, "-m", "tui"], cwd=HOME, check=False, timeout=20, **streams)
+    os.close(theirs)
+    assert done.returncode == 2
+    shown = told.read_text() if stream == "stderr" else os.read(ours, 4096).decode()
+    os.close(ours)
+    assert f"needs a terminal, and its {name}" in shown
+    assert "\x1b" not in shown
 
 
 def test_the_process_never_imports_what_computes() -> None:
