@@ -142,7 +142,7 @@ def row(trial: TrialState, names: Sequence[str]) -> Row:
         fmt.measure_text(name, results[name]) if name in results else "" for name in RESULTS
     ]
     swept: list[Cell] = [shown(trial.parameters.get(name)) for name in names]
-    return Row(str(trial.index), (str(trial.index + 1), *swept, *values, state_cell(trial)))
+    return Row(str(trial.index), (str(trial.index), *swept, *values, state_cell(trial)))
 
 
 def state_cell(trial: TrialState) -> Cell:
