@@ -1,0 +1,28 @@
+"""What the tests of the lab share."""
+
+import pytest
+from textual.pilot import Pilot
+
+_pressed = Pilot.press
+
+
+async def _press(self: Pilot[object], *keys: str) -> None:
+    """Press one key after another, each once the one before has had its effect.
+
+    A key goes from the app to the widget with the focus, up through its parents to the app again, and only
+    then to its action; `Pilot.press` waits for one of these hops and else until the process seems idle,
+    which it does too where other programs keep the processors busy.
+    """
+    for key in keys:
+        await _pressed(self, key)
+        focused = self.app.screen.focused if self.app.is_running else None
+        hops = len(focused.ancestors_with_self) if focused is not None else 1
+        for _ in range(hops + 2):
+            if not self.app.is_running:
+                return
+            await self.pause(0)
+
+
+@pytest.fixture(autouse=True)
+def _keys_have_their_effect(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Pilot, "press", _press)
