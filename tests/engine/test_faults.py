@@ -17,7 +17,7 @@ from study_lab import LATENCY, PRESET, Lab, processes_of, wait_for
 
 from engine import events as ev
 
-KILLS = 12
+KILLS = ["engine.supervisor"] * 3 + ["forkserver", "worker"] * 2 + ["worker"] * 5
 SEED = 20
 ENDED = ("done", "failed", "lost", "cancelled")
 LONGER = (
@@ -29,11 +29,17 @@ LONGER = (
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """Every object that the small sweep puts into its store."""
-    lab = Lab(tmp_path_factory.mktemp("undisturbed"))
+def quiet(tmp_path_factory: pytest.TempPathFactory) -> Lab:
+    """A workspace in which the small sweep ran undisturbed; to be looked at only."""
+    lab = Lab(tmp_path_factory.mktemp("quiet"))
     lab.run(preset=lab.preset(LONGER))
-    return lab.objects()
+    return lab
+
+
+@pytest.fixture(scope="module")
+def undisturbed(quiet: Lab) -> dict[str, Any]:
+    """Every object that the small sweep puts into its store."""
+    return quiet.objects()
 
 
 @pytest.fixture
@@ -41,9 +47,19 @@ def lab(tmp_path: Path) -> Lab:
     return Lab(tmp_path)
 
 
-def victims(lab: Lab) -> list[int]:
-    """Processes of the study: its engine, the server of workers, workers, measured processes."""
-    return [pid for pid, line in processes_of(lab.workspace).items() if "engine.cli" not in line]
+def victims(lab: Lab, kind: str = "") -> list[int]:
+    """Processes of the study: its engine, the server of workers, or workers and measured processes."""
+    found = {pid: line for pid, line in processes_of(lab.workspace).items() if "engine.cli" not in line}
+    if kind != "worker":
+        return sorted(pid for pid, line in found.items() if kind in line and _parent(pid) not in found)
+    return sorted(pid for pid in found if "forkserver" in found.get(_parent(pid), ""))
+
+
+def _parent(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
 
 
 def test_kills_at_random_moments_lose_nothing_and_change_no_bit(
@@ -52,13 +68,16 @@ def test_kills_at_random_moments_lose_nothing_and_change_no_bit(
     chance = random.Random(SEED)
     name = lab.json("run", lab.preset(LONGER), "--set", LATENCY, "--detach")["study"]
     run = lab.study(name)
-    for _ in range(KILLS):
-        time.sleep(chance.uniform(0.0, 2.0))
-        if alive := victims(lab):
+    for kind in chance.sample(KILLS, len(KILLS)):
+        pause = chance.uniform(0.0, 0.6)
+        with contextlib.suppress(AssertionError):  # none of its kind came: the study has ended meanwhile
+            wait_for(lambda kind=kind: victims(lab, kind) or _ended(run), 10)
+        time.sleep(pause)
+        if found := victims(lab, kind):
             with contextlib.suppress(ProcessLookupError):
-                os.kill(chance.choice(alive), signal.SIGKILL)
-        if run.read_status().state in ENDED:
-            wait_for(lambda: not victims(lab), 20)
+                os.kill(chance.choice(found), signal.SIGKILL)
+        if _ended(run):
+            wait_for(lambda: not processes_of(lab.workspace), 20)
             lab.json("resume", name, "--detach")
     while (state := wait_for(lambda: _ended(run))) != "done":
         assert state in ("lost", "failed")
@@ -68,7 +87,7 @@ def test_kills_at_random_moments_lose_nothing_and_change_no_bit(
     found = lab.objects()
     assert {key: found[key] for key in undisturbed} == undisturbed
     assert all(trial["status"] == "done" for trial in lab.json("show", name)["trials"])
-    wait_for(lambda: not victims(lab), 20)
+    wait_for(lambda: not processes_of(lab.workspace), 20)
 
 
 def _ended(run: Any) -> str:
@@ -124,18 +143,19 @@ def test_a_disk_with_no_byte_left_is_told_and_starts_nothing(lab: Lab) -> None:
         assert lab.json("list") == []
 
 
-def test_a_read_only_workspace_is_told_and_can_still_be_looked_at(lab: Lab) -> None:
-    with mounted(lab.workspace, "size=50m"):
-        lab.run()
-        remount = ["mount", "-o", "remount,ro", str(lab.workspace)]
-        # A process on its way out that has a log open keeps the file system writable.
-        wait_for(lambda: subprocess.run(remount, capture_output=True, check=False).returncode == 0)
-        for command in (["run", lab.preset()], ["resume", "p-1"], ["replay", "p-1"]):
-            done = lab.call(*command)
-            assert (done.returncode, done.stdout) == (1, ""), command
-            assert "The workspace is read-only" in done.stderr
-            assert "Traceback" not in done.stderr
-        assert lab.json("show", "p-1")["status"] == "done"
+def test_a_read_only_workspace_is_told_and_can_still_be_looked_at(lab: Lab, quiet: Lab) -> None:
+    with mounted(lab.workspace, "size=1m"):
+        subprocess.run(["mount", "--bind", str(quiet.workspace), str(lab.workspace)], check=True)
+        try:
+            subprocess.run(["mount", "-o", "remount,ro,bind", str(lab.workspace)], check=True)
+            for command in (["run", lab.preset()], ["resume", "p-1"], ["replay", "p-1"]):
+                done = lab.call(*command)
+                assert (done.returncode, done.stdout) == (1, ""), command
+                assert "The workspace is read-only" in done.stderr
+                assert "Traceback" not in done.stderr
+            assert lab.json("show", "p-1")["status"] == "done"
+        finally:
+            subprocess.run(["umount", "-l", str(lab.workspace)], check=True)
 
 
 def test_a_file_where_the_workspace_should_be_is_told(lab: Lab) -> None:
@@ -146,9 +166,9 @@ def test_a_file_where_the_workspace_should_be_is_told(lab: Lab) -> None:
     assert "--workspace" in done.stderr
 
 
-def test_a_damaged_store_log_and_status_heal(lab: Lab, undisturbed: dict[str, Any]) -> None:
+def test_a_damaged_store_log_and_status_heal(lab: Lab, quiet: Lab, undisturbed: dict[str, Any]) -> None:
     """One study, everything in its folders damaged: each result is checked, set aside and computed anew."""
-    lab.run(preset=lab.preset(LONGER))
+    shutil.copytree(quiet.workspace, lab.workspace)
     run, state = lab.study("p-1"), lab.state("p-1")
     folders = [lab.workspace / "store" / "objects" / key[:2] / key for key in state.steps]
     flipped, changed, emptied = (folders[0] / "model.safetensors", *(f / "object.json" for f in folders[-2:]))
