@@ -1,8 +1,7 @@
 """The lab screen under Pilot at three sizes: it shows, edits and checks a preset by keyboard alone."""
 
-import asyncio
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from tui.lab import tree
 from tui.lab.tree import Spot
 from tui.screens.lab import LabScreen
 from tui.screens.lab_texts import Review, TextView
-from tui.widgets.confirm import Notice
+from tui.widgets.confirm import Notice, Prompt
 from tui.widgets.form import Form
 from tui.widgets.outline import Outline
 from tui.widgets.picker import Picker
@@ -47,14 +46,14 @@ async def lab(tmp_path: Path, size: tuple[int, int] = (120, 40), preset: Path | 
 
 async def settled(pilot: Pilot[None]) -> None:
     """Wait until the preset as it is has been checked."""
-    for _ in range(100):
+    for _ in range(500):
         await pilot.pause(0.02)
         screen = pilot.app.screen
         if not isinstance(screen, LabScreen):
             return
         if screen.checked.revision == screen.document.revision and screen.checked.complete:
             return
-    raise AssertionError("the preset was not checked within two seconds")
+    raise AssertionError("the preset was not checked within ten seconds")
 
 
 def shown(pilot: Pilot[None]) -> str:
@@ -194,9 +193,9 @@ async def test_steps_are_copied_moved_switched_off_removed_and_taken_back(tmp_pa
 async def test_a_step_is_added_from_the_list_of_all_kinds(tmp_path: Path) -> None:
     async with lab(tmp_path) as (screen, pilot):
         await pilot.press(*["down"] * 7, "ctrl+g")
-        await pilot.pause(0.1)
-        assert isinstance(pilot.app.screen, Picker)
+        await until(pilot, lambda: isinstance(pilot.app.screen, Picker))
         await pilot.press(*"calib", "enter")
+        await until(pilot, lambda: pilot.app.screen is screen)
         await settled(pilot)
         assert tree.steps(screen.document.plain)[2] == ("calibrate", {})
         assert "3. calibrate" in shown(pilot)
@@ -205,28 +204,29 @@ async def test_a_step_is_added_from_the_list_of_all_kinds(tmp_path: Path) -> Non
 async def test_a_data_set_that_is_not_here_says_how_to_get_it(tmp_path: Path) -> None:
     async with lab(tmp_path) as (screen, pilot):
         await pilot.press("i")
-        await pilot.pause(0.3)
+        await until(pilot, lambda: isinstance(pilot.app.screen, Picker))
         await pilot.press(*"cifar100")
-        assert "not here: secateur data fetch cifar100" in shown(pilot)
+        await seen(pilot, "not here: secateur data fetch cifar100")
         await pilot.press("enter")
+        await until(pilot, lambda: pilot.app.screen is screen)
         await settled(pilot)
         assert screen.document.plain["data"]["name"] == "cifar100"
         assert "cifar100 is not on this machine" in shown(pilot)
         await pilot.press("f9")
-        await pilot.pause(0.3)
-        assert isinstance(pilot.app.screen, Notice)
+        await until(pilot, lambda: isinstance(pilot.app.screen, Notice))
 
 
 async def test_the_run_key_shows_every_value_first(tmp_path: Path) -> None:
-    async with lab(tmp_path, (80, 24)) as (_, pilot):
+    async with lab(tmp_path, (80, 24)) as (screen, pilot):
         await pilot.press("f9")
-        await pilot.pause(0.3)
+        await until(pilot, lambda: isinstance(pilot.app.screen, Review))
         assert isinstance(pilot.app.screen, Review)
         lines = ["".join(text for text, _ in line) for line in pilot.app.screen.build(76)]
         text = "\n".join(lines)
         for words in ("prune.weights.sparsity", "0, 0.3, 0.5", "epochs", "momentum 0.9", "local.parallel 1"):
             assert words in text
         await pilot.press("escape")
+        await until(pilot, lambda: pilot.app.screen is screen)
         await pilot.pause(0.1)
         assert not (tmp_path / "workspace" / "studies").exists()
 
@@ -236,28 +236,26 @@ async def test_the_run_key_goes_to_the_field_that_is_wrong(tmp_path: Path) -> No
     path.write_text("model: {name: resnet20}\ndata: {name: digits}\nsteps: [{train: {momentum: 7}}]\n")
     async with lab(tmp_path, preset=path) as (screen, pilot):
         await pilot.press("f9")
-        await pilot.pause(0.2)
-        field = screen.query_one(Form).field
-        assert field is not None
-        assert field.spot == Spot(0, "momentum")
-        assert screen.query_one(Form).focused
+        form = screen.query_one(Form)
+        await until(pilot, lambda: form.focused)
+        assert form.field is not None
+        assert form.field.spot == Spot(0, "momentum")
 
 
 async def test_what_is_set_is_saved_under_a_name_and_can_be_viewed(tmp_path: Path) -> None:
     async with lab(tmp_path) as (screen, pilot):
         await to_sparsity(pilot)
         await pilot.press("ctrl+u", *"0.25", "escape", "w")
-        await pilot.pause(0.1)
-        assert isinstance(pilot.app.screen, TextView)
-        assert "-  prune.weights.sparsity: [0, 0.3" in shown(pilot)
+        await until(pilot, lambda: isinstance(pilot.app.screen, TextView))
+        await seen(pilot, "-  prune.weights.sparsity: [0, 0.3")
         await pilot.press("escape", "v")
-        await pilot.pause(0.1)
-        assert "│ steps:" in shown(pilot)
+        await seen(pilot, "│ steps:")
         assert "│   latency:" in shown(pilot)
         await pilot.press("escape", "ctrl+s")
-        await pilot.pause(0.2)
+        await until(pilot, lambda: isinstance(pilot.app.screen, Prompt))
         await pilot.press("ctrl+u", *"mine", "enter")
-        await pilot.pause(0.3)
+        await until(pilot, (tmp_path / "mine.yaml").exists)
+        await until(pilot, lambda: pilot.app.screen is screen and screen.before_quit() == "")
         assert "sparsity: 0.25" in (tmp_path / "mine.yaml").read_text()
         assert screen.document.name == "mine"
         assert screen.before_quit() == ""
@@ -269,8 +267,9 @@ async def test_leaving_or_opening_another_preset_does_not_lose_changes_silently(
         assert "not saved" in screen.before_quit()
         changed = screen.document.plain
         screen.open(presets.find("local-vs-global"))
-        await pilot.pause(0.2)
+        await until(pilot, lambda: pilot.app.screen is not screen)
         await pilot.press("n")
+        await until(pilot, lambda: pilot.app.screen is screen)
         await pilot.pause(0.1)
         assert screen.document.plain == changed
 
@@ -290,12 +289,12 @@ async def test_markup_in_a_preset_is_shown_literally(tmp_path: Path) -> None:
     path.write_text(
         "about: '[bold]x[/nothing]'\nmodel: {name: '[link=x]m'}\ndata: {name: digits}\nsteps: [{train: {'[b]': 1}}]\n"
     )
-    async with lab(tmp_path, preset=path) as (_, pilot):
+    async with lab(tmp_path, preset=path) as (screen, pilot):
         await pilot.press("down", "down")
         assert "[red]odd[bold]" in shown(pilot)
         assert "[bold]x[/nothing]" in shown(pilot)
         await pilot.press("ctrl+o")
-        await asyncio.sleep(0.2)
+        await until(pilot, lambda: pilot.app.screen is not screen)
         await pilot.press("escape", "v", "escape", "f9")
         assert pilot.app.return_code in (None, 0)
 
@@ -303,13 +302,11 @@ async def test_markup_in_a_preset_is_shown_literally(tmp_path: Path) -> None:
 async def test_narrow_terminals_show_one_view_at_a_time(tmp_path: Path) -> None:
     async with lab(tmp_path, (80, 24)) as (screen, pilot):
         await pilot.press("ctrl+l")
-        await pilot.pause(0.1)
-        assert screen.query_one(Plot).region.width > 70
+        await until(pilot, lambda: screen.query_one(Plot).region.width > 70)
         assert not screen.query_one(Form).region
         await pilot.press("escape")
-        await pilot.pause(0.1)
+        await until(pilot, lambda: screen.query_one(Form).region.width > 40)
         assert isinstance(screen.focused, Outline)
-        assert screen.query_one(Form).region.width > 40
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -342,9 +339,16 @@ async def test_enter_on_a_trial_opens_it(tmp_path: Path) -> None:
         await seen(pilot, "quickstart-1 done")
         screen.query_one("#trials", Table).focus()
         await pilot.press("down", "enter")
-        await pilot.pause(0.3)
-        assert screen.lab.current_mode == "trial"
-        assert screen.lab.trial == 1
+        await until(pilot, lambda: screen.lab.current_mode == "trial" and screen.lab.trial == 1)
+
+
+async def until(pilot: Pilot[None], true: Callable[[], bool]) -> None:
+    """Wait until it is so."""
+    for _ in range(200):
+        if true():
+            return
+        await pilot.pause(0.05)
+    raise AssertionError(f"it did not come true within ten seconds:\n{shown(pilot)}")
 
 
 async def seen(pilot: Pilot[None], words: str) -> None:

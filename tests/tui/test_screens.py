@@ -15,6 +15,8 @@ from tui.widgets.plot import Plot
 from tui.widgets.table import Table
 
 SIZES = [(80, 24), (120, 40), (200, 60)]
+WAITS = 200
+"""Looks at the screen, 50 ms apart, before it counts as failed: plenty where the processors are busy."""
 
 
 def painted(app: Lab) -> str:
@@ -24,7 +26,7 @@ def painted(app: Lab) -> str:
 
 async def shows(pilot: Pilot[Any], *words: str) -> str:
     """Wait until all words are on screen."""
-    for _ in range(80):
+    for _ in range(WAITS):
         text = painted(pilot.app)  # type: ignore[arg-type]
         if all(word in text for word in words):
             return text
@@ -33,7 +35,7 @@ async def shows(pilot: Pilot[Any], *words: str) -> str:
 
 
 async def until(pilot: Pilot[Any], true: Callable[[], bool]) -> None:
-    for _ in range(80):
+    for _ in range(WAITS):
         if true():
             return
         await pilot.pause(0.05)
