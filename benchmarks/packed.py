@@ -9,6 +9,7 @@ file is from a straight line in the number of non-zeros, and milliseconds of pac
 
 import statistics
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -40,9 +41,10 @@ def trained() -> dict[str, Tensor]:
     torch.manual_seed(0)
     params = Data(name="digits")
     data = load(params, datasets.locate(params, Path()))
-    context = Context(data, torch.device("cpu"), 0, 0, "", Path("does-not-exist"), lambda _: None)
     model = CifarResNet(20, data.channels, data.classes)
-    fit(model, Train(epochs=EPOCHS, learning_rate=0.2), context)
+    with tempfile.TemporaryDirectory() as partial:
+        context = Context(data, torch.device("cpu"), 0, 0, "", Path(partial), lambda _: None)
+        fit(model, Train(epochs=EPOCHS, learning_rate=0.2), context)
     return {name: tensor.detach() for name, tensor in model.state_dict().items()}
 
 
