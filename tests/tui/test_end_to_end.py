@@ -1,0 +1,165 @@
+"""The whole way in a real terminal (tmux), by keyboard alone: edit, run, leave, come back, replay."""
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from engine.rundir import RunDir, studies
+
+pytestmark = pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed")
+ROOT = Path(__file__).resolve().parents[2]
+WITHIN_S = 120.0
+"""Plenty for a study of four trials even where all processors are busy; a test waits no longer than it must."""
+LOOK_S = 0.05
+
+
+class Tmux:
+    """A terminal of tmux on a socket of its own, with a shell in which the lab is started."""
+
+    def __init__(self, folder: Path, size: tuple[int, int]) -> None:
+        self.folder, self.size = folder, size
+        self.command = ["tmux", "-L", f"secateur-{os.getpid()}", "-f", "/dev/null"]
+        self.workspace = folder / "workspace"
+
+    def tmux(self, *arguments: str, check: bool = True) -> str:
+        return subprocess.run(
+            [*self.command, *arguments], check=check, capture_output=True, text=True, timeout=WITHIN_S
+        ).stdout
+
+    def open(self) -> None:
+        """Open the lab in a new terminal; its exit code is shown when it ends."""
+        settings = {
+            "PYTHONPATH": str(ROOT),
+            "SECATEUR_LOCKS": str(self.folder / "locks"),
+            "SECATEUR_HOME": str(self.workspace),
+            "XDG_CONFIG_HOME": str(self.folder / "config"),
+        }
+        lab = [
+            *["env", "-u", "NO_COLOR", "-u", "COLUMNS", "-u", "LINES"],
+            *(f"{k}={v}" for k, v in settings.items()),
+            sys.executable,
+            "-m",
+            "tui",
+        ]
+        width, height = map(str, self.size)
+        line = f"{shlex.join(lab)}; echo exit code $?; exec sleep {WITHIN_S:.0f}"
+        self.tmux("new-session", "-d", "-x", width, "-y", height, "-c", str(self.folder), line)
+        self.sees("quickstart", "Press F9 to run it")
+
+    def sees(self, *words: str) -> str:
+        """The screen, once all words are on it."""
+
+        def missing() -> list[str]:
+            screen = self.screen()
+            return [word for word in words if word not in screen]
+
+        within(lambda: not missing(), lambda: f"{missing()} not in\n{self.screen()}")
+        return self.screen()
+
+    def screen(self) -> str:
+        return self.tmux("capture-pane", "-p")
+
+    def press(self, *keys: str) -> None:
+        """One key at a time, each once the screen shows the one before or stays as it is."""
+        for key in keys:
+            before = self.screen()
+            self.tmux("send-keys", key)
+            end = time.monotonic() + 0.5
+            while self.screen() == before and time.monotonic() < end:
+                time.sleep(LOOK_S)
+
+    def kill(self) -> None:
+        self.tmux("kill-server", check=False)
+
+    def study(self, name: str) -> RunDir:
+        return RunDir(self.workspace / "studies" / name)
+
+
+def within(true: Callable[[], bool], told: Callable[[], str]) -> None:
+    end = time.monotonic() + WITHIN_S
+    while not true():
+        assert time.monotonic() < end, told()
+        time.sleep(LOOK_S)
+
+
+@pytest.fixture
+def terminal(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Tmux]:
+    opened = Tmux(tmp_path, request.param)
+    try:
+        yield opened
+    finally:
+        opened.kill()
+        for run in studies(opened.workspace):
+            run.stop.touch()
+            within(lambda run=run: run.read_status().state != "running", lambda: "an engine does not stop")  # type: ignore[misc]
+
+
+def make_small(terminal: Tmux) -> None:
+    """From the start: no latency, one epoch, and two sparsities: 4 trials of about a second."""
+    terminal.press("Down", "Down", "Down")
+    terminal.sees("What to measure")
+    terminal.press("Tab", "Left")
+    terminal.sees("‹ off ›")
+    terminal.press("Escape", "Down", "Down", "Down", "Tab")
+    terminal.sees("Passes over")
+    terminal.press("C-u", "1", "Escape", "Down", "Tab", "Down", "Down")
+    terminal.sees("Share of")
+    terminal.press("C-u", *"0,")
+    terminal.press("Space", *"0.8")
+    terminal.sees("4 trials")
+
+
+def run(terminal: Tmux) -> None:
+    """Run the preset as it is, and see that it runs."""
+    terminal.press("F9")
+    terminal.sees("Enter starts it", "0, 0.8")
+    terminal.press("Enter")
+    terminal.sees("quickstart-1")
+    if terminal.size[0] < 110:
+        terminal.press("C-l")
+    terminal.sees("of 4 trials")
+
+
+@pytest.mark.parametrize("terminal", [(80, 24)], indirect=True)
+def test_from_nothing_to_a_replay(terminal: Tmux) -> None:
+    terminal.open()
+    make_small(terminal)
+    run(terminal)
+    terminal.sees("● local", "accuracy")
+    terminal.press("C-q")
+    terminal.sees("not saved")
+    terminal.press("y")
+    terminal.sees("exit code 0")
+    terminal.kill()
+
+    terminal.open()
+    terminal.sees("quickstart-1")
+    terminal.press("F3")
+    terminal.sees("quickstart-1", "done", "4/4")
+    terminal.press("p")
+    terminal.sees("done, identical")
+    terminal.press("q")
+    terminal.sees("exit code 0")
+
+
+@pytest.mark.parametrize("terminal", [(120, 40)], indirect=True)
+def test_a_study_outlives_its_terminal(terminal: Tmux) -> None:
+    terminal.open()
+    make_small(terminal)
+    run(terminal)
+    study = terminal.study("quickstart-1")
+    assert study.read_status().state == "running"
+    terminal.kill()
+    within(lambda: study.read_status().state != "running", lambda: "the study does not end")
+    assert study.read_status().state == "done"
+    assert study.read_status().done == 4
+    terminal.open()
+    terminal.press("4")
+    terminal.sees("quickstart-1 done 4/4", "● local", "◆ global")
