@@ -35,7 +35,7 @@ def nothing(state: StudyState | None) -> str:
 def head(state: StudyState, trial: TrialState, width: int) -> list[Line]:
     """Name, progress and parameters."""
     sign, role = SIGNS[trial.status]
-    title = f"{state.name}  trial {trial.index} of 0 to {len(state.trials) - 1}"
+    title = f"{state.name}  trial {trial.index} (0 to {len(state.trials) - 1})"
     done = f"  {trial.progress:.0%}" if trial.status == "running" else ""
     out: list[Line] = [[(title, "title"), (f"  {sign} {trial.status}{done}", role)], ()]
     out.append([("Parameters", "accent")])

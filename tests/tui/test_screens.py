@@ -158,7 +158,7 @@ async def test_the_cursor_reads_points_out_and_enter_opens_the_trial(tmp_path: P
         await pilot.press("j")
         await shows(pilot, "global   sparsity 50.0 %", "trial 9")
         await pilot.press("enter")
-        await shows(pilot, "trial 9 of 0 to 13", "global")
+        await shows(pilot, "trial 9 (0 to 13)", "global")
 
 
 async def test_choosing_axes_pareto_log_and_zoom(tmp_path: Path) -> None:
