@@ -11,7 +11,7 @@ import time
 
 SETTINGS = {
     "libgomp's own": {},
-    "spin 10000 (ours)": {"GOMP_SPINCOUNT": "10000"},
+    "spin 10000": {"GOMP_SPINCOUNT": "10000"},
     "spin 1000": {"GOMP_SPINCOUNT": "1000"},
     "passive": {"OMP_WAIT_POLICY": "passive"},
 }

@@ -19,12 +19,6 @@ from engine.summary import NOISY_LOAD
 
 ENGINE = "import sys; from engine.supervisor import main; sys.exit(main())"
 """Not ``-m``: multiprocessing would import the main module anew in every worker."""
-SPIN_COUNT = "10000"
-"""How long torch's threads spin while they wait for each other. libgomp's own 30 times as much makes no
-difference alone on a machine, and with another program on the same processors a step takes 60 times
-longer instead of 8 times (benchmarks/spin.py)."""
-NEEDED_BYTES = 64 * 1024
-"""Free space below which an engine can write neither status nor log."""
 APPEARS_WITHIN_S = 60.0
 """How long the engine may take to write its first status (a cold shared file system)."""
 
@@ -102,7 +96,6 @@ def _environment() -> dict[str, str]:
     home = str(Path(__file__).resolve().parent.parent)
     path = os.environ.get("PYTHONPATH")
     return {
-        "GOMP_SPINCOUNT": SPIN_COUNT,
         **os.environ,
         "PYTHONPATH": f"{home}{os.pathsep}{path}" if path else home,
         "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
