@@ -19,6 +19,8 @@ from engine.summary import NOISY_LOAD
 
 ENGINE = "import sys; from engine.supervisor import main; sys.exit(main())"
 """Not ``-m``: multiprocessing would import the main module anew in every worker."""
+NEEDED_BYTES = 64 * 1024
+"""Free space below which an engine can write neither status nor log."""
 APPEARS_WITHIN_S = 60.0
 """How long the engine may take to write its first status (a cold shared file system)."""
 
