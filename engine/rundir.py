@@ -1,6 +1,5 @@
 """A study's folder: every file name in one place, tailing of events, and whether its engine is alive."""
 
-import json
 import os
 import re
 import shutil
@@ -256,8 +255,3 @@ def create(workspace: Path, name: str, preset: str, request: dict[str, Any]) -> 
         shutil.rmtree(run.path, ignore_errors=True)
         raise
     return run
-
-
-def dumps(value: Any) -> str:
-    """JSON for standard output."""
-    return json.dumps(value, indent=2, ensure_ascii=False)
