@@ -64,8 +64,8 @@ def keep(
     target = folder / f"epoch-{epoch:05d}"
     temporary = folder / f".{uuid.uuid4().hex[:12]}"
     with explained(folder):
-        temporary.mkdir(parents=True)
         try:
+            temporary.mkdir(parents=True)
             save_file({n: t.contiguous() for n, t in tensors.items()}, temporary / "state.safetensors")
             digest = file_hash(temporary / "state.safetensors")
             facts = {"sha256": digest, "best": best.accuracy if best else None, "epochs": epochs}

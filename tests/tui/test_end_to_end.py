@@ -1,5 +1,6 @@
 """The whole way in a real terminal (tmux), by keyboard alone: edit, run, leave, come back, replay."""
 
+import itertools
 import os
 import shlex
 import shutil
@@ -18,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 WITHIN_S = 120.0
 """Plenty for a study of four trials even where all processors are busy; a test waits no longer than it must."""
 LOOK_S = 0.05
+SOCKETS = itertools.count()
 
 
 class Tmux:
@@ -25,7 +27,7 @@ class Tmux:
 
     def __init__(self, folder: Path, size: tuple[int, int]) -> None:
         self.folder, self.size = folder, size
-        self.command = ["tmux", "-L", f"secateur-{os.getpid()}", "-f", "/dev/null"]
+        self.command: list[str] = []
         self.workspace = folder / "workspace"
 
     def tmux(self, *arguments: str, check: bool = True) -> str:
@@ -35,6 +37,8 @@ class Tmux:
 
     def open(self) -> None:
         """Open the lab in a new terminal; its exit code is shown when it ends."""
+        # Each on a socket of its own: one that was just killed may not have let go of its own yet.
+        self.command = ["tmux", "-L", f"secateur-{os.getpid()}-{next(SOCKETS)}", "-f", "/dev/null"]
         settings = {
             "PYTHONPATH": str(ROOT),
             "SECATEUR_LOCKS": str(self.folder / "locks"),
@@ -76,7 +80,8 @@ class Tmux:
                 time.sleep(LOOK_S)
 
     def kill(self) -> None:
-        self.tmux("kill-server", check=False)
+        if self.command:
+            self.tmux("kill-server", check=False)
 
     def study(self, name: str) -> RunDir:
         return RunDir(self.workspace / "studies" / name)
