@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from engine.compute import edits
 from engine.compute.masks import Mask, fold_, masked, set_mask
 from engine.compute.models.build import Architecture, architecture, build
 from engine.errors import SecateurError
@@ -16,6 +17,8 @@ from engine.errors import SecateurError
 FORMAT = 1
 TENSORS = "model.safetensors"
 RECIPE = "model.json"
+MASK = "mask"
+"""`layer`: the module whose weight has a mask; its values are a tensor of the file."""
 
 
 def save(model: nn.Module, folder: Path) -> None:
@@ -26,7 +29,8 @@ def save(model: nn.Module, folder: Path) -> None:
     recipe = {
         "format": FORMAT,
         "architecture": architecture(model).as_dict(),
-        "edits": [{"edit": "mask", "layer": name} for name in masked(model)],
+        "edits": [*edits.recorded(model), *({"edit": MASK, "layer": name} for name in masked(model))],
+        "notes": edits.notes(model),
     }
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     save_file(_unshared(state), folder / TENSORS)
@@ -77,7 +81,13 @@ def _skeleton(arch: Architecture, recipe: dict[str, Any], state: dict[str, Tenso
 
 
 def _with_edits(model: nn.Module, recipe: dict[str, Any], state: dict[str, Tensor]) -> nn.Module:
+    masks = [edit for edit in recipe["edits"] if edit["edit"] == MASK]
     for edit in recipe["edits"]:
+        if edit["edit"] != MASK:
+            edits.apply(model, edit)
+    edits.notes(model).update(recipe.get("notes", {}))
+    edits.reshape(model, state)
+    for edit in masks:
         mask = state[f"{edit['layer']}.parametrizations.weight.0.mask"]
         set_mask(model.get_submodule(edit["layer"]), torch.empty_like(mask, device=_device(model)))
     return model

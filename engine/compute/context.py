@@ -2,9 +2,9 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -37,6 +37,8 @@ class Context:
     partial: Path
     send: Send
     scored: "Score | None" = None
+    found: dict[str, Any] = field(default_factory=dict)
+    """Measures of its own that the step reports, as plain JSON values."""
     _reported: float = 0.0
 
     def progress(self, done: float, text: str) -> None:

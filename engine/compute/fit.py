@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import torch
@@ -31,22 +31,30 @@ class _Run:
     purpose: str
     micro: int
     """Images per forward pass; less than the batch after the GPU's memory ran out."""
+    penalty: Callable[[], None] | None = None
     epochs: list[ev.EpochFinished] = field(default_factory=list)
     best: partial.Best | None = None
 
 
 def fit(
-    model: nn.Module, params: Fit, context: Context, purpose: str = "fit", *, keep_last: bool = False
+    model: nn.Module,
+    params: Fit,
+    context: Context,
+    purpose: str = "fit",
+    *,
+    keep_last: bool = False,
+    penalty: Callable[[], None] | None = None,
 ) -> nn.Module:
     """Train `model` in place and return it; masks and other parametrizations are respected.
 
     Random numbers depend on the seed, the step's position, `purpose` and the epoch alone. Every few
     seconds the state after an epoch is kept, and an interrupted training goes on from there with the
-    same bits; `keep_last` keeps the final state too, for a step that goes on after it. Raises
-    SecateurError when the loss is no longer finite.
+    same bits; `keep_last` keeps the final state too, for a step that goes on after it. `penalty` adds
+    to the gradients before every update, from the weights alone. Raises SecateurError when the loss is no
+    longer finite.
     """
     place(model, context.device)
-    run = _Run(model, _optimizer(model, params), params, context, purpose, params.batch)
+    run = _Run(model, _optimizer(model, params), params, context, purpose, params.batch, penalty)
     _restore(run)
     context.scored = None
     kept = time.monotonic()
@@ -174,6 +182,8 @@ def _update(run: _Run, images: Tensor, labels: Tensor) -> Tensor:
             )
         (loss * share).backward()  # type: ignore[no-untyped-call]
         total += loss.detach() * share
+    if run.penalty is not None:
+        run.penalty()
     run.optimizer.step()
     return total
 

@@ -22,11 +22,13 @@ from engine.compute.measure.counts import Counts, count
 from engine.compute.measure.size import sizes
 from engine.compute.memory import peak_bytes, reset_peak
 from engine.compute.models import create
+from engine.compute.steps.channels import prune_channels
 from engine.compute.steps.pruning import prune_weights
 from engine.compute.steps.repair import calibrate
+from engine.compute.steps.sensitivity import sensitivity
 from engine.compute.steps.training import train
 from engine.job import JobRequest
-from engine.params import Calibrate, Finetune, PruneWeights, Step, Train
+from engine.params import Calibrate, Finetune, PruneChannels, PruneWeights, Sensitivity, Step, Train
 from engine.params.preset import Settings
 from engine.params.training import Fit
 from engine.plan import Node
@@ -149,7 +151,7 @@ def _step(node: Node, work: Work, folder: Path) -> dict[str, Any]:
     checkpoint.save(model, folder)
     save_file({"validation": validation.predictions}, folder / PREDICTIONS)
     work.held.take(node.key, model, validation)
-    measures = _cheap(validation, _counts(model, work))
+    measures = _cheap(validation, _counts(model, work)) | context.found
     if node.baseline is not None:
         before = _predictions(work.store, node.baseline)["validation"]
         measures["agreement"] = agreement(validation.predictions, before)
@@ -163,8 +165,12 @@ def apply(step: Step, model: nn.Module, context: Context) -> nn.Module:
             return train(model, step, context)
         case PruneWeights():
             return prune_weights(model, step, context)
+        case PruneChannels():
+            return prune_channels(model, step, context)
         case Calibrate():
             return calibrate(model, step, context)
+        case Sensitivity():
+            return sensitivity(model, step, context)
         case _:
             assert_never(step)
 

@@ -1,13 +1,28 @@
 """Every parameter of secateur, declared once. `STEPS` is the table of step kinds."""
 
+from engine.params.analysis import Sensitivity
 from engine.params.base import Params, StepParams
+from engine.params.channels import PruneChannels
 from engine.params.pruning import PruneWeights
 from engine.params.repair import Calibrate
 from engine.params.training import Finetune, Train
 
-Step = Train | Finetune | PruneWeights | Calibrate
+Step = Train | Finetune | PruneWeights | PruneChannels | Calibrate | Sensitivity
 """Every step kind: `match` on it ends in `assert_never`."""
 
-STEPS: dict[str, type[Step]] = {kind.kind: kind for kind in (Train, Finetune, PruneWeights, Calibrate)}
+STEPS: dict[str, type[Step]] = {
+    kind.kind: kind for kind in (Train, Finetune, PruneWeights, PruneChannels, Calibrate, Sensitivity)
+}
 
-__all__ = ["STEPS", "Calibrate", "Finetune", "Params", "PruneWeights", "Step", "StepParams", "Train"]
+__all__ = [
+    "STEPS",
+    "Calibrate",
+    "Finetune",
+    "Params",
+    "PruneChannels",
+    "PruneWeights",
+    "Sensitivity",
+    "Step",
+    "StepParams",
+    "Train",
+]

@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 Family = Literal[
-    "training", "pruning", "clustering", "factorization", "distillation", "quantization", "repair"
+    "training", "pruning", "clustering", "factorization", "distillation", "quantization", "repair", "analysis"
 ]
 
 Several = Field(strict=False)

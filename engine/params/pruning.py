@@ -19,8 +19,8 @@ class Rounds(Params):
 
     rounds: int = param(4, ge=2, le=1000, unit="rounds")
     """Number of pruning rounds; the last one reaches the full sparsity."""
-    epochs: int = param(1, ge=1, le=1000, unit="epochs")
-    """Training after each round but the last."""
+    epochs: int = param(1, ge=0, le=1000, unit="epochs")
+    """Training after each round but the last; 0: only choose anew what goes."""
     learning_rate: float = param(0.01, gt=0, le=10)
     """Learning rate of the training between rounds (SGD, cosine within each round)."""
 
@@ -47,8 +47,9 @@ class PruneWeights(StepParams):
     family: ClassVar[Family] = "pruning"
     compresses: ClassVar[bool] = True
 
-    scope: Literal["local", "global"] = "global"
-    """Where weights compete: within each layer (`local`) or over the whole model (`global`)."""
+    scope: Literal["local", "global", "sensitivity"] = "global"
+    """Where weights compete: within each layer (`local`), over the whole model (`global`), or within each layer
+    at rates that an earlier `sensitivity` step found."""
     criterion: Literal["l1", "taylor", "random"] = "l1"
     """What a weight's importance is: magnitude, squared gradient × weight (Molchanov 2019), or chance."""
     sparsity: float = param(0.5, ge=0, lt=1)

@@ -38,11 +38,17 @@ def _prune_in_rounds(
 ) -> None:
     course: Literal["linear", "cubic"] = "linear" if isinstance(schedule, Linear) else "cubic"
     targets = sparsities(course, _sparsity(layers), params.sparsity, schedule.rounds)
-    between = Finetune(epochs=schedule.epochs, learning_rate=schedule.learning_rate)
     for number, target in enumerate(targets):
         _prune_to(target, model, layers, params, context, number)
         if number < len(targets) - 1:
-            fit(model, between, context, f"round-{number}", keep_last=True)
+            recover(model, schedule, context, number)
+
+
+def recover(model: nn.Module, schedule: Rounds, context: Context, number: int) -> None:
+    """Train after round `number` of a schedule; its state is kept, so that an interrupted step goes on there."""
+    if schedule.epochs:
+        between = Finetune(epochs=schedule.epochs, learning_rate=schedule.learning_rate)
+        fit(model, between, context, f"round-{number}", keep_last=True)
 
 
 def _sparsity(layers: dict[str, nn.Module]) -> float:

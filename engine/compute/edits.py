@@ -1,0 +1,115 @@
+"""Changes to a network's structure, as plain JSON that a checkpoint records and applies again.
+
+A step that changes the structure records what it did on the model: `resized` notes layers that lost channels, `record`
+any other edit. Loading builds the original network, applies the edits in order with `apply`, and at last gives every
+tensor the shape that it has in the file with `reshape`.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from engine.errors import SecateurError
+
+Edit = dict[str, Any]
+"""`edit`: its kind; the rest as that kind needs it."""
+
+_EDITS = "secateur_edits"
+_NOTES = "secateur_notes"
+
+RESIZE = "resize"
+"""`layer`: the module's name; `attributes`: its integers (and tuples of integers) that changed, by name."""
+
+
+def recorded(model: nn.Module) -> list[Edit]:
+    """The edits made to `model` since it was built, in order; the list itself, not a copy."""
+    made: list[Edit] = vars(model).setdefault(_EDITS, [])
+    return made
+
+
+def record(model: nn.Module, edit: Edit) -> None:
+    """Note an edit that `apply` knows how to repeat on a newly built network."""
+    recorded(model).append(edit)
+
+
+def notes(model: nn.Module) -> dict[str, Any]:
+    """What a step found out for later steps, plain JSON by name; it travels in the model's checkpoint."""
+    found: dict[str, Any] = vars(model).setdefault(_NOTES, {})
+    return found
+
+
+@contextlib.contextmanager
+def resized(model: nn.Module) -> Iterator[None]:
+    """Record every layer whose sizes change within the block; modules may not be replaced in it."""
+    before = sizes(model)
+    yield
+    for edit in changes(before, sizes(model)):
+        record(model, edit)
+
+
+def sizes(model: nn.Module) -> dict[str, dict[str, Any]]:
+    """Every module's integers, by the module's name: what `changes` compares."""
+    return {name: _sizes(module) for name, module in model.named_modules()}
+
+
+def changes(before: dict[str, dict[str, Any]], after: dict[str, dict[str, Any]]) -> list[Edit]:
+    """The `resize` edits that lead from one to the other; both have the same modules."""
+    edits = []
+    for name, now in after.items():
+        different = {k: v for k, v in now.items() if before[name].get(k) != v}
+        if different:
+            edits.append({"edit": RESIZE, "layer": name, "attributes": different})
+    return edits
+
+
+def _sizes(module: nn.Module) -> dict[str, Any]:
+    """The module's own integers and tuples of integers, as lists."""
+    found: dict[str, Any] = {}
+    for name, value in vars(module).items():
+        if name.startswith(("_", "secateur_")) or isinstance(value, bool):
+            continue
+        if isinstance(value, int):
+            found[name] = value
+        elif isinstance(value, tuple) and value and all(type(part) is int for part in value):
+            found[name] = list(value)
+    return found
+
+
+def apply(model: nn.Module, edit: Edit) -> None:
+    """Repeat one recorded edit on a newly built network, in place, whatever device it is on (meta too).
+
+    Raises SecateurError for an edit of a newer version.
+    """
+    match edit["edit"]:
+        case "resize":
+            _resize(model.get_submodule(edit["layer"]), edit["attributes"])
+        case unknown:
+            raise SecateurError(
+                f"The checkpoint has an edit that is not known here: {unknown}",
+                "It was written by a newer version of secateur.",
+                "Update secateur, or make the checkpoint anew.",
+            )
+    record(model, edit)
+
+
+def _resize(module: nn.Module, attributes: dict[str, Any]) -> None:
+    for name, value in attributes.items():
+        setattr(module, name, tuple(value) if isinstance(value, list) else value)
+
+
+def reshape(model: nn.Module, state: dict[str, Tensor]) -> None:
+    """Give every parameter and buffer of `model` the shape it has in `state`, in place; contents are lost."""
+    for prefix, module in model.named_modules():
+        for name, tensor in [*module._parameters.items(), *module._buffers.items()]:
+            full = f"{prefix}.{name}" if prefix else name
+            stored = state.get(full, state.get(f"{prefix}.parametrizations.{name}.original"))
+            if tensor is None or stored is None or stored.shape == tensor.shape:
+                continue
+            empty = torch.empty(stored.shape, dtype=tensor.dtype, device=tensor.device)
+            if name in module._parameters:
+                module._parameters[name] = nn.Parameter(empty, requires_grad=tensor.requires_grad)
+            else:
+                module._buffers[name] = empty

@@ -1,0 +1,30 @@
+"""Steps that find something out and leave the model as it is."""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from engine.params.base import Family, Names, Several, StepParams, param
+
+
+class Sensitivity(StepParams):
+    """Prune one layer at a time over a range of rates, and see what each costs: a curve for every layer."""
+
+    kind: ClassVar[str] = "sensitivity"
+    family: ClassVar[Family] = "analysis"
+    needs_weights: ClassVar[bool] = True
+
+    of: Literal["weights", "channels"] = "channels"
+    """What is removed: single weights, or channels with everything coupled to them."""
+    criterion: Literal["l1", "l2", "taylor"] = "l1"
+    """Importance by which they are removed, as in the pruning step."""
+    rates: Annotated[tuple[Annotated[float, Field(gt=0, lt=1)], ...], Several] = param(
+        (0.1, 0.3, 0.5, 0.7, 0.9), min_length=1
+    )
+    """Shares of the layer to remove, one after the other."""
+    images: int = param(2000, ge=1, le=10_000_000, unit="images")
+    """Validation images to score each on."""
+    calibrate: bool = True
+    """Whether BatchNorm statistics are estimated anew before each is scored."""
+    skip: Names = ()
+    """Layers to leave out: names (`conv1`, `layer3.*`) or types (`Linear`)."""

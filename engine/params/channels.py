@@ -1,0 +1,110 @@
+"""The step that removes whole channels."""
+
+from typing import Annotated, ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from engine.params.base import Clash, Family, Names, Params, StepParams, param
+from engine.params.pruning import OneShot, Schedule
+from engine.params.variants import kind_from_name
+
+TARGETS = ("speedup", "compression", "latency")
+"""Parameters that say when to stop; given one or several, `ratio` does not count."""
+
+
+class NoLearning(Params):
+    """Prune the weights as they are."""
+
+    kind: Literal["none"] = "none"
+
+
+class Learning(Params):
+    """Train with a penalty that drives unimportant channels towards zero before they are removed."""
+
+    epochs: int = param(4, ge=1, le=1000, unit="epochs")
+    """Training with the penalty."""
+    learning_rate: float = param(0.01, gt=0, le=10)
+    """Highest learning rate of that training (SGD, cosine)."""
+    strength: float = param(1e-4, gt=0, le=1)
+    """Factor of the penalty's gradient."""
+
+
+class GroupLearning(Learning):
+    """Penalty on all weights of coupled channels, stronger for the weaker ones (DepGraph, Fang et al. 2023)."""
+
+    kind: Literal["group_sl"] = "group_sl"
+
+
+class ScaleLearning(Learning):
+    """L1 penalty on the scales of BatchNorm (network slimming, Liu et al. 2017)."""
+
+    kind: Literal["bn-scale"] = "bn-scale"
+
+
+class GrowingLearning(Learning):
+    """L2 penalty on the channels chosen to go, growing until they are small (GReg, Wang et al. 2021)."""
+
+    kind: Literal["growing"] = "growing"
+
+
+SparsityLearning = Annotated[
+    NoLearning | GroupLearning | ScaleLearning | GrowingLearning, Field(discriminator="kind"), kind_from_name
+]
+
+
+class LatencyTarget(Params):
+    """Prune until the model is measured to be this much faster, where it buys the most time."""
+
+    speedup: float = param(2.0, gt=1, le=100)
+    """Latency of the model before this step over its latency after it, as measured."""
+    runtime: Literal["torch", "onnxruntime"] = "onnxruntime"
+    """Inference runtime to measure in."""
+    batch: int = param(1, ge=1, le=4096, unit="images")
+    """Batch size to measure."""
+
+
+class PruneChannels(StepParams):
+    """Remove whole channels with everything coupled to them, so that the network really shrinks."""
+
+    kind: ClassVar[str] = "prune.channels"
+    family: ClassVar[Family] = "pruning"
+    compresses: ClassVar[bool] = True
+
+    criterion: Literal["l1", "l2", "bn-scale", "fpgm", "lamp", "taylor", "hessian", "random"] = "l2"
+    """A channel's importance, summed over what is coupled to it: weight norms, BatchNorm's scale, distance to
+    the other filters (FPGM), layer-adaptive magnitude (LAMP), effect on the loss to first (Taylor) or second
+    order (Hessian), or chance."""
+    scope: Literal["local", "global", "isomorphic", "cost", "sensitivity"] = "global"
+    """Where channels compete: within a layer, over the whole model, among layers of the same structure, over
+    the model by importance per unit of cost saved, or at rates that an earlier `sensitivity` step found."""
+    ratio: float = param(0.5, ge=0, lt=1)
+    """Share of the channels to remove; replaced by the targets below."""
+    speedup: float | None = param(None, gt=1, le=1000)
+    """Prune until the MACs before over the MACs after reach this."""
+    compression: float | None = param(None, gt=1, le=1000)
+    """Prune until the parameters before over the parameters after reach this; with `speedup`, until both do."""
+    latency: LatencyTarget | None = None
+    """Prune until a measured latency is reached."""
+    schedule: Schedule = OneShot()
+    """One shot, or several rounds with training between them."""
+    learning: SparsityLearning = NoLearning()
+    """Sparsity learning before the pruning."""
+    floor: float = param(0.1, ge=0, le=1)
+    """Share of its channels that every layer keeps at least, so that none collapses."""
+    round_to: Annotated[int, Field(ge=1, le=128)] | Literal["auto"] = 1
+    """Keep multiples of this many channels; `auto`: what the runtime of `latency` computes in one go."""
+    skip: Names = ()
+    """Layers to leave alone: names (`conv1`, `layer3.*`) or types (`Linear`); the output layer always is."""
+    calibrate: bool = True
+    """Whether BatchNorm statistics are estimated anew afterwards."""
+
+    @model_validator(mode="after")
+    def _targets(self) -> Self:
+        given = [name for name in TARGETS if getattr(self, name) is not None]
+        if given and "ratio" in self.model_fields_set:
+            raise Clash("ratio", f"given together with {given[0]}", "one of the two")
+        if self.latency is not None and len(given) > 1:
+            raise Clash("latency", f"given together with {given[0]}", "a latency target alone")
+        if self.round_to == "auto" and self.latency is None:
+            raise Clash("round_to", "given auto without a latency target", "a number, or latency beside it")
+        return self
