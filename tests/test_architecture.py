@@ -41,7 +41,7 @@ STAGES = (
     "sweep spec presets",
     "plan job",
     # what replaying the events gives
-    "state summary",
+    "state tolerance summary",
     # who runs jobs, and what a job does
     "executors",
     "compute",

@@ -16,6 +16,14 @@ def weight_of(module: nn.Module) -> Tensor:
     return weight
 
 
+def leaf_of(module: nn.Module) -> Tensor:
+    """The tensor that is trained: under a mask, the one below it."""
+    if hasattr(module, "parametrizations"):
+        original: Tensor = module.parametrizations["weight"].original  # type: ignore[index, union-attr]
+        return original
+    return weight_of(module)
+
+
 def prunable_layers(model: nn.Module, skip: tuple[str, ...]) -> dict[str, nn.Module]:
     """Convolutions and linear layers by name, without those that `skip` names by name or type.
 

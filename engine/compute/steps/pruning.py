@@ -5,6 +5,7 @@ from typing import Literal, assert_never
 import torch
 from torch import Tensor, nn
 
+from engine.compute.allocate import findings, rates_for
 from engine.compute.context import Context, place
 from engine.compute.fit import fit
 from engine.compute.importance import importance
@@ -71,17 +72,30 @@ def _prune_to(
     for name, module in layers.items():
         if (mask := mask_of(module)) is not None:
             scores[name][~mask.mask] = -1.0
-    if params.scope == "local":
-        masks = {name: _keep_largest(s, sparsity) for name, s in scores.items()}
-    else:
-        flat = torch.cat([s.flatten() for s in scores.values()])
-        parts = torch.split(_keep_largest(flat, sparsity), [s.numel() for s in scores.values()])
-        masks = {name: p.view_as(scores[name]) for name, p in zip(scores, parts, strict=True)}
+    match params.scope:
+        case "local":
+            masks = {name: keep_largest(s, sparsity) for name, s in scores.items()}
+        case "global":
+            flat = torch.cat([s.flatten() for s in scores.values()])
+            parts = torch.split(keep_largest(flat, sparsity), [s.numel() for s in scores.values()])
+            masks = {name: p.view_as(scores[name]) for name, p in zip(scores, parts, strict=True)}
+        case "sensitivity":
+            rates = _rates(sparsity, model, layers)
+            masks = {name: keep_largest(s, rates[name]) for name, s in scores.items()}
+        case _:
+            assert_never(params.scope)
     for name, module in layers.items():
         set_mask(module, masks[name])
 
 
-def _keep_largest(scores: Tensor, sparsity: float) -> Tensor:
+def _rates(sparsity: float, model: nn.Module, layers: dict[str, nn.Module]) -> dict[str, float]:
+    """For every layer the rate at which an earlier step predicts that the loss rises alike."""
+    sizes = {name: weight_of(module).numel() for name, module in layers.items()}
+    gone = {name: _sparsity({name: module}) for name, module in layers.items()}
+    return rates_for(findings(model, "weights")["rows"], sizes, sparsity, gone)
+
+
+def keep_largest(scores: Tensor, sparsity: float) -> Tensor:
     """Mask that is false for the `round(sparsity · n)` smallest scores; of equal ones the first go first."""
     flat = scores.flatten()
     mask = torch.ones_like(flat, dtype=torch.bool)

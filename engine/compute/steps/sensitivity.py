@@ -1,11 +1,170 @@
 """`sensitivity`: what it costs to prune each layer alone."""
 
-from torch import nn
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, Literal, assert_never
 
-from engine.compute.context import Context
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from engine.compute import edits
+from engine.compute.allocate import NOTE
+from engine.compute.context import Context, place
+from engine.compute.data import Split, Subset
+from engine.compute.evaluate import Score, score
+from engine.compute.importance import importance
+from engine.compute.layers import leaf_of, prunable_layers, weight_of
+from engine.compute.measure.counts import Counts, count
+from engine.compute.partial import OVERTAKEN
+from engine.compute.seeds import generator
+from engine.compute.steps.pruning import keep_largest
+from engine.compute.steps.repair import calibrate
+from engine.errors import SecateurError
+from engine.files import explained, read_json, write_json
 from engine.params.analysis import Sensitivity
+from engine.params.repair import Calibrate
+from engine.tolerance import INCREASE
+
+CALIBRATION = Calibrate(images=1024, batch=256)
+"""Few images, because it happens for every row: the statistics of 4 batches differ little from those of 8."""
+ROWS = "sensitivity.json"
+"""The rows found so far, in the step's folder of unfinished work."""
+
+Without = Callable[[float], AbstractContextManager[nn.Module]]
+"""The model without this share of one layer; it is to be used within the context only."""
 
 
 def sensitivity(model: nn.Module, params: Sensitivity, context: Context) -> nn.Module:
-    """Score the model with one layer pruned at a time; the model is left as it was."""
-    raise NotImplementedError
+    """Score the model with one layer pruned at a time; the model is left as it was.
+
+    What is found goes to the step's measures, and to the model's notes for later steps: `of`, `criterion`,
+    the `reference` (nothing pruned, all else equal) and `rows`, one for each layer and rate, with the quality
+    and loss on validation images, and the parameters that are left with the MACs they take.
+    """
+    place(model, context.device).eval()
+    match params.of:
+        case "weights":
+            layers = _weights(model, params, context)
+        case "channels":
+            layers = _channels(model, params, context)
+        case _:
+            assert_never(params.of)
+    found = {"of": params.of, "criterion": params.criterion} | _scan(model, layers, params, context)
+    context.found[NOTE] = found
+    edits.notes(model).setdefault(NOTE, {})[params.of] = found
+    return model
+
+
+def _scan(
+    model: nn.Module, layers: dict[str, Without], params: Sensitivity, context: Context
+) -> dict[str, Any]:
+    """The reference and the rows; those of an interrupted scan are taken over."""
+    split = _subset(context, params.images)
+
+    def scored(pruned: nn.Module) -> dict[str, Any]:
+        if params.calibrate and _norms(pruned):
+            calibrate(pruned, CALIBRATION, context)
+        return _measures(score(pruned, context.data, split, context.device), _count(pruned, context))
+
+    kept = _kept(context)
+    rows = kept.get("rows", [])
+    with _restored(_statistics(model)):
+        reference = kept.get("reference") or scored(model)
+    wanted = [(layer, rate) for layer in layers for rate in params.rates]
+    for done, (layer, rate) in enumerate(wanted[len(rows) :], start=len(rows)):
+        context.progress(done / len(wanted), f"{layer} without {rate:.0%}")
+        with layers[layer](rate) as pruned:
+            row = {"layer": layer, "rate": rate, **scored(pruned)}
+        row[INCREASE] = row["validation_loss"] - reference["validation_loss"]
+        rows.append(row)
+        _keep({"reference": reference, "rows": rows}, context)
+    return {"reference": reference, "rows": rows}
+
+
+def _measures(found: Score, counts: Counts) -> dict[str, Any]:
+    return {
+        "validation_accuracy": found.accuracy,
+        "validation_loss": found.loss,
+        "parameters": counts.nonzero,
+        "macs": counts.effective_macs,
+    }
+
+
+def _count(model: nn.Module, context: Context) -> Counts:
+    return count(model, (context.data.channels, *context.data.size))
+
+
+def _subset(context: Context, images: int) -> Split:
+    """The same `images` of the validation split for every step and every row of a seed."""
+    split = context.data.validation
+    if images >= len(split):
+        return split
+    order = torch.randperm(len(split), generator=generator(context.seed, "sensitivity"))[:images]
+    order = order.sort().values
+    return Split(Subset(split.images, order), split.labels[order])
+
+
+def _weights(model: nn.Module, params: Sensitivity, context: Context) -> dict[str, Without]:
+    """For every layer the model with the least important of its weights at zero."""
+    layers = prunable_layers(model, params.skip)
+    # Magnitude and its square rank single weights alike.
+    criterion: Literal["l1", "taylor"] = "taylor" if params.criterion == "taylor" else "l1"
+    scores = importance(criterion, model, layers, context, 0)
+    return {name: _without_weights(model, module, scores[name]) for name, module in layers.items()}
+
+
+def _without_weights(model: nn.Module, module: nn.Module, scores: Tensor) -> Without:
+    # What is zero already goes first, as in `prune.weights`.
+    scores = scores.masked_fill(weight_of(module).detach() == 0, -1.0)
+
+    @contextmanager
+    def without(rate: float) -> Iterator[nn.Module]:
+        leaf = leaf_of(module)
+        with _restored([leaf, *_statistics(model)]), torch.no_grad():
+            leaf.masked_fill_(~keep_largest(scores, rate), 0.0)
+            yield model
+
+    return without
+
+
+def _channels(model: nn.Module, params: Sensitivity, context: Context) -> dict[str, Without]:
+    """For every group of coupled channels a copy of the model without the least important of them."""
+    raise SecateurError("The sensitivity of channels is not measured yet", "", "Choose of: weights.")
+
+
+@contextmanager
+def _restored(tensors: list[Tensor]) -> Iterator[None]:
+    """Every tensor has its values back afterwards, bit for bit."""
+    before = [tensor.detach().clone() for tensor in tensors]
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for tensor, values in zip(tensors, before, strict=True):
+                tensor.copy_(values)
+
+
+def _norms(model: nn.Module) -> list[_BatchNorm]:
+    return [m for m in model.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
+
+
+def _statistics(model: nn.Module) -> list[Tensor]:
+    """What a calibration changes."""
+    return [buffer for norm in _norms(model) for buffer in norm.buffers(recurse=False)]
+
+
+def _kept(context: Context) -> dict[str, Any]:
+    found = read_json(context.partial / ROWS)
+    return found if isinstance(found, dict) else {}
+
+
+def _keep(found: dict[str, Any], context: Context) -> None:
+    try:
+        with explained(context.partial):
+            context.partial.mkdir(parents=True, exist_ok=True)
+        write_json(context.partial / ROWS, found, durable=False)
+    except SecateurError as error:
+        # Another study at the same step may have finished it and removed the folder.
+        if getattr(error.__cause__, "errno", None) not in OVERTAKEN:
+            raise

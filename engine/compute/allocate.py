@@ -1,0 +1,109 @@
+"""From what pruning each layer alone costs to a rate for every layer.
+
+Layers get the rates at which the loss is predicted to rise alike, after Han et al. 2015 ("Learning both Weights
+and Connections"), who read such curves by eye: tolerant layers give more, sensitive ones less.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
+
+from torch import nn
+
+from engine.compute import edits
+from engine.errors import SecateurError
+from engine.tolerance import Curve, Row, loss_curves
+
+NOTE = "sensitivity"
+"""The model's note: what was found, by what was removed (`weights`, `channels`)."""
+HALVINGS = 60
+"""Halvings of an interval: enough for every bit that a rate has."""
+
+TINY = 1e-9
+"""Share that sums of floats may miss."""
+
+Of = Literal["weights", "channels"]
+Rates = dict[str, float]
+
+
+def findings(model: nn.Module, of: Of) -> dict[str, Any]:
+    """What an earlier `sensitivity` step found on the model: `of`, `criterion`, `reference`, `rows`.
+
+    Raises SecateurError when there was no such step.
+    """
+    found: dict[str, Any] | None = edits.notes(model).get(NOTE, {}).get(of)
+    if found is None:
+        raise SecateurError(
+            f"There is no sensitivity of the model's {of} to take rates from",
+            f"scope: sensitivity needs what an earlier step `sensitivity: {{of: {of}}}` found.",
+            "Put that step before this one, or choose another scope.",
+        )
+    return found
+
+
+def rates_at(rows: Sequence[Row], level: float) -> dict[str, float]:
+    """For every layer the largest rate (0 … 1) whose predicted increase of the loss is at most `level` ≥ 0.
+
+    Between the rates measured the curves are straight; beyond the largest one nothing is predicted, and no
+    rate goes there.
+    """
+    return {layer: line.rate(level) for layer, line in loss_curves(rows).items()}
+
+
+def rates_for(
+    rows: Sequence[Row], sizes: Mapping[str, int], share: float, least: Mapping[str, float] | None = None
+) -> dict[str, float]:
+    """Rates at one predicted increase of the loss that remove `share` (0 … 1) of all elements together.
+
+    `sizes` has each layer's elements; a layer without rows keeps all of its own. `least` are rates below
+    which a layer can't go, because so much is gone already. Where the largest rates measured are not enough,
+    all layers go on alike towards 1. Raises SecateurError when even that is not enough.
+    """
+    curves = {layer: line for layer, line in loss_curves(rows).items() if layer in sizes}
+    floor = {layer: (least or {}).get(layer, 0.0) for layer in sizes}
+
+    def removed(rates: Mapping[str, float]) -> float:
+        gone = sum(n * max(rates.get(layer, 0.0), floor[layer]) for layer, n in sizes.items())
+        return gone / sum(sizes.values())
+
+    low, high = _around(curves, lambda rates: removed(rates) >= share)
+    if removed(high) < share - TINY:
+        raise SecateurError(
+            f"The sensitivity step has too few layers to remove {share:.1%} of the weights",
+            f"Without those that it skipped, at most {removed(high):.1%} can go.",
+            "Skip the same layers in both steps, or ask for less.",
+        )
+    _, part = _halved(0.0, 1.0, lambda t: removed(_between(low, high, t)) >= share)
+    found = _between(low, high, part)
+    return {layer: max(found.get(layer, 0.0), floor[layer]) for layer in sizes}
+
+
+def _around(curves: Mapping[str, Curve], enough: Callable[[Rates], bool]) -> tuple[Rates, Rates]:
+    """The rates at the last level that is not enough, and at the first that is.
+
+    They differ by more than rounding where costs do not rise: a rate then jumps at a level, and all between
+    is as good. Below the first level nothing is removed, beyond the last everything is.
+    """
+
+    def rates(level: float) -> Rates:
+        return {layer: line.rate(level) for layer, line in curves.items()}
+
+    top = max((cost for line in curves.values() for cost in line.costs if math.isfinite(cost)), default=0.0)
+    if not enough(rates(top)):
+        return rates(top), dict.fromkeys(curves, 1.0)
+    if enough(rates(0.0)):
+        return dict.fromkeys(curves, 0.0), rates(0.0)
+    low, high = _halved(0.0, top, lambda level: enough(rates(level)))
+    return rates(low), rates(high)
+
+
+def _halved(low: float, high: float, enough: Callable[[float], bool]) -> tuple[float, float]:
+    """The narrowest interval whose end is `enough` and whose beginning is not, if that holds at first."""
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return low, high
+
+
+def _between(low: Rates, high: Rates, part: float) -> Rates:
+    return {layer: low[layer] + part * (high[layer] - low[layer]) for layer in low}

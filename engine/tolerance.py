@@ -1,0 +1,93 @@
+"""How much of a layer may go at a given cost: curves through the rows that a `sensitivity` step found."""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+Row = Mapping[str, Any]
+"""One layer pruned alone at one rate: `layer`, `rate`, and what was measured."""
+
+INCREASE = "loss_increase"
+"""The row's validation loss less that of the unpruned model."""
+QUALITIES = ("validation_accuracy", "validation_map50_95")
+"""What a row may call the quality that its task is judged by, a fraction."""
+ONE_POINT = 0.01
+"""Quality that a layer may cost to count as prunable in the views: one point."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """The cost of removing a share of one layer: `rates` rise from 0, `costs` from 0 and never fall."""
+
+    rates: tuple[float, ...]
+    costs: tuple[float, ...]
+
+    def rate(self, level: float) -> float:
+        """The largest rate whose cost is at most `level`, straight lines between the rates measured.
+
+        >>> curve = Curve((0.0, 0.5, 0.9), (0.0, 0.1, 0.3))
+        >>> curve.rate(0.05), curve.rate(0.1), curve.rate(9.0), curve.rate(-1.0)
+        (0.25, 0.5, 0.9, 0.0)
+        """
+        within = [i for i, cost in enumerate(self.costs) if cost <= level]
+        if not within:
+            return 0.0
+        here = within[-1]
+        if here + 1 == len(self.rates) or math.isinf(self.costs[here + 1]):
+            return self.rates[here]
+        part = (level - self.costs[here]) / (self.costs[here + 1] - self.costs[here])
+        return self.rates[here] + part * (self.rates[here + 1] - self.rates[here])
+
+
+def curve(points: Iterable[tuple[float, float]]) -> Curve:
+    """The curve nearest to (rate, cost) points that starts at 0 and never falls (isotonic regression).
+
+    A cost that is no number counts as infinite. Pool-adjacent-violators: Ayer et al. 1955.
+
+    >>> curve([(0.3, 0.2), (0.5, 0.1), (0.7, 0.4), (0.1, -0.1)])
+    Curve(rates=(0.0, 0.1, 0.3, 0.5, 0.7), costs=(0.0, 0.0, 0.15000000000000002, 0.15000000000000002, 0.4))
+    """
+    ordered = sorted((rate, math.inf if math.isnan(cost) else cost) for rate, cost in points)
+    pools: list[tuple[float, int]] = []
+    for _, cost in ordered:
+        pools.append((cost, 1))
+        while len(pools) > 1 and pools[-2][0] > pools[-1][0]:
+            (one, n), (two, m) = pools[-2:]
+            pools[-2:] = [((one * n + two * m) / (n + m), n + m)]
+    costs = [max(cost, 0.0) for cost, n in pools for _ in range(n)]
+    return Curve((0.0, *(rate for rate, _ in ordered)), (0.0, *costs))
+
+
+def loss_curves(rows: Iterable[Row]) -> dict[str, Curve]:
+    """For every layer, in the order of the rows, the increase of the loss over its rate."""
+    return _curves((row["layer"], row["rate"], row[INCREASE]) for row in rows)
+
+
+def drop_curves(found: Mapping[str, Any]) -> dict[str, Curve]:
+    """For every layer of a sensitivity's findings, what its rate costs in quality (0 … 1)."""
+    before = quality(found["reference"])
+    return _curves((row["layer"], row["rate"], before - quality(row)) for row in found["rows"])
+
+
+def within_a_point(found: Mapping[str, Any]) -> dict[str, float]:
+    """For every layer the largest share that may go, pruned alone, at a cost of at most one point."""
+    return {layer: line.rate(ONE_POINT) for layer, line in drop_curves(found).items()}
+
+
+def quality_name(row: Row) -> str:
+    """Which measure of the row is its quality."""
+    return next((name for name in QUALITIES if name in row), QUALITIES[0])
+
+
+def quality(row: Row) -> float:
+    """The row's quality, a fraction; NaN where it has none."""
+    value = row.get(quality_name(row))
+    return float(value) if isinstance(value, int | float) else math.nan
+
+
+def _curves(points: Iterable[tuple[str, float, float]]) -> dict[str, Curve]:
+    layers: dict[str, list[tuple[float, float]]] = {}
+    for layer, rate, cost in points:
+        layers.setdefault(layer, []).append((rate, cost))
+    return {layer: curve(found) for layer, found in layers.items()}
