@@ -23,6 +23,7 @@ sys.path.insert(0, str(HOME))
 
 from engine import cli, presets, spec  # noqa: E402
 from engine.commands.params import _default as default_text  # noqa: E402
+from engine.commands.presets import counts as trials  # noqa: E402
 from engine.describe import Row, describe, summary  # noqa: E402
 from engine.errors import SecateurError  # noqa: E402
 from engine.params import STEPS  # noqa: E402
@@ -98,10 +99,10 @@ def _commands(parser: argparse.ArgumentParser, about: str = "") -> Iterator[tupl
 
 
 def shipped() -> str:
-    lines = ["| preset | trials | about |", "|---|---|---|"]
+    lines = ["| preset | trials | with `--quick` | about |", "|---|---|---|---|"]
     for preset in presets.shipped():
-        trials = len(spec.read(preset.path).trials)
-        lines.append(f"| [`{preset.name}`](presets/{preset.path.name}) | {trials} | {_cell(preset.about)} |")
+        counts = " | ".join(count or "–" for count in trials(preset.path))
+        lines.append(f"| [`{preset.name}`](presets/{preset.path.name}) | {counts} | {_cell(preset.about)} |")
     return "\n".join(lines)
 
 
@@ -213,7 +214,7 @@ def _refused(line: str) -> str:
         return heard.getvalue().strip().splitlines()[-1] if ending.code else ""
     if words[0] == "run" and Path(args.preset).stem in {preset.name for preset in presets.shipped()}:
         try:
-            spec.read(presets.find(Path(args.preset).stem), args.overrides)
+            spec.read(presets.find(Path(args.preset).stem), args.overrides, quick=args.quick)
         except SecateurError as error:
             return str(error)
     return ""

@@ -35,9 +35,20 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _listing(presets: tuple[Shipped, ...]) -> str:
-    rows = [(preset.name, str(len(spec.read(preset.path).trials)), preset.about) for preset in presets]
-    listed = table(("preset", "trials", "about"), rows, ("left", "right", "left"), width=columns())
-    return f"{listed}\n\nRun one: secateur run NAME\nRead or copy one: secateur presets NAME > mine.yaml"
+    rows = [(preset.name, *counts(preset.path), preset.about) for preset in presets]
+    headers = ("preset", "trials", "quick", "about")
+    listed = table(headers, rows, ("left", "right", "right", "left"), width=columns())
+    return (
+        f"{listed}\n\nRun one: secateur run NAME\n"
+        "A small version of one, to see it work (those with trials under quick): secateur run NAME --quick\n"
+        "Read or copy one: secateur presets NAME > mine.yaml"
+    )
+
+
+def counts(path: Path) -> tuple[str, str]:
+    """How many trials a preset has, and its quick version ("" if there is none)."""
+    read = spec.read(path)
+    return str(len(read.trials)), str(len(read.quick.trials)) if read.quick else ""
 
 
 def _print_one(path: Path, as_json: bool) -> None:
@@ -57,5 +68,6 @@ def _as_dict(path: Path) -> dict[str, Any]:
         "about": read.settings.about,
         "trials": len(read.trials),
         "axes": {swept: list(values) for swept, values in read.axes.items()},
+        "quick": {"trials": len(read.quick.trials), "document": read.quick.document} if read.quick else None,
         "document": read.document,
     }

@@ -30,6 +30,11 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
         help="override one value of the preset, such as train.epochs=2 or "
         "sweep.prune.weights.sparsity=[0,0.5]; may be repeated",
     )
+    run.add_argument(
+        "--quick",
+        action="store_true",
+        help="the small version of the study that the preset's `quick` section makes (before any --set)",
+    )
     run.add_argument("--detach", action="store_true", help="start it and return at once")
     add_workspace(run)
     add_json(run)
@@ -68,7 +73,7 @@ def _run(args: argparse.Namespace) -> int:
     from engine import launch, presets, spec
     from engine.rundir import workspace
 
-    read = spec.read(presets.find(args.preset), args.overrides)
+    read = spec.read(presets.find(args.preset), args.overrides, quick=args.quick)
     run = launch.create(read, workspace(args.workspace))
     launch.start(run)
     return _follow(args, run)

@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from engine import sweep
 from engine.errors import PresetInvalid, Problem, UsageError
 from engine.params.preset import Settings
 from engine.spec import checks, overrides
+from engine.spec import quick as small
 from engine.spec.files import absolute
 from engine.spec.model import MEASURES, Spec, Trial
 from engine.spec.tree import normalise, steps_of
@@ -18,19 +20,25 @@ from engine.yamltree import MAX_CHARACTERS, Mapping, load, to_yaml
 __all__ = ["MEASURES", "Spec", "Trial", "parse", "read", "to_yaml"]
 
 
-def read(path: Path, overrides: Sequence[str] = ()) -> Spec:
-    """Read a preset file.
+def read(path: Path, overrides: Sequence[str] = (), *, quick: bool = False) -> Spec:
+    """Read a preset file; with `quick`, the small version that its `quick` section makes of it.
 
     Raises:
-        UsageError: The file is missing, cannot be read, or is no text.
+        UsageError: The file is missing, cannot be read, is no text, or has no quick version.
         PresetInvalid: With every problem found in it.
     """
     text = _text(path)
-    return parse(text, path.stem, overrides, source=str(path), folder=path.parent)
+    return parse(text, path.stem, overrides, source=str(path), folder=path.parent, quick=quick)
 
 
 def parse(
-    text: str, name: str, overrides: Sequence[str] = (), *, source: str = "", folder: Path | None = None
+    text: str,
+    name: str,
+    overrides: Sequence[str] = (),
+    *,
+    source: str = "",
+    folder: Path | None = None,
+    quick: bool = False,
 ) -> Spec:
     """Read a preset from its text.
 
@@ -40,8 +48,10 @@ def parse(
         overrides: `PATH=VALUE`, each VALUE in YAML.
         source: What to call the file in messages (default: the name).
         folder: Where relative paths are looked up first.
+        quick: Whether the preset's `quick` section is applied, before the overrides.
 
     Raises:
+        UsageError: With `quick`, for a preset that has no such section.
         PresetInvalid: With every problem found.
     """
     shown = source or name
@@ -52,11 +62,36 @@ def parse(
     root, problems = _tree(text, place)
     if root is None:
         raise PresetInvalid(shown, tuple(problems))
-    spec, found = _spec(root, name, overrides, folder)
-    problems = _tidy([*problems, *found])
+    root, section, found = small.split(root)
+    problems += found
+    if quick and section is None and not problems:
+        raise _no_quick(shown)
+    spec, found = _spec(root, name, () if quick else overrides, folder)
+    problems += found
+    if section is not None:
+        variant, found = _variant(root, section, name, overrides if quick else (), folder)
+        overridden = bool(overrides) and not quick
+        problems += small.own_problems(found, problems, section, overridden=overridden)
+        spec = variant if quick or spec is None else replace(spec, quick=variant)
+    problems = _tidy(problems)
     if problems or spec is None:
         raise PresetInvalid(shown, tuple(problems))
     return spec
+
+
+def _variant(
+    root: Mapping, section: Mapping, name: str, changes: Sequence[str], folder: Path | None
+) -> tuple[Spec | None, list[Problem]]:
+    """The small version of a preset."""
+    root, problems = small.apply(normalise(root), section)
+    spec, found = _spec(root, name + small.SUFFIX, changes, folder)
+    return spec, [*problems, *found]
+
+
+def _no_quick(preset: str) -> UsageError:
+    detail = "It has no section `quick:` that says what to make smaller."
+    remedy = "Run it without --quick, or with --set; `secateur presets` shows which presets have one."
+    return UsageError(f"Preset {preset} has no quick version", detail, remedy)
 
 
 def _text(path: Path) -> str:

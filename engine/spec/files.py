@@ -11,13 +11,14 @@ OWN_CODE = ".py:"
 
 
 def absolute(root: Mapping, folder: Path | None) -> Mapping:
-    """The tree with every file it names made absolute, those in its sweep too."""
+    """The tree with every file it names made absolute, those in its sweep and its quick section too."""
     for path, change in _PATHS.items():
         keys = tuple(path.split("."))
-        node = at(root, *keys)
-        if node is not None:
-            root = _put(root, keys, change(node, folder))
-        for sweep in (("sweep", path), ("sweep", "zip", path)):
+        for written in (keys, ("quick", path)):
+            node = at(root, *written)
+            if node is not None:
+                root = _put(root, written, change(node, folder))
+        for sweep in (("sweep", path), ("sweep", "zip", path), ("quick", f"sweep.{path}")):
             axis = at(root, *sweep)
             if isinstance(axis, Listing):
                 items = tuple(change(item, folder) for item in axis.items)

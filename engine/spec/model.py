@@ -1,6 +1,6 @@
 """What a valid preset is: settings, steps, and a trial for each point of its sweep."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from engine.params import Step
@@ -22,6 +22,8 @@ MEASURES = (
     "latency",
 )
 """What a plot can show along either axis, beside swept parameters."""
+RATE_MEASURES = ("validation_accuracy", "validation_map50_95", "validation_loss", "parameters", "macs")
+"""What a plot can show along the rate of a sensitivity step."""
 
 
 @dataclass(frozen=True)
@@ -47,12 +49,14 @@ class Spec:
 
     Attributes:
         name: The preset's file stem.
-        document: The preset as plain values, overrides applied, paths absolute, ranges written out;
-            `to_yaml(document)` reads back to the same spec.
+        document: The preset as plain values, overrides applied, paths absolute, ranges written out, without
+            its `quick` section; `to_yaml(document)` reads back to the same spec.
         settings: Everything but steps and sweep, as in the first trial; `seed` may hold several.
         steps: All steps, disabled ones too, as in the first trial.
         axes: Swept path → values, in order.
         trials: Every point of the sweep for every seed; at least one.
+        quick: The small version that the preset's `quick` section makes of it, if it has one. Overrides do
+            not reach it, and specs are equal whatever it is: it has no part in the study.
     """
 
     name: str
@@ -61,3 +65,4 @@ class Spec:
     steps: tuple[Step, ...]
     axes: dict[str, tuple[Any, ...]]
     trials: tuple[Trial, ...]
+    quick: "Spec | None" = field(default=None, compare=False)

@@ -20,36 +20,54 @@ class _Swept:
     keys: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Change:
+    """A value to put at a dotted path; `place` and `name` are what problems with the path call it."""
+
+    path: str
+    value: Node
+    place: str
+    name: str = ""
+
+
 def apply(root: Mapping, overrides: Sequence[str]) -> tuple[Mapping, list[Problem]]:
     """The tree with every override applied in turn, and what is wrong with them."""
     problems: list[Problem] = []
-    given_paths: set[str] = set()
-    swept_before = set(sweep.paths(root.items.get("sweep")))
+    changes: list[Change] = []
     for text in overrides:
-        path, equals, value = text.partition("=")
-        path = path.strip()
-        if not equals or not path:
-            problems.append(Problem("--set", "", f"given '{text[:80]}'", EXAMPLE))
-            continue
-        given_paths.add(path)
-        root, found = _one(root, path, value)
+        change, found = _read(text)
+        changes += [change] if change else []
         problems += found
+    root, found = put_all(root, changes)
+    return root, [*problems, *found]
+
+
+def put_all(root: Mapping, changes: Sequence[Change]) -> tuple[Mapping, list[Problem]]:
+    """The tree with every change made in turn, and what is wrong with their paths."""
+    problems: list[Problem] = []
+    swept_before = set(sweep.paths(root.items.get("sweep")))
+    for change in changes:
+        try:
+            changed = _put(root, change.path, change.value)
+        except Unknown as error:
+            problems.append(Problem(change.place, change.name, *error.parts))
+            continue
+        assert isinstance(changed, Mapping)
+        root = normalise(changed)
     gone = swept_before - set(sweep.paths(root.items.get("sweep")))
-    return _adjust_plot(root, gone, given_paths), problems
+    return _adjust_plot(root, gone, {change.path for change in changes}), problems
 
 
-def _one(root: Mapping, path: str, text: str) -> tuple[Mapping, list[Problem]]:
+def _read(text: str) -> tuple[Change | None, list[Problem]]:
+    path, equals, value = text.partition("=")
+    path = path.strip()
+    if not equals or not path:
+        return None, [Problem("--set", "", f"given '{text[:80]}'", EXAMPLE)]
     place = f"--set {path}"
-    value, problems = load(text, lambda _line: place, path)
-    if value is None and problems:
-        return root, problems
-    value = value or Scalar(None, place, path)
-    try:
-        changed = _put(root, path, value)
-    except Unknown as error:
-        return root, [*problems, Problem(place, "", *error.parts)]
-    assert isinstance(changed, Mapping)
-    return normalise(changed), problems
+    node, problems = load(value, lambda _line: place, path)
+    if node is None and problems:
+        return None, problems
+    return Change(path, node or Scalar(None, place, path), place), problems
 
 
 def _put(root: Mapping, path: str, value: Node) -> Node:

@@ -10,7 +10,9 @@ from engine.params.preset import Settings
 from engine.wording import given, names, suggest, text_of
 from engine.yamltree import Listing, Mapping, Node, Scalar, is_empty
 
-SECTIONS = (*Settings.model_fields, "steps", "sweep")
+AROUND = ("steps", "sweep", "quick")
+"""Sections that are not settings."""
+SECTIONS = (*Settings.model_fields, *AROUND)
 STEPS_ALLOWED = "a list of steps such as `- train: {epochs: 10}`"
 
 
@@ -219,6 +221,6 @@ def known(cls: type[Params], parent: str, name: str, also: tuple[str, ...] = ())
 
 
 def settings_node(root: Mapping) -> Mapping:
-    """The tree without its steps and sweep."""
-    items: dict[str, Any] = {key: node for key, node in root.items.items() if key not in ("steps", "sweep")}
+    """The tree without what is around the settings."""
+    items: dict[str, Any] = {key: node for key, node in root.items.items() if key not in AROUND}
     return replace(root, items=items)

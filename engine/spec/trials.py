@@ -10,7 +10,7 @@ from engine import sweep
 from engine.errors import Problem
 from engine.params import STEPS, Params, Step
 from engine.params.preset import Settings
-from engine.spec.tree import SECTIONS, StepNode, Target, Unknown, locate, settings_node
+from engine.spec.tree import AROUND, StepNode, Target, Unknown, locate, settings_node
 from engine.spec.validate import check
 from engine.sweep import MAX_TRIALS, Axis
 from engine.yamltree import Listing, Mapping, Node, put
@@ -167,7 +167,7 @@ class Built:
 
 def build(root: Mapping, steps: list[StepNode], swept: Sweep) -> tuple[Built, list[Problem]]:
     """Check the settings and every step at every point of the sweep."""
-    settings = Combinations(Settings, settings_node(root), swept, swept.of_step(None), also=SECTIONS[-2:])
+    settings = Combinations(Settings, settings_node(root), swept, swept.of_step(None), also=AROUND)
     groups = [
         Combinations(STEPS[step.kind], step.params, swept, swept.of_step(step.index))
         for step in steps

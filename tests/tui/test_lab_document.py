@@ -300,3 +300,42 @@ def test_typing_back_to_what_was_there_is_no_change(quickstart: Document) -> Non
         quickstart.apply(plain, "epochs", "e")
     assert not quickstart.dirty
     assert quickstart.undo() is None
+
+
+WITH_QUICK = """\
+model: {name: resnet20}
+data: {name: fashion-mnist}
+steps:
+- train: {epochs: 10}
+- prune.weights: {sparsity: 0.5}
+- finetune: {epochs: 3}
+quick: {data.name: digits, train.epochs: 1, finetune.epochs: 1, 'sweep.prune.weights.sparsity': [0, 0.5]}
+"""
+
+
+def with_quick(folder: Path) -> Document:
+    file = folder / "q.yaml"
+    file.write_text(WITH_QUICK)
+    return Document.open(file)
+
+
+def test_the_quick_section_survives_opening_editing_and_saving(tmp_path: Path) -> None:
+    document = with_quick(tmp_path)
+    section = document.plain["quick"]
+    document.apply(edits.put(document.plain, Spot(0, "epochs"), 5), "epochs")
+    document.save_as(tmp_path / "other" / "saved.yaml")
+    assert Document.open(tmp_path / "other" / "saved.yaml").plain["quick"] == section
+    spec, problems = validate(document.plain, "q", None)
+    assert not problems
+    assert spec is not None
+    assert spec.quick is not None
+    assert len(spec.quick.trials) == 2
+
+
+def test_the_quick_section_follows_steps_to_their_new_names_and_drops_those_removed(tmp_path: Path) -> None:
+    document = with_quick(tmp_path)
+    plain = edits.put(document.plain, Spot(1, "id"), "cut")
+    assert "sweep.cut.sparsity" in plain["quick"]
+    plain = edits.remove_step(plain, 2)
+    assert list(plain["quick"]) == ["data.name", "train.epochs", "sweep.cut.sparsity"]
+    assert validate(plain, "q", None)[0] is not None

@@ -358,3 +358,40 @@ async def seen(pilot: Pilot[None], words: str) -> None:
         if words in shown(pilot):
             return
     raise AssertionError(f"{words!r} was not shown within ten seconds:\n{shown(pilot)}")
+
+
+async def test_the_review_offers_the_quick_version(tmp_path: Path) -> None:
+    preset = tmp_path / "p.yaml"
+    preset.write_text(
+        "model: {name: resnet20}\ndata: {name: digits}\nsteps: [{train: {epochs: 9}}]\nquick: {train.epochs: 1}\n"
+    )
+    async with lab(tmp_path, preset=preset) as (_, pilot):
+        await pilot.press("f9")
+        for _ in range(200):
+            await pilot.pause(0.02)
+            if isinstance(pilot.app.screen, Review):
+                break
+        review = pilot.app.screen
+        assert isinstance(review, Review)
+        assert review.spec.name == "p"
+        await pilot.press("q")
+        await pilot.pause()
+        assert review.spec.name == "p-quick"
+        assert "Run p-quick" in shown(pilot)
+        await pilot.press("q")
+        assert review.spec.name == "p"
+
+
+async def test_a_quick_version_can_be_run_where_the_whole_ones_data_are_missing(tmp_path: Path) -> None:
+    preset = tmp_path / "p.yaml"
+    preset.write_text(
+        "model: {name: resnet20}\ndata: {name: cifar10}\nsteps: [{train: {}}]\nquick: {data.name: digits}\n"
+    )
+    async with lab(tmp_path, preset=preset) as (_, pilot):
+        await pilot.press("f9")
+        for _ in range(200):
+            await pilot.pause(0.02)
+            if isinstance(pilot.app.screen, Review):
+                break
+        assert isinstance(pilot.app.screen, Review)
+        assert pilot.app.screen.spec.name == "p-quick"

@@ -53,6 +53,15 @@ def check(plain: Plain, name: str, folder: Path | None, revision: int, history: 
     return Checked(revision, found, (), data, _estimate(found, history), complete=True)
 
 
+def runnable(checked: Checked, history: History) -> list[tuple[Spec, Estimate]]:
+    """The preset and its quick version, those of them whose data are here, with how long they would take."""
+    found = [(checked.spec, checked.estimate)] if checked.spec and checked.data is None else []
+    quick = checked.spec.quick if checked.spec else None
+    if quick is not None and missing_data(quick, history.workspace) is None:
+        found.append((quick, _estimate(quick, history)))
+    return found
+
+
 def missing_data(found: Spec, workspace: Path) -> SecateurError | None:
     """Why one of the data sets of a preset can't be used on this machine."""
     for data in {trial.settings.data for trial in found.trials}:

@@ -15,7 +15,9 @@ from tui.lab.tree import (
     axes,
     axis_at,
     axis_values,
+    nodes,
     rows,
+    spot_of,
     steps,
     swept_path,
     value,
@@ -271,7 +273,28 @@ def _readdressed(before: Plain, changed: Plain, places: dict[int, int]) -> Plain
             renamed[axis.path] = swept_path(changed, Spot(place, axis.spot.path))
     if any(old != new for old, new in renamed.items()):
         changed["sweep"] = _renamed(changed.get("sweep") or {}, renamed)
+    _readdress_quick(before, changed, places)
     return _adjust_plot(before, changed, renamed)
+
+
+def _readdress_quick(before: Plain, changed: Plain, places: dict[int, int]) -> None:
+    """Let the quick section name steps by what they are called now, in place; without those that are gone."""
+    section = before.get("quick")
+    if not isinstance(section, dict):
+        return
+    root = nodes(before)
+    kept: Plain = {}
+    for path, given in section.items():
+        prefix = next((start for start in ("sweep.zip.", "sweep.") if path.startswith(start)), "")
+        spot = spot_of(root, path.removeprefix(prefix))
+        if spot is None or spot.step is None:
+            kept[path] = given
+        elif spot.step in places:
+            kept[prefix + swept_path(changed, Spot(places[spot.step], spot.path))] = given
+    if kept:
+        changed["quick"] = kept
+    else:
+        del changed["quick"]
 
 
 def _is_zipped(plain: Plain, path: str) -> bool:

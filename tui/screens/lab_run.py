@@ -5,7 +5,7 @@ import asyncio
 from textual import work
 
 from engine.errors import Problem, SecateurError
-from tui.lab.check import Checked, check
+from tui.lab.check import Checked, check, runnable
 from tui.lab.fields import fields_of, problems_at, says
 from tui.lab.outline import items
 from tui.screens.lab_base import LabBase
@@ -36,20 +36,24 @@ class RunActions(LabBase):
         if checked.spec is None:
             self._go_to(checked.problems[0])
             return
-        if checked.data is not None:
+        variants = await asyncio.to_thread(runnable, checked, self.history)
+        if not variants:
+            assert checked.data is not None
             await self.lab.fail(checked.data)
             return
-        if not await self.app.push_screen_wait(Review(checked.spec, checked.estimate)):
+        review = Review(variants)
+        if not await self.app.push_screen_wait(review):
             return
         self.say("Starting …")
         before = self.lab.study
         try:
-            run = await self.lab.start_study(checked.spec)
+            run = await self.lab.start_study(review.spec)
         except SecateurError as error:
             await self.lab.fail(error)
             return
-        if checked.estimate.seconds is not None:
-            self.expected[run.name] = checked.estimate.seconds
+        seconds = {spec.name: estimate.seconds for spec, estimate in variants}[review.spec.name]
+        if seconds is not None:
+            self.expected[run.name] = seconds
         if before:
             self.lab.watcher.unsubscribe(self, before)
         self.lab.watcher.subscribe(self, run.name)

@@ -37,7 +37,7 @@ class TextView(ModalScreen[bool]):
 
     def compose(self) -> ComposeResult:
         with Vertical(id="box"):
-            yield Static(self._title, markup=False)
+            yield Static(self._title, id="title", markup=False)
             yield Document(self.build)
             yield Static(self.KEYS, markup=False)
 
@@ -55,25 +55,49 @@ class TextView(ModalScreen[bool]):
 
 
 class Review(TextView):
-    """Every value of a study before it starts; Enter or the run key starts it."""
+    """Every value of a study before it starts; Enter or the run key starts it.
+
+    `variants` are the preset and its quick version, those of them that can run, with their estimates; `q`
+    goes from one to the other, and `spec` is the one that is shown and would be started.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter,f9,y", "start", "start"),
         Binding("n", "close", "cancel"),
+        Binding("q", "other", "quick version"),
     ]
     KEYS = "Enter starts it, Esc goes back, ↑ ↓ scroll"
 
-    def __init__(self, spec: Spec, estimate: Estimate) -> None:
-        title = f"Run {spec.name}: {trials_text(len(spec.trials))}, {estimate}"
-        super().__init__(title, ())
-        self._sections = sections(spec)
+    def __init__(self, variants: Sequence[tuple[Spec, Estimate]]) -> None:
+        super().__init__("", ())
+        self._variants = variants
+        self._shown = 0
+        if len(variants) > 1:
+            self.KEYS += ", q: the quick version or the whole"
+
+    @property
+    def spec(self) -> Spec:
+        return self._variants[self._shown][0]
+
+    def compose(self) -> ComposeResult:
+        self._title = self._headline()
+        yield from super().compose()
+
+    def _headline(self) -> str:
+        spec, estimate = self._variants[self._shown]
+        return f"Run {spec.name}: {trials_text(len(spec.trials))}, {estimate}"
 
     def build(self, width: int) -> Sequence[Line]:
         """The sections with what is set or swept first; what is left at its default on fewer lines."""
         lines: list[Line] = [[("Swept and set values; defaults follow in brackets.", "muted")], ()]
-        for name, entries in self._sections:
+        for name, entries in sections(self.spec):
             lines += [[(name, "title")], *section_lines(entries, width)]
         return lines
+
+    def action_other(self) -> None:
+        self._shown = (self._shown + 1) % len(self._variants)
+        self.query_one("#title", Static).update(self._headline())
+        self.query_one(Document).show(self.build)
 
     def action_start(self) -> None:
         self.dismiss(True)

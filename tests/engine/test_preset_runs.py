@@ -1,0 +1,21 @@
+"""Every preset that comes with secateur, run end to end: its quick version, the quickstart as it is."""
+
+from pathlib import Path
+
+import pytest
+from study_lab import Lab
+
+from engine import presets, spec
+
+AS_IT_IS = "quickstart"
+"""Quick enough to be run whole."""
+
+
+@pytest.mark.parametrize("name", [preset.name for preset in presets.shipped()])
+def test_the_preset_runs_to_its_end(name: str, tmp_path: Path) -> None:
+    quick = name != AS_IT_IS
+    path = presets.find(name)
+    trials = spec.read(path, quick=quick).trials
+    found = Lab(tmp_path).json("run", str(path), *(["--quick"] if quick else []))
+    assert found["status"] == "done"
+    assert [trial["status"] for trial in found["trials"]] == ["done"] * len(trials)
