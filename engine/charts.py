@@ -4,6 +4,7 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
+from engine import sensitivities
 from engine.errors import UsageError
 from engine.format import measure
 from engine.params.preset import Plot
@@ -13,14 +14,18 @@ from engine.summary import measure_names, measure_value
 
 
 def default_plot(state: StudyState, plot: Plot | None) -> Plot | None:
-    """The preset's own chart, or accuracy along the first swept number; None if there is nothing to draw."""
+    """The preset's own chart, or accuracy along the first swept number, or along the rates of a sensitivity.
+
+    None if there is nothing to draw.
+    """
     if plot is not None:
         return plot
     numbers = [n for n in parameter_names(state) if n != "seed" and _all_numbers(state, n)]
     others = [n for n in parameter_names(state) if n not in ("seed", *numbers[:1])]
-    if not numbers:
-        return None
-    return Plot(x=numbers[0], by=others[0] if others else None)
+    if numbers:
+        return Plot(x=numbers[0], by=others[0] if others else None)
+    rates = sensitivities.names([state])
+    return Plot(x=rates[0], by=sensitivities.LAYER) if rates else None
 
 
 def parameter_names(state: StudyState) -> list[str]:
@@ -34,13 +39,22 @@ def _all_numbers(state: StudyState, name: str) -> bool:
 
 
 def figure(
-    states: Sequence[StudyState], x: str, y: str, by: str | None = None, *, log: bool = False
+    states: Sequence[StudyState],
+    x: str,
+    y: str,
+    by: str | None = None,
+    *,
+    log: bool = False,
+    layers: Sequence[str] = (),
 ) -> Figure:
     """A chart of one or several studies; with several, each line is named after its study too.
 
-    Trials that differ in their seed alone are drawn as their mean with the standard deviation. Raises
+    Trials that differ in their seed alone are drawn as their mean with the standard deviation. Along the rate
+    of a sensitivity step lines are layers, of which `layers` chooses (see `sensitivities.figure`). Raises
     UsageError when x, y or by names nothing that a study has.
     """
+    if _by_layer(states, x, by):
+        return sensitivities.figure(states, x, y, layers, log=log)
     x, y = (_resolve(name, states) for name in (x, y))
     lines: list[Series] = []
     for state in states:
@@ -58,6 +72,15 @@ def figure(
         x_measure=x,
         y_measure=y,
     )
+
+
+def _by_layer(states: Sequence[StudyState], x: str, by: str | None) -> bool:
+    """Whether x is the rate of a sensitivity step, along which lines are layers."""
+    if not sensitivities.is_rate(x, states):
+        return False
+    if by not in (None, sensitivities.LAYER):
+        raise UsageError(f"Along {x} there are no lines by {by}", "", "Lines are layers there: --by layer.")
+    return True
 
 
 def _resolve(name: str, states: Sequence[StudyState]) -> str:
@@ -109,9 +132,11 @@ def points_of(trials: Sequence[TrialState], x: str, y: str) -> list[tuple[Point,
 
 
 def trials_drawn(
-    states: Sequence[StudyState], x: str, y: str, by: str | None = None
+    states: Sequence[StudyState], x: str, y: str, by: str | None = None, layers: Sequence[str] = ()
 ) -> list[list[tuple[StudyState, tuple[TrialState, ...]]]]:
     """For every point of every line of `figure(states, x, y, by)` its study and its trials."""
+    if _by_layer(states, x, by):
+        return sensitivities.drawn_of(states, x, y, layers)
     x, y = (_resolve(name, states) for name in (x, y))
     return [
         [(state, found) for _, found in points_of(trials, x, y)]

@@ -40,6 +40,7 @@ MEASURE_FORMATS: dict[str, Measure] = {
     "validation_accuracy": Measure("validation accuracy", "fraction", "higher", "%"),
     "agreement": Measure("agreement with baseline", "fraction", "higher", "%"),
     "sparsity": Measure("sparsity", "fraction", "higher", "%"),
+    "rate": Measure("share removed", "fraction", "higher", "%"),
     "loss": Measure("loss", "number", "lower"),
     "validation_loss": Measure("validation loss", "number", "lower"),
     "parameters": Measure("parameters", "count", "lower", from_zero=True),
@@ -88,7 +89,7 @@ def measure_text(name: str, value: float | None, deviation: float | None = None)
     known = measure(name)
     match known.kind:
         case "fraction":
-            return percent(value, 1 if known.label.endswith("sparsity") else 2)
+            return percent(value, 1 if known.label.endswith(("sparsity", "removed")) else 2)
         case "count":
             return count(value, known.unit)
         case "bytes":

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from engine import scans
 from engine.state import StudyState, TrialState
 
 NOISY_LOAD = 0.1
@@ -86,7 +87,7 @@ def trial_json(trial: TrialState) -> dict[str, Any]:
 
 
 def study_json(state: StudyState) -> dict[str, Any]:
-    """A whole study: `study`, `status`, `baseline`, `trials`, `environment`."""
+    """A whole study: `study`, `status`, `baseline`, `trials`, `environment`, and `sensitivity` if it has one."""
     baselines = _baselines(state)
     out: dict[str, Any] = {
         "study": state.name,
@@ -98,6 +99,8 @@ def study_json(state: StudyState) -> dict[str, Any]:
     }
     if len(baselines) > 1:
         out["baselines"] = baselines
+    if found := scans.as_json(state):
+        out["sensitivity"] = found
     if state.error:
         out["error"] = state.error
     if state.verdict:

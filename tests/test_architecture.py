@@ -41,12 +41,12 @@ STAGES = (
     "sweep spec presets",
     "plan job",
     # what replaying the events gives
-    "state tolerance summary",
+    "state tolerance scans summary",
     # who runs jobs, and what a job does
     "executors",
     "compute",
     # what is drawn from the state
-    "plotting pareto charts training",
+    "plotting pareto sensitivities charts training",
     # one study from its start to its end
     "heartbeat launch replay supervisor",
     "commands",

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 from engine.commands.common import add_workspace
 
 if TYPE_CHECKING:
+    from engine.params.preset import Plot
     from engine.plotting.figure import Figure
+    from engine.state import StudyState
 
 
 def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -17,12 +19,18 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
         help="draw a study's curve",
         description="Draw one or several studies. x: a swept parameter or a measure; y: a measure such as "
         "accuracy, agreement, sparsity, effective_macs, size.packed, latency.onnxruntime.1, speedup.torch.1. "
-        "Trials that differ in their seed alone are drawn as mean ± standard deviation.",
+        "Trials that differ in their seed alone are drawn as mean ± standard deviation. --x rate draws what a "
+        "sensitivity step found, a line for each layer (STEP.rate where there are several such steps).",
     )
     plot.add_argument("study", nargs="+", help="names from `secateur list`, or `latest`")
     plot.add_argument("--x", metavar="NAME", help="what to draw along (default: as in the preset)")
     plot.add_argument("--y", metavar="NAME", help="what to draw (default: as in the preset, else accuracy)")
     plot.add_argument("--by", metavar="NAME", help="parameter that tells the lines apart")
+    plot.add_argument(
+        "--layers",
+        metavar="NAMES",
+        help="layers to draw with --x rate, such as 'conv1,layer3.*' (default: 8 of them; a CSV has all)",
+    )
     plot.add_argument("--log", action="store_true", help="logarithmic y axis")
     for kind in ("csv", "png", "svg"):
         plot.add_argument(f"--{kind}", type=Path, metavar="FILE", help=f"write it as {kind.upper()} instead")
@@ -31,9 +39,7 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
 
 
 def _plot(args: argparse.Namespace) -> int:
-    from engine import charts
-    from engine.errors import UsageError
-    from engine.params.preset import Plot
+    from engine import charts, sensitivities
     from engine.plotting import text
     from engine.rundir import find, workspace
     from engine.spec import parse
@@ -42,17 +48,14 @@ def _plot(args: argparse.Namespace) -> int:
     runs = [find(workspace(args.workspace), name) for name in args.study]
     states = [load(run.path) for run in runs]
     default = charts.default_plot(states[0], parse(runs[0].preset.read_text(), runs[0].name).settings.plot)
-    x = args.x or (default.x if default else None)
-    if x is None:
-        raise UsageError(f"{runs[0].name} sweeps no number", "", "Choose what to draw along: --x NAME.")
-    wanted = Plot(
-        x=x,
-        y=args.y or (default.y if default else "accuracy"),
-        by=args.by or (default.by if default and not args.x else None),
-        log=args.log or bool(default and default.log and not args.y),
-    )
-    figure = charts.figure(states, wanted.x, wanted.y, wanted.by, log=wanted.log)
-    if _write_files(args, figure):
+    wanted = _wanted(args, states, default)
+    layers = tuple(part.strip() for part in (args.layers or "").split(",") if part.strip())
+
+    def drawn(layers: tuple[str, ...]) -> "Figure":
+        return charts.figure(states, wanted.x, wanted.y, wanted.by, log=wanted.log, layers=layers)
+
+    figure = drawn(layers)
+    if _write_files(args, figure, drawn(layers or sensitivities.EVERY)):
         return 0
     print(
         text.draw(
@@ -62,8 +65,27 @@ def _plot(args: argparse.Namespace) -> int:
     return 0
 
 
-def _write_files(args: argparse.Namespace, figure: "Figure") -> bool:
-    """Write what --csv, --png and --svg ask for; whether any did."""
+def _wanted(args: argparse.Namespace, states: "list[StudyState]", default: "Plot | None") -> "Plot":
+    """What to draw: as asked for, else as in the preset."""
+    from engine import sensitivities
+    from engine.errors import UsageError
+    from engine.params.preset import Plot
+
+    x = args.x or (default.x if default else None)
+    if x is None:
+        raise UsageError(f"{states[0].name} sweeps no number", "", "Choose what to draw along: --x NAME.")
+    if args.x and sensitivities.is_rate(args.x, states):
+        default = None  # what the preset draws is of trials, not of layers
+    return Plot(
+        x=x,
+        y=args.y or (default.y if default else "accuracy"),
+        by=args.by or (default.by if default and not args.x else None),
+        log=args.log or bool(default and default.log and not args.y),
+    )
+
+
+def _write_files(args: argparse.Namespace, figure: "Figure", whole: "Figure") -> bool:
+    """Write what --csv (of the whole figure), --png and --svg ask for; whether any did."""
     from engine.files import explained
     from engine.plotting import csv, png, svg
 
@@ -71,7 +93,7 @@ def _write_files(args: argparse.Namespace, figure: "Figure") -> bool:
     for path, draw in ((args.csv, csv.write), (args.svg, svg.draw), (args.png, png.draw)):
         if path is None:
             continue
-        content = draw(figure)
+        content = draw(whole if path is args.csv else figure)
         with explained(path):
             path.write_bytes(content.encode() if isinstance(content, str) else content)
         print(f"wrote {path}")

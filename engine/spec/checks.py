@@ -6,14 +6,19 @@ from collections.abc import Iterable
 from engine import sweep
 from engine.catalog import DATASETS, MODELS
 from engine.errors import Problem
+from engine.params import Sensitivity
 from engine.spec.files import OWN_CODE, looks_like_file
-from engine.spec.model import MEASURES
-from engine.spec.tree import StepNode
+from engine.spec.model import MEASURES, RATE_MEASURES
+from engine.spec.tree import StepNode, steps_of
 from engine.spec.trials import Assignment, Point, Sweep, parameters
 from engine.wording import given, names, suggest, text_of
 from engine.yamltree import Listing, Mapping, Node, Scalar, at
 
 _FUNCTION = re.compile(r".+\.py:[^\W\d]\w*")
+SENSITIVITY = Sensitivity.kind
+OF_DEFAULT: str = Sensitivity.model_fields["of"].default
+RATES_OF = {"prune.weights": "weights", "prune.channels": "channels"}
+"""Steps whose scope `sensitivity` takes rates from an earlier step, and what that must have measured."""
 
 
 def named(root: Mapping, swept: Sweep) -> list[Problem]:
@@ -78,9 +83,20 @@ def _plot(root: Mapping) -> list[Problem]:
     seeds = root.items.get("seed")
     if isinstance(seeds, Listing) and len(seeds.items) > 1 and "seed" not in axes:
         axes = (*axes, "seed")
-    problems = _one_of(at(root, "plot", "x"), (*axes, *MEASURES), "a swept parameter or a measure")
+    rates = _rates(root)
+    if text_of(at(root, "plot", "x")) in rates:
+        problems = _one_of(at(root, "plot", "y"), RATE_MEASURES, "a measure of each layer")
+        return problems + _one_of(at(root, "plot", "by"), ("layer",), "of a sensitivity")
+    problems = _one_of(at(root, "plot", "x"), (*axes, *MEASURES, *rates), "a swept parameter or a measure")
     problems += _one_of(at(root, "plot", "y"), MEASURES, "a measure")
     return problems + _one_of(at(root, "plot", "by"), axes, "a swept parameter")
+
+
+def _rates(root: Mapping) -> tuple[str, ...]:
+    """What a plot may call the rates of sensitivity steps: `rate` where there is one, else `ID.rate`."""
+    steps = [step for step in steps_of(root)[0] if step.kind == SENSITIVITY]
+    named = tuple(f"{step.id or step.kind}.rate" for step in steps)
+    return ("rate", *named) if len(steps) == 1 else named
 
 
 def _one_of(node: Node | None, known: tuple[str, ...], what: str) -> list[Problem]:
@@ -91,8 +107,8 @@ def _one_of(node: Node | None, known: tuple[str, ...], what: str) -> list[Proble
 
 
 def order(root: Mapping, steps: list[StepNode], swept: Sweep) -> list[Problem]:
-    """Steps that need trained weights where no step before them trains, in any trial; each reported once."""
-    switches = {step.index: _switch(swept, step) for step in steps}
+    """Steps that need what no step before them does in some trial: trained weights, rates; each reported once."""
+    switches = {step.index: _assignment(swept, step, "enabled") for step in steps}
     weights = [one for one in swept.assignments if one.target.keys == ("model", "weights")]
     written = text_of(at(root, "model", "weights")) or "random"
     found: dict[int, Problem] = {}
@@ -108,11 +124,48 @@ def order(root: Mapping, steps: list[StepNode], swept: Sweep) -> list[Problem]:
             found.setdefault(
                 step.index, _out_of_order(step, parameters(_only_switches(swept, switches), point))
             )
+    return [*found.values(), *_without_rates(steps, swept)]
+
+
+def _without_rates(steps: list[StepNode], swept: Sweep) -> list[Problem]:
+    """Steps that want the rates of a sensitivity step where none runs before them; each reported once."""
+    wanting = [step for step in steps if step.kind in RATES_OF and SENSITIVITY in _scopes(step, swept)]
+    found: dict[int, Problem] = {}
+    for point in swept.points() if wanting else ():
+        measured: set[str] = set()
+        for step in steps:
+            if not _enabled(step, _assignment(swept, step, "enabled"), swept, point):
+                continue
+            if step.kind == SENSITIVITY:
+                measured.add(text_of(_value(swept, step, "of", point)) or OF_DEFAULT)
+            elif step in wanting and (of := RATES_OF[step.kind]) not in measured:
+                scope = _value(swept, step, "scope", point)
+                if scope is not None and text_of(scope) == SENSITIVITY:
+                    found.setdefault(step.index, _no_rates(scope, of))
     return list(found.values())
 
 
-def _switch(swept: Sweep, step: StepNode) -> Assignment | None:
-    return next((one for one in swept.of_step(step.index) if one.target.field == ("enabled",)), None)
+def _scopes(step: StepNode, swept: Sweep) -> list[str]:
+    """Every scope of a step, in whichever trial."""
+    one = _assignment(swept, step, "scope")
+    if one is None:
+        return [text_of(step.params.items.get("scope"))]
+    return [text_of(point[one.column]) for point in swept.axes[one.axis].points]
+
+
+def _no_rates(scope: Node, of: str) -> Problem:
+    what = f"given sensitivity, but no step before it measures the sensitivity of {of}"
+    return Problem(scope.place, scope.path, what, f"after a step `sensitivity: {{of: {of}}}`")
+
+
+def _assignment(swept: Sweep, step: StepNode, name: str) -> Assignment | None:
+    return next((one for one in swept.of_step(step.index) if one.target.field == (name,)), None)
+
+
+def _value(swept: Sweep, step: StepNode, name: str, point: Point) -> Node | None:
+    """What a step's parameter is at a point, swept or written; None where it is left at its default."""
+    one = _assignment(swept, step, name)
+    return swept.node(one, point) if one else step.params.items.get(name)
 
 
 def _only_switches(swept: Sweep, switches: dict[int, Assignment | None]) -> Sweep:

@@ -1,0 +1,49 @@
+"""What sensitivity steps found, as text: a row for every layer, a column for every rate."""
+
+import math
+from collections.abc import Iterable
+
+from engine import format as fmt
+from engine.scans import Scan, scans
+from engine.state import StudyState
+from engine.tolerance import ONE_POINT, drop_curves, quality, quality_name
+
+
+def tables(state: StudyState, width: int) -> Iterable[str]:
+    """A heading and a table for every sensitivity step; seeds as their mean."""
+    for scan in scans(state):
+        yield f"{heading(scan)}\n{table(scan, width)}"
+
+
+def heading(scan: Scan) -> str:
+    """What was removed and what the numbers are."""
+    reference = scan.mean()["reference"]
+    name = quality_name(reference)
+    which = " ".join(part for part in (scan.address, scan.label and f"({scan.label})") if part)
+    return (
+        f"{which}: change of {fmt.measure(name).label} in points when this share of one layer's {scan.of} alone is "
+        f"removed, by {scan.criterion} (of none: {fmt.percent(quality(reference))})"
+    )
+
+
+def table(scan: Scan, width: int) -> str:
+    """Layer × rate, after the share that costs at most one point; what has no room goes from the right."""
+    found = scan.mean()
+    rates = sorted({float(row["rate"]) for row in found["rows"]})
+    before = quality(found["reference"])
+    values = {(row["layer"], float(row["rate"])): quality(row) - before for row in found["rows"]}
+    curves = drop_curves(found)
+    headers = ["layer", "≤ 1 point", *(fmt.percent(rate, 0) for rate in rates)]
+    rows = [
+        [
+            layer,
+            fmt.percent(curves[layer].rate(ONE_POINT), 0),
+            *(_points(values.get((layer, rate))) for rate in rates),
+        ]
+        for layer in scan.layers
+    ]
+    return fmt.table(headers, rows, ["left"], width)
+
+
+def _points(change: float | None) -> str:
+    return fmt.MISSING if change is None or math.isnan(change) else f"{100 * change:+.2f}"

@@ -1,0 +1,163 @@
+"""Sensitivity curves: a measure over the share of a layer that is removed, a line for every layer."""
+
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from engine.errors import UsageError
+from engine.format import measure
+from engine.plotting.figure import Figure, Point, Reference, Series
+from engine.plotting.palette import SHAPES
+from engine.scans import Scan, scans
+from engine.state import StudyState, TrialState
+from engine.tolerance import drop_curves, quality_name
+
+RATE = "rate"
+"""The x axis's measure; in a study with several sensitivity steps each one's is `STEP.rate`."""
+LAYER = "layer"
+MOST = len(SHAPES)
+"""Lines drawn unless layers are named: as many as markers can tell apart."""
+EVERY = ("*",)
+"""Layers to name for all of them."""
+
+Owner = tuple[StudyState, tuple[TrialState, ...]]
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """A scan with the layers of it that are drawn, and what its lines' names start with."""
+
+    state: StudyState
+    scan: Scan
+    layers: list[str]
+    prefix: str
+
+
+def names(states: Sequence[StudyState]) -> list[str]:
+    """What can be drawn along: `rate`, or `STEP.rate` where steps have to be told apart."""
+    found = _addresses(states)
+    return [RATE] if len(found) == 1 else [f"{address}.{RATE}" for address in found]
+
+
+def is_rate(name: str, states: Sequence[StudyState]) -> bool:
+    """Whether the name is the rate of a sensitivity step. Raises UsageError where it may be that of several."""
+    found = _addresses(states)
+    if name == RATE and len(found) > 1:
+        raise UsageError(
+            f"There are {len(found)} sensitivity steps", "", f"Choose from {', '.join(names(states))}."
+        )
+    return bool(found) and (name == RATE or name in [f"{address}.{RATE}" for address in found])
+
+
+def measures(states: Sequence[StudyState]) -> list[str]:
+    """What can be drawn of each layer."""
+    return list(dict.fromkeys(name for state in states for scan in scans(state) for name in scan.measures))
+
+
+def layers(states: Sequence[StudyState], x: str) -> list[str]:
+    """The layers that there are lines of."""
+    return list(dict.fromkeys(layer for _, scan in _scans(states, x) for layer in scan.layers))
+
+
+def figure(
+    states: Sequence[StudyState], x: str, y: str, wanted: Sequence[str] = (), *, log: bool = False
+) -> Figure:
+    """The curves of the layers that `wanted` names (or globs), of several studies and seeds as their mean.
+
+    Without `wanted` at most eight are drawn, chosen evenly from the least to the most sensitive. Raises
+    UsageError when y names nothing measured, or an entry of `wanted` no layer.
+    """
+    drawn = _chosen(states, x, wanted)
+    name = _measure(y, drawn)
+    total = len(layers(states, x))
+    shown = len({layer for one in drawn for layer in one.layers})
+    return Figure(
+        title=f"{shown} of {total} layers" if shown < total else "",
+        x_label="share of the layer removed",
+        y_label=measure(name).label,
+        series=tuple(_line(one, layer, name) for one in drawn for layer in one.layers),
+        references=tuple(_references(drawn, name)),
+        log_y=log,
+        x_measure=RATE,
+        y_measure=name,
+    )
+
+
+def drawn_of(states: Sequence[StudyState], x: str, y: str, wanted: Sequence[str] = ()) -> list[list[Owner]]:
+    """For every point of every line of `figure` its study and its trials."""
+    drawn = _chosen(states, x, wanted)
+    name = _measure(y, drawn)
+    return [
+        [(one.state, one.scan.trials)] * len(one.scan.values(layer, name))
+        for one in drawn
+        for layer in one.layers
+    ]
+
+
+def _addresses(states: Sequence[StudyState]) -> list[str]:
+    return list(dict.fromkeys(scan.address for state in states for scan in scans(state)))
+
+
+def _scans(states: Sequence[StudyState], x: str) -> list[tuple[StudyState, Scan]]:
+    return [
+        (state, scan) for state in states for scan in scans(state) if x in (RATE, f"{scan.address}.{RATE}")
+    ]
+
+
+def _chosen(states: Sequence[StudyState], x: str, wanted: Sequence[str]) -> list[_Drawn]:
+    found = _scans(states, x)
+    known = layers(states, x)
+    for pattern in wanted:
+        if not any(fnmatchcase(layer, pattern) for layer in known):
+            raise UsageError(
+                f"There is no layer {pattern}",
+                f"Layers: {', '.join(known)}.",
+                "Name some of these, or use a pattern such as layer3.*",
+            )
+    out = []
+    for state, scan in found:
+        few = _spread(scan, max(1, MOST // len(found)))
+        shown = [n for n in scan.layers if any(fnmatchcase(n, p) for p in wanted)] if wanted else few
+        parts = [state.name if len(states) > 1 else "", scan.label]
+        out.append(_Drawn(state, scan, shown, "".join(f"{part} " for part in parts if part)))
+    return out
+
+
+def _spread(scan: Scan, most: int) -> list[str]:
+    """At most so many layers, evenly from the least to the most sensitive, in the model's order."""
+    found = scan.layers
+    if len(found) <= most:
+        return found
+    curves = drop_curves(scan.mean())
+    ranked = sorted(found, key=lambda layer: sum(curves[layer].costs) if layer in curves else 0.0)
+    last = len(ranked) - 1
+    kept = {ranked[round(i * last / max(most - 1, 1))] for i in range(most)}
+    return [layer for layer in found if layer in kept]
+
+
+def _measure(y: str, drawn: Sequence[_Drawn]) -> str:
+    """`y` as a row has it; `accuracy` is the quality that the task is judged by."""
+    known = list(dict.fromkeys(name for one in drawn for name in one.scan.measures))
+    if y in known:
+        return y
+    if y == "accuracy" and drawn:
+        return quality_name(drawn[0].scan.runs[0]["reference"])
+    raise UsageError(
+        f"There is no {y} of a layer that is pruned alone", f"Measures: {', '.join(known)}.", "Choose --y."
+    )
+
+
+def _line(one: _Drawn, layer: str, name: str) -> Series:
+    points = tuple(
+        Point(rate, statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None)
+        for rate, values in one.scan.values(layer, name).items()
+    )
+    return Series(one.prefix + layer, points)
+
+
+def _references(drawn: Sequence[_Drawn], name: str) -> Iterable[Reference]:
+    for one in drawn:
+        found = one.scan.mean()["reference"].get(name)
+        if isinstance(found, int | float):
+            yield Reference(f"{one.prefix}unpruned", float(found))
