@@ -85,8 +85,11 @@ def _hashes(found: StoredObject | None) -> dict[str, str]:
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Every single value by its dotted name; rows of a table by their number."""
     out: dict[str, Any] = {}
     for name, value in values.items():
+        if isinstance(value, list) and any(isinstance(row, dict) for row in value):
+            value = {str(number): row for number, row in enumerate(value)}
         if isinstance(value, dict):
             out |= _flat(value, f"{prefix}{name}.")
         else:

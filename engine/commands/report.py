@@ -6,6 +6,7 @@ from typing import Any
 
 from engine import charts
 from engine import format as fmt
+from engine.commands import sensitivity
 from engine.commands.common import columns
 from engine.plotting import text
 from engine.rundir import RunDir
@@ -18,6 +19,8 @@ def print_study(run: RunDir, state: StudyState) -> None:
     """Table, chart and verdict on stdout."""
     print(heading(state))
     print(table(state, columns()))
+    for found in sensitivity.tables(state, columns()):
+        print(f"\n{found}")
     chart = chart_text(run, state)
     if chart:
         print()

@@ -127,3 +127,15 @@ def test_a_replay_reuses_nothing(tmp_path: Path) -> None:
     assert again.store().root != run.store().root
     assert again.store().get("t") is None
     assert json.loads(again.request.read_text())["replay_of"] == run.name
+
+
+def test_the_rows_of_a_table_are_compared_one_by_one(tmp_path: Path) -> None:
+    def found(loss: float) -> dict[str, Any]:
+        return {"rows": [{"layer": "a", "loss": float("nan")}, {"layer": "b", "loss": loss}]}
+
+    original = study(tmp_path, sensitivity=found(0.5))
+    assert verdict(original, study(tmp_path, private=True, sensitivity=found(0.5))).identical
+    other = verdict(original, study(tmp_path, private=True, sensitivity=found(0.75)))
+    (difference,) = other.differences
+    assert difference["where"] == "trial 0 measure sensitivity.rows.1.loss"
+    assert difference["by"] == 0.25
