@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from engine.compute import edits
+from engine.compute.codebooks import Form, clustered, set_codebook
 from engine.compute.masks import Mask, fold_, masked, set_mask
 from engine.compute.models.build import Architecture, architecture, build
 from engine.errors import SecateurError
@@ -19,6 +20,9 @@ TENSORS = "model.safetensors"
 RECIPE = "model.json"
 MASK = "mask"
 """`layer`: the module whose weight has a mask; its values are a tensor of the file."""
+CODEBOOK = "codebook"
+"""`layer`: the module whose weight is a codebook's; `form`: how it is read; centroids and indices are tensors of
+the file."""
 
 
 def save(model: nn.Module, folder: Path) -> None:
@@ -29,13 +33,22 @@ def save(model: nn.Module, folder: Path) -> None:
     recipe = {
         "format": FORMAT,
         "architecture": architecture(model).as_dict(),
-        "edits": [*edits.recorded(model), *({"edit": MASK, "layer": name} for name in masked(model))],
+        "edits": [*edits.recorded(model), *_parametrized(model)],
         "notes": edits.notes(model),
     }
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     save_file(_unshared(state), folder / TENSORS)
     (folder / RECIPE).write_text(json.dumps(recipe, indent=1, sort_keys=True))
     _verify(model, state, folder)
+
+
+def _parametrized(model: nn.Module) -> list[edits.Edit]:
+    """Entries for the codebooks and masks, codebooks first: a mask lies over its layer's codebook."""
+    books = [
+        {"edit": CODEBOOK, "layer": name, "form": book.form.as_dict()}
+        for name, book in clustered(model).items()
+    ]
+    return [*books, *({"edit": MASK, "layer": name} for name in masked(model))]
 
 
 def _unshared(state: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -50,7 +63,7 @@ def _unshared(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def load(folder: Path) -> nn.Module:
-    """The model in `folder`, in eval mode on the CPU, with its masks as parametrizations."""
+    """The model in `folder`, in eval mode on the CPU, with its masks and codebooks as parametrizations."""
     recipe: dict[str, Any] = json.loads((folder / RECIPE).read_text())
     state = load_file(folder / TENSORS)
     arch = Architecture.from_dict(recipe["architecture"])
@@ -81,16 +94,30 @@ def _skeleton(arch: Architecture, recipe: dict[str, Any], state: dict[str, Tenso
 
 
 def _with_edits(model: nn.Module, recipe: dict[str, Any], state: dict[str, Tensor]) -> nn.Module:
-    masks = [edit for edit in recipe["edits"] if edit["edit"] == MASK]
+    last = [edit for edit in recipe["edits"] if edit["edit"] in (MASK, CODEBOOK)]
     for edit in recipe["edits"]:
-        if edit["edit"] != MASK:
+        if edit not in last:
             edits.apply(model, edit)
     edits.notes(model).update(recipe.get("notes", {}))
     edits.reshape(model, state)
-    for edit in masks:
-        mask = state[f"{edit['layer']}.parametrizations.weight.0.mask"]
-        set_mask(model.get_submodule(edit["layer"]), torch.empty_like(mask, device=_device(model)))
+    for edit in last:
+        _parametrize(model, edit, state)
     return model
+
+
+def _parametrize(model: nn.Module, edit: edits.Edit, state: dict[str, Tensor]) -> None:
+    """Give a layer the mask or codebook that `edit` tells of; the values are loaded later."""
+    module, device = model.get_submodule(edit["layer"]), _device(model)
+    prefix = f"{edit['layer']}.parametrizations.weight"
+    if edit["edit"] == MASK:
+        mask = state.get(f"{prefix}.0.mask", state.get(f"{prefix}.1.mask"))
+        assert mask is not None
+        set_mask(module, torch.empty_like(mask, device=device))
+        return
+    centroids, indices = (
+        torch.empty_like(state[f"{prefix}.{name}"], device=device) for name in ("original", "0.indices")
+    )
+    set_codebook(module, centroids, indices, Form.from_dict(edit["form"]))
 
 
 def _device(model: nn.Module) -> torch.device:
@@ -98,7 +125,7 @@ def _device(model: nn.Module) -> torch.device:
 
 
 def folded(model: nn.Module) -> nn.Module:
-    """A copy of `model` with every mask folded into plain weights."""
+    """A copy of `model` with every mask and codebook folded into plain weights."""
     return fold_(copy.deepcopy(model))
 
 

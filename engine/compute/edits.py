@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from engine.compute import factors
 from engine.errors import SecateurError
 
 Edit = dict[str, Any]
@@ -22,6 +23,8 @@ _NOTES = "secateur_notes"
 
 RESIZE = "resize"
 """`layer`: the module's name; `attributes`: its integers (and tuples of integers) that changed, by name."""
+FACTORIZE = "factorize"
+"""`layer`: the module that a chain takes the place of; `scheme` and `ranks` as in `factors`."""
 
 
 def recorded(model: nn.Module) -> list[Edit]:
@@ -86,6 +89,8 @@ def apply(model: nn.Module, edit: Edit) -> None:
     match edit["edit"]:
         case "resize":
             _resize(model.get_submodule(edit["layer"]), edit["attributes"])
+        case "factorize":
+            factors.repeat(model, edit["layer"], edit["scheme"], edit["ranks"])
         case unknown:
             raise SecateurError(
                 f"The checkpoint has an edit that is not known here: {unknown}",

@@ -1,11 +1,17 @@
 """Masks that live inside the model, so that training respects them and export folds them."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 
-class Mask(nn.Module):
+class Folding(nn.Module):
+    """A parametrization of ours: folding makes what it computes a plain weight."""
+
+
+class Mask(Folding):
     """Parametrization of a weight: kept where `mask` is true, +0.0 elsewhere."""
 
     mask: Tensor
@@ -32,7 +38,8 @@ def mask_of(module: nn.Module, tensor: str = "weight") -> Mask | None:
 def set_mask(module: nn.Module, mask: Tensor, tensor: str = "weight") -> None:
     """Mask `module`'s tensor, in place; what was masked before stays masked.
 
-    The weights under the mask are set to zero, so that no optimizer moves them.
+    The weights under the mask are set to zero, so that no optimizer moves them. Over a codebook, whose weights
+    are shared, they are only masked: no gradient reaches the centroids from there.
     """
     present = mask_of(module, tensor)
     if present is None:
@@ -40,7 +47,10 @@ def set_mask(module: nn.Module, mask: Tensor, tensor: str = "weight") -> None:
     else:
         present.mask &= mask
         mask = present.mask
-    original: Tensor = module.parametrizations[tensor].original  # type: ignore[union-attr, index]
+    parametrizations: Any = module.parametrizations[tensor]  # type: ignore[index]
+    if not isinstance(parametrizations[0], Mask):
+        return
+    original: Tensor = parametrizations.original
     with torch.no_grad():
         original.copy_(torch.where(mask, original, 0.0))
 
@@ -52,21 +62,23 @@ def masked(model: nn.Module) -> dict[str, Mask]:
 
 
 def fold_(model: nn.Module) -> nn.Module:
-    """Make every mask permanent, in place: plain layers whose weights hold zeros."""
+    """Make every mask and codebook permanent, in place: plain layers whose weights hold the values."""
     for module in list(model.modules()):
-        if mask_of(module) is not None:
-            _unparametrize(module)
+        fold_module(module)
     return model
 
 
-def _unparametrize(module: nn.Module) -> None:
-    """Plain parameters of the effective values, in the plain class.
+def fold_module(module: nn.Module) -> None:
+    """`fold_` for one layer: plain parameters of the effective values, in the plain class.
 
     Not torch's own `remove_parametrizations`: it takes the properties off the class, which a deep copy
     shares with its original, and so folding a copy would break the original.
     """
+    lists: Any = getattr(module, "parametrizations", {})
+    if not any(isinstance(one, Folding) for parts in lists.values() for one in parts):
+        return
     plain = parametrize.type_before_parametrizations(module)
-    tensors = {name: getattr(module, name).detach().clone() for name in module.parametrizations}  # type: ignore[union-attr]
+    tensors = {name: getattr(module, name).detach().clone() for name in lists}
     del module._modules["parametrizations"]
     module.__class__ = plain
     for name, tensor in tensors.items():

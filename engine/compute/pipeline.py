@@ -23,12 +23,24 @@ from engine.compute.measure.size import sizes
 from engine.compute.memory import peak_bytes, reset_peak
 from engine.compute.models import create
 from engine.compute.steps.channels import prune_channels
+from engine.compute.steps.codebook import cluster_weights
+from engine.compute.steps.factorize import factorize
 from engine.compute.steps.pruning import prune_weights
 from engine.compute.steps.repair import calibrate
 from engine.compute.steps.sensitivity import sensitivity
 from engine.compute.steps.training import train
 from engine.job import JobRequest
-from engine.params import Calibrate, Finetune, PruneChannels, PruneWeights, Sensitivity, Step, Train
+from engine.params import (
+    Calibrate,
+    ClusterWeights,
+    Factorize,
+    Finetune,
+    PruneChannels,
+    PruneWeights,
+    Sensitivity,
+    Step,
+    Train,
+)
 from engine.params.preset import Settings
 from engine.params.training import Fit
 from engine.plan import Node
@@ -167,6 +179,10 @@ def apply(step: Step, model: nn.Module, context: Context) -> nn.Module:
             return prune_weights(model, step, context)
         case PruneChannels():
             return prune_channels(model, step, context)
+        case ClusterWeights():
+            return cluster_weights(model, step, context)
+        case Factorize():
+            return factorize(model, step, context)
         case Calibrate():
             return calibrate(model, step, context)
         case Sensitivity():

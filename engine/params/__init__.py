@@ -3,20 +3,34 @@
 from engine.params.analysis import Sensitivity
 from engine.params.base import Params, StepParams
 from engine.params.channels import PruneChannels
+from engine.params.codebook import ClusterWeights
+from engine.params.factorization import Factorize
 from engine.params.pruning import PruneWeights
 from engine.params.repair import Calibrate
 from engine.params.training import Finetune, Train
 
-Step = Train | Finetune | PruneWeights | PruneChannels | Calibrate | Sensitivity
+Step = Train | Finetune | PruneWeights | PruneChannels | ClusterWeights | Factorize | Calibrate | Sensitivity
 """Every step kind: `match` on it ends in `assert_never`."""
 
 STEPS: dict[str, type[Step]] = {
-    kind.kind: kind for kind in (Train, Finetune, PruneWeights, PruneChannels, Calibrate, Sensitivity)
+    kind.kind: kind
+    for kind in (
+        Train,
+        Finetune,
+        PruneWeights,
+        PruneChannels,
+        ClusterWeights,
+        Factorize,
+        Calibrate,
+        Sensitivity,
+    )
 }
 
 __all__ = [
     "STEPS",
     "Calibrate",
+    "ClusterWeights",
+    "Factorize",
     "Finetune",
     "Params",
     "PruneChannels",

@@ -1,0 +1,141 @@
+"""`factorize`: layers split in chains of smaller ones."""
+
+import math
+from collections import Counter
+from typing import assert_never
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from engine.compute import edits, factors, vbmf
+from engine.compute.context import Context, place
+from engine.compute.factors import Ranks, Scheme
+from engine.compute.layers import prunable_layers
+from engine.compute.masks import Folding, fold_module
+from engine.compute.models.build import architecture
+from engine.compute.steps.repair import calibrate
+from engine.params.factorization import Energy, Factorize, Rank, Ratio, Vbmf
+from engine.params.repair import Calibrate
+
+
+def factorize(model: nn.Module, params: Factorize, context: Context) -> nn.Module:
+    """Split every layer where that saves weights, in place; masks and codebooks of those layers are folded."""
+    place(model, context.device)
+    layers = prunable_layers(model, params.skip)
+    called = _called(model, layers, context.device)
+    left: Counter[str] = Counter()
+    folded = done = 0
+    for number, (name, module) in enumerate(layers.items()):
+        context.progress(number / len(layers), name)
+        if reason := "not called as a layer" if name not in called else _refused(module):
+            left[reason] += 1
+            continue
+        was_folded = any(isinstance(part, Folding) for part in module.modules())
+        if _factorize(model, name, module, params):
+            done, folded = done + 1, folded + was_folded
+        else:
+            left["would not save weights"] += 1
+    _tell(done, left, folded, context)
+    place(model, context.device)
+    if done and params.calibrate and any(isinstance(m, _BatchNorm) for m in model.modules()):
+        return calibrate(model, Calibrate(), context)
+    return model
+
+
+def _tell(done: int, left: Counter[str], folded: int, context: Context) -> None:
+    rest = ", ".join(f"{count} {reason}" for reason, count in sorted(left.items()))
+    text = f"{done} layers factorized" + (f"; left as they are: {rest}" if rest else "")
+    context.notice("info" if done else "warning", text)
+    if folded:
+        context.notice(
+            "info", f"Masks and codebooks of {folded} factorized layers were folded in their weights"
+        )
+
+
+def _called(model: nn.Module, layers: dict[str, nn.Module], device: torch.device) -> set[str]:
+    """The layers whose forward is called: of others (in attention) only the weight is used, by its name."""
+    found: set[str] = set()
+
+    def note(name: str) -> None:
+        found.add(name)
+
+    hooks = [m.register_forward_pre_hook(lambda *_, n=name: note(n)) for name, m in layers.items()]
+    arch = architecture(model)
+    was_training = model.training
+    try:
+        with torch.inference_mode():
+            model.eval()(torch.zeros(1, arch.channels, *arch.size, device=device))
+    finally:
+        for hook in hooks:
+            hook.remove()
+        model.train(was_training)
+    return found
+
+
+def _refused(module: nn.Module) -> str:
+    """Why a layer cannot be factorized; "" if it can."""
+    if isinstance(module, nn.Linear):
+        return ""
+    if not isinstance(module, nn.Conv2d):
+        return "neither linear nor 2-D convolutions"
+    return "grouped or depthwise" if module.groups > 1 else ""
+
+
+def _factorize(model: nn.Module, name: str, module: nn.Module, params: Factorize) -> bool:
+    """Split one layer; False when its ranks would not save weights."""
+    weight = module.weight
+    assert isinstance(weight, Tensor)
+    scheme = scheme_of(module, params)
+    ranks = ranks_of(module, weight, scheme, params.rank)
+    if factors.parameters(module, scheme, ranks) >= weight.numel():
+        return False
+    fold_module(module)
+    factors.replace(model, name, factors.factorized(module, scheme, ranks))
+    edits.record(model, {"edit": edits.FACTORIZE, "layer": name, "scheme": scheme, "ranks": list(ranks)})
+    return True
+
+
+def scheme_of(module: nn.Module, params: Factorize) -> Scheme:
+    """The scheme that suits the layer: linear layers and kernels that are flat in one direction are split in two."""
+    if isinstance(module, nn.Conv2d) and min(module.kernel_size) > 1 and params.scheme != "channel":
+        return params.scheme
+    return "svd"
+
+
+def ranks_of(module: nn.Module, weight: Tensor, scheme: Scheme, rule: Rank) -> Ranks:
+    """The ranks of the layer's chain by `rule`, each from 1 to the full rank."""
+    match rule:
+        case Ratio(ratio=ratio):
+            return _by_budget(module, weight, scheme, (1 - ratio) * weight.numel())
+        case Energy(energy=energy):
+            return tuple(
+                _by_energy(factors.singular_values(m), energy) for m in factors.matrices(weight, scheme)
+            )
+        case Vbmf():
+            return tuple(
+                max(vbmf.rank(factors.singular_values(m), *m.shape), 1)
+                for m in factors.matrices(weight, scheme)
+            )
+        case _:
+            assert_never(rule)
+
+
+def _by_energy(singular: Tensor, energy: float) -> int:
+    share = singular.square().cumsum(0)
+    if not float(share[-1]) > 0:
+        return 1
+    return min(int((share < energy * share[-1]).sum()) + 1, len(singular))
+
+
+def _by_budget(module: nn.Module, weight: Tensor, scheme: Scheme, budget: float) -> Ranks:
+    """The largest ranks with at most `budget` weights; those of Tucker-2 in the ratio of the layer's channels."""
+    tried: list[Ranks]
+    if scheme == "tucker":
+        outer, inner = weight.shape[:2]
+        tried = [(math.ceil(r * inner / outer), r) for r in range(1, outer + 1)]
+    else:
+        full = min(factors.matrices(weight, scheme)[0].shape)
+        tried = [(r,) for r in range(1, full + 1)]
+    fitting = [ranks for ranks in tried if factors.parameters(module, scheme, ranks) <= budget]
+    return fitting[-1] if fitting else tried[0]

@@ -1,0 +1,44 @@
+"""The step that lets weights share few values."""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from engine.params.base import Family, Names, Params, StepParams, param
+from engine.params.variants import kind_from_name
+
+
+class Scalar(Params):
+    """Every weight becomes one of the centroids (Deep Compression, Han et al. 2016)."""
+
+    kind: Literal["scalar"] = "scalar"
+    per: Literal["layer", "channel"] = "layer"
+    """What has a codebook of its own: a layer, or each of its output channels."""
+    start: Literal["linear", "density", "k-means++"] = "linear"
+    """Where the centroids start: evenly over the range of the weights (which keeps the large ones), at equal
+    shares of the weights, or drawn far from one another."""
+
+
+class Product(Params):
+    """Every few neighbouring weights of a filter become one of the centroids (product quantization, Gong et al.
+    2014)."""
+
+    kind: Literal["product"] = "product"
+    length: int = param(4, ge=2, le=64, unit="weights")
+    """Weights that become one centroid together; layers whose filters are no multiple of it stay as they
+    are."""
+
+
+class ClusterWeights(StepParams):
+    """Let the weights of a layer share few values, which later training moves: an index is stored for each."""
+
+    kind: ClassVar[str] = "cluster.weights"
+    family: ClassVar[Family] = "clustering"
+    compresses: ClassVar[bool] = True
+
+    centroids: int = param(32, ge=2, le=256)
+    """Most values (vectors with `product`) of one codebook; zeros under a mask stay zero and take none."""
+    method: Annotated[Scalar | Product, Field(discriminator="kind"), kind_from_name] = Scalar()
+    """What is clustered: single weights, or vectors of neighbouring ones."""
+    skip: Names = ()
+    """Layers to leave alone: names (`conv1`, `layer3.*`) or types (`Linear`)."""

@@ -1,0 +1,52 @@
+"""The step that splits layers in a chain of smaller ones."""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from engine.params.base import Family, Names, Params, StepParams, param
+from engine.params.variants import kind_from_name
+
+
+class Ratio(Params):
+    """The largest ranks with which each layer loses this share of its weights."""
+
+    kind: Literal["ratio"] = "ratio"
+    ratio: float = param(0.5, gt=0, lt=1)
+    """Share of each layer's weights to remove."""
+
+
+class Energy(Params):
+    """The smallest ranks that keep this much of each layer."""
+
+    kind: Literal["energy"] = "energy"
+    energy: float = param(0.9, gt=0, le=1)
+    """Share of the sum of squared singular values to keep."""
+
+
+class Vbmf(Params):
+    """The ranks above the noise, by variational Bayesian matrix factorization (EVBMF, Nakajima et al. 2013)."""
+
+    kind: Literal["vbmf"] = "vbmf"
+
+
+Rank = Annotated[Ratio | Energy | Vbmf, Field(discriminator="kind"), kind_from_name]
+
+
+class Factorize(StepParams):
+    """Split linear layers and convolutions in chains of smaller ones, by their singular values."""
+
+    kind: ClassVar[str] = "factorize"
+    family: ClassVar[Family] = "factorization"
+    compresses: ClassVar[bool] = True
+
+    scheme: Literal["spatial", "channel", "tucker"] = "tucker"
+    """How a k×k convolution is split: in k×1 and 1×k (`spatial`, Jaderberg et al. 2014), in k×k with fewer
+    channels and 1×1 (`channel`, Zhang et al. 2016), or in 1×1, a smaller k×k and 1×1 (`tucker`: Tucker-2, Kim et
+    al. 2016). 1×1 convolutions and linear layers are split in two."""
+    rank: Rank = Ratio()
+    """How small the layers between become; a layer that would not save weights stays as it is."""
+    skip: Names = ()
+    """Layers to leave alone: names (`conv1`, `layer3.*`) or types (`Linear`)."""
+    calibrate: bool = True
+    """Whether BatchNorm statistics are estimated anew afterwards."""
