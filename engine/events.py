@@ -60,14 +60,19 @@ class StepProgress(_Event):
 
 @dataclass(frozen=True, kw_only=True)
 class EpochFinished(_Event):
-    """One epoch of training; accuracies are fractions of the validation split."""
+    """One epoch of training; accuracies and average precisions are from 0 to 1, on the validation split.
+
+    A classifier has `validation_accuracy`, a detector the two mAP; what it has not is None.
+    """
 
     key: str
     epoch: int
     epochs: int
     loss: float
     validation_loss: float
-    validation_accuracy: float
+    validation_accuracy: float | None = None
+    validation_map50: float | None = None
+    validation_map50_95: float | None = None
     learning_rate: float
     seconds: float
 
@@ -113,12 +118,16 @@ class StudyFinished(_Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict(_Event):
-    """A replay's comparison with its original: see `engine.replay`."""
+    """A replay's comparison with its original: see `engine.replay`.
+
+    `recorded`: steps that decide by measured times, for which the replay used those of the original.
+    """
 
     identical: bool
     compared: int
     differences: list[dict[str, Any]]
     environment: list[dict[str, Any]]
+    recorded: int = 0
 
 
 Event = (

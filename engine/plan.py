@@ -4,6 +4,7 @@ A step's key is the hash of its parent's key and of all that decides its result.
 their first steps share those keys, so that a sweep trains its baseline once.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,8 @@ class Node:
 
     `parent` is the key of the step whose model it starts from (None: the network as it is built).
     `baseline` is what it is compared with: for a step, the key of the last uncompressed step; for measures,
-    the key of the baseline's measures; None before and at the baseline itself.
+    the key of the baseline's measures; None before and at the baseline itself. `alone`: times are measured,
+    so nothing else may run on the machine meanwhile.
     """
 
     key: str
@@ -35,6 +37,7 @@ class Node:
     position: int
     baseline: str | None = None
     needs: tuple[str, ...] = ()
+    alone: bool = False
 
 
 @dataclass(frozen=True)
@@ -151,10 +154,20 @@ def _model_files(name: str, weights: str) -> list[str]:
 
 
 def _step_node(step: Step, parent: str | None, root: str, position: int, baseline: str | None) -> Node:
-    material = {"kind": step.kind, "version": step.version, "params": step.key_material()}
+    material: dict[str, Any] = {"kind": step.kind, "version": step.version, "params": step.key_material()}
+    if step.measures_time:
+        material |= _timing()
     own = key({"parent": parent or root, **material})
     needs = tuple(k for k in (parent, baseline) if k)
-    return Node(own, step.kind, step.address, material, parent, position, baseline, needs)
+    return Node(own, step.kind, step.address, material, parent, position, baseline, needs, step.measures_time)
+
+
+def _timing() -> dict[str, Any]:
+    """What times depend on beyond the environment that is in every key."""
+    return {
+        "host": environment.describe()["host"],
+        "onnxruntime": environment.packages().get("onnxruntime"),
+    }
 
 
 def _measure_node(parent: str, baseline: str | None, size: bool) -> Node:
@@ -177,33 +190,43 @@ def _latency_node(
         "params": wanted.model_dump(mode="json"),
         "device": device,
         "threads": threads,
-        "host": environment.describe()["host"],
-        "onnxruntime": environment.packages().get("onnxruntime"),
+        **_timing(),
     }
     own = key({"parent": last, "baseline": baseline, **material})
-    return Node(own, "latency", "latency", material, last, 0, baseline, measured)
+    return Node(own, "latency", "latency", material, last, 0, baseline, measured, alone=True)
 
 
 def _jobs(trials: tuple[PlannedTrial, ...]) -> tuple[Job, ...]:
-    """Group nodes used by exactly the same trials into jobs; latency is a job of its own, run alone."""
+    """Group nodes used by exactly the same trials into jobs; a node that measures time is a job of its own.
+
+    What comes before such a node and what comes after it are two jobs: the second waits for it.
+    """
     users: dict[str, list[int]] = {}
-    nodes: dict[str, Node] = {}
+    nodes: dict[str, tuple[Node, int]] = {}
     for planned in trials:
-        for node in _nodes_of(planned):
-            nodes.setdefault(node.key, node)
+        for node, stage in _staged(planned):
+            nodes.setdefault(node.key, (node, stage))
             mine = users.setdefault(node.key, [])
             if not mine or mine[-1] != planned.trial.index:
                 mine.append(planned.trial.index)
-    groups: dict[tuple[tuple[int, ...], str], list[Node]] = {}
-    for key_, node in nodes.items():
-        alone = key_ if node.kind == "latency" else ""
-        groups.setdefault((tuple(users[key_]), alone), []).append(node)
+    groups: dict[tuple[tuple[int, ...], int, str], list[Node]] = {}
+    for key_, (node, stage) in nodes.items():
+        alone = key_ if node.alone else ""
+        groups.setdefault((tuple(users[key_]), stage, alone), []).append(node)
     jobs = []
-    for number, ((indices, alone), members) in enumerate(groups.items()):
+    for number, ((indices, _, alone), members) in enumerate(groups.items()):
         inside = {node.key for node in members}
         needs = frozenset(k for node in members for k in node.needs if k not in inside)
         jobs.append(Job(number, indices[0], tuple(members), needs, bool(alone)))
     return tuple(jobs)
+
+
+def _staged(planned: PlannedTrial) -> Iterator[tuple[Node, int]]:
+    """A trial's nodes, each with the number of nodes before it that run alone."""
+    stage = 0
+    for node in _nodes_of(planned):
+        yield node, stage
+        stage += node.alone
 
 
 def _nodes_of(planned: PlannedTrial) -> list[Node]:

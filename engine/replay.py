@@ -5,12 +5,13 @@ from typing import Any
 from engine import launch
 from engine.errors import SecateurError, UsageError
 from engine.events import Verdict
-from engine.files import read_json
+from engine.files import explained, read_json, write_json
 from engine.keys import file_hash
+from engine.plan import Plan
 from engine.rundir import RunDir
 from engine.spec import parse
 from engine.state import StudyState, TrialState, load
-from engine.store import Store, StoredObject
+from engine.store import MEASUREMENTS, Store, StoredObject
 
 NOT_NUMERIC = {"host", "memory_bytes", "platform"}
 """Parts of the environment that cannot change a result's bits."""
@@ -28,6 +29,24 @@ def create(original: RunDir) -> RunDir:
     name = (read_json(original.request) or {}).get("name", original.name)
     spec = parse(original.preset.read_text(), name)
     return launch.create(spec, original.workspace, replay_of=original.name)
+
+
+def hand_over(original: RunDir, plan: Plan, store: Store) -> None:
+    """Put the times that the original's steps measured and decided by where the replay's steps look for them.
+
+    Times are observations and differ from run to run; the decisions made by them have to be the same ones, on
+    another host too. `plan` and `store` are the replay's.
+    """
+    before, source = load(original.path), original.store()
+    for trial, planned in zip(before.trials, plan.trials, strict=False):
+        for step, node in zip(trial.steps, planned.steps, strict=False):
+            recorded = read_json(source.folder(step.key) / MEASUREMENTS) if node.alone else None
+            target = store.partial(node.key) / MEASUREMENTS
+            if recorded is None or target.exists() or store.get(node.key) is not None:
+                continue
+            with explained(target):
+                target.parent.mkdir(parents=True, exist_ok=True)
+            write_json(target, recorded)
 
 
 def compare(original: RunDir, replay: RunDir, state: StudyState) -> Verdict:
@@ -52,8 +71,20 @@ def compare(original: RunDir, replay: RunDir, state: StudyState) -> Verdict:
                 differences.append(_difference(where, a, b))
     environment = _changes(before.environment | before.devices, state.environment | state.devices)
     return Verdict(
-        identical=not differences, compared=compared, differences=differences, environment=environment
+        identical=not differences,
+        compared=compared,
+        differences=differences,
+        environment=environment,
+        recorded=len(
+            {step.key for trial in before.trials for step in trial.steps if _recorded(step.key, stores[0])}
+        ),
     )
+
+
+def _recorded(key: str, store: Store) -> bool:
+    """Whether the step measured times to decide by."""
+    found = store.get(key)
+    return found is not None and MEASUREMENTS in found.files
 
 
 def _values(one: TrialState, two: TrialState, stores: tuple[Store, Store]) -> list[tuple[str, Any, Any]]:

@@ -23,6 +23,8 @@ from engine.keys import file_hash
 
 FORMAT = 1
 META = "object.json"
+MEASUREMENTS = "measurements.json"
+"""The times that a step measured and decided by, by name: they do not repeat, so a replay is given them."""
 NEEDED = {"kind", "measures", "observations", "files"}
 """What `object.json` must say to be an object's."""
 STALE_AFTER = 7 * 86_400.0

@@ -68,6 +68,7 @@ class Supervisor:
         try:
             plan = make(self.spec, self._fingerprints())
             self.emit(ev.Planned(trials=[t.as_dict() for t in plan.trials], devices=_devices(plan)))
+            self._hand_over(plan)
             self._reuse(plan)
             outcome = self._carry_out(plan)
             self._judge(outcome)
@@ -89,6 +90,12 @@ class Supervisor:
             )
         )
         self.heartbeat.start(self.state)
+
+    def _hand_over(self, plan: Plan) -> None:
+        """A replay decides by the times that its original measured."""
+        original = self.asked.get("replay_of")
+        if original:
+            replay.hand_over(RunDir(self.run.path.parent / original), plan, self.store)
 
     def _judge(self, outcome: str) -> None:
         """A finished replay is compared with its original."""

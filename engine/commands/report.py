@@ -175,6 +175,7 @@ def closing(state: StudyState) -> list[str]:
     if state.verdict:
         lines += verdict_lines(state.verdict.identical, state.verdict.compared, state.verdict.differences)
         lines += [_changed(change) for change in state.verdict.environment]
+        lines += recorded_lines(state.verdict.recorded)
     return lines
 
 
@@ -204,6 +205,14 @@ def _which(indices: list[int]) -> str:
 
 def _sentence(error: dict[str, str]) -> str:
     return " ".join(part for part in (f"{error['title']}.", error["detail"], error["remedy"]) if part)
+
+
+def recorded_lines(steps: int) -> list[str]:
+    """What a replay did not measure anew: times do not repeat, decisions made by them do."""
+    if not steps:
+        return []
+    which = "1 step" if steps == 1 else f"{steps} steps"
+    return [f"  {which} decided by measured times: the replay used the original's, which it recorded"]
 
 
 def verdict_lines(identical: bool, compared: int, differences: list[dict[str, Any]]) -> list[str]:

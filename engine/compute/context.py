@@ -1,21 +1,25 @@
 """What a step is given beside the model and its parameters."""
 
+import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import nn
 
 from engine import events as ev
 from engine.compute.data import Dataset
+from engine.files import explained, read_json, write_json
+from engine.store import MEASUREMENTS
 
 if TYPE_CHECKING:
     from engine.compute.evaluate import Score
 
 Send = Callable[[ev.Event], None]
+T = TypeVar("T")
 
 PROGRESS_EVERY_S = 2.0
 """Seconds between two progress events of one step: enough for a bar, few enough for a log of days."""
@@ -47,6 +51,27 @@ class Context:
         if now - self._reported >= PROGRESS_EVERY_S:
             self._reported = now
             self.send(ev.StepProgress(key=self.key, done=done, text=text))
+
+    def measured(self, name: str, measure: Callable[[], T]) -> T:
+        """What `measure` observes (times), which must be plain JSON: taken once, then the recorded value.
+
+        An interrupted step goes on, and a replay decides, by the same values, though times never repeat. `name`
+        tells the step's measurements apart. Raises SecateurError when the value cannot be written.
+        """
+        recorded = self.recorded()
+        if name not in recorded:
+            # Through JSON, so that the first time gives exactly what every later time does.
+            recorded[name] = json.loads(json.dumps(measure()))
+            with explained(self.partial):
+                self.partial.mkdir(parents=True, exist_ok=True)
+            write_json(self.partial / MEASUREMENTS, recorded)
+        value: T = recorded[name]
+        return value
+
+    def recorded(self) -> dict[str, Any]:
+        """The values of `measured` so far, by name."""
+        found = read_json(self.partial / MEASUREMENTS)
+        return found if isinstance(found, dict) else {}
 
     def notice(self, level: ev.Level, text: str) -> None:
         self.send(ev.Notice(level=level, text=text, key=self.key))

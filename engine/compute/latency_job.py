@@ -46,12 +46,7 @@ def _measure(node: Node, request: JobRequest, store: Store, send: Send) -> None:
     with hostlock.shared():
         sides = [Side(_artefacts(key_, params, shape, store)) for key_ in (node.baseline, node.parent)]
 
-    def waiting(seconds: float, processes: tuple[int, ...]) -> None:
-        others = ", ".join(map(str, processes))
-        text = f"waiting {seconds:.0f} s for the machine to be ours alone (process {others})"
-        send(ev.StepProgress(key=node.key, done=0.0, text=text))
-
-    with hostlock.exclusive(rarely(waiting)):
+    with hostlock.exclusive(waiting_alone(node, send)):
         rows = _quietest(sides, params, shape, request)
     _warn(node, rows, send)
     seconds = time.monotonic() - started
@@ -75,6 +70,17 @@ def _measure(node: Node, request: JobRequest, store: Store, send: Send) -> None:
             observations=observations,
         )
     )
+
+
+def waiting_alone(node: Node, send: Send) -> hostlock.Waiting:
+    """Tells, now and then, that the node waits until nothing else of ours computes."""
+
+    def waiting(seconds: float, processes: tuple[int, ...]) -> None:
+        others = ", ".join(map(str, processes))
+        text = f"waiting {seconds:.0f} s for the machine to be ours alone (process {others})"
+        send(ev.StepProgress(key=node.key, done=0.0, text=text))
+
+    return rarely(waiting)
 
 
 def rarely(report: hostlock.Waiting) -> hostlock.Waiting:

@@ -3,6 +3,7 @@
 import json
 import os
 import time
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, assert_never
@@ -18,6 +19,7 @@ from engine.compute.context import Context, Send, place
 from engine.compute.data import Dataset, load
 from engine.compute.data.memory import budget
 from engine.compute.evaluate import Score, agreement, score, validate
+from engine.compute.latency_job import waiting_alone
 from engine.compute.measure.counts import Counts, count
 from engine.compute.measure.size import sizes
 from engine.compute.memory import peak_bytes, reset_peak
@@ -29,6 +31,7 @@ from engine.compute.steps.pruning import prune_weights
 from engine.compute.steps.repair import calibrate
 from engine.compute.steps.sensitivity import sensitivity
 from engine.compute.steps.training import train
+from engine.files import write_json
 from engine.job import JobRequest
 from engine.params import (
     Calibrate,
@@ -44,7 +47,7 @@ from engine.params import (
 from engine.params.preset import Settings
 from engine.params.training import Fit
 from engine.plan import Node
-from engine.store import Store
+from engine.store import MEASUREMENTS, Store
 
 PREDICTIONS = "predictions.safetensors"
 LAYERS = "layers.json"
@@ -78,7 +81,8 @@ class Work:
 def run(request: JobRequest, send: Send) -> None:
     """Compute every node of the job that the store does not hold yet.
 
-    Computing holds the host's shared lock, so that no latency is measured meanwhile.
+    Computing holds the host's shared lock, so that no latency is measured meanwhile; a step that measures
+    times itself holds the exclusive one, from its start to its end.
     """
     settings = request.read_settings()
     workspace = Path(request.workspace)
@@ -94,9 +98,15 @@ def run(request: JobRequest, send: Send) -> None:
         if work.store.get(node.key) is not None:
             continue
         send(ev.StepStarted(key=node.key, kind=node.kind, pid=os.getpid()))
-        with hostlock.shared(_waiting(node, send)):
+        with _lock(node, send):
             reset_peak()
             _compute(node, work, time.monotonic())
+
+
+def _lock(node: Node, send: Send) -> AbstractContextManager[None]:
+    if node.alone:
+        return hostlock.exclusive(waiting_alone(node, send))
+    return hostlock.shared(_waiting(node, send))
 
 
 def _waiting(node: Node, send: Send) -> hostlock.Waiting:
@@ -162,6 +172,8 @@ def _step(node: Node, work: Work, folder: Path) -> dict[str, Any]:
     validation = known or validate(model, context)
     checkpoint.save(model, folder)
     save_file({"validation": validation.predictions}, folder / PREDICTIONS)
+    if recorded := context.recorded():
+        write_json(folder / MEASUREMENTS, recorded)
     work.held.take(node.key, model, validation)
     measures = _cheap(validation, _counts(model, work)) | context.found
     if node.baseline is not None:

@@ -73,6 +73,12 @@ class StepParams(Params):
     """Whether the step runs; switched off, it is skipped as if it were not there."""
 
     @property
+    def measures_time(self) -> bool:
+        """Whether the step decides by measured times: then it runs alone on the machine, and its result
+        belongs to this host."""
+        return False
+
+    @property
     def address(self) -> str:
         """What sweeps and plots call this step: its id, or its kind."""
         return self.id or self.kind

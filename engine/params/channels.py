@@ -98,6 +98,10 @@ class PruneChannels(StepParams):
     calibrate: bool = True
     """Whether BatchNorm statistics are estimated anew afterwards."""
 
+    @property
+    def measures_time(self) -> bool:
+        return self.latency is not None
+
     @model_validator(mode="after")
     def _targets(self) -> Self:
         given = [name for name in TARGETS if getattr(self, name) is not None]
