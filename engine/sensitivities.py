@@ -5,19 +5,20 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+from engine import tolerance
 from engine.errors import UsageError
 from engine.format import measure
 from engine.plotting.figure import Figure, Point, Reference, Series
 from engine.plotting.palette import SHAPES
-from engine.scans import Scan, scans
+from engine.scans import KIND, Scan, scans
 from engine.state import StudyState, TrialState
-from engine.tolerance import drop_curves, quality_name
 
 RATE = "rate"
 """The x axis's measure; in a study with several sensitivity steps each one's is `STEP.rate`."""
 LAYER = "layer"
 MOST = len(SHAPES)
 """Lines drawn unless layers are named: as many as markers can tell apart."""
+UNPRUNED = "unpruned"
 EVERY = ("*",)
 """Layers to name for all of them."""
 
@@ -60,13 +61,22 @@ def layers(states: Sequence[StudyState], x: str) -> list[str]:
     return list(dict.fromkeys(layer for _, scan in _scans(states, x) for layer in scan.layers))
 
 
+def within_a_point(states: Sequence[StudyState], x: str) -> dict[str, float]:
+    """For every layer the share that costs at most one point; of several scans the least."""
+    found: dict[str, float] = {}
+    for _, scan in _scans(states, x):
+        for layer, share in tolerance.within_a_point(scan.mean()).items():
+            found[layer] = min(share, found.get(layer, 1.0))
+    return found
+
+
 def figure(
     states: Sequence[StudyState], x: str, y: str, wanted: Sequence[str] = (), *, log: bool = False
 ) -> Figure:
     """The curves of the layers that `wanted` names (or globs), of several studies and seeds as their mean.
 
-    Without `wanted` at most eight are drawn, chosen evenly from the least to the most sensitive. Raises
-    UsageError when y names nothing measured, or an entry of `wanted` no layer.
+    Without `wanted` at most eight are drawn, chosen evenly from the least to the most sensitive. An unfinished
+    step has no lines yet. Raises UsageError when y names nothing measured, or an entry of `wanted` no layer.
     """
     drawn = _chosen(states, x, wanted)
     name = _measure(y, drawn)
@@ -96,7 +106,9 @@ def drawn_of(states: Sequence[StudyState], x: str, y: str, wanted: Sequence[str]
 
 
 def _addresses(states: Sequence[StudyState]) -> list[str]:
-    return list(dict.fromkeys(scan.address for state in states for scan in scans(state)))
+    """Every sensitivity step, finished or not."""
+    steps = (step for state in states for trial in state.trials for step in trial.steps)
+    return list(dict.fromkeys(step.address for step in steps if step.kind == KIND))
 
 
 def _scans(states: Sequence[StudyState], x: str) -> list[tuple[StudyState, Scan]]:
@@ -108,7 +120,7 @@ def _scans(states: Sequence[StudyState], x: str) -> list[tuple[StudyState, Scan]
 def _chosen(states: Sequence[StudyState], x: str, wanted: Sequence[str]) -> list[_Drawn]:
     found = _scans(states, x)
     known = layers(states, x)
-    for pattern in wanted:
+    for pattern in wanted if known else ():
         if not any(fnmatchcase(layer, pattern) for layer in known):
             raise UsageError(
                 f"There is no layer {pattern}",
@@ -129,7 +141,7 @@ def _spread(scan: Scan, most: int) -> list[str]:
     found = scan.layers
     if len(found) <= most:
         return found
-    curves = drop_curves(scan.mean())
+    curves = tolerance.drop_curves(scan.mean())
     ranked = sorted(found, key=lambda layer: sum(curves[layer].costs) if layer in curves else 0.0)
     last = len(ranked) - 1
     kept = {ranked[round(i * last / max(most - 1, 1))] for i in range(most)}
@@ -137,12 +149,14 @@ def _spread(scan: Scan, most: int) -> list[str]:
 
 
 def _measure(y: str, drawn: Sequence[_Drawn]) -> str:
-    """`y` as a row has it; `accuracy` is the quality that the task is judged by."""
+    """`y` as a row has it: measured on validation images; `accuracy` is what the task is judged by."""
     known = list(dict.fromkeys(name for one in drawn for name in one.scan.measures))
-    if y in known:
+    if y in known or not drawn:
         return y
-    if y == "accuracy" and drawn:
-        return quality_name(drawn[0].scan.runs[0]["reference"])
+    if f"validation_{y}" in known:
+        return f"validation_{y}"
+    if y == "accuracy":
+        return tolerance.quality_name(drawn[0].scan.runs[0]["reference"])
     raise UsageError(
         f"There is no {y} of a layer that is pruned alone", f"Measures: {', '.join(known)}.", "Choose --y."
     )
@@ -160,4 +174,4 @@ def _references(drawn: Sequence[_Drawn], name: str) -> Iterable[Reference]:
     for one in drawn:
         found = one.scan.mean()["reference"].get(name)
         if isinstance(found, int | float):
-            yield Reference(f"{one.prefix}unpruned", float(found))
+            yield Reference(f"{one.prefix}{UNPRUNED}", float(found))

@@ -98,7 +98,7 @@ CURVES = (
         "Chart",
         ("choose_x", ("x",), "x", "Choose what to draw along."),
         ("choose_y", ("y",), "y", "Choose what to draw."),
-        ("choose_by", ("b",), "by", "Choose the parameter that tells the lines apart."),
+        ("choose_by", ("b",), "by", "Choose the parameter that tells the lines apart, or the layers."),
         ("overlay", ("o",), "overlay", "Choose studies to draw together."),
         ("epochs", ("t",), "training", "Training curves by epoch, or back to the trials."),
         ("pareto", ("p",), "Pareto", "Draw and list the trials that no other beats in both x and y."),

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from engine import charts, training
+from engine import charts, sensitivities, training
 from engine import format as fmt
 from engine.errors import UsageError
 from engine.format import measure
@@ -20,7 +20,10 @@ FRONT = "Pareto front"
 
 @dataclass(frozen=True)
 class View:
-    """What was chosen; `epochs` shows training curves of the measure `epoch_y` in place of trials."""
+    """What was chosen; `epochs` shows training curves of the measure `epoch_y` in place of trials.
+
+    Along the rate of a sensitivity step lines are layers: those of `layers`, or a few where it is empty.
+    """
 
     x: str = ""
     y: str = "accuracy"
@@ -30,6 +33,7 @@ class View:
     pareto: bool = False
     epochs: bool = False
     epoch_y: str = "validation_accuracy"
+    layers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -52,12 +56,27 @@ def first_view(state: StudyState, plot: Plot | None) -> View:
     found = charts.default_plot(state, plot)
     if found is None:
         return View(x="sparsity", epochs=True)
-    return View(found.x, found.y, found.by, found.log)
+    by = None if found.by == sensitivities.LAYER else found.by
+    return View(found.x, found.y, by, found.log)
 
 
 def xs(states: Sequence[StudyState]) -> list[str]:
-    """All that can be drawn along: parameters first."""
-    return list(dict.fromkeys([*parameters(states), *ys(states)]))
+    """All that can be drawn along: parameters first, then the rates of sensitivity steps."""
+    return list(dict.fromkeys([*parameters(states), *sensitivities.names(states), *ys(states)]))
+
+
+def by_layer(states: Sequence[StudyState], view: View) -> bool:
+    """Whether lines are layers, along the rate of a sensitivity step."""
+    return not view.epochs and view.x in (sensitivities.RATE, *sensitivities.names(states))
+
+
+def layers(states: Sequence[StudyState], view: View) -> list[tuple[str, str]]:
+    """The layers that there are lines of, each with the share of it that costs at most a point."""
+    shares = sensitivities.within_a_point(states, view.x)
+    return [
+        (layer, f"{fmt.percent(shares[layer], 0)} cost at most 1 point" if layer in shares else "")
+        for layer in sensitivities.layers(states, view.x)
+    ]
 
 
 def ys(states: Sequence[StudyState]) -> list[str]:
@@ -78,6 +97,8 @@ def draw(states: Sequence[StudyState], view: View) -> Drawn:
             for step, trials in training.steps_drawn(state)
         ]
         return Drawn(replace(figure, log_x=view.log_x), owners, [])
+    if by_layer(states, view):
+        return _layers(states, view)
     try:
         by = view.by if view.by in parameters(states) else None
         figure = charts.figure(states, view.x, view.y, by, log=view.log)
@@ -92,6 +113,18 @@ def draw(states: Sequence[StudyState], view: View) -> Drawn:
         line = Series(FRONT, tuple(Point(p.x, p.y) for p in points), marks=False)
         figure = replace(figure, series=(*figure.series, line))
     return Drawn(figure, owners, found)
+
+
+def _layers(states: Sequence[StudyState], view: View) -> Drawn:
+    y = view.y if view.y in sensitivities.measures(states) else "accuracy"
+    chosen = [layer for layer in view.layers if layer in sensitivities.layers(states, view.x)]
+    try:
+        figure = charts.figure(states, view.x, y, log=view.log, layers=chosen)
+        owners = charts.trials_drawn(states, view.x, y, layers=chosen)
+    except UsageError as error:
+        return Drawn(Figure(), [], [], str(error))
+    problem = "" if figure.series else _waiting(states)
+    return Drawn(replace(figure, log_x=view.log_x), owners, [], problem)
 
 
 def _waiting(states: Sequence[StudyState]) -> str:
@@ -147,14 +180,23 @@ def readout(drawn: Drawn, series: int, point: int) -> str:
     owner = drawn.owner(series, point)
     if owner:
         state, trials = owner
-        before = charts.baseline_value(trials[0], figure.y_measure) if figure.x_label != "epoch" else None
-        if before is not None:
-            parts.append(f"baseline {fmt.measure_text(figure.y_measure, before)}")
+        if before := _before(figure, line.name, trials[0]):
+            parts.append(before)
         indices = ", ".join(str(trial.index) for trial in trials[:4]) + (", …" if len(trials) > 4 else "")
         parts.append(f"{state.name} trial {indices}")
     if (series, point) in drawn.front:
         parts.append("on the front")
     return "   ".join(parts)
+
+
+def _before(figure: Figure, line: str, trial: TrialState) -> str:
+    """What the point is compared with: the baseline, or along rates the model with nothing pruned."""
+    if figure.x_measure == sensitivities.RATE:
+        for reference in figure.references:
+            if line.startswith(reference.name.removesuffix(sensitivities.UNPRUNED)):
+                return f"{sensitivities.UNPRUNED} {fmt.measure_text(figure.y_measure, reference.y)}"
+    before = charts.baseline_value(trial, figure.y_measure) if figure.x_label != "epoch" else None
+    return f"baseline {fmt.measure_text(figure.y_measure, before)}" if before is not None else ""
 
 
 def _value(name: str, value: object) -> str:

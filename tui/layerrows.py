@@ -1,9 +1,10 @@
 """A model's layers before and after, as rows of a table: pure functions of what the store holds."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from engine import scans, tolerance
 from engine.files import read_json
 from engine.format import count, percent
 from engine.rundir import RunDir
@@ -22,12 +23,21 @@ COLUMNS = (
     Column("of MACs", "right", rank=5),
     Column("left of it", widest=60, rank=1),
 )
+SHAPE = 2
+"""The place of the shape's column."""
+SHARE_CELLS = 5
+"""Length of the bar of a share."""
+SHARE_WIDTH = 18
+"""Columns that a share takes at most, with the gap before it."""
 BARS = " ▏▎▍▌▋▊▉█"
 
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer; `before` counts its parameters in the baseline (as many as now where that has none)."""
+    """One layer; `before` counts its parameters in the baseline (as many as now where that has none).
+
+    `was` is its weight's shape there; `within` is, by what was removed alone, the share that costs a point.
+    """
 
     name: str
     type: str
@@ -39,6 +49,12 @@ class Layer:
     macs: int
     effective_macs: int
     place: int
+    was: tuple[int, ...] = ()
+    within: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def changed(self) -> bool:
+        return self.was != self.shape
 
 
 def baseline_layers(run: RunDir, trial: TrialState) -> list[dict[str, Any]]:
@@ -47,16 +63,28 @@ def baseline_layers(run: RunDir, trial: TrialState) -> list[dict[str, Any]]:
     return found if isinstance(found, list) else []
 
 
-def joined(after: Sequence[Any], before: Sequence[Any]) -> list[Layer]:
-    """The layers with what they were, matched by name; what can't be understood is left out."""
+def joined(
+    after: Sequence[Any], before: Sequence[Any], within: Mapping[str, Mapping[str, float]] | None = None
+) -> list[Layer]:
+    """The layers with what they were, matched by name; what can't be understood is left out.
+
+    `within` is what sensitivity steps found: by what they removed, each layer's share within a point.
+    """
     first = {row.get("name"): row for row in before if isinstance(row, dict)}
     out = []
     for place, row in enumerate(after):
         layer = _layer(row, place)
         if layer is not None:
             then = _layer(first.get(layer.name), place) or layer
-            out.append(replace(layer, before=then.parameters))
+            short = layer.name.removesuffix(".weight")
+            shares = {of: found[short] for of, found in (within or {}).items() if short in found}
+            out.append(replace(layer, before=then.parameters, was=then.shape, within=shares))
     return out
+
+
+def within_a_point(trial: TrialState) -> dict[str, dict[str, float]]:
+    """What the trial's sensitivity steps found, for `joined`."""
+    return {of: tolerance.within_a_point(found) for of, found in scans.of_trial(trial).items()}
 
 
 def _layer(row: Any, place: int) -> Layer | None:
@@ -91,33 +119,58 @@ def ordered(layers: Sequence[Layer], by: str, reverse: bool) -> list[Layer]:
     return sorted(layers, key=keys[by], reverse=reverse)
 
 
-def headed(by: str) -> list[Column]:
-    """The columns, an arrow at the one sorted by."""
+def headed(layers: Sequence[Layer], by: str) -> list[Column]:
+    """The columns, an arrow at the one sorted by; shapes are worth their room where they changed."""
     label = {"parameters": "after"}.get(by, by)
-    return [replace(c, label=f"{c.label}↓") if c.label == label else c for c in COLUMNS]
+    shown = [replace(c, label=f"{c.label}↓") if c.label == label else c for c in COLUMNS]
+    if any(layer.changed for layer in layers):
+        shown[SHAPE] = replace(shown[SHAPE], rank=2, widest=26)
+    removed = _removed(layers)
+    heads = ["≤ 1 point"] if len(removed) == 1 else [f"≤ 1 pt {of}" for of in removed]
+    return [*shown[:-1], *(Column(head, "right", rank=1) for head in heads), shown[-1]]
+
+
+def _removed(layers: Sequence[Layer]) -> list[str]:
+    """What sensitivity steps removed."""
+    return list(dict.fromkeys(of for layer in layers for of in layer.within))
 
 
 def rows(layers: Sequence[Layer], width: int) -> Iterable[Row]:
     """Table rows; the bar's length is the layer's parameters before, its filled part those that are left."""
     largest = max((layer.before for layer in layers), default=1) or 1
     total = sum(layer.macs for layer in layers) or 1
-    cells = max(10, min(60, width - 96)) if width >= 110 else 12
+    removed = _removed(layers)
+    room = width - 96 - SHARE_WIDTH * len(removed)
+    cells = max(10, min(60, room)) if width >= 110 else 12 if not removed else 8
     for layer in layers:
         yield Row(
             f"{layer.place} {layer.name}",
             (
                 layer.name.removesuffix(".weight"),
                 (layer.type, "muted"),
-                ("×".join(map(str, layer.shape)), "muted"),
+                (shape(layer), "" if layer.changed else "muted"),
                 count(layer.before),
                 count(layer.nonzero),
                 percent(layer.sparsity, 1),
                 count(layer.macs),
                 count(layer.effective_macs),
                 percent(layer.macs / total, 1),
+                *(_share(layer.within.get(of)) for of in removed),
                 (bar(layer.before / largest, layer.nonzero / largest, cells), "bar"),
             ),
         )
+
+
+def shape(layer: Layer) -> str:
+    """The weight's shape, with what it was where that is another: `16→9×3×3×3`."""
+    if not layer.changed or len(layer.was) != len(layer.shape):
+        return "×".join(map(str, layer.shape))
+    pairs = zip(layer.was, layer.shape, strict=True)
+    return "×".join(str(now) if then == now else f"{then}→{now}" for then, now in pairs)
+
+
+def _share(share: float | None) -> str:
+    return "" if share is None else f"{percent(share, 0)} {bar(1.0, share, SHARE_CELLS)}"
 
 
 def bar(whole: float, filled: float, cells: int) -> str:

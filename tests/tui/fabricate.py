@@ -327,3 +327,61 @@ def listed(workspace: Path, count: int, events: int = 0) -> None:
         for name in ("preset.yaml", "events.jsonl"):
             os.link(first.run.path / name, folder / name)
         RunDir(folder).write_status(Status(**(vars(status) | {"created": status.created - number * 60})))
+
+
+SCAN = """\
+about: What each layer of a small ResNet can lose
+model: {name: resnet20}
+data: {name: digits}
+steps:
+  - train: {epochs: 12, learning_rate: 0.2, batch: 128}
+  - sensitivity: {of: weights, rates: [0.3, 0.6, 0.9]}
+"""
+
+
+def scanned(workspace: Path, *, of: tuple[str, ...] = ("weights",)) -> Study:
+    """A finished study whose trial measured what each layer can lose, the later ones less."""
+    study = Study(workspace, "scan", scopes=("global",), sparsities=(0.0,), preset=SCAN)
+    found = [(name, study._key("sensitivity", name)) for name in of]
+    (trial,) = [study._planned(0, "global", 0.0)]
+    addresses = ["sensitivity"] if len(of) == 1 else list(of)
+    steps = [
+        {"key": key_, "kind": "sensitivity", "address": address}
+        for address, (_, key_) in zip(addresses, found, strict=True)
+    ]
+    trial |= {"parameters": {}, "steps": [trial["steps"][0], *steps], "latency": None}
+    trial |= {"measure": study._key("measure"), "baseline_measure": study._key("measure")}
+    study.emit(
+        ev.StudyStarted(study=study.run.name, preset="scan", host="login1", pid=1, environment=ENVIRONMENT)
+    )
+    study.emit(ev.Planned(trials=[trial], devices={"device": "cpu", "threads": 2}))
+    study._train(study._key("train"), "train", 12)
+    for name, key_ in found:
+        study._step(key_, "sensitivity", sensitivity=_scan(name))
+    study._measure(study._key("measure"), 0.0, "global")
+    return study.finish()
+
+
+def _scan(of: str) -> dict[str, Any]:
+    names = [row["name"].removesuffix(".weight") for row in _layers(0.0)]
+    names = names if of == "weights" else names[::2]
+    rows = [
+        {
+            "layer": name,
+            "rate": rate,
+            "validation_accuracy": round(0.985 - 0.004 * place * rate**3, 6),
+            "validation_loss": 0.06 + 0.02 * place * rate**3,
+            "parameters": 290_000,
+            "macs": 4_000_000,
+            "loss_increase": 0.02 * place * rate**3,
+        }
+        for place, name in enumerate(names)
+        for rate in (0.3, 0.6, 0.9)
+    ]
+    reference = {
+        "validation_accuracy": 0.985,
+        "validation_loss": 0.06,
+        "parameters": 291_000,
+        "macs": 4_100_000,
+    }
+    return {"of": of, "criterion": "l1", "reference": reference, "rows": rows}

@@ -10,7 +10,7 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal
 
-from engine import training
+from engine import sensitivities, training
 from engine.errors import SecateurError
 from engine.format import measure
 from engine.params.preset import Plot as PlotParams
@@ -126,6 +126,9 @@ class CurvesScreen(BaseScreen):
             return [[("", "")]]
         if view.epochs:
             parts = [("x", "epoch"), ("y", view.epoch_y)]
+        elif self._by_layer():
+            figure = self._drawn.figure
+            parts = [("x", view.x), ("y", figure.y_measure or view.y), ("by", figure.title or "layer")]
         else:
             parts = [("x", view.x), ("y", view.y), ("by", view.by or "–")]
         spans: list[tuple[str, str]] = []
@@ -188,6 +191,9 @@ class CurvesScreen(BaseScreen):
 
         self.app.push_screen(Picker(title, choices, [chosen or ""]), set_)
 
+    def _by_layer(self) -> bool:
+        return self._view is not None and curvedata.by_layer(list(self._states.values()), self._view)
+
     def action_choose_x(self) -> None:
         if self._view is not None:
             states = list(self._states.values())
@@ -198,13 +204,30 @@ class CurvesScreen(BaseScreen):
             return
         if self._view.epochs:
             self._choose("Draw", list(training.MEASURES), "epoch_y", self._view.epoch_y)
+        elif self._by_layer():
+            names = sensitivities.measures(list(self._states.values()))
+            self._choose("Draw", names, "y", self._drawn.figure.y_measure)
         else:
             self._choose("Draw", curvedata.ys(list(self._states.values())), "y", self._view.y)
 
     def action_choose_by(self) -> None:
-        if self._view is not None:
+        """Choose the parameter that tells the lines apart, or the layers that are drawn."""
+        if self._view is not None and self._by_layer():
+            self._choose_layers(self._view)
+        elif self._view is not None:
             names = curvedata.parameters(list(self._states.values()))
             self._choose("A line for each", names, "by", self._view.by, none="(one line)")
+
+    def _choose_layers(self, view: View) -> None:
+        def set_(chosen: list[str] | None) -> None:
+            if chosen is not None:
+                self._set(layers=tuple(chosen))
+
+        choices = [
+            Choice(name, name, about) for name, about in curvedata.layers(list(self._states.values()), view)
+        ]
+        title = "Layers to draw (none: a few of all)"
+        self.app.push_screen(Picker(title, choices, view.layers, several=True), set_)
 
     def action_overlay(self) -> None:
         """Choose the studies drawn together with the current one."""

@@ -55,11 +55,11 @@ class LayersScreen(StudyScreen):
         run = RunDir(self.lab.workspace / "studies" / (self.lab.study or ""))
         found = await asyncio.to_thread(layers_of, run, trial)
         before = await asyncio.to_thread(layerrows.baseline_layers, run, trial)
-        self._layers = layerrows.joined(found, before)
+        self._layers = layerrows.joined(found, before, layerrows.within_a_point(trial))
         values = ", ".join(
             f"{n.rpartition('.')[2]} {trialtext.fmt_value(v)}" for n, v in trial.parameters.items()
         )
-        total = sum(layer.parameters for layer in self._layers)
+        total = sum(layer.before for layer in self._layers)
         left = sum(layer.nonzero for layer in self._layers)
         kept = (
             f"   {count(left)} of {count(total)} parameters left ({percent(left / total, 1)})"
@@ -72,7 +72,9 @@ class LayersScreen(StudyScreen):
         if title is not None:
             self.query_one("#title", Static).update(title)
         rows = layerrows.ordered(self._layers, SORTS[self._sort], self._reversed)
-        self.query_one(Table).fill(layerrows.rows(rows, self.size.width), layerrows.headed(SORTS[self._sort]))
+        self.query_one(Table).fill(
+            layerrows.rows(rows, self.size.width), layerrows.headed(rows, SORTS[self._sort])
+        )
 
     def on_resize(self, event: events.Resize) -> None:
         self._fill()
