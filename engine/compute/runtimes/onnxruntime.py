@@ -13,7 +13,7 @@ from engine.errors import SecateurError
 
 ort.set_default_logger_severity(4)
 
-_FAILURES: tuple[type[Exception], ...] = tuple(
+FAILURES: tuple[type[Exception], ...] = tuple(
     error for error in vars(ort_errors).values() if isinstance(error, type) and issubclass(error, Exception)
 )
 """ONNX Runtime's errors have no common base below Exception."""
@@ -24,10 +24,10 @@ class OnnxSession:
 
     def __init__(self, path: Path, inputs: Tensor, threads: int, device: str) -> None:
         try:
-            self._session = ort.InferenceSession(str(path), _options(threads), providers=_providers(device))
+            self._session = ort.InferenceSession(str(path), options(threads), providers=providers(device))
             self._input = self._session.get_inputs()[0].name
             self._bound = self._bind(inputs, device)
-        except _FAILURES as error:
+        except FAILURES as error:
             raise SecateurError("ONNX Runtime does not take the model", f"{path.name}: {error}") from error
 
     def _bind(self, inputs: Tensor, device: str) -> Any:
@@ -46,14 +46,14 @@ class OnnxSession:
         array = np.ascontiguousarray(inputs.detach().cpu().numpy())
         try:
             output = self._session.run(None, {self._input: array})[0]
-        except _FAILURES as error:
+        except FAILURES as error:
             raise SecateurError(
                 "ONNX Runtime failed on an input", f"{tuple(inputs.shape)}: {error}"
             ) from error
         return torch.from_numpy(output)
 
 
-def _options(threads: int) -> ort.SessionOptions:
+def options(threads: int) -> ort.SessionOptions:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -62,6 +62,6 @@ def _options(threads: int) -> ort.SessionOptions:
     return options
 
 
-def _providers(device: str) -> list[str]:
+def providers(device: str) -> list[str]:
     wanted = ["CUDAExecutionProvider"] if device.startswith("cuda") else []
     return [name for name in wanted if name in ort.get_available_providers()] + ["CPUExecutionProvider"]

@@ -1,0 +1,1 @@
+"""Structured pruning: which channels go together, what they matter, what they cost, and how they are removed."""

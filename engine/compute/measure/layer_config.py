@@ -1,0 +1,121 @@
+"""Single layers as what their time depends on: type, sizes, and the size of the image that they see."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+Pair = tuple[int, int]
+Groups = int | Literal["depthwise"]
+"""How many groups a convolution has (1: dense), or one for each input."""
+
+
+@dataclass(frozen=True)
+class LayerConfig:
+    """A convolution or linear layer on one image.
+
+    `inputs`, `outputs` are channels; `height`, `width` those of its input in pixels. A linear layer has as many
+    rows as `height` (1 for a classifier's, the number of tokens in a transformer).
+    """
+
+    kind: Literal["conv", "linear"]
+    inputs: int
+    outputs: int
+    height: int = 1
+    width: int = 1
+    kernel: Pair = (1, 1)
+    stride: Pair = (1, 1)
+    padding: Pair = (0, 0)
+    dilation: Pair = (1, 1)
+    groups: Groups = 1
+
+    def resized(self, inputs: int, outputs: int) -> "LayerConfig":
+        """The same layer with other numbers of channels."""
+        return replace(self, inputs=inputs, outputs=outputs)
+
+    @property
+    def group_count(self) -> int:
+        return self.inputs if self.groups == "depthwise" else self.groups
+
+
+def layer_configs(model: nn.Module, shape: tuple[int, int, int]) -> dict[str, tuple[LayerConfig, ...]]:
+    """What each convolution and linear layer of `model` is on an image of `shape` (C, H, W), by its name.
+
+    One entry for each call of the layer in a forward pass. Layers that are not called as modules (attention's
+    projections) and others than two-dimensional convolutions are left out. The model is left as it was.
+    """
+    found: dict[str, list[LayerConfig]] = {}
+    reference = next(model.parameters())
+    with contextlib.ExitStack() as stack:
+        for name, module in model.named_modules():
+            if isinstance(module, nn.Conv2d | nn.Linear):
+                hook = _noting(found.setdefault(name, []))
+                stack.enter_context(_removed(module.register_forward_hook(hook)))
+        stack.enter_context(_eval(model))
+        with torch.inference_mode():
+            model(torch.zeros(1, *shape, dtype=reference.dtype, device=reference.device))
+    return {name: tuple(calls) for name, calls in found.items() if calls}
+
+
+def _noting(calls: list[LayerConfig]) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
+    def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        del output
+        calls.append(_config(module, inputs[0]))
+
+    return hook
+
+
+def _config(module: nn.Module, images: Tensor) -> LayerConfig:
+    if isinstance(module, nn.Linear):
+        rows = images.numel() // max(images.shape[-1], 1)
+        return LayerConfig("linear", module.in_features, module.out_features, height=rows)
+    assert isinstance(module, nn.Conv2d)
+    depthwise = module.groups == module.in_channels and module.groups > 1
+    return LayerConfig(
+        "conv",
+        module.in_channels,
+        module.out_channels,
+        images.shape[-2],
+        images.shape[-1],
+        _pair(module.kernel_size),
+        _pair(module.stride),
+        _padding(module),
+        _pair(module.dilation),
+        "depthwise" if depthwise else module.groups,
+    )
+
+
+def _padding(module: nn.Conv2d) -> Pair:
+    if module.padding == "valid":
+        return (0, 0)
+    if isinstance(module.padding, str):  # same
+        kernel, dilation = _pair(module.kernel_size), _pair(module.dilation)
+        return (dilation[0] * (kernel[0] - 1) // 2, dilation[1] * (kernel[1] - 1) // 2)
+    return _pair(module.padding)
+
+
+def _pair(values: tuple[int, ...]) -> Pair:
+    return (int(values[0]), int(values[1]))
+
+
+@contextlib.contextmanager
+def _removed(handle: torch.utils.hooks.RemovableHandle) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+@contextlib.contextmanager
+def _eval(model: nn.Module) -> Iterator[None]:
+    """The model in eval mode; each module's own mode comes back."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training

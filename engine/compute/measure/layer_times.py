@@ -1,0 +1,213 @@
+"""Times of single layers, and from them the time of a network with other numbers of channels.
+
+A network's time is about the sum of its layers' times. So each layer is timed at a grid of widths once, in
+seconds, and every pruned network's time is then a matter of microseconds. What the sum leaves out (pooling,
+changes of the memory layout, calls) the caller corrects by measuring whole networks.
+"""
+
+import bisect
+import itertools
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from multiprocessing import Pipe
+
+import numpy as np
+
+from engine.compute.measure.layer_config import LayerConfig
+from engine.compute.measure.layer_worker import LayersJob, serve_layers
+from engine.compute.measure.warmfork import Start, start
+from engine.compute.runtimes.base import Runtime
+from engine.errors import SecateurError
+
+VECTOR = 16
+"""Floats in an AVX-512 register: the grid has multiples of it, where times change."""
+STEPS = 6
+"""Points of the grid over a wide layer's channels."""
+FINE = (4, 8)
+"""Further points of narrow layers: below one vector, time goes with the inputs."""
+NARROW = 64
+"""Channels up to which a layer is narrow."""
+
+PROBE = LayerConfig("conv", 64, 64, 14, 14, (3, 3), padding=(1, 1))
+"""The layer by which the runtime's preferred multiple is found: usual, and some tens of microseconds long."""
+BLOCKS = (4, 8, 16, 32)
+SAVES = 0.5
+"""Share of the multiply-accumulates' saving that one block less has to save in time."""
+
+END_S = 5.0
+
+
+def layer_times(
+    configs: Iterable[LayerConfig],
+    *,
+    runtime: Runtime,
+    batch: int,
+    threads: int,
+    device: str = "cpu",
+    start: Start = start,
+) -> dict[LayerConfig, float]:
+    """Milliseconds of each layer with its activation, each measured once, in one fresh process for all.
+
+    To be called while nothing else of ours computes (`engine.hostlock.exclusive`). Raises SecateurError when the
+    runtime refuses a layer or the process ends.
+    """
+    each = tuple(dict.fromkeys(configs))
+    processors = frozenset(os.sched_getaffinity(0))
+    ours, theirs = Pipe()
+    with ours:
+        with theirs:
+            process = start(
+                serve_layers, (LayersJob(each, runtime, batch, threads, device, processors), theirs)
+            )
+        try:
+            answer: list[float] | SecateurError = ours.recv()
+        except (EOFError, ConnectionResetError) as error:
+            process.join(END_S)
+            raise SecateurError(
+                "No times of the layers",
+                f"The process that measured them ended (exit code {process.exitcode}).",
+                "If memory ran out, try a smaller latency.batch.",
+            ) from error
+        finally:
+            process.join(END_S)
+            if process.exitcode is None:
+                process.kill()
+                process.join()
+    if isinstance(answer, SecateurError):
+        raise answer
+    return dict(zip(each, answer, strict=True))
+
+
+def grid(configs: Iterable[LayerConfig]) -> list[LayerConfig]:
+    """What has to be timed to know every layer of `configs` at any narrower width."""
+    found: dict[LayerConfig, None] = {}
+    for kind, widest in _widest(configs).items():
+        for inputs, outputs in _points(kind, *widest):
+            found[kind.resized(inputs, outputs)] = None
+    return list(found)
+
+
+def _widest(configs: Iterable[LayerConfig]) -> dict[LayerConfig, tuple[int, int]]:
+    """The most inputs and outputs of each kind of layer (its config without widths)."""
+    widest: dict[LayerConfig, tuple[int, int]] = {}
+    for config in configs:
+        inputs, outputs = widest.get(kind := _kind(config), (0, 0))
+        widest[kind] = max(inputs, config.inputs), max(outputs, config.outputs)
+    return widest
+
+
+def _kind(config: LayerConfig) -> LayerConfig:
+    """All but the widths; a depthwise layer's outputs are a multiple of its inputs, and that is part of it."""
+    if config.groups == "depthwise":
+        return config.resized(1, config.outputs // config.inputs)
+    return config.resized(0, 0)
+
+
+def _points(kind: LayerConfig, inputs: int, outputs: int) -> list[tuple[int, int]]:
+    if kind.groups == "depthwise":
+        return [(width, width * kind.outputs) for width in widths(inputs)]
+    each = kind.group_count
+    return list(itertools.product(widths(inputs, each), widths(outputs, each)))
+
+
+def widths(most: int, each: int = 1) -> list[int]:
+    """Grid points up to `most` channels, multiples of `each`.
+
+    >>> widths(64)
+    [4, 8, 16, 32, 48, 64]
+    >>> widths(512)
+    [16, 96, 192, 288, 384, 480, 512]
+    >>> widths(3)
+    [3]
+    """
+    step = -(-most // (STEPS * VECTOR)) * VECTOR
+    points = {VECTOR, *range(step, most, step), *(FINE if most <= NARROW else ())}
+    rounded = {-(-point // each) * each for point in points}
+    return sorted(point for point in rounded | {most} if point <= most)
+
+
+class LatencyModel:
+    """Milliseconds of layers at any width, by linear interpolation in inputs and outputs between grid points.
+
+    `times` are those of a `grid`. They are made monotone (the mean of the largest time of any narrower and the
+    smallest of any wider layer; the identity on times that are monotone already), because a search that removes
+    channels must never find that more of them are faster. Below the grid, times fall linearly to 0 at 0 channels.
+    """
+
+    def __init__(self, times: Mapping[LayerConfig, float]) -> None:
+        points: dict[LayerConfig, dict[tuple[int, int], float]] = {}
+        for config, time in times.items():
+            points.setdefault(_kind(config), {})[config.inputs, config.outputs] = time
+        self._tables = {kind: _Table(kind, found) for kind, found in points.items()}
+
+    def layer(self, config: LayerConfig) -> float:
+        """Milliseconds of one call of the layer. Raises KeyError for a kind that is not in the grid."""
+        return self._tables[_kind(config)].at(config.inputs, config.outputs)
+
+    def total(self, configs: Iterable[LayerConfig]) -> float:
+        """Milliseconds of all of them together."""
+        return sum(map(self.layer, configs))
+
+
+class _Table:
+    """One kind's times over inputs and outputs, the zero widths included."""
+
+    def __init__(self, kind: LayerConfig, times: Mapping[tuple[int, int], float]) -> None:
+        self._depthwise = kind.groups == "depthwise"
+        self._inputs = [0, *sorted({inputs for inputs, _ in times})]
+        # A depthwise layer has one width only: its table is one column wide.
+        self._outputs = [0, 1] if self._depthwise else [0, *sorted({outputs for _, outputs in times})]
+        values = np.zeros((len(self._inputs), len(self._outputs)))
+        for (inputs, outputs), time in times.items():
+            column = 1 if self._depthwise else self._outputs.index(outputs)
+            values[self._inputs.index(inputs), column] = time
+        self._values: list[list[float]] = monotone(values.tolist())
+
+    def at(self, inputs: int, outputs: int) -> float:
+        row, right = _place(self._inputs, inputs)
+        column, below = (0, 1.0) if self._depthwise else _place(self._outputs, outputs)
+        values = self._values
+        upper = values[row][column] * (1 - below) + values[row][column + 1] * below
+        lower = values[row + 1][column] * (1 - below) + values[row + 1][column + 1] * below
+        return upper * (1 - right) + lower * right
+
+
+def _place(points: Sequence[int], value: int) -> tuple[int, float]:
+    """The interval of `points` that holds `value`, and where in it; the last one goes on beyond the end."""
+    index = min(max(bisect.bisect_left(points, value) - 1, 0), len(points) - 2)
+    return index, (value - points[index]) / (points[index + 1] - points[index])
+
+
+def monotone(values: list[list[float]]) -> list[list[float]]:
+    """`values` made not to fall along rows and columns.
+
+    >>> monotone([[0.0, 2.0], [1.0, 1.0]])
+    [[0.0, 1.5], [1.0, 1.5]]
+    """
+    table = np.asarray(values)
+    rising = np.maximum.accumulate(np.maximum.accumulate(table, 0), 1)
+    flipped = table[::-1, ::-1]
+    falling = np.minimum.accumulate(np.minimum.accumulate(flipped, 0), 1)[::-1, ::-1]
+    mean: list[list[float]] = ((rising + falling) / 2).tolist()
+    return mean
+
+
+def probes() -> list[LayerConfig]:
+    """What has to be timed to find the runtime's `block`."""
+    return [PROBE, *(PROBE.resized(PROBE.inputs - block, PROBE.outputs - block) for block in BLOCKS)]
+
+
+def block(times: Mapping[LayerConfig, float]) -> int:
+    """The fewest channels that are worth removing: `times` has the `probes`.
+
+    A runtime that computes in vectors gains nothing by part of one, or even loses (ONNX Runtime on AVX-512: 17 to
+    32 channels take the same time, and twice that where they are no multiple of 4).
+    """
+    worth = BLOCKS[-1]
+    for size in reversed(BLOCKS):
+        left = PROBE.inputs - size
+        saved = 1 - times[PROBE.resized(left, left)] / times[PROBE]
+        if saved < SAVES * (1 - (left / PROBE.inputs) ** 2):
+            break
+        worth = size
+    return worth

@@ -1,0 +1,146 @@
+"""The process in which single layers are timed: one layer's session awake at a time, nothing else in it."""
+
+import contextlib
+import gc
+import os
+import statistics
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+
+import numpy as np
+import torch
+from torch import nn
+
+from engine.compute.measure.latency_worker import Block, timed
+from engine.compute.measure.layer_config import LayerConfig
+from engine.compute.runtimes.base import Runtime
+from engine.errors import SecateurError
+
+PASSES = 2
+"""Rounds over all layers, a fresh session in each: what disturbed one of them does not count."""
+WARM_MS = 1.0
+"""Uncounted calls of a new session (at least one): the calls were level after the first few."""
+BLOCK_MS = 1.5
+BLOCKS = 2
+"""Blocks of calls in each pass; a layer's time is the least of their medians."""
+COPIES = 3
+"""Copies of the layer in one session, added up, so that a call's own cost and the change of the input's memory
+layout, which a network pays once and not in every layer, are shared by them."""
+ALONE_BYTES = 1 << 20
+"""A layer with larger weights is timed without copies: its time hides those costs, and copies would only compete
+for the cache."""
+POOL = 1 << 16
+"""Random numbers that weights are filled with again and again: drawing millions takes longer than timing."""
+
+
+@dataclass(frozen=True)
+class LayersJob:
+    """What one process times, and the processors it may use."""
+
+    configs: tuple[LayerConfig, ...]
+    runtime: Runtime
+    batch: int
+    threads: int
+    device: str
+    processors: frozenset[int]
+
+
+def serve_layers(job: LayersJob, pipe: Connection) -> None:
+    """Time every layer of `job` and send the list of milliseconds, or the SecateurError that ended it."""
+    os.sched_setaffinity(0, job.processors)  # the fork server's own may differ from our starter's
+    gc.disable()
+    torch.set_num_threads(job.threads)
+    torch.use_deterministic_algorithms(False)
+    try:
+        answer: list[float] | SecateurError = _times(job)
+    except SecateurError as error:
+        answer = error
+    except (RuntimeError, ValueError, MemoryError) as error:  # what torch raises
+        answer = SecateurError(f"{type(error).__name__} while a layer was timed", str(error))
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # nobody is left to measure for
+        pipe.send(answer)
+
+
+def _times(job: LayersJob) -> list[float]:
+    least = [float("inf")] * len(job.configs)
+    for _ in range(PASSES):
+        for index, config in enumerate(job.configs):
+            least[index] = min(least[index], _time(config, job))
+    return least
+
+
+def _time(config: LayerConfig, job: LayersJob) -> float:
+    """Milliseconds of the layer in one fresh session, which is gone afterwards."""
+    copies = copies_of(config)
+    run = _opened(config, copies, job)
+    run()
+    blocks = [timed(run, Block(WARM_MS if not block else 0.0, BLOCK_MS)) for block in range(BLOCKS)]
+    return min(statistics.median(calls) for calls in blocks) / 1e6 / copies
+
+
+def copies_of(config: LayerConfig) -> int:
+    return 1 if 4 * int(np.prod(weight_shape(config))) > ALONE_BYTES else COPIES
+
+
+def _opened(config: LayerConfig, copies: int, job: LayersJob) -> Callable[[], None]:
+    if job.runtime == "torch":
+        return _torch_layer(config, copies, job)
+    from engine.compute.runtimes.onnx_layer import OnnxLayer
+
+    weights = [
+        (_filled(weight_shape(config), copy), _filled((config.outputs,), copy)) for copy in range(copies)
+    ]
+    return OnnxLayer(config, weights, _filled(_input_shape(config, job.batch), 0), job.threads, job.device)
+
+
+def weight_shape(config: LayerConfig) -> tuple[int, ...]:
+    if config.kind == "linear":
+        return (config.outputs, config.inputs)
+    return (config.outputs, config.inputs // config.group_count, *config.kernel)
+
+
+def _input_shape(config: LayerConfig, batch: int) -> tuple[int, ...]:
+    if config.kind == "linear":
+        return (batch * config.height, config.inputs)
+    return (batch, config.inputs, config.height, config.width)
+
+
+def _filled(shape: tuple[int, ...], number: int) -> "np.ndarray[tuple[int, ...], np.dtype[np.float32]]":
+    """Normal random numbers of a size that keeps a layer's outputs ordinary; another `number`, other numbers."""
+    pool = np.random.default_rng(number).standard_normal(POOL, dtype=np.float32)
+    fan_in = max(int(np.prod(shape[1:])), 1)
+    return np.resize(pool, shape) / np.float32(np.sqrt(fan_in))
+
+
+def _torch_layer(config: LayerConfig, copies: int, job: LayersJob) -> Callable[[], None]:
+    """The layer with what follows it in a network, as eager PyTorch runs them: normalization and activation."""
+    layers = [_module(config).to(job.device, memory_format=torch.channels_last) for _ in range(copies)]  # type: ignore[call-overload]
+    images = torch.from_numpy(_filled(_input_shape(config, job.batch), 0)).to(job.device)
+    if config.kind == "conv":
+        images = images.to(memory_format=torch.channels_last)
+
+    def run() -> None:
+        with torch.inference_mode():
+            for layer in layers:
+                layer(images)
+        if job.device.startswith("cuda"):
+            torch.cuda.synchronize(job.device)
+
+    return run
+
+
+def _module(config: LayerConfig) -> nn.Module:
+    if config.kind == "linear":
+        return nn.Sequential(nn.Linear(config.inputs, config.outputs), nn.ReLU(inplace=True)).eval()
+    convolution = nn.Conv2d(
+        config.inputs,
+        config.outputs,
+        config.kernel,
+        config.stride,
+        config.padding,
+        config.dilation,
+        config.group_count,
+        bias=False,
+    )
+    return nn.Sequential(convolution, nn.BatchNorm2d(config.outputs), nn.ReLU(inplace=True)).eval()
