@@ -26,8 +26,8 @@ from engine.params.analysis import Sensitivity
 from engine.params.repair import Calibrate
 from engine.tolerance import INCREASE
 
-CALIBRATION = Calibrate(images=1024, batch=256)
-"""Few images, because it happens for every row: the statistics of 4 batches differ little from those of 8."""
+CALIBRATION = Calibrate(images=512, batch=256)
+"""Few images, because it happens for every row; it should cost less than the scoring."""
 ROWS = "sensitivity.json"
 """The rows found so far, in the step's folder of unfinished work."""
 
