@@ -14,7 +14,7 @@ from engine.keys import file_hash, key
 from engine.params import Step
 from engine.spec import Spec, Trial
 
-MEASURE_VERSION = 1
+MEASURE_VERSION = 2
 """Raised when what is measured, or how, changes."""
 LATENCY_VERSION = 1
 

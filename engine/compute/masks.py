@@ -69,15 +69,20 @@ def fold_(model: nn.Module) -> nn.Module:
 
 
 def fold_module(module: nn.Module) -> None:
-    """`fold_` for one layer: plain parameters of the effective values, in the plain class.
+    """`fold_` for one layer; a layer without a mask or a codebook stays as it is."""
+    lists: Any = getattr(module, "parametrizations", {})
+    if any(isinstance(one, Folding) for parts in lists.values() for one in parts):
+        unparametrize(module)
+
+
+def unparametrize(module: nn.Module) -> None:
+    """Plain parameters of the effective values, in the plain class.
 
     Not torch's own `remove_parametrizations`: it takes the properties off the class, which a deep copy
     shares with its original, and so folding a copy would break the original.
     """
-    lists: Any = getattr(module, "parametrizations", {})
-    if not any(isinstance(one, Folding) for parts in lists.values() for one in parts):
-        return
     plain = parametrize.type_before_parametrizations(module)
+    lists: Any = module.parametrizations
     tensors = {name: getattr(module, name).detach().clone() for name in lists}
     del module._modules["parametrizations"]
     module.__class__ = plain

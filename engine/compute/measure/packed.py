@@ -1,18 +1,25 @@
-"""Sparse-packed: a file of tensors whose size falls with their number of non-zeros, and loads back bit-equal.
+"""Packed: a file of tensors whose size falls with zeros and with shared values, and loads back bit-equal.
 
 Layout, little endian::
 
     magic (8) · version (2) · header length (4) · header · streams of each tensor, in order · SHA-256 (32)
 
-The header is deflated JSON: for each tensor its name, dtype, shape and how it is stored. A *zero* is an
-element whose bits are all zero, so that -0.0 and every NaN come back as they were. A tensor is stored
-dense (all elements) or sparse (the gaps between non-zeros, and the non-zeros), whichever is smaller.
+The header is deflated JSON: for each tensor its name, dtype, shape and how it is stored. A *zero* is an element
+whose bits are all zero, so that -0.0 and every NaN come back as they were. Each tensor is stored in the smallest
+of these ways.
 
-Gaps are Golomb-Rice coded (Golomb, 1966; Rice & Plaunt, 1971): ``gap >> k`` in unary and the ``k`` low
-bits as they are. Unary and remainders are two streams, so that numpy codes and decodes them without a loop.
-With ``k = 0`` the unary stream *is* the bitmap of non-zeros. Elements are split in byte planes, and each is
-Huffman coded (deflate without matches) where that is smaller: of trained fp32 weights the byte of sign and
-exponent shrinks to about 0.4, the mantissa's bytes not at all; together about 15 % fewer bytes.
+*Where elements are*: dense (all are stored), or sparse: the gaps between non-zeros, and the non-zeros. Gaps are
+Golomb-Rice coded (Golomb, 1966; Rice & Plaunt, 1971), ``gap >> k`` in unary and the ``k`` low bits as they are in
+two streams (with ``k = 0`` the unary stream *is* the bitmap of non-zeros), or Huffman coded as bytes with an
+escape (Deep Compression, Han et al. 2016).
+
+*What they are*: byte planes, each Huffman coded where that is smaller (of trained fp32 weights the byte of sign
+and exponent shrinks to about 0.4, the mantissa's bytes not at all; together about 15 % fewer bytes), or a
+codebook of the distinct values and the index of each element, bit-packed or Huffman coded. A codebook belongs to
+the tensor or to each of its rows, its entries are values or vectors of neighbouring ones. It is found by counting,
+so it is found in any tensor, whatever made its values few.
+
+Version 1 had no escapes and no codebooks; its files are read as before.
 """
 
 import hashlib
@@ -21,35 +28,45 @@ import math
 import struct
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from engine.compute.measure import coding
+from engine.compute.measure.coding import Bytes, Integers
+from engine.compute.measure.palettes import Palette, Words, palettes
 from engine.errors import SecateurError
 
 MAGIC = b"SECATEUR"
-VERSION = 1
+VERSION = 2
 DENSE = -1
 """In place of the Rice parameter: every element is stored."""
+RUNS = -2
+"""In place of the Rice parameter: gaps are Huffman coded bytes."""
 _PREFIX = struct.Struct("<8sHI")
 _DIGEST = hashlib.sha256().digest_size
 _HEADER_LIMIT = 1 << 30
 _NEARLY_DENSE = 0.75
-"""Density above which a dense tensor may win, so that both ways are tried."""
-
-Bytes = npt.NDArray[np.uint8]
-Integers = npt.NDArray[np.int64]
+"""Density above which a tensor without a codebook may be smaller dense, so that both ways are tried."""
+_HALF_DENSE = 0.3
+"""The same with a codebook, in which zero can be an entry: below this, a bit for each zero is more than its gap."""
+_HEADER_COST = 8
+"""Bytes that a codebook costs in the header, about, beside one for each table."""
 
 
 @dataclass(frozen=True)
 class _Entry:
     """How one tensor is stored.
 
-    `rice` is the Rice parameter, or DENSE; `count` the number of stored elements; `unary` the bytes of
-    the unary stream; `planes` the bytes of each byte plane, coded if fewer than `count`.
+    `rice` is the Rice parameter, DENSE or RUNS; `count` the number of stored elements; `unary` the bytes of the
+    unary stream, or of the Huffman coded gaps, which are `runs` bytes before; `planes` the bytes of each byte
+    plane, coded if fewer than there are elements.
+
+    With a codebook, `tables` has the entries of each of its tables, `width` the elements of an entry, and the
+    planes are those of the tables' elements; `indices` are the bytes of the indices, bit-packed in `bits`, or
+    Huffman coded if that is 0.
     """
 
     name: str
@@ -59,14 +76,51 @@ class _Entry:
     count: int
     unary: int
     planes: list[int]
+    runs: int = 0
+    width: int = 0
+    tables: list[int] = field(default_factory=list)
+    indices: int = 0
+    bits: int = 0
 
     @property
     def remainders(self) -> int:
         return (max(self.rice, 0) * self.count + 7) // 8
 
+    @property
+    def plain(self) -> int:
+        """Elements that the planes hold."""
+        return sum(self.tables) * self.width if self.width else self.count
+
+    def row(self) -> list[object]:
+        """As it stands in the header: what is as in version 1 is left out."""
+        short = 7 if self.width == 0 and self.runs == 0 else 8 if self.width == 0 else None
+        return list(vars(self).values())[:short]
+
+
+@dataclass(frozen=True)
+class _Places:
+    """Where the stored elements are: header fields, and streams."""
+
+    fields: dict[str, int]
+    streams: list[bytes]
+
+
+@dataclass(frozen=True)
+class _Values:
+    """What the stored elements are: header fields, and streams."""
+
+    fields: dict[str, object]
+    streams: list[bytes]
+
+    @property
+    def size(self) -> int:
+        tables = self.fields.get("tables", [])
+        extra = _HEADER_COST + len(tables) if isinstance(tables, list) and tables else 0
+        return sum(map(len, self.streams)) + extra
+
 
 def dump(tensors: dict[str, Tensor]) -> bytes:
-    """`tensors` as the bytes of a sparse-packed file; equal tensors give equal bytes.
+    """`tensors` as the bytes of a packed file; equal tensors give equal bytes.
 
     Any dense dtype, any shape, also empty and 0-d; each tensor is stored for itself, also where
     two share memory. Raises SecateurError for tensors without plain data (sparse, quantized, meta).
@@ -74,7 +128,7 @@ def dump(tensors: dict[str, Tensor]) -> bytes:
     entries, streams = [], []
     for name, tensor in tensors.items():
         entry, parts = _pack(name, tensor)
-        entries.append(list(vars(entry).values()))
+        entries.append(entry.row())
         streams += parts
     header = zlib.compress(json.dumps(entries, separators=(",", ":")).encode(), 9)
     body = b"".join([_PREFIX.pack(MAGIC, VERSION, len(header)), header, *streams])
@@ -82,7 +136,7 @@ def dump(tensors: dict[str, Tensor]) -> bytes:
 
 
 def load(data: bytes) -> dict[str, Tensor]:
-    """The tensors of a sparse-packed file, on the CPU, bit-equal to those given to `dump`.
+    """The tensors of a packed file, on the CPU, bit-equal to those given to `dump`.
 
     Raises SecateurError when `data` is not such a file, is of a newer version, or was changed or cut off.
     """
@@ -93,23 +147,38 @@ def load(data: bytes) -> dict[str, Tensor]:
         streams = _Streams(body[_PREFIX.size + length :])
         tensors = {entry.name: _unpack(entry, streams) for entry in entries}
         streams.finish()
-    except (ValueError, TypeError, OverflowError, MemoryError, zlib.error) as error:
+    except (ValueError, TypeError, IndexError, OverflowError, MemoryError, zlib.error) as error:
         raise _damaged(f"Its contents contradict each other: {error}.") from error
     return tensors
 
 
+# Packing
+
+
 def _pack(name: str, tensor: Tensor) -> tuple[_Entry, list[bytes]]:
     elements = _elements(name, tensor)
-    kept = np.flatnonzero(elements.any(axis=1) if elements.shape[1] > 1 else elements)
-    ways = []
+    words = _words(elements)
+    kept = np.flatnonzero(elements.any(axis=1) if words is None else words)
+    rows = len(tensor) if tensor.dim() > 1 else 1
+    ways: list[tuple[_Places, _Values]] = []
+    coded = False
     if len(kept) < len(elements):
-        ways.append(_sparse(kept, elements[kept]))
-    if len(kept) >= _NEARLY_DENSE * len(elements):
-        ways.append((DENSE, len(elements), [b"", b""], _planes(elements)))
-    rice, count, gaps, planes = min(ways, key=lambda way: sum(map(len, way[2] + way[3])))
+        row_of = kept // (len(elements) // rows)
+        values = min(_ways(elements[kept], words, kept, row_of, rows), key=lambda v: v.size)
+        coded = "width" in values.fields
+        ways.append((_places(kept), values))
+    density = len(kept) / max(len(elements), 1)
+    if density >= _NEARLY_DENSE or (coded and density >= _HALF_DENSE):
+        dense = _Places({"rice": DENSE, "unary": 0}, [b"", b""])
+        ways.append((dense, min(_ways(elements, words, None, None, rows), key=lambda v: v.size)))
+    if not ways:
+        ways.append((_Places({"rice": DENSE, "unary": 0}, [b"", b""]), _plain(elements)))
+    places, values = min(ways, key=lambda way: sum(map(len, way[0].streams)) + way[1].size)
     dtype = str(tensor.dtype).removeprefix("torch.")
-    sizes = [len(plane) for plane in planes]
-    return _Entry(name, dtype, list(tensor.shape), rice, count, len(gaps[0]), sizes), gaps + planes
+    count = len(elements) if places.fields["rice"] == DENSE else len(kept)
+    made = {"name": name, "dtype": dtype, "shape": list(tensor.shape), "count": count}
+    entry = _Entry(**{**made, **places.fields, **values.fields})  # type: ignore[arg-type]
+    return entry, places.streams + values.streams
 
 
 def _elements(name: str, tensor: Tensor) -> Bytes:
@@ -123,47 +192,70 @@ def _elements(name: str, tensor: Tensor) -> Bytes:
     return raw.reshape(-1, tensor.element_size())
 
 
-def _sparse(kept: Integers, values: Bytes) -> tuple[int, int, list[bytes], list[bytes]]:
+def _words(elements: Bytes) -> Words | None:
+    """Each element's bytes as one integer; None for elements of more than 8 bytes."""
+    size = elements.shape[1]
+    return elements.view(f"<u{size}")[:, 0] if size <= 8 else None
+
+
+def _places(kept: Integers) -> _Places:
     gaps = np.diff(kept, prepend=-1) - 1
-    rice = _rice_parameter(gaps)
-    ends = np.cumsum((gaps >> rice) + 1) - 1
-    unary = np.zeros(int(ends[-1]) + 1 if len(ends) else 0, np.uint8)
-    unary[ends] = 1
-    low = np.empty((len(gaps), rice), np.uint8)
-    for bit in range(rice):
-        low[:, bit] = (gaps >> bit) & 1
-    coded = [np.packbits(unary).tobytes(), np.packbits(low).tobytes()]
-    return rice, len(values), coded, _planes(values)
+    k, streams = coding.rice(gaps)
+    runs = coding.runs(gaps)
+    coded = coding.huffman(runs.tobytes())
+    if len(coded) + _HEADER_COST < sum(map(len, streams)):
+        return _Places({"rice": RUNS, "unary": len(coded), "runs": len(runs)}, [coded, b""])
+    return _Places({"rice": k, "unary": len(streams[0])}, streams)
 
 
-def _rice_parameter(gaps: Integers) -> int:
-    """The `k` with the fewest bits, near log2(mean gap · ln 2) for random positions."""
-    if not len(gaps):
-        return 0
-    guess = int(math.log2(max(float(gaps.mean()) * math.log(2), 1.0)))
-    return min(range(max(guess - 1, 0), guess + 3), key=lambda k: int((gaps >> k).sum()) + len(gaps) * k)
+def _ways(
+    elements: Bytes, words: Words | None, kept: Integers | None, row_of: Integers | None, rows: int
+) -> Iterator[_Values]:
+    """The values of the stored `elements` in every way there is; `kept` picks theirs of `words`."""
+    yield _plain(elements)
+    if words is None or not len(elements):
+        return
+    stored = words if kept is None else words[kept]
+    for palette in palettes(stored, row_of, rows):
+        yield _coded(palette)
 
 
-def _planes(elements: Bytes) -> list[bytes]:
-    """The first bytes of all elements, the second bytes, …: each Huffman coded if that is smaller."""
-    planes = [np.ascontiguousarray(elements[:, i]).tobytes() for i in range(elements.shape[1])]
-    return [min(plane, _huffman(plane), key=len) for plane in planes]
+def _plain(elements: Bytes) -> _Values:
+    streams = coding.planes(elements)
+    return _Values({"planes": [len(plane) for plane in streams]}, streams)
 
 
-def _huffman(plane: bytes) -> bytes:
-    coder = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS, 9, zlib.Z_HUFFMAN_ONLY)
-    return coder.compress(plane) + coder.flush()
+def _coded(palette: Palette) -> _Values:
+    table = np.ascontiguousarray(palette.table)
+    planes = coding.planes(table.view(np.uint8).reshape(table.size, table.itemsize))
+    bits = coding.bits_for(max(palette.sizes))
+    indices = coding.huffman(palette.symbols.tobytes())
+    if len(indices) < (len(palette.symbols) * bits + 7) // 8:
+        bits = 0
+    else:
+        indices = coding.pack_bits(palette.symbols, bits)
+    made = {
+        "planes": [len(plane) for plane in planes],
+        "width": table.shape[1],
+        "tables": palette.sizes,
+        "indices": len(indices),
+        "bits": bits,
+    }
+    return _Values(made, [*planes, indices])
+
+
+# Unpacking
 
 
 def _verified(data: bytes) -> memoryview:
     """`data` without its digest, once the digest has been found right."""
     if len(data) < _PREFIX.size + _DIGEST or data[: len(MAGIC)] != MAGIC:
-        raise SecateurError("Not a sparse-packed file", "It does not start as one.")
+        raise SecateurError("Not a packed file", "It does not start as one.")
     _, version, _ = _PREFIX.unpack_from(data)
     body = memoryview(data)[:-_DIGEST]
     if version > VERSION:
         raise SecateurError(
-            "The sparse-packed file is of a newer version",
+            "The packed file is of a newer version",
             f"It is version {version}; this secateur reads up to {VERSION}.",
             "Update secateur.",
         )
@@ -173,7 +265,7 @@ def _verified(data: bytes) -> memoryview:
 
 
 def _damaged(detail: str) -> SecateurError:
-    return SecateurError("The sparse-packed file is damaged", detail, "Write or copy it again.")
+    return SecateurError("The packed file is damaged", detail, "Write or copy it again.")
 
 
 def _entries(header: bytes) -> Iterator[_Entry]:
@@ -205,15 +297,13 @@ def _unpack(entry: _Entry, streams: _Streams) -> Tensor:
     if not isinstance(dtype, torch.dtype) or len(entry.planes) != dtype.itemsize:
         raise ValueError(f"dtype {entry.dtype} of {len(entry.planes)} bytes")
     length = math.prod(entry.shape)
-    unary, low = streams.take(entry.unary), streams.take(entry.remainders)
-    values = np.empty((entry.count, dtype.itemsize), np.uint8)
-    for i, size in enumerate(entry.planes):
-        values[:, i] = _plane(streams.take(size), entry.count)
-    if entry.rice == DENSE:
-        elements = values
-    else:
-        elements = np.zeros((length, dtype.itemsize), np.uint8)
-        elements[_positions(entry, unary, low, length)] = values
+    positions = _positions(entry, streams.take(entry.unary), streams.take(entry.remainders), length)
+    elements = coding.unplanes([streams.take(size) for size in entry.planes], entry.plain)
+    if entry.width:
+        elements = _from_tables(entry, elements, streams.take(entry.indices), positions, length)
+    if positions is not None:
+        values, elements = elements, np.zeros((length, dtype.itemsize), np.uint8)
+        elements[positions] = values
     if len(elements) != length:
         raise ValueError(f"{entry.name} has {len(elements)} elements, its shape {length}")
     if not length:
@@ -221,31 +311,36 @@ def _unpack(entry: _Entry, streams: _Streams) -> Tensor:
     return torch.from_numpy(elements.reshape(-1)).view(dtype).reshape(entry.shape)
 
 
-def _plane(stream: memoryview, count: int) -> Bytes:
-    if len(stream) < count:
-        decoder = zlib.decompressobj(-zlib.MAX_WBITS)
-        plane = np.frombuffer(decoder.decompress(stream, count), np.uint8)
+def _positions(entry: _Entry, unary: memoryview, low: memoryview, length: int) -> Integers | None:
+    """Positions of the stored elements in the flattened tensor, ascending; None: all."""
+    if entry.rice == DENSE:
+        return None
+    if entry.rice == RUNS:
+        positions = coding.unruns(coding.unhuffman(unary, entry.runs), entry.count)
     else:
-        plane = np.frombuffer(stream, np.uint8)
-    if len(plane) != count:
-        raise ValueError(f"a plane has {len(plane)} bytes instead of {count}")
-    return plane
-
-
-def _positions(entry: _Entry, unary: memoryview, low: memoryview, length: int) -> Integers:
-    """Positions of the non-zeros in the flattened tensor, ascending."""
-    if not 0 <= entry.rice < 63:
-        raise ValueError(f"Rice parameter {entry.rice}")
-    ends = np.flatnonzero(np.unpackbits(np.frombuffer(unary, np.uint8)))
-    if len(ends) != entry.count:
-        raise ValueError(f"{len(ends)} positions for {entry.count} values")
-    positions = ends
-    if entry.rice:
-        gaps = (np.diff(ends, prepend=-1) - 1) << entry.rice
-        bits = np.unpackbits(np.frombuffer(low, np.uint8), count=entry.count * entry.rice)
-        for bit in range(entry.rice):
-            gaps += bits[bit :: entry.rice].astype(np.int64) << bit
-        positions = np.cumsum(gaps + 1) - 1
+        positions = coding.unrice(entry.rice, unary, low, entry.count)
     if len(positions) and positions[-1] >= length:
         raise ValueError(f"{entry.name} has a value outside its shape")
     return positions
+
+
+def _from_tables(
+    entry: _Entry, tables: Bytes, stream: memoryview, positions: Integers | None, length: int
+) -> Bytes:
+    """The stored elements (count, bytes), looked up in their tables."""
+    if entry.width < 1 or not entry.count or entry.count % entry.width or min(entry.tables) < 0:
+        raise ValueError(f"{entry.name} has a codebook of {entry.tables} entries of {entry.width}")
+    count = entry.count // entry.width
+    symbols = (
+        coding.unpack_bits(stream, entry.bits, count) if entry.bits else coding.unhuffman(stream, count)
+    ).astype(np.int64)
+    sizes = np.array(entry.tables)
+    if len(sizes) > 1:
+        if length % len(sizes):
+            raise ValueError(f"{entry.name} has {len(sizes)} codebooks for its shape {entry.shape}")
+        row = (np.arange(length) if positions is None else positions) // (length // len(sizes))
+        if (symbols >= sizes[row]).any():
+            raise ValueError(f"{entry.name} has an index outside its codebook")
+        symbols += (np.cumsum(sizes) - sizes)[row]
+    size = tables.shape[1]
+    return tables.reshape(-1, entry.width * size)[symbols].reshape(-1, size)

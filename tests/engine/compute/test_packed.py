@@ -1,7 +1,9 @@
-"""Sparse-packed files: bit-equal for every dtype, size near linear in the non-zeros, damage noticed."""
+"""Packed files: bit-equal for every dtype, size near what zeros and shared values leave, damage noticed."""
 
+import base64
 import hashlib
 import struct
+import time
 import zlib
 
 import pytest
@@ -153,13 +155,21 @@ def test_a_newer_version_is_refused_as_such():
         '["x","float32",[4],-1,4,0,[9,9,9,9]]',
         '["x","float32",[-4],-1,4,0,[4,4,4,4]]',
         '["x","float32"]',
+        '["x","uint8",[4],-1,4,0,[2],0,1,[2],1,2]',  # an index outside its table
+        '["x","uint8",[4],-1,4,0,[2],0,1,[2,-1],1,2]',
+        '["x","uint8",[4],-1,4,0,[0],0,1,[],1,2]',
+        '["x","uint8",[4],-1,4,0,[2],0,3,[2],1,2]',
+        '["x","uint8",[4],-1,4,0,[2],0,-1,[2],1,2]',
+        '["x","uint8",[4],-1,4,0,[2],0,1,[2],1,9]',
+        '["x","uint8",[4],-2,4,4,[4],400]',
+        '["x","uint8",[0],-2,4,0,[4],0]',
         '["x","float32",["4"],-1,4,0,[4,4,4,4]]',
         "{",
     ],
 )
 def test_a_forged_header_with_a_right_checksum_is_an_error_not_a_crash(entry):
     header = zlib.compress(f"[{entry}]".encode())
-    body = struct.pack("<8sHI", packed.MAGIC, packed.VERSION, len(header)) + header + bytes(16)
+    body = struct.pack("<8sHI", packed.MAGIC, packed.VERSION, len(header)) + header + b"\xff" * 16
     with pytest.raises(SecateurError, match="damaged"):
         packed.load(body + hashlib.sha256(body).digest())
 
@@ -169,3 +179,111 @@ def test_what_is_not_a_plain_tensor_is_refused():
         packed.dump({"x": torch.eye(3).to_sparse()})
     with pytest.raises(SecateurError, match="cannot be packed"):
         packed.dump({"x": torch.empty(3, device="meta")})
+
+
+OLD = """
+U0VDQVRFVVIBAJUAAAB42lWOQQrDIBBF7+L6FyZqpD2LzMK2SSmkGqJd5PadTOhCRlT47z8mRlPXtNXJwMxLSc1Zg3hFYAwYRnhE
+uf+HGdHMaevgkYiEJjipRAcdJZ9TVvE7tyGYI/OMi3gtSLxWPqdxSa8q3L2URbAbSzzCilrjR/nmdmqCl/x0qALdKD191rZ3C8pm
+WqGjQvoQM/8ANYtAhtuOshCDSGRB3jXZPlMTDI3qs+JwoUIy1G6od8TkrjlDGVTT6rhIks+cfmmFBVnv6xYXgj6/vj++Pj8/Pz0/
+Pr49PcKIH6b4AAAAAAAAgAAAP8A/AQIDBAUGBwgJCgsMAAAAAAAAAAAAAAAAqoABAQEBAQcAAAAAAAAAgAspHEmCW6J74ZI3r4IQ
+DauP1V2wVuGCbO29/lvUm0U=
+"""
+"""A file of version 1, of the tensors below."""
+
+
+def test_files_of_version_1_still_load():
+    generator = torch.Generator().manual_seed(3)
+    weights = torch.randn(8, 6, generator=generator)
+    weights[torch.rand(8, 6, generator=generator) < 0.7] = 0
+    far = torch.zeros(5000)
+    far[[17, 400, 4999]] = torch.tensor([1.0, -2.0, 0.5])
+    expected = {
+        "sparse": weights,
+        "far": far,
+        "dense": torch.arange(12, dtype=torch.int16).reshape(3, 4) + 1,
+        "flags": torch.arange(9) % 2 == 0,
+        "count": torch.tensor(7),
+        "empty": torch.empty(0, 3),
+    }
+    again = packed.load(base64.b64decode(OLD))
+    assert list(again) == list(expected)
+    for name, tensor in expected.items():
+        assert again[name].shape == tensor.shape and torch.equal(bits(again[name]), bits(tensor)), name
+
+
+def shared(shape: tuple[int, ...], centroids: int, density: float = 1.0, seed: int = 0) -> Tensor:
+    """Normal weights, each the nearest of `centroids` even values; a share of them zero, at random places."""
+    generator = torch.Generator().manual_seed(seed)
+    table = torch.linspace(-2.5, 2.5, centroids) + 0.01
+    weights = torch.randn(shape, generator=generator)
+    weights = table[torch.bucketize(weights, (table[1:] + table[:-1]) / 2)]
+    return torch.where(torch.rand(shape, generator=generator) < density, weights, 0.0)
+
+
+def entropy(symbols: Tensor) -> float:
+    """Bytes that any code of single symbols needs at least (Shannon, 1948)."""
+    counts = symbols.unique(return_counts=True)[1].double()
+    return float(-(counts * (counts / counts.sum()).log2()).sum()) / 8
+
+
+@pytest.mark.parametrize("centroids", [2, 3, 16, 32, 200, 256])
+def test_shared_values_cost_their_entropy_and_a_table(centroids):
+    weights = shared((400, 250), centroids)
+    size = len(assert_bit_equal({"x": weights}))
+    least = max(entropy(weights), 100_000 / 8)
+    assert least <= size < 1.02 * least + 4 * centroids + 150
+
+
+@pytest.mark.parametrize("density", [0.3, 0.1, 0.03])
+def test_sparse_shared_values_cost_the_entropy_of_places_and_values(density):
+    weights = shared((500, 1000), 32, density)
+    size = len(assert_bit_equal({"x": weights}))
+    least = entropy(weights != 0) + entropy(weights[weights != 0])
+    assert least <= size < 1.03 * least + 4 * 32 + 300
+    assert size < 0.4 * len(packed.dump({"x": sparse(500_000, density)}))
+
+
+@pytest.mark.parametrize("density", [1.0, 0.2])
+def test_a_table_for_each_row_is_found(density):
+    generator = torch.Generator().manual_seed(2)
+    tables = torch.randn(64, 16, generator=generator)
+    weights = tables.gather(1, torch.randint(0, 16, (64, 4000), generator=generator)).view(64, 40, 10, 10)
+    weights = torch.where(torch.rand(weights.shape, generator=generator) < density, weights, 0.0)
+    places = entropy(weights != 0)
+    size = len(assert_bit_equal({"x": weights}))
+    assert size < 1.03 * (places + density * weights.numel() / 2) + 64 * 16 * 4 + 500
+
+
+@pytest.mark.parametrize("width", [2, 3, 8])
+def test_shared_vectors_cost_a_byte_each(width):
+    generator = torch.Generator().manual_seed(4)
+    table = torch.randn(250, width, generator=generator)
+    weights = table[torch.randint(0, 250, (24_000,), generator=generator)].view(240, -1)
+    assert len(assert_bit_equal({"x": weights})) < 24_000 + table.nbytes + 300
+
+
+def test_clustered_zeros_cost_less_than_random_ones():
+    """Huffman coded runs adapt to the pattern: whole filters that are zero are nearly free."""
+    weights = shared((1000, 100), 32)
+    weights[torch.randperm(1000, generator=torch.Generator().manual_seed(1))[:900]] = 0
+    scattered = shared((1000, 100), 32, 0.1)
+    assert len(packed.dump({"x": weights})) < 0.75 * len(packed.dump({"x": scattered}))
+
+
+@pytest.mark.parametrize(
+    "dtype", [torch.float16, torch.bfloat16, torch.float64, torch.int64, torch.int8], ids=str
+)
+def test_codebooks_of_every_width_of_element_load_back_bit_equal(dtype):
+    for density in (1.0, 0.1):
+        weights = shared((100, 60), 8, density)
+        packed_ = assert_bit_equal({"x": (weights * 4).to(dtype)})
+        assert len(packed_) < 0.6 * 6000
+    assert_bit_equal({"x": torch.tensor([-0.0, 1.0, 0.0, -0.0] * 500, dtype=torch.float64)})
+
+
+def test_a_million_shared_weights_pack_within_seconds():
+    """A bound far above what it takes (0.1 s), that a loop over elements would miss by far."""
+    weights = shared((1000, 1000), 32, 0.1)
+    start = time.process_time()
+    packed.load(packed.dump({"x": weights}))
+    assert time.process_time() - start < 5
