@@ -1,13 +1,18 @@
 """The search for the share of a predicted cost at which a model is measured to be as fast as wanted."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
+from compute_help import context_for, small_model
 from torch import nn
 
-from engine.compute.channels.latency import TOLERANCE, TRIES, Found, search
+from engine.compute.channels import latency
+from engine.compute.channels.latency import TOLERANCE, TRIES, Found, reach, search
+from engine.compute.runtimes.base import RUNTIMES, Runtime
 from engine.errors import SecateurError
+from engine.params.channels import LatencyTarget
 
 UNITS = 1000
 
@@ -84,3 +89,36 @@ def test_the_model_found_is_the_one_that_was_measured() -> None:
     assert torch.equal(
         torch.tensor(toy.prune(found.share).weight.shape), torch.tensor(found.model.weight.shape)
     )
+
+
+def narrower(share: float) -> nn.Module:
+    """A ResNet20 for digits whose width goes with the share."""
+    return small_model(width=max(round(8 * share), 1))
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_whole_network_is_measured_against_the_original_and_the_search_repeats(
+    runtime: Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # One try, and every speed-up above a tenth is fine: what a loaded machine measures must not matter.
+    for name, value in {
+        "TRIES": 1,
+        "TOLERANCE": 0.9,
+        "DISTURBED_TRIES": 1,
+        "BLOCKS": 3,
+        "BLOCK_MS": 2,
+    }.items():
+        monkeypatch.setattr(latency, name, value)
+    target = LatencyTarget(speedup=2.0, runtime=runtime)
+    first = reach(target, small_model(), narrower, context_for(partial=tmp_path), "end")
+    recorded = context_for(partial=tmp_path).recorded()["end speedup 0"]
+    assert recorded["runtime"] == runtime
+    assert first.speedup == recorded["speedup"] > 0
+
+    def refused(*_: object, **__: object) -> None:
+        raise AssertionError("measured again")
+
+    monkeypatch.setattr(latency, "measure_pair", refused)
+    again = reach(target, small_model(), narrower, context_for(partial=tmp_path), "end")
+    assert (again.share, again.speedup) == (first.share, first.speedup)
+    assert latency.structure(again.model) == latency.structure(first.model)
