@@ -15,14 +15,19 @@ _TORCHVISION = """
     vit_h_14 vit_l_16 vit_l_32 wide_resnet101_2 wide_resnet50_2
 """
 
+DETECTOR = "yolo/"
+"""How the names of detectors begin."""
+
 MODELS: tuple[str, ...] = (
     *(f"resnet{depth}" for depth in (20, 32, 44, 56, 110)),
     *(f"torchvision/{name}" for name in _TORCHVISION.split()),
+    *(f"{DETECTOR}{family}{size}" for family in ("yolov8", "yolo11") for size in "nsmlx"),
 )
-"""The CIFAR ResNets (He 2016, section 4.2), and every classification model of torchvision."""
+"""The CIFAR ResNets (He 2016, section 4.2), every classification model of torchvision, YOLO's detectors."""
 
 DATASETS: tuple[str, ...] = (
     "digits",
+    "digits-detection",
     "fashion-mnist",
     "mnist",
     "kmnist",
@@ -65,5 +70,9 @@ DATASETS: tuple[str, ...] = (
     "stanford-cars",
     "sun397",
     "imagefolder",
+    "yolo",
 )
-"""Built-in data sets, and `imagefolder` for folders of a user's own images."""
+"""Built-in data sets, `imagefolder` for folders of a user's own images, `yolo` for their own with boxes."""
+
+DETECTION: tuple[str, ...] = ("digits-detection", "yolo")
+"""Those of them that have boxes, for detectors."""

@@ -10,7 +10,7 @@ from engine.format import measure
 from engine.params.preset import Plot
 from engine.plotting.figure import Figure, Point, Reference, Series, X
 from engine.state import StudyState, TrialState
-from engine.summary import measure_names, measure_value
+from engine.summary import measure_names, measure_value, quality_name
 
 
 def default_plot(state: StudyState, plot: Plot | None) -> Plot | None:
@@ -22,10 +22,11 @@ def default_plot(state: StudyState, plot: Plot | None) -> Plot | None:
         return plot
     numbers = [n for n in parameter_names(state) if n != "seed" and _all_numbers(state, n)]
     others = [n for n in parameter_names(state) if n not in ("seed", *numbers[:1])]
+    quality = quality_name(state)
     if numbers:
-        return Plot(x=numbers[0], by=others[0] if others else None)
+        return Plot(x=numbers[0], y=quality, by=others[0] if others else None)
     rates = sensitivities.names([state])
-    return Plot(x=rates[0], by=sensitivities.LAYER) if rates else None
+    return Plot(x=rates[0], y=quality, by=sensitivities.LAYER) if rates else None
 
 
 def parameter_names(state: StudyState) -> list[str]:

@@ -38,6 +38,10 @@ class Measure:
 MEASURE_FORMATS: dict[str, Measure] = {
     "accuracy": Measure("accuracy", "fraction", "higher", "%"),
     "validation_accuracy": Measure("validation accuracy", "fraction", "higher", "%"),
+    "map50": Measure("mAP50", "fraction", "higher", "%"),
+    "map50_95": Measure("mAP50-95", "fraction", "higher", "%"),
+    "validation_map50": Measure("validation mAP50", "fraction", "higher", "%"),
+    "validation_map50_95": Measure("validation mAP50-95", "fraction", "higher", "%"),
     "agreement": Measure("agreement with baseline", "fraction", "higher", "%"),
     "sparsity": Measure("sparsity", "fraction", "higher", "%"),
     "rate": Measure("share removed", "fraction", "higher", "%"),

@@ -2,17 +2,25 @@
 
 from collections.abc import Sequence
 
-from engine.format import percent
+from engine.format import measure, percent
 from engine.plotting.figure import Figure, Point, Series
 from engine.state import StepState, StudyState, TrialState
 
 MEASURES = {
     "validation_accuracy": "validation_accuracy",
+    "validation_map50_95": "validation_map50_95",
+    "validation_map50": "validation_map50",
     "loss": "loss",
     "validation_loss": "loss",
     "learning_rate": "",
 }
 """What an epoch tells, and the measure whose format it has."""
+
+
+def measures(states: Sequence[StudyState]) -> list[str]:
+    """Those of MEASURES that some epoch of the studies has told."""
+    epochs = [epoch for state in states for step in state.steps.values() for epoch in step.epochs[:1]]
+    return [name for name in MEASURES if any(getattr(epoch, name) is not None for epoch in epochs)]
 
 
 def figure(states: Sequence[StudyState], y: str, *, log: bool = False) -> Figure:
@@ -21,11 +29,10 @@ def figure(states: Sequence[StudyState], y: str, *, log: bool = False) -> Figure
     for state in states:
         prefix = f"{state.name} " if len(states) > 1 else ""
         for step, trials in steps_drawn(state):
-            points = tuple(Point(float(e.epoch), getattr(e, y)) for e in step.epochs)
+            told = ((float(epoch.epoch), getattr(epoch, y)) for epoch in step.epochs)
+            points = tuple(Point(number, value) for number, value in told if value is not None)
             lines.append(Series(prefix + _name(state, step, trials), points))
-    return Figure(
-        x_label="epoch", y_label=y.replace("_", " "), series=tuple(lines), log_y=log, y_measure=MEASURES[y]
-    )
+    return Figure(x_label="epoch", y_label=_label(y), series=tuple(lines), log_y=log, y_measure=MEASURES[y])
 
 
 def steps_drawn(state: StudyState) -> list[tuple[StepState, tuple[TrialState, ...]]]:
@@ -35,6 +42,10 @@ def steps_drawn(state: StudyState) -> list[tuple[StepState, tuple[TrialState, ..
         for step in trial.steps:
             users.setdefault(step.key, []).append(trial)
     return [(state.steps[key], tuple(found)) for key, found in users.items() if state.steps[key].epochs]
+
+
+def _label(name: str) -> str:
+    return measure(name).label if MEASURES[name] else name.replace("_", " ")
 
 
 def _name(state: StudyState, step: StepState, trials: Sequence[TrialState]) -> str:

@@ -19,10 +19,11 @@ PNG = "engine.plotting.png"
 """May import Pillow inside its functions: a PNG is drawn where no torch is wanted."""
 LAZY_COMPUTE = {
     "engine.executors.local:_work": "runs in the worker process, which is there to compute",
+    "engine.commands.export:_write": "`secateur export` runs the model that it writes",
     "engine.commands.data:run_fetch": "`secateur data fetch` downloads through torchvision",
 }
 """Functions outside `engine/compute/` that import it, and why."""
-ULTRALYTICS: str | None = None
+ULTRALYTICS: str | None = "engine.compute.yolo.ultra"
 """The one module that may import ultralytics (AGPL-3.0); None: no module does."""
 LONGEST = 400
 """Lines of a file."""

@@ -11,7 +11,7 @@ from engine.params.preset import Plot
 from engine.pareto import front
 from engine.plotting.figure import Figure, Point, Series, finite
 from engine.state import StudyState, TrialState
-from engine.summary import measure_names
+from engine.summary import measure_names, quality_name
 
 MARGIN = 0.02
 """Part of the sweep's range left free at both ends of the x axis."""
@@ -54,10 +54,11 @@ class Drawn:
 def first_view(state: StudyState, plot: Plot | None) -> View:
     """The preset's own chart, or accuracy along the first swept number; training curves where nothing is swept."""
     found = charts.default_plot(state, plot)
+    quality = quality_name(state)
     if found is None:
-        return View(x="sparsity", epochs=True)
+        return View(x="sparsity", y=quality, epochs=True, epoch_y=f"validation_{quality}")
     by = None if found.by == sensitivities.LAYER else found.by
-    return View(found.x, found.y, by, found.log)
+    return View(found.x, found.y, by, found.log, epoch_y=f"validation_{quality}")
 
 
 def xs(states: Sequence[StudyState]) -> list[str]:

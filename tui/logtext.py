@@ -6,6 +6,7 @@ from pathlib import Path
 from engine import events as ev
 from engine.format import duration, percent
 from engine.rundir import READ_AT_MOST
+from engine.summary import quality_of
 from tui.trialtext import clock
 from tui.widgets.document import wrapped
 from tui.widgets.painted import Line
@@ -74,8 +75,9 @@ def _words(event: ev.Event) -> tuple[str, str]:
         case ev.StepProgress():
             return f"{event.key[:8]} {_percent(event.done)} {event.text}", "muted"
         case ev.EpochFinished():
-            accuracy = _percent(event.validation_accuracy)
-            return f"{event.key[:8]} epoch {event.epoch}/{event.epochs}  validation {accuracy}", ""
+            name, value = quality_of(vars(event), "validation_") or ("accuracy", None)
+            what = "validation" if name == "accuracy" else "validation mAP"
+            return f"{event.key[:8]} epoch {event.epoch}/{event.epochs}  {what} {_percent(value)}", ""
         case ev.StepFinished():
             again = " (reused)" if event.reused else ""
             return f"{event.kind} done {event.key[:8]}  {_seconds(event.seconds)}{again}", "good"

@@ -8,7 +8,7 @@ from engine import format as fmt
 from engine.charts import baseline_value
 from engine.format import measure
 from engine.state import StepState, StudyState, TrialState
-from engine.summary import measure_names, measure_value
+from engine.summary import measure_names, measure_value, quality_name, quality_of
 from tui.widgets.document import wrapped
 from tui.widgets.painted import Line, Span
 
@@ -74,12 +74,13 @@ def steps(state: StudyState, trial: TrialState, width: int) -> list[Line]:
             (f"{SIGNS[s.status][0]} {s.address}", SIGNS[s.status][1] if s.status != "done" else ""),
             (_status(s), "muted"),
             (fmt.duration(s.seconds) if s.seconds is not None else "", ""),
-            (fmt.percent(_number(s.measures.get("validation_accuracy"))), ""),
+            (fmt.percent((quality_of(s.measures, "validation_") or ("", None))[1]), ""),
             (fmt.percent(_number(s.measures.get("sparsity")), 1), ""),
         ]
         for s in trial.chain
     ]
-    heads = ("step", "", "time", "validation", "sparsity")
+    judged = "validation" if quality_name(state) == "accuracy" else "validation mAP"
+    heads = ("step", "", "time", judged, "sparsity")
     return [[("Steps", "accent")], *aligned(heads, rows, width, texts=2), ()]
 
 

@@ -14,7 +14,7 @@ from engine.datasets.locate import (
     megabytes,
     places_of,
 )
-from engine.datasets.records import Bundled, OwnFolders
+from engine.datasets.records import Bundled, OwnBoxes, OwnFolders, Scenes
 from engine.errors import SecateurError, UsageError
 
 
@@ -78,9 +78,9 @@ def run_fetch(args: argparse.Namespace) -> int:
 
 def find(record: Record, workspace: Path, root: Path | None = None) -> Path | None:
     """The folder that holds the set; None when it is not on this machine."""
-    if isinstance(record.source, OwnFolders):
+    if isinstance(record.source, OwnFolders | OwnBoxes):
         return None
-    if isinstance(record.source, Bundled):
+    if isinstance(record.source, Bundled | Scenes):
         return bundled_folder()
     places = places_of(record, workspace, None if root is None else str(root))
     return next((found for place in places if (found := folder_with(record, place)) is not None), None)

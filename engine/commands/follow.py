@@ -2,13 +2,14 @@
 
 import sys
 import time
-from typing import assert_never
+from typing import Any, assert_never
 
 from engine import events as ev
 from engine import format as fmt
 from engine.commands.common import columns
 from engine.rundir import RunDir
 from engine.state import Reader, StudyState
+from engine.summary import quality_of
 
 LOOK_EVERY_S = 0.2
 ENDED = ("done", "failed", "cancelled", "lost", "unreadable")
@@ -112,8 +113,8 @@ def describe(event: ev.Event, state: StudyState, *, brief: bool = False) -> str:
             if brief:
                 return ""
             step = state.steps[event.key]
-            accuracy = fmt.percent(event.validation_accuracy)
-            return f"{step.address} epoch {event.epoch}/{event.epochs}: loss {event.loss:.4f}, validation {accuracy}"
+            value = _quality(vars(event), "validation_")
+            return f"{step.address} epoch {event.epoch}/{event.epochs}: loss {event.loss:.4f}, validation {value}"
         case ev.StepFinished():
             return "" if event.reused else _finished(event, state)
         case ev.StepFailed():
@@ -130,10 +131,20 @@ def describe(event: ev.Event, state: StudyState, *, brief: bool = False) -> str:
 
 
 def _finished(event: ev.StepFinished, state: StudyState) -> str:
-    accuracy = event.measures.get("accuracy", event.measures.get("validation_accuracy"))
-    what = "test" if "accuracy" in event.measures else "validation"
-    value = f": {what} {fmt.percent(accuracy)}" if accuracy is not None else ""
+    value = ""
+    for what, prefix in (("test", ""), ("validation", "validation_")):
+        if not value and quality_of(event.measures, prefix):
+            value = f": {what} {_quality(event.measures, prefix)}"
     return f"{_who(event.key, state)}{value} ({fmt.duration(event.seconds)})"
+
+
+def _quality(measures: dict[str, Any], prefix: str) -> str:
+    """A classifier's accuracy, or a detector's mAP with its name."""
+    found = quality_of(measures, prefix)
+    if found is None:
+        return fmt.MISSING
+    name, value = found
+    return fmt.percent(value) if name == "accuracy" else f"{fmt.measure(name).label} {fmt.percent(value)}"
 
 
 def _who(key: str, state: StudyState) -> str:

@@ -18,13 +18,15 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
         "plot",
         help="draw a study's curve",
         description="Draw one or several studies. x: a swept parameter or a measure; y: a measure such as "
-        "accuracy, agreement, sparsity, effective_macs, size.packed, latency.onnxruntime.1, speedup.torch.1. "
+        "accuracy, map50_95, agreement, sparsity, effective_macs, size.packed, latency.onnxruntime.1, speedup.torch.1. "
         "Trials that differ in their seed alone are drawn as mean ± standard deviation. --x rate draws what a "
         "sensitivity step found, a line for each layer (STEP.rate where there are several such steps).",
     )
     plot.add_argument("study", nargs="+", help="names from `secateur list`, or `latest`")
     plot.add_argument("--x", metavar="NAME", help="what to draw along (default: as in the preset)")
-    plot.add_argument("--y", metavar="NAME", help="what to draw (default: as in the preset, else accuracy)")
+    plot.add_argument(
+        "--y", metavar="NAME", help="what to draw (default: as in the preset, else accuracy or mAP)"
+    )
     plot.add_argument("--by", metavar="NAME", help="parameter that tells the lines apart")
     plot.add_argument(
         "--layers",
@@ -70,6 +72,7 @@ def _wanted(args: argparse.Namespace, states: "list[StudyState]", default: "Plot
     from engine import sensitivities
     from engine.errors import UsageError
     from engine.params.preset import Plot
+    from engine.summary import quality_name
 
     x = args.x or (default.x if default else None)
     if x is None:
@@ -78,7 +81,7 @@ def _wanted(args: argparse.Namespace, states: "list[StudyState]", default: "Plot
         default = None  # what the preset draws is of trials, not of layers
     return Plot(
         x=x,
-        y=args.y or (default.y if default else "accuracy"),
+        y=args.y or (default.y if default else quality_name(states[0])),
         by=args.by or (default.by if default and not args.x else None),
         log=args.log or bool(default and default.log and not args.y),
     )

@@ -12,7 +12,7 @@ from engine.plotting import text
 from engine.rundir import RunDir
 from engine.spec import Spec, parse
 from engine.state import StudyState, TrialState
-from engine.summary import NOISY_LOAD, best_trial, measure_names, measure_value
+from engine.summary import NOISY_LOAD, best_trial, measure_names, measure_value, quality_name, quality_of
 
 
 def print_study(run: RunDir, state: StudyState) -> None:
@@ -72,13 +72,22 @@ def _columns(state: StudyState, parameters: list[str]) -> list[str]:
     present = measure_names(state)
     latencies = [name for name in present if name.startswith("latency.")]
     swept = any(name.endswith(".sparsity") for name in parameters)
-    wanted = ["accuracy", CHANGE, "agreement", *([] if swept else ["sparsity"]), "size.packed", *latencies]
+    wanted = [
+        "accuracy",
+        "map50_95",
+        CHANGE,
+        "map50",
+        "agreement",
+        *([] if swept else ["sparsity"]),
+        "size.packed",
+        *latencies,
+    ]
     wanted += ["effective_macs", "size.gzip", "size.plain"]
     return [name for name in wanted if name in present or name == CHANGE]
 
 
 CHANGE = "change"
-"""The column of test accuracy against the baseline, in points."""
+"""The column of test accuracy or mAP50-95 against the baseline, in points."""
 
 
 def _header(name: str) -> str:
@@ -88,6 +97,8 @@ def _header(name: str) -> str:
         return f"{'ort' if runtime == 'onnxruntime' else runtime}, batch {batch}"
     return {
         "accuracy": "test acc.",
+        "map50_95": "mAP50-95",
+        "map50": "mAP50",
         CHANGE: "points",
         "effective_macs": "eff. MACs",
         "size.packed": "packed",
@@ -99,10 +110,8 @@ def _header(name: str) -> str:
 def _cell(trial: TrialState, name: str) -> str:
     value = measure_value(trial.results, name)
     if name == CHANGE:
-        now, before = (
-            measure_value(found, "accuracy") for found in (trial.results, trial.baseline_measure.measures)
-        )
-        return f"{100 * (now - before):+.2f}" if now is not None and before is not None else fmt.MISSING
+        now, before = (quality_of(found) for found in (trial.results, trial.baseline_measure.measures))
+        return f"{100 * (now[1] - before[1]):+.2f}" if now and before else fmt.MISSING
     text = fmt.measure_text(name, value)
     if name.startswith("latency."):
         speedup = measure_value(trial.results, name.replace("latency", "speedup", 1))
@@ -155,9 +164,10 @@ def closing(state: StudyState) -> list[str]:
     lines = []
     best = best_trial(state)
     if best and len(state.trials) > 1:
+        quality = quality_name(state)
         lines.append(
             f"smallest model within one point of its baseline (on validation): trial {best['index']}, "
-            f"{fmt.percent(best['sparsity'], 1)} sparse, test accuracy {fmt.percent(best['accuracy'])}"
+            f"{fmt.percent(best['sparsity'], 1)} sparse, test {fmt.measure(quality).label} {fmt.percent(best[quality])}"
         )
     loads = [
         row.get("foreign_load", 0.0) for trial in state.trials for row in trial.results.get("latency", [])

@@ -36,6 +36,7 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
 def _list(args: argparse.Namespace) -> int:
     from engine import format as fmt
     from engine.rundir import studies, workspace
+    from engine.summary import best_text
 
     folder = workspace(args.workspace)
     rows = [(run.name, run.read_status()) for run in studies(folder)]
@@ -51,7 +52,7 @@ def _list(args: argparse.Namespace) -> int:
             name,
             status.state + (f", {status.verdict}" if status.verdict else ""),
             f"{status.done}/{status.trials}" + (f" ({status.failed} failed)" if status.failed else ""),
-            fmt.percent(status.best.get("accuracy")),
+            best_text(status.best),
             fmt.percent(status.best.get("sparsity"), 1),
             fmt.age(now - status.created) if status.created else "",
             status.host,

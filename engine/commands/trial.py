@@ -8,7 +8,7 @@ from engine.errors import UsageError
 from engine.files import read_json
 from engine.rundir import RunDir
 from engine.state import StudyState, TrialState
-from engine.summary import measure_names, measure_value, trial_json
+from engine.summary import measure_names, measure_value, quality_name, quality_of, trial_json
 
 
 def show(run: RunDir, state: StudyState, index: int, *, as_json: bool) -> int:
@@ -24,7 +24,7 @@ def show(run: RunDir, state: StudyState, index: int, *, as_json: bool) -> int:
         return 0
     values = ", ".join(f"{name} = {value}" for name, value in found.parameters.items())
     print(f"{run.name} trial {index} ({found.status}){': ' + values if values else ''}")
-    print(_steps(found))
+    print(_steps(state, found))
     print(_measures(state, found))
     if layers:
         print(_layers(layers))
@@ -51,20 +51,21 @@ def _step_json(step: Any) -> dict[str, Any]:
     }
 
 
-def _steps(trial: TrialState) -> str:
+def _steps(state: StudyState, trial: TrialState) -> str:
     rows = [
         [
             step.address,
             step.status + (" (reused)" if step.reused else ""),
             fmt.duration(step.seconds),
-            fmt.percent(step.measures.get("validation_accuracy")),
+            fmt.percent((quality_of(step.measures, "validation_") or ("", None))[1]),
             fmt.percent(step.measures.get("agreement")),
             fmt.percent(step.measures.get("sparsity"), 1),
             fmt.size(step.observations.get("peak_memory")),
         ]
         for step in trial.chain
     ]
-    headers = ["step", "status", "time", "validation", "agreement", "sparsity", "peak memory"]
+    judged = "validation" if quality_name(state) == "accuracy" else "validation mAP"
+    headers = ["step", "status", "time", judged, "agreement", "sparsity", "peak memory"]
     return fmt.table(headers, rows, ["left", "left"], columns())
 
 

@@ -12,7 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from engine.compute import factors
+from engine.compute import factors, kernels, shared
+from engine.compute.yolo.split import split as split_c2f
 from engine.errors import SecateurError
 
 Edit = dict[str, Any]
@@ -21,6 +22,13 @@ Edit = dict[str, Any]
 _EDITS = "secateur_edits"
 _NOTES = "secateur_notes"
 
+SPLIT_C2F = "split-c2f"
+"""`layer`: the block of a YOLO whose first convolution becomes two (`engine.compute.yolo.split`)."""
+SHARE = "share"
+"""`layer`: a convolution that shares; `filters`: how many; `scaled`: whether outputs have scales
+(`engine.compute.shared`)."""
+KERNELS = "kernels"
+"""`layer`: a convolution with a dictionary; `entries`: how many (`engine.compute.kernels`)."""
 RESIZE = "resize"
 """`layer`: the module's name; `attributes`: its integers (and tuples of integers) that changed, by name."""
 FACTORIZE = "factorize"
@@ -89,8 +97,14 @@ def apply(model: nn.Module, edit: Edit) -> None:
     match edit["edit"]:
         case "resize":
             _resize(model.get_submodule(edit["layer"]), edit["attributes"])
+        case "split-c2f":
+            split_c2f(model, edit["layer"])
         case "factorize":
             factors.repeat(model, edit["layer"], edit["scheme"], edit["ranks"])
+        case "share":
+            shared.repeat(model, edit["layer"], edit["filters"], scaled=edit["scaled"])
+        case "kernels":
+            kernels.repeat(model, edit["layer"], edit["entries"])
         case unknown:
             raise SecateurError(
                 f"The checkpoint has an edit that is not known here: {unknown}",

@@ -7,15 +7,15 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from engine import events as ev
 from engine.compute import partial
 from engine.compute.context import Context, place
-from engine.compute.evaluate import Score, validate
+from engine.compute.evaluate import validate
 from engine.compute.memory import out_of_memory
 from engine.compute.schedules import learning_rate_factor
 from engine.compute.seeds import generator, seed_everything
+from engine.compute.tasks import Score, task_of
 from engine.errors import SecateurError
 from engine.params.training import Fit
 
@@ -90,8 +90,8 @@ def _one_epoch(run: _Run, epoch: int) -> None:
         loss, rate = _train_epoch(run, epoch)
     score = run.context.scored = validate(run.model, run.context)
     _report(run, epoch, loss, rate, score, time.monotonic() - started)
-    if run.params.keep == "best" and (run.best is None or score.accuracy > run.best.accuracy):
-        run.best = partial.Best(score.accuracy, partial.copy_state(run.model))
+    if run.params.keep == "best" and (run.best is None or score.quality > run.best.quality):
+        run.best = partial.Best(score.quality, partial.copy_state(run.model))
 
 
 def _halving(run: _Run, epoch: int, start: partial.Snapshot) -> tuple[float, float]:
@@ -125,7 +125,7 @@ def _report(run: _Run, epoch: int, loss: float, rate: float, score: Score, secon
         epochs=run.params.epochs,
         loss=loss,
         validation_loss=score.loss,
-        validation_accuracy=score.accuracy,
+        **{f"validation_{name}": value for name, value in score.measures.items()},
         learning_rate=rate,
         seconds=seconds,
     )
@@ -172,14 +172,13 @@ def _updates(images: int, batch: int) -> int:
 
 def _update(run: _Run, images: Tensor, labels: Tensor) -> Tensor:
     """One update; the mean loss of the batch, detached, on the device."""
+    task = task_of(run.context.data)
     run.optimizer.zero_grad(set_to_none=True)
     total = torch.zeros((), dtype=torch.float64, device=images.device)
     for part, targets in _pieces(images, labels, run.micro):
         share = len(targets) / len(labels)
         with torch.autocast(images.device.type, torch.bfloat16, enabled=run.params.precision == "bf16"):
-            loss = functional.cross_entropy(
-                run.model(part).float(), targets, label_smoothing=run.params.label_smoothing
-            )
+            loss = task.loss(run.model, part, targets, label_smoothing=run.params.label_smoothing)
         (loss * share).backward()  # type: ignore[no-untyped-call]
         total += loss.detach() * share
     if run.penalty is not None:

@@ -4,11 +4,11 @@ from typing import Literal, assert_never
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from engine.compute.context import Context
-from engine.compute.layers import weight_of
+from engine.compute.layers import leaf_of, weight_of
 from engine.compute.seeds import generator
+from engine.compute.tasks import task_of
 
 TAYLOR_IMAGES = 1024
 """Training images on which gradients are taken."""
@@ -44,21 +44,14 @@ def _taylor(model: nn.Module, layers: dict[str, nn.Module], context: Context) ->
     order = torch.randperm(
         len(context.data.train.labels), generator=generator(context.seed, "taylor", context.position)
     )[:TAYLOR_IMAGES]
-    weights = {name: _leaf(m) for name, m in layers.items()}
+    weights = {name: leaf_of(m) for name, m in layers.items()}
     sums = {name: torch.zeros_like(w) for name, w in weights.items()}
+    task = task_of(context.data)
     model.eval()
     for images, labels in context.data.batches(
         context.data.train, TAYLOR_BATCH, order=order, device=context.device
     ):
-        loss = functional.cross_entropy(model(images), labels, reduction="sum")
+        loss = task.loss(model, images, labels, reduction="sum")
         for name, gradient in zip(weights, torch.autograd.grad(loss, list(weights.values())), strict=True):
             sums[name] += gradient
     return {name: (sums[name] / len(order) * w.detach()).square() for name, w in weights.items()}
-
-
-def _leaf(module: nn.Module) -> Tensor:
-    """The tensor that is trained: under a mask, the one below it."""
-    if hasattr(module, "parametrizations"):
-        original: Tensor = module.parametrizations["weight"].original  # type: ignore[index, union-attr]
-        return original
-    return weight_of(module)

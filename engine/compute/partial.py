@@ -27,9 +27,9 @@ Snapshot = tuple[dict[str, Tensor], dict[str, Any]]
 
 @dataclass(frozen=True)
 class Best:
-    """The best weights so far, by validation accuracy (0 … 1)."""
+    """The best weights so far, by the quality of their validation score (0 … 1)."""
 
-    accuracy: float
+    quality: float
     state: dict[str, Tensor]
 
 
@@ -68,7 +68,7 @@ def keep(
             temporary.mkdir(parents=True)
             save_file({n: t.contiguous() for n, t in tensors.items()}, temporary / "state.safetensors")
             digest = file_hash(temporary / "state.safetensors")
-            facts = {"sha256": digest, "best": best.accuracy if best else None, "epochs": epochs}
+            facts = {"sha256": digest, "best": best.quality if best else None, "epochs": epochs}
             (temporary / "facts.json").write_text(json.dumps(facts))
             sync_folder(temporary)
             shutil.rmtree(target, ignore_errors=True)  # a damaged one: a whole one would have been used

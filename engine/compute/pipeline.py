@@ -18,23 +18,28 @@ from engine.compute import checkpoint
 from engine.compute.context import Context, Send, place
 from engine.compute.data import Dataset, load
 from engine.compute.data.memory import budget
-from engine.compute.evaluate import Score, agreement, score, validate
+from engine.compute.evaluate import Score, score, validate
 from engine.compute.latency_job import waiting_alone
 from engine.compute.measure.counts import Counts, count
 from engine.compute.measure.size import sizes
 from engine.compute.memory import peak_bytes, reset_peak
 from engine.compute.models import create
 from engine.compute.steps.channels import prune_channels
+from engine.compute.steps.clustering import cluster_filters
 from engine.compute.steps.codebook import cluster_weights
 from engine.compute.steps.factorize import factorize
+from engine.compute.steps.kernels import cluster_kernels
 from engine.compute.steps.pruning import prune_weights
 from engine.compute.steps.repair import calibrate
 from engine.compute.steps.sensitivity import sensitivity
 from engine.compute.steps.training import train
+from engine.compute.tasks import task_of
 from engine.files import write_json
 from engine.job import JobRequest
 from engine.params import (
     Calibrate,
+    ClusterFilters,
+    ClusterKernels,
     ClusterWeights,
     Factorize,
     Finetune,
@@ -178,7 +183,7 @@ def _step(node: Node, work: Work, folder: Path) -> dict[str, Any]:
     measures = _cheap(validation, _counts(model, work)) | context.found
     if node.baseline is not None:
         before = _predictions(work.store, node.baseline)["validation"]
-        measures["agreement"] = agreement(validation.predictions, before)
+        measures |= _agreement(validation, before, work)
     return measures
 
 
@@ -191,6 +196,10 @@ def apply(step: Step, model: nn.Module, context: Context) -> nn.Module:
             return prune_weights(model, step, context)
         case PruneChannels():
             return prune_channels(model, step, context)
+        case ClusterFilters():
+            return cluster_filters(model, step, context)
+        case ClusterKernels():
+            return cluster_kernels(model, step, context)
         case ClusterWeights():
             return cluster_weights(model, step, context)
         case Factorize():
@@ -212,13 +221,16 @@ def _context(node: Node, work: Work) -> Context:
 def _parent(node: Node, work: Work) -> nn.Module:
     """The model a node starts from: the one in memory, one from the store, or a new one."""
     if node.parent is None:
-        model, _ = create(
+        model, facts = create(
             work.settings.model,
             channels=work.data.channels,
             classes=work.data.classes,
             size=work.data.size,
             seed=work.settings.seeds[0],
+            task=work.data.task,
         )
+        for level, text in facts["told"]:
+            work.send(ev.Notice(level=level, text=text, key=node.key))
         return model
     if work.held.key != node.parent or work.held.model is None:
         model = place(checkpoint.load(work.store.folder(node.parent)), work.device)
@@ -233,7 +245,7 @@ def _counts(model: nn.Module, work: Work) -> Counts:
 
 def _cheap(validation: Score, counts: Counts) -> dict[str, Any]:
     return {
-        "validation_accuracy": validation.accuracy,
+        **{f"validation_{name}": value for name, value in validation.measures.items()},
         "validation_loss": validation.loss,
         "parameters": counts.parameters,
         "nonzero_parameters": counts.nonzero,
@@ -249,6 +261,8 @@ def _measure(node: Node, work: Work, folder: Path) -> dict[str, Any]:
     test = score(model, work.data, work.data.test, work.device)
     validation = work.held.validation or validate(model, _context(node, work))
     before = test.predictions
+    if node.baseline is None and work.data.notice:
+        work.send(ev.Notice(level="warning", text=work.data.notice, key=node.key))
     if node.baseline is not None:
         before = _predictions(work.store, node.baseline)["test"]
     state = checkpoint.folded_state(model)
@@ -256,14 +270,20 @@ def _measure(node: Node, work: Work, folder: Path) -> dict[str, Any]:
     save_file({"validation": validation.predictions, "test": test.predictions}, folder / PREDICTIONS)
     (folder / LAYERS).write_text(json.dumps(counts.as_dict()["layers"], indent=1))
     measures = {
-        "accuracy": test.accuracy,
+        **test.measures,
         "loss": test.loss,
-        "agreement": agreement(test.predictions, before),
+        **_agreement(test, before, work),
         **_cheap(validation, counts),
     }
     if node.material["size"]:
         measures["size"] = sizes(state)
     return measures
+
+
+def _agreement(found: Score, before: Tensor, work: Work) -> dict[str, float]:
+    """Agreement with the baseline's predictions, for tasks that have such a measure."""
+    share = task_of(work.data).agreement(found.predictions, before)
+    return {} if share is None else {"agreement": share}
 
 
 def _predictions(store: Store, key: str) -> dict[str, Tensor]:

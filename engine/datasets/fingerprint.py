@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from engine.datasets import yolofiles
 from engine.datasets.locate import Location, published, stored
-from engine.datasets.records import Idx, OwnFolders, Record
+from engine.datasets.records import Idx, OwnBoxes, OwnFolders, Record
 from engine.params.preset import Data
 
 LOADER_VERSION = 1
@@ -82,7 +83,9 @@ def effective(
 
 
 def native_splits(location: Location) -> tuple[bool, bool]:
-    """Whether the set brings its own validation split, and its own test split."""
+    """Whether the set brings its own validation split, and its own test split, so that none is drawn."""
+    if location.record and isinstance(location.record.source, OwnBoxes):
+        return True, True
     if location.record and isinstance(location.record.source, OwnFolders):
         folders = own_splits(location.root)
         return "validation" in folders, "test" in folders
@@ -107,6 +110,8 @@ def own_splits(root: Path) -> dict[str, Path]:
 def raw_files(location: Location) -> Iterator[RawFile]:
     """The files that the tensors depend on, in the order of their names; hidden files are not among them."""
     record = location.record
+    if record and isinstance(record.source, OwnBoxes):
+        return _listed_files(location.root)
     names = record.files if record and record.files else ("",)
     packed = record is not None and isinstance(record.source, Idx)
     found: list[RawFile] = []
@@ -120,6 +125,13 @@ def raw_files(location: Location) -> Iterator[RawFile]:
                 RawFile(name + path.name[len(Path(name).name) :], path, stat.st_size, stat.st_mtime_ns)
             )
     return iter(sorted(found, key=lambda file: file.name))
+
+
+def _listed_files(file: Path) -> Iterator[RawFile]:
+    """A data.yaml, its images and labels, named from where the file lies."""
+    for path in yolofiles.read(file).files():
+        stat = path.stat()
+        yield RawFile(os.path.relpath(path, file.parent), path, stat.st_size, stat.st_mtime_ns)
 
 
 def _files_below(folder: Path, name: str) -> Iterator[RawFile]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.datasets.records import Bundled, Counts, Idx, OwnFolders, Record
+from engine.datasets.records import Bundled, Counts, Idx, OwnBoxes, OwnFolders, Record, Scenes
 from engine.datasets.table import RECORDS
 from engine.errors import SecateurError, UsageError
 from engine.params.preset import Data
@@ -21,7 +21,8 @@ SYSTEM_FOLDER = Path("/usr/share/datasets")
 class Location:
     """A data set that was found.
 
-    `root` is the folder its files lie in; for a user's own function, the Python file. `record` is None then.
+    `root` is the folder its files lie in; of `yolo` the data.yaml; of a user's own function the Python file, and
+    `record` is None then.
     """
 
     name: str
@@ -69,8 +70,10 @@ def locate(params: Data, workspace: Path) -> Location:
     if is_user_function(params.name):
         return _locate_function(params.name)
     record = record_of(params.name)
-    if isinstance(record.source, Bundled):
+    if isinstance(record.source, Bundled | Scenes):
         return Location(record.name, bundled_folder(), record)
+    if isinstance(record.source, OwnBoxes):
+        return Location(record.name, _own_list(params), record)
     if isinstance(record.source, OwnFolders):
         return Location(record.name, _own_folder(params), record)
     places = list(places_of(record, workspace, params.root))
@@ -146,6 +149,19 @@ def _own_folder(params: Data) -> Path:
             f"There is no folder {folder}", "It was given as data.root of imagefolder.", "Check the path."
         )
     return folder
+
+
+def _own_list(params: Data) -> Path:
+    if params.root is None:
+        raise UsageError("Data set yolo needs data.root", "No file was given.", "Name the data.yaml.")
+    file = Path(params.root).expanduser()
+    if not file.is_file():
+        raise SecateurError(
+            f"There is no file {file}",
+            "It was given as data.root of yolo.",
+            "Name the data.yaml that lists the images.",
+        )
+    return file
 
 
 def _locate_function(name: str) -> Location:

@@ -1,6 +1,6 @@
 """Data sets of photographs, decoded file by file: counts as published, calls as in torchvision 0.29."""
 
-from engine.datasets.records import Counts, Folders, Keywords, OwnFolders, Record, Vision
+from engine.datasets.records import Counts, Folders, Keywords, OwnBoxes, OwnFolders, Record, Vision
 
 
 def _split(name: str) -> Keywords:
@@ -313,5 +313,16 @@ PHOTOS: tuple[Record, ...] = (
         files=(),
         torchvision="ImageFolder",
         note="Name the folder as data.root: train/CLASS/, validation/CLASS/ and test/CLASS/, or just CLASS/.",
+    ),
+    Record(
+        name="yolo",
+        title="Your own images with boxes: a YOLO data.yaml",
+        classes=None,
+        channels=None,
+        size=None,
+        images=None,
+        source=OwnBoxes(),
+        files=(),
+        note="Name the data.yaml as data.root.",
     ),
 )

@@ -31,6 +31,11 @@ class Bundled:
 
 
 @dataclass(frozen=True)
+class Scenes:
+    """The same digits placed on canvases by us, with a box around each: a set for detection."""
+
+
+@dataclass(frozen=True)
 class Idx:
     """Four IDX files, each plain or with `.gz`, in a folder of their own or in torchvision's layout."""
 
@@ -76,7 +81,12 @@ class OwnFolders:
     """The user's own images: `train/`, `validation/` and `test/`, or class folders that are split by us."""
 
 
-Source = Bundled | Idx | Folders | Vision | OwnFolders
+@dataclass(frozen=True)
+class OwnBoxes:
+    """The user's own images with boxes: a YOLO `data.yaml` that lists them."""
+
+
+Source = Bundled | Scenes | Idx | Folders | Vision | OwnFolders | OwnBoxes
 
 
 @dataclass(frozen=True)
@@ -101,3 +111,8 @@ class Record:
     download_mb: int | None = None
     note: str = ""
     class_names: tuple[str, ...] = field(default=(), repr=False)
+
+    @property
+    def task(self) -> Literal["classification", "detection"]:
+        """What networks can be trained for on it."""
+        return "detection" if isinstance(self.source, Scenes | OwnBoxes) else "classification"

@@ -1,6 +1,6 @@
 """Small data sets, most published as arrays: counts as published, calls as in torchvision 0.29."""
 
-from engine.datasets.records import Bundled, Counts, Folders, Idx, Keywords, Record, Vision
+from engine.datasets.records import Bundled, Counts, Folders, Idx, Keywords, Record, Scenes, Vision
 
 DIGIT_NAMES = tuple("0123456789")
 UPPER = tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
@@ -64,6 +64,17 @@ SMALL: tuple[Record, ...] = (
         size=8,
         images=Counts(1_797),
         source=Bundled(),
+        files=("digits.csv.gz",),
+        class_names=DIGIT_NAMES,
+    ),
+    Record(
+        name="digits-detection",
+        title="The same digits, one to six on a canvas, to be found: for detectors",
+        classes=10,
+        channels=1,
+        size=96,
+        images=Counts(2_000, validation=300, test=500),
+        source=Scenes(),
         files=("digits.csv.gz",),
         class_names=DIGIT_NAMES,
     ),

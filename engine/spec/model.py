@@ -9,6 +9,10 @@ from engine.params.preset import Settings
 MEASURES = (
     "accuracy",
     "validation_accuracy",
+    "map50",
+    "map50_95",
+    "validation_map50",
+    "validation_map50_95",
     "agreement",
     "loss",
     "parameters",

@@ -203,7 +203,8 @@ class CurvesScreen(BaseScreen):
         if self._view is None:
             return
         if self._view.epochs:
-            self._choose("Draw", list(training.MEASURES), "epoch_y", self._view.epoch_y)
+            told = training.measures(list(self._states.values()))
+            self._choose("Draw", told, "epoch_y", self._view.epoch_y)
         elif self._by_layer():
             names = sensitivities.measures(list(self._states.values()))
             self._choose("Draw", names, "y", self._drawn.figure.y_measure)

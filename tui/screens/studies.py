@@ -13,6 +13,7 @@ from textual.widgets import Input, Static
 
 from engine.errors import SecateurError
 from engine.format import age, percent
+from engine.summary import best_text, quality_of
 from tui import work
 from tui.messages import Listed, StudiesChanged
 from tui.screens.base import BaseScreen, bindings
@@ -38,7 +39,7 @@ SORTS: tuple[tuple[str, bool, Callable[[Listed], object]], ...] = (
     ("age", True, lambda s: s.status.created),
     ("study", False, lambda s: s.run.name),
     ("state", False, lambda s: _STATES.index(s.status.state)),
-    ("best acc.", True, lambda s: _best(s, "accuracy")),
+    ("best acc.", True, lambda s: _quality(s.status.best)),
     ("sparsity", True, lambda s: _best(s, "sparsity")),
     ("model", False, lambda s: s.status.model),
 )
@@ -239,7 +240,7 @@ def _cells(study: Listed, now: float) -> tuple[Cell, ...]:
         study.run.name,
         (state, role),
         (trials, "bad" if status.failed else ""),
-        percent(_best(study, "accuracy")) if status.best else "–",
+        best_text(status.best) if isinstance(status.best, dict) else "–",
         percent(_best(study, "sparsity"), 1) if status.best else "–",
         age(now - status.created).removesuffix(" ago").removeprefix("just ") if status.created else "–",
         status.host,
@@ -247,6 +248,12 @@ def _cells(study: Listed, now: float) -> tuple[Cell, ...]:
         status.data,
         (status.about, "muted"),
     )
+
+
+def _quality(best: object) -> float:
+    """Accuracy, or a detector's mAP; −1 while there is none."""
+    found = quality_of(best) if isinstance(best, dict) else None
+    return found[1] if found else -1.0
 
 
 def _best(study: Listed, name: str) -> float:

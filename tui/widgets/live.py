@@ -11,6 +11,7 @@ from engine.errors import UsageError
 from engine.params.preset import Plot as PlotParams
 from engine.plotting.figure import Figure
 from engine.state import StepState, StudyState, TrialState
+from engine.summary import quality_name
 from tui.widgets.document import wrapped
 from tui.widgets.painted import Line, Painted
 from tui.widgets.plot import Plot
@@ -18,9 +19,9 @@ from tui.widgets.table import Cell, Column, Row, Table
 
 LIVE = ("queued", "running")
 NOTHING = "No study yet: F9 runs the preset, and its curve appears here."
-RESULTS = ("accuracy", "sparsity", "nonzero_parameters")
-"""What the list of trials shows of their results; the last go first where there is no room."""
-LABELS = {"sparsity": "zeros", "nonzero_parameters": "non-zero"}
+RESULTS = ("sparsity", "nonzero_parameters")
+"""What the list of trials shows beside their quality; the last go first where there is no room."""
+LABELS = {"sparsity": "zeros", "nonzero_parameters": "non-zero", "map50_95": "mAP50-95"}
 """Their headings where the name of the measure is long, or that of a parameter too."""
 
 
@@ -105,7 +106,8 @@ class Live(Vertical):
             table.fill([], [Column("trial")])
             return
         names = charts.parameter_names(state)
-        table.fill([row(trial, names) for trial in state.trials], columns(names))
+        results = (quality_name(state), *RESULTS)
+        table.fill([row(trial, names, results) for trial in state.trials], columns(names, results))
 
 
 def figure_of(state: StudyState | None, plot: PlotParams | None) -> Figure:
@@ -122,11 +124,11 @@ def figure_of(state: StudyState | None, plot: PlotParams | None) -> Figure:
         return Figure()
 
 
-def columns(names: Sequence[str]) -> list[Column]:
+def columns(names: Sequence[str], results: Sequence[str]) -> list[Column]:
     """The columns of the list of trials; results come before the state, which may be cut off."""
     swept = [Column(short(name, names), widest=14) for name in names]
-    results = [Column(LABELS.get(name, name), "right", rank=i) for i, name in enumerate(RESULTS)]
-    return [Column("#", "right"), *swept, *results, Column("state", widest=30)]
+    measured = [Column(LABELS.get(name, name), "right", rank=i) for i, name in enumerate(results)]
+    return [Column("#", "right"), *swept, *measured, Column("state", widest=30)]
 
 
 def short(name: str, names: Sequence[str]) -> str:
@@ -135,12 +137,10 @@ def short(name: str, names: Sequence[str]) -> str:
     return name if sum(other.rpartition(".")[2] == last for other in names) > 1 else last
 
 
-def row(trial: TrialState, names: Sequence[str]) -> Row:
+def row(trial: TrialState, names: Sequence[str], results: Sequence[str]) -> Row:
     """A trial's line."""
-    results = trial.results
-    values: list[Cell] = [
-        fmt.measure_text(name, results[name]) if name in results else "" for name in RESULTS
-    ]
+    known = trial.results
+    values: list[Cell] = [fmt.measure_text(name, known[name]) if name in known else "" for name in results]
     swept: list[Cell] = [shown(trial.parameters.get(name)) for name in names]
     return Row(str(trial.index), (str(trial.index), *swept, *values, state_cell(trial)))
 

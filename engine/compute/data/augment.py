@@ -4,6 +4,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+VISIBLE = 0.25
+"""Share of its area that must stay inside the image for an object to count; less shows too little of it."""
+
 
 def crop(images: Tensor, generator: torch.Generator | None) -> Tensor:
     """Shift each image of (B, C, H, W) by up to an eighth of its size, independently in y and x.
@@ -11,16 +14,55 @@ def crop(images: Tensor, generator: torch.Generator | None) -> Tensor:
     What moves in from outside is black. For 32 pixels this is the padding by 4 and random crop of He 2016,
     section 4.2.
     """
+    return crop_with_boxes(images, None, generator)[0]
+
+
+def crop_with_boxes(
+    images: Tensor, boxes: Tensor | None, generator: torch.Generator | None
+) -> tuple[Tensor, Tensor | None]:
+    """`crop`, and the boxes (B, M, 5) of `Dataset.batches` moved with their image and cut off at its edges."""
     count, _, height, width = images.shape
     above, left = height // 8, width // 8
     padded = F.pad(images, (left, left, above, above))
     windows = padded.unfold(2, height, 1).unfold(3, width, 1)
     down = torch.randint(2 * above + 1, (count,), generator=generator).to(images.device)
     right = torch.randint(2 * left + 1, (count,), generator=generator).to(images.device)
-    return windows[torch.arange(count, device=images.device), :, down, right]
+    shifted = windows[torch.arange(count, device=images.device), :, down, right]
+    if boxes is not None:
+        # A window further down shows what lies further down: the image, and its boxes, move up.
+        moved = torch.stack([(left - right) / width, (above - down) / height], 1)
+        boxes = _moved(boxes, moved.to(boxes))
+    return shifted, boxes
+
+
+def _moved(boxes: Tensor, by: Tensor) -> Tensor:
+    """Boxes (B, M, 5) moved by (B, 2) of x and y and cut off at the edges; class −1 where too little is left."""
+    centre, size = boxes[..., 1:3] + by.unsqueeze(1), boxes[..., 3:5]
+    low, high = (centre - size / 2).clamp(0, 1), (centre + size / 2).clamp(0, 1)
+    left = (high - low).prod(2)
+    kept = (boxes[..., 0] >= 0) & (left > 0) & (left >= VISIBLE * size.prod(2))
+    found = torch.cat([boxes[..., :1], (low + high) / 2, high - low], 2)
+    return torch.where(kept.unsqueeze(2), found, _absent(found))
+
+
+def _absent(boxes: Tensor) -> Tensor:
+    empty = torch.zeros_like(boxes)
+    empty[..., 0] = -1
+    return empty
 
 
 def flip(images: Tensor, generator: torch.Generator | None) -> Tensor:
     """Mirror each image of (B, C, H, W) left to right with probability one half."""
+    return flip_with_boxes(images, None, generator)[0]
+
+
+def flip_with_boxes(
+    images: Tensor, boxes: Tensor | None, generator: torch.Generator | None
+) -> tuple[Tensor, Tensor | None]:
+    """`flip`, and the boxes (B, M, 5) mirrored with their image."""
     mirrored = torch.randint(2, (len(images),), generator=generator).bool().to(images.device)
-    return torch.where(mirrored.view(-1, 1, 1, 1), images.flip(3), images)
+    if boxes is not None:
+        there = mirrored.to(boxes.device).unsqueeze(1) & (boxes[..., 0] >= 0)
+        boxes = boxes.clone()
+        boxes[..., 1] = torch.where(there, 1 - boxes[..., 1], boxes[..., 1])
+    return torch.where(mirrored.view(-1, 1, 1, 1), images.flip(3), images), boxes

@@ -8,15 +8,21 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from engine.compute.data.augment import crop, flip
+from engine.compute.data.augment import crop_with_boxes, flip_with_boxes
 from engine.compute.data.images import Images
 
 Augment = Literal["none", "crop", "crop-flip"]
+Task = Literal["classification", "detection"]
 
 
 @dataclass(frozen=True)
 class Split:
-    """Images with their labels, int64 (N,) in [0, classes)."""
+    """Images with what is to be found in them, image by image.
+
+    For classification, labels are int64 (N,) in [0, classes). For detection they are boxes, float32 (N, M, 5):
+    class, centre x and y, width, height, as fractions of the image; M is the most that any image has, and a row
+    of class −1 is no box.
+    """
 
     images: Images
     labels: Tensor
@@ -30,7 +36,8 @@ class Dataset:
     """Three splits that share no image.
 
     `size` is (height, width). `mean` and `std` are float32 (C,), of the training split, in units where 0 is
-    black and 1 is white.
+    black and 1 is white; detectors see those units themselves (mean 0, deviation 1), as published ones do.
+    `notice` is worth telling with any score on these splits.
     """
 
     name: str
@@ -43,6 +50,8 @@ class Dataset:
     validation: Split
     test: Split
     fingerprint: str
+    task: Task = "classification"
+    notice: str = ""
 
     @property
     def classes(self) -> int:
@@ -59,7 +68,7 @@ class Dataset:
         device: torch.device | str = "cpu",
         channels_last: bool = True,
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Normalized images, float32 (B, C, H, W), and labels, int64 (B,), on `device`.
+        """Normalized images, float32 (B, C, H, W), and labels, int64 (B,) or boxes (B, M, 5), on `device`.
 
         `order` is the sequence of image numbers, by default as stored; the last batch may be smaller. All
         chance of `augment` comes from `generator`, a CPU generator: equal generators give equal batches, on
@@ -69,15 +78,17 @@ class Dataset:
         parts = torch.split(order, batch)
         for index, pixels in zip(parts, _gathered(split.images, parts), strict=True):
             pixels = pixels.to(device, non_blocking=True)
+            labels = split.labels[index]
+            boxes = labels if self.task == "detection" else None
             if augment != "none":
-                pixels = crop(pixels, generator)
+                pixels, boxes = crop_with_boxes(pixels, boxes, generator)
             if augment == "crop-flip":
-                pixels = flip(pixels, generator)
-            labels = split.labels[index].to(device, non_blocking=True)
+                pixels, boxes = flip_with_boxes(pixels, boxes, generator)
+            labels = (labels if boxes is None else boxes).to(device, non_blocking=True)
             yield self.normalize(pixels, channels_last), labels
 
     def normalize(self, pixels: Tensor, channels_last: bool = True) -> Tensor:
-        """Pixels, uint8 (B, C, H, W), to float32 of mean 0 and deviation 1 over the training split."""
+        """Pixels, uint8 (B, C, H, W), to float32, less `mean` and over `std`."""
         layout = torch.channels_last if channels_last else torch.contiguous_format
         scale = (1 / (255 * self.std)).to(pixels.device).view(1, -1, 1, 1)
         shift = (self.mean / self.std).to(pixels.device).view(1, -1, 1, 1)

@@ -45,7 +45,8 @@ def load(
     parts = _split(source, params)
     channels, height, width = _shape(parts, params.name)
     parts = _held(parts, (channels, height, width), memory_budget() if budget is None else budget)
-    mean, std = mean_and_std(parts[0].images, height, width)
+    detection = source.task == "detection"
+    mean, std = _plain_range(channels) if detection else mean_and_std(parts[0].images, height, width)
     train, validation, test = (Split(part.images, part.labels) for part in parts)
     return Dataset(
         name=params.name,
@@ -58,7 +59,14 @@ def load(
         validation=validation,
         test=test,
         fingerprint=known,
+        task=source.task,
+        notice=source.notice,
     )
+
+
+def _plain_range(channels: int) -> tuple[Tensor, Tensor]:
+    """Mean 0 and deviation 1: images from 0 to 1, as published detectors were trained on."""
+    return torch.zeros(channels), torch.ones(channels)
 
 
 def _split(source: Source, params: Data) -> list[Part]:
@@ -69,8 +77,10 @@ def _split(source: Source, params: Data) -> list[Part]:
     if validation is None:
         train, validation = _draw(train, params.validation, params.split_seed, "validation")
     if params.limit is not None and params.limit < len(train.labels):
-        mask = stratified(train.labels, params.limit, generator(params.split_seed, "split", "limit"))
-        train = _subset(train, mask)
+        random = generator(params.split_seed, "split", "limit")
+        # Images with several objects have no one class whose share could be kept.
+        groups = train.labels if source.task == "classification" else torch.zeros(len(train.labels)).long()
+        train = _subset(train, stratified(groups, params.limit, random))
     return [train, validation, test]
 
 
@@ -134,6 +144,8 @@ def _touch(images: Images) -> None:
 
 def _class_names(source: Source, location: Location) -> tuple[str, ...]:
     """The names of the classes; their numbers where the set has no names. Checks every label against them."""
+    if source.task == "detection":  # checked file by file, as they were read
+        return source.class_names
     labels = [part.labels for part in (source.train, source.validation, source.test) if part is not None]
     highest = max(int(split.max()) for split in labels)
     lowest = min(int(split.min()) for split in labels)

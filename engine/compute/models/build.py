@@ -2,17 +2,20 @@
 
 import inspect
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from engine.catalog import DETECTION, DETECTOR
+from engine.compute.data.dataset import Task
 from engine.compute.models.fit import fit_head, fit_stem
 from engine.compute.models.resnet import CifarResNet
-from engine.compute.models.weights import load_into, pretrained_state, read_state
+from engine.compute.models.unwrap import Told
+from engine.compute.models.weights import load_into, pretrained_state
 from engine.compute.seeds import seed_everything
 from engine.compute.usercode import load_function
+from engine.compute.yolo import detector
 from engine.errors import SecateurError
 from engine.params.preset import Model
 
@@ -50,12 +53,15 @@ def build(arch: Architecture) -> nn.Module:
     Raises SecateurError when the constructor refuses, with its reason.
     """
     model = _construct(arch, arch.classes)
+    if arch.name.startswith(DETECTOR):  # made for these channels and classes; its last layer is no classifier
+        return attached(model, arch)
     fit_stem(model, arch.channels)
     fit_head(model, arch.classes)
-    return _attached(model, arch)
+    return attached(model, arch)
 
 
-def _attached(model: nn.Module, arch: Architecture) -> nn.Module:
+def attached(model: nn.Module, arch: Architecture) -> nn.Module:
+    """`model`, which from now on says that `arch` is how to build it."""
     setattr(model, _ATTRIBUTE, arch)
     return model
 
@@ -64,6 +70,8 @@ def _construct(arch: Architecture, classes: int) -> nn.Module:
     try:
         if arch.name.startswith("torchvision/"):
             return _torchvision(arch, classes)
+        if arch.name.startswith(DETECTOR):
+            return detector(arch.name.removeprefix(DETECTOR), arch.channels, arch.classes, arch.size)
         if arch.name.startswith("resnet"):
             return CifarResNet(
                 int(arch.name[6:]), channels=arch.channels, classes=arch.classes, **arch.arguments
@@ -110,12 +118,22 @@ def _users_own(arch: Architecture) -> nn.Module:
 
 
 def create(
-    params: Model, *, channels: int, classes: int, size: tuple[int, int], seed: int
+    params: Model,
+    *,
+    channels: int,
+    classes: int,
+    size: tuple[int, int],
+    seed: int,
+    task: Task = "classification",
 ) -> tuple[nn.Module, dict[str, Any]]:
     """The preset's network with its weights, checked on one image; and what is worth knowing about it.
 
-    The weights are random (from `seed`), torchvision's pretrained ones, or those of a file.
+    The weights are random (from `seed`), torchvision's pretrained ones, or those of a file. `told` lists what the
+    user should know about a file: pairs of a level and a sentence.
     """
+    told: Told = []
+    if params.name.startswith(DETECTOR) != (task == "detection"):
+        raise _wrong_task(params.name, task)
     arch = Architecture(params.name, channels, classes, size, dict(params.arguments))
     seed_everything(seed, "model")
     if params.weights == "random":
@@ -126,12 +144,15 @@ def create(
         load_into(model, state, f"the pretrained weights of {params.name}")
         fit_stem(model, channels)
         fit_head(model, classes)
-        _attached(model, arch)
+        attached(model, arch)
     else:
-        model = build(arch)
-        load_into(model, read_state(Path(params.weights)), params.weights)
+        # Imported here because what is brought is compared with networks built by this module.
+        from engine.compute.models.brought import bring
+
+        model, told = bring(params, arch)
+        arch = architecture(model)
     _try_out(model, arch)
-    return model, {"weights": params.weights}
+    return model, {"weights": params.weights, "architecture": arch.name, "told": told}
 
 
 def _try_out(model: nn.Module, arch: Architecture) -> None:
@@ -146,6 +167,8 @@ def _try_out(model: nn.Module, arch: Architecture) -> None:
             f"It says: {str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__}",
             "Set data.size (many torchvision models need 32 to 299 pixels) or data.channels.",
         ) from error
+    if arch.name.startswith(DETECTOR):  # its output has the shape that it was built for
+        return
     if not isinstance(out, Tensor) or out.shape != (1, arch.classes):
         got = f"a tensor of {tuple(out.shape)}" if isinstance(out, Tensor) else type(out).__name__
         raise SecateurError(
@@ -153,3 +176,16 @@ def _try_out(model: nn.Module, arch: Architecture) -> None:
             f"For one image it gave {got}; a tensor of (1, {arch.classes}) is needed.",
             "Let the function take `classes` and use it for its last layer.",
         )
+
+
+def _wrong_task(name: str, task: Task) -> SecateurError:
+    needed = f"Use a detector, such as {DETECTOR}yolov8n."
+    if task == "classification":
+        needed = f"Use data with boxes: {' or '.join(DETECTION)}."
+    return SecateurError(
+        f"Model {name} is not for this data",
+        "The data has boxes, and the model names the class of a whole image."
+        if task == "detection"
+        else "The model finds boxes, and the data has a class per image.",
+        needed,
+    )

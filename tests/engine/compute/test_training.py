@@ -102,7 +102,7 @@ def test_the_best_epoch_is_kept_by_validation() -> None:
     model = fit(small_model(), params, context_for(events=events))
     best = max(e.validation_accuracy for e in events if isinstance(e, ev.EpochFinished))
     kept = score(model, digits(), digits().validation, torch.device("cpu"))
-    assert kept.accuracy == best
+    assert kept.quality == kept.accuracy == best
 
 
 def test_small_pieces_of_a_batch_give_the_gradient_of_the_whole() -> None:

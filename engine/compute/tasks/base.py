@@ -1,0 +1,55 @@
+"""What training and measuring need to know of a task, and nothing else of it."""
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from engine.compute.data import Dataset, Split
+
+Reduction = Literal["mean", "sum"]
+
+
+@dataclass(frozen=True)
+class Score:
+    """How well a model does on a split.
+
+    Attributes:
+        predictions: What it predicted, to compare and to keep. Classification: class indices, int64 (N,).
+            Detection: float32 (K, 7): image number, corners in pixels, confidence, class.
+        quality: What choices are made by, 0 … 1: top-1 accuracy, or mAP50-95.
+        loss: Mean loss per image.
+        measures: The field's measures by name, 0 … 1: `accuracy`, or `map50` and `map50_95`.
+    """
+
+    predictions: Tensor
+    quality: float
+    loss: float
+    measures: dict[str, float]
+
+    @property
+    def accuracy(self) -> float:
+        """Top-1 accuracy; only a classifier has one."""
+        return self.measures["accuracy"]
+
+
+class Task(Protocol):
+    """One kind of data and network."""
+
+    def loss(
+        self,
+        model: nn.Module,
+        images: Tensor,
+        targets: Tensor,
+        *,
+        label_smoothing: float = 0.0,
+        reduction: Reduction = "mean",
+    ) -> Tensor:
+        """The loss of a batch, its mean or sum over images, with its graph; the model's mode stays as it is."""
+
+    def score(self, model: nn.Module, data: Dataset, split: Split, device: torch.device) -> Score:
+        """Run `model` in eval mode over the whole split; its training mode is restored afterwards."""
+
+    def agreement(self, one: Tensor, two: Tensor) -> float | None:
+        """Share of equal predictions of two models, 0 … 1; None where the task has no such measure."""

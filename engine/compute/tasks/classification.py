@@ -1,0 +1,57 @@
+"""One class per image: cross-entropy, and top-1 accuracy."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from engine.compute.data import Dataset, Split
+from engine.compute.memory import halving_batch
+from engine.compute.tasks.base import Reduction, Score
+
+BATCH = 500
+"""Images per forward pass in evaluation; fixed, because it can change the last bits."""
+
+
+class Classification:
+    """Images with labels, int64 (N,)."""
+
+    def loss(
+        self,
+        model: nn.Module,
+        images: Tensor,
+        targets: Tensor,
+        *,
+        label_smoothing: float = 0.0,
+        reduction: Reduction = "mean",
+    ) -> Tensor:
+        return functional.cross_entropy(
+            model(images).float(), targets, label_smoothing=label_smoothing, reduction=reduction
+        )
+
+    def score(self, model: nn.Module, data: Dataset, split: Split, device: torch.device) -> Score:
+        was_training = model.training
+        model.eval()
+        with torch.inference_mode():
+            outputs = halving_batch(lambda batch: _logits(model, data, split, device, batch), BATCH)
+        model.train(was_training)
+        predictions = outputs.argmax(1)
+        loss = functional.cross_entropy(outputs.double(), split.labels)
+        accuracy = int((predictions == split.labels).sum()) / len(split.labels)
+        return Score(predictions, accuracy, float(loss), {"accuracy": accuracy})
+
+    def agreement(self, one: Tensor, two: Tensor) -> float | None:
+        return agreement(one, two)
+
+
+def _logits(model: nn.Module, data: Dataset, split: Split, device: torch.device, batch: int) -> Tensor:
+    parts = [model(images).float().cpu() for images, _ in data.batches(split, batch, device=device)]
+    return torch.cat(parts)
+
+
+def agreement(one: Tensor, two: Tensor) -> float:
+    """Share of equal predictions, 0 … 1; both (N,).
+
+    >>> agreement(torch.tensor([1, 2, 3, 4]), torch.tensor([1, 2, 3, 0]))
+    0.75
+    """
+    return int((one == two).sum()) / len(one)

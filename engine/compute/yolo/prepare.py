@@ -1,0 +1,45 @@
+"""What removing channels must know of a detector; nothing at all for other networks."""
+
+from torch import nn
+
+from engine.catalog import DETECTOR
+from engine.compute import edits
+from engine.compute.models.build import architecture
+from engine.compute.yolo.split import cut_blocks, split
+
+LEVELS = 3
+"""Feature maps that a head looks at: every YOLOv8 and YOLO11 that is offered has three."""
+
+
+def is_detector(model: nn.Module) -> bool:
+    return architecture(model).name.startswith(DETECTOR)
+
+
+def prepare_for_channels(model: nn.Module) -> None:
+    """Take apart, in place, every block that cuts its channels at a fixed place; what the model computes stays.
+
+    The edits are recorded, so that a checkpoint repeats them. Does nothing the second time.
+    """
+    if is_detector(model):
+        for name in cut_blocks(model):
+            split(model, name)
+            edits.record(model, {"edit": edits.SPLIT_C2F, "layer": name})
+
+
+def protected_layers(model: nn.Module) -> set[str]:
+    """Names of the convolutions whose output channels have a meaning of their own and must stay.
+
+    The last ones of the head (16 bins for each side of a box, one score per class), and those of YOLO11's
+    attention, which works with numbers of channels fixed when it was built.
+    """
+    if not is_detector(model):
+        return set()
+    found: set[str] = set()
+    for name, module in model.named_modules():
+        if type(module).__name__ == "Head":
+            found |= {f"{name}.{branch}.{level}.2" for branch in ("cv2", "cv3") for level in range(LEVELS)}
+        elif type(module).__name__ == "Attention":
+            found |= {f"{name}.{inner}" for inner, m in module.named_modules() if isinstance(m, nn.Conv2d)}
+        elif type(module).__name__ == "C2PSA":
+            found.add(f"{name}.cv1.conv")
+    return found

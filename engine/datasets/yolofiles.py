@@ -1,0 +1,135 @@
+"""A YOLO `data.yaml`: which images each split has, and where their boxes are written. No torch, no numpy."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from engine.errors import SecateurError
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+"""Images that are looked for in folders."""
+SPLITS = {"train": ("train",), "validation": ("val", "valid", "validation"), "test": ("test",)}
+"""Our names of the splits, and the keys they may have in the file."""
+
+
+@dataclass(frozen=True)
+class Listed:
+    """What a data.yaml says.
+
+    `images` of each split, sorted; a split that the file does not name is missing. `names` of the classes.
+    """
+
+    file: Path
+    names: tuple[str, ...]
+    images: dict[str, tuple[Path, ...]]
+
+    def files(self) -> list[Path]:
+        """The file itself, every image, and every label file that there is."""
+        images = sorted({image for split in self.images.values() for image in split})
+        labels = [label for image in images if (label := label_file(image)).is_file()]
+        return [self.file, *images, *labels]
+
+
+def read(file: Path) -> Listed:
+    """Read a data.yaml. Raises SecateurError that names the file, and the line where yaml knows it."""
+    try:
+        found = yaml.safe_load(file.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise _wrong(file, f"It can't be read: {error}.") from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f" (line {mark.line + 1})" if mark is not None else ""
+        raise _wrong(file, f"It is no YAML: {getattr(error, 'problem', error)}{line}.") from error
+    if not isinstance(found, dict):
+        raise _wrong(file, f"It holds {type(found).__name__}, not keys with values.")
+    names = _names(file, found)
+    base = _base(file, found)
+    images = {}
+    for split, keys in SPLITS.items():
+        given = next((found[key] for key in keys if found.get(key)), None)
+        if given is not None:
+            images[split] = _images(file, base, given, split)
+    for split in ("train", "validation"):
+        if split not in images:
+            raise _wrong(file, f"It names no {SPLITS[split][0]} images.")
+    return Listed(file, names, images)
+
+
+def label_file(image: Path) -> Path:
+    """Where an image's boxes are written: `labels/` in place of the last `images/`, else beside the image.
+
+    >>> label_file(Path("set/images/train/a.jpg")).as_posix()
+    'set/labels/train/a.txt'
+    """
+    parts = list(image.parts)
+    folders = [place for place, part in enumerate(parts[:-1]) if part == "images"]
+    if folders:
+        parts[folders[-1]] = "labels"
+    return Path(*parts).with_suffix(".txt")
+
+
+def _names(file: Path, found: dict[Any, Any]) -> tuple[str, ...]:
+    names, count = found.get("names"), found.get("nc")
+    if isinstance(names, dict):
+        if sorted(names) != list(range(len(names))):
+            raise _wrong(
+                file, f"The numbers of names are {', '.join(map(str, names))}; 0 to {len(names) - 1}."
+            )
+        names = [names[number] for number in range(len(names))]
+    if names is None and isinstance(count, int) and count > 0:
+        names = list(range(count))
+    if not isinstance(names, list) or not names:
+        raise _wrong(file, "It gives no names of classes.")
+    if count is not None and count != len(names):
+        raise _wrong(file, f"nc is {count}, and there are {len(names)} names.")
+    return tuple(str(name) for name in names)
+
+
+def _base(file: Path, found: dict[Any, Any]) -> Path:
+    """The folder that the splits are relative to: `path`, itself relative to the file."""
+    given = found.get("path")
+    if given is None:
+        return file.parent
+    if not isinstance(given, str):
+        raise _wrong(file, f"path is {given!r}, not a folder.")
+    return file.parent / Path(given).expanduser()
+
+
+def _images(file: Path, base: Path, given: Any, split: str) -> tuple[Path, ...]:
+    images: list[Path] = []
+    for entry in given if isinstance(given, list) else [given]:
+        if not isinstance(entry, str):
+            raise _wrong(file, f"{split} is {entry!r}, not a folder or a list of images.")
+        place = base / entry
+        if place.is_dir():
+            images += [path for path in place.rglob("*") if path.suffix.lower() in SUFFIXES]
+        elif place.is_file() and place.suffix == ".txt":
+            images += _listed(place)
+        else:
+            raise _wrong(file, f"{split} names {entry}, and there is no {place}.")
+    if not images:
+        raise _wrong(file, f"There are no images for {split} in {given}.")
+    return tuple(sorted(images))
+
+
+def _listed(place: Path) -> list[Path]:
+    """The images that a text file lists, a path per line, relative to the file."""
+    found = []
+    for number, line in enumerate(place.read_text("utf-8").splitlines(), 1):
+        if not line.strip():
+            continue
+        image = place.parent / line.strip()
+        if not image.is_file():
+            raise _wrong(place, f"Line {number} names {line.strip()}, and there is no {image}.")
+        found.append(image)
+    return found
+
+
+def _wrong(file: Path, detail: str) -> SecateurError:
+    return SecateurError(
+        f"{file} is not a YOLO data set that can be used",
+        detail,
+        "Needed are `train:` and `val:` (folders, or text files that list images) and `names:`.",
+    )
