@@ -5,15 +5,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from engine import summary
+
 Row = Mapping[str, Any]
 """One layer pruned alone at one rate: `layer`, `rate`, and what was measured."""
 
 INCREASE = "loss_increase"
 """The row's validation loss less that of the unpruned model."""
-QUALITIES = ("validation_accuracy", "validation_map50_95")
+QUALITIES = tuple(f"validation_{name}" for name in summary.QUALITIES)
 """What a row may call the quality that its task is judged by, a fraction."""
-ONE_POINT = 0.01
-"""Quality that a layer may cost to count as prunable in the views: one point."""
+ONE_POINT = summary.TOLERATED_LOSS
+"""Quality that a layer may cost to count as prunable in the views."""
 
 
 @dataclass(frozen=True)

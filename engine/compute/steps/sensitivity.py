@@ -84,7 +84,7 @@ def _scan(
 
 def _measures(found: Score, counts: Counts) -> dict[str, Any]:
     return {
-        "validation_accuracy": found.accuracy,
+        **{f"validation_{name}": value for name, value in found.measures.items()},
         "validation_loss": found.loss,
         "parameters": counts.nonzero,
         "macs": counts.effective_macs,
