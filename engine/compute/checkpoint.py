@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from engine.compute import edits
 from engine.compute.codebooks import Form, clustered, set_codebook
+from engine.compute.kernels import compact
 from engine.compute.masks import Mask, fold_, masked, set_mask
 from engine.compute.models.build import Architecture, architecture, build
 from engine.errors import SecateurError
@@ -130,8 +131,9 @@ def folded(model: nn.Module) -> nn.Module:
 
 
 def folded_state(model: nn.Module) -> dict[str, Tensor]:
-    """The state_dict of the folded model, on the CPU."""
-    return {name: t.detach().cpu().contiguous() for name, t in folded(model).state_dict().items()}
+    """The state_dict of the folded model, on the CPU; of a dictionary of kernels, its parts."""
+    state = {name: t.detach().cpu().contiguous() for name, t in folded(model).state_dict().items()}
+    return compact(state, model)
 
 
 def _verify(model: nn.Module, state: dict[str, Tensor], folder: Path) -> None:

@@ -3,13 +3,25 @@
 from engine.params.analysis import Sensitivity
 from engine.params.base import Params, StepParams
 from engine.params.channels import PruneChannels
+from engine.params.clustering import ClusterFilters, ClusterKernels
 from engine.params.codebook import ClusterWeights
 from engine.params.factorization import Factorize
 from engine.params.pruning import PruneWeights
 from engine.params.repair import Calibrate
 from engine.params.training import Finetune, Train
 
-Step = Train | Finetune | PruneWeights | PruneChannels | ClusterWeights | Factorize | Calibrate | Sensitivity
+Step = (
+    Train
+    | Finetune
+    | PruneWeights
+    | PruneChannels
+    | ClusterFilters
+    | ClusterKernels
+    | ClusterWeights
+    | Factorize
+    | Calibrate
+    | Sensitivity
+)
 """Every step kind: `match` on it ends in `assert_never`."""
 
 STEPS: dict[str, type[Step]] = {
@@ -19,6 +31,8 @@ STEPS: dict[str, type[Step]] = {
         Finetune,
         PruneWeights,
         PruneChannels,
+        ClusterFilters,
+        ClusterKernels,
         ClusterWeights,
         Factorize,
         Calibrate,
@@ -29,6 +43,8 @@ STEPS: dict[str, type[Step]] = {
 __all__ = [
     "STEPS",
     "Calibrate",
+    "ClusterFilters",
+    "ClusterKernels",
     "ClusterWeights",
     "Factorize",
     "Finetune",

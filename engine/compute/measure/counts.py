@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.utils import parametrize
 
+from engine.compute.kernels import dictionary_of, originals
 from engine.compute.measure.products import Product, Products, unfused_attention
 from engine.errors import SecateurError
 
@@ -73,7 +74,7 @@ def count(model: nn.Module, shape: tuple[int, ...]) -> Counts:
         weights = list(_weights(model))
         products = _products(model, shape, weights)
         prunable = [weight for weight in weights if weight.prunable or weight.name in products]
-        parameters = [weight.tensor for weight in weights if weight.trained]
+        parameters = [tensor for weight in weights if weight.trained for tensor in weight.held_in]
         return Counts(
             parameters=sum(tensor.numel() for tensor in parameters),
             nonzero=sum(_nonzero(tensor) for tensor in parameters),
@@ -93,6 +94,12 @@ class _Weight:
     tensor: Tensor
     trained: bool
     prunable: bool
+
+    @property
+    def held_in(self) -> tuple[Tensor, ...]:
+        """The parameters that make it up: itself, or a dictionary of kernels with their scales."""
+        has_dictionary = self.name.endswith("weight") and dictionary_of(self.owner) is not None
+        return originals(self.owner) if has_dictionary else (self.tensor,)
 
 
 def _weights(model: nn.Module) -> Iterator[_Weight]:
@@ -150,7 +157,7 @@ def _layers(model: nn.Module, prunable: list[_Weight], products: dict[str, Produ
 
 def _weight_row(weight: _Weight, product: Product) -> Layer:
     bias = getattr(weight.owner, weight.name.rpartition(".")[2].replace("weight", "bias"), None)
-    tensors = [weight.tensor, *([bias] if isinstance(bias, Tensor) and bias is not weight.tensor else [])]
+    tensors = [*weight.held_in, *([bias] if isinstance(bias, Tensor) and bias is not weight.tensor else [])]
     return Layer(
         name=weight.name,
         type=_type(weight.owner),

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from engine.compute import checkpoint
 from engine.compute.runtimes.base import Shape, example
 from engine.compute.runtimes.onnxruntime import OnnxSession
+from engine.compute.shared import expand_
 from engine.errors import SecateurError
 
 INPUT, OUTPUT = "images", "output"
@@ -91,8 +92,9 @@ def structure(model: nn.Module, shape: Shape) -> str:
 
 
 def _deployable(model: nn.Module) -> nn.Module:
-    """A copy of the model as it would be shipped: on the CPU, in eval mode, masks folded."""
-    plain = checkpoint.folded(model).cpu().eval()
+    """A copy of the model as it would be shipped: on the CPU, in eval mode, masks folded, filters shared where
+    that pays."""
+    plain = expand_(checkpoint.folded(model)).cpu().eval()
     return plain.to(memory_format=torch.contiguous_format)
 
 

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from engine.compute import checkpoint
 from engine.compute.masks import fold_
+from engine.compute.shared import expand_
 
 
 class TorchSession:
@@ -15,8 +16,9 @@ class TorchSession:
     def __init__(self, folder: Path, inputs: Tensor, threads: int, device: str) -> None:
         torch.set_num_threads(threads)
         self._device = torch.device(device)
-        # Folded, because a mask costs a multiplication per call that no deployed model would pay.
-        model = fold_(checkpoint.load(folder)).eval()
+        # Folded, because a mask costs a multiplication per call that no deployed model would pay; expanded where
+        # sharing filters costs more than it saves.
+        model = expand_(fold_(checkpoint.load(folder))).eval()
         self._model = model.to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._inputs = self._placed(inputs)
 

@@ -1,0 +1,1 @@
+"""Which filters are alike, and what becomes of them."""

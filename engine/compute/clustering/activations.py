@@ -1,0 +1,156 @@
+"""What passes through layers on calibration images: energies, and least squares of a layer's weights."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from engine.compute.context import Context
+from engine.compute.memory import halving_batch
+from engine.compute.seeds import generator
+from engine.compute.shared import SharedConv2d
+
+BATCH = 64
+"""Images of a pass; fixed, because it can change the last bits."""
+ROWS = 16_384
+"""Output positions of a batch that least squares takes, drawn at random where there are more."""
+
+
+def images(context: Context, count: int, purpose: str, batch: int = BATCH) -> Iterator[Tensor]:
+    """`count` training images in batches, drawn by the seed."""
+    train = context.data.train
+    chance = generator(context.seed, purpose, context.position)
+    order = torch.randperm(len(train.labels), generator=chance)[:count]
+    for pixels, _ in context.data.batches(train, batch, order=order, device=context.device):
+        yield pixels
+
+
+Energies = dict[str, tuple[Tensor, Tensor]]
+"""Mean square of each input channel and of each output channel, float64 on the CPU, by the layer's name."""
+
+
+def energies(model: nn.Module, outputs: dict[str, str], context: Context, count: int) -> Energies:
+    """Energies of layers on `count` calibration images; `outputs` names, for each layer, the one whose output counts
+    (the layer itself, or the BatchNorm behind it)."""
+    return halving_batch(lambda batch: _energies(model, outputs, context, count, batch), BATCH)
+
+
+def _energies(
+    model: nn.Module, outputs: dict[str, str], context: Context, count: int, batch: int
+) -> Energies:
+    sums: dict[tuple[str, str], Tensor] = {}
+
+    def add(key: tuple[str, str], activations: Tensor) -> None:
+        channels = activations.detach().double().square().mean((0, 2, 3)) * len(activations)
+        sums[key] = sums.get(key, torch.zeros_like(channels)) + channels
+
+    def before(name: str) -> Callable[..., None]:
+        return lambda _module, inputs: add((name, "in"), inputs[0])
+
+    def after(name: str) -> Callable[..., None]:
+        return lambda _module, _inputs, output: add((name, "out"), output)
+
+    model.eval()
+    with ExitStack() as hooks, torch.no_grad():
+        for name, last in outputs.items():
+            hooks.callback(model.get_submodule(name).register_forward_pre_hook(before(name)).remove)
+            hooks.callback(model.get_submodule(last).register_forward_hook(after(name)).remove)
+        for pixels in images(context, count, "energy", batch):
+            model(pixels)
+    return {name: (sums[name, "in"].cpu(), sums[name, "out"].cpu()) for name in outputs}
+
+
+def can_refit(layer: nn.Module) -> bool:
+    """Whether `refit` knows how the layer's outputs are sums of its weights."""
+    if isinstance(layer, nn.Conv2d):
+        plain = not isinstance(layer, SharedConv2d) and layer.groups == 1 and layer.padding_mode == "zeros"
+        return plain and not isinstance(layer.padding, str)
+    return isinstance(layer, nn.Linear)
+
+
+def refit(
+    model: nn.Module, original: nn.Module, name: str, context: Context, *, count: int, ridge: float
+) -> None:
+    """Change the weights of layer `name` so that its output comes nearest to that of `original`, in place.
+
+    Ridge regression of the difference of the two outputs on the layer's present inputs, in float64, over `count`
+    calibration images: minimises ``|Y - X(W + D)|² + ridge · mean(diag XᵀX) · |D|²`` over D (as He et al. 2017,
+    "Channel Pruning for Accelerating Very Deep Neural Networks", equation 5, refit weights after pruning).
+    """
+    layer = model.get_submodule(name)
+    gram, moment = halving_batch(
+        lambda batch: _normal_equations(model, original, name, context, count, batch), BATCH
+    )
+    penalty = ridge * gram.diagonal().mean()
+    gram.diagonal().add_(penalty.clamp_min(torch.finfo(torch.float64).tiny))
+    change = torch.linalg.solve(gram, moment).T
+    assert isinstance(layer, nn.Conv2d | nn.Linear)
+    with torch.no_grad():
+        if layer.bias is not None:
+            layer.bias.add_(change[:, -1].to(layer.bias))
+            change = change[:, :-1]
+        layer.weight.add_(change.reshape(layer.weight.shape).to(layer.weight))
+
+
+def _normal_equations(
+    model: nn.Module, original: nn.Module, name: str, context: Context, count: int, batch: int
+) -> tuple[Tensor, Tensor]:
+    """XᵀX and Xᵀ(Y - Ŷ) in float64, X with a column of ones where the layer has a bias."""
+    chance = generator(context.seed, "rows", context.position, name)
+    layer = model.get_submodule(name)
+    gram: Tensor | None = None
+    moment = torch.zeros(())
+    for pixels in images(context, count, "refit", batch):
+        given, output = passing(model, name, pixels)
+        _, wanted = passing(original, name, pixels)
+        rows, left = _rows(layer, given), _outputs(wanted - output)
+        if len(rows) > ROWS:
+            chosen = torch.randperm(len(rows), generator=chance)[:ROWS].to(rows.device)
+            rows, left = rows[chosen], left[chosen]
+        rows, left = rows.double(), left.double()
+        if gram is None:
+            gram, moment = rows.T @ rows, rows.T @ left
+        else:
+            gram, moment = gram + rows.T @ rows, moment + rows.T @ left
+    assert gram is not None
+    return gram, moment
+
+
+def _rows(layer: nn.Module, given: Tensor) -> Tensor:
+    """The layer's inputs so that its outputs are these rows times its weights: (positions, weights of an output)."""
+    if isinstance(layer, nn.Conv2d):
+        assert not isinstance(layer.padding, str)
+        shape = (layer.kernel_size, layer.dilation, layer.padding, layer.stride)
+        unfolded = functional.unfold(given.contiguous(), *shape)
+        rows = unfolded.transpose(1, 2).flatten(0, 1)
+    else:
+        rows = given.flatten(0, -2)
+    return rows if layer.bias is None else torch.cat([rows, rows.new_ones(len(rows), 1)], dim=1)
+
+
+def _outputs(output: Tensor) -> Tensor:
+    """As rows, positions in the order of `_rows`."""
+    return output.flatten(2).transpose(1, 2).flatten(0, 1) if output.dim() == 4 else output.flatten(0, -2)
+
+
+class _Passed(Exception):
+    """The layer has computed: the rest of the pass is of no interest."""
+
+
+def passing(model: nn.Module, name: str, pixels: Tensor) -> tuple[Tensor, Tensor]:
+    """What layer `name` is given, and what it makes of it, in eval mode."""
+    seen: list[tuple[Tensor, Tensor]] = []
+
+    def keep(_module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> None:
+        seen.append((inputs[0], output))
+        raise _Passed
+
+    model.eval()
+    with ExitStack() as hooks, torch.no_grad():
+        hooks.callback(model.get_submodule(name).register_forward_hook(keep).remove)
+        with suppress(_Passed):
+            model(pixels)
+    return seen[0]

@@ -1,0 +1,91 @@
+"""Convolutions whose kernels are entries of a dictionary, times a scale each."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from engine.compute.masks import Folding
+
+INDEX_TYPES = ((256, torch.uint8), (32_768, torch.int16), (2**31, torch.int32))
+"""The smallest type for the numbers of so many entries."""
+
+
+class KernelDictionary(Folding):
+    """Parametrization of a convolution's weight: kernel (o, i) is ``scales[o, i] · entries[index[o, i]]``.
+
+    The weight is (O, I, kh, kw); its two originals are the entries (K, kh, kw) and the scales (O, I), and both train.
+    The index does not. (Son et al. 2018, "Clustering Convolutional Kernels to Compress Deep Neural Networks", with a
+    scale for their sign.)
+    """
+
+    index: Tensor
+
+    def __init__(self, index: Tensor, entries: int) -> None:
+        super().__init__()
+        self.entries = entries
+        self.register_buffer("index", index)
+
+    def forward(self, entries: Tensor, scales: Tensor) -> Tensor:
+        return entries[self.index.long()] * scales[:, :, None, None]
+
+    def right_inverse(self, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """Entries of length 1 and scales nearest to `weight` for this index, by least squares."""
+        kernels, numbers = weight.detach().flatten(2).flatten(0, 1).double(), self.index.long().flatten()
+        outer = kernels[:, :, None] * kernels[:, None, :]
+        empty = outer.new_zeros(self.entries, *outer.shape[1:])
+        principal = torch.linalg.eigh(empty.index_add(0, numbers, outer)).eigenvectors[..., -1]
+        scales = (kernels * principal[numbers]).sum(1)
+        return (
+            principal.view(-1, *weight.shape[2:]).to(weight.dtype),
+            scales.view(weight.shape[:2]).to(weight.dtype),
+        )
+
+
+def set_dictionary(conv: nn.Module, index: Tensor, entries: int) -> None:
+    """Give `conv` a dictionary of `entries` kernels, in place; `index` (O, I) says which kernel uses which."""
+    dtype = next(kind for most, kind in INDEX_TYPES if entries <= most)
+    parametrize.register_parametrization(
+        conv, "weight", KernelDictionary(index.to(dtype), entries), unsafe=True
+    )
+
+
+def repeat(model: nn.Module, name: str, entries: int) -> None:
+    """Give the convolution `name` a dictionary whose values are still to be filled in (on the meta device too)."""
+    conv = model.get_submodule(name)
+    assert isinstance(conv, nn.Conv2d)
+    index = torch.zeros(conv.weight.shape[:2], dtype=torch.int64, device=conv.weight.device)
+    set_dictionary(conv, index, entries)
+
+
+def dictionary_of(module: nn.Module) -> KernelDictionary | None:
+    """The dictionary of the convolution's kernels, if it has one."""
+    if not parametrize.is_parametrized(module, "weight"):
+        return None
+    found = module.parametrizations["weight"][0]  # type: ignore[index]
+    return found if isinstance(found, KernelDictionary) else None
+
+
+def dictionaries(model: nn.Module) -> dict[str, KernelDictionary]:
+    """Every dictionary by the name of its layer."""
+    found = ((name, dictionary_of(module)) for name, module in model.named_modules())
+    return {name: one for name, one in found if one is not None}
+
+
+def originals(module: nn.Module) -> tuple[Tensor, Tensor]:
+    """Entries and scales of a convolution with a dictionary: its parameters."""
+    held = module.parametrizations["weight"]  # type: ignore[index]
+    return held.original0, held.original1  # type: ignore[union-attr]
+
+
+def compact(state: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
+    """The folded `state` of `model` as it is stored: entries, scales and index in the place of the whole weight."""
+    own = dict(state)
+    for name, dictionary in dictionaries(model).items():
+        module = model.get_submodule(name)
+        if len(module.parametrizations["weight"]) > 1:  # type: ignore[index]
+            continue  # a mask over it: what is left is sparse, and stored so
+        entries, scales = originals(module)
+        del own[f"{name}.weight"]
+        for part, tensor in (("entries", entries), ("scales", scales), ("index", dictionary.index)):
+            own[f"{name}.weight.{part}"] = tensor.detach().cpu().contiguous()
+    return own
