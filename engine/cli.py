@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 
 from engine import __version__
-from engine.commands import data, doctor, lab, params, plot, presets, run, study
+from engine.commands import data, doctor, export, lab, params, plot, presets, run, study
 from engine.errors import EXIT_INTERRUPTED, SecateurError
 
 EPILOG = """\
@@ -16,6 +16,7 @@ how it goes:
   secateur run my.yaml --set train.epochs=2 --set data.limit=2000
   secateur list                        the studies of this workspace
   secateur plot latest --x sparsity --y size.packed --by prune.weights.scope
+  secateur export latest model/        the last model, with a loader that needs none of this
   secateur replay latest               run it again from nothing and compare every number bit for bit
 
 A study runs in the background: closing the terminal does not stop it, `secateur watch` finds it again,
@@ -35,7 +36,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"secateur {__version__}")
     commands = top.add_subparsers(metavar="COMMAND", required=True)
-    for module in (lab, run, study, plot, presets, params, data, doctor):
+    for module in (lab, run, study, plot, export, presets, params, data, doctor):
         module.add(commands)
     return top
 

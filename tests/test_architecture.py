@@ -43,6 +43,8 @@ STAGES = (
     "plan job",
     # what replaying the events gives
     "state tolerance scans summary",
+    # taking a trial's model away
+    "exports",
     # who runs jobs, and what a job does
     "executors",
     "compute",

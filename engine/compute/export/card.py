@@ -1,0 +1,125 @@
+"""The card beside an exported model: what it is, how good it is, where it comes from, how to use it."""
+
+import json
+from typing import Any
+
+from engine import format as fmt
+from engine.compute.data import Dataset
+from engine.compute.export.loader import OUTPUTS, RESIZING
+from engine.compute.export.source import Source
+from engine.compute.export.verify import Check
+
+INPUT = (
+    "Input: {channels} channel(s) of {height}×{width} pixels (height × width), divided by 255, less the mean {mean} "
+    "and over the deviation {std} of each channel. Other images are resized {resizing}. Output: {output}."
+)
+USE = {
+    "safetensors": """```python
+from load import CLASSES, load, preprocess   # load.py of this folder: torch and safetensors are all it needs
+
+model = load()                               # in eval mode; load(device="cuda") for a GPU
+outputs = model(preprocess(images))          # images: uint8 (N, {channels}, {height}, {width})
+```""",
+    "onnx": """```python
+import numpy, onnxruntime
+
+session = onnxruntime.InferenceSession("model.onnx")
+mean, std = (numpy.array(values, "float32").reshape(1, -1, 1, 1) for values in ({mean}, {std}))
+(outputs,) = session.run(None, {{"images": (images.astype("float32") / 255 - mean) / std}})
+# images: uint8 (N, {channels}, {height}, {width}), any N
+```""",
+}
+
+
+def card(
+    about: dict[str, Any], form: str, data: Dataset, check: Check, source: Source | None
+) -> dict[str, Any]:
+    """The card as plain JSON, without the files' hashes."""
+    height, width = data.size
+    return about | {
+        "format": form,
+        "trainable": source.trainable if source else False,
+        "data": data.name,
+        "task": data.task,
+        "classes": list(data.class_names),
+        "input": {
+            "channels": data.channels,
+            "height": height,
+            "width": width,
+            "pixels": "0 (black) to 255, divided by 255",
+            "mean": data.mean.tolist(),
+            "std": data.std.tolist(),
+            "resizing": RESIZING[data.task],
+        },
+        "output": OUTPUTS[data.task].format(classes=data.classes),
+        "check": check.as_dict(),
+    }
+
+
+def markdown(card: dict[str, Any]) -> str:
+    """The same for people."""
+    given = card["input"]
+    use = USE[card["format"]].format(**given)
+    parts = [
+        f"# Trial {card['trial']} of {_plain(card['study'])}",
+        _origin(card),
+        "## How to use it",
+        use,
+        INPUT.format(**given, output=card["output"]),
+        f"Classes, in the order of the outputs:\n\n```json\n{_json(card['classes'], None)}\n```",
+        "## Results",
+        _results(card["results"]),
+        "## Check",
+        _check(card["check"]),
+        "## Environment",
+        f"```json\n{_json(card['environment'])}\n```",
+        "## Files (SHA-256)",
+        "\n".join(f"- `{name}` {digest}" for name, digest in card["files"].items()),
+        "",
+    ]
+    return "\n\n".join(parts)
+
+
+def _origin(card: dict[str, Any]) -> str:
+    values = f"\n\n```json\n{_json(card['parameters'])}\n```" if card["parameters"] else ""
+    steps = " → ".join(f"`{_plain(step)}`" for step in card["steps"])
+    return (
+        f"Made by secateur {card['secateur']} from the preset in `preset.yaml`: {steps}, on the data "
+        f"`{_plain(card['data'])}`.{' This trial took:' if values else ''}{values}"
+    )
+
+
+def _results(results: dict[str, dict[str, Any]]) -> str:
+    lines = ["| measure | this model | baseline |", "|---|---:|---:|"]
+    for name, values in results.items():
+        cells = (fmt.measure_text(name, values["model"]), fmt.measure_text(name, values["baseline"]))
+        lines.append(f"| {name} | {cells[0]} | {cells[1]} |")
+    return "\n".join(lines)
+
+
+def _check(check: dict[str, Any]) -> str:
+    same = (
+        "equal, bit for bit"
+        if check["deviation"] == 0
+        else f"equal up to {check['deviation']:.1e} of the largest"
+    )
+    text = (
+        f"After writing, the model was run in a process of its own on {check['images']} test images: its outputs are "
+        f"{same} to those of the trial's model."
+    )
+    if check["accuracy"] is not None:
+        accuracies = [fmt.percent(check[name]) for name in ("accuracy", "accuracy_of_trial")]
+        text += f" Accuracy on them: {accuracies[0]}, of the trial's model {accuracies[1]}."
+    return text
+
+
+def _plain(text: str) -> str:
+    """Text that stays within its place in Markdown."""
+    return "".join(
+        character for character in str(text) if character.isprintable() and character not in "`|<>[]*"
+    )
+
+
+def _json(value: Any, indent: int | None = 1) -> str:
+    """JSON that cannot end the block it stands in."""
+    return json.dumps(value, ensure_ascii=False, indent=indent).replace("`", "\\u0060")

@@ -1,0 +1,138 @@
+"""Taking a trial's model away: which trial, in which format, and what its folder tells about it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from engine import __version__
+from engine.errors import SecateurError, UsageError
+from engine.params.preset import Settings
+from engine.rundir import RunDir
+from engine.spec import parse
+from engine.state import StudyState, TrialState
+from engine.summary import measure_names, measure_value
+
+Format = Literal["safetensors", "onnx"]
+FORMATS: dict[Format, str] = {
+    "safetensors": "weights, and a load.py that needs torch and safetensors alone",
+    "onnx": "a graph for ONNX Runtime and other programs",
+}
+"""What a model can be taken away as."""
+BEST = "best"
+"""Asks for the most accurate of the compressed models."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """All that is needed to write one trial's model.
+
+    Attributes:
+        model: The folder of the trial's checkpoint.
+        settings: The trial's settings, for its data.
+        workspace: Where data sets are looked for.
+        preset: The study's preset, as text.
+        about: What is known about the trial, as plain JSON: the start of its card.
+        format: What to write.
+        out: The folder to write.
+        force: Whether files that are in that folder may be replaced.
+    """
+
+    model: Path
+    settings: Settings
+    workspace: Path
+    preset: str
+    about: dict[str, Any]
+    format: Format
+    out: Path
+    force: bool = False
+
+
+def order(run: RunDir, state: StudyState, trial: str | None, form: str, out: Path, force: bool) -> Order:
+    """What to write for `trial` of a study: its number, `best`, or None for the last finished one.
+
+    Raises UsageError for a trial that is not there or not finished, and for a folder that is in use.
+    """
+    if form not in FORMATS:
+        raise UsageError(f"There is no format {form}", f"Formats are {', '.join(get_args(Format))}.")
+    found = choose(run, state, trial)
+    folder = run.store().folder(found.steps[-1].key)
+    if not folder.is_dir():
+        raise SecateurError(
+            f"The model of trial {found.index} is not in the store any more",
+            f"{folder} is gone.",
+            f"`secateur resume {run.name}` computes it again.",
+        )
+    check_free(out, force)
+    text = run.preset.read_text("utf-8")
+    trials = parse(text, run.name, folder=run.path).trials
+    settings = next(one.settings for one in trials if one.index == found.index)
+    about = describe(run, state, found)
+    return Order(folder, settings, run.workspace, text, about, form, out, force)
+
+
+def choose(run: RunDir, state: StudyState, wanted: str | None) -> TrialState:
+    """The trial that is meant. Raises UsageError if it is not there, or not finished."""
+    finished = [trial for trial in state.trials if trial.measure.status == "done"]
+    if wanted is not None and wanted != BEST:
+        return _numbered(run, state, wanted)
+    if not finished:
+        raise UsageError(
+            f"No trial of {run.name} is finished yet", "", f"`secateur watch {run.name}` follows it."
+        )
+    if wanted is None:
+        return finished[-1]
+    compressed = [trial for trial in finished if trial.measure is not trial.baseline_measure]
+    return max(compressed or finished, key=_validation)
+
+
+def _validation(trial: TrialState) -> float:
+    """Choices are made on validation, as everywhere."""
+    return measure_value(trial.results, "validation_accuracy") or 0.0
+
+
+def _numbered(run: RunDir, state: StudyState, wanted: str) -> TrialState:
+    found = next((trial for trial in state.trials if str(trial.index) == wanted), None)
+    if found is None:
+        detail = f"It has trials 0 to {len(state.trials) - 1}, and `{BEST}` means the most accurate compressed one."
+        raise UsageError(f"Study {run.name} has no trial {wanted}", detail)
+    if found.measure.status != "done":
+        raise UsageError(
+            f"Trial {wanted} of {run.name} is not finished",
+            f"It is {found.status}.",
+            f"`secateur show {run.name}` shows which are.",
+        )
+    return found
+
+
+def check_free(out: Path, force: bool) -> None:
+    """Raises UsageError for what is no folder, and for a folder with files unless `force`."""
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"{out} is not a folder", "The model is written into a folder of its own.")
+    if out.is_dir() and any(out.iterdir()) and not force:
+        raise UsageError(
+            f"{out} is not empty",
+            "Nothing was written.",
+            "Name another folder, or replace its files: --force.",
+        )
+
+
+def describe(run: RunDir, state: StudyState, trial: TrialState) -> dict[str, Any]:
+    """What the study knows about a trial, with its baseline beside every result."""
+    before = trial.baseline_measure.measures | trial.baseline_measure.observations
+    rows = trial.results.get("latency", [])
+    before |= {"latency": [row | {"median_ms": row["baseline_median_ms"], "speedup": 1.0} for row in rows]}
+    results = {}
+    for name in measure_names(state):
+        value = measure_value(trial.results, name)
+        if value is not None:
+            results[name] = {"model": value, "baseline": measure_value(before, name)}
+    return {
+        "secateur": __version__,
+        "study": run.name,
+        "preset": state.preset,
+        "trial": trial.index,
+        "parameters": trial.parameters,
+        "steps": [step.address for step in trial.steps],
+        "results": results,
+        "environment": state.environment | state.devices,
+    }
