@@ -1,0 +1,64 @@
+"""Positions along the dimensions of a network's tensors, and which of them have to go together."""
+
+import torch
+from torch import Tensor
+
+FIXED = 0
+"""The class of positions that can't be removed: the network's input and output, and what is tied to them."""
+
+
+class Links:
+    """Numbers for positions of tensors, and ties between the numbers.
+
+    A tensor's dimension has one number per position; a *loose* tensor (anything but the weight of a product)
+    has one per element until it is known along which dimension its elements go together.
+    """
+
+    def __init__(self) -> None:
+        self.dims: dict[tuple[str, int], Tensor] = {}
+        self.loose: dict[str, Tensor] = {}
+        self._next = FIXED + 1
+        self._ties: list[Tensor] = []
+
+    def dim(self, tensor: str, dim: int, size: int) -> Tensor:
+        """The numbers (size,) of the positions along one dimension of a weight."""
+        if (tensor, dim) not in self.dims:
+            self.dims[tensor, dim] = self._new(size)
+        return self.dims[tensor, dim]
+
+    def elements(self, tensor: str, shape: torch.Size) -> Tensor:
+        """The numbers of a loose tensor's elements, in its shape."""
+        if tensor not in self.loose:
+            self.loose[tensor] = self._new(shape.numel()).view(shape)
+        return self.loose[tensor]
+
+    def _new(self, count: int) -> Tensor:
+        self._next += count
+        return torch.arange(self._next - count, self._next)
+
+    def tie(self, one: Tensor, two: Tensor) -> None:
+        """What `one` and `two` number goes together, element by element (broadcast)."""
+        pairs = torch.stack([part.flatten() for part in torch.broadcast_tensors(one, two)])  # type: ignore[no-untyped-call]
+        self._ties.append(torch.unique(pairs, dim=1) if pairs.shape[1] > 1 else pairs)
+
+    def fix(self, numbers: Tensor) -> None:
+        """None of these may be removed."""
+        self.tie(numbers, torch.tensor(FIXED))
+
+    def classes(self) -> Tensor:
+        """For every number the smallest number that it is tied to, directly or through others (numbers,)."""
+        parent = torch.arange(self._next)
+        if not self._ties:
+            return parent
+        one, two = torch.cat(self._ties, dim=1)
+        while True:
+            roots = parent[one], parent[two]
+            least = torch.minimum(*roots)
+            new = parent.clone()
+            for side in roots:
+                new.scatter_reduce_(0, side, least, "amin")
+            while not torch.equal(jumped := new[new], new):
+                new = jumped
+            if torch.equal(new, parent):
+                return parent
+            parent = new
