@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from engine.compute.masks import fold_module, mask_of, set_mask
+from engine.compute.masks import Folding, fold_module, mask_of, set_mask
 
 LARGEST = 256
 """Most centroids of one book: an index is a byte."""
@@ -40,7 +40,7 @@ class Form:
         return self.groups, math.prod(self.shape) // (self.groups * self.width)
 
 
-class Codebook(nn.Module):
+class Codebook(Folding):
     """Parametrization of a weight by its centroids, after Han et al. 2016 (Deep Compression, section 3).
 
     What is parametrized, and trained, are the centroids, flattened (groups · K · width); `indices` (groups,

@@ -4,9 +4,10 @@ from typing import Literal, assert_never
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from engine.compute.context import Context
-from engine.compute.layers import leaf_of, weight_of
+from engine.compute.layers import weight_of
 from engine.compute.seeds import generator
 from engine.compute.tasks import task_of
 
@@ -27,7 +28,9 @@ def importance(
         case "l1":
             return {name: weight_of(m).detach().abs() for name, m in layers.items()}
         case "taylor":
-            return _taylor(model, layers, context)
+            # Cached, the effective weights are the same tensors in every pass, so that there are gradients by them.
+            with parametrize.cached():
+                return _taylor(model, layers, context)
         case "random":
             return {name: _chance(weight_of(m), name, context, number) for name, m in layers.items()}
         case _:
@@ -44,7 +47,7 @@ def _taylor(model: nn.Module, layers: dict[str, nn.Module], context: Context) ->
     order = torch.randperm(
         len(context.data.train.labels), generator=generator(context.seed, "taylor", context.position)
     )[:TAYLOR_IMAGES]
-    weights = {name: leaf_of(m) for name, m in layers.items()}
+    weights = {name: weight_of(m) for name, m in layers.items()}
     sums = {name: torch.zeros_like(w) for name, w in weights.items()}
     task = task_of(context.data)
     model.eval()
