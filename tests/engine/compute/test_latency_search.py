@@ -1,5 +1,6 @@
 """The search for the share of a predicted cost at which a model is measured to be as fast as wanted."""
 
+import multiprocessing
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,11 +11,17 @@ from torch import nn
 
 from engine.compute.channels import latency
 from engine.compute.channels.latency import TOLERANCE, TRIES, Found, reach, search
+from engine.compute.measure import warmfork
 from engine.compute.runtimes.base import RUNTIMES, Runtime
 from engine.errors import SecateurError
 from engine.params.channels import LatencyTarget
 
 UNITS = 1000
+
+
+@pytest.fixture(scope="module", autouse=True)
+def warm_server() -> None:
+    multiprocessing.get_context("forkserver").set_forkserver_preload(list(warmfork.PRELOAD))
 
 
 class Toy:

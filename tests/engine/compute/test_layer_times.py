@@ -1,6 +1,7 @@
 """Times of single layers: which layers a model has, the grid, interpolation, and the process that measures."""
 
 import itertools
+import multiprocessing
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,9 @@ import torch
 from compute_help import context_for, small_model
 from torch import nn
 
+from engine.compute.channels.graph import channel_graph
 from engine.compute.channels.milliseconds import Milliseconds, preferred_multiple
+from engine.compute.measure import warmfork
 from engine.compute.measure.layer_config import LayerConfig, layer_configs
 from engine.compute.measure.layer_times import (
     BLOCKS,
@@ -20,11 +23,17 @@ from engine.compute.measure.layer_times import (
     monotone,
     probes,
 )
+from engine.compute.models.build import Architecture, attached
 from engine.compute.runtimes.base import RUNTIMES, Runtime
 from engine.errors import SecateurError
 from engine.params.channels import LatencyTarget
 
 CONV = LayerConfig("conv", 64, 64, 8, 8, (3, 3), padding=(1, 1))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def warm_server() -> None:
+    multiprocessing.get_context("forkserver").set_forkserver_preload(list(warmfork.PRELOAD))
 
 
 def work(config: LayerConfig) -> float:
@@ -138,17 +147,49 @@ def test_a_layer_that_a_runtime_refuses_is_one_clear_error() -> None:
         layer_times([impossible], runtime="onnxruntime", batch=1, threads=1)
 
 
-def test_recorded_times_are_used_again_and_nothing_is_measured(tmp_path: Path) -> None:
-    target, model = LatencyTarget(), small_model(width=4)
-    first = Milliseconds(model, target, context_for(partial=tmp_path))
-    multiple = preferred_multiple(target, context_for(partial=tmp_path))
+class Small(nn.Module):
+    """Two convolutions, the second one depthwise, and a classifier."""
+
+    def __init__(self, width: int = 8) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(1, width, 3, padding=1)
+        self.deep = nn.Conv2d(width, width, 3, padding=1, groups=width)
+        self.last = nn.Linear(width, 10)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = self.last(self.deep(self.first(images)).mean((2, 3)))
+        return out
+
+
+def small(width: int = 8) -> nn.Module:
+    return attached(Small(width), Architecture("small", 1, 10, (8, 8)))
+
+
+def test_a_networks_time_is_that_of_its_layers_at_the_widths_that_are_left(tmp_path: Path) -> None:
+    target, model = LatencyTarget(), small()
+    groups = channel_graph(model).groups
+    (group,) = groups
+    first = Milliseconds(model, target, context_for(partial=tmp_path)).of(model, groups)
     kept = (tmp_path / "measurements.json").read_bytes()
-    again = Milliseconds(model, target, context_for(partial=tmp_path))
-    assert preferred_multiple(target, context_for(partial=tmp_path)) == multiple
+    again = Milliseconds(model, target, context_for(partial=tmp_path)).of(model, groups)
+    assert (tmp_path / "measurements.json").read_bytes() == kept, "nothing was measured anew"
+    times = [first({group.name: left}) for left in range(1, group.units + 1)]
+    assert times == [again({group.name: left}) for left in range(1, group.units + 1)]
+    assert times == sorted(times)
+    assert first({}) == times[-1] > 0
+    pruned = small(4)
+    direct = Milliseconds(model, target, context_for(partial=tmp_path)).of(
+        pruned, channel_graph(pruned).groups
+    )
+    assert direct({}) == pytest.approx(first({group.name: 4}))
+
+
+def test_the_preferred_multiple_is_recorded(tmp_path: Path) -> None:
+    found = preferred_multiple(LatencyTarget(), context_for(partial=tmp_path))
+    assert found in BLOCKS
+    kept = (tmp_path / "measurements.json").read_bytes()
+    assert preferred_multiple(LatencyTarget(), context_for(partial=tmp_path)) == found
     assert (tmp_path / "measurements.json").read_bytes() == kept
-    for widths in ({}, {"conv1": (1, 2), "layer1.0.conv1": (2, 4)}):
-        assert again(widths) == first(widths) > 0
-    assert first({"conv1": (1, 2)}) <= first({})
 
 
 def test_a_measurement_is_taken_once_and_its_recorded_value_holds_after_a_restart(tmp_path: Path) -> None:
