@@ -6,6 +6,7 @@ their first steps share those keys, so that a sweep trains its baseline once.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from engine.spec import Spec, Trial
 MEASURE_VERSION = 2
 """Raised when what is measured, or how, changes."""
 LATENCY_VERSION = 1
+WEIGHT_FILES = ("model.json", "model.safetensors", "pytorch_model.bin", "model.pth", "model.pt")
+"""What a folder named by `model.weights` may hold: a checkpoint of ours, or another program's weights."""
 
 
 @dataclass(frozen=True)
@@ -138,8 +141,9 @@ def _root_key(trial: Trial, fingerprint: str, device: str, threads: int) -> str:
     model = trial.settings.model
     return key(
         {
-            "model": model.model_dump(mode="json", exclude={"allow_download"}),
-            "model_files": {name: file_hash(Path(name)) for name in _model_files(model.name, model.weights)},
+            # Whether a download or a pickle is allowed decides whether there is a result, not which.
+            "model": model.model_dump(mode="json", exclude={"allow_download", "trust_pickle"}),
+            "model_files": {name: _content(Path(name)) for name in _model_files(model.name, model.weights)},
             "data": fingerprint,
             "seed": trial.settings.seed,
             "numerics": environment.numerics(device, threads),
@@ -148,9 +152,22 @@ def _root_key(trial: Trial, fingerprint: str, device: str, threads: int) -> str:
 
 
 def _model_files(name: str, weights: str) -> list[str]:
-    """The user's own files that decide what the model is."""
-    named = [name.rpartition(":")[0], weights]
+    """The user's own files that decide what the model is; of a folder, the files of weights that it may have."""
+    named = [name.rpartition(":")[0], weights, *(f"{weights}/{file}" for file in WEIGHT_FILES)]
+    if weights.endswith("/model.safetensors"):
+        named.append(str(Path(weights).with_name("model.json")))
     return [file for file in named if file and Path(file).is_file()]
+
+
+def _content(path: Path) -> str:
+    """The file's hash; a study of many trials reads it once."""
+    found = path.stat()
+    return _hash(path, found.st_size, found.st_mtime_ns)
+
+
+@lru_cache(maxsize=64)
+def _hash(path: Path, _size: int, _changed: int) -> str:
+    return file_hash(path)
 
 
 def _step_node(step: Step, parent: str | None, root: str, position: int, baseline: str | None) -> Node:

@@ -10,13 +10,22 @@ Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
 """What every random generator in use accepts."""
 
 
+AUTO = "auto"
+"""A model's name: the network that its weights fit."""
+
+
 class Model(Params):
     """The network to compress."""
 
-    name: str = param(...)
-    """`resnet20` (also 32, 44, 56, 110), `torchvision/NAME`, or your own: `path/file.py:function`."""
+    name: str = AUTO
+    """`resnet20` (also 32, 44, 56, 110), `torchvision/NAME`, or your own: `path/file.py:function`; `auto`
+    recognizes the network that the weights of a file belong to."""
     weights: str = "random"
-    """`random`, `pretrained` (torchvision's), or the path of a state_dict (`.safetensors`, `.pth`)."""
+    """`random`, `pretrained` (torchvision's), or a path: a state_dict (`.pth`, `.pt`, `.bin`, `.ckpt`,
+    `.safetensors`) or the folder of a checkpoint."""
+    trust_pickle: bool = False
+    """Whether a file that holds a whole pickled model may be read: reading one runs the code inside it. It
+    is converted once, to a checkpoint without pickle."""
     allow_download: bool = False
     """Whether pretrained weights that are not on disk may be downloaded."""
     arguments: dict[str, Any] = param({})

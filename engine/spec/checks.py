@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import Iterable
+from pathlib import PurePath
 
 from engine import sweep
 from engine.catalog import DATASETS, MODELS
 from engine.errors import Problem
 from engine.params import Sensitivity
+from engine.params.preset import AUTO
 from engine.spec.files import OWN_CODE, looks_like_file
 from engine.spec.model import MEASURES, RATE_MEASURES
 from engine.spec.tree import StepNode, steps_of
@@ -14,6 +16,23 @@ from engine.spec.trials import Assignment, Point, Sweep, parameters
 from engine.wording import given, names, suggest, text_of
 from engine.yamltree import Listing, Mapping, Node, Scalar, at
 
+GIVEN_BY_NAME = ("random", "pretrained")
+"""What `model.weights` takes beside a path."""
+FOREIGN = {
+    ".onnx": "an ONNX graph",
+    ".h5": "Keras weights",
+    ".hdf5": "Keras weights",
+    ".keras": "a Keras model",
+    ".tflite": "a TensorFlow Lite model",
+    ".pb": "a TensorFlow graph",
+    ".npz": "NumPy arrays",
+    ".npy": "a NumPy array",
+    ".engine": "a TensorRT engine",
+    ".mlmodel": "a Core ML model",
+    ".mlpackage": "a Core ML model",
+    ".xml": "an OpenVINO model",
+}
+"""Files of other programs, by suffix; those with a suffix of PyTorch's are told by their content when read."""
 _FUNCTION = re.compile(r".+\.py:[^\W\d]\w*")
 SENSITIVITY = Sensitivity.kind
 OF_DEFAULT: str = Sensitivity.model_fields["of"].default
@@ -25,12 +44,14 @@ def named(root: Mapping, swept: Sweep) -> list[Problem]:
     """Model, data set, weights and plot must name something there is."""
     problems: list[Problem] = []
     for node in _values(root, swept, "model.name"):
-        problems += _name(node, MODELS, "a model: resnet20, torchvision/NAME or path/file.py:function")
+        problems += _name(
+            node, (*MODELS, AUTO), "a model: resnet20, torchvision/NAME or path/file.py:function"
+        )
     for node in _values(root, swept, "data.name"):
         problems += _name(node, DATASETS, "a data set: see `secateur data list`, or path/file.py:function")
     for node in _values(root, swept, "model.weights"):
         problems += _weights(node)
-    return problems + _image_folder(root, swept) + _plot(root)
+    return problems + _nameless(root, swept) + _image_folder(root, swept) + _plot(root)
 
 
 def _values(root: Mapping, swept: Sweep, path: str) -> list[Node]:
@@ -60,11 +81,37 @@ def _weights(node: Node) -> list[Problem]:
     text = text_of(node)
     if not isinstance(node, Scalar) or not isinstance(node.value, str):
         return []
-    if text in ("random", "pretrained") or looks_like_file(text):
+    allowed = "random, pretrained, or a path: a state_dict (.pth, .safetensors, …) or a checkpoint's folder"
+    if text in GIVEN_BY_NAME:
         return []
-    hint = suggest(text, ("random", "pretrained"))
-    allowed = "random, pretrained, or a file (.safetensors, .pth)"
-    return [Problem(node.place, node.path, given(node), allowed, hint)]
+    if looks_like_file(text):
+        what = FOREIGN.get(PurePath(text).suffix.lower())
+        return [Problem(node.place, node.path, f"given {what}: {text}", allowed)] if what else []
+    return [Problem(node.place, node.path, given(node), allowed, suggest(text, GIVEN_BY_NAME))]
+
+
+def _nameless(root: Mapping, swept: Sweep) -> list[Problem]:
+    """No name, or `auto`, where no file of weights could tell which model it is, in any trial."""
+    if not isinstance(root.items.get("model"), Mapping):
+        return []
+    name, weights = at(root, "model", "name"), at(root, "model", "weights")
+    swept_by = {one.target.keys: one for one in swept.assignments}
+    by_name, by_weights = swept_by.get(("model", "name")), swept_by.get(("model", "weights"))
+    for point in swept.points():
+        here = swept.node(by_name, point) if by_name else name
+        if here is not None and text_of(here) != AUTO:
+            continue
+        text = text_of(swept.node(by_weights, point) if by_weights else weights) or "random"
+        if text in GIVEN_BY_NAME:
+            return [_no_name(root, here, text)]
+    return []
+
+
+def _no_name(root: Mapping, name: Node | None, weights: str) -> Problem:
+    model = root.items.get("model", root)
+    what = f"is auto, but weights are {weights}" if name is not None else "is missing"
+    allowed = "a text, the model's name; or auto, with model.weights a file to recognize it by"
+    return Problem((name or model).place, "model.name", what, allowed)
 
 
 def _image_folder(root: Mapping, swept: Sweep) -> list[Problem]:

@@ -146,6 +146,8 @@ SECTIONS = [
         "plot by", "plot: {x: loss, by: train.epochs}", 4, "plot.by", "a swept parameter", "nothing is swept"
     ),
     model("name missing", "{weights: random}", "model.name", "is missing", "text"),
+    model("auto of nothing", "{name: auto}", "model.name", "weights are random", "a file to recognize it by"),
+    model("weights of ONNX", "{weights: net.onnx}", "model.weights", "given an ONNX graph", "a state_dict"),
     model("model as text", "resnet20", "model", "given 'resnet20'", "write model: {name: resnet20}"),
     model(
         "no such model",

@@ -87,7 +87,7 @@ def test_variants_are_a_choice_followed_by_their_parameters() -> None:
 def test_groups_are_followed_by_their_parameters() -> None:
     latency = row(Settings, "measure.latency")
     assert (latency.type, latency.optional) == ("group", True)
-    assert row(Settings, "model.name").required
+    assert row(Settings, "data.name").required
     assert not row(Settings, "model.weights").required
 
 

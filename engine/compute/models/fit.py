@@ -6,15 +6,15 @@ from torch import nn
 RGB = 3
 
 
-def fit_stem(model: nn.Module, channels: int) -> None:
-    """Give the first convolution `channels` inputs, in place.
+def fit_stem(model: nn.Module, channels: int, given: int = RGB) -> None:
+    """Give the first convolution, if it has `given` inputs, `channels` of them, in place.
 
     Its colour filters are summed and spread evenly, so that a grey image (the same values in every
     channel) gives the activations that it gave in colour.
     """
     for name, module in model.named_modules():
         if isinstance(module, nn.Conv2d):
-            if module.in_channels == RGB and channels != RGB and module.groups == 1:
+            if module.in_channels == given and channels != given and module.groups == 1:
                 _replace(model, name, _stem(module, channels))
             return
 

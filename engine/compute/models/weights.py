@@ -1,65 +1,24 @@
-"""Weights from files: state_dicts in safetensors or torch's own format, never a pickled program."""
+"""State_dicts into networks, and torchvision's pretrained ones."""
 
-import pickle
-import struct
-from collections.abc import Mapping
+from collections import OrderedDict
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from engine.errors import SecateurError
 from engine.params.preset import Model
 
-UNREADABLE = (
-    SafetensorError,
-    pickle.UnpicklingError,
-    struct.error,
-    RuntimeError,
-    EOFError,
-    OSError,
-    ValueError,
-    LookupError,
-    TypeError,
-    AttributeError,
-)
-"""What readers of foreign bytes raise, depending on the bytes."""
 LISTED = 6
 """How many names of an unfitting state_dict an error shows."""
-
-
-def read_state(path: Path) -> dict[str, Tensor]:
-    """The state_dict in `path` (`.safetensors`, or `.pth`/`.pt` read with `weights_only`)."""
-    if not path.is_file():
-        raise SecateurError(
-            f"No weights at {path}", "model.weights names a file that does not exist.", "Correct the path."
-        )
-    try:
-        if path.suffix == ".safetensors":
-            return dict(load_file(path))
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except UNREADABLE as error:
-        raise SecateurError(
-            f"Weights {path} can't be read",
-            f"{type(error).__name__}: {(str(error).strip() or 'no reason given').splitlines()[0]}",
-            "A state_dict is needed: torch.save(model.state_dict(), …) or a .safetensors file. "
-            "Pickled whole models are refused because reading one runs the code inside it.",
-        ) from error
-    if not isinstance(state, Mapping) or not all(isinstance(v, Tensor) for v in state.values()):
-        raise SecateurError(
-            f"Weights {path} hold no state_dict",
-            f"The file holds {type(state).__name__}; a mapping from names to tensors is needed.",
-            "Save model.state_dict() itself.",
-        )
-    return dict(state)
+COUNTER = "num_batches_tracked"
+"""A batch normalization's counter of batches, which old files lack and no prediction uses."""
 
 
 def load_into(model: nn.Module, state: dict[str, Tensor], source: str) -> None:
     """Load `state` strictly; an error lists what is missing, unexpected or of another shape."""
     own = model.state_dict()
-    wrong = [f"missing {name}" for name in own.keys() - state.keys()]
+    wrong = [f"missing {n}" for n in own.keys() - state.keys() if not n.endswith(COUNTER)]
     wrong += [f"unexpected {name}" for name in state.keys() - own.keys()]
     wrong += [
         f"{name} is {tuple(state[name].shape)}, the model has {tuple(own[name].shape)}"
@@ -67,13 +26,21 @@ def load_into(model: nn.Module, state: dict[str, Tensor], source: str) -> None:
         if own[name].shape != state[name].shape
     ]
     if wrong:
-        more = f"\n  … and {len(wrong) - LISTED} more" if len(wrong) > LISTED else ""
-        raise SecateurError(
-            f"The weights in {source} do not fit the model",
-            "\n".join(f"  {line}" for line in sorted(wrong)[:LISTED]) + more,
-            "Name the architecture they belong to, with the data's channels and classes.",
-        )
-    model.load_state_dict(state)
+        raise unfit(source, wrong)
+    full = OrderedDict((name, state.get(name, tensor)) for name, tensor in own.items())
+    # Some of torchvision's modules (MNASNet) refuse weights that do not say which version they are of.
+    full._metadata = getattr(own, "_metadata", {})  # type: ignore[attr-defined]
+    model.load_state_dict(full)
+
+
+def unfit(source: str, wrong: list[str]) -> SecateurError:
+    """The error for weights that do not fit: the first differences, and how many more there are."""
+    more = f"\n  … and {len(wrong) - LISTED} more" if len(wrong) > LISTED else ""
+    return SecateurError(
+        f"The weights in {source} do not fit the model",
+        "\n".join(f"  {line}" for line in sorted(wrong)[:LISTED]) + more,
+        "Name the architecture they belong to, or leave model.name out to have it recognized.",
+    )
 
 
 def pretrained_state(params: Model) -> tuple[dict[str, Tensor], int]:

@@ -103,7 +103,7 @@ def whole_model(path: Path) -> None:
 
 
 def other_width(path: Path) -> None:
-    torch.save(make("resnet20", arguments={"width": 4}).state_dict(), path)
+    torch.save(make("resnet20", arguments={"width": 20}).state_dict(), path)
 
 
 @pytest.mark.parametrize(
@@ -131,14 +131,14 @@ def test_an_unfit_state_dict_is_described_by_name_and_shape(tmp_path: Path) -> N
     state = make("resnet20").state_dict()
     del state["fc.bias"]
     state["extra"] = torch.zeros(1)
-    state["conv1.weight"] = torch.zeros(16, 3, 3, 3)
+    state["conv1.weight"] = torch.zeros(16, 1, 1, 1)
     torch.save(state, path)
     with pytest.raises(SecateurError) as caught:
         make("resnet20", weights=str(path))
     for part in (
         "missing fc.bias",
         "unexpected extra",
-        "conv1.weight is (16, 3, 3, 3), the model has (16, 1, 3, 3)",
+        "conv1.weight is (16, 1, 1, 1), the model has (16, 1, 3, 3)",
     ):
         assert part in caught.value.detail
 

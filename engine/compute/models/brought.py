@@ -1,0 +1,218 @@
+"""Weights that people bring: read, recognized, loaded, and fitted to the data.
+
+What is found is told to the user and kept in the model's notes: what was guessed, which of several weights were taken,
+what was converted or replaced.
+"""
+
+import json
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from torch import nn
+
+from engine.catalog import DETECTOR
+from engine.compute import edits
+from engine.compute.models.build import Architecture, architecture, attached, build
+from engine.compute.models.convert import compare_answers, flags, take_sizes_
+from engine.compute.models.files import refused
+from engine.compute.models.fit import RGB, fit_head, fit_stem
+from engine.compute.models.guess import BOUND, Match, guess, match
+from engine.compute.models.inert import UNREADABLE
+from engine.compute.models.reading import Brought, read
+from engine.compute.models.shapes import AUXILIARY, narrow_, skeleton
+from engine.compute.models.unwrap import Told, variants
+from engine.compute.models.weights import load_into, unfit
+from engine.errors import SecateurError
+from engine.params.preset import AUTO, Model
+from engine.plan import WEIGHT_FILES
+from engine.spec.files import OWN_CODE
+
+TENSORS = "model.safetensors"
+RECIPE = "model.json"
+"""The files of a checkpoint of ours."""
+IN_FOLDER = WEIGHT_FILES[1:]
+"""Files of weights that other programs put into a folder."""
+
+
+def bring(params: Model, offered: Architecture) -> tuple[nn.Module, Told]:
+    """The network with the weights of `params.weights`, and what the user should know about them.
+
+    `offered` has the data's channels, classes and image size. The name `auto` has the architecture guessed,
+    or read from the checkpoint. Raises SecateurError for a file that can't be read or fits no network.
+    """
+    path = Path(params.weights)
+    folder = path if path.is_dir() else path.parent
+    ours = path.is_dir() or (path.name == TENSORS and params.name == AUTO)
+    if ours and (folder / RECIPE).is_file() and (folder / TENSORS).is_file():
+        model, told = _from_checkpoint(folder, params.name, offered)
+    else:
+        model, told = _from_file(_file(path), params, offered)
+    edits.notes(model)["brought"] = {"from": path.name, "told": [text for _, text in told]}
+    return model, told
+
+
+def _file(path: Path) -> Path:
+    if not path.is_dir():
+        return path
+    held = [path / name for name in IN_FOLDER if (path / name).is_file()]
+    if held:
+        return held[0]
+    raise SecateurError(
+        f"No weights in the folder {path}",
+        f"It has neither {RECIPE} with {TENSORS} nor one of {', '.join(IN_FOLDER)}.",
+        "Name the file of weights itself.",
+    )
+
+
+def _from_file(path: Path, params: Model, offered: Architecture) -> tuple[nn.Module, Told]:
+    found = read(path, params)
+    if offered.name.startswith(DETECTOR):
+        return _detector(found, path, offered), found.told
+    ways, trusted = variants(found.state), found.module is not None
+    guessed = params.name == AUTO
+    fitting = guess(ways, offered, trusted=trusted) if guessed else match(offered, ways, trusted=trusted)
+    if not fitting.difference.fits:
+        raise unfit(str(path), fitting.difference.lines())
+    told = [*found.told, *_told(fitting, path.name, guessed)]
+    _check_size(fitting.arch, offered)
+    model, native = _loaded(fitting, found, path, told)
+    arch = _fitted(model, native, offered, path.name, told)
+    edits.recorded(model).clear()
+    for edit in edits.changes(edits.sizes(skeleton(arch)), edits.sizes(model)):
+        edits.record(model, edit)
+    return model, told
+
+
+def _detector(found: Brought, path: Path, offered: Architecture) -> nn.Module:
+    """Classes and channels are in many of a detector's layers: its weights fit as they are or not at all."""
+    model = build(offered)
+    names = model.state_dict().keys()
+    ways = variants(found.state)
+    best = max(ways, key=lambda way: len(names & way.state.keys()))
+    load_into(model, best.state, str(path))
+    return model
+
+
+def _told(found: Match, name: str, guessed: bool) -> Told:
+    arch = found.arch
+    told: Told = []
+    if found.prefix:
+        told.append(("info", f"took {found.prefix!r} off the names in {name}"))
+    if guessed:
+        width = f" of width {arch.arguments['width']}" if "width" in arch.arguments else ""
+        told.append(("info", f"{name} was recognized as {arch.name}{width} with {arch.classes} classes"))
+    if found.difference.narrower:
+        layers = {tensor.rpartition(".")[0] for tensor in found.difference.narrower}
+        told.append(
+            ("info", f"{name} is pruned: {len(layers)} layers are narrower than those of {arch.name}")
+        )
+    return told
+
+
+def _check_size(native: Architecture, offered: Architecture) -> None:
+    if native.name.startswith(BOUND) and native.size != offered.size:
+        raise SecateurError(
+            f"The weights are for images of {native.size[0]}×{native.size[1]} pixels",
+            f"{native.name} is bound to the size it was trained with; the data has "
+            f"{offered.size[0]}×{offered.size[1]}.",
+            f"Set data.size: {native.size[0]}",
+        )
+
+
+def _loaded(found: Match, brought: Brought, path: Path, told: Told) -> tuple[nn.Module, Architecture]:
+    """The network, as wide as its weights are, with them; one that was unpickled is compared with the original."""
+    arch, original = found.arch, None
+    if brought.module is not None:
+        original = brought.module.get_submodule(found.prefix.rstrip("."))
+        arch = replace(arch, arguments=flags(original) | arch.arguments)
+    elif arch.name in AUXILIARY and "transform_input" not in arch.arguments:
+        told.append(
+            ("warning", "weights do not tell whether model.arguments.transform_input is needed; it is off")
+        )
+    model = build(arch)
+    if original is None:
+        narrow_(model, found.state)
+    else:
+        take_sizes_(model, original)
+    edits.reshape(model, found.state)
+    load_into(model, found.state, str(path))
+    if original is not None:
+        told += compare_answers(model, original, arch, path)
+    return model.eval(), arch
+
+
+def _fitted(
+    model: nn.Module, native: Architecture, offered: Architecture, name: str, told: Told
+) -> Architecture:
+    """Fit stem and head to the data, in place; the architecture that the model then has."""
+    if native.channels != offered.channels:
+        if {native.channels, offered.channels} != {1, RGB}:
+            raise SecateurError(
+                f"The weights in {name} are for images of {native.channels} channels",
+                f"The data has {offered.channels}.",
+                "Set data.channels.",
+            )
+        fit_stem(model, offered.channels, native.channels)
+        text = f"the first layer of {name} was changed from {native.channels} to {offered.channels} channels"
+        told.append(("info", f"{text}; grey images give the same activations"))
+    if native.classes != offered.classes:
+        fit_head(model, offered.classes)
+        text = f"the last layer of {name}, for {native.classes} classes, was replaced by a random one for"
+        told.append(("warning", f"{text} the data's {offered.classes}: it has to be trained"))
+    arch = replace(native, channels=offered.channels, classes=offered.classes, size=offered.size)
+    attached(model, arch)
+    return arch
+
+
+def _from_checkpoint(folder: Path, name: str, offered: Architecture) -> tuple[nn.Module, Told]:
+    """The model of a checkpoint of ours, its edits and masks included."""
+    # Imported here because checkpoints are built with this package.
+    from engine.compute import checkpoint
+
+    try:
+        recipe: dict[str, Any] = json.loads((folder / RECIPE).read_text("utf-8"))
+        built = Architecture.from_dict(recipe["architecture"])
+        _check_name(built.name, name, folder)
+        if built.name == name or name == AUTO:
+            model = checkpoint.load(folder)
+        else:
+            model = _load_as(name, recipe, folder)
+    except (SafetensorError, *UNREADABLE) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise refused(folder, f"is a damaged checkpoint: {reason[:160]}", "Copy the folder again.") from error
+    told: Told = [("info", f"{folder.name} is a checkpoint of {built.name}")]
+    native = architecture(model)
+    _check_size(native, offered)
+    _fitted(model, native, offered, folder.name, told)
+    return model, told
+
+
+def _check_name(built: str, name: str, folder: Path) -> None:
+    """A checkpoint may not have code run that the preset does not name."""
+    own = OWN_CODE in built
+    if name == AUTO and own:
+        raise SecateurError(
+            f"The checkpoint {folder} is of a network that is built by your own code",
+            f"It names {built}. Code runs only where the preset names it.",
+            f"Set model.name: {built}, or to where that file is now.",
+        )
+    if name not in (AUTO, built) and not (own and OWN_CODE in name):
+        raise SecateurError(
+            f"The checkpoint {folder} is of another network",
+            f"It is {built}; model.name says {name}.",
+            "Leave model.name out, or correct it.",
+        )
+
+
+def _load_as(name: str, recipe: dict[str, Any], folder: Path) -> nn.Module:
+    """The checkpoint with its network built by the function `name`, wherever that was when it was written."""
+    from engine.compute import checkpoint
+
+    changed = recipe | {"architecture": recipe["architecture"] | {"name": name}}
+    with tempfile.TemporaryDirectory() as held:
+        (Path(held) / RECIPE).write_text(json.dumps(changed))
+        (Path(held) / TENSORS).symlink_to((folder / TENSORS).absolute())
+        return checkpoint.load(Path(held))

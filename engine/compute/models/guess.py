@@ -1,0 +1,246 @@
+"""Which network a state_dict belongs to: told by the names and shapes of its tensors."""
+
+import hashlib
+import math
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from engine import catalog
+from engine.compute.edits import reshape
+from engine.compute.models.build import Architecture
+from engine.compute.models.fingerprints import FINGERPRINTS
+from engine.compute.models.shapes import (
+    AUXILIARY,
+    Difference,
+    compare,
+    narrow_,
+    skeleton,
+    stem_and_head,
+    without_auxiliary,
+)
+from engine.compute.models.unwrap import Variant
+from engine.compute.models.weights import COUNTER
+from engine.errors import SecateurError
+
+TRIED = 224
+"""Pixels at which a pruned candidate is tried: every model that is built for no certain size takes them."""
+TRIED_INCEPTION = 299
+NEAREST = 3
+"""Candidates that an error lists."""
+COMPARED = 6
+"""Networks that unknown weights are compared with: building one takes a tenth of a second."""
+LISTED = 3
+"""Differences that it lists of each."""
+BOUND = ("torchvision/vit", "torchvision/maxvit")
+"""Transformers whose tensors depend on the image size."""
+_BLOCK = re.compile(r"layer([123])\.(\d+)\.conv1\.weight")
+_SHORTCUT = "layer2.0.shortcut.0.weight"
+_WIDTH = 16
+"""The width of the first stage in the paper."""
+
+
+@dataclass(frozen=True)
+class Match:
+    """A network that a state_dict fits, with the channels and classes of its own weights."""
+
+    arch: Architecture
+    state: dict[str, Tensor]
+    prefix: str
+    difference: Difference
+
+
+def fingerprint(names: Iterable[str]) -> str:
+    """Tells apart sets of tensor names, 12 hexadecimal digits; counters of batches are left out."""
+    told = "\n".join(sorted(name for name in names if not name.endswith(COUNTER)))
+    return hashlib.sha256(told.encode()).hexdigest()[:12]
+
+
+def guess(variants: list[Variant], offered: Architecture, *, trusted: bool = False) -> Match:
+    """The one known network that the tensors fit: exactly, or with fewer channels (then the smallest such).
+
+    `offered` has the data's size and the preset's arguments; `trusted`: a pickled model comes with the tensors,
+    which tells what they do not (how many heads attention has). Raises SecateurError, naming what comes
+    nearest, when no network or more than one fits.
+    """
+    found = [match for variant in variants for match in _fitting(variant, offered, trusted)]
+    exact = [match for match in found if match.difference.exact]
+    if len({match.arch.name for match in exact}) > 1:
+        raise _ambiguous(exact)
+    if exact:
+        return exact[0]
+    pruned = [match for match in found if trusted or _runs(match)]
+    if pruned:
+        return min(pruned, key=_parameters)
+    raise _unknown(variants, offered, found)
+
+
+def match(arch: Architecture, variants: list[Variant], *, trusted: bool = False) -> Match:
+    """`arch` with the channels and classes of the weights, and the variant of their names that fits it best."""
+    if arch.name.startswith(BOUND):
+        sizes = [size for variant in variants if (size := _size(variant.state, arch)) != arch.size]
+        arch = replace(arch, size=sizes[0]) if sizes else arch
+    model = skeleton(arch)
+    return min(
+        (_match(arch, variant, model, trusted) for variant in variants), key=lambda m: m.difference.count
+    )
+
+
+def _match(arch: Architecture, variant: Variant, model: nn.Module, trusted: bool = False) -> Match:
+    state = without_auxiliary(arch, variant.state)
+    native = _fitted(arch, model, state)
+    difference = compare(model if native == arch else skeleton(native), state, trusted=trusted)
+    return Match(native, state, variant.prefix, difference)
+
+
+def _fitted(arch: Architecture, model: nn.Module, state: dict[str, Tensor]) -> Architecture:
+    """`arch` with the input channels of the weights' stem and the classes of their head."""
+    own = model.state_dict()
+    stem, head = (f"{name}.weight" for name in stem_and_head(model))
+    channels, classes = arch.channels, arch.classes
+    if stem in state and own[stem].shape[1] == channels and state[stem].ndim == own[stem].ndim:
+        channels = state[stem].shape[1]
+    if head in state and own[head].shape[0] == classes and state[head].ndim == own[head].ndim:
+        classes = state[head].shape[0]
+    return replace(arch, channels=channels, classes=classes)
+
+
+def _fitting(variant: Variant, offered: Architecture, trusted: bool) -> Iterator[Match]:
+    for arch in _candidates(variant.state, offered):
+        found = _match(arch, variant, skeleton(arch), trusted)
+        if found.difference.fits:
+            yield found
+
+
+def _candidates(state: dict[str, Tensor], offered: Architecture) -> Iterator[Architecture]:
+    """Architectures whose tensors have these names."""
+    yield from _cifar(state, offered)
+    for name, (known, _, _) in FINGERPRINTS.items():
+        prefixes = AUXILIARY.get(name, ())
+        names = [n for n in state if not (prefixes and n.startswith(prefixes))]
+        if fingerprint(names) == known:
+            yield replace(offered, name=name, size=_size(state, offered))
+
+
+def _size(state: dict[str, Tensor], offered: Architecture) -> tuple[int, int]:
+    """The image size that transformers are bound to, from their embedded positions; else the data's."""
+    positions, patches = state.get("encoder.pos_embedding"), state.get("conv_proj.weight")
+    windows = state.get("blocks.0.layers.0.layers.window_attention.attn_layer.1.relative_position_bias_table")
+    if positions is not None and patches is not None and positions.ndim == 3 and patches.ndim == 4:
+        side = math.isqrt(max(positions.shape[1] - 1, 1)) * patches.shape[-1]
+        return (side, side)
+    if windows is not None and windows.ndim == 2:
+        side = (math.isqrt(windows.shape[0]) + 1) // 2 * 32  # a window is 1/32 of the image (Tu et al. 2022)
+        return (side, side)
+    return offered.size
+
+
+def _cifar(state: dict[str, Tensor], offered: Architecture) -> Iterator[Architecture]:
+    """CIFAR ResNets of the depth that the blocks tell: as wide as the first layer, or wider and then pruned."""
+    blocks: dict[str, set[str]] = {"1": set(), "2": set(), "3": set()}
+    for stage, block in (found.groups() for name in state if (found := _BLOCK.fullmatch(name))):
+        blocks[stage].add(block)
+    first = state.get("conv1.weight")
+    if (
+        _SHORTCUT not in state
+        or first is None
+        or first.ndim != 4
+        or len({len(b) for b in blocks.values()}) > 1
+    ):
+        return
+    least = max(
+        (
+            math.ceil(tensor.shape[0] / 2 ** (int(name[5]) - 1))
+            for name, tensor in state.items()
+            if _staged(name, tensor)
+        ),
+        default=_WIDTH,
+    )
+    for width in dict.fromkeys((first.shape[0], max(least, _WIDTH))):
+        arguments = {"width": width} | offered.arguments
+        yield replace(offered, name=f"resnet{6 * len(blocks['1']) + 2}", arguments=arguments)
+
+
+def _staged(name: str, tensor: Tensor) -> bool:
+    return name.startswith("layer") and tensor.ndim == 4
+
+
+def _runs(found: Match) -> bool:
+    """Whether the narrower network takes an image: sizes of layers that follow each other then agree."""
+    arch = found.arch
+    if arch.name == "torchvision/inception_v3":
+        arch = replace(arch, size=(TRIED_INCEPTION, TRIED_INCEPTION))
+    elif not arch.name.startswith(BOUND):
+        arch = replace(arch, size=(TRIED, TRIED))
+    model = skeleton(arch)
+    narrow_(model, found.state)
+    reshape(model, found.state)
+    try:
+        with torch.inference_mode():
+            model(torch.empty(1, arch.channels, *arch.size, device="meta"))
+    except (RuntimeError, ValueError, TypeError, IndexError, AssertionError):
+        return False
+    return True
+
+
+def _parameters(found: Match) -> int:
+    return sum(p.numel() for p in skeleton(found.arch).parameters())
+
+
+def _ambiguous(found: list[Match]) -> SecateurError:
+    names = sorted({one.arch.name for one in found})
+    return SecateurError(
+        "The weights fit more than one model",
+        f"Their tensors have the same names and shapes in {', '.join(names)}.",
+        f"Say which: model.name: {names[0]}",
+    )
+
+
+def _unknown(variants: list[Variant], offered: Architecture, fitting: list[Match]) -> SecateurError:
+    """What comes nearest, of all known networks, and what differs; a pruned one that does not run comes first."""
+    if fitting:
+        detail = (
+            f"They look like {fitting[0].arch.name} with fewer channels, but their sizes do not go together."
+        )
+        return _not_recognized(detail)
+    near = [
+        _match(arch, variant, skeleton(_native(arch)))
+        for variant in variants
+        for arch in [*_candidates(variant.state, offered)] or _similar(variant.state, offered)
+    ]
+    near.sort(key=lambda one: one.difference.count)
+    lines: list[str] = []
+    for one in {one.arch.name: one for one in reversed(near[:NEAREST])}.values():
+        told = one.difference.lines()
+        more = f", … ({len(told)} differences)" if len(told) > LISTED else ""
+        lines.insert(0, f"  {one.arch.name}: {'; '.join(told[:LISTED])}{more}")
+    detail = "Nearest:\n" + "\n".join(lines) if lines else "No known model has tensors of such names."
+    return _not_recognized(detail)
+
+
+def _similar(state: dict[str, Tensor], offered: Architecture) -> list[Architecture]:
+    """Architectures that begin with a tensor of a name that these have too, the closest in number of tensors first."""
+    count = sum(not name.endswith(COUNTER) for name in state)
+    alike = [(abs(many - count), name) for name, (_, many, first) in FINGERPRINTS.items() if first in state]
+    return [replace(offered, name=name, arguments={}) for _, name in sorted(alike)[:COMPARED]]
+
+
+def _native(arch: Architecture) -> Architecture:
+    """With an image size that its constructor takes, whatever the data's is."""
+    return replace(arch, size=(TRIED, TRIED))
+
+
+def _not_recognized(detail: str) -> SecateurError:
+    return SecateurError(
+        "No known model fits these weights",
+        detail,
+        "Name the model: model.name, one of torchvision's, or your own as path/file.py:function.",
+    )
+
+
+def known() -> tuple[str, ...]:
+    """The networks that are recognized by their names; the CIFAR ResNets are besides."""
+    return tuple(name for name in catalog.MODELS if name.startswith("torchvision/"))

@@ -1,0 +1,105 @@
+"""Named tensors out of a file that somebody brings, whatever they are wrapped in."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from engine.compute.models import inert, pickles
+from engine.compute.models.files import SAVE, kind, refused
+from engine.compute.models.unwrap import Told, find, tensors
+from engine.errors import SecateurError
+from engine.params.preset import Model
+
+LISTED = 6
+"""How many keys of a dictionary without weights, and how many classes, an error shows."""
+
+
+@dataclass(frozen=True)
+class Brought:
+    """The named tensors of a file, float32; what there is to say of them; the module, if one was unpickled."""
+
+    state: dict[str, Tensor]
+    told: Told
+    module: nn.Module | None = None
+
+
+def read(path: Path, params: Model) -> Brought:
+    """The weights in `path`, whatever they are wrapped in; a pickled model only if `params` trusts it.
+
+    Raises SecateurError for a file that holds none, that is damaged or of another format, and for a pickled
+    model that is not trusted.
+    """
+    form = kind(path)
+    if form == "safetensors":
+        return _floats(_safetensors(path), [])
+    content = inert.read(path, form)
+    found = find(content.value)
+    if found is None:
+        raise _no_state(path, content)
+    told = list(found.told)
+    if found.keys and not told:
+        told.append(("info", f"took the weights under {'.'.join(found.keys)!r} in {path.name}"))
+    if isinstance(found.value, inert.Inert):
+        if not params.trust_pickle:
+            raise pickles.untrusted(path, found.value)
+        return _trusted(path, content, params, told)
+    if content.foreign:
+        told.append(("info", f"left out of {path.name}, and not run: {', '.join(content.foreign[:LISTED])}"))
+    return _floats(tensors(found.value), told)
+
+
+def _trusted(path: Path, content: inert.Content, params: Model, told: Told) -> Brought:
+    found = find(pickles.unpickle(path, content, params.name))
+    if found is None:
+        raise _no_state(path, content)
+    told = [*told, ("warning", f"{path.name} is a pickled model: its code was run once, to convert it")]
+    module = found.value.float().eval() if isinstance(found.value, nn.Module) else None
+    return _floats(tensors(found.value), told, module)
+
+
+def _safetensors(path: Path) -> dict[str, Tensor]:
+    try:
+        return dict(load_file(path))
+    except (SafetensorError, *inert.UNREADABLE) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise refused(
+            path, f"is a damaged or incomplete safetensors file: {reason}", "Copy it again."
+        ) from error
+
+
+def _no_state(path: Path, content: inert.Content) -> SecateurError:
+    value: Any = content.value
+    what = type(value).__name__
+    if isinstance(value, dict):
+        what = f"a dictionary of {', '.join(map(repr, list(value)[:LISTED])) or 'nothing'}"
+    elif isinstance(value, inert.Inert):
+        what = f"an object of {value.path}"
+    if content.foreign:
+        what += f" (and {', '.join(content.foreign[:LISTED])}, which was not run)"
+    return SecateurError(
+        f"Weights {path} hold no state_dict",
+        f"The file holds {what}; a mapping from names to tensors is needed.",
+        SAVE,
+    )
+
+
+def _floats(state: dict[str, Tensor], told: Told, module: nn.Module | None = None) -> Brought:
+    """Every floating-point tensor as float32, every tensor dense."""
+    if any(tensor.is_quantized for tensor in state.values()):
+        raise SecateurError(
+            "The weights are quantized already",
+            "They are stored as integers, which can be neither pruned nor trained.",
+            "Bring the model as it was before quantization.",
+        )
+    other = {t.dtype for t in state.values() if t.is_floating_point()} - {torch.float32}
+    if other:
+        names = ", ".join(sorted(str(dtype).removeprefix("torch.") for dtype in other))
+        told = [*told, ("info", f"weights in {names} were converted to float32")]
+    dense = {n: t.to_dense() if t.layout != torch.strided else t for n, t in state.items()}
+    plain = {n: t.to(torch.float32) if t.is_floating_point() else t for n, t in dense.items()}
+    return Brought(plain, told, module)

@@ -1,0 +1,156 @@
+"""Find the state_dict in what people save around it: optimizers, counters, averages, and prefixes of names."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from engine.compute.models.inert import Inert
+from engine.events import Level
+
+Told = list[tuple[Level, str]]
+"""What the user should know of what was read, in sentences."""
+
+AVERAGES = ("state_dict_ema", "model_ema", "ema_state_dict", "model_ema_state_dict", "params_ema", "ema")
+"""Keys of the weights' moving average. It is preferred: what training recipes (torchvision's, timm's) report
+and publish is the average's accuracy."""
+WRAPPERS = (
+    *("state_dict", "model_state_dict", "model", "model_state", "net", "network", "params", "weights"),
+    *("net_state_dict", "module", "backbone", "student"),
+)
+"""Keys under which training scripts keep the weights."""
+PREFIXES = (
+    *("module.", "model.", "_orig_mod.", "net.", "network.", "backbone.", "encoder.", "student.", "_model."),
+    *("model_ema.", "ema_model.", "_module.", "_forward_module."),
+)
+"""What wrappers put before every name: DataParallel, Lightning, torch.compile, averages, privacy engines."""
+INSIDE = ("_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.")
+"""What wrappers of single layers put within names."""
+COUNTERS = ("n_averaged",)
+"""Tensors that wrappers keep beside the weights."""
+DEPTH = 4
+"""Wrappers within wrappers, at most."""
+
+RENAMED = (
+    (re.compile(r"(denselayer\d+\.(?:norm|conv))\.(\d\.)"), r"\1\2"),
+    (re.compile(r"(encoder_layer_\d+\.mlp\.)linear_1\."), r"\g<1>0."),
+    (re.compile(r"(encoder_layer_\d+\.mlp\.)linear_2\."), r"\g<1>3."),
+)
+"""Names that torchvision's models had in files of older versions."""
+DOWNSAMPLE = re.compile(r"^(layer[23]\.0\.)downsample\.")
+"""What others call the shortcut of a CIFAR ResNet."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """Where in a file the weights are: the keys that lead there, and what is there."""
+
+    keys: tuple[str, ...]
+    value: Any
+    told: tuple[tuple[Level, str], ...] = ()
+
+
+def find(value: Any, keys: tuple[str, ...] = ()) -> Found | None:
+    """The state_dict or pickled model within `value`, behind at most four wrappers; None if there is none."""
+    if _is_model(value):
+        return Found(keys, value)
+    if not isinstance(value, Mapping) or len(keys) > DEPTH:
+        return None
+    for key in (*AVERAGES, *WRAPPERS):
+        inner = value.get(key)
+        found = find(inner, (*keys, key)) if isinstance(inner, Mapping) or _is_model(inner) else None
+        if found:
+            return _with_choice(found, key, value)
+    if _is_state(value):
+        return Found(keys, value)
+    return _only(value, keys)
+
+
+def _only(value: Mapping[Any, Any], keys: tuple[str, ...]) -> Found | None:
+    """The weights under a key that is not known, where only one of the values can be them."""
+    held = [k for k, v in value.items() if isinstance(k, str) and (_is_state(v) or _is_model(v))]
+    return Found((*keys, held[0]), value[held[0]]) if len(held) == 1 else None
+
+
+def _with_choice(found: Found, key: str, beside: Mapping[Any, Any]) -> Found:
+    others = [k for k in WRAPPERS if _is_state(beside.get(k)) or _is_model(beside.get(k))]
+    if key not in AVERAGES or not others:
+        return found
+    text = f"took the moving average of the weights, {key!r}; the file has the plain ones too, {others[0]!r}"
+    return Found(found.keys, found.value, (*found.told, ("info", text)))
+
+
+def _is_model(value: Any) -> bool:
+    return isinstance(value, nn.Module) or (isinstance(value, Inert) and value.is_module)
+
+
+def _is_state(value: Any) -> bool:
+    """Whether this is names and tensors; numbers beside them (an epoch, a version) do no harm."""
+    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+        return False
+    tensors = [k for k, v in value.items() if isinstance(v, Tensor)]
+    others = (v for v in value.values() if not isinstance(v, Tensor))
+    harmless = all(v is None or isinstance(v, int | float | str | Inert | bytes) for v in others)
+    return bool(tensors) and harmless
+
+
+def tensors(value: Any) -> dict[str, Tensor]:
+    """The named tensors of a state_dict, or of a module's parameters and persistent buffers."""
+    if isinstance(value, Mapping):
+        return {name: tensor.detach() for name, tensor in value.items() if isinstance(tensor, Tensor)}
+    return dict(_of_module(value, ""))
+
+
+def _of_module(module: nn.Module, prefix: str) -> Iterator[tuple[str, Tensor]]:
+    """As `state_dict` gives them, without calling a method that the module's class may define otherwise."""
+    fleeting = vars(module).get("_non_persistent_buffers_set", set())
+    buffers = {k: v for k, v in module._buffers.items() if k not in fleeting}
+    for name, tensor in (*module._parameters.items(), *buffers.items()):
+        if isinstance(tensor, Tensor):
+            yield prefix + name, tensor.detach()
+    for name, child in module._modules.items():
+        if child is not None:
+            yield from _of_module(child, f"{prefix}{name}.")
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way to read the names of a state_dict; `prefix` is what was taken off all of them."""
+
+    state: dict[str, Tensor]
+    prefix: str = ""
+
+
+def variants(state: dict[str, Tensor]) -> list[Variant]:
+    """The state_dict as it is, without each known prefix that all its names share, and with today's names."""
+    found = [Variant(state)]
+    plain = {_without(name): tensor for name, tensor in state.items() if name not in COUNTERS}
+    if plain.keys() != state.keys():
+        found.append(Variant(plain))
+    prefix = ""
+    while shared := next((p for p in PREFIXES if plain and all(n.startswith(p) for n in plain)), ""):
+        prefix += shared
+        plain = {n[len(shared) :]: t for n, t in plain.items() if n[len(shared) :] not in COUNTERS}
+        found.append(Variant(plain, prefix))
+    return [*found, *(new for one in found for new in _renamed(one))]
+
+
+def _without(name: str) -> str:
+    for inside in INSIDE:
+        name = name.replace(inside, "")
+    return name
+
+
+def _renamed(variant: Variant) -> Iterator[Variant]:
+    rules = list(RENAMED)
+    if not any(name.startswith("layer4.") for name in variant.state):
+        rules.append((DOWNSAMPLE, r"\1shortcut."))
+    state = {}
+    for name, tensor in variant.state.items():
+        for pattern, new in rules:
+            name = pattern.sub(new, name)
+        state[name] = tensor
+    if state.keys() != variant.state.keys():
+        yield Variant(state, variant.prefix)

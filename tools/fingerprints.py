@@ -1,0 +1,40 @@
+"""Writes `engine/compute/models/fingerprints.py`: the tensor names of every torchvision classifier, hashed.
+
+python tools/fingerprints.py
+"""
+
+import sys
+from pathlib import Path
+
+HOME = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(HOME))
+
+from engine.compute.models.build import Architecture  # noqa: E402
+from engine.compute.models.guess import fingerprint, known  # noqa: E402
+from engine.compute.models.shapes import skeleton  # noqa: E402
+from engine.compute.models.weights import COUNTER  # noqa: E402
+
+OUT = HOME / "engine" / "compute" / "models" / "fingerprints.py"
+HEAD = '''"""The tensor names of torchvision's classifiers; written by `python tools/fingerprints.py`."""
+
+FINGERPRINTS = {
+'''
+TAIL = '''}
+"""Of each model, its tensors' names as a hash, their number and the first one, counters of batches left out.
+
+A network is built for comparison only where these agree.
+"""
+'''
+
+
+def main() -> None:
+    lines = []
+    for name in known():
+        names = list(skeleton(Architecture(name, 3, 1000, (224, 224))).state_dict())
+        many = sum(not one.endswith(COUNTER) for one in names)
+        lines.append(f'    "{name}": ("{fingerprint(names)}", {many}, "{names[0]}"),\n')
+    OUT.write_text(HEAD + "".join(lines) + TAIL)
+
+
+if __name__ == "__main__":
+    main()
