@@ -10,7 +10,7 @@ from engine.params.preset import Settings
 from engine.rundir import RunDir
 from engine.spec import parse
 from engine.state import StudyState, TrialState
-from engine.summary import measure_names, measure_value
+from engine.summary import QUALITIES, measure_names, measure_value
 
 Format = Literal["safetensors", "onnx"]
 FORMATS: dict[Format, str] = {
@@ -87,7 +87,7 @@ def choose(run: RunDir, state: StudyState, wanted: str | None) -> TrialState:
 
 def _validation(trial: TrialState) -> float:
     """Choices are made on validation, as everywhere."""
-    return measure_value(trial.results, "validation_accuracy") or 0.0
+    return max(measure_value(trial.results, f"validation_{name}") or 0.0 for name in QUALITIES)
 
 
 def _numbered(run: RunDir, state: StudyState, wanted: str) -> TrialState:
