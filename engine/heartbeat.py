@@ -25,7 +25,7 @@ class Heartbeat:
             "running",
             preset=spec.name,
             about=spec.settings.about,
-            model=spec.settings.model.name,
+            model=spec.settings.model.title,
             data=spec.settings.data.name,
             host=socket.gethostname(),
             pid=os.getpid(),

@@ -39,7 +39,7 @@ def create(spec: Spec, workspace: Path, *, replay_of: str | None = None) -> RunD
             "queued",
             preset=spec.name,
             about=spec.settings.about,
-            model=spec.settings.model.name,
+            model=spec.settings.model.title,
             data=spec.settings.data.name,
             created=time.time(),
             trials=len(spec.trials),

@@ -1,5 +1,6 @@
 """The sections of a preset around its steps: model, data, measure, executor, plot."""
 
+from pathlib import PurePath
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
@@ -18,8 +19,8 @@ class Model(Params):
     """The network to compress."""
 
     name: str = AUTO
-    """`resnet20` (also 32, 44, 56, 110), `torchvision/NAME`, or your own: `path/file.py:function`; `auto`
-    recognizes the network that the weights of a file belong to."""
+    """`resnet20` (also 32, 44, 56, 110), `torchvision/NAME`, a detector (`yolo/yolov8n` … `yolo/yolo11x`), or
+    your own: `path/file.py:function`; `auto` recognizes the network that the weights of a file belong to."""
     weights: str = "random"
     """`random`, `pretrained` (torchvision's), or a path: a state_dict (`.pth`, `.pt`, `.bin`, `.ckpt`,
     `.safetensors`) or the folder of a checkpoint."""
@@ -31,18 +32,26 @@ class Model(Params):
     arguments: dict[str, Any] = param({})
     """Arguments for the model's constructor, such as `width: 32` for resnet20."""
 
+    @property
+    def title(self) -> str:
+        """What lists of studies call it: its name, or the file that it is recognized by."""
+        return PurePath(self.weights).name if self.name == AUTO else self.name
+
 
 class Data(Params):
     """The images: training, validation and test splits."""
 
     name: str = param(...)
-    """A built-in set (`secateur data list`), `imagefolder`, or your own: `path/file.py:function`."""
+    """A built-in set (`secateur data list`), `imagefolder`, `yolo` (boxes), or your own:
+    `path/file.py:function`."""
     root: str | None = None
-    """Folder that holds the files; by default the places that `secateur data list` shows."""
+    """Folder that holds the files, or the data.yaml of `yolo`; by default the places that `secateur data list`
+    shows."""
     size: int | None = param(None, ge=4, le=4096, unit="pixels")
-    """Height and width to resize images to; by default as they are stored."""
+    """Height and width to resize images to; by default as they are stored, and 640 for `yolo`, whose images
+    keep their shape (letterbox)."""
     channels: Literal[1, 3] | None = None
-    """Colour channels to convert images to; by default as they are stored."""
+    """Colour channels to convert images to; by default as they are stored, and 3 for `yolo`."""
     validation: float = param(0.1, gt=0, lt=0.9)
     """Share of the training images set aside for choices, drawn per class; unused if the set brings its
     own."""
@@ -74,7 +83,7 @@ class Latency(Params):
 
 
 class Measure(Params):
-    """What is measured of every trial beside accuracy, sparsity, MACs and parameters."""
+    """What is measured of every trial beside accuracy (or mAP), sparsity, MACs and parameters."""
 
     latency: Latency | None = None
     """Inference time; off unless given."""

@@ -95,6 +95,22 @@ def test_the_content_of_a_users_model_file_is_part_of_every_key(tmp_path: Path) 
     assert not before & set(plan(named).nodes)
 
 
+def test_the_content_of_brought_weights_is_part_of_every_key(tmp_path: Path) -> None:
+    """A file, and a checkpoint's folder; allowing a pickle changes no number."""
+    file, folder = tmp_path / "w.pth", tmp_path / "folder"
+    folder.mkdir()
+    for path, named in ((file, file), (folder / "model.safetensors", folder)):
+        weights = f"model.weights={named}"
+        path.write_bytes(b"one")
+        before = plan(weights)
+        assert before.trials[0].steps[0].kind == "model", (
+            "what was brought is read once, by a node of its own"
+        )
+        assert set(plan(weights, "model.trust_pickle=true").nodes) == set(before.nodes)
+        path.write_bytes(b"other")
+        assert not set(before.nodes) & set(plan(weights).nodes)
+
+
 def test_the_baseline_is_the_last_model_before_the_first_compression() -> None:
     steps = "- train: {epochs: 1}\n  - calibrate: {}\n  - prune.weights: {}\n  - calibrate: {id: again}\n"
     text = PRESET[: PRESET.index("steps:")] + "steps:\n  " + steps

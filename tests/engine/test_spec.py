@@ -254,3 +254,12 @@ def test_reading_a_preset_imports_nothing_heavy() -> None:
         env=os.environ | {"PYTHONPATH": "."},
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_weights_from_a_file_need_no_name() -> None:
+    text = "model: {weights: w.pth}\ndata: {name: digits}\nsteps: [finetune]\n"
+    assert read(text).settings.model.name == "auto"
+    assert read(text).settings.model.title == "w.pth"
+    swept = text + "sweep: {model.weights: [w.pth, random]}\n"
+    with pytest.raises(PresetInvalid, match=r"model\.name"):
+        read(swept)
