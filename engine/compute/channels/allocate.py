@@ -1,45 +1,37 @@
 """Rates for each group from what an earlier `sensitivity` step found."""
 
-from typing import Any
+import math
 
+from torch import nn
+
+from engine.compute.allocate import findings
 from engine.compute.channels.choose import Shares
-from engine.errors import SecateurError
+from engine.tolerance import loss_curves
 
 
-def shares_from(note: Any) -> Shares:
-    """The share of each group's units that costs equal loss, as a function of a level from 0 to 1.
+def shares_from(model: nn.Module) -> Shares:
+    """The share of each group's units that goes at a level from 0 to 1; at a level all cost the same loss.
 
-    Raises SecateurError when the model carries no note of a study of channels.
+    Levels are spread as the costs measured are: many where layers differ by little, few at the costs of layers that
+    break. Raises SecateurError when the model carries no note of a study of channels.
     """
-    if not isinstance(note, dict) or note.get("of") != "channels":
-        raise SecateurError(
-            "scope sensitivity needs a sensitivity step before",
-            "The model carries no rates for its channels.",
-            "Put `sensitivity: {of: channels}` before prune.channels, or use another scope.",
-        )
-    curves: dict[str, list[tuple[float, float]]] = {}
-    for row in note["rows"]:
-        curves.setdefault(row["layer"], []).append((row["rate"], row["validation_loss"]))
-    for curve in curves.values():
-        curve.sort()
-    losses = [loss for curve in curves.values() for _, loss in curve]
-    low, high = min(losses), max(losses)
+    curves = loss_curves(findings(model, "channels")["rows"])
+    costs = sorted({cost for line in curves.values() for cost in line.costs if math.isfinite(cost)})
 
     def shares(level: float) -> dict[str, float]:
-        loss = low + level * (high - low)
-        return {layer: _rate_at(curve, loss) for layer, curve in curves.items()}
+        loss = _between(costs, level)
+        return {group: line.rate(loss) for group, line in curves.items()}
 
     return shares
 
 
-def _rate_at(curve: list[tuple[float, float]], loss: float) -> float:
-    """The highest rate up to which the loss stays at `loss`, linear between the rates measured."""
-    rate, before, highest = 0.0, -float("inf"), -float("inf")
-    for next_rate, value in curve:
-        highest = max(highest, value)
-        if highest > loss:
-            if before == -float("inf") or highest == before:
-                return rate
-            return rate + (next_rate - rate) * (loss - before) / (highest - before)
-        rate, before = next_rate, highest
-    return rate
+def _between(values: list[float], part: float) -> float:
+    """The value at `part` (0 … 1) of the way through a list, straight between its members.
+
+    >>> _between([0.0, 1.0, 5.0], 0.75)
+    3.0
+    """
+    place = part * (len(values) - 1)
+    before = min(int(place), len(values) - 2) if len(values) > 1 else 0
+    after = min(before + 1, len(values) - 1)
+    return values[before] + (place - before) * (values[after] - values[before])

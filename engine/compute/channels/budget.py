@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from engine.compute import edits
 from engine.compute.channels.allocate import shares_from
 from engine.compute.channels.choose import Candidate, Removal, Shares, at_share, share_gone, until
 from engine.compute.channels.cost import Cost, Predictor
@@ -97,7 +96,7 @@ def budget_for(model: nn.Module, groups: list[Group], params: PruneChannels) -> 
             targets.append(Target(what, cost, times, cost({})))
     shares = None
     if params.scope == "sensitivity":
-        shares = shares_from(edits.notes(model).get("sensitivity"))
+        shares = shares_from(model)
     return Budget(tuple(targets), params.ratio, _weighed(predictor, targets), shares)
 
 

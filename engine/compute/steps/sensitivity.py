@@ -1,5 +1,6 @@
 """`sensitivity`: what it costs to prune each layer alone."""
 
+import copy
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Literal, assert_never
@@ -10,6 +11,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from engine.compute import edits
 from engine.compute.allocate import NOTE
+from engine.compute.channels.graph import channel_graph
+from engine.compute.channels.groups import Group
+from engine.compute.channels.importance import importance as unit_importance
+from engine.compute.channels.shrink import shrink
 from engine.compute.context import Context, place
 from engine.compute.data import Split, Subset
 from engine.compute.evaluate import Score, score
@@ -20,6 +25,7 @@ from engine.compute.partial import OVERTAKEN
 from engine.compute.seeds import generator
 from engine.compute.steps.pruning import keep_largest
 from engine.compute.steps.repair import calibrate
+from engine.compute.yolo.prepare import prepare_for_channels, protected_layers
 from engine.errors import SecateurError
 from engine.files import explained, read_json, write_json
 from engine.params.analysis import Sensitivity
@@ -129,8 +135,25 @@ def _without_weights(model: nn.Module, module: nn.Module, scores: Tensor) -> Wit
 
 
 def _channels(model: nn.Module, params: Sensitivity, context: Context) -> dict[str, Without]:
-    """For every group of coupled channels a copy of the model without the least important of them."""
-    raise SecateurError("The sensitivity of channels is not measured yet", "", "Choose of: weights.")
+    """For every group of coupled channels a copy of the model without the least important of its units."""
+    prepared = copy.deepcopy(model)
+    prepare_for_channels(prepared)
+    groups = channel_graph(prepared, (*params.skip, *sorted(protected_layers(prepared)))).groups
+    scores = unit_importance(params.criterion, prepared, groups, context, 0)
+    return {group.name: _without_channels(prepared, group, scores[group.name]) for group in groups}
+
+
+def _without_channels(model: nn.Module, group: Group, scores: Tensor) -> Without:
+    order = torch.argsort(scores, stable=True)
+
+    @contextmanager
+    def without(rate: float) -> Iterator[nn.Module]:
+        gone = order[: min(round(rate * group.units), group.units - 1)]
+        pruned = copy.deepcopy(model)
+        shrink(pruned, [group], {group.name: gone})
+        yield place(pruned, next(model.parameters()).device).eval()
+
+    return without
 
 
 @contextmanager

@@ -13,10 +13,12 @@ from engine.compute.evaluate import validate
 from engine.compute.fit import fit
 from engine.compute.layers import prunable_layers, weight_of
 from engine.compute.masks import masked
+from engine.compute.steps.channels import prune_channels
 from engine.compute.steps.pruning import prune_weights
 from engine.compute.steps.sensitivity import ROWS, sensitivity
 from engine.errors import SecateurError
 from engine.params.analysis import Sensitivity
+from engine.params.channels import PruneChannels
 from engine.params.pruning import Cubic, PruneWeights
 from engine.params.training import Train
 
@@ -96,12 +98,13 @@ class _Killed(Exception):
 def test_an_interrupted_scan_goes_on_with_the_same_numbers(
     model: nn.Module, trained: dict[str, Tensor], tmp_path: Path
 ) -> None:
+    params = PARAMS.model_copy(update={"skip": ("layer[12]*",)})
     whole = context_for()
-    sensitivity(model, PARAMS, whole)
+    sensitivity(model, params, whole)
     context = context_for(partial=tmp_path / "partial")
-    stop = model.get_submodule("fc").register_forward_hook(_after(60))
+    stop = model.get_submodule("fc").register_forward_hook(_after(20))
     with pytest.raises(_Killed):
-        sensitivity(model, PARAMS, context)
+        sensitivity(model, params, context)
     stop.remove()
     for name, tensor in model.state_dict().items():
         assert torch.equal(tensor, trained[name]), "even then the model is whole"
@@ -109,11 +112,11 @@ def test_an_interrupted_scan_goes_on_with_the_same_numbers(
     assert 0 < len(kept) < len(whole.found["sensitivity"]["rows"])
     calls: list[object] = []
     model.get_submodule("fc").register_forward_hook(lambda *_: calls.append(0))
-    sensitivity(model, PARAMS, context)
+    sensitivity(model, params, context)
     assert context.found == whole.found
     again = len(calls)
     calls.clear()
-    sensitivity(model, PARAMS, context_for())
+    sensitivity(model, params, context_for())
     assert again < len(calls), "finished rows are not computed again"
 
 
@@ -154,3 +157,44 @@ def test_rates_travel_in_the_checkpoint_and_serve_a_schedule(model: nn.Module, t
 def test_without_the_step_it_is_an_error(model: nn.Module) -> None:
     with pytest.raises(SecateurError, match=r"sensitivity: \{of: weights\}"):
         prune_weights(model, PruneWeights(scope="sensitivity"), context_for())
+
+
+def test_channels_go_with_all_that_is_coupled_to_them(model: nn.Module, trained: dict[str, Tensor]) -> None:
+    context = context_for()
+    params = Sensitivity(of="channels", criterion="l2", rates=(0.25, 0.9), images=60)
+    assert sensitivity(model, params, context) is model
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, trained[name]), name
+    found = context.found["sensitivity"]
+    assert edits.notes(model)["sensitivity"]["channels"] == found
+    layers = {row["layer"] for row in found["rows"]}
+    assert {"conv1", "layer1.0.conv1"} <= layers and "fc" not in layers
+    assert "layer1.0.conv2" not in layers, "it adds to what conv1 makes"
+    few, many = (row for row in found["rows"] if row["layer"] == "layer1.0.conv1")
+    # One of the 4 channels of width 4: 9 weights for each of 4 inputs and outputs, and BatchNorm's two.
+    assert few["parameters"] == found["reference"]["parameters"] - (2 * 4 * 9 + 2)
+    assert many["macs"] < few["macs"] < found["reference"]["macs"]
+    assert many["parameters"] > 0, "one channel always stays"
+
+
+@pytest.mark.parametrize("criterion", ["l1", "taylor"])
+def test_every_criterion_ranks_channels(model: nn.Module, criterion: str) -> None:
+    context = context_for()
+    params = Sensitivity.model_validate(
+        {"of": "channels", "criterion": criterion, "rates": [0.5], "images": 60}
+    )
+    sensitivity(model, params, context)
+    assert all(0 <= row["validation_accuracy"] <= 1 for row in context.found["sensitivity"]["rows"])
+
+
+def test_channels_go_at_rates_from_it(model: nn.Module) -> None:
+    context = context_for()
+    params = Sensitivity(of="channels", criterion="l2", rates=(0.25, 0.75), images=60)
+    sensitivity(model, params, context)
+    before = weight_of(model.get_submodule("layer3.0.conv1")).shape
+    prune_channels(model, PruneChannels(scope="sensitivity", criterion="l2", ratio=0.4), context)
+    sizes = {row["layer"]: row["after"] / row["before"] for row in context.found["channels"]}
+    assert len(set(sizes.values())) > 1, "layers differ in what they lose"
+    removed = sum(row["before"] - row["after"] for row in context.found["channels"])
+    assert removed / sum(row["before"] for row in context.found["channels"]) == pytest.approx(0.4, abs=0.05)
+    assert weight_of(model.get_submodule("layer3.0.conv1")).shape[0] <= before[0]
