@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import nn
 
+from engine.compute.channels.cost import Cost
 from engine.compute.channels.groups import Group
 from engine.compute.context import Context
 from engine.compute.measure.layer_config import LayerConfig, layer_configs
@@ -34,7 +35,7 @@ class Milliseconds:
         needed = grid(config for calls in layer_configs(model, self._shape).values() for config in calls)
         self._model = LatencyModel(timed(needed, target, context, "layers"))
 
-    def of(self, model: nn.Module, groups: list[Group]) -> Callable[[Left], float]:
+    def of(self, model: nn.Module, groups: list[Group]) -> Cost:
         """The predicted milliseconds of `model`, pruned already or not, by what is left of its `groups`."""
         layers = [
             _Layer(config, groups, name, self._model.layer)

@@ -7,16 +7,17 @@ from torch import nn
 from engine.compute import edits
 from engine.compute.channels.budget import Budget, budget_for
 from engine.compute.channels.choose import Candidate, least_of, ordered, step_of, units_gone
+from engine.compute.channels.goal import LatencyGoal
 from engine.compute.channels.graph import channel_graph
 from engine.compute.channels.groups import Group
 from engine.compute.channels.importance import importance, listed
 from engine.compute.channels.learning import learn
+from engine.compute.channels.milliseconds import preferred_multiple, rounding
 from engine.compute.channels.shrink import shrink
 from engine.compute.context import Context, place
 from engine.compute.schedules import sparsities
 from engine.compute.steps.pruning import recover
 from engine.compute.steps.repair import calibrate
-from engine.errors import SecateurError
 from engine.params.channels import PruneChannels
 from engine.params.pruning import Cubic, Linear, OneShot
 from engine.params.repair import Calibrate
@@ -27,16 +28,19 @@ def prune_channels(model: nn.Module, params: PruneChannels, context: Context) ->
 
     Raises SecateurError when a target can't be reached, with the most that can.
     """
-    if params.latency is not None:
-        raise SecateurError("prune.channels can't meet a latency target yet", "", "Use speedup.")
     place(model, context.device)
     groups = _groups(model, params, context)
     whole = {group.name: group.units for group in groups}
     budget = budget_for(model, groups, params)
-    _check_reachable(model, groups, whole, budget, params, context)
+    goal = None
+    if params.latency is not None:
+        goal = LatencyGoal(model, groups, budget, params, context)
+        budget = goal.budget
+    else:
+        _check_reachable(model, groups, whole, budget, params, context)
     learn(model, groups, params, context, budget)
     with edits.resized(model):
-        left = _in_rounds(model, groups, whole, budget, params, context)
+        left = _in_rounds(model, groups, whole, budget, params, context, goal)
     context.found["channels"] = [
         {"layer": old.name, "before": old.channels, "after": new.channels}
         for old, new in zip(groups, left, strict=True)
@@ -65,10 +69,10 @@ def candidates(
 ) -> list[Candidate]:
     """The groups with their units' importance, as round `number` chooses among them."""
     scores = importance(params.criterion, model, groups, context, number)
-    round_to = params.round_to if isinstance(params.round_to, int) else 1
     found = []
     for group in groups:
-        step = step_of(group.per_unit, round_to)
+        channels = whole[group.name] * group.per_unit
+        step = step_of(group.per_unit, _round_to(params, channels, context))
         least = least_of(whole[group.name], params.floor, step)
         found.append(
             Candidate(
@@ -82,6 +86,14 @@ def candidates(
             )
         )
     return found
+
+
+def _round_to(params: PruneChannels, channels: int, context: Context) -> int:
+    """What a layer that had so many channels is rounded to."""
+    if isinstance(params.round_to, int):
+        return params.round_to
+    assert params.latency is not None
+    return rounding(preferred_multiple(params.latency, context), channels)
 
 
 def _check_reachable(
@@ -103,8 +115,12 @@ def _in_rounds(
     budget: Budget,
     params: PruneChannels,
     context: Context,
+    goal: LatencyGoal | None,
 ) -> list[Group]:
-    """Each round removes what its share of the budget asks for; what goes is chosen anew each time."""
+    """Each round removes what its share of the budget asks for; what goes is chosen anew each time.
+
+    A latency `goal` is measured out before the first removals and anew before the last.
+    """
     schedule = params.schedule
     match schedule:
         case OneShot():
@@ -118,6 +134,8 @@ def _in_rounds(
     for number, target in enumerate(targets):
         choice = candidates(model, groups, whole, params, context, number)
         order = ordered(choice, params.scope, cost=budget.cost, shares=budget.shares)
+        if goal is not None and number in (0, len(targets) - 1):
+            budget = goal.found(model, groups, choice, order, f"round {number + 1}")
         groups = shrink(model, groups, units_gone(order, budget.taken(choice, order, target)))
         place(model, context.device)
         if not isinstance(schedule, OneShot):
