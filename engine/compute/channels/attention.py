@@ -21,6 +21,8 @@ def ties(model: nn.Module, links: Links) -> Iterator[tuple[Tensor, Tensor]]:
             first, last = f"{name}.in_proj_weight", f"{name}.out_proj.weight"
         elif isinstance(module, ShiftedWindowAttention):
             first, last = f"{name}.qkv.weight", f"{name}.proj.weight"
+        elif isinstance(module, RelativePositionalMultiHeadAttention):
+            first, last = f"{name}.to_qkv.weight", f"{name}.merge.weight"
         else:
             continue
         if (first, 0) not in links.dims or (last, 0) not in links.dims:

@@ -8,8 +8,7 @@ import heapq
 import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from itertools import accumulate
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import torch
@@ -19,32 +18,35 @@ from engine.compute.channels.cost import Cost
 
 Scope = Literal["local", "global", "isomorphic", "cost", "sensitivity"]
 
-Shares = Callable[[float], Mapping[str, float]]
-"""Shares of its units that each group loses at a level; they rise with the level, 0 to 1."""
-
-LEVELS = 1024
-"""Levels at which the shares of the `sensitivity` scope are looked at; between two the order is by importance."""
+Levels = Callable[[str, float], float]
+"""The loss that is predicted when a group (name) has lost a share (0 to 1) of its units; it rises with the share."""
 
 
 @dataclass(frozen=True)
 class Candidate:
     """A group as the choice sees it.
 
-    `importance` (units,) ≥ 0 of the units left; `whole`: units before anything was removed; `per_unit`: channels in one;
-    `least`: units that stay; `step`: units left are a multiple of this, or nothing is removed.
+    `units`: those left; `whole`: those before anything was removed; `per_unit`: channels in one; `least`: units
+    that stay; `step`: units left are a multiple of this, or nothing is removed; `importance` (units,) ≥ 0.
     """
 
     name: str
-    importance: Tensor
+    units: int
     whole: int
     per_unit: int = 1
     structure: str = ""
     least: int = 1
     step: int = 1
+    importance: Tensor = field(default_factory=lambda: torch.empty(0))
+
+    def ranked(self, importance: Tensor) -> "Candidate":
+        return replace(self, importance=importance)
 
     @property
-    def units(self) -> int:
-        return len(self.importance)
+    def reachable(self) -> int:
+        """The fewest units that may be left."""
+        goal = max(self.units - 1, 0) // self.step * self.step
+        return min(self.least, self.units) if goal >= self.least else self.units
 
 
 @dataclass(frozen=True)
@@ -89,18 +91,18 @@ def removals(candidate: Candidate) -> list[Removal]:
 
 
 def ordered(
-    candidates: list[Candidate], scope: Scope, *, cost: Cost | None = None, shares: Shares | None = None
+    candidates: list[Candidate], scope: Scope, *, cost: Cost | None = None, levels: Levels | None = None
 ) -> list[Removal]:
     """The removals of all groups in the order of the scope.
 
-    `cost` needs the cost that importance is weighed against, `sensitivity` the shares by level.
+    `cost` needs the cost that importance is weighed against, `sensitivity` the losses predicted.
     """
     if scope == "cost":
         assert cost is not None
         return _keyed(_by_cost(candidates, cost), candidates)
     if scope == "sensitivity":
-        assert shares is not None
-        return _keyed(_by_level(candidates, shares), candidates)
+        assert levels is not None
+        return _keyed(_by_level(candidates, levels), candidates)
     classes: dict[str, list[Candidate]] = defaultdict(list)
     for candidate in candidates:
         key = {"local": candidate.name, "global": "", "isomorphic": candidate.structure}[scope]
@@ -160,17 +162,14 @@ def _by_cost(candidates: list[Candidate], cost: Cost) -> list[Removal]:
     return order
 
 
-def _by_level(candidates: list[Candidate], shares: Shares) -> list[Removal]:
-    """By the level at which a group's share first covers the removal."""
+def _by_level(candidates: list[Candidate], levels: Levels) -> list[Removal]:
+    """By the loss that each removal is predicted to lead to, and by the share gone where that is equal or unknown."""
     found: list[tuple[float, float, Removal]] = []
-    table = [shares(level / LEVELS) for level in range(LEVELS + 1)]
     for c in candidates:
-        curve = [row.get(c.name, 0.0) * c.whole for row in table]
         gone = c.whole - c.units
         for removal in removals(c):
             gone += len(removal.units)
-            level = next((i for i, units in enumerate(curve) if units >= gone - 0.5), LEVELS + 1)
-            found.append((level, gone / c.whole, removal))
+            found.append((levels(c.name, gone / c.whole), gone / c.whole, removal))
     return [removal for _, _, removal in sorted(found, key=lambda item: item[:2])]
 
 
@@ -213,5 +212,5 @@ def units_gone(order: list[Removal], taken: int) -> dict[str, Tensor]:
 
 def share_gone(candidates: list[Candidate], left: Mapping[str, int]) -> float:
     """Share of the channels before anything was removed that is gone with `left` units."""
-    whole = list(accumulate((c.whole * c.per_unit for c in candidates), initial=0))[-1]
+    whole = sum(c.whole * c.per_unit for c in candidates)
     return 1 - sum(left[c.name] * c.per_unit for c in candidates) / whole

@@ -10,16 +10,15 @@ from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.nn.utils import parametrize
 
 from engine.compute.channels.attention import ties
-from engine.compute.channels.groups import Cut, Group, Role
+from engine.compute.channels.groups import STATISTICS, Cut, Group, Role
 from engine.compute.channels.links import FIXED, Links
 from engine.compute.channels.probe import sound
 from engine.compute.channels.trace import trace
 from engine.compute.layers import prunable_layers
 from engine.compute.measure.products import unfused_attention
 from engine.compute.models.build import architecture
+from engine.compute.yolo.prepare import protected_layers
 from engine.errors import SecateurError
-
-STATISTICS = ("running_mean", "running_var")
 
 
 @dataclass(frozen=True)
@@ -33,11 +32,11 @@ class Graph:
 def channel_graph(model: nn.Module, skip: tuple[str, ...] = ()) -> Graph:
     """The groups of `model`, which `build` made; `skip` names layers (name, glob or type) whose channels all stay.
 
-    Layers that make the output are never in a group. Raises SecateurError when an entry of `skip` names nothing or nothing
-    is left to prune.
+    Layers that make the output are never in a group. Raises SecateurError when an entry of `skip` names nothing,
+    or nothing is left to prune.
     """
     kept = prunable_layers(model, skip)
-    skipped = {name for name in prunable_layers(model, ()) if name not in kept}
+    skipped = {name for name in prunable_layers(model, ()) if name not in kept} | protected_layers(model)
     example = _example(model)
     with _at_rest(model):
         groups = find_groups(model, example)
@@ -137,7 +136,7 @@ def _assembled(classes: dict[tuple[str, int], Tensor], roles: dict[tuple[str, in
     """Classes that cut the same tensors in the same way, together as one group's units."""
     signatures: dict[int, list[tuple[tuple[str, int], int]]] = defaultdict(list)
     for key, own in classes.items():
-        values, counts = own[own != FIXED].unique(return_counts=True)
+        values, counts = torch.unique(own[own != FIXED], return_counts=True)
         for value, count in zip(values.tolist(), counts.tolist(), strict=True):
             signatures[value].append((key, count))
     alike: dict[tuple[tuple[tuple[str, int], int], ...], list[int]] = defaultdict(list)

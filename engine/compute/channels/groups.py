@@ -11,6 +11,9 @@ from torch import Tensor
 Role = Literal["out", "in", "scale", "bias", "statistics"]
 """What a tensor does with a channel: makes it, takes it, scales it, adds to it, or describes it."""
 
+STATISTICS = ("running_mean", "running_var")
+"""BatchNorm's buffers."""
+
 
 @dataclass(frozen=True)
 class Cut:
@@ -36,9 +39,9 @@ class Cut:
 class Group:
     """Channels that are removed in `units`: all of a unit, in every tensor of `cuts`, or nothing.
 
-    A unit is one channel of `name`, the first layer that makes the group's channels; or several, `per_unit`, such as the
-    same offset in every group of a grouped convolution or in every head of an attention. `structure` is equal
-    for groups that are made alike.
+    A unit is one channel of `name`, the first layer that makes the group's channels; or several, `per_unit`, such
+    as the same offset in every group of a grouped convolution or in every head of an attention. `structure` is
+    equal for groups that are made alike.
     """
 
     name: str
@@ -77,7 +80,7 @@ def positions_gone(groups: list[Group], gone: Gone) -> dict[tuple[str, str, int]
             continue
         for cut in group.cuts:
             found[cut.module, cut.name, cut.dim].append(cut.positions[units].flatten())
-    return {key: torch.cat(parts).unique() for key, parts in found.items()}
+    return {key: torch.unique(torch.cat(parts)) for key, parts in found.items()}
 
 
 def without(groups: list[Group], gone: Gone) -> list[Group]:

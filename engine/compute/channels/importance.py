@@ -5,12 +5,12 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from torch.nn.utils import parametrize
 
 from engine.compute.channels.groups import Cut, Group
 from engine.compute.context import Context
 from engine.compute.seeds import generator
+from engine.compute.tasks import task_of
 from engine.errors import SecateurError
 
 Criterion = Literal["l1", "l2", "bn-scale", "fpgm", "lamp", "taylor", "hessian", "random"]
@@ -27,8 +27,9 @@ def importance(
 ) -> dict[str, Tensor]:
     """Scores (units,) on the CPU by group; `number` counts pruning rounds.
 
-    `l1`, `l2` and `fpgm` are divided by the group's mean, so that groups of different size compare (DepGraph, Fang et
-    al. 2023); so is `bn-scale`, which takes `l2` where a group has no BatchNorm. Raises SecateurError when no group has.
+    `l1`, `l2` and `fpgm` are divided by the group's mean, so that groups of different size compare (DepGraph, Fang
+    et al. 2023); so is `bn-scale`, which takes `l2` where a group has no BatchNorm. Raises SecateurError when no
+    group has one.
     """
     match criterion:
         case "l1" | "l2":
@@ -152,17 +153,18 @@ def _by_gradients(
 ) -> dict[str, Tensor]:
     """The loss that removing a unit costs, by its gradients, in eval mode, averaged over batches.
 
-    First order: (Σ g·w)² for the unit in each coupled weight (Molchanov et al. 2019, equation 8 for a group of weights);
-    second: Σ ½ (g·w)² with one image's gradients, whose squares estimate the Hessian's diagonal (Optimal Brain Damage,
-    LeCun et al. 1990, with the empirical Fisher).
+    First order: (Σ g·w)² for the unit in each coupled weight (Molchanov et al. 2019, equation 8 for a group of
+    weights); second: Σ ½ (g·w)² with one image's gradients, whose squares estimate the Hessian's diagonal (Optimal
+    Brain Damage, LeCun et al. 1990, with the empirical Fisher).
     """
     cuts = {g.name: list(weighing(g)) for g in groups}
     leaves = {c.tensor: trained(model, c) for own in cuts.values() for c in own}
     leaves = {name: leaf for name, leaf in leaves.items() if leaf.requires_grad}
     scores = {g.name: torch.zeros(g.units, dtype=torch.float64) for g in groups}
+    task = task_of(context.data)
     model.eval()
     for pixels, labels in _some_images(context, images, batch):
-        loss = functional.cross_entropy(model(pixels), labels)
+        loss = task.loss(model, pixels, labels)
         gradients = torch.autograd.grad(loss, list(leaves.values()), allow_unused=True)
         effects = {
             name: gradient * leaf.detach()

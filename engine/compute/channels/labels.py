@@ -96,7 +96,7 @@ def joined(
         constant(label) if label is not None else torch.zeros([1] * len(shapes[0]), dtype=torch.long)
         for label in labels
     ]
-    sizes = torch.broadcast_shapes(*(s[:dim] + (1,) + s[dim + 1 :] for s in (piece.shape for piece in small)))
+    sizes = torch.broadcast_shapes(*([*s[:dim], 1, *s[dim + 1 :]] for s in (piece.shape for piece in small)))  # type: ignore[no-untyped-call]
     if all(piece.shape[dim] == 1 for piece in small) and any(n > 1 for n in sizes):
         ties = list(pairwise(small))
         best = next(piece for piece, label in zip(small, labels, strict=True) if label is not None)

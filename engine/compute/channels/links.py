@@ -6,6 +6,11 @@ from torch import Tensor
 FIXED = 0
 """The class of positions that can't be removed: the network's input and output, and what is tied to them."""
 
+PAIR = 2**31
+"""More than the numbers of any network's positions."""
+FREE = -1
+"""The number of what does not depend on which channels there are, such as a norm over all of them: ties nothing."""
+
 
 class Links:
     """Numbers for positions of tensors, and ties between the numbers.
@@ -39,7 +44,10 @@ class Links:
     def tie(self, one: Tensor, two: Tensor) -> None:
         """What `one` and `two` number goes together, element by element (broadcast)."""
         pairs = torch.stack([part.flatten() for part in torch.broadcast_tensors(one, two)])  # type: ignore[no-untyped-call]
-        self._ties.append(torch.unique(pairs, dim=1) if pairs.shape[1] > 1 else pairs)
+        pairs = pairs[:, (pairs != FREE).all(0)]
+        # As one number each: unique pairs along a dimension take a hundred times as long.
+        coded = torch.unique(pairs[0] * PAIR + pairs[1])
+        self._ties.append(torch.stack([coded // PAIR, coded % PAIR]))
 
     def fix(self, numbers: Tensor) -> None:
         """None of these may be removed."""

@@ -18,7 +18,7 @@ class Place:
     start: int
 
     def axes(self, operand: Tensor) -> list[tuple[int, slice]] | None:
-        """For both dimensions of a product's operand the dimension of the weight, and the part of it; None if unclear."""
+        """For both dimensions of an operand the dimension of the weight and the part of it; None if unclear."""
         if len(self.shape) != 2 or operand.ndim != 2 or self.stride != (self.shape[1], 1):
             return None
         width = self.shape[1]

@@ -7,10 +7,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.utils import parametrize
 from torch.overrides import TorchFunctionMode
 
-from engine.compute.channels.groups import Group, positions_gone
+from engine.compute.channels.groups import STATISTICS, Group, positions_gone
 from engine.compute.channels.shrink import shrink
+from engine.compute.channels.trace import tensors_in
 
 TOLERANCE = 0.05
 """Largest difference allowed, over the difference that removing the channels makes: rounding is far below it, a
@@ -29,7 +31,7 @@ def sound(model: nn.Module, groups: list[Group], example: Tensor) -> tuple[list[
     """
     left_out: dict[str, str] = {}
     with torch.no_grad(), _plain_norms():
-        whole = model(example)
+        whole = outputs(model, example)
         good = _sound(model, groups, example, whole, left_out)
     return good, left_out
 
@@ -64,13 +66,13 @@ def _wrong(model: nn.Module, groups: list[Group], example: Tensor, whole: Tensor
     gone = {group.name: torch.arange(0, group.units - 1, 2) for group in groups}
     with _restored(model):
         _zero(model, groups, gone)
-        masked = model(example)
+        masked = outputs(model, example)
     running: list[str] = []
     names = {module: name for name, module in model.named_modules()}
     with _restored(model), _running(names, running):
         try:
             shrink(model, groups, gone)
-            pruned = model(example)
+            pruned = outputs(model, example)
         except (RuntimeError, ValueError, TypeError, IndexError, AssertionError, ZeroDivisionError):
             return (
                 f"{running[-1] or 'the model'} does not run with fewer"
@@ -85,28 +87,35 @@ def _wrong(model: nn.Module, groups: list[Group], example: Tensor, whole: Tensor
     return None
 
 
+def outputs(model: nn.Module, example: Tensor) -> Tensor:
+    """All that the model puts out for the example, in one row."""
+    return torch.cat([tensor.flatten().float() for tensor in tensors_in(model(example))])
+
+
 def _largest(tensor: Tensor) -> float:
     return float(tensor.abs().max())
 
 
 def _zero(model: nn.Module, groups: list[Group], gone: dict[str, Tensor]) -> None:
+    """Replace everything of the units by zeros, but statistics."""
     for (name, tensor, dim), positions in positions_gone(groups, gone).items():
-        module = model.get_submodule(name)
-        if name and tensor.startswith("running_"):
+        if tensor in STATISTICS:
             continue
-        held, key = (
-            (module.parametrizations[tensor], "original") if _masked(module, tensor) else (module, tensor)
-        )  # type: ignore[index]
-        assert isinstance(held, nn.Module)
-        for tensors in (held._parameters, held._buffers):
-            old = tensors.get(key)
-            if old is not None:
-                zeroed = old.detach().clone().index_fill_(dim, positions.to(old.device), 0)
-                tensors[key] = nn.Parameter(zeroed) if isinstance(old, nn.Parameter) else zeroed  # type: ignore[assignment]
+        module, key = _holder(model.get_submodule(name), tensor)
+        parameter, buffer = module._parameters.get(key), module._buffers.get(key)
+        if parameter is not None:
+            zeroed = parameter.detach().clone().index_fill_(dim, positions.to(parameter.device), 0)
+            module._parameters[key] = nn.Parameter(zeroed)
+        elif buffer is not None:
+            module._buffers[key] = buffer.clone().index_fill_(dim, positions.to(buffer.device), 0)
 
 
-def _masked(module: nn.Module, tensor: str) -> bool:
-    return torch.nn.utils.parametrize.is_parametrized(module, tensor)
+def _holder(module: nn.Module, tensor: str) -> tuple[nn.Module, str]:
+    """The module that keeps a tensor, and its name there: under a mask, that of the weights below it."""
+    if not parametrize.is_parametrized(module, tensor):
+        return module, tensor
+    held = module.get_submodule(f"parametrizations.{tensor}")
+    return held, "original"
 
 
 @contextlib.contextmanager

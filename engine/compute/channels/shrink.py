@@ -41,8 +41,7 @@ def _widths(model: nn.Module) -> dict[str, int]:
 def _take_out(module: nn.Module, name: str, dim: int, positions: Tensor) -> None:
     """Remove `positions` along `dim` of the module's tensor, and of its mask."""
     if parametrize.is_parametrized(module, name):
-        held = module.parametrizations[name]  # type: ignore[index]
-        assert isinstance(held, nn.Module)
+        held = module.get_submodule(f"parametrizations.{name}")
         _take_out(held, "original", dim, positions)
         for parametrization in held.children():
             for buffer in list(parametrization._buffers):

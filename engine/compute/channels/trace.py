@@ -1,10 +1,10 @@
 """Follows channels through a network's forward pass, whatever its modules look like.
 
-Beside every activation goes a tensor of its shape that says which channel each element belongs to. Operations that move
-elements (views, permutations, concatenations) move these labels the same way; products and normalizations tie them to
-positions of weights; operations between activations tie labels to each other. That finds what DepGraph (Fang et al. 2023)
-calls groups, through reshapes, shuffles and attention too. What an operation does that is not known here, fixes the
-channels that go in.
+Beside every activation goes a tensor of its shape that says which channel each element belongs to. Operations that
+move elements (views, permutations, concatenations) move these labels the same way; products and normalizations tie
+them to positions of weights; operations between activations tie labels to each other. That finds what DepGraph
+(Fang et al. 2023) calls groups, through reshapes, shuffles and attention too. What an operation does that is not known
+here, fixes the channels that go in.
 """
 
 from collections.abc import Sequence
@@ -16,14 +16,31 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from engine.compute.channels.labels import along, constant, joined, laid, linked_by_view, squashed
-from engine.compute.channels.links import Links
+from engine.compute.channels.links import FREE, Links
 from engine.compute.channels.memory import Memory
 
 MOVES = frozenset(
-    ["view", "_unsafe_view", "reshape", "permute", "transpose", "t", "unsqueeze", "squeeze", "expand", "slice", "select", "index", "repeat", "flip"]
+    [
+        "view",
+        "_unsafe_view",
+        "reshape",
+        "permute",
+        "transpose",
+        "t",
+        "unsqueeze",
+        "squeeze",
+        "expand",
+        "slice",
+        "select",
+        "index",
+        "repeat",
+        "flip",
+    ]
 )
 """Operations that only move elements: done to the labels as they are."""
 PARTS = frozenset(["split", "split_with_sizes", "chunk", "unbind"])
+CREATIONS = ("new_", "zeros", "ones", "empty", "full", "rand")
+"""How the names of operations begin that take no more than a size from a tensor."""
 REDUCTIONS = frozenset(["mean", "sum", "amax", "amin", "linalg_vector_norm", "var", "std"])
 NORMS = {
     "native_batch_norm": 1,
@@ -43,10 +60,19 @@ def trace(model: nn.Module, example: Tensor) -> Links:
     tracer = Tracer(Memory(model))
     with torch.no_grad(), tracer:
         output = model(example)
-    for result in output if isinstance(output, tuple | list) else [output]:
+    for result in tensors_in(output):
         if (labels := tracer.labels_of(result)) is not None:
             tracer.links.fix(constant(labels))
     return tracer.links
+
+
+def tensors_in(output: Any) -> list[Tensor]:
+    """The tensors of a model's output, whatever it is made of."""
+    if isinstance(output, Tensor):
+        return [output]
+    if isinstance(output, dict):
+        output = list(output.values())
+    return [t for part in output for t in tensors_in(part)] if isinstance(output, tuple | list) else []
 
 
 class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -97,6 +123,8 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self._attention(args[:3], output)
         elif name in MOVES:
             self._move(func, args, output)
+        elif name.startswith(CREATIONS):
+            self._put(output, None)
         elif name in PARTS:
             self._parts(func, args, output)
         elif name == "cat":
@@ -241,7 +269,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         dims = {d % tensor.ndim for d in ([dims] if isinstance(dims, int) else dims)}
         small = constant(labels)
         if not dims or any(small.shape[d] > 1 for d in dims):
-            self._put(output, None)
+            self._put(output, torch.tensor(FREE))
         elif output.ndim == tensor.ndim:
             self._put(output, small)
         else:
@@ -262,21 +290,22 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self._fix_all(tensors)
             self._put(first, None)
 
-    def _combined(self, tensors: list[Tensor]) -> Tensor:
+    def _combined(self, tensors: list[Tensor]) -> Tensor | None:
         """The labels of an elementwise result; the operands' go together where both have some."""
-        result: Tensor | None = None
-        for labels in (self.labels_of(t) for t in tensors):
-            if labels is None:
+        found = [(t.shape, constant(labels)) for t in tensors if (labels := self.labels_of(t)) is not None]
+        # One number for all channels (a gate) does not go with any of them.
+        found.sort(key=lambda item: (bool((item[1] != FREE).any()), item[0].numel()), reverse=True)
+        whole, result = found[0]
+        for shape, small in found[1:]:
+            if _spread(shape, result.shape) or bool((small == FREE).all()):
                 continue
-            small = constant(labels)
-            if result is not None:
-                self.links.tie(result, small)
-                result, small = torch.broadcast_tensors(result, small)
-            result = small
-        assert result is not None
+            self.links.tie(result, small)
+            if small.numel() < result.numel() and not _spread(shape, whole):
+                result = small  # the other's labels vary along more, all tied to these
         for tensor in tensors:
             if self.labels_of(tensor) is None and _meets(tensor.shape, result.shape):
                 self.links.fix(result)
+                return None
         return result
 
     def _fix_all(self, tensors: Sequence[Any]) -> None:
@@ -299,7 +328,7 @@ def _on_cpu(value: Any) -> Any:
 
 def _broadcast(tensors: list[Tensor]) -> torch.Size | None:
     try:
-        return torch.broadcast_shapes(*(t.shape for t in tensors))
+        return torch.Size(torch.broadcast_shapes(*(t.shape for t in tensors)))  # type: ignore[no-untyped-call]
     except RuntimeError:
         return None
 
@@ -307,6 +336,12 @@ def _broadcast(tensors: list[Tensor]) -> torch.Size | None:
 def _keeps(small: Tensor, shape: torch.Size) -> bool:
     """Whether the dimensions that labels vary along have the same size in `shape`."""
     return small.ndim == len(shape) and all(n in (1, m) for n, m in zip(small.shape, shape, strict=True))
+
+
+def _spread(shape: torch.Size, wide: Sequence[int]) -> bool:
+    """Whether a tensor of `shape` is repeated along a dimension of `wide` (right-aligned) that is larger than 1."""
+    padded = [1] * (len(wide) - len(shape)) + list(shape)
+    return any(own == 1 and other > 1 for own, other in zip(padded, wide, strict=True))
 
 
 def _meets(shape: torch.Size, labels: torch.Size) -> bool:

@@ -1,23 +1,28 @@
 """`prune.channels`: whole channels removed, with everything coupled to them."""
 
+import copy
+from collections import defaultdict
+from dataclasses import dataclass
 from typing import assert_never
 
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from engine.compute import edits
-from engine.compute.channels.budget import Budget, budget_for
-from engine.compute.channels.choose import Candidate, least_of, ordered, step_of, units_gone
-from engine.compute.channels.goal import LatencyGoal
+from engine.compute.channels import latency
+from engine.compute.channels.budget import Budget, Target, budget_for
+from engine.compute.channels.choose import Candidate, Removal, least_of, ordered, step_of, units_gone
 from engine.compute.channels.graph import channel_graph
-from engine.compute.channels.groups import Group
+from engine.compute.channels.groups import Gone, Group
 from engine.compute.channels.importance import importance, listed
 from engine.compute.channels.learning import learn
-from engine.compute.channels.milliseconds import preferred_multiple, rounding
+from engine.compute.channels.milliseconds import preferred_multiple
 from engine.compute.channels.shrink import shrink
 from engine.compute.context import Context, place
 from engine.compute.schedules import sparsities
 from engine.compute.steps.pruning import recover
 from engine.compute.steps.repair import calibrate
+from engine.compute.yolo.prepare import prepare_for_channels
 from engine.params.channels import PruneChannels
 from engine.params.pruning import Cubic, Linear, OneShot
 from engine.params.repair import Calibrate
@@ -26,120 +31,140 @@ from engine.params.repair import Calibrate
 def prune_channels(model: nn.Module, params: PruneChannels, context: Context) -> nn.Module:
     """Remove channels until the targets are reached; afterwards estimate BatchNorm's statistics anew.
 
-    Raises SecateurError when a target can't be reached, with the most that can.
+    Groups that can't be pruned rightly are left whole, with a notice. Raises SecateurError when a target can't be
+    reached, with the most that can.
     """
+    prepare_for_channels(model)
     place(model, context.device)
     groups = _groups(model, params, context)
-    whole = {group.name: group.units for group in groups}
-    budget = budget_for(model, groups, params)
-    goal = None
-    if params.latency is not None:
-        goal = LatencyGoal(model, groups, budget, params, context)
-        budget = goal.budget
-    else:
-        _check_reachable(model, groups, whole, budget, params, context)
-    learn(model, groups, params, context, budget)
+    pruning = _Pruning(model, groups, params, context)
+    pruning.check()
+    learn(model, groups, params.learning, context, pruning.first_choice)
     with edits.resized(model):
-        left = _in_rounds(model, groups, whole, budget, params, context, goal)
+        left = pruning.run()
     context.found["channels"] = [
-        {"layer": old.name, "before": old.channels, "after": new.channels}
-        for old, new in zip(groups, left, strict=True)
+        {"layer": before.name, "before": before.channels, "after": after.channels}
+        for before, after in zip(groups, left, strict=True)
     ]
     context.scored = None
-    if params.calibrate and any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in model.modules()):
+    if params.calibrate and any(isinstance(module, _BatchNorm) for module in model.modules()):
         calibrate(model, Calibrate(), context)
     return model
 
 
 def _groups(model: nn.Module, params: PruneChannels, context: Context) -> list[Group]:
     graph = channel_graph(model, params.skip)
-    if graph.left_out:
-        reasons = "; ".join(f"{name}: {reason}" for name, reason in list(graph.left_out.items())[:3])
-        context.notice("warning", f"Left whole: {listed(list(graph.left_out))} ({reasons})")
+    by_reason: dict[str, list[str]] = defaultdict(list)
+    for name, reason in graph.left_out.items():
+        by_reason[reason].append(name)
+    for reason, names in by_reason.items():
+        context.notice("warning", f"Left whole: {listed(names)}, because with fewer channels {reason}")
     return graph.groups
 
 
-def candidates(
-    model: nn.Module,
-    groups: list[Group],
-    whole: dict[str, int],
-    params: PruneChannels,
-    context: Context,
-    number: int,
-) -> list[Candidate]:
-    """The groups with their units' importance, as round `number` chooses among them."""
-    scores = importance(params.criterion, model, groups, context, number)
-    found = []
-    for group in groups:
-        channels = whole[group.name] * group.per_unit
-        step = step_of(group.per_unit, _round_to(params, channels, context))
-        least = least_of(whole[group.name], params.floor, step)
-        found.append(
-            Candidate(
-                group.name,
-                scores[group.name],
-                whole[group.name],
-                group.per_unit,
-                group.structure,
-                least,
-                step,
+@dataclass(frozen=True)
+class _Choice:
+    """What round of removals is to choose from, in order."""
+
+    candidates: list[Candidate]
+    order: list[Removal]
+
+
+class _Pruning:
+    """One run of the step: its budget, measured on the model as it was, and the rounds towards it."""
+
+    def __init__(
+        self, model: nn.Module, groups: list[Group], params: PruneChannels, context: Context
+    ) -> None:
+        self._model, self._groups, self._params, self._context = model, groups, params, context
+        self._whole = {group.name: group.units for group in groups}
+        self._round_to = _rounding(params, context)
+        self._budget = budget_for(model, groups, params, context)
+        self._original = copy.deepcopy(model) if params.latency is not None else None
+
+    def check(self) -> None:
+        """Fail before anything is trained; whether a latency can be met, only measuring tells."""
+        if self._params.latency is None:
+            self._budget.check(self._candidates(self._groups, {g.name: g.units for g in self._groups}))
+
+    def first_choice(self) -> Gone:
+        """The units that would go if all were removed now."""
+        choice = self._choice(self._groups, 0)
+        return units_gone(choice.order, self._budget.taken(choice.candidates, choice.order))
+
+    def run(self) -> list[Group]:
+        """Each round removes what its share of the budget asks for; what goes is chosen anew each time."""
+        groups, schedule = self._groups, self._params.schedule
+        courses = self._courses()
+        for number, course in enumerate(courses):
+            choice = self._choice(groups, number)
+            if course == 1.0 and self._original is not None:
+                taken = self._measured(self._original, groups, choice)
+            else:
+                taken = self._budget.taken(choice.candidates, choice.order, course)
+            groups = shrink(self._model, groups, units_gone(choice.order, taken))
+            place(self._model, self._context.device)
+            self._context.progress((number + 1) / len(courses), f"round {number + 1}/{len(courses)}")
+            if not isinstance(schedule, OneShot) and number < len(courses) - 1:
+                recover(self._model, schedule, self._context, number)
+        return groups
+
+    def _courses(self) -> list[float]:
+        """The share of the way that is done after each round."""
+        schedule = self._params.schedule
+        match schedule:
+            case OneShot():
+                return [1.0]
+            case Linear():
+                return sparsities("linear", 0.0, 1.0, schedule.rounds)
+            case Cubic():
+                return sparsities("cubic", 0.0, 1.0, schedule.rounds)
+            case _:
+                assert_never(schedule)
+
+    def _measured(self, original: nn.Module, groups: list[Group], choice: _Choice) -> int:
+        """How many removals make the model as fast as the latency target asks, found by measuring whole models."""
+        target = self._params.latency
+        assert target is not None
+        (steered,) = self._budget.targets
+
+        def taken(share: float) -> int:
+            goal = Target(steered.name, steered.cost, 1 / share, steered.before)
+            return Budget((goal,), 0.0, steered.cost).taken(choice.candidates, choice.order)
+
+        def pruned(share: float) -> nn.Module:
+            model = copy.deepcopy(self._model)
+            with edits.resized(model):
+                shrink(model, groups, units_gone(choice.order, taken(share)))
+            return place(model, self._context.device).eval()
+
+        found = latency.reach(target, original, pruned, self._context, "whole model")
+        self._context.found["latency_speedup"] = found.speedup
+        return taken(found.share)
+
+    def _choice(self, groups: list[Group], number: int) -> _Choice:
+        """What may go, by the importance that it has in round `number`."""
+        criterion = self._params.criterion
+        scores = importance(criterion, self._model, groups, self._context, number)
+        candidates = self._candidates(groups, {name: len(own) for name, own in scores.items()})
+        candidates = [c.ranked(scores[c.name]) for c in candidates]
+        order = ordered(candidates, self._params.scope, cost=self._budget.cost, levels=self._budget.levels)
+        return _Choice(candidates, order)
+
+    def _candidates(self, groups: list[Group], units: dict[str, int]) -> list[Candidate]:
+        found = []
+        for group in groups:
+            step = step_of(group.per_unit, self._round_to)
+            whole = self._whole[group.name]
+            least = least_of(whole, self._params.floor, step)
+            found.append(
+                Candidate(group.name, units[group.name], whole, group.per_unit, group.structure, least, step)
             )
-        )
-    return found
+        return found
 
 
-def _round_to(params: PruneChannels, channels: int, context: Context) -> int:
-    """What a layer that had so many channels is rounded to."""
-    if isinstance(params.round_to, int):
-        return params.round_to
-    assert params.latency is not None
-    return rounding(preferred_multiple(params.latency, context), channels)
-
-
-def _check_reachable(
-    model: nn.Module,
-    groups: list[Group],
-    whole: dict[str, int],
-    budget: Budget,
-    params: PruneChannels,
-    context: Context,
-) -> None:
-    """Fail before anything is trained, not after."""
-    budget.check(candidates(model, groups, whole, params.model_copy(update={"criterion": "l1"}), context, 0))
-
-
-def _in_rounds(
-    model: nn.Module,
-    groups: list[Group],
-    whole: dict[str, int],
-    budget: Budget,
-    params: PruneChannels,
-    context: Context,
-    goal: LatencyGoal | None,
-) -> list[Group]:
-    """Each round removes what its share of the budget asks for; what goes is chosen anew each time.
-
-    A latency `goal` is measured out before the first removals and anew before the last.
-    """
-    schedule = params.schedule
-    match schedule:
-        case OneShot():
-            targets = [1.0]
-        case Linear():
-            targets = sparsities("linear", 0.0, 1.0, schedule.rounds)
-        case Cubic():
-            targets = sparsities("cubic", 0.0, 1.0, schedule.rounds)
-        case _:
-            assert_never(schedule)
-    for number, target in enumerate(targets):
-        choice = candidates(model, groups, whole, params, context, number)
-        order = ordered(choice, params.scope, cost=budget.cost, shares=budget.shares)
-        if goal is not None and number in (0, len(targets) - 1):
-            budget = goal.found(model, groups, choice, order, f"round {number + 1}")
-        groups = shrink(model, groups, units_gone(order, budget.taken(choice, order, target)))
-        place(model, context.device)
-        if not isinstance(schedule, OneShot):
-            context.progress((number + 1) / len(targets), f"round {number + 1}/{len(targets)}")
-            if number < len(targets) - 1:
-                recover(model, schedule, context, number)
-    return groups
+def _rounding(params: PruneChannels, context: Context) -> int:
+    if params.round_to == "auto":
+        assert params.latency is not None
+        return preferred_multiple(params.latency, context)
+    return params.round_to
