@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import PurePath
 
 from engine import sweep
-from engine.catalog import DATASETS, MODELS
+from engine.catalog import DATASETS, DETECTION, DETECTOR, MODELS
 from engine.errors import Problem
 from engine.params import Sensitivity
 from engine.params.preset import AUTO
@@ -51,7 +51,7 @@ def named(root: Mapping, swept: Sweep) -> list[Problem]:
         problems += _name(node, DATASETS, "a data set: see `secateur data list`, or path/file.py:function")
     for node in _values(root, swept, "model.weights"):
         problems += _weights(node)
-    return problems + _nameless(root, swept) + _image_folder(root, swept) + _plot(root)
+    return problems + _nameless(root, swept) + _image_folder(root, swept) + _task(root, swept) + _plot(root)
 
 
 def _values(root: Mapping, swept: Sweep, path: str) -> list[Node]:
@@ -114,15 +114,33 @@ def _no_name(root: Mapping, name: Node | None, weights: str) -> Problem:
     return Problem((name or model).place, "model.name", what, allowed)
 
 
+OWN_DATA = {
+    "imagefolder": "the folder that holds the images, for imagefolder",
+    "yolo": "the data.yaml that lists the images, for yolo",
+}
+"""Data sets that are the user's own, and what `data.root` must name for them."""
+
+
 def _image_folder(root: Mapping, swept: Sweep) -> list[Problem]:
-    folders = [node for node in _values(root, swept, "data.name") if text_of(node) == "imagefolder"]
-    if not folders or _values(root, swept, "data.root"):
+    own = [node for node in _values(root, swept, "data.name") if text_of(node) in OWN_DATA]
+    if not own or _values(root, swept, "data.root"):
         return []
-    return [
-        Problem(
-            folders[0].place, "data.root", "is missing", "the folder that holds the images, for imagefolder"
-        )
-    ]
+    return [Problem(own[0].place, "data.root", "is missing", OWN_DATA[text_of(own[0])])]
+
+
+def _task(root: Mapping, swept: Sweep) -> list[Problem]:
+    """A detector needs boxes, and boxes a detector; what is swept is told when it runs."""
+    models, sets = _values(root, swept, "model.name"), _values(root, swept, "data.name")
+    if len(models) != 1 or len(sets) != 1:
+        return []
+    model, data = text_of(models[0]), text_of(sets[0])
+    detector, boxes = model.startswith(DETECTOR), data in DETECTION
+    if model not in MODELS or data not in DATASETS or detector == boxes:
+        return []
+    allowed = f"a detector such as {DETECTOR}yolov8n, because {data} has boxes"
+    if detector:
+        allowed = f"a classifier, because {data} has no boxes ({' and '.join(DETECTION)} have)"
+    return [Problem(models[0].place, models[0].path, given(models[0]), allowed)]
 
 
 def _plot(root: Mapping) -> list[Problem]:

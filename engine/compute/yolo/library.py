@@ -34,7 +34,7 @@ def library() -> ModuleType:
         with (
             tempfile.TemporaryDirectory(prefix="secateur-yolo-") as folder,
             _environment(folder),
-            np.printoptions(),
+            _plainly(),
         ):
             from engine.compute.yolo import ultra
     except ImportError as error:
@@ -46,6 +46,13 @@ def library() -> ModuleType:
     torch.save = save
     torch.set_printoptions(linewidth=before[0], precision=before[1])  # type: ignore[no-untyped-call]
     return ultra
+
+
+@contextlib.contextmanager
+def _plainly() -> Iterator[None]:
+    """On the CPU even while a network is built without memory: tensors made by the import are used for good."""
+    with torch.device("cpu"), np.printoptions():
+        yield
 
 
 @contextlib.contextmanager

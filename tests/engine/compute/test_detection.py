@@ -1,0 +1,218 @@
+"""Data with boxes: the embedded canvases, a user's data.yaml, and augmentation that moves boxes with their image."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from engine import datasets
+from engine.compute.data import Dataset, load
+from engine.compute.data.augment import crop_with_boxes, flip_with_boxes
+from engine.compute.data.scenes import NOISE, sources
+from engine.compute.data.sources import DIGITS, read_digits
+from engine.datasets.locate import bundled_folder
+from engine.errors import SecateurError, UsageError
+from engine.params.preset import Data
+
+Change = Callable[
+    [torch.Tensor, torch.Tensor, torch.Generator | None], tuple[torch.Tensor, torch.Tensor | None]
+]
+
+
+def opened(params: Data, folder: Path) -> Dataset:
+    return load(params, datasets.locate(params, folder))
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    return opened(Data(name="digits-detection"), tmp_path_factory.mktemp("workspace"))
+
+
+def test_the_canvases_are_the_same_every_time(scenes: Dataset, tmp_path: Path) -> None:
+    again = opened(Data(name="digits-detection"), tmp_path)
+    some = torch.arange(50)
+    assert torch.equal(scenes.test.images.gather(some), again.test.images.gather(some))
+    assert torch.equal(scenes.test.labels, again.test.labels)
+    assert scenes.fingerprint == again.fingerprint
+
+
+def test_no_digit_is_on_canvases_of_two_splits() -> None:
+    _, labels = read_digits(bundled_folder() / DIGITS)
+    found = sources(labels)
+    every = torch.cat(list(found.values()))
+    assert len(every.unique()) == len(every) == len(labels)
+    assert {int(n) for n in labels[found["validation"]].unique()} == set(range(10))
+
+
+def test_every_box_holds_bright_strokes_up_to_its_edges(scenes: Dataset) -> None:
+    images = scenes.validation.images.gather(torch.arange(20))
+    seen = 0
+    for image, boxes in zip(images, scenes.validation.labels[:20], strict=True):
+        for box in boxes[boxes[:, 0] >= 0]:
+            _, x, y, w, h = (box * 96).tolist()
+            top, bottom, left, right = round(y - h / 2), round(y + h / 2), round(x - w / 2), round(x + w / 2)
+            inside = image[0, top:bottom, left:right] > NOISE
+            assert inside[0].any() and inside[-1].any() and inside[:, 0].any() and inside[:, -1].any()
+            seen += 1
+    assert seen > 20
+
+
+def test_limit_takes_that_many_canvases(tmp_path: Path) -> None:
+    few = opened(Data(name="digits-detection", limit=32), tmp_path)
+    assert len(few.train) == 32 and len(few.test) == 500
+
+
+def test_a_detector_sees_pixels_from_0_to_1(scenes: Dataset) -> None:
+    images, boxes = next(iter(scenes.batches(scenes.test, 4)))
+    assert 0 <= float(images.min()) < float(images.max()) <= 1
+    assert boxes.shape == (4, 6, 5)
+
+
+def marked() -> tuple[torch.Tensor, torch.Tensor]:
+    """One bright square on 32×32, and its box beside an empty row."""
+    images = torch.zeros(1, 1, 32, 32, dtype=torch.uint8)
+    images[0, 0, 8:12, 20:28] = 255
+    boxes = torch.tensor([[[3.0, 24 / 32, 10 / 32, 8 / 32, 4 / 32], [-1.0, 0.0, 0.0, 0.0, 0.0]]])
+    return images, boxes
+
+
+def around(image: torch.Tensor) -> list[float]:
+    rows, columns = (image[0] > 0).any(1).nonzero(), (image[0] > 0).any(0).nonzero()
+    left, right, top, bottom = columns.min(), columns.max() + 1, rows.min(), rows.max() + 1
+    return [float(v) / 32 for v in ((left + right) / 2, (top + bottom) / 2, right - left, bottom - top)]
+
+
+@pytest.mark.parametrize("change", [crop_with_boxes, flip_with_boxes])
+def test_boxes_move_with_their_image(change: Change) -> None:
+    images, boxes = marked()
+    places = set()
+    for seed in range(8):
+        moved, found = change(images, boxes, torch.Generator().manual_seed(seed))
+        assert found is not None
+        assert found[0, 0].tolist() == pytest.approx([3.0, *around(moved[0])])
+        assert found[0, 1].tolist() == [-1.0, 0.0, 0.0, 0.0, 0.0]
+        places.add(tuple(found[0, 0].tolist()))
+    assert len(places) > 1
+
+
+def test_a_box_that_leaves_the_image_is_cut_off_and_at_last_dropped() -> None:
+    images = torch.zeros(64, 1, 32, 32, dtype=torch.uint8)
+    boxes = torch.tensor([[[0.0, 1 / 32, 0.5, 2 / 32, 0.5]]]).repeat(64, 1, 1)
+    _, found = crop_with_boxes(images, boxes, torch.Generator().manual_seed(0))
+    assert found is not None
+    kept = found[found[..., 0] >= 0]
+    assert 0 < len(kept) < 64
+    assert float((kept[:, 1] - kept[:, 3] / 2).min()) >= 0
+
+
+def written(folder: Path, **changes: str) -> Path:
+    """A data.yaml with two images of 40×20 pixels per split, and one box in each."""
+    for split in ("train", "val"):
+        (folder / "images" / split).mkdir(parents=True, exist_ok=True)
+        (folder / "labels" / split).mkdir(parents=True, exist_ok=True)
+        for number in range(2):
+            image = Image.new("RGB", (40, 20), (0, 0, 0))
+            image.paste((255, 255, 255), (10, 5, 30, 15))
+            image.save(folder / "images" / split / f"{number}.png")
+            (folder / "labels" / split / f"{number}.txt").write_text("1 0.5 0.5 0.5 0.5\n")
+    for name, text in changes.items():
+        (folder / "labels" / "train" / f"{name[1:]}.txt").write_text(text)
+    file = folder / "data.yaml"
+    file.write_text("train: images/train\nval: images/val\nnames: [cat, dog]\n")
+    return file
+
+
+def test_images_are_letterboxed_and_their_boxes_with_them(tmp_path: Path) -> None:
+    data = opened(Data(name="yolo", root=str(written(tmp_path)), size=64), tmp_path)
+    assert (data.task, data.class_names, data.channels, data.size) == (
+        "detection",
+        ("cat", "dog"),
+        3,
+        (64, 64),
+    )
+    pixels = data.train.images.gather(torch.tensor([0]))[0, 0]
+    assert data.train.labels[0, 0].tolist() == pytest.approx([1.0, 0.5, 0.5, 0.5, 0.25])
+    assert int(pixels[0, 0]) == 114 and int(pixels[32, 32]) == 255 and int(pixels[32, 2]) == 0
+
+
+def test_without_test_images_those_of_val_are_scored_and_it_says_so(tmp_path: Path) -> None:
+    data = opened(Data(name="yolo", root=str(written(tmp_path)), size=64), tmp_path)
+    assert torch.equal(data.test.labels, data.validation.labels)
+    assert "names no test images" in data.notice
+
+
+def test_a_changed_label_changes_the_fingerprint(tmp_path: Path) -> None:
+    params = Data(name="yolo", root=str(written(tmp_path)))
+    location = datasets.locate(params, tmp_path)
+    before = datasets.fingerprint(params, location, None)
+    (tmp_path / "labels" / "val" / "0.txt").write_text("0 0.5 0.5 0.5 0.5\n")
+    assert datasets.fingerprint(params, location, None) != before
+
+
+def test_an_image_without_a_label_file_has_no_box(tmp_path: Path) -> None:
+    file = written(tmp_path)
+    (tmp_path / "labels" / "train" / "0.txt").unlink()
+    data = opened(Data(name="yolo", root=str(file), size=64), tmp_path)
+    assert (data.train.labels[0, :, 0] < 0).all() and data.train.labels[1, 0, 0] == 1
+
+
+def test_a_polygon_counts_as_the_box_around_it(tmp_path: Path) -> None:
+    file = written(tmp_path, _0="0 0.25 0.25 0.75 0.25 0.75 0.75 0.25 0.75\n")
+    data = opened(Data(name="yolo", root=str(file), size=64), tmp_path)
+    assert data.train.labels[0, 0].tolist() == pytest.approx([0.0, 0.5, 0.5, 0.5, 0.25])
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("0 0.5 0.5 0.5", "it has 4 numbers, not 5"),
+        ("0 a 0.5 0.5 0.5", "could not convert"),
+        ("2 0.5 0.5 0.5 0.5", "class 2 is not one of 0 to 1"),
+        ("0.5 0.5 0.5 0.5 0.5", "class 0.5 is not one"),
+        ("0 20 10 20 10", "not from 0 to 1"),
+        ("0 nan 0.5 0.5 0.5", "not from 0 to 1"),
+        ("0 0.5 0.5 0 0.5", "no area"),
+    ],
+)
+def test_a_wrong_line_is_named(line: str, said: str, tmp_path: Path) -> None:
+    file = written(tmp_path, _1=f"0 0.5 0.5 0.5 0.5\n{line}\n")
+    with pytest.raises(SecateurError) as caught:
+        opened(Data(name="yolo", root=str(file), size=64), tmp_path)
+    assert "1.txt, line 2" in caught.value.title and said in caught.value.title
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("train: images/train\nval: images/val\n", "names of classes"),
+        ("train: images/train\nnames: [a]\n", "names no val images"),
+        ("train: nowhere\nval: images/val\nnames: [a, b]\n", "train names nowhere"),
+        ("train: images/train\nval: images/val\nnames: [a]\nnc: 2\n", "nc is 2"),
+        ("train: [images\n", "line 2"),
+        ("- a\n", "list"),
+        ("train: images/train\nval: images/val\nnames: {1: a}\n", "numbers of names"),
+    ],
+)
+def test_a_wrong_data_yaml_says_what_is_wrong(text: str, said: str, tmp_path: Path) -> None:
+    file = written(tmp_path)
+    file.write_text(text)
+    with pytest.raises(SecateurError) as caught:
+        opened(Data(name="yolo", root=str(file), size=64), tmp_path)
+    assert said in caught.value.detail
+
+
+def test_the_place_of_the_data_yaml_must_be_given_and_exist(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"data\.root"):
+        opened(Data(name="yolo"), tmp_path)
+    with pytest.raises(SecateurError, match="There is no file"):
+        opened(Data(name="yolo", root=str(tmp_path / "data.yaml")), tmp_path)
+
+
+def test_the_record_says_how_many_canvases_there_are(scenes: Dataset) -> None:
+    counts = datasets.RECORDS["digits-detection"].images
+    assert counts is not None
+    assert (counts.train, counts.validation, counts.test) == tuple(
+        len(split) for split in (scenes.train, scenes.validation, scenes.test)
+    )
