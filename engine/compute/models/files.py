@@ -100,7 +100,7 @@ def _zip(path: Path) -> Kind:
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
-    except (zipfile.BadZipFile, OSError, ValueError) as error:
+    except (zipfile.BadZipFile, OSError, ValueError, RuntimeError) as error:
         raise refused(
             path, "is cut short: it begins as torch.save writes, but its end is missing", "Copy it again."
         ) from error

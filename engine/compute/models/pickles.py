@@ -16,6 +16,7 @@ import torch
 from engine.compute.models.files import refused
 from engine.compute.models.inert import UNREADABLE, Content, Inert, today
 from engine.compute.usercode import load_function
+from engine.compute.yolo.library import library
 from engine.errors import SecateurError
 
 _MISC = "torchvision.ops.misc"
@@ -72,6 +73,8 @@ def unpickle(path: Path, content: Content, name: str) -> Any:
     """
     own = vars(load_function(name, "model")).get("__wrapped__") if ".py:" in name else None
     find = _finder(getattr(own, "__globals__", {}))
+    if any(one.startswith("ultralytics.") for one in content.foreign):
+        library()  # its own import is neither quiet nor offline
     missing = [one for one in content.foreign if _absent(one, find)]
     if missing:
         raise refused(
