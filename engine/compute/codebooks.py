@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from engine.compute.masks import Folding, fold_module, mask_of, set_mask
+from engine.errors import SecateurError
 
 LARGEST = 256
 """Most centroids of one book: an index is a byte."""
@@ -94,3 +95,25 @@ def set_codebook(module: nn.Module, centroids: Tensor, indices: Tensor, form: Fo
     parametrize.register_parametrization(module, "weight", Codebook(indices, form), unsafe=True)
     if mask is not None:
         set_mask(module, mask.mask)
+
+
+def refuse_codebooks(model: nn.Module) -> None:
+    """Raises SecateurError when a layer has a codebook: for steps that change weights one by one."""
+    if names := list(clustered(model)):
+        raise SecateurError(
+            "Clustered weights cannot be changed one by one",
+            f"The weights of {', '.join(names[:5])}{' …' if len(names) > 5 else ''} share the values of a codebook.",
+            "Put this step before cluster.weights.",
+        )
+
+
+def fold_codebooks_(model: nn.Module) -> list[str]:
+    """Make every codebook's values plain weights, in place; masks stay. The names of the layers."""
+    names = list(clustered(model))
+    for name in names:
+        module = model.get_submodule(name)
+        mask = mask_of(module)
+        fold_module(module)
+        if mask is not None:
+            set_mask(module, mask.mask)
+    return names

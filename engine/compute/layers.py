@@ -4,7 +4,6 @@ from fnmatch import fnmatchcase
 
 from torch import Tensor, nn
 
-from engine.compute.codebooks import codebook_of
 from engine.errors import SecateurError
 
 PRUNABLE = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.Linear)
@@ -18,16 +17,7 @@ def weight_of(module: nn.Module) -> Tensor:
 
 
 def leaf_of(module: nn.Module) -> Tensor:
-    """The tensor that is trained: under a mask, the one below it.
-
-    Raises SecateurError for weights of a codebook, which have no tensor of their own.
-    """
-    if codebook_of(module) is not None:
-        raise SecateurError(
-            "Clustered weights cannot be changed one by one",
-            "The weights of a layer share the values of its codebook.",
-            "Put this step before cluster.weights.",
-        )
+    """The tensor that is trained: under a mask, the one below it."""
     if hasattr(module, "parametrizations"):
         original: Tensor = module.parametrizations["weight"].original  # type: ignore[index, union-attr]
         return original

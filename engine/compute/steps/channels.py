@@ -18,6 +18,7 @@ from engine.compute.channels.importance import importance, listed
 from engine.compute.channels.learning import learn
 from engine.compute.channels.milliseconds import preferred_multiple
 from engine.compute.channels.shrink import shrink
+from engine.compute.codebooks import fold_codebooks_
 from engine.compute.context import Context, place
 from engine.compute.schedules import sparsities
 from engine.compute.steps.pruning import recover
@@ -35,6 +36,9 @@ def prune_channels(model: nn.Module, params: PruneChannels, context: Context) ->
     reached, with the most that can.
     """
     prepare_for_channels(model)
+    if folded := fold_codebooks_(model):
+        told = f"Codebooks of {len(folded)} layers became plain weights: channels cannot be taken out of them"
+        context.notice("info", f"{told}, so put cluster.weights after prune.channels")
     place(model, context.device)
     groups = _groups(model, params, context)
     pruning = _Pruning(model, groups, params, context)

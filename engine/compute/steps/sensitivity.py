@@ -15,6 +15,7 @@ from engine.compute.channels.graph import channel_graph
 from engine.compute.channels.groups import Group
 from engine.compute.channels.importance import importance as unit_importance
 from engine.compute.channels.shrink import shrink
+from engine.compute.codebooks import refuse_codebooks
 from engine.compute.context import Context, place
 from engine.compute.data import Split, Subset
 from engine.compute.evaluate import Score, score
@@ -48,6 +49,7 @@ def sensitivity(model: nn.Module, params: Sensitivity, context: Context) -> nn.M
     the `reference` (nothing pruned, all else equal) and `rows`, one for each layer and rate, with the quality
     and loss on validation images, and the parameters that are left with the MACs they take.
     """
+    refuse_codebooks(model)
     place(model, context.device).eval()
     match params.of:
         case "weights":

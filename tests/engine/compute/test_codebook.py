@@ -17,9 +17,13 @@ from engine.compute.measure.counts import count
 from engine.compute.measure.size import sizes
 from engine.compute.runtimes.export import export
 from engine.compute.runtimes.onnxruntime import OnnxSession
+from engine.compute.steps.channels import prune_channels
 from engine.compute.steps.codebook import cluster_weights
 from engine.compute.steps.pruning import prune_weights
+from engine.compute.steps.sensitivity import sensitivity
 from engine.errors import SecateurError
+from engine.params.analysis import Sensitivity
+from engine.params.channels import PruneChannels
 from engine.params.codebook import ClusterWeights, Product, Scalar
 from engine.params.pruning import PruneWeights
 from engine.params.training import Finetune
@@ -144,6 +148,21 @@ def test_pruning_after_clustering_keeps_the_codebooks(criterion) -> None:
         weight = weight_of(model.get_submodule(name))
         assert (weight.unique() != 0).sum() <= 8 and book.form.shape == tuple(weight.shape)
     assert count(model, (1, 8, 8)).sparsity == pytest.approx(0.6, abs=1e-3)
+
+
+def test_channels_are_removed_after_the_codebooks_were_folded_and_the_user_is_told(tmp_path) -> None:
+    events: list[ev.Event] = []
+    model = made(sparsity=0.5)
+    model = prune_channels(model, PruneChannels(ratio=0.3, calibrate=False), context_for(events=events))
+    assert not clustered(model) and masked(model)
+    assert any(isinstance(e, ev.Notice) and "Codebooks of 22 layers" in e.text for e in events)
+    checkpoint.save(model, tmp_path)
+
+
+@pytest.mark.parametrize("of", ["weights", "channels"])
+def test_sensitivity_of_clustered_weights_is_refused_clearly(of) -> None:
+    with pytest.raises(SecateurError, match="before cluster.weights"):
+        sensitivity(made(), Sensitivity(of=of), context_for())
 
 
 def test_clustering_again_makes_fewer_values() -> None:
