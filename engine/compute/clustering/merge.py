@@ -63,8 +63,8 @@ def merge(model: nn.Module, chain: Chain, clusters: Clusters, folded: Folded, fo
 class Centroids:
     """Filter f is represented by ``factors[f]`` times the member ``chosen[label]`` of its cluster moved by `moves`.
 
-    `chosen`: (K,), numbers of filters; `moves`: (K, D), exactly 0 where members are equal; `factors`: (F,), 1 at the
-    chosen ones, and everywhere without scales. `distortion`: the share of the vectors' energy that is lost.
+    `chosen`: (K,), numbers of filters; `moves`: (K, D), exactly 0 where members are equal; `factors`: (F,), 0 or
+    more, 1 where clusters have no scales. `distortion`: the share of the vectors' energy that is lost.
     """
 
     chosen: Tensor
@@ -84,8 +84,12 @@ def centroids(
     gains = vectors.new_ones(len(vectors)) if gains is None else gains
     scales = torch.ones_like(gains) if clusters.scales is None else clusters.scales
     chosen = _representatives(labels, clusters.count, gains, scales)
-    factors = _relative(scales, labels, chosen)
+    factors = torch.ones_like(gains)
+    if clusters.scales is not None:
+        factors = _projected(vectors, vectors[chosen][labels])
     moves = _moves(vectors, labels, chosen, factors, importance)
+    if clusters.scales is not None:
+        factors = _projected(vectors, (vectors[chosen] + moves)[labels])
     lost = vectors - factors[:, None] * (vectors[chosen] + moves)[labels]
     energy = max(float(vectors.square().sum()), torch.finfo(torch.float64).tiny)
     return Centroids(chosen, moves, factors, float(lost.square().sum()) / energy)
@@ -101,10 +105,11 @@ def _first_largest(values: Tensor) -> Tensor:
     return torch.nonzero(values == values.max())[0, 0]
 
 
-def _relative(scales: Tensor, labels: Tensor, chosen: Tensor) -> Tensor:
-    """Scales relative to the representative's; 1 where the whole cluster has none."""
-    own = scales[chosen][labels]
-    return torch.where(own > 0, scales / torch.where(own > 0, own, 1.0), 1.0)
+def _projected(vectors: Tensor, on: Tensor) -> Tensor:
+    """The factor, 0 or more, that takes each row of `on` nearest to that of `vectors`; 1 where `on` is zero."""
+    lengths = on.square().sum(1)
+    factors = (vectors * on).sum(1) / torch.where(lengths > 0, lengths, 1.0)
+    return torch.where(lengths > 0, factors.clamp_min(0), 1.0)
 
 
 def _moves(

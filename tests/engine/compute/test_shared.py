@@ -25,7 +25,13 @@ from engine.params import ClusterFilters, ClusterKernels, Finetune
 from engine.params.clustering import Shared
 
 SHAPE = (1, 8, 8)
-CONVOLUTIONS = [(1, 16, 28, 3, 1), (16, 16, 28, 3, 1), (32, 64, 14, 1, 2), (3, 64, 32, 7, 2), (13, 31, 9, 3, 1)]
+CONVOLUTIONS = [
+    (1, 16, 28, 3, 1),
+    (16, 16, 28, 3, 1),
+    (32, 64, 14, 1, 2),
+    (3, 64, 32, 7, 2),
+    (13, 31, 9, 3, 1),
+]
 """Inputs, outputs, image size, kernel size and stride."""
 
 
@@ -79,7 +85,11 @@ def test_each_output_keeps_its_bias_and_its_scale() -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(3, 4, 3))
     bias = model[0].bias.detach().clone()
-    weight, index, scale = torch.randn(2, 3, 3, 3), torch.tensor([0, 1, 0, 1]), torch.tensor([1.0, 2.0, 3.0, 4.0])
+    weight, index, scale = (
+        torch.randn(2, 3, 3, 3),
+        torch.tensor([0, 1, 0, 1]),
+        torch.tensor([1.0, 2.0, 3.0, 4.0]),
+    )
     share(model, "0", weight, index, scale)
     images = torch.randn(2, 3, 6, 6)
     whole = weight[index] * scale[:, None, None, None]
@@ -130,7 +140,9 @@ def test_a_checkpoint_brings_shared_filters_back_bit_equal(algorithm, tmp_path):
         n: m.out_channels for n, m in shared_layers(network).items()
     }
     images = example(2, SHAPE)
-    assert torch.equal(output(again, images), output(network.to(memory_format=torch.contiguous_format), images))
+    assert torch.equal(
+        output(again, images), output(network.to(memory_format=torch.contiguous_format), images)
+    )
 
 
 def test_a_masked_shared_layer_comes_back_too(tmp_path: Path) -> None:
@@ -173,7 +185,9 @@ def test_layers_that_share_too_little_to_pay_run_as_plain_ones_with_the_same_bit
 
 
 def has_dictionaries(entries: int = 8, **settings: object) -> nn.Module:
-    params = ClusterKernels.model_validate({"entries": entries, "restarts": 1, "calibrate": False, **settings})
+    params = ClusterKernels.model_validate(
+        {"entries": entries, "restarts": 1, "calibrate": False, **settings}
+    )
     return cluster_kernels(small_model(), params, context_for())
 
 
@@ -190,7 +204,9 @@ def test_more_entries_come_nearer() -> None:
     losses = []
     for entries in (2, 8, 32):
         context = context_for()
-        cluster_kernels(small_model(), ClusterKernels(entries=entries, calibrate=False, skip=("conv1",)), context)
+        cluster_kernels(
+            small_model(), ClusterKernels(entries=entries, calibrate=False, skip=("conv1",)), context
+        )
         losses.append(sum(row["distortion"] for row in context.found["dictionaries"]))
     assert losses == sorted(losses, reverse=True)
 
