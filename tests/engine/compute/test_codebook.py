@@ -161,7 +161,7 @@ def test_channels_are_removed_after_the_codebooks_were_folded_and_the_user_is_to
 
 @pytest.mark.parametrize("of", ["weights", "channels"])
 def test_sensitivity_of_clustered_weights_is_refused_clearly(of) -> None:
-    with pytest.raises(SecateurError, match="before cluster.weights"):
+    with pytest.raises(SecateurError, match=r"before cluster\.weights"):
         sensitivity(made(), Sensitivity(of=of), context_for())
 
 
