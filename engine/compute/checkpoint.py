@@ -2,6 +2,7 @@
 
 import copy
 import json
+from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
@@ -71,8 +72,15 @@ def load(folder: Path) -> nn.Module:
     model = _skeleton(arch, recipe, state)
     if model is None:
         model = _with_edits(build(arch), recipe, state)
-        model.load_state_dict(state)
+        _fill(model, state)
     return model.eval()
+
+
+def _fill(model: nn.Module, state: dict[str, Tensor], *, assign: bool = False) -> None:
+    """Load `state` strictly, as a state_dict of the versions that `model`'s modules have now (MNASNet asks)."""
+    full = OrderedDict(state)
+    full._metadata = getattr(model.state_dict(), "_metadata", {})  # type: ignore[attr-defined]
+    model.load_state_dict(full, assign=assign)
 
 
 def _skeleton(arch: Architecture, recipe: dict[str, Any], state: dict[str, Tensor]) -> nn.Module | None:
@@ -86,7 +94,7 @@ def _skeleton(arch: Architecture, recipe: dict[str, Any], state: dict[str, Tenso
             model = _with_edits(build(arch), recipe, state)
     except NotImplementedError:
         return None
-    model.load_state_dict(state, assign=True)
+    _fill(model, state, assign=True)
     if any(t.is_meta for t in (*model.parameters(), *model.buffers())):
         return None
     for parameter in model.parameters():
