@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from engine.compute import edits
 from engine.compute.codebooks import Form, clustered, set_codebook
-from engine.compute.kernels import compact
+from engine.compute.kernels import compact, dictionaries, repeat
 from engine.compute.masks import Mask, fold_, masked, set_mask
 from engine.compute.models.build import Architecture, architecture, build
 from engine.errors import SecateurError
@@ -25,6 +25,8 @@ MASK = "mask"
 CODEBOOK = "codebook"
 """`layer`: the module whose weight is a codebook's; `form`: how it is read; centroids and indices are tensors of
 the file."""
+KERNELS = "kernels"
+"""`layer`: the convolution whose kernels are a dictionary's; entries, scales and index are tensors of the file."""
 
 
 def save(model: nn.Module, folder: Path) -> None:
@@ -45,12 +47,13 @@ def save(model: nn.Module, folder: Path) -> None:
 
 
 def _parametrized(model: nn.Module) -> list[edits.Edit]:
-    """Entries for the codebooks and masks, codebooks first: a mask lies over its layer's codebook."""
+    """Entries for dictionaries, codebooks and masks, masks last: a mask lies over its layer's codebook."""
     books = [
         {"edit": CODEBOOK, "layer": name, "form": book.form.as_dict()}
         for name, book in clustered(model).items()
     ]
-    return [*books, *({"edit": MASK, "layer": name} for name in masked(model))]
+    kernels = [{"edit": KERNELS, "layer": name} for name in dictionaries(model)]
+    return [*kernels, *books, *({"edit": MASK, "layer": name} for name in masked(model))]
 
 
 def _unshared(state: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -103,7 +106,7 @@ def _skeleton(arch: Architecture, recipe: dict[str, Any], state: dict[str, Tenso
 
 
 def _with_edits(model: nn.Module, recipe: dict[str, Any], state: dict[str, Tensor]) -> nn.Module:
-    last = [edit for edit in recipe["edits"] if edit["edit"] in (MASK, CODEBOOK)]
+    last = [edit for edit in recipe["edits"] if edit["edit"] in (MASK, CODEBOOK, KERNELS)]
     for edit in recipe["edits"]:
         if edit not in last:
             edits.apply(model, edit)
@@ -115,13 +118,16 @@ def _with_edits(model: nn.Module, recipe: dict[str, Any], state: dict[str, Tenso
 
 
 def _parametrize(model: nn.Module, edit: edits.Edit, state: dict[str, Tensor]) -> None:
-    """Give a layer the mask or codebook that `edit` tells of; the values are loaded later."""
+    """Give a layer the mask, codebook or dictionary that `edit` tells of; the values are loaded later."""
     module, device = model.get_submodule(edit["layer"]), _device(model)
     prefix = f"{edit['layer']}.parametrizations.weight"
     if edit["edit"] == MASK:
         mask = state.get(f"{prefix}.0.mask", state.get(f"{prefix}.1.mask"))
         assert mask is not None
         set_mask(module, torch.empty_like(mask, device=device))
+        return
+    if edit["edit"] == KERNELS:
+        repeat(module, state[f"{prefix}.0.index"].to(device), state[f"{prefix}.original0"].to(device))
         return
     centroids, indices = (
         torch.empty_like(state[f"{prefix}.{name}"], device=device) for name in ("original", "0.indices")

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from engine.compute import factors, kernels, shared
+from engine.compute import factors, shared
 from engine.compute.yolo.split import split as split_c2f
 from engine.errors import SecateurError
 
@@ -27,8 +27,6 @@ SPLIT_C2F = "split-c2f"
 SHARE = "share"
 """`layer`: a convolution that shares; `filters`: how many; `scaled`: whether outputs have scales
 (`engine.compute.shared`)."""
-KERNELS = "kernels"
-"""`layer`: a convolution with a dictionary; `entries`: how many (`engine.compute.kernels`)."""
 RESIZE = "resize"
 """`layer`: the module's name; `attributes`: its integers (and tuples of integers) that changed, by name."""
 FACTORIZE = "factorize"
@@ -103,8 +101,6 @@ def apply(model: nn.Module, edit: Edit) -> None:
             factors.repeat(model, edit["layer"], edit["scheme"], edit["ranks"])
         case "share":
             shared.repeat(model, edit["layer"], edit["filters"], scaled=edit["scaled"])
-        case "kernels":
-            kernels.repeat(model, edit["layer"], edit["entries"])
         case unknown:
             raise SecateurError(
                 f"The checkpoint has an edit that is not known here: {unknown}",

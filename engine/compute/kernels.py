@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from engine.compute.masks import Folding
+from engine.compute.masks import Folding, fold_module, mask_of, set_mask
 
 INDEX_TYPES = ((256, torch.uint8), (32_768, torch.int16), (2**31, torch.int32))
 """The smallest type for the numbers of so many entries."""
@@ -49,12 +49,25 @@ def set_dictionary(conv: nn.Module, index: Tensor, entries: int) -> None:
     )
 
 
-def repeat(model: nn.Module, name: str, entries: int) -> None:
-    """Give the convolution `name` a dictionary whose values are still to be filled in (on the meta device too)."""
-    conv = model.get_submodule(name)
-    assert isinstance(conv, nn.Conv2d)
-    index = torch.zeros(conv.weight.shape[:2], dtype=torch.int64, device=conv.weight.device)
-    set_dictionary(conv, index, entries)
+def repeat(conv: nn.Module, index: Tensor, entries: Tensor) -> None:
+    """Give `conv` a dictionary of the shapes of `index` (O, I) and `entries` (K, kh, kw), in place.
+
+    Its values are still to be filled in; on the meta device too.
+    """
+    conv.register_parameter("weight", nn.Parameter(entries.new_zeros(*index.shape, *entries.shape[1:])))
+    set_dictionary(conv, index, len(entries))
+
+
+def fold_dictionaries_(model: nn.Module) -> list[str]:
+    """Make every dictionary's kernels plain weights, in place; masks stay. The names of the layers."""
+    names = list(dictionaries(model))
+    for name in names:
+        module = model.get_submodule(name)
+        mask = mask_of(module)
+        fold_module(module)
+        if mask is not None:
+            set_mask(module, mask.mask)
+    return names
 
 
 def dictionary_of(module: nn.Module) -> KernelDictionary | None:

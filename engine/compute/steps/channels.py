@@ -20,6 +20,7 @@ from engine.compute.channels.milliseconds import preferred_multiple
 from engine.compute.channels.shrink import shrink
 from engine.compute.codebooks import fold_codebooks_
 from engine.compute.context import Context, place
+from engine.compute.kernels import fold_dictionaries_
 from engine.compute.schedules import sparsities
 from engine.compute.steps.pruning import recover
 from engine.compute.steps.repair import calibrate
@@ -39,6 +40,11 @@ def prune_channels(model: nn.Module, params: PruneChannels, context: Context) ->
     if folded := fold_codebooks_(model):
         told = f"Codebooks of {len(folded)} layers became plain weights: channels cannot be taken out of them"
         context.notice("info", f"{told}, so put cluster.weights after prune.channels")
+    if folded := fold_dictionaries_(model):
+        told = (
+            f"Dictionaries of {len(folded)} layers became plain weights: channels cannot be taken out of them"
+        )
+        context.notice("info", f"{told}, so put cluster.kernels after prune.channels")
     place(model, context.device)
     groups = _groups(model, params, context)
     pruning = _Pruning(model, groups, params, context)

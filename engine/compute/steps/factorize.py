@@ -14,6 +14,7 @@ from engine.compute.factors import Ranks, Scheme
 from engine.compute.layers import prunable_layers
 from engine.compute.masks import Folding, fold_module
 from engine.compute.models.build import architecture
+from engine.compute.shared import SharedConv2d
 from engine.compute.steps.repair import calibrate
 from engine.params.factorization import Energy, Factorize, Rank, Ratio, Vbmf
 from engine.params.repair import Calibrate
@@ -79,6 +80,8 @@ def _refused(module: nn.Module) -> str:
         return ""
     if not isinstance(module, nn.Conv2d):
         return "neither linear nor 2-D convolutions"
+    if isinstance(module, SharedConv2d):
+        return "with shared filters"
     return "grouped or depthwise" if module.groups > 1 else ""
 
 

@@ -4,7 +4,6 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from engine.compute import edits
 from engine.compute.clustering.directions import directions
 from engine.compute.context import Context, place
 from engine.compute.kernels import set_dictionary
@@ -38,7 +37,7 @@ def cluster_kernels(model: nn.Module, params: ClusterKernels, context: Context) 
     rows = []
     for number, (name, layer) in enumerate(found.items()):
         context.progress(number / len(found), f"{name} ({number + 1} of {len(found)})")
-        rows.append(_cluster(model, name, layer, params, context))
+        rows.append(_cluster(name, layer, params, context))
     context.found["dictionaries"] = rows
     if params.calibrate and any(isinstance(module, _BatchNorm) for module in model.modules()):
         calibrate(model, Calibrate(), context)
@@ -51,16 +50,13 @@ def _saves(layer: nn.Conv2d, entries: int) -> bool:
     return entries * height * width + outputs * inputs < layer.weight.numel()
 
 
-def _cluster(
-    model: nn.Module, name: str, layer: nn.Conv2d, params: ClusterKernels, context: Context
-) -> dict[str, object]:
+def _cluster(name: str, layer: nn.Conv2d, params: ClusterKernels, context: Context) -> dict[str, object]:
     outputs, inputs = layer.weight.shape[:2]
     kernels = layer.weight.detach().cpu().double().flatten(2).flatten(0, 1)
     seed = derive(context.seed, "kernels", context.position, name)
     clusters = directions(kernels, params.entries, restarts=params.restarts, seed=seed, signed=True)
     index = clusters.labels.view(outputs, inputs).to(layer.weight.device)
     set_dictionary(layer, index, params.entries)
-    edits.record(model, {"edit": edits.KERNELS, "layer": name, "entries": params.entries})
     energy = max(float(kernels.square().sum()), torch.finfo(torch.float64).tiny)
     return {
         "name": name,

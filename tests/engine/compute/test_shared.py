@@ -18,10 +18,12 @@ from engine.compute.models.build import Architecture, build
 from engine.compute.runtimes.base import example, session
 from engine.compute.runtimes.export import export
 from engine.compute.shared import SharedConv2d, expand_, share, shared_layers
+from engine.compute.steps.channels import prune_channels
 from engine.compute.steps.clustering import cluster_filters
+from engine.compute.steps.factorize import factorize
 from engine.compute.steps.kernels import cluster_kernels
 from engine.errors import SecateurError
-from engine.params import ClusterFilters, ClusterKernels, Finetune
+from engine.params import ClusterFilters, ClusterKernels, Factorize, Finetune, PruneChannels
 from engine.params.clustering import Shared
 
 SHAPE = (1, 8, 8)
@@ -258,3 +260,13 @@ def test_dictionaries_that_save_nothing_and_masked_layers_are_refused() -> None:
     set_mask(network.layer1[0].conv1, torch.ones_like(network.layer1[0].conv1.weight, dtype=torch.bool))
     with pytest.raises(SecateurError, match="masks"):
         cluster_kernels(network, ClusterKernels(entries=4), context_for())
+
+
+def test_later_steps_take_dictionaries_and_shared_filters_as_they_can(tmp_path: Path) -> None:
+    """Channels cannot be taken out of a dictionary, nor shared filters be factorized."""
+    pruned = prune_channels(has_dictionaries(), PruneChannels(ratio=0.5, calibrate=False), context_for())
+    assert not dictionaries(pruned)
+    checkpoint.save(pruned, tmp_path)
+    shared = shares()
+    before = shared_layers(shared).keys()
+    assert shared_layers(factorize(shared, Factorize(calibrate=False), context_for())).keys() == before
