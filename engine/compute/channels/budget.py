@@ -117,8 +117,8 @@ def levels_from(curves: Mapping[str, Curve]) -> Levels:
 def _cost_at(curve: Curve, rate: float) -> float:
     """Straight between the rates measured.
 
-    >>> _cost_at(Curve((0.0, 0.5, 0.9), (0.0, 0.1, 0.3)), 0.7)
-    0.2
+    >>> _cost_at(Curve((0.0, 0.5, 0.9), (0.0, 0.1, 0.3)), 0.25)
+    0.05
     """
     for (low, cheap), (high, dear) in pairwise(zip(curve.rates, curve.costs, strict=True)):
         if rate <= high:

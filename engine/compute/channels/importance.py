@@ -69,7 +69,8 @@ def trained(model: nn.Module, cut: Cut) -> Tensor:
 
 def per_unit(values: Tensor, cut: Cut) -> Tensor:
     """The sum of a tensor's values over each unit (units,)."""
-    rows = values.movedim(cut.dim, 0).flatten(1).sum(1) if values.ndim > 1 else values
+    rows = values.movedim(cut.dim, 0)
+    rows = rows.reshape(len(rows), -1).sum(1)
     return rows[cut.positions.to(rows.device)].sum(1).cpu().double()
 
 

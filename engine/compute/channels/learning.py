@@ -77,8 +77,8 @@ class _Slice:
 
     def squares(self) -> Tensor:
         """Σ w² of each unit (units,)."""
-        rows = self.tensor.detach().square().movedim(self.cut.dim, 0).flatten(1).sum(1)
-        return rows[self.positions].sum(1)
+        rows = self.tensor.detach().square().movedim(self.cut.dim, 0)
+        return rows.reshape(len(rows), -1).sum(1)[self.positions].sum(1)
 
     def add(self, factors: Tensor, *, sign: bool = False) -> None:
         """Add `factors` (units,) × the weights, or × their signs, to their gradients."""

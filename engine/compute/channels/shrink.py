@@ -16,12 +16,13 @@ def shrink(model: nn.Module, groups: list[Group], gone: Gone) -> list[Group]:
     """Remove the units `gone` from `model` in place, masks with their weights; the groups that are left."""
     before = _widths(model)
     touched = set()
+    depthwise = {c.module for group in groups for c in group.cuts if c.name == "weight" and c.role == "scale"}
     for (name, tensor, dim), positions in positions_gone(groups, gone).items():
         module = model.get_submodule(name)
         _take_out(module, tensor, dim, positions)
-        touched.add(module)
-    for module in touched:
-        _refit(module)
+        touched.add(name)
+    for name in touched:
+        _refit(model.get_submodule(name), name in depthwise)
     refit(model)
     for name, module in model.named_modules():
         if name in before and module.qkv.in_features != before[name]:
@@ -63,10 +64,10 @@ def _kept(tensor: Tensor, dim: int, positions: Tensor) -> Tensor:
     return tensor.index_select(dim, mask.nonzero().flatten().to(tensor.device))
 
 
-def _refit(module: nn.Module) -> None:
+def _refit(module: nn.Module, depthwise: bool) -> None:
     """Set the sizes that a layer keeps beside its tensors."""
     if isinstance(module, _ConvNd):
-        _refit_convolution(module)
+        _refit_convolution(module, depthwise)
     elif isinstance(module, nn.Linear):
         module.out_features, module.in_features = module.weight.shape
     elif isinstance(module, _BatchNorm | _InstanceNorm):
@@ -79,10 +80,10 @@ def _refit(module: nn.Module) -> None:
         module.num_parameters = len(module.weight)
 
 
-def _refit_convolution(module: _ConvNd) -> None:
+def _refit_convolution(module: _ConvNd, depthwise: bool) -> None:
     o, i = (1, 0) if module.transposed else (0, 1)
     outputs, inputs = module.weight.shape[o], module.weight.shape[i]
-    if module.groups > 1 and module.weight.shape[1] == 1:  # depthwise: groups go with their channels
+    if depthwise:  # groups go with their channels
         module.groups = module.groups * outputs // module.out_channels
     module.out_channels = outputs
     module.in_channels = inputs if module.transposed else inputs * module.groups

@@ -119,6 +119,10 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self._product(name, args, output)
         elif name in NORMS:
             self._norm(args[0], [a for a in args[1:5] if isinstance(a, Tensor)], NORMS[name], output)
+        elif name == "native_group_norm":
+            groups = self._vector(args[0], 1).view(args[6], -1)
+            self.links.tie(groups, groups[:1])
+            self._norm(args[0], [a for a in args[1:3] if isinstance(a, Tensor)], 1, output)
         elif name.startswith("_scaled_dot_product"):
             self._attention(args[:3], output)
         elif name in MOVES:

@@ -114,8 +114,8 @@ class _Pruning:
                 taken = self._budget.taken(choice.candidates, choice.order, course)
             groups = shrink(self._model, groups, units_gone(choice.order, taken))
             place(self._model, self._context.device)
-            self._context.progress((number + 1) / len(courses), f"round {number + 1}/{len(courses)}")
             if not isinstance(schedule, OneShot) and number < len(courses) - 1:
+                self._context.progress((number + 1) / len(courses), f"round {number + 1}/{len(courses)}")
                 recover(self._model, schedule, self._context, number)
         return groups
 

@@ -1,0 +1,185 @@
+"""Small networks whose channels are coupled in every way that there is."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torchvision.models.maxvit import MaxVit
+from torchvision.models.swin_transformer import PatchMergingV2, SwinTransformer, SwinTransformerBlockV2
+from torchvision.models.vision_transformer import VisionTransformer
+
+from engine.compute.models.build import Architecture, build
+
+SIZE = 16
+SMALL = {
+    "resnet20": {"width": 8},
+    "torchvision/regnet_y_400mf": {},
+    "torchvision/mobilenet_v3_small": {},
+    "torchvision/shufflenet_v2_x0_5": {},
+    "torchvision/squeezenet1_1": {},
+    "torchvision/mnasnet0_5": {},
+}
+
+
+def network(name: str, size: int = 32, channels: int = 3, seed: int = 0, **arguments: object) -> nn.Module:
+    """A network with random weights whose BatchNorm layers have statistics."""
+    torch.manual_seed(seed)
+    model = build(Architecture(name, channels, 10, (size, size), arguments))
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+            nn.init.normal_(module.bias, std=0.1)
+            nn.init.normal_(module.running_mean, std=0.1)  # type: ignore[arg-type]
+            nn.init.uniform_(module.running_var, 0.5, 2)  # type: ignore[arg-type]
+    return model.eval()
+
+
+def own(maker: Callable[[], nn.Module]) -> nn.Module:
+    """One of the networks below, built as a user's own."""
+    torch.manual_seed(0)
+    return build(Architecture(f"{__file__}:{maker.__name__}", 3, 10, (SIZE, SIZE))).eval()
+
+
+def vit() -> nn.Module:
+    return VisionTransformer(
+        SIZE, patch_size=8, num_layers=2, num_heads=3, hidden_dim=24, mlp_dim=32, num_classes=10
+    )
+
+
+def swin() -> nn.Module:
+    return SwinTransformer(
+        [2, 2], embed_dim=24, depths=[2, 1], num_heads=[3, 6], window_size=[4, 4], num_classes=10
+    )
+
+
+def swin_v2() -> nn.Module:
+    return SwinTransformer(
+        [2, 2],
+        embed_dim=24,
+        depths=[2, 1],
+        num_heads=[3, 6],
+        window_size=[4, 4],
+        num_classes=10,
+        block=SwinTransformerBlockV2,
+        downsample_layer=PatchMergingV2,
+    )
+
+
+def maxvit() -> nn.Module:
+    return MaxVit(
+        (SIZE, SIZE),
+        stem_channels=16,
+        partition_size=2,
+        block_channels=[16, 32],
+        block_layers=[1, 1],
+        head_dim=8,
+        stochastic_depth_prob=0.0,
+        num_classes=10,
+    )
+
+
+class Flat(nn.Module):
+    """VGG's way: convolutions, flattened into linear layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = nn.Sequential(
+            nn.Conv2d(3, 8, 3, padding=1),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Conv2d(8, 12, 3, padding=1),
+            nn.ReLU(),
+            nn.MaxPool2d(4),
+        )
+        self.hidden = nn.Linear(12 * 4, 20)
+        self.last = nn.Linear(20, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(self.hidden(self.features(x).flatten(1)).relu())  # type: ignore[no-any-return]
+
+
+class Dense(nn.Module):
+    """DenseNet's way: every layer's channels joined to those before it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 8, 3, padding=1)
+        self.layers = nn.ModuleList(
+            nn.Sequential(nn.BatchNorm2d(8 + 4 * i), nn.ReLU(), nn.Conv2d(8 + 4 * i, 4, 3, padding=1))
+            for i in range(3)
+        )
+        self.norm = nn.BatchNorm2d(20)
+        self.last = nn.Linear(20, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        for layer in self.layers:
+            x = torch.cat([x, layer(x)], 1)
+        return self.last(self.norm(x).mean((2, 3)))  # type: ignore[no-any-return]
+
+
+class Grouped(nn.Module):
+    """Grouped and depthwise convolutions, GroupNorm, a gate for each channel and one for all."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 16, 3, padding=1, bias=False)
+        self.grouped = nn.Conv2d(16, 24, 3, padding=1, groups=4)
+        self.norm = nn.GroupNorm(4, 24)
+        self.depthwise = nn.Conv2d(24, 24, 3, padding=1, groups=24)
+        self.squeeze = nn.Conv2d(24, 6, 1)
+        self.excite = nn.Conv2d(6, 24, 1)
+        self.gate = nn.Conv2d(24, 1, 1)
+        self.scale = nn.Parameter(torch.rand(24, 1, 1))
+        self.last = nn.Conv2d(24, 10, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.depthwise(self.norm(self.grouped(self.stem(x).relu()))) * self.scale
+        weights = self.excite(self.squeeze(x.mean((2, 3), keepdim=True)).relu()).sigmoid()
+        x = x * weights * self.gate(x).sigmoid()
+        return self.last(x).mean((2, 3))  # type: ignore[no-any-return]
+
+
+class Shuffled(nn.Module):
+    """ShuffleNet's way: halves, one of them changed, joined and shuffled."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 16, 3, padding=1)
+        self.inner = nn.Conv2d(8, 12, 1)
+        self.outer = nn.Conv2d(12, 8, 1)
+        self.last = nn.Linear(16, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        kept, changed = self.stem(x).chunk(2, dim=1)
+        x = torch.cat([kept, self.outer(self.inner(changed).relu())], 1)
+        n, c, h, w = x.shape
+        x = x.view(n, 2, c // 2, h, w).transpose(1, 2).reshape(n, c, h, w)
+        return self.last(x.mean((2, 3)))  # type: ignore[no-any-return]
+
+
+class Sliced(nn.Module):
+    """Takes its first 8 channels by a number written in the code: what fewer channels would break."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 16, 3, padding=1)
+        self.inner = nn.Conv2d(8, 12, 1)
+        self.last = nn.Linear(12, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(self.inner(self.stem(x)[:, :8]).relu().mean((2, 3)))  # type: ignore[no-any-return]
+
+
+class Mixed(nn.Module):
+    """A mean over all channels goes on: with fewer it would be another number."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 16, 3, padding=1)
+        self.inner = nn.Conv2d(16, 12, 1)
+        self.last = nn.Linear(12, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x).relu()
+        return self.last(self.inner(x * x.mean(1, keepdim=True)).relu().mean((2, 3)))  # type: ignore[no-any-return]
