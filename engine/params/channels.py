@@ -94,7 +94,8 @@ class PruneChannels(StepParams):
     round_to: Annotated[int, Field(ge=1, le=128)] | Literal["auto"] = 1
     """Keep multiples of this many channels; `auto`: what the runtime of `latency` computes in one go."""
     skip: Names = ()
-    """Layers to leave alone: names (`conv1`, `layer3.*`) or types (`Linear`); the output layer always is."""
+    """Layers whose channels all stay: names (`conv1`, `layer3.*`) or types (`Linear`); those of the output always
+    do."""
     calibrate: bool = True
     """Whether BatchNorm statistics are estimated anew afterwards."""
 

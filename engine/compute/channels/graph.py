@@ -15,6 +15,7 @@ from engine.compute.channels.links import FIXED, Links
 from engine.compute.channels.probe import sound
 from engine.compute.channels.trace import trace
 from engine.compute.layers import prunable_layers
+from engine.compute.masks import Mask
 from engine.compute.measure.products import unfused_attention
 from engine.compute.models.build import architecture
 from engine.compute.yolo.prepare import protected_layers
@@ -35,6 +36,7 @@ def channel_graph(model: nn.Module, skip: tuple[str, ...] = ()) -> Graph:
     Layers that make the output are never in a group. Raises SecateurError when an entry of `skip` names nothing,
     or nothing is left to prune.
     """
+    _refuse_codebooks(model)
     kept = prunable_layers(model, skip)
     skipped = {name for name in prunable_layers(model, ()) if name not in kept} | protected_layers(model)
     example = _example(model)
@@ -49,6 +51,19 @@ def channel_graph(model: nn.Module, skip: tuple[str, ...] = ()) -> Graph:
             "Shorten skip, or prune single weights with prune.weights.",
         )
     return Graph(proved, left_out)
+
+
+def _refuse_codebooks(model: nn.Module) -> None:
+    for name, module in model.named_modules():
+        if not parametrize.is_parametrized(module):
+            continue
+        assert isinstance(module.parametrizations, nn.ModuleDict)
+        if any(not isinstance(p, Mask) for held in module.parametrizations.values() for p in held.children()):
+            raise SecateurError(
+                "Channels can't be taken out of clustered weights",
+                f"The weights of {name} share the values of a codebook.",
+                "Put prune.channels before cluster.weights.",
+            )
 
 
 def _example(model: nn.Module) -> Tensor:

@@ -23,20 +23,35 @@ HESSIAN_IMAGES = 128
 
 
 def importance(
-    criterion: Criterion, model: nn.Module, groups: list[Group], context: Context, number: int
+    criterion: Criterion,
+    model: nn.Module,
+    groups: list[Group],
+    context: Context,
+    number: int,
+    *,
+    relative: bool = True,
 ) -> dict[str, Tensor]:
     """Scores (units,) on the CPU by group; `number` counts pruning rounds.
 
-    `l1`, `l2` and `fpgm` are divided by the group's mean, so that groups of different size compare (DepGraph, Fang
-    et al. 2023); so is `bn-scale`, which takes `l2` where a group has no BatchNorm. Raises SecateurError when no
-    group has one.
+    With `relative`, `l1`, `l2`, `fpgm` and `bn-scale` are divided by the group's mean, so that units of groups of
+    different size compare (DepGraph, Fang et al. 2023). Without, they are sums over all that is coupled, to be weighed
+    against a cost that is a sum too. `bn-scale` takes `l2` where a group has no BatchNorm; raises SecateurError when
+    none has.
     """
+    scores = _scores(criterion, model, groups, context, number)
+    comparable = relative and criterion in ("l1", "l2", "fpgm", "bn-scale")
+    return {name: _relative(own) for name, own in scores.items()} if comparable else scores
+
+
+def _scores(
+    criterion: Criterion, model: nn.Module, groups: list[Group], context: Context, number: int
+) -> dict[str, Tensor]:
     match criterion:
         case "l1" | "l2":
             power = 1 if criterion == "l1" else 2
-            return {g.name: _relative(_magnitude(model, g, power)) for g in groups}
+            return {g.name: _magnitude(model, g, power) for g in groups}
         case "fpgm":
-            return {g.name: _relative(_median_distance(model, g)) for g in groups}
+            return {g.name: _median_distance(model, g) for g in groups}
         case "lamp":
             return {g.name: _lamp(_magnitude(model, g, 2)) for g in groups}
         case "bn-scale":
@@ -123,10 +138,10 @@ def _scales(model: nn.Module, groups: list[Group], context: Context, number: int
     for group in groups:
         cuts = normalized(model, group)
         if cuts:
-            scores[group.name] = _relative(_total(per_unit(used(model, c).abs(), c) for c in cuts))
+            scores[group.name] = _total(per_unit(used(model, c).abs(), c) for c in cuts)
         else:
             without.append(group.name)
-            scores[group.name] = _relative(_magnitude(model, group, 2))
+            scores[group.name] = _magnitude(model, group, 2)
     if len(without) == len(groups):
         raise SecateurError(
             "criterion bn-scale needs BatchNorm, and no channel of this model meets one",

@@ -8,6 +8,7 @@ here, fixes the channels that go in.
 """
 
 from collections.abc import Sequence
+from itertools import zip_longest
 from typing import Any
 
 import torch
@@ -344,8 +345,8 @@ def _keeps(small: Tensor, shape: torch.Size) -> bool:
 
 def _spread(shape: torch.Size, wide: Sequence[int]) -> bool:
     """Whether a tensor of `shape` is repeated along a dimension of `wide` (right-aligned) that is larger than 1."""
-    padded = [1] * (len(wide) - len(shape)) + list(shape)
-    return any(own == 1 and other > 1 for own, other in zip(padded, wide, strict=True))
+    pairs = zip_longest(reversed(shape), reversed(wide), fillvalue=1)
+    return any(own == 1 and other > 1 for own, other in pairs)
 
 
 def _meets(shape: torch.Size, labels: torch.Size) -> bool:

@@ -154,11 +154,11 @@ class _Pruning:
 
     def _choice(self, groups: list[Group], number: int) -> _Choice:
         """What may go, by the importance that it has in round `number`."""
-        criterion = self._params.criterion
-        scores = importance(criterion, self._model, groups, self._context, number)
+        params, relative = self._params, self._params.scope != "cost"
+        scores = importance(params.criterion, self._model, groups, self._context, number, relative=relative)
         candidates = self._candidates(groups, {name: len(own) for name, own in scores.items()})
         candidates = [c.ranked(scores[c.name]) for c in candidates]
-        order = ordered(candidates, self._params.scope, cost=self._budget.cost, levels=self._budget.levels)
+        order = ordered(candidates, params.scope, cost=self._budget.cost, levels=self._budget.levels)
         return _Choice(candidates, order)
 
     def _candidates(self, groups: list[Group], units: dict[str, int]) -> list[Candidate]:
