@@ -1,6 +1,7 @@
 """How much a unit of channels matters: one number ≥ 0 per unit of each group."""
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from typing import Literal
 
 import torch
@@ -48,12 +49,11 @@ def _scores(
 ) -> dict[str, Tensor]:
     match criterion:
         case "l1" | "l2":
-            power = 1 if criterion == "l1" else 2
-            return {g.name: _magnitude(model, g, power) for g in groups}
+            return _magnitudes(model, groups, 1 if criterion == "l1" else 2)
         case "fpgm":
             return {g.name: _median_distance(model, g) for g in groups}
         case "lamp":
-            return {g.name: _lamp(_magnitude(model, g, 2)) for g in groups}
+            return {name: _lamp(own) for name, own in _magnitudes(model, groups, 2).items()}
         case "bn-scale":
             return _scales(model, groups, context, number)
         case "random":
@@ -94,12 +94,27 @@ def weighing(group: Group) -> Iterator[Cut]:
     return (cut for cut in group.cuts if cut.role in ("out", "in", "scale"))
 
 
-def _magnitude(model: nn.Module, group: Group, power: int) -> Tensor:
-    """Σ|w|^power over everything coupled to the unit."""
-    return _total(per_unit(used(model, cut).abs().pow(power), cut) for cut in weighing(group))
+def _magnitudes(model: nn.Module, groups: list[Group], power: int) -> dict[str, Tensor]:
+    """Σ|w|^power over everything coupled to each unit, by group."""
+    cuts = {group.name: list(weighing(group)) for group in groups}
+    wanted: dict[str, dict[int, Cut]] = defaultdict(dict)
+    for cut in (cut for own in cuts.values() for cut in own):
+        wanted[cut.tensor][cut.dim] = cut
+    # Every weight's powers once for all its dimensions: rounds come by the hundred.
+    sums: dict[tuple[str, int], Tensor] = {}
+    for tensor, dims in wanted.items():
+        weight = used(model, next(iter(dims.values())))
+        powers = weight.abs() if power == 1 else weight.square()
+        for dim in dims:
+            others = [d for d in range(weight.ndim) if d != dim]
+            sums[tensor, dim] = (powers.sum(others) if others else powers).cpu().double()
+    return {
+        name: _total(sums[cut.tensor, cut.dim][cut.positions].sum(1) for cut in own)
+        for name, own in cuts.items()
+    }
 
 
-def _total(parts: Iterator[Tensor]) -> Tensor:
+def _total(parts: Iterable[Tensor]) -> Tensor:
     return torch.stack(list(parts)).sum(0)
 
 
@@ -115,7 +130,7 @@ def _median_distance(model: nn.Module, group: Group) -> Tensor:
             rows = used(model, cut).movedim(cut.dim, 0).flatten(1)
             filters = rows[cut.positions.to(rows.device)].flatten(1)
             parts.append(torch.cdist(filters, filters).sum(1).cpu().double())
-    return _total(iter(parts))
+    return _total(parts)
 
 
 def _lamp(scores: Tensor) -> Tensor:
@@ -141,7 +156,7 @@ def _scales(model: nn.Module, groups: list[Group], context: Context, number: int
             scores[group.name] = _total(per_unit(used(model, c).abs(), c) for c in cuts)
         else:
             without.append(group.name)
-            scores[group.name] = _magnitude(model, group, 2)
+            scores |= _magnitudes(model, [group], 2)
     if len(without) == len(groups):
         raise SecateurError(
             "criterion bn-scale needs BatchNorm, and no channel of this model meets one",
