@@ -16,7 +16,7 @@ from engine.compute.channels.graph import channel_graph
 from engine.compute.channels.groups import Gone, Group
 from engine.compute.channels.importance import importance, listed
 from engine.compute.channels.learning import learn
-from engine.compute.channels.milliseconds import preferred_multiple
+from engine.compute.channels.milliseconds import preferred_multiple, rounding
 from engine.compute.channels.shrink import shrink
 from engine.compute.codebooks import fold_codebooks_
 from engine.compute.context import Context, place
@@ -88,7 +88,7 @@ class _Pruning:
     ) -> None:
         self._model, self._groups, self._params, self._context = model, groups, params, context
         self._whole = {group.name: group.units for group in groups}
-        self._round_to = _rounding(params, context)
+        self._multiple = _multiple(params, context)
         self._budget = budget_for(model, groups, params, context)
         self._original = copy.deepcopy(model) if params.latency is not None else None
 
@@ -161,11 +161,15 @@ class _Pruning:
         order = ordered(candidates, params.scope, cost=self._budget.cost, levels=self._budget.levels)
         return _Choice(candidates, order)
 
+    def _round_to(self, channels: int) -> int:
+        """What to round a layer of so many channels to."""
+        return rounding(self._multiple, channels) if self._params.round_to == "auto" else self._multiple
+
     def _candidates(self, groups: list[Group], units: dict[str, int]) -> list[Candidate]:
         found = []
         for group in groups:
-            step = step_of(group.per_unit, self._round_to)
             whole = self._whole[group.name]
+            step = step_of(group.per_unit, self._round_to(whole * group.per_unit))
             least = least_of(whole, self._params.floor, step)
             found.append(
                 Candidate(group.name, units[group.name], whole, group.per_unit, group.structure, least, step)
@@ -173,7 +177,7 @@ class _Pruning:
         return found
 
 
-def _rounding(params: PruneChannels, context: Context) -> int:
+def _multiple(params: PruneChannels, context: Context) -> int:
     if params.round_to == "auto":
         assert params.latency is not None
         return preferred_multiple(params.latency, context)
