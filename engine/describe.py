@@ -191,12 +191,17 @@ def _rows(name: str, info: FieldInfo) -> Iterator[Row]:
 
 def _variants(name: str, classes: Iterable[type[Params]]) -> Iterator[Row]:
     """The parameters of all variants, each once, with the kinds that have it."""
-    kinds: dict[Row, list[str]] = {}
+    kinds: list[tuple[Row, list[str]]] = []
     for cls in classes:
         for row in describe(cls):
-            if row.path != "kind":
-                kinds.setdefault(row, []).append(_kind(cls))
-    for row, having in kinds.items():
+            if row.path == "kind":
+                continue
+            having = next((having for known, having in kinds if known == row), None)
+            if having is None:
+                kinds.append((row, [_kind(cls)]))
+            else:
+                having.append(_kind(cls))
+    for row, having in kinds:
         yield replace(row, path=f"{name}.{row.path}", when=f"{name} = {' or '.join(having)}")
 
 

@@ -33,7 +33,8 @@ class Planned(_Event):
     """The trials and the keys of their steps.
 
     Each trial: `index`, `parameters`, `steps` (list of `key`, `kind`, `address`), `measure` (key),
-    `latency` (key or None), `baseline` (key of the baseline's last step), `baseline_measure` (key).
+    `latency` (key or None), `baseline` (key of the baseline's last step), `baseline_measure` (key);
+    `beside` (like `steps`): results that the trial's are compared with, its teacher's and its control's.
     """
 
     trials: list[dict[str, Any]]

@@ -50,11 +50,10 @@ def request(job: Job, plan: Plan, workspace: str, store: str, cpus: list[int] | 
     """The request for `job`, with the settings and steps of the trial it is done for."""
     planned = plan.trials[job.trial]
     trial = planned.trial
-    keys = [node.key for node in planned.steps if node.kind != "model"]
     steps = {
         # Only what was given: some parameters may not be given together, even with their defaults.
         key: {"kind": step.kind, **step.model_dump(mode="json", exclude_unset=True)}
-        for key, step in zip(keys, trial.steps, strict=True)
+        for key, step in planned.parameters.items()
     }
     return JobRequest(
         workspace,

@@ -4,15 +4,17 @@ A step's key is the hash of its parent's key and of all that decides its result.
 their first steps share those keys, so that a sweep trains its baseline once.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from engine import environment
 from engine.keys import file_hash, key
-from engine.params import Step
+from engine.params import Distill, Step
+from engine.params.distillation import BaselineTeacher, ModelTeacher
+from engine.params.preset import Model
 from engine.spec import Spec, Trial
 
 MEASURE_VERSION = 2
@@ -29,7 +31,9 @@ class Node:
     `parent` is the key of the step whose model it starts from (None: the network as it is built).
     `baseline` is what it is compared with: for a step, the key of the last uncompressed step; for measures,
     the key of the baseline's measures; None before and at the baseline itself. `alone`: times are measured,
-    so nothing else may run on the machine meanwhile.
+    so nothing else may run on the machine meanwhile. `teacher`: for a step, the key of the model that teaches it;
+    for measures, the key of the teacher's measures. `control`: the key of the measures of the same trial without
+    a teacher.
     """
 
     key: str
@@ -41,11 +45,17 @@ class Node:
     baseline: str | None = None
     needs: tuple[str, ...] = ()
     alone: bool = False
+    teacher: str | None = None
+    control: str | None = None
 
 
 @dataclass(frozen=True)
 class PlannedTrial:
-    """A trial with the nodes it goes through."""
+    """A trial with the nodes it goes through.
+
+    `beside` are results that its own are compared with: its teachers, their measures, and the trial without a
+    teacher. `parameters` has the step that each node does, by key.
+    """
 
     trial: Trial
     fingerprint: str
@@ -54,13 +64,16 @@ class PlannedTrial:
     latency: Node | None
     baseline: str
     baseline_measure: Node
+    beside: tuple[Node, ...]
+    parameters: dict[str, Step]
 
     def as_dict(self) -> dict[str, Any]:
         """As in the event `Planned`."""
         return {
             "index": self.trial.index,
             "parameters": self.trial.parameters,
-            "steps": [{"key": n.key, "kind": n.kind, "address": n.address} for n in self.steps],
+            "steps": [_named(node) for node in self.steps],
+            "beside": [_named(node) for node in self.beside],
             "measure": self.measure.key,
             "latency": self.latency.key if self.latency else None,
             "baseline": self.baseline,
@@ -108,23 +121,106 @@ def data_id(trial: Trial) -> str:
     return key(trial.settings.data.model_dump(mode="json"))
 
 
+def _named(node: Node) -> dict[str, str]:
+    return {"key": node.key, "kind": node.kind, "address": node.address}
+
+
 def _plan_trial(trial: Trial, fingerprint: str, device: str, threads: int) -> PlannedTrial:
-    root = _root_key(trial, fingerprint, device, threads)
-    steps = [] if _starts_by_training(trial) else [_built_node(root)]
-    baseline = steps[0].key if steps else ""
-    compressed = False
-    for position, step in enumerate(trial.steps):
-        compressed |= step.compresses
-        parent = steps[-1].key if steps else None
-        steps.append(_step_node(step, parent, root, position, baseline if compressed else None))
-        if not compressed:
-            baseline = steps[-1].key
-    last = steps[-1].key
+    def root(model: Model) -> str:
+        return _root_key(trial, model, fingerprint, device, threads)
+
     size = trial.settings.measure.size
-    baseline_measure = _measure_node(baseline, None, size)
-    measure = _measure_node(last, baseline_measure.key, size) if compressed else baseline_measure
-    latency = _latency_node(trial, last, baseline, (measure.key, baseline_measure.key), device, threads)
-    return PlannedTrial(trial, fingerprint, tuple(steps), measure, latency, baseline, baseline_measure)
+    found = _chain(trial, trial.steps, root)
+    beside = list(found.teachers)
+    taught = _measure_node(found.teacher, None, size) if found.teacher else None
+    beside += [taught] if taught else []
+    parameters, control = dict(found.parameters), None
+    if any(isinstance(step, Distill) and step.control for step in trial.steps):
+        alone = _chain(trial, [_without_teacher(step) for step in trial.steps], root)
+        control = _final_measure(alone, size, None, None)[0]
+        beside += [_as_control(node) for node in alone.steps if node not in found.steps] + [control]
+        parameters |= alone.parameters
+    measure, baseline_measure = _final_measure(found, size, taught, control)
+    latency = _latency_node(
+        trial, found.steps[-1].key, found.baseline, (measure.key, baseline_measure.key), device, threads
+    )
+    own = {measure.key, baseline_measure.key}
+    others = tuple({node.key: node for node in beside if node.key not in own}.values())
+    return PlannedTrial(
+        trial,
+        fingerprint,
+        tuple(found.steps),
+        measure,
+        latency,
+        found.baseline,
+        baseline_measure,
+        others,
+        parameters,
+    )
+
+
+@dataclass
+class _Chain:
+    """Steps one after the other; `teacher` is the key of the model that taught last, "" without any."""
+
+    steps: list[Node]
+    baseline: str = ""
+    compressed: bool = False
+    teacher: str = ""
+    teachers: list[Node] = field(default_factory=list)
+    parameters: dict[str, Step] = field(default_factory=dict)
+
+
+def _chain(trial: Trial, steps: Sequence[Step], root: Callable[[Model], str]) -> _Chain:
+    start = root(trial.settings.model)
+    found = _Chain([] if _starts_by_training(trial) else [_built_node(start)])
+    found.baseline = found.steps[0].key if found.steps else ""
+    for position, step in enumerate(steps):
+        found.compressed |= step.compresses
+        parent = found.steps[-1].key if found.steps else None
+        teacher = _teacher(step, found, root) if isinstance(step, Distill) else None
+        baseline = found.baseline if found.compressed else None
+        node = _step_node(step, parent, start, position, baseline, teacher)
+        found.steps.append(node)
+        found.parameters[node.key] = step
+        found.teacher = teacher or found.teacher
+        if not found.compressed:
+            found.baseline = node.key
+    return found
+
+
+def _teacher(step: Distill, found: _Chain, root: Callable[[Model], str]) -> str | None:
+    """The key of the step's teacher, which is noted in `found` where it is a network of its own."""
+    match step.teacher:
+        case BaselineTeacher():
+            return found.baseline
+        case ModelTeacher() as model:
+            train = model.train and model.train.model_dump(mode="json")
+            material = {"kind": "teacher", "version": 1, "params": train}
+            own = key({"parent": root(model), **material})
+            found.teachers.append(Node(own, "teacher", "teacher", material, None, -1))
+            found.parameters[own] = step
+            return own
+        case _:
+            return None
+
+
+def _without_teacher(step: Step) -> Step:
+    return step.without_teacher if isinstance(step, Distill) and step.control else step
+
+
+def _as_control(node: Node) -> Node:
+    return replace(node, address=f"control {node.address}")
+
+
+def _final_measure(found: _Chain, size: bool, taught: Node | None, control: Node | None) -> tuple[Node, Node]:
+    """The measures of the chain's end, and those of its baseline: the same where nothing compresses."""
+    beside = (taught.key if taught else None, control.key if control else None)
+    if not found.compressed:
+        measure = _measure_node(found.baseline, None, size, *beside)
+        return measure, measure
+    baseline = _measure_node(found.baseline, None, size)
+    return _measure_node(found.steps[-1].key, baseline.key, size, *beside), baseline
 
 
 def _starts_by_training(trial: Trial) -> bool:
@@ -137,12 +233,13 @@ def _built_node(root: str) -> Node:
     return Node(key({"parent": root, **material}), "model", "model", material, None, -1)
 
 
-def _root_key(trial: Trial, fingerprint: str, device: str, threads: int) -> str:
-    model = trial.settings.model
+def _root_key(trial: Trial, model: Model, fingerprint: str, device: str, threads: int) -> str:
     return key(
         {
             # Whether a download or a pickle is allowed decides whether there is a result, not which.
-            "model": model.model_dump(mode="json", exclude={"allow_download", "trust_pickle"}),
+            "model": model.model_dump(
+                mode="json", include=set(Model.model_fields) - {"allow_download", "trust_pickle"}
+            ),
             "model_files": {name: _content(Path(name)) for name in _model_files(model.name, model.weights)},
             "data": fingerprint,
             "seed": trial.settings.seed,
@@ -170,13 +267,19 @@ def _hash(path: Path, _size: int, _changed: int) -> str:
     return file_hash(path)
 
 
-def _step_node(step: Step, parent: str | None, root: str, position: int, baseline: str | None) -> Node:
+def _step_node(
+    step: Step, parent: str | None, root: str, position: int, baseline: str | None, teacher: str | None
+) -> Node:
     material: dict[str, Any] = {"kind": step.kind, "version": step.version, "params": step.key_material()}
+    if teacher:
+        material["teacher"] = teacher
     if step.measures_time:
         material |= _timing()
     own = key({"parent": parent or root, **material})
-    needs = tuple(k for k in (parent, baseline) if k)
-    return Node(own, step.kind, step.address, material, parent, position, baseline, needs, step.measures_time)
+    needs = tuple(k for k in (parent, baseline, teacher) if k)
+    return Node(
+        own, step.kind, step.address, material, parent, position, baseline, needs, step.measures_time, teacher
+    )
 
 
 def _timing() -> dict[str, Any]:
@@ -187,11 +290,16 @@ def _timing() -> dict[str, Any]:
     }
 
 
-def _measure_node(parent: str, baseline: str | None, size: bool) -> Node:
+def _measure_node(
+    parent: str, baseline: str | None, size: bool, teacher: str | None = None, control: str | None = None
+) -> Node:
     material = {"kind": "measure", "version": MEASURE_VERSION, "size": size}
-    own = key({"parent": parent, "baseline": baseline, **material})
-    needs = (parent, baseline) if baseline else (parent,)
-    return Node(own, "measure", "measure", material, parent, 0, baseline, needs)
+    compared = {name: k for name, k in (("teacher", teacher), ("control", control)) if k}
+    own = key({"parent": parent, "baseline": baseline, **compared, **material})
+    needs = tuple(k for k in (parent, baseline, teacher, control) if k)
+    return Node(
+        own, "measure", "measure", material, parent, 0, baseline, needs, teacher=teacher, control=control
+    )
 
 
 def _latency_node(
@@ -247,12 +355,13 @@ def _staged(planned: PlannedTrial) -> Iterator[tuple[Node, int]]:
 
 
 def _nodes_of(planned: PlannedTrial) -> list[Node]:
-    """A trial's nodes, the baseline's measures right after the baseline itself."""
-    out: list[Node] = []
+    """A trial's nodes, each after those it needs; the baseline's measures right after the baseline itself."""
+    out = [node for node in planned.beside if node.kind == "teacher"]
     for node in planned.steps:
         out.append(node)
-        if node.key == planned.baseline:
+        if node.key == planned.baseline and planned.baseline_measure is not planned.measure:
             out.append(planned.baseline_measure)
+    out += [node for node in planned.beside if node.kind != "teacher"]
     out.append(planned.measure)
     if planned.latency:
         out.append(planned.latency)

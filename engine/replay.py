@@ -39,7 +39,8 @@ def hand_over(original: RunDir, plan: Plan, store: Store) -> None:
     """
     before, source = load(original.path), original.store()
     for trial, planned in zip(before.trials, plan.trials, strict=False):
-        for step, node in zip(trial.steps, planned.steps, strict=False):
+        steps, nodes = [*trial.steps, *trial.beside], [*planned.steps, *planned.beside]
+        for step, node in zip(steps, nodes, strict=False):
             recorded = read_json(source.folder(step.key) / MEASUREMENTS) if node.alone else None
             target = store.partial(node.key) / MEASUREMENTS
             if recorded is None or target.exists() or store.get(node.key) is not None:
@@ -89,7 +90,8 @@ def _recorded(key: str, store: Store) -> bool:
 
 def _values(one: TrialState, two: TrialState, stores: tuple[Store, Store]) -> list[tuple[str, Any, Any]]:
     out = []
-    pairs = zip([*one.steps, one.measure], [*two.steps, two.measure], strict=True)
+    mine, theirs = ([*trial.steps, *trial.beside, trial.measure] for trial in (one, two))
+    pairs = zip(mine, theirs, strict=True)
     for a, b in pairs:
         where = f"trial {one.index} {a.address}"
         first, second = _flat(a.measures), _flat(b.measures)

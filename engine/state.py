@@ -40,6 +40,8 @@ class TrialState:
     latency: StepState | None
     baseline: str
     baseline_measure: StepState
+    beside: list[StepState] = field(default_factory=list)
+    """What its results are compared with beside the baseline: its teacher, its control."""
 
     @property
     def chain(self) -> list[StepState]:
@@ -48,7 +50,7 @@ class TrialState:
     @property
     def status(self) -> StepStatus:
         states = {step.status for step in self.chain}
-        if "failed" in states or self.baseline_measure.status == "failed":
+        if "failed" in states | {step.status for step in (self.baseline_measure, *self.beside)}:
             return "failed"
         if states == {"done"}:
             return "done"
@@ -56,7 +58,8 @@ class TrialState:
 
     @property
     def error(self) -> dict[str, str] | None:
-        return next((step.error for step in (*self.chain, self.baseline_measure) if step.error), None)
+        every = (*self.chain, self.baseline_measure, *self.beside)
+        return next((step.error for step in every if step.error), None)
 
     @property
     def progress(self) -> float:
@@ -159,9 +162,14 @@ class StudyState:
                     latency,
                     trial["baseline"],
                     self._step(trial["baseline_measure"], "measure"),
+                    [self._step(s["key"], s["kind"], s["address"]) for s in trial.get("beside", [])],
                 )
             )
-        planned = {step.key for trial in self.trials for step in (*trial.chain, trial.baseline_measure)}
+        planned = {
+            step.key
+            for trial in self.trials
+            for step in (*trial.chain, trial.baseline_measure, *trial.beside)
+        }
         self.steps = {key: step for key, step in self.steps.items() if key in planned}
 
     def _step(self, key: str, kind: str = "", address: str = "") -> StepState:

@@ -249,6 +249,7 @@ def snapshot(state: StudyState) -> StudyState:
             steps[trial.latency.key] if trial.latency else None,
             trial.baseline,
             steps[trial.baseline_measure.key],
+            [steps[step.key] for step in trial.beside],
         )
         for trial in state.trials
     ]

@@ -43,6 +43,8 @@ class Context:
     scored: "Score | None" = None
     found: dict[str, Any] = field(default_factory=dict)
     """Measures of its own that the step reports, as plain JSON values."""
+    teacher: nn.Module | None = None
+    """The model that a `distill` step learns from, in eval mode on the device."""
     _reported: float = 0.0
 
     def progress(self, done: float, text: str) -> None:

@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +18,17 @@ from engine.compute.schedules import learning_rate_factor
 from engine.compute.seeds import generator, seed_everything
 from engine.compute.tasks import Score, task_of
 from engine.errors import SecateurError
-from engine.params.training import Fit
+from engine.params.training import Training
+
+
+class Objective(Protocol):
+    """What a training lowers in place of the task's own loss."""
+
+    extra: nn.Module | None
+    """Parameters that are trained beside the model's, and kept with them while the training is unfinished."""
+
+    def loss(self, model: nn.Module, images: Tensor, targets: Tensor, progress: float) -> Tensor:
+        """The mean loss of a batch, with its graph; `progress` is how far the training is, 0 … 1."""
 
 
 @dataclass
@@ -26,35 +37,49 @@ class _Run:
 
     model: nn.Module
     optimizer: torch.optim.Optimizer
-    params: Fit
+    params: Training
     context: Context
     purpose: str
     micro: int
     """Images per forward pass; less than the batch after the GPU's memory ran out."""
     penalty: Callable[[], None] | None = None
+    objective: Objective | None = None
     epochs: list[ev.EpochFinished] = field(default_factory=list)
     best: partial.Best | None = None
+    progress: float = 0.0
+
+    @property
+    def trained(self) -> nn.Module:
+        """All that the optimizer changes: what an unfinished training keeps."""
+        return _trained(self.model, self.objective)
+
+
+def _trained(model: nn.Module, objective: Objective | None) -> nn.Module:
+    extra = objective.extra if objective else None
+    return model if extra is None else nn.ModuleList([model, extra])
 
 
 def fit(
     model: nn.Module,
-    params: Fit,
+    params: Training,
     context: Context,
     purpose: str = "fit",
     *,
     keep_last: bool = False,
     penalty: Callable[[], None] | None = None,
+    objective: Objective | None = None,
 ) -> nn.Module:
     """Train `model` in place and return it; masks and other parametrizations are respected.
 
     Random numbers depend on the seed, the step's position, `purpose` and the epoch alone. Every few
     seconds the state after an epoch is kept, and an interrupted training goes on from there with the
     same bits; `keep_last` keeps the final state too, for a step that goes on after it. `penalty` adds
-    to the gradients before every update, from the weights alone. Raises SecateurError when the loss is no
-    longer finite.
+    to the gradients before every update, from the weights alone. `objective` replaces the task's loss.
+    Raises SecateurError when the loss is no longer finite.
     """
     place(model, context.device)
-    run = _Run(model, _optimizer(model, params), params, context, purpose, params.batch, penalty)
+    optimizer = _optimizer(_trained(model, objective), params)
+    run = _Run(model, optimizer, params, context, purpose, params.batch, penalty, objective)
     _restore(run)
     context.scored = None
     kept = time.monotonic()
@@ -62,7 +87,7 @@ def fit(
         _one_epoch(run, epoch)
         if time.monotonic() - kept > partial.EVERY_S or (keep_last and epoch == params.epochs):
             epochs = [ev.as_dict(finished) for finished in run.epochs]
-            partial.keep(run.model, run.optimizer, epochs, run.best, context.partial / purpose)
+            partial.keep(run.trained, run.optimizer, epochs, run.best, context.partial / purpose)
             kept = time.monotonic()
     if params.keep == "best" and run.best is not None:
         model.load_state_dict(run.best.state)
@@ -73,7 +98,7 @@ def fit(
 def _restore(run: _Run) -> None:
     """Go back to the last kept epoch, if there is one, and tell the epochs up to it again."""
     folder = run.context.partial / run.purpose
-    for kept in partial.restore(run.model, run.optimizer, folder):
+    for kept in partial.restore(run.trained, run.optimizer, folder):
         event = ev.from_dict(kept)
         assert isinstance(event, ev.EpochFinished)
         run.epochs.append(event)
@@ -85,7 +110,7 @@ def _one_epoch(run: _Run, epoch: int) -> None:
     """Train one epoch, score it on validation and report it."""
     started = time.monotonic()
     if run.context.device.type == "cuda":
-        loss, rate = _halving(run, epoch, partial.snapshot(run.model, run.optimizer))
+        loss, rate = _halving(run, epoch, partial.snapshot(run.trained, run.optimizer))
     else:
         loss, rate = _train_epoch(run, epoch)
     score = run.context.scored = validate(run.model, run.context)
@@ -103,7 +128,7 @@ def _halving(run: _Run, epoch: int, start: partial.Snapshot) -> tuple[float, flo
             if run.micro == 1:
                 raise out_of_memory() from error
         torch.cuda.empty_cache()
-        partial.put_back(run.model, run.optimizer, start)
+        partial.put_back(run.trained, run.optimizer, start)
         run.micro = (run.micro + 1) // 2
         run.context.notice(
             "warning",
@@ -155,7 +180,7 @@ def _train_epoch(run: _Run, epoch: int) -> tuple[float, float]:
     for number, (images, labels) in enumerate(batches):
         if number == updates:
             break
-        progress = (epoch - 1 + number / updates) / params.epochs
+        run.progress = progress = (epoch - 1 + number / updates) / params.epochs
         rate = params.learning_rate * learning_rate_factor(params.schedule, progress)
         _set_rate(run.optimizer, rate)
         total += _update(run, images, labels) * len(labels)
@@ -178,7 +203,10 @@ def _update(run: _Run, images: Tensor, labels: Tensor) -> Tensor:
     for part, targets in _pieces(images, labels, run.micro):
         share = len(targets) / len(labels)
         with torch.autocast(images.device.type, torch.bfloat16, enabled=run.params.precision == "bf16"):
-            loss = task.loss(run.model, part, targets, label_smoothing=run.params.label_smoothing)
+            if run.objective is None:
+                loss = task.loss(run.model, part, targets, label_smoothing=run.params.label_smoothing)
+            else:
+                loss = run.objective.loss(run.model, part, targets, run.progress)
         (loss * share).backward()  # type: ignore[no-untyped-call]
         total += loss.detach() * share
     if run.penalty is not None:
@@ -191,7 +219,7 @@ def _pieces(images: Tensor, labels: Tensor, size: int) -> Iterator[tuple[Tensor,
     return zip(torch.split(images, size), torch.split(labels, size), strict=True)
 
 
-def _optimizer(model: nn.Module, params: Fit) -> torch.optim.Optimizer:
+def _optimizer(model: nn.Module, params: Training) -> torch.optim.Optimizer:
     """Weight decay on tensors of two or more dimensions only: not on biases and normalization."""
     trainable = [p for p in model.parameters() if p.requires_grad]
     groups = [

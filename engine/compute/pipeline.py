@@ -27,6 +27,7 @@ from engine.compute.models import create
 from engine.compute.steps.channels import prune_channels
 from engine.compute.steps.clustering import cluster_filters
 from engine.compute.steps.codebook import cluster_weights
+from engine.compute.steps.distill import distill, teach
 from engine.compute.steps.factorize import factorize
 from engine.compute.steps.kernels import cluster_kernels
 from engine.compute.steps.pruning import prune_weights
@@ -41,6 +42,7 @@ from engine.params import (
     ClusterFilters,
     ClusterKernels,
     ClusterWeights,
+    Distill,
     Factorize,
     Finetune,
     PruneChannels,
@@ -168,8 +170,9 @@ def _step(node: Node, work: Work, folder: Path) -> dict[str, Any]:
     """Run one step and write its checkpoint and validation predictions; its cheap measures."""
     context = _context(node, work)
     model = _parent(node, work)
-    step = None if node.kind == "model" else work.request.read_step(node.key)
+    step = None if node.kind in ("model", "teacher") else work.request.read_step(node.key)
     if step is not None:
+        context.teacher = _taught_by(node, work)
         model = apply(step, model, context)
     place(model, work.device).eval()
     # A step that only trains has just scored the model that it leaves.
@@ -184,7 +187,16 @@ def _step(node: Node, work: Work, folder: Path) -> dict[str, Any]:
     if node.baseline is not None:
         before = _predictions(work.store, node.baseline)["validation"]
         measures |= _agreement(validation, before, work)
+    if node.teacher is not None:
+        before = _predictions(work.store, node.teacher)["validation"]
+        measures |= _agreement(validation, before, work, "teacher_agreement")
     return measures
+
+
+def _taught_by(node: Node, work: Work) -> nn.Module | None:
+    if node.teacher is None:
+        return None
+    return place(checkpoint.load(work.store.folder(node.teacher)), work.device).eval()
 
 
 def apply(step: Step, model: nn.Module, context: Context) -> nn.Module:
@@ -204,6 +216,8 @@ def apply(step: Step, model: nn.Module, context: Context) -> nn.Module:
             return cluster_weights(model, step, context)
         case Factorize():
             return factorize(model, step, context)
+        case Distill():
+            return distill(model, step, context)
         case Calibrate():
             return calibrate(model, step, context)
         case Sensitivity():
@@ -220,6 +234,10 @@ def _context(node: Node, work: Work) -> Context:
 
 def _parent(node: Node, work: Work) -> nn.Module:
     """The model a node starts from: the one in memory, one from the store, or a new one."""
+    if node.kind == "teacher":
+        step = work.request.read_step(node.key)
+        assert isinstance(step, Distill)
+        return teach(step, _context(node, work))
     if node.parent is None:
         model, facts = create(
             work.settings.model,
@@ -277,13 +295,25 @@ def _measure(node: Node, work: Work, folder: Path) -> dict[str, Any]:
     }
     if node.material["size"]:
         measures["size"] = sizes(state)
-    return measures
+    return measures | _beside(node, test, work)
 
 
-def _agreement(found: Score, before: Tensor, work: Work) -> dict[str, float]:
-    """Agreement with the baseline's predictions, for tasks that have such a measure."""
+def _beside(node: Node, test: Score, work: Work) -> dict[str, float]:
+    """The trial's model against its teacher, and against the same model without one."""
+    found: dict[str, float] = {}
+    if node.teacher is not None and (teacher := work.store.get(node.teacher)):
+        before = _predictions(work.store, node.teacher)["test"]
+        found |= _agreement(test, before, work, "teacher_agreement")
+        found["teacher_accuracy"] = teacher.measures["accuracy"]
+    if node.control is not None and (control := work.store.get(node.control)):
+        found["distillation_gain"] = test.accuracy - control.measures["accuracy"]
+    return found
+
+
+def _agreement(found: Score, before: Tensor, work: Work, name: str = "agreement") -> dict[str, float]:
+    """Agreement with the predictions `before`, for tasks that have such a measure."""
     share = task_of(work.data).agreement(found.predictions, before)
-    return {} if share is None else {"agreement": share}
+    return {} if share is None else {name: share}
 
 
 def _predictions(store: Store, key: str) -> dict[str, Tensor]:

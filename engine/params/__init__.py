@@ -5,6 +5,7 @@ from engine.params.base import Params, StepParams
 from engine.params.channels import PruneChannels
 from engine.params.clustering import ClusterFilters, ClusterKernels
 from engine.params.codebook import ClusterWeights
+from engine.params.distillation import Distill
 from engine.params.factorization import Factorize
 from engine.params.pruning import PruneWeights
 from engine.params.repair import Calibrate
@@ -19,6 +20,7 @@ Step = (
     | ClusterKernels
     | ClusterWeights
     | Factorize
+    | Distill
     | Calibrate
     | Sensitivity
 )
@@ -35,6 +37,7 @@ STEPS: dict[str, type[Step]] = {
         ClusterKernels,
         ClusterWeights,
         Factorize,
+        Distill,
         Calibrate,
         Sensitivity,
     )
@@ -46,6 +49,7 @@ __all__ = [
     "ClusterFilters",
     "ClusterKernels",
     "ClusterWeights",
+    "Distill",
     "Factorize",
     "Finetune",
     "Params",

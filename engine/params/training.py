@@ -2,14 +2,11 @@
 
 from typing import ClassVar, Literal
 
-from engine.params.base import Family, StepParams, param
+from engine.params.base import Family, Params, StepParams, param
 
 
-class Fit(StepParams):
+class Training(Params):
     """Gradient descent on the training split."""
-
-    family: ClassVar[Family] = "training"
-    trains: ClassVar[bool] = True
 
     epochs: int = param(10, ge=1, le=10_000, unit="epochs")
     """Passes over the training split."""
@@ -33,6 +30,13 @@ class Fit(StepParams):
     """Arithmetic of the forward pass; `bf16` is autocast."""
     keep: Literal["last", "best"] = "last"
     """Which epoch's weights to keep: the last, or the best on the validation split."""
+
+
+class Fit(Training, StepParams):
+    """A step that is gradient descent on the training split."""
+
+    family: ClassVar[Family] = "training"
+    trains: ClassVar[bool] = True
 
 
 class Train(Fit):

@@ -21,12 +21,38 @@ def absolute(root: Mapping, folder: Path | None) -> Mapping:
         for sweep in (("sweep", path), ("sweep", "zip", path), ("quick", f"sweep.{path}")):
             axis = at(root, *sweep)
             if isinstance(axis, Listing):
-                items = tuple(change(item, folder) for item in axis.items)
-                root = _put(root, sweep, replace(axis, items=items))
+                root = _put(root, sweep, _each(axis, change, folder))
+    return _teachers(root, folder)
+
+
+def _teachers(root: Mapping, folder: Path | None) -> Mapping:
+    """The tree with the files of teachers made absolute: in steps, and where they are swept or made smaller."""
+    steps = root.items.get("steps")
+    for index, item in enumerate(steps.items if isinstance(steps, Listing) else ()):
+        for kind, params in item.items.items() if isinstance(item, Mapping) else ():
+            for name, change in _OF_TEACHER.items():
+                node = at(params, "teacher", name)
+                if node is not None:
+                    root = _put(root, ("steps", index, kind, "teacher", name), change(node, folder))
+    for section in (("sweep",), ("sweep", "zip"), ("quick",)):
+        within = at(root, *section)
+        for path, node in within.items.items() if isinstance(within, Mapping) else ():
+            owner, _, name = path.rpartition(".")
+            if not owner.endswith(".teacher") or name not in _OF_TEACHER:
+                continue
+            change = _OF_TEACHER[name]
+            if isinstance(node, Listing):
+                root = _put(root, (*section, path), _each(node, change, folder))
+            else:
+                root = _put(root, (*section, path), change(node, folder))
     return root
 
 
-def _put(root: Mapping, keys: tuple[str, ...], value: Node) -> Mapping:
+def _each(axis: Listing, change: Callable[[Node, Path | None], Node], folder: Path | None) -> Listing:
+    return replace(axis, items=tuple(change(item, folder) for item in axis.items))
+
+
+def _put(root: Mapping, keys: tuple[str | int, ...], value: Node) -> Mapping:
     changed = put(root, keys, value)
     assert isinstance(changed, Mapping)
     return changed
@@ -88,3 +114,5 @@ _PATHS: dict[str, Callable[[Node, Path | None], Node]] = {
     "data.root": _root,
     "data.name": _own_code,
 }
+_OF_TEACHER: dict[str, Callable[[Node, Path | None], Node]] = {"weights": _weights, "name": _own_code}
+"""Parameters of a step's `teacher` that may be files."""

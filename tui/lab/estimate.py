@@ -144,9 +144,11 @@ def _kinds(planned: plan.Plan) -> dict[str, Step | str]:
     """Every result's key with its step, or `model`, `measure` or `latency`."""
     found: dict[str, Step | str] = {}
     for trial in planned.trials:
-        steps = [node for node in trial.steps if node.position >= 0]
-        found |= {node.key: trial.trial.steps[node.position] for node in steps}
-        found |= {node.key: node.kind for node in trial.steps if node.position < 0}
+        found |= trial.parameters
+        others = (
+            node for node in (*trial.steps, *trial.beside) if node.position < 0 or node.kind == "measure"
+        )
+        found |= {node.key: node.kind for node in others}
         found |= {trial.measure.key: "measure", trial.baseline_measure.key: "measure"}
         if trial.latency:
             found[trial.latency.key] = "latency"

@@ -143,13 +143,21 @@ def _applies(field: Field, owners: dict[str, Field]) -> bool:
     kinds = kinds_of(field.row)
     if not kinds:
         return True
-    owner = owners.get(field.spot.path.rpartition(".")[0])
+    owner = owners.get(_owner(field.spot.path, field.row.when.partition(" = ")[0]))
     if owner is None:
         return False
     if owner.axis is not None:
         return any(text_of(_kind(item)) in kinds for item in tree.axis_values(owner.axis))
     kind = owner.row.default if owner.value is ABSENT else _kind(owner.value)
     return kind in kinds
+
+
+def _owner(path: str, name: str) -> str:
+    """The path above `path` whose last name is `name`: a group may lie between a field and its variant."""
+    above = path.rpartition(".")[0]
+    while above and f".{above}".removesuffix(f".{name}") == f".{above}":
+        above = above.rpartition(".")[0]
+    return above
 
 
 def _kind(value: Any) -> Any:

@@ -33,6 +33,8 @@ from engine.spec.files import OWN_CODE
 TENSORS = "model.safetensors"
 RECIPE = "model.json"
 """The files of a checkpoint of ours."""
+REPLACED = "was replaced by a random one for"
+"""What is said of a last layer for other classes than the data's."""
 IN_FOLDER = WEIGHT_FILES[1:]
 """Files of weights that other programs put into a folder."""
 
@@ -160,7 +162,7 @@ def _fitted(
         told.append(("info", f"{text}; grey images give the same activations"))
     if native.classes != offered.classes:
         fit_head(model, offered.classes)
-        text = f"the last layer of {name}, for {native.classes} classes, was replaced by a random one for"
+        text = f"the last layer of {name}, for {native.classes} classes, {REPLACED}"
         told.append(("warning", f"{text} the data's {offered.classes}: it has to be trained"))
     arch = replace(native, channels=offered.channels, classes=offered.classes, size=offered.size)
     attached(model, arch)

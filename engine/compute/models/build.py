@@ -129,9 +129,11 @@ def create(
     """The preset's network with its weights, checked on one image; and what is worth knowing about it.
 
     The weights are random (from `seed`), torchvision's pretrained ones, or those of a file. `told` lists what the
-    user should know about a file: pairs of a level and a sentence.
+    user should know about a file: pairs of a level and a sentence. `new_head`: whether the weights given were for
+    other classes, so that the last layer is a random one.
     """
     told: Told = []
+    new_head = False
     if params.name.startswith(DETECTOR) != (task == "detection"):
         raise _wrong_task(params.name, task)
     arch = Architecture(params.name, channels, classes, size, dict(params.arguments))
@@ -145,14 +147,21 @@ def create(
         fit_stem(model, channels)
         fit_head(model, classes)
         attached(model, arch)
+        new_head = native != classes
     else:
         # Imported here because what is brought is compared with networks built by this module.
-        from engine.compute.models.brought import bring
+        from engine.compute.models.brought import REPLACED, bring
 
         model, told = bring(params, arch)
         arch = architecture(model)
+        new_head = any(REPLACED in text for _, text in told)
     _try_out(model, arch)
-    return model, {"weights": params.weights, "architecture": arch.name, "told": told}
+    return model, {
+        "weights": params.weights,
+        "architecture": arch.name,
+        "told": told,
+        "new_head": new_head,
+    }
 
 
 def _try_out(model: nn.Module, arch: Architecture) -> None:

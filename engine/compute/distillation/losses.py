@@ -1,0 +1,69 @@
+"""What a student loses for answering otherwise than its teacher. Logits are (N, classes)."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+def softened(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+    """T² · KL(teacher ‖ student) of the probabilities at temperature T, mean over images (Hinton et al. 2015).
+
+    T² keeps the gradients of the size that those of the labels have.
+    """
+    return _divergence(_log(teacher, temperature), _log(student, temperature)) * temperature**2
+
+
+def decoupled(
+    student: Tensor, teacher: Tensor, targets: Tensor, *, alpha: float, beta: float, temperature: float
+) -> Tensor:
+    """T² · (α·TCKD + β·NCKD), mean over images (Zhao et al. 2022, equation 7).
+
+    TCKD is the divergence of (target's probability, the rest); NCKD that of the other classes' probabilities among
+    themselves. `targets` are class indices, int64 (N,).
+    """
+    of_target = _divergence(_binary(teacher, targets, temperature), _binary(student, targets, temperature))
+    others = _divergence(
+        _log(_without(teacher, targets), temperature), _log(_without(student, targets), temperature)
+    )
+    return (alpha * of_target + beta * others) * temperature**2
+
+
+def hint(student: Tensor, teacher: Tensor) -> Tensor:
+    """Half the mean squared distance of two feature maps of one shape (FitNets, Romero et al. 2015, equation 3)."""
+    return functional.mse_loss(student, teacher) / 2
+
+
+def attention(student: Tensor, teacher: Tensor) -> Tensor:
+    """Half the squared distance of two attention maps, 0 … 1, mean over images (Zagoruyko & Komodakis 2017, equation
+    2 with its norm squared).
+
+    Takes feature maps, (N, C, H, W) each, of one size and perhaps other channels.
+    """
+    return (attention_map(student) - attention_map(teacher)).pow(2).sum(1).mean() / 2
+
+
+def attention_map(features: Tensor) -> Tensor:
+    """Mean over channels of the squared features, of length 1: (N, C, H, W) → (N, H·W)."""
+    return functional.normalize(features.pow(2).mean(1).flatten(1))
+
+
+def _log(logits: Tensor, temperature: float) -> Tensor:
+    return functional.log_softmax(logits / temperature, 1)
+
+
+def _divergence(teacher: Tensor, student: Tensor) -> Tensor:
+    """KL(teacher ‖ student) of log-probabilities, mean over images."""
+    return functional.kl_div(student, teacher, reduction="batchmean", log_target=True)
+
+
+def _binary(logits: Tensor, targets: Tensor, temperature: float) -> Tensor:
+    """Log-probabilities of the target and of all the rest, (N, 2)."""
+    log = _log(logits, temperature)
+    rest = torch.logsumexp(_without(log, targets), 1)
+    return torch.stack([log.gather(1, targets[:, None])[:, 0], rest], 1)
+
+
+def _without(values: Tensor, targets: Tensor) -> Tensor:
+    """The columns of all classes but the target, (N, classes - 1)."""
+    others = torch.ones_like(values, dtype=torch.bool).scatter_(1, targets[:, None], False)
+    return values[others].view(len(values), -1)
