@@ -2,7 +2,7 @@
 
 The plain way is torch-pruning as its readme shows it: group L2 importance, global ranking, in one go, with the smallest
 ratio of channels that meets the target. Both start from the same trained network, are fine-tuned with the same
-parameters, epochs and batches, and keep the epoch that is best on validation. The test split is scored once for each.
+parameters, epochs and batches (what `prune.channels` trains itself is taken off its fine-tuning), and keep the epoch that is best on validation. The test split is scored once for each.
 
     python benchmarks/channels.py [--model resnet20] [--images 20000] [--epochs 6] [--finetune 4]
                                   [--speedup 2 4 8 | --compression 4] [--seeds 0 1 2] [--ours criterion=taylor ...]
@@ -26,6 +26,7 @@ HOME = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(HOME))
 
 import torch  # noqa: E402
+import yaml  # noqa: E402
 from torch import nn  # noqa: E402
 
 from engine import datasets  # noqa: E402
@@ -37,7 +38,9 @@ from engine.compute.measure.counts import count  # noqa: E402
 from engine.compute.models import create  # noqa: E402
 from engine.compute.pipeline import apply  # noqa: E402
 from engine.params import Finetune, PruneChannels, Train  # noqa: E402
+from engine.params.channels import NoLearning  # noqa: E402
 from engine.params.preset import Data, Model  # noqa: E402
+from engine.params.pruning import OneShot  # noqa: E402
 
 CPU = torch.device("cpu")
 HALVINGS = 12
@@ -110,18 +113,23 @@ def cost(model: nn.Module, data: Dataset, args: argparse.Namespace) -> int:
 
 def ours(model: nn.Module, data: Dataset, args: argparse.Namespace, target: float, seed: int) -> nn.Module:
     """`prune.channels` with the settings of --ours."""
+    return apply(step_of(args, target), model, context(data, seed, 1))
+
+
+def step_of(args: argparse.Namespace, target: float) -> PruneChannels:
     settings = {"compression" if args.compression else "speedup": target, **settings_of(args.ours)}
-    step = PruneChannels.model_validate(settings, strict=False)
-    return apply(step, model, context(data, seed, 1))
+    return PruneChannels.model_validate(settings, strict=False)
+
+
+def spent(step: PruneChannels) -> int:
+    """Epochs of the fine-tuning budget that the step trains itself."""
+    rounds = 0 if isinstance(step.schedule, OneShot) else (step.schedule.rounds - 1) * step.schedule.epochs
+    return rounds + (0 if isinstance(step.learning, NoLearning) else step.learning.epochs)
 
 
 def settings_of(given: list[str]) -> dict[str, Any]:
-    return {
-        name: json.loads(value)
-        if value[:1] in "0123456789tf{" and value != "taylor" and value != "fpgm"
-        else value
-        for name, _, value in (text.partition("=") for text in given)
-    }
+    """The values of PARAMETER=VALUE, each read as YAML."""
+    return {name: yaml.safe_load(value) for name, _, value in (text.partition("=") for text in given)}
 
 
 def trial(args: argparse.Namespace, data: Dataset, arm: str, target: float, seed: int) -> dict[str, Any]:
@@ -132,7 +140,7 @@ def trial(args: argparse.Namespace, data: Dataset, arm: str, target: float, seed
         model = plain(model, data, args, target) if arm == "plain" else ours(model, data, args, target, seed)
     pruned = validate(model, context(data, seed, 1)).accuracy
     step = Finetune(
-        epochs=args.finetune,
+        epochs=args.finetune - (spent(step_of(args, target)) if arm == "ours" else 0),
         learning_rate=args.finetune_rate,
         augment="crop-flip",
         precision=args.precision,

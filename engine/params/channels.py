@@ -96,6 +96,9 @@ class PruneChannels(StepParams):
     skip: Names = ()
     """Layers whose channels all stay: names (`conv1`, `layer3.*`) or types (`Linear`); those of the output always
     do."""
+    repair: bool = True
+    """Whether layers that lost inputs are refitted by least squares on training images, so that their outputs come
+    nearest to what they were (He et al. 2017)."""
     calibrate: bool = True
     """Whether BatchNorm statistics are estimated anew afterwards."""
 

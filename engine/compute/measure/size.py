@@ -15,7 +15,8 @@ def sizes(tensors: dict[str, Tensor]) -> dict[str, int]:
     """Bytes of `tensors` (a folded state_dict) as a file, in three formats.
 
     `plain`: a safetensors file; `gzip`: that file after ``gzip -6`` (no name, no time); `packed`: our
-    own file, which stores zeros and shared values in few bits (`packed`). Weights that several names share are counted once.
+    own file, which stores zeros and shared values in few bits (`packed`). Weights that several names share
+    are counted once.
     """
     own = _without_shared(tensors)
     plain = save(own)

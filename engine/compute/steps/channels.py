@@ -17,6 +17,7 @@ from engine.compute.channels.groups import Gone, Group
 from engine.compute.channels.importance import importance, listed
 from engine.compute.channels.learning import learn
 from engine.compute.channels.milliseconds import preferred_multiple, rounding
+from engine.compute.channels.repair import Repair
 from engine.compute.channels.shrink import shrink
 from engine.compute.codebooks import fold_codebooks_
 from engine.compute.context import Context, place
@@ -106,17 +107,24 @@ class _Pruning:
         """Each round removes what its share of the budget asks for; what goes is chosen anew each time."""
         groups, schedule = self._groups, self._params.schedule
         courses = self._courses()
+        repair = Repair(self._model)
         for number, course in enumerate(courses):
             choice = self._choice(groups, number)
             if course == 1.0 and self._original is not None:
                 taken = self._measured(self._original, groups, choice)
             else:
                 taken = self._budget.taken(choice.candidates, choice.order, course)
-            groups = shrink(self._model, groups, units_gone(choice.order, taken))
+            gone = units_gone(choice.order, taken)
+            repair.note(groups, gone)
+            groups = shrink(self._model, groups, gone)
             place(self._model, self._context.device)
-            if not isinstance(schedule, OneShot) and number < len(courses) - 1:
-                self._context.progress((number + 1) / len(courses), f"round {number + 1}/{len(courses)}")
-                recover(self._model, schedule, self._context, number)
+            last = number == len(courses) - 1
+            between = None if last or isinstance(schedule, OneShot) or not schedule.epochs else schedule
+            if self._params.repair and (last or between is not None):
+                repair.apply(self._model, self._context)
+            if between is not None:
+                recover(self._model, between, self._context, number)
+                repair = Repair(self._model)
         return groups
 
     def _courses(self) -> list[float]:

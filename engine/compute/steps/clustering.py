@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from engine.compute import edits
-from engine.compute.clustering.activations import can_refit, energies, refit
+from engine.compute.activations import can_refit, energies, refit
 from engine.compute.clustering.assign import cluster
 from engine.compute.clustering.budget import Candidate, counts
 from engine.compute.clustering.chains import Chain, chains

@@ -47,7 +47,7 @@ FAMILIES = (
 
 
 def params(**values: Any) -> PruneChannels:
-    return PruneChannels.model_validate({"calibrate": False, **values})
+    return PruneChannels.model_validate({"calibrate": False, "repair": False, **values})
 
 
 def pruned(model: nn.Module | None = None, context: Context | None = None, **values: Any) -> nn.Module:

@@ -10,7 +10,7 @@ from compute_help import context_for, digits, small_model
 from torch import Tensor, nn
 
 from engine.compute import checkpoint
-from engine.compute.clustering.activations import passing
+from engine.compute.activations import passing
 from engine.compute.clustering.assign import cluster, reduced, ward_costs
 from engine.compute.clustering.budget import Candidate, counts
 from engine.compute.clustering.chains import Chain, chains

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.utils import parametrize
 
 from engine.compute.context import Context
 from engine.compute.memory import halving_batch
@@ -64,7 +65,9 @@ def _energies(
 
 
 def can_refit(layer: nn.Module) -> bool:
-    """Whether `refit` knows how the layer's outputs are sums of its weights."""
+    """Whether `refit` knows how the layer's outputs are sums of its weights, and may change these one by one."""
+    if parametrize.is_parametrized(layer):
+        return False
     if isinstance(layer, nn.Conv2d):
         plain = not isinstance(layer, SharedConv2d) and layer.groups == 1 and layer.padding_mode == "zeros"
         return plain and not isinstance(layer.padding, str)
@@ -72,9 +75,18 @@ def can_refit(layer: nn.Module) -> bool:
 
 
 def refit(
-    model: nn.Module, original: nn.Module, name: str, context: Context, *, count: int, ridge: float
+    model: nn.Module,
+    original: nn.Module,
+    name: str,
+    context: Context,
+    *,
+    count: int,
+    ridge: float,
+    kept: Tensor | None = None,
 ) -> None:
     """Change the weights of layer `name` so that its output comes nearest to that of `original`, in place.
+
+    `kept` are the original's output channels that the layer still has, all by default.
 
     Ridge regression of the difference of the two outputs on the layer's present inputs, in float64, over `count`
     calibration images: minimises ``|Y - X(W + D)|² + ridge · mean(diag XᵀX) · |D|²`` over D (as He et al. 2017,
@@ -82,7 +94,7 @@ def refit(
     """
     layer = model.get_submodule(name)
     gram, moment = halving_batch(
-        lambda batch: _normal_equations(model, original, name, context, count, batch), BATCH
+        lambda batch: _normal_equations(model, original, name, context, count, batch, kept), BATCH
     )
     penalty = ridge * gram.diagonal().mean()
     gram.diagonal().add_(penalty.clamp_min(torch.finfo(torch.float64).tiny))
@@ -96,7 +108,13 @@ def refit(
 
 
 def _normal_equations(
-    model: nn.Module, original: nn.Module, name: str, context: Context, count: int, batch: int
+    model: nn.Module,
+    original: nn.Module,
+    name: str,
+    context: Context,
+    count: int,
+    batch: int,
+    kept: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
     """XᵀX and Xᵀ(Y - Ŷ) in float64, X with a column of ones where the layer has a bias."""
     chance = generator(context.seed, "rows", context.position, name)
@@ -106,6 +124,8 @@ def _normal_equations(
     for pixels in images(context, count, "refit", batch):
         given, output = passing(model, name, pixels)
         _, wanted = passing(original, name, pixels)
+        if kept is not None:
+            wanted = wanted.index_select(1 if wanted.dim() == 4 else -1, kept.to(wanted.device))
         rows, left = _rows(layer, given), _outputs(wanted - output)
         if len(rows) > ROWS:
             chosen = torch.randperm(len(rows), generator=chance)[:ROWS].to(rows.device)
