@@ -125,8 +125,8 @@ def _normal_equations(
         given, output = passing(model, name, pixels)
         _, wanted = passing(original, name, pixels)
         if kept is not None:
-            wanted = wanted.index_select(1 if wanted.dim() == 4 else -1, kept.to(wanted.device))
-        rows, left = _rows(layer, given), _outputs(wanted - output)
+            wanted = wanted.index_select(1 if isinstance(layer, nn.Conv2d) else -1, kept.to(wanted.device))
+        rows, left = _rows(layer, given), _outputs(layer, wanted - output)
         if len(rows) > ROWS:
             chosen = torch.randperm(len(rows), generator=chance)[:ROWS].to(rows.device)
             rows, left = rows[chosen], left[chosen]
@@ -151,9 +151,10 @@ def _rows(layer: nn.Module, given: Tensor) -> Tensor:
     return rows if layer.bias is None else torch.cat([rows, rows.new_ones(len(rows), 1)], dim=1)
 
 
-def _outputs(output: Tensor) -> Tensor:
-    """As rows, positions in the order of `_rows`."""
-    return output.flatten(2).transpose(1, 2).flatten(0, 1) if output.dim() == 4 else output.flatten(0, -2)
+def _outputs(layer: nn.Module, output: Tensor) -> Tensor:
+    """As rows, positions in the order of `_rows`; a linear layer's channels come last, whatever the dimensions."""
+    convolved = isinstance(layer, nn.Conv2d)
+    return output.flatten(2).transpose(1, 2).flatten(0, 1) if convolved else output.flatten(0, -2)
 
 
 class _Passed(Exception):
