@@ -40,7 +40,7 @@ def _listing(presets: tuple[Shipped, ...]) -> str:
     listed = table(headers, rows, ("left", "right", "right", "left"), width=columns())
     return (
         f"{listed}\n\nRun one: secateur run NAME\n"
-        "A small version of one, to see it work (those with trials under quick): secateur run NAME --quick\n"
+        "A small version, where quick has trials: secateur run NAME --quick\n"
         "Read or copy one: secateur presets NAME > mine.yaml"
     )
 
