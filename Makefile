@@ -1,5 +1,5 @@
 # make lab     install what is needed and open the terminal lab
-# make test    install what is needed and run all that CI runs
+# make test    install what is needed and run all that CI runs; ARGS='-m "not slow"' leaves the longest out
 # make check   format, lint, types, docs against code (the import rules are among the tests)
 # VENV=DIR     puts the environment elsewhere (home quotas); PYTHON=… names the Python to make it from
 VENV ?= .venv

@@ -173,7 +173,7 @@ def main() -> None:
     parser.add_argument("--finetune", type=int, default=4)
     parser.add_argument("--finetune-rate", type=float, default=0.05)
     parser.add_argument("--precision", default="bf16")
-    parser.add_argument("--speedup", type=float, nargs="+", default=[2, 4, 8])
+    parser.add_argument("--speedup", type=float, nargs="+", default=[2.0, 4.0, 8.0])
     parser.add_argument("--compression", type=float, nargs="+", default=[])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--arms", nargs="+", default=["baseline", "plain", "ours"])

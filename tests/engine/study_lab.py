@@ -38,6 +38,7 @@ class Lab:
     """A workspace in a folder of its own, with a host lock of its own."""
 
     folder: Path
+    timeout_s: float = TIMEOUT_S
 
     @property
     def workspace(self) -> Path:
@@ -71,7 +72,7 @@ class Lab:
 
     def call(self, *arguments: str, **options: Any) -> "subprocess.CompletedProcess[str]":
         process = self.start(*arguments, **options)
-        out, err = process.communicate(timeout=TIMEOUT_S)
+        out, err = process.communicate(timeout=self.timeout_s)
         return subprocess.CompletedProcess(arguments, process.returncode, out, err)
 
     def json(self, *arguments: str, code: int = 0) -> Any:
