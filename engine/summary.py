@@ -50,7 +50,8 @@ def best_trial(state: StudyState) -> dict[str, Any]:
         best = max(done, key=lambda t: t.results[chosen])
     results = best.results
     return {name: results[name] for name in (quality, "sparsity", "nonzero_parameters")} | {
-        "index": best.index
+        "index": best.index,
+        "close": bool(close),
     }
 
 

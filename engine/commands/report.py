@@ -80,12 +80,22 @@ def _columns(state: StudyState, parameters: list[str]) -> list[str]:
         "agreement",
         "teacher_agreement",
         "distillation_gain",
-        *([] if swept else ["sparsity"]),
+        *([] if swept or not _differs(state, "sparsity") else ["sparsity"]),
+        *(["parameters"] if _differs(state, "parameters") else []),
         "size.packed",
         *latencies,
     ]
     wanted += ["effective_macs", "size.gzip", "size.plain"]
     return [name for name in wanted if name in present or name == CHANGE]
+
+
+def _differs(state: StudyState, name: str) -> bool:
+    """Whether a measure tells any trial from its baseline."""
+    return any(
+        (value := measure_value(trial.results, name)) is not None
+        and value != measure_value(trial.baseline_measure.measures, name)
+        for trial in state.trials
+    )
 
 
 CHANGE = "change"
@@ -103,6 +113,7 @@ def _header(name: str) -> str:
         "map50": "mAP50",
         CHANGE: "points",
         "effective_macs": "eff. MACs",
+        "parameters": "params",
         "teacher_agreement": "with teacher",
         "distillation_gain": "gain",
         "size.packed": "packed",
@@ -168,11 +179,7 @@ def closing(state: StudyState) -> list[str]:
     lines = []
     best = best_trial(state)
     if best and len(state.trials) > 1:
-        quality = quality_name(state)
-        lines.append(
-            f"smallest model within one point of its baseline (on validation): trial {best['index']}, "
-            f"{fmt.percent(best['sparsity'], 1)} sparse, test {fmt.measure(quality).label} {fmt.percent(best[quality])}"
-        )
+        lines.append(_best_line(best, quality_name(state)))
     loads = [
         row.get("foreign_load", 0.0) for trial in state.trials for row in trial.results.get("latency", [])
     ]
@@ -191,6 +198,18 @@ def closing(state: StudyState) -> list[str]:
         lines += [_changed(change) for change in state.verdict.environment]
         lines += recorded_lines(state.verdict.recorded)
     return lines
+
+
+def _best_line(best: dict[str, Any], quality: str) -> str:
+    within = "one point of its baseline (on validation)"
+    which = (
+        f"smallest model within {within}:" if best["close"] else f"no model is within {within}; the best is"
+    )
+    return (
+        f"{which} trial {best['index']}, "
+        f"{fmt.measure_text('nonzero_parameters', best['nonzero_parameters'])} non-zero parameters, "
+        f"test {fmt.measure(quality).label} {fmt.percent(best[quality])}"
+    )
 
 
 def _failures(state: StudyState) -> dict[str, list[int]]:
