@@ -2,7 +2,8 @@
 
 The plain way is torch-pruning as its readme shows it: group L2 importance, global ranking, in one go, with the smallest
 ratio of channels that meets the target. Both start from the same trained network, are fine-tuned with the same
-parameters, epochs and batches (what `prune.channels` trains itself is taken off its fine-tuning), and keep the epoch that is best on validation. The test split is scored once for each.
+parameters, epochs and batches (what `prune.channels` trains itself is taken off its fine-tuning), and keep the epoch
+that is best on validation. The test split is scored once for each.
 
     python benchmarks/channels.py [--model resnet20] [--images 20000] [--epochs 6] [--finetune 4]
                                   [--speedup 2 4 8 | --compression 4] [--seeds 0 1 2] [--ours criterion=taylor ...]
