@@ -10,6 +10,7 @@ from torch.nn import functional
 from torch.nn.utils import parametrize
 
 from engine.compute.context import Context
+from engine.compute.layers import weight_of
 from engine.compute.memory import halving_batch
 from engine.compute.seeds import generator
 from engine.compute.shared import SharedConv2d
@@ -17,7 +18,12 @@ from engine.compute.shared import SharedConv2d
 BATCH = 64
 """Images of a pass; fixed, because it can change the last bits."""
 ROWS = 16_384
-"""Output positions of a batch that least squares takes, drawn at random where there are more."""
+"""Output positions of a full batch that least squares takes, drawn at random where there are more."""
+UNFOLDED = 2**26
+"""Numbers that a batch's inputs may unfold to (256 MiB in float32); of large images fewer go at a time."""
+MOST_INPUTS = 4_700
+"""Weights of one output beyond which nothing is refitted: a 3×3 convolution of 512 channels has 4608. More take minutes
+to solve, gigabytes to hold, and more images than there are."""
 
 
 def images(context: Context, count: int, purpose: str, batch: int = BATCH) -> Iterator[Tensor]:
@@ -68,10 +74,12 @@ def can_refit(layer: nn.Module) -> bool:
     """Whether `refit` knows how the layer's outputs are sums of its weights, and may change these one by one."""
     if parametrize.is_parametrized(layer):
         return False
+    if not isinstance(layer, nn.Conv2d | nn.Linear) or layer.weight[0].numel() > MOST_INPUTS:
+        return False
     if isinstance(layer, nn.Conv2d):
         plain = not isinstance(layer, SharedConv2d) and layer.groups == 1 and layer.padding_mode == "zeros"
         return plain and not isinstance(layer.padding, str)
-    return isinstance(layer, nn.Linear)
+    return True
 
 
 def refit(
@@ -121,14 +129,16 @@ def _normal_equations(
     layer = model.get_submodule(name)
     gram: Tensor | None = None
     moment = torch.zeros(())
+    batch = min(batch, _at_once(model, name, context))
+    most = ROWS * batch // BATCH
     for pixels in images(context, count, "refit", batch):
         given, output = passing(model, name, pixels)
         _, wanted = passing(original, name, pixels)
         if kept is not None:
             wanted = wanted.index_select(1 if isinstance(layer, nn.Conv2d) else -1, kept.to(wanted.device))
         rows, left = _rows(layer, given), _outputs(layer, wanted - output)
-        if len(rows) > ROWS:
-            chosen = torch.randperm(len(rows), generator=chance)[:ROWS].to(rows.device)
+        if len(rows) > most:
+            chosen = torch.randperm(len(rows), generator=chance)[:most].to(rows.device)
             rows, left = rows[chosen], left[chosen]
         rows, left = rows.double(), left.double()
         if gram is None:
@@ -137,6 +147,13 @@ def _normal_equations(
             gram, moment = gram + rows.T @ rows, moment + rows.T @ left
     assert gram is not None
     return gram, moment
+
+
+def _at_once(model: nn.Module, name: str, context: Context) -> int:
+    """Images whose inputs to the layer, unfolded, fit into memory together; at least one."""
+    layer = model.get_submodule(name)
+    _, output = passing(model, name, next(images(context, 1, "refit")))
+    return max(1, UNFOLDED // (_outputs(layer, output).shape[0] * weight_of(layer)[0].numel()))
 
 
 def _rows(layer: nn.Module, given: Tensor) -> Tensor:
