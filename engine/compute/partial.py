@@ -115,7 +115,10 @@ def _latest(folder: Path) -> tuple[list[dict[str, Any]], dict[str, Tensor], floa
 
 
 def _kept(folder: Path) -> list[Path]:
-    return sorted(folder.glob("epoch-*"))
+    try:
+        return sorted(folder.glob("epoch-*"))
+    except FileNotFoundError:  # another study finished and removed the folder just now
+        return []
 
 
 def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
