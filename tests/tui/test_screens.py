@@ -320,7 +320,7 @@ async def test_odd_sizes_do_not_crash(tmp_path: Path, size: tuple[int, int]) -> 
     fabricate.finished(tmp_path)
     app = Lab(None, tmp_path, "studies")
     async with app.run_test(size=size) as pilot:
-        for key in ("enter", "p", "5", "6", "7", "question_mark", "escape", "ctrl+p", "escape"):
+        for key in ("enter", "5", "6", "7", "question_mark", "escape", "ctrl+p", "escape"):
             await pilot.press(key)
             await pilot.pause(0.1)
         await pilot.resize_terminal(80, 24)
