@@ -18,6 +18,7 @@ from engine.compute.layers import prunable_layers
 from engine.compute.masks import Mask
 from engine.compute.measure.products import unfused_attention
 from engine.compute.models.build import architecture
+from engine.compute.passes import evaluating
 from engine.compute.yolo.prepare import protected_layers
 from engine.errors import SecateurError
 
@@ -40,7 +41,7 @@ def channel_graph(model: nn.Module, skip: tuple[str, ...] = ()) -> Graph:
     kept = prunable_layers(model, skip)
     skipped = {name for name in prunable_layers(model, ()) if name not in kept} | protected_layers(model)
     example = _example(model)
-    with _at_rest(model):
+    with evaluating(model):
         groups = find_groups(model, example)
         groups = [g for g in groups if not any(c.role == "out" and c.module in skipped for c in g.cuts)]
         proved, left_out = sound(model, groups, example)
@@ -71,21 +72,6 @@ def _example(model: nn.Module) -> Tensor:
     random = torch.Generator().manual_seed(0)
     tensor = next(model.parameters())
     return torch.randn(1, arch.channels, *arch.size, generator=random).to(tensor)
-
-
-class _at_rest:
-    """The model in eval mode with its masked weights computed once; its modes come back."""
-
-    def __init__(self, model: nn.Module) -> None:
-        self._modes = [(module, module.training) for module in model.modules()]
-        self._model = model
-
-    def __enter__(self) -> None:
-        self._model.eval()
-
-    def __exit__(self, *error: object) -> None:
-        for module, training in self._modes:
-            module.training = training
 
 
 def find_groups(model: nn.Module, example: Tensor) -> list[Group]:

@@ -1,8 +1,6 @@
 """Makes up for channels that went: the layers that took them are refitted by least squares on training images."""
 
 import copy
-from contextlib import ExitStack
-from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +9,7 @@ from engine.compute.activations import can_refit, images, refit
 from engine.compute.channels.groups import Gone, Group, positions_gone
 from engine.compute.context import Context, place
 from engine.compute.layers import weight_of
+from engine.compute.passes import calls
 
 IMAGES = 512
 """Training images to refit on: some hundred output positions for each weight of an output, and a few seconds."""
@@ -57,11 +56,6 @@ class Repair:
 
 def _called_once(model: nn.Module, context: Context) -> list[str]:
     """Layers that can be refitted, in the order of the pass; not those that it comes to twice, or not at all."""
-    calls: list[str] = []
-    with ExitStack() as hooks, torch.no_grad():
-        for name, module in model.named_modules():
-            if can_refit(module):
-                note = partial(lambda own, *_: calls.append(own), name)
-                hooks.callback(module.register_forward_hook(note).remove)
-        model(next(images(context, 1, "refit")))
-    return [name for name in calls if calls.count(name) == 1]
+    layers = {name: module for name, module in model.named_modules() if can_refit(module)}
+    order = calls(model, layers, next(images(context, 1, "refit")))
+    return [name for name in order if order.count(name) == 1]

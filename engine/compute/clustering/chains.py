@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from engine.compute.checkpoint import folded
+from engine.compute.passes import calls
 from engine.compute.shared import SharedConv2d
 
 SCALE = 1024.0
@@ -46,7 +47,8 @@ def chains(model: nn.Module, example: Tensor) -> list[Chain]:
     example = example.cpu()
     found = [chain for chain in _candidates(plain, example) if chain is not None]
     tried = [_tried(plain, chain, example) for chain in found]
-    order = _order(plain, example)
+    convolutions = {name: m for name, m in plain.named_modules() if isinstance(m, nn.Conv2d)}
+    order = calls(plain, convolutions, example)
     return sorted((c for c in tried if c is not None), key=lambda chain: order.index(chain.producer))
 
 
@@ -154,15 +156,3 @@ def _consumed(
         except _Reached:
             return seen[0]
     return None
-
-
-def _order(model: nn.Module, example: Tensor) -> list[str]:
-    """Names of the convolutions in the order in which they run."""
-    order: list[str] = []
-    with ExitStack() as hooks, torch.no_grad():
-        for name, module in model.named_modules():
-            if isinstance(module, nn.Conv2d):
-                hook = module.register_forward_pre_hook(lambda *_, name=name: order.append(name))
-                hooks.callback(hook.remove)
-        model(example)
-    return order

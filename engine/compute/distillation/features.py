@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from engine.compute.passes import evaluating
 from engine.errors import SecateurError
 
 LISTED = 12
@@ -41,12 +42,10 @@ def captured(model: nn.Module, names: Iterable[str]) -> Iterator[dict[str, Tenso
 
         return model.get_submodule(name).register_forward_hook(hook)
 
-    handles = [keep(name) for name in names]
-    try:
+    with contextlib.ExitStack() as hooks:
+        for name in names:
+            hooks.callback(keep(name).remove)
         yield found
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def outputs(model: nn.Module, images: Tensor) -> dict[str, Output]:
@@ -63,15 +62,11 @@ def outputs(model: nn.Module, images: Tensor) -> dict[str, Output]:
 
         return model.get_submodule(name).register_forward_hook(hook)
 
-    handles = [watch(name) for name, _ in model.named_modules() if name]
-    was_training = model.training
-    try:
-        with torch.no_grad():
-            model.eval()(images)
-    finally:
-        model.train(was_training)
-        for handle in handles:
-            handle.remove()
+    with contextlib.ExitStack() as hooks, torch.no_grad(), evaluating(model):
+        for name, _ in model.named_modules():
+            if name:
+                hooks.callback(watch(name).remove)
+        model(images)
     return {name: output for name, output in found.items() if calls[name] == 1}
 
 

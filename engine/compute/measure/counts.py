@@ -4,7 +4,6 @@ One MAC is one multiplication and one addition in a convolution or a matrix prod
 and activations are not counted.
 """
 
-import contextlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -16,6 +15,7 @@ from torch.nn.utils import parametrize
 
 from engine.compute.kernels import dictionary_of, originals
 from engine.compute.measure.products import Product, Products, unfused_attention
+from engine.compute.passes import evaluating
 from engine.errors import SecateurError
 
 _INPUT_SEED = 0
@@ -181,7 +181,7 @@ def _products(model: nn.Module, shape: tuple[int, ...], weights: list[_Weight]) 
     reference = next((w.tensor for w in weights if w.tensor.is_floating_point()), torch.empty(0))
     image = torch.rand(1, *shape, generator=torch.Generator().manual_seed(_INPUT_SEED))
     counter = Products(model, {weight.name: weight.tensor for weight in weights})
-    with _eval(model), unfused_attention(), counter:
+    with evaluating(model), unfused_attention(), counter:
         try:
             model(image.to(reference))
         except (RuntimeError, ValueError, TypeError, IndexError, AssertionError) as error:
@@ -191,15 +191,3 @@ def _products(model: nn.Module, shape: tuple[int, ...], weights: list[_Weight]) 
                 "Check data.size and data.channels against what the model takes.",
             ) from error
     return counter.found
-
-
-@contextlib.contextmanager
-def _eval(model: nn.Module) -> Iterator[None]:
-    """The model in eval mode; each module's own mode comes back."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training

@@ -1,12 +1,14 @@
 """Single layers as what their time depends on: type, sizes, and the size of the image that they see."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
+
+from engine.compute.passes import evaluating
 
 Pair = tuple[int, int]
 Groups = int | Literal["depthwise"]
@@ -53,8 +55,8 @@ def layer_configs(model: nn.Module, shape: tuple[int, int, int]) -> dict[str, tu
         for name, module in model.named_modules():
             if isinstance(module, nn.Conv2d | nn.Linear):
                 hook = _noting(found.setdefault(name, []))
-                stack.enter_context(_removed(module.register_forward_hook(hook)))
-        stack.enter_context(_eval(model))
+                stack.callback(module.register_forward_hook(hook).remove)
+        stack.enter_context(evaluating(model))
         with torch.inference_mode():
             model(torch.zeros(1, *shape, dtype=reference.dtype, device=reference.device))
     return {name: tuple(calls) for name, calls in found.items() if calls}
@@ -99,23 +101,3 @@ def _padding(module: nn.Conv2d) -> Pair:
 
 def _pair(values: tuple[int, ...]) -> Pair:
     return (int(values[0]), int(values[1]))
-
-
-@contextlib.contextmanager
-def _removed(handle: torch.utils.hooks.RemovableHandle) -> Iterator[None]:
-    try:
-        yield
-    finally:
-        handle.remove()
-
-
-@contextlib.contextmanager
-def _eval(model: nn.Module) -> Iterator[None]:
-    """The model in eval mode; each module's own mode comes back."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from engine.compute import edits
 from engine.compute.channels import latency
@@ -24,11 +23,10 @@ from engine.compute.context import Context, place
 from engine.compute.kernels import fold_dictionaries_
 from engine.compute.schedules import sparsities
 from engine.compute.steps.pruning import recover
-from engine.compute.steps.repair import calibrate
+from engine.compute.steps.repair import recalibrate
 from engine.compute.yolo.prepare import prepare_for_channels
 from engine.params.channels import PruneChannels
 from engine.params.pruning import Cubic, Linear, OneShot
-from engine.params.repair import Calibrate
 
 
 def prune_channels(model: nn.Module, params: PruneChannels, context: Context) -> nn.Module:
@@ -58,8 +56,8 @@ def prune_channels(model: nn.Module, params: PruneChannels, context: Context) ->
         for before, after in zip(groups, left, strict=True)
     ]
     context.scored = None
-    if params.calibrate and any(isinstance(module, _BatchNorm) for module in model.modules()):
-        calibrate(model, Calibrate(), context)
+    if params.calibrate:
+        recalibrate(model, context)
     return model
 
 

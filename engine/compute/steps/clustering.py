@@ -6,7 +6,6 @@ from typing import assert_never, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from engine.compute import edits
 from engine.compute.activations import can_refit, energies, refit
@@ -18,10 +17,9 @@ from engine.compute.context import Context, place
 from engine.compute.layers import prunable_layers
 from engine.compute.seeds import derive
 from engine.compute.shared import SharedConv2d, share
-from engine.compute.steps.repair import calibrate
+from engine.compute.steps.repair import recalibrate
 from engine.errors import SecateurError
 from engine.params.clustering import ClusterFilters, Merged, Shared
-from engine.params.repair import Calibrate
 
 EXAMPLES = 2
 """Images by which chains are found."""
@@ -53,8 +51,8 @@ def cluster_filters(model: nn.Module, params: ClusterFilters, context: Context) 
         case _:
             assert_never(params.method)
     context.found["clusters"] = [vars(row) for row in rows]
-    if params.calibrate and any(isinstance(module, _BatchNorm) for module in model.modules()):
-        calibrate(model, Calibrate(), context)
+    if params.calibrate:
+        recalibrate(model, context)
     return model
 
 

@@ -6,7 +6,6 @@ from typing import assert_never
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from engine.compute import edits, factors, vbmf
 from engine.compute.context import Context, place
@@ -14,17 +13,18 @@ from engine.compute.factors import Ranks, Scheme
 from engine.compute.layers import prunable_layers
 from engine.compute.masks import Folding, fold_module
 from engine.compute.models.build import architecture
+from engine.compute.passes import calls
 from engine.compute.shared import SharedConv2d
-from engine.compute.steps.repair import calibrate
+from engine.compute.steps.repair import recalibrate
 from engine.params.factorization import Energy, Factorize, Rank, Ratio, Vbmf
-from engine.params.repair import Calibrate
 
 
 def factorize(model: nn.Module, params: Factorize, context: Context) -> nn.Module:
     """Split every layer where that saves weights, in place; masks and codebooks of those layers are folded."""
     place(model, context.device)
     layers = prunable_layers(model, params.skip)
-    called = _called(model, layers, context.device)
+    arch = architecture(model)
+    called = set(calls(model, layers, torch.zeros(1, arch.channels, *arch.size, device=context.device)))
     left: Counter[str] = Counter()
     folded = done = 0
     for number, (name, module) in enumerate(layers.items()):
@@ -39,8 +39,8 @@ def factorize(model: nn.Module, params: Factorize, context: Context) -> nn.Modul
             left["would not save weights"] += 1
     _tell(done, left, folded, context)
     place(model, context.device)
-    if done and params.calibrate and any(isinstance(m, _BatchNorm) for m in model.modules()):
-        return calibrate(model, Calibrate(), context)
+    if done and params.calibrate:
+        recalibrate(model, context)
     return model
 
 
@@ -52,26 +52,6 @@ def _tell(done: int, left: Counter[str], folded: int, context: Context) -> None:
         context.notice(
             "info", f"Masks and codebooks of {folded} factorized layers were folded in their weights"
         )
-
-
-def _called(model: nn.Module, layers: dict[str, nn.Module], device: torch.device) -> set[str]:
-    """The layers whose forward is called: of others (in attention) only the weight is used, by its name."""
-    found: set[str] = set()
-
-    def note(name: str) -> None:
-        found.add(name)
-
-    hooks = [m.register_forward_pre_hook(lambda *_, n=name: note(n)) for name, m in layers.items()]
-    arch = architecture(model)
-    was_training = model.training
-    try:
-        with torch.inference_mode():
-            model.eval()(torch.zeros(1, arch.channels, *arch.size, device=device))
-    finally:
-        for hook in hooks:
-            hook.remove()
-        model.train(was_training)
-    return found
 
 
 def _refused(module: nn.Module) -> str:

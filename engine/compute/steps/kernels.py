@@ -2,17 +2,15 @@
 
 import torch
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from engine.compute.clustering.directions import directions
 from engine.compute.context import Context, place
 from engine.compute.kernels import set_dictionary
 from engine.compute.layers import prunable_layers
 from engine.compute.seeds import derive
-from engine.compute.steps.repair import calibrate
+from engine.compute.steps.repair import recalibrate
 from engine.errors import SecateurError
 from engine.params.clustering import ClusterKernels
-from engine.params.repair import Calibrate
 
 
 def cluster_kernels(model: nn.Module, params: ClusterKernels, context: Context) -> nn.Module:
@@ -39,8 +37,8 @@ def cluster_kernels(model: nn.Module, params: ClusterKernels, context: Context) 
         context.progress(number / len(found), f"{name} ({number + 1} of {len(found)})")
         rows.append(_cluster(name, layer, params, context))
     context.found["dictionaries"] = rows
-    if params.calibrate and any(isinstance(module, _BatchNorm) for module in model.modules()):
-        calibrate(model, Calibrate(), context)
+    if params.calibrate:
+        recalibrate(model, context)
     return model
 
 

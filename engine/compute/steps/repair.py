@@ -10,9 +10,20 @@ from engine.compute.seeds import generator
 from engine.params.repair import Calibrate
 
 
+def norms_of(model: nn.Module) -> list[_BatchNorm]:
+    """The layers whose statistics `calibrate` estimates."""
+    return [m for m in model.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
+
+
+def recalibrate(model: nn.Module, context: Context) -> None:
+    """What a step that changed weights does at its end: `calibrate` as by default, where there is BatchNorm."""
+    if norms_of(model):
+        calibrate(model, Calibrate(), context)
+
+
 def calibrate(model: nn.Module, params: Calibrate, context: Context) -> nn.Module:
     """Estimate every BatchNorm layer's mean and variance as the average over training batches."""
-    norms = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
+    norms = norms_of(model)
     if not norms:
         context.notice("info", "The model has no BatchNorm layer: calibrate changes nothing")
         return model

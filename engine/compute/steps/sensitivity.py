@@ -7,7 +7,6 @@ from typing import Any, Literal, assert_never
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from engine.compute import edits
 from engine.compute.allocate import NOTE
@@ -25,7 +24,7 @@ from engine.compute.measure.counts import Counts, count
 from engine.compute.partial import OVERTAKEN
 from engine.compute.seeds import generator
 from engine.compute.steps.pruning import keep_largest
-from engine.compute.steps.repair import calibrate
+from engine.compute.steps.repair import calibrate, norms_of
 from engine.compute.yolo.prepare import prepare_for_channels, protected_layers
 from engine.errors import SecateurError
 from engine.files import explained, read_json, write_json
@@ -71,7 +70,7 @@ def _scan(
     split = _subset(context, params.images)
 
     def scored(pruned: nn.Module) -> dict[str, Any]:
-        if params.calibrate and _norms(pruned):
+        if params.calibrate and norms_of(pruned):
             calibrate(pruned, CALIBRATION, context)
         return _measures(score(pruned, context.data, split, context.device), _count(pruned, context))
 
@@ -170,13 +169,9 @@ def _restored(tensors: list[Tensor]) -> Iterator[None]:
                 tensor.copy_(values)
 
 
-def _norms(model: nn.Module) -> list[_BatchNorm]:
-    return [m for m in model.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
-
-
 def _statistics(model: nn.Module) -> list[Tensor]:
     """What a calibration changes."""
-    return [buffer for norm in _norms(model) for buffer in norm.buffers(recurse=False)]
+    return [buffer for norm in norms_of(model) for buffer in norm.buffers(recurse=False)]
 
 
 def _kept(context: Context) -> dict[str, Any]:

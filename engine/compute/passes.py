@@ -1,0 +1,32 @@
+"""Forward passes that leave a model as it was: in which mode it runs, and which layers it calls."""
+
+import contextlib
+from collections.abc import Iterator, Mapping
+
+import torch
+from torch import Tensor, nn
+
+
+@contextlib.contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """The model in eval mode; each module's own mode comes back."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+def calls(model: nn.Module, layers: Mapping[str, nn.Module], images: Tensor) -> list[str]:
+    """Names of `layers` in the order in which a pass in eval mode calls them, as often as it does.
+
+    A layer of which only the weight is used, by its name (attention's projections), is not called.
+    """
+    found: list[str] = []
+    with contextlib.ExitStack() as hooks, torch.inference_mode(), evaluating(model):
+        for name, layer in layers.items():
+            hooks.callback(layer.register_forward_pre_hook(lambda *_, n=name: found.append(n)).remove)
+        model(images)
+    return found
