@@ -79,6 +79,12 @@ def load(folder: Path) -> nn.Module:
     return model.eval()
 
 
+def architecture_in(folder: Path) -> Architecture:
+    """What the model in `folder` was built from; its tensors are not read."""
+    recipe: dict[str, Any] = json.loads((folder / RECIPE).read_text())
+    return Architecture.from_dict(recipe["architecture"])
+
+
 def _fill(model: nn.Module, state: dict[str, Tensor], *, assign: bool = False) -> None:
     """Load `state` strictly, as a state_dict of the versions that `model`'s modules have now (MNASNet asks)."""
     full = OrderedDict(state)

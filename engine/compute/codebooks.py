@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from engine.compute.masks import Folding, fold_module, mask_of, set_mask
+from engine.compute.masks import Folding, fold_module, mask_of, part_of, parts, set_mask
 from engine.errors import SecateurError
 
 LARGEST = 256
@@ -68,18 +68,14 @@ class Codebook(Folding):
         return table.index_select(0, rows.flatten()).view(self.form.shape)
 
 
-def codebook_of(module: nn.Module, tensor: str = "weight") -> Codebook | None:
-    """The codebook of `module`'s tensor, if it has one."""
-    if not parametrize.is_parametrized(module, tensor):
-        return None
-    first = module.parametrizations[tensor][0]  # type: ignore[index]
-    return first if isinstance(first, Codebook) else None
+def codebook_of(module: nn.Module) -> Codebook | None:
+    """The codebook of `module`'s weight, if it has one."""
+    return part_of(module, Codebook)
 
 
 def clustered(model: nn.Module) -> dict[str, Codebook]:
     """Every codebook of the model by the name of its layer."""
-    found = ((name, codebook_of(module)) for name, module in model.named_modules())
-    return {name: book for name, book in found if book is not None}
+    return parts(model, Codebook)
 
 
 def set_codebook(module: nn.Module, centroids: Tensor, indices: Tensor, form: Form) -> None:
@@ -105,15 +101,3 @@ def refuse_codebooks(model: nn.Module) -> None:
             f"The weights of {', '.join(names[:5])}{' …' if len(names) > 5 else ''} share the values of a codebook.",
             "Put this step before cluster.weights.",
         )
-
-
-def fold_codebooks_(model: nn.Module) -> list[str]:
-    """Make every codebook's values plain weights, in place; masks stay. The names of the layers."""
-    names = list(clustered(model))
-    for name in names:
-        module = model.get_submodule(name)
-        mask = mask_of(module)
-        fold_module(module)
-        if mask is not None:
-            set_mask(module, mask.mask)
-    return names

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from engine.compute.masks import Folding, fold_module, mask_of, set_mask
+from engine.compute.masks import Folding, part_of, parts
 
 INDEX_TYPES = ((256, torch.uint8), (32_768, torch.int16), (2**31, torch.int32))
 """The smallest type for the numbers of so many entries."""
@@ -58,30 +58,14 @@ def repeat(conv: nn.Module, index: Tensor, entries: Tensor) -> None:
     set_dictionary(conv, index, len(entries))
 
 
-def fold_dictionaries_(model: nn.Module) -> list[str]:
-    """Make every dictionary's kernels plain weights, in place; masks stay. The names of the layers."""
-    names = list(dictionaries(model))
-    for name in names:
-        module = model.get_submodule(name)
-        mask = mask_of(module)
-        fold_module(module)
-        if mask is not None:
-            set_mask(module, mask.mask)
-    return names
-
-
 def dictionary_of(module: nn.Module) -> KernelDictionary | None:
     """The dictionary of the convolution's kernels, if it has one."""
-    if not parametrize.is_parametrized(module, "weight"):
-        return None
-    found = module.parametrizations["weight"][0]  # type: ignore[index]
-    return found if isinstance(found, KernelDictionary) else None
+    return part_of(module, KernelDictionary)
 
 
 def dictionaries(model: nn.Module) -> dict[str, KernelDictionary]:
     """Every dictionary by the name of its layer."""
-    found = ((name, dictionary_of(module)) for name, module in model.named_modules())
-    return {name: one for name, one in found if one is not None}
+    return parts(model, KernelDictionary)
 
 
 def originals(module: nn.Module) -> tuple[Tensor, Tensor]:

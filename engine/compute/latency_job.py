@@ -12,7 +12,6 @@ from engine import hostlock
 from engine.compute import checkpoint
 from engine.compute.context import Send
 from engine.compute.measure.latency import Side, measure_pair
-from engine.compute.models import architecture
 from engine.compute.runtimes.base import Runtime, Shape, artefact
 from engine.job import JobRequest
 from engine.keys import key
@@ -122,7 +121,7 @@ def _warn(node: Node, rows: list[dict[str, Any]], send: Send) -> None:
 
 
 def _shape(folder: Path) -> Shape:
-    arch = architecture(checkpoint.load(folder))
+    arch = checkpoint.architecture_in(folder)
     return (arch.channels, *arch.size)
 
 

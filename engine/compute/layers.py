@@ -3,6 +3,7 @@
 from fnmatch import fnmatchcase
 
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from engine.errors import SecateurError
 
@@ -16,12 +17,14 @@ def weight_of(module: nn.Module) -> Tensor:
     return weight
 
 
-def leaf_of(module: nn.Module) -> Tensor:
+def leaf_of(module: nn.Module, name: str = "weight") -> Tensor:
     """The tensor that is trained: under a mask, the one below it."""
-    if hasattr(module, "parametrizations"):
-        original: Tensor = module.parametrizations["weight"].original  # type: ignore[index, union-attr]
+    if parametrize.is_parametrized(module, name):
+        original: Tensor = module.parametrizations[name].original  # type: ignore[index, union-attr]
         return original
-    return weight_of(module)
+    tensor = getattr(module, name)
+    assert isinstance(tensor, Tensor)
+    return tensor
 
 
 def prunable_layers(model: nn.Module, skip: tuple[str, ...]) -> dict[str, nn.Module]:

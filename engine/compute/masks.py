@@ -1,6 +1,6 @@
 """Masks that live inside the model, so that training respects them and export folds them."""
 
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -9,6 +9,9 @@ from torch.nn.utils import parametrize
 
 class Folding(nn.Module):
     """A parametrization of ours: folding makes what it computes a plain weight."""
+
+
+F = TypeVar("F", bound=Folding)
 
 
 class Mask(Folding):
@@ -25,14 +28,25 @@ class Mask(Folding):
         return torch.where(self.mask, weight, 0.0)
 
 
-def mask_of(module: nn.Module, tensor: str = "weight") -> Mask | None:
-    """The mask on `module`'s tensor, if there is one."""
+def part_of(module: nn.Module, kind: type[F], tensor: str = "weight") -> F | None:
+    """The parametrization of this kind on `module`'s tensor, if there is one."""
     if not parametrize.is_parametrized(module, tensor):
         return None
-    for parametrization in module.parametrizations[tensor]:  # type: ignore[index]
-        if isinstance(parametrization, Mask):
-            return parametrization
+    for part in module.parametrizations[tensor]:  # type: ignore[index]
+        if isinstance(part, kind):
+            return part
     return None
+
+
+def parts(model: nn.Module, kind: type[F]) -> dict[str, F]:
+    """Every weight's parametrization of this kind by the name of its layer."""
+    found = ((name, part_of(module, kind)) for name, module in model.named_modules())
+    return {name: part for name, part in found if part is not None}
+
+
+def mask_of(module: nn.Module, tensor: str = "weight") -> Mask | None:
+    """The mask on `module`'s tensor, if there is one."""
+    return part_of(module, Mask, tensor)
 
 
 def set_mask(module: nn.Module, mask: Tensor, tensor: str = "weight") -> None:
@@ -57,8 +71,7 @@ def set_mask(module: nn.Module, mask: Tensor, tensor: str = "weight") -> None:
 
 def masked(model: nn.Module) -> dict[str, Mask]:
     """Every mask of the model by the name of its layer."""
-    found = ((name, mask_of(module)) for name, module in model.named_modules())
-    return {name: mask for name, mask in found if mask is not None}
+    return parts(model, Mask)
 
 
 def fold_(model: nn.Module) -> nn.Module:
@@ -73,6 +86,21 @@ def fold_module(module: nn.Module) -> None:
     lists: Any = getattr(module, "parametrizations", {})
     if any(isinstance(one, Folding) for parts in lists.values() for one in parts):
         unparametrize(module)
+
+
+def fold_below_masks_(model: nn.Module, kind: type[Folding]) -> list[str]:
+    """Make plain weights of what every parametrization of this kind computes, in place; masks stay.
+
+    The names of the layers.
+    """
+    names = list(parts(model, kind))
+    for name in names:
+        module = model.get_submodule(name)
+        mask = mask_of(module)
+        fold_module(module)
+        if mask is not None:
+            set_mask(module, mask.mask)
+    return names
 
 
 def unparametrize(module: nn.Module) -> None:

@@ -6,10 +6,10 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 
 from engine.compute.channels.groups import Cut, Group
 from engine.compute.context import Context
+from engine.compute.layers import leaf_of
 from engine.compute.seeds import generator
 from engine.compute.tasks import task_of
 from engine.errors import SecateurError
@@ -69,17 +69,6 @@ def used(model: nn.Module, cut: Cut) -> Tensor:
     tensor = getattr(model.get_submodule(cut.module), cut.name)
     assert isinstance(tensor, Tensor)
     return tensor.detach()
-
-
-def trained(model: nn.Module, cut: Cut) -> Tensor:
-    """The tensor of a cut that an optimizer moves: under a mask, the one below it."""
-    module = model.get_submodule(cut.module)
-    if parametrize.is_parametrized(module, cut.name):
-        original: Tensor = module.parametrizations[cut.name].original  # type: ignore[index, union-attr]
-        return original
-    tensor = getattr(module, cut.name)
-    assert isinstance(tensor, Tensor)
-    return tensor
 
 
 def per_unit(values: Tensor, cut: Cut) -> Tensor:
@@ -189,7 +178,7 @@ def _by_gradients(
     Brain Damage, LeCun et al. 1990, with the empirical Fisher).
     """
     cuts = {g.name: list(weighing(g)) for g in groups}
-    leaves = {c.tensor: trained(model, c) for own in cuts.values() for c in own}
+    leaves = {c.tensor: leaf_of(model.get_submodule(c.module), c.name) for own in cuts.values() for c in own}
     leaves = {name: leaf for name, leaf in leaves.items() if leaf.requires_grad}
     scores = {g.name: torch.zeros(g.units, dtype=torch.float64) for g in groups}
     task = task_of(context.data)

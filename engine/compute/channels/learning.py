@@ -9,9 +9,10 @@ from torch import Tensor, nn
 
 from engine import events as ev
 from engine.compute.channels.groups import Cut, Gone, Group
-from engine.compute.channels.importance import normalized, trained, weighing
+from engine.compute.channels.importance import normalized, weighing
 from engine.compute.context import Context
 from engine.compute.fit import fit
+from engine.compute.layers import leaf_of
 from engine.errors import SecateurError
 from engine.params.channels import (
     GroupLearning,
@@ -68,12 +69,11 @@ class _Slice:
 
     module: nn.Module
     cut: Cut
-    model: nn.Module
     positions: Tensor
 
     @property
     def tensor(self) -> Tensor:
-        return trained(self.model, self.cut)
+        return leaf_of(self.module, self.cut.name)
 
     def squares(self) -> Tensor:
         """Σ w² of each unit (units,)."""
@@ -94,9 +94,10 @@ class _Slice:
 
 
 def _slices(model: nn.Module, cuts: list[Cut]) -> list[_Slice]:
+    modules = [model.get_submodule(cut.module) for cut in cuts]
     return [
-        _Slice(model.get_submodule(cut.module), cut, model, cut.positions.to(trained(model, cut).device))
-        for cut in cuts
+        _Slice(module, cut, cut.positions.to(leaf_of(module, cut.name).device))
+        for module, cut in zip(modules, cuts, strict=True)
     ]
 
 

@@ -18,9 +18,10 @@ from engine.compute.channels.learning import learn
 from engine.compute.channels.milliseconds import preferred_multiple, rounding
 from engine.compute.channels.repair import Repair
 from engine.compute.channels.shrink import shrink
-from engine.compute.codebooks import fold_codebooks_
+from engine.compute.codebooks import Codebook
 from engine.compute.context import Context, place
-from engine.compute.kernels import fold_dictionaries_
+from engine.compute.kernels import KernelDictionary
+from engine.compute.masks import Folding, fold_below_masks_
 from engine.compute.schedules import sparsities
 from engine.compute.steps.pruning import recover
 from engine.compute.steps.repair import recalibrate
@@ -36,14 +37,7 @@ def prune_channels(model: nn.Module, params: PruneChannels, context: Context) ->
     reached, with the most that can.
     """
     prepare_for_channels(model)
-    if folded := fold_codebooks_(model):
-        told = f"Codebooks of {len(folded)} layers became plain weights: channels cannot be taken out of them"
-        context.notice("info", f"{told}, so put cluster.weights after prune.channels")
-    if folded := fold_dictionaries_(model):
-        told = (
-            f"Dictionaries of {len(folded)} layers became plain weights: channels cannot be taken out of them"
-        )
-        context.notice("info", f"{told}, so put cluster.kernels after prune.channels")
+    _fold_shared(model, context)
     place(model, context.device)
     groups = _groups(model, params, context)
     pruning = _Pruning(model, groups, params, context)
@@ -59,6 +53,22 @@ def prune_channels(model: nn.Module, params: PruneChannels, context: Context) ->
     if params.calibrate:
         recalibrate(model, context)
     return model
+
+
+SHARED: tuple[tuple[type[Folding], str, str], ...] = (
+    (Codebook, "Codebooks", "cluster.weights"),
+    (KernelDictionary, "Dictionaries", "cluster.kernels"),
+)
+"""What holds values for many weights, what users call it, and the step that makes it."""
+
+
+def _fold_shared(model: nn.Module, context: Context) -> None:
+    for kind, what, step in SHARED:
+        if folded := fold_below_masks_(model, kind):
+            told = (
+                f"{what} of {len(folded)} layers became plain weights: channels cannot be taken out of them"
+            )
+            context.notice("info", f"{told}, so put {step} after prune.channels")
 
 
 def _groups(model: nn.Module, params: PruneChannels, context: Context) -> list[Group]:
@@ -105,7 +115,7 @@ class _Pruning:
         """Each round removes what its share of the budget asks for; what goes is chosen anew each time."""
         groups, schedule = self._groups, self._params.schedule
         courses = self._courses()
-        repair = Repair(self._model)
+        repair = Repair(self._model) if self._params.repair else None
         for number, course in enumerate(courses):
             choice = self._choice(groups, number)
             if course == 1.0 and self._original is not None:
@@ -113,16 +123,17 @@ class _Pruning:
             else:
                 taken = self._budget.taken(choice.candidates, choice.order, course)
             gone = units_gone(choice.order, taken)
-            repair.note(groups, gone)
+            if repair is not None:
+                repair.note(groups, gone)
             groups = shrink(self._model, groups, gone)
             place(self._model, self._context.device)
             last = number == len(courses) - 1
             between = None if last or isinstance(schedule, OneShot) or not schedule.epochs else schedule
-            if self._params.repair and (last or between is not None):
+            if repair is not None and (last or between is not None):
                 repair.apply(self._model, self._context)
             if between is not None:
                 recover(self._model, between, self._context, number)
-                repair = Repair(self._model)
+                repair = Repair(self._model) if self._params.repair else None
         return groups
 
     def _courses(self) -> list[float]:
