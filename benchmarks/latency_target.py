@@ -6,7 +6,7 @@ the most time (scope cost), the other where the least importance is lost over th
 global). What was reached is measured anew afterwards, in fresh processes, longer than the search measures. Choices
 are made on validation; the test split is scored once for each model.
 
-    python benchmarks/latency_target.py [--images 20000] [--epochs 6] [--finetune 4] [--speedup 1.5 2 3]
+    python -m benchmarks.latency_target [--images 20000] [--epochs 6] [--finetune 4] [--speedup 1.5 2 3]
                                         [--seeds 0 1 2] [--both criterion=taylor …] [--threads 2]
 
 Results are kept in --folder, and a run that was interrupted goes on with the first that is missing. Run it on an
@@ -15,81 +15,49 @@ speed-up was measured, and above a few percent that number means little.
 """
 
 import argparse
-import json
 import multiprocessing
 import statistics
-import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-HOME = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(HOME))
+from torch import nn
 
-import torch  # noqa: E402
-import yaml  # noqa: E402
-from torch import nn  # noqa: E402
+from benchmarks import trained
+from engine import hostlock
+from engine.compute import checkpoint
+from engine.compute.context import place
+from engine.compute.data import Dataset
+from engine.compute.evaluate import validate
+from engine.compute.measure import warmfork
+from engine.compute.measure.counts import count
+from engine.compute.measure.latency import Side, measure_pair
+from engine.compute.pipeline import apply
+from engine.compute.runtimes.base import Runtime, artefact
+from engine.errors import SecateurError
+from engine.params import PruneChannels
+from engine.params.preset import Latency
 
-from engine import datasets, hostlock  # noqa: E402
-from engine.compute import checkpoint  # noqa: E402
-from engine.compute.context import Context, place  # noqa: E402
-from engine.compute.data import Dataset, load  # noqa: E402
-from engine.compute.evaluate import score, validate  # noqa: E402
-from engine.compute.measure import warmfork  # noqa: E402
-from engine.compute.measure.counts import count  # noqa: E402
-from engine.compute.measure.latency import Side, measure_pair  # noqa: E402
-from engine.compute.models import create  # noqa: E402
-from engine.compute.pipeline import apply  # noqa: E402
-from engine.compute.runtimes.base import Runtime, artefact  # noqa: E402
-from engine.errors import SecateurError  # noqa: E402
-from engine.params import Finetune, PruneChannels, Train  # noqa: E402
-from engine.params.preset import Data, Latency, Model  # noqa: E402
-
-CPU = torch.device("cpu")
 ARMS = {"time": {"scope": "cost"}, "macs": {"scope": "global"}}
 """What steers each arm; both stop at the same measured latency."""
 BLOCKS, BLOCK_MS = 30, 50.0
 """Of the independent measurement: three times as many calls as the search makes."""
 
 
-def context(data: Dataset, seed: int, position: int) -> Context:
-    """A context that keeps nothing and tells only of waiting and warnings."""
-
-    def tell(event: object) -> None:
-        if type(event).__name__ == "Notice":
-            print(f"  {event}", flush=True)
-
-    return Context(data, CPU, seed, position, "", Path(tempfile.mkdtemp()) / "partial", tell)
-
-
-def baseline(args: argparse.Namespace, data: Dataset, seed: int) -> nn.Module:
-    """The trained network of `seed`, from --folder if it is there."""
-    folder = args.folder / f"baseline-{args.data}-{args.images}-{args.epochs}-{args.width}-{seed}"
-    if not (folder / "model.json").is_file():
-        params = Model(name="resnet20", arguments={"width": args.width})
-        model, _ = create(params, channels=data.channels, classes=data.classes, size=data.size, seed=seed)
-        step = Train(epochs=args.epochs, learning_rate=0.2, augment=args.augment, keep="best")
-        model = apply(step, model, context(data, seed, 0))
-        folder.mkdir(parents=True, exist_ok=True)
-        checkpoint.save(model, folder)
-    return place(checkpoint.load(folder), CPU)
-
-
 def trial(args: argparse.Namespace, data: Dataset, arm: str, target: float, seed: int) -> dict[str, Any]:
     """One arm at one target for one seed."""
-    original = baseline(args, data, seed)
+    original = trained.baseline(args, data, seed)
     started = time.monotonic()
-    latency = {"speedup": target, "runtime": args.runtime, "batch": args.batch}
+    latency = {"speedup": target, "runtime": args.runtime, "batch": args.images_at_once}
     step = PruneChannels.model_validate(
-        {"latency": latency, "round_to": "auto", **settings(args.both), **ARMS[arm]}, strict=False
+        {"latency": latency, "round_to": "auto", **trained.settings(args.both), **ARMS[arm]}, strict=False
     )
-    own = context(data, seed, 1)
+    own = trained.context(data, seed, 1)
     with hostlock.exclusive():
-        model = apply(step, baseline(args, data, seed), own)
+        model = apply(step, trained.baseline(args, data, seed), own)
     seconds = time.monotonic() - started
-    tune = Finetune(epochs=args.finetune, learning_rate=0.05, augment=args.augment, keep="best")
-    model = apply(tune, place(model, CPU), context(data, seed, 2))
+    model = apply(trained.finetune(args), place(model, trained.CPU), trained.context(data, seed, 2))
     with hostlock.exclusive():
         row = measured(args, data, original, model)
     tried = [value["speedup"] for name, value in own.recorded().items() if isinstance(value, dict)]
@@ -103,19 +71,15 @@ def trial(args: argparse.Namespace, data: Dataset, arm: str, target: float, seed
         "seconds": seconds,
         "macs": count(original, (data.channels, *data.size)).macs
         / count(model, (data.channels, *data.size)).macs,
-        "validation": validate(model, context(data, seed, 2)).accuracy,
-        "test": score(model, data, data.test, CPU).accuracy,
+        "validation": validate(model, trained.context(data, seed, 2)).accuracy,
+        "test": trained.tested(model, data),
     }
-
-
-def settings(given: list[str]) -> dict[str, Any]:
-    return {name: yaml.safe_load(value) for name, _, value in (text.partition("=") for text in given)}
 
 
 def measured(args: argparse.Namespace, data: Dataset, before: nn.Module, after: nn.Module) -> dict[str, Any]:
     """The row of `measure_pair`, from new files and in new processes."""
     runtime: Runtime = args.runtime
-    params = Latency(runtimes=(runtime,), batch=(args.batch,), blocks=BLOCKS, block_ms=BLOCK_MS)
+    params = Latency(runtimes=(runtime,), batch=(args.images_at_once,), blocks=BLOCKS, block_ms=BLOCK_MS)
     shape = (data.channels, data.size[0], data.size[1])
     with tempfile.TemporaryDirectory() as temporary:
         sides = []
@@ -130,18 +94,12 @@ def measured(args: argparse.Namespace, data: Dataset, before: nn.Module, after: 
 
 def kept(args: argparse.Namespace, data: Dataset, arm: str, target: float, seed: int) -> dict[str, Any]:
     """The trial's result from --folder, or computed now and put there; printed either way."""
-    about = [args.data, args.images, args.epochs, args.finetune, args.width, args.runtime, args.batch]
-    about += [args.threads, *sorted(args.both), arm, target, seed]
-    file = args.folder / ("-".join(str(part).replace("/", "_") for part in about) + ".json")
-    if not file.is_file():
-        try:
-            found = trial(args, data, arm, target, seed)
-        except SecateurError as error:
-            print(f"{arm:5} {target:4g}x seed {seed}: {error}", flush=True)
-            return {}
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(found))
-    found = json.loads(file.read_text())
+    about = [args.runtime, args.images_at_once, args.threads, *sorted(args.both), arm, target, seed]
+    try:
+        found = trained.kept(args, about, lambda: trial(args, data, arm, target, seed))
+    except SecateurError as error:
+        print(f"{arm:5} {target:4g}x seed {seed}: {error}", flush=True)
+        return {}
     print(
         f"{arm:5} {target:4g}x seed {seed}: {found['speedup']:.2f}x [{found['low']:.2f}, {found['high']:.2f}]"
         f" ({found['speedup'] / target - 1:+.1%}; others {found['others']:.0%}), MACs {found['macs']:.2f}x,"
@@ -149,7 +107,7 @@ def kept(args: argparse.Namespace, data: Dataset, arm: str, target: float, seed:
         f" {len(found['searched'])} tries in {found['seconds']:.0f} s",
         flush=True,
     )
-    return dict(found)
+    return found
 
 
 def report(results: dict[tuple[float, str], list[dict[str, Any]]]) -> None:
@@ -160,14 +118,13 @@ def report(results: dict[tuple[float, str], list[dict[str, Any]]]) -> None:
             print(f"{target:5g}x  {arm:5}  out of reach")
             continue
         test = [100 * one["test"] for one in found]
-        deviation = statistics.stdev(test) if len(test) > 1 else 0.0
         mean = {
             name: statistics.fmean(one[name] for one in found) for name in ("speedup", "macs", "validation")
         }
         worst = max(abs(one["speedup"] / target - 1) for one in found)
         print(
             f"{target:5g}x  {arm:5}  {mean['speedup']:7.2f}x   {worst:10.1%}   {mean['macs']:9.2f}x"
-            f"   {statistics.fmean(test):8.2f} ± {deviation:.2f} % ({len(found)} seeds)"
+            f"   {trained.spread(test)} % ({len(found)} seeds)"
             f"   {100 * mean['validation']:6.2f} %"
         )
 
@@ -176,29 +133,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--data", default="fashion-mnist")
-    parser.add_argument("--images", type=int, default=20_000)
-    parser.add_argument("--width", type=int, default=16)
-    parser.add_argument("--epochs", type=int, default=6)
-    parser.add_argument("--finetune", type=int, default=4)
-    parser.add_argument("--augment", default="crop-flip")
+    trained.arguments(parser, ".benchmarks/latency-target")
     parser.add_argument("--speedup", type=float, nargs="+", default=[1.5, 2, 3])
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--arms", nargs="+", choices=list(ARMS), default=list(ARMS))
     parser.add_argument(
         "--both", nargs="*", default=[], metavar="PARAMETER=VALUE", help="settings of both arms"
     )
     parser.add_argument("--runtime", default="onnxruntime")
-    parser.add_argument("--batch", type=int, default=1)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--folder", type=Path, default=Path(".benchmarks/latency-target"))
+    parser.add_argument("--images-at-once", type=int, default=1, help="of the measured calls")
     args = parser.parse_args()
     multiprocessing.get_context("forkserver").set_forkserver_preload([*warmfork.PRELOAD])
-    torch.set_num_threads(args.threads)
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    params = Data(name=args.data, limit=args.images)
-    data = load(params, datasets.locate(params, Path()), fingerprint="known")
+    data = trained.prepare(args)
     results: dict[tuple[float, str], list[dict[str, Any]]] = {}
     for seed in args.seeds:
         for target in args.speedup:

@@ -1,0 +1,125 @@
+"""What the benchmarks that train have in common: the same start, the same data, results that are kept."""
+
+import argparse
+import json
+import statistics
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from torch import nn
+
+from engine import datasets
+from engine import events as ev
+from engine.compute import checkpoint
+from engine.compute.context import Context, place
+from engine.compute.data import Dataset, load
+from engine.compute.evaluate import score
+from engine.compute.models import create
+from engine.compute.pipeline import apply
+from engine.params import Finetune, Train
+from engine.params.preset import Data, Model
+
+CPU = torch.device("cpu")
+STORED_SIZE = 28
+"""Pixels of Fashion-MNIST's images as they are stored."""
+
+
+def arguments(parser: argparse.ArgumentParser, folder: str) -> None:
+    """The options that all of them take; `folder` is the default for results."""
+    parser.add_argument("--model", default="resnet20")
+    parser.add_argument("--data", default="fashion-mnist")
+    parser.add_argument("--images", type=int, default=20_000, help="training images; 0: all")
+    parser.add_argument("--size", type=int, default=STORED_SIZE)
+    parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--rate", type=float, default=0.2)
+    parser.add_argument("--finetune", type=int, default=4)
+    parser.add_argument("--finetune-rate", type=float, default=0.05)
+    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--augment", default="crop-flip")
+    parser.add_argument("--precision", default="bf16", choices=["fp32", "bf16"])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--folder", type=Path, default=Path(folder))
+
+
+def prepare(args: argparse.Namespace) -> Dataset:
+    """Sets torch up as the engine's workers do, and loads the images."""
+    torch.set_num_threads(args.threads)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    size = None if args.size == STORED_SIZE else args.size
+    params = Data(name=args.data, limit=args.images or None, size=size)
+    return load(params, datasets.locate(params, Path()), fingerprint="known")
+
+
+def context(data: Dataset, seed: int, position: int) -> Context:
+    """A context that keeps nothing and tells only of warnings."""
+    return Context(data, CPU, seed, position, "", Path(tempfile.mkdtemp()) / "partial", _tell)
+
+
+def _tell(event: ev.Event) -> None:
+    if isinstance(event, ev.Notice):
+        print(f"  {event.text}", flush=True)
+
+
+def train(args: argparse.Namespace) -> Train:
+    return Train(epochs=args.epochs, learning_rate=args.rate, **_common(args))
+
+
+def finetune(args: argparse.Namespace, **changes: Any) -> Finetune:
+    values = {"epochs": args.finetune, "learning_rate": args.finetune_rate, **_common(args), **changes}
+    return Finetune(**values)
+
+
+def _common(args: argparse.Namespace) -> dict[str, Any]:
+    return {"batch": args.batch, "augment": args.augment, "precision": args.precision, "keep": "best"}
+
+
+def baseline(args: argparse.Namespace, data: Dataset, seed: int) -> nn.Module:
+    """The trained network of `seed`, from --folder if it is there."""
+    about = [args.model, args.data, args.images, args.size, args.epochs, args.rate, args.batch, seed]
+    folder = args.folder / f"baseline-{joined(about)}"
+    if not (folder / checkpoint.RECIPE).is_file():
+        params = Model(name=args.model)
+        model, _ = create(params, channels=data.channels, classes=data.classes, size=data.size, seed=seed)
+        model = apply(train(args), model, context(data, seed, 0))
+        folder.mkdir(parents=True, exist_ok=True)
+        checkpoint.save(model, folder)
+    return place(checkpoint.load(folder), CPU)
+
+
+def kept(
+    args: argparse.Namespace, about: Sequence[object], trial: Callable[[], dict[str, Any]]
+) -> dict[str, Any]:
+    """The result of `trial`, from --folder if it is there; `about` tells it from all others with the same options."""
+    common = [args.model, args.data, args.images, args.size, args.epochs, args.rate, args.batch]
+    tuned = [args.finetune, args.finetune_rate, args.precision]
+    file = args.folder / f"{joined([*common, *tuned, *about])}.json"
+    if not file.is_file():
+        found = trial()
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(found))
+    return dict(json.loads(file.read_text()))
+
+
+def joined(parts: Sequence[object]) -> str:
+    return "-".join(str(part).replace("/", "_") for part in parts)
+
+
+def settings(given: Sequence[str]) -> dict[str, Any]:
+    """The values of PARAMETER=VALUE, each read as YAML."""
+    return {name: yaml.safe_load(value) for name, _, value in (text.partition("=") for text in given)}
+
+
+def tested(model: nn.Module, data: Dataset) -> float:
+    """Accuracy on the test split, 0 … 1: to be asked once for each trial, when all is chosen."""
+    return float(score(model, data, data.test, CPU).accuracy)
+
+
+def spread(values: Sequence[float]) -> str:
+    """Mean ± deviation."""
+    return f"{statistics.fmean(values):.2f} ± {statistics.stdev(values) if len(values) > 1 else 0.0:.2f}"
