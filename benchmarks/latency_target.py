@@ -15,34 +15,22 @@ speed-up was measured, and above a few percent that number means little.
 """
 
 import argparse
-import multiprocessing
 import statistics
-import tempfile
 import time
-from pathlib import Path
 from typing import Any
-
-from torch import nn
 
 from benchmarks import trained
 from engine import hostlock
-from engine.compute import checkpoint
 from engine.compute.context import place
 from engine.compute.data import Dataset
 from engine.compute.evaluate import validate
-from engine.compute.measure import warmfork
 from engine.compute.measure.counts import count
-from engine.compute.measure.latency import Side, measure_pair
 from engine.compute.pipeline import apply
-from engine.compute.runtimes.base import Runtime, artefact
 from engine.errors import SecateurError
 from engine.params import PruneChannels
-from engine.params.preset import Latency
 
 ARMS = {"time": {"scope": "cost"}, "macs": {"scope": "global"}}
 """What steers each arm; both stop at the same measured latency."""
-BLOCKS, BLOCK_MS = 30, 50.0
-"""Of the independent measurement: three times as many calls as the search makes."""
 
 
 def trial(args: argparse.Namespace, data: Dataset, arm: str, target: float, seed: int) -> dict[str, Any]:
@@ -59,7 +47,7 @@ def trial(args: argparse.Namespace, data: Dataset, arm: str, target: float, seed
     seconds = time.monotonic() - started
     model = apply(trained.finetune(args), place(model, trained.CPU), trained.context(data, seed, 2))
     with hostlock.exclusive():
-        row = measured(args, data, original, model)
+        row = trained.timed(args, data, original, model)
     tried = [value["speedup"] for name, value in own.recorded().items() if isinstance(value, dict)]
     return {
         "speedup": row["speedup"],
@@ -74,22 +62,6 @@ def trial(args: argparse.Namespace, data: Dataset, arm: str, target: float, seed
         "validation": validate(model, trained.context(data, seed, 2)).accuracy,
         "test": trained.tested(model, data),
     }
-
-
-def measured(args: argparse.Namespace, data: Dataset, before: nn.Module, after: nn.Module) -> dict[str, Any]:
-    """The row of `measure_pair`, from new files and in new processes."""
-    runtime: Runtime = args.runtime
-    params = Latency(runtimes=(runtime,), batch=(args.images_at_once,), blocks=BLOCKS, block_ms=BLOCK_MS)
-    shape = (data.channels, data.size[0], data.size[1])
-    with tempfile.TemporaryDirectory() as temporary:
-        sides = []
-        for name, model in (("before", before), ("after", after)):
-            folder = Path(temporary) / name
-            folder.mkdir()
-            checkpoint.save(model, folder)
-            sides.append(Side({runtime: artefact(runtime, model, shape, folder)}))
-        (row,) = measure_pair(*sides, params=params, shape=shape, threads=args.threads)
-    return row
 
 
 def kept(args: argparse.Namespace, data: Dataset, arm: str, target: float, seed: int) -> dict[str, Any]:
@@ -139,10 +111,8 @@ def main() -> None:
     parser.add_argument(
         "--both", nargs="*", default=[], metavar="PARAMETER=VALUE", help="settings of both arms"
     )
-    parser.add_argument("--runtime", default="onnxruntime")
-    parser.add_argument("--images-at-once", type=int, default=1, help="of the measured calls")
+    trained.timing_arguments(parser)
     args = parser.parse_args()
-    multiprocessing.get_context("forkserver").set_forkserver_preload([*warmfork.PRELOAD])
     data = trained.prepare(args)
     results: dict[tuple[float, str], list[dict[str, Any]]] = {}
     for seed in args.seeds:

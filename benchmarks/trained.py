@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import multiprocessing
 import statistics
 import tempfile
 from collections.abc import Callable, Sequence
@@ -18,12 +19,17 @@ from engine.compute import checkpoint
 from engine.compute.context import Context, place
 from engine.compute.data import Dataset, load
 from engine.compute.evaluate import score
+from engine.compute.measure import warmfork
+from engine.compute.measure.latency import Side, measure_pair
 from engine.compute.models import create
 from engine.compute.pipeline import apply
+from engine.compute.runtimes.base import RUNTIMES, artefact
 from engine.params import Finetune, Train
-from engine.params.preset import Data, Model
+from engine.params.preset import Data, Latency, Model
 
 CPU = torch.device("cpu")
+BLOCKS, BLOCK_MS = 30, 50.0
+"""Of a measurement of latency: three times as many calls as a search for a target makes."""
 STORED_SIZE = 28
 """Pixels of Fashion-MNIST's images as they are stored."""
 
@@ -46,8 +52,14 @@ def arguments(parser: argparse.ArgumentParser, folder: str) -> None:
     parser.add_argument("--folder", type=Path, default=Path(folder))
 
 
+def timing_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--runtime", default="onnxruntime", choices=RUNTIMES)
+    parser.add_argument("--images-at-once", type=int, default=1, help="of the measured calls")
+
+
 def prepare(args: argparse.Namespace) -> Dataset:
     """Sets torch up as the engine's workers do, and loads the images."""
+    multiprocessing.get_context("forkserver").set_forkserver_preload([*warmfork.PRELOAD])
     torch.set_num_threads(args.threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
@@ -118,6 +130,21 @@ def settings(given: Sequence[str]) -> dict[str, Any]:
 def tested(model: nn.Module, data: Dataset) -> float:
     """Accuracy on the test split, 0 … 1: to be asked once for each trial, when all is chosen."""
     return float(score(model, data, data.test, CPU).accuracy)
+
+
+def timed(args: argparse.Namespace, data: Dataset, before: nn.Module, after: nn.Module) -> dict[str, Any]:
+    """The row of `measure_pair`, from new files and in new processes; nothing else of ours may compute meanwhile."""
+    params = Latency(runtimes=(args.runtime,), batch=(args.images_at_once,), blocks=BLOCKS, block_ms=BLOCK_MS)
+    shape = (data.channels, data.size[0], data.size[1])
+    with tempfile.TemporaryDirectory() as temporary:
+        sides = []
+        for name, model in (("before", before), ("after", after)):
+            folder = Path(temporary) / name
+            folder.mkdir()
+            checkpoint.save(model, folder)
+            sides.append(Side({args.runtime: artefact(args.runtime, model, shape, folder)}))
+        (row,) = measure_pair(*sides, params=params, shape=shape, threads=args.threads)
+    return row
 
 
 def spread(values: Sequence[float]) -> str:
