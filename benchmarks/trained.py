@@ -48,7 +48,8 @@ def arguments(parser: argparse.ArgumentParser, folder: str) -> None:
     parser.add_argument("--augment", default="crop-flip")
     parser.add_argument("--precision", default="bf16", choices=["fp32", "bf16"])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=2, help="of training, and of what is timed")
+    parser.add_argument("--training-threads", type=int, default=None, help="of training, if others")
     parser.add_argument("--folder", type=Path, default=Path(folder))
 
 
@@ -60,7 +61,7 @@ def timing_arguments(parser: argparse.ArgumentParser) -> None:
 def prepare(args: argparse.Namespace) -> Dataset:
     """Sets torch up as the engine's workers do, and loads the images."""
     multiprocessing.get_context("forkserver").set_forkserver_preload([*warmfork.PRELOAD])
-    torch.set_num_threads(args.threads)
+    torch.set_num_threads(args.training_threads or args.threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     size = None if args.size == STORED_SIZE else args.size
