@@ -75,14 +75,14 @@ def masked(model: nn.Module) -> dict[str, Mask]:
 
 
 def fold_(model: nn.Module) -> nn.Module:
-    """Make every mask and codebook permanent, in place: plain layers whose weights hold the values."""
+    """Make every mask, codebook and grid permanent, in place: plain layers whose weights hold the values."""
     for module in list(model.modules()):
         fold_module(module)
     return model
 
 
 def fold_module(module: nn.Module) -> None:
-    """`fold_` for one layer; a layer without a mask or a codebook stays as it is."""
+    """`fold_` for one layer; a layer without any stays as it is."""
     lists: Any = getattr(module, "parametrizations", {})
     if any(isinstance(one, Folding) for parts in lists.values() for one in parts):
         unparametrize(module)

@@ -37,7 +37,7 @@ def channel_graph(model: nn.Module, skip: tuple[str, ...] = ()) -> Graph:
     Layers that make the output are never in a group. Raises SecateurError when an entry of `skip` names nothing,
     or nothing is left to prune.
     """
-    _refuse_codebooks(model)
+    _refuse_shared(model)
     kept = prunable_layers(model, skip)
     skipped = {name for name in prunable_layers(model, ()) if name not in kept} | protected_layers(model)
     example = _example(model)
@@ -54,16 +54,16 @@ def channel_graph(model: nn.Module, skip: tuple[str, ...] = ()) -> Graph:
     return Graph(proved, left_out)
 
 
-def _refuse_codebooks(model: nn.Module) -> None:
+def _refuse_shared(model: nn.Module) -> None:
     for name, module in model.named_modules():
         if not parametrize.is_parametrized(module):
             continue
         assert isinstance(module.parametrizations, nn.ModuleDict)
         if any(not isinstance(p, Mask) for held in module.parametrizations.values() for p in held.children()):
             raise SecateurError(
-                "Channels can't be taken out of clustered weights",
-                f"The weights of {name} share the values of a codebook.",
-                "Put prune.channels before cluster.weights.",
+                "Channels can't be taken out of clustered or rounded weights",
+                f"The weights of {name} share the values of a codebook, or the steps of a grid.",
+                "Put this step before cluster.weights and quantize.weights.",
             )
 
 

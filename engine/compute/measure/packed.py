@@ -19,7 +19,11 @@ codebook of the distinct values and the index of each element, bit-packed or Huf
 the tensor or to each of its rows, its entries are values or vectors of neighbouring ones. It is found by counting,
 so it is found in any tensor, whatever made its values few.
 
-Version 1 had no escapes and no codebooks; its files are read as before.
+A tensor whose grid is given (`quantize.weights`) is stored as its codes, its steps and how many points lie below
+zero, a tensor each, where that is smaller: then a step is stored for each row or group and no value twice.
+
+Version 1 had no escapes and no codebooks, version 2 no grids; their files are read as before, and what has no grid is
+written as version 2.
 """
 
 import hashlib
@@ -27,20 +31,24 @@ import json
 import math
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from engine.compute.grids import Form, Grid
 from engine.compute.measure import coding
 from engine.compute.measure.coding import Bytes, Integers
 from engine.compute.measure.palettes import Palette, Words, palettes
 from engine.errors import SecateurError
 
 MAGIC = b"SECATEUR"
-VERSION = 2
+VERSION = 3
+WITHOUT_GRIDS = 2
+"""The version of a file in which no tensor is stored by its grid."""
 DENSE = -1
 """In place of the Rice parameter: every element is stored."""
 RUNS = -2
@@ -54,6 +62,8 @@ _HALF_DENSE = 0.3
 """The same with a codebook, in which zero can be an entry: below this, a bit for each zero is more than its gap."""
 _HEADER_COST = 8
 """Bytes that a codebook costs in the header, about, beside one for each table."""
+_GRID_COST = 40
+"""Bytes that a grid and its two more tensors cost in the header, about."""
 
 
 @dataclass(frozen=True)
@@ -119,20 +129,38 @@ class _Values:
         return sum(map(len, self.streams)) + extra
 
 
-def dump(tensors: dict[str, Tensor]) -> bytes:
+def dump(tensors: dict[str, Tensor], grids: Mapping[str, Grid] | None = None) -> bytes:
     """`tensors` as the bytes of a packed file; equal tensors give equal bytes.
 
     Any dense dtype, any shape, also empty and 0-d; each tensor is stored for itself, also where
-    two share memory. Raises SecateurError for tensors without plain data (sparse, quantized, meta).
+    two share memory. `grids` tells by name on which grid the values of a tensor lie. Raises SecateurError for
+    tensors without plain data (sparse, quantized, meta).
     """
-    entries, streams = [], []
+    items: list[object] = []
+    streams: list[bytes] = []
     for name, tensor in tensors.items():
         entry, parts = _pack(name, tensor)
-        entries.append(entry.row())
+        item: object = entry.row()
+        if grids and name in grids and (packed := _on_grid(name, tensor, grids[name], len(b"".join(parts)))):
+            item, parts = packed
+        items.append(item)
         streams += parts
-    header = zlib.compress(json.dumps(entries, separators=(",", ":")).encode(), 9)
-    body = b"".join([_PREFIX.pack(MAGIC, VERSION, len(header)), header, *streams])
+    version = VERSION if any(isinstance(item, dict) for item in items) else WITHOUT_GRIDS
+    header = zlib.compress(json.dumps(items, separators=(",", ":")).encode(), 9)
+    body = b"".join([_PREFIX.pack(MAGIC, version, len(header)), header, *streams])
     return body + hashlib.sha256(body).digest()
+
+
+def _on_grid(name: str, tensor: Tensor, grid: Grid, size: int) -> tuple[object, list[bytes]] | None:
+    """The header's item and the streams of a tensor by its grid; None where that takes `size` bytes or more."""
+    codes = grid.codes(tensor.detach().cpu())
+    if codes is None:
+        return None
+    packed = [_pack(name, codes), _pack("", grid.steps), _pack("", grid.low)]
+    streams = [stream for _, parts in packed for stream in parts]
+    if len(b"".join(streams)) + _GRID_COST >= size:
+        return None
+    return {"form": grid.form.as_dict(), "parts": [entry.row() for entry, _ in packed]}, streams
 
 
 def load(data: bytes) -> dict[str, Tensor]:
@@ -143,11 +171,20 @@ def load(data: bytes) -> dict[str, Tensor]:
     body = _verified(data)
     _, _, length = _PREFIX.unpack_from(body)
     try:
-        entries = _entries(bytes(body[_PREFIX.size : _PREFIX.size + length]))
+        items = _items(bytes(body[_PREFIX.size : _PREFIX.size + length]))
         streams = _Streams(body[_PREFIX.size + length :])
-        tensors = {entry.name: _unpack(entry, streams) for entry in entries}
+        tensors = dict(_tensor(item, streams) for item in items)
         streams.finish()
-    except (ValueError, TypeError, IndexError, OverflowError, MemoryError, zlib.error) as error:
+    except (
+        ValueError,
+        KeyError,
+        RuntimeError,
+        TypeError,
+        IndexError,
+        OverflowError,
+        MemoryError,
+        zlib.error,
+    ) as error:
         raise _damaged(f"Its contents contradict each other: {error}.") from error
     return tensors
 
@@ -268,10 +305,21 @@ def _damaged(detail: str) -> SecateurError:
     return SecateurError("The packed file is damaged", detail, "Write or copy it again.")
 
 
-def _entries(header: bytes) -> Iterator[_Entry]:
+def _items(header: bytes) -> list[Any]:
+    """What the header has of each tensor: its entry, or its grid and the entries of its parts."""
     decoder = zlib.decompressobj()
-    text = decoder.decompress(header, _HEADER_LIMIT)
-    return (_Entry(*row) for row in json.loads(text))
+    items: list[Any] = json.loads(decoder.decompress(header, _HEADER_LIMIT))
+    return items
+
+
+def _tensor(item: Any, streams: "_Streams") -> tuple[str, Tensor]:
+    """The name and the tensor of one item of the header."""
+    if isinstance(item, dict):
+        entries = [_Entry(*row) for row in item["parts"]]
+        codes, steps, low = (_unpack(entry, streams) for entry in entries)
+        return entries[0].name, Grid(Form(**item["form"]), steps, low).weight(codes)
+    entry = _Entry(*item)
+    return entry.name, _unpack(entry, streams)
 
 
 class _Streams:

@@ -20,6 +20,7 @@ from engine.compute.channels.repair import Repair
 from engine.compute.channels.shrink import shrink
 from engine.compute.codebooks import Codebook
 from engine.compute.context import Context, place
+from engine.compute.grids import UniformGrid
 from engine.compute.kernels import KernelDictionary
 from engine.compute.masks import Folding, fold_below_masks_
 from engine.compute.schedules import sparsities
@@ -58,8 +59,9 @@ def prune_channels(model: nn.Module, params: PruneChannels, context: Context) ->
 SHARED: tuple[tuple[type[Folding], str, str], ...] = (
     (Codebook, "Codebooks", "cluster.weights"),
     (KernelDictionary, "Dictionaries", "cluster.kernels"),
+    (UniformGrid, "Grids", "quantize.weights"),
 )
-"""What holds values for many weights, what users call it, and the step that makes it."""
+"""What holds values or steps for many weights, what users call it, and the step that makes it."""
 
 
 def _fold_shared(model: nn.Module, context: Context) -> None:

@@ -185,10 +185,10 @@ def _refuse_masks(model: nn.Module, names: list[str]) -> None:
     kept = [name for name in names if hasattr(model.get_submodule(name), "parametrizations")]
     if kept:
         raise SecateurError(
-            "Filters with masks or dictionaries cannot be clustered",
-            f"{', '.join(kept[:5])}: an earlier step set weights to zero or shares kernels, which filters of a "
-            "cluster would lose.",
-            "Put cluster.filters before prune.weights and cluster.kernels, or name these layers in skip.",
+            "Filters with masks, dictionaries or grids cannot be clustered",
+            f"{', '.join(kept[:5])}: an earlier step set weights to zero, shares kernels or rounds them, which "
+            "filters of a cluster would lose.",
+            "Put cluster.filters before it, or name these layers in skip.",
         )
 
 

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from engine.compute import kmeans
 from engine.compute.codebooks import Form, set_codebook
 from engine.compute.context import Context, place
+from engine.compute.grids import refuse_grids
 from engine.compute.layers import prunable_layers, weight_of
 from engine.compute.masks import mask_of
 from engine.compute.seeds import derive
@@ -17,10 +18,11 @@ from engine.params.codebook import ClusterWeights, Product, Scalar
 def cluster_weights(model: nn.Module, params: ClusterWeights, context: Context) -> nn.Module:
     """Cluster every layer's weights, in place; masks stay, and what they hold at zero takes no centroid.
 
-    Raises SecateurError when no layer can be clustered.
+    Raises SecateurError when no layer can be clustered, or one has rounded weights.
     """
     place(model, context.device)
     layers = prunable_layers(model, params.skip)
+    refuse_grids(layers, "cluster.weights")
     left = []
     for number, (name, module) in enumerate(layers.items()):
         context.progress(number / len(layers), name)

@@ -20,7 +20,7 @@ from engine.params.factorization import Energy, Factorize, Rank, Ratio, Vbmf
 
 
 def factorize(model: nn.Module, params: Factorize, context: Context) -> nn.Module:
-    """Split every layer where that saves weights, in place; masks and codebooks of those layers are folded."""
+    """Split every layer where that saves weights, in place; masks, codebooks and grids of those layers are folded."""
     place(model, context.device)
     layers = prunable_layers(model, params.skip)
     arch = architecture(model)
@@ -50,7 +50,7 @@ def _tell(done: int, left: Counter[str], folded: int, context: Context) -> None:
     context.notice("info" if done else "warning", text)
     if folded:
         context.notice(
-            "info", f"Masks and codebooks of {folded} factorized layers were folded in their weights"
+            "info", f"Masks, codebooks and grids of {folded} factorized layers were folded in their weights"
         )
 
 

@@ -68,8 +68,8 @@ def _refuse_parametrized(layers: dict[str, nn.Conv2d]) -> None:
     kept = [name for name, layer in layers.items() if hasattr(layer, "parametrizations")]
     if kept:
         raise SecateurError(
-            "Kernels with masks or codebooks cannot be clustered",
-            f"{', '.join(kept[:5])}: an earlier step set weights to zero or shares them, which the dictionary "
-            "would undo.",
-            "Put cluster.kernels before prune.weights and cluster.weights, or name these layers in skip.",
+            "Kernels with masks, codebooks or grids cannot be clustered",
+            f"{', '.join(kept[:5])}: an earlier step set weights to zero, shares or rounds them, which the "
+            "dictionary would undo.",
+            "Put cluster.kernels before it, or name these layers in skip.",
         )

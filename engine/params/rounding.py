@@ -1,0 +1,34 @@
+"""The step that rounds weights to few bits and leaves a network that trains on."""
+
+from typing import ClassVar, Literal
+
+from engine.params.base import Family, Names, StepParams, param
+
+
+class QuantizeWeights(StepParams):
+    """Round the weights to a uniform grid of few bits; biases, normalization and activations stay as they are.
+
+    Any step may follow. Training then moves the weights below the rounding (weight-only QAT), and the file holds a
+    code of so many bits for each weight. No runtime gets faster by it: it is the file that shrinks.
+    """
+
+    kind: ClassVar[str] = "quantize.weights"
+    family: ClassVar[Family] = "quantization"
+    compresses: ClassVar[bool] = True
+
+    bits: int = param(4, ge=2, le=8, unit="bits")
+    """Bits of a weight's code."""
+    symmetric: bool = True
+    """Whether the grid is as long below zero as above it (2 bits: -1, 0, 1); otherwise it lies where the weights of
+    the group do, and always holds zero."""
+    group: int | None = param(None, ge=2, le=65_536, unit="weights")
+    """Neighbouring weights of a filter with a step of their own; by default a filter (output channel) has one."""
+    clip: Literal["minmax", "mse"] = "mse"
+    """Where the grid ends: at the largest weight, or where rounding and clipping together make the least squared
+    error."""
+    learn_steps: bool = False
+    """Whether later training moves the grid's steps with the weights (LSQ, Esser et al. 2020)."""
+    calibrate: bool = True
+    """Whether BatchNorm statistics are estimated anew afterwards."""
+    skip: Names = ()
+    """Layers to leave in float: names (`conv1`, `layer3.*`) or types (`Linear`)."""
