@@ -16,7 +16,9 @@ PACKAGES = (
     "torchvision",
     "torch-pruning",
     "onnxruntime",
+    "onnxruntime-gpu",
     "onnx",
+    "onnxscript",
     "openvino",
     "scikit-learn",
     "numpy",
@@ -56,15 +58,26 @@ def packages() -> dict[str, str]:
 @cache
 def cpu() -> dict[str, Any]:
     """Model name, the features of `CPU_FLAGS` it has, and how many processors this process may use."""
-    text = _read("/proc/cpuinfo")
-    fields = dict(_pair(line) for line in text.split("\n\n", 1)[0].splitlines() if ":" in line)
-    flags = set(fields.get("flags", fields.get("Features", "")).split())
+    fields = _cpuinfo()
     return {
         "model": fields.get("model name") or platform.processor() or platform.machine(),
         "stepping": "/".join(fields.get(n, "") for n in ("vendor_id", "cpu family", "model", "stepping")),
-        "flags": [flag for flag in CPU_FLAGS if flag in flags],
+        "flags": [flag for flag in CPU_FLAGS if flag in cpu_features()],
         "available": available_cpus(),
     }
+
+
+def cpu_features() -> frozenset[str]:
+    """Every feature of the processor, as Linux spells them."""
+    fields = _cpuinfo()
+    return frozenset(fields.get("flags", fields.get("Features", "")).split())
+
+
+@cache
+def _cpuinfo() -> dict[str, str]:
+    """What Linux tells about the first processor."""
+    first = _read("/proc/cpuinfo").split("\n\n", 1)[0]
+    return dict(_pair(line) for line in first.splitlines() if ":" in line)
 
 
 def available_cpus() -> int:

@@ -275,6 +275,8 @@ def _step_node(
         material["teacher"] = teacher
     if step.measures_time:
         material |= _timing()
+    if step.packages:
+        material["packages"] = {name: environment.packages().get(name) for name in step.packages}
     own = key({"parent": parent or root, **material})
     needs = tuple(k for k in (parent, baseline, teacher) if k)
     return Node(

@@ -10,11 +10,12 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from engine.compute import edits
+from engine.compute import edits, grids
 from engine.compute.codebooks import Form, clustered, set_codebook
 from engine.compute.kernels import compact, dictionaries, repeat
 from engine.compute.masks import Mask, fold_, masked, set_mask
 from engine.compute.models.build import Architecture, architecture, build
+from engine.compute.quantization.network import FILE, QuantizedNetwork, initializers
 from engine.errors import SecateurError
 
 FORMAT = 1
@@ -25,8 +26,12 @@ MASK = "mask"
 CODEBOOK = "codebook"
 """`layer`: the module whose weight is a codebook's; `form`: how it is read; centroids and indices are tensors of
 the file."""
+GRID = "grid"
+"""`layer`: the module whose weight is rounded; `form`: how; steps and lowest codes are tensors of the file."""
 KERNELS = "kernels"
 """`layer`: the convolution whose kernels are a dictionary's; entries, scales and index are tensors of the file."""
+PARAMETRIZED = (MASK, CODEBOOK, GRID, KERNELS)
+"""Entries that are applied after all others, when every tensor has its shape."""
 
 
 def save(model: nn.Module, folder: Path) -> None:
@@ -34,6 +39,24 @@ def save(model: nn.Module, folder: Path) -> None:
 
     Raises SecateurError when the reloaded model differs in any bit of its weights or its output.
     """
+    if isinstance(model, QuantizedNetwork):
+        _save_file(model, folder)
+    else:
+        _save_network(model, folder)
+
+
+def _save_file(model: QuantizedNetwork, folder: Path) -> None:
+    """The float network's checkpoint, and the INT8 file beside it."""
+    _save_network(model.network, folder)
+    (folder / FILE).write_bytes(model.file)
+    again = load(folder)
+    if not isinstance(again, QuantizedNetwork) or again.file != model.file:
+        raise _unequal(FILE)
+    if not _same_output(copy.deepcopy(model), again, _device(model)):
+        raise _unequal("the output on a fixed input")
+
+
+def _save_network(model: nn.Module, folder: Path) -> None:
     recipe = {
         "format": FORMAT,
         "architecture": architecture(model).as_dict(),
@@ -47,13 +70,17 @@ def save(model: nn.Module, folder: Path) -> None:
 
 
 def _parametrized(model: nn.Module) -> list[edits.Edit]:
-    """Entries for dictionaries, codebooks and masks, masks last: a mask lies over its layer's codebook."""
+    """Entries for dictionaries, codebooks, grids and masks, masks last: they lie over the others."""
     books = [
         {"edit": CODEBOOK, "layer": name, "form": book.form.as_dict()}
         for name, book in clustered(model).items()
     ]
     kernels = [{"edit": KERNELS, "layer": name} for name in dictionaries(model)]
-    return [*kernels, *books, *({"edit": MASK, "layer": name} for name in masked(model))]
+    rounded = [
+        {"edit": GRID, "layer": name, "form": grid.form.as_dict()}
+        for name, grid in grids.rounded(model).items()
+    ]
+    return [*kernels, *books, *rounded, *({"edit": MASK, "layer": name} for name in masked(model))]
 
 
 def _unshared(state: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -68,7 +95,16 @@ def _unshared(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def load(folder: Path) -> nn.Module:
-    """The model in `folder`, in eval mode on the CPU, with its masks and codebooks as parametrizations."""
+    """The model in `folder`, in eval mode on the CPU, with its masks, codebooks and grids as parametrizations.
+
+    A QuantizedNetwork where there is an INT8 file.
+    """
+    network = _load_network(folder)
+    file = folder / FILE
+    return QuantizedNetwork(network, file.read_bytes()) if file.exists() else network
+
+
+def _load_network(folder: Path) -> nn.Module:
     recipe: dict[str, Any] = json.loads((folder / RECIPE).read_text())
     state = load_file(folder / TENSORS)
     arch = Architecture.from_dict(recipe["architecture"])
@@ -112,7 +148,7 @@ def _skeleton(arch: Architecture, recipe: dict[str, Any], state: dict[str, Tenso
 
 
 def _with_edits(model: nn.Module, recipe: dict[str, Any], state: dict[str, Tensor]) -> nn.Module:
-    last = [edit for edit in recipe["edits"] if edit["edit"] in (MASK, CODEBOOK, KERNELS)]
+    last = [edit for edit in recipe["edits"] if edit["edit"] in PARAMETRIZED]
     for edit in recipe["edits"]:
         if edit not in last:
             edits.apply(model, edit)
@@ -124,7 +160,7 @@ def _with_edits(model: nn.Module, recipe: dict[str, Any], state: dict[str, Tenso
 
 
 def _parametrize(model: nn.Module, edit: edits.Edit, state: dict[str, Tensor]) -> None:
-    """Give a layer the mask, codebook or dictionary that `edit` tells of; the values are loaded later."""
+    """Give a layer the mask, codebook, grid or dictionary that `edit` tells of; the values are loaded later."""
     module, device = model.get_submodule(edit["layer"]), _device(model)
     prefix = f"{edit['layer']}.parametrizations.weight"
     if edit["edit"] == MASK:
@@ -135,10 +171,12 @@ def _parametrize(model: nn.Module, edit: edits.Edit, state: dict[str, Tensor]) -
     if edit["edit"] == KERNELS:
         repeat(module, state[f"{prefix}.0.index"].to(device), state[f"{prefix}.original0"].to(device))
         return
-    centroids, indices = (
-        torch.empty_like(state[f"{prefix}.{name}"], device=device) for name in ("original", "0.indices")
-    )
-    set_codebook(module, centroids, indices, Form.from_dict(edit["form"]))
+    names = ("original", "0.indices") if edit["edit"] == CODEBOOK else ("0.step", "0.low")
+    one, two = (torch.empty_like(state[f"{prefix}.{name}"], device=device) for name in names)
+    if edit["edit"] == CODEBOOK:
+        set_codebook(module, one, two, Form.from_dict(edit["form"]))
+    else:
+        grids.set_grid(module, one, two, grids.Form(**edit["form"]))
 
 
 def _device(model: nn.Module) -> torch.device:
@@ -146,27 +184,34 @@ def _device(model: nn.Module) -> torch.device:
 
 
 def folded(model: nn.Module) -> nn.Module:
-    """A copy of `model` with every mask and codebook folded into plain weights."""
+    """A copy of `model` with every mask, codebook and grid folded into plain weights."""
     return fold_(copy.deepcopy(model))
 
 
 def folded_state(model: nn.Module) -> dict[str, Tensor]:
-    """The state_dict of the folded model, on the CPU; of a dictionary of kernels, its parts."""
+    """The state_dict of the folded model, on the CPU; of a dictionary of kernels, its parts; of an INT8 file, what it
+    holds."""
+    if isinstance(model, QuantizedNetwork):
+        return initializers(model.file)
     state = {name: t.detach().cpu().contiguous() for name, t in folded(model).state_dict().items()}
     return compact(state, model)
 
 
 def _verify(model: nn.Module, state: dict[str, Tensor], folder: Path) -> None:
-    again = load(folder)
+    again = _load_network(folder)
     loaded = again.state_dict()
     different = [n for n in state if n not in loaded or not torch.equal(_bits(state[n]), _bits(loaded[n]))]
     device = _device(model)
     if different or not _same_output(copy.deepcopy(model).eval(), again.to(device), device):
-        raise SecateurError(
-            "The checkpoint does not load back equal",
-            f"Different: {', '.join(different[:5]) or 'the output on a fixed input'}.",
-            "The step was not counted as done. This is a bug of secateur's: please report the preset.",
-        )
+        raise _unequal(", ".join(different[:5]) or "the output on a fixed input")
+
+
+def _unequal(different: str) -> SecateurError:
+    return SecateurError(
+        "The checkpoint does not load back equal",
+        f"Different: {different}.",
+        "The step was not counted as done. This is a bug of secateur's: please report the preset.",
+    )
 
 
 def _bits(tensor: Tensor) -> Tensor:

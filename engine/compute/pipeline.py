@@ -19,11 +19,13 @@ from engine.compute.context import Context, Send, place
 from engine.compute.data import Dataset, load
 from engine.compute.data.memory import budget
 from engine.compute.evaluate import Score, score, validate
+from engine.compute.grids import grids
 from engine.compute.latency_job import waiting_alone
 from engine.compute.measure.counts import Counts, count
 from engine.compute.measure.size import sizes
 from engine.compute.memory import peak_bytes, reset_peak
 from engine.compute.models import create
+from engine.compute.quantization.network import QuantizedNetwork, torch_part
 from engine.compute.steps.channels import prune_channels
 from engine.compute.steps.clustering import cluster_filters
 from engine.compute.steps.codebook import cluster_weights
@@ -31,6 +33,8 @@ from engine.compute.steps.distill import distill, teach
 from engine.compute.steps.factorize import factorize
 from engine.compute.steps.kernels import cluster_kernels
 from engine.compute.steps.pruning import prune_weights
+from engine.compute.steps.quantize import quantize_dynamic, quantize_static
+from engine.compute.steps.quantize_weights import quantize_weights
 from engine.compute.steps.repair import calibrate
 from engine.compute.steps.sensitivity import sensitivity
 from engine.compute.steps.training import train
@@ -47,6 +51,9 @@ from engine.params import (
     Finetune,
     PruneChannels,
     PruneWeights,
+    QuantizeDynamic,
+    QuantizeStatic,
+    QuantizeWeights,
     Sensitivity,
     Step,
     Train,
@@ -218,6 +225,12 @@ def apply(step: Step, model: nn.Module, context: Context) -> nn.Module:
             return factorize(model, step, context)
         case Distill():
             return distill(model, step, context)
+        case QuantizeDynamic():
+            return quantize_dynamic(model, step, context)
+        case QuantizeStatic():
+            return quantize_static(model, step, context)
+        case QuantizeWeights():
+            return quantize_weights(model, step, context)
         case Calibrate():
             return calibrate(model, step, context)
         case Sensitivity():
@@ -258,7 +271,7 @@ def _parent(node: Node, work: Work) -> nn.Module:
 
 
 def _counts(model: nn.Module, work: Work) -> Counts:
-    return count(model, (work.data.channels, *work.data.size))
+    return count(torch_part(model), (work.data.channels, *work.data.size))
 
 
 def _cheap(validation: Score, counts: Counts) -> dict[str, Any]:
@@ -283,7 +296,6 @@ def _measure(node: Node, work: Work, folder: Path) -> dict[str, Any]:
         work.send(ev.Notice(level="warning", text=work.data.notice, key=node.key))
     if node.baseline is not None:
         before = _predictions(work.store, node.baseline)["test"]
-    state = checkpoint.folded_state(model)
     counts = _counts(model, work)
     save_file({"validation": validation.predictions, "test": test.predictions}, folder / PREDICTIONS)
     (folder / LAYERS).write_text(json.dumps(counts.as_dict()["layers"], indent=1))
@@ -294,8 +306,15 @@ def _measure(node: Node, work: Work, folder: Path) -> dict[str, Any]:
         **_cheap(validation, counts),
     }
     if node.material["size"]:
-        measures["size"] = sizes(state)
+        measures["size"] = _sizes(model)
     return measures | _beside(node, test, work)
+
+
+def _sizes(model: nn.Module) -> dict[str, int]:
+    state = checkpoint.folded_state(model)
+    return (
+        sizes(state, model.file) if isinstance(model, QuantizedNetwork) else sizes(state, grids=grids(model))
+    )
 
 
 def _beside(node: Node, test: Score, work: Work) -> dict[str, float]:

@@ -8,7 +8,9 @@ from engine.params.codebook import ClusterWeights
 from engine.params.distillation import Distill
 from engine.params.factorization import Factorize
 from engine.params.pruning import PruneWeights
+from engine.params.quantization import QuantizeDynamic, QuantizeStatic
 from engine.params.repair import Calibrate
+from engine.params.rounding import QuantizeWeights
 from engine.params.training import Finetune, Train
 
 Step = (
@@ -21,6 +23,9 @@ Step = (
     | ClusterWeights
     | Factorize
     | Distill
+    | QuantizeDynamic
+    | QuantizeStatic
+    | QuantizeWeights
     | Calibrate
     | Sensitivity
 )
@@ -38,6 +43,9 @@ STEPS: dict[str, type[Step]] = {
         ClusterWeights,
         Factorize,
         Distill,
+        QuantizeDynamic,
+        QuantizeStatic,
+        QuantizeWeights,
         Calibrate,
         Sensitivity,
     )
@@ -55,6 +63,9 @@ __all__ = [
     "Params",
     "PruneChannels",
     "PruneWeights",
+    "QuantizeDynamic",
+    "QuantizeStatic",
+    "QuantizeWeights",
     "Sensitivity",
     "Step",
     "StepParams",

@@ -64,6 +64,10 @@ class StepParams(Params):
     """Whether the step makes no sense on a model that was never trained."""
     trains: ClassVar[bool] = False
     """Whether the step leaves a trained model behind."""
+    last: ClassVar[bool] = False
+    """Whether no step can follow, because this one leaves a file that a runtime executes."""
+    packages: ClassVar[tuple[str, ...]] = ()
+    """Packages beyond torch's own whose versions can change the step's result."""
 
     id: str | None = param(
         None, pattern=r"^[a-z][a-z0-9_-]*$", form="lower-case letters, digits, - and _, a letter first"

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from itertools import pairwise
 from pathlib import PurePath
 
 from engine import sweep
@@ -189,7 +190,21 @@ def order(root: Mapping, steps: list[StepNode], swept: Sweep) -> list[Problem]:
             found.setdefault(
                 step.index, _out_of_order(step, parameters(_only_switches(swept, switches), point))
             )
-    return [*found.values(), *_without_rates(steps, swept)]
+    return [*found.values(), *_without_rates(steps, swept), *_followed(steps, swept)]
+
+
+def _followed(steps: list[StepNode], swept: Sweep) -> list[Problem]:
+    """Steps that leave a file, which nothing can change, with a step after them; each reported once."""
+    ending = [step for step in steps if step.cls is not None and step.cls.last]
+    found: dict[int, Problem] = {}
+    for point in swept.points() if ending else ():
+        running = [s for s in steps if _enabled(s, _assignment(swept, s, "enabled"), swept, point)]
+        for step, after in pairwise(running):
+            if step in ending:
+                what = f"leaves a file that no later step can change, but {after.id or after.kind} follows"
+                problem = Problem(step.place, step.path, what, "as the last step of a trial")
+                found.setdefault(step.index, problem)
+    return list(found.values())
 
 
 def _without_rates(steps: list[StepNode], swept: Sweep) -> list[Problem]:

@@ -1,29 +1,33 @@
 """Size on disk: plain, compressed by a general program, and packed."""
 
 import gzip
+from collections.abc import Mapping
 
 from safetensors.torch import save
 from torch import Tensor
 
+from engine.compute.grids import Grid
 from engine.compute.measure import packed
 
 GZIP_LEVEL = 6
 """The gzip program's own default."""
 
 
-def sizes(tensors: dict[str, Tensor]) -> dict[str, int]:
+def sizes(
+    tensors: dict[str, Tensor], file: bytes | None = None, *, grids: Mapping[str, Grid] | None = None
+) -> dict[str, int]:
     """Bytes of `tensors` (a folded state_dict) as a file, in three formats.
 
-    `plain`: a safetensors file; `gzip`: that file after ``gzip -6`` (no name, no time); `packed`: our
-    own file, which stores zeros and shared values in few bits (`packed`). Weights that several names share
-    are counted once.
+    `plain`: a safetensors file, or `file` where the model is one (INT8); `gzip`: that file after ``gzip -6`` (no
+    name, no time); `packed`: our own file, which stores zeros, shared values and values on one of `grids` in few
+    bits (`packed`). Weights that several names share are counted once.
     """
     own = _without_shared(tensors)
-    plain = save(own)
+    plain = save(own) if file is None else file
     return {
         "plain": len(plain),
         "gzip": len(gzip.compress(plain, GZIP_LEVEL, mtime=0)),
-        "packed": len(packed.dump(own)),
+        "packed": len(packed.dump(own, grids)),
     }
 
 

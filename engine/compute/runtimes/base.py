@@ -10,6 +10,9 @@ from typing import Literal, Protocol, assert_never, get_args
 import torch
 from torch import Tensor, nn
 
+from engine.compute.quantization.network import QuantizedNetwork
+from engine.errors import SecateurError
+
 Runtime = Literal["torch", "onnxruntime"]
 RUNTIMES: tuple[Runtime, ...] = get_args(Runtime)
 
@@ -38,6 +41,8 @@ def artefact(
     without it every export starts afresh. Raises SecateurError when the model cannot be exported, or when the
     artefact computes something else than the model.
     """
+    if isinstance(model, QuantizedNetwork):
+        return _own_file(runtime, model, folder)
     match runtime:
         case "torch":
             return folder
@@ -47,6 +52,19 @@ def artefact(
             return export(model, shape, folder / "model.onnx", templates=templates)
         case _:
             assert_never(runtime)
+
+
+def _own_file(runtime: Runtime, model: QuantizedNetwork, folder: Path) -> Path:
+    """The INT8 file as it is: the runtimes that read ONNX open it."""
+    if runtime == "torch":
+        raise SecateurError(
+            "An INT8 file does not run in torch",
+            "It is an ONNX file of integer operators.",
+            "Leave torch out of measure.latency.runtimes for trials that quantize.",
+        )
+    path = folder / "model.onnx"
+    path.write_bytes(model.file)
+    return path
 
 
 def session(

@@ -1,0 +1,269 @@
+"""The float graph that an INT8 file is made from: weights under their names, BatchNorm folded, constants computed."""
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
+from torch import nn
+
+from engine.compute.runtimes.base import Shape
+from engine.compute.runtimes.export import export
+
+Array = NDArray[Any]
+WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+"""Operators that may hold a layer's weight, as their second input."""
+COPY = "::"
+"""Between a weight's name and a number, where the weight is held more than once in different forms."""
+
+
+class Graph:
+    """An ONNX model with what is looked up in it; the model may be changed through it."""
+
+    def __init__(self, model: onnx.ModelProto) -> None:
+        self.model = model
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Look everything up anew, after nodes were added, taken away or connected otherwise."""
+        graph = self.model.graph
+        self.nodes: list[onnx.NodeProto] = list(graph.node)
+        self.constants: dict[str, onnx.TensorProto] = {tensor.name: tensor for tensor in graph.initializer}
+        self.outputs = {value.name for value in graph.output}
+        self.producers = {name: node for node in self.nodes for name in node.output}
+        self.consumers: dict[str, list[onnx.NodeProto]] = {}
+        for node in self.nodes:
+            for name in dict.fromkeys(node.input):
+                self.consumers.setdefault(name, []).append(node)
+
+    def array(self, name: str) -> Array:
+        """The values of a constant."""
+        return np.asarray(numpy_helper.to_array(self.constants[name]))
+
+    def put(self, name: str, values: Array) -> None:
+        """Set a constant's values, which may be a new one."""
+        tensor = numpy_helper.from_array(np.asarray(values, order="C"), name)
+        if name in self.constants:
+            self.constants[name].CopyFrom(tensor)
+        else:
+            self.model.graph.initializer.append(tensor)
+            self.constants[name] = self.model.graph.initializer[-1]
+
+    def unused(self, name: str) -> str:
+        """`name`, or with a number behind it the first that no constant has."""
+        taken, number = name, 1
+        while taken in self.constants:
+            number += 1
+            taken = f"{name.split(COPY)[0]}{COPY}{number}"
+        return taken
+
+    def only_consumer(self, name: str) -> onnx.NodeProto | None:
+        """The one node that takes this tensor, if nothing else does."""
+        found = self.consumers.get(name, [])
+        return found[0] if len(found) == 1 and name not in self.outputs else None
+
+    def replace_input(self, old: str, new: str) -> None:
+        """Let every node that takes `old` take `new`."""
+        for node in self.consumers.get(old, []):
+            node.input[:] = [new if name == old else name for name in node.input]
+
+    def remove(self, gone: list[onnx.NodeProto]) -> None:
+        """Take nodes away, and constants that nothing takes any more."""
+        graph = self.model.graph
+        ids = {id(node) for node in gone}
+        kept = [node for node in self.nodes if id(node) not in ids]
+        del graph.node[:]
+        graph.node.extend(kept)
+        used = {name for node in graph.node for name in node.input} | self.outputs
+        held = [tensor for tensor in graph.initializer if tensor.name in used]
+        del graph.initializer[:]
+        graph.initializer.extend(held)
+        self.refresh()
+
+    def weighted(self) -> Iterator[onnx.NodeProto]:
+        """The nodes that hold a layer's weight, in the order of the graph."""
+        return (node for node in self.nodes if layer_of(node, self) is not None)
+
+
+def layer_of(node: onnx.NodeProto, graph: Graph) -> str | None:
+    """The name of the layer whose weight `node` holds: the weight's in the state_dict less `.weight`."""
+    if node.op_type not in WEIGHTED or len(node.input) < 2 or node.input[1] not in graph.constants:
+        return None
+    return str(node.input[1]).split(COPY)[0].removesuffix(".weight")
+
+
+def attribute(node: onnx.NodeProto, name: str, default: Any) -> Any:
+    """An attribute's value, or what the operator takes it for where it is not written."""
+    found = next((one for one in node.attribute if one.name == name), None)
+    return default if found is None else helper.get_attribute_value(found)
+
+
+def float_graph(model: nn.Module, shape: Shape) -> onnx.ModelProto:
+    """`model` as a float ONNX graph: input (N, C, H, W) of any N, BatchNorm folded, every node with a name of its own.
+
+    A layer's weight keeps its name in the state_dict, whatever was folded into it. Raises SecateurError when the
+    model cannot be exported.
+    """
+    with tempfile.TemporaryDirectory(prefix="secateur-") as folder:
+        exported = onnx.load_model(export(model, shape, Path(folder) / "model.onnx"))
+    graph = Graph(exported)
+    _compute_constants(graph)
+    _pool_globally(graph)
+    _fold_norms(graph)
+    _name_nodes(graph)
+    del exported.graph.value_info[:]
+    return onnx.shape_inference.infer_shapes(exported)
+
+
+def _compute_constants(graph: Graph) -> None:
+    """Replace every node whose inputs are all constants by its result, under the name of the weight it changes."""
+    gone = []
+    for node in graph.nodes:
+        inputs = [name for name in node.input if name]
+        if not inputs or len(node.output) != 1 or any(name not in graph.constants for name in inputs):
+            continue
+        values = _evaluated(node, graph)
+        largest = max(inputs, key=lambda name: graph.array(name).size)
+        alone = graph.only_consumer(largest) is node
+        name = largest if alone and graph.array(largest).dtype == values.dtype else graph.unused(largest)
+        for taken in set(inputs):
+            graph.consumers[taken].remove(node)
+        graph.put(name, values)
+        _reconnect(graph, node.output[0], name)
+        gone.append(node)
+    graph.remove(gone)
+
+
+def _reconnect(graph: Graph, old: str, new: str) -> None:
+    taking = graph.consumers.pop(old, [])
+    for node in taking:
+        node.input[:] = [new if name == old else name for name in node.input]
+    graph.consumers.setdefault(new, []).extend(taking)
+
+
+def _evaluated(node: onnx.NodeProto, graph: Graph) -> Array:
+    names = list(dict.fromkeys(name for name in node.input if name))
+    values = {name: graph.array(name) for name in names}
+    inputs = [
+        helper.make_tensor_value_info(name, graph.constants[name].data_type, list(values[name].shape))
+        for name in names
+    ]
+    output = onnx.ValueInfoProto(name=node.output[0])
+    single = helper.make_graph([node], "constant", inputs, [output])
+    model = helper.make_model(single, opset_imports=graph.model.opset_import)
+    return np.asarray(ReferenceEvaluator(model).run(None, values)[0])
+
+
+def _pool_globally(graph: Graph) -> None:
+    """Means over height and width become GlobalAveragePool, which runtimes have in integers."""
+    for node in graph.nodes:
+        if node.op_type != "ReduceMean" or len(node.input) != 2 or node.input[1] not in graph.constants:
+            continue
+        if sorted(axis % 4 for axis in graph.array(node.input[1]).tolist()) != [2, 3] or not _is_image(
+            node, graph
+        ):
+            continue
+        keep = attribute(node, "keepdims", 1)
+        del node.input[1:], node.attribute[:]
+        node.op_type = "GlobalAveragePool"
+        if not keep:
+            _flatten_behind(node, graph)
+    graph.refresh()
+
+
+def _is_image(node: onnx.NodeProto, graph: Graph) -> bool:
+    """Whether the node's input is (N, C, H, W), by the operator that it comes from."""
+    axes = graph.array(node.input[1])
+    if axes.min() < 0:  # counted from the end, so the number of axes must be known
+        shapes = onnx.shape_inference.infer_shapes(graph.model).graph.value_info
+        known = {value.name: value.type.tensor_type.shape for value in shapes}
+        return node.input[0] in known and len(known[node.input[0]].dim) == 4
+    return True
+
+
+def _flatten_behind(node: onnx.NodeProto, graph: Graph) -> None:
+    """(N, C, 1, 1) to (N, C), as the mean without its axes was."""
+    flat, pooled = node.output[0], f"{node.output[0]}_pooled"
+    node.output[0] = pooled
+    made = helper.make_node("Flatten", [pooled], [flat], name=f"{node.name}_flatten", axis=1)
+    at = next(i for i, one in enumerate(graph.model.graph.node) if one.output[:] == [pooled])
+    graph.model.graph.node.insert(at + 1, made)
+
+
+def _fold_norms(graph: Graph) -> None:
+    """Fold every BatchNorm behind a convolution or linear layer into its weight and bias."""
+    gone = []
+    for norm in graph.nodes:
+        before: onnx.NodeProto | None = graph.producers.get(norm.input[0]) if norm.input else None
+        if norm.op_type != "BatchNormalization" or before is None or not _takes_norm(before, norm, graph):
+            continue
+        scale, shift, mean, variance = (graph.array(name).astype(np.float64) for name in norm.input[1:5])
+        factor = scale / np.sqrt(variance + attribute(norm, "epsilon", 1e-5))
+        _scale_outputs(before, graph, factor, shift - mean * factor)
+        before.output[0] = norm.output[0]
+        gone.append(norm)
+    graph.remove(gone)
+
+
+def _takes_norm(node: onnx.NodeProto, norm: onnx.NodeProto, graph: Graph) -> bool:
+    """Whether `norm` may be folded into the weighted `node` before it."""
+    alone = graph.only_consumer(norm.input[0]) is norm
+    return alone and layer_of(node, graph) is not None and node.op_type != "MatMul"
+
+
+def _scale_outputs(node: onnx.NodeProto, graph: Graph, factor: Array, shift: Array) -> None:
+    """Let a weighted node compute `factor · output + shift`, per output channel."""
+    name = node.input[1]
+    weight, axis = graph.array(name), output_axis(node)
+    groups = attribute(node, "group", 1) if node.op_type == "ConvTranspose" else 1
+    if groups > 1:
+        wide = (
+            factor.reshape(groups, 1, -1).repeat(weight.shape[0] // groups, axis=1).reshape(weight.shape[:2])
+        )
+        scaled = weight * wide.reshape(*weight.shape[:2], *[1] * (weight.ndim - 2))
+    else:
+        scaled = weight * factor.reshape([-1 if i == axis else 1 for i in range(weight.ndim)])
+    bias = graph.array(node.input[2]) if len(node.input) > 2 else np.zeros(len(factor))
+    if graph.only_consumer(name) is not node:
+        name = graph.unused(name)
+    set_weight(node, graph, name, scaled.astype(np.float32))
+    set_bias(node, graph, (bias * factor + shift).astype(np.float32))
+
+
+def output_axis(node: onnx.NodeProto) -> int:
+    """The axis of the node's weight along which its output channels lie."""
+    if node.op_type == "Gemm":
+        return 0 if attribute(node, "transB", 0) else 1
+    return {"Conv": 0, "ConvTranspose": 1}.get(node.op_type, -1)
+
+
+def set_weight(node: onnx.NodeProto, graph: Graph, name: str, values: Array) -> None:
+    graph.put(name, values)
+    node.input[1] = name
+
+
+def set_bias(node: onnx.NodeProto, graph: Graph, values: Array) -> None:
+    """Give a convolution or Gemm this bias: its own, or a new one of its layer."""
+    if len(node.input) > 2:
+        name = node.input[2]
+        if graph.only_consumer(name) is not node:
+            name = graph.unused(name)
+        node.input[2] = name
+    else:
+        name = graph.unused(f"{layer_of(node, graph)}.bias")
+        node.input.append(name)
+    graph.put(name, values)
+
+
+def _name_nodes(graph: Graph) -> None:
+    """A weighted node is called as its layer, any other as its operator; each once, with a number if needed."""
+    seen: dict[str, int] = {}
+    for node in graph.nodes:
+        name = layer_of(node, graph) or node.op_type
+        seen[name] = seen.get(name, 0) + 1
+        node.name = name if seen[name] == 1 else f"{name}{COPY}{seen[name]}"

@@ -1,0 +1,68 @@
+"""A network whose outputs are those of an INT8 file: what the file computes is what is scored."""
+
+import copy
+from typing import Any
+
+import onnx
+import torch
+from onnx import numpy_helper
+from torch import Tensor, nn
+
+from engine.compute.models.build import architecture, attached
+from engine.compute.runtimes.onnxruntime import OnnxModel
+from engine.errors import SecateurError
+
+FILE = "model.int8.onnx"
+"""Of a checkpoint: the INT8 file, beside the float network it was made from."""
+
+
+class QuantizedNetwork(nn.Module):
+    """A float network and the INT8 ONNX file made from it; called, it runs the file in ONNX Runtime on the CPU.
+
+    Attributes:
+        network: The float network, whose parameters, MACs and edits count.
+        file: The ONNX file: Q/DQ nodes, or integer operators where activations are quantized on the fly.
+    """
+
+    def __init__(self, network: nn.Module, file: bytes) -> None:
+        super().__init__()
+        self.network = network
+        self.file = file
+        self._session: OnnxModel | None = None
+        attached(self, architecture(network))
+        self.eval()
+
+    def forward(self, images: Tensor) -> Tensor:
+        """The file's output for `images` (N, C, H, W), on their device.
+
+        Computed with as many threads as torch has. Raises SecateurError in training mode: a file cannot be trained.
+        """
+        if self.training:
+            raise SecateurError(
+                "An INT8 file cannot be trained",
+                "Its weights are integers.",
+                "Train before the step that quantizes, or quantize with quantize.qat.",
+            )
+        threads = torch.get_num_threads()
+        if self._session is None or self._session.threads != threads:
+            self._session = OnnxModel(self.file, threads)
+        return self._session(images).to(images.device)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A session can neither be copied nor sent; the next call makes a new one."""
+        return self.__dict__ | {"_session": None}
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "QuantizedNetwork":
+        return QuantizedNetwork(copy.deepcopy(self.network, memo), self.file)
+
+
+def torch_part(model: nn.Module) -> nn.Module:
+    """The network in torch: `model` itself, or what its INT8 file was made from."""
+    return model.network if isinstance(model, QuantizedNetwork) else model
+
+
+def initializers(file: bytes) -> dict[str, Tensor]:
+    """The tensors that an ONNX file holds, by name."""
+    graph = onnx.load_model_from_string(file).graph
+    # A copy, because what numpy reads from a file's bytes is not writable.
+    return {t.name: torch.from_numpy(numpy_helper.to_array(t).copy()) for t in graph.initializer}

@@ -1,0 +1,81 @@
+"""`quantize.dynamic` and `quantize.static`: INT8 files from float networks."""
+
+from collections.abc import Iterator
+
+import onnx
+from torch import Tensor, nn
+
+from engine.compute import edits
+from engine.compute.activations import images
+from engine.compute.context import Context, place
+from engine.compute.layers import prunable_layers
+from engine.compute.quantization.calibrate import ranges
+from engine.compute.quantization.dynamic import dynamic
+from engine.compute.quantization.graph import Graph, float_graph, layer_of
+from engine.compute.quantization.network import QuantizedNetwork
+from engine.compute.quantization.write import quantized
+from engine.errors import SecateurError
+from engine.params.quantization import QuantizeDynamic, QuantizeStatic
+
+NOTE = "quantization"
+"""Where the model's notes hold what was quantized: `changed` (layers) and `left` (a reason for each other layer)."""
+
+
+def quantize_dynamic(model: nn.Module, params: QuantizeDynamic, context: Context) -> QuantizedNetwork:
+    """The file with integer weights whose activations are quantized on every call."""
+    graph = exported(model, context)
+    skip = left_out(model, graph, params.skip)
+    written, changed, left = dynamic(
+        graph, skip=skip, convolutions=params.convolutions, per_channel=params.per_channel
+    )
+    edits.notes(model)[NOTE] = {"changed": changed, "left": left}
+    reasons = dict.fromkeys(left.values())
+    text = f"quantize.dynamic changes {len(changed)} of {len(changed) + len(left)} layers"
+    for reason in reasons:
+        names = [layer for layer, why in left.items() if why == reason]
+        text += (
+            f"; {len(names)} not, because {reason}" if reason != "skipped" else f"; {len(names)} are skipped"
+        )
+    context.notice("info" if changed else "warning", text)
+    return QuantizedNetwork(model, written.SerializeToString(deterministic=True))
+
+
+def quantize_static(model: nn.Module, params: QuantizeStatic, context: Context) -> QuantizedNetwork:
+    """The Q/DQ file with ranges found on training images."""
+    graph = exported(model, context)
+    skip = left_out(model, graph, params.skip)
+
+    def batches() -> Iterator[Tensor]:
+        return images(context, params.images, "quantize", params.batch)
+
+    found = ranges(graph, batches, params.method)
+    written = quantized(graph, found, skip=skip, per_channel=params.per_channel)
+    return QuantizedNetwork(model, written.SerializeToString(deterministic=True))
+
+
+def exported(model: nn.Module, context: Context) -> onnx.ModelProto:
+    """The float graph of the model as it stands, which is put on the device.
+
+    Raises SecateurError for a detector.
+    """
+    if context.data.task == "detection":
+        raise SecateurError(
+            "Detectors cannot be quantized to an INT8 file yet",
+            "What decodes their boxes needs more than 8 bits.",
+            "Leave the quantizing step out, or use a classifier.",
+        )
+    place(model, context.device).eval()
+    return float_graph(model, (context.data.channels, *context.data.size))
+
+
+def left_out(model: nn.Module, graph: onnx.ModelProto, skip: tuple[str, ...]) -> frozenset[str]:
+    """Names of the graph's nodes that hold the weights of layers which `skip` names by name or type.
+
+    Raises SecateurError when an entry of `skip` names no layer, or when no layer is left.
+    """
+    if not skip:
+        return frozenset()
+    kept = prunable_layers(model, skip)
+    gone = set(prunable_layers(model, ())) - set(kept)
+    read = Graph(graph)
+    return frozenset(node.name for node in read.weighted() if layer_of(node, read) in gone)

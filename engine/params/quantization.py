@@ -1,0 +1,79 @@
+"""Steps that quantize: weights and activations in 8 bits, as a file that a runtime executes."""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from engine.params.base import Family, Names, Params, StepParams, param
+from engine.params.variants import kind_from_name
+
+FILE_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
+"""Packages that write an INT8 file and compute its results."""
+Switch = Literal["auto", "on", "off"]
+
+
+class MinMax(Params):
+    """From the smallest to the largest value seen."""
+
+    kind: Literal["minmax"] = "minmax"
+
+
+class Percentile(Params):
+    """Without the values beyond a percentile."""
+
+    kind: Literal["percentile"] = "percentile"
+    percentile: float = param(99.99, ge=90, le=100, unit="%")
+    """Share of the values that stay inside, counted from each end."""
+
+
+class Entropy(Params):
+    """Where the quantized distribution tells most of the original one: least KL divergence (Migacz 2017)."""
+
+    kind: Literal["entropy"] = "entropy"
+
+
+class MeanSquare(Params):
+    """Where rounding and clipping together make the least mean square error."""
+
+    kind: Literal["mse"] = "mse"
+
+
+Method = Annotated[MinMax | Percentile | Entropy | MeanSquare, Field(discriminator="kind"), kind_from_name]
+
+
+class QuantizeDynamic(StepParams):
+    """Store the weights of layers in 8 bits and quantize what enters them anew for every image: no calibration."""
+
+    kind: ClassVar[str] = "quantize.dynamic"
+    family: ClassVar[Family] = "quantization"
+    compresses: ClassVar[bool] = True
+    last: ClassVar[bool] = True
+    packages: ClassVar[tuple[str, ...]] = FILE_PACKAGES
+
+    convolutions: bool = False
+    """Whether convolutions are changed too; in ONNX Runtime on a CPU that is slower than leaving them."""
+    per_channel: bool = True
+    """Whether every output channel of a weight has a scale of its own, rather than one for the layer."""
+    skip: Names = ()
+    """Layers to leave in float: names (`fc`, `layer3.*`) or types (`Linear`)."""
+
+
+class QuantizeStatic(StepParams):
+    """Make an INT8 file: weights and activations in 8 bits, with ranges found on training images."""
+
+    kind: ClassVar[str] = "quantize.static"
+    family: ClassVar[Family] = "quantization"
+    compresses: ClassVar[bool] = True
+    last: ClassVar[bool] = True
+    packages: ClassVar[tuple[str, ...]] = FILE_PACKAGES
+
+    method: Method = MinMax()
+    """How the range of each activation is found from the values seen."""
+    images: int = param(256, ge=1, le=1_000_000, unit="images")
+    """Training images to calibrate on (never validation or test)."""
+    batch: int = param(16, ge=1, le=4096, unit="images")
+    """Images per calibration pass: all their activations are in memory together."""
+    per_channel: bool = True
+    """Whether every output channel of a weight has a scale of its own, rather than one for the layer."""
+    skip: Names = ()
+    """Layers to leave in float: names (`conv1`, `layer3.*`) or types (`Linear`)."""
