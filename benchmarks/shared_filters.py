@@ -27,7 +27,7 @@ from engine.compute.measure import procfs, warmfork
 from engine.compute.measure.latency import Side, measure_pair
 from engine.compute.models.build import Architecture, build
 from engine.compute.runtimes.base import Runtime, artefact
-from engine.compute.shared import share, shared_layers
+from engine.compute.shared import paying_layers, share, shared_layers
 from engine.params.preset import Latency
 
 
@@ -73,13 +73,13 @@ def measured(case: Case, args: argparse.Namespace) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         baseline = side(model, case, Path(folder) / "baseline")
         shared = side(halved(model, args.share), case, Path(folder) / "shared")
-        paying = [layer.pays for layer in shared_layers(model).values()]
+        layers, paying = shared_layers(model), paying_layers(model, case.shape)
         params = Latency(
             runtimes=(case.runtime,), batch=(args.batch,), blocks=args.blocks, block_ms=args.block_ms
         )
         threads = len(os.sched_getaffinity(0))
         (row,) = measure_pair(baseline, shared, params=params, shape=case.shape, threads=threads)
-    return row | {"paying": sum(paying), "layers": len(paying)}
+    return row | {"paying": len(paying), "layers": len(layers)}
 
 
 def halved(model: nn.Module, ratio: float) -> nn.Module:

@@ -30,3 +30,24 @@ def calls(model: nn.Module, layers: Mapping[str, nn.Module], images: Tensor) -> 
             hooks.callback(layer.register_forward_pre_hook(lambda *_, n=name: found.append(n)).remove)
         model(images)
     return found
+
+
+def positions(
+    model: nn.Module, layers: Mapping[str, nn.Module], shape: tuple[int, int, int]
+) -> dict[str, int]:
+    """H' · W' of the result (1, C', H', W') of each of `layers` that a pass calls, on one image of `shape` (C, H, W).
+
+    Of a layer that is called more than once, the smallest.
+    """
+    found: dict[str, int] = {}
+    image = torch.zeros(1, *shape).to(next(model.parameters()))
+
+    def note(name: str, result: Tensor) -> None:
+        size = result[0, 0].numel()
+        found[name] = min(found.get(name, size), size)
+
+    with contextlib.ExitStack() as hooks, torch.inference_mode(), evaluating(model):
+        for name, layer in layers.items():
+            hooks.callback(layer.register_forward_hook(lambda *of, n=name: note(n, of[2])).remove)
+        model(image)
+    return found

@@ -5,9 +5,15 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-SAVED_MACS = 192
+from engine.compute.passes import positions
+
+SAVED_PER_VALUE = 192
 """Multiply-accumulates saved for each output value, from which sharing pays: a repeat moves every value once, and
 keeps a runtime from fusing the convolution with the BatchNorm and ReLU behind it."""
+SAVED_PER_IMAGE = 4_000_000
+"""Multiply-accumulates saved on one image, from which sharing pays: however small the layer, a repeat breaks a
+runtime's blocked layout and adds operators. On 2 cores in ONNX Runtime that costs about 15 microseconds a layer, the
+time of 1.5 million; twice that and more, so that a layer shares only where the gain is certain."""
 
 
 class SharedConv2d(nn.Conv2d):
@@ -62,11 +68,13 @@ class SharedConv2d(nn.Conv2d):
         weight = self.weight[self.index]
         return weight if self.scale is None else weight * self.scale.view(-1, 1, 1, 1)
 
-    @property
-    def pays(self) -> bool:
-        """Whether a processor saves more by the filters that are not convolved than it loses by the repeat."""
-        saved = self.weight[0].numel() * (1 - self.out_channels / self.outputs)
-        return saved >= SAVED_MACS
+    def pays(self, positions: int) -> bool:
+        """Whether a processor saves more by the filters that are not convolved than it loses by the repeat.
+
+        `positions`: H' · W', the values of each output channel on one image.
+        """
+        saved = self.weight[0].numel() * (self.outputs - self.out_channels)
+        return saved >= SAVED_PER_VALUE * self.outputs and saved * positions >= SAVED_PER_IMAGE
 
     def expanded(self) -> nn.Conv2d:
         """A plain convolution that computes the same."""
@@ -144,15 +152,24 @@ def replace(model: nn.Module, name: str, new: nn.Module) -> None:
     setattr(model.get_submodule(parent), last, new)
 
 
-def expand_(model: nn.Module) -> nn.Module:
+def expand_(model: nn.Module, shape: tuple[int, int, int]) -> nn.Module:
     """Make plain convolutions, in place, of those that share too little to be worth the repeat at run time.
 
-    They compute the same from as many filters as they have outputs.
+    They compute the same from as many filters as they have outputs. `shape`: channels, height and width of the
+    images that the model will get.
     """
+    paying = paying_layers(model, shape)
     for name, layer in shared_layers(model).items():
-        if not layer.pays:
+        if name not in paying:
             replace(model, name, layer.expanded())
     return model
+
+
+def paying_layers(model: nn.Module, shape: tuple[int, int, int]) -> set[str]:
+    """Names of the convolutions whose sharing makes the model faster on images of `shape` (C, H, W)."""
+    layers = shared_layers(model)
+    seen = positions(model, layers, shape) if layers else {}
+    return {name for name, each in seen.items() if layers[name].pays(each)}
 
 
 def shared_layers(model: nn.Module) -> dict[str, SharedConv2d]:

@@ -45,7 +45,7 @@ def export(model: nn.Module, shape: Shape, path: Path, *, templates: Path | None
 
     Raises SecateurError when torch cannot export the model, or the file's output differs from the model's.
     """
-    plain = _deployable(model)
+    plain = _deployable(model, shape)
     weights = {name: tensor.detach() for name, tensor in plain.state_dict().items()}
     kept = templates / f"{structure(plain, shape)}.onnx" if templates is not None else None
     if kept is not None and _from_template(kept, plain, shape, weights, path):
@@ -91,10 +91,10 @@ def structure(model: nn.Module, shape: Shape) -> str:
     return hashlib.sha256(json.dumps([versions, shape, modules, tensors]).encode()).hexdigest()
 
 
-def _deployable(model: nn.Module) -> nn.Module:
+def _deployable(model: nn.Module, shape: Shape) -> nn.Module:
     """A copy of the model as it would be shipped: on the CPU, in eval mode, masks folded, filters shared where
     that pays."""
-    plain = expand_(checkpoint.folded(model)).cpu().eval()
+    plain = expand_(checkpoint.folded(model).cpu(), shape).eval()
     return plain.to(memory_format=torch.contiguous_format)
 
 

@@ -18,7 +18,8 @@ class TorchSession:
         self._device = torch.device(device)
         # Folded, because a mask costs a multiplication per call that no deployed model would pay; expanded where
         # sharing filters costs more than it saves.
-        model = expand_(fold_(checkpoint.load(folder))).eval()
+        _, channels, height, width = inputs.shape
+        model = expand_(fold_(checkpoint.load(folder)), (channels, height, width)).eval()
         self._model = model.to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._inputs = self._placed(inputs)
 

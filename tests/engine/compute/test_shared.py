@@ -17,7 +17,7 @@ from engine.compute.measure.size import sizes
 from engine.compute.models.build import Architecture, build
 from engine.compute.runtimes.base import example, session
 from engine.compute.runtimes.export import export
-from engine.compute.shared import SharedConv2d, expand_, share, shared_layers
+from engine.compute.shared import SharedConv2d, expand_, paying_layers, share, shared_layers
 from engine.compute.steps.channels import prune_channels
 from engine.compute.steps.clustering import cluster_filters
 from engine.compute.steps.factorize import factorize
@@ -27,6 +27,7 @@ from engine.params import ClusterFilters, ClusterKernels, Factorize, Finetune, P
 from engine.params.clustering import Shared
 
 SHAPE = (1, 8, 8)
+LARGE = (1, 32, 32)
 CONVOLUTIONS = [
     (1, 16, 28, 3, 1),
     (16, 16, 28, 3, 1),
@@ -156,33 +157,43 @@ def test_a_masked_shared_layer_comes_back_too(tmp_path: Path) -> None:
 
 
 def wide() -> nn.Module:
-    """A network whose convolutions are large enough for sharing to pay."""
+    """A network some of whose convolutions are large enough, on images as `LARGE`, for sharing to pay."""
     torch.manual_seed(0)
-    return build(Architecture("resnet20", 1, 10, SHAPE[1:], {"width": 32})).eval()
+    return build(Architecture("resnet20", 1, 10, LARGE[1:], {"width": 32})).eval()
 
 
 def test_the_onnx_file_convolves_the_filters_once_and_gathers(tmp_path: Path) -> None:
     network = wide()
     params = ClusterFilters(method=Shared(), ratio=0.75, restarts=1, calibrate=False)
     cluster_filters(network, params, context_for())
-    path = export(network, SHAPE, tmp_path / "model.onnx")
+    path = export(network, LARGE, tmp_path / "model.onnx")
     graph = onnx.load(path).graph
-    paying = [layer for layer in shared_layers(network).values() if layer.pays]
-    assert paying
+    paying = [network.get_submodule(name) for name in paying_layers(network, LARGE)]
+    assert 0 < len(paying) < len(shared_layers(network))
     assert sum(node.op_type == "Gather" for node in graph.node) == len(paying)
     shapes = [list(tensor.dims) for tensor in graph.initializer]
     assert all(list(layer.weight.shape) in shapes for layer in paying)
-    images = example(3, SHAPE)
-    given = session("onnxruntime", path, batch=3, shape=SHAPE, threads=1).run(images)
+    images = example(3, LARGE)
+    given = session("onnxruntime", path, batch=3, shape=LARGE, threads=1).run(images)
     assert torch.allclose(given, output(network, images), atol=1e-4)
+
+
+def test_whether_sharing_pays_depends_on_the_size_of_the_images() -> None:
+    network = wide()
+    cluster_filters(
+        network, ClusterFilters(method=Shared(), ratio=0.5, restarts=1, calibrate=False), context_for()
+    )
+    paying = [len(paying_layers(network, (1, size, size))) for size in (8, 32, 64)]
+    assert paying == sorted(set(paying)), "the larger, the more layers"
+    assert paying[0] == 0, "a repeat costs microseconds, however few the images' pixels"
 
 
 def test_layers_that_share_too_little_to_pay_run_as_plain_ones_with_the_same_bits() -> None:
     network = shares(0.3).to(memory_format=torch.contiguous_format)
     images = example(2, SHAPE)
     before = output(network, images)
-    assert not any(layer.pays for layer in shared_layers(network).values())
-    assert not shared_layers(expand_(network))
+    assert not paying_layers(network, SHAPE)
+    assert not shared_layers(expand_(network, SHAPE))
     assert torch.equal(output(network, images), before)
 
 
