@@ -67,6 +67,7 @@ class PruneChannels(StepParams):
     """Remove whole channels with everything coupled to them, so that the network really shrinks."""
 
     kind: ClassVar[str] = "prune.channels"
+    version: ClassVar[int] = 2
     family: ClassVar[Family] = "pruning"
     compresses: ClassVar[bool] = True
 
@@ -84,7 +85,8 @@ class PruneChannels(StepParams):
     compression: float | None = param(None, gt=1, le=1000)
     """Prune until the parameters before over the parameters after reach this; with `speedup`, until both do."""
     latency: LatencyTarget | None = None
-    """Prune until a measured latency is reached."""
+    """Prune until a measured latency is reached. With `scope: cost`, importance alone is tried as an order too, and
+    the better one on validation images is taken."""
     schedule: Schedule = OneShot()
     """One shot, or several rounds with training between them."""
     learning: SparsityLearning = NoLearning()
