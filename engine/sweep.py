@@ -1,6 +1,7 @@
 """The `sweep` section of a preset: which values each swept parameter takes.
 
-Axes multiply (the last varies fastest); the lists below `zip` vary together.
+Axes multiply (the last varies fastest); the lists below `zip` vary together. A list `variant` among them names
+their points: tables and plots then tell the trials apart by these names, and not by the lists beside it.
 """
 
 import json
@@ -17,6 +18,9 @@ from engine.yamltree import Listing, Mapping, Node, Scalar, is_empty
 MAX_TRIALS = 10_000
 """More is a mistake: at a second each they would take three hours, and no plot could show them."""
 
+VARIANT = "variant"
+"""The list of names below `zip`."""
+
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d{1,3})?"
 _RANGE = re.compile(rf"\s*({_NUMBER})\s*\.\.\s*({_NUMBER})\s+by\s+({_NUMBER})\s*", re.ASCII)
 _RANGE_WITHOUT_STEP = re.compile(rf"\s*({_NUMBER})\s*\.\.\s*({_NUMBER})\s*", re.ASCII)
@@ -32,6 +36,16 @@ class Axis:
 
     paths: tuple[str, ...]
     points: tuple[tuple[Node, ...], ...]
+
+    @property
+    def named(self) -> bool:
+        """Whether its points have names."""
+        return len(self.paths) > 1 and VARIANT in self.paths
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """What tells its trials apart in tables and plots."""
+        return (VARIANT,) if self.named else self.paths
 
     def values(self, path: str) -> tuple[Any, ...]:
         """The plain values that `path` takes, in order."""
@@ -74,6 +88,15 @@ def paths(node: Node | None) -> tuple[str, ...]:
     return tuple(path for path in node.items if path != "zip") + inner
 
 
+def told(node: Node | None) -> tuple[str, ...]:
+    """What trials are told apart by: `paths`, with the names of a `zip` in the place of its lists."""
+    zipped = node.items.get("zip") if isinstance(node, Mapping) else None
+    hidden = (
+        set(zipped.items) - {VARIANT} if isinstance(zipped, Mapping) and VARIANT in zipped.items else set()
+    )
+    return tuple(path for path in paths(node) if path not in hidden)
+
+
 def _single(path: str, node: Node) -> tuple[Axis | None, list[Problem]]:
     values, problems = _values(node)
     problems += _repeated([(value,) for value in values])
@@ -96,8 +119,20 @@ def _zip(node: Node) -> tuple[Axis | None, list[Problem]]:
     if len(set(lengths.values())) > 1:
         text = ", ".join(f"{length} for {path}" for path, length in lengths.items())
         return None, [Problem(node.place, node.path, f"given {text}", "lists of the same length")]
-    points = list(zip(*columns, strict=True))
-    return Axis(tuple(node.items), tuple(points)), _repeated(points)
+    axis = Axis(tuple(node.items), tuple(zip(*columns, strict=True)))
+    return axis, _repeated(list(axis.points)) + _unnamed(axis)
+
+
+def _unnamed(axis: Axis) -> list[Problem]:
+    """A problem for each name of a variant that is no text, or is another one's too."""
+    names = [point[axis.paths.index(VARIANT)] for point in axis.points] if axis.named else []
+    texts = [name.value if isinstance(name, Scalar) else None for name in names]
+    allowed = "a text of its own for each point, such as static"
+    return [
+        Problem(name.place, name.path, given(name), allowed)
+        for at, (name, text) in enumerate(zip(names, texts, strict=True))
+        if not isinstance(text, str) or not text or text in texts[:at]
+    ]
 
 
 def _values(node: Node) -> tuple[list[Node], list[Problem]]:

@@ -13,7 +13,7 @@ from engine.params.preset import AUTO
 from engine.spec.files import OWN_CODE, looks_like_file
 from engine.spec.model import MEASURES, RATE_MEASURES
 from engine.spec.tree import StepNode, steps_of
-from engine.spec.trials import Assignment, Point, Sweep, parameters
+from engine.spec.trials import Assignment, Point, Sweep, assigned
 from engine.wording import given, names, suggest, text_of
 from engine.yamltree import Listing, Mapping, Node, Scalar, at
 
@@ -145,7 +145,7 @@ def _task(root: Mapping, swept: Sweep) -> list[Problem]:
 
 
 def _plot(root: Mapping) -> list[Problem]:
-    axes = sweep.paths(root.items.get("sweep"))
+    axes = sweep.told(root.items.get("sweep"))
     seeds = root.items.get("seed")
     if isinstance(seeds, Listing) and len(seeds.items) > 1 and "seed" not in axes:
         axes = (*axes, "seed")
@@ -188,7 +188,7 @@ def order(root: Mapping, steps: list[StepNode], swept: Sweep) -> list[Problem]:
         running = [step for step, on in zip(steps, enabled, strict=True) if on]
         for step in _untrained(running):
             found.setdefault(
-                step.index, _out_of_order(step, parameters(_only_switches(swept, switches), point))
+                step.index, _out_of_order(step, assigned(_only_switches(swept, switches), point))
             )
     return [*found.values(), *_without_rates(steps, swept), *_followed(steps, swept)]
 

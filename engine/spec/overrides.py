@@ -152,6 +152,8 @@ def _drop(root: Mapping, keys: tuple[str, ...]) -> Mapping:
         zipped = section.items["zip"]
         assert isinstance(zipped, Mapping)
         zipped = without(zipped, keys[2])
+        if set(zipped.items) <= {sweep.VARIANT}:
+            zipped = replace(zipped, items={})
         section = without(section, "zip") if len(zipped.items) < 2 else section
         items = zipped.items if len(zipped.items) < 2 else {"zip": zipped}
         section = replace(section, items=section.items | items)

@@ -12,7 +12,7 @@ from engine.params import STEPS, Params, Step
 from engine.params.preset import Settings
 from engine.spec.tree import AROUND, StepNode, Target, Unknown, locate, settings_node
 from engine.spec.validate import check
-from engine.sweep import MAX_TRIALS, Axis
+from engine.sweep import MAX_TRIALS, VARIANT, Axis
 from engine.yamltree import Listing, Mapping, Node, put
 
 Point = tuple[int, ...]
@@ -79,13 +79,14 @@ def read_sweep(root: Mapping) -> tuple[Sweep, list[Problem]]:
     kept: list[Axis] = []
     for axis in axes:
         found: list[Assignment] = []
-        for column, path in enumerate(axis.paths):
+        columns = [(n, path) for n, path in enumerate(axis.paths) if not (axis.named and path == VARIANT)]
+        for column, path in columns:
             target = _target(root, node, path, assignments + found)
             if isinstance(target, Target):
                 found.append(Assignment(path, len(kept), column, target))
             else:
                 problems.append(target)
-        if len(found) == len(axis.paths):
+        if len(found) == len(columns):
             kept.append(axis)
             assignments += found
     too_many = _too_many(root, node, kept)
@@ -186,7 +187,14 @@ def build(root: Mapping, steps: list[StepNode], swept: Sweep) -> tuple[Built, li
 
 
 def parameters(swept: Sweep, point: Point) -> dict[str, Any]:
-    """Swept path → plain value at a point, in written order."""
+    """Swept path → plain value at a point, in written order; of an axis whose points have names, the name."""
+    return {
+        path: axis.values(path)[at] for axis, at in zip(swept.axes, point, strict=True) for path in axis.told
+    }
+
+
+def assigned(swept: Sweep, point: Point) -> dict[str, Any]:
+    """Path → plain value that every assignment puts in at a point."""
     return {one.path: swept.node(one, point).plain() for one in swept.assignments}
 
 

@@ -127,6 +127,33 @@ def test_zipped_parameters_vary_together() -> None:
     ]
 
 
+VARIANTS = """sweep:
+  data.limit: [100, 200]
+  zip: {variant: [short, long], train.epochs: [1, 9], train.batch: [32, 64]}
+"""
+
+
+def test_variants_tell_trials_apart_by_their_names() -> None:
+    found = read(with_steps("[train]", VARIANTS + "plot: {x: data.limit, y: accuracy, by: variant}\n"))
+    assert [trial.parameters for trial in found.trials] == [
+        {"data.limit": limit, "variant": name} for limit in (100, 200) for name in ("short", "long")
+    ]
+    assert [trial.steps[0].epochs for trial in found.trials] == [1, 9, 1, 9]  # type: ignore[union-attr]
+    assert spec.parse(spec.to_yaml(found.document), "again").trials == found.trials
+
+
+def test_a_plot_of_variants_is_by_their_names_not_by_what_they_set() -> None:
+    with pytest.raises(PresetInvalid, match="variant"):
+        read(with_steps("[train]", VARIANTS + "plot: {x: data.limit, y: accuracy, by: train.epochs}\n"))
+
+
+def test_fixing_all_that_variants_set_leaves_no_names_behind() -> None:
+    found = read(with_steps("[train]", VARIANTS), "train.epochs=3")
+    assert [trial.parameters["variant"] for trial in found.trials] == ["short", "long"] * 2
+    found = read(with_steps("[train]", VARIANTS), "train.epochs=3", "train.batch=16")
+    assert [trial.parameters for trial in found.trials] == [{"data.limit": 100}, {"data.limit": 200}]
+
+
 def test_a_whole_number_will_do_for_a_number() -> None:
     [trial] = read(with_steps("[{train: {learning_rate: 1}}]")).trials
     assert isinstance(trial.steps[0], Train)

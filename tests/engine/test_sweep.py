@@ -50,6 +50,24 @@ def test_zipped_lists_are_one_axis() -> None:
     assert [[node.plain() for node in point] for point in second.points] == [[3, 5], [4, 6]]
 
 
+def test_a_list_of_variants_names_the_points_of_a_zip() -> None:
+    first, second = axes("variant: [1, 2]\nzip: {variant: [plain, fancy], b: [3, 4]}\n")
+    assert not first.named and second.named
+    assert second.told == ("variant",) and second.values("b") == (3, 4)
+    root, _ = load("zip: {variant: [plain, fancy], b: [3, 4]}\na: [1]\n", str)
+    assert sweep.told(root) == ("a", "variant") and sweep.paths(root) == ("a", "variant", "b")
+
+
+@pytest.mark.parametrize("names", ["[plain, plain]", "[1, 2]", "[[a], [b]]", "[true, false]", "['', plain]"])
+def test_names_of_variants_are_texts_of_their_own(names: str) -> None:
+    root, _ = load(f"zip: {{variant: {names}, b: [3, 4]}}", str)
+    assert root is not None
+    _, problems = sweep.read(root)
+    assert problems and all("text of its own" in problem.allowed for problem in problems)
+
+
 def test_a_sweep_written_out_again_is_the_same() -> None:
+    found = axes("zip: {variant: [x, y], c: [5, 6]}\n")
+    assert sweep.plain(found) == {"zip": {"variant": ["x", "y"], "c": [5, 6]}}
     found = axes("a: 0..0.2 by 0.1\nzip: {b: [3, 4], c: [5, 6]}\n")
     assert sweep.plain(found) == {"a": [0.0, 0.1, 0.2], "zip": {"b": [3, 4], "c": [5, 6]}}

@@ -5,6 +5,7 @@ from typing import Any
 
 from engine.describe import Row
 from engine.params import STEPS
+from engine.sweep import VARIANT
 from tui.lab.text import Default, Fixed, Swept, Typed
 from tui.lab.tree import (
     ABSENT,
@@ -245,7 +246,7 @@ def _drop_axis(changed: Plain, path: str, zipped: bool) -> None:
         below = section["zip"]
         del below[path]
         if len(below) < 2:
-            section |= section.pop("zip")
+            section |= {path: given for path, given in section.pop("zip").items() if path != VARIANT}
     else:
         del section[path]
     if not section:

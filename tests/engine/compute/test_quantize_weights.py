@@ -107,7 +107,7 @@ def test_the_packed_file_takes_a_code_for_each_weight_and_loads_back_bit_equal(p
     rest = len(packed.dump({name: tensor for name, tensor in state.items() if name not in found}))
     assert len(data) - rest <= weights * params.bits / 8 + 5 * steps + 60 * len(found)
     assert len(data) < len(packed.dump(state))
-    assert sizes(state, found)["packed"] == len(data)
+    assert sizes(state, grids=found)["packed"] == len(data)
     if sparsity:
         assert len(data) - rest < 0.5 * weights * params.bits / 8 + 5 * steps + 60 * len(found)
 
