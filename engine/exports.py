@@ -1,23 +1,32 @@
 """Taking a trial's model away: which trial, in which format, and what its folder tells about it."""
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from engine import __version__
 from engine.errors import SecateurError, UsageError
+from engine.params import STEPS
 from engine.params.preset import Settings
 from engine.rundir import RunDir
 from engine.spec import parse
 from engine.state import StudyState, TrialState
 from engine.summary import QUALITIES, measure_names, measure_value
 
-Format = Literal["safetensors", "onnx"]
+Format = Literal["safetensors", "onnx", "pt2", "openvino", "int8-onnx"]
 FORMATS: dict[Format, str] = {
-    "safetensors": "weights, and a load.py that needs torch and safetensors alone",
+    "safetensors": "weights, and their source for torch, which can be trained on",
     "onnx": "a graph for ONNX Runtime and other programs",
+    "pt2": "a program of torch.export, for torch alone",
+    "openvino": "OpenVINO's own files, float or INT8",
+    "int8-onnx": "the INT8 file of a quantized trial, for ONNX Runtime",
 }
 """What a model can be taken away as."""
+FLOAT: tuple[Format, ...] = ("safetensors", "onnx", "pt2", "openvino")
+INT8: tuple[Format, ...] = ("int8-onnx", "openvino")
+"""Formats of a float model and of an INT8 one, the usual one first. An INT8 model is not exported as the float
+network that it was made from: none of its results are that network's."""
 BEST = "best"
 """Asks for the most accurate of the compressed models."""
 
@@ -47,14 +56,18 @@ class Order:
     force: bool = False
 
 
-def order(run: RunDir, state: StudyState, trial: str | None, form: str, out: Path, force: bool) -> Order:
+def order(
+    run: RunDir, state: StudyState, trial: str | None, form: str | None, out: Path, force: bool
+) -> Order:
     """What to write for `trial` of a study: its number, `best`, or None for the last finished one.
 
-    Raises UsageError for a trial that is not there or not finished, and for a folder that is in use.
+    `form` None is the usual format of such a model. Raises UsageError for a trial that is not there or not
+    finished, for a format that it can't have, and for a folder that is in use.
     """
-    if form not in FORMATS:
+    if form is not None and form not in FORMATS:
         raise UsageError(f"There is no format {form}", f"Formats are {', '.join(get_args(Format))}.")
     found = choose(run, state, trial)
+    chosen = _fitting(found, form)
     folder = run.store().folder(found.steps[-1].key)
     if not folder.is_dir():
         raise SecateurError(
@@ -67,7 +80,45 @@ def order(run: RunDir, state: StudyState, trial: str | None, form: str, out: Pat
     trials = parse(text, run.name, folder=run.path).trials
     settings = next(one.settings for one in trials if one.index == found.index)
     about = describe(run, state, found)
-    return Order(folder, settings, run.workspace, text, about, form, out, force)
+    return Order(folder, settings, run.workspace, text, about, chosen, out, force)
+
+
+def formats(trial: TrialState) -> tuple[Format, ...]:
+    """What a trial's model can be taken away as, the usual format first."""
+    return INT8 if _is_int8(trial) else FLOAT
+
+
+def _is_int8(trial: TrialState) -> bool:
+    """Whether the trial's model is a file that a runtime executes."""
+    kind = STEPS.get(trial.steps[-1].kind)
+    return kind is not None and kind.last
+
+
+def _fitting(trial: TrialState, wanted: str | None) -> Format:
+    """The format that is wanted. Raises UsageError where the trial's model has no such form."""
+    allowed = formats(trial)
+    form = next((one for one in allowed if wanted in (None, one)), None)
+    if form is None and wanted == "int8-onnx":
+        made_by = " or ".join(kind for kind, cls in STEPS.items() if cls.last)
+        raise UsageError(
+            f"Trial {trial.index} has no INT8 file",
+            f"It ends with {trial.steps[-1].kind}, and its model is a float network.",
+            f"Add {made_by} as the last step of its preset, or choose another format: {', '.join(allowed)}.",
+        )
+    if form is None:
+        raise UsageError(
+            f"Trial {trial.index} is an INT8 model, which {wanted} can't hold",
+            "Its results are those of its INT8 file, not of the float network that it was made from.",
+            f"Choose {' or '.join(allowed)}; for the float network, export a trial without "
+            f"{trial.steps[-1].kind}.",
+        )
+    if form == "openvino" and find_spec("openvino") is None:
+        raise SecateurError(
+            "OpenVINO is not installed",
+            "It is needed to write its files and to check them.",
+            "pip install 'secateur[openvino]', or choose another format.",
+        )
+    return form
 
 
 def choose(run: RunDir, state: StudyState, wanted: str | None) -> TrialState:

@@ -1,25 +1,31 @@
 """`secateur export`: one trial's model as a folder to take away."""
 
 import argparse
+import json
+import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.commands.common import add_json, add_workspace, print_json
+from engine.errors import SecateurError
 
 if TYPE_CHECKING:
     from engine.exports import Order
 
-FORMATS_HELP = "safetensors (with a load.py that needs torch and safetensors alone) or onnx"
-
 
 def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    from engine.exports import FORMATS
+
     parser = subparsers.add_parser(
         "export",
         help="take a trial's model away",
-        description="Write one trial's model into a folder: its weights, a loader that needs nothing of this "
+        description="Write one trial's model into a folder: the model, a loader that needs nothing of this "
         "program, a card with its results, its preset and SHA-256 sums. What was written is then run in a process "
         "of its own and compared with the trial's model on test images; a model that differs is not kept.",
+        epilog="formats:\n" + "\n".join(f"  {name:<12} {about}" for name, about in FORMATS.items()),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("study", help="a name from `secateur list`, or `latest`")
     parser.add_argument("out", metavar="OUT", type=Path, help="the folder to write")
@@ -29,37 +35,66 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
         help="number of the trial, or `best`: the most accurate compressed one, by validation (default: the last "
         "finished)",
     )
-    parser.add_argument("--format", default="safetensors", metavar="FORMAT", help=FORMATS_HELP)
+    parser.add_argument(
+        "--format",
+        metavar="FORMAT",
+        help="one of those below (default: safetensors, or int8-onnx for a trial quantized to INT8)",
+    )
     parser.add_argument("--force", action="store_true", help="replace files in a folder that is not empty")
     add_workspace(parser)
     add_json(parser)
+    parser.add_argument(
+        "--json-lines",
+        action="store_true",
+        help="for other programs: print what is being done and how it ended on stdout, a JSON object a line",
+    )
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Write the folder; raises UsageError for a trial, format or folder that can't be used."""
+    if args.json_lines:
+        return _in_lines(args)
+    card = _export(args, lambda text: print(text, file=sys.stderr, flush=True))
+    if args.json:
+        print_json({"folder": str(args.out.absolute())} | card)
+    else:
+        files = ", ".join([*card["files"], "card.md"])
+        print(f"trial {card['trial']} of {card['study']} is in {args.out}: {files}")
+    return 0
+
+
+def _in_lines(args: argparse.Namespace) -> int:
+    """The same for a program that follows it: `doing` lines, then one with `folder` or `error`.
+
+    Told to end (SIGTERM), it leaves nothing behind, as after Ctrl+C.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        card = _export(args, lambda text: _line({"doing": text}))
+    except SecateurError as error:
+        _line({"error": error.as_dict()})
+        return error.exit_code
+    _line({"folder": str(args.out.absolute()), "format": card["format"], "check": card["check"]})
+    return 0
+
+
+def _line(value: dict[str, Any]) -> None:
+    print(json.dumps(value, ensure_ascii=False), flush=True)
+
+
+def _export(args: argparse.Namespace, tell: Callable[[str], None]) -> dict[str, Any]:
     from engine import exports
     from engine.rundir import find, workspace
     from engine.state import load
 
     study = find(workspace(args.workspace), args.study)
     order = exports.order(study, load(study.path), args.trial, args.format, args.out, args.force)
-    card = _write(order)
-    if args.json:
-        print_json({"folder": str(args.out.absolute())} | card)
-    else:
-        print(
-            f"trial {card['trial']} of {card['study']} is in {args.out}: {', '.join([*card['files'], 'card.md'])}"
-        )
-    return 0
+    return _write(order, tell)
 
 
-def _write(order: "Order") -> dict[str, Any]:
-    _tell("loading torch")
+def _write(order: "Order", tell: Callable[[str], None]) -> dict[str, Any]:
+    tell("loading torch")
     from engine.compute.export.folder import write
 
-    return write(order, _tell)
-
-
-def _tell(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    return write(order, tell)

@@ -1,71 +1,91 @@
-"""Runs an exported model in a process of its own, without this project and without torchvision.
+"""Runs an exported model's `load.py` in a process of its own, with none but the packages it says it needs.
 
-`python alone.py FOLDER IMAGES OUTPUTS THREADS BATCH`: IMAGES is a safetensors file with `pixels`, uint8, and
-`images`, normalized float32; the outputs are written into the file OUTPUTS.
+`python alone.py JOB`: the JSON file JOB gives `folder`, `needs`, `threads`, the sizes of the `batches`, and the
+`shape` of the images, uint8, in the file `pixels`; the outputs are written into the file `outputs`, and their
+type and shape into the file `told`. Raw bytes, because torch and NumPy have no other form in common.
 """
 
-import importlib.util
+import ctypes
+import importlib
+import json
+import math
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
-import torch
-from safetensors.torch import load_file, save_file
-from torch import Tensor
+BLOCKED = (
+    *(
+        "engine",
+        "tui",
+        "torch",
+        "torchvision",
+        "torch_pruning",
+        "safetensors",
+        "sklearn",
+        "pandas",
+        "ultralytics",
+    ),
+    *("onnx", "onnxscript", "onnxruntime", "openvino"),
+)
+"""What an exported folder must do without, unless its loader says that it needs it. NumPy may be there: others
+bring it along."""
 
-BLOCKED = ("engine", "tui", "torchvision", "torch_pruning", "ultralytics")
-"""What the exported folder must do without."""
 
+class Without:
+    """A finder of modules to which some packages are not installed."""
 
-class Blocker:
-    """Refuses imports as if the packages were not installed."""
+    def __init__(self, finder: Any, packages: Sequence[str]) -> None:
+        self._finder, self._packages = finder, packages
 
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if name.partition(".")[0] in BLOCKED:
-            raise ModuleNotFoundError(f"an exported model may not need {name}", name=name)
-        return None
+        if name.partition(".")[0] in self._packages:
+            return None
+        found: ModuleSpec | None = self._finder.find_spec(name, path, target)
+        return found
 
 
-def by_loader(folder: Path) -> Callable[[Tensor, Tensor], Tensor]:
-    spec = importlib.util.spec_from_file_location("load", folder / "load.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    model = module.load()
+def by_torch(load: Any, pixels: bytes, job: dict[str, Any]) -> tuple[bytes, str, list[int]]:
+    import torch
 
-    def run(pixels: Tensor, images: Tensor) -> Tensor:
-        outputs: Tensor = model(module.preprocess(pixels))
-        return outputs
+    torch.set_num_threads(job["threads"])
+    images = torch.frombuffer(bytearray(pixels), dtype=torch.uint8).view(job["shape"])
+    model = load.load()
+    with torch.inference_mode():
+        outputs = torch.cat(
+            [model(load.preprocess(part)) for part in images.split(job["batches"])]
+        ).contiguous()
+    dtype = str(outputs.dtype).removeprefix("torch.")
+    return ctypes.string_at(outputs.data_ptr(), outputs.nbytes), dtype, list(outputs.shape)
 
-    return run
 
+def by_numpy(load: Any, pixels: bytes, job: dict[str, Any]) -> tuple[bytes, str, list[int]]:
+    import numpy
 
-def by_onnxruntime(file: Path, threads: int) -> Callable[[Tensor, Tensor], Tensor]:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
-    name = session.get_inputs()[0].name
-    return lambda pixels, images: torch.from_numpy(session.run(None, {name: images.numpy()})[0])
+    images = numpy.frombuffer(pixels, numpy.uint8).reshape(job["shape"])
+    model = load.load(threads=job["threads"])
+    ends = numpy.cumsum(job["batches"])[:-1]
+    outputs = numpy.concatenate([model(load.preprocess(part)) for part in numpy.split(images, ends)])
+    return outputs.tobytes(), str(outputs.dtype), list(outputs.shape)
 
 
 def main() -> None:
-    folder, given, out, threads, batch = sys.argv[1:]
-    sys.meta_path.insert(0, Blocker())
-    torch.set_num_threads(int(threads))
-    onnx = Path(folder, "model.onnx")
-    run = by_onnxruntime(onnx, int(threads)) if onnx.exists() else by_loader(Path(folder))
-    tensors = load_file(given)
-    parts = (torch.split(tensors[name], int(batch)) for name in ("pixels", "images"))
-    with torch.inference_mode():
-        outputs = [run(pixels, images).contiguous() for pixels, images in zip(*parts, strict=True)]
-    save_file({"outputs": torch.cat(outputs)}, out)
+    place = Path(sys.argv[1]).parent
+    job = json.loads(Path(sys.argv[1]).read_text("utf-8"))
+    blocked = [name for name in BLOCKED if name not in job["needs"]]
+    sys.meta_path[:] = [Without(finder, blocked) for finder in sys.meta_path]  # type: ignore[misc]
+    sys.path.insert(0, job["folder"])
+    load = importlib.import_module("load")
+    run = by_torch if "torch" in job["needs"] else by_numpy
+    pixels = (place / "pixels").read_bytes()
+    assert len(pixels) == math.prod(job["shape"])
+    outputs, dtype, shape = run(load, pixels, job)
+    (place / "outputs").write_bytes(outputs)
+    (place / "told").write_text(json.dumps({"dtype": dtype, "shape": shape}))
 
 
 if __name__ == "__main__":

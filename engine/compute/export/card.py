@@ -1,44 +1,39 @@
 """The card beside an exported model: what it is, how good it is, where it comes from, how to use it."""
 
 import json
+from importlib import metadata
 from typing import Any
 
 from engine import format as fmt
 from engine.compute.data import Dataset
-from engine.compute.export.loader import OUTPUTS, RESIZING
-from engine.compute.export.source import Source
+from engine.compute.export.formats import Written
+from engine.compute.export.loader import LOADERS, OUTPUTS, RESIZING
 from engine.compute.export.verify import Check
+from engine.exports import Format
 
 INPUT = (
     "Input: {channels} channel(s) of {height}×{width} pixels (height × width), divided by 255, less the mean {mean} "
     "and over the deviation {std} of each channel. Other images are resized {resizing}. Output: {output}."
 )
-USE = {
-    "safetensors": """```python
-from load import CLASSES, load, preprocess   # load.py of this folder: torch and safetensors are all it needs
+USE = """```python
+from load import CLASSES, load, preprocess   # load.py of this folder needs {needs} alone
 
-model = load()                               # in eval mode; load(device="cuda") for a GPU
-outputs = model(preprocess(images))          # images: uint8 (N, {channels}, {height}, {width})
-```""",
-    "onnx": """```python
-import numpy, onnxruntime
+model = load()                               # {options}
+outputs = model(preprocess(images))          # images: uint8 {arrays} (N, {channels}, {height}, {width}), any N
+```
 
-session = onnxruntime.InferenceSession("model.onnx")
-mean, std = (numpy.array(values, "float32").reshape(1, -1, 1, 1) for values in ({mean}, {std}))
-(outputs,) = session.run(None, {{"images": (images.astype("float32") / 255 - mean) / std}})
-# images: uint8 (N, {channels}, {height}, {width}), any N
-```""",
-}
+Checked with {versions}."""
 
 
 def card(
-    about: dict[str, Any], form: str, data: Dataset, check: Check, source: Source | None
+    about: dict[str, Any], form: Format, data: Dataset, check: Check, written: Written
 ) -> dict[str, Any]:
     """The card as plain JSON, without the files' hashes."""
     height, width = data.size
     return about | {
         "format": form,
-        "trainable": source.trainable if source else False,
+        "needs": {name: metadata.version(name) for name in written.needs},
+        "trainable": written.trainable,
         "data": data.name,
         "task": data.task,
         "classes": list(data.class_names),
@@ -59,12 +54,11 @@ def card(
 def markdown(card: dict[str, Any]) -> str:
     """The same for people."""
     given = card["input"]
-    use = USE[card["format"]].format(**given)
     parts = [
         f"# Trial {card['trial']} of {_plain(card['study'])}",
         _origin(card),
         "## How to use it",
-        use,
+        _use(card),
         INPUT.format(**given, output=card["output"]),
         f"Classes, in the order of the outputs:\n\n```json\n{_json(card['classes'], None)}\n```",
         "## Results",
@@ -78,6 +72,17 @@ def markdown(card: dict[str, Any]) -> str:
         "",
     ]
     return "\n\n".join(parts)
+
+
+def _use(card: dict[str, Any]) -> str:
+    loader = LOADERS[card["format"]]
+    return USE.format(
+        **card["input"],
+        needs=" and ".join(loader.needs),
+        options=loader.options,
+        arrays="tensor" if loader.by_torch else "array",
+        versions=", ".join(f"{name} {version}" for name, version in card["needs"].items()),
+    )
 
 
 def _origin(card: dict[str, Any]) -> str:
@@ -101,7 +106,7 @@ def _check(check: dict[str, Any]) -> str:
     same = (
         "equal, bit for bit"
         if check["deviation"] == 0
-        else f"equal up to {check['deviation']:.1e} of the largest"
+        else f"equal up to {check['deviation']:.1e} of the largest (tolerated: {check['tolerance']:.1e})"
     )
     text = (
         f"After writing, the model was run in a process of its own on {check['images']} test images: its outputs are "
@@ -109,7 +114,10 @@ def _check(check: dict[str, Any]) -> str:
     )
     if check["accuracy"] is not None:
         accuracies = [fmt.percent(check[name]) for name in ("accuracy", "accuracy_of_trial")]
-        text += f" Accuracy on them: {accuracies[0]}, of the trial's model {accuracies[1]}."
+        text += (
+            f" {fmt.percent(check['agreement'])} of the images get the same class. Accuracy on them: "
+            f"{accuracies[0]}, of the trial's model {accuracies[1]}."
+        )
     return text
 
 

@@ -1,82 +1,75 @@
-"""The file `load.py`: a network's source with all that is needed to use it, by torch and safetensors alone."""
+"""The file `load.py`: all that is needed to use an exported model, by the libraries of its format alone."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from engine import __version__
 from engine.compute.data import Dataset
+from engine.compute.export import templates
 from engine.compute.export.code import literal
 from engine.compute.export.source import Source
-
-HEAD = '''"""A compressed network with the weights in {weights} beside this file, as secateur {version} wrote it.
-
-Needs nothing but torch and safetensors:
-
-    from load import CLASSES, load, preprocess
-
-    model = load()                       # in eval mode; load(device="cuda") for a GPU
-    outputs = model(preprocess(images))  # images: uint8 (N, {channels}, {height}, {width}); outputs: {outputs}
-
-{training}
-"""
-
-import hashlib
-{imports}from pathlib import Path
-
-import torch
-from safetensors.torch import load_file
-from torch import nn
-{alias}
-WEIGHTS = "{weights}"
-SHA256 = "{sha}"
-"""Of the weights' file."""
-CLASSES = {classes}
-"""Names of the classes, in the order of the outputs."""
-CHANNELS, HEIGHT, WIDTH = {channels}, {height}, {width}
-MEAN = {mean}
-STD = {std}
-"""Of the training images, by channel, where 0 is black and 1 is white."""
+from engine.exports import Format
 
 
-'''
-TAIL = '''
+@dataclass(frozen=True)
+class Loader:
+    """How the `load.py` of one format differs from the others'.
 
-
-def preprocess(images):
-    """Pixels, uint8 (N, CHANNELS, HEIGHT, WIDTH), as the network wants them: float32, less MEAN and over STD.
-
-    Images of another size are first resized to HEIGHT×WIDTH, RESIZING_IN_WORDS.
+    Attributes:
+        what: What the model is, in a few words.
+        needs: The packages that it imports; the first is what its images and outputs are arrays of, or runs it.
+        imports: The lines that import them.
+        load: The function `load`.
+        options: What `load` can be told beside nothing.
+        note: What else its user has to know.
     """
-    mean = torch.tensor(MEAN, device=images.device)
-    std = torch.tensor(STD, device=images.device)
-    scale, shift = 1 / (255 * std), mean / std
-    return images.to(torch.float32) * scale.view(1, -1, 1, 1) - shift.view(1, -1, 1, 1)
+
+    what: str
+    needs: tuple[str, ...]
+    imports: str
+    load: str
+    options: str
+    note: str
+
+    @property
+    def by_torch(self) -> bool:
+        """Whether images and outputs are torch's tensors; else NumPy's arrays."""
+        return "torch" in self.needs
 
 
-def load(folder=None, device="cpu", verify=True):
-    """The network with its weights, in eval mode; `folder` holds them, by default this file's own.
+_THREADS = "load(threads=1) for one thread"
+_DEVICE = 'load(device="cuda") for a GPU'
+_INFERENCE = "It is for inference only; images and outputs are NumPy arrays, N may be any number."
+_ONNX = ("import numpy\nimport onnxruntime", templates.LOAD_ONNX, _THREADS, _INFERENCE)
 
-    Raises ValueError when the weights are not those that this file was written for.
-    """
-    path = Path(folder or Path(__file__).resolve().parent) / WEIGHTS
-    if verify and _sha256(path) != SHA256:
-        raise ValueError(f"{path} was changed: its SHA-256 is not {SHA256}")
-    model = Model()
-    model.load_state_dict(load_file(path))
-    return model.to(device).eval()
-
-
-def _sha256(path):
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-if __name__ == "__main__":
-    model = load()
-    with torch.inference_mode():
-        outputs = model(preprocess(torch.zeros(1, CHANNELS, HEIGHT, WIDTH, dtype=torch.uint8)))
-    print(f"{sum(p.numel() for p in model.parameters()):,} parameters; outputs {tuple(outputs.shape)}")
-'''
+LOADERS: dict[Format, Loader] = {
+    "safetensors": Loader(
+        "its source here and its weights beside this file",
+        ("torch", "safetensors"),
+        "import torch\nfrom safetensors.torch import load_file\nfrom torch import nn",
+        templates.LOAD_SAFETENSORS,
+        _DEVICE,
+        "",
+    ),
+    "onnx": Loader("an ONNX file beside this one", ("onnxruntime", "numpy"), *_ONNX),
+    "int8-onnx": Loader("in INT8, an ONNX file beside this one", ("onnxruntime", "numpy"), *_ONNX),
+    "pt2": Loader(
+        "a program of torch.export beside this file",
+        ("torch",),
+        "import torch\nfrom torch.export.passes import move_to_device_pass",
+        templates.LOAD_PT2,
+        _DEVICE,
+        "It is for inference only; N may be any number.",
+    ),
+    "openvino": Loader(
+        "OpenVINO's files beside this one",
+        ("openvino", "numpy"),
+        "import numpy\nimport openvino",
+        templates.LOAD_OPENVINO,
+        _THREADS,
+        _INFERENCE,
+    ),
+}
 TRAINABLE = (
     "It can be trained on: model.train() (stochastic depth, which only acts in training, is left out)."
 )
@@ -92,24 +85,46 @@ RESIZING = {
 }
 
 
-def load_py(source: Source, data: Dataset, weights: str, sha256: str) -> str:
-    """The text of `load.py`; names from the data are written as literals, never as code."""
+def load_py(form: Format, data: Dataset, sums: Mapping[str, str], source: Source | None = None) -> str:
+    """The text of `load.py`; names from the data are written as literals, never as code.
+
+    `sums` are the SHA-256 of the model's files, the one to load first; `source` is the network's, for
+    safetensors.
+    """
+    loader = LOADERS[form]
+    preprocess = templates.PREPROCESS_TORCH if loader.by_torch else templates.PREPROCESS_NUMPY
+    parts = [
+        _head(loader, data, sums, source),
+        *([f"\n{source.text}\n"] if source else []),
+        preprocess.format(resizing=RESIZING[data.task]),
+        loader.load,
+        templates.PLACE,
+        templates.MAIN_TORCH if loader.by_torch else templates.MAIN_NUMPY,
+    ]
+    return "\n".join(parts)
+
+
+def _head(loader: Loader, data: Dataset, sums: Mapping[str, str], source: Source | None) -> str:
     height, width = data.size
-    wanted = [name for name in ("math", "operator") if f"{name}." in source.text]
-    head = HEAD.format(
-        weights=weights,
+    text = source.text if source else ""
+    modules = [name for name in ("math", "operator") if f"{name}." in text]
+    note = loader.note if source is None else TRAINABLE if source.trainable else FIXED
+    lines = "".join(f'    "{name}": "{digest}",\n' for name, digest in sums.items())
+    return templates.DOC.format(
+        what=loader.what,
         version=__version__,
+        needs=" and ".join(loader.needs),
+        options=loader.options,
         channels=data.channels,
         height=height,
         width=width,
         outputs=OUTPUTS[data.task].format(classes=data.classes),
-        training=TRAINABLE if source.trainable else FIXED,
-        imports="".join(f"import {name}\n" for name in wanted),
-        alias="\naten = torch.ops.aten\n" if "aten." in source.text else "",
-        sha=sha256,
+        note=note,
+        modules="".join(f"import {name}\n" for name in modules),
+        imports=loader.imports + ("\n\naten = torch.ops.aten" if "aten." in text else ""),
+        file=next(iter(sums)),
+        sums=f"{{\n{lines}}}",
         classes=literal(tuple(data.class_names)),
         mean=literal(tuple(data.mean.tolist())),
         std=literal(tuple(data.std.tolist())),
     )
-    tail = TAIL.replace("RESIZING_IN_WORDS", RESIZING[data.task])
-    return head + source.text + tail

@@ -50,7 +50,7 @@ def generate(model: nn.Module, shape: Shape) -> Source:
         except Unwritable as error:
             reasons.append(f"it has {error}")
         except FAILURES as error:
-            reasons.append(f"{type(error).__name__}: {_first_line(error)}")
+            reasons.append(f"{type(error).__name__}: {first_line(error)}")
         else:
             return Source(text, trainable)
     raise SecateurError(
@@ -60,7 +60,8 @@ def generate(model: nn.Module, shape: Shape) -> Source:
     )
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """The first line of an error that says anything."""
     return next((line.strip() for line in str(error).splitlines() if line.strip()), "no reason given")
 
 

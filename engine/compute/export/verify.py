@@ -1,5 +1,6 @@
 """Checks an exported model: in a fresh process it must give what the trial's model gives, on real images."""
 
+import json
 import subprocess
 import sys
 import tempfile
@@ -8,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from engine.compute.data import Dataset
@@ -24,28 +24,49 @@ BATCH = 50
 
 
 @dataclass(frozen=True)
+class Tolerance:
+    """How far an exported model may be from the trial's.
+
+    `deviation` is the largest difference between outputs, over the largest output; `agreement` the least share
+    of images whose class stays, for a format that computes something slightly else.
+    """
+
+    deviation: float
+    agreement: float = 0.0
+
+
+@dataclass(frozen=True)
 class Check:
     """What the comparison of outputs found.
 
-    `deviation` is the largest difference over the largest output, 0.0 for equal bits. The accuracies are on
-    the `images` compared, None where outputs are not scores per class; `changed` are predictions that differ.
+    `deviation` is the largest difference over the largest output, 0.0 for equal bits, and `tolerance` what it
+    may be. The accuracies are on the `images` compared, None where outputs are not scores per class; `changed`
+    are predictions that differ.
     """
 
     images: int
     deviation: float
+    tolerance: float
     accuracy: float | None
     accuracy_of_trial: float | None
     changed: int
 
+    @property
+    def agreement(self) -> float:
+        """Share of the images whose class stayed."""
+        return 1 - self.changed / self.images
+
     def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        return asdict(self) | {"agreement": self.agreement}
 
 
-def verify(folder: Path, model: nn.Module, data: Dataset, tolerance: float) -> Check:
+def verify(
+    folder: Path, needs: tuple[str, ...], model: nn.Module, data: Dataset, tolerance: Tolerance
+) -> Check:
     """Run the model in `folder` in a process of its own against the trial's `model`, on test images.
 
-    Raises SecateurError when it does not run, when its outputs deviate by more than `tolerance`, or when the
-    class of an image changes that is no tie between classes.
+    That process has only the packages `needs`. Raises SecateurError when the model does not run there, or is
+    further from the trial's than `tolerance`.
     """
     split = data.test
     bytes_each = data.channels * data.size[0] * data.size[1]
@@ -54,53 +75,76 @@ def verify(folder: Path, model: nn.Module, data: Dataset, tolerance: float) -> C
     pixels = split.images.gather(index)
     images = data.normalize(pixels, channels_last=False)
     with torch.inference_mode():
-        expected = torch.cat([model(part).contiguous() for part in torch.split(images, BATCH)])
-    given = _alone(folder, pixels, images)
-    check = compare(given, expected, split.labels[index] if data.task == "classification" else None)
-    if check.deviation > tolerance:
+        expected = torch.cat([model(part).contiguous() for part in torch.split(images, batches(count))])
+    given = run_alone(folder, needs, pixels)
+    labels = split.labels[index] if data.task == "classification" else None
+    return judged(compare(given, expected, labels, tolerance.deviation), tolerance)
+
+
+def batches(count: int) -> list[int]:
+    """Sizes of batches that `count` images are run in: a single image first, because any number must do."""
+    rest = count - 1
+    return [1, *[BATCH] * (rest // BATCH), *([rest % BATCH] if rest % BATCH else [])]
+
+
+def judged(check: Check, tolerance: Tolerance) -> Check:
+    """The check itself; raises SecateurError if the model is too far off."""
+    detail = f"On {check.images} test images its outputs differ by up to {check.deviation:.2g} of the largest output"
+    if not check.deviation <= tolerance.deviation:
         raise SecateurError(
             "The exported model does not compute what the trial's model does",
-            f"On {count} test images its outputs differ by up to {check.deviation:.2g} of the largest output.",
+            f"{detail}; {tolerance.deviation:.2g} is tolerated.",
             "Nothing was written. This is a bug of secateur's: please report the preset.",
+        )
+    if check.agreement < tolerance.agreement:
+        raise SecateurError(
+            "The exported model classifies otherwise than the trial's model",
+            f"{check.changed} of {check.images} test images; {1 - tolerance.agreement:.0%} are tolerated. {detail}.",
+            "Nothing was written: in this format it would be another model. Choose another format.",
         )
     return check
 
 
-def compare(given: Tensor, expected: Tensor, labels: Tensor | None) -> Check:
-    """Outputs of the exported model and of the trial's, (N, classes) where there are labels (N,).
-
-    Raises SecateurError for a class that changes although no other was within the deviation.
-    """
+def compare(given: Tensor, expected: Tensor, labels: Tensor | None, tolerance: float) -> Check:
+    """Outputs of the exported model and of the trial's, (N, classes) where there are labels (N,)."""
     found = deviation(given, expected)
     if labels is None or found == float("inf"):
-        return Check(len(given), found, None, None, 0)
+        return Check(len(expected), found, tolerance, None, None, 0)
     now, before = given.argmax(1), expected.argmax(1)
-    changed = (now != before).nonzero().squeeze(1)
-    scale = float(expected.abs().max()) * found
-    rows = expected[changed]
-    margin = rows.amax(1) - rows.gather(1, now[changed].unsqueeze(1)).squeeze(1)
-    if bool((margin > 2 * scale).any()):
+    after, of_trial = (float((predictions == labels).double().mean()) for predictions in (now, before))
+    return Check(len(expected), found, tolerance, after, of_trial, int((now != before).sum()))
+
+
+def run_alone(folder: Path, needs: tuple[str, ...], pixels: Tensor) -> Tensor:
+    """What the model in `folder` gives for `pixels`, uint8 (N, C, H, W), in a process with only `needs`.
+
+    Raises SecateurError when it does not run there.
+    """
+    with tempfile.TemporaryDirectory(prefix="secateur-") as name:
+        place = Path(name)
+        job = {
+            "folder": str(folder.absolute()),
+            "needs": needs,
+            "threads": torch.get_num_threads(),
+            "batches": batches(len(pixels)),
+            "shape": list(pixels.shape),
+        }
+        (place / "job").write_text(json.dumps(job), "utf-8")
+        (place / "pixels").write_bytes(pixels.contiguous().numpy().tobytes())
+        _run([sys.executable, "-P", alone.__file__, str(place / "job")], place)
+        told = json.loads((place / "told").read_text("utf-8"))
+        outputs = torch.frombuffer(
+            bytearray((place / "outputs").read_bytes()), dtype=getattr(torch, told["dtype"])
+        )
+        return outputs.view(told["shape"])
+
+
+def _run(command: list[str], place: Path) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=place)
+    if done.returncode:
+        lines = done.stderr.strip().splitlines()
         raise SecateurError(
-            "The exported model classifies differently", f"{len(changed)} of {len(labels)} images."
+            "The exported model does not run on its own",
+            lines[-1] if lines else f"Its process ended with {done.returncode}.",
+            "Nothing was written. This is a bug of secateur's: please report the preset.",
         )
-    accuracies = [float((predictions == labels).double().mean()) for predictions in (now, before)]
-    return Check(len(given), found, accuracies[0], accuracies[1], len(changed))
-
-
-def _alone(folder: Path, pixels: Tensor, images: Tensor) -> Tensor:
-    with tempfile.TemporaryDirectory(prefix="secateur-") as place:
-        given, out = Path(place, "given.safetensors"), Path(place, "out.safetensors")
-        save_file({"pixels": pixels.contiguous(), "images": images.contiguous()}, given)
-        words = [alone.__file__, folder, given, out, torch.get_num_threads(), BATCH]
-        done = subprocess.run(
-            [sys.executable, "-P", *map(str, words)], capture_output=True, text=True, check=False, cwd=place
-        )
-        if done.returncode:
-            lines = done.stderr.strip().splitlines()
-            raise SecateurError(
-                "The exported model does not run on its own",
-                lines[-1] if lines else f"Its process ended with {done.returncode}.",
-                "Nothing was written. This is a bug of secateur's: please report the preset.",
-            )
-        outputs: Tensor = load_file(out)["outputs"]
-        return outputs

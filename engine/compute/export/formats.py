@@ -1,0 +1,115 @@
+"""Writes a model in the formats that it can be taken away in, each with the `load.py` that needs no secateur."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import assert_never
+
+from torch import nn
+
+from engine.compute import checkpoint
+from engine.compute.data import Dataset
+from engine.compute.export import program
+from engine.compute.export.loader import LOADERS, load_py
+from engine.compute.export.source import TOLERANCE, Source, generate
+from engine.compute.export.verify import Tolerance
+from engine.compute.quantization import network
+from engine.compute.quantization.network import QuantizedNetwork
+from engine.compute.runtimes import export as onnx
+from engine.errors import SecateurError
+from engine.exports import Format
+
+LOADER = "load.py"
+ONNX, PT2, IR = "model.onnx", "model.pt2", ("model.xml", "model.bin")
+EXACT = Tolerance(0.0)
+OTHER_RUNTIME_INT8 = Tolerance(0.25, 0.95)
+"""OpenVINO rounds to INT8 in other places than ONNX Runtime, and an image between two classes may change."""
+
+Tell = Callable[[str], None]
+"""Takes a line about what is being done."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """What was written: the packages that its loader needs, how far it may be off, whether it can be trained."""
+
+    needs: tuple[str, ...]
+    tolerance: Tolerance
+    trainable: bool = False
+
+
+def write_model(folder: Path, form: Format, model: nn.Module, data: Dataset, tell: Tell) -> Written:
+    """Write a model, as it is in a checkpoint, in one format and with what loads it; `folder` is there.
+
+    Raises SecateurError for a model that can't be written so.
+    """
+    shape = (data.channels, *data.size)
+    source = None
+    match form:
+        case "safetensors":
+            source, tolerance = _safetensors(folder, model, shape, tell)
+            files: tuple[str, ...] = (checkpoint.TENSORS,)
+        case "onnx":
+            _onnx(model, shape, folder / ONNX, tell)
+            files, tolerance = (ONNX,), Tolerance(onnx.TOLERANCE)
+        case "pt2":
+            tell("writing the network as a program of torch.export")
+            program.write(checkpoint.folded(model).eval(), shape, folder / PT2)
+            files, tolerance = (PT2,), Tolerance(TOLERANCE)
+        case "int8-onnx":
+            (folder / network.FILE).write_bytes(_quantized(model).file)
+            files, tolerance = (network.FILE,), EXACT
+        case "openvino":
+            files, tolerance = IR, _openvino(folder, model, shape, tell)
+        case unknown:
+            assert_never(unknown)
+    sums = {name: sha256(folder / name) for name in files}
+    (folder / LOADER).write_text(load_py(form, data, sums, source), "utf-8")
+    for name in files:
+        # safetensors writes for the owner alone; these files are to be given away, as far as the umask allows.
+        (folder / name).chmod((folder / LOADER).stat().st_mode)
+    return Written(LOADERS[form].needs, tolerance, source is not None and source.trainable)
+
+
+def _safetensors(
+    folder: Path, model: nn.Module, shape: tuple[int, int, int], tell: Tell
+) -> tuple[Source, Tolerance]:
+    plain = checkpoint.folded(model).eval()
+    tell("writing the network as source")
+    source = generate(plain, shape)
+    checkpoint.save(plain, folder)
+    return source, EXACT if source.trainable else Tolerance(TOLERANCE)
+
+
+def _onnx(model: nn.Module, shape: tuple[int, int, int], file: Path, tell: Tell) -> None:
+    tell("exporting to ONNX")
+    try:
+        onnx.export(model, shape, file)
+    except SecateurError as error:
+        raise SecateurError(error.title, error.detail, "Export it as safetensors or pt2.") from error
+
+
+def _openvino(folder: Path, model: nn.Module, shape: tuple[int, int, int], tell: Tell) -> Tolerance:
+    from engine.compute.export import ir
+
+    passing = folder / ONNX
+    if isinstance(model, QuantizedNetwork):
+        passing.write_bytes(model.file)
+    else:
+        _onnx(model, shape, passing, tell)
+    tell("writing it for OpenVINO")
+    ir.write(passing, folder / IR[0])
+    passing.unlink()
+    return OTHER_RUNTIME_INT8 if isinstance(model, QuantizedNetwork) else Tolerance(onnx.TOLERANCE)
+
+
+def _quantized(model: nn.Module) -> QuantizedNetwork:
+    assert isinstance(model, QuantizedNetwork), "engine.exports orders this format for INT8 models only"
+    return model
+
+
+def sha256(file: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()

@@ -1,0 +1,30 @@
+"""OpenVINO's own files (`.xml` and `.bin`) from an ONNX file, float or INT8."""
+
+from pathlib import Path
+
+import openvino
+
+from engine.errors import SecateurError
+
+
+def write(onnx: Path, file: Path) -> None:
+    """Write the network in the file `onnx` as `file`, an `.xml`, with its `.bin` beside it.
+
+    Its weights stay as they are: float32 is not made float16. Raises SecateurError for operators that OpenVINO
+    does not have.
+    """
+    try:
+        # Not `openvino.convert_model`: that reports to its makers, over a network that a compute node lacks.
+        model = openvino.Core().read_model(onnx)
+    except RuntimeError as error:
+        raise SecateurError(
+            "OpenVINO can't read the network",
+            _reason(error),
+            "Export it as onnx, or as int8-onnx if it is an INT8 model.",
+        ) from error
+    openvino.save_model(model, file, compress_to_fp16=False)
+
+
+def _reason(error: RuntimeError) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return " ".join(lines[-3:])[:500]

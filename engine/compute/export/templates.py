@@ -1,0 +1,140 @@
+"""The parts of which `load.py` is put together: text with `{fields}` for `str.format`, or text as it is."""
+
+DOC = '''"""A compressed network, {what}, as secateur {version} wrote it.
+
+Needs nothing but {needs}:
+
+    from load import CLASSES, load, preprocess
+
+    model = load()                       # {options}
+    outputs = model(preprocess(images))  # images: uint8 (N, {channels}, {height}, {width}); outputs: {outputs}
+
+{note}
+"""
+
+import hashlib
+{modules}from pathlib import Path
+
+{imports}
+
+FILE = "{file}"
+SHA256 = {sums}
+"""Of the files beside this one."""
+CLASSES = {classes}
+"""Names of the classes, in the order of the outputs."""
+CHANNELS, HEIGHT, WIDTH = {channels}, {height}, {width}
+MEAN = {mean}
+STD = {std}
+"""Of the training images, by channel, where 0 is black and 1 is white."""
+'''
+
+PREPROCESS_DOC = '''
+    """Pixels, uint8 (N, CHANNELS, HEIGHT, WIDTH), as the network wants them: float32, less MEAN and over STD.
+
+    Images of another size are first resized to HEIGHT×WIDTH, {resizing}.
+    """'''
+PREPROCESS_TORCH = (
+    """
+def preprocess(images):"""
+    + PREPROCESS_DOC
+    + """
+    mean = torch.tensor(MEAN, device=images.device)
+    std = torch.tensor(STD, device=images.device)
+    scale, shift = 1 / (255 * std), mean / std
+    return images.to(torch.float32) * scale.view(1, -1, 1, 1) - shift.view(1, -1, 1, 1)
+"""
+)
+PREPROCESS_NUMPY = (
+    """
+def preprocess(images):"""
+    + PREPROCESS_DOC
+    + """
+    mean = numpy.array(MEAN, numpy.float32)
+    std = numpy.array(STD, numpy.float32)
+    scale, shift = 1 / (255 * std), mean / std
+    return images.astype(numpy.float32) * scale.reshape(1, -1, 1, 1) - shift.reshape(1, -1, 1, 1)
+"""
+)
+
+LOAD_SAFETENSORS = '''
+def load(folder=None, device="cpu", verify=True):
+    """The network with its weights, in eval mode; `folder` holds them, by default this file's own.
+
+    Raises ValueError when the weights are not those that this file was written for.
+    """
+    place = _place(folder, verify)
+    model = Model()
+    model.load_state_dict(load_file(place / FILE))
+    return model.to(device).eval()
+'''
+LOAD_PT2 = '''
+def load(folder=None, device="cpu", verify=True):
+    """The network as torch.export wrote it down, for inference; `folder` holds it, by default this file's own.
+
+    Raises ValueError when the file is not the one that this loader was written for.
+    """
+    program = torch.export.load(_place(folder, verify) / FILE)
+    if torch.device(device).type != "cpu":
+        program = move_to_device_pass(program, device)
+    return program.module()
+'''
+LOAD_ONNX = '''
+def load(folder=None, threads=0, providers=("CPUExecutionProvider",), verify=True):
+    """A function from images, float32 (N, CHANNELS, HEIGHT, WIDTH), to outputs, run by ONNX Runtime.
+
+    `folder` holds the file, by default this one's own; `threads` 0 means as many as there are processors.
+    Raises ValueError when the file is not the one that this loader was written for.
+    """
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    file = str(_place(folder, verify) / FILE)
+    session = onnxruntime.InferenceSession(file, options, providers=list(providers))
+    name = session.get_inputs()[0].name
+    return lambda images: session.run(None, {name: images})[0]
+'''
+LOAD_OPENVINO = '''
+def load(folder=None, threads=0, device="CPU", verify=True):
+    """A function from images, float32 (N, CHANNELS, HEIGHT, WIDTH), to outputs, run by OpenVINO.
+
+    `folder` holds the files, by default this one's own; `threads` 0 means as many as there are processors.
+    What is not INT8 is computed in float32, also where the processor could do with less.
+    Raises ValueError when the files are not those that this loader was written for.
+    """
+    settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
+    if threads:
+        settings["INFERENCE_NUM_THREADS"] = threads
+    file = str(_place(folder, verify) / FILE)
+    compiled = openvino.Core().compile_model(file, device, settings)
+    return lambda images: compiled(images)[0]
+'''
+
+PLACE = """
+def _place(folder, verify):
+    place = Path(folder or Path(__file__).resolve().parent)
+    for name, known in SHA256.items():
+        if verify and _sha256(place / name) != known:
+            raise ValueError(f"{place / name} was changed: its SHA-256 is not {known}")
+    return place
+
+
+def _sha256(path):
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+"""
+
+MAIN_TORCH = """
+if __name__ == "__main__":
+    model = load()
+    with torch.inference_mode():
+        outputs = model(preprocess(torch.zeros(1, CHANNELS, HEIGHT, WIDTH, dtype=torch.uint8)))
+    print(f"outputs {tuple(outputs.shape)}")
+"""
+MAIN_NUMPY = """
+if __name__ == "__main__":
+    model = load()
+    outputs = model(preprocess(numpy.zeros((1, CHANNELS, HEIGHT, WIDTH), numpy.uint8)))
+    print(f"outputs {outputs.shape}")
+"""
