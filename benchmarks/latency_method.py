@@ -20,10 +20,11 @@ from engine.compute import checkpoint
 from engine.compute.measure import procfs, warmfork
 from engine.compute.measure.latency import Side, measure_pair
 from engine.compute.models.build import Architecture, build
-from engine.compute.runtimes.base import RUNTIMES, artefact, session
+from engine.compute.runtimes.base import artefact, session
 from engine.params.preset import Latency
 
 SHAPE = (3, 224, 224)
+RUNTIMES = ("torch", "onnxruntime")
 NAIVE_CALLS = 40
 REPETITIONS = 5
 

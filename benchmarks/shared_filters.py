@@ -26,9 +26,10 @@ from engine.compute.clustering.merge import centroids
 from engine.compute.measure import procfs, warmfork
 from engine.compute.measure.latency import Side, measure_pair
 from engine.compute.models.build import Architecture, build
-from engine.compute.runtimes.base import Runtime, artefact
+from engine.compute.runtimes.base import artefact
 from engine.compute.shared import paying_layers, share, shared_layers
 from engine.params.preset import Latency
+from engine.params.runtimes import Runtime
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import statistics
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 import yaml
@@ -23,8 +23,9 @@ from engine.compute.measure import warmfork
 from engine.compute.measure.latency import Side, measure_pair
 from engine.compute.models import create
 from engine.compute.pipeline import apply
-from engine.compute.runtimes.base import RUNTIMES, artefact
+from engine.compute.runtimes.base import artefact
 from engine.params import Finetune, Train
+from engine.params.channels import TargetRuntime
 from engine.params.preset import Data, Latency, Model
 
 CPU = torch.device("cpu")
@@ -54,7 +55,7 @@ def arguments(parser: argparse.ArgumentParser, folder: str) -> None:
 
 
 def timing_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--runtime", default="onnxruntime", choices=RUNTIMES)
+    parser.add_argument("--runtime", default="onnxruntime", choices=get_args(TargetRuntime))
     parser.add_argument("--images-at-once", type=int, default=1, help="of the measured calls")
 
 

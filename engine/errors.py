@@ -36,6 +36,15 @@ class UsageError(SecateurError):
     exit_code = EXIT_USAGE
 
 
+class Unavailable(SecateurError):
+    """A runtime cannot do what it is asked for, with this model or on this machine."""
+
+    @property
+    def reason(self) -> str:
+        """Why, in one sentence."""
+        return f"{self.title}: {self.detail}" if self.detail else self.title
+
+
 @dataclass(frozen=True)
 class Problem:
     """One thing wrong in a preset.

@@ -9,7 +9,8 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from engine import rundir
+from engine import rundir, runtimes
+from engine.environment import resolve_device
 from engine.errors import SecateurError, UsageError
 from engine.files import explained
 from engine.rundir import RunDir, Status
@@ -31,6 +32,7 @@ def create(spec: Spec, workspace: Path, *, replay_of: str | None = None) -> RunD
 
     for data in {trial.settings.data for trial in spec.trials}:
         datasets.locate(data, workspace)
+    _check_runtimes(spec, decided=replay_of is not None)
     name = f"{replay_of}-replay" if replay_of else spec.name
     request = {"name": spec.name, "replay_of": replay_of, "private_store": replay_of is not None}
     run = rundir.create(workspace, name, to_yaml(spec.document), request)
@@ -47,6 +49,18 @@ def create(spec: Spec, workspace: Path, *, replay_of: str | None = None) -> RunD
         )
     )
     return run
+
+
+def _check_runtimes(spec: Spec, *, decided: bool) -> None:
+    """Raises SecateurError where this machine can measure no latency that some trial asks for.
+
+    `decided`: what steps decide by measured times is known already.
+    """
+    device = resolve_device(spec.settings.device)
+    wanted = [trial.settings.measure.latency for trial in spec.trials]
+    steps = [] if decided else [step for trial in spec.trials for step in trial.steps]
+    targets = dict.fromkeys(step.timed_in for step in steps if step.timed_in)
+    runtimes.check(dict.fromkeys(one for one in wanted if one), targets, device)
 
 
 def start(run: RunDir) -> None:
@@ -74,7 +88,7 @@ def start(run: RunDir) -> None:
             stderr=log,
             start_new_session=True,
             cwd=run.path,
-            env=_environment(),
+            env=process_environment(),
         )
     _wait_for(run, process)
 
@@ -93,8 +107,8 @@ def forget_noisy_latency(run: RunDir) -> int:
     return len(noisy)
 
 
-def _environment() -> dict[str, str]:
-    """The engine finds our package from anywhere, and CUDA's matrix products are repeatable."""
+def process_environment() -> dict[str, str]:
+    """For a process of ours: it finds our package from anywhere, and CUDA's matrix products are repeatable."""
     home = str(Path(__file__).resolve().parent.parent)
     path = os.environ.get("PYTHONPATH")
     return {

@@ -4,22 +4,23 @@ A step's key is the hash of its parent's key and of all that decides its result.
 their first steps share those keys, so that a sweep trains its baseline once.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from engine import environment
+from engine import environment, runtimes
 from engine.keys import file_hash, key
 from engine.params import Distill, Step
 from engine.params.distillation import BaselineTeacher, ModelTeacher
 from engine.params.preset import Model
+from engine.params.runtimes import Runtime
 from engine.spec import Spec, Trial
 
 MEASURE_VERSION = 2
 """Raised when what is measured, or how, changes."""
-LATENCY_VERSION = 1
+LATENCY_VERSION = 2
 WEIGHT_FILES = ("model.json", "model.safetensors", "pytorch_model.bin", "model.pth", "model.pt")
 """What a folder named by `model.weights` may hold: a checkpoint of ours, or another program's weights."""
 
@@ -273,8 +274,8 @@ def _step_node(
     material: dict[str, Any] = {"kind": step.kind, "version": step.version, "params": step.key_material()}
     if teacher:
         material["teacher"] = teacher
-    if step.measures_time:
-        material |= _timing()
+    if step.timed_in:
+        material |= _timing((step.timed_in,))
     if step.packages:
         material["packages"] = {name: environment.packages().get(name) for name in step.packages}
     own = key({"parent": parent or root, **material})
@@ -284,12 +285,14 @@ def _step_node(
     )
 
 
-def _timing() -> dict[str, Any]:
+def _timing(used: Iterable[Runtime]) -> dict[str, Any]:
     """What times depend on beyond the environment that is in every key."""
-    return {
+    versions = environment.packages()
+    found: dict[str, Any] = {
         "host": environment.describe()["host"],
-        "onnxruntime": environment.packages().get("onnxruntime"),
+        "onnxruntime": versions.get("onnxruntime"),
     }
+    return found | ({"openvino": versions.get("openvino")} if "openvino" in used else {})
 
 
 def _measure_node(
@@ -317,7 +320,9 @@ def _latency_node(
         "params": wanted.model_dump(mode="json"),
         "device": device,
         "threads": threads,
-        **_timing(),
+        # A runtime that was missing and is there now has a latency to be measured.
+        "unavailable": runtimes.reasons(wanted, device),
+        **_timing(wanted.runtimes),
     }
     own = key({"parent": last, "baseline": baseline, **material})
     return Node(own, "latency", "latency", material, last, 0, baseline, measured, alone=True)

@@ -33,9 +33,9 @@ STAGES = (
     # what everything is written with
     "errors keys catalog format yamlerrors yamltree wording files hostlock",
     # what can be said in a preset
-    "params describe",
+    "params latencies describe",
     # what is there: data on disk, the machine
-    "datasets environment",
+    "datasets environment runtimes",
     # what is written while a study runs
     "events store rundir",
     # preset text → validated trials → tree of steps → jobs

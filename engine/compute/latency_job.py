@@ -8,14 +8,17 @@ import onnx
 import torch
 
 from engine import events as ev
-from engine import hostlock
+from engine import hostlock, latencies
 from engine.compute import checkpoint
 from engine.compute.context import Send
 from engine.compute.measure.latency import Side, measure_pair
-from engine.compute.runtimes.base import Runtime, Shape, artefact
+from engine.compute.quantization.network import FILE
+from engine.compute.runtimes.base import Shape, artefact
+from engine.errors import Unavailable
 from engine.job import JobRequest
 from engine.keys import key
 from engine.params.preset import Latency
+from engine.params.runtimes import INT8, Runtime
 from engine.plan import Node
 from engine.store import Store
 from engine.summary import NOISY_LOAD
@@ -24,6 +27,8 @@ TRIES = 3
 """Measurements of a row that is disturbed each time."""
 WAITING_S = 15.0
 """Between two reports of waiting, which may take hours: each is a line in the study's events."""
+TORCH: tuple[Runtime, ...] = ("torch", "torch-compile")
+"""Runtimes that open a checkpoint as it is."""
 EXPORT_VERSION = 1
 """Raised when models are exported otherwise, so that older files are not used."""
 
@@ -43,13 +48,14 @@ def _measure(node: Node, request: JobRequest, store: Store, send: Send) -> None:
     assert params is not None and node.parent is not None and node.baseline is not None
     shape = _shape(store.folder(node.parent))
     with hostlock.shared():
-        sides = [Side(_artefacts(key_, params, shape, store)) for key_ in (node.baseline, node.parent)]
+        sides = [_side(key_, params, shape, store) for key_ in (node.baseline, node.parent)]
 
     with hostlock.exclusive(waiting_alone(node, send)):
         rows = _quietest(sides, params, shape, request)
     _warn(node, rows, send)
     seconds = time.monotonic() - started
-    observations = {"rows": rows, "peak_memory": max(row["peak_memory"] for row in rows)}
+    peak = max((row["peak_memory"] for row in rows if "peak_memory" in row), default=0)
+    observations = {"rows": rows, "peak_memory": peak}
     with store.writing(node.key) as folder:
         store.commit(
             node.key,
@@ -96,28 +102,44 @@ def rarely(report: hostlock.Waiting) -> hostlock.Waiting:
 
 
 def _quietest(sides: list[Side], params: Latency, shape: Shape, request: JobRequest) -> list[dict[str, Any]]:
-    """A row for each runtime and batch; one that others disturbed is measured again, the quietest is kept."""
+    """The rows of `params`; one that others disturbed is measured again, the quietest is kept."""
 
     def measured(which: Latency) -> list[dict[str, Any]]:
         return measure_pair(*sides, params=which, shape=shape, threads=request.threads, device=request.device)
 
     rows = measured(params)
     for number, row in enumerate(rows):
-        only = params.model_copy(update={"runtimes": (row["runtime"],), "batch": (row["batch"],)})
         for _ in range(TRIES - 1):
-            if rows[number]["foreign_load"] > NOISY_LOAD:
-                rows[number] = min(rows[number], *measured(only), key=lambda found: found["foreign_load"])
+            if _load(rows[number]) > NOISY_LOAD:
+                rows[number] = min(rows[number], *measured(_only(row, params)), key=_load)
     return rows
 
 
+def _load(row: dict[str, Any]) -> float:
+    load: float = row.get("foreign_load", 0.0)
+    return load
+
+
+def _only(row: dict[str, Any], params: Latency) -> Latency:
+    """What measures this row and no other."""
+    precision = params.precision if row["precision"] == INT8 else (row["precision"],)
+    threads = params.threads and (row["threads"],)
+    place = {"runtimes": (row["runtime"],), "batch": (row["batch"],)}
+    return params.model_copy(update=place | {"precision": precision, "threads": threads})
+
+
 def _warn(node: Node, rows: list[dict[str, Any]], send: Send) -> None:
-    worst = max(row["foreign_load"] for row in rows)
+    """Say what a reader of the numbers must know: that others disturbed them, that INT8 did not pay."""
+    worst = max(map(_load, rows))
     if worst > NOISY_LOAD:
         text = (
             f"Latency was measured while other programs took {worst:.0%} of the processors' time, after "
             f"{TRIES} tries: when the machine is quiet, `secateur resume STUDY --remeasure` does it again"
         )
         send(ev.Notice(level="warning", text=text, key=node.key))
+    for row in rows:
+        if row["precision"] == INT8 and row.get("speedup", 1.0) < 1:
+            send(ev.Notice(level="warning", text=latencies.slower_text(row), key=node.key))
 
 
 def _shape(folder: Path) -> Shape:
@@ -125,20 +147,26 @@ def _shape(folder: Path) -> Shape:
     return (arch.channels, *arch.size)
 
 
-def _artefacts(parent: str, params: Latency, shape: Shape, store: Store) -> dict[Runtime, Path]:
+def _side(parent: str, params: Latency, shape: Shape, store: Store) -> Side:
     """What each runtime opens: the step's own checkpoint, or a file made from it once and kept."""
-    return {
-        runtime: store.folder(parent) if runtime == "torch" else _exported(runtime, parent, shape, store)
-        for runtime in params.runtimes
-    }
+    folder = store.folder(parent)
+    artefacts: dict[Runtime, Path] = {}
+    refused: dict[Runtime, str] = {}
+    for runtime in params.runtimes:
+        try:
+            artefacts[runtime] = folder if runtime in TORCH else _exported(parent, shape, store)
+        except Unavailable as error:
+            refused[runtime] = error.reason
+    return Side(artefacts, refused, quantized=(folder / FILE).is_file())
 
 
-def _exported(runtime: Runtime, parent: str, shape: Shape, store: Store) -> Path:
+def _exported(parent: str, shape: Shape, store: Store) -> Path:
+    """The ONNX file that both ONNX Runtime and OpenVINO open."""
     versions = {"torch": torch.__version__, "onnx": onnx.__version__}
     material = {
         "kind": "artefact",
         "version": EXPORT_VERSION,
-        "runtime": runtime,
+        "runtime": "onnxruntime",
         "parent": parent,
         **versions,
     }
@@ -149,7 +177,7 @@ def _exported(runtime: Runtime, parent: str, shape: Shape, store: Store) -> Path
             store.set_aside(own)
         model = checkpoint.load(store.folder(parent))
         with store.writing(own) as folder:
-            file = artefact(runtime, model, shape, folder, templates=store.root / "templates")
+            file = artefact("onnxruntime", model, shape, folder, templates=store.root / "templates")
             found = store.commit(
                 own, folder, kind="artefact", material=material, measures={}, observations={"file": file.name}
             )

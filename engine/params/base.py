@@ -8,6 +8,8 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from engine.params.runtimes import Runtime
+
 Family = Literal[
     "training", "pruning", "clustering", "factorization", "distillation", "quantization", "repair", "analysis"
 ]
@@ -77,10 +79,15 @@ class StepParams(Params):
     """Whether the step runs; switched off, it is skipped as if it were not there."""
 
     @property
+    def timed_in(self) -> Runtime | None:
+        """The runtime whose measured times the step decides by, if it does: then it runs alone on the machine, and
+        its result belongs to this host."""
+        return None
+
+    @property
     def measures_time(self) -> bool:
-        """Whether the step decides by measured times: then it runs alone on the machine, and its result
-        belongs to this host."""
-        return False
+        """Whether the step decides by measured times."""
+        return self.timed_in is not None
 
     @property
     def address(self) -> str:

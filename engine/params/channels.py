@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from engine.params.base import Clash, Family, Names, Params, StepParams, param
 from engine.params.pruning import OneShot, Schedule
+from engine.params.runtimes import Runtime
 from engine.params.variants import kind_from_name
 
 TARGETS = ("speedup", "compression", "latency")
@@ -52,13 +53,17 @@ SparsityLearning = Annotated[
 ]
 
 
+TargetRuntime = Literal["torch", "onnxruntime", "openvino"]
+"""Runtimes that open one network after the other in no time."""
+
+
 class LatencyTarget(Params):
     """Prune until the model is measured to be this much faster, where it buys the most time."""
 
     speedup: float = param(2.0, gt=1, le=100)
     """Latency of the model before this step over its latency after it, as measured."""
-    runtime: Literal["torch", "onnxruntime"] = "onnxruntime"
-    """Inference runtime to measure in."""
+    runtime: TargetRuntime = "onnxruntime"
+    """Inference runtime to measure in. Not `torch-compile`: it would compile every candidate anew."""
     batch: int = param(1, ge=1, le=4096, unit="images")
     """Batch size to measure."""
 
@@ -105,8 +110,8 @@ class PruneChannels(StepParams):
     """Whether BatchNorm statistics are estimated anew afterwards."""
 
     @property
-    def measures_time(self) -> bool:
-        return self.latency is not None
+    def timed_in(self) -> Runtime | None:
+        return self.latency.runtime if self.latency else None
 
     @model_validator(mode="after")
     def _targets(self) -> Self:

@@ -1,11 +1,13 @@
 """The sections of a preset around its steps: model, data, measure, executor, plot."""
 
+from itertools import product
 from pathlib import PurePath
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
 from engine.params.base import Clash, Params, Several, param
+from engine.params.runtimes import Precision, Runtime
 
 Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
 """What every random generator in use accepts."""
@@ -66,20 +68,30 @@ class Data(Params):
 class Latency(Params):
     """How latency is measured: against the baseline, in alternating blocks, a process each."""
 
-    runtimes: Annotated[tuple[Literal["torch", "onnxruntime"], ...], Several] = param(
-        ("torch", "onnxruntime"), min_length=1
-    )
-    """Inference runtimes to measure in."""
+    runtimes: Annotated[tuple[Runtime, ...], Several] = param(("torch", "onnxruntime"), min_length=1)
+    """Inference runtimes to measure in: PyTorch as it is or compiled (inductor), ONNX Runtime, OpenVINO."""
+    precision: Annotated[tuple[Precision, ...], Several] = param(("fp32",), min_length=1)
+    """What float models compute in, where runtime and machine can; INT8 models are measured as they are."""
     batch: Annotated[tuple[Annotated[int, Field(ge=1, le=4096)], ...], Several] = param(
         (1,), min_length=1, unit="images"
     )
     """Batch sizes to measure."""
+    threads: Annotated[tuple[Annotated[int, Field(ge=1, le=1024)], ...], Several] | None = param(
+        None, min_length=1
+    )
+    """Numbers of processor threads to measure with; by default as many as each trial has."""
     blocks: int = param(10, ge=3, le=1000)
     """Alternations between baseline and compressed model."""
     block_ms: float = param(50.0, ge=1, le=10_000, unit="ms")
     """Length of one block (at least one call)."""
     warmup_ms: float = param(200.0, ge=0, le=60_000, unit="ms")
     """Calls before the first block, not counted."""
+
+    def combinations(self) -> list[tuple[Runtime, Precision, int, int | None]]:
+        """Runtime, precision, batch and threads (None: as many as the trial has) of each measurement of a float
+        model, in the order in which they are done."""
+        each = self.threads or (None,)
+        return list(dict.fromkeys(product(self.runtimes, self.precision, self.batch, each)))
 
 
 class Measure(Params):

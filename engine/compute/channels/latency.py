@@ -169,8 +169,12 @@ class _Bench:
             self._sides.append(self._side(self._original))
         self._sides.append(self._side(model))
         rows: list[dict[str, Any]] = []
-        while len(rows) < DISTURBED_TRIES and (not rows or rows[-1]["foreign_load"] > NOISY_LOAD):
+        while len(rows) < DISTURBED_TRIES and (not rows or rows[-1].get("foreign_load", 0.0) > NOISY_LOAD):
             rows.append(self._measured())
+        if why := rows[-1].get("unavailable"):
+            raise SecateurError(
+                f"No latency in {self._target.runtime}", why, "Choose another latency.runtime."
+            )
         quietest = min(rows, key=lambda row: float(row["foreign_load"]))
         self.disturbance = max(self.disturbance, quietest["foreign_load"])
         return quietest

@@ -8,38 +8,55 @@ After a change the first calls, on cold caches and sleeping threads, are not cou
 """
 
 import contextlib
+import dataclasses
 import itertools
 import os
-import signal
 import statistics
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from multiprocessing import Pipe
-from multiprocessing.process import BaseProcess
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from engine import runtimes
 from engine.compute.measure import procfs
-from engine.compute.measure.latency_worker import Block, Job, Partner, Timed, serve
+from engine.compute.measure.latency_process import Measured, measured
+from engine.compute.measure.latency_worker import Block, Job, Partner
 from engine.compute.measure.warmfork import Start, start
-from engine.compute.runtimes.base import Runtime, Shape
-from engine.errors import SecateurError
+from engine.compute.runtimes.base import Shape
+from engine.errors import Unavailable
 from engine.params.preset import Latency
+from engine.params.runtimes import INT8, Precision, Runtime
 
 REWARM_MS = 5.0
 """Uncounted calls (at least one) after each change: where tried, calls were level after 2 to 4 ms."""
-STOP_S = 1.0
-"""Bound on waiting for a stopped process to stand still; it takes well under a millisecond."""
-END_S = 5.0
-"""Bound on waiting for a process to end by itself, once its pipe is closed."""
+LEVEL, LEVEL_CALLS = 1.1, 3
+"""Calls are level from where a few in a row take at most this many times what the counted ones take."""
 
 
 @dataclass(frozen=True)
 class Side:
-    """One model: its artefact for each runtime (see `engine.compute.runtimes.base.artefact`)."""
+    """One model: its artefact for each runtime (see `engine.compute.runtimes.base.artefact`).
+
+    Attributes:
+        refused: Why there is no artefact, for runtimes that have none.
+        quantized: Whether the artefacts are an INT8 file.
+    """
 
     artefacts: Mapping[Runtime, Path]
+    refused: Mapping[Runtime, str] = field(default_factory=dict)
+    quantized: bool = False
+
+
+@dataclass(frozen=True)
+class Setup:
+    """How one side of a row is run."""
+
+    runtime: Runtime
+    precision: Precision
+    batch: int
+    threads: int
+    device: str
 
 
 def measure_pair(
@@ -50,56 +67,145 @@ def measure_pair(
     shape: Shape,
     threads: int,
     device: str = "cpu",
+    against: Runtime | None = None,
     start: Start = start,
 ) -> list[dict[str, Any]]:
-    """A row for each runtime and batch size of `params`, on the processors this process may use.
+    """A row for each runtime, precision, batch size and number of threads of `params`, on the processors this
+    process may use; `threads` where `params` names none.
 
     A row has
 
-    - `runtime`, `batch`, `threads`, `device`, `cpu` (the processor's name);
-    - `median_ms`, `p90_ms` of the compressed model's calls, and `calls`, their number;
-    - `baseline_median_ms`, `baseline_p90_ms`;
+    - `runtime`, `precision` (`int8` for an INT8 file), `batch`, `threads`, `device` (where it ran), `cpu` (the
+      processor's name);
+    - `median_ms`, `p90_ms` of the compressed model's calls, and `calls`, their number; `throughput`, images a second;
+    - `baseline_median_ms`, `baseline_p90_ms`, `baseline_runtime`, `baseline_precision`: the baseline runs as the
+      compressed model does, in fp32 beside an INT8 file, or in fp32 in the runtime `against`;
     - `speedup`: the median over pairs of neighbouring blocks of baseline / compressed (above 1: the
       compressed model is faster); `speedup_low`, `speedup_high`: its quartiles;
+    - `first_ms`: from the artefact to the end of the first call, compiling included; `warmup_calls`, `warmup_ms`: the
+      calls until they were level, that one among them. None of them is counted above;
     - `peak_memory` of loading and running the compressed model, bytes: the rise of the process's resident
       memory, or the allocator's peak on a GPU;
     - `foreign_load`: the share of our processors' time that went to other processes meanwhile, 0 to 1: from
-      a few percent on, the times are longer than the models are slow, and more so with all processors in use.
+      a few percent on, the times are longer than the models are slow, and more so with all processors in use;
+    - `float_operators` of an INT8 file: operators that the runtime computes in float, by type.
 
-    When both sides are the same artefacts, one process is measured and the speedup is 1.
+    Where runtime or machine cannot do it, the row has `unavailable`, the reason, in place of numbers. When both
+    sides are the same artefacts, one process is measured and the speedup is 1.
 
     To be called while nothing else of ours computes (`engine.hostlock.exclusive`). Raises SecateurError,
-    naming runtime and batch, when a runtime refuses the model or its process ends.
+    naming runtime and batch, when a file cannot be read or a process ends.
     """
     rows = []
-    for runtime, batch in itertools.product(params.runtimes, params.batch):
-        paths = [side.artefacts[runtime] for side in (baseline, compressed)]
-        jobs = [
-            Job(runtime, path, batch, shape, threads, device, frozenset(os.sched_getaffinity(0)))
-            for path in dict.fromkeys(paths)
-        ]
-        with contextlib.ExitStack() as stack:
-            sides = [_loaded(stack.enter_context(_measured(job, start))) for job in jobs]
-            found = _compare(sides, params)
-        about = {"runtime": runtime, "batch": batch, "threads": threads, "device": device}
-        rows.append(about | {"cpu": procfs.cpu_model()} | found)
+    for setup in _setups(params, threads, device, compressed.quantized):
+        known = dataclasses.replace(setup, runtime=against, precision="fp32") if against else setup
+        pair = ((baseline, known), (compressed, setup))
+        why = _refusal(pair, checked_threads=params.threads is not None)
+        found = {"unavailable": why} if why else _row(pair, shape, params, start)
+        rows.append(_about(setup, compressed.quantized) | found)
     return rows
 
 
-def _compare(sides: list["_Measured"], params: Latency) -> dict[str, Any]:
-    """The numbers of one row, from one side (baseline and compressed in one) or two."""
+Pair = tuple[tuple[Side, Setup], tuple[Side, Setup]]
+"""Baseline and compressed model, each with how it is run."""
+
+
+def _setups(params: Latency, threads: int, device: str, quantized: bool) -> list[Setup]:
+    wanted = params.model_copy(update={"precision": ("fp32",)}) if quantized else params
+    return [
+        Setup(runtime, precision, batch, each or threads, device)
+        for runtime, precision, batch, each in wanted.combinations()
+    ]
+
+
+def _about(setup: Setup, quantized: bool) -> dict[str, Any]:
+    return {
+        "runtime": setup.runtime,
+        "precision": INT8 if quantized else setup.precision,
+        "batch": setup.batch,
+        "threads": setup.threads,
+        "device": runtimes.place(setup.runtime, setup.device),
+        "cpu": procfs.cpu_model(),
+    }
+
+
+def _refusal(pair: Pair, *, checked_threads: bool) -> str:
+    """Why the sides cannot be compared; empty if nothing is known against it."""
+    for side, setup in pair:
+        asked = setup.threads if checked_threads else None
+        why = (
+            runtimes.reason(setup.runtime, setup.precision, setup.device, asked)
+            or (runtimes.no_int8(setup.runtime) if side.quantized else "")
+            or side.refused.get(setup.runtime, "")
+        )
+        if why:
+            return why
+    return ""
+
+
+def _row(pair: Pair, shape: Shape, params: Latency, start: Start) -> dict[str, Any]:
+    """The numbers of one row, or why there are none."""
+    (_, first), (compressed, last) = pair
+    jobs = dict.fromkeys(_job(side, setup, shape) for side, setup in pair)  # one where both are the same
+    try:
+        with contextlib.ExitStack() as stack:
+            sides = [_loaded(stack.enter_context(measured(job, start))) for job in jobs]
+            found = _compare(sides, params)
+            operators = {"float_operators": sides[-1].float_operators()} if compressed.quantized else {}
+    except Unavailable as error:
+        return {"unavailable": error.reason}
+    throughput = 1000 * last.batch / found["median_ms"]
+    known = {"baseline_runtime": first.runtime, "baseline_precision": first.precision}
+    return found | known | {"throughput": throughput} | operators
+
+
+def _job(side: Side, setup: Setup, shape: Shape) -> Job:
+    return Job(
+        setup.runtime,
+        side.artefacts[setup.runtime],
+        setup.precision,
+        setup.batch,
+        shape,
+        setup.threads,
+        setup.device,
+        frozenset(os.sched_getaffinity(0)),
+    )
+
+
+def _compare(sides: list[Measured], params: Latency) -> dict[str, Any]:
+    """What is measured of one side (baseline and compressed in one) or two."""
     for side, other in itertools.permutations(sides, 2):
         side.order(Partner(other.pid))
         side.answer()
     with _foreign_load(sides) as foreign:
         blocks = _blocks(sides, params)
-    return _statistics(blocks[0], blocks[-1]) | {
-        "peak_memory": sides[-1].peak_memory,
-        "foreign_load": foreign[0],
+    return (
+        _statistics(blocks[0], blocks[-1])
+        | _warm_up(sides[-1].uncounted, statistics.median(blocks[-1][0]))
+        | {"peak_memory": sides[-1].peak_memory, "foreign_load": foreign[0]}
+    )
+
+
+def _warm_up(calls: list[int], level: float) -> dict[str, Any]:
+    """The first calls, in nanoseconds, until LEVEL_CALLS in a row have a median that is near the `level` of later ones.
+
+    >>> _warm_up([90_000_000, 5_000_000, 1_000_000, 1_000_000, 1_000_000], 1_000_000)
+    {'first_ms': 90.0, 'warmup_calls': 2, 'warmup_ms': 95.0}
+    """
+    level_from = (
+        index
+        for index in range(1, len(calls))
+        if statistics.median(calls[index : index + LEVEL_CALLS]) <= LEVEL * level
+    )
+    count = next(level_from, len(calls))
+    return {
+        "first_ms": calls[0] / 1e6,
+        "warmup_calls": count,
+        "warmup_ms": sum(calls[:count]) / 1e6,
     }
 
 
-def _blocks(sides: list["_Measured"], params: Latency) -> list[list[list[int]]]:
+def _blocks(sides: list[Measured], params: Latency) -> list[list[list[int]]]:
     """Nanoseconds of calls, in blocks, of each side."""
     blocks: list[list[list[int]]] = [[] for _ in sides]
     awake = None
@@ -117,7 +223,7 @@ def _blocks(sides: list["_Measured"], params: Latency) -> list[list[list[int]]]:
 
 
 @contextlib.contextmanager
-def _foreign_load(sides: list["_Measured"]) -> Iterator[list[float]]:
+def _foreign_load(sides: list[Measured]) -> Iterator[list[float]]:
     """Yields a list that gets the share of our processors' time that went to others within the block."""
     processors = os.sched_getaffinity(0)
 
@@ -167,95 +273,7 @@ def _p90(values: list[float]) -> float:
     return statistics.quantiles(values, n=10, method="inclusive")[-1]
 
 
-def _loaded(side: "_Measured") -> "_Measured":
+def _loaded(side: Measured) -> Measured:
     """`side` once its model is loaded: one after the other, because two that load at once take longer."""
     side.answer()
     return side
-
-
-@contextlib.contextmanager
-def _measured(job: Job, start: Start) -> Iterator["_Measured"]:
-    """A process that loads and runs `job`; it is gone at the end, whatever happened."""
-    ours, theirs = Pipe()
-    with ours:
-        with theirs:
-            process = start(serve, (job, theirs))
-        try:
-            yield _Measured(job, process, ours)
-        finally:
-            ours.close()
-            _end(process)
-
-
-def _end(process: BaseProcess) -> None:
-    _signal(process, signal.SIGCONT)
-    process.join(END_S)
-    if process.exitcode is None:
-        process.kill()
-        process.join()
-
-
-def _signal(process: BaseProcess, number: signal.Signals) -> None:
-    if process.pid is not None and process.exitcode is None:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(process.pid, number)
-
-
-class _Measured:
-    """The measuring process's hold on one measured process."""
-
-    def __init__(self, job: Job, process: BaseProcess, pipe: Any) -> None:
-        self._job = job
-        self._process = process
-        self._pipe = pipe
-        self.peak_memory = 0
-
-    @property
-    def pid(self) -> int:
-        assert self._process.pid is not None
-        return self._process.pid
-
-    def order(self, order: Partner | Block) -> None:
-        try:
-            self._pipe.send(order)
-        except (BrokenPipeError, ConnectionResetError) as error:
-            raise self._ended() from error
-
-    def answer(self) -> list[int]:
-        """Nanoseconds of the calls that the last order counted."""
-        try:
-            answer: Timed | SecateurError = self._pipe.recv()
-        except (EOFError, ConnectionResetError) as error:
-            raise self._ended() from error
-        if isinstance(answer, SecateurError):
-            raise self._failed(f"{answer.title}: {answer.detail}", answer.remedy)
-        self.peak_memory = answer.peak_memory
-        return answer.calls
-
-    def timed(self, block: Block) -> list[int]:
-        self.order(block)
-        return self.answer()
-
-    def wake(self) -> None:
-        _signal(self._process, signal.SIGCONT)
-
-    def stop(self) -> None:
-        """Stop the process, threads that spin included, and wait until it stands still."""
-        _signal(self._process, signal.SIGSTOP)
-        if not procfs.wait_stopped(self.pid, STOP_S):
-            raise self._failed("Its process did not stand still while the other side was measured.")
-
-    def _ended(self) -> SecateurError:
-        self._process.join(END_S)
-        code = self._process.exitcode
-        if code == -signal.SIGKILL:
-            return self._failed(
-                "Its process was killed, most often because memory ran out.", "Try a smaller batch."
-            )
-        if code is not None and code < 0:
-            return self._failed(f"Its process crashed ({signal.Signals(-code).name}).")
-        return self._failed(f"Its process ended (exit code {code}).")
-
-    def _failed(self, detail: str, remedy: str = "") -> SecateurError:
-        job = self._job
-        return SecateurError(f"No latency in {job.runtime} at batch {job.batch}", detail, remedy)

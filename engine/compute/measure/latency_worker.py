@@ -5,19 +5,22 @@ Serves orders from a pipe until the pipe closes, which it also does when the mea
 
 import contextlib
 import gc
+import importlib
 import os
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 import torch
 
+from engine import runtimes
 from engine.compute.measure import procfs
-from engine.compute.runtimes.base import Runtime, Session, Shape, session
-from engine.errors import SecateurError
+from engine.compute.runtimes.base import Session, Shape, float_operators, session
+from engine.errors import SecateurError, Unavailable
+from engine.params.runtimes import Precision, Runtime
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,7 @@ class Job:
 
     runtime: Runtime
     artefact: Path
+    precision: Precision
     batch: int
     shape: Shape
     threads: int
@@ -49,11 +53,21 @@ class Partner:
 
 
 @dataclass(frozen=True)
+class Operators:
+    """Say which operators are computed in float; the process is not timed afterwards."""
+
+
+@dataclass(frozen=True)
 class Timed:
-    """The answer: nanoseconds of each counted call, and the peak memory of loading and running, in bytes."""
+    """The answer: nanoseconds of each counted call, and the peak memory of loading and running, in bytes.
+
+    `uncounted` are those of the warm-up before; of the first answer, what it took from the artefact to the end of
+    the first call.
+    """
 
     calls: list[int]
     peak_memory: int
+    uncounted: list[int] = field(default_factory=list)
 
 
 def serve(job: Job, pipe: Connection) -> None:
@@ -78,15 +92,18 @@ def _serve(job: Job, pipe: Connection, partners: list[int]) -> None:
     # The fork server may have it on for training; it makes eager PyTorch fill every new tensor.
     torch.use_deterministic_algorithms(False)
     try:
-        run, peak = _opened(job)
-        pipe.send(Timed([], peak()))
+        run, peak, nanoseconds = _opened(job)
+        pipe.send(Timed([], peak(), [nanoseconds]))
         while True:
-            order: Partner | Block = pipe.recv()
+            order: Partner | Block | Operators = pipe.recv()
             if isinstance(order, Partner):
                 partners.append(order.pid)
                 pipe.send(Timed([], peak()))
+            elif isinstance(order, Operators):
+                pipe.send(float_operators(job.runtime, job.artefact, batch=job.batch, shape=job.shape))
             else:
-                pipe.send(Timed(timed(run, order), peak()))
+                uncounted = _warmed(run, order.warm_ms)
+                pipe.send(Timed(_counted(run, order.timed_ms), peak(), uncounted))
     except SecateurError as error:
         pipe.send(error)
     except (RuntimeError, ValueError, MemoryError) as error:  # what torch raises
@@ -95,32 +112,48 @@ def _serve(job: Job, pipe: Connection, partners: list[int]) -> None:
 
 def timed(run: Callable[[], None], block: Block) -> list[int]:
     """Nanoseconds of each counted call of `block`."""
+    _warmed(run, block.warm_ms)
+    return _counted(run, block.timed_ms)
+
+
+def _warmed(run: Callable[[], None], warm_ms: float) -> list[int]:
+    """Nanoseconds of calls for `warm_ms`."""
     clock = time.perf_counter_ns
-    end = clock() + int(block.warm_ms * 1e6)
-    while clock() < end:
-        run()
     calls: list[int] = []
-    end = clock() + int(block.timed_ms * 1e6)
-    # Whoever waited for a processor until the block's end still owes the one call.
-    while (start := clock()) < end or (block.timed_ms and not calls):
+    end = clock() + int(warm_ms * 1e6)
+    while (start := clock()) < end:
         run()
         calls.append(clock() - start)
     return calls
 
 
-def _opened(job: Job) -> tuple[Session, Callable[[], int]]:
-    """The session, and a function for the peak memory since before it was loaded."""
-    if job.device.startswith("cuda") and job.runtime == "torch":
+def _counted(run: Callable[[], None], timed_ms: float) -> list[int]:
+    """Nanoseconds of calls for `timed_ms`, of one at least."""
+    clock = time.perf_counter_ns
+    calls: list[int] = []
+    end = clock() + int(timed_ms * 1e6)
+    # Whoever waited for a processor until the block's end still owes the one call.
+    while (start := clock()) < end or (timed_ms and not calls):
+        run()
+        calls.append(clock() - start)
+    return calls
+
+
+def _opened(job: Job) -> tuple[Session, Callable[[], int], int]:
+    """The session, a function for the peak memory since before it was loaded, and the nanoseconds it took."""
+    if job.device.startswith("cuda") and job.runtime in ("torch", "torch-compile"):
         torch.cuda.reset_peak_memory_stats(job.device)
-        loaded = _session(job)
-        return loaded, lambda: torch.cuda.max_memory_allocated(job.device)
-    _touch(job.runtime)
+        loaded, took = _session(job)
+        return loaded, lambda: torch.cuda.max_memory_allocated(job.device), took
+    _touch(job)
     before = procfs.rss()
-    loaded = _session(job)
-    return loaded, lambda: max(procfs.peak_rss() - before, 0)
+    loaded, took = _session(job)
+    return loaded, lambda: max(procfs.peak_rss() - before, 0), took
 
 
-def _session(job: Job) -> Session:
+def _session(job: Job) -> tuple[Session, int]:
+    """The session after its first call, and the nanoseconds until then."""
+    started = time.perf_counter_ns()
     loaded = session(
         job.runtime,
         job.artefact,
@@ -128,16 +161,28 @@ def _session(job: Job) -> Session:
         shape=job.shape,
         threads=job.threads,
         device=job.device,
+        precision=job.precision,
     )
     loaded()
-    return loaded
+    return loaded, time.perf_counter_ns() - started
 
 
-def _touch(runtime: Runtime) -> None:
+LIBRARIES: dict[Runtime, tuple[str, ...]] = {
+    "torch": (),
+    "torch-compile": ("torch._inductor.compile_fx", "engine.compute.runtimes.compiled"),
+    "onnxruntime": ("engine.compute.runtimes.onnxruntime",),
+    "openvino": ("engine.compute.runtimes.openvino",),
+}
+"""Modules that a runtime needs beyond torch."""
+
+
+def _touch(job: Job) -> None:
     """Use the runtime's libraries once, so that their own memory is not taken for the model's."""
+    if why := runtimes.missing(job.runtime, job.device):
+        raise Unavailable(why)
     images = torch.rand(1, 3, 16, 16)
     layer = torch.nn.Conv2d(3, 8, 3).to(memory_format=torch.channels_last)
     with torch.inference_mode():
         layer(images.to(memory_format=torch.channels_last))
-    if runtime == "onnxruntime":
-        import engine.compute.runtimes.onnxruntime  # noqa: F401
+    for name in LIBRARIES[job.runtime]:
+        importlib.import_module(name)

@@ -16,8 +16,8 @@ import numpy as np
 from engine.compute.measure.layer_config import LayerConfig
 from engine.compute.measure.layer_worker import LayersJob, serve_layers
 from engine.compute.measure.warmfork import Start, start
-from engine.compute.runtimes.base import Runtime
 from engine.errors import SecateurError
+from engine.params.channels import TargetRuntime
 
 VECTOR = 16
 """Floats in an AVX-512 register: the grid has multiples of it, where times change."""
@@ -40,7 +40,7 @@ END_S = 5.0
 def layer_times(
     configs: Iterable[LayerConfig],
     *,
-    runtime: Runtime,
+    runtime: TargetRuntime,
     batch: int,
     threads: int,
     device: str = "cpu",

@@ -14,8 +14,8 @@ from torch import nn
 
 from engine.compute.measure.latency_worker import Block, timed
 from engine.compute.measure.layer_config import LayerConfig
-from engine.compute.runtimes.base import Runtime
 from engine.errors import SecateurError
+from engine.params.channels import TargetRuntime
 
 PASSES = 2
 """Rounds over all layers, a fresh session in each: what disturbed one of them does not count."""
@@ -39,7 +39,7 @@ class LayersJob:
     """What one process times, and the processors it may use."""
 
     configs: tuple[LayerConfig, ...]
-    runtime: Runtime
+    runtime: TargetRuntime
     batch: int
     threads: int
     device: str
@@ -86,12 +86,17 @@ def copies_of(config: LayerConfig) -> int:
 def _opened(config: LayerConfig, copies: int, job: LayersJob) -> Callable[[], None]:
     if job.runtime == "torch":
         return _torch_layer(config, copies, job)
-    from engine.compute.runtimes.onnx_layer import OnnxLayer
-
     weights = [
         (_filled(weight_shape(config), copy), _filled((config.outputs,), copy)) for copy in range(copies)
     ]
-    return OnnxLayer(config, weights, _filled(_input_shape(config, job.batch), 0), job.threads, job.device)
+    images = _filled(_input_shape(config, job.batch), 0)
+    if job.runtime == "openvino":
+        from engine.compute.runtimes.openvino_layer import OpenvinoLayer
+
+        return OpenvinoLayer(config, weights, images, job.threads)
+    from engine.compute.runtimes.onnx_layer import OnnxLayer
+
+    return OnnxLayer(config, weights, images, job.threads, job.device)
 
 
 def weight_shape(config: LayerConfig) -> tuple[int, ...]:

@@ -5,16 +5,15 @@ process of its own: two sessions awake in one process disturb each other (see DE
 """
 
 from pathlib import Path
-from typing import Literal, Protocol, assert_never, get_args
+from typing import Protocol, assert_never
 
 import torch
 from torch import Tensor, nn
 
+from engine import runtimes
 from engine.compute.quantization.network import QuantizedNetwork
-from engine.errors import SecateurError
-
-Runtime = Literal["torch", "onnxruntime"]
-RUNTIMES: tuple[Runtime, ...] = get_args(Runtime)
+from engine.errors import Unavailable
+from engine.params.runtimes import INT8_RUNTIMES, Precision, Runtime
 
 Shape = tuple[int, int, int]
 """Channels, height, width of one image."""
@@ -38,15 +37,15 @@ def artefact(
     """Write into `folder`, which holds the model's checkpoint, what `runtime` needs beyond it; what to open.
 
     `templates` is a folder where graphs of a structure are kept for the next model of the same structure;
-    without it every export starts afresh. Raises SecateurError when the model cannot be exported, or when the
+    without it every export starts afresh. Raises Unavailable when the model cannot be exported, or when the
     artefact computes something else than the model.
     """
     if isinstance(model, QuantizedNetwork):
         return _own_file(runtime, model, folder)
     match runtime:
-        case "torch":
+        case "torch" | "torch-compile":
             return folder
-        case "onnxruntime":
+        case "onnxruntime" | "openvino":
             from engine.compute.runtimes.export import export
 
             return export(model, shape, folder / "model.onnx", templates=templates)
@@ -56,34 +55,66 @@ def artefact(
 
 def _own_file(runtime: Runtime, model: QuantizedNetwork, folder: Path) -> Path:
     """The INT8 file as it is: the runtimes that read ONNX open it."""
-    if runtime == "torch":
-        raise SecateurError(
-            "An INT8 file does not run in torch",
-            "It is an ONNX file of integer operators.",
-            "Leave torch out of measure.latency.runtimes for trials that quantize.",
-        )
+    if runtime not in INT8_RUNTIMES:
+        raise Unavailable(runtimes.no_int8(runtime))
     path = folder / "model.onnx"
     path.write_bytes(model.file)
     return path
 
 
 def session(
-    runtime: Runtime, path: Path, *, batch: int, shape: Shape, threads: int, device: str = "cpu"
+    runtime: Runtime,
+    path: Path,
+    *,
+    batch: int,
+    shape: Shape,
+    threads: int,
+    device: str = "cpu",
+    precision: Precision = "fp32",
 ) -> Session:
     """Open the artefact at `path` for inference; the fixed input is (`batch`, C, H, W).
 
-    Meant to be the only session of its process: it sets the process's number of threads. Raises SecateurError
-    when the runtime does not take the artefact.
+    Meant to be the only session of its process: it sets the process's number of threads. A runtime that cannot
+    use `device` computes on the processor (`engine.runtimes.place`). Raises SecateurError when the runtime does
+    not take the artefact, and Unavailable when it is not here, or does not compute in `precision` here.
     """
+    if why := runtimes.reason(runtime, precision, device):
+        raise Unavailable(why)
+    inputs, place = example(batch, shape), runtimes.place(runtime, device)
     match runtime:
         case "torch":
             from engine.compute.runtimes.torch import TorchSession
 
-            return TorchSession(path, example(batch, shape), threads, device)
+            return TorchSession(path, inputs, threads, place, precision)
+        case "torch-compile":
+            from engine.compute.runtimes.compiled import CompiledSession
+
+            return CompiledSession(path, inputs, threads, place, precision)
         case "onnxruntime":
             from engine.compute.runtimes.onnxruntime import OnnxSession
 
-            return OnnxSession(path, example(batch, shape), threads, device)
+            return OnnxSession(path, inputs, threads, place, precision)
+        case "openvino":
+            from engine.compute.runtimes.openvino import OpenvinoSession
+
+            return OpenvinoSession(path, inputs, threads, precision)
+        case _:
+            assert_never(runtime)
+
+
+def float_operators(runtime: Runtime, path: Path, *, batch: int, shape: Shape) -> dict[str, int]:
+    """How many operators of each type `runtime` computes in float, after its own optimization of an INT8 file."""
+    match runtime:
+        case "onnxruntime":
+            from engine.compute.runtimes import operators
+
+            return operators.float_operators(path)
+        case "openvino":
+            from engine.compute.runtimes import openvino
+
+            return openvino.float_operators(path, (batch, *shape))
+        case "torch" | "torch-compile":
+            raise Unavailable(runtimes.no_int8(runtime))
         case _:
             assert_never(runtime)
 

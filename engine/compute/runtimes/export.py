@@ -27,7 +27,7 @@ from engine.compute import checkpoint
 from engine.compute.runtimes.base import Shape, example
 from engine.compute.runtimes.onnxruntime import OnnxSession
 from engine.compute.shared import expand_
-from engine.errors import SecateurError
+from engine.errors import SecateurError, Unavailable
 
 INPUT, OUTPUT = "images", "output"
 TEMPLATE_FORMAT = 1
@@ -43,7 +43,7 @@ SMALLEST_OUTPUT = 1e-6
 def export(model: nn.Module, shape: Shape, path: Path, *, templates: Path | None = None) -> Path:
     """Write `model`, masks folded, in eval mode, as the ONNX file `path`: input `images` (N, C, H, W), any N.
 
-    Raises SecateurError when torch cannot export the model, or the file's output differs from the model's.
+    Raises Unavailable when torch cannot export the model, or the file's output differs from the model's.
     """
     plain = _deployable(model, shape)
     weights = {name: tensor.detach() for name, tensor in plain.state_dict().items()}
@@ -57,10 +57,10 @@ def export(model: nn.Module, shape: Shape, path: Path, *, templates: Path | None
     _write(template, path)
     if (deviation := _deviation(plain, shape, path)) > TOLERANCE:
         path.unlink()
-        raise SecateurError(
+        raise Unavailable(
             "The ONNX file does not compute what the model does",
             f"Its output on a fixed input differs by {deviation:.2g} of the largest output.",
-            "Leave onnxruntime out of measure.latency.runtimes for this model.",
+            "Measure its latency in torch alone: measure.latency.runtimes.",
         )
     return path
 
@@ -116,10 +116,10 @@ def _traced(model: nn.Module, shape: Shape) -> onnx.ModelProto:
             _optimize(program, set(model.state_dict()))
             return _without_traces(program.model_proto)
     except torch.onnx.OnnxExporterError as error:
-        raise SecateurError(
+        raise Unavailable(
             "The model cannot be exported to ONNX",
             _first_lines(error),
-            "Leave onnxruntime out of measure.latency.runtimes for this model.",
+            "Measure its latency in torch alone: measure.latency.runtimes.",
         ) from error
 
 

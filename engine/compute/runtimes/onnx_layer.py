@@ -23,9 +23,9 @@ class OnnxLayer:
     def __init__(
         self, config: LayerConfig, weights: list[tuple[Any, Any]], images: Any, threads: int, device: str
     ) -> None:
-        graph = _graph(config, weights, images.shape)
+        file = graph(config, weights, images.shape)
         try:
-            session = ort.InferenceSession(graph, options(threads), providers=providers(device))
+            session = ort.InferenceSession(file, options(threads), providers=providers(device))
             place = "cuda" if "CUDAExecutionProvider" in session.get_providers() else "cpu"
             binding = session.io_binding()
             binding.bind_ortvalue_input("x", ort.OrtValue.ortvalue_from_numpy(images, place, 0))
@@ -38,7 +38,8 @@ class OnnxLayer:
         self._session.run_with_iobinding(self._binding)
 
 
-def _graph(config: LayerConfig, weights: list[tuple[Any, Any]], shape: tuple[int, ...]) -> bytes:
+def graph(config: LayerConfig, weights: list[tuple[Any, Any]], shape: tuple[int, ...]) -> bytes:
+    """The ONNX file of the layer, as often as there are `weights`, on an input of `shape`."""
     nodes: list[Any] = []
     held: list[Any] = []
     last = ""
@@ -52,7 +53,7 @@ def _graph(config: LayerConfig, weights: list[tuple[Any, Any]], shape: tuple[int
             nodes.append(helper.make_node("Add", [f"y{number}", last], [summed]))
         last = f"r{number}"
         nodes.append(helper.make_node("Relu", [summed], [last]))
-    graph = helper.make_graph(
+    layers = helper.make_graph(
         nodes,
         "layer",
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, list(shape))],
@@ -60,7 +61,7 @@ def _graph(config: LayerConfig, weights: list[tuple[Any, Any]], shape: tuple[int
         held,
     )
     opset = [helper.make_opsetid("", OPSET)]
-    model = helper.make_model(graph, opset_imports=opset, ir_version=IR_VERSION)
+    model = helper.make_model(layers, opset_imports=opset, ir_version=IR_VERSION)
     text: bytes = model.SerializeToString()
     return text
 

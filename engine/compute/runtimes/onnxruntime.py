@@ -4,12 +4,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime as ort
 import torch
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 from torch import Tensor
 
 from engine.errors import SecateurError
+from engine.params.runtimes import Precision
 
 ort.set_default_logger_severity(4)
 
@@ -20,11 +22,14 @@ FAILURES: tuple[type[Exception], ...] = tuple(
 
 
 class OnnxSession:
-    """An `.onnx` file, run by ONNX Runtime."""
+    """An `.onnx` file, run by ONNX Runtime; in fp16, its float weights and operators are halved first."""
 
-    def __init__(self, path: Path, inputs: Tensor, threads: int, device: str) -> None:
+    def __init__(
+        self, path: Path, inputs: Tensor, threads: int, device: str, precision: Precision = "fp32"
+    ) -> None:
         try:
-            self._session = ort.InferenceSession(str(path), options(threads), providers=providers(device))
+            graph = halved(path) if precision == "fp16" else str(path)
+            self._session = ort.InferenceSession(graph, options(threads), providers=providers(device))
             self._input = self._session.get_inputs()[0].name
             self._bound = self._bind(inputs, device)
         except FAILURES as error:
@@ -51,6 +56,15 @@ class OnnxSession:
                 "ONNX Runtime failed on an input", f"{tuple(inputs.shape)}: {error}"
             ) from error
         return torch.from_numpy(output)
+
+
+def halved(path: Path) -> bytes:
+    """The network in `path` in fp16, its inputs and outputs in fp32."""
+    from onnxruntime.transformers import float16
+
+    model = float16.convert_float_to_float16(onnx.load_model(path), keep_io_types=True)
+    content: bytes = model.SerializeToString()
+    return content
 
 
 class OnnxModel:

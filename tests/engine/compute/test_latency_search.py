@@ -3,6 +3,7 @@
 import multiprocessing
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
@@ -12,9 +13,8 @@ from torch import nn
 from engine.compute.channels import latency
 from engine.compute.channels.latency import TOLERANCE, TRIES, Found, reach, search
 from engine.compute.measure import warmfork
-from engine.compute.runtimes.base import RUNTIMES, Runtime
 from engine.errors import SecateurError
-from engine.params.channels import LatencyTarget
+from engine.params.channels import LatencyTarget, TargetRuntime
 
 UNITS = 1000
 
@@ -103,9 +103,9 @@ def narrower(share: float) -> nn.Module:
     return small_model(width=max(round(8 * share), 1))
 
 
-@pytest.mark.parametrize("runtime", RUNTIMES)
+@pytest.mark.parametrize("runtime", get_args(TargetRuntime))
 def test_a_whole_network_is_measured_against_the_original_and_the_search_repeats(
-    runtime: Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    runtime: TargetRuntime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # One try, and every speed-up above a tenth is fine: what a loaded machine measures must not matter.
     for name, value in {

@@ -3,6 +3,7 @@
 import itertools
 import multiprocessing
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
@@ -24,9 +25,8 @@ from engine.compute.measure.layer_times import (
     probes,
 )
 from engine.compute.models.build import Architecture, attached
-from engine.compute.runtimes.base import RUNTIMES, Runtime
 from engine.errors import SecateurError
-from engine.params.channels import LatencyTarget
+from engine.params.channels import LatencyTarget, TargetRuntime
 
 CONV = LayerConfig("conv", 64, 64, 8, 8, (3, 3), padding=(1, 1))
 
@@ -125,8 +125,8 @@ def test_the_block_is_the_fewest_channels_that_save_time(size: int) -> None:
     assert max(config.inputs for config in steps) == PROBE.inputs
 
 
-@pytest.mark.parametrize("runtime", RUNTIMES)
-def test_every_kind_of_layer_is_timed_in_a_process_of_its_own(runtime: Runtime) -> None:
+@pytest.mark.parametrize("runtime", get_args(TargetRuntime))
+def test_every_kind_of_layer_is_timed_in_a_process_of_its_own(runtime: TargetRuntime) -> None:
     configs = [
         LayerConfig("linear", 32, 10),
         LayerConfig("conv", 1, 8, 8, 8, (3, 3), padding=(1, 1)),

@@ -9,11 +9,13 @@ from torch import Tensor, nn
 from engine.compute import checkpoint
 from engine.compute.masks import set_mask
 from engine.compute.models.build import Architecture, build
-from engine.compute.runtimes.base import RUNTIMES, artefact, example, session
+from engine.compute.runtimes.base import artefact, example, session
 from engine.compute.runtimes.export import export, structure
 from engine.errors import SecateurError
 
 SHAPE = (3, 16, 16)
+RUNTIMES = ("torch", "onnxruntime", "openvino")
+"""Those that open a network at once; the compiled one is in test_runtime_compiled."""
 
 
 def network(seed: int = 0, name: str = "resnet20") -> nn.Module:

@@ -1,0 +1,77 @@
+"""Which operators of an INT8 file ONNX Runtime computes in float, read from the graph that it made of the file."""
+
+import tempfile
+from pathlib import Path
+
+import onnx
+import onnxruntime as ort
+
+from engine.compute.runtimes.onnxruntime import FAILURES, options
+from engine.errors import SecateurError
+
+QUANTIZING = {"QuantizeLinear", "DynamicQuantizeLinear"}
+INTEGER = {
+    "QGemm",
+    "QAttention",
+    "ConvInteger",
+    "MatMulInteger",
+    "ConvIntegerToFloat",
+    "MatMulIntegerToFloat",
+    "DynamicQuantizeMatMul",
+    "DynamicQuantizeLSTM",
+}
+"""Operators that multiply integers, beside those called QLinear…"""
+MOVING = {
+    "Reshape",
+    "Flatten",
+    "Transpose",
+    "Squeeze",
+    "Unsqueeze",
+    "Concat",
+    "Split",
+    "Slice",
+    "Gather",
+    "Identity",
+    "Cast",
+    "Shape",
+    "Expand",
+    "Pad",
+    "ReorderInput",
+    "ReorderOutput",
+    "DequantizeLinear",
+    "Constant",
+}
+"""Operators that move values, or say what they are, and compute nothing."""
+
+
+def float_operators(path: Path) -> dict[str, int]:
+    """How many operators of each type are computed in float, after all of ONNX Runtime's graph optimizations."""
+    with tempfile.TemporaryDirectory(prefix="secateur-") as folder:
+        return _floats(onnx.load_model(_optimized(path, Path(folder) / "optimized.onnx")).graph)
+
+
+def _optimized(path: Path, out: Path) -> Path:
+    chosen = options(1)
+    chosen.optimized_model_filepath = str(out)
+    try:
+        ort.InferenceSession(str(path), chosen, providers=["CPUExecutionProvider"])
+    except FAILURES as error:
+        raise SecateurError("ONNX Runtime does not take the model", f"{path.name}: {error}") from error
+    return out
+
+
+def _floats(graph: onnx.GraphProto) -> dict[str, int]:
+    """Follows which values are integers: an operator that is fed with one of those does not compute in float."""
+    integers = {t.name for t in graph.initializer if t.data_type not in _FLOAT_TYPES}
+    counts: dict[str, int] = {}
+    for node in graph.node:
+        fed = bool(node.input) and node.input[0] in integers
+        if fed or node.op_type in QUANTIZING or node.op_type.startswith("QLinear"):
+            if node.op_type not in ("DequantizeLinear", "Cast"):
+                integers.update(node.output)
+        elif node.op_type not in MOVING | INTEGER:
+            counts[node.op_type] = counts.get(node.op_type, 0) + 1
+    return counts
+
+
+_FLOAT_TYPES = {onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16}

@@ -1,0 +1,156 @@
+"""The rows of a latency measurement, read by name: one row is one runtime, precision, batch and thread count.
+
+`latency.onnxruntime.1` names the median of ONNX Runtime at batch 1, `throughput.torch.32.bf16.2t` the images a second
+of torch at batch 32 in bf16 on two threads; what is left out matches anything, and the first row that matches is
+meant. `speedup` is the baseline's time over the model's.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from engine.format import ratio
+from engine.params.runtimes import INT8, PRECISIONS
+
+Row = dict[str, Any]
+
+FIELDS = {"latency": "median_ms", "speedup": "speedup", "throughput": "throughput"}
+"""What can be asked of a row, and the row's field for it."""
+DIMENSIONS = ("runtime", "precision", "batch", "threads")
+"""What tells rows of one trial apart."""
+NUMBERS = ("batch", "threads")
+"""Dimensions that a chart can be drawn along."""
+
+
+@dataclass(frozen=True)
+class Name:
+    """A measure of rows: a field, and what a row must be to be meant."""
+
+    field: str
+    wanted: tuple[tuple[str, Any], ...]
+
+    def matches(self, row: Row) -> bool:
+        return all(row.get(dimension) == value for dimension, value in self.wanted)
+
+
+def is_name(name: str) -> bool:
+    """Whether a measure's name is one of rows.
+
+    >>> is_name("latency.torch.1"), is_name("size.packed")
+    (True, False)
+    """
+    return name.partition(".")[0] in FIELDS
+
+
+def parse(name: str) -> Name:
+    """A measure's dotted name, taken apart.
+
+    >>> parse("latency.openvino.8.bf16.2t").wanted
+    (('runtime', 'openvino'), ('batch', 8), ('precision', 'bf16'), ('threads', 2))
+    """
+    head, *parts = name.split(".")
+    return Name(head, tuple(_wanted(part) for part in parts))
+
+
+def _wanted(part: str) -> tuple[str, Any]:
+    if part.isdigit():
+        return "batch", int(part)
+    if part.endswith("t") and part[:-1].isdigit():
+        return "threads", int(part[:-1])
+    return ("precision" if part in (*PRECISIONS, INT8) else "runtime"), part
+
+
+def measured(results: dict[str, Any]) -> list[Row]:
+    """The rows with numbers among a trial's results; what older programs did not write is put in."""
+    return [_completed(row) for row in results.get("latency") or [] if "unavailable" not in row]
+
+
+def unavailable(results: dict[str, Any]) -> list[Row]:
+    """The rows that tell why there is no number."""
+    return [row for row in results.get("latency") or [] if "unavailable" in row]
+
+
+def _completed(row: Row) -> Row:
+    median = row["median_ms"]
+    throughput = 1000 * row["batch"] / median if median else 0.0
+    return {"precision": PRECISIONS[0], "throughput": throughput} | row
+
+
+def find(results: dict[str, Any], name: str) -> Row | None:
+    """The first row that `name` means."""
+    wanted = parse(name)
+    return next((row for row in measured(results) if wanted.matches(row)), None)
+
+
+def value(row: Row, field: str) -> float:
+    """`latency`, `speedup` or `throughput` of a row."""
+    return float(row[FIELDS[field]])
+
+
+def baseline_value(row: Row, field: str) -> float:
+    """The same of the baseline that was measured beside the row's model."""
+    if field == "latency":
+        return float(row["baseline_median_ms"])
+    if field == "speedup":
+        return 1.0
+    median = row["baseline_median_ms"]
+    return 1000 * row["batch"] / median if median else 0.0
+
+
+def names(trials: Iterable[dict[str, Any]]) -> list[str]:
+    """Names of all rows of some trials' results; precision and threads are in them where a trial has several."""
+    rows = [measured(results) for results in trials]
+    extra = [d for d in ("precision", "threads") if any(len({row[d] for row in trial}) > 1 for trial in rows)]
+    places = dict.fromkeys(_place(row, extra) for trial in rows for row in trial)
+    return [f"{field}.{place}" for field in FIELDS for place in places]
+
+
+def _place(row: Row, extra: Sequence[str]) -> str:
+    parts = [str(row["runtime"]), str(row["batch"])]
+    parts += [str(row["precision"])] if "precision" in extra else []
+    parts += [f"{row['threads']}t"] if "threads" in extra else []
+    return ".".join(parts)
+
+
+def spelled(parts: Iterable[str]) -> list[str]:
+    """The parts of a name behind its first, in words.
+
+    >>> spelled(["onnxruntime", "1", "bf16", "2t"])
+    ['onnxruntime', 'batch 1', 'bf16', '2 threads']
+    """
+    return [in_words(*_wanted(part)) for part in parts]
+
+
+def in_words(dimension: str, value: Any) -> str:
+    """A row's place along one dimension.
+
+    >>> in_words("batch", 8), in_words("threads", 1), in_words("runtime", "torch")
+    ('batch 8', '1 thread', 'torch')
+    """
+    if dimension == "threads":
+        return f"{value} thread{'' if value == 1 else 's'}"
+    return f"batch {value}" if dimension == "batch" else str(value)
+
+
+def float_operators_text(row: Row, most: int = 6) -> str:
+    """The operators of an INT8 file that its runtime computes in float, the most frequent first; may be empty.
+
+    >>> float_operators_text({"float_operators": {"HardSwish": 2, "Conv": 11}})
+    '11 Conv, 2 HardSwish'
+    """
+    counts = row.get("float_operators") or {}
+    ordered = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
+    parts = [f"{count} {name}" for name, count in ordered[:most]]
+    return ", ".join([*parts, "…"] if len(ordered) > most else parts)
+
+
+def slower_text(row: Row) -> str:
+    """What to say of an INT8 model that is slower than its float baseline, and why.
+
+    >>> slower_text({"runtime": "onnxruntime", "batch": 1, "speedup": 0.6, "float_operators": {"Conv": 11}})
+    'INT8 is slower than fp32 in onnxruntime at batch 1 (0.60×): 11 Conv stayed in float'
+    """
+    where = f"in {row['runtime']} at batch {row['batch']}"
+    told = f"INT8 is slower than fp32 {where} ({ratio(row['speedup'])})"
+    left = float_operators_text(row)
+    return f"{told}: {left} stayed in float" if left else f"{told}, though no operator stayed in float"
