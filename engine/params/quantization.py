@@ -58,7 +58,20 @@ class QuantizeDynamic(StepParams):
     """Layers to leave in float: names (`fc`, `layer3.*`) or types (`Linear`)."""
 
 
-class QuantizeStatic(StepParams):
+class Calibration(Params):
+    """Ranges of activations found on training images, and what of the network they are for."""
+
+    method: Method = MinMax()
+    """How the range of each activation is found from the values seen."""
+    images: int = param(256, ge=1, le=1_000_000, unit="images")
+    """Training images to calibrate on (never validation or test)."""
+    per_channel: bool = True
+    """Whether every output channel of a weight has a scale of its own, rather than one for the layer."""
+    skip: Names = ()
+    """Layers to leave in float: names (`conv1`, `layer3.*`) or types (`Linear`)."""
+
+
+class QuantizeStatic(Calibration, StepParams):
     """Make an INT8 file: weights and activations in 8 bits, with ranges found on training images."""
 
     kind: ClassVar[str] = "quantize.static"
@@ -67,13 +80,10 @@ class QuantizeStatic(StepParams):
     last: ClassVar[bool] = True
     packages: ClassVar[tuple[str, ...]] = FILE_PACKAGES
 
-    method: Method = MinMax()
-    """How the range of each activation is found from the values seen."""
-    images: int = param(256, ge=1, le=1_000_000, unit="images")
-    """Training images to calibrate on (never validation or test)."""
     batch: int = param(16, ge=1, le=4096, unit="images")
     """Images per calibration pass: all their activations are in memory together."""
-    per_channel: bool = True
-    """Whether every output channel of a weight has a scale of its own, rather than one for the layer."""
-    skip: Names = ()
-    """Layers to leave in float: names (`conv1`, `layer3.*`) or types (`Linear`)."""
+    equalize: Switch = "auto"
+    """Cross-layer equalization: whether the weights of neighbouring layers are scaled to like ranges first (Nagel et
+    al. 2019); `auto`: where it brings the outputs on training images set aside closer to the float network's."""
+    bias_correction: Switch = "auto"
+    """Whether biases make up for what rounding the weights shifts on average (Nagel et al. 2019); `auto`: as above."""

@@ -49,7 +49,7 @@ def ranges(graph: onnx.ModelProto, batches: Batches, method: Method) -> Ranges:
 
     One batch's activations are in memory at a time. Images are passed once, or twice where a histogram is needed.
     """
-    names = choose(Graph(graph)).ranged
+    names = choose(Graph(graph)).tensors
     bounds = _extremes(graph, batches, names)
     if not isinstance(method, MinMax):
         found = _histograms(graph, batches, bounds)

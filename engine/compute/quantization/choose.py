@@ -49,9 +49,9 @@ class Choice:
     same: dict[str, str] = field(default_factory=dict)
 
     @property
-    def ranged(self) -> list[str]:
-        """Tensors that need a range."""
-        return [name for name in (*self.inputs, *self.outputs) if name not in self.same]
+    def tensors(self) -> list[str]:
+        """Every tensor that is quantized."""
+        return [*self.inputs, *self.outputs]
 
 
 def choose(graph: Graph, skip: Set[str] = frozenset()) -> Choice:

@@ -2,13 +2,12 @@
 
 from collections.abc import Set
 
-import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
 from engine.compute.quantization.choose import is_heavy
 from engine.compute.quantization.graph import Array, Graph, layer_of, output_axis
-from engine.compute.quantization.write import ordered, weight_levels, weight_scales
+from engine.compute.quantization.write import ordered, rounded, weight_scales
 
 Reasons = dict[str, str]
 """Why a layer stays in float, by its name."""
@@ -83,10 +82,8 @@ def _convolution(node: onnx.NodeProto, graph: Graph, per_channel: bool) -> list[
 def _held(graph: Graph, node: onnx.NodeProto, weight: Array, axis: int | None) -> tuple[str, str]:
     """Put a weight in as integers with its scales; the two names."""
     steps = weight_scales(weight, axis)
-    shape = [-1 if i == axis else 1 for i in range(weight.ndim)]
-    levels = weight_levels()
     name, scale = f"{node.name}.weight_int", f"{node.name}.weight_scale"
-    graph.put(name, np.clip(np.rint(weight / steps.reshape(shape)), -levels, levels).astype(np.int8))
+    graph.put(name, rounded(weight, steps, axis))
     graph.put(scale, steps.reshape([-1] if axis is not None else []))
     return name, scale
 

@@ -111,12 +111,13 @@ def float_graph(model: nn.Module, shape: Shape) -> onnx.ModelProto:
     """
     with tempfile.TemporaryDirectory(prefix="secateur-") as folder:
         exported = onnx.load_model(export(model, shape, Path(folder) / "model.onnx"))
+    # Shapes are inferred at the end: those of the exporter would contradict constants that take a weight's name.
+    del exported.graph.value_info[:]
     graph = Graph(exported)
     _compute_constants(graph)
     _pool_globally(graph)
     _fold_norms(graph)
     _name_nodes(graph)
-    del exported.graph.value_info[:]
     return onnx.shape_inference.infer_shapes(exported)
 
 

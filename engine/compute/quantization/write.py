@@ -64,7 +64,7 @@ class _Scales:
 
     def __init__(self, choice: Choice, ranges: Ranges) -> None:
         self._same = choice.same
-        self._of = {name: affine(*ranges.bounds[name]) for name in choice.ranged}
+        self._of = {name: affine(*ranges.bounds[name]) for name in choice.tensors}
 
     def of(self, name: str) -> tuple[float, int]:
         return self._of[self._same.get(name, name)]
@@ -91,15 +91,32 @@ def _quantize_weight(node: onnx.NodeProto, graph: Graph, scales: _Scales, *, per
     if bias is not None:
         most = np.abs(bias) if per_channel else np.abs(bias).max(keepdims=True)
         steps = np.maximum(steps, (most / (held_scale * LARGEST_BIAS)).astype(np.float32))
-    along = steps.reshape([-1 if i == axis else 1 for i in range(weight.ndim)]) if per_channel else steps[0]
-    levels = weight_levels()
-    integers = np.clip(np.rint(weight / along), -levels, levels).astype(np.int8)
+    integers = rounded(weight, steps, axis if per_channel else None)
     node.input[1] = _dequantized(graph, node.input[1], integers, steps, axis if per_channel else None)
     if bias is not None:
         of_bias = (steps.astype(np.float64) * held_scale).astype(np.float32)
         whole = np.rint(bias.astype(np.float64) / of_bias).astype(np.int32)
         name = f"{node.name}.bias"
         node.input[2] = _dequantized(graph, name, whole, of_bias, 0 if per_channel else None)
+
+
+def dequantized_weight(node: onnx.NodeProto, graph: Graph, *, per_channel: bool) -> Array:
+    """The node's weight as its integers tell it."""
+    weight = graph.array(node.input[1])
+    axis = output_axis(node) % weight.ndim if per_channel else None
+    steps = weight_scales(weight, axis)
+    return rounded(weight, steps, axis) * _along(steps, axis, weight.ndim)
+
+
+def rounded(weight: Array, steps: Array, axis: int | None) -> Array:
+    """The weight's integers, int8."""
+    levels = weight_levels()
+    whole = np.rint(weight / _along(steps, axis, weight.ndim))
+    return np.asarray(np.clip(whole, -levels, levels).astype(np.int8))
+
+
+def _along(steps: Array, axis: int | None, dims: int) -> Array:
+    return steps.reshape([-1 if i == axis else 1 for i in range(dims)])
 
 
 def weight_scales(weight: Array, axis: int | None) -> Array:

@@ -1,19 +1,15 @@
 """`quantize.dynamic` and `quantize.static`: INT8 files from float networks."""
 
-from collections.abc import Iterator
-
 import onnx
-from torch import Tensor, nn
+from torch import nn
 
 from engine.compute import edits
-from engine.compute.activations import images
 from engine.compute.context import Context, place
 from engine.compute.layers import prunable_layers
-from engine.compute.quantization.calibrate import ranges
+from engine.compute.quantization.auto import Drawn, best_recipe
 from engine.compute.quantization.dynamic import dynamic
 from engine.compute.quantization.graph import Graph, float_graph, layer_of
 from engine.compute.quantization.network import QuantizedNetwork
-from engine.compute.quantization.write import quantized
 from engine.errors import SecateurError
 from engine.params.quantization import QuantizeDynamic, QuantizeStatic
 
@@ -44,12 +40,10 @@ def quantize_static(model: nn.Module, params: QuantizeStatic, context: Context) 
     """The Q/DQ file with ranges found on training images."""
     graph = exported(model, context)
     skip = left_out(model, graph, params.skip)
-
-    def batches() -> Iterator[Tensor]:
-        return images(context, params.images, "quantize", params.batch)
-
-    found = ranges(graph, batches, params.method)
-    written = quantized(graph, found, skip=skip, per_channel=params.per_channel)
+    found = best_recipe(graph, params, Drawn(params, context), skip)
+    context.notice("info", f"quantize.static {found.told}")
+    edits.notes(model)[NOTE] = found.as_dict()
+    written = found.recipe.write(skip)
     return QuantizedNetwork(model, written.SerializeToString(deterministic=True))
 
 
