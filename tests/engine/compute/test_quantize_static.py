@@ -196,8 +196,8 @@ def test_bias_correction_makes_up_for_what_rounding_the_weights_shifts() -> None
 def _histogram() -> Histogram:
     """Half a bell of which 99.9 % lie below 3, and a few values at 100."""
     counts = torch.zeros(2048, dtype=torch.float64)
-    counts[:64] = 10_000 * torch.exp(-((torch.arange(64) / 20) ** 2))
-    counts[-1] = 20
+    counts[:64] = 1_000_000 * torch.exp(-((torch.arange(64) / 20) ** 2))
+    counts[-1] = 2
     return Histogram(0.0, 100.0, counts)
 
 
