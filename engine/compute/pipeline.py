@@ -33,6 +33,7 @@ from engine.compute.steps.distill import distill, teach
 from engine.compute.steps.factorize import factorize
 from engine.compute.steps.kernels import cluster_kernels
 from engine.compute.steps.pruning import prune_weights
+from engine.compute.steps.qat import quantize_qat
 from engine.compute.steps.quantize import quantize_dynamic, quantize_static
 from engine.compute.steps.quantize_weights import quantize_weights
 from engine.compute.steps.repair import calibrate
@@ -52,6 +53,7 @@ from engine.params import (
     PruneChannels,
     PruneWeights,
     QuantizeDynamic,
+    QuantizeQat,
     QuantizeStatic,
     QuantizeWeights,
     Sensitivity,
@@ -182,8 +184,8 @@ def _step(node: Node, work: Work, folder: Path) -> dict[str, Any]:
         context.teacher = _taught_by(node, work)
         model = apply(step, model, context)
     place(model, work.device).eval()
-    # A step that only trains has just scored the model that it leaves.
-    known = context.scored if isinstance(step, Fit) else None
+    # A step that only trains has just scored the model that it leaves; quantize.qat compares its file's score.
+    known = context.scored if isinstance(step, Fit | QuantizeQat) else None
     validation = known or validate(model, context)
     checkpoint.save(model, folder)
     save_file({"validation": validation.predictions}, folder / PREDICTIONS)
@@ -229,6 +231,8 @@ def apply(step: Step, model: nn.Module, context: Context) -> nn.Module:
             return quantize_dynamic(model, step, context)
         case QuantizeStatic():
             return quantize_static(model, step, context)
+        case QuantizeQat():
+            return quantize_qat(model, step, context)
         case QuantizeWeights():
             return quantize_weights(model, step, context)
         case Calibrate():

@@ -8,6 +8,7 @@ from engine.params.codebook import ClusterWeights
 from engine.params.distillation import Distill
 from engine.params.factorization import Factorize
 from engine.params.pruning import PruneWeights
+from engine.params.qat import QuantizeQat
 from engine.params.quantization import QuantizeDynamic, QuantizeStatic
 from engine.params.repair import Calibrate
 from engine.params.rounding import QuantizeWeights
@@ -25,6 +26,7 @@ Step = (
     | Distill
     | QuantizeDynamic
     | QuantizeStatic
+    | QuantizeQat
     | QuantizeWeights
     | Calibrate
     | Sensitivity
@@ -45,6 +47,7 @@ STEPS: dict[str, type[Step]] = {
         Distill,
         QuantizeDynamic,
         QuantizeStatic,
+        QuantizeQat,
         QuantizeWeights,
         Calibrate,
         Sensitivity,
@@ -64,6 +67,7 @@ __all__ = [
     "PruneChannels",
     "PruneWeights",
     "QuantizeDynamic",
+    "QuantizeQat",
     "QuantizeStatic",
     "QuantizeWeights",
     "Sensitivity",

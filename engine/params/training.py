@@ -32,6 +32,17 @@ class Training(Params):
     """Which epoch's weights to keep: the last, or the best on the validation split."""
 
 
+class Retraining(Training):
+    """Gradient descent that starts from a trained model."""
+
+    epochs: int = param(1, ge=1, le=10_000, unit="epochs")
+    """Passes over the training split."""
+    learning_rate: float = param(0.01, gt=0, le=10)
+    """Highest learning rate of the schedule."""
+    schedule: Literal["onecycle", "cosine", "step", "constant"] = "cosine"
+    """Course of the learning rate: `onecycle` rises and falls, `cosine` and `step` only fall."""
+
+
 class Fit(Training, StepParams):
     """A step that is gradient descent on the training split."""
 
@@ -45,15 +56,8 @@ class Train(Fit):
     kind: ClassVar[str] = "train"
 
 
-class Finetune(Fit):
+class Finetune(Retraining, Fit):
     """Train on after a change to the model; masks and other edits are respected."""
 
     kind: ClassVar[str] = "finetune"
     needs_weights: ClassVar[bool] = True
-
-    epochs: int = param(1, ge=1, le=10_000, unit="epochs")
-    """Passes over the training split."""
-    learning_rate: float = param(0.01, gt=0, le=10)
-    """Highest learning rate of the schedule."""
-    schedule: Literal["onecycle", "cosine", "step", "constant"] = "cosine"
-    """Course of the learning rate: `onecycle` rises and falls, `cosine` and `step` only fall."""

@@ -1,0 +1,90 @@
+"""`quantize.qat`: the network trained with the roundings of its INT8 file, then the file."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from engine.compute.activations import images
+from engine.compute.context import Context, place
+from engine.compute.evaluate import validate
+from engine.compute.fit import fit
+from engine.compute.masks import masked
+from engine.compute.quantization.calibrate import ranges
+from engine.compute.quantization.network import QuantizedNetwork
+from engine.compute.quantization.trainable import TrainableGraph
+from engine.compute.quantization.unfold import give_back
+from engine.compute.quantization.write import quantized, weight_levels
+from engine.compute.steps.quantize import exported, left_out
+from engine.compute.tasks import task_of
+from engine.params.qat import LearnedScales, ObservedScales, QuantizeQat
+
+CALIBRATED_AT_ONCE = 16
+"""Images of a calibration pass: all their activations are in memory together."""
+DIFFERENCE = "qat_difference"
+"""The measure: accuracy of the file less that of the network that was trained, in points, on validation."""
+TOLERATED = 0.2
+"""Points of `qat_difference` either way: more is a warning."""
+
+
+@dataclass
+class _Observing:
+    """The task's loss, while the scales of activations follow the batches for a share of the training."""
+
+    params: QuantizeQat
+    scales: ObservedScales
+    context: Context
+    extra: nn.Module | None = None
+
+    def loss(self, model: nn.Module, images: Tensor, targets: Tensor, progress: float) -> Tensor:
+        assert isinstance(model, TrainableGraph)
+        model.activations.observing = progress < self.scales.freeze
+        task = task_of(self.context.data)
+        return task.loss(model, images, targets, label_smoothing=self.params.label_smoothing)
+
+
+def quantize_qat(model: nn.Module, params: QuantizeQat, context: Context) -> QuantizedNetwork:
+    """The Q/DQ file of the network after training with its roundings; the same nodes as `quantize.static` writes.
+
+    The network is given the trained weights too (see `give_back`). Reports by how many points of validation accuracy
+    the file differs from the network that was trained. Raises SecateurError for a detector, and for an operator that
+    cannot be trained so.
+    """
+    graph = exported(model, context)
+    skip = left_out(model, graph, params.skip)
+
+    def batches() -> Iterator[Tensor]:
+        return images(context, params.images, "quantize", CALIBRATED_AT_ONCE)
+
+    file = quantized(graph, ranges(graph, batches, params.method), skip=skip, per_channel=params.per_channel)
+    trainable = TrainableGraph(
+        file,
+        graph,
+        levels=weight_levels(),
+        learned=isinstance(params.scales, LearnedScales),
+        trained={name for name, _ in model.named_parameters()},
+        masked=set(masked(model)),
+    )
+    observing = (
+        _Observing(params, params.scales, context) if isinstance(params.scales, ObservedScales) else None
+    )
+    fit(trainable, params, context, objective=observing)
+    give_back(model, graph, trainable.weights(), next(images(context, 1, "quantize")))
+    written = trainable.written().SerializeToString(deterministic=True)
+    return _compared(trainable, QuantizedNetwork(model, written), context)
+
+
+def _compared(trainable: TrainableGraph, made: QuantizedNetwork, context: Context) -> QuantizedNetwork:
+    """Tell how the file scores against the network that was trained, which it should equal but for rounding sums."""
+    before = context.scored or validate(place(trainable, context.device), context)
+    context.scored = after = validate(made, context)
+    difference = 100 * (after.accuracy - before.accuracy)
+    context.found[DIFFERENCE] = difference
+    text = (
+        f"The INT8 file has {after.accuracy:.2%} validation accuracy, the network trained with fake quantization "
+        f"{before.accuracy:.2%}"
+    )
+    if abs(difference) > TOLERATED:
+        text += f": {difference:+.2f} points, more than the {TOLERATED} that rounding sums may cost"
+    context.notice("warning" if abs(difference) > TOLERATED else "info", text)
+    return made
