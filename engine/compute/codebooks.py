@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from engine.compute.masks import Folding, fold_module, mask_of, part_of, parts, set_mask
-from engine.errors import SecateurError
 
 LARGEST = 256
 """Most centroids of one book: an index is a byte."""
@@ -91,13 +90,3 @@ def set_codebook(module: nn.Module, centroids: Tensor, indices: Tensor, form: Fo
     parametrize.register_parametrization(module, "weight", Codebook(indices, form), unsafe=True)
     if mask is not None:
         set_mask(module, mask.mask)
-
-
-def refuse_codebooks(model: nn.Module) -> None:
-    """Raises SecateurError when a layer has a codebook: for steps that change weights one by one."""
-    if names := list(clustered(model)):
-        raise SecateurError(
-            "Clustered weights cannot be changed one by one",
-            f"The weights of {', '.join(names[:5])}{' …' if len(names) > 5 else ''} share the values of a codebook.",
-            "Put this step before cluster.weights.",
-        )

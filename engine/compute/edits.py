@@ -27,6 +27,8 @@ SPLIT_C2F = "split-c2f"
 SHARE = "share"
 """`layer`: a convolution that shares; `filters`: how many; `scaled`: whether outputs have scales
 (`engine.compute.shared`)."""
+UNSHARE = "unshare"
+"""`layer`: a convolution that shared filters and became a plain one."""
 RESIZE = "resize"
 """`layer`: the module's name; `attributes`: its integers (and tuples of integers) that changed, by name."""
 FACTORIZE = "factorize"
@@ -101,6 +103,8 @@ def apply(model: nn.Module, edit: Edit) -> None:
             factors.repeat(model, edit["layer"], edit["scheme"], edit["ranks"])
         case "share":
             shared.repeat(model, edit["layer"], edit["filters"], scaled=edit["scaled"])
+        case "unshare":
+            shared.unshare(model, edit["layer"])
         case unknown:
             raise SecateurError(
                 f"The checkpoint has an edit that is not known here: {unknown}",

@@ -11,7 +11,6 @@ from torch.nn.utils import parametrize
 
 from engine.compute.layers import leaf_of, weight_of
 from engine.compute.masks import Folding, fold_module, mask_of, part_of, parts, set_mask
-from engine.errors import SecateurError
 
 
 @dataclass(frozen=True)
@@ -194,13 +193,3 @@ def set_grid(module: nn.Module, step: Tensor, low: Tensor, form: Form) -> None:
     parametrize.register_parametrization(module, "weight", UniformGrid(step, low, form), unsafe=True)
     if mask is not None:
         set_mask(module, mask.mask)
-
-
-def refuse_grids(layers: dict[str, nn.Module], step: str) -> None:
-    """Raises SecateurError when one of `layers` has rounded weights: for steps that would take them off the grid."""
-    if names := [name for name, layer in layers.items() if grid_of(layer) is not None]:
-        raise SecateurError(
-            f"{step} would undo the rounding of quantize.weights",
-            f"The weights of {', '.join(names[:5])}{' …' if len(names) > 5 else ''} lie on a grid.",
-            "Use one of the two steps, or name these layers in skip.",
-        )

@@ -5,6 +5,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from engine.compute.masks import fold_module, mask_of, set_mask
 from engine.compute.passes import positions
 
 SAVED_PER_VALUE = 192
@@ -163,6 +164,25 @@ def expand_(model: nn.Module, shape: tuple[int, int, int]) -> nn.Module:
         if name not in paying:
             replace(model, name, layer.expanded())
     return model
+
+
+def unshare_(model: nn.Module) -> nn.Module:
+    """Make plain convolutions, in place, of all that share; they compute the same, and masks on filters stay."""
+    for name in list(shared_layers(model)):
+        unshare(model, name)
+    return model
+
+
+def unshare(model: nn.Module, name: str) -> None:
+    """Make the convolution `name`, which shares, a plain one (on the meta device too)."""
+    layer = model.get_submodule(name)
+    mask = mask_of(layer)
+    fold_module(layer)
+    assert isinstance(layer, SharedConv2d)
+    plain = layer.expanded()
+    if mask is not None:
+        set_mask(plain, mask.mask[layer.index])
+    replace(model, name, plain)
 
 
 def paying_layers(model: nn.Module, shape: tuple[int, int, int]) -> set[str]:

@@ -12,6 +12,7 @@ from engine.spec import checks, overrides
 from engine.spec import quick as small
 from engine.spec.files import absolute
 from engine.spec.model import MEASURES, Spec, Trial
+from engine.spec.sequence import clashes
 from engine.spec.teaching import teachers
 from engine.spec.tree import normalise, steps_of
 from engine.spec.trials import Built, Sweep, build, parameters, read_sweep, with_seed
@@ -136,7 +137,7 @@ def _spec(
     problems += found + in_sweep + checks.order(root, steps, swept)
     built, invalid = build(root, steps, swept)
     problems += invalid + checks.named(root, swept)
-    problems += teachers(steps, built)
+    problems += teachers(steps, built) + clashes(steps, built)
     if problems:
         return None, problems
     return _assemble(root, name, swept, built), []

@@ -9,18 +9,19 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.nn.utils import parametrize
 
+from engine.compute import parts
 from engine.compute.channels.attention import ties
 from engine.compute.channels.groups import STATISTICS, Cut, Group, Role
 from engine.compute.channels.links import FIXED, Links
 from engine.compute.channels.probe import sound
 from engine.compute.channels.trace import trace
 from engine.compute.layers import prunable_layers
-from engine.compute.masks import Mask
 from engine.compute.measure.products import unfused_attention
 from engine.compute.models.build import architecture
 from engine.compute.passes import evaluating
 from engine.compute.yolo.prepare import protected_layers
 from engine.errors import SecateurError
+from engine.params.channels import PruneChannels
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,13 @@ def channel_graph(model: nn.Module, skip: tuple[str, ...] = ()) -> Graph:
     Layers that make the output are never in a group. Raises SecateurError when an entry of `skip` names nothing,
     or nothing is left to prune.
     """
-    _refuse_shared(model)
+    parts.refuse(
+        dict(model.named_modules()),
+        parts.TABLES,
+        step=PruneChannels.kind,
+        title="Channels can't be taken out of clustered or rounded weights",
+        skip=False,
+    )
     kept = prunable_layers(model, skip)
     skipped = {name for name in prunable_layers(model, ()) if name not in kept} | protected_layers(model)
     example = _example(model)
@@ -52,19 +59,6 @@ def channel_graph(model: nn.Module, skip: tuple[str, ...] = ()) -> Graph:
             "Shorten skip, or prune single weights with prune.weights.",
         )
     return Graph(proved, left_out)
-
-
-def _refuse_shared(model: nn.Module) -> None:
-    for name, module in model.named_modules():
-        if not parametrize.is_parametrized(module):
-            continue
-        assert isinstance(module.parametrizations, nn.ModuleDict)
-        if any(not isinstance(p, Mask) for held in module.parametrizations.values() for p in held.children()):
-            raise SecateurError(
-                "Channels can't be taken out of clustered or rounded weights",
-                f"The weights of {name} share the values of a codebook, or the steps of a grid.",
-                "Put this step before cluster.weights and quantize.weights.",
-            )
 
 
 def _example(model: nn.Module) -> Tensor:

@@ -7,7 +7,7 @@ from typing import assert_never
 
 from torch import nn
 
-from engine.compute import edits
+from engine.compute import edits, parts
 from engine.compute.channels import latency
 from engine.compute.channels.budget import Budget, Target, budget_for
 from engine.compute.channels.choose import Candidate, Removal, Scope, least_of, ordered, step_of, units_gone
@@ -18,18 +18,17 @@ from engine.compute.channels.learning import learn
 from engine.compute.channels.milliseconds import preferred_multiple, rounding
 from engine.compute.channels.repair import Repair
 from engine.compute.channels.shrink import shrink
-from engine.compute.codebooks import Codebook
 from engine.compute.context import Context, place
 from engine.compute.evaluate import validate
-from engine.compute.grids import UniformGrid
-from engine.compute.kernels import KernelDictionary
-from engine.compute.masks import Folding, fold_below_masks_
+from engine.compute.masks import fold_below_masks_
 from engine.compute.schedules import sparsities
+from engine.compute.shared import shared_layers, unshare_
 from engine.compute.steps.pruning import recover
 from engine.compute.steps.repair import recalibrate
 from engine.compute.yolo.prepare import prepare_for_channels
 from engine.errors import SecateurError
 from engine.params.channels import PruneChannels
+from engine.params.clustering import ClusterFilters
 from engine.params.pruning import Cubic, Linear, OneShot
 
 
@@ -40,7 +39,7 @@ def prune_channels(model: nn.Module, params: PruneChannels, context: Context) ->
     reached, with the most that can.
     """
     prepare_for_channels(model)
-    _fold_shared(model, context)
+    _make_plain(model, context)
     place(model, context.device)
     groups = _groups(model, params, context)
     pruning = _Pruning(model, groups, params, context)
@@ -58,21 +57,19 @@ def prune_channels(model: nn.Module, params: PruneChannels, context: Context) ->
     return model
 
 
-SHARED: tuple[tuple[type[Folding], str, str], ...] = (
-    (Codebook, "Codebooks", "cluster.weights"),
-    (KernelDictionary, "Dictionaries", "cluster.kernels"),
-    (UniformGrid, "Grids", "quantize.weights"),
-)
-"""What holds values or steps for many weights, what users call it, and the step that makes it."""
-
-
-def _fold_shared(model: nn.Module, context: Context) -> None:
-    for kind, what, step in SHARED:
-        if folded := fold_below_masks_(model, kind):
-            told = (
-                f"{what} of {len(folded)} layers became plain weights: channels cannot be taken out of them"
+def _make_plain(model: nn.Module, context: Context) -> None:
+    """Fold what layers share, of values, steps or filters, in weights of their own; masks stay."""
+    made = [(part.called, part.step, fold_below_masks_(model, part.kind)) for part in parts.TABLES]
+    sharing = list(shared_layers(model))
+    unshare_(model)
+    for name in sharing:
+        edits.record(model, {"edit": edits.UNSHARE, "layer": name})
+    for called, step, layers in (*made, ("shared filters", ClusterFilters.kind, sharing)):
+        if layers:
+            told = f"The {called} of {len(layers)} layers became plain weights"
+            context.notice(
+                "info", f"{told}: channels cannot be taken out of them, so put {step} after prune.channels"
             )
-            context.notice("info", f"{told}, so put {step} after prune.channels")
 
 
 def _groups(model: nn.Module, params: PruneChannels, context: Context) -> list[Group]:

@@ -1,13 +1,14 @@
 """`cluster.filters`: filters of a convolution that are alike become one."""
 
 import copy
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import assert_never, cast
 
 import torch
 from torch import Tensor, nn
 
-from engine.compute import edits
+from engine.compute import edits, parts
 from engine.compute.activations import can_refit, energies, refit
 from engine.compute.clustering.assign import cluster
 from engine.compute.clustering.budget import Candidate, counts
@@ -16,7 +17,7 @@ from engine.compute.clustering.merge import Centroids, centroids, fold, merge
 from engine.compute.context import Context, place
 from engine.compute.layers import prunable_layers
 from engine.compute.seeds import derive
-from engine.compute.shared import SharedConv2d, share
+from engine.compute.shared import SharedConv2d, share, shared_layers
 from engine.compute.steps.repair import recalibrate
 from engine.errors import SecateurError
 from engine.params.clustering import ClusterFilters, Merged, Shared
@@ -45,7 +46,7 @@ def cluster_filters(model: nn.Module, params: ClusterFilters, context: Context) 
         case Merged():
             rows = _merge(model, params, params.method, _chains(model, params, context), context)
             if not rows:
-                raise _nothing("No convolution's channels are seen by one layer alone", "Use method: shared.")
+                raise _no_chain(model)
         case Shared():
             rows = _share(model, params, params.method, context)
         case _:
@@ -69,7 +70,7 @@ def _merge(
     model: nn.Module, params: ClusterFilters, method: Merged, found: list[Chain], context: Context
 ) -> list[_Layer]:
     """Shrink every chain, from the first to the last, each refitted before the next is clustered."""
-    _refuse_masks(model, [name for chain in found for name in (chain.producer, chain.consumer)])
+    _refuse_parts(model, (name for chain in found for name in (chain.producer, chain.consumer)))
     candidates = {chain.producer: _candidate(model, chain) for chain in found}
     wanted = counts(candidates, params.ratio, params.scope)
     original = copy.deepcopy(model) if method.repair else model
@@ -134,7 +135,7 @@ def _share(model: nn.Module, params: ClusterFilters, method: Shared, context: Co
     }
     if not layers and not rows:
         raise _nothing("The model has no convolution to cluster", "Shorten skip, or leave the step out.")
-    _refuse_masks(model, list(layers))
+    _refuse_parts(model, layers)
     candidates = {
         name: Candidate(layer.weight.detach().flatten(1), layer.weight[0].numel())
         for name, layer in layers.items()
@@ -180,16 +181,21 @@ def _replace(
     place(new, layer.weight.device)
 
 
-def _refuse_masks(model: nn.Module, names: list[str]) -> None:
-    """Whole filters are replaced: what an earlier step put on their weights would be lost."""
-    kept = [name for name in names if hasattr(model.get_submodule(name), "parametrizations")]
-    if kept:
-        raise SecateurError(
-            "Filters with masks, dictionaries or grids cannot be clustered",
-            f"{', '.join(kept[:5])}: an earlier step set weights to zero, shares kernels or rounds them, which "
-            "filters of a cluster would lose.",
-            "Put cluster.filters before it, or name these layers in skip.",
-        )
+def _refuse_parts(model: nn.Module, names: Iterable[str]) -> None:
+    """Whole filters are replaced: what an earlier step laid over their weights would be lost."""
+    parts.refuse(
+        {name: model.get_submodule(name) for name in names},
+        parts.ALL,
+        step=ClusterFilters.kind,
+        title="Filters with masks, codebooks, dictionaries or grids cannot be clustered",
+    )
+
+
+def _no_chain(model: nn.Module) -> SecateurError:
+    if shared_layers(model):
+        what = "The convolutions of which one layer alone sees the channels share their filters already"
+        return _nothing(what, "Put method: merged before method: shared, or leave it out.")
+    return _nothing("No convolution's channels are seen by one layer alone", "Use method: shared.")
 
 
 def _nothing(detail: str, remedy: str) -> SecateurError:

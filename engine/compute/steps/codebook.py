@@ -4,10 +4,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from engine.compute import kmeans
+from engine.compute import kmeans, parts
 from engine.compute.codebooks import Form, set_codebook
 from engine.compute.context import Context, place
-from engine.compute.grids import refuse_grids
 from engine.compute.layers import prunable_layers, weight_of
 from engine.compute.masks import mask_of
 from engine.compute.seeds import derive
@@ -22,7 +21,13 @@ def cluster_weights(model: nn.Module, params: ClusterWeights, context: Context) 
     """
     place(model, context.device)
     layers = prunable_layers(model, params.skip)
-    refuse_grids(layers, "cluster.weights")
+    parts.refuse(
+        layers,
+        (parts.GRIDS,),
+        step=ClusterWeights.kind,
+        title="Rounded weights cannot be clustered",
+        apart=(parts.GRIDS,),
+    )
     left = []
     for number, (name, module) in enumerate(layers.items()):
         context.progress(number / len(layers), name)

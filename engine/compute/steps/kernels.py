@@ -3,6 +3,7 @@
 import torch
 from torch import nn
 
+from engine.compute import parts
 from engine.compute.clustering.directions import directions
 from engine.compute.context import Context, place
 from engine.compute.kernels import set_dictionary
@@ -31,7 +32,13 @@ def cluster_kernels(model: nn.Module, params: ClusterKernels, context: Context) 
             f"No convolution has so many kernels that a dictionary of {params.entries} saves weights.",
             "Lower entries, or shorten skip.",
         )
-    _refuse_parametrized(found)
+    parts.refuse(
+        found,
+        parts.ALL,
+        step=ClusterKernels.kind,
+        title="Kernels with masks, codebooks, dictionaries or grids cannot be clustered",
+        apart=(parts.GRIDS,),
+    )
     rows = []
     for number, (name, layer) in enumerate(found.items()):
         context.progress(number / len(found), f"{name} ({number + 1} of {len(found)})")
@@ -62,14 +69,3 @@ def _cluster(name: str, layer: nn.Conv2d, params: ClusterKernels, context: Conte
         "entries": params.entries,
         "distortion": clusters.distortion / energy,
     }
-
-
-def _refuse_parametrized(layers: dict[str, nn.Conv2d]) -> None:
-    kept = [name for name, layer in layers.items() if hasattr(layer, "parametrizations")]
-    if kept:
-        raise SecateurError(
-            "Kernels with masks, codebooks or grids cannot be clustered",
-            f"{', '.join(kept[:5])}: an earlier step set weights to zero, shares or rounds them, which the "
-            "dictionary would undo.",
-            "Put cluster.kernels before it, or name these layers in skip.",
-        )

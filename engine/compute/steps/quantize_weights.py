@@ -5,14 +5,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from engine.compute.codebooks import codebook_of
+from engine.compute import parts
 from engine.compute.context import Context, place
 from engine.compute.gridfit import fit_grid
 from engine.compute.grids import Form, set_grid, unrounded
-from engine.compute.kernels import dictionary_of
 from engine.compute.layers import prunable_layers, weight_of
 from engine.compute.steps.repair import recalibrate
-from engine.errors import SecateurError
 from engine.params.rounding import QuantizeWeights
 
 
@@ -24,7 +22,13 @@ def quantize_weights(model: nn.Module, params: QuantizeWeights, context: Context
     """
     place(model, context.device)
     layers = prunable_layers(model, params.skip)
-    _refuse_shared(layers)
+    parts.refuse(
+        layers,
+        (parts.CODEBOOKS, parts.DICTIONARIES),
+        step=QuantizeWeights.kind,
+        title="Weights that share their values cannot be rounded one by one",
+        apart=(parts.CODEBOOKS, parts.DICTIONARIES),
+    )
     form = Form(params.bits, params.symmetric, params.group, params.learn_steps)
     rows = []
     for number, (name, module) in enumerate(layers.items()):
@@ -54,14 +58,3 @@ def _lost(before: Tensor, after: Tensor) -> float:
     """Energy of the difference over the energy of the weights, 0 for none."""
     energy = float(before.double().square().sum())
     return float((after - before).double().square().sum()) / max(energy, torch.finfo(torch.float64).tiny)
-
-
-def _refuse_shared(layers: dict[str, nn.Module]) -> None:
-    names = [n for n, layer in layers.items() if codebook_of(layer) or dictionary_of(layer)]
-    if names:
-        raise SecateurError(
-            "Weights that share their values cannot be rounded one by one",
-            f"{', '.join(names[:5])}{' …' if len(names) > 5 else ''}: an earlier cluster.weights or cluster.kernels "
-            "keeps their values in a table.",
-            "Use one of the two steps, or name these layers in skip.",
-        )

@@ -8,13 +8,12 @@ from typing import Any, Literal, assert_never
 import torch
 from torch import Tensor, nn
 
-from engine.compute import edits
+from engine.compute import edits, parts
 from engine.compute.allocate import NOTE
 from engine.compute.channels.graph import channel_graph
 from engine.compute.channels.groups import Group
 from engine.compute.channels.importance import importance as unit_importance
 from engine.compute.channels.shrink import shrink
-from engine.compute.codebooks import refuse_codebooks
 from engine.compute.context import Context, place
 from engine.compute.data import Split, Subset
 from engine.compute.evaluate import Score, score
@@ -23,6 +22,7 @@ from engine.compute.layers import leaf_of, prunable_layers, weight_of
 from engine.compute.measure.counts import Counts, count
 from engine.compute.partial import OVERTAKEN
 from engine.compute.seeds import generator
+from engine.compute.shared import unshare_
 from engine.compute.steps.pruning import keep_largest
 from engine.compute.steps.repair import calibrate, norms_of
 from engine.compute.yolo.prepare import prepare_for_channels, protected_layers
@@ -48,12 +48,13 @@ def sensitivity(model: nn.Module, params: Sensitivity, context: Context) -> nn.M
     the `reference` (nothing pruned, all else equal) and `rows`, one for each layer and rate, with the quality
     and loss on validation images, and the parameters that are left with the MACs they take.
     """
-    refuse_codebooks(model)
     place(model, context.device).eval()
     match params.of:
         case "weights":
+            _refuse(model, parts.CODEBOOKS, parts.DICTIONARIES)
             layers = _weights(model, params, context)
         case "channels":
+            _refuse(model, *parts.TABLES)
             layers = _channels(model, params, context)
         case _:
             assert_never(params.of)
@@ -61,6 +62,16 @@ def sensitivity(model: nn.Module, params: Sensitivity, context: Context) -> nn.M
     context.found[NOTE] = found
     edits.notes(model).setdefault(NOTE, {})[params.of] = found
     return model
+
+
+def _refuse(model: nn.Module, *tables: parts.Part) -> None:
+    parts.refuse(
+        dict(model.named_modules()),
+        tables,
+        step=Sensitivity.kind,
+        title="Weights that share values or steps cannot be changed one by one",
+        skip=False,
+    )
 
 
 def _scan(
@@ -137,7 +148,7 @@ def _without_weights(model: nn.Module, module: nn.Module, scores: Tensor) -> Wit
 
 def _channels(model: nn.Module, params: Sensitivity, context: Context) -> dict[str, Without]:
     """For every group of coupled channels a copy of the model without the least important of its units."""
-    prepared = copy.deepcopy(model)
+    prepared = unshare_(copy.deepcopy(model))
     prepare_for_channels(prepared)
     groups = channel_graph(prepared, (*params.skip, *sorted(protected_layers(prepared)))).groups
     scores = unit_importance(params.criterion, prepared, groups, context, 0)
