@@ -89,6 +89,7 @@ STUDIES = (
             "edit as new",
             "Open its preset in the lab, to change it and run it as a new study.",
         ),
+        ("export", ("w",), "", "Take away the model of its best trial: choose a format and a folder."),
         ("delete", ("d", "delete"), "delete", "Delete it, after a question that says what is lost."),
     ),
 )
@@ -118,7 +119,12 @@ def _trials(where: str) -> tuple[Action, ...]:
 
 TRIAL = (
     *_trials("trial"),
-    *_in("trial", "Trial", ("layers", ("enter",), "layers", "Its layers, one by one.")),
+    *_in(
+        "trial",
+        "Trial",
+        ("layers", ("enter",), "layers", "Its layers, one by one."),
+        ("export", ("w",), "export", "Take its model away: choose a format and a folder."),
+    ),
 )
 LAYERS = (
     *_trials("layers"),

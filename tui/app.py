@@ -21,6 +21,7 @@ from tui.watch import Watcher
 
 if TYPE_CHECKING:
     from engine.spec import Spec
+    from tui.modelexport import ModelExport, Wish
 
 
 class Lab(KeyOrder, SendSpans, App[None]):
@@ -30,6 +31,7 @@ class Lab(KeyOrder, SendSpans, App[None]):
         study: The current study, which Curves, Trial, Layers and Log show; None until there is one.
         trial: The current trial's index.
         overlay: Other studies drawn together with the current one.
+        export: The latest export of a model, at work or ended.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = bindings(EVERYWHERE)
@@ -57,6 +59,7 @@ class Lab(KeyOrder, SendSpans, App[None]):
         self.study: str | None = None
         self.trial = 0
         self.overlay: list[str] = []
+        self.export: ModelExport | None = None
         self._before: list[str] = []
         for theme in themes.THEMES:
             self.register_theme(theme)
@@ -77,8 +80,10 @@ class Lab(KeyOrder, SendSpans, App[None]):
         gc.freeze()
         gc.enable()
 
-    def on_unmount(self) -> None:
+    async def on_unmount(self) -> None:
         self.watcher.stop()
+        if self.export is not None:
+            await self.export.end()
 
     async def start_study(self, spec: "Spec") -> RunDir:
         """Create and start a study in a thread; raises SecateurError. Call it from a worker of a screen."""
@@ -89,6 +94,15 @@ class Lab(KeyOrder, SendSpans, App[None]):
         await asyncio.to_thread(launch.start, run)
         self.watcher.look()
         return run
+
+    def start_export(self, wish: "Wish") -> "ModelExport":
+        """Begin to write a trial's model in a process of its own; it ends with the lab."""
+        from tui.modelexport import ModelExport
+        from tui.screens.model_export import carry_out
+
+        self.export = ModelExport(wish)
+        self.run_worker(carry_out(self, self.export))
+        return self.export
 
     def show_study(self, name: str, place: str = "curves") -> None:
         """Make `name` the current study and open its curves (or another place)."""

@@ -7,6 +7,7 @@ from engine.errors import SecateurError
 from engine.files import explained
 from engine.format import age, size
 from engine.rundir import RunDir
+from engine.state import TrialState
 from tui.messages import Listed
 
 
@@ -42,6 +43,13 @@ def delete(study: Listed) -> str:
     with explained(study.run.path):
         shutil.rmtree(study.run.path)
     return study.run.name
+
+
+def best(study: Listed) -> TrialState:
+    """The most accurate of a study's compressed models. Raises UsageError while no trial is done."""
+    from engine import exports, state
+
+    return exports.choose(study.run, state.load(study.run.path), exports.BEST)
 
 
 def what_is_lost(studies: list[Listed]) -> str:

@@ -15,6 +15,10 @@ async def leave(app: "Lab") -> None:
     lost = [
         text for stack in stacks for s in stack if isinstance(s, BaseScreen) and (text := s.before_quit())
     ]
+    if app.export is not None and app.export.running:
+        lost.append(
+            f"Trial {app.export.wish.trial} of {app.export.wish.study} is being exported: leaving stops that."
+        )
     if lost and not await app.push_screen_wait(Confirm("Leave now?", "\n".join(lost), "Leave", "Stay")):
         return
     app.exit()

@@ -183,6 +183,23 @@ class StudiesScreen(BaseScreen):
         if chosen:
             await self.lab.open_preset(chosen[0].run.preset)
 
+    def action_export(self) -> None:
+        self.run_worker(self._export())
+
+    async def _export(self) -> None:
+        """Take away the model of a study's best trial."""
+        from tui.screens.model_export import open_for
+
+        chosen = self._chosen_studies()
+        if not chosen:
+            return
+        try:
+            trial = await asyncio.to_thread(work.best, chosen[0])
+        except SecateurError as error:
+            await self.lab.fail(error)
+        else:
+            await open_for(self.lab, chosen[0].run.name, trial)
+
     def action_delete(self) -> None:
         self.run_worker(self._delete())
 

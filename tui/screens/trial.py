@@ -40,17 +40,22 @@ class TrialScreen(StudyScreen):
         self.query_one("#left", Document).show(self._left)
         self.query_one("#right", Document).show(self._right)
 
+    def ready(self) -> bool:
+        return self._state is not None
+
     def on_screen_resume(self) -> None:
         self.query_one("#left", Document).focus()
 
     def _left(self, width: int) -> list[Line]:
         parts: list[Part] = [trialtext.head, trialtext.errors, trialtext.steps]
         if self.size.width < WIDE:
-            parts += [trialtext.measures, trialtext.events, trialtext.environment]
+            parts += [trialtext.measures, trialtext.latency, trialtext.events, trialtext.environment]
         return self._build(parts, width)
 
     def _right(self, width: int) -> list[Line]:
-        return self._build([trialtext.measures, trialtext.events, trialtext.environment], width)
+        return self._build(
+            [trialtext.measures, trialtext.latency, trialtext.events, trialtext.environment], width
+        )
 
     def _build(self, parts: list[Part], width: int) -> list[Line]:
         trial = trialtext.find(self._state, self.lab.trial)
@@ -67,3 +72,13 @@ class TrialScreen(StudyScreen):
 
     def action_layers(self) -> None:
         self.lab.action_go("layers")
+
+    async def action_export(self) -> None:
+        """Take the trial's model away."""
+        from tui.screens.model_export import open_for
+
+        trial = trialtext.find(self._state, self.lab.trial)
+        if self._state is None or trial is None or trial.measure.status != "done":
+            self.lab.tell("Only a trial that is done can be exported", "warn")
+        else:
+            await open_for(self.lab, self._state.name, trial)

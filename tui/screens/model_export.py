@@ -1,0 +1,210 @@
+"""The modal in which a trial's model is taken away: a small form, and what the export says while it works."""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.screen import ModalScreen
+from textual.widgets import Static
+
+from engine.describe import Row
+from engine.exports import FORMATS, formats
+from engine.state import TrialState
+from tui.lab.fields import Field
+from tui.lab.text import Default, Fixed
+from tui.lab.tree import ABSENT, Spot
+from tui.modelexport import ModelExport, Wish
+from tui.screens.base import BaseScreen
+from tui.widgets.document import Document, wrapped
+from tui.widgets.form import Form
+from tui.widgets.painted import Line
+
+if TYPE_CHECKING:
+    from tui.app import Lab
+
+READY = "↑ ↓ fields, ← → change a choice, Enter writes it, Esc closes"
+WORKING = "c cancels, Esc closes this and lets it go on"
+TOLD_LINES = 11
+ROWS = (
+    Row("format", "choice", help="What the model is written as; a loader and a card come with it."),
+    Row(
+        "folder",
+        "text",
+        help="The folder to write; it is made, with those above it. Relative to where the lab started.",
+    ),
+    Row(
+        "force",
+        "yes/no",
+        default=False,
+        help="Whether a folder that is not empty may be used, and files of the same names replaced.",
+    ),
+)
+
+
+async def open_for(lab: "Lab", study: str, trial: TrialState) -> None:
+    """Open the form for a finished trial, or show the export that is going on."""
+    export = lab.export
+    if export is None or not export.running:
+        export = None
+        offered = formats(trial)
+        wish = Wish(lab.workspace, study, trial.index, offered, offered[0], f"{study}-trial-{trial.index}")
+    else:
+        wish = export.wish
+    await lab.push_screen(ExportScreen(wish, export))
+
+
+async def carry_out(lab: "Lab", export: ModelExport) -> None:
+    """Run an export to its end and tell how it ended, wherever the user is by then."""
+    await export.run()
+    if export.error is not None:
+        await lab.fail(export.error)
+    elif isinstance(below := lab.screen_stack[0], BaseScreen):
+        below.say(export.outcome, "good" if export.done else "warn")
+
+
+class ExportScreen(ModalScreen[None]):
+    """The form for one trial, or with `export` what goes on already."""
+
+    DEFAULT_CSS = f"""
+    ExportScreen #box {{ width: 78; max-width: 100%; height: auto; border: round $border; padding: 0 1; }}
+    ExportScreen Static {{ height: 1; }}
+    ExportScreen Form {{ height: {len(ROWS)}; margin: 1 0; }}
+    ExportScreen Document {{ height: {TOLD_LINES}; }}
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "close", "close"),
+        Binding("f9", "start", "write"),
+        Binding("c", "cancel", "cancel"),
+        Binding("left,h", "cycle(-1)", show=False),
+        Binding("right,l,space", "cycle(1)", show=False),
+    ]
+
+    def __init__(self, wish: Wish, export: ModelExport | None = None) -> None:
+        """`wish` is what is written unless the form is changed."""
+        super().__init__()
+        self._wish, self._export = wish, export
+        self._rows = [replace(row, default=getattr(wish, row.path)) for row in ROWS]
+        self._rows[0] = replace(self._rows[0], choices=wish.formats)
+        self._values: dict[str, Any] = {}
+
+    @property
+    def lab(self) -> "Lab":
+        return cast("Lab", self.app)
+
+    @property
+    def _busy(self) -> bool:
+        return self._export is not None and self._export.running
+
+    def compose(self) -> ComposeResult:
+        with Vertical(id="box"):
+            yield Static(f"Take away trial {self._wish.trial} of {self._wish.study}", markup=False)
+            yield Form(lambda field: "")
+            yield Document(self._lines)
+            yield Static("", id="keys", markup=False)
+
+    def on_mount(self) -> None:
+        self._show_form(fresh=True)
+        if self._export is not None:
+            self._export.changed = self._show
+        self._show()
+
+    def on_unmount(self) -> None:
+        if self._export is not None:
+            self._export.changed = lambda: None
+
+    def _show_form(self, *, fresh: bool = False) -> None:
+        fields = [
+            Field(Spot(None, row.path), row, self._values.get(row.path, ABSENT), None, row.path)
+            for row in self._rows
+        ]
+        self.query_one(Form).show(fields, fresh=fresh)
+
+    def _show(self) -> None:
+        """Show what the export says, and give the focus to what can be used."""
+        document, form = self.query_one(Document), self.query_one(Form)
+        document.follow = self._export is not None
+        document.show(self._lines)
+        form.disabled = self._busy
+        self.query_one("#keys", Static).update(WORKING if self._busy else READY)
+        if self._busy:
+            document.focus()
+        elif not form.focused:
+            form.focus_row()
+
+    def _lines(self, width: int) -> list[Line]:
+        if self._export is None:
+            return self._help(width)
+        export = self._export
+        out = [line for text in export.told for line in wrapped(text, width, "muted")]
+        if export.running:
+            return [*out, [("…", "muted")]]
+        role = "good" if export.done else "bad" if export.error else "warn"
+        return [*out, (), *wrapped(export.outcome, width, role)]
+
+    def _help(self, width: int) -> list[Line]:
+        """What the field under the cursor means, and the format chosen."""
+        field = self.query_one(Form).field
+        if field is None:
+            return []
+        out = wrapped(field.row.help, width)
+        if field.row.path == "format":
+            out += [(), *([(f"{name:<12}", "accent"), (FORMATS[name], "")] for name in field.row.choices)]
+        return out
+
+    @on(Form.Pointed)
+    def _pointed(self) -> None:
+        self._forget()
+
+    @on(Form.Edited)
+    def _edited(self, message: Form.Edited) -> None:
+        self._take(message)
+        self._show_form()
+        self._forget()
+
+    def _take(self, message: Form.Edited) -> None:
+        """Keep what was typed; a folder's name is text, whatever else it could be read as."""
+        path, typed = message.field.spot.path, message.typed
+        if isinstance(typed, Default):
+            self._values.pop(path, None)
+        elif isinstance(typed, Fixed):
+            self._values[path] = typed.value
+        else:
+            self._values[path] = self.query_one(Form).editor.value.strip()
+
+    def _forget(self) -> None:
+        """An export that has ended gives its place to the help as soon as the form is used again."""
+        if not self._busy:
+            self._export = None
+            self._show()
+
+    @on(Form.Entered)
+    def action_start(self) -> None:
+        """Write the model; the screen shows how that goes."""
+        if self._busy:
+            return
+        if self._export is not None and self._export.done:
+            self.action_close()
+            return
+        pending = self.query_one(Form).pending()
+        if pending is not None:
+            self._take(Form.Edited(*pending))
+        self._export = self.lab.start_export(self._wished())
+        self._export.changed = self._show
+        self._show()
+
+    def _wished(self) -> Wish:
+        return replace(self._wish, **self._values)
+
+    def action_cycle(self, by: int) -> None:
+        if not self._busy:
+            self.query_one(Form).cycle(by)
+
+    def action_cancel(self) -> None:
+        if self._export is not None and self._busy:
+            self._export.cancel()
+
+    def action_close(self) -> None:
+        self.dismiss()
