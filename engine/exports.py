@@ -1,15 +1,15 @@
 """Taking a trial's model away: which trial, in which format, and what its folder tells about it."""
 
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from engine import __version__
+from engine import __version__, latencies
 from engine.errors import SecateurError, UsageError
 from engine.params import STEPS
 from engine.params.preset import Settings
 from engine.rundir import RunDir
+from engine.runtimes import missing
 from engine.spec import parse
 from engine.state import StudyState, TrialState
 from engine.summary import QUALITIES, measure_names, measure_value
@@ -112,11 +112,9 @@ def _fitting(trial: TrialState, wanted: str | None) -> Format:
             f"Choose {' or '.join(allowed)}; for the float network, export a trial without "
             f"{trial.steps[-1].kind}.",
         )
-    if form == "openvino" and find_spec("openvino") is None:
+    if form == "openvino" and (reason := missing("openvino", "cpu")):
         raise SecateurError(
-            "OpenVINO is not installed",
-            "It is needed to write its files and to check them.",
-            "pip install 'secateur[openvino]', or choose another format.",
+            "OpenVINO's files can't be written here", f"{reason}.", f"Install it, or choose {allowed[0]}."
         )
     return form
 
@@ -156,10 +154,14 @@ def _numbered(run: RunDir, state: StudyState, wanted: str) -> TrialState:
 
 
 def check_free(out: Path, force: bool) -> None:
-    """Raises UsageError for what is no folder, and for a folder with files unless `force`."""
-    if out.exists() and not out.is_dir():
+    """Raises UsageError for what can be no folder, and for a folder with files unless `force`."""
+    try:
+        known, used = out.exists(), out.is_dir() and any(out.iterdir())
+    except OSError as error:
+        raise UsageError(f"{out} can't be used", f"{error.strerror}.", "Name another folder.") from error
+    if known and not out.is_dir():
         raise UsageError(f"{out} is not a folder", "The model is written into a folder of its own.")
-    if out.is_dir() and any(out.iterdir()) and not force:
+    if used and not force:
         raise UsageError(
             f"{out} is not empty",
             "Nothing was written.",
@@ -170,8 +172,7 @@ def check_free(out: Path, force: bool) -> None:
 def describe(run: RunDir, state: StudyState, trial: TrialState) -> dict[str, Any]:
     """What the study knows about a trial, with its baseline beside every result."""
     before = trial.baseline_measure.measures | trial.baseline_measure.observations
-    rows = trial.results.get("latency", [])
-    before |= {"latency": [row | {"median_ms": row["baseline_median_ms"], "speedup": 1.0} for row in rows]}
+    before |= {"latency": [latencies.of_baseline(row) for row in latencies.measured(trial.results)]}
     results = {}
     for name in measure_names(state):
         value = measure_value(trial.results, name)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from study_lab import Lab
+from study_lab import PRESET, Lab
 
 from engine import events as ev
 
@@ -63,12 +63,80 @@ def test_the_loader_runs_by_itself(exported: tuple[Path, Any]) -> None:
     assert done.stdout.endswith("outputs (1, 10)\n")
 
 
-def test_onnx_is_a_format_too(lab: Lab) -> None:
+def test_openvinos_files_have_a_loader_and_a_card_too(lab: Lab) -> None:
+    out = lab.folder / "openvino"
+    card = lab.json("export", "latest", str(out), "--trial", "best", "--format", "openvino")
+    files = {"model.xml", "model.bin", "load.py", "preset.yaml", "card.json", "card.md"}
+    assert {file.name for file in out.iterdir()} == files
+    assert set(card["needs"]) == {"openvino", "numpy"}
+    assert 0 < card["check"]["deviation"] <= card["check"]["tolerance"] <= 1e-3
+    assert card["check"]["agreement"] == 1.0
+    text = (out / "card.md").read_text()
+    assert all(f"{name} {version}" in text for name, version in card["needs"].items())
+    assert "100.00 % of the images get the same class" in text
+
+
+def test_other_programs_follow_it_line_by_line(lab: Lab) -> None:
     out = lab.folder / "onnx"
-    card = lab.json("export", "latest", str(out), "--trial", "best", "--format", "onnx")
+    words = ["export", "p-1", str(out), "--json-lines", "--format"]
+    *doing, last = map(json.loads, lab.call(*words, "onnx").stdout.splitlines())
+    assert all(line.keys() == {"doing"} for line in doing)
+    assert len(doing) >= 4
+    assert last["folder"] == str(out)
     assert (out / "model.onnx").is_file()
-    assert 0 <= card["check"]["deviation"] < 1e-3
-    assert card["check"]["changed"] == 0
+    done = lab.call(*words, "int8-onnx")
+    assert done.returncode == 2
+    error = json.loads(done.stdout)["error"]
+    assert "has no INT8 file" in error["title"]
+    assert "quantize.static" in error["remedy"]
+
+
+@pytest.fixture(scope="module")
+def int8(lab: Lab) -> Lab:
+    """The same workspace with a study `int8-1` whose one trial ends with an INT8 file."""
+    text = PRESET.partition("sweep:")[0].replace("epochs: 2", "epochs: 8")
+    text += "  - quantize.static: {images: 32}\n"
+    lab.run("measure.latency=null", preset=lab.preset(text, "int8"))
+    return lab
+
+
+def test_an_int8_trial_is_its_file_unless_asked_otherwise(int8: Lab) -> None:
+    out = int8.folder / "int8"
+    card = int8.json("export", "int8-1", str(out))
+    assert card["format"] == "int8-onnx"
+    check = card["check"]
+    assert check["deviation"] == 0.0
+    assert check["accuracy"] == check["accuracy_of_trial"] == card["results"]["accuracy"]["model"]
+    key = int8.state("int8-1").trials[0].steps[-1].key
+    stored = int8.study("int8-1").store().folder(key) / "model.int8.onnx"
+    assert (out / "model.int8.onnx").read_bytes() == stored.read_bytes()
+    assert "equal, bit for bit" in (out / "card.md").read_text()
+
+
+def test_an_int8_trial_for_openvino_says_how_far_it_is_off(int8: Lab) -> None:
+    out = int8.folder / "int8-openvino"
+    check = int8.json("export", "int8-1", str(out), "--format", "openvino")["check"]
+    assert 0 < check["deviation"] <= check["tolerance"] == 0.1
+    assert check["agreement"] >= 0.95
+    assert (
+        f"up to {check['deviation']:.1e} of the largest (tolerated: 1.0e-01)" in (out / "card.md").read_text()
+    )
+
+
+@pytest.mark.parametrize("form", ["safetensors", "onnx", "pt2"])
+def test_an_int8_trial_is_not_passed_off_as_its_float_network(form: str, int8: Lab) -> None:
+    done = int8.call("export", "int8-1", str(int8.folder / "float"), "--format", form)
+    assert done.returncode == 2
+    assert f"is an INT8 model, which {form} can't hold" in done.stderr
+    assert "int8-onnx or openvino" in done.stderr
+    assert not (int8.folder / "float").exists()
+
+
+def test_a_folder_that_cannot_be_made_is_an_error(lab: Lab) -> None:
+    for out in ("/proc/none/x", "a" * 300):
+        done = lab.call("export", "p-1", out)
+        assert done.returncode == 2
+        assert "Name another folder." in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import math
 import sys
 from collections.abc import Sequence
 from importlib.machinery import ModuleSpec
+from itertools import accumulate
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -68,8 +69,9 @@ def by_numpy(load: Any, pixels: bytes, job: dict[str, Any]) -> tuple[bytes, str,
 
     images = numpy.frombuffer(pixels, numpy.uint8).reshape(job["shape"])
     model = load.load(threads=job["threads"])
-    ends = numpy.cumsum(job["batches"])[:-1]
-    outputs = numpy.concatenate([model(load.preprocess(part)) for part in numpy.split(images, ends)])
+    sizes = job["batches"]
+    parts = [images[end - size : end] for size, end in zip(sizes, accumulate(sizes), strict=True)]
+    outputs = numpy.concatenate([model(load.preprocess(part)) for part in parts])
     return outputs.tobytes(), str(outputs.dtype), list(outputs.shape)
 
 
@@ -77,7 +79,7 @@ def main() -> None:
     place = Path(sys.argv[1]).parent
     job = json.loads(Path(sys.argv[1]).read_text("utf-8"))
     blocked = [name for name in BLOCKED if name not in job["needs"]]
-    sys.meta_path[:] = [Without(finder, blocked) for finder in sys.meta_path]  # type: ignore[misc]
+    sys.meta_path[:] = [Without(finder, blocked) for finder in sys.meta_path]
     sys.path.insert(0, job["folder"])
     load = importlib.import_module("load")
     run = by_torch if "torch" in job["needs"] else by_numpy

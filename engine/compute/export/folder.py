@@ -7,10 +7,11 @@ from typing import Any
 
 from engine import datasets
 from engine.compute import checkpoint
-from engine.compute.data import Dataset, load
+from engine.compute.data import load
 from engine.compute.export.card import card, markdown
 from engine.compute.export.formats import Tell, sha256, write_model
 from engine.compute.export.verify import Check, verify
+from engine.errors import UsageError
 from engine.exports import Order
 from engine.files import explained, write_json
 
@@ -24,21 +25,24 @@ def write(order: Order, tell: Tell) -> dict[str, Any]:
     Raises SecateurError when the data are not here, the network can't be written, or the check fails: then
     nothing is left behind.
     """
-    tell(f"reading the data set {order.settings.data.name}")
-    data = load(order.settings.data, datasets.locate(order.settings.data, order.workspace))
     out = order.out.absolute()
     partial = out.with_name(f".{out.name}.{os.getpid()}")
-    with explained(out):
+    try:
         partial.mkdir(parents=True)
+    except OSError as error:
+        raise UsageError(f"{out} can't be written", f"{error.strerror}.", "Name another folder.") from error
+    with explained(out):
         try:
-            written = _write_into(partial, order, data, tell)
+            written = _write_into(partial, order, tell)
             _put(partial, out)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
     return written
 
 
-def _write_into(folder: Path, order: Order, data: Dataset, tell: Tell) -> dict[str, Any]:
+def _write_into(folder: Path, order: Order, tell: Tell) -> dict[str, Any]:
+    tell(f"reading the data set {order.settings.data.name}")
+    data = load(order.settings.data, datasets.locate(order.settings.data, order.workspace))
     model = checkpoint.load(order.model)
     written = write_model(folder, order.format, model, data, tell)
     (folder / PRESET).write_text(order.preset, "utf-8")

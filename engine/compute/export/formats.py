@@ -23,8 +23,9 @@ from engine.exports import Format
 LOADER = "load.py"
 ONNX, PT2, IR = "model.onnx", "model.pt2", ("model.xml", "model.bin")
 EXACT = Tolerance(0.0)
-OTHER_RUNTIME_INT8 = Tolerance(0.25, 0.95)
-"""OpenVINO rounds to INT8 in other places than ONNX Runtime, and an image between two classes may change."""
+OTHER_RUNTIME_INT8 = Tolerance(0.1, 0.95)
+"""OpenVINO rounds to INT8 in other places than ONNX Runtime: outputs were up to 2 % off, and 1.7 % of the images of
+a network that was hardly trained changed class."""
 
 Tell = Callable[[str], None]
 """Takes a line about what is being done."""
