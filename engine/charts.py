@@ -4,13 +4,13 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
-from engine import sensitivities
+from engine import latencies, latencycharts, sensitivities
 from engine.errors import UsageError
 from engine.format import measure
 from engine.params.preset import Plot
 from engine.plotting.figure import Figure, Point, Reference, Series, X
 from engine.state import StudyState, TrialState
-from engine.summary import measure_names, measure_value, quality_name
+from engine.summary import measure_names, measure_value, quality_name, trial_value
 
 
 def default_plot(state: StudyState, plot: Plot | None) -> Plot | None:
@@ -56,6 +56,8 @@ def figure(
     """
     if _by_layer(states, x, by):
         return sensitivities.figure(states, x, y, layers, log=log)
+    if latencycharts.applies(x, y, by):
+        return latencycharts.figure(states, *_of_rows(states, x, y, by), log=log)
     x, y = (_resolve(name, states) for name in (x, y))
     lines: list[Series] = []
     for state in states:
@@ -84,13 +86,22 @@ def _by_layer(states: Sequence[StudyState], x: str, by: str | None) -> bool:
     return True
 
 
+def _of_rows(states: Sequence[StudyState], x: str, y: str, by: str | None) -> tuple[str, str, str | None]:
+    """Names of rows as they are, the others in full."""
+
+    def full(name: str) -> str:
+        return name if latencies.is_name(name) or name in latencies.DIMENSIONS else _resolve(name, states)
+
+    return full(x), full(y), by and full(by)
+
+
 def _resolve(name: str, states: Sequence[StudyState]) -> str:
     """`name` as a parameter or measure of every study; a unique last part such as `sparsity` will do."""
     parameters = list(dict.fromkeys(n for state in states for n in parameter_names(state)))
     measures = list(dict.fromkeys(n for state in states for n in measure_names(state)))
     if name in parameters or name in measures:
         return name
-    if name in ("latency", "speedup") and (first := [m for m in measures if m.startswith(f"{name}.")]):
+    if name in latencies.FIELDS and (first := [m for m in measures if m.startswith(f"{name}.")]):
         return first[0]
     ends = [n for n in parameters if n.endswith(f".{name}")]
     if len(ends) == 1:
@@ -111,16 +122,6 @@ def _grouped(state: StudyState, by: str | None) -> dict[str, list[TrialState]]:
     return groups
 
 
-def trial_value(trial: TrialState, name: str) -> X:
-    """A trial's parameter or measure; None while it is not there."""
-    if name in trial.parameters:
-        value = trial.parameters[name]
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            return str(value)
-        return value
-    return measure_value(trial.results, name)
-
-
 def points_of(trials: Sequence[TrialState], x: str, y: str) -> list[tuple[Point, tuple[TrialState, ...]]]:
     """The points of one line in the order drawn, each with its trials: several that differ in their seed."""
     seeds: dict[Any, list[TrialState]] = {}
@@ -138,6 +139,8 @@ def trials_drawn(
     """For every point of every line of `figure(states, x, y, by)` its study and its trials."""
     if _by_layer(states, x, by):
         return sensitivities.drawn_of(states, x, y, layers)
+    if latencycharts.applies(x, y, by):
+        return latencycharts.drawn_of(states, *_of_rows(states, x, y, by))
     x, y = (_resolve(name, states) for name in (x, y))
     return [
         [(state, found) for _, found in points_of(trials, x, y)]
@@ -167,7 +170,7 @@ def _baselines(states: Sequence[StudyState], y: str) -> list[Reference]:
     for state in states:
         steps = {trial.baseline_measure.key: trial.baseline_measure for trial in state.trials}
         values = [v for s in steps.values() if (v := measure_value(s.measures, y)) is not None]
-        if y.startswith("latency."):
+        if latencies.is_name(y) and not y.startswith("speedup"):
             values = baseline_latencies(state, y)
         if values:
             name = f"{state.name} baseline" if len(states) > 1 else "baseline"
@@ -176,22 +179,13 @@ def _baselines(states: Sequence[StudyState], y: str) -> list[Reference]:
 
 
 def baseline_latencies(state: StudyState, name: str) -> list[float]:
-    """Every median latency of the baseline (ms) for `latency.RUNTIME.BATCH`, one for each trial's comparison."""
-    _, runtime, batch = name.split(".")
-    rows = [row for trial in state.trials for row in trial.results.get("latency", [])]
-    return [
-        row["baseline_median_ms"] for row in rows if row["runtime"] == runtime and str(row["batch"]) == batch
-    ]
+    """`latency.RUNTIME.BATCH` (ms), or its throughput, of the baseline, once for each trial's comparison."""
+    return [v for trial in state.trials if (v := baseline_value(trial, name)) is not None]
 
 
 def baseline_value(trial: TrialState, name: str) -> float | None:
     """A measure of the trial's baseline; its latency is the one measured beside the trial's own."""
-    head, _, which = name.partition(".")
-    if head == "latency":
-        runtime, _, batch = which.partition(".")
-        rows = trial.results.get("latency", [])
-        found = (r for r in rows if r["runtime"] == runtime and str(r["batch"]) == batch)
-        return next((float(row["baseline_median_ms"]) for row in found), None)
-    if head == "speedup":
-        return 1.0 if measure_value(trial.results, name) is not None else None
+    if latencies.is_name(name):
+        row = latencies.find(trial.results, name)
+        return latencies.value(latencies.of_baseline(row), latencies.parse(name).field) if row else None
     return measure_value(trial.baseline_measure.measures, name)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypeGuard
 
-Kind = Literal["fraction", "count", "bytes", "milliseconds", "seconds", "ratio", "number"]
+Kind = Literal["fraction", "count", "bytes", "milliseconds", "seconds", "ratio", "rate", "number"]
 Better = Literal["higher", "lower", ""]
 Align = Literal["left", "right"]
 
@@ -59,6 +59,7 @@ MEASURE_FORMATS: dict[str, Measure] = {
     "size.packed": Measure("size, sparse-packed", "bytes", "lower", "B", from_zero=True),
     "latency": Measure("latency", "milliseconds", "lower", "ms", from_zero=True),
     "speedup": Measure("speedup", "ratio", "higher", "×", from_zero=True),
+    "throughput": Measure("throughput", "rate", "higher", "images/s", from_zero=True),
     "seconds": Measure("time", "seconds", "lower", "s", from_zero=True),
     "peak_memory": Measure("peak memory", "bytes", "lower", "B", from_zero=True),
 }
@@ -69,18 +70,34 @@ def measure(name: str) -> Measure:
 
     >>> measure("latency.onnxruntime.1").label
     'latency, onnxruntime, batch 1'
+    >>> measure("throughput.torch.32.bf16.2t").label
+    'throughput, torch, batch 32, bf16, 2 threads'
     >>> measure("prune.weights.sparsity").unit
     '%'
     """
     if name in MEASURE_FORMATS:
         return MEASURE_FORMATS[name]
     first, *rest = name.split(".")
-    if first in ("latency", "speedup") and len(rest) == 2:
+    if first in ("latency", "speedup", "throughput"):
         known = MEASURE_FORMATS[first]
-        return replace(known, label=f"{known.label}, {rest[0]}, batch {rest[1]}")
+        return replace(known, label=", ".join([known.label, *map(row_place, rest)]))
     if rest and rest[-1] in ("sparsity", "accuracy"):
         return replace(MEASURE_FORMATS[rest[-1]], label=name)
     return Measure(name, "number")
+
+
+def row_place(part: str) -> str:
+    """A part of the name of a latency, in words.
+
+    >>> [row_place(part) for part in ("onnxruntime", "1", "bf16", "2t")]
+    ['onnxruntime', 'batch 1', 'bf16', '2 threads']
+    """
+    if part.isdigit():
+        return f"batch {part}"
+    number = part.removesuffix("t")
+    if number != part and number.isdigit():
+        return f"{number} thread{'' if number == '1' else 's'}"
+    return part
 
 
 def measure_text(name: str, value: float | None, deviation: float | None = None) -> str:
@@ -107,6 +124,8 @@ def measure_text(name: str, value: float | None, deviation: float | None = None)
             return duration(value)
         case "ratio":
             return ratio(value)
+        case "rate":
+            return f"{significant(value, 3)} {known.unit}"
         case "number":
             return number(value)
 
@@ -212,7 +231,7 @@ def axis_unit(known: Measure, largest: float) -> tuple[float, str]:
         case "count" | "bytes":
             divisor, prefix = prefix_of(largest)
             return divisor, f" {prefix}{known.unit}".rstrip()
-        case "milliseconds" | "seconds":
+        case "milliseconds" | "seconds" | "rate":
             return 1.0, f" {known.unit}"
         case "ratio":
             return 1.0, known.unit

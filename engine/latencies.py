@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from engine.format import ratio
-from engine.params.runtimes import INT8, PRECISIONS
+from engine.format import MISSING, duration, milliseconds, ratio, row_place, significant
+from engine.params.runtimes import INT8, PRECISIONS, RUNTIMES
 
 Row = dict[str, Any]
 
@@ -52,6 +52,15 @@ def parse(name: str) -> Name:
     return Name(head, tuple(_wanted(part) for part in parts))
 
 
+def is_known(name: str) -> bool:
+    """Whether every part of a name of rows can be of one.
+
+    >>> is_known("latency.openvino.1"), is_known("latency.tensorrt")
+    (True, False)
+    """
+    return all(value in RUNTIMES for dimension, value in parse(name).wanted if dimension == "runtime")
+
+
 def _wanted(part: str) -> tuple[str, Any]:
     if part.isdigit():
         return "batch", int(part)
@@ -71,9 +80,20 @@ def unavailable(results: dict[str, Any]) -> list[Row]:
 
 
 def _completed(row: Row) -> Row:
-    median = row["median_ms"]
-    throughput = 1000 * row["batch"] / median if median else 0.0
-    return {"precision": PRECISIONS[0], "throughput": throughput} | row
+    return {"precision": PRECISIONS[0], "throughput": throughput(row, row["median_ms"])} | row
+
+
+def throughput(row: Row, median_ms: float) -> float:
+    """Images a second, where a call of the row's batch takes so long."""
+    return 1000 * row["batch"] / median_ms if median_ms else 0.0
+
+
+def of_baseline(row: Row) -> Row:
+    """The row of the baseline that was measured beside the row's model."""
+    median = row["baseline_median_ms"]
+    beside = {"runtime": row.get("baseline_runtime", row["runtime"])}
+    beside["precision"] = row.get("baseline_precision", row["precision"])
+    return row | beside | {"median_ms": median, "speedup": 1.0, "throughput": throughput(row, median)}
 
 
 def find(results: dict[str, Any], name: str) -> Row | None:
@@ -87,20 +107,12 @@ def value(row: Row, field: str) -> float:
     return float(row[FIELDS[field]])
 
 
-def baseline_value(row: Row, field: str) -> float:
-    """The same of the baseline that was measured beside the row's model."""
-    if field == "latency":
-        return float(row["baseline_median_ms"])
-    if field == "speedup":
-        return 1.0
-    median = row["baseline_median_ms"]
-    return 1000 * row["batch"] / median if median else 0.0
-
-
 def names(trials: Iterable[dict[str, Any]]) -> list[str]:
     """Names of all rows of some trials' results; precision and threads are in them where a trial has several."""
     rows = [measured(results) for results in trials]
-    extra = [d for d in ("precision", "threads") if any(len({row[d] for row in trial}) > 1 for trial in rows)]
+    extra = [
+        d for d in ("precision", "threads") if any(len({row.get(d) for row in trial}) > 1 for trial in rows)
+    ]
     places = dict.fromkeys(_place(row, extra) for trial in rows for row in trial)
     return [f"{field}.{place}" for field in FIELDS for place in places]
 
@@ -112,24 +124,36 @@ def _place(row: Row, extra: Sequence[str]) -> str:
     return ".".join(parts)
 
 
-def spelled(parts: Iterable[str]) -> list[str]:
-    """The parts of a name behind its first, in words.
+def in_words(row: Row, dimensions: Iterable[str] = DIMENSIONS) -> str:
+    """Where a row was measured.
 
-    >>> spelled(["onnxruntime", "1", "bf16", "2t"])
-    ['onnxruntime', 'batch 1', 'bf16', '2 threads']
+    >>> in_words({"runtime": "torch", "precision": "bf16", "batch": 8, "threads": 1})
+    'torch, bf16, batch 8, 1 thread'
     """
-    return [in_words(*_wanted(part)) for part in parts]
+    parts = [f"{row[d]}t" if d == "threads" else str(row[d]) for d in dimensions if d in row]
+    return ", ".join(row_place(part) for part in parts)
 
 
-def in_words(dimension: str, value: Any) -> str:
-    """A row's place along one dimension.
+HEADS = ("runtime", "precision", "batch", "thr.", "median", "faster", "images/s", "baseline", "p90", "first")
+"""Of a table of rows; what matters most comes first, because what does not fit is left out from the right."""
 
-    >>> in_words("batch", 8), in_words("threads", 1), in_words("runtime", "torch")
-    ('batch 8', '1 thread', 'torch')
-    """
-    if dimension == "threads":
-        return f"{value} thread{'' if value == 1 else 's'}"
-    return f"batch {value}" if dimension == "batch" else str(value)
+
+def cells(row: Row) -> list[tuple[str, str]]:
+    """A row's cells under HEADS, each with its head; `first` is the time until the first call's end."""
+    before = of_baseline(row)
+    texts = (
+        str(row["runtime"]),
+        str(row["precision"]),
+        str(row["batch"]),
+        str(row.get("threads", MISSING)),
+        milliseconds(row["median_ms"]),
+        ratio(row["speedup"]),
+        significant(row["throughput"], 3),
+        milliseconds(before["median_ms"]),
+        milliseconds(row.get("p90_ms")),
+        duration(row["first_ms"] / 1000) if "first_ms" in row else MISSING,
+    )
+    return list(zip(HEADS, texts, strict=True))
 
 
 def float_operators_text(row: Row, most: int = 6) -> str:
@@ -142,6 +166,20 @@ def float_operators_text(row: Row, most: int = 6) -> str:
     ordered = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
     parts = [f"{count} {name}" for name, count in ordered[:most]]
     return ", ".join([*parts, "…"] if len(ordered) > most else parts)
+
+
+def notes(results: dict[str, Any]) -> list[str]:
+    """What a reader of the rows must know: what was not measured, and why; what of an INT8 file is not integer."""
+    reasons: dict[str, list[str]] = {}
+    for row in unavailable(results):
+        reasons.setdefault(row["unavailable"], []).append(in_words(row, ("runtime", "precision")))
+    missing = [f"not measured in {'; '.join(dict.fromkeys(where))}: {why}" for why, where in reasons.items()]
+    quantized = [row for row in measured(results) if row["precision"] == INT8]
+    slower = [slower_text(row) for row in quantized if row["speedup"] < 1]
+    told = {row["runtime"] for row in quantized if row["speedup"] < 1}
+    others = {row["runtime"]: float_operators_text(row) for row in quantized if row["runtime"] not in told}
+    left = [f"INT8 in {runtime}: {text} stayed in float" for runtime, text in others.items() if text]
+    return [*missing, *slower, *left]
 
 
 def slower_text(row: Row) -> str:

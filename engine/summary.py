@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from engine import scans
+from engine import latencies, scans
 from engine.format import MISSING, percent
 from engine.state import StudyState, TrialState
 
@@ -72,38 +72,39 @@ def _loss(trial: TrialState, quality: str) -> float:
 def measure_value(results: dict[str, Any], name: str) -> float | None:
     """A measure by its dotted name: `accuracy`, `size.packed`, `latency.onnxruntime.1`, `speedup.torch.32`.
 
-    None while it is not there. `latency` and `speedup` alone mean the first runtime and batch measured.
+    None while it is not there. `latency`, `speedup` and `throughput` mean the first row that fits (see
+    `engine.latencies`).
     """
-    head, _, rest = name.partition(".")
-    if head in ("latency", "speedup"):
-        return _latency(results.get("latency") or [], "median_ms" if head == "latency" else "speedup", rest)
+    if latencies.is_name(name):
+        row = latencies.find(results, name)
+        return latencies.value(row, latencies.parse(name).field) if row else None
     value: Any = results
     for part in name.split("."):
         value = value.get(part) if isinstance(value, dict) else None
     return float(value) if isinstance(value, int | float) else None
 
 
-def _latency(rows: list[dict[str, Any]], field: str, which: str) -> float | None:
-    runtime, _, batch = which.partition(".")
-    for row in rows:
-        if (not runtime or row["runtime"] == runtime) and (not batch or str(row["batch"]) == batch):
-            return float(row[field])
-    return None
+def trial_value(trial: TrialState, name: str) -> int | float | str | None:
+    """A trial's parameter or measure; None while it is not there."""
+    if name in trial.parameters:
+        value = trial.parameters[name]
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return str(value)
+        return value
+    return measure_value(trial.results, name)
 
 
 def measure_names(state: StudyState) -> list[str]:
     """Every measure that some finished trial of the study has, in a fixed order."""
     names: dict[str, None] = {}
-    for trial in state.trials:
-        for name, value in trial.results.items():
-            if name == "latency":
-                for kind in ("latency", "speedup"):
-                    names |= {f"{kind}.{row['runtime']}.{row['batch']}": None for row in value}
-            elif isinstance(value, dict):
+    every = [trial.results for trial in state.trials]
+    for results in every:
+        for name, value in results.items():
+            if isinstance(value, dict):
                 names |= {f"{name}.{part}": None for part in value}
             elif isinstance(value, int | float):
                 names[name] = None
-    return list(names)
+    return [*names, *latencies.names(every)]
 
 
 def trial_json(trial: TrialState) -> dict[str, Any]:

@@ -42,14 +42,14 @@ STAGES = (
     "sweep spec presets",
     "plan job",
     # what replaying the events gives
-    "state tolerance scans summary",
+    "state tolerance scans layerforms summary",
     # taking a trial's model away
     "exports",
     # who runs jobs, and what a job does
     "executors",
     "compute",
     # what is drawn from the state
-    "plotting pareto sensitivities charts training",
+    "plotting pareto sensitivities latencycharts charts training",
     # one study from its start to its end
     "heartbeat launch replay supervisor",
     "commands",

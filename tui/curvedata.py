@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from engine import charts, sensitivities, training
+from engine import charts, latencies, sensitivities, training
 from engine import format as fmt
 from engine.errors import UsageError
 from engine.format import measure
@@ -63,7 +63,8 @@ def first_view(state: StudyState, plot: Plot | None) -> View:
 
 def xs(states: Sequence[StudyState]) -> list[str]:
     """All that can be drawn along: parameters first, then the rates of sensitivity steps."""
-    return list(dict.fromkeys([*parameters(states), *sensitivities.names(states), *ys(states)]))
+    numbers = latencies.NUMBERS if _of_rows(states) else ()
+    return list(dict.fromkeys([*parameters(states), *sensitivities.names(states), *numbers, *ys(states)]))
 
 
 def by_layer(states: Sequence[StudyState], view: View) -> bool:
@@ -81,7 +82,18 @@ def layers(states: Sequence[StudyState], view: View) -> list[tuple[str, str]]:
 
 
 def ys(states: Sequence[StudyState]) -> list[str]:
-    return list(dict.fromkeys(name for state in states for name in measure_names(state)))
+    names = dict.fromkeys(name for state in states for name in measure_names(state))
+    return list(dict.fromkeys([*names, *(latencies.FIELDS if _of_rows(states) else ())]))
+
+
+def bys(states: Sequence[StudyState]) -> list[str]:
+    """What can tell lines apart: parameters, and what differs between rows of latency."""
+    return [*parameters(states), *(latencies.DIMENSIONS if _of_rows(states) else ())]
+
+
+def _of_rows(states: Sequence[StudyState]) -> bool:
+    """Whether latency was measured."""
+    return any(trial.results.get("latency") for state in states for trial in state.trials)
 
 
 def parameters(states: Sequence[StudyState]) -> list[str]:
@@ -101,7 +113,7 @@ def draw(states: Sequence[StudyState], view: View) -> Drawn:
     if by_layer(states, view):
         return _layers(states, view)
     try:
-        by = view.by if view.by in parameters(states) else None
+        by = view.by if view.by in bys(states) else None
         figure = charts.figure(states, view.x, view.y, by, log=view.log)
         owners = charts.trials_drawn(states, view.x, view.y, by)
     except UsageError as error:
@@ -167,7 +179,7 @@ def directions(figure: Figure) -> str:
 
 
 def _end(name: str) -> str:
-    return name if name.split(".")[0] in ("latency", "speedup", "size") else name.rpartition(".")[2]
+    return name if name.split(".")[0] in (*latencies.FIELDS, "size") else name.rpartition(".")[2]
 
 
 def readout(drawn: Drawn, series: int, point: int) -> str:
@@ -196,7 +208,10 @@ def _before(figure: Figure, line: str, trial: TrialState) -> str:
         for reference in figure.references:
             if line.startswith(reference.name.removesuffix(sensitivities.UNPRUNED)):
                 return f"{sensitivities.UNPRUNED} {fmt.measure_text(figure.y_measure, reference.y)}"
-    before = charts.baseline_value(trial, figure.y_measure) if figure.x_label != "epoch" else None
+    y = figure.y_measure
+    if figure.x_label == "epoch" or (latencies.is_name(y) and y.count(".") < 2):
+        return ""  # which row's baseline it is, the name does not say
+    before = charts.baseline_value(trial, y)
     return f"baseline {fmt.measure_text(figure.y_measure, before)}" if before is not None else ""
 
 

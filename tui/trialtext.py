@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from engine import format as fmt
+from engine import latencies
 from engine.charts import baseline_value
 from engine.format import measure
 from engine.state import StepState, StudyState, TrialState
@@ -94,6 +95,8 @@ def measures(state: StudyState, trial: TrialState, width: int) -> list[Line]:
     """Every measure against the baseline, with the difference and whether that is better."""
     rows = []
     for name in measure_names(state):
+        if latencies.is_name(name):
+            continue  # in a table of their own
         value, before = measure_value(trial.results, name), baseline_value(trial, name)
         rows.append(
             [
@@ -107,6 +110,21 @@ def measures(state: StudyState, trial: TrialState, width: int) -> list[Line]:
         return [[("Measures", "accent")], [("  none yet", "muted")], ()]
     heads = ("measure", "this trial", "baseline", "difference")
     return [[("Measures", "accent")], *aligned(heads, rows, width), ()]
+
+
+def latency(state: StudyState, trial: TrialState, width: int) -> list[Line]:
+    """A row for each runtime, precision, batch and number of threads; what was not measured, and why."""
+    rows: list[list[Span]] = []
+    for row in latencies.measured(trial.results):
+        better = "good" if row["speedup"] > 1 else "bad" if row["speedup"] < 1 else "muted"
+        roles = {"faster": better, "baseline": "muted", "threads": "muted", "precision": "muted"}
+        rows.append([(text, roles.get(head, "")) for head, text in latencies.cells(row)])
+    notes = latencies.notes(trial.results)
+    if not rows and not notes:
+        return []
+    table = aligned(latencies.HEADS, rows, width, texts=2) if rows else []
+    told = [line for note in notes for line in wrapped(note, width, "warn", "  ")]
+    return [[("Latency", "accent")], *table, *told, ()]
 
 
 def difference(name: str, value: float | None, before: float | None) -> Span:

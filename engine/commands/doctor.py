@@ -3,6 +3,7 @@
 import argparse
 import os
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,8 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     doctor = subparsers.add_parser(
         "doctor",
         help="what this machine can do, and what is wrong with it",
-        description="Versions, processor features, GPU, the workspace's file system and free space, and version "
-        "pairs known to break. Exit code 1 if something will not work.",
+        description="Versions, processor features, GPU, inference runtimes, the workspace's file system and free space, and "
+        "version pairs known to break. Exit code 1 if something will not work.",
     )
     add_workspace(doctor)
     add_json(doctor)
@@ -37,11 +38,13 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
 
 
 def _doctor(args: argparse.Namespace) -> int:
-    from engine import environment
+    from engine import environment, runtimes
     from engine.rundir import workspace
 
     folder = workspace(args.workspace)
-    found = environment.describe() | {"workspace": examine(folder)}
+    device = environment.resolve_device("auto")
+    here = [asdict(one) for one in runtimes.survey(device)]
+    found = environment.describe() | {"workspace": examine(folder), "runtimes": here}
     problems = [*version_problems(environment.packages()), *workspace_problems(found["workspace"])]
     notes = cpu_notes(found["cpu"])
     if args.json:
@@ -68,9 +71,16 @@ def _lines(found: dict[str, Any]) -> list[str]:
         f"processor   {cpu['model']}, {cpu['available']} usable; {' '.join(cpu['flags']) or 'no known features'}",
         f"memory      {fmt.size(found['memory_bytes'])}",
         f"GPU         {', '.join(found['gpus']) or 'none'}",
+        *(_runtime(one) for one in found["runtimes"]),
         f"workspace   {place['path']} on {place['file_system']}"
         f"{' (shared)' if place['shared'] else ''}, {fmt.size(place['free_bytes'])} free",
     ]
+
+
+def _runtime(one: dict[str, Any]) -> str:
+    """A runtime with what it computes in here, or why it can't be used."""
+    name = f"runtime     {one['runtime']}" + (f" {one['version']}" if one["version"] else "")
+    return f"{name}: {one['missing'] or ', '.join(one['precisions']) + ' on ' + one['device']}"
 
 
 def examine(folder: Path) -> dict[str, Any]:

@@ -18,7 +18,8 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
         "plot",
         help="draw a study's curve",
         description="Draw one or several studies. x: a swept parameter or a measure; y: a measure such as "
-        "accuracy, map50_95, agreement, sparsity, effective_macs, size.packed, latency.onnxruntime.1, speedup.torch.1. "
+        "accuracy, map50_95, agreement, sparsity, effective_macs, size.packed, latency.onnxruntime.1, speedup.torch.1; "
+        "or, of latency, speedup and throughput, x: batch or threads, with --by runtime, precision, batch or threads. "
         "Trials that differ in their seed alone are drawn as mean ± standard deviation. --x rate draws what a "
         "sensitivity step found, a line for each layer (STEP.rate where there are several such steps).",
     )
@@ -27,7 +28,9 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     plot.add_argument(
         "--y", metavar="NAME", help="what to draw (default: as in the preset, else accuracy or mAP)"
     )
-    plot.add_argument("--by", metavar="NAME", help="parameter that tells the lines apart")
+    plot.add_argument(
+        "--by", metavar="NAME", help="what tells the lines apart: a parameter; of latency also runtime, …"
+    )
     plot.add_argument(
         "--layers",
         metavar="NAMES",

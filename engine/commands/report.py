@@ -4,7 +4,7 @@ import statistics
 import sys
 from typing import Any
 
-from engine import charts
+from engine import charts, latencies
 from engine import format as fmt
 from engine.commands import sensitivity
 from engine.commands.common import columns
@@ -102,11 +102,14 @@ CHANGE = "change"
 """The column of test accuracy or mAP50-95 against the baseline, in points."""
 
 
+SHORT = {"onnxruntime": "ort", "torch-compile": "compiled"}
+"""Runtimes in the heads of columns."""
+
+
 def _header(name: str) -> str:
-    head, _, rest = name.partition(".")
-    if head == "latency":
-        runtime, _, batch = rest.partition(".")
-        return f"{'ort' if runtime == 'onnxruntime' else runtime}, batch {batch}"
+    if name.startswith("latency."):
+        runtime, *rest = name.split(".")[1:]
+        return ", ".join([SHORT.get(runtime, runtime), *map(fmt.row_place, rest)])
     return {
         "accuracy": "test acc.",
         "map50_95": "mAP50-95",
@@ -137,11 +140,8 @@ def _cell(trial: TrialState, name: str) -> str:
 
 def _disturbed(trial: TrialState, name: str) -> bool:
     """Whether other programs took so much of the processors that the latency should be measured again."""
-    return any(
-        row.get("foreign_load", 0.0) > NOISY_LOAD
-        for row in trial.results.get("latency", [])
-        if name == f"latency.{row['runtime']}.{row['batch']}"
-    )
+    row = latencies.find(trial.results, name)
+    return row is not None and row.get("foreign_load", 0.0) > NOISY_LOAD
 
 
 def _baseline_cells(state: StudyState, measures: list[str]) -> list[str]:
@@ -188,6 +188,7 @@ def closing(state: StudyState) -> list[str]:
             f"~ latency measured while other programs took up to {fmt.percent(max(loads), 0)} of the processors' "
             f"time; on a quiet machine `secateur resume {state.name} --remeasure` measures those again"
         )
+    lines += [f"{_which(indices)}: {note}" for note, indices in _latency_notes(state).items()]
     lines += [f"{_which(indices)} failed: {error}" for error, indices in _failures(state).items()]
     if state.error:
         lines.append(_sentence(state.error))
@@ -210,6 +211,15 @@ def _best_line(best: dict[str, Any], quality: str) -> str:
         f"{fmt.measure_text('nonzero_parameters', best['nonzero_parameters'])} non-zero parameters, "
         f"test {fmt.measure(quality).label} {fmt.percent(best[quality])}"
     )
+
+
+def _latency_notes(state: StudyState) -> dict[str, list[int]]:
+    """What to know of the latencies, with the trials that it is true of."""
+    found: dict[str, list[int]] = {}
+    for trial in state.trials:
+        for note in latencies.notes(trial.results):
+            found.setdefault(note, []).append(trial.index)
+    return found
 
 
 def _failures(state: StudyState) -> dict[str, list[int]]:

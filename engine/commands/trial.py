@@ -3,6 +3,7 @@
 from typing import Any
 
 from engine import format as fmt
+from engine import latencies, layerforms
 from engine.commands.common import columns, print_json
 from engine.errors import UsageError
 from engine.files import read_json
@@ -26,8 +27,12 @@ def show(run: RunDir, state: StudyState, index: int, *, as_json: bool) -> int:
     print(f"{run.name} trial {index} ({found.status}){': ' + values if values else ''}")
     print(_steps(state, found))
     print(_measures(state, found))
+    if rows := latencies.measured(found.results):
+        print(_latency(rows))
+    for note in latencies.notes(found.results):
+        print(note)
     if layers:
-        print(_layers(layers))
+        print(_layers(layers, layerforms.of_trial(found)))
     if found.measure.status == "done":
         print(f"model: {run.store().folder(found.steps[-1].key)}")
     return 0
@@ -72,6 +77,8 @@ def _steps(state: StudyState, trial: TrialState) -> str:
 def _measures(state: StudyState, trial: TrialState) -> str:
     rows = []
     for name in measure_names(state):
+        if latencies.is_name(name):
+            continue  # in a table of their own
         value = measure_value(trial.results, name)
         before = measure_value(trial.baseline_measure.measures, name)
         change = "" if value is None or before is None else fmt.measure_text(name, value - before)
@@ -79,7 +86,14 @@ def _measures(state: StudyState, trial: TrialState) -> str:
     return fmt.table(["measure", "this trial", "baseline", "difference"], rows, ["left"], columns())
 
 
-def _layers(layers: list[dict[str, Any]]) -> str:
+def _latency(rows: list[latencies.Row]) -> str:
+    cells = [[text for _, text in latencies.cells(row)] for row in rows]
+    return fmt.table(latencies.HEADS, cells, ["left", "left"], columns())
+
+
+def _layers(layers: list[dict[str, Any]], forms: layerforms.Forms) -> str:
+    """A row a layer; what steps made of it only where there is something to tell."""
+    made = [layerforms.of_layer(forms, layer["name"]) for layer in layers]
     rows = [
         [
             layer["name"],
@@ -89,8 +103,10 @@ def _layers(layers: list[dict[str, Any]]) -> str:
             fmt.percent(layer["sparsity"], 1),
             fmt.count(layer["macs"]),
             fmt.count(layer["effective_macs"]),
+            *([layerforms.words(own), layerforms.losses(own)] if any(made) else []),
         ]
-        for layer in layers
+        for layer, own in zip(layers, made, strict=True)
     ]
     headers = ["layer", "type", "shape", "parameters", "sparsity", "MACs", "eff. MACs"]
+    headers += ["made of it", "energy lost"] if any(made) else []
     return fmt.table(headers, rows, ["left", "left", "left"], columns())

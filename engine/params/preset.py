@@ -121,11 +121,11 @@ class Plot(Params):
     """The chart that `run` and `plot` draw by default."""
 
     x: str = param(...)
-    """What to draw along: a swept parameter or a measure."""
+    """What to draw along: a swept parameter or a measure; of latency and throughput also `batch`, `threads`."""
     y: str = "accuracy"
     """What to draw: a measure."""
     by: str | None = None
-    """Parameter that tells the lines apart."""
+    """Parameter that tells the lines apart; of latency and throughput also `runtime`, `precision`."""
     log: bool = False
     """Whether the y axis is logarithmic."""
 

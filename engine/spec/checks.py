@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import PurePath
 
-from engine import sweep
+from engine import latencies, sweep
 from engine.catalog import DATASETS, DETECTION, DETECTOR, MODELS
 from engine.errors import Problem
 from engine.params import Sensitivity
@@ -153,9 +153,12 @@ def _plot(root: Mapping) -> list[Problem]:
     if text_of(at(root, "plot", "x")) in rates:
         problems = _one_of(at(root, "plot", "y"), RATE_MEASURES, "a measure of each layer")
         return problems + _one_of(at(root, "plot", "by"), ("layer",), "of a sensitivity")
-    problems = _one_of(at(root, "plot", "x"), (*axes, *MEASURES, *rates), "a swept parameter or a measure")
-    problems += _one_of(at(root, "plot", "y"), MEASURES, "a measure")
-    return problems + _one_of(at(root, "plot", "by"), axes, "a swept parameter")
+    x, y = at(root, "plot", "x"), at(root, "plot", "y")
+    of_rows = any(latencies.is_name(text_of(node)) for node in (x, y))
+    numbers, dimensions = (latencies.NUMBERS, latencies.DIMENSIONS) if of_rows else ((), ())
+    known = (*axes, *numbers, *MEASURES, *rates)
+    problems = _one_of(x, known, "a swept parameter or a measure") + _one_of(y, MEASURES, "a measure")
+    return problems + _one_of(at(root, "plot", "by"), (*axes, *dimensions), "a swept parameter")
 
 
 def _rates(root: Mapping) -> tuple[str, ...]:
@@ -167,6 +170,8 @@ def _rates(root: Mapping) -> tuple[str, ...]:
 
 def _one_of(node: Node | None, known: tuple[str, ...], what: str) -> list[Problem]:
     if not isinstance(node, Scalar) or not isinstance(node.value, str) or node.value in known:
+        return []
+    if "latency" in known and latencies.is_name(node.value) and latencies.is_known(node.value):
         return []
     allowed = f"{what}: {names(known, most=20)}" if known else f"{what} (nothing is swept)"
     return [Problem(node.place, node.path, given(node), allowed, suggest(node.value, known))]

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from engine.latencies import FIELDS
 from engine.params import Step
 from engine.params.preset import Settings
 
@@ -26,7 +27,7 @@ MEASURES = (
     "size.plain",
     "size.gzip",
     "size.packed",
-    "latency",
+    *FIELDS,
 )
 """What a plot can show along either axis, beside swept parameters."""
 RATE_MEASURES = ("validation_accuracy", "validation_map50_95", "validation_loss", "parameters", "macs")

@@ -122,7 +122,7 @@ SECTIONS = [
         5,
         "measure.latency.runtimes[1]",
         "given 'onnx'",
-        "torch, onnxruntime",
+        "torch, torch-compile, onnxruntime, openvino",
         "did you mean onnxruntime?",
     ),
     section(

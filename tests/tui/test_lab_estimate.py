@@ -57,9 +57,11 @@ def finished_study(workspace: Path, name: str, wanted: Spec) -> RunDir:
         ("m", "measure", MEASURE_S),
     ):
         events.append(StepFinished(key=key, kind=kind, reused=False, seconds=seconds, measures={}))
+    latency = wanted.settings.measure.latency
+    rows = [{"runtime": r, "batch": b, "median_ms": 1.0} for r, _, b, _ in latency.combinations()]
     events.append(
         StepFinished(
-            key="l", kind="latency", reused=False, seconds=LATENCY_S, measures={}, observations={"rows": []}
+            key="l", kind="latency", reused=False, seconds=LATENCY_S, measures={}, observations={"rows": rows}
         )
     )
     run.events.write_bytes(b"".join(to_line(event) for event in events))
@@ -101,6 +103,18 @@ def test_a_damaged_or_foreign_study_does_no_harm(tmp_path: Path) -> None:
     run.preset.write_text("[")
     (tmp_path / "studies" / "stray").mkdir()
     assert estimate(quickstart(), History(tmp_path)).seconds is None
+
+
+def test_every_comparison_of_latency_takes_its_time_and_the_review_counts_them(tmp_path: Path) -> None:
+    finished_study(tmp_path, "quickstart-1", quickstart())
+    few = quickstart("sweep.prune.weights.scope=[local]", "sweep.prune.weights.sparsity=[0.5]")
+    more = "measure.latency.batch=[1, 8]", "measure.latency.precision=[fp32, bf16]"
+    many = quickstart("sweep.prune.weights.scope=[local]", "sweep.prune.weights.sparsity=[0.5]", *more)
+    one, four = (estimate(wanted, History(tmp_path)).seconds for wanted in (few, many))
+    assert one is not None and four is not None and four - one == pytest.approx(3 * LATENCY_S)
+    told = dict(entry[:2] for _, entries in sections(many) for entry in entries)
+    each = len(many.settings.measure.latency.combinations())
+    assert told["latency measurements"] == f"{each} a trial, {each} in all"
 
 
 def test_rounds_of_pruning_train_between_them() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from engine import plan, rundir, spec, state
+from engine import latencies, plan, rundir, spec, state
 from engine.datasets import fingerprint, locate
 from engine.errors import SecateurError
 from engine.format import duration
@@ -26,7 +26,8 @@ SMALL_BYTES = 64 << 20
 
 @dataclass(frozen=True)
 class Seconds:
-    """What steps took by kind: an `epoch` of those that train; the others (`measure` too) as a `whole`."""
+    """What steps took by kind: an `epoch` of those that train, one comparison of a `latency`; the others (`measure`
+    too) as a `whole`."""
 
     study: str
     epoch: dict[str, float]
@@ -104,11 +105,12 @@ def estimate(wanted: Spec, history: History) -> Estimate:
     unknown = Estimate(steps=len(nodes), stored=len(nodes) - len(missing))
     if known is None:
         return unknown
+    comparisons = _comparisons(wanted)
     total, alone = 0.0, 0.0
     for key, step in _kinds(planned).items():
         if key not in missing:
             continue
-        took = _cost(step, known)
+        took = _cost(step, known, comparisons)
         if took is None:
             return replace(unknown, source=known.study)
         if step == "latency":
@@ -155,8 +157,17 @@ def _kinds(planned: plan.Plan) -> dict[str, Step | str]:
     return found
 
 
-def _cost(step: Step | str, known: Seconds) -> float | None:
+def _comparisons(wanted: Spec) -> int:
+    """How often each trial's model is measured against its baseline: for each runtime, precision, batch, threads."""
+    latency = wanted.settings.measure.latency
+    return len(latency.combinations()) if latency else 0
+
+
+def _cost(step: Step | str, known: Seconds, comparisons: int) -> float | None:
     """Seconds for one step; None for a kind that was never seen."""
+    if step == "latency":
+        one = known.whole.get("latency")
+        return None if one is None else one * comparisons
     if isinstance(step, str):
         return known.whole.get(step, 0.0 if step == "model" else None)
     epochs = epochs_of(step)
@@ -188,7 +199,8 @@ def seconds_of(study: str, found: state.StudyState) -> Seconds:
         if step.epochs:
             epoch.setdefault(step.kind, []).append(step.seconds / step.epochs[-1].epochs)
         else:
-            whole.setdefault(step.kind, []).append(step.seconds)
+            rows = latencies.measured({"latency": step.observations.get("rows")})
+            whole.setdefault(step.kind, []).append(step.seconds / max(len(rows), 1))
     return Seconds(study, _means(epoch), _means(whole))
 
 

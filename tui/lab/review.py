@@ -25,7 +25,19 @@ def _section(spec: Spec, name: str) -> tuple[str, list[Entry]]:
         top = {key: below for key, below in values.items() if key not in SECTIONS and key != "version"}
         return name, _entries(top, spec.document, spec, "")
     below = values[name]
-    return name, _entries(below, spec.document.get(name), spec, f"{name}.") if isinstance(below, dict) else []
+    if not isinstance(below, dict):
+        return name, []
+    counted = _comparisons(spec) if name == "measure" else []
+    return name, [*_entries(below, spec.document.get(name), spec, f"{name}."), *counted]
+
+
+def _comparisons(spec: Spec) -> list[Entry]:
+    """How often latency is measured: seconds each, and most of a small study's time."""
+    latency = spec.settings.measure.latency
+    if latency is None:
+        return []
+    each = len(latency.combinations())
+    return [("latency measurements", f"{each} a trial, {each * len(spec.trials)} in all", "set")]
 
 
 def _step(spec: Spec, index: int) -> tuple[str, list[Entry]]:

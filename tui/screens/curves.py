@@ -216,7 +216,7 @@ class CurvesScreen(BaseScreen):
         if self._view is not None and self._by_layer():
             self._choose_layers(self._view)
         elif self._view is not None:
-            names = curvedata.parameters(list(self._states.values()))
+            names = curvedata.bys(list(self._states.values()))
             self._choose("A line for each", names, "by", self._view.by, none="(one line)")
 
     def _choose_layers(self, view: View) -> None:

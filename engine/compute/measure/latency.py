@@ -154,9 +154,12 @@ def _row(pair: Pair, shape: Shape, params: Latency, start: Start) -> dict[str, A
             operators = {"float_operators": sides[-1].float_operators()} if compressed.quantized else {}
     except Unavailable as error:
         return {"unavailable": error.reason}
-    throughput = 1000 * last.batch / found["median_ms"]
-    known = {"baseline_runtime": first.runtime, "baseline_precision": first.precision}
-    return found | known | {"throughput": throughput} | operators
+    known = {
+        "baseline_runtime": first.runtime,
+        "baseline_precision": first.precision,
+        "throughput": 1000 * last.batch / found["median_ms"],
+    }
+    return found | known | operators
 
 
 def _job(side: Side, setup: Setup, shape: Shape) -> Job:
@@ -187,7 +190,7 @@ def _compare(sides: list[Measured], params: Latency) -> dict[str, Any]:
 
 
 def _warm_up(calls: list[int], level: float) -> dict[str, Any]:
-    """The first calls, in nanoseconds, until LEVEL_CALLS in a row have a median that is near the `level` of later ones.
+    """The first calls, in nanoseconds, until one is near the `level` of later ones and so is the median from there on.
 
     >>> _warm_up([90_000_000, 5_000_000, 1_000_000, 1_000_000, 1_000_000], 1_000_000)
     {'first_ms': 90.0, 'warmup_calls': 2, 'warmup_ms': 95.0}
@@ -195,7 +198,7 @@ def _warm_up(calls: list[int], level: float) -> dict[str, Any]:
     level_from = (
         index
         for index in range(1, len(calls))
-        if statistics.median(calls[index : index + LEVEL_CALLS]) <= LEVEL * level
+        if max(calls[index], statistics.median(calls[index : index + LEVEL_CALLS])) <= LEVEL * level
     )
     count = next(level_from, len(calls))
     return {

@@ -30,6 +30,8 @@ RUNTIMES = ("torch", "onnxruntime", "openvino")
 """Those that open a network at once; the compiled one is in test_runtime_compiled."""
 QUICK = Latency(runtimes=RUNTIMES, batch=(1, 4), blocks=3, block_ms=10, warmup_ms=10)
 
+QUICK_TORCH = QUICK.model_copy(update={"runtimes": ("torch",), "batch": (1,)})
+
 
 @pytest.fixture(scope="module", autouse=True)
 def warm_server() -> None:
@@ -111,6 +113,50 @@ def test_a_trial_that_is_the_baseline_measures_itself_once(wide):
     assert len(start.processes) == 1
     assert row["speedup"] == row["speedup_low"] == row["speedup_high"] == 1.0
     assert row["median_ms"] == row["baseline_median_ms"] and row["p90_ms"] == row["baseline_p90_ms"]
+
+
+def test_a_row_tells_its_warm_up_and_counts_none_of_it(wide, narrow):
+    (row,) = measure_pair(wide, narrow, params=QUICK_TORCH, shape=SHAPE, threads=1)
+    assert row["precision"] == row["baseline_precision"] == "fp32"
+    assert 0 < row["median_ms"] < row["first_ms"] <= row["warmup_ms"] and row["warmup_calls"] >= 1
+    assert row["throughput"] == pytest.approx(1000 / row["median_ms"])
+
+
+def test_every_number_of_threads_and_precision_has_a_row_and_what_cannot_be_done_says_why(wide, narrow):
+    many = len(os.sched_getaffinity(0)) + 1000
+    params = QUICK_TORCH.model_copy(
+        update={"runtimes": ("torch", "onnxruntime"), "precision": ("fp32", "bf16"), "threads": (1, many)}
+    )
+    start = Recorder()
+    rows = measure_pair(wide, narrow, params=params, shape=SHAPE, threads=1, start=start)
+    assert [(r["runtime"], r["precision"], r["threads"]) for r in rows] == [
+        (runtime, precision, threads)
+        for runtime in ("torch", "onnxruntime")
+        for precision in ("fp32", "bf16")
+        for threads in (1, many)
+    ]
+    told = {(r["runtime"], r["precision"], r["threads"]): r.get("unavailable", "") for r in rows}
+    assert "are usable" in told["torch", "fp32", many] and not told["onnxruntime", "fp32", 1]
+    assert "no bf16" in told["onnxruntime", "bf16", 1]
+    assert not any("median_ms" in row for row in rows if "unavailable" in row)
+
+
+def test_the_baseline_may_run_in_another_runtime(wide, narrow):
+    params = QUICK_TORCH.model_copy(update={"runtimes": ("onnxruntime",)})
+    start = Recorder()
+    (row,) = measure_pair(wide, wide, params=params, shape=SHAPE, threads=1, against="torch", start=start)
+    assert (row["runtime"], row["baseline_runtime"]) == ("onnxruntime", "torch")
+    assert len(start.processes) == 2, "one model, and yet two things to measure"
+
+
+def test_an_int8_file_is_labelled_so_runs_where_it_can_and_names_what_stays_in_float(wide):
+    quantized = Side(wide.artefacts, {"openvino": "it was refused"}, quantized=True)
+    params = QUICK_TORCH.model_copy(update={"runtimes": RUNTIMES, "precision": ("bf16", "fp32")})
+    in_torch, in_onnx, in_openvino = measure_pair(wide, quantized, params=params, shape=SHAPE, threads=1)
+    assert {row["precision"] for row in (in_torch, in_onnx, in_openvino)} == {"int8"}
+    assert "ONNX Runtime and OpenVINO only" in in_torch["unavailable"]
+    assert in_openvino["unavailable"] == "it was refused"
+    assert in_onnx["baseline_precision"] == "fp32" and in_onnx["float_operators"]["Conv"] > 10
 
 
 def test_the_speedup_is_the_median_of_neighbouring_blocks_so_that_drift_cancels():

@@ -1,0 +1,168 @@
+"""Charts of latency rows: along batch or threads, or a line for each runtime or precision."""
+
+import statistics
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from engine import latencies
+from engine.format import measure
+from engine.latencies import DIMENSIONS, NUMBERS, Row
+from engine.plotting.figure import Figure, Point, Reference, Series, X
+from engine.state import StudyState, TrialState
+from engine.summary import trial_value
+
+Owner = tuple[StudyState, tuple[TrialState, ...]]
+BASELINE = "baseline"
+
+
+@dataclass(frozen=True)
+class _Sample:
+    """One row of one trial, or of its baseline: where it lies, and the name of its line."""
+
+    trial: TrialState
+    x: X
+    y: float
+    line: str
+
+
+@dataclass(frozen=True)
+class _Line:
+    """A line of one study: its points, each with the trials whose mean it is."""
+
+    state: StudyState
+    name: str
+    points: list[tuple[Point, tuple[TrialState, ...]]]
+
+
+def applies(x: str, y: str, by: str | None) -> bool:
+    """Whether a chart is one of rows, not of one row of each trial."""
+    of_rows = latencies.is_name(y) or latencies.is_name(x)
+    return of_rows and (x in NUMBERS or by in DIMENSIONS)
+
+
+def figure(states: Sequence[StudyState], x: str, y: str, by: str | None, *, log: bool = False) -> Figure:
+    """Lines are told apart by `by` and by whatever else differs between their rows.
+
+    Along batch or threads the baseline is a line for each runtime and precision, along anything else a reference.
+    Trials that differ in their seed alone are drawn as their mean with the standard deviation.
+    """
+    lines = _lines(states, x, y, by)
+    return Figure(
+        x_label=measure(x).label,
+        y_label=measure(y).label,
+        series=tuple(Series(line.name, tuple(point for point, _ in line.points)) for line in lines),
+        references=tuple(_references(states, x, y)),
+        log_y=log,
+        x_measure=x,
+        y_measure=y,
+    )
+
+
+def drawn_of(states: Sequence[StudyState], x: str, y: str, by: str | None) -> list[list[Owner]]:
+    """For every point of every line of `figure` its study and its trials."""
+    return [[(line.state, trials) for _, trials in line.points] for line in _lines(states, x, y, by)]
+
+
+def _lines(states: Sequence[StudyState], x: str, y: str, by: str | None) -> list[_Line]:
+    found = []
+    for state in states:
+        prefix = f"{state.name} " if len(states) > 1 else ""
+        groups: dict[str, list[_Sample]] = {}
+        for sample in (*_samples(state, x, y, by), *_baseline(state, x, y)):
+            groups.setdefault(sample.line, []).append(sample)
+        found += [_Line(state, prefix + name, _points(samples, x)) for name, samples in groups.items()]
+    return found
+
+
+def _rows(state: StudyState) -> list[tuple[TrialState, Row]]:
+    return [(trial, row) for trial in state.trials for row in latencies.measured(trial.results)]
+
+
+def _samples(state: StudyState, x: str, y: str, by: str | None) -> Iterator[_Sample]:
+    meant = [(t, row) for t, row in _rows(state) if _value(t, row, x) is not None]
+    meant = [(t, row) for t, row in meant if _value(t, row, y) is not None]
+    rows = [row for _, row in meant]
+    dimensions = [d for d in DIMENSIONS if d == by or (d != x and _differ(row.get(d) for row in rows))]
+    names = list(dict.fromkeys(name for trial, _ in meant for name in trial.parameters if name != "seed"))
+    parameters = [
+        n for n in names if n == by or (x in NUMBERS and _differ(t.parameters.get(n) for t, _ in meant))
+    ]
+    for trial, row in meant:
+        told = [_told(trial, name, alone=len(parameters) == 1) for name in parameters]
+        where = latencies.in_words(row, dimensions)
+        line = ", ".join(part for part in (*told, where) if part) or y
+        value = _value(trial, row, y)
+        assert isinstance(value, int | float)
+        yield _Sample(trial, _value(trial, row, x), value, line)
+
+
+def _differ(values: Iterable[object]) -> bool:
+    return len({str(value) for value in values}) > 1
+
+
+def _told(trial: TrialState, name: str, *, alone: bool) -> str:
+    value = str(trial.parameters.get(name))
+    return value if alone else f"{name.rpartition('.')[2]} {value}"
+
+
+def _value(trial: TrialState, row: Row, name: str) -> X:
+    """What a row, or its trial, has along an axis; None where another row is meant."""
+    if name in NUMBERS:
+        number: X = row.get(name)
+        return number
+    if not latencies.is_name(name):
+        return trial_value(trial, name)
+    wanted = latencies.parse(name)
+    return latencies.value(row, wanted.field) if wanted.matches(row) else None
+
+
+def _baseline(state: StudyState, x: str, y: str) -> Iterator[_Sample]:
+    """The baseline along batch or threads; nothing where every trial is its own baseline."""
+    if x not in NUMBERS or y.startswith("speedup"):
+        return
+    rows = [(t, r, latencies.of_baseline(r)) for t, r in _rows(state) if _value(t, r, y) is not None]
+    if all(row["median_ms"] == before["median_ms"] for _, row, before in rows):
+        return
+    dimensions = [d for d in DIMENSIONS if d != x and _differ(before.get(d) for _, _, before in rows)]
+    for trial, _, before in rows:
+        where = latencies.in_words(before, dimensions)
+        value = latencies.value(before, latencies.parse(y).field)
+        yield _Sample(trial, before.get(x), value, f"{BASELINE}, {where}" if where else BASELINE)
+
+
+def _references(states: Sequence[StudyState], x: str, y: str) -> Iterator[Reference]:
+    """The baseline of each runtime, precision, batch and number of threads, where x is none of them."""
+    if not latencies.is_name(y) or (x in NUMBERS and not y.startswith("speedup")):
+        return
+    if y.startswith("speedup"):
+        yield Reference(BASELINE, 1.0)
+        return
+    for state in states:
+        befores = [latencies.of_baseline(r) for t, r in _rows(state) if _value(t, r, y) is not None]
+        dimensions = [d for d in DIMENSIONS if _differ(before.get(d) for before in befores)]
+        found: dict[str, list[float]] = {}
+        for before in befores:
+            value = latencies.value(before, latencies.parse(y).field)
+            found.setdefault(latencies.in_words(before, dimensions), []).append(value)
+        prefix = f"{state.name} " if len(states) > 1 else ""
+        for where, values in found.items():
+            name = f"{BASELINE}, {where}" if where else BASELINE
+            yield Reference(prefix + name, statistics.fmean(values))
+
+
+def _points(samples: list[_Sample], x: str) -> list[tuple[Point, tuple[TrialState, ...]]]:
+    """The points of one line in the order drawn, each the mean of what differs in the seed, or in the baseline's
+    measurement, alone."""
+    groups: dict[object, list[_Sample]] = {}
+    for sample in samples:
+        rest = tuple((n, str(v)) for n, v in sample.trial.parameters.items() if n != "seed")
+        groups.setdefault(sample.x if x in NUMBERS else rest, []).append(sample)
+    points = [(_mean(found), tuple(sample.trial for sample in found)) for found in groups.values()]
+    return sorted(points, key=lambda pair: pair[0].x if isinstance(pair[0].x, int | float) else 0.0)
+
+
+def _mean(samples: list[_Sample]) -> Point:
+    xs = [sample.x for sample in samples if isinstance(sample.x, int | float)]
+    ys = [sample.y for sample in samples]
+    middle = statistics.fmean(xs) if len(xs) == len(samples) else samples[0].x
+    return Point(middle, statistics.fmean(ys), statistics.stdev(ys) if len(ys) > 1 else None)
