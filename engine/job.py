@@ -65,5 +65,11 @@ def request(job: Job, plan: Plan, workspace: str, store: str, cpus: list[int] | 
         trial.settings.model_dump(mode="json"),
         steps,
         [asdict(node) for node in job.nodes],
-        cpus,
+        None if _beyond_trial(job, trial.settings) else cpus,
     )
+
+
+def _beyond_trial(job: Job, settings: Settings) -> bool:
+    """Whether latency is measured on numbers of threads of its own: alone on the machine, it may use all of it."""
+    latency = settings.measure.latency
+    return job.exclusive and latency is not None and latency.threads is not None

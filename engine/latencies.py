@@ -170,16 +170,27 @@ def float_operators_text(row: Row, most: int = 6) -> str:
 
 def notes(results: dict[str, Any]) -> list[str]:
     """What a reader of the rows must know: what was not measured, and why; what of an INT8 file is not integer."""
-    reasons: dict[str, list[str]] = {}
+    missing: dict[str, list[Row]] = {}
     for row in unavailable(results):
-        reasons.setdefault(row["unavailable"], []).append(in_words(row, ("runtime", "precision")))
-    missing = [f"not measured in {'; '.join(dict.fromkeys(where))}: {why}" for why, where in reasons.items()]
+        missing.setdefault(row["unavailable"], []).append(row)
+    reasons = [f"not measured in {_where(rows, results)}: {why}" for why, rows in missing.items()]
     quantized = [row for row in measured(results) if row["precision"] == INT8]
-    slower = [slower_text(row) for row in quantized if row["speedup"] < 1]
-    told = {row["runtime"] for row in quantized if row["speedup"] < 1}
+    slower = [row for row in quantized if row["speedup"] < 1]
+    told = {row["runtime"] for row in slower}
     others = {row["runtime"]: float_operators_text(row) for row in quantized if row["runtime"] not in told}
     left = [f"INT8 in {runtime}: {text} stayed in float" for runtime, text in others.items() if text]
-    return [*missing, *slower, *left]
+    return [*reasons, *map(slower_text, slower), *left]
+
+
+def _where(rows: list[Row], results: dict[str, Any]) -> str:
+    """Runtimes, each with its precision where it has others too."""
+    every: list[Row] = results["latency"]
+    parts = []
+    for row in rows:
+        precisions = {one.get("precision") for one in every if one["runtime"] == row["runtime"]}
+        mine = {one["precision"] for one in rows if one["runtime"] == row["runtime"]}
+        parts.append(in_words(row, ("runtime",) if mine == precisions else ("runtime", "precision")))
+    return "; ".join(dict.fromkeys(parts))
 
 
 def slower_text(row: Row) -> str:

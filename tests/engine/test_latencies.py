@@ -63,7 +63,12 @@ def test_what_was_not_measured_is_told_with_its_reason_and_has_no_value() -> Non
     ]
     results = {"latency": [*missing, row()]}
     assert measure_value(results, "latency.openvino.1") is None
-    assert latencies.notes(results) == ["not measured in openvino, fp32; openvino, bf16: not installed"]
+    assert latencies.notes(results) == ["not measured in openvino: not installed"]
+    missing.append(missing[0] | {"runtime": "onnxruntime", "precision": "bf16", "unavailable": "no bf16"})
+    assert latencies.notes(results | {"latency": [*missing, row()]}) == [
+        "not measured in openvino: not installed",
+        "not measured in onnxruntime, bf16: no bf16",
+    ]
 
 
 def test_an_int8_model_that_is_slower_says_so_and_names_what_stayed_in_float() -> None:
