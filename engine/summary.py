@@ -13,6 +13,8 @@ QUALITIES = ("accuracy", "map50_95")
 TOLERATED_LOSS = 0.01
 """Validation accuracy or mAP50-95 that the model to look at first may lose against its baseline: one point."""
 
+PACKED = "size.packed"
+
 
 def quality_name(state: StudyState) -> str:
     """What the study's models are judged by: `map50_95` where a step has told one, else `accuracy`."""
@@ -36,7 +38,8 @@ def quality_of(measures: dict[str, Any], prefix: str = "") -> tuple[str, float] 
 def best_trial(state: StudyState) -> dict[str, Any]:
     """The smallest model that loses at most one point of validation quality, else the best one.
 
-    Quality is accuracy, or mAP50-95. Chosen on validation; that of the test split is only reported.
+    Quality is accuracy, or mAP50-95. Chosen on validation; that of the test split is only reported. Small is what
+    takes few bytes packed, which weights of few bits do too; where sizes were not measured, few non-zero parameters.
     """
     quality = quality_name(state)
     done = [trial for trial in state.trials if trial.measure.status == "done"]
@@ -45,14 +48,20 @@ def best_trial(state: StudyState) -> dict[str, Any]:
     close = [t for t in done if _loss(t, quality) <= TOLERATED_LOSS]
     chosen = f"validation_{quality}"
     if close:
-        best = min(close, key=lambda t: (t.results["nonzero_parameters"], -t.results[chosen]))
+        smallness = _smallness(close)
+        best = min(close, key=lambda t: (measure_value(t.results, smallness) or 0.0, -t.results[chosen]))
     else:
         best = max(done, key=lambda t: t.results[chosen])
     results = best.results
-    return {name: results[name] for name in (quality, "sparsity", "nonzero_parameters")} | {
-        "index": best.index,
-        "close": bool(close),
-    }
+    packed = {PACKED: measure_value(results, PACKED)} if _smallness([best]) == PACKED else {}
+    told = {name: results[name] for name in (quality, "sparsity", "nonzero_parameters")}
+    return told | packed | {"index": best.index, "close": bool(close)}
+
+
+def _smallness(trials: list[TrialState]) -> str:
+    """The measure by which the models of all these trials can be called small."""
+    measured = all(measure_value(trial.results, PACKED) is not None for trial in trials)
+    return PACKED if measured else "nonzero_parameters"
 
 
 def best_text(best: dict[str, Any]) -> str:

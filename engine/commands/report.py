@@ -12,7 +12,15 @@ from engine.plotting import text
 from engine.rundir import RunDir
 from engine.spec import Spec, parse
 from engine.state import StudyState, TrialState
-from engine.summary import NOISY_LOAD, best_trial, measure_names, measure_value, quality_name, quality_of
+from engine.summary import (
+    NOISY_LOAD,
+    PACKED,
+    best_trial,
+    measure_names,
+    measure_value,
+    quality_name,
+    quality_of,
+)
 
 
 def print_study(run: RunDir, state: StudyState) -> None:
@@ -206,8 +214,9 @@ def _best_line(best: dict[str, Any], quality: str) -> str:
     which = (
         f"smallest model within {within}:" if best["close"] else f"no model is within {within}; the best is"
     )
+    packed = f"{fmt.measure_text(PACKED, best[PACKED])} packed, " if PACKED in best else ""
     return (
-        f"{which} trial {best['index']}, "
+        f"{which} trial {best['index']}, {packed}"
         f"{fmt.measure_text('nonzero_parameters', best['nonzero_parameters'])} non-zero parameters, "
         f"test {fmt.measure(quality).label} {fmt.percent(best[quality])}"
     )

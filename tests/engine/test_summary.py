@@ -24,6 +24,15 @@ def test_the_smallest_model_within_a_point_of_its_baseline_comes_first() -> None
     assert (best["index"], best["sparsity"]) == (1, 0.5)
 
 
+def test_of_models_with_measured_sizes_the_one_of_fewest_bytes_comes_first() -> None:
+    """Weights of few bits are as many as before."""
+    int8 = measures(0.90, nonzero=100) | {"size": {"packed": 90}}
+    state = study(({"bits": 32}, measures(0.90, nonzero=95)), ({"bits": 8}, int8))
+    assert (best_trial(state)["index"], best_trial(state)["size.packed"]) == (1, 90)
+    del int8["size"]
+    assert best_trial(study(({"bits": 32}, measures(0.90, nonzero=95)), ({"bits": 8}, int8)))["index"] == 0
+
+
 def test_where_every_model_loses_more_the_most_accurate_comes_first() -> None:
     state = study(
         ({"sparsity": 0.5}, measures(0.6, nonzero=50)), ({"sparsity": 0.3}, measures(0.7, nonzero=70))
