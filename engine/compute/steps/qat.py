@@ -65,13 +65,18 @@ def quantize_qat(model: nn.Module, params: QuantizeQat, context: Context) -> Qua
         trained={name for name, _ in model.named_parameters()},
         masked=set(masked(model)),
     )
-    observing = (
-        _Observing(params, params.scales, context) if isinstance(params.scales, ObservedScales) else None
-    )
-    fit(trainable, params, context, objective=observing)
+    train_rounded(trainable, params, context)
     give_back(model, graph, trainable.weights(), next(images(context, 1, "quantize")))
     written = trainable.written().SerializeToString(deterministic=True)
     return _compared(trainable, QuantizedNetwork(model, written), context)
+
+
+def train_rounded(trainable: TrainableGraph, params: QuantizeQat, context: Context) -> None:
+    """Train in place; scales are learned, or follow the batches for as long as `params` says."""
+    objective = (
+        _Observing(params, params.scales, context) if isinstance(params.scales, ObservedScales) else None
+    )
+    fit(trainable, params, context, objective=objective)
 
 
 def _compared(trainable: TrainableGraph, made: QuantizedNetwork, context: Context) -> QuantizedNetwork:
