@@ -9,6 +9,7 @@ from engine.format import age, size
 from engine.rundir import RunDir
 from engine.state import TrialState
 from tui.messages import Listed
+from tui.watch import MALFORMED
 
 
 def start(study: Listed) -> str:
@@ -46,10 +47,13 @@ def delete(study: Listed) -> str:
 
 
 def best(study: Listed) -> TrialState:
-    """The most accurate of a study's compressed models. Raises UsageError while no trial is done."""
+    """The most accurate of a study's compressed models. Raises SecateurError while no trial is done."""
     from engine import exports, state
 
-    return exports.choose(study.run, state.load(study.run.path), exports.BEST)
+    try:
+        return exports.choose(study.run, state.load(study.run.path), exports.BEST)
+    except MALFORMED as error:
+        raise SecateurError(f"The events of {study.run.name} make no sense", str(study.run.events)) from error
 
 
 def what_is_lost(studies: list[Listed]) -> str:

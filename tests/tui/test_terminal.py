@@ -126,6 +126,7 @@ for _, place, _ in places.PLACES:
     else:
         places.screen(place, None)
 import tui.screens.palette, tui.screens.help, tui.export, engine.launch, engine.replay
+import tui.modelexport, tui.screens.model_export
 print(*[name for name in {names.split()!r} if name in sys.modules])
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=HOME, capture_output=True, text=True, check=True)

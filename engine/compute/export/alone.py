@@ -41,6 +41,10 @@ class Without:
     def __init__(self, finder: Any, packages: Sequence[str]) -> None:
         self._finder, self._packages = finder, packages
 
+    def __getattr__(self, name: str) -> Any:
+        """What else a finder can do, such as finding the versions of packages."""
+        return getattr(self._finder, name)
+
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
@@ -58,7 +62,7 @@ def by_torch(load: Any, pixels: bytes, job: dict[str, Any]) -> tuple[bytes, str,
     model = load.load()
     with torch.inference_mode():
         outputs = torch.cat(
-            [model(load.preprocess(part)) for part in images.split(job["batches"])]
+            [model(load.preprocess(part)) for part in parts(images, job["batches"])]
         ).contiguous()
     dtype = str(outputs.dtype).removeprefix("torch.")
     return ctypes.string_at(outputs.data_ptr(), outputs.nbytes), dtype, list(outputs.shape)
@@ -69,10 +73,13 @@ def by_numpy(load: Any, pixels: bytes, job: dict[str, Any]) -> tuple[bytes, str,
 
     images = numpy.frombuffer(pixels, numpy.uint8).reshape(job["shape"])
     model = load.load(threads=job["threads"])
-    sizes = job["batches"]
-    parts = [images[end - size : end] for size, end in zip(sizes, accumulate(sizes), strict=True)]
-    outputs = numpy.concatenate([model(load.preprocess(part)) for part in parts])
+    outputs = numpy.concatenate([model(load.preprocess(part)) for part in parts(images, job["batches"])])
     return outputs.tobytes(), str(outputs.dtype), list(outputs.shape)
+
+
+def parts(images: Any, sizes: Sequence[int]) -> list[Any]:
+    """The images in batches of these sizes."""
+    return [images[end - size : end] for size, end in zip(sizes, accumulate(sizes), strict=True)]
 
 
 def main() -> None:

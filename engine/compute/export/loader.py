@@ -17,10 +17,10 @@ class Loader:
 
     Attributes:
         what: What the model is, in a few words.
-        needs: The packages that it imports; the first is what its images and outputs are arrays of, or runs it.
+        needs: The packages that it imports.
         imports: The lines that import them.
         load: The function `load`.
-        options: What `load` can be told beside nothing.
+        options: What `load` can be told, by an example.
         note: What else its user has to know.
     """
 

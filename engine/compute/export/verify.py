@@ -40,8 +40,8 @@ class Check:
     """What the comparison of outputs found.
 
     `deviation` is the largest difference over the largest output, 0.0 for equal bits, and `tolerance` what it
-    may be. The accuracies are on the `images` compared, None where outputs are not scores per class; `changed`
-    are predictions that differ.
+    may be. The accuracies are on the `images` compared; `changed` are predictions that differ, and `agreement` is
+    the share of those that do not. These are None where outputs are not scores per class.
     """
 
     images: int
@@ -49,12 +49,11 @@ class Check:
     tolerance: float
     accuracy: float | None
     accuracy_of_trial: float | None
-    changed: int
+    changed: int | None
 
     @property
-    def agreement(self) -> float:
-        """Share of the images whose class stayed."""
-        return 1 - self.changed / self.images
+    def agreement(self) -> float | None:
+        return None if self.changed is None else 1 - self.changed / self.images
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self) | {"agreement": self.agreement}
@@ -96,7 +95,7 @@ def judged(check: Check, tolerance: Tolerance) -> Check:
             f"{detail}; {tolerance.deviation:.2g} is tolerated.",
             "Nothing was written. This is a bug of secateur's: please report the preset.",
         )
-    if check.agreement < tolerance.agreement:
+    if check.agreement is not None and check.agreement < tolerance.agreement:
         raise SecateurError(
             "The exported model classifies otherwise than the trial's model",
             f"{check.changed} of {check.images} test images; {1 - tolerance.agreement:.0%} are tolerated. {detail}.",
@@ -109,7 +108,7 @@ def compare(given: Tensor, expected: Tensor, labels: Tensor | None, tolerance: f
     """Outputs of the exported model and of the trial's, (N, classes) where there are labels (N,)."""
     found = deviation(given, expected)
     if labels is None or found == float("inf"):
-        return Check(len(expected), found, tolerance, None, None, 0)
+        return Check(len(expected), found, tolerance, None, None, None)
     now, before = given.argmax(1), expected.argmax(1)
     after, of_trial = (float((predictions == labels).double().mean()) for predictions in (now, before))
     return Check(len(expected), found, tolerance, after, of_trial, int((now != before).sum()))
