@@ -38,18 +38,11 @@ def _convolution(inputs: Inputs, attributes: Attributes) -> Tensor:
     values, weight, bias = (*inputs, None)[:3]
     size = weight.dim() - 2
     values, pads = _padded(values, attributes, size)
+    # Not torch.convolution, which autocast leaves in float32.
+    convolve = (functional.conv1d, functional.conv2d, functional.conv3d)[size - 1]
     ones = [1] * size
-    return torch.convolution(
-        values,
-        weight,
-        bias,
-        list(attributes.get("strides", ones)),
-        pads,
-        list(attributes.get("dilations", ones)),
-        False,
-        [0] * size,
-        attributes.get("group", 1),
-    )
+    strides, dilations = attributes.get("strides", ones), attributes.get("dilations", ones)
+    return convolve(values, weight, bias, strides, pads, dilations, attributes.get("group", 1))
 
 
 def _transposed_convolution(inputs: Inputs, attributes: Attributes) -> Tensor:
@@ -58,17 +51,17 @@ def _transposed_convolution(inputs: Inputs, attributes: Attributes) -> Tensor:
     before, behind = _padding(attributes, size)
     if before != behind or "output_shape" in attributes:
         raise NotImplementedError("ConvTranspose of another form")
+    functions = (functional.conv_transpose1d, functional.conv_transpose2d, functional.conv_transpose3d)
     ones = [1] * size
-    return torch.convolution(
+    return functions[size - 1](
         values,
         weight,
         bias,
-        list(attributes.get("strides", ones)),
+        attributes.get("strides", ones),
         before,
-        list(attributes.get("dilations", ones)),
-        True,
-        list(attributes.get("output_padding", [0] * size)),
+        attributes.get("output_padding", [0] * size),
         attributes.get("group", 1),
+        attributes.get("dilations", ones),
     )
 
 
