@@ -70,7 +70,7 @@ def figure(
         x_label=measure(x).label,
         y_label=measure(y).label,
         series=tuple(lines),
-        references=tuple(_baselines(states, y)),
+        references=tuple(_baselines(states, y, by)),
         log_y=log,
         x_measure=x,
         y_measure=y,
@@ -164,23 +164,37 @@ def _order(x: X) -> tuple[int, float]:
     return (0, float(x)) if isinstance(x, int | float) else (1, 0.0)
 
 
-def _baselines(states: Sequence[StudyState], y: str) -> list[Reference]:
-    """One reference line a study: the mean over its baselines."""
+def _baselines(states: Sequence[StudyState], y: str, by: str | None) -> list[Reference]:
+    """One reference line a study, the mean over its baselines; one for each of its lines, where none has another's
+    baseline: those of different networks are not to be averaged."""
     lines = []
     for state in states:
-        steps = {trial.baseline_measure.key: trial.baseline_measure for trial in state.trials}
-        values = [v for s in steps.values() if (v := measure_value(s.measures, y)) is not None]
-        if latencies.is_name(y) and not y.startswith("speedup"):
-            values = baseline_latencies(state, y)
-        if values:
-            name = f"{state.name} baseline" if len(states) > 1 else "baseline"
-            lines.append(Reference(name, statistics.fmean(values)))
+        for group, trials in _by_baseline(state, by).items():
+            if values := _baseline_values(trials, y):
+                name = " ".join(filter(None, (state.name if len(states) > 1 else "", group, "baseline")))
+                lines.append(Reference(name, statistics.fmean(values)))
     return lines
 
 
-def baseline_latencies(state: StudyState, name: str) -> list[float]:
+def _by_baseline(state: StudyState, by: str | None) -> dict[str, Sequence[TrialState]]:
+    """The trials of each line with its name, or all of them where lines share baselines or nothing is compressed."""
+    groups = _grouped(state, by)
+    keys = [{trial.baseline_measure.key for trial in trials} for trials in groups.values()]
+    shared = sum(map(len, keys)) > len(set().union(*keys))
+    compressed = any(trial.measure.key != trial.baseline_measure.key for trial in state.trials)
+    return {**groups} if len(groups) > 1 and compressed and not shared else {"": state.trials}
+
+
+def _baseline_values(trials: Sequence[TrialState], y: str) -> list[float]:
+    if latencies.is_name(y) and not y.startswith("speedup"):
+        return baseline_latencies(trials, y)
+    steps = {trial.baseline_measure.key: trial.baseline_measure for trial in trials}
+    return [v for step in steps.values() if (v := measure_value(step.measures, y)) is not None]
+
+
+def baseline_latencies(trials: Sequence[TrialState], name: str) -> list[float]:
     """`latency.RUNTIME.BATCH` (ms), or its throughput, of the baseline, once for each trial's comparison."""
-    return [v for trial in state.trials if (v := baseline_value(trial, name)) is not None]
+    return [v for trial in trials if (v := baseline_value(trial, name)) is not None]
 
 
 def baseline_value(trial: TrialState, name: str) -> float | None:

@@ -160,7 +160,7 @@ def _baseline_cells(state: StudyState, measures: list[str]) -> list[str]:
     for name in measures:
         values = [v for found in done if (v := measure_value(found, name)) is not None]
         if name.startswith("latency."):
-            values = charts.baseline_latencies(state, name)
+            values = charts.baseline_latencies(state.trials, name)
         middle = statistics.median if name.startswith("latency.") else statistics.fmean
         cells.append(
             fmt.measure_text(name, middle(values)) if values else "" if name == CHANGE else fmt.MISSING

@@ -3,7 +3,7 @@
 import statistics
 
 import pytest
-from fabricated import measures, study
+from fabricated import finished, measures, planned, replayed, started, study
 
 from engine import charts
 from engine.errors import UsageError
@@ -80,6 +80,19 @@ def test_a_seed_that_is_not_finished_is_left_out_of_the_mean() -> None:
 def test_the_baseline_is_a_line_of_reference() -> None:
     (reference,) = charts.figure([sweep()], SPARSITY, "accuracy").references
     assert (reference.name, reference.y) == ("baseline", 0.9)
+
+
+def test_lines_of_different_networks_have_a_baseline_each() -> None:
+    model = "model.name"
+    both = planned([{model: "resnet20", SPARSITY: 0.3}, {model: "vgg", SPARSITY: 0.3}])
+    both.trials[1]["baseline_measure"] = "other"
+    done = [finished("tm", measures(0.9)), finished("other", measures(0.6))]
+    done += [finished("m0", measures(0.8)), finished("m1", measures(0.5))]
+    state = replayed(started(), both, *done)
+    found = charts.figure([state], SPARSITY, "accuracy", model).references
+    assert [(line.name, line.y) for line in found] == [("resnet20 baseline", 0.9), ("vgg baseline", 0.6)]
+    (shared,) = charts.figure([state], SPARSITY, "accuracy").references
+    assert (shared.name, shared.y) == ("baseline", pytest.approx(0.75))
 
 
 def test_lines_of_several_studies_carry_their_names() -> None:
