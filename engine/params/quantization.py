@@ -58,6 +58,13 @@ class QuantizeDynamic(StepParams):
     """Layers to leave in float: names (`fc`, `layer3.*`) or types (`Linear`)."""
 
 
+class Mixed(Params):
+    """Leave the fewest layers in float with which the loss of accuracy stays small."""
+
+    max_loss: float = param(1.0, ge=0, le=100, unit="points")
+    """What the file may lose of the float network's accuracy on validation images."""
+
+
 class Calibration(Params):
     """Ranges of activations found on training images, and what of the network they are for."""
 
@@ -87,3 +94,12 @@ class QuantizeStatic(Calibration, StepParams):
     al. 2019); `auto`: where it brings the outputs on training images set aside closer to the float network's."""
     bias_correction: Switch = "auto"
     """Whether biases make up for what rounding the weights shifts on average (Nagel et al. 2019); `auto`: as above."""
+    mixed: Mixed | None = None
+    """Leave the most sensitive layers in float, as few as suffice; by default none is."""
+    faster: bool = False
+    """Whether layers whose 8 bits cost more time than they save in ONNX Runtime stay in float, by measured times, so
+    that the file is never slower than the float network; at worst nothing is quantized."""
+
+    @property
+    def measures_time(self) -> bool:
+        return self.faster

@@ -65,7 +65,7 @@ def reach(target: LatencyTarget, original: nn.Module, prune: Prune, context: Con
     """
     speedups: dict[str, float] = {}
     with tempfile.TemporaryDirectory(prefix="secateur-") as folder:
-        bench = _Bench(target, original, Path(folder), context)
+        bench = Bench(target, original, Path(folder), context)
 
         def measure(model: nn.Module) -> float:
             shape = structure(model)
@@ -149,7 +149,7 @@ def structure(model: nn.Module) -> str:
     return repr([(name, tuple(tensor.shape)) for name, tensor in model.state_dict().items()])
 
 
-class _Bench:
+class Bench:
     """Measures models against the original, which is made ready once, when it is first needed."""
 
     def __init__(self, target: LatencyTarget, original: nn.Module, folder: Path, context: Context) -> None:

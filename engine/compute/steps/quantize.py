@@ -1,5 +1,7 @@
 """`quantize.dynamic` and `quantize.static`: INT8 files from float networks."""
 
+from typing import Any
+
 import onnx
 from torch import nn
 
@@ -9,6 +11,8 @@ from engine.compute.layers import prunable_layers
 from engine.compute.quantization.auto import Drawn, best_recipe
 from engine.compute.quantization.dynamic import dynamic
 from engine.compute.quantization.graph import Graph, float_graph, layer_of
+from engine.compute.quantization.mixed import layers
+from engine.compute.quantization.mixing import Mixing
 from engine.compute.quantization.network import QuantizedNetwork
 from engine.errors import SecateurError
 from engine.params.quantization import QuantizeDynamic, QuantizeStatic
@@ -37,14 +41,23 @@ def quantize_dynamic(model: nn.Module, params: QuantizeDynamic, context: Context
 
 
 def quantize_static(model: nn.Module, params: QuantizeStatic, context: Context) -> QuantizedNetwork:
-    """The Q/DQ file with ranges found on training images."""
+    """The Q/DQ file with ranges found on training images; at best some layers stay in float."""
     graph = exported(model, context)
     skip = left_out(model, graph, params.skip)
-    found = best_recipe(graph, params, Drawn(params, context), skip)
+    drawn = Drawn(params, context)
+    found = best_recipe(graph, params, drawn, skip)
     context.notice("info", f"quantize.static {found.told}")
-    edits.notes(model)[NOTE] = found.as_dict()
-    written = found.recipe.write(skip)
-    return QuantizedNetwork(model, written.SerializeToString(deterministic=True))
+    note: dict[str, Any] = found.as_dict()
+    work = Mixing(model, found.recipe, drawn, context)
+    if params.mixed is not None:
+        skip, note["layers"] = work.accurate(params.mixed, skip)
+    if params.faster:
+        skip, note["speedup"] = work.fast(skip)
+    left = sorted(skip & set(layers(found.recipe, frozenset())))
+    note["float"] = left
+    context.found |= {"quantization": note, "float_layers": len(left)}
+    edits.notes(model)[NOTE] = note
+    return work.network(skip)
 
 
 def exported(model: nn.Module, context: Context) -> onnx.ModelProto:
