@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from engine import scans, tolerance
+from engine import layerforms, scans, tolerance
 from engine.files import read_json
 from engine.format import count, percent
 from engine.rundir import RunDir
@@ -23,8 +23,13 @@ COLUMNS = (
     Column("of MACs", "right", rank=5),
     Column("left of it", widest=60, rank=1),
 )
-SHAPE = 2
-"""The place of the shape's column."""
+FORMS = (Column("made of it", "right"), Column("lost", "right", rank=1))
+"""Columns beside these where clustering, codebooks, factorization or rounding left something to tell; `lost` is the
+share of the weights' energy. To the right, so that they are shown whole."""
+FORMS_WIDTH = 36
+"""Columns that they mostly take, with the gaps."""
+SHAPE, SPARSITY = 2, 5
+"""Places of columns."""
 SHARE_CELLS = 5
 """Length of the bar of a share."""
 SHARE_WIDTH = 18
@@ -36,7 +41,8 @@ BARS = " ▏▎▍▌▋▊▉█"
 class Layer:
     """One layer; `before` counts its parameters in the baseline (as many as now where that has none).
 
-    `was` is its weight's shape there; `within` is, by what was removed alone, the share that costs a point.
+    `was` is its weight's shape there; `within` is, by what was removed alone, the share that costs a point; `forms`
+    is what steps made of its weights, `lost` the energy that this cost.
     """
 
     name: str
@@ -51,6 +57,8 @@ class Layer:
     place: int
     was: tuple[int, ...] = ()
     within: Mapping[str, float] = field(default_factory=dict)
+    forms: str = ""
+    lost: str = ""
 
     @property
     def changed(self) -> bool:
@@ -64,11 +72,15 @@ def baseline_layers(run: RunDir, trial: TrialState) -> list[dict[str, Any]]:
 
 
 def joined(
-    after: Sequence[Any], before: Sequence[Any], within: Mapping[str, Mapping[str, float]] | None = None
+    after: Sequence[Any],
+    before: Sequence[Any],
+    within: Mapping[str, Mapping[str, float]] | None = None,
+    forms: layerforms.Forms | None = None,
 ) -> list[Layer]:
     """The layers with what they were, matched by name; what can't be understood is left out.
 
-    `within` is what sensitivity steps found: by what they removed, each layer's share within a point.
+    `within` is what sensitivity steps found: by what they removed, each layer's share within a point. `forms` is what
+    steps made of the layers.
     """
     first = {row.get("name"): row for row in before if isinstance(row, dict)}
     out = []
@@ -78,7 +90,11 @@ def joined(
             then = _layer(first.get(layer.name), place) or layer
             short = layer.name.removesuffix(".weight")
             shares = {of: found[short] for of, found in (within or {}).items() if short in found}
-            out.append(replace(layer, before=then.parameters, was=then.shape, within=shares))
+            made = layerforms.of_layer(forms or {}, layer.name)
+            words, lost = layerforms.words(made), layerforms.losses(made)
+            out.append(
+                replace(layer, before=then.parameters, was=then.shape, within=shares, forms=words, lost=lost)
+            )
     return out
 
 
@@ -127,7 +143,16 @@ def headed(layers: Sequence[Layer], by: str) -> list[Column]:
         shown[SHAPE] = replace(shown[SHAPE], rank=2, widest=26)
     removed = _removed(layers)
     heads = ["≤ 1 point"] if len(removed) == 1 else [f"≤ 1 pt {of}" for of in removed]
-    return [*shown[:-1], *(Column(head, "right", rank=1) for head in heads), shown[-1]]
+    made: tuple[Column, ...] = ()
+    if _formed(layers):  # more to tell than what is zero, and than a bar
+        made = FORMS
+        shown[SPARSITY], shown[-1] = replace(shown[SPARSITY], rank=2), replace(shown[-1], rank=3)
+    return [*shown[:-1], *(Column(head, "right", rank=1) for head in heads), *made, shown[-1]]
+
+
+def _formed(layers: Sequence[Layer]) -> bool:
+    """Whether a step made something of a layer that its shape does not tell."""
+    return any(layer.forms for layer in layers)
 
 
 def _removed(layers: Sequence[Layer]) -> list[str]:
@@ -139,9 +164,9 @@ def rows(layers: Sequence[Layer], width: int) -> Iterable[Row]:
     """Table rows; the bar's length is the layer's parameters before, its filled part those that are left."""
     largest = max((layer.before for layer in layers), default=1) or 1
     total = sum(layer.macs for layer in layers) or 1
-    removed = _removed(layers)
-    room = width - 96 - SHARE_WIDTH * len(removed)
-    cells = max(10, min(60, room)) if width >= 110 else 12 if not removed else 8
+    removed, formed = _removed(layers), _formed(layers)
+    room = width - 96 - SHARE_WIDTH * len(removed) - (FORMS_WIDTH if formed else 0)
+    cells = max(10, min(60, room)) if width >= 110 else 8 if removed or formed else 12
     for layer in layers:
         yield Row(
             f"{layer.place} {layer.name}",
@@ -156,6 +181,7 @@ def rows(layers: Sequence[Layer], width: int) -> Iterable[Row]:
                 count(layer.effective_macs),
                 percent(layer.macs / total, 1),
                 *(_share(layer.within.get(of)) for of in removed),
+                *((layer.forms, layer.lost) if formed else ()),
                 (bar(layer.before / largest, layer.nonzero / largest, cells), "bar"),
             ),
         )

@@ -32,7 +32,9 @@ def show(run: RunDir, state: StudyState, index: int, *, as_json: bool) -> int:
     for note in latencies.notes(found.results):
         print(note)
     if layers:
-        print(_layers(layers, layerforms.of_trial(found)))
+        print(_layers(layers))
+    if made := layerforms.rows(layerforms.of_trial(found)):
+        print(_forms(made))
     if found.measure.status == "done":
         print(f"model: {run.store().folder(found.steps[-1].key)}")
     return 0
@@ -91,9 +93,7 @@ def _latency(rows: list[latencies.Row]) -> str:
     return fmt.table(latencies.HEADS, cells, ["left", "left"], columns())
 
 
-def _layers(layers: list[dict[str, Any]], forms: layerforms.Forms) -> str:
-    """A row a layer; what steps made of it only where there is something to tell."""
-    made = [layerforms.of_layer(forms, layer["name"]) for layer in layers]
+def _layers(layers: list[dict[str, Any]]) -> str:
     rows = [
         [
             layer["name"],
@@ -103,10 +103,12 @@ def _layers(layers: list[dict[str, Any]], forms: layerforms.Forms) -> str:
             fmt.percent(layer["sparsity"], 1),
             fmt.count(layer["macs"]),
             fmt.count(layer["effective_macs"]),
-            *([layerforms.words(own), layerforms.losses(own)] if any(made) else []),
         ]
-        for layer, own in zip(layers, made, strict=True)
+        for layer in layers
     ]
     headers = ["layer", "type", "shape", "parameters", "sparsity", "MACs", "eff. MACs"]
-    headers += ["made of it", "energy lost"] if any(made) else []
     return fmt.table(headers, rows, ["left", "left", "left"], columns())
+
+
+def _forms(rows: list[list[str]]) -> str:
+    return fmt.table(["layer", "made of its weights", "energy lost"], rows, ["left", "left"], columns())

@@ -90,3 +90,16 @@ def set_codebook(module: nn.Module, centroids: Tensor, indices: Tensor, form: Fo
     parametrize.register_parametrization(module, "weight", Codebook(indices, form), unsafe=True)
     if mask is not None:
         set_mask(module, mask.mask)
+
+
+def bits_per_weight(book: Codebook, mask: Tensor | None = None) -> float:
+    """Entropy (Shannon 1948) of the indices, in bits for each weight: 0 to 8.
+
+    Of a layer with a `mask`, the indices of the weights that it keeps.
+    """
+    indices = book.indices
+    if mask is not None:
+        indices = indices[mask.reshape(*book.form.vectors, book.form.width).any(-1)]
+    counts = torch.unique(indices, return_counts=True)[1].double()
+    shares = counts / counts.sum()
+    return abs(float((shares * shares.log2()).sum())) / book.form.width

@@ -160,6 +160,21 @@ def parameters(layer: nn.Module, scheme: Scheme, ranks: Ranks) -> int:
     return ranks[0] * inner + ranks[0] * ranks[1] * down * across + ranks[1] * outer
 
 
+def lost(weight: Tensor, made: nn.Sequential, scheme: Scheme) -> float:
+    """The share of a layer's energy (its `weight`'s squares) that the chain from `factorized` has lost, 0 to 1.
+
+    Its sides are orthogonal, so what it keeps is the energy of the kept singular values, or of Tucker-2's core.
+    """
+    sides = [part.weight.detach().double() for part in made if isinstance(part.weight, Tensor)]
+    if scheme == "tucker":
+        kept = float(sides[1].square().sum())
+    else:
+        first, second = (side.flatten(1) for side in (sides[0], sides[1].transpose(0, 1)))
+        kept = float((first.square().sum(1) * second.square().sum(1)).sum())
+    energy = max(float(weight.detach().double().square().sum()), torch.finfo(torch.float64).tiny)
+    return max(1 - kept / energy, 0.0)
+
+
 def replace(model: nn.Module, layer: str, made: nn.Module) -> None:
     """Put `made` in the place of `layer`, wherever the model holds that module."""
     old = model.get_submodule(layer)

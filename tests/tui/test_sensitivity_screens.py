@@ -8,7 +8,8 @@ import pytest
 from test_screens import SIZES, painted, shows, until
 
 from engine import events as ev
-from engine.state import StudyState
+from engine import layerforms
+from engine.state import StepState, StudyState, TrialState
 from tui import curvedata, layerrows
 from tui.app import Lab
 from tui.curvedata import View
@@ -106,6 +107,23 @@ def test_a_shape_that_changed_shows_what_it_was() -> None:
     before = next(column for column in layerrows.headed([same], "order") if column.label == "shape")
     assert layerrows.shape(same) == "16×3×3×3"
     assert shape.rank < before.rank, "it is kept longer where it tells something"
+
+
+def test_what_steps_made_of_a_layer_comes_before_its_sparsity_and_its_bar() -> None:
+    report = {"name": "conv", "kernels": 27, "entries": 4, "distortion": 0.1}
+    step = StepState("k", "cluster.kernels", "cluster.kernels", "done", measures={"dictionaries": [report]})
+    measure = StepState("m", "measure", "measure")
+    forms = layerforms.of_trial(TrialState(0, {}, [step], measure, None, "b", measure))
+    (layer,) = layerrows.joined([row([9, 3, 3, 3], 243)], [row([9, 3, 3, 3], 243)], forms=forms)
+    (cells,) = [found.cells for found in layerrows.rows([layer], 80)]
+    columns = layerrows.headed([layer], "order")
+    assert len(columns) == len(cells)
+    told = dict(zip((column.label for column in columns), cells, strict=True))
+    assert (told["made of it"], told["lost"]) == ("kernels 27→4", "10.0 %")
+    ranks = {column.label: column.rank for column in columns}
+    assert ranks["made of it"] == 0 < ranks["lost"] < ranks["sparsity"] < ranks["left of it"]
+    (plain,) = layerrows.joined([row([9, 3, 3, 3], 243)], [])
+    assert len(layerrows.headed([plain], "order")) == len(columns) - 2
 
 
 def test_a_step_that_is_not_finished_is_told() -> None:

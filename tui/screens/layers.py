@@ -8,6 +8,7 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.widgets import Static
 
+from engine import layerforms
 from engine.commands.trial import layers_of
 from engine.format import count, percent
 from engine.rundir import RunDir
@@ -55,7 +56,9 @@ class LayersScreen(StudyScreen):
         run = RunDir(self.lab.workspace / "studies" / (self.lab.study or ""))
         found = await asyncio.to_thread(layers_of, run, trial)
         before = await asyncio.to_thread(layerrows.baseline_layers, run, trial)
-        self._layers = layerrows.joined(found, before, layerrows.within_a_point(trial))
+        self._layers = layerrows.joined(
+            found, before, layerrows.within_a_point(trial), layerforms.of_trial(trial)
+        )
         values = ", ".join(
             f"{n.rpartition('.')[2]} {trialtext.fmt_value(v)}" for n, v in trial.parameters.items()
         )

@@ -34,6 +34,7 @@ class _Layer:
     filters: int
     clusters: int
     distortion: float
+    method: str
 
 
 def cluster_filters(model: nn.Module, params: ClusterFilters, context: Context) -> nn.Module:
@@ -110,7 +111,7 @@ def _merge_one(
     )
     represented = centroids(folded.vectors, clusters, folded.gains, importance)
     merge(model, chain, clusters, folded, represented)
-    return _Layer(chain.producer, len(folded.filters), clusters.count, represented.distortion)
+    return _Layer(chain.producer, len(folded.filters), clusters.count, represented.distortion, "merged")
 
 
 def _weighting(
@@ -166,7 +167,7 @@ def _share_one(
     represented = centroids(vectors, clusters, importance=importance)
     if clusters.count < len(vectors):
         _replace(model, name, layer, represented, clusters.labels, scaled=clusters.scales is not None)
-    return _Layer(name, len(vectors), clusters.count, represented.distortion)
+    return _Layer(name, len(vectors), clusters.count, represented.distortion, "shared")
 
 
 def _replace(

@@ -5,9 +5,9 @@ import torch
 from torch import Tensor, nn
 
 from engine.compute import kmeans, parts
-from engine.compute.codebooks import Form, set_codebook
+from engine.compute.codebooks import Form, bits_per_weight, codebook_of, set_codebook
 from engine.compute.context import Context, place
-from engine.compute.layers import prunable_layers, weight_of
+from engine.compute.layers import leaf_of, prunable_layers, weight_of
 from engine.compute.masks import mask_of
 from engine.compute.seeds import derive
 from engine.errors import SecateurError
@@ -17,7 +17,9 @@ from engine.params.codebook import ClusterWeights, Product, Scalar
 def cluster_weights(model: nn.Module, params: ClusterWeights, context: Context) -> nn.Module:
     """Cluster every layer's weights, in place; masks stay, and what they hold at zero takes no centroid.
 
-    Raises SecateurError when no layer can be clustered, or one has rounded weights.
+    Reports each layer's centroids, the entropy of its indices in bits per weight, and the share of its energy that
+    is lost; what masks hold at zero does not count. Raises SecateurError when no layer can be clustered, or one has
+    rounded weights.
     """
     place(model, context.device)
     layers = prunable_layers(model, params.skip)
@@ -28,10 +30,14 @@ def cluster_weights(model: nn.Module, params: ClusterWeights, context: Context) 
         title="Rounded weights cannot be clustered",
         apart=(parts.GRIDS,),
     )
-    left = []
+    left, rows = [], []
     for number, (name, module) in enumerate(layers.items()):
         context.progress(number / len(layers), name)
-        if not _cluster(module, params, derive(context.seed, "cluster", context.position, name)):
+        seed = derive(context.seed, "cluster", context.position, name)
+        before = weight_of(module).detach().clone()
+        if _cluster(module, params, seed):
+            rows.append({"name": name, **_report(module, before)})
+        else:
             left.append(name)
     if len(left) == len(layers):
         raise SecateurError(
@@ -41,7 +47,22 @@ def cluster_weights(model: nn.Module, params: ClusterWeights, context: Context) 
         )
     if left:
         context.notice("info", f"Left as they are: {', '.join(left)} (empty, or no multiple of the length)")
+    context.found["codebooks"] = rows
     return model
+
+
+def _report(module: nn.Module, before: Tensor) -> dict[str, float]:
+    """What became of one layer, whose weight was `before`."""
+    book, mask = codebook_of(module), mask_of(module)
+    assert book is not None
+    energy = max(float(before.double().square().sum()), torch.finfo(torch.float64).tiny)
+    lost = float((weight_of(module).detach() - before).double().square().sum())
+    return {
+        "centroids": leaf_of(module).numel() // (book.form.groups * book.form.width),
+        "width": book.form.width,
+        "bits": bits_per_weight(book, None if mask is None else mask.mask),
+        "distortion": lost / energy,
+    }
 
 
 def _cluster(module: nn.Module, params: ClusterWeights, seed: int) -> bool:

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from typing import assert_never
+from typing import Any, assert_never
 
 import torch
 from torch import Tensor, nn
@@ -20,26 +20,33 @@ from engine.params.factorization import Energy, Factorize, Rank, Ratio, Vbmf
 
 
 def factorize(model: nn.Module, params: Factorize, context: Context) -> nn.Module:
-    """Split every layer where that saves weights, in place; masks, codebooks and grids of those layers are folded."""
+    """Split every layer where that saves weights, in place; masks, codebooks and grids of those layers are folded.
+
+    Reports each layer's ranks and the share of its energy that is lost.
+    """
     place(model, context.device)
     layers = prunable_layers(model, params.skip)
     arch = architecture(model)
     called = set(calls(model, layers, torch.zeros(1, arch.channels, *arch.size, device=context.device)))
     left: Counter[str] = Counter()
-    folded = done = 0
+    folded = 0
+    rows = []
     for number, (name, module) in enumerate(layers.items()):
         context.progress(number / len(layers), name)
         if reason := "not called as a layer" if name not in called else _refused(module):
             left[reason] += 1
             continue
         was_folded = any(isinstance(part, Folding) for part in module.modules())
-        if _factorize(model, name, module, params):
-            done, folded = done + 1, folded + was_folded
-        else:
+        row = _factorize(model, name, module, params)
+        if row is None:
             left["would not save weights"] += 1
-    _tell(done, left, folded, context)
+            continue
+        rows.append(row)
+        folded += was_folded
+    _tell(len(rows), left, folded, context)
+    context.found["factors"] = rows
     place(model, context.device)
-    if done and params.calibrate:
+    if rows and params.calibrate:
         recalibrate(model, context)
     return model
 
@@ -65,18 +72,20 @@ def _refused(module: nn.Module) -> str:
     return "grouped or depthwise" if module.groups > 1 else ""
 
 
-def _factorize(model: nn.Module, name: str, module: nn.Module, params: Factorize) -> bool:
-    """Split one layer; False when its ranks would not save weights."""
+def _factorize(model: nn.Module, name: str, module: nn.Module, params: Factorize) -> dict[str, Any] | None:
+    """Split one layer; what became of it, None when its ranks would not save weights."""
     weight = module.weight
     assert isinstance(weight, Tensor)
     scheme = scheme_of(module, params)
     ranks = ranks_of(module, weight, scheme, params.rank)
     if factors.parameters(module, scheme, ranks) >= weight.numel():
-        return False
+        return None
     fold_module(module)
-    factors.replace(model, name, factors.factorized(module, scheme, ranks))
+    made = factors.factorized(module, scheme, ranks)
+    lost = factors.lost(weight, made, scheme)
+    factors.replace(model, name, made)
     edits.record(model, {"edit": edits.FACTORIZE, "layer": name, "scheme": scheme, "ranks": list(ranks)})
-    return True
+    return {"name": name, "scheme": scheme, "ranks": list(ranks), "distortion": lost}
 
 
 def scheme_of(module: nn.Module, params: Factorize) -> Scheme:

@@ -55,6 +55,28 @@ def made(method: Scalar | Product = METHODS[0], centroids: int = 8, sparsity: fl
     return cluster_weights(model, ClusterWeights(centroids=centroids, method=method), context_for())
 
 
+def test_each_layer_reports_its_book_the_entropy_of_its_indices_and_what_was_lost() -> None:
+    model, context = small_model(), context_for()
+    with torch.no_grad():  # four values, one of them in half of the weights
+        values = torch.tensor([1.0, 1.0, 1.0, 1.0, 2.0, 2.0, -1.0, -2.0])
+        model.fc.weight.copy_(values.repeat(40).view_as(model.fc.weight))
+    before = {name: weight_of(layer).detach().clone() for name, layer in prunable_layers(model, ()).items()}
+    cluster_weights(model, ClusterWeights(centroids=4), context)
+    rows = {row["name"]: row for row in context.found["codebooks"]}
+    assert rows.keys() == before.keys()
+    assert rows["fc"] == {"name": "fc", "centroids": 4, "width": 1, "bits": 1.75, "distortion": 0.0}
+    now = weight_of(model.conv1).detach()
+    lost = (now - before["conv1"]).square().sum() / before["conv1"].square().sum()
+    assert rows["conv1"]["distortion"] == pytest.approx(float(lost), rel=1e-5)
+
+
+def test_what_a_mask_holds_at_zero_has_no_entropy() -> None:
+    context = context_for()
+    model = prune_weights(small_model(), PruneWeights(sparsity=0.9), context_for())
+    cluster_weights(model, ClusterWeights(centroids=2), context)
+    assert all(0.5 < row["bits"] <= 1 for row in context.found["codebooks"] if row["centroids"] == 2)
+
+
 @pytest.mark.parametrize("sparsity", [0.0, 0.8])
 @pytest.mark.parametrize("method", METHODS, ids=str)
 def test_values_stay_few_and_zeros_stay_zero_in_training(method: Scalar | Product, sparsity: float) -> None:
@@ -155,7 +177,7 @@ def test_channels_are_removed_after_the_codebooks_were_folded_and_the_user_is_to
     model = made(sparsity=0.5)
     model = prune_channels(model, PruneChannels(ratio=0.3, calibrate=False), context_for(events=events))
     assert not clustered(model) and masked(model)
-    assert any(isinstance(e, ev.Notice) and "Codebooks of 22 layers" in e.text for e in events)
+    assert any(isinstance(e, ev.Notice) and "codebooks of 22 layers" in e.text for e in events)
     checkpoint.save(model, tmp_path)
 
 

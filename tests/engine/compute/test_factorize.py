@@ -9,7 +9,7 @@ from torch import nn
 
 from engine import events as ev
 from engine.compute import checkpoint, edits, factors, vbmf
-from engine.compute.factors import Scheme
+from engine.compute.factors import Ranks, Scheme
 from engine.compute.fit import fit
 from engine.compute.measure.counts import count
 from engine.compute.models import create
@@ -68,6 +68,23 @@ def test_a_lower_rank_is_the_best_approximation_of_that_rank() -> None:
     error = (two.weight @ one.weight - layer.weight).norm().square()
     tail = torch.linalg.svdvals(layer.weight.detach())[5:].square().sum()
     assert float(error.detach()) == pytest.approx(float(tail), rel=1e-10)
+
+
+def computed(made: nn.Sequential, inputs: int, size: int) -> torch.Tensor:
+    """The one kernel that a chain of convolutions without bias is: its answer to every impulse, (O, I, size, size)."""
+    pulses = torch.zeros(inputs, inputs, 2 * size - 1, 2 * size - 1).double()
+    pulses[torch.arange(inputs), torch.arange(inputs), size - 1, size - 1] = 1
+    return made(pulses).transpose(0, 1).flip(2, 3)
+
+
+@pytest.mark.parametrize(("scheme", "ranks"), [("svd", (5,)), ("spatial", (4,)), ("tucker", (3, 6))])
+def test_the_energy_lost_is_that_of_the_difference(scheme: Scheme, ranks: Ranks) -> None:
+    conv = nn.Conv2d(8, 12, 3, bias=False).double()
+    made = factors.factorized(conv, scheme, ranks)
+    difference = computed(made, 8, 3) - conv.weight
+    expected = float((difference.square().sum() / conv.weight.square().sum()).detach())
+    assert 0.1 < expected < 0.9
+    assert factors.lost(conv.weight, made, scheme) == pytest.approx(expected, rel=1e-9)
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
