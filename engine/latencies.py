@@ -175,11 +175,10 @@ def notes(results: dict[str, Any]) -> list[str]:
         missing.setdefault(row["unavailable"], []).append(row)
     reasons = [f"not measured in {_where(rows, results)}: {why}" for why, rows in missing.items()]
     quantized = [row for row in measured(results) if row["precision"] == INT8]
-    slower = [row for row in quantized if row["speedup"] < 1]
-    told = {row["runtime"] for row in slower}
+    told = {row["runtime"] for row in quantized if row["speedup"] < 1}
     others = {row["runtime"]: float_operators_text(row) for row in quantized if row["runtime"] not in told}
     left = [f"INT8 in {runtime}: {text} stayed in float" for runtime, text in others.items() if text]
-    return [*reasons, *map(slower_text, slower), *left]
+    return [*reasons, *slower_texts(quantized), *left]
 
 
 def _where(rows: list[Row], results: dict[str, Any]) -> str:
@@ -193,13 +192,24 @@ def _where(rows: list[Row], results: dict[str, Any]) -> str:
     return "; ".join(dict.fromkeys(parts))
 
 
-def slower_text(row: Row) -> str:
-    """What to say of an INT8 model that is slower than its float baseline, and why.
+def slower_texts(rows: Iterable[Row]) -> list[str]:
+    """What to say of an INT8 model that is slower than its float baseline, and why: a sentence for each runtime.
 
-    >>> slower_text({"runtime": "onnxruntime", "batch": 1, "speedup": 0.6, "float_operators": {"Conv": 11}})
-    'INT8 is slower than fp32 in onnxruntime at batch 1 (0.60×): 11 Conv stayed in float'
+    >>> row = {"runtime": "onnxruntime", "precision": "int8", "batch": 1, "speedup": 0.6}
+    >>> slower_texts([row | {"float_operators": {"Conv": 11}}, row | {"batch": 8, "speedup": 0.9}])
+    ['INT8 is slower than fp32 in onnxruntime at batch 1, 8 (0.60× to 0.90×): 11 Conv stayed in float']
     """
-    where = f"in {row['runtime']} at batch {row['batch']}"
-    told = f"INT8 is slower than fp32 {where} ({ratio(row['speedup'])})"
-    left = float_operators_text(row)
-    return f"{told}: {left} stayed in float" if left else f"{told}, though no operator stayed in float"
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        if row["precision"] == INT8 and row["speedup"] < 1:
+            found.setdefault(row["runtime"], []).append(row)
+    return [_slower(runtime, slower) for runtime, slower in found.items()]
+
+
+def _slower(runtime: str, rows: list[Row]) -> str:
+    batches = ", ".join(dict.fromkeys(str(row["batch"]) for row in rows))
+    speedups = sorted(row["speedup"] for row in rows)
+    told = " to ".join(dict.fromkeys(ratio(speedup) for speedup in (speedups[0], speedups[-1])))
+    left = float_operators_text(rows[0])
+    why = f": {left} stayed in float" if left else ", though no operator stayed in float"
+    return f"INT8 is slower than fp32 in {runtime} at batch {batches} ({told}){why}"

@@ -137,9 +137,8 @@ def _warn(node: Node, rows: list[dict[str, Any]], send: Send) -> None:
             f"{TRIES} tries: when the machine is quiet, `secateur resume STUDY --remeasure` does it again"
         )
         send(ev.Notice(level="warning", text=text, key=node.key))
-    for row in rows:
-        if row["precision"] == INT8 and row.get("speedup", 1.0) < 1:
-            send(ev.Notice(level="warning", text=latencies.slower_text(row), key=node.key))
+    for text in latencies.slower_texts(latencies.measured({"latency": rows})):
+        send(ev.Notice(level="warning", text=text, key=node.key))
 
 
 def _shape(folder: Path) -> Shape:
