@@ -11,6 +11,7 @@ from engine.compute.evaluate import validate
 from engine.compute.fit import fit
 from engine.compute.masks import masked
 from engine.compute.quantization.calibrate import ranges
+from engine.compute.quantization.graph import COPY, Graph
 from engine.compute.quantization.network import QuantizedNetwork
 from engine.compute.quantization.trainable import TrainableGraph
 from engine.compute.quantization.unfold import give_back
@@ -62,13 +63,19 @@ def quantize_qat(model: nn.Module, params: QuantizeQat, context: Context) -> Qua
         graph,
         levels=weight_levels(),
         learned=isinstance(params.scales, LearnedScales),
-        trained={name for name, _ in model.named_parameters()},
+        trained=_trained(model, Graph(graph)),
         masked=set(masked(model)),
     )
     train_rounded(trainable, params, context)
     give_back(model, graph, trainable.weights(), next(images(context, 1, "quantize")))
     written = trainable.written().SerializeToString(deterministic=True)
     return _compared(trainable, QuantizedNetwork(model, written), context)
+
+
+def _trained(model: nn.Module, graph: Graph) -> set[str]:
+    """What learns although it stays in float: parameters, and weights and biases of layers that are skipped."""
+    of_layers = {name.split(COPY)[0] for node in graph.weighted() for name in node.input[1:]}
+    return of_layers | {name for name, _ in model.named_parameters()}
 
 
 def train_rounded(trainable: TrainableGraph, params: QuantizeQat, context: Context) -> None:

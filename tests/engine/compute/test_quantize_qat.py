@@ -183,11 +183,15 @@ def test_pruned_weights_stay_zero(network: nn.Module) -> None:
     context = context_for()
     pruned = apply(PruneWeights(sparsity=0.6), copy.deepcopy(network), context)
     masks = {name: part.mask.clone() for name, part in masked(pruned).items()}
-    model = apply(SHORT, pruned, context)
+    skipped = "layer1.0.conv1"
+    started = Graph(float_graph(copy.deepcopy(pruned), SHAPE)).array(f"{skipped}.weight")
+    model = apply(SHORT.model_copy(update={"skip": (skipped,)}), pruned, context)
     assert isinstance(model, QuantizedNetwork)
     file = Graph(onnx.load_model_from_string(model.file))
     for name, mask in masks.items():
-        assert not file.array(f"{name}.weight_int")[~mask.numpy()].any()
+        weight = file.array(f"{name}.weight" if name == skipped else f"{name}.weight_int")
+        assert not weight[~mask.numpy()].any()
+        assert name != skipped or (weight != started).any(), "in float, and yet trained"
         layer = model.network.get_submodule(name)
         assert mask_of(layer) is not None
         assert not layer.get_parameter("parametrizations.weight.original")[~mask].any()
