@@ -360,19 +360,21 @@ async def seen(pilot: Pilot[None], words: str) -> None:
     raise AssertionError(f"{words!r} was not shown within ten seconds:\n{shown(pilot)}")
 
 
+async def reviewed(pilot: Pilot[None]) -> Review:
+    """Ask for a run; what is shown before it starts."""
+    await pilot.press("f9")
+    await until(pilot, lambda: isinstance(pilot.app.screen, Review))
+    assert isinstance(pilot.app.screen, Review)
+    return pilot.app.screen
+
+
 async def test_the_review_offers_the_quick_version(tmp_path: Path) -> None:
     preset = tmp_path / "p.yaml"
     preset.write_text(
         "model: {name: resnet20}\ndata: {name: digits}\nsteps: [{train: {epochs: 9}}]\nquick: {train.epochs: 1}\n"
     )
     async with lab(tmp_path, preset=preset) as (_, pilot):
-        await pilot.press("f9")
-        for _ in range(200):
-            await pilot.pause(0.02)
-            if isinstance(pilot.app.screen, Review):
-                break
-        review = pilot.app.screen
-        assert isinstance(review, Review)
+        review = await reviewed(pilot)
         assert review.spec.name == "p"
         await pilot.press("q")
         await pilot.pause()
@@ -388,10 +390,4 @@ async def test_a_quick_version_can_be_run_where_the_whole_ones_data_are_missing(
         "model: {name: resnet20}\ndata: {name: cifar10}\nsteps: [{train: {}}]\nquick: {data.name: digits}\n"
     )
     async with lab(tmp_path, preset=preset) as (_, pilot):
-        await pilot.press("f9")
-        for _ in range(200):
-            await pilot.pause(0.02)
-            if isinstance(pilot.app.screen, Review):
-                break
-        assert isinstance(pilot.app.screen, Review)
-        assert pilot.app.screen.spec.name == "p-quick"
+        assert (await reviewed(pilot)).spec.name == "p-quick"
