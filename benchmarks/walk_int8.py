@@ -1,0 +1,214 @@
+"""Every classification network of torchvision as an INT8 file: how near its outputs come to the float network's.
+
+Random weights, with BatchNorm statistics of the example images so that activations have the sizes of a trained
+network's, and outputs centred: without their mean over the images, which in an untrained network is most of them.
+Static quantization as by default (minmax, per channel), without repairs, 24 images to calibrate on and 24
+others to compare on; they are random blobs of colour on several scales, so that no two are alike.
+
+    python benchmarks/walk_int8.py [--models 'resnet*' ...] [--skip-large] [--native]
+
+Each network is quantized in a process of its own, one after the other, at the smallest of a few image sizes that gives
+it some pixels to the end; `--native` uses the size it was made for. Prints a line for each: cosine similarity of the
+outputs and of the centred outputs, top-1 agreement, operators left in float. What fails is listed again at the end.
+"""
+
+import argparse
+import contextlib
+import io
+import json
+import os
+import sys
+import tempfile
+import time
+import warnings
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+HOME = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(HOME))
+
+import onnx  # noqa: E402
+import torch  # noqa: E402
+from torch import Tensor, nn  # noqa: E402
+from torch.nn import functional  # noqa: E402
+
+from engine.catalog import MODELS  # noqa: E402
+from engine.compute.models.build import Architecture, build  # noqa: E402
+from engine.compute.quantization.calibrate import ranges  # noqa: E402
+from engine.compute.quantization.choose import is_heavy  # noqa: E402
+from engine.compute.quantization.correct import Recipe  # noqa: E402
+from engine.compute.quantization.graph import Graph, float_graph  # noqa: E402
+from engine.compute.runtimes.onnxruntime import OnnxModel  # noqa: E402
+from engine.compute.runtimes.operators import float_operators  # noqa: E402
+from engine.errors import SecateurError  # noqa: E402
+from engine.params.quantization import MinMax  # noqa: E402
+
+CLASSES = 100
+LARGE = (
+    "torchvision/vit_h_14",
+    "torchvision/regnet_y_128gf",
+    "torchvision/vit_l_*",
+    "torchvision/regnet_y_32gf",
+)
+"""More than 140 million parameters."""
+NATIVE = {"inception_v3": 299, "efficientnet_v2_*": 384}
+SMALLER = {"vit_*": 64, "swin*": 64, "maxvit_t": 224, "inception_v3": 128, "alexnet": 128, "squeezenet*": 96}
+"""Pixels that are enough for the network, where the usual 128 are not, or too many."""
+IMAGES, BATCH = 24, 8
+GOOD = 0.95
+"""Cosine similarity of centred outputs from which a file counts as near."""
+NOISE, SLACK = 0.01, 0.1
+"""Noise on the images, and how much farther than it a file may move the outputs."""
+
+
+def pixels(name: str, *, native: bool) -> int:
+    table, usual = (NATIVE, 224) if native else (SMALLER, 128)
+    return next((size for pattern, size in table.items() if fnmatchcase(name, pattern)), usual)
+
+
+def blobs(count: int, size: int, seed: int) -> Tensor:
+    """Images (count, 3, size, size): noise on scales from the whole image to an eighth, normalized."""
+    chance = torch.Generator().manual_seed(seed)
+    layers = [torch.randn(count, 3, cells, cells, generator=chance) for cells in (1, 2, 4, 8, 16)]
+    return (
+        sum(
+            (
+                functional.interpolate(layer, (size, size), mode="bilinear", align_corners=False)
+                for layer in layers
+            ),
+            torch.zeros(count, 3, size, size),
+        )
+        / len(layers) ** 0.5
+    )
+
+
+def with_statistics(model: nn.Module, images: Tensor) -> nn.Module:
+    """The model with BatchNorm's statistics of these images."""
+    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None
+        norm.train()
+    with torch.no_grad():
+        model(images)
+    return model.eval()
+
+
+def walk(name: str, size: int) -> dict[str, Any]:
+    """One network's row."""
+    started = time.monotonic()
+    torch.manual_seed(0)
+    model = build(Architecture(f"torchvision/{name}", 3, CLASSES, (size, size))).eval()
+    with_statistics(model, blobs(IMAGES, size, 1))
+    graph = float_graph(model, (3, size, size))
+    calibration, compared = blobs(IMAGES, size, 2).split(BATCH), blobs(IMAGES, size, 3)
+    file = Recipe(graph, ranges(graph, lambda: calibration, MinMax())).write()
+    given, wanted = (outputs(each, compared) for each in (file, graph))
+    noise = NOISE * torch.randn(compared.shape, generator=torch.Generator().manual_seed(4))
+    disturbed, centre = outputs(graph, compared + noise), wanted.mean(0)
+    read = Graph(graph)
+
+    def centred(these: Tensor) -> float:
+        return float(functional.cosine_similarity(these - centre, wanted - centre).mean())
+
+    return {
+        "cosine": float(functional.cosine_similarity(given, wanted).mean()),
+        "centred": centred(given),
+        "noise": centred(disturbed),
+        "agreement": float((given.argmax(1) == wanted.argmax(1)).float().mean()),
+        "layers": sum(is_heavy(node, read) for node in read.nodes),
+        "weighted": len(list(read.weighted())),
+        "float": left_in_float(file),
+        "bytes": (len(graph.SerializeToString()), len(file.SerializeToString())),
+        "seconds": time.monotonic() - started,
+        "result": "ok",
+    }
+
+
+def left_in_float(file: onnx.ModelProto) -> dict[str, int]:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.onnx"
+        path.write_bytes(file.SerializeToString())
+        return float_operators(path)
+
+
+def outputs(model: onnx.ModelProto, images: Tensor) -> Tensor:
+    session = OnnxModel(model.SerializeToString(), torch.get_num_threads())
+    return torch.cat([session(batch) for batch in images.split(BATCH)])
+
+
+def apart(name: str, size: int) -> dict[str, Any]:
+    """`walk` in a process of its own, so that its memory is given back; what kills it is the result."""
+    reader, writer = os.pipe()
+    if (pid := os.fork()) == 0:
+        os.close(reader)
+        with os.fdopen(writer, "w") as out:
+            out.write(json.dumps(_guarded(name, size)))
+        os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader) as lines:
+        text = lines.read()
+    _, status = os.waitpid(pid, 0)
+    return json.loads(text) if text else {"result": f"killed: status {status}"}
+
+
+def _guarded(name: str, size: int) -> dict[str, Any]:
+    """A crash is a row too: the walk is about which networks fail."""
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            return walk(name, size)
+    except SecateurError as error:
+        return {"result": f"refused: {error.title}: {error.detail[:150]}"}
+    except Exception as error:  # noqa: BLE001
+        return {"result": f"failed: {type(error).__name__}: {str(error)[:150]}"}
+
+
+def line(name: str, size: int, row: dict[str, Any]) -> str:
+    if row["result"] != "ok":
+        return f"{name:20} {size:4} px  {row['result']}"
+    before, after = (each / 1e6 for each in row["bytes"])
+    left = ", ".join(f"{count} {operator}" for operator, count in sorted(row["float"].items())) or "nothing"
+    return (
+        f"{name:20} {size:4} px  cosine {row['cosine']:.4f}, centred {row['centred']:.4f} (noise {row['noise']:.4f}), "
+        f"agreement {row['agreement']:6.1%}, {row['layers']} of {row['weighted']} layers, "
+        f"{before:.1f} → {after:.1f} MB, {row['seconds']:.0f} s; in float: {left}"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--models", nargs="+", default=["*"], help="patterns of names, such as 'resnet*'")
+    parser.add_argument("--skip-large", action="store_true", help="leave out " + ", ".join(LARGE))
+    parser.add_argument(
+        "--native", action="store_true", help="images of the size that each network is made for"
+    )
+    args = parser.parse_args()
+    warnings.simplefilter("ignore")
+    names = [
+        name.removeprefix("torchvision/")
+        for name in MODELS
+        if name.startswith("torchvision/")
+        and any(fnmatchcase(name.removeprefix("torchvision/"), pattern) for pattern in args.models)
+        and not (args.skip_large and any(fnmatchcase(name, large) for large in LARGE))
+    ]
+    rows = {}
+    for name in names:
+        size = pixels(name, native=args.native)
+        rows[name] = apart(name, size)
+        print(line(name, size, rows[name]), flush=True)
+    ran = [name for name, row in rows.items() if row["result"] == "ok"]
+    near = [name for name in ran if rows[name]["centred"] >= GOOD]
+    right = [name for name in ran if name in near or rows[name]["centred"] >= rows[name]["noise"] - SLACK]
+    print(
+        f"{len(ran)} of {len(rows)} run as INT8; {len(right)} are right, {len(near)} of them at {GOOD} or nearer"
+    )
+    for name in names:
+        if name not in right:
+            print(line(name, pixels(name, native=args.native), rows[name]))
+
+
+if __name__ == "__main__":
+    main()
