@@ -132,6 +132,22 @@ def test_an_int8_trial_is_not_passed_off_as_its_float_network(form: str, int8: L
     assert not (int8.folder / "float").exists()
 
 
+def test_without_openvino_its_files_are_refused_with_what_to_install(lab: Lab) -> None:
+    code = "import sys; sys.modules['openvino'] = None; from engine.cli import main; sys.exit(main())"
+    words = ["export", "p-1", "none", "--format", "openvino"]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words],
+        env=lab.environment,
+        cwd=lab.folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "OpenVINO is not installed: pip install 'secateur[openvino]'" in done.stderr
+    assert "choose safetensors" in done.stderr
+
+
 def test_a_folder_that_cannot_be_made_is_an_error(lab: Lab) -> None:
     for out in ("/proc/none/x", "a" * 300):
         done = lab.call("export", "p-1", out)

@@ -1,7 +1,12 @@
 """Every format's folder runs by its own `load.py`, with no more packages than it says, and gives the same."""
 
+import shutil
+import subprocess
+import sys
 import zipfile
+from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -73,42 +78,57 @@ def test_a_check_begins_with_a_single_image_and_ends_with_what_is_left() -> None
     assert batches(160) == [1, 50, 50, 50, 9]
 
 
+Exported = Callable[[Format], tuple[Path, Written]]
+
+
+@pytest.fixture(scope="module")
+def exported(data: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    """The folder of each format, written once; tests leave it as it is."""
+
+    @cache
+    def in_format(form: Format) -> tuple[Path, Written]:
+        folder = tmp_path_factory.mktemp(form)
+        return folder, written(form, network(), data, folder)
+
+    return in_format
+
+
+def files_of_model(folder: Path) -> list[Path]:
+    return [file for file in folder.iterdir() if file.name.startswith("model.") and file.suffix != ".json"]
+
+
 @pytest.mark.parametrize("form", FLOAT)
-def test_its_outputs_are_the_models(form: Format, data: Dataset, tmp_path: Path) -> None:
-    model = network()
-    done = written(form, model, data, tmp_path)
-    off = deviation(run_alone(tmp_path, done.needs, pixels_of(data)), expected(model, data))
+def test_its_outputs_are_the_models(form: Format, data: Dataset, exported: Exported) -> None:
+    folder, done = exported(form)
+    off = deviation(run_alone(folder, done.needs, pixels_of(data)), expected(network(), data))
     assert off <= done.tolerance.deviation <= 1e-3
     assert (off == 0.0) == (form in ("safetensors", "pt2"))
 
 
 @pytest.mark.parametrize("form", FLOAT)
-def test_every_file_may_be_read_by_whoever_gets_it(form: Format, data: Dataset, tmp_path: Path) -> None:
-    written(form, network(), data, tmp_path)
-    model_files = [
-        file for file in tmp_path.iterdir() if file.name.startswith("model.") and file.suffix != ".json"
-    ]
-    assert model_files
-    assert {file.stat().st_mode for file in model_files} == {(tmp_path / "load.py").stat().st_mode}
+def test_every_file_may_be_read_by_whoever_gets_it(form: Format, exported: Exported) -> None:
+    folder, _ = exported(form)
+    modes = {file.stat().st_mode for file in files_of_model(folder)}
+    assert modes == {(folder / "load.py").stat().st_mode}
 
 
-@pytest.mark.parametrize("form", ["onnx", "pt2", "openvino"])
-def test_a_changed_file_is_noticed(form: Format, data: Dataset, tmp_path: Path) -> None:
-    needs = written(form, network(), data, tmp_path).needs
-    for file in [file for file in tmp_path.iterdir() if file.name.startswith("model.")]:
-        content = file.read_bytes()
-        file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
-        with pytest.raises(SecateurError, match=f"{file.name} was changed: its SHA-256 is not"):
-            run_alone(tmp_path, needs, pixels_of(data))
-        file.write_bytes(content)
+@pytest.mark.parametrize("name", ["model.onnx", "model.pt2", "model.xml", "model.bin"])
+def test_a_changed_file_is_noticed(name: str, exported: Exported, tmp_path: Path) -> None:
+    forms: dict[str, Format] = {"onnx": "onnx", "pt2": "pt2", "xml": "openvino", "bin": "openvino"}
+    folder, _ = exported(forms[name.rpartition(".")[2]])
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    content = (copy / name).read_bytes()
+    (copy / name).write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    done = subprocess.run([sys.executable, "load.py"], cwd=copy, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert f"{name} was changed: its SHA-256 is not" in done.stderr
 
 
 @pytest.mark.parametrize("form", ["pt2", "openvino"])
-def test_nothing_in_it_tells_where_it_was_made(form: Format, data: Dataset, tmp_path: Path) -> None:
-    written(form, network(), data, tmp_path)
-    places = [str(Path(place).resolve()).encode() for place in (__file__, torch.__file__, tmp_path)]
-    places = [place.rpartition(b"/")[0] for place in places]
-    for file in tmp_path.iterdir():
+def test_nothing_in_it_tells_where_it_was_made(form: Format, exported: Exported) -> None:
+    folder, _ = exported(form)
+    places = [str(Path(place).resolve().parent).encode() for place in (__file__, torch.__file__, folder)]
+    for file in folder.iterdir():
         parts = [file.read_bytes()]
         if file.suffix == ".pt2":
             with zipfile.ZipFile(file) as archive:
@@ -116,12 +136,15 @@ def test_nothing_in_it_tells_where_it_was_made(form: Format, data: Dataset, tmp_
         assert not any(place in part for place in places for part in parts)
 
 
-def test_a_package_that_the_loader_does_not_name_is_not_there(data: Dataset, tmp_path: Path) -> None:
-    needs = written("onnx", network(), data, tmp_path).needs
-    loader = tmp_path / "load.py"
-    loader.write_text(loader.read_text().replace("import numpy", "import numpy\nimport torch"))
+def test_a_package_that_the_loader_does_not_name_is_not_there(
+    data: Dataset, exported: Exported, tmp_path: Path
+) -> None:
+    folder, done = exported("onnx")
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    text = (copy / "load.py").read_text()
+    (copy / "load.py").write_text(text.replace("import numpy", "import numpy\nimport torch"))
     with pytest.raises(SecateurError, match="No module named 'torch'"):
-        run_alone(tmp_path, needs, pixels_of(data))
+        run_alone(copy, done.needs, pixels_of(data))
 
 
 @pytest.mark.parametrize("form", ["onnx", "pt2"])
