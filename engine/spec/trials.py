@@ -109,7 +109,7 @@ def _target(root: Mapping, node: Node, path: str, before: list[Assignment]) -> T
         target = locate(root, path)
     except Unknown as error:
         return Problem(place, full, *error.parts)
-    if target.row is not None and target.row.type == "group":
+    if target.row is not None and target.row.type == "group" and not target.row.optional:
         return Problem(place, full, "is a whole group", f"one of its parameters, such as {path}.name")
     if target.step is not None and target.field == ("id",):
         return Problem(place, full, "is not swept: it names the step", "parameters that change a result")

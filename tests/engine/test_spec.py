@@ -142,6 +142,13 @@ def test_variants_tell_trials_apart_by_their_names() -> None:
     assert spec.parse(spec.to_yaml(found.document), "again").trials == found.trials
 
 
+def test_a_group_that_may_be_left_out_is_swept_whole() -> None:
+    swept = "sweep: {quantize.static.mixed: [null, {max_loss: 0.5}]}\n"
+    found = read(with_steps("[train, quantize.static]", swept))
+    mixed = [trial.steps[1].mixed for trial in found.trials]  # type: ignore[union-attr]
+    assert mixed[0] is None and mixed[1].max_loss == 0.5  # type: ignore[union-attr]
+
+
 def test_a_plot_of_variants_is_by_their_names_not_by_what_they_set() -> None:
     with pytest.raises(PresetInvalid, match="variant"):
         read(with_steps("[train]", VARIANTS + "plot: {x: data.limit, y: accuracy, by: train.epochs}\n"))
