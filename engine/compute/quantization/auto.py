@@ -1,6 +1,6 @@
 """Which repairs of a graph are worth it, judged on training images that calibration does not see."""
 
-from collections.abc import Iterator, Set
+from collections.abc import Callable, Iterator, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -98,8 +98,8 @@ def best_recipe(graph: onnx.ModelProto, params: QuantizeStatic, drawn: Drawn, sk
     return Found(recipe(even, correct), even, correct, deviations)
 
 
-def _decided(switch: Switch, helps: Any) -> bool:
-    return bool(helps()) if switch == "auto" else switch == "on"
+def _decided(switch: Switch, helps: Callable[[], bool]) -> bool:
+    return helps() if switch == "auto" else switch == "on"
 
 
 def _recipe(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from engine.compute.quantization.choose import choose
 from engine.compute.quantization.graph import Graph
-from engine.compute.quantization.profile import by_node, elements
+from engine.compute.quantization.profile import Times, by_node, crossing_rate, elements
 
 LONGEST_RUN = 6
 """Neighbouring layers that the search changes together: one alone between others pays its borders twice."""
@@ -22,14 +22,9 @@ class Costs:
     crossing: float
 
     @staticmethod
-    def of(
-        floats: list[tuple[str, str, float]],
-        integers: list[tuple[str, str, float]],
-        crossing: float,
-        graph: Graph,
-    ) -> "Costs":
-        """From the measured times of the float file and of the INT8 file."""
-        return Costs(by_node(floats, graph), by_node(integers, graph), crossing)
+    def measured(floats: Times, integers: Times, graph: Graph) -> "Costs":
+        """From the times of the float file's nodes and of the INT8 file's."""
+        return Costs(by_node(floats, graph), by_node(integers, graph), crossing_rate(integers, graph))
 
 
 class Predicted:

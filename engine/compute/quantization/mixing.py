@@ -19,9 +19,10 @@ from engine.compute.quantization.faster import Costs, Predicted, left_in_float
 from engine.compute.quantization.graph import Graph
 from engine.compute.quantization.mixed import fewest_in_float, layers, sensitivities
 from engine.compute.quantization.network import QuantizedNetwork
-from engine.compute.quantization.profile import crossing_rate, node_times
+from engine.compute.quantization.profile import node_times
 from engine.params.channels import LatencyTarget
 from engine.params.quantization import Mixed
+from engine.summary import NOISY_LOAD
 
 DOUBTS = (1.0, 1.25, 1.6, 2.0)
 """Factors on the predicted cost of integers that are tried in turn until a file is measured to be faster."""
@@ -87,6 +88,11 @@ class Mixing:
                     tried[left] = self._speedup(bench, skip | left, len(tried))
                 if tried[left] >= FASTER:
                     break
+        if bench.disturbance > NOISY_LOAD:
+            text = (
+                f"Files were timed while other programs took {bench.disturbance:.0%} of the processors' time"
+            )
+            self._context.notice("warning", f"{text}: on a quiet machine other layers may stay in float")
         return self._fastest(tried, names, skip)
 
     def _costs(self, skip: Set[str], graph: Graph) -> Costs:
@@ -97,7 +103,7 @@ class Mixing:
             self._context.measured(f"{name} nodes", partial(node_times, file, shape, threads))
             for name, file in (("float", self._recipe.graph), ("integer", integers))
         )
-        return Costs.of(first, second, crossing_rate(second, graph), graph)
+        return Costs.measured(first, second, graph)
 
     def _speedup(self, bench: Bench, skip: frozenset[str], number: int) -> float:
         row = self._context.measured(f"speedup {number}", lambda: bench.row(self.network(skip)))
