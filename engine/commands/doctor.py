@@ -29,8 +29,9 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     doctor = subparsers.add_parser(
         "doctor",
         help="what this machine can do, and what is wrong with it",
-        description="Versions, processor features, GPU, inference runtimes, the workspace's file system and free space, and "
-        "version pairs known to break. Exit code 1 if something will not work.",
+        description="Versions, processor features, GPU, inference runtimes with what they compute in, the "
+        "workspace's file system and free space, and version pairs known to break. Exit code 1 if something will "
+        "not work.",
     )
     add_workspace(doctor)
     add_json(doctor)

@@ -1,6 +1,5 @@
 """PyTorch compiled by inductor: kernels in C++ on the processor, in Triton on a GPU."""
 
-import contextlib
 from pathlib import Path
 
 import torch
@@ -23,26 +22,20 @@ class CompiledSession(TorchSession):
     when the network cannot be compiled.
     """
 
+    _mode = torch.no_grad
+    """Not inference_mode: what is frozen must be tensors that autograd knows."""
+
     def __init__(
         self, folder: Path, inputs: Tensor, threads: int, device: str, precision: Precision = "fp32"
     ) -> None:
         super().__init__(folder, inputs, threads, device, precision)
         inductor.compile_threads = 1
         inductor.freezing = True
-        self._compiled = torch.compile(self._model, dynamic=False)
+        self._model = torch.compile(self._model, dynamic=False)  # type: ignore[assignment]
         try:
             self()
         except TorchDynamoException as error:
             raise Unavailable(f"torch.compile does not take the network: {_first_line(error)}") from error
-
-    def _forward(self, images: Tensor) -> Tensor:
-        casting = (
-            torch.autocast(self._device.type, self._dtype) if self._autocast else contextlib.nullcontext()
-        )
-        # Not inference_mode: what is frozen must be tensors that autograd knows.
-        with torch.no_grad(), casting:
-            output: Tensor = getattr(self, "_compiled", self._model)(images)
-        return output
 
 
 def _first_line(error: BaseException) -> str:

@@ -2,6 +2,7 @@
 
 import contextlib
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +26,9 @@ class TorchSession:
     Below fp32, weights and inputs are cast: on ResNet18 that took 10 ms where autocast, which casts the weights
     in every call, took 26. A network that needs fp32 within (constants of its own) is run by autocast.
     """
+
+    _mode: ClassVar[type[torch.inference_mode] | type[torch.no_grad]] = torch.inference_mode
+    """What calls run under."""
 
     def __init__(
         self, folder: Path, inputs: Tensor, threads: int, device: str, precision: Precision = "fp32"
@@ -61,7 +65,7 @@ class TorchSession:
         casting = (
             torch.autocast(self._device.type, self._dtype) if self._autocast else contextlib.nullcontext()
         )
-        with torch.inference_mode(), casting:
+        with self._mode(), casting:
             output: Tensor = self._model(images)
         return output
 

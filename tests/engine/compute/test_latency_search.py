@@ -107,10 +107,10 @@ def narrower(share: float) -> nn.Module:
 def test_a_whole_network_is_measured_against_the_original_and_the_search_repeats(
     runtime: TargetRuntime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # One try, and every speed-up above a tenth is fine: what a loaded machine measures must not matter.
+    # One try, and every speed-up above a fiftieth is fine: what a loaded machine measures must not matter.
     for name, value in {
         "TRIES": 1,
-        "TOLERANCE": 0.9,
+        "TOLERANCE": 0.99,
         "DISTURBED_TRIES": 1,
         "BLOCKS": 3,
         "BLOCK_MS": 2,
