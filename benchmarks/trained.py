@@ -24,7 +24,7 @@ from engine.compute.measure.latency import Side, measure_pair
 from engine.compute.models import create
 from engine.compute.pipeline import apply
 from engine.compute.runtimes.base import artefact
-from engine.params import Finetune, Train
+from engine.params import Calibrate, Finetune, Train
 from engine.params.channels import TargetRuntime
 from engine.params.preset import Data, Latency, Model
 
@@ -94,13 +94,14 @@ def _common(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def baseline(args: argparse.Namespace, data: Dataset, seed: int) -> nn.Module:
-    """The trained network of `seed`, from --folder if it is there."""
+    """The trained network of `seed`, from --folder if it is there; without epochs, BatchNorm's statistics alone."""
     about = [args.model, args.data, args.images, args.size, args.epochs, args.rate, args.batch, seed]
     folder = args.folder / f"baseline-{joined(about)}"
     if not (folder / checkpoint.RECIPE).is_file():
         params = Model(name=args.model)
         model, _ = create(params, channels=data.channels, classes=data.classes, size=data.size, seed=seed)
-        model = apply(train(args), model, context(data, seed, 0))
+        step = train(args) if args.epochs else Calibrate()
+        model = apply(step, model, context(data, seed, 0))
         folder.mkdir(parents=True, exist_ok=True)
         checkpoint.save(model, folder)
     return place(checkpoint.load(folder), CPU)
