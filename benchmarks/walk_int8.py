@@ -84,7 +84,10 @@ def blobs(count: int, size: int, seed: int) -> Tensor:
 
 
 def with_statistics(model: nn.Module, images: Tensor) -> nn.Module:
-    """The model with BatchNorm's statistics of these images."""
+    """The model with BatchNorm's statistics of these images, and no layer of zeros (the head of a new ViT is one)."""
+    for module in model.modules():
+        if isinstance(module, nn.Linear) and not module.weight.any():
+            nn.init.normal_(module.weight, std=0.02)
     norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
     for norm in norms:
         norm.reset_running_stats()
