@@ -54,6 +54,8 @@ def fewest_in_float(losses: dict[str, float], skip: Set[str], quality: Quality, 
             known[key] = quality({*skip, *left})
         return known[key]
 
+    if scored(set()) >= wanted:  # asked first, because more layers in float do not always help
+        return Fewest(frozenset(), scored(set()), True)
     low, high = 0, len(order)
     if scored(set(order)) < wanted:
         return Fewest(frozenset(order), scored(set(order)), False)

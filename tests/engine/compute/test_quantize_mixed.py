@@ -62,6 +62,13 @@ def test_no_layer_stays_in_float_that_the_score_does_not_need(needed: set[str], 
     assert found.reached
 
 
+def test_nothing_stays_in_float_where_that_is_good_enough_though_some_in_float_is_worse() -> None:
+    found = fewest_in_float(
+        {"a": 2.0, "b": 1.0}, frozenset(), lambda left: 0.5 if left == {"a"} else 0.9, 0.8
+    )
+    assert found.left == frozenset()
+
+
 def test_a_loss_that_no_choice_meets_is_told_and_leaves_all_in_float(
     network: torch.nn.Module, recipe: Recipe
 ) -> None:
