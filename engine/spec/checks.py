@@ -52,7 +52,13 @@ def named(root: Mapping, swept: Sweep) -> list[Problem]:
         problems += _name(node, DATASETS, "a data set: see `secateur data list`, or path/file.py:function")
     for node in _values(root, swept, "model.weights"):
         problems += _weights(node)
-    return problems + _nameless(root, swept) + _image_folder(root, swept) + _task(root, swept) + _plot(root)
+    return (
+        problems
+        + _nameless(root, swept)
+        + _image_folder(root, swept)
+        + _task(root, swept)
+        + _plot(root, swept)
+    )
 
 
 def _values(root: Mapping, swept: Sweep, path: str) -> list[Node]:
@@ -144,7 +150,7 @@ def _task(root: Mapping, swept: Sweep) -> list[Problem]:
     return [Problem(models[0].place, models[0].path, given(models[0]), allowed)]
 
 
-def _plot(root: Mapping) -> list[Problem]:
+def _plot(root: Mapping, swept: Sweep) -> list[Problem]:
     axes = sweep.told(root.items.get("sweep"))
     seeds = root.items.get("seed")
     if isinstance(seeds, Listing) and len(seeds.items) > 1 and "seed" not in axes:
@@ -158,7 +164,21 @@ def _plot(root: Mapping) -> list[Problem]:
     numbers, dimensions = (latencies.NUMBERS, latencies.DIMENSIONS) if of_rows else ((), ())
     known = (*axes, *numbers, *MEASURES, *rates)
     problems = _one_of(x, known, "a swept parameter or a measure") + _one_of(y, MEASURES, "a measure")
-    return problems + _one_of(at(root, "plot", "by"), (*axes, *dimensions), "a swept parameter")
+    problems += _one_of(at(root, "plot", "by"), (*axes, *dimensions), "a swept parameter")
+    return problems or _unmeasured((x, y), root, swept)
+
+
+def _unmeasured(axes: tuple[Node | None, ...], root: Mapping, swept: Sweep) -> list[Problem]:
+    """A plot of latencies that no trial measures would stay empty, which shows only after all the computing."""
+    given_latency = _values(root, swept, "measure.latency")
+    below = any(one.target.keys[:2] == ("measure", "latency") for one in swept.assignments)
+    if below or any(not isinstance(node, Scalar) or node.value is not None for node in given_latency):
+        return []
+    node = next((node for node in axes if node is not None and latencies.is_name(text_of(node))), None)
+    if node is None:
+        return []
+    what = f"{given(node)}, but no trial measures latency"
+    return [Problem(node.place, node.path, what, "with `measure: {latency: {}}`")]
 
 
 def _rates(root: Mapping) -> tuple[str, ...]:

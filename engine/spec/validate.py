@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from engine.describe import Row, find
+from engine.describe import Row, describe, find
 from engine.errors import Problem
 from engine.params.base import Clash, Params
 from engine.spec.tree import known
@@ -113,7 +113,18 @@ def _extra(cls: type[Params], node: Node, holder: Node, names: list[str], also: 
     if row is not None and row.when:
         return Problem(place, node.path, "does not apply here", f"only when {row.when}")
     allowed, hint = known(cls, ".".join(parents), name, () if parents else also)
-    return Problem(place, node.path, "is unknown", allowed, hint)
+    return Problem(place, node.path, "is unknown", allowed, _variant_hint(cls, parents, name, node) or hint)
+
+
+def _variant_hint(cls: type[Params], parents: list[str], name: str, node: Node) -> str:
+    """How to write what belongs to one value of another parameter, as `percentile` to `method`."""
+    value = node.text if isinstance(node, Scalar) else "…"
+    for row in describe(cls):
+        *above, owner, below = ["", *row.path.split(".")]
+        if row.when and below == name and above == ["", *parents]:
+            kind = row.when.partition(" = ")[2].partition(" or ")[0]
+            return f"write {owner}: {{kind: {kind}, {name}: {value}}}"
+    return ""
 
 
 def _clash(node: Node, detail: ErrorDetails) -> Problem:
@@ -140,7 +151,7 @@ def _hint(node: Node, row: Row) -> str:
     if not isinstance(node, Scalar):
         return ""
     if row.type == "list" and node.value is not None:
-        return f"write [{node.text}]"
+        return f"write [{node.text}]" if _fits(node.value, row.one) else ""
     if row.type == "group":
         return _group_hint(node)
     if isinstance(node.value, str):
@@ -150,6 +161,19 @@ def _hint(node: Node, row: Row) -> str:
     if row.type == "text" and node.value is not None:
         return f"write '{node.text}' in quotes"
     return ""
+
+
+def _fits(value: Any, row: Row) -> bool:
+    """Whether a value is one that `row` takes, so that a hint does not lead to the next error."""
+    if row.type == "choice":
+        return value in row.choices
+    if row.type not in ("integer", "number"):
+        return True
+    kinds = int if row.type == "integer" else (int, float)
+    if not isinstance(value, kinds) or isinstance(value, bool):
+        return False
+    least, most = row.minimum, row.maximum
+    return (least is None or value >= least) and (most is None or value <= most)
 
 
 def _group_hint(node: Scalar) -> str:

@@ -132,6 +132,14 @@ SECTIONS = [
         "single batch", "measure: {latency: {batch: 32}}", 4, "measure.latency.batch", "a list", "write [32]"
     ),
     section(
+        "plot of latency not measured",
+        "plot: {x: batch, y: latency, by: runtime}",
+        4,
+        "plot.y",
+        "no trial measures latency",
+        "measure: {latency: {}}",
+    ),
+    section(
         "batch of 0", "measure: {latency: {batch: [1, 0]}}", 4, "measure.latency.batch[1]", "≥ 1", "(images)"
     ),
     section(
@@ -187,6 +195,14 @@ STEPS = [
     whole("steps null", HEAD + "steps:\n", 3, "steps", "given nothing", "a list of steps"),
     whole(
         "steps a mapping", HEAD + "steps: {train: {}}\n", 3, "steps", "given {train: {}}", "a list of steps"
+    ),
+    steps(
+        "parameter of one method",
+        "  - quantize.static: {method: percentile, percentile: 99.9}",
+        4,
+        "steps[0].quantize.static.percentile",
+        "is unknown",
+        "write method: {kind: percentile, percentile: 99.9}",
     ),
     steps(
         "no such step", "  - trian: {epochs: 1}", 4, "steps[0].trian", "is not a step", "did you mean train?"
