@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from engine.params.base import Family, Names, Params, StepParams, param
+from engine.params.runtimes import Runtime
 from engine.params.variants import kind_from_name
 
 FILE_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
@@ -101,5 +102,5 @@ class QuantizeStatic(Calibration, StepParams):
     that the file is never slower than the float network; at worst nothing is quantized."""
 
     @property
-    def measures_time(self) -> bool:
-        return self.faster
+    def timed_in(self) -> Runtime | None:
+        return "onnxruntime" if self.faster else None

@@ -54,6 +54,25 @@ def test_a_step_with_a_computed_target_shares_the_machine() -> None:
     assert not any(job.exclusive for job in plan(text=text).jobs)
 
 
+INT8 = PRESET.replace("prune.channels: {latency: {speedup: 2}}", "calibrate: {}").replace(
+    "finetune: {epochs: 1}", "quantize.static: {faster: true}"
+)
+
+
+@pytest.mark.parametrize("text", [PRESET, INT8], ids=["channels", "int8"])
+def test_every_kind_of_step_that_measures_time_names_the_host_in_its_key(
+    text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, described = (
+        {job.nodes[0].key for job in plan(text=text).jobs if job.exclusive},
+        environment.describe(),
+    )
+    monkeypatch.setattr(environment, "describe", lambda: described | {"host": "another"})
+    elsewhere = {job.nodes[0].key for job in plan(text=text).jobs if job.exclusive}
+    assert here
+    assert not here & elsewhere
+
+
 def test_every_job_of_a_sweep_with_measured_times_can_be_done() -> None:
     found = plan("sweep.prune.channels.latency.speedup=[1.5, 2, 3]", "measure.latency={}")
     done: set[str] = set()

@@ -21,6 +21,16 @@ INTEGER = {
     "DynamicQuantizeLSTM",
 }
 """Operators that multiply integers, beside those called QLinear…"""
+TO_FLOAT = {
+    "DequantizeLinear",
+    "Cast",
+    "QAttention",
+    "ConvIntegerToFloat",
+    "MatMulIntegerToFloat",
+}
+"""Operators that take integers and give floats."""
+QGEMM_SCALE = 7
+"""The place of QGemm's input without which it gives floats: the scale of its output."""
 MOVING = {
     "Reshape",
     "Flatten",
@@ -67,11 +77,17 @@ def _floats(graph: onnx.GraphProto) -> dict[str, int]:
     for node in graph.node:
         fed = bool(node.input) and node.input[0] in integers
         if fed or node.op_type in QUANTIZING or node.op_type.startswith("QLinear"):
-            if node.op_type not in ("DequantizeLinear", "Cast"):
+            if not _gives_floats(node):
                 integers.update(node.output)
         elif node.op_type not in MOVING | INTEGER:
             counts[node.op_type] = counts.get(node.op_type, 0) + 1
     return counts
+
+
+def _gives_floats(node: onnx.NodeProto) -> bool:
+    if node.op_type == "QGemm":
+        return not any(node.input[QGEMM_SCALE:])
+    return node.op_type in TO_FLOAT
 
 
 _FLOAT_TYPES = {onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16}

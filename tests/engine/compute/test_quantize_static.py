@@ -21,7 +21,7 @@ from engine.compute.quantization.correct import bias_corrected, equalized, input
 from engine.compute.quantization.graph import Graph, float_graph, layer_of
 from engine.compute.quantization.network import FILE, QuantizedNetwork
 from engine.compute.quantization.write import dequantized_weight
-from engine.compute.runtimes.base import artefact, session
+from engine.compute.runtimes.base import artefact, float_operators, session
 from engine.compute.runtimes.onnxruntime import OnnxModel
 from engine.compute.seeds import seed_everything
 from engine.errors import SecateurError
@@ -138,6 +138,15 @@ def test_skipping_more_never_quantizes_a_tensor_anew(graph: onnx.ModelProto) -> 
     whole = set(choose(read).tensors)
     for node in read.weighted():
         assert set(choose(read, {node.name}).tensors) <= whole
+
+
+def test_what_lies_between_linear_layers_and_stays_in_float_is_counted(tmp_path: Path) -> None:
+    model = nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.GELU(), nn.Linear(16, 10)).eval()
+    attached(model, Architecture("mine.py:model", 1, 10, (8, 8)))
+    made = apply(STATIC, model, context_for())
+    assert isinstance(made, QuantizedNetwork)
+    (tmp_path / FILE).write_bytes(made.file)
+    assert float_operators("onnxruntime", tmp_path / FILE, batch=1, shape=SHAPE) == {"Gelu": 1}
 
 
 def test_dynamic_tells_which_layers_it_changes(network: nn.Module) -> None:
