@@ -1,5 +1,7 @@
 """Least squares after pruning: what is left of the network does what the whole one did, as nearly as it can."""
 
+import copy
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +25,14 @@ def pruned(model: nn.Module, *, repair: bool, **values: object) -> nn.Module:
     return prune_channels(model, PruneChannels.model_validate(params), context_for()).eval()
 
 
-def trained() -> nn.Module:
+@cache
+def _trained() -> nn.Module:
     return train(small_model(), Train(epochs=3, batch=32, learning_rate=0.1), context_for()).eval()
+
+
+def trained() -> nn.Module:
+    """A copy for each test: pruning changes it."""
+    return copy.deepcopy(_trained())
 
 
 def outputs(model: nn.Module) -> Tensor:
