@@ -1,4 +1,4 @@
-"""What steps made of each layer, from what they report: clusters, dictionaries, codebooks, grids and factors."""
+"""What steps made of each layer, from what they report: clusters, codebooks, grids, factors, precisions."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -10,7 +10,8 @@ from engine.state import StepState, TrialState
 
 @dataclass(frozen=True)
 class Form:
-    """What one step made of a layer's weights, in few words; `lost` is the share of their energy that went."""
+    """What one step made of a layer's weights, in few words; `lost` is the share of their energy that went, or of the
+    network's outputs where a layer was quantized with its activations."""
 
     text: str
     lost: float | None = None
@@ -79,12 +80,17 @@ def _grid(row: dict[str, Any]) -> str:
     return f"{int(row['bits'])} bits"
 
 
+def _precision(row: dict[str, Any]) -> str:
+    return str(row["precision"])
+
+
 REPORTS: dict[str, tuple[Callable[[dict[str, Any]], str], str]] = {
     "clusters": (_clusters, "distortion"),
     "dictionaries": (_dictionary, "distortion"),
     "codebooks": (_codebook, "distortion"),
     "factors": (_factors, "distortion"),
     "rounding": (_grid, "lost"),
+    "precision": (_precision, "deviation"),
 }
 """By the name of a step's report: the words for one of its rows, and what the row calls the loss."""
 LASTING = ("merged", "factors")

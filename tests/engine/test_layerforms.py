@@ -33,6 +33,8 @@ def test_each_kind_of_step_is_told_in_its_own_words() -> None:
                 {"factors": [{"name": "b", "scheme": "tucker", "ranks": [4, 9], "distortion": 0.0}]},
             ),
             ("quantize.weights", {"rounding": [{"name": "c", "bits": 4, "lost": 0.01}]}),
+            ("quantize.static", {"precision": [{"name": "d", "precision": "fp32", "deviation": 0.2}]}),
+            ("quantize.qat", {"precision": [{"name": "e", "precision": "int8"}]}),
         )
     )
     assert layerforms.rows(found) == [
@@ -41,6 +43,8 @@ def test_each_kind_of_step_is_told_in_its_own_words() -> None:
         ["a", "kernels 64→4", "50.0 %"],
         ["b", "rank 4×9", "0.0 %"],
         ["c", "4 bits", "1.0 %"],
+        ["d", "fp32", "20.0 %"],
+        ["e", "int8", ""],
     ]
 
 

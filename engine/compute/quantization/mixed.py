@@ -3,6 +3,8 @@
 from collections.abc import Callable, Set
 from dataclasses import dataclass
 
+import onnx
+
 from engine.compute.context import Context
 from engine.compute.quantization.auto import Drawn, deviation
 from engine.compute.quantization.choose import is_heavy
@@ -22,15 +24,15 @@ class Fewest:
     reached: bool
 
 
-def layers(recipe: Recipe, skip: Set[str]) -> list[str]:
+def layers(model: onnx.ModelProto, skip: Set[str] = frozenset()) -> list[str]:
     """Names of the nodes with a layer's weight that can be quantized, without those in `skip`."""
-    graph = Graph(recipe.graph)
+    graph = Graph(model)
     return [node.name for node in graph.nodes if is_heavy(node, graph) and node.name not in skip]
 
 
 def sensitivities(recipe: Recipe, skip: Set[str], drawn: Drawn, context: Context) -> dict[str, float]:
     """For every layer the deviation of the outputs, on held-out training images, when it alone is quantized."""
-    names = layers(recipe, skip)
+    names = layers(recipe.graph, skip)
     found = {}
     for done, name in enumerate(names):
         context.progress(done / len(names), f"quantizing {name} alone")

@@ -4,7 +4,6 @@ import tempfile
 from collections.abc import Set
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -44,8 +43,9 @@ class Mixing:
         file = self._recipe.write(skip).SerializeToString(deterministic=True)
         return QuantizedNetwork(self._model, file)
 
-    def accurate(self, params: Mixed, skip: frozenset[str]) -> tuple[frozenset[str], list[dict[str, Any]]]:
-        """`skip` and the fewest layers more with which the loss stays within `params.max_loss`; every layer's row."""
+    def accurate(self, params: Mixed, skip: frozenset[str]) -> tuple[frozenset[str], dict[str, float]]:
+        """`skip` and the fewest layers more with which the loss stays within `params.max_loss`; for every layer what
+        quantizing it alone costs (see `sensitivities`)."""
         context = self._context
         losses = sensitivities(self._recipe, skip, self._drawn, context)
         reference = validate(self._model, context).quality
@@ -62,16 +62,12 @@ class Mixing:
             f"on validation images{reached}"
         )
         context.notice("info" if found.reached else "warning", text)
-        rows = [
-            {"layer": name, "deviation": loss, "precision": "fp32" if name in found.left else "int8"}
-            for name, loss in losses.items()
-        ]
-        return skip | found.left, rows
+        return skip | found.left, losses
 
     def fast(self, skip: frozenset[str]) -> tuple[frozenset[str], float]:
         """`skip` and the layers that are faster in float, and how many times as fast as the float network the file is
         measured to be; at worst every layer, and 1."""
-        names = layers(self._recipe, skip)
+        names = layers(self._recipe.graph, skip)
         graph = Graph(self._recipe.graph)
         costs = self._costs(skip, graph)
         tried: dict[frozenset[str], float] = {}

@@ -12,11 +12,12 @@ from engine.compute.fit import fit
 from engine.compute.masks import masked
 from engine.compute.quantization.calibrate import ranges
 from engine.compute.quantization.graph import COPY, Graph
+from engine.compute.quantization.mixed import layers
 from engine.compute.quantization.network import QuantizedNetwork
 from engine.compute.quantization.trainable import TrainableGraph
 from engine.compute.quantization.unfold import give_back
 from engine.compute.quantization.write import quantized, weight_levels
-from engine.compute.steps.quantize import exported, left_out
+from engine.compute.steps.quantize import exported, left_out, report_layers
 from engine.compute.tasks import task_of
 from engine.params.qat import LearnedScales, ObservedScales, QuantizeQat
 
@@ -53,6 +54,7 @@ def quantize_qat(model: nn.Module, params: QuantizeQat, context: Context) -> Qua
     """
     graph = exported(model, context)
     skip = left_out(model, graph, params.skip)
+    report_layers(layers(graph), skip, context)
 
     def batches() -> Iterator[Tensor]:
         return images(context, params.images, "quantize", CALIBRATED_AT_ONCE)

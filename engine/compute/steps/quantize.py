@@ -1,5 +1,6 @@
 """`quantize.dynamic` and `quantize.static`: INT8 files from float networks."""
 
+from collections.abc import Iterable, Mapping, Set
 from typing import Any
 
 import onnx
@@ -18,7 +19,10 @@ from engine.errors import SecateurError
 from engine.params.quantization import QuantizeDynamic, QuantizeStatic
 
 NOTE = "quantization"
-"""Where the model's notes hold what was quantized: `changed` (layers) and `left` (a reason for each other layer)."""
+"""Where the model's notes, and of `quantize.static` the step's report, hold how it was quantized."""
+PRECISION = "precision"
+"""The report of each layer: `name`, `precision` (`int8`, `fp32`) and, where that was measured, the `deviation` of the
+outputs when it alone is quantized."""
 
 
 def quantize_dynamic(model: nn.Module, params: QuantizeDynamic, context: Context) -> QuantizedNetwork:
@@ -29,6 +33,7 @@ def quantize_dynamic(model: nn.Module, params: QuantizeDynamic, context: Context
         graph, skip=skip, convolutions=params.convolutions, per_channel=params.per_channel
     )
     edits.notes(model)[NOTE] = {"changed": changed, "left": left}
+    report_layers([*changed, *left], set(left), context)
     reasons = dict.fromkeys(left.values())
     text = f"quantize.dynamic changes {len(changed)} of {len(changed) + len(left)} layers"
     for reason in reasons:
@@ -49,15 +54,29 @@ def quantize_static(model: nn.Module, params: QuantizeStatic, context: Context) 
     context.notice("info", f"quantize.static {found.told}")
     note: dict[str, Any] = found.as_dict()
     work = Mixing(model, found.recipe, drawn, context)
+    losses: dict[str, float] = {}
     if params.mixed is not None:
-        skip, note["layers"] = work.accurate(params.mixed, skip)
+        skip, losses = work.accurate(params.mixed, skip)
     if params.faster:
         skip, note["speedup"] = work.fast(skip)
-    left = sorted(skip & set(layers(found.recipe, frozenset())))
-    note["float"] = left
-    context.found |= {"quantization": note, "float_layers": len(left)}
+    every = layers(graph)
+    note["float"] = sorted(skip & set(every))
+    context.found |= {NOTE: note, "float_layers": len(note["float"])}
+    report_layers(every, skip, context, losses)
     edits.notes(model)[NOTE] = note
     return work.network(skip)
+
+
+def report_layers(
+    names: Iterable[str], left: Set[str], context: Context, losses: Mapping[str, float] | None = None
+) -> None:
+    """Report every layer's precision, those in `left` being in float, and what was measured that 8 bits cost it."""
+    known = losses or {}
+    context.found[PRECISION] = [
+        {"name": name, "precision": "fp32" if name in left else "int8"}
+        | ({"deviation": known[name]} if name in known else {})
+        for name in names
+    ]
 
 
 def exported(model: nn.Module, context: Context) -> onnx.ModelProto:
