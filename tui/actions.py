@@ -156,6 +156,7 @@ def bindings(where: str) -> list[BindingType]:
 
 KEY_NAMES = {
     "question_mark": "?",
+    "exclamation_mark": "!",
     "slash": "/",
     "plus": "+",
     "equals_sign": "=",

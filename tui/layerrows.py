@@ -34,6 +34,8 @@ SHARE_CELLS = 5
 """Length of the bar of a share."""
 SHARE_WIDTH = 18
 """Columns that a share takes at most, with the gap before it."""
+BESIDE_BAR = 69
+"""Columns of the table that are neither a layer's name and shape nor its bar."""
 BARS = " ▏▎▍▌▋▊▉█"
 
 
@@ -165,7 +167,10 @@ def rows(layers: Sequence[Layer], width: int) -> Iterable[Row]:
     largest = max((layer.before for layer in layers), default=1) or 1
     total = sum(layer.macs for layer in layers) or 1
     removed, formed = _removed(layers), _formed(layers)
-    room = width - 96 - SHARE_WIDTH * len(removed) - (FORMS_WIDTH if formed else 0)
+    longest = max(
+        (len(layer.name.removesuffix(".weight")) + len(shape(layer)) for layer in layers), default=0
+    )
+    room = width - BESIDE_BAR - longest - SHARE_WIDTH * len(removed) - (FORMS_WIDTH if formed else 0)
     cells = max(10, min(60, room)) if width >= 110 else 8 if removed or formed else 12
     for layer in layers:
         yield Row(

@@ -160,7 +160,11 @@ def events(state: StudyState, trial: TrialState, width: int) -> list[Line]:
     keys = {step.key for step in trial.chain}
     found += [(n.time, n.text, "warn") for n in state.notices if n.key is None or n.key in keys]
     out: list[Line] = [[("Events", "accent")]]
-    out += [[(f"  {clock(when)}  ", "muted"), (text, role)] for when, text, role in sorted(found)]
+    for when, text, role in sorted(found):
+        time_of_day = f"  {clock(when)}  "
+        first, *rest = wrapped(text, max(width - len(time_of_day), 10), role)
+        out.append([(time_of_day, "muted"), *first])
+        out += [[(" " * len(time_of_day), ""), *line] for line in rest]
     return [*out, ()]
 
 

@@ -108,7 +108,8 @@ def describe(event: ev.Event, state: StudyState, *, brief: bool = False) -> str:
             return f"{event.study} {again} on {event.host} (process {event.pid})"
         case ev.Planned():
             where = f"{event.devices.get('device')}, {event.devices.get('threads')} threads"
-            return f"{len(event.trials)} trials on {where}"
+            count = len(event.trials)
+            return f"{count} {'trial' if count == 1 else 'trials'} on {where}"
         case ev.EpochFinished():
             if brief:
                 return ""

@@ -37,7 +37,7 @@ def prunable_layers(model: nn.Module, skip: tuple[str, ...]) -> dict[str, nn.Mod
         if not any(_matches(name, module, pattern) for name, module in found.items()):
             raise SecateurError(
                 f"skip names no layer: {pattern}",
-                f"The model's prunable layers are {', '.join(found)}.",
+                f"The model's layers with weights are {', '.join(found)}.",
                 "Use a layer's name, a pattern such as layer3.*, or a type such as Linear.",
             )
     kept = {n: m for n, m in found.items() if not any(_matches(n, m, pattern) for pattern in skip)}

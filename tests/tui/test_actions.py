@@ -1,7 +1,10 @@
 from collections import Counter
 
+import pytest
+
 from tui.actions import ACTIONS, bindings, key_text
 from tui.keytable import markdown
+from tui.screens.help import action_lines
 
 
 def test_no_key_means_two_things_in_one_place() -> None:
@@ -35,3 +38,15 @@ def test_the_key_table_names_every_key() -> None:
     for action in ACTIONS:
         for key in action.keys:
             assert f"`{key_text(key)}`" in text
+
+
+def test_keys_are_written_as_signs_not_by_textuals_names() -> None:
+    assert not [key for action in ACTIONS for key in action.keys if "_" in key_text(key)]
+
+
+@pytest.mark.parametrize("width", [40, 80])
+def test_help_tells_every_action_whole_in_a_narrow_terminal(width: int) -> None:
+    for action in ACTIONS:
+        lines = ["".join(text for text, *_ in line) for line in action_lines(action, width)]
+        assert all(len(line) <= width for line in lines), lines
+        assert " ".join(action.help.split()) in " ".join(" ".join(lines).split())

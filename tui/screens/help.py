@@ -9,7 +9,7 @@ from textual.screen import ModalScreen, Screen
 
 from tui.action import Action
 from tui.actions import ACTIONS, key_text
-from tui.widgets.document import Document
+from tui.widgets.document import Document, wrapped
 from tui.widgets.painted import Line
 from tui.widgets.plot import Plot
 from tui.widgets.table import Table
@@ -39,7 +39,8 @@ class Help(ModalScreen[None]):
             groups = dict.fromkeys(a.group for a in ACTIONS if a.where == where)
             for group in groups:
                 out += [(), [(group or "Other", "accent")]]
-                out += [_line(a) for a in ACTIONS if a.where == where and a.group == group and a.keys]
+                shown = [a for a in ACTIONS if a.where == where and a.group == group and a.keys]
+                out += [line for action in shown for line in action_lines(action, width)]
         return out
 
     def action_close(self) -> None:
@@ -55,6 +56,8 @@ def _kinds(screen: Screen[Any]) -> Iterable[str]:
     yield ""
 
 
-def _line(action: Action) -> Line:
+def action_lines(action: Action, width: int) -> list[Line]:
+    """The keys, and beside them what they do, on as many lines as that takes."""
     keys = "  ".join(key_text(key) for key in action.keys)
-    return [(f"  {keys:<{KEYS}} ", "bold"), (action.help, "")]
+    first, *rest = wrapped(action.help, max(width - KEYS - 3, 10))
+    return [[(f"  {keys:<{KEYS}} ", "bold"), *first], *([(" " * (KEYS + 3), ""), *line] for line in rest)]

@@ -57,7 +57,7 @@ class RunActions(LabBase):
         if before:
             self.lab.watcher.unsubscribe(self, before)
         self.lab.watcher.subscribe(self, run.name)
-        self.say(f"{run.name} runs; it goes on when you leave. ^l shows its curve and trials.", "good")
+        self.say(f"{run.name} runs, also when you leave. ^l: its curve and trials.", "good")
 
     async def _check_now(self) -> Checked:
         """What holds for the preset as it is at this moment."""

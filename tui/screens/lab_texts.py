@@ -73,7 +73,7 @@ class Review(TextView):
         self._variants = variants
         self._shown = 0
         if len(variants) > 1:
-            self.KEYS += ", q: the quick version or the whole"
+            self.KEYS += ", q: quick or whole version"
 
     @property
     def spec(self) -> Spec:

@@ -105,7 +105,8 @@ class StudiesScreen(BaseScreen):
         table.fill(
             (Row(s.run.name, cells) for s, cells in found), _headed(label, largest_first != self._reversed)
         )
-        shown = f"{len(found)} of {len(self._studies)}" if words else f"{len(found)} studies"
+        count = "1 study" if len(found) == 1 else f"{len(found)} studies"
+        shown = f"{len(found)} of {len(self._studies)}" if words else count
         marked = f", {len(table.marked)} marked" if table.marked else ""
         self.query_one("#count", Static).update(f"{shown}{marked}")
         for study in self._studies:

@@ -65,7 +65,7 @@ def second_line(state: StudyState, expected: float | None = None) -> str:
     left = state.remaining_seconds()
     if left is None and expected is not None:
         left = expected * (1 - state.progress)
-    time_left = f"about {fmt.duration(left)} left" if left is not None else "time left unknown yet"
+    time_left = f"about {fmt.duration(left)} left" if left is not None else "time left not known yet"
     parts = [f"{bar(state.progress)} {state.progress * 100:.0f} %", time_left, *_doing_now(state)]
     return ", ".join(parts)
 
