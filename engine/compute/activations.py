@@ -28,10 +28,18 @@ to solve, gigabytes to hold, and more images than there are."""
 
 def images(context: Context, count: int, purpose: str, batch: int = BATCH) -> Iterator[Tensor]:
     """`count` training images in batches, drawn by the seed."""
-    train = context.data.train
+    return these(context, shuffled(context, purpose)[:count], batch)
+
+
+def shuffled(context: Context, purpose: str) -> Tensor:
+    """The places of all training images, in an order drawn by the seed."""
     chance = generator(context.seed, purpose, context.position)
-    order = torch.randperm(len(train.labels), generator=chance)[:count]
-    for pixels, _ in context.data.batches(train, batch, order=order, device=context.device):
+    return torch.randperm(len(context.data.train.labels), generator=chance)
+
+
+def these(context: Context, order: Tensor, batch: int) -> Iterator[Tensor]:
+    """The training images of these places in batches, as they are scored: nothing is augmented."""
+    for pixels, _ in context.data.batches(context.data.train, batch, order=order, device=context.device):
         yield pixels
 
 

@@ -111,7 +111,8 @@ def _quietest(sides: list[Side], params: Latency, shape: Shape, request: JobRequ
     for number, row in enumerate(rows):
         for _ in range(TRIES - 1):
             if _load(rows[number]) > NOISY_LOAD:
-                rows[number] = min(rows[number], *measured(_only(row, params)), key=_load)
+                again = [one for one in measured(_only(row, params)) if "unavailable" not in one]
+                rows[number] = min([rows[number], *again], key=_load)
     return rows
 
 

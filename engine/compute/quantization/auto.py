@@ -8,11 +8,11 @@ import onnx
 import torch
 from torch import Tensor
 
+from engine.compute.activations import shuffled, these
 from engine.compute.context import Context
 from engine.compute.quantization.calibrate import ranges
 from engine.compute.quantization.correct import Recipe, equalized, input_means
 from engine.compute.runtimes.onnxruntime import OnnxModel
-from engine.compute.seeds import generator
 from engine.params.quantization import QuantizeStatic, Switch
 
 HELD_OUT = 128
@@ -25,26 +25,17 @@ class Drawn:
     def __init__(self, params: QuantizeStatic, context: Context) -> None:
         self._context = context
         self._batch = params.batch
-        train = context.data.train
-        chance = generator(context.seed, "quantize", context.position)
-        order = torch.randperm(len(train.labels), generator=chance)
+        order = shuffled(context, "quantize")
         held = min(HELD_OUT, len(order) // 4)
         self._held_out, self._calibration = order[:held], order[held : held + params.images]
 
     def calibration(self) -> Iterator[Tensor]:
         """The images to calibrate on, in batches (N, C, H, W)."""
-        return self._batches(self._calibration)
+        return these(self._context, self._calibration, self._batch)
 
     def held_out(self) -> Iterator[Tensor]:
         """Images that calibration does not see, in batches."""
-        return self._batches(self._held_out)
-
-    def _batches(self, order: Tensor) -> Iterator[Tensor]:
-        train = self._context.data.train
-        for images, _ in self._context.data.batches(
-            train, self._batch, order=order, device=self._context.device
-        ):
-            yield images.cpu()
+        return these(self._context, self._held_out, self._batch)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,15 @@ from torch import Tensor
 
 from engine.compute.quantization.calibrate import Ranges, activations
 from engine.compute.quantization.choose import choose, is_heavy
-from engine.compute.quantization.graph import Array, Graph, attribute, layer_of, output_axis, set_bias
+from engine.compute.quantization.graph import (
+    Array,
+    Graph,
+    along,
+    attribute,
+    layer_of,
+    output_axis,
+    set_bias,
+)
 from engine.compute.quantization.write import dequantized_weight, quantized
 
 SWEEPS = 20
@@ -110,8 +118,8 @@ def _even_out(pair: Pair, graph: Graph) -> float:
     largest = _largest(one, axis), _largest(two, pair.axis)
     usable = (largest[0] > 0) & (largest[1] > 0)
     factor = np.sqrt(np.where(usable, largest[0], 1.0) / np.where(usable, largest[1], 1.0))
-    graph.put(pair.first.input[1], (one / _along(factor, axis, one.ndim)).astype(np.float32))
-    graph.put(pair.second.input[1], (two * _along(factor, pair.axis, two.ndim)).astype(np.float32))
+    graph.put(pair.first.input[1], (one / along(factor, axis, one.ndim)).astype(np.float32))
+    graph.put(pair.second.input[1], (two * along(factor, pair.axis, two.ndim)).astype(np.float32))
     if len(pair.first.input) > 2:
         name = pair.first.input[2]
         graph.put(name, (graph.array(name) / factor).astype(np.float32))
@@ -121,10 +129,6 @@ def _even_out(pair: Pair, graph: Graph) -> float:
 def _largest(weight: Array, axis: int) -> Array:
     others = tuple(i for i in range(weight.ndim) if i != axis)
     return np.asarray(np.abs(weight.astype(np.float64)).max(axis=others))
-
-
-def _along(factor: Array, axis: int, dims: int) -> Array:
-    return factor.reshape([-1 if i == axis else 1 for i in range(dims)])
 
 
 def input_means(model: onnx.ModelProto, batches: Iterable[Tensor]) -> Means:

@@ -228,7 +228,7 @@ def _scale_outputs(node: onnx.NodeProto, graph: Graph, factor: Array, shift: Arr
         )
         scaled = weight * wide.reshape(*weight.shape[:2], *[1] * (weight.ndim - 2))
     else:
-        scaled = weight * factor.reshape([-1 if i == axis else 1 for i in range(weight.ndim)])
+        scaled = weight * along(factor, axis % weight.ndim, weight.ndim)
     bias = graph.array(node.input[2]) if len(node.input) > 2 else np.zeros(len(factor))
     if graph.only_consumer(name) is not node:
         name = graph.unused(name)
@@ -241,6 +241,11 @@ def output_axis(node: onnx.NodeProto) -> int:
     if node.op_type == "Gemm":
         return 0 if attribute(node, "transB", 0) else 1
     return {"Conv": 0, "ConvTranspose": 1}.get(node.op_type, -1)
+
+
+def along(values: Array, axis: int | None, dims: int) -> Array:
+    """One value for each channel, or one for all, as they multiply with a weight whose channels lie along `axis`."""
+    return values.reshape([-1 if i == axis else 1 for i in range(dims)])
 
 
 def set_weight(node: onnx.NodeProto, graph: Graph, name: str, values: Array) -> None:

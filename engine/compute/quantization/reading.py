@@ -11,14 +11,13 @@ import torch
 from onnx import helper, numpy_helper
 from torch import Tensor
 
+from engine.compute.quantization import choose
 from engine.compute.quantization.graph import COPY, Array, Graph, layer_of
 from engine.compute.quantization.moving import MOVING
 from engine.compute.quantization.operators import COMPUTING, Attributes
 from engine.errors import SecateurError
 
 OPERATORS = COMPUTING | MOVING
-KEEPING = ("MaxPool", "Flatten", "Reshape", "Transpose", "Squeeze", "Unsqueeze")
-"""Operators whose output holds only values of their input: quantized alike, it needs no rounding."""
 
 
 @dataclass(frozen=True)
@@ -167,7 +166,7 @@ class _Reader:
         """The rounding whose values this tensor holds already, with the same step and zero point."""
         node = self.graph.producers.get(source)
         before = self.rounded.get(source)
-        while before is None and node is not None and node.op_type in KEEPING:
+        while before is None and node is not None and node.op_type in choose.MOVING:
             source = self._name(node.input[0])
             before, node = self.rounded.get(source), self.graph.producers.get(source)
         if before is None or before.low != low:

@@ -14,7 +14,7 @@ from onnx import helper
 from engine import environment
 from engine.compute.quantization.calibrate import Ranges
 from engine.compute.quantization.choose import HEAVY, Choice, choose
-from engine.compute.quantization.graph import Array, Graph, output_axis
+from engine.compute.quantization.graph import Array, Graph, along, output_axis
 
 LEVELS = 255
 """Steps of a quantized activation."""
@@ -105,18 +105,14 @@ def dequantized_weight(node: onnx.NodeProto, graph: Graph, *, per_channel: bool)
     weight = graph.array(node.input[1])
     axis = output_axis(node) % weight.ndim if per_channel else None
     steps = weight_scales(weight, axis)
-    return rounded(weight, steps, axis) * _along(steps, axis, weight.ndim)
+    return rounded(weight, steps, axis) * along(steps, axis, weight.ndim)
 
 
 def rounded(weight: Array, steps: Array, axis: int | None) -> Array:
     """The weight's integers, int8."""
     levels = weight_levels()
-    whole = np.rint(weight / _along(steps, axis, weight.ndim))
+    whole = np.rint(weight / along(steps, axis, weight.ndim))
     return np.asarray(np.clip(whole, -levels, levels).astype(np.int8))
-
-
-def _along(steps: Array, axis: int | None, dims: int) -> Array:
-    return steps.reshape([-1 if i == axis else 1 for i in range(dims)])
 
 
 def weight_scales(weight: Array, axis: int | None) -> Array:

@@ -30,7 +30,6 @@ class OnnxSession:
         try:
             graph = halved(path) if precision == "fp16" else str(path)
             self._session = ort.InferenceSession(graph, options(threads), providers=providers(device))
-            self._input = self._session.get_inputs()[0].name
             self._bound = self._bind(inputs, device)
         except FAILURES as error:
             raise SecateurError("ONNX Runtime does not take the model", f"{path.name}: {error}") from error
@@ -39,7 +38,8 @@ class OnnxSession:
         """Input and outputs placed once, so that a call moves no data between host and device."""
         place = "cuda" if "CUDAExecutionProvider" in self._session.get_providers() else "cpu"
         binding = self._session.io_binding()
-        binding.bind_ortvalue_input(self._input, ort.OrtValue.ortvalue_from_numpy(inputs.numpy(), place, 0))
+        name = self._session.get_inputs()[0].name
+        binding.bind_ortvalue_input(name, ort.OrtValue.ortvalue_from_numpy(inputs.numpy(), place, 0))
         for output in self._session.get_outputs():
             binding.bind_output(output.name, place)
         return binding
@@ -48,14 +48,7 @@ class OnnxSession:
         self._session.run_with_iobinding(self._bound)
 
     def run(self, inputs: Tensor) -> Tensor:
-        array = np.ascontiguousarray(inputs.detach().cpu().numpy())
-        try:
-            output = self._session.run(None, {self._input: array})[0]
-        except FAILURES as error:
-            raise SecateurError(
-                "ONNX Runtime failed on an input", f"{tuple(inputs.shape)}: {error}"
-            ) from error
-        return torch.from_numpy(output)
+        return _outputs(self._session, inputs, None)[0]
 
 
 def halved(path: Path) -> bytes:
@@ -81,7 +74,6 @@ class OnnxModel:
             self._session = ort.InferenceSession(file, chosen, providers=["CPUExecutionProvider"])
         except FAILURES as error:
             raise SecateurError("ONNX Runtime does not take the model", str(error)) from error
-        self._input = self._session.get_inputs()[0].name
 
     def __call__(self, images: Tensor) -> Tensor:
         """The first output for `images` (N, C, H, W), on the CPU."""
@@ -89,14 +81,17 @@ class OnnxModel:
 
     def outputs(self, images: Tensor, names: list[str] | None) -> list[Tensor]:
         """The outputs of these names, all by default."""
-        array = np.ascontiguousarray(images.detach().cpu().numpy())
-        try:
-            found = self._session.run(names, {self._input: array})
-        except FAILURES as error:
-            raise SecateurError(
-                "ONNX Runtime failed on an input", f"{tuple(images.shape)}: {error}"
-            ) from error
-        return [torch.from_numpy(output) for output in found]
+        return _outputs(self._session, images, names)
+
+
+def _outputs(session: ort.InferenceSession, images: Tensor, names: list[str] | None) -> list[Tensor]:
+    """The outputs of these names, all by default, on the CPU."""
+    array = np.ascontiguousarray(images.detach().cpu().numpy())
+    try:
+        found = session.run(names, {session.get_inputs()[0].name: array})
+    except FAILURES as error:
+        raise SecateurError("ONNX Runtime failed on an input", f"{tuple(images.shape)}: {error}") from error
+    return [torch.from_numpy(output) for output in found]
 
 
 def options(threads: int) -> ort.SessionOptions:
