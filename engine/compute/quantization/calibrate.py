@@ -12,6 +12,7 @@ from torch import Tensor
 from engine.compute.quantization.choose import choose
 from engine.compute.quantization.graph import Graph
 from engine.compute.runtimes.onnxruntime import OnnxModel
+from engine.errors import SecateurError
 from engine.params.quantization import Entropy, MeanSquare, Method, MinMax, Percentile
 
 BINS = 2048
@@ -48,6 +49,7 @@ def ranges(graph: onnx.ModelProto, batches: Batches, method: Method) -> Ranges:
     """The range of every activation that may be quantized, by `method`.
 
     One batch's activations are in memory at a time. Images are passed once, or twice where a histogram is needed.
+    Raises SecateurError when an activation is not finite.
     """
     names = choose(Graph(graph)).tensors
     bounds = _extremes(graph, batches, names)
@@ -79,6 +81,12 @@ def _extremes(graph: onnx.ModelProto, batches: Batches, names: list[str]) -> Bou
     for batch in activations(graph, batches(), names):
         for name, values in batch.items():
             low, high = (float(value) for value in values.aminmax())
+            if not math.isfinite(high - low):
+                raise SecateurError(
+                    "The network's activations have no range",
+                    f"On a training image {name} is not finite.",
+                    "Train it so that it does not diverge, or quantize its weights alone: quantize.weights.",
+                )
             before = bounds.get(name, (low, high))
             bounds[name] = min(low, before[0]), max(high, before[1])
     return bounds

@@ -124,6 +124,13 @@ def test_an_int8_file_refuses_to_train(static: QuantizedNetwork) -> None:
         trained(images(2))
 
 
+def test_a_network_that_diverged_is_refused_in_a_sentence(network: nn.Module) -> None:
+    broken = copy.deepcopy(network)
+    broken.get_parameter("conv2.weight").data[0] = float("nan")
+    with pytest.raises(SecateurError, match="no range"):
+        apply(STATIC, broken, context_for())
+
+
 def test_skipped_layers_keep_float_weights(network: nn.Module) -> None:
     params = STATIC.model_copy(update={"skip": ("conv1", "Linear")})
     model = apply(params, copy.deepcopy(network), context_for())
