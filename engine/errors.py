@@ -45,6 +45,15 @@ class Unavailable(SecateurError):
         return f"{self.title}: {self.detail}" if self.detail else self.title
 
 
+def said_by(error: BaseException) -> list[str]:
+    """The lines of a library's own exception that say anything; its type where none does.
+
+    >>> said_by(RuntimeError("\\n  no such operator\\n"))
+    ['no such operator']
+    """
+    return [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+
+
 @dataclass(frozen=True)
 class Problem:
     """One thing wrong in a preset.

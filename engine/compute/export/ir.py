@@ -4,7 +4,7 @@ from pathlib import Path
 
 import openvino
 
-from engine.errors import SecateurError
+from engine.errors import SecateurError, said_by
 
 
 def write(onnx: Path, file: Path) -> None:
@@ -19,12 +19,7 @@ def write(onnx: Path, file: Path) -> None:
     except RuntimeError as error:
         raise SecateurError(
             "OpenVINO can't read the network",
-            _reason(error),
+            " ".join(said_by(error)[-3:])[:500],
             "Export it as onnx, or as int8-onnx if it is an INT8 model.",
         ) from error
     openvino.save_model(model, file, compress_to_fp16=False)
-
-
-def _reason(error: RuntimeError) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return " ".join(lines[-3:])[:500]

@@ -6,8 +6,8 @@ import torch
 from torch import nn
 from torch.export import Dim, ExportedProgram
 
-from engine.compute.export.source import FAILURES, Shape, first_line
-from engine.errors import SecateurError
+from engine.compute.export.source import FAILURES, Shape
+from engine.errors import SecateurError, said_by
 
 EXAMPLES = 3
 """Images that the export is made with: from one, torch.export would conclude that there is always one."""
@@ -24,7 +24,7 @@ def write(model: nn.Module, shape: Shape, file: Path) -> None:
     except FAILURES as error:
         raise SecateurError(
             "torch.export can't write the network down",
-            f"{type(error).__name__}: {first_line(error)}",
+            f"{type(error).__name__}: {said_by(error)[0]}",
             "Export it as safetensors or onnx.",
         ) from error
     _forget_traces(program)

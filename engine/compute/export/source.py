@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from engine.compute.export.by_layers import by_layers
 from engine.compute.export.by_operators import by_operators
 from engine.compute.export.code import Unwritable
-from engine.errors import SecateurError
+from engine.errors import SecateurError, said_by
 
 Shape = tuple[int, int, int]
 """Channels, height, width of one image."""
@@ -50,7 +50,7 @@ def generate(model: nn.Module, shape: Shape) -> Source:
         except Unwritable as error:
             reasons.append(f"it has {error}")
         except FAILURES as error:
-            reasons.append(f"{type(error).__name__}: {first_line(error)}")
+            reasons.append(f"{type(error).__name__}: {said_by(error)[0]}")
         else:
             return Source(text, trainable)
     raise SecateurError(
@@ -58,11 +58,6 @@ def generate(model: nn.Module, shape: Shape) -> Source:
         f"By its layers: {reasons[0]}. By its operators: {reasons[1]}.",
         "Export it as onnx.",
     )
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of an error that says anything."""
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), "no reason given")
 
 
 def _images(count: int, shape: Shape) -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch._dynamo.exc import TorchDynamoException
 
 from engine.compute.runtimes.torch import TorchSession
-from engine.errors import Unavailable
+from engine.errors import Unavailable, said_by
 from engine.params.runtimes import Precision
 
 
@@ -35,10 +35,5 @@ class CompiledSession(TorchSession):
         try:
             self()
         except TorchDynamoException as error:
-            raise Unavailable(f"torch.compile does not take the network: {_first_line(error)}") from error
-
-
-def _first_line(error: BaseException) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)[
-        :300
-    ]
+            why = said_by(error)[0][:300]
+            raise Unavailable(f"torch.compile does not take the network: {why}") from error

@@ -27,7 +27,7 @@ from engine.compute import checkpoint
 from engine.compute.runtimes.base import Shape, example
 from engine.compute.runtimes.onnxruntime import OnnxSession
 from engine.compute.shared import expand_
-from engine.errors import SecateurError, Unavailable
+from engine.errors import SecateurError, Unavailable, said_by
 
 INPUT, OUTPUT = "images", "output"
 TEMPLATE_FORMAT = 1
@@ -118,7 +118,7 @@ def _traced(model: nn.Module, shape: Shape) -> onnx.ModelProto:
     except torch.onnx.OnnxExporterError as error:
         raise Unavailable(
             "The model cannot be exported to ONNX",
-            _first_lines(error),
+            " ".join(said_by(error.__cause__ or error)[:3])[:500],
             "Measure its latency in torch alone: measure.latency.runtimes.",
         ) from error
 
@@ -203,11 +203,6 @@ def _write(model: onnx.ModelProto, path: Path) -> None:
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     partial.write_bytes(model.SerializeToString())
     partial.replace(path)
-
-
-def _first_lines(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error.__cause__ or error).splitlines() if line.strip()]
-    return " ".join(lines[:3])[:500]
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ from openvino import properties
 from torch import Tensor
 
 from engine.compute.runtimes.operators import MOVING
-from engine.errors import Unavailable
+from engine.errors import Unavailable, said_by
 from engine.params.runtimes import Precision
 
 TYPES = {
@@ -79,7 +79,8 @@ def compiled(network: Path | bytes, shape: tuple[int, ...], threads: int, precis
         graph.reshape(list(shape))
         found = core.compile_model(graph, "CPU", settings)
     except RuntimeError as error:
-        raise Unavailable(f"OpenVINO does not take the network: {_last_lines(error)}") from error
+        why = " ".join(said_by(error)[-2:])[:300]
+        raise Unavailable(f"OpenVINO does not take the network: {why}") from error
     given = found.get_property(properties.hint.inference_precision)
     if given != TYPES[precision]:
         raise Unavailable(f"OpenVINO computes in {given.get_type_name()} here, not in {precision}")
@@ -95,8 +96,3 @@ def float_operators(path: Path, shape: tuple[int, ...]) -> dict[str, int]:
         if type_ in FLOATS and kind not in PLUMBING | MOVING:
             counts[kind] = counts.get(kind, 0) + 1
     return counts
-
-
-def _last_lines(error: RuntimeError) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return " ".join(lines[-2:])[:300]
