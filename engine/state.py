@@ -98,6 +98,11 @@ class StudyState:
     unreadable: int = 0
     """Lines that could not be understood."""
 
+    def standing(self, trial: TrialState) -> str:
+        """A trial's status as people read it: nothing runs or waits in a study that has ended or lost its engine."""
+        over = self.status not in ("queued", "running")
+        return "unfinished" if over and trial.status in ("running", "waiting") else trial.status
+
     def apply(self, event: ev.Event) -> None:
         match event:
             case ev.StudyStarted():

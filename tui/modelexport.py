@@ -78,7 +78,7 @@ class ModelExport:
             return ""
         if self.done is not None:
             return f"The model is in {self.done['folder']}"
-        return "Cancelled" if self.error is None else "Failed"
+        return "Cancelled" if self.error is None else f"Failed: {self.error.title}"
 
     async def run(self) -> None:
         """Start the process and follow it to its end."""

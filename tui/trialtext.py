@@ -37,8 +37,11 @@ def head(state: StudyState, trial: TrialState, width: int) -> list[Line]:
     """Name, progress and parameters."""
     sign, role = SIGNS[trial.status]
     title = f"{state.name}  trial {trial.index} (0 to {len(state.trials) - 1})"
-    done = f"  {trial.progress:.0%}" if trial.status == "running" else ""
-    out: list[Line] = [[(title, "title"), (f"  {sign} {trial.status}{done}", role)], ()]
+    standing = state.standing(trial)
+    done = f"  {trial.progress:.0%}" if standing == "running" else ""
+    if standing == "unfinished":
+        sign, role = SIGNS["waiting"]
+    out: list[Line] = [[(title, "title"), (f"  {sign} {standing}{done}", role)], ()]
     out.append([("Parameters", "accent")])
     names = trial.parameters or {"(none is swept)": ""}
     longest = max(len(name) for name in names)

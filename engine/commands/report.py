@@ -64,7 +64,7 @@ def table(state: StudyState, width: int) -> str:
     rows = [["base", *["" for _ in text_columns], *_baseline_cells(state, measures)]]
     for trial in state.trials:
         values = [str(trial.parameters.get(n, "")) for n in names]
-        status = [trial.status] if unfinished else []
+        status = [state.standing(trial)] if unfinished else []
         rows.append([str(trial.index), *values, *status, *(_cell(trial, m) for m in measures)])
     return fmt.table(headers, rows, ["right", *text_columns], width)
 

@@ -142,6 +142,13 @@ def test_a_log_replaced_by_a_shorter_one_is_read_from_its_start(tmp_path: Path) 
     assert reader.read_all().name == "other"
 
 
+def test_a_trial_of_a_study_that_is_over_neither_runs_nor_waits() -> None:
+    state = replayed(started(), planned(TWO), began("t"), finished("t"), began("p0"))
+    assert [state.standing(trial) for trial in state.trials] == ["running", "waiting"]
+    state.status = "lost"
+    assert [state.standing(trial) for trial in state.trials] == ["unfinished", "unfinished"]
+
+
 def test_a_study_whose_engine_is_gone_is_lost(tmp_path: Path) -> None:
     run = folder(tmp_path, started(), planned(ONE), began("t"))
     import os

@@ -63,7 +63,7 @@ def test_a_burst_into_the_filter_reaches_it_whole(tmp_path: Path) -> None:
 def test_a_burst_walks_through_screens_in_order(tmp_path: Path) -> None:
     fabricate.finished(tmp_path)
     terminal = Terminal(tmp_path, (80, 24), "--open", "studies")
-    terminal.until("1 studies")
+    terminal.until("1 study")
     terminal.settle()
     os.write(terminal.file, b"4563/quick\x7fx\r")
     terminal.until("0 of 1")
