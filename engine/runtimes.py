@@ -97,8 +97,8 @@ def _no_precision(runtime: Runtime, precision: Precision, where: str) -> str:
     if runtime == "onnxruntime":
         if precision == "fp16" and where != "cpu":
             return ""
-        least = "it computes in fp16 with its CUDA provider only" if precision == "fp16" else "it has no bf16"
-        return f"ONNX Runtime runs no networks in {precision} here: {least}"
+        but = ": it computes in fp16 with its CUDA provider only" if precision == "fp16" else ""
+        return f"ONNX Runtime runs no networks in {precision} here{but}"
     if where == "cpu" and not ARITHMETIC[precision] & environment.cpu_features():
         return f"the processor has no {precision} arithmetic"
     return ""
