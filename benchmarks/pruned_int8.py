@@ -107,8 +107,8 @@ def report(
             continue
         best = max(best, row["speedup"])
         print(
-            f"{title}: {row['runtime']} {row['precision']}: {row['baseline_median_ms']:.2f} → {row['median_ms']:.2f} ms,"
-            f" {row['speedup']:.2f}x [{row['speedup_low']:.2f}, {row['speedup_high']:.2f}], others"
+            f"{title}: {row['runtime']} {row['precision']}: {row['baseline_median_ms']:.2f} → {row['median_ms']:.2f}"
+            f" ms, {row['speedup']:.2f}x [{row['speedup_low']:.2f}, {row['speedup_high']:.2f}], others"
             f" {row['foreign_load']:.0%}",
             flush=True,
         )
