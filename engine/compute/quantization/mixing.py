@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Set
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import torch
@@ -48,14 +48,8 @@ class Mixing:
         quantizing it alone costs (see `sensitivities`)."""
         context = self._context
         losses = sensitivities(self._recipe, skip, self._drawn, context)
-        reference = validate(self._model, context).quality
-
-        def quality(left: Set[str]) -> float:
-            context.progress(0.5, f"scoring the file with {len(left)} layers in float")
-            return validate(self.network(left), context).quality
-
-        found = fewest_in_float(losses, skip, quality, reference - params.max_loss / 100)
-        lost = 100 * (reference - found.quality)
+        found = fewest_in_float(losses, skip, self._quality, self._reference - params.max_loss / 100)
+        lost = 100 * (self._reference - found.quality)
         reached = "" if found.reached else f", more than the {params.max_loss:g} allowed"
         text = (
             f"quantize.static leaves {len(found.left)} of {len(losses)} layers in float: it loses {lost:.2f} points "
@@ -63,6 +57,23 @@ class Mixing:
         )
         context.notice("info" if found.reached else "warning", text)
         return skip | found.left, losses
+
+    def check(self, params: Mixed, skip: frozenset[str]) -> None:
+        """Warn where the file loses more than allowed: also with more layers in float it may, though it seldom does."""
+        lost = 100 * (self._reference - self._quality(skip))
+        if lost > params.max_loss:
+            text = f"With the layers that are faster in float the file loses {lost:.2f} points on validation images"
+            self._context.notice("warning", f"{text}, more than the {params.max_loss:g} allowed")
+
+    @cached_property
+    def _reference(self) -> float:
+        """What the float network scores on validation images, 0 … 1."""
+        return validate(self._model, self._context).quality
+
+    def _quality(self, left: Set[str]) -> float:
+        """What the file with these nodes in float scores on validation images, 0 … 1."""
+        self._context.progress(0.5, f"scoring the file with {len(left)} layers in float")
+        return validate(self.network(left), self._context).quality
 
     def fast(self, skip: frozenset[str]) -> tuple[frozenset[str], float]:
         """`skip` and the layers that are faster in float, and how many times as fast as the float network the file is

@@ -59,6 +59,8 @@ def quantize_static(model: nn.Module, params: QuantizeStatic, context: Context) 
         skip, losses = work.accurate(params.mixed, skip)
     if params.faster:
         skip, note["speedup"] = work.fast(skip)
+        if params.mixed is not None:
+            work.check(params.mixed, skip)
     every = layers(graph)
     note["float"] = sorted(skip & set(every))
     context.found |= {NOTE: note, "float_layers": len(note["float"])}

@@ -3,13 +3,14 @@
 import copy
 import tempfile
 from collections.abc import Set
+from dataclasses import replace
 from pathlib import Path
 
 import onnx
 import pytest
 import tiny_residual
 import torch
-from compute_help import context_for
+from compute_help import context_for, digits
 
 from engine import events as ev
 from engine.compute.evaluate import validate
@@ -95,6 +96,26 @@ def test_mixed_precision_meets_its_loss_and_says_which_layers_it_left(
     lost = validate(network, context).quality - validate(work.network(left), context).quality
     assert lost <= 0
     assert any(isinstance(event, ev.Notice) and "layers in float" in event.text for event in events)
+
+
+def test_a_file_that_loses_more_than_allowed_after_all_is_told(
+    network: torch.nn.Module, recipe: Recipe
+) -> None:
+    events: list[ev.Event] = []
+    answers = validate(network, context_for()).predictions
+    data = digits()
+    # The float network is right by definition, so whatever the file answers otherwise is lost.
+    data = replace(data, validation=replace(data.validation, labels=answers))
+    context = context_for(events=events, data=data)
+    work = Mixing(copy.deepcopy(network), recipe, Drawn(PARAMS, context), context)
+    lost = 100 * (1 - validate(work.network(set()), context).quality)
+    assert lost > 0
+    work.check(Mixed(max_loss=lost), frozenset())
+    assert not [event for event in events if isinstance(event, ev.Notice)]
+    work.check(Mixed(max_loss=lost / 2), frozenset())
+    (notice,) = [event for event in events if isinstance(event, ev.Notice)]
+    assert notice.level == "warning"
+    assert f"loses {lost:.2f} points" in notice.text
 
 
 def test_only_what_gains_more_than_it_costs_to_get_in_and_out_is_quantized(recipe: Recipe) -> None:
