@@ -82,8 +82,9 @@ def measure_pair(
       compressed model does, in fp32 beside an INT8 file, or in fp32 in the runtime `against`;
     - `speedup`: the median over pairs of neighbouring blocks of baseline / compressed (above 1: the
       compressed model is faster); `speedup_low`, `speedup_high`: its quartiles;
-    - `first_ms`: from the artefact to the end of the first call, compiling included; `warmup_calls`, `warmup_ms`: the
-      calls until they were level, that one among them. None of them is counted above;
+    - `first_ms`: from the artefact to the end of the first call, compiling included (less where torch.compile finds a
+      network of this structure in its cache on disk); `warmup_calls`, `warmup_ms`: the calls until they were level,
+      that one among them. None of them is counted above;
     - `peak_memory` of loading and running the compressed model, bytes: the rise of the process's resident
       memory, or the allocator's peak on a GPU;
     - `foreign_load`: the share of our processors' time that went to other processes meanwhile, 0 to 1: from
