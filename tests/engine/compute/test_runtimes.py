@@ -141,6 +141,24 @@ class Branching(nn.Module):
         return x.mean((1, 2, 3)) if float(x.sum()) > 0 else x.sum((1, 2, 3))
 
 
+class Chaotic(nn.Module):
+    """Doubles its rounding errors over and over: no two programs give the same."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.mean((2, 3))
+        for _ in range(40):
+            x = torch.sin(3 * x)
+        return x
+
+
+def test_a_network_that_amplifies_rounding_is_exported_all_the_same(tmp_path):
+    model, images = Chaotic().eval(), example(3, SHAPE)
+    exact = output(Chaotic().double(), images.double())
+    assert (output(model, images) - exact).abs().max() > 1e-2  # so much is rounding
+    file = export(model, SHAPE, tmp_path / "model.onnx")
+    assert session("onnxruntime", file, batch=1, shape=SHAPE, threads=1).run(images).isfinite().all()
+
+
 def test_a_model_that_cannot_be_exported_is_a_clear_error(tmp_path, capfd):
     with pytest.raises(SecateurError, match="cannot be exported to ONNX") as caught:
         export(Branching(), SHAPE, tmp_path / "model.onnx")
