@@ -76,6 +76,8 @@ class Picker(ModalScreen[list[str] | None]):
     def _fill(self, text: str) -> None:
         words = text.lower().split()
         found = [c for c in self._choices if all(w in f"{c.label} {c.about}".lower() for w in words)]
+        # What is called so comes before what is said to be so.
+        found.sort(key=lambda choice: not all(word in choice.label.lower() for word in words))
         table = self.query_one(Table)
         marked = table.marked
         table.fill(Row(c.key, (c.label, (c.about, "muted"))) for c in found)
