@@ -2,8 +2,8 @@
 
 The network is trained (with --epochs 0: random weights, BatchNorm's statistics of real images), written as ONNX once,
 and quantized by each with the same calibration images. Every file is then run in ONNX Runtime: accuracy on the test
-split (some of validation for untrained networks), agreement with the float file, and its time against the float file's, all in
-one run. ONNX Runtime's way is the one of its documentation: `quant_pre_process`, then `quantize_static`. NNCF
+split (some of validation for untrained networks), agreement with the float file, and its time against the float file's,
+all in one run. ONNX Runtime's way is the one of its documentation: `quant_pre_process`, then `quantize_static`. NNCF
 (`pip install nncf`) is left out where it is missing.
 
     python -m benchmarks.int8 [--model resnet20] [--size 28] [--seeds 0 1 2] [--calibration 256]
