@@ -5,52 +5,38 @@ network's, and outputs centred: without their mean over the images, which in an 
 Static quantization as by default (minmax, per channel), without repairs, 24 images to calibrate on and 24
 others to compare on; they are random blobs of colour on several scales, so that no two are alike.
 
-    python benchmarks/walk_int8.py [--models 'resnet*' ...] [--skip-large] [--native]
+    python -m benchmarks.walk_int8 [--models 'resnet*' ...] [--skip-large] [--native]
 
 Each network is quantized in a process of its own, one after the other, at the smallest of a few image sizes that gives
 it some pixels to the end; `--native` uses the size it was made for. Prints a line for each: cosine similarity of the
 outputs and of the centred outputs, top-1 agreement, operators left in float. What fails is listed again at the end.
 """
 
-import argparse
-import contextlib
-import io
-import json
-import os
-import sys
 import tempfile
 import time
-import warnings
 from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-HOME = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(HOME))
+import onnx
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
 
-import onnx  # noqa: E402
-import torch  # noqa: E402
-from torch import Tensor, nn  # noqa: E402
-from torch.nn import functional  # noqa: E402
-
-from engine.catalog import MODELS  # noqa: E402
-from engine.compute.models.build import Architecture, build  # noqa: E402
-from engine.compute.quantization.calibrate import ranges  # noqa: E402
-from engine.compute.quantization.choose import is_heavy  # noqa: E402
-from engine.compute.quantization.correct import Recipe  # noqa: E402
-from engine.compute.quantization.graph import Graph, float_graph  # noqa: E402
-from engine.compute.runtimes.onnxruntime import OnnxModel  # noqa: E402
-from engine.compute.runtimes.operators import float_operators  # noqa: E402
-from engine.errors import SecateurError  # noqa: E402
-from engine.params.quantization import MinMax  # noqa: E402
+from benchmarks.walk import apart, arguments, chosen
+from engine.compute.models.build import Architecture, build
+from engine.compute.quantization.calibrate import ranges
+from engine.compute.quantization.choose import is_heavy
+from engine.compute.quantization.correct import Recipe
+from engine.compute.quantization.graph import Graph, float_graph
+from engine.compute.runtimes.onnxruntime import OnnxModel
+from engine.compute.runtimes.operators import float_operators
+from engine.errors import SecateurError
+from engine.params.quantization import MinMax
 
 CLASSES = 100
-LARGE = (
-    "torchvision/vit_h_14",
-    "torchvision/regnet_y_128gf",
-    "torchvision/vit_l_*",
-    "torchvision/regnet_y_32gf",
-)
+LARGE = ("vit_h_14", "regnet_y_128gf", "vit_l_*", "regnet_y_32gf")
 """More than 140 million parameters."""
 NATIVE = {"inception_v3": 299, "efficientnet_v2_*": 384}
 SMALLER = {"vit_*": 64, "swin*": 64, "maxvit_t": 224, "inception_v3": 128, "alexnet": 128, "squeezenet*": 96}
@@ -141,30 +127,12 @@ def outputs(model: onnx.ModelProto, images: Tensor) -> Tensor:
     return torch.cat([session(batch) for batch in images.split(BATCH)])
 
 
-def apart(name: str, size: int) -> dict[str, Any]:
-    """`walk` in a process of its own, so that its memory is given back; what kills it is the result."""
-    reader, writer = os.pipe()
-    if (pid := os.fork()) == 0:
-        os.close(reader)
-        with os.fdopen(writer, "w") as out:
-            out.write(json.dumps(_guarded(name, size)))
-        os._exit(0)
-    os.close(writer)
-    with os.fdopen(reader) as lines:
-        text = lines.read()
-    _, status = os.waitpid(pid, 0)
-    return json.loads(text) if text else {"result": f"killed: status {status}"}
-
-
-def _guarded(name: str, size: int) -> dict[str, Any]:
-    """A crash is a row too: the walk is about which networks fail."""
+def guarded(name: str, size: int) -> dict[str, Any]:
+    """`walk`, with a refusal of ours as the result."""
     try:
-        with contextlib.redirect_stdout(io.StringIO()):
-            return walk(name, size)
+        return walk(name, size)
     except SecateurError as error:
         return {"result": f"refused: {error.title}: {error.detail[:150]}"}
-    except Exception as error:  # noqa: BLE001
-        return {"result": f"failed: {type(error).__name__}: {str(error)[:150]}"}
 
 
 def line(name: str, size: int, row: dict[str, Any]) -> str:
@@ -180,27 +148,16 @@ def line(name: str, size: int, row: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--models", nargs="+", default=["*"], help="patterns of names, such as 'resnet*'")
-    parser.add_argument("--skip-large", action="store_true", help="leave out " + ", ".join(LARGE))
+    parser = arguments(__doc__, LARGE)
     parser.add_argument(
         "--native", action="store_true", help="images of the size that each network is made for"
     )
     args = parser.parse_args()
-    warnings.simplefilter("ignore")
-    names = [
-        name.removeprefix("torchvision/")
-        for name in MODELS
-        if name.startswith("torchvision/")
-        and any(fnmatchcase(name.removeprefix("torchvision/"), pattern) for pattern in args.models)
-        and not (args.skip_large and any(fnmatchcase(name, large) for large in LARGE))
-    ]
+    names = chosen(args, LARGE)
     rows = {}
     for name in names:
         size = pixels(name, native=args.native)
-        rows[name] = apart(name, size)
+        rows[name] = apart(partial(guarded, name, size))
         print(line(name, size, rows[name]), flush=True)
     ran = [name for name, row in rows.items() if row["result"] == "ok"]
     near = [name for name in ran if rows[name]["centred"] >= GOOD]
