@@ -49,6 +49,13 @@ def opened(study: study_lab.Lab) -> Lab:
     return app
 
 
+async def form(pilot: Pilot[Any]) -> None:
+    """Opens the form of the trial that the lab is at."""
+    await shows(pilot, "p-1  trial 1")
+    await pilot.press("w")
+    await shows(pilot, *FORM)
+
+
 async def ended(pilot: Pilot[Any], app: Lab) -> ModelExport:
     """The export, once it has ended."""
     export = app.export
@@ -64,9 +71,8 @@ async def ended(pilot: Pilot[Any], app: Lab) -> ModelExport:
 async def test_the_form_says_what_can_be_written(study: study_lab.Lab, size: tuple[int, int]) -> None:
     app = opened(study)
     async with app.run_test(size=size) as pilot:
-        await shows(pilot, "p-1  trial 1")
-        await pilot.press("w")
-        text = await shows(pilot, *FORM, "pt2", "openvino", "onnx")
+        await form(pilot)
+        text = await shows(pilot, "pt2", "openvino", "onnx")
         assert "int8-onnx" not in text
         assert all(len(line) <= size[0] for line in text.splitlines())
         await pilot.press("right", "right", "down", *"out")
@@ -79,9 +85,7 @@ async def test_the_form_says_what_can_be_written(study: study_lab.Lab, size: tup
 async def test_a_trial_is_exported_while_the_lab_goes_on(study: study_lab.Lab, tmp_path: Path) -> None:
     app = opened(study)
     async with app.run_test(size=(80, 24)) as pilot:
-        await shows(pilot, "p-1  trial 1")
-        await pilot.press("w")
-        await shows(pilot, *FORM)
+        await form(pilot)
         await pilot.press("down", "ctrl+u", *"new/model", "up", "right", "enter")
         await shows(pilot, "loading torch", "c cancels")
         await pilot.press("escape", "3")
@@ -117,9 +121,7 @@ async def test_a_folder_in_use_is_refused_and_the_form_stays(study: study_lab.La
     (mine / "load.py").write_text("mine")
     app = opened(study)
     async with app.run_test(size=(80, 24)) as pilot:
-        await shows(pilot, "p-1  trial 1")
-        await pilot.press("w")
-        await shows(pilot, *FORM)
+        await form(pilot)
         await pilot.press("down", *"mine", "enter")
         export = await ended(pilot, app)
         assert export.error is not None
@@ -148,9 +150,7 @@ def test_a_folder_is_read_as_a_shell_does() -> None:
 async def test_a_cancelled_export_leaves_nothing(study: study_lab.Lab, tmp_path: Path) -> None:
     app = opened(study)
     async with app.run_test(size=(80, 24)) as pilot:
-        await shows(pilot, "p-1  trial 1")
-        await pilot.press("w")
-        await shows(pilot, *FORM)
+        await form(pilot)
         await pilot.press("enter")
         await shows(pilot, "reading the data set")
         await pilot.press("c")
@@ -162,9 +162,7 @@ async def test_a_cancelled_export_leaves_nothing(study: study_lab.Lab, tmp_path:
 async def test_leaving_asks_and_ends_it(study: study_lab.Lab, tmp_path: Path) -> None:
     app = opened(study)
     async with app.run_test(size=(80, 24)) as pilot:
-        await shows(pilot, "p-1  trial 1")
-        await pilot.press("w")
-        await shows(pilot, *FORM)
+        await form(pilot)
         await pilot.press("enter")
         await shows(pilot, "loading torch")
         await pilot.press("ctrl+q")

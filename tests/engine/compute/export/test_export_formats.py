@@ -5,50 +5,28 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 import pytest
 import torch
+from export_help import FICKLE, colour_digits
 from torch import Tensor, nn
 
-from engine.compute.data import Dataset, load
+from engine.compute.data import Dataset
 from engine.compute.export.formats import Written, write_model
 from engine.compute.export.source import deviation
 from engine.compute.export.verify import Tolerance, batches, compare, judged, run_alone
 from engine.compute.models.build import Architecture, build
-from engine.datasets import locate
 from engine.errors import SecateurError
 from engine.exports import FLOAT, Format
-from engine.params.preset import Data
 
 IMAGES = 60
-FICKLE = '''
-from torch import nn
-
-class Fickle(nn.Module):
-    """Decides by the values of its input, which no export can follow."""
-    def __init__(self, classes):
-        super().__init__()
-        self.layer = nn.Linear(1, classes)
-
-    def forward(self, x):
-        x = x.mean((1, 2, 3))[:, None]
-        return self.layer(x if x.sum().item() > 0 else -x)
-
-def fickle(classes):
-    return Fickle(classes)
-'''
 
 
 @pytest.fixture(scope="module")
 def data() -> Dataset:
-    """Digits with preprocessing that differs between channels."""
-    params = Data(name="digits")
-    digits = load(params, locate(params, Path()))
-    mean, std = torch.tensor([0.1, 0.2, 0.3]), torch.tensor([0.4, 0.5, 0.6])
-    return replace(digits, channels=3, size=(16, 16), mean=mean, std=std)
+    return colour_digits(16)
 
 
 def pixels_of(data: Dataset) -> Tensor:

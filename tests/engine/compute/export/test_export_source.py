@@ -5,19 +5,18 @@ from pathlib import Path
 
 import pytest
 import torch
+from export_help import FICKLE, colour_digits
 from torch import Tensor, nn
 from torch.nn import functional
 
 from engine.compute import checkpoint, edits
-from engine.compute.data import Dataset, load
+from engine.compute.data import Dataset
 from engine.compute.export.formats import Written, write_model
 from engine.compute.export.source import deviation, generate
 from engine.compute.export.verify import batches, run_alone
 from engine.compute.masks import set_mask
 from engine.compute.models.build import Architecture, build
-from engine.datasets import locate
 from engine.errors import SecateurError
-from engine.params.preset import Data
 
 OWN = '''
 import torch
@@ -47,34 +46,18 @@ class Hostile(nn.Module):
 
 def hostile(channels, classes):
     return Hostile(channels, classes)
-
-class Fickle(nn.Module):
-    def __init__(self, classes):
-        super().__init__()
-        self.layer = nn.Linear(1, classes)
-
-    def forward(self, x):
-        x = x.mean((1, 2, 3))[:, None]
-        return self.layer(x if x.sum().item() > 0 else -x)
-
-def fickle(classes):
-    return Fickle(classes)
 '''
 
 
 @pytest.fixture(scope="module")
 def data() -> Dataset:
-    """Digits, told to be colour images of 32×32 pixels."""
-    params = Data(name="digits")
-    digits = load(params, locate(params, Path()))
-    mean, std = torch.tensor([0.1, 0.2, 0.3]), torch.tensor([0.4, 0.5, 0.6])
-    return replace(digits, channels=3, size=(32, 32), mean=mean, std=std)
+    return colour_digits(32)
 
 
 @pytest.fixture(scope="module")
 def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("own") / "nets.py"
-    file.write_text(OWN)
+    file.write_text(OWN + FICKLE)
     return file
 
 
