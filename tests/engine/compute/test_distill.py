@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from compute_help import context_for, digits, small_model
+from compute_help import Interrupted, context_for, digits, small_model, stop_in_third_epoch
 from torch import Tensor, nn
 
 from engine import events as ev
@@ -168,10 +168,6 @@ def test_what_helps_to_train_is_gone_from_the_checkpoint(method: str, tmp_path: 
     assert same(state(checkpoint.load(tmp_path)), state(trained))
 
 
-class Interrupted(Exception):
-    pass
-
-
 @pytest.mark.parametrize("method", ["decoupled", "features"])
 def test_an_interrupted_lesson_goes_on_with_the_same_bits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
@@ -182,11 +178,7 @@ def test_an_interrupted_lesson_goes_on_with_the_same_bits(
     monkeypatch.setattr(partial, "EVERY_S", 0.0)
     context = lesson(partial=tmp_path)
 
-    def stop_after_two(event: ev.Event) -> None:
-        if isinstance(event, ev.EpochFinished) and event.epoch == 3:
-            raise Interrupted
-
-    context.send = stop_after_two
+    stop_in_third_epoch(context)
     with pytest.raises(Interrupted):
         distill(small_model(), params, context)
     assert list(tmp_path.rglob("epoch-00002"))

@@ -7,7 +7,7 @@ import onnx
 import onnxruntime as ort
 import pytest
 import torch
-from compute_help import context_for, digits, small_model
+from compute_help import Interrupted, context_for, digits, small_model, stop_in_third_epoch
 from torch import Tensor, nn
 
 from engine import events as ev
@@ -227,10 +227,6 @@ def test_a_checkpoint_of_it_loads_back(made: QuantizedNetwork, tmp_path: Path) -
     assert again.file == made.file
 
 
-class Interrupted(Exception):
-    pass
-
-
 @pytest.mark.parametrize("scales", SCALES)
 def test_an_interrupted_training_goes_on_with_the_same_bits(
     graphs: tuple[onnx.ModelProto, onnx.ModelProto],
@@ -249,11 +245,7 @@ def test_an_interrupted_training_goes_on_with_the_same_bits(
     monkeypatch.setattr(partial, "EVERY_S", 0.0)
     context = context_for(partial=tmp_path)
 
-    def stop_after_two(event: ev.Event) -> None:
-        if isinstance(event, ev.EpochFinished) and event.epoch == 3:
-            raise Interrupted
-
-    context.send = stop_after_two
+    stop_in_third_epoch(context)
     with pytest.raises(Interrupted):
         trained(context)
     assert list(tmp_path.rglob("epoch-00002"))
