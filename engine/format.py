@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypeGuard
 
-Kind = Literal["fraction", "count", "bytes", "milliseconds", "seconds", "ratio", "rate", "number"]
+Kind = Literal["fraction", "points", "count", "bytes", "milliseconds", "seconds", "ratio", "rate", "number"]
 Better = Literal["higher", "lower", ""]
 Align = Literal["left", "right"]
 
@@ -45,7 +45,7 @@ MEASURE_FORMATS: dict[str, Measure] = {
     "agreement": Measure("agreement with baseline", "fraction", "higher", "%"),
     "teacher_agreement": Measure("agreement with teacher", "fraction", "higher", "%"),
     "teacher_accuracy": Measure("accuracy of the teacher", "fraction", "higher", "%"),
-    "distillation_gain": Measure("gain over no teacher", "fraction", "higher", "%"),
+    "distillation_gain": Measure("gain over no teacher", "points", "higher", "points"),
     "sparsity": Measure("sparsity", "fraction", "higher", "%"),
     "rate": Measure("share removed", "fraction", "higher", "%"),
     "loss": Measure("loss", "number", "lower"),
@@ -113,7 +113,9 @@ def measure_text(name: str, value: float | None, deviation: float | None = None)
     known = measure(name)
     match known.kind:
         case "fraction":
-            return percent(value, 1 if known.label.endswith(("sparsity", "removed")) else 2)
+            return percent(value, _decimals_of(known))
+        case "points":
+            return points(value)
         case "count":
             return count(value, known.unit)
         case "bytes":
@@ -135,6 +137,25 @@ def percent(fraction: float | None, decimals: int = 2) -> str:
     if not _finite(fraction):
         return MISSING
     return f"{fraction * 100:.{decimals}f} %" if abs(fraction) < 1e4 else f"{number(fraction)} (×100 %)"
+
+
+def points(fraction: float | None, decimals: int = 2) -> str:
+    """A difference of two fractions in percentage points: -0.0035 → `-0.35 points`."""
+    if not _finite(fraction):
+        return MISSING
+    return f"{fraction * 100:+.{decimals}f} points" if abs(fraction) < 1e4 else f"{number(fraction)} (×100)"
+
+
+def change_text(name: str, change: float | None) -> str:
+    """A difference of two values of a measure, with its sign: that of two percentages is in points.
+
+    >>> change_text("accuracy", -0.0035), change_text("parameters", 1200)
+    ('-0.35 points', '+1.20 k')
+    """
+    known = measure(name)
+    if known.kind in ("fraction", "points"):
+        return points(change, _decimals_of(known))
+    return ("+" if _finite(change) and change > 0 else "") + measure_text(name, change)
 
 
 def count(value: float | None, unit: str = "") -> str:
@@ -228,6 +249,8 @@ def axis_unit(known: Measure, largest: float) -> tuple[float, str]:
     match known.kind:
         case "fraction":
             return 0.01, " %"
+        case "points":
+            return 0.01, " points"
         case "count" | "bytes":
             divisor, prefix = prefix_of(largest)
             return divisor, f" {prefix}{known.unit}".rstrip()
@@ -365,6 +388,11 @@ def _letter_width(letter: str) -> int:
     if unicodedata.combining(letter) or not letter.isprintable():
         return 0
     return 2 if unicodedata.east_asian_width(letter) in "WF" else 1
+
+
+def _decimals_of(known: Measure) -> int:
+    """Decimals of a percentage: rates are chosen in steps of a tenth or more, what is measured is finer."""
+    return 1 if known.label.endswith(("sparsity", "removed")) else 2
 
 
 def _deviation_decimals(deviation: float) -> int:

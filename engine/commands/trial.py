@@ -83,7 +83,7 @@ def _measures(state: StudyState, trial: TrialState) -> str:
             continue  # in a table of their own
         value = measure_value(trial.results, name)
         before = measure_value(trial.baseline_measure.measures, name)
-        change = "" if value is None or before is None else fmt.measure_text(name, value - before)
+        change = "" if value is None or before is None else fmt.change_text(name, value - before)
         rows.append([name, fmt.measure_text(name, value), fmt.measure_text(name, before), change])
     return fmt.table(["measure", "this trial", "baseline", "difference"], rows, ["left"], columns())
 

@@ -1,106 +1,17 @@
 """The float graph that an INT8 file is made from: weights under their names, BatchNorm folded, constants computed."""
 
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
-from onnx import helper, numpy_helper
+from onnx import helper
 from onnx.reference import ReferenceEvaluator
 from torch import nn
 
 from engine.compute.runtimes.base import Shape
 from engine.compute.runtimes.export import export
-
-Array = NDArray[Any]
-WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
-"""Operators that may hold a layer's weight, as their second input."""
-COPY = "::"
-"""Between a weight's name and a number, where the weight is held more than once in different forms."""
-
-
-class Graph:
-    """An ONNX model with what is looked up in it; the model may be changed through it."""
-
-    def __init__(self, model: onnx.ModelProto) -> None:
-        self.model = model
-        self.refresh()
-
-    def refresh(self) -> None:
-        """Look everything up anew, after nodes were added, taken away or connected otherwise."""
-        graph = self.model.graph
-        self.nodes: list[onnx.NodeProto] = list(graph.node)
-        self.constants: dict[str, onnx.TensorProto] = {tensor.name: tensor for tensor in graph.initializer}
-        self.outputs = {value.name for value in graph.output}
-        self.producers = {name: node for node in self.nodes for name in node.output}
-        self.consumers: dict[str, list[onnx.NodeProto]] = {}
-        for node in self.nodes:
-            for name in dict.fromkeys(node.input):
-                self.consumers.setdefault(name, []).append(node)
-
-    def array(self, name: str) -> Array:
-        """The values of a constant."""
-        return np.asarray(numpy_helper.to_array(self.constants[name]))
-
-    def put(self, name: str, values: Array) -> None:
-        """Set a constant's values, which may be a new one."""
-        tensor = numpy_helper.from_array(np.asarray(values, order="C"), name)
-        if name in self.constants:
-            self.constants[name].CopyFrom(tensor)
-        else:
-            self.model.graph.initializer.append(tensor)
-            self.constants[name] = self.model.graph.initializer[-1]
-
-    def unused(self, name: str) -> str:
-        """`name`, or with a number behind it the first that no constant has."""
-        taken, number = name, 1
-        while taken in self.constants:
-            number += 1
-            taken = f"{name.split(COPY)[0]}{COPY}{number}"
-        return taken
-
-    def only_consumer(self, name: str) -> onnx.NodeProto | None:
-        """The one node that takes this tensor, if nothing else does."""
-        found = self.consumers.get(name, [])
-        return found[0] if len(found) == 1 and name not in self.outputs else None
-
-    def replace_input(self, old: str, new: str) -> None:
-        """Let every node that takes `old` take `new`."""
-        for node in self.consumers.get(old, []):
-            node.input[:] = [new if name == old else name for name in node.input]
-
-    def remove(self, gone: list[onnx.NodeProto]) -> None:
-        """Take nodes away, and constants that nothing takes any more."""
-        graph = self.model.graph
-        ids = {id(node) for node in gone}
-        kept = [node for node in self.nodes if id(node) not in ids]
-        del graph.node[:]
-        graph.node.extend(kept)
-        used = {name for node in graph.node for name in node.input} | self.outputs
-        held = [tensor for tensor in graph.initializer if tensor.name in used]
-        del graph.initializer[:]
-        graph.initializer.extend(held)
-        self.refresh()
-
-    def weighted(self) -> Iterator[onnx.NodeProto]:
-        """The nodes that hold a layer's weight, in the order of the graph."""
-        return (node for node in self.nodes if layer_of(node, self) is not None)
-
-
-def layer_of(node: onnx.NodeProto, graph: Graph) -> str | None:
-    """The name of the layer whose weight `node` holds: the weight's in the state_dict less `.weight`."""
-    if node.op_type not in WEIGHTED or len(node.input) < 2 or node.input[1] not in graph.constants:
-        return None
-    return str(node.input[1]).split(COPY)[0].removesuffix(".weight")
-
-
-def attribute(node: onnx.NodeProto, name: str, default: Any) -> Any:
-    """An attribute's value, or what the operator takes it for where it is not written."""
-    found = next((one for one in node.attribute if one.name == name), None)
-    return default if found is None else helper.get_attribute_value(found)
+from engine.compute.runtimes.onnx_graph import COPY, Array, Graph, attribute, layer_of
 
 
 def float_graph(model: nn.Module, shape: Shape) -> onnx.ModelProto:
@@ -110,7 +21,7 @@ def float_graph(model: nn.Module, shape: Shape) -> onnx.ModelProto:
     model cannot be exported.
     """
     with tempfile.TemporaryDirectory(prefix="secateur-") as folder:
-        exported = onnx.load_model(export(model, shape, Path(folder) / "model.onnx"))
+        exported = onnx.load_model(export(model, shape, Path(folder) / "model.onnx", pack=False))
     # Shapes are inferred at the end: those of the exporter would contradict constants that take a weight's name.
     del exported.graph.value_info[:]
     graph = Graph(exported)

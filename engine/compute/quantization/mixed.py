@@ -9,7 +9,7 @@ from engine.compute.context import Context
 from engine.compute.quantization.auto import Drawn, deviation
 from engine.compute.quantization.choose import is_heavy
 from engine.compute.quantization.correct import Recipe
-from engine.compute.quantization.graph import Graph
+from engine.compute.runtimes.onnx_graph import Graph
 
 Quality = Callable[[Set[str]], float]
 """What a file scores on validation images, 0 … 1, with these nodes in float."""

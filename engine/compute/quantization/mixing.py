@@ -15,10 +15,10 @@ from engine.compute.models import architecture
 from engine.compute.quantization.auto import Drawn
 from engine.compute.quantization.correct import Recipe
 from engine.compute.quantization.faster import Costs, Predicted, left_in_float
-from engine.compute.quantization.graph import Graph
 from engine.compute.quantization.mixed import fewest_in_float, layers, sensitivities
 from engine.compute.quantization.network import QuantizedNetwork
 from engine.compute.quantization.profile import node_times
+from engine.compute.runtimes.onnx_graph import Graph
 from engine.params.channels import LatencyTarget
 from engine.params.quantization import Mixed
 from engine.summary import NOISY_LOAD

@@ -13,8 +13,8 @@ import onnx
 import onnxruntime as ort
 
 from engine.compute.quantization.choose import FUSED
-from engine.compute.quantization.graph import Graph
 from engine.compute.runtimes.base import Shape, example
+from engine.compute.runtimes.onnx_graph import Graph
 from engine.compute.runtimes.onnxruntime import options
 
 RUNS, WARMUP = 40, 10

@@ -14,7 +14,8 @@ from onnx import helper
 from engine import environment
 from engine.compute.quantization.calibrate import Ranges
 from engine.compute.quantization.choose import HEAVY, Choice, choose
-from engine.compute.quantization.graph import Array, Graph, along, output_axis
+from engine.compute.quantization.graph import along, output_axis
+from engine.compute.runtimes.onnx_graph import Array, Graph
 
 LEVELS = 255
 """Steps of a quantized activation."""

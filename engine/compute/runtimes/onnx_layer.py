@@ -2,10 +2,12 @@
 
 from typing import Any
 
+import onnx
 import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper
 
 from engine.compute.measure.layer_config import LayerConfig
+from engine.compute.runtimes import narrow
 from engine.compute.runtimes.onnxruntime import FAILURES, options, providers
 from engine.errors import SecateurError
 
@@ -61,7 +63,10 @@ def graph(config: LayerConfig, weights: list[tuple[Any, Any]], shape: tuple[int,
         held,
     )
     opset = [helper.make_opsetid("", OPSET)]
-    model = helper.make_model(layers, opset_imports=opset, ir_version=IR_VERSION)
+    model = onnx.shape_inference.infer_shapes(
+        helper.make_model(layers, opset_imports=opset, ir_version=IR_VERSION)
+    )
+    narrow.pack(model, narrow.lanes())
     text: bytes = model.SerializeToString()
     return text
 

@@ -11,12 +11,12 @@ from engine.compute.evaluate import validate
 from engine.compute.fit import fit
 from engine.compute.masks import masked
 from engine.compute.quantization.calibrate import ranges
-from engine.compute.quantization.graph import COPY, Graph
 from engine.compute.quantization.mixed import layers
 from engine.compute.quantization.network import QuantizedNetwork
 from engine.compute.quantization.trainable import TrainableGraph
 from engine.compute.quantization.unfold import give_back
 from engine.compute.quantization.write import quantized, weight_levels
+from engine.compute.runtimes.onnx_graph import COPY, Graph
 from engine.compute.steps.quantize import exported, left_out, report_layers
 from engine.compute.tasks import task_of
 from engine.params.qat import LearnedScales, ObservedScales, QuantizeQat

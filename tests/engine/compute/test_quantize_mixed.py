@@ -19,11 +19,12 @@ from engine.compute.pipeline import apply
 from engine.compute.quantization.auto import Drawn, best_recipe
 from engine.compute.quantization.correct import Recipe
 from engine.compute.quantization.faster import Costs, Predicted, left_in_float
-from engine.compute.quantization.graph import Graph, float_graph
+from engine.compute.quantization.graph import float_graph
 from engine.compute.quantization.mixed import fewest_in_float, layers, sensitivities
 from engine.compute.quantization.mixing import Mixing
 from engine.compute.quantization.network import QuantizedNetwork
 from engine.compute.quantization.profile import by_node, crossing_rate, node_times
+from engine.compute.runtimes.onnx_graph import Graph
 from engine.compute.seeds import seed_everything
 from engine.params import QuantizeStatic
 from engine.params.quantization import Mixed

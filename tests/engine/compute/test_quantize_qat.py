@@ -19,12 +19,13 @@ from engine.compute.masks import mask_of, masked
 from engine.compute.pipeline import apply
 from engine.compute.quantization import fake
 from engine.compute.quantization.calibrate import ranges
-from engine.compute.quantization.graph import Graph, float_graph
+from engine.compute.quantization.graph import float_graph
 from engine.compute.quantization.network import QuantizedNetwork
 from engine.compute.quantization.steps import ActivationSteps, WeightSteps
 from engine.compute.quantization.trainable import TrainableGraph
 from engine.compute.quantization.unfold import give_back
 from engine.compute.quantization.write import quantized, weight_levels
+from engine.compute.runtimes.onnx_graph import Graph
 from engine.compute.runtimes.onnxruntime import OnnxModel
 from engine.compute.steps import qat
 from engine.params import PruneWeights, QuantizeQat, QuantizeStatic, Train

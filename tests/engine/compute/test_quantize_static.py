@@ -18,10 +18,11 @@ from engine.compute.pipeline import apply
 from engine.compute.quantization.calibrate import Histogram, entropy, mean_square, percentile
 from engine.compute.quantization.choose import choose
 from engine.compute.quantization.correct import bias_corrected, equalized, input_means
-from engine.compute.quantization.graph import Graph, float_graph, layer_of
+from engine.compute.quantization.graph import float_graph
 from engine.compute.quantization.network import FILE, QuantizedNetwork
 from engine.compute.quantization.write import dequantized_weight
 from engine.compute.runtimes.base import artefact, float_operators, session
+from engine.compute.runtimes.onnx_graph import Graph, layer_of
 from engine.compute.runtimes.onnxruntime import OnnxModel
 from engine.compute.seeds import seed_everything
 from engine.errors import SecateurError

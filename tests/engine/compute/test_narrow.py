@@ -1,0 +1,109 @@
+"""Narrow convolutions that compute four pixels at once give what the plain ones do."""
+
+from collections import Counter
+from pathlib import Path
+
+import onnx
+import pytest
+import torch
+from torch import Tensor, nn
+
+from engine.compute.runtimes import narrow
+from engine.compute.runtimes.export import export
+from engine.compute.runtimes.onnxruntime import OnnxModel
+
+AVX512, AVX2 = 16, 8
+
+
+def network(
+    outputs: int = 3, *, inputs: int = 16, kernel: int = 3, bias: bool = False, after: nn.Module | None = None
+):
+    """A narrow convolution of 28 × 28 pixels between two others, its BatchNorm with statistics."""
+    torch.manual_seed(0)
+    norm = nn.BatchNorm2d(outputs)
+    nn.init.normal_(norm.running_mean, std=0.3)
+    nn.init.uniform_(norm.running_var, 0.5, 2)
+    nn.init.normal_(norm.weight)
+    nn.init.normal_(norm.bias)
+    return nn.Sequential(
+        nn.Conv2d(3, inputs, 3, padding=1),
+        nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=bias),
+        norm,
+        after or nn.ReLU(),
+        nn.Conv2d(outputs, 16, 3, padding=1),
+    ).eval()
+
+
+def exported(model: nn.Module, folder: Path, size: tuple[int, int] = (28, 28)) -> onnx.ModelProto:
+    return onnx.load_model(export(model, (3, *size), folder / "plain.onnx", pack=False))
+
+
+def operators(file: onnx.ModelProto) -> Counter[str]:
+    return Counter(node.op_type for node in file.graph.node)
+
+
+def outputs(file: onnx.ModelProto, images: Tensor) -> Tensor:
+    return OnnxModel(file.SerializeToString(), 1)(images)
+
+
+@pytest.mark.parametrize("after", [nn.ReLU(), nn.Hardswish(), nn.SiLU(), nn.ReLU6(), nn.Identity()])
+@pytest.mark.parametrize("kernel", [3, 5])
+@pytest.mark.parametrize("bias", [False, True])
+def test_four_pixels_at_once_are_the_same_pixels(kernel, bias, after, tmp_path):
+    file = exported(network(kernel=kernel, bias=bias, after=after), tmp_path)
+    images = torch.randn(3, 3, 28, 28)
+    expected = outputs(file, images)
+    assert narrow.pack(file, AVX512) == 1
+    assert operators(file)["DepthToSpace"] == 1
+    torch.testing.assert_close(outputs(file, images), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_the_plain_weights_are_not_kept_beside(tmp_path):
+    file = exported(network(), tmp_path)
+    narrow.pack(file, AVX512)
+    kept = {tensor.name: list(tensor.dims) for tensor in file.graph.initializer}
+    assert [12, 16, 4, 4] in kept.values()
+    assert [3, 16, 3, 3] not in kept.values()
+    onnx.checker.check_model(file, full_check=True)
+
+
+@pytest.mark.parametrize(
+    ("model", "size", "lanes"),
+    [
+        (network(5), (28, 28), AVX512),
+        (network(3), (28, 28), AVX2),
+        (network(1), (28, 28), 0),
+        (network(3, inputs=4), (28, 28), AVX512),
+        (network(3, kernel=1), (28, 28), AVX512),
+        (network(3), (28, 27), AVX512),
+        (network(3), (12, 12), AVX512),
+    ],
+    ids=["too wide", "too wide for AVX2", "no vectors", "few inputs", "one pixel", "odd", "few pixels"],
+)
+def test_a_convolution_stays_plain_where_it_would_not_gain(model, size, lanes, tmp_path):
+    file = exported(model, tmp_path, size)
+    before = file.SerializeToString()
+    assert narrow.pack(file, lanes) == 0
+    assert file.SerializeToString() == before
+
+
+def test_a_result_that_two_take_is_rearranged_before_both(tmp_path):
+    class Two(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.narrow, self.last = network()[0], network()[1], network()[4]
+
+        def forward(self, images: Tensor) -> Tensor:
+            found = self.narrow(self.first(images))
+            return self.last(found.relu()) + self.last(found.sigmoid())
+
+    file = exported(Two().eval(), tmp_path)
+    images = torch.randn(2, 3, 28, 28)
+    expected = outputs(file, images)
+    assert narrow.pack(file, AVX512) == 1
+    torch.testing.assert_close(outputs(file, images), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_what_is_exported_is_packed_for_the_processor(tmp_path):
+    file = onnx.load_model(export(network(2), (3, 28, 28), tmp_path / "model.onnx"))
+    assert operators(file)["DepthToSpace"] == (1 if narrow.lanes() >= AVX2 else 0)
