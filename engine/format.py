@@ -113,9 +113,9 @@ def measure_text(name: str, value: float | None, deviation: float | None = None)
     known = measure(name)
     match known.kind:
         case "fraction":
-            return percent(value, _decimals_of(known))
+            return percent(value, 1 if known.label.endswith(("sparsity", "removed")) else 2)
         case "points":
-            return points(value)
+            return percent(value).replace("%", "points")
         case "count":
             return count(value, known.unit)
         case "bytes":
@@ -139,23 +139,14 @@ def percent(fraction: float | None, decimals: int = 2) -> str:
     return f"{fraction * 100:.{decimals}f} %" if abs(fraction) < 1e4 else f"{number(fraction)} (×100 %)"
 
 
-def points(fraction: float | None, decimals: int = 2) -> str:
-    """A difference of two fractions in percentage points: -0.0035 → `-0.35 points`."""
-    if not _finite(fraction):
-        return MISSING
-    return f"{fraction * 100:+.{decimals}f} points" if abs(fraction) < 1e4 else f"{number(fraction)} (×100)"
-
-
 def change_text(name: str, change: float | None) -> str:
     """A difference of two values of a measure, with its sign: that of two percentages is in points.
 
     >>> change_text("accuracy", -0.0035), change_text("parameters", 1200)
     ('-0.35 points', '+1.20 k')
     """
-    known = measure(name)
-    if known.kind in ("fraction", "points"):
-        return points(change, _decimals_of(known))
-    return ("+" if _finite(change) and change > 0 else "") + measure_text(name, change)
+    sign = "+" if _finite(change) and change > 0 else ""
+    return sign + measure_text(name, change).replace("%", "points")
 
 
 def count(value: float | None, unit: str = "") -> str:
@@ -388,11 +379,6 @@ def _letter_width(letter: str) -> int:
     if unicodedata.combining(letter) or not letter.isprintable():
         return 0
     return 2 if unicodedata.east_asian_width(letter) in "WF" else 1
-
-
-def _decimals_of(known: Measure) -> int:
-    """Decimals of a percentage: rates are chosen in steps of a tenth or more, what is measured is finer."""
-    return 1 if known.label.endswith(("sparsity", "removed")) else 2
 
 
 def _deviation_decimals(deviation: float) -> int:

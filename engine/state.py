@@ -8,6 +8,7 @@ from engine import events as ev
 from engine.rundir import RunDir, StudyStatus, tail
 
 StepStatus = Literal["waiting", "running", "done", "failed"]
+Standing = Literal[StepStatus, "unfinished", "not run"]
 
 
 @dataclass
@@ -27,6 +28,11 @@ class StepState:
     measures: dict[str, Any] = field(default_factory=dict)
     observations: dict[str, Any] = field(default_factory=dict)
     error: dict[str, str] | None = None
+
+    @property
+    def begun(self) -> bool:
+        """Whether any of it was ever computed."""
+        return self.status in ("running", "done") or self.started is not None
 
 
 @dataclass
@@ -55,6 +61,14 @@ class TrialState:
         if states == {"done"}:
             return "done"
         return "running" if "running" in states else "waiting"
+
+    @property
+    def begun(self) -> bool:
+        """Whether any step was ever computed that the trial does not share with its baseline."""
+        keys = [step.key for step in self.steps]
+        compressed = self.measure.key != self.baseline_measure.key
+        first = keys.index(self.baseline) + 1 if compressed and self.baseline in keys else 0
+        return any(step.begun for step in self.chain[first:])
 
     @property
     def error(self) -> dict[str, str] | None:
@@ -98,10 +112,11 @@ class StudyState:
     unreadable: int = 0
     """Lines that could not be understood."""
 
-    def standing(self, trial: TrialState) -> str:
-        """A trial's status as people read it: nothing runs or waits in a study that has ended or lost its engine."""
-        over = self.status not in ("queued", "running")
-        return "unfinished" if over and trial.status in ("running", "waiting") else trial.status
+    def standing(self, part: TrialState | StepState) -> Standing:
+        """A trial's or step's status as people read it: nothing runs or waits in a study that is over or lost."""
+        if self.status in ("queued", "running") or part.status in ("done", "failed"):
+            return part.status
+        return "unfinished" if part.begun else "not run"
 
     def apply(self, event: ev.Event) -> None:
         match event:

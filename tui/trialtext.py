@@ -8,14 +8,19 @@ from engine import format as fmt
 from engine import latencies
 from engine.charts import baseline_value
 from engine.format import measure
-from engine.state import StepState, StudyState, TrialState
+from engine.state import Standing, StepState, StudyState, TrialState
 from engine.summary import measure_names, measure_value, quality_name, quality_of
 from tui.widgets.document import wrapped
 from tui.widgets.painted import Line, Span
 
 NARROWEST = 18
 """Columns that a measure's name keeps before another column goes."""
-SIGNS = {"done": ("✓", "good"), "failed": ("✗", "bad"), "running": ("▶", "accent"), "waiting": ("·", "muted")}
+SIGNS: dict[Standing, Span] = {
+    "done": ("✓", "good"),
+    "failed": ("✗", "bad"),
+    "running": ("▶", "accent"),
+    **dict.fromkeys(("waiting", "unfinished", "not run"), ("·", "muted")),
+}
 
 
 def find(state: StudyState | None, index: int) -> TrialState | None:
@@ -35,12 +40,10 @@ def nothing(state: StudyState | None) -> str:
 
 def head(state: StudyState, trial: TrialState, width: int) -> list[Line]:
     """Name, progress and parameters."""
-    sign, role = SIGNS[trial.status]
     title = f"{state.name}  trial {trial.index} (0 to {len(state.trials) - 1})"
     standing = state.standing(trial)
+    sign, role = SIGNS[standing]
     done = f"  {trial.progress:.0%}" if standing == "running" else ""
-    if standing == "unfinished":
-        sign, role = SIGNS["waiting"]
     out: list[Line] = [[(title, "title"), (f"  {sign} {standing}{done}", role)], ()]
     out.append([("Parameters", "accent")])
     names = trial.parameters or {"(none is swept)": ""}
@@ -75,8 +78,8 @@ def steps(state: StudyState, trial: TrialState, width: int) -> list[Line]:
     """Every step with its status, time and what is known after it."""
     rows = [
         [
-            (f"{SIGNS[s.status][0]} {s.address}", SIGNS[s.status][1] if s.status != "done" else ""),
-            (_status(s), "muted"),
+            _signed(state.standing(s), s.address),
+            (_status(state.standing(s), s), "muted"),
             (fmt.duration(s.seconds) if s.seconds is not None else "", ""),
             (fmt.percent((quality_of(s.measures, "validation_") or ("", None))[1]), ""),
             (fmt.percent(_number(s.measures.get("sparsity")), 1), ""),
@@ -88,10 +91,15 @@ def steps(state: StudyState, trial: TrialState, width: int) -> list[Line]:
     return [[("Steps", "accent")], *aligned(heads, rows, width, texts=2), ()]
 
 
-def _status(step: StepState) -> str:
-    if step.status == "running":
+def _signed(standing: Standing, address: str) -> Span:
+    sign, role = SIGNS[standing]
+    return f"{sign} {address}", "" if standing == "done" else role
+
+
+def _status(standing: Standing, step: StepState) -> str:
+    if standing == "running":
         return step.text or f"{step.done:.0%}"
-    return "reused" if step.reused else step.status
+    return "reused" if step.reused else standing
 
 
 def measures(state: StudyState, trial: TrialState, width: int) -> list[Line]:
@@ -134,7 +142,7 @@ def difference(name: str, value: float | None, before: float | None) -> Span:
     """The change with its sign, `better` or `worse` said by an arrow beside the colour.
 
     >>> difference("accuracy", 0.90, 0.95)
-    ('-5.00 % ▾', 'bad')
+    ('-5.00 points ▾', 'bad')
     """
     if value is None or before is None:
         return "", ""
@@ -145,7 +153,7 @@ def difference(name: str, value: float | None, before: float | None) -> Span:
     if known.kind in ("count", "bytes", "milliseconds") and before:
         text = f"{change / before:+.1%}".replace("%", " %")
     else:
-        text = ("+" if change > 0 else "") + fmt.measure_text(name, change)
+        text = fmt.change_text(name, change)
     if not known.better:
         return f"{text}  ", ""
     good = (change > 0) == (known.better == "higher")

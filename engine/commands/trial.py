@@ -24,7 +24,7 @@ def show(run: RunDir, state: StudyState, index: int, *, as_json: bool) -> int:
         print_json(trial_json(found) | {"steps": [_step_json(s) for s in found.steps], "layers": layers})
         return 0
     values = ", ".join(f"{name} = {value}" for name, value in found.parameters.items())
-    print(f"{run.name} trial {index} ({found.status}){': ' + values if values else ''}")
+    print(f"{run.name} trial {index} ({state.standing(found)}){': ' + values if values else ''}")
     print(_steps(state, found))
     print(_measures(state, found))
     if rows := latencies.measured(found.results):
@@ -62,7 +62,7 @@ def _steps(state: StudyState, trial: TrialState) -> str:
     rows = [
         [
             step.address,
-            step.status + (" (reused)" if step.reused else ""),
+            state.standing(step) + (" (reused)" if step.reused else ""),
             fmt.duration(step.seconds),
             fmt.percent((quality_of(step.measures, "validation_") or ("", None))[1]),
             fmt.percent(step.measures.get("agreement")),

@@ -35,6 +35,28 @@ def test_a_measure_is_written_in_its_unit(name: str, value: float, text: str) ->
     assert fmt.measure_text(name, value) == text
 
 
+@pytest.mark.parametrize(
+    ("name", "change", "text"),
+    [
+        ("accuracy", -0.0035, "-0.35 points"),
+        ("map50_95", 0.012, "+1.20 points"),
+        ("sparsity", 0.5, "+50.0 points"),
+        ("distillation_gain", 0.004, "+0.40 points"),
+        ("parameters", 1200, "+1.20 k"),
+        ("size.packed", -4_000, "-4.00 kB"),
+        ("accuracy", None, fmt.MISSING),
+    ],
+)
+def test_a_difference_has_its_sign_and_is_in_points_between_percentages(
+    name: str, change: float | None, text: str
+) -> None:
+    assert fmt.change_text(name, change) == text
+
+
+def test_a_gain_is_a_difference_already() -> None:
+    assert fmt.measure_text("distillation_gain", 0.0035) == "0.35 points"
+
+
 @pytest.mark.parametrize("value", [None, math.nan, math.inf, -math.inf, 10**400])
 def test_what_is_no_number_is_a_dash(value: float | None) -> None:
     for name in (*fmt.MEASURE_FORMATS, "anything"):

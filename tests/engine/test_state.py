@@ -146,7 +146,8 @@ def test_a_trial_of_a_study_that_is_over_neither_runs_nor_waits() -> None:
     state = replayed(started(), planned(TWO), began("t"), finished("t"), began("p0"))
     assert [state.standing(trial) for trial in state.trials] == ["running", "waiting"]
     state.status = "lost"
-    assert [state.standing(trial) for trial in state.trials] == ["unfinished", "unfinished"]
+    assert [state.standing(trial) for trial in state.trials] == ["unfinished", "not run"]
+    assert [state.standing(step) for step in state.trials[0].chain] == ["done", "unfinished", "not run"]
 
 
 def test_a_study_whose_engine_is_gone_is_lost(tmp_path: Path) -> None:

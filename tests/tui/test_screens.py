@@ -134,6 +134,15 @@ async def test_a_lost_engine_is_shown_as_lost(tmp_path: Path) -> None:
         await shows(pilot, "The engine is gone")
 
 
+@pytest.mark.parametrize("place", ["lab", "trial"])
+async def test_trials_that_a_cancelled_study_did_not_reach_wait_no_more(tmp_path: Path, place: str) -> None:
+    fabricate.Study(tmp_path).start().finish("cancelled")
+    app = Lab(None, tmp_path, place)
+    async with app.run_test(size=(200, 60)) as pilot:
+        text = await shows(pilot, "quickstart-1 cancelled", "not run")
+        assert "wait" not in text
+
+
 async def test_points_appear_as_trials_finish(tmp_path: Path) -> None:
     study = fabricate.Study(tmp_path).start()
     app = Lab(None, tmp_path, "curves")

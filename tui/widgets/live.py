@@ -107,7 +107,7 @@ class Live(Vertical):
             return
         names = charts.parameter_names(state)
         results = (quality_name(state), *RESULTS)
-        table.fill([row(trial, names, results) for trial in state.trials], columns(names, results))
+        table.fill([row(state, trial, names, results) for trial in state.trials], columns(names, results))
 
 
 def figure_of(state: StudyState | None, plot: PlotParams | None) -> Figure:
@@ -137,17 +137,17 @@ def short(name: str, names: Sequence[str]) -> str:
     return name if sum(other.rpartition(".")[2] == last for other in names) > 1 else last
 
 
-def row(trial: TrialState, names: Sequence[str], results: Sequence[str]) -> Row:
+def row(state: StudyState, trial: TrialState, names: Sequence[str], results: Sequence[str]) -> Row:
     """A trial's line."""
     known = trial.results
     values: list[Cell] = [fmt.measure_text(name, known[name]) if name in known else "" for name in results]
     swept: list[Cell] = [shown(trial.parameters.get(name)) for name in names]
-    return Row(str(trial.index), (str(trial.index), *swept, *values, state_cell(trial)))
+    return Row(str(trial.index), (str(trial.index), *swept, *values, state_cell(state, trial)))
 
 
-def state_cell(trial: TrialState) -> Cell:
+def state_cell(state: StudyState, trial: TrialState) -> Cell:
     """A trial's state: what it is doing, or that it waits for its turn after steps it shares with others."""
-    match trial.status:
+    match standing := state.standing(trial):
         case "running" if now := doing(trial.chain):
             return f"» {trial.progress * 100:.0f} % {now}", "accent"
         case "running":
@@ -156,7 +156,9 @@ def state_cell(trial: TrialState) -> Cell:
             return "· waits", "muted"
         case "done":
             return "+ done", "good"
-        case _:
+        case "unfinished" | "not run":
+            return f"· {standing}", "muted"
+        case "failed":
             return f"! {(trial.error or {}).get('title', 'failed')}", "bad"
 
 
