@@ -106,9 +106,19 @@ class Lab(KeyOrder, SendSpans, App[None]):
 
     def show_study(self, name: str, place: str = "curves") -> None:
         """Make `name` the current study and open its curves (or another place)."""
+        self._make_current(name)
+        self.action_go(place)
+
+    def _make_current(self, name: str) -> None:
         if name != self.study:
             self.study, self.trial, self.overlay = name, 0, []
-        self.action_go(place)
+
+    def _leave_for(self, place: str) -> None:
+        """Remember the way back; from a list of studies a place that shows one shows the one pointed at."""
+        self._before.append(self.current_mode)
+        pointed = self.screen.pointed() if isinstance(self.screen, BaseScreen) else None
+        if pointed is not None and place != "lab":
+            self._make_current(pointed)
 
     def tell(self, text: str, role: str = "") -> None:
         """Say something in the footer's line until the next key."""
@@ -129,13 +139,13 @@ class Lab(KeyOrder, SendSpans, App[None]):
     async def go(self, place: str) -> None:
         """Go to a place, and wait until its screen is there."""
         if place != self.current_mode:
-            self._before.append(self.current_mode)
+            self._leave_for(place)
             await self.switch_mode(place)
 
     def action_go(self, place: str) -> None:
         if place == self.current_mode or len(self.screen_stack) > 1:
             return
-        self._before.append(self.current_mode)
+        self._leave_for(place)
         self.switch_mode(place)
 
     async def action_back(self) -> None:

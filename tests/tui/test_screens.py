@@ -71,6 +71,35 @@ async def test_every_place_shows_what_it_is_for(tmp_path: Path, size: tuple[int,
     assert not app.return_code
 
 
+@pytest.mark.parametrize("key", ["4", "f5", "f6", "f7"])
+async def test_places_opened_from_the_list_show_the_study_under_its_cursor(tmp_path: Path, key: str) -> None:
+    for name in ("alpha", "beta"):
+        fabricate.finished(tmp_path, name)
+    app = Lab(None, tmp_path, "studies")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await shows(pilot, "2 studies", "beta-1 done 14/14")
+        await pilot.press("enter")
+        await shows(pilot, "y accuracy", "beta-1 done")
+        await pilot.press("3", "down")
+        await shows(pilot, "2 studies", "alpha-1 done 14/14")
+        await pilot.press(key)
+        await until(pilot, lambda: app.current_mode != "studies")
+        await shows(pilot, "alpha-1 done 14/14")
+        assert app.study == "alpha-1"
+
+
+async def test_going_back_from_the_list_leaves_the_study_as_it_was(tmp_path: Path) -> None:
+    for name in ("alpha", "beta"):
+        fabricate.finished(tmp_path, name)
+    app = Lab(None, tmp_path, "curves")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await shows(pilot, "beta-1 done")
+        await pilot.press("3")
+        await shows(pilot, "2 studies")
+        await pilot.press("down", "escape")
+        await shows(pilot, "y accuracy", "beta-1 done")
+
+
 async def test_filter_sort_and_mark(tmp_path: Path) -> None:
     for name in ("alpha", "beta", "gamma"):
         fabricate.finished(tmp_path, name)

@@ -48,6 +48,10 @@ class BaseScreen(Screen[None]):
         """What leaving the program now would lose, as a sentence; empty if nothing."""
         return ""
 
+    def pointed(self) -> str | None:
+        """The study under the cursor, which places that show a study then open; None if this is no list of them."""
+        return None
+
     def ready(self) -> bool:
         """Whether it has something to act on, so that a command from elsewhere can run."""
         return True

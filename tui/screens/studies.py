@@ -78,6 +78,17 @@ class StudiesScreen(BaseScreen):
         if self.lab.study:
             self.query_one(Table).move_to(self.lab.study)
 
+    def pointed(self) -> str | None:
+        return self.query_one(Table).key
+
+    @on(Table.Moved)
+    def _name_pointed(self) -> None:
+        """Name in the bar above the study that the places named there open."""
+        study = next((s for s in self._studies if s.run.name == self.pointed()), None)
+        if study is not None:
+            status = f"{study.status.state} {study.status.done}/{study.status.trials}"
+            self.query_one(PlaceBar).show_study(study.run.name, status)
+
     def ready(self) -> bool:
         return bool(self._studies)
 
@@ -109,10 +120,7 @@ class StudiesScreen(BaseScreen):
         shown = f"{len(found)} of {len(self._studies)}" if words else count
         marked = f", {len(table.marked)} marked" if table.marked else ""
         self.query_one("#count", Static).update(f"{shown}{marked}")
-        for study in self._studies:
-            if study.run.name == self.lab.study:
-                status = f"{study.status.state} {study.status.done}/{study.status.trials}"
-                self.query_one(PlaceBar).show_study(study.run.name, status)
+        self._name_pointed()
 
     def _nothing(self, words: list[str]) -> str:
         if words and self._studies:
