@@ -54,6 +54,13 @@ class Estimate:
         kept = f" ({self.stored} of {self.steps} results are stored)" if self.stored else ""
         return f"about {duration(self.seconds)}{kept}"
 
+    @property
+    def short(self) -> str:
+        """The same in few words."""
+        if self.steps and self.stored == self.steps:
+            return "all stored"
+        return "time unknown" if self.seconds is None else f"about {duration(self.seconds)}"
+
 
 UNKNOWN = Estimate()
 MALFORMED = (KeyError, TypeError, ValueError, AttributeError, IndexError)

@@ -116,6 +116,7 @@ class LabScreen(EditActions, FileActions, RunActions):
 
     def on_descendant_focus(self, event: events.DescendantFocus) -> None:
         self.show_help()
+        self._show_head()
 
     # The study
 

@@ -3,6 +3,7 @@
 from textual import work
 from textual.message import Message
 from textual.timer import Timer
+from textual.widgets import Input
 
 from tui.lab import edits, outline, tree
 from tui.lab.check import Checked, check, validate
@@ -96,7 +97,7 @@ class LabBase(StudyScreen):
         return next(found, "")
 
     def _show_head(self) -> None:
-        self.query_one(Head).show(self.document, self.checked)
+        self.query_one(Head).show(self.document, self.checked, typing=isinstance(self.focused, Input))
 
     def told(self, field: Field) -> str:
         """What is wrong with a field."""

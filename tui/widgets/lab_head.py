@@ -22,36 +22,45 @@ class Head(Painted):
 
     def __init__(self) -> None:
         super().__init__()
-        self._named: Line = []
+        self._name = self._edited = self._origin = ""
         self._told: tuple[str, str] = ("", "")
-        self._amount = ""
+        self._amounts: tuple[str, ...] = ("",)
 
-    def show(self, document: Document, checked: Checked) -> None:
-        """Show a document with what was found about it."""
-        origin = " comes with secateur" if document.shipped else "" if document.path else " not saved"
-        edited = " (edited)" if document.dirty else ""
-        self._named = [(f" {document.name}", "title"), (f"{edited} ", "warn"), (origin, "muted")]
+    def show(self, document: Document, checked: Checked, *, typing: bool = False) -> None:
+        """Show a document with what was found about it; `typing`: letters go into an input now."""
+        self._name = document.name
+        self._edited = " (edited)" if document.dirty else ""
+        self._origin = "  comes with secateur" if document.shipped else "" if document.path else "  not saved"
         if checked.spec is not None:
-            self._amount = f"{trials_text(len(checked.spec.trials))}, {checked.estimate} "
-        self._told = told(checked)
+            trials = trials_text(len(checked.spec.trials))
+            self._amounts = (f"{trials}, {checked.estimate}", f"{trials}, {checked.estimate.short}", trials)
+        self._told = told(checked, typing)
         self.redraw()
 
     def lines(self, width: int, height: int) -> Sequence[Line]:
-        used = sum(cell_width(text) for text, _ in self._named)
-        size = abbreviate(self._amount, max(width - used - 1, 0))
-        gap = " " * max(width - used - cell_width(size), 0)
         text, role = self._told
-        return [[*self._named, (gap + size, "")], [(f" {abbreviate(text, width - 2)}", role)]]
+        return [self._headline(width - 2), [(f" {abbreviate(text, width - 2)}", role)]]
+
+    def _headline(self, room: int) -> Line:
+        """Where there is no room, first the origin goes, then details of the time; the mark of an edit stays."""
+        ways = [(self._origin, self._amounts[0]), *(("", amount) for amount in self._amounts)]
+        fixed = cell_width(f"{self._name}{self._edited}") + 1
+        fitting = (way for way in ways if fixed + cell_width("".join(way)) <= room)
+        origin, amount = next(fitting, ways[-1])
+        name = abbreviate(self._name, room - cell_width(f"{self._edited}{origin}{amount}") - 1)
+        gap = " " * (room - cell_width(f"{name}{self._edited}{origin}{amount}"))
+        return [(f" {name}", "title"), (self._edited, "warn"), (origin, "muted"), (f"{gap}{amount} ", "")]
 
 
-def told(checked: Checked) -> tuple[str, str]:
+def told(checked: Checked, typing: bool = False) -> tuple[str, str]:
     """What to say about a preset, and in which role."""
     if checked.revision < 0:
         return "", ""
     if checked.problems:
         first = checked.problems[0]
         count = len(checked.problems)
-        head = "! " if count == 1 else f"! {count} problems (! lists them), first "
+        keys = "Esc, then !" if typing else "!"
+        head = "! " if count == 1 else f"! {count} problems ({keys} lists them), first "
         return f"{head}{first.path}: {says(first)}", "bad"
     if checked.data is not None:
         return f"! {checked.data.title}: {checked.data.remedy or checked.data.detail}", "bad"
