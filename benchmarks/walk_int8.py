@@ -2,8 +2,9 @@
 
 Random weights, with BatchNorm statistics of the example images so that activations have the sizes of a trained
 network's, and outputs centred: without their mean over the images, which in an untrained network is most of them.
-Static quantization as by default (minmax, per channel), without repairs, 24 images to calibrate on and 24
-others to compare on; they are random blobs of colour on several scales, so that no two are alike.
+`quantize.static` as by default, with 24 images to calibrate on, 24 to judge repairs on and 24 others to compare on;
+they are random blobs of colour on several scales, so that no two are alike. Untrained networks amplify: so beside the
+outputs stands what noise of 1 % on the images does to the float network, and how near each layer comes on its own.
 
     python -m benchmarks.walk_int8 [--models 'resnet*' ...] [--skip-large] [--native]
 
@@ -14,6 +15,7 @@ outputs and of the centred outputs, top-1 agreement, operators left in float. Wh
 
 import tempfile
 import time
+from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
@@ -27,15 +29,15 @@ from torch.nn import functional
 
 from benchmarks.walk import apart, arguments, chosen
 from engine.compute.models.build import Architecture, build
-from engine.compute.quantization.calibrate import activations, ranges
+from engine.compute.quantization.auto import best_recipe
+from engine.compute.quantization.calibrate import activations
 from engine.compute.quantization.choose import is_heavy
-from engine.compute.quantization.correct import Recipe
 from engine.compute.quantization.graph import float_graph
 from engine.compute.runtimes.onnx_graph import Graph
 from engine.compute.runtimes.onnxruntime import OnnxModel
 from engine.compute.runtimes.operators import float_operators
 from engine.errors import SecateurError
-from engine.params.quantization import MinMax
+from engine.params import QuantizeStatic
 
 CLASSES = 100
 LARGE = ("vit_h_14", "regnet_y_128gf", "vit_l_*", "regnet_y_32gf")
@@ -71,6 +73,19 @@ def blobs(count: int, size: int, seed: int) -> Tensor:
     )
 
 
+class Blobs:
+    """What the step draws from training images."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+
+    def calibration(self) -> Iterator[Tensor]:
+        return iter(blobs(IMAGES, self._size, 2).split(BATCH))
+
+    def held_out(self) -> Iterator[Tensor]:
+        return iter(blobs(IMAGES, self._size, 5).split(BATCH))
+
+
 def with_statistics(model: nn.Module, images: Tensor) -> nn.Module:
     """The model with BatchNorm's statistics of these images, and no layer of zeros (the head of a new ViT is one)."""
     for module in model.modules():
@@ -93,13 +108,14 @@ def walk(name: str, size: int) -> dict[str, Any]:
     model = build(Architecture(f"torchvision/{name}", 3, CLASSES, (size, size))).eval()
     with_statistics(model, blobs(IMAGES, size, 1))
     graph = float_graph(model, (3, size, size))
-    calibration, compared = blobs(IMAGES, size, 2).split(BATCH), blobs(IMAGES, size, 3)
-    file = Recipe(graph, ranges(graph, lambda: calibration, MinMax())).write()
+    compared = blobs(IMAGES, size, 3)
+    recipe = best_recipe(graph, QuantizeStatic(), Blobs(size), frozenset()).recipe
+    file = recipe.write()
     given, wanted = (outputs(each, compared) for each in (file, graph))
     noise = NOISE * torch.randn(compared.shape, generator=torch.Generator().manual_seed(4))
     disturbed, centre = outputs(graph, compared + noise), wanted.mean(0)
     read = Graph(graph)
-    alone = layers_alone(graph, file, compared)
+    alone = layers_alone(recipe.graph, file, compared)
 
     def centred(these: Tensor) -> float:
         return float(functional.cosine_similarity(these - centre, wanted - centre).mean())
@@ -165,7 +181,8 @@ def line(name: str, size: int, row: dict[str, Any]) -> str:
     left = ", ".join(f"{count} {operator}" for operator, count in sorted(row["float"].items())) or "nothing"
     return (
         f"{name:20} {size:4} px  cosine {row['cosine']:.4f}, centred {row['centred']:.4f} (noise {row['noise']:.4f}), "
-        f"layers alone ≥ {row['worst layer'][1]:.4f} ({row['worst layer'][0]}), agreement {row['agreement']:6.1%}, {row['layers']} of {row['weighted']} layers, "
+        f"layers alone ≥ {row['worst layer'][1]:.4f} ({row['worst layer'][0]}), agreement {row['agreement']:6.1%}, "
+        f"{row['layers']} of {row['weighted']} layers, "
         f"{before:.1f} → {after:.1f} MB, {row['seconds']:.0f} s; in float: {left}"
     )
 

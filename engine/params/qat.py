@@ -33,6 +33,7 @@ class QuantizeQat(Calibration, Retraining, StepParams):
     """Train on with every rounding of the INT8 file simulated (quantization-aware training), then write the file."""
 
     kind: ClassVar[str] = "quantize.qat"
+    version: ClassVar[int] = 2
     family: ClassVar[Family] = "quantization"
     compresses: ClassVar[bool] = True
     needs_weights: ClassVar[bool] = True

@@ -69,7 +69,7 @@ class Mixed(Params):
 class Calibration(Params):
     """Ranges of activations found on training images, and what of the network they are for."""
 
-    method: Method = MinMax()
+    method: Method = MeanSquare()
     """How the range of each activation is found from the values seen."""
     images: int = param(256, ge=1, le=1_000_000, unit="images")
     """Training images to calibrate on (never validation or test)."""
@@ -83,6 +83,7 @@ class QuantizeStatic(Calibration, StepParams):
     """Make an INT8 file: weights and activations in 8 bits, with ranges found on training images."""
 
     kind: ClassVar[str] = "quantize.static"
+    version: ClassVar[int] = 2
     family: ClassVar[Family] = "quantization"
     compresses: ClassVar[bool] = True
     last: ClassVar[bool] = True

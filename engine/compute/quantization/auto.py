@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Set
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import onnx
 import torch
@@ -19,6 +19,16 @@ HELD_OUT = 128
 """Training images on which repairs are judged, and layers ranked; at most a quarter of all."""
 
 
+class Images(Protocol):
+    """Images to make a file with."""
+
+    def calibration(self) -> Iterator[Tensor]:
+        """The images to calibrate on, in batches (N, C, H, W): the same ones every time."""
+
+    def held_out(self) -> Iterator[Tensor]:
+        """Images that calibration does not see, in batches."""
+
+
 class Drawn:
     """Training images drawn by the seed: some to calibrate on, others held out."""
 
@@ -30,11 +40,9 @@ class Drawn:
         self._held_out, self._calibration = order[:held], order[held : held + params.images]
 
     def calibration(self) -> Iterator[Tensor]:
-        """The images to calibrate on, in batches (N, C, H, W)."""
         return these(self._context, self._calibration, self._batch)
 
     def held_out(self) -> Iterator[Tensor]:
-        """Images that calibration does not see, in batches."""
         return these(self._context, self._held_out, self._batch)
 
 
@@ -64,7 +72,7 @@ class Found:
         return {"equalize": self.equalized, "bias_correction": self.corrected, "deviations": self.deviations}
 
 
-def best_recipe(graph: onnx.ModelProto, params: QuantizeStatic, drawn: Drawn, skip: Set[str]) -> Found:
+def best_recipe(graph: onnx.ModelProto, params: QuantizeStatic, drawn: Images, skip: Set[str]) -> Found:
     """The recipe with the repairs that are on, or that lessen the deviation where they are on `auto`.
 
     Equalization is settled first, because it changes what biases have to make up for.
@@ -96,7 +104,7 @@ def _decided(switch: Switch, helps: Callable[[], bool]) -> bool:
 def _recipe(
     graph: onnx.ModelProto,
     params: QuantizeStatic,
-    drawn: Drawn,
+    drawn: Images,
     even: bool,
     correct: bool,
     known: Recipe | None,
@@ -108,7 +116,7 @@ def _recipe(
     return Recipe(base, found, means, params.per_channel)
 
 
-def deviation(graph: onnx.ModelProto, file: onnx.ModelProto, drawn: Drawn) -> float:
+def deviation(graph: onnx.ModelProto, file: onnx.ModelProto, drawn: Images) -> float:
     """Mean square of the difference between the outputs of a file and of its float `graph`, over the variance of the
     latter, on the held-out images."""
     threads = torch.get_num_threads()
