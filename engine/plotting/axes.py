@@ -4,11 +4,11 @@ All drawings share this module, so that a chart has the same limits, gaps and cl
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from engine.format import measure, number
+from engine.format import Kind, measure, number
 from engine.plotting.figure import Figure, Limits, Point, Reference, Series, finite
 from engine.plotting.ticks import nice_step, snap
 
@@ -23,6 +23,12 @@ MARGIN = 0.02
 """Part of the axis kept free on both sides, so that no marker touches the frame."""
 INTERVALS = 8
 """The most intervals an automatic axis has; its ends lie on ticks, so fewer would leave more of it empty."""
+
+POSSIBLE: dict[Kind, Limits] = {
+    "fraction": (0.0, 1.0),
+    **dict.fromkeys(("count", "bytes", "milliseconds", "seconds", "ratio", "rate"), (0.0, LARGEST)),
+}
+"""What values can be: a deviation says nothing about values beyond."""
 
 UnitPoint = tuple[float, float]
 
@@ -69,7 +75,11 @@ def scene(figure: Figure) -> Scene:
     categories = _categories(figure)
     places = {name: float(i) for i, name in enumerate(categories)}
     lines = tuple(
-        replace(line, points=tuple(_drawable(point, places, figure) for point in line.points))
+        replace(
+            line,
+            points=tuple(_drawable(point, places, figure) for point in line.points),
+            line=line.line and not categories,  # categories have no order: nothing lies between two of them
+        )
         for line in figure.series
     )
     references = tuple(
@@ -79,7 +89,8 @@ def scene(figure: Figure) -> Scene:
     )
     points = [point for line in lines for point in line.points if point.y is not None]
     x = _x_axis(figure, [x for point in points if (x := finite(point.x)) is not None], categories)
-    y = _y_axis(figure, [*_heights(points), *(line.y for line in references)])
+    heights = [end for point in points for end in _ends(point, figure.y_measure)]
+    y = _y_axis(figure, [*heights, *(line.y for line in references)])
     return Scene(replace(figure, series=lines, references=references), x, y, empty=not points)
 
 
@@ -103,13 +114,13 @@ def unit_point(point: Point, x: Axis, y: Axis) -> UnitPoint | None:
 
 
 def error_bars(line: Series, x: Axis, y: Axis) -> list[list[UnitPoint]]:
-    """A vertical segment from mean - deviation to mean + deviation for each point that has one, clipped."""
+    """A vertical segment from mean - deviation to mean + deviation for each point that has one, clipped to the
+    chart and to values that the measure can have."""
     bars = []
     for point in line.points:
         if isinstance(point.x, float) and point.y is not None and point.deviation:
             place = x.position(point.x)
-            ends = [(place, y.position(point.y + sign * point.deviation)) for sign in (-1, 1)]
-            bars += clipped(ends)
+            bars += clipped([(place, y.position(end)) for end in _ends(point, y.measure)])
     return bars
 
 
@@ -194,12 +205,12 @@ def _axis_value(value: object, log: bool) -> float | None:
     return max(-LARGEST, min(LARGEST, plain))
 
 
-def _heights(points: Iterable[Point]) -> Iterable[float]:
-    """Every y the axis should hold: the points and the ends of their error bars."""
-    for point in points:
-        if point.y is not None:
-            spread = point.deviation or 0.0
-            yield from (point.y, min(point.y + spread, LARGEST), max(point.y - spread, -LARGEST))
+def _ends(point: Point, name: str) -> Limits:
+    """The ends of a point's error bar within what the measure can be; both its y where it has none."""
+    y = point.y or 0.0
+    low, high = POSSIBLE.get(measure(name).kind, (-LARGEST, LARGEST))
+    spread = point.deviation or 0.0
+    return max(y - spread, min(low, y)), min(y + spread, max(high, y))
 
 
 def _x_axis(figure: Figure, values: list[float], categories: tuple[str, ...]) -> Axis:

@@ -101,7 +101,7 @@ def layout(figure: Figure, width: int, height: int) -> Drawing:
         top += TITLE
         items.append(Label(_cut(figure.title, width - 2 * MARGIN, TITLE), MARGIN, top - 2, TITLE, bold=True))
         top += 8
-    entries, top = _legend(figure, top, width, height)
+    entries, top = _legend(drawn.figure, top, width, height)
     items += entries
     if y_name(figure):
         top += TEXT
@@ -191,12 +191,11 @@ def _marked(line: Series, drawn: Scene, box: _Box) -> Iterable[tuple[float, floa
 def _legend(figure: Figure, top: float, width: int, height: int) -> tuple[list[Item], float]:
     """Samples and names in rows below the title, on at most 40 % of the page, and where the rows end."""
     items: list[Item] = []
-    looks: list[Style | None] = [*styles(figure), *(None for _ in figure.references)]
-    marks = [*(line.marks for line in figure.series), *(False for _ in figure.references)]
+    samples = [*zip(styles(figure), figure.series, strict=True), *(None for _ in figure.references)]
     names = [line.name for line in figure.series]
     names += [f"{line.name} {measure_text(figure.y_measure, line.y)}" for line in figure.references]
     x, y, row = MARGIN, top + TEXT, TEXT + 6
-    for i, (name, look, marked) in enumerate(zip(names, looks, marks, strict=True)):
+    for i, (name, sample) in enumerate(zip(names, samples, strict=True)):
         text = _cut(name, width - 2 * MARGIN - 34, TEXT)
         needed = 30 + text_width(text, TEXT) + 18
         if x > MARGIN and x + needed > width - MARGIN + 18:
@@ -204,17 +203,19 @@ def _legend(figure: Figure, top: float, width: int, height: int) -> tuple[list[I
         if y > height * 0.4:
             items.append(Label(f"and {len(names) - i} more", x, y, TEXT, GREY))
             break
-        items += [*_sample(look, marked, x, y - TEXT * 0.35), Label(text, x + 30, y, TEXT)]
+        items += [*_sample(sample, x, y - TEXT * 0.35), Label(text, x + 30, y, TEXT)]
         x += needed
     return items, (y + 10 if names else top)
 
 
-def _sample(look: Style | None, marked: bool, x: float, y: float) -> Iterable[Item]:
+def _sample(of: tuple[Style, Series] | None, x: float, y: float) -> Iterable[Item]:
     """A short piece of a series' line with its mark, or of a reference line."""
     ends = ((x, y), (x + 24, y))
-    if look is None:
+    if of is None:
         yield Stroke(ends, MUTED.paper, 1.5, (6.0, 4.0))
         return
-    yield Stroke(ends, look.colour.paper, 2, look.dash)
-    if marked:
+    look, line = of
+    if line.line:
+        yield Stroke(ends, look.colour.paper, 2, look.dash)
+    if line.marks:
         yield Mark(look.shape, x + 12, y, RADIUS, look.colour.paper)

@@ -1,7 +1,7 @@
 """Charts in a terminal: lines of braille dots with one marker a series, in any size.
 
-`matrix` is what a widget needs (cells with colours), `places` lets a cursor walk the points, `legend`
-names the series, and `draw` joins them into one string for the command line.
+`matrix` is what a widget needs (cells with colours), `places` lets a cursor walk the points, and `draw` joins
+the chart and its legend into one string for the command line.
 """
 
 import os
@@ -10,10 +10,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, TextIO
 
-from engine.format import abbreviate, cell_width, measure_text, to_ascii
+from engine.format import abbreviate, cell_width, measure_text
 from engine.plotting.axes import Scene, clipped, error_bars, inside, runs, scene, unit_point
 from engine.plotting.canvas import Line, cell, raster
+from engine.plotting.cells import Cell, Rows, spelled
 from engine.plotting.figure import Figure, Series, decimate, finite, x_name, y_name
+from engine.plotting.legend import fitted, without_note
 from engine.plotting.palette import COLOURS, MUTED, SEVERAL, styles
 from engine.plotting.ticks import Tick, axis_ticks, row_of_ticks
 
@@ -26,19 +28,9 @@ ROWS_A_TICK = 2.4
 COLUMNS_A_TICK = 6
 MARKER_GAP = 10
 """Columns between the markers of a line too dense to mark every point."""
-LEGEND_SHARE = 4
-"""The legend takes at most one row in this many."""
 
 CODES = {colour.terminal: colour.code for colour in (*COLOURS, MUTED)}
 HUES = {colour.code: colour.terminal for colour in (*COLOURS, MUTED)}
-
-
-class Cell(NamedTuple):
-    """One character with its colours as `#rrggbb`, or None for the terminal's own."""
-
-    char: str
-    fg: str | None = None
-    bg: str | None = None
 
 
 class Place(NamedTuple):
@@ -48,9 +40,6 @@ class Place(NamedTuple):
     point: int
     column: int
     row: int
-
-
-Rows = list[list[Cell]]
 
 
 @dataclass(frozen=True)
@@ -77,16 +66,19 @@ def draw(figure: Figure, width: int, height: int, colour: bool, ascii_only: bool
 
     With `colour`, ANSI codes for 256 colours; without, characters alone tell everything.
     """
-    several = Cell(SEVERAL)
-    most = max(1, height // LEGEND_SHARE)
-    names = _at_most(most, legend_cells(figure, width, ascii_only, shared=True), width, ascii_only)
+    rows, _ = with_legend(figure, width, height, ascii_only)
+    return "\n".join(_ansi(row) if colour else _plain(row) for row in rows)
+
+
+def with_legend(figure: Figure, width: int, height: int, ascii_only: bool = False) -> tuple[Rows, int]:
+    """The chart and its legend below in at most `height` rows, and how many of them are the chart's own."""
+    names = fitted(figure, width, height, ascii_only)
     if width < LEAST_COLUMNS or height < LEAST_ROWS + len(names):
         names = []
     rows = matrix(figure, width, height - len(names), ascii_only)
-    if names and not any(several in row for row in rows):
-        names = _at_most(len(names), legend_cells(figure, width, ascii_only), width, ascii_only)
-    rows += names
-    return "\n".join(_ansi(row) if colour else _plain(row) for row in rows)
+    if not any(cell.char == SEVERAL for row in rows for cell in row):
+        names = without_note(names)
+    return [*rows, *names], len(rows)
 
 
 def size_for(stream: TextIO) -> tuple[int, int]:
@@ -120,7 +112,7 @@ def matrix(figure: Figure, width: int, height: int, ascii_only: bool = False) ->
     grid = [[Cell(" ")] * width for _ in range(height)]
     _draw_axes(grid, drawn, frame, ascii_only)
     if drawn.empty:
-        text = _spelled(_nothing(figure), ascii_only)[: frame.columns]
+        text = spelled(_nothing(figure), ascii_only)[: frame.columns]
         column = frame.left + (frame.columns - len(text)) // 2
         _write(grid, frame.top + frame.rows // 2, column, text, MUTED.terminal)
     else:
@@ -142,30 +134,13 @@ def places(figure: Figure, width: int, height: int, ascii_only: bool = False) ->
     return tuple(place for i in marked for place in _places(drawn, frame, i))
 
 
-def legend(figure: Figure, width: int, ascii_only: bool = False) -> list[str]:
-    """Marker and name of every series and reference line, wrapped to lines of at most `width` columns."""
-    return [_plain(row) for row in legend_cells(figure, width, ascii_only)]
-
-
-def legend_cells(figure: Figure, width: int, ascii_only: bool = False, shared: bool = False) -> Rows:
-    """`legend` with its colours; `shared` adds what the sign for several points in one cell means."""
-    lines: Rows = []
-    for entry in _entries(figure, ascii_only, shared):
-        cells = [Cell(" "), *entry][: max(width, 0)]
-        if lines and len(lines[-1]) + 2 + len(cells) <= width:
-            lines[-1] += [Cell(" "), Cell(" "), *cells]
-        elif cells:
-            lines.append(cells)
-    return lines
-
-
 def _frame(drawn: Scene, width: int, height: int, ascii_only: bool) -> _Frame:
     figure = drawn.figure
     top = int(bool(figure.title) and height >= 12) + int(bool(y_name(figure)) and height >= 8)
     bottom = 2 + int(bool(x_name(figure)) and height >= 10)
     rows = height - top - bottom
     y_ticks = axis_ticks(drawn.y, max(2, int(rows / ROWS_A_TICK)))
-    y_ticks = tuple(tick._replace(label=_spelled(tick.label, ascii_only)) for tick in y_ticks)
+    y_ticks = tuple(tick._replace(label=spelled(tick.label, ascii_only)) for tick in y_ticks)
     left = 1 + min(max((len(tick.label) for tick in y_ticks), default=0), width // 3)
     columns = width - left
     x_ticks = row_of_ticks(drawn.x, columns, cell_width, 2, max(2, columns // COLUMNS_A_TICK))
@@ -177,9 +152,9 @@ def _draw_axes(grid: Rows, drawn: Scene, frame: _Frame, ascii_only: bool) -> Non
     side, y_mark, corner, base, x_mark, dot = "|++-+ " if ascii_only else "│┤└─┬·"
     figure, floor = drawn.figure, frame.top + frame.rows
     if figure.title and frame.top and len(grid) >= 12:
-        _write(grid, 0, 0, abbreviate(_spelled(figure.title, ascii_only), width), None)
+        _write(grid, 0, 0, abbreviate(spelled(figure.title, ascii_only), width), None)
     if frame.top:
-        _write(grid, frame.top - 1, 0, abbreviate(_spelled(y_name(figure), ascii_only), width), ink)
+        _write(grid, frame.top - 1, 0, abbreviate(spelled(y_name(figure), ascii_only), width), ink)
     for row in range(frame.top, floor):
         _write(grid, row, frame.left - 1, side, ink)
     _write(grid, floor, frame.left - 1, corner + base * frame.columns, ink)
@@ -192,11 +167,11 @@ def _draw_axes(grid: Rows, drawn: Scene, frame: _Frame, ascii_only: bool) -> Non
             grid[row][column] = Cell(dot, ink)
     for tick in frame.x_ticks:
         _write(grid, floor, frame.column(tick.position), x_mark, ink)
-        label = _spelled(tick.label, ascii_only)
+        label = spelled(tick.label, ascii_only)
         start = frame.column(tick.position) - (len(label) - 1) // 2
         _write(grid, floor + 1, max(frame.left, min(start, width - len(label))), label, None)
     if floor + 2 < len(grid):
-        name = abbreviate(_spelled(x_name(figure), ascii_only), frame.columns)
+        name = abbreviate(spelled(x_name(figure), ascii_only), frame.columns)
         _write(grid, floor + 2, frame.left + (frame.columns - len(name)) // 2, name, ink)
 
 
@@ -253,43 +228,6 @@ def _marked(found: list[Place], frame: _Frame, line: Series) -> Iterable[Place]:
             yield place
 
 
-def _at_most(count: int, lines: Rows, width: int, ascii_only: bool) -> Rows:
-    """The first `count` lines, an ellipsis at their end where there are more."""
-    if len(lines) <= count:
-        return lines
-    more = [Cell(" "), *map(Cell, "..." if ascii_only else "…")]
-    return [*lines[: count - 1], [*lines[count - 1][: max(width - len(more), 0)], *more][: max(width, 0)]]
-
-
-def _entries(figure: Figure, ascii_only: bool, shared: bool) -> Iterable[list[Cell]]:
-    for line, look in zip(figure.series, styles(figure), strict=True):
-        glyph = look.ascii_glyph if ascii_only else look.glyph
-        if not line.marks:
-            glyph = "-" if ascii_only else "─"
-        text = _spelled(f" {line.name}{_omitted(line, figure)}", ascii_only)
-        yield [Cell(glyph, look.colour.terminal), *map(Cell, text)]
-    for reference in figure.references:
-        value = measure_text(figure.y_measure, finite(reference.y))
-        dash = Cell("-" if ascii_only else "╌", MUTED.terminal)
-        yield [dash, dash, *map(Cell, _spelled(f" {reference.name} {value}", ascii_only))]
-    if shared and len(figure.series) > 1:
-        yield [Cell(char) for char in f"{SEVERAL} several here"]
-
-
-def _omitted(line: Series, figure: Figure) -> str:
-    """What the legend says about points that a log axis can't show."""
-    lost = sum(
-        (figure.log_x and _not_positive(point.x)) or (figure.log_y and _not_positive(point.y))
-        for point in line.points
-    )
-    return f" ({lost} at or below 0 not shown)" if lost else ""
-
-
-def _not_positive(value: object) -> bool:
-    plain = finite(value)
-    return plain is not None and plain <= 0
-
-
 def _nothing(figure: Figure) -> str:
     if any(point.y is not None for line in figure.series for point in line.points):
         return "no values above 0 to show" if figure.log_y or figure.log_x else "no finite values to show"
@@ -301,7 +239,7 @@ def _sentence(figure: Figure, width: int, height: int, ascii_only: bool) -> Rows
     values = [y for line in figure.series for point in line.points if (y := finite(point.y)) is not None]
     low, high = (measure_text(figure.y_measure, end(values, default=None)) for end in (min, max))
     found = f"{low} to {high}" if values else "no values yet"
-    words = _spelled(
+    words = spelled(
         f"{y_name(figure) or 'chart'}: {found} (window too small for a chart)", ascii_only
     ).split()
     lines = [""]
@@ -310,13 +248,6 @@ def _sentence(figure: Figure, width: int, height: int, ascii_only: bool) -> Rows
             lines.append("")
         lines[-1] = f"{lines[-1]} {word}".strip()[:width]
     return [[Cell(char) for char in line.ljust(width)] for line in lines[:height]]
-
-
-def _spelled(text: str, ascii_only: bool) -> str:
-    """The text with exactly one column a character: what is wider or unprintable becomes `?`."""
-    if ascii_only:
-        return to_ascii(text)
-    return "".join(char if cell_width(char) == 1 else "?" for char in text)
 
 
 def _write(grid: Rows, row: int, column: int, text: str, fg: str | None) -> None:

@@ -22,13 +22,13 @@ class Head(Painted):
 
     def __init__(self) -> None:
         super().__init__()
-        self._name = self._edited = self._origin = ""
+        self._preset = self._edited = self._origin = ""
         self._told: tuple[str, str] = ("", "")
         self._amounts: tuple[str, ...] = ("",)
 
     def show(self, document: Document, checked: Checked, *, typing: bool = False) -> None:
         """Show a document with what was found about it; `typing`: letters go into an input now."""
-        self._name = document.name
+        self._preset = document.name
         self._edited = " (edited)" if document.dirty else ""
         self._origin = "  comes with secateur" if document.shipped else "" if document.path else "  not saved"
         if checked.spec is not None:
@@ -44,10 +44,10 @@ class Head(Painted):
     def _headline(self, room: int) -> Line:
         """Where there is no room, first the origin goes, then details of the time; the mark of an edit stays."""
         ways = [(self._origin, self._amounts[0]), *(("", amount) for amount in self._amounts)]
-        fixed = cell_width(f"{self._name}{self._edited}") + 1
+        fixed = cell_width(f"{self._preset}{self._edited}") + 1
         fitting = (way for way in ways if fixed + cell_width("".join(way)) <= room)
         origin, amount = next(fitting, ways[-1])
-        name = abbreviate(self._name, room - cell_width(f"{self._edited}{origin}{amount}") - 1)
+        name = abbreviate(self._preset, room - cell_width(f"{self._edited}{origin}{amount}") - 1)
         gap = " " * (room - cell_width(f"{name}{self._edited}{origin}{amount}"))
         return [(f" {name}", "title"), (self._edited, "warn"), (origin, "muted"), (f"{gap}{amount} ", "")]
 

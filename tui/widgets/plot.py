@@ -8,14 +8,12 @@ from textual.binding import BindingType
 from textual.message import Message
 
 from engine.plotting.axes import Axis, scene
+from engine.plotting.cells import Cell, Rows
 from engine.plotting.figure import Figure, Limits, decimate, finite
-from engine.plotting.palette import SEVERAL
-from engine.plotting.text import Cell, Place, Rows, legend_cells, matrix, places
+from engine.plotting.text import Place, places, with_legend
 from tui.actions import bindings
 from tui.widgets.painted import Line, Painted
 
-LEGEND_SHARE = 4
-"""The legend takes at most one line in this many."""
 MOST_POINTS = 4000
 """Points of a line beyond which it is thinned; many more than there are columns, so that zooming shows detail."""
 PAN = 0.25
@@ -104,16 +102,8 @@ class Plot(Painted, can_focus=True):
         figure = self.shown
         if not figure.series and not figure.references:
             return [[Cell(char) for char in self._empty[:width]]], ()
-        names = legend_cells(figure, width, shared=False)
-        most = max(1, height // LEGEND_SHARE)
-        if len(names) > most:
-            names = [*names[: most - 1], [*names[most - 1][: width - 2], *map(Cell, " …")]]
-        rows = matrix(figure, width, height - len(names))
-        if names and any(cell.char == SEVERAL for row in rows for cell in row):
-            note = [Cell(char) for char in f"  {SEVERAL} several here"]
-            if len(names[-1]) + len(note) <= width:
-                names[-1] = [*names[-1], *note]
-        return [*rows, *names], places(figure, width, height - len(names))
+        rows, chart = with_legend(figure, width, height)
+        return rows, places(figure, width, chart)
 
     def _grown(self, figure: Figure) -> View:
         """Limits that hold the new figure: those before, if they do."""

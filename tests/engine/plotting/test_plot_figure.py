@@ -4,7 +4,9 @@ import math
 
 import pytest
 
-from engine.plotting.axes import clipped, runs, scene
+from engine.plotting import text
+from engine.plotting.axes import clipped, error_bars, runs, scene
+from engine.plotting.drawing import Stroke, layout
 from engine.plotting.figure import Figure, Point, Reference, Series, decimate, series
 
 
@@ -41,6 +43,37 @@ def test_error_bars_and_reference_lines_are_within_the_limits() -> None:
     drawn = scene(figure)
     assert drawn.y.low <= 5
     assert drawn.y.high >= 30
+
+
+@pytest.mark.parametrize(
+    ("name", "ys", "deviation", "ends"),
+    [
+        ("accuracy", (0.02, 0.99), 0.05, ((0.0, 0.07), (0.94, 1.0))),
+        ("latency.torch.1", (1.0, 9.0), 3.0, ((0.0, 4.0), (6.0, 12.0))),
+        ("loss", (1.0, 9.0), 3.0, ((-2.0, 4.0), (6.0, 12.0))),
+    ],
+)
+def test_error_bars_end_where_the_measure_does(
+    name: str, ys: tuple[float, ...], deviation: float, ends: tuple[tuple[float, float], ...]
+) -> None:
+    line = series("a", [0, 1], ys, [deviation] * 2)
+    drawn = scene(Figure(series=(line,), y_measure=name))
+    bars = error_bars(drawn.figure.series[0], drawn.x, drawn.y)
+    for bar, (low, high) in zip(bars, ends, strict=True):
+        assert [y for _, y in bar] == pytest.approx([drawn.y.position(low), drawn.y.position(high)])
+    if name == "accuracy":
+        assert (drawn.y.low, drawn.y.high) == (0.0, 1.0)
+
+
+def test_categories_are_not_joined_by_lines() -> None:
+    named = Figure(series=(series("a", ["l1", "l2", "random"], [1, 2, 3]),))
+    numbered = Figure(series=(series("a", [0, 1, 2], [1, 2, 3]),))
+    strokes = [sum(isinstance(item, Stroke) for item in layout(f, 720, 420).items) for f in (named, numbered)]
+    assert strokes[1] - strokes[0] >= 2  # the line, and its sample in the legend
+    drawn = [text.draw(figure, 60, 20, colour=False) for figure in (named, numbered)]
+    braille = [sum("⠀" < char <= "⣿" for char in chart) for chart in drawn]
+    assert braille[0] == 0 < braille[1]
+    assert drawn[0].count("●") == 4  # three points and the legend
 
 
 def test_fixed_limits_are_kept_and_impossible_ones_ignored() -> None:

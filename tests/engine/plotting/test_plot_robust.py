@@ -10,6 +10,7 @@ import pytest
 from engine.format import MEASURE_FORMATS, cell_width
 from engine.plotting import csv, png, svg, text
 from engine.plotting.figure import Figure, Limits, Point, Reference, Series, X, series
+from engine.plotting.legend import fitted
 
 NUMBERS = (
     0.0,
@@ -88,7 +89,7 @@ def test_any_figure_can_be_drawn_in_the_terminal(seed: int) -> None:
     assert all(
         place.row < len(rows) and 0 <= place.column < width for place in text.places(figure, width, height)
     )
-    assert all(cell_width(line) <= width for line in text.legend(figure, width))
+    assert all(len(row) <= width for row in fitted(figure, width, height))
 
 
 @pytest.mark.parametrize("seed", range(60))

@@ -1,0 +1,183 @@
+"""The legend of a chart in a terminal: marker and name of every line, in words that fit."""
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from functools import partial
+
+from engine.format import measure_text
+from engine.plotting.cells import Cell, Rows, spelled
+from engine.plotting.figure import Figure, Series, finite
+from engine.plotting.palette import MUTED, SEVERAL, styles
+
+SHARE, LARGEST_SHARE = 4, 3
+"""The legend takes at most one row in this many, and where no short names are enough for that, in that many."""
+LETTERS = (8, 6, 5, 4)
+"""Letters that parts of names are cut to where nothing else is enough, the most first."""
+NOTE = f"{SEVERAL} several here"
+"""What the sign for several points in one cell means."""
+WORDS = {"onnxruntime": "ort", "torch-compile": "compiled", "baseline": "base"}
+"""What stands for a long word where there is little room."""
+BATCH, THREADS = re.compile(r"^batch (\d+)$"), re.compile(r"^(\d+) threads?$")
+
+
+@dataclass(frozen=True)
+class _Names:
+    """What series are called, and reference lines with the values they stand at."""
+
+    series: tuple[str, ...]
+    references: tuple[tuple[str, str], ...]
+
+
+def fitted(figure: Figure, width: int, height: int, ascii_only: bool = False) -> Rows:
+    """The legend of a chart of `height` rows with it, its names shortened as far as it takes and while they differ.
+
+    First go parts that all names have, and words get short; then reference lines become one entry; then words
+    before values go; then parts of names are cut. What does not fit even so is left out, and an ellipsis says so.
+    It ends with NOTE where there are several series; `without_note` takes that away.
+    """
+    names = _in_full(figure)
+    rows = _wrapped(figure, names, width, ascii_only)
+    for share, ways in ((SHARE, WHOLE), (LARGEST_SHARE, CUT)):
+        most = max(1, height // share)
+        for shorter in ways:
+            if len(rows) <= most:
+                return rows
+            found = shorter(names, figure)
+            if len(set(found.series)) == len(set(names.series)):
+                names = found
+                rows = _wrapped(figure, names, width, ascii_only)
+    return _at_most(most, rows, width, ascii_only)
+
+
+def without_note(rows: Rows) -> Rows:
+    """The legend of a chart in which no cell holds several points."""
+    if not rows or not "".join(cell.char for cell in rows[-1]).endswith(NOTE):
+        return rows
+    last = rows[-1][: -len(NOTE)]
+    return [*rows[:-1], last] if any(cell.char != " " for cell in last) else rows[:-1]
+
+
+def _in_full(figure: Figure) -> _Names:
+    values = ((line.name, measure_text(figure.y_measure, finite(line.y))) for line in figure.references)
+    return _Names(tuple(line.name for line in figure.series), tuple(values))
+
+
+def _in_short(names: _Names, figure: Figure) -> _Names:
+    """Parts between commas that every name has go, and words get short.
+
+    >>> _in_short(_Names(("onnxruntime, bf16, batch 1", "torch, bf16, batch 32"), ()), Figure()).series
+    ('ort, b1', 'torch, b32')
+    """
+    every = [*names.series, *(name for name, _ in names.references)]
+    common = set.intersection(*(set(name.split(", ")) for name in every)) if len(every) > 1 else set()
+
+    def short(name: str) -> str:
+        return ", ".join(_short(part) for part in name.split(", ") if part not in common) or name
+
+    return _Names(
+        tuple(map(short, names.series)), tuple((short(name), value) for name, value in names.references)
+    )
+
+
+def _short(part: str) -> str:
+    part = THREADS.sub(r"\1t", BATCH.sub(r"b\1", part))
+    return " ".join(WORDS.get(word, word) for word in part.split(" "))
+
+
+def _with_one_reference(names: _Names, figure: Figure) -> _Names:
+    """Reference lines look alike: one entry says what they are and where the lowest and the highest stand."""
+    if len(names.references) < 2:
+        return names
+    heights = [height for line in figure.references if (height := finite(line.y)) is not None]
+    ends = (measure_text(figure.y_measure, end(heights, default=None)) for end in (min, max))
+    first, *rest = (name.replace(",", "").split() for name, _ in names.references)
+    common = [word for word in first if all(word in words for words in rest)]
+    return replace(names, references=((" ".join(common), " to ".join(ends)),))
+
+
+def _without_labels(names: _Names, figure: Figure) -> _Names:
+    """`0.5, local` for `sparsity 0.5, scope local`, where every line that has such words has the same."""
+    labels = [{part.rpartition(" ")[0] for part in name.split(", ") if " " in part} for name in names.series]
+    common = set.intersection(*filter(None, labels)) if any(labels) else set()
+
+    def plain(name: str) -> str:
+        parts = (part.rpartition(" ") for part in name.split(", "))
+        return ", ".join(last if label in common else label + gap + last for label, gap, last in parts)
+
+    return replace(names, series=tuple(map(plain, names.series)))
+
+
+def _cut(letters: int, names: _Names, figure: Figure) -> _Names:
+    return replace(
+        names,
+        series=tuple(
+            ", ".join(_middle_cut(part, letters) for part in name.split(", ")) for name in names.series
+        ),
+    )
+
+
+def _middle_cut(part: str, letters: int) -> str:
+    """A word keeps its start, several words keep their end too.
+
+    >>> _middle_cut("compiled", 4), _middle_cut("prune-resnet18-3 local", 8)
+    ('comp', 'pru…ocal')
+    """
+    end = letters // 2 if " " in part or "." in part else 0
+    if len(part) <= letters:
+        return part
+    return f"{part[: letters - end - 1]}…{part[-end:]}" if end else part[:letters]
+
+
+Way = Callable[[_Names, Figure], _Names]
+WHOLE: tuple[Way, ...] = (_in_short, _with_one_reference, _without_labels)
+CUT: tuple[Way, ...] = tuple(partial(_cut, letters) for letters in LETTERS)
+"""Ways to shorten names, each tried on what the one before has left."""
+
+
+def _wrapped(figure: Figure, names: _Names, width: int, ascii_only: bool) -> Rows:
+    lines: Rows = []
+    for entry in _entries(figure, names, ascii_only):
+        cells = [Cell(" "), *entry][: max(width, 0)]
+        if lines and len(lines[-1]) + 2 + len(cells) <= width:
+            lines[-1] += [Cell(" "), Cell(" "), *cells]
+        elif cells:
+            lines.append(cells)
+    return lines
+
+
+def _entries(figure: Figure, names: _Names, ascii_only: bool) -> Iterable[list[Cell]]:
+    for line, name, look in zip(figure.series, names.series, styles(figure), strict=True):
+        glyph = look.ascii_glyph if ascii_only else look.glyph
+        if not line.marks:
+            glyph = "-" if ascii_only else "─"
+        text = spelled(f" {name}{_omitted(line, figure)}", ascii_only)
+        yield [Cell(glyph, look.colour.terminal), *map(Cell, text)]
+    for name, value in names.references:
+        dash = Cell("-" if ascii_only else "╌", MUTED.terminal)
+        text = "".join(f" {part}" for part in (name, value) if part)
+        yield [dash, dash, *map(Cell, spelled(text, ascii_only))]
+    if len(figure.series) > 1:
+        yield [Cell(char) for char in NOTE]
+
+
+def _at_most(count: int, lines: Rows, width: int, ascii_only: bool) -> Rows:
+    """The first `count` lines, an ellipsis at their end where there are more."""
+    if len(lines) <= count:
+        return lines
+    more = [Cell(" "), *map(Cell, "..." if ascii_only else "…")]
+    return [*lines[: count - 1], [*lines[count - 1][: max(width - len(more), 0)], *more][: max(width, 0)]]
+
+
+def _omitted(line: Series, figure: Figure) -> str:
+    """What the legend says about points that a log axis can't show."""
+    lost = sum(
+        (figure.log_x and _not_positive(point.x)) or (figure.log_y and _not_positive(point.y))
+        for point in line.points
+    )
+    return f" ({lost} at or below 0 not shown)" if lost else ""
+
+
+def _not_positive(value: object) -> bool:
+    plain = finite(value)
+    return plain is not None and plain <= 0
