@@ -33,19 +33,25 @@ def prunable_layers(model: nn.Module, skip: tuple[str, ...]) -> dict[str, nn.Mod
     Raises SecateurError when an entry of `skip` names nothing, or nothing is left.
     """
     found: dict[str, nn.Module] = {n: m for n, m in model.named_modules() if isinstance(m, PRUNABLE)}
-    for pattern in skip:
-        if not any(_matches(name, module, pattern) for name, module in found.items()):
-            raise SecateurError(
-                f"skip names no layer: {pattern}",
-                f"The model's layers with weights are {', '.join(found)}.",
-                "Use a layer's name, a pattern such as layer3.*, or a type such as Linear.",
-            )
+    check_skip(found, skip)
     kept = {n: m for n, m in found.items() if not any(_matches(n, m, pattern) for pattern in skip)}
     if not kept:
         raise SecateurError(
             "There is nothing to prune", f"skip leaves no layer of {', '.join(found)}.", "Shorten skip."
         )
     return kept
+
+
+def check_skip(layers: dict[str, nn.Module], skip: tuple[str, ...], step: str = "") -> None:
+    """Raises SecateurError when an entry of `skip`, a parameter of `step`, names none of the layers with weights."""
+    found = {name: module for name, module in layers.items() if isinstance(module, PRUNABLE)}
+    for pattern in skip:
+        if not any(_matches(name, module, pattern) for name, module in found.items()):
+            raise SecateurError(
+                f"{f'{step}.' if step else ''}skip names no layer: {pattern}",
+                f"The model's layers with weights are {', '.join(found)}.",
+                "Use a layer's name, a pattern such as layer3.*, or a type such as Linear.",
+            )
 
 
 def _matches(name: str, module: nn.Module, pattern: str) -> bool:

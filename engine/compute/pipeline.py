@@ -1,5 +1,6 @@
 """Does a job: computes each of its nodes from its parent and commits the result to the store."""
 
+import copy
 import json
 import os
 import time
@@ -21,6 +22,7 @@ from engine.compute.data.memory import budget
 from engine.compute.evaluate import Score, score, validate
 from engine.compute.grids import grids
 from engine.compute.latency_job import waiting_alone
+from engine.compute.layers import check_skip
 from engine.compute.measure.counts import Counts, count
 from engine.compute.measure.size import sizes
 from engine.compute.memory import peak_bytes, reset_peak
@@ -40,6 +42,7 @@ from engine.compute.steps.repair import calibrate
 from engine.compute.steps.sensitivity import sensitivity
 from engine.compute.steps.training import train
 from engine.compute.tasks import task_of
+from engine.compute.yolo.prepare import prepare_for_channels
 from engine.files import write_json
 from engine.job import JobRequest
 from engine.params import (
@@ -266,12 +269,23 @@ def _parent(node: Node, work: Work) -> nn.Module:
         )
         for level, text in facts["told"]:
             work.send(ev.Notice(level=level, text=text, key=node.key))
+        _check_skips(model, work.request)
         return model
     if work.held.key != node.parent or work.held.model is None:
         model = place(checkpoint.load(work.store.folder(node.parent)), work.device)
         work.held.take(node.parent, model)
     assert work.held.model is not None
     return work.held.model
+
+
+def _check_skips(model: nn.Module, request: JobRequest) -> None:
+    """What later steps skip must be there, as the network is or as pruning its channels takes it apart."""
+    if not request.skips:
+        return
+    apart = copy.deepcopy(model)
+    prepare_for_channels(apart)
+    for step, skip in request.skips:
+        check_skip(dict(model.named_modules()) | dict(apart.named_modules()), tuple(skip), step)
 
 
 def _counts(model: nn.Module, work: Work) -> Counts:
