@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal, get_args
 
 from engine import __version__, latencies
@@ -76,6 +77,7 @@ def order(
             f"`secateur resume {run.name}` computes it again.",
         )
     check_free(out, force)
+    check_writable(out)
     text = run.preset.read_text("utf-8")
     trials = parse(text, run.name, folder=run.path).trials
     settings = next(one.settings for one in trials if one.index == found.index)
@@ -167,6 +169,20 @@ def check_free(out: Path, force: bool) -> None:
             "Nothing was written.",
             "Name another folder, or replace its files: --force.",
         )
+
+
+def check_writable(out: Path) -> None:
+    """Raises UsageError where no folder can be made beside `out`, or nothing written into it.
+
+    It tries: what permissions say is not what every file system does.
+    """
+    out = out.absolute()
+    try:
+        for folder in {next(path for path in out.parents if path.exists()), *([out] if out.exists() else [])}:
+            with TemporaryDirectory(prefix=f".{out.name[:100]}.", dir=folder):
+                pass
+    except OSError as error:
+        raise UsageError(f"{out} can't be written", f"{error.strerror}.", "Name another folder.") from error
 
 
 def describe(run: RunDir, state: StudyState, trial: TrialState) -> dict[str, Any]:

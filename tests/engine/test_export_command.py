@@ -153,6 +153,7 @@ def test_a_folder_that_cannot_be_made_is_an_error(lab: Lab) -> None:
         done = lab.call("export", "p-1", out)
         assert done.returncode == 2
         assert "Name another folder." in done.stderr
+        assert "loading torch" not in done.stderr
 
 
 @pytest.mark.parametrize(
