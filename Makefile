@@ -1,11 +1,13 @@
 # make lab     install what is needed and open the terminal lab
-# make test    install what is needed and run all that CI runs; ARGS='-m "not slow"' leaves the longest out
+# make test    install what is needed and run all that CI runs; ARGS='-m "not slow"' leaves the longest out,
+#              TESTERS=4 runs them in 4 processes rather than 2
 # make check   format, lint, types, docs against code (the import rules are among the tests)
 # VENV=DIR     puts the environment elsewhere (home quotas); PYTHON=… names the Python to make it from
 VENV ?= .venv
 PYTHON ?=
 BIN = $(VENV)/bin
 ARGS ?=
+TESTERS ?= 2
 
 .PHONY: lab test check venv format docs
 
@@ -16,7 +18,7 @@ venv:
 	@sh tools/venv.sh "$(VENV)" "$(PYTHON)"
 
 test: check
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(TESTERS) --dist worksteal $(ARGS)
 
 check: venv
 	$(BIN)/ruff format --check .

@@ -31,6 +31,7 @@ from engine.params.preset import Data, Latency, Model
 CPU = torch.device("cpu")
 BLOCKS, BLOCK_MS = 30, 50.0
 """Of a measurement of latency: three times as many calls as a search for a target makes."""
+SCRATCH = tempfile.TemporaryDirectory(prefix="secateur-benchmark-")
 STORED_SIZE = 28
 """Pixels of Fashion-MNIST's images as they are stored."""
 
@@ -72,7 +73,12 @@ def prepare(args: argparse.Namespace) -> Dataset:
 
 def context(data: Dataset, seed: int, position: int) -> Context:
     """A context that keeps nothing and tells only of warnings."""
-    return Context(data, CPU, seed, position, "", Path(tempfile.mkdtemp()) / "partial", _tell)
+    return Context(data, CPU, seed, position, "", _scratch(), _tell)
+
+
+def _scratch() -> Path:
+    """A new folder for what a step keeps of itself; it goes when the benchmark ends."""
+    return Path(tempfile.mkdtemp(dir=SCRATCH.name)) / "partial"
 
 
 def _tell(event: ev.Event) -> None:

@@ -3,8 +3,9 @@
 Random weights, with BatchNorm statistics of the example images so that activations have the sizes of a trained
 network's, and outputs centred: without their mean over the images, which in an untrained network is most of them.
 `quantize.static` as by default, with 24 images to calibrate on, 24 to judge repairs on and 24 others to compare on;
-they are random blobs of colour on several scales, so that no two are alike. Untrained networks amplify: so beside the
-outputs stands what noise of 1 % on the images does to the float network, and how near each layer comes on its own.
+they are random blobs of colour on several scales, so that no two are alike. Untrained networks amplify: so
+similarities are those of the median image, and beside the outputs stands what noise of 1 % on the images does to the
+float network, and how near each layer comes on its own.
 
     python -m benchmarks.walk_int8 [--models 'resnet*' ...] [--skip-large] [--native]
 
@@ -118,10 +119,10 @@ def walk(name: str, size: int) -> dict[str, Any]:
     alone = layers_alone(recipe.graph, file, compared)
 
     def centred(these: Tensor) -> float:
-        return float(functional.cosine_similarity(these - centre, wanted - centre).mean())
+        return float(functional.cosine_similarity(these - centre, wanted - centre).median())
 
     return {
-        "cosine": float(functional.cosine_similarity(given, wanted).mean()),
+        "cosine": float(functional.cosine_similarity(given, wanted).median()),
         "centred": centred(given),
         "noise": centred(disturbed),
         "agreement": float((given.argmax(1) == wanted.argmax(1)).float().mean()),
@@ -138,7 +139,7 @@ def walk(name: str, size: int) -> dict[str, Any]:
 def layers_alone(graph: onnx.ModelProto, file: onnx.ModelProto, images: Tensor) -> dict[str, float]:
     """How near each quantized layer comes to the float one when both get the float network's activations.
 
-    Cosine similarity of their outputs over all images: what no other layer amplifies.
+    Cosine similarity of their outputs, of the median image: what no other layer amplifies.
     """
     read = Graph(graph)
     nodes = [node for node in read.nodes if is_heavy(node, read)]
@@ -150,7 +151,8 @@ def layers_alone(graph: onnx.ModelProto, file: onnx.ModelProto, images: Tensor) 
         layer = parts.extract_model([node.input[0]], [node.output[0]])
         given = OnnxModel(layer.SerializeToString(), torch.get_num_threads())(held[node.input[0]])
         wanted = held[node.output[0]]
-        found[node.name] = float(functional.cosine_similarity(given.flatten(), wanted.flatten(), dim=0))
+        near = functional.cosine_similarity(given.flatten(1), wanted.flatten(1))
+        found[node.name] = float(near.median())
     return found
 
 

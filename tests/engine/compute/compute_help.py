@@ -13,6 +13,9 @@ from engine.compute.data import Dataset, load
 from engine.compute.models import CifarResNet, create
 from engine.params.preset import Data, Model
 
+_SCRATCH = tempfile.TemporaryDirectory(prefix="secateur-test-steps-")
+"""Where steps keep what they have of an interrupted training; it goes when the tests end."""
+
 
 @cache
 def digits(limit: int | None = 400) -> Dataset:
@@ -34,7 +37,7 @@ def context_for(
     events: list[ev.Event] | None = None,
     data: Dataset | None = None,
 ) -> Context:
-    folder = partial or Path(tempfile.mkdtemp()) / "partial"
+    folder = partial or Path(tempfile.mkdtemp(dir=_SCRATCH.name)) / "partial"
     collected = events if events is not None else []
     return Context(data or digits(), torch.device("cpu"), seed, 1, "key", folder, collected.append)
 

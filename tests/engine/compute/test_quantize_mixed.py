@@ -1,7 +1,6 @@
 """Facts of mixed precision: the fewest layers in float, and only layers that gain time in integers."""
 
 import copy
-import tempfile
 from collections.abc import Set
 from dataclasses import replace
 from pathlib import Path
@@ -149,11 +148,13 @@ def test_a_file_with_every_layer_in_float_is_the_float_network(recipe: Recipe) -
     assert {node.op_type for node in file.graph.node} & {"QuantizeLinear", "DequantizeLinear"} == set()
 
 
-def test_a_search_by_time_belongs_to_this_host_and_goes_the_same_way_again(network: torch.nn.Module) -> None:
+def test_a_search_by_time_belongs_to_this_host_and_goes_the_same_way_again(
+    network: torch.nn.Module, tmp_path: Path
+) -> None:
     params = PARAMS.model_copy(update={"faster": True})
     assert params.timed_in == "onnxruntime"
     assert not PARAMS.measures_time
-    partial = Path(tempfile.mkdtemp()) / "partial"
+    partial = tmp_path / "partial"
     files = []
     for _ in range(2):  # the second run finds the first one's measurements
         context = context_for(partial=partial)
