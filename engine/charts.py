@@ -12,13 +12,15 @@ from engine.plotting.figure import Figure, Point, Reference, Series, X
 from engine.state import StudyState, TrialState
 from engine.summary import measure_names, measure_value, quality_name, trial_value
 
+UNMEASURED = "Its preset plots latencies, which no trial measures."
+
 
 def default_plot(state: StudyState, plot: Plot | None) -> Plot | None:
     """The preset's own chart, or accuracy along the first swept number, or along the rates of a sensitivity.
 
-    None if there is nothing to draw.
+    None if there is nothing to draw. A chart of latencies that no trial measures would stay empty: it counts as none.
     """
-    if plot is not None:
+    if plot is not None and not (_of_latency(plot) and _without_latency(state)):
         return plot
     numbers = [n for n in parameter_names(state) if n != "seed" and _all_numbers(state, n)]
     others = [n for n in parameter_names(state) if n not in ("seed", *numbers[:1])]
@@ -27,6 +29,15 @@ def default_plot(state: StudyState, plot: Plot | None) -> Plot | None:
         return Plot(x=numbers[0], y=quality, by=others[0] if others else None)
     rates = sensitivities.names([state])
     return Plot(x=rates[0], y=quality, by=sensitivities.LAYER) if rates else None
+
+
+def _of_latency(plot: Plot) -> bool:
+    return any(latencies.is_name(name) for name in (plot.x, plot.y))
+
+
+def _without_latency(state: StudyState) -> bool:
+    """Whether it is sure that no trial will ever have a latency."""
+    return bool(state.trials) and all(trial.latency is None for trial in state.trials)
 
 
 def parameter_names(state: StudyState) -> list[str]:

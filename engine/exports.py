@@ -79,7 +79,7 @@ def order(
     check_free(out, force)
     check_writable(out)
     text = run.preset.read_text("utf-8")
-    trials = parse(text, run.name, folder=run.path).trials
+    trials = parse(text, run.name, folder=run.path, stored=True).trials
     settings = next(one.settings for one in trials if one.index == found.index)
     about = describe(run, state, found)
     return Order(folder, settings, run.workspace, text, about, chosen, out, force)

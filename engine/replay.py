@@ -9,7 +9,7 @@ from engine.files import explained, read_json, write_json
 from engine.keys import file_hash
 from engine.plan import Plan
 from engine.rundir import RunDir
-from engine.spec import parse
+from engine.spec import read_stored
 from engine.state import StudyState, TrialState, load
 from engine.store import MEASUREMENTS, Store, StoredObject
 
@@ -27,7 +27,7 @@ def create(original: RunDir) -> RunDir:
             f"`secateur resume {original.name}` completes it.",
         )
     name = (read_json(original.request) or {}).get("name", original.name)
-    spec = parse(original.preset.read_text(), name)
+    spec = read_stored(original.preset, name)
     return launch.create(spec, original.workspace, replay_of=original.name)
 
 

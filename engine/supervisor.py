@@ -25,7 +25,7 @@ from engine.job import request
 from engine.keys import key
 from engine.plan import Job, Plan, data_id, make
 from engine.rundir import EventLog, RunDir
-from engine.spec import Spec, parse
+from engine.spec import Spec, read_stored
 from engine.state import StudyState
 from engine.store import StoredObject
 
@@ -40,7 +40,7 @@ class Supervisor:
     def __init__(self, run: RunDir) -> None:
         self.run = run
         self.asked = read_json(run.request) or {}
-        self.spec: Spec = parse(run.preset.read_text(), self.asked.get("name", run.name))
+        self.spec: Spec = read_stored(run.preset, self.asked.get("name", run.name))
         self.store = run.store()
         self.state = StudyState(name=run.name)
         self.log = EventLog(run.events)

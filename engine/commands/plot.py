@@ -47,12 +47,15 @@ def _plot(args: argparse.Namespace) -> int:
     from engine import charts, sensitivities
     from engine.plotting import text
     from engine.rundir import find, workspace
-    from engine.spec import parse
+    from engine.spec import read_stored
     from engine.state import load
 
     runs = [find(workspace(args.workspace), name) for name in args.study]
     states = [load(run.path) for run in runs]
-    default = charts.default_plot(states[0], parse(runs[0].preset.read_text(), runs[0].name).settings.plot)
+    asked = read_stored(runs[0].preset).settings.plot
+    default = charts.default_plot(states[0], asked)
+    if asked not in (None, default) and not (args.x or args.y):
+        print(charts.UNMEASURED, file=sys.stderr)
     wanted = _wanted(args, states, default)
     layers = tuple(part.strip() for part in (args.layers or "").split(",") if part.strip())
 

@@ -10,7 +10,7 @@ from engine.commands import sensitivity
 from engine.commands.common import columns
 from engine.plotting import text
 from engine.rundir import RunDir
-from engine.spec import Spec, parse
+from engine.spec import read_stored
 from engine.state import StudyState, TrialState
 from engine.summary import (
     NOISY_LOAD,
@@ -172,16 +172,14 @@ def _baseline_cells(state: StudyState, measures: list[str]) -> list[str]:
 
 def chart_text(run: RunDir, state: StudyState) -> str:
     """The study's default chart, or an empty text where there is nothing to draw."""
-    plot = charts.default_plot(state, _spec(run).settings.plot)
+    wanted = read_stored(run.preset).settings.plot
+    plot = charts.default_plot(state, wanted)
     if plot is None or not any(t.measure.status == "done" for t in state.trials):
         return ""
     figure = charts.figure([state], plot.x, plot.y, plot.by, log=plot.log)
     out = sys.stdout
-    return text.draw(figure, *text.size_for(out), text.wants_colour(out), text.wants_ascii(out))
-
-
-def _spec(run: RunDir) -> Spec:
-    return parse(run.preset.read_text(), run.name)
+    chart = text.draw(figure, *text.size_for(out), text.wants_colour(out), text.wants_ascii(out))
+    return chart if wanted in (None, plot) else f"{chart}\n{charts.UNMEASURED}"
 
 
 def closing(state: StudyState) -> list[str]:

@@ -19,7 +19,7 @@ from engine.spec.trials import Built, Sweep, build, parameters, read_sweep, with
 from engine.wording import given
 from engine.yamltree import MAX_CHARACTERS, Mapping, load, to_yaml
 
-__all__ = ["MEASURES", "Spec", "Trial", "parse", "read", "to_yaml"]
+__all__ = ["MEASURES", "Spec", "Trial", "parse", "read", "read_stored", "to_yaml"]
 
 
 def read(path: Path, overrides: Sequence[str] = (), *, quick: bool = False) -> Spec:
@@ -33,6 +33,15 @@ def read(path: Path, overrides: Sequence[str] = (), *, quick: bool = False) -> S
     return parse(text, path.stem, overrides, source=str(path), folder=path.parent, quick=quick)
 
 
+def read_stored(path: Path, name: str = "") -> Spec:
+    """The preset in a study's folder; `name` is the preset's own (default: the study's).
+
+    It was checked when the study began: what else is refused by now must not lock the study's results away, so
+    only what is needed to read it is checked again. Raises like `read`.
+    """
+    return parse(_text(path), name or path.parent.name, stored=True)
+
+
 def parse(
     text: str,
     name: str,
@@ -41,6 +50,7 @@ def parse(
     source: str = "",
     folder: Path | None = None,
     quick: bool = False,
+    stored: bool = False,
 ) -> Spec:
     """Read a preset from its text.
 
@@ -51,6 +61,7 @@ def parse(
         source: What to call the file in messages (default: the name).
         folder: Where relative paths are looked up first.
         quick: Whether the preset's `quick` section is applied, before the overrides.
+        stored: Whether it is that of a study which exists (see `read_stored`).
 
     Raises:
         UsageError: With `quick`, for a preset that has no such section.
@@ -68,10 +79,10 @@ def parse(
     problems += found
     if quick and section is None and not problems:
         raise _no_quick(shown)
-    spec, found = _spec(root, name, () if quick else overrides, folder)
+    spec, found = _spec(root, name, () if quick else overrides, folder, stored)
     problems += found
     if section is not None:
-        variant, found = _variant(root, section, name, overrides if quick else (), folder)
+        variant, found = _variant(root, section, name, overrides if quick else (), folder, stored)
         overridden = bool(overrides) and not quick
         problems += small.own_problems(found, problems, section, overridden=overridden)
         spec = variant if quick or spec is None else replace(spec, quick=variant)
@@ -82,11 +93,11 @@ def parse(
 
 
 def _variant(
-    root: Mapping, section: Mapping, name: str, changes: Sequence[str], folder: Path | None
+    root: Mapping, section: Mapping, name: str, changes: Sequence[str], folder: Path | None, stored: bool
 ) -> tuple[Spec | None, list[Problem]]:
     """The small version of a preset."""
     root, problems = small.apply(normalise(root), section)
-    spec, found = _spec(root, name + small.SUFFIX, changes, folder)
+    spec, found = _spec(root, name + small.SUFFIX, changes, folder, stored)
     return spec, [*problems, *found]
 
 
@@ -128,16 +139,19 @@ def _tree(text: str, place: Callable[[int], str]) -> tuple[Mapping | None, list[
 
 
 def _spec(
-    root: Mapping, name: str, changes: Sequence[str], folder: Path | None
+    root: Mapping, name: str, changes: Sequence[str], folder: Path | None, stored: bool
 ) -> tuple[Spec | None, list[Problem]]:
     root, problems = overrides.apply(normalise(root), changes)
     root = absolute(root, folder)
     steps, found = steps_of(root)
     swept, in_sweep = read_sweep(root)
-    problems += found + in_sweep + checks.order(root, steps, swept)
+    problems += found + in_sweep
+    if not stored:
+        problems += checks.order(root, steps, swept)
     built, invalid = build(root, steps, swept)
-    problems += invalid + checks.named(root, swept)
-    problems += teachers(steps, built) + clashes(steps, built)
+    problems += invalid
+    if not stored:
+        problems += checks.named(root, swept) + teachers(steps, built) + clashes(steps, built)
     if problems:
         return None, problems
     return _assemble(root, name, swept, built), []

@@ -243,6 +243,6 @@ def _subject(wanted: Spec) -> tuple[str, str, Any]:
 
 def _subject_of(run: RunDir) -> tuple[str, str, Any]:
     try:
-        return _subject(spec.read(run.preset))
+        return _subject(spec.read_stored(run.preset))
     except SecateurError:
         return "", "", None

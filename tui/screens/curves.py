@@ -286,9 +286,9 @@ def _about(name: str) -> str:
 
 def _preset_plot(workspace: Path, name: str) -> PlotParams | None:
     """The chart that the study's preset asks for."""
-    from engine.spec import read
+    from engine.spec import read_stored
 
     try:
-        return read(RunDir(workspace / "studies" / name).preset).settings.plot
+        return read_stored(RunDir(workspace / "studies" / name).preset).settings.plot
     except SecateurError:
         return None

@@ -140,7 +140,7 @@ class LabScreen(EditActions, FileActions, RunActions):
             return None
         if state.name not in self._plots:
             try:
-                read = specs.read(self.lab.workspace / "studies" / state.name / "preset.yaml")
+                read = specs.read_stored(self.lab.workspace / "studies" / state.name / "preset.yaml")
                 self._plots[state.name] = read.settings.plot
             except SecateurError:
                 self._plots[state.name] = None
