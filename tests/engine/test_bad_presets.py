@@ -3,7 +3,9 @@
 from pathlib import Path
 
 import pytest
-from bad_presets import CASES, HEAD, PIPELINE, Case
+from bad_presets import HEAD, NOT_YAML, PIPELINE, SECTIONS, Case
+from bad_steps import STEPS
+from bad_sweeps import SWEEPS
 
 from engine import spec
 from engine.errors import EXIT_USAGE, PresetInvalid, Problem, UsageError
@@ -16,7 +18,9 @@ def problems(text: str, *overrides: str) -> tuple[Problem, ...]:
     return caught.value.problems
 
 
-@pytest.mark.parametrize("case", [pytest.param(case, id=case.name) for case in CASES])
+@pytest.mark.parametrize(
+    "case", [pytest.param(case, id=case.name) for case in NOT_YAML + SECTIONS + STEPS + SWEEPS]
+)
 def test_one_mistake_is_one_problem(case: Case) -> None:
     found = problems(case.text)
     assert [(one.place, one.path) for one in found] == [(f"p.yaml:{case.line}", case.path)], found
