@@ -4,8 +4,8 @@ Random weights, with BatchNorm statistics of the example images so that activati
 network's, and outputs centred: without their mean over the images, which in an untrained network is most of them.
 `quantize.static` as by default, with 24 images to calibrate on, 24 to judge repairs on and 24 others to compare on;
 they are random blobs of colour on several scales, so that no two are alike. Untrained networks amplify: so
-similarities are those of the median image, and beside the outputs stands what noise of 1 % on the images does to the
-float network, and how near each layer comes on its own.
+similarities are those of the median image, and beside them stands what noise of 1 % on the images does to the float
+network.
 
     python -m benchmarks.walk_int8 [--models 'resnet*' ...] [--skip-large] [--native]
 
@@ -24,14 +24,12 @@ from typing import Any
 
 import onnx
 import torch
-from onnx.utils import Extractor
 from torch import Tensor, nn
 from torch.nn import functional
 
 from benchmarks.walk import apart, arguments, chosen
 from engine.compute.models.build import Architecture, build
 from engine.compute.quantization.auto import best_recipe
-from engine.compute.quantization.calibrate import activations
 from engine.compute.quantization.choose import is_heavy
 from engine.compute.quantization.graph import float_graph
 from engine.compute.runtimes.onnx_graph import Graph
@@ -116,7 +114,6 @@ def walk(name: str, size: int) -> dict[str, Any]:
     noise = NOISE * torch.randn(compared.shape, generator=torch.Generator().manual_seed(4))
     disturbed, centre = outputs(graph, compared + noise), wanted.mean(0)
     read = Graph(graph)
-    alone = layers_alone(recipe.graph, file, compared)
 
     def centred(these: Tensor) -> float:
         return float(functional.cosine_similarity(these - centre, wanted - centre).median())
@@ -126,7 +123,6 @@ def walk(name: str, size: int) -> dict[str, Any]:
         "centred": centred(given),
         "noise": centred(disturbed),
         "agreement": float((given.argmax(1) == wanted.argmax(1)).float().mean()),
-        "worst layer": min(alone.items(), key=lambda item: item[1]),
         "layers": sum(is_heavy(node, read) for node in read.nodes),
         "weighted": len(list(read.weighted())),
         "float": left_in_float(file),
@@ -134,26 +130,6 @@ def walk(name: str, size: int) -> dict[str, Any]:
         "seconds": time.monotonic() - started,
         "result": "ok",
     }
-
-
-def layers_alone(graph: onnx.ModelProto, file: onnx.ModelProto, images: Tensor) -> dict[str, float]:
-    """How near each quantized layer comes to the float one when both get the float network's activations.
-
-    Cosine similarity of their outputs, of the median image: what no other layer amplifies.
-    """
-    read = Graph(graph)
-    nodes = [node for node in read.nodes if is_heavy(node, read)]
-    names = list(dict.fromkeys(name for node in nodes for name in (node.input[0], node.output[0])))
-    (held,) = activations(graph, [images], names)
-    parts = Extractor(onnx.shape_inference.infer_shapes(file))
-    found = {}
-    for node in nodes:
-        layer = parts.extract_model([node.input[0]], [node.output[0]])
-        given = OnnxModel(layer.SerializeToString(), torch.get_num_threads())(held[node.input[0]])
-        wanted = held[node.output[0]]
-        near = functional.cosine_similarity(given.flatten(1), wanted.flatten(1))
-        found[node.name] = float(near.median())
-    return found
 
 
 def left_in_float(file: onnx.ModelProto) -> dict[str, int]:
@@ -183,8 +159,7 @@ def line(name: str, size: int, row: dict[str, Any]) -> str:
     left = ", ".join(f"{count} {operator}" for operator, count in sorted(row["float"].items())) or "nothing"
     return (
         f"{name:20} {size:4} px  cosine {row['cosine']:.4f}, centred {row['centred']:.4f} (noise {row['noise']:.4f}), "
-        f"layers alone ≥ {row['worst layer'][1]:.4f} ({row['worst layer'][0]}), agreement {row['agreement']:6.1%}, "
-        f"{row['layers']} of {row['weighted']} layers, "
+        f"agreement {row['agreement']:6.1%}, {row['layers']} of {row['weighted']} layers, "
         f"{before:.1f} → {after:.1f} MB, {row['seconds']:.0f} s; in float: {left}"
     )
 
