@@ -3,7 +3,6 @@
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from functools import partial
 
 from engine.format import measure_text
 from engine.plotting.cells import Cell, Rows, spelled
@@ -38,16 +37,23 @@ def fitted(figure: Figure, width: int, height: int, ascii_only: bool = False) ->
     """
     names = _in_full(figure)
     rows = _wrapped(figure, names, width, ascii_only)
-    for share, ways in ((SHARE, WHOLE), (LARGEST_SHARE, CUT)):
-        most = max(1, height // share)
-        for shorter in ways:
-            if len(rows) <= most:
-                return rows
-            found = shorter(names, figure)
-            if len(set(found.series)) == len(set(names.series)):
-                names = found
-                rows = _wrapped(figure, names, width, ascii_only)
+    for shorter in SHORTER:
+        if len(rows) <= max(1, height // SHARE):
+            return rows
+        names = _if_they_differ(shorter(names, figure), names)
+        rows = _wrapped(figure, names, width, ascii_only)
+    most, cut = max(1, height // LARGEST_SHARE), names
+    for letters in LETTERS:
+        if len(rows) <= most:
+            return rows
+        cut = _if_they_differ(_cut(names, letters), cut)
+        rows = _wrapped(figure, cut, width, ascii_only)
     return _at_most(most, rows, width, ascii_only)
+
+
+def _if_they_differ(shorter: _Names, names: _Names) -> _Names:
+    """The shorter names, unless two that differed are one now."""
+    return shorter if len(set(shorter.series)) == len(set(names.series)) else names
 
 
 def without_note(rows: Rows) -> Rows:
@@ -97,9 +103,14 @@ def _with_one_reference(names: _Names, figure: Figure) -> _Names:
 
 
 def _without_labels(names: _Names, figure: Figure) -> _Names:
-    """`0.5, local` for `sparsity 0.5, scope local`, where every line that has such words has the same."""
+    """`0.5, local` for `sparsity 0.5, scope local`, where all lines that have such words, two at least, have the same.
+
+    >>> _without_labels(_Names(("ratio 0.5, torch", "ratio 0.9, torch", "base"), ()), Figure()).series
+    ('0.5, torch', '0.9, torch', 'base')
+    """
     labels = [{part.rpartition(" ")[0] for part in name.split(", ") if " " in part} for name in names.series]
-    common = set.intersection(*filter(None, labels)) if any(labels) else set()
+    labelled = [found for found in labels if found]
+    common = set.intersection(*labelled) if len(labelled) > 1 else set()
 
     def plain(name: str) -> str:
         parts = (part.rpartition(" ") for part in name.split(", "))
@@ -108,7 +119,7 @@ def _without_labels(names: _Names, figure: Figure) -> _Names:
     return replace(names, series=tuple(map(plain, names.series)))
 
 
-def _cut(letters: int, names: _Names, figure: Figure) -> _Names:
+def _cut(names: _Names, letters: int) -> _Names:
     return replace(
         names,
         series=tuple(
@@ -129,10 +140,8 @@ def _middle_cut(part: str, letters: int) -> str:
     return f"{part[: letters - end - 1]}…{part[-end:]}" if end else part[:letters]
 
 
-Way = Callable[[_Names, Figure], _Names]
-WHOLE: tuple[Way, ...] = (_in_short, _with_one_reference, _without_labels)
-CUT: tuple[Way, ...] = tuple(partial(_cut, letters) for letters in LETTERS)
-"""Ways to shorten names, each tried on what the one before has left."""
+SHORTER: tuple[Callable[[_Names, Figure], _Names], ...] = (_in_short, _with_one_reference, _without_labels)
+"""Ways to shorten names that cut no word, each tried on what the one before has left."""
 
 
 def _wrapped(figure: Figure, names: _Names, width: int, ascii_only: bool) -> Rows:

@@ -1,6 +1,8 @@
 """The legend in a terminal: every line can be told from the others in as few rows as there are."""
 
-from engine.plotting import text
+import doctest
+
+from engine.plotting import legend, text
 from engine.plotting.figure import Figure, Reference, series
 from engine.plotting.legend import fitted
 
@@ -11,6 +13,10 @@ def by_runtime(names: list[str]) -> Figure:
     lines = tuple(series(name, [0, 1], [place, place + 1]) for place, name in enumerate(names))
     baselines = tuple(Reference(f"baseline, {name}", place + 2) for place, name in enumerate(names))
     return Figure(series=lines, references=baselines, y_measure="latency")
+
+
+def test_doctests() -> None:
+    assert doctest.testmod(legend).failed == 0
 
 
 def told(figure: Figure, width: int, height: int) -> str:
