@@ -39,6 +39,7 @@ class ClusterFilters(StepParams):
     """Group a convolution's filters that are alike, and keep one per group."""
 
     kind: ClassVar[str] = "cluster.filters"
+    version: ClassVar[int] = 2
     family: ClassVar[Family] = "clustering"
     compresses: ClassVar[bool] = True
 
@@ -55,7 +56,7 @@ class ClusterFilters(StepParams):
     pca: float | None = param(None, gt=0, le=100_000)
     """Reduce the filters' dimension first: below 1, to the principal components with this share of the variance;
     from 1 on, to this many components."""
-    weighting: Literal["none", "input", "output"] = "none"
+    weighting: Literal["none", "input", "output"] = "input"
     """What counts more: all alike, input channels of high energy (mean square of their activations), or filters of
     high output energy."""
     restarts: int = param(4, ge=1, le=1000, unit="starts")

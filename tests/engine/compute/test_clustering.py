@@ -34,7 +34,7 @@ INNER = [f"layer{stage}.{block}.conv1" for stage in (1, 2, 3) for block in (0, 1
 
 
 def params(**settings: object) -> ClusterFilters:
-    return ClusterFilters.model_validate({"restarts": 1, "calibrate": False, **settings})
+    return ClusterFilters.model_validate({"weighting": "none", "restarts": 1, "calibrate": False, **settings})
 
 
 def merging(repair: bool = False) -> dict[str, object]:
