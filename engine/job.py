@@ -4,23 +4,9 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from engine.params import (
-    STEPS,
-    Calibrate,
-    Distill,
-    Finetune,
-    PruneChannels,
-    PruneWeights,
-    QuantizeWeights,
-    Sensitivity,
-    Step,
-    Train,
-)
+from engine.params import STEPS, Step
 from engine.params.preset import Settings
 from engine.plan import Job, Node, Plan
-
-KEEP_NAMES = (Train, Finetune, Distill, Calibrate, PruneWeights, PruneChannels, QuantizeWeights, Sensitivity)
-"""Steps after which a model's layers are called as before."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +82,7 @@ def _skips(job: Job, plan: Plan) -> list[tuple[str, list[str]]]:
         for step in planned.trial.steps:
             if skip := getattr(step, "skip", ()):
                 found[step.address, skip] = None
-            if not isinstance(step, KEEP_NAMES):
+            if step.renames:
                 break
     return [(address, list(skip)) for address, skip in found]
 

@@ -66,6 +66,8 @@ class StepParams(Params):
     """Whether the step makes no sense on a model that was never trained."""
     trains: ClassVar[bool] = False
     """Whether the step leaves a trained model behind."""
+    renames: ClassVar[bool] = False
+    """Whether the model's layers may be called otherwise afterwards, or be of another type."""
     last: ClassVar[bool] = False
     """Whether no step can follow, because this one leaves a file that a runtime executes."""
     packages: ClassVar[tuple[str, ...]] = ()

@@ -42,6 +42,7 @@ class ClusterFilters(StepParams):
     version: ClassVar[int] = 2
     family: ClassVar[Family] = "clustering"
     compresses: ClassVar[bool] = True
+    renames: ClassVar[bool] = True
 
     method: Method = Merged()
     """What becomes of a cluster: its filters are merged into one channel, or share one convolution."""
@@ -81,6 +82,7 @@ class ClusterKernels(StepParams):
     kind: ClassVar[str] = "cluster.kernels"
     family: ClassVar[Family] = "clustering"
     compresses: ClassVar[bool] = True
+    renames: ClassVar[bool] = True
 
     entries: int = param(16, ge=1, le=65_536, unit="kernels")
     """Kernels in each layer's dictionary; kernels of one direction share an entry."""

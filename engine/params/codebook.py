@@ -35,6 +35,7 @@ class ClusterWeights(StepParams):
     kind: ClassVar[str] = "cluster.weights"
     family: ClassVar[Family] = "clustering"
     compresses: ClassVar[bool] = True
+    renames: ClassVar[bool] = True
 
     centroids: int = param(32, ge=2, le=256)
     """Most values (vectors with `product`) of one codebook; zeros under a mask stay zero and take none."""

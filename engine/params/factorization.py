@@ -39,6 +39,7 @@ class Factorize(StepParams):
     kind: ClassVar[str] = "factorize"
     family: ClassVar[Family] = "factorization"
     compresses: ClassVar[bool] = True
+    renames: ClassVar[bool] = True
 
     scheme: Literal["spatial", "channel", "tucker"] = "tucker"
     """How a k×k convolution is split: in k×1 and 1×k (`spatial`, Jaderberg et al. 2014), in k×k with fewer
