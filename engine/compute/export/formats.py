@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import assert_never
 
+from onnx import load_model
 from torch import nn
 
 from engine.compute import checkpoint
@@ -17,6 +18,7 @@ from engine.compute.export.verify import Tolerance
 from engine.compute.quantization import network
 from engine.compute.quantization.network import QuantizedNetwork
 from engine.compute.runtimes import export as onnx
+from engine.compute.runtimes import narrow
 from engine.errors import SecateurError
 from engine.exports import Format
 
@@ -38,6 +40,8 @@ class Written:
     needs: tuple[str, ...]
     tolerance: Tolerance
     trainable: bool = False
+    lanes: int = 0
+    """Channels at once that convolutions are packed for (`runtimes.narrow`); 0: none is."""
 
 
 def write_model(folder: Path, form: Format, model: nn.Module, data: Dataset, tell: Tell) -> Written:
@@ -46,13 +50,13 @@ def write_model(folder: Path, form: Format, model: nn.Module, data: Dataset, tel
     Raises SecateurError for a model that can't be written so.
     """
     shape = (data.channels, *data.size)
-    source = None
+    source, lanes = None, 0
     match form:
         case "safetensors":
             source, tolerance = _safetensors(folder, model, shape, tell)
             files: tuple[str, ...] = (checkpoint.TENSORS,)
         case "onnx":
-            _onnx(model, shape, folder / ONNX, tell)
+            lanes = _onnx(model, shape, folder / ONNX, tell)
             files, tolerance = (ONNX,), Tolerance(onnx.TOLERANCE)
         case "pt2":
             tell("writing the network as a program of torch.export")
@@ -62,7 +66,8 @@ def write_model(folder: Path, form: Format, model: nn.Module, data: Dataset, tel
             (folder / network.FILE).write_bytes(_quantized(model).file)
             files, tolerance = (network.FILE,), EXACT
         case "openvino":
-            files, tolerance = IR, _openvino(folder, model, shape, tell)
+            files = IR
+            tolerance, lanes = _openvino(folder, model, shape, tell)
         case unknown:
             assert_never(unknown)
     sums = {name: sha256(folder / name) for name in files}
@@ -70,7 +75,7 @@ def write_model(folder: Path, form: Format, model: nn.Module, data: Dataset, tel
     for name in files:
         # safetensors writes for the owner alone; these files are to be given away, as far as the umask allows.
         (folder / name).chmod((folder / LOADER).stat().st_mode)
-    return Written(LOADERS[form].needs, tolerance, source is not None and source.trainable)
+    return Written(LOADERS[form].needs, tolerance, source is not None and source.trainable, lanes)
 
 
 def _safetensors(
@@ -83,26 +88,31 @@ def _safetensors(
     return source, EXACT if source.trainable else Tolerance(TOLERANCE)
 
 
-def _onnx(model: nn.Module, shape: tuple[int, int, int], file: Path, tell: Tell) -> None:
+def _onnx(model: nn.Module, shape: tuple[int, int, int], file: Path, tell: Tell) -> int:
+    """Write the file; the channels at once that its convolutions are packed for."""
     tell("exporting to ONNX")
     try:
         onnx.export(model, shape, file)
     except SecateurError as error:
         raise SecateurError(error.title, error.detail, "Export it as safetensors or pt2.") from error
+    return narrow.packed_for(load_model(file))
 
 
-def _openvino(folder: Path, model: nn.Module, shape: tuple[int, int, int], tell: Tell) -> Tolerance:
+def _openvino(
+    folder: Path, model: nn.Module, shape: tuple[int, int, int], tell: Tell
+) -> tuple[Tolerance, int]:
+    """Write the two files; how far they may be off, and the channels at once that they are packed for."""
     from engine.compute.export import ir
 
-    passing = folder / ONNX
+    passing, lanes = folder / ONNX, 0
     if isinstance(model, QuantizedNetwork):
         passing.write_bytes(model.file)
     else:
-        _onnx(model, shape, passing, tell)
+        lanes = _onnx(model, shape, passing, tell)
     tell("writing it for OpenVINO")
     ir.write(passing, folder / IR[0])
     passing.unlink()
-    return OTHER_RUNTIME_INT8 if isinstance(model, QuantizedNetwork) else Tolerance(onnx.TOLERANCE)
+    return OTHER_RUNTIME_INT8 if isinstance(model, QuantizedNetwork) else Tolerance(onnx.TOLERANCE), lanes
 
 
 def _quantized(model: nn.Module) -> QuantizedNetwork:

@@ -20,6 +20,8 @@ SIDE = 2
 """Pixels that are computed at once lie in squares of this side."""
 LANES = {"AVX512": 16, "AVX2": 8}
 """Floats in a vector, by what torch says of the processor; others compute convolutions otherwise."""
+LANES_KEY = "secateur.lanes"
+"""In a file's metadata."""
 GAIN = 2.0
 """Products of the plain convolution over those of the packed one, from which it pays."""
 INPUTS, PIXELS = 8, 196
@@ -47,7 +49,14 @@ def pack(model: onnx.ModelProto, lanes: int) -> int:
     for node in chosen:
         _pack(node, graph)
     graph.remove([])
+    if chosen:
+        model.metadata_props.add(key=LANES_KEY, value=str(lanes))
     return len(chosen)
+
+
+def packed_for(model: onnx.ModelProto) -> int:
+    """How many channels at once the convolutions of a file are packed for; 0: none is packed."""
+    return next((int(entry.value) for entry in model.metadata_props if entry.key == LANES_KEY), 0)
 
 
 def _sizes(model: onnx.ModelProto) -> dict[str, tuple[int, int]]:

@@ -53,7 +53,9 @@ def test_four_pixels_at_once_are_the_same_pixels(kernel, bias, after, tmp_path):
     file = exported(network(kernel=kernel, bias=bias, after=after), tmp_path)
     images = torch.randn(3, 3, 28, 28)
     expected = outputs(file, images)
+    assert narrow.packed_for(file) == 0
     assert narrow.pack(file, AVX512) == 1
+    assert narrow.packed_for(file) == AVX512
     assert operators(file)["DepthToSpace"] == 1
     torch.testing.assert_close(outputs(file, images), expected, rtol=1e-5, atol=1e-5)
 

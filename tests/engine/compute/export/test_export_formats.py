@@ -18,6 +18,7 @@ from engine.compute.export.formats import Written, write_model
 from engine.compute.export.source import deviation
 from engine.compute.export.verify import Tolerance, batches, compare, judged, run_alone
 from engine.compute.models.build import Architecture, build
+from engine.compute.runtimes import narrow
 from engine.errors import SecateurError
 from engine.exports import FLOAT, Format
 
@@ -155,3 +156,11 @@ def test_outputs_of_another_shape_or_without_a_value_are_refused(wrong: Tensor) 
     check = compare(wrong, torch.ones(2, 2), torch.tensor([0, 0]), 1e-3)
     with pytest.raises(SecateurError, match="does not compute what"):
         judged(check, Tolerance(1e-3))
+
+
+@pytest.mark.parametrize("form", ["onnx", "openvino", "pt2"])
+def test_a_file_written_for_vectors_of_some_length_is_told_to_be(form: Format, data: Dataset, tmp_path: Path):
+    layers = [nn.Conv2d(3, 16, 3, padding=1), nn.Conv2d(16, 2, 3, padding=1), nn.AdaptiveAvgPool2d(1)]
+    model = nn.Sequential(*layers, nn.Flatten(), nn.Linear(2, 10)).eval()
+    lanes = written(form, model, data, tmp_path).lanes
+    assert lanes == (0 if form == "pt2" else narrow.lanes())
