@@ -20,7 +20,7 @@ from engine.spec import Spec, Trial
 
 MEASURE_VERSION = 2
 """Raised when what is measured, or how, changes."""
-LATENCY_VERSION = 2
+LATENCY_VERSION = 3
 WEIGHT_FILES = ("model.json", "model.safetensors", "pytorch_model.bin", "model.pth", "model.pt")
 """What a folder named by `model.weights` may hold: a checkpoint of ours, or another program's weights."""
 

@@ -13,6 +13,7 @@ from engine.compute import checkpoint
 from engine.compute.context import Send
 from engine.compute.measure.latency import Side, measure_pair
 from engine.compute.quantization.network import FILE
+from engine.compute.runtimes import narrow
 from engine.compute.runtimes.base import Shape, artefact
 from engine.errors import Unavailable
 from engine.job import JobRequest
@@ -29,7 +30,7 @@ WAITING_S = 15.0
 """Between two reports of waiting, which may take hours: each is a line in the study's events."""
 TORCH: tuple[Runtime, ...] = ("torch", "torch-compile")
 """Runtimes that open a checkpoint as it is."""
-EXPORT_VERSION = 1
+EXPORT_VERSION = 2
 """Raised when models are exported otherwise, so that older files are not used."""
 
 
@@ -166,6 +167,7 @@ def _exported(parent: str, shape: Shape, store: Store) -> Path:
     material = {
         "kind": "artefact",
         "version": EXPORT_VERSION,
+        "lanes": narrow.lanes(),
         "runtime": "onnxruntime",
         "parent": parent,
         **versions,
