@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 HOME = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(HOME), str(HOME / "tests" / "tui")]
+sys.path[:0] = [str(HOME), str(HOME / "tests"), str(HOME / "tests" / "tui")]
 
 import fabricate  # noqa: E402
 from terminal import Terminal  # noqa: E402

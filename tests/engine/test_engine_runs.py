@@ -1,13 +1,13 @@
 """Studies from the command line to their results, in real processes, on real data."""
 
 import os
-import pty
 import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
+import pseudo_terminal
 import pytest
 from study_lab import HOME, LATENCY, PRESET, Lab, processes_of, wait_for
 
@@ -159,14 +159,12 @@ def test_the_engine_outlives_its_terminal_and_weights_come_from_a_state_dict(lab
     weights = lab.workspace / "store" / "objects" / train.key[:2] / train.key / "model.safetensors"
     text = PRESET.replace("  - train: {epochs: 2, batch: 32}\n", "").replace("0.5, 0.9", "0")
     preset = lab.preset(text.replace("{width: 4}}", f"{{width: 4}}, weights: {weights}}}"), "given")
-    child, terminal = pty.fork()
-    if child == 0:
-        os.chdir(lab.folder)
-        os.execve(sys.executable, [sys.executable, "-m", "engine.cli", "run", preset], lab.environment)
+    command = [sys.executable, "-m", "engine.cli", "run", preset]
+    child, terminal = pseudo_terminal.start(command, lab.folder, lab.environment)
     run = lab.study("given-1")
     wait_for(lambda: run.read_status().state == "running")
     os.close(terminal)  # the kernel sends SIGHUP to the terminal's session, as a dropped connection does
-    os.waitpid(child, 0)
+    child.wait()
     found = lab.json("watch", "given-1")
     assert found["status"] == "done"
     assert found["baseline"]["results"]["validation_accuracy"] == train.measures["validation_accuracy"]

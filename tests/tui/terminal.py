@@ -1,15 +1,13 @@
 """The lab in a pseudo-terminal, for tests of keys and signals and for `benchmarks/tui.py`."""
 
-import fcntl
 import os
-import pty
 import re
 import select
-import struct
 import sys
-import termios
 import time
 from pathlib import Path
+
+import pseudo_terminal
 
 HOME = Path(__file__).resolve().parents[2]
 QUIET_S = 0.25
@@ -26,22 +24,19 @@ class Terminal:
         *arguments: str,
         command: list[str] | None = None,
     ) -> None:
+        environment = {
+            **os.environ,
+            "TERM": "xterm-256color",
+            "COLUMNS": str(size[0]),
+            "LINES": str(size[1]),
+            "XDG_CONFIG_HOME": str(workspace / "config"),
+            "PYTHONPATH": str(HOME),
+        }
+        environment.pop("NO_COLOR", None)
+        lab = [sys.executable, "-m", "tui", "--workspace", str(workspace), *arguments]
         self.started = time.perf_counter()
-        self.pid, self.file = pty.fork()
-        if not self.pid:
-            fcntl.ioctl(1, termios.TIOCSWINSZ, struct.pack("HHHH", size[1], size[0], 0, 0))
-            environment = {
-                **os.environ,
-                "TERM": "xterm-256color",
-                "COLUMNS": str(size[0]),
-                "LINES": str(size[1]),
-            }
-            environment.pop("NO_COLOR", None)
-            environment["XDG_CONFIG_HOME"] = str(workspace / "config")
-            os.chdir(HOME)
-            environment["PYTHONPATH"] = str(HOME)
-            lab = [sys.executable, "-m", "tui", "--workspace", str(workspace), *arguments]
-            os.execve(sys.executable, command or lab, environment)
+        self.process, self.file = pseudo_terminal.start(command or lab, HOME, environment, size)
+        self.pid = self.process.pid
         self.seen = b""
 
     def read(self, seconds: float) -> bytes:
@@ -106,9 +101,8 @@ class Terminal:
         end = time.perf_counter() + seconds
         while time.perf_counter() < end:
             self.read(0.05)
-            pid, status = os.waitpid(self.pid, os.WNOHANG)
-            if pid:
+            if (code := self.process.poll()) is not None:
                 os.close(self.file)
-                return os.waitstatus_to_exitcode(status)
-        os.kill(self.pid, 9)
-        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+                return code
+        self.process.kill()
+        return self.process.wait()

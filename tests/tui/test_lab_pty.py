@@ -1,17 +1,13 @@
 """Keys that arrive in one packet land where they should: Pilot sends them one by one and would not show it."""
 
-import fcntl
 import os
-import pty
 import select
-import signal
-import struct
 import sys
-import termios
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import pseudo_terminal
 import pytest
 import yaml
 
@@ -35,19 +31,14 @@ class Terminal:
     def __init__(self, preset: Path, workspace: Path) -> None:
         self.preset = preset
         self.output = b""
-        pid, self.fd = pty.fork()
-        if pid == 0:
-            os.environ |= {
-                "TERM": "xterm-256color",
-                "PYTHONPATH": str(ROOT),
-                "XDG_CONFIG_HOME": str(workspace),
-            }
-            os.environ.pop("NO_COLOR", None)
-            os.chdir(preset.parent)
-            arguments = [sys.executable, "-m", "tui", str(preset), "--workspace", str(workspace)]
-            os.execv(sys.executable, arguments)
-        self.pid = pid
-        fcntl.ioctl(self.fd, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+        environment = os.environ | {
+            "TERM": "xterm-256color",
+            "PYTHONPATH": str(ROOT),
+            "XDG_CONFIG_HOME": str(workspace),
+        }
+        environment.pop("NO_COLOR", None)
+        command = [sys.executable, "-m", "tui", str(preset), "--workspace", str(workspace)]
+        self.process, self.fd = pseudo_terminal.start(command, preset.parent, environment)
 
     def wait_for(self, words: bytes) -> None:
         """Read until `words` were painted since the last look."""
@@ -75,9 +66,9 @@ class Terminal:
         return steps
 
     def close(self) -> None:
-        os.kill(self.pid, signal.SIGKILL)
+        self.process.kill()
         os.close(self.fd)
-        os.waitpid(self.pid, 0)
+        self.process.wait()
 
 
 @pytest.fixture
