@@ -48,10 +48,15 @@ def trial(args: argparse.Namespace, data: Dataset, seed: int) -> dict[str, Any]:
             apply(other, trained.baseline(args, data, seed), trained.context(data, seed, 1)), data
         )
     found["before"] = 100 * trained.tested(original, data)
-    for name, one in (("trained on", original), ("after", model)):
-        one = apply(trained.finetune(args), place(one, trained.CPU), trained.context(data, seed, 2))
-        found[name] = 100 * trained.tested(one, data)
-    return found | {"validation": validation(one, data)}
+    original, model = (
+        apply(trained.finetune(args), place(one, trained.CPU), trained.context(data, seed, 2))
+        for one in (original, model)
+    )
+    return found | {
+        "trained on": 100 * trained.tested(original, data),
+        "after": 100 * trained.tested(model, data),
+        "validation": validation(model, data),
+    }
 
 
 def timing(args: argparse.Namespace, data: Dataset, seed: int) -> dict[str, Any]:

@@ -284,8 +284,9 @@ def _check_skips(model: nn.Module, request: JobRequest) -> None:
         return
     apart = copy.deepcopy(model)
     prepare_for_channels(apart)
+    layers = dict(model.named_modules()) | dict(apart.named_modules())
     for step, skip in request.skips:
-        check_skip(dict(model.named_modules()) | dict(apart.named_modules()), tuple(skip), step)
+        check_skip(layers, tuple(skip), step)
 
 
 def _counts(model: nn.Module, work: Work) -> Counts:

@@ -46,11 +46,12 @@ def pack(model: onnx.ModelProto, lanes: int) -> int:
     graph = Graph(model)
     sizes = _sizes(model)
     chosen = [node for node in graph.nodes if _pays(node, graph, sizes, lanes)]
+    if not chosen:
+        return 0
     for node in chosen:
         _pack(node, graph)
-    graph.remove([])
-    if chosen:
-        model.metadata_props.add(key=LANES_KEY, value=str(lanes))
+    graph.remove([])  # constants that nothing takes any more
+    model.metadata_props.add(key=LANES_KEY, value=str(lanes))
     return len(chosen)
 
 
