@@ -1,23 +1,37 @@
-"""What threads that spin while they wait cost: alone on the machine, and beside another program like it.
+"""What threads that spin while they wait cost: alone on the machine, and beside other programs.
 
-Prints milliseconds a training step and a forward pass of ResNet20 take with each setting of libgomp, and the
-ratio to libgomp's own. Run by hand: ``python benchmarks/spin.py``.
+    python -m benchmarks.spin [--seconds 6] [--rounds 3]
+
+Prints training steps of ResNet20 on 8×8 images a second, with all processors' threads, for each setting of libgomp and
+the ratio to libgomp's own: alone, beside one and beside two programs that keep a processor busy each. Every program
+runs in a session of its own, as studies do: there a scheduler that is fair to sessions may put all threads of one on
+the same processor, where a thread that spins keeps away the one it waits for.
 """
 
+import argparse
 import os
+import statistics
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
+
+from engine.launch import SPIN_COUNT
 
 SETTINGS = {
     "libgomp's own": {},
+    "spin 30000": {"GOMP_SPINCOUNT": "30000"},
     "spin 10000": {"GOMP_SPINCOUNT": "10000"},
+    "spin 3000": {"GOMP_SPINCOUNT": "3000"},
     "spin 1000": {"GOMP_SPINCOUNT": "1000"},
     "passive": {"OMP_WAIT_POLICY": "passive"},
 }
+CHOICE = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY", "OMP_NUM_THREADS")
+BUSY = "while True: pass"
 
 
-def work() -> None:
+def work(seconds: float) -> None:
+    """Prints the steps done in a second."""
     import torch
 
     from engine.compute.models import CifarResNet
@@ -32,47 +46,59 @@ def work() -> None:
         torch.nn.functional.cross_entropy(model(images), labels).backward()
         optimizer.step()
 
-    def look() -> None:
-        with torch.inference_mode():
-            model(images[:1])
-
-    print(median(step, 20), median(look, 200))
-
-
-def median(call: object, times: int) -> float:
-    assert callable(call)
-    found = []
-    for _ in range(times):
-        started = time.perf_counter()
-        call()
-        found.append(time.perf_counter() - started)
-    return sorted(found)[times // 2] * 1e3
+    step()
+    steps, started = 0, time.monotonic()
+    while time.monotonic() - started < seconds:
+        step()
+        steps += 1
+    print(steps / (time.monotonic() - started))
 
 
-def run(extra: dict[str, str], together: int) -> tuple[float, float]:
-    environment = {
-        k: v for k, v in os.environ.items() if k not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
-    } | extra
-    command = [sys.executable, __file__, "work"]
-    running = [
-        subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) for _ in range(together)
-    ]
-    results = [tuple(map(float, process.communicate()[0].split())) for process in running]
-    return results[0][0], results[0][1]
+def run(extra: dict[str, str], others: int, seconds: float) -> float:
+    environment = {name: value for name, value in os.environ.items() if name not in CHOICE} | extra
+    command = [sys.executable, "-m", "benchmarks.spin", "--work", str(seconds)]
+    with ExitStack() as stack:
+        for _ in range(others):
+            other = subprocess.Popen([sys.executable, "-c", BUSY], start_new_session=True)
+            stack.callback(other.wait)
+            stack.callback(other.kill)
+        return float(
+            subprocess.run(
+                command,
+                env=environment,
+                stdout=subprocess.PIPE,
+                text=True,
+                check=True,
+                start_new_session=True,
+            ).stdout
+        )
 
 
 def main() -> None:
-    for together in (1, 2):
-        print(f"{together} program(s) on all processors")
-        base: tuple[float, float] | None = None
-        for name, extra in SETTINGS.items():
-            train, infer = run(extra, together)
-            base = base or (train, infer)
-            print(
-                f"  {name:20} train step {train:8.1f} ms ({train / base[0]:.2f})   "
-                f"forward {infer:8.3f} ms ({infer / base[1]:.2f})"
-            )
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--seconds", type=float, default=6.0, help="of each run")
+    parser.add_argument(
+        "--rounds", type=int, default=3, help="of all settings in turn; the median is printed"
+    )
+    parser.add_argument("--work", type=float, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.work is not None:
+        work(args.work)
+        return
+    for others in (0, 1, 2):
+        print(f"beside {others} other program(s)", flush=True)
+        found: dict[str, list[float]] = {name: [] for name in SETTINGS}
+        for _ in range(args.rounds):
+            for name, extra in SETTINGS.items():
+                found[name].append(run(extra, others, args.seconds))
+        own = statistics.median(found["libgomp's own"])
+        for name, steps in found.items():
+            chosen = " (ours)" if SETTINGS[name].get("GOMP_SPINCOUNT") == SPIN_COUNT else ""
+            median = statistics.median(steps)
+            print(f"  {name + chosen:20} {median:6.2f} steps/s ({median / own:.2f})", flush=True)
 
 
 if __name__ == "__main__":
-    work() if sys.argv[1:] == ["work"] else main()
+    main()

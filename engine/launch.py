@@ -20,6 +20,10 @@ from engine.summary import NOISY_LOAD
 
 ENGINE = "import sys; from engine.supervisor import main; sys.exit(main())"
 """Not ``-m``: multiprocessing would import the main module anew in every worker."""
+SPIN_COUNT = "10000"
+"""How often torch's threads look for each other before they sleep. libgomp's own 300000 make a thread whose partner
+waits for the same processor spin that processor away: beside busy programs a training step can take ten times
+as long as with this count, which costs nothing where the machine is free (benchmarks/spin.py)."""
 NEEDED_BYTES = 64 * 1024
 """Free space below which an engine can write neither status nor log."""
 APPEARS_WITHIN_S = 60.0
@@ -112,6 +116,7 @@ def process_environment() -> dict[str, str]:
     home = str(Path(__file__).resolve().parent.parent)
     path = os.environ.get("PYTHONPATH")
     return {
+        "GOMP_SPINCOUNT": SPIN_COUNT,
         **os.environ,
         "PYTHONPATH": f"{home}{os.pathsep}{path}" if path else home,
         "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
