@@ -104,5 +104,10 @@ class Terminal:
             if (code := self.process.poll()) is not None:
                 os.close(self.file)
                 return code
+        return self.kill()
+
+    def kill(self) -> int:
+        """End the program at once; its exit code."""
         self.process.kill()
+        os.close(self.file)
         return self.process.wait()
