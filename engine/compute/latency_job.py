@@ -12,6 +12,7 @@ from engine import hostlock, latencies
 from engine.compute import checkpoint
 from engine.compute.context import Send
 from engine.compute.measure.latency import Side, measure_pair
+from engine.compute.nodes import finish, waiting_alone
 from engine.compute.quantization.network import FILE
 from engine.compute.runtimes import narrow
 from engine.compute.runtimes.base import Shape, artefact
@@ -26,8 +27,6 @@ from engine.summary import NOISY_LOAD
 
 TRIES = 3
 """Measurements of a row that is disturbed each time."""
-WAITING_S = 15.0
-"""Between two reports of waiting, which may take hours: each is a line in the study's events."""
 TORCH: tuple[Runtime, ...] = ("torch", "torch-compile")
 """Runtimes that open a checkpoint as it is."""
 EXPORT_VERSION = 2
@@ -58,48 +57,7 @@ def _measure(node: Node, request: JobRequest, store: Store, send: Send) -> None:
     peak = max((row["peak_memory"] for row in rows if "peak_memory" in row), default=0)
     observations = {"rows": rows, "peak_memory": peak}
     with store.writing(node.key) as folder:
-        store.commit(
-            node.key,
-            folder,
-            kind=node.kind,
-            material=node.material,
-            measures={},
-            observations=observations | {"seconds": seconds},
-        )
-    send(
-        ev.StepFinished(
-            key=node.key,
-            kind=node.kind,
-            reused=False,
-            seconds=seconds,
-            measures={},
-            observations=observations,
-        )
-    )
-
-
-def waiting_alone(node: Node, send: Send) -> hostlock.Waiting:
-    """Tells, now and then, that the node waits until nothing else of ours computes."""
-
-    def waiting(seconds: float, processes: tuple[int, ...]) -> None:
-        others = ", ".join(map(str, processes))
-        text = f"waiting {seconds:.0f} s for the machine to be ours alone (process {others})"
-        send(ev.StepProgress(key=node.key, done=0.0, text=text))
-
-    return rarely(waiting)
-
-
-def rarely(report: hostlock.Waiting) -> hostlock.Waiting:
-    """`report`, called at once and then every WAITING_S at most."""
-    due = 0.0
-
-    def reported(seconds: float, processes: tuple[int, ...]) -> None:
-        nonlocal due
-        if seconds >= due:
-            due = seconds + WAITING_S
-            report(seconds, processes)
-
-    return reported
+        finish(node, folder, store, send, seconds=seconds, measures={}, observations=observations)
 
 
 def _quietest(sides: list[Side], params: Latency, shape: Shape, request: JobRequest) -> list[dict[str, Any]]:

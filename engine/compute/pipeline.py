@@ -21,12 +21,12 @@ from engine.compute.data import Dataset, load
 from engine.compute.data.memory import budget
 from engine.compute.evaluate import Score, score, validate
 from engine.compute.grids import grids
-from engine.compute.latency_job import waiting_alone
 from engine.compute.layers import check_skip
 from engine.compute.measure.counts import Counts, count
 from engine.compute.measure.size import sizes
 from engine.compute.memory import peak_bytes, reset_peak
 from engine.compute.models import create
+from engine.compute.nodes import finish, waiting_alone, waiting_for_latency
 from engine.compute.quantization.network import QuantizedNetwork, torch_part
 from engine.compute.steps.channels import prune_channels
 from engine.compute.steps.clustering import cluster_filters
@@ -125,18 +125,7 @@ def run(request: JobRequest, send: Send) -> None:
 def _lock(node: Node, send: Send) -> AbstractContextManager[None]:
     if node.alone:
         return hostlock.exclusive(waiting_alone(node, send))
-    return hostlock.shared(_waiting(node, send))
-
-
-def _waiting(node: Node, send: Send) -> hostlock.Waiting:
-    """Tells that the step waits while latency is measured for another study."""
-
-    def tell(seconds: float, processes: tuple[int, ...]) -> None:
-        who = f" (process {', '.join(map(str, processes))})" if processes else ""
-        text = f"waiting {seconds:.0f} s for a latency measurement{who}"
-        send(ev.StepProgress(key=node.key, done=0.0, text=text))
-
-    return tell
+    return hostlock.shared(waiting_for_latency(node, send))
 
 
 def _compute(node: Node, work: Work, started: float) -> None:
@@ -144,27 +133,16 @@ def _compute(node: Node, work: Work, started: float) -> None:
     work = replace(work, send=_keeping_epochs(work.send, epochs))
     with work.store.writing(node.key) as folder:
         measures = _measure(node, work, folder) if node.kind == "measure" else _step(node, work, folder)
-        observations = {"peak_memory": peak_bytes(work.device)}
-        seconds = time.monotonic() - started
-        work.store.commit(
-            node.key,
+        finish(
+            node,
             folder,
-            kind=node.kind,
-            material=node.material,
+            work.store,
+            work.send,
+            seconds=time.monotonic() - started,
             measures=measures,
-            observations=observations | {"seconds": seconds, "epochs": epochs},
+            observations={"peak_memory": peak_bytes(work.device)},
+            kept={"epochs": epochs},
         )
-    work.store.drop_partial(node.key)
-    work.send(
-        ev.StepFinished(
-            key=node.key,
-            kind=node.kind,
-            reused=False,
-            seconds=seconds,
-            measures=measures,
-            observations=observations,
-        )
-    )
 
 
 def _keeping_epochs(send: Send, epochs: list[dict[str, Any]]) -> Send:

@@ -1,6 +1,6 @@
-"""The job that measures latency."""
+"""What jobs do around a node."""
 
-from engine.compute.latency_job import rarely
+from engine.compute.nodes import rarely
 
 
 def test_waiting_is_told_at_once_and_then_every_fifteen_seconds():

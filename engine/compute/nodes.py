@@ -1,0 +1,81 @@
+"""What every job does around a node, whatever that computes: waiting for the machine, keeping results, telling them."""
+
+from pathlib import Path
+from typing import Any
+
+from engine import events as ev
+from engine import hostlock
+from engine.compute.context import Send
+from engine.plan import Node
+from engine.store import Store
+
+WAITING_S = 15.0
+"""Between two reports of waiting, which may take hours: each is a line in the study's events."""
+
+
+def finish(
+    node: Node,
+    folder: Path,
+    store: Store,
+    send: Send,
+    *,
+    seconds: float,
+    measures: dict[str, Any],
+    observations: dict[str, Any],
+    kept: dict[str, Any] | None = None,
+) -> None:
+    """Commit the node's filled `folder`, drop its unfinished work, and tell; `kept` is stored and not told."""
+    store.commit(
+        node.key,
+        folder,
+        kind=node.kind,
+        material=node.material,
+        measures=measures,
+        observations=observations | {"seconds": seconds} | (kept or {}),
+    )
+    store.drop_partial(node.key)
+    send(
+        ev.StepFinished(
+            key=node.key,
+            kind=node.kind,
+            reused=False,
+            seconds=seconds,
+            measures=measures,
+            observations=observations,
+        )
+    )
+
+
+def waiting_alone(node: Node, send: Send) -> hostlock.Waiting:
+    """Tells, now and then, that the node waits until nothing else of ours computes."""
+
+    def waiting(seconds: float, processes: tuple[int, ...]) -> None:
+        others = ", ".join(map(str, processes))
+        text = f"waiting {seconds:.0f} s for the machine to be ours alone (process {others})"
+        send(ev.StepProgress(key=node.key, done=0.0, text=text))
+
+    return rarely(waiting)
+
+
+def waiting_for_latency(node: Node, send: Send) -> hostlock.Waiting:
+    """Tells, now and then, that the node waits while latency is measured for another study."""
+
+    def waiting(seconds: float, processes: tuple[int, ...]) -> None:
+        who = f" (process {', '.join(map(str, processes))})" if processes else ""
+        text = f"waiting {seconds:.0f} s for a latency measurement{who}"
+        send(ev.StepProgress(key=node.key, done=0.0, text=text))
+
+    return rarely(waiting)
+
+
+def rarely(report: hostlock.Waiting) -> hostlock.Waiting:
+    """`report`, called at once and then every WAITING_S at most."""
+    due = 0.0
+
+    def reported(seconds: float, processes: tuple[int, ...]) -> None:
+        nonlocal due
+        if seconds >= due:
+            due = seconds + WAITING_S
+            report(seconds, processes)
+
+    return reported
