@@ -27,11 +27,13 @@ from engine.compute.runtimes.base import artefact
 from engine.params import Calibrate, Finetune, Train
 from engine.params.channels import TargetRuntime
 from engine.params.preset import Data, Latency, Model
+from engine.params.training import Training
 
 CPU = torch.device("cpu")
 BLOCKS, BLOCK_MS = 30, 50.0
 """Of a measurement of latency: three times as many calls as a search for a target makes."""
 SCRATCH = tempfile.TemporaryDirectory(prefix="secateur-benchmark-")
+SCHEDULES = get_args(Training.model_fields["schedule"].annotation)
 STORED_SIZE = 28
 """Pixels of Fashion-MNIST's images as they are stored."""
 
@@ -46,6 +48,7 @@ def arguments(parser: argparse.ArgumentParser, folder: str) -> None:
     parser.add_argument("--rate", type=float, default=0.2)
     parser.add_argument("--finetune", type=int, default=4)
     parser.add_argument("--finetune-rate", type=float, default=0.05)
+    parser.add_argument("--schedule", choices=SCHEDULES, help="of fine-tuning, if not its default")
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--augment", default="crop-flip")
     parser.add_argument("--precision", default="bf16", choices=["fp32", "bf16"])
@@ -92,6 +95,8 @@ def train(args: argparse.Namespace) -> Train:
 
 def finetune(args: argparse.Namespace, **changes: Any) -> Finetune:
     values = {"epochs": args.finetune, "learning_rate": args.finetune_rate, **_common(args), **changes}
+    if args.schedule:
+        values["schedule"] = args.schedule
     return Finetune(**values)
 
 
@@ -118,7 +123,7 @@ def kept(
 ) -> dict[str, Any]:
     """The result of `trial`, from --folder if it is there; `about` tells it from all others with the same options."""
     common = [args.model, args.data, args.images, args.size, args.epochs, args.rate, args.batch]
-    tuned = [args.finetune, args.finetune_rate, args.precision]
+    tuned = [args.finetune, args.finetune_rate, *([args.schedule] if args.schedule else []), args.precision]
     file = args.folder / f"{joined([*common, *tuned, *about])}.json"
     if not file.is_file():
         found = trial()
