@@ -42,7 +42,15 @@ CLASSES = 100
 LARGE = ("vit_h_14", "regnet_y_128gf", "vit_l_*", "regnet_y_32gf")
 """More than 140 million parameters."""
 NATIVE = {"inception_v3": 299, "efficientnet_v2_*": 384}
-SMALLER = {"vit_*": 64, "swin*": 64, "maxvit_t": 224, "inception_v3": 128, "alexnet": 128, "squeezenet*": 96}
+SMALLER = {
+    "vit_h_14": 70,
+    "vit_*": 64,
+    "swin*": 64,
+    "maxvit_t": 224,
+    "inception_v3": 128,
+    "alexnet": 128,
+    "squeezenet*": 96,
+}
 """Pixels that are enough for the network, where the usual 128 are not, or too many."""
 IMAGES, BATCH = 24, 8
 GOOD = 0.95

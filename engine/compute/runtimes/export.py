@@ -39,6 +39,8 @@ TOLERANCE = 1e-3
 summation stays below 1e-4, a wrong graph does not."""
 AMPLIFIED = 10.0
 """Times the error of the model itself, from rounding, that the file's may be where it is above the tolerance."""
+LARGEST = 2**31 - 2**24
+"""Bytes of weights in one file: protobuf holds less than 2 GiB, of which the graph takes a little."""
 SMALLEST_OUTPUT = 1e-6
 """Below this the deviation is taken as absolute: a model whose output is all zeros has no relative one."""
 
@@ -49,10 +51,16 @@ def export(
     """Write `model`, masks folded, in eval mode, as the ONNX file `path`: input `images` (N, C, H, W), any N.
 
     `pack`: with narrow convolutions as they are fastest on this processor (`narrow`). Raises Unavailable when torch
-    cannot export the model, or the file's output differs from the model's.
+    cannot export the model, no file can hold it, or the file's output differs from the model's.
     """
     plain = _deployable(model, shape)
     weights = {name: tensor.detach() for name, tensor in plain.state_dict().items()}
+    if (size := sum(weight.nbytes for weight in weights.values())) > LARGEST:
+        raise Unavailable(
+            "The network is too large for an ONNX file",
+            f"Its weights take {size / 1e9:.1f} GB; a file holds at most {LARGEST / 1e9:.1f} GB.",
+            "Prune it first, or measure its latency in torch alone: measure.latency.runtimes.",
+        )
     kept = templates / f"{structure(plain, shape)}.onnx" if templates is not None else None
     if kept is not None and _from_template(kept, plain, shape, weights, path, pack):
         return path

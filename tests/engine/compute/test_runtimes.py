@@ -167,6 +167,15 @@ def test_a_model_that_cannot_be_exported_is_a_clear_error(tmp_path, capfd):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_network_that_no_file_can_hold_is_a_clear_error(tmp_path):
+    model = small()
+    model.register_buffer("table", torch.zeros(1).expand(2**29))  # counts as 2 GiB, and takes none
+    with pytest.raises(SecateurError, match="too large for an ONNX file") as caught:
+        export(model, SHAPE, tmp_path / "model.onnx")
+    assert "2.1 GB" in caught.value.detail
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_file_that_is_no_model_is_a_clear_error(tmp_path):
     (tmp_path / "model.onnx").write_bytes(b"nothing of the kind")
     with pytest.raises(SecateurError, match="ONNX Runtime does not take the model"):
