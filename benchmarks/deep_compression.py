@@ -80,7 +80,7 @@ def main() -> None:
     trained.arguments(parser, ".benchmarks/deep-compression")
     parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--tune", type=int, default=2)
-    parser.add_argument("--tune-rate", type=float, default=0.002)
+    parser.add_argument("--tune-rate", type=float, default=0.02)
     parser.add_argument("--sparsity", type=float, default=0.9)
     parser.add_argument("--centroids", type=int, default=32)
     args = parser.parse_args()

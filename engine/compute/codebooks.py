@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from engine.compute.layers import leaf_of
 from engine.compute.masks import Folding, fold_module, mask_of, part_of, parts, set_mask
 
 LARGEST = 256
@@ -45,7 +46,7 @@ class Codebook(Folding):
 
     What is parametrized, and trained, are the centroids, flattened (groups · K · width); `indices` (groups,
     vectors), uint8, tell each vector's centroid. The gradient of a centroid is the sum over the weights that
-    share it (equation 3).
+    share it (equation 3); training steps by their mean, see `shares`.
     """
 
     indices: Tensor
@@ -75,6 +76,31 @@ def codebook_of(module: nn.Module) -> Codebook | None:
 def clustered(model: nn.Module) -> dict[str, Codebook]:
     """Every codebook of the model by the name of its layer."""
     return parts(model, Codebook)
+
+
+def shares(model: nn.Module) -> list[tuple[Tensor, Tensor]]:
+    """Centroids, and what makes of each one's gradient the mean over its weights: one over how many it has.
+
+    What a mask holds at zero does not count. By the sum, a step would be as many times as long as a centroid has
+    weights: a learning rate that suits a layer of thousands made one of millions diverge. By the mean, no training of
+    centroids is less stable than that of the weights with the same rate.
+    """
+    found = []
+    for name, book in clustered(model).items():
+        module = model.get_submodule(name)
+        table = leaf_of(module)
+        found.append((table, (1 / _members(module, book, len(table))).to(table)))
+    return found
+
+
+def _members(module: nn.Module, book: Codebook, size: int) -> Tensor:
+    """For each of the table's `size` numbers, of how many weights it is the value, float64; at least 1."""
+    mask = mask_of(module)
+    used = torch.ones(book.form.shape, device=book.indices.device) if mask is None else mask.mask
+    with torch.enable_grad():
+        table = torch.zeros(size, dtype=torch.float64, device=used.device, requires_grad=True)
+        (counts,) = torch.autograd.grad(book(table), table, used.double())
+    return counts.clamp_min(1)
 
 
 def set_codebook(module: nn.Module, centroids: Tensor, indices: Tensor, form: Form) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from engine import events as ev
 from engine.compute import partial
+from engine.compute.codebooks import shares
 from engine.compute.context import Context, place
 from engine.compute.evaluate import validate
 from engine.compute.memory import out_of_memory
@@ -44,6 +45,8 @@ class _Run:
     """Images per forward pass; less than the batch after the GPU's memory ran out."""
     penalty: Callable[[], None] | None = None
     objective: Objective | None = None
+    shares: list[tuple[Tensor, Tensor]] = field(default_factory=list)
+    """Centroids of the model's codebooks, and the factors of their gradients."""
     epochs: list[ev.EpochFinished] = field(default_factory=list)
     best: partial.Best | None = None
     progress: float = 0.0
@@ -79,7 +82,7 @@ def fit(
     """
     place(model, context.device)
     optimizer = _optimizer(_trained(model, objective), params)
-    run = _Run(model, optimizer, params, context, purpose, params.batch, penalty, objective)
+    run = _Run(model, optimizer, params, context, purpose, params.batch, penalty, objective, shares(model))
     _restore(run)
     context.scored = None
     kept = time.monotonic()
@@ -209,6 +212,9 @@ def _update(run: _Run, images: Tensor, labels: Tensor) -> Tensor:
                 loss = run.objective.loss(run.model, part, targets, run.progress)
         (loss * share).backward()  # type: ignore[no-untyped-call]
         total += loss.detach() * share
+    for centroids, factors in run.shares:
+        if centroids.grad is not None:
+            centroids.grad.mul_(factors)
     if run.penalty is not None:
         run.penalty()
     run.optimizer.step()

@@ -33,6 +33,7 @@ class ClusterWeights(StepParams):
     """Let the weights of a layer share few values, which later training moves: an index is stored for each."""
 
     kind: ClassVar[str] = "cluster.weights"
+    version: ClassVar[int] = 2
     family: ClassVar[Family] = "clustering"
     compresses: ClassVar[bool] = True
     renames: ClassVar[bool] = True
