@@ -46,7 +46,7 @@ class Codebook(Folding):
 
     What is parametrized, and trained, are the centroids, flattened (groups · K · width); `indices` (groups,
     vectors), uint8, tell each vector's centroid. The gradient of a centroid is the sum over the weights that
-    share it (equation 3); training steps by their mean, see `shares`.
+    share it (equation 3); training steps by their mean, see `step_factors`.
     """
 
     indices: Tensor
@@ -78,7 +78,7 @@ def clustered(model: nn.Module) -> dict[str, Codebook]:
     return parts(model, Codebook)
 
 
-def shares(model: nn.Module) -> list[tuple[Tensor, Tensor]]:
+def step_factors(model: nn.Module) -> list[tuple[Tensor, Tensor]]:
     """Centroids, and what makes of each one's gradient the mean over its weights: one over how many it has.
 
     What a mask holds at zero does not count. By the sum, a step would be as many times as long as a centroid has

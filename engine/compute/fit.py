@@ -10,8 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from engine import events as ev
-from engine.compute import partial
-from engine.compute.codebooks import shares
+from engine.compute import codebooks, kernels, partial
 from engine.compute.context import Context, place
 from engine.compute.evaluate import validate
 from engine.compute.memory import out_of_memory
@@ -45,8 +44,8 @@ class _Run:
     """Images per forward pass; less than the batch after the GPU's memory ran out."""
     penalty: Callable[[], None] | None = None
     objective: Objective | None = None
-    shares: list[tuple[Tensor, Tensor]] = field(default_factory=list)
-    """Centroids of the model's codebooks, and the factors of their gradients."""
+    factors: list[tuple[Tensor, Tensor]] = field(default_factory=list)
+    """What many weights share, codebooks and dictionaries, and the factors of its gradients."""
     epochs: list[ev.EpochFinished] = field(default_factory=list)
     best: partial.Best | None = None
     progress: float = 0.0
@@ -82,7 +81,8 @@ def fit(
     """
     place(model, context.device)
     optimizer = _optimizer(_trained(model, objective), params)
-    run = _Run(model, optimizer, params, context, purpose, params.batch, penalty, objective, shares(model))
+    factors = [*codebooks.step_factors(model), *kernels.step_factors(model)]
+    run = _Run(model, optimizer, params, context, purpose, params.batch, penalty, objective, factors)
     _restore(run)
     context.scored = None
     kept = time.monotonic()
@@ -212,9 +212,9 @@ def _update(run: _Run, images: Tensor, labels: Tensor) -> Tensor:
                 loss = run.objective.loss(run.model, part, targets, run.progress)
         (loss * share).backward()  # type: ignore[no-untyped-call]
         total += loss.detach() * share
-    for centroids, factors in run.shares:
-        if centroids.grad is not None:
-            centroids.grad.mul_(factors)
+    for shared, factor in run.factors:
+        if shared.grad is not None:
+            shared.grad.mul_(factor)
     if run.penalty is not None:
         run.penalty()
     run.optimizer.step()

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from engine.compute.masks import Folding, part_of, parts
+from engine.compute.masks import Folding, mask_of, part_of, parts
 
 INDEX_TYPES = ((256, torch.uint8), (32_768, torch.int16), (2**31, torch.int32))
 """The smallest type for the numbers of so many entries."""
@@ -72,6 +72,28 @@ def originals(module: nn.Module) -> tuple[Tensor, Tensor]:
     """Entries and scales of a convolution with a dictionary: its parameters."""
     held = module.parametrizations["weight"]  # type: ignore[index]
     return held.original0, held.original1  # type: ignore[union-attr]
+
+
+def step_factors(model: nn.Module) -> list[tuple[Tensor, Tensor]]:
+    """Entries, and what makes of each one's gradient a step as long as its kernels' would be: one over the sum of their
+    squared scales, where that is above one.
+
+    As with codebooks: an entry that thousands of kernels use would leap otherwise. What a mask holds at zero does not
+    count.
+    """
+    found = []
+    for name, dictionary in dictionaries(model).items():
+        module = model.get_submodule(name)
+        entries, scales = originals(module)
+        mask = mask_of(module)
+        weighed = scales.detach().square()[:, :, None, None].expand(*scales.shape, *entries.shape[1:])
+        if mask is not None:
+            weighed = weighed * mask.mask
+        total = torch.zeros_like(entries).index_add_(
+            0, dictionary.index.int().flatten(), weighed.flatten(0, 1)
+        )
+        found.append((entries, 1 / total.clamp_min(1)))
+    return found
 
 
 def compact(state: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:

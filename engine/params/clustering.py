@@ -80,6 +80,7 @@ class ClusterKernels(StepParams):
     """Write every k×k kernel of a convolution as a scale times an entry of a small dictionary."""
 
     kind: ClassVar[str] = "cluster.kernels"
+    version: ClassVar[int] = 2
     family: ClassVar[Family] = "clustering"
     compresses: ClassVar[bool] = True
     renames: ClassVar[bool] = True

@@ -8,7 +8,7 @@ from torch import nn
 
 from engine import events as ev
 from engine.compute import checkpoint, kmeans
-from engine.compute.codebooks import clustered, codebook_of, shares
+from engine.compute.codebooks import clustered, codebook_of, step_factors
 from engine.compute.evaluate import validate
 from engine.compute.fit import fit
 from engine.compute.layers import prunable_layers, weight_of
@@ -107,7 +107,7 @@ def test_a_centroid_moves_by_the_mean_of_what_its_weights_would(masked_share) ->
     assert book is not None
     given = torch.randn(4, 6)
     (layer.weight * given).sum().backward()
-    ((table, share),) = shares(model)
+    ((table, share),) = step_factors(model)
     expected = [given[kept & (book.indices.view(4, 6) == k)].mean() for k in range(3)]
     torch.testing.assert_close(table.grad * share, torch.stack(expected))
 

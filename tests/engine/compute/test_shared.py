@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from engine.compute import checkpoint
 from engine.compute.fit import fit
-from engine.compute.kernels import dictionaries, originals
-from engine.compute.masks import set_mask
+from engine.compute.kernels import dictionaries, dictionary_of, originals, step_factors
+from engine.compute.masks import mask_of, set_mask
 from engine.compute.measure.counts import count
 from engine.compute.measure.size import sizes
 from engine.compute.models.build import Architecture, build
@@ -230,6 +230,23 @@ def test_training_moves_entries_and_scales() -> None:
     before = [tensor.detach().clone() for tensor in originals(layer)]
     fit(network, Finetune(epochs=1, learning_rate=0.05), context_for())
     assert not any(torch.equal(old, new) for old, new in zip(before, originals(layer), strict=True))
+
+
+def test_an_entry_steps_no_farther_than_its_kernels_would() -> None:
+    network = has_dictionaries(4)
+    layer = network.get_submodule("layer3.1.conv1")
+    set_mask(layer, torch.rand_like(layer.weight) < 0.5)
+    entries, scales = originals(layer)
+    with torch.no_grad():
+        scales *= 5
+    factors = {id(entry): factor for entry, factor in step_factors(network)}[id(entries)]
+    dictionary, mask = dictionary_of(layer), mask_of(layer)
+    assert dictionary is not None and mask is not None
+    own = scales.detach().square()[..., None, None] * mask.mask
+    for number in range(4):
+        total = own[dictionary.index == number].sum(0)
+        torch.testing.assert_close(factors[number], 1 / total.clamp_min(1))
+    assert (factors < 1).any()
 
 
 def test_a_dictionary_counts_and_weighs_its_entries_and_scales() -> None:
