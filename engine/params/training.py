@@ -40,7 +40,8 @@ class Retraining(Training):
     learning_rate: float = param(0.01, gt=0, le=10)
     """Highest learning rate of the schedule."""
     schedule: Literal["onecycle", "cosine", "step", "constant"] = "cosine"
-    """Course of the learning rate: `onecycle` rises and falls, `cosine` and `step` only fall."""
+    """Course of the learning rate: `onecycle` rises and falls, `cosine` and `step` only fall; where the rate is high,
+    rising first keeps more of what refitting made up for."""
 
 
 class Fit(Training, StepParams):
