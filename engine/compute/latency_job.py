@@ -11,6 +11,7 @@ from engine import events as ev
 from engine import hostlock, latencies
 from engine.compute import checkpoint
 from engine.compute.context import Send
+from engine.compute.measure import procfs
 from engine.compute.measure.latency import Side, measure_pair
 from engine.compute.nodes import finish, waiting_alone
 from engine.compute.quantization.network import FILE
@@ -27,6 +28,9 @@ from engine.summary import NOISY_LOAD
 
 TRIES = 3
 """Measurements of a row that is disturbed each time."""
+PATIENCE_S = 3.0
+"""How long the rows of a model wait, together, for others to leave the machine alone before one is tried again: where
+they never do, as on a busy login node, trying again only takes time."""
 TORCH: tuple[Runtime, ...] = ("torch", "torch-compile")
 """Runtimes that open a checkpoint as it is."""
 EXPORT_VERSION = 2
@@ -61,17 +65,19 @@ def _measure(node: Node, request: JobRequest, store: Store, send: Send) -> None:
 
 
 def _quietest(sides: list[Side], params: Latency, shape: Shape, request: JobRequest) -> list[dict[str, Any]]:
-    """The rows of `params`; one that others disturbed is measured again, the quietest is kept."""
+    """The rows of `params`; one that others disturbed is measured again once they are quiet, the quietest is kept."""
 
     def measured(which: Latency) -> list[dict[str, Any]]:
         return measure_pair(*sides, params=which, shape=shape, threads=request.threads, device=request.device)
 
     rows = measured(params)
+    deadline = time.monotonic() + PATIENCE_S
     for number, row in enumerate(rows):
         for _ in range(TRIES - 1):
-            if _load(rows[number]) > NOISY_LOAD:
-                again = [one for one in measured(_only(row, params)) if "unavailable" not in one]
-                rows[number] = min([rows[number], *again], key=_load)
+            if _load(rows[number]) <= NOISY_LOAD or not procfs.becomes_quiet(NOISY_LOAD, deadline):
+                break
+            again = [one for one in measured(_only(row, params)) if "unavailable" not in one]
+            rows[number] = min([rows[number], *again], key=_load)
     return rows
 
 
@@ -93,8 +99,8 @@ def _warn(node: Node, rows: list[dict[str, Any]], send: Send) -> None:
     worst = max(map(_load, rows))
     if worst > NOISY_LOAD:
         text = (
-            f"Latency was measured while other programs took {worst:.0%} of the processors' time, after "
-            f"{TRIES} tries: when the machine is quiet, `secateur resume STUDY --remeasure` does it again"
+            f"Latency was measured while other programs took {worst:.0%} of the processors' time, and they did not "
+            "stop: when the machine is quiet, `secateur resume STUDY --remeasure` does it again"
         )
         send(ev.Notice(level="warning", text=text, key=node.key))
     for text in latencies.slower_texts(latencies.measured({"latency": rows})):

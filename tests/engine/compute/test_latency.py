@@ -327,3 +327,17 @@ def test_a_process_from_the_warm_server_starts_more_from_the_same_server():
         found.append(ours.recv())
         process.join()
     assert found[0] == found[1] and found[0][0] != os.getpid()
+
+
+def test_a_machine_that_others_keep_busy_does_not_become_quiet_and_is_not_waited_for() -> None:
+    others = [
+        subprocess.Popen([sys.executable, "-c", "while True: pass"])
+        for _ in range(len(os.sched_getaffinity(0)))
+    ]
+    try:
+        assert not procfs.becomes_quiet(0.1, time.monotonic() + procfs.MOMENT_S)
+        assert procfs.becomes_quiet(1.0, time.monotonic()), "all of the time is little enough"
+    finally:
+        for other in others:
+            other.kill()
+            other.wait()
