@@ -24,16 +24,15 @@ from engine.compute.measure.latency import Side, measure_pair
 from engine.compute.models import create
 from engine.compute.pipeline import apply
 from engine.compute.runtimes.base import artefact
+from engine.compute.schedules import Course
 from engine.params import Calibrate, Finetune, Train
 from engine.params.channels import TargetRuntime
 from engine.params.preset import Data, Latency, Model
-from engine.params.training import Training
 
 CPU = torch.device("cpu")
 BLOCKS, BLOCK_MS = 30, 50.0
 """Of a measurement of latency: three times as many calls as a search for a target makes."""
 SCRATCH = tempfile.TemporaryDirectory(prefix="secateur-benchmark-")
-SCHEDULES = get_args(Training.model_fields["schedule"].annotation)
 STORED_SIZE = 28
 """Pixels of Fashion-MNIST's images as they are stored."""
 
@@ -48,7 +47,7 @@ def arguments(parser: argparse.ArgumentParser, folder: str) -> None:
     parser.add_argument("--rate", type=float, default=0.2)
     parser.add_argument("--finetune", type=int, default=4)
     parser.add_argument("--finetune-rate", type=float, default=0.05)
-    parser.add_argument("--schedule", choices=SCHEDULES, help="of fine-tuning, if not its default")
+    parser.add_argument("--schedule", choices=get_args(Course), help="of fine-tuning, if not its default")
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--augment", default="crop-flip")
     parser.add_argument("--precision", default="bf16", choices=["fp32", "bf16"])

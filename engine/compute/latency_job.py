@@ -11,8 +11,7 @@ from engine import events as ev
 from engine import hostlock, latencies
 from engine.compute import checkpoint
 from engine.compute.context import Send
-from engine.compute.measure import procfs
-from engine.compute.measure.latency import Side, measure_pair
+from engine.compute.measure.latency import Side, becomes_quiet, measure_pair
 from engine.compute.nodes import finish, waiting_alone
 from engine.compute.quantization.network import FILE
 from engine.compute.runtimes import narrow
@@ -74,7 +73,7 @@ def _quietest(sides: list[Side], params: Latency, shape: Shape, request: JobRequ
     deadline = time.monotonic() + PATIENCE_S
     for number, row in enumerate(rows):
         for _ in range(TRIES - 1):
-            if _load(rows[number]) <= NOISY_LOAD or not procfs.becomes_quiet(NOISY_LOAD, deadline):
+            if _load(rows[number]) <= NOISY_LOAD or not becomes_quiet(NOISY_LOAD, deadline):
                 break
             again = [one for one in measured(_only(row, params)) if "unavailable" not in one]
             rows[number] = min([rows[number], *again], key=_load)

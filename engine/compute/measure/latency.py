@@ -30,6 +30,8 @@ from engine.params.runtimes import INT8, Precision, Runtime
 
 REWARM_MS = 5.0
 """Uncounted calls (at least one) after each change: where tried, calls were level after 2 to 4 ms."""
+MOMENT_S = 0.3
+"""In which others are seen to be quiet: long beside the kernel's ticks of a hundredth of a second."""
 LEVEL, LEVEL_CALLS = 1.1, 3
 """Calls are level from where a few in a row take at most this many times what the counted ones take."""
 
@@ -240,6 +242,20 @@ def _foreign_load(sides: list[Measured]) -> Iterator[list[float]]:
     available = (time.perf_counter() - start) * len(processors)
     others = procfs.busy_s(processors) - busy - (ours() - own)
     share.append(min(max(others / available, 0.0), 1.0))
+
+
+def becomes_quiet(share: float, deadline: float) -> bool:
+    """Whether others take at most `share` of our processors' time for a moment that begins before `deadline`.
+
+    `deadline` is a time of `time.monotonic`; one moment is always looked at.
+    """
+    while True:
+        with _foreign_load([]) as foreign:
+            time.sleep(MOMENT_S)
+        if foreign[0] <= share:
+            return True
+        if time.monotonic() >= deadline:
+            return False
 
 
 def _turns(sides: int, blocks: int) -> list[int]:

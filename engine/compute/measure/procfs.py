@@ -8,8 +8,6 @@ from collections.abc import Iterable
 from pathlib import Path
 
 _PROC = Path("/proc")
-MOMENT_S = 0.3
-"""Long beside the kernel's ticks of a hundredth of a second."""
 _LOOK_S = 0.0001
 _GONE = "X"
 _STILL = {"T", "t", "Z", _GONE}
@@ -56,22 +54,6 @@ def busy_s(processors: Iterable[int]) -> float:
     # Columns of proc(5): user nice system idle iowait irq softirq steal; guests are within user.
     ticks = (sum(map(int, row[1:4])) + sum(map(int, row[6:9])) for row in rows if row and row[0] in names)
     return sum(ticks) / os.sysconf("SC_CLK_TCK")
-
-
-def becomes_quiet(share: float, deadline: float) -> bool:
-    """Whether this process's processors are busy for at most `share` of a moment that ends before `deadline`.
-
-    `deadline` is a time of `time.monotonic`; one moment is always looked at. What the caller does itself counts too.
-    """
-    processors = os.sched_getaffinity(0)
-    while True:
-        start, busy = time.monotonic(), busy_s(processors)
-        time.sleep(MOMENT_S)
-        available = (time.monotonic() - start) * len(processors)
-        if busy_s(processors) - busy <= share * available:
-            return True
-        if time.monotonic() >= deadline:
-            return False
 
 
 def peak_rss() -> int:
