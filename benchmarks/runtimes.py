@@ -25,9 +25,9 @@ from engine.compute.measure.latency import Side, measure_pair
 from engine.compute.models.build import Architecture, build
 from engine.compute.runtimes.base import artefact, example, session
 from engine.errors import Unavailable
-from engine.format import table
 from engine.params.preset import Latency
 from engine.params.runtimes import Precision, Runtime
+from engine.text.tables import table
 
 MODELS = ("torchvision/resnet18", "torchvision/mobilenet_v3_small")
 HEADS = [*latencies.HEADS, "deviation", "others"]

@@ -6,7 +6,7 @@ from typing import Any
 
 from engine import latencies, latencycharts, sensitivities
 from engine.errors import UsageError
-from engine.format import measure
+from engine.measures.table import measure
 from engine.params.preset import Plot
 from engine.plotting.figure import Figure, Point, Reference, Series, X
 from engine.state import StudyState, TrialState

@@ -9,8 +9,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from engine.format import MISSING, duration, milliseconds, ratio, row_place, significant
+from engine.measures.table import row_place
 from engine.params.runtimes import INT8, PRECISIONS, RUNTIMES
+from engine.text.numbers import MISSING, duration, milliseconds, ratio, significant
 
 Row = dict[str, Any]
 

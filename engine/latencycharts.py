@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from engine import latencies
-from engine.format import measure
 from engine.latencies import DIMENSIONS, NUMBERS, Row
+from engine.measures.table import measure
 from engine.plotting.figure import Figure, Point, Reference, Series, X
 from engine.state import StudyState, TrialState
 from engine.summary import trial_value

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from engine.format import percent
 from engine.state import StepState, TrialState
+from engine.text.numbers import percent
 
 
 @dataclass(frozen=True)

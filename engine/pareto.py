@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from engine.format import Better
+from engine.measures.table import Better
 
 
 def front(points: Sequence[tuple[float, float]], x: Better, y: Better) -> list[int]:

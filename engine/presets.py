@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.errors import UsageError
-from engine.wording import names, suggest, text_of
+from engine.text.phrases import names, suggest
+from engine.wording import text_of
 from engine.yamltree import at, load
 
 # Beside this package, in a checkout as in an installation.

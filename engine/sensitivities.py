@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 
 from engine import tolerance
 from engine.errors import UsageError
-from engine.format import measure
+from engine.measures.table import measure
 from engine.plotting.figure import Figure, Point, Reference, Series
 from engine.plotting.palette import SHAPES
 from engine.scans import KIND, Scan, scans

@@ -3,8 +3,8 @@
 from typing import Any
 
 from engine import latencies, scans
-from engine.format import MISSING, percent
 from engine.state import StudyState, TrialState
+from engine.text.numbers import MISSING, percent
 
 NOISY_LOAD = 0.1
 """Share of the processors' time that others may take while latency is measured; beyond, it is marked."""

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
-from engine.format import measure, percent
+from engine.measures.table import measure
 from engine.plotting.figure import Figure, Point, Series
 from engine.state import StepState, StudyState, TrialState
+from engine.text.numbers import percent
 
 MEASURES = {
     "validation_accuracy": "validation_accuracy",

@@ -4,14 +4,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from engine import charts, latencies, sensitivities, training
-from engine import format as fmt
 from engine.errors import UsageError
-from engine.format import measure
+from engine.measures import table
+from engine.measures.table import measure
 from engine.params.preset import Plot
 from engine.pareto import front
 from engine.plotting.figure import Figure, Point, Series, finite
 from engine.state import StudyState, TrialState
 from engine.summary import measure_names, quality_name
+from engine.text import numbers as fmt
 
 MARGIN = 0.02
 """Part of the sweep's range left free at both ends of the x axis."""
@@ -188,7 +189,7 @@ def readout(drawn: Drawn, series: int, point: int) -> str:
     line = figure.series[series]
     here = line.points[point]
     parts = [line.name, f"{_end(figure.x_measure) or figure.x_label} {_value(figure.x_measure, here.x)}"]
-    y = fmt.measure_text(figure.y_measure, here.y, here.deviation)
+    y = table.measure_text(figure.y_measure, here.y, here.deviation)
     parts.append(f"{_end(figure.y_measure) or figure.y_label} {y}")
     owner = drawn.owner(series, point)
     if owner:
@@ -207,19 +208,19 @@ def _before(figure: Figure, line: str, trial: TrialState) -> str:
     if figure.x_measure == sensitivities.RATE:
         for reference in figure.references:
             if line.startswith(reference.name.removesuffix(sensitivities.UNPRUNED)):
-                return f"{sensitivities.UNPRUNED} {fmt.measure_text(figure.y_measure, reference.y)}"
+                return f"{sensitivities.UNPRUNED} {table.measure_text(figure.y_measure, reference.y)}"
     y = figure.y_measure
     if figure.x_label == "epoch" or (latencies.is_name(y) and y.count(".") < 2):
         return ""  # which row's baseline it is, the name does not say
     before = charts.baseline_value(trial, y)
-    return f"baseline {fmt.measure_text(figure.y_measure, before)}" if before is not None else ""
+    return f"baseline {table.measure_text(figure.y_measure, before)}" if before is not None else ""
 
 
 def _value(name: str, value: object) -> str:
     number = finite(value)
     if number is None:
         return str(value)
-    return fmt.measure_text(name, number) if name else fmt.number(number)
+    return table.measure_text(name, number) if name else fmt.number(number)
 
 
 def front_rows(drawn: Drawn) -> list[tuple[str, tuple[str, ...]]]:

@@ -6,9 +6,9 @@ from typing import Any
 
 from engine import layerforms, scans, tolerance
 from engine.files import read_json
-from engine.format import count, percent
 from engine.rundir import RunDir
 from engine.state import TrialState
+from engine.text.numbers import count, percent
 from tui.widgets.table import Column, Row
 
 COLUMNS = (

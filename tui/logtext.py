@@ -4,9 +4,9 @@ import os
 from pathlib import Path
 
 from engine import events as ev
-from engine.format import duration, percent
 from engine.rundir import READ_AT_MOST
 from engine.summary import quality_of
+from engine.text.numbers import duration, percent
 from tui.trialtext import clock
 from tui.widgets.document import wrapped
 from tui.widgets.painted import Line

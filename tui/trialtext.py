@@ -4,12 +4,12 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from engine import format as fmt
 from engine import latencies
 from engine.charts import baseline_value
-from engine.format import measure
+from engine.measures.table import change_text, measure, measure_text
 from engine.state import Standing, StepState, StudyState, TrialState
 from engine.summary import measure_names, measure_value, quality_name, quality_of
+from engine.text import numbers, tables
 from tui.widgets.document import wrapped
 from tui.widgets.painted import Line, Span
 
@@ -56,7 +56,7 @@ def fmt_value(value: Any) -> str:
     """A parameter's value as a preset would have it."""
     if isinstance(value, bool) or value is None:
         return {True: "true", False: "false", None: "null"}[value]
-    return fmt.number(value) if isinstance(value, int | float) else str(value)
+    return numbers.number(value) if isinstance(value, int | float) else str(value)
 
 
 def errors(state: StudyState, trial: TrialState, width: int) -> list[Line]:
@@ -80,9 +80,9 @@ def steps(state: StudyState, trial: TrialState, width: int) -> list[Line]:
         [
             _signed(state.standing(s), s.address),
             (_status(state.standing(s), s), "muted"),
-            (fmt.duration(s.seconds) if s.seconds is not None else "", ""),
-            (fmt.percent((quality_of(s.measures, "validation_") or ("", None))[1]), ""),
-            (fmt.percent(_number(s.measures.get("sparsity")), 1), ""),
+            (numbers.duration(s.seconds) if s.seconds is not None else "", ""),
+            (numbers.percent((quality_of(s.measures, "validation_") or ("", None))[1]), ""),
+            (numbers.percent(_number(s.measures.get("sparsity")), 1), ""),
         ]
         for s in trial.chain
     ]
@@ -112,8 +112,8 @@ def measures(state: StudyState, trial: TrialState, width: int) -> list[Line]:
         rows.append(
             [
                 (measure(name).label, ""),
-                (fmt.measure_text(name, value), ""),
-                (fmt.measure_text(name, before), "muted"),
+                (measure_text(name, value), ""),
+                (measure_text(name, before), "muted"),
                 difference(name, value, before),
             ]
         )
@@ -153,7 +153,7 @@ def difference(name: str, value: float | None, before: float | None) -> Span:
     if known.kind in ("count", "bytes", "milliseconds") and before:
         text = f"{change / before:+.1%}".replace("%", " %")
     else:
-        text = fmt.change_text(name, change)
+        text = change_text(name, change)
     if not known.better:
         return f"{text}  ", ""
     good = (change > 0) == (known.better == "higher")
@@ -213,12 +213,14 @@ def _number(value: object) -> float | None:
 def aligned(heads: Sequence[str], rows: Sequence[Sequence[Span]], width: int, texts: int = 1) -> list[Line]:
     """Rows under headers, `texts` columns to the left; names are cut short, then columns go from the right."""
     columns = range(len(heads))
-    widths = [max(fmt.cell_width(heads[i]), *(fmt.cell_width(row[i][0]) for row in rows)) for i in columns]
+    widths = [
+        max(tables.cell_width(heads[i]), *(tables.cell_width(row[i][0]) for row in rows)) for i in columns
+    ]
     shown = len(heads)
     while shown > 1 and sum(widths[1:shown]) + min(widths[0], NARROWEST) + shown + 1 > width:
         shown -= 1
     widths[0] = min(widths[0], max(NARROWEST, width - sum(widths[1:shown]) - shown - 1))
-    rows = [[(fmt.abbreviate(row[0][0], widths[0]), row[0][1]), *row[1:]] for row in rows]
+    rows = [[(tables.abbreviate(row[0][0], widths[0]), row[0][1]), *row[1:]] for row in rows]
     head = [(_padded(heads[i], widths[i], i < texts), "muted") for i in columns[:shown]]
     out: list[Line] = [[(" ", ""), *head]]
     for row in rows:
@@ -229,5 +231,5 @@ def aligned(heads: Sequence[str], rows: Sequence[Sequence[Span]], width: int, te
 
 
 def _padded(text: str, width: int, left: bool) -> str:
-    space = " " * (width - fmt.cell_width(text))
+    space = " " * (width - tables.cell_width(text))
     return f" {text}{space}" if left else f" {space}{text}"

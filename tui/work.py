@@ -5,9 +5,9 @@ import time
 
 from engine.errors import SecateurError
 from engine.files import explained
-from engine.format import age, size
 from engine.rundir import RunDir
 from engine.state import TrialState
+from engine.text.numbers import age, size
 from tui.messages import Listed
 from tui.watch import MALFORMED
 

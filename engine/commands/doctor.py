@@ -62,7 +62,7 @@ def _doctor(args: argparse.Namespace) -> int:
 
 
 def _lines(found: dict[str, Any]) -> list[str]:
-    from engine import format as fmt
+    from engine.text import numbers
 
     cpu, place = found["cpu"], found["workspace"]
     packages = ", ".join(f"{name} {version}" for name, version in found["packages"].items())
@@ -70,11 +70,11 @@ def _lines(found: dict[str, Any]) -> list[str]:
         f"secateur    {found['secateur']}, Python {found['python']}, {found['platform']}, host {found['host']}",
         f"packages    {packages}",
         f"processor   {cpu['model']}, {cpu['available']} usable; {' '.join(cpu['flags']) or 'no known features'}",
-        f"memory      {fmt.size(found['memory_bytes'])}",
+        f"memory      {numbers.size(found['memory_bytes'])}",
         f"GPU         {', '.join(found['gpus']) or 'none'}",
         *(_runtime(one) for one in found["runtimes"]),
         f"workspace   {place['path']} on {place['file_system']}"
-        f"{' (shared)' if place['shared'] else ''}, {fmt.size(place['free_bytes'])} free",
+        f"{' (shared)' if place['shared'] else ''}, {numbers.size(place['free_bytes'])} free",
     ]
 
 

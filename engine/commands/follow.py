@@ -5,11 +5,12 @@ import time
 from typing import Any, assert_never
 
 from engine import events as ev
-from engine import format as fmt
 from engine.commands.common import columns
+from engine.measures import table
 from engine.rundir import RunDir
 from engine.state import Reader, StudyState
 from engine.summary import quality_of
+from engine.text import numbers, tables
 
 LOOK_EVERY_S = 0.2
 ENDED = ("done", "failed", "cancelled", "lost", "unreadable")
@@ -74,10 +75,10 @@ class _Bar:
         text = describe(event, state, brief=True)
         if text:
             self.clear()
-            print(fmt.abbreviate(text, columns()), file=sys.stderr)
+            print(tables.abbreviate(text, columns()), file=sys.stderr)
 
     def tick(self, state: StudyState) -> None:
-        text = fmt.abbreviate(progress_line(state), columns() - 1)
+        text = tables.abbreviate(progress_line(state), columns() - 1)
         if text != self._shown:
             print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
             self._shown = text
@@ -95,7 +96,7 @@ def progress_line(state: StudyState) -> str:
     left = state.remaining_seconds()
     parts = [f"[{bar}] {state.progress:4.0%}  {state.done}/{len(state.trials)} trials"]
     if left is not None and state.status == "running":
-        parts.append(f"about {fmt.duration(left)} left")
+        parts.append(f"about {numbers.duration(left)} left")
     running = [f"{s.address} {s.text}".strip() for s in state.steps.values() if s.status == "running"]
     return "  ".join([*parts, ", ".join(running[:3])])
 
@@ -136,16 +137,20 @@ def _finished(event: ev.StepFinished, state: StudyState) -> str:
     for what, prefix in (("test", ""), ("validation", "validation_")):
         if not value and quality_of(event.measures, prefix):
             value = f": {what} {_quality(event.measures, prefix)}"
-    return f"{_who(event.key, state)}{value} ({fmt.duration(event.seconds)})"
+    return f"{_who(event.key, state)}{value} ({numbers.duration(event.seconds)})"
 
 
 def _quality(measures: dict[str, Any], prefix: str) -> str:
     """A classifier's accuracy, or a detector's mAP with its name."""
     found = quality_of(measures, prefix)
     if found is None:
-        return fmt.MISSING
+        return numbers.MISSING
     name, value = found
-    return fmt.percent(value) if name == "accuracy" else f"{fmt.measure(name).label} {fmt.percent(value)}"
+    return (
+        numbers.percent(value)
+        if name == "accuracy"
+        else f"{table.measure(name).label} {numbers.percent(value)}"
+    )
 
 
 def _who(key: str, state: StudyState) -> str:

@@ -10,10 +10,10 @@ from typing import Any
 from engine.commands.common import add_json, columns, print_json
 from engine.describe import Row, describe, summary
 from engine.errors import UsageError
-from engine.format import abbreviate
 from engine.params import STEPS
 from engine.params.preset import Settings
-from engine.wording import suggest
+from engine.text.phrases import suggest
+from engine.text.tables import abbreviate
 
 DESCRIPTION = """\
 Without a name: the sections of a preset and the steps of its pipeline. With one (`prune.weights`, `model`,

@@ -6,8 +6,8 @@ from typing import Any
 
 from engine import spec
 from engine.commands.common import add_json, columns, print_json
-from engine.format import table
 from engine.presets import Shipped, find, shipped
+from engine.text.tables import table
 
 DESCRIPTION = """\
 Without a name: the presets that come with secateur. With one: the preset itself, comments and all, to read

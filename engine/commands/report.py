@@ -5,9 +5,9 @@ import sys
 from typing import Any
 
 from engine import charts, latencies
-from engine import format as fmt
 from engine.commands import sensitivity
 from engine.commands.common import columns
+from engine.measures.table import measure, measure_text, row_place
 from engine.plotting import text
 from engine.rundir import RunDir
 from engine.spec import read_stored
@@ -21,6 +21,7 @@ from engine.summary import (
     quality_name,
     quality_of,
 )
+from engine.text import numbers, tables
 
 
 def print_study(run: RunDir, state: StudyState) -> None:
@@ -60,13 +61,13 @@ def table(state: StudyState, width: int) -> str:
     measures = _columns(state, names)
     unfinished = ["status"] if any(trial.status != "done" for trial in state.trials) else []
     headers = ["trial", *_short(names), *unfinished, *[_header(m) for m in measures]]
-    text_columns: list[fmt.Align] = ["left"] * (len(names) + len(unfinished))
+    text_columns: list[tables.Align] = ["left"] * (len(names) + len(unfinished))
     rows = [["base", *["" for _ in text_columns], *_baseline_cells(state, measures)]]
     for trial in state.trials:
         values = [str(trial.parameters.get(n, "")) for n in names]
         status = [state.standing(trial)] if unfinished else []
         rows.append([str(trial.index), *values, *status, *(_cell(trial, m) for m in measures)])
-    return fmt.table(headers, rows, ["right", *text_columns], width)
+    return tables.table(headers, rows, ["right", *text_columns], width)
 
 
 def _short(names: list[str]) -> list[str]:
@@ -119,7 +120,7 @@ SHORT = {"onnxruntime": "ort", "torch-compile": "compiled"}
 def _header(name: str) -> str:
     if name.startswith("latency."):
         runtime, *rest = name.split(".")[1:]
-        return ", ".join([SHORT.get(runtime, runtime), *map(fmt.row_place, rest)])
+        return ", ".join([SHORT.get(runtime, runtime), *map(row_place, rest)])
     return {
         "accuracy": "test acc.",
         "map50_95": "mAP50-95",
@@ -139,8 +140,8 @@ def _cell(trial: TrialState, name: str) -> str:
     value = measure_value(trial.results, name)
     if name == CHANGE:
         now, before = (quality_of(found) for found in (trial.results, trial.baseline_measure.measures))
-        return f"{100 * (now[1] - before[1]):+.2f}" if now and before else fmt.MISSING
-    text = fmt.measure_text(name, value)
+        return f"{100 * (now[1] - before[1]):+.2f}" if now and before else numbers.MISSING
+    text = measure_text(name, value)
     if name.startswith("latency."):
         speedup = measure_value(trial.results, name.replace("latency", "speedup", 1))
         mark = "~" if _disturbed(trial, name) else ""
@@ -165,7 +166,7 @@ def _baseline_cells(state: StudyState, measures: list[str]) -> list[str]:
             values = charts.baseline_latencies(state.trials, name)
         middle = statistics.median if name.startswith("latency.") else statistics.fmean
         cells.append(
-            fmt.measure_text(name, middle(values)) if values else "" if name == CHANGE else fmt.MISSING
+            measure_text(name, middle(values)) if values else "" if name == CHANGE else numbers.MISSING
         )
     return cells
 
@@ -193,7 +194,7 @@ def closing(state: StudyState) -> list[str]:
     ]
     if any(load > NOISY_LOAD for load in loads):
         lines.append(
-            f"~ latency measured while other programs took up to {fmt.percent(max(loads), 0)} of the processors' "
+            f"~ latency measured while other programs took up to {numbers.percent(max(loads), 0)} of the processors' "
             f"time; on a quiet machine `secateur resume {state.name} --remeasure` measures those again"
         )
     lines += [f"{_which(indices)}: {note}" for note, indices in _latency_notes(state).items()]
@@ -214,11 +215,11 @@ def _best_line(best: dict[str, Any], quality: str) -> str:
     which = (
         f"smallest model within {within}:" if best["close"] else f"no model is within {within}; the best is"
     )
-    packed = f"{fmt.measure_text(PACKED, best[PACKED])} packed, " if PACKED in best else ""
+    packed = f"{measure_text(PACKED, best[PACKED])} packed, " if PACKED in best else ""
     return (
         f"{which} trial {best['index']}, {packed}"
-        f"{fmt.measure_text('nonzero_parameters', best['nonzero_parameters'])} non-zero parameters, "
-        f"test {fmt.measure(quality).label} {fmt.percent(best[quality])}"
+        f"{measure_text('nonzero_parameters', best['nonzero_parameters'])} non-zero parameters, "
+        f"test {measure(quality).label} {numbers.percent(best[quality])}"
     )
 
 

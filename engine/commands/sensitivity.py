@@ -3,9 +3,11 @@
 import math
 from collections.abc import Iterable
 
-from engine import format as fmt
+from engine.measures.table import measure
 from engine.scans import Scan, scans
 from engine.state import StudyState
+from engine.text import numbers
+from engine.text import tables as tables_module
 from engine.tolerance import ONE_POINT, drop_curves, quality, quality_name
 
 
@@ -21,8 +23,8 @@ def heading(scan: Scan) -> str:
     name = quality_name(reference)
     which = " ".join(part for part in (scan.address, scan.label and f"({scan.label})") if part)
     return (
-        f"{which}: change of {fmt.measure(name).label} in points when this share of one layer's {scan.of} alone is "
-        f"removed, by {scan.criterion} (of none: {fmt.percent(quality(reference))})"
+        f"{which}: change of {measure(name).label} in points when this share of one layer's {scan.of} alone is "
+        f"removed, by {scan.criterion} (of none: {numbers.percent(quality(reference))})"
     )
 
 
@@ -33,17 +35,17 @@ def table(scan: Scan, width: int) -> str:
     before = quality(found["reference"])
     values = {(row["layer"], float(row["rate"])): quality(row) - before for row in found["rows"]}
     curves = drop_curves(found)
-    headers = ["layer", "≤ 1 point", *(fmt.percent(rate, 0) for rate in rates)]
+    headers = ["layer", "≤ 1 point", *(numbers.percent(rate, 0) for rate in rates)]
     rows = [
         [
             layer,
-            fmt.percent(curves[layer].rate(ONE_POINT), 0),
+            numbers.percent(curves[layer].rate(ONE_POINT), 0),
             *(_points(values.get((layer, rate))) for rate in rates),
         ]
         for layer in scan.layers
     ]
-    return fmt.table(headers, rows, ["left"], width)
+    return tables_module.table(headers, rows, ["left"], width)
 
 
 def _points(change: float | None) -> str:
-    return fmt.MISSING if change is None or math.isnan(change) else f"{100 * change:+.2f}"
+    return numbers.MISSING if change is None or math.isnan(change) else f"{100 * change:+.2f}"

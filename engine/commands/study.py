@@ -34,9 +34,9 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
 
 
 def _list(args: argparse.Namespace) -> int:
-    from engine import format as fmt
     from engine.rundir import studies, workspace
     from engine.summary import best_text
+    from engine.text import numbers, tables
 
     folder = workspace(args.workspace)
     rows = [(run.name, run.read_status()) for run in studies(folder)]
@@ -53,8 +53,8 @@ def _list(args: argparse.Namespace) -> int:
             status.state + (f", {status.verdict}" if status.verdict else ""),
             f"{status.done}/{status.trials}" + (f" ({status.failed} failed)" if status.failed else ""),
             best_text(status.best),
-            fmt.percent(status.best.get("sparsity"), 1),
-            fmt.age(now - status.created) if status.created else "",
+            numbers.percent(status.best.get("sparsity"), 1),
+            numbers.age(now - status.created) if status.created else "",
             status.host,
             status.model,
             status.data,
@@ -63,7 +63,7 @@ def _list(args: argparse.Namespace) -> int:
     ]
     headers = ["study", "state", "trials", "best acc.", "sparsity", "started", "host", "model", "data"]
     print(
-        fmt.table(
+        tables.table(
             headers,
             cells,
             ["left", "left", "right", "right", "right", "left", "left", "left", "left"],

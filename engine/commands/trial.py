@@ -2,14 +2,15 @@
 
 from typing import Any
 
-from engine import format as fmt
 from engine import latencies, layerforms
 from engine.commands.common import columns, print_json
 from engine.errors import UsageError
 from engine.files import read_json
+from engine.measures import table
 from engine.rundir import RunDir
 from engine.state import StudyState, TrialState
 from engine.summary import measure_names, measure_value, quality_name, quality_of, trial_json
+from engine.text import numbers, tables
 
 
 def show(run: RunDir, state: StudyState, index: int, *, as_json: bool) -> int:
@@ -63,17 +64,17 @@ def _steps(state: StudyState, trial: TrialState) -> str:
         [
             step.address,
             state.standing(step) + (" (reused)" if step.reused else ""),
-            fmt.duration(step.seconds),
-            fmt.percent((quality_of(step.measures, "validation_") or ("", None))[1]),
-            fmt.percent(step.measures.get("agreement")),
-            fmt.percent(step.measures.get("sparsity"), 1),
-            fmt.size(step.observations.get("peak_memory")),
+            numbers.duration(step.seconds),
+            numbers.percent((quality_of(step.measures, "validation_") or ("", None))[1]),
+            numbers.percent(step.measures.get("agreement")),
+            numbers.percent(step.measures.get("sparsity"), 1),
+            numbers.size(step.observations.get("peak_memory")),
         ]
         for step in trial.chain
     ]
     judged = "validation" if quality_name(state) == "accuracy" else "validation mAP"
     headers = ["step", "status", "time", judged, "agreement", "sparsity", "peak memory"]
-    return fmt.table(headers, rows, ["left", "left"], columns())
+    return tables.table(headers, rows, ["left", "left"], columns())
 
 
 def _measures(state: StudyState, trial: TrialState) -> str:
@@ -83,14 +84,14 @@ def _measures(state: StudyState, trial: TrialState) -> str:
             continue  # in a table of their own
         value = measure_value(trial.results, name)
         before = measure_value(trial.baseline_measure.measures, name)
-        change = "" if value is None or before is None else fmt.change_text(name, value - before)
-        rows.append([name, fmt.measure_text(name, value), fmt.measure_text(name, before), change])
-    return fmt.table(["measure", "this trial", "baseline", "difference"], rows, ["left"], columns())
+        change = "" if value is None or before is None else table.change_text(name, value - before)
+        rows.append([name, table.measure_text(name, value), table.measure_text(name, before), change])
+    return tables.table(["measure", "this trial", "baseline", "difference"], rows, ["left"], columns())
 
 
 def _latency(rows: list[latencies.Row]) -> str:
     cells = [[text for _, text in latencies.cells(row)] for row in rows]
-    return fmt.table(latencies.HEADS, cells, ["left", "left"], columns())
+    return tables.table(latencies.HEADS, cells, ["left", "left"], columns())
 
 
 def _layers(layers: list[dict[str, Any]]) -> str:
@@ -99,16 +100,16 @@ def _layers(layers: list[dict[str, Any]]) -> str:
             layer["name"],
             layer["type"],
             "×".join(map(str, layer["shape"])),
-            fmt.count(layer["parameters"]),
-            fmt.percent(layer["sparsity"], 1),
-            fmt.count(layer["macs"]),
-            fmt.count(layer["effective_macs"]),
+            numbers.count(layer["parameters"]),
+            numbers.percent(layer["sparsity"], 1),
+            numbers.count(layer["macs"]),
+            numbers.count(layer["effective_macs"]),
         ]
         for layer in layers
     ]
     headers = ["layer", "type", "shape", "parameters", "sparsity", "MACs", "eff. MACs"]
-    return fmt.table(headers, rows, ["left", "left", "left"], columns())
+    return tables.table(headers, rows, ["left", "left", "left"], columns())
 
 
 def _forms(rows: list[list[str]]) -> str:
-    return fmt.table(["layer", "made of its weights", "energy lost"], rows, ["left", "left"], columns())
+    return tables.table(["layer", "made of its weights", "energy lost"], rows, ["left", "left"], columns())

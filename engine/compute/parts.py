@@ -11,7 +11,7 @@ from engine.compute.grids import UniformGrid
 from engine.compute.kernels import KernelDictionary
 from engine.compute.masks import Folding, Mask, part_of
 from engine.errors import SecateurError
-from engine.wording import names
+from engine.text.phrases import names
 
 LISTED = 5
 """Layers that an error names."""

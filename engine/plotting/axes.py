@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from engine.format import Kind, measure, number
+from engine.measures.table import Kind, measure
 from engine.plotting.figure import Figure, Limits, Point, Reference, Series, finite
 from engine.plotting.ticks import nice_step, snap
+from engine.text.numbers import number
 
 LARGEST = 1e300
 """Values are drawn as if no larger, so that no difference of two overflows."""

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from engine.format import cell_width, to_ascii
+from engine.text.tables import cell_width, to_ascii
 
 
 class Cell(NamedTuple):

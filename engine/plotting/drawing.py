@@ -3,11 +3,12 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from engine.format import abbreviate, cell_width, measure_text
+from engine.measures.table import measure_text
 from engine.plotting.axes import Scene, clipped, error_bars, inside, runs, scene, unit_point
 from engine.plotting.figure import Figure, Series, decimate, x_name, y_name
 from engine.plotting.palette import MUTED, Style, styles
 from engine.plotting.ticks import axis_ticks, row_of_ticks
+from engine.text.tables import abbreviate, cell_width
 
 LEAST_WIDTH, LEAST_HEIGHT = 240, 200
 LARGEST_SIDE = 8000

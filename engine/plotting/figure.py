@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from engine.format import measure
+from engine.measures.table import measure
 
 X = float | str | None
 Limits = tuple[float, float]

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-from engine.format import measure_text
+from engine.measures.table import measure_text
 from engine.plotting.cells import Cell, Rows, spelled
 from engine.plotting.figure import Figure, Series, finite
 from engine.plotting.palette import MUTED, SEVERAL, styles

@@ -6,10 +6,10 @@ from itertools import pairwise
 from math import ceil, hypot
 from typing import TYPE_CHECKING, Any
 
-from engine.format import to_ascii
 from engine.plotting.drawing import BACKGROUND, LARGEST_SIDE, Label, Mark, Stroke, layout
 from engine.plotting.figure import Figure
 from engine.plotting.svg import outline
+from engine.text.tables import to_ascii
 
 if TYPE_CHECKING:
     from PIL import ImageDraw

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, TextIO
 
-from engine.format import abbreviate, cell_width, measure_text
+from engine.measures.table import measure_text
 from engine.plotting.axes import Scene, clipped, error_bars, inside, runs, scene, unit_point
 from engine.plotting.canvas import Line, cell, raster
 from engine.plotting.cells import Cell, Rows, spelled
@@ -18,6 +18,7 @@ from engine.plotting.figure import Figure, Series, decimate, finite, x_name, y_n
 from engine.plotting.legend import fitted, without_note
 from engine.plotting.palette import COLOURS, MUTED, SEVERAL, styles
 from engine.plotting.ticks import Tick, axis_ticks, row_of_ticks
+from engine.text.tables import abbreviate, cell_width
 
 LEAST_COLUMNS, LEAST_ROWS = 20, 6
 """Below this a chart can't be read and a sentence says more."""

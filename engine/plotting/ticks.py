@@ -9,7 +9,9 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
-from engine.format import MISSING, Measure, abbreviate, axis_unit, measure, measure_text, number
+from engine.measures.table import Measure, axis_unit, measure, measure_text
+from engine.text.numbers import MISSING, number
+from engine.text.tables import abbreviate
 
 if TYPE_CHECKING:
     from engine.plotting.axes import Axis

@@ -14,7 +14,8 @@ from engine.spec.files import OWN_CODE, looks_like_file
 from engine.spec.model import MEASURES, RATE_MEASURES
 from engine.spec.tree import StepNode, steps_of
 from engine.spec.trials import Assignment, Point, Sweep, assigned
-from engine.wording import given, names, suggest, text_of
+from engine.text.phrases import names, suggest
+from engine.wording import given, text_of
 from engine.yamltree import Listing, Mapping, Node, Scalar, at
 
 GIVEN_BY_NAME = ("random", "pretrained")

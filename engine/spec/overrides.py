@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from engine import sweep
 from engine.errors import Problem
 from engine.spec.tree import SECTIONS, Target, Unknown, locate, normalise
-from engine.wording import suggest
+from engine.text.phrases import suggest
 from engine.yamltree import Listing, Mapping, Node, Scalar, at, is_empty, load, put, without
 
 EXAMPLE = "PATH=VALUE such as train.epochs=1"

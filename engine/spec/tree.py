@@ -7,7 +7,8 @@ from engine.describe import Row, describe, find
 from engine.errors import Problem
 from engine.params import STEPS, Params, Step
 from engine.params.preset import Settings
-from engine.wording import given, names, suggest, text_of
+from engine.text.phrases import names, suggest
+from engine.wording import given, text_of
 from engine.yamltree import Listing, Mapping, Node, Scalar, is_empty
 
 AROUND = ("steps", "sweep", "quick")

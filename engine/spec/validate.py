@@ -13,7 +13,8 @@ from engine.describe import Row, describe, find
 from engine.errors import Problem
 from engine.params.base import Clash, Params
 from engine.spec.tree import known
-from engine.wording import given, suggest
+from engine.text.phrases import suggest
+from engine.wording import given
 from engine.yamltree import Listing, Mapping, Node, Scalar, resolve
 
 P = TypeVar("P", bound=Params)

@@ -5,7 +5,8 @@ import math
 
 import pytest
 
-from engine import format as fmt
+from engine.measures import table
+from engine.text import numbers, tables
 
 
 @pytest.mark.parametrize(
@@ -32,7 +33,7 @@ from engine import format as fmt
     ],
 )
 def test_a_measure_is_written_in_its_unit(name: str, value: float, text: str) -> None:
-    assert fmt.measure_text(name, value) == text
+    assert table.measure_text(name, value) == text
 
 
 @pytest.mark.parametrize(
@@ -44,34 +45,34 @@ def test_a_measure_is_written_in_its_unit(name: str, value: float, text: str) ->
         ("distillation_gain", 0.004, "+0.40 points"),
         ("parameters", 1200, "+1.20 k"),
         ("size.packed", -4_000, "-4.00 kB"),
-        ("accuracy", None, fmt.MISSING),
+        ("accuracy", None, numbers.MISSING),
     ],
 )
 def test_a_difference_has_its_sign_and_is_in_points_between_percentages(
     name: str, change: float | None, text: str
 ) -> None:
-    assert fmt.change_text(name, change) == text
+    assert table.change_text(name, change) == text
 
 
 def test_a_gain_is_a_difference_already() -> None:
-    assert fmt.measure_text("distillation_gain", 0.0035) == "0.35 points"
+    assert table.measure_text("distillation_gain", 0.0035) == "0.35 points"
 
 
 @pytest.mark.parametrize("value", [None, math.nan, math.inf, -math.inf, 10**400])
 def test_what_is_no_number_is_a_dash(value: float | None) -> None:
-    for name in (*fmt.MEASURE_FORMATS, "anything"):
-        assert fmt.measure_text(name, value) == fmt.MISSING
+    for name in (*table.MEASURE_FORMATS, "anything"):
+        assert table.measure_text(name, value) == numbers.MISSING
 
 
 @pytest.mark.parametrize("value", [0.0, 1e-300, -1e-300, 1e300, -1e300, 0.1 + 0.2, 999.9999, 10**30])
 def test_every_measure_stays_short_at_any_magnitude(value: float) -> None:
-    for name in (*fmt.MEASURE_FORMATS, "anything"):
-        assert len(fmt.measure_text(name, value)) <= 24
+    for name in (*table.MEASURE_FORMATS, "anything"):
+        assert len(table.measure_text(name, value)) <= 24
 
 
 def test_rounding_never_shows_a_thousand_of_a_smaller_unit() -> None:
-    assert fmt.count(999_499) == "999 k"
-    assert fmt.count(999_500) == "1.00 M"
+    assert numbers.count(999_499) == "999 k"
+    assert numbers.count(999_500) == "1.00 M"
 
 
 @pytest.mark.parametrize(
@@ -86,7 +87,7 @@ def test_rounding_never_shows_a_thousand_of_a_smaller_unit() -> None:
     ],
 )
 def test_mean_and_deviation_have_matching_digits(name: str, mean: float, deviation: float, text: str) -> None:
-    assert fmt.measure_text(name, mean, deviation) == text
+    assert table.measure_text(name, mean, deviation) == text
 
 
 @pytest.mark.parametrize(
@@ -101,18 +102,18 @@ def test_mean_and_deviation_have_matching_digits(name: str, mean: float, deviati
     ],
 )
 def test_durations_have_two_units(seconds: float, text: str) -> None:
-    assert fmt.duration(seconds) == text
+    assert numbers.duration(seconds) == text
 
 
 @pytest.mark.parametrize(
     ("seconds", "text"), [(1, "just now"), (40, "40 s ago"), (10_900, "3 h ago"), (500_000, "5 d ago")]
 )
 def test_age_says_how_long_ago(seconds: float, text: str) -> None:
-    assert fmt.age(seconds) == text
+    assert numbers.age(seconds) == text
 
 
 def test_every_known_measure_says_which_direction_is_better() -> None:
-    assert all(known.better in ("higher", "lower") for known in fmt.MEASURE_FORMATS.values())
+    assert all(known.better in ("higher", "lower") for known in table.MEASURE_FORMATS.values())
 
 
 HEADERS = ("trial", "scope", "accuracy", "size")
@@ -120,7 +121,7 @@ ROWS = (("1", "global", "91.37 %", "1.08 MB"), ("12", "local, all but the first 
 
 
 def test_a_table_aligns_numbers_right_and_text_left() -> None:
-    lines = fmt.table(HEADERS, ROWS, ("right", "left", "right", "right")).splitlines()
+    lines = tables.table(HEADERS, ROWS, ("right", "left", "right", "right")).splitlines()
     assert len({len(line) for line in lines}) == 1
     assert lines[2].startswith("    1  global")
     assert lines[2].endswith("91.37 %  1.08 MB")
@@ -128,25 +129,25 @@ def test_a_table_aligns_numbers_right_and_text_left() -> None:
 
 @pytest.mark.parametrize("width", range(1, 70))
 def test_a_table_is_never_wider_than_asked_and_never_cuts_a_number(width: int) -> None:
-    text = fmt.table(HEADERS, ROWS, ("right", "left", "right", "right"), width=width)
-    assert all(fmt.cell_width(line) <= width for line in text.splitlines())
+    text = tables.table(HEADERS, ROWS, ("right", "left", "right", "right"), width=width)
+    assert all(tables.cell_width(line) <= width for line in text.splitlines())
     if width >= 12:
         for number in ("91.37 %", "1.08 MB"):
             assert number in text or number[:3] not in text
 
 
 def test_a_table_says_that_columns_were_dropped() -> None:
-    assert fmt.table(HEADERS, ROWS, width=30).splitlines()[0].endswith("…")
+    assert tables.table(HEADERS, ROWS, width=30).splitlines()[0].endswith("…")
 
 
 def test_a_table_for_plain_terminals_is_ascii() -> None:
-    assert fmt.table(("größe", "±"), [("3.7×", "∅")], ascii_only=True, width=10).isascii()
+    assert tables.table(("größe", "±"), [("3.7×", "∅")], ascii_only=True, width=10).isascii()
 
 
 def test_wide_letters_count_as_two_columns() -> None:
-    assert fmt.cell_width("模型") == 4
-    assert fmt.cell_width(fmt.abbreviate("模型模型模型", 6)) <= 6
+    assert tables.cell_width("模型") == 4
+    assert tables.cell_width(tables.abbreviate("模型模型模型", 6)) <= 6
 
 
 def test_examples_in_the_docstrings_hold() -> None:
-    assert doctest.testmod(fmt).failed == 0
+    assert doctest.testmod(numbers).failed == 0

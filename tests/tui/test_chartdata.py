@@ -7,7 +7,7 @@ import pytest
 
 from engine import charts, training
 from engine.commands.trial import layers_of
-from engine.format import MEASURE_FORMATS
+from engine.measures.table import MEASURE_FORMATS
 from tui import curvedata, layerrows, trialtext
 from tui.curvedata import View
 

@@ -7,7 +7,7 @@ import pytest
 from test_lab_screen import lab, seen, settled, shown, to_sparsity
 
 from engine import presets
-from engine.format import cell_width
+from engine.text.tables import cell_width
 from tui.lab.document import Document
 from tui.lab.estimate import Estimate
 from tui.screens.lab_texts import TextView

@@ -3,8 +3,8 @@
 from typing import Any
 
 from engine import events as ev
-from engine.format import cell_width
 from engine.state import StudyState
+from engine.text.tables import cell_width
 from tui import curvedata, trialtext
 from tui.curvedata import View
 

@@ -8,9 +8,9 @@ from engine import catalog, datasets
 from engine.datasets import RECORDS
 from engine.describe import plain, summary
 from engine.errors import SecateurError
-from engine.format import count
 from engine.params import STEPS
 from engine.params.preset import Data
+from engine.text.numbers import count
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,11 @@ from typing import Any
 from engine import latencies, plan, rundir, spec, state
 from engine.datasets import fingerprint, locate
 from engine.errors import SecateurError
-from engine.format import duration
 from engine.params import Step
 from engine.rundir import RunDir
 from engine.spec import Spec
 from engine.store import Store
+from engine.text.numbers import duration
 
 MOST_STUDIES = 8
 """Studies of the same model and data that are read: the newest tell enough, and an event costs 3 µs."""

@@ -6,8 +6,8 @@ from typing import Any
 
 from engine.describe import Row, find
 from engine.errors import Problem
-from engine.format import abbreviate
 from engine.params.preset import Settings
+from engine.text.tables import abbreviate
 from tui.lab import tree
 from tui.lab.edits import kinds_of
 from tui.lab.text import sweep_text, text_of

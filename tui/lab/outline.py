@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from engine.errors import Problem
-from engine.format import number
+from engine.text.numbers import number
 from tui.lab import tree
 from tui.lab.edits import enabled
 from tui.lab.fields import SECTIONS, brief

@@ -12,7 +12,7 @@ from textual.containers import Horizontal
 
 from engine import sensitivities, training
 from engine.errors import SecateurError
-from engine.format import measure
+from engine.measures.table import measure
 from engine.params.preset import Plot as PlotParams
 from engine.plotting.figure import Figure
 from engine.rundir import RunDir, studies

@@ -6,8 +6,8 @@ from textual import work
 
 from engine import presets
 from engine.errors import SecateurError
-from engine.format import abbreviate
 from engine.rundir import RunDir
+from engine.text.tables import abbreviate
 from tui.lab.document import Document, typed_path, with_suffix
 from tui.screens.lab_base import LabBase
 from tui.screens.lab_texts import TextView, diff_parts

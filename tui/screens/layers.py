@@ -10,9 +10,9 @@ from textual.widgets import Static
 
 from engine import layerforms
 from engine.commands.trial import layers_of
-from engine.format import count, percent
 from engine.rundir import RunDir
 from engine.state import StudyState, TrialState
+from engine.text.numbers import count, percent
 from tui import layerrows, trialtext
 from tui.screens.base import StudyScreen, bindings
 from tui.widgets.table import Table

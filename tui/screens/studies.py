@@ -12,8 +12,8 @@ from textual.containers import Horizontal
 from textual.widgets import Input, Static
 
 from engine.errors import SecateurError
-from engine.format import age, percent
 from engine.summary import best_text, quality_of
+from engine.text.numbers import age, percent
 from tui import work
 from tui.messages import Listed, StudiesChanged
 from tui.screens.base import BaseScreen, bindings

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from engine.format import abbreviate, cell_width
+from engine.text.tables import abbreviate, cell_width
 from tui.action import PLACES
 from tui.widgets.painted import Line, Painted, Span
 

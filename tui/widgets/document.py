@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from textual.binding import BindingType
 
-from engine.format import cell_width
+from engine.text.tables import cell_width
 from tui.actions import bindings
 from tui.widgets.painted import Line, Painted
 

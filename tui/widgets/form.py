@@ -13,7 +13,7 @@ from textual.containers import Container
 from textual.message import Message
 from textual.widgets import Input
 
-from engine.format import abbreviate, cell_width
+from engine.text.tables import abbreviate, cell_width
 from tui.actions import bindings
 from tui.lab import tree
 from tui.lab.fields import Field

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from engine.describe import summary
-from engine.format import abbreviate, cell_width
 from engine.params import STEPS
+from engine.text.tables import abbreviate, cell_width
 from tui.lab import tree
 from tui.lab.check import Checked
 from tui.lab.document import Document

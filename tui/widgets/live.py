@@ -6,12 +6,13 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 
 from engine import charts
-from engine import format as fmt
 from engine.errors import UsageError
+from engine.measures.table import measure_text
 from engine.params.preset import Plot as PlotParams
 from engine.plotting.figure import Figure
 from engine.state import StepState, StudyState, TrialState
 from engine.summary import quality_name
+from engine.text import numbers, tables
 from tui.widgets.document import wrapped
 from tui.widgets.painted import Line, Painted
 from tui.widgets.plot import Plot
@@ -50,7 +51,7 @@ class Progress(Painted):
             state.status, "accent"
         )
         head: Line = [(f"{state.name} ", "title"), (f"{state.status} ", role), (f"{counts}{failed}", "")]
-        return [head, [(fmt.abbreviate(second_line(state, self._expected), width), "muted")]]
+        return [head, [(tables.abbreviate(second_line(state, self._expected), width), "muted")]]
 
 
 def second_line(state: StudyState, expected: float | None = None) -> str:
@@ -61,11 +62,11 @@ def second_line(state: StudyState, expected: float | None = None) -> str:
         return "Its engine is gone; resume it in Studies: what is finished is kept."
     if state.status not in LIVE:
         took = (state.finished or 0) - (state.started or 0)
-        return f"took {fmt.duration(took)}" if state.finished and state.started else ""
+        return f"took {numbers.duration(took)}" if state.finished and state.started else ""
     left = state.remaining_seconds()
     if left is None and expected is not None:
         left = expected * (1 - state.progress)
-    time_left = f"about {fmt.duration(left)} left" if left is not None else "time left not known yet"
+    time_left = f"about {numbers.duration(left)} left" if left is not None else "time left not known yet"
     parts = [f"{bar(state.progress)} {state.progress * 100:.0f} %", time_left, *_doing_now(state)]
     return ", ".join(parts)
 
@@ -140,7 +141,7 @@ def short(name: str, names: Sequence[str]) -> str:
 def row(state: StudyState, trial: TrialState, names: Sequence[str], results: Sequence[str]) -> Row:
     """A trial's line."""
     known = trial.results
-    values: list[Cell] = [fmt.measure_text(name, known[name]) if name in known else "" for name in results]
+    values: list[Cell] = [measure_text(name, known[name]) if name in known else "" for name in results]
     swept: list[Cell] = [shown(trial.parameters.get(name)) for name in names]
     return Row(str(trial.index), (str(trial.index), *swept, *values, state_cell(state, trial)))
 
@@ -171,4 +172,8 @@ def doing(chain: Sequence[StepState]) -> str:
 
 
 def shown(value: object) -> str:
-    return fmt.number(value) if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
+    return (
+        numbers.number(value)
+        if isinstance(value, int | float) and not isinstance(value, bool)
+        else str(value)
+    )

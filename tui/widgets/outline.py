@@ -6,7 +6,7 @@ from typing import ClassVar
 from textual.binding import BindingType
 from textual.message import Message
 
-from engine.format import abbreviate, cell_width
+from engine.text.tables import abbreviate, cell_width
 from tui.actions import bindings
 from tui.lab.outline import ADD, Item
 from tui.widgets.painted import Line, Painted

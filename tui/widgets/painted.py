@@ -10,7 +10,7 @@ from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
 
-from engine.format import cell_width
+from engine.text.tables import cell_width
 
 Span = tuple[str, str]
 """Text and its role: names of ROLES, attributes (`bold`, `reverse`, `underline`) and one colour (`#rrggbb`),

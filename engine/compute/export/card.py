@@ -4,12 +4,13 @@ import json
 from importlib import metadata
 from typing import Any
 
-from engine import format as fmt
 from engine.compute.data import Dataset
 from engine.compute.export.formats import Written
 from engine.compute.export.loader import LOADERS, OUTPUTS, RESIZING
 from engine.compute.export.verify import Check
 from engine.exports import Format
+from engine.measures import table
+from engine.text import numbers
 
 INPUT = (
     "Input: {channels} channel(s) of {height}×{width} pixels (height × width), divided by 255, less the mean {mean} "
@@ -103,7 +104,7 @@ def _origin(card: dict[str, Any]) -> str:
 def _results(results: dict[str, dict[str, Any]]) -> str:
     lines = ["| measure | this model | baseline |", "|---|---:|---:|"]
     for name, values in results.items():
-        cells = (fmt.measure_text(name, values["model"]), fmt.measure_text(name, values["baseline"]))
+        cells = (table.measure_text(name, values["model"]), table.measure_text(name, values["baseline"]))
         lines.append(f"| {name} | {cells[0]} | {cells[1]} |")
     return "\n".join(lines)
 
@@ -119,9 +120,9 @@ def _check(check: dict[str, Any]) -> str:
         f"{same} to those of the trial's model."
     )
     if check["accuracy"] is not None:
-        accuracies = [fmt.percent(check[name]) for name in ("accuracy", "accuracy_of_trial")]
+        accuracies = [numbers.percent(check[name]) for name in ("accuracy", "accuracy_of_trial")]
         text += (
-            f" {fmt.percent(check['agreement'])} of the images get the same class. Accuracy on them: "
+            f" {numbers.percent(check['agreement'])} of the images get the same class. Accuracy on them: "
             f"{accuracies[0]}, of the trial's model {accuracies[1]}."
         )
     return text

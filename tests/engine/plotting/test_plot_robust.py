@@ -7,10 +7,11 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from engine.format import MEASURE_FORMATS, cell_width
+from engine.measures.table import MEASURE_FORMATS
 from engine.plotting import csv, png, svg, text
 from engine.plotting.figure import Figure, Limits, Point, Reference, Series, X, series
 from engine.plotting.legend import fitted
+from engine.text.tables import cell_width
 
 NUMBERS = (
     0.0,

@@ -1,0 +1,1 @@
+"""Numbers, tables and phrases as text: what every view is written with."""
