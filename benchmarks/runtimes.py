@@ -18,19 +18,20 @@ from typing import Any, get_args
 import torch
 from torch import nn
 
-from engine import latencies, runtimes
+from engine import runtimes
 from engine.compute import checkpoint
 from engine.compute.measure import procfs, warmfork
 from engine.compute.measure.latency import Side, measure_pair
 from engine.compute.models.build import Architecture, build
 from engine.compute.runtimes.base import artefact, example, session
 from engine.errors import Unavailable
+from engine.measures import latency
 from engine.params.preset import Latency
 from engine.params.runtimes import Precision, Runtime
 from engine.text.tables import table
 
 MODELS = ("torchvision/resnet18", "torchvision/mobilenet_v3_small")
-HEADS = [*latencies.HEADS, "deviation", "others"]
+HEADS = [*latency.HEADS, "deviation", "others"]
 
 
 def main() -> None:
@@ -73,7 +74,7 @@ def report(name: str, args: argparse.Namespace) -> None:
         cells = [[*texts(row), *checked(row, side, model, shape, args)] for row in rows if "median_ms" in row]
     print(f"\n{name}, {args.size} px; ratio over torch in fp32")
     print(table(HEADS, cells, ["left", "left"]))
-    for note in latencies.notes({"latency": rows}):
+    for note in latency.notes({"latency": rows}):
         print(note)
 
 
@@ -95,7 +96,7 @@ def prepared(model: nn.Module, shape: tuple[int, int, int], folder: Path, wanted
 
 
 def texts(row: dict[str, Any]) -> list[str]:
-    return [text for _, text in latencies.cells(row)]
+    return [text for _, text in latency.cells(row)]
 
 
 def checked(

@@ -4,8 +4,9 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
-from engine import latencies, latencycharts, sensitivities
+from engine import latencycharts, sensitivities
 from engine.errors import UsageError
+from engine.measures import latency
 from engine.measures.table import measure
 from engine.params.preset import Plot
 from engine.plotting.figure import Figure, Point, Reference, Series, X
@@ -32,7 +33,7 @@ def default_plot(state: StudyState, plot: Plot | None) -> Plot | None:
 
 
 def _of_latency(plot: Plot) -> bool:
-    return any(latencies.is_name(name) for name in (plot.x, plot.y))
+    return any(latency.is_name(name) for name in (plot.x, plot.y))
 
 
 def _without_latency(state: StudyState) -> bool:
@@ -101,7 +102,7 @@ def _of_rows(states: Sequence[StudyState], x: str, y: str, by: str | None) -> tu
     """Names of rows as they are, the others in full."""
 
     def full(name: str) -> str:
-        return name if latencies.is_name(name) or name in latencies.DIMENSIONS else _resolve(name, states)
+        return name if latency.is_name(name) or name in latency.DIMENSIONS else _resolve(name, states)
 
     return full(x), full(y), by and full(by)
 
@@ -112,7 +113,7 @@ def _resolve(name: str, states: Sequence[StudyState]) -> str:
     measures = list(dict.fromkeys(n for state in states for n in measure_names(state)))
     if name in parameters or name in measures:
         return name
-    if name in latencies.FIELDS and (first := [m for m in measures if m.startswith(f"{name}.")]):
+    if name in latency.FIELDS and (first := [m for m in measures if m.startswith(f"{name}.")]):
         return first[0]
     ends = [n for n in parameters if n.endswith(f".{name}")]
     if len(ends) == 1:
@@ -197,7 +198,7 @@ def _by_baseline(state: StudyState, by: str | None) -> dict[str, Sequence[TrialS
 
 
 def _baseline_values(trials: Sequence[TrialState], y: str) -> list[float]:
-    if latencies.is_name(y) and not y.startswith("speedup"):
+    if latency.is_name(y) and not y.startswith("speedup"):
         return baseline_latencies(trials, y)
     steps = {trial.baseline_measure.key: trial.baseline_measure for trial in trials}
     return [v for step in steps.values() if (v := measure_value(step.measures, y)) is not None]
@@ -210,7 +211,7 @@ def baseline_latencies(trials: Sequence[TrialState], name: str) -> list[float]:
 
 def baseline_value(trial: TrialState, name: str) -> float | None:
     """A measure of the trial's baseline; its latency is the one measured beside the trial's own."""
-    if latencies.is_name(name):
-        row = latencies.find(trial.results, name)
-        return latencies.value(latencies.of_baseline(row), latencies.parse(name).field) if row else None
+    if latency.is_name(name):
+        row = latency.find(trial.results, name)
+        return latency.value(latency.of_baseline(row), latency.parse(name).field) if row else None
     return measure_value(trial.baseline_measure.measures, name)

@@ -5,15 +5,17 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal, get_args
 
-from engine import __version__, latencies
+from engine import __version__
 from engine.errors import SecateurError, UsageError
+from engine.measures import latency
+from engine.measures.table import QUALITIES
 from engine.params import STEPS
 from engine.params.preset import Settings
 from engine.rundir import RunDir
 from engine.runtimes import missing
 from engine.spec import parse
 from engine.state import StudyState, TrialState
-from engine.summary import QUALITIES, measure_names, measure_value
+from engine.summary import measure_names, measure_value
 
 Format = Literal["safetensors", "onnx", "pt2", "openvino", "int8-onnx"]
 FORMATS: dict[Format, str] = {
@@ -188,7 +190,7 @@ def check_writable(out: Path) -> None:
 def describe(run: RunDir, state: StudyState, trial: TrialState) -> dict[str, Any]:
     """What the study knows about a trial, with its baseline beside every result."""
     before = trial.baseline_measure.measures | trial.baseline_measure.observations
-    before |= {"latency": [latencies.of_baseline(row) for row in latencies.measured(trial.results)]}
+    before |= {"latency": [latency.of_baseline(row) for row in latency.measured(trial.results)]}
     results = {}
     for name in measure_names(state):
         value = measure_value(trial.results, name)

@@ -4,8 +4,8 @@ import statistics
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from engine import latencies
-from engine.latencies import DIMENSIONS, NUMBERS, Row
+from engine.measures import latency
+from engine.measures.latency import DIMENSIONS, NUMBERS, Row
 from engine.measures.table import measure
 from engine.plotting.figure import Figure, Point, Reference, Series, X
 from engine.state import StudyState, TrialState
@@ -36,7 +36,7 @@ class _Line:
 
 def applies(x: str, y: str, by: str | None) -> bool:
     """Whether a chart is one of rows, not of one row of each trial."""
-    of_rows = latencies.is_name(y) or latencies.is_name(x)
+    of_rows = latency.is_name(y) or latency.is_name(x)
     return of_rows and (x in NUMBERS or by in DIMENSIONS)
 
 
@@ -75,7 +75,7 @@ def _lines(states: Sequence[StudyState], x: str, y: str, by: str | None) -> list
 
 
 def _rows(state: StudyState) -> list[tuple[TrialState, Row]]:
-    return [(trial, row) for trial in state.trials for row in latencies.measured(trial.results)]
+    return [(trial, row) for trial in state.trials for row in latency.measured(trial.results)]
 
 
 def _samples(state: StudyState, x: str, y: str, by: str | None) -> Iterator[_Sample]:
@@ -89,7 +89,7 @@ def _samples(state: StudyState, x: str, y: str, by: str | None) -> Iterator[_Sam
     ]
     for trial, row in meant:
         told = [_told(trial, name, alone=len(parameters) == 1) for name in parameters]
-        where = latencies.in_words(row, dimensions)
+        where = latency.in_words(row, dimensions)
         line = ", ".join(part for part in (*told, where) if part) or y
         value = _value(trial, row, y)
         assert isinstance(value, int | float)
@@ -110,40 +110,40 @@ def _value(trial: TrialState, row: Row, name: str) -> X:
     if name in NUMBERS:
         number: X = row.get(name)
         return number
-    if not latencies.is_name(name):
+    if not latency.is_name(name):
         return trial_value(trial, name)
-    wanted = latencies.parse(name)
-    return latencies.value(row, wanted.field) if wanted.matches(row) else None
+    wanted = latency.parse(name)
+    return latency.value(row, wanted.field) if wanted.matches(row) else None
 
 
 def _baseline(state: StudyState, x: str, y: str) -> Iterator[_Sample]:
     """The baseline along batch or threads; nothing where every trial is its own baseline."""
     if x not in NUMBERS or y.startswith("speedup"):
         return
-    rows = [(t, r, latencies.of_baseline(r)) for t, r in _rows(state) if _value(t, r, y) is not None]
+    rows = [(t, r, latency.of_baseline(r)) for t, r in _rows(state) if _value(t, r, y) is not None]
     if all(row["median_ms"] == before["median_ms"] for _, row, before in rows):
         return
     dimensions = [d for d in DIMENSIONS if d != x and _differ(before.get(d) for _, _, before in rows)]
     for trial, _, before in rows:
-        where = latencies.in_words(before, dimensions)
-        value = latencies.value(before, latencies.parse(y).field)
+        where = latency.in_words(before, dimensions)
+        value = latency.value(before, latency.parse(y).field)
         yield _Sample(trial, before.get(x), value, f"{BASELINE}, {where}" if where else BASELINE)
 
 
 def _references(states: Sequence[StudyState], x: str, y: str) -> Iterator[Reference]:
     """The baseline of each runtime, precision, batch and number of threads, where x is none of them."""
-    if not latencies.is_name(y) or (x in NUMBERS and not y.startswith("speedup")):
+    if not latency.is_name(y) or (x in NUMBERS and not y.startswith("speedup")):
         return
     if y.startswith("speedup"):
         yield Reference(BASELINE, 1.0)
         return
     for state in states:
-        befores = [latencies.of_baseline(r) for t, r in _rows(state) if _value(t, r, y) is not None]
+        befores = [latency.of_baseline(r) for t, r in _rows(state) if _value(t, r, y) is not None]
         dimensions = [d for d in DIMENSIONS if _differ(before.get(d) for before in befores)]
         found: dict[str, list[float]] = {}
         for before in befores:
-            value = latencies.value(before, latencies.parse(y).field)
-            found.setdefault(latencies.in_words(before, dimensions), []).append(value)
+            value = latency.value(before, latency.parse(y).field)
+            found.setdefault(latency.in_words(before, dimensions), []).append(value)
         prefix = f"{state.name} " if len(states) > 1 else ""
         for where, values in found.items():
             name = f"{BASELINE}, {where}" if where else BASELINE

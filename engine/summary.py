@@ -2,14 +2,12 @@
 
 from typing import Any
 
-from engine import latencies, scans
+from engine import scans
+from engine.measures import latency
+from engine.measures.table import QUALITIES
 from engine.state import StudyState, TrialState
 from engine.text.numbers import MISSING, percent
 
-NOISY_LOAD = 0.1
-"""Share of the processors' time that others may take while latency is measured; beyond, it is marked."""
-QUALITIES = ("accuracy", "map50_95")
-"""What models are judged by, by task: classification, detection. On validation, `validation_` before it."""
 TOLERATED_LOSS = 0.01
 """Validation accuracy or mAP50-95 that the model to look at first may lose against its baseline: one point."""
 
@@ -82,11 +80,11 @@ def measure_value(results: dict[str, Any], name: str) -> float | None:
     """A measure by its dotted name: `accuracy`, `size.packed`, `latency.onnxruntime.1`, `speedup.torch.32`.
 
     None while it is not there. `latency`, `speedup` and `throughput` mean the first row that fits (see
-    `engine.latencies`).
+    `engine.measures.latency`).
     """
-    if latencies.is_name(name):
-        row = latencies.find(results, name)
-        return latencies.value(row, latencies.parse(name).field) if row else None
+    if latency.is_name(name):
+        row = latency.find(results, name)
+        return latency.value(row, latency.parse(name).field) if row else None
     value: Any = results
     for part in name.split("."):
         value = value.get(part) if isinstance(value, dict) else None
@@ -113,7 +111,7 @@ def measure_names(state: StudyState) -> list[str]:
                 names |= {f"{name}.{part}": None for part in value}
             elif isinstance(value, int | float):
                 names[name] = None
-    return [*names, *latencies.names(every)]
+    return [*names, *latency.names(every)]
 
 
 def trial_json(trial: TrialState) -> dict[str, Any]:

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine import summary
+from engine.measures import table
 
 Row = Mapping[str, Any]
 """One layer pruned alone at one rate: `layer`, `rate`, and what was measured."""
 
 INCREASE = "loss_increase"
 """The row's validation loss less that of the unpruned model."""
-QUALITIES = tuple(f"validation_{name}" for name in summary.QUALITIES)
+QUALITIES = tuple(f"validation_{name}" for name in table.QUALITIES)
 """What a row may call the quality that its task is judged by, a fraction."""
 ONE_POINT = summary.TOLERATED_LOSS
 """Quality that a layer may cost to count as prunable in the views."""

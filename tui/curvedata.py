@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from engine import charts, latencies, sensitivities, training
+from engine import charts, sensitivities, training
 from engine.errors import UsageError
-from engine.measures import table
+from engine.measures import latency, table
 from engine.measures.table import measure
 from engine.params.preset import Plot
 from engine.pareto import front
@@ -64,7 +64,7 @@ def first_view(state: StudyState, plot: Plot | None) -> View:
 
 def xs(states: Sequence[StudyState]) -> list[str]:
     """All that can be drawn along: parameters first, then the rates of sensitivity steps."""
-    numbers = latencies.NUMBERS if _of_rows(states) else ()
+    numbers = latency.NUMBERS if _of_rows(states) else ()
     return list(dict.fromkeys([*parameters(states), *sensitivities.names(states), *numbers, *ys(states)]))
 
 
@@ -84,12 +84,12 @@ def layers(states: Sequence[StudyState], view: View) -> list[tuple[str, str]]:
 
 def ys(states: Sequence[StudyState]) -> list[str]:
     names = dict.fromkeys(name for state in states for name in measure_names(state))
-    return list(dict.fromkeys([*names, *(latencies.FIELDS if _of_rows(states) else ())]))
+    return list(dict.fromkeys([*names, *(latency.FIELDS if _of_rows(states) else ())]))
 
 
 def bys(states: Sequence[StudyState]) -> list[str]:
     """What can tell lines apart: parameters, and what differs between rows of latency."""
-    return [*parameters(states), *(latencies.DIMENSIONS if _of_rows(states) else ())]
+    return [*parameters(states), *(latency.DIMENSIONS if _of_rows(states) else ())]
 
 
 def _of_rows(states: Sequence[StudyState]) -> bool:
@@ -180,7 +180,7 @@ def directions(figure: Figure) -> str:
 
 
 def _end(name: str) -> str:
-    return name if name.split(".")[0] in (*latencies.FIELDS, "size") else name.rpartition(".")[2]
+    return name if name.split(".")[0] in (*latency.FIELDS, "size") else name.rpartition(".")[2]
 
 
 def readout(drawn: Drawn, series: int, point: int) -> str:
@@ -210,7 +210,7 @@ def _before(figure: Figure, line: str, trial: TrialState) -> str:
             if line.startswith(reference.name.removesuffix(sensitivities.UNPRUNED)):
                 return f"{sensitivities.UNPRUNED} {table.measure_text(figure.y_measure, reference.y)}"
     y = figure.y_measure
-    if figure.x_label == "epoch" or (latencies.is_name(y) and y.count(".") < 2):
+    if figure.x_label == "epoch" or (latency.is_name(y) and y.count(".") < 2):
         return ""  # which row's baseline it is, the name does not say
     before = charts.baseline_value(trial, y)
     return f"baseline {table.measure_text(figure.y_measure, before)}" if before is not None else ""

@@ -4,8 +4,8 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from engine import latencies
 from engine.charts import baseline_value
+from engine.measures import latency as latencies
 from engine.measures.table import change_text, measure, measure_text
 from engine.state import Standing, StepState, StudyState, TrialState
 from engine.summary import measure_names, measure_value, quality_name, quality_of

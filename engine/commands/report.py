@@ -4,23 +4,17 @@ import statistics
 import sys
 from typing import Any
 
-from engine import charts, latencies
+from engine import charts
 from engine.commands import sensitivity
 from engine.commands.common import columns
+from engine.measures import latency
+from engine.measures.latency import NOISY_LOAD
 from engine.measures.table import measure, measure_text, row_place
 from engine.plotting import text
 from engine.rundir import RunDir
 from engine.spec import read_stored
 from engine.state import StudyState, TrialState
-from engine.summary import (
-    NOISY_LOAD,
-    PACKED,
-    best_trial,
-    measure_names,
-    measure_value,
-    quality_name,
-    quality_of,
-)
+from engine.summary import PACKED, best_trial, measure_names, measure_value, quality_name, quality_of
 from engine.text import numbers, tables
 
 
@@ -79,9 +73,9 @@ def _short(names: list[str]) -> list[str]:
 def _columns(state: StudyState, parameters: list[str]) -> list[str]:
     """Measures in the order of their weight for the reader; sparsity only if it is not a parameter already."""
     present = measure_names(state)
-    latencies = [name for name in present if name.startswith("latency.")]
+    latency = [name for name in present if name.startswith("latency.")]
     # First those that most trials have: an INT8 file runs in some runtimes only, and lines are short.
-    latencies.sort(key=lambda name: -sum(measure_value(t.results, name) is not None for t in state.trials))
+    latency.sort(key=lambda name: -sum(measure_value(t.results, name) is not None for t in state.trials))
     swept = any(name.endswith(".sparsity") for name in parameters)
     wanted = [
         "accuracy",
@@ -94,7 +88,7 @@ def _columns(state: StudyState, parameters: list[str]) -> list[str]:
         *([] if swept or not _differs(state, "sparsity") else ["sparsity"]),
         *(["parameters"] if _differs(state, "parameters") else []),
         "size.packed",
-        *latencies,
+        *latency,
     ]
     wanted += ["effective_macs", "size.gzip", "size.plain"]
     return [name for name in wanted if name in present or name == CHANGE]
@@ -151,7 +145,7 @@ def _cell(trial: TrialState, name: str) -> str:
 
 def _disturbed(trial: TrialState, name: str) -> bool:
     """Whether other programs took so much of the processors that the latency should be measured again."""
-    row = latencies.find(trial.results, name)
+    row = latency.find(trial.results, name)
     return row is not None and row.get("foreign_load", 0.0) > NOISY_LOAD
 
 
@@ -227,7 +221,7 @@ def _latency_notes(state: StudyState) -> dict[str, list[int]]:
     """What to know of the latencies, with the trials that it is true of."""
     found: dict[str, list[int]] = {}
     for trial in state.trials:
-        for note in latencies.notes(trial.results):
+        for note in latency.notes(trial.results):
             found.setdefault(note, []).append(trial.index)
     return found
 

@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from engine import latencies, layerforms
+from engine import layerforms
 from engine.commands.common import columns, print_json
 from engine.errors import UsageError
 from engine.files import read_json
-from engine.measures import table
+from engine.measures import latency, table
 from engine.rundir import RunDir
 from engine.state import StudyState, TrialState
 from engine.summary import measure_names, measure_value, quality_name, quality_of, trial_json
@@ -28,9 +28,9 @@ def show(run: RunDir, state: StudyState, index: int, *, as_json: bool) -> int:
     print(f"{run.name} trial {index} ({state.standing(found)}){': ' + values if values else ''}")
     print(_steps(state, found))
     print(_measures(state, found))
-    if rows := latencies.measured(found.results):
+    if rows := latency.measured(found.results):
         print(_latency(rows))
-    for note in latencies.notes(found.results):
+    for note in latency.notes(found.results):
         print(note)
     if layers:
         print(_layers(layers))
@@ -80,7 +80,7 @@ def _steps(state: StudyState, trial: TrialState) -> str:
 def _measures(state: StudyState, trial: TrialState) -> str:
     rows = []
     for name in measure_names(state):
-        if latencies.is_name(name):
+        if latency.is_name(name):
             continue  # in a table of their own
         value = measure_value(trial.results, name)
         before = measure_value(trial.baseline_measure.measures, name)
@@ -89,9 +89,9 @@ def _measures(state: StudyState, trial: TrialState) -> str:
     return tables.table(["measure", "this trial", "baseline", "difference"], rows, ["left"], columns())
 
 
-def _latency(rows: list[latencies.Row]) -> str:
-    cells = [[text for _, text in latencies.cells(row)] for row in rows]
-    return tables.table(latencies.HEADS, cells, ["left", "left"], columns())
+def _latency(rows: list[latency.Row]) -> str:
+    cells = [[text for _, text in latency.cells(row)] for row in rows]
+    return tables.table(latency.HEADS, cells, ["left", "left"], columns())
 
 
 def _layers(layers: list[dict[str, Any]]) -> str:

@@ -8,7 +8,7 @@ import onnx
 import torch
 
 from engine import events as ev
-from engine import hostlock, latencies
+from engine import hostlock
 from engine.compute import checkpoint
 from engine.compute.context import Send
 from engine.compute.measure.latency import Side, becomes_quiet, measure_pair
@@ -19,11 +19,12 @@ from engine.compute.runtimes.base import Shape, artefact
 from engine.errors import Unavailable
 from engine.job import JobRequest
 from engine.keys import key
+from engine.measures import latency
+from engine.measures.latency import NOISY_LOAD
 from engine.params.preset import Latency
 from engine.params.runtimes import INT8, Runtime
 from engine.plan import Node
 from engine.store import Store
-from engine.summary import NOISY_LOAD
 
 TRIES = 3
 """Measurements of a row that is disturbed each time."""
@@ -102,7 +103,7 @@ def _warn(node: Node, rows: list[dict[str, Any]], send: Send) -> None:
             "stop: when the machine is quiet, `secateur resume STUDY --remeasure` does it again"
         )
         send(ev.Notice(level="warning", text=text, key=node.key))
-    for text in latencies.slower_texts(latencies.measured({"latency": rows})):
+    for text in latency.slower_texts(latency.measured({"latency": rows})):
         send(ev.Notice(level="warning", text=text, key=node.key))
 
 

@@ -182,3 +182,7 @@ def _deviation_decimals(deviation: float) -> int:
     digits = 1 if f"{deviation:.1e}".startswith("1") else 0
     exponent = math.floor(math.log10(float(f"{deviation:.{digits}e}")))
     return max(0, min(6, digits - exponent))
+
+
+QUALITIES = ("accuracy", "map50_95")
+"""What models are judged by, by task: classification, detection. On validation, `validation_` before it."""

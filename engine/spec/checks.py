@@ -5,9 +5,10 @@ from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import PurePath
 
-from engine import latencies, sweep
+from engine import sweep
 from engine.catalog import DATASETS, DETECTION, DETECTOR, MODELS
 from engine.errors import Problem
+from engine.measures import latency
 from engine.params import Sensitivity
 from engine.params.preset import AUTO
 from engine.spec.files import OWN_CODE, looks_like_file
@@ -161,8 +162,8 @@ def _plot(root: Mapping, swept: Sweep) -> list[Problem]:
         problems = _one_of(at(root, "plot", "y"), RATE_MEASURES, "a measure of each layer")
         return problems + _one_of(at(root, "plot", "by"), ("layer",), "of a sensitivity")
     x, y = at(root, "plot", "x"), at(root, "plot", "y")
-    of_rows = any(latencies.is_name(text_of(node)) for node in (x, y))
-    numbers, dimensions = (latencies.NUMBERS, latencies.DIMENSIONS) if of_rows else ((), ())
+    of_rows = any(latency.is_name(text_of(node)) for node in (x, y))
+    numbers, dimensions = (latency.NUMBERS, latency.DIMENSIONS) if of_rows else ((), ())
     known = (*axes, *numbers, *MEASURES, *rates)
     problems = _one_of(x, known, "a swept parameter or a measure") + _one_of(y, MEASURES, "a measure")
     problems += _one_of(at(root, "plot", "by"), (*axes, *dimensions), "a swept parameter")
@@ -175,7 +176,7 @@ def _unmeasured(axes: tuple[Node | None, ...], root: Mapping, swept: Sweep) -> l
     below = any(one.target.keys[:2] == ("measure", "latency") for one in swept.assignments)
     if below or any(not isinstance(node, Scalar) or node.value is not None for node in given_latency):
         return []
-    node = next((node for node in axes if node is not None and latencies.is_name(text_of(node))), None)
+    node = next((node for node in axes if node is not None and latency.is_name(text_of(node))), None)
     if node is None:
         return []
     what = f"{given(node)}, but no trial measures latency"
@@ -192,7 +193,7 @@ def _rates(root: Mapping) -> tuple[str, ...]:
 def _one_of(node: Node | None, known: tuple[str, ...], what: str) -> list[Problem]:
     if not isinstance(node, Scalar) or not isinstance(node.value, str) or node.value in known:
         return []
-    if "latency" in known and latencies.is_name(node.value) and latencies.is_known(node.value):
+    if "latency" in known and latency.is_name(node.value) and latency.is_known(node.value):
         return []
     allowed = f"{what}: {names(known, most=20)}" if known else f"{what} (nothing is swept)"
     return [Problem(node.place, node.path, given(node), allowed, suggest(node.value, known))]

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from engine.latencies import FIELDS
+from engine.measures.latency import FIELDS
 from engine.params import Step
 from engine.params.preset import Settings
 

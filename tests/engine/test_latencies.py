@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from engine import latencies
+from engine.measures import latency
 from engine.summary import measure_value
 
 OLD = {
@@ -25,35 +25,35 @@ def row(runtime: str = "onnxruntime", precision: str = "fp32", batch: int = 1, *
 
 
 def test_the_examples_are_right() -> None:
-    assert doctest.testmod(latencies).failed == 0
+    assert doctest.testmod(latency).failed == 0
 
 
 def test_a_row_of_an_older_program_has_a_precision_and_a_throughput() -> None:
-    (found,) = latencies.measured({"latency": [OLD]})
+    (found,) = latency.measured({"latency": [OLD]})
     assert (found["precision"], found["throughput"]) == ("fp32", 500.0)
-    assert latencies.names([{"latency": [OLD]}]) == [
+    assert latency.names([{"latency": [OLD]}]) == [
         "latency.torch.4",
         "speedup.torch.4",
         "throughput.torch.4",
     ]
-    assert len(latencies.cells(found)) == len(latencies.HEADS)
+    assert len(latency.cells(found)) == len(latency.HEADS)
 
 
 def test_names_tell_precision_and_threads_only_where_a_trial_has_several() -> None:
     float_, quantized = {"latency": [row()]}, {"latency": [row(precision="int8")]}
-    assert latencies.names([float_, quantized])[0] == "latency.onnxruntime.1"
+    assert latency.names([float_, quantized])[0] == "latency.onnxruntime.1"
     assert measure_value(quantized, "latency.onnxruntime.1") == 2.0
     several = {"latency": [row(), row(precision="bf16", threads=1)]}
-    assert latencies.names([several])[:2] == [
+    assert latency.names([several])[:2] == [
         "latency.onnxruntime.1.fp32.2t",
         "latency.onnxruntime.1.bf16.1t",
     ]
-    assert latencies.find(several, "latency.1t") == row(precision="bf16", threads=1)
+    assert latency.find(several, "latency.1t") == row(precision="bf16", threads=1)
 
 
 @pytest.mark.parametrize(("name", "value"), [("latency", 3.0), ("speedup", 1.0), ("throughput", 333.3)])
 def test_the_baseline_of_a_row(name: str, value: float) -> None:
-    assert latencies.value(latencies.of_baseline(row()), name) == pytest.approx(value, abs=0.1)
+    assert latency.value(latency.of_baseline(row()), name) == pytest.approx(value, abs=0.1)
 
 
 def test_what_was_not_measured_is_told_with_its_reason_and_has_no_value() -> None:
@@ -63,9 +63,9 @@ def test_what_was_not_measured_is_told_with_its_reason_and_has_no_value() -> Non
     ]
     results = {"latency": [*missing, row()]}
     assert measure_value(results, "latency.openvino.1") is None
-    assert latencies.notes(results) == ["not measured in openvino: not installed"]
+    assert latency.notes(results) == ["not measured in openvino: not installed"]
     missing.append(missing[0] | {"runtime": "onnxruntime", "precision": "bf16", "unavailable": "no bf16"})
-    assert latencies.notes(results | {"latency": [*missing, row()]}) == [
+    assert latency.notes(results | {"latency": [*missing, row()]}) == [
         "not measured in openvino: not installed",
         "not measured in onnxruntime, bf16: no bf16",
     ]
@@ -74,7 +74,7 @@ def test_what_was_not_measured_is_told_with_its_reason_and_has_no_value() -> Non
 def test_an_int8_model_that_is_slower_says_so_and_names_what_stayed_in_float() -> None:
     slow = row(precision="int8", speedup=0.4, float_operators={"HardSwish": 4, "Conv": 11})
     fast = row("openvino", precision="int8", speedup=2.0, float_operators={"Pooling": 1})
-    assert latencies.notes({"latency": [slow, fast]}) == [
+    assert latency.notes({"latency": [slow, fast]}) == [
         "INT8 is slower than fp32 in onnxruntime at batch 1 (0.40×): 11 Conv, 4 HardSwish stayed in float",
         "INT8 in openvino: 1 Pooling stayed in float",
     ]

@@ -7,9 +7,10 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from engine import latencies, plan, rundir, spec, state
+from engine import plan, rundir, spec, state
 from engine.datasets import fingerprint, locate
 from engine.errors import SecateurError
+from engine.measures.latency import measured
 from engine.params import Step
 from engine.rundir import RunDir
 from engine.spec import Spec
@@ -206,7 +207,7 @@ def seconds_of(study: str, found: state.StudyState) -> Seconds:
         if step.epochs:
             epoch.setdefault(step.kind, []).append(step.seconds / step.epochs[-1].epochs)
         else:
-            rows = latencies.measured({"latency": step.observations.get("rows")})
+            rows = measured({"latency": step.observations.get("rows")})
             whole.setdefault(step.kind, []).append(step.seconds / max(len(rows), 1))
     return Seconds(study, _means(epoch), _means(whole))
 

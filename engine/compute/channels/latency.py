@@ -20,9 +20,9 @@ from engine.compute.measure.latency import Side, measure_pair
 from engine.compute.models import architecture
 from engine.compute.runtimes.base import Shape, artefact
 from engine.errors import SecateurError
+from engine.measures.latency import NOISY_LOAD
 from engine.params.channels import LatencyTarget
 from engine.params.preset import Latency
-from engine.summary import NOISY_LOAD
 
 Prune = Callable[[float], nn.Module]
 """A pruned copy of the model: of its cost, at most this share (0 < share < 1) is left, as the cost is predicted.

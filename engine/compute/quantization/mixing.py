@@ -19,9 +19,9 @@ from engine.compute.quantization.mixed import fewest_in_float, layers, sensitivi
 from engine.compute.quantization.network import QuantizedNetwork
 from engine.compute.quantization.profile import node_times
 from engine.compute.runtimes.onnx_graph import Graph
+from engine.measures.latency import NOISY_LOAD
 from engine.params.channels import LatencyTarget
 from engine.params.quantization import Mixed
-from engine.summary import NOISY_LOAD
 
 DOUBTS = (1.0, 1.25, 1.6, 2.0)
 """Factors on the predicted cost of integers that are tried in turn until a file is measured to be faster."""

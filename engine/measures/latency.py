@@ -214,3 +214,7 @@ def _slower(runtime: str, rows: list[Row]) -> str:
     left = float_operators_text(rows[0])
     why = f": {left} stayed in float" if left else ", though no operator stayed in float"
     return f"INT8 is slower than fp32 in {runtime} at batch {batches} ({told}){why}"
+
+
+NOISY_LOAD = 0.1
+"""Share of the processors' time that others may take while latency is measured; beyond, it is marked."""

@@ -1,0 +1,1 @@
+"""What can be measured of a trial: names, units and how values are written."""
