@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
-from engine.catalog import MODELS
+from engine.params.catalog import MODELS
 
 PREFIX = "torchvision/"
 Row = dict[str, Any]

@@ -13,6 +13,7 @@ from typing import Any
 from engine import environment, runtimes
 from engine.keys import file_hash, key
 from engine.params import Distill, Step
+from engine.params.catalog import WEIGHT_FILES
 from engine.params.distillation import BaselineTeacher, ModelTeacher
 from engine.params.preset import Model
 from engine.params.runtimes import Runtime
@@ -21,8 +22,6 @@ from engine.spec import Spec, Trial
 MEASURE_VERSION = 2
 """Raised when what is measured, or how, changes."""
 LATENCY_VERSION = 3
-WEIGHT_FILES = ("model.json", "model.safetensors", "pytorch_model.bin", "model.pth", "model.pt")
-"""What a folder named by `model.weights` may hold: a checkpoint of ours, or another program's weights."""
 
 
 @dataclass(frozen=True)

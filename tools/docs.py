@@ -24,11 +24,11 @@ sys.path.insert(0, str(HOME))
 from engine import cli, presets, spec  # noqa: E402
 from engine.commands.params import _default as default_text  # noqa: E402
 from engine.commands.presets import counts as trials  # noqa: E402
-from engine.describe import Row, describe, summary  # noqa: E402
 from engine.errors import SecateurError  # noqa: E402
 from engine.params import STEPS  # noqa: E402
 from engine.params.base import StepParams  # noqa: E402
 from engine.params.preset import Settings  # noqa: E402
+from engine.params.rows import Row, describe, summary  # noqa: E402
 
 README = HOME / "README.md"
 REQUIRED = ("parameters", "commands", "presets")

@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from engine.commands.common import add_json, columns, print_json
-from engine.describe import Row, describe, summary
 from engine.errors import UsageError
 from engine.params import STEPS
 from engine.params.preset import Settings
+from engine.params.rows import Row, describe, summary
 from engine.text.phrases import suggest
 from engine.text.tables import abbreviate
 

@@ -1,17 +1,17 @@
 """Every parameter of secateur, declared once. `STEPS` is the table of step kinds."""
 
-from engine.params.analysis import Sensitivity
 from engine.params.base import Params, StepParams
+from engine.params.calibrate import Calibrate
 from engine.params.channels import PruneChannels
+from engine.params.cluster_weights import ClusterWeights
 from engine.params.clustering import ClusterFilters, ClusterKernels
-from engine.params.codebook import ClusterWeights
 from engine.params.distillation import Distill
 from engine.params.factorization import Factorize
 from engine.params.pruning import PruneWeights
 from engine.params.qat import QuantizeQat
 from engine.params.quantization import QuantizeDynamic, QuantizeStatic
-from engine.params.repair import Calibrate
-from engine.params.rounding import QuantizeWeights
+from engine.params.quantize_weights import QuantizeWeights
+from engine.params.sensitivity import Sensitivity
 from engine.params.training import Finetune, Train
 
 Step = (

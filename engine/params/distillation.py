@@ -5,8 +5,8 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from engine.catalog import DETECTOR, MODELS
 from engine.params.base import Clash, Family, Names, Params, param
+from engine.params.catalog import DETECTOR, MODELS
 from engine.params.preset import AUTO, Model
 from engine.params.training import Fit, Training
 from engine.params.variants import kind_from_name

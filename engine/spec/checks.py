@@ -6,12 +6,12 @@ from itertools import pairwise
 from pathlib import PurePath
 
 from engine import sweep
-from engine.catalog import DATASETS, DETECTION, DETECTOR, MODELS
 from engine.errors import Problem
 from engine.measures import latency
 from engine.params import Sensitivity
+from engine.params.catalog import DATASETS, DETECTION, DETECTOR, MODELS, OWN_CODE
 from engine.params.preset import AUTO
-from engine.spec.files import OWN_CODE, looks_like_file
+from engine.spec.files import looks_like_file
 from engine.spec.model import MEASURES, RATE_MEASURES
 from engine.spec.tree import StepNode, steps_of
 from engine.spec.trials import Assignment, Point, Sweep, assigned

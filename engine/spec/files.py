@@ -4,10 +4,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from engine.params.catalog import OWN_CODE
 from engine.yamltree import Listing, Mapping, Node, Scalar, at, put
-
-OWN_CODE = ".py:"
-"""Marks a name as the user's own function: `path/file.py:function`."""
 
 
 def absolute(root: Mapping, folder: Path | None) -> Mapping:

@@ -18,7 +18,7 @@ from engine.params import (
     Sensitivity,
     Step,
 )
-from engine.params.codebook import Scalar
+from engine.params.cluster_weights import Scalar
 from engine.spec.tree import StepNode
 from engine.spec.trials import Built
 

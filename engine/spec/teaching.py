@@ -1,8 +1,8 @@
 """Steps that learn from a teacher: whether there is one in every trial, and whether the task allows it."""
 
-from engine.catalog import DETECTION, DETECTOR
 from engine.errors import Problem
 from engine.params import Distill
+from engine.params.catalog import DETECTION, DETECTOR
 from engine.params.distillation import BaselineTeacher, NoTeacher
 from engine.params.preset import Settings
 from engine.spec.tree import StepNode

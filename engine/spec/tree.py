@@ -3,10 +3,10 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
-from engine.describe import Row, describe, find
 from engine.errors import Problem
 from engine.params import STEPS, Params, Step
 from engine.params.preset import Settings
+from engine.params.rows import Row, describe, find
 from engine.text.phrases import names, suggest
 from engine.wording import given, text_of
 from engine.yamltree import Listing, Mapping, Node, Scalar, is_empty

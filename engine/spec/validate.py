@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from engine.describe import Row, describe, find
 from engine.errors import Problem
 from engine.params.base import Clash, Params
+from engine.params.rows import Row, describe, find
 from engine.spec.tree import known
 from engine.text.phrases import suggest
 from engine.wording import given

@@ -2,9 +2,9 @@
 
 import pytest
 
-from engine.catalog import DATASETS, MODELS
 from engine.datasets import RECORDS
 from engine.datasets.table import NOT_CLASSIFICATION
+from engine.params.catalog import DATASETS, MODELS
 
 torchvision = pytest.importorskip("torchvision")
 

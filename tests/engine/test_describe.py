@@ -2,9 +2,9 @@
 
 import pytest
 
-from engine.describe import Row, describe, find, summary
 from engine.params import STEPS, Params, PruneWeights, Train
 from engine.params.preset import Settings
+from engine.params.rows import Row, describe, find, summary
 
 EVERYTHING: list[type[Params]] = [Settings, *STEPS.values()]
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from engine.describe import Row
+from engine.params.rows import Row
 from tui.lab.text import Default, Fixed, Swept, read, read_sweep, sweep_text, text_of
 
 NUMBER, INTEGER, TEXT = Row("n", "number"), Row("i", "integer"), Row("t", "text")

@@ -4,12 +4,12 @@ import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine import catalog, datasets
+from engine import datasets
 from engine.datasets import RECORDS
-from engine.describe import plain, summary
 from engine.errors import SecateurError
-from engine.params import STEPS
+from engine.params import STEPS, catalog
 from engine.params.preset import Data
+from engine.params.rows import plain, summary
 from engine.text.numbers import count
 
 

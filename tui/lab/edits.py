@@ -3,8 +3,8 @@
 from copy import deepcopy
 from typing import Any
 
-from engine.describe import Row
 from engine.params import STEPS
+from engine.params.rows import Row
 from engine.sweep import VARIANT
 from tui.lab.text import Default, Fixed, Swept, Typed
 from tui.lab.tree import (

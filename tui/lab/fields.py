@@ -4,9 +4,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from engine.describe import Row, find
 from engine.errors import Problem
 from engine.params.preset import Settings
+from engine.params.rows import Row, find
 from engine.text.tables import abbreviate
 from tui.lab import tree
 from tui.lab.edits import kinds_of

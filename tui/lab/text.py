@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from engine.describe import Row
+from engine.params.rows import Row
 from engine.yamltree import MAX_DIGITS, load, resolve
 
 SINGLE = ("number", "integer", "yes/no", "choice")

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine import spec, sweep
-from engine.describe import Row, describe
 from engine.errors import UsageError
 from engine.params import STEPS, Params
 from engine.params.preset import Settings
+from engine.params.rows import Row, describe
 from engine.spec.tree import Unknown, locate, normalise
 from engine.yamltree import Listing, Mapping, Node, Scalar, load
 

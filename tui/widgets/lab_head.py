@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from engine.describe import summary
 from engine.params import STEPS
+from engine.params.rows import summary
 from engine.text.tables import abbreviate, cell_width
 from tui.lab import tree
 from tui.lab.check import Checked

@@ -13,7 +13,6 @@ from typing import Any
 from safetensors import SafetensorError
 from torch import nn
 
-from engine.catalog import DETECTOR
 from engine.compute import edits
 from engine.compute.models.build import Architecture, architecture, attached, build
 from engine.compute.models.convert import compare_answers, flags, take_sizes_
@@ -26,9 +25,8 @@ from engine.compute.models.shapes import AUXILIARY, narrow_, skeleton
 from engine.compute.models.unwrap import Told, variants
 from engine.compute.models.weights import load_into, unfit
 from engine.errors import SecateurError
+from engine.params.catalog import DETECTOR, OWN_CODE, WEIGHT_FILES
 from engine.params.preset import AUTO, Model
-from engine.plan import WEIGHT_FILES
-from engine.spec.files import OWN_CODE
 
 TENSORS = "model.safetensors"
 RECIPE = "model.json"

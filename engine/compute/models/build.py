@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from engine.catalog import DETECTION, DETECTOR
 from engine.compute.data.dataset import Task
 from engine.compute.models.fit import fit_head, fit_stem
 from engine.compute.models.resnet import CifarResNet
@@ -17,6 +16,7 @@ from engine.compute.seeds import seed_everything
 from engine.compute.usercode import load_function
 from engine.compute.yolo import detector
 from engine.errors import SecateurError
+from engine.params.catalog import DETECTION, DETECTOR
 from engine.params.preset import Model
 
 _ATTRIBUTE = "secateur_architecture"

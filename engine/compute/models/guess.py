@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from engine import catalog
 from engine.compute.edits import reshape
 from engine.compute.models.build import Architecture
 from engine.compute.models.fingerprints import FINGERPRINTS
@@ -25,6 +24,7 @@ from engine.compute.models.shapes import (
 from engine.compute.models.unwrap import Variant
 from engine.compute.models.weights import COUNTER
 from engine.errors import SecateurError
+from engine.params import catalog
 
 TRIED = 224
 """Pixels at which a pruned candidate is tried: every model that is built for no certain size takes them."""

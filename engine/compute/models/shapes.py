@@ -10,7 +10,7 @@ from torch.overrides import TorchFunctionMode
 
 from engine.compute.models.build import Architecture, build
 from engine.compute.models.weights import COUNTER
-from engine.spec.files import OWN_CODE
+from engine.params.catalog import OWN_CODE
 
 FILLED: frozenset[Any] = frozenset(
     (torch.empty, torch.zeros, torch.ones, torch.full, torch.rand, torch.randn)

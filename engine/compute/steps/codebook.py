@@ -11,7 +11,7 @@ from engine.compute.layers import leaf_of, prunable_layers, weight_of
 from engine.compute.masks import mask_of
 from engine.compute.seeds import derive
 from engine.errors import SecateurError
-from engine.params.codebook import ClusterWeights, Product, Scalar
+from engine.params.cluster_weights import ClusterWeights, Product, Scalar
 
 
 def cluster_weights(model: nn.Module, params: ClusterWeights, context: Context) -> nn.Module:

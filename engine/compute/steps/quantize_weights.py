@@ -11,7 +11,7 @@ from engine.compute.gridfit import fit_grid
 from engine.compute.grids import Form, set_grid, unrounded
 from engine.compute.layers import prunable_layers, weight_of
 from engine.compute.steps.repair import recalibrate
-from engine.params.rounding import QuantizeWeights
+from engine.params.quantize_weights import QuantizeWeights
 
 
 def quantize_weights(model: nn.Module, params: QuantizeWeights, context: Context) -> nn.Module:

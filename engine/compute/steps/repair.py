@@ -7,7 +7,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from engine.compute.context import Context, place
 from engine.compute.memory import halving_batch
 from engine.compute.seeds import generator
-from engine.params.repair import Calibrate
+from engine.params.calibrate import Calibrate
 
 
 def norms_of(model: nn.Module) -> list[_BatchNorm]:

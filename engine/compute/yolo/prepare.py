@@ -2,10 +2,10 @@
 
 from torch import nn
 
-from engine.catalog import DETECTOR
 from engine.compute import edits
 from engine.compute.models.build import architecture
 from engine.compute.yolo.split import cut_blocks, split
+from engine.params.catalog import DETECTOR
 
 LEVELS = 3
 """Feature maps that a head looks at: every YOLOv8 and YOLO11 that is offered has three."""

@@ -23,10 +23,10 @@ from engine.compute.steps.codebook import cluster_weights
 from engine.compute.steps.pruning import prune_weights
 from engine.compute.steps.sensitivity import sensitivity
 from engine.errors import SecateurError
-from engine.params.analysis import Sensitivity
 from engine.params.channels import PruneChannels
-from engine.params.codebook import ClusterWeights, Product, Scalar
+from engine.params.cluster_weights import ClusterWeights, Product, Scalar
 from engine.params.pruning import PruneWeights
+from engine.params.sensitivity import Sensitivity
 from engine.params.training import Finetune, Train
 
 RATE = 0.1

@@ -18,7 +18,7 @@ from engine.compute.runtimes.onnxruntime import OnnxSession
 from engine.compute.steps.codebook import cluster_weights
 from engine.compute.steps.factorize import factorize, ranks_of
 from engine.compute.steps.pruning import prune_weights
-from engine.params.codebook import ClusterWeights
+from engine.params.cluster_weights import ClusterWeights
 from engine.params.factorization import Energy, Factorize, Ratio, Vbmf
 from engine.params.preset import Model
 from engine.params.pruning import PruneWeights

@@ -7,12 +7,12 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from engine import catalog
 from engine.compute import checkpoint
 from engine.compute.masks import masked, set_mask
 from engine.compute.models import Architecture, CifarResNet, architecture, build, create
 from engine.compute.models.fit import fit_head, fit_stem
 from engine.errors import SecateurError
+from engine.params import catalog
 from engine.params.preset import Model
 
 LARGER = {"inception_v3": 299}

@@ -28,13 +28,13 @@ from engine.compute.steps.pruning import prune_weights
 from engine.compute.steps.quantize_weights import quantize_weights
 from engine.compute.steps.sensitivity import sensitivity
 from engine.errors import SecateurError
-from engine.params.analysis import Sensitivity
 from engine.params.channels import PruneChannels
+from engine.params.cluster_weights import ClusterWeights
 from engine.params.clustering import ClusterKernels
-from engine.params.codebook import ClusterWeights
 from engine.params.factorization import Factorize
 from engine.params.pruning import PruneWeights
-from engine.params.rounding import QuantizeWeights
+from engine.params.quantize_weights import QuantizeWeights
+from engine.params.sensitivity import Sensitivity
 from engine.params.training import Finetune
 
 FORMS = [

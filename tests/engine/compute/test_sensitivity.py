@@ -17,9 +17,9 @@ from engine.compute.steps.channels import prune_channels
 from engine.compute.steps.pruning import prune_weights
 from engine.compute.steps.sensitivity import ROWS, sensitivity
 from engine.errors import SecateurError
-from engine.params.analysis import Sensitivity
 from engine.params.channels import PruneChannels
 from engine.params.pruning import Cubic, PruneWeights
+from engine.params.sensitivity import Sensitivity
 from engine.params.training import Train
 
 PARAMS = Sensitivity(of="weights", rates=(0.3, 0.9), images=60)

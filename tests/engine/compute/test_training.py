@@ -16,7 +16,7 @@ from engine.compute.schedules import learning_rate_factor
 from engine.compute.seeds import derive
 from engine.compute.steps.repair import calibrate
 from engine.errors import SecateurError
-from engine.params.repair import Calibrate
+from engine.params.calibrate import Calibrate
 from engine.params.training import Finetune, Train
 
 

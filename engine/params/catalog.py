@@ -76,3 +76,11 @@ DATASETS: tuple[str, ...] = (
 
 DETECTION: tuple[str, ...] = ("digits-detection", "yolo")
 """Those of them that have boxes, for detectors."""
+
+
+WEIGHT_FILES = ("model.json", "model.safetensors", "pytorch_model.bin", "model.pth", "model.pt")
+"""What a folder named by `model.weights` may hold: a checkpoint of ours, or another program's weights."""
+
+
+OWN_CODE = ".py:"
+"""Marks a name as the user's own function: `path/file.py:function`."""
