@@ -12,11 +12,11 @@ from pathlib import Path
 from engine import rundir, runtimes
 from engine.environment import resolve_device
 from engine.errors import SecateurError, UsageError
-from engine.files import explained
 from engine.measures.latency import NOISY_LOAD
 from engine.rundir import RunDir, Status
 from engine.spec import Spec, to_yaml
 from engine.state import load
+from engine.store.files import explained
 
 ENGINE = "import sys; from engine.supervisor import main; sys.exit(main())"
 """Not ``-m``: multiprocessing would import the main module anew in every worker."""

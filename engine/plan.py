@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from engine import environment, runtimes
-from engine.keys import file_hash, key
 from engine.params import Distill, Step
 from engine.params.catalog import WEIGHT_FILES
 from engine.params.distillation import BaselineTeacher, ModelTeacher
 from engine.params.preset import Model
 from engine.params.runtimes import Runtime
 from engine.spec import Spec, Trial
+from engine.store.keys import file_hash, key
 
 MEASURE_VERSION = 2
 """Raised when what is measured, or how, changes."""

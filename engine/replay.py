@@ -5,13 +5,13 @@ from typing import Any
 from engine import launch
 from engine.errors import SecateurError, UsageError
 from engine.events import Verdict
-from engine.files import explained, read_json, write_json
-from engine.keys import file_hash
 from engine.plan import Plan
 from engine.rundir import RunDir
 from engine.spec import read_stored
 from engine.state import StudyState, TrialState, load
-from engine.store import MEASUREMENTS, Store, StoredObject
+from engine.store.files import MEASUREMENTS, explained, read_json, write_json
+from engine.store.keys import file_hash
+from engine.store.objects import Store, StoredObject
 
 NOT_NUMERIC = {"host", "memory_bytes", "platform"}
 """Parts of the environment that cannot change a result's bits."""

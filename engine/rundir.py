@@ -11,8 +11,8 @@ from typing import Any, Literal, get_args
 
 from engine import events
 from engine.errors import SecateurError, UsageError
-from engine.files import explained, read_json, write_atomic, write_json
-from engine.store import Store
+from engine.store.files import explained, read_json, write_atomic, write_json
+from engine.store.objects import Store
 
 HEARTBEAT_S = 5.0
 """Seconds between heartbeats."""

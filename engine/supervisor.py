@@ -19,15 +19,15 @@ from engine import events as ev
 from engine.errors import SecateurError
 from engine.executors.base import Executor, JobEnded
 from engine.executors.local import LocalExecutor
-from engine.files import read_json
 from engine.heartbeat import Heartbeat
 from engine.job import request
-from engine.keys import key
 from engine.plan import Job, Plan, data_id, make
 from engine.rundir import EventLog, RunDir
 from engine.spec import Spec, read_stored
 from engine.state import StudyState
-from engine.store import StoredObject
+from engine.store.files import read_json
+from engine.store.keys import key
+from engine.store.objects import StoredObject
 
 POLL_S = 0.5
 """Seconds between two looks at the stop request."""

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from engine.errors import SecateurError, UsageError
-from engine.files import explained
 from engine.plotting.figure import Figure
+from engine.store.files import explained
 
 ABOUT = "The ending decides: .svg, .png, .csv, or .txt for the chart as text."
 WIDTH, HEIGHT = 100, 30

@@ -4,9 +4,9 @@ import shutil
 import time
 
 from engine.errors import SecateurError
-from engine.files import explained
 from engine.rundir import RunDir
 from engine.state import TrialState
+from engine.store.files import explained
 from engine.text.numbers import age, size
 from tui.messages import Listed
 from tui.watch import MALFORMED

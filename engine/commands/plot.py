@@ -95,8 +95,8 @@ def _wanted(args: argparse.Namespace, states: "list[StudyState]", default: "Plot
 
 def _write_files(args: argparse.Namespace, figure: "Figure", whole: "Figure") -> bool:
     """Write what --csv (of the whole figure), --png and --svg ask for; whether any did."""
-    from engine.files import explained
     from engine.plotting import csv, png, svg
+    from engine.store.files import explained
 
     written = False
     for path, draw in ((args.csv, csv.write), (args.svg, svg.draw), (args.png, png.draw)):

@@ -93,8 +93,8 @@ def _show(args: argparse.Namespace) -> int:
 
 def _cancel(args: argparse.Namespace) -> int:
     from engine.errors import UsageError
-    from engine.files import explained
     from engine.rundir import find, workspace
+    from engine.store.files import explained
 
     run = find(workspace(args.workspace), args.study)
     status = run.read_status()

@@ -12,8 +12,7 @@ from torch import nn
 
 from engine import events as ev
 from engine.compute.data import Dataset
-from engine.files import explained, read_json, write_json
-from engine.store import MEASUREMENTS
+from engine.store.files import MEASUREMENTS, explained, read_json, write_json
 
 if TYPE_CHECKING:
     from engine.compute.evaluate import Score

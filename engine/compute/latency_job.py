@@ -18,13 +18,13 @@ from engine.compute.runtimes import narrow
 from engine.compute.runtimes.base import Shape, artefact
 from engine.errors import Unavailable
 from engine.job import JobRequest
-from engine.keys import key
 from engine.measures import latency
 from engine.measures.latency import NOISY_LOAD
 from engine.params.preset import Latency
 from engine.params.runtimes import INT8, Runtime
 from engine.plan import Node
-from engine.store import Store
+from engine.store.keys import key
+from engine.store.objects import Store
 
 TRIES = 3
 """Measurements of a row that is disturbed each time."""

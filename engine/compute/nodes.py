@@ -7,7 +7,7 @@ from engine import events as ev
 from engine import hostlock
 from engine.compute.context import Send
 from engine.plan import Node
-from engine.store import Store
+from engine.store.objects import Store
 
 WAITING_S = 15.0
 """Between two reports of waiting, which may take hours: each is a line in the study's events."""

@@ -13,8 +13,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from engine.files import explained, sync_folder
-from engine.keys import file_hash
+from engine.store.files import explained, sync_folder
+from engine.store.keys import file_hash
 
 EVERY_S = 10.0
 """Seconds of training after which the state is kept at the next end of an epoch."""

@@ -43,7 +43,6 @@ from engine.compute.steps.sensitivity import sensitivity
 from engine.compute.steps.training import train
 from engine.compute.tasks import task_of
 from engine.compute.yolo.prepare import prepare_for_channels
-from engine.files import write_json
 from engine.job import JobRequest
 from engine.params import (
     Calibrate,
@@ -66,7 +65,8 @@ from engine.params import (
 from engine.params.preset import Settings
 from engine.params.training import Fit
 from engine.plan import Node
-from engine.store import MEASUREMENTS, Store
+from engine.store.files import MEASUREMENTS, write_json
+from engine.store.objects import Store
 
 PREDICTIONS = "predictions.safetensors"
 LAYERS = "layers.json"

@@ -15,8 +15,8 @@ from engine import events as ev
 from engine.compute import latency_job, pipeline
 from engine.compute.memory import out_of_memory
 from engine.errors import SecateurError
-from engine.files import explanation
 from engine.job import JobRequest
+from engine.store.files import explanation
 
 
 def work(text: str, connection: Connection) -> None:

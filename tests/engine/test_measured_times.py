@@ -11,7 +11,7 @@ from engine import events as ev
 from engine.commands.report import recorded_lines
 from engine.plan import Job, Plan, data_id, make
 from engine.rundir import EventLog, RunDir, Status
-from engine.store import MEASUREMENTS
+from engine.store.files import MEASUREMENTS
 
 PRESET = """\
 seed: 0

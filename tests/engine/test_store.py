@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from engine.errors import SecateurError
-from engine.keys import canonical, key
-from engine.store import Store
+from engine.store.keys import canonical, key
+from engine.store.objects import Store
 
 KEY = key({"a": 1})
 

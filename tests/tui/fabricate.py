@@ -15,10 +15,10 @@ from typing import Any
 
 from engine import events as ev
 from engine import rundir
-from engine.files import write_json
-from engine.keys import key
 from engine.rundir import EventLog, RunDir, Status
 from engine.state import StudyState
+from engine.store.files import write_json
+from engine.store.keys import key
 from engine.summary import best_trial
 
 PRESET = """\

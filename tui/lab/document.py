@@ -6,8 +6,8 @@ from pathlib import Path
 
 from engine import presets
 from engine.errors import SecateurError, UsageError
-from engine.files import write_atomic
 from engine.spec.files import absolute
+from engine.store.files import write_atomic
 from tui.lab import tree
 from tui.lab.edits import NEW
 from tui.lab.tree import Plain, Spot

@@ -14,7 +14,7 @@ from engine.measures.latency import measured
 from engine.params import Step
 from engine.rundir import RunDir
 from engine.spec import Spec
-from engine.store import Store
+from engine.store.objects import Store
 from engine.text.numbers import duration
 
 MOST_STUDIES = 8

@@ -13,7 +13,7 @@ from engine.compute.export.formats import Tell, sha256, write_model
 from engine.compute.export.verify import Check, verify
 from engine.errors import UsageError
 from engine.exports import Order
-from engine.files import explained, write_json
+from engine.store.files import explained, write_json
 
 PRESET = "preset.yaml"
 CARD, CARD_TEXT = "card.json", "card.md"

@@ -27,9 +27,9 @@ from engine.compute.steps.pruning import keep_largest
 from engine.compute.steps.repair import calibrate, norms_of
 from engine.compute.yolo.prepare import prepare_for_channels, protected_layers
 from engine.errors import SecateurError
-from engine.files import explained, read_json, write_json
 from engine.params.calibrate import Calibrate
 from engine.params.sensitivity import Sensitivity
+from engine.store.files import explained, read_json, write_json
 from engine.tolerance import INCREASE
 
 CALIBRATION = Calibrate(images=512, batch=256)

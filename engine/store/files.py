@@ -89,3 +89,7 @@ def sync_folder(folder: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+MEASUREMENTS = "measurements.json"
+"""The times that a step measured and decided by, by name: they do not repeat, so a replay is given them."""

@@ -18,13 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from engine.files import explained, read_json, sync_folder, write_json
-from engine.keys import file_hash
+from engine.store.files import explained, read_json, sync_folder, write_json
+from engine.store.keys import file_hash
 
 FORMAT = 1
 META = "object.json"
-MEASUREMENTS = "measurements.json"
-"""The times that a step measured and decided by, by name: they do not repeat, so a replay is given them."""
 NEEDED = {"kind", "measures", "observations", "files"}
 """What `object.json` must say to be an object's."""
 STALE_AFTER = 7 * 86_400.0
