@@ -27,7 +27,6 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks import trained
-from engine import hostlock
 from engine.compute import checkpoint
 from engine.compute.data import Dataset, Split
 from engine.compute.data.images import Subset
@@ -37,6 +36,7 @@ from engine.compute.quantization.auto import Drawn
 from engine.compute.quantization.network import QuantizedNetwork
 from engine.compute.runtimes.base import artefact
 from engine.compute.runtimes.onnxruntime import OnnxModel
+from engine.machine import lock
 from engine.params import QuantizeStatic
 from engine.params.preset import Latency
 
@@ -85,7 +85,7 @@ def ways(
 
     def ours(_plain: Path, file: Path, _images: list[Tensor]) -> None:
         context = trained.context(data, seed, 1)
-        with hostlock.exclusive():
+        with lock.exclusive():
             quantized = apply(step, model, context)
         assert isinstance(quantized, QuantizedNetwork)
         file.write_bytes(quantized.file)
@@ -137,7 +137,7 @@ def timed(
 ) -> dict[str, float]:
     params = Latency(runtimes=("onnxruntime",), batch=(1,), blocks=trained.BLOCKS, block_ms=trained.BLOCK_MS)
     sides = [Side({"onnxruntime": plain}), Side({"onnxruntime": file}, quantized=name != "fp32")]
-    with hostlock.exclusive():
+    with lock.exclusive():
         (row,) = measure_pair(*sides, params=params, shape=shape, threads=args.threads)
     return {
         "milliseconds": row["median_ms"],

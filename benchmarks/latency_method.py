@@ -17,10 +17,11 @@ import time
 from pathlib import Path
 
 from engine.compute import checkpoint
-from engine.compute.measure import procfs, warmfork
+from engine.compute.measure import warmfork
 from engine.compute.measure.latency import Side, measure_pair
 from engine.compute.models.build import Architecture, build
 from engine.compute.runtimes.base import artefact, session
+from engine.machine import procfs
 from engine.params.preset import Latency
 
 SHAPE = (3, 224, 224)

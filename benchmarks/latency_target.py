@@ -20,13 +20,13 @@ import time
 from typing import Any
 
 from benchmarks import trained
-from engine import hostlock
 from engine.compute.context import place
 from engine.compute.data import Dataset
 from engine.compute.evaluate import validate
 from engine.compute.measure.counts import count
 from engine.compute.pipeline import apply
 from engine.errors import SecateurError
+from engine.machine import lock
 from engine.params import PruneChannels
 
 ARMS = {"time": {"scope": "cost"}, "macs": {"scope": "global"}}
@@ -42,11 +42,11 @@ def trial(args: argparse.Namespace, data: Dataset, arm: str, target: float, seed
         {"latency": latency, "round_to": "auto", **trained.settings(args.both), **ARMS[arm]}, strict=False
     )
     own = trained.context(data, seed, 1)
-    with hostlock.exclusive():
+    with lock.exclusive():
         model = apply(step, trained.baseline(args, data, seed), own)
     seconds = time.monotonic() - started
     model = apply(trained.finetune(args), place(model, trained.CPU), trained.context(data, seed, 2))
-    with hostlock.exclusive():
+    with lock.exclusive():
         row = trained.timed(args, data, original, model)
     tried = [value["speedup"] for name, value in own.recorded().items() if isinstance(value, dict)]
     return {

@@ -20,12 +20,12 @@ from typing import Any
 from torch import nn
 
 from benchmarks import trained
-from engine import hostlock
 from engine.compute.context import place
 from engine.compute.data import Dataset
 from engine.compute.evaluate import validate
 from engine.compute.measure.counts import count
 from engine.compute.pipeline import apply
+from engine.machine import lock
 from engine.params import ClusterFilters, PruneChannels
 
 GOAL_SPEEDUP, GOAL_POINTS = 2.0, 1.5
@@ -65,7 +65,7 @@ def finetuned(model: nn.Module, args: argparse.Namespace, data: Dataset, seed: i
 def timing(args: argparse.Namespace, data: Dataset, seed: int) -> dict[str, Any]:
     """How many times as fast the merged network is; its weights, trained on or not, make no difference."""
     original, model = trained.baseline(args, data, seed), merged(args, data, seed)
-    with hostlock.exclusive():
+    with lock.exclusive():
         row = trained.timed(args, data, original, model)
     return {"speedup": row["speedup"], "others": row["foreign_load"]}
 

@@ -18,7 +18,6 @@ from typing import Any
 from torch import nn
 
 from benchmarks import trained
-from engine import hostlock
 from engine.compute import checkpoint
 from engine.compute.data import Dataset
 from engine.compute.measure.counts import count
@@ -27,6 +26,7 @@ from engine.compute.pipeline import apply
 from engine.compute.quantization.network import QuantizedNetwork
 from engine.compute.runtimes.base import artefact
 from engine.errors import Unavailable
+from engine.machine import lock
 from engine.params import PruneChannels, QuantizeStatic
 from engine.params.preset import Latency
 from engine.params.runtimes import INT8_RUNTIMES, Runtime
@@ -96,7 +96,7 @@ def report(
     chosen = tuple(r for r in after.artefacts if against or r in before.artefacts)
     params = Latency(runtimes=chosen, batch=(1,), blocks=trained.BLOCKS, block_ms=100)
     shape = (data.channels, data.size[0], data.size[1])
-    with hostlock.exclusive():
+    with lock.exclusive():
         rows: list[dict[str, Any]] = measure_pair(
             before, after, params=params, shape=shape, threads=args.threads, against=against
         )

@@ -18,13 +18,13 @@ from typing import Any, get_args
 import torch
 from torch import nn
 
-from engine import runtimes
 from engine.compute import checkpoint
-from engine.compute.measure import procfs, warmfork
+from engine.compute.measure import warmfork
 from engine.compute.measure.latency import Side, measure_pair
 from engine.compute.models.build import Architecture, build
 from engine.compute.runtimes.base import artefact, example, session
 from engine.errors import Unavailable
+from engine.machine import procfs, runtimes
 from engine.measures import latency
 from engine.params.preset import Latency
 from engine.params.runtimes import Precision, Runtime

@@ -7,12 +7,12 @@ from typing import Any, Literal, get_args
 
 from engine import __version__
 from engine.errors import SecateurError, UsageError
+from engine.machine.runtimes import missing
 from engine.measures import latency
 from engine.measures.table import QUALITIES
 from engine.params import STEPS
 from engine.params.preset import Settings
 from engine.rundir import RunDir
-from engine.runtimes import missing
 from engine.spec import parse
 from engine.state import StudyState, TrialState
 from engine.summary import measure_names, measure_value

@@ -9,9 +9,10 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from engine import rundir, runtimes
-from engine.environment import resolve_device
+from engine import rundir
 from engine.errors import SecateurError, UsageError
+from engine.machine import runtimes
+from engine.machine.environment import resolve_device
 from engine.measures.latency import NOISY_LOAD
 from engine.rundir import RunDir, Status
 from engine.spec import Spec, to_yaml

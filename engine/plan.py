@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from engine import environment, runtimes
+from engine.machine import environment, runtimes
 from engine.params import Distill, Step
 from engine.params.catalog import WEIGHT_FILES
 from engine.params.distillation import BaselineTeacher, ModelTeacher

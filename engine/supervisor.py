@@ -14,13 +14,14 @@ import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
-from engine import datasets, environment, hostlock, replay
+from engine import datasets, replay
 from engine import events as ev
 from engine.errors import SecateurError
 from engine.executors.base import Executor, JobEnded
 from engine.executors.local import LocalExecutor
 from engine.heartbeat import Heartbeat
 from engine.job import request
+from engine.machine import environment, lock
 from engine.plan import Job, Plan, data_id, make
 from engine.rundir import EventLog, RunDir
 from engine.spec import Spec, read_stored
@@ -290,7 +291,7 @@ def _computed_fingerprint(data: str, workspace: Path) -> str:
 @contextlib.contextmanager
 def only_engine(run: RunDir) -> Iterator[None]:
     """Hold the right to be this study's engine on this host; SecateurError if another process has it."""
-    path = hostlock.folder() / f"study-{key(str(run.path.resolve()))[:24]}"
+    path = lock.folder() / f"study-{key(str(run.path.resolve()))[:24]}"
     with path.open("ab") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -39,7 +39,7 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
 
 
 def _doctor(args: argparse.Namespace) -> int:
-    from engine import environment, runtimes
+    from engine.machine import environment, runtimes
     from engine.rundir import workspace
 
     folder = workspace(args.workspace)

@@ -8,7 +8,6 @@ import onnx
 import torch
 
 from engine import events as ev
-from engine import hostlock
 from engine.compute import checkpoint
 from engine.compute.context import Send
 from engine.compute.measure.latency import Side, becomes_quiet, measure_pair
@@ -18,6 +17,7 @@ from engine.compute.runtimes import narrow
 from engine.compute.runtimes.base import Shape, artefact
 from engine.errors import Unavailable
 from engine.job import JobRequest
+from engine.machine import lock
 from engine.measures import latency
 from engine.measures.latency import NOISY_LOAD
 from engine.params.preset import Latency
@@ -51,10 +51,10 @@ def _measure(node: Node, request: JobRequest, store: Store, send: Send) -> None:
     params = request.read_settings().measure.latency
     assert params is not None and node.parent is not None and node.baseline is not None
     shape = _shape(store.folder(node.parent))
-    with hostlock.shared():
+    with lock.shared():
         sides = [_side(key_, params, shape, store) for key_ in (node.baseline, node.parent)]
 
-    with hostlock.exclusive(waiting_alone(node, send)):
+    with lock.exclusive(waiting_alone(node, send)):
         rows = _quietest(sides, params, shape, request)
     _warn(node, rows, send)
     seconds = time.monotonic() - started

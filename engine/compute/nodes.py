@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from engine import events as ev
-from engine import hostlock
 from engine.compute.context import Send
+from engine.machine import lock
 from engine.plan import Node
 from engine.store.objects import Store
 
@@ -46,7 +46,7 @@ def finish(
     )
 
 
-def waiting_alone(node: Node, send: Send) -> hostlock.Waiting:
+def waiting_alone(node: Node, send: Send) -> lock.Waiting:
     """Tells, now and then, that the node waits until nothing else of ours computes."""
 
     def waiting(seconds: float, processes: tuple[int, ...]) -> None:
@@ -57,7 +57,7 @@ def waiting_alone(node: Node, send: Send) -> hostlock.Waiting:
     return rarely(waiting)
 
 
-def waiting_for_latency(node: Node, send: Send) -> hostlock.Waiting:
+def waiting_for_latency(node: Node, send: Send) -> lock.Waiting:
     """Tells, now and then, that the node waits while latency is measured for another study."""
 
     def waiting(seconds: float, processes: tuple[int, ...]) -> None:
@@ -68,7 +68,7 @@ def waiting_for_latency(node: Node, send: Send) -> hostlock.Waiting:
     return rarely(waiting)
 
 
-def rarely(report: hostlock.Waiting) -> hostlock.Waiting:
+def rarely(report: lock.Waiting) -> lock.Waiting:
     """`report`, called at once and then every WAITING_S at most."""
     due = 0.0
 

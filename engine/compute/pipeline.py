@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from engine import datasets, hostlock
+from engine import datasets
 from engine import events as ev
 from engine.compute import checkpoint
 from engine.compute.context import Context, Send, place
@@ -44,6 +44,7 @@ from engine.compute.steps.training import train
 from engine.compute.tasks import task_of
 from engine.compute.yolo.prepare import prepare_for_channels
 from engine.job import JobRequest
+from engine.machine import lock
 from engine.params import (
     Calibrate,
     ClusterFilters,
@@ -124,8 +125,8 @@ def run(request: JobRequest, send: Send) -> None:
 
 def _lock(node: Node, send: Send) -> AbstractContextManager[None]:
     if node.alone:
-        return hostlock.exclusive(waiting_alone(node, send))
-    return hostlock.shared(waiting_for_latency(node, send))
+        return lock.exclusive(waiting_alone(node, send))
+    return lock.shared(waiting_for_latency(node, send))
 
 
 def _compute(node: Node, work: Work, started: float) -> None:

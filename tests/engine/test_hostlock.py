@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from engine import hostlock
 from engine.errors import SecateurError
+from engine.machine import lock
 
 HOLD = """
 import sys, time
@@ -63,7 +63,7 @@ class GaveUp(Exception):
     pass
 
 
-def give_up(after: float = 0.15) -> hostlock.Waiting:
+def give_up(after: float = 0.15) -> lock.Waiting:
     def check(waited: float, holders: tuple[int, ...]) -> None:
         if waited >= after:
             raise GaveUp
@@ -71,8 +71,8 @@ def give_up(after: float = 0.15) -> hostlock.Waiting:
     return check
 
 
-def blocked(how: Callable[[hostlock.Waiting], object], monkeypatch: pytest.MonkeyPatch) -> bool:
-    monkeypatch.setattr(hostlock, "REPORT_S", 0.05)
+def blocked(how: Callable[[lock.Waiting], object], monkeypatch: pytest.MonkeyPatch) -> bool:
+    monkeypatch.setattr(lock, "REPORT_S", 0.05)
     try:
         with how(give_up()):  # type: ignore[attr-defined]
             return False
@@ -83,15 +83,15 @@ def blocked(how: Callable[[hostlock.Waiting], object], monkeypatch: pytest.Monke
 def test_trials_share_and_a_measurement_is_alone(holder, monkeypatch):
     first = holder("shared")
     wait_held(first)
-    assert not blocked(hostlock.shared, monkeypatch)
-    assert blocked(hostlock.exclusive, monkeypatch)
+    assert not blocked(lock.shared, monkeypatch)
+    assert blocked(lock.exclusive, monkeypatch)
     let_go(first)
     alone = holder("exclusive")
     wait_held(alone)
-    assert blocked(hostlock.shared, monkeypatch)
-    assert blocked(hostlock.exclusive, monkeypatch)
+    assert blocked(lock.shared, monkeypatch)
+    assert blocked(lock.exclusive, monkeypatch)
     let_go(alone)
-    assert not blocked(hostlock.exclusive, monkeypatch)
+    assert not blocked(lock.exclusive, monkeypatch)
 
 
 def test_a_killed_holder_gives_the_lock_back(holder, monkeypatch):
@@ -99,7 +99,7 @@ def test_a_killed_holder_gives_the_lock_back(holder, monkeypatch):
     wait_held(process)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    assert not blocked(hostlock.exclusive, monkeypatch)
+    assert not blocked(lock.exclusive, monkeypatch)
 
 
 def test_a_waiting_measurement_is_not_starved_by_new_trials(holder, monkeypatch):
@@ -107,7 +107,7 @@ def test_a_waiting_measurement_is_not_starved_by_new_trials(holder, monkeypatch)
     wait_held(running)
     measurement = holder("exclusive")
     deadline = time.monotonic() + 10
-    while not blocked(hostlock.shared, monkeypatch):  # until it queues at the gate
+    while not blocked(lock.shared, monkeypatch):  # until it queues at the gate
         assert time.monotonic() < deadline
     let_go(running)
     wait_held(measurement)
@@ -122,20 +122,20 @@ def test_the_waiter_is_told_who_is_in_the_way(holder, monkeypatch):
         seen.append(holders)
         let_go(process)
 
-    with hostlock.exclusive(note):
+    with lock.exclusive(note):
         pass
     known = Path("/proc/locks").exists()
     assert seen == ([(process.pid,)] if known else [()])
 
 
 def test_a_forked_child_does_not_keep_its_parents_lock(monkeypatch):
-    with hostlock.shared():
+    with lock.shared():
         child = os.fork()
         if child == 0:
             time.sleep(30)
             os._exit(0)
     try:
-        assert not blocked(hostlock.exclusive, monkeypatch)
+        assert not blocked(lock.exclusive, monkeypatch)
     finally:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
@@ -144,7 +144,7 @@ def test_a_forked_child_does_not_keep_its_parents_lock(monkeypatch):
 def test_a_forked_child_does_not_give_up_its_parents_lock(holder):
     child = -1
     try:
-        with hostlock.shared():
+        with lock.shared():
             child = os.fork()
             if child == 0:
                 raise GaveUp  # the child unwinds out of its parent's `with`
@@ -155,18 +155,18 @@ def test_a_forked_child_does_not_give_up_its_parents_lock(holder):
 
 
 def test_a_started_program_does_not_inherit_the_lock(holder, monkeypatch):
-    with hostlock.exclusive():
+    with lock.exclusive():
         sleeper = subprocess.Popen(["sleep", "30"], close_fds=False)
     try:
-        assert not blocked(hostlock.exclusive, monkeypatch)
+        assert not blocked(lock.exclusive, monkeypatch)
     finally:
         sleeper.kill()
         sleeper.wait()
 
 
 def test_a_trial_gives_up_its_share_while_it_measures(holder):
-    with hostlock.shared():
-        with hostlock.exclusive():
+    with lock.shared():
+        with lock.exclusive():
             other = holder("shared")
             assert not soon_held(other)
         wait_held(other)
@@ -175,13 +175,13 @@ def test_a_trial_gives_up_its_share_while_it_measures(holder):
 
 
 def test_the_same_lock_twice_in_one_thread_is_refused_but_threads_share():
-    with hostlock.shared():
-        with pytest.raises(RuntimeError), hostlock.shared():
+    with lock.shared():
+        with pytest.raises(RuntimeError), lock.shared():
             pass
         taken = threading.Event()
 
         def other() -> None:
-            with hostlock.shared():
+            with lock.shared():
                 taken.set()
 
         thread = threading.Thread(target=other)
@@ -191,17 +191,17 @@ def test_the_same_lock_twice_in_one_thread_is_refused_but_threads_share():
 
 
 def test_removed_lock_files_are_made_again(own_folder, holder, monkeypatch):
-    with hostlock.shared():
+    with lock.shared():
         pass
     for file in own_folder.iterdir():
         file.unlink()
     process = holder("exclusive")
     wait_held(process)
-    assert blocked(hostlock.shared, monkeypatch)
+    assert blocked(lock.shared, monkeypatch)
 
 
 def test_a_folder_that_is_not_ours_is_refused(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("SECATEUR_LOCKS", str(tmp_path / "file"))
-    with pytest.raises(SecateurError, match="lock folder"), hostlock.shared():
+    with pytest.raises(SecateurError, match="lock folder"), lock.shared():
         pass

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from engine import environment, spec
+from engine import spec
+from engine.machine import environment
 from engine.params import PruneWeights
 from engine.plan import Job, Plan, data_id, make
 

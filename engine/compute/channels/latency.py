@@ -60,7 +60,7 @@ def reach(target: LatencyTarget, original: nn.Module, prune: Prune, context: Con
 
     Measured in `target.runtime`, whole networks in alternating blocks (`measure_pair`), while this process
     idles. Every measurement is recorded by `context.measured` under `name`, so that the same search goes the same
-    way when it is repeated. To be called under `engine.hostlock.exclusive`. Raises SecateurError when no pruning
+    way when it is repeated. To be called under `engine.machine.lock.exclusive`. Raises SecateurError when no pruning
     that `prune` can do is measured to be fast enough, telling the most that was.
     """
     speedups: dict[str, float] = {}

@@ -26,7 +26,7 @@ class Milliseconds:
     """The time of a network in `target.runtime`, at any smaller widths, as the sum of its layers' times.
 
     Layers of `model`, the network before any pruning, are measured at once, or their times are taken from the
-    record (`Context.measured`). To be made under `engine.hostlock.exclusive`.
+    record (`Context.measured`). To be made under `engine.machine.lock.exclusive`.
     """
 
     def __init__(self, model: nn.Module, target: LatencyTarget, context: Context) -> None:

@@ -18,13 +18,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from engine import runtimes
-from engine.compute.measure import procfs
 from engine.compute.measure.latency_process import Measured, measured
 from engine.compute.measure.latency_worker import Block, Job, Partner
 from engine.compute.measure.warmfork import Start, start
 from engine.compute.runtimes.base import Shape
 from engine.errors import Unavailable
+from engine.machine import procfs, runtimes
 from engine.params.preset import Latency
 from engine.params.runtimes import INT8, Precision, Runtime
 
@@ -96,7 +95,7 @@ def measure_pair(
     Where runtime or machine cannot do it, the row has `unavailable`, the reason, in place of numbers. When both
     sides are the same artefacts, one process is measured and the speedup is 1.
 
-    To be called while nothing else of ours computes (`engine.hostlock.exclusive`). Raises SecateurError,
+    To be called while nothing else of ours computes (`engine.machine.lock.exclusive`). Raises SecateurError,
     naming runtime and batch, when a file cannot be read or a process ends.
     """
     rows = []

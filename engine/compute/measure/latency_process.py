@@ -8,10 +8,10 @@ from multiprocessing import Pipe
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from engine.compute.measure import procfs
 from engine.compute.measure.latency_worker import Block, Job, Operators, Partner, Timed, serve
 from engine.compute.measure.warmfork import Start
 from engine.errors import SecateurError, Unavailable
+from engine.machine import procfs
 
 STOP_S = 1.0
 """Bound on waiting for a stopped process to stand still; it takes well under a millisecond."""

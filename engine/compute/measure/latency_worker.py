@@ -16,10 +16,9 @@ from pathlib import Path
 
 import torch
 
-from engine import runtimes
-from engine.compute.measure import procfs
 from engine.compute.runtimes.base import Session, Shape, float_operators, session
 from engine.errors import SecateurError, Unavailable
+from engine.machine import procfs, runtimes
 from engine.params.runtimes import Precision, Runtime
 
 

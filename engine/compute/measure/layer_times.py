@@ -48,7 +48,7 @@ def layer_times(
 ) -> dict[LayerConfig, float]:
     """Milliseconds of each layer with its activation, each measured once, in one fresh process for all.
 
-    To be called while nothing else of ours computes (`engine.hostlock.exclusive`). Raises SecateurError when the
+    To be called while nothing else of ours computes (`engine.machine.lock.exclusive`). Raises SecateurError when the
     runtime refuses a layer or the process ends.
     """
     each = tuple(dict.fromkeys(configs))

@@ -10,9 +10,9 @@ from typing import Protocol, assert_never
 import torch
 from torch import Tensor, nn
 
-from engine import runtimes
 from engine.compute.quantization.network import QuantizedNetwork
 from engine.errors import Unavailable
+from engine.machine import runtimes
 from engine.params.runtimes import INT8_RUNTIMES, Precision, Runtime
 
 Shape = tuple[int, int, int]
@@ -75,7 +75,7 @@ def session(
     """Open the artefact at `path` for inference; the fixed input is (`batch`, C, H, W).
 
     Meant to be the only session of its process: it sets the process's number of threads. A runtime that cannot
-    use `device` computes on the processor (`engine.runtimes.place`). Raises SecateurError when the runtime does
+    use `device` computes on the processor (`engine.machine.runtimes.place`). Raises SecateurError when the runtime does
     not take the artefact, and Unavailable when it is not here, or does not compute in `precision` here.
     """
     if why := runtimes.reason(runtime, precision, device):

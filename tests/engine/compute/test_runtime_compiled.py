@@ -7,13 +7,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from engine import runtimes
 from engine.compute import checkpoint
 from engine.compute.measure import warmfork
 from engine.compute.measure.latency import Side, measure_pair
 from engine.compute.models.build import Architecture, attached
 from engine.compute.runtimes.base import example
 from engine.compute.runtimes.compiled import CompiledSession
+from engine.machine import runtimes
 from engine.params.preset import Latency
 
 SHAPE = (3, 8, 8)

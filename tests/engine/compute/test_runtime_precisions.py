@@ -9,7 +9,6 @@ from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, quantize_static
 from torch import Tensor, nn
 
-from engine import runtimes
 from engine.compute import checkpoint
 from engine.compute.models.build import Architecture, attached, build
 from engine.compute.runtimes.base import artefact, example, float_operators, session
@@ -17,6 +16,7 @@ from engine.compute.runtimes.onnxruntime import OnnxSession
 from engine.compute.runtimes.openvino import compiled
 from engine.compute.runtimes.torch import TorchSession
 from engine.errors import Unavailable
+from engine.machine import runtimes
 
 SHAPE = (3, 16, 16)
 TOLERANCES = {"fp32": 1e-3, "bf16": 3e-2, "fp16": 5e-3}

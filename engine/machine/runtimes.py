@@ -9,8 +9,8 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
-from engine import environment
 from engine.errors import SecateurError
+from engine.machine import environment
 from engine.params.preset import Latency
 from engine.params.runtimes import INT8_RUNTIMES, PRECISIONS, RUNTIMES, Precision, Runtime
 
