@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from engine.measures.table import Kind, measure
+from engine.plotting.axis import Axis
 from engine.plotting.figure import Figure, Limits, Point, Reference, Series, finite
 from engine.plotting.ticks import nice_step, snap
 from engine.text.numbers import number
@@ -16,8 +17,6 @@ from engine.text.numbers import number
 LARGEST = 1e300
 """Values are drawn as if no larger, so that no difference of two overflows."""
 SMALLEST = 1e-300
-FAR = 1e3
-"""Positions beyond this many axis lengths are drawn as if there: a line leaves the chart just as steeply."""
 SAME = 1e-9
 """Relative spans below this count as one value: ticks finer than that can't be written."""
 MARGIN = 0.02
@@ -32,30 +31,6 @@ POSSIBLE: dict[Kind, Limits] = {
 """What values can be: a deviation says nothing about values beyond."""
 
 UnitPoint = tuple[float, float]
-
-
-@dataclass(frozen=True)
-class Axis:
-    """One axis: `low < high`, both > 0 on a log axis; categories sit at 0, 1, 2, …"""
-
-    low: float
-    high: float
-    log: bool = False
-    measure: str = ""
-    categories: tuple[str, ...] = ()
-    whole: bool = False
-    """Whether only whole numbers make sense as ticks, as for epochs."""
-
-    def position(self, value: float) -> float:
-        """The value's place, 0 at `low` and 1 at `high`; clamped to ±1000."""
-        if self.log:
-            if value <= 0:
-                return -FAR
-            low = math.log10(self.low)
-            place = (math.log10(value) - low) / (math.log10(self.high) - low)
-        else:
-            place = (value - self.low) / (self.high - self.low)
-        return max(-FAR, min(FAR, place))
 
 
 @dataclass(frozen=True)

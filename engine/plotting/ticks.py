@@ -14,7 +14,7 @@ from engine.text.numbers import MISSING, number
 from engine.text.tables import abbreviate
 
 if TYPE_CHECKING:
-    from engine.plotting.axes import Axis
+    from engine.plotting.axis import Axis
 
 EDGE = 1e-9
 """Part of a step by which rounding may push a tick over the edge of the axis."""

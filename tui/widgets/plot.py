@@ -7,7 +7,8 @@ from typing import ClassVar
 from textual.binding import BindingType
 from textual.message import Message
 
-from engine.plotting.axes import Axis, scene
+from engine.plotting.axes import scene
+from engine.plotting.axis import Axis
 from engine.plotting.cells import Cell, Rows
 from engine.plotting.figure import Figure, Limits, decimate, finite
 from engine.plotting.text import Place, places, with_legend

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from engine.plotting import axes, figure, ticks
-from engine.plotting.axes import Axis
+from engine.plotting.axis import Axis
 
 
 def random_limits(seed: int) -> list[tuple[float, float]]:
