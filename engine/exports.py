@@ -12,8 +12,8 @@ from engine.measures import latency
 from engine.measures.table import QUALITIES
 from engine.params import STEPS
 from engine.params.preset import Settings
+from engine.presets.spec import parse
 from engine.rundir import RunDir
-from engine.spec import parse
 from engine.state import StudyState, TrialState
 from engine.summary import measure_names, measure_value
 

@@ -8,8 +8,8 @@ import time
 from dataclasses import replace
 
 from engine.errors import SecateurError
+from engine.presets.spec import Spec
 from engine.rundir import HEARTBEAT_S, RunDir, Status, process_identity
-from engine.spec import Spec
 from engine.state import StudyState
 from engine.summary import best_trial
 

@@ -14,8 +14,8 @@ from engine.errors import SecateurError, UsageError
 from engine.machine import runtimes
 from engine.machine.environment import resolve_device
 from engine.measures.latency import NOISY_LOAD
+from engine.presets.spec import Spec, to_yaml
 from engine.rundir import RunDir, Status
-from engine.spec import Spec, to_yaml
 from engine.state import load
 from engine.store.files import explained
 

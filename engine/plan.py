@@ -16,7 +16,7 @@ from engine.params.catalog import WEIGHT_FILES
 from engine.params.distillation import BaselineTeacher, ModelTeacher
 from engine.params.preset import Model
 from engine.params.runtimes import Runtime
-from engine.spec import Spec, Trial
+from engine.presets.spec import Spec, Trial
 from engine.store.keys import file_hash, key
 
 MEASURE_VERSION = 2

@@ -6,8 +6,8 @@ from engine import launch
 from engine.errors import SecateurError, UsageError
 from engine.events import Verdict
 from engine.plan import Plan
+from engine.presets.spec import read_stored
 from engine.rundir import RunDir
-from engine.spec import read_stored
 from engine.state import StudyState, TrialState, load
 from engine.store.files import MEASUREMENTS, explained, read_json, write_json
 from engine.store.keys import file_hash

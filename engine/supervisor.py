@@ -23,8 +23,8 @@ from engine.heartbeat import Heartbeat
 from engine.job import request
 from engine.machine import environment, lock
 from engine.plan import Job, Plan, data_id, make
+from engine.presets.spec import Spec, read_stored
 from engine.rundir import EventLog, RunDir
-from engine.spec import Spec, read_stored
 from engine.state import StudyState
 from engine.store.files import read_json
 from engine.store.keys import key

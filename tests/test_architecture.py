@@ -227,7 +227,7 @@ def test_pydantic_classes_are_declared_in_params_only() -> None:
 
 
 def _part(name: str) -> str:
-    """The part of the engine that a module belongs to: `engine.spec.tree` to `spec`."""
+    """The part of the engine that a module belongs to: `engine.presets.steps` to `spec`."""
     return name.split(".")[1] if "." in name else ""
 
 

@@ -21,7 +21,7 @@ from pathlib import Path
 HOME = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(HOME))
 
-from engine import cli, presets, spec  # noqa: E402
+from engine import cli
 from engine.commands.params import _default as default_text  # noqa: E402
 from engine.commands.presets import counts as trials  # noqa: E402
 from engine.errors import SecateurError  # noqa: E402
@@ -29,6 +29,8 @@ from engine.params import STEPS  # noqa: E402
 from engine.params.base import StepParams  # noqa: E402
 from engine.params.preset import Settings  # noqa: E402
 from engine.params.rows import Row, describe, summary  # noqa: E402
+from engine.presets import shipped as presets  # noqa: E402
+from engine.presets import spec
 
 README = HOME / "README.md"
 REQUIRED = ("parameters", "commands", "presets")

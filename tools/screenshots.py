@@ -16,7 +16,7 @@ from rich.color import Color  # noqa: E402
 from rich.segment import Segment  # noqa: E402
 from rich.style import Style  # noqa: E402
 
-from engine.presets import find  # noqa: E402
+from engine.presets.shipped import find  # noqa: E402
 from engine.text.tables import cell_width  # noqa: E402
 from tui.app import Lab  # noqa: E402
 

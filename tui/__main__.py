@@ -51,7 +51,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _find(name: str) -> Path:
-    from engine.presets import find
+    from engine.presets.shipped import find
 
     return find(name)
 

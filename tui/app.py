@@ -20,7 +20,7 @@ from tui.spans import SendSpans
 from tui.watch import Watcher
 
 if TYPE_CHECKING:
-    from engine.spec import Spec
+    from engine.presets.spec import Spec
     from tui.modelexport import ModelExport, Wish
 
 

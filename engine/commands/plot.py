@@ -46,8 +46,8 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
 def _plot(args: argparse.Namespace) -> int:
     from engine import charts, sensitivities
     from engine.plotting import text
+    from engine.presets.spec import read_stored
     from engine.rundir import find, workspace
-    from engine.spec import read_stored
     from engine.state import load
 
     runs = [find(workspace(args.workspace), name) for name in args.study]

@@ -4,9 +4,9 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from engine import spec
 from engine.commands.common import add_json, columns, print_json
-from engine.presets import Shipped, find, shipped
+from engine.presets import spec
+from engine.presets.shipped import Shipped, find, shipped
 from engine.text.tables import table
 
 DESCRIPTION = """\

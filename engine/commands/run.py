@@ -70,10 +70,11 @@ _LONG = {
 
 
 def _run(args: argparse.Namespace) -> int:
-    from engine import launch, presets, spec
+    from engine import launch
+    from engine.presets import shipped, spec
     from engine.rundir import workspace
 
-    read = spec.read(presets.find(args.preset), args.overrides, quick=args.quick)
+    read = spec.read(shipped.find(args.preset), args.overrides, quick=args.quick)
     run = launch.create(read, workspace(args.workspace))
     launch.start(run)
     return _follow(args, run)

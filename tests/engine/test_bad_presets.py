@@ -7,8 +7,8 @@ from bad_presets import HEAD, NOT_YAML, PIPELINE, SECTIONS, Case
 from bad_steps import STEPS
 from bad_sweeps import SWEEPS
 
-from engine import spec
 from engine.errors import EXIT_USAGE, PresetInvalid, Problem, UsageError
+from engine.presets import spec
 
 
 def problems(text: str, *overrides: str) -> tuple[Problem, ...]:

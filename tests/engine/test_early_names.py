@@ -4,13 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from engine import datasets, spec
+from engine import datasets
 from engine.compute import pipeline
 from engine.errors import SecateurError
 from engine.events import EpochFinished, Event
 from engine.job import JobRequest, request
 from engine.params.preset import Data
 from engine.plan import data_id, make
+from engine.presets import spec
 
 PRESET = """\
 threads: 1

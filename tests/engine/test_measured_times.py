@@ -7,10 +7,11 @@ import pytest
 from fabricated import ENVIRONMENT, finished, measures, started
 
 from engine import events as ev
-from engine import replay, rundir, spec
+from engine import replay, rundir
 from engine.commands.report import recorded_lines
 from engine.machine import environment
 from engine.plan import Job, Plan, data_id, make
+from engine.presets import spec
 from engine.rundir import EventLog, RunDir, Status
 from engine.store.files import MEASUREMENTS
 

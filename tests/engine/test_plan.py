@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from engine import spec
 from engine.machine import environment
 from engine.params import PruneWeights
 from engine.plan import Job, Plan, data_id, make
+from engine.presets import spec
 
 PRESET = """\
 seed: 0

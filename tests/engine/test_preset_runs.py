@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from study_lab import Lab
 
-from engine import presets, spec
+from engine.presets import shipped, spec
 
 TIMEOUT_S = 600.0
 """Many times what a quick preset needs where nothing else runs."""
@@ -14,10 +14,10 @@ AS_IT_IS = "quickstart"
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [preset.name for preset in presets.shipped()])
+@pytest.mark.parametrize("name", [preset.name for preset in shipped.shipped()])
 def test_the_preset_runs_to_its_end(name: str, tmp_path: Path) -> None:
     quick = name != AS_IT_IS
-    path = presets.find(name)
+    path = shipped.find(name)
     trials = spec.read(path, quick=quick).trials
     found = Lab(tmp_path, TIMEOUT_S).json("run", str(path), *(["--quick"] if quick else []))
     assert found["status"] == "done"

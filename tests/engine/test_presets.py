@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from engine.errors import UsageError
-from engine.presets import find, shipped
+from engine.presets.shipped import find, shipped
 
 
 def test_the_quickstart_is_shipped() -> None:

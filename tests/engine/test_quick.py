@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from engine import presets, spec
 from engine.cli import main
 from engine.errors import PresetInvalid, UsageError
+from engine.presets import shipped, spec
 
 PRESET = """\
 model: {name: resnet20}
@@ -117,7 +117,7 @@ def test_no_step_may_be_called_quick() -> None:
 
 def test_asking_for_a_quick_version_that_is_not_there_is_refused() -> None:
     with pytest.raises(UsageError, match="has no quick version"):
-        spec.read(presets.find("quickstart"), quick=True)
+        spec.read(shipped.find("quickstart"), quick=True)
 
 
 def test_the_list_of_presets_shows_which_have_one(capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from engine import presets, spec
 from engine.errors import PresetInvalid
 from engine.params import Finetune, PruneWeights, Train
 from engine.params.pruning import Cubic, Linear, OneShot
+from engine.presets import shipped as presets
+from engine.presets import spec
 
 PRESET = """\
 about: Local against global
@@ -277,7 +278,7 @@ def test_every_shipped_preset_is_valid_and_says_what_it_is_for(shipped: presets.
 
 def test_reading_a_preset_imports_nothing_heavy() -> None:
     code = (
-        "import sys; from engine import presets, spec; spec.read(presets.find('quickstart'));"
+        "import sys; from engine.presets import shipped, spec; spec.read(shipped.find('quickstart'));"
         "print([name for name in ('torch', 'numpy', 'onnx', 'sklearn', 'pandas') if name in sys.modules])"
     )
     done = subprocess.run(

@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 from fabricated import measures, study
 
-from engine import charts, spec
+from engine import charts
 from engine.commands import report
 from engine.errors import PresetInvalid
 from engine.params.preset import Plot
+from engine.presets import spec
 from engine.rundir import RunDir
 
 PRESETS = {

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from engine import sweep
-from engine.yamltree import load
+from engine.presets import sweep
+from engine.presets.yaml.tree import load
 
 
 def axes(text: str) -> list[sweep.Axis]:

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from study_lab import Lab
 
-from engine import spec
 from engine.errors import PresetInvalid
 from engine.plan import Plan, data_id, make
+from engine.presets import spec
 
 HEAD = """\
 seed: 0

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from engine.yamltree import Mapping, Node, Scalar, load, put, resolve, to_yaml
+from engine.presets.yaml.tree import Mapping, Node, Scalar, load, put, resolve, to_yaml
 
 
 def tree(text: str) -> Node:

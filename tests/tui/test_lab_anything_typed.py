@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from engine import presets
+from engine.presets import shipped
 from tui.lab import edits, outline, tree
 from tui.lab.actions import LAB
 from tui.lab.check import check, validate
@@ -57,7 +57,7 @@ ODD = [
 
 @pytest.mark.parametrize("owner", [*SECTIONS, 0, 1])
 def test_whatever_is_typed_ends_in_a_problem_or_a_preset(owner: int | str, tmp_path: Path) -> None:
-    document = Document.open(presets.find("quickstart"))
+    document = Document.open(shipped.find("quickstart"))
     history = History(tmp_path)
     for field in fields_of(document.plain, owner):
         for typed in ODD:
@@ -87,7 +87,7 @@ def test_a_study_that_makes_no_sense_is_no_source_of_times(tmp_path: Path, line:
         json.dumps({"state": "done", "model": "resnet20", "data": "digits", "done": 1})
     )
     (folder / "events.jsonl").write_bytes(line + b"\n")
-    document = Document.open(presets.find("quickstart"))
+    document = Document.open(shipped.find("quickstart"))
     assert check(document.plain, "q", None, 0, History(tmp_path)).estimate.seconds is None
 
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from engine import presets
 from engine.errors import UsageError
 from engine.params import STEPS
+from engine.presets import shipped
 from tui.lab import edits, tree
 from tui.lab.check import validate
 from tui.lab.document import Document
@@ -18,7 +18,7 @@ SCOPE, SPARSITY = Spot(1, "scope"), Spot(1, "sparsity")
 
 @pytest.fixture
 def quickstart() -> Document:
-    return Document.open(presets.find("quickstart"))
+    return Document.open(shipped.find("quickstart"))
 
 
 def test_what_is_opened_means_the_same_as_the_file(quickstart: Document) -> None:
@@ -31,7 +31,7 @@ def test_what_is_opened_means_the_same_as_the_file(quickstart: Document) -> None
 
 
 def test_a_range_stays_a_range_through_edit_and_save(tmp_path: Path) -> None:
-    document = Document.open(presets.find("local-vs-global"))
+    document = Document.open(shipped.find("local-vs-global"))
     document.apply(edits.put(document.plain, Spot(0, "epochs"), 3), "epochs")
     document.save_as(tmp_path / "mine")
     assert "0..0.9 by 0.1" in (tmp_path / "mine.yaml").read_text()
@@ -231,7 +231,7 @@ def test_a_shipped_preset_is_never_overwritten(quickstart: Document, tmp_path: P
     with pytest.raises(UsageError):
         quickstart.save()
     with pytest.raises(UsageError):
-        quickstart.save_as(presets.FOLDER / "mine.yaml")
+        quickstart.save_as(shipped.FOLDER / "mine.yaml")
     quickstart.save_as(tmp_path / "sub" / "mine")
     assert quickstart.path == tmp_path / "sub" / "mine.yaml"
     assert quickstart.name == "mine"

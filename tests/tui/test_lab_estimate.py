@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from engine import events as ev
-from engine import presets, spec
 from engine.events import EpochFinished, Planned, StepFinished, StudyStarted, to_line
+from engine.presets import shipped, spec
+from engine.presets.spec import Spec
 from engine.rundir import RunDir, Status
-from engine.spec import Spec
 from tui.lab.estimate import START_S, History, epochs_of, estimate
 from tui.lab.outline import items
 from tui.lab.review import sections
@@ -18,7 +18,7 @@ EPOCH_S, PRUNE_S, MEASURE_S, LATENCY_S = 2.0, 0.5, 1.0, 3.0
 
 
 def quickstart(*overrides: str) -> Spec:
-    return spec.read(presets.find("quickstart"), overrides)
+    return spec.read(shipped.find("quickstart"), overrides)
 
 
 def finished_study(workspace: Path, name: str, wanted: Spec) -> RunDir:
@@ -138,7 +138,7 @@ def test_every_swept_set_and_default_value_is_in_the_review() -> None:
 def test_the_outline_marks_the_step_in_which_something_is_wrong() -> None:
     from tui.lab.check import validate
 
-    plain = read(presets.find("quickstart").read_text(), "q")
+    plain = read(shipped.find("quickstart").read_text(), "q")
     plain["steps"][0]["train"]["epochs"] = 0
     plain["sweep"]["prune.weights.sparsity"] = [0, 2]
     _, problems = validate(plain, "q", None)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from test_lab_screen import lab, seen, settled, shown, to_sparsity
 
-from engine import presets
+from engine.presets import shipped
 from engine.text.tables import cell_width
 from tui.lab.document import Document
 from tui.lab.estimate import Estimate
@@ -37,7 +37,7 @@ async def test_the_key_that_lists_problems_is_named_as_it_works_where_the_focus_
 async def test_a_narrow_head_keeps_the_mark_of_an_edit_and_the_number_of_trials(
     tmp_path: Path, estimate: Estimate
 ) -> None:
-    preset = presets.find("mobilenetv3-mixed-precision")
+    preset = shipped.find("mobilenetv3-mixed-precision")
     async with lab(tmp_path, (80, 24), preset) as (screen, _):
         head = screen.query_one(Head)
         document = Document.open(preset)

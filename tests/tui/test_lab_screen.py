@@ -9,7 +9,7 @@ import pytest
 from fabricate import Study, finished
 from textual.pilot import Pilot
 
-from engine import presets
+from engine.presets import shipped
 from tui.app import Lab
 from tui.lab import tree
 from tui.lab.tree import Spot
@@ -266,7 +266,7 @@ async def test_leaving_or_opening_another_preset_does_not_lose_changes_silently(
         await pilot.press(*["down"] * 8, "d")
         assert "not saved" in screen.before_quit()
         changed = screen.document.plain
-        screen.open(presets.find("local-vs-global"))
+        screen.open(shipped.find("local-vs-global"))
         await until(pilot, lambda: pilot.app.screen is not screen)
         await pilot.press("n")
         await until(pilot, lambda: pilot.app.screen is screen)
@@ -277,7 +277,7 @@ async def test_leaving_or_opening_another_preset_does_not_lose_changes_silently(
 async def test_a_study_of_the_workspace_is_edited_as_a_new_preset(tmp_path: Path) -> None:
     folder = tmp_path / "workspace" / "studies" / "quickstart-1"
     folder.mkdir(parents=True)
-    (folder / "preset.yaml").write_text(presets.find("quickstart").read_text())
+    (folder / "preset.yaml").write_text(shipped.find("quickstart").read_text())
     async with lab(tmp_path) as (screen, pilot):
         screen.open(folder / "preset.yaml")
         await settled(pilot)

@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine import datasets, spec
+from engine import datasets
 from engine.errors import PresetInvalid, Problem, SecateurError, UsageError
-from engine.spec import Spec
+from engine.presets import spec
+from engine.presets.spec import Spec
 from tui.lab.estimate import UNKNOWN, Estimate, History, estimate
 from tui.lab.tree import Plain, to_yaml
 

@@ -4,9 +4,9 @@ import difflib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from engine import presets
 from engine.errors import SecateurError, UsageError
-from engine.spec.files import absolute
+from engine.presets.files import absolute
+from engine.presets.shipped import FOLDER, SUFFIXES
 from engine.store.files import write_atomic
 from tui.lab import tree
 from tui.lab.edits import NEW
@@ -61,7 +61,7 @@ class Document:
     @property
     def shipped(self) -> bool:
         """Whether it came with secateur: it is saved under another name."""
-        return self.path is not None and self.path.resolve().parent == presets.FOLDER
+        return self.path is not None and self.path.resolve().parent == FOLDER
 
     @property
     def dirty(self) -> bool:
@@ -160,7 +160,7 @@ class Document:
         Files it names relative to its old folder are written out in full, so that they are still found.
         """
         path = with_suffix(path.absolute())
-        if path.resolve().parent == presets.FOLDER:
+        if path.resolve().parent == FOLDER:
             raise UsageError(
                 f"{path.name} would be written among the presets that come with secateur",
                 "An update replaces them.",
@@ -189,7 +189,7 @@ def with_suffix(path: Path) -> Path:
     """The path as a YAML file's. Raises UsageError if no file can be called so."""
     if not path.name or path.name == "..":
         raise UsageError(f"{path} is a folder", "", "Add a file name to it.")
-    return path if path.suffix in presets.SUFFIXES else path.with_name(path.name + ".yaml")
+    return path if path.suffix in SUFFIXES else path.with_name(path.name + ".yaml")
 
 
 def typed_path(text: str) -> Path:

@@ -5,7 +5,7 @@ from typing import Any
 
 from engine.params import STEPS
 from engine.params.rows import Row
-from engine.sweep import VARIANT
+from engine.presets.sweep import VARIANT
 from tui.lab.text import Default, Fixed, Swept, Typed
 from tui.lab.tree import (
     ABSENT,

@@ -3,7 +3,7 @@
 from typing import Any
 
 from engine.params.rows import describe
-from engine.spec import Spec
+from engine.presets.spec import Spec
 from tui.lab.fields import SECTIONS
 from tui.lab.text import text_of
 

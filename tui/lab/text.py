@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine.params.rows import Row
-from engine.yamltree import MAX_DIGITS, load, resolve
+from engine.presets.yaml.tree import MAX_DIGITS, load, resolve
 
 SINGLE = ("number", "integer", "yes/no", "choice")
 """Types of which a list or a range typed into the field can only be meant as a sweep."""

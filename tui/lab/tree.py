@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 from typing import Any
 
-from engine import spec, sweep
 from engine.errors import UsageError
 from engine.params import STEPS, Params
 from engine.params.preset import Settings
 from engine.params.rows import Row, describe
-from engine.spec.tree import Unknown, locate, normalise
-from engine.yamltree import Listing, Mapping, Node, Scalar, load
+from engine.presets import spec, sweep
+from engine.presets.steps import Unknown, locate, normalise
+from engine.presets.yaml.tree import Listing, Mapping, Node, Scalar, load
 
 Plain = dict[str, Any]
 """A preset as plain values, its steps written out as `{kind: {parameters}}`."""

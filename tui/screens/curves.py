@@ -286,7 +286,7 @@ def _about(name: str) -> str:
 
 def _preset_plot(workspace: Path, name: str) -> PlotParams | None:
     """The chart that the study's preset asks for."""
-    from engine.spec import read_stored
+    from engine.presets.spec import read_stored
 
     try:
         return read_stored(RunDir(workspace / "studies" / name).preset).settings.plot

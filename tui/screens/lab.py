@@ -9,10 +9,10 @@ from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.widget import Widget
 
-from engine import presets
-from engine import spec as specs
 from engine.errors import SecateurError
 from engine.params.preset import Plot as PlotParams
+from engine.presets import shipped
+from engine.presets import spec as specs
 from engine.state import StudyState
 from tui.lab.document import Document
 from tui.messages import StudyChanged
@@ -65,7 +65,7 @@ class LabScreen(EditActions, FileActions, RunActions):
         self.query_one(Outline).focus()
 
     def _load_first(self) -> None:
-        path = self._wanted or presets.find(START)
+        path = self._wanted or shipped.find(START)
         try:
             self.document = Document.open(path)
         except SecateurError as error:

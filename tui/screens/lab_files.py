@@ -4,8 +4,8 @@ from pathlib import Path
 
 from textual import work
 
-from engine import presets
 from engine.errors import SecateurError
+from engine.presets import shipped
 from engine.rundir import RunDir
 from engine.text.tables import abbreviate
 from tui.lab.document import Document, typed_path, with_suffix
@@ -79,7 +79,7 @@ class FileActions(LabBase):
         if not await self._may_drop():
             return
         found = [
-            Choice(str(one.path), one.name, f"comes with secateur: {one.about}") for one in presets.shipped()
+            Choice(str(one.path), one.name, f"comes with secateur: {one.about}") for one in shipped.shipped()
         ]
         found += [Choice(str(path), str(path), "") for path in self._nearby()]
         found.append(Choice(OTHER, "another file …", "type its path"))
@@ -106,7 +106,7 @@ class FileActions(LabBase):
         found = []
         for folder in sorted(folders):
             try:
-                found += [path for path in sorted(folder.iterdir()) if path.suffix in presets.SUFFIXES]
+                found += [path for path in sorted(folder.iterdir()) if path.suffix in shipped.SUFFIXES]
             except OSError:
                 continue
         return found[:MOST_FILES]

@@ -9,7 +9,7 @@ from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from engine.spec import Spec
+from engine.presets.spec import Spec
 from engine.text.tables import cell_width
 from tui.lab.estimate import Estimate
 from tui.lab.outline import trials_text

@@ -9,7 +9,6 @@ from compute_help import context_for
 from torch import nn
 
 from engine import events as ev
-from engine import spec
 from engine.compute import checkpoint
 from engine.compute.models import create
 from engine.compute.pipeline import apply
@@ -19,6 +18,7 @@ from engine.compute.shared import shared_layers
 from engine.errors import PresetInvalid, SecateurError
 from engine.params import STEPS
 from engine.params.preset import Model
+from engine.presets import spec
 
 SHAPE = (1, 8, 8)
 TINY = """\

@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
-from engine import datasets, spec
+from engine import datasets
 from engine import events as ev
 from engine.executors.base import Executor, JobEnded, Message
 from engine.executors.local import LocalExecutor
 from engine.job import JobRequest, request
 from engine.plan import Job, Plan, data_id, make
+from engine.presets import spec
 
 PRESET = """\
 seed: 0

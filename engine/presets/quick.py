@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from engine.errors import Problem
-from engine.spec.overrides import Change, put_all
-from engine.wording import given
-from engine.yamltree import Mapping, is_empty, without
+from engine.presets.overrides import Change, put_all
+from engine.presets.wording import given
+from engine.presets.yaml.tree import Mapping, is_empty, without
 
 SECTION = "quick"
 SUFFIX = "-quick"

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.errors import UsageError
+from engine.presets.wording import text_of
+from engine.presets.yaml.tree import at, load
 from engine.text.phrases import names, suggest
-from engine.wording import text_of
-from engine.yamltree import at, load
 
 # Beside this package, in a checkout as in an installation.
-FOLDER = Path(__file__).resolve().parent.parent / "presets"
+FOLDER = Path(__file__).resolve().parents[2] / "presets"
 SUFFIXES = (".yaml", ".yml")
 
 

@@ -19,8 +19,8 @@ from engine.params import (
     Step,
 )
 from engine.params.cluster_weights import Scalar
-from engine.spec.tree import StepNode
-from engine.spec.trials import Built
+from engine.presets.steps import StepNode
+from engine.presets.trials import Built
 
 MASKS, CODEBOOKS, DICTIONARIES, GRIDS = "masks", "codebooks", "dictionaries", "grids"
 MADE_BY = {

@@ -5,8 +5,8 @@ from engine.params import Distill
 from engine.params.catalog import DETECTION, DETECTOR
 from engine.params.distillation import BaselineTeacher, NoTeacher
 from engine.params.preset import Settings
-from engine.spec.tree import StepNode
-from engine.spec.trials import Built
+from engine.presets.steps import StepNode
+from engine.presets.trials import Built
 
 
 def teachers(nodes: list[StepNode], built: Built) -> list[Problem]:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from engine.params.catalog import OWN_CODE
-from engine.yamltree import Listing, Mapping, Node, Scalar, at, put
+from engine.presets.yaml.tree import Listing, Mapping, Node, Scalar, at, put
 
 
 def absolute(root: Mapping, folder: Path | None) -> Mapping:

@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from engine.errors import Problem
-from engine.yamlerrors import explain
+from engine.presets.yaml.errors import explain
 
 MAX_CHARACTERS = 1_000_000
 """A preset is a page of text; what is longer is another file given by mistake."""

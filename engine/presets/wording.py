@@ -2,7 +2,7 @@
 
 import json
 
-from engine.yamltree import Listing, Node, Scalar, resolve, shorten
+from engine.presets.yaml.tree import Listing, Node, Scalar, resolve, shorten
 
 
 def given(node: Node) -> str:

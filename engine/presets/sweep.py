@@ -12,8 +12,8 @@ from decimal import Decimal
 from typing import Any
 
 from engine.errors import Problem
-from engine.wording import given
-from engine.yamltree import Listing, Mapping, Node, Scalar, is_empty
+from engine.presets.wording import given
+from engine.presets.yaml.tree import Listing, Mapping, Node, Scalar, is_empty
 
 MAX_TRIALS = 10_000
 """More is a mistake: at a second each they would take three hours, and no plot could show them."""

@@ -12,10 +12,10 @@ from pydantic_core import ErrorDetails
 from engine.errors import Problem
 from engine.params.base import Clash, Params
 from engine.params.rows import Row, describe, find
-from engine.spec.tree import known
+from engine.presets.steps import known
+from engine.presets.wording import given
+from engine.presets.yaml.tree import Listing, Mapping, Node, Scalar, resolve
 from engine.text.phrases import suggest
-from engine.wording import given
-from engine.yamltree import Listing, Mapping, Node, Scalar, resolve
 
 P = TypeVar("P", bound=Params)
 

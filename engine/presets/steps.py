@@ -7,9 +7,9 @@ from engine.errors import Problem
 from engine.params import STEPS, Params, Step
 from engine.params.preset import Settings
 from engine.params.rows import Row, describe, find
+from engine.presets.wording import given, text_of
+from engine.presets.yaml.tree import Listing, Mapping, Node, Scalar, is_empty
 from engine.text.phrases import names, suggest
-from engine.wording import given, text_of
-from engine.yamltree import Listing, Mapping, Node, Scalar, is_empty
 
 AROUND = ("steps", "sweep", "quick")
 """Sections that are not settings."""

@@ -6,14 +6,14 @@ from itertools import product
 from math import prod
 from typing import Any
 
-from engine import sweep
 from engine.errors import Problem
 from engine.params import STEPS, Params, Step
 from engine.params.preset import Settings
-from engine.spec.tree import AROUND, StepNode, Target, Unknown, locate, settings_node
-from engine.spec.validate import check
-from engine.sweep import MAX_TRIALS, VARIANT, Axis
-from engine.yamltree import Listing, Mapping, Node, put
+from engine.presets import sweep
+from engine.presets.steps import AROUND, StepNode, Target, Unknown, locate, settings_node
+from engine.presets.sweep import MAX_TRIALS, VARIANT, Axis
+from engine.presets.validate import check
+from engine.presets.yaml.tree import Listing, Mapping, Node, put
 
 Point = tuple[int, ...]
 """The position on each axis."""

@@ -5,19 +5,19 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from engine import sweep
 from engine.errors import PresetInvalid, Problem, UsageError
+from engine.measures.names import MEASURES
 from engine.params.preset import Settings
-from engine.spec import checks, overrides
-from engine.spec import quick as small
-from engine.spec.files import absolute
-from engine.spec.model import MEASURES, Spec, Trial
-from engine.spec.sequence import clashes
-from engine.spec.teaching import teachers
-from engine.spec.tree import normalise, steps_of
-from engine.spec.trials import Built, Sweep, build, parameters, read_sweep, with_seed
-from engine.wording import given
-from engine.yamltree import MAX_CHARACTERS, Mapping, load, to_yaml
+from engine.presets import checks, overrides, sweep
+from engine.presets import quick as small
+from engine.presets.files import absolute
+from engine.presets.model import Spec, Trial
+from engine.presets.sequence import clashes
+from engine.presets.steps import normalise, steps_of
+from engine.presets.teaching import teachers
+from engine.presets.trials import Built, Sweep, build, parameters, read_sweep, with_seed
+from engine.presets.wording import given
+from engine.presets.yaml.tree import MAX_CHARACTERS, Mapping, load, to_yaml
 
 __all__ = ["MEASURES", "Spec", "Trial", "parse", "read", "read_stored", "to_yaml"]
 

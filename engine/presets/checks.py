@@ -5,19 +5,19 @@ from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import PurePath
 
-from engine import sweep
 from engine.errors import Problem
 from engine.measures import latency
+from engine.measures.names import MEASURES, RATE_MEASURES
 from engine.params import Sensitivity
 from engine.params.catalog import DATASETS, DETECTION, DETECTOR, MODELS, OWN_CODE
 from engine.params.preset import AUTO
-from engine.spec.files import looks_like_file
-from engine.spec.model import MEASURES, RATE_MEASURES
-from engine.spec.tree import StepNode, steps_of
-from engine.spec.trials import Assignment, Point, Sweep, assigned
+from engine.presets import sweep
+from engine.presets.files import looks_like_file
+from engine.presets.steps import StepNode, steps_of
+from engine.presets.trials import Assignment, Point, Sweep, assigned
+from engine.presets.wording import given, text_of
+from engine.presets.yaml.tree import Listing, Mapping, Node, Scalar, at
 from engine.text.phrases import names, suggest
-from engine.wording import given, text_of
-from engine.yamltree import Listing, Mapping, Node, Scalar, at
 
 GIVEN_BY_NAME = ("random", "pretrained")
 """What `model.weights` takes beside a path."""

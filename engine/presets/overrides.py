@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from engine import sweep
 from engine.errors import Problem
-from engine.spec.tree import SECTIONS, Target, Unknown, locate, normalise
+from engine.presets import sweep
+from engine.presets.steps import SECTIONS, Target, Unknown, locate, normalise
+from engine.presets.yaml.tree import Listing, Mapping, Node, Scalar, at, is_empty, load, put, without
 from engine.text.phrases import suggest
-from engine.yamltree import Listing, Mapping, Node, Scalar, at, is_empty, load, put, without
 
 EXAMPLE = "PATH=VALUE such as train.epochs=1"
 
