@@ -14,7 +14,6 @@ import yaml
 from torch import nn
 
 from engine import datasets
-from engine import events as ev
 from engine.compute import checkpoint
 from engine.compute.context import Context, place
 from engine.compute.data import Dataset, load
@@ -28,6 +27,7 @@ from engine.compute.schedules import Course
 from engine.params import Calibrate, Finetune, Train
 from engine.params.channels import TargetRuntime
 from engine.params.preset import Data, Latency, Model
+from engine.studies import events as ev
 
 CPU = torch.device("cpu")
 BLOCKS, BLOCK_MS = 30, 50.0

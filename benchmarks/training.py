@@ -42,13 +42,13 @@ def ours(images: int, batch: int, precision: Any, clock: Clock) -> float:
     import torch
 
     from engine import datasets
-    from engine import events as ev
     from engine.compute.context import Context
     from engine.compute.data import Split, load
     from engine.compute.fit import fit
     from engine.compute.models import CifarResNet
     from engine.params.preset import Data
     from engine.params.training import Train
+    from engine.studies import events as ev
 
     torch.use_deterministic_algorithms(True, warn_only=True)
     params = Data(name="fashion-mnist", limit=images)

@@ -13,8 +13,8 @@ from engine.measures.table import QUALITIES
 from engine.params import STEPS
 from engine.params.preset import Settings
 from engine.presets.spec import parse
-from engine.rundir import RunDir
-from engine.state import StudyState, TrialState
+from engine.studies.rundir import RunDir
+from engine.studies.state import StudyState, TrialState
 from engine.summary import measure_names, measure_value
 
 Format = Literal["safetensors", "onnx", "pt2", "openvino", "int8-onnx"]

@@ -9,8 +9,8 @@ from dataclasses import replace
 
 from engine.errors import SecateurError
 from engine.presets.spec import Spec
-from engine.rundir import HEARTBEAT_S, RunDir, Status, process_identity
-from engine.state import StudyState
+from engine.studies.rundir import HEARTBEAT_S, RunDir, Status, process_identity
+from engine.studies.state import StudyState
 from engine.summary import best_trial
 
 

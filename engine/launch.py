@@ -9,15 +9,15 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from engine import rundir
 from engine.errors import SecateurError, UsageError
 from engine.machine import runtimes
 from engine.machine.environment import resolve_device
 from engine.measures.latency import NOISY_LOAD
 from engine.presets.spec import Spec, to_yaml
-from engine.rundir import RunDir, Status
-from engine.state import load
 from engine.store.files import explained
+from engine.studies import rundir
+from engine.studies.rundir import RunDir, Status
+from engine.studies.state import load
 
 ENGINE = "import sys; from engine.supervisor import main; sys.exit(main())"
 """Not ``-m``: multiprocessing would import the main module anew in every worker."""

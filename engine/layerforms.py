@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from engine.state import StepState, TrialState
+from engine.studies.state import StepState, TrialState
 from engine.text.numbers import percent
 
 

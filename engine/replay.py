@@ -4,14 +4,14 @@ from typing import Any
 
 from engine import launch
 from engine.errors import SecateurError, UsageError
-from engine.events import Verdict
-from engine.plan import Plan
 from engine.presets.spec import read_stored
-from engine.rundir import RunDir
-from engine.state import StudyState, TrialState, load
 from engine.store.files import MEASUREMENTS, explained, read_json, write_json
 from engine.store.keys import file_hash
 from engine.store.objects import Store, StoredObject
+from engine.studies.events import Verdict
+from engine.studies.plan import Plan
+from engine.studies.rundir import RunDir
+from engine.studies.state import StudyState, TrialState, load
 
 NOT_NUMERIC = {"host", "memory_bytes", "platform"}
 """Parts of the environment that cannot change a result's bits."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from engine.state import StepState, StudyState, TrialState
+from engine.studies.state import StepState, StudyState, TrialState
 
 KIND = "sensitivity"
 """The step's kind, and the name of what it found among its measures."""

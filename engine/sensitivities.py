@@ -11,7 +11,7 @@ from engine.measures.table import measure
 from engine.plotting.figure import Figure, Point, Reference, Series
 from engine.plotting.palette import SHAPES
 from engine.scans import KIND, Scan, scans
-from engine.state import StudyState, TrialState
+from engine.studies.state import StudyState, TrialState
 
 RATE = "rate"
 """The x axis's measure; in a study with several sensitivity steps each one's is `STEP.rate`."""

@@ -5,7 +5,7 @@ from typing import Any
 from engine import scans
 from engine.measures import latency
 from engine.measures.table import QUALITIES
-from engine.state import StudyState, TrialState
+from engine.studies.state import StudyState, TrialState
 from engine.text.numbers import MISSING, percent
 
 TOLERATED_LOSS = 0.01

@@ -15,20 +15,20 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from engine import datasets, replay
-from engine import events as ev
 from engine.errors import SecateurError
 from engine.executors.base import Executor, JobEnded
 from engine.executors.local import LocalExecutor
 from engine.heartbeat import Heartbeat
-from engine.job import request
 from engine.machine import environment, lock
-from engine.plan import Job, Plan, data_id, make
 from engine.presets.spec import Spec, read_stored
-from engine.rundir import EventLog, RunDir
-from engine.state import StudyState
 from engine.store.files import read_json
 from engine.store.keys import key
 from engine.store.objects import StoredObject
+from engine.studies import events as ev
+from engine.studies.job import request
+from engine.studies.plan import Job, Plan, data_id, make
+from engine.studies.rundir import EventLog, RunDir
+from engine.studies.state import StudyState
 
 POLL_S = 0.5
 """Seconds between two looks at the stop request."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from engine.measures.table import measure
 from engine.plotting.figure import Figure, Point, Series
-from engine.state import StepState, StudyState, TrialState
+from engine.studies.state import StepState, StudyState, TrialState
 from engine.text.numbers import percent
 
 MEASURES = {

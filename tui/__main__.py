@@ -35,7 +35,7 @@ def main(argv: list[str] | None = None) -> int:
             )
             return 2
     from engine.errors import SecateurError
-    from engine.rundir import workspace
+    from engine.studies.rundir import workspace
 
     try:
         preset = _find(args.preset)

@@ -11,7 +11,7 @@ from textual.app import App
 from textual.binding import BindingType
 
 from engine.errors import SecateurError
-from engine.rundir import RunDir
+from engine.studies.rundir import RunDir
 from tui import places, themes
 from tui.actions import EVERYWHERE, bindings
 from tui.keyorder import KeyOrder

@@ -10,7 +10,7 @@ from engine.measures.table import measure
 from engine.params.preset import Plot
 from engine.pareto import front
 from engine.plotting.figure import Figure, Point, Series, finite
-from engine.state import StudyState, TrialState
+from engine.studies.state import StudyState, TrialState
 from engine.summary import measure_names, quality_name
 from engine.text import numbers as fmt
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from engine import layerforms, scans, tolerance
-from engine.rundir import RunDir
-from engine.state import TrialState
 from engine.store.files import read_json
+from engine.studies.rundir import RunDir
+from engine.studies.state import TrialState
 from engine.text.numbers import count, percent
 from tui.widgets.table import Column, Row
 

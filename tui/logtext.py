@@ -3,8 +3,8 @@
 import os
 from pathlib import Path
 
-from engine import events as ev
-from engine.rundir import READ_AT_MOST
+from engine.studies import events as ev
+from engine.studies.rundir import READ_AT_MOST
 from engine.summary import quality_of
 from engine.text.numbers import duration, percent
 from tui.trialtext import clock

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from textual.message import Message
 
-from engine.rundir import RunDir, Status
-from engine.state import StudyState
+from engine.studies.rundir import RunDir, Status
+from engine.studies.state import StudyState
 
 
 @dataclass(frozen=True)

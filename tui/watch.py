@@ -13,9 +13,9 @@ from pathlib import Path
 
 from textual.message_pump import MessagePump
 
-from engine import rundir
-from engine.rundir import LOST_AFTER_S, RunDir, Status
-from engine.state import Reader, StudyState, TrialState
+from engine.studies import rundir
+from engine.studies.rundir import LOST_AFTER_S, RunDir, Status
+from engine.studies.state import Reader, StudyState, TrialState
 from engine.summary import study_json
 from tui.messages import Listed, StudiesChanged, StudyChanged
 

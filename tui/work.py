@@ -4,9 +4,9 @@ import shutil
 import time
 
 from engine.errors import SecateurError
-from engine.rundir import RunDir
-from engine.state import TrialState
 from engine.store.files import explained
+from engine.studies.rundir import RunDir
+from engine.studies.state import TrialState
 from engine.text.numbers import age, size
 from tui.messages import Listed
 from tui.watch import MALFORMED
@@ -48,7 +48,8 @@ def delete(study: Listed) -> str:
 
 def best(study: Listed) -> TrialState:
     """The most accurate of a study's compressed models. Raises SecateurError while no trial is done."""
-    from engine import exports, state
+    from engine import exports
+    from engine.studies import state
 
     try:
         return exports.choose(study.run, state.load(study.run.path), exports.BEST)

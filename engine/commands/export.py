@@ -85,8 +85,8 @@ def _line(value: dict[str, Any]) -> None:
 
 def _export(args: argparse.Namespace, tell: Callable[[str], None]) -> dict[str, Any]:
     from engine import exports
-    from engine.rundir import find, workspace
-    from engine.state import load
+    from engine.studies.rundir import find, workspace
+    from engine.studies.state import load
 
     study = find(workspace(args.workspace), args.study)
     order = exports.order(study, load(study.path), args.trial, args.format, args.out, args.force)

@@ -4,11 +4,11 @@ import sys
 import time
 from typing import Any, assert_never
 
-from engine import events as ev
 from engine.commands.common import columns
 from engine.measures import table
-from engine.rundir import RunDir
-from engine.state import Reader, StudyState
+from engine.studies import events as ev
+from engine.studies.rundir import RunDir
+from engine.studies.state import Reader, StudyState
 from engine.summary import quality_of
 from engine.text import numbers, tables
 

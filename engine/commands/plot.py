@@ -10,7 +10,7 @@ from engine.commands.common import add_workspace
 if TYPE_CHECKING:
     from engine.params.preset import Plot
     from engine.plotting.figure import Figure
-    from engine.state import StudyState
+    from engine.studies.state import StudyState
 
 
 def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -47,8 +47,8 @@ def _plot(args: argparse.Namespace) -> int:
     from engine import charts, sensitivities
     from engine.plotting import text
     from engine.presets.spec import read_stored
-    from engine.rundir import find, workspace
-    from engine.state import load
+    from engine.studies.rundir import find, workspace
+    from engine.studies.state import load
 
     runs = [find(workspace(args.workspace), name) for name in args.study]
     states = [load(run.path) for run in runs]

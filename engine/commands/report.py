@@ -12,8 +12,8 @@ from engine.measures.latency import NOISY_LOAD
 from engine.measures.table import measure, measure_text, row_place
 from engine.plotting import text
 from engine.presets.spec import read_stored
-from engine.rundir import RunDir
-from engine.state import StudyState, TrialState
+from engine.studies.rundir import RunDir
+from engine.studies.state import StudyState, TrialState
 from engine.summary import PACKED, best_trial, measure_names, measure_value, quality_name, quality_of
 from engine.text import numbers, tables
 

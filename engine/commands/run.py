@@ -8,7 +8,7 @@ from engine.commands.common import add_json, add_workspace
 from engine.errors import EXIT_DIFFERENT, EXIT_FAILED, EXIT_INTERRUPTED, SecateurError
 
 if TYPE_CHECKING:
-    from engine.rundir import RunDir
+    from engine.studies.rundir import RunDir
 
 
 def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -72,7 +72,7 @@ _LONG = {
 def _run(args: argparse.Namespace) -> int:
     from engine import launch
     from engine.presets import shipped, spec
-    from engine.rundir import workspace
+    from engine.studies.rundir import workspace
 
     read = spec.read(shipped.find(args.preset), args.overrides, quick=args.quick)
     run = launch.create(read, workspace(args.workspace))
@@ -82,7 +82,7 @@ def _run(args: argparse.Namespace) -> int:
 
 def _resume(args: argparse.Namespace) -> int:
     from engine import launch
-    from engine.rundir import find, workspace
+    from engine.studies.rundir import find, workspace
 
     run = find(workspace(args.workspace), args.study)
     if args.remeasure and not launch.forget_noisy_latency(run):
@@ -93,7 +93,7 @@ def _resume(args: argparse.Namespace) -> int:
 
 def _replay(args: argparse.Namespace) -> int:
     from engine import launch, replay
-    from engine.rundir import find, workspace
+    from engine.studies.rundir import find, workspace
 
     original = find(workspace(args.workspace), args.study)
     run = replay.create(original)
@@ -102,7 +102,7 @@ def _replay(args: argparse.Namespace) -> int:
 
 
 def _watch(args: argparse.Namespace) -> int:
-    from engine.rundir import find, workspace
+    from engine.studies.rundir import find, workspace
 
     args.detach = False
     return _follow(args, find(workspace(args.workspace), args.study))

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from engine.measures.table import measure
 from engine.scans import Scan, scans
-from engine.state import StudyState
+from engine.studies.state import StudyState
 from engine.text import numbers
 from engine.text import tables as tables_module
 from engine.tolerance import ONE_POINT, drop_curves, quality, quality_name

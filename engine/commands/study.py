@@ -34,7 +34,7 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
 
 
 def _list(args: argparse.Namespace) -> int:
-    from engine.rundir import studies, workspace
+    from engine.studies.rundir import studies, workspace
     from engine.summary import best_text
     from engine.text import numbers, tables
 
@@ -75,8 +75,8 @@ def _list(args: argparse.Namespace) -> int:
 
 def _show(args: argparse.Namespace) -> int:
     from engine.commands import report, trial
-    from engine.rundir import find, workspace
-    from engine.state import load
+    from engine.studies.rundir import find, workspace
+    from engine.studies.state import load
 
     run = find(workspace(args.workspace), args.study)
     state = load(run.path)
@@ -93,8 +93,8 @@ def _show(args: argparse.Namespace) -> int:
 
 def _cancel(args: argparse.Namespace) -> int:
     from engine.errors import UsageError
-    from engine.rundir import find, workspace
     from engine.store.files import explained
+    from engine.studies.rundir import find, workspace
 
     run = find(workspace(args.workspace), args.study)
     status = run.read_status()

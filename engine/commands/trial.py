@@ -6,9 +6,9 @@ from engine import layerforms
 from engine.commands.common import columns, print_json
 from engine.errors import UsageError
 from engine.measures import latency, table
-from engine.rundir import RunDir
-from engine.state import StudyState, TrialState
 from engine.store.files import read_json
+from engine.studies.rundir import RunDir
+from engine.studies.state import StudyState, TrialState
 from engine.summary import measure_names, measure_value, quality_name, quality_of, trial_json
 from engine.text import numbers, tables
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import torch
 from torch import nn
 
-from engine import events as ev
 from engine.compute.data import Dataset
 from engine.store.files import MEASUREMENTS, explained, read_json, write_json
+from engine.studies import events as ev
 
 if TYPE_CHECKING:
     from engine.compute.evaluate import Score

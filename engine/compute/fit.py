@@ -9,7 +9,6 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from engine import events as ev
 from engine.compute import codebooks, kernels, partial
 from engine.compute.context import Context, place
 from engine.compute.evaluate import validate
@@ -19,6 +18,7 @@ from engine.compute.seeds import generator, seed_everything
 from engine.compute.tasks import Score, task_of
 from engine.errors import SecateurError
 from engine.params.training import Training
+from engine.studies import events as ev
 
 
 class Objective(Protocol):

@@ -7,7 +7,6 @@ from typing import Any
 import onnx
 import torch
 
-from engine import events as ev
 from engine.compute import checkpoint
 from engine.compute.context import Send
 from engine.compute.measure.latency import Side, becomes_quiet, measure_pair
@@ -16,15 +15,16 @@ from engine.compute.quantization.network import FILE
 from engine.compute.runtimes import narrow
 from engine.compute.runtimes.base import Shape, artefact
 from engine.errors import Unavailable
-from engine.job import JobRequest
 from engine.machine import lock
 from engine.measures import latency
 from engine.measures.latency import NOISY_LOAD
 from engine.params.preset import Latency
 from engine.params.runtimes import INT8, Runtime
-from engine.plan import Node
 from engine.store.keys import key
 from engine.store.objects import Store
+from engine.studies import events as ev
+from engine.studies.job import JobRequest
+from engine.studies.plan import Node
 
 TRIES = 3
 """Measurements of a row that is disturbed each time."""

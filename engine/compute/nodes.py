@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-from engine import events as ev
 from engine.compute.context import Send
 from engine.machine import lock
-from engine.plan import Node
 from engine.store.objects import Store
+from engine.studies import events as ev
+from engine.studies.plan import Node
 
 WAITING_S = 15.0
 """Between two reports of waiting, which may take hours: each is a line in the study's events."""

@@ -14,7 +14,6 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from engine import datasets
-from engine import events as ev
 from engine.compute import checkpoint
 from engine.compute.context import Context, Send, place
 from engine.compute.data import Dataset, load
@@ -43,7 +42,6 @@ from engine.compute.steps.sensitivity import sensitivity
 from engine.compute.steps.training import train
 from engine.compute.tasks import task_of
 from engine.compute.yolo.prepare import prepare_for_channels
-from engine.job import JobRequest
 from engine.machine import lock
 from engine.params import (
     Calibrate,
@@ -65,9 +63,11 @@ from engine.params import (
 )
 from engine.params.preset import Settings
 from engine.params.training import Fit
-from engine.plan import Node
 from engine.store.files import MEASUREMENTS, write_json
 from engine.store.objects import Store
+from engine.studies import events as ev
+from engine.studies.job import JobRequest
+from engine.studies.plan import Node
 
 PREDICTIONS = "predictions.safetensors"
 LAYERS = "layers.json"

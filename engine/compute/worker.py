@@ -11,12 +11,12 @@ from multiprocessing.connection import Connection
 
 import torch
 
-from engine import events as ev
 from engine.compute import latency_job, pipeline
 from engine.compute.memory import out_of_memory
 from engine.errors import SecateurError
-from engine.job import JobRequest
 from engine.store.files import explanation
+from engine.studies import events as ev
+from engine.studies.job import JobRequest
 
 
 def work(text: str, connection: Connection) -> None:

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Protocol
 
-from engine import events as ev
-from engine.plan import Job
+from engine.studies import events as ev
+from engine.studies.plan import Job
 
 
 @dataclass(frozen=True)

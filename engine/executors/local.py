@@ -10,11 +10,11 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-from engine import events as ev
 from engine.errors import SecateurError
 from engine.executors.base import JobEnded, Message
-from engine.job import JobRequest
-from engine.plan import Job
+from engine.studies import events as ev
+from engine.studies.job import JobRequest
+from engine.studies.plan import Job
 
 WARM = ("engine.compute.warm",)
 """What the process that workers are forked from has imported in any case."""

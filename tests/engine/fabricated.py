@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from typing import Any
 
-from engine import events as ev
-from engine.state import StudyState
+from engine.studies import events as ev
+from engine.studies.state import StudyState
 
 ENVIRONMENT = {"host": "login1", "packages": {"torch": "2.14.1"}, "cpu": {"model": "A", "flags": ["avx2"]}}
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from engine import events as ev
-from engine.rundir import RunDir
-from engine.state import StudyState, load
+from engine.studies import events as ev
+from engine.studies.rundir import RunDir
+from engine.studies.state import StudyState, load
 
 HOME = Path(__file__).resolve().parents[2]
 TIMEOUT_S = 120

@@ -8,7 +8,7 @@ from fabricated import finished, measures, planned, replayed, started, study
 from engine import charts
 from engine.errors import UsageError
 from engine.params.preset import Plot
-from engine.state import StudyState
+from engine.studies.state import StudyState
 
 SPARSITY, SCOPE = "prune.weights.sparsity", "prune.weights.scope"
 

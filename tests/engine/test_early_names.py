@@ -7,11 +7,11 @@ import pytest
 from engine import datasets
 from engine.compute import pipeline
 from engine.errors import SecateurError
-from engine.events import EpochFinished, Event
-from engine.job import JobRequest, request
 from engine.params.preset import Data
-from engine.plan import data_id, make
 from engine.presets import spec
+from engine.studies.events import EpochFinished, Event
+from engine.studies.job import JobRequest, request
+from engine.studies.plan import data_id, make
 
 PRESET = """\
 threads: 1

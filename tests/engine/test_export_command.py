@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from study_lab import PRESET, Lab
 
-from engine import events as ev
+from engine.studies import events as ev
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from study_lab import LATENCY, PRESET, Lab, processes_of, wait_for
 
-from engine import events as ev
+from engine.studies import events as ev
 
 KILLS = ["engine.supervisor"] * 3 + ["forkserver", "worker"] * 2 + ["worker"] * 5
 SEED = 20

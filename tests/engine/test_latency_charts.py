@@ -7,7 +7,7 @@ from fabricated import finished, measures, planned, replayed, started
 
 from engine import charts
 from engine.errors import UsageError
-from engine.state import StudyState
+from engine.studies.state import StudyState
 
 
 def row(runtime: str, batch: int, median: float, precision: str = "fp32") -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from engine import layerforms
-from engine.state import StepState, TrialState
+from engine.studies.state import StepState, TrialState
 
 
 def trial(*steps: tuple[str, dict[str, Any]]) -> TrialState:

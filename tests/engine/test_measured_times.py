@@ -6,14 +6,15 @@ from pathlib import Path
 import pytest
 from fabricated import ENVIRONMENT, finished, measures, started
 
-from engine import events as ev
-from engine import replay, rundir
+from engine import replay
 from engine.commands.report import recorded_lines
 from engine.machine import environment
-from engine.plan import Job, Plan, data_id, make
 from engine.presets import spec
-from engine.rundir import EventLog, RunDir, Status
 from engine.store.files import MEASUREMENTS
+from engine.studies import events as ev
+from engine.studies import rundir
+from engine.studies.plan import Job, Plan, data_id, make
+from engine.studies.rundir import EventLog, RunDir, Status
 
 PRESET = """\
 seed: 0

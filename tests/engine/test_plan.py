@@ -6,8 +6,8 @@ import pytest
 
 from engine.machine import environment
 from engine.params import PruneWeights
-from engine.plan import Job, Plan, data_id, make
 from engine.presets import spec
+from engine.studies.plan import Job, Plan, data_id, make
 
 PRESET = """\
 seed: 0

@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 from fabricated import ENVIRONMENT, finished, measures, planned, started
 
-from engine import events as ev
-from engine import replay, rundir
+from engine import replay
 from engine.errors import SecateurError, UsageError
-from engine.events import Verdict
-from engine.rundir import EventLog, RunDir, Status
-from engine.state import load
+from engine.studies import events as ev
+from engine.studies import rundir
+from engine.studies.events import Verdict
+from engine.studies.rundir import EventLog, RunDir, Status
+from engine.studies.state import load
 
 PRESET = "model: {name: resnet20}\ndata: {name: digits}\nsteps: [train, prune.weights]\n"
 

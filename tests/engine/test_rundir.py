@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from engine import events as ev
 from engine.errors import UsageError
-from engine.rundir import (
+from engine.studies import events as ev
+from engine.studies.rundir import (
     READ_AT_MOST,
     EventLog,
     RunDir,

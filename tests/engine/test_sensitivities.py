@@ -9,12 +9,12 @@ import pytest
 from fabricated import finished, measures, started, study
 
 from engine import charts, scans, sensitivities
-from engine import events as ev
 from engine.commands import sensitivity
 from engine.errors import UsageError
 from engine.plotting import csv as as_csv
 from engine.plotting import text
-from engine.state import StudyState
+from engine.studies import events as ev
+from engine.studies.state import StudyState
 from engine.summary import study_json
 
 RATES = (0.3, 0.6, 0.9)

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from fabricated import began, epoch, finished, measures, planned, replayed, started, study
 
-from engine import events as ev
-from engine import rundir
-from engine.rundir import EventLog, RunDir, Status
-from engine.state import Reader, StudyState, load
+from engine.studies import events as ev
+from engine.studies import rundir
+from engine.studies.rundir import EventLog, RunDir, Status
+from engine.studies.state import Reader, StudyState, load
 
 ONE = [{"sparsity": 0.5}]
 TWO = [{"sparsity": 0.5}, {"sparsity": 0.9}]

@@ -10,7 +10,7 @@ from engine.commands import report
 from engine.errors import PresetInvalid
 from engine.params.preset import Plot
 from engine.presets import spec
-from engine.rundir import RunDir
+from engine.studies.rundir import RunDir
 
 PRESETS = {
     "plots a latency that is not measured": """\

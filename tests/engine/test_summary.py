@@ -5,7 +5,7 @@ import json
 import pytest
 from fabricated import finished, measures, planned, replayed, started, study
 
-from engine import events as ev
+from engine.studies import events as ev
 from engine.summary import best_trial, measure_names, measure_value, study_json, trial_json
 
 ROWS = [

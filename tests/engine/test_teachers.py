@@ -6,8 +6,8 @@ import pytest
 from study_lab import Lab
 
 from engine.errors import PresetInvalid
-from engine.plan import Plan, data_id, make
 from engine.presets import spec
+from engine.studies.plan import Plan, data_id, make
 
 HEAD = """\
 seed: 0

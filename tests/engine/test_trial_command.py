@@ -6,7 +6,7 @@ import pytest
 from fabricated import measures, study
 
 from engine.commands.trial import show
-from engine.rundir import RunDir
+from engine.studies.rundir import RunDir
 
 
 def test_a_difference_of_two_percentages_is_in_points(

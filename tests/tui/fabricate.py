@@ -13,12 +13,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from engine import events as ev
-from engine import rundir
-from engine.rundir import EventLog, RunDir, Status
-from engine.state import StudyState
 from engine.store.files import write_json
 from engine.store.keys import key
+from engine.studies import events as ev
+from engine.studies import rundir
+from engine.studies.rundir import EventLog, RunDir, Status
+from engine.studies.state import StudyState
 from engine.summary import best_trial
 
 PRESET = """\

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.rundir import RunDir, studies
+from engine.studies.rundir import RunDir, studies
 
 pytestmark = pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed")
 ROOT = Path(__file__).resolve().parents[2]

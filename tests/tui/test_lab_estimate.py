@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from engine import events as ev
-from engine.events import EpochFinished, Planned, StepFinished, StudyStarted, to_line
 from engine.presets import shipped, spec
 from engine.presets.spec import Spec
-from engine.rundir import RunDir, Status
+from engine.studies import events as ev
+from engine.studies.events import EpochFinished, Planned, StepFinished, StudyStarted, to_line
+from engine.studies.rundir import RunDir, Status
 from tui.lab.estimate import START_S, History, epochs_of, estimate
 from tui.lab.outline import items
 from tui.lab.review import sections

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from engine import events as ev
-from engine.state import StudyState
+from engine.studies import events as ev
+from engine.studies.state import StudyState
 from engine.text.tables import cell_width
 from tui import curvedata, trialtext
 from tui.curvedata import View

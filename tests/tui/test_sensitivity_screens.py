@@ -7,9 +7,9 @@ import fabricate
 import pytest
 from test_screens import SIZES, painted, shows, until
 
-from engine import events as ev
 from engine import layerforms
-from engine.state import StepState, StudyState, TrialState
+from engine.studies import events as ev
+from engine.studies.state import StepState, StudyState, TrialState
 from tui import curvedata, layerrows
 from tui.app import Lab
 from tui.curvedata import View

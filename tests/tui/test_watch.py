@@ -9,8 +9,8 @@ import fabricate
 import pytest
 from textual.message import Message
 
-from engine.rundir import LOST_AFTER_S
-from engine.state import load
+from engine.studies.rundir import LOST_AFTER_S
+from engine.studies.state import load
 from tui import watch
 from tui.messages import StudiesChanged, StudyChanged
 from tui.watch import Lives, Watcher, snapshot

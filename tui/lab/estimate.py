@@ -7,15 +7,15 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from engine import plan, rundir, state
 from engine.datasets import fingerprint, locate
 from engine.errors import SecateurError
 from engine.measures.latency import measured
 from engine.params import Step
 from engine.presets import spec
 from engine.presets.spec import Spec
-from engine.rundir import RunDir
 from engine.store.objects import Store
+from engine.studies import plan, rundir, state
+from engine.studies.rundir import RunDir
 from engine.text.numbers import duration
 
 MOST_STUDIES = 8

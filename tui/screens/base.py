@@ -9,7 +9,7 @@ from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Input
 
-from engine.state import StudyState
+from engine.studies.state import StudyState
 from tui.actions import bindings, key_text
 from tui.messages import StudyChanged
 from tui.widgets.chrome import KeyBar, PlaceBar
@@ -113,7 +113,7 @@ class StudyScreen(BaseScreen):
 
 def latest(lab: "Lab") -> str | None:
     """The newest study of the workspace."""
-    from engine.rundir import studies
+    from engine.studies.rundir import studies
 
     found = studies(lab.workspace)
     return found[0].name if found else None

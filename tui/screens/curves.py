@@ -15,8 +15,8 @@ from engine.errors import SecateurError
 from engine.measures.table import measure
 from engine.params.preset import Plot as PlotParams
 from engine.plotting.figure import Figure
-from engine.rundir import RunDir, studies
-from engine.state import StudyState
+from engine.studies.rundir import RunDir, studies
+from engine.studies.state import StudyState
 from tui import curvedata, export
 from tui.curvedata import Drawn, View
 from tui.messages import StudyChanged

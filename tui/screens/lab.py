@@ -13,7 +13,7 @@ from engine.errors import SecateurError
 from engine.params.preset import Plot as PlotParams
 from engine.presets import shipped
 from engine.presets import spec as specs
-from engine.state import StudyState
+from engine.studies.state import StudyState
 from tui.lab.document import Document
 from tui.messages import StudyChanged
 from tui.screens.base import bindings

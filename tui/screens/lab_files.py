@@ -6,7 +6,7 @@ from textual import work
 
 from engine.errors import SecateurError
 from engine.presets import shipped
-from engine.rundir import RunDir
+from engine.studies.rundir import RunDir
 from engine.text.tables import abbreviate
 from tui.lab.document import Document, typed_path, with_suffix
 from tui.screens.lab_base import LabBase

@@ -10,8 +10,8 @@ from textual.widgets import Static
 
 from engine import layerforms
 from engine.commands.trial import layers_of
-from engine.rundir import RunDir
-from engine.state import StudyState, TrialState
+from engine.studies.rundir import RunDir
+from engine.studies.state import StudyState, TrialState
 from engine.text.numbers import count, percent
 from tui import layerrows, trialtext
 from tui.screens.base import StudyScreen, bindings

@@ -9,8 +9,8 @@ from textual.binding import BindingType
 from textual.widgets import Static
 from textual.worker import get_current_worker
 
-from engine.rundir import RunDir
-from engine.state import StudyState
+from engine.studies.rundir import RunDir
+from engine.studies.state import StudyState
 from tui import logtext
 from tui.screens.base import StudyScreen, bindings
 from tui.widgets.document import Document

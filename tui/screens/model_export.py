@@ -12,7 +12,7 @@ from textual.widgets import Static
 
 from engine.exports import FORMATS, formats
 from engine.params.rows import Row
-from engine.state import TrialState
+from engine.studies.state import TrialState
 from tui.lab.fields import Field
 from tui.lab.text import Default, Fixed
 from tui.lab.tree import ABSENT, Spot

@@ -7,7 +7,7 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal
 
-from engine.state import StudyState, TrialState
+from engine.studies.state import StudyState, TrialState
 from tui import trialtext
 from tui.screens.base import StudyScreen, bindings
 from tui.widgets.document import Document

@@ -10,7 +10,7 @@ from engine.errors import UsageError
 from engine.measures.table import measure_text
 from engine.params.preset import Plot as PlotParams
 from engine.plotting.figure import Figure
-from engine.state import StepState, StudyState, TrialState
+from engine.studies.state import StepState, StudyState, TrialState
 from engine.summary import quality_name
 from engine.text import numbers, tables
 from tui.widgets.document import wrapped

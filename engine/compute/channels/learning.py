@@ -7,7 +7,6 @@ from typing import assert_never
 import torch
 from torch import Tensor, nn
 
-from engine import events as ev
 from engine.compute.channels.groups import Cut, Gone, Group
 from engine.compute.channels.importance import normalized, weighing
 from engine.compute.context import Context
@@ -23,6 +22,7 @@ from engine.params.channels import (
     SparsityLearning,
 )
 from engine.params.training import Finetune
+from engine.studies import events as ev
 
 ALPHA = 4.0
 """The weakest unit of a group is penalized 2^ALPHA times as much as the strongest (DepGraph, section 3.3)."""

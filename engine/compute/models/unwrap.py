@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from engine.compute.models.inert import Inert
-from engine.events import Level
+from engine.studies.events import Level
 
 Told = list[tuple[Level, str]]
 """What the user should know of what was read, in sentences."""

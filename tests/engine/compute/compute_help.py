@@ -7,11 +7,11 @@ from pathlib import Path
 import torch
 
 from engine import datasets
-from engine import events as ev
 from engine.compute.context import Context
 from engine.compute.data import Dataset, load
 from engine.compute.models import CifarResNet, create
 from engine.params.preset import Data, Model
+from engine.studies import events as ev
 
 _SCRATCH = tempfile.TemporaryDirectory(prefix="secateur-test-steps-")
 """Where steps keep what they have of an interrupted training; it goes when the tests end."""

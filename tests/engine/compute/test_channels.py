@@ -12,7 +12,6 @@ from compute_help import context_for, small_model
 from torch import nn
 from torch.nn.utils import parametrize
 
-from engine import events as ev
 from engine.compute import checkpoint, edits
 from engine.compute.channels.graph import channel_graph
 from engine.compute.channels.learning import learn
@@ -26,6 +25,7 @@ from engine.compute.steps.pruning import prune_weights
 from engine.errors import SecateurError
 from engine.params import PruneChannels, PruneWeights
 from engine.params.channels import GrowingLearning
+from engine.studies import events as ev
 
 CRITERIA = ("l1", "l2", "bn-scale", "fpgm", "lamp", "taylor", "hessian", "random")
 SCOPES = ("local", "global", "isomorphic", "cost")

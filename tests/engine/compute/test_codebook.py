@@ -6,7 +6,6 @@ import torch
 from compute_help import context_for, small_model
 from torch import nn
 
-from engine import events as ev
 from engine.compute import checkpoint, kmeans
 from engine.compute.codebooks import clustered, codebook_of, step_factors
 from engine.compute.evaluate import validate
@@ -28,6 +27,7 @@ from engine.params.cluster_weights import ClusterWeights, Product, Scalar
 from engine.params.pruning import PruneWeights
 from engine.params.sensitivity import Sensitivity
 from engine.params.training import Finetune, Train
+from engine.studies import events as ev
 
 RATE = 0.1
 METHODS = [

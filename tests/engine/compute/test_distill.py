@@ -11,7 +11,6 @@ import torch
 from compute_help import Interrupted, context_for, digits, small_model, stop_in_third_epoch
 from torch import Tensor, nn
 
-from engine import events as ev
 from engine.compute import checkpoint, partial
 from engine.compute.context import Context
 from engine.compute.data import Dataset, Split
@@ -24,6 +23,7 @@ from engine.errors import SecateurError
 from engine.params import Distill
 from engine.params.preset import Model
 from engine.params.training import Finetune, Train
+from engine.studies import events as ev
 
 METHODS = ("logits", "decoupled", "features", "attention")
 

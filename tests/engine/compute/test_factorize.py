@@ -7,7 +7,6 @@ import torch
 from compute_help import context_for, small_model
 from torch import nn
 
-from engine import events as ev
 from engine.compute import checkpoint, edits, factors, vbmf
 from engine.compute.factors import Ranks, Scheme
 from engine.compute.fit import fit
@@ -23,6 +22,7 @@ from engine.params.factorization import Energy, Factorize, Ratio, Vbmf
 from engine.params.preset import Model
 from engine.params.pruning import PruneWeights
 from engine.params.training import Finetune
+from engine.studies import events as ev
 
 SCHEMES = ["spatial", "channel", "tucker"]
 

@@ -11,7 +11,6 @@ import tiny_residual
 import torch
 from compute_help import context_for, digits
 
-from engine import events as ev
 from engine.compute.evaluate import validate
 from engine.compute.models.build import Architecture, build
 from engine.compute.pipeline import apply
@@ -27,6 +26,7 @@ from engine.compute.runtimes.onnx_graph import Graph
 from engine.compute.seeds import seed_everything
 from engine.params import QuantizeStatic
 from engine.params.quantization import Mixed
+from engine.studies import events as ev
 
 PARAMS = QuantizeStatic(images=64, equalize="off", bias_correction="off")
 

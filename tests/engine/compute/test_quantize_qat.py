@@ -10,7 +10,6 @@ import torch
 from compute_help import Interrupted, context_for, digits, small_model, stop_in_third_epoch
 from torch import Tensor, nn
 
-from engine import events as ev
 from engine.compute import checkpoint, partial
 from engine.compute.activations import images
 from engine.compute.context import Context
@@ -30,6 +29,7 @@ from engine.compute.runtimes.onnxruntime import OnnxModel
 from engine.compute.steps import qat
 from engine.params import PruneWeights, QuantizeQat, QuantizeStatic, Train
 from engine.params.quantization import MinMax
+from engine.studies import events as ev
 
 SHAPE = (1, 8, 8)
 SHORT = QuantizeQat(epochs=1, batch=64, images=64, learning_rate=0.01)

@@ -7,7 +7,6 @@ import torch
 from compute_help import context_for, small_model
 from torch import nn
 
-from engine import events as ev
 from engine.compute import checkpoint
 from engine.compute.evaluate import validate
 from engine.compute.fit import fit
@@ -36,6 +35,7 @@ from engine.params.pruning import PruneWeights
 from engine.params.quantize_weights import QuantizeWeights
 from engine.params.sensitivity import Sensitivity
 from engine.params.training import Finetune
+from engine.studies import events as ev
 
 FORMS = [
     QuantizeWeights(bits=4),

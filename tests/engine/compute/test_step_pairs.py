@@ -8,7 +8,6 @@ import torch
 from compute_help import context_for
 from torch import nn
 
-from engine import events as ev
 from engine.compute import checkpoint
 from engine.compute.models import create
 from engine.compute.pipeline import apply
@@ -19,6 +18,7 @@ from engine.errors import PresetInvalid, SecateurError
 from engine.params import STEPS
 from engine.params.preset import Model
 from engine.presets import spec
+from engine.studies import events as ev
 
 SHAPE = (1, 8, 8)
 TINY = """\

@@ -7,7 +7,6 @@ import torch
 from compute_help import Interrupted, context_for, digits, small_model, stop_in_third_epoch
 from torch import Tensor, nn
 
-from engine import events as ev
 from engine.compute import fit as fit_module
 from engine.compute import partial
 from engine.compute.evaluate import agreement, score
@@ -18,6 +17,7 @@ from engine.compute.steps.repair import calibrate
 from engine.errors import SecateurError
 from engine.params.calibrate import Calibrate
 from engine.params.training import Finetune, Train
+from engine.studies import events as ev
 
 
 def bits(model: nn.Module) -> dict[str, Tensor]:

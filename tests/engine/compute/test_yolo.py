@@ -12,7 +12,6 @@ from compute_help import context_for
 from torch import nn
 
 from engine import datasets
-from engine import events as ev
 from engine.compute import checkpoint, edits
 from engine.compute.data import Dataset, load
 from engine.compute.evaluate import score
@@ -28,6 +27,7 @@ from engine.compute.yolo.prepare import prepare_for_channels, protected_layers
 from engine.errors import SecateurError
 from engine.params import Finetune, PruneWeights, Train
 from engine.params.preset import Data, Model
+from engine.studies import events as ev
 
 if importlib.util.find_spec("ultralytics") is None:  # not imported here: `library` does that, offline
     pytest.skip("the extra `yolo` is not installed", allow_module_level=True)

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from engine import datasets
-from engine import events as ev
 from engine.executors.base import Executor, JobEnded, Message
 from engine.executors.local import LocalExecutor
-from engine.job import JobRequest, request
-from engine.plan import Job, Plan, data_id, make
 from engine.presets import spec
+from engine.studies import events as ev
+from engine.studies.job import JobRequest, request
+from engine.studies.plan import Job, Plan, data_id, make
 
 PRESET = """\
 seed: 0

@@ -6,7 +6,7 @@ from typing import Any
 
 from engine.params import STEPS, Step
 from engine.params.preset import Settings
-from engine.plan import Job, Node, Plan
+from engine.studies.plan import Job, Node, Plan
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ from dataclasses import MISSING, asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from engine import events
 from engine.errors import SecateurError, UsageError
 from engine.store.files import explained, read_json, write_atomic, write_json
 from engine.store.objects import Store
+from engine.studies import events
 
 HEARTBEAT_S = 5.0
 """Seconds between heartbeats."""

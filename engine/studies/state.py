@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, assert_never
 
-from engine import events as ev
-from engine.rundir import RunDir, StudyStatus, tail
+from engine.studies import events as ev
+from engine.studies.rundir import RunDir, StudyStatus, tail
 
 StepStatus = Literal["waiting", "running", "done", "failed"]
 Standing = Literal[StepStatus, "unfinished", "not run"]

@@ -1,0 +1,1 @@
+"""What a study is: its plan, jobs, events, state and folder."""
