@@ -10,8 +10,8 @@ from engine.measures import latency
 from engine.measures.table import measure
 from engine.params.preset import Plot
 from engine.plotting.figure import Figure, Point, Reference, Series, X
+from engine.results.summary import measure_names, measure_value, quality_name, trial_value
 from engine.studies.state import StudyState, TrialState
-from engine.summary import measure_names, measure_value, quality_name, trial_value
 
 UNMEASURED = "Its preset plots latencies, which no trial measures."
 

@@ -9,9 +9,9 @@ from dataclasses import replace
 
 from engine.errors import SecateurError
 from engine.presets.spec import Spec
+from engine.results.summary import best_trial
 from engine.studies.rundir import HEARTBEAT_S, RunDir, Status, process_identity
 from engine.studies.state import StudyState
-from engine.summary import best_trial
 
 
 class Heartbeat:

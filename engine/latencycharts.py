@@ -8,8 +8,8 @@ from engine.measures import latency
 from engine.measures.latency import DIMENSIONS, NUMBERS, Row
 from engine.measures.table import measure
 from engine.plotting.figure import Figure, Point, Reference, Series, X
+from engine.results.summary import trial_value
 from engine.studies.state import StudyState, TrialState
-from engine.summary import trial_value
 
 Owner = tuple[StudyState, tuple[TrialState, ...]]
 BASELINE = "baseline"

@@ -5,12 +5,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from engine import tolerance
 from engine.errors import UsageError
 from engine.measures.table import measure
 from engine.plotting.figure import Figure, Point, Reference, Series
 from engine.plotting.palette import SHAPES
-from engine.scans import KIND, Scan, scans
+from engine.results import tolerance
+from engine.results.sensitivity import KIND, Scan, scans
 from engine.studies.state import StudyState, TrialState
 
 RATE = "rate"

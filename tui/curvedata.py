@@ -10,8 +10,8 @@ from engine.measures.table import measure
 from engine.params.preset import Plot
 from engine.pareto import front
 from engine.plotting.figure import Figure, Point, Series, finite
+from engine.results.summary import measure_names, quality_name
 from engine.studies.state import StudyState, TrialState
-from engine.summary import measure_names, quality_name
 from engine.text import numbers as fmt
 
 MARGIN = 0.02

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from engine import layerforms, scans, tolerance
+from engine.results import layers as layerforms
+from engine.results import sensitivity, tolerance
 from engine.store.files import read_json
 from engine.studies.rundir import RunDir
 from engine.studies.state import TrialState
@@ -102,7 +103,7 @@ def joined(
 
 def within_a_point(trial: TrialState) -> dict[str, dict[str, float]]:
     """What the trial's sensitivity steps found, for `joined`."""
-    return {of: tolerance.within_a_point(found) for of, found in scans.of_trial(trial).items()}
+    return {of: tolerance.within_a_point(found) for of, found in sensitivity.of_trial(trial).items()}
 
 
 def _layer(row: Any, place: int) -> Layer | None:

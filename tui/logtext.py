@@ -3,9 +3,9 @@
 import os
 from pathlib import Path
 
+from engine.results.summary import quality_of
 from engine.studies import events as ev
 from engine.studies.rundir import READ_AT_MOST
-from engine.summary import quality_of
 from engine.text.numbers import duration, percent
 from tui.trialtext import clock
 from tui.widgets.document import wrapped

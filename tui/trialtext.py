@@ -7,8 +7,8 @@ from typing import Any
 from engine.charts import baseline_value
 from engine.measures import latency as latencies
 from engine.measures.table import change_text, measure, measure_text
+from engine.results.summary import measure_names, measure_value, quality_name, quality_of
 from engine.studies.state import Standing, StepState, StudyState, TrialState
-from engine.summary import measure_names, measure_value, quality_name, quality_of
 from engine.text import numbers, tables
 from tui.widgets.document import wrapped
 from tui.widgets.painted import Line, Span

@@ -13,10 +13,10 @@ from pathlib import Path
 
 from textual.message_pump import MessagePump
 
+from engine.results.summary import study_json
 from engine.studies import rundir
 from engine.studies.rundir import LOST_AFTER_S, RunDir, Status
 from engine.studies.state import Reader, StudyState, TrialState
-from engine.summary import study_json
 from tui.messages import Listed, StudiesChanged, StudyChanged
 
 TICK_S = 1.0

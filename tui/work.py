@@ -48,7 +48,7 @@ def delete(study: Listed) -> str:
 
 def best(study: Listed) -> TrialState:
     """The most accurate of a study's compressed models. Raises SecateurError while no trial is done."""
-    from engine import exports
+    from engine.results import exports
     from engine.studies import state
 
     try:

@@ -12,11 +12,11 @@ from engine.commands.common import add_json, add_workspace, print_json
 from engine.errors import SecateurError
 
 if TYPE_CHECKING:
-    from engine.exports import Order
+    from engine.results.exports import Order
 
 
 def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    from engine.exports import FORMATS
+    from engine.results.exports import FORMATS
 
     parser = subparsers.add_parser(
         "export",
@@ -84,7 +84,7 @@ def _line(value: dict[str, Any]) -> None:
 
 
 def _export(args: argparse.Namespace, tell: Callable[[str], None]) -> dict[str, Any]:
-    from engine import exports
+    from engine.results import exports
     from engine.studies.rundir import find, workspace
     from engine.studies.state import load
 

@@ -6,10 +6,10 @@ from typing import Any, assert_never
 
 from engine.commands.common import columns
 from engine.measures import table
+from engine.results.summary import quality_of
 from engine.studies import events as ev
 from engine.studies.rundir import RunDir
 from engine.studies.state import Reader, StudyState
-from engine.summary import quality_of
 from engine.text import numbers, tables
 
 LOOK_EVERY_S = 0.2

@@ -78,7 +78,7 @@ def _wanted(args: argparse.Namespace, states: "list[StudyState]", default: "Plot
     from engine import sensitivities
     from engine.errors import UsageError
     from engine.params.preset import Plot
-    from engine.summary import quality_name
+    from engine.results.summary import quality_name
 
     x = args.x or (default.x if default else None)
     if x is None:

@@ -12,9 +12,9 @@ from engine.measures.latency import NOISY_LOAD
 from engine.measures.table import measure, measure_text, row_place
 from engine.plotting import text
 from engine.presets.spec import read_stored
+from engine.results.summary import PACKED, best_trial, measure_names, measure_value, quality_name, quality_of
 from engine.studies.rundir import RunDir
 from engine.studies.state import StudyState, TrialState
-from engine.summary import PACKED, best_trial, measure_names, measure_value, quality_name, quality_of
 from engine.text import numbers, tables
 
 

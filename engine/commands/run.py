@@ -131,7 +131,7 @@ def _follow(args: argparse.Namespace, run: "RunDir") -> int:
     if state.status == "lost":
         print(f"secateur: the engine ended early. {launch.why_lost(run)}", file=sys.stderr)
     if args.json:
-        from engine.summary import study_json
+        from engine.results.summary import study_json
 
         print_json(study_json(state))
     else:

@@ -4,11 +4,11 @@ import math
 from collections.abc import Iterable
 
 from engine.measures.table import measure
-from engine.scans import Scan, scans
+from engine.results.sensitivity import Scan, scans
+from engine.results.tolerance import ONE_POINT, drop_curves, quality, quality_name
 from engine.studies.state import StudyState
 from engine.text import numbers
 from engine.text import tables as tables_module
-from engine.tolerance import ONE_POINT, drop_curves, quality, quality_name
 
 
 def tables(state: StudyState, width: int) -> Iterable[str]:

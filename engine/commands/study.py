@@ -34,8 +34,8 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
 
 
 def _list(args: argparse.Namespace) -> int:
+    from engine.results.summary import best_text
     from engine.studies.rundir import studies, workspace
-    from engine.summary import best_text
     from engine.text import numbers, tables
 
     folder = workspace(args.workspace)
@@ -83,7 +83,7 @@ def _show(args: argparse.Namespace) -> int:
     if args.trial is not None:
         return trial.show(run, state, args.trial, as_json=args.json)
     if args.json:
-        from engine.summary import study_json
+        from engine.results.summary import study_json
 
         print_json(study_json(state))
     else:

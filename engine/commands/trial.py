@@ -2,14 +2,14 @@
 
 from typing import Any
 
-from engine import layerforms
 from engine.commands.common import columns, print_json
 from engine.errors import UsageError
 from engine.measures import latency, table
+from engine.results import layers as layerforms
+from engine.results.summary import measure_names, measure_value, quality_name, quality_of, trial_json
 from engine.store.files import read_json
 from engine.studies.rundir import RunDir
 from engine.studies.state import StudyState, TrialState
-from engine.summary import measure_names, measure_value, quality_name, quality_of, trial_json
 from engine.text import numbers, tables
 
 

@@ -12,7 +12,7 @@ from torch import nn
 
 from engine.compute import edits
 from engine.errors import SecateurError
-from engine.tolerance import Curve, Row, loss_curves
+from engine.results.tolerance import Curve, Row, loss_curves
 
 NOTE = "sensitivity"
 """The model's note: what was found, by what was removed (`weights`, `channels`)."""

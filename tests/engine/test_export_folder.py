@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from engine.errors import UsageError
-from engine.exports import check_writable
+from engine.results.exports import check_writable
 
 
 @pytest.fixture

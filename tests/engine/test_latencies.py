@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from engine.measures import latency
-from engine.summary import measure_value
+from engine.results.summary import measure_value
 
 OLD = {
     "runtime": "torch",

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from engine import layerforms
+from engine.results import layers
 from engine.studies.state import StepState, TrialState
 
 
@@ -20,7 +20,7 @@ VECTORS = {"name": "fc", "centroids": 64, "width": 4, "bits": 1.44, "distortion"
 
 
 def test_each_kind_of_step_is_told_in_its_own_words() -> None:
-    found = layerforms.of_trial(
+    found = layers.of_trial(
         trial(
             ("cluster.filters", {"clusters": [MERGED]}),
             ("cluster.weights", {"codebooks": [BOOK, VECTORS]}),
@@ -37,7 +37,7 @@ def test_each_kind_of_step_is_told_in_its_own_words() -> None:
             ("quantize.qat", {"precision": [{"name": "e", "precision": "int8"}]}),
         )
     )
-    assert layerforms.rows(found) == [
+    assert layers.rows(found) == [
         ["conv1", "merged 16→8, 8 values 2.7 bits", "25.0 %, 0.3 %"],
         ["fc", "64 ×4 vectors 1.4 bits", "10.0 %"],
         ["a", "kernels 64→4", "50.0 %"],
@@ -50,31 +50,31 @@ def test_each_kind_of_step_is_told_in_its_own_words() -> None:
 
 def test_what_channel_pruning_made_plain_again_is_not_told() -> None:
     shared = MERGED | {"name": "conv2", "method": "shared"}
-    found = layerforms.of_trial(
+    found = layers.of_trial(
         trial(
             ("cluster.filters", {"clusters": [MERGED, shared]}),
             ("cluster.weights", {"codebooks": [BOOK]}),
             ("prune.channels", {}),
         )
     )
-    assert layerforms.rows(found) == [["conv1", "merged 16→8", "25.0 %"]]
+    assert layers.rows(found) == [["conv1", "merged 16→8", "25.0 %"]]
 
 
 def test_the_parts_of_a_factorized_layer_have_its_ranks_and_their_own_codebooks() -> None:
     factors = {"name": "layer1.conv", "scheme": "svd", "ranks": [3], "distortion": 0.2}
-    forms = layerforms.of_trial(
+    forms = layers.of_trial(
         trial(
             ("factorize", {"factors": [factors]}),
             ("cluster.weights", {"codebooks": [BOOK | {"name": "layer1.conv.1"}]}),
         )
     )
-    assert layerforms.words(layerforms.of_layer(forms, "layer1.conv.0.weight")) == "rank 3"
-    assert layerforms.words(layerforms.of_layer(forms, "layer1.conv.1.weight")) == "rank 3, 8 values 2.7 bits"
-    assert layerforms.of_layer(forms, "layer1.conv2.weight") == ()
+    assert layers.words(layers.of_layer(forms, "layer1.conv.0.weight")) == "rank 3"
+    assert layers.words(layers.of_layer(forms, "layer1.conv.1.weight")) == "rank 3, 8 values 2.7 bits"
+    assert layers.of_layer(forms, "layer1.conv2.weight") == ()
 
 
 def test_reports_that_cannot_be_understood_are_left_out() -> None:
     odd = [7, {"name": "a"}, BOOK | {"bits": "many"}, BOOK | {"distortion": None}]
-    assert layerforms.rows(
-        layerforms.of_trial(trial(("cluster.weights", {"codebooks": odd}), ("x", {"clusters": 1})))
+    assert layers.rows(
+        layers.of_trial(trial(("cluster.weights", {"codebooks": odd}), ("x", {"clusters": 1})))
     ) == [["conv1", "8 values 2.7 bits", ""]]

@@ -8,14 +8,15 @@ from typing import Any
 import pytest
 from fabricated import finished, measures, started, study
 
-from engine import charts, scans, sensitivities
+from engine import charts, sensitivities
 from engine.commands import sensitivity
 from engine.errors import UsageError
 from engine.plotting import csv as as_csv
 from engine.plotting import text
+from engine.results import sensitivity as scans
+from engine.results.summary import study_json
 from engine.studies import events as ev
 from engine.studies.state import StudyState
-from engine.summary import study_json
 
 RATES = (0.3, 0.6, 0.9)
 LAYERS = ("conv1", *(f"layer{i}.{j}" for i in (1, 2, 3) for j in (0, 1, 2)), "fc")

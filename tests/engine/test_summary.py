@@ -5,8 +5,8 @@ import json
 import pytest
 from fabricated import finished, measures, planned, replayed, started, study
 
+from engine.results.summary import best_trial, measure_names, measure_value, study_json, trial_json
 from engine.studies import events as ev
-from engine.summary import best_trial, measure_names, measure_value, study_json, trial_json
 
 ROWS = [
     {"runtime": "torch", "batch": 1, "median_ms": 4.0, "baseline_median_ms": 8.0, "speedup": 2.0},

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from engine.tolerance import curve, drop_curves, within_a_point
+from engine.results.tolerance import curve, drop_curves, within_a_point
 
 
 def test_a_curve_starts_at_nothing_for_nothing_and_never_falls() -> None:

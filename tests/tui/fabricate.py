@@ -13,13 +13,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from engine.results.summary import best_trial
 from engine.store.files import write_json
 from engine.store.keys import key
 from engine.studies import events as ev
 from engine.studies import rundir
 from engine.studies.rundir import EventLog, RunDir, Status
 from engine.studies.state import StudyState
-from engine.summary import best_trial
 
 PRESET = """\
 about: Local against global pruning of a small ResNet on handwritten digits, within a minute

@@ -105,7 +105,7 @@ async def test_a_trial_is_exported_while_the_lab_goes_on(study: study_lab.Lab, t
 
 
 async def test_from_the_list_it_is_the_best_trial(study: study_lab.Lab) -> None:
-    from engine import exports
+    from engine.results import exports
 
     best = exports.choose(study.study("p-1"), study.state("p-1"), exports.BEST).index
     app = Lab(None, study.workspace, "studies")

@@ -7,7 +7,7 @@ import fabricate
 import pytest
 from test_screens import SIZES, painted, shows, until
 
-from engine import layerforms
+from engine.results import layers
 from engine.studies import events as ev
 from engine.studies.state import StepState, StudyState, TrialState
 from tui import curvedata, layerrows
@@ -113,7 +113,7 @@ def test_what_steps_made_of_a_layer_comes_before_its_sparsity_and_its_bar() -> N
     report = {"name": "conv", "kernels": 27, "entries": 4, "distortion": 0.1}
     step = StepState("k", "cluster.kernels", "cluster.kernels", "done", measures={"dictionaries": [report]})
     measure = StepState("m", "measure", "measure")
-    forms = layerforms.of_trial(TrialState(0, {}, [step], measure, None, "b", measure))
+    forms = layers.of_trial(TrialState(0, {}, [step], measure, None, "b", measure))
     (layer,) = layerrows.joined([row([9, 3, 3, 3], 243)], [row([9, 3, 3, 3], 243)], forms=forms)
     (cells,) = [found.cells for found in layerrows.rows([layer], 80)]
     columns = layerrows.headed([layer], "order")

@@ -8,8 +8,8 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.widgets import Static
 
-from engine import layerforms
 from engine.commands.trial import layers_of
+from engine.results import layers
 from engine.studies.rundir import RunDir
 from engine.studies.state import StudyState, TrialState
 from engine.text.numbers import count, percent
@@ -57,7 +57,7 @@ class LayersScreen(StudyScreen):
         found = await asyncio.to_thread(layers_of, run, trial)
         before = await asyncio.to_thread(layerrows.baseline_layers, run, trial)
         self._layers = layerrows.joined(
-            found, before, layerrows.within_a_point(trial), layerforms.of_trial(trial)
+            found, before, layerrows.within_a_point(trial), layers.of_trial(trial)
         )
         values = ", ".join(
             f"{n.rpartition('.')[2]} {trialtext.fmt_value(v)}" for n, v in trial.parameters.items()

@@ -12,7 +12,7 @@ from textual.containers import Horizontal
 from textual.widgets import Input, Static
 
 from engine.errors import SecateurError
-from engine.summary import best_text, quality_of
+from engine.results.summary import best_text, quality_of
 from engine.text.numbers import age, percent
 from tui import work
 from tui.messages import Listed, StudiesChanged

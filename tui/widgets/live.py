@@ -10,8 +10,8 @@ from engine.errors import UsageError
 from engine.measures.table import measure_text
 from engine.params.preset import Plot as PlotParams
 from engine.plotting.figure import Figure
+from engine.results.summary import quality_name
 from engine.studies.state import StepState, StudyState, TrialState
-from engine.summary import quality_name
 from engine.text import numbers, tables
 from tui.widgets.document import wrapped
 from tui.widgets.painted import Line, Painted

@@ -15,7 +15,7 @@ from engine.compute.context import Context
 from engine.compute.models.build import architecture
 from engine.errors import SecateurError
 from engine.params.channels import PruneChannels
-from engine.tolerance import Curve, loss_curves
+from engine.results.tolerance import Curve, loss_curves
 
 ROUNDING = 1e-12
 """Relative difference of costs that sums of floats may make."""

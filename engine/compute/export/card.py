@@ -8,8 +8,8 @@ from engine.compute.data import Dataset
 from engine.compute.export.formats import Written
 from engine.compute.export.loader import LOADERS, OUTPUTS, RESIZING
 from engine.compute.export.verify import Check
-from engine.exports import Format
 from engine.measures import table
+from engine.results.exports import Format
 from engine.text import numbers
 
 INPUT = (

@@ -12,7 +12,7 @@ from engine.compute.export.card import card, markdown
 from engine.compute.export.formats import Tell, sha256, write_model
 from engine.compute.export.verify import Check, verify
 from engine.errors import UsageError
-from engine.exports import Order
+from engine.results.exports import Order
 from engine.store.files import explained, write_json
 
 PRESET = "preset.yaml"

@@ -20,7 +20,7 @@ from engine.compute.quantization.network import QuantizedNetwork
 from engine.compute.runtimes import export as onnx
 from engine.compute.runtimes import narrow
 from engine.errors import SecateurError
-from engine.exports import Format
+from engine.results.exports import Format
 
 LOADER = "load.py"
 ONNX, PT2, IR = "model.onnx", "model.pt2", ("model.xml", "model.bin")
@@ -116,7 +116,9 @@ def _openvino(
 
 
 def _quantized(model: nn.Module) -> QuantizedNetwork:
-    assert isinstance(model, QuantizedNetwork), "engine.exports orders this format for INT8 models only"
+    assert isinstance(model, QuantizedNetwork), (
+        "engine.results.exports orders this format for INT8 models only"
+    )
     return model
 
 

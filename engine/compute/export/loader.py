@@ -8,7 +8,7 @@ from engine.compute.data import Dataset
 from engine.compute.export import templates
 from engine.compute.export.code import literal
 from engine.compute.export.source import Source
-from engine.exports import Format
+from engine.results.exports import Format
 
 
 @dataclass(frozen=True)

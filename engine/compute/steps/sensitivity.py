@@ -29,8 +29,8 @@ from engine.compute.yolo.prepare import prepare_for_channels, protected_layers
 from engine.errors import SecateurError
 from engine.params.calibrate import Calibrate
 from engine.params.sensitivity import Sensitivity
+from engine.results.tolerance import INCREASE
 from engine.store.files import explained, read_json, write_json
-from engine.tolerance import INCREASE
 
 CALIBRATION = Calibrate(images=512, batch=256)
 """Few images, because it happens for every row; it should cost less than the scoring."""

@@ -21,7 +21,7 @@ from engine.compute.channels.choose import (
     until,
 )
 from engine.errors import SecateurError
-from engine.tolerance import loss_curves
+from engine.results.tolerance import loss_curves
 
 SCOPES: tuple[Scope, ...] = ("local", "global", "isomorphic", "cost", "sensitivity")
 SIZES = {"wide": 64, "middle": 32, "narrow": 16}

@@ -20,7 +20,7 @@ from engine.compute.export.verify import Tolerance, batches, compare, judged, ru
 from engine.compute.models.build import Architecture, build
 from engine.compute.runtimes import narrow
 from engine.errors import SecateurError
-from engine.exports import FLOAT, Format
+from engine.results.exports import FLOAT, Format
 
 IMAGES = 60
 

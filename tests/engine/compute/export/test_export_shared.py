@@ -17,8 +17,8 @@ from engine.compute.kernels import dictionaries
 from engine.compute.shared import shared_layers
 from engine.compute.steps.clustering import cluster_filters
 from engine.compute.steps.kernels import cluster_kernels
-from engine.exports import Format
 from engine.params import ClusterFilters, ClusterKernels
+from engine.results.exports import Format
 
 IMAGES = 20
 

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from engine import summary
 from engine.measures import table
+from engine.results import summary
 
 Row = Mapping[str, Any]
 """One layer pruned alone at one rate: `layer`, `rate`, and what was measured."""

@@ -13,9 +13,9 @@ from engine.measures.table import QUALITIES
 from engine.params import STEPS
 from engine.params.preset import Settings
 from engine.presets.spec import parse
+from engine.results.summary import measure_names, measure_value
 from engine.studies.rundir import RunDir
 from engine.studies.state import StudyState, TrialState
-from engine.summary import measure_names, measure_value
 
 Format = Literal["safetensors", "onnx", "pt2", "openvino", "int8-onnx"]
 FORMATS: dict[Format, str] = {

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from engine import scans
 from engine.measures import latency
 from engine.measures.table import QUALITIES
+from engine.results import sensitivity
 from engine.studies.state import StudyState, TrialState
 from engine.text.numbers import MISSING, percent
 
@@ -140,7 +140,7 @@ def study_json(state: StudyState) -> dict[str, Any]:
     }
     if len(baselines) > 1:
         out["baselines"] = baselines
-    if found := scans.as_json(state):
+    if found := sensitivity.as_json(state):
         out["sensitivity"] = found
     if state.error:
         out["error"] = state.error
