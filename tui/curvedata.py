@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from engine import charts, sensitivities, training
+from engine.charts import sensitivity, training
+from engine.charts import trials as charts
+from engine.charts.pareto import front
 from engine.errors import UsageError
 from engine.measures import latency, table
 from engine.measures.table import measure
 from engine.params.preset import Plot
-from engine.pareto import front
 from engine.plotting.figure import Figure, Point, Series, finite
 from engine.results.summary import measure_names, quality_name
 from engine.studies.state import StudyState, TrialState
@@ -58,27 +59,27 @@ def first_view(state: StudyState, plot: Plot | None) -> View:
     quality = quality_name(state)
     if found is None:
         return View(x="sparsity", y=quality, epochs=True, epoch_y=f"validation_{quality}")
-    by = None if found.by == sensitivities.LAYER else found.by
+    by = None if found.by == sensitivity.LAYER else found.by
     return View(found.x, found.y, by, found.log, epoch_y=f"validation_{quality}")
 
 
 def xs(states: Sequence[StudyState]) -> list[str]:
     """All that can be drawn along: parameters first, then the rates of sensitivity steps."""
     numbers = latency.NUMBERS if _of_rows(states) else ()
-    return list(dict.fromkeys([*parameters(states), *sensitivities.names(states), *numbers, *ys(states)]))
+    return list(dict.fromkeys([*parameters(states), *sensitivity.names(states), *numbers, *ys(states)]))
 
 
 def by_layer(states: Sequence[StudyState], view: View) -> bool:
     """Whether lines are layers, along the rate of a sensitivity step."""
-    return not view.epochs and view.x in (sensitivities.RATE, *sensitivities.names(states))
+    return not view.epochs and view.x in (sensitivity.RATE, *sensitivity.names(states))
 
 
 def layers(states: Sequence[StudyState], view: View) -> list[tuple[str, str]]:
     """The layers that there are lines of, each with the share of it that costs at most a point."""
-    shares = sensitivities.within_a_point(states, view.x)
+    shares = sensitivity.within_a_point(states, view.x)
     return [
         (layer, f"{fmt.percent(shares[layer], 0)} cost at most 1 point" if layer in shares else "")
-        for layer in sensitivities.layers(states, view.x)
+        for layer in sensitivity.layers(states, view.x)
     ]
 
 
@@ -130,8 +131,8 @@ def draw(states: Sequence[StudyState], view: View) -> Drawn:
 
 
 def _layers(states: Sequence[StudyState], view: View) -> Drawn:
-    y = view.y if view.y in sensitivities.measures(states) else "accuracy"
-    chosen = [layer for layer in view.layers if layer in sensitivities.layers(states, view.x)]
+    y = view.y if view.y in sensitivity.measures(states) else "accuracy"
+    chosen = [layer for layer in view.layers if layer in sensitivity.layers(states, view.x)]
     try:
         figure = charts.figure(states, view.x, y, log=view.log, layers=chosen)
         owners = charts.trials_drawn(states, view.x, y, layers=chosen)
@@ -205,10 +206,10 @@ def readout(drawn: Drawn, series: int, point: int) -> str:
 
 def _before(figure: Figure, line: str, trial: TrialState) -> str:
     """What the point is compared with: the baseline, or along rates the model with nothing pruned."""
-    if figure.x_measure == sensitivities.RATE:
+    if figure.x_measure == sensitivity.RATE:
         for reference in figure.references:
-            if line.startswith(reference.name.removesuffix(sensitivities.UNPRUNED)):
-                return f"{sensitivities.UNPRUNED} {table.measure_text(figure.y_measure, reference.y)}"
+            if line.startswith(reference.name.removesuffix(sensitivity.UNPRUNED)):
+                return f"{sensitivity.UNPRUNED} {table.measure_text(figure.y_measure, reference.y)}"
     y = figure.y_measure
     if figure.x_label == "epoch" or (latency.is_name(y) and y.count(".") < 2):
         return ""  # which row's baseline it is, the name does not say

@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from engine.charts import baseline_value
+from engine.charts.trials import baseline_value
 from engine.measures import latency as latencies
 from engine.measures.table import change_text, measure, measure_text
 from engine.results.summary import measure_names, measure_value, quality_name, quality_of

@@ -44,7 +44,7 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
 
 
 def _plot(args: argparse.Namespace) -> int:
-    from engine import charts, sensitivities
+    from engine.charts import sensitivity, trials
     from engine.plotting import text
     from engine.presets.spec import read_stored
     from engine.studies.rundir import find, workspace
@@ -53,17 +53,17 @@ def _plot(args: argparse.Namespace) -> int:
     runs = [find(workspace(args.workspace), name) for name in args.study]
     states = [load(run.path) for run in runs]
     asked = read_stored(runs[0].preset).settings.plot
-    default = charts.default_plot(states[0], asked)
+    default = trials.default_plot(states[0], asked)
     if asked not in (None, default) and not (args.x or args.y):
-        print(charts.UNMEASURED, file=sys.stderr)
+        print(trials.UNMEASURED, file=sys.stderr)
     wanted = _wanted(args, states, default)
     layers = tuple(part.strip() for part in (args.layers or "").split(",") if part.strip())
 
     def drawn(layers: tuple[str, ...]) -> "Figure":
-        return charts.figure(states, wanted.x, wanted.y, wanted.by, log=wanted.log, layers=layers)
+        return trials.figure(states, wanted.x, wanted.y, wanted.by, log=wanted.log, layers=layers)
 
     figure = drawn(layers)
-    if _write_files(args, figure, drawn(layers or sensitivities.EVERY)):
+    if _write_files(args, figure, drawn(layers or sensitivity.EVERY)):
         return 0
     print(
         text.draw(
@@ -75,7 +75,7 @@ def _plot(args: argparse.Namespace) -> int:
 
 def _wanted(args: argparse.Namespace, states: "list[StudyState]", default: "Plot | None") -> "Plot":
     """What to draw: as asked for, else as in the preset."""
-    from engine import sensitivities
+    from engine.charts import sensitivity
     from engine.errors import UsageError
     from engine.params.preset import Plot
     from engine.results.summary import quality_name
@@ -83,7 +83,7 @@ def _wanted(args: argparse.Namespace, states: "list[StudyState]", default: "Plot
     x = args.x or (default.x if default else None)
     if x is None:
         raise UsageError(f"{states[0].name} sweeps no number", "", "Choose what to draw along: --x NAME.")
-    if args.x and sensitivities.is_rate(args.x, states):
+    if args.x and sensitivity.is_rate(args.x, states):
         default = None  # what the preset draws is of trials, not of layers
     return Plot(
         x=x,

@@ -4,7 +4,7 @@ import statistics
 import sys
 from typing import Any
 
-from engine import charts
+from engine.charts import trials
 from engine.commands import sensitivity
 from engine.commands.common import columns
 from engine.measures import latency
@@ -51,7 +51,7 @@ def table(state: StudyState, width: int) -> str:
 
     What does not fit into `width` columns is left out from the right; `show --json` has everything.
     """
-    names = charts.parameter_names(state)
+    names = trials.parameter_names(state)
     measures = _columns(state, names)
     unfinished = ["status"] if any(trial.status != "done" for trial in state.trials) else []
     headers = ["trial", *_short(names), *unfinished, *[_header(m) for m in measures]]
@@ -157,7 +157,7 @@ def _baseline_cells(state: StudyState, measures: list[str]) -> list[str]:
     for name in measures:
         values = [v for found in done if (v := measure_value(found, name)) is not None]
         if name.startswith("latency."):
-            values = charts.baseline_latencies(state.trials, name)
+            values = trials.baseline_latencies(state.trials, name)
         middle = statistics.median if name.startswith("latency.") else statistics.fmean
         cells.append(
             measure_text(name, middle(values)) if values else "" if name == CHANGE else numbers.MISSING
@@ -168,13 +168,13 @@ def _baseline_cells(state: StudyState, measures: list[str]) -> list[str]:
 def chart_text(run: RunDir, state: StudyState) -> str:
     """The study's default chart, or an empty text where there is nothing to draw."""
     wanted = read_stored(run.preset).settings.plot
-    plot = charts.default_plot(state, wanted)
+    plot = trials.default_plot(state, wanted)
     if plot is None or not any(t.measure.status == "done" for t in state.trials):
         return ""
-    figure = charts.figure([state], plot.x, plot.y, plot.by, log=plot.log)
+    figure = trials.figure([state], plot.x, plot.y, plot.by, log=plot.log)
     out = sys.stdout
     chart = text.draw(figure, *text.size_for(out), text.wants_colour(out), text.wants_ascii(out))
-    return chart if wanted in (None, plot) else f"{chart}\n{charts.UNMEASURED}"
+    return chart if wanted in (None, plot) else f"{chart}\n{trials.UNMEASURED}"
 
 
 def closing(state: StudyState) -> list[str]:

@@ -5,7 +5,7 @@ import statistics
 import pytest
 from fabricated import finished, measures, planned, replayed, started, study
 
-from engine import charts
+from engine.charts import trials as charts
 from engine.errors import UsageError
 from engine.params.preset import Plot
 from engine.studies.state import StudyState

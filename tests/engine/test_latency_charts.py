@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from fabricated import finished, measures, planned, replayed, started
 
-from engine import charts
+from engine.charts import trials as charts
 from engine.errors import UsageError
 from engine.studies.state import StudyState
 

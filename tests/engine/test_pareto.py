@@ -1,6 +1,6 @@
 import random
 
-from engine.pareto import front
+from engine.charts.pareto import front
 
 
 def test_no_point_of_the_front_is_beaten_and_every_other_is() -> None:

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from fabricated import finished, measures, started, study
 
-from engine import charts, sensitivities
+from engine.charts import trials as charts
+from engine.charts.sensitivity import EVERY, MOST, names
 from engine.commands import sensitivity
 from engine.errors import UsageError
 from engine.plotting import csv as as_csv
@@ -89,13 +90,13 @@ def test_many_layers_are_thinned_from_the_least_to_the_most_sensitive() -> None:
     state = scanned(found())
     figure = charts.figure([state], "rate", "accuracy", "layer")
     drawn = [line.name for line in figure.series]
-    assert len(drawn) == sensitivities.MOST < len(LAYERS)
+    assert len(drawn) == MOST < len(LAYERS)
     assert (drawn[0], drawn[-1]) == ("conv1", "fc")
     assert drawn == [layer for layer in LAYERS if layer in drawn], "in the model's order"
     assert figure.title == "8 of 11 layers"
     some = charts.figure([state], "rate", "accuracy", "layer", layers=("layer3.*", "fc"))
     assert [line.name for line in some.series] == ["layer3.0", "layer3.1", "layer3.2", "fc"]
-    assert len(charts.figure([state], "rate", "accuracy", layers=sensitivities.EVERY).series) == len(LAYERS)
+    assert len(charts.figure([state], "rate", "accuracy", layers=EVERY).series) == len(LAYERS)
     with pytest.raises(UsageError, match=r"no layer layer9\.\*"):
         charts.figure([state], "rate", "accuracy", layers=("layer9.*",))
 
@@ -125,7 +126,7 @@ def test_other_parameters_tell_the_lines_apart() -> None:
 
 def test_of_two_steps_one_must_be_named() -> None:
     state = scanned(found(LAYERS[:2]), found(LAYERS[:1], of="channels"), ids=2)
-    assert sensitivities.names([state]) == ["id0.rate", "id1.rate"]
+    assert names([state]) == ["id0.rate", "id1.rate"]
     assert len(charts.figure([state], "id0.rate", "accuracy").series) == 2
     assert len(charts.figure([state], "id1.rate", "accuracy").series) == 1
     with pytest.raises(UsageError) as caught:
@@ -163,7 +164,7 @@ def test_the_table_has_every_layer_and_what_costs_a_point(width: int) -> None:
 
 def test_a_legend_of_many_layers_leaves_room_for_the_chart() -> None:
     long = tuple(f"features.denseblock{i}.denselayer{i}.conv" for i in range(120))
-    figure = charts.figure([scanned(found(long))], "rate", "accuracy", layers=sensitivities.EVERY)
+    figure = charts.figure([scanned(found(long))], "rate", "accuracy", layers=EVERY)
     drawn = text.draw(figure, 80, 24, colour=False).splitlines()
     assert len(drawn) <= 24 and max(map(len, drawn)) <= 80
     assert sum("┤" in line or "│" in line for line in drawn) >= 12
@@ -174,7 +175,7 @@ def test_exports_hold_every_row() -> None:
     (exported,) = study_json(state)["sensitivity"]
     assert exported["rows"] == found()["rows"] and exported["trials"] == [0]
     assert json.loads(json.dumps(exported)) == exported
-    whole = charts.figure([state], "rate", "accuracy", layers=sensitivities.EVERY)
+    whole = charts.figure([state], "rate", "accuracy", layers=EVERY)
     lines = list(csv.DictReader(as_csv.write(whole).splitlines()))
     assert len([line for line in lines if line["x"]]) == len(LAYERS) * len(RATES)
     assert "sensitivity" not in study_json(study())

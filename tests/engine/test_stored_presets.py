@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from fabricated import measures, study
 
-from engine import charts
+from engine.charts import trials
 from engine.commands import report
 from engine.errors import PresetInvalid
 from engine.params.preset import Plot
@@ -55,7 +55,7 @@ def test_a_chart_of_latencies_that_are_not_measured_gives_way_to_accuracy(tmp_pa
     state = study(
         ({"prune.weights.sparsity": 0.3}, measures(0.9)), ({"prune.weights.sparsity": 0.5}, measures(0.8))
     )
-    assert charts.default_plot(state, Plot(x="prune.weights.sparsity", y="latency")) == charts.default_plot(
+    assert trials.default_plot(state, Plot(x="prune.weights.sparsity", y="latency")) == trials.default_plot(
         state, None
     )
     run = RunDir(tmp_path / "studies" / "s-1")

@@ -5,7 +5,8 @@ from pathlib import Path
 import fabricate
 import pytest
 
-from engine import charts, training
+from engine.charts import training
+from engine.charts import trials as charts
 from engine.commands.trial import layers_of
 from engine.measures.table import MEASURE_FORMATS
 from tui import curvedata, layerrows, trialtext

@@ -10,7 +10,7 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal
 
-from engine import sensitivities, training
+from engine.charts import sensitivity, training
 from engine.errors import SecateurError
 from engine.measures.table import measure
 from engine.params.preset import Plot as PlotParams
@@ -206,7 +206,7 @@ class CurvesScreen(BaseScreen):
             told = training.measures(list(self._states.values()))
             self._choose("Draw", told, "epoch_y", self._view.epoch_y)
         elif self._by_layer():
-            names = sensitivities.measures(list(self._states.values()))
+            names = sensitivity.measures(list(self._states.values()))
             self._choose("Draw", names, "y", self._drawn.figure.y_measure)
         else:
             self._choose("Draw", curvedata.ys(list(self._states.values())), "y", self._view.y)

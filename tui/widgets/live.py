@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from textual.app import ComposeResult
 from textual.containers import Vertical
 
-from engine import charts
+from engine.charts import trials
 from engine.errors import UsageError
 from engine.measures.table import measure_text
 from engine.params.preset import Plot as PlotParams
@@ -106,7 +106,7 @@ class Live(Vertical):
         if state is None:
             table.fill([], [Column("trial")])
             return
-        names = charts.parameter_names(state)
+        names = trials.parameter_names(state)
         results = (quality_name(state), *RESULTS)
         table.fill([row(state, trial, names, results) for trial in state.trials], columns(names, results))
 
@@ -115,11 +115,11 @@ def figure_of(state: StudyState | None, plot: PlotParams | None) -> Figure:
     """The chart of a study as its preset wants it, as far as it has results."""
     if state is None:
         return Figure()
-    wanted = charts.default_plot(state, plot)
+    wanted = trials.default_plot(state, plot)
     if wanted is None:
         return Figure()
     try:
-        return charts.figure([state], wanted.x, wanted.y, wanted.by, log=wanted.log)
+        return trials.figure([state], wanted.x, wanted.y, wanted.by, log=wanted.log)
     except UsageError:
         # What the preset plots is not measured yet.
         return Figure()

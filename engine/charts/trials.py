@@ -4,7 +4,8 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
-from engine import latencycharts, sensitivities
+from engine.charts import latency as latencycharts
+from engine.charts import sensitivity
 from engine.errors import UsageError
 from engine.measures import latency
 from engine.measures.table import measure
@@ -28,8 +29,8 @@ def default_plot(state: StudyState, plot: Plot | None) -> Plot | None:
     quality = quality_name(state)
     if numbers:
         return Plot(x=numbers[0], y=quality, by=others[0] if others else None)
-    rates = sensitivities.names([state])
-    return Plot(x=rates[0], y=quality, by=sensitivities.LAYER) if rates else None
+    rates = sensitivity.names([state])
+    return Plot(x=rates[0], y=quality, by=sensitivity.LAYER) if rates else None
 
 
 def _of_latency(plot: Plot) -> bool:
@@ -67,7 +68,7 @@ def figure(
     UsageError when x, y or by names nothing that a study has.
     """
     if _by_layer(states, x, by):
-        return sensitivities.figure(states, x, y, layers, log=log)
+        return sensitivity.figure(states, x, y, layers, log=log)
     if latencycharts.applies(x, y, by):
         return latencycharts.figure(states, *_of_rows(states, x, y, by), log=log)
     x, y = (_resolve(name, states) for name in (x, y))
@@ -91,9 +92,9 @@ def figure(
 
 def _by_layer(states: Sequence[StudyState], x: str, by: str | None) -> bool:
     """Whether x is the rate of a sensitivity step, along which lines are layers."""
-    if not sensitivities.is_rate(x, states):
+    if not sensitivity.is_rate(x, states):
         return False
-    if by not in (None, sensitivities.LAYER):
+    if by not in (None, sensitivity.LAYER):
         raise UsageError(f"Along {x} there are no lines by {by}", "", "Lines are layers there: --by layer.")
     return True
 
@@ -150,7 +151,7 @@ def trials_drawn(
 ) -> list[list[tuple[StudyState, tuple[TrialState, ...]]]]:
     """For every point of every line of `figure(states, x, y, by)` its study and its trials."""
     if _by_layer(states, x, by):
-        return sensitivities.drawn_of(states, x, y, layers)
+        return sensitivity.drawn_of(states, x, y, layers)
     if latencycharts.applies(x, y, by):
         return latencycharts.drawn_of(states, *_of_rows(states, x, y, by))
     x, y = (_resolve(name, states) for name in (x, y))
