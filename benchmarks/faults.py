@@ -109,7 +109,7 @@ class Workspace:
 
     def _role(self, entry: Path) -> str:
         line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-        if "engine.supervisor" in line:
+        if "engine.runner.supervisor" in line:
             return "engine"
         if "resource_tracker" in line:
             return "resource tracker"

@@ -31,7 +31,7 @@ from typing import Any
 HOME = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(HOME))
 
-from engine import launch  # noqa: E402
+from engine.runner import launch  # noqa: E402
 
 BATCH = 128
 SCOPES = ("local", "global")

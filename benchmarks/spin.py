@@ -16,7 +16,7 @@ import sys
 import time
 from contextlib import ExitStack
 
-from engine.launch import SPIN_COUNT
+from engine.runner.launch import SPIN_COUNT
 
 SETTINGS = {
     "libgomp's own": {},

@@ -27,7 +27,7 @@ from typing import Any
 HOME = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(HOME))
 
-from engine import launch  # noqa: E402
+from engine.runner import launch  # noqa: E402
 
 LOOPS = ("ours", "usual, 0 workers", "usual, 2 workers")
 Clock = Callable[[], float]

@@ -87,7 +87,7 @@ class Lab(KeyOrder, SendSpans, App[None]):
 
     async def start_study(self, spec: "Spec") -> RunDir:
         """Create and start a study in a thread; raises SecateurError. Call it from a worker of a screen."""
-        from engine import launch
+        from engine.runner import launch
 
         run = await asyncio.to_thread(launch.create, spec, self.workspace)
         self.study, self.trial, self.overlay = run.name, 0, []

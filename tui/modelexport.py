@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from engine import launch
 from engine.errors import SecateurError
+from engine.runner import launch
 
 COMMAND = "import sys; from engine.cli import main; sys.exit(main())"
 """Not ``-m``: that would look for our package in the user's folder first."""

@@ -14,7 +14,7 @@ from tui.watch import MALFORMED
 
 def start(study: Listed) -> str:
     """Start a study's engine, for the first time or again."""
-    from engine import launch
+    from engine.runner import launch
 
     launch.start(study.run)
     return study.run.name
@@ -29,8 +29,8 @@ def cancel(study: Listed) -> str:
 
 def replay(study: Listed) -> str:
     """Run a study again in a store of its own."""
-    from engine import launch
-    from engine import replay as replaying
+    from engine.runner import launch
+    from engine.runner import replay as replaying
 
     run = replaying.create(study.run)
     launch.start(run)

@@ -70,8 +70,8 @@ _LONG = {
 
 
 def _run(args: argparse.Namespace) -> int:
-    from engine import launch
     from engine.presets import shipped, spec
+    from engine.runner import launch
     from engine.studies.rundir import workspace
 
     read = spec.read(shipped.find(args.preset), args.overrides, quick=args.quick)
@@ -81,7 +81,7 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _resume(args: argparse.Namespace) -> int:
-    from engine import launch
+    from engine.runner import launch
     from engine.studies.rundir import find, workspace
 
     run = find(workspace(args.workspace), args.study)
@@ -92,7 +92,7 @@ def _resume(args: argparse.Namespace) -> int:
 
 
 def _replay(args: argparse.Namespace) -> int:
-    from engine import launch, replay
+    from engine.runner import launch, replay
     from engine.studies.rundir import find, workspace
 
     original = find(workspace(args.workspace), args.study)
@@ -109,9 +109,9 @@ def _watch(args: argparse.Namespace) -> int:
 
 
 def _follow(args: argparse.Namespace, run: "RunDir") -> int:
-    from engine import launch
     from engine.commands import follow, report
     from engine.commands.common import print_json
+    from engine.runner import launch
 
     if args.detach:
         if args.json:

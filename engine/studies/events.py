@@ -119,7 +119,7 @@ class StudyFinished(_Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict(_Event):
-    """A replay's comparison with its original: see `engine.replay`.
+    """A replay's comparison with its original: see `engine.runner.replay`.
 
     `recorded`: steps that decide by measured times, for which the replay used those of the original.
     """

@@ -17,7 +17,7 @@ from study_lab import LATENCY, PRESET, Lab, processes_of, wait_for
 
 from engine.studies import events as ev
 
-KILLS = ["engine.supervisor"] * 3 + ["forkserver", "worker"] * 2 + ["worker"] * 5
+KILLS = ["engine.runner.supervisor"] * 3 + ["forkserver", "worker"] * 2 + ["worker"] * 5
 SEED = 20
 ENDED = ("done", "failed", "lost", "cancelled")
 LONGER = (

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from fabricated import ENVIRONMENT, finished, measures, started
 
-from engine import replay
 from engine.commands.report import recorded_lines
 from engine.machine import environment
 from engine.presets import spec
+from engine.runner import replay
 from engine.store.files import MEASUREMENTS
 from engine.studies import events as ev
 from engine.studies import rundir

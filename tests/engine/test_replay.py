@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from fabricated import ENVIRONMENT, finished, measures, planned, started
 
-from engine import replay
 from engine.errors import SecateurError, UsageError
+from engine.runner import replay
 from engine.studies import events as ev
 from engine.studies import rundir
 from engine.studies.events import Verdict

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from engine import datasets
-from engine.executors.base import Executor, JobEnded, Message
-from engine.executors.local import LocalExecutor
 from engine.presets import spec
+from engine.runner.executors.base import Executor, JobEnded, Message
+from engine.runner.executors.local import LocalExecutor
 from engine.studies import events as ev
 from engine.studies.job import JobRequest, request
 from engine.studies.plan import Job, Plan, data_id, make

@@ -11,7 +11,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from engine.errors import SecateurError
-from engine.executors.base import JobEnded, Message
+from engine.runner.executors.base import JobEnded, Message
 from engine.studies import events as ev
 from engine.studies.job import JobRequest
 from engine.studies.plan import Job

@@ -1,6 +1,6 @@
 """The engine process of one study: plans it, hands jobs to the executor, writes its events and status.
 
-Started by `engine.launch` in a session of its own.
+Started by `engine.runner.launch` in a session of its own.
 """
 
 import contextlib
@@ -14,13 +14,14 @@ import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
-from engine import datasets, replay
+from engine import datasets
 from engine.errors import SecateurError
-from engine.executors.base import Executor, JobEnded
-from engine.executors.local import LocalExecutor
-from engine.heartbeat import Heartbeat
 from engine.machine import environment, lock
 from engine.presets.spec import Spec, read_stored
+from engine.runner import replay
+from engine.runner.executors.base import Executor, JobEnded
+from engine.runner.executors.local import LocalExecutor
+from engine.runner.heartbeat import Heartbeat
 from engine.store.files import read_json
 from engine.store.keys import key
 from engine.store.objects import StoredObject

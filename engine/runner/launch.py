@@ -19,7 +19,7 @@ from engine.studies import rundir
 from engine.studies.rundir import RunDir, Status
 from engine.studies.state import load
 
-ENGINE = "import sys; from engine.supervisor import main; sys.exit(main())"
+ENGINE = "import sys; from engine.runner.supervisor import main; sys.exit(main())"
 """Not ``-m``: multiprocessing would import the main module anew in every worker."""
 SPIN_COUNT = "10000"
 """How often torch's threads look for each other before they sleep. libgomp's own 300000 make a thread whose partner
@@ -114,7 +114,7 @@ def forget_noisy_latency(run: RunDir) -> int:
 
 def process_environment() -> dict[str, str]:
     """For a process of ours: it finds our package from anywhere, and CUDA's matrix products are repeatable."""
-    home = str(Path(__file__).resolve().parent.parent)
+    home = str(Path(__file__).resolve().parents[2])
     path = os.environ.get("PYTHONPATH")
     return {
         "GOMP_SPINCOUNT": SPIN_COUNT,

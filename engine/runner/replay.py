@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from engine import launch
 from engine.errors import SecateurError, UsageError
 from engine.presets.spec import read_stored
+from engine.runner import launch
 from engine.store.files import MEASUREMENTS, explained, read_json, write_json
 from engine.store.keys import file_hash
 from engine.store.objects import Store, StoredObject
