@@ -68,7 +68,7 @@ class Workspace:
 
     def call(self, *arguments: str) -> Any:
         done = subprocess.run(
-            [sys.executable, "-m", "engine.cli", *arguments, "--json"],
+            [sys.executable, "-m", "engine.cli.main", *arguments, "--json"],
             env=self.environment,
             cwd=self.folder,
             capture_output=True,

@@ -20,7 +20,7 @@ sys.path[:0] = [str(HOME), str(HOME / "tests" / "tui")]
 import fabricate  # noqa: E402
 
 REPEATS = 5
-PROGRAM = "import sys; from engine.cli import main; sys.exit(main())"
+PROGRAM = "import sys; from engine.cli.main import main; sys.exit(main())"
 COMMANDS: tuple[tuple[str, float], ...] = (
     ("list", 0.5),
     ("list --json", 0.5),

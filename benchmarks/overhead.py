@@ -271,7 +271,16 @@ def run_engine(sizes: Sizes, folder: Path, workspace: Path) -> tuple[float, dict
     file = folder / "sweep.yaml"
     file.write_text(preset(sizes))
     started, start = time.time(), time.perf_counter()
-    command = [sys.executable, "-m", "engine.cli", "run", str(file), "--workspace", str(workspace), "--json"]
+    command = [
+        sys.executable,
+        "-m",
+        "engine.cli.main",
+        "run",
+        str(file),
+        "--workspace",
+        str(workspace),
+        "--json",
+    ]
     done = subprocess.run(
         command, env=_environment(folder), cwd=HOME, capture_output=True, text=True, check=False
     )
@@ -342,7 +351,7 @@ def compare(sizes: Sizes, rounds: int) -> None:
 
 def run_engine_again(sizes: Sizes, folder: Path, workspace: Path) -> float:
     start = time.perf_counter()
-    command = [sys.executable, "-m", "engine.cli", "run", str(folder / "sweep.yaml"), "--json"]
+    command = [sys.executable, "-m", "engine.cli.main", "run", str(folder / "sweep.yaml"), "--json"]
     subprocess.run(
         [*command, "--workspace", str(workspace)],
         env=_environment(folder),

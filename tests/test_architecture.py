@@ -19,8 +19,8 @@ PNG = "engine.plotting.png"
 """May import Pillow inside its functions: a PNG is drawn where no torch is wanted."""
 LAZY_COMPUTE = {
     "engine.runner.executors.local:_work": "runs in the worker process, which is there to compute",
-    "engine.commands.export:_write": "`secateur export` runs the model that it writes",
-    "engine.commands.data:run_fetch": "`secateur data fetch` downloads through torchvision",
+    "engine.cli.export:_write": "`secateur export` runs the model that it writes",
+    "engine.cli.data:run_fetch": "`secateur data fetch` downloads through torchvision",
 }
 """Functions outside `engine/compute/` that import it, and why."""
 ULTRALYTICS: str | None = "engine.compute.yolo.ultra"

@@ -21,9 +21,9 @@ from pathlib import Path
 HOME = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(HOME))
 
-from engine import cli
-from engine.commands.params import _default as default_text  # noqa: E402
-from engine.commands.presets import counts as trials  # noqa: E402
+from engine.cli import main as cli
+from engine.cli.params import _default as default_text  # noqa: E402
+from engine.cli.presets import counts as trials  # noqa: E402
 from engine.errors import SecateurError  # noqa: E402
 from engine.params import STEPS  # noqa: E402
 from engine.params.base import StepParams  # noqa: E402

@@ -15,7 +15,7 @@ from typing import IO, Any
 from engine.errors import SecateurError
 from engine.runner import launch
 
-COMMAND = "import sys; from engine.cli import main; sys.exit(main())"
+COMMAND = "import sys; from engine.cli.main import main; sys.exit(main())"
 """Not ``-m``: that would look for our package in the user's folder first."""
 LONGEST_LINE = 1 << 20
 ENDS_WITHIN_S = 5.0

@@ -61,7 +61,7 @@ class Lab:
 
     def start(self, *arguments: str, **options: Any) -> "subprocess.Popen[str]":
         return subprocess.Popen(
-            [sys.executable, "-m", "engine.cli", *arguments],
+            [sys.executable, "-m", "engine.cli.main", *arguments],
             env=self.environment,
             cwd=self.folder,
             text=True,

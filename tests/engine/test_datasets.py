@@ -227,7 +227,7 @@ def test_fashion_mnist_is_identified_fast(tmp_path: Path) -> None:
 
 
 def test_finding_and_listing_import_nothing_heavy() -> None:
-    code = "import sys, engine.datasets, engine.params.catalog, engine.commands.data as d;" + (
+    code = "import sys, engine.datasets, engine.params.catalog, engine.cli.data as d;" + (
         "assert not {'torch', 'torchvision', 'numpy', 'sklearn', 'PIL'} & set(sys.modules), sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])

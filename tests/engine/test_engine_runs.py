@@ -159,7 +159,7 @@ def test_the_engine_outlives_its_terminal_and_weights_come_from_a_state_dict(lab
     weights = lab.workspace / "store" / "objects" / train.key[:2] / train.key / "model.safetensors"
     text = PRESET.replace("  - train: {epochs: 2, batch: 32}\n", "").replace("0.5, 0.9", "0")
     preset = lab.preset(text.replace("{width: 4}}", f"{{width: 4}}, weights: {weights}}}"), "given")
-    command = [sys.executable, "-m", "engine.cli", "run", preset]
+    command = [sys.executable, "-m", "engine.cli.main", "run", preset]
     child, terminal = pseudo_terminal.start(command, lab.folder, lab.environment)
     run = lab.study("given-1")
     wait_for(lambda: run.read_status().state == "running")
@@ -211,7 +211,7 @@ def test_what_can_not_start_is_explained_and_writes_nothing(tmp_path: Path, pres
 )
 def test_looking_imports_no_torch(lab: Lab, first: Any, command: list[str]) -> None:
     text = (
-        "import sys, contextlib; from engine.cli import main\n"
+        "import sys, contextlib; from engine.cli.main import main\n"
         f"with contextlib.suppress(SystemExit): main({command!r})\n"
         "heavy = {'torch', 'torchvision', 'onnx', 'onnxruntime', 'sklearn', 'numpy'} & sys.modules.keys()\n"
         "print(sorted(heavy), file=sys.stderr)\n"

@@ -133,7 +133,7 @@ def test_an_int8_trial_is_not_passed_off_as_its_float_network(form: str, int8: L
 
 
 def test_without_openvino_its_files_are_refused_with_what_to_install(lab: Lab) -> None:
-    code = "import sys; sys.modules['openvino'] = None; from engine.cli import main; sys.exit(main())"
+    code = "import sys; sys.modules['openvino'] = None; from engine.cli.main import main; sys.exit(main())"
     words = ["export", "p-1", "none", "--format", "openvino"]
     done = subprocess.run(
         [sys.executable, "-c", code, *words],

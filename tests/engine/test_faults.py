@@ -49,7 +49,7 @@ def lab(tmp_path: Path) -> Lab:
 
 def victims(lab: Lab, kind: str = "") -> list[int]:
     """Processes of the study: its engine, the server of workers, or workers and measured processes."""
-    found = {pid: line for pid, line in processes_of(lab.workspace).items() if "engine.cli" not in line}
+    found = {pid: line for pid, line in processes_of(lab.workspace).items() if "engine.cli.main" not in line}
     if kind != "worker":
         return sorted(pid for pid, line in found.items() if kind in line and _parent(pid) not in found)
     return sorted(pid for pid in found if "forkserver" in found.get(_parent(pid), ""))

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from fabricated import ENVIRONMENT, finished, measures, started
 
-from engine.commands.report import recorded_lines
+from engine.cli.report import recorded_lines
 from engine.machine import environment
 from engine.presets import spec
 from engine.runner import replay

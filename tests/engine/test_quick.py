@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.cli import main
+from engine.cli.main import main
 from engine.errors import PresetInvalid, UsageError
 from engine.presets import shipped, spec
 

@@ -10,7 +10,7 @@ from fabricated import finished, measures, started, study
 
 from engine.charts import trials as charts
 from engine.charts.sensitivity import EVERY, MOST, names
-from engine.commands import sensitivity
+from engine.cli import sensitivity
 from engine.errors import UsageError
 from engine.plotting import csv as as_csv
 from engine.plotting import text

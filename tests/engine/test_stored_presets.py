@@ -6,7 +6,7 @@ import pytest
 from fabricated import measures, study
 
 from engine.charts import trials
-from engine.commands import report
+from engine.cli import report
 from engine.errors import PresetInvalid
 from engine.params.preset import Plot
 from engine.presets import spec

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from fabricated import measures, study
 
-from engine.commands.trial import show
+from engine.cli.trial import show
 from engine.studies.rundir import RunDir
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from engine.charts import training
 from engine.charts import trials as charts
-from engine.commands.trial import layers_of
+from engine.cli.trial import layers_of
 from engine.measures.table import MEASURE_FORMATS
 from tui import curvedata, layerrows, trialtext
 from tui.curvedata import View

@@ -8,7 +8,7 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.widgets import Static
 
-from engine.commands.trial import layers_of
+from engine.cli.trial import layers_of
 from engine.results import layers
 from engine.studies.rundir import RunDir
 from engine.studies.state import StudyState, TrialState

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from engine.commands import params, presets
+from engine.cli import params, presets
 from engine.errors import UsageError
 from engine.params import STEPS
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torchvision
 
-from engine.commands.data import add
+from engine.cli.data import add
 from engine.errors import SecateurError, UsageError
 
 USPS = "1 " + " ".join(f"{pixel}:0.5" for pixel in range(1, 257)) + "\n"

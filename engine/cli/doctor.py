@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from engine.commands.common import add_json, add_workspace, print_json
+from engine.cli.common import add_json, add_workspace, print_json
 
 NETWORK_FILE_SYSTEMS = {
     "nfs",

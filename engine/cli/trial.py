@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from engine.commands.common import columns, print_json
+from engine.cli.common import columns, print_json
 from engine.errors import UsageError
 from engine.measures import latency, table
 from engine.results import layers as layerforms

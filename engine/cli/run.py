@@ -4,7 +4,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from engine.commands.common import add_json, add_workspace
+from engine.cli.common import add_json, add_workspace
 from engine.errors import EXIT_DIFFERENT, EXIT_FAILED, EXIT_INTERRUPTED, SecateurError
 
 if TYPE_CHECKING:
@@ -109,8 +109,8 @@ def _watch(args: argparse.Namespace) -> int:
 
 
 def _follow(args: argparse.Namespace, run: "RunDir") -> int:
-    from engine.commands import follow, report
-    from engine.commands.common import print_json
+    from engine.cli import follow, report
+    from engine.cli.common import print_json
     from engine.runner import launch
 
     if args.detach:

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.commands.common import add_workspace
+from engine.cli.common import add_workspace
 
 if TYPE_CHECKING:
     from engine.params.preset import Plot

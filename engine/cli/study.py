@@ -5,7 +5,7 @@ import sys
 import time
 from dataclasses import asdict
 
-from engine.commands.common import add_json, add_workspace, columns, print_json
+from engine.cli.common import add_json, add_workspace, columns, print_json
 
 
 def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -74,7 +74,7 @@ def _list(args: argparse.Namespace) -> int:
 
 
 def _show(args: argparse.Namespace) -> int:
-    from engine.commands import report, trial
+    from engine.cli import report, trial
     from engine.studies.rundir import find, workspace
     from engine.studies.state import load
 

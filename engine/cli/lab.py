@@ -4,7 +4,7 @@ import argparse
 import os
 import sys
 
-from engine.commands.common import add_workspace
+from engine.cli.common import add_workspace
 
 
 def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from engine.commands.common import add_json, columns, print_json
+from engine.cli.common import add_json, columns, print_json
 from engine.errors import UsageError
 from engine.params import STEPS
 from engine.params.preset import Settings

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine.commands.common import add_json, add_workspace, print_json
+from engine.cli.common import add_json, add_workspace, print_json
 from engine.errors import SecateurError
 
 if TYPE_CHECKING:

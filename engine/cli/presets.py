@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from engine.commands.common import add_json, columns, print_json
+from engine.cli.common import add_json, columns, print_json
 from engine.presets import spec
 from engine.presets.shipped import Shipped, find, shipped
 from engine.text.tables import table

@@ -4,7 +4,7 @@ import sys
 import time
 from typing import Any, assert_never
 
-from engine.commands.common import columns
+from engine.cli.common import columns
 from engine.measures import table
 from engine.results.summary import quality_of
 from engine.studies import events as ev

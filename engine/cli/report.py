@@ -5,8 +5,8 @@ import sys
 from typing import Any
 
 from engine.charts import trials
-from engine.commands import sensitivity
-from engine.commands.common import columns
+from engine.cli import sensitivity
+from engine.cli.common import columns
 from engine.measures import latency
 from engine.measures.latency import NOISY_LOAD
 from engine.measures.table import measure, measure_text, row_place

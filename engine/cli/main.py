@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 
 from engine import __version__
-from engine.commands import data, doctor, export, lab, params, plot, presets, run, study
+from engine.cli import data, doctor, export, lab, params, plot, presets, run, study
 from engine.errors import EXIT_INTERRUPTED, SecateurError
 
 EPILOG = """\

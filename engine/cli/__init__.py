@@ -1,0 +1,1 @@
+"""The `secateur` program: a module per command."""
