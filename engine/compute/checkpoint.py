@@ -10,10 +10,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from engine.compute import edits, grids
-from engine.compute.codebooks import Form, clustered, set_codebook
-from engine.compute.kernels import compact, dictionaries, repeat
-from engine.compute.masks import Mask, fold_, masked, set_mask
+from engine.compute import edits
+from engine.compute.layers import grids
+from engine.compute.layers.codebooks import Form, clustered, set_codebook
+from engine.compute.layers.dictionaries import compact, dictionaries, repeat
+from engine.compute.layers.masks import Mask, folded, masked, set_mask
 from engine.compute.models.build import Architecture, architecture, build
 from engine.compute.quantization.network import FILE, QuantizedNetwork, initializers
 from engine.errors import SecateurError
@@ -181,11 +182,6 @@ def _parametrize(model: nn.Module, edit: edits.Edit, state: dict[str, Tensor]) -
 
 def _device(model: nn.Module) -> torch.device:
     return next(model.parameters()).device
-
-
-def folded(model: nn.Module) -> nn.Module:
-    """A copy of `model` with every mask, codebook and grid folded into plain weights."""
-    return fold_(copy.deepcopy(model))
 
 
 def folded_state(model: nn.Module) -> dict[str, Tensor]:

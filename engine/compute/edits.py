@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from engine.compute import factors, shared
+from engine.compute.layers import factors, shared
 from engine.compute.yolo.split import split as split_c2f
 from engine.errors import SecateurError
 
@@ -26,7 +26,7 @@ SPLIT_C2F = "split-c2f"
 """`layer`: the block of a YOLO whose first convolution becomes two (`engine.compute.yolo.split`)."""
 SHARE = "share"
 """`layer`: a convolution that shares; `filters`: how many; `scaled`: whether outputs have scales
-(`engine.compute.shared`)."""
+(`engine.compute.layers.shared`)."""
 UNSHARE = "unshare"
 """`layer`: a convolution that shared filters and became a plain one."""
 RESIZE = "resize"

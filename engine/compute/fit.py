@@ -9,9 +9,10 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from engine.compute import codebooks, kernels, partial
+from engine.compute import partial
 from engine.compute.context import Context, place
 from engine.compute.evaluate import validate
+from engine.compute.layers import codebooks, dictionaries
 from engine.compute.memory import out_of_memory
 from engine.compute.schedules import learning_rate_factor
 from engine.compute.seeds import generator, seed_everything
@@ -81,7 +82,7 @@ def fit(
     """
     place(model, context.device)
     optimizer = _optimizer(_trained(model, objective), params)
-    factors = [*codebooks.step_factors(model), *kernels.step_factors(model)]
+    factors = [*codebooks.step_factors(model), *dictionaries.step_factors(model)]
     run = _Run(model, optimizer, params, context, purpose, params.batch, penalty, objective, factors)
     _restore(run)
     context.scored = None

@@ -5,7 +5,7 @@ from typing import Literal, assert_never
 import torch
 from torch import Tensor
 
-from engine.compute.grids import Form
+from engine.compute.layers.grids import Form
 
 Clip = Literal["minmax", "mse"]
 SHRINKS = tuple(round(1.0 - 0.03 * number, 2) for number in range(31))

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from engine.compute.context import Context
-from engine.compute.layers import weight_of
+from engine.compute.layers.select import weight_of
 from engine.compute.seeds import generator
 from engine.compute.tasks import task_of
 

@@ -19,8 +19,8 @@ from engine.compute.context import Context, Send, place
 from engine.compute.data import Dataset, load
 from engine.compute.data.memory import budget
 from engine.compute.evaluate import Score, score, validate
-from engine.compute.grids import grids
-from engine.compute.layers import check_skip
+from engine.compute.layers.grids import grids
+from engine.compute.layers.select import check_skip
 from engine.compute.measure.counts import Counts, count
 from engine.compute.measure.size import sizes
 from engine.compute.memory import peak_bytes, reset_peak

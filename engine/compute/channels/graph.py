@@ -9,16 +9,16 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.nn.utils import parametrize
 
-from engine.compute import parts
 from engine.compute.channels.attention import ties
 from engine.compute.channels.groups import STATISTICS, Cut, Group, Role
 from engine.compute.channels.links import FIXED, Links
 from engine.compute.channels.probe import sound
 from engine.compute.channels.trace import trace
-from engine.compute.layers import prunable_layers
+from engine.compute.layers import overlays
+from engine.compute.layers.passes import evaluating
+from engine.compute.layers.select import prunable_layers
 from engine.compute.measure.products import unfused_attention
 from engine.compute.models.build import architecture
-from engine.compute.passes import evaluating
 from engine.compute.yolo.prepare import protected_layers
 from engine.errors import SecateurError
 from engine.params.channels import PruneChannels
@@ -38,9 +38,9 @@ def channel_graph(model: nn.Module, skip: tuple[str, ...] = ()) -> Graph:
     Layers that make the output are never in a group. Raises SecateurError when an entry of `skip` names nothing,
     or nothing is left to prune.
     """
-    parts.refuse(
+    overlays.refuse(
         dict(model.named_modules()),
-        parts.TABLES,
+        overlays.TABLES,
         step=PruneChannels.kind,
         title="Channels can't be taken out of clustered or rounded weights",
         skip=False,

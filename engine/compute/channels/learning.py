@@ -11,7 +11,7 @@ from engine.compute.channels.groups import Cut, Gone, Group
 from engine.compute.channels.importance import normalized, weighing
 from engine.compute.context import Context
 from engine.compute.fit import fit
-from engine.compute.layers import leaf_of
+from engine.compute.layers.select import leaf_of
 from engine.errors import SecateurError
 from engine.params.channels import (
     GroupLearning,

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from engine.compute.activations import can_refit, images, refit
 from engine.compute.channels.groups import Gone, Group, positions_gone
 from engine.compute.context import Context, place
-from engine.compute.layers import weight_of
-from engine.compute.passes import calls
+from engine.compute.layers.passes import calls
+from engine.compute.layers.select import weight_of
 
 IMAGES = 512
 """Training images to refit on: some hundred output positions for each weight of an output, and a few seconds."""

@@ -10,9 +10,9 @@ import torch_pruning as tp
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from engine.compute.checkpoint import folded
-from engine.compute.passes import calls
-from engine.compute.shared import SharedConv2d
+from engine.compute.layers.masks import folded
+from engine.compute.layers.passes import calls
+from engine.compute.layers.shared import SharedConv2d
 
 SCALE = 1024.0
 """What tells ReLU, which only scales with its input, from ReLU6 or SiLU; a power of two, exact in floating point."""

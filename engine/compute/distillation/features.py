@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from engine.compute.passes import evaluating
+from engine.compute.layers.passes import evaluating
 from engine.errors import SecateurError
 
 LISTED = 12

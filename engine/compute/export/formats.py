@@ -15,6 +15,7 @@ from engine.compute.export import program
 from engine.compute.export.loader import LOADERS, load_py
 from engine.compute.export.source import TOLERANCE, Source, generate
 from engine.compute.export.verify import Tolerance
+from engine.compute.layers import masks
 from engine.compute.quantization import network
 from engine.compute.quantization.network import QuantizedNetwork
 from engine.compute.runtimes import export as onnx
@@ -60,7 +61,7 @@ def write_model(folder: Path, form: Format, model: nn.Module, data: Dataset, tel
             files, tolerance = (ONNX,), Tolerance(onnx.TOLERANCE)
         case "pt2":
             tell("writing the network as a program of torch.export")
-            program.write(checkpoint.folded(model).eval(), shape, folder / PT2)
+            program.write(masks.folded(model).eval(), shape, folder / PT2)
             files, tolerance = (PT2,), Tolerance(TOLERANCE)
         case "int8-onnx":
             (folder / network.FILE).write_bytes(_quantized(model).file)
@@ -81,7 +82,7 @@ def write_model(folder: Path, form: Format, model: nn.Module, data: Dataset, tel
 def _safetensors(
     folder: Path, model: nn.Module, shape: tuple[int, int, int], tell: Tell
 ) -> tuple[Source, Tolerance]:
-    plain = checkpoint.folded(model).eval()
+    plain = masks.folded(model).eval()
     tell("writing the network as source")
     source = generate(plain, shape)
     checkpoint.save(plain, folder)

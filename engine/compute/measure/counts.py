@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.utils import parametrize
 
-from engine.compute.kernels import dictionary_of, originals
+from engine.compute.layers.dictionaries import dictionary_of, originals
+from engine.compute.layers.passes import evaluating
 from engine.compute.measure.products import Product, Products, unfused_attention
-from engine.compute.passes import evaluating
 from engine.errors import SecateurError
 
 _INPUT_SEED = 0

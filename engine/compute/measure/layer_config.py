@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from engine.compute.passes import evaluating
+from engine.compute.layers.passes import evaluating
 
 Pair = tuple[int, int]
 Groups = int | Literal["depthwise"]

@@ -39,7 +39,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engine.compute.grids import Form, Grid
+from engine.compute.layers.grids import Form, Grid
 from engine.compute.measure import coding
 from engine.compute.measure.coding import Bytes, Integers
 from engine.compute.measure.palettes import Palette, Words, palettes

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from safetensors.torch import save
 from torch import Tensor
 
-from engine.compute.grids import Grid
+from engine.compute.layers.grids import Grid
 from engine.compute.measure import packed
 
 GZIP_LEVEL = 6

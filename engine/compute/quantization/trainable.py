@@ -12,7 +12,7 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from engine.compute.masks import set_mask
+from engine.compute.layers.masks import set_mask
 from engine.compute.quantization import fake
 from engine.compute.quantization.reading import OPERATORS, Bias, Operation, Program, Rounding, Weight, read
 from engine.compute.quantization.steps import ActivationSteps, WeightSteps

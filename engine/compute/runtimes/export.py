@@ -24,11 +24,11 @@ import torch
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from torch import Tensor, nn
 
-from engine.compute import checkpoint
+from engine.compute.layers import masks
+from engine.compute.layers.shared import expand_
 from engine.compute.runtimes import narrow
 from engine.compute.runtimes.base import Shape, example
 from engine.compute.runtimes.onnxruntime import OnnxSession
-from engine.compute.shared import expand_
 from engine.errors import SecateurError, Unavailable, said_by
 
 INPUT, OUTPUT = "images", "output"
@@ -115,7 +115,7 @@ def structure(model: nn.Module, shape: Shape) -> str:
 def _deployable(model: nn.Module, shape: Shape) -> nn.Module:
     """A copy of the model as it would be shipped: on the CPU, in eval mode, masks folded, filters shared where
     that pays."""
-    plain = expand_(checkpoint.folded(model).cpu(), shape).eval()
+    plain = expand_(masks.folded(model).cpu(), shape).eval()
     return plain.to(memory_format=torch.contiguous_format)
 
 

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from engine.compute import checkpoint
-from engine.compute.masks import fold_
-from engine.compute.shared import expand_
+from engine.compute.layers.masks import fold_
+from engine.compute.layers.shared import expand_
 from engine.errors import Unavailable
 from engine.params.runtimes import Precision
 

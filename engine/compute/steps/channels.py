@@ -7,7 +7,7 @@ from typing import assert_never
 
 from torch import nn
 
-from engine.compute import edits, parts
+from engine.compute import edits
 from engine.compute.channels import latency
 from engine.compute.channels.budget import Budget, Target, budget_for
 from engine.compute.channels.choose import Candidate, Removal, Scope, least_of, ordered, step_of, units_gone
@@ -20,9 +20,10 @@ from engine.compute.channels.repair import Repair
 from engine.compute.channels.shrink import shrink
 from engine.compute.context import Context, place
 from engine.compute.evaluate import validate
-from engine.compute.masks import fold_below_masks_
+from engine.compute.layers import overlays
+from engine.compute.layers.masks import fold_below_masks_
+from engine.compute.layers.shared import shared_layers, unshare_
 from engine.compute.schedules import sparsities
-from engine.compute.shared import shared_layers, unshare_
 from engine.compute.steps.pruning import recover
 from engine.compute.steps.repair import recalibrate
 from engine.compute.yolo.prepare import prepare_for_channels
@@ -59,7 +60,7 @@ def prune_channels(model: nn.Module, params: PruneChannels, context: Context) ->
 
 def _make_plain(model: nn.Module, context: Context) -> None:
     """Fold what layers share, of values, steps or filters, in weights of their own; masks stay."""
-    made = [(part.called, part.step, fold_below_masks_(model, part.kind)) for part in parts.TABLES]
+    made = [(part.called, part.step, fold_below_masks_(model, part.kind)) for part in overlays.TABLES]
     sharing = list(shared_layers(model))
     unshare_(model)
     for name in sharing:

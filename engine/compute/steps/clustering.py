@@ -8,16 +8,17 @@ from typing import assert_never, cast
 import torch
 from torch import Tensor, nn
 
-from engine.compute import edits, parts
+from engine.compute import edits
 from engine.compute.activations import can_refit, energies, refit
 from engine.compute.clustering.assign import cluster
 from engine.compute.clustering.budget import Candidate, counts
 from engine.compute.clustering.chains import Chain, chains
 from engine.compute.clustering.merge import Centroids, centroids, fold, merge
 from engine.compute.context import Context, place
-from engine.compute.layers import prunable_layers
+from engine.compute.layers import overlays
+from engine.compute.layers.select import prunable_layers
+from engine.compute.layers.shared import SharedConv2d, share, shared_layers
 from engine.compute.seeds import derive
-from engine.compute.shared import SharedConv2d, share, shared_layers
 from engine.compute.steps.repair import recalibrate
 from engine.errors import SecateurError
 from engine.params.clustering import ClusterFilters, Merged, Shared
@@ -184,9 +185,9 @@ def _replace(
 
 def _refuse_parts(model: nn.Module, names: Iterable[str]) -> None:
     """Whole filters are replaced: what an earlier step laid over their weights would be lost."""
-    parts.refuse(
+    overlays.refuse(
         {name: model.get_submodule(name) for name in names},
-        parts.ALL,
+        overlays.ALL,
         step=ClusterFilters.kind,
         title="Filters with masks, codebooks, dictionaries or grids cannot be clustered",
     )

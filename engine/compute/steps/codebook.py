@@ -4,11 +4,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from engine.compute import kmeans, parts
-from engine.compute.codebooks import Form, bits_per_weight, codebook_of, set_codebook
+from engine.compute import kmeans
 from engine.compute.context import Context, place
-from engine.compute.layers import leaf_of, prunable_layers, weight_of
-from engine.compute.masks import mask_of
+from engine.compute.layers import overlays
+from engine.compute.layers.codebooks import Form, bits_per_weight, codebook_of, set_codebook
+from engine.compute.layers.masks import mask_of
+from engine.compute.layers.select import leaf_of, prunable_layers, weight_of
 from engine.compute.seeds import derive
 from engine.errors import SecateurError
 from engine.params.cluster_weights import ClusterWeights, Product, Scalar
@@ -23,12 +24,12 @@ def cluster_weights(model: nn.Module, params: ClusterWeights, context: Context) 
     """
     place(model, context.device)
     layers = prunable_layers(model, params.skip)
-    parts.refuse(
+    overlays.refuse(
         layers,
-        (parts.GRIDS,),
+        (overlays.GRIDS,),
         step=ClusterWeights.kind,
         title="Rounded weights cannot be clustered",
-        apart=(parts.GRIDS,),
+        apart=(overlays.GRIDS,),
     )
     left, rows = [], []
     for number, (name, module) in enumerate(layers.items()):

@@ -3,11 +3,11 @@
 import torch
 from torch import nn
 
-from engine.compute import parts
 from engine.compute.clustering.directions import directions
 from engine.compute.context import Context, place
-from engine.compute.kernels import set_dictionary
-from engine.compute.layers import prunable_layers
+from engine.compute.layers import overlays
+from engine.compute.layers.dictionaries import set_dictionary
+from engine.compute.layers.select import prunable_layers
 from engine.compute.seeds import derive
 from engine.compute.steps.repair import recalibrate
 from engine.errors import SecateurError
@@ -32,12 +32,12 @@ def cluster_kernels(model: nn.Module, params: ClusterKernels, context: Context) 
             f"No convolution has so many kernels that a dictionary of {params.entries} saves weights.",
             "Lower entries, or shorten skip.",
         )
-    parts.refuse(
+    overlays.refuse(
         found,
-        parts.ALL,
+        overlays.ALL,
         step=ClusterKernels.kind,
         title="Kernels with masks, codebooks, dictionaries or grids cannot be clustered",
-        apart=(parts.GRIDS,),
+        apart=(overlays.GRIDS,),
     )
     rows = []
     for number, (name, layer) in enumerate(found.items()):

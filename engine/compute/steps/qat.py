@@ -9,7 +9,7 @@ from engine.compute.activations import images
 from engine.compute.context import Context, place
 from engine.compute.evaluate import validate
 from engine.compute.fit import fit
-from engine.compute.masks import masked
+from engine.compute.layers.masks import masked
 from engine.compute.quantization.calibrate import ranges
 from engine.compute.quantization.mixed import layers
 from engine.compute.quantization.network import QuantizedNetwork

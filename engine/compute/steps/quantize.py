@@ -8,7 +8,7 @@ from torch import nn
 
 from engine.compute import edits
 from engine.compute.context import Context, place
-from engine.compute.layers import prunable_layers
+from engine.compute.layers.select import prunable_layers
 from engine.compute.quantization.auto import Drawn, best_recipe
 from engine.compute.quantization.dynamic import dynamic
 from engine.compute.quantization.graph import float_graph

@@ -5,11 +5,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from engine.compute import parts
 from engine.compute.context import Context, place
 from engine.compute.gridfit import fit_grid
-from engine.compute.grids import Form, set_grid, unrounded
-from engine.compute.layers import prunable_layers, weight_of
+from engine.compute.layers import overlays
+from engine.compute.layers.grids import Form, set_grid, unrounded
+from engine.compute.layers.select import prunable_layers, weight_of
 from engine.compute.steps.repair import recalibrate
 from engine.params.quantize_weights import QuantizeWeights
 
@@ -22,12 +22,12 @@ def quantize_weights(model: nn.Module, params: QuantizeWeights, context: Context
     """
     place(model, context.device)
     layers = prunable_layers(model, params.skip)
-    parts.refuse(
+    overlays.refuse(
         layers,
-        (parts.CODEBOOKS, parts.DICTIONARIES),
+        (overlays.CODEBOOKS, overlays.DICTIONARIES),
         step=QuantizeWeights.kind,
         title="Weights that share their values cannot be rounded one by one",
-        apart=(parts.CODEBOOKS, parts.DICTIONARIES),
+        apart=(overlays.CODEBOOKS, overlays.DICTIONARIES),
     )
     form = Form(params.bits, params.symmetric, params.group, params.learn_steps)
     rows = []

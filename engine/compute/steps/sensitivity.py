@@ -8,7 +8,7 @@ from typing import Any, Literal, assert_never
 import torch
 from torch import Tensor, nn
 
-from engine.compute import edits, parts
+from engine.compute import edits
 from engine.compute.allocate import NOTE
 from engine.compute.channels.graph import channel_graph
 from engine.compute.channels.groups import Group
@@ -18,11 +18,12 @@ from engine.compute.context import Context, place
 from engine.compute.data import Split, Subset
 from engine.compute.evaluate import Score, score
 from engine.compute.importance import importance
-from engine.compute.layers import leaf_of, prunable_layers, weight_of
+from engine.compute.layers import overlays
+from engine.compute.layers.select import leaf_of, prunable_layers, weight_of
+from engine.compute.layers.shared import unshare_
 from engine.compute.measure.counts import Counts, count
 from engine.compute.partial import OVERTAKEN
 from engine.compute.seeds import generator
-from engine.compute.shared import unshare_
 from engine.compute.steps.pruning import keep_largest
 from engine.compute.steps.repair import calibrate, norms_of
 from engine.compute.yolo.prepare import prepare_for_channels, protected_layers
@@ -51,10 +52,10 @@ def sensitivity(model: nn.Module, params: Sensitivity, context: Context) -> nn.M
     place(model, context.device).eval()
     match params.of:
         case "weights":
-            _refuse(model, parts.CODEBOOKS, parts.DICTIONARIES)
+            _refuse(model, overlays.CODEBOOKS, overlays.DICTIONARIES)
             layers = _weights(model, params, context)
         case "channels":
-            _refuse(model, *parts.TABLES)
+            _refuse(model, *overlays.TABLES)
             layers = _channels(model, params, context)
         case _:
             assert_never(params.of)
@@ -64,8 +65,8 @@ def sensitivity(model: nn.Module, params: Sensitivity, context: Context) -> nn.M
     return model
 
 
-def _refuse(model: nn.Module, *tables: parts.Part) -> None:
-    parts.refuse(
+def _refuse(model: nn.Module, *tables: overlays.Part) -> None:
+    overlays.refuse(
         dict(model.named_modules()),
         tables,
         step=Sensitivity.kind,

@@ -9,7 +9,7 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from engine.compute.masks import fold_, mask_of, set_mask
+from engine.compute.layers.masks import fold_, mask_of, set_mask
 
 CUT = ("C2f", "C3k2")
 """ultralytics' blocks that are taken apart, by the names of their types."""

@@ -16,8 +16,8 @@ from engine.compute import checkpoint, edits
 from engine.compute.channels.graph import channel_graph
 from engine.compute.channels.learning import learn
 from engine.compute.context import Context
-from engine.compute.layers import weight_of
-from engine.compute.masks import masked
+from engine.compute.layers.masks import masked
+from engine.compute.layers.select import weight_of
 from engine.compute.measure.counts import count
 from engine.compute.runtimes.base import artefact, session
 from engine.compute.steps.channels import prune_channels

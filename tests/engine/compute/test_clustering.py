@@ -18,12 +18,12 @@ from engine.compute.clustering.directions import directions
 from engine.compute.clustering.merge import centroids, fold, merge
 from engine.compute.evaluate import validate
 from engine.compute.fit import fit
-from engine.compute.masks import set_mask
+from engine.compute.layers.masks import set_mask
+from engine.compute.layers.shared import shared_layers
 from engine.compute.measure.counts import count
 from engine.compute.models.build import Architecture, build
 from engine.compute.runtimes.base import example, session
 from engine.compute.runtimes.export import export
-from engine.compute.shared import shared_layers
 from engine.compute.steps.clustering import cluster_filters
 from engine.errors import SecateurError
 from engine.params import ClusterFilters, Finetune, Train

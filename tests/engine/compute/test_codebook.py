@@ -7,11 +7,11 @@ from compute_help import context_for, small_model
 from torch import nn
 
 from engine.compute import checkpoint, kmeans
-from engine.compute.codebooks import clustered, codebook_of, step_factors
 from engine.compute.evaluate import validate
 from engine.compute.fit import fit
-from engine.compute.layers import prunable_layers, weight_of
-from engine.compute.masks import masked, set_mask
+from engine.compute.layers.codebooks import clustered, codebook_of, step_factors
+from engine.compute.layers.masks import masked, set_mask
+from engine.compute.layers.select import prunable_layers, weight_of
 from engine.compute.measure import packed
 from engine.compute.measure.counts import count
 from engine.compute.measure.size import sizes

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrize
 
-from engine.compute.masks import fold_, set_mask
+from engine.compute.layers.masks import fold_, set_mask
 from engine.compute.measure.counts import Counts, count
 from engine.compute.models.resnet import CifarResNet
 from engine.errors import SecateurError

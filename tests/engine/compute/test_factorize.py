@@ -7,9 +7,10 @@ import torch
 from compute_help import context_for, small_model
 from torch import nn
 
-from engine.compute import checkpoint, edits, factors, vbmf
-from engine.compute.factors import Ranks, Scheme
+from engine.compute import checkpoint, edits, vbmf
 from engine.compute.fit import fit
+from engine.compute.layers import factors
+from engine.compute.layers.factors import Ranks, Scheme
 from engine.compute.measure.counts import count
 from engine.compute.models import create
 from engine.compute.runtimes.export import export

@@ -8,7 +8,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from engine.compute import checkpoint
-from engine.compute.masks import masked, set_mask
+from engine.compute.layers import masks
+from engine.compute.layers.masks import masked, set_mask
 from engine.compute.models import Architecture, CifarResNet, architecture, build, create
 from engine.compute.models.fit import fit_head, fit_stem
 from engine.errors import SecateurError
@@ -250,7 +251,7 @@ def test_folding_a_copy_leaves_the_model_as_it_was(tmp_path: Path) -> None:
     model = make("resnet20", arguments={"width": 4})
     layer = model.get_submodule("conv1")
     set_mask(layer, torch.rand(4, 1, 3, 3) > 0.5)
-    plain = checkpoint.folded(model)
+    plain = masks.folded(model)
     assert list(masked(model)) == ["conv1"]
     assert masked(plain) == {}
     assert torch.equal(plain.get_submodule("conv1").weight, layer.weight)

@@ -7,8 +7,8 @@ from torch import nn
 
 from engine.compute.checkpoint import folded_state
 from engine.compute.fit import fit
-from engine.compute.layers import prunable_layers, weight_of
-from engine.compute.masks import Mask, mask_of, masked, set_mask
+from engine.compute.layers.masks import Mask, mask_of, masked, set_mask
+from engine.compute.layers.select import prunable_layers, weight_of
 from engine.compute.schedules import sparsities
 from engine.compute.steps.pruning import pattern_mask, prune_weights
 from engine.errors import SecateurError

@@ -14,7 +14,7 @@ from engine.compute import checkpoint, partial
 from engine.compute.activations import images
 from engine.compute.context import Context
 from engine.compute.evaluate import validate
-from engine.compute.masks import mask_of, masked
+from engine.compute.layers.masks import mask_of, masked
 from engine.compute.pipeline import apply
 from engine.compute.quantization import fake
 from engine.compute.quantization.calibrate import ranges

@@ -11,9 +11,9 @@ from engine.compute import checkpoint
 from engine.compute.evaluate import validate
 from engine.compute.fit import fit
 from engine.compute.gridfit import fit_grid
-from engine.compute.grids import Form, grid_of, grids, rounded, set_grid
-from engine.compute.layers import leaf_of, prunable_layers, weight_of
-from engine.compute.masks import masked
+from engine.compute.layers.grids import Form, grid_of, grids, rounded, set_grid
+from engine.compute.layers.masks import masked
+from engine.compute.layers.select import leaf_of, prunable_layers, weight_of
 from engine.compute.measure import packed
 from engine.compute.measure.counts import count
 from engine.compute.measure.size import sizes

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.compute import checkpoint
-from engine.compute.masks import set_mask
+from engine.compute.layers.masks import set_mask
 from engine.compute.models.build import Architecture, build
 from engine.compute.runtimes.base import artefact, example, session
 from engine.compute.runtimes.export import export, structure

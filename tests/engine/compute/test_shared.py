@@ -10,14 +10,14 @@ from torch import Tensor, nn
 
 from engine.compute import checkpoint
 from engine.compute.fit import fit
-from engine.compute.kernels import dictionaries, dictionary_of, originals, step_factors
-from engine.compute.masks import mask_of, set_mask
+from engine.compute.layers.dictionaries import dictionaries, dictionary_of, originals, step_factors
+from engine.compute.layers.masks import mask_of, set_mask
+from engine.compute.layers.shared import SharedConv2d, expand_, paying_layers, share, shared_layers
 from engine.compute.measure.counts import count
 from engine.compute.measure.size import sizes
 from engine.compute.models.build import Architecture, build
 from engine.compute.runtimes.base import example, session
 from engine.compute.runtimes.export import export
-from engine.compute.shared import SharedConv2d, expand_, paying_layers, share, shared_layers
 from engine.compute.steps.channels import prune_channels
 from engine.compute.steps.clustering import cluster_filters
 from engine.compute.steps.factorize import factorize

@@ -16,7 +16,7 @@ from engine.compute import checkpoint, edits
 from engine.compute.data import Dataset, load
 from engine.compute.evaluate import score
 from engine.compute.fit import fit
-from engine.compute.masks import mask_of
+from engine.compute.layers.masks import mask_of
 from engine.compute.measure.counts import count
 from engine.compute.models import create
 from engine.compute.runtimes.base import artefact

@@ -13,8 +13,8 @@ from compute_help import context_for, digits, small_model
 from engine.compute.export.formats import write_model
 from engine.compute.export.source import deviation
 from engine.compute.export.verify import batches, run_alone
-from engine.compute.kernels import dictionaries
-from engine.compute.shared import shared_layers
+from engine.compute.layers.dictionaries import dictionaries
+from engine.compute.layers.shared import shared_layers
 from engine.compute.steps.clustering import cluster_filters
 from engine.compute.steps.kernels import cluster_kernels
 from engine.params import ClusterFilters, ClusterKernels

@@ -14,7 +14,7 @@ from engine.compute.data import Dataset
 from engine.compute.export.formats import Written, write_model
 from engine.compute.export.source import deviation, generate
 from engine.compute.export.verify import batches, run_alone
-from engine.compute.masks import set_mask
+from engine.compute.layers.masks import set_mask
 from engine.compute.models.build import Architecture, build
 from engine.errors import SecateurError
 

@@ -5,8 +5,8 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from engine.compute.masks import fold_module, mask_of, set_mask
-from engine.compute.passes import positions
+from engine.compute.layers.masks import fold_module, mask_of, set_mask
+from engine.compute.layers.passes import positions
 
 SAVED_PER_VALUE = 192
 """Multiply-accumulates saved for each output value, from which sharing pays: a repeat moves every value once, and

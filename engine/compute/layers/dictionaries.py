@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from engine.compute.masks import Folding, mask_of, part_of, parts
+from engine.compute.layers.masks import Folding, mask_of, part_of, parts
 
 INDEX_TYPES = ((256, torch.uint8), (32_768, torch.int16), (2**31, torch.int32))
 """The smallest type for the numbers of so many entries."""

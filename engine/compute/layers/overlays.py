@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from torch import nn
 from torch.nn.utils import parametrize
 
-from engine.compute.codebooks import Codebook
-from engine.compute.grids import UniformGrid
-from engine.compute.kernels import KernelDictionary
-from engine.compute.masks import Folding, Mask, part_of
+from engine.compute.layers.codebooks import Codebook
+from engine.compute.layers.dictionaries import KernelDictionary
+from engine.compute.layers.grids import UniformGrid
+from engine.compute.layers.masks import Folding, Mask, part_of
 from engine.errors import SecateurError
 from engine.text.phrases import names
 

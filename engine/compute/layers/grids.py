@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
 from torch.nn.utils import parametrize
 
-from engine.compute.layers import leaf_of, weight_of
-from engine.compute.masks import Folding, fold_module, mask_of, part_of, parts, set_mask
+from engine.compute.layers.masks import Folding, fold_module, mask_of, part_of, parts, set_mask
+from engine.compute.layers.select import leaf_of, weight_of
 
 
 @dataclass(frozen=True)

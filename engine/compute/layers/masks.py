@@ -1,5 +1,6 @@
 """Masks that live inside the model, so that training respects them and export folds them."""
 
+import copy
 from typing import Any, TypeVar
 
 import torch
@@ -116,3 +117,8 @@ def unparametrize(module: nn.Module) -> None:
     module.__class__ = plain
     for name, tensor in tensors.items():
         module.register_parameter(name, nn.Parameter(tensor))
+
+
+def folded(model: nn.Module) -> nn.Module:
+    """A copy of `model` with every mask, codebook and grid folded into plain weights."""
+    return fold_(copy.deepcopy(model))

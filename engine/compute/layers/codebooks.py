@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from engine.compute.layers import leaf_of
-from engine.compute.masks import Folding, fold_module, mask_of, part_of, parts, set_mask
+from engine.compute.layers.masks import Folding, fold_module, mask_of, part_of, parts, set_mask
+from engine.compute.layers.select import leaf_of
 
 LARGEST = 256
 """Most centroids of one book: an index is a byte."""
