@@ -9,7 +9,7 @@ from torch import Tensor
 
 from engine.compute.data.images import UNREADABLE, Decoded
 from engine.compute.data.pixels import fit_image
-from engine.compute.data.sources import Part, Source
+from engine.compute.data.source import Part, Source
 from engine.datasets import yolofiles
 from engine.errors import SecateurError
 from engine.params.preset import Data

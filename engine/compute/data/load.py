@@ -8,7 +8,8 @@ from torch import Tensor
 from engine.compute.data.dataset import Dataset, Split
 from engine.compute.data.images import Images, Remembered, Subset
 from engine.compute.data.memory import budget as memory_budget
-from engine.compute.data.sources import Part, Source, read_source
+from engine.compute.data.read import read_source
+from engine.compute.data.source import Part, Source
 from engine.compute.data.splits import stratified
 from engine.compute.data.statistics import ENOUGH_PIXELS, mean_and_std
 from engine.compute.data.user import read_user

@@ -11,8 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from engine.compute.data.digits import read_digits
 from engine.compute.data.images import Pixels
-from engine.compute.data.sources import Part, Source, read_digits
+from engine.compute.data.source import Part, Source
 from engine.compute.data.splits import stratified
 from engine.compute.seeds import generator
 from engine.datasets.records import Record

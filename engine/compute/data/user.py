@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from engine.compute.data.images import Pixels
-from engine.compute.data.sources import Part, Source
+from engine.compute.data.source import Part, Source
 from engine.compute.usercode import load_function
 from engine.datasets import LOADER_VERSION, effective
 from engine.errors import SecateurError

@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from engine.compute.data.images import Decoded, Images, Pixels
-from engine.compute.data.sources import Part, Source
+from engine.compute.data.source import Part, Source
 from engine.datasets.records import Keywords, Record, Vision
 from engine.errors import SecateurError
 from engine.params.preset import Data

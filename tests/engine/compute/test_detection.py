@@ -10,8 +10,8 @@ from PIL import Image
 from engine import datasets
 from engine.compute.data import Dataset, load
 from engine.compute.data.augment import crop_with_boxes, flip_with_boxes
+from engine.compute.data.digits import DIGITS, read_digits
 from engine.compute.data.scenes import NOISE, sources
-from engine.compute.data.sources import DIGITS, read_digits
 from engine.datasets.locate import bundled_folder
 from engine.errors import SecateurError, UsageError
 from engine.params.preset import Data

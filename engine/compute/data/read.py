@@ -1,51 +1,20 @@
 """Reading a data set as it is published: images and labels of the splits it brings, before ours are drawn."""
 
-import gzip
-from dataclasses import dataclass
 from pathlib import Path
 from typing import assert_never
 
-import numpy as np
 import torch
-from torch import Tensor
 
-from engine.compute.data.dataset import Task
+from engine.compute.data.digits import DIGITS, read_digits
 from engine.compute.data.folders import Listing, list_classes
 from engine.compute.data.idx import read_idx
-from engine.compute.data.images import Images, Pixels
+from engine.compute.data.images import Pixels
+from engine.compute.data.source import Part, Source
 from engine.datasets.fingerprint import own_splits
 from engine.datasets.locate import Location, stored
 from engine.datasets.records import Bundled, Folders, Idx, OwnBoxes, OwnFolders, Record, Scenes, Vision
 from engine.errors import SecateurError
 from engine.params.preset import Data
-
-DIGITS = "digits.csv.gz"
-"""The digits' file inside scikit-learn."""
-BRIGHTEST_DIGIT = 16
-"""The digits of scikit-learn have 17 levels of grey."""
-
-
-@dataclass(frozen=True)
-class Part:
-    """A split as published: images and labels, int64 (N,), or boxes, float32 (N, M, 5), as in `Split`."""
-
-    images: Images
-    labels: Tensor
-
-
-@dataclass(frozen=True)
-class Source:
-    """The splits that a set brings, and the names of its classes where it has any.
-
-    Detection sets bring all three splits and the names; `notice` tells what is unusual about them.
-    """
-
-    train: Part
-    validation: Part | None = None
-    test: Part | None = None
-    class_names: tuple[str, ...] = ()
-    task: Task = "classification"
-    notice: str = ""
 
 
 def read_source(params: Data, location: Location, record: Record) -> Source:
@@ -78,15 +47,6 @@ def read_source(params: Data, location: Location, record: Record) -> Source:
 def _digits(path: Path, params: Data) -> Part:
     images, labels = read_digits(path)
     return Part(Pixels(images, params.size, params.channels), labels)
-
-
-def read_digits(path: Path) -> tuple[Tensor, Tensor]:
-    """1 797 digits, uint8 (N, 1, 8, 8), and labels: levels of grey 0 to 16 become 0 to 255, rounded half up."""
-    with gzip.open(path, "rt") as file:
-        rows = torch.from_numpy(np.loadtxt(file, delimiter=",", dtype=np.int64))
-    pixels = (rows[:, :64] * 255 + BRIGHTEST_DIGIT // 2) // BRIGHTEST_DIGIT
-    images = pixels.to(torch.uint8).view(-1, 1, 8, 8)
-    return images, rows[:, 64].contiguous()
 
 
 def _idx(source: Idx, root: Path, params: Data) -> Source:

@@ -1,0 +1,31 @@
+"""What a reader gives: images with labels, split as their source splits them."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from engine.compute.data.dataset import Task
+from engine.compute.data.images import Images
+
+
+@dataclass(frozen=True)
+class Part:
+    """A split as published: images and labels, int64 (N,), or boxes, float32 (N, M, 5), as in `Split`."""
+
+    images: Images
+    labels: Tensor
+
+
+@dataclass(frozen=True)
+class Source:
+    """The splits that a set brings, and the names of its classes where it has any.
+
+    Detection sets bring all three splits and the names; `notice` tells what is unusual about them.
+    """
+
+    train: Part
+    validation: Part | None = None
+    test: Part | None = None
+    class_names: tuple[str, ...] = ()
+    task: Task = "classification"
+    notice: str = ""
