@@ -31,11 +31,11 @@ from engine.compute import checkpoint
 from engine.compute.data import Dataset, Split
 from engine.compute.data.images import Subset
 from engine.compute.measure.latency import Side, measure_pair
+from engine.compute.onnx.onnxruntime import OnnxModel
 from engine.compute.pipeline import apply
 from engine.compute.quantization.auto import Drawn
 from engine.compute.quantization.network import QuantizedNetwork
 from engine.compute.runtimes.base import artefact
-from engine.compute.runtimes.onnxruntime import OnnxModel
 from engine.machine import lock
 from engine.params import QuantizeStatic
 from engine.params.preset import Latency

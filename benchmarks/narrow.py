@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 from engine.compute.measure import warmfork
 from engine.compute.measure.latency import Side, measure_pair
-from engine.compute.runtimes import narrow
-from engine.compute.runtimes.export import export
+from engine.compute.onnx import narrow
+from engine.compute.onnx.export import export
 from engine.machine import procfs
 from engine.params.preset import Latency
 from engine.params.runtimes import Runtime

@@ -22,7 +22,8 @@ from engine.compute import checkpoint
 from engine.compute.measure import warmfork
 from engine.compute.measure.latency import Side, measure_pair
 from engine.compute.models.build import Architecture, build
-from engine.compute.runtimes.base import artefact, example, session
+from engine.compute.onnx.shape import example
+from engine.compute.runtimes.base import artefact, session
 from engine.errors import Unavailable
 from engine.machine import procfs, runtimes
 from engine.measures import latency

@@ -29,12 +29,12 @@ from torch.nn import functional
 
 from benchmarks.walk import apart, arguments, chosen
 from engine.compute.models.build import Architecture, build
+from engine.compute.onnx.float_operators import float_operators
+from engine.compute.onnx.graph import Graph
+from engine.compute.onnx.onnxruntime import OnnxModel
 from engine.compute.quantization.auto import best_recipe
 from engine.compute.quantization.choose import is_heavy
 from engine.compute.quantization.graph import float_graph
-from engine.compute.runtimes.onnx_graph import Graph
-from engine.compute.runtimes.onnxruntime import OnnxModel
-from engine.compute.runtimes.operators import float_operators
 from engine.errors import SecateurError
 from engine.params import QuantizeStatic
 

@@ -4,4 +4,4 @@ import onnxruntime  # noqa: F401
 import onnxscript  # noqa: F401
 import torch.onnx._internal.exporter._core  # noqa: F401
 
-import engine.compute.runtimes.export  # noqa: F401
+import engine.compute.onnx.export  # noqa: F401

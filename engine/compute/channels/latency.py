@@ -18,7 +18,8 @@ from engine.compute import checkpoint
 from engine.compute.context import Context
 from engine.compute.measure.latency import Side, measure_pair
 from engine.compute.models import architecture
-from engine.compute.runtimes.base import Shape, artefact
+from engine.compute.onnx.shape import Shape
+from engine.compute.runtimes.base import artefact
 from engine.errors import SecateurError
 from engine.measures.latency import NOISY_LOAD
 from engine.params.channels import LatencyTarget

@@ -16,10 +16,10 @@ from engine.compute.export.loader import LOADERS, load_py
 from engine.compute.export.source import TOLERANCE, Source, generate
 from engine.compute.export.verify import Tolerance
 from engine.compute.layers import masks
+from engine.compute.onnx import export as onnx
+from engine.compute.onnx import narrow
 from engine.compute.quantization import network
 from engine.compute.quantization.network import QuantizedNetwork
-from engine.compute.runtimes import export as onnx
-from engine.compute.runtimes import narrow
 from engine.errors import SecateurError
 from engine.results.exports import Format
 

@@ -21,7 +21,7 @@ from typing import Any
 from engine.compute.measure.latency_process import Measured, measured
 from engine.compute.measure.latency_worker import Block, Job, Partner
 from engine.compute.measure.warmfork import Start, start
-from engine.compute.runtimes.base import Shape
+from engine.compute.onnx.shape import Shape
 from engine.errors import Unavailable
 from engine.machine import procfs, runtimes
 from engine.params.preset import Latency

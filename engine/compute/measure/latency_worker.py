@@ -16,7 +16,8 @@ from pathlib import Path
 
 import torch
 
-from engine.compute.runtimes.base import Session, Shape, float_operators, session
+from engine.compute.onnx.shape import Shape
+from engine.compute.runtimes.base import Session, float_operators, session
 from engine.errors import SecateurError, Unavailable
 from engine.machine import procfs, runtimes
 from engine.params.runtimes import Precision, Runtime
@@ -169,7 +170,7 @@ def _session(job: Job) -> tuple[Session, int]:
 LIBRARIES: dict[Runtime, tuple[str, ...]] = {
     "torch": (),
     "torch-compile": ("torch._inductor.compile_fx", "engine.compute.runtimes.compiled"),
-    "onnxruntime": ("engine.compute.runtimes.onnxruntime",),
+    "onnxruntime": ("engine.compute.onnx.onnxruntime",),
     "openvino": ("engine.compute.runtimes.openvino",),
 }
 """Modules that a runtime needs beyond torch."""

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from engine.compute.activations import shuffled, these
 from engine.compute.context import Context
+from engine.compute.onnx.onnxruntime import OnnxModel
 from engine.compute.quantization.calibrate import ranges
 from engine.compute.quantization.correct import Recipe, equalized, input_means
-from engine.compute.runtimes.onnxruntime import OnnxModel
 from engine.params.quantization import QuantizeStatic, Switch
 
 HELD_OUT = 128

@@ -9,9 +9,9 @@ import onnx
 import torch
 from torch import Tensor
 
+from engine.compute.onnx.graph import Graph
+from engine.compute.onnx.onnxruntime import OnnxModel
 from engine.compute.quantization.choose import choose
-from engine.compute.runtimes.onnx_graph import Graph
-from engine.compute.runtimes.onnxruntime import OnnxModel
 from engine.errors import SecateurError
 from engine.params.quantization import Entropy, MeanSquare, Method, MinMax, Percentile
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import onnx
 
-from engine.compute.runtimes.onnx_graph import Graph, attribute, layer_of
+from engine.compute.onnx.graph import Graph, attribute, layer_of
 
 HEAVY = ("Conv", "Gemm", "MatMul")
 """Weighted operators with an integer kernel in ONNX Runtime; ConvTranspose has none."""

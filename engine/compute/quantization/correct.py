@@ -11,11 +11,11 @@ import onnx
 import torch
 from torch import Tensor
 
+from engine.compute.onnx.graph import Array, Graph, attribute, layer_of
 from engine.compute.quantization.calibrate import Ranges, activations
 from engine.compute.quantization.choose import choose, is_heavy
 from engine.compute.quantization.graph import along, output_axis, set_bias
 from engine.compute.quantization.write import dequantized_weight, quantized
-from engine.compute.runtimes.onnx_graph import Array, Graph, attribute, layer_of
 
 SWEEPS = 20
 """Passes over all pairs: chains of pairs settle within a few."""

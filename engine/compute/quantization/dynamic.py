@@ -5,10 +5,10 @@ from collections.abc import Set
 import onnx
 from onnx import TensorProto, helper
 
+from engine.compute.onnx.graph import Array, Graph, layer_of
 from engine.compute.quantization.choose import is_heavy
 from engine.compute.quantization.graph import output_axis
 from engine.compute.quantization.write import ordered, rounded, weight_scales
-from engine.compute.runtimes.onnx_graph import Array, Graph, layer_of
 
 Reasons = dict[str, str]
 """Why a layer stays in float, by its name."""

@@ -3,9 +3,9 @@
 from collections.abc import Set
 from dataclasses import dataclass
 
+from engine.compute.onnx.graph import Graph
 from engine.compute.quantization.choose import choose
 from engine.compute.quantization.profile import Times, by_node, crossing_rate, elements
-from engine.compute.runtimes.onnx_graph import Graph
 
 LONGEST_RUN = 6
 """Neighbouring layers that the search changes together: one alone between others pays its borders twice."""

@@ -9,9 +9,9 @@ from onnx import helper
 from onnx.reference import ReferenceEvaluator
 from torch import nn
 
-from engine.compute.runtimes.base import Shape
-from engine.compute.runtimes.export import export
-from engine.compute.runtimes.onnx_graph import COPY, Array, Graph, attribute, layer_of
+from engine.compute.onnx.export import export
+from engine.compute.onnx.graph import COPY, Array, Graph, attribute, layer_of
+from engine.compute.onnx.shape import Shape
 
 
 def float_graph(model: nn.Module, shape: Shape) -> onnx.ModelProto:

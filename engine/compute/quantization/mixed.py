@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import onnx
 
 from engine.compute.context import Context
+from engine.compute.onnx.graph import Graph
 from engine.compute.quantization.auto import Drawn, deviation
 from engine.compute.quantization.choose import is_heavy
 from engine.compute.quantization.correct import Recipe
-from engine.compute.runtimes.onnx_graph import Graph
 
 Quality = Callable[[Set[str]], float]
 """What a file scores on validation images, 0 … 1, with these nodes in float."""

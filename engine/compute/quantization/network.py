@@ -9,7 +9,7 @@ from onnx import numpy_helper
 from torch import Tensor, nn
 
 from engine.compute.models.build import architecture, attached
-from engine.compute.runtimes.onnxruntime import OnnxModel
+from engine.compute.onnx.onnxruntime import OnnxModel
 from engine.errors import SecateurError
 
 FILE = "model.int8.onnx"

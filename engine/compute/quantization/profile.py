@@ -12,10 +12,10 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 
+from engine.compute.onnx.graph import Graph
+from engine.compute.onnx.onnxruntime import options
+from engine.compute.onnx.shape import Shape, example
 from engine.compute.quantization.choose import FUSED
-from engine.compute.runtimes.base import Shape, example
-from engine.compute.runtimes.onnx_graph import Graph
-from engine.compute.runtimes.onnxruntime import options
 
 RUNS, WARMUP = 40, 10
 """Calls that are profiled, and calls before that are not counted."""

@@ -11,10 +11,10 @@ import torch
 from onnx import helper, numpy_helper
 from torch import Tensor
 
+from engine.compute.onnx.graph import COPY, Array, Graph, layer_of
 from engine.compute.quantization import choose
 from engine.compute.quantization.moving import MOVING
 from engine.compute.quantization.operators import COMPUTING, Attributes
-from engine.compute.runtimes.onnx_graph import COPY, Array, Graph, layer_of
 from engine.errors import SecateurError
 
 OPERATORS = COMPUTING | MOVING

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from engine.compute.layers.masks import set_mask
+from engine.compute.onnx.graph import COPY, Graph
 from engine.compute.quantization import fake
 from engine.compute.quantization.reading import OPERATORS, Bias, Operation, Program, Rounding, Weight, read
 from engine.compute.quantization.steps import ActivationSteps, WeightSteps
 from engine.compute.quantization.write import LARGEST_BIAS
-from engine.compute.runtimes.onnx_graph import COPY, Graph
 from engine.errors import SecateurError
 
 STEPS = "_steps"

@@ -16,8 +16,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from engine.compute.layers.passes import evaluating
 from engine.compute.layers.select import leaf_of, weight_of
+from engine.compute.onnx.graph import Graph, layer_of
 from engine.compute.quantization.graph import output_axis
-from engine.compute.runtimes.onnx_graph import Graph, layer_of
 
 
 @torch.no_grad()

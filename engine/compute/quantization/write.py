@@ -11,10 +11,10 @@ import numpy as np
 import onnx
 from onnx import helper
 
+from engine.compute.onnx.graph import Array, Graph
 from engine.compute.quantization.calibrate import Ranges
 from engine.compute.quantization.choose import HEAVY, Choice, choose
 from engine.compute.quantization.graph import along, output_axis
-from engine.compute.runtimes.onnx_graph import Array, Graph
 from engine.machine import environment
 
 LEVELS = 255

@@ -7,18 +7,13 @@ process of its own: two sessions awake in one process disturb each other (see DE
 from pathlib import Path
 from typing import Protocol, assert_never
 
-import torch
 from torch import Tensor, nn
 
+from engine.compute.onnx.shape import Shape, example
 from engine.compute.quantization.network import QuantizedNetwork
 from engine.errors import Unavailable
 from engine.machine import runtimes
 from engine.params.runtimes import INT8_RUNTIMES, Precision, Runtime
-
-Shape = tuple[int, int, int]
-"""Channels, height, width of one image."""
-
-INPUT_SEED = 0
 
 
 class Session(Protocol):
@@ -46,7 +41,7 @@ def artefact(
         case "torch" | "torch-compile":
             return folder
         case "onnxruntime" | "openvino":
-            from engine.compute.runtimes.export import export
+            from engine.compute.onnx.export import export
 
             return export(model, shape, folder / "model.onnx", templates=templates)
         case _:
@@ -91,7 +86,7 @@ def session(
 
             return CompiledSession(path, inputs, threads, place, precision)
         case "onnxruntime":
-            from engine.compute.runtimes.onnxruntime import OnnxSession
+            from engine.compute.onnx.onnxruntime import OnnxSession
 
             return OnnxSession(path, inputs, threads, place, precision)
         case "openvino":
@@ -106,7 +101,7 @@ def float_operators(runtime: Runtime, path: Path, *, batch: int, shape: Shape) -
     """How many operators of each type `runtime` computes in float, after its own optimization of an INT8 file."""
     match runtime:
         case "onnxruntime":
-            from engine.compute.runtimes import operators
+            from engine.compute.onnx import float_operators as operators
 
             return operators.float_operators(path)
         case "openvino":
@@ -117,8 +112,3 @@ def float_operators(runtime: Runtime, path: Path, *, batch: int, shape: Shape) -
             raise Unavailable(runtimes.no_int8(runtime))
         case _:
             assert_never(runtime)
-
-
-def example(batch: int, shape: Shape) -> Tensor:
-    """The same images every time: (batch, C, H, W), uniform in [0, 1)."""
-    return torch.rand(batch, *shape, generator=torch.Generator().manual_seed(INPUT_SEED))

@@ -7,8 +7,8 @@ import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper
 
 from engine.compute.measure.layer_config import LayerConfig
-from engine.compute.runtimes import narrow
-from engine.compute.runtimes.onnxruntime import FAILURES, options, providers
+from engine.compute.onnx import narrow
+from engine.compute.onnx.onnxruntime import FAILURES, options, providers
 from engine.errors import SecateurError
 
 OPSET = 17

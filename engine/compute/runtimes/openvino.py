@@ -9,7 +9,7 @@ import torch
 from openvino import properties
 from torch import Tensor
 
-from engine.compute.runtimes.operators import MOVING
+from engine.compute.onnx.float_operators import MOVING
 from engine.errors import Unavailable, said_by
 from engine.params.runtimes import Precision
 

@@ -10,13 +10,13 @@ from engine.compute.context import Context, place
 from engine.compute.evaluate import validate
 from engine.compute.fit import fit
 from engine.compute.layers.masks import masked
+from engine.compute.onnx.graph import COPY, Graph
 from engine.compute.quantization.calibrate import ranges
 from engine.compute.quantization.mixed import layers
 from engine.compute.quantization.network import QuantizedNetwork
 from engine.compute.quantization.trainable import TrainableGraph
 from engine.compute.quantization.unfold import give_back
 from engine.compute.quantization.write import quantized, weight_levels
-from engine.compute.runtimes.onnx_graph import COPY, Graph
 from engine.compute.steps.quantize import exported, left_out, report_layers
 from engine.compute.tasks import task_of
 from engine.params.qat import LearnedScales, ObservedScales, QuantizeQat

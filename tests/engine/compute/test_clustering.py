@@ -22,8 +22,9 @@ from engine.compute.layers.masks import set_mask
 from engine.compute.layers.shared import shared_layers
 from engine.compute.measure.counts import count
 from engine.compute.models.build import Architecture, build
-from engine.compute.runtimes.base import example, session
-from engine.compute.runtimes.export import export
+from engine.compute.onnx.export import export
+from engine.compute.onnx.shape import example
+from engine.compute.runtimes.base import session
 from engine.compute.steps.clustering import cluster_filters
 from engine.errors import SecateurError
 from engine.params import ClusterFilters, Finetune, Train

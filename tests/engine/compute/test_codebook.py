@@ -15,8 +15,8 @@ from engine.compute.layers.select import prunable_layers, weight_of
 from engine.compute.measure import packed
 from engine.compute.measure.counts import count
 from engine.compute.measure.size import sizes
-from engine.compute.runtimes.export import export
-from engine.compute.runtimes.onnxruntime import OnnxSession
+from engine.compute.onnx.export import export
+from engine.compute.onnx.onnxruntime import OnnxSession
 from engine.compute.steps.channels import prune_channels
 from engine.compute.steps.codebook import cluster_weights
 from engine.compute.steps.pruning import prune_weights

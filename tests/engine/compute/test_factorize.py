@@ -13,8 +13,8 @@ from engine.compute.layers import factors
 from engine.compute.layers.factors import Ranks, Scheme
 from engine.compute.measure.counts import count
 from engine.compute.models import create
-from engine.compute.runtimes.export import export
-from engine.compute.runtimes.onnxruntime import OnnxSession
+from engine.compute.onnx.export import export
+from engine.compute.onnx.onnxruntime import OnnxSession
 from engine.compute.steps.codebook import cluster_weights
 from engine.compute.steps.factorize import factorize, ranks_of
 from engine.compute.steps.pruning import prune_weights

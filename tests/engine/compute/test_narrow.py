@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from engine.compute.runtimes import narrow
-from engine.compute.runtimes.export import export
-from engine.compute.runtimes.onnxruntime import OnnxModel
+from engine.compute.onnx import narrow
+from engine.compute.onnx.export import export
+from engine.compute.onnx.onnxruntime import OnnxModel
 
 AVX512, AVX2 = 16, 8
 

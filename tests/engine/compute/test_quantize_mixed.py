@@ -13,6 +13,7 @@ from compute_help import context_for, digits
 
 from engine.compute.evaluate import validate
 from engine.compute.models.build import Architecture, build
+from engine.compute.onnx.graph import Graph
 from engine.compute.pipeline import apply
 from engine.compute.quantization.auto import Drawn, best_recipe
 from engine.compute.quantization.correct import Recipe
@@ -22,7 +23,6 @@ from engine.compute.quantization.mixed import fewest_in_float, layers, sensitivi
 from engine.compute.quantization.mixing import Mixing
 from engine.compute.quantization.network import QuantizedNetwork
 from engine.compute.quantization.profile import by_node, crossing_rate, node_times
-from engine.compute.runtimes.onnx_graph import Graph
 from engine.compute.seeds import seed_everything
 from engine.params import QuantizeStatic
 from engine.params.quantization import Mixed

@@ -15,6 +15,8 @@ from engine.compute.activations import images
 from engine.compute.context import Context
 from engine.compute.evaluate import validate
 from engine.compute.layers.masks import mask_of, masked
+from engine.compute.onnx.graph import Graph
+from engine.compute.onnx.onnxruntime import OnnxModel
 from engine.compute.pipeline import apply
 from engine.compute.quantization import fake
 from engine.compute.quantization.calibrate import ranges
@@ -24,8 +26,6 @@ from engine.compute.quantization.steps import ActivationSteps, WeightSteps
 from engine.compute.quantization.trainable import TrainableGraph
 from engine.compute.quantization.unfold import give_back
 from engine.compute.quantization.write import quantized, weight_levels
-from engine.compute.runtimes.onnx_graph import Graph
-from engine.compute.runtimes.onnxruntime import OnnxModel
 from engine.compute.steps import qat
 from engine.params import PruneWeights, QuantizeQat, QuantizeStatic, Train
 from engine.params.quantization import MinMax

@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from engine.compute import checkpoint
 from engine.compute.evaluate import validate
 from engine.compute.models.build import Architecture, attached, build
+from engine.compute.onnx.graph import Graph, layer_of
+from engine.compute.onnx.onnxruntime import OnnxModel
 from engine.compute.pipeline import apply
 from engine.compute.quantization.calibrate import Histogram, entropy, mean_square, percentile
 from engine.compute.quantization.choose import choose
@@ -22,8 +24,6 @@ from engine.compute.quantization.graph import float_graph
 from engine.compute.quantization.network import FILE, QuantizedNetwork
 from engine.compute.quantization.write import dequantized_weight
 from engine.compute.runtimes.base import artefact, float_operators, session
-from engine.compute.runtimes.onnx_graph import Graph, layer_of
-from engine.compute.runtimes.onnxruntime import OnnxModel
 from engine.compute.seeds import seed_everything
 from engine.errors import SecateurError
 from engine.params import Calibrate, QuantizeDynamic, QuantizeStatic

@@ -11,7 +11,7 @@ from engine.compute import checkpoint
 from engine.compute.measure import warmfork
 from engine.compute.measure.latency import Side, measure_pair
 from engine.compute.models.build import Architecture, attached
-from engine.compute.runtimes.base import example
+from engine.compute.onnx.shape import example
 from engine.compute.runtimes.compiled import CompiledSession
 from engine.machine import runtimes
 from engine.params.preset import Latency

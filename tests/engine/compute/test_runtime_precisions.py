@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from engine.compute import checkpoint
 from engine.compute.models.build import Architecture, attached, build
-from engine.compute.runtimes.base import artefact, example, float_operators, session
-from engine.compute.runtimes.onnxruntime import OnnxSession
+from engine.compute.onnx.onnxruntime import OnnxSession
+from engine.compute.onnx.shape import example
+from engine.compute.runtimes.base import artefact, float_operators, session
 from engine.compute.runtimes.openvino import compiled
 from engine.compute.runtimes.torch import TorchSession
 from engine.errors import Unavailable

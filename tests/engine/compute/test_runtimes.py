@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from engine.compute import checkpoint
 from engine.compute.layers.masks import set_mask
 from engine.compute.models.build import Architecture, build
-from engine.compute.runtimes.base import artefact, example, session
-from engine.compute.runtimes.export import export, structure
+from engine.compute.onnx.export import export, structure
+from engine.compute.onnx.shape import example
+from engine.compute.runtimes.base import artefact, session
 from engine.errors import SecateurError
 
 SHAPE = (3, 16, 16)

@@ -16,8 +16,9 @@ from engine.compute.layers.shared import SharedConv2d, expand_, paying_layers, s
 from engine.compute.measure.counts import count
 from engine.compute.measure.size import sizes
 from engine.compute.models.build import Architecture, build
-from engine.compute.runtimes.base import example, session
-from engine.compute.runtimes.export import export
+from engine.compute.onnx.export import export
+from engine.compute.onnx.shape import example
+from engine.compute.runtimes.base import session
 from engine.compute.steps.channels import prune_channels
 from engine.compute.steps.clustering import cluster_filters
 from engine.compute.steps.factorize import factorize

@@ -11,9 +11,10 @@ from torch import nn
 from engine.compute import checkpoint
 from engine.compute.layers.shared import shared_layers
 from engine.compute.models import create
+from engine.compute.onnx.export import export
+from engine.compute.onnx.shape import example
 from engine.compute.pipeline import apply
-from engine.compute.runtimes.base import example, session
-from engine.compute.runtimes.export import export
+from engine.compute.runtimes.base import session
 from engine.errors import PresetInvalid, SecateurError
 from engine.params import STEPS
 from engine.params.preset import Model

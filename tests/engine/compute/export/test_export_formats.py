@@ -18,7 +18,7 @@ from engine.compute.export.formats import Written, write_model
 from engine.compute.export.source import deviation
 from engine.compute.export.verify import Tolerance, batches, compare, judged, run_alone
 from engine.compute.models.build import Architecture, build
-from engine.compute.runtimes import narrow
+from engine.compute.onnx import narrow
 from engine.errors import SecateurError
 from engine.results.exports import FLOAT, Format
 

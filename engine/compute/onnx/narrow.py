@@ -14,7 +14,7 @@ import onnx
 import torch
 from onnx import helper
 
-from engine.compute.runtimes.onnx_graph import Array, Graph, attribute
+from engine.compute.onnx.graph import Array, Graph, attribute
 
 SIDE = 2
 """Pixels that are computed at once lie in squares of this side."""

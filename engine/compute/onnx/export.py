@@ -26,9 +26,9 @@ from torch import Tensor, nn
 
 from engine.compute.layers import masks
 from engine.compute.layers.shared import expand_
-from engine.compute.runtimes import narrow
-from engine.compute.runtimes.base import Shape, example
-from engine.compute.runtimes.onnxruntime import OnnxSession
+from engine.compute.onnx import narrow
+from engine.compute.onnx.onnxruntime import OnnxSession
+from engine.compute.onnx.shape import Shape, example
 from engine.errors import SecateurError, Unavailable, said_by
 
 INPUT, OUTPUT = "images", "output"

@@ -6,7 +6,7 @@ from pathlib import Path
 import onnx
 import onnxruntime as ort
 
-from engine.compute.runtimes.onnxruntime import FAILURES, options
+from engine.compute.onnx.onnxruntime import FAILURES, options
 from engine.errors import SecateurError
 
 QUANTIZING = {"QuantizeLinear", "DynamicQuantizeLinear"}

@@ -1,0 +1,1 @@
+"""Networks as ONNX graphs: export, packing of narrow convolutions, running."""
