@@ -24,8 +24,8 @@ from engine import datasets  # noqa: E402
 from engine.compute.context import Context  # noqa: E402
 from engine.compute.data import load  # noqa: E402
 from engine.compute.fit import fit  # noqa: E402
-from engine.compute.measure import packed  # noqa: E402
-from engine.compute.measure.size import sizes  # noqa: E402
+from engine.compute.measures import packed  # noqa: E402
+from engine.compute.measures.sizes import sizes  # noqa: E402
 from engine.compute.models import CifarResNet  # noqa: E402
 from engine.compute.models.build import Architecture, build  # noqa: E402
 from engine.params.preset import Data  # noqa: E402

@@ -20,8 +20,8 @@ from torch import nn
 from benchmarks import trained
 from engine.compute import checkpoint
 from engine.compute.data import Dataset
-from engine.compute.measure.counts import count
 from engine.compute.measure.latency import Side, measure_pair
+from engine.compute.measures.counts import count
 from engine.compute.pipeline import apply
 from engine.compute.quantization.network import QuantizedNetwork
 from engine.compute.runtimes.base import artefact

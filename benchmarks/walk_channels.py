@@ -23,7 +23,7 @@ from torch import nn
 from benchmarks.walk import PREFIX, apart, arguments, chosen
 from engine.compute import checkpoint
 from engine.compute.context import Context
-from engine.compute.measure.counts import count
+from engine.compute.measures.counts import count
 from engine.compute.models.build import Architecture, build
 from engine.compute.steps.channels import prune_channels
 from engine.errors import SecateurError

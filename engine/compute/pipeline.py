@@ -21,8 +21,8 @@ from engine.compute.data.memory import budget
 from engine.compute.evaluate import Score, score, validate
 from engine.compute.layers.grids import grids
 from engine.compute.layers.select import check_skip
-from engine.compute.measure.counts import Counts, count
-from engine.compute.measure.size import sizes
+from engine.compute.measures.counts import Counts, count
+from engine.compute.measures.sizes import sizes
 from engine.compute.memory import peak_bytes, reset_peak
 from engine.compute.models import create
 from engine.compute.nodes import finish, waiting_alone, waiting_for_latency

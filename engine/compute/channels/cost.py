@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from engine.compute.channels.attention import PROJECTIONS
 from engine.compute.channels.groups import Group
-from engine.compute.measure.counts import Counts, count
+from engine.compute.measures.counts import Counts, count
 
 
 class Cost(Protocol):

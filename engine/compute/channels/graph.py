@@ -17,7 +17,7 @@ from engine.compute.channels.trace import trace
 from engine.compute.layers import overlays
 from engine.compute.layers.passes import evaluating
 from engine.compute.layers.select import prunable_layers
-from engine.compute.measure.products import unfused_attention
+from engine.compute.measures.products import unfused_attention
 from engine.compute.models.build import architecture
 from engine.compute.yolo.prepare import protected_layers
 from engine.errors import SecateurError

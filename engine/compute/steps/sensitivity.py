@@ -21,7 +21,7 @@ from engine.compute.importance import importance
 from engine.compute.layers import overlays
 from engine.compute.layers.select import leaf_of, prunable_layers, weight_of
 from engine.compute.layers.shared import unshare_
-from engine.compute.measure.counts import Counts, count
+from engine.compute.measures.counts import Counts, count
 from engine.compute.partial import OVERTAKEN
 from engine.compute.seeds import generator
 from engine.compute.steps.pruning import keep_largest

@@ -16,7 +16,7 @@ from engine.compute.channels.cost import Predictor
 from engine.compute.channels.graph import channel_graph
 from engine.compute.channels.groups import Group
 from engine.compute.channels.shrink import shrink
-from engine.compute.measure.counts import count
+from engine.compute.measures.counts import count
 from engine.compute.models.build import architecture
 from engine.errors import SecateurError
 

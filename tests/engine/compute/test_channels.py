@@ -18,7 +18,7 @@ from engine.compute.channels.learning import learn
 from engine.compute.context import Context
 from engine.compute.layers.masks import masked
 from engine.compute.layers.select import weight_of
-from engine.compute.measure.counts import count
+from engine.compute.measures.counts import count
 from engine.compute.runtimes.base import artefact, session
 from engine.compute.steps.channels import prune_channels
 from engine.compute.steps.pruning import prune_weights

@@ -20,7 +20,7 @@ from engine.compute.evaluate import validate
 from engine.compute.fit import fit
 from engine.compute.layers.masks import set_mask
 from engine.compute.layers.shared import shared_layers
-from engine.compute.measure.counts import count
+from engine.compute.measures.counts import count
 from engine.compute.models.build import Architecture, build
 from engine.compute.onnx.export import export
 from engine.compute.onnx.shape import example

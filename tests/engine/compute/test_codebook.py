@@ -12,9 +12,9 @@ from engine.compute.fit import fit
 from engine.compute.layers.codebooks import clustered, codebook_of, step_factors
 from engine.compute.layers.masks import masked, set_mask
 from engine.compute.layers.select import prunable_layers, weight_of
-from engine.compute.measure import packed
-from engine.compute.measure.counts import count
-from engine.compute.measure.size import sizes
+from engine.compute.measures import packed
+from engine.compute.measures.counts import count
+from engine.compute.measures.sizes import sizes
 from engine.compute.onnx.export import export
 from engine.compute.onnx.onnxruntime import OnnxSession
 from engine.compute.steps.channels import prune_channels

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from torch.nn.utils import parametrize
 
 from engine.compute.layers.masks import fold_, set_mask
-from engine.compute.measure.counts import Counts, count
+from engine.compute.measures.counts import Counts, count
 from engine.compute.models.resnet import CifarResNet
 from engine.errors import SecateurError
 

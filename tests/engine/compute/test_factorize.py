@@ -11,7 +11,7 @@ from engine.compute import checkpoint, edits, vbmf
 from engine.compute.fit import fit
 from engine.compute.layers import factors
 from engine.compute.layers.factors import Ranks, Scheme
-from engine.compute.measure.counts import count
+from engine.compute.measures.counts import count
 from engine.compute.models import create
 from engine.compute.onnx.export import export
 from engine.compute.onnx.onnxruntime import OnnxSession

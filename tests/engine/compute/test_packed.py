@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from engine.compute.measure import packed
+from engine.compute.measures import packed
 from engine.errors import SecateurError
 
 FLOATS = [torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.complex64, torch.complex128]

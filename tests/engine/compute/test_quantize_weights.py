@@ -14,9 +14,9 @@ from engine.compute.gridfit import fit_grid
 from engine.compute.layers.grids import Form, grid_of, grids, rounded, set_grid
 from engine.compute.layers.masks import masked
 from engine.compute.layers.select import leaf_of, prunable_layers, weight_of
-from engine.compute.measure import packed
-from engine.compute.measure.counts import count
-from engine.compute.measure.size import sizes
+from engine.compute.measures import packed
+from engine.compute.measures.counts import count
+from engine.compute.measures.sizes import sizes
 from engine.compute.onnx.export import export
 from engine.compute.onnx.onnxruntime import OnnxSession
 from engine.compute.steps.channels import prune_channels

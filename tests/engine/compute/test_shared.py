@@ -13,8 +13,8 @@ from engine.compute.fit import fit
 from engine.compute.layers.dictionaries import dictionaries, dictionary_of, originals, step_factors
 from engine.compute.layers.masks import mask_of, set_mask
 from engine.compute.layers.shared import SharedConv2d, expand_, paying_layers, share, shared_layers
-from engine.compute.measure.counts import count
-from engine.compute.measure.size import sizes
+from engine.compute.measures.counts import count
+from engine.compute.measures.sizes import sizes
 from engine.compute.models.build import Architecture, build
 from engine.compute.onnx.export import export
 from engine.compute.onnx.shape import example

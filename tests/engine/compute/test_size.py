@@ -6,7 +6,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from engine.compute.measure.size import sizes
+from engine.compute.measures.sizes import sizes
 
 
 def pruned(sparsity: float) -> dict[str, torch.Tensor]:

@@ -17,7 +17,7 @@ from engine.compute.data import Dataset, load
 from engine.compute.evaluate import score
 from engine.compute.fit import fit
 from engine.compute.layers.masks import mask_of
-from engine.compute.measure.counts import count
+from engine.compute.measures.counts import count
 from engine.compute.models import create
 from engine.compute.runtimes.base import artefact
 from engine.compute.steps.pruning import prune_weights

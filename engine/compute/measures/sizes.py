@@ -7,7 +7,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from engine.compute.layers.grids import Grid
-from engine.compute.measure import packed
+from engine.compute.measures import packed
 
 GZIP_LEVEL = 6
 """The gzip program's own default."""

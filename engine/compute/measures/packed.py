@@ -40,9 +40,9 @@ import torch
 from torch import Tensor
 
 from engine.compute.layers.grids import Form, Grid
-from engine.compute.measure import coding
-from engine.compute.measure.coding import Bytes, Integers
-from engine.compute.measure.palettes import Palette, Words, palettes
+from engine.compute.measures import coding
+from engine.compute.measures.coding import Bytes, Integers
+from engine.compute.measures.palettes import Palette, Words, palettes
 from engine.errors import SecateurError
 
 MAGIC = b"SECATEUR"

@@ -15,7 +15,7 @@ from torch.nn.utils import parametrize
 
 from engine.compute.layers.dictionaries import dictionary_of, originals
 from engine.compute.layers.passes import evaluating
-from engine.compute.measure.products import Product, Products, unfused_attention
+from engine.compute.measures.products import Product, Products, unfused_attention
 from engine.errors import SecateurError
 
 _INPUT_SEED = 0

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from engine.compute.measure.coding import Bytes, Integers
+from engine.compute.measures.coding import Bytes, Integers
 
 LARGEST = 256
 """Entries of one table at most: an index is a byte."""

@@ -1,0 +1,1 @@
+"""Counting parameters and MACs, sizes, and the packed format."""
