@@ -20,11 +20,11 @@ import torch
 from torch import nn
 
 from benchmarks import trained
-from engine.compute import checkpoint
 from engine.compute.data import Dataset
 from engine.compute.evaluate import validate
 from engine.compute.measures import packed
 from engine.compute.measures.sizes import sizes
+from engine.compute.models import checkpoint
 from engine.compute.pipeline import apply
 from engine.params import ClusterWeights, PruneWeights, Step
 from engine.params.pruning import Cubic

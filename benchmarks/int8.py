@@ -27,14 +27,14 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks import trained
-from engine.compute import checkpoint
 from engine.compute.data import Dataset, Split
 from engine.compute.data.images import Subset
 from engine.compute.measure.latency import Side, measure_pair
+from engine.compute.models import checkpoint
+from engine.compute.models.int8 import QuantizedNetwork
 from engine.compute.onnx.onnxruntime import OnnxModel
 from engine.compute.pipeline import apply
 from engine.compute.quantization.auto import Drawn
-from engine.compute.quantization.network import QuantizedNetwork
 from engine.compute.runtimes.base import artefact
 from engine.machine import lock
 from engine.params import QuantizeStatic

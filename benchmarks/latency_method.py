@@ -16,10 +16,11 @@ import tempfile
 import time
 from pathlib import Path
 
-from engine.compute import checkpoint
 from engine.compute.measure import warmfork
 from engine.compute.measure.latency import Side, measure_pair
-from engine.compute.models.build import Architecture, build
+from engine.compute.models import checkpoint
+from engine.compute.models.architecture import Architecture
+from engine.compute.models.build import build
 from engine.compute.runtimes.base import artefact, session
 from engine.machine import procfs
 from engine.params.preset import Latency

@@ -99,7 +99,7 @@ def bare(sizes: Sizes) -> dict[str, float]:
 
         from engine import datasets
         from engine.compute.data import load
-        from engine.compute.models import CifarResNet
+        from engine.compute.models.resnet import CifarResNet
         from engine.params.preset import Data
 
         torch.set_num_threads(sizes.threads)

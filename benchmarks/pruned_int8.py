@@ -18,12 +18,12 @@ from typing import Any
 from torch import nn
 
 from benchmarks import trained
-from engine.compute import checkpoint
 from engine.compute.data import Dataset
 from engine.compute.measure.latency import Side, measure_pair
 from engine.compute.measures.counts import count
+from engine.compute.models import checkpoint
+from engine.compute.models.int8 import QuantizedNetwork
 from engine.compute.pipeline import apply
-from engine.compute.quantization.network import QuantizedNetwork
 from engine.compute.runtimes.base import artefact
 from engine.errors import Unavailable
 from engine.machine import lock

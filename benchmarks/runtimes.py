@@ -18,10 +18,11 @@ from typing import Any, get_args
 import torch
 from torch import nn
 
-from engine.compute import checkpoint
 from engine.compute.measure import warmfork
 from engine.compute.measure.latency import Side, measure_pair
-from engine.compute.models.build import Architecture, build
+from engine.compute.models import checkpoint
+from engine.compute.models.architecture import Architecture
+from engine.compute.models.build import build
 from engine.compute.onnx.shape import example
 from engine.compute.runtimes.base import artefact, session
 from engine.errors import Unavailable

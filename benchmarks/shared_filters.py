@@ -20,13 +20,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from engine.compute import checkpoint, edits
 from engine.compute.clustering.assign import cluster, clusters_at
 from engine.compute.clustering.merge import centroids
 from engine.compute.layers.shared import paying_layers, share, shared_layers
 from engine.compute.measure import warmfork
 from engine.compute.measure.latency import Side, measure_pair
-from engine.compute.models.build import Architecture, build
+from engine.compute.models import checkpoint, edits
+from engine.compute.models.architecture import Architecture
+from engine.compute.models.build import build
 from engine.compute.runtimes.base import artefact
 from engine.machine import procfs
 from engine.params.preset import Latency

@@ -34,7 +34,7 @@ def work(seconds: float) -> None:
     """Prints the steps done in a second."""
     import torch
 
-    from engine.compute.models import CifarResNet
+    from engine.compute.models.resnet import CifarResNet
 
     torch.set_num_threads(len(os.sched_getaffinity(0)))
     model = CifarResNet(20, 1, 10).to(memory_format=torch.channels_last)  # type: ignore[call-overload]

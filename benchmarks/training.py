@@ -45,7 +45,7 @@ def ours(images: int, batch: int, precision: Any, clock: Clock) -> float:
     from engine.compute.context import Context
     from engine.compute.data import Split, load
     from engine.compute.fit import fit
-    from engine.compute.models import CifarResNet
+    from engine.compute.models.resnet import CifarResNet
     from engine.params.preset import Data
     from engine.params.training import Train
     from engine.studies import events as ev
@@ -77,7 +77,7 @@ def usual(images: int, batch: int, workers: int, clock: Clock) -> float:
     from torchvision import datasets as vision
     from torchvision import transforms
 
-    from engine.compute.models import CifarResNet
+    from engine.compute.models.resnet import CifarResNet
 
     transform = transforms.Compose(
         [

@@ -21,10 +21,11 @@ import torch
 from torch import nn
 
 from benchmarks.walk import PREFIX, apart, arguments, chosen
-from engine.compute import checkpoint
 from engine.compute.context import Context
 from engine.compute.measures.counts import count
-from engine.compute.models.build import Architecture, build
+from engine.compute.models import checkpoint
+from engine.compute.models.architecture import Architecture
+from engine.compute.models.build import build
 from engine.compute.steps.channels import prune_channels
 from engine.errors import SecateurError
 from engine.params.channels import PruneChannels

@@ -28,7 +28,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from benchmarks.walk import apart, arguments, chosen
-from engine.compute.models.build import Architecture, build
+from engine.compute.models.architecture import Architecture
+from engine.compute.models.build import build
 from engine.compute.onnx.float_operators import float_operators
 from engine.compute.onnx.graph import Graph
 from engine.compute.onnx.onnxruntime import OnnxModel

@@ -1,4 +1,4 @@
-"""Writes `engine/compute/models/fingerprints.py`: the tensor names of every torchvision classifier, hashed.
+"""Writes `engine/compute/pretrained/tensor_names.py`: the tensor names of every torchvision classifier, hashed.
 
 python tools/fingerprints.py
 """
@@ -9,10 +9,10 @@ from pathlib import Path
 HOME = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(HOME))
 
-from engine.compute.models.build import Architecture  # noqa: E402
-from engine.compute.models.guess import fingerprint, known  # noqa: E402
-from engine.compute.models.shapes import skeleton  # noqa: E402
-from engine.compute.models.weights import COUNTER  # noqa: E402
+from engine.compute.models.architecture import Architecture  # noqa: E402
+from engine.compute.pretrained.guess import fingerprint, known  # noqa: E402
+from engine.compute.pretrained.shapes import skeleton  # noqa: E402
+from engine.compute.pretrained.state_dict import COUNTER  # noqa: E402
 
 OUT = HOME / "engine" / "compute" / "models" / "fingerprints.py"
 HEAD = '''"""The tensor names of torchvision's classifiers; written by `python tools/fingerprints.py`."""

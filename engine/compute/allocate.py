@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from torch import nn
 
-from engine.compute import edits
+from engine.compute.models import edits
 from engine.errors import SecateurError
 from engine.results.tolerance import Curve, Row, loss_curves
 

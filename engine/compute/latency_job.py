@@ -7,13 +7,13 @@ from typing import Any
 import onnx
 import torch
 
-from engine.compute import checkpoint
 from engine.compute.context import Send
 from engine.compute.measure.latency import Side, becomes_quiet, measure_pair
+from engine.compute.models import checkpoint
+from engine.compute.models.int8 import FILE
 from engine.compute.nodes import finish, waiting_alone
 from engine.compute.onnx import narrow
 from engine.compute.onnx.shape import Shape
-from engine.compute.quantization.network import FILE
 from engine.compute.runtimes.base import artefact
 from engine.errors import Unavailable
 from engine.machine import lock

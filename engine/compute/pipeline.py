@@ -14,7 +14,6 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from engine import datasets
-from engine.compute import checkpoint
 from engine.compute.context import Context, Send, place
 from engine.compute.data import Dataset, load
 from engine.compute.data.memory import budget
@@ -24,9 +23,10 @@ from engine.compute.layers.select import check_skip
 from engine.compute.measures.counts import Counts, count
 from engine.compute.measures.sizes import sizes
 from engine.compute.memory import peak_bytes, reset_peak
-from engine.compute.models import create
+from engine.compute.models import checkpoint
+from engine.compute.models.int8 import QuantizedNetwork, torch_part
 from engine.compute.nodes import finish, waiting_alone, waiting_for_latency
-from engine.compute.quantization.network import QuantizedNetwork, torch_part
+from engine.compute.pretrained.create import create
 from engine.compute.steps.channels import prune_channels
 from engine.compute.steps.clustering import cluster_filters
 from engine.compute.steps.codebook import cluster_weights

@@ -12,7 +12,7 @@ from engine.compute.channels.cost import Cost, Predictor
 from engine.compute.channels.groups import Group
 from engine.compute.channels.milliseconds import Milliseconds
 from engine.compute.context import Context
-from engine.compute.models.build import architecture
+from engine.compute.models.architecture import architecture
 from engine.errors import SecateurError
 from engine.params.channels import PruneChannels
 from engine.results.tolerance import Curve, loss_curves

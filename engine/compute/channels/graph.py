@@ -18,7 +18,7 @@ from engine.compute.layers import overlays
 from engine.compute.layers.passes import evaluating
 from engine.compute.layers.select import prunable_layers
 from engine.compute.measures.products import unfused_attention
-from engine.compute.models.build import architecture
+from engine.compute.models.architecture import architecture
 from engine.compute.yolo.prepare import protected_layers
 from engine.errors import SecateurError
 from engine.params.channels import PruneChannels

@@ -14,10 +14,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from engine.compute import checkpoint
 from engine.compute.context import Context
 from engine.compute.measure.latency import Side, measure_pair
-from engine.compute.models import architecture
+from engine.compute.models import checkpoint
+from engine.compute.models.architecture import architecture
 from engine.compute.onnx.shape import Shape
 from engine.compute.runtimes.base import artefact
 from engine.errors import SecateurError

@@ -10,7 +10,7 @@ from engine.compute.channels.groups import Group
 from engine.compute.context import Context
 from engine.compute.measure.layer_config import LayerConfig, layer_configs
 from engine.compute.measure.layer_times import LatencyModel, block, grid, layer_times, probes
-from engine.compute.models import architecture
+from engine.compute.models.architecture import architecture
 from engine.params.channels import LatencyTarget
 
 Left = Mapping[str, int]

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from engine import datasets
-from engine.compute import checkpoint
 from engine.compute.data import load
 from engine.compute.export.card import card, markdown
 from engine.compute.export.formats import Tell, sha256, write_model
 from engine.compute.export.verify import Check, verify
+from engine.compute.models import checkpoint
 from engine.errors import UsageError
 from engine.results.exports import Order
 from engine.store.files import explained, write_json

@@ -9,17 +9,16 @@ from typing import assert_never
 from onnx import load_model
 from torch import nn
 
-from engine.compute import checkpoint
 from engine.compute.data import Dataset
 from engine.compute.export import program
 from engine.compute.export.loader import LOADERS, load_py
 from engine.compute.export.source import TOLERANCE, Source, generate
 from engine.compute.export.verify import Tolerance
 from engine.compute.layers import masks
+from engine.compute.models import checkpoint, int8
+from engine.compute.models.int8 import QuantizedNetwork
 from engine.compute.onnx import export as onnx
 from engine.compute.onnx import narrow
-from engine.compute.quantization import network
-from engine.compute.quantization.network import QuantizedNetwork
 from engine.errors import SecateurError
 from engine.results.exports import Format
 
@@ -64,8 +63,8 @@ def write_model(folder: Path, form: Format, model: nn.Module, data: Dataset, tel
             program.write(masks.folded(model).eval(), shape, folder / PT2)
             files, tolerance = (PT2,), Tolerance(TOLERANCE)
         case "int8-onnx":
-            (folder / network.FILE).write_bytes(_quantized(model).file)
-            files, tolerance = (network.FILE,), EXACT
+            (folder / int8.FILE).write_bytes(_quantized(model).file)
+            files, tolerance = (int8.FILE,), EXACT
         case "openvino":
             files = IR
             tolerance, lanes = _openvino(folder, model, shape, tell)

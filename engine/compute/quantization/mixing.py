@@ -11,13 +11,13 @@ from torch import nn
 from engine.compute.channels.latency import Bench
 from engine.compute.context import Context
 from engine.compute.evaluate import validate
-from engine.compute.models import architecture
+from engine.compute.models.architecture import architecture
+from engine.compute.models.int8 import QuantizedNetwork
 from engine.compute.onnx.graph import Graph
 from engine.compute.quantization.auto import Drawn
 from engine.compute.quantization.correct import Recipe
 from engine.compute.quantization.faster import Costs, Predicted, left_in_float
 from engine.compute.quantization.mixed import fewest_in_float, layers, sensitivities
-from engine.compute.quantization.network import QuantizedNetwork
 from engine.compute.quantization.profile import node_times
 from engine.measures.latency import NOISY_LOAD
 from engine.params.channels import LatencyTarget

@@ -9,8 +9,8 @@ from typing import Protocol, assert_never
 
 from torch import Tensor, nn
 
+from engine.compute.models.int8 import QuantizedNetwork
 from engine.compute.onnx.shape import Shape, example
-from engine.compute.quantization.network import QuantizedNetwork
 from engine.errors import Unavailable
 from engine.machine import runtimes
 from engine.params.runtimes import INT8_RUNTIMES, Precision, Runtime

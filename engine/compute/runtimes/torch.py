@@ -7,9 +7,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from engine.compute import checkpoint
 from engine.compute.layers.masks import fold_
 from engine.compute.layers.shared import expand_
+from engine.compute.models import checkpoint
 from engine.errors import Unavailable
 from engine.params.runtimes import Precision
 

@@ -7,7 +7,6 @@ from typing import assert_never
 
 from torch import nn
 
-from engine.compute import edits
 from engine.compute.channels import latency
 from engine.compute.channels.budget import Budget, Target, budget_for
 from engine.compute.channels.choose import Candidate, Removal, Scope, least_of, ordered, step_of, units_gone
@@ -23,6 +22,7 @@ from engine.compute.evaluate import validate
 from engine.compute.layers import overlays
 from engine.compute.layers.masks import fold_below_masks_
 from engine.compute.layers.shared import shared_layers, unshare_
+from engine.compute.models import edits
 from engine.compute.schedules import sparsities
 from engine.compute.steps.pruning import recover
 from engine.compute.steps.repair import recalibrate

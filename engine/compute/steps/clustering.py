@@ -8,7 +8,6 @@ from typing import assert_never, cast
 import torch
 from torch import Tensor, nn
 
-from engine.compute import edits
 from engine.compute.activations import can_refit, energies, refit
 from engine.compute.clustering.assign import cluster
 from engine.compute.clustering.budget import Candidate, counts
@@ -18,6 +17,7 @@ from engine.compute.context import Context, place
 from engine.compute.layers import overlays
 from engine.compute.layers.select import prunable_layers
 from engine.compute.layers.shared import SharedConv2d, share, shared_layers
+from engine.compute.models import edits
 from engine.compute.seeds import derive
 from engine.compute.steps.repair import recalibrate
 from engine.errors import SecateurError

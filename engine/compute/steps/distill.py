@@ -5,7 +5,8 @@ from torch import nn
 from engine.compute.context import Context
 from engine.compute.distillation import taught
 from engine.compute.fit import fit
-from engine.compute.models import architecture, create
+from engine.compute.models.architecture import architecture
+from engine.compute.pretrained.create import create
 from engine.errors import SecateurError
 from engine.params.distillation import Distill, ModelTeacher, NoTeacher
 

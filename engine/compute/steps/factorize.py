@@ -7,7 +7,7 @@ from typing import Any, assert_never
 import torch
 from torch import Tensor, nn
 
-from engine.compute import edits, vbmf
+from engine.compute import vbmf
 from engine.compute.context import Context, place
 from engine.compute.layers import factors
 from engine.compute.layers.factors import Ranks, Scheme
@@ -15,7 +15,8 @@ from engine.compute.layers.masks import Folding, fold_module
 from engine.compute.layers.passes import calls
 from engine.compute.layers.select import prunable_layers
 from engine.compute.layers.shared import SharedConv2d
-from engine.compute.models.build import architecture
+from engine.compute.models import edits
+from engine.compute.models.architecture import architecture
 from engine.compute.steps.repair import recalibrate
 from engine.params.factorization import Energy, Factorize, Rank, Ratio, Vbmf
 

@@ -10,10 +10,10 @@ from engine.compute.context import Context, place
 from engine.compute.evaluate import validate
 from engine.compute.fit import fit
 from engine.compute.layers.masks import masked
+from engine.compute.models.int8 import QuantizedNetwork
 from engine.compute.onnx.graph import COPY, Graph
 from engine.compute.quantization.calibrate import ranges
 from engine.compute.quantization.mixed import layers
-from engine.compute.quantization.network import QuantizedNetwork
 from engine.compute.quantization.trainable import TrainableGraph
 from engine.compute.quantization.unfold import give_back
 from engine.compute.quantization.write import quantized, weight_levels

@@ -6,16 +6,16 @@ from typing import Any
 import onnx
 from torch import nn
 
-from engine.compute import edits
 from engine.compute.context import Context, place
 from engine.compute.layers.select import prunable_layers
+from engine.compute.models import edits
+from engine.compute.models.int8 import QuantizedNetwork
 from engine.compute.onnx.graph import Graph, layer_of
 from engine.compute.quantization.auto import Drawn, best_recipe
 from engine.compute.quantization.dynamic import dynamic
 from engine.compute.quantization.graph import float_graph
 from engine.compute.quantization.mixed import layers
 from engine.compute.quantization.mixing import Mixing
-from engine.compute.quantization.network import QuantizedNetwork
 from engine.errors import SecateurError
 from engine.params.quantization import QuantizeDynamic, QuantizeStatic
 

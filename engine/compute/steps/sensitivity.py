@@ -8,7 +8,6 @@ from typing import Any, Literal, assert_never
 import torch
 from torch import Tensor, nn
 
-from engine.compute import edits
 from engine.compute.allocate import NOTE
 from engine.compute.channels.graph import channel_graph
 from engine.compute.channels.groups import Group
@@ -22,6 +21,7 @@ from engine.compute.layers import overlays
 from engine.compute.layers.select import leaf_of, prunable_layers, weight_of
 from engine.compute.layers.shared import unshare_
 from engine.compute.measures.counts import Counts, count
+from engine.compute.models import edits
 from engine.compute.partial import OVERTAKEN
 from engine.compute.seeds import generator
 from engine.compute.steps.pruning import keep_largest

@@ -2,8 +2,8 @@
 
 from torch import nn
 
-from engine.compute import edits
-from engine.compute.models.build import architecture
+from engine.compute.models import edits
+from engine.compute.models.architecture import architecture
 from engine.compute.yolo.split import cut_blocks, split
 from engine.params.catalog import DETECTOR
 

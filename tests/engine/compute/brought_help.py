@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from engine.compute.models import CifarResNet, create
+from engine.compute.models.resnet import CifarResNet
+from engine.compute.pretrained.create import create
 from engine.params.preset import Model
 
 State = dict[str, Tensor]

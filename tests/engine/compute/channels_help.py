@@ -8,7 +8,8 @@ from torchvision.models.maxvit import MaxVit
 from torchvision.models.swin_transformer import PatchMergingV2, SwinTransformer, SwinTransformerBlockV2
 from torchvision.models.vision_transformer import VisionTransformer
 
-from engine.compute.models.build import Architecture, build
+from engine.compute.models.architecture import Architecture
+from engine.compute.models.build import build
 
 SIZE = 16
 SMALL = {

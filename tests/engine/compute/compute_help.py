@@ -9,7 +9,8 @@ import torch
 from engine import datasets
 from engine.compute.context import Context
 from engine.compute.data import Dataset, load
-from engine.compute.models import CifarResNet, create
+from engine.compute.models.resnet import CifarResNet
+from engine.compute.pretrained.create import create
 from engine.params.preset import Data, Model
 from engine.studies import events as ev
 

@@ -17,7 +17,7 @@ from engine.compute.channels.graph import channel_graph
 from engine.compute.channels.groups import Group
 from engine.compute.channels.shrink import shrink
 from engine.compute.measures.counts import count
-from engine.compute.models.build import architecture
+from engine.compute.models.architecture import architecture
 from engine.errors import SecateurError
 
 OWN = (networks.Flat, networks.Dense, networks.Grouped, networks.Shuffled)

@@ -12,13 +12,13 @@ from compute_help import context_for, small_model
 from torch import nn
 from torch.nn.utils import parametrize
 
-from engine.compute import checkpoint, edits
 from engine.compute.channels.graph import channel_graph
 from engine.compute.channels.learning import learn
 from engine.compute.context import Context
 from engine.compute.layers.masks import masked
 from engine.compute.layers.select import weight_of
 from engine.compute.measures.counts import count
+from engine.compute.models import checkpoint, edits
 from engine.compute.runtimes.base import artefact, session
 from engine.compute.steps.channels import prune_channels
 from engine.compute.steps.pruning import prune_weights

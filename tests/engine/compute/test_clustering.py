@@ -9,7 +9,6 @@ import torch
 from compute_help import context_for, digits, small_model
 from torch import Tensor, nn
 
-from engine.compute import checkpoint
 from engine.compute.activations import passing
 from engine.compute.clustering.assign import cluster, reduced, ward_costs
 from engine.compute.clustering.budget import Candidate, counts
@@ -21,7 +20,9 @@ from engine.compute.fit import fit
 from engine.compute.layers.masks import set_mask
 from engine.compute.layers.shared import shared_layers
 from engine.compute.measures.counts import count
-from engine.compute.models.build import Architecture, build
+from engine.compute.models import checkpoint
+from engine.compute.models.architecture import Architecture
+from engine.compute.models.build import build
 from engine.compute.onnx.export import export
 from engine.compute.onnx.shape import example
 from engine.compute.runtimes.base import session

@@ -6,7 +6,7 @@ import torch
 from compute_help import context_for, small_model
 from torch import nn
 
-from engine.compute import checkpoint, kmeans
+from engine.compute import kmeans
 from engine.compute.evaluate import validate
 from engine.compute.fit import fit
 from engine.compute.layers.codebooks import clustered, codebook_of, step_factors
@@ -15,6 +15,7 @@ from engine.compute.layers.select import prunable_layers, weight_of
 from engine.compute.measures import packed
 from engine.compute.measures.counts import count
 from engine.compute.measures.sizes import sizes
+from engine.compute.models import checkpoint
 from engine.compute.onnx.export import export
 from engine.compute.onnx.onnxruntime import OnnxSession
 from engine.compute.steps.channels import prune_channels

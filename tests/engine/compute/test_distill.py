@@ -11,13 +11,14 @@ import torch
 from compute_help import Interrupted, context_for, digits, small_model, stop_in_third_epoch
 from torch import Tensor, nn
 
-from engine.compute import checkpoint, partial
+from engine.compute import partial
 from engine.compute.context import Context
 from engine.compute.data import Dataset, Split
 from engine.compute.distillation import features, losses, taught
 from engine.compute.evaluate import agreement, score
 from engine.compute.fit import fit
-from engine.compute.models import create
+from engine.compute.models import checkpoint
+from engine.compute.pretrained.create import create
 from engine.compute.steps.distill import distill, teach
 from engine.errors import SecateurError
 from engine.params import Distill

@@ -7,14 +7,15 @@ import torch
 from compute_help import context_for, small_model
 from torch import nn
 
-from engine.compute import checkpoint, edits, vbmf
+from engine.compute import vbmf
 from engine.compute.fit import fit
 from engine.compute.layers import factors
 from engine.compute.layers.factors import Ranks, Scheme
 from engine.compute.measures.counts import count
-from engine.compute.models import create
+from engine.compute.models import checkpoint, edits
 from engine.compute.onnx.export import export
 from engine.compute.onnx.onnxruntime import OnnxSession
+from engine.compute.pretrained.create import create
 from engine.compute.steps.codebook import cluster_weights
 from engine.compute.steps.factorize import factorize, ranks_of
 from engine.compute.steps.pruning import prune_weights

@@ -8,12 +8,14 @@ from brought_help import bring, prefixed, same_weights, small
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from engine.compute import checkpoint
-from engine.compute.models import Architecture, CifarResNet, architecture, build
-from engine.compute.models.fingerprints import FINGERPRINTS
-from engine.compute.models.guess import fingerprint, guess, known
-from engine.compute.models.shapes import skeleton
-from engine.compute.models.unwrap import variants
+from engine.compute.models import checkpoint
+from engine.compute.models.architecture import Architecture, architecture
+from engine.compute.models.build import build
+from engine.compute.models.resnet import CifarResNet
+from engine.compute.pretrained.guess import fingerprint, guess, known
+from engine.compute.pretrained.shapes import skeleton
+from engine.compute.pretrained.tensor_names import FINGERPRINTS
+from engine.compute.pretrained.unwrap import variants
 from engine.errors import SecateurError
 
 OFFERED = Architecture("auto", 1, 10, (32, 32))

@@ -16,11 +16,12 @@ from typing import Any
 import pytest
 import torch
 
-from engine.compute import checkpoint
 from engine.compute.measure import latency, latency_process, warmfork
 from engine.compute.measure.latency import Side, measure_pair
 from engine.compute.measure.latency_worker import Block, Job, timed
-from engine.compute.models.build import Architecture, build
+from engine.compute.models import checkpoint
+from engine.compute.models.architecture import Architecture
+from engine.compute.models.build import build
 from engine.compute.runtimes.base import artefact
 from engine.errors import SecateurError
 from engine.machine import procfs

@@ -24,7 +24,7 @@ from engine.compute.measure.layer_times import (
     monotone,
     probes,
 )
-from engine.compute.models.build import Architecture, attached
+from engine.compute.models.architecture import Architecture, attached
 from engine.errors import SecateurError
 from engine.params.channels import LatencyTarget, TargetRuntime
 

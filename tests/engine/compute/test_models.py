@@ -7,11 +7,14 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from engine.compute import checkpoint
 from engine.compute.layers import masks
 from engine.compute.layers.masks import masked, set_mask
-from engine.compute.models import Architecture, CifarResNet, architecture, build, create
-from engine.compute.models.fit import fit_head, fit_stem
+from engine.compute.models import checkpoint
+from engine.compute.models.adapt import fit_head, fit_stem
+from engine.compute.models.architecture import Architecture, architecture
+from engine.compute.models.build import build
+from engine.compute.models.resnet import CifarResNet
+from engine.compute.pretrained.create import create
 from engine.errors import SecateurError
 from engine.params import catalog
 from engine.params.preset import Model

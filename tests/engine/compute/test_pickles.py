@@ -14,8 +14,8 @@ import torchvision
 from brought_help import Evaluates, Evil, Opens, Shell, Touches, bring, same_weights, small
 from torch import nn
 
-from engine.compute import checkpoint
-from engine.compute.models import architecture
+from engine.compute.models import checkpoint
+from engine.compute.models.architecture import architecture
 from engine.errors import SecateurError
 
 
@@ -226,7 +226,7 @@ def test_a_class_that_is_not_here_is_named_and_found_in_the_users_file(
 
 
 def test_every_old_name_leads_to_a_class_of_today() -> None:
-    from engine.compute.models.pickles import MOVED, _finder
+    from engine.compute.pretrained.pickles import MOVED, _finder
 
     find = _finder({})
     assert all(callable(find(*old)) for old in MOVED)

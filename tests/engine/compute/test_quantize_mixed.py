@@ -12,7 +12,9 @@ import torch
 from compute_help import context_for, digits
 
 from engine.compute.evaluate import validate
-from engine.compute.models.build import Architecture, build
+from engine.compute.models.architecture import Architecture
+from engine.compute.models.build import build
+from engine.compute.models.int8 import QuantizedNetwork
 from engine.compute.onnx.graph import Graph
 from engine.compute.pipeline import apply
 from engine.compute.quantization.auto import Drawn, best_recipe
@@ -21,7 +23,6 @@ from engine.compute.quantization.faster import Costs, Predicted, left_in_float
 from engine.compute.quantization.graph import float_graph
 from engine.compute.quantization.mixed import fewest_in_float, layers, sensitivities
 from engine.compute.quantization.mixing import Mixing
-from engine.compute.quantization.network import QuantizedNetwork
 from engine.compute.quantization.profile import by_node, crossing_rate, node_times
 from engine.compute.seeds import seed_everything
 from engine.params import QuantizeStatic

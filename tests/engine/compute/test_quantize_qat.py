@@ -10,18 +10,19 @@ import torch
 from compute_help import Interrupted, context_for, digits, small_model, stop_in_third_epoch
 from torch import Tensor, nn
 
-from engine.compute import checkpoint, partial
+from engine.compute import partial
 from engine.compute.activations import images
 from engine.compute.context import Context
 from engine.compute.evaluate import validate
 from engine.compute.layers.masks import mask_of, masked
+from engine.compute.models import checkpoint
+from engine.compute.models.int8 import QuantizedNetwork
 from engine.compute.onnx.graph import Graph
 from engine.compute.onnx.onnxruntime import OnnxModel
 from engine.compute.pipeline import apply
 from engine.compute.quantization import fake
 from engine.compute.quantization.calibrate import ranges
 from engine.compute.quantization.graph import float_graph
-from engine.compute.quantization.network import QuantizedNetwork
 from engine.compute.quantization.steps import ActivationSteps, WeightSteps
 from engine.compute.quantization.trainable import TrainableGraph
 from engine.compute.quantization.unfold import give_back

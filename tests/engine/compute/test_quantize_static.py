@@ -11,9 +11,11 @@ import torch
 from compute_help import context_for, digits
 from torch import Tensor, nn
 
-from engine.compute import checkpoint
 from engine.compute.evaluate import validate
-from engine.compute.models.build import Architecture, attached, build
+from engine.compute.models import checkpoint
+from engine.compute.models.architecture import Architecture, attached
+from engine.compute.models.build import build
+from engine.compute.models.int8 import FILE, QuantizedNetwork
 from engine.compute.onnx.graph import Graph, layer_of
 from engine.compute.onnx.onnxruntime import OnnxModel
 from engine.compute.pipeline import apply
@@ -21,7 +23,6 @@ from engine.compute.quantization.calibrate import Histogram, entropy, mean_squar
 from engine.compute.quantization.choose import choose
 from engine.compute.quantization.correct import bias_corrected, equalized, input_means
 from engine.compute.quantization.graph import float_graph
-from engine.compute.quantization.network import FILE, QuantizedNetwork
 from engine.compute.quantization.write import dequantized_weight
 from engine.compute.runtimes.base import artefact, float_operators, session
 from engine.compute.seeds import seed_everything

@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from engine.compute import checkpoint
 from engine.compute.measure import warmfork
 from engine.compute.measure.latency import Side, measure_pair
-from engine.compute.models.build import Architecture, attached
+from engine.compute.models import checkpoint
+from engine.compute.models.architecture import Architecture, attached
 from engine.compute.onnx.shape import example
 from engine.compute.runtimes.compiled import CompiledSession
 from engine.machine import runtimes

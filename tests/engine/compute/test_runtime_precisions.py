@@ -9,8 +9,9 @@ from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, quantize_static
 from torch import Tensor, nn
 
-from engine.compute import checkpoint
-from engine.compute.models.build import Architecture, attached, build
+from engine.compute.models import checkpoint
+from engine.compute.models.architecture import Architecture, attached
+from engine.compute.models.build import build
 from engine.compute.onnx.onnxruntime import OnnxSession
 from engine.compute.onnx.shape import example
 from engine.compute.runtimes.base import artefact, float_operators, session

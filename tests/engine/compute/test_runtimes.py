@@ -6,9 +6,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from engine.compute import checkpoint
 from engine.compute.layers.masks import set_mask
-from engine.compute.models.build import Architecture, build
+from engine.compute.models import checkpoint
+from engine.compute.models.architecture import Architecture
+from engine.compute.models.build import build
 from engine.compute.onnx.export import export, structure
 from engine.compute.onnx.shape import example
 from engine.compute.runtimes.base import artefact, session

@@ -8,11 +8,11 @@ import torch
 from compute_help import context_for, digits, small_model
 from torch import Tensor, nn
 
-from engine.compute import checkpoint, edits
 from engine.compute.evaluate import validate
 from engine.compute.fit import fit
 from engine.compute.layers.masks import masked
 from engine.compute.layers.select import prunable_layers, weight_of
+from engine.compute.models import checkpoint, edits
 from engine.compute.steps.channels import prune_channels
 from engine.compute.steps.pruning import prune_weights
 from engine.compute.steps.sensitivity import ROWS, sensitivity

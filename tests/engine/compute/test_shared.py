@@ -8,14 +8,15 @@ import torch
 from compute_help import context_for, small_model
 from torch import Tensor, nn
 
-from engine.compute import checkpoint
 from engine.compute.fit import fit
 from engine.compute.layers.dictionaries import dictionaries, dictionary_of, originals, step_factors
 from engine.compute.layers.masks import mask_of, set_mask
 from engine.compute.layers.shared import SharedConv2d, expand_, paying_layers, share, shared_layers
 from engine.compute.measures.counts import count
 from engine.compute.measures.sizes import sizes
-from engine.compute.models.build import Architecture, build
+from engine.compute.models import checkpoint
+from engine.compute.models.architecture import Architecture
+from engine.compute.models.build import build
 from engine.compute.onnx.export import export
 from engine.compute.onnx.shape import example
 from engine.compute.runtimes.base import session

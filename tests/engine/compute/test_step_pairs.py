@@ -8,12 +8,12 @@ import torch
 from compute_help import context_for
 from torch import nn
 
-from engine.compute import checkpoint
 from engine.compute.layers.shared import shared_layers
-from engine.compute.models import create
+from engine.compute.models import checkpoint
 from engine.compute.onnx.export import export
 from engine.compute.onnx.shape import example
 from engine.compute.pipeline import apply
+from engine.compute.pretrained.create import create
 from engine.compute.runtimes.base import session
 from engine.errors import PresetInvalid, SecateurError
 from engine.params import STEPS

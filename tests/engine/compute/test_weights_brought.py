@@ -15,9 +15,10 @@ from brought_help import State, bring, prefixed, same_weights, small
 from safetensors.torch import save_file
 from torch import nn
 
-from engine.compute import checkpoint, edits
-from engine.compute.models import Architecture, architecture, build
-from engine.compute.models.fit import fit_stem
+from engine.compute.models import checkpoint, edits
+from engine.compute.models.adapt import fit_stem
+from engine.compute.models.architecture import Architecture, architecture
+from engine.compute.models.build import build
 from engine.errors import SecateurError
 
 HYPER = argparse.Namespace(lr=0.1, out=Path("runs"))
@@ -125,7 +126,7 @@ def test_another_head_and_stem_are_fitted_to_the_data(tmp_path: Path) -> None:
 def test_a_grey_stem_is_fitted_to_colour(tmp_path: Path) -> None:
     grey = small()
     torch.save(grey.state_dict(), tmp_path / "net.pth")
-    from engine.compute.models import create
+    from engine.compute.pretrained.create import create
     from engine.params.preset import Model
 
     params = Model(name="resnet8", arguments={"width": 2}, weights=str(tmp_path / "net.pth"))

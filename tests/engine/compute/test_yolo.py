@@ -12,13 +12,13 @@ from compute_help import context_for
 from torch import nn
 
 from engine import datasets
-from engine.compute import checkpoint, edits
 from engine.compute.data import Dataset, load
 from engine.compute.evaluate import score
 from engine.compute.fit import fit
 from engine.compute.layers.masks import mask_of
 from engine.compute.measures.counts import count
-from engine.compute.models import create
+from engine.compute.models import checkpoint, edits
+from engine.compute.pretrained.create import create
 from engine.compute.runtimes.base import artefact
 from engine.compute.steps.pruning import prune_weights
 from engine.compute.tasks import task_of

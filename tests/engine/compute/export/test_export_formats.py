@@ -17,7 +17,8 @@ from engine.compute.data import Dataset
 from engine.compute.export.formats import Written, write_model
 from engine.compute.export.source import deviation
 from engine.compute.export.verify import Tolerance, batches, compare, judged, run_alone
-from engine.compute.models.build import Architecture, build
+from engine.compute.models.architecture import Architecture
+from engine.compute.models.build import build
 from engine.compute.onnx import narrow
 from engine.errors import SecateurError
 from engine.results.exports import FLOAT, Format

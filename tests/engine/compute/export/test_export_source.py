@@ -9,13 +9,14 @@ from export_help import FICKLE, colour_digits
 from torch import Tensor, nn
 from torch.nn import functional
 
-from engine.compute import checkpoint, edits
 from engine.compute.data import Dataset
 from engine.compute.export.formats import Written, write_model
 from engine.compute.export.source import deviation, generate
 from engine.compute.export.verify import batches, run_alone
 from engine.compute.layers.masks import set_mask
-from engine.compute.models.build import Architecture, build
+from engine.compute.models import checkpoint, edits
+from engine.compute.models.architecture import Architecture
+from engine.compute.models.build import build
 from engine.errors import SecateurError
 
 OWN = '''

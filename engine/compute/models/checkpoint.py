@@ -10,13 +10,14 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from engine.compute import edits
 from engine.compute.layers import grids
 from engine.compute.layers.codebooks import Form, clustered, set_codebook
 from engine.compute.layers.dictionaries import compact, dictionaries, repeat
 from engine.compute.layers.masks import Mask, folded, masked, set_mask
-from engine.compute.models.build import Architecture, architecture, build
-from engine.compute.quantization.network import FILE, QuantizedNetwork, initializers
+from engine.compute.models import edits
+from engine.compute.models.architecture import Architecture, architecture
+from engine.compute.models.build import build
+from engine.compute.models.int8 import FILE, QuantizedNetwork, initializers
 from engine.errors import SecateurError
 
 FORMAT = 1

@@ -6,12 +6,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from engine.compute import edits
-from engine.compute.models.build import Architecture
-from engine.compute.models.files import refused
-from engine.compute.models.inert import UNREADABLE
-from engine.compute.models.pickles import REMEDY, name_of
-from engine.compute.models.unwrap import Told
+from engine.compute.models import edits
+from engine.compute.models.architecture import Architecture
+from engine.compute.pretrained.files import refused
+from engine.compute.pretrained.inert import UNREADABLE
+from engine.compute.pretrained.pickles import REMEDY, name_of
+from engine.compute.pretrained.unwrap import Told
 
 SAME = 1e-4
 """Greatest difference of the outputs, relative to the largest one: other kernels round differently."""

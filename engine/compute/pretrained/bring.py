@@ -13,17 +13,18 @@ from typing import Any
 from safetensors import SafetensorError
 from torch import nn
 
-from engine.compute import edits
-from engine.compute.models.build import Architecture, architecture, attached, build
-from engine.compute.models.convert import compare_answers, flags, take_sizes_
-from engine.compute.models.files import refused
-from engine.compute.models.fit import RGB, fit_head, fit_stem
-from engine.compute.models.guess import BOUND, Match, guess, match
-from engine.compute.models.inert import UNREADABLE
-from engine.compute.models.reading import Brought, read
-from engine.compute.models.shapes import AUXILIARY, narrow_, skeleton
-from engine.compute.models.unwrap import Told, variants
-from engine.compute.models.weights import load_into, unfit
+from engine.compute.models import edits
+from engine.compute.models.adapt import RGB, fit_head, fit_stem
+from engine.compute.models.architecture import Architecture, architecture, attached
+from engine.compute.models.build import build
+from engine.compute.pretrained.convert import compare_answers, flags, take_sizes_
+from engine.compute.pretrained.files import refused
+from engine.compute.pretrained.guess import BOUND, Match, guess, match
+from engine.compute.pretrained.inert import UNREADABLE
+from engine.compute.pretrained.reading import Brought, read
+from engine.compute.pretrained.shapes import AUXILIARY, narrow_, skeleton
+from engine.compute.pretrained.state_dict import load_into, unfit
+from engine.compute.pretrained.unwrap import Told, variants
 from engine.errors import SecateurError
 from engine.params.catalog import DETECTOR, OWN_CODE, WEIGHT_FILES
 from engine.params.preset import AUTO, Model
@@ -170,7 +171,7 @@ def _fitted(
 def _from_checkpoint(folder: Path, name: str, offered: Architecture) -> tuple[nn.Module, Told]:
     """The model of a checkpoint of ours, its edits and masks included."""
     # Imported here because checkpoints are built with this package.
-    from engine.compute import checkpoint
+    from engine.compute.models import checkpoint
 
     try:
         recipe: dict[str, Any] = json.loads((folder / RECIPE).read_text("utf-8"))
@@ -209,7 +210,7 @@ def _check_name(built: str, name: str, folder: Path) -> None:
 
 def _load_as(name: str, recipe: dict[str, Any], folder: Path) -> nn.Module:
     """The checkpoint with its network built by the function `name`, wherever that was when it was written."""
-    from engine.compute import checkpoint
+    from engine.compute.models import checkpoint
 
     changed = recipe | {"architecture": recipe["architecture"] | {"name": name}}
     with tempfile.TemporaryDirectory() as held:

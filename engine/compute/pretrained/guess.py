@@ -9,10 +9,9 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from engine.compute.edits import reshape
-from engine.compute.models.build import Architecture
-from engine.compute.models.fingerprints import FINGERPRINTS
-from engine.compute.models.shapes import (
+from engine.compute.models.architecture import Architecture
+from engine.compute.models.edits import reshape
+from engine.compute.pretrained.shapes import (
     AUXILIARY,
     Difference,
     compare,
@@ -21,8 +20,9 @@ from engine.compute.models.shapes import (
     stem_and_head,
     without_auxiliary,
 )
-from engine.compute.models.unwrap import Variant
-from engine.compute.models.weights import COUNTER
+from engine.compute.pretrained.state_dict import COUNTER
+from engine.compute.pretrained.tensor_names import FINGERPRINTS
+from engine.compute.pretrained.unwrap import Variant
 from engine.errors import SecateurError
 from engine.params import catalog
 

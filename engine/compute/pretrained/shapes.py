@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from engine.compute.models.build import Architecture, build
-from engine.compute.models.weights import COUNTER
+from engine.compute.models.architecture import Architecture
+from engine.compute.models.build import build
+from engine.compute.pretrained.state_dict import COUNTER
 from engine.params.catalog import OWN_CODE
 
 FILLED: frozenset[Any] = frozenset(

@@ -21,7 +21,7 @@ from typing import Any
 
 import torch
 
-from engine.compute.models.files import SAVE, Kind, refused
+from engine.compute.pretrained.files import SAVE, Kind, refused
 from engine.errors import SecateurError
 
 UNREADABLE = (

@@ -9,9 +9,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from engine.compute.models import inert, pickles
-from engine.compute.models.files import SAVE, kind, refused
-from engine.compute.models.unwrap import Told, find, tensors
+from engine.compute.pretrained import inert, pickles
+from engine.compute.pretrained.files import SAVE, kind, refused
+from engine.compute.pretrained.unwrap import Told, find, tensors
 from engine.errors import SecateurError
 from engine.params.preset import Model
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from engine.compute.models.inert import Inert
+from engine.compute.pretrained.inert import Inert
 from engine.studies.events import Level
 
 Told = list[tuple[Level, str]]

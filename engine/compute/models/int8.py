@@ -8,7 +8,7 @@ import torch
 from onnx import numpy_helper
 from torch import Tensor, nn
 
-from engine.compute.models.build import architecture, attached
+from engine.compute.models.architecture import architecture, attached
 from engine.compute.onnx.onnxruntime import OnnxModel
 from engine.errors import SecateurError
 

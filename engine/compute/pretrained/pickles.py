@@ -13,8 +13,8 @@ from typing import Any
 
 import torch
 
-from engine.compute.models.files import refused
-from engine.compute.models.inert import UNREADABLE, Content, Inert, today
+from engine.compute.pretrained.files import refused
+from engine.compute.pretrained.inert import UNREADABLE, Content, Inert, today
 from engine.compute.usercode import load_function
 from engine.compute.yolo.library import library
 from engine.errors import SecateurError

@@ -1,0 +1,1 @@
+"""Networks with weights that users bring: files of any kind → a network that fits."""
