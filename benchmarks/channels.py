@@ -22,9 +22,8 @@ import torch
 from torch import nn
 
 from benchmarks import trained
-from engine.compute.context import place
+from engine.compute.context import place, validate
 from engine.compute.data import Dataset
-from engine.compute.evaluate import validate
 from engine.compute.measures.counts import count
 from engine.compute.pipeline import apply
 from engine.params import Distill, Finetune, PruneChannels

@@ -20,8 +20,8 @@ import torch
 from torch import nn
 
 from benchmarks import trained
+from engine.compute.context import validate
 from engine.compute.data import Dataset
-from engine.compute.evaluate import validate
 from engine.compute.measures import packed
 from engine.compute.measures.sizes import sizes
 from engine.compute.models import checkpoint

@@ -20,9 +20,9 @@ from torch import nn
 from benchmarks import trained
 from engine.compute.context import place
 from engine.compute.data import Dataset
-from engine.compute.evaluate import score
 from engine.compute.pipeline import apply
 from engine.compute.pretrained.create import create
+from engine.compute.tasks.evaluate import score
 from engine.params import Distill
 from engine.params.distillation import NoTeacher
 from engine.params.preset import Model

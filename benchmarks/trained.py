@@ -16,7 +16,6 @@ from torch import nn
 from engine import datasets
 from engine.compute.context import Context, place
 from engine.compute.data import Dataset, load
-from engine.compute.evaluate import score
 from engine.compute.measure import warmfork
 from engine.compute.measure.latency import Side, measure_pair
 from engine.compute.models import checkpoint
@@ -24,6 +23,7 @@ from engine.compute.pipeline import apply
 from engine.compute.pretrained.create import create
 from engine.compute.runtimes.base import artefact
 from engine.compute.schedules import Course
+from engine.compute.tasks.evaluate import score
 from engine.params import Calibrate, Finetune, Train
 from engine.params.channels import TargetRuntime
 from engine.params.preset import Data, Latency, Model

@@ -5,17 +5,16 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
 
 from engine.compute.data import Dataset
+from engine.compute.tasks import Score
+from engine.compute.tasks.evaluate import score
 from engine.store.files import MEASUREMENTS, explained, read_json, write_json
 from engine.studies import events as ev
-
-if TYPE_CHECKING:
-    from engine.compute.evaluate import Score
 
 Send = Callable[[ev.Event], None]
 T = TypeVar("T")
@@ -39,7 +38,7 @@ class Context:
     key: str
     partial: Path
     send: Send
-    scored: "Score | None" = None
+    scored: Score | None = None
     found: dict[str, Any] = field(default_factory=dict)
     """Measures of its own that the step reports, as plain JSON values."""
     teacher: nn.Module | None = None
@@ -81,3 +80,8 @@ class Context:
 def place(model: nn.Module, device: torch.device) -> nn.Module:
     """`model` on `device` in channels-last layout, in place: convolutions run about 4× faster so on a CPU."""
     return model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+def validate(model: nn.Module, context: Context) -> Score:
+    """The model's score on the validation split, on which choices are made."""
+    return score(model, context.data, context.data.validation, context.device)

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.compute import partial
-from engine.compute.context import Context, place
-from engine.compute.evaluate import validate
+from engine.compute.context import Context, place, validate
 from engine.compute.layers import codebooks, dictionaries
 from engine.compute.memory import out_of_memory
 from engine.compute.schedules import learning_rate_factor

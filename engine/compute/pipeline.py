@@ -14,10 +14,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from engine import datasets
-from engine.compute.context import Context, Send, place
+from engine.compute.context import Context, Send, place, validate
 from engine.compute.data import Dataset, load
 from engine.compute.data.memory import budget
-from engine.compute.evaluate import Score, score, validate
 from engine.compute.layers.grids import grids
 from engine.compute.layers.select import check_skip
 from engine.compute.measures.counts import Counts, count
@@ -41,6 +40,8 @@ from engine.compute.steps.repair import calibrate
 from engine.compute.steps.sensitivity import sensitivity
 from engine.compute.steps.training import train
 from engine.compute.tasks import task_of
+from engine.compute.tasks.base import Score
+from engine.compute.tasks.evaluate import score
 from engine.compute.yolo.prepare import prepare_for_channels
 from engine.machine import lock
 from engine.params import (

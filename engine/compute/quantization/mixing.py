@@ -9,8 +9,7 @@ import torch
 from torch import nn
 
 from engine.compute.channels.latency import Bench
-from engine.compute.context import Context
-from engine.compute.evaluate import validate
+from engine.compute.context import Context, validate
 from engine.compute.models.architecture import architecture
 from engine.compute.models.int8 import QuantizedNetwork
 from engine.compute.onnx.graph import Graph

@@ -17,8 +17,7 @@ from engine.compute.channels.learning import learn
 from engine.compute.channels.milliseconds import preferred_multiple, rounding
 from engine.compute.channels.repair import Repair
 from engine.compute.channels.shrink import shrink
-from engine.compute.context import Context, place
-from engine.compute.evaluate import validate
+from engine.compute.context import Context, place, validate
 from engine.compute.layers import overlays
 from engine.compute.layers.masks import fold_below_masks_
 from engine.compute.layers.shared import shared_layers, unshare_

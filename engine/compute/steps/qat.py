@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from engine.compute.activations import images
-from engine.compute.context import Context, place
-from engine.compute.evaluate import validate
+from engine.compute.context import Context, place, validate
 from engine.compute.fit import fit
 from engine.compute.layers.masks import masked
 from engine.compute.models.int8 import QuantizedNetwork

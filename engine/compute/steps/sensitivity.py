@@ -15,7 +15,6 @@ from engine.compute.channels.importance import importance as unit_importance
 from engine.compute.channels.shrink import shrink
 from engine.compute.context import Context, place
 from engine.compute.data import Split, Subset
-from engine.compute.evaluate import Score, score
 from engine.compute.importance import importance
 from engine.compute.layers import overlays
 from engine.compute.layers.select import leaf_of, prunable_layers, weight_of
@@ -26,6 +25,8 @@ from engine.compute.partial import OVERTAKEN
 from engine.compute.seeds import generator
 from engine.compute.steps.pruning import keep_largest
 from engine.compute.steps.repair import calibrate, norms_of
+from engine.compute.tasks.base import Score
+from engine.compute.tasks.evaluate import score
 from engine.compute.yolo.prepare import prepare_for_channels, protected_layers
 from engine.errors import SecateurError
 from engine.params.calibrate import Calibrate

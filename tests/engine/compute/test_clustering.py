@@ -15,7 +15,7 @@ from engine.compute.clustering.budget import Candidate, counts
 from engine.compute.clustering.chains import Chain, chains
 from engine.compute.clustering.directions import directions
 from engine.compute.clustering.merge import centroids, fold, merge
-from engine.compute.evaluate import validate
+from engine.compute.context import validate
 from engine.compute.fit import fit
 from engine.compute.layers.masks import set_mask
 from engine.compute.layers.shared import shared_layers

@@ -7,7 +7,7 @@ from compute_help import context_for, small_model
 from torch import nn
 
 from engine.compute import kmeans
-from engine.compute.evaluate import validate
+from engine.compute.context import validate
 from engine.compute.fit import fit
 from engine.compute.layers.codebooks import clustered, codebook_of, step_factors
 from engine.compute.layers.masks import masked, set_mask

@@ -15,11 +15,12 @@ from engine.compute import partial
 from engine.compute.context import Context
 from engine.compute.data import Dataset, Split
 from engine.compute.distillation import features, losses, taught
-from engine.compute.evaluate import agreement, score
 from engine.compute.fit import fit
 from engine.compute.models import checkpoint
 from engine.compute.pretrained.create import create
 from engine.compute.steps.distill import distill, teach
+from engine.compute.tasks.classification import agreement
+from engine.compute.tasks.evaluate import score
 from engine.errors import SecateurError
 from engine.params import Distill
 from engine.params.preset import Model

@@ -11,7 +11,7 @@ import tiny_residual
 import torch
 from compute_help import context_for, digits
 
-from engine.compute.evaluate import validate
+from engine.compute.context import validate
 from engine.compute.models.architecture import Architecture
 from engine.compute.models.build import build
 from engine.compute.models.int8 import QuantizedNetwork

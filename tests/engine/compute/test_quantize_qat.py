@@ -12,8 +12,7 @@ from torch import Tensor, nn
 
 from engine.compute import partial
 from engine.compute.activations import images
-from engine.compute.context import Context
-from engine.compute.evaluate import validate
+from engine.compute.context import Context, validate
 from engine.compute.layers.masks import mask_of, masked
 from engine.compute.models import checkpoint
 from engine.compute.models.int8 import QuantizedNetwork

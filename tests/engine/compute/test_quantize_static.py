@@ -11,7 +11,7 @@ import torch
 from compute_help import context_for, digits
 from torch import Tensor, nn
 
-from engine.compute.evaluate import validate
+from engine.compute.context import validate
 from engine.compute.models import checkpoint
 from engine.compute.models.architecture import Architecture, attached
 from engine.compute.models.build import build

@@ -7,7 +7,7 @@ import torch
 from compute_help import context_for, small_model
 from torch import nn
 
-from engine.compute.evaluate import validate
+from engine.compute.context import validate
 from engine.compute.fit import fit
 from engine.compute.gridfit import fit_grid
 from engine.compute.layers.grids import Form, grid_of, grids, rounded, set_grid

@@ -12,8 +12,8 @@ from compute_help import context_for, small_model
 from torch import Tensor, nn
 
 from engine import datasets
+from engine.compute.context import validate
 from engine.compute.data import load
-from engine.compute.evaluate import validate
 from engine.compute.steps.channels import prune_channels
 from engine.compute.steps.training import train
 from engine.params import PruneChannels, Train

@@ -8,7 +8,7 @@ import torch
 from compute_help import context_for, digits, small_model
 from torch import Tensor, nn
 
-from engine.compute.evaluate import validate
+from engine.compute.context import validate
 from engine.compute.fit import fit
 from engine.compute.layers.masks import masked
 from engine.compute.layers.select import prunable_layers, weight_of

@@ -9,11 +9,12 @@ from torch import Tensor, nn
 
 from engine.compute import fit as fit_module
 from engine.compute import partial
-from engine.compute.evaluate import agreement, score
 from engine.compute.fit import fit
 from engine.compute.schedules import learning_rate_factor
 from engine.compute.seeds import derive
 from engine.compute.steps.repair import calibrate
+from engine.compute.tasks.classification import agreement
+from engine.compute.tasks.evaluate import score
 from engine.errors import SecateurError
 from engine.params.calibrate import Calibrate
 from engine.params.training import Finetune, Train
