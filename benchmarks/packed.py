@@ -23,12 +23,12 @@ from torch import Tensor  # noqa: E402
 from engine import datasets  # noqa: E402
 from engine.compute.context import Context  # noqa: E402
 from engine.compute.data import load  # noqa: E402
-from engine.compute.fit import fit  # noqa: E402
 from engine.compute.measures import packed  # noqa: E402
 from engine.compute.measures.sizes import sizes  # noqa: E402
 from engine.compute.models.architecture import Architecture
 from engine.compute.models.build import build  # noqa: E402
 from engine.compute.models.resnet import CifarResNet  # noqa: E402
+from engine.compute.training.loop import fit  # noqa: E402
 from engine.params.preset import Data  # noqa: E402
 from engine.params.training import Train  # noqa: E402
 

@@ -22,8 +22,8 @@ from engine.compute.models import checkpoint
 from engine.compute.pipeline import apply
 from engine.compute.pretrained.create import create
 from engine.compute.runtimes.base import artefact
-from engine.compute.schedules import Course
 from engine.compute.tasks.evaluate import score
+from engine.compute.training.schedules import Course
 from engine.params import Calibrate, Finetune, Train
 from engine.params.channels import TargetRuntime
 from engine.params.preset import Data, Latency, Model

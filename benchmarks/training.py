@@ -2,7 +2,7 @@
 
 The usual loop is eager PyTorch in its default layout (NCHW) over torchvision's data set with a transform per
 image (RandomCrop, RandomHorizontalFlip, ToTensor, Normalize) and a DataLoader, with no and with two workers.
-Ours is `engine.compute.fit`, evaluation excluded on both sides. Same network, batch, optimizer and threads.
+Ours is `engine.compute.training.loop`, evaluation excluded on both sides. Same network, batch, optimizer and threads.
 
     python benchmarks/training.py [--images 6000] [--batch 128] [--rounds 3] [--processor-time --threads 1]
 
@@ -44,8 +44,8 @@ def ours(images: int, batch: int, precision: Any, clock: Clock) -> float:
     from engine import datasets
     from engine.compute.context import Context
     from engine.compute.data import Split, load
-    from engine.compute.fit import fit
     from engine.compute.models.resnet import CifarResNet
+    from engine.compute.training.loop import fit
     from engine.params.preset import Data
     from engine.params.training import Train
     from engine.studies import events as ev

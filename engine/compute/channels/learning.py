@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from engine.compute.channels.groups import Cut, Gone, Group
 from engine.compute.channels.importance import normalized, weighing
 from engine.compute.context import Context
-from engine.compute.fit import fit
 from engine.compute.layers.select import leaf_of
+from engine.compute.training.loop import fit
 from engine.errors import SecateurError
 from engine.params.channels import (
     GroupLearning,

@@ -22,9 +22,9 @@ from engine.compute.layers import overlays
 from engine.compute.layers.masks import fold_below_masks_
 from engine.compute.layers.shared import shared_layers, unshare_
 from engine.compute.models import edits
-from engine.compute.schedules import sparsities
 from engine.compute.steps.pruning import recover
 from engine.compute.steps.repair import recalibrate
+from engine.compute.training.schedules import sparsities
 from engine.compute.yolo.prepare import prepare_for_channels
 from engine.errors import SecateurError
 from engine.params.channels import PruneChannels

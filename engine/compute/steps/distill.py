@@ -4,9 +4,9 @@ from torch import nn
 
 from engine.compute.context import Context
 from engine.compute.distillation import taught
-from engine.compute.fit import fit
 from engine.compute.models.architecture import architecture
 from engine.compute.pretrained.create import create
+from engine.compute.training.loop import fit
 from engine.errors import SecateurError
 from engine.params.distillation import Distill, ModelTeacher, NoTeacher
 

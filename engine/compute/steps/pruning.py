@@ -7,11 +7,11 @@ from torch import Tensor, nn
 
 from engine.compute.allocate import findings, rates_for
 from engine.compute.context import Context, place
-from engine.compute.fit import fit
 from engine.compute.importance import importance
 from engine.compute.layers.masks import mask_of, set_mask
 from engine.compute.layers.select import prunable_layers, weight_of
-from engine.compute.schedules import sparsities
+from engine.compute.training.loop import fit
+from engine.compute.training.schedules import sparsities
 from engine.errors import SecateurError
 from engine.params.pruning import Cubic, Linear, OneShot, PruneWeights, Rounds
 from engine.params.training import Finetune

@@ -7,7 +7,6 @@ from torch import Tensor, nn
 
 from engine.compute.activations import images
 from engine.compute.context import Context, place, validate
-from engine.compute.fit import fit
 from engine.compute.layers.masks import masked
 from engine.compute.models.int8 import QuantizedNetwork
 from engine.compute.onnx.graph import COPY, Graph
@@ -18,6 +17,7 @@ from engine.compute.quantization.unfold import give_back
 from engine.compute.quantization.write import quantized, weight_levels
 from engine.compute.steps.quantize import exported, left_out, report_layers
 from engine.compute.tasks import task_of
+from engine.compute.training.loop import fit
 from engine.params.qat import LearnedScales, ObservedScales, QuantizeQat
 
 CALIBRATED_AT_ONCE = 16

@@ -21,12 +21,12 @@ from engine.compute.layers.select import leaf_of, prunable_layers, weight_of
 from engine.compute.layers.shared import unshare_
 from engine.compute.measures.counts import Counts, count
 from engine.compute.models import edits
-from engine.compute.partial import OVERTAKEN
 from engine.compute.seeds import generator
 from engine.compute.steps.pruning import keep_largest
 from engine.compute.steps.repair import calibrate, norms_of
 from engine.compute.tasks.base import Score
 from engine.compute.tasks.evaluate import score
+from engine.compute.training.resume import OVERTAKEN
 from engine.compute.yolo.prepare import prepare_for_channels, protected_layers
 from engine.errors import SecateurError
 from engine.params.calibrate import Calibrate

@@ -3,7 +3,7 @@
 from torch import nn
 
 from engine.compute.context import Context
-from engine.compute.fit import fit
+from engine.compute.training.loop import fit
 from engine.params.training import Finetune, Train
 
 

@@ -16,7 +16,6 @@ from engine.compute.clustering.chains import Chain, chains
 from engine.compute.clustering.directions import directions
 from engine.compute.clustering.merge import centroids, fold, merge
 from engine.compute.context import validate
-from engine.compute.fit import fit
 from engine.compute.layers.masks import set_mask
 from engine.compute.layers.shared import shared_layers
 from engine.compute.measures.counts import count
@@ -27,6 +26,7 @@ from engine.compute.onnx.export import export
 from engine.compute.onnx.shape import example
 from engine.compute.runtimes.base import session
 from engine.compute.steps.clustering import cluster_filters
+from engine.compute.training.loop import fit
 from engine.errors import SecateurError
 from engine.params import ClusterFilters, Finetune, Train
 

@@ -8,7 +8,6 @@ from torch import nn
 
 from engine.compute import kmeans
 from engine.compute.context import validate
-from engine.compute.fit import fit
 from engine.compute.layers.codebooks import clustered, codebook_of, step_factors
 from engine.compute.layers.masks import masked, set_mask
 from engine.compute.layers.select import prunable_layers, weight_of
@@ -22,6 +21,7 @@ from engine.compute.steps.channels import prune_channels
 from engine.compute.steps.codebook import cluster_weights
 from engine.compute.steps.pruning import prune_weights
 from engine.compute.steps.sensitivity import sensitivity
+from engine.compute.training.loop import fit
 from engine.errors import SecateurError
 from engine.params.channels import PruneChannels
 from engine.params.cluster_weights import ClusterWeights, Product, Scalar

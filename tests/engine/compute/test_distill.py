@@ -11,16 +11,16 @@ import torch
 from compute_help import Interrupted, context_for, digits, small_model, stop_in_third_epoch
 from torch import Tensor, nn
 
-from engine.compute import partial
 from engine.compute.context import Context
 from engine.compute.data import Dataset, Split
 from engine.compute.distillation import features, losses, taught
-from engine.compute.fit import fit
 from engine.compute.models import checkpoint
 from engine.compute.pretrained.create import create
 from engine.compute.steps.distill import distill, teach
 from engine.compute.tasks.classification import agreement
 from engine.compute.tasks.evaluate import score
+from engine.compute.training import resume
+from engine.compute.training.loop import fit
 from engine.errors import SecateurError
 from engine.params import Distill
 from engine.params.preset import Model
@@ -177,7 +177,7 @@ def test_an_interrupted_lesson_goes_on_with_the_same_bits(
     """The projections and what the optimizer knows of them are kept too."""
     params = made(method=method, epochs=3, optimizer="adam", learning_rate=0.01, augment="crop", keep="best")
     undisturbed = state(distill(small_model(), params, lesson()))
-    monkeypatch.setattr(partial, "EVERY_S", 0.0)
+    monkeypatch.setattr(resume, "EVERY_S", 0.0)
     context = lesson(partial=tmp_path)
 
     stop_in_third_epoch(context)

@@ -8,7 +8,6 @@ from compute_help import context_for, small_model
 from torch import nn
 
 from engine.compute import vbmf
-from engine.compute.fit import fit
 from engine.compute.layers import factors
 from engine.compute.layers.factors import Ranks, Scheme
 from engine.compute.measures.counts import count
@@ -19,6 +18,7 @@ from engine.compute.pretrained.create import create
 from engine.compute.steps.codebook import cluster_weights
 from engine.compute.steps.factorize import factorize, ranks_of
 from engine.compute.steps.pruning import prune_weights
+from engine.compute.training.loop import fit
 from engine.params.cluster_weights import ClusterWeights
 from engine.params.factorization import Energy, Factorize, Ratio, Vbmf
 from engine.params.preset import Model

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from engine.compute import partial
+from engine.compute.training import resume
 
 
 def test_studies_at_the_same_step_do_not_disturb_each_other(tmp_path: Path) -> None:
@@ -20,8 +20,8 @@ def test_studies_at_the_same_step_do_not_disturb_each_other(tmp_path: Path) -> N
         try:
             for _ in range(10):
                 for count in (1, 2, 3):
-                    partial.keep(model, optimizer, [{}] * count, None, folder)
-                    partial.restore(model, optimizer, folder)
+                    resume.keep(model, optimizer, [{}] * count, None, folder)
+                    resume.restore(model, optimizer, folder)
                 shutil.rmtree(tmp_path / "key", ignore_errors=True)
         except BaseException as error:  # noqa: BLE001 - told by the test
             failures.append(error)

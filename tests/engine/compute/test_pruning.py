@@ -5,12 +5,12 @@ import torch
 from compute_help import context_for, small_model
 from torch import nn
 
-from engine.compute.fit import fit
 from engine.compute.layers.masks import Mask, mask_of, masked, set_mask
 from engine.compute.layers.select import prunable_layers, weight_of
 from engine.compute.models.checkpoint import folded_state
-from engine.compute.schedules import sparsities
 from engine.compute.steps.pruning import pattern_mask, prune_weights
+from engine.compute.training.loop import fit
+from engine.compute.training.schedules import sparsities
 from engine.errors import SecateurError
 from engine.params.pruning import Cubic, PruneWeights
 from engine.params.training import Finetune

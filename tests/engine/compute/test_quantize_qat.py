@@ -10,7 +10,6 @@ import torch
 from compute_help import Interrupted, context_for, digits, small_model, stop_in_third_epoch
 from torch import Tensor, nn
 
-from engine.compute import partial
 from engine.compute.activations import images
 from engine.compute.context import Context, validate
 from engine.compute.layers.masks import mask_of, masked
@@ -27,6 +26,7 @@ from engine.compute.quantization.trainable import TrainableGraph
 from engine.compute.quantization.unfold import give_back
 from engine.compute.quantization.write import quantized, weight_levels
 from engine.compute.steps import qat
+from engine.compute.training import resume
 from engine.params import PruneWeights, QuantizeQat, QuantizeStatic, Train
 from engine.params.quantization import MinMax
 from engine.studies import events as ev
@@ -243,7 +243,7 @@ def test_an_interrupted_training_goes_on_with_the_same_bits(
         return trainable.written().SerializeToString(deterministic=True)
 
     undisturbed = trained(context_for())
-    monkeypatch.setattr(partial, "EVERY_S", 0.0)
+    monkeypatch.setattr(resume, "EVERY_S", 0.0)
     context = context_for(partial=tmp_path)
 
     stop_in_third_epoch(context)

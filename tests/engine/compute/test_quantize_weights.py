@@ -8,7 +8,6 @@ from compute_help import context_for, small_model
 from torch import nn
 
 from engine.compute.context import validate
-from engine.compute.fit import fit
 from engine.compute.gridfit import fit_grid
 from engine.compute.layers.grids import Form, grid_of, grids, rounded, set_grid
 from engine.compute.layers.masks import masked
@@ -26,6 +25,7 @@ from engine.compute.steps.kernels import cluster_kernels
 from engine.compute.steps.pruning import prune_weights
 from engine.compute.steps.quantize_weights import quantize_weights
 from engine.compute.steps.sensitivity import sensitivity
+from engine.compute.training.loop import fit
 from engine.errors import SecateurError
 from engine.params.channels import PruneChannels
 from engine.params.cluster_weights import ClusterWeights

@@ -9,13 +9,13 @@ from compute_help import context_for, digits, small_model
 from torch import Tensor, nn
 
 from engine.compute.context import validate
-from engine.compute.fit import fit
 from engine.compute.layers.masks import masked
 from engine.compute.layers.select import prunable_layers, weight_of
 from engine.compute.models import checkpoint, edits
 from engine.compute.steps.channels import prune_channels
 from engine.compute.steps.pruning import prune_weights
 from engine.compute.steps.sensitivity import ROWS, sensitivity
+from engine.compute.training.loop import fit
 from engine.errors import SecateurError
 from engine.params.channels import PruneChannels
 from engine.params.pruning import Cubic, PruneWeights

@@ -8,7 +8,6 @@ import torch
 from compute_help import context_for, small_model
 from torch import Tensor, nn
 
-from engine.compute.fit import fit
 from engine.compute.layers.dictionaries import dictionaries, dictionary_of, originals, step_factors
 from engine.compute.layers.masks import mask_of, set_mask
 from engine.compute.layers.shared import SharedConv2d, expand_, paying_layers, share, shared_layers
@@ -24,6 +23,7 @@ from engine.compute.steps.channels import prune_channels
 from engine.compute.steps.clustering import cluster_filters
 from engine.compute.steps.factorize import factorize
 from engine.compute.steps.kernels import cluster_kernels
+from engine.compute.training.loop import fit
 from engine.errors import SecateurError
 from engine.params import ClusterFilters, ClusterKernels, Factorize, Finetune, PruneChannels
 from engine.params.clustering import Shared

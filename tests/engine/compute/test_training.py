@@ -7,14 +7,14 @@ import torch
 from compute_help import Interrupted, context_for, digits, small_model, stop_in_third_epoch
 from torch import Tensor, nn
 
-from engine.compute import fit as fit_module
-from engine.compute import partial
-from engine.compute.fit import fit
-from engine.compute.schedules import learning_rate_factor
 from engine.compute.seeds import derive
 from engine.compute.steps.repair import calibrate
 from engine.compute.tasks.classification import agreement
 from engine.compute.tasks.evaluate import score
+from engine.compute.training import loop as fit_module
+from engine.compute.training import resume
+from engine.compute.training.loop import fit
+from engine.compute.training.schedules import learning_rate_factor
 from engine.errors import SecateurError
 from engine.params.calibrate import Calibrate
 from engine.params.training import Finetune, Train
@@ -53,7 +53,7 @@ def test_an_interrupted_training_goes_on_with_the_same_bits(
 ) -> None:
     params = Train(epochs=4, optimizer=optimizer, learning_rate=0.01, keep=keep, augment="crop")  # type: ignore[arg-type]
     undisturbed = bits(fit(small_model(), params, context_for()))
-    monkeypatch.setattr(partial, "EVERY_S", 0.0)
+    monkeypatch.setattr(resume, "EVERY_S", 0.0)
     told: list[ev.Event] = []
     context = context_for(partial=tmp_path / "partial", events=told)
     stop_in_third_epoch(context)
@@ -69,7 +69,7 @@ def test_an_interrupted_training_goes_on_with_the_same_bits(
 
 
 def test_a_damaged_partial_state_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(partial, "EVERY_S", 0.0)
+    monkeypatch.setattr(resume, "EVERY_S", 0.0)
     params = Train(epochs=2)
     undisturbed = bits(fit(small_model(), params, context_for(partial=tmp_path)))
     for file in tmp_path.rglob("state.safetensors"):
@@ -117,7 +117,7 @@ def test_running_out_of_memory_starts_the_epoch_again_in_smaller_pieces(
     context = context_for(events=events)
     model = small_model()
     run = fit_module._Run(model, fit_module._optimizer(model, Train()), Train(epochs=1), context, "fit", 128)
-    started = partial.snapshot(model, run.optimizer)
+    started = resume.snapshot(model, run.optimizer)
     real = fit_module._train_epoch
 
     def short_of_memory(run: fit_module._Run, epoch: int) -> tuple[float, float]:

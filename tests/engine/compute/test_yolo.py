@@ -13,7 +13,6 @@ from torch import nn
 
 from engine import datasets
 from engine.compute.data import Dataset, load
-from engine.compute.fit import fit
 from engine.compute.layers.masks import mask_of
 from engine.compute.measures.counts import count
 from engine.compute.models import checkpoint, edits
@@ -22,6 +21,7 @@ from engine.compute.runtimes.base import artefact
 from engine.compute.steps.pruning import prune_weights
 from engine.compute.tasks import task_of
 from engine.compute.tasks.evaluate import score
+from engine.compute.training.loop import fit
 from engine.compute.yolo import library
 from engine.compute.yolo.prepare import prepare_for_channels, protected_layers
 from engine.errors import SecateurError

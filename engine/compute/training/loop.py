@@ -9,13 +9,13 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from engine.compute import partial
 from engine.compute.context import Context, place, validate
 from engine.compute.layers import codebooks, dictionaries
 from engine.compute.memory import out_of_memory
-from engine.compute.schedules import learning_rate_factor
 from engine.compute.seeds import generator, seed_everything
 from engine.compute.tasks import Score, task_of
+from engine.compute.training import resume
+from engine.compute.training.schedules import learning_rate_factor
 from engine.errors import SecateurError
 from engine.params.training import Training
 from engine.studies import events as ev
@@ -47,7 +47,7 @@ class _Run:
     factors: list[tuple[Tensor, Tensor]] = field(default_factory=list)
     """What many weights share, codebooks and dictionaries, and the factors of its gradients."""
     epochs: list[ev.EpochFinished] = field(default_factory=list)
-    best: partial.Best | None = None
+    best: resume.Best | None = None
     progress: float = 0.0
 
     @property
@@ -88,9 +88,9 @@ def fit(
     kept = time.monotonic()
     for epoch in range(len(run.epochs) + 1, params.epochs + 1):
         _one_epoch(run, epoch)
-        if time.monotonic() - kept > partial.EVERY_S or (keep_last and epoch == params.epochs):
+        if time.monotonic() - kept > resume.EVERY_S or (keep_last and epoch == params.epochs):
             epochs = [ev.as_dict(finished) for finished in run.epochs]
-            partial.keep(run.trained, run.optimizer, epochs, run.best, context.partial / purpose)
+            resume.keep(run.trained, run.optimizer, epochs, run.best, context.partial / purpose)
             kept = time.monotonic()
     if params.keep == "best" and run.best is not None:
         model.load_state_dict(run.best.state)
@@ -101,28 +101,28 @@ def fit(
 def _restore(run: _Run) -> None:
     """Go back to the last kept epoch, if there is one, and tell the epochs up to it again."""
     folder = run.context.partial / run.purpose
-    for kept in partial.restore(run.trained, run.optimizer, folder):
+    for kept in resume.restore(run.trained, run.optimizer, folder):
         event = ev.from_dict(kept)
         assert isinstance(event, ev.EpochFinished)
         run.epochs.append(event)
         run.context.send(event)
-    run.best = partial.restore_best(folder)
+    run.best = resume.restore_best(folder)
 
 
 def _one_epoch(run: _Run, epoch: int) -> None:
     """Train one epoch, score it on validation and report it."""
     started = time.monotonic()
     if run.context.device.type == "cuda":
-        loss, rate = _halving(run, epoch, partial.snapshot(run.trained, run.optimizer))
+        loss, rate = _halving(run, epoch, resume.snapshot(run.trained, run.optimizer))
     else:
         loss, rate = _train_epoch(run, epoch)
     score = run.context.scored = validate(run.model, run.context)
     _report(run, epoch, loss, rate, score, time.monotonic() - started)
     if run.params.keep == "best" and (run.best is None or score.quality > run.best.quality):
-        run.best = partial.Best(score.quality, partial.copy_state(run.model))
+        run.best = resume.Best(score.quality, resume.copy_state(run.model))
 
 
-def _halving(run: _Run, epoch: int, start: partial.Snapshot) -> tuple[float, float]:
+def _halving(run: _Run, epoch: int, start: resume.Snapshot) -> tuple[float, float]:
     """`_train_epoch`; when the GPU's memory runs out, again from `start` with half the images at a time."""
     while True:
         try:
@@ -131,7 +131,7 @@ def _halving(run: _Run, epoch: int, start: partial.Snapshot) -> tuple[float, flo
             if run.micro == 1:
                 raise out_of_memory() from error
         torch.cuda.empty_cache()
-        partial.put_back(run.trained, run.optimizer, start)
+        resume.put_back(run.trained, run.optimizer, start)
         run.micro = (run.micro + 1) // 2
         run.context.notice(
             "warning",
