@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from benchmarks import trained
 from engine.compute.data import Dataset, Split
 from engine.compute.data.images import Subset
-from engine.compute.measure.latency import Side, measure_pair
+from engine.compute.latency.pair import Side, measure_pair
 from engine.compute.models import checkpoint
 from engine.compute.models.int8 import QuantizedNetwork
 from engine.compute.onnx.onnxruntime import OnnxModel

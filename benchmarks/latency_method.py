@@ -16,8 +16,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from engine.compute.measure import warmfork
-from engine.compute.measure.latency import Side, measure_pair
+from engine.compute.latency import forks
+from engine.compute.latency.pair import Side, measure_pair
 from engine.compute.models import checkpoint
 from engine.compute.models.architecture import Architecture
 from engine.compute.models.build import build
@@ -32,7 +32,7 @@ REPETITIONS = 5
 
 
 def main() -> None:
-    multiprocessing.get_context("forkserver").set_forkserver_preload([*warmfork.PRELOAD, "torchvision"])
+    multiprocessing.get_context("forkserver").set_forkserver_preload([*forks.PRELOAD, "torchvision"])
     threads = len(os.sched_getaffinity(0))
     repetitions = int(sys.argv[1]) if len(sys.argv) > 1 else REPETITIONS
     print(f"{procfs.cpu_model()}, {threads} threads, batch 1\n")

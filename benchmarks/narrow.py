@@ -16,8 +16,8 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from engine.compute.measure import warmfork
-from engine.compute.measure.latency import Side, measure_pair
+from engine.compute.latency import forks
+from engine.compute.latency.pair import Side, measure_pair
 from engine.compute.onnx import narrow
 from engine.compute.onnx.export import export
 from engine.machine import procfs
@@ -54,7 +54,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
-    multiprocessing.get_context("forkserver").set_forkserver_preload([*warmfork.PRELOAD])
+    multiprocessing.get_context("forkserver").set_forkserver_preload([*forks.PRELOAD])
     print(
         f"{procfs.cpu_model()}, {narrow.lanes()} channels at once, batch {args.batch}, threads {args.threads}"
     )

@@ -19,7 +19,7 @@ from torch import nn
 
 from benchmarks import trained
 from engine.compute.data import Dataset
-from engine.compute.measure.latency import Side, measure_pair
+from engine.compute.latency.pair import Side, measure_pair
 from engine.compute.measures.counts import count
 from engine.compute.models import checkpoint
 from engine.compute.models.int8 import QuantizedNetwork

@@ -18,8 +18,8 @@ from typing import Any, get_args
 import torch
 from torch import nn
 
-from engine.compute.measure import warmfork
-from engine.compute.measure.latency import Side, measure_pair
+from engine.compute.latency import forks
+from engine.compute.latency.pair import Side, measure_pair
 from engine.compute.models import checkpoint
 from engine.compute.models.architecture import Architecture
 from engine.compute.models.build import build
@@ -49,7 +49,7 @@ def main() -> None:
     parser.add_argument("--precision", nargs="+", default=get_args(Precision), choices=get_args(Precision))
     parser.add_argument("--blocks", type=int, default=10)
     args = parser.parse_args()
-    multiprocessing.get_context("forkserver").set_forkserver_preload([*warmfork.PRELOAD, "torchvision"])
+    multiprocessing.get_context("forkserver").set_forkserver_preload([*forks.PRELOAD, "torchvision"])
     print(f"{procfs.cpu_model()}, {args.threads} threads")
     for one in runtimes.survey(args.device):
         print(f"  {one.runtime} {one.version}: {one.missing or ', '.join(one.precisions)}")

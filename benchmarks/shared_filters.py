@@ -22,9 +22,9 @@ from torch import nn
 
 from engine.compute.clustering.assign import cluster, clusters_at
 from engine.compute.clustering.merge import centroids
+from engine.compute.latency import forks
+from engine.compute.latency.pair import Side, measure_pair
 from engine.compute.layers.shared import paying_layers, share, shared_layers
-from engine.compute.measure import warmfork
-from engine.compute.measure.latency import Side, measure_pair
 from engine.compute.models import checkpoint, edits
 from engine.compute.models.architecture import Architecture
 from engine.compute.models.build import build
@@ -63,7 +63,7 @@ def main() -> None:
     parser.add_argument("--block-ms", type=int, default=200)
     parser.add_argument("--batch", type=int, default=1)
     args = parser.parse_args()
-    multiprocessing.get_context("forkserver").set_forkserver_preload([*warmfork.PRELOAD, "torchvision"])
+    multiprocessing.get_context("forkserver").set_forkserver_preload([*forks.PRELOAD, "torchvision"])
     print(f"{procfs.cpu_model()}, {len(os.sched_getaffinity(0))} threads, batch {args.batch}")
     for case in CASES:
         report(case, measured(case, args))

@@ -16,8 +16,8 @@ from torch import nn
 from engine import datasets
 from engine.compute.context import Context, place
 from engine.compute.data import Dataset, load
-from engine.compute.measure import warmfork
-from engine.compute.measure.latency import Side, measure_pair
+from engine.compute.latency import forks
+from engine.compute.latency.pair import Side, measure_pair
 from engine.compute.models import checkpoint
 from engine.compute.pipeline import apply
 from engine.compute.pretrained.create import create
@@ -64,7 +64,7 @@ def timing_arguments(parser: argparse.ArgumentParser) -> None:
 
 def prepare(args: argparse.Namespace) -> Dataset:
     """Sets torch up as the engine's workers do, and loads the images."""
-    multiprocessing.get_context("forkserver").set_forkserver_preload([*warmfork.PRELOAD])
+    multiprocessing.get_context("forkserver").set_forkserver_preload([*forks.PRELOAD])
     torch.set_num_threads(args.training_threads or args.threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]

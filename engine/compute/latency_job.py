@@ -8,7 +8,7 @@ import onnx
 import torch
 
 from engine.compute.context import Send
-from engine.compute.measure.latency import Side, becomes_quiet, measure_pair
+from engine.compute.latency.pair import Side, becomes_quiet, measure_pair
 from engine.compute.models import checkpoint
 from engine.compute.models.int8 import FILE
 from engine.compute.nodes import finish, waiting_alone

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from engine.compute.context import Context
-from engine.compute.measure.latency import Side, measure_pair
+from engine.compute.latency.pair import Side, measure_pair
 from engine.compute.models import checkpoint
 from engine.compute.models.architecture import architecture
 from engine.compute.onnx.shape import Shape

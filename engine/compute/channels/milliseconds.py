@@ -8,8 +8,8 @@ from torch import nn
 from engine.compute.channels.cost import Cost
 from engine.compute.channels.groups import Group
 from engine.compute.context import Context
-from engine.compute.measure.layer_config import LayerConfig, layer_configs
-from engine.compute.measure.layer_times import LatencyModel, block, grid, layer_times, probes
+from engine.compute.latency.layer_times import LatencyModel, block, grid, layer_times, probes
+from engine.compute.latency.layers import LayerConfig, layer_configs
 from engine.compute.models.architecture import architecture
 from engine.params.channels import LatencyTarget
 

@@ -16,9 +16,11 @@ from typing import Any
 import pytest
 import torch
 
-from engine.compute.measure import latency, latency_process, warmfork
-from engine.compute.measure.latency import Side, measure_pair
-from engine.compute.measure.latency_worker import Block, Job, timed
+from engine.compute.latency import forks, pair
+from engine.compute.latency import side as latency_process
+from engine.compute.latency.calls import Block, timed
+from engine.compute.latency.pair import Side, measure_pair
+from engine.compute.latency.worker import Job
 from engine.compute.models import checkpoint
 from engine.compute.models.architecture import Architecture
 from engine.compute.models.build import build
@@ -37,7 +39,7 @@ QUICK_TORCH = QUICK.model_copy(update={"runtimes": ("torch",), "batch": (1,)})
 
 @pytest.fixture(scope="module", autouse=True)
 def warm_server() -> None:
-    multiprocessing.get_context("forkserver").set_forkserver_preload(list(warmfork.PRELOAD))
+    multiprocessing.get_context("forkserver").set_forkserver_preload(list(forks.PRELOAD))
 
 
 def side(folder: Path, width: int) -> Side:
@@ -64,7 +66,7 @@ class Recorder:
         self.processes: list[Any] = []
 
     def __call__(self, target: Callable[..., None], args: tuple[Any, ...]) -> Any:
-        self.processes.append(warmfork.start(target, args))
+        self.processes.append(forks.start(target, args))
         return self.processes[-1]
 
 
@@ -165,14 +167,14 @@ def test_the_speedup_is_the_median_of_neighbouring_blocks_so_that_drift_cancels(
     slower_machine = [1, 1, 2, 2, 4]
     baseline = [[10 * drift, 12 * drift, 11 * drift] for drift in slower_machine]
     compressed = [[5 * drift, 6 * drift, 5.5 * drift] for drift in slower_machine]
-    row = latency._statistics(baseline, compressed)  # type: ignore[arg-type]
+    row = pair._statistics(baseline, compressed)  # type: ignore[arg-type]
     assert row["speedup"] == row["speedup_low"] == row["speedup_high"] == 2.0
     assert row["calls"] == 15
     assert row["median_ms"] == statistics.median(itertools.chain(*compressed)) / 1e6
 
 
 def test_turns_alternate_and_a_linear_drift_cancels():
-    turns = latency._turns(2, 6)
+    turns = pair._turns(2, 6)
     assert turns == [0, 1, 1, 0, 0, 1, 1, 0, 0, 1, 1, 0]
     places = [[i for i, turn in enumerate(turns) if turn == side] for side in (0, 1)]
     assert sum(places[0]) == sum(places[1])
@@ -215,7 +217,7 @@ def test_the_row_tells_that_other_processes_took_the_processor(wide):
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
 def test_whoever_has_no_turn_uses_no_processor_time(wide, runtime):
-    with latency_process.measured(measured_job(wide, runtime), warmfork.start) as measured:
+    with latency_process.measured(measured_job(wide, runtime), forks.start) as measured:
         measured.answer()
         for _ in range(2):
             assert measured.timed(Block(0, 20))
@@ -230,7 +232,7 @@ def test_processes_keep_to_the_processors_of_the_one_that_measures(wide):
     own = os.sched_getaffinity(0)
     try:
         os.sched_setaffinity(0, {min(own)})
-        with latency_process.measured(measured_job(wide), warmfork.start) as measured:
+        with latency_process.measured(measured_job(wide), forks.start) as measured:
             measured.answer()
             tasks = [int(task.name) for task in Path(f"/proc/{measured.pid}/task").iterdir()]
             assert all(os.sched_getaffinity(task) == {min(own)} for task in tasks)
@@ -295,7 +297,7 @@ def test_when_the_measuring_process_is_killed_both_sides_end(wide, narrow, tmp_p
         [sys.executable, str(tmp_path / "measure.py"), *folders],
         stdout=subprocess.PIPE,
         text=True,
-        env=os.environ | {"PYTHONPATH": str(Path(latency.__file__).parents[3])},
+        env=os.environ | {"PYTHONPATH": str(Path(pair.__file__).parents[3])},
     )
     assert process.stdout is not None
     pids = [int(process.stdout.readline()) for _ in range(2)]
@@ -314,7 +316,7 @@ def state(pid: int) -> str:
 
 def nested(pipe: Any) -> None:
     """In a process from the fork server: start one more, which says whose child it is."""
-    warmfork.start(report, (pipe,)).join()
+    forks.start(report, (pipe,)).join()
 
 
 def report(pipe: Any) -> None:
@@ -325,7 +327,7 @@ def test_a_process_from_the_warm_server_starts_more_from_the_same_server():
     ours, theirs = multiprocessing.Pipe()
     found = []
     for target in (report, nested):
-        process = warmfork.start(target, (theirs,))
+        process = forks.start(target, (theirs,))
         found.append(ours.recv())
         process.join()
     assert found[0] == found[1] and found[0][0] != os.getpid()
@@ -337,8 +339,8 @@ def test_a_machine_that_others_keep_busy_does_not_become_quiet_and_is_not_waited
         for _ in range(len(os.sched_getaffinity(0)))
     ]
     try:
-        assert not latency.becomes_quiet(0.1, time.monotonic() + latency.MOMENT_S)
-        assert latency.becomes_quiet(1.0, time.monotonic()), "all of the time is little enough"
+        assert not pair.becomes_quiet(0.1, time.monotonic() + pair.MOMENT_S)
+        assert pair.becomes_quiet(1.0, time.monotonic()), "all of the time is little enough"
     finally:
         for other in others:
             other.kill()

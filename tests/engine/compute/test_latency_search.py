@@ -12,7 +12,7 @@ from torch import nn
 
 from engine.compute.channels import latency
 from engine.compute.channels.latency import TOLERANCE, TRIES, Found, reach, search
-from engine.compute.measure import warmfork
+from engine.compute.latency import forks
 from engine.errors import SecateurError
 from engine.params.channels import LatencyTarget, TargetRuntime
 
@@ -21,7 +21,7 @@ UNITS = 1000
 
 @pytest.fixture(scope="module", autouse=True)
 def warm_server() -> None:
-    multiprocessing.get_context("forkserver").set_forkserver_preload(list(warmfork.PRELOAD))
+    multiprocessing.get_context("forkserver").set_forkserver_preload(list(forks.PRELOAD))
 
 
 class Toy:

@@ -12,9 +12,8 @@ from torch import nn
 
 from engine.compute.channels.graph import channel_graph
 from engine.compute.channels.milliseconds import Milliseconds, preferred_multiple
-from engine.compute.measure import warmfork
-from engine.compute.measure.layer_config import LayerConfig, layer_configs
-from engine.compute.measure.layer_times import (
+from engine.compute.latency import forks
+from engine.compute.latency.layer_times import (
     BLOCKS,
     PROBE,
     LatencyModel,
@@ -24,6 +23,7 @@ from engine.compute.measure.layer_times import (
     monotone,
     probes,
 )
+from engine.compute.latency.layers import LayerConfig, layer_configs
 from engine.compute.models.architecture import Architecture, attached
 from engine.errors import SecateurError
 from engine.params.channels import LatencyTarget, TargetRuntime
@@ -33,7 +33,7 @@ CONV = LayerConfig("conv", 64, 64, 8, 8, (3, 3), padding=(1, 1))
 
 @pytest.fixture(scope="module", autouse=True)
 def warm_server() -> None:
-    multiprocessing.get_context("forkserver").set_forkserver_preload(list(warmfork.PRELOAD))
+    multiprocessing.get_context("forkserver").set_forkserver_preload(list(forks.PRELOAD))
 
 
 def work(config: LayerConfig) -> float:

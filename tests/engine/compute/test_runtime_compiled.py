@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from engine.compute.measure import warmfork
-from engine.compute.measure.latency import Side, measure_pair
+from engine.compute.latency import forks
+from engine.compute.latency.pair import Side, measure_pair
 from engine.compute.models import checkpoint
 from engine.compute.models.architecture import Architecture, attached
 from engine.compute.onnx.shape import example
@@ -49,7 +49,7 @@ def test_a_compiled_network_agrees_and_compiling_is_in_the_first_call_alone(save
     images = torch.rand(2, *SHAPE)
     with torch.inference_mode():
         torch.testing.assert_close(opened.run(images), tiny().eval()(images), rtol=1e-3, atol=1e-4)
-    multiprocessing.get_context("forkserver").set_forkserver_preload(list(warmfork.PRELOAD))
+    multiprocessing.get_context("forkserver").set_forkserver_preload(list(forks.PRELOAD))
     params = Latency(runtimes=("torch-compile",), blocks=3, block_ms=5, warmup_ms=5)
     side = Side({"torch-compile": saved})
     (row,) = measure_pair(side, side, params=params, shape=SHAPE, threads=1)

@@ -18,9 +18,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from engine.compute.measure.latency_process import Measured, measured
-from engine.compute.measure.latency_worker import Block, Job, Partner
-from engine.compute.measure.warmfork import Start, start
+from engine.compute.latency.calls import Block
+from engine.compute.latency.forks import Start, start
+from engine.compute.latency.side import Measured, measured
+from engine.compute.latency.worker import Job, Partner
 from engine.compute.onnx.shape import Shape
 from engine.errors import Unavailable
 from engine.machine import procfs, runtimes

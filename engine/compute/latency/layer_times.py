@@ -13,9 +13,9 @@ from multiprocessing import Pipe
 
 import numpy as np
 
-from engine.compute.measure.layer_config import LayerConfig
-from engine.compute.measure.layer_worker import LayersJob, serve_layers
-from engine.compute.measure.warmfork import Start, start
+from engine.compute.latency.forks import Start, start
+from engine.compute.latency.layer_worker import LayersJob, serve_layers
+from engine.compute.latency.layers import LayerConfig
 from engine.errors import SecateurError
 from engine.params.channels import TargetRuntime
 

@@ -8,8 +8,9 @@ from multiprocessing import Pipe
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from engine.compute.measure.latency_worker import Block, Job, Operators, Partner, Timed, serve
-from engine.compute.measure.warmfork import Start
+from engine.compute.latency.calls import Block
+from engine.compute.latency.forks import Start
+from engine.compute.latency.worker import Job, Operators, Partner, Timed, serve
 from engine.errors import SecateurError, Unavailable
 from engine.machine import procfs
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import torch
 
+from engine.compute.latency.calls import Block, _counted, _warmed
 from engine.compute.onnx.shape import Shape
 from engine.compute.runtimes.base import Session, float_operators, session
 from engine.errors import SecateurError, Unavailable
@@ -35,14 +36,6 @@ class Job:
     threads: int
     device: str
     processors: frozenset[int]
-
-
-@dataclass(frozen=True)
-class Block:
-    """Call for `warm_ms` uncounted, then for `timed_ms` counted; at least once each, if not 0."""
-
-    warm_ms: float
-    timed_ms: float
 
 
 @dataclass(frozen=True)
@@ -108,35 +101,6 @@ def _serve(job: Job, pipe: Connection, partners: list[int]) -> None:
         pipe.send(error)
     except (RuntimeError, ValueError, MemoryError) as error:  # what torch raises
         pipe.send(SecateurError(f"{type(error).__name__} while it ran", str(error)))
-
-
-def timed(run: Callable[[], None], block: Block) -> list[int]:
-    """Nanoseconds of each counted call of `block`."""
-    _warmed(run, block.warm_ms)
-    return _counted(run, block.timed_ms)
-
-
-def _warmed(run: Callable[[], None], warm_ms: float) -> list[int]:
-    """Nanoseconds of calls for `warm_ms`."""
-    clock = time.perf_counter_ns
-    calls: list[int] = []
-    end = clock() + int(warm_ms * 1e6)
-    while (start := clock()) < end:
-        run()
-        calls.append(clock() - start)
-    return calls
-
-
-def _counted(run: Callable[[], None], timed_ms: float) -> list[int]:
-    """Nanoseconds of calls for `timed_ms`, of one at least."""
-    clock = time.perf_counter_ns
-    calls: list[int] = []
-    end = clock() + int(timed_ms * 1e6)
-    # Whoever waited for a processor until the block's end still owes the one call.
-    while (start := clock()) < end or (timed_ms and not calls):
-        run()
-        calls.append(clock() - start)
-    return calls
 
 
 def _opened(job: Job) -> tuple[Session, Callable[[], int], int]:

@@ -4,8 +4,8 @@ from typing import Any
 
 import openvino
 
-from engine.compute.measure.layer_config import LayerConfig
-from engine.compute.runtimes.onnx_layer import graph
+from engine.compute.latency.layers import LayerConfig
+from engine.compute.latency.onnx_layer import graph
 from engine.compute.runtimes.openvino import compiled
 
 

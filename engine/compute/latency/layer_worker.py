@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from engine.compute.measure.latency_worker import Block, timed
-from engine.compute.measure.layer_config import LayerConfig
+from engine.compute.latency.calls import Block, timed
+from engine.compute.latency.layers import LayerConfig
 from engine.errors import SecateurError
 from engine.params.channels import TargetRuntime
 
@@ -91,10 +91,10 @@ def _opened(config: LayerConfig, copies: int, job: LayersJob) -> Callable[[], No
     ]
     images = _filled(_input_shape(config, job.batch), 0)
     if job.runtime == "openvino":
-        from engine.compute.runtimes.openvino_layer import OpenvinoLayer
+        from engine.compute.latency.openvino_layer import OpenvinoLayer
 
         return OpenvinoLayer(config, weights, images, job.threads)
-    from engine.compute.runtimes.onnx_layer import OnnxLayer
+    from engine.compute.latency.onnx_layer import OnnxLayer
 
     return OnnxLayer(config, weights, images, job.threads, job.device)
 

@@ -6,7 +6,7 @@ import onnx
 import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper
 
-from engine.compute.measure.layer_config import LayerConfig
+from engine.compute.latency.layers import LayerConfig
 from engine.compute.onnx import narrow
 from engine.compute.onnx.onnxruntime import FAILURES, options, providers
 from engine.errors import SecateurError
