@@ -34,8 +34,8 @@ from engine.compute.models import checkpoint
 from engine.compute.models.int8 import QuantizedNetwork
 from engine.compute.onnx.onnxruntime import OnnxModel
 from engine.compute.pipeline import apply
-from engine.compute.quantization.auto import Drawn
 from engine.compute.runtimes.base import artefact
+from engine.compute.steps.quantization.precision.search import Drawn
 from engine.machine import lock
 from engine.params import QuantizeStatic
 from engine.params.preset import Latency

@@ -20,8 +20,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from engine.compute.clustering.assign import cluster, clusters_at
-from engine.compute.clustering.merge import centroids
 from engine.compute.latency import forks
 from engine.compute.latency.pair import Side, measure_pair
 from engine.compute.layers.shared import paying_layers, share, shared_layers
@@ -29,6 +27,8 @@ from engine.compute.models import checkpoint, edits
 from engine.compute.models.architecture import Architecture
 from engine.compute.models.build import build
 from engine.compute.runtimes.base import artefact
+from engine.compute.steps.clustering.assign import cluster, clusters_at
+from engine.compute.steps.clustering.merge import centroids
 from engine.machine import procfs
 from engine.params.preset import Latency
 from engine.params.runtimes import Runtime

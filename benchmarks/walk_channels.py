@@ -26,7 +26,7 @@ from engine.compute.measures.counts import count
 from engine.compute.models import checkpoint
 from engine.compute.models.architecture import Architecture
 from engine.compute.models.build import build
-from engine.compute.steps.channels import prune_channels
+from engine.compute.steps.channels.step import prune_channels
 from engine.errors import SecateurError
 from engine.params.channels import PruneChannels
 

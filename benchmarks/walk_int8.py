@@ -33,9 +33,9 @@ from engine.compute.models.build import build
 from engine.compute.onnx.float_operators import float_operators
 from engine.compute.onnx.graph import Graph
 from engine.compute.onnx.onnxruntime import OnnxModel
-from engine.compute.quantization.auto import best_recipe
-from engine.compute.quantization.choose import is_heavy
-from engine.compute.quantization.graph import float_graph
+from engine.compute.steps.quantization.choose import is_heavy
+from engine.compute.steps.quantization.graph import float_graph
+from engine.compute.steps.quantization.precision.search import best_recipe
 from engine.errors import SecateurError
 from engine.params import QuantizeStatic
 

@@ -26,23 +26,23 @@ from engine.compute.models import checkpoint
 from engine.compute.models.int8 import QuantizedNetwork, torch_part
 from engine.compute.nodes import finish, waiting_alone, waiting_for_latency
 from engine.compute.pretrained.create import create
-from engine.compute.steps.channels import prune_channels
-from engine.compute.steps.clustering import cluster_filters
-from engine.compute.steps.codebook import cluster_weights
-from engine.compute.steps.distill import distill, teach
-from engine.compute.steps.factorize import factorize
-from engine.compute.steps.kernels import cluster_kernels
-from engine.compute.steps.pruning import prune_weights
-from engine.compute.steps.qat import quantize_qat
-from engine.compute.steps.quantize import quantize_dynamic, quantize_static
-from engine.compute.steps.quantize_weights import quantize_weights
-from engine.compute.steps.repair import calibrate
+from engine.compute.steps.calibration.step import calibrate
+from engine.compute.steps.channels.step import prune_channels
+from engine.compute.steps.channels.yolo import prepare_for_channels
+from engine.compute.steps.clustering.filters import cluster_filters
+from engine.compute.steps.clustering.kernels import cluster_kernels
+from engine.compute.steps.clustering.weights import cluster_weights
+from engine.compute.steps.distillation.step import distill, teach
+from engine.compute.steps.factorization.step import factorize
+from engine.compute.steps.pruning.step import prune_weights
+from engine.compute.steps.quantization.int8 import quantize_dynamic, quantize_static
+from engine.compute.steps.quantization.qat import quantize_qat
+from engine.compute.steps.quantization.weights import quantize_weights
 from engine.compute.steps.sensitivity import sensitivity
 from engine.compute.steps.training import train
 from engine.compute.tasks import task_of
 from engine.compute.tasks.base import Score
 from engine.compute.tasks.evaluate import score
-from engine.compute.yolo.prepare import prepare_for_channels
 from engine.machine import lock
 from engine.params import (
     Calibrate,

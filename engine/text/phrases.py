@@ -51,3 +51,9 @@ def names(candidates: Iterable[str], most: int = 16) -> str:
     """Names in a row, cut short after `most`."""
     listed = list(candidates)
     return ", ".join(listed[:most]) + (", …" if len(listed) > most else "")
+
+
+def listed(names: list[str], most: int = 6) -> str:
+    """The names, or the first few and how many more."""
+    more = len(names) - most
+    return ", ".join(names if more <= 0 else [*names[:most], f"and {more} more"])

@@ -8,26 +8,26 @@ from typing import Any, Literal, assert_never
 import torch
 from torch import Tensor, nn
 
-from engine.compute.allocate import NOTE
-from engine.compute.channels.graph import channel_graph
-from engine.compute.channels.groups import Group
-from engine.compute.channels.importance import importance as unit_importance
-from engine.compute.channels.shrink import shrink
 from engine.compute.context import Context, place
 from engine.compute.data import Split, Subset
-from engine.compute.importance import importance
 from engine.compute.layers import overlays
 from engine.compute.layers.select import leaf_of, prunable_layers, weight_of
 from engine.compute.layers.shared import unshare_
 from engine.compute.measures.counts import Counts, count
 from engine.compute.models import edits
 from engine.compute.seeds import generator
-from engine.compute.steps.pruning import keep_largest
-from engine.compute.steps.repair import calibrate, norms_of
+from engine.compute.steps.calibration.step import calibrate, norms_of
+from engine.compute.steps.channels.graph import channel_graph
+from engine.compute.steps.channels.groups import Group
+from engine.compute.steps.channels.importance import importance as unit_importance
+from engine.compute.steps.channels.shrink import shrink
+from engine.compute.steps.channels.yolo import prepare_for_channels, protected_layers
+from engine.compute.steps.pruning.importance import importance
+from engine.compute.steps.pruning.rates import NOTE
+from engine.compute.steps.pruning.rounds import keep_largest
 from engine.compute.tasks.base import Score
 from engine.compute.tasks.evaluate import score
 from engine.compute.training.resume import OVERTAKEN
-from engine.compute.yolo.prepare import prepare_for_channels, protected_layers
 from engine.errors import SecateurError
 from engine.params.calibrate import Calibrate
 from engine.params.sensitivity import Sensitivity

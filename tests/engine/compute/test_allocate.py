@@ -5,7 +5,7 @@ from itertools import pairwise
 import pytest
 from compute_help import small_model
 
-from engine.compute.allocate import findings, rates_at, rates_for
+from engine.compute.steps.pruning.rates import findings, rates_at, rates_for
 from engine.errors import SecateurError
 
 RATES = (0.3, 0.6, 0.9)

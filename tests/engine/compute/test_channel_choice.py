@@ -5,8 +5,8 @@ from collections.abc import Mapping
 import pytest
 import torch
 
-from engine.compute.channels.budget import Budget, Target, levels_from
-from engine.compute.channels.choose import (
+from engine.compute.steps.channels.budget import Budget, Target, levels_from
+from engine.compute.steps.channels.choose import (
     Candidate,
     Removal,
     Scope,

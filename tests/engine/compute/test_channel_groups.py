@@ -12,12 +12,12 @@ from channels_help import SMALL, network, own
 from compute_help import small_model
 from torch import nn
 
-from engine.compute.channels.cost import Predictor
-from engine.compute.channels.graph import channel_graph
-from engine.compute.channels.groups import Group
-from engine.compute.channels.shrink import shrink
 from engine.compute.measures.counts import count
 from engine.compute.models.architecture import architecture
+from engine.compute.steps.channels.cost import Predictor
+from engine.compute.steps.channels.graph import channel_graph
+from engine.compute.steps.channels.groups import Group
+from engine.compute.steps.channels.shrink import shrink
 from engine.errors import SecateurError
 
 OWN = (networks.Flat, networks.Dense, networks.Grouped, networks.Shuffled)

@@ -12,16 +12,16 @@ from compute_help import context_for, small_model
 from torch import nn
 from torch.nn.utils import parametrize
 
-from engine.compute.channels.graph import channel_graph
-from engine.compute.channels.learning import learn
 from engine.compute.context import Context
 from engine.compute.layers.masks import masked
 from engine.compute.layers.select import weight_of
 from engine.compute.measures.counts import count
 from engine.compute.models import checkpoint, edits
 from engine.compute.runtimes.base import artefact, session
-from engine.compute.steps.channels import prune_channels
-from engine.compute.steps.pruning import prune_weights
+from engine.compute.steps.channels.graph import channel_graph
+from engine.compute.steps.channels.learning import learn
+from engine.compute.steps.channels.step import prune_channels
+from engine.compute.steps.pruning.step import prune_weights
 from engine.errors import SecateurError
 from engine.params import PruneChannels, PruneWeights
 from engine.params.channels import GrowingLearning

@@ -9,12 +9,6 @@ import torch
 from compute_help import context_for, digits, small_model
 from torch import Tensor, nn
 
-from engine.compute.activations import passing
-from engine.compute.clustering.assign import cluster, reduced, ward_costs
-from engine.compute.clustering.budget import Candidate, counts
-from engine.compute.clustering.chains import Chain, chains
-from engine.compute.clustering.directions import directions
-from engine.compute.clustering.merge import centroids, fold, merge
 from engine.compute.context import validate
 from engine.compute.layers.masks import set_mask
 from engine.compute.layers.shared import shared_layers
@@ -25,7 +19,13 @@ from engine.compute.models.build import build
 from engine.compute.onnx.export import export
 from engine.compute.onnx.shape import example
 from engine.compute.runtimes.base import session
-from engine.compute.steps.clustering import cluster_filters
+from engine.compute.steps.calibration.activations import passing
+from engine.compute.steps.clustering.assign import cluster, reduced, ward_costs
+from engine.compute.steps.clustering.budget import Candidate, counts
+from engine.compute.steps.clustering.chains import Chain, chains
+from engine.compute.steps.clustering.directions import directions
+from engine.compute.steps.clustering.filters import cluster_filters
+from engine.compute.steps.clustering.merge import centroids, fold, merge
 from engine.compute.training.loop import fit
 from engine.errors import SecateurError
 from engine.params import ClusterFilters, Finetune, Train

@@ -6,7 +6,6 @@ import torch
 from compute_help import context_for, small_model
 from torch import nn
 
-from engine.compute import kmeans
 from engine.compute.context import validate
 from engine.compute.layers.codebooks import clustered, codebook_of, step_factors
 from engine.compute.layers.masks import masked, set_mask
@@ -17,9 +16,10 @@ from engine.compute.measures.sizes import sizes
 from engine.compute.models import checkpoint
 from engine.compute.onnx.export import export
 from engine.compute.onnx.onnxruntime import OnnxSession
-from engine.compute.steps.channels import prune_channels
-from engine.compute.steps.codebook import cluster_weights
-from engine.compute.steps.pruning import prune_weights
+from engine.compute.steps.channels.step import prune_channels
+from engine.compute.steps.clustering import kmeans
+from engine.compute.steps.clustering.weights import cluster_weights
+from engine.compute.steps.pruning.step import prune_weights
 from engine.compute.steps.sensitivity import sensitivity
 from engine.compute.training.loop import fit
 from engine.errors import SecateurError

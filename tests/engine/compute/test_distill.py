@@ -13,10 +13,11 @@ from torch import Tensor, nn
 
 from engine.compute.context import Context
 from engine.compute.data import Dataset, Split
-from engine.compute.distillation import features, losses, taught
 from engine.compute.models import checkpoint
 from engine.compute.pretrained.create import create
-from engine.compute.steps.distill import distill, teach
+from engine.compute.steps.distillation import features, losses
+from engine.compute.steps.distillation.objective import taught
+from engine.compute.steps.distillation.step import distill, teach
 from engine.compute.tasks.classification import agreement
 from engine.compute.tasks.evaluate import score
 from engine.compute.training import resume

@@ -7,7 +7,6 @@ import torch
 from compute_help import context_for, small_model
 from torch import nn
 
-from engine.compute import vbmf
 from engine.compute.layers import factors
 from engine.compute.layers.factors import Ranks, Scheme
 from engine.compute.measures.counts import count
@@ -15,9 +14,10 @@ from engine.compute.models import checkpoint, edits
 from engine.compute.onnx.export import export
 from engine.compute.onnx.onnxruntime import OnnxSession
 from engine.compute.pretrained.create import create
-from engine.compute.steps.codebook import cluster_weights
-from engine.compute.steps.factorize import factorize, ranks_of
-from engine.compute.steps.pruning import prune_weights
+from engine.compute.steps.clustering.weights import cluster_weights
+from engine.compute.steps.factorization import vbmf
+from engine.compute.steps.factorization.step import factorize, ranks_of
+from engine.compute.steps.pruning.step import prune_weights
 from engine.compute.training.loop import fit
 from engine.params.cluster_weights import ClusterWeights
 from engine.params.factorization import Energy, Factorize, Ratio, Vbmf

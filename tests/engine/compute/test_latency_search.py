@@ -10,9 +10,9 @@ import torch
 from compute_help import context_for, small_model
 from torch import nn
 
-from engine.compute.channels import latency
-from engine.compute.channels.latency import TOLERANCE, TRIES, Found, reach, search
-from engine.compute.latency import forks
+from engine.compute.latency import bench, forks
+from engine.compute.steps.channels import latency_target
+from engine.compute.steps.channels.latency_target import TOLERANCE, TRIES, Found, reach, search
 from engine.errors import SecateurError
 from engine.params.channels import LatencyTarget, TargetRuntime
 
@@ -115,7 +115,7 @@ def test_a_whole_network_is_measured_against_the_original_and_the_search_repeats
         "BLOCKS": 3,
         "BLOCK_MS": 2,
     }.items():
-        monkeypatch.setattr(latency, name, value)
+        monkeypatch.setattr(latency_target, name, value)
     target = LatencyTarget(speedup=2.0, runtime=runtime)
     first = reach(target, small_model(), narrower, context_for(partial=tmp_path), "end")
     recorded = context_for(partial=tmp_path).recorded()["end speedup 0"]
@@ -125,7 +125,7 @@ def test_a_whole_network_is_measured_against_the_original_and_the_search_repeats
     def refused(*_: object, **__: object) -> None:
         raise AssertionError("measured again")
 
-    monkeypatch.setattr(latency, "measure_pair", refused)
+    monkeypatch.setattr(latency_target, "measure_pair", refused)
     again = reach(target, small_model(), narrower, context_for(partial=tmp_path), "end")
     assert (again.share, again.speedup) == (first.share, first.speedup)
-    assert latency.structure(again.model) == latency.structure(first.model)
+    assert bench.structure(again.model) == bench.structure(first.model)

@@ -10,8 +10,6 @@ import torch
 from compute_help import context_for, small_model
 from torch import nn
 
-from engine.compute.channels.graph import channel_graph
-from engine.compute.channels.milliseconds import Milliseconds, preferred_multiple
 from engine.compute.latency import forks
 from engine.compute.latency.layer_times import (
     BLOCKS,
@@ -25,6 +23,8 @@ from engine.compute.latency.layer_times import (
 )
 from engine.compute.latency.layers import LayerConfig, layer_configs
 from engine.compute.models.architecture import Architecture, attached
+from engine.compute.steps.channels.graph import channel_graph
+from engine.compute.steps.channels.latency_cost import Milliseconds, preferred_multiple
 from engine.errors import SecateurError
 from engine.params.channels import LatencyTarget, TargetRuntime
 

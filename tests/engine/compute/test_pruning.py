@@ -8,7 +8,7 @@ from torch import nn
 from engine.compute.layers.masks import Mask, mask_of, masked, set_mask
 from engine.compute.layers.select import prunable_layers, weight_of
 from engine.compute.models.checkpoint import folded_state
-from engine.compute.steps.pruning import pattern_mask, prune_weights
+from engine.compute.steps.pruning.step import pattern_mask, prune_weights
 from engine.compute.training.loop import fit
 from engine.compute.training.schedules import sparsities
 from engine.errors import SecateurError

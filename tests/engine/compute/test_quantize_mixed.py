@@ -17,14 +17,14 @@ from engine.compute.models.build import build
 from engine.compute.models.int8 import QuantizedNetwork
 from engine.compute.onnx.graph import Graph
 from engine.compute.pipeline import apply
-from engine.compute.quantization.auto import Drawn, best_recipe
-from engine.compute.quantization.correct import Recipe
-from engine.compute.quantization.faster import Costs, Predicted, left_in_float
-from engine.compute.quantization.graph import float_graph
-from engine.compute.quantization.mixed import fewest_in_float, layers, sensitivities
-from engine.compute.quantization.mixing import Mixing
-from engine.compute.quantization.profile import by_node, crossing_rate, node_times
 from engine.compute.seeds import seed_everything
+from engine.compute.steps.quantization.correct import Recipe
+from engine.compute.steps.quantization.graph import float_graph
+from engine.compute.steps.quantization.precision.accuracy import Mixing
+from engine.compute.steps.quantization.precision.latency import Costs, Predicted, left_in_float
+from engine.compute.steps.quantization.precision.profile import by_node, crossing_rate, node_times
+from engine.compute.steps.quantization.precision.result import fewest_in_float, layers, sensitivities
+from engine.compute.steps.quantization.precision.search import Drawn, best_recipe
 from engine.params import QuantizeStatic
 from engine.params.quantization import Mixed
 from engine.studies import events as ev

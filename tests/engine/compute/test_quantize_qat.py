@@ -10,7 +10,6 @@ import torch
 from compute_help import Interrupted, context_for, digits, small_model, stop_in_third_epoch
 from torch import Tensor, nn
 
-from engine.compute.activations import images
 from engine.compute.context import Context, validate
 from engine.compute.layers.masks import mask_of, masked
 from engine.compute.models import checkpoint
@@ -18,14 +17,15 @@ from engine.compute.models.int8 import QuantizedNetwork
 from engine.compute.onnx.graph import Graph
 from engine.compute.onnx.onnxruntime import OnnxModel
 from engine.compute.pipeline import apply
-from engine.compute.quantization import fake
-from engine.compute.quantization.calibrate import ranges
-from engine.compute.quantization.graph import float_graph
-from engine.compute.quantization.steps import ActivationSteps, WeightSteps
-from engine.compute.quantization.trainable import TrainableGraph
-from engine.compute.quantization.unfold import give_back
-from engine.compute.quantization.write import quantized, weight_levels
-from engine.compute.steps import qat
+from engine.compute.steps.calibration.activations import images
+from engine.compute.steps.quantization import qat
+from engine.compute.steps.quantization.calibrate import ranges
+from engine.compute.steps.quantization.graph import float_graph
+from engine.compute.steps.quantization.onnx_training import fake
+from engine.compute.steps.quantization.onnx_training.module import TrainableGraph
+from engine.compute.steps.quantization.onnx_training.scales import ActivationSteps, WeightSteps
+from engine.compute.steps.quantization.onnx_training.write_back import give_back
+from engine.compute.steps.quantization.write import quantized, weight_levels
 from engine.compute.training import resume
 from engine.params import PruneWeights, QuantizeQat, QuantizeStatic, Train
 from engine.params.quantization import MinMax

@@ -19,13 +19,13 @@ from engine.compute.models.int8 import FILE, QuantizedNetwork
 from engine.compute.onnx.graph import Graph, layer_of
 from engine.compute.onnx.onnxruntime import OnnxModel
 from engine.compute.pipeline import apply
-from engine.compute.quantization.calibrate import Histogram, entropy, mean_square, percentile
-from engine.compute.quantization.choose import choose
-from engine.compute.quantization.correct import bias_corrected, equalized, input_means
-from engine.compute.quantization.graph import float_graph
-from engine.compute.quantization.write import dequantized_weight
 from engine.compute.runtimes.base import artefact, float_operators, session
 from engine.compute.seeds import seed_everything
+from engine.compute.steps.quantization.calibrate import Histogram, entropy, mean_square, percentile
+from engine.compute.steps.quantization.choose import choose
+from engine.compute.steps.quantization.correct import bias_corrected, equalized, input_means
+from engine.compute.steps.quantization.graph import float_graph
+from engine.compute.steps.quantization.write import dequantized_weight
 from engine.errors import SecateurError
 from engine.params import Calibrate, QuantizeDynamic, QuantizeStatic
 

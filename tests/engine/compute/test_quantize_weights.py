@@ -8,7 +8,6 @@ from compute_help import context_for, small_model
 from torch import nn
 
 from engine.compute.context import validate
-from engine.compute.gridfit import fit_grid
 from engine.compute.layers.grids import Form, grid_of, grids, rounded, set_grid
 from engine.compute.layers.masks import masked
 from engine.compute.layers.select import leaf_of, prunable_layers, weight_of
@@ -18,12 +17,13 @@ from engine.compute.measures.sizes import sizes
 from engine.compute.models import checkpoint
 from engine.compute.onnx.export import export
 from engine.compute.onnx.onnxruntime import OnnxSession
-from engine.compute.steps.channels import prune_channels
-from engine.compute.steps.codebook import cluster_weights
-from engine.compute.steps.factorize import factorize
-from engine.compute.steps.kernels import cluster_kernels
-from engine.compute.steps.pruning import prune_weights
-from engine.compute.steps.quantize_weights import quantize_weights
+from engine.compute.steps.channels.step import prune_channels
+from engine.compute.steps.clustering.kernels import cluster_kernels
+from engine.compute.steps.clustering.weights import cluster_weights
+from engine.compute.steps.factorization.step import factorize
+from engine.compute.steps.pruning.step import prune_weights
+from engine.compute.steps.quantization.grids import fit_grid
+from engine.compute.steps.quantization.weights import quantize_weights
 from engine.compute.steps.sensitivity import sensitivity
 from engine.compute.training.loop import fit
 from engine.errors import SecateurError

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from engine import datasets
 from engine.compute.context import validate
 from engine.compute.data import load
-from engine.compute.steps.channels import prune_channels
+from engine.compute.steps.channels.step import prune_channels
 from engine.compute.steps.training import train
 from engine.params import PruneChannels, Train
 from engine.params.preset import Data

@@ -12,8 +12,8 @@ from engine.compute.context import validate
 from engine.compute.layers.masks import masked
 from engine.compute.layers.select import prunable_layers, weight_of
 from engine.compute.models import checkpoint, edits
-from engine.compute.steps.channels import prune_channels
-from engine.compute.steps.pruning import prune_weights
+from engine.compute.steps.channels.step import prune_channels
+from engine.compute.steps.pruning.step import prune_weights
 from engine.compute.steps.sensitivity import ROWS, sensitivity
 from engine.compute.training.loop import fit
 from engine.errors import SecateurError

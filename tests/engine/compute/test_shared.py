@@ -19,10 +19,10 @@ from engine.compute.models.build import build
 from engine.compute.onnx.export import export
 from engine.compute.onnx.shape import example
 from engine.compute.runtimes.base import session
-from engine.compute.steps.channels import prune_channels
-from engine.compute.steps.clustering import cluster_filters
-from engine.compute.steps.factorize import factorize
-from engine.compute.steps.kernels import cluster_kernels
+from engine.compute.steps.channels.step import prune_channels
+from engine.compute.steps.clustering.filters import cluster_filters
+from engine.compute.steps.clustering.kernels import cluster_kernels
+from engine.compute.steps.factorization.step import factorize
 from engine.compute.training.loop import fit
 from engine.errors import SecateurError
 from engine.params import ClusterFilters, ClusterKernels, Factorize, Finetune, PruneChannels

@@ -12,11 +12,11 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from engine.compute.onnx.onnxruntime import OnnxModel
-from engine.compute.quantization.calibrate import ranges
-from engine.compute.quantization.graph import float_graph
-from engine.compute.quantization.reading import OPERATORS
-from engine.compute.quantization.trainable import TrainableGraph
-from engine.compute.quantization.write import quantized, weight_levels
+from engine.compute.steps.quantization.calibrate import ranges
+from engine.compute.steps.quantization.graph import float_graph
+from engine.compute.steps.quantization.onnx_training.module import TrainableGraph
+from engine.compute.steps.quantization.onnx_training.parse import OPERATORS
+from engine.compute.steps.quantization.write import quantized, weight_levels
 from engine.errors import SecateurError
 from engine.params.quantization import MinMax
 

@@ -8,7 +8,7 @@ from compute_help import Interrupted, context_for, digits, small_model, stop_in_
 from torch import Tensor, nn
 
 from engine.compute.seeds import derive
-from engine.compute.steps.repair import calibrate
+from engine.compute.steps.calibration.step import calibrate
 from engine.compute.tasks.classification import agreement
 from engine.compute.tasks.evaluate import score
 from engine.compute.training import loop as fit_module

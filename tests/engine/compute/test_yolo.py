@@ -18,12 +18,12 @@ from engine.compute.measures.counts import count
 from engine.compute.models import checkpoint, edits
 from engine.compute.pretrained.create import create
 from engine.compute.runtimes.base import artefact
-from engine.compute.steps.pruning import prune_weights
+from engine.compute.steps.channels.yolo import prepare_for_channels, protected_layers
+from engine.compute.steps.pruning.step import prune_weights
 from engine.compute.tasks import task_of
 from engine.compute.tasks.evaluate import score
 from engine.compute.training.loop import fit
 from engine.compute.yolo import library
-from engine.compute.yolo.prepare import prepare_for_channels, protected_layers
 from engine.errors import SecateurError
 from engine.params import Finetune, PruneWeights, Train
 from engine.params.preset import Data, Model

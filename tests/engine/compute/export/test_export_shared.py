@@ -15,8 +15,8 @@ from engine.compute.export.source import deviation
 from engine.compute.export.verify import batches, run_alone
 from engine.compute.layers.dictionaries import dictionaries
 from engine.compute.layers.shared import shared_layers
-from engine.compute.steps.clustering import cluster_filters
-from engine.compute.steps.kernels import cluster_kernels
+from engine.compute.steps.clustering.filters import cluster_filters
+from engine.compute.steps.clustering.kernels import cluster_kernels
 from engine.params import ClusterFilters, ClusterKernels
 from engine.results.exports import Format
 

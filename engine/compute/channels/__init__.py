@@ -1,1 +1,0 @@
-"""Structured pruning: which channels go together, what they matter, what they cost, and how they are removed."""

@@ -1,1 +1,0 @@
-"""Which filters are alike, and what becomes of them."""

@@ -1,0 +1,1 @@
+"""Activations of a network, and the steps that only re-estimate statistics."""

@@ -1,0 +1,1 @@
+"""`prune.channels`: whole channels removed from coupled layers."""

@@ -1,0 +1,126 @@
+"""When to stop removing channels."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+
+from torch import nn
+
+from engine.compute.context import Context
+from engine.compute.models.architecture import architecture
+from engine.compute.steps.channels.choose import Candidate, Levels, Removal, at_share, share_gone, until
+from engine.compute.steps.channels.cost import Cost, Predictor
+from engine.compute.steps.channels.groups import Group
+from engine.compute.steps.channels.latency_cost import Milliseconds
+from engine.compute.steps.pruning.rates import findings
+from engine.errors import SecateurError
+from engine.params.channels import PruneChannels
+from engine.results.tolerance import Curve, loss_curves
+
+ROUNDING = 1e-12
+"""Relative difference of costs that sums of floats may make."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """`cost` has to fall from its value `before` to `times` less."""
+
+    name: str
+    cost: Cost
+    times: float
+    before: float
+
+    def reached(self, left: Mapping[str, int], course: float) -> bool:
+        """Whether the share `course` (0 to 1) of what has to go has gone."""
+        goal = self.before * (1 - (1 - 1 / self.times) * course)
+        return self.cost(left) <= goal * (1 + ROUNDING)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Targets that all have to be reached; without any, the share `ratio` of the channels.
+
+    `cost` is what the scope of the same name weighs importance against, `levels` what a sensitivity study predicts.
+    """
+
+    targets: tuple[Target, ...]
+    ratio: float
+    cost: Cost
+    levels: Levels | None = None
+
+    def taken(self, candidates: list[Candidate], order: list[Removal], course: float = 1.0) -> int:
+        """How many of the ordered removals take the share `course` of the way; all, if they do not suffice."""
+        if not self.targets:
+            return at_share(order, self.ratio * course)
+        taken = until(candidates, order, lambda left: all(t.reached(left, course) for t in self.targets))
+        return len(order) if taken is None else taken
+
+    def check(self, candidates: list[Candidate]) -> None:
+        """Raises SecateurError when removing all that may go does not reach the targets."""
+        least = {c.name: c.reachable for c in candidates}
+        for target in self.targets:
+            if not target.reached(least, 1.0):
+                raise _out_of_reach(target.name, target.times, target.before / target.cost(least))
+        # Half a step of every group is what rounding to the nearest may leave.
+        slack = (
+            sum(c.step * c.per_unit for c in candidates) / 2 / sum(c.whole * c.per_unit for c in candidates)
+        )
+        most = share_gone(candidates, least)
+        if not self.targets and self.ratio > most + slack:
+            raise _out_of_reach("ratio", self.ratio, most)
+
+
+def _out_of_reach(name: str, wanted: float, most: float) -> SecateurError:
+    return SecateurError(
+        f"{name} {wanted:g} can't be reached: {int(most * 100) / 100:g} is the most",
+        "Every layer that can be pruned would be at its floor, in whole steps of round_to.",
+        f"Ask for less ({name}), or allow more: a lower floor, a smaller round_to, a shorter skip.",
+    )
+
+
+def budget_for(model: nn.Module, groups: list[Group], params: PruneChannels, context: Context) -> Budget:
+    """The budget that `params` ask for, from the model as it is before anything is removed."""
+    arch = architecture(model)
+    predictor = Predictor(model, groups, (arch.channels, *arch.size))
+    targets = []
+    if params.latency is not None:
+        # Milliseconds steer where time is to be gained; other scopes only need a way to count how far they are.
+        timed = params.scope == "cost"
+        cost: Cost = (
+            Milliseconds(model, params.latency, context).of(model, groups) if timed else predictor.macs
+        )
+        targets.append(Target("latency", cost, params.latency.speedup, cost({})))
+    for name, counted, times in (
+        ("speedup", predictor.macs, params.speedup),
+        ("compression", predictor.parameters, params.compression),
+    ):
+        if times is not None:
+            targets.append(Target(name, counted, times, counted({})))
+    levels = None
+    if params.scope == "sensitivity":
+        levels = levels_from(loss_curves(findings(model, "channels")["rows"]))
+    return Budget(tuple(targets), params.ratio, _weighed(predictor, targets), levels)
+
+
+def _weighed(predictor: Predictor, targets: list[Target]) -> Cost:
+    """The cost that the targets are about: MACs where there is none, the sum of the shares for two."""
+    if not targets:
+        return predictor.macs
+    return lambda left: sum(t.cost(left) / t.before for t in targets)
+
+
+def levels_from(curves: Mapping[str, Curve]) -> Levels:
+    """The predicted increase of the loss by group and share removed; infinite beyond what was measured."""
+    return lambda group, share: _cost_at(curves[group], share) if group in curves else float("inf")
+
+
+def _cost_at(curve: Curve, rate: float) -> float:
+    """Straight between the rates measured.
+
+    >>> _cost_at(Curve((0.0, 0.5, 0.9), (0.0, 0.1, 0.3)), 0.25)
+    0.05
+    """
+    for (low, cheap), (high, dear) in pairwise(zip(curve.rates, curve.costs, strict=True)):
+        if rate <= high:
+            return cheap + (dear - cheap) * (rate - low) / (high - low)
+    return float("inf")

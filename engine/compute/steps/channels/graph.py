@@ -1,0 +1,162 @@
+"""The groups of a network's channels, found by tracing it and proved by removing some."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
+from torch.nn.utils import parametrize
+
+from engine.compute.layers import overlays
+from engine.compute.layers.passes import evaluating
+from engine.compute.layers.select import prunable_layers
+from engine.compute.measures.products import unfused_attention
+from engine.compute.models.architecture import architecture
+from engine.compute.steps.channels.attention import ties
+from engine.compute.steps.channels.coupling import FIXED, Links
+from engine.compute.steps.channels.groups import STATISTICS, Cut, Group, Role
+from engine.compute.steps.channels.probe import sound
+from engine.compute.steps.channels.trace import trace
+from engine.compute.steps.channels.yolo import protected_layers
+from engine.errors import SecateurError
+from engine.params.channels import PruneChannels
+
+
+@dataclass(frozen=True)
+class Graph:
+    """The groups that can be pruned, and the names of those that can't, with the reason."""
+
+    groups: list[Group]
+    left_out: dict[str, str]
+
+
+def channel_graph(model: nn.Module, skip: tuple[str, ...] = ()) -> Graph:
+    """The groups of `model`, which `build` made; `skip` names layers (name, glob or type) whose channels all stay.
+
+    Layers that make the output are never in a group. Raises SecateurError when an entry of `skip` names nothing,
+    or nothing is left to prune.
+    """
+    overlays.refuse(
+        dict(model.named_modules()),
+        overlays.TABLES,
+        step=PruneChannels.kind,
+        title="Channels can't be taken out of clustered or rounded weights",
+        skip=False,
+    )
+    kept = prunable_layers(model, skip)
+    skipped = {name for name in prunable_layers(model, ()) if name not in kept} | protected_layers(model)
+    example = _example(model)
+    with evaluating(model):
+        groups = find_groups(model, example)
+        groups = [g for g in groups if not any(c.role == "out" and c.module in skipped for c in g.cuts)]
+        proved, left_out = sound(model, groups, example)
+    if not proved:
+        raise SecateurError(
+            "There are no channels to prune",
+            "Every layer makes the output, is skipped, or is tied to something that can't shrink.",
+            "Shorten skip, or prune single weights with prune.weights.",
+        )
+    return Graph(proved, left_out)
+
+
+def _example(model: nn.Module) -> Tensor:
+    arch = architecture(model)
+    random = torch.Generator().manual_seed(0)
+    tensor = next(model.parameters())
+    return torch.randn(1, arch.channels, *arch.size, generator=random).to(tensor)
+
+
+def find_groups(model: nn.Module, example: Tensor) -> list[Group]:
+    """The groups as the trace has them, largest structures first met first; `example` is (1, C, H, W)."""
+    with parametrize.cached(), unfused_attention():
+        links = trace(model, example)
+    for one, two in ties(model, links):
+        links.tie(one, two)
+    classes = _resolved(links)
+    roles = {key: _role(model, *key) for key in classes}
+    return list(_assembled(classes, roles))
+
+
+def _resolved(links: Links) -> dict[tuple[str, int], Tensor]:
+    """The class of every position along each dimension that channels lie along, by (tensor, dimension).
+
+    A loose tensor's elements belong to a dimension when all elements at one position have one class; a tensor for which
+    no dimension does can't shrink.
+    """
+    while True:
+        classes = links.classes()
+        found = {key: classes[numbers] for key, numbers in links.dims.items()}
+        stuck = []
+        for name, numbers in links.loose.items():
+            own = classes[numbers]
+            if (dim := _dimension(own)) is None:
+                stuck.append(numbers)
+            else:
+                found[name, dim] = own.movedim(dim, 0).flatten(1)[:, 0] if own.ndim > 1 else own
+        stuck = [numbers for numbers in stuck if bool((classes[numbers] != FIXED).any())]
+        if not stuck:
+            return found
+        for numbers in stuck:
+            links.fix(numbers)
+
+
+def _dimension(classes: Tensor) -> int | None:
+    if classes.ndim == 1:
+        return 0
+    for dim in range(classes.ndim):
+        rows = classes.movedim(dim, 0).flatten(1)
+        if rows.shape[0] > 1 and torch.equal(rows, rows[:, :1].expand_as(rows)):
+            return dim
+    return None
+
+
+def _role(model: nn.Module, tensor: str, dim: int) -> Role:
+    prefix, _, name = tensor.rpartition(".")
+    module = model.get_submodule(prefix)
+    if name in STATISTICS:
+        return "statistics"
+    if name.endswith("bias"):
+        return "bias"
+    product = isinstance(module, _ConvNd | nn.Linear) and name == "weight"
+    if product and isinstance(module, _ConvNd) and module.groups > 1 and module.weight.shape[1] == 1:
+        return "scale"
+    if product or name in ("in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight"):
+        return "in" if dim == (0 if isinstance(module, _ConvTransposeNd) else 1) else "out"
+    return "scale"
+
+
+def _assembled(classes: dict[tuple[str, int], Tensor], roles: dict[tuple[str, int], Role]) -> Iterator[Group]:
+    """Classes that cut the same tensors in the same way, together as one group's units."""
+    signatures: dict[int, list[tuple[tuple[str, int], int]]] = defaultdict(list)
+    for key, own in classes.items():
+        values, counts = torch.unique(own[own != FIXED], return_counts=True)
+        for value, count in zip(values.tolist(), counts.tolist(), strict=True):
+            signatures[value].append((key, count))
+    alike: dict[tuple[tuple[tuple[str, int], int], ...], list[int]] = defaultdict(list)
+    for value in sorted(signatures):
+        alike[tuple(signatures[value])].append(value)
+    names: dict[str, int] = {}
+    for signature, members in alike.items():
+        present = {roles[key] for key, _ in signature}
+        if not {"out", "in"} <= present or len(members) < 2:
+            continue
+        cuts = tuple(_cut(classes[key], key, roles[key], members) for key, _ in signature)
+        first = next(cut.module for cut in cuts if cut.role == "out")
+        names[first] = names.get(first, 0) + 1
+        name = first if names[first] == 1 else f"{first}#{names[first]}"
+        yield Group(name, cuts, _structure(cuts))
+
+
+def _cut(own: Tensor, key: tuple[str, int], role: Role, members: list[int]) -> Cut:
+    wanted = torch.tensor(members)
+    positions = torch.isin(own, wanted).nonzero().flatten()
+    order = torch.argsort(own[positions], stable=True)
+    module, _, name = key[0].rpartition(".")
+    return Cut(module, name, key[1], role, positions[order].view(len(members), -1))
+
+
+def _structure(cuts: tuple[Cut, ...]) -> str:
+    """What two groups have in common that are made alike (isomorphic pruning, Fang et al. 2024)."""
+    return " ".join(f"{cut.name}:{cut.dim}:{cut.role}" for cut in cuts)

@@ -1,0 +1,125 @@
+"""What a network's layers cost in measured milliseconds, for pruning where it buys time."""
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import nn
+
+from engine.compute.context import Context
+from engine.compute.latency.layer_times import LatencyModel, block, grid, layer_times, probes
+from engine.compute.latency.layers import LayerConfig, layer_configs
+from engine.compute.models.architecture import architecture
+from engine.compute.steps.channels.cost import Cost
+from engine.compute.steps.channels.groups import Group
+from engine.params.channels import LatencyTarget
+
+Left = Mapping[str, int]
+"""How many units are left of groups, by name; a group that is not named has all of its own."""
+Share = tuple[str, int, int]
+"""A group, its units, and how many of a layer's channels each of them is."""
+
+QUARTERS = 4
+"""Steps that a narrow layer can shrink in."""
+
+
+class Milliseconds:
+    """The time of a network in `target.runtime`, at any smaller widths, as the sum of its layers' times.
+
+    Layers of `model`, the network before any pruning, are measured at once, or their times are taken from the
+    record (`Context.measured`). To be made under `engine.machine.lock.exclusive`.
+    """
+
+    def __init__(self, model: nn.Module, target: LatencyTarget, context: Context) -> None:
+        arch = architecture(model)
+        self._shape = (arch.channels, arch.size[0], arch.size[1])
+        needed = grid(config for calls in layer_configs(model, self._shape).values() for config in calls)
+        self._model = LatencyModel(timed(needed, target, context, "layers"))
+
+    def of(self, model: nn.Module, groups: list[Group]) -> Cost:
+        """The predicted milliseconds of `model`, pruned already or not, by what is left of its `groups`."""
+        layers = [
+            _Layer(config, groups, name, self._model.layer)
+            for name, calls in layer_configs(model, self._shape).items()
+            for config in calls
+        ]
+        return lambda left: sum(layer.time(left) for layer in layers)
+
+
+class _Layer:
+    """One call of a layer, whose widths go with what is left of the groups."""
+
+    def __init__(
+        self,
+        config: LayerConfig,
+        groups: list[Group],
+        module: str,
+        predict: Callable[[LayerConfig], float],
+    ) -> None:
+        self._config = config
+        self._outputs = _shares(groups, module, 0)
+        self._inputs = _shares(groups, module, 1)
+        self._predict = predict
+        self._known: dict[tuple[int, int], float] = {}
+
+    def time(self, left: Left) -> float:
+        widths = self._widths(left)
+        if widths not in self._known:  # a search asks for the same few widths again and again
+            self._known[widths] = self._predict(self._config.resized(*widths))
+        return self._known[widths]
+
+    def _widths(self, left: Left) -> tuple[int, int]:
+        config = self._config
+        outputs = config.outputs - _gone(self._outputs, left)
+        if config.groups == "depthwise":
+            return outputs * config.inputs // config.outputs, outputs
+        # A grouped convolution's weight has the inputs of one of its groups.
+        return config.inputs - config.group_count * _gone(self._inputs, left), outputs
+
+
+def _shares(groups: list[Group], module: str, dim: int) -> list[Share]:
+    return [
+        (group.name, group.units, cut.per_unit)
+        for group in groups
+        for cut in group.cuts
+        if (cut.module, cut.name, cut.dim) == (module, "weight", dim)
+    ]
+
+
+def _gone(shares: list[Share], left: Left) -> int:
+    return sum((units - left.get(name, units)) * per_unit for name, units, per_unit in shares)
+
+
+def preferred_multiple(target: LatencyTarget, context: Context) -> int:
+    """The multiple of channels that `target.runtime` likes on this machine, found by timing a few layers."""
+    return block(timed(probes(), target, context, "preferred multiple"))
+
+
+def rounding(multiple: int, channels: int) -> int:
+    """What a layer of so many channels is rounded to, where the runtime prefers `multiple`.
+
+    A layer of few vectors would keep or lose all of them, so it is rounded to a quarter of its own width at
+    most: part of a vector saves less than a whole one, but still saves where the layer's output is an input.
+
+    >>> [rounding(16, channels) for channels in (3, 16, 24, 32, 64, 512)]
+    [1, 4, 4, 8, 16, 16]
+    """
+    return min(multiple, 1 << max(channels // QUARTERS, 1).bit_length() - 1)
+
+
+def timed(
+    configs: list[LayerConfig], target: LatencyTarget, context: Context, name: str
+) -> dict[LayerConfig, float]:
+    """Milliseconds of each layer, recorded under `name`."""
+
+    def measure() -> list[float]:
+        context.progress(0.0, f"timing {len(configs)} layers in {target.runtime}")
+        times = layer_times(
+            configs,
+            runtime=target.runtime,
+            batch=target.batch,
+            threads=torch.get_num_threads(),
+            device=str(context.device),
+        )
+        return [times[config] for config in configs]
+
+    return dict(zip(configs, context.measured(name, measure), strict=True))

@@ -1,0 +1,187 @@
+"""Proves groups by removing half of each: the smaller network must compute what the whole one does without them."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.utils import parametrize
+from torch.overrides import TorchFunctionMode
+
+from engine.compute.steps.channels.groups import STATISTICS, Group, positions_gone
+from engine.compute.steps.channels.shrink import shrink
+from engine.compute.steps.channels.trace import tensors_in
+
+TOLERANCE = 0.05
+"""Largest difference allowed, over the difference that removing the channels makes: rounding is far below it, a
+channel taken for another far above."""
+NOISE = 1e-4
+"""The same, over the output: what rounding alone may make in a network that hardly depends on the channels."""
+EPSILON = 1e-12
+CHANNELS = 64
+"""Size that activations are scaled by, whatever number of channels they have."""
+
+
+def sound(model: nn.Module, groups: list[Group], example: Tensor) -> tuple[list[Group], dict[str, str]]:
+    """The groups that can be removed rightly, and the names of the others with the reason.
+
+    All are tried at once, and halves of them where that fails. The model is left as it was.
+    """
+    left_out: dict[str, str] = {}
+    with torch.no_grad(), _plain_norms():
+        whole = outputs(model, example)
+        good = _sound(model, groups, example, whole, left_out)
+    return good, left_out
+
+
+def _sound(
+    model: nn.Module, groups: list[Group], example: Tensor, whole: Tensor, left_out: dict[str, str]
+) -> list[Group]:
+    if not groups:
+        return []
+    reason = _wrong(model, groups, example, whole)
+    if reason is None:
+        return groups
+    if len(groups) == 1:
+        left_out[groups[0].name] = reason
+        return []
+    middle = len(groups) // 2
+    good = [
+        *_sound(model, groups[:middle], example, whole, left_out),
+        *_sound(model, groups[middle:], example, whole, left_out),
+    ]
+    if len(good) == len(groups) or (reason := _wrong(model, good, example, whole)) is not None:
+        for group in good:
+            left_out[group.name] = reason
+        return []
+    return good
+
+
+def _wrong(model: nn.Module, groups: list[Group], example: Tensor, whole: Tensor) -> str | None:
+    """Why half of every group can't be removed together; None if it can."""
+    if not groups:
+        return None
+    gone = {group.name: torch.arange(0, group.units - 1, 2) for group in groups}
+    with _restored(model):
+        _zero(model, groups, gone)
+        masked = outputs(model, example)
+    running: list[str] = []
+    names = {module: name for name, module in model.named_modules()}
+    with _restored(model), _running(names, running):
+        try:
+            shrink(model, groups, gone)
+            pruned = outputs(model, example)
+        except (RuntimeError, ValueError, TypeError, IndexError, AssertionError, ZeroDivisionError):
+            return (
+                f"{running[-1] or 'the model'} does not run with fewer"
+                if running
+                else "does not run with fewer"
+            )
+    if pruned.shape != masked.shape:
+        return "the output would shrink"
+    allowed = TOLERANCE * _largest(whole - masked) + NOISE * _largest(masked)
+    if not _largest(pruned - masked) <= allowed:
+        return "the model would compute something else"
+    return None
+
+
+def outputs(model: nn.Module, example: Tensor) -> Tensor:
+    """All that the model puts out for the example, in one row."""
+    return torch.cat([tensor.flatten().float() for tensor in tensors_in(model(example))])
+
+
+def _largest(tensor: Tensor) -> float:
+    return float(tensor.abs().max())
+
+
+def _zero(model: nn.Module, groups: list[Group], gone: dict[str, Tensor]) -> None:
+    """Replace everything of the units by zeros, but statistics."""
+    for (name, tensor, dim), positions in positions_gone(groups, gone).items():
+        if tensor in STATISTICS:
+            continue
+        module, key = _holder(model.get_submodule(name), tensor)
+        parameter, buffer = module._parameters.get(key), module._buffers.get(key)
+        if parameter is not None:
+            zeroed = parameter.detach().clone().index_fill_(dim, positions.to(parameter.device), 0)
+            module._parameters[key] = nn.Parameter(zeroed)
+        elif buffer is not None:
+            module._buffers[key] = buffer.clone().index_fill_(dim, positions.to(buffer.device), 0)
+
+
+def _holder(module: nn.Module, tensor: str) -> tuple[nn.Module, str]:
+    """The module that keeps a tensor, and its name there: under a mask, that of the weights below it."""
+    if not parametrize.is_parametrized(module, tensor):
+        return module, tensor
+    held = module.get_submodule(f"parametrizations.{tensor}")
+    return held, "original"
+
+
+@contextlib.contextmanager
+def _restored(model: nn.Module) -> Iterator[None]:
+    """Tensors replaced and numbers set within the block are put back after it."""
+    kept = [(m, dict(m._parameters), dict(m._buffers), _numbers(m)) for m in model.modules()]
+    try:
+        yield
+    finally:
+        for module, parameters, buffers, numbers in kept:
+            module._parameters.update(parameters)
+            module._buffers.update(buffers)
+            vars(module).update(numbers)
+
+
+def _numbers(module: nn.Module) -> dict[str, Any]:
+    return {k: v for k, v in vars(module).items() if isinstance(v, int | tuple)}
+
+
+@contextlib.contextmanager
+def _running(names: dict[nn.Module, str], running: list[str]) -> Iterator[None]:
+    """Keeps the names of the modules that are running in `running`, as they are at an error."""
+
+    def enter(module: nn.Module, inputs: Any) -> None:
+        running.append(names.get(module, ""))
+
+    def leave(module: nn.Module, inputs: Any, output: Any) -> None:
+        running.pop()
+
+    hooks = [
+        nn.modules.module.register_module_forward_pre_hook(enter),
+        nn.modules.module.register_module_forward_hook(leave),
+    ]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+class _plain_norms(TorchFunctionMode):
+    """Normalizations that only scale all activations by one number, which channels of zeros do not change.
+
+    A layer normalization over fewer channels is another function, rightly; this lets the comparison see
+    nothing but channels taken for others. It also keeps signals alive in networks that were never trained.
+    """
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func is functional.batch_norm:
+            return _scaled(args[0], 1, _given(args, kwargs, 3, "weight"), _given(args, kwargs, 4, "bias"))
+        if func is functional.layer_norm:
+            return _scaled(args[0], -1, _given(args, kwargs, 2, "weight"), _given(args, kwargs, 3, "bias"))
+        if func is functional.group_norm:
+            return _scaled(args[0], 1, _given(args, kwargs, 2, "weight"), _given(args, kwargs, 3, "bias"))
+        return func(*args, **kwargs)
+
+
+def _given(args: tuple[Any, ...], kwargs: dict[str, Any], index: int, name: str) -> Tensor | None:
+    found: Tensor | None = args[index] if len(args) > index else kwargs.get(name)
+    return found
+
+
+def _scaled(images: Tensor, dim: int, weight: Tensor | None, bias: Tensor | None) -> Tensor:
+    last = images.movedim(dim, -1)
+    places = last.numel() / last.shape[-1]
+    last = last / (last.square().sum() / (places * CHANNELS) + EPSILON).sqrt()
+    last = last * weight if weight is not None else last
+    return (last + bias if bias is not None else last).movedim(-1, dim)

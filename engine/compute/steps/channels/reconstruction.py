@@ -1,0 +1,61 @@
+"""Makes up for channels that went: the layers that took them are refitted by least squares on training images."""
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+from engine.compute.context import Context, place
+from engine.compute.layers.passes import calls
+from engine.compute.layers.select import weight_of
+from engine.compute.steps.calibration.activations import can_refit, images, refit
+from engine.compute.steps.channels.groups import Gone, Group, positions_gone
+
+IMAGES = 512
+"""Training images to refit on: some hundred output positions for each weight of an output, and a few seconds."""
+RIDGE = 1e-3
+"""Penalty on the change of the weights, over the mean square of the inputs: keeps it from fitting noise."""
+
+
+class Repair:
+    """A network as it was before channels went, and which of them are left."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self._original = copy.deepcopy(model)
+        self._left: dict[tuple[str, int], Tensor] = {}
+        """Positions in the original's weight, by layer and dimension."""
+
+    def note(self, groups: list[Group], gone: Gone) -> None:
+        """Tell that `gone` is about to be removed from `groups`."""
+        for (layer, tensor, dim), positions in positions_gone(groups, gone).items():
+            if tensor == "weight":
+                self._note(layer, dim, positions)
+
+    def _note(self, layer: str, dim: int, positions: Tensor) -> None:
+        left = self._left.get((layer, dim))
+        if left is None:
+            left = torch.arange(weight_of(self._original.get_submodule(layer)).shape[dim])
+        keep = torch.ones(len(left), dtype=torch.bool)
+        keep[positions] = False
+        self._left[layer, dim] = left[keep]
+
+    def apply(self, model: nn.Module, context: Context) -> None:
+        """Refit the layers of `model` that lost inputs, from the first to the last, in place.
+
+        Their outputs come nearest to what they were (He et al. 2017, "Channel Pruning for Accelerating Very Deep
+        Neural Networks"). Attention's own projections are left: what they are multiplied with has changed too.
+        """
+        place(self._original, context.device).eval()
+        place(model, context.device).eval()
+        layers = [n for n in _called_once(model, context) if (n, 1) in self._left]
+        for number, name in enumerate(layers):
+            context.progress(number / len(layers), f"refitting layer {number + 1}/{len(layers)}")
+            kept = self._left.get((name, 0))
+            refit(model, self._original, name, context, count=IMAGES, ridge=RIDGE, kept=kept)
+
+
+def _called_once(model: nn.Module, context: Context) -> list[str]:
+    """Layers that can be refitted, in the order of the pass; not those that it comes to twice, or not at all."""
+    layers = {name: module for name, module in model.named_modules() if can_refit(module)}
+    order = calls(model, layers, next(images(context, 1, "refit")))
+    return [name for name in order if order.count(name) == 1]

@@ -1,0 +1,251 @@
+"""`prune.channels`: whole channels removed, with everything coupled to them."""
+
+import copy
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import assert_never
+
+from torch import nn
+
+from engine.compute.context import Context, place, validate
+from engine.compute.layers import overlays
+from engine.compute.layers.masks import fold_below_masks_
+from engine.compute.layers.shared import shared_layers, unshare_
+from engine.compute.models import edits
+from engine.compute.steps.calibration.step import recalibrate
+from engine.compute.steps.channels import latency_target
+from engine.compute.steps.channels.budget import Budget, Target, budget_for
+from engine.compute.steps.channels.choose import (
+    Candidate,
+    Removal,
+    Scope,
+    least_of,
+    ordered,
+    step_of,
+    units_gone,
+)
+from engine.compute.steps.channels.graph import channel_graph
+from engine.compute.steps.channels.groups import Gone, Group
+from engine.compute.steps.channels.importance import importance
+from engine.compute.steps.channels.latency_cost import preferred_multiple, rounding
+from engine.compute.steps.channels.learning import learn
+from engine.compute.steps.channels.reconstruction import Repair
+from engine.compute.steps.channels.shrink import shrink
+from engine.compute.steps.channels.yolo import prepare_for_channels
+from engine.compute.steps.pruning.rounds import recover
+from engine.compute.training.schedules import sparsities
+from engine.errors import SecateurError
+from engine.params.channels import PruneChannels
+from engine.params.clustering import ClusterFilters
+from engine.params.pruning import Cubic, Linear, OneShot
+from engine.text.phrases import listed
+
+
+def prune_channels(model: nn.Module, params: PruneChannels, context: Context) -> nn.Module:
+    """Remove channels until the targets are reached; afterwards estimate BatchNorm's statistics anew.
+
+    Groups that can't be pruned rightly are left whole, with a notice. Raises SecateurError when a target can't be
+    reached, with the most that can.
+    """
+    prepare_for_channels(model)
+    _make_plain(model, context)
+    place(model, context.device)
+    groups = _groups(model, params, context)
+    pruning = _Pruning(model, groups, params, context)
+    pruning.check()
+    learn(model, groups, params.learning, context, pruning.first_choice)
+    with edits.resized(model):
+        left = pruning.run()
+    context.found["channels"] = [
+        {"layer": before.name, "before": before.channels, "after": after.channels}
+        for before, after in zip(groups, left, strict=True)
+    ]
+    context.scored = None
+    if params.calibrate:
+        recalibrate(model, context)
+    return model
+
+
+def _make_plain(model: nn.Module, context: Context) -> None:
+    """Fold what layers share, of values, steps or filters, in weights of their own; masks stay."""
+    made = [(part.called, part.step, fold_below_masks_(model, part.kind)) for part in overlays.TABLES]
+    sharing = list(shared_layers(model))
+    unshare_(model)
+    for name in sharing:
+        edits.record(model, {"edit": edits.UNSHARE, "layer": name})
+    for called, step, layers in (*made, ("shared filters", ClusterFilters.kind, sharing)):
+        if layers:
+            told = f"The {called} of {len(layers)} layers became plain weights"
+            context.notice(
+                "info", f"{told}: channels cannot be taken out of them, so put {step} after prune.channels"
+            )
+
+
+def _groups(model: nn.Module, params: PruneChannels, context: Context) -> list[Group]:
+    graph = channel_graph(model, params.skip)
+    by_reason: dict[str, list[str]] = defaultdict(list)
+    for name, reason in graph.left_out.items():
+        by_reason[reason].append(name)
+    for reason, names in by_reason.items():
+        context.notice("warning", f"Left whole: {listed(names)}, because with fewer channels {reason}")
+    return graph.groups
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """What round of removals is to choose from, in order."""
+
+    candidates: list[Candidate]
+    order: list[Removal]
+
+
+class _Pruning:
+    """One run of the step: its budget, measured on the model as it was, and the rounds towards it."""
+
+    def __init__(
+        self, model: nn.Module, groups: list[Group], params: PruneChannels, context: Context
+    ) -> None:
+        self._model, self._groups, self._params, self._context = model, groups, params, context
+        self._whole = {group.name: group.units for group in groups}
+        self._multiple = _multiple(params, context)
+        self._budget = budget_for(model, groups, params, context)
+        self._original = copy.deepcopy(model) if params.latency is not None else None
+
+    def check(self) -> None:
+        """Fail before anything is trained; whether a latency can be met, only measuring tells."""
+        if self._params.latency is None:
+            self._budget.check(self._candidates(self._groups, {g.name: g.units for g in self._groups}))
+
+    def first_choice(self) -> Gone:
+        """The units that would go if all were removed now."""
+        choice = self._choice(self._groups, 0, self._params.scope)
+        return units_gone(choice.order, self._budget.taken(choice.candidates, choice.order))
+
+    def run(self) -> list[Group]:
+        """Each round removes what its share of the budget asks for; what goes is chosen anew each time."""
+        groups, schedule = self._groups, self._params.schedule
+        courses = self._courses()
+        repair = Repair(self._model) if self._params.repair else None
+        for number, course in enumerate(courses):
+            gone = self._gone(groups, number, course)
+            if repair is not None:
+                repair.note(groups, gone)
+            groups = shrink(self._model, groups, gone)
+            place(self._model, self._context.device)
+            last = number == len(courses) - 1
+            between = None if last or isinstance(schedule, OneShot) or not schedule.epochs else schedule
+            if repair is not None and (last or between is not None):
+                repair.apply(self._model, self._context)
+            if between is not None:
+                recover(self._model, between, self._context, number)
+                repair = Repair(self._model) if self._params.repair else None
+        return groups
+
+    def _courses(self) -> list[float]:
+        """The share of the way that is done after each round."""
+        schedule = self._params.schedule
+        match schedule:
+            case OneShot():
+                return [1.0]
+            case Linear():
+                return sparsities("linear", 0.0, 1.0, schedule.rounds)
+            case Cubic():
+                return sparsities("cubic", 0.0, 1.0, schedule.rounds)
+            case _:
+                assert_never(schedule)
+
+    def _gone(self, groups: list[Group], number: int, course: float) -> Gone:
+        """The units that go in round `number`, which ends when the share `course` of the way is done."""
+        choice = self._choice(groups, number, self._params.scope)
+        if course == 1.0 and self._original is not None:
+            contenders = {"whole model": choice}
+            if self._params.scope == "cost":
+                contenders["whole model, by importance alone"] = self._choice(groups, number, "global")
+            return self._measured(self._original, groups, contenders)
+        return units_gone(choice.order, self._budget.taken(choice.candidates, choice.order, course))
+
+    def _measured(self, original: nn.Module, groups: list[Group], contenders: dict[str, _Choice]) -> Gone:
+        """The units whose removal makes the model as fast as the latency target asks, by measuring whole models.
+
+        Of several orders of removal the one that costs less on validation images: times of single layers, by which
+        scope cost orders, don't add up where a network is so small that a runtime's overhead counts.
+        """
+        found: list[tuple[float, Gone]] = []
+        refused: list[SecateurError] = []
+        for name, contender in contenders.items():
+            try:
+                found.append(self._as_fast(original, groups, contender, name))
+            except SecateurError as error:
+                refused.append(error)
+        if not found:
+            raise refused[0]
+        best = min(found, key=lambda one: self._loss(groups, one[1])) if len(found) > 1 else found[0]
+        self._context.found["measured_speedup"] = best[0]
+        return best[1]
+
+    def _as_fast(
+        self, original: nn.Module, groups: list[Group], choice: _Choice, name: str
+    ) -> tuple[float, Gone]:
+        """The measured speed-up, and the units that go for it, in the order of `choice`."""
+        target = self._params.latency
+        assert target is not None
+        (steered,) = self._budget.targets
+
+        def gone(share: float) -> Gone:
+            goal = Target(steered.name, steered.cost, 1 / share, steered.before)
+            taken = Budget((goal,), 0.0, steered.cost).taken(choice.candidates, choice.order)
+            return units_gone(choice.order, taken)
+
+        def pruned(share: float) -> nn.Module:
+            model = copy.deepcopy(self._model)
+            with edits.resized(model):
+                shrink(model, groups, gone(share))
+            return place(model, self._context.device).eval()
+
+        found = latency_target.reach(target, original, pruned, self._context, name)
+        return found.speedup, gone(found.share)
+
+    def _loss(self, groups: list[Group], gone: Gone) -> float:
+        """The validation loss without these units, refitted and calibrated as the step does it."""
+        model = copy.deepcopy(self._model)
+        repair = Repair(model) if self._params.repair else None
+        if repair is not None:
+            repair.note(groups, gone)
+        shrink(model, groups, gone)
+        place(model, self._context.device)
+        if repair is not None:
+            repair.apply(model, self._context)
+        if self._params.calibrate:
+            recalibrate(model, self._context)
+        return validate(model, self._context).loss
+
+    def _choice(self, groups: list[Group], number: int, scope: Scope) -> _Choice:
+        """What may go, by the importance that it has in round `number`."""
+        params, relative = self._params, scope != "cost"
+        scores = importance(params.criterion, self._model, groups, self._context, number, relative=relative)
+        candidates = self._candidates(groups, {name: len(own) for name, own in scores.items()})
+        candidates = [c.ranked(scores[c.name]) for c in candidates]
+        order = ordered(candidates, scope, cost=self._budget.cost, levels=self._budget.levels)
+        return _Choice(candidates, order)
+
+    def _round_to(self, channels: int) -> int:
+        """What to round a layer of so many channels to."""
+        return rounding(self._multiple, channels) if self._params.round_to == "auto" else self._multiple
+
+    def _candidates(self, groups: list[Group], units: dict[str, int]) -> list[Candidate]:
+        found = []
+        for group in groups:
+            whole = self._whole[group.name]
+            step = step_of(group.per_unit, self._round_to(whole * group.per_unit))
+            least = least_of(whole, self._params.floor, step)
+            found.append(
+                Candidate(group.name, units[group.name], whole, group.per_unit, group.structure, least, step)
+            )
+        return found
+
+
+def _multiple(params: PruneChannels, context: Context) -> int:
+    if params.round_to == "auto":
+        assert params.latency is not None
+        return preferred_multiple(params.latency, context)
+    return params.round_to

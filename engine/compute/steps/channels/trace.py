@@ -1,0 +1,355 @@
+"""Follows channels through a network's forward pass, whatever its modules look like.
+
+Beside every activation goes a tensor of its shape that says which channel each element belongs to. Operations that
+move elements (views, permutations, concatenations) move these labels the same way; products and normalizations tie
+them to positions of weights; operations between activations tie labels to each other. That finds what DepGraph
+(Fang et al. 2023) calls groups, through reshapes, shuffles and attention too. What an operation does that is not known
+here, fixes the channels that go in.
+"""
+
+from collections.abc import Sequence
+from itertools import zip_longest
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.weak import WeakTensorKeyDictionary
+
+from engine.compute.steps.channels.coupling import FREE, Links
+from engine.compute.steps.channels.labels import along, constant, joined, laid, linked_by_view, squashed
+from engine.compute.steps.channels.tensor_index import Memory
+
+MOVES = frozenset(
+    [
+        "view",
+        "_unsafe_view",
+        "reshape",
+        "permute",
+        "transpose",
+        "t",
+        "unsqueeze",
+        "squeeze",
+        "expand",
+        "slice",
+        "select",
+        "index",
+        "repeat",
+        "flip",
+    ]
+)
+"""Operations that only move elements: done to the labels as they are."""
+PARTS = frozenset(["split", "split_with_sizes", "chunk", "unbind"])
+CREATIONS = ("new_", "zeros", "ones", "empty", "full", "rand")
+"""How the names of operations begin that take no more than a size from a tensor."""
+REDUCTIONS = frozenset(["mean", "sum", "amax", "amin", "linalg_vector_norm", "var", "std"])
+NORMS = {
+    "native_batch_norm": 1,
+    "_native_batch_norm_legit": 1,
+    "_native_batch_norm_legit_no_training": 1,
+    "_batch_norm_with_update": 1,
+    "_batch_norm_no_update": 1,
+    "cudnn_batch_norm": 1,
+    "miopen_batch_norm": 1,
+    "native_layer_norm": -1,
+}
+"""Normalizations, and the dimension that their weights lie along."""
+
+
+def trace(model: nn.Module, example: Tensor) -> Links:
+    """The ties that one forward pass of `model` on `example` (1, C, H, W) shows; call it in eval mode."""
+    tracer = Tracer(Memory(model))
+    with torch.no_grad(), tracer:
+        output = model(example)
+    for result in tensors_in(output):
+        if (labels := tracer.labels_of(result)) is not None:
+            tracer.links.fix(constant(labels))
+    return tracer.links
+
+
+def tensors_in(output: Any) -> list[Tensor]:
+    """The tensors of a model's output, whatever it is made of."""
+    if isinstance(output, Tensor):
+        return [output]
+    if isinstance(output, dict):
+        output = list(output.values())
+    return [t for part in output for t in tensors_in(part)] if isinstance(output, tuple | list) else []
+
+
+class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """While active, collects in `links` what every operation ties together."""
+
+    def __init__(self, memory: Memory) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.links = Links()
+        self._memory = memory
+        self._labels: Any = WeakTensorKeyDictionary()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        output = func(*args, **(kwargs or {}))
+        given = dict(zip((a.name for a in func._schema.arguments), args, strict=False)) | (kwargs or {})
+        self._follow(func, _name(func), list(args), given, output)
+        return output
+
+    def labels_of(self, tensor: Any) -> Tensor | None:
+        """The labels of an activation, or of a loose parameter or buffer."""
+        if not isinstance(tensor, Tensor):
+            return None
+        found: Tensor | None = self._labels.get(tensor)
+        if found is None and (place := self._memory.find(tensor)) is not None:
+            numbers = self.links.elements(place.name, place.shape)
+            in_memory = torch.empty(place.shape.numel(), dtype=torch.long)
+            in_memory.as_strided(place.shape, place.stride).copy_(numbers)
+            return in_memory.as_strided(tensor.shape, tensor.stride(), place.start)
+        return found
+
+    def _put(self, output: Any, labels: Tensor | None) -> None:
+        if isinstance(output, tuple | list):
+            output = output[0]
+        if not isinstance(output, Tensor):
+            return
+        if labels is None:
+            self._labels.pop(output, None)
+        else:
+            self._labels[output] = labels.expand(output.shape)
+
+    def _follow(self, func: Any, name: str, args: list[Any], given: dict[str, Any], output: Any) -> None:
+        if name in ("convolution", "_convolution", "convolution_overrideable"):
+            self._convolution(args, output)
+        elif name in ("mm", "linear", "addmm", "bmm", "baddbmm"):
+            self._product(name, args, output)
+        elif name in NORMS:
+            self._norm(args[0], [a for a in args[1:5] if isinstance(a, Tensor)], NORMS[name], output)
+        elif name == "native_group_norm":
+            groups = self._vector(args[0], 1).view(args[6], -1)
+            self.links.tie(groups, groups[:1])
+            self._norm(args[0], [a for a in args[1:3] if isinstance(a, Tensor)], 1, output)
+        elif name.startswith("_scaled_dot_product"):
+            self._attention(args[:3], output)
+        elif name in MOVES:
+            self._move(func, args, output)
+        elif name.startswith(CREATIONS):
+            self._put(output, None)
+        elif name in PARTS:
+            self._parts(func, args, output)
+        elif name == "cat":
+            self._concatenate(args, output)
+        elif name in REDUCTIONS and given.get("dim") is not None:
+            self._reduce(args[0], given["dim"], output)
+        else:
+            self._pointwise(args, output)
+
+    def _vector(self, tensor: Tensor, dim: int) -> Tensor:
+        """The labels along one dimension, zeros where there are none; fixed if they vary along another."""
+        labels = self.labels_of(tensor)
+        if labels is None:
+            return torch.zeros(tensor.shape[dim], dtype=torch.long)
+        vector = along(labels, dim)
+        if vector is None:
+            self.links.fix(constant(labels))
+            return torch.zeros(tensor.shape[dim], dtype=torch.long)
+        return vector
+
+    def _convolution(self, args: list[Any], output: Tensor) -> None:
+        images, weight, bias, transposed, groups = args[0], args[1], args[2], args[6], args[8]
+        entering = self._vector(images, 1)
+        place = self._memory.find(weight)
+        if place is None or (transposed and groups > 1):
+            self.links.fix(entering)
+            self._put(output, None)
+            return
+        o, i = (1, 0) if transposed else (0, 1)
+        leaving = self.links.dim(place.name, o, weight.shape[o])
+        if groups > 1 and weight.shape[1] == 1:
+            self.links.tie(entering.repeat_interleave(len(leaving) // groups), leaving)
+        else:
+            taken = self.links.dim(place.name, i, weight.shape[i])
+            self.links.tie(entering.view(groups, -1), taken)
+            self.links.tie(leaving.view(groups, -1), leaving.view(groups, -1)[:1])
+        if (numbers := self.labels_of(bias)) is not None:
+            self.links.tie(numbers, leaving)
+        self._put(output, laid(leaving, 1, output.shape))
+
+    def _product(self, name: str, args: list[Any], output: Tensor) -> None:
+        bias: Any = None
+        if name in ("addmm", "baddbmm"):
+            bias, args = args[0], args[1:]
+        elif name == "linear":
+            bias, args = (args[2] if len(args) > 2 else None), [args[0], args[1].t()]
+        place = self._memory.find(args[1])
+        axes = place.axes(args[1]) if place is not None else None
+        if place is None or axes is None:
+            self._put(output, self._between(args[0], args[1], output))
+            return
+        taken, leaving = (self.links.dim(place.name, d, place.shape[d])[part] for d, part in axes)
+        self.links.tie(self._vector(args[0], -1), taken)
+        if (numbers := self.labels_of(bias)) is not None:
+            self.links.tie(numbers, leaving)
+        self._put(output, laid(leaving, -1, output.shape))
+
+    def _between(self, one: Tensor, two: Tensor, output: Tensor) -> Tensor | None:
+        """A product of two activations (…, n, k) and (…, k, m): channels along k go together, others pass through."""
+        a, b = self.labels_of(one), self.labels_of(two)
+        contracted = [x is not None and along(x, d, batch=True) is not None for x, d in ((a, -1), (b, -2))]
+        if any(contracted) and a is not None and b is not None and all(contracted):
+            self.links.tie(constant(a).squeeze(-2), constant(b).squeeze(-1))
+            return None
+        if a is None and b is not None and along(b, -1, batch=True) is not None:
+            return constant(b)
+        if b is None and a is not None and along(a, -2, batch=True) is not None:
+            return constant(a)
+        for labels in (a, b):
+            if labels is not None:
+                self.links.fix(constant(labels))
+        return None
+
+    def _attention(self, parts: list[Any], output: Any) -> None:
+        """Fused attention on (…, tokens, head channels): queries go with keys, values pass through."""
+        query, key, value = (self.labels_of(part) for part in parts)
+        if query is None or key is None or value is None:
+            self._fix_all(parts)
+            self._put(output, None)
+            return
+        self.links.tie(constant(query), constant(key))
+        self._put(output, constant(value))
+
+    def _norm(self, images: Tensor, weights: list[Tensor], dim: int, output: Any) -> None:
+        labels = self._vector(images, dim)
+        for weight in weights:
+            numbers = self.labels_of(weight)
+            if numbers is not None and numbers.shape == labels.shape:
+                self.links.tie(numbers, labels)
+            elif numbers is not None:
+                self._fix_all([weight, images])
+        self._put(output, laid(labels, dim, images.shape))
+
+    def _move(self, func: Any, args: list[Any], output: Tensor) -> None:
+        if self._memory.find(output) is not None:
+            return  # a view of a weight, which is known by its memory
+        labels = self.labels_of(args[0])
+        if labels is None:
+            self._put(output, None)
+            return
+        if "view" in func._schema.name or "reshape" in func._schema.name:
+            moved = squashed(labels.reshape(output.shape))
+            for one, two in linked_by_view(labels.shape, moved):
+                self.links.tie(one, two)
+        else:
+            moved = squashed(func(labels, *(_on_cpu(a) for a in args[1:])))
+        self._put(output, moved)
+
+    def _parts(self, func: Any, args: list[Any], outputs: Sequence[Tensor]) -> None:
+        """Parts of equal size lose the same channels: their number is mostly computed from the size."""
+        labels = self.labels_of(args[0]) if self._memory.find(args[0]) is None else None
+        if labels is None:
+            return
+        parts = [squashed(part) for part in func(labels, *args[1:])]
+        varied = any(
+            not torch.equal(constant(p), constant(parts[0])) for p in parts if p.shape == parts[0].shape
+        )
+        for part, output in zip(parts, outputs, strict=True):
+            if part.shape != parts[0].shape:
+                self.links.fix(constant(labels))
+            elif varied:
+                self.links.tie(constant(part), constant(parts[0]))
+            self._labels[output] = part
+
+    def _concatenate(self, args: list[Any], output: Tensor) -> None:
+        pieces = [piece for piece in args[0] if piece.numel()]
+        dim = (args[1] if len(args) > 1 else 0) % output.ndim
+        labels = [self.labels_of(piece) for piece in pieces]
+        if all(label is None for label in labels):
+            return
+        shapes = [piece.shape for piece in pieces]
+        joint, ties = joined(labels, shapes, dim)
+        for one, two in ties:
+            self.links.tie(one, two)
+        self._put(output, joint)
+
+    def _reduce(self, tensor: Tensor, dims: Any, output: Tensor) -> None:
+        labels = self.labels_of(tensor)
+        if labels is None:
+            self._put(output, None)
+            return
+        dims = {d % tensor.ndim for d in ([dims] if isinstance(dims, int) else dims)}
+        small = constant(labels)
+        if not dims or any(small.shape[d] > 1 for d in dims):
+            self._put(output, torch.tensor(FREE))
+        elif output.ndim == tensor.ndim:
+            self._put(output, small)
+        else:
+            self._put(output, small.reshape([n for d, n in enumerate(small.shape) if d not in dims]))
+
+    def _pointwise(self, args: list[Any], output: Any) -> None:
+        """Every operation that is not known by name: element by element, or one that keeps the channels."""
+        first = output[0] if isinstance(output, tuple | list) and output else output
+        tensors = [a for a in args if isinstance(a, Tensor)]
+        known = [(t, labels) for t in tensors if (labels := self.labels_of(t)) is not None]
+        if not known or not isinstance(first, Tensor):
+            return
+        if first.shape == _broadcast(tensors):
+            self._put(first, self._combined(tensors))
+        elif len(known) == 1 and _keeps(small := constant(known[0][1]), first.shape):
+            self._put(first, small)
+        else:
+            self._fix_all(tensors)
+            self._put(first, None)
+
+    def _combined(self, tensors: list[Tensor]) -> Tensor | None:
+        """The labels of an elementwise result; the operands' go together where both have some."""
+        found = [(t.shape, constant(labels)) for t in tensors if (labels := self.labels_of(t)) is not None]
+        # One number for all channels (a gate) does not go with any of them.
+        found.sort(key=lambda item: (bool((item[1] != FREE).any()), item[0].numel()), reverse=True)
+        whole, result = found[0]
+        for shape, small in found[1:]:
+            if _spread(shape, result.shape) or bool((small == FREE).all()):
+                continue
+            self.links.tie(result, small)
+            if small.numel() < result.numel() and not _spread(shape, whole):
+                result = small  # the other's labels vary along more, all tied to these
+        for tensor in tensors:
+            if self.labels_of(tensor) is None and _meets(tensor.shape, result.shape):
+                self.links.fix(result)
+                return None
+        return result
+
+    def _fix_all(self, tensors: Sequence[Any]) -> None:
+        for tensor in tensors:
+            if (labels := self.labels_of(tensor)) is not None:
+                self.links.fix(constant(labels))
+
+
+def _name(func: Any) -> str:
+    """The operation's plain name; that of an in-place one without its underscore."""
+    name: str = func._schema.name.removeprefix("aten::")
+    return name.removesuffix("_")
+
+
+def _on_cpu(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return value.cpu()
+    return [_on_cpu(v) for v in value] if isinstance(value, list) else value
+
+
+def _broadcast(tensors: list[Tensor]) -> torch.Size | None:
+    try:
+        return torch.Size(torch.broadcast_shapes(*(t.shape for t in tensors)))  # type: ignore[no-untyped-call]
+    except RuntimeError:
+        return None
+
+
+def _keeps(small: Tensor, shape: torch.Size) -> bool:
+    """Whether the dimensions that labels vary along have the same size in `shape`."""
+    return small.ndim == len(shape) and all(n in (1, m) for n, m in zip(small.shape, shape, strict=True))
+
+
+def _spread(shape: torch.Size, wide: Sequence[int]) -> bool:
+    """Whether a tensor of `shape` is repeated along a dimension of `wide` (right-aligned) that is larger than 1."""
+    pairs = zip_longest(reversed(shape), reversed(wide), fillvalue=1)
+    return any(own == 1 and other > 1 for own, other in pairs)
+
+
+def _meets(shape: torch.Size, labels: torch.Size) -> bool:
+    """Whether a tensor of `shape` has a size of its own where the labels (right-aligned) vary."""
+    pairs = zip(reversed(shape), reversed(labels), strict=False)
+    return any(own > 1 and label > 1 for own, label in pairs)

@@ -1,0 +1,1 @@
+"""`cluster.weights`, `cluster.filters`, `cluster.kernels`."""

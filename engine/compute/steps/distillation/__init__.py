@@ -1,0 +1,1 @@
+"""`distill`: training by a teacher."""

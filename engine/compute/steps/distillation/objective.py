@@ -1,0 +1,105 @@
+"""The loss of a student: the labels, and what the chosen method takes from the teacher."""
+
+from dataclasses import dataclass, field
+from typing import assert_never
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from engine.compute.context import Context, place
+from engine.compute.seeds import seed_everything
+from engine.compute.steps.distillation import features, losses
+from engine.params.distillation import Attention, Decoupled, Distill, Features, Inside, Logits
+
+
+@dataclass
+class Taught:
+    """The objective of a `distill` step; the teacher sees the very images that the student sees."""
+
+    teacher: nn.Module
+    params: Distill
+    pairs: list[features.Pair] = field(default_factory=list)
+    extra: nn.Module | None = None
+    """The projections of `features`."""
+
+    def loss(self, model: nn.Module, images: Tensor, targets: Tensor, progress: float) -> Tensor:
+        with features.captured(model, [pair.student for pair in self.pairs]) as mine:
+            student = model(images).float()
+        with torch.no_grad(), features.captured(self.teacher, [p.teacher for p in self.pairs]) as theirs:
+            teacher = self.teacher(images).float()
+        method = self.params.method
+        total = self._answers(student, teacher, targets, progress)
+        if isinstance(method, Inside):
+            total = total + method.beta * self._inside(mine, theirs)
+        return total
+
+    def _answers(self, student: Tensor, teacher: Tensor, targets: Tensor, progress: float) -> Tensor:
+        """The loss of the network's output."""
+        match self.params.method:
+            case Decoupled() as method:
+                return self._decoupled(method, student, teacher, targets, progress)
+            case Logits() | Features() | Attention() as method:
+                soft = losses.softened(student, teacher, method.temperature)
+                if not self.params.labels:
+                    return soft
+                return (1 - method.alpha) * self._labels(student, targets) + method.alpha * soft
+            case _:
+                assert_never(self.params.method)
+
+    def _decoupled(
+        self, method: Decoupled, student: Tensor, teacher: Tensor, targets: Tensor, progress: float
+    ) -> Tensor:
+        known = self.params.labels
+        soft = losses.decoupled(
+            student,
+            teacher,
+            targets if known else teacher.argmax(1),
+            alpha=method.target,
+            beta=method.others,
+            temperature=method.temperature,
+        )
+        if not known:
+            return soft
+        weight = min(progress / method.warmup, 1.0) if method.warmup else 1.0
+        return self._labels(student, targets) + weight * soft
+
+    def _labels(self, student: Tensor, targets: Tensor) -> Tensor:
+        return functional.cross_entropy(student, targets, label_smoothing=self.params.label_smoothing)
+
+    def _inside(self, mine: dict[str, Tensor], theirs: dict[str, Tensor]) -> Tensor:
+        """The distances of the paired layers, summed."""
+        total = torch.zeros((), device=next(iter(mine.values())).device)
+        for number, pair in enumerate(self.pairs):
+            student, teacher = mine[pair.student], theirs[pair.teacher]
+            if isinstance(self.extra, nn.ModuleList):
+                student = self.extra[number](student)
+                total = total + losses.hint(*features.of_one_size(student.float(), teacher.float()))
+            else:
+                total = total + losses.attention(*features.of_one_size(student.float(), teacher.float()))
+        return total
+
+
+def taught(model: nn.Module, teacher: nn.Module, params: Distill, context: Context) -> Taught:
+    """The objective for training `model`; its projections are random, from the seed.
+
+    Raises SecateurError for layers that can't be compared.
+    """
+    teacher.eval().requires_grad_(False)
+    method = params.method
+    if not isinstance(method, Inside):
+        return Taught(teacher, params)
+    example = torch.zeros(1, context.data.channels, *context.data.size, device=context.device)
+    student_layers, teacher_layers = features.outputs(model, example), features.outputs(teacher, example)
+    found = features.pairs(student_layers, teacher_layers, method.layers)
+    told = ", ".join(f"{pair.student} after {pair.teacher}" for pair in found)
+    context.notice("info", f"Layers compared with the teacher's: {told}")
+    if not isinstance(method, Features):
+        return Taught(teacher, params, found)
+    seed_everything(context.seed, "projections", context.position)
+    return Taught(
+        teacher,
+        params,
+        found,
+        place(features.projections(found, student_layers, teacher_layers), context.device),
+    )

@@ -1,0 +1,135 @@
+"""`factorize`: layers split in chains of smaller ones."""
+
+import math
+from collections import Counter
+from typing import Any, assert_never
+
+import torch
+from torch import Tensor, nn
+
+from engine.compute.context import Context, place
+from engine.compute.layers import factors
+from engine.compute.layers.factors import Ranks, Scheme
+from engine.compute.layers.masks import Folding, fold_module
+from engine.compute.layers.passes import calls
+from engine.compute.layers.select import prunable_layers
+from engine.compute.layers.shared import SharedConv2d
+from engine.compute.models import edits
+from engine.compute.models.architecture import architecture
+from engine.compute.steps.calibration.step import recalibrate
+from engine.compute.steps.factorization import vbmf
+from engine.params.factorization import Energy, Factorize, Rank, Ratio, Vbmf
+
+
+def factorize(model: nn.Module, params: Factorize, context: Context) -> nn.Module:
+    """Split every layer where that saves weights, in place; masks, codebooks and grids of those layers are folded.
+
+    Reports each layer's ranks and the share of its energy that is lost.
+    """
+    place(model, context.device)
+    layers = prunable_layers(model, params.skip)
+    arch = architecture(model)
+    called = set(calls(model, layers, torch.zeros(1, arch.channels, *arch.size, device=context.device)))
+    left: Counter[str] = Counter()
+    folded = 0
+    rows = []
+    for number, (name, module) in enumerate(layers.items()):
+        context.progress(number / len(layers), name)
+        if reason := "not called as a layer" if name not in called else _refused(module):
+            left[reason] += 1
+            continue
+        was_folded = any(isinstance(part, Folding) for part in module.modules())
+        row = _factorize(model, name, module, params)
+        if row is None:
+            left["would not save weights"] += 1
+            continue
+        rows.append(row)
+        folded += was_folded
+    _tell(len(rows), left, folded, context)
+    context.found["factors"] = rows
+    place(model, context.device)
+    if rows and params.calibrate:
+        recalibrate(model, context)
+    return model
+
+
+def _tell(done: int, left: Counter[str], folded: int, context: Context) -> None:
+    rest = ", ".join(f"{count} {reason}" for reason, count in sorted(left.items()))
+    text = f"{done} layers factorized" + (f"; left as they are: {rest}" if rest else "")
+    context.notice("info" if done else "warning", text)
+    if folded:
+        context.notice(
+            "info", f"Masks, codebooks and grids of {folded} factorized layers were folded in their weights"
+        )
+
+
+def _refused(module: nn.Module) -> str:
+    """Why a layer cannot be factorized; "" if it can."""
+    if isinstance(module, nn.Linear):
+        return ""
+    if not isinstance(module, nn.Conv2d):
+        return "neither linear nor 2-D convolutions"
+    if isinstance(module, SharedConv2d):
+        return "with shared filters"
+    return "grouped or depthwise" if module.groups > 1 else ""
+
+
+def _factorize(model: nn.Module, name: str, module: nn.Module, params: Factorize) -> dict[str, Any] | None:
+    """Split one layer; what became of it, None when its ranks would not save weights."""
+    weight = module.weight
+    assert isinstance(weight, Tensor)
+    scheme = scheme_of(module, params)
+    ranks = ranks_of(module, weight, scheme, params.rank)
+    if factors.parameters(module, scheme, ranks) >= weight.numel():
+        return None
+    fold_module(module)
+    made = factors.factorized(module, scheme, ranks)
+    lost = factors.lost(weight, made, scheme)
+    factors.replace(model, name, made)
+    edits.record(model, {"edit": edits.FACTORIZE, "layer": name, "scheme": scheme, "ranks": list(ranks)})
+    return {"name": name, "scheme": scheme, "ranks": list(ranks), "distortion": lost}
+
+
+def scheme_of(module: nn.Module, params: Factorize) -> Scheme:
+    """The scheme that suits the layer: linear layers and kernels that are flat in one direction are split in two."""
+    if isinstance(module, nn.Conv2d) and min(module.kernel_size) > 1 and params.scheme != "channel":
+        return params.scheme
+    return "svd"
+
+
+def ranks_of(module: nn.Module, weight: Tensor, scheme: Scheme, rule: Rank) -> Ranks:
+    """The ranks of the layer's chain by `rule`, each from 1 to the full rank."""
+    match rule:
+        case Ratio(ratio=ratio):
+            return _by_budget(module, weight, scheme, (1 - ratio) * weight.numel())
+        case Energy(energy=energy):
+            return tuple(
+                _by_energy(factors.singular_values(m), energy) for m in factors.matrices(weight, scheme)
+            )
+        case Vbmf():
+            return tuple(
+                max(vbmf.rank(factors.singular_values(m), *m.shape), 1)
+                for m in factors.matrices(weight, scheme)
+            )
+        case _:
+            assert_never(rule)
+
+
+def _by_energy(singular: Tensor, energy: float) -> int:
+    share = singular.square().cumsum(0)
+    if not float(share[-1]) > 0:
+        return 1
+    return min(int((share < energy * share[-1]).sum()) + 1, len(singular))
+
+
+def _by_budget(module: nn.Module, weight: Tensor, scheme: Scheme, budget: float) -> Ranks:
+    """The largest ranks with at most `budget` weights; those of Tucker-2 in the ratio of the layer's channels."""
+    tried: list[Ranks]
+    if scheme == "tucker":
+        outer, inner = weight.shape[:2]
+        tried = [(math.ceil(r * inner / outer), r) for r in range(1, outer + 1)]
+    else:
+        full = min(factors.matrices(weight, scheme)[0].shape)
+        tried = [(r,) for r in range(1, full + 1)]
+    fitting = [ranks for ranks in tried if factors.parameters(module, scheme, ranks) <= budget]
+    return fitting[-1] if fitting else tried[0]

@@ -1,0 +1,1 @@
+"""`prune.weights`: unstructured and N:M sparsity."""

@@ -1,0 +1,120 @@
+"""`prune.weights`: single weights set to zero under a mask."""
+
+from typing import Literal, assert_never
+
+import torch
+from torch import Tensor, nn
+
+from engine.compute.context import Context, place
+from engine.compute.layers.masks import mask_of, set_mask
+from engine.compute.layers.select import prunable_layers, weight_of
+from engine.compute.steps.pruning.importance import importance
+from engine.compute.steps.pruning.rates import findings, rates_for
+from engine.compute.steps.pruning.rounds import keep_largest, recover
+from engine.compute.training.schedules import sparsities
+from engine.errors import SecateurError
+from engine.params.pruning import Cubic, Linear, OneShot, PruneWeights, Rounds
+
+
+def prune_weights(model: nn.Module, params: PruneWeights, context: Context) -> nn.Module:
+    """Mask the least important weights; with a schedule, in rounds with training between them."""
+    place(model, context.device)
+    layers = prunable_layers(model, params.skip)
+    if params.pattern is not None:
+        _prune_pattern(model, layers, params, context)
+        return model
+    match params.schedule:
+        case OneShot():
+            _prune_to(params.sparsity, model, layers, params, context, 0)
+        case Linear() | Cubic():
+            _prune_in_rounds(model, layers, params, params.schedule, context)
+        case _:
+            assert_never(params.schedule)
+    return model
+
+
+def _prune_in_rounds(
+    model: nn.Module, layers: dict[str, nn.Module], params: PruneWeights, schedule: Rounds, context: Context
+) -> None:
+    course: Literal["linear", "cubic"] = "linear" if isinstance(schedule, Linear) else "cubic"
+    targets = sparsities(course, _sparsity(layers), params.sparsity, schedule.rounds)
+    for number, target in enumerate(targets):
+        _prune_to(target, model, layers, params, context, number)
+        if number < len(targets) - 1:
+            recover(model, schedule, context, number)
+
+
+def _sparsity(layers: dict[str, nn.Module]) -> float:
+    masks = [mask.mask for m in layers.values() if (mask := mask_of(m)) is not None]
+    kept = sum(int(mask.sum()) for mask in masks)
+    masked = sum(mask.numel() for mask in masks) - kept
+    return masked / sum(weight_of(m).numel() for m in layers.values())
+
+
+def _prune_to(
+    sparsity: float,
+    model: nn.Module,
+    layers: dict[str, nn.Module],
+    params: PruneWeights,
+    context: Context,
+    number: int,
+) -> None:
+    """Mask so many weights that `sparsity` of all (or of each layer's) are zero; masked ones come first."""
+    scores = importance(params.criterion, model, layers, context, number)
+    for name, module in layers.items():
+        if (mask := mask_of(module)) is not None:
+            scores[name][~mask.mask] = -1.0
+    match params.scope:
+        case "local":
+            masks = {name: keep_largest(s, sparsity) for name, s in scores.items()}
+        case "global":
+            flat = torch.cat([s.flatten() for s in scores.values()])
+            parts = torch.split(keep_largest(flat, sparsity), [s.numel() for s in scores.values()])
+            masks = {name: p.view_as(scores[name]) for name, p in zip(scores, parts, strict=True)}
+        case "sensitivity":
+            rates = _rates(sparsity, model, layers)
+            masks = {name: keep_largest(s, rates[name]) for name, s in scores.items()}
+        case _:
+            assert_never(params.scope)
+    for name, module in layers.items():
+        set_mask(module, masks[name])
+
+
+def _rates(sparsity: float, model: nn.Module, layers: dict[str, nn.Module]) -> dict[str, float]:
+    """For every layer the rate at which an earlier step predicts that the loss rises alike."""
+    sizes = {name: weight_of(module).numel() for name, module in layers.items()}
+    gone = {name: _sparsity({name: module}) for name, module in layers.items()}
+    return rates_for(findings(model, "weights")["rows"], sizes, sparsity, gone)
+
+
+def _prune_pattern(
+    model: nn.Module, layers: dict[str, nn.Module], params: PruneWeights, context: Context
+) -> None:
+    assert params.pattern is not None
+    keep, of = (int(part) for part in params.pattern.split(":"))
+    scores = importance(params.criterion, model, layers, context, 0)
+    fitting = {n: m for n, m in layers.items() if weight_of(m).shape[1] % of == 0}
+    if not fitting:
+        raise SecateurError(
+            f"No layer fits the pattern {params.pattern}",
+            f"The number of input channels of a layer must be a multiple of {of}.",
+            "Use a smaller M, or prune by sparsity.",
+        )
+    for name, module in fitting.items():
+        set_mask(module, pattern_mask(scores[name], keep, of))
+    if left := sorted(layers.keys() - fitting.keys()):
+        context.notice("info", f"Left dense: input channels of {', '.join(left)} are no multiple of {of}")
+
+
+def pattern_mask(scores: Tensor, keep: int, of: int) -> Tensor:
+    """Mask of the `keep` largest of every `of` neighbouring input channels; scores (O, I, …), I a multiple of `of`.
+
+    Neighbours along the input channels at one kernel position, as NVIDIA's sparse tensor cores want
+    them (Mishra et al. 2021).
+    """
+    inputs_last = scores.movedim(1, -1)
+    groups = inputs_last.reshape(-1, of)
+    order = torch.argsort(groups, dim=1, descending=True, stable=True)
+    mask = torch.zeros_like(groups, dtype=torch.bool)
+    mask.scatter_(1, order[:, :keep], True)
+    return mask.view(inputs_last.shape).movedim(-1, 1).contiguous()

@@ -1,0 +1,1 @@
+"""`quantize.*`: INT8 files, quantization-aware training, weights of few bits."""

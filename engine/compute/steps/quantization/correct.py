@@ -1,0 +1,170 @@
+"""Two repairs of a float graph before it is quantized: cross-layer equalization and bias correction.
+
+Both are from Nagel et al. 2019, "Data-Free Quantization Through Weight Equalization and Bias Correction".
+"""
+
+from collections.abc import Iterable, Iterator, Set
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+import torch
+from torch import Tensor
+
+from engine.compute.onnx.graph import Array, Graph, attribute, layer_of
+from engine.compute.steps.quantization.calibrate import Ranges, activations
+from engine.compute.steps.quantization.choose import choose, is_heavy
+from engine.compute.steps.quantization.graph import along, output_axis, set_bias
+from engine.compute.steps.quantization.write import dequantized_weight, quantized
+
+SWEEPS = 20
+"""Passes over all pairs: chains of pairs settle within a few."""
+SETTLED = 1e-3
+"""Largest relative change of a channel at which equalization ends."""
+HOMOGENEOUS = ("Relu", "MaxPool", "AveragePool", "GlobalAveragePool")
+"""What may lie between two layers: each channel alone, and a factor on its input is one on its output."""
+
+Means = dict[str, Array]
+"""Mean of each input channel, by the name of the node that takes it."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What an INT8 file is written from; `means` are there where biases are to be corrected."""
+
+    graph: onnx.ModelProto
+    ranges: Ranges
+    means: Means | None = None
+    per_channel: bool = True
+
+    def write(self, skip: Set[str] = frozenset()) -> onnx.ModelProto:
+        """The file, with the nodes named by `skip` in float."""
+        graph = self.graph
+        if self.means is not None:
+            graph = bias_corrected(graph, self.means, skip, per_channel=self.per_channel)
+        return quantized(graph, self.ranges, skip=skip, per_channel=self.per_channel)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two layers, the second of which alone takes the first one's output, channel by channel."""
+
+    first: onnx.NodeProto
+    second: onnx.NodeProto
+    axis: int
+    """Along which the second one's weight has its input channels."""
+
+
+def equalized(model: onnx.ModelProto) -> onnx.ModelProto:
+    """`model` with the ranges of weights evened out between pairs of layers; it computes the same.
+
+    Channel i of the first layer is divided by ``s = sqrt(r1 / r2)``, r1 and r2 being the largest weights of that
+    channel in the first and in the second layer, and the second one's weights are multiplied by it (equation 11).
+    """
+    copied = onnx.ModelProto()
+    copied.CopyFrom(model)
+    graph = Graph(copied)
+    pairs = list(_pairs(graph))
+    for _ in range(SWEEPS):
+        changes = [_even_out(pair, graph) for pair in pairs]
+        if max(changes, default=0.0) < SETTLED:
+            break
+    return copied
+
+
+def _pairs(graph: Graph) -> Iterator[Pair]:
+    for first in graph.weighted():
+        if first.op_type not in ("Conv", "Gemm") or not _alone(first, graph):
+            continue
+        second = graph.only_consumer(first.output[0])
+        while second is not None and second.op_type in HOMOGENEOUS:
+            second = graph.only_consumer(second.output[0])
+        if second is None or layer_of(second, graph) is None or not _alone(second, graph):
+            continue
+        axis = _input_axis(second, graph)
+        channels = graph.array(first.input[1]).shape[output_axis(first)]
+        if axis is not None and graph.array(second.input[1]).shape[axis] == channels:
+            yield Pair(first, second, axis)
+
+
+def _alone(node: onnx.NodeProto, graph: Graph) -> bool:
+    """Whether no other node holds the node's weight or bias."""
+    return all(graph.only_consumer(name) is node for name in node.input[1:])
+
+
+def _input_axis(node: onnx.NodeProto, graph: Graph) -> int | None:
+    """The axis of the weight along which input channels lie; None where they do not lie along one."""
+    if node.op_type == "Gemm":
+        return 1 - output_axis(node)
+    if node.op_type != "Conv":
+        return None
+    groups, weight = attribute(node, "group", 1), graph.array(node.input[1])
+    if groups == 1:
+        return 1
+    return 0 if weight.shape[1] == 1 and weight.shape[0] == groups else None
+
+
+def _even_out(pair: Pair, graph: Graph) -> float:
+    """Equalize one pair, in place; the largest relative change of a channel."""
+    one, two = graph.array(pair.first.input[1]), graph.array(pair.second.input[1])
+    axis = output_axis(pair.first)
+    largest = _largest(one, axis), _largest(two, pair.axis)
+    usable = (largest[0] > 0) & (largest[1] > 0)
+    factor = np.sqrt(np.where(usable, largest[0], 1.0) / np.where(usable, largest[1], 1.0))
+    graph.put(pair.first.input[1], (one / along(factor, axis, one.ndim)).astype(np.float32))
+    graph.put(pair.second.input[1], (two * along(factor, pair.axis, two.ndim)).astype(np.float32))
+    if len(pair.first.input) > 2:
+        name = pair.first.input[2]
+        graph.put(name, (graph.array(name) / factor).astype(np.float32))
+    return float(np.abs(factor - 1).max())
+
+
+def _largest(weight: Array, axis: int) -> Array:
+    others = tuple(i for i in range(weight.ndim) if i != axis)
+    return np.asarray(np.abs(weight.astype(np.float64)).max(axis=others))
+
+
+def input_means(model: onnx.ModelProto, batches: Iterable[Tensor]) -> Means:
+    """What enters each layer that can be quantized on average, per channel, over all images and places."""
+    graph = Graph(model)
+    nodes = [node for node in graph.nodes if is_heavy(node, graph) and node.op_type != "MatMul"]
+    names = list(dict.fromkeys(node.input[0] for node in nodes))
+    sums: dict[str, Tensor] = {}
+    count = 0
+    for batch in activations(model, batches, names):
+        for name, values in batch.items():
+            kept = tuple(i for i in range(values.dim()) if i not in (0, 1))
+            mean = (values.double().mean(kept) if kept else values.double()).sum(0)
+            sums[name] = sums.get(name, torch.zeros_like(mean)) + mean
+        count += len(next(iter(batch.values())))
+    return {node.name: (sums[node.input[0]] / count).numpy() for node in nodes}
+
+
+def bias_corrected(
+    model: onnx.ModelProto, means: Means, skip: Set[str], *, per_channel: bool
+) -> onnx.ModelProto:
+    """`model` with biases that make up for what rounding the weights shifts on average.
+
+    ``b + (W - W') E[x]`` with W' the rounded weights (section 4.2); what padding takes from E[x] is not counted.
+    """
+    copied = onnx.ModelProto()
+    copied.CopyFrom(model)
+    graph = Graph(copied)
+    chosen = set(choose(graph, skip).nodes)
+    for node in graph.nodes:
+        if node.name in chosen and node.name in means:
+            lost = graph.array(node.input[1]) - dequantized_weight(node, graph, per_channel=per_channel)
+            shift = _response(node, lost.astype(np.float64), means[node.name])
+            bias = graph.array(node.input[2]) if len(node.input) > 2 else 0.0
+            set_bias(node, graph, (bias + shift).astype(np.float32))
+    return copied
+
+
+def _response(node: onnx.NodeProto, weight: Array, mean: Array) -> Array:
+    """What a layer with these weights gives for the same value at every place of a channel: (output channels,)."""
+    if node.op_type == "Gemm":
+        return np.asarray(weight @ mean if output_axis(node) == 0 else mean @ weight)
+    groups = attribute(node, "group", 1)
+    kernels = weight.reshape(*weight.shape[:2], -1).sum(2)
+    grouped = kernels.reshape(groups, -1, weight.shape[1])
+    return np.asarray(np.einsum("goi,gi->go", grouped, mean.reshape(groups, -1)).reshape(-1))
