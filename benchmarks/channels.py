@@ -25,7 +25,7 @@ from benchmarks import trained
 from engine.compute.context import place, validate
 from engine.compute.data import Dataset
 from engine.compute.measures.counts import count
-from engine.compute.pipeline import apply
+from engine.compute.steps.apply import apply
 from engine.params import Distill, Finetune, PruneChannels
 from engine.params.channels import NoLearning
 from engine.params.pruning import OneShot

@@ -25,7 +25,7 @@ from engine.compute.data import Dataset
 from engine.compute.measures import packed
 from engine.compute.measures.sizes import sizes
 from engine.compute.models import checkpoint
-from engine.compute.pipeline import apply
+from engine.compute.steps.apply import apply
 from engine.params import ClusterWeights, PruneWeights, Step
 from engine.params.pruning import Cubic
 

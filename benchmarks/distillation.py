@@ -20,8 +20,8 @@ from torch import nn
 from benchmarks import trained
 from engine.compute.context import place
 from engine.compute.data import Dataset
-from engine.compute.pipeline import apply
 from engine.compute.pretrained.create import create
+from engine.compute.steps.apply import apply
 from engine.compute.tasks.evaluate import score
 from engine.params import Distill
 from engine.params.distillation import NoTeacher

@@ -33,8 +33,8 @@ from engine.compute.latency.pair import Side, measure_pair
 from engine.compute.models import checkpoint
 from engine.compute.models.int8 import QuantizedNetwork
 from engine.compute.onnx.onnxruntime import OnnxModel
-from engine.compute.pipeline import apply
 from engine.compute.runtimes.base import artefact
+from engine.compute.steps.apply import apply
 from engine.compute.steps.quantization.precision.search import Drawn
 from engine.machine import lock
 from engine.params import QuantizeStatic

@@ -23,7 +23,7 @@ from benchmarks import trained
 from engine.compute.context import place, validate
 from engine.compute.data import Dataset
 from engine.compute.measures.counts import count
-from engine.compute.pipeline import apply
+from engine.compute.steps.apply import apply
 from engine.errors import SecateurError
 from engine.machine import lock
 from engine.params import PruneChannels

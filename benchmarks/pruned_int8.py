@@ -23,8 +23,8 @@ from engine.compute.latency.pair import Side, measure_pair
 from engine.compute.measures.counts import count
 from engine.compute.models import checkpoint
 from engine.compute.models.int8 import QuantizedNetwork
-from engine.compute.pipeline import apply
 from engine.compute.runtimes.base import artefact
+from engine.compute.steps.apply import apply
 from engine.errors import Unavailable
 from engine.machine import lock
 from engine.params import PruneChannels, QuantizeStatic

@@ -18,7 +18,7 @@ from typing import Any
 
 from benchmarks import trained
 from engine.compute.data import Dataset
-from engine.compute.pipeline import apply
+from engine.compute.steps.apply import apply
 from engine.compute.steps.quantization.qat import DIFFERENCE
 from engine.params import QuantizeQat, QuantizeStatic
 

@@ -19,9 +19,9 @@ from engine.compute.data import Dataset, load
 from engine.compute.latency import forks
 from engine.compute.latency.pair import Side, measure_pair
 from engine.compute.models import checkpoint
-from engine.compute.pipeline import apply
 from engine.compute.pretrained.create import create
 from engine.compute.runtimes.base import artefact
+from engine.compute.steps.apply import apply
 from engine.compute.tasks.evaluate import score
 from engine.compute.training.schedules import Course
 from engine.params import Calibrate, Finetune, Train

@@ -259,7 +259,7 @@ def _preload(spec: Spec, plan: Plan) -> list[str]:
     """Slow imports that this study's workers need: better once than in each of them."""
     exports = any(job.exclusive for job in plan.jobs)
     torchvision = any(trial.settings.model.name.startswith("torchvision/") for trial in spec.trials)
-    return ["engine.compute.warm_export"] * exports + ["torchvision"] * torchvision
+    return ["engine.compute.worker.warm_export"] * exports + ["torchvision"] * torchvision
 
 
 def _devices(plan: Plan) -> dict[str, object]:
@@ -269,7 +269,7 @@ def _devices(plan: Plan) -> dict[str, object]:
 def _computed_fingerprint(data: str, workspace: Path) -> str:
     """The fingerprint of data that only a user's function can give, computed in a process of its own."""
     done = subprocess.run(
-        [sys.executable, "-P", "-m", "engine.compute.fingerprint", data, str(workspace)],
+        [sys.executable, "-P", "-m", "engine.compute.worker.fingerprint", data, str(workspace)],
         stdout=subprocess.PIPE,
         text=True,
         check=False,

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from engine import datasets
-from engine.compute import pipeline
+from engine.compute.worker import steps
 from engine.errors import SecateurError
 from engine.params.preset import Data
 from engine.presets import spec
@@ -42,7 +42,7 @@ def first_job(workspace: Path, skipped: str) -> JobRequest:
 def test_a_name_that_the_network_lacks_is_told_before_it_is_trained(tmp_path: Path) -> None:
     told: list[Event] = []
     with pytest.raises(SecateurError, match=r"prune\.weights\.skip names no layer: layer9") as error:
-        pipeline.run(first_job(tmp_path, "layer9.*"), told.append)
+        steps.run(first_job(tmp_path, "layer9.*"), told.append)
     assert "layer3.2.conv2" in error.value.detail
     assert not any(isinstance(event, EpochFinished) for event in told)
 
@@ -51,5 +51,5 @@ def test_names_that_an_earlier_step_may_make_are_left_to_their_step(tmp_path: Pa
     job = first_job(tmp_path, "conv1")
     assert [step for step, _ in job.skips] == ["prune.weights", "prune.weights"]
     told: list[Event] = []
-    pipeline.run(job, told.append)
+    steps.run(job, told.append)
     assert any(isinstance(event, EpochFinished) for event in told)

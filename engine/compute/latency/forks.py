@@ -6,7 +6,7 @@ from multiprocessing import forkserver, resource_tracker
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-PRELOAD = ("engine.compute.warm", "engine.compute.warm_export")
+PRELOAD = ("engine.compute.worker.warm", "engine.compute.worker.warm_export")
 """What a server should have imported for the processes started here to be quick."""
 
 Start = Callable[[Callable[..., None], tuple[Any, ...]], BaseProcess]

@@ -16,7 +16,7 @@ from engine.studies import events as ev
 from engine.studies.job import JobRequest
 from engine.studies.plan import Job
 
-WARM = ("engine.compute.warm",)
+WARM = ("engine.compute.worker.warm",)
 """What the process that workers are forked from has imported in any case."""
 START_TRIES = 3
 """How often a worker's start is tried when the process that it is forked from has gone."""
@@ -111,7 +111,7 @@ class LocalExecutor:
 
 def _work(request: str, connection: Connection) -> None:
     """What a worker process runs; torch is imported there and nowhere else."""
-    from engine.compute.worker import work
+    from engine.compute.worker.process import work
 
     work(request, connection)
 

@@ -1,6 +1,6 @@
 """What jobs do around a node."""
 
-from engine.compute.nodes import rarely
+from engine.compute.worker.commit import rarely
 
 
 def test_waiting_is_told_at_once_and_then_every_fifteen_seconds():

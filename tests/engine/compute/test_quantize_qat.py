@@ -16,7 +16,7 @@ from engine.compute.models import checkpoint
 from engine.compute.models.int8 import QuantizedNetwork
 from engine.compute.onnx.graph import Graph
 from engine.compute.onnx.onnxruntime import OnnxModel
-from engine.compute.pipeline import apply
+from engine.compute.steps.apply import apply
 from engine.compute.steps.calibration.activations import images
 from engine.compute.steps.quantization import qat
 from engine.compute.steps.quantization.calibrate import ranges

@@ -12,9 +12,9 @@ from engine.compute.layers.shared import shared_layers
 from engine.compute.models import checkpoint
 from engine.compute.onnx.export import export
 from engine.compute.onnx.shape import example
-from engine.compute.pipeline import apply
 from engine.compute.pretrained.create import create
 from engine.compute.runtimes.base import session
+from engine.compute.steps.apply import apply
 from engine.errors import PresetInvalid, SecateurError
 from engine.params import STEPS
 from engine.params.preset import Model

@@ -7,7 +7,7 @@ import time
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, assert_never
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -24,43 +24,18 @@ from engine.compute.measures.sizes import sizes
 from engine.compute.memory import peak_bytes, reset_peak
 from engine.compute.models import checkpoint
 from engine.compute.models.int8 import QuantizedNetwork, torch_part
-from engine.compute.nodes import finish, waiting_alone, waiting_for_latency
 from engine.compute.pretrained.create import create
-from engine.compute.steps.calibration.step import calibrate
-from engine.compute.steps.channels.step import prune_channels
+from engine.compute.steps.apply import apply
 from engine.compute.steps.channels.yolo import prepare_for_channels
-from engine.compute.steps.clustering.filters import cluster_filters
-from engine.compute.steps.clustering.kernels import cluster_kernels
-from engine.compute.steps.clustering.weights import cluster_weights
-from engine.compute.steps.distillation.step import distill, teach
-from engine.compute.steps.factorization.step import factorize
-from engine.compute.steps.pruning.step import prune_weights
-from engine.compute.steps.quantization.int8 import quantize_dynamic, quantize_static
-from engine.compute.steps.quantization.qat import quantize_qat
-from engine.compute.steps.quantization.weights import quantize_weights
-from engine.compute.steps.sensitivity import sensitivity
-from engine.compute.steps.training import train
+from engine.compute.steps.distillation.step import teach
 from engine.compute.tasks import task_of
 from engine.compute.tasks.base import Score
 from engine.compute.tasks.evaluate import score
+from engine.compute.worker.commit import finish, waiting_alone, waiting_for_latency
 from engine.machine import lock
 from engine.params import (
-    Calibrate,
-    ClusterFilters,
-    ClusterKernels,
-    ClusterWeights,
     Distill,
-    Factorize,
-    Finetune,
-    PruneChannels,
-    PruneWeights,
-    QuantizeDynamic,
     QuantizeQat,
-    QuantizeStatic,
-    QuantizeWeights,
-    Sensitivity,
-    Step,
-    Train,
 )
 from engine.params.preset import Settings
 from engine.params.training import Fit
@@ -189,41 +164,6 @@ def _taught_by(node: Node, work: Work) -> nn.Module | None:
     if node.teacher is None:
         return None
     return place(checkpoint.load(work.store.folder(node.teacher)), work.device).eval()
-
-
-def apply(step: Step, model: nn.Module, context: Context) -> nn.Module:
-    """One step of a pipeline; the model may be changed in place."""
-    match step:
-        case Train() | Finetune():
-            return train(model, step, context)
-        case PruneWeights():
-            return prune_weights(model, step, context)
-        case PruneChannels():
-            return prune_channels(model, step, context)
-        case ClusterFilters():
-            return cluster_filters(model, step, context)
-        case ClusterKernels():
-            return cluster_kernels(model, step, context)
-        case ClusterWeights():
-            return cluster_weights(model, step, context)
-        case Factorize():
-            return factorize(model, step, context)
-        case Distill():
-            return distill(model, step, context)
-        case QuantizeDynamic():
-            return quantize_dynamic(model, step, context)
-        case QuantizeStatic():
-            return quantize_static(model, step, context)
-        case QuantizeQat():
-            return quantize_qat(model, step, context)
-        case QuantizeWeights():
-            return quantize_weights(model, step, context)
-        case Calibrate():
-            return calibrate(model, step, context)
-        case Sensitivity():
-            return sensitivity(model, step, context)
-        case _:
-            assert_never(step)
 
 
 def _context(node: Node, work: Work) -> Context:

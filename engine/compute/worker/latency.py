@@ -11,10 +11,10 @@ from engine.compute.context import Send
 from engine.compute.latency.pair import Side, becomes_quiet, measure_pair
 from engine.compute.models import checkpoint
 from engine.compute.models.int8 import FILE
-from engine.compute.nodes import finish, waiting_alone
 from engine.compute.onnx import narrow
 from engine.compute.onnx.shape import Shape
 from engine.compute.runtimes.base import artefact
+from engine.compute.worker.commit import finish, waiting_alone
 from engine.errors import Unavailable
 from engine.machine import lock
 from engine.measures import latency

@@ -1,6 +1,6 @@
 """Prints the fingerprint of data that a user's own function makes, as one JSON line.
 
-Run by the engine as ``python -m engine.compute.fingerprint DATA_JSON WORKSPACE``.
+Run by the engine as ``python -m engine.compute.worker.fingerprint DATA_JSON WORKSPACE``.
 """
 
 import json

@@ -11,8 +11,8 @@ from multiprocessing.connection import Connection
 
 import torch
 
-from engine.compute import latency_job, pipeline
 from engine.compute.memory import out_of_memory
+from engine.compute.worker import latency, steps
 from engine.errors import SecateurError
 from engine.store.files import explanation
 from engine.studies import events as ev
@@ -34,9 +34,9 @@ def work(text: str, connection: Connection) -> None:
     try:
         _settle(request)
         if current["kind"] == "latency":
-            latency_job.run(request, send)
+            latency.run(request, send)
         else:
-            pipeline.run(request, send)
+            steps.run(request, send)
     except Exception as error:  # noqa: BLE001 - the one broad except: a trial's end is reported, the study goes on
         traceback.print_exc()
         problem = explain(error).as_dict()

@@ -7,7 +7,7 @@ spent here once, not in every worker. Nothing here starts a thread or touches a 
 import torch
 from torch import nn
 
-import engine.compute.worker  # noqa: F401
+import engine.compute.worker.process  # noqa: F401
 
 torch.use_deterministic_algorithms(True, warn_only=True)
 with torch.device("meta"):
