@@ -14,9 +14,9 @@ from engine.errors import SecateurError
 from engine.studies.rundir import RunDir
 from tui import places, themes
 from tui.actions import EVERYWHERE, bindings
-from tui.keyorder import KeyOrder
+from tui.patches.keyorder import KeyOrder
+from tui.patches.spans import SendSpans
 from tui.screens.base import BaseScreen
-from tui.spans import SendSpans
 from tui.watch import Watcher
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""What Textual doesn't do (yet)."""
