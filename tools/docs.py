@@ -109,15 +109,15 @@ def shipped() -> str:
 
 
 def keys() -> str:
-    from tui import keytable
+    from tui.keys import markdown
 
-    return keytable.markdown()
+    return markdown.markdown()
 
 
 def blocks() -> dict[str, Callable[[], str]]:
     """The generated blocks by name."""
     found = {"parameters": parameters, "commands": commands, "presets": shipped}
-    return found | ({"keys": keys} if find_spec("tui.keytable") else {})
+    return found | ({"keys": keys} if find_spec("tui.keys.markdown") else {})
 
 
 def regenerated(text: str) -> tuple[str, list[str]]:

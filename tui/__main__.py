@@ -5,7 +5,7 @@ import gc
 import sys
 from pathlib import Path
 
-from tui.action import PLACES
+from tui.keys.action import PLACES
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -13,7 +13,7 @@ from textual.binding import BindingType
 from engine.errors import SecateurError
 from engine.studies.rundir import RunDir
 from tui import places, themes
-from tui.actions import EVERYWHERE, bindings
+from tui.keys.table import EVERYWHERE, bindings
 from tui.patches.keyorder import KeyOrder
 from tui.patches.spans import SendSpans
 from tui.screens.base import BaseScreen

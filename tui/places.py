@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from textual.screen import Screen
 
-from tui.action import PLACES
+from tui.keys.action import PLACES
 
 if TYPE_CHECKING:
     from tui.app import Lab

@@ -2,8 +2,8 @@ from collections import Counter
 
 import pytest
 
-from tui.actions import ACTIONS, bindings, key_text
-from tui.keytable import markdown
+from tui.keys.markdown import markdown
+from tui.keys.table import ACTIONS, bindings, key_text
 from tui.screens.help import action_lines
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from engine.presets import shipped
+from tui.keys.lab import LAB
 from tui.lab import edits, outline, tree
-from tui.lab.actions import LAB
 from tui.lab.check import check, validate
 from tui.lab.document import Document
 from tui.lab.estimate import History

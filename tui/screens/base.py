@@ -10,7 +10,7 @@ from textual.widget import Widget
 from textual.widgets import Input
 
 from engine.studies.state import StudyState
-from tui.actions import bindings, key_text
+from tui.keys.table import bindings, key_text
 from tui.messages import StudyChanged
 from tui.widgets.chrome import KeyBar, PlaceBar
 

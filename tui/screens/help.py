@@ -7,8 +7,8 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.screen import ModalScreen, Screen
 
-from tui.action import Action
-from tui.actions import ACTIONS, key_text
+from tui.keys.action import Action
+from tui.keys.table import ACTIONS, key_text
 from tui.widgets.document import Document, wrapped
 from tui.widgets.painted import Line
 from tui.widgets.plot import Plot

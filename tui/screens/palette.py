@@ -3,8 +3,8 @@
 import asyncio
 from typing import TYPE_CHECKING
 
-from tui.action import PLACES, Action
-from tui.actions import ACTIONS, key_text
+from tui.keys.action import PLACES, Action
+from tui.keys.table import ACTIONS, key_text
 from tui.screens.base import BaseScreen
 from tui.widgets.picker import Choice, Picker
 

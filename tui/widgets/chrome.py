@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from engine.text.tables import abbreviate, cell_width
-from tui.action import PLACES
+from tui.keys.action import PLACES
 from tui.widgets.painted import Line, Painted, Span
 
 

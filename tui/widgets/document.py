@@ -6,7 +6,7 @@ from typing import ClassVar
 from textual.binding import BindingType
 
 from engine.text.tables import cell_width
-from tui.actions import bindings
+from tui.keys.table import bindings
 from tui.widgets.painted import Line, Painted
 
 Builder = Callable[[int], Sequence[Line]]

@@ -14,7 +14,7 @@ from textual.message import Message
 from textual.widgets import Input
 
 from engine.text.tables import abbreviate, cell_width
-from tui.actions import bindings
+from tui.keys.table import bindings
 from tui.lab import tree
 from tui.lab.fields import Field
 from tui.lab.text import Default, Fixed, Typed, read

@@ -7,7 +7,7 @@ from textual.binding import BindingType
 from textual.message import Message
 
 from engine.text.tables import abbreviate, cell_width
-from tui.actions import bindings
+from tui.keys.table import bindings
 from tui.lab.outline import ADD, Item
 from tui.widgets.painted import Line, Painted
 

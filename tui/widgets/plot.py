@@ -12,7 +12,7 @@ from engine.plotting.axis import Axis
 from engine.plotting.cells import Cell, Rows
 from engine.plotting.figure import Figure, Limits, decimate, finite
 from engine.plotting.text import Place, places, with_legend
-from tui.actions import bindings
+from tui.keys.table import bindings
 from tui.widgets.painted import Line, Painted
 
 MOST_POINTS = 4000

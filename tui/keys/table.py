@@ -2,8 +2,8 @@
 
 from textual.binding import Binding, BindingType
 
-from tui.action import EVERYWHERE, PLACES, Action
-from tui.lab.actions import LAB
+from tui.keys.action import EVERYWHERE, PLACES, Action
+from tui.keys.lab import LAB
 
 APP = (
     *(

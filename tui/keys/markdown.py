@@ -1,6 +1,6 @@
-"""Prints the key table of the README from the action table: `python -m tui.keytable`."""
+"""Prints the key table of the README from the action table: `python -m tui.keys.markdown`."""
 
-from tui.actions import ACTIONS, key_text
+from tui.keys.table import ACTIONS, key_text
 
 TITLES = {
     "": "Everywhere",

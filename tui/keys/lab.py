@@ -1,6 +1,6 @@
 """The lab screen's rows of the action table."""
 
-from tui.action import Action
+from tui.keys.action import Action
 
 
 def _group(group: str, *rows: tuple[str, tuple[str, ...], str, str]) -> tuple[Action, ...]:

@@ -1,0 +1,1 @@
+"""One table of actions: keys, footer, palette, help and docs come from it."""
