@@ -17,11 +17,11 @@ from tui.keys.table import EVERYWHERE, bindings
 from tui.patches.keyorder import KeyOrder
 from tui.patches.spans import SendSpans
 from tui.screens.base import BaseScreen
-from tui.watch import Watcher
+from tui.work.watch import Watcher
 
 if TYPE_CHECKING:
     from engine.presets.spec import Spec
-    from tui.modelexport import ModelExport, Wish
+    from tui.work.models import ModelExport, Wish
 
 
 class Lab(KeyOrder, SendSpans, App[None]):
@@ -97,8 +97,8 @@ class Lab(KeyOrder, SendSpans, App[None]):
 
     def start_export(self, wish: "Wish") -> "ModelExport":
         """Begin to write a trial's model in a process of its own; it ends with the lab."""
-        from tui.modelexport import ModelExport
         from tui.screens.model_export import carry_out
+        from tui.work.models import ModelExport
 
         self.export = ModelExport(wish)
         self.run_worker(carry_out(self, self.export))

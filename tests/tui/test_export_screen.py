@@ -16,8 +16,8 @@ from test_screens import SIZES, shows
 from textual.pilot import Pilot
 
 from tui.app import Lab
-from tui.modelexport import ModelExport, Wish
 from tui.screens.model_export import ExportScreen
+from tui.work.models import ModelExport, Wish
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "engine"))
 import study_lab

@@ -11,9 +11,9 @@ from textual.message import Message
 
 from engine.studies.rundir import LOST_AFTER_S
 from engine.studies.state import load
-from tui import watch
-from tui.messages import StudiesChanged, StudyChanged
-from tui.watch import Lives, Watcher, snapshot
+from tui.work import watch
+from tui.work.messages import StudiesChanged, StudyChanged
+from tui.work.watch import Lives, Watcher, snapshot
 
 
 class Inbox:

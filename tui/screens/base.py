@@ -11,8 +11,8 @@ from textual.widgets import Input
 
 from engine.studies.state import StudyState
 from tui.keys.table import bindings, key_text
-from tui.messages import StudyChanged
 from tui.widgets.chrome import KeyBar, PlaceBar
+from tui.work.messages import StudyChanged
 
 if TYPE_CHECKING:
     from tui.app import Lab

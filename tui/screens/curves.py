@@ -17,9 +17,8 @@ from engine.params.preset import Plot as PlotParams
 from engine.plotting.figure import Figure
 from engine.studies.rundir import RunDir, studies
 from engine.studies.state import StudyState
-from tui import curvedata, export
+from tui import curvedata
 from tui.curvedata import Drawn, View
-from tui.messages import StudyChanged
 from tui.screens.base import BaseScreen, bindings, latest
 from tui.widgets.confirm import Prompt
 from tui.widgets.document import Document, wrapped
@@ -27,6 +26,8 @@ from tui.widgets.painted import Line
 from tui.widgets.picker import Choice, Picker
 from tui.widgets.plot import Plot
 from tui.widgets.table import Column, Row, Table
+from tui.work import charts
+from tui.work.messages import StudyChanged
 
 FRONT_COLUMNS = (
     Column("trial", "right"),
@@ -267,12 +268,12 @@ class CurvesScreen(BaseScreen):
 
     async def _export(self) -> None:
         y = self._drawn.figure.y_measure.replace(".", "-") or "chart"
-        asked = Prompt("Write the chart to", f"{self.lab.study}-{y}.svg", export.ABOUT)
+        asked = Prompt("Write the chart to", f"{self.lab.study}-{y}.svg", charts.ABOUT)
         name = await self.app.push_screen_wait(asked)
         if not name:
             return
         try:
-            path = await asyncio.to_thread(export.write, self.query_one(Plot).shown, Path(name).expanduser())
+            path = await asyncio.to_thread(charts.write, self.query_one(Plot).shown, Path(name).expanduser())
         except SecateurError as error:
             await self.lab.fail(error)
         else:

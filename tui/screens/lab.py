@@ -15,7 +15,6 @@ from engine.presets import shipped
 from engine.presets import spec as specs
 from engine.studies.state import StudyState
 from tui.lab.document import Document
-from tui.messages import StudyChanged
 from tui.screens.base import bindings
 from tui.screens.lab_edit import EditActions
 from tui.screens.lab_files import FileActions
@@ -26,6 +25,7 @@ from tui.widgets.live import Live
 from tui.widgets.outline import Outline
 from tui.widgets.plot import Plot
 from tui.widgets.table import Table
+from tui.work.messages import StudyChanged
 
 START = "quickstart"
 """The preset that a first start opens."""

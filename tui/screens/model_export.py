@@ -16,11 +16,11 @@ from engine.studies.state import TrialState
 from tui.lab.fields import Field
 from tui.lab.text import Default, Fixed
 from tui.lab.tree import ABSENT, Spot
-from tui.modelexport import ModelExport, Wish
 from tui.screens.base import BaseScreen
 from tui.widgets.document import Document, wrapped
 from tui.widgets.form import Form
 from tui.widgets.painted import Line
+from tui.work.models import ModelExport, Wish
 
 if TYPE_CHECKING:
     from tui.app import Lab

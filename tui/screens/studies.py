@@ -14,13 +14,13 @@ from textual.widgets import Input, Static
 from engine.errors import SecateurError
 from engine.results.summary import best_text, quality_of
 from engine.text.numbers import age, percent
-from tui import work
-from tui.messages import Listed, StudiesChanged
 from tui.screens.base import BaseScreen, bindings
 from tui.widgets.chrome import PlaceBar
 from tui.widgets.confirm import Confirm
 from tui.widgets.keyinput import KeyInput
 from tui.widgets.table import Cell, Column, Row, Table
+from tui.work import studies as work
+from tui.work.messages import Listed, StudiesChanged
 
 COLUMNS = (
     Column("study", widest=44),

@@ -8,8 +8,8 @@ from engine.store.files import explained
 from engine.studies.rundir import RunDir
 from engine.studies.state import TrialState
 from engine.text.numbers import age, size
-from tui.messages import Listed
-from tui.watch import MALFORMED
+from tui.work.messages import Listed
+from tui.work.watch import MALFORMED
 
 
 def start(study: Listed) -> str:

@@ -17,7 +17,7 @@ from engine.results.summary import study_json
 from engine.studies import rundir
 from engine.studies.rundir import LOST_AFTER_S, RunDir, Status
 from engine.studies.state import Reader, StudyState, TrialState
-from tui.messages import Listed, StudiesChanged, StudyChanged
+from tui.work.messages import Listed, StudiesChanged, StudyChanged
 
 TICK_S = 1.0
 """Seconds between two looks."""

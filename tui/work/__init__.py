@@ -1,0 +1,1 @@
+"""What runs in threads: watching studies, starting them, exporting. No widgets."""
