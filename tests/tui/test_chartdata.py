@@ -9,8 +9,9 @@ from engine.charts import training
 from engine.charts import trials as charts
 from engine.cli.trial import layers_of
 from engine.measures.table import MEASURE_FORMATS
-from tui import curvedata, layerrows, trialtext
-from tui.curvedata import View
+from tui.views import curves, layers
+from tui.views.curves import View
+from tui.views.trial import difference
 
 
 def test_every_point_knows_its_trial(tmp_path: Path) -> None:
@@ -38,10 +39,10 @@ def test_training_curves_have_one_line_a_step(tmp_path: Path) -> None:
 @pytest.mark.parametrize("x", ["prune.weights.sparsity", "latency.torch.1", "size.packed", "macs"])
 def test_the_front_is_drawn_and_listed(tmp_path: Path, x: str) -> None:
     state = fabricate.finished(tmp_path).state
-    drawn = curvedata.draw([state], View(x=x, y="accuracy", by="prune.weights.scope", pareto=True))
+    drawn = curves.draw([state], View(x=x, y="accuracy", by="prune.weights.scope", pareto=True))
     assert drawn.front
-    assert drawn.figure.series[-1].name == curvedata.FRONT
-    rows = curvedata.front_rows(drawn)
+    assert drawn.figure.series[-1].name == curves.FRONT
+    rows = curves.front_rows(drawn)
     assert len(rows) == len(drawn.front)
     for key, cells in rows:
         series, point = map(int, key.split())
@@ -51,31 +52,31 @@ def test_the_front_is_drawn_and_listed(tmp_path: Path, x: str) -> None:
 
 def test_what_can_not_be_drawn_is_said(tmp_path: Path) -> None:
     study = fabricate.Study(tmp_path)
-    assert "No trial is finished" in curvedata.draw([study.state], View(x="nothing")).problem
+    assert "No trial is finished" in curves.draw([study.state], View(x="nothing")).problem
     done = fabricate.finished(tmp_path).state
-    assert "nothing called nonsense" in curvedata.draw([done], View(x="nonsense")).problem
+    assert "nothing called nonsense" in curves.draw([done], View(x="nonsense")).problem
 
 
 def test_the_x_axis_holds_the_whole_sweep_from_the_first_point_on(tmp_path: Path) -> None:
     study = fabricate.Study(tmp_path).start()
     study.trial(0)
     view = View(x="prune.weights.sparsity", by="prune.weights.scope")
-    limits = curvedata.draw([study.state], view).figure.x_limits
+    limits = curves.draw([study.state], view).figure.x_limits
     study.finish()
-    assert limits == curvedata.draw([study.state], view).figure.x_limits
+    assert limits == curves.draw([study.state], view).figure.x_limits
     assert limits is not None and limits[0] < 0 < 0.95 < limits[1]
 
 
 def test_layers_before_and_after(tmp_path: Path) -> None:
     study = fabricate.finished(tmp_path)
     trial = study.state.trials[2]
-    before = layerrows.baseline_layers(study.run, trial)
-    rows = layerrows.joined(layers_of(study.run, trial), before)
+    before = layers.baseline_layers(study.run, trial)
+    rows = layers.joined(layers_of(study.run, trial), before)
     assert len(rows) == 20
     first = rows[0]
     assert (first.name, first.before, first.nonzero, first.sparsity) == ("conv1.weight", 144, 72, 0.5)
-    assert [r.name for r in layerrows.ordered(rows, "MACs", False)][-1] == "linear.weight"
-    assert layerrows.joined([{"name": "x"}, 7, None], [3]) == []
+    assert [r.name for r in layers.ordered(rows, "MACs", False)][-1] == "linear.weight"
+    assert layers.joined([{"name": "x"}, 7, None], [3]) == []
 
 
 @pytest.mark.parametrize(
@@ -92,4 +93,4 @@ def test_layers_before_and_after(tmp_path: Path) -> None:
 def test_a_difference_says_whether_it_is_better(
     name: str, value: float | None, before: float, text: str, role: str
 ) -> None:
-    assert trialtext.difference(name, value, before) == (text, role)
+    assert difference(name, value, before) == (text, role)

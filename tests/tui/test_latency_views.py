@@ -5,8 +5,9 @@ from typing import Any
 from engine.studies import events as ev
 from engine.studies.state import StudyState
 from engine.text.tables import cell_width
-from tui import curvedata, trialtext
-from tui.curvedata import View
+from tui.views import curves
+from tui.views.curves import View
+from tui.views.trial import latency, measures
 
 
 def row(
@@ -54,7 +55,7 @@ def study(rows: list[dict[str, Any]]) -> StudyState:
 
 def lines(rows: list[dict[str, Any]], width: int) -> list[str]:
     state = study(rows)
-    return ["".join(text for text, _ in line) for line in trialtext.latency(state, state.trials[0], width)]
+    return ["".join(text for text, _ in line) for line in latency(state, state.trials[0], width)]
 
 
 def test_a_trials_rows_fit_80_columns_with_what_matters_most() -> None:
@@ -82,17 +83,17 @@ def test_rows_of_older_programs_are_shown_and_none_is_no_section() -> None:
 
 def test_measures_leave_latency_to_its_own_table() -> None:
     state = study(ROWS)
-    text = "\n".join("".join(t for t, _ in line) for line in trialtext.measures(state, state.trials[0], 78))
+    text = "\n".join("".join(t for t, _ in line) for line in measures(state, state.trials[0], 78))
     assert "accuracy" in text and "latency" not in text and "throughput" not in text
 
 
 def test_curves_along_batch_by_runtime_can_be_chosen_and_read() -> None:
     states = [study(ROWS)]
-    assert {"batch", "threads"} <= set(curvedata.xs(states))
-    assert {"latency", "throughput"} <= set(curvedata.ys(states))
-    assert {"runtime", "precision"} <= set(curvedata.bys(states))
-    drawn = curvedata.draw(states, View(x="batch", y="latency", by="runtime"))
+    assert {"batch", "threads"} <= set(curves.xs(states))
+    assert {"latency", "throughput"} <= set(curves.ys(states))
+    assert {"runtime", "precision"} <= set(curves.bys(states))
+    drawn = curves.draw(states, View(x="batch", y="latency", by="runtime"))
     assert not drawn.problem
     assert drawn.figure.series[0].name == "torch-compile, fp32"
-    told = curvedata.readout(drawn, 0, 1)
+    told = curves.readout(drawn, 0, 1)
     assert "batch 8" in told and "987 ms" in told and "s trial 0" in told and "baseline" not in told

@@ -10,9 +10,10 @@ from test_screens import SIZES, painted, shows, until
 from engine.results import layers
 from engine.studies import events as ev
 from engine.studies.state import StepState, StudyState, TrialState
-from tui import curvedata, layerrows
 from tui.app import Lab
-from tui.curvedata import View
+from tui.views import curves
+from tui.views import layers as layerrows
+from tui.views.curves import View
 from tui.widgets.plot import Plot
 from tui.widgets.table import Table
 
@@ -133,5 +134,5 @@ def test_a_step_that_is_not_finished_is_told() -> None:
     state.apply(ev.StudyStarted(study="s-1", preset="s", host="login1", pid=1, environment={}))
     state.apply(ev.Planned(trials=[trial | {"baseline": "s", "baseline_measure": "m"}]))
     state.apply(ev.StepStarted(key="s", kind="sensitivity"))
-    assert curvedata.first_view(state, None).x == "rate"
-    assert "No trial is finished yet: sensitivity" in curvedata.draw([state], View(x="rate")).problem
+    assert curves.first_view(state, None).x == "rate"
+    assert "No trial is finished yet: sensitivity" in curves.draw([state], View(x="rate")).problem

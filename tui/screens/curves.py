@@ -17,9 +17,9 @@ from engine.params.preset import Plot as PlotParams
 from engine.plotting.figure import Figure
 from engine.studies.rundir import RunDir, studies
 from engine.studies.state import StudyState
-from tui import curvedata
-from tui.curvedata import Drawn, View
 from tui.screens.base import BaseScreen, bindings, latest
+from tui.views import curves
+from tui.views.curves import Drawn, View
 from tui.widgets.confirm import Prompt
 from tui.widgets.document import Document, wrapped
 from tui.widgets.painted import Line
@@ -99,7 +99,7 @@ class CurvesScreen(BaseScreen):
             self.show_current(message.state)
             if self._view is None and message.state.trials:
                 plot = await asyncio.to_thread(_preset_plot, self.lab.workspace, message.run_name)
-                self._view = curvedata.first_view(message.state, plot)
+                self._view = curves.first_view(message.state, plot)
                 self._viewed = message.run_name
         self._show()
 
@@ -112,12 +112,12 @@ class CurvesScreen(BaseScreen):
             if states and states[0].error:
                 self._drawn = replace(self._drawn, problem=states[0].error.get("title", ""))
         else:
-            self._drawn = curvedata.draw(states, self._view)
+            self._drawn = curves.draw(states, self._view)
         live = any(state.status in ("queued", "running") for state in states)
         plot.show(self._drawn.figure, live=live)
         front = self.query_one("#front", Table)
         front.display = bool(self._view and self._view.pareto and not self._view.epochs)
-        front.fill(Row(key, cells) for key, cells in curvedata.front_rows(self._drawn))
+        front.fill(Row(key, cells) for key, cells in curves.front_rows(self._drawn))
         for name, build in (("#chosen", self._chosen), ("#readout", self._read_out)):
             self.query_one(name, Document).show(build)
 
@@ -135,7 +135,7 @@ class CurvesScreen(BaseScreen):
         spans: list[tuple[str, str]] = []
         for key, name in parts:
             spans += [(f"{key} ", "accent"), (f"{name}   ", "")]
-        pareto = f"Pareto: {curvedata.directions(self._drawn.figure)}"
+        pareto = f"Pareto: {curves.directions(self._drawn.figure)}"
         flags = [("log y", view.log), ("log x", view.log_x), (pareto, bool(self._drawn.front))]
         spans += [(f"[{name}] ", "muted") for name, on in flags if on]
         if self.lab.overlay:
@@ -148,7 +148,7 @@ class CurvesScreen(BaseScreen):
         cursor = self.query_one(Plot).cursor
         if cursor is None or not self._drawn.owner(*cursor):
             return [[("← → walk the points, Enter opens the trial", "muted")]]
-        return wrapped(curvedata.readout(self._drawn, *cursor), width, "title")
+        return wrapped(curves.readout(self._drawn, *cursor), width, "title")
 
     @on(Plot.Moved)
     def _moved(self, message: Plot.Moved) -> None:
@@ -193,12 +193,12 @@ class CurvesScreen(BaseScreen):
         self.app.push_screen(Picker(title, choices, [chosen or ""]), set_)
 
     def _by_layer(self) -> bool:
-        return self._view is not None and curvedata.by_layer(list(self._states.values()), self._view)
+        return self._view is not None and curves.by_layer(list(self._states.values()), self._view)
 
     def action_choose_x(self) -> None:
         if self._view is not None:
             states = list(self._states.values())
-            self._choose("Draw along", curvedata.xs(states), "x", self._view.x)
+            self._choose("Draw along", curves.xs(states), "x", self._view.x)
 
     def action_choose_y(self) -> None:
         if self._view is None:
@@ -210,14 +210,14 @@ class CurvesScreen(BaseScreen):
             names = sensitivity.measures(list(self._states.values()))
             self._choose("Draw", names, "y", self._drawn.figure.y_measure)
         else:
-            self._choose("Draw", curvedata.ys(list(self._states.values())), "y", self._view.y)
+            self._choose("Draw", curves.ys(list(self._states.values())), "y", self._view.y)
 
     def action_choose_by(self) -> None:
         """Choose the parameter that tells the lines apart, or the layers that are drawn."""
         if self._view is not None and self._by_layer():
             self._choose_layers(self._view)
         elif self._view is not None:
-            names = curvedata.bys(list(self._states.values()))
+            names = curves.bys(list(self._states.values()))
             self._choose("A line for each", names, "by", self._view.by, none="(one line)")
 
     def _choose_layers(self, view: View) -> None:
@@ -226,7 +226,7 @@ class CurvesScreen(BaseScreen):
                 self._set(layers=tuple(chosen))
 
         choices = [
-            Choice(name, name, about) for name, about in curvedata.layers(list(self._states.values()), view)
+            Choice(name, name, about) for name, about in curves.layers(list(self._states.values()), view)
         ]
         title = "Layers to draw (none: a few of all)"
         self.app.push_screen(Picker(title, choices, view.layers, several=True), set_)

@@ -13,8 +13,9 @@ from engine.results import layers
 from engine.studies.rundir import RunDir
 from engine.studies.state import StudyState, TrialState
 from engine.text.numbers import count, percent
-from tui import layerrows, trialtext
 from tui.screens.base import StudyScreen, bindings
+from tui.views import layers as layerrows
+from tui.views.trial import find, fmt_value, nothing
 from tui.widgets.table import Table
 
 SORTS = ("order", "parameters", "MACs", "sparsity")
@@ -42,10 +43,10 @@ class LayersScreen(StudyScreen):
 
     def show_state(self, state: StudyState | None) -> None:
         self._state = state
-        trial = trialtext.find(state, self.lab.trial)
+        trial = find(state, self.lab.trial)
         if state is None or trial is None:
             self._layers = []
-            self._fill(trialtext.nothing(state))
+            self._fill(nothing(state))
             return
         wanted = (f"{state.name} {trial.measure.key}", trial.measure.status)
         if wanted != self._read:
@@ -59,9 +60,7 @@ class LayersScreen(StudyScreen):
         self._layers = layerrows.joined(
             found, before, layerrows.within_a_point(trial), layers.of_trial(trial)
         )
-        values = ", ".join(
-            f"{n.rpartition('.')[2]} {trialtext.fmt_value(v)}" for n, v in trial.parameters.items()
-        )
+        values = ", ".join(f"{n.rpartition('.')[2]} {fmt_value(v)}" for n, v in trial.parameters.items())
         total = sum(layer.before for layer in self._layers)
         left = sum(layer.nonzero for layer in self._layers)
         kept = (

@@ -11,8 +11,8 @@ from textual.worker import get_current_worker
 
 from engine.studies.rundir import RunDir
 from engine.studies.state import StudyState
-from tui import logtext
 from tui.screens.base import StudyScreen, bindings
+from tui.views import log
 from tui.widgets.document import Document
 from tui.widgets.painted import Line
 
@@ -30,7 +30,7 @@ class LogScreen(StudyScreen):
     def __init__(self) -> None:
         super().__init__()
         self._events = True
-        self._tail: logtext.Tail | None = None
+        self._tail: log.Tail | None = None
         self._lines: list[str] = []
         self._state: StudyState | None = None
         self._study = ""
@@ -56,12 +56,12 @@ class LogScreen(StudyScreen):
         run = RunDir(self.lab.workspace / "studies" / self.lab.study)
         path = run.events if self._events else run.log
         if self._tail is None or self._tail.path != path:
-            self._tail, self._lines = logtext.Tail(path), []
+            self._tail, self._lines = log.Tail(path), []
             self.query_one(Document).follow = True
         self._read(self._tail)
 
     @work(thread=True, exclusive=True, exit_on_error=True)
-    def _read(self, tail: logtext.Tail) -> None:
+    def _read(self, tail: log.Tail) -> None:
         lines = tail.read()
         if lines is not None and not get_current_worker().is_cancelled:
             self.app.call_from_thread(self._add, tail.path, lines)
@@ -75,7 +75,7 @@ class LogScreen(StudyScreen):
     def _text(self, width: int) -> list[Line]:
         if not self._lines:
             return [[("Nothing yet.", "muted")]]
-        style = logtext.event_line if self._events else logtext.plain_line
+        style = log.event_line if self._events else log.plain_line
         return [line for text in self._lines for line in style(text, width)]
 
     def _title(self) -> None:

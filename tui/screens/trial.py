@@ -8,8 +8,8 @@ from textual.binding import BindingType
 from textual.containers import Horizontal
 
 from engine.studies.state import StudyState, TrialState
-from tui import trialtext
 from tui.screens.base import StudyScreen, bindings
+from tui.views.trial import environment, errors, events, find, head, latency, measures, nothing, steps
 from tui.widgets.document import Document
 from tui.widgets.painted import Line
 
@@ -47,20 +47,18 @@ class TrialScreen(StudyScreen):
         self.query_one("#left", Document).focus()
 
     def _left(self, width: int) -> list[Line]:
-        parts: list[Part] = [trialtext.head, trialtext.errors, trialtext.steps]
+        parts: list[Part] = [head, errors, steps]
         if self.size.width < WIDE:
-            parts += [trialtext.measures, trialtext.latency, trialtext.events, trialtext.environment]
+            parts += [measures, latency, events, environment]
         return self._build(parts, width)
 
     def _right(self, width: int) -> list[Line]:
-        return self._build(
-            [trialtext.measures, trialtext.latency, trialtext.events, trialtext.environment], width
-        )
+        return self._build([measures, latency, events, environment], width)
 
     def _build(self, parts: list[Part], width: int) -> list[Line]:
-        trial = trialtext.find(self._state, self.lab.trial)
+        trial = find(self._state, self.lab.trial)
         if self._state is None or trial is None:
-            return [[(trialtext.nothing(self._state), "muted")]]
+            return [[(nothing(self._state), "muted")]]
         return [line for part in parts for line in part(self._state, trial, width)]
 
     def action_trial(self, by: int) -> None:
@@ -77,7 +75,7 @@ class TrialScreen(StudyScreen):
         """Take the trial's model away."""
         from tui.screens.model_export import open_for
 
-        trial = trialtext.find(self._state, self.lab.trial)
+        trial = find(self._state, self.lab.trial)
         if self._state is None or trial is None or trial.measure.status != "done":
             self.lab.tell("Only a trial that is done can be exported", "warn")
         else:

@@ -7,7 +7,7 @@ from engine.results.summary import quality_of
 from engine.studies import events as ev
 from engine.studies.rundir import READ_AT_MOST
 from engine.text.numbers import duration, percent
-from tui.trialtext import clock
+from tui.views.trial import clock
 from tui.widgets.document import wrapped
 from tui.widgets.painted import Line
 

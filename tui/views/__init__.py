@@ -1,0 +1,1 @@
+"""Pure functions: a study's state → what screens show."""
