@@ -24,11 +24,11 @@ check: venv
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python tools/docs.py --check
+	$(BIN)/python -m tools.docs --check
 
 format: venv
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
 docs: venv
-	$(BIN)/python tools/docs.py
+	$(BIN)/python -m tools.docs

@@ -14,10 +14,9 @@ import tempfile
 import time
 from pathlib import Path
 
-HOME = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(HOME), str(HOME / "tests" / "tui")]
+from engine.testing import folders as fabricate
 
-import fabricate  # noqa: E402
+HOME = Path(__file__).resolve().parent.parent
 
 REPEATS = 5
 PROGRAM = "import sys; from engine.cli.main import main; sys.exit(main())"

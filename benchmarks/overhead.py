@@ -28,10 +28,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-HOME = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(HOME))
+from engine.runner import launch
 
-from engine.runner import launch  # noqa: E402
+HOME = Path(__file__).resolve().parent.parent
 
 BATCH = 128
 SCOPES = ("local", "global")
@@ -257,7 +256,7 @@ def engine_parts(study: Path, started: float, ended: float) -> dict[str, float]:
 def run_bare(sizes: Sizes, folder: Path) -> tuple[float, dict[str, float]]:
     start = time.perf_counter()
     done = subprocess.run(
-        [sys.executable, __file__, "--bare", json.dumps(asdict(sizes))],
+        [sys.executable, "-m", "benchmarks.overhead", "--bare", json.dumps(asdict(sizes))],
         env=_environment(folder),
         stdout=subprocess.PIPE,
         text=True,

@@ -8,29 +8,27 @@ file is from a straight line in the number of non-zeros, and milliseconds of pac
 """
 
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-HOME = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(HOME))
+import torch
+from torch import Tensor
 
-import torch  # noqa: E402
-from torch import Tensor  # noqa: E402
-
-from engine import datasets  # noqa: E402
-from engine.compute.context import Context  # noqa: E402
-from engine.compute.data import load  # noqa: E402
-from engine.compute.measures import packed  # noqa: E402
-from engine.compute.measures.sizes import sizes  # noqa: E402
+from engine import datasets
+from engine.compute.context import Context
+from engine.compute.data import load
+from engine.compute.measures import packed
+from engine.compute.measures.sizes import sizes
 from engine.compute.models.architecture import Architecture
-from engine.compute.models.build import build  # noqa: E402
-from engine.compute.models.resnet import CifarResNet  # noqa: E402
-from engine.compute.training.loop import fit  # noqa: E402
-from engine.params.preset import Data  # noqa: E402
-from engine.params.training import Train  # noqa: E402
+from engine.compute.models.build import build
+from engine.compute.models.resnet import CifarResNet
+from engine.compute.training.loop import fit
+from engine.params.preset import Data
+from engine.params.training import Train
+
+HOME = Path(__file__).resolve().parent.parent
 
 SPARSITIES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)
 EPOCHS = 4

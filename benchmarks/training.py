@@ -24,10 +24,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-HOME = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(HOME))
+from engine.runner import launch
 
-from engine.runner import launch  # noqa: E402
+HOME = Path(__file__).resolve().parent.parent
 
 LOOPS = ("ours", "usual, 0 workers", "usual, 2 workers")
 Clock = Callable[[], float]
@@ -125,7 +124,7 @@ def _torchvision_root() -> Iterator[str]:
 
 
 def measured(loop: str, args: argparse.Namespace) -> float:
-    command = [sys.executable, __file__, "--loop", loop, "--images", str(args.images)]
+    command = [sys.executable, "-m", "benchmarks.training", "--loop", loop, "--images", str(args.images)]
     command += ["--processor-time"] if args.processor_time else []
     done = subprocess.run(
         [*command, "--batch", str(args.batch), "--threads", str(args.threads), "--precision", args.precision],

@@ -11,18 +11,16 @@ import multiprocessing
 import os
 import signal
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-HOME = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(HOME), str(HOME / "tests"), str(HOME / "tests" / "tui")]
+from engine.testing import folders as fabricate
+from tests.tui.terminal import Terminal
 
-import fabricate  # noqa: E402
-from terminal import Terminal  # noqa: E402
+HOME = Path(__file__).resolve().parent.parent
 
 KEYS = 120
 """Keys timed for a percentile."""

@@ -304,8 +304,7 @@ print("loaded:", *sorted({name.partition(".")[0] for name in sys.modules}), file
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    sys.path.insert(0, str(HOME / "tests" / "tui"))
-    import fabricate
+    from engine.testing import folders as fabricate
 
     folder = tmp_path_factory.mktemp("workspace")
     fabricate.finished(folder)

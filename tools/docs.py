@@ -18,19 +18,18 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-HOME = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(HOME))
-
 from engine.cli import main as cli
-from engine.cli.params import _default as default_text  # noqa: E402
-from engine.cli.presets import counts as trials  # noqa: E402
-from engine.errors import SecateurError  # noqa: E402
-from engine.params import STEPS  # noqa: E402
-from engine.params.base import StepParams  # noqa: E402
-from engine.params.preset import Settings  # noqa: E402
-from engine.params.rows import Row, describe, summary  # noqa: E402
-from engine.presets import shipped as presets  # noqa: E402
+from engine.cli.params import _default as default_text
+from engine.cli.presets import counts as trials
+from engine.errors import SecateurError
+from engine.params import STEPS
+from engine.params.base import StepParams
+from engine.params.preset import Settings
+from engine.params.rows import Row, describe, summary
+from engine.presets import shipped as presets
 from engine.presets import spec
+
+HOME = Path(__file__).resolve().parent.parent
 
 README = HOME / "README.md"
 REQUIRED = ("parameters", "commands", "presets")

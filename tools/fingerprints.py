@@ -3,16 +3,14 @@
 python tools/fingerprints.py
 """
 
-import sys
 from pathlib import Path
 
-HOME = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(HOME))
+from engine.compute.models.architecture import Architecture
+from engine.compute.pretrained.guess import fingerprint, known
+from engine.compute.pretrained.shapes import skeleton
+from engine.compute.pretrained.state_dict import COUNTER
 
-from engine.compute.models.architecture import Architecture  # noqa: E402
-from engine.compute.pretrained.guess import fingerprint, known  # noqa: E402
-from engine.compute.pretrained.shapes import skeleton  # noqa: E402
-from engine.compute.pretrained.state_dict import COUNTER  # noqa: E402
+HOME = Path(__file__).resolve().parent.parent
 
 OUT = HOME / "engine" / "compute" / "models" / "fingerprints.py"
 HEAD = '''"""The tensor names of torchvision's classifiers; written by `python tools/fingerprints.py`."""

@@ -9,16 +9,15 @@ from itertools import groupby
 from pathlib import Path
 from xml.sax.saxutils import escape
 
+from rich.color import Color
+from rich.segment import Segment
+from rich.style import Style
+
+from engine.presets.shipped import find
+from engine.text.tables import cell_width
+from tui.app import Lab
+
 HOME = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(HOME))
-
-from rich.color import Color  # noqa: E402
-from rich.segment import Segment  # noqa: E402
-from rich.style import Style  # noqa: E402
-
-from engine.presets.shipped import find  # noqa: E402
-from engine.text.tables import cell_width  # noqa: E402
-from tui.app import Lab  # noqa: E402
 
 SIZE = (120, 36)
 CELL_WIDTH, CELL_HEIGHT, FONT = 8.4, 18.0, 14.0

@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-import pseudo_terminal
+from tests import pseudo_terminal
 
 HOME = Path(__file__).resolve().parents[2]
 QUIET_S = 0.25

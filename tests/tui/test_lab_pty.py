@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from terminal import Terminal
+
+from tests.tui.terminal import Terminal
 
 PRESET = """\
 model: {name: resnet20}

@@ -6,9 +6,9 @@ After a wanted change: `UPDATE_SNAPSHOTS=1 pytest tests/tui/test_snapshots.py`, 
 import os
 from pathlib import Path
 
-import fabricate
 import pytest
 
+from engine.testing import folders as fabricate
 from tui.app import Lab
 
 FOLDER = Path(__file__).parent / "snapshots"

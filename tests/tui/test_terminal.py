@@ -7,9 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import fabricate
 import pytest
-from terminal import HOME, Terminal
+
+from engine.testing import folders as fabricate
+from tests.tui.terminal import HOME, Terminal
 
 INPUTS = """
 import sys

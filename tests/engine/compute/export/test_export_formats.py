@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from export_help import FICKLE, colour_digits
 from torch import Tensor, nn
 
 from engine.compute.data import Dataset
@@ -22,6 +21,7 @@ from engine.compute.models.build import build
 from engine.compute.onnx import narrow
 from engine.errors import SecateurError
 from engine.results.exports import FLOAT, Format
+from tests.engine.compute.export.export_help import FICKLE, colour_digits
 
 IMAGES = 60
 

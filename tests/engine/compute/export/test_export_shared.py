@@ -1,14 +1,10 @@
 """Networks whose filters or kernels are shared, taken away: they run without this project and give the same."""
 
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from compute_help import context_for, digits, small_model
 
 from engine.compute.export.formats import write_model
 from engine.compute.export.source import deviation
@@ -19,6 +15,7 @@ from engine.compute.steps.clustering.filters import cluster_filters
 from engine.compute.steps.clustering.kernels import cluster_kernels
 from engine.params import ClusterFilters, ClusterKernels
 from engine.results.exports import Format
+from tests.engine.compute.compute_help import context_for, digits, small_model
 
 IMAGES = 20
 

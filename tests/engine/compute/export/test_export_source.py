@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from export_help import FICKLE, colour_digits
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -18,6 +17,7 @@ from engine.compute.models import checkpoint, edits
 from engine.compute.models.architecture import Architecture
 from engine.compute.models.build import build
 from engine.errors import SecateurError
+from tests.engine.compute.export.export_help import FICKLE, colour_digits
 
 OWN = '''
 import torch

@@ -1,0 +1,1 @@
+"""Fabricated studies for tests, benchmarks and screenshots: nothing is computed."""

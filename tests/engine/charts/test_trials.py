@@ -1,0 +1,118 @@
+"""Figures from studies: names, lines, seeds and baselines."""
+
+import statistics
+
+import pytest
+
+from engine.charts import trials as charts
+from engine.errors import UsageError
+from engine.params.preset import Plot
+from engine.studies.state import StudyState
+from engine.testing.events import finished, measures, planned, replayed, started, study
+
+SPARSITY, SCOPE = "prune.weights.sparsity", "prune.weights.scope"
+
+
+def sweep() -> StudyState:
+    return study(
+        *(
+            ({SCOPE: scope, SPARSITY: sparsity}, measures(1 - sparsity, nonzero=int(100 * (1 - sparsity))))
+            for scope in ("local", "global")
+            for sparsity in (0.5, 0.0)
+        )
+    )
+
+
+def seeds() -> StudyState:
+    found = {(0, 0.3): 0.8, (0, 0.5): 0.7, (1, 0.3): 0.9, (1, 0.5): 0.4}
+    return study(*(({"seed": s, SPARSITY: x}, measures(value)) for (s, x), value in found.items()))
+
+
+def test_a_line_for_each_value_and_points_in_the_order_of_x() -> None:
+    figure = charts.figure([sweep()], SPARSITY, "accuracy", SCOPE)
+    assert [line.name for line in figure.series] == ["local", "global"]
+    for line in figure.series:
+        assert [(point.x, point.y) for point in line.points] == [(0.0, 1.0), (0.5, 0.5)]
+
+
+@pytest.mark.parametrize("name", ["sparsity", "weights.sparsity", SPARSITY])
+def test_the_end_of_a_name_will_do(name: str) -> None:
+    if name == "sparsity":  # a measure has this very name
+        assert charts.figure([sweep()], name, "accuracy").x_measure == "sparsity"
+    else:
+        assert charts.figure([sweep()], name, "accuracy").x_measure == SPARSITY
+
+
+def test_a_measure_may_be_drawn_along_a_measure() -> None:
+    figure = charts.figure([sweep()], "size.packed", "accuracy", "scope")
+    assert [point.x for point in figure.series[0].points] == [200.0, 400.0]
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "by"),
+    [("nothing", "accuracy", None), (SPARSITY, "nothing", None), (SPARSITY, "accuracy", "nothing")],
+)
+def test_an_unknown_name_is_an_error_that_lists_the_known_ones(x: str, y: str, by: str | None) -> None:
+    with pytest.raises(UsageError) as caught:
+        charts.figure([sweep()], x, y, by)
+    assert "nothing" in caught.value.title
+    assert SCOPE in caught.value.detail
+
+
+def test_seeds_are_drawn_as_mean_and_standard_deviation() -> None:
+    points = charts.figure([seeds()], SPARSITY, "accuracy").series[0].points
+    assert [point.x for point in points] == [0.3, 0.5]
+    assert [point.y for point in points] == pytest.approx([0.85, 0.55])
+    wanted = [statistics.stdev((0.8, 0.9)), statistics.stdev((0.7, 0.4))]
+    assert [point.deviation for point in points] == pytest.approx(wanted)
+
+
+def test_one_seed_has_no_deviation() -> None:
+    assert charts.figure([sweep()], SPARSITY, "accuracy", SCOPE).series[0].points[0].deviation is None
+
+
+def test_a_seed_that_is_not_finished_is_left_out_of_the_mean() -> None:
+    state = study(({"seed": 0, SPARSITY: 0.3}, measures(0.8)), ({"seed": 1, SPARSITY: 0.3}, None))
+    (point,) = charts.figure([state], SPARSITY, "accuracy").series[0].points
+    assert (point.y, point.deviation) == (0.8, None)
+
+
+def test_the_baseline_is_a_line_of_reference() -> None:
+    (reference,) = charts.figure([sweep()], SPARSITY, "accuracy").references
+    assert (reference.name, reference.y) == ("baseline", 0.9)
+
+
+def test_lines_of_different_networks_have_a_baseline_each() -> None:
+    model = "model.name"
+    both = planned([{model: "resnet20", SPARSITY: 0.3}, {model: "vgg", SPARSITY: 0.3}])
+    both.trials[1]["baseline_measure"] = "other"
+    done = [finished("tm", measures(0.9)), finished("other", measures(0.6))]
+    done += [finished("m0", measures(0.8)), finished("m1", measures(0.5))]
+    state = replayed(started(), both, *done)
+    found = charts.figure([state], SPARSITY, "accuracy", model).references
+    assert [(line.name, line.y) for line in found] == [("resnet20 baseline", 0.9), ("vgg baseline", 0.6)]
+    (shared,) = charts.figure([state], SPARSITY, "accuracy").references
+    assert (shared.name, shared.y) == ("baseline", pytest.approx(0.75))
+
+
+def test_lines_of_several_studies_carry_their_names() -> None:
+    one, two = (
+        study(({SPARSITY: 0.5}, measures(0.8)), name="a-1"),
+        study(({SPARSITY: 0.5}, measures(0.7)), name="b-1"),
+    )
+    figure = charts.figure([one, two], SPARSITY, "accuracy")
+    assert [line.name for line in figure.series] == ["a-1 accuracy", "b-1 accuracy"]
+    assert [reference.name for reference in figure.references] == ["a-1 baseline", "b-1 baseline"]
+
+
+def test_by_default_the_first_swept_number_is_drawn_along() -> None:
+    assert charts.default_plot(sweep(), None) == Plot(x=SPARSITY, by=SCOPE)
+    assert charts.default_plot(seeds(), None) == Plot(x=SPARSITY)
+    assert charts.default_plot(study(({}, measures(0.9))), None) is None
+    given = Plot(x="size.packed")
+    assert charts.default_plot(sweep(), given) == given
+
+
+def test_every_point_knows_its_trials() -> None:
+    (line,) = charts.trials_drawn([seeds()], SPARSITY, "accuracy")
+    assert [[trial.index for trial in trials] for _, trials in line] == [[0, 2], [1, 3]]

@@ -1,0 +1,204 @@
+"""`secateur export`: a trial's model as a folder, checked after writing."""
+
+import hashlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.studies import events as ev
+from tests.engine.study_lab import PRESET, Lab
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Lab:
+    lab = Lab(tmp_path_factory.mktemp("lab"))
+    lab.run()
+    return lab
+
+
+@pytest.fixture(scope="module")
+def exported(lab: Lab) -> tuple[Path, Any]:
+    """The folder and what the command printed for it."""
+    out = lab.folder / "out"
+    return out, lab.json("export", "p-1", str(out), "--trial", "1")
+
+
+def test_the_folder_has_all_that_is_needed_and_its_hashes(exported: tuple[Path, Any]) -> None:
+    out, card = exported
+    files = {"load.py", "model.json", "model.safetensors", "preset.yaml"}
+    assert {file.name for file in out.iterdir()} == files | {"card.json", "card.md"}
+    assert card["files"] == {name: hashlib.sha256((out / name).read_bytes()).hexdigest() for name in files}
+    assert json.loads((out / "card.json").read_text()) | {"folder": str(out)} == card
+    text = (out / "card.md").read_text()
+    assert all(digest in text for digest in card["files"].values())
+
+
+def test_the_card_tells_what_the_study_measured(lab: Lab, exported: tuple[Path, Any]) -> None:
+    _, card = exported
+    shown = lab.json("show", "p-1")
+    results = shown["trials"][1]["results"]
+    assert card["parameters"] == {"prune.weights.sparsity": 0.9}
+    accuracy = {"model": results["accuracy"], "baseline": shown["baseline"]["results"]["accuracy"]}
+    assert card["results"]["accuracy"] == accuracy
+    assert card["results"]["size.packed"]["model"] == results["size"]["packed"]
+    assert card["environment"]["packages"]["torch"]
+
+
+def test_what_was_written_was_compared_with_the_trials_model(exported: tuple[Path, Any]) -> None:
+    check = exported[1]["check"]
+    assert check["deviation"] == 0.0
+    assert check["changed"] == 0
+    assert check["accuracy"] == check["accuracy_of_trial"] == exported[1]["results"]["accuracy"]["model"]
+
+
+def test_the_loader_runs_by_itself(exported: tuple[Path, Any]) -> None:
+    out, _ = exported
+    done = subprocess.run(
+        [sys.executable, "-I", str(out / "load.py")], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.endswith("outputs (1, 10)\n")
+
+
+def test_openvinos_files_have_a_loader_and_a_card_too(lab: Lab) -> None:
+    out = lab.folder / "openvino"
+    card = lab.json("export", "latest", str(out), "--trial", "best", "--format", "openvino")
+    files = {"model.xml", "model.bin", "load.py", "preset.yaml", "card.json", "card.md"}
+    assert {file.name for file in out.iterdir()} == files
+    assert set(card["needs"]) == {"openvino", "numpy"}
+    assert 0 < card["check"]["deviation"] <= card["check"]["tolerance"] <= 1e-3
+    assert card["check"]["agreement"] == 1.0
+    text = (out / "card.md").read_text()
+    assert all(f"{name} {version}" in text for name, version in card["needs"].items())
+    assert "100.00 % of the images get the same class" in text
+
+
+def test_other_programs_follow_it_line_by_line(lab: Lab) -> None:
+    out = lab.folder / "onnx"
+    words = ["export", "p-1", str(out), "--json-lines", "--format"]
+    *doing, last = map(json.loads, lab.call(*words, "onnx").stdout.splitlines())
+    assert all(line.keys() == {"doing"} for line in doing)
+    assert len(doing) >= 4
+    assert last["folder"] == str(out)
+    assert (out / "model.onnx").is_file()
+    done = lab.call(*words, "int8-onnx")
+    assert done.returncode == 2
+    error = json.loads(done.stdout)["error"]
+    assert "has no INT8 file" in error["title"]
+    assert "quantize.static" in error["remedy"]
+
+
+@pytest.fixture(scope="module")
+def int8(lab: Lab) -> Lab:
+    """The same workspace with a study `int8-1` whose one trial ends with an INT8 file."""
+    text = PRESET.partition("sweep:")[0].replace("epochs: 2", "epochs: 8")
+    text += "  - quantize.static: {images: 32}\n"
+    lab.run("measure.latency=null", preset=lab.preset(text, "int8"))
+    return lab
+
+
+def test_an_int8_trial_is_its_file_unless_asked_otherwise(int8: Lab) -> None:
+    out = int8.folder / "int8"
+    card = int8.json("export", "int8-1", str(out))
+    assert card["format"] == "int8-onnx"
+    check = card["check"]
+    assert check["deviation"] == 0.0
+    assert check["accuracy"] == check["accuracy_of_trial"] == card["results"]["accuracy"]["model"]
+    key = int8.state("int8-1").trials[0].steps[-1].key
+    stored = int8.study("int8-1").store().folder(key) / "model.int8.onnx"
+    assert (out / "model.int8.onnx").read_bytes() == stored.read_bytes()
+    assert "equal, bit for bit" in (out / "card.md").read_text()
+
+
+def test_an_int8_trial_for_openvino_says_how_far_it_is_off(int8: Lab) -> None:
+    out = int8.folder / "int8-openvino"
+    check = int8.json("export", "int8-1", str(out), "--format", "openvino")["check"]
+    assert 0 < check["deviation"] <= check["tolerance"] == 0.1
+    assert check["agreement"] >= 0.95
+    assert (
+        f"up to {check['deviation']:.1e} of the largest (tolerated: 1.0e-01)" in (out / "card.md").read_text()
+    )
+
+
+@pytest.mark.parametrize("form", ["safetensors", "onnx", "pt2"])
+def test_an_int8_trial_is_not_passed_off_as_its_float_network(form: str, int8: Lab) -> None:
+    done = int8.call("export", "int8-1", str(int8.folder / "float"), "--format", form)
+    assert done.returncode == 2
+    assert f"is an INT8 model, which {form} can't hold" in done.stderr
+    assert "int8-onnx or openvino" in done.stderr
+    assert not (int8.folder / "float").exists()
+
+
+def test_without_openvino_its_files_are_refused_with_what_to_install(lab: Lab) -> None:
+    code = "import sys; sys.modules['openvino'] = None; from engine.cli.main import main; sys.exit(main())"
+    words = ["export", "p-1", "none", "--format", "openvino"]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words],
+        env=lab.environment,
+        cwd=lab.folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "OpenVINO is not installed: pip install 'secateur[openvino]'" in done.stderr
+    assert "choose safetensors" in done.stderr
+
+
+def test_a_folder_that_cannot_be_made_is_an_error(lab: Lab) -> None:
+    for out in ("/proc/none/x", "a" * 300):
+        done = lab.call("export", "p-1", out)
+        assert done.returncode == 2
+        assert "Name another folder." in done.stderr
+        assert "loading torch" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--trial", "7"], "has no trial 7"),
+        (["--trial", "one"], "has no trial one"),
+        (["--format", "pickle"], "no format pickle"),
+        ([], "is not empty"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_before_anything_is_written(
+    words: list[str], told: str, lab: Lab, exported: tuple[Path, Any]
+) -> None:
+    out, _ = exported
+    before = {file: file.read_bytes() for file in out.iterdir()}
+    done = lab.call("export", "p-1", str(out), *words)
+    assert done.returncode == 2
+    assert told in done.stderr
+    assert {file: file.read_bytes() for file in out.iterdir()} == before
+    assert not [path for path in lab.folder.iterdir() if path.name.startswith(".")]
+
+
+def test_force_replaces_the_files(lab: Lab, exported: tuple[Path, Any]) -> None:
+    out = lab.folder / "forced"
+    out.mkdir()
+    (out / "load.py").write_text("broken")
+    (out / "mine.txt").write_text("stays")
+    lab.json("export", "p-1", str(out), "--force")
+    assert "class Model" in (out / "load.py").read_text()
+    assert (out / "mine.txt").read_text() == "stays"
+
+
+def test_a_finished_trial_of_an_unfinished_study_can_be_taken(lab: Lab) -> None:
+    study, half = lab.study("p-1"), lab.study("half-1")
+    half.path.mkdir()
+    half.preset.write_bytes(study.preset.read_bytes())
+    half.request.write_bytes(study.request.read_bytes())
+    first = lab.state("p-1").trials[0].measure.key
+    for line in study.events.read_bytes().splitlines(keepends=True):
+        with half.events.open("ab") as file:
+            file.write(line)
+        event = ev.parse_line(line)
+        if isinstance(event, ev.StepFinished) and event.key == first:
+            break
+    assert lab.json("export", "half-1", str(lab.folder / "half"))["trial"] == 0
+    done = lab.call("export", "half-1", str(lab.folder / "other"), "--trial", "1")
+    assert "is not finished" in done.stderr

@@ -1,0 +1,40 @@
+"""A study that prunes to a measured latency, and its replay, through the command line."""
+
+import json
+
+import pytest
+
+from tests.engine.study_lab import Lab
+
+PRESET = """\
+seed: 0
+threads: 1
+device: cpu
+model: {name: resnet20, arguments: {width: 8}}
+data: {name: digits, limit: 200}
+steps:
+  - train: {epochs: 1, batch: 32}
+  - prune.channels: {scope: cost, criterion: l1, round_to: auto, latency: {speedup: 1.05}}
+  - finetune: {epochs: 1, batch: 32}
+"""
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Lab:
+    return Lab(tmp_path_factory.mktemp("lab"))
+
+
+def test_a_replay_of_a_latency_driven_study_is_identical_though_times_never_repeat(lab: Lab) -> None:
+    lab.run(preset=lab.preset(PRESET))
+    (step,) = [node for node in lab.state("p-1").trials[0].steps if node.kind == "prune.channels"]
+    recorded = json.loads((lab.study("p-1").store().folder(step.key) / "measurements.json").read_text())
+    alone = "whole model, by importance alone speedup 0"
+    assert {"layers", "whole model speedup 0", alone} <= recorded.keys()
+    assert step.measures["measured_speedup"] >= 1.05 * 0.97
+    assert step.measures["measured_speedup"] in [
+        row["speedup"] for name, row in recorded.items() if " speedup " in name
+    ]
+    again = lab.json("replay", "p-1")
+    assert again["verdict"]["identical"], again["verdict"]
+    found = lab.call("show", again["study"]).stdout
+    assert "1 step decided by measured times" in found

@@ -1,0 +1,196 @@
+"""Which channels go together: found in any network, proved, and their cost predicted exactly."""
+
+import copy
+import re
+from collections.abc import Callable
+
+import pytest
+import torch
+import torch_pruning
+from torch import nn
+
+from engine.compute.measures.counts import count
+from engine.compute.models.architecture import architecture
+from engine.compute.steps.channels.cost import Predictor
+from engine.compute.steps.channels.graph import channel_graph
+from engine.compute.steps.channels.groups import Group
+from engine.compute.steps.channels.shrink import shrink
+from engine.errors import SecateurError
+from tests.engine.compute.compute_help import small_model
+from tests.engine.compute.steps.channels import channels_help as networks
+from tests.engine.compute.steps.channels.channels_help import SMALL, network, own
+
+OWN = (networks.Flat, networks.Dense, networks.Grouped, networks.Shuffled)
+TRANSFORMERS = (networks.vit, networks.swin, networks.swin_v2, networks.maxvit)
+
+
+def groups_of(model: nn.Module) -> dict[str, Group]:
+    return {group.name: group for group in channel_graph(model).groups}
+
+
+def example(model: nn.Module) -> torch.Tensor:
+    arch = architecture(model)
+    return torch.rand(1, arch.channels, *arch.size, generator=torch.Generator().manual_seed(1))
+
+
+def some(groups: list[Group], seed: int = 0) -> dict[str, torch.Tensor]:
+    """About half of the units of every group, at random."""
+    random = torch.Generator().manual_seed(seed)
+    return {g.name: torch.randperm(g.units, generator=random)[: g.units // 2] for g in groups}
+
+
+def test_residual_connections_couple_a_stage_and_blocks_have_channels_of_their_own() -> None:
+    groups = groups_of(small_model())
+    assert {name: g.units for name, g in groups.items() if name.startswith("layer1")} == {
+        "layer1.0.conv1": 8,
+        "layer1.1.conv1": 8,
+        "layer1.2.conv1": 8,
+    }
+    stage = {cut.tensor for cut in groups["conv1"].cuts if cut.role == "out"}
+    assert stage == {"conv1.weight", *(f"layer1.{i}.conv2.weight" for i in range(3))}
+    assert not any(cut.module == "fc" and cut.role == "out" for g in groups.values() for cut in g.cuts)
+
+
+def test_flattened_channels_take_all_their_positions_along() -> None:
+    (cut,) = [c for c in groups_of(own(networks.Flat))["features.3"].cuts if c.role == "in"]
+    assert cut.tensor == "hidden.weight"
+    assert cut.positions.tolist() == [[4 * i + k for k in range(4)] for i in range(12)]
+
+
+def test_joined_channels_are_cut_where_they_lie() -> None:
+    groups = groups_of(own(networks.Dense))
+    cuts = {c.tensor: c.positions.flatten().tolist() for c in groups["layers.0.2"].cuts if c.role == "in"}
+    assert cuts == {
+        "layers.1.2.weight": [8, 9, 10, 11],
+        "layers.2.2.weight": [8, 9, 10, 11],
+        "last.weight": [8, 9, 10, 11],
+    }
+
+
+def test_grouped_convolutions_lose_the_same_offset_in_each_group() -> None:
+    groups = groups_of(own(networks.Grouped))
+    assert groups["stem"].root.positions.tolist() == [[o + 4 * g for g in range(4)] for o in range(4)]
+    assert groups["grouped"].root.positions.tolist() == [[o + 6 * g for g in range(4)] for o in range(6)]
+    assert {"depthwise.weight", "norm.weight", "scale"} <= {c.tensor for c in groups["grouped"].cuts}
+
+
+def test_heads_of_attention_lose_the_same_offset_each() -> None:
+    group = groups_of(own(networks.vit))["conv_proj"]
+    assert group.root.positions.tolist() == [[o, o + 8, o + 16] for o in range(8)]
+    assert {"class_token", "encoder.pos_embedding"} <= {c.tensor for c in group.cuts}
+
+
+def test_what_can_not_shrink_is_left_out_with_the_reason() -> None:
+    sliced = channel_graph(own(networks.Sliced))
+    assert [g.name for g in sliced.groups] == ["inner"]
+    assert sliced.left_out == {"stem": "inner does not run with fewer"}
+    mixed = channel_graph(own(networks.Mixed))
+    assert [g.name for g in mixed.groups] == ["inner"]
+    assert "something else" in mixed.left_out["stem"]
+
+
+@pytest.mark.parametrize("name", ["resnet20", "torchvision/mobilenet_v3_small", "torchvision/squeezenet1_1"])
+def test_torch_pruning_finds_the_same_groups(name: str) -> None:
+    """DepGraph, the reference, on networks that it can trace."""
+    model = network(name, **SMALL[name])
+    graph = torch_pruning.DependencyGraph().build_dependency(model, example(model), verbose=False)
+    names = {module: name for name, module in model.named_modules()}
+    theirs = set()
+    for group in graph.get_all_groups():
+        outs = [d.target.module for d, _ in group if d.handler in torch_pruning_outs()]
+        theirs.add(frozenset(names[m] for m in outs))
+    last = [n for n, m in model.named_modules() if isinstance(m, nn.Conv2d | nn.Linear)][-1]
+    ours = {frozenset(c.module for c in g.cuts if c.role == "out") for g in channel_graph(model).groups}
+    assert ours == {group for group in theirs if last not in group}
+
+
+def torch_pruning_outs() -> tuple[object, ...]:
+    return (torch_pruning.prune_conv_out_channels, torch_pruning.prune_linear_out_channels)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_predicted_macs_and_parameters_are_what_is_counted(name: str) -> None:
+    check_prediction(network(name, **SMALL[name]))
+
+
+@pytest.mark.parametrize("maker", [*OWN, *TRANSFORMERS])
+def test_predictions_hold_for_every_kind_of_coupling(maker: Callable[[], nn.Module]) -> None:
+    check_prediction(own(maker))
+
+
+def check_prediction(model: nn.Module) -> None:
+    arch = architecture(model)
+    shape = (arch.channels, *arch.size)
+    groups = channel_graph(model).groups
+    predictor = Predictor(model, groups, shape)
+    before = count(model, shape)
+    assert (predictor.macs({}), predictor.parameters({})) == (before.macs, before.parameters)
+    for round_ in range(2):
+        groups = shrink(model, groups, some(groups, round_))
+        left = {group.name: group.units for group in groups}
+        after = count(model, shape)
+        assert (predictor.macs(left), predictor.parameters(left)) == (after.macs, after.parameters)
+    assert after.parameters < before.parameters
+
+
+@pytest.mark.parametrize("maker", OWN)
+def test_removing_channels_is_the_same_as_silencing_them(maker: Callable[[], nn.Module]) -> None:
+    model = own(maker)
+    if maker is networks.Grouped:
+        model.norm = nn.Identity()  # normalizing over fewer channels is another function
+    groups = channel_graph(model).groups
+    gone = some(groups)
+    silenced = copy.deepcopy(model)
+    with torch.no_grad():
+        for group in groups:
+            for cut in group.cuts:
+                if cut.role in ("in", "out", "bias"):
+                    tensor = getattr(silenced.get_submodule(cut.module), cut.name)
+                    tensor.index_fill_(cut.dim, cut.positions[gone[group.name]].flatten(), 0)
+                if cut.module.startswith(("layers.", "norm")) and cut.role in ("scale", "bias"):
+                    getattr(silenced.get_submodule(cut.module), cut.name)[
+                        cut.positions[gone[group.name]].flatten()
+                    ] = 0
+    shrink(model, groups, gone)
+    with torch.no_grad():
+        assert torch.allclose(model(example(model)), silenced(example(model)), atol=1e-5)
+
+
+@pytest.mark.parametrize("maker", TRANSFORMERS)
+def test_what_is_left_of_attention_goes_on_working(maker: Callable[[], nn.Module]) -> None:
+    model = own(maker)
+    graph = channel_graph(model)
+    assert not graph.left_out
+    groups = graph.groups
+    for round_ in range(2):
+        groups = shrink(model, groups, some(groups, round_))
+    assert model(example(model)).shape == (1, 10)
+    again = {g.name: (g.units, g.per_unit) for g in channel_graph(model).groups}
+    # Of one unit nothing can go any more: it is no group.
+    assert again == {g.name: (g.units, g.per_unit) for g in groups if g.units > 1}
+
+
+def test_skipped_layers_keep_their_channels() -> None:
+    names = set(groups_of(small_model()))
+    skipped = {g.name for g in channel_graph(small_model(), ("layer1.*", "layer3.2.conv1")).groups}
+    assert names - skipped == {
+        "conv1",
+        "layer1.0.conv1",
+        "layer1.1.conv1",
+        "layer1.2.conv1",
+        "layer3.2.conv1",
+    }
+
+
+@pytest.mark.parametrize("skip", [("conv9",), ("Conv2d",)])
+def test_a_skip_that_names_nothing_or_leaves_nothing_is_refused(skip: tuple[str, ...]) -> None:
+    with pytest.raises(SecateurError, match=re.compile("skip names no layer|no channels to prune")):
+        channel_graph(small_model(), skip)
+
+
+def test_finding_groups_leaves_the_model_as_it_was() -> None:
+    model = small_model().train()
+    before = {n: t.clone() for n, t in model.state_dict().items()}
+    channel_graph(model)
+    assert all(torch.equal(before[n], t) for n, t in model.state_dict().items())
+    assert model.training and model.conv1.training

@@ -1,0 +1,69 @@
+"""Rates for every layer from what pruning each alone costs."""
+
+from itertools import pairwise
+
+import pytest
+
+from engine.compute.steps.pruning.rates import findings, rates_at, rates_for
+from engine.errors import SecateurError
+from tests.engine.compute.compute_help import small_model
+
+RATES = (0.3, 0.6, 0.9)
+
+
+def rows(**layers: tuple[float, ...]) -> list[dict[str, object]]:
+    return [
+        {"layer": layer, "rate": rate, "loss_increase": cost}
+        for layer, costs in layers.items()
+        for rate, cost in zip(RATES, costs, strict=True)
+    ]
+
+
+FOUND = rows(tough=(0.0, 0.1, 0.2), frail=(0.5, 1.0, 4.0), usual=(0.1, 0.3, 0.9))
+SIZES = {"tough": 1000, "frail": 100, "usual": 400}
+
+
+def share(rates: dict[str, float], sizes: dict[str, int] = SIZES) -> float:
+    return sum(sizes[layer] * rate for layer, rate in rates.items()) / sum(sizes.values())
+
+
+def test_at_a_level_every_layer_has_its_largest_rate() -> None:
+    assert rates_at(FOUND, 0.2) == pytest.approx({"tough": 0.9, "frail": 0.12, "usual": 0.45})
+    assert rates_at(FOUND, 0.0) == pytest.approx({"tough": 0.3, "frail": 0.0, "usual": 0.0})
+
+
+@pytest.mark.parametrize("wanted", [0.0, 0.05, 0.2, 0.5, 0.7, 0.85, 0.95, 0.999])
+def test_the_share_asked_for_is_met(wanted: float) -> None:
+    assert share(rates_for(FOUND, SIZES, wanted)) == pytest.approx(wanted, abs=1e-9)
+
+
+def test_rates_never_fall_as_more_is_asked_for() -> None:
+    steps = [rates_for(FOUND, SIZES, wanted / 50) for wanted in range(50)]
+    for fewer, more in pairwise(steps):
+        assert all(more[layer] >= fewer[layer] - 1e-9 for layer in SIZES)
+
+
+def test_between_the_rates_measured_the_predicted_loss_is_the_same_everywhere() -> None:
+    rates = rates_for(FOUND, SIZES, 0.6)
+    level = rates["frail"] / 0.3 * 0.5
+    assert rates == pytest.approx(rates_at(FOUND, level), abs=1e-6)
+
+
+def test_a_layer_without_rows_keeps_its_weights_and_too_few_layers_are_an_error() -> None:
+    sizes = SIZES | {"skipped": 1500}
+    rates = rates_for(FOUND, sizes, 0.4)
+    assert rates["skipped"] == 0.0
+    assert share(rates, sizes) == pytest.approx(0.4)
+    with pytest.raises(SecateurError, match=r"at most 50\.0%"):
+        rates_for(FOUND, sizes, 0.6)
+
+
+def test_what_is_gone_already_counts() -> None:
+    rates = rates_for(FOUND, SIZES, 0.5, {"frail": 0.8})
+    assert rates["frail"] == 0.8
+    assert share(rates) == pytest.approx(0.5)
+
+
+def test_without_a_sensitivity_step_the_remedy_is_that_step() -> None:
+    with pytest.raises(SecateurError, match=r"sensitivity: \{of: channels\}"):
+        findings(small_model(), "channels")

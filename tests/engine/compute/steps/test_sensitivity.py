@@ -1,0 +1,200 @@
+"""Pruning one layer at a time: what is found, that the model is left alone, and that a kill loses a row."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from engine.compute.context import validate
+from engine.compute.layers.masks import masked
+from engine.compute.layers.select import prunable_layers, weight_of
+from engine.compute.models import checkpoint, edits
+from engine.compute.steps.channels.step import prune_channels
+from engine.compute.steps.pruning.step import prune_weights
+from engine.compute.steps.sensitivity import ROWS, sensitivity
+from engine.compute.training.loop import fit
+from engine.errors import SecateurError
+from engine.params.channels import PruneChannels
+from engine.params.pruning import Cubic, PruneWeights
+from engine.params.sensitivity import Sensitivity
+from engine.params.training import Train
+from tests.engine.compute.compute_help import context_for, digits, small_model
+
+PARAMS = Sensitivity(of="weights", rates=(0.3, 0.9), images=60)
+
+
+@pytest.fixture(scope="module")
+def trained() -> dict[str, Tensor]:
+    model = fit(small_model(width=4), Train(epochs=3, batch=32), context_for())
+    return {name: tensor.clone() for name, tensor in model.state_dict().items()}
+
+
+@pytest.fixture
+def model(trained: dict[str, Tensor]) -> nn.Module:
+    network = small_model(width=4)
+    network.load_state_dict(trained)
+    return network.eval()
+
+
+def test_every_layer_at_every_rate_and_the_model_bit_for_bit(
+    model: nn.Module, trained: dict[str, Tensor]
+) -> None:
+    context = context_for()
+    assert sensitivity(model, PARAMS, context) is model
+    found = context.found["sensitivity"]
+    layers = prunable_layers(model, ())
+    assert [(row["layer"], row["rate"]) for row in found["rows"]] == [
+        (name, rate) for name in layers for rate in PARAMS.rates
+    ]
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, trained[name]), name
+    assert found["of"] == "weights" and found["criterion"] == "l1"
+    assert found == json.loads(json.dumps(found)), "plain JSON"
+    assert edits.notes(model)["sensitivity"]["weights"] == found
+
+
+def test_a_row_is_what_pruning_that_layer_alone_gives(model: nn.Module) -> None:
+    context = context_for()
+    params = Sensitivity(of="weights", rates=(0.5,), images=10_000, calibrate=False, skip=("layer[23].*",))
+    sensitivity(model, params, context)
+    found = context.found["sensitivity"]
+    plain = validate(model, context)
+    assert found["reference"]["validation_accuracy"] == plain.accuracy
+    row = next(row for row in found["rows"] if row["layer"] == "layer1.0.conv1")
+    others = tuple(name for name in prunable_layers(model, ()) if name != "layer1.0.conv1")
+    prune_weights(model, PruneWeights(scope="local", sparsity=0.5, skip=others), context)
+    alone = validate(model, context)
+    assert (row["validation_accuracy"], row["validation_loss"]) == (alone.accuracy, alone.loss)
+    assert row["loss_increase"] == alone.loss - plain.loss
+    weights = weight_of(model.get_submodule("layer1.0.conv1")).numel()
+    assert row["parameters"] == found["reference"]["parameters"] - round(0.5 * weights)
+    assert row["macs"] < found["reference"]["macs"]
+
+
+def test_only_so_many_validation_images_are_looked_at(model: nn.Module) -> None:
+    context = context_for(data=digits(None))
+    params = Sensitivity(of="weights", rates=(0.5,), images=50, skip=("layer*",))
+    sensitivity(model, params, context)
+    for row in context.found["sensitivity"]["rows"]:
+        assert (row["validation_accuracy"] * 50).is_integer()
+
+
+def test_taylor_removes_other_weights_than_magnitude(model: nn.Module) -> None:
+    found = []
+    for criterion in ("l1", "l2", "taylor"):
+        context = context_for()
+        params = PARAMS.model_copy(update={"criterion": criterion, "skip": ("layer[12]*",)})
+        sensitivity(model, params, context)
+        found.append([row["validation_loss"] for row in context.found["sensitivity"]["rows"]])
+    assert found[0] == found[1] != found[2]
+
+
+class _Killed(Exception):
+    pass
+
+
+def test_an_interrupted_scan_goes_on_with_the_same_numbers(
+    model: nn.Module, trained: dict[str, Tensor], tmp_path: Path
+) -> None:
+    params = PARAMS.model_copy(update={"skip": ("layer[12]*",)})
+    whole = context_for()
+    sensitivity(model, params, whole)
+    context = context_for(partial=tmp_path / "partial")
+    stop = model.get_submodule("fc").register_forward_hook(_after(20))
+    with pytest.raises(_Killed):
+        sensitivity(model, params, context)
+    stop.remove()
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, trained[name]), "even then the model is whole"
+    kept = json.loads((context.partial / ROWS).read_text())["rows"]
+    assert 0 < len(kept) < len(whole.found["sensitivity"]["rows"])
+    calls: list[object] = []
+    model.get_submodule("fc").register_forward_hook(lambda *_: calls.append(0))
+    sensitivity(model, params, context)
+    assert context.found == whole.found
+    again = len(calls)
+    calls.clear()
+    sensitivity(model, params, context_for())
+    assert again < len(calls), "finished rows are not computed again"
+
+
+def _after(calls: int):  # type: ignore[no-untyped-def]
+    left = [calls]
+
+    def hook(*_: object) -> None:
+        left[0] -= 1
+        if left[0] == 0:
+            raise _Killed
+
+    return hook
+
+
+def test_pruning_at_rates_from_it_meets_the_sparsity_and_spares_the_frail(model: nn.Module) -> None:
+    context = context_for()
+    sensitivity(model, PARAMS, context)
+    prune_weights(model, PruneWeights(scope="sensitivity", sparsity=0.6), context)
+    masks = {name: mask.mask for name, mask in masked(model).items()}
+    elements = sum(mask.numel() for mask in masks.values())
+    gone = sum(int((~mask).sum()) for mask in masks.values())
+    assert gone / elements == pytest.approx(0.6, abs=len(masks) / elements)
+    shares = [float((~mask).float().mean()) for mask in masks.values()]
+    assert max(shares) - min(shares) > 0.1
+
+
+def test_rates_travel_in_the_checkpoint_and_serve_a_schedule(model: nn.Module, tmp_path: Path) -> None:
+    context = context_for()
+    sensitivity(model, PARAMS, context)
+    checkpoint.save(model, tmp_path)
+    loaded = checkpoint.load(tmp_path)
+    schedule = Cubic(rounds=2, epochs=0)
+    prune_weights(loaded, PruneWeights(scope="sensitivity", sparsity=0.8, schedule=schedule), context)
+    zeros = torch.cat([weight_of(m).flatten() == 0 for m in prunable_layers(loaded, ()).values()])
+    assert float(zeros.float().mean()) == pytest.approx(0.8, abs=2e-3)
+
+
+def test_without_the_step_it_is_an_error(model: nn.Module) -> None:
+    with pytest.raises(SecateurError, match=r"sensitivity: \{of: weights\}"):
+        prune_weights(model, PruneWeights(scope="sensitivity"), context_for())
+
+
+def test_channels_go_with_all_that_is_coupled_to_them(model: nn.Module, trained: dict[str, Tensor]) -> None:
+    context = context_for()
+    params = Sensitivity(of="channels", criterion="l2", rates=(0.25, 0.9), images=60)
+    assert sensitivity(model, params, context) is model
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, trained[name]), name
+    found = context.found["sensitivity"]
+    assert edits.notes(model)["sensitivity"]["channels"] == found
+    layers = {row["layer"] for row in found["rows"]}
+    assert {"conv1", "layer1.0.conv1"} <= layers and "fc" not in layers
+    assert "layer1.0.conv2" not in layers, "it adds to what conv1 makes"
+    few, many = (row for row in found["rows"] if row["layer"] == "layer1.0.conv1")
+    # One of the 4 channels of width 4: 9 weights for each of 4 inputs and outputs, and BatchNorm's two.
+    assert few["parameters"] == found["reference"]["parameters"] - (2 * 4 * 9 + 2)
+    assert many["macs"] < few["macs"] < found["reference"]["macs"]
+    assert many["parameters"] > 0, "one channel always stays"
+
+
+@pytest.mark.parametrize("criterion", ["l1", "taylor"])
+def test_every_criterion_ranks_channels(model: nn.Module, criterion: str) -> None:
+    context = context_for()
+    params = Sensitivity.model_validate(
+        {"of": "channels", "criterion": criterion, "rates": [0.5], "images": 60}
+    )
+    sensitivity(model, params, context)
+    assert all(0 <= row["validation_accuracy"] <= 1 for row in context.found["sensitivity"]["rows"])
+
+
+def test_channels_go_at_rates_from_it(model: nn.Module) -> None:
+    context = context_for()
+    params = Sensitivity(of="channels", criterion="l2", rates=(0.25, 0.75), images=60)
+    sensitivity(model, params, context)
+    before = weight_of(model.get_submodule("layer3.0.conv1")).shape
+    prune_channels(model, PruneChannels(scope="sensitivity", criterion="l2", ratio=0.4), context)
+    sizes = {row["layer"]: row["after"] / row["before"] for row in context.found["channels"]}
+    assert len(set(sizes.values())) > 1, "layers differ in what they lose"
+    removed = sum(row["before"] - row["after"] for row in context.found["channels"])
+    assert removed / sum(row["before"] for row in context.found["channels"]) == pytest.approx(0.4, abs=0.05)
+    assert weight_of(model.get_submodule("layer3.0.conv1")).shape[0] <= before[0]

@@ -1,0 +1,283 @@
+"""YOLO networks: judged as their field judges them, taken apart, pruned, stored and exported without loss."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from engine import datasets
+from engine.compute.data import Dataset, load
+from engine.compute.layers.masks import mask_of
+from engine.compute.measures.counts import count
+from engine.compute.models import checkpoint, edits
+from engine.compute.pretrained.create import create
+from engine.compute.runtimes.base import artefact
+from engine.compute.steps.channels.yolo import prepare_for_channels, protected_layers
+from engine.compute.steps.pruning.step import prune_weights
+from engine.compute.tasks import task_of
+from engine.compute.tasks.evaluate import score
+from engine.compute.training.loop import fit
+from engine.compute.yolo import library
+from engine.errors import SecateurError
+from engine.params import Finetune, PruneWeights, Train
+from engine.params.preset import Data, Model
+from engine.studies import events as ev
+from tests.engine.compute.compute_help import context_for
+
+if importlib.util.find_spec("ultralytics") is None:  # not imported here: `library` does that, offline
+    pytest.skip("the extra `yolo` is not installed", allow_module_level=True)
+tp = pytest.importorskip("torch_pruning")
+
+CPU = torch.device("cpu")
+SIZE = 64
+
+
+@pytest.fixture(scope="module")
+def canvases(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    params = Data(name="digits-detection", size=SIZE, limit=16)
+    found = load(params, datasets.locate(params, tmp_path_factory.mktemp("workspace")))
+    few = type(found.validation)(found.train.images, found.train.labels)
+    return type(found)(**(vars(found) | {"validation": few, "test": few}))
+
+
+def yolo(name: str = "yolov8n") -> nn.Module:
+    """A detector with random weights, and BatchNorm statistics as if it had been trained."""
+    model, _ = create(
+        Model(name=f"yolo/{name}"), channels=1, classes=10, size=(SIZE, SIZE), seed=0, task="detection"
+    )
+    random = torch.Generator().manual_seed(0)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            assert module.running_mean is not None and module.running_var is not None
+            module.running_mean.copy_(torch.rand(module.num_features, generator=random) / 5 - 0.1)
+            module.running_var.copy_(torch.rand(module.num_features, generator=random) + 0.5)
+    return model.eval()
+
+
+def images(count: int = 2) -> torch.Tensor:
+    return torch.rand(count, 1, SIZE, SIZE, generator=torch.Generator().manual_seed(1))
+
+
+def output(model: nn.Module) -> torch.Tensor:
+    with torch.inference_mode():
+        found: torch.Tensor = model.eval()(images())
+    return found
+
+
+TRUE = [torch.tensor([[3.0, 10, 10, 30, 40], [5.0, 40, 40, 60, 60]]), torch.tensor([[3.0, 0, 0, 20, 20]])]
+
+
+def found_at(shift: float) -> list[torch.Tensor]:
+    """Confident detections of everything in TRUE, moved by `shift` pixels."""
+    return [torch.cat([t[:, 1:] + shift, torch.full((len(t), 1), 0.9), t[:, :1]], 1) for t in TRUE]
+
+
+def test_perfect_boxes_have_a_map_of_1_and_moved_ones_less() -> None:
+    assert library().average_precision(found_at(0), TRUE) == pytest.approx((0.995, 0.995), abs=1e-3)
+    map50, map50_95 = library().average_precision(found_at(3), TRUE)
+    assert map50 > map50_95 > 0 and map50_95 < 0.7
+    assert library().average_precision(found_at(30), TRUE)[0] < 0.1
+
+
+def test_matching_is_ultralytics_own() -> None:
+    from types import SimpleNamespace
+
+    from ultralytics.engine.validator import BaseValidator
+    from ultralytics.utils.metrics import box_iou
+
+    random = torch.Generator().manual_seed(0)
+    true = torch.cat([torch.randint(3, (12, 1), generator=random).float(), _boxes(12, random)], 1)
+    found = torch.cat(
+        [
+            true[:, 1:].repeat(3, 1) + torch.randn(36, 4, generator=random) * 2,
+            torch.rand(36, 1, generator=random).sort(0, descending=True).values,
+            true[:, :1].repeat(3, 1),
+        ],
+        1,
+    )
+    lib = library()
+    theirs = BaseValidator.match_predictions(
+        SimpleNamespace(iouv=lib.THRESHOLDS), found[:, 5], true[:, 0], box_iou(true[:, 1:], found[:, :4])
+    )
+    assert torch.equal(torch.from_numpy(lib._hits(found, true)), theirs)
+    assert 0 < int(theirs.sum()) < theirs.numel()
+
+
+def _boxes(count: int, random: torch.Generator) -> torch.Tensor:
+    corner = torch.rand(count, 2, generator=random) * 40
+    return torch.cat([corner, corner + 10 + torch.rand(count, 2, generator=random) * 20], 1)
+
+
+def test_nothing_found_and_nothing_there_is_no_error() -> None:
+    nothing = [torch.zeros(0, 6)] * 2
+    assert library().average_precision(nothing, TRUE) == (0.0, 0.0)
+    assert library().average_precision(nothing, [torch.zeros(0, 5)] * 2) == (0.0, 0.0)
+
+
+@pytest.mark.parametrize("name", ["yolov8n", "yolo11n"])
+def test_taken_apart_for_channels_it_computes_the_same_bits_and_reloads(name: str, tmp_path: Path) -> None:
+    model = yolo(name)
+    before = output(model)
+    prepare_for_channels(model)
+    assert torch.equal(output(model), before)
+    assert sum(edit["edit"] == "split-c2f" for edit in edits.recorded(model)) == 8
+    prepare_for_channels(model)
+    assert len(edits.recorded(model)) == 8
+    checkpoint.save(model, tmp_path)
+    assert torch.equal(output(checkpoint.load(tmp_path)), before)
+
+
+def test_masks_survive_being_taken_apart(tmp_path: Path, canvases: Dataset) -> None:
+    model = yolo()
+    prune_weights(model, PruneWeights(sparsity=0.5), context_for(data=canvases))
+    before, sparsity = output(model), count(model, (1, SIZE, SIZE)).sparsity
+    prepare_for_channels(model)
+    assert torch.equal(output(model), before)
+    assert count(model, (1, SIZE, SIZE)).sparsity == pytest.approx(sparsity, abs=1e-9)
+    assert mask_of(model.get_submodule("model.2.cv0.conv")) is not None
+    checkpoint.save(model, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["yolov8n", "yolo11n"])
+def test_pruned_by_channels_it_shrinks_reloads_trains_and_exports(
+    name: str, tmp_path: Path, canvases: Dataset
+) -> None:
+    model = yolo(name)
+    macs = count(model, (1, SIZE, SIZE)).macs
+    prepare_for_channels(model)
+    kept = protected_layers(model)
+    widths = {layer: model.get_submodule(layer).out_channels for layer in kept}
+    pruner = tp.pruner.BasePruner(
+        model,
+        images(),
+        importance=tp.importance.GroupMagnitudeImportance(p=2),
+        pruning_ratio=0.5,
+        ignored_layers=[model.get_submodule(layer) for layer in kept],
+    )
+    with edits.resized(model):
+        pruner.step()
+    assert macs / count(model, (1, SIZE, SIZE)).macs > 3
+    assert widths == {layer: model.get_submodule(layer).out_channels for layer in kept}
+    fit(model, Finetune(epochs=1, learning_rate=1e-3, batch=8, optimizer="adamw"), context_for(data=canvases))
+    checkpoint.save(model, tmp_path)
+    assert torch.equal(
+        output(checkpoint.load(tmp_path)), output(model.to(memory_format=torch.contiguous_format))
+    )
+    if name == "yolov8n":  # an export takes seconds; the file's output is compared with the model's in it
+        assert artefact("onnxruntime", checkpoint.load(tmp_path), (1, SIZE, SIZE), tmp_path).is_file()
+
+
+def test_training_repeats_bit_for_bit_and_tells_map_not_accuracy(canvases: Dataset) -> None:
+    told: list[ev.Event] = []
+    params = Train(epochs=2, learning_rate=2e-3, batch=8, optimizer="adamw", keep="best")
+    fit(yolo(), params, context_for(data=canvases, events=told))
+    epochs = [event for event in told if isinstance(event, ev.EpochFinished)]
+    assert len({event.loss for event in epochs}) == 2
+    assert all(e.validation_accuracy is None and e.validation_map50_95 is not None for e in epochs)
+    again: list[ev.Event] = []
+    fit(yolo(), params, context_for(data=canvases, events=again))
+    repeated = [event.loss for event in again if isinstance(event, ev.EpochFinished)]
+    assert repeated == [event.loss for event in epochs]
+
+
+def test_a_score_leaves_the_model_as_it_was_and_has_no_accuracy(canvases: Dataset) -> None:
+    model = yolo().train()
+    state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    found = score(model, canvases, canvases.test, CPU)
+    assert found.measures.keys() == {"map50", "map50_95"} and found.quality == found.measures["map50_95"]
+    assert all(module.training for module in model.modules())
+    assert all(torch.equal(state[name], tensor) for name, tensor in model.state_dict().items())
+    assert task_of(canvases).agreement(found.predictions, found.predictions) is None
+
+
+def test_the_weights_of_an_ultralytics_network_fit_as_they_are() -> None:
+    from ultralytics.nn.tasks import DetectionModel
+
+    theirs = DetectionModel("yolov8n.yaml", ch=1, nc=10, verbose=False).eval()
+    ours = yolo()
+    ours.load_state_dict(theirs.state_dict())
+    with torch.inference_mode():
+        expected = theirs(images())[0]
+    assert torch.allclose(output(ours), expected, atol=1e-4)
+
+
+def test_a_classifier_and_boxes_do_not_go_together() -> None:
+    with pytest.raises(SecateurError, match="not for this data"):
+        create(Model(name="resnet20"), channels=1, classes=10, size=(64, 64), seed=0, task="detection")
+    with pytest.raises(SecateurError, match="not for this data"):
+        create(Model(name="yolo/yolov8n"), channels=1, classes=10, size=(64, 64), seed=0)
+
+
+def test_images_must_be_multiples_of_the_coarsest_stride() -> None:
+    with pytest.raises(SecateurError) as caught:
+        create(Model(name="yolo/yolov8n"), channels=1, classes=10, size=(90, 90), seed=0, task="detection")
+    assert "data.size, to 96" in caught.value.remedy
+
+
+IMPORTED = """
+import os, socket, sys
+def refused(*given, **named):
+    raise AssertionError(f"a look at the network: {given}")
+socket.getaddrinfo = socket.create_connection = refused
+socket.socket.connect = refused
+before = dict(os.environ)
+import torch
+save = torch.save
+from engine.compute.yolo import library
+library().network("yolov8n", 1, 10)
+assert torch.save is save and dict(os.environ) == before
+"""
+
+
+def test_it_needs_no_network_and_leaves_nothing_in_the_home(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORTED],
+        env={**os.environ, "HOME": str(tmp_path), "XDG_CONFIG_HOME": "", "PYTHONPATH": str(Path.cwd())},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == ""
+    assert [path for path in tmp_path.rglob("*") if "ltralytics" in path.name] == []
+
+
+FRESH = """
+import sys
+import torch
+from pathlib import Path
+from engine.compute import checkpoint
+from engine.compute.context import place
+model = place(checkpoint.load(Path(sys.argv[1])), torch.device("cpu"))
+model(torch.zeros(1, 1, 64, 64))
+"""
+
+
+def test_a_checkpoint_is_of_use_in_a_fresh_process(tmp_path: Path) -> None:
+    checkpoint.save(yolo(), tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-c", FRESH, str(tmp_path)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+MISSING = """
+import sys
+sys.modules["ultralytics"] = None
+from engine.compute.yolo import library
+from engine.errors import SecateurError
+try:
+    library()
+except SecateurError as error:
+    print(error.remedy)
+"""
+
+
+def test_without_ultralytics_one_sentence_says_how_to_get_it() -> None:
+    done = subprocess.run([sys.executable, "-c", MISSING], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("pip install 'secateur[yolo]'")

@@ -1,0 +1,99 @@
+"""What a study found: the trial to look at first, measures by name, and JSON for programs."""
+
+import json
+
+import pytest
+
+from engine.results.summary import best_trial, measure_names, measure_value, study_json, trial_json
+from engine.studies import events as ev
+from engine.testing.events import finished, measures, planned, replayed, started, study
+
+ROWS = [
+    {"runtime": "torch", "batch": 1, "median_ms": 4.0, "baseline_median_ms": 8.0, "speedup": 2.0},
+    {"runtime": "onnxruntime", "batch": 8, "median_ms": 1.5, "baseline_median_ms": 1.5, "speedup": 1.0},
+]
+
+
+def test_the_smallest_model_within_a_point_of_its_baseline_comes_first() -> None:
+    state = study(
+        ({"sparsity": 0.3}, measures(0.90, nonzero=70, sparsity=0.3)),
+        ({"sparsity": 0.5}, measures(0.891, nonzero=50, sparsity=0.5)),
+        ({"sparsity": 0.9}, measures(0.70, nonzero=10, sparsity=0.9)),
+    )
+    best = best_trial(state)
+    assert (best["index"], best["sparsity"]) == (1, 0.5)
+
+
+def test_of_models_with_measured_sizes_the_one_of_fewest_bytes_comes_first() -> None:
+    """Weights of few bits are as many as before."""
+    int8 = measures(0.90, nonzero=100) | {"size": {"packed": 90}}
+    state = study(({"bits": 32}, measures(0.90, nonzero=95)), ({"bits": 8}, int8))
+    assert (best_trial(state)["index"], best_trial(state)["size.packed"]) == (1, 90)
+    del int8["size"]
+    assert best_trial(study(({"bits": 32}, measures(0.90, nonzero=95)), ({"bits": 8}, int8)))["index"] == 0
+
+
+def test_where_every_model_loses_more_the_most_accurate_comes_first() -> None:
+    state = study(
+        ({"sparsity": 0.5}, measures(0.6, nonzero=50)), ({"sparsity": 0.3}, measures(0.7, nonzero=70))
+    )
+    assert best_trial(state)["index"] == 1
+
+
+def test_the_choice_is_made_on_validation_not_on_the_test_set() -> None:
+    lucky = measures(0.99, nonzero=10) | {"validation_accuracy": 0.5}
+    state = study(({"sparsity": 0.5}, measures(0.9, nonzero=50)), ({"sparsity": 0.9}, lucky))
+    assert best_trial(state)["index"] == 0
+
+
+def test_without_a_finished_trial_there_is_no_best() -> None:
+    assert best_trial(study(({"sparsity": 0.5}, None))) == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("accuracy", 0.9),
+        ("size.packed", 400.0),
+        ("latency", 4.0),
+        ("latency.onnxruntime", 1.5),
+        ("latency.onnxruntime.8", 1.5),
+        ("latency.torch.8", None),
+        ("speedup.torch.1", 2.0),
+        ("size", None),
+        ("size.none", None),
+        ("unknown", None),
+    ],
+)
+def test_measures_have_dotted_names(name: str, value: float | None) -> None:
+    assert measure_value(measures(0.9) | {"latency": ROWS}, name) == value
+
+
+def test_names_are_those_that_some_finished_trial_has() -> None:
+    events = [started(), planned([{"x": 1}], latency=True), finished("p0"), finished("m0", measures(0.9))]
+    events += [finished("t"), finished("tm", measures(0.9)), finished("l0", observations={"rows": ROWS})]
+    names = measure_names(replayed(*events))
+    assert {"accuracy", "size.packed", "latency.torch.1", "speedup.onnxruntime.8"} <= set(names)
+    assert "latency" not in names
+    assert measure_names(study(({"x": 1}, None))) == []
+
+
+def test_json_of_a_study_has_its_baseline_environment_and_trials() -> None:
+    found = study_json(study(({"x": 1}, measures(0.8)), ({"x": 2}, None)))
+    assert json.loads(json.dumps(found)) == found
+    assert found["baseline"]["results"]["accuracy"] == 0.9
+    assert found["baseline"]["trials"] == [0, 1]
+    assert found["environment"]["device"] == "cpu"
+    assert [trial["status"] for trial in found["trials"]] == ["done", "waiting"]
+    assert "baselines" not in found
+
+
+def test_json_of_a_failed_trial_says_why() -> None:
+    error = {"title": "No", "detail": "", "remedy": ""}
+    state = replayed(started(), planned([{"x": 1}]), ev.StepFailed(key="p0", kind="p", error=error))
+    assert trial_json(state.trials[0])["error"] == error
+
+
+def test_json_of_a_study_that_was_never_planned_is_whole() -> None:
+    found = study_json(replayed(started()))
+    assert (found["trials"], found["baseline"]) == ([], None)

@@ -1,0 +1,393 @@
+"""The lab screen under Pilot at three sizes: it shows, edits and checks a preset by keyboard alone."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from textual.pilot import Pilot
+
+from engine.presets import shipped
+from engine.testing.folders import Study, finished
+from tui.app import Lab
+from tui.lab import tree
+from tui.lab.tree import Spot
+from tui.screens.lab import LabScreen
+from tui.screens.lab_texts import Review, TextView
+from tui.widgets.confirm import Notice, Prompt
+from tui.widgets.form import Form
+from tui.widgets.outline import Outline
+from tui.widgets.picker import Picker
+from tui.widgets.plot import Plot
+from tui.widgets.table import Table
+
+SIZES = [(80, 24), (120, 40), (200, 60)]
+SPARSITY = Spot(1, "sparsity")
+
+
+@pytest.fixture(autouse=True)
+def in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    yield
+
+
+@asynccontextmanager
+async def lab(tmp_path: Path, size: tuple[int, int] = (120, 40), preset: Path | None = None):  # type: ignore[no-untyped-def]
+    """The lab's screen, settled, and its pilot."""
+    app = Lab(preset, tmp_path / "workspace")
+    async with app.run_test(size=size) as pilot:
+        await settled(pilot)
+        screen = app.screen
+        assert isinstance(screen, LabScreen)
+        yield screen, pilot
+
+
+async def settled(pilot: Pilot[None]) -> None:
+    """Wait until the preset as it is has been checked."""
+    for _ in range(500):
+        await pilot.pause(0.02)
+        screen = pilot.app.screen
+        if not isinstance(screen, LabScreen):
+            return
+        if screen.checked.revision == screen.document.revision and screen.checked.complete:
+            return
+    raise AssertionError("the preset was not checked within ten seconds")
+
+
+def shown(pilot: Pilot[None]) -> str:
+    """The text on the terminal."""
+    strips = pilot.app.screen._compositor.render_strips()
+    return "\n".join("".join(segment.text for segment in strip) for strip in strips)
+
+
+async def to_sparsity(pilot: Pilot[None]) -> None:
+    """From the start to the field `sparsity` of step 2."""
+    await pilot.press(*["down"] * 7, "tab", "down", "down")
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_a_newcomer_sees_the_quickstart_and_which_key_runs_it(
+    tmp_path: Path, size: tuple[int, int]
+) -> None:
+    async with lab(tmp_path, size) as (_, pilot):
+        text = shown(pilot)
+        for words in (
+            "quickstart",
+            "14 trials",
+            "unknown until the first run",
+            "Press F9 to run it",
+            "prune.weights",
+            "finetune",
+        ):
+            assert words in text
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_every_form_fits_the_terminal(tmp_path: Path, size: tuple[int, int]) -> None:
+    async with lab(tmp_path, size) as (screen, pilot):
+        for _ in range(12):
+            for widget in screen.query("*"):
+                region = widget.region
+                assert region.right <= size[0]
+                assert region.bottom <= size[1]
+            await pilot.press("down")
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_tab_walks_from_the_outline_through_every_field_and_on(
+    tmp_path: Path, size: tuple[int, int]
+) -> None:
+    async with lab(tmp_path, size) as (screen, pilot):
+        form = screen.query_one(Form)
+        await pilot.press(*["down"] * 6, "tab")
+        seen = []
+        while form.focused:
+            assert form.field is not None
+            seen.append(form.field.label)
+            await pilot.press("tab")
+        assert seen[:3] == ["epochs", "learning_rate", "schedule"]
+        assert len(seen) == 13
+        expected = Plot if size[0] >= 110 else Outline
+        assert isinstance(screen.focused, expected)
+
+
+async def test_what_is_typed_is_the_value_and_a_bad_one_is_told_beside_the_field(tmp_path: Path) -> None:
+    async with lab(tmp_path, (80, 24)) as (screen, pilot):
+        await pilot.press(*["down"] * 6, "tab", "ctrl+u", *"0")
+        await settled(pilot)
+        assert tree.value(screen.document.plain, Spot(0, "epochs")) == 0
+        assert "given 0; allowed: a whole number ≥ 1" in " ".join(shown(pilot).split())
+        assert "!" in shown(pilot)
+        await pilot.press("backspace", *"25")
+        await settled(pilot)
+        assert tree.value(screen.document.plain, Spot(0, "epochs")) == 25
+        assert "Press F9 to run it" in shown(pilot)
+
+
+async def test_a_list_or_range_typed_into_a_field_sweeps_it(tmp_path: Path) -> None:
+    async with lab(tmp_path) as (screen, pilot):
+        await to_sparsity(pilot)
+        await pilot.press("ctrl+u", *"0..0.9 by 0.3")
+        await settled(pilot)
+        assert screen.document.plain["sweep"]["prune.weights.sparsity"] == "0..0.9 by 0.3"
+        assert screen.checked.spec is not None
+        assert len(screen.checked.spec.trials) == 8
+        assert screen.document.plain["plot"]["x"] == "prune.weights.sparsity"
+
+
+async def test_undo_brings_the_text_back_into_the_field(tmp_path: Path) -> None:
+    async with lab(tmp_path) as (screen, pilot):
+        await to_sparsity(pilot)
+        before = screen.document.plain
+        await pilot.press("ctrl+u", *"0.5", "ctrl+z")
+        assert screen.document.plain == before
+        assert screen.query_one(Form).editor.value == "0, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95"
+        await pilot.press("ctrl+y")
+        assert tree.value(screen.document.plain, SPARSITY) == 0.5
+        assert screen.query_one(Form).editor.value == "0.5"
+
+
+async def test_reset_gives_the_default_back(tmp_path: Path) -> None:
+    async with lab(tmp_path) as (screen, pilot):
+        await to_sparsity(pilot)
+        await pilot.press("ctrl+r")
+        await settled(pilot)
+        assert tree.value(screen.document.plain, SPARSITY) is tree.ABSENT
+        assert tree.axis_at(screen.document.plain, SPARSITY) is None
+        assert screen.query_one(Form).editor.placeholder == "0.5"
+
+
+async def test_arrows_choose_and_a_variant_shows_its_own_fields(tmp_path: Path) -> None:
+    async with lab(tmp_path) as (screen, pilot):
+        await to_sparsity(pilot)
+        await pilot.press("down", "down", "right")
+        await settled(pilot)
+        assert tree.value(screen.document.plain, Spot(1, "schedule")) == "linear"
+        assert "    rounds" in shown(pilot)
+        await pilot.press("left")
+        await settled(pilot)
+        assert "    rounds" not in shown(pilot)
+        assert not screen.document.dirty
+
+
+async def test_steps_are_copied_moved_switched_off_removed_and_taken_back(tmp_path: Path) -> None:
+    async with lab(tmp_path) as (screen, pilot):
+        first = screen.document.plain
+        await pilot.press(*["down"] * 8, "c")
+        assert [kind for kind, _ in tree.steps(screen.document.plain)] == [
+            "train",
+            "prune.weights",
+            "finetune",
+            "finetune",
+        ]
+        await pilot.press("K", "space")
+        assert "3 [ ] finetune (finetune-2)" in shown(pilot)
+        await pilot.press("d")
+        assert len(tree.steps(screen.document.plain)) == 3
+        await pilot.press("u", "u", "u", "u")
+        assert screen.document.plain == first
+
+
+async def test_a_step_is_added_from_the_list_of_all_kinds(tmp_path: Path) -> None:
+    async with lab(tmp_path) as (screen, pilot):
+        await pilot.press(*["down"] * 7, "ctrl+g")
+        await until(pilot, lambda: isinstance(pilot.app.screen, Picker))
+        await pilot.press(*"calib", "enter")
+        await until(pilot, lambda: pilot.app.screen is screen)
+        await settled(pilot)
+        assert tree.steps(screen.document.plain)[2] == ("calibrate", {})
+        assert "3. calibrate" in shown(pilot)
+
+
+async def test_a_data_set_that_is_not_here_says_how_to_get_it(tmp_path: Path) -> None:
+    async with lab(tmp_path) as (screen, pilot):
+        await pilot.press("i")
+        await until(pilot, lambda: isinstance(pilot.app.screen, Picker))
+        await pilot.press(*"cifar100")
+        await seen(pilot, "not here: secateur data fetch cifar100")
+        await pilot.press("enter")
+        await until(pilot, lambda: pilot.app.screen is screen)
+        await settled(pilot)
+        assert screen.document.plain["data"]["name"] == "cifar100"
+        assert "cifar100 is not on this machine" in shown(pilot)
+        await pilot.press("f9")
+        await until(pilot, lambda: isinstance(pilot.app.screen, Notice))
+
+
+async def test_the_run_key_shows_every_value_first(tmp_path: Path) -> None:
+    async with lab(tmp_path, (80, 24)) as (screen, pilot):
+        await pilot.press("f9")
+        await until(pilot, lambda: isinstance(pilot.app.screen, Review))
+        assert isinstance(pilot.app.screen, Review)
+        lines = ["".join(text for text, _ in line) for line in pilot.app.screen.build(76)]
+        text = "\n".join(lines)
+        for words in ("prune.weights.sparsity", "0, 0.3, 0.5", "epochs", "momentum 0.9", "local.parallel 1"):
+            assert words in text
+        await pilot.press("escape")
+        await until(pilot, lambda: pilot.app.screen is screen)
+        await pilot.pause(0.1)
+        assert not (tmp_path / "workspace" / "studies").exists()
+
+
+async def test_the_run_key_goes_to_the_field_that_is_wrong(tmp_path: Path) -> None:
+    path = tmp_path / "wrong.yaml"
+    path.write_text("model: {name: resnet20}\ndata: {name: digits}\nsteps: [{train: {momentum: 7}}]\n")
+    async with lab(tmp_path, preset=path) as (screen, pilot):
+        await pilot.press("f9")
+        form = screen.query_one(Form)
+        await until(pilot, lambda: form.focused)
+        assert form.field is not None
+        assert form.field.spot == Spot(0, "momentum")
+
+
+async def test_what_is_set_is_saved_under_a_name_and_can_be_viewed(tmp_path: Path) -> None:
+    async with lab(tmp_path) as (screen, pilot):
+        await to_sparsity(pilot)
+        await pilot.press("ctrl+u", *"0.25", "escape", "w")
+        await until(pilot, lambda: isinstance(pilot.app.screen, TextView))
+        await seen(pilot, "-  prune.weights.sparsity: [0, 0.3")
+        await pilot.press("escape", "v")
+        await seen(pilot, "│ steps:")
+        assert "│   latency:" in shown(pilot)
+        await pilot.press("escape", "ctrl+s")
+        await until(pilot, lambda: isinstance(pilot.app.screen, Prompt))
+        await pilot.press("ctrl+u", *"mine", "enter")
+        await until(pilot, (tmp_path / "mine.yaml").exists)
+        await until(pilot, lambda: pilot.app.screen is screen and screen.before_quit() == "")
+        assert "sparsity: 0.25" in (tmp_path / "mine.yaml").read_text()
+        assert screen.document.name == "mine"
+        assert screen.before_quit() == ""
+
+
+async def test_leaving_or_opening_another_preset_does_not_lose_changes_silently(tmp_path: Path) -> None:
+    async with lab(tmp_path) as (screen, pilot):
+        await pilot.press(*["down"] * 8, "d")
+        assert "not saved" in screen.before_quit()
+        changed = screen.document.plain
+        screen.open(shipped.find("local-vs-global"))
+        await until(pilot, lambda: pilot.app.screen is not screen)
+        await pilot.press("n")
+        await until(pilot, lambda: pilot.app.screen is screen)
+        await pilot.pause(0.1)
+        assert screen.document.plain == changed
+
+
+async def test_a_study_of_the_workspace_is_edited_as_a_new_preset(tmp_path: Path) -> None:
+    folder = tmp_path / "workspace" / "studies" / "quickstart-1"
+    folder.mkdir(parents=True)
+    (folder / "preset.yaml").write_text(shipped.find("quickstart").read_text())
+    async with lab(tmp_path) as (screen, pilot):
+        screen.open(folder / "preset.yaml")
+        await settled(pilot)
+        assert screen.document.path is None
+
+
+async def test_markup_in_a_preset_is_shown_literally(tmp_path: Path) -> None:
+    path = tmp_path / "[red]odd[bold].yaml"
+    path.write_text(
+        "about: '[bold]x[/nothing]'\nmodel: {name: '[link=x]m'}\ndata: {name: digits}\nsteps: [{train: {'[b]': 1}}]\n"
+    )
+    async with lab(tmp_path, preset=path) as (screen, pilot):
+        await pilot.press("down", "down")
+        assert "[red]odd[bold]" in shown(pilot)
+        assert "[bold]x[/nothing]" in shown(pilot)
+        await pilot.press("ctrl+o")
+        await until(pilot, lambda: pilot.app.screen is not screen)
+        await pilot.press("escape", "v", "escape", "f9")
+        assert pilot.app.return_code in (None, 0)
+
+
+async def test_narrow_terminals_show_one_view_at_a_time(tmp_path: Path) -> None:
+    async with lab(tmp_path, (80, 24)) as (screen, pilot):
+        await pilot.press("ctrl+l")
+        await until(pilot, lambda: screen.query_one(Plot).region.width > 70)
+        assert not screen.query_one(Form).region
+        await pilot.press("escape")
+        await until(pilot, lambda: screen.query_one(Form).region.width > 40)
+        assert isinstance(screen.focused, Outline)
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_a_study_that_runs_is_found_again_and_followed(tmp_path: Path, size: tuple[int, int]) -> None:
+    study = Study(tmp_path / "workspace", "quickstart").start()
+    study.trial(0)
+    async with lab(tmp_path, size) as (screen, pilot):
+        if size[0] < 110:
+            await pilot.press("ctrl+l")
+        await seen(pilot, "quickstart-1 running")
+        assert "1 of " in shown(pilot)
+        study.trial(1)
+        await seen(pilot, "2 of ")
+        study.finish()
+        await seen(pilot, "quickstart-1 done")
+        assert screen.lab.study == "quickstart-1"
+
+
+async def test_a_study_that_is_deleted_while_on_screen_is_said_to_be_gone(tmp_path: Path) -> None:
+    study = finished(tmp_path / "workspace", "quickstart")
+    async with lab(tmp_path) as (_, pilot):
+        await seen(pilot, "quickstart-1 done")
+        shutil.rmtree(study.run.path)
+        await seen(pilot, "unreadable")
+
+
+async def test_enter_on_a_trial_opens_it(tmp_path: Path) -> None:
+    finished(tmp_path / "workspace", "quickstart")
+    async with lab(tmp_path) as (screen, pilot):
+        await seen(pilot, "quickstart-1 done")
+        screen.query_one("#trials", Table).focus()
+        await pilot.press("down", "enter")
+        await until(pilot, lambda: screen.lab.current_mode == "trial" and screen.lab.trial == 1)
+
+
+async def until(pilot: Pilot[None], true: Callable[[], bool]) -> None:
+    """Wait until it is so."""
+    for _ in range(200):
+        if true():
+            return
+        await pilot.pause(0.05)
+    raise AssertionError(f"it did not come true within ten seconds:\n{shown(pilot)}")
+
+
+async def seen(pilot: Pilot[None], words: str) -> None:
+    """Wait until `words` are on the terminal."""
+    for _ in range(200):
+        await pilot.pause(0.05)
+        if words in shown(pilot):
+            return
+    raise AssertionError(f"{words!r} was not shown within ten seconds:\n{shown(pilot)}")
+
+
+async def reviewed(pilot: Pilot[None]) -> Review:
+    """Ask for a run; what is shown before it starts."""
+    await pilot.press("f9")
+    await until(pilot, lambda: isinstance(pilot.app.screen, Review))
+    assert isinstance(pilot.app.screen, Review)
+    return pilot.app.screen
+
+
+async def test_the_review_offers_the_quick_version(tmp_path: Path) -> None:
+    preset = tmp_path / "p.yaml"
+    preset.write_text(
+        "model: {name: resnet20}\ndata: {name: digits}\nsteps: [{train: {epochs: 9}}]\nquick: {train.epochs: 1}\n"
+    )
+    async with lab(tmp_path, preset=preset) as (_, pilot):
+        review = await reviewed(pilot)
+        assert review.spec.name == "p"
+        await pilot.press("q")
+        await pilot.pause()
+        assert review.spec.name == "p-quick"
+        assert "Run p-quick" in shown(pilot)
+        await pilot.press("q")
+        assert review.spec.name == "p"
+
+
+async def test_a_quick_version_can_be_run_where_the_whole_ones_data_are_missing(tmp_path: Path) -> None:
+    preset = tmp_path / "p.yaml"
+    preset.write_text(
+        "model: {name: resnet20}\ndata: {name: cifar10}\nsteps: [{train: {}}]\nquick: {data.name: digits}\n"
+    )
+    async with lab(tmp_path, preset=preset) as (_, pilot):
+        assert (await reviewed(pilot)).spec.name == "p-quick"

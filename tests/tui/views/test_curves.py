@@ -1,0 +1,96 @@
+"""What a chart's points stand for, training curves, layers before and after: on fabricated studies."""
+
+from pathlib import Path
+
+import pytest
+
+from engine.charts import training
+from engine.charts import trials as charts
+from engine.cli.trial import layers_of
+from engine.measures.table import MEASURE_FORMATS
+from engine.testing import folders as fabricate
+from tui.views import curves, layers
+from tui.views.curves import View
+from tui.views.trial import difference
+
+
+def test_every_point_knows_its_trial(tmp_path: Path) -> None:
+    state = fabricate.finished(tmp_path).state
+    names = "prune.weights.sparsity", "accuracy", "prune.weights.scope"
+    figure = charts.figure([state], *names)
+    owners = charts.trials_drawn([state], *names)
+    assert [len(line.points) for line in figure.series] == [len(line) for line in owners] == [7, 7]
+    for line, trials in zip(figure.series, owners, strict=True):
+        for point, (_, found) in zip(line.points, trials, strict=True):
+            assert found[0].results["accuracy"] == point.y
+            assert found[0].parameters["prune.weights.sparsity"] == point.x
+
+
+def test_training_curves_have_one_line_a_step(tmp_path: Path) -> None:
+    state = fabricate.finished(tmp_path).state
+    figure = training.figure([state], "validation_accuracy")
+    assert figure.series[0].name == "train"
+    assert [p.x for p in figure.series[0].points] == list(range(1, 13))
+    assert len(figure.series) == 1 + 14
+    assert figure.series[2].name == "finetune local 30 %"
+    assert {name for name in training.MEASURES.values() if name} <= MEASURE_FORMATS.keys()
+
+
+@pytest.mark.parametrize("x", ["prune.weights.sparsity", "latency.torch.1", "size.packed", "macs"])
+def test_the_front_is_drawn_and_listed(tmp_path: Path, x: str) -> None:
+    state = fabricate.finished(tmp_path).state
+    drawn = curves.draw([state], View(x=x, y="accuracy", by="prune.weights.scope", pareto=True))
+    assert drawn.front
+    assert drawn.figure.series[-1].name == curves.FRONT
+    rows = curves.front_rows(drawn)
+    assert len(rows) == len(drawn.front)
+    for key, cells in rows:
+        series, point = map(int, key.split())
+        owner = drawn.owner(series, point)
+        assert owner and str(owner[1][0].index) == cells[0]
+
+
+def test_what_can_not_be_drawn_is_said(tmp_path: Path) -> None:
+    study = fabricate.Study(tmp_path)
+    assert "No trial is finished" in curves.draw([study.state], View(x="nothing")).problem
+    done = fabricate.finished(tmp_path).state
+    assert "nothing called nonsense" in curves.draw([done], View(x="nonsense")).problem
+
+
+def test_the_x_axis_holds_the_whole_sweep_from_the_first_point_on(tmp_path: Path) -> None:
+    study = fabricate.Study(tmp_path).start()
+    study.trial(0)
+    view = View(x="prune.weights.sparsity", by="prune.weights.scope")
+    limits = curves.draw([study.state], view).figure.x_limits
+    study.finish()
+    assert limits == curves.draw([study.state], view).figure.x_limits
+    assert limits is not None and limits[0] < 0 < 0.95 < limits[1]
+
+
+def test_layers_before_and_after(tmp_path: Path) -> None:
+    study = fabricate.finished(tmp_path)
+    trial = study.state.trials[2]
+    before = layers.baseline_layers(study.run, trial)
+    rows = layers.joined(layers_of(study.run, trial), before)
+    assert len(rows) == 20
+    first = rows[0]
+    assert (first.name, first.before, first.nonzero, first.sparsity) == ("conv1.weight", 144, 72, 0.5)
+    assert [r.name for r in layers.ordered(rows, "MACs", False)][-1] == "linear.weight"
+    assert layers.joined([{"name": "x"}, 7, None], [3]) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "before", "text", "role"),
+    [
+        ("accuracy", 0.97, 0.98, "-1.00 points ▾", "bad"),
+        ("sparsity", 0.5, 0.0, "+50.0 points ▴", "good"),
+        ("size.packed", 2e6, 4e6, "-50.0 % ▴", "good"),
+        ("latency.torch.1", 3.0, 2.0, "+50.0 % ▾", "bad"),
+        ("accuracy", 0.98, 0.98, "=  ", "muted"),
+        ("accuracy", None, 0.98, "", ""),
+    ],
+)
+def test_a_difference_says_whether_it_is_better(
+    name: str, value: float | None, before: float, text: str, role: str
+) -> None:
+    assert difference(name, value, before) == (text, role)

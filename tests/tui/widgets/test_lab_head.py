@@ -1,0 +1,62 @@
+"""The lines above the form: they fit the terminal, and name keys that work where the focus is."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from engine.presets import shipped
+from engine.text.tables import cell_width
+from tests.tui.screens.test_lab import lab, seen, settled, shown, to_sparsity
+from tui.lab.document import Document
+from tui.lab.estimate import Estimate
+from tui.screens.lab_texts import TextView
+from tui.widgets.lab_head import Head
+
+
+@pytest.fixture(autouse=True)
+def _no_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+
+
+async def test_the_key_that_lists_problems_is_named_as_it_works_where_the_focus_is(tmp_path: Path) -> None:
+    async with lab(tmp_path, (80, 24)) as (_, pilot):
+        await to_sparsity(pilot)
+        await pilot.press("ctrl+u", *"7", "down", "ctrl+u", *"nonsense")
+        await seen(pilot, "2 problems (Esc, then ! lists them)")
+        await pilot.press("escape")
+        await seen(pilot, "2 problems (! lists them)")
+        await pilot.press("exclamation_mark")
+        await seen(pilot, "Esc closes")
+        assert isinstance(pilot.app.screen, TextView)
+
+
+@pytest.mark.parametrize(
+    "estimate", [Estimate(), Estimate(750.0, steps=45, stored=10), Estimate(0.0, steps=45, stored=45)]
+)
+async def test_a_narrow_head_keeps_the_mark_of_an_edit_and_the_number_of_trials(
+    tmp_path: Path, estimate: Estimate
+) -> None:
+    preset = shipped.find("mobilenetv3-mixed-precision")
+    async with lab(tmp_path, (80, 24), preset) as (screen, _):
+        head = screen.query_one(Head)
+        document = Document.open(preset)
+        document.apply({**document.plain, "seed": 3}, "set seed")
+        head.show(document, dataclasses.replace(screen.checked, estimate=estimate))
+        first = "".join(text for text, _ in head.lines(80, 2)[0])
+        assert cell_width(first) <= 80
+        assert "mobilenetv3-mixed-precision (edited)" in first
+        assert "6 trials, " in first
+        assert "…" not in first
+
+
+async def test_a_name_too_long_is_cut_before_the_mark_of_an_edit(tmp_path: Path) -> None:
+    file = tmp_path / f"{'long-' * 30}.yaml"
+    file.write_text("model: {name: resnet20}\ndata: {name: digits}\nsteps: [{train: {}}]\n")
+    async with lab(tmp_path, (80, 24), file) as (_, pilot):
+        await pilot.press("down", "tab", "ctrl+u", *"3")
+        await settled(pilot)
+        first = next(line for line in shown(pilot).splitlines() if " (edited)" in line)
+        assert len(first) <= 80
+        assert "long-… (edited)" in first
+        assert "1 trial" in first

@@ -1,0 +1,130 @@
+"""Following studies from a thread: what is posted, and what odd folders do to it."""
+
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from textual.message import Message
+
+from engine.studies.rundir import LOST_AFTER_S
+from engine.studies.state import load
+from engine.testing import folders as fabricate
+from tui.work import watch
+from tui.work.messages import StudiesChanged, StudyChanged
+from tui.work.watch import Lives, Watcher, snapshot
+
+
+class Inbox:
+    """Takes messages as a widget would."""
+
+    def __init__(self) -> None:
+        self.studies: list[StudyChanged] = []
+        self.lists: list[StudiesChanged] = []
+
+    def post_message(self, message: Message) -> bool:
+        if isinstance(message, StudyChanged):
+            self.studies.append(message)
+        elif isinstance(message, StudiesChanged):
+            self.lists.append(message)
+        return True
+
+
+@pytest.fixture
+def fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "TICK_S", 0.02)
+
+
+def soon(true: Callable[[], object]) -> None:
+    end = time.monotonic() + 5
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def test_a_subscriber_gets_the_state_now_and_then_only_changes(tmp_path: Path, fast: None) -> None:
+    study = fabricate.Study(tmp_path).start()
+    watcher, inbox = Watcher(tmp_path), Inbox()
+    watcher.subscribe(inbox, study.run.name)  # type: ignore[arg-type]
+    watcher.start()
+    soon(lambda: inbox.studies)
+    time.sleep(0.2)
+    assert len(inbox.studies) == 1
+    study.trial(0)
+    soon(lambda: inbox.studies[-1].state.done == 1)
+    study.finish()
+    soon(lambda: inbox.studies[-1].state.status == "done")
+    assert inbox.studies[-1].state == load(study.run.path)
+    watcher.stop()
+
+
+def test_a_posted_state_is_never_changed_afterwards(tmp_path: Path) -> None:
+    study = fabricate.Study(tmp_path).start()
+    before = snapshot(study.state)
+    study.trial(0)
+    assert before.done == 0
+    assert before.trials[0].steps[0] is before.steps[before.trials[0].steps[0].key]
+    assert study.state.done == 1
+
+
+def test_a_folder_may_vanish_and_come_back(tmp_path: Path, fast: None) -> None:
+    study = fabricate.finished(tmp_path)
+    watcher, inbox = Watcher(tmp_path), Inbox()
+    watcher.subscribe(inbox, study.run.name)  # type: ignore[arg-type]
+    watcher.start()
+    soon(lambda: inbox.studies and inbox.studies[-1].state.status == "done")
+    kept = tmp_path / "kept"
+    shutil.move(study.run.path, kept)
+    soon(lambda: inbox.studies[-1].state.status == "unreadable")
+    shutil.move(kept, study.run.path)
+    soon(lambda: inbox.studies[-1].state.status == "done")
+    watcher.stop()
+
+
+def test_the_list_follows_what_comes_changes_and_goes(tmp_path: Path, fast: None) -> None:
+    watcher, inbox = Watcher(tmp_path), Inbox()
+    watcher.watch_list(inbox)  # type: ignore[arg-type]
+    watcher.start()
+    soon(lambda: inbox.lists)
+    assert inbox.lists[-1].studies == ()
+    study = fabricate.Study(tmp_path).start()
+    soon(lambda: inbox.lists[-1].studies and inbox.lists[-1].studies[0].status.state == "running")
+    study.finish()
+    soon(lambda: inbox.lists[-1].studies[0].status.state == "done")
+    posted = len(inbox.lists)
+    time.sleep(0.2)
+    assert len(inbox.lists) == posted
+    shutil.rmtree(study.run.path)
+    soon(lambda: inbox.lists[-1].studies == ())
+    watcher.stop()
+
+
+def test_a_heartbeat_alone_posts_nothing(tmp_path: Path, fast: None) -> None:
+    study = fabricate.Study(tmp_path).start()
+    watcher, inbox = Watcher(tmp_path), Inbox()
+    watcher.watch_list(inbox)  # type: ignore[arg-type]
+    watcher.start()
+    soon(lambda: inbox.lists)
+    for _ in range(5):
+        study.status("running")
+        time.sleep(0.05)
+    assert len(inbox.lists) == 1
+    watcher.stop()
+
+
+def test_an_engine_on_another_host_is_judged_by_our_own_clock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr(watch.time, "monotonic", lambda: now)
+    study = fabricate.Study(tmp_path).start()
+    lives = Lives()
+    study.status("running", host="elsewhere", updated=time.time() - 1e6)  # its clock is far behind
+    assert lives.judge(study.run).state == "lost"
+    study.status("running", host="elsewhere", updated=time.time() - 1e6)
+    assert lives.judge(study.run).state == "running"  # but its counter moves
+    study.status("running", host="elsewhere", updated=time.time() + 1e6)
+    assert lives.judge(study.run).state == "running"
+    now += LOST_AFTER_S + 1
+    assert lives.judge(study.run).state == "lost"  # its clock is far ahead, but its counter stands
