@@ -1,0 +1,169 @@
+"""The rules that keep the parts apart: who may import what, how long a file may be, what a command loads."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests import HOME
+from tests.architecture.imports import Reader, below, imports, name_of, root
+
+HEAVY = {"torch", "torchvision", "onnx", "onnxruntime", "onnxscript", "sklearn", "numpy", "PIL", "pandas"}
+HEAVY |= {"torch_pruning", "safetensors", "openvino", "ultralytics"}
+"""Slow to import; only `engine/compute/` may."""
+PNG = "engine.plotting.png"
+"""May import Pillow inside its functions: a PNG is drawn where no torch is wanted."""
+LAZY_COMPUTE = {
+    "engine.runner.executors.local:_work": "runs in the worker process, which is there to compute",
+    "engine.cli.export:_write": "`secateur export` runs the model that it writes",
+    "engine.cli.data:run_fetch": "`secateur data fetch` downloads through torchvision",
+}
+"""Functions outside `engine/compute/` that import it, and why."""
+ULTRALYTICS: str | None = "engine.compute.yolo.ultra"
+"""The one module that may import ultralytics (AGPL-3.0); None: no module does."""
+LONGEST = 400
+"""Lines of a file."""
+
+
+def test_the_reader_of_imports_sees_every_form_of_one() -> None:
+    source = """
+from . import sibling
+from .. import errors
+import torch.nn as nn
+async def f():
+    def g():
+        importlib.import_module("numpy")
+if TYPE_CHECKING:
+    from PIL import Image
+"""
+    visitor = Reader("engine.plotting.png", "engine.plotting")
+    visitor.visit(ast.parse(source))
+    seen = [(i.name, i.function, i.typing) for i in visitor.found]
+    assert seen == [
+        ("engine.plotting", "", False),
+        ("engine.errors", "", False),
+        ("torch.nn", "", False),
+        ("numpy", "f.g", False),
+        ("PIL", "", True),
+    ]
+
+
+def test_only_compute_imports_heavy_libraries() -> None:
+    wrong = [
+        str(i)
+        for i in imports("engine")
+        if root(i.name) in HEAVY
+        and not below(i.module, "engine.compute")
+        and not (root(i.name) == "PIL" and i.module == PNG and (i.function or i.typing))
+    ]
+    assert not wrong
+
+
+def test_compute_is_entered_only_where_it_is_listed_with_a_reason() -> None:
+    entered = {
+        f"{i.module}:{i.function}"
+        for i in imports("engine")
+        if below(i.name, "engine.compute") and not below(i.module, "engine.compute")
+    }
+    assert entered == set(LAZY_COMPUTE)
+
+
+def test_the_lab_imports_neither_compute_nor_heavy_libraries() -> None:
+    wrong = [str(i) for i in imports("tui") if below(i.name, "engine.compute") or root(i.name) in HEAVY]
+    assert not wrong
+
+
+def test_the_engine_imports_neither_the_lab_nor_its_library() -> None:
+    assert not [str(i) for i in imports("engine") if root(i.name) in ("tui", "textual")]
+
+
+def test_ultralytics_is_imported_in_one_module_only() -> None:
+    users = {i.module for top in ("engine", "tui") for i in imports(top) if root(i.name) == "ultralytics"}
+    assert users == ({ULTRALYTICS} if ULTRALYTICS else set())
+
+
+def test_pydantic_classes_are_declared_in_params_only() -> None:
+    wrong = []
+    for path in (*(HOME / "engine").rglob("*.py"), *(HOME / "tui").rglob("*.py")):
+        module = name_of(path)
+        if below(module, "engine.params"):
+            continue
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            bases = [ast.unparse(base) for base in node.bases] if isinstance(node, ast.ClassDef) else []
+            if {base.rpartition(".")[2] for base in bases} & {
+                "BaseModel",
+                "Params",
+                "StepParams",
+                "RootModel",
+            }:
+                wrong.append(f"{module}: {ast.unparse(node).splitlines()[0]}")
+    assert not wrong
+
+
+def test_no_file_is_too_long() -> None:
+    folders = ("engine", "tui", "tests", "benchmarks", "tools")
+    lengths = {
+        str(path.relative_to(HOME)): len(path.read_text("utf-8").splitlines())
+        for folder in folders
+        for path in (HOME / folder).rglob("*.py")
+    }
+    assert not {name: length for name, length in lengths.items() if length > LONGEST}
+
+
+LOADED = """
+import contextlib, sys
+from engine.cli.main import main
+with contextlib.suppress(SystemExit):
+    main(sys.argv[1:])
+print("loaded:", *sorted({name.partition(".")[0] for name in sys.modules}), file=sys.stderr)
+"""
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from engine.testing import folders as fabricate
+
+    folder = tmp_path_factory.mktemp("workspace")
+    fabricate.finished(folder)
+    return folder
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("--help",),
+        ("run", "--help"),
+        ("list",),
+        ("show", "latest"),
+        ("show", "latest", "--trial", "1"),
+        ("plot", "latest", "--y", "size.packed"),
+        ("presets",),
+        ("presets", "quickstart"),
+        ("params",),
+        ("params", "prune.weights"),
+        ("data", "list"),
+        ("doctor",),
+    ],
+    ids=" ".join,
+)
+def test_commands_that_only_look_load_no_heavy_library(command: tuple[str, ...], workspace: Path) -> None:
+    places = ["--workspace", str(workspace)] if command[0] in ("list", "show", "plot", "data") else []
+    done = subprocess.run(
+        [sys.executable, "-c", LOADED, *command, *places],
+        cwd=HOME,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("loaded:"), done.stderr
+    assert not HEAVY & set(last.split())
+    assert done.stdout, done.stderr
+
+
+def test_the_lab_loads_no_heavy_library() -> None:
+    code = "import sys, tui.app; print(*sorted({name.partition('.')[0] for name in sys.modules}))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=HOME, capture_output=True, text=True, check=True)
+    assert not HEAVY & set(done.stdout.split())
