@@ -1,7 +1,8 @@
 # make lab     install what is needed and open the terminal lab
 # make test    install what is needed and run all that CI runs; ARGS='-m "not slow"' leaves the longest out,
 #              TESTERS=4 runs them in 4 processes rather than 2
-# make check   format, lint, types, docs against code (the import rules are among the tests)
+# make check   format, lint, types, docs against code and their links (the import rules are among the tests)
+# make docs    write the generated parts of README and docs, and the site in docs/_build/html
 # VENV=DIR     puts the environment elsewhere (home quotas); PYTHON=… names the Python to make it from
 VENV ?= .venv
 PYTHON ?=
@@ -25,6 +26,7 @@ check: venv
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m tools.docs --check
+	$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build/html
 
 format: venv
 	$(BIN)/ruff format .
@@ -32,3 +34,4 @@ format: venv
 
 docs: venv
 	$(BIN)/python -m tools.docs
+	$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build/html

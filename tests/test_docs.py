@@ -1,46 +1,39 @@
-"""What `tools/docs.py --check` finds in a README."""
-
-import importlib.util
-import sys
-from pathlib import Path
-from types import ModuleType
+"""What `python -m tools.docs --check` finds in README and docs."""
 
 import pytest
 
-FILE = Path(__file__).resolve().parent.parent / "tools" / "docs.py"
-MARKERS = "\n".join(
-    f"<!-- begin:{name} -->\n<!-- end:{name} -->" for name in ("parameters", "commands", "presets")
-)
+from tests import HOME
+from tools import docs
+
+PAGE = HOME / "README.md"
+MARKERS = "\n".join(f"<!-- begin:{name} -->\n<!-- end:{name} -->" for name in docs.BLOCKS)
 
 
-@pytest.fixture(scope="module")
-def docs() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("docs", FILE)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["docs"] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_blocks_hold_every_parameter_command_and_preset(docs: ModuleType) -> None:
-    text, problems = docs.regenerated(MARKERS)
-    assert not problems
+def test_blocks_hold_every_parameter_command_and_preset() -> None:
+    text, found, problems = docs.regenerated(MARKERS)
+    assert not problems and set(found) == set(docs.BLOCKS)
     for expected in (
         "| `sparsity` | a number ≥ 0 and < 1 | 0.5 |",
         "`measure.latency.batch`",
         "secateur run ",
         "secateur data fetch ",
-        "(presets/quickstart.yaml) | 14 |",
+        "| `quickstart` | 14 |",
+        "`presets`: Presets: YAML text",
+        "python -m benchmarks.int8",
     ):
         assert expected in text
-    assert docs.regenerated(text) == (text, [])
+    assert docs.regenerated(text) == (text, found, [])
 
 
-def test_missing_and_broken_markers_are_errors(docs: ModuleType) -> None:
-    missing = docs.regenerated(MARKERS.replace("<!-- begin:commands -->", ""))[1]
-    assert len(missing) == 1 and "commands" in missing[0]
-    assert [name for name in docs.REQUIRED for p in docs.regenerated("")[1] if f"begin:{name} " in p]
+def test_every_block_stands_once() -> None:
+    assert not docs.fresh_files({PAGE: MARKERS})[1]
+    (missing,) = docs.fresh_files(
+        {PAGE: MARKERS.replace("begin:commands", "x").replace("end:commands", "x")}
+    )[1]
+    assert "commands" in missing and "0 times" in missing
+    assert any("in this order" in p for p in docs.fresh_files({PAGE: MARKERS.replace("end:keys", "x")})[1])
+    twice = {PAGE: MARKERS, HOME / "docs" / "index.md": MARKERS}
+    assert len(docs.fresh_files(twice)[1]) == len(docs.BLOCKS)
 
 
 @pytest.mark.parametrize(
@@ -56,14 +49,18 @@ def test_missing_and_broken_markers_are_errors(docs: ModuleType) -> None:
         ("secateur prune resnet20", "invalid choice: 'prune'"),
     ],
 )
-def test_quoted_commands_are_those_that_the_program_takes(docs: ModuleType, line: str, problem: str) -> None:
+def test_quoted_commands_are_those_that_the_program_takes(line: str, problem: str) -> None:
     for text in (f"```console\n$ {line}\noutput\n```\n", f"Say `{line}` now.\n"):
         found = list(docs.command_problems(text))
         assert (problem in found[0] and line in found[0]) if problem else not found
 
 
-def test_presets_shown_are_valid(docs: ModuleType) -> None:
+def test_presets_shown_are_valid() -> None:
     part = "Text\n```yaml\nmodel: {name: my/net.py:build, weights: net.pth}\n```\n"
     assert not list(docs.preset_problems(part))
     (found,) = docs.preset_problems(part.replace("weights", "wieghts"))
     assert found.startswith("README.md:3: ") and "wieghts" in found
+
+
+def test_pages_name_themselves_in_what_is_wrong_with_them() -> None:
+    assert next(docs.command_problems("`secateur prune`", "docs/start.md")).startswith("docs/start.md:1: ")

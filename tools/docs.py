@@ -1,21 +1,22 @@
-"""Keeps the README true: writes its generated blocks from the code, and checks what it quotes.
+"""Keeps README and docs true: writes their generated blocks from the code, and checks what they quote.
 
-python tools/docs.py            write the blocks between <!-- begin:NAME --> and <!-- end:NAME -->
-python tools/docs.py --check    change nothing; exit code 1 when a block is stale, a preset in a ```yaml block
-                                is not valid, or a `secateur …` line is not one that the program takes
+python -m tools.docs            write the blocks between <!-- begin:NAME --> and <!-- end:NAME -->, and the schema
+python -m tools.docs --check    change nothing; exit code 1 when something is stale, a preset in a ```yaml block is
+                                not valid, or a `secateur …` line is not one that the program takes
 """
 
 import argparse
+import ast
 import contextlib
 import difflib
 import io
+import json
 import re
 import shlex
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
 from engine.cli import main as cli
@@ -26,14 +27,18 @@ from engine.params import STEPS
 from engine.params.base import StepParams
 from engine.params.preset import Settings
 from engine.params.rows import Row, describe, summary
+from engine.params.schema import schema
 from engine.presets import shipped as presets
 from engine.presets import spec
+from tests.architecture.floors import FLOORS, NOT_FOR
+from tools import results
+from tui.keys import markdown
 
 HOME = Path(__file__).resolve().parent.parent
 
-README = HOME / "README.md"
-REQUIRED = ("parameters", "commands", "presets")
-"""Blocks that the README must have."""
+SCHEMA = HOME / "docs" / "reference" / "preset.schema.json"
+LONGEST_README = 10_000
+"""Bytes: a reader decides in five minutes; the rest stands in docs/."""
 
 
 # Blocks
@@ -103,38 +108,84 @@ def shipped() -> str:
     lines = ["| preset | trials | with `--quick` | about |", "|---|---|---|---|"]
     for preset in presets.shipped():
         counts = " | ".join(count or "–" for count in trials(preset.path))
-        lines.append(f"| [`{preset.name}`](presets/{preset.path.name}) | {counts} | {_cell(preset.about)} |")
+        lines.append(f"| `{preset.name}` | {counts} | {_cell(preset.about)} |")
     return "\n".join(lines)
 
 
-def keys() -> str:
-    from tui.keys import markdown
+def floors() -> str:
+    """The floor plan: of each house its rooms, the highest floor first, with what they are for."""
+    parts = []
+    for house, rows in FLOORS.items():
+        lines = [f"**`{house.replace('.', '/')}/`**", "", "| floor | rooms |", "|---|---|"]
+        for number, rooms in reversed(list(enumerate(rows))):
+            lines.append(f"| {number} | {_cell('<br>'.join(_room(house, room) for room in rooms.split()))} |")
+        if house in NOT_FOR:
+            lines += ["", f"Does without {', '.join(f'`{room}`' for room in NOT_FOR[house].split())}."]
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts)
 
-    return markdown.markdown()
+
+def _room(house: str, room: str) -> str:
+    """A room's name with the first line of what its file says of it."""
+    folder = HOME.joinpath(*house.split("."))
+    file = folder / room / "__init__.py"
+    told = ast.get_docstring(ast.parse((file if file.exists() else folder / f"{room}.py").read_text("utf-8")))
+    return f"`{room}`: {(told or '').splitlines()[0]}" if told else f"`{room}`"
 
 
-def blocks() -> dict[str, Callable[[], str]]:
-    """The generated blocks by name."""
-    found = {"parameters": parameters, "commands": commands, "presets": shipped}
-    return found | ({"keys": keys} if find_spec("tui.keys.markdown") else {})
+BLOCKS: dict[str, Callable[[], str]] = {
+    "parameters": parameters,
+    "commands": commands,
+    "presets": shipped,
+    "keys": markdown.markdown,
+    "floors": floors,
+    "results": results.page,
+    "headline": results.headline,
+}
+"""The generated blocks by name; each stands once, in README.md or below docs/."""
 
 
-def regenerated(text: str) -> tuple[str, list[str]]:
-    """The README with fresh blocks, and what is wrong with its markers."""
-    problems = []
-    for name, make in blocks().items():
+def pages() -> dict[Path, str]:
+    """README and every page of the docs, with their texts."""
+    files = [HOME / "README.md", *sorted((HOME / "docs").rglob("*.md"))]
+    return {path: path.read_text("utf-8") for path in files}
+
+
+def regenerated(text: str) -> tuple[str, list[str], list[str]]:
+    """A page with fresh blocks, which blocks it has, and what is wrong with its markers."""
+    found, problems = [], []
+    for name, make in BLOCKS.items():
         begin, end = f"<!-- begin:{name} -->", f"<!-- end:{name} -->"
         if text.count(begin) == text.count(end) == 1 and text.index(begin) < text.index(end):
             head, tail = text.index(begin) + len(begin), text.index(end)
             text = f"{text[:head]}\n{make()}\n{text[tail:]}"
+            found.append(name)
         elif begin in text or end in text:
             problems.append(f"{begin} and {end} must stand there once each, in this order")
-        elif name in REQUIRED:
-            problems.append(f"{begin} … {end} is missing")
-    return text, problems
+    return text, found, problems
 
 
-# What the README quotes
+def fresh_files(texts: dict[Path, str]) -> tuple[dict[Path, str], list[str]]:
+    """Every generated file as it should be, and what is wrong with the blocks."""
+    fresh, problems, seen = {}, [], []
+    for path, text in texts.items():
+        fresh[path], found, wrong = regenerated(text)
+        seen += found
+        problems += [f"{_shown(path)}: {problem}" for problem in wrong]
+    problems += [
+        f"the block {name} must stand once in README.md or docs/, it stands {seen.count(name)} times"
+        for name in BLOCKS
+        if seen.count(name) != 1
+    ]
+    fresh[SCHEMA] = json.dumps(schema(), indent=1, ensure_ascii=False) + "\n"
+    return fresh, problems
+
+
+def _shown(path: Path) -> str:
+    return str(path.relative_to(HOME))
+
+
+# What the pages quote
 
 
 @dataclass(frozen=True)
@@ -151,14 +202,14 @@ def fences(text: str) -> list[Fence]:
     return [Fence(m[1], m[2], text.count("\n", 0, m.start(2)) + 1) for m in found]
 
 
-def preset_problems(text: str) -> Iterator[str]:
+def preset_problems(text: str, name: str = "README.md") -> Iterator[str]:
     """Problems of the presets shown: every yaml block that has a `model:`, or a part of one."""
     for fence in fences(text):
         if fence.language in ("yaml", "yml") and re.search(r"^model:", fence.text, re.MULTILINE):
             try:
                 _parse(_whole(fence.text))
             except SecateurError as error:
-                yield f"README.md:{fence.line}: a preset that is not valid: {error}"
+                yield f"{name}:{fence.line}: a preset that is not valid: {error}"
 
 
 def _whole(text: str) -> str:
@@ -194,12 +245,12 @@ def command_lines(text: str) -> Iterator[tuple[int, str]]:
         yield prose.count("\n", 0, match.start()) + 1, match[1]
 
 
-def command_problems(text: str) -> Iterator[str]:
+def command_problems(text: str, name: str = "README.md") -> Iterator[str]:
     """Commands quoted that the program would refuse."""
     for number, line in command_lines(text):
         problem = _refused(line)
         if problem:
-            yield f"README.md:{number}: `{line}`: {problem}"
+            yield f"{name}:{number}: `{line}`: {problem}"
 
 
 def _refused(line: str) -> str:
@@ -236,18 +287,24 @@ def main() -> int:
     )
     parser.add_argument("--check", action="store_true", help="only say what is wrong")
     args = parser.parse_args()
-    text = README.read_text("utf-8")
-    fresh, problems = regenerated(text)
-    if args.check and fresh != text:
-        diff = difflib.unified_diff(
-            text.splitlines(), fresh.splitlines(), "README.md", "as generated", lineterm=""
-        )
-        problems.append("README.md is stale, `make docs` writes it anew:\n" + "\n".join(diff))
-    elif fresh != text:
-        README.write_text(fresh, "utf-8")
-        print("README.md was written anew")
-    shown = text if args.check else fresh
-    problems += [*preset_problems(shown), *command_problems(shown)]
+    texts = pages()
+    fresh, problems = fresh_files(texts)
+    for path, text in fresh.items():
+        before = path.read_text("utf-8") if path.exists() else ""
+        if args.check and text != before:
+            diff = difflib.unified_diff(
+                before.splitlines(), text.splitlines(), _shown(path), "as generated", lineterm=""
+            )
+            problems.append(f"{_shown(path)} is stale, `make docs` writes it anew:\n" + "\n".join(diff))
+        elif text != before:
+            path.write_text(text, "utf-8")
+            print(f"{_shown(path)} was written anew")
+    for path in texts:
+        shown = texts[path] if args.check else fresh[path]
+        problems += [*preset_problems(shown, _shown(path)), *command_problems(shown, _shown(path))]
+    size = len(fresh[HOME / "README.md"].encode())
+    if size > LONGEST_README:
+        problems.append(f"README.md has {size} bytes; at most {LONGEST_README} are a page that people read")
     for problem in problems:
         print(problem, file=sys.stderr)
     return int(bool(problems))

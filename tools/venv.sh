@@ -32,7 +32,7 @@ fi
 log=$venv/install.log
 echo "Installing into $venv (some minutes, about 7 GB; progress in $log) ..." >&2
 if ! "$venv/bin/python" -m pip install --disable-pip-version-check --no-input --compile \
-    -c constraints.txt -e '.[yolo,openvino,dev]' >"$log" 2>&1; then
+    -c constraints.txt -e '.[yolo,openvino,docs,dev]' >"$log" 2>&1; then
     if grep -qiE 'no space left|quota exceeded' "$log"; then
         fail "the disk or quota was full while installing into $venv; make room or choose another place: make lab VENV=/path/with/room"
     elif grep -qiE 'connection|network is unreachable|name resolution|timed out|proxy|no matching distribution|resolutionimpossible' "$log"; then

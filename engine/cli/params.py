@@ -12,6 +12,7 @@ from engine.errors import UsageError
 from engine.params import STEPS
 from engine.params.preset import Settings
 from engine.params.rows import Row, describe, summary
+from engine.params.schema import schema
 from engine.text.phrases import suggest
 from engine.text.tables import abbreviate
 
@@ -45,13 +46,20 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
         "params", help="every step and parameter: type, bounds, unit, default", description=DESCRIPTION
     )
     parser.add_argument("topic", metavar="STEP", nargs="?", help="a step, a section or a parameter")
+    parser.add_argument(
+        "--schema",
+        action="store_true",
+        help="the preset format as a JSON Schema, for editors and other programs",
+    )
     add_json(parser)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the overview or one topic; raises `UsageError` for an unknown name."""
-    if args.topic is not None:
+    if args.schema:
+        print_json(schema())
+    elif args.topic is not None:
         topic = find(args.topic)
         if args.json:
             print_json(topic.as_dict())

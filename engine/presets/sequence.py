@@ -1,7 +1,8 @@
 """Steps that compress one after the other: orders that no network could take are told before anything is computed.
 
 A step may meet what an earlier one laid over the weights (`engine.compute.layers.overlays` refuses it then). Here
-only what is certain from the preset is told: neither step skips layers, and none between them makes the weights plain again.
+only what is certain from the preset is told: neither step skips layers, and none between them makes the weights plain
+again.
 """
 
 from collections.abc import Iterator
