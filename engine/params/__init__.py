@@ -1,5 +1,7 @@
 """Every parameter of secateur, declared once. `STEPS` is the table of step kinds."""
 
+from typing import get_args
+
 from engine.params.base import Params, StepParams
 from engine.params.calibrate import Calibrate
 from engine.params.channels import PruneChannels
@@ -33,26 +35,8 @@ Step = (
 )
 """Every step kind: `match` on it ends in `assert_never`."""
 
-STEPS: dict[str, type[Step]] = {
-    kind.kind: kind
-    for kind in (
-        Train,
-        Finetune,
-        PruneWeights,
-        PruneChannels,
-        ClusterFilters,
-        ClusterKernels,
-        ClusterWeights,
-        Factorize,
-        Distill,
-        QuantizeDynamic,
-        QuantizeStatic,
-        QuantizeQat,
-        QuantizeWeights,
-        Calibrate,
-        Sensitivity,
-    )
-}
+STEPS: dict[str, type[Step]] = {cls.kind: cls for cls in get_args(Step)}
+"""The step of each kind, in the order in which they are shown."""
 
 __all__ = [
     "STEPS",

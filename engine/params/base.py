@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from engine.params.overlays import Overlay
 from engine.params.runtimes import Runtime
 
 Family = Literal[
@@ -72,6 +73,16 @@ class StepParams(Params):
     """Whether no step can follow, because this one leaves a file that a runtime executes."""
     packages: ClassVar[tuple[str, ...]] = ()
     """Packages beyond torch's own whose versions can change the step's result."""
+    makes: ClassVar[Overlay | None] = None
+    """The overlay that the step lays over layers' weights, if it does."""
+    clears: ClassVar[frozenset[Overlay]] = frozenset()
+    """Overlays that become plain weights, on all layers."""
+    may_avoid: ClassVar[frozenset[Overlay]] = frozenset()
+    """Of those in `undoes`: overlays that none of the layers it works on need have, so that only the network tells."""
+    never_with: ClassVar[frozenset[Overlay]] = frozenset()
+    """Of those in `undoes`: where exchanging the two steps does not help either."""
+    spares_skipped: ClassVar[bool] = True
+    """Whether layers named in `skip` may have what the step would undo."""
 
     id: str | None = param(
         None, pattern=r"^[a-z][a-z0-9_-]*$", form="lower-case letters, digits, - and _, a letter first"
@@ -90,6 +101,21 @@ class StepParams(Params):
     def measures_time(self) -> bool:
         """Whether the step decides by measured times."""
         return self.timed_in is not None
+
+    @property
+    def undoes(self) -> tuple[Overlay, ...]:
+        """Overlays that the step would undo: it refuses layers that have one."""
+        return ()
+
+    @property
+    def skips(self) -> bool:
+        """Whether the preset names layers that the step leaves alone."""
+        return bool(getattr(self, "skip", ()))
+
+    @property
+    def makes_everywhere(self) -> bool:
+        """Whether every layer that a later step could change is sure to get the overlay that the step makes."""
+        return not self.skips
 
     @property
     def address(self) -> str:

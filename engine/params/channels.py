@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from engine.params.base import Clash, Family, Names, Params, StepParams, param
+from engine.params.overlays import TABLES, Overlay
 from engine.params.pruning import OneShot, Schedule
 from engine.params.runtimes import Runtime
 from engine.params.variants import kind_from_name
@@ -75,6 +76,8 @@ class PruneChannels(StepParams):
     version: ClassVar[int] = 2
     family: ClassVar[Family] = "pruning"
     compresses: ClassVar[bool] = True
+    clears: ClassVar[frozenset[Overlay]] = frozenset(TABLES)
+    spares_skipped: ClassVar[bool] = False
 
     criterion: Literal["l1", "l2", "bn-scale", "fpgm", "lamp", "taylor", "hessian", "random"] = "l2"
     """A channel's importance, summed over what is coupled to it: weight norms, BatchNorm's scale, distance to

@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from engine.params.base import Family, Names, Params, StepParams, param
+from engine.params.overlays import Overlay
 from engine.params.variants import kind_from_name
 
 
@@ -33,6 +34,8 @@ class ClusterWeights(StepParams):
     """Let the weights of a layer share few values, which later training moves: an index is stored for each."""
 
     kind: ClassVar[str] = "cluster.weights"
+    makes: ClassVar[Overlay | None] = Overlay.CODEBOOK
+    never_with: ClassVar[frozenset[Overlay]] = frozenset({Overlay.GRID})
     version: ClassVar[int] = 2
     family: ClassVar[Family] = "clustering"
     compresses: ClassVar[bool] = True
@@ -44,3 +47,12 @@ class ClusterWeights(StepParams):
     """What is clustered: single weights, or vectors of neighbouring ones."""
     skip: Names = ()
     """Layers to leave alone: names (`conv1`, `layer3.*`) or types (`Linear`)."""
+
+    @property
+    def undoes(self) -> tuple[Overlay, ...]:
+        return (Overlay.GRID,)
+
+    @property
+    def makes_everywhere(self) -> bool:
+        # Product quantization leaves layers alone whose filters can't be cut evenly.
+        return super().makes_everywhere and isinstance(self.method, Scalar)

@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from engine.params.base import Clash, Family, Names, Params, StepParams, param
+from engine.params.overlays import EVERY, Overlay
 from engine.params.variants import kind_from_name
 
 
@@ -43,6 +44,7 @@ class ClusterFilters(StepParams):
     family: ClassVar[Family] = "clustering"
     compresses: ClassVar[bool] = True
     renames: ClassVar[bool] = True
+    may_avoid: ClassVar[frozenset[Overlay]] = frozenset({Overlay.DICTIONARY})
 
     method: Method = Merged()
     """What becomes of a cluster: its filters are merged into one channel, or share one convolution."""
@@ -69,6 +71,10 @@ class ClusterFilters(StepParams):
     skip: Names = ()
     """Layers to leave alone: names (`conv1`, `layer3.*`) or types (`Conv2d`)."""
 
+    @property
+    def undoes(self) -> tuple[Overlay, ...]:
+        return EVERY
+
     @model_validator(mode="after")
     def _whole_components(self) -> Self:
         if self.pca is not None and self.pca > 1 and self.pca != int(self.pca):
@@ -84,6 +90,8 @@ class ClusterKernels(StepParams):
     family: ClassVar[Family] = "clustering"
     compresses: ClassVar[bool] = True
     renames: ClassVar[bool] = True
+    makes: ClassVar[Overlay | None] = Overlay.DICTIONARY
+    never_with: ClassVar[frozenset[Overlay]] = frozenset({Overlay.DICTIONARY, Overlay.GRID})
 
     entries: int = param(16, ge=1, le=65_536, unit="kernels")
     """Kernels in each layer's dictionary; kernels of one direction share an entry."""
@@ -93,3 +101,7 @@ class ClusterKernels(StepParams):
     """Whether BatchNorm statistics are estimated anew afterwards."""
     skip: Names = ()
     """Layers to leave alone: names (`conv1`, `layer3.*`) or types (`Conv2d`)."""
+
+    @property
+    def undoes(self) -> tuple[Overlay, ...]:
+        return EVERY

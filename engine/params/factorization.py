@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from engine.params.base import Family, Names, Params, StepParams, param
+from engine.params.overlays import EVERY, Overlay
 from engine.params.variants import kind_from_name
 
 
@@ -40,6 +41,7 @@ class Factorize(StepParams):
     family: ClassVar[Family] = "factorization"
     compresses: ClassVar[bool] = True
     renames: ClassVar[bool] = True
+    clears: ClassVar[frozenset[Overlay]] = frozenset(EVERY)
 
     scheme: Literal["spatial", "channel", "tucker"] = "tucker"
     """How a k×k convolution is split: in k×1 and 1×k (`spatial`, Jaderberg et al. 2014), in k×k with fewer

@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from engine.params.base import Clash, Family, Names, Params, StepParams, param
+from engine.params.overlays import Overlay
 from engine.params.variants import kind_from_name
 
 
@@ -44,6 +45,7 @@ class PruneWeights(StepParams):
     """Set single weights to zero and keep them there through every later step."""
 
     kind: ClassVar[str] = "prune.weights"
+    makes: ClassVar[Overlay | None] = Overlay.MASK
     family: ClassVar[Family] = "pruning"
     compresses: ClassVar[bool] = True
 
@@ -61,6 +63,11 @@ class PruneWeights(StepParams):
     """One shot, or several rounds with training between them."""
     skip: Names = ()
     """Layers to leave alone: names (`conv1`, `layer3.*`) or types (`Linear`)."""
+
+    @property
+    def makes_everywhere(self) -> bool:
+        # N:M leaves layers alone whose inputs can't be cut in groups of M.
+        return super().makes_everywhere and self.pattern is None
 
     @model_validator(mode="after")
     def _pattern_stands_alone(self) -> Self:

@@ -3,6 +3,7 @@
 from typing import ClassVar, Literal
 
 from engine.params.base import Family, Names, StepParams, param
+from engine.params.overlays import Overlay
 
 
 class QuantizeWeights(StepParams):
@@ -15,6 +16,8 @@ class QuantizeWeights(StepParams):
     kind: ClassVar[str] = "quantize.weights"
     family: ClassVar[Family] = "quantization"
     compresses: ClassVar[bool] = True
+    makes: ClassVar[Overlay | None] = Overlay.GRID
+    never_with: ClassVar[frozenset[Overlay]] = frozenset({Overlay.CODEBOOK, Overlay.DICTIONARY})
 
     bits: int = param(4, ge=2, le=8, unit="bits")
     """Bits of a weight's code."""
@@ -32,3 +35,7 @@ class QuantizeWeights(StepParams):
     """Whether BatchNorm statistics are estimated anew afterwards."""
     skip: Names = ()
     """Layers to leave in float: names (`conv1`, `layer3.*`) or types (`Linear`)."""
+
+    @property
+    def undoes(self) -> tuple[Overlay, ...]:
+        return (Overlay.CODEBOOK, Overlay.DICTIONARY)

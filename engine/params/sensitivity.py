@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from engine.params.base import Family, Names, Several, StepParams, param
+from engine.params.overlays import TABLES, Overlay
 
 
 class Sensitivity(StepParams):
@@ -13,6 +14,8 @@ class Sensitivity(StepParams):
     kind: ClassVar[str] = "sensitivity"
     family: ClassVar[Family] = "analysis"
     needs_weights: ClassVar[bool] = True
+    may_avoid: ClassVar[frozenset[Overlay]] = frozenset({Overlay.DICTIONARY})
+    spares_skipped: ClassVar[bool] = False
 
     of: Literal["weights", "channels"] = "channels"
     """What is removed: single weights, or channels with everything coupled to them."""
@@ -28,3 +31,7 @@ class Sensitivity(StepParams):
     """Whether BatchNorm statistics are estimated anew before each is scored."""
     skip: Names = ()
     """Layers to leave out: names (`conv1`, `layer3.*`) or types (`Linear`)."""
+
+    @property
+    def undoes(self) -> tuple[Overlay, ...]:
+        return (Overlay.CODEBOOK, Overlay.DICTIONARY) if self.of == "weights" else TABLES

@@ -1,46 +1,15 @@
 """Steps that compress one after the other: orders that no network could take are told before anything is computed.
 
-A step may meet what an earlier one laid over the weights (`engine.compute.layers.overlays` refuses it then). Here
-only what is certain from the preset is told: neither step skips layers, and none between them makes the weights plain
-again.
+Steps declare what they lay over weights and would undo (`engine.params.base.StepParams`), and a step refuses such
+layers when it meets them (`engine.compute.layers.overlays`). Here only what is certain from the preset is told:
+neither step skips layers, and none between them makes the weights plain again.
 """
 
-from collections.abc import Iterator
-
 from engine.errors import Problem
-from engine.params import (
-    ClusterFilters,
-    ClusterKernels,
-    ClusterWeights,
-    Factorize,
-    PruneChannels,
-    PruneWeights,
-    QuantizeWeights,
-    Sensitivity,
-    Step,
-)
-from engine.params.cluster_weights import Scalar
+from engine.params import STEPS, Step
+from engine.params.overlays import Overlay
 from engine.presets.steps import StepNode
 from engine.presets.trials import Built
-
-MASKS, CODEBOOKS, DICTIONARIES, GRIDS = "masks", "codebooks", "dictionaries", "grids"
-MADE_BY = {
-    MASKS: PruneWeights.kind,
-    CODEBOOKS: ClusterWeights.kind,
-    DICTIONARIES: ClusterKernels.kind,
-    GRIDS: QuantizeWeights.kind,
-}
-REFUSED = {
-    ClusterFilters.kind: (MASKS, CODEBOOKS, GRIDS),
-    ClusterKernels.kind: (MASKS, CODEBOOKS, DICTIONARIES, GRIDS),
-    ClusterWeights.kind: (GRIDS,),
-    QuantizeWeights.kind: (CODEBOOKS, DICTIONARIES),
-    Sensitivity.kind: (CODEBOOKS,),
-}
-"""What a step that skips no layer cannot follow; `cluster.filters` may find convolutions that have no dictionary."""
-APART = {(ClusterKernels.kind, GRIDS), (ClusterKernels.kind, DICTIONARIES), (ClusterWeights.kind, GRIDS)}
-APART |= {(QuantizeWeights.kind, CODEBOOKS), (QuantizeWeights.kind, DICTIONARIES)}
-"""Where exchanging the steps does not help either."""
 
 
 def clashes(nodes: list[StepNode], built: Built) -> list[Problem]:
@@ -48,53 +17,28 @@ def clashes(nodes: list[StepNode], built: Built) -> list[Problem]:
     found: dict[int, Problem] = {}
     nodes = [node for node in nodes if node.cls is not None]
     for steps in built.steps:
-        left: set[str] = set()
+        present: set[Overlay] = set()
         for node, step in zip(nodes, steps, strict=True):
             if not step.enabled:
                 continue
-            met = [what for what in REFUSED.get(step.kind, ()) if what in left and not _skips(step)]
+            met = [overlay for overlay in _sure_to_undo(step) if overlay in present]
             if met:
-                found.setdefault(node.index, _problem(node, met[0]))
-            left = _after(step, left)
+                found.setdefault(node.index, _problem(node, step, met[0]))
+            present -= step.clears
+            if step.makes is not None and step.makes_everywhere:
+                present.add(step.makes)
     return list(found.values())
 
 
-def _after(step: Step, left: set[str]) -> set[str]:
-    """What lies over the weights of all layers after `step`, of what did before."""
-    match step:
-        case Factorize():
-            return set()
-        case PruneChannels():
-            return left & {MASKS}
-        case _:
-            return left | set(_made(step))
+def _sure_to_undo(step: Step) -> list[Overlay]:
+    if step.skips and step.spares_skipped:
+        return []
+    return [overlay for overlay in step.undoes if overlay not in step.may_avoid]
 
 
-def _made(step: Step) -> Iterator[str]:
-    """What `step` is sure to lay over every layer that a later step could change."""
-    if _skips(step):
-        return
-    match step:
-        case PruneWeights(pattern=None):
-            yield MASKS
-        case ClusterWeights(method=Scalar()):
-            yield CODEBOOKS
-        case ClusterKernels():
-            yield DICTIONARIES
-        case QuantizeWeights():
-            yield GRIDS
-        case _:
-            return
-
-
-def _skips(step: Step) -> bool:
-    return bool(getattr(step, "skip", ()))
-
-
-def _problem(node: StepNode, met: str) -> Problem:
-    earlier = MADE_BY[met]
-    what = f"cannot change weights to which {earlier} before it gave {met}"
-    either = "one of the two steps" if (node.kind, met) in APART else f"{node.kind} before {earlier}"
-    # Sensitivity looks at the whole network whatever it skips.
-    otherwise = "" if node.kind == Sensitivity.kind else ", or layers named in skip"
+def _problem(node: StepNode, step: Step, met: Overlay) -> Problem:
+    earlier = next(kind for kind, cls in STEPS.items() if cls.makes is met)
+    what = f"cannot change weights to which {earlier} before it gave {met.value}"
+    either = "one of the two steps" if met in step.never_with else f"{node.kind} before {earlier}"
+    otherwise = ", or layers named in skip" if step.spares_skipped else ""
     return Problem(node.place, node.path, what, f"{either}{otherwise}")

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.utils import parametrize
 
-from engine.compute.layers.dictionaries import dictionary_of, originals
+from engine.compute.layers.overlays import held_in
 from engine.compute.layers.passes import evaluating
 from engine.compute.measures.products import Product, Products, unfused_attention
 from engine.errors import SecateurError
@@ -97,9 +97,9 @@ class _Weight:
 
     @property
     def held_in(self) -> tuple[Tensor, ...]:
-        """The parameters that make it up: itself, or a dictionary of kernels with their scales."""
-        has_dictionary = self.name.endswith("weight") and dictionary_of(self.owner) is not None
-        return originals(self.owner) if has_dictionary else (self.tensor,)
+        """The parameters that make it up: itself, or those that an overlay keeps in its place."""
+        held = held_in(self.owner) if self.name.endswith("weight") else None
+        return held or (self.tensor,)
 
 
 def _weights(model: nn.Module) -> Iterator[_Weight]:

@@ -10,10 +10,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from engine.compute.layers import grids
-from engine.compute.layers.codebooks import Form, clustered, set_codebook
-from engine.compute.layers.dictionaries import compact, dictionaries, repeat
-from engine.compute.layers.masks import Mask, folded, masked, set_mask
+from engine.compute.layers import overlays
+from engine.compute.layers.dictionaries import compact
+from engine.compute.layers.masks import folded
 from engine.compute.models import edits
 from engine.compute.models.architecture import Architecture, architecture
 from engine.compute.models.build import build
@@ -23,17 +22,6 @@ from engine.errors import SecateurError
 FORMAT = 1
 TENSORS = "model.safetensors"
 RECIPE = "model.json"
-MASK = "mask"
-"""`layer`: the module whose weight has a mask; its values are a tensor of the file."""
-CODEBOOK = "codebook"
-"""`layer`: the module whose weight is a codebook's; `form`: how it is read; centroids and indices are tensors of
-the file."""
-GRID = "grid"
-"""`layer`: the module whose weight is rounded; `form`: how; steps and lowest codes are tensors of the file."""
-KERNELS = "kernels"
-"""`layer`: the convolution whose kernels are a dictionary's; entries, scales and index are tensors of the file."""
-PARAMETRIZED = (MASK, CODEBOOK, GRID, KERNELS)
-"""Entries that are applied after all others, when every tensor has its shape."""
 
 
 def save(model: nn.Module, folder: Path) -> None:
@@ -62,27 +50,13 @@ def _save_network(model: nn.Module, folder: Path) -> None:
     recipe = {
         "format": FORMAT,
         "architecture": architecture(model).as_dict(),
-        "edits": [*edits.recorded(model), *_parametrized(model)],
+        "edits": [*edits.recorded(model), *overlays.recorded(model)],
         "notes": edits.notes(model),
     }
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     save_file(_unshared(state), folder / TENSORS)
     (folder / RECIPE).write_text(json.dumps(recipe, indent=1, sort_keys=True))
     _verify(model, state, folder)
-
-
-def _parametrized(model: nn.Module) -> list[edits.Edit]:
-    """Entries for dictionaries, codebooks, grids and masks, masks last: they lie over the others."""
-    books = [
-        {"edit": CODEBOOK, "layer": name, "form": book.form.as_dict()}
-        for name, book in clustered(model).items()
-    ]
-    kernels = [{"edit": KERNELS, "layer": name} for name in dictionaries(model)]
-    rounded = [
-        {"edit": GRID, "layer": name, "form": grid.form.as_dict()}
-        for name, grid in grids.rounded(model).items()
-    ]
-    return [*kernels, *books, *rounded, *({"edit": MASK, "layer": name} for name in masked(model))]
 
 
 def _unshared(state: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -150,35 +124,15 @@ def _skeleton(arch: Architecture, recipe: dict[str, Any], state: dict[str, Tenso
 
 
 def _with_edits(model: nn.Module, recipe: dict[str, Any], state: dict[str, Tensor]) -> nn.Module:
-    last = [edit for edit in recipe["edits"] if edit["edit"] in PARAMETRIZED]
+    last = [edit for edit in recipe["edits"] if edit["edit"] in overlays.EDITS]
     for edit in recipe["edits"]:
         if edit not in last:
             edits.apply(model, edit)
     edits.notes(model).update(recipe.get("notes", {}))
     edits.reshape(model, state)
     for edit in last:
-        _parametrize(model, edit, state)
+        overlays.restore(model, edit, state)
     return model
-
-
-def _parametrize(model: nn.Module, edit: edits.Edit, state: dict[str, Tensor]) -> None:
-    """Give a layer the mask, codebook, grid or dictionary that `edit` tells of; the values are loaded later."""
-    module, device = model.get_submodule(edit["layer"]), _device(model)
-    prefix = f"{edit['layer']}.parametrizations.weight"
-    if edit["edit"] == MASK:
-        mask = state.get(f"{prefix}.0.mask", state.get(f"{prefix}.1.mask"))
-        assert mask is not None
-        set_mask(module, torch.empty_like(mask, device=device))
-        return
-    if edit["edit"] == KERNELS:
-        repeat(module, state[f"{prefix}.0.index"].to(device), state[f"{prefix}.original0"].to(device))
-        return
-    names = ("original", "0.indices") if edit["edit"] == CODEBOOK else ("0.step", "0.low")
-    one, two = (torch.empty_like(state[f"{prefix}.{name}"], device=device) for name in names)
-    if edit["edit"] == CODEBOOK:
-        set_codebook(module, one, two, Form.from_dict(edit["form"]))
-    else:
-        grids.set_grid(module, one, two, grids.Form(**edit["form"]))
 
 
 def _device(model: nn.Module) -> torch.device:
@@ -222,6 +176,3 @@ def _same_output(one: nn.Module, two: nn.Module, device: torch.device) -> bool:
         a = one.to(memory_format=torch.contiguous_format)(example)
         b = two.to(memory_format=torch.contiguous_format)(example)
     return torch.equal(_bits(a.cpu()), _bits(b.cpu()))
-
-
-__all__ = ["RECIPE", "TENSORS", "Mask", "folded", "folded_state", "load", "save"]

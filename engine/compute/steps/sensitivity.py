@@ -51,12 +51,15 @@ def sensitivity(model: nn.Module, params: Sensitivity, context: Context) -> nn.M
     and loss on validation images, and the parameters that are left with the MACs they take.
     """
     place(model, context.device).eval()
+    overlays.refuse(
+        dict(model.named_modules()),
+        params,
+        title="Weights that share values or steps cannot be changed one by one",
+    )
     match params.of:
         case "weights":
-            _refuse(model, overlays.CODEBOOKS, overlays.DICTIONARIES)
             layers = _weights(model, params, context)
         case "channels":
-            _refuse(model, *overlays.TABLES)
             layers = _channels(model, params, context)
         case _:
             assert_never(params.of)
@@ -64,16 +67,6 @@ def sensitivity(model: nn.Module, params: Sensitivity, context: Context) -> nn.M
     context.found[NOTE] = found
     edits.notes(model).setdefault(NOTE, {})[params.of] = found
     return model
-
-
-def _refuse(model: nn.Module, *tables: overlays.Part) -> None:
-    overlays.refuse(
-        dict(model.named_modules()),
-        tables,
-        step=Sensitivity.kind,
-        title="Weights that share values or steps cannot be changed one by one",
-        skip=False,
-    )
 
 
 def _scan(

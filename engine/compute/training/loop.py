@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.compute.context import Context, place, validate
-from engine.compute.layers import codebooks, dictionaries
+from engine.compute.layers import overlays
 from engine.compute.memory import out_of_memory
 from engine.compute.seeds import generator, seed_everything
 from engine.compute.tasks import Score, task_of
@@ -81,7 +81,7 @@ def fit(
     """
     place(model, context.device)
     optimizer = _optimizer(_trained(model, objective), params)
-    factors = [*codebooks.step_factors(model), *dictionaries.step_factors(model)]
+    factors = overlays.step_factors(model)
     run = _Run(model, optimizer, params, context, purpose, params.batch, penalty, objective, factors)
     _restore(run)
     context.scored = None

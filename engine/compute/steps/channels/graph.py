@@ -22,6 +22,7 @@ from engine.compute.steps.channels.trace import trace
 from engine.compute.steps.channels.yolo import protected_layers
 from engine.errors import SecateurError
 from engine.params.channels import PruneChannels
+from engine.params.overlays import TABLES
 
 
 @dataclass(frozen=True)
@@ -40,10 +41,9 @@ def channel_graph(model: nn.Module, skip: tuple[str, ...] = ()) -> Graph:
     """
     overlays.refuse(
         dict(model.named_modules()),
-        overlays.TABLES,
-        step=PruneChannels.kind,
+        PruneChannels,
         title="Channels can't be taken out of clustered or rounded weights",
-        skip=False,
+        undoes=TABLES,
     )
     kept = prunable_layers(model, skip)
     skipped = {name for name in prunable_layers(model, ()) if name not in kept} | protected_layers(model)

@@ -68,7 +68,11 @@ def prune_channels(model: nn.Module, params: PruneChannels, context: Context) ->
 
 def _make_plain(model: nn.Module, context: Context) -> None:
     """Fold what layers share, of values, steps or filters, in weights of their own; masks stay."""
-    made = [(part.called, part.step, fold_below_masks_(model, part.kind)) for part in overlays.TABLES]
+    made = [
+        (kind.overlay.value, overlays.MADE_BY[kind.overlay], fold_below_masks_(model, kind.module))
+        for kind in overlays.KINDS
+        if kind.overlay in PruneChannels.clears
+    ]
     sharing = list(shared_layers(model))
     unshare_(model)
     for name in sharing:

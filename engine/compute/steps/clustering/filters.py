@@ -72,7 +72,7 @@ def _merge(
     model: nn.Module, params: ClusterFilters, method: Merged, found: list[Chain], context: Context
 ) -> list[_Layer]:
     """Shrink every chain, from the first to the last, each refitted before the next is clustered."""
-    _refuse_parts(model, (name for chain in found for name in (chain.producer, chain.consumer)))
+    _refuse_overlaid(model, params, (name for chain in found for name in (chain.producer, chain.consumer)))
     candidates = {chain.producer: _candidate(model, chain) for chain in found}
     wanted = counts(candidates, params.ratio, params.scope)
     original = copy.deepcopy(model) if method.repair else model
@@ -137,7 +137,7 @@ def _share(model: nn.Module, params: ClusterFilters, method: Shared, context: Co
     }
     if not layers and not rows:
         raise _nothing("The model has no convolution to cluster", "Shorten skip, or leave the step out.")
-    _refuse_parts(model, layers)
+    _refuse_overlaid(model, params, layers)
     candidates = {
         name: Candidate(layer.weight.detach().flatten(1), layer.weight[0].numel())
         for name, layer in layers.items()
@@ -183,12 +183,11 @@ def _replace(
     place(new, layer.weight.device)
 
 
-def _refuse_parts(model: nn.Module, names: Iterable[str]) -> None:
+def _refuse_overlaid(model: nn.Module, params: ClusterFilters, names: Iterable[str]) -> None:
     """Whole filters are replaced: what an earlier step laid over their weights would be lost."""
     overlays.refuse(
         {name: model.get_submodule(name) for name in names},
-        overlays.ALL,
-        step=ClusterFilters.kind,
+        params,
         title="Filters with masks, codebooks, dictionaries or grids cannot be clustered",
     )
 

@@ -33,11 +33,7 @@ def cluster_kernels(model: nn.Module, params: ClusterKernels, context: Context) 
             "Lower entries, or shorten skip.",
         )
     overlays.refuse(
-        found,
-        overlays.ALL,
-        step=ClusterKernels.kind,
-        title="Kernels with masks, codebooks, dictionaries or grids cannot be clustered",
-        apart=(overlays.GRIDS,),
+        found, params, title="Kernels with masks, codebooks, dictionaries or grids cannot be clustered"
     )
     rows = []
     for number, (name, layer) in enumerate(found.items()):

@@ -24,13 +24,7 @@ def cluster_weights(model: nn.Module, params: ClusterWeights, context: Context) 
     """
     place(model, context.device)
     layers = prunable_layers(model, params.skip)
-    overlays.refuse(
-        layers,
-        (overlays.GRIDS,),
-        step=ClusterWeights.kind,
-        title="Rounded weights cannot be clustered",
-        apart=(overlays.GRIDS,),
-    )
+    overlays.refuse(layers, params, title="Rounded weights cannot be clustered")
     left, rows = [], []
     for number, (name, module) in enumerate(layers.items()):
         context.progress(number / len(layers), name)

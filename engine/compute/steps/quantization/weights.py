@@ -22,13 +22,7 @@ def quantize_weights(model: nn.Module, params: QuantizeWeights, context: Context
     """
     place(model, context.device)
     layers = prunable_layers(model, params.skip)
-    overlays.refuse(
-        layers,
-        (overlays.CODEBOOKS, overlays.DICTIONARIES),
-        step=QuantizeWeights.kind,
-        title="Weights that share their values cannot be rounded one by one",
-        apart=(overlays.CODEBOOKS, overlays.DICTIONARIES),
-    )
+    overlays.refuse(layers, params, title="Weights that share their values cannot be rounded one by one")
     form = Form(params.bits, params.symmetric, params.group, params.learn_steps)
     rows = []
     for number, (name, module) in enumerate(layers.items()):

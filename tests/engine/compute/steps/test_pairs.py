@@ -15,7 +15,7 @@ from engine.compute.pretrained.create import create
 from engine.compute.runtimes.base import session
 from engine.compute.steps.apply import apply
 from engine.errors import PresetInvalid, SecateurError
-from engine.params import STEPS
+from engine.params import STEPS, Step
 from engine.params.preset import Model
 from engine.presets import spec
 from engine.studies import events as ev
@@ -53,29 +53,28 @@ PARAMETERS: dict[str, dict[str, object]] = {
     "quantize.weights": {"calibrate": False},
 }
 FILTERS = ("cluster.filters shared", "cluster.filters merged")
-EITHER, SKIP = "Use one of the two steps", ", or name these layers in skip."
-EARLY = {
-    **{
-        (one, two): f"Put cluster.filters before {one}{SKIP}"
-        for one, two in product(("prune.weights", "cluster.weights", "quantize.weights"), FILTERS)
-    },
-    **{
-        (one, "cluster.kernels"): f"Put cluster.kernels before {one}{SKIP}"
-        for one in ("prune.weights", "cluster.weights")
-    },
-    ("cluster.kernels", "cluster.kernels"): f"{EITHER}{SKIP}",
-    ("quantize.weights", "cluster.kernels"): f"{EITHER}{SKIP}",
-    ("quantize.weights", "cluster.weights"): f"{EITHER}{SKIP}",
-    ("cluster.weights", "quantize.weights"): f"{EITHER}{SKIP}",
-    ("cluster.kernels", "quantize.weights"): f"{EITHER}{SKIP}",
-}
-"""Pairs that no network can take, and what is to be done: the preset is refused already."""
-LATE = {
-    **{("cluster.kernels", two): f"Put cluster.filters before cluster.kernels{SKIP}" for two in FILTERS},
-    FILTERS: "Put method: merged before method: shared, or leave it out.",
-}
-"""Pairs of which it depends on the network whether they work."""
-REFUSED = EARLY | LATE
+PAIRS = list(product(PARAMETERS, PARAMETERS))
+
+
+def params_of(name: str) -> Step:
+    return STEPS[name.partition(" ")[0]].model_validate(PARAMETERS[name])
+
+
+def remedy(first: str, second: str) -> str:
+    """What is to be done where the second step would undo what the first made, by their own declarations."""
+    one, two = params_of(first), params_of(second)
+    if one.makes is None or one.makes not in two.undoes:
+        return ""
+    order = f"Put {two.kind} before {one.kind}"
+    either = "Use one of the two steps" if one.makes in two.never_with else order
+    return f"{either}, or name these layers in skip."
+
+
+DECLARED = {pair: text for pair in PAIRS if (text := remedy(*pair))}
+EARLY = {pair for pair in DECLARED if params_of(pair[0]).makes not in params_of(pair[1]).may_avoid}
+"""Pairs that no network can take: the preset is refused already."""
+REFUSED = DECLARED | {FILTERS: "Put method: merged before method: shared, or leave it out."}
+"""With those of which it depends on the network whether they work."""
 PLAIN = {
     "cluster.filters shared": "cluster.filters",
     "cluster.kernels": "cluster.kernels",
@@ -83,7 +82,6 @@ PLAIN = {
     "quantize.weights": "quantize.weights",
 }
 """What channels cannot be taken out of: it becomes plain weights, with a notice that names the step."""
-PAIRS = list(product(PARAMETERS, PARAMETERS))
 WORKING = [pair for pair in PAIRS if pair not in REFUSED]
 
 
@@ -105,9 +103,7 @@ def after(own: str, *steps: str, told: list[str] | None = None) -> nn.Module:
     model, _ = create(Model(name=own), channels=1, classes=10, size=SHAPE[1:], seed=0)
     for name in steps:
         events: list[ev.Event] = []
-        kind = name.partition(" ")[0]
-        params = STEPS[kind].model_validate(PARAMETERS[name])
-        model = apply(params, model, context_for(events=events))
+        model = apply(params_of(name), model, context_for(events=events))
         if told is not None:
             told[:] = [event.text for event in events if isinstance(event, ev.Notice)]
     return model.eval().to(memory_format=torch.contiguous_format)
