@@ -10,6 +10,7 @@ from engine.cli.common import columns
 from engine.measures import latency
 from engine.measures.latency import NOISY_LOAD
 from engine.measures.table import measure, measure_text, row_place
+from engine.params.runtimes import KIND
 from engine.plotting import text
 from engine.presets.spec import read_stored
 from engine.results.summary import PACKED, best_trial, measure_names, measure_value, quality_name, quality_of
@@ -107,14 +108,15 @@ CHANGE = "change"
 """The column of test accuracy or mAP50-95 against the baseline, in points."""
 
 
-SHORT = {"onnxruntime": "ort", "torch-compile": "compiled"}
-"""Runtimes in the heads of columns."""
+def _runtime(runtime: str) -> str:
+    """A runtime in the head of a column."""
+    return next((kind.short for name, kind in KIND.items() if name == runtime), runtime)
 
 
 def _header(name: str) -> str:
     if name.startswith("latency."):
         runtime, *rest = name.split(".")[1:]
-        return ", ".join([SHORT.get(runtime, runtime), *map(row_place, rest)])
+        return ", ".join([_runtime(runtime), *map(row_place, rest)])
     return {
         "accuracy": "test acc.",
         "map50_95": "mAP50-95",

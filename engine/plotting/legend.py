@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from engine.measures.table import measure_text
+from engine.params.runtimes import KIND
 from engine.plotting.cells import Cell, Rows, spelled
 from engine.plotting.figure import Figure, Series, finite
 from engine.plotting.palette import MUTED, SEVERAL, styles
@@ -15,7 +16,7 @@ LETTERS = (8, 6, 5, 4)
 """Letters that parts of names are cut to where nothing else is enough, the most first."""
 NOTE = f"{SEVERAL} several here"
 """What the sign for several points in one cell means."""
-WORDS = {"onnxruntime": "ort", "torch-compile": "compiled", "baseline": "base"}
+WORDS = {name: kind.short for name, kind in KIND.items()} | {"baseline": "base"}
 """What stands for a long word where there is little room."""
 BATCH, THREADS = re.compile(r"^batch (\d+)$"), re.compile(r"^(\d+) threads?$")
 

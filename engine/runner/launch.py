@@ -10,10 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from engine.errors import SecateurError, UsageError
-from engine.machine import runtimes
-from engine.machine.environment import resolve_device
 from engine.measures.latency import NOISY_LOAD
 from engine.presets.spec import Spec, to_yaml
+from engine.runner.executors import choose
 from engine.store.files import explained
 from engine.studies import rundir
 from engine.studies.rundir import RunDir, Status
@@ -61,11 +60,10 @@ def _check_runtimes(spec: Spec, *, decided: bool) -> None:
 
     `decided`: what steps decide by measured times is known already.
     """
-    device = resolve_device(spec.settings.device)
     wanted = [trial.settings.measure.latency for trial in spec.trials]
     steps = [] if decided else [step for trial in spec.trials for step in trial.steps]
     targets = dict.fromkeys(step.timed_in for step in steps if step.timed_in)
-    runtimes.check(dict.fromkeys(one for one in wanted if one), targets, device)
+    choose.machine(spec.settings).check(dict.fromkeys(one for one in wanted if one), targets)
 
 
 def start(run: RunDir) -> None:

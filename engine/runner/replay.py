@@ -41,7 +41,7 @@ def hand_over(original: RunDir, plan: Plan, store: Store) -> None:
     for trial, planned in zip(before.trials, plan.trials, strict=False):
         steps, nodes = [*trial.steps, *trial.beside], [*planned.steps, *planned.beside]
         for step, node in zip(steps, nodes, strict=False):
-            recorded = read_json(source.folder(step.key) / MEASUREMENTS) if node.alone else None
+            recorded = read_json(source.folder(step.key) / MEASUREMENTS) if node.exclusive else None
             target = store.partial(node.key) / MEASUREMENTS
             if recorded is None or target.exists() or store.get(node.key) is not None:
                 continue

@@ -17,10 +17,11 @@ from pathlib import Path
 from engine import datasets
 from engine.errors import SecateurError
 from engine.machine import environment, lock
+from engine.machine.value import Machine
 from engine.presets.spec import Spec, read_stored
 from engine.runner import replay
-from engine.runner.executors.base import Executor, JobEnded
-from engine.runner.executors.local import LocalExecutor
+from engine.runner.executors import choose
+from engine.runner.executors.base import JobEnded
 from engine.runner.heartbeat import Heartbeat
 from engine.store.files import read_json
 from engine.store.keys import key
@@ -68,11 +69,12 @@ class Supervisor:
         """Run the study to its end; every outcome but a bug of ours is an event."""
         self._begin()
         try:
-            plan = make(self.spec, self._fingerprints())
+            on = choose.machine(self.spec.settings)
+            plan = make(self.spec, self._fingerprints(), on)
             self.emit(ev.Planned(trials=[t.as_dict() for t in plan.trials], devices=_devices(plan)))
             self._hand_over(plan)
             self._reuse(plan)
-            outcome = self._carry_out(plan)
+            outcome = self._carry_out(plan, on)
             self._judge(outcome)
         except SecateurError as error:
             self._end("failed", error.as_dict())
@@ -168,14 +170,14 @@ class Supervisor:
             )
         )
 
-    def _carry_out(self, plan: Plan) -> str:
+    def _carry_out(self, plan: Plan, on: Machine) -> str:
         """Hand out jobs until none is left; `done`, `failed` or `cancelled`."""
-        local = self.spec.settings.executor.local
+        settings = self.spec.settings
         workspace, store = str(self.run.workspace), str(self.store.root)
-        executor: Executor = LocalExecutor(
+        executor = choose.executor(
+            settings,
+            on,
             lambda job, cpus: request(job, plan, workspace, store, cpus),
-            local.parallel,
-            plan.threads,
             preload=_preload(self.spec, plan),
         )
         waiting = [job for job in plan.jobs if not self._is_done(job)]
@@ -186,7 +188,7 @@ class Supervisor:
                 if stopping:
                     return "cancelled"
                 self._give_up(waiting)
-                for job in _in_order(waiting, local.parallel):
+                for job in _in_order(waiting, settings.executor.local.parallel):
                     if job.needs <= self.finished and executor.has_room(job):
                         executor.start(job)
                         waiting.remove(job)

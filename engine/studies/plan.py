@@ -4,18 +4,17 @@ A step's key is the hash of its parent's key and of all that decides its result.
 their first steps share those keys, so that a sweep trains its baseline once.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from engine.machine import environment, runtimes
+from engine.machine.value import Machine
 from engine.params import Distill, Step
 from engine.params.catalog import WEIGHT_FILES
 from engine.params.distillation import BaselineTeacher, ModelTeacher
 from engine.params.preset import Model
-from engine.params.runtimes import Runtime
 from engine.presets.spec import Spec, Trial
 from engine.store.keys import file_hash, key
 
@@ -30,7 +29,7 @@ class Node:
 
     `parent` is the key of the step whose model it starts from (None: the network as it is built).
     `baseline` is what it is compared with: for a step, the key of the last uncompressed step; for measures,
-    the key of the baseline's measures; None before and at the baseline itself. `alone`: times are measured,
+    the key of the baseline's measures; None before and at the baseline itself. `exclusive`: times are measured,
     so nothing else may run on the machine meanwhile. `teacher`: for a step, the key of the model that teaches it;
     for measures, the key of the teacher's measures. `control`: the key of the measures of the same trial without
     a teacher.
@@ -44,7 +43,7 @@ class Node:
     position: int
     baseline: str | None = None
     needs: tuple[str, ...] = ()
-    alone: bool = False
+    exclusive: bool = False
     teacher: str | None = None
     control: str | None = None
 
@@ -107,13 +106,10 @@ class Plan:
         return {node.key: node for job in self.jobs for node in job.nodes}
 
 
-def make(spec: Spec, fingerprints: dict[str, str]) -> Plan:
-    """Plan a study; `fingerprints` has the data fingerprint of each trial's `data_id`."""
-    settings = spec.settings
-    device = environment.resolve_device(settings.device)
-    threads = environment.resolve_threads(settings.threads, settings.executor.local.parallel)
-    trials = tuple(_plan_trial(t, fingerprints[data_id(t)], device, threads) for t in spec.trials)
-    return Plan(device, threads, trials, _jobs(trials))
+def make(spec: Spec, fingerprints: dict[str, str], machine: Machine) -> Plan:
+    """Plan a study for `machine`; `fingerprints` has the data fingerprint of each trial's `data_id`."""
+    trials = tuple(_plan_trial(t, fingerprints[data_id(t)], machine) for t in spec.trials)
+    return Plan(machine.device, machine.threads, trials, _jobs(trials))
 
 
 def data_id(trial: Trial) -> str:
@@ -125,24 +121,24 @@ def _named(node: Node) -> dict[str, str]:
     return {"key": node.key, "kind": node.kind, "address": node.address}
 
 
-def _plan_trial(trial: Trial, fingerprint: str, device: str, threads: int) -> PlannedTrial:
+def _plan_trial(trial: Trial, fingerprint: str, machine: Machine) -> PlannedTrial:
     def root(model: Model) -> str:
-        return _root_key(trial, model, fingerprint, device, threads)
+        return _root_key(trial, model, fingerprint, machine)
 
     size = trial.settings.measure.size
-    found = _chain(trial, trial.steps, root)
+    found = _chain(trial, trial.steps, root, machine)
     beside = list(found.teachers)
     taught = _measure_node(found.teacher, None, size) if found.teacher else None
     beside += [taught] if taught else []
     parameters, control = dict(found.parameters), None
     if any(isinstance(step, Distill) and step.control for step in trial.steps):
-        alone = _chain(trial, [_without_teacher(step) for step in trial.steps], root)
-        control = _final_measure(alone, size, None, None)[0]
-        beside += [_as_control(node) for node in alone.steps if node not in found.steps] + [control]
-        parameters |= alone.parameters
+        untaught = _chain(trial, [_without_teacher(step) for step in trial.steps], root, machine)
+        control = _final_measure(untaught, size, None, None)[0]
+        beside += [_as_control(node) for node in untaught.steps if node not in found.steps] + [control]
+        parameters |= untaught.parameters
     measure, baseline_measure = _final_measure(found, size, taught, control)
     latency = _latency_node(
-        trial, found.steps[-1].key, found.baseline, (measure.key, baseline_measure.key), device, threads
+        trial, found.steps[-1].key, found.baseline, (measure.key, baseline_measure.key), machine
     )
     own = {measure.key, baseline_measure.key}
     others = tuple({node.key: node for node in beside if node.key not in own}.values())
@@ -171,7 +167,7 @@ class _Chain:
     parameters: dict[str, Step] = field(default_factory=dict)
 
 
-def _chain(trial: Trial, steps: Sequence[Step], root: Callable[[Model], str]) -> _Chain:
+def _chain(trial: Trial, steps: Sequence[Step], root: Callable[[Model], str], machine: Machine) -> _Chain:
     start = root(trial.settings.model)
     found = _Chain([] if _starts_by_training(trial) else [_built_node(start)])
     found.baseline = found.steps[0].key if found.steps else ""
@@ -180,7 +176,7 @@ def _chain(trial: Trial, steps: Sequence[Step], root: Callable[[Model], str]) ->
         parent = found.steps[-1].key if found.steps else None
         teacher = _teacher(step, found, root) if isinstance(step, Distill) else None
         baseline = found.baseline if found.compressed else None
-        node = _step_node(step, parent, start, position, baseline, teacher)
+        node = _step_node(step, parent, start, position, baseline, teacher, machine)
         found.steps.append(node)
         found.parameters[node.key] = step
         found.teacher = teacher or found.teacher
@@ -233,7 +229,7 @@ def _built_node(root: str) -> Node:
     return Node(key({"parent": root, **material}), "model", "model", material, None, -1)
 
 
-def _root_key(trial: Trial, model: Model, fingerprint: str, device: str, threads: int) -> str:
+def _root_key(trial: Trial, model: Model, fingerprint: str, machine: Machine) -> str:
     return key(
         {
             # Whether a download or a pickle is allowed decides whether there is a result, not which.
@@ -243,7 +239,7 @@ def _root_key(trial: Trial, model: Model, fingerprint: str, device: str, threads
             "model_files": {name: _content(Path(name)) for name in _model_files(model.name, model.weights)},
             "data": fingerprint,
             "seed": trial.settings.seed,
-            "numerics": environment.numerics(device, threads),
+            "numerics": machine.numerics,
         }
     )
 
@@ -268,30 +264,26 @@ def _hash(path: Path, _size: int, _changed: int) -> str:
 
 
 def _step_node(
-    step: Step, parent: str | None, root: str, position: int, baseline: str | None, teacher: str | None
+    step: Step,
+    parent: str | None,
+    root: str,
+    position: int,
+    baseline: str | None,
+    teacher: str | None,
+    machine: Machine,
 ) -> Node:
     material: dict[str, Any] = {"kind": step.kind, "version": step.version, "params": step.key_material()}
     if teacher:
         material["teacher"] = teacher
     if step.timed_in:
-        material |= _timing((step.timed_in,))
+        material |= machine.timing((step.timed_in,))
     if step.packages:
-        material["packages"] = {name: environment.packages().get(name) for name in step.packages}
+        material["packages"] = {name: machine.packages.get(name) for name in step.packages}
     own = key({"parent": parent or root, **material})
     needs = tuple(k for k in (parent, baseline, teacher) if k)
     return Node(
         own, step.kind, step.address, material, parent, position, baseline, needs, step.measures_time, teacher
     )
-
-
-def _timing(used: Iterable[Runtime]) -> dict[str, Any]:
-    """What times depend on beyond the environment that is in every key."""
-    versions = environment.packages()
-    found: dict[str, Any] = {
-        "host": environment.describe()["host"],
-        "onnxruntime": versions.get("onnxruntime"),
-    }
-    return found | ({"openvino": versions.get("openvino")} if "openvino" in used else {})
 
 
 def _measure_node(
@@ -307,7 +299,7 @@ def _measure_node(
 
 
 def _latency_node(
-    trial: Trial, last: str, baseline: str, measured: tuple[str, str], device: str, threads: int
+    trial: Trial, last: str, baseline: str, measured: tuple[str, str], machine: Machine
 ) -> Node | None:
     """Latency of the trial's model against the baseline's, on this host; after both were `measured`."""
     wanted = trial.settings.measure.latency
@@ -317,14 +309,14 @@ def _latency_node(
         "kind": "latency",
         "version": LATENCY_VERSION,
         "params": wanted.model_dump(mode="json"),
-        "device": device,
-        "threads": threads,
+        "device": machine.device,
+        "threads": machine.threads,
         # A runtime that was missing and is there now has a latency to be measured.
-        "unavailable": runtimes.reasons(wanted, device),
-        **_timing(wanted.runtimes),
+        "unavailable": machine.reasons(wanted),
+        **machine.timing(wanted.runtimes),
     }
     own = key({"parent": last, "baseline": baseline, **material})
-    return Node(own, "latency", "latency", material, last, 0, baseline, measured, alone=True)
+    return Node(own, "latency", "latency", material, last, 0, baseline, measured, exclusive=True)
 
 
 def _jobs(trials: tuple[PlannedTrial, ...]) -> tuple[Job, ...]:
@@ -342,22 +334,22 @@ def _jobs(trials: tuple[PlannedTrial, ...]) -> tuple[Job, ...]:
                 mine.append(planned.trial.index)
     groups: dict[tuple[tuple[int, ...], int, str], list[Node]] = {}
     for key_, (node, stage) in nodes.items():
-        alone = key_ if node.alone else ""
-        groups.setdefault((tuple(users[key_]), stage, alone), []).append(node)
+        apart = key_ if node.exclusive else ""
+        groups.setdefault((tuple(users[key_]), stage, apart), []).append(node)
     jobs = []
-    for number, ((indices, _, alone), members) in enumerate(groups.items()):
+    for number, ((indices, _, apart), members) in enumerate(groups.items()):
         inside = {node.key for node in members}
         needs = frozenset(k for node in members for k in node.needs if k not in inside)
-        jobs.append(Job(number, indices[0], tuple(members), needs, bool(alone)))
+        jobs.append(Job(number, indices[0], tuple(members), needs, bool(apart)))
     return tuple(jobs)
 
 
 def _staged(planned: PlannedTrial) -> Iterator[tuple[Node, int]]:
-    """A trial's nodes, each with the number of nodes before it that run alone."""
+    """A trial's nodes, each with the number of exclusive nodes before it."""
     stage = 0
     for node in _nodes_of(planned):
         yield node, stage
-        stage += node.alone
+        stage += node.exclusive
 
 
 def _nodes_of(planned: PlannedTrial) -> list[Node]:

@@ -14,7 +14,7 @@ from tests.tui.terminal import HOME, Terminal
 
 INPUTS = """
 import sys
-from tui.keyorder import KeyOrder
+from tui.patches.keyorder import KeyOrder
 from tui.widgets.keyinput import KeyInput
 from textual.app import App
 class Form(KeyOrder, App):
@@ -126,8 +126,8 @@ for _, place, _ in places.PLACES:
         import tui.screens.lab
     else:
         places.screen(place, None)
-import tui.screens.palette, tui.screens.help, tui.export, engine.launch, engine.replay
-import tui.modelexport, tui.screens.model_export
+import tui.screens.palette, tui.screens.help, tui.work.charts, engine.runner.launch, engine.runner.replay
+import tui.work.models, tui.screens.model_export
 print(*[name for name in {names.split()!r} if name in sys.modules])
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=HOME, capture_output=True, text=True, check=True)

@@ -13,6 +13,7 @@ from engine.measures.latency import measured
 from engine.params import Step
 from engine.presets import spec
 from engine.presets.spec import Spec
+from engine.runner.executors import choose
 from engine.store.objects import Store
 from engine.studies import plan, rundir, state
 from engine.studies.rundir import RunDir
@@ -137,7 +138,7 @@ def _plan(wanted: Spec, workspace: Path) -> plan.Plan | None:
         if name not in prints:
             # Without the data's fingerprint the steps can be counted but not be found in the store.
             prints[name] = _fingerprint(trial.settings.data, workspace) or f"unknown {name}"
-    return plan.make(wanted, prints)
+    return plan.make(wanted, prints, choose.machine(wanted.settings))
 
 
 def _fingerprint(data: Any, workspace: Path) -> str | None:

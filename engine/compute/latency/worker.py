@@ -18,10 +18,10 @@ import torch
 
 from engine.compute.latency.calls import Block, _counted, _warmed
 from engine.compute.onnx.shape import Shape
-from engine.compute.runtimes.base import Session, float_operators, session
+from engine.compute.runtimes.base import OPENED, Session, float_operators, session
 from engine.errors import SecateurError, Unavailable
 from engine.machine import procfs, runtimes
-from engine.params.runtimes import Precision, Runtime
+from engine.params.runtimes import KIND, Precision, Runtime
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def _serve(job: Job, pipe: Connection, partners: list[int]) -> None:
 
 def _opened(job: Job) -> tuple[Session, Callable[[], int], int]:
     """The session, a function for the peak memory since before it was loaded, and the nanoseconds it took."""
-    if job.device.startswith("cuda") and job.runtime in ("torch", "torch-compile"):
+    if job.device.startswith("cuda") and KIND[job.runtime].reads == "folder":
         torch.cuda.reset_peak_memory_stats(job.device)
         loaded, took = _session(job)
         return loaded, lambda: torch.cuda.max_memory_allocated(job.device), took
@@ -131,15 +131,6 @@ def _session(job: Job) -> tuple[Session, int]:
     return loaded, time.perf_counter_ns() - started
 
 
-LIBRARIES: dict[Runtime, tuple[str, ...]] = {
-    "torch": (),
-    "torch-compile": ("torch._inductor.compile_fx", "engine.compute.runtimes.compiled"),
-    "onnxruntime": ("engine.compute.onnx.onnxruntime",),
-    "openvino": ("engine.compute.runtimes.openvino",),
-}
-"""Modules that a runtime needs beyond torch."""
-
-
 def _touch(job: Job) -> None:
     """Use the runtime's libraries once, so that their own memory is not taken for the model's."""
     if why := runtimes.missing(job.runtime, job.device):
@@ -148,5 +139,5 @@ def _touch(job: Job) -> None:
     layer = torch.nn.Conv2d(3, 8, 3).to(memory_format=torch.channels_last)
     with torch.inference_mode():
         layer(images.to(memory_format=torch.channels_last))
-    for name in LIBRARIES[job.runtime]:
+    for name in OPENED[job.runtime].libraries:
         importlib.import_module(name)

@@ -54,8 +54,10 @@ MOVING = {
 """Operators that move values, or say what they are, and compute nothing."""
 
 
-def float_operators(path: Path) -> dict[str, int]:
-    """How many operators of each type are computed in float, after all of ONNX Runtime's graph optimizations."""
+def float_operators(path: Path, _shape: tuple[int, ...] = ()) -> dict[str, int]:
+    """How many operators of each type are computed in float, after all of ONNX Runtime's graph optimizations.
+
+    Of whatever input: the file says its shape."""
     with tempfile.TemporaryDirectory(prefix="secateur-") as folder:
         return _floats(onnx.load_model(_optimized(path, Path(folder) / "optimized.onnx")).graph)
 

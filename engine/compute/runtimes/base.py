@@ -4,8 +4,11 @@ A runtime turns a model into an *artefact* (what it needs on disk), and opens a 
 process of its own: two sessions awake in one process disturb each other (see DESIGN, latency).
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
-from typing import Protocol, assert_never
+from typing import Any, Protocol
 
 from torch import Tensor, nn
 
@@ -13,7 +16,7 @@ from engine.compute.models.int8 import QuantizedNetwork
 from engine.compute.onnx.shape import Shape, example
 from engine.errors import Unavailable
 from engine.machine import runtimes
-from engine.params.runtimes import INT8_RUNTIMES, Precision, Runtime
+from engine.params.runtimes import INT8_RUNTIMES, KIND, Precision, Runtime
 
 
 class Session(Protocol):
@@ -24,6 +27,40 @@ class Session(Protocol):
 
     def run(self, inputs: Tensor) -> Tensor:
         """The model's output, on the CPU, for `inputs` (N, C, H, W) of any N."""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """Where a runtime's session class stands, and what else belongs to it; imported when it is used.
+
+    `session` takes an artefact's path, the fixed input, threads, device and precision. `float_operators` counts what is
+    left in float of an INT8 file, given its path and the input's shape. `libraries` are slow to import: a process that
+    measurements are forked from has them already.
+    """
+
+    session: str
+    libraries: tuple[str, ...]
+    float_operators: str = ""
+
+
+OPENED: dict[Runtime, Opened] = {
+    "torch": Opened("engine.compute.runtimes.torch:TorchSession", ()),
+    "torch-compile": Opened(
+        "engine.compute.runtimes.compiled:CompiledSession",
+        ("torch._inductor.compile_fx", "engine.compute.runtimes.compiled"),
+    ),
+    "onnxruntime": Opened(
+        "engine.compute.onnx.onnxruntime:OnnxSession",
+        ("engine.compute.onnx.onnxruntime",),
+        "engine.compute.onnx.float_operators:float_operators",
+    ),
+    "openvino": Opened(
+        "engine.compute.runtimes.openvino:OpenvinoSession",
+        ("engine.compute.runtimes.openvino",),
+        "engine.compute.runtimes.openvino:float_operators",
+    ),
+}
+"""Every runtime's row; what is known of it without torch stands in `engine.params.runtimes.KIND`."""
 
 
 def artefact(
@@ -37,15 +74,11 @@ def artefact(
     """
     if isinstance(model, QuantizedNetwork):
         return _own_file(runtime, model, folder)
-    match runtime:
-        case "torch" | "torch-compile":
-            return folder
-        case "onnxruntime" | "openvino":
-            from engine.compute.onnx.export import export
+    if KIND[runtime].reads == "folder":
+        return folder
+    from engine.compute.onnx.export import export  # a process that only measures does without it
 
-            return export(model, shape, folder / "model.onnx", templates=templates)
-        case _:
-            assert_never(runtime)
+    return export(model, shape, folder / "model.onnx", templates=templates)
 
 
 def _own_file(runtime: Runtime, model: QuantizedNetwork, folder: Path) -> Path:
@@ -76,39 +109,19 @@ def session(
     if why := runtimes.reason(runtime, precision, device):
         raise Unavailable(why)
     inputs, place = example(batch, shape), runtimes.place(runtime, device)
-    match runtime:
-        case "torch":
-            from engine.compute.runtimes.torch import TorchSession
-
-            return TorchSession(path, inputs, threads, place, precision)
-        case "torch-compile":
-            from engine.compute.runtimes.compiled import CompiledSession
-
-            return CompiledSession(path, inputs, threads, place, precision)
-        case "onnxruntime":
-            from engine.compute.onnx.onnxruntime import OnnxSession
-
-            return OnnxSession(path, inputs, threads, place, precision)
-        case "openvino":
-            from engine.compute.runtimes.openvino import OpenvinoSession
-
-            return OpenvinoSession(path, inputs, threads, precision)
-        case _:
-            assert_never(runtime)
+    opened: Callable[..., Session] = _named(OPENED[runtime].session)
+    return opened(path, inputs, threads, place, precision)
 
 
 def float_operators(runtime: Runtime, path: Path, *, batch: int, shape: Shape) -> dict[str, int]:
     """How many operators of each type `runtime` computes in float, after its own optimization of an INT8 file."""
-    match runtime:
-        case "onnxruntime":
-            from engine.compute.onnx import float_operators as operators
+    if not OPENED[runtime].float_operators:
+        raise Unavailable(runtimes.no_int8(runtime))
+    counted: Callable[..., dict[str, int]] = _named(OPENED[runtime].float_operators)
+    return counted(path, (batch, *shape))
 
-            return operators.float_operators(path)
-        case "openvino":
-            from engine.compute.runtimes import openvino
 
-            return openvino.float_operators(path, (batch, *shape))
-        case "torch" | "torch-compile":
-            raise Unavailable(runtimes.no_int8(runtime))
-        case _:
-            assert_never(runtime)
+def _named(place: str) -> Any:
+    """What `module:name` names; imported here, because a measuring process imports its own runtime alone."""
+    module, _, name = place.partition(":")
+    return getattr(import_module(module), name)

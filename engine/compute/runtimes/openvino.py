@@ -39,7 +39,9 @@ class OpenvinoSession:
     Raises Unavailable when OpenVINO does not take the file, or does not compute in `precision` here.
     """
 
-    def __init__(self, path: Path, inputs: Tensor, threads: int, precision: Precision = "fp32") -> None:
+    def __init__(
+        self, path: Path, inputs: Tensor, threads: int, _device: str = "cpu", precision: Precision = "fp32"
+    ) -> None:
         self._path = path
         self._threads = threads
         self._precision = precision

@@ -20,7 +20,7 @@ from engine.machine import lock
 from engine.measures import latency
 from engine.measures.latency import NOISY_LOAD
 from engine.params.preset import Latency
-from engine.params.runtimes import INT8, Runtime
+from engine.params.runtimes import INT8, KIND, Runtime
 from engine.store.keys import key
 from engine.store.objects import Store
 from engine.studies import events as ev
@@ -32,8 +32,6 @@ TRIES = 3
 PATIENCE_S = 3.0
 """How long the rows of a model wait, together, for others to leave the machine alone before one is tried again: where
 they never do, as on a busy login node, trying again only takes time."""
-TORCH: tuple[Runtime, ...] = ("torch", "torch-compile")
-"""Runtimes that open a checkpoint as it is."""
 EXPORT_VERSION = 2
 """Raised when models are exported otherwise, so that older files are not used."""
 
@@ -120,7 +118,9 @@ def _side(parent: str, params: Latency, shape: Shape, store: Store) -> Side:
     refused: dict[Runtime, str] = {}
     for runtime in params.runtimes:
         try:
-            artefacts[runtime] = folder if runtime in TORCH else _exported(parent, shape, store)
+            artefacts[runtime] = (
+                folder if KIND[runtime].reads == "folder" else _exported(parent, shape, store)
+            )
         except Unavailable as error:
             refused[runtime] = error.reason
     return Side(artefacts, refused, quantized=(folder / FILE).is_file())

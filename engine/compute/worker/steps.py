@@ -100,7 +100,7 @@ def run(request: JobRequest, send: Send) -> None:
 
 
 def _lock(node: Node, send: Send) -> AbstractContextManager[None]:
-    if node.alone:
+    if node.exclusive:
         return lock.exclusive(waiting_alone(node, send))
     return lock.shared(waiting_for_latency(node, send))
 

@@ -17,8 +17,8 @@ from engine.machine import lock
 
 HOLD = """
 import sys, time
-from engine import hostlock
-with getattr(hostlock, sys.argv[1])():
+from engine.machine import lock
+with getattr(lock, sys.argv[1])():
     print("held", flush=True)
     sys.stdin.readline()
 """

@@ -9,6 +9,7 @@ from engine.compute.worker import steps
 from engine.errors import SecateurError
 from engine.params.preset import Data
 from engine.presets import spec
+from engine.runner.executors.choose import machine
 from engine.studies.events import EpochFinished, Event
 from engine.studies.job import JobRequest, request
 from engine.studies.plan import data_id, make
@@ -33,7 +34,7 @@ def first_job(workspace: Path, skipped: str) -> JobRequest:
     data = Data(name="digits", limit=100)
     fingerprint = datasets.fingerprint(data, datasets.locate(data, workspace), workspace / "fingerprints")
     assert fingerprint is not None
-    plan = make(read, {data_id(trial): fingerprint for trial in read.trials})
+    plan = make(read, {data_id(trial): fingerprint for trial in read.trials}, machine(read.settings))
     return JobRequest.from_json(
         request(plan.jobs[0], plan, str(workspace), str(workspace / "store"), None).to_json()
     )

@@ -9,6 +9,7 @@ from engine.cli.report import recorded_lines
 from engine.machine import environment
 from engine.presets import spec
 from engine.runner import replay
+from engine.runner.executors.choose import machine
 from engine.store.files import MEASUREMENTS
 from engine.studies import events as ev
 from engine.studies import rundir
@@ -32,7 +33,7 @@ TIMES = {"pair 1": {"speedup": 1.9}, "layers": [0.25, 0.125]}
 
 def plan(*overrides: str, text: str = PRESET) -> Plan:
     read = spec.parse(text, "p", overrides)
-    return make(read, {data_id(trial): "digits" for trial in read.trials})
+    return make(read, {data_id(trial): "digits" for trial in read.trials}, machine(read.settings))
 
 
 def kinds(job: Job) -> list[str]:
@@ -47,7 +48,7 @@ def test_a_step_that_measures_time_runs_alone_between_what_is_before_and_after_i
         ["finetune", "measure"],
     ]
     assert [job.exclusive for job in (before, alone, after)] == [False, True, False]
-    assert alone.nodes[0].alone
+    assert alone.nodes[0].exclusive
     assert {node.key for node in alone.nodes} <= after.needs
     assert before.nodes[0].key in alone.needs
 
@@ -117,7 +118,7 @@ def study(workspace: Path, planned: Plan) -> RunDir:
     ]
     for node in planned.nodes.values():
         with run.store().writing(node.key) as folder:
-            if node.alone:
+            if node.exclusive:
                 (folder / MEASUREMENTS).write_text(json.dumps(TIMES))
             run.store().commit(
                 node.key, folder, kind=node.kind, material={}, measures=measures(0.9), observations={}

@@ -7,6 +7,7 @@ import pytest
 from engine.machine import environment
 from engine.params import PruneWeights
 from engine.presets import spec
+from engine.runner.executors.choose import machine
 from engine.studies.plan import Job, Plan, data_id, make
 
 PRESET = """\
@@ -27,7 +28,7 @@ LATENCY = "measure.latency={}"
 
 def plan(*overrides: str, text: str = PRESET, fingerprint: str = "digits") -> Plan:
     read = spec.parse(text, "p", overrides)
-    return make(read, {data_id(trial): fingerprint for trial in read.trials})
+    return make(read, {data_id(trial): fingerprint for trial in read.trials}, machine(read.settings))
 
 
 def keys(found: Plan, trial: int = 0) -> list[str]:

@@ -6,6 +6,7 @@ import pytest
 
 from engine.errors import PresetInvalid
 from engine.presets import spec
+from engine.runner.executors.choose import machine
 from engine.studies.plan import Plan, data_id, make
 from tests.engine.study_lab import Lab
 
@@ -39,7 +40,7 @@ steps:
 
 def plan(text: str, *changes: str) -> Plan:
     read = spec.parse(text, "p", changes)
-    return make(read, {data_id(trial): "digits" for trial in read.trials})
+    return make(read, {data_id(trial): "digits" for trial in read.trials}, machine(read.settings))
 
 
 def problems(text: str, *changes: str) -> list[str]:

@@ -274,19 +274,19 @@ def test_a_process_that_dies_is_an_error_that_says_how(wide, narrow, number, wor
 
 MEASURE_FOREVER = """
 import multiprocessing, pathlib, sys
-from engine.compute.measure import latency, warmfork
+from engine.compute.latency import forks, pair
 from engine.params.preset import Latency
 
 def start(target, args):
-    process = warmfork.start(target, args)
+    process = forks.start(target, args)
     print(process.pid, flush=True)
     return process
 
 if __name__ == "__main__":
-    multiprocessing.get_context("forkserver").set_forkserver_preload(list(warmfork.PRELOAD))
-    sides = [latency.Side({"torch": pathlib.Path(folder)}) for folder in sys.argv[1:]]
+    multiprocessing.get_context("forkserver").set_forkserver_preload(list(forks.PRELOAD))
+    sides = [pair.Side({"torch": pathlib.Path(folder)}) for folder in sys.argv[1:]]
     params = Latency(runtimes=("torch",), blocks=1000, block_ms=20, warmup_ms=0)
-    latency.measure_pair(*sides, params=params, shape=(3, 32, 32), threads=1, start=start)
+    pair.measure_pair(*sides, params=params, shape=(3, 32, 32), threads=1, start=start)
 """
 
 

@@ -162,6 +162,8 @@ def test_without_a_compiler_or_openvino_one_sentence_says_so(monkeypatch):
     assert "C++ compiler" in runtimes.missing("torch-compile", "cpu")
     monkeypatch.setitem(sys.modules, "openvino", None)
     monkeypatch.setattr(runtimes, "find_spec", lambda name: None)
-    assert runtimes.missing("openvino", "cpu") == runtimes.INSTALL_OPENVINO
+    assert (
+        runtimes.missing("openvino", "cpu") == "OpenVINO is not installed: pip install 'secateur[openvino]'"
+    )
     with pytest.raises(Unavailable, match="not installed"):
         session("openvino", Path("model.onnx"), batch=1, shape=SHAPE, threads=1)

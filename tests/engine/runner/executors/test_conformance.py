@@ -12,6 +12,7 @@ import pytest
 from engine import datasets
 from engine.presets import spec
 from engine.runner.executors.base import Executor, JobEnded, Message
+from engine.runner.executors.choose import machine
 from engine.runner.executors.local import LocalExecutor
 from engine.studies import events as ev
 from engine.studies.job import JobRequest, request
@@ -46,7 +47,7 @@ class Bench:
         data = read.settings.data
         found = datasets.fingerprint(data, datasets.locate(data, folder), folder / "fingerprints")
         assert found is not None
-        self.plan: Plan = make(read, {data_id(trial): found for trial in read.trials})
+        self.plan: Plan = make(read, {data_id(trial): found for trial in read.trials}, machine(read.settings))
         self.computing = [job for job in self.plan.jobs if not job.exclusive]
         self.exclusive = [job for job in self.plan.jobs if job.exclusive]
         workspace, store = str(folder), str(folder / "store")

@@ -1,0 +1,84 @@
+"""The machine that computes, as a value: what a study's plan and its keys depend on.
+
+Planning asks this value and nothing of the process that it runs in: a login node plans for the nodes that will compute.
+"""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from engine.errors import SecateurError
+from engine.machine import environment, runtimes
+from engine.params.preset import Latency
+from engine.params.runtimes import KIND, PRECISIONS, RUNTIMES, Precision, Runtime
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where trials run.
+
+    `device` is `cpu` or `cuda`, `threads` the threads of each trial, `cpus` the usable processors. `numerics` is what
+    can change a result's bits, `packages` the installed versions, `versions` those of the inference runtimes.
+    `lacking` says for each runtime why it does not compute in a precision, empty where it does.
+    """
+
+    device: str
+    threads: int
+    host: str
+    cpus: int
+    numerics: dict[str, Any]
+    packages: dict[str, str]
+    versions: dict[Runtime, str]
+    lacking: dict[Runtime, dict[Precision, str]]
+    missing: dict[Runtime, str]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON values, for a machine that tells another what it is."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Machine":
+        return cls(**values)
+
+    def reasons(self, wanted: Latency) -> list[str]:
+        """Why each combination that is asked for cannot be measured here, `` where it can."""
+        return [self._reason(r, p, threads) for r, p, _, threads in wanted.combinations()]
+
+    def _reason(self, runtime: Runtime, precision: Precision, threads: int | None) -> str:
+        if threads is not None and threads > self.cpus:
+            return runtimes.too_many_threads(threads, self.cpus)
+        return self.lacking[runtime][precision]
+
+    def check(self, wanted: Iterable[Latency], targets: Iterable[Runtime]) -> None:
+        """Raises SecateurError when one of the `wanted` asks only for what cannot be measured on this machine, or one
+        of the runtimes that steps decide by is not here."""
+        every = [self.reasons(one) for one in wanted] + [[self.missing[runtime]] for runtime in targets]
+        for found in every:
+            if all(found):
+                raise SecateurError(
+                    "No latency that the preset asks for can be measured here",
+                    "; ".join(dict.fromkeys(found)) + ".",
+                    "Choose another runtime, precision or number of threads: `secateur doctor` lists what works here.",
+                )
+
+    def timing(self, used: Iterable[Runtime]) -> dict[str, Any]:
+        """What measured times depend on beyond `numerics`: the host, and the runtimes that come as packages."""
+        files = [r for r in RUNTIMES if KIND[r].reads == "onnx" and (not KIND[r].extra or r in set(used))]
+        return {"host": self.host} | {runtime: self.versions[runtime] or None for runtime in files}
+
+
+def here(device: str, threads: int | str, parallel: int) -> Machine:
+    """This machine, for a preset's `device` and `threads` with so many trials at a time."""
+    on = environment.resolve_device(device)
+    each = environment.resolve_threads(threads, parallel)
+    return Machine(
+        on,
+        each,
+        environment.describe()["host"],
+        environment.available_cpus(),
+        environment.numerics(on, each),
+        environment.packages(),
+        {runtime: runtimes.version(runtime) for runtime in RUNTIMES},
+        {r: {p: runtimes.reason(r, p, on) for p in PRECISIONS} for r in RUNTIMES},
+        {runtime: runtimes.missing(runtime, on) for runtime in RUNTIMES},
+    )

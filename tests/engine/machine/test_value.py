@@ -1,0 +1,60 @@
+"""The machine as a value: planning asks it, and nothing of the process that plans."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from engine.compute.runtimes.base import OPENED
+from engine.errors import SecateurError
+from engine.machine import environment
+from engine.machine.value import Machine, here
+from engine.params.preset import Latency
+from engine.params.runtimes import KIND, RUNTIMES
+from engine.presets import spec
+from engine.studies.plan import data_id, make
+
+PRESET = """
+model: {name: resnet20}
+data: {name: digits}
+steps: [train, prune.weights]
+measure: {latency: {runtimes: [torch, openvino]}}
+"""
+
+
+def keys(machine: Machine) -> list[str]:
+    read = spec.parse(PRESET, "p")
+    return list(make(read, {data_id(trial): "digits" for trial in read.trials}, machine).nodes)
+
+
+def test_it_goes_through_json_unchanged() -> None:
+    machine = here("cpu", 1, 1)
+    assert Machine.from_dict(json.loads(json.dumps(machine.as_dict()))) == machine
+
+
+def test_a_plan_for_another_machine_does_not_depend_on_this_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = here("cpu", 3, 1)
+    before = keys(machine)
+    assert before != keys(here("cpu", 1, 1))
+    for name in ("packages", "cpu", "describe", "gpus"):
+        monkeypatch.setattr(environment, name, lambda: pytest.fail("the planning process was asked"))
+    monkeypatch.setattr(environment, "available_cpus", lambda: 1000)
+    assert keys(machine) == before
+    assert keys(replace(machine, host="another"))[:-1] == before[:-1], "times alone belong to a host"
+    assert keys(replace(machine, host="another"))[-1] != before[-1]
+
+
+def test_what_no_row_can_be_measured_of_is_refused() -> None:
+    machine = here("cpu", 1, 1)
+    lacking = machine.lacking | {"openvino": dict.fromkeys(machine.lacking["openvino"], "it is not there")}
+    without = replace(machine, lacking=lacking, missing=machine.missing | {"openvino": "it is not there"})
+    without.check([Latency(runtimes=("torch", "openvino"))], ["torch"])
+    for wanted, targets in (([Latency(runtimes=("openvino",))], []), ([], ["openvino"])):
+        with pytest.raises(SecateurError, match="it is not there"):
+            without.check(wanted, targets)
+    many = Latency(runtimes=("torch",), threads=(machine.cpus + 1,))
+    assert "need as many processors" in without.reasons(many)[0]
+
+
+def test_every_runtime_has_its_rows() -> None:
+    assert tuple(KIND) == tuple(OPENED) == RUNTIMES
