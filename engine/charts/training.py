@@ -2,38 +2,29 @@
 
 from collections.abc import Sequence
 
-from engine.measures.table import measure
+from engine.measures.table import QUALITIES, drawn, measure
 from engine.plotting.figure import Figure, Point, Series
 from engine.studies.state import StepState, StudyState, TrialState
 from engine.text.numbers import percent
 
-MEASURES = {
-    "validation_accuracy": "validation_accuracy",
-    "validation_map50_95": "validation_map50_95",
-    "validation_map50": "validation_map50",
-    "loss": "loss",
-    "validation_loss": "loss",
-    "learning_rate": "",
-}
-"""What an epoch tells, and the measure whose format it has."""
-
 
 def measures(states: Sequence[StudyState]) -> list[str]:
-    """Those of MEASURES that some epoch of the studies has told."""
+    """The measures that some epoch of the studies has, what models are judged by first."""
     epochs = [epoch for state in states for step in state.steps.values() for epoch in step.epochs[:1]]
-    return [name for name in MEASURES if any(getattr(epoch, name) is not None for epoch in epochs)]
+    names = sorted(drawn("epoch"), key=lambda name: name.removeprefix("validation_") not in QUALITIES)
+    return [name for name in names if any(epoch.value(name) is not None for epoch in epochs)]
 
 
 def figure(states: Sequence[StudyState], y: str, *, log: bool = False) -> Figure:
-    """The curves of several studies; a step that trials share is one line. `y` is one of MEASURES."""
+    """The curves of several studies; a step that trials share is one line. `y` is one of `measures`."""
     lines = []
     for state in states:
         prefix = f"{state.name} " if len(states) > 1 else ""
         for step, trials in steps_drawn(state):
-            told = ((float(epoch.epoch), getattr(epoch, y)) for epoch in step.epochs)
+            told = ((float(epoch.epoch), epoch.value(y)) for epoch in step.epochs)
             points = tuple(Point(number, value) for number, value in told if value is not None)
             lines.append(Series(prefix + _name(state, step, trials), points))
-    return Figure(x_label="epoch", y_label=_label(y), series=tuple(lines), log_y=log, y_measure=MEASURES[y])
+    return Figure(x_label="epoch", y_label=measure(y).label, series=tuple(lines), log_y=log, y_measure=y)
 
 
 def steps_drawn(state: StudyState) -> list[tuple[StepState, tuple[TrialState, ...]]]:
@@ -43,10 +34,6 @@ def steps_drawn(state: StudyState) -> list[tuple[StepState, tuple[TrialState, ..
         for step in trial.steps:
             users.setdefault(step.key, []).append(trial)
     return [(state.steps[key], tuple(found)) for key, found in users.items() if state.steps[key].epochs]
-
-
-def _label(name: str) -> str:
-    return measure(name).label if MEASURES[name] else name.replace("_", " ")
 
 
 def _name(state: StudyState, step: StepState, trials: Sequence[TrialState]) -> str:
@@ -63,6 +50,6 @@ def _name(state: StudyState, step: StepState, trials: Sequence[TrialState]) -> s
 
 
 def _short(name: str, value: object) -> str:
-    if name.endswith("sparsity") and isinstance(value, int | float):
+    if measure(name).kind == "fraction" and isinstance(value, int | float):
         return percent(value, 0)
     return str(value)

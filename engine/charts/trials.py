@@ -8,7 +8,7 @@ from engine.charts import latency as latencycharts
 from engine.charts import sensitivity
 from engine.errors import UsageError
 from engine.measures import latency
-from engine.measures.table import measure
+from engine.measures.table import FIELDS, measure
 from engine.params.preset import Plot
 from engine.plotting.figure import Figure, Point, Reference, Series, X
 from engine.results.summary import measure_names, measure_value, quality_name, trial_value
@@ -114,7 +114,7 @@ def _resolve(name: str, states: Sequence[StudyState]) -> str:
     measures = list(dict.fromkeys(n for state in states for n in measure_names(state)))
     if name in parameters or name in measures:
         return name
-    if name in latency.FIELDS and (first := [m for m in measures if m.startswith(f"{name}.")]):
+    if name in FIELDS and (first := [m for m in measures if m.startswith(f"{name}.")]):
         return first[0]
     ends = [n for n in parameters if n.endswith(f".{name}")]
     if len(ends) == 1:

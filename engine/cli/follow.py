@@ -115,7 +115,7 @@ def describe(event: ev.Event, state: StudyState, *, brief: bool = False) -> str:
             if brief:
                 return ""
             step = state.steps[event.key]
-            value = _quality(vars(event), "validation_")
+            value = _quality(event.measures, "validation_")
             return f"{step.address} epoch {event.epoch}/{event.epochs}: loss {event.loss:.4f}, validation {value}"
         case ev.StepFinished():
             return "" if event.reused else _finished(event, state)

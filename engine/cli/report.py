@@ -9,7 +9,7 @@ from engine.cli import sensitivity
 from engine.cli.common import columns
 from engine.measures import latency
 from engine.measures.latency import NOISY_LOAD
-from engine.measures.table import measure, measure_text, row_place
+from engine.measures.table import FIELDS, TABLE, measure, measure_text, row_place
 from engine.params.runtimes import KIND
 from engine.plotting import text
 from engine.presets.spec import read_stored
@@ -77,22 +77,15 @@ def _columns(state: StudyState, parameters: list[str]) -> list[str]:
     latency = [name for name in present if name.startswith("latency.")]
     # First those that most trials have: an INT8 file runs in some runtimes only, and lines are short.
     latency.sort(key=lambda name: -sum(measure_value(t.results, name) is not None for t in state.trials))
-    swept = any(name.endswith(".sparsity") for name in parameters)
-    wanted = [
-        "accuracy",
-        "map50_95",
-        CHANGE,
-        "map50",
-        "agreement",
-        "teacher_agreement",
-        "distillation_gain",
-        *([] if swept or not _differs(state, "sparsity") else ["sparsity"]),
-        *(["parameters"] if _differs(state, "parameters") else []),
-        "size.packed",
-        *latency,
-    ]
-    wanted += ["effective_macs", "size.gzip", "size.plain"]
-    return [name for name in wanted if name in present or name == CHANGE]
+    wanted = [(known.column, name) for name, known in TABLE.items() if known.column and name not in FIELDS]
+    wanted += [(TABLE["latency"].column, name) for name in latency] + [(CHANGE_COLUMN, CHANGE)]
+    swept = {name.rpartition(".")[2] for name in parameters}
+    shown = []
+    for _, name in sorted(wanted, key=lambda pair: pair[0]):
+        changed = not measure(name).only_if_changed or (name not in swept and _differs(state, name))
+        if name == CHANGE or (name in present and changed):
+            shown.append(name)
+    return shown
 
 
 def _differs(state: StudyState, name: str) -> bool:
@@ -104,8 +97,10 @@ def _differs(state: StudyState, name: str) -> bool:
     )
 
 
-CHANGE = "change"
+CHANGE = "points"
 """The column of test accuracy or mAP50-95 against the baseline, in points."""
+CHANGE_COLUMN = 3
+"""Its place in the table: behind what it is the change of."""
 
 
 def _runtime(runtime: str) -> str:
@@ -117,19 +112,7 @@ def _header(name: str) -> str:
     if name.startswith("latency."):
         runtime, *rest = name.split(".")[1:]
         return ", ".join([_runtime(runtime), *map(row_place, rest)])
-    return {
-        "accuracy": "test acc.",
-        "map50_95": "mAP50-95",
-        "map50": "mAP50",
-        CHANGE: "points",
-        "effective_macs": "eff. MACs",
-        "parameters": "params",
-        "teacher_agreement": "with teacher",
-        "distillation_gain": "gain",
-        "size.packed": "packed",
-        "size.gzip": "gzip",
-        "size.plain": "plain",
-    }.get(name, name)
+    return measure(name).short or name
 
 
 def _cell(trial: TrialState, name: str) -> str:

@@ -9,14 +9,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from engine.measures.table import row_place
+from engine.measures.table import FIELDS, row_place
 from engine.params.runtimes import INT8, PRECISIONS, RUNTIMES
 from engine.text.numbers import MISSING, duration, milliseconds, ratio, significant
 
 Row = dict[str, Any]
 
-FIELDS = {"latency": "median_ms", "speedup": "speedup", "throughput": "throughput"}
-"""What can be asked of a row, and the row's field for it."""
 DIMENSIONS = ("runtime", "precision", "batch", "threads")
 """What tells rows of one trial apart."""
 NUMBERS = ("batch", "threads")

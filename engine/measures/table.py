@@ -1,7 +1,7 @@
 """Every measure: its name, label, kind of value, digits and unit, and how it is written."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import Literal
 
 from engine.text.numbers import (
@@ -18,52 +18,132 @@ from engine.text.numbers import (
     size,
 )
 
+FIELDS = {"latency": "median_ms", "speedup": "speedup", "throughput": "throughput"}
+"""Measures of which a trial has a row for each runtime, precision, batch and thread count, and the row's field."""
 Kind = Literal["fraction", "points", "count", "bytes", "milliseconds", "seconds", "ratio", "rate", "number"]
-
-
 Better = Literal["higher", "lower", ""]
+Along = Literal["plot", "rate", "epoch"]
 
 
 @dataclass(frozen=True)
 class Measure:
-    """How a measure is called and written, and which direction is better."""
+    """How a measure is called and written, and where it is shown.
+
+    `short` heads a narrow column (by default the measure's name). `digits` are a percentage's decimals. `along` says
+    what it can be drawn against: other measures and parameters (`plot`), the rate of a sensitivity step (`rate`), the
+    epochs of a training (`epoch`).
+    """
 
     label: str
     kind: Kind
     better: Better = ""
     unit: str = ""
+    _: KW_ONLY
+    short: str = ""
+    digits: int = 2
     from_zero: bool = False
     """Whether an axis of it starts at 0, so that noise in a cost does not look like a difference."""
+    along: tuple[Along, ...] = ()
+    quality: bool = False
+    """Whether a task's models are judged by it; on validation, `validation_` stands before its name."""
+    column: int = 0
+    """Its place in a study's table, from 1; 0: it has none."""
+    only_if_changed: bool = False
+    """Whether the table leaves it out where no trial differs from its baseline."""
 
 
-MEASURE_FORMATS: dict[str, Measure] = {
-    "accuracy": Measure("accuracy", "fraction", "higher", "%"),
-    "validation_accuracy": Measure("validation accuracy", "fraction", "higher", "%"),
-    "map50": Measure("mAP50", "fraction", "higher", "%"),
-    "map50_95": Measure("mAP50-95", "fraction", "higher", "%"),
-    "validation_map50": Measure("validation mAP50", "fraction", "higher", "%"),
-    "validation_map50_95": Measure("validation mAP50-95", "fraction", "higher", "%"),
-    "agreement": Measure("agreement with baseline", "fraction", "higher", "%"),
-    "teacher_agreement": Measure("agreement with teacher", "fraction", "higher", "%"),
-    "teacher_accuracy": Measure("accuracy of the teacher", "fraction", "higher", "%"),
-    "distillation_gain": Measure("gain over no teacher", "points", "higher", "points"),
-    "sparsity": Measure("sparsity", "fraction", "higher", "%"),
-    "rate": Measure("share removed", "fraction", "higher", "%"),
-    "loss": Measure("loss", "number", "lower"),
-    "validation_loss": Measure("validation loss", "number", "lower"),
-    "parameters": Measure("parameters", "count", "lower", from_zero=True),
-    "nonzero_parameters": Measure("non-zero parameters", "count", "lower", from_zero=True),
-    "macs": Measure("MACs", "count", "lower", "MACs", from_zero=True),
-    "effective_macs": Measure("effective MACs", "count", "lower", "MACs", from_zero=True),
-    "size.plain": Measure("size, plain", "bytes", "lower", "B", from_zero=True),
-    "size.gzip": Measure("size, gzip", "bytes", "lower", "B", from_zero=True),
-    "size.packed": Measure("size, sparse-packed", "bytes", "lower", "B", from_zero=True),
-    "latency": Measure("latency", "milliseconds", "lower", "ms", from_zero=True),
-    "speedup": Measure("speedup", "ratio", "higher", "×", from_zero=True),
-    "throughput": Measure("throughput", "rate", "higher", "images/s", from_zero=True),
+_PLOT: tuple[Along, ...] = ("plot",)
+_CURVE: tuple[Along, ...] = ("plot", "epoch")
+_RATE: tuple[Along, ...] = ("plot", "rate")
+_BOTH: tuple[Along, ...] = ("plot", "rate", "epoch")
+
+TABLE: dict[str, Measure] = {
+    "accuracy": Measure(
+        "accuracy", "fraction", "higher", "%", short="test acc.", along=_PLOT, quality=True, column=1
+    ),
+    "validation_accuracy": Measure("validation accuracy", "fraction", "higher", "%", along=_BOTH),
+    "map50": Measure("mAP50", "fraction", "higher", "%", short="mAP50", along=_PLOT, column=4),
+    "map50_95": Measure(
+        "mAP50-95", "fraction", "higher", "%", short="mAP50-95", along=_PLOT, quality=True, column=2
+    ),
+    "validation_map50": Measure("validation mAP50", "fraction", "higher", "%", along=_CURVE),
+    "validation_map50_95": Measure("validation mAP50-95", "fraction", "higher", "%", along=_BOTH),
+    "agreement": Measure("agreement with baseline", "fraction", "higher", "%", along=_PLOT, column=5),
+    "teacher_agreement": Measure(
+        "agreement with teacher", "fraction", "higher", "%", short="with teacher", along=_PLOT, column=6
+    ),
+    "teacher_accuracy": Measure("accuracy of the teacher", "fraction", "higher", "%", along=_PLOT),
+    "distillation_gain": Measure(
+        "gain over no teacher", "points", "higher", "points", short="gain", along=_PLOT, column=7
+    ),
+    "loss": Measure("loss", "number", "lower", along=_CURVE),
+    "validation_loss": Measure("validation loss", "number", "lower", along=("rate", "epoch")),
+    "learning_rate": Measure("learning rate", "number", along=("epoch",)),
+    "parameters": Measure(
+        "parameters",
+        "count",
+        "lower",
+        short="params",
+        from_zero=True,
+        along=_RATE,
+        column=9,
+        only_if_changed=True,
+    ),
+    "nonzero_parameters": Measure(
+        "non-zero parameters", "count", "lower", short="non-zero", from_zero=True, along=_PLOT
+    ),
+    "sparsity": Measure(
+        "sparsity",
+        "fraction",
+        "higher",
+        "%",
+        short="zeros",
+        digits=1,
+        along=_PLOT,
+        column=8,
+        only_if_changed=True,
+    ),
+    "rate": Measure("share removed", "fraction", "higher", "%", digits=1),
+    "macs": Measure("MACs", "count", "lower", "MACs", from_zero=True, along=_RATE),
+    "effective_macs": Measure(
+        "effective MACs",
+        "count",
+        "lower",
+        "MACs",
+        short="eff. MACs",
+        from_zero=True,
+        along=_PLOT,
+        column=12,
+    ),
+    "size.plain": Measure(
+        "size, plain", "bytes", "lower", "B", short="plain", from_zero=True, along=_PLOT, column=14
+    ),
+    "size.gzip": Measure(
+        "size, gzip", "bytes", "lower", "B", short="gzip", from_zero=True, along=_PLOT, column=13
+    ),
+    "size.packed": Measure(
+        "size, sparse-packed", "bytes", "lower", "B", short="packed", from_zero=True, along=_PLOT, column=10
+    ),
+    "latency": Measure("latency", "milliseconds", "lower", "ms", from_zero=True, along=_PLOT, column=11),
+    "speedup": Measure("speedup", "ratio", "higher", "×", from_zero=True, along=_PLOT),
+    "throughput": Measure("throughput", "rate", "higher", "images/s", from_zero=True, along=_PLOT),
     "seconds": Measure("time", "seconds", "lower", "s", from_zero=True),
     "peak_memory": Measure("peak memory", "bytes", "lower", "B", from_zero=True),
 }
+"""Every measure by its name. A new one is a row here and the code that takes it; lists are in the table's order."""
+
+
+def drawn(along: Along) -> tuple[str, ...]:
+    """The measures that can be drawn along epochs, a step's rate, or whatever a plot has.
+
+    >>> drawn("rate")
+    ('validation_accuracy', 'validation_map50_95', 'validation_loss', 'parameters', 'macs')
+    """
+    return tuple(name for name, known in TABLE.items() if along in known.along)
+
+
+QUALITIES = tuple(name for name, known in TABLE.items() if known.quality)
+"""What models are judged by, by task: classification, detection. On validation, `validation_` before it."""
 
 
 def measure(name: str) -> Measure:
@@ -76,14 +156,14 @@ def measure(name: str) -> Measure:
     >>> measure("prune.weights.sparsity").unit
     '%'
     """
-    if name in MEASURE_FORMATS:
-        return MEASURE_FORMATS[name]
+    if name in TABLE:
+        return TABLE[name]
     first, *rest = name.split(".")
-    if first in ("latency", "speedup", "throughput"):
-        known = MEASURE_FORMATS[first]
-        return replace(known, label=", ".join([known.label, *map(row_place, rest)]))
-    if rest and rest[-1] in ("sparsity", "accuracy"):
-        return replace(MEASURE_FORMATS[rest[-1]], label=name)
+    if first in FIELDS:
+        return replace(TABLE[first], label=", ".join([TABLE[first].label, *map(row_place, rest)]))
+    # A parameter that is called as a share is one: `prune.weights.sparsity`.
+    if rest and rest[-1] in TABLE and TABLE[rest[-1]].kind == "fraction":
+        return replace(TABLE[rest[-1]], label=name)
     return Measure(name, "number")
 
 
@@ -114,7 +194,7 @@ def measure_text(name: str, value: float | None, deviation: float | None = None)
     known = measure(name)
     match known.kind:
         case "fraction":
-            return percent(value, 1 if known.label.endswith(("sparsity", "removed")) else 2)
+            return percent(value, known.digits)
         case "points":
             return percent(value).replace("%", "points")
         case "count":
@@ -182,7 +262,3 @@ def _deviation_decimals(deviation: float) -> int:
     digits = 1 if f"{deviation:.1e}".startswith("1") else 0
     exponent = math.floor(math.log10(float(f"{deviation:.{digits}e}")))
     return max(0, min(6, digits - exponent))
-
-
-QUALITIES = ("accuracy", "map50_95")
-"""What models are judged by, by task: classification, detection. On validation, `validation_` before it."""

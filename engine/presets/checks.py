@@ -7,7 +7,7 @@ from pathlib import PurePath
 
 from engine.errors import Problem
 from engine.measures import latency
-from engine.measures.names import MEASURES, RATE_MEASURES
+from engine.measures.table import drawn
 from engine.params import Sensitivity
 from engine.params.catalog import DATASETS, DETECTION, DETECTOR, MODELS, OWN_CODE
 from engine.params.preset import AUTO
@@ -159,13 +159,13 @@ def _plot(root: Mapping, swept: Sweep) -> list[Problem]:
         axes = (*axes, "seed")
     rates = _rates(root)
     if text_of(at(root, "plot", "x")) in rates:
-        problems = _one_of(at(root, "plot", "y"), RATE_MEASURES, "a measure of each layer")
+        problems = _one_of(at(root, "plot", "y"), drawn("rate"), "a measure of each layer")
         return problems + _one_of(at(root, "plot", "by"), ("layer",), "of a sensitivity")
     x, y = at(root, "plot", "x"), at(root, "plot", "y")
     of_rows = any(latency.is_name(text_of(node)) for node in (x, y))
     numbers, dimensions = (latency.NUMBERS, latency.DIMENSIONS) if of_rows else ((), ())
-    known = (*axes, *numbers, *MEASURES, *rates)
-    problems = _one_of(x, known, "a swept parameter or a measure") + _one_of(y, MEASURES, "a measure")
+    known = (*axes, *numbers, *drawn("plot"), *rates)
+    problems = _one_of(x, known, "a swept parameter or a measure") + _one_of(y, drawn("plot"), "a measure")
     problems += _one_of(at(root, "plot", "by"), (*axes, *dimensions), "a swept parameter")
     return problems or _unmeasured((x, y), root, swept)
 

@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from engine.errors import PresetInvalid, Problem, UsageError
-from engine.measures.names import MEASURES
 from engine.params.preset import Settings
 from engine.presets import checks, overrides, sweep
 from engine.presets import quick as small
@@ -19,7 +18,7 @@ from engine.presets.trials import Built, Sweep, build, parameters, read_sweep, w
 from engine.presets.wording import given
 from engine.presets.yaml.tree import MAX_CHARACTERS, Mapping, load, to_yaml
 
-__all__ = ["MEASURES", "Spec", "Trial", "parse", "read", "read_stored", "to_yaml"]
+__all__ = ["Spec", "Trial", "parse", "read", "read_stored", "to_yaml"]
 
 
 def read(path: Path, overrides: Sequence[str] = (), *, quick: bool = False) -> Spec:

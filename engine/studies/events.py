@@ -63,7 +63,7 @@ class StepProgress(_Event):
 class EpochFinished(_Event):
     """One epoch of training; accuracies and average precisions are from 0 to 1, on the validation split.
 
-    A classifier has `validation_accuracy`, a detector the two mAP; what it has not is None.
+    `measures` are those of the data's task by name: `validation_accuracy` of a classifier, of a detector both mAP.
     """
 
     key: str
@@ -71,11 +71,14 @@ class EpochFinished(_Event):
     epochs: int
     loss: float
     validation_loss: float
-    validation_accuracy: float | None = None
-    validation_map50: float | None = None
-    validation_map50_95: float | None = None
+    measures: dict[str, float] = field(default_factory=dict)
     learning_rate: float
     seconds: float
+
+    def value(self, name: str) -> float | None:
+        """A measure of the epoch by name, `loss` and `learning_rate` too; None where the task has no such one."""
+        found = self.measures.get(name, getattr(self, name, None))
+        return found if isinstance(found, int | float) else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,10 +174,19 @@ def from_dict(data: dict[str, Any]) -> Event | None:
     cls = _CLASSES.get(values.pop("event", ""))
     if cls is None:
         return None
+    if cls is EpochFinished and "measures" not in values:
+        values = _flat_epoch(values)
     try:
         return cls(**values)
     except TypeError:
         return None
+
+
+def _flat_epoch(values: dict[str, Any]) -> dict[str, Any]:
+    """An epoch as logs of version 0.1.0 have it: its measures beside the other values, None where there is none."""
+    own = {f.name for f in dataclasses.fields(EpochFinished)}
+    measures = {name: value for name, value in values.items() if name not in own and value is not None}
+    return {name: value for name, value in values.items() if name in own} | {"measures": measures}
 
 
 def to_line(event: Event) -> bytes:

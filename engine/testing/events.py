@@ -65,7 +65,7 @@ def epoch(key: str, number: int, of: int = 3) -> ev.EpochFinished:
         epochs=of,
         loss=1 / number,
         validation_loss=1 / number,
-        validation_accuracy=0.5,
+        measures={"validation_accuracy": 0.5},
         learning_rate=0.1,
         seconds=1.0,
     )

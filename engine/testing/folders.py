@@ -208,7 +208,7 @@ class Study:
                     epochs=epochs,
                     loss=2.3 * math.exp(-epoch / 3),
                     validation_loss=2.4 * math.exp(-epoch / 3.2),
-                    validation_accuracy=accuracy,
+                    measures={"validation_accuracy": accuracy},
                     learning_rate=0.2 * (1 - epoch / epochs),
                     seconds=0.8,
                 )

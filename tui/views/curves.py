@@ -8,7 +8,7 @@ from engine.charts import trials as charts
 from engine.charts.pareto import front
 from engine.errors import UsageError
 from engine.measures import latency, table
-from engine.measures.table import measure
+from engine.measures.table import FIELDS, measure
 from engine.params.preset import Plot
 from engine.plotting.figure import Figure, Point, Series, finite
 from engine.results.summary import measure_names, quality_name
@@ -85,7 +85,7 @@ def layers(states: Sequence[StudyState], view: View) -> list[tuple[str, str]]:
 
 def ys(states: Sequence[StudyState]) -> list[str]:
     names = dict.fromkeys(name for state in states for name in measure_names(state))
-    return list(dict.fromkeys([*names, *(latency.FIELDS if _of_rows(states) else ())]))
+    return list(dict.fromkeys([*names, *(FIELDS if _of_rows(states) else ())]))
 
 
 def bys(states: Sequence[StudyState]) -> list[str]:
@@ -181,7 +181,7 @@ def directions(figure: Figure) -> str:
 
 
 def _end(name: str) -> str:
-    return name if name.split(".")[0] in (*latency.FIELDS, "size") else name.rpartition(".")[2]
+    return name if name.split(".")[0] in (*FIELDS, "size") else name.rpartition(".")[2]
 
 
 def readout(drawn: Drawn, series: int, point: int) -> str:

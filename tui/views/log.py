@@ -75,7 +75,7 @@ def _words(event: ev.Event) -> tuple[str, str]:
         case ev.StepProgress():
             return f"{event.key[:8]} {_percent(event.done)} {event.text}", "muted"
         case ev.EpochFinished():
-            name, value = quality_of(vars(event), "validation_") or ("accuracy", None)
+            name, value = quality_of(event.measures, "validation_") or ("accuracy", None)
             what = "validation" if name == "accuracy" else "validation mAP"
             return f"{event.key[:8]} epoch {event.epoch}/{event.epochs}  {what} {_percent(value)}", ""
         case ev.StepFinished():

@@ -7,7 +7,7 @@ from textual.containers import Vertical
 
 from engine.charts import trials
 from engine.errors import UsageError
-from engine.measures.table import measure_text
+from engine.measures.table import measure, measure_text
 from engine.params.preset import Plot as PlotParams
 from engine.plotting.figure import Figure
 from engine.results.summary import quality_name
@@ -22,8 +22,6 @@ LIVE = ("queued", "running")
 NOTHING = "No study yet: F9 runs the preset, and its curve appears here."
 RESULTS = ("sparsity", "nonzero_parameters")
 """What the list of trials shows beside their quality; the last go first where there is no room."""
-LABELS = {"sparsity": "zeros", "nonzero_parameters": "non-zero", "map50_95": "mAP50-95"}
-"""Their headings where the name of the measure is long, or that of a parameter too."""
 
 
 class Progress(Painted):
@@ -128,7 +126,7 @@ def figure_of(state: StudyState | None, plot: PlotParams | None) -> Figure:
 def columns(names: Sequence[str], results: Sequence[str]) -> list[Column]:
     """The columns of the list of trials; results come before the state, which may be cut off."""
     swept = [Column(short(name, names), widest=14) for name in names]
-    measured = [Column(LABELS.get(name, name), "right", rank=i) for i, name in enumerate(results)]
+    measured = [Column(measure(name).short or name, "right", rank=i) for i, name in enumerate(results)]
     return [Column("#", "right"), *swept, *measured, Column("state", widest=30)]
 
 

@@ -153,7 +153,7 @@ def _report(run: _Run, epoch: int, loss: float, rate: float, score: Score, secon
         epochs=run.params.epochs,
         loss=loss,
         validation_loss=score.loss,
-        **{f"validation_{name}": value for name, value in score.measures.items()},
+        measures={f"validation_{name}": value for name, value in score.measures.items()},
         learning_rate=rate,
         seconds=seconds,
     )

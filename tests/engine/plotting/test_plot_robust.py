@@ -7,7 +7,7 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from engine.measures.table import MEASURE_FORMATS
+from engine.measures.table import TABLE
 from engine.plotting import csv, png, svg, text
 from engine.plotting.figure import Figure, Limits, Point, Reference, Series, X, series
 from engine.plotting.legend import fitted
@@ -73,8 +73,8 @@ def any_figure(seed: int) -> Figure:
         log_y=dice.random() < 0.4,
         x_limits=any_limits(dice),
         y_limits=any_limits(dice),
-        x_measure=dice.choice(["", "epoch", *MEASURE_FORMATS]),
-        y_measure=dice.choice(["", *MEASURE_FORMATS]),
+        x_measure=dice.choice(["", "epoch", *TABLE]),
+        y_measure=dice.choice(["", *TABLE]),
     )
 
 

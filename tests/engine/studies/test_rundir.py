@@ -38,7 +38,7 @@ def test_events_come_back_as_they_were_written(tmp_path: Path) -> None:
             epochs=2,
             loss=0.1,
             validation_loss=0.2,
-            validation_accuracy=0.9,
+            measures={"validation_accuracy": 0.9},
             learning_rate=0.1,
             seconds=1.5,
         ),
@@ -149,3 +149,30 @@ def test_a_torn_line_longer_than_a_read_is_cut_off(tmp_path: Path) -> None:
         file.write(b"x" * (READ_AT_MOST + 10))
     EventLog(tmp_path / "e").close()
     assert (tmp_path / "e").read_bytes() == whole
+
+
+def test_epochs_of_older_logs_are_read(tmp_path: Path) -> None:
+    flat = {
+        "event": "epoch-finished",
+        "key": "k",
+        "epoch": 1,
+        "epochs": 2,
+        "loss": 0.1,
+        "validation_loss": 0.2,
+    }
+    flat |= {
+        "validation_accuracy": 0.9,
+        "validation_map50": None,
+        "learning_rate": 0.1,
+        "seconds": 1.0,
+        "time": 5.0,
+    }
+    event = ev.from_dict(flat)
+    assert isinstance(event, ev.EpochFinished)
+    assert event.measures == {"validation_accuracy": 0.9}
+    assert (event.value("validation_accuracy"), event.value("loss"), event.value("validation_map50")) == (
+        0.9,
+        0.1,
+        None,
+    )
+    assert ev.from_dict(ev.as_dict(event)) == event

@@ -46,7 +46,8 @@ def finished_study(workspace: Path, name: str, wanted: Spec) -> RunDir:
     for key, kind, epochs in (("t", "train", 12), ("f", "finetune", 2)):
         events.append(
             EpochFinished(
-                key=key, epoch=epochs, epochs=epochs, loss=1.0, validation_loss=1.0, validation_accuracy=0.5,
+                key=key, epoch=epochs, epochs=epochs, loss=1.0, validation_loss=1.0,
+                measures={"validation_accuracy": 0.5},
                 learning_rate=0.1, seconds=EPOCH_S,
             )
         )  # fmt: skip

@@ -7,7 +7,7 @@ import pytest
 from engine.charts import training
 from engine.charts import trials as charts
 from engine.cli.trial import layers_of
-from engine.measures.table import MEASURE_FORMATS
+from engine.measures.table import TABLE
 from engine.testing import folders as fabricate
 from tui.views import curves, layers
 from tui.views.curves import View
@@ -33,7 +33,7 @@ def test_training_curves_have_one_line_a_step(tmp_path: Path) -> None:
     assert [p.x for p in figure.series[0].points] == list(range(1, 13))
     assert len(figure.series) == 1 + 14
     assert figure.series[2].name == "finetune local 30 %"
-    assert {name for name in training.MEASURES.values() if name} <= MEASURE_FORMATS.keys()
+    assert set(training.measures([state])) <= TABLE.keys()
 
 
 @pytest.mark.parametrize("x", ["prune.weights.sparsity", "latency.torch.1", "size.packed", "macs"])

@@ -96,7 +96,7 @@ def test_the_best_epoch_is_kept_by_validation() -> None:
     events: list[ev.Event] = []
     params = Train(epochs=4, learning_rate=0.5, keep="best", schedule="constant")
     model = fit(small_model(), params, context_for(events=events))
-    best = max(e.validation_accuracy for e in events if isinstance(e, ev.EpochFinished))
+    best = max(e.measures["validation_accuracy"] for e in events if isinstance(e, ev.EpochFinished))
     kept = score(model, digits(), digits().validation, torch.device("cpu"))
     assert kept.quality == kept.accuracy == best
 
