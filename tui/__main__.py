@@ -10,6 +10,7 @@ from tui.keys.action import PLACES
 
 def main(argv: list[str] | None = None) -> int:
     """Open the lab; its exit code."""
+    gc.disable()  # until the first frame: collecting while modules load is a tenth of the time to it
     parser = argparse.ArgumentParser(
         prog="secateur lab",
         description="The terminal lab: set parameters, run studies, read the curves. Studies run on their own; "
@@ -42,7 +43,6 @@ def main(argv: list[str] | None = None) -> int:
     except SecateurError as error:
         print(f"secateur: {error}", file=sys.stderr)
         return error.exit_code
-    gc.disable()  # until the first frame: collecting while modules load is a tenth of the time to it
     from tui.app import Lab
 
     app = Lab(preset, workspace(args.workspace), args.open)

@@ -5,10 +5,11 @@ import gc
 import os
 import signal
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import App
 from textual.binding import BindingType
+from textual.screen import Screen
 
 from engine.errors import SecateurError
 from engine.studies.rundir import RunDir
@@ -17,6 +18,7 @@ from tui.keys.table import EVERYWHERE, bindings
 from tui.patches.keyorder import KeyOrder
 from tui.patches.spans import SendSpans
 from tui.screens.base import BaseScreen
+from tui.stylesheet import ParsedOnce
 from tui.work.watch import Watcher
 
 if TYPE_CHECKING:
@@ -64,14 +66,25 @@ class Lab(KeyOrder, SendSpans, App[None]):
         for theme in themes.THEMES:
             self.register_theme(theme)
         self.theme = "plain" if plain else themes.chosen()
+        self.stylesheet = ParsedOnce(variables=self.get_css_variables())
         for _, place, _ in places.PLACES:
-            self.add_mode(place, lambda place=place: places.screen(place, self))  # type: ignore[misc]
+            self.add_mode(place, lambda place=place: self._fitted(places.screen(place, self)))  # type: ignore[misc]
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         return themes.DEFAULTS
 
+    def _fitted(self, screen: Screen[Any]) -> Screen[Any]:
+        """A new screen with the classes that Textual would give it, and style it anew for, once it is laid out."""
+        for size, breakpoints in (
+            (self.size.width, self.HORIZONTAL_BREAKPOINTS),
+            (self.size.height, self.VERTICAL_BREAKPOINTS),
+        ):
+            screen.add_class([name for least, name in breakpoints if size >= least][-1], update=False)
+        return screen
+
     def on_mount(self) -> None:
-        self.watcher.start()
+        # After the first frame: a thread that reads files takes the interpreter from what draws it.
+        self.call_after_refresh(self.watcher.start)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGHUP, signal.SIGTERM):
             loop.add_signal_handler(number, self.exit, None, 128 + number)

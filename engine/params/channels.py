@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from engine.params.base import Clash, Family, Names, Params, StepParams, param
+from engine.params.base import Clash, Family, Names, Params, StepParams, defaults, param
 from engine.params.overlays import TABLES, Overlay
 from engine.params.pruning import OneShot, Schedule
 from engine.params.runtimes import Runtime
@@ -95,9 +95,9 @@ class PruneChannels(StepParams):
     latency: LatencyTarget | None = None
     """Prune until a measured latency is reached. With `scope: cost`, importance alone is tried as an order too, and
     the better one on validation images is taken."""
-    schedule: Schedule = OneShot()
+    schedule: Schedule = defaults(OneShot)
     """One shot, or several rounds with training between them."""
-    learning: SparsityLearning = NoLearning()
+    learning: SparsityLearning = defaults(NoLearning)
     """Sparsity learning before the pruning."""
     floor: float = param(0.1, ge=0, le=1)
     """Share of its channels that every layer keeps at least, so that none collapses."""

@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from engine.params.base import Family, Names, Params, StepParams, param
+from engine.params.base import Family, Names, Params, StepParams, defaults, param
 from engine.params.overlays import Overlay
 from engine.params.variants import kind_from_name
 
@@ -43,7 +43,7 @@ class ClusterWeights(StepParams):
 
     centroids: int = param(32, ge=2, le=256)
     """Most values (vectors with `product`) of one codebook; zeros under a mask stay zero and take none."""
-    method: Annotated[Scalar | Product, Field(discriminator="kind"), kind_from_name] = Scalar()
+    method: Annotated[Scalar | Product, Field(discriminator="kind"), kind_from_name] = defaults(Scalar)
     """What is clustered: single weights, or vectors of neighbouring ones."""
     skip: Names = ()
     """Layers to leave alone: names (`conv1`, `layer3.*`) or types (`Linear`)."""

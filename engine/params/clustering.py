@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from engine.params.base import Clash, Family, Names, Params, StepParams, param
+from engine.params.base import Clash, Family, Names, Params, StepParams, defaults, param
 from engine.params.overlays import EVERY, Overlay
 from engine.params.variants import kind_from_name
 
@@ -46,7 +46,7 @@ class ClusterFilters(StepParams):
     renames: ClassVar[bool] = True
     may_avoid: ClassVar[frozenset[Overlay]] = frozenset({Overlay.DICTIONARY})
 
-    method: Method = Merged()
+    method: Method = defaults(Merged)
     """What becomes of a cluster: its filters are merged into one channel, or share one convolution."""
     ratio: float = param(0.5, ge=0, lt=1)
     """Share of the filters to remove from every clustered layer; with `scope: global` the share of the clustered

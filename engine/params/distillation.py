@@ -5,7 +5,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from engine.params.base import Clash, Family, Names, Params, param
+from engine.params.base import Clash, Family, Names, Params, defaults, param
 from engine.params.catalog import DETECTOR, MODELS
 from engine.params.preset import AUTO, Model
 from engine.params.training import Fit, Training
@@ -120,9 +120,9 @@ class Distill(Fit):
     kind: ClassVar[str] = "distill"
     family: ClassVar[Family] = "distillation"
 
-    teacher: Teacher = BaselineTeacher()
+    teacher: Teacher = defaults(BaselineTeacher)
     """Whose answers to learn from; `none` is the same training without one."""
-    method: Method = Logits()
+    method: Method = defaults(Logits)
     """What of the teacher to learn from."""
     labels: bool = True
     """Whether the training images' labels are used too; without, only the teacher's answers count."""

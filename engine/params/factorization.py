@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from engine.params.base import Family, Names, Params, StepParams, param
+from engine.params.base import Family, Names, Params, StepParams, defaults, param
 from engine.params.overlays import EVERY, Overlay
 from engine.params.variants import kind_from_name
 
@@ -47,7 +47,7 @@ class Factorize(StepParams):
     """How a k×k convolution is split: in k×1 and 1×k (`spatial`, Jaderberg et al. 2014), in k×k with fewer
     channels and 1×1 (`channel`, Zhang et al. 2016), or in 1×1, a smaller k×k and 1×1 (`tucker`: Tucker-2, Kim et
     al. 2016). 1×1 convolutions and linear layers are split in two."""
-    rank: Rank = Ratio()
+    rank: Rank = defaults(Ratio)
     """How small the layers between become; a layer that would not save weights stays as it is."""
     skip: Names = ()
     """Layers to leave alone: names (`conv1`, `layer3.*`) or types (`Linear`)."""

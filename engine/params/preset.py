@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from engine.params.base import Clash, Params, Several, param
+from engine.params.base import Clash, Params, Several, defaults, param
 from engine.params.runtimes import Precision, Runtime
 
 Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
@@ -113,7 +113,7 @@ class Local(Params):
 class Executor(Params):
     """Where trials run."""
 
-    local: Local = Local()
+    local: Local = defaults(Local)
     """This machine."""
 
 
@@ -148,9 +148,9 @@ class Settings(Params):
     """The network to compress."""
     data: Data
     """The images."""
-    measure: Measure = Measure()
+    measure: Measure = defaults(Measure)
     """What to measure."""
-    executor: Executor = Executor()
+    executor: Executor = defaults(Executor)
     """Where to run."""
     plot: Plot | None = None
     """The chart drawn by default."""

@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from engine.params.base import Clash, Family, Names, Params, StepParams, param
+from engine.params.base import Clash, Family, Names, Params, StepParams, defaults, param
 from engine.params.overlays import Overlay
 from engine.params.variants import kind_from_name
 
@@ -59,7 +59,7 @@ class PruneWeights(StepParams):
     pattern: str | None = param(None, pattern=r"^[0-9]{1,2}:[0-9]{1,2}$", form="N:M such as 2:4")
     """N:M pattern: at most N weights stay of every M neighbours along the inputs, such as `2:4`; replaces
     `scope` and `sparsity`."""
-    schedule: Schedule = OneShot()
+    schedule: Schedule = defaults(OneShot)
     """One shot, or several rounds with training between them."""
     skip: Names = ()
     """Layers to leave alone: names (`conv1`, `layer3.*`) or types (`Linear`)."""

@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from engine.params.base import Family, Params, StepParams, param
+from engine.params.base import Family, Params, StepParams, defaults, param
 from engine.params.quantization import FILE_PACKAGES, Calibration
 from engine.params.training import Retraining
 from engine.params.variants import kind_from_name
@@ -43,5 +43,5 @@ class QuantizeQat(Calibration, Retraining, StepParams):
 
     learning_rate: float = param(0.002, gt=0, le=10)
     """Highest learning rate of the schedule; low, because BatchNorm is folded into the weights before."""
-    scales: Scales = LearnedScales()
+    scales: Scales = defaults(LearnedScales)
     """Where the scales of weights and activations come from during the training; zero points stay as calibrated."""

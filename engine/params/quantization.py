@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from engine.params.base import Family, Names, Params, StepParams, param
+from engine.params.base import Family, Names, Params, StepParams, defaults, param
 from engine.params.runtimes import Runtime
 from engine.params.variants import kind_from_name
 
@@ -69,7 +69,7 @@ class Mixed(Params):
 class Calibration(Params):
     """Ranges of activations found on training images, and what of the network they are for."""
 
-    method: Method = MeanSquare()
+    method: Method = defaults(MeanSquare)
     """How the range of each activation is found from the values seen."""
     images: int = param(256, ge=1, le=1_000_000, unit="images")
     """Training images to calibrate on (never validation or test)."""

@@ -1,8 +1,12 @@
 """The declarations of `engine.params` as rows, for forms, `secateur params`, the docs and error messages."""
 
+import ast
+import inspect
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cache
+from itertools import pairwise
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -126,7 +130,38 @@ def describe(cls: type[Params]) -> tuple[Row, ...]:
     if issubclass(cls, StepParams):
         # What all steps share comes after what makes this one.
         names.sort(key=lambda name: name in StepParams.model_fields)
-    return tuple(row for name in names for row in _rows(name, cls.model_fields[name]))
+    helps = _helps(cls)
+    return tuple(row for name in names for row in _rows(name, cls.model_fields[name], helps.get(name, "")))
+
+
+def _helps(cls: type[Params]) -> dict[str, str]:
+    """The docstrings under a class's attributes, its bases' among them.
+
+    Read here rather than by pydantic, which reads the source of every class as it is declared.
+    """
+    helps: dict[str, str] = {}
+    for base in reversed(cls.__mro__):
+        if issubclass(base, Params):
+            helps |= _docstrings(base.__module__).get(base.__name__, {})
+    return helps
+
+
+@cache
+def _docstrings(module: str) -> dict[str, dict[str, str]]:
+    """By class of a module and by attribute: the text that stands under the attribute's declaration."""
+    found: dict[str, dict[str, str]] = {}
+    for node in ast.parse(inspect.getsource(sys.modules[module])).body:
+        if isinstance(node, ast.ClassDef):
+            found[node.name] = {
+                above.target.id: inspect.cleandoc(below.value.value)
+                for above, below in pairwise(node.body)
+                if isinstance(above, ast.AnnAssign)
+                and isinstance(above.target, ast.Name)
+                and isinstance(below, ast.Expr)
+                and isinstance(below.value, ast.Constant)
+                and isinstance(below.value.value, str)
+            }
+    return found
 
 
 def find(cls: type[Params], path: str) -> Row | None:
@@ -163,7 +198,7 @@ class _Shape:
     limits: dict[str, Any] = field(default_factory=dict)
 
 
-def _rows(name: str, info: FieldInfo) -> Iterator[Row]:
+def _rows(name: str, info: FieldInfo, help_text: str) -> Iterator[Row]:
     shape = _Shape()
     _read(info.annotation, shape)
     _limits(info.metadata, shape)
@@ -179,7 +214,7 @@ def _rows(name: str, info: FieldInfo) -> Iterator[Row]:
         choices=tuple(shape.choices),
         unit=str(extra.get("unit", "")),
         form=str(extra.get("form", "")),
-        help=plain(info.description or ""),
+        help=plain(help_text),
         **shape.limits,
     )
     yield row

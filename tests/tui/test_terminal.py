@@ -138,3 +138,14 @@ def test_escape_sequences_may_arrive_in_pieces() -> None:
     code = "import tui, textual.constants as c; print(c.ESCAPE_DELAY)"
     done = subprocess.run([sys.executable, "-c", code], cwd=HOME, capture_output=True, text=True, check=True)
     assert float(done.stdout) >= 0.4
+
+
+def test_the_first_frame_is_drawn_once(tmp_path: Path) -> None:
+    terminal = Terminal(tmp_path, (120, 40))
+    painted = b""
+    while b"help" not in painted and terminal.process.poll() is None:
+        painted += terminal.read(0.5)
+    while data := terminal.read(0.5):
+        painted += data
+    assert painted.count(b"Studies") == 1
+    assert terminal.close() == 0

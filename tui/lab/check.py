@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine import datasets
 from engine.errors import PresetInvalid, Problem, SecateurError, UsageError
 from engine.presets import spec
 from engine.presets.spec import Spec
@@ -65,6 +64,8 @@ def runnable(checked: Checked, history: History) -> list[tuple[Spec, Estimate]]:
 
 def missing_data(found: Spec, workspace: Path) -> SecateurError | None:
     """Why one of the data sets of a preset can't be used on this machine."""
+    from engine import datasets
+
     for data in {trial.settings.data for trial in found.trials}:
         try:
             datasets.locate(data, workspace)

@@ -5,9 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from engine.datasets import fingerprint, locate
 from engine.errors import SecateurError
 from engine.measures.latency import measured
 from engine.params import Step
@@ -15,9 +14,12 @@ from engine.presets import spec
 from engine.presets.spec import Spec
 from engine.runner.executors import choose
 from engine.store.objects import Store
-from engine.studies import plan, rundir, state
+from engine.studies import rundir, state
 from engine.studies.rundir import RunDir
 from engine.text.numbers import duration
+
+if TYPE_CHECKING:
+    from engine.studies.plan import Plan
 
 MOST_STUDIES = 8
 """Studies of the same model and data that are read: the newest tell enough, and an event costs 3 µs."""
@@ -131,7 +133,9 @@ def estimate(wanted: Spec, history: History) -> Estimate:
     return replace(unknown, seconds=START_S + alone + total / parallel, source=known.study)
 
 
-def _plan(wanted: Spec, workspace: Path) -> plan.Plan | None:
+def _plan(wanted: Spec, workspace: Path) -> "Plan | None":
+    from engine.studies import plan
+
     prints: dict[str, str] = {}
     for trial in wanted.trials:
         name = plan.data_id(trial)
@@ -142,6 +146,8 @@ def _plan(wanted: Spec, workspace: Path) -> plan.Plan | None:
 
 
 def _fingerprint(data: Any, workspace: Path) -> str | None:
+    from engine.datasets import fingerprint, locate
+
     try:
         place = locate(data, workspace)
         files = [place.root / name for name in place.record.files] if place.record else []
@@ -152,7 +158,7 @@ def _fingerprint(data: Any, workspace: Path) -> str | None:
         return None
 
 
-def _kinds(planned: plan.Plan) -> dict[str, Step | str]:
+def _kinds(planned: "Plan") -> dict[str, Step | str]:
     """Every result's key with its step, or `model`, `measure` or `latency`."""
     found: dict[str, Step | str] = {}
     for trial in planned.trials:

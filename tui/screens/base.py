@@ -77,6 +77,18 @@ class BaseScreen(Screen[None]):
     def on_key(self, event: events.Key) -> None:
         self.query_one(KeyBar).say("")
 
+    def _compositor_refresh(self) -> None:
+        """Draw the whole of a screen that opens once, where Textual does so three times and sends it twice.
+
+        What it draws during a batch it throws away: here that stays to be drawn when the batch is over.
+        """
+        if self.app._batch_count:
+            return
+        whole = self.outer_size.region in self._compositor._dirty_regions
+        super()._compositor_refresh()
+        if whole:
+            self._repaint_required = False
+
     def _show_keys(self) -> None:
         """The footer names keys that work now: no bare letters while an input has the focus."""
         typing = isinstance(self.focused, Input)

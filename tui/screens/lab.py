@@ -45,6 +45,7 @@ class LabScreen(EditActions, FileActions, RunActions):
         self._wanted = preset
         self._state: StudyState | None = None
         self._plots: dict[str, PlotParams | None] = {}
+        self.add_class("view-edit", update=False)
 
     def compose_body(self) -> Iterable[Widget]:
         yield Head()
@@ -166,8 +167,7 @@ class LabScreen(EditActions, FileActions, RunActions):
 
     def set_view(self, view: str) -> None:
         """What a narrow terminal shows."""
-        for name in VIEWS:
-            self.set_class(name == view, f"view-{name}")
+        self.update_classes({f"view-{name}": name == view for name in VIEWS})
         self.query_one(Views).show(view)
         self.call_after_refresh(self._show_study)
 

@@ -1,11 +1,11 @@
 """The lab's actions that change the preset."""
 
 import asyncio
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from textual import work
 
-from tui.lab import catalogue, edits, outline, tree
+from tui.lab import edits, outline, tree
 from tui.lab.check import validate
 from tui.lab.fields import Field, fields_of, problems_at, says
 from tui.lab.outline import ADD, Item, trials_text
@@ -16,6 +16,9 @@ from tui.screens.lab_sweep import SweepEditor
 from tui.widgets.form import Form
 from tui.widgets.outline import Outline
 from tui.widgets.picker import Choice, Picker
+
+if TYPE_CHECKING:
+    from tui.lab.catalogue import Entry
 
 
 class EditActions(LabBase):
@@ -95,6 +98,8 @@ class EditActions(LabBase):
     @work
     async def action_add(self) -> None:
         self.flush()
+        from tui.lab import catalogue
+
         choices = [Choice(entry.name, entry.name, entry.about) for entry in catalogue.steps()]
         picker = Picker("Add a step", choices, columns=("step", "what it does"))
         chosen = await self.app.push_screen_wait(picker)
@@ -238,14 +243,18 @@ class EditActions(LabBase):
 
     @work
     async def action_pick_model(self) -> None:
+        from tui.lab import catalogue
+
         await self._pick("Model", catalogue.models(), Spot(None, "model.name"))
 
     @work
     async def action_pick_data(self) -> None:
+        from tui.lab import catalogue
+
         entries = await asyncio.to_thread(catalogue.data_sets, self.lab.workspace)
         await self._pick("Data set", entries, Spot(None, "data.name"))
 
-    async def _pick(self, title: str, entries: list[catalogue.Entry], spot: Spot) -> None:
+    async def _pick(self, title: str, entries: "list[Entry]", spot: Spot) -> None:
         self.flush()
         now = tree.value(self.document.plain, spot)
         choices = [Choice(entry.name, entry.name, entry.told) for entry in entries]

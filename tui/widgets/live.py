@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from textual.app import ComposeResult
 from textual.containers import Vertical
 
-from engine.charts import trials
 from engine.errors import UsageError
 from engine.measures.table import measure, measure_text
 from engine.params.preset import Plot as PlotParams
@@ -104,6 +103,8 @@ class Live(Vertical):
         if state is None:
             table.fill([], [Column("trial")])
             return
+        from engine.charts import trials
+
         names = trials.parameter_names(state)
         results = (quality_name(state), *RESULTS)
         table.fill([row(state, trial, names, results) for trial in state.trials], columns(names, results))
@@ -113,6 +114,8 @@ def figure_of(state: StudyState | None, plot: PlotParams | None) -> Figure:
     """The chart of a study as its preset wants it, as far as it has results."""
     if state is None:
         return Figure()
+    from engine.charts import trials
+
     wanted = trials.default_plot(state, plot)
     if wanted is None:
         return Figure()

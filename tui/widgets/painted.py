@@ -1,11 +1,11 @@
 """Widgets drawn as lines of styled text, of which only the spans that changed are sent to the terminal."""
 
 from collections.abc import Sequence
-from typing import ClassVar
 
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
+from textual.color import Color
 from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
@@ -20,32 +20,31 @@ _Cells = list[tuple[str, Style]]
 _STALE: Line = (("", "stale"),)
 """Stands for a line that has to be laid out anew."""
 
-ROLES = ("muted", "good", "bad", "warn", "accent", "title", "head", "cursor", "dim-cursor", "bar")
+ROLES = {
+    "muted": ("muted", None, ""),
+    "good": ("good", None, ""),
+    "bad": ("bad", None, "bold"),
+    "warn": ("warn", None, ""),
+    "accent": ("key", None, "bold"),
+    "title": (None, None, "bold"),
+    "head": ("muted", None, "underline"),
+    "cursor": ("cursor-ink", "cursor-back", "cursor-style"),
+    "dim-cursor": (None, "panel", "cursor-style"),
+    "bar": ("key", None, ""),
+}
+"""By role: the theme's variables for its colour and background, and its attributes or the variable that has them."""
 ATTRIBUTES = ("bold", "reverse", "underline")
 
 
 class Painted(Widget):
     """Subclasses give `lines(width, height)` and call `redraw` when what they show has changed."""
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = {f"painted--{role}" for role in ROLES}
-    DEFAULT_CSS = """
-    Painted { height: 1fr; }
-    Painted > .painted--muted { color: $muted; }
-    Painted > .painted--good { color: $good; }
-    Painted > .painted--bad { color: $bad; text-style: bold; }
-    Painted > .painted--warn { color: $warn; }
-    Painted > .painted--accent { color: $key; text-style: bold; }
-    Painted > .painted--title { text-style: bold; }
-    Painted > .painted--head { color: $muted; text-style: underline; }
-    Painted > .painted--cursor {
-        background: $cursor-back; color: $cursor-ink; text-style: $cursor-style;
-    }
-    Painted > .painted--dim-cursor { background: $panel; text-style: $cursor-style; }
-    Painted > .painted--bar { color: $key; }
-    """
+    # The roles are no component classes: Textual would work out their styles for each widget, whenever it is styled.
+    DEFAULT_CSS = "Painted { height: 1fr; }"
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
+        self._laid_out_for = (0, 0)
         self._shown: list[Line] = []
         self._strips: list[Strip] = []
         self._cells: list[_Cells] = []
@@ -59,39 +58,45 @@ class Painted(Widget):
         """Draw again; only what differs from what is on screen is refreshed."""
         if not self.is_mounted or not self.size:
             return
-        lines = self.lines(self.size.width, self.size.height)
-        count = self.size.height
-        lines = [*lines[:count], *[()] * (count - len(lines))]
-        if len(self._shown) != count:
-            self._shown, self._strips, self._cells = [], [], []
-        changed = [y for y in range(count) if not self._shown or self._shown[y] != lines[y]]
-        if not changed:
-            return
-        if not self._shown:
+        regions = self._lay_out()
+        if regions is None:
+            self.refresh()
+        elif regions:
+            self.refresh(*regions)
+
+    def _lay_out(self) -> list[Region] | None:
+        """Bring the strips up to date; the regions that changed, None if that is all of them."""
+        width, height = self.size
+        if self._laid_out_for != (width, height):
+            self._laid_out_for, self._shown = (width, height), []
+            self.prepare()
+        lines = self.lines(width, height)
+        lines = [*lines[:height], *[()] * (height - len(lines))]
+        if len(self._shown) != height:
             self._cells = [self._laid_out(line) for line in lines]
             self._strips = [self._strip(cells) for cells in self._cells]
             self._shown = lines
-            self.refresh()
-            return
+            return None
         regions = []
-        for y in changed:
+        for y in range(height):
+            if self._shown[y] == lines[y]:
+                continue
             cells = self._laid_out(lines[y])
             span = _difference(self._cells[y], cells)
             if span:
                 regions.append(Region(span[0], y, span[1] - span[0], 1))
             self._cells[y], self._strips[y] = cells, self._strip(cells)
         self._shown = lines
-        if regions:
-            self.refresh(*regions)
+        return regions
 
     def render_line(self, y: int) -> Strip:
+        if self._laid_out_for != self.size and self.is_mounted:
+            self._lay_out()  # painted before the news of the size has come: right at once, and not again then
         if y < len(self._strips):
             return self._strips[y]
         return Strip.blank(self.size.width, self.rich_style)
 
     def on_resize(self, event: events.Resize) -> None:
-        self._shown = []
-        self.prepare()
         self.redraw()
 
     def prepare(self) -> None:
@@ -113,13 +118,22 @@ class Painted(Widget):
             style = self.rich_style
             for word in role.split():
                 if word in ROLES:
-                    style += self.get_component_rich_style(f"painted--{word}", partial=True)
+                    style += self._role(word)
                 elif word in ATTRIBUTES:
                     style += Style(**{word: True})  # type: ignore[arg-type]
                 else:
                     style += Style(color=word)
             self._styles[role] = style
         return style
+
+    def _role(self, name: str) -> Style:
+        """What a role adds to the widget's own style, in the theme of now."""
+        variables = self.app.theme_variables
+        ink, back, attributes = (variables.get(part, part) if part else None for part in ROLES[name])
+        return Style.parse(attributes or "none") + Style(
+            color=Color.parse(ink).rich_color if ink else None,
+            bgcolor=Color.parse(back).rich_color if back else None,
+        )
 
     def _laid_out(self, line: Line) -> _Cells:
         """The line as exactly `width` cells; the second cell of a wide character is empty."""

@@ -11,7 +11,7 @@ from multiprocessing.connection import Connection
 
 import torch
 
-from engine.compute.memory import out_of_memory
+from engine.compute.memory import keep_freed, out_of_memory
 from engine.compute.worker import latency, steps
 from engine.errors import SecateurError
 from engine.store.files import explanation
@@ -32,7 +32,9 @@ def work(text: str, connection: Connection) -> None:
         _send(connection, event)
 
     try:
-        _settle(request)
+        if request.cpus is not None:
+            os.sched_setaffinity(0, request.cpus)
+        settle(request.threads)
         if current["kind"] == "latency":
             latency.run(request, send)
         else:
@@ -65,11 +67,10 @@ def _end_with(connection: Connection) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _settle(request: JobRequest) -> None:
-    """Processors, threads and deterministic arithmetic, before anything is computed."""
-    if request.cpus is not None:
-        os.sched_setaffinity(0, request.cpus)
-    torch.set_num_threads(request.threads)
+def settle(threads: int) -> None:
+    """Threads and deterministic arithmetic, before anything is computed."""
+    torch.set_num_threads(threads)
+    keep_freed()
     torch.use_deterministic_algorithms(True, warn_only=True)
     # Filling new tensors is for operations that read what they have not written; it costs a tenth of training.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
