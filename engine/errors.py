@@ -1,5 +1,6 @@
 """Errors a user can act on: what went wrong, what was given and allowed, and what to do."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 EXIT_FAILED = 1
@@ -26,6 +27,11 @@ class SecateurError(Exception):
     def __str__(self) -> str:
         return "\n".join(part for part in (self.title, self.detail, self.remedy) if part)
 
+    @property
+    def sentence(self) -> str:
+        """Title, detail and remedy in a row, for where there is one line."""
+        return sentences(self.title, self.detail, self.remedy)
+
     def as_dict(self) -> dict[str, str]:
         return {"title": self.title, "detail": self.detail, "remedy": self.remedy}
 
@@ -43,6 +49,42 @@ class Unavailable(SecateurError):
     def reason(self) -> str:
         """Why, in one sentence."""
         return f"{self.title}: {self.detail}" if self.detail else self.title
+
+
+ENDS = (".", "!", "?", ":", ";", "…")
+
+
+def sentences(*parts: str) -> str:
+    """Parts of a message in a row on one line, a full stop between those that have no end of their own.
+
+    So have the lines of a part, but those that are set in, which are a list.
+
+    >>> sentences("The model takes 3 channels", "", "Set data.size")
+    'The model takes 3 channels. Set data.size'
+    >>> sentences("It is not here", "Looked in\\n  /data\\n  /home")
+    'It is not here. Looked in /data, /home'
+    """
+    whole = [line for part in parts for line in _unfolded(part)]
+    return " ".join([*(part if part.endswith(ENDS) else f"{part}." for part in whole[:-1]), *whole[-1:]])
+
+
+def _unfolded(text: str) -> list[str]:
+    """The lines of a text, each with those that are set in below it."""
+    out: list[str] = []
+    inside = False
+    for line in filter(str.strip, text.splitlines()):
+        words, deeper = " ".join(line.split()), line[0].isspace()
+        if out and deeper:
+            out[-1] += f"{',' if inside else ''} {words}"
+        else:
+            out.append(words)
+        inside = deeper
+    return out
+
+
+def sentence(error: Mapping[str, object]) -> str:
+    """An error as events keep it (`title`, `detail`, `remedy`) on one line."""
+    return sentences(*(str(error.get(part) or "") for part in ("title", "detail", "remedy")))
 
 
 def said_by(error: BaseException) -> list[str]:

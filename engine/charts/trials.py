@@ -11,6 +11,7 @@ from engine.measures import latency
 from engine.measures.table import FIELDS, measure
 from engine.params.preset import Plot
 from engine.plotting.figure import Figure, Point, Reference, Series, X
+from engine.results import failures
 from engine.results.summary import measure_names, measure_value, quality_name, trial_value
 from engine.studies.state import StudyState, TrialState
 
@@ -65,7 +66,7 @@ def figure(
 
     Trials that differ in their seed alone are drawn as their mean with the standard deviation. Along the rate
     of a sensitivity step lines are layers, of which `layers` chooses (see `sensitivities.figure`). Raises
-    UsageError when x, y or by names nothing that a study has.
+    UsageError when x, y or by names nothing that a study has, SecateurError when all ended without a value.
     """
     if _by_layer(states, x, by):
         return sensitivity.figure(states, x, y, layers, log=log)
@@ -119,6 +120,8 @@ def _resolve(name: str, states: Sequence[StudyState]) -> str:
     ends = [n for n in parameters if n.endswith(f".{name}")]
     if len(ends) == 1:
         return ends[0]
+    if nothing := failures.without_values(states):
+        raise nothing
     raise UsageError(
         f"There is nothing called {name} to plot",
         f"Parameters: {', '.join(parameters) or 'none'}.\nMeasures: {', '.join(measures) or 'none yet'}.",

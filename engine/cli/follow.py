@@ -5,7 +5,9 @@ import time
 from typing import Any, assert_never
 
 from engine.cli.common import columns
+from engine.errors import sentence
 from engine.measures import table
+from engine.results import failures
 from engine.results.summary import quality_of
 from engine.studies import events as ev
 from engine.studies.rundir import RunDir
@@ -53,8 +55,11 @@ def _new_events(reader: Reader) -> list[ev.Event]:
 class _Lines:
     """One line for each thing that happened."""
 
+    def __init__(self) -> None:
+        self._told: set[str] = set()
+
     def event(self, event: ev.Event, state: StudyState) -> None:
-        text = describe(event, state)
+        text = describe(event, state, self._told)
         if text:
             print(text, file=sys.stderr, flush=True)
 
@@ -70,9 +75,10 @@ class _Bar:
 
     def __init__(self) -> None:
         self._shown = ""
+        self._told: set[str] = set()
 
     def event(self, event: ev.Event, state: StudyState) -> None:
-        text = describe(event, state, brief=True)
+        text = describe(event, state, self._told, brief=True)
         if text:
             self.clear()
             print(tables.abbreviate(text, columns()), file=sys.stderr)
@@ -101,8 +107,11 @@ def progress_line(state: StudyState) -> str:
     return "  ".join([*parts, ", ".join(running[:3])])
 
 
-def describe(event: ev.Event, state: StudyState, *, brief: bool = False) -> str:
-    """One line about an event; empty for those too frequent to tell (`brief` leaves out more)."""
+def describe(event: ev.Event, state: StudyState, told: set[str], *, brief: bool = False) -> str:
+    """One line about an event; empty for those too frequent to tell (`brief` leaves out more).
+
+    `told` holds the reasons of failures that were told before; those are not told again.
+    """
     match event:
         case ev.StudyStarted():
             again = "resumed" if event.resumed else "started"
@@ -120,16 +129,26 @@ def describe(event: ev.Event, state: StudyState, *, brief: bool = False) -> str:
         case ev.StepFinished():
             return "" if event.reused else _finished(event, state)
         case ev.StepFailed():
-            error = event.error
-            return f"FAILED {_who(event.key, state)}: {error['title']}. {error['detail']} {error['remedy']}"
+            return f"FAILED {_who(event.key, state)}: {_reason(event, told)}"
         case ev.Notice():
             return f"{event.level}: {event.text}"
         case ev.StudyFinished():
+            if not state.trials:
+                return f"{event.state} before its trials were planned"
             return f"{event.state}: {state.done} of {len(state.trials)} trials done, {state.failed} failed"
         case ev.Verdict() | ev.StepStarted() | ev.StepProgress():
             return ""
         case _:
             assert_never(event)
+
+
+def _reason(event: ev.StepFailed, told: set[str]) -> str:
+    """Why a step failed, in full for the first of those that fail for the same reason."""
+    reason = failures.alike(event.error)
+    if reason in told:
+        return "for the same reason as before"
+    told.add(reason)
+    return sentence(event.error)
 
 
 def _finished(event: ev.StepFinished, state: StudyState) -> str:

@@ -45,8 +45,10 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
 
 def _plot(args: argparse.Namespace) -> int:
     from engine.charts import sensitivity, trials
+    from engine.errors import UsageError
     from engine.plotting import text
     from engine.presets.spec import read_stored
+    from engine.results import failures
     from engine.studies.rundir import find, workspace
     from engine.studies.state import load
 
@@ -62,7 +64,13 @@ def _plot(args: argparse.Namespace) -> int:
     def drawn(layers: tuple[str, ...]) -> "Figure":
         return trials.figure(states, wanted.x, wanted.y, wanted.by, log=wanted.log, layers=layers)
 
-    figure = drawn(layers)
+    try:
+        figure = drawn(layers)
+    except UsageError as error:  # a name that is wrong, or that of what was not reached
+        happened = [line for state in states for line in failures.lines(state)]
+        raise UsageError(error.title, "\n".join([error.detail, *happened]), error.remedy) from error
+    if not any(line.points for line in figure.series) and (nothing := failures.without_values(states)):
+        raise nothing
     if _write_files(args, figure, drawn(layers or sensitivity.EVERY)):
         return 0
     print(
@@ -70,6 +78,9 @@ def _plot(args: argparse.Namespace) -> int:
             figure, *text.size_for(sys.stdout), text.wants_colour(sys.stdout), text.wants_ascii(sys.stdout)
         )
     )
+    for state in states:
+        for line in failures.lines(state):
+            print(line)
     return 0
 
 
@@ -78,10 +89,13 @@ def _wanted(args: argparse.Namespace, states: "list[StudyState]", default: "Plot
     from engine.charts import sensitivity
     from engine.errors import UsageError
     from engine.params.preset import Plot
+    from engine.results import failures
     from engine.results.summary import quality_name
 
     x = args.x or (default.x if default else None)
     if x is None:
+        if nothing := failures.without_values(states):
+            raise nothing
         raise UsageError(f"{states[0].name} sweeps no number", "", "Choose what to draw along: --x NAME.")
     if args.x and sensitivity.is_rate(args.x, states):
         default = None  # what the preset draws is of trials, not of layers

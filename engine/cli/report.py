@@ -7,12 +7,14 @@ from typing import Any
 from engine.charts import trials
 from engine.cli import sensitivity
 from engine.cli.common import columns
+from engine.errors import SecateurError
 from engine.measures import latency
 from engine.measures.latency import NOISY_LOAD
 from engine.measures.table import FIELDS, TABLE, measure, measure_text, row_place
 from engine.params.runtimes import KIND
 from engine.plotting import text
 from engine.presets.spec import read_stored
+from engine.results import failures
 from engine.results.summary import PACKED, best_trial, measure_names, measure_value, quality_name, quality_of
 from engine.studies.rundir import RunDir
 from engine.studies.state import StudyState, TrialState
@@ -22,7 +24,8 @@ from engine.text import numbers, tables
 def print_study(run: RunDir, state: StudyState) -> None:
     """Table, chart and verdict on stdout."""
     print(heading(state))
-    print(table(state, columns()))
+    if state.trials:
+        print(table(state, columns()))
     for found in sensitivity.tables(state, columns()):
         print(f"\n{found}")
     chart = chart_text(run, state)
@@ -37,6 +40,8 @@ def heading(state: StudyState) -> str:
     cpu = state.environment.get("cpu", {})
     flags = [f.upper().replace("_", "-") for f in cpu.get("flags", []) if "vnni" in f or f == "amx_int8"]
     versions = state.environment.get("packages", {})
+    if not state.environment:
+        return f"{state.name} ({state.status})"
     where = [
         state.host,
         f"{state.devices.get('threads', '?')} threads of {cpu.get('model', 'an unknown processor')}",
@@ -156,7 +161,12 @@ def chart_text(run: RunDir, state: StudyState) -> str:
     plot = trials.default_plot(state, wanted)
     if plot is None or not any(t.measure.status == "done" for t in state.trials):
         return ""
-    figure = trials.figure([state], plot.x, plot.y, plot.by, log=plot.log)
+    try:
+        figure = trials.figure([state], plot.x, plot.y, plot.by, log=plot.log)
+    except (
+        SecateurError
+    ):  # what the preset plots was not measured; the table and `closing` say what was, and why
+        return ""
     out = sys.stdout
     chart = text.draw(figure, *text.size_for(out), text.wants_colour(out), text.wants_ascii(out))
     return chart if wanted in (None, plot) else f"{chart}\n{trials.UNMEASURED}"
@@ -177,11 +187,7 @@ def closing(state: StudyState) -> list[str]:
             f"time; on a quiet machine `secateur resume {state.name} --remeasure` measures those again"
         )
     lines += [f"{_which(indices)}: {note}" for note, indices in _latency_notes(state).items()]
-    lines += [f"{_which(indices)} failed: {error}" for error, indices in _failures(state).items()]
-    if state.error:
-        lines.append(_sentence(state.error))
-    if state.status == "lost":
-        lines.append(f"The engine is gone: `secateur resume {state.name}` goes on where it was.")
+    lines += failures.lines(state)
     if state.verdict:
         lines += verdict_lines(state.verdict.identical, state.verdict.compared, state.verdict.differences)
         lines += [_changed(change) for change in state.verdict.environment]
@@ -211,32 +217,12 @@ def _latency_notes(state: StudyState) -> dict[str, list[int]]:
     return found
 
 
-def _failures(state: StudyState) -> dict[str, list[int]]:
-    """Each distinct error with the trials that ended in it."""
-    found: dict[str, list[int]] = {}
-    for trial in state.trials:
-        if trial.error:
-            found.setdefault(_sentence(trial.error), []).append(trial.index)
-    return found
-
-
 def _which(indices: list[int]) -> str:
     """
     >>> _which([3]), _which([0, 1, 2, 5])
     ('trial 3', 'trials 0-2, 5')
     """
-    runs: list[list[int]] = []
-    for index in indices:
-        if runs and runs[-1][-1] == index - 1:
-            runs[-1].append(index)
-        else:
-            runs.append([index])
-    text = ", ".join(str(r[0]) if len(r) == 1 else f"{r[0]}-{r[-1]}" for r in runs)
-    return f"trial {text}" if len(indices) == 1 else f"trials {text}"
-
-
-def _sentence(error: dict[str, str]) -> str:
-    return " ".join(part for part in (f"{error['title']}.", error["detail"], error["remedy"]) if part)
+    return f"trial{'' if len(indices) == 1 else 's'} {failures.spans(indices)}"
 
 
 def recorded_lines(steps: int) -> list[str]:

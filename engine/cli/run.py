@@ -111,7 +111,6 @@ def _watch(args: argparse.Namespace) -> int:
 def _follow(args: argparse.Namespace, run: "RunDir") -> int:
     from engine.cli import follow, report
     from engine.cli.common import print_json
-    from engine.runner import launch
 
     if args.detach:
         if args.json:
@@ -128,11 +127,12 @@ def _follow(args: argparse.Namespace, run: "RunDir") -> int:
             f"{run.path} was removed or moved while it was followed.",
             "What it had finished is in the store: run the preset again.",
         )
-    if state.status == "lost":
-        print(f"secateur: the engine ended early. {launch.why_lost(run)}", file=sys.stderr)
     if args.json:
+        from engine.results import failures
         from engine.results.summary import study_json
 
+        for line in failures.lines(state):
+            print(line, file=sys.stderr)
         print_json(study_json(state))
     else:
         report.print_study(run, state)

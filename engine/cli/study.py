@@ -4,8 +4,12 @@ import argparse
 import sys
 import time
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from engine.cli.common import add_json, add_workspace, columns, print_json
+
+if TYPE_CHECKING:
+    from engine.studies.rundir import Status
 
 
 def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -70,7 +74,25 @@ def _list(args: argparse.Namespace) -> int:
             columns(),
         )
     )
+    for line in _not_well(rows):
+        print(line)
     return 0
+
+
+def _not_well(rows: "list[tuple[str, Status]]") -> list[str]:
+    """What became of the newest studies that failed or were lost, and how to go on."""
+    from engine.results import failures
+
+    told = [
+        (name, why)
+        for name, status in rows
+        if status.state != "cancelled" and (why := failures.of_status(status))
+    ]
+    out = [line for name, why in told[:TOLD] for line in ("", f"{name}: {why}")]
+    if told:
+        more = f" ({len(told) - TOLD} more are not well)" if len(told) > TOLD else ""
+        out += ["", f"`secateur show NAME` says more, `secateur resume NAME` goes on{more}"]
+    return out
 
 
 def _show(args: argparse.Namespace) -> int:
@@ -115,5 +137,7 @@ def _cancel(args: argparse.Namespace) -> int:
     return 0
 
 
+TOLD = 3
+"""Of how many studies the list says what became of them."""
 CANCEL_WITHIN_S = 15.0
 """How long to wait for the engine's answer; one on another node may see the request late."""

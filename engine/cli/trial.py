@@ -5,6 +5,7 @@ from typing import Any
 from engine.cli.common import columns, print_json
 from engine.errors import UsageError
 from engine.measures import latency, table
+from engine.results import failures
 from engine.results import layers as layerforms
 from engine.results.summary import measure_names, measure_value, quality_name, quality_of, trial_json
 from engine.store.files import read_json
@@ -17,17 +18,19 @@ def show(run: RunDir, state: StudyState, index: int, *, as_json: bool) -> int:
     """Print trial `index`: parameters, steps, every measure against the baseline, layers."""
     found = next((t for t in state.trials if t.index == index), None)
     if found is None:
-        raise UsageError(
-            f"Study {run.name} has no trial {index}", f"It has trials 0 to {len(state.trials) - 1}."
-        )
+        has = f"It has trials 0 to {len(state.trials) - 1}." if state.trials else "None is planned."
+        raise UsageError(f"Study {run.name} has no trial {index}", "\n".join([has, *failures.lines(state)]))
     layers = layers_of(run, found)
     if as_json:
         print_json(trial_json(found) | {"steps": [_step_json(s) for s in found.steps], "layers": layers})
         return 0
     values = ", ".join(f"{name} = {value}" for name, value in found.parameters.items())
     print(f"{run.name} trial {index} ({state.standing(found)}){': ' + values if values else ''}")
+    for line in failures.trial_lines(state, found):
+        print(line)
     print(_steps(state, found))
-    print(_measures(state, found))
+    if found.results or found.baseline_measure.measures:
+        print(_measures(state, found))
     if rows := latency.measured(found.results):
         print(_latency(rows))
     for note in latency.notes(found.results):
@@ -84,6 +87,8 @@ def _measures(state: StudyState, trial: TrialState) -> str:
             continue  # in a table of their own
         value = measure_value(trial.results, name)
         before = measure_value(trial.baseline_measure.measures, name)
+        if value is None and before is None:
+            continue
         change = "" if value is None or before is None else table.change_text(name, value - before)
         rows.append([name, table.measure_text(name, value), table.measure_text(name, before), change])
     return tables.table(["measure", "this trial", "baseline", "difference"], rows, ["left"], columns())

@@ -58,9 +58,9 @@ def peak_bytes(device: torch.device) -> int:
 def keep_freed() -> None:
     """Have the C library keep what is freed for the next tensors, for as long as this process lives.
 
-    glibc gives the system back what lies free at the end of its heap, which is most of a network's activations after
-    every update, and takes it anew page by page: 3 to 7 % of the processor time of training ResNet20 on one thread. Other C libraries are
-    left as they are.
+    glibc gives the system back what lies free at the end of its heap, which is most of a network's activations
+    after every update, and takes it anew page by page: 3 to 7 % of the processor time of training ResNet20 on
+    one thread. Other C libraries are left as they are.
     """
     adjust = getattr(ctypes.CDLL(None), "mallopt", None)
     if adjust is not None:

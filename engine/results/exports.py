@@ -13,6 +13,7 @@ from engine.measures.table import QUALITIES
 from engine.params import STEPS
 from engine.params.preset import Settings
 from engine.presets.spec import parse
+from engine.results import failures
 from engine.results.summary import measure_names, measure_value
 from engine.studies.rundir import RunDir
 from engine.studies.state import StudyState, TrialState
@@ -129,6 +130,8 @@ def choose(run: RunDir, state: StudyState, wanted: str | None) -> TrialState:
     if wanted is not None and wanted != BEST:
         return _numbered(run, state, wanted)
     if not finished:
+        if happened := failures.lines(state):
+            raise UsageError(f"No trial of {run.name} is finished", "\n".join(happened))
         raise UsageError(
             f"No trial of {run.name} is finished yet", "", f"`secateur watch {run.name}` follows it."
         )

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from engine.errors import SecateurError
 from engine.presets.spec import Spec
+from engine.results.failures import brief, ending
 from engine.results.summary import best_trial
 from engine.studies.rundir import HEARTBEAT_S, RunDir, Status, process_identity
 from engine.studies.state import StudyState
@@ -52,6 +53,7 @@ class Heartbeat:
                 done=state.done,
                 failed=state.failed,
                 best=best_trial(state),
+                why=brief(found) if (found := ending(state)) else "",
                 verdict=None
                 if state.verdict is None
                 else ("identical" if state.verdict.identical else "different"),

@@ -1,7 +1,6 @@
 """Start a study's engine so that it outlives the terminal."""
 
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -24,8 +23,6 @@ SPIN_COUNT = "10000"
 """How often torch's threads look for each other before they sleep. libgomp's own 300000 make a thread whose partner
 waits for the same processor spin that processor away: beside busy programs a training step can take ten times
 as long as with this count, which costs nothing where the machine is free (benchmarks/spin.py)."""
-NEEDED_BYTES = 64 * 1024
-"""Free space below which an engine can write neither status nor log."""
 APPEARS_WITHIN_S = 60.0
 """How long the engine may take to write its first status (a cold shared file system)."""
 
@@ -82,7 +79,7 @@ def start(run: RunDir) -> None:
     ours = {"host": socket.gethostname(), "pid": os.getpid(), "start_ticks": ticks, "boot_id": boot_id}
     with explained(run.stop):
         run.stop.unlink(missing_ok=True)
-    run.write_status(replace(status, state="queued", updated=time.time(), error=None, **ours))  # type: ignore[arg-type]
+    run.write_status(replace(status, state="queued", updated=time.time(), error=None, why="", **ours))  # type: ignore[arg-type]
     with explained(run.log), run.log.open("ab") as log:
         process = subprocess.Popen(
             [sys.executable, "-P", "-c", ENGINE, str(run.path)],
@@ -134,24 +131,6 @@ def _wait_for(run: RunDir, process: "subprocess.Popen[bytes]") -> None:
         time.sleep(0.02)
     raise SecateurError(
         f"The engine of {run.name} did not start",
-        last_error(run) or f"Its exit code was {process.poll()}.",
+        rundir.last_said(run) or f"Its exit code was {process.poll()}.",
         f"Look into {run.log}.",
     )
-
-
-def why_lost(run: RunDir) -> str:
-    """Why the engine may have ended without a word, as far as its traces tell."""
-    if shutil.disk_usage(run.path).free < NEEDED_BYTES:
-        return f"The disk is full: free some space where {run.path} lies, then `secateur resume {run.name}`."
-    said = last_error(run)
-    log = f"The last line of {run.log}: {said}" if said else "It was killed: its log is empty."
-    return f"{log}\n`secateur resume {run.name}` goes on where it was."
-
-
-def last_error(run: RunDir) -> str:
-    """The last line of the engine's log, where a failed start says why."""
-    try:
-        lines = run.log.read_text(errors="replace").strip().splitlines()
-    except OSError:
-        return ""
-    return lines[-1] if lines else ""

@@ -313,6 +313,6 @@ def main() -> int:
             Supervisor(run).work()
     except SecateurError as error:
         traceback.print_exc()
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"error: {error.sentence}", file=sys.stderr)
         return error.exit_code
     return 0

@@ -18,6 +18,8 @@ HEARTBEAT_S = 5.0
 """Seconds between heartbeats."""
 LOST_AFTER_S = 3 * HEARTBEAT_S + 60.0
 """A heartbeat on another host is missed for this long (attribute caches of NFS included) before a study is lost."""
+NEEDED_BYTES = 64 * 1024
+"""Free space below which an engine can write neither status nor log."""
 READ_AT_MOST = 256 * 1024
 """Bytes read of an event file at a time, so that no reader stalls on a long one."""
 
@@ -54,6 +56,8 @@ class Status:
     verdict: str | None = None
     """Of a replay: `identical` or `different`."""
     error: dict[str, str] | None = None
+    why: str = ""
+    """What became of it where it is not well, on one line: how many trials failed, and why most of them did."""
 
 
 def _plausible(name: str, value: Any) -> bool:
@@ -126,6 +130,31 @@ def process_identity(pid: int) -> tuple[int, str]:
         return 0, ""
     state, start = fields[0], fields[19]
     return (0, boot_id) if state in "ZX" else (int(start), boot_id)
+
+
+def why_lost(run: RunDir, status: Status) -> str:
+    """Why the engine of a lost study may have ended without a word, as far as its traces tell."""
+    try:
+        free = shutil.disk_usage(run.path).free
+    except OSError:
+        return f"The study's folder is gone: {run.path}"
+    if free < NEEDED_BYTES:
+        return f"The disk is full: free some space where {run.path} lies"
+    if status.host == socket.gethostname() and status.boot_id not in ("", process_identity(os.getpid())[1]):
+        return f"{status.host} was started again since"
+    said = last_said(run)
+    return f"The last line of {run.log}: {said}" if said else f"It was killed: {run.log} is empty"
+
+
+def last_said(run: RunDir) -> str:
+    """The last line of the engine's log, where a failed start says why."""
+    try:
+        with run.log.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - READ_AT_MOST))
+            lines = file.read().decode(errors="replace").strip().splitlines()
+    except OSError:
+        return ""
+    return lines[-1].strip() if lines else ""
 
 
 class EventLog:

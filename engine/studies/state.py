@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any, Literal, assert_never
 
 from engine.studies import events as ev
-from engine.studies.rundir import RunDir, StudyStatus, tail
+from engine.studies import rundir
+from engine.studies.rundir import RunDir, Status, StudyStatus, tail
 
 StepStatus = Literal["waiting", "running", "done", "failed"]
 Standing = Literal[StepStatus, "unfinished", "not run"]
@@ -111,6 +112,10 @@ class StudyState:
     verdict: ev.Verdict | None = None
     unreadable: int = 0
     """Lines that could not be understood."""
+    heard: float = 0.0
+    """When the engine of a lost study was last heard of, in seconds since 1970; 0 where that is not known."""
+    why_lost: str = ""
+    """Why it was lost, as far as its traces tell."""
 
     def standing(self, part: TrialState | StepState) -> Standing:
         """A trial's or step's status as people read it: nothing runs or waits in a study that is over or lost."""
@@ -192,6 +197,14 @@ class StudyState:
         }
         self.steps = {key: step for key, step in self.steps.items() if key in planned}
 
+    def judge(self, run: RunDir, status: Status) -> None:
+        """Take over what events can't tell: that the engine is gone, or what it could not write any more."""
+        self.status = status.state
+        lost = status.state == "lost"
+        self.heard, self.why_lost = (status.updated, rundir.why_lost(run, status)) if lost else (0.0, "")
+        if status.state == "failed":
+            self.error = self.error or status.error
+
     def _step(self, key: str, kind: str = "", address: str = "") -> StepState:
         step = self.steps.get(key)
         if step is None:
@@ -255,7 +268,7 @@ class Reader:
         while self._offset != before:
             before = self._offset
             self.poll()
-        self.state.status = self.run.read_status().state
+        self.state.judge(self.run, self.run.read_status())
         return self.state
 
 

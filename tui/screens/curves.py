@@ -22,6 +22,7 @@ from tui.views import curves
 from tui.views.curves import Drawn, View
 from tui.widgets.confirm import Prompt
 from tui.widgets.document import Document, wrapped
+from tui.widgets.ending import Endings
 from tui.widgets.painted import Line
 from tui.widgets.picker import Choice, Picker
 from tui.widgets.plot import Plot
@@ -35,6 +36,10 @@ FRONT_COLUMNS = (
     Column("x", "right"),
     Column("y", "right"),
 )
+
+MOST_LINES = 16
+"""Lines that say what became of studies where there is no curve; with one, the first few."""
+BESIDE_CURVE = 3
 
 
 class CurvesScreen(BaseScreen):
@@ -55,6 +60,7 @@ class CurvesScreen(BaseScreen):
 
     def compose_body(self) -> ComposeResult:
         yield Document(self._chosen, id="chosen")
+        yield Endings()
         with Horizontal():
             yield Plot(id="plot")
             yield Table(FRONT_COLUMNS, "No front yet.", id="front")
@@ -109,12 +115,12 @@ class CurvesScreen(BaseScreen):
         if self._view is None or not states:
             waiting = states and states[0].status in ("queued", "running")
             self._drawn = Drawn(Figure(), [], [], nothing or ("Waiting for its plan …" if waiting else ""))
-            if states and states[0].error:
-                self._drawn = replace(self._drawn, problem=states[0].error.get("title", ""))
         else:
             self._drawn = curves.draw(states, self._view)
         live = any(state.status in ("queued", "running") for state in states)
-        plot.show(self._drawn.figure, live=live)
+        plot.show(self._drawn.figure, live=live, ended=bool(states) and not live)
+        drawn = any(line.points for line in self._drawn.figure.series)
+        self.query_one(Endings).show(states, BESIDE_CURVE if drawn or live else MOST_LINES)
         front = self.query_one("#front", Table)
         front.display = bool(self._view and self._view.pareto and not self._view.epochs)
         front.fill(Row(key, cells) for key, cells in curves.front_rows(self._drawn))
@@ -146,6 +152,8 @@ class CurvesScreen(BaseScreen):
         if self._drawn.problem:
             return [[(line, "warn")] for line in self._drawn.problem.splitlines()]
         cursor = self.query_one(Plot).cursor
+        if not any(line.points for line in self._drawn.figure.series):
+            return []
         if cursor is None or not self._drawn.owner(*cursor):
             return [[("← → walk the points, Enter opens the trial", "muted")]]
         return wrapped(curves.readout(self._drawn, *cursor), width, "title")

@@ -13,15 +13,17 @@ from engine.errors import SecateurError
 from engine.params.preset import Plot as PlotParams
 from engine.presets import shipped
 from engine.presets import spec as specs
+from engine.results.failures import ending
 from engine.studies.state import StudyState
 from tui.lab.document import Document
 from tui.screens.base import bindings
 from tui.screens.lab_edit import EditActions
 from tui.screens.lab_files import FileActions
 from tui.screens.lab_run import RunActions
+from tui.widgets.ending import ONWARD, Endings
 from tui.widgets.form import Form
 from tui.widgets.lab_head import FieldHelp, FormTitle, Head, Views
-from tui.widgets.live import Live
+from tui.widgets.live import LIVE, Live
 from tui.widgets.outline import Outline
 from tui.widgets.plot import Plot
 from tui.widgets.table import Table
@@ -31,6 +33,18 @@ START = "quickstart"
 """The preset that a first start opens."""
 VIEWS = ("edit", "curve", "trials")
 """What a narrow terminal shows one at a time."""
+
+BESIDE_FORM = 6
+"""Lines above the form that say what became of the study, where a narrow terminal shows no more of it."""
+
+
+def ended(state: StudyState) -> tuple[str, str]:
+    """How a study that ran here ended and which keys go on, with its role."""
+    head = f"{state.name} {'is ' if state.status in ('done', 'lost') else ''}{state.status}"
+    found = ending(state)
+    if found is None:
+        return f"{head}, {state.done} of {len(state.trials)} trials. ^l: its curve and trials.", "good"
+    return f"{head}: {f'{ONWARD} {found.resumed}' if found.resumed else found.headline}.", "bad"
 
 
 class LabScreen(EditActions, FileActions, RunActions):
@@ -50,6 +64,7 @@ class LabScreen(EditActions, FileActions, RunActions):
     def compose_body(self) -> Iterable[Widget]:
         yield Head()
         yield Views()
+        yield Endings(id="ended")
         with Horizontal(id="panes"):
             with Vertical(id="left"):
                 yield Outline(id="outline")
@@ -123,7 +138,19 @@ class LabScreen(EditActions, FileActions, RunActions):
 
     def show_state(self, state: StudyState | None) -> None:
         self._state = state
+        if state is not None:
+            self._follow_to_the_end(state)
         self._show_study()
+
+    def _follow_to_the_end(self, state: StudyState) -> None:
+        """Where it stood that a study runs, say how it ended; beside the form too, until another one runs."""
+        if state.status in LIVE:
+            self.running = state.name
+            self.query_one("#ended", Endings).show([])
+        elif self.running == state.name:
+            self.running = ""
+            self.say(*ended(state))
+            self.query_one("#ended", Endings).show([state], BESIDE_FORM)
 
     def _show_study(self) -> None:
         """Show the study unless it is out of view: drawing 1,000 trials takes 40 ms."""

@@ -37,6 +37,8 @@ class LabBase(StudyScreen):
         self.checked = Checked(-1)
         self.expected: dict[str, float] = {}
         """Seconds that studies started here were estimated to take."""
+        self.running = ""
+        """The study that ran when last looked at."""
         self._history: History | None = None
         self._timer: Timer | None = None
         self._shown_owner: int | str | None = None

@@ -56,6 +56,7 @@ class RunActions(LabBase):
             self.expected[run.name] = seconds
         if before:
             self.lab.watcher.unsubscribe(self, before)
+        self.running = run.name
         self.lab.watcher.subscribe(self, run.name)
         self.say(f"{run.name} runs, also when you leave. ^l: its curve and trials.", "good")
 

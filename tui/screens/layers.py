@@ -18,6 +18,7 @@ from tui.views import layers as layerrows
 from tui.views.trial import find, fmt_value, nothing
 from tui.widgets.table import Table
 
+NONE = "No layers yet: they are measured at a trial's end."
 SORTS = ("order", "parameters", "MACs", "sparsity")
 
 
@@ -39,7 +40,7 @@ class LayersScreen(StudyScreen):
 
     def compose_body(self) -> ComposeResult:
         yield Static("", id="title", markup=False)
-        yield Table(layerrows.COLUMNS, "No layers yet: they are measured at a trial's end.")
+        yield Table(layerrows.COLUMNS, NONE)
 
     def show_state(self, state: StudyState | None) -> None:
         self._state = state
@@ -48,6 +49,10 @@ class LayersScreen(StudyScreen):
             self._layers = []
             self._fill(nothing(state))
             return
+        failed = state.standing(trial) == "failed"
+        self.query_one(Table).empty = (
+            f"No layers: trial {trial.index} failed, Trial (F5) says why." if failed else NONE
+        )
         wanted = (f"{state.name} {trial.measure.key}", trial.measure.status)
         if wanted != self._read:
             self._read = wanted

@@ -12,12 +12,15 @@ from textual.containers import Horizontal
 from textual.widgets import Input, Static
 
 from engine.errors import SecateurError
+from engine.results.failures import RESUME, of_status
 from engine.results.summary import best_text, quality_of
 from engine.text.numbers import age, percent
 from tui.screens.base import BaseScreen, bindings
 from tui.widgets.chrome import PlaceBar
 from tui.widgets.confirm import Confirm
+from tui.widgets.document import Document, wrapped
 from tui.widgets.keyinput import KeyInput
+from tui.widgets.painted import Line
 from tui.widgets.table import Cell, Column, Row, Table
 from tui.work import studies as work
 from tui.work.messages import Listed, StudiesChanged
@@ -45,6 +48,9 @@ SORTS: tuple[tuple[str, bool, Callable[[Listed], object]], ...] = (
 )
 """Label, whether the largest comes first, and what to sort by."""
 _ROLES = {"running": "good", "lost": "warn", "failed": "bad", "unreadable": "bad", "cancelled": "muted"}
+TOLD = 4
+"""Lines below the list on the study under the cursor."""
+RESUMED = "goes on with it or tries again; Enter, then Trial (F5), tells more"
 AGES_EVERY_S = 60.0
 """Seconds between two looks at the ages; only those that read differently are sent."""
 
@@ -69,8 +75,10 @@ class StudiesScreen(BaseScreen):
             yield KeyInput(placeholder="/ to type words in any column")
             yield Static("", id="count", markup=False)
         yield Table(COLUMNS, "Reading the workspace …")
+        yield Document(self._told, id="told")
 
     def on_mount(self) -> None:
+        self.query_one("#told").can_focus = False
         self.set_interval(AGES_EVERY_S, self._fill)
 
     def on_screen_resume(self) -> None:
@@ -88,6 +96,22 @@ class StudiesScreen(BaseScreen):
         if study is not None:
             status = f"{study.status.state} {study.status.done}/{study.status.trials}"
             self.query_one(PlaceBar).show_study(study.run.name, status)
+        self.query_one("#told", Document).show(self._told)
+
+    def _told(self, width: int) -> list[Line]:
+        """What became of the study under the cursor, or else what it is about."""
+        study = next((s for s in self._studies if s.run.name == self.pointed()), None)
+        if study is None:
+            return []
+        if not (happened := of_status(study.status)):
+            return wrapped(study.status.about, width, "muted")[:TOLD]
+        onward = f"r {RESUMED}" if study.status.state in ("lost", "failed", "cancelled") else ""
+        found = wrapped(happened.replace(RESUME, "r"), width, "bad")
+        room = TOLD - bool(onward)
+        if len(found) > room:
+            (text, role), *_ = found[room - 1]
+            found = [*found[: room - 1], [(f"{text[: width - 1]}…", role)]]
+        return [*found, *([[(onward, "accent")]] if onward else [])]
 
     def ready(self) -> bool:
         return bool(self._studies)

@@ -7,10 +7,12 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal
 
+from engine.results import failures
 from engine.studies.state import StudyState, TrialState
 from tui.screens.base import StudyScreen, bindings
 from tui.views.trial import environment, errors, events, find, head, latency, measures, nothing, steps
 from tui.widgets.document import Document
+from tui.widgets.ending import ONWARD, paragraphs
 from tui.widgets.painted import Line
 
 WIDE = 110
@@ -53,10 +55,14 @@ class TrialScreen(StudyScreen):
         return self._build(parts, width)
 
     def _right(self, width: int) -> list[Line]:
+        if find(self._state, self.lab.trial) is None:
+            return []
         return self._build([measures, latency, events, environment], width)
 
     def _build(self, parts: list[Part], width: int) -> list[Line]:
         trial = find(self._state, self.lab.trial)
+        if self._state is not None and trial is None and (found := failures.ending(self._state)):
+            return [[(self._state.name, "title")], *paragraphs(failures.told(found, ONWARD), width)]
         if self._state is None or trial is None:
             return [[(nothing(self._state), "muted")]]
         return [line for part in parts for line in part(self._state, trial, width)]

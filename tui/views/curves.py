@@ -6,11 +6,12 @@ from dataclasses import dataclass, replace
 from engine.charts import sensitivity, training
 from engine.charts import trials as charts
 from engine.charts.pareto import front
-from engine.errors import UsageError
+from engine.errors import SecateurError, UsageError
 from engine.measures import latency, table
 from engine.measures.table import FIELDS, measure
 from engine.params.preset import Plot
 from engine.plotting.figure import Figure, Point, Series, finite
+from engine.results.failures import ending
 from engine.results.summary import measure_names, quality_name
 from engine.studies.state import StudyState, TrialState
 from engine.text import numbers as fmt
@@ -119,7 +120,9 @@ def draw(states: Sequence[StudyState], view: View) -> Drawn:
         figure = charts.figure(states, view.x, view.y, by, log=view.log)
         owners = charts.trials_drawn(states, view.x, view.y, by)
     except UsageError as error:
-        return Drawn(Figure(), [], [], _waiting(states) or str(error))
+        return Drawn(Figure(), [], [], _waiting(states) or _unmeasured(states, view) or str(error))
+    except SecateurError:  # why there is no value, `tui.widgets.ending` says
+        return Drawn(Figure(), [], [])
     limits = None if view.log_x else _sweep_limits(states, figure.x_measure)
     figure = replace(figure, log_x=view.log_x, x_limits=limits)
     found = _front(figure) if view.pareto else []
@@ -148,6 +151,13 @@ def _waiting(states: Sequence[StudyState]) -> str:
         if state.status in ("queued", "running"):
             doing = [f"{s.address} {s.text}".strip() for s in state.steps.values() if s.status == "running"]
             return ": ".join(["No trial is finished yet", ", ".join(doing[:3]) or "the engine is starting"])
+    return ""
+
+
+def _unmeasured(states: Sequence[StudyState], view: View) -> str:
+    """Of studies that are not well, that they did not come to measure what was chosen; else empty."""
+    if any(ending(state) for state in states):
+        return f"No trial came to {view.x} and {view.y}: x and y choose something else"
     return ""
 
 

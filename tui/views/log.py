@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from engine.errors import sentence
 from engine.results.summary import quality_of
 from engine.studies import events as ev
 from engine.studies.rundir import READ_AT_MOST
@@ -92,7 +93,7 @@ def _words(event: ev.Event) -> tuple[str, str]:
 
 
 def _told(error: object) -> str:
-    return " ".join(str(part) for part in error.values()) if isinstance(error, dict) else ""
+    return sentence(error) if isinstance(error, dict) else ""
 
 
 def _percent(value: object) -> str:

@@ -7,10 +7,12 @@ from typing import Any
 from engine.charts.trials import baseline_value
 from engine.measures import latency as latencies
 from engine.measures.table import change_text, measure, measure_text
+from engine.results import failures
 from engine.results.summary import measure_names, measure_value, quality_name, quality_of
 from engine.studies.state import Standing, StepState, StudyState, TrialState
 from engine.text import numbers, tables
 from tui.widgets.document import wrapped
+from tui.widgets.ending import ONWARD, paragraphs
 from tui.widgets.painted import Line, Span
 
 NARROWEST = 18
@@ -33,8 +35,8 @@ def nothing(state: StudyState | None) -> str:
     """What to say where there is no trial to show."""
     if state is None:
         return "No study yet: the lab (2) starts one, the list (3) opens one."
-    if state.error:
-        return f"{state.name} failed: {state.error.get('title', '')} {state.error.get('detail', '')}"
+    if found := failures.ending(state):
+        return f"{state.name}: {failures.brief(found)}"
     return f"{state.name} is {state.status} and has no trials yet."
 
 
@@ -66,12 +68,13 @@ def errors(state: StudyState, trial: TrialState, width: int) -> list[Line]:
         if error:
             out.append([(f"✗ {error.get('title', 'An error')}", "bad")])
             out += wrapped(error.get("detail", ""), width, "", "  ")
-            out += wrapped(error.get("remedy", ""), width, "title", "  → ")
+            remedy = error.get("remedy", "").replace(failures.RESUME, ONWARD)
+            out += paragraphs([("remedy", remedy)], width) if remedy else []
             out.append(())
-    if state.status == "lost":
-        out += wrapped("The engine is gone. Studies (3), r goes on where it was.", width, "warn")
-        out.append(())
-    return out
+    parts = failures.of_trial(state, trial, ONWARD)
+    shown = [part for part in parts if not (trial.error or state.error) or part[0] in ("headline", "onward")]
+    told = paragraphs([(part, text.removesuffix(":")) for part, text in shown], width)
+    return [*told, *([()] if told else []), *out]
 
 
 def steps(state: StudyState, trial: TrialState, width: int) -> list[Line]:

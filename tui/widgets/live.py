@@ -5,20 +5,24 @@ from collections.abc import Sequence
 from textual.app import ComposeResult
 from textual.containers import Vertical
 
-from engine.errors import UsageError
+from engine.errors import SecateurError
 from engine.measures.table import measure, measure_text
 from engine.params.preset import Plot as PlotParams
 from engine.plotting.figure import Figure
+from engine.results.failures import reasons_of
 from engine.results.summary import quality_name
 from engine.studies.state import StepState, StudyState, TrialState
 from engine.text import numbers, tables
 from tui.widgets.document import wrapped
+from tui.widgets.ending import Endings
 from tui.widgets.painted import Line, Painted
 from tui.widgets.plot import Plot
 from tui.widgets.table import Cell, Column, Row, Table
 
 LIVE = ("queued", "running")
 NOTHING = "No study yet: F9 runs the preset, and its curve appears here."
+MOST_LINES = 11
+"""Lines that say what became of a study, so that a curve and some trials stay in view on a small terminal."""
 RESULTS = ("sparsity", "nonzero_parameters")
 """What the list of trials shows beside their quality; the last go first where there is no room."""
 
@@ -53,10 +57,6 @@ class Progress(Painted):
 
 def second_line(state: StudyState, expected: float | None = None) -> str:
     """What happens now and the time left, or how it ended."""
-    if state.error:
-        return f"{state.error.get('title', '')} {state.error.get('remedy', '')}".strip()
-    if state.status == "lost":
-        return "Its engine is gone; resume it in Studies: what is finished is kept."
     if state.status not in LIVE:
         took = (state.finished or 0) - (state.started or 0)
         return f"took {numbers.duration(took)}" if state.finished and state.started else ""
@@ -91,6 +91,7 @@ class Live(Vertical):
 
     def compose(self) -> ComposeResult:
         yield Progress()
+        yield Endings()
         yield Plot(id="curve")
         yield Table([Column("trial")], "", id="trials")
 
@@ -98,7 +99,10 @@ class Live(Vertical):
         """Show a study as it stands; `plot` is its preset's chart, `expected` its estimate in seconds."""
         self.query_one(Progress).show(state, expected)
         live = state is not None and state.status in LIVE
-        self.query_one(Plot).show(figure_of(state, plot), live=live)
+        figure = figure_of(state, plot)
+        self.query_one(Plot).show(figure, live=live, ended=state is not None and not live)
+        again = "F9 runs the preset as it is now" if state is not None and not live else ""
+        self.query_one(Endings).show([state] if state else [], MOST_LINES, again)
         table = self.query_one(Table)
         if state is None:
             table.fill([], [Column("trial")])
@@ -106,8 +110,12 @@ class Live(Vertical):
         from engine.charts import trials
 
         names = trials.parameter_names(state)
-        results = (quality_name(state), *RESULTS)
-        table.fill([row(state, trial, names, results) for trial in state.trials], columns(names, results))
+        known = live or any(trial.results for trial in state.trials)
+        results = (quality_name(state), *RESULTS) if known else ()
+        why = {i: n for n, reason in enumerate(reasons_of(state.trials), 1) for i in reason.trials}
+        why = why if len(set(why.values())) > 1 else {}
+        rows = [row(state, trial, names, results, why.get(trial.index, 0)) for trial in state.trials]
+        table.fill(rows, columns(names, results))
 
 
 def figure_of(state: StudyState | None, plot: PlotParams | None) -> Figure:
@@ -121,7 +129,7 @@ def figure_of(state: StudyState | None, plot: PlotParams | None) -> Figure:
         return Figure()
     try:
         return trials.figure([state], wanted.x, wanted.y, wanted.by, log=wanted.log)
-    except UsageError:
+    except SecateurError:
         # What the preset plots is not measured yet.
         return Figure()
 
@@ -139,15 +147,17 @@ def short(name: str, names: Sequence[str]) -> str:
     return name if sum(other.rpartition(".")[2] == last for other in names) > 1 else last
 
 
-def row(state: StudyState, trial: TrialState, names: Sequence[str], results: Sequence[str]) -> Row:
-    """A trial's line."""
+def row(
+    state: StudyState, trial: TrialState, names: Sequence[str], results: Sequence[str], reason: int = 0
+) -> Row:
+    """A trial's line; `reason` is the number of that for which it failed, where there are several."""
     known = trial.results
     values: list[Cell] = [measure_text(name, known[name]) if name in known else "" for name in results]
     swept: list[Cell] = [shown(trial.parameters.get(name)) for name in names]
-    return Row(str(trial.index), (str(trial.index), *swept, *values, state_cell(state, trial)))
+    return Row(str(trial.index), (str(trial.index), *swept, *values, state_cell(state, trial, reason)))
 
 
-def state_cell(state: StudyState, trial: TrialState) -> Cell:
+def state_cell(state: StudyState, trial: TrialState, reason: int = 0) -> Cell:
     """A trial's state: what it is doing, or that it waits for its turn after steps it shares with others."""
     match standing := state.standing(trial):
         case "running" if now := doing(trial.chain):
@@ -161,7 +171,7 @@ def state_cell(state: StudyState, trial: TrialState) -> Cell:
         case "unfinished" | "not run":
             return f"· {standing}", "muted"
         case "failed":
-            return f"! {(trial.error or {}).get('title', 'failed')}", "bad"
+            return f"! failed ({reason})" if reason else "! failed", "bad"
 
 
 def doing(chain: Sequence[StepState]) -> str:

@@ -46,17 +46,23 @@ class Plot(Painted, can_focus=True):
     def __init__(self, empty: str = "no values yet", *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._figure = Figure()
-        self._empty = empty
+        self._waiting = self._empty = empty
         self._kept: View = (None, None)
         self._zoomed: View = (None, None)
         self._cursor: tuple[int, int] | None = None
-        self._cached: tuple[tuple[Figure, int, int], Rows, tuple[Place, ...]] | None = None
+        self._cached: tuple[tuple[Figure, int, int, str], Rows, tuple[Place, ...]] | None = None
         self._joined: Rows | None = None
         self._lines: Sequence[Line] = ()
         self._indices: dict[int, list[int]] = {}
 
-    def show(self, figure: Figure, *, live: bool = False) -> None:
-        """Show `figure`. While `live`, axes only grow, so that a new point changes few cells."""
+    def show(self, figure: Figure, *, live: bool = False, ended: bool = False) -> None:
+        """Show `figure`. While `live`, axes only grow, so that a new point changes few cells.
+
+        `ended`: where there is no value none will come; what became of the study is said beside it, on the lines
+        that the plot leaves free.
+        """
+        self._empty = "No curve: no trial has a value." if ended else self._waiting
+        self.set_class(ended and not any(line.points for line in figure.series), "-without")
         figure, self._indices = _thinned(figure)
         self._figure = figure
         self._kept = self._grown(figure) if live else (None, None)
@@ -81,7 +87,7 @@ class Plot(Painted, can_focus=True):
         return cursor[0], self._indices[cursor[0]][cursor[1]]
 
     def lines(self, width: int, height: int) -> Sequence[Line]:
-        wanted = (self.shown, width, height)
+        wanted = (self.shown, width, height, self._empty)
         if self._cached is None or self._cached[0] != wanted:
             try:
                 self._cached = (wanted, *self._drawn(width, height))

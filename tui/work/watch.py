@@ -13,6 +13,7 @@ from pathlib import Path
 
 from textual.message_pump import MessagePump
 
+from engine.results.failures import ending
 from engine.results.summary import study_json
 from engine.studies import rundir
 from engine.studies.rundir import LOST_AFTER_S, RunDir, Status
@@ -155,8 +156,12 @@ class Watcher:
         """The same state, unless the engine has gone since, or the folder."""
         if state.status == "unreadable" and run.events.exists():
             return state
-        status = self._lives.judge(run).state
-        return state if status == state.status else replace(state, status=status)
+        status = self._lives.judge(run)
+        if status.state == state.status:
+            return state
+        judged = replace(state)
+        judged.judge(run, status)
+        return judged
 
     def _read(self, reader: Reader) -> StudyState:
         """A copy of the study as it stands now; `unreadable` if its events make no sense."""
@@ -164,10 +169,11 @@ class Watcher:
             while reader.poll() and not self._end:
                 time.sleep(BREATH_S)
             state = snapshot(reader.state)
+            state.judge(reader.run, self._lives.judge(reader.run))
             study_json(state)  # what views compute from it must not meet a surprise in the event loop
+            ending(state)
         except MALFORMED:
             return StudyState(name=reader.run.name, status="unreadable")
-        state.status = self._lives.judge(reader.run).state
         return state
 
     def _list(self) -> None:

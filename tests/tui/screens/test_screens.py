@@ -160,7 +160,7 @@ async def test_a_lost_engine_is_shown_as_lost(tmp_path: Path) -> None:
         await pilot.press("enter")
         await shows(pilot, "quickstart-1 lost")
         await pilot.press("5")
-        await shows(pilot, "The engine is gone")
+        await shows(pilot, "Lost: its engine is gone, last heard of 20")
 
 
 @pytest.mark.parametrize("place", ["lab", "trial"])

@@ -1,0 +1,60 @@
+"""What became of studies that are not well: why, once for all trials that share it, and which keys go on."""
+
+from collections.abc import Sequence
+
+from engine.results.failures import INDENTS, Part, ending, told
+from engine.studies.state import StudyState
+from tui.widgets.document import wrapped
+from tui.widgets.painted import Line, Painted
+
+ONWARD = "r in Studies (F3)"
+"""How the lab resumes a study."""
+ROLES: dict[Part, str] = {"headline": "bad", "reason": "", "remedy": "title", "onward": "accent"}
+
+
+def paragraphs(parts: Sequence[tuple[Part, str]], width: int) -> list[Line]:
+    """The parts of an ending in lines of `width` columns."""
+    out: list[Line] = []
+    for part, text in parts:
+        indent = INDENTS[part]
+        first, *rest = wrapped(text, max(width - len(indent), 8), ROLES[part])
+        out.append([(indent, ROLES[part]), *first])
+        out += [[(" " * len(indent), ""), *line] for line in rest]
+    return out
+
+
+class Endings(Painted):
+    """The endings of studies, as high as they need; nothing while all goes well."""
+
+    DEFAULT_CSS = "Endings { height: auto; }"
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._parts: list[tuple[Part, str]] = []
+        self._most = 0
+
+    def show(self, states: Sequence[StudyState], most: int = 12, also: str = "") -> None:
+        """Show what became of these studies on at most `most` lines; `also`: another way on."""
+        parts: list[tuple[Part, str]] = []
+        for state in states:
+            if found := ending(state):
+                (_, head), *rest = told(found, ONWARD)
+                parts += [("headline", f"{state.name}: {head}" if len(states) > 1 else head), *rest]
+        if parts and also:
+            parts.append(("onward", also))
+        if (parts, most) != (self._parts, self._most):
+            self._parts, self._most = parts, most
+            self.refresh(layout=True)
+            self.redraw()
+
+    def get_content_height(self, container: object, viewport: object, width: int) -> int:
+        return len(self._told(width))
+
+    def lines(self, width: int, height: int) -> Sequence[Line]:
+        return self._told(width)
+
+    def _told(self, width: int) -> list[Line]:
+        found = paragraphs(self._parts, width)
+        if len(found) > self._most:
+            found = [*found[: self._most - 1], [("… Trial (F5) tells all", "muted")]]
+        return found
