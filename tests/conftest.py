@@ -1,6 +1,8 @@
 """All tests: locks of their own, so that no study of the same user on this machine makes them wait; one thread.
 
 One thread, because the tests run in as many processes as there are cores, and small networks gain nothing by a second.
+For the same reason each of these processes keeps to its own share of the processors: else every study, which takes the
+first ones that it may use, would take the same, and measuring would wait for the tests beside it to leave it alone.
 """
 
 import os
@@ -9,3 +11,15 @@ import tempfile
 _LOCKS = tempfile.TemporaryDirectory(prefix="secateur-test-locks-")
 os.environ["SECATEUR_LOCKS"] = _LOCKS.name
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("GOMP_SPINCOUNT", "0")
+"""Two threads of a preset may share one processor here: who waits for the other should not keep it from it."""
+
+
+def _share(processors: list[int], tester: int, testers: int) -> list[int]:
+    """The processors of one of the test processes; all, if there are not enough for each to have its own."""
+    return processors[tester::testers] if testers <= len(processors) else processors
+
+
+if _name := os.environ.get("PYTEST_XDIST_WORKER"):  # "gw0", "gw1", …
+    _count = int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+    os.sched_setaffinity(0, _share(sorted(os.sched_getaffinity(0)), int(_name.removeprefix("gw")), _count))

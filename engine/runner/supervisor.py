@@ -261,7 +261,12 @@ def _preload(spec: Spec, plan: Plan) -> list[str]:
     """Slow imports that this study's workers need: better once than in each of them."""
     exports = any(job.exclusive for job in plan.jobs)
     torchvision = any(trial.settings.model.name.startswith("torchvision/") for trial in spec.trials)
-    return ["engine.compute.worker.warm_export"] * exports + ["torchvision"] * torchvision
+    clusters = any(step.kind.startswith("cluster.") for trial in spec.trials for step in trial.steps)
+    return (
+        ["engine.compute.worker.warm_export"] * exports
+        + ["torchvision"] * torchvision
+        + ["sklearn.cluster"] * clusters
+    )
 
 
 def _devices(plan: Plan) -> dict[str, object]:

@@ -1,9 +1,11 @@
 """The rules that keep the parts apart: who may import what, how long a file may be, what a command loads."""
 
 import ast
+import json
+import os
 import subprocess
 import sys
-from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -113,57 +115,68 @@ def test_no_file_is_too_long() -> None:
 
 
 LOADED = """
-import contextlib, sys
+import contextlib, importlib, io, json, sys
+known, found = set(), []
+def note(said):
+    now = {name.partition(".")[0] for name in sys.modules}
+    found.append({"loaded": sorted(now - known), "said": said})
+    known.update(now)
 from engine.cli.main import main
-with contextlib.suppress(SystemExit):
-    main(sys.argv[1:])
-print("loaded:", *sorted({name.partition(".")[0] for name in sys.modules}), file=sys.stderr)
+for words in json.load(sys.stdin):
+    said = io.StringIO()
+    with contextlib.suppress(SystemExit), contextlib.redirect_stdout(said):
+        main(words)
+    note(said.getvalue())
+importlib.import_module("tui.app")
+note("")
+print(json.dumps(found))
 """
+"""Runs commands one after the other: what each is the first to load, and what it says; at last the lab is imported."""
+LOOKING: tuple[tuple[str, ...], ...] = (
+    ("--help",),
+    ("run", "--help"),
+    ("list",),
+    ("show", "latest"),
+    ("show", "quickstart-1"),
+    ("show", "latest", "--trial", "1"),
+    ("plot", "latest", "--y", "size.packed"),
+    ("presets",),
+    ("presets", "quickstart"),
+    ("params",),
+    ("params", "prune.weights"),
+    ("params", "train"),
+    ("data", "list"),
+    ("doctor",),
+)
 
 
 @pytest.fixture(scope="module")
-def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def looked(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    """What `LOADED` found for each of `LOOKING`, and for the lab."""
     from engine.testing import folders as fabricate
 
-    folder = tmp_path_factory.mktemp("workspace")
-    fabricate.finished(folder)
-    return folder
-
-
-@pytest.mark.parametrize(
-    "command",
-    [
-        ("--help",),
-        ("run", "--help"),
-        ("list",),
-        ("show", "latest"),
-        ("show", "latest", "--trial", "1"),
-        ("plot", "latest", "--y", "size.packed"),
-        ("presets",),
-        ("presets", "quickstart"),
-        ("params",),
-        ("params", "prune.weights"),
-        ("data", "list"),
-        ("doctor",),
-    ],
-    ids=" ".join,
-)
-def test_commands_that_only_look_load_no_heavy_library(command: tuple[str, ...], workspace: Path) -> None:
-    places = ["--workspace", str(workspace)] if command[0] in ("list", "show", "plot", "data") else []
+    workspace = tmp_path_factory.mktemp("workspace")
+    fabricate.finished(workspace)
     done = subprocess.run(
-        [sys.executable, "-c", LOADED, *command, *places],
+        [sys.executable, "-c", LOADED],
+        input=json.dumps(LOOKING),
         cwd=HOME,
+        env={**os.environ, "SECATEUR_HOME": str(workspace)},
         capture_output=True,
         text=True,
         check=False,
     )
-    last = done.stderr.splitlines()[-1]
-    assert last.startswith("loaded:"), done.stderr
-    assert not HEAVY & set(last.split())
-    assert done.stdout, done.stderr
+    assert done.returncode == 0, done.stderr
+    found: list[dict[str, Any]] = json.loads(done.stdout)
+    return found
 
 
-def test_the_lab_loads_no_heavy_library() -> None:
-    code = "import sys, tui.app; print(*sorted({name.partition('.')[0] for name in sys.modules}))"
-    done = subprocess.run([sys.executable, "-c", code], cwd=HOME, capture_output=True, text=True, check=True)
-    assert not HEAVY & set(done.stdout.split())
+@pytest.mark.parametrize("number", range(len(LOOKING)), ids=map(" ".join, LOOKING))
+def test_commands_that_only_look_load_no_heavy_library(number: int, looked: list[dict[str, Any]]) -> None:
+    assert not HEAVY & set(looked[number]["loaded"])
+    assert looked[number]["said"]
+
+
+def test_the_lab_loads_no_heavy_library(looked: list[dict[str, Any]]) -> None:
+    assert "textual" in looked[-1]["loaded"]
+    assert not HEAVY & set(looked[-1]["loaded"])

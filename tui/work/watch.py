@@ -122,10 +122,11 @@ class Watcher:
     def _run(self) -> None:
         while not self._end:
             self._wake.clear()
-            self._tick()
+            self.look_now()
             self._wake.wait(TICK_S)
 
-    def _tick(self) -> None:
+    def look_now(self) -> None:
+        """Look once, in this thread: what has changed is posted when it returns."""
         with self._lock:
             followed = list(self._followed.items())
             listing = bool(self._list_nodes)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from engine.studies import events as ev
-from tests.engine.study_lab import PRESET, Lab
+from tests.study_lab import PRESET, Lab
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from engine.studies import events as ev
-from tests.engine.study_lab import LATENCY, PRESET, Lab, processes_of, wait_for
+from tests.study_lab import LATENCY, PRESET, Lab, processes_of, wait_for
 
 KILLS = ["engine.runner.supervisor"] * 3 + ["forkserver", "worker"] * 2 + ["worker"] * 5
 SEED = 20
@@ -47,6 +47,12 @@ def lab(tmp_path: Path) -> Lab:
     return Lab(tmp_path)
 
 
+@pytest.fixture
+def alone(tmp_path: Path) -> Lab:
+    """With processes of its own: they are what is killed, and none may be left."""
+    return Lab(tmp_path, warm=False)
+
+
 def victims(lab: Lab, kind: str = "") -> list[int]:
     """Processes of the study: its engine, the server of workers, or workers and measured processes."""
     found = {pid: line for pid, line in processes_of(lab.workspace).items() if "engine.cli.main" not in line}
@@ -63,31 +69,31 @@ def _parent(pid: int) -> int:
 
 
 def test_kills_at_random_moments_lose_nothing_and_change_no_bit(
-    lab: Lab, undisturbed: dict[str, Any]
+    alone: Lab, undisturbed: dict[str, Any]
 ) -> None:
     chance = random.Random(SEED)
-    name = lab.json("run", lab.preset(LONGER), "--set", LATENCY, "--detach")["study"]
-    run = lab.study(name)
+    name = alone.json("run", alone.preset(LONGER), "--set", LATENCY, "--detach")["study"]
+    run = alone.study(name)
     for kind in chance.sample(KILLS, len(KILLS)):
         pause = chance.uniform(0.0, 0.6)
         with contextlib.suppress(AssertionError):  # none of its kind came: the study has ended meanwhile
-            wait_for(lambda kind=kind: victims(lab, kind) or _ended(run), 10)
+            wait_for(lambda kind=kind: victims(alone, kind) or _ended(run), 10)
         time.sleep(pause)
-        if found := victims(lab, kind):
+        if found := victims(alone, kind):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(chance.choice(found), signal.SIGKILL)
         if _ended(run):
-            wait_for(lambda: not processes_of(lab.workspace), 20)
-            lab.json("resume", name, "--detach")
+            wait_for(lambda: not processes_of(alone.workspace), 20)
+            alone.json("resume", name, "--detach")
     while (state := wait_for(lambda: _ended(run))) != "done":
         assert state in ("lost", "failed")
-        lab.json("resume", name, "--detach")
-    computed = lab.computed(name)
+        alone.json("resume", name, "--detach")
+    computed = alone.computed(name)
     assert len(computed) == len(set(computed)), "nothing that was finished was computed again"
-    found = lab.objects()
+    found = alone.objects()
     assert {key: found[key] for key in undisturbed} == undisturbed
-    assert all(trial["status"] == "done" for trial in lab.json("show", name)["trials"])
-    wait_for(lambda: not processes_of(lab.workspace), 20)
+    assert all(trial["status"] == "done" for trial in alone.json("show", name)["trials"])
+    wait_for(lambda: not processes_of(alone.workspace), 20)
 
 
 def _ended(run: Any) -> str:
@@ -95,16 +101,16 @@ def _ended(run: Any) -> str:
     return state if state in ENDED else ""
 
 
-def test_a_killed_engine_takes_its_workers_with_it_and_is_lost(lab: Lab) -> None:
-    process = lab.start("run", lab.preset(LONGER))
-    run = lab.study("p-1")
+def test_a_killed_engine_takes_its_workers_with_it_and_is_lost(alone: Lab) -> None:
+    process = alone.start("run", alone.preset(LONGER))
+    run = alone.study("p-1")
     wait_for(lambda: run.events.exists() and b"step-started" in run.events.read_bytes())
     os.kill(run.read_status().pid, signal.SIGKILL)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 1
     assert "secateur resume p-1" in out + err
-    assert lab.json("list")[0]["state"] == "lost"
-    wait_for(lambda: not processes_of(lab.workspace), 20)
+    assert alone.json("list")[0]["state"] == "lost"
+    wait_for(lambda: not processes_of(alone.workspace), 20)
 
 
 @contextlib.contextmanager
@@ -197,21 +203,21 @@ def _flip_a_bit(file: Path) -> None:
     file.write_bytes(content)
 
 
-def test_a_study_deleted_while_it_runs_ends_and_what_it_did_is_kept(lab: Lab) -> None:
-    process = lab.start("run", lab.preset(LONGER))
-    run = lab.study("p-1")
+def test_a_study_deleted_while_it_runs_ends_and_what_it_did_is_kept(alone: Lab) -> None:
+    process = alone.start("run", alone.preset(LONGER))
+    run = alone.study("p-1")
     wait_for(lambda: run.events.exists() and b"step-finished" in run.events.read_bytes())
     shutil.rmtree(run.path)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 1
     assert "The folder of study p-1 is gone" in err
     assert "Traceback" not in err
-    wait_for(lambda: not processes_of(lab.workspace), 20)
-    kept = set(lab.objects())
+    wait_for(lambda: not processes_of(alone.workspace), 20)
+    kept = set(alone.objects())
     assert kept
-    again = lab.run(preset=lab.preset(LONGER))
+    again = alone.run(preset=alone.preset(LONGER))
     assert again["status"] == "done"
-    assert not kept & set(lab.computed(again["study"]))
+    assert not kept & set(alone.computed(again["study"]))
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere: see the read-only mount")

@@ -1,11 +1,14 @@
-"""Every preset that comes with secateur, run end to end: its quick version, the quickstart as it is."""
+"""Every preset that comes with secateur, run end to end: its quick version, the quickstart as it is.
 
-from pathlib import Path
+All in one workspace, as a user would, so that what two of them have in common is computed once.
+"""
+
+import os
 
 import pytest
 
 from engine.presets import shipped, spec
-from tests.engine.study_lab import Lab
+from tests.study_lab import Lab
 
 TIMEOUT_S = 600.0
 """Many times what a quick preset needs where nothing else runs."""
@@ -13,12 +16,22 @@ AS_IT_IS = "quickstart"
 """Quick enough to be run whole."""
 
 
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Lab:
+    base = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:  # the processes of one run of the tests share it
+        base = base.parent
+    folder = base / "presets"
+    folder.mkdir(exist_ok=True)
+    return Lab(folder, TIMEOUT_S)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [preset.name for preset in shipped.shipped()])
-def test_the_preset_runs_to_its_end(name: str, tmp_path: Path) -> None:
+def test_the_preset_runs_to_its_end(name: str, lab: Lab) -> None:
     quick = name != AS_IT_IS
     path = shipped.find(name)
     trials = spec.read(path, quick=quick).trials
-    found = Lab(tmp_path, TIMEOUT_S).json("run", str(path), *(["--quick"] if quick else []))
+    found = lab.json("run", str(path), *(["--quick"] if quick else []))
     assert found["status"] == "done"
     assert [trial["status"] for trial in found["trials"]] == ["done"] * len(trials)

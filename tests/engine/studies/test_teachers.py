@@ -8,7 +8,7 @@ from engine.errors import PresetInvalid
 from engine.presets import spec
 from engine.runner.executors.choose import machine
 from engine.studies.plan import Plan, data_id, make
-from tests.engine.study_lab import Lab
+from tests.study_lab import Lab
 
 HEAD = """\
 seed: 0

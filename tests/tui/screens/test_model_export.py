@@ -12,7 +12,7 @@ import pytest
 from textual.pilot import Pilot
 
 from engine.testing import folders as fabricate
-from tests.engine import study_lab
+from tests import study_lab
 from tests.tui.screens.test_screens import SIZES, shows
 from tests.tui.terminal import Terminal
 from tui.app import Lab

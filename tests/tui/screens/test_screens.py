@@ -42,6 +42,13 @@ async def until(pilot: Pilot[Any], true: Callable[[], bool]) -> None:
     raise AssertionError("it did not come true")
 
 
+async def settled(pilot: Pilot[Any]) -> None:
+    """Wait until nothing that was begun is left to be done: no worker runs, and no message is being handled."""
+    await pilot.pause()
+    await pilot.app.workers.wait_for_complete()
+    await pilot.pause()
+
+
 @pytest.fixture(autouse=True)
 def _no_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
@@ -293,7 +300,7 @@ async def test_a_deleted_study_leaves_the_screen_standing(tmp_path: Path) -> Non
         await shows(pilot, "quickstart-1 unreadable")
         for key in "567":
             await pilot.press(key)
-            await pilot.pause(0.2)
+            await settled(pilot)
     assert not app.return_code
 
 
@@ -317,7 +324,7 @@ async def test_a_corrupt_study_crashes_no_screen(tmp_path: Path, events: bytes) 
         await shows(pilot, "quickstart-1", "unreadable")
         for key in "4567":
             await pilot.press(key)
-            await pilot.pause(0.25)
+            await settled(pilot)
         await pilot.press("right", "enter", "t")
     assert not app.return_code
 
@@ -360,7 +367,7 @@ async def test_odd_sizes_do_not_crash(tmp_path: Path, size: tuple[int, int]) -> 
     async with app.run_test(size=size) as pilot:
         for key in ("enter", "5", "6", "7", "question_mark", "escape", "ctrl+p", "escape"):
             await pilot.press(key)
-            await pilot.pause(0.1)
+            await settled(pilot)
         await pilot.resize_terminal(80, 24)
         await shows(pilot, "commands")
     assert not app.return_code

@@ -31,11 +31,6 @@ class Inbox:
         return True
 
 
-@pytest.fixture
-def fast(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watch, "TICK_S", 0.02)
-
-
 def soon(true: Callable[[], object]) -> None:
     end = time.monotonic() + 5
     while not true():
@@ -43,20 +38,36 @@ def soon(true: Callable[[], object]) -> None:
         time.sleep(0.01)
 
 
-def test_a_subscriber_gets_the_state_now_and_then_only_changes(tmp_path: Path, fast: None) -> None:
+def test_its_thread_posts_what_a_subscriber_has_missed_and_what_comes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "TICK_S", 0.02)
     study = fabricate.Study(tmp_path).start()
     watcher, inbox = Watcher(tmp_path), Inbox()
     watcher.subscribe(inbox, study.run.name)  # type: ignore[arg-type]
+    watcher.watch_list(inbox)  # type: ignore[arg-type]
     watcher.start()
-    soon(lambda: inbox.studies)
-    time.sleep(0.2)
-    assert len(inbox.studies) == 1
-    study.trial(0)
-    soon(lambda: inbox.studies[-1].state.done == 1)
+    soon(lambda: inbox.studies and inbox.lists)
     study.finish()
     soon(lambda: inbox.studies[-1].state.status == "done")
-    assert inbox.studies[-1].state == load(study.run.path)
+    soon(lambda: inbox.lists[-1].studies[0].status.state == "done")
     watcher.stop()
+
+
+def test_a_subscriber_gets_the_state_now_and_then_only_changes(tmp_path: Path) -> None:
+    study = fabricate.Study(tmp_path).start()
+    watcher, inbox = Watcher(tmp_path), Inbox()
+    watcher.subscribe(inbox, study.run.name)  # type: ignore[arg-type]
+    for _ in range(3):
+        watcher.look_now()
+        assert len(inbox.studies) == 1
+    study.trial(0)
+    watcher.look_now()
+    assert inbox.studies[-1].state.done == 1
+    study.finish()
+    watcher.look_now()
+    assert inbox.studies[-1].state.status == "done"
+    assert inbox.studies[-1].state == load(study.run.path)
 
 
 def test_a_posted_state_is_never_changed_afterwards(tmp_path: Path) -> None:
@@ -68,49 +79,50 @@ def test_a_posted_state_is_never_changed_afterwards(tmp_path: Path) -> None:
     assert study.state.done == 1
 
 
-def test_a_folder_may_vanish_and_come_back(tmp_path: Path, fast: None) -> None:
+def test_a_folder_may_vanish_and_come_back(tmp_path: Path) -> None:
     study = fabricate.finished(tmp_path)
     watcher, inbox = Watcher(tmp_path), Inbox()
     watcher.subscribe(inbox, study.run.name)  # type: ignore[arg-type]
-    watcher.start()
-    soon(lambda: inbox.studies and inbox.studies[-1].state.status == "done")
+    watcher.look_now()
+    assert inbox.studies[-1].state.status == "done"
     kept = tmp_path / "kept"
     shutil.move(study.run.path, kept)
-    soon(lambda: inbox.studies[-1].state.status == "unreadable")
+    watcher.look_now()
+    assert inbox.studies[-1].state.status == "unreadable"
     shutil.move(kept, study.run.path)
-    soon(lambda: inbox.studies[-1].state.status == "done")
-    watcher.stop()
+    watcher.look_now()
+    assert inbox.studies[-1].state.status == "done"
 
 
-def test_the_list_follows_what_comes_changes_and_goes(tmp_path: Path, fast: None) -> None:
+def test_the_list_follows_what_comes_changes_and_goes(tmp_path: Path) -> None:
     watcher, inbox = Watcher(tmp_path), Inbox()
     watcher.watch_list(inbox)  # type: ignore[arg-type]
-    watcher.start()
-    soon(lambda: inbox.lists)
+    watcher.look_now()
     assert inbox.lists[-1].studies == ()
     study = fabricate.Study(tmp_path).start()
-    soon(lambda: inbox.lists[-1].studies and inbox.lists[-1].studies[0].status.state == "running")
+    watcher.look_now()
+    assert inbox.lists[-1].studies[0].status.state == "running"
     study.finish()
-    soon(lambda: inbox.lists[-1].studies[0].status.state == "done")
+    watcher.look_now()
+    assert inbox.lists[-1].studies[0].status.state == "done"
     posted = len(inbox.lists)
-    time.sleep(0.2)
+    for _ in range(3):
+        watcher.look_now()
     assert len(inbox.lists) == posted
     shutil.rmtree(study.run.path)
-    soon(lambda: inbox.lists[-1].studies == ())
-    watcher.stop()
+    watcher.look_now()
+    assert inbox.lists[-1].studies == ()
 
 
-def test_a_heartbeat_alone_posts_nothing(tmp_path: Path, fast: None) -> None:
+def test_a_heartbeat_alone_posts_nothing(tmp_path: Path) -> None:
     study = fabricate.Study(tmp_path).start()
     watcher, inbox = Watcher(tmp_path), Inbox()
     watcher.watch_list(inbox)  # type: ignore[arg-type]
-    watcher.start()
-    soon(lambda: inbox.lists)
+    watcher.look_now()
     for _ in range(5):
         study.status("running")
-        time.sleep(0.05)
+        watcher.look_now()
     assert len(inbox.lists) == 1
-    watcher.stop()
 
 
 def test_an_engine_on_another_host_is_judged_by_our_own_clock(

@@ -1,6 +1,7 @@
 """Which of a layer's filters belong together.
 
 Every function takes vectors, one filter a row, and works in float64 on the CPU, so that a GPU clusters as a CPU does.
+scikit-learn is imported where it is used: that takes a second, which studies that cluster nothing should not wait for.
 """
 
 import warnings
@@ -8,8 +9,6 @@ from dataclasses import dataclass
 from typing import Literal, assert_never
 
 import torch
-from sklearn.cluster import AgglomerativeClustering, KMeans, MiniBatchKMeans
-from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from torch import Tensor
 
@@ -107,6 +106,8 @@ def ward_costs(vectors: Tensor) -> list[float]:
 
     The first n sum up to the distortion of F - n clusters (Ward 1963).
     """
+    from sklearn.cluster import AgglomerativeClustering
+
     if len(vectors) < 2:
         return []
     points = reduced(vectors.detach().double().cpu(), None).numpy()
@@ -116,12 +117,17 @@ def ward_costs(vectors: Tensor) -> list[float]:
 
 
 def _ward(points: Tensor, count: int) -> Tensor:
+    from sklearn.cluster import AgglomerativeClustering
+
     with threadpool_limits(1):
         labels = AgglomerativeClustering(n_clusters=count).fit_predict(points.numpy())
     return torch.from_numpy(labels).long()
 
 
 def _k_means(points: Tensor, count: int, importance: Tensor, restarts: int, seed: int) -> Tensor:
+    from sklearn.cluster import KMeans, MiniBatchKMeans
+    from sklearn.exceptions import ConvergenceWarning
+
     kind = MiniBatchKMeans if len(points) * points.shape[1] * count > MINIBATCH else KMeans
     method = kind(count, init="k-means++", n_init=restarts, random_state=seed % 2**32)
     # Threads would add up in an order that changes from run to run.

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.engine.study_lab import Lab
+from tests.study_lab import Lab
 
 PRESET = """\
 seed: 0

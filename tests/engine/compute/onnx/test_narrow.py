@@ -1,5 +1,6 @@
 """Narrow convolutions that compute four pixels at once give what the plain ones do."""
 
+import itertools
 from collections import Counter
 from pathlib import Path
 
@@ -46,18 +47,35 @@ def outputs(file: onnx.ModelProto, images: Tensor) -> Tensor:
     return OnnxModel(file.SerializeToString(), 1)(images)
 
 
+class Several(nn.Module):
+    """Networks beside each other on the same images, their outputs one after the other."""
+
+    def __init__(self, *networks: nn.Module) -> None:
+        super().__init__()
+        self.networks = nn.ModuleList(networks)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return torch.cat([network(images) for network in self.networks], 1)
+
+
 @pytest.mark.parametrize("after", [nn.ReLU(), nn.Hardswish(), nn.SiLU(), nn.ReLU6(), nn.Identity()])
-@pytest.mark.parametrize("kernel", [3, 5])
-@pytest.mark.parametrize("bias", [False, True])
-def test_four_pixels_at_once_are_the_same_pixels(kernel, bias, after, tmp_path):
-    file = exported(network(kernel=kernel, bias=bias, after=after), tmp_path)
+def test_four_pixels_at_once_are_the_same_pixels(after, tmp_path):
+    """With kernels of either size and with a bias or without: each in a network of its own in one file."""
+    kinds = list(itertools.product((3, 5), (False, True)))
+    model = Several(*(network(kernel=kernel, bias=bias, after=after) for kernel, bias in kinds))
+    file = exported(model.eval(), tmp_path)
     images = torch.randn(3, 3, 28, 28)
     expected = outputs(file, images)
     assert narrow.packed_for(file) == 0
-    assert narrow.pack(file, AVX512) == 1
+    assert narrow.pack(file, AVX512) == len(kinds)
     assert narrow.packed_for(file) == AVX512
-    assert operators(file)["DepthToSpace"] == 1
-    torch.testing.assert_close(outputs(file, images), expected, rtol=1e-5, atol=1e-5)
+    assert operators(file)["DepthToSpace"] == len(kinds)
+    for kind, packed, plain in zip(
+        kinds, outputs(file, images).split(16, 1), expected.split(16, 1), strict=True
+    ):
+        torch.testing.assert_close(
+            packed, plain, rtol=1e-5, atol=1e-5, msg=lambda text, k=kind: f"{k}: {text}"
+        )
 
 
 def test_the_plain_weights_are_not_kept_beside(tmp_path):

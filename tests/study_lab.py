@@ -2,20 +2,27 @@
 
 import hashlib
 import json
+import multiprocessing
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
+from engine.compute.latency.forks import PRELOAD
+from engine.runner import launch
 from engine.studies import events as ev
 from engine.studies.rundir import RunDir
 from engine.studies.state import StudyState, load
 
-HOME = Path(__file__).resolve().parents[2]
+HOME = Path(__file__).resolve().parents[1]
+WARM = Path(__file__).resolve().parent / "warm"
 TIMEOUT_S = 120
 PRESET = """\
 seed: 0
@@ -35,10 +42,16 @@ LATENCY = "measure.latency={runtimes: [torch], batch: [1], blocks: 3, block_ms: 
 
 @dataclass
 class Lab:
-    """A workspace in a folder of its own, with a host lock of its own."""
+    """A workspace in a folder of its own, with a host lock of its own.
+
+    A warm lab's commands and workers are forked from one server of the test process, which saves each of them its
+    imports: torch takes seconds. In another, each command is a Python of its own and each study starts the server of
+    its workers, as for users: for tests of these processes.
+    """
 
     folder: Path
     timeout_s: float = TIMEOUT_S
+    warm: bool = True
 
     @property
     def workspace(self) -> Path:
@@ -47,12 +60,15 @@ class Lab:
     @property
     def environment(self) -> dict[str, str]:
         # Its own lock: other work on this machine would make the tests wait.
-        return {
+        own = {
             **os.environ,
             "SECATEUR_HOME": str(self.workspace),
             "SECATEUR_LOCKS": str(self.folder / "locks"),
             "PYTHONPATH": str(HOME),
         }
+        if self.warm:
+            own |= {"PYTHONPATH": f"{WARM}{os.pathsep}{HOME}", "SECATEUR_TESTS_FORKSERVER": warm_server()}
+        return own
 
     def preset(self, text: str = PRESET, name: str = "p") -> str:
         file = self.folder / f"{name}.yaml"
@@ -70,10 +86,27 @@ class Lab:
             **options,
         )
 
-    def call(self, *arguments: str, **options: Any) -> "subprocess.CompletedProcess[str]":
-        process = self.start(*arguments, **options)
+    def call(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        if self.warm:
+            return self._forked(*arguments)
+        process = self.start(*arguments)
         out, err = process.communicate(timeout=self.timeout_s)
         return subprocess.CompletedProcess(arguments, process.returncode, out, err)
+
+    def _forked(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        """The same, in a process forked from the warm server."""
+        with tempfile.TemporaryDirectory(prefix="secateur-test-said-") as folder:
+            said = [Path(folder) / name for name in ("out", "err")]
+            process = multiprocessing.get_context("forkserver").Process(
+                target=_command, args=(arguments, self.environment, self.folder, said)
+            )
+            process.start()
+            process.join(self.timeout_s)
+            if process.exitcode is None:
+                process.kill()
+                raise subprocess.TimeoutExpired(arguments, self.timeout_s)
+            out, err = (file.read_text() for file in said)
+        return subprocess.CompletedProcess(arguments, process.exitcode, out, err)
 
     def json(self, *arguments: str, code: int = 0) -> Any:
         """What the command prints with --json; it must end with `code`."""
@@ -102,6 +135,28 @@ class Lab:
     def objects(self, store: Path | None = None) -> dict[str, Any]:
         """Key → measures and the hashes of its files as they are on the disk, of all that must repeat."""
         return dict(_objects(store or self.workspace / "store"))
+
+
+def warm_server() -> str:
+    """The fork server of this test process, by address and key: started when first asked for, ends with the process."""
+    forkserver.set_forkserver_preload([*PRELOAD, "engine.cli.main"])
+    with mock.patch.dict(os.environ, launch.process_environment()):  # as a study's own server
+        forkserver.ensure_running()
+    server: Any = forkserver._forkserver
+    key: bytes = getattr(server, "_forkserver_authkey", None) or b""
+    return f"{server._forkserver_address} {key.hex()}"
+
+
+def _command(arguments: tuple[str, ...], environment: dict[str, str], folder: Path, said: list[Path]) -> None:
+    """`secateur` with `arguments` in this process, what it says in two files."""
+    os.environ.clear()
+    os.environ.update(environment)
+    os.chdir(folder)
+    for number, file in enumerate(said, 1):
+        os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
+    from engine.cli.main import main
+
+    sys.exit(main(list(arguments)))
 
 
 def _objects(store: Path) -> Iterator[tuple[str, Any]]:
