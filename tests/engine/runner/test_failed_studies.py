@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.engine.study_lab import PRESET, Lab, wait_for
+from tests.study_lab import PRESET, Lab, wait_for
 
 MODEL = """\
 from torch import nn
