@@ -8,12 +8,13 @@ need_mb=9000        # torch with its CUDA libraries, unpacked, and what pip unpa
 
 fail() { echo "secateur: $*" >&2; exit 1; }
 
-ready() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; }
+# Up to the newest Python that every version in constraints.txt has a wheel for.
+ready() { "$1" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' 2>/dev/null; }
 python=
 for candidate in $wanted python3 python3.14 python3.13 python3.12 python3.11; do
     if command -v "$candidate" >/dev/null 2>&1 && ready "$candidate"; then python=$candidate; break; fi
 done
-[ -n "$python" ] || fail "Python 3.11 or newer is needed, and ${wanted:-python3} is $( (${wanted:-python3} --version 2>&1 || echo missing) | head -n 1); load one (module load python) or name it: make lab PYTHON=/path/to/python3.12"
+[ -n "$python" ] || fail "Python 3.11 to 3.14 is needed, and ${wanted:-python3} is $( (${wanted:-python3} --version 2>&1 || echo missing) | head -n 1); load one (module load python) or name it: make lab PYTHON=/path/to/python3.12"
 
 stamp=$venv/.ready
 sum=$(cat pyproject.toml constraints.txt | cksum)
@@ -29,10 +30,20 @@ if [ ! -f "$stamp" ]; then
         fail "$python can't make a virtual environment in $venv (on Debian and Ubuntu install the package python3-venv; or choose another place with VENV=)"
 fi
 
+extras=yolo,openvino,docs,dev
+if [ "$(uname -m)" = aarch64 ]; then  # OpenVINO's wheel for it needs glibc 2.35
+    glibc=$(getconf GNU_LIBC_VERSION 2>/dev/null | awk '{ print $2 }')
+    case $glibc in
+        2.[0-9] | 2.[12][0-9] | 2.3[0-4])
+            extras=yolo,docs,dev
+            echo "secateur: without OpenVINO, which needs glibc 2.35 on this processor and finds $glibc" >&2 ;;
+    esac
+fi
+
 log=$venv/install.log
 echo "Installing into $venv (some minutes, about 7 GB; progress in $log) ..." >&2
 if ! "$venv/bin/python" -m pip install --disable-pip-version-check --no-input --compile \
-    -c constraints.txt -e '.[yolo,openvino,docs,dev]' >"$log" 2>&1; then
+    -c constraints.txt -e ".[$extras]" >"$log" 2>&1; then
     if grep -qiE 'no space left|quota exceeded' "$log"; then
         fail "the disk or quota was full while installing into $venv; make room or choose another place: make lab VENV=/path/with/room"
     elif grep -qiE 'connection|network is unreachable|name resolution|timed out|proxy|no matching distribution|resolutionimpossible' "$log"; then
