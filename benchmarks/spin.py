@@ -16,7 +16,7 @@ import sys
 import time
 from contextlib import ExitStack
 
-from engine.runner.launch import SPIN_COUNT
+from engine.machine.environment import SETTLED
 
 SETTINGS = {
     "libgomp's own": {},
@@ -32,7 +32,7 @@ BUSY = "while True: pass"
 
 def work(seconds: float) -> None:
     """Prints the steps done in a second."""
-    import torch
+    import torch  # before our package, which settles what is compared here
 
     from engine.compute.models.resnet import CifarResNet
 
@@ -95,7 +95,7 @@ def main() -> None:
                 found[name].append(run(extra, others, args.seconds))
         own = statistics.median(found["libgomp's own"])
         for name, steps in found.items():
-            chosen = " (ours)" if SETTINGS[name].get("GOMP_SPINCOUNT") == SPIN_COUNT else ""
+            chosen = " (ours)" if SETTINGS[name].get("GOMP_SPINCOUNT") == SETTLED["GOMP_SPINCOUNT"] else ""
             median = statistics.median(steps)
             print(f"  {name + chosen:20} {median:6.2f} steps/s ({median / own:.2f})", flush=True)
 

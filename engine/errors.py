@@ -8,6 +8,9 @@ EXIT_USAGE = 2
 EXIT_DIFFERENT = 3
 EXIT_INTERRUPTED = 130
 
+BITS_COMMAND = "secateur doctor --bits"
+"""Tells whether equal computations give equal bits on this machine: the remedy where a checkpoint is unequal."""
+
 
 class SecateurError(Exception):
     """A failure with a title, the detail (what was given, what is allowed) and a remedy.

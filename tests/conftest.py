@@ -8,6 +8,8 @@ first ones that it may use, would take the same, and measuring would wait for th
 import os
 import tempfile
 
+from engine.machine import environment
+
 _LOCKS = tempfile.TemporaryDirectory(prefix="secateur-test-locks-")
 os.environ["SECATEUR_LOCKS"] = _LOCKS.name
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -23,3 +25,4 @@ def _share(processors: list[int], tester: int, testers: int) -> list[int]:
 if _name := os.environ.get("PYTEST_XDIST_WORKER"):  # "gw0", "gw1", …
     _count = int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
     os.sched_setaffinity(0, _share(sorted(os.sched_getaffinity(0)), int(_name.removeprefix("gw")), _count))
+environment.settle()

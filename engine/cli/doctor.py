@@ -33,6 +33,12 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
         "workspace's file system and free space, and version pairs known to break. Exit code 1 if something will "
         "not work.",
     )
+    doctor.add_argument(
+        "--bits",
+        action="store_true",
+        help="also train a few steps twice, resume one of them and load a file placed at every kind of address: some "
+        "seconds that tell whether equal computations give equal bits here",
+    )
     add_workspace(doctor)
     add_json(doctor)
     doctor.set_defaults(run=_doctor)
@@ -40,6 +46,7 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
 
 def _doctor(args: argparse.Namespace) -> int:
     from engine.machine import environment, runtimes
+    from engine.runner import bits
     from engine.studies.rundir import workspace
 
     folder = workspace(args.workspace)
@@ -48,6 +55,10 @@ def _doctor(args: argparse.Namespace) -> int:
     found = environment.describe() | {"workspace": examine(folder), "runtimes": here}
     problems = [*version_problems(environment.packages()), *workspace_problems(found["workspace"])]
     notes = cpu_notes(found["cpu"])
+    if args.bits:
+        checked = bits.check(environment.available_cpus())
+        found["bits"] = checked.as_dict()
+        problems += [checked.text] * (not checked.equal)
     if args.json:
         print_json(found | {"problems": problems, "notes": notes})
         return int(bool(problems))
@@ -75,6 +86,7 @@ def _lines(found: dict[str, Any]) -> list[str]:
         *(_runtime(one) for one in found["runtimes"]),
         f"workspace   {place['path']} on {place['file_system']}"
         f"{' (shared)' if place['shared'] else ''}, {numbers.size(place['free_bytes'])} free",
+        *(f"bits        {found['bits']['text']}" for _ in range("bits" in found and found["bits"]["equal"])),
     ]
 
 

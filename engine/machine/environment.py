@@ -41,6 +41,33 @@ CPU_FLAGS = (
     "i8mm",
 )
 """CPU features that decide which kernels run, and so both speed and last bits."""
+SETTLED = {"MKL_CBWR": "AUTO", "GOMP_SPINCOUNT": "10000"}
+"""Variables that every process which computes has, unless the user has set them.
+
+GOMP_SPINCOUNT: how often torch's threads look for each other before they sleep. libgomp's own 300000 make a thread
+whose partner waits for the same processor spin that processor away: beside busy programs a training step can take ten
+times as long as with this count, which costs nothing where the machine is free (benchmarks/spin.py).
+
+MKL_CBWR: MKL's conditional numerical reproducibility. `AUTO` takes the processor's own instructions with sums in a
+fixed order whatever the addresses; `AVX2` would give up AVX-512 and `COMPATIBLE` nearly all vectors; `STRICT` adds
+independence of the number of threads, which keys contain (benchmarks/reproducible.py has what each costs)."""
+SELECTORS = (
+    "MKL_CBWR",
+    "MKL_ENABLE_INSTRUCTIONS",
+    "MKL_DEBUG_CPU_TYPE",
+    "ATEN_CPU_CAPABILITY",
+    "ONEDNN_MAX_CPU_ISA",
+    "DNNL_MAX_CPU_ISA",
+    "ONEDNN_DEFAULT_FPMATH_MODE",
+    "DNNL_DEFAULT_FPMATH_MODE",
+    "OPENBLAS_CORETYPE",
+    "NPY_DISABLE_CPU_FEATURES",
+    "NPY_ENABLE_CPU_FEATURES",
+    "GLIBC_TUNABLES",
+    "NVIDIA_TF32_OVERRIDE",
+    "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE",
+)
+"""Variables by which libraries choose other instructions, and so other last bits, than the processor's own."""
 
 
 @cache
@@ -106,6 +133,21 @@ def gpus() -> tuple[str, ...]:
     return tuple(names)
 
 
+def settled() -> dict[str, str]:
+    """This process's variables as a process that computes has them: a variable that is empty counts as not set."""
+    return {**os.environ, **{name: os.environ.get(name) or value for name, value in SETTLED.items()}}
+
+
+def settle() -> None:
+    """Give this process the variables of `SETTLED`; its libraries must not have computed yet."""
+    os.environ.update(settled())
+
+
+def selectors() -> dict[str, str]:
+    """The variables of `SELECTORS` as processes that compute have them; those not set are left out."""
+    return {name: value for name, value in settled().items() if name in SELECTORS and value}
+
+
 def memory_bytes() -> int:
     """Physical memory, limited by a cgroup."""
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
@@ -134,6 +176,7 @@ def describe() -> dict[str, Any]:
         "cpu": cpu(),
         "memory_bytes": memory_bytes(),
         "gpus": list(gpus()),
+        "variables": selectors(),
     }
 
 
@@ -150,7 +193,13 @@ def numerics(device: str, threads: int) -> dict[str, Any]:
     }
     if device == "cuda":
         machine["gpu"] = gpus()[0] if gpus() else None
-    return {"packages": relevant, "device": device, "threads": threads, "machine": machine}
+    return {
+        "packages": relevant,
+        "device": device,
+        "threads": threads,
+        "machine": machine,
+        "variables": selectors(),
+    }
 
 
 def _pair(line: str) -> tuple[str, str]:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from engine.errors import SecateurError, UsageError
+from engine.machine.environment import settled
 from engine.measures.latency import NOISY_LOAD
 from engine.presets.spec import Spec, to_yaml
 from engine.runner.executors import choose
@@ -19,10 +20,6 @@ from engine.studies.state import load
 
 ENGINE = "import sys; from engine.runner.supervisor import main; sys.exit(main())"
 """Not ``-m``: multiprocessing would import the main module anew in every worker."""
-SPIN_COUNT = "10000"
-"""How often torch's threads look for each other before they sleep. libgomp's own 300000 make a thread whose partner
-waits for the same processor spin that processor away: beside busy programs a training step can take ten times
-as long as with this count, which costs nothing where the machine is free (benchmarks/spin.py)."""
 APPEARS_WITHIN_S = 60.0
 """How long the engine may take to write its first status (a cold shared file system)."""
 
@@ -108,12 +105,11 @@ def forget_noisy_latency(run: RunDir) -> int:
 
 
 def process_environment() -> dict[str, str]:
-    """For a process of ours: it finds our package from anywhere, and CUDA's matrix products are repeatable."""
+    """For a process of ours: it finds our package from anywhere, and MKL's and CUDA's results are repeatable."""
     home = str(Path(__file__).resolve().parents[2])
     path = os.environ.get("PYTHONPATH")
     return {
-        "GOMP_SPINCOUNT": SPIN_COUNT,
-        **os.environ,
+        **settled(),
         "PYTHONPATH": f"{home}{os.pathsep}{path}" if path else home,
         "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
         "PYTHONUNBUFFERED": "1",

@@ -153,9 +153,9 @@ class Study:
         self.run.log.write_text("engine: started\nengine: [bold]not markup[/bold]\nengine: done\n")
         return self
 
-    def fail(self, index: int) -> None:
+    def fail(self, index: int, error: dict[str, str] | None = None) -> None:
         """The trial's fine-tuning ends in an error."""
-        error = {
+        error = error or {
             "title": "The worker ran out of memory",
             "detail": "It was ended by the system (signal 9) in finetune [epoch 1].",
             "remedy": "Take a smaller batch: finetune.batch.",

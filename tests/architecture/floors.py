@@ -24,7 +24,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "cli",
     ),
     "engine.compute": (
-        "seeds memory usercode",
+        "numerics memory usercode",
         "layers",
         "data onnx measures yolo",
         "models tasks",
@@ -59,7 +59,7 @@ NOT_FOR: dict[str, str] = {"engine.compute": "plotting presets charts"}
 
 LOOSE: dict[str, str] = {
     "engine": "errors",
-    "engine.compute": "context memory seeds usercode",
+    "engine.compute": "context memory usercode",
     "engine.compute.steps": "apply sensitivity training",
     "tui": "__main__ app session themes",
 }

@@ -86,6 +86,32 @@ def test_ultralytics_is_imported_in_one_module_only() -> None:
     assert users == ({ULTRALYTICS} if ULTRALYTICS else set())
 
 
+OUTSIDE = {"from_numpy", "frombuffer", "load_file", "numpy"}
+"""Ways to tensors from memory that others laid out, and from tensors to arrays for others."""
+OUTSIDE_IN = {
+    "engine.compute.numerics.aligned": "where they lie aligned",
+    "engine.compute.export.alone": "runs without this program",
+    "engine.compute.measures.coding": "bytes alone",
+    "engine.compute.data.idx": "bytes of a file, whole numbers afterwards",
+    "engine.compute.export.verify": "outputs of another process, which are only compared",
+}
+"""Modules that may use them, and why."""
+
+
+def test_tensors_come_in_where_they_are_aligned() -> None:
+    """Bits must not depend on addresses: `engine.compute.numerics.aligned` says why."""
+    wrong = []
+    for path in (HOME / "engine" / "compute").rglob("*.py"):
+        if name_of(path) in OUTSIDE_IN:
+            continue
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            called = node.func if isinstance(node, ast.Call) else None
+            name = called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", "")
+            if name in OUTSIDE:
+                wrong.append(f"{name_of(path)}:{getattr(node, 'lineno', 0)} {name}")
+    assert not wrong
+
+
 def test_pydantic_classes_are_declared_in_params_only() -> None:
     wrong = []
     for path in (*(HOME / "engine").rglob("*.py"), *(HOME / "tui").rglob("*.py")):

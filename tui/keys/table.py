@@ -124,6 +124,12 @@ TRIAL = (
         "Trial",
         ("layers", ("enter",), "layers", "Its layers, one by one."),
         ("export", ("w",), "export", "Take its model away: choose a format and a folder."),
+        (
+            "check_bits",
+            ("b",),
+            "",
+            "Check this machine's bits: whether equal computations give equal bits here.",
+        ),
     ),
 )
 LAYERS = (

@@ -7,10 +7,12 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal
 
+from engine.errors import SecateurError
 from engine.results import failures
 from engine.studies.state import StudyState, TrialState
 from tui.screens.base import StudyScreen, bindings
 from tui.views.trial import environment, errors, events, find, head, latency, measures, nothing, steps
+from tui.widgets.confirm import Notice
 from tui.widgets.document import Document
 from tui.widgets.ending import ONWARD, paragraphs
 from tui.widgets.painted import Line
@@ -76,6 +78,21 @@ class TrialScreen(StudyScreen):
 
     def action_layers(self) -> None:
         self.lab.action_go("layers")
+
+    def action_check_bits(self) -> None:
+        """Check whether equal computations give equal bits on this machine, and show what was found."""
+        self.lab.tell("Checking this machine's bits; it takes some seconds")
+        self.run_worker(self._check_bits(), group="bits", exclusive=True)
+
+    async def _check_bits(self) -> None:
+        from tui.work import bits
+
+        try:
+            found = await bits.run()
+        except SecateurError as error:
+            await self.lab.fail(error)
+        else:
+            await self.lab.push_screen(Notice("This machine's bits", found, role="title"))
 
     async def action_export(self) -> None:
         """Take the trial's model away."""

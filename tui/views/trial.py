@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from engine.charts.trials import baseline_value
+from engine.errors import BITS_COMMAND
 from engine.measures import latency as latencies
 from engine.measures.table import change_text, measure, measure_text
 from engine.results import failures
@@ -70,6 +71,8 @@ def errors(state: StudyState, trial: TrialState, width: int) -> list[Line]:
             out += wrapped(error.get("detail", ""), width, "", "  ")
             remedy = error.get("remedy", "").replace(failures.RESUME, ONWARD)
             out += paragraphs([("remedy", remedy)], width) if remedy else []
+            if BITS_COMMAND in error.get("remedy", ""):
+                out += wrapped("b runs that here", width, "title", "  → ")
             out.append(())
     parts = failures.of_trial(state, trial, ONWARD)
     shown = [part for part in parts if not (trial.error or state.error) or part[0] in ("headline", "onward")]

@@ -87,14 +87,14 @@ class Confirm(ModalScreen[bool]):
 
 
 class Notice(ModalScreen[None]):
-    """What went wrong, in detail, and what to do."""
+    """What went wrong, in detail, and what to do; or, with another `role` than `bad`, what was found."""
 
     DEFAULT_CSS = "Notice #box {" + BOX + "}"
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,enter,space,q", "close", "close")]
 
-    def __init__(self, title: str, detail: str = "", remedy: str = "") -> None:
+    def __init__(self, title: str, detail: str = "", remedy: str = "", role: str = "bad") -> None:
         super().__init__()
-        self._parts = ((title, "bad"), (detail, ""), (remedy, "title"))
+        self._parts = ((title, role), (detail, ""), (remedy, "title"))
 
     def compose(self) -> ComposeResult:
         with Vertical(id="box"):

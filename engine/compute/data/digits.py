@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from engine.compute.numerics.aligned import from_array
+
 DIGITS = "digits.csv.gz"
 """The digits' file inside scikit-learn."""
 
@@ -18,7 +20,7 @@ BRIGHTEST_DIGIT = 16
 def read_digits(path: Path) -> tuple[Tensor, Tensor]:
     """1 797 digits, uint8 (N, 1, 8, 8), and labels: levels of grey 0 to 16 become 0 to 255, rounded half up."""
     with gzip.open(path, "rt") as file:
-        rows = torch.from_numpy(np.loadtxt(file, delimiter=",", dtype=np.int64))
+        rows = from_array(np.loadtxt(file, delimiter=",", dtype=np.int64))
     pixels = (rows[:, :64] * 255 + BRIGHTEST_DIGIT // 2) // BRIGHTEST_DIGIT
     images = pixels.to(torch.uint8).view(-1, 1, 8, 8)
     return images, rows[:, 64].contiguous()

@@ -6,9 +6,9 @@ import zlib
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch import Tensor
 
+from engine.compute.numerics.aligned import from_array
 from engine.errors import SecateurError
 
 DTYPES = {8: "u1", 9: "i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
@@ -29,7 +29,7 @@ def read_idx(path: Path) -> Tensor:
             f"{type(error).__name__}: {error}",
             "Delete it and fetch the data set anew.",
         ) from error
-    return torch.from_numpy(values if values.dtype == np.uint8 else values.astype(np.int64))
+    return from_array(values if values.dtype == np.uint8 else values.astype(np.int64))
 
 
 def _parse(content: bytes) -> np.ndarray[tuple[int, ...], np.dtype[np.generic]]:

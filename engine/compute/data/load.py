@@ -13,7 +13,7 @@ from engine.compute.data.source import Part, Source
 from engine.compute.data.splits import stratified
 from engine.compute.data.statistics import ENOUGH_PIXELS, mean_and_std
 from engine.compute.data.user import read_user
-from engine.compute.seeds import generator
+from engine.compute.numerics.seeds import generator
 from engine.datasets import Location
 from engine.datasets import fingerprint as fingerprint_of
 from engine.errors import SecateurError

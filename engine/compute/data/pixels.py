@@ -6,6 +6,8 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from engine.compute.numerics.aligned import from_array
+
 LUMA = (19595, 38470, 7471)
 """Weights of red, green and blue in grey (ITU-R BT.601), in units of 2⁻¹⁶: the integers that Pillow uses."""
 
@@ -33,7 +35,7 @@ def fit_image(image: Image.Image, size: int | None, channels: int | None) -> Ima
 
 def to_pixels(image: Image.Image) -> Tensor:
     """A grey or colour image as uint8 (1 or 3, H, W)."""
-    pixels = torch.from_numpy(np.array(image))
+    pixels = from_array(np.array(image))
     return pixels.unsqueeze(0) if pixels.ndim == 2 else pixels.permute(2, 0, 1).contiguous()
 
 

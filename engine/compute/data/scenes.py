@@ -15,7 +15,7 @@ from engine.compute.data.digits import read_digits
 from engine.compute.data.images import Pixels
 from engine.compute.data.source import Part, Source
 from engine.compute.data.splits import stratified
-from engine.compute.seeds import generator
+from engine.compute.numerics.seeds import generator
 from engine.datasets.records import Record
 from engine.params.preset import Data
 

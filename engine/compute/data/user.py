@@ -11,6 +11,7 @@ from torch import Tensor
 
 from engine.compute.data.images import Pixels
 from engine.compute.data.source import Part, Source
+from engine.compute.numerics.aligned import aligned, from_array, to_array
 from engine.compute.usercode import load_function
 from engine.datasets import LOADER_VERSION, effective
 from engine.errors import SecateurError
@@ -76,9 +77,9 @@ def _pair(value: Any, split: str, name: str) -> tuple[Tensor, Tensor]:
 
 def _tensor(value: Any, what: str, name: str) -> Tensor:
     if isinstance(value, Tensor):
-        return value.detach().cpu()
+        return aligned(value.detach().cpu())
     try:
-        return torch.from_numpy(np.ascontiguousarray(value))
+        return from_array(np.ascontiguousarray(value))
     except (TypeError, ValueError) as error:
         raise _wrong(name, f"The {what} are {_kind(value)}: {error}.") from error
 
@@ -121,8 +122,8 @@ def _fingerprint(arrays: dict[str, tuple[Tensor, Tensor]], names: tuple[str, ...
     }
     digest = hashlib.sha256(json.dumps(material, sort_keys=True).encode())
     for images, labels in arrays.values():
-        digest.update(images.numpy().data)
-        digest.update(labels.numpy().data)
+        digest.update(to_array(images).data)
+        digest.update(to_array(labels).data)
     return digest.hexdigest()
 
 

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from engine.compute.data.images import Decoded, Images, Pixels
 from engine.compute.data.source import Part, Source
+from engine.compute.numerics.aligned import from_array
 from engine.datasets.records import Keywords, Record, Vision
 from engine.errors import SecateurError
 from engine.params.preset import Data
@@ -80,7 +81,7 @@ def _part(data: Any, params: Data, record: Record, source: Vision) -> Part:
 
 
 def _pixels(values: Any, source: Vision, params: Data) -> Images:
-    pixels = torch.from_numpy(np.ascontiguousarray(values))
+    pixels = from_array(np.ascontiguousarray(values))
     if source.axes == "NHWC":
         pixels = pixels.permute(0, 3, 1, 2).contiguous()
     elif source.axes == "NHW":

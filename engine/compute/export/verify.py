@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from engine.compute.data import Dataset
 from engine.compute.export import alone
 from engine.compute.export.source import deviation
+from engine.compute.numerics.aligned import to_array
 from engine.errors import SecateurError
 
 MOST_IMAGES = 1000
@@ -72,9 +73,10 @@ def verify(
     count = max(1, min(len(split), MOST_IMAGES, MOST_BYTES // bytes_each))
     index = torch.linspace(0, len(split) - 1, count).long()
     pixels = split.images.gather(index)
-    images = data.normalize(pixels, channels_last=False)
     with torch.inference_mode():
-        expected = torch.cat([model(part).contiguous() for part in torch.split(images, batches(count))])
+        # Each batch in memory of its own, as the other process has it.
+        inputs = (data.normalize(part, channels_last=False) for part in torch.split(pixels, batches(count)))
+        expected = torch.cat([model(part).contiguous() for part in inputs])
     given = run_alone(folder, needs, pixels)
     labels = split.labels[index] if data.task == "classification" else None
     return judged(compare(given, expected, labels, tolerance.deviation), tolerance)
@@ -129,7 +131,7 @@ def run_alone(folder: Path, needs: tuple[str, ...], pixels: Tensor) -> Tensor:
             "shape": list(pixels.shape),
         }
         (place / "job").write_text(json.dumps(job), "utf-8")
-        (place / "pixels").write_bytes(pixels.contiguous().numpy().tobytes())
+        (place / "pixels").write_bytes(to_array(pixels).tobytes())
         _run([sys.executable, "-P", alone.__file__, str(place / "job")], place)
         told = json.loads((place / "told").read_text("utf-8"))
         outputs = torch.frombuffer(

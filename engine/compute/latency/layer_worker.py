@@ -14,6 +14,7 @@ from torch import nn
 
 from engine.compute.latency.calls import Block, timed
 from engine.compute.latency.layers import LayerConfig
+from engine.compute.numerics.aligned import from_array
 from engine.errors import SecateurError
 from engine.params.channels import TargetRuntime
 
@@ -121,7 +122,7 @@ def _filled(shape: tuple[int, ...], number: int) -> "np.ndarray[tuple[int, ...],
 def _torch_layer(config: LayerConfig, copies: int, job: LayersJob) -> Callable[[], None]:
     """The layer with what follows it in a network, as eager PyTorch runs them: normalization and activation."""
     layers = [_module(config).to(job.device, memory_format=torch.channels_last) for _ in range(copies)]  # type: ignore[call-overload]
-    images = torch.from_numpy(_filled(_input_shape(config, job.batch), 0)).to(job.device)
+    images = from_array(_filled(_input_shape(config, job.batch), 0)).to(job.device)
     if config.kind == "conv":
         images = images.to(memory_format=torch.channels_last)
 

@@ -7,6 +7,7 @@ import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper
 
 from engine.compute.latency.layers import LayerConfig
+from engine.compute.numerics.aligned import to_array
 from engine.compute.onnx import narrow
 from engine.compute.onnx.onnxruntime import FAILURES, options, providers
 from engine.errors import SecateurError
@@ -30,7 +31,7 @@ class OnnxLayer:
             session = ort.InferenceSession(file, options(threads), providers=providers(device))
             place = "cuda" if "CUDAExecutionProvider" in session.get_providers() else "cpu"
             binding = session.io_binding()
-            binding.bind_ortvalue_input("x", ort.OrtValue.ortvalue_from_numpy(images, place, 0))
+            binding.bind_ortvalue_input("x", ort.OrtValue.ortvalue_from_numpy(to_array(images), place, 0))
             binding.bind_output(session.get_outputs()[0].name, place)
         except FAILURES as error:
             raise SecateurError("ONNX Runtime does not take a layer", f"{config}: {error}") from error

@@ -6,6 +6,7 @@ import openvino
 
 from engine.compute.latency.layers import LayerConfig
 from engine.compute.latency.onnx_layer import graph
+from engine.compute.numerics.aligned import to_array
 from engine.compute.runtimes.openvino import compiled
 
 
@@ -17,8 +18,8 @@ class OpenvinoLayer:
     ) -> None:
         network = compiled(graph(config, weights, images.shape), images.shape, threads, "fp32")
         self._request = network.create_infer_request()
-        self._images = images
-        self._request.set_input_tensor(openvino.Tensor(images, shared_memory=True))
+        self._images = to_array(images)
+        self._request.set_input_tensor(openvino.Tensor(self._images, shared_memory=True))
 
     def __call__(self) -> None:
         self._request.infer()

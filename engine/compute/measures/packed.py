@@ -43,6 +43,7 @@ from engine.compute.layers.grids import Form, Grid
 from engine.compute.measures import coding
 from engine.compute.measures.coding import Bytes, Integers
 from engine.compute.measures.palettes import Palette, Words, palettes
+from engine.compute.numerics.aligned import aligned, from_array, to_array
 from engine.errors import SecateurError
 
 MAGIC = b"SECATEUR"
@@ -225,7 +226,7 @@ def _elements(name: str, tensor: Tensor) -> Bytes:
             "A tensor cannot be packed", f"{name} is not a plain dense tensor with data ({tensor.layout})."
         )
     flat = tensor.detach().cpu().contiguous().reshape(-1)
-    raw: Bytes = flat.view(torch.uint8).numpy() if flat.numel() else np.empty(0, np.uint8)
+    raw: Bytes = to_array(flat.view(torch.uint8)) if flat.numel() else np.empty(0, np.uint8)
     return raw.reshape(-1, tensor.element_size())
 
 
@@ -356,7 +357,7 @@ def _unpack(entry: _Entry, streams: _Streams) -> Tensor:
         raise ValueError(f"{entry.name} has {len(elements)} elements, its shape {length}")
     if not length:
         return torch.empty(entry.shape, dtype=dtype)
-    return torch.from_numpy(elements.reshape(-1)).view(dtype).reshape(entry.shape)
+    return aligned(from_array(elements.reshape(-1)).view(dtype)).reshape(entry.shape)
 
 
 def _positions(entry: _Entry, unary: memoryview, low: memoryview, length: int) -> Integers | None:

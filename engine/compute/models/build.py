@@ -8,6 +8,7 @@ from torch import nn
 from engine.compute.models.adapt import fit_head, fit_stem
 from engine.compute.models.architecture import Architecture, attached
 from engine.compute.models.resnet import CifarResNet
+from engine.compute.numerics.aligned import align_
 from engine.compute.usercode import load_function
 from engine.compute.yolo import detector
 from engine.errors import SecateurError
@@ -19,7 +20,7 @@ def build(arch: Architecture) -> nn.Module:
 
     Raises SecateurError when the constructor refuses, with its reason.
     """
-    model = _construct(arch, arch.classes)
+    model = align_(_construct(arch, arch.classes))
     if arch.name.startswith(DETECTOR):  # made for these channels and classes; its last layer is no classifier
         return attached(model, arch)
     fit_stem(model, arch.channels)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from engine.compute.layers import overlays
@@ -17,7 +17,8 @@ from engine.compute.models import edits
 from engine.compute.models.architecture import Architecture, architecture
 from engine.compute.models.build import build
 from engine.compute.models.int8 import FILE, QuantizedNetwork, initializers
-from engine.errors import SecateurError
+from engine.compute.numerics.aligned import read_tensors
+from engine.errors import BITS_COMMAND, SecateurError
 
 FORMAT = 1
 TENSORS = "model.safetensors"
@@ -82,7 +83,7 @@ def load(folder: Path) -> nn.Module:
 
 def _load_network(folder: Path) -> nn.Module:
     recipe: dict[str, Any] = json.loads((folder / RECIPE).read_text())
-    state = load_file(folder / TENSORS)
+    state = read_tensors(folder / TENSORS)
     arch = Architecture.from_dict(recipe["architecture"])
     model = _skeleton(arch, recipe, state)
     if model is None:
@@ -105,7 +106,7 @@ def _fill(model: nn.Module, state: dict[str, Tensor], *, assign: bool = False) -
 
 
 def _skeleton(arch: Architecture, recipe: dict[str, Any], state: dict[str, Tensor]) -> nn.Module | None:
-    """The model built without initializing it: its weights are the file's own tensors.
+    """The model built without initializing it: its weights are the tensors that were read.
 
     None for a constructor that computes with tensors (RegNet), or that makes tensors which are not in the
     state_dict: such a model has to be built the slow way.
@@ -161,7 +162,8 @@ def _unequal(different: str) -> SecateurError:
     return SecateurError(
         "The checkpoint does not load back equal",
         f"Different: {different}.",
-        "The step was not counted as done. This is a bug of secateur's: please report the preset.",
+        f"The step was not counted as done. `{BITS_COMMAND}` tells in some seconds whether this machine gives the "
+        "same bits twice; if it does, this is a bug of secateur's: please report the preset.",
     )
 
 

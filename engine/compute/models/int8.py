@@ -9,6 +9,7 @@ from onnx import numpy_helper
 from torch import Tensor, nn
 
 from engine.compute.models.architecture import architecture, attached
+from engine.compute.numerics.aligned import from_array
 from engine.compute.onnx.onnxruntime import OnnxModel
 from engine.errors import SecateurError
 
@@ -64,5 +65,4 @@ def torch_part(model: nn.Module) -> nn.Module:
 def initializers(file: bytes) -> dict[str, Tensor]:
     """The tensors that an ONNX file holds, by name."""
     graph = onnx.load_model_from_string(file).graph
-    # A copy, because what numpy reads from a file's bytes is not writable.
-    return {t.name: torch.from_numpy(numpy_helper.to_array(t).copy()) for t in graph.initializer}
+    return {t.name: from_array(numpy_helper.to_array(t)) for t in graph.initializer}

@@ -3,13 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
 import onnxruntime as ort
-import torch
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 from torch import Tensor
 
+from engine.compute.numerics.aligned import from_array, to_array
 from engine.errors import SecateurError
 from engine.params.runtimes import Precision
 
@@ -39,7 +38,7 @@ class OnnxSession:
         place = "cuda" if "CUDAExecutionProvider" in self._session.get_providers() else "cpu"
         binding = self._session.io_binding()
         name = self._session.get_inputs()[0].name
-        binding.bind_ortvalue_input(name, ort.OrtValue.ortvalue_from_numpy(inputs.numpy(), place, 0))
+        binding.bind_ortvalue_input(name, ort.OrtValue.ortvalue_from_numpy(to_array(inputs), place, 0))
         for output in self._session.get_outputs():
             binding.bind_output(output.name, place)
         return binding
@@ -86,12 +85,11 @@ class OnnxModel:
 
 def _outputs(session: ort.InferenceSession, images: Tensor, names: list[str] | None) -> list[Tensor]:
     """The outputs of these names, all by default, on the CPU."""
-    array = np.ascontiguousarray(images.detach().cpu().numpy())
     try:
-        found = session.run(names, {session.get_inputs()[0].name: array})
+        found = session.run(names, {session.get_inputs()[0].name: to_array(images)})
     except FAILURES as error:
         raise SecateurError("ONNX Runtime failed on an input", f"{tuple(images.shape)}: {error}") from error
-    return [torch.from_numpy(output) for output in found]
+    return [from_array(output) for output in found]
 
 
 def options(threads: int) -> ort.SessionOptions:

@@ -9,9 +9,9 @@ from engine.compute.data.dataset import Task
 from engine.compute.models.adapt import fit_head, fit_stem
 from engine.compute.models.architecture import Architecture, architecture, attached
 from engine.compute.models.build import _construct, build
+from engine.compute.numerics.seeds import seed_everything
 from engine.compute.pretrained.state_dict import load_into, pretrained_state
 from engine.compute.pretrained.unwrap import Told
-from engine.compute.seeds import seed_everything
 from engine.errors import SecateurError
 from engine.params.catalog import DETECTION, DETECTOR
 from engine.params.preset import Model

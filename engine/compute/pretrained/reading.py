@@ -6,9 +6,9 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from engine.compute.numerics.aligned import align_, read_tensors
 from engine.compute.pretrained import inert, pickles
 from engine.compute.pretrained.files import SAVE, kind, refused
 from engine.compute.pretrained.unwrap import Told, find, tensors
@@ -58,13 +58,13 @@ def _trusted(path: Path, content: inert.Content, params: Model, told: Told) -> B
     if found is None:
         raise _no_state(path, content)
     told = [*told, ("warning", f"{path.name} is a pickled model: its code was run once, to convert it")]
-    module = found.value.float().eval() if isinstance(found.value, nn.Module) else None
+    module = align_(found.value.float().eval()) if isinstance(found.value, nn.Module) else None
     return _floats(tensors(found.value), told, module)
 
 
 def _safetensors(path: Path) -> dict[str, Tensor]:
     try:
-        return dict(load_file(path))
+        return read_tensors(path)
     except (SafetensorError, *inert.UNREADABLE) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise refused(

@@ -3,12 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import openvino
-import torch
 from openvino import properties
 from torch import Tensor
 
+from engine.compute.numerics.aligned import from_array, to_array
 from engine.compute.onnx.float_operators import MOVING
 from engine.errors import Unavailable, said_by
 from engine.params.runtimes import Precision
@@ -48,7 +47,7 @@ class OpenvinoSession:
         self._others: dict[tuple[int, ...], Any] = {}
         self._shape = tuple(inputs.shape)
         self._request = self._opened(self._shape)
-        self._inputs = np.ascontiguousarray(inputs.numpy())
+        self._inputs = to_array(inputs)
         self._request.set_input_tensor(openvino.Tensor(self._inputs, shared_memory=True))
 
     def _opened(self, shape: tuple[int, ...]) -> Any:
@@ -62,8 +61,8 @@ class OpenvinoSession:
         if shape not in self._others:
             self._others[shape] = self._opened(shape)
         request = self._others[shape]
-        request.infer([np.ascontiguousarray(inputs.detach().cpu().numpy())])
-        return torch.from_numpy(np.array(request.get_output_tensor(0).data, dtype=np.float32))
+        request.infer([to_array(inputs)])
+        return from_array(request.get_output_tensor(0).data).float()
 
 
 def compiled(network: Path | bytes, shape: tuple[int, ...], threads: int, precision: Precision) -> Any:

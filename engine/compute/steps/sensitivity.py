@@ -15,7 +15,7 @@ from engine.compute.layers.select import leaf_of, prunable_layers, weight_of
 from engine.compute.layers.shared import unshare_
 from engine.compute.measures.counts import Counts, count
 from engine.compute.models import edits
-from engine.compute.seeds import generator
+from engine.compute.numerics.seeds import generator
 from engine.compute.steps.calibration.step import calibrate, norms_of
 from engine.compute.steps.channels.graph import channel_graph
 from engine.compute.steps.channels.groups import Group

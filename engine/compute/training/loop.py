@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from engine.compute.context import Context, place, validate
 from engine.compute.layers import overlays
 from engine.compute.memory import out_of_memory
-from engine.compute.seeds import generator, seed_everything
+from engine.compute.numerics.seeds import generator, seed_everything
 from engine.compute.tasks import Score, task_of
 from engine.compute.training import resume
 from engine.compute.training.schedules import learning_rate_factor
@@ -68,15 +68,16 @@ def fit(
     purpose: str = "fit",
     *,
     keep_last: bool = False,
+    keep_every_s: float | None = None,
     penalty: Callable[[], None] | None = None,
     objective: Objective | None = None,
 ) -> nn.Module:
     """Train `model` in place and return it; masks and other parametrizations are respected.
 
-    Random numbers depend on the seed, the step's position, `purpose` and the epoch alone. Every few
-    seconds the state after an epoch is kept, and an interrupted training goes on from there with the
-    same bits; `keep_last` keeps the final state too, for a step that goes on after it. `penalty` adds
-    to the gradients before every update, from the weights alone. `objective` replaces the task's loss.
+    Random numbers depend on the seed, the step's position, `purpose` and the epoch alone. Every `keep_every_s`
+    seconds (by default `partial.EVERY_S`) the state after an epoch is kept, and an interrupted training goes on
+    from there with the same bits; `keep_last` keeps the final state too, for a step that goes on after it.
+    `penalty` adds to the gradients before every update, from the weights alone. `objective` replaces the task's loss.
     Raises SecateurError when the loss is no longer finite.
     """
     place(model, context.device)
@@ -85,10 +86,10 @@ def fit(
     run = _Run(model, optimizer, params, context, purpose, params.batch, penalty, objective, factors)
     _restore(run)
     context.scored = None
-    kept = time.monotonic()
+    kept, every_s = time.monotonic(), resume.EVERY_S if keep_every_s is None else keep_every_s
     for epoch in range(len(run.epochs) + 1, params.epochs + 1):
         _one_epoch(run, epoch)
-        if time.monotonic() - kept > resume.EVERY_S or (keep_last and epoch == params.epochs):
+        if time.monotonic() - kept > every_s or (keep_last and epoch == params.epochs):
             epochs = [ev.as_dict(finished) for finished in run.epochs]
             resume.keep(run.trained, run.optimizer, epochs, run.best, context.partial / purpose)
             kept = time.monotonic()

@@ -10,9 +10,10 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from engine.compute.numerics.aligned import read_tensors
 from engine.store.files import explained, sync_folder
 from engine.store.keys import file_hash
 
@@ -108,7 +109,7 @@ def _latest(folder: Path) -> tuple[list[dict[str, Any]], dict[str, Tensor], floa
             facts = json.loads((kept / "facts.json").read_text())
             if file_hash(kept / "state.safetensors") != facts["sha256"]:
                 continue
-            return facts["epochs"], load_file(kept / "state.safetensors"), facts["best"]
+            return facts["epochs"], read_tensors(kept / "state.safetensors"), facts["best"]
         except (OSError, ValueError, KeyError, RuntimeError, SafetensorError):
             continue
     return None

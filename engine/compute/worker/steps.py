@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from engine import datasets
@@ -24,6 +24,7 @@ from engine.compute.measures.sizes import sizes
 from engine.compute.memory import peak_bytes, reset_peak
 from engine.compute.models import checkpoint
 from engine.compute.models.int8 import QuantizedNetwork, torch_part
+from engine.compute.numerics.aligned import read_tensors
 from engine.compute.pretrained.create import create
 from engine.compute.steps.apply import apply
 from engine.compute.steps.channels.yolo import prepare_for_channels
@@ -275,4 +276,4 @@ def _agreement(found: Score, before: Tensor, work: Work, name: str = "agreement"
 
 
 def _predictions(store: Store, key: str) -> dict[str, Tensor]:
-    return dict(load_file(store.folder(key) / PREDICTIONS))
+    return read_tensors(store.folder(key) / PREDICTIONS)

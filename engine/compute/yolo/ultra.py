@@ -18,6 +18,8 @@ from ultralytics.utils.metrics import ap_per_class, box_iou
 from ultralytics.utils.nms import non_max_suppression
 from ultralytics.utils.tal import make_anchors
 
+from engine.compute.numerics.aligned import to_array
+
 dict.__setitem__(SETTINGS, "sync", False)  # no analytics; not through its own setter, which writes a file
 
 GAINS = {"box": 7.5, "cls": 0.5, "dfl": 1.5}
@@ -123,7 +125,7 @@ def average_precision(detections: list[Tensor], targets: list[Tensor]) -> tuple[
     every, true = torch.cat(detections), torch.cat(targets)
     if not len(true):
         return 0.0, 0.0
-    columns = (np.concatenate(hits), every[:, 4].numpy(), every[:, 5].numpy(), true[:, 0].numpy())
+    columns = (np.concatenate(hits), to_array(every[:, 4]), to_array(every[:, 5]), to_array(true[:, 0]))
     precision: np.ndarray[Any, Any] = ap_per_class(*columns)[5]
     return float(precision[:, 0].mean()), float(precision.mean())
 
@@ -135,7 +137,7 @@ def _hits(detections: Tensor, targets: Tensor) -> "np.ndarray[Any, Any]":
     overlaps most.
     """
     overlaps = box_iou(targets[:, 1:], detections[:, :4]) * (targets[:, :1] == detections[None, :, 5])
-    values, thresholds = overlaps.numpy(), THRESHOLDS.numpy()
+    values, thresholds = to_array(overlaps), to_array(THRESHOLDS)
     correct = np.zeros((len(detections), len(thresholds)), dtype=bool)
     taken = np.zeros((len(targets), len(thresholds)), dtype=bool)
     columns = np.arange(len(thresholds))

@@ -13,7 +13,7 @@ from engine.compute.context import Context
 from engine.compute.layers.select import weight_of
 from engine.compute.layers.shared import SharedConv2d
 from engine.compute.memory import halving_batch
-from engine.compute.seeds import generator
+from engine.compute.numerics.seeds import generator
 
 BATCH = 64
 """Images of a pass; fixed, because it can change the last bits."""

@@ -6,7 +6,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from engine.compute.context import Context, place
 from engine.compute.memory import halving_batch
-from engine.compute.seeds import generator
+from engine.compute.numerics.seeds import generator
 from engine.params.calibrate import Calibrate
 
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from engine.compute.context import Context
 from engine.compute.layers.select import leaf_of
-from engine.compute.seeds import generator
+from engine.compute.numerics.seeds import generator
 from engine.compute.steps.channels.groups import Cut, Group
 from engine.compute.tasks import task_of
 from engine.errors import SecateurError

@@ -12,6 +12,7 @@ import torch
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from torch import Tensor
 
+from engine.compute.numerics.aligned import from_array, to_array
 from engine.compute.steps.clustering.directions import directions
 
 Algorithm = Literal["k-means", "agglomerative", "spherical"]
@@ -110,7 +111,7 @@ def ward_costs(vectors: Tensor) -> list[float]:
 
     if len(vectors) < 2:
         return []
-    points = reduced(vectors.detach().double().cpu(), None).numpy()
+    points = to_array(reduced(vectors.detach().double().cpu(), None))
     with threadpool_limits(1):
         tree = AgglomerativeClustering(n_clusters=None, distance_threshold=0.0).fit(points)
     return [float(d) ** 2 / 2 for d in sorted(tree.distances_)]
@@ -120,8 +121,8 @@ def _ward(points: Tensor, count: int) -> Tensor:
     from sklearn.cluster import AgglomerativeClustering
 
     with threadpool_limits(1):
-        labels = AgglomerativeClustering(n_clusters=count).fit_predict(points.numpy())
-    return torch.from_numpy(labels).long()
+        labels = AgglomerativeClustering(n_clusters=count).fit_predict(to_array(points))
+    return from_array(labels).long()
 
 
 def _k_means(points: Tensor, count: int, importance: Tensor, restarts: int, seed: int) -> Tensor:
@@ -134,8 +135,8 @@ def _k_means(points: Tensor, count: int, importance: Tensor, restarts: int, seed
     with threadpool_limits(1), warnings.catch_warnings():
         # Fewer clusters than asked for, because fewer vectors differ: no reason to worry.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        labels = method.fit_predict(points.numpy(), sample_weight=_positive(importance).numpy())
-    return torch.from_numpy(labels).long()
+        labels = method.fit_predict(to_array(points), sample_weight=to_array(_positive(importance)))
+    return from_array(labels).long()
 
 
 def _positive(importance: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from engine.compute.seeds import generator
+from engine.compute.numerics.seeds import generator
 
 ITERATIONS = 100
 TOLERANCE = 1e-9

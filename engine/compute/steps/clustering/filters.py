@@ -13,7 +13,7 @@ from engine.compute.layers import overlays
 from engine.compute.layers.select import prunable_layers
 from engine.compute.layers.shared import SharedConv2d, share, shared_layers
 from engine.compute.models import edits
-from engine.compute.seeds import derive
+from engine.compute.numerics.seeds import derive
 from engine.compute.steps.calibration.activations import can_refit, energies, refit
 from engine.compute.steps.calibration.step import recalibrate
 from engine.compute.steps.clustering.assign import cluster

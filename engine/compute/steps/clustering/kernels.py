@@ -7,7 +7,7 @@ from engine.compute.context import Context, place
 from engine.compute.layers import overlays
 from engine.compute.layers.dictionaries import set_dictionary
 from engine.compute.layers.select import prunable_layers
-from engine.compute.seeds import derive
+from engine.compute.numerics.seeds import derive
 from engine.compute.steps.calibration.step import recalibrate
 from engine.compute.steps.clustering.directions import directions
 from engine.errors import SecateurError

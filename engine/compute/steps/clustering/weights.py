@@ -9,7 +9,8 @@ from engine.compute.layers import overlays
 from engine.compute.layers.codebooks import Form, bits_per_weight, codebook_of, set_codebook
 from engine.compute.layers.masks import mask_of
 from engine.compute.layers.select import leaf_of, prunable_layers, weight_of
-from engine.compute.seeds import derive
+from engine.compute.numerics.aligned import from_array, to_array
+from engine.compute.numerics.seeds import derive
 from engine.compute.steps.clustering import kmeans
 from engine.errors import SecateurError
 from engine.params.cluster_weights import ClusterWeights, Product, Scalar
@@ -84,7 +85,7 @@ def _scalar(
 ) -> tuple[Tensor, Tensor, Form]:
     """Centroids (groups, K, 1), indices (groups, n) and their form; `kept` is the mask."""
     form = Form(tuple(weight.shape), groups=len(weight) if method.per == "channel" else 1)
-    values = weight.contiguous().cpu().double().view(form.vectors).numpy()
+    values = to_array(weight.contiguous().cpu().double().view(form.vectors))
     wanted = np.ones(values.shape, bool) if kept is None else _rows(kept, form)
     random = np.random.default_rng(seed)
     books = []
@@ -97,17 +98,19 @@ def _scalar(
         books.append(book)
     size = max(map(len, books))
     table = np.stack([np.pad(book, (0, size - len(book)), mode="edge") for book in books])
-    return torch.from_numpy(table)[..., None], torch.from_numpy(indices), form
+    return from_array(table)[..., None], from_array(indices), form
 
 
 def _rows(mask: Tensor, form: Form) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
-    rows: np.ndarray[tuple[int, ...], np.dtype[np.bool_]] = mask.contiguous().cpu().view(form.vectors).numpy()
+    rows: np.ndarray[tuple[int, ...], np.dtype[np.bool_]] = to_array(
+        mask.contiguous().cpu().view(form.vectors)
+    )
     return rows
 
 
 def _product(weight: Tensor, k: int, length: int, seed: int) -> tuple[Tensor, Tensor, Form]:
     """Centroids (1, K, length), indices (1, n) and their form; neighbours along a filter's flattened weights."""
     form = Form(tuple(weight.shape), width=length)
-    rows = weight.contiguous().cpu().double().view(-1, length).numpy()
+    rows = to_array(weight.contiguous().cpu().double().view(-1, length))
     centroids, indices = kmeans.vectors(rows, k, seed)
-    return torch.from_numpy(centroids)[None], torch.from_numpy(indices)[None], form
+    return from_array(centroids)[None], from_array(indices)[None], form

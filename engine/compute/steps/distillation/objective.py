@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from engine.compute.context import Context, place
-from engine.compute.seeds import seed_everything
+from engine.compute.numerics.seeds import seed_everything
 from engine.compute.steps.distillation import features, losses
 from engine.params.distillation import Attention, Decoupled, Distill, Features, Inside, Logits
 

@@ -8,7 +8,7 @@ from torch.nn.utils import parametrize
 
 from engine.compute.context import Context
 from engine.compute.layers.select import weight_of
-from engine.compute.seeds import generator
+from engine.compute.numerics.seeds import generator
 from engine.compute.tasks import task_of
 
 TAYLOR_IMAGES = 1024

@@ -11,6 +11,7 @@ import onnx
 import torch
 from torch import Tensor
 
+from engine.compute.numerics.aligned import to_array
 from engine.compute.onnx.graph import Array, Graph, attribute, layer_of
 from engine.compute.steps.quantization.calibrate import Ranges, activations
 from engine.compute.steps.quantization.choose import choose, is_heavy
@@ -137,7 +138,7 @@ def input_means(model: onnx.ModelProto, batches: Iterable[Tensor]) -> Means:
             mean = (values.double().mean(kept) if kept else values.double()).sum(0)
             sums[name] = sums.get(name, torch.zeros_like(mean)) + mean
         count += len(next(iter(batch.values())))
-    return {node.name: (sums[node.input[0]] / count).numpy() for node in nodes}
+    return {node.name: to_array(sums[node.input[0]] / count) for node in nodes}
 
 
 def bias_corrected(

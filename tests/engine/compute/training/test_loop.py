@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from engine.compute.seeds import derive
+from engine.compute.numerics.seeds import derive
 from engine.compute.steps.calibration.step import calibrate
 from engine.compute.tasks.classification import agreement
 from engine.compute.tasks.evaluate import score

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.compute.layers.masks import set_mask
+from engine.compute.numerics.aligned import from_array, to_array
 from engine.compute.onnx.graph import COPY, Graph
 from engine.compute.steps.quantization.onnx_training import fake
 from engine.compute.steps.quantization.onnx_training.parse import (
@@ -73,7 +74,7 @@ class TrainableGraph(nn.Module):
         self._weights = {made.output: made for made in self._program.instructions if isinstance(made, Weight)}
         graph = Graph(file)
         for made in self._weights.values():
-            steps = torch.from_numpy(graph.array(made.scale).copy())
+            steps = from_array(graph.array(made.scale))
             dimensions = self._program.parameters[made.values].dim()
             module, attribute = self._place(made.integers + STEPS)
             module.add_module(attribute, WeightSteps(steps, dimensions, made.axis, levels, learned=learned))
@@ -147,7 +148,7 @@ class TrainableGraph(nn.Module):
         steps = self.activations.now()
         for names, step in zip(self._program.scales, steps, strict=True):
             for name in names:
-                graph.put(name, step.numpy())
+                graph.put(name, to_array(step))
         for made in self._program.instructions:
             if isinstance(made, Weight):
                 rounding, values = self._rounding(made), self._value(made.values)
@@ -157,14 +158,14 @@ class TrainableGraph(nn.Module):
                 self._put(graph, made, integers.to(torch.int32), of_bias)
         for name in self._program.parameters:
             if name in graph.constants:
-                graph.put(name, self._value(name).cpu().contiguous().numpy())
+                graph.put(name, to_array(self._value(name)))
         return graph.model
 
     @staticmethod
     def _put(graph: Graph, made: Weight | Bias, integers: Tensor, steps: Tensor) -> None:
         shape = tuple(graph.constants[made.scale].dims)
-        graph.put(made.integers, integers.cpu().contiguous().numpy())
-        graph.put(made.scale, steps.reshape(shape).cpu().numpy())
+        graph.put(made.integers, to_array(integers))
+        graph.put(made.scale, to_array(steps.reshape(shape)))
 
     def weights(self) -> dict[str, Tensor]:
         """The float weights as they are now, by their names in the float graph, on the CPU."""

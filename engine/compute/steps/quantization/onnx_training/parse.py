@@ -7,10 +7,10 @@ from collections.abc import Set
 from dataclasses import dataclass, field
 
 import onnx
-import torch
 from onnx import helper, numpy_helper
 from torch import Tensor
 
+from engine.compute.numerics.aligned import from_array
 from engine.compute.onnx.graph import COPY, Array, Graph, layer_of
 from engine.compute.steps.quantization import choose
 from engine.compute.steps.quantization.onnx_training.layout_ops import MOVING
@@ -218,7 +218,7 @@ class _Reader:
 
     @staticmethod
     def _tensor(values: Array) -> Tensor:
-        return torch.from_numpy(values.copy())
+        return from_array(values.copy())
 
     def _release(self) -> None:
         """Note after which instruction each tensor is taken no more."""
@@ -252,5 +252,5 @@ def _range(zero_point: Array) -> tuple[int, int]:
 def _value(attribute: onnx.AttributeProto) -> object:
     value = helper.get_attribute_value(attribute)
     if isinstance(value, onnx.TensorProto):
-        return torch.from_numpy(numpy_helper.to_array(value).copy())
+        return from_array(numpy_helper.to_array(value))
     return value

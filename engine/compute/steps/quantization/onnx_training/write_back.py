@@ -16,6 +16,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from engine.compute.layers.passes import evaluating
 from engine.compute.layers.select import leaf_of, weight_of
+from engine.compute.numerics.aligned import from_array
 from engine.compute.onnx.graph import Graph, layer_of
 from engine.compute.steps.quantization.graph import output_axis
 
@@ -45,7 +46,7 @@ def give_back(
         if names <= left.keys() and len(names) == 1 and layer in modules:
             _give_layer(modules[layer], norms.get(layer), node, graph, left)
     for name, parameter in network.named_parameters():
-        if name in left and torch.equal(torch.from_numpy(graph.array(name).copy()), parameter.cpu()):
+        if name in left and torch.equal(from_array(graph.array(name)), parameter.cpu()):
             parameter.copy_(left.pop(name))
     return sorted(left)
 
@@ -55,7 +56,7 @@ def _give_layer(
 ) -> None:
     """Give one layer its weight and bias, and take these from `left`."""
     name, bias = node.input[1], node.input[2] if len(node.input) > 2 else ""
-    before, after = torch.from_numpy(graph.array(name).copy()), left[name]
+    before, after = from_array(graph.array(name)), left[name]
     own = weight_of(module).cpu()
     if output_axis(node) % before.dim() == 1:
         before, after = before.T, after.T
@@ -67,7 +68,7 @@ def _give_layer(
     leaf_of(module).copy_(unfolded)
     del left[name]
     if bias in left:
-        gained = left[bias] - torch.from_numpy(graph.array(bias).copy())
+        gained = left[bias] - from_array(graph.array(bias))
         held: Any = module if getattr(module, "bias", None) is not None else norm
         if held is not None:
             gained = gained / factors.where(factors != 0, 1) if held is module else gained

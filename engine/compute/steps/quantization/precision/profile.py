@@ -8,10 +8,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
 import onnxruntime as ort
 
+from engine.compute.numerics.aligned import to_array
 from engine.compute.onnx.graph import Graph
 from engine.compute.onnx.onnxruntime import options
 from engine.compute.onnx.shape import Shape, example
@@ -39,7 +39,7 @@ def node_times(file: onnx.ModelProto, shape: Shape, threads: int) -> Times:
         chosen.enable_profiling = True
         chosen.profile_file_prefix = str(Path(folder) / "profile")
         session = ort.InferenceSession(file.SerializeToString(), chosen, providers=["CPUExecutionProvider"])
-        given = {session.get_inputs()[0].name: np.ascontiguousarray(example(1, shape).numpy())}
+        given = {session.get_inputs()[0].name: to_array(example(1, shape))}
         for _ in range(WARMUP + RUNS):
             session.run(None, given)
         events: list[dict[str, Any]] = json.loads(Path(session.end_profiling()).read_text())

@@ -13,8 +13,8 @@ from engine.compute.context import validate
 from engine.compute.models.architecture import Architecture
 from engine.compute.models.build import build
 from engine.compute.models.int8 import QuantizedNetwork
+from engine.compute.numerics.seeds import seed_everything
 from engine.compute.onnx.graph import Graph
-from engine.compute.seeds import seed_everything
 from engine.compute.steps.apply import apply
 from engine.compute.steps.quantization.correct import Recipe
 from engine.compute.steps.quantization.graph import float_graph

@@ -14,10 +14,10 @@ from engine.compute.models import checkpoint
 from engine.compute.models.architecture import Architecture, attached
 from engine.compute.models.build import build
 from engine.compute.models.int8 import FILE, QuantizedNetwork
+from engine.compute.numerics.seeds import seed_everything
 from engine.compute.onnx.graph import Graph, layer_of
 from engine.compute.onnx.onnxruntime import OnnxModel
 from engine.compute.runtimes.base import artefact, float_operators, session
-from engine.compute.seeds import seed_everything
 from engine.compute.steps.apply import apply
 from engine.compute.steps.quantization.calibrate import Histogram, entropy, mean_square, percentile
 from engine.compute.steps.quantization.choose import choose

@@ -1,0 +1,55 @@
+"""The one way in for tensors from outside: what is computed with begins where torch's own memory would.
+
+Libraries choose instructions by the address of what they read (MKL's matrix-vector product on AMD gives other bits
+at 12 of 16 four-byte offsets), and then a result depends on where its values happen to lie: a file places its tensors
+at any byte, NumPy allocates at any multiple of 16, a user's code takes views of anything. Files, arrays and networks
+that others made are therefore taken in here and nowhere else, and arrays for other libraries are made here.
+Integers are left where they are: their arithmetic is exact.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+
+ALIGNMENT = 64
+"""Bytes: a cache line, the widest vector there is, and where torch's allocator begins every tensor."""
+
+Array = np.ndarray[tuple[int, ...], np.dtype[Any]]
+
+
+def aligned(tensor: Tensor) -> Tensor:
+    """`tensor` if it is one of integers, on another device or at an aligned address already, else a copy."""
+    exact = not (tensor.is_floating_point() or tensor.is_complex())
+    if exact or tensor.device.type != "cpu" or tensor.data_ptr() % ALIGNMENT == 0:
+        return tensor
+    return tensor.clone()
+
+
+def align_(model: nn.Module) -> nn.Module:
+    """Bring the model's parameters and buffers to aligned addresses, in place; they stay the same objects."""
+    model._apply(lambda tensor: tensor if is_lazy(tensor) else aligned(tensor))  # type: ignore[no-untyped-call]
+    return model
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file, wherever it places them."""
+    return {name: aligned(tensor) for name, tensor in load_file(path).items()}
+
+
+def from_array(array: Any) -> Tensor:
+    """A NumPy array's values; integers share its memory where that can be written to."""
+    if array.dtype.kind in "fc" or not array.flags.writeable:
+        return torch.tensor(array)
+    return torch.from_numpy(array)
+
+
+def to_array(values: Tensor | Array) -> Array:
+    """The values, on the CPU and contiguous, for NumPy and the runtimes that take its arrays."""
+    tensor = values if isinstance(values, Tensor) else from_array(values)
+    array: Array = aligned(tensor.detach().cpu().contiguous()).numpy()
+    return array

@@ -1,0 +1,102 @@
+"""The same bits in every process: how processes are made, what keys hash, and the check that users run."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from engine.errors import SecateurError
+from engine.machine import environment
+from engine.runner import bits, launch
+from engine.runner.bits import Bits
+
+MODE = """
+import ctypes
+from pathlib import Path
+import torch
+{first}
+torch.rand(8, 8) @ torch.rand(8, 8)
+library = ctypes.CDLL(str(Path(torch.__file__).parent / "lib" / "libtorch_cpu.so"))
+print(library.mkl_serv_cbwr_get(1) if torch.backends.mkl.is_available() else "no MKL")
+"""
+OFF, AUTO, AVX2 = 1, 2, 10
+"""mkl_types.h: MKL_CBWR_BRANCH_OFF, MKL_CBWR_AUTO, MKL_CBWR_AVX2."""
+
+
+def mode(first: str, variables: dict[str, str]) -> int:
+    """The mode that MKL says it computes in, in a process that runs `first` before it computes."""
+    done = subprocess.run(
+        [sys.executable, "-c", MODE.format(first=first)],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=variables,
+    )
+    if done.stdout.startswith("no"):
+        pytest.skip("torch computes without MKL here")
+    return int(done.stdout)
+
+
+def test_mkl_is_reproducible_in_every_process_that_computes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether it was made by us or imports our package by itself, after torch even."""
+    monkeypatch.delenv("MKL_CBWR", raising=False)
+    plain = {**os.environ, "PYTHONPATH": str(Path(bits.__file__).parents[1])}
+    assert mode("", plain) == OFF, "as torch comes"
+    assert mode("import engine.compute", plain | {"MKL_CBWR": ""}) == AUTO, "an empty variable is none"
+    assert launch.process_environment()["MKL_CBWR"] == "AUTO"
+
+
+def test_what_a_user_sets_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MKL_CBWR", "AVX2")
+    assert launch.process_environment()["MKL_CBWR"] == "AVX2"
+    assert mode("import engine.compute", launch.process_environment()) == AVX2
+
+
+@pytest.mark.parametrize("name", environment.SELECTORS)
+def test_keys_hash_what_selects_instructions(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(name, raising=False)
+    before = environment.numerics("cpu", 1)
+    monkeypatch.setenv(name, "COMPATIBLE")
+    assert environment.numerics("cpu", 1) != before
+    assert environment.describe()["variables"][name] == "COMPATIBLE", "a replay can name it"
+
+
+def test_keys_are_the_same_in_a_process_that_only_plans(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lab looks for results that workers stored."""
+    monkeypatch.delenv("MKL_CBWR", raising=False)
+    planned = environment.numerics("cpu", 1)
+    environment.settle()
+    assert environment.numerics("cpu", 1) == planned
+
+
+def test_this_machine_gives_the_same_bits_twice() -> None:
+    """The check that `secateur doctor --bits` runs, itself."""
+    found = bits.check(1)
+    assert found.equal, found.text
+    assert {check["what"] for check in found.checks} == {"trained twice", "resumed", "loaded at 16 addresses"}
+    assert found.text.startswith("equal: trained twice, resumed, loaded at 16 addresses")
+
+
+DIFFERENT = ({"what": "loaded at 16 addresses", "network": "resnet20", "different": ["output of 1"]},)
+
+
+@pytest.mark.parametrize(
+    "found, remedy",
+    [
+        (Bits(2, DIFFERENT, mended={"MKL_CBWR": "COMPATIBLE"}), "`export MKL_CBWR=COMPATIBLE`"),
+        (Bits(2, DIFFERENT, mended_by_one_thread=True), "write `threads: 1`"),
+        (Bits(2, DIFFERENT), "please report"),
+    ],
+)
+def test_a_difference_is_told_with_what_it_means_and_what_to_do(found: Bits, remedy: str) -> None:
+    assert not found.equal
+    assert "resnet20 loaded at 16 addresses differs in output of 1" in found.text
+    assert "does not load back equal" in found.text
+    assert remedy in found.text
+
+
+def test_a_check_that_cannot_run_says_why() -> None:
+    with pytest.raises(SecateurError, match="did not come to its end"):
+        bits.check(-1)

@@ -1,0 +1,32 @@
+"""A trial whose checkpoint does not load back equal offers the check of this machine's bits, which really runs."""
+
+from pathlib import Path
+
+from engine.errors import BITS_COMMAND
+from engine.testing import folders as fabricate
+from tests.tui.screens.test_screens import shows
+from tui.app import Lab
+from tui.widgets.confirm import Notice
+
+UNEQUAL = {
+    "title": "The checkpoint does not load back equal",
+    "detail": "Different: the output on a fixed input.",
+    "remedy": f"`{BITS_COMMAND}` tells whether this machine gives the same bits twice.",
+}
+
+LOOKS = 300
+"""A second apart: the check trains, in a process of its own, perhaps beside other programs."""
+
+
+async def test_an_unequal_checkpoint_offers_the_check_of_this_machines_bits(tmp_path: Path) -> None:
+    fabricate.Study(tmp_path).start().fail(0, UNEQUAL)
+    app = Lab(None, tmp_path, "trial")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await shows(pilot, UNEQUAL["title"], BITS_COMMAND, "b runs that here")
+        await pilot.press("b")
+        await shows(pilot, "Checking this machine's bits")
+        for _ in range(LOOKS):
+            if isinstance(app.screen, Notice):
+                break
+            await pilot.pause(1.0)
+        await shows(pilot, "This machine's bits", "Equal: trained twice, resumed, loaded at 16 addresses")
