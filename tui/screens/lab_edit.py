@@ -242,7 +242,7 @@ class EditActions(LabBase):
 
     @work
     async def action_pick_data(self) -> None:
-        entries = await asyncio.to_thread(catalogue.data_sets, self.lab.workspace)
+        entries = await asyncio.to_thread(catalogue.data_sets, self.session.workspace)
         await self._pick("Data set", entries, Spot(None, "data.name"))
 
     async def _pick(self, title: str, entries: list[catalogue.Entry], spot: Spot) -> None:

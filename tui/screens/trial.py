@@ -9,6 +9,7 @@ from textual.containers import Horizontal
 
 from engine.studies.state import StudyState, TrialState
 from tui.screens.base import StudyScreen, bindings
+from tui.session import Go, Session, Tell
 from tui.views.trial import environment, errors, events, find, head, latency, measures, nothing, steps
 from tui.widgets.document import Document
 from tui.widgets.painted import Line
@@ -26,8 +27,8 @@ class TrialScreen(StudyScreen):
     CSS_PATH = "trial.tcss"
     AUTO_FOCUS = "#left"
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
         self._state: StudyState | None = None
 
     def compose_body(self) -> ComposeResult:
@@ -56,7 +57,7 @@ class TrialScreen(StudyScreen):
         return self._build([measures, latency, events, environment], width)
 
     def _build(self, parts: list[Part], width: int) -> list[Line]:
-        trial = find(self._state, self.lab.trial)
+        trial = find(self._state, self.session.trial)
         if self._state is None or trial is None:
             return [[(nothing(self._state), "muted")]]
         return [line for part in parts for line in part(self._state, trial, width)]
@@ -65,18 +66,18 @@ class TrialScreen(StudyScreen):
         """Show the trial before or after."""
         count = len(self._state.trials) if self._state else 0
         if count:
-            self.lab.trial = (self.lab.trial + by) % count
+            self.session.trial = (self.session.trial + by) % count
             self.show_state(self._state)
 
     def action_layers(self) -> None:
-        self.lab.action_go("layers")
+        self.post_message(Go("layers"))
 
-    async def action_export(self) -> None:
+    def action_export(self) -> None:
         """Take the trial's model away."""
-        from tui.screens.model_export import open_for
+        from tui.screens.model_export import ExportScreen
 
-        trial = find(self._state, self.lab.trial)
+        trial = find(self._state, self.session.trial)
         if self._state is None or trial is None or trial.measure.status != "done":
-            self.lab.tell("Only a trial that is done can be exported", "warn")
+            self.post_message(Tell("Only a trial that is done can be exported", "warn"))
         else:
-            await open_for(self.lab, self._state.name, trial)
+            self.app.push_screen(ExportScreen.of(self.session, self._state.name, trial))
