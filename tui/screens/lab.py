@@ -57,7 +57,6 @@ class LabScreen(EditActions, FileActions, RunActions):
             yield Live(id="right")
 
     def on_mount(self) -> None:
-        super().on_mount()
         self.set_view("edit")
         self._load_first()
         self.query_one(Outline).focus()
@@ -151,7 +150,6 @@ class LabScreen(EditActions, FileActions, RunActions):
         return self._plots[state.name]
 
     def on_study_changed(self, message: StudyChanged) -> None:
-        super().on_study_changed(message)
         if message.run_name == self.session.study and message.state.status not in ("queued", "running"):
             self.check_soon()
 
