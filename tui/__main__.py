@@ -23,7 +23,7 @@ def main(argv: list[str] | None = None) -> int:
         "--workspace", metavar="DIR", help="folder of studies (default: $SECATEUR_HOME or ./.secateur)"
     )
     parser.add_argument(
-        "--open", default="lab", choices=[place for _, place, _ in PLACES], help="the screen to start on"
+        "--open", default="lab", choices=[place.name for place in PLACES], help="the screen to start on"
     )
     args = parser.parse_args(argv)
     # Textual draws on stderr: with that in a file there would be a blank screen.

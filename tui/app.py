@@ -1,45 +1,33 @@
-"""The lab's app: it holds what screens share and moves between them."""
+"""The lab's app: it moves between the places, and says what screens have to say."""
 
 import asyncio
 import gc
 import os
 import signal
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from pkgutil import resolve_name
+from typing import ClassVar
 
 from textual.app import App
 from textual.binding import BindingType
-from textual.screen import Screen
 
-from engine.errors import SecateurError
-from engine.studies.rundir import RunDir
-from tui import places, themes
-from tui.keys.table import EVERYWHERE, bindings
+from tui import themes
+from tui.keys.action import EVERYWHERE, PLACES, Place, place
+from tui.keys.table import bindings
 from tui.patches.keyorder import KeyOrder
 from tui.patches.spans import SendSpans
+from tui.patches.stylesheet import ParsedOnce
 from tui.screens.base import BaseScreen
-from tui.stylesheet import ParsedOnce
-from tui.work.watch import Watcher
-
-if TYPE_CHECKING:
-    from engine.presets.spec import Spec
-    from tui.work.models import ModelExport, Wish
+from tui.session import Back, Exporting, Failed, Go, Session, Tell
 
 
 class Lab(KeyOrder, SendSpans, App[None]):
-    """Screens reach it as `self.app`; what they may use is what is public here.
-
-    Attributes:
-        study: The current study, which Curves, Trial, Layers and Log show; None until there is one.
-        trial: The current trial's index.
-        overlay: Other studies drawn together with the current one.
-        export: The latest export of a model, at work or ended.
-    """
+    """A mode for each place, and what screens ask for by the messages of `tui.session`."""
 
     BINDINGS: ClassVar[list[BindingType]] = bindings(EVERYWHERE)
     ENABLE_COMMAND_PALETTE = False
     TITLE = "secateur"
-    DEFAULT_MODE = "lab"
     CSS_PATH = "app.tcss"
     HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012
         (0, "-narrow"),
@@ -52,29 +40,22 @@ class Lab(KeyOrder, SendSpans, App[None]):
     ]
 
     def __init__(self, preset: Path | None = None, workspace: Path | None = None, first: str = "lab") -> None:
-        self.DEFAULT_MODE = first  # type: ignore[misc]
+        """Open `preset` in the lab and `first`, a place; raises UsageError if there is no such place."""
+        self.DEFAULT_MODE = place(first).name  # type: ignore[misc]
         plain = bool(os.environ.get("NO_COLOR"))
         super().__init__(ansi_color=True if plain else None)
-        self.preset = preset
-        self.workspace: Path = workspace or Path(".secateur").absolute()
-        self.watcher = Watcher(self.workspace)
-        self.study: str | None = None
-        self.trial = 0
-        self.overlay: list[str] = []
-        self.export: ModelExport | None = None
+        self.session = Session.at(workspace or Path(".secateur").absolute(), preset)
         self._before: list[str] = []
         for theme in themes.THEMES:
             self.register_theme(theme)
         self.theme = "plain" if plain else themes.chosen()
         self.stylesheet = ParsedOnce(variables=self.get_css_variables())
-        for _, place, _ in places.PLACES:
-            self.add_mode(place, lambda place=place: self._fitted(places.screen(place, self)))  # type: ignore[misc]
+        for row in PLACES:
+            self.add_mode(row.name, partial(self._new_screen, row))
 
-    def get_theme_variable_defaults(self) -> dict[str, str]:
-        return themes.DEFAULTS
-
-    def _fitted(self, screen: Screen[Any]) -> Screen[Any]:
-        """A new screen with the classes that Textual would give it, and style it anew for, once it is laid out."""
+    def _new_screen(self, row: Place) -> BaseScreen:
+        """The place's screen, with the classes that Textual would give it, and style it anew for, once laid out."""
+        screen: BaseScreen = resolve_name(row.screen)(self.session)
         for size, breakpoints in (
             (self.size.width, self.HORIZONTAL_BREAKPOINTS),
             (self.size.height, self.VERTICAL_BREAKPOINTS),
@@ -82,9 +63,12 @@ class Lab(KeyOrder, SendSpans, App[None]):
             screen.add_class([name for least, name in breakpoints if size >= least][-1], update=False)
         return screen
 
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        return themes.DEFAULTS
+
     def on_mount(self) -> None:
         # After the first frame: a thread that reads files takes the interpreter from what draws it.
-        self.call_after_refresh(self.watcher.start)
+        self.call_after_refresh(self.session.watcher.start)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGHUP, signal.SIGTERM):
             loop.add_signal_handler(number, self.exit, None, 128 + number)
@@ -94,101 +78,95 @@ class Lab(KeyOrder, SendSpans, App[None]):
         gc.enable()
 
     async def on_unmount(self) -> None:
-        self.watcher.stop()
-        if self.export is not None:
-            await self.export.end()
+        self.session.watcher.stop()
+        if self.session.export is not None:
+            await self.session.export.end()
 
-    async def start_study(self, spec: "Spec") -> RunDir:
-        """Create and start a study in a thread; raises SecateurError. Call it from a worker of a screen."""
-        from engine.runner import launch
+    @property
+    def here(self) -> BaseScreen:
+        """The place on screen, below what may be asked over it."""
+        below = self.screen_stack[0]
+        assert isinstance(below, BaseScreen)
+        return below
 
-        run = await asyncio.to_thread(launch.create, spec, self.workspace)
-        self.study, self.trial, self.overlay = run.name, 0, []
-        await asyncio.to_thread(launch.start, run)
-        self.watcher.look()
-        return run
+    # What screens ask for
 
-    def start_export(self, wish: "Wish") -> "ModelExport":
-        """Begin to write a trial's model in a process of its own; it ends with the lab."""
-        from tui.screens.model_export import carry_out
-        from tui.work.models import ModelExport
+    def on_go(self, message: Go) -> None:
+        self.action_go(message.place)
 
-        self.export = ModelExport(wish)
-        self.run_worker(carry_out(self, self.export))
-        return self.export
+    async def on_back(self, message: Back) -> None:
+        await self.action_back()
 
-    def show_study(self, name: str, place: str = "curves") -> None:
-        """Make `name` the current study and open its curves (or another place)."""
-        self._make_current(name)
-        self.action_go(place)
+    def on_tell(self, message: Tell) -> None:
+        self.here.say(message.text, message.role)
 
-    def _make_current(self, name: str) -> None:
-        if name != self.study:
-            self.study, self.trial, self.overlay = name, 0, []
-
-    def _leave_for(self, place: str) -> None:
-        """Remember the way back; from a list of studies a place that shows one shows the one pointed at."""
-        self._before.append(self.current_mode)
-        pointed = self.screen.pointed() if isinstance(self.screen, BaseScreen) else None
-        if pointed is not None and place != "lab":
-            self._make_current(pointed)
-
-    def tell(self, text: str, role: str = "") -> None:
-        """Say something in the footer's line until the next key."""
-        if isinstance(self.screen, BaseScreen):
-            self.screen.say(text, role)
-
-    async def fail(self, error: SecateurError) -> None:
-        """Show an error with its detail and remedy until it is dismissed."""
+    def on_failed(self, message: Failed) -> None:
         from tui.widgets.confirm import Notice
 
-        await self.push_screen(Notice(error.title, error.detail, error.remedy))
+        error = message.error
+        self.push_screen(Notice(error.title, error.detail, error.remedy))
 
-    async def open_preset(self, path: Path) -> None:
-        """Open a preset in the lab (`edit as new preset`)."""
-        await self.go("lab")
-        places.open_preset(self, path)
+    def on_exporting(self, message: Exporting) -> None:
+        self.run_worker(self._export(message))
 
-    async def go(self, place: str) -> None:
+    async def _export(self, message: Exporting) -> None:
+        """Run an export to its end and tell how it ended, wherever the user is by then."""
+        export = message.export
+        await export.run()
+        if export.error is not None:
+            self.post_message(Failed(export.error))
+        else:
+            self.post_message(Tell(export.outcome, "good" if export.done else "warn"))
+
+    # Moving about
+
+    def _leave_for(self, name: str) -> None:
+        """Remember the way back; from a list of studies a place that shows one shows the one pointed at."""
+        self._before.append(self.current_mode)
+        pointed = self.here.pointed()
+        if pointed is not None and name != "lab":
+            self.session.show(pointed)
+
+    async def go(self, name: str) -> None:
         """Go to a place, and wait until its screen is there."""
-        if place != self.current_mode:
-            self._leave_for(place)
-            await self.switch_mode(place)
+        if name != self.current_mode:
+            self._leave_for(name)
+            await self.switch_mode(name)
 
-    def action_go(self, place: str) -> None:
-        if place == self.current_mode or len(self.screen_stack) > 1:
-            return
-        self._leave_for(place)
-        self.switch_mode(place)
+    def action_go(self, name: str) -> None:
+        if name != self.current_mode and len(self.screen_stack) == 1:
+            self._leave_for(name)
+            self.switch_mode(name)
 
     async def action_back(self) -> None:
-        if len(self.screen_stack) > 1:
-            return
-        if self._before:
+        if self._before and len(self.screen_stack) == 1:
             self.switch_mode(self._before.pop())
 
     async def action_help(self) -> None:
         from tui.screens.help import Help
 
-        if not isinstance(self.screen, Help):
-            await self.push_screen(Help(self.screen))
+        if len(self.screen_stack) == 1:
+            await self.push_screen(Help(self.here))
 
     async def action_palette(self) -> None:
         from tui.screens.palette import show
 
-        await show(self)
+        if len(self.screen_stack) == 1:
+            await show(self, self.current_mode, self.go)
 
     def action_theme(self) -> None:
         names = [theme.name for theme in themes.THEMES]
         self.theme = names[(names.index(self.theme) + 1) % len(names)] if self.theme in names else names[0]
         themes.remember(self.theme)
-        self.tell(f"theme: {self.theme}")
+        self.here.say(f"theme: {self.theme}")
 
     def action_interrupt(self) -> None:
-        self.tell("^q leaves; studies that run go on without this program")
+        self.here.say("^q leaves; studies that run go on without this program")
 
     def action_leave(self, key: str = "") -> None:
         """Leave, after a question if something would be lost."""
         from tui.screens.leaving import leave
 
-        self.run_worker(leave(self))
+        shown = [stack[0] for stack in self._screen_stacks.values() if stack]
+        places = [screen for screen in shown if isinstance(screen, BaseScreen)]
+        self.run_worker(leave(self, places, self.session))

@@ -42,7 +42,8 @@ FLOORS: dict[str, tuple[str, ...]] = {
     ),
     "tui": (
         "patches keys themes",
-        "work lab session",
+        "work lab",
+        "session",
         "widgets",
         "views",
         "screens",

@@ -2,16 +2,45 @@
 
 from dataclasses import dataclass
 
+from engine.errors import UsageError
+
 EVERYWHERE = ""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A screen that one goes to.
+
+    Attributes:
+        key: Its number; the function key of the same number works inside inputs too.
+        name: What actions and messages call it.
+        label: What people read.
+        screen: Its class as `module:class`; imported when it is first shown, so that the first frame does not
+            wait for the others.
+    """
+
+    key: str
+    name: str
+    label: str
+    screen: str
+
+
 PLACES = (
-    ("2", "lab", "Lab"),
-    ("3", "studies", "Studies"),
-    ("4", "curves", "Curves"),
-    ("5", "trial", "Trial"),
-    ("6", "layers", "Layers"),
-    ("7", "log", "Log"),
+    Place("2", "lab", "Lab", "tui.screens.lab:LabScreen"),
+    Place("3", "studies", "Studies", "tui.screens.studies:StudiesScreen"),
+    Place("4", "curves", "Curves", "tui.screens.curves:CurvesScreen"),
+    Place("5", "trial", "Trial", "tui.screens.trial:TrialScreen"),
+    Place("6", "layers", "Layers", "tui.screens.layers:LayersScreen"),
+    Place("7", "log", "Log", "tui.screens.log:LogScreen"),
 )
-"""Key, name and label of every place; the function key of the same number works inside inputs too."""
+
+
+def place(name: str) -> Place:
+    """The place of that name. Raises UsageError if there is none."""
+    for row in PLACES:
+        if row.name == name:
+            return row
+    raise UsageError(f"The lab has no place {name}", "", f"Its places: {', '.join(p.name for p in PLACES)}.")
 
 
 @dataclass(frozen=True)

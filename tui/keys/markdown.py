@@ -1,18 +1,14 @@
 """Prints the key table of the README from the action table: `python -m tui.keys.markdown`."""
 
+from tui.keys.action import EVERYWHERE, PLACES
 from tui.keys.table import ACTIONS, key_text
 
 TITLES = {
-    "": "Everywhere",
-    "lab": "Lab",
-    "studies": "Studies",
-    "curves": "Curves",
+    EVERYWHERE: "Everywhere",
     "plot": "In a plot",
-    "trial": "Trial",
-    "layers": "Layers",
-    "log": "Log",
     "table": "In a table",
     "text": "In a text",
+    **{place.name: place.label for place in PLACES},
 }
 
 
@@ -25,9 +21,7 @@ def markdown() -> str:
             for action in ACTIONS
             if action.where == where and action.keys
         ]
-        parts.append(
-            "\n".join([f"**{TITLES.get(where, where)}**", "", "| key | what it does |", "|---|---|", *rows])
-        )
+        parts.append("\n".join([f"**{TITLES[where]}**", "", "| key | what it does |", "|---|---|", *rows]))
     return "\n\n".join(parts)
 
 

@@ -7,8 +7,10 @@ from tui.keys.lab import LAB
 
 APP = (
     *(
-        Action("go", (key, f"f{key}"), label, f"Go to {label}.", group="Places", arguments=f"'{place}'")
-        for key, place, label in PLACES
+        Action(
+            "go", (p.key, f"f{p.key}"), p.label, f"Go to {p.label}.", group="Places", arguments=f"'{p.name}'"
+        )
+        for p in PLACES
     ),
     Action("back", ("escape",), "back", "Go back to the place before.", group="Places"),
     Action("help", ("question_mark", "f1"), "help", "Show the keys that work here.", group="Program"),

@@ -1,7 +1,5 @@
 """What every place of the lab has: the bar of places above, the keys that work here below."""
 
-from typing import TYPE_CHECKING, cast
-
 from textual import events
 from textual.app import ComposeResult
 from textual.reactive import Reactive
@@ -11,12 +9,9 @@ from textual.widgets import Input
 
 from engine.studies.state import StudyState
 from tui.keys.table import bindings, key_text
+from tui.session import Session
 from tui.widgets.chrome import KeyBar, PlaceBar
 from tui.work.messages import StudyChanged
-
-if TYPE_CHECKING:
-    from tui.app import Lab
-
 
 LEAST_WIDTH, LEAST_HEIGHT = 72, 20
 """Below this something has no room; the lab says so and goes on."""
@@ -30,10 +25,9 @@ class BaseScreen(Screen[None]):
     # Textual repaints the whole screen (18 kB at 120x40) whenever the focus moves; our widgets show it themselves.
     focused: Reactive[Widget | None] = Reactive(None, repaint=False)
 
-    @property
-    def lab(self) -> "Lab":
-        """The app, by its own type."""
-        return cast("Lab", self.app)
+    def __init__(self, session: Session) -> None:
+        super().__init__()
+        self.session = session
 
     def compose(self) -> ComposeResult:
         yield PlaceBar(self.WHERE)
@@ -105,31 +99,22 @@ class StudyScreen(BaseScreen):
     """A place that shows the current study; subclasses give `show_state`."""
 
     def on_screen_resume(self) -> None:
-        if self.lab.study is None:
-            self.lab.study = latest(self.lab)
-        if self.lab.study is not None:
-            self.lab.watcher.subscribe(self, self.lab.study)
+        study = self.session.current()
+        if study is not None:
+            self.session.watcher.subscribe(self, study)
         else:
             self.show_state(None)
 
     def on_screen_suspend(self) -> None:
-        self.lab.watcher.unsubscribe(self)
+        self.session.watcher.unsubscribe(self)
 
     def on_study_changed(self, message: StudyChanged) -> None:
-        if message.run_name == self.lab.study:
+        if message.run_name == self.session.study:
             self.show_current(message.state)
             self.show_state(message.state)
 
     def show_state(self, state: StudyState | None) -> None:
         """Show the study as it stands; None if the workspace has none."""
-
-
-def latest(lab: "Lab") -> str | None:
-    """The newest study of the workspace."""
-    from engine.studies.rundir import studies
-
-    found = studies(lab.workspace)
-    return found[0].name if found else None
 
 
 __all__ = ["BaseScreen", "StudyScreen", "bindings"]

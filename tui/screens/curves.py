@@ -17,7 +17,8 @@ from engine.params.preset import Plot as PlotParams
 from engine.plotting.figure import Figure
 from engine.studies.rundir import RunDir, studies
 from engine.studies.state import StudyState
-from tui.screens.base import BaseScreen, bindings, latest
+from tui.screens.base import BaseScreen, bindings
+from tui.session import Failed, Go, Session, Tell
 from tui.views import curves
 from tui.views.curves import Drawn, View
 from tui.widgets.confirm import Prompt
@@ -50,8 +51,8 @@ class CurvesScreen(BaseScreen):
     CSS_PATH = "curves.tcss"
     AUTO_FOCUS = "Plot"
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
         self._states: dict[str, StudyState] = {}
         self._following: list[str] = []
         self._view: View | None = None
@@ -72,8 +73,6 @@ class CurvesScreen(BaseScreen):
         self.query_one("#front").display = False
 
     def on_screen_resume(self) -> None:
-        if self.lab.study is None:
-            self.lab.study = latest(self.lab)
         self._follow()
         self.query_one(Plot).focus()
 
@@ -81,16 +80,16 @@ class CurvesScreen(BaseScreen):
         return self._view is not None
 
     def on_screen_suspend(self) -> None:
-        self.lab.watcher.unsubscribe(self)
+        self.session.watcher.unsubscribe(self)
 
     def _follow(self) -> None:
         """Subscribe to the current study and those laid over it."""
-        wanted = [name for name in dict.fromkeys([self.lab.study, *self.lab.overlay]) if name]
-        self.lab.watcher.unsubscribe(self)
+        wanted = [name for name in dict.fromkeys([self.session.current(), *self.session.overlay]) if name]
+        self.session.watcher.unsubscribe(self)
         self._following = wanted
         self._states = {name: state for name, state in self._states.items() if name in wanted}
         for name in wanted:
-            self.lab.watcher.subscribe(self, name)
+            self.session.watcher.subscribe(self, name)
         if not wanted:
             self._show("No study yet: the lab (2) starts one, the list (3) opens one.")
         elif self._viewed != wanted[0]:
@@ -101,10 +100,10 @@ class CurvesScreen(BaseScreen):
         if message.run_name not in self._following:
             return
         self._states[message.run_name] = message.state
-        if message.run_name == self.lab.study:
+        if message.run_name == self.session.study:
             self.show_current(message.state)
             if self._view is None and message.state.trials:
-                plot = await asyncio.to_thread(_preset_plot, self.lab.workspace, message.run_name)
+                plot = await asyncio.to_thread(_preset_plot, self.session.run(message.run_name))
                 self._view = curves.first_view(message.state, plot)
                 self._viewed = message.run_name
         self._show()
@@ -144,8 +143,8 @@ class CurvesScreen(BaseScreen):
         pareto = f"Pareto: {curves.directions(self._drawn.figure)}"
         flags = [("log y", view.log), ("log x", view.log_x), (pareto, bool(self._drawn.front))]
         spans += [(f"[{name}] ", "muted") for name, on in flags if on]
-        if self.lab.overlay:
-            spans.append((f"+{len(self.lab.overlay)} studies", "muted"))
+        if self.session.overlay:
+            spans.append((f"+{len(self.session.overlay)} studies", "muted"))
         return [spans]
 
     def _read_out(self, width: int) -> list[Line]:
@@ -180,9 +179,9 @@ class CurvesScreen(BaseScreen):
         if owner:
             state, trials = owner
             names = [n for n, s in self._states.items() if s is state]
-            self.lab.study = names[0] if names else self.lab.study
-            self.lab.trial = trials[0].index
-            self.lab.action_go("trial")
+            self.session.study = names[0] if names else self.session.study
+            self.session.trial = trials[0].index
+            self.post_message(Go("trial"))
 
     def _set(self, **changes: object) -> None:
         if self._view is not None:
@@ -244,16 +243,16 @@ class CurvesScreen(BaseScreen):
 
         def set_(names: list[str] | None) -> None:
             if names is not None:
-                self.lab.overlay = names
+                self.session.overlay = names
                 self._follow()
                 self._show()
 
         choices = [
             Choice(run.name, run.name, run.read_status().about)
-            for run in studies(self.lab.workspace)[:200]
-            if run.name != self.lab.study
+            for run in studies(self.session.workspace)[:200]
+            if run.name != self.session.study
         ]
-        self.app.push_screen(Picker("Lay over", choices, self.lab.overlay, several=True), set_)
+        self.app.push_screen(Picker("Lay over", choices, self.session.overlay, several=True), set_)
 
     def action_epochs(self) -> None:
         if self._view is not None:
@@ -276,16 +275,16 @@ class CurvesScreen(BaseScreen):
 
     async def _export(self) -> None:
         y = self._drawn.figure.y_measure.replace(".", "-") or "chart"
-        asked = Prompt("Write the chart to", f"{self.lab.study}-{y}.svg", charts.ABOUT)
+        asked = Prompt("Write the chart to", f"{self.session.study}-{y}.svg", charts.ABOUT)
         name = await self.app.push_screen_wait(asked)
         if not name:
             return
         try:
             path = await asyncio.to_thread(charts.write, self.query_one(Plot).shown, Path(name).expanduser())
         except SecateurError as error:
-            await self.lab.fail(error)
+            self.post_message(Failed(error))
         else:
-            self.lab.tell(f"wrote {path}", "good")
+            self.post_message(Tell(f"wrote {path}", "good"))
 
 
 def _about(name: str) -> str:
@@ -293,11 +292,11 @@ def _about(name: str) -> str:
     return f"{known.better} is better" if known.better else ""
 
 
-def _preset_plot(workspace: Path, name: str) -> PlotParams | None:
+def _preset_plot(run: RunDir) -> PlotParams | None:
     """The chart that the study's preset asks for."""
     from engine.presets.spec import read_stored
 
     try:
-        return read_stored(RunDir(workspace / "studies" / name).preset).settings.plot
+        return read_stored(run.preset).settings.plot
     except SecateurError:
         return None

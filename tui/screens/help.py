@@ -1,14 +1,15 @@
 """The keys that work on a screen, from the action table."""
 
 from collections.abc import Iterable
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.screen import ModalScreen, Screen
+from textual.screen import ModalScreen
 
-from tui.keys.action import Action
+from tui.keys.action import EVERYWHERE, Action
 from tui.keys.table import ACTIONS, key_text
+from tui.screens.base import BaseScreen
 from tui.widgets.document import Document, wrapped
 from tui.widgets.painted import Line
 from tui.widgets.plot import Plot
@@ -23,7 +24,7 @@ class Help(ModalScreen[None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,question_mark,f1,enter", "close", "close")]
 
-    def __init__(self, about: Screen[Any]) -> None:
+    def __init__(self, about: BaseScreen) -> None:
         super().__init__()
         self._places = list(_kinds(about))
 
@@ -47,13 +48,13 @@ class Help(ModalScreen[None]):
         self.dismiss()
 
 
-def _kinds(screen: Screen[Any]) -> Iterable[str]:
+def _kinds(screen: BaseScreen) -> Iterable[str]:
     """The screen's own rows of the table, those of the kinds of widgets it has, and the app's."""
-    yield getattr(screen, "WHERE", "lab")
+    yield screen.WHERE
     for kind, widget in (("plot", Plot), ("table", Table), ("text", Document)):
         if screen.query(widget):
             yield kind
-    yield ""
+    yield EVERYWHERE
 
 
 def action_lines(action: Action, width: int) -> list[Line]:

@@ -1,7 +1,6 @@
 """The lab: the preset's outline, the form of what is selected in it, and the study beside them."""
 
 from collections.abc import Iterable
-from pathlib import Path
 from typing import ClassVar
 
 from textual import events, on
@@ -12,14 +11,14 @@ from textual.widget import Widget
 from engine.errors import SecateurError
 from engine.params.preset import Plot as PlotParams
 from engine.presets import shipped
-from engine.presets import spec as specs
+from engine.presets.spec import read_stored
 from engine.results.failures import ending
 from engine.studies.state import StudyState
-from tui.lab.document import Document
 from tui.screens.base import bindings
 from tui.screens.lab_edit import EditActions
 from tui.screens.lab_files import FileActions
 from tui.screens.lab_run import RunActions
+from tui.session import Back, Failed, Go, Session
 from tui.widgets.ending import ONWARD, Endings
 from tui.widgets.form import Form
 from tui.widgets.lab_head import FieldHelp, FormTitle, Head, Views
@@ -54,9 +53,8 @@ class LabScreen(EditActions, FileActions, RunActions):
     BINDINGS: ClassVar[list[BindingType]] = bindings("lab")
     CSS_PATH = "lab.tcss"
 
-    def __init__(self, preset: Path | None = None) -> None:
-        super().__init__()
-        self._wanted = preset
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
         self._state: StudyState | None = None
         self._plots: dict[str, PlotParams | None] = {}
         self.add_class("view-edit", update=False)
@@ -75,18 +73,23 @@ class LabScreen(EditActions, FileActions, RunActions):
             yield Live(id="right")
 
     def on_mount(self) -> None:
-        super().on_mount()
         self.set_view("edit")
         self._load_first()
         self.query_one(Outline).focus()
 
     def _load_first(self) -> None:
-        path = self._wanted or shipped.find(START)
+        path = self.session.take_preset() or shipped.find(START)
         try:
-            self.document = Document.open(path)
+            self.document = self.read(path)
         except SecateurError as error:
-            self.call_after_refresh(self.lab.fail, error)
+            self.post_message(Failed(error))
         self.refresh_all(fresh=True)
+
+    def on_screen_resume(self) -> None:
+        """Open the preset that another place has asked for."""
+        path = self.session.take_preset()
+        if path is not None:
+            self.open(path)
 
     @on(Form.Edited)
     def _edited(self, message: Form.Edited) -> None:
@@ -168,27 +171,26 @@ class LabScreen(EditActions, FileActions, RunActions):
             return None
         if state.name not in self._plots:
             try:
-                read = specs.read_stored(self.lab.workspace / "studies" / state.name / "preset.yaml")
+                read = read_stored(self.session.run(state.name).preset)
                 self._plots[state.name] = read.settings.plot
             except SecateurError:
                 self._plots[state.name] = None
         return self._plots[state.name]
 
     def on_study_changed(self, message: StudyChanged) -> None:
-        super().on_study_changed(message)
-        if message.run_name == self.lab.study and message.state.status not in ("queued", "running"):
+        if message.run_name == self.session.study and message.state.status not in ("queued", "running"):
             self.check_soon()
 
     @on(Table.Chosen, "#trials")
     def _trial_chosen(self, message: Table.Chosen) -> None:
-        if self.lab.study and message.key is not None:
-            self.lab.show_study(self.lab.study, "trial")
-            self.lab.trial = int(message.key)
+        if message.key is not None:
+            self.session.trial = int(message.key)
+            self.post_message(Go("trial"))
 
     @on(Plot.Chosen)
     def _curve_chosen(self) -> None:
-        if self.lab.study:
-            self.lab.show_study(self.lab.study)
+        if self.session.study:
+            self.post_message(Go("curves"))
 
     # Views
 
@@ -216,11 +218,11 @@ class LabScreen(EditActions, FileActions, RunActions):
         self.set_view(VIEWS[to])
         self.call_after_refresh(order[to].focus)
 
-    async def action_outline(self) -> None:
+    def action_outline(self) -> None:
         """To the outline; from there back to the place before."""
         target = self.query_one(Outline)
         if self.focused is target:
-            await self.run_action("app.back")
+            self.post_message(Back())
             return
         self.set_view("edit")
         target.focus()

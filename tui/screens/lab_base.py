@@ -12,6 +12,7 @@ from tui.lab.estimate import History
 from tui.lab.fields import Field, fields_of, problems_at, says
 from tui.lab.text import Default, Typed
 from tui.screens.base import StudyScreen
+from tui.session import Session
 from tui.widgets.form import Form
 from tui.widgets.lab_head import FieldHelp, FormTitle, Head
 from tui.widgets.outline import Outline
@@ -31,8 +32,8 @@ class Answered(Message):
 class LabBase(StudyScreen):
     """The preset being edited in `document`, and in `checked` what the engine last said about it."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
         self.document = Document.new()
         self.checked = Checked(-1)
         self.expected: dict[str, float] = {}
@@ -46,7 +47,7 @@ class LabBase(StudyScreen):
     @property
     def history(self) -> History:
         if self._history is None:
-            self._history = History(self.lab.workspace)
+            self._history = History(self.session.workspace)
         return self._history
 
     # What is shown

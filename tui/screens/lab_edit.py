@@ -251,7 +251,7 @@ class EditActions(LabBase):
     async def action_pick_data(self) -> None:
         from tui.lab import catalogue
 
-        entries = await asyncio.to_thread(catalogue.data_sets, self.lab.workspace)
+        entries = await asyncio.to_thread(catalogue.data_sets, self.session.workspace)
         await self._pick("Data set", entries, Spot(None, "data.name"))
 
     async def _pick(self, title: str, entries: "list[Entry]", spot: Spot) -> None:

@@ -6,11 +6,11 @@ from textual import work
 
 from engine.errors import SecateurError
 from engine.presets import shipped
-from engine.studies.rundir import RunDir
 from engine.text.tables import abbreviate
 from tui.lab.document import Document, typed_path, with_suffix
 from tui.screens.lab_base import LabBase
 from tui.screens.lab_texts import TextView, diff_parts
+from tui.session import Failed
 from tui.widgets.confirm import Confirm, Prompt
 from tui.widgets.outline import Outline
 from tui.widgets.picker import Choice, Picker
@@ -56,18 +56,20 @@ class FileActions(LabBase):
     async def open(self, path: Path) -> None:
         """Edit the preset in a file; a study's own preset is opened as a new one."""
         if await self._may_drop():
-            await self._open(path)
+            self._open(path)
 
-    async def _open(self, path: Path) -> None:
+    def _open(self, path: Path) -> None:
         try:
-            document = Document.open(path)
+            self.show_document(self.read(path))
         except SecateurError as error:
-            await self.lab.fail(error)
-            return
-        if path.name == "preset.yaml" and path.parent.parent == self.lab.workspace / "studies":
-            name = RunDir(path.parent).read_status().preset or path.parent.name
-            document = Document(document.plain, name)
-        self.show_document(document)
+            self.post_message(Failed(error))
+
+    def read(self, path: Path) -> Document:
+        """The preset in a file, a study's own as a new one. Raises SecateurError."""
+        document, run = Document.open(path), self.session.run(path.parent.name)
+        if path == run.preset:
+            return Document(document.plain, run.read_status().preset or run.name)
+        return document
 
     @work
     async def action_new(self) -> None:
@@ -94,9 +96,9 @@ class FileActions(LabBase):
             try:
                 path = typed_path(name)
             except SecateurError as error:
-                await self.lab.fail(error)
+                self.post_message(Failed(error))
                 return
-            await self._open(path)
+            self._open(path)
 
     def _nearby(self) -> list[Path]:
         """Preset files of the working folder and of the one the document came from."""
@@ -146,7 +148,7 @@ class FileActions(LabBase):
         try:
             path = with_suffix(typed_path(given))
         except SecateurError as error:
-            await self.lab.fail(error)
+            self.post_message(Failed(error))
             return
         if path.exists() and path != document.path:
             question = Confirm(
@@ -164,7 +166,7 @@ class FileActions(LabBase):
             else:
                 document.save_as(path)
         except SecateurError as error:
-            await self.lab.fail(error)
+            self.post_message(Failed(error))
             return
         self.refresh_all()
         self.say(f"Saved: {abbreviate(str(document.path), 60)}", "good")

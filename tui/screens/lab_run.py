@@ -5,11 +5,14 @@ import asyncio
 from textual import work
 
 from engine.errors import Problem, SecateurError
+from engine.presets.spec import Spec
+from engine.studies.rundir import RunDir
 from tui.lab.check import Checked, check, runnable
 from tui.lab.fields import fields_of, problems_at, says
 from tui.lab.outline import items
 from tui.screens.lab_base import LabBase
 from tui.screens.lab_texts import Review, TextView
+from tui.session import Failed
 from tui.widgets.form import Form
 from tui.widgets.outline import Outline
 
@@ -39,26 +42,36 @@ class RunActions(LabBase):
         variants = await asyncio.to_thread(runnable, checked, self.history)
         if not variants:
             assert checked.data is not None
-            await self.lab.fail(checked.data)
+            self.post_message(Failed(checked.data))
             return
         review = Review(variants)
         if not await self.app.push_screen_wait(review):
             return
         self.say("Starting …")
-        before = self.lab.study
+        before = self.session.study
         try:
-            run = await self.lab.start_study(review.spec)
+            run = await self._begin(review.spec)
         except SecateurError as error:
-            await self.lab.fail(error)
+            self.post_message(Failed(error))
             return
         seconds = {spec.name: estimate.seconds for spec, estimate in variants}[review.spec.name]
         if seconds is not None:
             self.expected[run.name] = seconds
         if before:
-            self.lab.watcher.unsubscribe(self, before)
+            self.session.watcher.unsubscribe(self, before)
         self.running = run.name
-        self.lab.watcher.subscribe(self, run.name)
+        self.session.watcher.subscribe(self, run.name)
         self.say(f"{run.name} runs, also when you leave. ^l: its curve and trials.", "good")
+
+    async def _begin(self, spec: Spec) -> RunDir:
+        """Create a study, make it the current one and start it. Raises SecateurError."""
+        from engine.runner import launch
+
+        run = await asyncio.to_thread(launch.create, spec, self.session.workspace)
+        self.session.show(run.name)
+        await asyncio.to_thread(launch.start, run)
+        self.session.watcher.look()
+        return run
 
     async def _check_now(self) -> Checked:
         """What holds for the preset as it is at this moment."""

@@ -9,12 +9,12 @@ from textual.binding import BindingType
 from textual.widgets import Static
 
 from engine.cli.trial import layers_of
-from engine.results import layers
-from engine.studies.rundir import RunDir
+from engine.results.layers import of_trial
 from engine.studies.state import StudyState, TrialState
 from engine.text.numbers import count, percent
 from tui.screens.base import StudyScreen, bindings
-from tui.views import layers as layerrows
+from tui.session import Session
+from tui.views import layers
 from tui.views.trial import find, fmt_value, nothing
 from tui.widgets.table import Table
 
@@ -30,21 +30,21 @@ class LayersScreen(StudyScreen):
     CSS_PATH = "layers.tcss"
     AUTO_FOCUS = "Table"
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
         self._state: StudyState | None = None
-        self._layers: list[layerrows.Layer] = []
+        self._layers: list[layers.Layer] = []
         self._read: tuple[str, str] | None = None
         self._sort = 0
         self._reversed = False
 
     def compose_body(self) -> ComposeResult:
         yield Static("", id="title", markup=False)
-        yield Table(layerrows.COLUMNS, NONE)
+        yield Table(layers.COLUMNS, NONE)
 
     def show_state(self, state: StudyState | None) -> None:
         self._state = state
-        trial = find(state, self.lab.trial)
+        trial = find(state, self.session.trial)
         if state is None or trial is None:
             self._layers = []
             self._fill(nothing(state))
@@ -59,12 +59,10 @@ class LayersScreen(StudyScreen):
             self.run_worker(self._load(state, trial), exclusive=True)
 
     async def _load(self, state: StudyState, trial: TrialState) -> None:
-        run = RunDir(self.lab.workspace / "studies" / (self.lab.study or ""))
+        run = self.session.run(state.name)
         found = await asyncio.to_thread(layers_of, run, trial)
-        before = await asyncio.to_thread(layerrows.baseline_layers, run, trial)
-        self._layers = layerrows.joined(
-            found, before, layerrows.within_a_point(trial), layers.of_trial(trial)
-        )
+        before = await asyncio.to_thread(layers.baseline_layers, run, trial)
+        self._layers = layers.joined(found, before, layers.within_a_point(trial), of_trial(trial))
         values = ", ".join(f"{n.rpartition('.')[2]} {fmt_value(v)}" for n, v in trial.parameters.items())
         total = sum(layer.before for layer in self._layers)
         left = sum(layer.nonzero for layer in self._layers)
@@ -78,10 +76,8 @@ class LayersScreen(StudyScreen):
     def _fill(self, title: str | None = None) -> None:
         if title is not None:
             self.query_one("#title", Static).update(title)
-        rows = layerrows.ordered(self._layers, SORTS[self._sort], self._reversed)
-        self.query_one(Table).fill(
-            layerrows.rows(rows, self.size.width), layerrows.headed(rows, SORTS[self._sort])
-        )
+        rows = layers.ordered(self._layers, SORTS[self._sort], self._reversed)
+        self.query_one(Table).fill(layers.rows(rows, self.size.width), layers.headed(rows, SORTS[self._sort]))
 
     def on_resize(self, event: events.Resize) -> None:
         self._fill()
@@ -98,5 +94,5 @@ class LayersScreen(StudyScreen):
         """Show the trial before or after."""
         count_ = len(self._state.trials) if self._state else 0
         if count_:
-            self.lab.trial = (self.lab.trial + by) % count_
+            self.session.trial = (self.session.trial + by) % count_
             self.show_state(self._state)

@@ -9,9 +9,9 @@ from textual.binding import BindingType
 from textual.widgets import Static
 from textual.worker import get_current_worker
 
-from engine.studies.rundir import RunDir
 from engine.studies.state import StudyState
 from tui.screens.base import StudyScreen, bindings
+from tui.session import Session
 from tui.views import log
 from tui.widgets.document import Document
 from tui.widgets.painted import Line
@@ -27,8 +27,8 @@ class LogScreen(StudyScreen):
     CSS_PATH = "log.tcss"
     AUTO_FOCUS = "Document"
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
         self._events = True
         self._tail: log.Tail | None = None
         self._lines: list[str] = []
@@ -51,9 +51,9 @@ class LogScreen(StudyScreen):
         self._title()
 
     def _look(self) -> None:
-        if not self.is_current or self.lab.study is None:
+        if not self.is_current or self.session.study is None:
             return
-        run = RunDir(self.lab.workspace / "studies" / self.lab.study)
+        run = self.session.run(self.session.study)
         path = run.events if self._events else run.log
         if self._tail is None or self._tail.path != path:
             self._tail, self._lines = log.Tail(path), []
@@ -83,7 +83,7 @@ class LogScreen(StudyScreen):
         following = "following" if self.query_one(Document).follow else "standing still (f follows)"
         status = f" ({self._state.status})" if self._state else ""
         self.query_one("#title", Static).update(
-            f"{self.lab.study or 'no study'}{status}  {what}, {following}"
+            f"{self.session.study or 'no study'}{status}  {what}, {following}"
         )
 
     def action_follow(self) -> None:

@@ -1,7 +1,7 @@
 """The modal in which a trial's model is taken away: a small form, and what the export says while it works."""
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import Any, ClassVar, Self
 
 from textual import on
 from textual.app import ComposeResult
@@ -16,14 +16,11 @@ from engine.studies.state import TrialState
 from tui.lab.fields import Field
 from tui.lab.text import Default, Fixed
 from tui.lab.tree import ABSENT, Spot
-from tui.screens.base import BaseScreen
+from tui.session import Exporting, Session
 from tui.widgets.document import Document, wrapped
 from tui.widgets.form import Form
 from tui.widgets.painted import Line
 from tui.work.models import ModelExport, Wish
-
-if TYPE_CHECKING:
-    from tui.app import Lab
 
 READY = "↑ ↓ fields, ← → change a choice, Enter writes it, Esc closes"
 WORKING = "c cancels, Esc closes this and lets it go on"
@@ -44,27 +41,6 @@ ROWS = (
 )
 
 
-async def open_for(lab: "Lab", study: str, trial: TrialState) -> None:
-    """Open the form for a finished trial, or show the export that is going on."""
-    export = lab.export
-    if export is None or not export.running:
-        export = None
-        offered = formats(trial)
-        wish = Wish(lab.workspace, study, trial.index, offered, offered[0], f"{study}-trial-{trial.index}")
-    else:
-        wish = export.wish
-    await lab.push_screen(ExportScreen(wish, export))
-
-
-async def carry_out(lab: "Lab", export: ModelExport) -> None:
-    """Run an export to its end and tell how it ended, wherever the user is by then."""
-    await export.run()
-    if export.error is not None:
-        await lab.fail(export.error)
-    elif isinstance(below := lab.screen_stack[0], BaseScreen):
-        below.say(export.outcome, "good" if export.done else "warn")
-
-
 class ExportScreen(ModalScreen[None]):
     """The form for one trial, or with `export` what goes on already."""
 
@@ -82,17 +58,21 @@ class ExportScreen(ModalScreen[None]):
         Binding("right,l,space", "cycle(1)", show=False),
     ]
 
-    def __init__(self, wish: Wish, export: ModelExport | None = None) -> None:
+    def __init__(self, session: Session, wish: Wish, export: ModelExport | None = None) -> None:
         """`wish` is what is written unless the form is changed."""
         super().__init__()
-        self._wish, self._export = wish, export
+        self.session, self._wish, self._export = session, wish, export
         self._rows = [replace(row, default=getattr(wish, row.path)) for row in ROWS]
         self._rows[0] = replace(self._rows[0], choices=wish.formats)
         self._values: dict[str, Any] = {}
 
-    @property
-    def lab(self) -> "Lab":
-        return cast("Lab", self.app)
+    @classmethod
+    def of(cls, session: Session, study: str, trial: TrialState) -> Self:
+        """The form for a finished trial, or the export that is going on."""
+        if session.export is not None and session.export.running:
+            return cls(session, session.export.wish, session.export)
+        offered, folder = formats(trial), f"{study}-trial-{trial.index}"
+        return cls(session, Wish(session.workspace, study, trial.index, offered, offered[0], folder))
 
     @property
     def _busy(self) -> bool:
@@ -191,8 +171,8 @@ class ExportScreen(ModalScreen[None]):
         pending = self.query_one(Form).pending()
         if pending is not None:
             self._take(Form.Edited(*pending))
-        self._export = self.lab.start_export(self._wished())
-        self._export.changed = self._show
+        self._export = self.session.export = ModelExport(self._wished(), changed=self._show)
+        self.post_message(Exporting(self._export))
         self._show()
 
     def _wished(self) -> Wish:

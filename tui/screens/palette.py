@@ -1,35 +1,33 @@
 """The command palette: every action of the table by its name, those of this screen first."""
 
 import asyncio
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable
 
-from tui.keys.action import PLACES, Action
+from textual.app import App
+
+from tui.keys.action import EVERYWHERE, PLACES, Action
 from tui.keys.table import ACTIONS, key_text
 from tui.screens.base import BaseScreen
 from tui.widgets.picker import Choice, Picker
 
-if TYPE_CHECKING:
-    from tui.app import Lab
-
+Go = Callable[[str], Awaitable[None]]
+"""Goes to a place by its name, and waits until its screen is there."""
 MOVING = "Moving"
 """The group of keys that only move about in a widget."""
 READY_WITHIN_S, LOOK_EVERY_S = 2.0, 0.05
-LABELS = {place: label for _, place, label in PLACES} | {"plot": "Chart"}
+LABELS = {place.name: place.label for place in PLACES} | {"plot": "Chart"}
 
 
-async def show(app: "Lab") -> None:
-    """Open the palette; what is chosen runs where it belongs."""
-    if len(app.screen_stack) > 1:
-        return
-    here = app.current_mode
+async def show(app: App[None], here: str, go: Go) -> None:
+    """Open the palette at the place `here`; what is chosen runs where it belongs."""
     rows = [a for a in ACTIONS if a.group != MOVING and a.id != "interrupt"]
-    rows.sort(key=lambda a: (a.where != here, a.where != "", a.where))
+    rows.sort(key=lambda a: (a.where != here, a.where != EVERYWHERE, a.where))
     actions = {a.name: a for a in rows if (a.id, a.arguments) != ("leave", "'q'")}
     choices = [Choice(name, _label(a), ", ".join(map(key_text, a.keys))) for name, a in actions.items()]
 
     def chosen(keys: list[str] | None) -> None:
         if keys:
-            app.run_worker(_run(app, actions[keys[0]]))
+            app.run_worker(_run(app, actions[keys[0]], go))
 
     await app.push_screen(Picker("Commands", choices, columns=("what it does", "keys")), chosen)
 
@@ -39,24 +37,24 @@ def _label(action: Action) -> str:
     return f"{where}{action.help}"
 
 
-async def _run(app: "Lab", action: Action) -> None:
-    if not action.where:
+async def _run(app: App[None], action: Action, go: Go) -> None:
+    if action.where == EVERYWHERE:
         await app.run_action(action.call, app)
         return
     if action.where == "plot":
         from tui.widgets.plot import Plot
 
         if not app.screen.query(Plot):
-            await _go(app, "curves")
+            await _ready(app, "curves", go)
         await app.screen.query(Plot).first().run_action(action.call)
         return
-    await _go(app, action.where)
+    await _ready(app, action.where, go)
     await app.screen.run_action(action.call)
 
 
-async def _go(app: "Lab", place: str) -> None:
+async def _ready(app: App[None], place: str, go: Go) -> None:
     """Go to a place and wait until there is something to act on, but not for long."""
-    await app.go(place)
+    await go(place)
     for _ in range(int(READY_WITHIN_S / LOOK_EVERY_S)):
         if not isinstance(app.screen, BaseScreen) or app.screen.ready():
             return

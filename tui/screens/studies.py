@@ -16,13 +16,14 @@ from engine.results.failures import RESUME, of_status
 from engine.results.summary import best_text, quality_of
 from engine.text.numbers import age, percent
 from tui.screens.base import BaseScreen, bindings
+from tui.session import Back, Failed, Go, Session, Tell
 from tui.widgets.chrome import PlaceBar
 from tui.widgets.confirm import Confirm
 from tui.widgets.document import Document, wrapped
 from tui.widgets.keyinput import KeyInput
 from tui.widgets.painted import Line
 from tui.widgets.table import Cell, Column, Row, Table
-from tui.work import studies as work
+from tui.work import studies
 from tui.work.messages import Listed, StudiesChanged
 
 COLUMNS = (
@@ -63,8 +64,8 @@ class StudiesScreen(BaseScreen):
     CSS_PATH = "studies.tcss"
     AUTO_FOCUS = "Table"
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
         self._studies: tuple[Listed, ...] = ()
         self._sort = 0
         self._reversed = False
@@ -82,9 +83,9 @@ class StudiesScreen(BaseScreen):
         self.set_interval(AGES_EVERY_S, self._fill)
 
     def on_screen_resume(self) -> None:
-        self.lab.watcher.watch_list(self)
-        if self.lab.study:
-            self.query_one(Table).move_to(self.lab.study)
+        self.session.watcher.watch_list(self)
+        if self.session.study:
+            self.query_one(Table).move_to(self.session.study)
 
     def pointed(self) -> str | None:
         return self.query_one(Table).key
@@ -117,15 +118,15 @@ class StudiesScreen(BaseScreen):
         return bool(self._studies)
 
     def on_screen_suspend(self) -> None:
-        self.lab.watcher.unsubscribe(self)
+        self.session.watcher.unsubscribe(self)
 
     @on(StudiesChanged)
     def _listed(self, message: StudiesChanged) -> None:
         first = not self._studies
         self._studies = message.studies
         self._fill()
-        if first and self.lab.study:
-            self.query_one(Table).move_to(self.lab.study)
+        if first and self.session.study:
+            self.query_one(Table).move_to(self.session.study)
 
     @on(Input.Changed)
     def _fill(self) -> None:
@@ -149,7 +150,7 @@ class StudiesScreen(BaseScreen):
     def _nothing(self, words: list[str]) -> str:
         if words and self._studies:
             return "No study has these words. Esc clears the filter."
-        return f"No studies in {self.lab.workspace} yet: the lab (2) starts one."
+        return f"No studies in {self.session.workspace} yet: the lab (2) starts one."
 
     @on(Input.Submitted)
     def _filtered(self) -> None:
@@ -159,19 +160,20 @@ class StudiesScreen(BaseScreen):
     def _chosen(self) -> None:
         self.action_open()
 
-    async def action_back(self) -> None:
+    def action_back(self) -> None:
         """Escape first clears the filter."""
         entry = self.query_one(KeyInput)
         if entry.value or entry.has_focus:
             entry.value = ""
             self.query_one(Table).focus()
         else:
-            await self.lab.action_back()
+            self.post_message(Back())
 
     def action_open(self) -> None:
         key = self.query_one(Table).key
         if key:
-            self.lab.show_study(key)
+            self.session.show(key)
+            self.post_message(Go("curves"))
 
     def action_filter(self) -> None:
         self.query_one(KeyInput).focus()
@@ -196,42 +198,43 @@ class StudiesScreen(BaseScreen):
         self._fill()
 
     def action_resume(self) -> None:
-        self._do("started", ("queued", "cancelled", "failed", "lost"), work.start)
+        self._do("started", ("queued", "cancelled", "failed", "lost"), studies.start)
 
     def action_cancel(self) -> None:
-        self._do("asked to stop", ("running", "queued"), work.cancel)
+        self._do("asked to stop", ("running", "queued"), studies.cancel)
 
     def action_replay(self) -> None:
-        self._do("being replayed", ("done",), work.replay)
+        self._do("being replayed", ("done",), studies.replay)
 
     def action_detach(self) -> None:
         """Follow the current study no more."""
         chosen = [s.run.name for s in self._chosen_studies()]
-        if self.lab.study in chosen:
-            self.lab.study = None
-        self.lab.tell(f"{', '.join(chosen)}: runs on its own, with this program or without it")
+        if self.session.study in chosen:
+            self.session.study = None
+        self.post_message(Tell(f"{', '.join(chosen)}: runs on its own, with this program or without it"))
 
-    async def action_edit(self) -> None:
+    def action_edit(self) -> None:
         chosen = self._chosen_studies()
         if chosen:
-            await self.lab.open_preset(chosen[0].run.preset)
+            self.session.preset = chosen[0].run.preset
+            self.post_message(Go("lab"))
 
     def action_export(self) -> None:
         self.run_worker(self._export())
 
     async def _export(self) -> None:
         """Take away the model of a study's best trial."""
-        from tui.screens.model_export import open_for
+        from tui.screens.model_export import ExportScreen
 
         chosen = self._chosen_studies()
         if not chosen:
             return
         try:
-            trial = await asyncio.to_thread(work.best, chosen[0])
+            trial = await asyncio.to_thread(studies.best, chosen[0])
         except SecateurError as error:
-            await self.lab.fail(error)
+            self.post_message(Failed(error))
         else:
-            await open_for(self.lab, chosen[0].run.name, trial)
+            self.app.push_screen(ExportScreen.of(self.session, chosen[0].run.name, trial))
 
     def action_delete(self) -> None:
         self.run_worker(self._delete())
@@ -247,38 +250,39 @@ class StudiesScreen(BaseScreen):
         fitting = [s for s in chosen if s.status.state in states]
         if not fitting:
             what = ", ".join(f"{s.run.name} is {s.status.state}" for s in chosen) or "there is no study"
-            self.lab.tell(f"Not possible: {what}", "warn")
+            self.post_message(Tell(f"Not possible: {what}", "warn"))
             return
         self.run_worker(self._carry_out(fitting, act, done))
 
-    async def _carry_out(self, studies: list[Listed], act: Callable[[Listed], str], done: str) -> None:
+    async def _carry_out(self, chosen: list[Listed], act: Callable[[Listed], str], done: str) -> None:
         names = []
-        for study in studies:
-            self.lab.tell(f"{study.run.name} …")
+        for study in chosen:
+            self.post_message(Tell(f"{study.run.name} …"))
             try:
                 names.append(await asyncio.to_thread(act, study))
             except SecateurError as error:
-                await self.lab.fail(error)
+                self.post_message(Failed(error))
                 return
         self.query_one(Table).marked.clear()
         self._fill()
-        self.lab.watcher.look()
-        self.lab.tell(f"{', '.join(names)}: {done}", "good")
+        self.session.watcher.look()
+        self.post_message(Tell(f"{', '.join(names)}: {done}", "good"))
 
     async def _delete(self) -> None:
         chosen = self._chosen_studies()
         open_ = [s for s in chosen if s.status.state in ("running", "queued")]
         if open_:
-            self.lab.tell(f"{open_[0].run.name} is {open_[0].status.state}: cancel it first (c)", "warn")
+            standing = f"{open_[0].run.name} is {open_[0].status.state}"
+            self.post_message(Tell(f"{standing}: cancel it first (c)", "warn"))
             return
         if not chosen:
             return
         title = f"Delete {chosen[0].run.name}?" if len(chosen) == 1 else f"Delete {len(chosen)} studies?"
-        lost = await asyncio.to_thread(work.what_is_lost, chosen)
-        if await self.lab.push_screen_wait(Confirm(title, lost, "Delete", "Keep")):
-            if self.lab.study in {s.run.name for s in chosen}:
-                self.lab.study = None
-            await self._carry_out(chosen, work.delete, "deleted")
+        lost = await asyncio.to_thread(studies.what_is_lost, chosen)
+        if await self.app.push_screen_wait(Confirm(title, lost, "Delete", "Keep")):
+            if self.session.study in {s.run.name for s in chosen}:
+                self.session.study = None
+            await self._carry_out(chosen, studies.delete, "deleted")
 
 
 def _cells(study: Listed, now: float) -> tuple[Cell, ...]:

@@ -11,6 +11,7 @@ from engine.errors import SecateurError
 from engine.results import failures
 from engine.studies.state import StudyState, TrialState
 from tui.screens.base import StudyScreen, bindings
+from tui.session import Failed, Go, Session, Tell
 from tui.views.trial import environment, errors, events, find, head, latency, measures, nothing, steps
 from tui.widgets.confirm import Notice
 from tui.widgets.document import Document
@@ -30,8 +31,8 @@ class TrialScreen(StudyScreen):
     CSS_PATH = "trial.tcss"
     AUTO_FOCUS = "#left"
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
         self._state: StudyState | None = None
 
     def compose_body(self) -> ComposeResult:
@@ -57,12 +58,12 @@ class TrialScreen(StudyScreen):
         return self._build(parts, width)
 
     def _right(self, width: int) -> list[Line]:
-        if find(self._state, self.lab.trial) is None:
+        if find(self._state, self.session.trial) is None:
             return []
         return self._build([measures, latency, events, environment], width)
 
     def _build(self, parts: list[Part], width: int) -> list[Line]:
-        trial = find(self._state, self.lab.trial)
+        trial = find(self._state, self.session.trial)
         if self._state is not None and trial is None and (found := failures.ending(self._state)):
             return [[(self._state.name, "title")], *paragraphs(failures.told(found, ONWARD), width)]
         if self._state is None or trial is None:
@@ -73,15 +74,15 @@ class TrialScreen(StudyScreen):
         """Show the trial before or after."""
         count = len(self._state.trials) if self._state else 0
         if count:
-            self.lab.trial = (self.lab.trial + by) % count
+            self.session.trial = (self.session.trial + by) % count
             self.show_state(self._state)
 
     def action_layers(self) -> None:
-        self.lab.action_go("layers")
+        self.post_message(Go("layers"))
 
     def action_check_bits(self) -> None:
         """Check whether equal computations give equal bits on this machine, and show what was found."""
-        self.lab.tell("Checking this machine's bits; it takes some seconds")
+        self.post_message(Tell("Checking this machine's bits; it takes some seconds"))
         self.run_worker(self._check_bits(), group="bits", exclusive=True)
 
     async def _check_bits(self) -> None:
@@ -90,16 +91,16 @@ class TrialScreen(StudyScreen):
         try:
             found = await bits.run()
         except SecateurError as error:
-            await self.lab.fail(error)
+            self.post_message(Failed(error))
         else:
-            await self.lab.push_screen(Notice("This machine's bits", found, role="title"))
+            await self.app.push_screen(Notice("This machine's bits", found, role="title"))
 
-    async def action_export(self) -> None:
+    def action_export(self) -> None:
         """Take the trial's model away."""
-        from tui.screens.model_export import open_for
+        from tui.screens.model_export import ExportScreen
 
-        trial = find(self._state, self.lab.trial)
+        trial = find(self._state, self.session.trial)
         if self._state is None or trial is None or trial.measure.status != "done":
-            self.lab.tell("Only a trial that is done can be exported", "warn")
+            self.post_message(Tell("Only a trial that is done can be exported", "warn"))
         else:
-            await open_for(self.lab, self._state.name, trial)
+            self.app.push_screen(ExportScreen.of(self.session, self._state.name, trial))

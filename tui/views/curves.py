@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from engine.charts import sensitivity, training
-from engine.charts import trials as charts
+from engine.charts import sensitivity, training, trials
 from engine.charts.pareto import front
 from engine.errors import SecateurError, UsageError
 from engine.measures import latency, table
@@ -56,7 +55,7 @@ class Drawn:
 
 def first_view(state: StudyState, plot: Plot | None) -> View:
     """The preset's own chart, or accuracy along the first swept number; training curves where nothing is swept."""
-    found = charts.default_plot(state, plot)
+    found = trials.default_plot(state, plot)
     quality = quality_name(state)
     if found is None:
         return View(x="sparsity", y=quality, epochs=True, epoch_y=f"validation_{quality}")
@@ -100,7 +99,7 @@ def _of_rows(states: Sequence[StudyState]) -> bool:
 
 
 def parameters(states: Sequence[StudyState]) -> list[str]:
-    return list(dict.fromkeys(name for state in states for name in charts.parameter_names(state)))
+    return list(dict.fromkeys(name for state in states for name in trials.parameter_names(state)))
 
 
 def draw(states: Sequence[StudyState], view: View) -> Drawn:
@@ -108,17 +107,17 @@ def draw(states: Sequence[StudyState], view: View) -> Drawn:
     if view.epochs:
         figure = training.figure(states, view.epoch_y, log=view.log)
         owners = [
-            [(state, trials)] * len(step.epochs)
+            [(state, step_trials)] * len(step.epochs)
             for state in states
-            for step, trials in training.steps_drawn(state)
+            for step, step_trials in training.steps_drawn(state)
         ]
         return Drawn(replace(figure, log_x=view.log_x), owners, [])
     if by_layer(states, view):
         return _layers(states, view)
     try:
         by = view.by if view.by in bys(states) else None
-        figure = charts.figure(states, view.x, view.y, by, log=view.log)
-        owners = charts.trials_drawn(states, view.x, view.y, by)
+        figure = trials.figure(states, view.x, view.y, by, log=view.log)
+        owners = trials.trials_drawn(states, view.x, view.y, by)
     except UsageError as error:
         return Drawn(Figure(), [], [], _waiting(states) or _unmeasured(states, view) or str(error))
     except SecateurError:  # why there is no value, `tui.widgets.ending` says
@@ -137,8 +136,8 @@ def _layers(states: Sequence[StudyState], view: View) -> Drawn:
     y = view.y if view.y in sensitivity.measures(states) else "accuracy"
     chosen = [layer for layer in view.layers if layer in sensitivity.layers(states, view.x)]
     try:
-        figure = charts.figure(states, view.x, y, log=view.log, layers=chosen)
-        owners = charts.trials_drawn(states, view.x, y, layers=chosen)
+        figure = trials.figure(states, view.x, y, log=view.log, layers=chosen)
+        owners = trials.trials_drawn(states, view.x, y, layers=chosen)
     except UsageError as error:
         return Drawn(Figure(), [], [], str(error))
     problem = "" if figure.series else _waiting(states)
@@ -204,10 +203,12 @@ def readout(drawn: Drawn, series: int, point: int) -> str:
     parts.append(f"{_end(figure.y_measure) or figure.y_label} {y}")
     owner = drawn.owner(series, point)
     if owner:
-        state, trials = owner
-        if before := _before(figure, line.name, trials[0]):
+        state, point_trials = owner
+        if before := _before(figure, line.name, point_trials[0]):
             parts.append(before)
-        indices = ", ".join(str(trial.index) for trial in trials[:4]) + (", …" if len(trials) > 4 else "")
+        indices = ", ".join(str(trial.index) for trial in point_trials[:4]) + (
+            ", …" if len(point_trials) > 4 else ""
+        )
         parts.append(f"{state.name} trial {indices}")
     if (series, point) in drawn.front:
         parts.append("on the front")
@@ -223,7 +224,7 @@ def _before(figure: Figure, line: str, trial: TrialState) -> str:
     y = figure.y_measure
     if figure.x_label == "epoch" or (latency.is_name(y) and y.count(".") < 2):
         return ""  # which row's baseline it is, the name does not say
-    before = charts.baseline_value(trial, y)
+    before = trials.baseline_value(trial, y)
     return f"baseline {table.measure_text(figure.y_measure, before)}" if before is not None else ""
 
 

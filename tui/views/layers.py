@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from engine.results import layers as layerforms
 from engine.results import sensitivity, tolerance
+from engine.results.layers import Forms, losses, of_layer, words
 from engine.store.files import read_json
 from engine.studies.rundir import RunDir
 from engine.studies.state import TrialState
@@ -78,7 +78,7 @@ def joined(
     after: Sequence[Any],
     before: Sequence[Any],
     within: Mapping[str, Mapping[str, float]] | None = None,
-    forms: layerforms.Forms | None = None,
+    forms: Forms | None = None,
 ) -> list[Layer]:
     """The layers with what they were, matched by name; what can't be understood is left out.
 
@@ -93,11 +93,9 @@ def joined(
             then = _layer(first.get(layer.name), place) or layer
             short = layer.name.removesuffix(".weight")
             shares = {of: found[short] for of, found in (within or {}).items() if short in found}
-            made = layerforms.of_layer(forms or {}, layer.name)
-            words, lost = layerforms.words(made), layerforms.losses(made)
-            out.append(
-                replace(layer, before=then.parameters, was=then.shape, within=shares, forms=words, lost=lost)
-            )
+            made = of_layer(forms or {}, layer.name)
+            layer = replace(layer, before=then.parameters, was=then.shape, within=shares)
+            out.append(replace(layer, forms=words(made), lost=losses(made)))
     return out
 
 

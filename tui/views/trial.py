@@ -6,7 +6,7 @@ from typing import Any
 
 from engine.charts.trials import baseline_value
 from engine.errors import BITS_COMMAND
-from engine.measures import latency as latencies
+from engine.measures.latency import HEADS, cells, is_name, measured, notes
 from engine.measures.table import change_text, measure, measure_text
 from engine.results import failures
 from engine.results.summary import measure_names, measure_value, quality_name, quality_of
@@ -112,7 +112,7 @@ def measures(state: StudyState, trial: TrialState, width: int) -> list[Line]:
     """Every measure against the baseline, with the difference and whether that is better."""
     rows = []
     for name in measure_names(state):
-        if latencies.is_name(name):
+        if is_name(name):
             continue  # in a table of their own
         value, before = measure_value(trial.results, name), baseline_value(trial, name)
         rows.append(
@@ -132,15 +132,15 @@ def measures(state: StudyState, trial: TrialState, width: int) -> list[Line]:
 def latency(state: StudyState, trial: TrialState, width: int) -> list[Line]:
     """A row for each runtime, precision, batch and number of threads; what was not measured, and why."""
     rows: list[list[Span]] = []
-    for row in latencies.measured(trial.results):
+    for row in measured(trial.results):
         better = "good" if row["speedup"] > 1 else "bad" if row["speedup"] < 1 else "muted"
         roles = {"faster": better, "baseline": "muted", "threads": "muted", "precision": "muted"}
-        rows.append([(text, roles.get(head, "")) for head, text in latencies.cells(row)])
-    notes = latencies.notes(trial.results)
-    if not rows and not notes:
+        rows.append([(text, roles.get(head, "")) for head, text in cells(row)])
+    remarks = notes(trial.results)
+    if not rows and not remarks:
         return []
-    table = aligned(latencies.HEADS, rows, width, texts=2) if rows else []
-    told = [line for note in notes for line in wrapped(note, width, "warn", "  ")]
+    table = aligned(HEADS, rows, width, texts=2) if rows else []
+    told = [line for note in remarks for line in wrapped(note, width, "warn", "  ")]
     return [[("Latency", "accent")], *table, *told, ()]
 
 

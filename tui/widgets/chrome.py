@@ -26,11 +26,11 @@ class PlaceBar(Painted):
 
     def lines(self, width: int, height: int) -> Sequence[Line]:
         spans: list[Span] = []
-        for key, place, label in PLACES:
-            if place == self._here:
-                spans += [(f" {key} {label} ", "bold reverse"), ("", "")]
+        for place in PLACES:
+            if place.name == self._here:
+                spans += [(f" {place.key} {place.label} ", "bold reverse"), ("", "")]
             else:
-                spans += [(f" {key} ", "accent"), (f"{label} ", "")]
+                spans += [(f" {place.key} ", "accent"), (f"{place.label} ", "")]
         used = sum(cell_width(text) for text, _ in spans)
         room = width - used - 1
         name, status = self._study

@@ -1,6 +1,6 @@
 """Whether equal computations give equal bits here: trained twice, resumed, and loaded from any address.
 
-Run by `engine.runner.bits` as ``python -m engine.compute.worker.selfcheck THREADS``; its last line is the checks in JSON.
+Run by `engine.runner.bits` as ``python -m engine.compute.worker.selfcheck THREADS``; it ends with the checks in JSON.
 """
 
 import copy

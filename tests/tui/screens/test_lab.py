@@ -322,7 +322,7 @@ async def test_a_study_that_runs_is_found_again_and_followed(tmp_path: Path, siz
         await seen(pilot, "2 of ")
         study.finish()
         await seen(pilot, "quickstart-1 done")
-        assert screen.lab.study == "quickstart-1"
+        assert screen.session.study == "quickstart-1"
 
 
 async def test_a_study_that_is_deleted_while_on_screen_is_said_to_be_gone(tmp_path: Path) -> None:
@@ -339,7 +339,7 @@ async def test_enter_on_a_trial_opens_it(tmp_path: Path) -> None:
         await seen(pilot, "quickstart-1 done")
         screen.query_one("#trials", Table).focus()
         await pilot.press("down", "enter")
-        await until(pilot, lambda: screen.lab.current_mode == "trial" and screen.lab.trial == 1)
+        await until(pilot, lambda: pilot.app.current_mode == "trial" and screen.session.trial == 1)
 
 
 async def until(pilot: Pilot[None], true: Callable[[], bool]) -> None:

@@ -42,7 +42,7 @@ def _own_folders(study: study_lab.Lab, tmp_path: Path, monkeypatch: pytest.Monke
 def opened(study: study_lab.Lab) -> Lab:
     """The lab at the last trial of the study."""
     app = Lab(None, study.workspace, "trial")
-    app.study, app.trial = "p-1", 1
+    app.session.study, app.session.trial = "p-1", 1
     return app
 
 
@@ -55,7 +55,7 @@ async def form(pilot: Pilot[Any]) -> None:
 
 async def ended(pilot: Pilot[Any], app: Lab) -> ModelExport:
     """The export, once it has ended."""
-    export = app.export
+    export = app.session.export
     assert export is not None
     async with asyncio.timeout(WITHIN_S):
         while export.running:
@@ -166,8 +166,8 @@ async def test_leaving_asks_and_ends_it(study: study_lab.Lab, tmp_path: Path) ->
         await shows(pilot, "Trial 1 of p-1 is being exported", "leaving stops")
         await pilot.press("y")
         await pilot.pause()
-    assert app.export is not None
-    assert app.export.done is None
+    assert app.session.export is not None
+    assert app.session.export.done is None
     assert study_lab.processes_of(study.workspace) == {}
     assert not list(tmp_path.glob(".p-1*"))
 

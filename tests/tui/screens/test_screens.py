@@ -92,7 +92,7 @@ async def test_places_opened_from_the_list_show_the_study_under_its_cursor(tmp_p
         await pilot.press(key)
         await until(pilot, lambda: app.current_mode != "studies")
         await shows(pilot, "alpha-1 done 14/14")
-        assert app.study == "alpha-1"
+        assert app.session.study == "alpha-1"
 
 
 async def test_going_back_from_the_list_leaves_the_study_as_it_was(tmp_path: Path) -> None:
@@ -296,7 +296,7 @@ async def test_a_deleted_study_leaves_the_screen_standing(tmp_path: Path) -> Non
     async with app.run_test(size=(120, 40)) as pilot:
         await shows(pilot, "quickstart-1 done")
         shutil.rmtree(study.run.path)
-        app.watcher.look()
+        app.session.watcher.look()
         await shows(pilot, "quickstart-1 unreadable")
         for key in "567":
             await pilot.press(key)

@@ -5,14 +5,13 @@ from typing import Any
 
 import pytest
 
-from engine.results import layers
+from engine.results.layers import of_trial
 from engine.studies import events as ev
 from engine.studies.state import StepState, StudyState, TrialState
 from engine.testing import folders as fabricate
 from tests.tui.screens.test_screens import SIZES, painted, shows, until
 from tui.app import Lab
-from tui.views import curves
-from tui.views import layers as layerrows
+from tui.views import curves, layers
 from tui.views.curves import View
 from tui.widgets.plot import Plot
 from tui.widgets.table import Table
@@ -99,14 +98,14 @@ def row(shape: list[int], parameters: int) -> dict[str, Any]:
 
 
 def test_a_shape_that_changed_shows_what_it_was() -> None:
-    (layer,) = layerrows.joined([row([9, 3, 3, 3], 243)], [row([16, 3, 3, 3], 432)])
+    (layer,) = layers.joined([row([9, 3, 3, 3], 243)], [row([16, 3, 3, 3], 432)])
     assert (layer.before, layer.nonzero) == (432, 243)
-    (cells,) = [found.cells for found in layerrows.rows([layer], 80)]
+    (cells,) = [found.cells for found in layers.rows([layer], 80)]
     assert ("16→9×3×3×3", "") in cells
-    shape = next(column for column in layerrows.headed([layer], "order") if column.label == "shape")
-    (same,) = layerrows.joined([row([16, 3, 3, 3], 432)], [row([16, 3, 3, 3], 432)])
-    before = next(column for column in layerrows.headed([same], "order") if column.label == "shape")
-    assert layerrows.shape(same) == "16×3×3×3"
+    shape = next(column for column in layers.headed([layer], "order") if column.label == "shape")
+    (same,) = layers.joined([row([16, 3, 3, 3], 432)], [row([16, 3, 3, 3], 432)])
+    before = next(column for column in layers.headed([same], "order") if column.label == "shape")
+    assert layers.shape(same) == "16×3×3×3"
     assert shape.rank < before.rank, "it is kept longer where it tells something"
 
 
@@ -114,17 +113,17 @@ def test_what_steps_made_of_a_layer_comes_before_its_sparsity_and_its_bar() -> N
     report = {"name": "conv", "kernels": 27, "entries": 4, "distortion": 0.1}
     step = StepState("k", "cluster.kernels", "cluster.kernels", "done", measures={"dictionaries": [report]})
     measure = StepState("m", "measure", "measure")
-    forms = layers.of_trial(TrialState(0, {}, [step], measure, None, "b", measure))
-    (layer,) = layerrows.joined([row([9, 3, 3, 3], 243)], [row([9, 3, 3, 3], 243)], forms=forms)
-    (cells,) = [found.cells for found in layerrows.rows([layer], 80)]
-    columns = layerrows.headed([layer], "order")
+    forms = of_trial(TrialState(0, {}, [step], measure, None, "b", measure))
+    (layer,) = layers.joined([row([9, 3, 3, 3], 243)], [row([9, 3, 3, 3], 243)], forms=forms)
+    (cells,) = [found.cells for found in layers.rows([layer], 80)]
+    columns = layers.headed([layer], "order")
     assert len(columns) == len(cells)
     told = dict(zip((column.label for column in columns), cells, strict=True))
     assert (told["made of it"], told["lost"]) == ("kernels 27→4", "10.0 %")
     ranks = {column.label: column.rank for column in columns}
     assert ranks["made of it"] == 0 < ranks["lost"] < ranks["sparsity"] < ranks["left of it"]
-    (plain,) = layerrows.joined([row([9, 3, 3, 3], 243)], [])
-    assert len(layerrows.headed([plain], "order")) == len(columns) - 2
+    (plain,) = layers.joined([row([9, 3, 3, 3], 243)], [])
+    assert len(layers.headed([plain], "order")) == len(columns) - 2
 
 
 def test_a_step_that_is_not_finished_is_told() -> None:

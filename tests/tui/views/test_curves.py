@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.charts import training
-from engine.charts import trials as charts
+from engine.charts import training, trials
 from engine.cli.trial import layers_of
 from engine.measures.table import TABLE
 from engine.testing import folders as fabricate
@@ -17,11 +16,11 @@ from tui.views.trial import difference
 def test_every_point_knows_its_trial(tmp_path: Path) -> None:
     state = fabricate.finished(tmp_path).state
     names = "prune.weights.sparsity", "accuracy", "prune.weights.scope"
-    figure = charts.figure([state], *names)
-    owners = charts.trials_drawn([state], *names)
+    figure = trials.figure([state], *names)
+    owners = trials.trials_drawn([state], *names)
     assert [len(line.points) for line in figure.series] == [len(line) for line in owners] == [7, 7]
-    for line, trials in zip(figure.series, owners, strict=True):
-        for point, (_, found) in zip(line.points, trials, strict=True):
+    for line, shown in zip(figure.series, owners, strict=True):
+        for point, (_, found) in zip(line.points, shown, strict=True):
             assert found[0].results["accuracy"] == point.y
             assert found[0].parameters["prune.weights.sparsity"] == point.x
 

@@ -1,0 +1,100 @@
+"""What screens share, and what they ask of the app by messages that bubble up to it."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from textual.message import Message
+
+from engine.errors import SecateurError
+from engine.studies import rundir
+from engine.studies.rundir import RunDir
+from tui.work.watch import Watcher
+
+if TYPE_CHECKING:
+    from tui.work.models import ModelExport
+
+
+@dataclass
+class Session:
+    """One sitting at the lab; every screen is given it.
+
+    Attributes:
+        workspace: The folder whose studies are shown and started.
+        watcher: Posts what goes on in the workspace; started and stopped by the app.
+        preset: A preset's file that the lab's form is to open when it is next shown.
+        study: The current study, which Curves, Trial, Layers and Log show; None until there is one.
+        trial: The current trial's index.
+        overlay: Other studies drawn together with the current one.
+        export: The latest export of a model, at work or ended.
+    """
+
+    workspace: Path
+    watcher: Watcher
+    preset: Path | None = None
+    study: str | None = None
+    trial: int = 0
+    overlay: list[str] = field(default_factory=list)
+    export: "ModelExport | None" = None
+
+    @classmethod
+    def at(cls, workspace: Path, preset: Path | None = None) -> "Session":
+        """The beginning of a session in a workspace, with a watcher that is not started yet."""
+        return cls(workspace, Watcher(workspace), preset)
+
+    def run(self, study: str) -> RunDir:
+        """The folder of a study by its name."""
+        return RunDir(self.workspace / "studies" / study)
+
+    def show(self, study: str) -> None:
+        """Make a study the current one, from its first trial on, unless it is that already."""
+        if study != self.study:
+            self.study, self.trial, self.overlay = study, 0, []
+
+    def current(self) -> str | None:
+        """The current study; where none was chosen yet, the newest of the workspace becomes it."""
+        if self.study is None:
+            found = rundir.studies(self.workspace)
+            self.study = found[0].name if found else None
+        return self.study
+
+    def take_preset(self) -> Path | None:
+        """The preset to open, once: whoever takes it opens it."""
+        path, self.preset = self.preset, None
+        return path
+
+
+class Go(Message):
+    """Go to a place, by its name in `PLACES`."""
+
+    def __init__(self, place: str) -> None:
+        super().__init__()
+        self.place = place
+
+
+class Back(Message):
+    """Go back to the place before."""
+
+
+class Tell(Message):
+    """Say something in the footer's line of the place that is on screen, until the next key."""
+
+    def __init__(self, text: str, role: str = "") -> None:
+        super().__init__()
+        self.text, self.role = text, role
+
+
+class Failed(Message):
+    """Show an error with its detail and remedy until it is dismissed."""
+
+    def __init__(self, error: SecateurError) -> None:
+        super().__init__()
+        self.error = error
+
+
+class Exporting(Message):
+    """Carry an export of a model out: it goes on when the screen that asked for it is closed."""
+
+    def __init__(self, export: "ModelExport") -> None:
+        super().__init__()
+        self.export = export
