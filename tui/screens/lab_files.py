@@ -66,7 +66,7 @@ class FileActions(LabBase):
             return
         if path.name == "preset.yaml" and path.parent.parent == self.lab.workspace / "studies":
             name = RunDir(path.parent).read_status().preset or path.parent.name
-            document = Document(document.plain, name)
+            document = Document(document.root, name)
         self.show_document(document)
 
     @work
