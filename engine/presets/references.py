@@ -96,28 +96,35 @@ def _renamed(section: Mapping, rename: Rename) -> Mapping:
 
 def _plot(plot: Mapping, rename: Rename) -> Mapping | None:
     """A plot along the same parameters; None if the one it is drawn along is gone."""
-    items = {name: _named(node, rename) if name in ("x", "by") else node for name, node in plot.items.items()}
-    return None if "x" in items and items["x"] is None else _kept(plot, items)
+    for name in ("x", "by"):
+        node = plot.items.get(name)
+        named = _named(node, rename) if node else None
+        if node and named is None and name == "x":
+            return None
+        plot = replace(plot, items=plot.items | {name: named}) if named else without(plot, name)
+    return plot
 
 
 def _quick(section: Mapping, rename: Rename) -> Mapping | None:
     """The quick section: its paths, and what is named in the sweep and the plot that it puts in."""
     if "steps" in section.items:
         return section  # its paths name the parameters of these steps
-    items: dict[str, Node | None] = {}
+    items: dict[str, Node] = {}
+    keys: dict[str, str] = {}
     for path, node in section.items.items():
+        name = path
         if path in ("sweep", "sweep.zip", "plot") and isinstance(node, Mapping):
-            items[path] = (_plot if path == "plot" else _sweep)(node, rename)
+            changed: Node | None = (_plot if path == "plot" else _sweep)(node, rename)
         elif path in ("plot.x", "plot.by"):
-            items[path] = _named(node, rename)
+            changed = _named(node, rename)
         else:
             prefix = next((start for start in ("sweep.zip.", "sweep.") if path.startswith(start)), "")
-            name = rename(path.removeprefix(prefix))
-            items[f"{prefix}{name or path}"] = (
-                under(node, dotted(section.path, f"{prefix}{name}")) if name else None
-            )
-    kept = _kept(section, items)
-    return kept if kept.items else None
+            new = rename(path.removeprefix(prefix))
+            name = f"{prefix}{new}"
+            changed = under(node, dotted(section.path, name)) if new else None
+        if changed is not None:
+            items[name], keys[name] = changed, section.key_place(path)
+    return replace(section, items=items, keys=keys) if items else None
 
 
 def _named(node: Node, rename: Rename) -> Node | None:
@@ -126,10 +133,6 @@ def _named(node: Node, rename: Rename) -> Node | None:
     if path is None:
         return None
     return replace(node, value=path, text=path) if path and isinstance(node, Scalar) else node
-
-
-def _kept(node: Mapping, items: Map[str, Node | None]) -> Mapping:
-    return replace(node, items={name: below for name, below in items.items() if below is not None})
 
 
 def _text(node: Node) -> str:
