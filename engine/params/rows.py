@@ -81,6 +81,15 @@ class Row:
         return " and ".join(part for part in (low, high) if part)
 
     @property
+    def kinds(self) -> tuple[str, ...]:
+        """The variants in which it exists; none for what always does.
+
+        >>> Row("schedule.rounds", "integer", when="schedule = linear or cubic").kinds
+        ('linear', 'cubic')
+        """
+        return tuple(self.when.partition(" = ")[2].split(" or ")) if self.when else ()
+
+    @property
     def one(self) -> "Row":
         """The row of a single item of a list."""
         return replace(

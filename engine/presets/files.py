@@ -15,11 +15,11 @@ def absolute(root: Mapping, folder: Path | None) -> Mapping:
         for written in (keys, ("quick", path)):
             node = at(root, *written)
             if node is not None:
-                root = _put(root, written, change(node, folder))
+                root = put(root, written, change(node, folder))
         for sweep in (("sweep", path), ("sweep", "zip", path), ("quick", f"sweep.{path}")):
             axis = at(root, *sweep)
             if isinstance(axis, Listing):
-                root = _put(root, sweep, _each(axis, change, folder))
+                root = put(root, sweep, _each(axis, change, folder))
     return _teachers(root, folder)
 
 
@@ -31,7 +31,7 @@ def _teachers(root: Mapping, folder: Path | None) -> Mapping:
             for name, change in _OF_TEACHER.items():
                 node = at(params, "teacher", name)
                 if node is not None:
-                    root = _put(root, ("steps", index, kind, "teacher", name), change(node, folder))
+                    root = put(root, ("steps", index, kind, "teacher", name), change(node, folder))
     for section in (("sweep",), ("sweep", "zip"), ("quick",)):
         within = at(root, *section)
         for path, node in within.items.items() if isinstance(within, Mapping) else ():
@@ -40,20 +40,14 @@ def _teachers(root: Mapping, folder: Path | None) -> Mapping:
                 continue
             change = _OF_TEACHER[name]
             if isinstance(node, Listing):
-                root = _put(root, (*section, path), _each(node, change, folder))
+                root = put(root, (*section, path), _each(node, change, folder))
             else:
-                root = _put(root, (*section, path), change(node, folder))
+                root = put(root, (*section, path), change(node, folder))
     return root
 
 
 def _each(axis: Listing, change: Callable[[Node, Path | None], Node], folder: Path | None) -> Listing:
     return replace(axis, items=tuple(change(item, folder) for item in axis.items))
-
-
-def _put(root: Mapping, keys: tuple[str | int, ...], value: Node) -> Mapping:
-    changed = put(root, keys, value)
-    assert isinstance(changed, Mapping)
-    return changed
 
 
 def _weights(node: Node, folder: Path | None) -> Node:

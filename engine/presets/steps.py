@@ -35,6 +35,19 @@ class StepNode:
     def id(self) -> str:
         return text_of(self.params.items.get("id"))
 
+    @property
+    def name(self) -> str:
+        """What paths call it: its id, or its kind."""
+        return self.id or self.kind
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a parameter is: in step number `step` (from 0), or (None) in the settings; its dotted path."""
+
+    step: int | None
+    path: str
+
 
 @dataclass(frozen=True)
 class Target:
@@ -48,6 +61,10 @@ class Target:
     field: tuple[str, ...]
     step: int | None
     row: Row | None
+
+    @property
+    def address(self) -> Address:
+        return Address(self.step, ".".join(self.field))
 
 
 class Unknown(Exception):
@@ -99,6 +116,15 @@ def steps_of(root: Mapping) -> tuple[list[StepNode], list[Problem]]:
     return steps, problems + _ids(steps)
 
 
+def step_at(root: Mapping, index: int) -> StepNode:
+    """The step at a position where there is a well-formed one."""
+    node = root.items["steps"]
+    assert isinstance(node, Listing)
+    step = _step(index, node.items[index])
+    assert isinstance(step, StepNode)
+    return step
+
+
 def _step(index: int, item: Node) -> StepNode | Problem:
     if not isinstance(item, Mapping) or len(item.items) != 1:
         hint = ""
@@ -145,6 +171,12 @@ def locate(root: Mapping, path: str) -> Target:
         row = _parameter(Settings, path)
         keys = tuple(path.split("."))
         return Target(keys, keys, None, row)
+    step, name = find_step(root, path)
+    return _in_step(step, path.removesuffix(f".{name}"), name)
+
+
+def find_step(root: Mapping, path: str) -> tuple[StepNode, str]:
+    """The step that `path` begins with, and the rest of the path, declared or not; raises `Unknown`."""
     steps, _ = steps_of(root)
     addresses = _addresses(steps)
     matching = [address for address in addresses if path == address or path.startswith(f"{address}.")]
@@ -156,8 +188,7 @@ def locate(root: Mapping, path: str) -> Target:
             "names nothing in this preset", f"STEP.PARAMETER with a step of {_list(addresses)}", hint
         )
     address = max(matching, key=len)
-    step = _only(addresses[address], address)
-    return _in_step(step, address, path[len(address) + 1 :])
+    return _only(addresses[address], address), path[len(address) + 1 :]
 
 
 def _list(addresses: dict[str, list[StepNode]]) -> str:

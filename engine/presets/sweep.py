@@ -21,6 +21,18 @@ MAX_TRIALS = 10_000
 VARIANT = "variant"
 """The list of names below `zip`."""
 
+STUDY_WIDE = {
+    "seed": "is not swept: a list of seeds makes a trial each",
+    "threads": "is the same for all trials, so that their latency compares",
+    "device": "is the same for all trials, so that their numbers compare",
+    "measure": "is the same for all trials, so that their numbers compare",
+    "executor": "says where trials run, not what they are",
+    "plot": "says how the result is drawn, not what is computed",
+    "version": "is the version of the format",
+    "about": "describes the whole preset",
+}
+"""Settings that no sweep varies, each with the reason."""
+
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d{1,3})?"
 _RANGE = re.compile(rf"\s*({_NUMBER})\s*\.\.\s*({_NUMBER})\s+by\s+({_NUMBER})\s*", re.ASCII)
 _RANGE_WITHOUT_STEP = re.compile(rf"\s*({_NUMBER})\s*\.\.\s*({_NUMBER})\s*", re.ASCII)

@@ -11,23 +11,13 @@ from engine.params import STEPS, Params, Step
 from engine.params.preset import Settings
 from engine.presets import sweep
 from engine.presets.steps import AROUND, StepNode, Target, Unknown, locate, settings_node
-from engine.presets.sweep import MAX_TRIALS, VARIANT, Axis
+from engine.presets.sweep import MAX_TRIALS, STUDY_WIDE, VARIANT, Axis
 from engine.presets.validate import check
 from engine.presets.yaml.tree import Listing, Mapping, Node, put
 
 Point = tuple[int, ...]
 """The position on each axis."""
 
-_STUDY_WIDE = {
-    "seed": "is not swept: a list of seeds makes a trial each",
-    "threads": "is the same for all trials, so that their latency compares",
-    "device": "is the same for all trials, so that their numbers compare",
-    "measure": "is the same for all trials, so that their numbers compare",
-    "executor": "says where trials run, not what they are",
-    "plot": "says how the result is drawn, not what is computed",
-    "version": "is the version of the format",
-    "about": "describes the whole preset",
-}
 _INSTEAD = {"seed": "`seed: [0, 1, 2]`", "measure": "all that is to be measured, at once, under `measure:`"}
 
 
@@ -62,11 +52,9 @@ class Sweep:
 
     def put(self, node: Mapping, assignments: Iterable[Assignment], point: Point) -> Mapping:
         """The parameters with the values of a point put in."""
-        changed: Node = node
         for assignment in assignments:
-            changed = put(changed, assignment.target.field, self.node(assignment, point))
-        assert isinstance(changed, Mapping)
-        return changed
+            node = put(node, assignment.target.field, self.node(assignment, point))
+        return node
 
 
 def read_sweep(root: Mapping) -> tuple[Sweep, list[Problem]]:
@@ -102,9 +90,9 @@ def _target(root: Mapping, node: Node, path: str, before: list[Assignment]) -> T
     assert isinstance(owner, Mapping)
     place, full = owner.key_place(path), f"{owner.path}.{path}"
     section = path.partition(".")[0]
-    if section in _STUDY_WIDE:
+    if section in STUDY_WIDE:
         instead = _INSTEAD.get(section, "parameters of steps, model or data")
-        return Problem(place, full, _STUDY_WIDE[section], instead)
+        return Problem(place, full, STUDY_WIDE[section], instead)
     try:
         target = locate(root, path)
     except Unknown as error:

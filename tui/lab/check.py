@@ -1,13 +1,13 @@
 """What the engine says about the preset as it is now; slow enough (files, 10 000 trials) for a thread."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from engine.errors import PresetInvalid, Problem, SecateurError, UsageError
 from engine.presets import spec
 from engine.presets.spec import Spec
+from engine.presets.yaml.tree import Mapping, to_yaml
 from tui.lab.estimate import UNKNOWN, Estimate, History, estimate
-from tui.lab.tree import Plain, to_yaml
 
 
 @dataclass(frozen=True)
@@ -36,21 +36,26 @@ class Checked:
         return self.spec is not None and self.data is None
 
 
-def validate(plain: Plain, name: str, folder: Path | None) -> tuple[Spec | None, tuple[Problem, ...]]:
-    """The preset as the engine reads it, or its problems."""
+def validate(root: Mapping, name: str, folder: Path | None) -> tuple[Spec | None, tuple[Problem, ...]]:
+    """The preset as the engine reads it from the file that would be saved, or its problems."""
     try:
-        return spec.parse(to_yaml(plain), name, folder=folder), ()
+        return spec.parse(to_yaml(root.plain()), name, folder=folder), ()
     except PresetInvalid as invalid:
         return None, invalid.problems
 
 
-def check(plain: Plain, name: str, folder: Path | None, revision: int, history: History) -> Checked:
-    """Validate, look for the data, and estimate the time from the studies of the workspace."""
-    found, problems = validate(plain, name, folder)
-    if found is None:
-        return Checked(revision, None, problems, complete=True)
-    data = missing_data(found, history.workspace)
-    return Checked(revision, found, (), data, _estimate(found, history), complete=True)
+def valid(root: Mapping, name: str, folder: Path | None, revision: int) -> Checked:
+    """What is wrong with its values, which is quick to find; `complete` says whether that is all."""
+    found, problems = validate(root, name, folder)
+    return Checked(revision, found, problems, complete=found is None)
+
+
+def completed(checked: Checked, history: History) -> Checked:
+    """With the data looked for, and the time estimated from the studies of the workspace."""
+    if checked.complete or checked.spec is None:
+        return checked
+    data = missing_data(checked.spec, history.workspace)
+    return replace(checked, data=data, estimate=_estimate(checked.spec, history), complete=True)
 
 
 def runnable(checked: Checked, history: History) -> list[tuple[Spec, Estimate]]:

@@ -3,55 +3,70 @@
 import difflib
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from engine.errors import SecateurError, UsageError
+from engine.presets import edits
+from engine.presets.addresses import ABSENT, axes, value_at
+from engine.presets.edits import Edit
 from engine.presets.files import absolute
+from engine.presets.references import without_stale_plot
 from engine.presets.shipped import FOLDER, SUFFIXES
+from engine.presets.steps import Address, normalise
+from engine.presets.yaml.tree import Listing, Mapping, Node, is_empty, load, node_of, to_yaml
 from engine.store.files import write_atomic
-from tui.lab import tree
-from tui.lab.edits import NEW
-from tui.lab.tree import Plain, Spot
+from tui.lab.text import Default, Fixed, Swept, Typed
 
 MOST_UNDO = 500
 """Changes that can be taken back; a preset is a few kilobytes, so this is a megabyte or two at most."""
 UNTITLED = "untitled"
+NEW = {"model": {"name": "resnet20"}, "data": {"name": "digits"}, "steps": [{"train": {}}]}
+"""What a new preset starts from: the least that runs, on data that are always there."""
+PLOT = Address(None, "plot")
 
 
 @dataclass(frozen=True)
 class Change:
     """A state of the preset and what led to it; `merge` tells changes that are taken back as one."""
 
-    plain: Plain
+    root: Mapping
     label: str
     merge: str = ""
 
 
 class Document:
-    """A preset with its history. `plain` is never changed in place: every edit gives new plain values."""
+    """A preset with its history, each state a normalised tree that never changes."""
 
-    def __init__(self, plain: Plain, name: str = UNTITLED, path: Path | None = None, text: str = "") -> None:
+    def __init__(self, root: Mapping, name: str = UNTITLED, path: Path | None = None, text: str = "") -> None:
         self.name = name
         self.path = path
         self.revision = 0
         """Counts every change, taken back or not; tells old results of a check from new ones."""
         self._text = text
-        self._saved = plain
-        self._past: list[Change] = [Change(plain, "")]
+        self._saved = root
+        self._past: list[Change] = [Change(root, "")]
         self._future: list[Change] = []
 
     @classmethod
     def new(cls) -> "Document":
-        return cls(NEW)
+        root = node_of(NEW)
+        assert isinstance(root, Mapping)
+        return cls(root)
 
     @classmethod
     def open(cls, path: Path) -> "Document":
         """The preset in a file. Raises UsageError if it can't be read or shown."""
         text = _read(path)
-        return cls(tree.read(text, str(path)), path.stem, path, text)
+        return cls(read(text, str(path)), path.stem, path, text)
 
     @property
-    def plain(self) -> Plain:
-        return self._past[-1].plain
+    def root(self) -> Mapping:
+        return self._past[-1].root
+
+    @property
+    def plain(self) -> dict[str, Any]:
+        """The preset as plain values, ranges as written."""
+        return self.root.plain()
 
     @property
     def folder(self) -> Path | None:
@@ -66,42 +81,42 @@ class Document:
     @property
     def dirty(self) -> bool:
         """Whether it differs from its file."""
-        return self.plain != self._saved
+        return self.plain != self._saved.plain()
 
     @property
     def has_comments(self) -> bool:
         """Whether its file has comments, which saving does not keep."""
         return any(line.lstrip().startswith("#") or " #" in line for line in self._text.splitlines())
 
-    def apply(self, plain: Plain, label: str, merge: str = "") -> bool:
-        """Take a change; whether anything is different. Changes in a row with one `merge` become one."""
-        if plain == self.plain:
+    def change(self, edit: Edit, label: str, merge: str = "") -> bool:
+        """Make a change; whether anything is different. Changes in a row with one `merge` become one.
+
+        Each of those starts from the preset before the first of them: half-typed values so leave no traces, such
+        as a plot that went with a sweep. Raises `Unknown` where the edit does.
+        """
+        before = self._past[-2].root if self._merges(merge) else self.root
+        return self._take(without_stale_plot(before, edit(before)), label, merge)
+
+    def _take(self, root: Mapping, label: str, merge: str = "") -> bool:
+        if root.plain() == self.plain:
             return False
         if self._merges(merge):
             self._past.pop()
-        if plain != self.plain:
-            self._past.append(Change(plain, label, merge))
+        if root.plain() != self.plain:
+            self._past.append(Change(root, label, merge))
         del self._past[:-MOST_UNDO]
         self._future.clear()
         self.revision += 1
         return True
 
-    def before(self, merge: str) -> Plain:
-        """What the next change with `merge` starts from: the preset before the first of them.
-
-        Half-typed values so leave no traces, such as a plot that went with a sweep.
-        """
-        return self._past[-2].plain if self._merges(merge) else self.plain
-
     def _merges(self, merge: str) -> bool:
         return bool(merge) and self._past[-1].merge == merge and len(self._past) > 1 and not self._future
 
-    def was_given(self, spot: Spot) -> bool:
+    def was_given(self, address: Address) -> bool:
         """Whether the file has a value there."""
-        return tree.value(self._saved, spot) is not tree.ABSENT if self._holds(spot) else False
-
-    def _holds(self, spot: Spot) -> bool:
-        return spot.step is None or spot.step < len(tree.steps(self._saved))
+        steps = self._saved.plain().get("steps") or []
+        there = address.step is None or address.step < len(steps)
+        return there and value_at(self._saved, address) is not ABSENT
 
     def close_change(self) -> None:
         """The next change is one of its own, whatever its `merge`."""
@@ -126,11 +141,11 @@ class Document:
         return self._past[-1].label
 
     def yaml(self) -> str:
-        return tree.to_yaml(self.plain)
+        return to_yaml(self.plain)
 
     def diff(self) -> list[str]:
         """What differs from the file, as lines of a unified diff; layout and comments do not count."""
-        before, after = tree.to_yaml(self._saved), self.yaml()
+        before, after = to_yaml(self._saved.plain()), self.yaml()
         if self.path is None:
             before = ""
         shown = str(self.path or "(no file yet)")
@@ -152,7 +167,7 @@ class Document:
         """Write it to its file. Raises UsageError for a preset that came with secateur or has no file."""
         if self.path is None or self.shipped:
             raise UsageError("This preset has no file of yours yet", "", "Save it under a name.")
-        self._write(self.path, self.plain)
+        self._write(self.path, self.root)
 
     def save_as(self, path: Path) -> None:
         """Write it to another file, which is its file from then on.
@@ -166,23 +181,89 @@ class Document:
                 "An update replaces them.",
                 "Choose a folder of your own.",
             )
-        plain = self.plain
+        root = self.root
         if self.folder is not None and self.folder.resolve() != path.parent.resolve():
-            plain = absolute(tree.nodes(plain), self.folder).plain()
-        self._write(path, plain)
-        self.apply(plain, "save as")
+            root = absolute(root, self.folder)
+        self._write(path, root)
+        self._take(root, "save as")
         self.path, self.name = path, path.stem
-        self._saved = self.plain
+        self._saved = self.root
 
-    def _write(self, path: Path, plain: Plain) -> None:
-        text = tree.to_yaml(plain)
+    def _write(self, path: Path, root: Mapping) -> None:
+        text = to_yaml(root.plain())
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_atomic(path, text)
         except OSError as error:
             raise SecateurError(f"{path} can't be written", f"The system says: {error.strerror}.") from error
-        self._text, self._saved = text, plain
+        self._text, self._saved = text, root
         self.revision += 1
+
+
+def read(text: str, source: str) -> Mapping:
+    """A preset's text as a normalised tree.
+
+    Values may be wrong (they are shown as such), but its shape must be that of a preset.
+
+    Raises:
+        UsageError: It is not YAML, or its sections or steps have a shape that no form can show.
+    """
+    root, problems = load(text, lambda line: f"{source}:{line}")
+    found = [str(problem) for problem in problems]
+    if isinstance(root, Mapping):
+        root = normalise(root)
+        found += shape_problems(root)
+    elif not found:
+        found.append("There are no sections such as model:, data: and steps:.")
+    if found or not isinstance(root, Mapping):
+        raise UsageError(
+            f"{source} can't be edited here", "\n".join(found), "Correct it in a text editor first."
+        )
+    return root
+
+
+def shape_problems(root: Mapping) -> list[str]:
+    """What keeps the forms from showing a preset, a sentence each."""
+    found = []
+    for name in ("model", "data", "measure", "executor", "plot", "sweep"):
+        node = root.items.get(name)
+        if not is_empty(node) and not isinstance(node, Mapping):
+            found.append(f"{name}: is not a group of parameters.")
+    steps = root.items.get("steps")
+    if is_empty(steps):
+        return found
+    if not isinstance(steps, Listing):
+        return [*found, "steps: is not a list."]
+    for number, step in enumerate(steps.items, 1):
+        if not _is_step(step):
+            found.append(f"Step {number} is not a kind with its parameters, such as train: {{epochs: 10}}.")
+    return found
+
+
+def _is_step(node: Node) -> bool:
+    return (
+        isinstance(node, Mapping)
+        and len(node.items) == 1
+        and all(isinstance(params, Mapping) for params in node.items.values())
+    )
+
+
+def enter(root: Mapping, address: Address, typed: Typed) -> Mapping:
+    """With what was typed into a field."""
+    match typed:
+        case Default():
+            return edits.reset(root, address)
+        case Swept(values):
+            return edits.sweep(root, address, node_of(values))
+        case Fixed(value):
+            value = first_plot(root) if address == PLOT and value == {} else value
+            return edits.put(root, address, node_of(value))
+
+
+def first_plot(root: Mapping) -> dict[str, str]:
+    """A plot to start from: accuracy along the first swept parameter, or against sparsity."""
+    swept = axes(root)
+    return {"x": swept[0].path if swept else "sparsity", "y": "accuracy"}
 
 
 def with_suffix(path: Path) -> Path:

@@ -7,17 +7,29 @@ from typing import Any
 from engine.errors import Problem
 from engine.params.preset import Settings
 from engine.params.rows import Row, find
+from engine.presets.addresses import (
+    ABSENT,
+    AxisNode,
+    axes,
+    problem_path,
+    rows_at,
+    sweepable,
+    value_at,
+)
+from engine.presets.quick import SECTION as QUICK
+from engine.presets.steps import Address, step_at
+from engine.presets.yaml.tree import Mapping
 from engine.text.tables import abbreviate
-from tui.lab import tree
-from tui.lab.edits import kinds_of
 from tui.lab.text import sweep_text, text_of
-from tui.lab.tree import ABSENT, AxisLine, Plain, Spot
 
 SECTIONS = ("model", "data", "study", "measure", "executor", "plot")
 """The forms of the settings, in the order shown; `study` holds what stands at the top of a preset."""
 FIXED = ("version",)
 """What has one value only."""
-SWEPT_SECTIONS = ("model", "data")
+UNKNOWN_HELP = "Not a parameter of this: reset removes it."
+QUICK_HELP = (
+    "What makes the small version that `--quick` runs, to be written in a text editor: reset removes it."
+)
 SWITCH = "switch"
 """The type of a field that says whether an optional group is there."""
 
@@ -27,7 +39,7 @@ class Field:
     """One parameter in a form.
 
     Attributes:
-        spot: Where it is in the preset.
+        address: Where it is in the preset.
         row: How it is declared; type `switch` for the presence of an optional group.
         value: What is written, or ABSENT.
         axis: The sweep over it, if there is one.
@@ -35,10 +47,10 @@ class Field:
         depth: How many groups it lies in.
     """
 
-    spot: Spot
+    address: Address
     row: Row
     value: Any
-    axis: AxisLine | None
+    axis: AxisNode | None
     label: str
     depth: int = 0
 
@@ -51,7 +63,7 @@ class Field:
     def text(self) -> str:
         """What its input holds; empty while the default holds."""
         if self.axis is not None:
-            return sweep_text(self.axis.values)
+            return sweep_text(self.axis.node.plain())
         return "" if self.value is ABSENT or self.value is None else text_of(self.value, self.row)
 
     @property
@@ -83,46 +95,44 @@ class Field:
     @property
     def sweepable(self) -> bool:
         """Whether it may differ between trials."""
-        if self.row.type in (SWITCH, "group", "anything") or self.spot.path == "id":
-            return False
-        return self.spot.step is not None or self.spot.path.partition(".")[0] in SWEPT_SECTIONS
+        return self.row.type != SWITCH and sweepable(self.address, self.row)
 
 
-def of_step(plain: Plain, index: int) -> list[Field]:
+def of_step(root: Mapping, index: int) -> list[Field]:
     """The fields of a step, those of its variants as they are chosen, and what is unknown in it."""
-    spots = [Field(Spot(index, row.path), row, *_state(plain, Spot(index, row.path)), row.path)
-             for row in tree.rows(plain, index)]  # fmt: skip
-    params = tree.steps(plain)[index][1]
-    return [*_shown(plain, spots), *_unknown(plain, index, "", params)]
+    found = _fields(root, index, [(row, row.path) for row in rows_at(root, index)])
+    return [*_shown(found), *_unknown(root, index, "", step_at(root, index).params)]
 
 
-def of_section(plain: Plain, section: str) -> list[Field]:
+def of_section(root: Mapping, section: str) -> list[Field]:
     """The fields of one of SECTIONS."""
-    found = []
-    for row in tree.rows(plain, None):
+    rows = []
+    for row in rows_at(root, None):
         head, dot, rest = row.path.partition(".")
         in_study = section == "study" and not dot and row.type != "group" and row.path not in FIXED
         optional = head == section and not dot and row.type == "group" and row.optional
         if in_study or optional or (head == section and dot):
-            spot = Spot(None, row.path)
-            found.append(Field(spot, row, *_state(plain, spot), rest or row.path))
-    below = plain.get(section)
-    unknown = _unknown(plain, None, section, below) if isinstance(below, dict) else []
-    if section == "study":
-        unknown = _unknown(plain, None, "", plain)
-    return [*_shown(plain, found), *unknown]
+            rows.append((row, rest or row.path))
+    below = root if section == "study" else root.items.get(section)
+    parent = "" if section == "study" else section
+    unknown = _unknown(root, None, parent, below) if isinstance(below, Mapping) else []
+    return [*_shown(_fields(root, None, rows)), *unknown]
 
 
-def _state(plain: Plain, spot: Spot) -> tuple[Any, AxisLine | None]:
-    return tree.value(plain, spot), tree.axis_at(plain, spot)
+def _fields(root: Mapping, step: int | None, rows: Iterable[tuple[Row, str]]) -> Iterator[Field]:
+    """A field for each row and its label."""
+    swept = {axis.address: axis for axis in reversed(axes(root))}
+    for row, label in rows:
+        address = Address(step, row.path)
+        yield Field(address, row, value_at(root, address), swept.get(address), label)
 
 
-def _shown(plain: Plain, fields: Iterable[Field]) -> Iterator[Field]:
+def _shown(fields: Iterable[Field]) -> Iterator[Field]:
     """Without fields of other variants and of groups that are off; a group becomes a switch or goes."""
     off: list[str] = []
     owners: dict[str, Field] = {}
     for field in fields:
-        path = field.spot.path
+        path = field.address.path
         owners[path] = field
         if any(path.startswith(f"{group}.") for group in off) or not _applies(field, owners):
             continue
@@ -140,14 +150,14 @@ def _shown(plain: Plain, fields: Iterable[Field]) -> Iterator[Field]:
 
 
 def _applies(field: Field, owners: dict[str, Field]) -> bool:
-    kinds = kinds_of(field.row)
+    kinds = field.row.kinds
     if not kinds:
         return True
-    owner = owners.get(_owner(field.spot.path, field.row.when.partition(" = ")[0]))
+    owner = owners.get(_owner(field.address.path, field.row.when.partition(" = ")[0]))
     if owner is None:
         return False
     if owner.axis is not None:
-        return any(text_of(_kind(item)) in kinds for item in tree.axis_values(owner.axis))
+        return any(text_of(_kind(item)) in kinds for item in owner.axis.values())
     kind = owner.row.default if owner.value is ABSENT else _kind(owner.value)
     return kind in kinds
 
@@ -164,32 +174,32 @@ def _kind(value: Any) -> Any:
     return value.get("kind") if isinstance(value, dict) else value
 
 
-def _unknown(plain: Plain, step: int | None, parent: str, params: Plain) -> list[Field]:
+def _unknown(root: Mapping, step: int | None, parent: str, params: Mapping) -> list[Field]:
     """What is written there under a name that is not declared, so that it can be seen and removed."""
-    known = {row.path for row in tree.rows(plain, step)}
-    mappings = {row.path for row in tree.rows(plain, step) if row.type == "mapping"}
+    known = {row.path for row in rows_at(root, step)}
+    mappings = {row.path for row in rows_at(root, step) if row.type == "mapping"}
     also = ("steps", "sweep") if step is None and not parent else ()
     found: list[Field] = []
-    for name, below in params.items():
+    for name, below in params.items.items():
         path = f"{parent}.{name}" if parent else name
         if name in also or path in mappings or (name == "kind" and parent):
             continue
         if path not in known:
-            row = Row(path, "anything", help="Not a parameter of this: reset removes it.")
-            found.append(Field(Spot(step, path), row, below, None, path))
-        elif isinstance(below, dict) and not (step is None and not parent):
-            found += _unknown(plain, step, path, below)
+            row = Row(path, "anything", help=QUICK_HELP if path == QUICK else UNKNOWN_HELP)
+            found.append(Field(Address(step, path), row, below.plain(), None, path))
+        elif isinstance(below, Mapping) and not (step is None and not parent):
+            found += _unknown(root, step, path, below)
     return found
 
 
-def fields_of(plain: Plain, owner: int | str) -> list[Field]:
+def fields_of(root: Mapping, owner: int | str) -> list[Field]:
     """The fields of a step (its position) or of a section (its name)."""
-    return of_step(plain, owner) if isinstance(owner, int) else of_section(plain, owner)
+    return of_step(root, owner) if isinstance(owner, int) else of_section(root, owner)
 
 
-def problems_at(plain: Plain, field: Field, problems: Iterable[Problem]) -> list[Problem]:
+def problems_at(root: Mapping, field: Field, problems: Iterable[Problem]) -> list[Problem]:
     """Those problems that are about a field: its value, its items, or its sweep."""
-    paths = [tree.problem_path(plain, field.spot)]
+    paths = [problem_path(root, field.address)]
     if field.axis is not None:
         paths.append(field.axis.problem_path)
     if field.row.type == "choice":
@@ -207,7 +217,7 @@ def says(problem: Problem) -> str:
     return text + (f" ({problem.hint})" if problem.hint else "")
 
 
-def brief(params: Plain, width: int = 40) -> str:
+def brief(params: dict[str, Any], width: int = 40) -> str:
     """What is written in a step, on one line.
 
     >>> brief({"epochs": 12, "id": "warm"})

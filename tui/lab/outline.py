@@ -4,12 +4,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from engine.errors import Problem
+from engine.presets.addresses import ABSENT, AxisNode, axes, axis_at, value_at
+from engine.presets.edits import enabled
+from engine.presets.steps import Address, StepNode, steps_of
+from engine.presets.yaml.tree import Mapping
 from engine.text.numbers import number
-from tui.lab import tree
-from tui.lab.edits import enabled
 from tui.lab.fields import SECTIONS, brief
 from tui.lab.text import sweep_text, text_of
-from tui.lab.tree import ABSENT, Plain, Spot
 
 TITLES = {
     "model": "Model",
@@ -56,88 +57,91 @@ class Item:
         return self.key.removeprefix("axis:") if self.key.startswith("axis:") else None
 
 
-def items(plain: Plain, problems: Iterable[Problem] = ()) -> list[Item]:
+def items(root: Mapping, problems: Iterable[Problem] = ()) -> list[Item]:
     """The lines of a preset's outline."""
     found = list(problems)
+    swept = axes(root)
     lines = [
-        Item(name, TITLES[name], section_value(plain, name), _count(found, *_paths(plain, name)))
+        Item(name, TITLES[name], section_value(root, name), _count(found, *_paths(root, name)))
         for name in SECTIONS
     ]
     lines.append(Item(STEPS_HEAD, "Steps, in order", heading=True))
-    for index, (kind, params) in enumerate(tree.steps(plain)):
-        label = f"{kind} ({params['id']})" if params.get("id") else kind
-        wrong = _count(found, f"steps[{index}]")
-        lines.append(
-            Item(f"step:{index}", label, _step_value(plain, index), wrong, not enabled(plain, index))
-        )
+    for step in steps_of(root)[0]:
+        label = f"{step.kind} ({step.id})" if step.id else step.kind
+        wrong = _count(found, f"steps[{step.index}]")
+        off = not enabled(root, step.index)
+        lines.append(Item(f"step:{step.index}", label, _step_value(step, swept), wrong, off))
     lines.append(Item(ADD, "add a step"))
-    axes = tree.axes(plain)
-    lines.append(Item(SWEEP_HEAD, "Sweep" if axes else "Sweep: nothing, one trial", heading=True))
+    lines.append(Item(SWEEP_HEAD, "Sweep" if swept else "Sweep: nothing, one trial", heading=True))
     lines += [
         Item(f"axis:{axis.path}", axis.path, axis_value(axis), _count(found, axis.problem_path))
-        for axis in axes
+        for axis in swept
     ]
     return lines
 
 
-def axis_value(axis: tree.AxisLine) -> str:
+def axis_value(axis: AxisNode) -> str:
     """The values of a sweep in a few words."""
-    text = sweep_text(axis.values).strip("[]")
+    text = sweep_text(axis.node.plain()).strip("[]")
     return f"together: {text}" if axis.zipped else text
 
 
-def section_value(plain: Plain, section: str) -> str:
+def section_value(root: Mapping, section: str) -> str:
     """What a section says, in a few words."""
     match section:
         case "model" | "data":
-            axis = tree.axis_at(plain, Spot(None, f"{section}.name"))
-            return axis_value(axis) if axis else _written(plain, f"{section}.name", "none chosen")
+            axis = axis_at(root, Address(None, f"{section}.name"))
+            return axis_value(axis) if axis else _written(root, f"{section}.name", "none chosen")
         case "study":
-            device = _written(plain, "device", "auto")
+            device = _written(root, "device", "auto")
             return (
-                f"seed {_written(plain, 'seed', '0')}, threads {_written(plain, 'threads', 'auto')}, {device}"
+                f"seed {_written(root, 'seed', '0')}, threads {_written(root, 'threads', 'auto')}, {device}"
             )
         case "measure":
-            latency = tree.value(plain, Spot(None, "measure.latency"))
-            size = tree.value(plain, Spot(None, "measure.size")) is not False
+            latency = value_at(root, Address(None, "measure.latency"))
+            size = value_at(root, Address(None, "measure.size")) is not False
             parts = [*(["size"] if size else []), *(["latency"] if latency not in (ABSENT, None) else [])]
             return ", ".join(["accuracy", *parts])
         case "executor":
-            parallel = _written(plain, "executor.local.parallel", "1")
+            parallel = _written(root, "executor.local.parallel", "1")
             return f"this machine, {parallel} at a time"
         case _:
-            if not isinstance(plain.get("plot"), dict):
+            if not isinstance(root.items.get("plot"), Mapping):
                 return "by itself"
-            by = _written(plain, "plot.by", "")
+            by = _written(root, "plot.by", "")
             end = f" by {_last(by)}" if by else ""
-            return (
-                f"{_written(plain, 'plot.y', 'accuracy')} along {_last(_written(plain, 'plot.x', '?'))}{end}"
-            )
+            return f"{_written(root, 'plot.y', 'accuracy')} along {_last(_written(root, 'plot.x', '?'))}{end}"
 
 
 def _last(path: str) -> str:
     return path.rpartition(".")[2]
 
 
-def _written(plain: Plain, path: str, otherwise: str) -> str:
-    value = tree.value(plain, Spot(None, path))
+def _written(root: Mapping, path: str, otherwise: str) -> str:
+    value = value_at(root, Address(None, path))
     return otherwise if value in (ABSENT, None) else text_of(value)
 
 
-def _step_value(plain: Plain, index: int) -> str:
-    params = tree.steps(plain)[index][1]
-    swept = [axis.spot.path for axis in tree.axes(plain) if axis.spot and axis.spot.step == index]
-    rest = brief({name: below for name, below in params.items() if name not in swept}, 60)
+def _step_value(step: StepNode, axes: Iterable[AxisNode]) -> str:
+    swept = [axis.address.path for axis in axes if axis.address and axis.address.step == step.index]
+    rest = brief({name: node.plain() for name, node in step.params.items.items() if name not in swept}, 60)
     parts = [f"~{path}" for path in swept] + ([rest] if rest else [])
     return ", ".join(parts)
 
 
-def _paths(plain: Plain, section: str) -> list[str]:
+def _paths(root: Mapping, section: str) -> list[str]:
     """The paths of problems that a section's line stands for."""
     if section != "study":
         return [section]
     ours = {"steps", "sweep", *SECTIONS}
-    top = [*(name for name in plain if name not in ours), "seed", "threads", "device", "about", "version"]
+    top = [
+        *(name for name in root.items if name not in ours),
+        "seed",
+        "threads",
+        "device",
+        "about",
+        "version",
+    ]
     return list(dict.fromkeys([*top, "steps"]))
 
 

@@ -94,9 +94,9 @@ class LabScreen(EditActions, FileActions, RunActions):
     @on(Form.Edited)
     def _edited(self, message: Form.Edited) -> None:
         owner, form = self._shown_owner, self.query_one(Form)
-        if message.field.spot.step == (owner if isinstance(owner, int) else None):
+        if message.field.address.step == (owner if isinstance(owner, int) else None):
             pending = form.pending()
-            current = pending is not None and pending[0].spot == message.field.spot
+            current = pending is not None and pending[0].address == message.field.address
             self.enter(*(pending if current and pending else (message.field, message.typed)))
 
     @on(Form.Pointed)
@@ -114,7 +114,7 @@ class LabScreen(EditActions, FileActions, RunActions):
 
     @on(Form.Entered)
     async def _entered(self, message: Form.Entered) -> None:
-        path = message.field.spot.path if message.field.spot.step is None else ""
+        path = message.field.address.path if message.field.address.step is None else ""
         if path == "model.name":
             await self.run_action("pick_model")
         elif path == "data.name":

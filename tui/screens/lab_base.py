@@ -1,13 +1,18 @@
 """What the lab screen knows and shows; its actions and handlers build on this."""
 
+from dataclasses import replace
+
 from textual import work
 from textual.message import Message
 from textual.timer import Timer
 from textual.widgets import Input
 
-from tui.lab import edits, outline, tree
-from tui.lab.check import Checked, check, validate
-from tui.lab.document import Document
+from engine.presets.addresses import AxisNode, axes, path_of
+from engine.presets.edits import Edit
+from engine.presets.steps import Unknown
+from tui.lab import outline
+from tui.lab.check import Checked, completed, valid
+from tui.lab.document import Document, enter
 from tui.lab.estimate import History
 from tui.lab.fields import Field, fields_of, problems_at, says
 from tui.lab.text import Default, Typed
@@ -54,7 +59,7 @@ class LabBase(StudyScreen):
 
     def refresh_all(self, *, fresh: bool = False) -> None:
         """Show the preset as it is now, and have it checked."""
-        self.query_one(Outline).fill(outline.items(self.document.plain, self.checked.problems))
+        self.query_one(Outline).fill(outline.items(self.document.root, self.checked.problems))
         self.show_form(fresh=fresh)
         self._show_head()
         self.check_soon()
@@ -62,25 +67,26 @@ class LabBase(StudyScreen):
     def show_form(self, *, fresh: bool = False) -> None:
         item = self.query_one(Outline).item
         owner = self._owner(item)
-        fields = [] if owner is None else fields_of(self.document.plain, owner)
+        fields = [] if owner is None else fields_of(self.document.root, owner)
         fresh = fresh or owner != self._shown_owner
         self._shown_owner = owner
         self.query_one(Form).show(fields, fresh=fresh)
         axis = self._selected_axis(item)
-        if fresh and axis is not None and axis.spot is not None:
-            self.query_one(Form).point_at(axis.spot)
-        self.query_one(FormTitle).show(self.document.plain, owner)
+        if fresh and axis is not None and axis.address is not None:
+            self.query_one(Form).point_at(axis.address)
+        self.query_one(FormTitle).show(self.document.root, owner)
         self.show_help()
 
     def _owner(self, item: outline.Item | None) -> int | str | None:
         """The form that a line of the outline opens."""
         axis = self._selected_axis(item)
-        if axis is not None and axis.spot is not None:
-            return axis.spot.step if axis.spot.step is not None else axis.spot.path.partition(".")[0]
+        if axis is not None and axis.address is not None:
+            address = axis.address
+            return address.step if address.step is not None else address.path.partition(".")[0]
         return item.owner if item else None
 
-    def _selected_axis(self, item: outline.Item | None) -> tree.AxisLine | None:
-        found = (axis for axis in tree.axes(self.document.plain) if item and axis.path == item.axis)
+    def _selected_axis(self, item: outline.Item | None) -> AxisNode | None:
+        found = (axis for axis in axes(self.document.root) if item and axis.path == item.axis)
         return next(found, None)
 
     def show_help(self) -> None:
@@ -92,7 +98,7 @@ class LabBase(StudyScreen):
     def _wrong_axis(self, item: outline.Item | None) -> str:
         """What is wrong with a sweep that names nothing, and so has no field."""
         axis = self._selected_axis(item)
-        if axis is None or axis.spot is not None:
+        if axis is None or axis.address is not None:
             return ""
         found = (
             says(problem) for problem in self.checked.problems if problem.path.startswith(axis.problem_path)
@@ -104,7 +110,7 @@ class LabBase(StudyScreen):
 
     def told(self, field: Field) -> str:
         """What is wrong with a field."""
-        found = problems_at(self.document.plain, field, self.checked.problems)
+        found = problems_at(self.document.root, field, self.checked.problems)
         return says(found[0]) if found else ""
 
     # Checking
@@ -118,13 +124,10 @@ class LabBase(StudyScreen):
     def _check(self) -> None:
         """Two answers: what is wrong at once, the estimate (which reads studies) when it is there."""
         document = self.document
-        plain, name, folder, revision = document.plain, document.name, document.folder, document.revision
-        found, problems = validate(plain, name, folder)
-        before = self.checked.estimate
-        first = Checked(revision, found, problems, estimate=before, complete=found is None)
-        self.post_message(Answered(first))
-        if found is not None:
-            self.post_message(Answered(check(plain, name, folder, revision, self.history)))
+        found = valid(document.root, document.name, document.folder, document.revision)
+        self.post_message(Answered(replace(found, estimate=self.checked.estimate)))
+        if not found.complete:
+            self.post_message(Answered(completed(found, self.history)))
 
     def on_answered(self, message: Answered) -> None:
         self.take(message.checked)
@@ -133,7 +136,7 @@ class LabBase(StudyScreen):
         if not self.is_attached or checked.revision != self.document.revision:
             return
         self.checked = checked
-        self.query_one(Outline).fill(outline.items(self.document.plain, checked.problems))
+        self.query_one(Outline).fill(outline.items(self.document.root, checked.problems))
         self.query_one(Form).body.redraw()
         self.show_help()
         self._show_head()
@@ -147,10 +150,23 @@ class LabBase(StudyScreen):
             self.enter(*pending)
 
     def enter(self, field: Field, typed: Typed) -> None:
+        address = field.address
         default = not field.row.required and getattr(typed, "value", self) == field.row.default
-        if default and field.options and not self.document.was_given(field.spot):
+        if default and field.options and not self.document.was_given(address):
             typed = Default()
-        merge = f"{field.spot.step}.{field.spot.path}"
-        plain = edits.enter(self.document.before(merge), field.spot, typed)
-        self.document.apply(plain, f"set {tree.swept_path(self.document.plain, field.spot)}", merge)
+        merge = f"{address.step}.{address.path}"
+        label = f"set {path_of(self.document.root, address)}"
+        self.change(lambda root: enter(root, address, typed), label, merge)
+
+    def change(self, edit: Edit, label: str, merge: str = "") -> bool:
+        """Make a change and show it; whether it was made."""
+        if not merge:
+            self.document.close_change()
+        try:
+            changed = self.document.change(edit, label, merge)
+        except Unknown as refused:
+            what, allowed, _ = refused.parts
+            self.say(f"Not changed: it {what}. Allowed: {allowed}", "warn")
+            return False
         self.refresh_all()
+        return changed

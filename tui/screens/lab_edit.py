@@ -5,12 +5,15 @@ from typing import TYPE_CHECKING, Any
 
 from textual import work
 
-from tui.lab import edits, outline, tree
+from engine.presets import edits
+from engine.presets.addresses import axes, axis_at, path_of, value_at
+from engine.presets.edits import Edit
+from engine.presets.steps import Address, StepNode, step_at, steps_of
+from engine.presets.yaml.tree import node_of
 from tui.lab.check import validate
 from tui.lab.fields import Field, fields_of, problems_at, says
 from tui.lab.outline import ADD, Item, trials_text
 from tui.lab.text import text_of
-from tui.lab.tree import ABSENT, Plain, Spot
 from tui.screens.lab_base import LabBase
 from tui.screens.lab_sweep import SweepEditor
 from tui.widgets.form import Form
@@ -23,12 +26,6 @@ if TYPE_CHECKING:
 
 class EditActions(LabBase):
     """A part of the lab screen."""
-
-    def change(self, plain: Plain, label: str) -> None:
-        """Take a change and show it."""
-        self.document.close_change()
-        if self.document.apply(plain, label):
-            self.refresh_all()
 
     @property
     def selected_step(self) -> int | None:
@@ -79,7 +76,7 @@ class EditActions(LabBase):
         if field.row.required:
             self.say(f"{field.label} has no default: it has to be given", "warn")
             return
-        self.change(edits.reset(self.document.plain, field.spot), f"set {field.label} to its default")
+        self.change(lambda root: edits.reset(root, field.address), f"set {field.label} to its default")
 
     def action_undo(self) -> None:
         self.flush()
@@ -106,61 +103,53 @@ class EditActions(LabBase):
         if not chosen:
             return
         after = self.selected_step
-        at = len(tree.steps(self.document.plain)) if after is None else after + 1
-        plain, at = edits.add_step(self.document.plain, chosen[0], at)
-        self._change_step(plain, f"add {chosen[0]}", at)
+        at = self._count() if after is None else after + 1
+        self._change_step(lambda root: edits.add_step(root, chosen[0], at), f"add {chosen[0]}", at)
 
     def action_remove(self) -> None:
         self.flush()
         item = self.query_one(Outline).item
-        plain = self.document.plain
-        axis = next((axis for axis in tree.axes(plain) if item and axis.path == item.axis), None)
+        axis = self._selected_axis(item)
         if axis is not None:
-            self.change(edits.drop_axis(plain, axis), f"end the sweep of {axis.path}")
+            self.change(lambda root: edits.drop_axis(root, axis), f"end the sweep of {axis.path}")
             self.say(f"No longer swept: {axis.path} (u takes it back)")
-        elif self._on_step():
-            name = tree.address(plain, self._step())
-            self.change(edits.remove_step(plain, self._step()), f"remove {name}")
-            self.say(f"Removed: {name} (u takes it back)")
+        elif (step := self._step()) is not None:
+            self.change(lambda root: edits.remove_step(root, step.index), f"remove {step.name}")
+            self.say(f"Removed: {step.name} (u takes it back)")
 
     def action_duplicate(self) -> None:
         self.flush()
-        if self._on_step():
-            name = tree.address(self.document.plain, self._step())
-            plain, at = edits.duplicate_step(self.document.plain, self._step())
-            self._change_step(plain, f"copy {name}", at)
+        if (step := self._step()) is not None:
+            at = step.index
+            self._change_step(lambda root: edits.copy_step(root, at), f"copy {step.name}", at + 1)
 
     def action_switch(self) -> None:
         self.flush()
         if self.query_one(Form).focused:
             self.action_cycle(1)
-        elif self._on_step():
-            name = tree.address(self.document.plain, self._step())
-            self.change(edits.toggle_step(self.document.plain, self._step()), f"switch {name} off or on")
+        elif (step := self._step()) is not None:
+            self.change(lambda root: edits.switch_step(root, step.index), f"switch {step.name} off or on")
 
     def action_shift(self, by: int) -> None:
         self.flush()
-        if self._on_step():
-            name = tree.address(self.document.plain, self._step())
-            plain, at = edits.move_step(self.document.plain, self._step(), by)
-            self._change_step(plain, f"move {name}", at)
+        if (step := self._step()) is not None:
+            to = max(0, min(self._count() - 1, step.index + by))
+            self._change_step(lambda root: edits.move_step(root, step.index, to), f"move {step.name}", to)
 
-    def _on_step(self) -> bool:
+    def _step(self) -> StepNode | None:
+        """The step to act on."""
         if self.selected_step is None:
             self.say("Select a step in the outline first")
-        return self.selected_step is not None
+            return None
+        return step_at(self.document.root, self.selected_step)
 
-    def _step(self) -> int:
-        assert self.selected_step is not None
-        return self.selected_step
+    def _count(self) -> int:
+        return len(steps_of(self.document.root)[0])
 
-    def _change_step(self, plain: Plain, label: str, at: int) -> None:
-        """Take a change and put the cursor on the step it was about."""
-        self.document.close_change()
-        if self.document.apply(plain, label):
-            outline_ = self.query_one(Outline)
-            outline_.fill(outline.items(plain, ()))
-            outline_.point_at(f"step:{at}")
+    def _change_step(self, edit: Edit, label: str, at: int) -> None:
+        """Make a change and put the cursor on the step it was about."""
+        if self.change(edit, label):
+            self.query_one(Outline).point_at(f"step:{at}")
             self.refresh_all()
 
     # Sweeps
@@ -176,24 +165,22 @@ class EditActions(LabBase):
         if field.options:
             values = await self._pick_values(field)
         else:
-            path = tree.swept_path(self.document.plain, field.spot)
+            path = path_of(self.document.root, field.address)
             values = await self.app.push_screen_wait(SweepEditor(field, path, self._preview(field)))
         if values is None:
             return
         self._set_values(field, values)
 
     def _set_values(self, field: Field, values: Any) -> None:
-        plain, spot = self.document.plain, field.spot
-        if values == []:
-            old = tree.axis_values(field.axis) if field.axis else []
-            plain = edits.fix(plain, spot, old[0] if old else ABSENT) if field.axis else plain
-        else:
-            plain = edits.put_axis(plain, spot, values)
-        self.change(plain, f"sweep {field.label}")
+        label, axis = f"sweep {field.label}", field.axis
+        if values != []:
+            self.change(lambda root: edits.sweep(root, field.address, node_of(values)), label)
+        elif axis is not None:
+            self.change(lambda root: edits.drop_axis(root, axis), label)
 
     async def _pick_values(self, field: Field) -> list[Any] | None:
         """Choose among the values of a choice; a single one is no sweep."""
-        now = tree.axis_values(field.axis) if field.axis else []
+        now = field.axis.values() if field.axis else []
         marked = [text_of(value) for value in now] or [field.current]
         title = f"Values of {field.label} to try: a trial for each that is marked"
         choices = [Choice(option, option) for option in field.options if option != "none"]
@@ -203,7 +190,8 @@ class EditActions(LabBase):
         by_text = {text_of(value): value for value in (*field.row.choices, True, False)}
         values = [by_text[option] for option in chosen]
         if len(values) == 1:
-            self.change(edits.put(self.document.plain, field.spot, values[0]), f"set {field.label}")
+            value = node_of(values[0])
+            self.change(lambda root: edits.put(root, field.address, value), f"set {field.label}")
             return None
         return values
 
@@ -212,15 +200,16 @@ class EditActions(LabBase):
         document = self.document
 
         def preview(values: Any) -> tuple[bool, str]:
-            plain = edits.put_axis(document.plain, field.spot, values)
-            found, problems = validate(plain, document.name, document.folder)
-            owner = field.spot.step if field.spot.step is not None else field.spot.path.partition(".")[0]
-            again = next((one for one in fields_of(plain, owner) if one.spot == field.spot), field)
-            told = [says(problem) for problem in problems_at(plain, again, problems)]
+            address = field.address
+            root = edits.sweep(document.root, address, node_of(values))
+            found, problems = validate(root, document.name, document.folder)
+            owner = address.step if address.step is not None else address.path.partition(".")[0]
+            again = next((one for one in fields_of(root, owner) if one.address == address), field)
+            told = [says(problem) for problem in problems_at(root, again, problems)]
             if told:
                 return False, f"! {told[0]}"
-            axis = tree.axis_at(plain, field.spot)
-            taken = tree.axis_values(axis) if axis else []
+            axis = axis_at(root, address)
+            taken = axis.values() if axis else []
             total = f", {trials_text(len(found.trials))} in all" if found else ""
             return True, f"{len(taken)} values{total}: {text_of(taken)}"
 
@@ -232,12 +221,12 @@ class EditActions(LabBase):
         if field is None or field.axis is None:
             self.say("Select a sweep first")
             return
-        others = len(tree.axes(self.document.plain)) - 1
-        if not field.axis.zipped and not others:
+        together = not field.axis.zipped
+        if together and len(axes(self.document.root)) < 2:
             self.say("There is no other sweep to vary together with")
             return
-        plain = edits.set_together(self.document.plain, field.spot, not field.axis.zipped)
-        self.change(plain, f"sweep {field.label} together or apart")
+        label = f"sweep {field.label} together or apart"
+        self.change(lambda root: edits.set_together(root, field.address, together), label)
 
     # Model and data
 
@@ -245,25 +234,26 @@ class EditActions(LabBase):
     async def action_pick_model(self) -> None:
         from tui.lab import catalogue
 
-        await self._pick("Model", catalogue.models(), Spot(None, "model.name"))
+        await self._pick("Model", catalogue.models(), Address(None, "model.name"))
 
     @work
     async def action_pick_data(self) -> None:
         from tui.lab import catalogue
 
         entries = await asyncio.to_thread(catalogue.data_sets, self.session.workspace)
-        await self._pick("Data set", entries, Spot(None, "data.name"))
+        await self._pick("Data set", entries, Address(None, "data.name"))
 
-    async def _pick(self, title: str, entries: "list[Entry]", spot: Spot) -> None:
+    async def _pick(self, title: str, entries: "list[Entry]", address: Address) -> None:
         self.flush()
-        now = tree.value(self.document.plain, spot)
+        now = value_at(self.document.root, address)
         choices = [Choice(entry.name, entry.name, entry.told) for entry in entries]
         title = f"{title} (or type your own in the form: path/file.py:function)"
         chosen = await self.app.push_screen_wait(
             Picker(title, choices, [str(now)], columns=("name", "about"))
         )
         if chosen:
-            self.change(edits.put(self.document.plain, spot, chosen[0]), f"choose {chosen[0]}")
+            name = node_of(chosen[0])
+            self.change(lambda root: edits.put(root, address, name), f"choose {chosen[0]}")
             missing = next((entry.missing for entry in entries if entry.name == chosen[0]), "")
             if missing:
                 self.say(f"{chosen[0]} is not here: {missing}", "warn")

@@ -68,7 +68,7 @@ class FileActions(LabBase):
         """The preset in a file, a study's own as a new one. Raises SecateurError."""
         document, run = Document.open(path), self.session.run(path.parent.name)
         if path == run.preset:
-            return Document(document.plain, run.read_status().preset or run.name)
+            return Document(document.root, run.read_status().preset or run.name)
         return document
 
     @work

@@ -7,7 +7,7 @@ from textual import work
 from engine.errors import Problem, SecateurError
 from engine.presets.spec import Spec
 from engine.studies.rundir import RunDir
-from tui.lab.check import Checked, check, runnable
+from tui.lab.check import Checked, completed, runnable, valid
 from tui.lab.fields import fields_of, problems_at, says
 from tui.lab.outline import items
 from tui.screens.lab_base import LabBase
@@ -78,22 +78,22 @@ class RunActions(LabBase):
         document = self.document
         if self.checked.revision == document.revision and self.checked.complete:
             return self.checked
-        arguments = (document.plain, document.name, document.folder, document.revision, self.history)
-        checked = await asyncio.to_thread(check, *arguments)
+        found = (document.root, document.name, document.folder, document.revision)
+        checked = await asyncio.to_thread(lambda: completed(valid(*found), self.history))
         self.take(checked)
         return checked
 
     def _go_to(self, problem: Problem) -> None:
         """Put the cursor on the field that a problem is about."""
-        plain = self.document.plain
+        root = self.document.root
         self.say(f"! {problem.path}: {says(problem)}", "bad")
-        for item in items(plain, self.checked.problems):
+        for item in items(root, self.checked.problems):
             owner = item.owner
-            for field in fields_of(plain, owner) if owner is not None else ():
-                if problem in problems_at(plain, field, [problem]):
+            for field in fields_of(root, owner) if owner is not None else ():
+                if problem in problems_at(root, field, [problem]):
                     self.query_one(Outline).point_at(item.key)
                     self.show_form()
-                    self.query_one(Form).point_at(field.spot)
+                    self.query_one(Form).point_at(field.address)
                     self.query_one(Form).focus_row()
                     return
 

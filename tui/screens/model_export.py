@@ -11,11 +11,12 @@ from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from engine.params.rows import Row
+from engine.presets.addresses import ABSENT
+from engine.presets.steps import Address
 from engine.results.exports import FORMATS, formats
 from engine.studies.state import TrialState
 from tui.lab.fields import Field
 from tui.lab.text import Default, Fixed
-from tui.lab.tree import ABSENT, Spot
 from tui.session import Exporting, Session
 from tui.widgets.document import Document, wrapped
 from tui.widgets.form import Form
@@ -97,7 +98,7 @@ class ExportScreen(ModalScreen[None]):
 
     def _show_form(self, *, fresh: bool = False) -> None:
         fields = [
-            Field(Spot(None, row.path), row, self._values.get(row.path, ABSENT), None, row.path)
+            Field(Address(None, row.path), row, self._values.get(row.path, ABSENT), None, row.path)
             for row in self._rows
         ]
         self.query_one(Form).show(fields, fresh=fresh)
@@ -146,7 +147,7 @@ class ExportScreen(ModalScreen[None]):
 
     def _take(self, message: Form.Edited) -> None:
         """Keep what was typed; a folder's name is text, whatever else it could be read as."""
-        path, typed = message.field.spot.path, message.typed
+        path, typed = message.field.address.path, message.typed
         if isinstance(typed, Default):
             self._values.pop(path, None)
         elif isinstance(typed, Fixed):

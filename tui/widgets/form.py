@@ -13,9 +13,9 @@ from textual.containers import Container
 from textual.message import Message
 from textual.widgets import Input
 
+from engine.presets.steps import Address
 from engine.text.tables import abbreviate, cell_width
 from tui.keys.table import bindings
-from tui.lab import tree
 from tui.lab.fields import Field
 from tui.lab.text import Default, Fixed, Typed, read
 from tui.widgets.keyinput import KeyInput
@@ -137,7 +137,7 @@ class Form(Container):
         self._fields: list[Field] = []
         self._row = 0
         self._top = 0
-        self._loaded: tree.Spot | None = None
+        self._loaded: Address | None = None
         """The field whose text the input holds."""
 
     def compose(self) -> ComposeResult:
@@ -164,29 +164,29 @@ class Form(Container):
     def show(self, fields: Sequence[Field], *, fresh: bool) -> None:
         """Show these fields; `fresh` for those of another form, whose cursor starts at the top."""
         focused = self.focused
-        spot = None if fresh or self.field is None else self.field.spot
+        address = None if fresh or self.field is None else self.field.address
         self._fields = list(fields)
         if fresh:
             self._row = self._top = 0
         self._row = max(0, min(self._row, len(self._fields) - 1))
-        place = next((i for i, field in enumerate(self._fields) if field.spot == spot), None)
-        moved = spot is not None and place is None
+        place = next((i for i, field in enumerate(self._fields) if field.address == address), None)
+        moved = address is not None and place is None
         self._row = self._row if place is None else place
         self._load(keep=not (fresh or moved))
         if focused:
             self.focus_row()
         self.body.redraw()
 
-    def point_at(self, spot: tree.Spot) -> None:
+    def point_at(self, address: Address) -> None:
         """Put the cursor on a field."""
-        place = next((i for i, field in enumerate(self._fields) if field.spot == spot), None)
+        place = next((i for i, field in enumerate(self._fields) if field.address == address), None)
         if place is not None:
             self._go(place)
 
     def pending(self) -> tuple[Field, Typed] | None:
         """What was typed and not taken yet: the message of the last key may still be on its way."""
         field = self.field
-        if field is None or field.options or field.spot != self._loaded:
+        if field is None or field.options or field.address != self._loaded:
             return None
         typed = read(field.row, self.editor.value)
         return None if typed == read(field.row, field.text) else (field, typed)
@@ -239,8 +239,8 @@ class Form(Container):
         if field is None or field.options:
             self._loaded = None
             return
-        same = field.spot == self._loaded and read(field.row, editor.value) == read(field.row, field.text)
-        self._loaded = field.spot
+        same = field.address == self._loaded and read(field.row, editor.value) == read(field.row, field.text)
+        self._loaded = field.address
         if not keep or not same:
             with editor.prevent(Input.Changed):
                 editor.value = field.text
@@ -356,7 +356,7 @@ def note(field: Field, wrong: str) -> str:
     if wrong:
         return wrong
     if field.axis is not None:
-        values = tree.axis_values(field.axis)
+        values = field.axis.values()
         return f"swept: {len(values)} values" if values else "swept"
     if field.row.type in ("switch", "anything"):
         return ""

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 
 from engine.params import STEPS
 from engine.params.rows import summary
+from engine.presets.steps import step_at
+from engine.presets.yaml.tree import Mapping
 from engine.text.tables import abbreviate, cell_width
-from tui.lab import tree
 from tui.lab.check import Checked
 from tui.lab.document import Document
 from tui.lab.fields import Field, fields_of, help_of, says, section_help
 from tui.lab.outline import ADD, TITLES, Item, trials_text
-from tui.lab.tree import Plain
 from tui.widgets.document import wrapped
 from tui.widgets.painted import Line, Painted
 
@@ -99,11 +99,11 @@ class FormTitle(Painted):
         self._title = ""
         self._about = ""
 
-    def show(self, plain: Plain, owner: int | str | None) -> None:
+    def show(self, root: Mapping, owner: int | str | None) -> None:
         """`owner` is a step's position or a section's name."""
         if isinstance(owner, int):
-            kind = tree.steps(plain)[owner][0]
-            self._title = f"{owner + 1}. {tree.address(plain, owner)}"
+            step = step_at(root, owner)
+            kind, self._title = step.kind, f"{owner + 1}. {step.name}"
             self._about = summary(STEPS[kind]) if kind in STEPS else f"There is no step called {kind}."
         elif owner is not None:
             self._title, self._about = TITLES[owner], section_help(owner)
@@ -147,7 +147,7 @@ class FieldHelp(Painted):
 def keys_for(field: Field) -> str:
     """Which keys change a field."""
     parts = ["←→ choose" if field.options else "type a value"]
-    if field.spot.step is None and field.spot.path in ("model.name", "data.name"):
+    if field.address.step is None and field.address.path in ("model.name", "data.name"):
         parts = ["Enter lists them"]
     if field.sweepable:
         parts.append("F8 sweep")

@@ -49,7 +49,7 @@ class Listing:
     place: str
     path: str
 
-    def plain(self) -> Any:
+    def plain(self) -> list[Any]:
         return [item.plain() for item in self.items]
 
 
@@ -62,7 +62,7 @@ class Mapping:
     path: str
     keys: dict[str, str] = field(default_factory=dict)
 
-    def plain(self) -> Any:
+    def plain(self) -> dict[str, Any]:
         return {key: node.plain() for key, node in self.items.items()}
 
     def key_place(self, key: str) -> str:
@@ -77,26 +77,64 @@ def is_empty(node: Node | None) -> bool:
     return node is None or (isinstance(node, Scalar) and node.value is None)
 
 
-def put(node: Node, keys: tuple[str | int, ...], value: Node) -> Node:
+def node_of(value: Any, path: str = "") -> Node:
+    """Plain values as a tree without places; the inverse of `plain`."""
+    if isinstance(value, dict):
+        items = {str(key): node_of(below, dotted(path, str(key))) for key, below in value.items()}
+        return Mapping(items, "", path)
+    if isinstance(value, list | tuple):
+        return Listing(tuple(node_of(item, dotted(path, i)) for i, item in enumerate(value)), "", path)
+    return Scalar(value, "", path, "" if value is None else str(value))
+
+
+def under(node: Node, path: str) -> Node:
+    """The same tree at another path."""
+    if isinstance(node, Mapping):
+        items = {key: under(below, dotted(path, key)) for key, below in node.items.items()}
+        return replace(node, items=items, path=path)
+    if isinstance(node, Listing):
+        items_ = tuple(under(item, dotted(path, index)) for index, item in enumerate(node.items))
+        return replace(node, items=items_, path=path)
+    return replace(node, path=path)
+
+
+def dotted(path: str, *keys: str | int) -> str:
+    """The path of what is below `path`.
+
+    >>> dotted("steps", 0, "train", "epochs")
+    'steps[0].train.epochs'
+    """
+    for key in keys:
+        path += f"[{key}]" if isinstance(key, int) else f".{key}" if path else key
+    return path
+
+
+def put(root: Mapping, keys: tuple[str | int, ...], value: Node) -> Mapping:
     """The tree with `value` at `keys`; mappings on the way there are made where they are missing.
 
     A text on the way is a variant written by its name (`schedule: cubic`) and becomes `{kind: cubic}`.
     """
+    changed = _put(root, keys, value)
+    assert isinstance(changed, Mapping)
+    return changed
+
+
+def _put(node: Node, keys: tuple[str | int, ...], value: Node) -> Node:
     if not keys:
         return value
     key, rest = keys[0], keys[1:]
     if isinstance(key, int):
         assert isinstance(node, Listing)
         return replace(
-            node, items=(*node.items[:key], put(node.items[key], rest, value), *node.items[key + 1 :])
+            node, items=(*node.items[:key], _put(node.items[key], rest, value), *node.items[key + 1 :])
         )
     if isinstance(node, Scalar) and isinstance(node.value, str):
         node = Mapping({"kind": node}, node.place, node.path)
     if not isinstance(node, Mapping):
         node = Mapping({}, node.place, node.path)
-    below = node.items.get(key, Mapping({}, value.place, f"{node.path}.{key}" if node.path else key))
+    below = node.items.get(key, Mapping({}, value.place, dotted(node.path, key)))
     return replace(
-        node, items={**node.items, key: put(below, rest, value)}, keys={key: value.place} | node.keys
+        node, items={**node.items, key: _put(below, rest, value)}, keys={key: value.place} | node.keys
     )
 
 

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from engine.presets import shipped
+from engine.presets import edits, shipped
+from engine.presets.yaml.tree import Mapping, node_of
 from tui.keys.lab import LAB
-from tui.lab import edits, outline, tree
-from tui.lab.check import check, validate
-from tui.lab.document import Document
+from tui.lab import outline
+from tui.lab.check import completed, valid
+from tui.lab.document import Document, enter, shape_problems
 from tui.lab.estimate import History
 from tui.lab.fields import SECTIONS, fields_of, help_of, problems_at
 from tui.lab.text import read
@@ -59,22 +60,20 @@ ODD = [
 def test_whatever_is_typed_ends_in_a_problem_or_a_preset(owner: int | str, tmp_path: Path) -> None:
     document = Document.open(shipped.find("quickstart"))
     history = History(tmp_path)
-    for field in fields_of(document.plain, owner):
+    for field in fields_of(document.root, owner):
         for typed in ODD:
-            plain = edits.enter(document.plain, field.spot, read(field.row, typed))
-            found, problems = validate(plain, "q", None)
+            root = enter(document.root, field.address, read(field.row, typed))
+            checked = valid(root, "q", None, 0)
             if owner in ("model", "data", "study"):  # what the data, the keys and the estimate depend on
-                check(plain, "q", None, 0, history)
-            assert (found is None) == bool(problems)
-            outline.items(plain, problems)
-            for again in fields_of(plain, owner):
+                assert completed(checked, history).complete
+            assert (checked.spec is None) == bool(checked.problems)
+            outline.items(root, checked.problems)
+            for again in fields_of(root, owner):
                 note(again, "")
                 help_of(again)
-                problems_at(plain, again, problems)
-            assert (
-                edits.reset(plain, field.spot) == edits.reset(document.plain, field.spot)
-                or "plot" in document.plain
-            )
+                problems_at(root, again, checked.problems)
+            back = edits.reset(root, field.address)
+            assert back.plain() == edits.reset(document.root, field.address).plain()
 
 
 @pytest.mark.parametrize(
@@ -88,7 +87,9 @@ def test_a_study_that_makes_no_sense_is_no_source_of_times(tmp_path: Path, line:
     )
     (folder / "events.jsonl").write_bytes(line + b"\n")
     document = Document.open(shipped.find("quickstart"))
-    assert check(document.plain, "q", None, 0, History(tmp_path)).estimate.seconds is None
+    checked = completed(valid(document.root, "q", None, 0), History(tmp_path))
+    assert checked.complete
+    assert checked.estimate.seconds is None
 
 
 def test_every_action_of_the_table_can_be_done() -> None:
@@ -103,4 +104,7 @@ def test_no_two_actions_share_a_key() -> None:
 
 def test_the_tree_of_an_empty_preset_can_be_shown() -> None:
     for plain in ({}, {"steps": None, "sweep": None, "model": None}):
-        assert tree.shape_problems(plain) == [] or "steps: is not a list." in tree.shape_problems(plain)
+        root = node_of(plain)
+        assert isinstance(root, Mapping)
+        assert shape_problems(root) == []
+        assert outline.items(root)

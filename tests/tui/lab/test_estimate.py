@@ -4,15 +4,17 @@ from pathlib import Path
 
 import pytest
 
-from engine.presets import shipped, spec
+from engine.presets import edits, shipped, spec
 from engine.presets.spec import Spec
+from engine.presets.steps import Address
+from engine.presets.yaml.tree import node_of
 from engine.studies import events as ev
 from engine.studies.events import EpochFinished, Planned, StepFinished, StudyStarted, to_line
 from engine.studies.rundir import RunDir, Status
+from tui.lab.document import read
 from tui.lab.estimate import START_S, History, epochs_of, estimate
 from tui.lab.outline import items
 from tui.lab.review import sections
-from tui.lab.tree import read
 
 EPOCH_S, PRUNE_S, MEASURE_S, LATENCY_S = 2.0, 0.5, 1.0, 3.0
 
@@ -139,9 +141,9 @@ def test_every_swept_set_and_default_value_is_in_the_review() -> None:
 def test_the_outline_marks_the_step_in_which_something_is_wrong() -> None:
     from tui.lab.check import validate
 
-    plain = read(shipped.find("quickstart").read_text(), "q")
-    plain["steps"][0]["train"]["epochs"] = 0
-    plain["sweep"]["prune.weights.sparsity"] = [0, 2]
-    _, problems = validate(plain, "q", None)
-    wrong = [item.key for item in items(plain, problems) if item.problems]
+    root = read(shipped.find("quickstart").read_text(), "q")
+    root = edits.put(root, Address(0, "epochs"), node_of(0))
+    root = edits.sweep(root, Address(1, "sparsity"), node_of([0, 2]))
+    _, problems = validate(root, "q", None)
+    wrong = [item.key for item in items(root, problems) if item.problems]
     assert wrong == ["step:0", "axis:prune.weights.sparsity"]

@@ -1,11 +1,13 @@
 """The form of `distill`: a group that lies within one variant is there with that variant only."""
 
+from engine.presets.yaml.tree import Mapping, node_of
 from tui.lab.fields import of_step
 
 
 def paths(teacher: object) -> dict[str, str]:
-    plain = {"steps": [{"distill": {"teacher": teacher}}]}
-    return {field.spot.path: field.row.type for field in of_step(plain, 0)}
+    root = node_of({"steps": [{"distill": {"teacher": teacher}}]})
+    assert isinstance(root, Mapping)
+    return {field.address.path: field.row.type for field in of_step(root, 0)}
 
 
 def test_a_network_of_its_own_shows_its_training_when_that_is_on() -> None:

@@ -9,10 +9,12 @@ import pytest
 from textual.pilot import Pilot
 
 from engine.presets import shipped
+from engine.presets.addresses import ABSENT, axis_at, value_at
+from engine.presets.steps import Address, steps_of
 from engine.testing.folders import Study, finished
 from tui.app import Lab
-from tui.lab import tree
-from tui.lab.tree import Spot
+from tui.lab.fields import fields_of
+from tui.lab.text import Fixed
 from tui.screens.lab import LabScreen
 from tui.screens.lab_texts import Review, TextView
 from tui.widgets.confirm import Notice, Prompt
@@ -23,7 +25,7 @@ from tui.widgets.plot import Plot
 from tui.widgets.table import Table
 
 SIZES = [(80, 24), (120, 40), (200, 60)]
-SPARSITY = Spot(1, "sparsity")
+SPARSITY = Address(1, "sparsity")
 
 
 @pytest.fixture(autouse=True)
@@ -117,12 +119,12 @@ async def test_what_is_typed_is_the_value_and_a_bad_one_is_told_beside_the_field
     async with lab(tmp_path, (80, 24)) as (screen, pilot):
         await pilot.press(*["down"] * 6, "tab", "ctrl+u", *"0")
         await settled(pilot)
-        assert tree.value(screen.document.plain, Spot(0, "epochs")) == 0
+        assert value_at(screen.document.root, Address(0, "epochs")) == 0
         assert "given 0; allowed: a whole number ≥ 1" in " ".join(shown(pilot).split())
         assert "!" in shown(pilot)
         await pilot.press("backspace", *"25")
         await settled(pilot)
-        assert tree.value(screen.document.plain, Spot(0, "epochs")) == 25
+        assert value_at(screen.document.root, Address(0, "epochs")) == 25
         assert "Press F9 to run it" in shown(pilot)
 
 
@@ -145,7 +147,7 @@ async def test_undo_brings_the_text_back_into_the_field(tmp_path: Path) -> None:
         assert screen.document.plain == before
         assert screen.query_one(Form).editor.value == "0, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95"
         await pilot.press("ctrl+y")
-        assert tree.value(screen.document.plain, SPARSITY) == 0.5
+        assert value_at(screen.document.root, SPARSITY) == 0.5
         assert screen.query_one(Form).editor.value == "0.5"
 
 
@@ -154,8 +156,8 @@ async def test_reset_gives_the_default_back(tmp_path: Path) -> None:
         await to_sparsity(pilot)
         await pilot.press("ctrl+r")
         await settled(pilot)
-        assert tree.value(screen.document.plain, SPARSITY) is tree.ABSENT
-        assert tree.axis_at(screen.document.plain, SPARSITY) is None
+        assert value_at(screen.document.root, SPARSITY) is ABSENT
+        assert axis_at(screen.document.root, SPARSITY) is None
         assert screen.query_one(Form).editor.placeholder == "0.5"
 
 
@@ -164,7 +166,7 @@ async def test_arrows_choose_and_a_variant_shows_its_own_fields(tmp_path: Path) 
         await to_sparsity(pilot)
         await pilot.press("down", "down", "right")
         await settled(pilot)
-        assert tree.value(screen.document.plain, Spot(1, "schedule")) == "linear"
+        assert value_at(screen.document.root, Address(1, "schedule")) == "linear"
         assert "    rounds" in shown(pilot)
         await pilot.press("left")
         await settled(pilot)
@@ -172,11 +174,26 @@ async def test_arrows_choose_and_a_variant_shows_its_own_fields(tmp_path: Path) 
         assert not screen.document.dirty
 
 
+async def test_a_value_within_what_is_swept_is_refused_with_the_reason(tmp_path: Path) -> None:
+    preset = tmp_path / "swept.yaml"
+    preset.write_text(
+        "model: {name: resnet20}\ndata: {name: digits}\nsteps: [train, prune.weights]\n"
+        "sweep: {prune.weights.schedule: [linear, cubic]}\n"
+    )
+    async with lab(tmp_path, preset=preset) as (screen, pilot):
+        fields = fields_of(screen.document.root, 1)
+        rounds = next(field for field in fields if field.address.path == "schedule.rounds")
+        screen.enter(rounds, Fixed(3))
+        await pilot.pause()
+        assert "lies within prune.weights.schedule, which is swept" in " ".join(shown(pilot).split())
+        assert not screen.document.dirty
+
+
 async def test_steps_are_copied_moved_switched_off_removed_and_taken_back(tmp_path: Path) -> None:
     async with lab(tmp_path) as (screen, pilot):
         first = screen.document.plain
         await pilot.press(*["down"] * 8, "c")
-        assert [kind for kind, _ in tree.steps(screen.document.plain)] == [
+        assert [step.kind for step in steps_of(screen.document.root)[0]] == [
             "train",
             "prune.weights",
             "finetune",
@@ -185,7 +202,7 @@ async def test_steps_are_copied_moved_switched_off_removed_and_taken_back(tmp_pa
         await pilot.press("K", "space")
         assert "3 [ ] finetune (finetune-2)" in shown(pilot)
         await pilot.press("d")
-        assert len(tree.steps(screen.document.plain)) == 3
+        assert len(screen.document.plain["steps"]) == 3
         await pilot.press("u", "u", "u", "u")
         assert screen.document.plain == first
 
@@ -197,7 +214,7 @@ async def test_a_step_is_added_from_the_list_of_all_kinds(tmp_path: Path) -> Non
         await pilot.press(*"calib", "enter")
         await until(pilot, lambda: pilot.app.screen is screen)
         await settled(pilot)
-        assert tree.steps(screen.document.plain)[2] == ("calibrate", {})
+        assert screen.document.plain["steps"][2] == {"calibrate": {}}
         assert "3. calibrate" in shown(pilot)
 
 
@@ -239,7 +256,7 @@ async def test_the_run_key_goes_to_the_field_that_is_wrong(tmp_path: Path) -> No
         form = screen.query_one(Form)
         await until(pilot, lambda: form.focused)
         assert form.field is not None
-        assert form.field.spot == Spot(0, "momentum")
+        assert form.field.address == Address(0, "momentum")
 
 
 async def test_what_is_set_is_saved_under_a_name_and_can_be_viewed(tmp_path: Path) -> None:

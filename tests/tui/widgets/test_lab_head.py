@@ -6,6 +6,9 @@ from pathlib import Path
 import pytest
 
 from engine.presets import shipped
+from engine.presets.edits import put
+from engine.presets.steps import Address
+from engine.presets.yaml.tree import node_of
 from engine.text.tables import cell_width
 from tests.tui.screens.test_lab import lab, seen, settled, shown, to_sparsity
 from tui.lab.document import Document
@@ -41,7 +44,7 @@ async def test_a_narrow_head_keeps_the_mark_of_an_edit_and_the_number_of_trials(
     async with lab(tmp_path, (80, 24), preset) as (screen, _):
         head = screen.query_one(Head)
         document = Document.open(preset)
-        document.apply({**document.plain, "seed": 3}, "set seed")
+        document.change(lambda root: put(root, Address(None, "seed"), node_of(3)), "set seed")
         head.show(document, dataclasses.replace(screen.checked, estimate=estimate))
         first = "".join(text for text, _ in head.lines(80, 2)[0])
         assert cell_width(first) <= 80
