@@ -102,6 +102,19 @@ def budget_for(model: nn.Module, groups: list[Group], params: PruneChannels, con
     return Budget(tuple(targets), params.ratio, _weighed(predictor, targets), levels)
 
 
+def shares_left(candidates: list[Candidate], order: list[Removal], target: Target) -> list[float]:
+    """The share of the target's cost that is left after each number of the removals, from none to all.
+
+    Made not to rise, where a sum of floats would by rounding.
+    """
+    left = {c.name: c.units for c in candidates}
+    shares = [target.cost(left) / target.before]
+    for removal in order:
+        left[removal.group] -= len(removal.units)
+        shares.append(min(target.cost(left) / target.before, shares[-1]))
+    return shares
+
+
 def _weighed(predictor: Predictor, targets: list[Target]) -> Cost:
     """The cost that the targets are about: MACs where there is none, the sum of the shares for two."""
     if not targets:
