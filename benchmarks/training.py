@@ -244,8 +244,8 @@ def main() -> None:
         "training",
         rows,
         title="Training against what the processor can do",
-        about=f"ResNet20 on Fashion-MNIST at batch {args.batch}, {args.threads} threads, images a second (medians): ours, "
-        "the network's bare convolutions, a matrix product of the same operations, and an ordinary loop.",
+        about=f"ResNet20 on Fashion-MNIST at batch {args.batch}, {args.threads} threads, images a second (medians): "
+        "ours, the network's bare convolutions, a matrix product of the same operations, and an ordinary loop.",
     )
 
 

@@ -9,7 +9,7 @@ from typing import get_args
 import pytest
 from torch import nn
 
-from engine.compute.latency import forks
+from engine.compute.latency import bench, forks
 from engine.compute.steps.channels import latency_target
 from engine.compute.steps.channels.latency_target import (
     CONFIRMED,
@@ -147,8 +147,10 @@ def test_a_whole_network_is_measured_against_the_original_and_the_search_repeats
     runtime: TargetRuntime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Few and short: what a loaded machine measures must not matter.
-    for name, value in {"TRIES": 1, "CONFIRMED": 1, "DISTURBED_TRIES": 1, "BLOCKS": 3, "BLOCK_MS": 2}.items():
-        monkeypatch.setattr(latency_target, name, value)
+    for name in ("TRIES", "CONFIRMED"):
+        monkeypatch.setattr(latency_target, name, 1)
+    for name, value in {"DISTURBED_TRIES": 1, "BLOCKS": 3, "BLOCK_MS": 2}.items():
+        monkeypatch.setattr(bench, name, value)
     target = LatencyTarget(speedup=2.0, runtime=runtime)
     context = context_for(partial=tmp_path)
     first = reach(target, small_model(), narrower, SHARES, context, "end")
@@ -159,6 +161,6 @@ def test_a_whole_network_is_measured_against_the_original_and_the_search_repeats
     def refused(*_: object, **__: object) -> None:
         raise AssertionError("measured again")
 
-    monkeypatch.setattr(latency_target, "measure_pair", refused)
+    monkeypatch.setattr(bench, "measure_pair", refused)
     again = reach(target, small_model(), narrower, SHARES, context_for(partial=tmp_path), "end")
     assert again == first

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from torch import nn
 
+from engine.compute.latency import bench
 from engine.compute.latency.pair import Side
 from engine.compute.measures.counts import count
 from engine.compute.onnx.shape import Shape
-from engine.compute.steps.channels import latency_target
 from engine.compute.steps.channels.step import prune_channels
 from engine.errors import SecateurError
 from engine.params.channels import PruneChannels
@@ -36,8 +36,8 @@ def timed_by(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[float], flo
             file.write_bytes(bytes(sum(tensor.nbytes for tensor in model.state_dict().values())))
             return file
 
-        monkeypatch.setattr(latency_target, "measure_pair", pair)
-        monkeypatch.setattr(latency_target, "artefact", written)
+        monkeypatch.setattr(bench, "measure_pair", pair)
+        monkeypatch.setattr(bench, "artefact", written)
 
     return set_timer
 
