@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from benchmarks import results, trained
-from engine.compute.context import place, validate
+from engine.compute.context import to_device, validate
 from engine.compute.data import Dataset
 from engine.compute.measures.counts import count
 from engine.compute.steps.apply import apply
@@ -70,7 +70,7 @@ def trial(args: argparse.Namespace, data: Dataset, arm: str, target: float, seed
         return {"refused": str(error), "seconds": time.monotonic() - started}
     seconds = time.monotonic() - started
     if args.finetune:
-        model = apply(trained.finetune(args), place(model, trained.CPU), trained.context(data, seed, 2))
+        model = apply(trained.finetune(args), to_device(model, trained.CPU), trained.context(data, seed, 2))
     with lock.exclusive():
         row = trained.timed(args, data, original, model)
     tried = [value["speedup"] for value in own.recorded().values() if isinstance(value, dict)]

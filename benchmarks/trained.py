@@ -14,7 +14,7 @@ import yaml
 from torch import nn
 
 from engine import datasets
-from engine.compute.context import Context, place
+from engine.compute.context import Context, to_device
 from engine.compute.data import Dataset, load
 from engine.compute.latency import forks
 from engine.compute.latency.pair import Side, measure_pair
@@ -114,7 +114,7 @@ def baseline(args: argparse.Namespace, data: Dataset, seed: int) -> nn.Module:
         model = apply(step, model, context(data, seed, 0))
         folder.mkdir(parents=True, exist_ok=True)
         checkpoint.save(model, folder)
-    return place(checkpoint.load(folder), CPU)
+    return to_device(checkpoint.load(folder), CPU)
 
 
 def kept(

@@ -11,7 +11,7 @@ from engine.compute.models.architecture import architecture
 from engine.compute.steps.channels.choose import Candidate, Levels, Removal, at_share, share_gone, until
 from engine.compute.steps.channels.cost import Cost, Predictor
 from engine.compute.steps.channels.groups import Group
-from engine.compute.steps.channels.latency_cost import Milliseconds
+from engine.compute.steps.channels.latency_cost import LatencyCost
 from engine.compute.steps.pruning.rates import findings
 from engine.errors import SecateurError
 from engine.params.channels import PruneChannels
@@ -87,7 +87,7 @@ def budget_for(model: nn.Module, groups: list[Group], params: PruneChannels, con
         # Milliseconds steer where time is to be gained; other scopes only need a way to count how far they are.
         timed = params.scope == "cost"
         cost: Cost = (
-            Milliseconds(model, params.latency, context).of(model, groups) if timed else predictor.macs
+            LatencyCost(model, params.latency, context).of(model, groups) if timed else predictor.macs
         )
         targets.append(Target("latency", cost, params.latency.speedup, cost({})))
     for name, counted, times in (

@@ -9,7 +9,7 @@ from typing import assert_never
 import torch
 from torch import nn
 
-from engine.compute.context import Context, place, validate
+from engine.compute.context import Context, to_device, validate
 from engine.compute.layers import overlays
 from engine.compute.layers.masks import fold_below_masks_
 from engine.compute.layers.shared import shared_layers, unshare_
@@ -31,7 +31,7 @@ from engine.compute.steps.channels.groups import Gone, Group
 from engine.compute.steps.channels.importance import importance
 from engine.compute.steps.channels.latency_cost import preferred_multiple, rounding
 from engine.compute.steps.channels.learning import learn
-from engine.compute.steps.channels.reconstruction import Repair
+from engine.compute.steps.channels.reconstruction import Reconstruction
 from engine.compute.steps.channels.shrink import shrink
 from engine.compute.steps.channels.yolo import prepare_for_channels
 from engine.compute.steps.pruning.rounds import recover
@@ -52,7 +52,7 @@ def prune_channels(model: nn.Module, params: PruneChannels, context: Context) ->
     """
     prepare_for_channels(model)
     _make_plain(model, context)
-    place(model, context.device)
+    to_device(model, context.device)
     groups = _groups(model, params, context)
     pruning = _Pruning(model, groups, params, context)
     pruning.check()
@@ -132,20 +132,20 @@ class _Pruning:
         """Each round removes what its share of the budget asks for; what goes is chosen anew each time."""
         groups, schedule = self._groups, self._params.schedule
         courses = self._courses()
-        repair = Repair(self._model) if self._params.repair else None
+        repair = Reconstruction(self._model) if self._params.repair else None
         for number, course in enumerate(courses):
             gone = self._gone(groups, number, course)
             if repair is not None:
                 repair.note(groups, gone)
             groups = shrink(self._model, groups, gone)
-            place(self._model, self._context.device)
+            to_device(self._model, self._context.device)
             last = number == len(courses) - 1
             between = None if last or isinstance(schedule, OneShot) or not schedule.epochs else schedule
             if repair is not None and (last or between is not None):
                 repair.apply(self._model, self._context)
             if between is not None:
                 recover(self._model, between, self._context, number)
-                repair = Repair(self._model) if self._params.repair else None
+                repair = Reconstruction(self._model) if self._params.repair else None
         return groups
 
     def _courses(self) -> list[float]:
@@ -203,15 +203,15 @@ class _Pruning:
             model = copy.deepcopy(self._model)
             with edits.resized(model):
                 shrink(model, groups, units_gone(choice.order, removals))
-            return place(model, self._context.device).eval()
+            return to_device(model, self._context.device).eval()
 
         shares = shares_left(choice.candidates, choice.order, steered)
         return latency_target.reach(target, original, pruned, shares, self._context, name)
 
     def _tell(self, target: LatencyTarget, found: latency_target.Found) -> None:
         """Keep what was asked and measured with the result, and say where they differ."""
-        place = {"runtime": target.runtime, "batch": target.batch, "threads": torch.get_num_threads()}
-        self._context.found[MEASURE] = {"asked": target.speedup, "measured": found.speedup, **place}
+        to_device = {"runtime": target.runtime, "batch": target.batch, "threads": torch.get_num_threads()}
+        self._context.found[MEASURE] = {"asked": target.speedup, "measured": found.speedup, **to_device}
         if not within(found.speedup, target.speedup):
             self._context.notice(
                 "warning",
@@ -233,11 +233,11 @@ class _Pruning:
     def _loss(self, groups: list[Group], gone: Gone) -> float:
         """The validation loss without these units, refitted and calibrated as the step does it."""
         model = copy.deepcopy(self._model)
-        repair = Repair(model) if self._params.repair else None
+        repair = Reconstruction(model) if self._params.repair else None
         if repair is not None:
             repair.note(groups, gone)
         shrink(model, groups, gone)
-        place(model, self._context.device)
+        to_device(model, self._context.device)
         if repair is not None:
             repair.apply(model, self._context)
         if self._params.calibrate:
