@@ -14,7 +14,7 @@ from tests.tui.terminal import HOME, Terminal
 
 INPUTS = """
 import sys
-from tui.keyorder import KeyOrder
+from tui.patches.keyorder import KeyOrder
 from tui.widgets.keyinput import KeyInput
 from textual.app import App
 class Form(KeyOrder, App):
