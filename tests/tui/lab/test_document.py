@@ -93,7 +93,8 @@ def test_an_unknown_parameter_is_shown_and_can_be_removed(quickstart: Document) 
 def test_a_problem_is_told_at_its_own_field_only(
     quickstart: Document, address: Address, given: object, told: str
 ) -> None:
-    root = put(address, given)(quickstart.root)
+    quickstart.change(put(address, given), "put")
+    root = quickstart.root
     _, problems = validate(root, "q", None)
     owners = [*SECTIONS, 0, 1, 2]
     at = [
