@@ -112,8 +112,8 @@ def _pack(node: onnx.NodeProto, graph: Graph) -> None:
 def _shifted(weight: Array) -> Array:
     """Every filter once for each pixel of a square, moved to it: (O, I, h, w) → (O · SIDE², I, h + 1, w + 1)."""
     outputs, inputs, height, width = weight.shape
-    # The packed convolution looks at a window of (h + 1) × (w + 1); pixel (y, x) of the square sees the part that begins
-    # at (y, x) of it. Padding stays what it was: with sizes that are even the windows of even positions remain.
+    # The packed convolution looks at a window of (h + 1) × (w + 1); pixel (y, x) of the square sees the part that
+    # begins at (y, x). Padding stays what it was: with sizes that are even the windows of even positions remain.
     moved = np.zeros((outputs, SIDE, SIDE, inputs, height + SIDE - 1, width + SIDE - 1), dtype=weight.dtype)
     for y in range(SIDE):
         for x in range(SIDE):
