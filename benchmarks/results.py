@@ -30,10 +30,11 @@ def write(name: str, rows: Sequence[Mapping[str, Any]], **about: Any) -> Path:
 
 
 def command() -> str:
-    """The command that runs, as it would be typed."""
+    """The command that runs, as it would be typed; of folders of this machine only their names."""
     spec = sys.modules["__main__"].__spec__
     program = f"python -m {spec.name}" if spec else Path(sys.argv[0]).name
-    return " ".join([program, *sys.argv[1:]])
+    given = [Path(one).name if one.startswith("/") else one for one in sys.argv[1:]]
+    return " ".join([program, *given])
 
 
 def environment() -> dict[str, Any]:

@@ -136,6 +136,11 @@ def is_kept(args: argparse.Namespace, about: Sequence[object]) -> bool:
     return _kept_in(args, about).is_file()
 
 
+def forget(args: argparse.Namespace, about: Sequence[object]) -> None:
+    """Let the next `kept` compute its result anew."""
+    _kept_in(args, about).unlink(missing_ok=True)
+
+
 def _kept_in(args: argparse.Namespace, about: Sequence[object]) -> Path:
     common = [args.model, args.data, args.images, args.size, args.epochs, args.rate, args.batch]
     tuned = [args.finetune, args.finetune_rate, *([args.schedule] if args.schedule else []), args.precision]

@@ -1,5 +1,6 @@
 """Candidates of a search measured against the original, one after the other."""
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ import torch
 from torch import nn
 
 from engine.compute.context import Context
-from engine.compute.latency.pair import Side, measure_pair
+from engine.compute.latency.pair import Side, becomes_quiet, measure_pair
 from engine.compute.models import checkpoint
 from engine.compute.models.architecture import architecture
 from engine.compute.onnx.shape import Shape
@@ -20,8 +21,9 @@ from engine.params.preset import Latency
 
 DISTURBED_TRIES = 3
 """Measurements of a speed-up that others disturb; the quietest counts."""
-
-
+PATIENCE_S = 5.0
+"""How long a search waits, in all, for others to leave the machine alone before it measures again: where they never do,
+three measurements are as disturbed as one."""
 BLOCKS, BLOCK_MS, WARMUP_MS = 16, 30.0, 100.0
 """Of one measurement of a speed-up: about a second for both networks."""
 
@@ -37,6 +39,7 @@ class Bench:
         self._folder = folder
         self._context = context
         self._sides: dict[int | None, Side] = {}
+        self._patience = PATIENCE_S
         self.disturbance = 0.0
         """Largest share of the processors' time that others took during a measurement."""
 
@@ -48,7 +51,7 @@ class Bench:
         before = self._side(None, lambda: self._original)
         after = self._side(number, model)
         rows: list[dict[str, Any]] = []
-        while len(rows) < DISTURBED_TRIES and (not rows or rows[-1].get("foreign_load", 0.0) > NOISY_LOAD):
+        while not rows or (len(rows) < DISTURBED_TRIES and self._is_worth_another(rows[-1])):
             rows.append(self._measured(before, after))
         if why := rows[-1].get("unavailable"):
             raise SecateurError(
@@ -57,6 +60,15 @@ class Bench:
         quietest = min(rows, key=lambda row: float(row["foreign_load"]))
         self.disturbance = max(self.disturbance, quietest["foreign_load"])
         return quietest
+
+    def _is_worth_another(self, row: dict[str, Any]) -> bool:
+        """Whether others disturbed the measurement, and are quiet now."""
+        if row.get("foreign_load", 0.0) <= NOISY_LOAD:
+            return False
+        started = time.monotonic()
+        quiet = becomes_quiet(NOISY_LOAD, started + self._patience)
+        self._patience = max(self._patience - (time.monotonic() - started), 0.0)
+        return quiet
 
     def _measured(self, before: Side, after: Side) -> dict[str, Any]:
         target = self._target
