@@ -31,6 +31,7 @@ from engine.params.schema import schema
 from engine.presets import shipped as presets
 from engine.presets import spec
 from tests.architecture.floors import FLOORS, NOT_FOR
+from tests.architecture.recipes import MOST, RECIPES
 from tools import results
 from tui.keys import markdown
 
@@ -133,12 +134,26 @@ def _room(house: str, room: str) -> str:
     return f"`{room}`: {(told or '').splitlines()[0]}" if told else f"`{room}`"
 
 
+def recipes() -> str:
+    """What an addition of each kind touches beside its own files."""
+    parts = [f"Beside its own files and its tests an addition touches at most {MOST} files."]
+    for kind, recipe in RECIPES.items():
+        own = f" ({', '.join(f'`{path}`' for path in recipe.own)})" if recipe.own else ""
+        lines = [f"## {'An' if kind[0] in 'aeiou' else 'A'} {kind}", "", recipe.about, ""]
+        lines += [f"Example: `{recipe.example}`{own}.", "", "| file | what it gets |", "|---|---|"]
+        lines += [f"| `{path}` | {_cell(gets)} |" for path, gets in recipe.touches.items()]
+        lines += ["", recipe.further] if recipe.further else []
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts)
+
+
 BLOCKS: dict[str, Callable[[], str]] = {
     "parameters": parameters,
     "commands": commands,
     "presets": shipped,
     "keys": markdown.markdown,
     "floors": floors,
+    "recipes": recipes,
     "results": results.page,
     "headline": results.headline,
 }

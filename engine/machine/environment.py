@@ -10,16 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from engine import __version__
+from engine.params.runtimes import KIND
 
 PACKAGES = (
     "torch",
     "torchvision",
     "torch-pruning",
-    "onnxruntime",
-    "onnxruntime-gpu",
+    *(name for kind in KIND.values() for name in kind.packages if name != "torch"),
     "onnx",
     "onnxscript",
-    "openvino",
     "scikit-learn",
     "numpy",
     "ultralytics",

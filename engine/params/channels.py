@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from engine.params.base import Clash, Family, Names, Params, StepParams, defaults, param
 from engine.params.overlays import TABLES, Overlay
 from engine.params.pruning import OneShot, Schedule
-from engine.params.runtimes import Runtime
+from engine.params.runtimes import Runtime, TargetRuntime
 from engine.params.variants import kind_from_name
 
 TARGETS = ("speedup", "compression", "latency")
@@ -52,10 +52,6 @@ class GrowingLearning(Learning):
 SparsityLearning = Annotated[
     NoLearning | GroupLearning | ScaleLearning | GrowingLearning, Field(discriminator="kind"), kind_from_name
 ]
-
-
-TargetRuntime = Literal["torch", "onnxruntime", "openvino"]
-"""Runtimes that open one network after the other in no time."""
 
 
 class LatencyTarget(Params):

@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from engine.params.base import Family, Names, Params, StepParams, defaults, param
-from engine.params.overlays import Overlay
+from engine.params.overlays import Overlay, exclusive_with, ordered
 from engine.params.variants import kind_from_name
 
 
@@ -35,7 +35,7 @@ class ClusterWeights(StepParams):
 
     kind: ClassVar[str] = "cluster.weights"
     makes: ClassVar[Overlay | None] = Overlay.CODEBOOK
-    never_with: ClassVar[frozenset[Overlay]] = frozenset({Overlay.GRID})
+    never_with: ClassVar[frozenset[Overlay]] = exclusive_with(Overlay.CODEBOOK)
     version: ClassVar[int] = 2
     family: ClassVar[Family] = "clustering"
     compresses: ClassVar[bool] = True
@@ -50,7 +50,7 @@ class ClusterWeights(StepParams):
 
     @property
     def undoes(self) -> tuple[Overlay, ...]:
-        return (Overlay.GRID,)
+        return ordered(self.never_with)
 
     @property
     def makes_everywhere(self) -> bool:

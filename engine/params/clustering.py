@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from engine.params.base import Clash, Family, Names, Params, StepParams, defaults, param
-from engine.params.overlays import EVERY, Overlay
+from engine.params.overlays import EVERY, Overlay, exclusive_with
 from engine.params.variants import kind_from_name
 
 
@@ -91,7 +91,7 @@ class ClusterKernels(StepParams):
     compresses: ClassVar[bool] = True
     renames: ClassVar[bool] = True
     makes: ClassVar[Overlay | None] = Overlay.DICTIONARY
-    never_with: ClassVar[frozenset[Overlay]] = frozenset({Overlay.DICTIONARY, Overlay.GRID})
+    never_with: ClassVar[frozenset[Overlay]] = exclusive_with(Overlay.DICTIONARY) | {Overlay.DICTIONARY}
 
     entries: int = param(16, ge=1, le=65_536, unit="kernels")
     """Kernels in each layer's dictionary; kernels of one direction share an entry."""

@@ -116,6 +116,11 @@ class Executor(Params):
     local: Local = defaults(Local)
     """This machine."""
 
+    @property
+    def parallel(self) -> int:
+        """Trials that run at the same time."""
+        return self.local.parallel
+
 
 class Plot(Params):
     """The chart that `run` and `plot` draw by default."""

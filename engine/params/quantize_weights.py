@@ -3,7 +3,7 @@
 from typing import ClassVar, Literal
 
 from engine.params.base import Family, Names, StepParams, param
-from engine.params.overlays import Overlay
+from engine.params.overlays import Overlay, exclusive_with, ordered
 
 
 class QuantizeWeights(StepParams):
@@ -17,7 +17,7 @@ class QuantizeWeights(StepParams):
     family: ClassVar[Family] = "quantization"
     compresses: ClassVar[bool] = True
     makes: ClassVar[Overlay | None] = Overlay.GRID
-    never_with: ClassVar[frozenset[Overlay]] = frozenset({Overlay.CODEBOOK, Overlay.DICTIONARY})
+    never_with: ClassVar[frozenset[Overlay]] = exclusive_with(Overlay.GRID)
 
     bits: int = param(4, ge=2, le=8, unit="bits")
     """Bits of a weight's code."""
@@ -38,4 +38,4 @@ class QuantizeWeights(StepParams):
 
     @property
     def undoes(self) -> tuple[Overlay, ...]:
-        return (Overlay.CODEBOOK, Overlay.DICTIONARY)
+        return ordered(self.never_with)

@@ -8,6 +8,8 @@ from typing import Literal, get_args
 
 Runtime = Literal["torch", "torch-compile", "onnxruntime", "openvino"]
 RUNTIMES: tuple[Runtime, ...] = get_args(Runtime)
+TargetRuntime = Literal["torch", "onnxruntime", "openvino"]
+"""Those that open one network after the other in no time, so that a search may measure in them."""
 Precision = Literal["fp32", "bf16", "fp16"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 INT8 = "int8"

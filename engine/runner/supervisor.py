@@ -188,7 +188,7 @@ class Supervisor:
                 if stopping:
                     return "cancelled"
                 self._give_up(waiting)
-                for job in _in_order(waiting, settings.executor.local.parallel):
+                for job in _in_order(waiting, settings.executor.parallel):
                     if job.needs <= self.finished and executor.has_room(job):
                         executor.start(job)
                         waiting.remove(job)

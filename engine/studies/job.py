@@ -62,7 +62,7 @@ def request(job: Job, plan: Plan, workspace: str, store: str, cpus: list[int] | 
         store,
         plan.device,
         plan.threads,
-        trial.settings.executor.local.parallel,
+        trial.settings.executor.parallel,
         planned.fingerprint,
         trial.settings.model_dump(mode="json"),
         steps,

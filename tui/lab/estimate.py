@@ -129,7 +129,7 @@ def estimate(wanted: Spec, history: History) -> Estimate:
             alone += took
         else:
             total += took
-    parallel = min(wanted.settings.executor.local.parallel, len(wanted.trials))
+    parallel = min(wanted.settings.executor.parallel, len(wanted.trials))
     return replace(unknown, seconds=START_S + alone + total / parallel, source=known.study)
 
 

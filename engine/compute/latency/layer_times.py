@@ -17,7 +17,7 @@ from engine.compute.latency.forks import Start, start
 from engine.compute.latency.layer_worker import LayersJob, serve_layers
 from engine.compute.latency.layers import LayerConfig
 from engine.errors import SecateurError
-from engine.params.channels import TargetRuntime
+from engine.params.runtimes import TargetRuntime
 
 VECTOR = 16
 """Floats in an AVX-512 register: the grid has multiples of it, where times change."""

@@ -15,8 +15,9 @@ from torch import nn
 from engine.compute.latency.calls import Block, timed
 from engine.compute.latency.layers import LayerConfig
 from engine.compute.numerics.aligned import from_array
+from engine.compute.runtimes.base import named
 from engine.errors import SecateurError
-from engine.params.channels import TargetRuntime
+from engine.params.runtimes import TargetRuntime
 
 PASSES = 2
 """Rounds over all layers, a fresh session in each: what disturbed one of them does not count."""
@@ -31,6 +32,11 @@ layout, which a network pays once and not in every layer, are shared by them."""
 ALONE_BYTES = 1 << 20
 """A layer with larger weights is timed without copies: its time hides those costs, and copies would only compete
 for the cache."""
+LAYERS: dict[TargetRuntime, str] = {
+    "onnxruntime": "engine.compute.latency.onnx_layer:OnnxLayer",
+    "openvino": "engine.compute.latency.openvino_layer:OpenvinoLayer",
+}
+"""Where runtimes that read ONNX files open a layer: a process imports that of its own runtime alone."""
 POOL = 1 << 16
 """Random numbers that weights are filled with again and again: drawing millions takes longer than timing."""
 
@@ -91,13 +97,8 @@ def _opened(config: LayerConfig, copies: int, job: LayersJob) -> Callable[[], No
         (_filled(weight_shape(config), copy), _filled((config.outputs,), copy)) for copy in range(copies)
     ]
     images = _filled(_input_shape(config, job.batch), 0)
-    if job.runtime == "openvino":
-        from engine.compute.latency.openvino_layer import OpenvinoLayer
-
-        return OpenvinoLayer(config, weights, images, job.threads)
-    from engine.compute.latency.onnx_layer import OnnxLayer
-
-    return OnnxLayer(config, weights, images, job.threads, job.device)
+    opened: Callable[..., Callable[[], None]] = named(LAYERS[job.runtime])
+    return opened(config, weights, images, job.threads, job.device)
 
 
 def weight_shape(config: LayerConfig) -> tuple[int, ...]:

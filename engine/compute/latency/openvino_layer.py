@@ -14,8 +14,9 @@ class OpenvinoLayer:
     """A layer and its activation, as often as there are `weights` (weight and bias of each copy), added up."""
 
     def __init__(
-        self, config: LayerConfig, weights: list[tuple[Any, Any]], images: Any, threads: int
+        self, config: LayerConfig, weights: list[tuple[Any, Any]], images: Any, threads: int, device: str
     ) -> None:
+        """`device` is the processor's: this runtime uses no other here."""
         network = compiled(graph(config, weights, images.shape), images.shape, threads, "fp32")
         self._request = network.create_infer_request()
         self._images = to_array(images)

@@ -149,6 +149,7 @@ def _refusal(pair: Pair, *, checked_threads: bool) -> str:
 def _row(pair: Pair, shape: Shape, params: Latency, start: Start) -> dict[str, Any]:
     """The numbers of one row, or why there are none."""
     (_, first), (compressed, last) = pair
+    # Equal jobs share a process: a baseline against itself would only measure the machine.
     jobs = dict.fromkeys(_job(side, setup, shape) for side, setup in pair)  # one where both are the same
     try:
         with contextlib.ExitStack() as stack:
@@ -180,6 +181,7 @@ def _job(side: Side, setup: Setup, shape: Shape) -> Measurement:
 
 def _compare(sides: list[Measured], params: Latency) -> dict[str, Any]:
     """What is measured of one side (baseline and compressed in one) or two."""
+    # Before the first stop: whichever side dies or loses us wakes the other.
     for side, other in itertools.permutations(sides, 2):
         side.order(Partner(other.pid))
         side.answer()
@@ -271,6 +273,7 @@ def _turns(sides: int, blocks: int) -> list[int]:
 
 def _statistics(baseline: list[list[int]], compressed: list[list[int]]) -> dict[str, Any]:
     """The row's numbers from nanoseconds of calls, in blocks; the i-th of both are neighbours in time."""
+    # By pairs, not by the medians of all: what disturbs for a second changes both blocks of its pairs alike.
     ratios = [
         statistics.median(one) / statistics.median(other)
         for one, other in zip(baseline, compressed, strict=True)

@@ -196,10 +196,12 @@ def load(data: bytes) -> dict[str, Tensor]:
 def _pack(name: str, tensor: Tensor) -> tuple[_Entry, list[bytes]]:
     elements = _elements(name, tensor)
     words = _words(elements)
+    # Bits, not values: -0.0 is kept. No integer has the 16 bytes of a complex128.
     kept = np.flatnonzero(elements.any(axis=1) if words is None else words)
     rows = len(tensor) if tensor.dim() > 1 else 1
     ways: list[tuple[_Places, _Values]] = []
     coded = False
+    # Ways are coded and their bytes counted: no formula knows what Huffman makes of a tensor.
     if len(kept) < len(elements):
         row_of = kept // (len(elements) // rows)
         values = min(_ways(elements[kept], words, kept, row_of, rows), key=lambda v: v.size)
@@ -237,7 +239,7 @@ def _words(elements: Bytes) -> Words | None:
 
 
 def _places(kept: Integers) -> _Places:
-    gaps = np.diff(kept, prepend=-1) - 1
+    gaps = np.diff(kept, prepend=-1) - 1  # zeros before each stored element
     k, streams = coding.rice(gaps)
     runs = coding.runs(gaps)
     coded = coding.huffman(runs.tobytes())
@@ -265,6 +267,7 @@ def _plain(elements: Bytes) -> _Values:
 
 def _coded(palette: Palette) -> _Values:
     table = np.ascontiguousarray(palette.table)
+    # (entries, width) of whole words → (entries · width, bytes): a table is stored as elements are.
     planes = coding.planes(table.view(np.uint8).reshape(table.size, table.itemsize))
     bits = coding.bits_for(max(palette.sizes))
     indices = coding.huffman(palette.symbols.tobytes())
@@ -390,6 +393,7 @@ def _from_tables(
         row = (np.arange(length) if positions is None else positions) // (length // len(sizes))
         if (symbols >= sizes[row]).any():
             raise ValueError(f"{entry.name} has an index outside its codebook")
+        # An index counts within its row's table; tables lie one after the other.
         symbols += (np.cumsum(sizes) - sizes)[row]
     size = tables.shape[1]
     return tables.reshape(-1, entry.width * size)[symbols].reshape(-1, size)

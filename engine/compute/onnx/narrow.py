@@ -78,6 +78,7 @@ def _pays(node: onnx.NodeProto, graph: Graph, sizes: dict[str, tuple[int, int]],
         return False
     outputs, inputs, *kernel = dims
     height, width = sizes[node.output[0]]
+    # Products of four pixels one by one over those of one packed position: 4 · 9 / 16 = 2.25 for 3 × 3, 1 for 1 × 1.
     gain = kernel[0] * kernel[1] * SIDE**2 / ((kernel[0] + SIDE - 1) * (kernel[1] + SIDE - 1))
     fits = outputs * SIDE**2 <= lanes and height % SIDE == 0 and width % SIDE == 0
     return fits and gain >= GAIN and inputs >= INPUTS and height * width >= PIXELS
@@ -111,10 +112,13 @@ def _pack(node: onnx.NodeProto, graph: Graph) -> None:
 def _shifted(weight: Array) -> Array:
     """Every filter once for each pixel of a square, moved to it: (O, I, h, w) → (O · SIDE², I, h + 1, w + 1)."""
     outputs, inputs, height, width = weight.shape
+    # The packed convolution looks at a window of (h + 1) × (w + 1); pixel (y, x) of the square sees the part that
+    # begins at (y, x). Padding stays what it was: with sizes that are even the windows of even positions remain.
     moved = np.zeros((outputs, SIDE, SIDE, inputs, height + SIDE - 1, width + SIDE - 1), dtype=weight.dtype)
     for y in range(SIDE):
         for x in range(SIDE):
             moved[:, y, x, :, y : y + height, x : x + width] = weight
+    # Channel (o, y, x) at (o · SIDE + y) · SIDE + x: the order that DepthToSpace calls CRD.
     return moved.reshape(-1, *moved.shape[3:])
 
 

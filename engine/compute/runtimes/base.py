@@ -109,7 +109,7 @@ def session(
     if why := runtimes.reason(runtime, precision, device):
         raise Unavailable(why)
     inputs, place = example(batch, shape), runtimes.device_of(runtime, device)
-    opened: Callable[..., Session] = _named(OPENED[runtime].session)
+    opened: Callable[..., Session] = named(OPENED[runtime].session)
     return opened(path, inputs, threads, place, precision)
 
 
@@ -117,11 +117,11 @@ def float_operators(runtime: Runtime, path: Path, *, batch: int, shape: Shape) -
     """How many operators of each type `runtime` computes in float, after its own optimization of an INT8 file."""
     if not OPENED[runtime].float_operators:
         raise Unavailable(runtimes.no_int8(runtime))
-    counted: Callable[..., dict[str, int]] = _named(OPENED[runtime].float_operators)
+    counted: Callable[..., dict[str, int]] = named(OPENED[runtime].float_operators)
     return counted(path, (batch, *shape))
 
 
-def _named(place: str) -> Any:
+def named(place: str) -> Any:
     """What `module:name` names; imported here, because a measuring process imports its own runtime alone."""
     module, _, name = place.partition(":")
     return getattr(import_module(module), name)

@@ -15,9 +15,9 @@ MakeRequest = Callable[[Job, list[int] | None], JobRequest]
 
 def machine(settings: Settings) -> Machine:
     """The machine that trials of these settings run on."""
-    return here(settings.device, settings.threads, settings.executor.local.parallel)
+    return here(settings.device, settings.threads, settings.executor.parallel)
 
 
 def executor(settings: Settings, on: Machine, make: MakeRequest, *, preload: Sequence[str] = ()) -> Executor:
     """What runs the jobs; `preload` are modules that the workers should have imported."""
-    return LocalExecutor(make, settings.executor.local.parallel, on.threads, preload=preload)
+    return LocalExecutor(make, settings.executor.parallel, on.threads, preload=preload)

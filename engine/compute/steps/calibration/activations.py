@@ -59,6 +59,7 @@ def _energies(
     sums: dict[tuple[str, str], Tensor] = {}
 
     def add(key: tuple[str, str], activations: Tensor) -> None:
+        # Times the batch's images: the last batch may be smaller, and counts by its images.
         channels = activations.detach().double().square().mean((0, 2, 3)) * len(activations)
         sums[key] = sums.get(key, torch.zeros_like(channels)) + channels
 
@@ -112,8 +113,11 @@ def refit(
     gram, moment = halving_batch(
         lambda batch: _normal_equations(model, original, name, context, count, batch, kept), BATCH
     )
+    # Relative to the inputs' own size, so that one ridge serves all layers; never zero, because an input that is always
+    # zero (a dead channel) makes XᵀX singular.
     penalty = ridge * gram.diagonal().mean()
     gram.diagonal().add_(penalty.clamp_min(torch.finfo(torch.float64).tiny))
+    # (inputs [+ 1], outputs) → (outputs, inputs [+ 1]), as weights lie; the last column is the bias'.
     change = torch.linalg.solve(gram, moment).T
     assert isinstance(layer, nn.Conv2d | nn.Linear)
     with torch.no_grad():
@@ -148,6 +152,7 @@ def _normal_equations(
         if len(rows) > most:
             chosen = torch.randperm(len(rows), generator=chance)[:most].to(rows.device)
             rows, left = rows[chosen], left[chosen]
+        # XᵀX squares the condition number, and float32 has seven digits to lose.
         rows, left = rows.double(), left.double()
         if gram is None:
             gram, moment = rows.T @ rows, rows.T @ left

@@ -60,6 +60,8 @@ class CouplingGraph:
             return parent
         one, two = torch.cat(self._ties, dim=1)
         while True:
+            # Every tie pulls both roots to the lesser one; then each number is pointed to its root's root until all
+            # point to roots. By whole tensors: a large network has more numbers than a loop should touch.
             roots = parent[one], parent[two]
             least = torch.minimum(*roots)
             new = parent.clone()

@@ -61,6 +61,7 @@ def linked_by_view(before: torch.Size, after: Tensor) -> Iterator[tuple[Tensor, 
     for dims in _splits(before, after.shape):
         small = constant(after)
         varying = [d for d in dims if small.shape[d] > 1]
+        # The last of the parts' dimensions is the offset within a part; along the others equal offsets are tied.
         for dim in varying[:-1]:
             yield small, small.narrow(dim, 0, 1)
 
@@ -72,6 +73,8 @@ def _splits(before: torch.Size, after: torch.Size) -> Iterator[list[int]]:
     while old and new:
         size, olds, dims = old.pop(0), 1, [new.pop(0)]
         made = dims[0][1]
+        # Both shapes are walked from the left until a product of old sizes equals one of new sizes: (64,) becomes
+        # (8, 8), or (2, 3, 4) becomes (6, 4). Only a single old dimension that became several was split.
         while size != made:
             if size < made and old:
                 size *= old.pop(0)

@@ -65,6 +65,7 @@ def _wrong(model: nn.Module, groups: list[Group], example: Tensor, whole: Tensor
     """Why half of every group can't be removed together; None if it can."""
     if not groups:
         return None
+    # Every second unit but never the last, so that one stays: neighbours, halves and offsets are all told apart.
     gone = {group.name: torch.arange(0, group.units - 1, 2) for group in groups}
     with _restored(model):
         _zero(model, groups, gone)
@@ -102,7 +103,7 @@ def _zero(model: nn.Module, groups: list[Group], gone: dict[str, Tensor]) -> Non
     """Replace everything of the units by zeros, but statistics."""
     for (name, tensor, dim), positions in positions_gone(groups, gone).items():
         if tensor in STATISTICS:
-            continue
+            continue  # a variance of zero divides by nothing; weight and bias of zero silence the channel already
         module, key = _holder(model.get_submodule(name), tensor)
         parameter, buffer = module._parameters.get(key), module._buffers.get(key)
         if parameter is not None:

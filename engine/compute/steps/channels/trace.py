@@ -93,6 +93,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._labels: Any = WeakTensorKeyDictionary()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        # Below autograd and modules: in-place operations, functions and loose parameters are all seen here.
         output = func(*args, **(kwargs or {}))
         given = dict(zip((a.name for a in func._schema.arguments), args, strict=False)) | (kwargs or {})
         self._follow(func, _name(func), list(args), given, output)
@@ -104,6 +105,9 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return None
         found: Tensor | None = self._labels.get(tensor)
         if found is None and (place := self._memory.find(tensor)) is not None:
+            # Not a stored label: the tensor is a view of a parameter, whatever its shape and strides. Laying the
+            # numbers out as the parameter lies in memory and reading them with the view's strides gives each of its
+            # elements the number of the parameter's element at that address.
             numbers = self.links.elements(place.name, place.shape)
             in_memory = torch.empty(place.shape.numel(), dtype=torch.long)
             in_memory.as_strided(place.shape, place.stride).copy_(numbers)
@@ -128,6 +132,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         elif name in NORMS:
             self._norm(args[0], [a for a in args[1:5] if isinstance(a, Tensor)], NORMS[name], output)
         elif name == "native_group_norm":
+            # (groups, C / groups): groups stay equal only if each loses the same offsets.
             groups = self._vector(args[0], 1).view(args[6], -1)
             self.links.tie(groups, groups[:1])
             self._norm(args[0], [a for a in args[1:3] if isinstance(a, Tensor)], 1, output)
@@ -165,12 +170,17 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self.links.fix(entering)
             self._put(output, None)
             return
+        # Weights are (O, I / groups, h, w); those of a transposed convolution (I, O, h, w).
         o, i = (1, 0) if transposed else (0, 1)
         leaving = self.links.dim(place.name, o, weight.shape[o])
         if groups > 1 and weight.shape[1] == 1:
+            # Depthwise, (O, 1, h, w): input channel c makes the O / groups outputs from c · O / groups on. Dimension 1
+            # is no channel and has no numbers.
             self.links.tie(entering.repeat_interleave(len(leaving) // groups), leaving)
         else:
             taken = self.links.dim(place.name, i, weight.shape[i])
+            # (groups, I / groups) against (I / groups,): one input position of the weight serves every group, so
+            # all groups lose the same offset; and as torch keeps groups equal, of their outputs as well.
             self.links.tie(entering.view(groups, -1), taken)
             self.links.tie(leaving.view(groups, -1), leaving.view(groups, -1)[:1])
         if (numbers := self.labels_of(bias)) is not None:
@@ -188,6 +198,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if place is None or axes is None:
             self._put(output, self._between(args[0], args[1], output))
             return
+        # The operand is (inputs, outputs): a Linear's weight transposed, or a part of it (attention's thirds).
         taken, leaving = (self.links.dim(place.name, d, place.shape[d])[part] for d, part in axes)
         self.links.tie(self._vector(args[0], -1), taken)
         if (numbers := self.labels_of(bias)) is not None:
@@ -201,8 +212,10 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
             x is not None and labels_along(x, d, batch=True) is not None for x, d in ((a, -1), (b, -2))
         ]
         if any(contracted) and a is not None and b is not None and all(contracted):
+            # Σ over k: a channel of one operand meets the same channel of the other, and leaves no trace in the sum.
             self.links.tie(constant(a).squeeze(-2), constant(b).squeeze(-1))
             return None
+        # Weights of attention (…, n, k), which know no channels, times values (…, k, m): channels along m pass.
         if a is None and b is not None and labels_along(b, -1, batch=True) is not None:
             return constant(b)
         if b is None and a is not None and labels_along(a, -2, batch=True) is not None:
@@ -240,6 +253,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self._put(output, None)
             return
         if "view" in func._schema.name or "reshape" in func._schema.name:
+            # Not func: labels are expanded (stride 0), which a view of other strides refuses; reshape copies.
             moved = compress(labels.reshape(output.shape))
             for one, two in linked_by_view(labels.shape, moved):
                 self.links.tie(one, two)
@@ -253,6 +267,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if labels is None:
             return
         parts = [compress(part) for part in func(labels, *args[1:])]
+        # Where all parts have the same labels, tokens or pixels were split and not channels: nothing to tie.
         varied = any(
             not torch.equal(constant(p), constant(parts[0])) for p in parts if p.shape == parts[0].shape
         )
@@ -282,6 +297,8 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return
         dims = {d % tensor.ndim for d in ([dims] if isinstance(dims, int) else dims)}
         small = constant(labels)
+        # Over channels the result is one number for all of them (a norm, a mean of everything): it ties nothing, and
+        # whether it changes with fewer channels is for the probe to see. Over pixels the labels stay.
         if not dims or any(small.shape[d] > 1 for d in dims):
             self._put(output, torch.tensor(FREE))
         elif output.ndim == tensor.ndim:
@@ -298,6 +315,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return
         if first.shape == _broadcast(tensors):
             self._put(first, self._combined(tensors))
+        # Pooling, upsampling, padding of pixels: (N, C, H, W) → (N, C, H′, W′) leaves the channels as they are.
         elif len(known) == 1 and _keeps(small := constant(known[0][1]), first.shape):
             self._put(first, small)
         else:
@@ -316,6 +334,8 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self.links.tie(result, small)
             if small.numel() < result.numel() and not _spread(shape, whole):
                 result = small  # the other's labels vary along more, all tied to these
+        # An operand without labels that has a size of its own along the channels (a constant for each of them, which
+        # is no parameter) would not shrink with them.
         for tensor in tensors:
             if self.labels_of(tensor) is None and _meets(tensor.shape, result.shape):
                 self.links.fix(result)

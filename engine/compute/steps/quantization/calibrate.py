@@ -94,6 +94,7 @@ def _extremes(graph: onnx.ModelProto, batches: Batches, names: list[str]) -> Bou
 
 def _histograms(graph: onnx.ModelProto, batches: Batches, bounds: Bounds) -> dict[str, Histogram]:
     found = {
+        # A range that holds zero, as the file's will: zero must be exact, for padding and for what a ReLU cut off.
         name: Histogram(min(low, 0.0), max(high, 0.0), torch.zeros(BINS, dtype=torch.float64))
         for name, (low, high) in bounds.items()
     }
@@ -124,6 +125,7 @@ def percentile(histogram: Histogram, share: float) -> tuple[float, float]:
     """The range that leaves (100 - `share`) % of the values out at each end."""
     step = (histogram.high - histogram.low) / BINS
     upto = histogram.counts.cumsum(0) / histogram.counts.sum()
+    # Whole bins: only those are cut off that lie in the share altogether.
     first = int(torch.searchsorted(upto, 1 - share / 100, right=True))
     last = int(torch.searchsorted(upto, share / 100))
     low, high = histogram.low + step * first, histogram.low + step * (min(last, BINS - 1) + 1)
@@ -139,12 +141,15 @@ def mean_square(histogram: Histogram) -> tuple[float, float]:
     step = (histogram.high - histogram.low) / BINS
     centres = histogram.low + step * (torch.arange(BINS, dtype=torch.float64) + 0.5)
     ends = torch.linspace(LEAST_SHARE, 1, CANDIDATES, dtype=torch.float64)
+    # After a ReLU the low end is zero: one candidate.
     lows, highs = (
         ends if end else torch.ones(1, dtype=torch.float64) for end in (histogram.low, histogram.high)
     )
     lows, highs = lows * histogram.low, highs * histogram.high
     below = torch.stack([(histogram.counts * (low - centres).clamp_min(0).square()).sum() for low in lows])
     above = torch.stack([(histogram.counts * (centres - high).clamp_min(0).square()).sum() for high in highs])
+    # Errors by the end alone (lows,), (highs,): clipping at one end does not depend on the other, only rounding on
+    # the width (lows, highs). So all CANDIDATES² ranges are compared by three small tensors.
     rounded = histogram.counts.sum() - histogram.zeros
     widths = highs[None, :] - lows[:, None]
     errors = below[:, None] + above[None, :] + rounded * (widths / (LEVELS - 1)).square() / 12

@@ -25,7 +25,8 @@ from engine.compute.models.architecture import Architecture, attached
 from engine.compute.steps.channels.graph import channel_graph
 from engine.compute.steps.channels.latency_cost import LatencyCost, preferred_multiple
 from engine.errors import SecateurError
-from engine.params.channels import LatencyTarget, TargetRuntime
+from engine.params.channels import LatencyTarget
+from engine.params.runtimes import TargetRuntime
 from tests.engine.compute.compute_help import context_for, small_model
 
 CONV = LayerConfig("conv", 64, 64, 8, 8, (3, 3), padding=(1, 1))

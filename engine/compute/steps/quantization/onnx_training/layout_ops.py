@@ -25,6 +25,7 @@ DTYPES = {
 def _reshaped(inputs: Inputs, attributes: Attributes) -> Tensor:
     values, shape = inputs[0], inputs[1].tolist()
     if not attributes.get("allowzero", 0):
+        # 0 keeps the input's size there, -1 is what is left, as in torch.
         shape = [values.shape[i] if size == 0 else size for i, size in enumerate(shape)]
     result: Tensor = values.reshape(shape)
     return result
@@ -61,6 +62,8 @@ def _sliced(inputs: Inputs, _attributes: Attributes) -> Tensor:
     steps = [1] * len(starts) if given[1] is None else given[1].tolist()
     for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
         kept = range(values.shape[axis])[slice(start, _end(end, step), step)]
+        # range() clips out-of-range and negative bounds as ONNX does. Forward slices are views; torch has no negative
+        # steps, so that backward ones are gathered.
         if step > 0:
             width = max(kept.stop - kept.start, 0)
             values = values.narrow(axis, kept.start if width else 0, width)
@@ -97,11 +100,13 @@ def _padded(inputs: Inputs, attributes: Attributes) -> Tensor:
     named = range(values.dim()) if axes is None else [axis % values.dim() for axis in axes.tolist()]
     sides = [0] * 2 * values.dim()
     for number, axis in enumerate(named):
+        # ONNX: all befores in the order of axes, then all behinds; torch: pairs from the last dimension to the first.
         sides[2 * (values.dim() - 1 - axis)] = pads[number]
         sides[2 * (values.dim() - 1 - axis) + 1] = pads[number + len(named)]
     mode = attributes.get("mode", b"constant").decode()
     if mode == "constant":
         return functional.pad(values, sides, value=0.0 if fill is None else fill.item())
+    # Reflection and its like take the padded dimensions alone: what is not padded in front is left out.
     while len(sides) > 2 and sides[-2:] == [0, 0]:
         sides = sides[:-2]
     return functional.pad(values, sides, {"edge": "replicate", "wrap": "circular"}.get(mode, mode))
@@ -116,6 +121,7 @@ def _gathered(inputs: Inputs, attributes: Attributes) -> Tensor:
     values, indices = inputs
     axis = attributes.get("axis", 0) % values.dim()
     indices = indices.to(values.device)
+    # index_select takes flat indices that are not negative; any shape of indices stands in place of the axis after it.
     flat = torch.where(indices < 0, indices + values.shape[axis], indices).reshape(-1)
     shape = (*values.shape[:axis], *indices.shape, *values.shape[axis + 1 :])
     result: Tensor = values.index_select(axis, flat).reshape(shape)

@@ -106,6 +106,8 @@ class TrainableGraph(nn.Module):
         self.activations.start()
         values: dict[str, Any] = {**self._program.constants, "": None, self._program.input: images}
         values |= {name: getattr(module, attribute) for name, (module, attribute) in self._tensors.items()}
+        # Constants, parameters and activations in one table by name; what nothing takes any more is dropped at once, so
+        # that only what autograd holds stays in memory.
         for instruction, done in zip(self._program.instructions, self._program.last, strict=True):
             match instruction:
                 case Operation():
@@ -134,6 +136,7 @@ class TrainableGraph(nn.Module):
         """A bias in steps (whole float64 numbers), and these steps: those of its layer's input times its weight's."""
         bias, weight = self._value(made.values), self._weights[made.weight]
         steps = self._rounding(weight).of(self._value(weight.values)).reshape(-1) * step
+        # In float64: a bias has up to 2³⁰ steps, float32 tells 2²⁴ apart. Both factors are float32, as in the file.
         return torch.div(bias.double(), steps.double()).round_().clamp_(-LARGEST_BIAS, LARGEST_BIAS), steps
 
     def _value(self, name: str) -> Tensor:

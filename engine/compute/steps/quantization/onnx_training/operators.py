@@ -1,7 +1,7 @@
 """ONNX operators that compute, in torch: what the graphs of classification networks are made of.
 
 Each takes the node's inputs (None where one is left out) and its attributes, as ONNX declares them, and gives the
-node's output. Operators that only move values are in `moving`.
+node's output. Operators that only move values are in `layout_ops`.
 """
 
 from collections.abc import Callable, Sequence
@@ -30,6 +30,7 @@ def _padded(values: Tensor, attributes: Attributes, size: int, fill: float = 0.0
     before, behind = _padding(attributes, size)
     if before == behind:
         return values, before
+    # functional.pad takes pairs from the last dimension to the first, ONNX all befores and then all behinds.
     sides = [side for pair in zip(reversed(before), reversed(behind), strict=True) for side in pair]
     return functional.pad(values, sides, value=fill), [0] * size
 
@@ -70,6 +71,7 @@ def _gemm(inputs: Inputs, attributes: Attributes) -> Tensor:
     one = one.T if attributes.get("transA", 0) else one
     two = two if attributes.get("transB", 0) else two.T
     alpha, beta = attributes.get("alpha", 1.0), attributes.get("beta", 1.0)
+    # As one linear: the sum with the bias then rounds as in the network that was exported.
     if alpha == beta == 1 and (bias is None or bias.dim() == 1):
         return functional.linear(one, two, bias)
     product: Tensor = alpha * functional.linear(one, two)
@@ -126,6 +128,7 @@ def _clip(inputs: Inputs, attributes: Attributes) -> Tensor:
 
 def _hard_sigmoid(inputs: Inputs, attributes: Attributes) -> Tensor:
     alpha, beta = attributes.get("alpha", 0.2), attributes.get("beta", 0.5)
+    # torch's own has a fused gradient; ONNX writes its 1/6 as a float32.
     if abs(alpha - 1 / 6) < 1e-6 and beta == 0.5:
         return functional.hardsigmoid(inputs[0])
     return torch.clamp(alpha * inputs[0] + beta, 0, 1)
@@ -167,6 +170,7 @@ def together(*values: Tensor) -> list[Tensor]:
 
 
 def _divided(one: Tensor, two: Tensor) -> Tensor:
+    # ONNX divides integers (sizes of shapes) towards zero, torch would give floats.
     whole = not one.is_floating_point()
     return torch.div(one, two, rounding_mode="trunc" if whole else None)
 

@@ -171,6 +171,7 @@ class _Reader:
             before, node = self.rounded.get(source), self.graph.producers.get(source)
         if before is None or before.low != low:
             return None
+        # A scale of the file that another slot holds must not be learned twice: it has one value.
         same = self.program.steps[before.slot] == float(self.graph.array(scale))
         return before if same and self.slots.get(scale, before.slot) == before.slot else None
 

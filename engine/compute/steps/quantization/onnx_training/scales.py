@@ -62,6 +62,7 @@ class ActivationSteps(nn.Module):
     @torch.no_grad()
     def _observe(self, values: Tensor, slot: int, low: int, high: int) -> None:
         least, most = values.float().aminmax()
+        # The step that makes both ends reach: bounds are less the zero point, low ≤ 0 ≤ high, and one of them may be 0.
         ends = [end / bound for end, bound in ((least, low), (most, high)) if bound]
         wanted = torch.stack(ends).amax() / self._initial[slot]
         self.factors[slot].lerp_(wanted, OBSERVED)

@@ -104,6 +104,16 @@ def test_torch_pruning_finds_the_same_groups(name: str) -> None:
     assert ours == {group for group in theirs if last not in group}
 
 
+@pytest.mark.parametrize("maker", [networks.Sliced, networks.Mixed])
+def test_torch_pruning_offers_what_can_not_shrink(maker: Callable[[], nn.Module]) -> None:
+    """Why groups are verified: the graph alone lets layers go that the network computes otherwise without."""
+    model = own(maker)
+    graph = torch_pruning.DependencyGraph().build_dependency(model, example(model), verbose=False)
+    offered = {group[0].dep.target.module for group in graph.get_all_groups()}
+    assert model.stem in offered
+    assert "stem" in channel_graph(model).left_out
+
+
 def torch_pruning_outs() -> tuple[object, ...]:
     return (torch_pruning.prune_conv_out_channels, torch_pruning.prune_linear_out_channels)
 

@@ -20,7 +20,8 @@ from engine.compute.steps.channels.latency_target import (
     reach,
     search,
 )
-from engine.params.channels import LatencyTarget, TargetRuntime
+from engine.params.channels import LatencyTarget
+from engine.params.runtimes import TargetRuntime
 from engine.results.latency_targets import TOLERATED, within
 from tests.engine.compute.compute_help import context_for, small_model
 

@@ -1,0 +1,128 @@
+"""Which files an addition touches, as data: `tools.docs` prints it into the docs, `test_recipes` counts it.
+
+Each recipe has an example that is there already; whatever of the product names the example is in the recipe's list, in
+the example's own files, or excused with a reason.
+"""
+
+from dataclasses import dataclass, field
+
+MOST = 4
+"""Files that an addition touches besides its own and its tests."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How something is added.
+
+    Attributes:
+        about: What to write first, in its own files.
+        example: One that is there, as users know it.
+        own: The example's own files.
+        touches: The other files, and what each gets.
+        named: A regular expression that finds where code names the example.
+        excused: Files that name it for another reason.
+        further: What is to be done beyond the list where it goes beyond the ordinary.
+    """
+
+    about: str
+    example: str
+    own: tuple[str, ...]
+    touches: dict[str, str]
+    named: str
+    excused: dict[str, str] = field(default_factory=dict)
+    further: str = ""
+
+
+RECIPES: dict[str, Recipe] = {
+    "technique": Recipe(
+        "A frozen class of parameters, which says what the step makes, clears and would undo; and a function "
+        "`(model, params, context) -> model`. Presets, forms, commands, the order of steps and the docs follow from "
+        "the class.",
+        "quantize.weights",
+        (
+            "engine/params/quantize_weights.py",
+            "engine/compute/steps/quantization/weights.py",
+            "engine/compute/steps/quantization/grids.py",
+            "engine/compute/layers/grids.py",
+        ),
+        {
+            "engine/params/__init__.py": "the class in the union `Step`",
+            "engine/compute/steps/apply.py": "a case that calls the function",
+            "engine/params/overlays.py": "if it lays something new over weights: its name in `Overlay`, and in "
+            "`EXCLUSIVE` what it can't lie with",
+            "engine/compute/layers/overlays.py": "if so, a row of `KINDS`: how a checkpoint keeps it",
+        },
+        r"quantize\.weights|QuantizeWeights|quantize_weights|Overlay\.GRID|UniformGrid",
+        {
+            "engine/compute/steps/quantization/calibrate.py": "an error's remedy recommends it",
+        },
+        "A form of its own in the packed file, as grids have it, also takes "
+        "`engine/compute/measures/packed.py`, `engine/compute/measures/sizes.py` and `engine/compute/worker/steps.py`.",
+    ),
+    "runtime": Recipe(
+        "A session class: it opens an artefact for one fixed input, runs it, and gives outputs. For searches that time "
+        "single layers, a layer class as well.",
+        "openvino",
+        ("engine/compute/runtimes/openvino.py", "engine/compute/latency/openvino_layer.py"),
+        {
+            "engine/params/runtimes.py": "its name, and its row of `KIND`: packages, precisions, what it reads",
+            "engine/compute/runtimes/base.py": "its row of `OPENED`: where the session class stands",
+            "engine/compute/latency/layer_worker.py": "if searches may measure in it: its row of `LAYERS`",
+            "pyproject.toml": "the extra that brings its package",
+        },
+        r"(?i)openvino",
+        {
+            "engine/compute/export/alone.py": "packages that an exported loader must do without",
+            "engine/compute/export/formats.py": "the export format of that name",
+            "engine/compute/export/ir.py": "the export format of that name",
+            "engine/compute/export/loader.py": "the export format of that name",
+            "engine/compute/export/templates.py": "the export format of that name",
+            "engine/results/exports.py": "the export format of that name",
+            "engine/presets/checks.py": "files of its format, brought as weights, are refused by their name",
+        },
+    ),
+    "measure": Recipe(
+        "A function that takes it from a model.",
+        "size.gzip",
+        (),
+        {
+            "engine/measures/table.py": "its row of `TABLE`: label, unit, digits, where it is shown and drawn",
+            "engine/compute/measures/sizes.py": "the function, here or in a module of its own",
+            "engine/compute/worker/steps.py": "if the function is new: its call among a trial's measures",
+            "engine/studies/plan.py": "a higher `MEASURE_VERSION`, so that stored measures are taken anew",
+        },
+        r"\bgzip\b",
+        {
+            "engine/compute/data/idx.py": "reads files that are compressed so",
+            "engine/compute/data/digits.py": "reads a file that is compressed so",
+            "engine/compute/pretrained/files.py": "refuses weights that are compressed so",
+            "engine/testing/folders.py": "fabricated studies have numbers for it",
+        },
+    ),
+    "executor": Recipe(
+        "A class with the four methods of `Executor` in `engine/runner/executors/base.py`: has room, start, wait, "
+        "stop. It carries a job's request, one JSON text, to where a worker takes it.",
+        "local",
+        ("engine/runner/executors/local.py",),
+        {
+            "engine/params/preset.py": "its section in `Executor`, and how many trials it runs at a time",
+            "engine/runner/executors/choose.py": "the machine it computes on, and how the class is made",
+            "tui/lab/outline.py": "the form's line that says where trials run",
+        },
+        r"LocalExecutor|executors\.local|executor\.local|class Local\b",
+        {
+            "engine/compute/worker/process.py": "an error's remedy names the parameter",
+        },
+    ),
+    "screen": Recipe(
+        "A class below `StudyScreen` or `BaseScreen` with its style beside it, and a pure function from state to lines "
+        "in `tui/views`. Footer, help, palette and the table of keys follow from the rows.",
+        "log",
+        ("tui/screens/log.py", "tui/screens/log.tcss", "tui/views/log.py"),
+        {
+            "tui/keys/action.py": "its row of `PLACES`: number, name, label, class",
+            "tui/keys/table.py": "its actions",
+        },
+        r"LogScreen|screens\.log\b|views\.log\b|views import log\b|'log'",
+    ),
+}
