@@ -57,7 +57,7 @@ class CurvesScreen(BaseScreen):
         self._following: list[str] = []
         self._view: View | None = None
         self._viewed = ""
-        self._drawn = Drawn(Figure(), [], [])
+        self._drawn = Drawn(Figure())
 
     def compose_body(self) -> ComposeResult:
         yield Document(self._chosen, id="chosen")
@@ -113,7 +113,7 @@ class CurvesScreen(BaseScreen):
         plot = self.query_one(Plot)
         if self._view is None or not states:
             waiting = states and states[0].status in ("queued", "running")
-            self._drawn = Drawn(Figure(), [], [], nothing or ("Waiting for its plan …" if waiting else ""))
+            self._drawn = Drawn(Figure(), problem=nothing or ("Waiting for its plan …" if waiting else ""))
         else:
             self._drawn = curves.draw(states, self._view)
         live = any(state.status in ("queued", "running") for state in states)
@@ -177,10 +177,9 @@ class CurvesScreen(BaseScreen):
     def _open_trial(self, series: int, point: int) -> None:
         owner = self._drawn.owner(series, point)
         if owner:
-            state, trials = owner
-            names = [n for n, s in self._states.items() if s is state]
+            names = [name for name, state in self._states.items() if state is owner.state]
             self.session.study = names[0] if names else self.session.study
-            self.session.trial = trials[0].index
+            self.session.trial = owner.trials[0].index
             self.post_message(Go("trial"))
 
     def _set(self, **changes: object) -> None:
