@@ -44,7 +44,7 @@ class Session:
 
     def run(self, study: str) -> RunDir:
         """The folder of a study by its name."""
-        return RunDir(self.workspace / "studies" / study)
+        return RunDir.of(self.workspace, study)
 
     def show(self, study: str) -> None:
         """Make a study the current one, from its first trial on, unless it is that already."""

@@ -49,7 +49,8 @@ def _plot(args: argparse.Namespace) -> int:
     from engine.plotting import text
     from engine.presets.spec import read_stored
     from engine.results import failures
-    from engine.studies.rundir import find, workspace
+    from engine.store.workspace import workspace
+    from engine.studies.rundir import find
     from engine.studies.state import load
 
     runs = [find(workspace(args.workspace), name) for name in args.study]

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.results.summary import best_trial
-from engine.store.files import write_json
+from engine.store.files import LAYERS, write_json
 from engine.store.keys import key
 from engine.studies import events as ev
 from engine.studies import rundir
@@ -248,9 +248,9 @@ class Study:
                 "packed": round(parameters * 4 * min(1, 1.1 - sparsity)),
             },
         }
-        folder = self.run.workspace / "store" / "objects" / step[:2] / step
+        folder = self.run.store().folder(step)
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "layers.json").write_text(json.dumps(layers))
+        (folder / LAYERS).write_text(json.dumps(layers))
         write_json(folder / "object.json", {"format": 1, "kind": "measure", "measures": {}, "files": {}})
         self.emit(ev.StepFinished(key=step, kind="measure", reused=False, seconds=0.2, measures=measures))
 
@@ -322,11 +322,11 @@ def listed(workspace: Path, count: int, events: int = 0) -> None:
         file.write(line * max(events - first.run.events.read_bytes().count(b"\n"), 0))
     status = first.run.read_status()
     for number in range(2, count + 1):
-        folder = workspace / "studies" / f"many-{number}"
-        folder.mkdir()
-        for name in ("preset.yaml", "events.jsonl"):
-            os.link(first.run.path / name, folder / name)
-        RunDir(folder).write_status(Status(**(vars(status) | {"created": status.created - number * 60})))
+        run = RunDir.of(workspace, f"many-{number}")
+        run.path.mkdir()
+        os.link(first.run.preset, run.preset)
+        os.link(first.run.events, run.events)
+        run.write_status(Status(**(vars(status) | {"created": status.created - number * 60})))
 
 
 SCAN = """\

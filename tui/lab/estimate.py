@@ -13,7 +13,7 @@ from engine.params import Step
 from engine.presets import spec
 from engine.presets.spec import Spec
 from engine.runner.executors import choose
-from engine.store.objects import Store
+from engine.store.workspace import fingerprints, shared_store
 from engine.studies import rundir, state
 from engine.studies.rundir import RunDir
 from engine.text.numbers import duration
@@ -111,7 +111,7 @@ def estimate(wanted: Spec, history: History) -> Estimate:
     planned = _plan(wanted, history.workspace)
     if planned is None:
         return Estimate()
-    store = Store(history.workspace / "store")
+    store = shared_store(history.workspace)
     nodes = planned.nodes
     missing = {key for key in nodes if store.get(key) is None}
     unknown = Estimate(steps=len(nodes), stored=len(nodes) - len(missing))
@@ -153,7 +153,7 @@ def _fingerprint(data: Any, workspace: Path) -> str | None:
         files = [place.root / name for name in place.record.files] if place.record else []
         if sum(file.stat().st_size for file in files if file.is_file()) > SMALL_BYTES:
             return None
-        return fingerprint(data, place, workspace / "store" / "fingerprints")
+        return fingerprint(data, place, fingerprints(workspace))
     except (SecateurError, OSError):
         return None
 

@@ -6,7 +6,6 @@ import pytest
 
 from engine.charts import training
 from engine.charts.owner import Owner
-from engine.cli.trial import layers_of
 from engine.measures.table import TABLE
 from engine.plotting.figure import Series
 from engine.testing import folders as fabricate
@@ -91,8 +90,8 @@ def test_the_x_axis_holds_the_whole_sweep_from_the_first_point_on(tmp_path: Path
 def test_layers_before_and_after(tmp_path: Path) -> None:
     study = fabricate.finished(tmp_path)
     trial = study.state.trials[2]
-    before = layers.baseline_layers(study.run, trial)
-    rows = layers.joined(layers_of(study.run, trial), before)
+    before = study.run.layers(trial.baseline_measure.key)
+    rows = layers.joined(study.run.layers(trial.measure.key), before)
     assert len(rows) == 20
     first = rows[0]
     assert (first.name, first.before, first.nonzero, first.sparsity) == ("conv1.weight", 144, 72, 0.5)
