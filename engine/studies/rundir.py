@@ -7,13 +7,16 @@ import socket
 import time
 from dataclasses import MISSING, asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Self, get_args
+from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 from engine.errors import SecateurError, UsageError
 from engine.store.files import LAYERS, explained, read_json, write_atomic, write_json
 from engine.store.objects import Store
 from engine.store.workspace import STORE, shared_store
 from engine.studies import events
+
+if TYPE_CHECKING:
+    from engine.studies.settings import StudySettings
 
 HEARTBEAT_S = 5.0
 """Seconds between heartbeats."""
@@ -75,6 +78,7 @@ class RunDir:
         self.name = path.name
         self.preset = path / "preset.yaml"
         self.request = path / "study.json"
+        self.kept_settings = path / "settings.json"
         self.events = path / "events.jsonl"
         self.status = path / "status.json"
         self.log = path / "engine.log"
@@ -97,6 +101,15 @@ class RunDir:
         """The store this study uses: the workspace's, or its own if it must reuse nothing."""
         private = (read_json(self.request) or {}).get("private_store", False)
         return Store(self.path / STORE) if private else shared_store(self.workspace)
+
+    def settings(self) -> "StudySettings":
+        """The plot and every trial's settings, as validated when the study began.
+
+        Raises SecateurError for a study that has not kept them and whose preset can't be read.
+        """
+        from engine.studies import settings  # lists of studies need neither presets nor pydantic
+
+        return settings.read(self.kept_settings, self.preset)
 
     def layers(self, key: str) -> list[dict[str, Any]]:
         """The layers as the measuring `key` counted them; empty while it has not."""
@@ -276,8 +289,11 @@ def find(workspace: Path, name: str) -> RunDir:
     )
 
 
-def create(workspace: Path, name: str, preset: str, request: dict[str, Any]) -> RunDir:
-    """A new study folder `NAME-1`, `NAME-2`, … with the preset and what was asked for."""
+def create(
+    workspace: Path, name: str, preset: str, request: dict[str, Any], settings: str | None = None
+) -> RunDir:
+    """A new study folder `NAME-1`, `NAME-2`, … with the preset, what was asked for, and the preset's settings as
+    `engine.studies.settings.to_json` writes them."""
     folder = studies_folder(workspace)
     stem = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "study"
     with explained(folder):
@@ -296,6 +312,8 @@ def create(workspace: Path, name: str, preset: str, request: dict[str, Any]) -> 
     try:
         write_atomic(run.preset, preset)
         write_json(run.request, request)
+        if settings is not None:
+            write_atomic(run.kept_settings, settings)
     except SecateurError:
         shutil.rmtree(run.path, ignore_errors=True)
         raise

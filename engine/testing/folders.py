@@ -13,12 +13,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from engine.presets import spec
 from engine.results.summary import best_trial
 from engine.store.files import LAYERS, write_json
 from engine.store.keys import key
 from engine.studies import events as ev
 from engine.studies import rundir
 from engine.studies.rundir import EventLog, RunDir, Status
+from engine.studies.settings import to_json
 from engine.studies.state import StudyState
 
 PRESET = """\
@@ -62,7 +64,9 @@ class Study:
         preset: str = PRESET,
         replay_of: str | None = None,
     ) -> None:
-        self.run: RunDir = rundir.create(workspace, name, preset, {"name": name, "replay_of": replay_of})
+        request = {"name": name, "replay_of": replay_of}
+        settings = to_json(spec.parse(preset, name, stored=True), preset)
+        self.run: RunDir = rundir.create(workspace, name, preset, request, settings)
         self.name = name
         self.points = list(itertools.product(scopes, sparsities))
         self.log = EventLog(self.run.events)

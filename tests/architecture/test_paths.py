@@ -6,7 +6,15 @@ from pathlib import Path
 
 from tests import HOME
 
-NAMES = {"study.json", "events.jsonl", "status.json", "engine.log", "layers.json", "measurements.json"}
+NAMES = {
+    "study.json",
+    "settings.json",
+    "events.jsonl",
+    "status.json",
+    "engine.log",
+    "layers.json",
+    "measurements.json",
+}
 FOLDERS = {"studies", "store"}
 """Words that mean other things too: they are paths where they are joined to one."""
 

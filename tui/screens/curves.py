@@ -13,9 +13,8 @@ from textual.containers import Horizontal
 from engine.charts import sensitivity, training
 from engine.errors import SecateurError
 from engine.measures.table import measure
-from engine.params.preset import Plot as PlotParams
 from engine.plotting.figure import Figure
-from engine.studies.rundir import RunDir, studies
+from engine.studies.rundir import studies
 from engine.studies.state import StudyState
 from tui.screens.base import BaseScreen, bindings
 from tui.session import Failed, Go, Session, Tell
@@ -103,7 +102,7 @@ class CurvesScreen(BaseScreen):
         if message.run_name == self.session.study:
             self.show_current(message.state)
             if self._view is None and message.state.trials:
-                plot = await asyncio.to_thread(_preset_plot, self.session.run(message.run_name))
+                plot = await asyncio.to_thread(self.session.plot, message.run_name)
                 self._view = curves.first_view(message.state, plot)
                 self._viewed = message.run_name
         self._show()
@@ -289,13 +288,3 @@ class CurvesScreen(BaseScreen):
 def _about(name: str) -> str:
     known = measure(name)
     return f"{known.better} is better" if known.better else ""
-
-
-def _preset_plot(run: RunDir) -> PlotParams | None:
-    """The chart that the study's preset asks for."""
-    from engine.presets.spec import read_stored
-
-    try:
-        return read_stored(run.preset).settings.plot
-    except SecateurError:
-        return None
