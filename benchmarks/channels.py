@@ -22,7 +22,7 @@ import torch
 from torch import nn
 
 from benchmarks import trained
-from engine.compute.context import place, validate
+from engine.compute.context import to_device, validate
 from engine.compute.data import Dataset
 from engine.compute.measures.counts import count
 from engine.compute.steps.apply import apply
@@ -101,7 +101,7 @@ def trial(args: argparse.Namespace, data: Dataset, arm: str, target: float, seed
     if arm == "taught":
         step = Distill(**step.model_dump(exclude={"id", "enabled"}))
         context.teacher = trained.baseline(args, data, seed)
-    model = apply(step, place(model, trained.CPU), context)
+    model = apply(step, to_device(model, trained.CPU), context)
     counts = count(model, (data.channels, *data.size))
     return {
         "arm": arm,

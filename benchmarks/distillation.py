@@ -18,7 +18,7 @@ from typing import Any
 from torch import nn
 
 from benchmarks import trained
-from engine.compute.context import place
+from engine.compute.context import to_device
 from engine.compute.data import Dataset
 from engine.compute.pretrained.create import create
 from engine.compute.steps.apply import apply
@@ -52,7 +52,7 @@ def student(args: argparse.Namespace, data: Dataset, seed: int, teacher: nn.Modu
         step = step.model_copy(update={"teacher": NoTeacher(), "labels": True})
     context = trained.context(data, seed, 1)
     context.teacher = teacher
-    return apply(step, place(model, trained.CPU), context)
+    return apply(step, to_device(model, trained.CPU), context)
 
 
 def main() -> None:

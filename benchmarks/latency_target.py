@@ -1,39 +1,61 @@
 """Pruning to a measured latency: is the target met, and is pruning by measured time better than by MACs?
 
-ResNet20 on Fashion-MNIST at 28 px is trained, pruned to be measured as so many times as fast in ONNX Runtime, and
+ResNet20 on Fashion-MNIST at 28 px is trained, pruned to be measured as so many times as fast in a runtime, and
 fine-tuned. Two arms meet the same measured speed-up and are fine-tuned alike: one removes channels where they buy
 the most time (scope cost), the other where the least importance is lost over the whole model for its MACs (scope
-global). What was reached is measured anew afterwards, in fresh processes, longer than the search measures. Choices
-are made on validation; the test split is scored once for each model.
+global). What was reached is measured anew afterwards, from files written anew, in fresh processes, longer than the
+search measures. Choices are made on validation; the test split is scored once for each model.
 
     python -m benchmarks.latency_target [--images 20000] [--epochs 6] [--finetune 4] [--speedup 1.5 2 3]
-                                        [--seeds 0 1 2] [--both criterion=taylor …] [--threads 2]
+                                        [--seeds 0 1 2] [--runtimes onnxruntime openvino] [--both criterion=taylor …]
+                                        [--threads 2] [--images-at-once 32] [--minutes 4]
+    python -m benchmarks.latency_target --quick      one small network, in seconds
 
-Results are kept in --folder, and a run that was interrupted goes on with the first that is missing. Run it on an
-otherwise idle machine: "others" is the share of the processors' time that went to other programs while the final
-speed-up was measured, and above a few percent that number means little.
+Exits with 1 where a network is off its target by more than the tolerated tenth; a target that is refused says what the
+most is. At one image a call, this network is so small that a call's overhead is most of its time: 2x is out of
+reach of widths, so calls are of 32.
+
+Results are kept in --folder, and a run that was interrupted, or that --minutes ended, goes on with the first that is
+missing; --minutes 0 only reports. All that are there go to benchmarks/results/latency_target.json (--quick: nowhere).
+Run it on an otherwise idle machine: "others" is the share of the processors' time that went to other programs while
+the final speed-up was measured, and above a few percent that number means little.
 """
 
 import argparse
+import itertools
 import statistics
+import sys
 import time
-from typing import Any
+from pathlib import Path
+from typing import Any, get_args
 
-from benchmarks import trained
-from engine.compute.context import place, validate
+from benchmarks import results, trained
+from engine.compute.context import to_device, validate
 from engine.compute.data import Dataset
 from engine.compute.measures.counts import count
 from engine.compute.steps.apply import apply
 from engine.errors import SecateurError
 from engine.machine import lock
 from engine.params import PruneChannels
+from engine.params.channels import TargetRuntime
+from engine.results.latency_targets import MEASURE, TOLERATED, within
 
 ARMS = {"time": {"scope": "cost"}, "macs": {"scope": "global"}}
 """What steers each arm; both stop at the same measured latency."""
+QUICK = {
+    "data": "digits",
+    "images": 400,
+    "size": 32,
+    "epochs": 1,
+    "finetune": 0,
+    "seeds": [0],
+    "speedup": [1.5],
+}
+"""Digits are 8 × 8 pixels, so they are enlarged: a network must have something to compute."""
 
 
 def trial(args: argparse.Namespace, data: Dataset, arm: str, target: float, seed: int) -> dict[str, Any]:
-    """One arm at one target for one seed."""
+    """One arm at one target for one seed: its numbers, or why it was refused."""
     original = trained.baseline(args, data, seed)
     started = time.monotonic()
     latency = {"speedup": target, "runtime": args.runtime, "batch": args.images_at_once}
@@ -41,19 +63,25 @@ def trial(args: argparse.Namespace, data: Dataset, arm: str, target: float, seed
         {"latency": latency, "round_to": "auto", **trained.settings(args.both), **ARMS[arm]}, strict=False
     )
     own = trained.context(data, seed, 1)
-    with lock.exclusive():
-        model = apply(step, trained.baseline(args, data, seed), own)
+    try:
+        with lock.exclusive():
+            model = apply(step, trained.baseline(args, data, seed), own)
+    except SecateurError as error:
+        return {"refused": str(error), "seconds": time.monotonic() - started}
     seconds = time.monotonic() - started
-    model = apply(trained.finetune(args), place(model, trained.CPU), trained.context(data, seed, 2))
+    if args.finetune:
+        model = apply(trained.finetune(args), to_device(model, trained.CPU), trained.context(data, seed, 2))
     with lock.exclusive():
         row = trained.timed(args, data, original, model)
-    tried = [value["speedup"] for name, value in own.recorded().items() if isinstance(value, dict)]
+    tried = [value["speedup"] for value in own.recorded().values() if isinstance(value, dict)]
     return {
-        "speedup": row["speedup"],
+        "measured": row["speedup"],
+        "deviation": row["speedup"] / target - 1,
         "low": row["speedup_low"],
         "high": row["speedup_high"],
         "others": row["foreign_load"],
         "milliseconds": row["median_ms"],
+        "by_search": own.found[MEASURE]["measured"],
         "searched": tried,
         "seconds": seconds,
         "macs": count(original, (data.channels, *data.size)).macs
@@ -63,38 +91,51 @@ def trial(args: argparse.Namespace, data: Dataset, arm: str, target: float, seed
     }
 
 
-def kept(args: argparse.Namespace, data: Dataset, arm: str, target: float, seed: int) -> dict[str, Any]:
-    """The trial's result from --folder, or computed now and put there; printed either way."""
-    about = [args.runtime, args.images_at_once, args.threads, *sorted(args.both), arm, target, seed]
-    try:
-        found = trained.kept(args, about, lambda: trial(args, data, arm, target, seed))
-    except SecateurError as error:
-        print(f"{arm:5} {target:4g}x seed {seed}: {error}", flush=True)
-        return {}
-    print(
-        f"{arm:5} {target:4g}x seed {seed}: {found['speedup']:.2f}x [{found['low']:.2f}, {found['high']:.2f}]"
-        f" ({found['speedup'] / target - 1:+.1%}; others {found['others']:.0%}), MACs {found['macs']:.2f}x,"
+def kept(
+    args: argparse.Namespace, data: Dataset, arm: str, target: float, seed: int, *, again: bool
+) -> dict[str, Any] | None:
+    """The trial's result from --folder, or computed now and put there; None when it may not be computed `again`."""
+    about = [f"v{PruneChannels.version}", args.runtime, args.images_at_once, args.threads, *sorted(args.both)]
+    about += [arm, target, seed]
+    if not again and not trained.is_kept(args, about):
+        return None
+    found = trained.kept(args, about, lambda: trial(args, data, arm, target, seed))
+    print(f"{args.runtime:11} {arm:5} {target:4g}x seed {seed}: {told(found)}", flush=True)
+    where = {"runtime": args.runtime, "batch": args.images_at_once, "threads": args.threads}
+    return {"arm": arm, "seed": seed, "asked": target, **where, **found}
+
+
+def told(found: dict[str, Any]) -> str:
+    if "refused" in found:
+        return f"refused: {found['refused']}"
+    return (
+        f"{found['measured']:.2f}x [{found['low']:.2f}, {found['high']:.2f}]"
+        f" ({found['deviation']:+.1%}; others {found['others']:.0%}), MACs {found['macs']:.2f}x,"
         f" validation {found['validation']:.2%}, test {found['test']:.2%},"
-        f" {len(found['searched'])} tries in {found['seconds']:.0f} s",
-        flush=True,
+        f" {len(found['searched'])} measurements, {found['seconds']:.0f} s"
     )
-    return found
 
 
-def report(results: dict[tuple[float, str], list[dict[str, Any]]]) -> None:
-    print("\ntarget  arm    measured    off by at most   MACs    test (mean ± deviation)   validation")
-    for (target, arm), every in sorted(results.items()):
-        found = [one for one in every if one]
+def report(rows: list[dict[str, Any]]) -> None:
+    print(
+        "\nruntime      target  arm    measured    off by at most   MACs    test (mean ± deviation)   validation"
+    )
+
+    def group(row: dict[str, Any]) -> tuple[str, float, str]:
+        return row["runtime"], row["asked"], row["arm"]
+
+    for (runtime, target, arm), every in itertools.groupby(sorted(rows, key=group), key=group):
+        found = [one for one in every if "measured" in one]
         if not found:
-            print(f"{target:5g}x  {arm:5}  out of reach")
+            print(f"{runtime:11}  {target:5g}x  {arm:5}  refused")
             continue
         test = [100 * one["test"] for one in found]
         mean = {
-            name: statistics.fmean(one[name] for one in found) for name in ("speedup", "macs", "validation")
+            name: statistics.fmean(one[name] for one in found) for name in ("measured", "macs", "validation")
         }
-        worst = max(abs(one["speedup"] / target - 1) for one in found)
+        worst = max(abs(one["deviation"]) for one in found)
         print(
-            f"{target:5g}x  {arm:5}  {mean['speedup']:7.2f}x   {worst:10.1%}   {mean['macs']:9.2f}x"
+            f"{runtime:11}  {target:5g}x  {arm:5}  {mean['measured']:7.2f}x   {worst:10.1%}   {mean['macs']:9.2f}x"
             f"   {trained.spread(test)} % ({len(found)} seeds)"
             f"   {100 * mean['validation']:6.2f} %"
         )
@@ -108,17 +149,49 @@ def main() -> None:
     parser.add_argument("--speedup", type=float, nargs="+", default=[1.5, 2, 3])
     parser.add_argument("--arms", nargs="+", choices=list(ARMS), default=list(ARMS))
     parser.add_argument(
+        "--runtimes", nargs="+", choices=get_args(TargetRuntime), default=["onnxruntime", "openvino"]
+    )
+    parser.add_argument("--images-at-once", type=int, default=32, help="of the measured calls")
+    parser.add_argument(
         "--both", nargs="*", default=[], metavar="PARAMETER=VALUE", help="settings of both arms"
     )
-    trained.timing_arguments(parser)
+    parser.add_argument("--minutes", type=float, help="begin no trial later than this; 0: only report")
+    parser.add_argument("--quick", action="store_true", help="one small network in each runtime and arm")
+    if "--quick" in sys.argv:
+        parser.set_defaults(**QUICK, folder=Path(trained.SCRATCH.name))
     args = parser.parse_args()
+    started = time.monotonic()
     data = trained.prepare(args)
-    results: dict[tuple[float, str], list[dict[str, Any]]] = {}
-    for seed in args.seeds:
-        for target in args.speedup:
-            for arm in args.arms:
-                results.setdefault((target, arm), []).append(kept(args, data, arm, target, seed))
-    report(results)
+    rows, missing = [], []
+    for seed, target, runtime, arm in itertools.product(args.seeds, args.speedup, args.runtimes, args.arms):
+        args.runtime = runtime
+        again = args.minutes is None or time.monotonic() - started < 60 * args.minutes
+        row = kept(args, data, arm, target, seed, again=again)
+        if row is None:
+            missing.append(f"{runtime} {arm} {target:g}x seed {seed}")
+        else:
+            rows.append(row)
+    report(rows)
+    if missing:
+        print(f"\nmissing: {', '.join(missing)}")
+    if not args.quick:
+        file = results.write(
+            "latency_target",
+            rows,
+            title="Channel pruning to a measured latency",
+            tolerated=TOLERATED,
+            missing=missing,
+            protocol=protocol(args),
+        )
+        print(f"\n{file}")
+    if not all("refused" in row or within(row["measured"], row["asked"]) for row in rows):
+        sys.exit(1)
+
+
+def protocol(args: argparse.Namespace) -> dict[str, Any]:
+    """How the networks were made, beside what their rows say."""
+    names = ("model", "data", "images", "size", "epochs", "finetune", "both", "precision")
+    return {name: getattr(args, name) for name in names}
 
 
 if __name__ == "__main__":

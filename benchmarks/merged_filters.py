@@ -20,7 +20,7 @@ from typing import Any
 from torch import nn
 
 from benchmarks import trained
-from engine.compute.context import place, validate
+from engine.compute.context import to_device, validate
 from engine.compute.data import Dataset
 from engine.compute.measures.counts import count
 from engine.compute.steps.apply import apply
@@ -58,7 +58,7 @@ def control(args: argparse.Namespace, data: Dataset, seed: int) -> dict[str, Any
 
 
 def finetuned(model: nn.Module, args: argparse.Namespace, data: Dataset, seed: int) -> nn.Module:
-    return apply(trained.finetune(args), place(model, trained.CPU), trained.context(data, seed, 2))
+    return apply(trained.finetune(args), to_device(model, trained.CPU), trained.context(data, seed, 2))
 
 
 def timing(args: argparse.Namespace, data: Dataset, seed: int) -> dict[str, Any]:

@@ -36,7 +36,7 @@ def work(mode: str, seconds: float) -> None:
     import torch
     from torchvision.models import VisionTransformer, resnet18
 
-    from engine.compute.context import place
+    from engine.compute.context import to_device
     from engine.compute.models.resnet import CifarResNet
 
     if mode == OFF:  # our package has set it by now, and MKL has not looked yet
@@ -49,14 +49,14 @@ def work(mode: str, seconds: float) -> None:
     }
     found = {}
     for name, (model, size) in networks.items():
-        place(model, cpu_)
+        to_device(model, cpu_)
         optimizer = torch.optim.SGD(model.parameters(), 0.01, momentum=0.9)
         images, labels = torch.randn(32, 3, size, size), torch.randint(10, (32,))
         images = images.to(memory_format=torch.channels_last)
 
         found[f"training {name}, batch 32"] = median(partial(step, model, optimizer, images, labels), seconds)
         found |= inference(name, model, size, seconds)
-    found |= inference("ResNet18, 224 px", place(resnet18(), cpu_), 224, seconds, (1,))
+    found |= inference("ResNet18, 224 px", to_device(resnet18(), cpu_), 224, seconds, (1,))
     print(json.dumps(found))
 
 
@@ -104,10 +104,10 @@ def loading(rounds: int) -> None:
     from engine.params.preset import Model
 
     bring = aligned.aligned
-    with tempfile.TemporaryDirectory() as place:
+    with tempfile.TemporaryDirectory() as to_device:
         name = "torchvision/resnet18"
         model, _ = create(Model(name=name), channels=3, classes=1000, size=(64, 64), seed=0)
-        checkpoint.save(model.eval(), Path(place))
+        checkpoint.save(model.eval(), Path(to_device))
         image = torch.rand(1, 3, 64, 64)
         times: dict[str, list[float]] = {"aligned": [], "as the file has them": []}
         for _ in range(4 * rounds):
@@ -115,7 +115,7 @@ def loading(rounds: int) -> None:
                 aligned.aligned = change
                 started = time.perf_counter()
                 with torch.inference_mode():
-                    checkpoint.load(Path(place))(image)
+                    checkpoint.load(Path(to_device))(image)
                 times[way].append(time.perf_counter() - started)
         aligned.aligned = bring
     for way, taken in times.items():

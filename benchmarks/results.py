@@ -1,19 +1,65 @@
-"""Where a benchmark's figures are kept, beside the processor that they are of."""
+"""Results of benchmarks as files that others can read: benchmarks/results/NAME.json.
 
+A file says how it was made (the command, the processor, the packages), so that its numbers can be told from those of
+another machine. Nothing of the program is imported here.
+"""
+
+import datetime
 import json
-import time
+import os
+import platform
+import sys
+from collections.abc import Mapping, Sequence
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from engine.machine import environment
+FOLDER = Path(__file__).parent / "results"
+PACKAGES = ("torch", "onnxruntime", "openvino", "numpy")
 
-FOLDER = Path(__file__).resolve().parent / "results"
 
-
-def write(name: str, result: dict[str, Any]) -> Path:
-    """Keep `result` as results/NAME.json with the date, the processor and the packages; the file."""
-    told = {"date": time.strftime("%Y-%m-%d"), "cpu": environment.cpu(), "packages": environment.packages()}
+def write(name: str, rows: Sequence[Mapping[str, Any]], **about: Any) -> Path:
+    """Replace the results of the benchmark `name`; `about` is what holds for all `rows`. The file's path."""
     FOLDER.mkdir(exist_ok=True)
-    path = FOLDER / f"{name}.json"
-    path.write_text(json.dumps(told | result, indent=1) + "\n", "utf-8")
-    return path
+    file = FOLDER / f"{name}.json"
+    partial = file.with_suffix(".partial")
+    content = {"command": command(), "environment": environment(), **about, "rows": rows}
+    partial.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
+    partial.replace(file)
+    return file
+
+
+def command() -> str:
+    """The command that runs, as it would be typed."""
+    spec = sys.modules["__main__"].__spec__
+    program = f"python -m {spec.name}" if spec else Path(sys.argv[0]).name
+    return " ".join([program, *sys.argv[1:]])
+
+
+def environment() -> dict[str, Any]:
+    """What numbers depend on: the processor and how much of it is ours, Python and the packages, the day."""
+    return {
+        "processor": processor(),
+        "processors": len(os.sched_getaffinity(0)),
+        "python": platform.python_version(),
+        "packages": {one: version for one in PACKAGES if (version := _version(one))},
+        "date": datetime.datetime.now(tz=datetime.UTC).date().isoformat(),
+    }
+
+
+def processor() -> str:
+    """The processor's name as `lscpu` has it, with family and model, which tell processors of one name apart."""
+    told: dict[str, str] = {}
+    for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines():
+        name, _, value = line.partition(":")
+        told.setdefault(name.strip(), value.strip())
+    if "model name" not in told:  # not an x86
+        return platform.machine()
+    return f"{told['model name']} (family {told.get('cpu family', '?')}, model {told.get('model', '?')})"
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return ""

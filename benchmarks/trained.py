@@ -14,7 +14,7 @@ import yaml
 from torch import nn
 
 from engine import datasets
-from engine.compute.context import Context, place
+from engine.compute.context import Context, to_device
 from engine.compute.data import Dataset, load
 from engine.compute.latency import forks
 from engine.compute.latency.pair import Side, measure_pair
@@ -114,21 +114,30 @@ def baseline(args: argparse.Namespace, data: Dataset, seed: int) -> nn.Module:
         model = apply(step, model, context(data, seed, 0))
         folder.mkdir(parents=True, exist_ok=True)
         checkpoint.save(model, folder)
-    return place(checkpoint.load(folder), CPU)
+    return to_device(checkpoint.load(folder), CPU)
 
 
 def kept(
     args: argparse.Namespace, about: Sequence[object], trial: Callable[[], dict[str, Any]]
 ) -> dict[str, Any]:
     """The result of `trial`, from --folder if it is there; `about` tells it from all others with the same options."""
-    common = [args.model, args.data, args.images, args.size, args.epochs, args.rate, args.batch]
-    tuned = [args.finetune, args.finetune_rate, *([args.schedule] if args.schedule else []), args.precision]
-    file = args.folder / f"{joined([*common, *tuned, *about])}.json"
+    file = _kept_in(args, about)
     if not file.is_file():
         found = trial()
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(found))
     return dict(json.loads(file.read_text()))
+
+
+def is_kept(args: argparse.Namespace, about: Sequence[object]) -> bool:
+    """Whether --folder has the result that `kept` would give."""
+    return _kept_in(args, about).is_file()
+
+
+def _kept_in(args: argparse.Namespace, about: Sequence[object]) -> Path:
+    common = [args.model, args.data, args.images, args.size, args.epochs, args.rate, args.batch]
+    tuned = [args.finetune, args.finetune_rate, *([args.schedule] if args.schedule else []), args.precision]
+    return args.folder / f"{joined([*common, *tuned, *about])}.json"
 
 
 def joined(parts: Sequence[object]) -> str:

@@ -33,7 +33,7 @@ from engine.compute.models.build import build
 from engine.compute.onnx.float_operators import float_operators
 from engine.compute.onnx.graph import Graph
 from engine.compute.onnx.onnxruntime import OnnxModel
-from engine.compute.steps.quantization.choose import is_heavy
+from engine.compute.steps.quantization.choose import is_weighted
 from engine.compute.steps.quantization.graph import float_graph
 from engine.compute.steps.quantization.precision.search import best_recipe
 from engine.errors import SecateurError
@@ -132,7 +132,7 @@ def walk(name: str, size: int) -> dict[str, Any]:
         "centred": centred(given),
         "noise": centred(disturbed),
         "agreement": float((given.argmax(1) == wanted.argmax(1)).float().mean()),
-        "layers": sum(is_heavy(node, read) for node in read.nodes),
+        "layers": sum(is_weighted(node, read) for node in read.nodes),
         "weighted": len(list(read.weighted())),
         "float": left_in_float(file),
         "bytes": (len(graph.SerializeToString()), len(file.SerializeToString())),

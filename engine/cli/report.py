@@ -13,7 +13,7 @@ from engine.measures.latency import NOISY_LOAD
 from engine.measures.table import FIELDS, TABLE, measure, measure_text, row_place
 from engine.params.runtimes import KIND
 from engine.plotting import text
-from engine.results import failures
+from engine.results import failures, latency_targets
 from engine.results.summary import PACKED, best_trial, measure_names, measure_value, quality_name, quality_of
 from engine.studies.rundir import RunDir
 from engine.studies.state import StudyState, TrialState
@@ -54,6 +54,8 @@ def heading(state: StudyState) -> str:
 def table(state: StudyState, width: int) -> str:
     """The baseline and one row a trial: parameters, then measures, those a reader compares first.
 
+    Trials with remarks are marked; `closing` says what they are.
+
     What does not fit into `width` columns is left out from the right; `show --json` has everything.
     """
     names = trials.parameter_names(state)
@@ -65,7 +67,8 @@ def table(state: StudyState, width: int) -> str:
     for trial in state.trials:
         values = [str(trial.parameters.get(n, "")) for n in names]
         status = [state.standing(trial)] if unfinished else []
-        rows.append([str(trial.index), *values, *status, *(_cell(trial, m) for m in measures)])
+        mark = latency_targets.MARK if latency_targets.remarks(trial) else ""
+        rows.append([f"{mark}{trial.index}", *values, *status, *(_cell(trial, m) for m in measures)])
     return tables.table(headers, rows, ["right", *text_columns], width)
 
 
@@ -185,6 +188,7 @@ def closing(state: StudyState) -> list[str]:
             f"~ latency measured while other programs took up to {numbers.percent(max(loads), 0)} of the processors' "
             f"time; on a quiet machine `secateur resume {state.name} --remeasure` measures those again"
         )
+    lines += latency_targets.closing(state.trials)
     lines += [f"{_which(indices)}: {note}" for note, indices in _latency_notes(state).items()]
     lines += failures.lines(state)
     if state.verdict:

@@ -5,7 +5,7 @@ from typing import Any
 from engine.cli.common import columns, print_json
 from engine.errors import UsageError
 from engine.measures import latency, table
-from engine.results import failures
+from engine.results import failures, latency_targets
 from engine.results import layers as layerforms
 from engine.results.summary import measure_names, measure_value, quality_name, quality_of, trial_json
 from engine.studies.rundir import RunDir
@@ -27,6 +27,8 @@ def show(run: RunDir, state: StudyState, index: int, *, as_json: bool) -> int:
     print(f"{run.name} trial {index} ({state.standing(found)}){': ' + values if values else ''}")
     for line in failures.trial_lines(state, found):
         print(line)
+    for remark in latency_targets.remarks(found):
+        print(f"{latency_targets.MARK} {remark['text']}")
     print(_steps(state, found))
     if found.results or found.baseline_measure.measures:
         print(_measures(state, found))

@@ -77,7 +77,7 @@ class Context:
         self.send(ev.Notice(level=level, text=text, key=self.key))
 
 
-def place(model: nn.Module, device: torch.device) -> nn.Module:
+def to_device(model: nn.Module, device: torch.device) -> nn.Module:
     """`model` on `device` in channels-last layout, in place: convolutions run about 4× faster so on a CPU."""
     return model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 

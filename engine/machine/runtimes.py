@@ -35,7 +35,7 @@ def survey(device: str = "cpu") -> list[Survey]:
         Survey(
             runtime,
             version(runtime),
-            place(runtime, device),
+            device_of(runtime, device),
             tuple(p for p in PRECISIONS if not reason(runtime, p, device)),
             missing(runtime, device),
         )
@@ -49,7 +49,7 @@ def version(runtime: Runtime) -> str:
     return next((known[name] for name in KIND[runtime].packages if name in known), "")
 
 
-def place(runtime: Runtime, device: str) -> str:
+def device_of(runtime: Runtime, device: str) -> str:
     """Where a runtime computes in a study on `device`: `cpu`, too, where it cannot use the GPU."""
     if not device.startswith("cuda"):
         return "cpu"
@@ -68,14 +68,14 @@ def missing(runtime: Runtime, device: str) -> str:
     if not find_spec(kind.module):
         told = f"{kind.label} is not installed"
         return f"{told}: pip install 'secateur[{kind.extra}]'" if kind.extra else told
-    return _no_compiler(place(runtime, device)) if kind.compiles else ""
+    return _no_compiler(device_of(runtime, device)) if kind.compiles else ""
 
 
 def reason(runtime: Runtime, precision: Precision, device: str, threads: int | None = None) -> str:
     """Why a runtime does not compute in `precision` with so many `threads` here; empty if it does."""
     if threads is not None and threads > environment.available_cpus():
         return too_many_threads(threads, environment.available_cpus())
-    return missing(runtime, device) or _no_precision(runtime, precision, place(runtime, device))
+    return missing(runtime, device) or _no_precision(runtime, precision, device_of(runtime, device))
 
 
 def too_many_threads(threads: int, cpus: int) -> str:

@@ -12,7 +12,7 @@ from engine.measures import latency
 from engine.measures.table import QUALITIES
 from engine.params import STEPS
 from engine.params.preset import Settings
-from engine.results import failures
+from engine.results import failures, latency_targets
 from engine.results.summary import measure_names, measure_value
 from engine.studies.rundir import RunDir
 from engine.studies.state import StudyState, TrialState
@@ -205,5 +205,6 @@ def describe(run: RunDir, state: StudyState, trial: TrialState) -> dict[str, Any
         "parameters": trial.parameters,
         "steps": [step.address for step in trial.steps],
         "results": results,
+        "remarks": latency_targets.remarks(trial),
         "environment": state.environment | state.devices,
     }

@@ -9,7 +9,7 @@ from engine.text.numbers import percent
 
 
 @dataclass(frozen=True)
-class Form:
+class LayerForm:
     """What one step made of a layer's weights, in few words; `lost` is the share of their energy that went, or of the
     network's outputs where a layer was quantized with its activations."""
 
@@ -21,13 +21,13 @@ class Form:
         return "" if self.lost is None else percent(self.lost, 1)
 
 
-Forms = dict[str, tuple[Form, ...]]
+Forms = dict[str, tuple[LayerForm, ...]]
 """By a layer's name, in the order of the steps."""
 
 
 def of_trial(trial: TrialState) -> Forms:
     """What the trial's steps made of its layers, as far as later steps left it so."""
-    found: dict[str, list[tuple[str, Form]]] = {}
+    found: dict[str, list[tuple[str, LayerForm]]] = {}
     for step in trial.steps:
         if step.kind == "prune.channels":  # makes plain weights of all that shares them
             found = {name: [one for one in forms if one[0] in LASTING] for name, forms in found.items()}
@@ -36,19 +36,19 @@ def of_trial(trial: TrialState) -> Forms:
     return {name: tuple(form for _, form in forms) for name, forms in found.items() if forms}
 
 
-def of_layer(forms: Forms, name: str) -> tuple[Form, ...]:
+def of_layer(forms: Forms, name: str) -> tuple[LayerForm, ...]:
     """Those of one layer, which may be a part of the chain that a factorized one became."""
     own = name.removesuffix(".weight")
     parents = [own[:at] for at, letter in enumerate(own) if letter == "."]
     return tuple(form for one in (*parents, own) for form in forms.get(one, ()))
 
 
-def words(forms: tuple[Form, ...]) -> str:
+def words(forms: tuple[LayerForm, ...]) -> str:
     """What became of a layer."""
     return ", ".join(form.text for form in forms)
 
 
-def losses(forms: tuple[Form, ...]) -> str:
+def losses(forms: tuple[LayerForm, ...]) -> str:
     """The energy lost in each step."""
     return ", ".join(form.loss for form in forms if form.loss)
 
@@ -96,14 +96,14 @@ REPORTS: dict[str, tuple[Callable[[dict[str, Any]], str], str]] = {
 LASTING = ("merged", "factors")
 
 
-def _reported(step: StepState) -> Iterator[tuple[str, str, Form]]:
+def _reported(step: StepState) -> Iterator[tuple[str, str, LayerForm]]:
     """Layer, what kind of form it got, and the form; rows that can't be understood are left out."""
     for report, (word, loss) in REPORTS.items():
         rows = step.measures.get(report) if isinstance(step.measures, dict) else None
         for row in rows if isinstance(rows, list) else ():
             try:
                 lost = row.get(loss)
-                form = Form(word(row), None if lost is None else float(lost))
+                form = LayerForm(word(row), None if lost is None else float(lost))
                 yield str(row["name"]), str(row.get("method", report)), form
             except (AttributeError, KeyError, TypeError, ValueError):
                 continue

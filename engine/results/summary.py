@@ -4,7 +4,7 @@ from typing import Any
 
 from engine.measures import latency
 from engine.measures.table import QUALITIES
-from engine.results import sensitivity
+from engine.results import latency_targets, sensitivity
 from engine.studies.state import StudyState, TrialState
 from engine.text.numbers import MISSING, percent
 
@@ -122,6 +122,8 @@ def trial_json(trial: TrialState) -> dict[str, Any]:
         "status": trial.status,
         "results": trial.results,
     }
+    if remarks := latency_targets.remarks(trial):
+        out["remarks"] = remarks
     if trial.error:
         out["error"] = trial.error
     return out

@@ -12,7 +12,18 @@ from engine.results import failures
 from engine.studies.state import StudyState, TrialState
 from tui.screens.base import StudyScreen, bindings
 from tui.session import Failed, Go, Session, Tell
-from tui.views.trial import environment, errors, events, find, head, latency, measures, nothing, steps
+from tui.views.trial import (
+    environment,
+    errors,
+    events,
+    find,
+    head,
+    latency,
+    measures,
+    nothing,
+    remarks,
+    steps,
+)
 from tui.widgets.confirm import Notice
 from tui.widgets.document import Document
 from tui.widgets.ending import ONWARD, paragraphs
@@ -52,7 +63,7 @@ class TrialScreen(StudyScreen):
         self.query_one("#left", Document).focus()
 
     def _left(self, width: int) -> list[Line]:
-        parts: list[Part] = [head, errors, steps]
+        parts: list[Part] = [head, errors, remarks, steps]
         if self.size.width < WIDE:
             parts += [measures, latency, events, environment]
         return self._build(parts, width)

@@ -8,7 +8,7 @@ from engine.charts.trials import baseline_value
 from engine.errors import BITS_COMMAND
 from engine.measures.latency import HEADS, cells, is_name, measured, notes
 from engine.measures.table import change_text, measure, measure_text
-from engine.results import failures
+from engine.results import failures, latency_targets
 from engine.results.summary import measure_names, measure_value, quality_name, quality_of
 from engine.studies.state import Standing, StepState, StudyState, TrialState
 from engine.text import numbers, tables
@@ -78,6 +78,17 @@ def errors(state: StudyState, trial: TrialState, width: int) -> list[Line]:
     shown = [part for part in parts if not (trial.error or state.error) or part[0] in ("headline", "onward")]
     told = paragraphs([(part, text.removesuffix(":")) for part, text in shown], width)
     return [*told, *([()] if told else []), *out]
+
+
+def remarks(state: StudyState, trial: TrialState, width: int) -> list[Line]:
+    """What a reader of the numbers must know first: targets that the trial misses."""
+    found = latency_targets.remarks(trial)
+    told = [
+        line
+        for one in found
+        for line in wrapped(f"{latency_targets.MARK} {one['text']}", width, "warn", "  ")
+    ]
+    return [*told, ()] if told else []
 
 
 def steps(state: StudyState, trial: TrialState, width: int) -> list[Line]:

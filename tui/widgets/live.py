@@ -9,6 +9,7 @@ from engine.errors import SecateurError
 from engine.measures.table import measure, measure_text
 from engine.params.preset import Plot as PlotParams
 from engine.plotting.figure import Figure
+from engine.results import latency_targets
 from engine.results.failures import reasons_of
 from engine.results.summary import quality_name
 from engine.studies.state import StepState, StudyState, TrialState
@@ -167,7 +168,8 @@ def state_cell(state: StudyState, trial: TrialState, reason: int = 0) -> Cell:
         case "waiting":
             return "· waits", "muted"
         case "done":
-            return "+ done", "good"
+            missed = latency_targets.remarks(trial)
+            return (f"+ done, {missed[0]['remark']}", "warn") if missed else ("+ done", "good")
         case "unfinished" | "not run":
             return f"· {standing}", "muted"
         case "failed":

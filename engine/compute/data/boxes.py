@@ -9,7 +9,7 @@ from torch import Tensor
 
 from engine.compute.data.images import UNREADABLE, Decoded
 from engine.compute.data.pixels import fit_image
-from engine.compute.data.source import Part, Source
+from engine.compute.data.source import LabelledImages, Source
 from engine.datasets import yolofiles
 from engine.errors import SecateurError
 from engine.params.preset import Data
@@ -31,7 +31,7 @@ def read_boxes(file: Path, params: Data) -> Source:
     size = params.size or SIZE
     channels = params.channels or 3
     parts = {
-        split: Part(_images(images, size, channels), _targets(images, len(listed.names), size))
+        split: LabelledImages(_images(images, size, channels), _targets(images, len(listed.names), size))
         for split, images in listed.images.items()
     }
     test, notice = parts.get("test"), ""

@@ -9,7 +9,7 @@ from engine.compute.data.dataset import Dataset, Split
 from engine.compute.data.images import Images, Remembered, Subset
 from engine.compute.data.memory import budget as memory_budget
 from engine.compute.data.read import read_source
-from engine.compute.data.source import Part, Source
+from engine.compute.data.source import LabelledImages, Source
 from engine.compute.data.splits import stratified
 from engine.compute.data.statistics import ENOUGH_PIXELS, mean_and_std
 from engine.compute.data.user import read_user
@@ -70,7 +70,7 @@ def _plain_range(channels: int) -> tuple[Tensor, Tensor]:
     return torch.zeros(channels), torch.ones(channels)
 
 
-def _split(source: Source, params: Data) -> list[Part]:
+def _split(source: Source, params: Data) -> list[LabelledImages]:
     """Training, validation and test images: the set's own splits, others drawn from the training images."""
     train, validation, test = source.train, source.validation, source.test
     if test is None:
@@ -85,7 +85,9 @@ def _split(source: Source, params: Data) -> list[Part]:
     return [train, validation, test]
 
 
-def _draw(part: Part, share: float, seed: int, purpose: str) -> tuple[Part, Part]:
+def _draw(
+    part: LabelledImages, share: float, seed: int, purpose: str
+) -> tuple[LabelledImages, LabelledImages]:
     """What remains, and the share that is set aside; each class leaves at least one image behind."""
     count = max(1, round(share * len(part.labels)))
     mask = stratified(part.labels, count, generator(seed, "split", purpose), keep=1)
@@ -99,12 +101,12 @@ def _draw(part: Part, share: float, seed: int, purpose: str) -> tuple[Part, Part
     return _subset(part, ~mask), _subset(part, mask)
 
 
-def _subset(part: Part, mask: Tensor) -> Part:
+def _subset(part: LabelledImages, mask: Tensor) -> LabelledImages:
     index = mask.nonzero().squeeze(1)
-    return Part(Subset(part.images, index), part.labels[index])
+    return LabelledImages(Subset(part.images, index), part.labels[index])
 
 
-def _shape(parts: list[Part], name: str) -> tuple[int, int, int]:
+def _shape(parts: list[LabelledImages], name: str) -> tuple[int, int, int]:
     """(C, H, W) of the images, which must be the same in all splits."""
     first = torch.zeros(1, dtype=torch.int64)
     shapes = {tuple(part.images.gather(first).shape[1:]) for part in parts}
@@ -119,7 +121,7 @@ def _shape(parts: list[Part], name: str) -> tuple[int, int, int]:
     return channels, height, width
 
 
-def _held(parts: list[Part], shape: tuple[int, int, int], budget: int) -> list[Part]:
+def _held(parts: list[LabelledImages], shape: tuple[int, int, int], budget: int) -> list[LabelledImages]:
     """The parts, those that are slow to get at kept in memory if all together fit into `budget` bytes.
 
     A small set is decoded at once, so that a damaged file shows before any training.
@@ -128,7 +130,9 @@ def _held(parts: list[Part], shape: tuple[int, int, int], budget: int) -> list[P
     channels, height, width = shape
     fits = slow * channels * height * width <= budget
     held = [
-        Part(Remembered(part.images, shape) if part.images.slow and fits else part.images, part.labels)
+        LabelledImages(
+            Remembered(part.images, shape) if part.images.slow and fits else part.images, part.labels
+        )
         for part in parts
     ]
     if slow * height * width <= ENOUGH_PIXELS:

@@ -9,7 +9,7 @@ from engine.compute.data.digits import DIGITS, read_digits
 from engine.compute.data.folders import Listing, list_classes
 from engine.compute.data.idx import read_idx
 from engine.compute.data.images import Pixels
-from engine.compute.data.source import Part, Source
+from engine.compute.data.source import LabelledImages, Source
 from engine.datasets.fingerprint import own_splits
 from engine.datasets.locate import Location, stored
 from engine.datasets.records import Bundled, Folders, Idx, OwnBoxes, OwnFolders, Record, Scenes, Vision
@@ -44,13 +44,13 @@ def read_source(params: Data, location: Location, record: Record) -> Source:
             assert_never(record.source)
 
 
-def _digits(path: Path, params: Data) -> Part:
+def _digits(path: Path, params: Data) -> LabelledImages:
     images, labels = read_digits(path)
-    return Part(Pixels(images, params.size, params.channels), labels)
+    return LabelledImages(Pixels(images, params.size, params.channels), labels)
 
 
 def _idx(source: Idx, root: Path, params: Data) -> Source:
-    def part(files: tuple[str, str]) -> Part:
+    def part(files: tuple[str, str]) -> LabelledImages:
         images, labels = (read_idx(stored(root / name, True)) for name in files)
         if images.ndim != 3 or images.dtype != torch.uint8 or len(images) != len(labels):
             raise SecateurError(
@@ -62,7 +62,7 @@ def _idx(source: Idx, root: Path, params: Data) -> Source:
         labels = labels[:, 0] if labels.ndim == 2 else labels
         images = images.transpose(1, 2).contiguous() if source.transposed else images
         pixels = Pixels(images.unsqueeze(1), params.size, params.channels)
-        return Part(pixels, labels.long().contiguous() - source.first_label)
+        return LabelledImages(pixels, labels.long().contiguous() - source.first_label)
 
     return Source(part(source.train), test=part(source.test))
 
@@ -88,7 +88,7 @@ def _own_folders(root: Path, params: Data) -> Source:
 def _from_listings(listings: dict[str, Listing], size: int | None, channels: int | None) -> Source:
     names = tuple(sorted(set(listings["train"].classes)))
     numbers = {name: number for number, name in enumerate(names)}
-    parts: dict[str, Part] = {}
+    parts: dict[str, LabelledImages] = {}
     for split, listing in listings.items():
         unknown = sorted(set(listing.classes) - numbers.keys())
         if unknown:
@@ -98,5 +98,5 @@ def _from_listings(listings: dict[str, Listing], size: int | None, channels: int
                 "Name the class folders alike in all splits.",
             )
         labels = torch.tensor([numbers[name] for name in listing.classes], dtype=torch.int64)
-        parts[split] = Part(listing.images(size, channels), labels)
+        parts[split] = LabelledImages(listing.images(size, channels), labels)
     return Source(parts["train"], parts.get("validation"), parts.get("test"), names)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from engine.compute.data.digits import read_digits
 from engine.compute.data.images import Pixels
-from engine.compute.data.source import Part, Source
+from engine.compute.data.source import LabelledImages, Source
 from engine.compute.data.splits import stratified
 from engine.compute.numerics.seeds import generator
 from engine.datasets.records import Record
@@ -62,13 +62,13 @@ def sources(labels: Tensor) -> dict[str, Tensor]:
     }
 
 
-def _part(digits: Tensor, labels: Tensor, count: int, split: str, params: Data) -> Part:
+def _part(digits: Tensor, labels: Tensor, count: int, split: str, params: Data) -> LabelledImages:
     shown = [_Shown(height, digits) for height in range(SCALES[0], SCALES[1] + 1, STEP)]
     noise = generator(SEED, "scenes", split, "noise")
     canvases = torch.randint(NOISE + 1, (count, CANVAS, CANVAS), generator=noise, dtype=torch.uint8)
     draw = _Draws(generator(SEED, "scenes", split, "canvases"))
     boxes = [_fill(canvas, shown, labels.tolist(), draw) for canvas in canvases]
-    return Part(Pixels(canvases.unsqueeze(1), params.size, params.channels), torch.tensor(boxes))
+    return LabelledImages(Pixels(canvases.unsqueeze(1), params.size, params.channels), torch.tensor(boxes))
 
 
 class _Shown:

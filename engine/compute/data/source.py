@@ -9,7 +9,7 @@ from engine.compute.data.images import Images
 
 
 @dataclass(frozen=True)
-class Part:
+class LabelledImages:
     """A split as published: images and labels, int64 (N,), or boxes, float32 (N, M, 5), as in `Split`."""
 
     images: Images
@@ -23,9 +23,9 @@ class Source:
     Detection sets bring all three splits and the names; `notice` tells what is unusual about them.
     """
 
-    train: Part
-    validation: Part | None = None
-    test: Part | None = None
+    train: LabelledImages
+    validation: LabelledImages | None = None
+    test: LabelledImages | None = None
     class_names: tuple[str, ...] = ()
     task: Task = "classification"
     notice: str = ""

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from engine.compute.data.images import Pixels
-from engine.compute.data.source import Part, Source
+from engine.compute.data.source import LabelledImages, Source
 from engine.compute.numerics.aligned import aligned, from_array, to_array
 from engine.compute.usercode import load_function
 from engine.datasets import LOADER_VERSION, effective
@@ -37,7 +37,7 @@ def read_user(params: Data) -> tuple[Source, str]:
     given = function(params.root) if params.root is not None else function()
     arrays, names = _checked(given, params.name)
     parts = {
-        split: Part(Pixels(images, params.size, params.channels), labels)
+        split: LabelledImages(Pixels(images, params.size, params.channels), labels)
         for split, (images, labels) in arrays.items()
     }
     source = Source(parts["train"], parts.get("validation"), parts.get("test"), names)

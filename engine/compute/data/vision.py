@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from engine.compute.data.images import Decoded, Images, Pixels
-from engine.compute.data.source import Part, Source
+from engine.compute.data.source import LabelledImages, Source
 from engine.compute.numerics.aligned import from_array
 from engine.datasets.records import Keywords, Record, Vision
 from engine.errors import SecateurError
@@ -72,12 +72,12 @@ def _open(root: Path, record: Record, split: Keywords) -> Any:
         ) from error
 
 
-def _part(data: Any, params: Data, record: Record, source: Vision) -> Part:
+def _part(data: Any, params: Data, record: Record, source: Vision) -> LabelledImages:
     labels = _labels(data, record, source) - source.first_label
     if source.pixels is not None:
-        return Part(_pixels(getattr(data, source.pixels), source, params), labels)
+        return LabelledImages(_pixels(getattr(data, source.pixels), source, params), labels)
     channels = params.channels or record.channels
-    return Part(_decoded(data, len(labels), record, params.size, channels), labels)
+    return LabelledImages(_decoded(data, len(labels), record, params.size, channels), labels)
 
 
 def _pixels(values: Any, source: Vision, params: Data) -> Images:

@@ -68,7 +68,7 @@ def markdown(card: dict[str, Any]) -> str:
         INPUT.format(**given, output=card["output"]),
         f"Classes, in the order of the outputs:\n\n```json\n{_json(card['classes'], None)}\n```",
         "## Results",
-        _results(card["results"]),
+        _results(card),
         "## Check",
         _check(card["check"]),
         "## Environment",
@@ -101,12 +101,13 @@ def _origin(card: dict[str, Any]) -> str:
     )
 
 
-def _results(results: dict[str, dict[str, Any]]) -> str:
+def _results(card: dict[str, Any]) -> str:
     lines = ["| measure | this model | baseline |", "|---|---:|---:|"]
-    for name, values in results.items():
+    for name, values in card["results"].items():
         cells = (table.measure_text(name, values["model"]), table.measure_text(name, values["baseline"]))
         lines.append(f"| {name} | {cells[0]} | {cells[1]} |")
-    return "\n".join(lines)
+    remarks = [f"\n**{_plain(remark['text'])}.**" for remark in card.get("remarks", [])]
+    return "\n".join([*lines, *remarks])
 
 
 def _check(check: dict[str, Any]) -> str:

@@ -1,5 +1,6 @@
 """Candidates of a search measured against the original, one after the other."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +26,6 @@ BLOCKS, BLOCK_MS, WARMUP_MS = 16, 30.0, 100.0
 """Of one measurement of a speed-up: about a second for both networks."""
 
 
-def structure(model: nn.Module) -> str:
-    """What of a pruned model decides its time: the shapes of its tensors."""
-    return repr([(name, tuple(tensor.shape)) for name, tensor in model.state_dict().items()])
-
-
 class Bench:
     """Measures models against the original, which is made ready once, when it is first needed."""
 
@@ -40,18 +36,20 @@ class Bench:
         self._original = original
         self._folder = folder
         self._context = context
-        self._sides: list[Side] = []
+        self._sides: dict[int | None, Side] = {}
         self.disturbance = 0.0
         """Largest share of the processors' time that others took during a measurement."""
 
-    def row(self, model: nn.Module) -> dict[str, Any]:
-        """The quietest of a few measurements, in the words of `measure_pair`."""
-        if not self._sides:
-            self._sides.append(self._side(self._original))
-        self._sides.append(self._side(model))
+    def row(self, number: int, model: Callable[[], nn.Module]) -> dict[str, Any]:
+        """The quietest of a few measurements of the model of this `number`, in the words of `measure_pair`.
+
+        `model` makes it; it is written for the runtime once, however often it is measured.
+        """
+        before = self._side(None, lambda: self._original)
+        after = self._side(number, model)
         rows: list[dict[str, Any]] = []
         while len(rows) < DISTURBED_TRIES and (not rows or rows[-1].get("foreign_load", 0.0) > NOISY_LOAD):
-            rows.append(self._measured())
+            rows.append(self._measured(before, after))
         if why := rows[-1].get("unavailable"):
             raise SecateurError(
                 f"No latency in {self._target.runtime}", why, "Choose another latency.runtime."
@@ -60,7 +58,7 @@ class Bench:
         self.disturbance = max(self.disturbance, quietest["foreign_load"])
         return quietest
 
-    def _measured(self) -> dict[str, Any]:
+    def _measured(self, before: Side, after: Side) -> dict[str, Any]:
         target = self._target
         params = Latency(
             runtimes=(target.runtime,),
@@ -69,14 +67,17 @@ class Bench:
             block_ms=BLOCK_MS,
             warmup_ms=WARMUP_MS,
         )
-        before, after = self._sides[0], self._sides[-1]
         threads, device = torch.get_num_threads(), str(self._context.device)
         (row,) = measure_pair(before, after, params=params, shape=self._shape, threads=threads, device=device)
         return row
 
-    def _side(self, model: nn.Module) -> Side:
-        folder = self._folder / f"model-{len(self._sides)}"
-        folder.mkdir()
-        if self._target.runtime == "torch":
-            checkpoint.save(model, folder)
-        return Side({self._target.runtime: artefact(self._target.runtime, model, self._shape, folder)})
+    def _side(self, number: int | None, model: Callable[[], nn.Module]) -> Side:
+        if number not in self._sides:
+            folder = self._folder / f"model-{len(self._sides)}"
+            folder.mkdir()
+            made = model()
+            if self._target.runtime == "torch":
+                checkpoint.save(made, folder)
+            file = artefact(self._target.runtime, made, self._shape, folder)
+            self._sides[number] = Side({self._target.runtime: file})
+        return self._sides[number]

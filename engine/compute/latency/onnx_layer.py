@@ -41,8 +41,13 @@ class OnnxLayer:
         self._session.run_with_iobinding(self._binding)
 
 
-def graph(config: LayerConfig, weights: list[tuple[Any, Any]], shape: tuple[int, ...]) -> bytes:
-    """The ONNX file of the layer, as often as there are `weights`, on an input of `shape`."""
+def graph(
+    config: LayerConfig, weights: list[tuple[Any, Any]], shape: tuple[int, ...], *, lanes: int | None = None
+) -> bytes:
+    """The ONNX file of the layer, as often as there are `weights`, on an input of `shape`.
+
+    Narrow convolutions are packed as in whole models: for `lanes` channels at once, by default this processor's.
+    """
     nodes: list[Any] = []
     held: list[Any] = []
     last = ""
@@ -67,7 +72,7 @@ def graph(config: LayerConfig, weights: list[tuple[Any, Any]], shape: tuple[int,
     model = onnx.shape_inference.infer_shapes(
         helper.make_model(layers, opset_imports=opset, ir_version=IR_VERSION)
     )
-    narrow.pack(model, narrow.lanes())
+    narrow.pack(model, narrow.lanes() if lanes is None else lanes)
     text: bytes = model.SerializeToString()
     return text
 

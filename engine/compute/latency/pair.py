@@ -21,7 +21,7 @@ from typing import Any
 from engine.compute.latency.calls import Block
 from engine.compute.latency.forks import Start, start
 from engine.compute.latency.side import Measured, measured
-from engine.compute.latency.worker import Job, Partner
+from engine.compute.latency.worker import Measurement, Partner
 from engine.compute.onnx.shape import Shape
 from engine.errors import Unavailable
 from engine.machine import procfs, runtimes
@@ -127,7 +127,7 @@ def _about(setup: Setup, quantized: bool) -> dict[str, Any]:
         "precision": INT8 if quantized else setup.precision,
         "batch": setup.batch,
         "threads": setup.threads,
-        "device": runtimes.place(setup.runtime, setup.device),
+        "device": runtimes.device_of(setup.runtime, setup.device),
         "cpu": procfs.cpu_model(),
     }
 
@@ -165,8 +165,8 @@ def _row(pair: Pair, shape: Shape, params: Latency, start: Start) -> dict[str, A
     return found | known | operators
 
 
-def _job(side: Side, setup: Setup, shape: Shape) -> Job:
-    return Job(
+def _job(side: Side, setup: Setup, shape: Shape) -> Measurement:
+    return Measurement(
         setup.runtime,
         side.artefacts[setup.runtime],
         setup.precision,

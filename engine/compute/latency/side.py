@@ -10,7 +10,7 @@ from typing import Any
 
 from engine.compute.latency.calls import Block
 from engine.compute.latency.forks import Start
-from engine.compute.latency.worker import Job, Operators, Partner, Timed, serve
+from engine.compute.latency.worker import Measurement, Operators, Partner, Timed, serve
 from engine.errors import SecateurError, Unavailable
 from engine.machine import procfs
 
@@ -21,7 +21,7 @@ END_S = 5.0
 
 
 @contextlib.contextmanager
-def measured(job: Job, start: Start) -> Iterator["Measured"]:
+def measured(job: Measurement, start: Start) -> Iterator["Measured"]:
     """A process that loads and runs `job`; it is gone at the end, whatever happened."""
     ours, theirs = Pipe()
     with ours:
@@ -51,7 +51,7 @@ def _signal(process: BaseProcess, number: signal.Signals) -> None:
 class Measured:
     """The measuring process's hold on one measured process."""
 
-    def __init__(self, job: Job, process: BaseProcess, pipe: Any) -> None:
+    def __init__(self, job: Measurement, process: BaseProcess, pipe: Any) -> None:
         self._job = job
         self._process = process
         self._pipe = pipe

@@ -25,7 +25,7 @@ from engine.params.runtimes import KIND, Precision, Runtime
 
 
 @dataclass(frozen=True)
-class Job:
+class Measurement:
     """What one process measures, and the processors it may use."""
 
     runtime: Runtime
@@ -63,7 +63,7 @@ class Timed:
     uncounted: list[int] = field(default_factory=list)
 
 
-def serve(job: Job, pipe: Connection) -> None:
+def serve(job: Measurement, pipe: Connection) -> None:
     """Load the model and answer every order with `Timed`, until the other end is closed.
 
     An error is sent as the last answer.
@@ -79,7 +79,7 @@ def serve(job: Job, pipe: Connection) -> None:
                 os.kill(partner, signal.SIGCONT)
 
 
-def _serve(job: Job, pipe: Connection, partners: list[int]) -> None:
+def _serve(job: Measurement, pipe: Connection, partners: list[int]) -> None:
     os.sched_setaffinity(0, job.processors)  # the fork server's own may differ from our starter's
     gc.disable()
     # The fork server may have it on for training; it makes eager PyTorch fill every new tensor.
@@ -103,7 +103,7 @@ def _serve(job: Job, pipe: Connection, partners: list[int]) -> None:
         pipe.send(SecateurError(f"{type(error).__name__} while it ran", str(error)))
 
 
-def _opened(job: Job) -> tuple[Session, Callable[[], int], int]:
+def _opened(job: Measurement) -> tuple[Session, Callable[[], int], int]:
     """The session, a function for the peak memory since before it was loaded, and the nanoseconds it took."""
     if job.device.startswith("cuda") and KIND[job.runtime].reads == "folder":
         torch.cuda.reset_peak_memory_stats(job.device)
@@ -115,7 +115,7 @@ def _opened(job: Job) -> tuple[Session, Callable[[], int], int]:
     return loaded, lambda: max(procfs.peak_rss() - before, 0), took
 
 
-def _session(job: Job) -> tuple[Session, int]:
+def _session(job: Measurement) -> tuple[Session, int]:
     """The session after its first call, and the nanoseconds until then."""
     started = time.perf_counter_ns()
     loaded = session(
@@ -131,7 +131,7 @@ def _session(job: Job) -> tuple[Session, int]:
     return loaded, time.perf_counter_ns() - started
 
 
-def _touch(job: Job) -> None:
+def _touch(job: Measurement) -> None:
     """Use the runtime's libraries once, so that their own memory is not taken for the model's."""
     if why := runtimes.missing(job.runtime, job.device):
         raise Unavailable(why)

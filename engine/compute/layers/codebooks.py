@@ -16,7 +16,7 @@ LARGEST = 256
 
 
 @dataclass(frozen=True)
-class Form:
+class CodebookForm:
     """How a weight of `shape` is read from a codebook.
 
     The flattened weight is cut in `groups` equal parts, each with a book of its own, and each part in vectors
@@ -32,7 +32,7 @@ class Form:
         return {**asdict(self), "shape": list(self.shape)}
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> "Form":
+    def from_dict(cls, values: dict[str, Any]) -> "CodebookForm":
         return cls(tuple(values["shape"]), values["groups"], values["width"])
 
     @property
@@ -51,7 +51,7 @@ class Codebook(Folding):
 
     indices: Tensor
 
-    def __init__(self, indices: Tensor, form: Form) -> None:
+    def __init__(self, indices: Tensor, form: CodebookForm) -> None:
         super().__init__()
         self.register_buffer("indices", indices)
         self.form = form
@@ -103,7 +103,7 @@ def _members(module: nn.Module, book: Codebook, size: int) -> Tensor:
     return counts.clamp_min(1)
 
 
-def set_codebook(module: nn.Module, centroids: Tensor, indices: Tensor, form: Form) -> None:
+def set_codebook(module: nn.Module, centroids: Tensor, indices: Tensor, form: CodebookForm) -> None:
     """Replace `module`'s weight by its codebook, in place; a mask on it stays, over the codebook.
 
     `centroids` (groups, K, width) or flattened, `indices` (groups, vectors) of dtype uint8.

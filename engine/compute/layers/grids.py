@@ -14,7 +14,7 @@ from engine.compute.layers.select import leaf_of, weight_of
 
 
 @dataclass(frozen=True)
-class Form:
+class GridForm:
     """How the steps of a grid are spread over a weight: its rows (filters) are cut in groups with a step each.
 
     A code takes `bits`, 2 to 8; a `symmetric` grid is as long on both sides of zero and leaves one of the codes out.
@@ -70,7 +70,7 @@ class UniformGrid(Folding):
     step: Tensor
     low: Tensor
 
-    def __init__(self, step: Tensor, low: Tensor, form: Form) -> None:
+    def __init__(self, step: Tensor, low: Tensor, form: GridForm) -> None:
         """`step` (rows · groups), positive; `low` (rows · groups), uint8, the points below zero."""
         super().__init__()
         self.form = form
@@ -124,7 +124,7 @@ class _Rounding(torch.autograd.Function):
 class Grid:
     """A grid apart from its weight: what is stored beside the codes. `steps` and `low` (uint8) as in UniformGrid."""
 
-    form: Form
+    form: GridForm
     steps: Tensor
     low: Tensor
 
@@ -180,7 +180,7 @@ def unrounded(module: nn.Module) -> Tensor:
     return below if mask is None else torch.where(mask.mask, below, 0.0)
 
 
-def set_grid(module: nn.Module, step: Tensor, low: Tensor, form: Form) -> None:
+def set_grid(module: nn.Module, step: Tensor, low: Tensor, form: GridForm) -> None:
     """Round `module`'s weight to a grid, in place; a mask on it stays, over the grid.
 
     `step` and `low` (uint8) have a value for each group of `form`. A grid that it had before is replaced, and the

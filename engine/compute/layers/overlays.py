@@ -58,12 +58,12 @@ def _restore_dictionary(module: nn.Module, _: Entry, tensors: Tensors) -> None:
 
 def _restore_codebook(module: nn.Module, form: Entry, tensors: Tensors) -> None:
     centroids, indices = _like(module, tensors, "original"), _like(module, tensors, "0.indices")
-    codebooks.set_codebook(module, centroids, indices, codebooks.Form.from_dict(form))
+    codebooks.set_codebook(module, centroids, indices, codebooks.CodebookForm.from_dict(form))
 
 
 def _restore_grid(module: nn.Module, form: Entry, tensors: Tensors) -> None:
     step, low = _like(module, tensors, "0.step"), _like(module, tensors, "0.low")
-    grids.set_grid(module, step, low, grids.Form(**form))
+    grids.set_grid(module, step, low, grids.GridForm(**form))
 
 
 def _restore_mask(module: nn.Module, _: Entry, tensors: Tensors) -> None:

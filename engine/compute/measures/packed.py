@@ -39,7 +39,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from engine.compute.layers.grids import Form, Grid
+from engine.compute.layers.grids import Grid, GridForm
 from engine.compute.measures import coding
 from engine.compute.measures.coding import Bytes, Integers
 from engine.compute.measures.palettes import Palette, Words, palettes
@@ -318,7 +318,7 @@ def _tensor(item: Any, streams: "_Streams") -> tuple[str, Tensor]:
     if isinstance(item, dict):
         entries = [_Entry(*row) for row in item["parts"]]
         codes, steps, low = (_unpack(entry, streams) for entry in entries)
-        return entries[0].name, Grid(Form(**item["form"]), steps, low).weight(codes)
+        return entries[0].name, Grid(GridForm(**item["form"]), steps, low).weight(codes)
     entry = _Entry(*item)
     return entry.name, _unpack(entry, streams)
 

@@ -1,6 +1,8 @@
 """An ONNX model with what is looked up in it."""
 
-from collections.abc import Iterator
+import itertools
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,10 +18,15 @@ COPY = "::"
 
 
 class Graph:
-    """An ONNX model with what is looked up in it; the model may be changed through it."""
+    """An ONNX model with what is looked up in it; the model may be changed through it.
+
+    Every node gets a name of its own where it has none: runtimes refuse two of one name, and what is added for a node
+    is called after it.
+    """
 
     def __init__(self, model: onnx.ModelProto) -> None:
         self.model = model
+        name_nodes(model.graph.node)
         self.refresh()
 
     def refresh(self) -> None:
@@ -48,12 +55,19 @@ class Graph:
             self.constants[name] = self.model.graph.initializer[-1]
 
     def unused(self, name: str) -> str:
-        """`name`, or with a number behind it the first that no constant has."""
+        """`name`, or with a number behind it the first that no tensor has."""
         taken, number = name, 1
-        while taken in self.constants:
+        while taken in self.constants or taken in self.producers:
             number += 1
             taken = f"{name.split(COPY)[0]}{COPY}{number}"
         return taken
+
+    def put_behind(self, node: onnx.NodeProto, made: onnx.NodeProto) -> None:
+        """Put the node `made` right behind `node`, under a name of its own."""
+        nodes = self.model.graph.node
+        nodes.insert(next(i for i, one in enumerate(nodes) if one.output[:] == node.output[:]) + 1, made)
+        name_nodes(nodes)
+        self.refresh()
 
     def only_consumer(self, name: str) -> onnx.NodeProto | None:
         """The one node that takes this tensor, if nothing else does."""
@@ -81,6 +95,19 @@ class Graph:
     def weighted(self) -> Iterator[onnx.NodeProto]:
         """The nodes that hold a layer's weight, in the order of the graph."""
         return (node for node in self.nodes if layer_of(node, self) is not None)
+
+
+def name_nodes(nodes: Sequence[onnx.NodeProto]) -> None:
+    """Rename, in place, nodes that have no name, or that of one before them."""
+    taken = Counter(node.name for node in nodes)
+    seen: set[str] = set()
+    for node in nodes:
+        if not node.name or node.name in seen:
+            base = node.name or f"{node.op_type}_{node.output[0]}"
+            numbered = (f"{base}{COPY}{number}" for number in itertools.count(2))
+            node.name = next(name for name in itertools.chain([base], numbered) if name not in taken)
+            taken[node.name] += 1
+        seen.add(node.name)
 
 
 def layer_of(node: onnx.NodeProto, graph: Graph) -> str | None:

@@ -139,14 +139,11 @@ def _forget_shapes(graph: Graph, names: set[str]) -> None:
 def _rearrange_behind(node: onnx.NodeProto, graph: Graph) -> None:
     """Give the pixels in channels their places, under the name of the node's output."""
     given = node.output[0]
-    node.output[0] = f"{given}_packed"
+    node.output[0] = graph.unused(f"{given}_packed")
     made = helper.make_node(
         "DepthToSpace", [node.output[0]], [given], name=f"{node.name}_pixels", blocksize=SIDE, mode="CRD"
     )
-    nodes = graph.model.graph.node
-    at = next(i for i, one in enumerate(nodes) if one.output[:] == node.output[:])
-    nodes.insert(at + 1, made)
-    graph.refresh()
+    graph.put_behind(node, made)
 
 
 def _put(graph: Graph, name: str, values: Array) -> str:

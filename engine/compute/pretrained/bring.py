@@ -21,7 +21,7 @@ from engine.compute.pretrained.convert import compare_answers, flags, take_sizes
 from engine.compute.pretrained.files import refused
 from engine.compute.pretrained.guess import BOUND, Match, guess, match
 from engine.compute.pretrained.inert import UNREADABLE
-from engine.compute.pretrained.reading import Brought, read
+from engine.compute.pretrained.reading import WeightFile, read
 from engine.compute.pretrained.shapes import AUXILIARY, narrow_, skeleton
 from engine.compute.pretrained.state_dict import load_into, unfit
 from engine.compute.pretrained.unwrap import Told, variants
@@ -87,7 +87,7 @@ def _from_file(path: Path, params: Model, offered: Architecture) -> tuple[nn.Mod
     return model, told
 
 
-def _detector(found: Brought, path: Path, offered: Architecture) -> nn.Module:
+def _detector(found: WeightFile, path: Path, offered: Architecture) -> nn.Module:
     """Classes and channels are in many of a detector's layers: its weights fit as they are or not at all."""
     model = build(offered)
     names = model.state_dict().keys()
@@ -123,7 +123,7 @@ def _check_size(native: Architecture, offered: Architecture) -> None:
         )
 
 
-def _loaded(found: Match, brought: Brought, path: Path, told: Told) -> tuple[nn.Module, Architecture]:
+def _loaded(found: Match, brought: WeightFile, path: Path, told: Told) -> tuple[nn.Module, Architecture]:
     """The network, as wide as its weights are, with them; one that was unpickled is compared with the original."""
     arch, original = found.arch, None
     if brought.module is not None:

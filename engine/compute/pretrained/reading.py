@@ -20,7 +20,7 @@ LISTED = 6
 
 
 @dataclass(frozen=True)
-class Brought:
+class WeightFile:
     """The named tensors of a file, float32; what there is to say of them; the module, if one was unpickled."""
 
     state: dict[str, Tensor]
@@ -28,7 +28,7 @@ class Brought:
     module: nn.Module | None = None
 
 
-def read(path: Path, params: Model) -> Brought:
+def read(path: Path, params: Model) -> WeightFile:
     """The weights in `path`, whatever they are wrapped in; a pickled model only if `params` trusts it.
 
     Raises SecateurError for a file that holds none, that is damaged or of another format, and for a pickled
@@ -53,7 +53,7 @@ def read(path: Path, params: Model) -> Brought:
     return _floats(tensors(found.value), told)
 
 
-def _trusted(path: Path, content: inert.Content, params: Model, told: Told) -> Brought:
+def _trusted(path: Path, content: inert.Content, params: Model, told: Told) -> WeightFile:
     found = find(pickles.unpickle(path, content, params.name))
     if found is None:
         raise _no_state(path, content)
@@ -88,7 +88,7 @@ def _no_state(path: Path, content: inert.Content) -> SecateurError:
     )
 
 
-def _floats(state: dict[str, Tensor], told: Told, module: nn.Module | None = None) -> Brought:
+def _floats(state: dict[str, Tensor], told: Told, module: nn.Module | None = None) -> WeightFile:
     """Every floating-point tensor as float32, every tensor dense."""
     if any(tensor.is_quantized for tensor in state.values()):
         raise SecateurError(
@@ -102,4 +102,4 @@ def _floats(state: dict[str, Tensor], told: Told, module: nn.Module | None = Non
         told = [*told, ("info", f"weights in {names} were converted to float32")]
     dense = {n: t.to_dense() if t.layout != torch.strided else t for n, t in state.items()}
     plain = {n: t.to(torch.float32) if t.is_floating_point() else t for n, t in dense.items()}
-    return Brought(plain, told, module)
+    return WeightFile(plain, told, module)

@@ -103,12 +103,12 @@ def session(
     """Open the artefact at `path` for inference; the fixed input is (`batch`, C, H, W).
 
     Meant to be the only session of its process: it sets the process's number of threads. A runtime that cannot
-    use `device` computes on the processor (`engine.machine.runtimes.place`). Raises SecateurError when the runtime does
+    use `device` computes on the processor (`engine.machine.runtimes.device_of`). Raises SecateurError when the runtime does
     not take the artefact, and Unavailable when it is not here, or does not compute in `precision` here.
     """
     if why := runtimes.reason(runtime, precision, device):
         raise Unavailable(why)
-    inputs, place = example(batch, shape), runtimes.place(runtime, device)
+    inputs, place = example(batch, shape), runtimes.device_of(runtime, device)
     opened: Callable[..., Session] = _named(OPENED[runtime].session)
     return opened(path, inputs, threads, place, precision)
 

@@ -8,7 +8,7 @@ from typing import Any, Literal, assert_never
 import torch
 from torch import Tensor, nn
 
-from engine.compute.context import Context, place
+from engine.compute.context import Context, to_device
 from engine.compute.data import Split, Subset
 from engine.compute.layers import overlays
 from engine.compute.layers.select import leaf_of, prunable_layers, weight_of
@@ -50,7 +50,7 @@ def sensitivity(model: nn.Module, params: Sensitivity, context: Context) -> nn.M
     the `reference` (nothing pruned, all else equal) and `rows`, one for each layer and rate, with the quality
     and loss on validation images, and the parameters that are left with the MACs they take.
     """
-    place(model, context.device).eval()
+    to_device(model, context.device).eval()
     overlays.refuse(
         dict(model.named_modules()),
         params,
@@ -158,7 +158,7 @@ def _without_channels(model: nn.Module, group: Group, scores: Tensor) -> Without
         gone = order[: min(round(rate * group.units), group.units - 1)]
         pruned = copy.deepcopy(model)
         shrink(pruned, [group], {group.name: gone})
-        yield place(pruned, next(model.parameters()).device).eval()
+        yield to_device(pruned, next(model.parameters()).device).eval()
 
     return without
 

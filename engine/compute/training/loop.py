@@ -9,7 +9,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from engine.compute.context import Context, place, validate
+from engine.compute.context import Context, to_device, validate
 from engine.compute.layers import overlays
 from engine.compute.memory import out_of_memory
 from engine.compute.numerics.seeds import generator, seed_everything
@@ -80,7 +80,7 @@ def fit(
     `penalty` adds to the gradients before every update, from the weights alone. `objective` replaces the task's loss.
     Raises SecateurError when the loss is no longer finite.
     """
-    place(model, context.device)
+    to_device(model, context.device)
     optimizer = _optimizer(_trained(model, objective), params)
     factors = overlays.step_factors(model)
     run = _Run(model, optimizer, params, context, purpose, params.batch, penalty, objective, factors)

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from engine import datasets
-from engine.compute.context import Context, Send, place, validate
+from engine.compute.context import Context, Send, to_device, validate
 from engine.compute.data import Dataset, load
 from engine.compute.data.memory import budget
 from engine.compute.layers.grids import grids
@@ -141,7 +141,7 @@ def _step(node: Node, work: Work, folder: Path) -> dict[str, Any]:
     if step is not None:
         context.teacher = _taught_by(node, work)
         model = apply(step, model, context)
-    place(model, work.device).eval()
+    to_device(model, work.device).eval()
     # A step that only trains has just scored the model that it leaves; quantize.qat compares its file's score.
     known = context.scored if isinstance(step, Fit | QuantizeQat) else None
     validation = known or validate(model, context)
@@ -163,7 +163,7 @@ def _step(node: Node, work: Work, folder: Path) -> dict[str, Any]:
 def _taught_by(node: Node, work: Work) -> nn.Module | None:
     if node.teacher is None:
         return None
-    return place(checkpoint.load(work.store.folder(node.teacher)), work.device).eval()
+    return to_device(checkpoint.load(work.store.folder(node.teacher)), work.device).eval()
 
 
 def _context(node: Node, work: Work) -> Context:
@@ -192,7 +192,7 @@ def _parent(node: Node, work: Work) -> nn.Module:
         _check_skips(model, work.request)
         return model
     if work.held.key != node.parent or work.held.model is None:
-        model = place(checkpoint.load(work.store.folder(node.parent)), work.device)
+        model = to_device(checkpoint.load(work.store.folder(node.parent)), work.device)
         work.held.take(node.parent, model)
     assert work.held.model is not None
     return work.held.model

@@ -11,13 +11,13 @@ from textual.pilot import Pilot
 from engine.presets import shipped
 from engine.presets.addresses import ABSENT, axis_at, value_at
 from engine.presets.steps import Address, steps_of
-from engine.studies.rundir import RunDir, studies_folder
+from engine.studies.rundir import RunDir
 from engine.testing.folders import Study, finished
 from tui.app import Lab
 from tui.lab.fields import fields_of
 from tui.lab.text import Fixed
 from tui.screens.lab import LabScreen
-from tui.screens.lab_texts import Review, TextView
+from tui.screens.lab_texts import TextView
 from tui.widgets.confirm import Notice, Prompt
 from tui.widgets.form import Form
 from tui.widgets.outline import Outline
@@ -234,21 +234,6 @@ async def test_a_data_set_that_is_not_here_says_how_to_get_it(tmp_path: Path) ->
         await until(pilot, lambda: isinstance(pilot.app.screen, Notice))
 
 
-async def test_the_run_key_shows_every_value_first(tmp_path: Path) -> None:
-    async with lab(tmp_path, (80, 24)) as (screen, pilot):
-        await pilot.press("f9")
-        await until(pilot, lambda: isinstance(pilot.app.screen, Review))
-        assert isinstance(pilot.app.screen, Review)
-        lines = ["".join(text for text, _ in line) for line in pilot.app.screen.build(76)]
-        text = "\n".join(lines)
-        for words in ("prune.weights.sparsity", "0, 0.3, 0.5", "epochs", "momentum 0.9", "local.parallel 1"):
-            assert words in text
-        await pilot.press("escape")
-        await until(pilot, lambda: pilot.app.screen is screen)
-        await pilot.pause(0.1)
-        assert not studies_folder(tmp_path / "workspace").exists()
-
-
 async def test_the_run_key_goes_to_the_field_that_is_wrong(tmp_path: Path) -> None:
     path = tmp_path / "wrong.yaml"
     path.write_text("model: {name: resnet20}\ndata: {name: digits}\nsteps: [{train: {momentum: 7}}]\n")
@@ -376,36 +361,3 @@ async def seen(pilot: Pilot[None], words: str) -> None:
         if words in shown(pilot):
             return
     raise AssertionError(f"{words!r} was not shown within ten seconds:\n{shown(pilot)}")
-
-
-async def reviewed(pilot: Pilot[None]) -> Review:
-    """Ask for a run; what is shown before it starts."""
-    await pilot.press("f9")
-    await until(pilot, lambda: isinstance(pilot.app.screen, Review))
-    assert isinstance(pilot.app.screen, Review)
-    return pilot.app.screen
-
-
-async def test_the_review_offers_the_quick_version(tmp_path: Path) -> None:
-    preset = tmp_path / "p.yaml"
-    preset.write_text(
-        "model: {name: resnet20}\ndata: {name: digits}\nsteps: [{train: {epochs: 9}}]\nquick: {train.epochs: 1}\n"
-    )
-    async with lab(tmp_path, preset=preset) as (_, pilot):
-        review = await reviewed(pilot)
-        assert review.spec.name == "p"
-        await pilot.press("q")
-        await pilot.pause()
-        assert review.spec.name == "p-quick"
-        assert "Run p-quick" in shown(pilot)
-        await pilot.press("q")
-        assert review.spec.name == "p"
-
-
-async def test_a_quick_version_can_be_run_where_the_whole_ones_data_are_missing(tmp_path: Path) -> None:
-    preset = tmp_path / "p.yaml"
-    preset.write_text(
-        "model: {name: resnet20}\ndata: {name: cifar10}\nsteps: [{train: {}}]\nquick: {data.name: digits}\n"
-    )
-    async with lab(tmp_path, preset=preset) as (_, pilot):
-        assert (await reviewed(pilot)).spec.name == "p-quick"

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from engine.compute.context import Context, place
+from engine.compute.context import Context, to_device
 from engine.compute.memory import halving_batch
 from engine.compute.numerics.seeds import generator
 from engine.params.calibrate import Calibrate
@@ -27,7 +27,7 @@ def calibrate(model: nn.Module, params: Calibrate, context: Context) -> nn.Modul
     if not norms:
         context.notice("info", "The model has no BatchNorm layer: calibrate changes nothing")
         return model
-    place(model, context.device)
+    to_device(model, context.device)
     halving_batch(lambda batch: _estimate(model, norms, params, context, max(2, batch)), params.batch)
     return model.eval()
 

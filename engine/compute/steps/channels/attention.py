@@ -8,13 +8,13 @@ from torchvision.models.maxvit import RelativePositionalMultiHeadAttention
 from torchvision.models.swin_transformer import ShiftedWindowAttention
 from torchvision.models.vision_transformer import VisionTransformer
 
-from engine.compute.steps.channels.coupling import Links
+from engine.compute.steps.channels.coupling import CouplingGraph
 
 PROJECTIONS = ("in_proj_weight", "qkv.weight", "to_qkv.weight")
 """Names of the weights that make queries, keys and values, in this order along their outputs."""
 
 
-def ties(model: nn.Module, links: Links) -> Iterator[tuple[Tensor, Tensor]]:
+def ties(model: nn.Module, links: CouplingGraph) -> Iterator[tuple[Tensor, Tensor]]:
     """Ties that no pass shows: modules that take the width of the heads from the width of their input."""
     for name, module in model.named_modules():
         if isinstance(module, nn.MultiheadAttention):

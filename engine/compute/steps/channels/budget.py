@@ -11,7 +11,7 @@ from engine.compute.models.architecture import architecture
 from engine.compute.steps.channels.choose import Candidate, Levels, Removal, at_share, share_gone, until
 from engine.compute.steps.channels.cost import Cost, Predictor
 from engine.compute.steps.channels.groups import Group
-from engine.compute.steps.channels.latency_cost import Milliseconds
+from engine.compute.steps.channels.latency_cost import LatencyCost
 from engine.compute.steps.pruning.rates import findings
 from engine.errors import SecateurError
 from engine.params.channels import PruneChannels
@@ -87,7 +87,7 @@ def budget_for(model: nn.Module, groups: list[Group], params: PruneChannels, con
         # Milliseconds steer where time is to be gained; other scopes only need a way to count how far they are.
         timed = params.scope == "cost"
         cost: Cost = (
-            Milliseconds(model, params.latency, context).of(model, groups) if timed else predictor.macs
+            LatencyCost(model, params.latency, context).of(model, groups) if timed else predictor.macs
         )
         targets.append(Target("latency", cost, params.latency.speedup, cost({})))
     for name, counted, times in (
@@ -100,6 +100,19 @@ def budget_for(model: nn.Module, groups: list[Group], params: PruneChannels, con
     if params.scope == "sensitivity":
         levels = levels_from(loss_curves(findings(model, "channels")["rows"]))
     return Budget(tuple(targets), params.ratio, _weighed(predictor, targets), levels)
+
+
+def shares_left(candidates: list[Candidate], order: list[Removal], target: Target) -> list[float]:
+    """The share of the target's cost that is left after each number of the removals, from none to all.
+
+    Made not to rise, where a sum of floats would by rounding.
+    """
+    left = {c.name: c.units for c in candidates}
+    shares = [target.cost(left) / target.before]
+    for removal in order:
+        left[removal.group] -= len(removal.units)
+        shares.append(min(target.cost(left) / target.before, shares[-1]))
+    return shares
 
 
 def _weighed(predictor: Predictor, targets: list[Target]) -> Cost:

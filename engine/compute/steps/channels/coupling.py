@@ -12,7 +12,7 @@ FREE = -1
 """The number of what does not depend on which channels there are, such as a norm over all of them: ties nothing."""
 
 
-class Links:
+class CouplingGraph:
     """Numbers for positions of tensors, and ties between the numbers.
 
     A tensor's dimension has one number per position; a *loose* tensor (anything but the weight of a product)

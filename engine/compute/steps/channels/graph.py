@@ -15,9 +15,9 @@ from engine.compute.layers.select import prunable_layers
 from engine.compute.measures.products import unfused_attention
 from engine.compute.models.architecture import architecture
 from engine.compute.steps.channels.attention import ties
-from engine.compute.steps.channels.coupling import FIXED, Links
+from engine.compute.steps.channels.coupling import FIXED, CouplingGraph
 from engine.compute.steps.channels.groups import STATISTICS, Cut, Group, Role
-from engine.compute.steps.channels.probe import sound
+from engine.compute.steps.channels.probe import verify_groups
 from engine.compute.steps.channels.trace import trace
 from engine.compute.steps.channels.yolo import protected_layers
 from engine.errors import SecateurError
@@ -51,7 +51,7 @@ def channel_graph(model: nn.Module, skip: tuple[str, ...] = ()) -> Graph:
     with evaluating(model):
         groups = find_groups(model, example)
         groups = [g for g in groups if not any(c.role == "out" and c.module in skipped for c in g.cuts)]
-        proved, left_out = sound(model, groups, example)
+        proved, left_out = verify_groups(model, groups, example)
     if not proved:
         raise SecateurError(
             "There are no channels to prune",
@@ -79,7 +79,7 @@ def find_groups(model: nn.Module, example: Tensor) -> list[Group]:
     return list(_assembled(classes, roles))
 
 
-def _resolved(links: Links) -> dict[tuple[str, int], Tensor]:
+def _resolved(links: CouplingGraph) -> dict[tuple[str, int], Tensor]:
     """The class of every position along each dimension that channels lie along, by (tensor, dimension).
 
     A loose tensor's elements belong to a dimension when all elements at one position have one class; a tensor for which

@@ -19,7 +19,7 @@ def constant(labels: Tensor) -> Tensor:
     return labels
 
 
-def squashed(labels: Tensor) -> Tensor:
+def compress(labels: Tensor) -> Tensor:
     """The same labels, expanded along every dimension that they do not depend on."""
     shape = labels.shape
     small = constant(labels)
@@ -31,14 +31,14 @@ def squashed(labels: Tensor) -> Tensor:
     return small.expand(shape)
 
 
-def laid(vector: Tensor, dim: int, shape: torch.Size) -> Tensor:
+def broadcast(vector: Tensor, dim: int, shape: torch.Size) -> Tensor:
     """Labels of `shape` that are `vector` along `dim`."""
     view = [1] * len(shape)
     view[dim] = len(vector)
     return vector.view(view).expand(shape)
 
 
-def along(labels: Tensor, dim: int, batch: bool = False) -> Tensor | None:
+def labels_along(labels: Tensor, dim: int, batch: bool = False) -> Tensor | None:
     """The labels along `dim` (size,); None if they vary along another dimension as well.
 
     With `batch` they may vary along all but the last two dimensions too, and must vary along `dim`.
@@ -85,7 +85,7 @@ def _splits(before: torch.Size, after: torch.Size) -> Iterator[list[int]]:
             yield [d for d, _ in dims]
 
 
-def joined(
+def concat(
     labels: list[Tensor | None], shapes: list[torch.Size], dim: int
 ) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
     """The labels of a concatenation along `dim` and the ties that it brings.

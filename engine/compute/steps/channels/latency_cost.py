@@ -22,7 +22,7 @@ QUARTERS = 4
 """Steps that a narrow layer can shrink in."""
 
 
-class Milliseconds:
+class LatencyCost:
     """The time of a network in `target.runtime`, at any smaller widths, as the sum of its layers' times.
 
     Layers of `model`, the network before any pruning, are measured at once, or their times are taken from the

@@ -1,74 +1,97 @@
 """Prune until the network is *measured* to be so much faster.
 
 Whatever steers the pruning (predicted milliseconds, MACs) only approximates what a runtime does with the whole
-network. So the budget is searched for: prune a copy to a share of the cost, measure the whole copy against the
-original, correct the share by what was measured, and repeat.
+network: it puts what may go in an order. How much of that goes is searched for by measuring: prune a copy, measure the
+whole copy against the original in the form in which it is exported, correct by what was measured, and repeat.
 """
 
+import bisect
+import math
+import statistics
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from torch import nn
 
 from engine.compute.context import Context
-from engine.compute.latency.bench import Bench, structure
-from engine.errors import SecateurError
+from engine.compute.latency.bench import Bench
 from engine.measures.latency import NOISY_LOAD
 from engine.params.channels import LatencyTarget
+from engine.results.latency_targets import TOLERATED, within
 
-Prune = Callable[[float], nn.Module]
-"""A pruned copy of the model: of its cost, at most this share (0 < share < 1) is left, as the cost is predicted.
+Prune = Callable[[int], nn.Module]
+"""A copy of the model after so many of the removals in their order."""
+Measure = Callable[[int], float]
+"""How many times as fast as the original the model is measured to be after so many removals, anew in each call."""
 
-Where so little cannot be left, the least that can. Equal shares give equal structures."""
-Measure = Callable[[nn.Module], float]
-"""How many times as fast as the original the model is measured to be."""
-
-TOLERANCE = 0.03
-"""Deviation from the wanted speed-up that ends the search."""
+TOLERANCE = 0.04
+"""Deviation from the wanted speed-up that ends the search: less than half of what is tolerated, so that a later
+measurement of the same network, a few percent off, is still within that."""
 TRIES = 8
-"""Measurements at most: each takes seconds, and six were enough wherever the target could be met."""
+"""Networks measured at most: each takes seconds, and six were enough wherever the target could be met."""
+CONFIRMED = 2
+"""Measurements of the network that the search ends with, each in fresh processes: how a process lies in memory, or a
+moment's disturbance, can make one of them wrong by far more than its own spread says."""
 LEAST_STEP = 0.1
 """Part of the bracket that every correction keeps from its ends, so that the bracket shrinks."""
-NARROW = 0.005
-"""A bracket of shares this narrow has only structures in it that were measured."""
-LEAST_SHARE = 0.002
 
 
 @dataclass(frozen=True)
 class Found:
-    """The end of a search: the share of the cost, its pruned copy, and what it was measured to gain."""
+    """The end of a search: so many removals, and the speed-ups that were `measured` after them; their median counts."""
 
-    share: float
-    model: nn.Module
-    speedup: float
+    removals: int
+    measured: tuple[float, ...]
+    wanted: float
+
+    @property
+    def speedup(self) -> float:
+        return statistics.median(self.measured)
+
+    @property
+    def met(self) -> bool:
+        """Whether the network is as fast as wanted, or faster, up to what is tolerated."""
+        return self.speedup >= self.wanted * (1 - TOLERATED)
+
+    @property
+    def order(self) -> tuple[bool, float]:
+        """Of two, the lesser is nearer to what was wanted: first those that meet it."""
+        return not self.met, abs(math.log(self.speedup / self.wanted))
 
 
-def reach(target: LatencyTarget, original: nn.Module, prune: Prune, context: Context, name: str) -> Found:
-    """The share of the cost at which `prune` gives a model `target.speedup` times as fast as `original`.
+def reach(
+    target: LatencyTarget,
+    original: nn.Module,
+    prune: Prune,
+    shares: Sequence[float],
+    context: Context,
+    name: str,
+) -> Found:
+    """How many removals make the model `target.speedup` times as fast as `original`, or come nearest to it.
 
-    Measured in `target.runtime`, whole networks in alternating blocks (`measure_pair`), while this process
-    idles. Every measurement is recorded by `context.measured` under `name`, so that the same search goes the same
-    way when it is repeated. To be called under `engine.machine.lock.exclusive`. Raises SecateurError when no pruning
-    that `prune` can do is measured to be fast enough, telling the most that was.
+    `shares[n]` is the predicted share of the original's cost that is left after n removals. Measured in
+    `target.runtime`, whole networks in alternating blocks (`measure_pair`), while this process idles. Every
+    measurement is recorded by `context.measured` under `name`, so that the same search goes the same way when it is
+    repeated. To be called under `engine.machine.lock.exclusive`.
     """
-    speedups: dict[str, float] = {}
     with tempfile.TemporaryDirectory(prefix="secateur-") as folder:
         bench = Bench(target, original, Path(folder), context)
+        made: dict[int, int] = {}
 
-        def measure(model: nn.Module) -> float:
-            shape = structure(model)
-            if shape not in speedups:
-                number = len(speedups)
-                row = context.measured(f"{name} speedup {number}", lambda: bench.row(model))
-                context.progress(
-                    number / TRIES, f"measured {row['speedup']:.2f}×, wanted {target.speedup:g}×"
-                )
-                speedups[shape] = row["speedup"]
-            return speedups[shape]
+        def measure(removals: int) -> float:
+            number = made[removals] = made.get(removals, 0) + 1
+            row = context.measured(
+                f"{name}, {removals} removals, measurement {number}",
+                lambda: bench.row(removals, lambda: prune(removals)),
+            )
+            context.progress(
+                len(made) / (TRIES + 1), f"measured {row['speedup']:.2f}×, wanted {target.speedup:g}×"
+            )
+            return float(row["speedup"])
 
-        found = search(prune, measure, target.speedup)
+        found = search(shares, measure, target.speedup)
     if bench.disturbance > NOISY_LOAD:
         context.notice(
             "warning",
@@ -78,57 +101,93 @@ def reach(target: LatencyTarget, original: nn.Module, prune: Prune, context: Con
     return found
 
 
-def search(prune: Prune, measure: Measure, wanted: float) -> Found:
-    """The pruning whose measured speed-up is within TOLERANCE of `wanted`, or else the closest faster one.
+def search(shares: Sequence[float], measure: Measure, wanted: float) -> Found:
+    """The removals after which the measured speed-up is within TOLERANCE of `wanted`, or else those nearest to it.
 
-    The time that is left is nearly linear in the share of the cost that is left, so each next share lies where
-    the line through the two closest known ones says (regula falsi), at first the original and nothing at all. A
-    structure that was measured before tells nothing new: then the bracket is halved.
+    The time that is left is nearly linear in the predicted share of the cost that is left, so each next try lies where
+    the line between the two known ones around the wanted time says (regula falsi), at first between the original and
+    nothing at all. What is known is every measurement so far, made not to rise with the removals (`falling`): one
+    wrong measurement cannot keep the search on the wrong side.
     """
-    slow, fast = _Point(1.0, 1.0), _Point(0.0, 0.0)
-    best: Found | None = None
-    seen: dict[str, float] = {}
-    share: float | None = 1 / wanted
-    while share is not None and len(seen) < TRIES:
-        model = prune(share)
-        known = structure(model)
-        again = known in seen
-        speedup = seen[known] = measure(model)
-        if speedup >= wanted * (1 - TOLERANCE) and (best is None or speedup < best.speedup):
-            best = Found(share, model, speedup)
-        if speedup <= wanted * (1 + TOLERANCE) and best is not None and best.speedup == speedup:
-            break
-        if speedup > wanted:
-            fast = _Point(share, 1 / speedup)
-        else:
-            slow = _Point(share, 1 / speedup)
-        share = _next(slow, fast, 1 / wanted, halve=again)
-    if best is None:
-        raise _out_of_reach(max(seen.values(), default=1.0), wanted)
-    return best
+    tried: dict[int, list[float]] = {}
+    removals: int | None = _left_at(shares, 1 / wanted)
+    while removals is not None:
+        tried.setdefault(removals, []).append(measure(removals))
+        removals = _next(shares, tried, wanted)
+    return _nearest(tried, wanted)
+
+
+def _nearest(tried: Mapping[int, Sequence[float]], wanted: float) -> Found:
+    return min((Found(n, tuple(found), wanted) for n, found in tried.items()), key=lambda one: one.order)
+
+
+def _next(shares: Sequence[float], tried: Mapping[int, Sequence[float]], wanted: float) -> int | None:
+    """The number of removals to measure next; None at the end, when the nearest is confirmed."""
+    nearest = _nearest(tried, wanted)
+    again = nearest.removals if len(nearest.measured) < CONFIRMED else None
+    if within(nearest.speedup, wanted, TOLERANCE) or len(tried) >= TRIES:
+        return again
+    slow, fast = _around(shares, tried, 1 / wanted)
+    if fast.removals - slow.removals <= 1:
+        return again
+    if fast.removals == len(shares) and len(tried) > 1:
+        return (
+            len(shares) - 1
+        )  # whether the target can be met at all is known before time goes into an approach
+    rise = slow.time - fast.time
+    part = (1 / wanted - fast.time) / rise if rise > 0 else 0.5
+    share = fast.share + (slow.share - fast.share) * min(max(part, LEAST_STEP), 1 - LEAST_STEP)
+    return min(max(_left_at(shares, share), slow.removals + 1), fast.removals - 1)
+
+
+def _left_at(shares: Sequence[float], share: float) -> int:
+    """The fewest removals after which at most so much of the cost is left; all, if they leave more."""
+    return min(bisect.bisect_left(shares, -share, key=lambda one: -one), len(shares) - 1)
 
 
 @dataclass(frozen=True)
 class _Point:
-    """A share of the predicted cost and the share of the measured time that was left."""
+    """After so many removals: the predicted share of the cost and the share of the measured time that is left."""
 
+    removals: int
     share: float
     time: float
+    weight: float
 
 
-def _next(slow: _Point, fast: _Point, time: float, *, halve: bool) -> float | None:
-    """The share to try next between the two, by bisection if told to; None when they are as good as one."""
-    width = slow.share - fast.share
-    if width < NARROW * slow.share or slow.share <= LEAST_SHARE:
-        return None
-    rise = slow.time - fast.time
-    part = 0.5 if halve or rise <= 0 else (time - fast.time) / rise
-    return fast.share + width * min(max(part, LEAST_STEP), 1 - LEAST_STEP)
+def _around(
+    shares: Sequence[float], tried: Mapping[int, Sequence[float]], time: float
+) -> tuple[_Point, _Point]:
+    """The known points next to each other between which the time that is left falls to `time`.
 
-
-def _out_of_reach(most: float, wanted: float) -> SecateurError:
-    return SecateurError(
-        f"The model cannot be made {wanted:g} times as fast",
-        f"The fastest pruning that was measured is {most:.2f} times as fast as the model before it.",
-        "Ask for less (latency.speedup), or allow more: a lower floor, a smaller round_to, a shorter skip.",
+    Beyond the first is the original, and beyond the last a network of which nothing is left.
+    """
+    known = [_Point(n, shares[n], 1 / statistics.median(tried[n]), len(tried[n])) for n in sorted(tried)]
+    first = _Point(0 if shares[0] == 1 else -1, 1.0, 1.0, math.inf)
+    points = [first, *(one for one in known if one.removals > first.removals)]
+    times = [*falling([one.time for one in points], [one.weight for one in points]), 0.0]
+    points.append(_Point(len(shares), 0.0, 0.0, math.inf))
+    at = next(index for index in range(1, len(points)) if times[index] <= time)
+    slow, fast = points[at - 1], points[at]
+    return (
+        _Point(slow.removals, slow.share, times[at - 1], slow.weight),
+        _Point(fast.removals, fast.share, times[at], fast.weight),
     )
+
+
+def falling(values: Sequence[float], weights: Sequence[float]) -> list[float]:
+    """`values` made not to rise, at the least weighted squared change (pool adjacent violators, Ayer et al. 1955).
+
+    >>> falling([1.0, 0.5, 0.7, 0.2], [1, 1, 1, 1])
+    [1.0, 0.6, 0.6, 0.2]
+    """
+    pools: list[tuple[float, float, int]] = []
+    for value, weight in zip(values, weights, strict=True):
+        pool = (value, weight, 1)
+        while pools and pools[-1][0] < pool[0]:
+            before = pools.pop()
+            total = before[1] + pool[1]
+            mean = before[0] if math.isinf(before[1]) else (before[0] * before[1] + pool[0] * pool[1]) / total
+            pool = (mean, total, before[2] + pool[2])
+        pools.append(pool)
+    return [mean for mean, _, count in pools for _ in range(count)]

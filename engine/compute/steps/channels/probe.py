@@ -24,7 +24,9 @@ CHANNELS = 64
 """Size that activations are scaled by, whatever number of channels they have."""
 
 
-def sound(model: nn.Module, groups: list[Group], example: Tensor) -> tuple[list[Group], dict[str, str]]:
+def verify_groups(
+    model: nn.Module, groups: list[Group], example: Tensor
+) -> tuple[list[Group], dict[str, str]]:
     """The groups that can be removed rightly, and the names of the others with the reason.
 
     All are tried at once, and halves of them where that fails. The model is left as it was.

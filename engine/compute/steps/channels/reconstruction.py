@@ -5,7 +5,7 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from engine.compute.context import Context, place
+from engine.compute.context import Context, to_device
 from engine.compute.layers.passes import calls
 from engine.compute.layers.select import weight_of
 from engine.compute.steps.calibration.activations import can_refit, images, refit
@@ -17,7 +17,7 @@ RIDGE = 1e-3
 """Penalty on the change of the weights, over the mean square of the inputs: keeps it from fitting noise."""
 
 
-class Repair:
+class Reconstruction:
     """A network as it was before channels went, and which of them are left."""
 
     def __init__(self, model: nn.Module) -> None:
@@ -45,8 +45,8 @@ class Repair:
         Their outputs come nearest to what they were (He et al. 2017, "Channel Pruning for Accelerating Very Deep
         Neural Networks"). Attention's own projections are left: what they are multiplied with has changed too.
         """
-        place(self._original, context.device).eval()
-        place(model, context.device).eval()
+        to_device(self._original, context.device).eval()
+        to_device(model, context.device).eval()
         layers = [n for n in _called_once(model, context) if (n, 1) in self._left]
         for number, name in enumerate(layers):
             context.progress(number / len(layers), f"refitting layer {number + 1}/{len(layers)}")

@@ -1,20 +1,22 @@
 """`prune.channels`: whole channels removed, with everything coupled to them."""
 
 import copy
+import math
 from collections import defaultdict
 from dataclasses import dataclass
 from typing import assert_never
 
+import torch
 from torch import nn
 
-from engine.compute.context import Context, place, validate
+from engine.compute.context import Context, to_device, validate
 from engine.compute.layers import overlays
 from engine.compute.layers.masks import fold_below_masks_
 from engine.compute.layers.shared import shared_layers, unshare_
 from engine.compute.models import edits
 from engine.compute.steps.calibration.step import recalibrate
 from engine.compute.steps.channels import latency_target
-from engine.compute.steps.channels.budget import Budget, Target, budget_for
+from engine.compute.steps.channels.budget import budget_for, shares_left
 from engine.compute.steps.channels.choose import (
     Candidate,
     Removal,
@@ -29,15 +31,16 @@ from engine.compute.steps.channels.groups import Gone, Group
 from engine.compute.steps.channels.importance import importance
 from engine.compute.steps.channels.latency_cost import preferred_multiple, rounding
 from engine.compute.steps.channels.learning import learn
-from engine.compute.steps.channels.reconstruction import Repair
+from engine.compute.steps.channels.reconstruction import Reconstruction
 from engine.compute.steps.channels.shrink import shrink
 from engine.compute.steps.channels.yolo import prepare_for_channels
 from engine.compute.steps.pruning.rounds import recover
 from engine.compute.training.schedules import sparsities
 from engine.errors import SecateurError
-from engine.params.channels import PruneChannels
+from engine.params.channels import LatencyTarget, PruneChannels
 from engine.params.clustering import ClusterFilters
 from engine.params.pruning import Cubic, Linear, OneShot
+from engine.results.latency_targets import MEASURE, within
 from engine.text.phrases import listed
 
 
@@ -49,7 +52,7 @@ def prune_channels(model: nn.Module, params: PruneChannels, context: Context) ->
     """
     prepare_for_channels(model)
     _make_plain(model, context)
-    place(model, context.device)
+    to_device(model, context.device)
     groups = _groups(model, params, context)
     pruning = _Pruning(model, groups, params, context)
     pruning.check()
@@ -129,20 +132,20 @@ class _Pruning:
         """Each round removes what its share of the budget asks for; what goes is chosen anew each time."""
         groups, schedule = self._groups, self._params.schedule
         courses = self._courses()
-        repair = Repair(self._model) if self._params.repair else None
+        repair = Reconstruction(self._model) if self._params.repair else None
         for number, course in enumerate(courses):
             gone = self._gone(groups, number, course)
             if repair is not None:
                 repair.note(groups, gone)
             groups = shrink(self._model, groups, gone)
-            place(self._model, self._context.device)
+            to_device(self._model, self._context.device)
             last = number == len(courses) - 1
             between = None if last or isinstance(schedule, OneShot) or not schedule.epochs else schedule
             if repair is not None and (last or between is not None):
                 repair.apply(self._model, self._context)
             if between is not None:
                 recover(self._model, between, self._context, number)
-                repair = Repair(self._model) if self._params.repair else None
+                repair = Reconstruction(self._model) if self._params.repair else None
         return groups
 
     def _courses(self) -> list[float]:
@@ -174,49 +177,67 @@ class _Pruning:
         Of several orders of removal the one that costs less on validation images: times of single layers, by which
         scope cost orders, don't add up where a network is so small that a runtime's overhead counts.
         """
-        found: list[tuple[float, Gone]] = []
-        refused: list[SecateurError] = []
-        for name, contender in contenders.items():
-            try:
-                found.append(self._as_fast(original, groups, contender, name))
-            except SecateurError as error:
-                refused.append(error)
-        if not found:
-            raise refused[0]
-        best = min(found, key=lambda one: self._loss(groups, one[1])) if len(found) > 1 else found[0]
-        self._context.found["measured_speedup"] = best[0]
-        return best[1]
-
-    def _as_fast(
-        self, original: nn.Module, groups: list[Group], choice: _Choice, name: str
-    ) -> tuple[float, Gone]:
-        """The measured speed-up, and the units that go for it, in the order of `choice`."""
         target = self._params.latency
         assert target is not None
+        found = {
+            name: self._as_fast(target, original, groups, contender, name)
+            for name, contender in contenders.items()
+        }
+        met = {name: one for name, one in found.items() if one.met}
+        if not met:
+            raise self._out_of_reach(target, max(one.speedup for one in found.values()))
+        # One that can only be much faster than asked has the lower loss by chance alone.
+        near = {name: one for name, one in met.items() if within(one.speedup, target.speedup)} or met
+        gone = {name: units_gone(contenders[name].order, one.removals) for name, one in near.items()}
+        best = next(iter(gone)) if len(gone) == 1 else min(gone, key=lambda n: self._loss(groups, gone[n]))
+        self._tell(target, found[best])
+        return gone[best]
+
+    def _as_fast(
+        self, target: LatencyTarget, original: nn.Module, groups: list[Group], choice: _Choice, name: str
+    ) -> latency_target.Found:
+        """How many removals, in the order of `choice`, come nearest to the target."""
         (steered,) = self._budget.targets
 
-        def gone(share: float) -> Gone:
-            goal = Target(steered.name, steered.cost, 1 / share, steered.before)
-            taken = Budget((goal,), 0.0, steered.cost).taken(choice.candidates, choice.order)
-            return units_gone(choice.order, taken)
-
-        def pruned(share: float) -> nn.Module:
+        def pruned(removals: int) -> nn.Module:
             model = copy.deepcopy(self._model)
             with edits.resized(model):
-                shrink(model, groups, gone(share))
-            return place(model, self._context.device).eval()
+                shrink(model, groups, units_gone(choice.order, removals))
+            return to_device(model, self._context.device).eval()
 
-        found = latency_target.reach(target, original, pruned, self._context, name)
-        return found.speedup, gone(found.share)
+        shares = shares_left(choice.candidates, choice.order, steered)
+        return latency_target.reach(target, original, pruned, shares, self._context, name)
+
+    def _tell(self, target: LatencyTarget, found: latency_target.Found) -> None:
+        """Keep what was asked and measured with the result, and say where they differ."""
+        to_device = {"runtime": target.runtime, "batch": target.batch, "threads": torch.get_num_threads()}
+        self._context.found[MEASURE] = {"asked": target.speedup, "measured": found.speedup, **to_device}
+        if not within(found.speedup, target.speedup):
+            self._context.notice(
+                "warning",
+                f"Asked for {target.speedup:g}× in {target.runtime} at batch {target.batch}; the nearest that the "
+                f"steps of round_to allow was measured as {found.speedup:.2f}×",
+            )
+
+    def _out_of_reach(self, target: LatencyTarget, most: float) -> SecateurError:
+        limits = [f"floor {self._params.floor:g}", f"round_to {self._params.round_to}"]
+        limits += [f"skip {listed(list(self._params.skip))}"] if self._params.skip else []
+        reached = math.floor(most * 100) / 100
+        return SecateurError(
+            f"{target.speedup:g}× in {target.runtime} at batch {target.batch} can't be met: at most {reached:g}× "
+            f"with {', '.join(limits)}",
+            "That is the fastest pruning that was measured, against the model before this step.",
+            "Ask for less (latency.speedup), or allow more: a lower floor, a smaller round_to, a shorter skip.",
+        )
 
     def _loss(self, groups: list[Group], gone: Gone) -> float:
         """The validation loss without these units, refitted and calibrated as the step does it."""
         model = copy.deepcopy(self._model)
-        repair = Repair(model) if self._params.repair else None
+        repair = Reconstruction(model) if self._params.repair else None
         if repair is not None:
             repair.note(groups, gone)
         shrink(model, groups, gone)
-        place(model, self._context.device)
+        to_device(model, self._context.device)
         if repair is not None:
             repair.apply(model, self._context)
         if self._params.calibrate:

@@ -29,7 +29,7 @@ class Place:
         return [(d, slice(starts[d], starts[d] + n)) for d, n in zip(dims, operand.shape, strict=True)]
 
 
-class Memory:
+class TensorIndex:
     """The tensors of a model as its forward pass uses them (masks applied: call it under `parametrize.cached`)."""
 
     def __init__(self, model: nn.Module) -> None:

@@ -16,9 +16,16 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from engine.compute.steps.channels.coupling import FREE, Links
-from engine.compute.steps.channels.labels import along, constant, joined, laid, linked_by_view, squashed
-from engine.compute.steps.channels.tensor_index import Memory
+from engine.compute.steps.channels.coupling import FREE, CouplingGraph
+from engine.compute.steps.channels.labels import (
+    broadcast,
+    compress,
+    concat,
+    constant,
+    labels_along,
+    linked_by_view,
+)
+from engine.compute.steps.channels.tensor_index import TensorIndex
 
 MOVES = frozenset(
     [
@@ -56,9 +63,9 @@ NORMS = {
 """Normalizations, and the dimension that their weights lie along."""
 
 
-def trace(model: nn.Module, example: Tensor) -> Links:
+def trace(model: nn.Module, example: Tensor) -> CouplingGraph:
     """The ties that one forward pass of `model` on `example` (1, C, H, W) shows; call it in eval mode."""
-    tracer = Tracer(Memory(model))
+    tracer = Tracer(TensorIndex(model))
     with torch.no_grad(), tracer:
         output = model(example)
     for result in tensors_in(output):
@@ -79,9 +86,9 @@ def tensors_in(output: Any) -> list[Tensor]:
 class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """While active, collects in `links` what every operation ties together."""
 
-    def __init__(self, memory: Memory) -> None:
+    def __init__(self, memory: TensorIndex) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.links = Links()
+        self.links = CouplingGraph()
         self._memory = memory
         self._labels: Any = WeakTensorKeyDictionary()
 
@@ -144,7 +151,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         labels = self.labels_of(tensor)
         if labels is None:
             return torch.zeros(tensor.shape[dim], dtype=torch.long)
-        vector = along(labels, dim)
+        vector = labels_along(labels, dim)
         if vector is None:
             self.links.fix(constant(labels))
             return torch.zeros(tensor.shape[dim], dtype=torch.long)
@@ -168,7 +175,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self.links.tie(leaving.view(groups, -1), leaving.view(groups, -1)[:1])
         if (numbers := self.labels_of(bias)) is not None:
             self.links.tie(numbers, leaving)
-        self._put(output, laid(leaving, 1, output.shape))
+        self._put(output, broadcast(leaving, 1, output.shape))
 
     def _product(self, name: str, args: list[Any], output: Tensor) -> None:
         bias: Any = None
@@ -185,18 +192,20 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.links.tie(self._vector(args[0], -1), taken)
         if (numbers := self.labels_of(bias)) is not None:
             self.links.tie(numbers, leaving)
-        self._put(output, laid(leaving, -1, output.shape))
+        self._put(output, broadcast(leaving, -1, output.shape))
 
     def _between(self, one: Tensor, two: Tensor, output: Tensor) -> Tensor | None:
         """A product of two activations (…, n, k) and (…, k, m): channels along k go together, others pass through."""
         a, b = self.labels_of(one), self.labels_of(two)
-        contracted = [x is not None and along(x, d, batch=True) is not None for x, d in ((a, -1), (b, -2))]
+        contracted = [
+            x is not None and labels_along(x, d, batch=True) is not None for x, d in ((a, -1), (b, -2))
+        ]
         if any(contracted) and a is not None and b is not None and all(contracted):
             self.links.tie(constant(a).squeeze(-2), constant(b).squeeze(-1))
             return None
-        if a is None and b is not None and along(b, -1, batch=True) is not None:
+        if a is None and b is not None and labels_along(b, -1, batch=True) is not None:
             return constant(b)
-        if b is None and a is not None and along(a, -2, batch=True) is not None:
+        if b is None and a is not None and labels_along(a, -2, batch=True) is not None:
             return constant(a)
         for labels in (a, b):
             if labels is not None:
@@ -221,7 +230,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 self.links.tie(numbers, labels)
             elif numbers is not None:
                 self._fix_all([weight, images])
-        self._put(output, laid(labels, dim, images.shape))
+        self._put(output, broadcast(labels, dim, images.shape))
 
     def _move(self, func: Any, args: list[Any], output: Tensor) -> None:
         if self._memory.find(output) is not None:
@@ -231,11 +240,11 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self._put(output, None)
             return
         if "view" in func._schema.name or "reshape" in func._schema.name:
-            moved = squashed(labels.reshape(output.shape))
+            moved = compress(labels.reshape(output.shape))
             for one, two in linked_by_view(labels.shape, moved):
                 self.links.tie(one, two)
         else:
-            moved = squashed(func(labels, *(_on_cpu(a) for a in args[1:])))
+            moved = compress(func(labels, *(_on_cpu(a) for a in args[1:])))
         self._put(output, moved)
 
     def _parts(self, func: Any, args: list[Any], outputs: Sequence[Tensor]) -> None:
@@ -243,7 +252,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         labels = self.labels_of(args[0]) if self._memory.find(args[0]) is None else None
         if labels is None:
             return
-        parts = [squashed(part) for part in func(labels, *args[1:])]
+        parts = [compress(part) for part in func(labels, *args[1:])]
         varied = any(
             not torch.equal(constant(p), constant(parts[0])) for p in parts if p.shape == parts[0].shape
         )
@@ -261,7 +270,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if all(label is None for label in labels):
             return
         shapes = [piece.shape for piece in pieces]
-        joint, ties = joined(labels, shapes, dim)
+        joint, ties = concat(labels, shapes, dim)
         for one, two in ties:
             self.links.tie(one, two)
         self._put(output, joint)

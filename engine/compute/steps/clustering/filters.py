@@ -8,7 +8,7 @@ from typing import assert_never, cast
 import torch
 from torch import Tensor, nn
 
-from engine.compute.context import Context, place
+from engine.compute.context import Context, to_device
 from engine.compute.layers import overlays
 from engine.compute.layers.select import prunable_layers
 from engine.compute.layers.shared import SharedConv2d, share, shared_layers
@@ -43,7 +43,7 @@ def cluster_filters(model: nn.Module, params: ClusterFilters, context: Context) 
 
     Raises SecateurError when there is nothing to cluster, or a layer to be clustered has masked weights.
     """
-    place(model, context.device).eval()
+    to_device(model, context.device).eval()
     match params.method:
         case Merged():
             rows = _merge(model, params, params.method, _chains(model, params, context), context)
@@ -180,7 +180,7 @@ def _replace(
     edits.record(
         model, {"edit": edits.SHARE, "layer": name, "filters": len(filters), "scaled": new.scale is not None}
     )
-    place(new, layer.weight.device)
+    to_device(new, layer.weight.device)
 
 
 def _refuse_overlaid(model: nn.Module, params: ClusterFilters, names: Iterable[str]) -> None:

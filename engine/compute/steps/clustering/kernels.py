@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from engine.compute.context import Context, place
+from engine.compute.context import Context, to_device
 from engine.compute.layers import overlays
 from engine.compute.layers.dictionaries import set_dictionary
 from engine.compute.layers.select import prunable_layers
@@ -20,7 +20,7 @@ def cluster_kernels(model: nn.Module, params: ClusterKernels, context: Context) 
     Reports each layer's kernels and the share of its energy that is lost. Raises SecateurError when no layer
     gains, or one has masks already.
     """
-    place(model, context.device)
+    to_device(model, context.device)
     found = {
         name: layer
         for name, layer in prunable_layers(model, params.skip).items()

@@ -4,9 +4,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from engine.compute.context import Context, place
+from engine.compute.context import Context, to_device
 from engine.compute.layers import overlays
-from engine.compute.layers.codebooks import Form, bits_per_weight, codebook_of, set_codebook
+from engine.compute.layers.codebooks import CodebookForm, bits_per_weight, codebook_of, set_codebook
 from engine.compute.layers.masks import mask_of
 from engine.compute.layers.select import leaf_of, prunable_layers, weight_of
 from engine.compute.numerics.aligned import from_array, to_array
@@ -23,7 +23,7 @@ def cluster_weights(model: nn.Module, params: ClusterWeights, context: Context) 
     is lost; what masks hold at zero does not count. Raises SecateurError when no layer can be clustered, or one has
     rounded weights.
     """
-    place(model, context.device)
+    to_device(model, context.device)
     layers = prunable_layers(model, params.skip)
     overlays.refuse(layers, params, title="Rounded weights cannot be clustered")
     left, rows = [], []
@@ -82,9 +82,9 @@ def _cluster(module: nn.Module, params: ClusterWeights, seed: int) -> bool:
 
 def _scalar(
     weight: Tensor, kept: Tensor | None, params: ClusterWeights, method: Scalar, seed: int
-) -> tuple[Tensor, Tensor, Form]:
+) -> tuple[Tensor, Tensor, CodebookForm]:
     """Centroids (groups, K, 1), indices (groups, n) and their form; `kept` is the mask."""
-    form = Form(tuple(weight.shape), groups=len(weight) if method.per == "channel" else 1)
+    form = CodebookForm(tuple(weight.shape), groups=len(weight) if method.per == "channel" else 1)
     values = to_array(weight.contiguous().cpu().double().view(form.vectors))
     wanted = np.ones(values.shape, bool) if kept is None else _rows(kept, form)
     random = np.random.default_rng(seed)
@@ -101,16 +101,16 @@ def _scalar(
     return from_array(table)[..., None], from_array(indices), form
 
 
-def _rows(mask: Tensor, form: Form) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
+def _rows(mask: Tensor, form: CodebookForm) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
     rows: np.ndarray[tuple[int, ...], np.dtype[np.bool_]] = to_array(
         mask.contiguous().cpu().view(form.vectors)
     )
     return rows
 
 
-def _product(weight: Tensor, k: int, length: int, seed: int) -> tuple[Tensor, Tensor, Form]:
+def _product(weight: Tensor, k: int, length: int, seed: int) -> tuple[Tensor, Tensor, CodebookForm]:
     """Centroids (1, K, length), indices (1, n) and their form; neighbours along a filter's flattened weights."""
-    form = Form(tuple(weight.shape), width=length)
+    form = CodebookForm(tuple(weight.shape), width=length)
     rows = to_array(weight.contiguous().cpu().double().view(-1, length))
     centroids, indices = kmeans.vectors(rows, k, seed)
     return from_array(centroids)[None], from_array(indices)[None], form

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from engine.compute.context import Context, place
+from engine.compute.context import Context, to_device
 from engine.compute.numerics.seeds import seed_everything
 from engine.compute.steps.distillation import features, losses
 from engine.params.distillation import Attention, Decoupled, Distill, Features, Inside, Logits
@@ -101,5 +101,5 @@ def taught(model: nn.Module, teacher: nn.Module, params: Distill, context: Conte
         teacher,
         params,
         found,
-        place(features.projections(found, student_layers, teacher_layers), context.device),
+        to_device(features.projections(found, student_layers, teacher_layers), context.device),
     )

@@ -7,7 +7,7 @@ from typing import Any, assert_never
 import torch
 from torch import Tensor, nn
 
-from engine.compute.context import Context, place
+from engine.compute.context import Context, to_device
 from engine.compute.layers import factors
 from engine.compute.layers.factors import Ranks, Scheme
 from engine.compute.layers.masks import Folding, fold_module
@@ -26,7 +26,7 @@ def factorize(model: nn.Module, params: Factorize, context: Context) -> nn.Modul
 
     Reports each layer's ranks and the share of its energy that is lost.
     """
-    place(model, context.device)
+    to_device(model, context.device)
     layers = prunable_layers(model, params.skip)
     arch = architecture(model)
     called = set(calls(model, layers, torch.zeros(1, arch.channels, *arch.size, device=context.device)))
@@ -47,7 +47,7 @@ def factorize(model: nn.Module, params: Factorize, context: Context) -> nn.Modul
         folded += was_folded
     _tell(len(rows), left, folded, context)
     context.found["factors"] = rows
-    place(model, context.device)
+    to_device(model, context.device)
     if rows and params.calibrate:
         recalibrate(model, context)
     return model

@@ -5,7 +5,7 @@ from typing import Literal, assert_never
 import torch
 from torch import Tensor, nn
 
-from engine.compute.context import Context, place
+from engine.compute.context import Context, to_device
 from engine.compute.layers.masks import mask_of, set_mask
 from engine.compute.layers.select import prunable_layers, weight_of
 from engine.compute.steps.pruning.importance import importance
@@ -18,7 +18,7 @@ from engine.params.pruning import Cubic, Linear, OneShot, PruneWeights, Rounds
 
 def prune_weights(model: nn.Module, params: PruneWeights, context: Context) -> nn.Module:
     """Mask the least important weights; with a schedule, in rounds with training between them."""
-    place(model, context.device)
+    to_device(model, context.device)
     layers = prunable_layers(model, params.skip)
     if params.pattern is not None:
         _prune_pattern(model, layers, params, context)

@@ -12,7 +12,7 @@ import onnx
 
 from engine.compute.onnx.graph import Graph, attribute, layer_of
 
-HEAVY = ("Conv", "Gemm", "MatMul")
+WEIGHTED_OPS = ("Conv", "Gemm", "MatMul")
 """Weighted operators with an integer kernel in ONNX Runtime; ConvTranspose has none."""
 FUSED = ("Relu", "Clip")
 """Activations that the quantization behind them does on the way: a range that starts at zero has no negatives."""
@@ -26,7 +26,7 @@ BETWEEN = (
     "LeakyRelu",
 )
 """Operators with an integer kernel whose output has a range of its own."""
-MOVING = ("MaxPool", "Flatten", "Reshape", "Transpose", "Squeeze", "Unsqueeze")
+DATA_MOVEMENT_OPS = ("MaxPool", "Flatten", "Reshape", "Transpose", "Squeeze", "Unsqueeze")
 """Operators that only move values: input and output are quantized alike."""
 FLOAT_OUTPUT = ("Gemm", "MatMul")
 """Operators whose integer kernel can give its result in float, without loss by rounding."""
@@ -59,7 +59,7 @@ def choose(graph: Graph, skip: Set[str] = frozenset()) -> Choice:
 
     With a node more in `skip`, no tensor is quantized that was not before.
     """
-    heavy = {node.name for node in graph.nodes if node.name not in skip and is_heavy(node, graph)}
+    heavy = {node.name for node in graph.nodes if node.name not in skip and is_weighted(node, graph)}
     chosen = heavy | _between(graph, heavy, skip)
     choice = Choice()
     for node in graph.nodes:
@@ -70,17 +70,17 @@ def choose(graph: Graph, skip: Set[str] = frozenset()) -> Choice:
             if name not in choice.outputs and name not in choice.inputs:
                 choice.inputs.append(name)
         if node.op_type not in FLOAT_OUTPUT:
-            output = settled(node.output[0], graph)
+            output = after_activation(node.output[0], graph)
             choice.outputs.append(output)
-            if node.op_type in MOVING:
+            if node.op_type in DATA_MOVEMENT_OPS:
                 source = node.input[0]
                 choice.same[output] = choice.same.get(source, source)
     return choice
 
 
-def is_heavy(node: onnx.NodeProto, graph: Graph) -> bool:
+def is_weighted(node: onnx.NodeProto, graph: Graph) -> bool:
     """Whether the node is a convolution or a product with a constant weight, of a form that has an integer kernel."""
-    if node.op_type not in HEAVY or layer_of(node, graph) is None:
+    if node.op_type not in WEIGHTED_OPS or layer_of(node, graph) is None:
         return False
     if node.op_type == "Gemm":
         plain = attribute(node, "alpha", 1.0) == 1.0 and attribute(node, "beta", 1.0) == 1.0
@@ -92,11 +92,11 @@ def is_heavy(node: onnx.NodeProto, graph: Graph) -> bool:
 
 def data_inputs(node: onnx.NodeProto, graph: Graph) -> list[str]:
     """The activations that a node takes: not its weights, shapes and other constants."""
-    taken = node.input[:1] if node.op_type in (*HEAVY, *MOVING) else node.input
+    taken = node.input[:1] if node.op_type in (*WEIGHTED_OPS, *DATA_MOVEMENT_OPS) else node.input
     return [name for name in dict.fromkeys(taken) if name and name not in graph.constants]
 
 
-def settled(name: str, graph: Graph) -> str:
+def after_activation(name: str, graph: Graph) -> str:
     """The tensor at which a node's output is quantized: behind the activation that takes it alone, or itself."""
     after = graph.only_consumer(name)
     return after.output[0] if after is not None and after.op_type in FUSED else name
@@ -107,7 +107,9 @@ def _between(graph: Graph, heavy: Set[str], skip: Set[str]) -> set[str]:
     candidates = {
         node.name: node
         for node in graph.nodes
-        if node.op_type in (*BETWEEN, *MOVING) and node.name not in skip and not _takes_constants(node, graph)
+        if node.op_type in (*BETWEEN, *DATA_MOVEMENT_OPS)
+        and node.name not in skip
+        and not _takes_constants(node, graph)
     }
     while True:
         kept = {
@@ -134,7 +136,7 @@ def _comes_in_integers(
 def _is_integer(name: str, graph: Graph, heavy: Set[str], candidates: dict[str, onnx.NodeProto]) -> bool:
     before = graph.producers.get(name)
     if before is not None and before.op_type in FUSED:
-        if settled(before.input[0], graph) != name:
+        if after_activation(before.input[0], graph) != name:
             return False
         before = graph.producers.get(before.input[0])
     return before is not None and (before.name in candidates or before.name in heavy)
@@ -142,5 +144,5 @@ def _is_integer(name: str, graph: Graph, heavy: Set[str], candidates: dict[str, 
 
 def _goes_on(name: str, graph: Graph, heavy: Set[str], candidates: dict[str, onnx.NodeProto]) -> bool:
     """Whether an integer node takes the tensor, perhaps behind an activation."""
-    taking = graph.consumers.get(settled(name, graph), [])
+    taking = graph.consumers.get(after_activation(name, graph), [])
     return any(node.name in candidates or node.name in heavy for node in taking)

@@ -14,13 +14,13 @@ from torch import Tensor
 from engine.compute.numerics.aligned import to_array
 from engine.compute.onnx.graph import Array, Graph, attribute, layer_of
 from engine.compute.steps.quantization.calibrate import Ranges, activations
-from engine.compute.steps.quantization.choose import choose, is_heavy
+from engine.compute.steps.quantization.choose import choose, is_weighted
 from engine.compute.steps.quantization.graph import along, output_axis, set_bias
 from engine.compute.steps.quantization.write import dequantized_weight, quantized
 
 SWEEPS = 20
 """Passes over all pairs: chains of pairs settle within a few."""
-SETTLED = 1e-3
+CONVERGED = 1e-3
 """Largest relative change of a channel at which equalization ends."""
 HOMOGENEOUS = ("Relu", "MaxPool", "AveragePool", "GlobalAveragePool")
 """What may lie between two layers: each channel alone, and a factor on its input is one on its output."""
@@ -68,7 +68,7 @@ def equalized(model: onnx.ModelProto) -> onnx.ModelProto:
     pairs = list(_pairs(graph))
     for _ in range(SWEEPS):
         changes = [_even_out(pair, graph) for pair in pairs]
-        if max(changes, default=0.0) < SETTLED:
+        if max(changes, default=0.0) < CONVERGED:
             break
     return copied
 
@@ -128,7 +128,7 @@ def _largest(weight: Array, axis: int) -> Array:
 def input_means(model: onnx.ModelProto, batches: Iterable[Tensor]) -> Means:
     """What enters each layer that can be quantized on average, per channel, over all images and places."""
     graph = Graph(model)
-    nodes = [node for node in graph.nodes if is_heavy(node, graph) and node.op_type != "MatMul"]
+    nodes = [node for node in graph.nodes if is_weighted(node, graph) and node.op_type != "MatMul"]
     names = list(dict.fromkeys(node.input[0] for node in nodes))
     sums: dict[str, Tensor] = {}
     count = 0

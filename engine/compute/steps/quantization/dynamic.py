@@ -6,7 +6,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from engine.compute.onnx.graph import Array, Graph, layer_of
-from engine.compute.steps.quantization.choose import is_heavy
+from engine.compute.steps.quantization.choose import is_weighted
 from engine.compute.steps.quantization.graph import output_axis
 from engine.compute.steps.quantization.write import ordered, rounded, weight_scales
 
@@ -49,7 +49,7 @@ def dynamic(
 def _unchanged(node: onnx.NodeProto, graph: Graph, skip: Set[str], *, convolutions: bool) -> str | None:
     if node.name in skip:
         return "skipped"
-    if not is_heavy(node, graph):
+    if not is_weighted(node, graph):
         return f"{node.op_type} has no integer kernel of this form"
     if node.op_type == "Conv" and not convolutions:
         return "convolutions are slower with dynamic quantization"

@@ -102,9 +102,7 @@ def _flatten_behind(node: onnx.NodeProto, graph: Graph) -> None:
     """(N, C, 1, 1) to (N, C), as the mean without its axes was."""
     flat, pooled = node.output[0], f"{node.output[0]}_pooled"
     node.output[0] = pooled
-    made = helper.make_node("Flatten", [pooled], [flat], name=f"{node.name}_flatten", axis=1)
-    at = next(i for i, one in enumerate(graph.model.graph.node) if one.output[:] == [pooled])
-    graph.model.graph.node.insert(at + 1, made)
+    graph.put_behind(node, helper.make_node("Flatten", [pooled], [flat], name=f"{node.name}_flatten", axis=1))
 
 
 def _fold_norms(graph: Graph) -> None:

@@ -5,7 +5,7 @@ from typing import Literal, assert_never
 import torch
 from torch import Tensor
 
-from engine.compute.layers.grids import Form
+from engine.compute.layers.grids import GridForm
 
 Clip = Literal["minmax", "mse"]
 SHRINKS = tuple(round(1.0 - 0.03 * number, 2) for number in range(31))
@@ -17,7 +17,7 @@ BLOCK = 1 << 20
 """Weights that are looked at together: what bounds the memory."""
 
 
-def fit_grid(weight: Tensor, form: Form, clip: Clip) -> tuple[Tensor, Tensor]:
+def fit_grid(weight: Tensor, form: GridForm, clip: Clip) -> tuple[Tensor, Tensor]:
     """Step and points below zero (uint8) of every group of `weight`, each (rows · groups), on the CPU."""
     values = form.cut(weight.detach().cpu().contiguous())
     parts = torch.split(values, max(BLOCK // max(values.shape[1], 1), 1))
@@ -27,7 +27,7 @@ def fit_grid(weight: Tensor, form: Form, clip: Clip) -> tuple[Tensor, Tensor]:
     return step, low
 
 
-def _fit(values: Tensor, form: Form, clip: Clip) -> tuple[Tensor, Tensor]:
+def _fit(values: Tensor, form: GridForm, clip: Clip) -> tuple[Tensor, Tensor]:
     """Step and low of each row of `values` (groups, weights)."""
     match clip:
         case "minmax":
@@ -38,7 +38,7 @@ def _fit(values: Tensor, form: Form, clip: Clip) -> tuple[Tensor, Tensor]:
             assert_never(clip)
 
 
-def _over(values: Tensor, form: Form, share: float) -> tuple[Tensor, Tensor]:
+def _over(values: Tensor, form: GridForm, share: float) -> tuple[Tensor, Tensor]:
     """The grid over this share of each row's range, which always holds zero."""
     below = -values.amin(1).clamp_max(0)
     above = values.amax(1).clamp_min(0)
@@ -50,12 +50,12 @@ def _over(values: Tensor, form: Form, share: float) -> tuple[Tensor, Tensor]:
     return step, torch.round(below * share / step).clamp(0, form.levels)
 
 
-def _codes(values: Tensor, step: Tensor, low: Tensor, form: Form) -> Tensor:
+def _codes(values: Tensor, step: Tensor, low: Tensor, form: GridForm) -> Tensor:
     codes = torch.round(values / step[:, None])
     return torch.clamp(codes, -low[:, None], form.levels - low[:, None])
 
 
-def _least_squares(values: Tensor, form: Form) -> tuple[Tensor, Tensor]:
+def _least_squares(values: Tensor, form: GridForm) -> tuple[Tensor, Tensor]:
     """The best of the shrunken ranges, then in turns the best codes for a step and the best step for the codes."""
     best_step, best_low = _over(values, form, 1.0)
     least = _error(values, best_step, best_low, form)
@@ -74,7 +74,7 @@ def _least_squares(values: Tensor, form: Form) -> tuple[Tensor, Tensor]:
 
 
 def _better(
-    values: Tensor, form: Form, new: tuple[Tensor, Tensor], best: tuple[Tensor, Tensor, Tensor]
+    values: Tensor, form: GridForm, new: tuple[Tensor, Tensor], best: tuple[Tensor, Tensor, Tensor]
 ) -> tuple[Tensor, Tensor, Tensor]:
     """For each row the one of two grids with the smaller error; `best` comes with its errors."""
     (step, low), (best_step, best_low, least) = new, best
@@ -87,6 +87,6 @@ def _better(
     )
 
 
-def _error(values: Tensor, step: Tensor, low: Tensor, form: Form) -> Tensor:
+def _error(values: Tensor, step: Tensor, low: Tensor, form: GridForm) -> Tensor:
     """Squared error of each row."""
     return (_codes(values, step, low, form) * step[:, None] - values).square().sum(1)

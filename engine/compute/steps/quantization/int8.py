@@ -6,7 +6,7 @@ from typing import Any
 import onnx
 from torch import nn
 
-from engine.compute.context import Context, place
+from engine.compute.context import Context, to_device
 from engine.compute.layers.select import prunable_layers
 from engine.compute.models import edits
 from engine.compute.models.int8 import QuantizedNetwork
@@ -93,7 +93,7 @@ def exported(model: nn.Module, context: Context) -> onnx.ModelProto:
             "What decodes their boxes needs more than 8 bits.",
             "Leave the quantizing step out, or use a classifier.",
         )
-    place(model, context.device).eval()
+    to_device(model, context.device).eval()
     return float_graph(model, (context.data.channels, *context.data.size))
 
 

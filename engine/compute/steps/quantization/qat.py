@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from engine.compute.context import Context, place, validate
+from engine.compute.context import Context, to_device, validate
 from engine.compute.layers.masks import masked
 from engine.compute.models.int8 import QuantizedNetwork
 from engine.compute.onnx.graph import COPY, Graph
@@ -89,7 +89,7 @@ def train_rounded(trainable: TrainableGraph, params: QuantizeQat, context: Conte
 
 def _compared(trainable: TrainableGraph, made: QuantizedNetwork, context: Context) -> QuantizedNetwork:
     """Tell how the file scores against the network that was trained, which it should equal but for rounding sums."""
-    before = context.scored or validate(place(trainable, context.device), context)
+    before = context.scored or validate(to_device(trainable, context.device), context)
     context.scored = after = validate(made, context)
     difference = 100 * (after.accuracy - before.accuracy)
     context.found[DIFFERENCE] = difference

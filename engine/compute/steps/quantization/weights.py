@@ -5,9 +5,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from engine.compute.context import Context, place
+from engine.compute.context import Context, to_device
 from engine.compute.layers import overlays
-from engine.compute.layers.grids import Form, set_grid, unrounded
+from engine.compute.layers.grids import GridForm, set_grid, unrounded
 from engine.compute.layers.select import prunable_layers, weight_of
 from engine.compute.steps.calibration.step import recalibrate
 from engine.compute.steps.quantization.grids import fit_grid
@@ -20,10 +20,10 @@ def quantize_weights(model: nn.Module, params: QuantizeWeights, context: Context
     Reports for each layer the share of its energy that is lost. Raises SecateurError when a layer's weights share
     values, which rounding one by one would part.
     """
-    place(model, context.device)
+    to_device(model, context.device)
     layers = prunable_layers(model, params.skip)
     overlays.refuse(layers, params, title="Weights that share their values cannot be rounded one by one")
-    form = Form(params.bits, params.symmetric, params.group, params.learn_steps)
+    form = GridForm(params.bits, params.symmetric, params.group, params.learn_steps)
     rows = []
     for number, (name, module) in enumerate(layers.items()):
         context.progress(number / len(layers), f"{name} ({number + 1} of {len(layers)})")
@@ -40,7 +40,7 @@ def quantize_weights(model: nn.Module, params: QuantizeWeights, context: Context
     return model
 
 
-def _round(module: nn.Module, form: Form, params: QuantizeWeights) -> dict[str, Any]:
+def _round(module: nn.Module, form: GridForm, params: QuantizeWeights) -> dict[str, Any]:
     """Give one layer its grid; what it loses."""
     weight = unrounded(module)
     step, low = fit_grid(weight, form, params.clip)

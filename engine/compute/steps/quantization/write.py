@@ -13,7 +13,7 @@ from onnx import helper
 
 from engine.compute.onnx.graph import Array, Graph
 from engine.compute.steps.quantization.calibrate import Ranges
-from engine.compute.steps.quantization.choose import HEAVY, Choice, choose
+from engine.compute.steps.quantization.choose import WEIGHTED_OPS, Choice, choose
 from engine.compute.steps.quantization.graph import along, output_axis
 from engine.machine import environment
 
@@ -45,7 +45,7 @@ def quantized(
     scales = _Scales(choice, ranges)
     nodes = {node.name: node for node in written.nodes}
     for name in choice.nodes:
-        if nodes[name].op_type in HEAVY:
+        if nodes[name].op_type in WEIGHTED_OPS:
             _quantize_weight(nodes[name], written, scales, per_channel=per_channel)
     _wrap_activations(written, choice, scales)
     ordered(model)

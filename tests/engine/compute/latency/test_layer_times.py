@@ -23,7 +23,7 @@ from engine.compute.latency.layer_times import (
 from engine.compute.latency.layers import LayerConfig, layer_configs
 from engine.compute.models.architecture import Architecture, attached
 from engine.compute.steps.channels.graph import channel_graph
-from engine.compute.steps.channels.latency_cost import Milliseconds, preferred_multiple
+from engine.compute.steps.channels.latency_cost import LatencyCost, preferred_multiple
 from engine.errors import SecateurError
 from engine.params.channels import LatencyTarget, TargetRuntime
 from tests.engine.compute.compute_help import context_for, small_model
@@ -169,16 +169,16 @@ def test_a_networks_time_is_that_of_its_layers_at_the_widths_that_are_left(tmp_p
     target, model = LatencyTarget(), small()
     groups = channel_graph(model).groups
     (group,) = groups
-    first = Milliseconds(model, target, context_for(partial=tmp_path)).of(model, groups)
+    first = LatencyCost(model, target, context_for(partial=tmp_path)).of(model, groups)
     kept = (tmp_path / "measurements.json").read_bytes()
-    again = Milliseconds(model, target, context_for(partial=tmp_path)).of(model, groups)
+    again = LatencyCost(model, target, context_for(partial=tmp_path)).of(model, groups)
     assert (tmp_path / "measurements.json").read_bytes() == kept, "nothing was measured anew"
     times = [first({group.name: left}) for left in range(1, group.units + 1)]
     assert times == [again({group.name: left}) for left in range(1, group.units + 1)]
     assert times == sorted(times)
     assert first({}) == times[-1] > 0
     pruned = small(4)
-    direct = Milliseconds(model, target, context_for(partial=tmp_path)).of(
+    direct = LatencyCost(model, target, context_for(partial=tmp_path)).of(
         pruned, channel_graph(pruned).groups
     )
     assert direct({}) == pytest.approx(first({group.name: 4}))

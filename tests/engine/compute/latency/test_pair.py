@@ -20,7 +20,7 @@ from engine.compute.latency import forks, pair
 from engine.compute.latency import side as latency_process
 from engine.compute.latency.calls import Block, timed
 from engine.compute.latency.pair import Side, measure_pair
-from engine.compute.latency.worker import Job
+from engine.compute.latency.worker import Measurement
 from engine.compute.models import checkpoint
 from engine.compute.models.architecture import Architecture
 from engine.compute.models.build import build
@@ -193,9 +193,9 @@ def test_a_block_counts_calls_after_its_warm_up_and_at_least_one():
     assert len(timed(call, Block(warm_ms=0, timed_ms=1))) == 1
 
 
-def measured_job(wide: Side, runtime: Any = "onnxruntime") -> Job:
+def measured_job(wide: Side, runtime: Any = "onnxruntime") -> Measurement:
     processors = frozenset(os.sched_getaffinity(0))
-    return Job(runtime, wide.artefacts[runtime], "fp32", 1, SHAPE, 2, "cpu", processors)
+    return Measurement(runtime, wide.artefacts[runtime], "fp32", 1, SHAPE, 2, "cpu", processors)
 
 
 def test_the_row_tells_that_other_processes_took_the_processor(wide):

@@ -4,13 +4,17 @@ import itertools
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 import torch
 from torch import Tensor, nn
 
+from engine.compute.latency.layers import LayerConfig
+from engine.compute.latency.onnx_layer import graph
 from engine.compute.onnx import narrow
 from engine.compute.onnx.export import export
+from engine.compute.onnx.graph import name_nodes
 from engine.compute.onnx.onnxruntime import OnnxModel
 
 AVX512, AVX2 = 16, 8
@@ -127,3 +131,32 @@ def test_a_result_that_two_take_is_rearranged_before_both(tmp_path):
 def test_what_is_exported_is_packed_for_the_processor(tmp_path):
     file = onnx.load_model(export(network(2), (3, 28, 28), tmp_path / "model.onnx"))
     assert operators(file)["DepthToSpace"] == (1 if narrow.lanes() >= AVX2 else 0)
+
+
+@pytest.mark.parametrize("named", [True, False])
+@pytest.mark.parametrize("channels", range(1, 6))
+def test_copies_of_a_layer_have_nodes_and_tensors_of_their_own(channels, named, tmp_path):
+    """Whatever a graph is built from, with names or without, packing gives one that runtimes open."""
+    config = LayerConfig("conv", 16, channels, 28, 28, (3, 3), padding=(1, 1))
+    weights = [(np.ones((channels, 16, 3, 3), np.float32), np.ones(channels, np.float32))] * 3
+    file = onnx.load_model_from_string(graph(config, weights, (2, 16, 28, 28), lanes=0))
+    for number, node in enumerate(file.graph.node):
+        node.name = f"conv{number}" if named else ""
+    images = torch.randn(2, 16, 28, 28)
+    expected = outputs(file, images)
+    assert narrow.pack(file, AVX512) == (3 if channels <= 4 else 0)
+    names = [node.name for node in file.graph.node]
+    if channels <= 4:
+        assert len({*names}) == len(names) and all(names)
+    given = [name for node in file.graph.node for name in node.output]
+    assert len({*given}) == len(given)
+    torch.testing.assert_close(outputs(file, images), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_nodes_that_bring_one_name_get_different_ones():
+    nodes = [
+        onnx.helper.make_node("Relu", ["x"], [f"y{n}"], name=name)
+        for n, name in enumerate(["a", "a", "", "a::2"])
+    ]
+    name_nodes(nodes)
+    assert [node.name for node in nodes] == ["a", "a::3", "Relu_y2", "a::2"]

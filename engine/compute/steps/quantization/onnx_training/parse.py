@@ -166,7 +166,7 @@ class _Reader:
         """The rounding whose values this tensor holds already, with the same step and zero point."""
         node = self.graph.producers.get(source)
         before = self.rounded.get(source)
-        while before is None and node is not None and node.op_type in choose.MOVING:
+        while before is None and node is not None and node.op_type in choose.DATA_MOVEMENT_OPS:
             source = self._name(node.input[0])
             before, node = self.rounded.get(source), self.graph.producers.get(source)
         if before is None or before.low != low:

@@ -112,7 +112,9 @@ class Mixing:
         return Costs.measured(first, second, graph)
 
     def _speedup(self, bench: Bench, skip: frozenset[str], number: int) -> float:
-        row = self._context.measured(f"speedup {number}", lambda: bench.row(self.network(skip)))
+        row = self._context.measured(
+            f"speedup {number}", lambda: bench.row(number, lambda: self.network(skip))
+        )
         return float(row["speedup"])
 
     def _fastest(

@@ -67,11 +67,13 @@ def left_in_float(predicted: Predicted, layers: list[str], skip: Set[str]) -> fr
     From all in integers, and from all in float, it changes runs of neighbouring layers while that saves time.
     """
     starts: tuple[frozenset[str], ...] = (frozenset(), frozenset(layers))
-    found = [_settled(predicted, layers, skip, start) for start in starts]
+    found = [_fixed_point(predicted, layers, skip, start) for start in starts]
     return min(found, key=lambda left: (predicted.time({*skip, *left}), len(left)))
 
 
-def _settled(predicted: Predicted, layers: list[str], skip: Set[str], left: frozenset[str]) -> frozenset[str]:
+def _fixed_point(
+    predicted: Predicted, layers: list[str], skip: Set[str], left: frozenset[str]
+) -> frozenset[str]:
     for _ in range(SWEEPS):
         before = left
         for length in range(1, min(LONGEST_RUN, len(layers)) + 1):

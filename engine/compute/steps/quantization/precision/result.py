@@ -7,7 +7,7 @@ import onnx
 
 from engine.compute.context import Context
 from engine.compute.onnx.graph import Graph
-from engine.compute.steps.quantization.choose import is_heavy
+from engine.compute.steps.quantization.choose import is_weighted
 from engine.compute.steps.quantization.correct import Recipe
 from engine.compute.steps.quantization.precision.search import Drawn, deviation
 
@@ -27,7 +27,7 @@ class Fewest:
 def layers(model: onnx.ModelProto, skip: Set[str] = frozenset()) -> list[str]:
     """Names of the nodes with a layer's weight that can be quantized, without those in `skip`."""
     graph = Graph(model)
-    return [node.name for node in graph.nodes if is_heavy(node, graph) and node.name not in skip]
+    return [node.name for node in graph.nodes if is_weighted(node, graph) and node.name not in skip]
 
 
 def sensitivities(recipe: Recipe, skip: Set[str], drawn: Drawn, context: Context) -> dict[str, float]:

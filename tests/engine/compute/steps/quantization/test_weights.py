@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from engine.compute.context import validate
-from engine.compute.layers.grids import Form, grid_of, grids, rounded, set_grid
+from engine.compute.layers.grids import GridForm, grid_of, grids, rounded, set_grid
 from engine.compute.layers.masks import masked
 from engine.compute.layers.select import leaf_of, prunable_layers, weight_of
 from engine.compute.measures import packed
@@ -138,7 +138,7 @@ def test_minmax_is_off_by_half_a_step_at_most_and_mse_has_no_larger_error(bits: 
     for clip in ("minmax", "mse"):
         layer = nn.Conv2d(5, 6, 3)
         layer.weight = nn.Parameter(weight.clone())
-        form = Form(bits, symmetric, 10)
+        form = GridForm(bits, symmetric, 10)
         set_grid(layer, *fit_grid(weight, form, clip), form)  # type: ignore[arg-type]
         difference = (weight_of(layer) - weight).detach()
         errors[clip] = form.cut(difference).square().sum(1)
@@ -154,14 +154,14 @@ def test_minmax_is_off_by_half_a_step_at_most_and_mse_has_no_larger_error(bits: 
 def test_the_step_of_three_points_for_normal_weights_is_max_s() -> None:
     """Max 1960, table II: the best uniform quantizer of three levels has a step of 1.224 deviations."""
     weight = torch.randn(1, 100_000, generator=torch.Generator().manual_seed(0))
-    step, low = fit_grid(weight, Form(2), "mse")
+    step, low = fit_grid(weight, GridForm(2), "mse")
     assert step.item() == pytest.approx(1.224, rel=0.02) and low.item() == 1
 
 
 def test_the_gradient_goes_straight_through_but_not_past_the_ends() -> None:
     layer = nn.Linear(4, 1, bias=False)
     layer.weight = nn.Parameter(torch.tensor([[-0.4, 0.2, 0.9, 5.0]]))
-    form = Form(3, learned=True)
+    form = GridForm(3, learned=True)
     set_grid(layer, torch.tensor([0.5]), torch.tensor([3], dtype=torch.uint8), form)
     assert weight_of(layer).tolist() == [[-0.5, 0.0, 1.0, 1.5]]
     (layer.weight * torch.tensor([[1.0, 2.0, 3.0, 4.0]])).sum().backward()

@@ -1,0 +1,59 @@
+"""What the run key shows before a study starts, and which version of the preset it runs."""
+
+from pathlib import Path
+
+from textual.pilot import Pilot
+
+from engine.studies.rundir import studies_folder
+from tests.tui.screens.test_lab import in_a_folder_of_its_own, lab, shown, until
+from tui.screens.lab_texts import Review
+
+__all__ = ["in_a_folder_of_its_own"]  # a fixture for every test here too
+
+
+async def test_the_run_key_shows_every_value_first(tmp_path: Path) -> None:
+    async with lab(tmp_path, (80, 24)) as (screen, pilot):
+        await pilot.press("f9")
+        await until(pilot, lambda: isinstance(pilot.app.screen, Review))
+        assert isinstance(pilot.app.screen, Review)
+        lines = ["".join(text for text, _ in line) for line in pilot.app.screen.build(76)]
+        text = "\n".join(lines)
+        for words in ("prune.weights.sparsity", "0, 0.3, 0.5", "epochs", "momentum 0.9", "local.parallel 1"):
+            assert words in text
+        await pilot.press("escape")
+        await until(pilot, lambda: pilot.app.screen is screen)
+        await pilot.pause(0.1)
+        assert not studies_folder(tmp_path / "workspace").exists()
+
+
+async def reviewed(pilot: Pilot[None]) -> Review:
+    """Ask for a run; what is shown before it starts."""
+    await pilot.press("f9")
+    await until(pilot, lambda: isinstance(pilot.app.screen, Review))
+    assert isinstance(pilot.app.screen, Review)
+    return pilot.app.screen
+
+
+async def test_the_review_offers_the_quick_version(tmp_path: Path) -> None:
+    preset = tmp_path / "p.yaml"
+    preset.write_text(
+        "model: {name: resnet20}\ndata: {name: digits}\nsteps: [{train: {epochs: 9}}]\nquick: {train.epochs: 1}\n"
+    )
+    async with lab(tmp_path, preset=preset) as (_, pilot):
+        review = await reviewed(pilot)
+        assert review.spec.name == "p"
+        await pilot.press("q")
+        await pilot.pause()
+        assert review.spec.name == "p-quick"
+        assert "Run p-quick" in shown(pilot)
+        await pilot.press("q")
+        assert review.spec.name == "p"
+
+
+async def test_a_quick_version_can_be_run_where_the_whole_ones_data_are_missing(tmp_path: Path) -> None:
+    preset = tmp_path / "p.yaml"
+    preset.write_text(
+        "model: {name: resnet20}\ndata: {name: cifar10}\nsteps: [{train: {}}]\nquick: {data.name: digits}\n"
+    )
+    async with lab(tmp_path, preset=preset) as (_, pilot):
+        assert (await reviewed(pilot)).spec.name == "p-quick"
