@@ -28,7 +28,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from engine.machine.environment import settled
+from engine.machine.environment import process_variables
 from engine.studies.rundir import RunDir
 
 HOME = Path(__file__).resolve().parent.parent
@@ -294,7 +294,7 @@ def run_engine(sizes: Sizes, folder: Path, workspace: Path) -> tuple[float, dict
 def _environment(folder: Path) -> dict[str, str]:
     """Locks of our own, so that nobody else's studies are waited for; threads that spin alike on both sides."""
     ours = {"SECATEUR_LOCKS": str(folder / "locks"), "BENCH_FOLDER": str(folder)}
-    return settled() | ours
+    return process_variables() | ours
 
 
 def report(bares: list[dict[str, float]], engines: list[dict[str, float]]) -> None:

@@ -23,7 +23,7 @@ from engine.compute.pretrained.create import create
 from engine.compute.runtimes.base import artefact
 from engine.compute.steps.apply import apply
 from engine.compute.tasks.evaluate import score
-from engine.compute.training.schedules import Course
+from engine.compute.training.schedules import ScheduleName
 from engine.params import Calibrate, Finetune, Train
 from engine.params.channels import TargetRuntime
 from engine.params.preset import Data, Latency, Model
@@ -47,7 +47,9 @@ def arguments(parser: argparse.ArgumentParser, folder: str) -> None:
     parser.add_argument("--rate", type=float, default=0.2)
     parser.add_argument("--finetune", type=int, default=4)
     parser.add_argument("--finetune-rate", type=float, default=0.05)
-    parser.add_argument("--schedule", choices=get_args(Course), help="of fine-tuning, if not its default")
+    parser.add_argument(
+        "--schedule", choices=get_args(ScheduleName), help="of fine-tuning, if not its default"
+    )
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--augment", default="crop-flip")
     parser.add_argument("--precision", default="bf16", choices=["fp32", "bf16"])

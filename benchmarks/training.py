@@ -30,7 +30,7 @@ from typing import Any
 
 from benchmarks import ceilings, results
 from engine.machine import environment
-from engine.machine.environment import settled
+from engine.machine.environment import process_variables
 
 HOME = Path(__file__).resolve().parent.parent
 
@@ -158,7 +158,7 @@ def measured(loop: str, args: argparse.Namespace, precision: str = "fp32", isa: 
     held = {"ONEDNN_MAX_CPU_ISA": isa} if isa else {}
     done = subprocess.run(
         [*command, "--batch", str(args.batch), "--threads", str(args.threads), "--precision", precision],
-        env=settled() | held,
+        env=process_variables() | held,
         cwd=HOME,
         stdout=subprocess.PIPE,
         text=True,

@@ -38,7 +38,7 @@ def _matches(name: str, patterns: Sequence[str]) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
-def apart(walk: Callable[[], Row]) -> Row:
+def in_a_process(walk: Callable[[], Row]) -> Row:
     """`walk` in a process of its own, so that its memory is given back; what kills it is the `result`."""
     reader, writer = os.pipe()
     if (pid := os.fork()) == 0:

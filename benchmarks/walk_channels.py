@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from benchmarks.walk import PREFIX, apart, arguments, chosen
+from benchmarks.walk import PREFIX, arguments, chosen, in_a_process
 from engine.compute.context import Context
 from engine.compute.measures.counts import count
 from engine.compute.models import checkpoint
@@ -97,7 +97,7 @@ def main() -> None:
     args = arguments(__doc__, LARGE).parse_args()
     rows = []
     for name in chosen(args, LARGE):
-        rows.append(apart(partial(walk, f"{PREFIX}{name}")))
+        rows.append(in_a_process(partial(walk, f"{PREFIX}{name}")))
         print(line(name, rows[-1]), flush=True)
     equal = sum(row["result"] == "bit-equal" for row in rows)
     whole = sum(row["result"] == "bit-equal" and not row["notices"] for row in rows)

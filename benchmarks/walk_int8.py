@@ -27,7 +27,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from benchmarks.walk import apart, arguments, chosen
+from benchmarks.walk import arguments, chosen, in_a_process
 from engine.compute.models.architecture import Architecture
 from engine.compute.models.build import build
 from engine.compute.onnx.float_operators import float_operators
@@ -183,7 +183,7 @@ def main() -> None:
     rows = {}
     for name in names:
         size = pixels(name, native=args.native)
-        rows[name] = apart(partial(guarded, name, size))
+        rows[name] = in_a_process(partial(guarded, name, size))
         print(line(name, size, rows[name]), flush=True)
     ran = [name for name, row in rows.items() if row["result"] == "ok"]
     near = [name for name in ran if rows[name]["centred"] >= GOOD]

@@ -113,8 +113,8 @@ class Problem:
     hint: str = ""
 
     def __str__(self) -> str:
-        told = not self.path or self.place.endswith(f" {self.path}")
-        where = self.place if told else f"{self.place}: {self.path}"
+        described = not self.path or self.place.endswith(f" {self.path}")
+        where = self.place if described else f"{self.place}: {self.path}"
         text = f"{where}: {self.given}"
         if self.allowed:
             text += f"; allowed: {self.allowed}"

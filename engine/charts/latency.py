@@ -73,9 +73,9 @@ def _samples(state: StudyState, x: str, y: str, by: str | None) -> Iterator[_Sam
         n for n in names if n == by or (x in NUMBERS and _differ(t.parameters.get(n) for t, _ in meant))
     ]
     for trial, row in meant:
-        told = [_told(trial, name, alone=len(parameters) == 1) for name in parameters]
+        described = [_told(trial, name, alone=len(parameters) == 1) for name in parameters]
         where = latency.in_words(row, dimensions)
-        line = ", ".join(part for part in (*told, where) if part) or y
+        line = ", ".join(part for part in (*described, where) if part) or y
         value = _value(trial, row, y)
         assert isinstance(value, int | float)
         yield _Sample(trial, _value(trial, row, x), value, line)

@@ -25,9 +25,9 @@ def figure(states: Sequence[StudyState], y: str, *, log: bool = False) -> Figure
     for state in states:
         prefix = f"{state.name} " if len(states) > 1 else ""
         for step, trials in _steps(state):
-            told = ((float(epoch.epoch), epoch.value(y)) for epoch in step.epochs)
+            values = ((float(epoch.epoch), epoch.value(y)) for epoch in step.epochs)
             owner = Owner(state, trials)
-            points = tuple(Point(number, value, owner=owner) for number, value in told if value is not None)
+            points = tuple(Point(number, value, owner=owner) for number, value in values if value is not None)
             lines.append(Series(prefix + _name(state, step, trials), points))
     return Figure(x_label="epoch", y_label=measure(y).label, series=tuple(lines), log_y=log, y_measure=y)
 

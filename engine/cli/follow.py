@@ -107,10 +107,10 @@ def progress_line(state: StudyState) -> str:
     return "  ".join([*parts, ", ".join(running[:3])])
 
 
-def describe(event: ev.Event, state: StudyState, told: set[str], *, brief: bool = False) -> str:
+def describe(event: ev.Event, state: StudyState, reported: set[str], *, brief: bool = False) -> str:
     """One line about an event; empty for those too frequent to tell (`brief` leaves out more).
 
-    `told` holds the reasons of failures that were told before; those are not told again.
+    `reported` holds the reasons of failures that were told before; those are not told again.
     """
     match event:
         case ev.StudyStarted():
@@ -129,7 +129,7 @@ def describe(event: ev.Event, state: StudyState, told: set[str], *, brief: bool 
         case ev.StepFinished():
             return "" if event.reused else _finished(event, state)
         case ev.StepFailed():
-            return f"FAILED {_who(event.key, state)}: {_reason(event, told)}"
+            return f"FAILED {_who(event.key, state)}: {_reason(event, reported)}"
         case ev.Notice():
             return f"{event.level}: {event.text}"
         case ev.StudyFinished():
@@ -142,12 +142,12 @@ def describe(event: ev.Event, state: StudyState, told: set[str], *, brief: bool 
             assert_never(event)
 
 
-def _reason(event: ev.StepFailed, told: set[str]) -> str:
+def _reason(event: ev.StepFailed, reported: set[str]) -> str:
     """Why a step failed, in full for the first of those that fail for the same reason."""
     reason = failures.alike(event.error)
-    if reason in told:
+    if reason in reported:
         return "for the same reason as before"
-    told.add(reason)
+    reported.add(reason)
     return sentence(event.error)
 
 

@@ -135,10 +135,14 @@ def render(topic: Topic, width: int) -> str:
 
 
 def _entry(row: Row, names: int, width: int) -> list[str]:
-    told = f"{row.allowed()}; {_default(row)}"
+    described = f"{row.allowed()}; {_default(row)}"
     gap = " " * (names + 2)
     head = textwrap.wrap(
-        told, width, initial_indent=f"{row.path:<{names}}  ", subsequent_indent=gap, break_on_hyphens=False
+        described,
+        width,
+        initial_indent=f"{row.path:<{names}}  ",
+        subsequent_indent=gap,
+        break_on_hyphens=False,
     )
     text = row.help + (f" Only when {row.when}." if row.when else "")
     return head + textwrap.wrap(

@@ -84,14 +84,14 @@ def _not_well(rows: "list[tuple[str, Status]]") -> list[str]:
     """What became of the newest studies that failed or were lost, and how to go on."""
     from engine.results import failures
 
-    told = [
+    reasons = [
         (name, why)
         for name, status in rows
         if status.state != "cancelled" and (why := failures.of_status(status))
     ]
-    out = [line for name, why in told[:TOLD] for line in ("", f"{name}: {why}")]
-    if told:
-        more = f" ({len(told) - TOLD} more are not well)" if len(told) > TOLD else ""
+    out = [line for name, why in reasons[:TOLD] for line in ("", f"{name}: {why}")]
+    if reasons:
+        more = f" ({len(reasons) - TOLD} more are not well)" if len(reasons) > TOLD else ""
         out += ["", f"`secateur show NAME` says more, `secateur resume NAME` goes on{more}"]
     return out
 

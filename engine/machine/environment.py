@@ -133,19 +133,19 @@ def gpus() -> tuple[str, ...]:
     return tuple(names)
 
 
-def settled() -> dict[str, str]:
+def process_variables() -> dict[str, str]:
     """This process's variables as a process that computes has them: a variable that is empty counts as not set."""
     return {**os.environ, **{name: os.environ.get(name) or value for name, value in SETTLED.items()}}
 
 
 def settle() -> None:
     """Give this process the variables of `SETTLED`; its libraries must not have computed yet."""
-    os.environ.update(settled())
+    os.environ.update(process_variables())
 
 
 def selectors() -> dict[str, str]:
     """The variables of `SELECTORS` as processes that compute have them; those not set are left out."""
-    return {name: value for name, value in settled().items() if name in SELECTORS and value}
+    return {name: value for name, value in process_variables().items() if name in SELECTORS and value}
 
 
 def memory_bytes() -> int:

@@ -66,8 +66,8 @@ def missing(runtime: Runtime, device: str) -> str:
     """Why a runtime cannot be used at all, in one sentence; empty if it can."""
     kind = KIND[runtime]
     if not find_spec(kind.module):
-        told = f"{kind.label} is not installed"
-        return f"{told}: pip install 'secateur[{kind.extra}]'" if kind.extra else told
+        described = f"{kind.label} is not installed"
+        return f"{described}: pip install 'secateur[{kind.extra}]'" if kind.extra else described
     return _no_compiler(device_of(runtime, device)) if kind.compiles else ""
 
 

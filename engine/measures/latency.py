@@ -174,8 +174,10 @@ def notes(results: dict[str, Any]) -> list[str]:
         missing.setdefault(row["unavailable"], []).append(row)
     reasons = [f"not measured in {_where(rows, results)}: {why}" for why, rows in missing.items()]
     quantized = [row for row in measured(results) if row["precision"] == INT8]
-    told = {row["runtime"] for row in quantized if row["speedup"] < 1}
-    others = {row["runtime"]: float_operators_text(row) for row in quantized if row["runtime"] not in told}
+    described = {row["runtime"] for row in quantized if row["speedup"] < 1}
+    others = {
+        row["runtime"]: float_operators_text(row) for row in quantized if row["runtime"] not in described
+    }
     left = [f"INT8 in {runtime}: {text} stayed in float" for runtime, text in others.items() if text]
     return [*reasons, *slower_texts(quantized), *left]
 
@@ -208,10 +210,10 @@ def slower_texts(rows: Iterable[Row]) -> list[str]:
 def _slower(runtime: str, rows: list[Row]) -> str:
     batches = ", ".join(dict.fromkeys(str(row["batch"]) for row in rows))
     speedups = sorted(row["speedup"] for row in rows)
-    told = " to ".join(dict.fromkeys(ratio(speedup) for speedup in (speedups[0], speedups[-1])))
+    described = " to ".join(dict.fromkeys(ratio(speedup) for speedup in (speedups[0], speedups[-1])))
     left = float_operators_text(rows[0])
     why = f": {left} stayed in float" if left else ", though no operator stayed in float"
-    return f"INT8 is slower than fp32 in {runtime} at batch {batches} ({told}){why}"
+    return f"INT8 is slower than fp32 in {runtime} at batch {batches} ({described}){why}"
 
 
 NOISY_LOAD = 0.1

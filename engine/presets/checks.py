@@ -153,7 +153,7 @@ def _task(root: Mapping, swept: Sweep) -> list[Problem]:
 
 
 def _plot(root: Mapping, swept: Sweep) -> list[Problem]:
-    axes = sweep.told(root.items.get("sweep"))
+    axes = sweep.column_names(root.items.get("sweep"))
     seeds = root.items.get("seed")
     if isinstance(seeds, Listing) and len(seeds.items) > 1 and "seed" not in axes:
         axes = (*axes, "seed")

@@ -55,7 +55,7 @@ class Axis:
         return len(self.paths) > 1 and VARIANT in self.paths
 
     @property
-    def told(self) -> tuple[str, ...]:
+    def column_names(self) -> tuple[str, ...]:
         """What tells its trials apart in tables and plots."""
         return (VARIANT,) if self.named else self.paths
 
@@ -100,7 +100,7 @@ def paths(node: Node | None) -> tuple[str, ...]:
     return tuple(path for path in node.items if path != "zip") + inner
 
 
-def told(node: Node | None) -> tuple[str, ...]:
+def column_names(node: Node | None) -> tuple[str, ...]:
     """What trials are told apart by: `paths`, with the names of a `zip` in the place of its lists."""
     zipped = node.items.get("zip") if isinstance(node, Mapping) else None
     hidden = (

@@ -177,7 +177,9 @@ def build(root: Mapping, steps: list[StepNode], swept: Sweep) -> tuple[Built, li
 def parameters(swept: Sweep, point: Point) -> dict[str, Any]:
     """Swept path → plain value at a point, in written order; of an axis whose points have names, the name."""
     return {
-        path: axis.values(path)[at] for axis, at in zip(swept.axes, point, strict=True) for path in axis.told
+        path: axis.values(path)[at]
+        for axis, at in zip(swept.axes, point, strict=True)
+        for path in axis.column_names
     }
 
 

@@ -122,7 +122,7 @@ def failed_step(trial: TrialState) -> str:
     return next((step.address for step in every if step.error), "")
 
 
-def told(found: Ending, onward: str) -> list[tuple[Part, str]]:
+def paragraphs_of(found: Ending, onward: str) -> list[tuple[Part, str]]:
     """The ending as paragraphs; `onward` is how the view resumes a study, such as `secateur resume NAME`."""
     shared = len(found.reasons) == 1 and bool(found.reasons[0].trials)
     head = found.headline + (_where(found.reasons[0]) if shared else "")
@@ -146,7 +146,7 @@ def told(found: Ending, onward: str) -> list[tuple[Part, str]]:
 def lines(state: StudyState) -> list[str]:
     """The ending as the commands print it; nothing while all goes well."""
     found = ending(state)
-    return _indented(told(found, _command(state))) if found else []
+    return _indented(paragraphs_of(found, _command(state))) if found else []
 
 
 def trial_lines(state: StudyState, trial: TrialState) -> list[str]:
@@ -170,11 +170,11 @@ def of_trial(state: StudyState, trial: TrialState, onward: str) -> list[tuple[Pa
         same = f" ({which(reason.trials)} for this reason)" if len(reason.trials) > 1 else ""
         head = f"Trial {trial.index} failed in {failed_step(trial)}{same}"
         own = Reason(trial.error)
-        return told(Ending(head, (own,), found.resumed if found else ""), onward)
+        return paragraphs_of(Ending(head, (own,), found.resumed if found else ""), onward)
     if found is None or trial.status == "done":
         return []
     study = tuple(reason for reason in found.reasons if not reason.trials)
-    return told(Ending(found.headline, study, found.resumed), onward)
+    return paragraphs_of(Ending(found.headline, study, found.resumed), onward)
 
 
 def brief(found: Ending) -> str:

@@ -15,11 +15,11 @@ PACKED = "size.packed"
 
 
 def quality_name(state: StudyState) -> str:
-    """What the study's models are judged by: `map50_95` where a step has told one, else `accuracy`."""
+    """What the study's models are judged by: `map50_95` where a step has shown one, else `accuracy`."""
     for step in state.steps.values():
-        told = [step.measures, *(vars(epoch) for epoch in step.epochs[:1])]
+        shown = [step.measures, *(epoch.measures for epoch in step.epochs[:1])]
         for name in QUALITIES:
-            if any(measures.get(f"validation_{name}") is not None for measures in told):
+            if any(measures.get(f"validation_{name}") is not None for measures in shown):
                 return name
     return QUALITIES[0]
 
@@ -52,8 +52,8 @@ def best_trial(state: StudyState) -> dict[str, Any]:
         best = max(done, key=lambda t: t.results[chosen])
     results = best.results
     packed = {PACKED: measure_value(results, PACKED)} if _smallness([best]) == PACKED else {}
-    told = {name: results[name] for name in (quality, "sparsity", "nonzero_parameters")}
-    return told | packed | {"index": best.index, "close": bool(close)}
+    shown = {name: results[name] for name in (quality, "sparsity", "nonzero_parameters")}
+    return shown | packed | {"index": best.index, "close": bool(close)}
 
 
 def _smallness(trials: list[TrialState]) -> str:

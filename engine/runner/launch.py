@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from engine.errors import SecateurError, UsageError
-from engine.machine.environment import settled
+from engine.machine.environment import process_variables
 from engine.measures.latency import NOISY_LOAD
 from engine.presets.spec import Spec, to_yaml
 from engine.runner.executors import choose
@@ -111,7 +111,7 @@ def process_environment() -> dict[str, str]:
     home = str(Path(__file__).resolve().parents[2])
     path = os.environ.get("PYTHONPATH")
     return {
-        **settled(),
+        **process_variables(),
         "PYTHONPATH": f"{home}{os.pathsep}{path}" if path else home,
         "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
         "PYTHONUNBUFFERED": "1",

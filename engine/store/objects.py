@@ -172,8 +172,8 @@ class Store:
 
 def _digest(meta: dict[str, Any]) -> str:
     """The hash of what `object.json` says, so that a flipped bit in a number is noticed like one in a file."""
-    told = json.dumps({name: value for name, value in meta.items() if name != "digest"}, sort_keys=True)
-    return hashlib.sha256(told.encode()).hexdigest()
+    described = json.dumps({name: value for name, value in meta.items() if name != "digest"}, sort_keys=True)
+    return hashlib.sha256(described.encode()).hexdigest()
 
 
 def _rename_new(source: Path, target: Path) -> None:

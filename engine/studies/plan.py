@@ -334,13 +334,13 @@ def _jobs(trials: tuple[PlannedTrial, ...]) -> tuple[Job, ...]:
                 mine.append(planned.trial.index)
     groups: dict[tuple[tuple[int, ...], int, str], list[Node]] = {}
     for key_, (node, stage) in nodes.items():
-        apart = key_ if node.exclusive else ""
-        groups.setdefault((tuple(users[key_]), stage, apart), []).append(node)
+        own_job = key_ if node.exclusive else ""
+        groups.setdefault((tuple(users[key_]), stage, own_job), []).append(node)
     jobs = []
-    for number, ((indices, _, apart), members) in enumerate(groups.items()):
+    for number, ((indices, _, own_job), members) in enumerate(groups.items()):
         inside = {node.key for node in members}
         needs = frozenset(k for node in members for k in node.needs if k not in inside)
-        jobs.append(Job(number, indices[0], tuple(members), needs, bool(apart)))
+        jobs.append(Job(number, indices[0], tuple(members), needs, bool(own_job)))
     return tuple(jobs)
 
 

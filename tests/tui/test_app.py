@@ -42,8 +42,9 @@ async def test_every_place_opens_by_its_key_with_the_class_of_its_row(tmp_path: 
 
 
 def test_a_place_that_is_not_in_the_table_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"no place nowhere.*Its places: lab, studies"):
+    with pytest.raises(UsageError, match="no place nowhere") as raised:
         Lab(None, tmp_path, "nowhere")
+    assert all(place.name in raised.value.remedy for place in PLACES)
 
 
 def test_places_are_imported_when_they_are_shown() -> None:
@@ -80,15 +81,13 @@ async def test_a_preset_that_can_not_be_opened_is_told_at_the_start(tmp_path: Pa
     assert not app.return_code
 
 
-async def test_what_is_said_while_a_question_is_open_stands_below_it_afterwards(tmp_path: Path) -> None:
+async def test_what_is_said_while_a_question_is_open_is_read_after_it(tmp_path: Path) -> None:
     fabricate.finished(tmp_path)
     app = Lab(None, tmp_path, "studies")
     async with app.run_test(size=(120, 40)) as pilot:
         await shows(pilot, "quickstart-1 done 14/14")
         await pilot.press("d")
         await shows(pilot, "Delete quickstart-1?")
-        await pilot.press("ctrl+c")
-        await shows(pilot, "^q leaves", "Delete quickstart-1?")
-        await pilot.press("n")
+        await pilot.press("ctrl+c", "n")
         await until(pilot, lambda: app.screen is app.here)
         await shows(pilot, "^q leaves")

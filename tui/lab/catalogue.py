@@ -22,7 +22,7 @@ class Entry:
     missing: str = ""
 
     @property
-    def told(self) -> str:
+    def description(self) -> str:
         return f"not here: {self.missing}" if self.missing else self.about
 
 

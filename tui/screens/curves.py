@@ -209,8 +209,8 @@ class CurvesScreen(BaseScreen):
         if self._view is None:
             return
         if self._view.epochs:
-            told = training.measures(list(self._states.values()))
-            self._choose("Draw", told, "epoch_y", self._view.epoch_y)
+            values = training.measures(list(self._states.values()))
+            self._choose("Draw", values, "epoch_y", self._view.epoch_y)
         elif self._by_layer():
             names = sensitivity.measures(list(self._states.values()))
             self._choose("Draw", names, "y", self._drawn.figure.y_measure)

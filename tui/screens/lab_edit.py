@@ -205,9 +205,9 @@ class EditActions(LabBase):
             found, problems = validate(root, document.name, document.folder)
             owner = address.step if address.step is not None else address.path.partition(".")[0]
             again = next((one for one in fields_of(root, owner) if one.address == address), field)
-            told = [says(problem) for problem in problems_at(root, again, problems)]
-            if told:
-                return False, f"! {told[0]}"
+            description = [says(problem) for problem in problems_at(root, again, problems)]
+            if description:
+                return False, f"! {description[0]}"
             axis = axis_at(root, address)
             taken = axis.values() if axis else []
             total = f", {trials_text(len(found.trials))} in all" if found else ""
@@ -246,7 +246,7 @@ class EditActions(LabBase):
     async def _pick(self, title: str, entries: "list[Entry]", address: Address) -> None:
         self.flush()
         now = value_at(self.document.root, address)
-        choices = [Choice(entry.name, entry.name, entry.told) for entry in entries]
+        choices = [Choice(entry.name, entry.name, entry.description) for entry in entries]
         title = f"{title} (or type your own in the form: path/file.py:function)"
         chosen = await self.app.push_screen_wait(
             Picker(title, choices, [str(now)], columns=("name", "about"))

@@ -119,7 +119,7 @@ class ExportScreen(ModalScreen[None]):
         if self._export is None:
             return self._help(width)
         export = self._export
-        out = [line for text in export.told for line in wrapped(text, width, "muted")]
+        out = [line for text in export.progress_lines for line in wrapped(text, width, "muted")]
         if export.running:
             return [*out, [("…", "muted")]]
         role = "good" if export.done else "bad" if export.error else "warn"

@@ -76,7 +76,7 @@ class TrialScreen(StudyScreen):
     def _build(self, parts: list[Part], width: int) -> list[Line]:
         trial = find(self._state, self.session.trial)
         if self._state is not None and trial is None and (found := failures.ending(self._state)):
-            return [[(self._state.name, "title")], *paragraphs(failures.told(found, ONWARD), width)]
+            return [[(self._state.name, "title")], *paragraphs(failures.paragraphs_of(found, ONWARD), width)]
         if self._state is None or trial is None:
             return [[(nothing(self._state), "muted")]]
         return [line for part in parts for line in part(self._state, trial, width)]

@@ -76,19 +76,19 @@ def errors(state: StudyState, trial: TrialState, width: int) -> list[Line]:
             out.append(())
     parts = failures.of_trial(state, trial, ONWARD)
     shown = [part for part in parts if not (trial.error or state.error) or part[0] in ("headline", "onward")]
-    told = paragraphs([(part, text.removesuffix(":")) for part, text in shown], width)
-    return [*told, *([()] if told else []), *out]
+    lines = paragraphs([(part, text.removesuffix(":")) for part, text in shown], width)
+    return [*lines, *([()] if lines else []), *out]
 
 
 def remarks(state: StudyState, trial: TrialState, width: int) -> list[Line]:
     """What a reader of the numbers must know first: targets that the trial misses."""
     found = latency_targets.remarks(trial)
-    told = [
+    lines = [
         line
         for one in found
         for line in wrapped(f"{latency_targets.MARK} {one['text']}", width, "warn", "  ")
     ]
-    return [*told, ()] if told else []
+    return [*lines, ()] if lines else []
 
 
 def steps(state: StudyState, trial: TrialState, width: int) -> list[Line]:
@@ -151,8 +151,8 @@ def latency(state: StudyState, trial: TrialState, width: int) -> list[Line]:
     if not rows and not remarks:
         return []
     table = aligned(HEADS, rows, width, texts=2) if rows else []
-    told = [line for note in remarks for line in wrapped(note, width, "warn", "  ")]
-    return [[("Latency", "accent")], *table, *told, ()]
+    lines = [line for note in remarks for line in wrapped(note, width, "warn", "  ")]
+    return [[("Latency", "accent")], *table, *lines, ()]
 
 
 def difference(name: str, value: float | None, before: float | None) -> Span:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from engine.results.failures import INDENTS, Part, ending, told
+from engine.results.failures import INDENTS, Part, ending, paragraphs_of
 from engine.studies.state import StudyState
 from tui.widgets.document import wrapped
 from tui.widgets.painted import Line, Painted
@@ -38,7 +38,7 @@ class Endings(Painted):
         parts: list[tuple[Part, str]] = []
         for state in states:
             if found := ending(state):
-                (_, head), *rest = told(found, ONWARD)
+                (_, head), *rest = paragraphs_of(found, ONWARD)
                 parts += [("headline", f"{state.name}: {head}" if len(states) > 1 else head), *rest]
         if parts and also:
             parts.append(("onward", also))

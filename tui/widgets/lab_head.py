@@ -34,7 +34,7 @@ class Head(Painted):
         if checked.spec is not None:
             trials = trials_text(len(checked.spec.trials))
             self._amounts = (f"{trials}, {checked.estimate}", f"{trials}, {checked.estimate.short}", trials)
-        self._told = told(checked, typing)
+        self._told = status_of(checked, typing)
         self.redraw()
 
     def lines(self, width: int, height: int) -> Sequence[Line]:
@@ -52,7 +52,7 @@ class Head(Painted):
         return [(f" {name}", "title"), (self._edited, "warn"), (origin, "muted"), (f"{gap}{amount} ", "")]
 
 
-def told(checked: Checked, typing: bool = False) -> tuple[str, str]:
+def status_of(checked: Checked, typing: bool = False) -> tuple[str, str]:
     """What to say about a preset, and in which role."""
     if checked.revision < 0:
         return "", ""
@@ -156,4 +156,4 @@ def keys_for(field: Field) -> str:
     return ", ".join(parts)
 
 
-__all__ = ["FieldHelp", "FormTitle", "Head", "Views", "fields_of", "told"]
+__all__ = ["FieldHelp", "FormTitle", "Head", "Views", "fields_of", "status_of"]

@@ -84,8 +84,8 @@ class Outline(Painted, can_focus=True):
         value = abbreviate(item.value, room) if room > 3 else ""
         gap = " " * max(width - 3 - cell_width(label) - cell_width(value), 0)
         look = f"bad {role}" if item.problems else f"accent {role}"
-        told = f"{'muted' if not at else ''} {role}".strip()
-        return [(sign, look.strip()), (f"{abbreviate(label, width - 2)} ", role), (value + gap, told)]
+        lines = f"{'muted' if not at else ''} {role}".strip()
+        return [(sign, look.strip()), (f"{abbreviate(label, width - 2)} ", role), (value + gap, lines)]
 
     def _label(self, item: Item) -> str:
         if item.key.startswith("step:"):

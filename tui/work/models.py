@@ -63,7 +63,7 @@ class ModelExport:
     """
 
     wish: Wish
-    told: list[str] = field(default_factory=list)
+    progress_lines: list[str] = field(default_factory=list)
     done: dict[str, Any] | None = None
     error: SecateurError | None = None
     running: bool = True
@@ -117,7 +117,7 @@ class ModelExport:
         except ValueError:  # a library that prints
             return
         if "doing" in found:
-            self.told.append(found["doing"])
+            self.progress_lines.append(found["doing"])
         elif "error" in found:
             self.error = SecateurError(**found["error"])
         else:

@@ -90,8 +90,8 @@ class UniformGrid(Folding):
         step = self.form.spread(self.steps, shape)
         low = self.form.spread(self.low, shape).to(weight.dtype)
         per_step = weight.numel() / max(self.step.numel(), 1)
-        gentle = 1 / math.sqrt(max(per_step * self.form.levels / 2, 1))
-        rounded: Tensor = _Rounding.apply(weight, step, low, self.form.levels - low, gentle)
+        gradient_scale = 1 / math.sqrt(max(per_step * self.form.levels / 2, 1))
+        rounded: Tensor = _Rounding.apply(weight, step, low, self.form.levels - low, gradient_scale)
         return rounded
 
 
@@ -100,14 +100,14 @@ class _Rounding(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: FunctionCtx, weight: Tensor, step: Tensor, low: Tensor, top: Tensor, gentle: float
+        ctx: FunctionCtx, weight: Tensor, step: Tensor, low: Tensor, top: Tensor, gradient_scale: float
     ) -> Tensor:
         position = weight / step
         nearest = torch.round(position)
         # Adding zero makes -0.0 of a small negative weight +0.0, which files and counts take for a zero.
         code = torch.clamp(nearest, -low, top) + 0.0
         ctx.save_for_backward(position, code, nearest == code)
-        ctx.gentle = gentle  # type: ignore[attr-defined]
+        ctx.gradient_scale = gradient_scale  # type: ignore[attr-defined]
         return code * step
 
     @staticmethod
@@ -116,7 +116,7 @@ class _Rounding(torch.autograd.Function):
         position, code, inside = ctx.saved_tensors
         of_step = None
         if ctx.needs_input_grad[1]:
-            of_step = gradient * torch.where(inside, code - position, code) * ctx.gentle
+            of_step = gradient * torch.where(inside, code - position, code) * ctx.gradient_scale
         return torch.where(inside, gradient, 0.0), of_step, None, None, None
 
 

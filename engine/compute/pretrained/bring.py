@@ -24,7 +24,7 @@ from engine.compute.pretrained.inert import UNREADABLE
 from engine.compute.pretrained.reading import WeightFile, read
 from engine.compute.pretrained.shapes import AUXILIARY, narrow_, skeleton
 from engine.compute.pretrained.state_dict import load_into, unfit
-from engine.compute.pretrained.unwrap import Told, variants
+from engine.compute.pretrained.unwrap import Notices, variants
 from engine.errors import SecateurError
 from engine.params.catalog import DETECTOR, OWN_CODE, WEIGHT_FILES
 from engine.params.preset import AUTO, Model
@@ -38,7 +38,7 @@ IN_FOLDER = WEIGHT_FILES[1:]
 """Files of weights that other programs put into a folder."""
 
 
-def bring(params: Model, offered: Architecture) -> tuple[nn.Module, Told]:
+def bring(params: Model, offered: Architecture) -> tuple[nn.Module, Notices]:
     """The network with the weights of `params.weights`, and what the user should know about them.
 
     `offered` has the data's channels, classes and image size. The name `auto` has the architecture guessed,
@@ -48,11 +48,11 @@ def bring(params: Model, offered: Architecture) -> tuple[nn.Module, Told]:
     folder = path if path.is_dir() else path.parent
     ours = path.is_dir() or (path.name == TENSORS and params.name == AUTO)
     if ours and (folder / RECIPE).is_file() and (folder / TENSORS).is_file():
-        model, told = _from_checkpoint(folder, params.name, offered)
+        model, notices = _from_checkpoint(folder, params.name, offered)
     else:
-        model, told = _from_file(_file(path), params, offered)
-    edits.notes(model)["brought"] = {"from": path.name, "told": [text for _, text in told]}
-    return model, told
+        model, notices = _from_file(_file(path), params, offered)
+    edits.notes(model)["brought"] = {"from": path.name, "told": [text for _, text in notices]}
+    return model, notices
 
 
 def _file(path: Path) -> Path:
@@ -68,23 +68,23 @@ def _file(path: Path) -> Path:
     )
 
 
-def _from_file(path: Path, params: Model, offered: Architecture) -> tuple[nn.Module, Told]:
+def _from_file(path: Path, params: Model, offered: Architecture) -> tuple[nn.Module, Notices]:
     found = read(path, params)
     if offered.name.startswith(DETECTOR):
-        return _detector(found, path, offered), found.told
+        return _detector(found, path, offered), found.notices
     ways, trusted = variants(found.state), found.module is not None
     guessed = params.name == AUTO
     fitting = guess(ways, offered, trusted=trusted) if guessed else match(offered, ways, trusted=trusted)
     if not fitting.difference.fits:
         raise unfit(str(path), fitting.difference.lines())
-    told = [*found.told, *_told(fitting, path.name, guessed)]
+    notices = [*found.notices, *_told(fitting, path.name, guessed)]
     _check_size(fitting.arch, offered)
-    model, native = _loaded(fitting, found, path, told)
-    arch = _fitted(model, native, offered, path.name, told)
+    model, native = _loaded(fitting, found, path, notices)
+    arch = _fitted(model, native, offered, path.name, notices)
     edits.recorded(model).clear()
     for edit in edits.changes(edits.sizes(skeleton(arch)), edits.sizes(model)):
         edits.record(model, edit)
-    return model, told
+    return model, notices
 
 
 def _detector(found: WeightFile, path: Path, offered: Architecture) -> nn.Module:
@@ -97,20 +97,20 @@ def _detector(found: WeightFile, path: Path, offered: Architecture) -> nn.Module
     return model
 
 
-def _told(found: Match, name: str, guessed: bool) -> Told:
+def _told(found: Match, name: str, guessed: bool) -> Notices:
     arch = found.arch
-    told: Told = []
+    notices: Notices = []
     if found.prefix:
-        told.append(("info", f"took {found.prefix!r} off the names in {name}"))
+        notices.append(("info", f"took {found.prefix!r} off the names in {name}"))
     if guessed:
         width = f" of width {arch.arguments['width']}" if "width" in arch.arguments else ""
-        told.append(("info", f"{name} was recognized as {arch.name}{width} with {arch.classes} classes"))
+        notices.append(("info", f"{name} was recognized as {arch.name}{width} with {arch.classes} classes"))
     if found.difference.narrower:
         layers = {tensor.rpartition(".")[0] for tensor in found.difference.narrower}
-        told.append(
+        notices.append(
             ("info", f"{name} is pruned: {len(layers)} layers are narrower than those of {arch.name}")
         )
-    return told
+    return notices
 
 
 def _check_size(native: Architecture, offered: Architecture) -> None:
@@ -123,14 +123,16 @@ def _check_size(native: Architecture, offered: Architecture) -> None:
         )
 
 
-def _loaded(found: Match, brought: WeightFile, path: Path, told: Told) -> tuple[nn.Module, Architecture]:
+def _loaded(
+    found: Match, weight_file: WeightFile, path: Path, notices: Notices
+) -> tuple[nn.Module, Architecture]:
     """The network, as wide as its weights are, with them; one that was unpickled is compared with the original."""
     arch, original = found.arch, None
-    if brought.module is not None:
-        original = brought.module.get_submodule(found.prefix.rstrip("."))
+    if weight_file.module is not None:
+        original = weight_file.module.get_submodule(found.prefix.rstrip("."))
         arch = replace(arch, arguments=flags(original) | arch.arguments)
     elif arch.name in AUXILIARY and "transform_input" not in arch.arguments:
-        told.append(
+        notices.append(
             ("warning", "weights do not tell whether model.arguments.transform_input is needed; it is off")
         )
     model = build(arch)
@@ -141,12 +143,12 @@ def _loaded(found: Match, brought: WeightFile, path: Path, told: Told) -> tuple[
     edits.reshape(model, found.state)
     load_into(model, found.state, str(path))
     if original is not None:
-        told += compare_answers(model, original, arch, path)
+        notices += compare_answers(model, original, arch, path)
     return model.eval(), arch
 
 
 def _fitted(
-    model: nn.Module, native: Architecture, offered: Architecture, name: str, told: Told
+    model: nn.Module, native: Architecture, offered: Architecture, name: str, notices: Notices
 ) -> Architecture:
     """Fit stem and head to the data, in place; the architecture that the model then has."""
     if native.channels != offered.channels:
@@ -158,17 +160,17 @@ def _fitted(
             )
         fit_stem(model, offered.channels, native.channels)
         text = f"the first layer of {name} was changed from {native.channels} to {offered.channels} channels"
-        told.append(("info", f"{text}; grey images give the same activations"))
+        notices.append(("info", f"{text}; grey images give the same activations"))
     if native.classes != offered.classes:
         fit_head(model, offered.classes)
         text = f"the last layer of {name}, for {native.classes} classes, {REPLACED}"
-        told.append(("warning", f"{text} the data's {offered.classes}: it has to be trained"))
+        notices.append(("warning", f"{text} the data's {offered.classes}: it has to be trained"))
     arch = replace(native, channels=offered.channels, classes=offered.classes, size=offered.size)
     attached(model, arch)
     return arch
 
 
-def _from_checkpoint(folder: Path, name: str, offered: Architecture) -> tuple[nn.Module, Told]:
+def _from_checkpoint(folder: Path, name: str, offered: Architecture) -> tuple[nn.Module, Notices]:
     """The model of a checkpoint of ours, its edits and masks included."""
     # Imported here because checkpoints are built with this package.
     from engine.compute.models import checkpoint
@@ -184,11 +186,11 @@ def _from_checkpoint(folder: Path, name: str, offered: Architecture) -> tuple[nn
     except (SafetensorError, *UNREADABLE) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise refused(folder, f"is a damaged checkpoint: {reason[:160]}", "Copy the folder again.") from error
-    told: Told = [("info", f"{folder.name} is a checkpoint of {built.name}")]
+    notices: Notices = [("info", f"{folder.name} is a checkpoint of {built.name}")]
     native = architecture(model)
     _check_size(native, offered)
-    _fitted(model, native, offered, folder.name, told)
-    return model, told
+    _fitted(model, native, offered, folder.name, notices)
+    return model, notices
 
 
 def _check_name(built: str, name: str, folder: Path) -> None:

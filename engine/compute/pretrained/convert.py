@@ -11,7 +11,7 @@ from engine.compute.models.architecture import Architecture
 from engine.compute.pretrained.files import refused
 from engine.compute.pretrained.inert import UNREADABLE
 from engine.compute.pretrained.pickles import REMEDY, name_of
-from engine.compute.pretrained.unwrap import Told
+from engine.compute.pretrained.unwrap import Notices
 
 SAME = 1e-4
 """Greatest difference of the outputs, relative to the largest one: other kernels round differently."""
@@ -34,7 +34,7 @@ def flags(original: nn.Module) -> dict[str, Any]:
     return {name: True for name in FLAGS if getattr(original, name, False) is True}
 
 
-def compare_answers(model: nn.Module, original: nn.Module, arch: Architecture, path: Path) -> Told:
+def compare_answers(model: nn.Module, original: nn.Module, arch: Architecture, path: Path) -> Notices:
     """Check that both give the same output for one random image.
 
     Raises SecateurError where they differ; an original that does not run with today's torch is told of.

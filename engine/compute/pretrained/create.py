@@ -11,7 +11,7 @@ from engine.compute.models.architecture import Architecture, architecture, attac
 from engine.compute.models.build import _construct, build
 from engine.compute.numerics.seeds import seed_everything
 from engine.compute.pretrained.state_dict import load_into, pretrained_state
-from engine.compute.pretrained.unwrap import Told
+from engine.compute.pretrained.unwrap import Notices
 from engine.errors import SecateurError
 from engine.params.catalog import DETECTION, DETECTOR
 from engine.params.preset import Model
@@ -28,11 +28,11 @@ def create(
 ) -> tuple[nn.Module, dict[str, Any]]:
     """The preset's network with its weights, checked on one image; and what is worth knowing about it.
 
-    The weights are random (from `seed`), torchvision's pretrained ones, or those of a file. `told` lists what the
+    The weights are random (from `seed`), torchvision's pretrained ones, or those of a file. `notices` lists what the
     user should know about a file: pairs of a level and a sentence. `new_head`: whether the weights given were for
     other classes, so that the last layer is a random one.
     """
-    told: Told = []
+    notices: Notices = []
     new_head = False
     if params.name.startswith(DETECTOR) != (task == "detection"):
         raise _wrong_task(params.name, task)
@@ -52,14 +52,14 @@ def create(
         # Imported here because what is brought is compared with networks built by this module.
         from engine.compute.pretrained.bring import REPLACED, bring
 
-        model, told = bring(params, arch)
+        model, notices = bring(params, arch)
         arch = architecture(model)
-        new_head = any(REPLACED in text for _, text in told)
+        new_head = any(REPLACED in text for _, text in notices)
     _try_out(model, arch)
     return model, {
         "weights": params.weights,
         "architecture": arch.name,
-        "told": told,
+        "notices": notices,
         "new_head": new_head,
     }
 

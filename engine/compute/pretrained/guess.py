@@ -55,8 +55,8 @@ class Match:
 
 def fingerprint(names: Iterable[str]) -> str:
     """Tells apart sets of tensor names, 12 hexadecimal digits; counters of batches are left out."""
-    told = "\n".join(sorted(name for name in names if not name.endswith(COUNTER)))
-    return hashlib.sha256(told.encode()).hexdigest()[:12]
+    notices = "\n".join(sorted(name for name in names if not name.endswith(COUNTER)))
+    return hashlib.sha256(notices.encode()).hexdigest()[:12]
 
 
 def guess(variants: list[Variant], offered: Architecture, *, trusted: bool = False) -> Match:
@@ -214,9 +214,9 @@ def _unknown(variants: list[Variant], offered: Architecture, fitting: list[Match
     near.sort(key=lambda one: one.difference.count)
     lines: list[str] = []
     for one in {one.arch.name: one for one in reversed(near[:NEAREST])}.values():
-        told = one.difference.lines()
-        more = f", … ({len(told)} differences)" if len(told) > LISTED else ""
-        lines.insert(0, f"  {one.arch.name}: {'; '.join(told[:LISTED])}{more}")
+        notices = one.difference.lines()
+        more = f", … ({len(notices)} differences)" if len(notices) > LISTED else ""
+        lines.insert(0, f"  {one.arch.name}: {'; '.join(notices[:LISTED])}{more}")
     detail = "Nearest:\n" + "\n".join(lines) if lines else "No known model has tensors of such names."
     return _not_recognized(detail)
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from engine.compute.numerics.aligned import align_, read_tensors
 from engine.compute.pretrained import inert, pickles
 from engine.compute.pretrained.files import SAVE, kind, refused
-from engine.compute.pretrained.unwrap import Told, find, tensors
+from engine.compute.pretrained.unwrap import Notices, find, tensors
 from engine.errors import SecateurError
 from engine.params.preset import Model
 
@@ -24,7 +24,7 @@ class WeightFile:
     """The named tensors of a file, float32; what there is to say of them; the module, if one was unpickled."""
 
     state: dict[str, Tensor]
-    told: Told
+    notices: Notices
     module: nn.Module | None = None
 
 
@@ -41,25 +41,27 @@ def read(path: Path, params: Model) -> WeightFile:
     found = find(content.value)
     if found is None:
         raise _no_state(path, content)
-    told = list(found.told)
-    if found.keys and not told:
-        told.append(("info", f"took the weights under {'.'.join(found.keys)!r} in {path.name}"))
+    notices = list(found.notices)
+    if found.keys and not notices:
+        notices.append(("info", f"took the weights under {'.'.join(found.keys)!r} in {path.name}"))
     if isinstance(found.value, inert.Inert):
         if not params.trust_pickle:
             raise pickles.untrusted(path, found.value)
-        return _trusted(path, content, params, told)
+        return _trusted(path, content, params, notices)
     if content.foreign:
-        told.append(("info", f"left out of {path.name}, and not run: {', '.join(content.foreign[:LISTED])}"))
-    return _floats(tensors(found.value), told)
+        notices.append(
+            ("info", f"left out of {path.name}, and not run: {', '.join(content.foreign[:LISTED])}")
+        )
+    return _floats(tensors(found.value), notices)
 
 
-def _trusted(path: Path, content: inert.Content, params: Model, told: Told) -> WeightFile:
+def _trusted(path: Path, content: inert.Content, params: Model, notices: Notices) -> WeightFile:
     found = find(pickles.unpickle(path, content, params.name))
     if found is None:
         raise _no_state(path, content)
-    told = [*told, ("warning", f"{path.name} is a pickled model: its code was run once, to convert it")]
+    notices = [*notices, ("warning", f"{path.name} is a pickled model: its code was run once, to convert it")]
     module = align_(found.value.float().eval()) if isinstance(found.value, nn.Module) else None
-    return _floats(tensors(found.value), told, module)
+    return _floats(tensors(found.value), notices, module)
 
 
 def _safetensors(path: Path) -> dict[str, Tensor]:
@@ -88,7 +90,7 @@ def _no_state(path: Path, content: inert.Content) -> SecateurError:
     )
 
 
-def _floats(state: dict[str, Tensor], told: Told, module: nn.Module | None = None) -> WeightFile:
+def _floats(state: dict[str, Tensor], notices: Notices, module: nn.Module | None = None) -> WeightFile:
     """Every floating-point tensor as float32, every tensor dense."""
     if any(tensor.is_quantized for tensor in state.values()):
         raise SecateurError(
@@ -99,7 +101,7 @@ def _floats(state: dict[str, Tensor], told: Told, module: nn.Module | None = Non
     other = {t.dtype for t in state.values() if t.is_floating_point()} - {torch.float32}
     if other:
         names = ", ".join(sorted(str(dtype).removeprefix("torch.") for dtype in other))
-        told = [*told, ("info", f"weights in {names} were converted to float32")]
+        notices = [*notices, ("info", f"weights in {names} were converted to float32")]
     dense = {n: t.to_dense() if t.layout != torch.strided else t for n, t in state.items()}
     plain = {n: t.to(torch.float32) if t.is_floating_point() else t for n, t in dense.items()}
-    return WeightFile(plain, told, module)
+    return WeightFile(plain, notices, module)

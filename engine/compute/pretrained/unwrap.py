@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from engine.compute.pretrained.inert import Inert
 from engine.studies.events import Level
 
-Told = list[tuple[Level, str]]
+Notices = list[tuple[Level, str]]
 """What the user should know of what was read, in sentences."""
 
 AVERAGES = ("state_dict_ema", "model_ema", "ema_state_dict", "model_ema_state_dict", "params_ema", "ema")
@@ -49,7 +49,7 @@ class Found:
 
     keys: tuple[str, ...]
     value: Any
-    told: tuple[tuple[Level, str], ...] = ()
+    notices: tuple[tuple[Level, str], ...] = ()
 
 
 def find(value: Any, keys: tuple[str, ...] = ()) -> Found | None:
@@ -79,7 +79,7 @@ def _with_choice(found: Found, key: str, beside: Mapping[Any, Any]) -> Found:
     if key not in AVERAGES or not others:
         return found
     text = f"took the moving average of the weights, {key!r}; the file has the plain ones too, {others[0]!r}"
-    return Found(found.keys, found.value, (*found.told, ("info", text)))
+    return Found(found.keys, found.value, (*found.notices, ("info", text)))
 
 
 def _is_model(value: Any) -> bool:

@@ -102,8 +102,8 @@ def session(
 ) -> Session:
     """Open the artefact at `path` for inference; the fixed input is (`batch`, C, H, W).
 
-    Meant to be the only session of its process: it sets the process's number of threads. A runtime that cannot
-    use `device` computes on the processor (`engine.machine.runtimes.device_of`). Raises SecateurError when the runtime does
+    Meant to be the only session of its process: it sets the process's number of threads. A runtime that cannot use
+    `device` computes on the processor (`engine.machine.runtimes.device_of`). Raises SecateurError when the runtime does
     not take the artefact, and Unavailable when it is not here, or does not compute in `precision` here.
     """
     if why := runtimes.reason(runtime, precision, device):

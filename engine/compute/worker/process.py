@@ -83,8 +83,8 @@ def settle(threads: int) -> None:
 
 def _system_error(error: Exception, text: str) -> SecateurError | None:
     """A full disk and its like, also as safetensors tells them: in words only."""
-    told = re.search(r"os error ([0-9]+)", text)
-    number = int(told[1]) if told else getattr(error, "errno", None)
+    described = re.search(r"os error ([0-9]+)", text)
+    number = int(described[1]) if described else getattr(error, "errno", None)
     return explanation(number, str(getattr(error, "filename", None) or ""))
 
 

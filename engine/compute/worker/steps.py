@@ -187,7 +187,7 @@ def _parent(node: Node, work: Work) -> nn.Module:
             seed=work.settings.seeds[0],
             task=work.data.task,
         )
-        for level, text in facts["told"]:
+        for level, text in facts["notices"]:
             work.send(ev.Notice(level=level, text=text, key=node.key))
         _check_skips(model, work.request)
         return model
@@ -202,9 +202,9 @@ def _check_skips(model: nn.Module, request: JobRequest) -> None:
     """What later steps skip must be there, as the network is or as pruning its channels takes it apart."""
     if not request.skips:
         return
-    apart = copy.deepcopy(model)
-    prepare_for_channels(apart)
-    layers = dict(model.named_modules()) | dict(apart.named_modules())
+    prepared = copy.deepcopy(model)
+    prepare_for_channels(prepared)
+    layers = dict(model.named_modules()) | dict(prepared.named_modules())
     for step, skip in request.skips:
         check_skip(layers, tuple(skip), step)
 

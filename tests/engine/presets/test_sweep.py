@@ -53,9 +53,9 @@ def test_zipped_lists_are_one_axis() -> None:
 def test_a_list_of_variants_names_the_points_of_a_zip() -> None:
     first, second = axes("variant: [1, 2]\nzip: {variant: [plain, fancy], b: [3, 4]}\n")
     assert not first.named and second.named
-    assert second.told == ("variant",) and second.values("b") == (3, 4)
+    assert second.column_names == ("variant",) and second.values("b") == (3, 4)
     root, _ = load("zip: {variant: [plain, fancy], b: [3, 4]}\na: [1]\n", str)
-    assert sweep.told(root) == ("a", "variant") and sweep.paths(root) == ("a", "variant", "b")
+    assert sweep.column_names(root) == ("a", "variant") and sweep.paths(root) == ("a", "variant", "b")
 
 
 @pytest.mark.parametrize("names", ["[plain, plain]", "[1, 2]", "[[a], [b]]", "[true, false]", "['', plain]"])

@@ -8,7 +8,6 @@ from engine.errors import UsageError
 from engine.presets import edits, shipped
 from engine.presets.addresses import value_at
 from engine.presets.edits import Edit
-from engine.presets.references import without_stale_plot
 from engine.presets.steps import Address
 from engine.presets.yaml.tree import node_of
 from tui.lab.check import validate
@@ -94,7 +93,8 @@ def test_an_unknown_parameter_is_shown_and_can_be_removed(quickstart: Document) 
 def test_a_problem_is_told_at_its_own_field_only(
     quickstart: Document, address: Address, given: object, told: str
 ) -> None:
-    root = without_stale_plot(quickstart.root, put(address, given)(quickstart.root))
+    quickstart.change(put(address, given), "put")
+    root = quickstart.root
     _, problems = validate(root, "q", None)
     owners = [*SECTIONS, 0, 1, 2]
     at = [

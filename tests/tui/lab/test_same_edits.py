@@ -69,6 +69,9 @@ def value(row: Row, dice: random.Random) -> Any:
 def an_edit(field: Field, path: str, dice: random.Random) -> tuple[Typed, str]:
     """The same edit as it is typed into the form and as it is given to `--set`."""
     row = field.row
+    if row.path == "id":
+        name = f"n{dice.random()}"  # `--set` can't tell steps of one name
+        return Fixed(name), f"{path}={name}"
     if row.type == SWITCH:
         on = dice.random() < 0.5
         # The form starts a plot from what is swept; `--set plot={}` asks for an empty one.
@@ -78,7 +81,7 @@ def an_edit(field: Field, path: str, dice: random.Random) -> tuple[Typed, str]:
     if field.sweepable and row.type in SINGLE and not row.listable and dice.random() < 0.4:
         values = [value(row, dice) for _ in range(dice.randint(1, 3))]
         return Swept(values), f"sweep.{path}={json.dumps(values)}"
-    one = f"n{dice.random()}" if row.path == "id" else value(row, dice)  # no two steps of one name
+    one = value(row, dice)
     text = text_of(one, row)
     return read(row, text), f"{path}={text if row.type in SINGLE else json.dumps(one)}"
 

@@ -14,8 +14,6 @@ from engine.presets.steps import Address, steps_of
 from engine.studies.rundir import RunDir
 from engine.testing.folders import Study, finished
 from tui.app import Lab
-from tui.lab.fields import fields_of
-from tui.lab.text import Fixed
 from tui.screens.lab import LabScreen
 from tui.screens.lab_texts import TextView
 from tui.widgets.confirm import Notice, Prompt
@@ -172,21 +170,6 @@ async def test_arrows_choose_and_a_variant_shows_its_own_fields(tmp_path: Path) 
         await pilot.press("left")
         await settled(pilot)
         assert "    rounds" not in shown(pilot)
-        assert not screen.document.dirty
-
-
-async def test_a_value_within_what_is_swept_is_refused_with_the_reason(tmp_path: Path) -> None:
-    preset = tmp_path / "swept.yaml"
-    preset.write_text(
-        "model: {name: resnet20}\ndata: {name: digits}\nsteps: [train, prune.weights]\n"
-        "sweep: {prune.weights.schedule: [linear, cubic]}\n"
-    )
-    async with lab(tmp_path, preset=preset) as (screen, pilot):
-        fields = fields_of(screen.document.root, 1)
-        rounds = next(field for field in fields if field.address.path == "schedule.rounds")
-        screen.enter(rounds, Fixed(3))
-        await pilot.pause()
-        assert "lies within prune.weights.schedule, which is swept" in " ".join(shown(pilot).split())
         assert not screen.document.dirty
 
 

@@ -175,7 +175,7 @@ async def test_leaving_asks_and_ends_it(study: study_lab.Lab, tmp_path: Path) ->
 async def test_a_process_that_is_killed_is_an_error_too(study: study_lab.Lab) -> None:
     export = ModelExport(Wish(study.workspace, "p-1", 1, (), "safetensors", "x"))
     running = asyncio.create_task(export.run())
-    while not export.told:
+    while not export.progress_lines:
         await asyncio.sleep(0.05)
     for pid in study_lab.processes_of(study.workspace):
         os.kill(pid, signal.SIGKILL)

@@ -30,9 +30,9 @@ class Target:
     times: float
     before: float
 
-    def reached(self, left: Mapping[str, int], course: float) -> bool:
-        """Whether the share `course` (0 to 1) of what has to go has gone."""
-        goal = self.before * (1 - (1 - 1 / self.times) * course)
+    def reached(self, left: Mapping[str, int], progress: float) -> bool:
+        """Whether the share `progress` (0 to 1) of what has to go has gone."""
+        goal = self.before * (1 - (1 - 1 / self.times) * progress)
         return self.cost(left) <= goal * (1 + ROUNDING)
 
 
@@ -48,11 +48,11 @@ class Budget:
     cost: Cost
     levels: Levels | None = None
 
-    def taken(self, candidates: list[Candidate], order: list[Removal], course: float = 1.0) -> int:
-        """How many of the ordered removals take the share `course` of the way; all, if they do not suffice."""
+    def taken(self, candidates: list[Candidate], order: list[Removal], progress: float = 1.0) -> int:
+        """How many of the ordered removals take the share `progress` of the way; all, if they do not suffice."""
         if not self.targets:
-            return at_share(order, self.ratio * course)
-        taken = until(candidates, order, lambda left: all(t.reached(left, course) for t in self.targets))
+            return at_share(order, self.ratio * progress)
+        taken = until(candidates, order, lambda left: all(t.reached(left, progress) for t in self.targets))
         return len(order) if taken is None else taken
 
     def check(self, candidates: list[Candidate]) -> None:

@@ -159,7 +159,7 @@ class Growing:
         return counted
 
     def __call__(self) -> None:
-        course = self._epochs / max(1, self._learning.epochs - 1)
-        strength = self._learning.strength ** (1 - course) * CEILING**course
+        progress = self._epochs / max(1, self._learning.epochs - 1)
+        strength = self._learning.strength ** (1 - progress) * CEILING**progress
         for part, chosen in self._parts:
             part.add(chosen * strength)

@@ -82,9 +82,10 @@ def _make_plain(model: nn.Module, context: Context) -> None:
         edits.record(model, {"edit": edits.UNSHARE, "layer": name})
     for called, step, layers in (*made, ("shared filters", ClusterFilters.kind, sharing)):
         if layers:
-            told = f"The {called} of {len(layers)} layers became plain weights"
+            described = f"The {called} of {len(layers)} layers became plain weights"
             context.notice(
-                "info", f"{told}: channels cannot be taken out of them, so put {step} after prune.channels"
+                "info",
+                f"{described}: channels cannot be taken out of them, so put {step} after prune.channels",
             )
 
 
@@ -131,15 +132,15 @@ class _Pruning:
     def run(self) -> list[Group]:
         """Each round removes what its share of the budget asks for; what goes is chosen anew each time."""
         groups, schedule = self._groups, self._params.schedule
-        courses = self._courses()
+        progress_after = self._progress_after_rounds()
         repair = Reconstruction(self._model) if self._params.repair else None
-        for number, course in enumerate(courses):
-            gone = self._gone(groups, number, course)
+        for number, progress in enumerate(progress_after):
+            gone = self._gone(groups, number, progress)
             if repair is not None:
                 repair.note(groups, gone)
             groups = shrink(self._model, groups, gone)
             to_device(self._model, self._context.device)
-            last = number == len(courses) - 1
+            last = number == len(progress_after) - 1
             between = None if last or isinstance(schedule, OneShot) or not schedule.epochs else schedule
             if repair is not None and (last or between is not None):
                 repair.apply(self._model, self._context)
@@ -148,7 +149,7 @@ class _Pruning:
                 repair = Reconstruction(self._model) if self._params.repair else None
         return groups
 
-    def _courses(self) -> list[float]:
+    def _progress_after_rounds(self) -> list[float]:
         """The share of the way that is done after each round."""
         schedule = self._params.schedule
         match schedule:
@@ -161,15 +162,15 @@ class _Pruning:
             case _:
                 assert_never(schedule)
 
-    def _gone(self, groups: list[Group], number: int, course: float) -> Gone:
-        """The units that go in round `number`, which ends when the share `course` of the way is done."""
+    def _gone(self, groups: list[Group], number: int, progress: float) -> Gone:
+        """The units that go in round `number`, which ends when the share `progress` of the way is done."""
         choice = self._choice(groups, number, self._params.scope)
-        if course == 1.0 and self._original is not None:
+        if progress == 1.0 and self._original is not None:
             contenders = {"whole model": choice}
             if self._params.scope == "cost":
                 contenders["whole model, by importance alone"] = self._choice(groups, number, "global")
             return self._measured(self._original, groups, contenders)
-        return units_gone(choice.order, self._budget.taken(choice.candidates, choice.order, course))
+        return units_gone(choice.order, self._budget.taken(choice.candidates, choice.order, progress))
 
     def _measured(self, original: nn.Module, groups: list[Group], contenders: dict[str, _Choice]) -> Gone:
         """The units whose removal makes the model as fast as the latency target asks, by measuring whole models.

@@ -92,8 +92,8 @@ def taught(model: nn.Module, teacher: nn.Module, params: Distill, context: Conte
     example = torch.zeros(1, context.data.channels, *context.data.size, device=context.device)
     student_layers, teacher_layers = features.outputs(model, example), features.outputs(teacher, example)
     found = features.pairs(student_layers, teacher_layers, method.layers)
-    told = ", ".join(f"{pair.student} after {pair.teacher}" for pair in found)
-    context.notice("info", f"Layers compared with the teacher's: {told}")
+    described = ", ".join(f"{pair.student} after {pair.teacher}" for pair in found)
+    context.notice("info", f"Layers compared with the teacher's: {described}")
     if not isinstance(method, Features):
         return Taught(teacher, params, found)
     seed_everything(context.seed, "projections", context.position)

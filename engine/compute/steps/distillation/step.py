@@ -64,6 +64,6 @@ def teach(params: Distill, context: Context) -> nn.Module:
             "Its last layer would be a random one.",
             "Train it on the data first: teacher.train: {epochs: …}, or use weights that were.",
         )
-    for level, text in facts["told"]:
+    for level, text in facts["notices"]:
         context.notice(level, f"teacher: {text}")
     return model if teacher.train is None else fit(model, teacher.train, context)

@@ -36,8 +36,8 @@ def prune_weights(model: nn.Module, params: PruneWeights, context: Context) -> n
 def _prune_in_rounds(
     model: nn.Module, layers: dict[str, nn.Module], params: PruneWeights, schedule: Rounds, context: Context
 ) -> None:
-    course: Literal["linear", "cubic"] = "linear" if isinstance(schedule, Linear) else "cubic"
-    targets = sparsities(course, _sparsity(layers), params.sparsity, schedule.rounds)
+    shape: Literal["linear", "cubic"] = "linear" if isinstance(schedule, Linear) else "cubic"
+    targets = sparsities(shape, _sparsity(layers), params.sparsity, schedule.rounds)
     for number, target in enumerate(targets):
         _prune_to(target, model, layers, params, context, number)
         if number < len(targets) - 1:

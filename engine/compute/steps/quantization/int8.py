@@ -52,7 +52,7 @@ def quantize_static(model: nn.Module, params: QuantizeStatic, context: Context) 
     skip = left_out(model, graph, params.skip)
     drawn = Drawn(params, context)
     found = best_recipe(graph, params, drawn, skip)
-    context.notice("info", f"quantize.static {found.told}")
+    context.notice("info", f"quantize.static {found.description}")
     note: dict[str, Any] = found.as_dict()
     work = Mixing(model, found.recipe, drawn, context)
     losses: dict[str, float] = {}

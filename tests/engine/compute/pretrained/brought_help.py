@@ -23,7 +23,7 @@ def bring(path: Path, name: str = "auto", size: int = 8, **more: Any) -> tuple[n
     """The model that `path` gives for 10 classes of grey images, and what was told."""
     params = Model(name=name, weights=str(path), **more)
     model, facts = create(params, channels=1, classes=10, size=(size, size), seed=0)
-    return model, "\n".join(text for _, text in facts["told"])
+    return model, "\n".join(text for _, text in facts["notices"])
 
 
 def prefixed(state: State, prefix: str) -> State:

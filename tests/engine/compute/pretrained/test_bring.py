@@ -68,16 +68,16 @@ def test_a_state_dict_is_found_in_every_wrapper(tmp_path: Path, form: str, suffi
     state = small().state_dict()
     path = tmp_path / f"net{suffix}"
     torch.save(FORMS[form](state), path, _use_new_zipfile_serialization=suffix == ".pth")
-    model, told = bring(path)
+    model, notices = bring(path)
     assert same_weights(model, state)
-    assert "recognized as resnet8 of width 2" in told
+    assert "recognized as resnet8 of width 2" in notices
 
 
 def test_what_was_taken_is_told_and_kept_in_the_checkpoint(tmp_path: Path) -> None:
     torch.save(FORMS["average beside"](small().state_dict()), tmp_path / "net.pt")
-    model, told = bring(tmp_path / "net.pt")
-    assert "moving average of the weights, 'model_ema'; the file has the plain ones too, 'model'" in told
-    assert "took 'module.' off the names" in told
+    model, notices = bring(tmp_path / "net.pt")
+    assert "moving average of the weights, 'model_ema'; the file has the plain ones too, 'model'" in notices
+    assert "took 'module.' off the names" in notices
     checkpoint.save(model, tmp_path)
     recipe = json.loads((tmp_path / "model.json").read_text())
     assert recipe["architecture"]["name"] == "resnet8"
@@ -100,9 +100,9 @@ def test_a_name_does_not_decide_how_a_file_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
 def test_other_precisions_become_float32_and_that_is_told(tmp_path: Path, dtype: torch.dtype) -> None:
     save_file(small().to(dtype).state_dict(), tmp_path / "net.safetensors")
-    model, told = bring(tmp_path / "net.safetensors")
+    model, notices = bring(tmp_path / "net.safetensors")
     assert {p.dtype for p in model.parameters()} == {torch.float32}
-    assert f"weights in {str(dtype)[6:]} were converted to float32" in told
+    assert f"weights in {str(dtype)[6:]} were converted to float32" in notices
 
 
 def test_files_older_than_batch_counters_are_read(tmp_path: Path) -> None:
@@ -114,9 +114,9 @@ def test_files_older_than_batch_counters_are_read(tmp_path: Path) -> None:
 def test_another_head_and_stem_are_fitted_to_the_data(tmp_path: Path) -> None:
     brought = small(channels=3, classes=7)
     torch.save(brought.state_dict(), tmp_path / "net.pth")
-    model, told = bring(tmp_path / "net.pth")
-    assert "for 7 classes, was replaced by a random one for the data's 10" in told
-    assert "from 3 to 1 channels" in told
+    model, notices = bring(tmp_path / "net.pth")
+    assert "for 7 classes, was replaced by a random one for the data's 10" in notices
+    assert "from 3 to 1 channels" in notices
     fit_stem(brought, 1)
     expected = brought.state_dict()
     assert all(torch.equal(t, expected[n]) for n, t in model.state_dict().items() if not n.startswith("fc"))
@@ -150,9 +150,9 @@ def test_weights_go_into_a_users_own_function(tmp_path: Path, prefix: str) -> No
         nn.Conv2d(1, 6, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 4)
     )
     torch.save(prefixed(given.state_dict(), prefix), tmp_path / "net.pth")
-    model, told = bring(tmp_path / "net.pth", f"{tmp_path}/net.py:net")
+    model, notices = bring(tmp_path / "net.pth", f"{tmp_path}/net.py:net")
     assert torch.equal(model[0].weight, given[0].weight)  # type: ignore[index]
-    assert "for 4 classes, was replaced" in told
+    assert "for 4 classes, was replaced" in notices
 
 
 def test_a_checkpoint_of_ours_is_known_by_its_folder_edits_and_all(tmp_path: Path) -> None:
@@ -164,9 +164,9 @@ def test_a_checkpoint_of_ours_is_known_by_its_folder_edits_and_all(tmp_path: Pat
         block.conv2 = nn.Conv2d(1, 2, 3, 1, 1, bias=False)
     checkpoint.save(model.eval(), tmp_path)
     for path in (tmp_path, tmp_path / "model.safetensors"):
-        again, told = bring(path)
+        again, notices = bring(path)
         assert same_weights(again, model.state_dict())
-        assert "is a checkpoint of resnet20" in told
+        assert "is a checkpoint of resnet20" in notices
     with pytest.raises(SecateurError, match="of another network"):
         bring(tmp_path, "resnet32")
 

@@ -98,8 +98,8 @@ def pruned(state: dict[str, Tensor], inside: str, keep: int) -> dict[str, Tensor
 def test_a_pruned_state_dict_is_built_narrower_and_kept_so(tmp_path: Path) -> None:
     state = pruned(build(Architecture("torchvision/resnet18", 1, 10, (32, 32))).state_dict(), "layer4.1", 100)
     torch.save({"model": state}, tmp_path / "w.pth")
-    model, told = bring(tmp_path / "w.pth", size=32)
-    assert "w.pth is pruned: 3 layers are narrower than those of torchvision/resnet18" in told
+    model, notices = bring(tmp_path / "w.pth", size=32)
+    assert "w.pth is pruned: 3 layers are narrower than those of torchvision/resnet18" in notices
     conv = model.get_submodule("layer4.1.conv1")
     assert isinstance(conv, nn.Conv2d)
     assert conv.out_channels == 100
@@ -110,9 +110,9 @@ def test_a_pruned_state_dict_is_built_narrower_and_kept_so(tmp_path: Path) -> No
 def test_a_pruned_cifar_resnet_keeps_the_width_of_its_first_layer(tmp_path: Path) -> None:
     state = pruned(CifarResNet(8, channels=1, classes=10, width=4).state_dict(), "layer2.0", 3)
     torch.save(state, tmp_path / "w.pth")
-    model, told = bring(tmp_path / "w.pth")
+    model, notices = bring(tmp_path / "w.pth")
     assert architecture(model).arguments == {"width": 4}
-    assert "is pruned" in told
+    assert "is pruned" in notices
     named, _ = bring(tmp_path / "w.pth", "resnet8", arguments={"width": 4})
     assert same_weights(named, state)
 

@@ -97,9 +97,9 @@ def test_a_hostile_pickle_runs_nothing(
 
 def test_weights_beside_something_hostile_are_read_without_it(tmp_path: Path) -> None:
     zipped(PLACES["beside weights"](Opens(tmp_path / "ran")), tmp_path / "w.pth")
-    model, told = bring(tmp_path / "w.pth")
+    model, notices = bring(tmp_path / "w.pth")
     assert same_weights(model, small().state_dict())
-    assert "and not run: io.open" in told
+    assert "and not run: io.open" in notices
     assert not (tmp_path / "ran").exists()
 
 
@@ -115,9 +115,9 @@ def test_a_pickled_model_is_read_only_if_it_is_trusted(
     ) as caught:
         bring(tmp_path / "w.pth")
     assert "trust_pickle" in caught.value.remedy
-    model, told = bring(tmp_path / "w.pth", trust_pickle=True)
+    model, notices = bring(tmp_path / "w.pth", trust_pickle=True)
     assert same_weights(model, given.state_dict())
-    assert "answers as the pickled" in told
+    assert "answers as the pickled" in notices
     checkpoint.save(model, tmp_path)
 
 
@@ -145,8 +145,8 @@ def test_somebodys_pruned_model_becomes_a_checkpoint(tmp_path: Path) -> None:
     given = torchvision.models.resnet18(num_classes=10).eval()
     narrowed(given.layer3[1], 30)
     torch.save(nn.DataParallel(given), tmp_path / "w.pth")
-    model, told = bring(tmp_path / "w.pth", size=32, trust_pickle=True)
-    assert "layers are narrower than those of torchvision/resnet18" in told
+    model, notices = bring(tmp_path / "w.pth", size=32, trust_pickle=True)
+    assert "layers are narrower than those of torchvision/resnet18" in notices
     checkpoint.save(model, tmp_path)
     again = checkpoint.load(tmp_path)
     image = torch.rand(2, 1, 32, 32)
@@ -198,9 +198,9 @@ def test_classes_that_moved_between_torchvision_versions_are_found(
             module.__class__ = getattr(old_mobilenet, names[type(module).__name__])
     torch.save(old, tmp_path / "w.pth")
     monkeypatch.delitem(sys.modules, old_mobilenet.__name__)
-    model, told = bring(tmp_path / "w.pth", size=32, trust_pickle=True)
+    model, notices = bring(tmp_path / "w.pth", size=32, trust_pickle=True)
     assert architecture(model).name == "torchvision/mobilenet_v2"
-    assert "answers as the pickled torchvision.models.mobilenetv2.MobileNetV2" in told
+    assert "answers as the pickled torchvision.models.mobilenetv2.MobileNetV2" in notices
 
 
 USERS = """

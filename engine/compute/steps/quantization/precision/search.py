@@ -56,7 +56,7 @@ class Found:
     deviations: dict[str, float]
 
     @property
-    def told(self) -> str:
+    def description(self) -> str:
         """What was chosen, in words."""
         repairs = [
             name for name, on in (("equalization", self.equalized), ("bias correction", self.corrected)) if on

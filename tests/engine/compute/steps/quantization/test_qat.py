@@ -141,8 +141,8 @@ def test_the_file_agrees_with_the_network_that_was_trained(network: nn.Module) -
     context = context_for(events=events)
     model = apply(SHORT, copy.deepcopy(network), context)
     assert abs(context.found[qat.DIFFERENCE]) <= 1.5, "at most one of some seventy images"
-    told = [event for event in events if isinstance(event, ev.Notice)]
-    assert "validation accuracy" in told[-1].text
+    description = [event for event in events if isinstance(event, ev.Notice)]
+    assert "validation accuracy" in description[-1].text
     assert context.scored is not None
     assert validate(model, context).accuracy == context.scored.accuracy
 

@@ -1,0 +1,24 @@
+"""What the lab's screen says of edits that can't be made."""
+
+from pathlib import Path
+
+from tests.tui.screens.test_lab import in_a_folder_of_its_own, lab, shown
+from tui.lab.fields import fields_of
+from tui.lab.text import Fixed
+
+__all__ = ["in_a_folder_of_its_own"]
+
+
+async def test_a_value_within_what_is_swept_is_refused_with_the_reason(tmp_path: Path) -> None:
+    preset = tmp_path / "swept.yaml"
+    preset.write_text(
+        "model: {name: resnet20}\ndata: {name: digits}\nsteps: [train, prune.weights]\n"
+        "sweep: {prune.weights.schedule: [linear, cubic]}\n"
+    )
+    async with lab(tmp_path, preset=preset) as (screen, pilot):
+        fields = fields_of(screen.document.root, 1)
+        rounds = next(field for field in fields if field.address.path == "schedule.rounds")
+        screen.enter(rounds, Fixed(3))
+        await pilot.pause()
+        assert "lies within prune.weights.schedule, which is swept" in " ".join(shown(pilot).split())
+        assert not screen.document.dirty
