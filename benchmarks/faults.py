@@ -26,6 +26,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from engine.studies.rundir import RunDir
+
 HOME = Path(__file__).resolve().parents[1]
 PRESET = """\
 seed: 0
@@ -93,7 +95,7 @@ class Workspace:
         return found
 
     def computed(self, study: str) -> list[str]:
-        lines = (self.folder / "w" / "studies" / study / "events.jsonl").read_text().splitlines()
+        lines = RunDir.of(self.folder / "w", study).events.read_text().splitlines()
         events = [json.loads(line) for line in lines]
         return [e["key"] for e in events if e["event"] == "step-finished" and not e["reused"]]
 

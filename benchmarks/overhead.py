@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.machine.environment import process_variables
+from engine.studies.rundir import RunDir
 
 HOME = Path(__file__).resolve().parent.parent
 
@@ -286,7 +287,7 @@ def run_engine(sizes: Sizes, folder: Path, workspace: Path) -> tuple[float, dict
     wall = time.perf_counter() - start
     if done.returncode:
         raise SystemExit(f"the engine's run failed:\n{done.stderr[-2000:]}")
-    study = workspace / "studies" / json.loads(done.stdout)["study"]
+    study = RunDir.of(workspace, json.loads(done.stdout)["study"]).path
     return wall, engine_parts(study, started, started + wall)
 
 

@@ -119,7 +119,7 @@ class Lab:
         return self.json("run", preset or self.preset(), *options, code=code)
 
     def study(self, name: str) -> RunDir:
-        return RunDir(self.workspace / "studies" / name)
+        return RunDir.of(self.workspace, name)
 
     def state(self, name: str) -> StudyState:
         return load(self.study(name).path)

@@ -36,7 +36,7 @@ def main(argv: list[str] | None = None) -> int:
             )
             return 2
     from engine.errors import SecateurError
-    from engine.studies.rundir import workspace
+    from engine.store.workspace import workspace
 
     try:
         preset = _find(args.preset)

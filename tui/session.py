@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from textual.message import Message
 
 from engine.errors import SecateurError
+from engine.params.preset import Plot
 from engine.studies import rundir
 from engine.studies.rundir import RunDir
 from tui.work.watch import Watcher
@@ -44,7 +45,14 @@ class Session:
 
     def run(self, study: str) -> RunDir:
         """The folder of a study by its name."""
-        return RunDir(self.workspace / "studies" / study)
+        return RunDir.of(self.workspace, study)
+
+    def plot(self, study: str) -> Plot | None:
+        """The chart that a study's preset asks for; None where there is none, or it can't be read."""
+        try:
+            return self.run(study).settings().plot
+        except SecateurError:
+            return None
 
     def show(self, study: str) -> None:
         """Make a study the current one, from its first trial on, unless it is that already."""

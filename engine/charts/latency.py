@@ -4,6 +4,7 @@ import statistics
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from engine.charts.owner import Owner
 from engine.measures import latency
 from engine.measures.latency import DIMENSIONS, NUMBERS, Row
 from engine.measures.table import measure
@@ -11,7 +12,6 @@ from engine.plotting.figure import Figure, Point, Reference, Series, X
 from engine.results.summary import trial_value
 from engine.studies.state import StudyState, TrialState
 
-Owner = tuple[StudyState, tuple[TrialState, ...]]
 BASELINE = "baseline"
 
 
@@ -25,15 +25,6 @@ class _Sample:
     line: str
 
 
-@dataclass(frozen=True)
-class _Line:
-    """A line of one study: its points, each with the trials whose mean it is."""
-
-    state: StudyState
-    name: str
-    points: list[tuple[Point, tuple[TrialState, ...]]]
-
-
 def applies(x: str, y: str, by: str | None) -> bool:
     """Whether a chart is one of rows, not of one row of each trial."""
     of_rows = latency.is_name(y) or latency.is_name(x)
@@ -44,13 +35,13 @@ def figure(states: Sequence[StudyState], x: str, y: str, by: str | None, *, log:
     """Lines are told apart by `by` and by whatever else differs between their rows.
 
     Along batch or threads the baseline is a line for each runtime and precision, along anything else a reference.
-    Trials that differ in their seed alone are drawn as their mean with the standard deviation.
+    Trials that differ in their seed alone are drawn as their mean with the standard deviation. A point's owner is
+    the trials whose rows it shows.
     """
-    lines = _lines(states, x, y, by)
     return Figure(
         x_label=measure(x).label,
         y_label=measure(y).label,
-        series=tuple(Series(line.name, tuple(point for point, _ in line.points)) for line in lines),
+        series=tuple(_lines(states, x, y, by)),
         references=tuple(_references(states, x, y)),
         log_y=log,
         x_measure=x,
@@ -58,20 +49,14 @@ def figure(states: Sequence[StudyState], x: str, y: str, by: str | None, *, log:
     )
 
 
-def drawn_of(states: Sequence[StudyState], x: str, y: str, by: str | None) -> list[list[Owner]]:
-    """For every point of every line of `figure` its study and its trials."""
-    return [[(line.state, trials) for _, trials in line.points] for line in _lines(states, x, y, by)]
-
-
-def _lines(states: Sequence[StudyState], x: str, y: str, by: str | None) -> list[_Line]:
-    found = []
+def _lines(states: Sequence[StudyState], x: str, y: str, by: str | None) -> Iterator[Series]:
     for state in states:
         prefix = f"{state.name} " if len(states) > 1 else ""
         groups: dict[str, list[_Sample]] = {}
         for sample in (*_samples(state, x, y, by), *_baseline(state, x, y)):
             groups.setdefault(sample.line, []).append(sample)
-        found += [_Line(state, prefix + name, _points(samples, x)) for name, samples in groups.items()]
-    return found
+        for name, samples in groups.items():
+            yield Series(prefix + name, _points(state, samples, x))
 
 
 def _rows(state: StudyState) -> list[tuple[TrialState, Row]]:
@@ -150,19 +135,20 @@ def _references(states: Sequence[StudyState], x: str, y: str) -> Iterator[Refere
             yield Reference(prefix + name, statistics.fmean(values))
 
 
-def _points(samples: list[_Sample], x: str) -> list[tuple[Point, tuple[TrialState, ...]]]:
+def _points(state: StudyState, samples: list[_Sample], x: str) -> tuple[Point, ...]:
     """The points of one line in the order drawn, each the mean of what differs in the seed, or in the baseline's
     measurement, alone."""
     groups: dict[object, list[_Sample]] = {}
     for sample in samples:
         rest = tuple((n, str(v)) for n, v in sample.trial.parameters.items() if n != "seed")
         groups.setdefault(sample.x if x in NUMBERS else rest, []).append(sample)
-    points = [(_mean(found), tuple(sample.trial for sample in found)) for found in groups.values()]
-    return sorted(points, key=lambda pair: pair[0].x if isinstance(pair[0].x, int | float) else 0.0)
+    points = [_mean(state, found) for found in groups.values()]
+    return tuple(sorted(points, key=lambda point: point.x if isinstance(point.x, int | float) else 0.0))
 
 
-def _mean(samples: list[_Sample]) -> Point:
+def _mean(state: StudyState, samples: list[_Sample]) -> Point:
     xs = [sample.x for sample in samples if isinstance(sample.x, int | float)]
     ys = [sample.y for sample in samples]
     middle = statistics.fmean(xs) if len(xs) == len(samples) else samples[0].x
-    return Point(middle, statistics.fmean(ys), statistics.stdev(ys) if len(ys) > 1 else None)
+    owner = Owner(state, tuple(sample.trial for sample in samples))
+    return Point(middle, statistics.fmean(ys), statistics.stdev(ys) if len(ys) > 1 else None, owner)

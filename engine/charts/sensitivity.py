@@ -5,13 +5,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+from engine.charts.owner import Owner
 from engine.errors import UsageError
 from engine.measures.table import measure
 from engine.plotting.figure import Figure, Point, Reference, Series
 from engine.plotting.palette import SHAPES
 from engine.results import tolerance
 from engine.results.sensitivity import KIND, Scan, scans
-from engine.studies.state import StudyState, TrialState
+from engine.studies.state import StudyState
 
 RATE = "rate"
 """The x axis's measure; in a study with several sensitivity steps each one's is `STEP.rate`."""
@@ -21,8 +22,6 @@ MOST = len(SHAPES)
 UNPRUNED = "unpruned"
 EVERY = ("*",)
 """Layers to name for all of them."""
-
-Owner = tuple[StudyState, tuple[TrialState, ...]]
 
 
 @dataclass(frozen=True)
@@ -75,6 +74,7 @@ def figure(
 ) -> Figure:
     """The curves of the layers that `wanted` names (or globs), of several studies and seeds as their mean.
 
+    A point's owner is its step's trials.
     Without `wanted` at most eight are drawn, chosen evenly from the least to the most sensitive. An unfinished
     step has no lines yet. Raises UsageError when y names nothing measured, or an entry of `wanted` no layer.
     """
@@ -92,17 +92,6 @@ def figure(
         x_measure=RATE,
         y_measure=name,
     )
-
-
-def drawn_of(states: Sequence[StudyState], x: str, y: str, wanted: Sequence[str] = ()) -> list[list[Owner]]:
-    """For every point of every line of `figure` its study and its trials."""
-    drawn = _chosen(states, x, wanted)
-    name = _measure(y, drawn)
-    return [
-        [(one.state, one.scan.trials)] * len(one.scan.values(layer, name))
-        for one in drawn
-        for layer in one.layers
-    ]
 
 
 def _addresses(states: Sequence[StudyState]) -> list[str]:
@@ -163,8 +152,9 @@ def _measure(y: str, drawn: Sequence[_Drawn]) -> str:
 
 
 def _line(one: _Drawn, layer: str, name: str) -> Series:
+    owner = Owner(one.state, one.scan.trials)
     points = tuple(
-        Point(rate, statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None)
+        Point(rate, statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None, owner)
         for rate, values in one.scan.values(layer, name).items()
     )
     return Series(one.prefix + layer, points)

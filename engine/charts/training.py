@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from engine.charts.owner import Owner
 from engine.measures.table import QUALITIES, drawn, measure
 from engine.plotting.figure import Figure, Point, Series
 from engine.studies.state import StepState, StudyState, TrialState
@@ -16,18 +17,22 @@ def measures(states: Sequence[StudyState]) -> list[str]:
 
 
 def figure(states: Sequence[StudyState], y: str, *, log: bool = False) -> Figure:
-    """The curves of several studies; a step that trials share is one line. `y` is one of `measures`."""
+    """The curves of several studies; a step that trials share is one line. `y` is one of `measures`.
+
+    A point's owner is its step's trials.
+    """
     lines = []
     for state in states:
         prefix = f"{state.name} " if len(states) > 1 else ""
-        for step, trials in steps_drawn(state):
+        for step, trials in _steps(state):
             values = ((float(epoch.epoch), epoch.value(y)) for epoch in step.epochs)
-            points = tuple(Point(number, value) for number, value in values if value is not None)
+            owner = Owner(state, trials)
+            points = tuple(Point(number, value, owner=owner) for number, value in values if value is not None)
             lines.append(Series(prefix + _name(state, step, trials), points))
     return Figure(x_label="epoch", y_label=measure(y).label, series=tuple(lines), log_y=log, y_measure=y)
 
 
-def steps_drawn(state: StudyState) -> list[tuple[StepState, tuple[TrialState, ...]]]:
+def _steps(state: StudyState) -> list[tuple[StepState, tuple[TrialState, ...]]]:
     """The steps that have trained at least an epoch, each with the trials that use it."""
     users: dict[str, list[TrialState]] = {}
     for trial in state.trials:

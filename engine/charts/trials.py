@@ -6,6 +6,7 @@ from typing import Any
 
 from engine.charts import latency as latencycharts
 from engine.charts import sensitivity
+from engine.charts.owner import Owner
 from engine.errors import UsageError
 from engine.measures import latency
 from engine.measures.table import FIELDS, measure
@@ -65,7 +66,8 @@ def figure(
     """A chart of one or several studies; with several, each line is named after its study too.
 
     Trials that differ in their seed alone are drawn as their mean with the standard deviation. Along the rate
-    of a sensitivity step lines are layers, of which `layers` chooses (see `sensitivities.figure`). Raises
+    of a sensitivity step lines are layers, of which `layers` chooses (see `sensitivity.figure`). Every point's
+    owner is the trials that it shows (see `owner.owner_of`). Raises
     UsageError when x, y or by names nothing that a study has, SecateurError when all ended without a value.
     """
     if _by_layer(states, x, by):
@@ -77,7 +79,7 @@ def figure(
     for state in states:
         prefix = f"{state.name} " if len(states) > 1 else ""
         lines += [
-            _line(prefix + (name or (prefix and y) or y), points_of(trials, x, y))
+            Series(prefix + (name or (prefix and y) or y), _points(state, trials, x, y))
             for name, trials in _grouped(state, by).items()
         ]
     return Figure(
@@ -138,42 +140,23 @@ def _grouped(state: StudyState, by: str | None) -> dict[str, list[TrialState]]:
     return groups
 
 
-def points_of(trials: Sequence[TrialState], x: str, y: str) -> list[tuple[Point, tuple[TrialState, ...]]]:
-    """The points of one line in the order drawn, each with its trials: several that differ in their seed."""
+def _points(state: StudyState, trials: Sequence[TrialState], x: str, y: str) -> tuple[Point, ...]:
+    """The points of one line in the order drawn, each the mean of what differs in the seed alone."""
     seeds: dict[Any, list[TrialState]] = {}
     for trial in trials:
         if measure_value(trial.results, y) is not None:
             rest = tuple((n, str(v)) for n, v in trial.parameters.items() if n != "seed")
             seeds.setdefault(rest, []).append(trial)
-    points = [(_mean(found, x, y), tuple(found)) for found in seeds.values()]
-    return sorted(points, key=lambda pair: _order(pair[0].x))
+    points = [_mean(state, found, x, y) for found in seeds.values()]
+    return tuple(sorted(points, key=lambda point: _order(point.x)))
 
 
-def trials_drawn(
-    states: Sequence[StudyState], x: str, y: str, by: str | None = None, layers: Sequence[str] = ()
-) -> list[list[tuple[StudyState, tuple[TrialState, ...]]]]:
-    """For every point of every line of `figure(states, x, y, by)` its study and its trials."""
-    if _by_layer(states, x, by):
-        return sensitivity.drawn_of(states, x, y, layers)
-    if latencycharts.applies(x, y, by):
-        return latencycharts.drawn_of(states, *_of_rows(states, x, y, by))
-    x, y = (_resolve(name, states) for name in (x, y))
-    return [
-        [(state, found) for _, found in points_of(trials, x, y)]
-        for state in states
-        for trials in _grouped(state, by).values()
-    ]
-
-
-def _line(name: str, points: list[tuple[Point, tuple[TrialState, ...]]]) -> Series:
-    return Series(name, tuple(point for point, _ in points))
-
-
-def _mean(trials: Sequence[TrialState], x: str, y: str) -> Point:
+def _mean(state: StudyState, trials: Sequence[TrialState], x: str, y: str) -> Point:
     xs = [trial_value(trial, x) for trial in trials]
     ys = [value for trial in trials if (value := measure_value(trial.results, y)) is not None]
     middle: X = statistics.fmean(xs) if all(isinstance(v, int | float) for v in xs) else xs[0]  # type: ignore[arg-type]
-    return Point(middle, statistics.fmean(ys), statistics.stdev(ys) if len(ys) > 1 else None)
+    deviation = statistics.stdev(ys) if len(ys) > 1 else None
+    return Point(middle, statistics.fmean(ys), deviation, Owner(state, tuple(trials)))
 
 
 def _order(x: X) -> tuple[int, float]:

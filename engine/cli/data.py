@@ -8,7 +8,6 @@ from typing import Any
 from engine.datasets import RECORDS, Record, data_folder, is_user_function, record_of
 from engine.datasets.locate import (
     bundled_folder,
-    default_workspace,
     fetch_command,
     folder_with,
     megabytes,
@@ -16,6 +15,7 @@ from engine.datasets.locate import (
 )
 from engine.datasets.records import Bundled, OwnBoxes, OwnFolders, Scenes
 from engine.errors import SecateurError, UsageError
+from engine.store.workspace import workspace
 
 
 def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -47,7 +47,7 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
 
 def run_list(args: argparse.Namespace) -> int:
     """Print the data sets, as a table or as one JSON object; returns the exit code."""
-    rows = [row(record, _workspace(args)) for record in RECORDS.values()]
+    rows = [row(record, workspace(args.workspace)) for record in RECORDS.values()]
     if args.json:
         print(json.dumps({"datasets": rows}, indent=2))
     else:
@@ -60,8 +60,8 @@ def run_fetch(args: argparse.Namespace) -> int:
     if is_user_function(args.name):
         raise UsageError(f"{args.name} is your own data", "Only built-in sets can be fetched.")
     record = record_of(args.name)
-    workspace = _workspace(args)
-    found = find(record, workspace, args.root)
+    folder = workspace(args.workspace)
+    found = find(record, folder, args.root)
     if found is not None:
         print(f"{record.name} is already here: {found}")
         return 0
@@ -69,7 +69,7 @@ def run_fetch(args: argparse.Namespace) -> int:
         raise SecateurError(f"Data set {record.name} can't be downloaded", record.note)
     from engine.compute.data.download import download
 
-    target = args.root or data_folder(workspace, record.name)
+    target = args.root or data_folder(folder, record.name)
     print(f"{record.name} is here now: {download(record, target)}")
     if args.root is not None:
         print(f"Name this folder in presets: data: {{name: {record.name}, root: {args.root}}}")
@@ -129,7 +129,3 @@ def _where(values: dict[str, Any]) -> str:
         return f"not here, no download: `secateur data fetch {values['name']}` says why"
     size = f" ({megabytes(values['download_mb'])})" if values["download_mb"] else ""
     return f"not here: {values['fetch']}{size}"
-
-
-def _workspace(args: argparse.Namespace) -> Path:
-    return args.workspace.expanduser() if args.workspace else default_workspace()

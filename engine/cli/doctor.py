@@ -47,7 +47,7 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
 def _doctor(args: argparse.Namespace) -> int:
     from engine.machine import environment, runtimes
     from engine.runner import bits
-    from engine.studies.rundir import workspace
+    from engine.store.workspace import workspace
 
     folder = workspace(args.workspace)
     device = environment.resolve_device("auto")

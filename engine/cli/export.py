@@ -85,7 +85,8 @@ def _line(value: dict[str, Any]) -> None:
 
 def _export(args: argparse.Namespace, tell: Callable[[str], None]) -> dict[str, Any]:
     from engine.results import exports
-    from engine.studies.rundir import find, workspace
+    from engine.store.workspace import workspace
+    from engine.studies.rundir import find
     from engine.studies.state import load
 
     study = find(workspace(args.workspace), args.study)

@@ -47,14 +47,14 @@ def _plot(args: argparse.Namespace) -> int:
     from engine.charts import sensitivity, trials
     from engine.errors import UsageError
     from engine.plotting import text
-    from engine.presets.spec import read_stored
     from engine.results import failures
-    from engine.studies.rundir import find, workspace
+    from engine.store.workspace import workspace
+    from engine.studies.rundir import find
     from engine.studies.state import load
 
     runs = [find(workspace(args.workspace), name) for name in args.study]
     states = [load(run.path) for run in runs]
-    asked = read_stored(runs[0].preset).settings.plot
+    asked = runs[0].settings().plot
     default = trials.default_plot(states[0], asked)
     if asked not in (None, default) and not (args.x or args.y):
         print(trials.UNMEASURED, file=sys.stderr)

@@ -13,7 +13,6 @@ from engine.measures.latency import NOISY_LOAD
 from engine.measures.table import FIELDS, TABLE, measure, measure_text, row_place
 from engine.params.runtimes import KIND
 from engine.plotting import text
-from engine.presets.spec import read_stored
 from engine.results import failures, latency_targets
 from engine.results.summary import PACKED, best_trial, measure_names, measure_value, quality_name, quality_of
 from engine.studies.rundir import RunDir
@@ -160,7 +159,7 @@ def _baseline_cells(state: StudyState, measures: list[str]) -> list[str]:
 
 def chart_text(run: RunDir, state: StudyState) -> str:
     """The study's default chart, or an empty text where there is nothing to draw."""
-    wanted = read_stored(run.preset).settings.plot
+    wanted = run.settings().plot
     plot = trials.default_plot(state, wanted)
     if plot is None or not any(t.measure.status == "done" for t in state.trials):
         return ""

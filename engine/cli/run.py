@@ -72,7 +72,7 @@ _LONG = {
 def _run(args: argparse.Namespace) -> int:
     from engine.presets import shipped, spec
     from engine.runner import launch
-    from engine.studies.rundir import workspace
+    from engine.store.workspace import workspace
 
     read = spec.read(shipped.find(args.preset), args.overrides, quick=args.quick)
     run = launch.create(read, workspace(args.workspace))
@@ -82,7 +82,8 @@ def _run(args: argparse.Namespace) -> int:
 
 def _resume(args: argparse.Namespace) -> int:
     from engine.runner import launch
-    from engine.studies.rundir import find, workspace
+    from engine.store.workspace import workspace
+    from engine.studies.rundir import find
 
     run = find(workspace(args.workspace), args.study)
     if args.remeasure and not launch.forget_noisy_latency(run):
@@ -93,7 +94,8 @@ def _resume(args: argparse.Namespace) -> int:
 
 def _replay(args: argparse.Namespace) -> int:
     from engine.runner import launch, replay
-    from engine.studies.rundir import find, workspace
+    from engine.store.workspace import workspace
+    from engine.studies.rundir import find
 
     original = find(workspace(args.workspace), args.study)
     run = replay.create(original)
@@ -102,7 +104,8 @@ def _replay(args: argparse.Namespace) -> int:
 
 
 def _watch(args: argparse.Namespace) -> int:
-    from engine.studies.rundir import find, workspace
+    from engine.store.workspace import workspace
+    from engine.studies.rundir import find
 
     args.detach = False
     return _follow(args, find(workspace(args.workspace), args.study))

@@ -39,7 +39,8 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
 
 def _list(args: argparse.Namespace) -> int:
     from engine.results.summary import best_text
-    from engine.studies.rundir import studies, workspace
+    from engine.store.workspace import workspace
+    from engine.studies.rundir import studies
     from engine.text import numbers, tables
 
     folder = workspace(args.workspace)
@@ -97,7 +98,8 @@ def _not_well(rows: "list[tuple[str, Status]]") -> list[str]:
 
 def _show(args: argparse.Namespace) -> int:
     from engine.cli import report, trial
-    from engine.studies.rundir import find, workspace
+    from engine.store.workspace import workspace
+    from engine.studies.rundir import find
     from engine.studies.state import load
 
     run = find(workspace(args.workspace), args.study)
@@ -116,7 +118,8 @@ def _show(args: argparse.Namespace) -> int:
 def _cancel(args: argparse.Namespace) -> int:
     from engine.errors import UsageError
     from engine.store.files import explained
-    from engine.studies.rundir import find, workspace
+    from engine.store.workspace import workspace
+    from engine.studies.rundir import find
 
     run = find(workspace(args.workspace), args.study)
     status = run.read_status()

@@ -8,7 +8,6 @@ from engine.measures import latency, table
 from engine.results import failures, latency_targets
 from engine.results import layers as layerforms
 from engine.results.summary import measure_names, measure_value, quality_name, quality_of, trial_json
-from engine.store.files import read_json
 from engine.studies.rundir import RunDir
 from engine.studies.state import StudyState, TrialState
 from engine.text import numbers, tables
@@ -20,7 +19,7 @@ def show(run: RunDir, state: StudyState, index: int, *, as_json: bool) -> int:
     if found is None:
         has = f"It has trials 0 to {len(state.trials) - 1}." if state.trials else "None is planned."
         raise UsageError(f"Study {run.name} has no trial {index}", "\n".join([has, *failures.lines(state)]))
-    layers = layers_of(run, found)
+    layers = run.layers(found.measure.key)
     if as_json:
         print_json(trial_json(found) | {"steps": [_step_json(s) for s in found.steps], "layers": layers})
         return 0
@@ -44,12 +43,6 @@ def show(run: RunDir, state: StudyState, index: int, *, as_json: bool) -> int:
     if found.measure.status == "done":
         print(f"model: {run.store().folder(found.steps[-1].key)}")
     return 0
-
-
-def layers_of(run: RunDir, trial: TrialState) -> list[dict[str, Any]]:
-    """The trial's layers as measured at its end; empty while they are not."""
-    layers = read_json(run.store().folder(trial.measure.key) / "layers.json")
-    return layers if isinstance(layers, list) else []
 
 
 def _step_json(step: Any) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from engine.datasets import yolofiles
 from engine.datasets.locate import Location, published, stored
 from engine.datasets.records import Idx, OwnBoxes, OwnFolders, Record
 from engine.params.preset import Data
+from engine.store.keys import file_hash
 
 LOADER_VERSION = 1
 """Raised when the code in engine/compute/data gives other tensors for the same files."""
@@ -20,9 +21,6 @@ LOADER_VERSION = 1
 CONTENT_LIMIT = 16 * 10**9
 """Bytes up to which contents are hashed. Reading ImageNet or iNaturalist whole would take hours on a network
 file system: above it, names and sizes stand for the contents."""
-
-CHUNK = 1 << 20
-"""Bytes read at once."""
 
 WORTH_CACHING = 1 << 20
 """Bytes of a set below which hashing it is as fast as reading the cache."""
@@ -152,7 +150,7 @@ def _contents(files: list[RawFile], root: Path, cache: Path | None) -> list[tupl
     if total > CONTENT_LIMIT:
         return [(file.name, f"{file.size} bytes") for file in files]
     if cache is None or total < WORTH_CACHING:
-        return [(file.name, _sha256(file.path)) for file in files]
+        return [(file.name, file_hash(file.path)) for file in files]
     return _cached_contents(
         files, cache / f"{hashlib.sha256(str(root.absolute()).encode()).hexdigest()[:32]}.json"
     )
@@ -163,7 +161,7 @@ def _cached_contents(files: list[RawFile], memory: Path) -> list[tuple[str, str]
     hashes: dict[str, str] = {}
     for file in files:
         key = f"{file.path.absolute()}|{file.size}|{file.mtime_ns}"
-        hashes[key] = known.get(key) or _sha256(file.path)
+        hashes[key] = known.get(key) or file_hash(file.path)
     if hashes.keys() - known.keys():
         _write_memory(memory, {**known, **hashes})
     return [(file.name, digest) for file, digest in zip(files, hashes.values(), strict=True)]
@@ -184,11 +182,3 @@ def _write_memory(memory: Path, hashes: Mapping[str, str]) -> None:
         memory.parent.mkdir(parents=True, exist_ok=True)
         partial.write_text(json.dumps(hashes))
         partial.replace(memory)
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()

@@ -12,6 +12,7 @@ from engine.datasets.records import Bundled, Counts, Idx, OwnBoxes, OwnFolders, 
 from engine.datasets.table import RECORDS
 from engine.errors import SecateurError, UsageError
 from engine.params.preset import Data
+from engine.store.workspace import workspace as default_workspace
 
 SYSTEM_FOLDER = Path("/usr/share/datasets")
 """Where Debian's packages put data sets, such as dataset-fashion-mnist."""
@@ -180,14 +181,9 @@ def fetch_command(record: Record, workspace: Path, root: str | None = None) -> s
     command = ["secateur", "data", "fetch", record.name]
     if root is not None:
         command += ["--root", root]
-    elif workspace.absolute() != default_workspace().absolute():
+    elif workspace.absolute() != default_workspace():
         command += ["--workspace", str(workspace)]
     return shlex.join(command)
-
-
-def default_workspace() -> Path:
-    """`$SECATEUR_HOME`, or `.secateur` in the working folder."""
-    return Path(os.environ.get("SECATEUR_HOME") or ".secateur").expanduser()
 
 
 def _not_here(record: Record, places: list[Path], command: str) -> SecateurError:

@@ -168,8 +168,8 @@ def _drawable(point: Point, places: dict[str, float], figure: Figure) -> Point:
     y = _axis_value(point.y, figure.log_y)
     deviation = finite(point.deviation)
     if x is None or y is None:
-        return Point(None, None)
-    return Point(x, y, min(abs(deviation), LARGEST) if deviation else None)
+        return Point(None, None, owner=point.owner)
+    return Point(x, y, min(abs(deviation), LARGEST) if deviation else None, point.owner)
 
 
 def _axis_value(value: object, log: bool) -> float | None:

@@ -7,7 +7,7 @@ an exception would end the program.
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from engine.measures.table import measure
@@ -16,12 +16,18 @@ X = float | str | None
 Limits = tuple[float, float]
 
 
-class Point(NamedTuple):
-    """One value of a series; `deviation` is the standard deviation of `y` over seeds, an error bar."""
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One value of a series; `deviation` is the standard deviation of `y` over seeds, an error bar.
+
+    `owner` is what the point stands for, of whatever type who made the figure chose. No drawing looks at it: points,
+    and so figures, are equal where they look alike, whatever they stand for.
+    """
 
     x: X
     y: float | None
     deviation: float | None = None
+    owner: object = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,6 @@ from engine.measures import latency
 from engine.measures.table import QUALITIES
 from engine.params import STEPS
 from engine.params.preset import Settings
-from engine.presets.spec import parse
 from engine.results import failures, latency_targets
 from engine.results.summary import measure_names, measure_value
 from engine.studies.rundir import RunDir
@@ -81,9 +80,8 @@ def order(
         )
     check_free(out, force)
     check_writable(out)
+    settings = run.settings().of_trial(found.index)
     text = run.preset.read_text("utf-8")
-    trials = parse(text, run.name, folder=run.path, stored=True).trials
-    settings = next(one.settings for one in trials if one.index == found.index)
     about = describe(run, state, found)
     return Order(folder, settings, run.workspace, text, about, chosen, out, force)
 

@@ -16,6 +16,7 @@ from engine.runner.executors import choose
 from engine.store.files import explained
 from engine.studies import rundir
 from engine.studies.rundir import RunDir, Status
+from engine.studies.settings import to_json
 from engine.studies.state import load
 
 ENGINE = "import sys; from engine.runner.supervisor import main; sys.exit(main())"
@@ -33,7 +34,8 @@ def create(spec: Spec, workspace: Path, *, replay_of: str | None = None) -> RunD
     _check_runtimes(spec, decided=replay_of is not None)
     name = f"{replay_of}-replay" if replay_of else spec.name
     request = {"name": spec.name, "replay_of": replay_of, "private_store": replay_of is not None}
-    run = rundir.create(workspace, name, to_yaml(spec.document), request)
+    preset = to_yaml(spec.document)
+    run = rundir.create(workspace, name, preset, request, to_json(spec, preset))
     run.write_status(
         Status(
             "queued",

@@ -26,6 +26,7 @@ from engine.runner.heartbeat import Heartbeat
 from engine.store.files import read_json
 from engine.store.keys import key
 from engine.store.objects import StoredObject
+from engine.store.workspace import fingerprints
 from engine.studies import events as ev
 from engine.studies.job import request
 from engine.studies.plan import Job, Plan, data_id, make
@@ -99,13 +100,13 @@ class Supervisor:
         """A replay decides by the times that its original measured."""
         original = self.asked.get("replay_of")
         if original:
-            replay.hand_over(RunDir(self.run.path.parent / original), plan, self.store)
+            replay.hand_over(self.run.beside(original), plan, self.store)
 
     def _judge(self, outcome: str) -> None:
         """A finished replay is compared with its original."""
         original = self.asked.get("replay_of")
         if original and outcome == "done":
-            self.emit(replay.compare(RunDir(self.run.path.parent / original), self.run, self.state))
+            self.emit(replay.compare(self.run.beside(original), self.run, self.state))
 
     def _end(self, state: str, error: dict[str, str] | None) -> None:
         """The last event and the last status; where no event can be written, the status may still tell."""
@@ -128,7 +129,7 @@ class Supervisor:
                 continue
             data = trial.settings.data
             location = datasets.locate(data, self.run.workspace)
-            known = datasets.fingerprint(data, location, self.run.workspace / "store" / "fingerprints")
+            known = datasets.fingerprint(data, location, fingerprints(self.run.workspace))
             found[data_id(trial)] = known or _computed_fingerprint(data.model_dump_json(), self.run.workspace)
         return found
 

@@ -91,5 +91,7 @@ def sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
+LAYERS = "layers.json"
+"""What was counted of a model's layers, beside its measures."""
 MEASUREMENTS = "measurements.json"
 """The times that a step measured and decided by, by name: they do not repeat, so a replay is given them."""

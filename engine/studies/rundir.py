@@ -7,12 +7,16 @@ import socket
 import time
 from dataclasses import MISSING, asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 from engine.errors import SecateurError, UsageError
-from engine.store.files import explained, read_json, write_atomic, write_json
+from engine.store.files import LAYERS, explained, read_json, write_atomic, write_json
 from engine.store.objects import Store
+from engine.store.workspace import STORE, shared_store
 from engine.studies import events
+
+if TYPE_CHECKING:
+    from engine.studies.settings import StudySettings
 
 HEARTBEAT_S = 5.0
 """Seconds between heartbeats."""
@@ -24,11 +28,6 @@ READ_AT_MOST = 256 * 1024
 """Bytes read of an event file at a time, so that no reader stalls on a long one."""
 
 StudyStatus = Literal["queued", "running", "done", "failed", "cancelled", "lost", "unreadable"]
-
-
-def workspace(given: str | None = None) -> Path:
-    """The workspace: `given`, else $SECATEUR_HOME, else ./.secateur."""
-    return Path(given or os.environ.get("SECATEUR_HOME") or ".secateur").expanduser().absolute()
 
 
 @dataclass(frozen=True)
@@ -79,10 +78,20 @@ class RunDir:
         self.name = path.name
         self.preset = path / "preset.yaml"
         self.request = path / "study.json"
+        self.kept_settings = path / "settings.json"
         self.events = path / "events.jsonl"
         self.status = path / "status.json"
         self.log = path / "engine.log"
         self.stop = path / "stop"
+
+    @classmethod
+    def of(cls, workspace: Path, name: str) -> Self:
+        """The folder of the workspace's study called `name`, which need not exist."""
+        return cls(studies_folder(workspace) / name)
+
+    def beside(self, name: str) -> "RunDir":
+        """The folder of another study of the same workspace."""
+        return RunDir(self.path.with_name(name))
 
     @property
     def workspace(self) -> Path:
@@ -91,7 +100,21 @@ class RunDir:
     def store(self) -> Store:
         """The store this study uses: the workspace's, or its own if it must reuse nothing."""
         private = (read_json(self.request) or {}).get("private_store", False)
-        return Store(self.path / "store" if private else self.workspace / "store")
+        return Store(self.path / STORE) if private else shared_store(self.workspace)
+
+    def settings(self) -> "StudySettings":
+        """The plot and every trial's settings, as validated when the study began.
+
+        Raises SecateurError for a study that has not kept them and whose preset can't be read.
+        """
+        from engine.studies import settings  # lists of studies need neither presets nor pydantic
+
+        return settings.read(self.kept_settings, self.preset)
+
+    def layers(self, key: str) -> list[dict[str, Any]]:
+        """The layers as the measuring `key` counted them; empty while it has not."""
+        found = read_json(self.store().folder(key) / LAYERS)
+        return found if isinstance(found, list) else []
 
     def read_status(self) -> Status:
         """The status as written, with `running` turned into `lost` if its engine is gone."""
@@ -223,9 +246,14 @@ def tail(path: Path, offset: int, limit: int = READ_AT_MOST) -> tuple[list[bytes
     return data[:end].splitlines(), offset + end
 
 
+def studies_folder(workspace: Path) -> Path:
+    """The folder that holds the folders of a workspace's studies."""
+    return workspace / "studies"
+
+
 def studies(workspace: Path) -> list[RunDir]:
     """Every study folder of a workspace, newest first."""
-    folder = workspace / "studies"
+    folder = studies_folder(workspace)
     try:
         with os.scandir(folder) as entries:
             found = [
@@ -241,13 +269,14 @@ def find(workspace: Path, name: str) -> RunDir:
     all_studies = studies(workspace)
     if name == "latest" and all_studies:
         return all_studies[0]
-    path = Path(name) if os.sep in name else workspace / "studies" / name
-    if (path / "preset.yaml").is_file():
-        return RunDir(path.absolute())
-    if path.is_dir() and path.parent == workspace / "studies":
+    path = Path(name) if os.sep in name else RunDir.of(workspace, name).path
+    run = RunDir(path.absolute())
+    if run.preset.is_file():
+        return run
+    if path.is_dir() and path.parent == studies_folder(workspace):
         raise UsageError(
             f"{name} is not a whole study",
-            f"{path} has no preset.yaml.",
+            f"{path} has no {run.preset.name}.",
             "Remove that folder; what it had computed is in the store: run the preset again.",
         )
     import difflib
@@ -260,9 +289,12 @@ def find(workspace: Path, name: str) -> RunDir:
     )
 
 
-def create(workspace: Path, name: str, preset: str, request: dict[str, Any]) -> RunDir:
-    """A new study folder `NAME-1`, `NAME-2`, … with the preset and what was asked for."""
-    folder = workspace / "studies"
+def create(
+    workspace: Path, name: str, preset: str, request: dict[str, Any], settings: str | None = None
+) -> RunDir:
+    """A new study folder `NAME-1`, `NAME-2`, … with the preset, what was asked for, and the preset's settings as
+    `engine.studies.settings.to_json` writes them."""
+    folder = studies_folder(workspace)
     stem = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "study"
     with explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -280,6 +312,8 @@ def create(workspace: Path, name: str, preset: str, request: dict[str, Any]) -> 
     try:
         write_atomic(run.preset, preset)
         write_json(run.request, request)
+        if settings is not None:
+            write_atomic(run.kept_settings, settings)
     except SecateurError:
         shutil.rmtree(run.path, ignore_errors=True)
         raise

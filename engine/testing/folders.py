@@ -13,12 +13,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from engine.presets import spec
 from engine.results.summary import best_trial
-from engine.store.files import write_json
+from engine.store.files import LAYERS, write_json
 from engine.store.keys import key
 from engine.studies import events as ev
 from engine.studies import rundir
 from engine.studies.rundir import EventLog, RunDir, Status
+from engine.studies.settings import to_json
 from engine.studies.state import StudyState
 
 PRESET = """\
@@ -62,7 +64,9 @@ class Study:
         preset: str = PRESET,
         replay_of: str | None = None,
     ) -> None:
-        self.run: RunDir = rundir.create(workspace, name, preset, {"name": name, "replay_of": replay_of})
+        request = {"name": name, "replay_of": replay_of}
+        settings = to_json(spec.parse(preset, name, stored=True), preset)
+        self.run: RunDir = rundir.create(workspace, name, preset, request, settings)
         self.name = name
         self.points = list(itertools.product(scopes, sparsities))
         self.log = EventLog(self.run.events)
@@ -248,9 +252,9 @@ class Study:
                 "packed": round(parameters * 4 * min(1, 1.1 - sparsity)),
             },
         }
-        folder = self.run.workspace / "store" / "objects" / step[:2] / step
+        folder = self.run.store().folder(step)
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "layers.json").write_text(json.dumps(layers))
+        (folder / LAYERS).write_text(json.dumps(layers))
         write_json(folder / "object.json", {"format": 1, "kind": "measure", "measures": {}, "files": {}})
         self.emit(ev.StepFinished(key=step, kind="measure", reused=False, seconds=0.2, measures=measures))
 
@@ -322,11 +326,11 @@ def listed(workspace: Path, count: int, events: int = 0) -> None:
         file.write(line * max(events - first.run.events.read_bytes().count(b"\n"), 0))
     status = first.run.read_status()
     for number in range(2, count + 1):
-        folder = workspace / "studies" / f"many-{number}"
-        folder.mkdir()
-        for name in ("preset.yaml", "events.jsonl"):
-            os.link(first.run.path / name, folder / name)
-        RunDir(folder).write_status(Status(**(vars(status) | {"created": status.created - number * 60})))
+        run = RunDir.of(workspace, f"many-{number}")
+        run.path.mkdir()
+        os.link(first.run.preset, run.preset)
+        os.link(first.run.events, run.events)
+        run.write_status(Status(**(vars(status) | {"created": status.created - number * 60})))
 
 
 SCAN = """\

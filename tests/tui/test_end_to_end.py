@@ -84,7 +84,7 @@ class Tmux:
             self.tmux("kill-server", check=False)
 
     def study(self, name: str) -> RunDir:
-        return RunDir(self.workspace / "studies" / name)
+        return RunDir.of(self.workspace, name)
 
 
 def within(true: Callable[[], bool], told: Callable[[], str]) -> None:

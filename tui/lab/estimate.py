@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from engine.errors import SecateurError
 from engine.measures.latency import measured
 from engine.params import Step
-from engine.presets import spec
+from engine.params.preset import Settings
 from engine.presets.spec import Spec
 from engine.runner.executors import choose
-from engine.store.objects import Store
+from engine.store.workspace import fingerprints, shared_store
 from engine.studies import rundir, state
 from engine.studies.rundir import RunDir
 from engine.text.numbers import duration
@@ -82,7 +82,7 @@ class History:
     def seconds(self, wanted: Spec) -> Seconds | None:
         """What the steps of `wanted` took in the newest studies of the same model and data."""
         found = [self._of(run) for run in self._candidates(wanted)]
-        mine = [seconds for known, seconds in found if known == _subject(wanted)]
+        mine = [seconds for known, seconds in found if known == _subject(wanted.settings)]
         return _merged(mine) if mine else None
 
     def _candidates(self, wanted: Spec) -> Iterator[RunDir]:
@@ -111,7 +111,7 @@ def estimate(wanted: Spec, history: History) -> Estimate:
     planned = _plan(wanted, history.workspace)
     if planned is None:
         return Estimate()
-    store = Store(history.workspace / "store")
+    store = shared_store(history.workspace)
     nodes = planned.nodes
     missing = {key for key in nodes if store.get(key) is None}
     unknown = Estimate(steps=len(nodes), stored=len(nodes) - len(missing))
@@ -153,7 +153,7 @@ def _fingerprint(data: Any, workspace: Path) -> str | None:
         files = [place.root / name for name in place.record.files] if place.record else []
         if sum(file.stat().st_size for file in files if file.is_file()) > SMALL_BYTES:
             return None
-        return fingerprint(data, place, workspace / "store" / "fingerprints")
+        return fingerprint(data, place, fingerprints(workspace))
     except (SecateurError, OSError):
         return None
 
@@ -242,9 +242,8 @@ def _merged(found: list[Seconds]) -> Seconds:
     return Seconds(found[0].study, epoch, whole)
 
 
-def _subject(wanted: Spec) -> tuple[str, str, Any]:
+def _subject(settings: Settings) -> tuple[str, str, Any]:
     """What two studies must share for the times of one to tell about the other."""
-    settings = wanted.settings
     size = {"size": settings.data.size, "limit": settings.data.limit, "device": settings.device}
     arguments = {"model": settings.model.arguments, "threads": settings.threads}
     return settings.model.name, settings.data.name, json.dumps(size | arguments, sort_keys=True, default=str)
@@ -252,6 +251,6 @@ def _subject(wanted: Spec) -> tuple[str, str, Any]:
 
 def _subject_of(run: RunDir) -> tuple[str, str, Any]:
     try:
-        return _subject(spec.read_stored(run.preset))
+        return _subject(run.settings().of_trial(0))
     except SecateurError:
         return "", "", None

@@ -13,9 +13,8 @@ from textual.containers import Horizontal
 from engine.charts import sensitivity, training
 from engine.errors import SecateurError
 from engine.measures.table import measure
-from engine.params.preset import Plot as PlotParams
 from engine.plotting.figure import Figure
-from engine.studies.rundir import RunDir, studies
+from engine.studies.rundir import studies
 from engine.studies.state import StudyState
 from tui.screens.base import BaseScreen, bindings
 from tui.session import Failed, Go, Session, Tell
@@ -57,7 +56,7 @@ class CurvesScreen(BaseScreen):
         self._following: list[str] = []
         self._view: View | None = None
         self._viewed = ""
-        self._drawn = Drawn(Figure(), [], [])
+        self._drawn = Drawn(Figure())
 
     def compose_body(self) -> ComposeResult:
         yield Document(self._chosen, id="chosen")
@@ -103,7 +102,7 @@ class CurvesScreen(BaseScreen):
         if message.run_name == self.session.study:
             self.show_current(message.state)
             if self._view is None and message.state.trials:
-                plot = await asyncio.to_thread(_preset_plot, self.session.run(message.run_name))
+                plot = await asyncio.to_thread(self.session.plot, message.run_name)
                 self._view = curves.first_view(message.state, plot)
                 self._viewed = message.run_name
         self._show()
@@ -113,7 +112,7 @@ class CurvesScreen(BaseScreen):
         plot = self.query_one(Plot)
         if self._view is None or not states:
             waiting = states and states[0].status in ("queued", "running")
-            self._drawn = Drawn(Figure(), [], [], nothing or ("Waiting for its plan …" if waiting else ""))
+            self._drawn = Drawn(Figure(), problem=nothing or ("Waiting for its plan …" if waiting else ""))
         else:
             self._drawn = curves.draw(states, self._view)
         live = any(state.status in ("queued", "running") for state in states)
@@ -177,10 +176,9 @@ class CurvesScreen(BaseScreen):
     def _open_trial(self, series: int, point: int) -> None:
         owner = self._drawn.owner(series, point)
         if owner:
-            state, trials = owner
-            names = [n for n, s in self._states.items() if s is state]
+            names = [name for name, state in self._states.items() if state is owner.state]
             self.session.study = names[0] if names else self.session.study
-            self.session.trial = trials[0].index
+            self.session.trial = owner.trials[0].index
             self.post_message(Go("trial"))
 
     def _set(self, **changes: object) -> None:
@@ -290,13 +288,3 @@ class CurvesScreen(BaseScreen):
 def _about(name: str) -> str:
     known = measure(name)
     return f"{known.better} is better" if known.better else ""
-
-
-def _preset_plot(run: RunDir) -> PlotParams | None:
-    """The chart that the study's preset asks for."""
-    from engine.presets.spec import read_stored
-
-    try:
-        return read_stored(run.preset).settings.plot
-    except SecateurError:
-        return None

@@ -11,7 +11,6 @@ from textual.widget import Widget
 from engine.errors import SecateurError
 from engine.params.preset import Plot as PlotParams
 from engine.presets import shipped
-from engine.presets.spec import read_stored
 from engine.results.failures import ending
 from engine.studies.state import StudyState
 from tui.screens.base import bindings
@@ -170,11 +169,7 @@ class LabScreen(EditActions, FileActions, RunActions):
         if state is None:
             return None
         if state.name not in self._plots:
-            try:
-                read = read_stored(self.session.run(state.name).preset)
-                self._plots[state.name] = read.settings.plot
-            except SecateurError:
-                self._plots[state.name] = None
+            self._plots[state.name] = self.session.plot(state.name)
         return self._plots[state.name]
 
     def on_study_changed(self, message: StudyChanged) -> None:

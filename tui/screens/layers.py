@@ -8,7 +8,6 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.widgets import Static
 
-from engine.cli.trial import layers_of
 from engine.results.layers import of_trial
 from engine.studies.state import StudyState, TrialState
 from engine.text.numbers import count, percent
@@ -60,8 +59,8 @@ class LayersScreen(StudyScreen):
 
     async def _load(self, state: StudyState, trial: TrialState) -> None:
         run = self.session.run(state.name)
-        found = await asyncio.to_thread(layers_of, run, trial)
-        before = await asyncio.to_thread(layers.baseline_layers, run, trial)
+        found = await asyncio.to_thread(run.layers, trial.measure.key)
+        before = await asyncio.to_thread(run.layers, trial.baseline_measure.key)
         self._layers = layers.joined(found, before, layers.within_a_point(trial), of_trial(trial))
         values = ", ".join(f"{n.rpartition('.')[2]} {fmt_value(v)}" for n, v in trial.parameters.items())
         total = sum(layer.before for layer in self._layers)

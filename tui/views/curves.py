@@ -1,9 +1,10 @@
 """What the curves screen draws: which studies, along what, and which trial each point stands for."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from engine.charts import sensitivity, training, trials
+from engine.charts.owner import Owner, owner_of
 from engine.charts.pareto import front
 from engine.errors import SecateurError, UsageError
 from engine.measures import latency, table
@@ -40,16 +41,17 @@ class View:
 
 @dataclass(frozen=True)
 class Drawn:
-    """A figure with the study and trials of every point, and the points on the Pareto front."""
+    """A figure, and which of its points are on the Pareto front."""
 
     figure: Figure
-    owners: list[list[tuple[StudyState, tuple[TrialState, ...]]]]
-    front: list[tuple[int, int]]
+    front: list[tuple[int, int]] = field(default_factory=list)
     problem: str = ""
 
-    def owner(self, series: int, point: int) -> tuple[StudyState, tuple[TrialState, ...]] | None:
-        if series < len(self.owners) and point < len(self.owners[series]):
-            return self.owners[series][point]
+    def owner(self, series: int, point: int) -> Owner | None:
+        """The study and trials that a point stands for; None where there is no such point, or it has none."""
+        lines = self.figure.series
+        if series < len(lines) and point < len(lines[series].points):
+            return owner_of(lines[series].points[point])
         return None
 
 
@@ -106,22 +108,16 @@ def draw(states: Sequence[StudyState], view: View) -> Drawn:
     """The figure for what was chosen; `problem` says why there is nothing to draw."""
     if view.epochs:
         figure = training.figure(states, view.epoch_y, log=view.log)
-        owners = [
-            [(state, step_trials)] * len(step.epochs)
-            for state in states
-            for step, step_trials in training.steps_drawn(state)
-        ]
-        return Drawn(replace(figure, log_x=view.log_x), owners, [])
+        return Drawn(replace(figure, log_x=view.log_x))
     if by_layer(states, view):
         return _layers(states, view)
     try:
         by = view.by if view.by in bys(states) else None
         figure = trials.figure(states, view.x, view.y, by, log=view.log)
-        owners = trials.trials_drawn(states, view.x, view.y, by)
     except UsageError as error:
-        return Drawn(Figure(), [], [], _waiting(states) or _unmeasured(states, view) or str(error))
+        return Drawn(Figure(), problem=_waiting(states) or _unmeasured(states, view) or str(error))
     except SecateurError:  # why there is no value, `tui.widgets.ending` says
-        return Drawn(Figure(), [], [])
+        return Drawn(Figure())
     limits = None if view.log_x else _sweep_limits(states, figure.x_measure)
     figure = replace(figure, log_x=view.log_x, x_limits=limits)
     found = _front(figure) if view.pareto else []
@@ -129,7 +125,7 @@ def draw(states: Sequence[StudyState], view: View) -> Drawn:
         points = tuple(figure.series[s].points[p] for s, p in found)
         line = Series(FRONT, tuple(Point(p.x, p.y) for p in points), marks=False)
         figure = replace(figure, series=(*figure.series, line))
-    return Drawn(figure, owners, found)
+    return Drawn(figure, found)
 
 
 def _layers(states: Sequence[StudyState], view: View) -> Drawn:
@@ -137,11 +133,10 @@ def _layers(states: Sequence[StudyState], view: View) -> Drawn:
     chosen = [layer for layer in view.layers if layer in sensitivity.layers(states, view.x)]
     try:
         figure = trials.figure(states, view.x, y, log=view.log, layers=chosen)
-        owners = trials.trials_drawn(states, view.x, y, layers=chosen)
     except UsageError as error:
-        return Drawn(Figure(), [], [], str(error))
+        return Drawn(Figure(), problem=str(error))
     problem = "" if figure.series else _waiting(states)
-    return Drawn(replace(figure, log_x=view.log_x), owners, [], problem)
+    return Drawn(replace(figure, log_x=view.log_x), problem=problem)
 
 
 def _waiting(states: Sequence[StudyState]) -> str:
@@ -203,13 +198,12 @@ def readout(drawn: Drawn, series: int, point: int) -> str:
     parts.append(f"{_end(figure.y_measure) or figure.y_label} {y}")
     owner = drawn.owner(series, point)
     if owner:
-        state, point_trials = owner
-        if before := _before(figure, line.name, point_trials[0]):
+        if before := _before(figure, line.name, owner.trials[0]):
             parts.append(before)
-        indices = ", ".join(str(trial.index) for trial in point_trials[:4]) + (
-            ", …" if len(point_trials) > 4 else ""
+        indices = ", ".join(str(trial.index) for trial in owner.trials[:4]) + (
+            ", …" if len(owner.trials) > 4 else ""
         )
-        parts.append(f"{state.name} trial {indices}")
+        parts.append(f"{owner.state.name} trial {indices}")
     if (series, point) in drawn.front:
         parts.append("on the front")
     return "   ".join(parts)
@@ -241,7 +235,7 @@ def front_rows(drawn: Drawn) -> list[tuple[str, tuple[str, ...]]]:
     for s, p in drawn.front:
         point = drawn.figure.series[s].points[p]
         owner = drawn.owner(s, p)
-        trial = f"{owner[1][0].index}" if owner else ""
+        trial = f"{owner.trials[0].index}" if owner else ""
         cells = (
             trial,
             drawn.figure.series[s].name,

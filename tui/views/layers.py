@@ -6,8 +6,6 @@ from typing import Any
 
 from engine.results import sensitivity, tolerance
 from engine.results.layers import Forms, losses, of_layer, words
-from engine.store.files import read_json
-from engine.studies.rundir import RunDir
 from engine.studies.state import TrialState
 from engine.text.numbers import count, percent
 from tui.widgets.table import Column, Row
@@ -66,12 +64,6 @@ class Layer:
     @property
     def changed(self) -> bool:
         return self.was != self.shape
-
-
-def baseline_layers(run: RunDir, trial: TrialState) -> list[dict[str, Any]]:
-    """The layers of the trial's baseline; empty while they are not measured."""
-    found = read_json(run.store().folder(trial.baseline_measure.key) / "layers.json")
-    return found if isinstance(found, list) else []
 
 
 def joined(

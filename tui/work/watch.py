@@ -89,7 +89,7 @@ class Watcher:
         with self._lock:
             found = self._followed.get(run_name)
             if found is None:
-                run = RunDir(self.workspace / "studies" / run_name)
+                run = RunDir.of(self.workspace, run_name)
                 found = self._followed[run_name] = _Followed(Reader(run))
             found.nodes.add(node)
             found.new.add(node)
@@ -205,7 +205,7 @@ class Watcher:
 
     def _scan(self) -> bool:
         """Take in studies that came and went; whether any did."""
-        folder = _signature(self.workspace / "studies")
+        folder = _signature(rundir.studies_folder(self.workspace))
         if folder == self._folder:
             return False
         self._folder = folder

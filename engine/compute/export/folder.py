@@ -8,12 +8,13 @@ from typing import Any
 from engine import datasets
 from engine.compute.data import load
 from engine.compute.export.card import card, markdown
-from engine.compute.export.formats import Tell, sha256, write_model
+from engine.compute.export.formats import Tell, write_model
 from engine.compute.export.verify import Check, verify
 from engine.compute.models import checkpoint
 from engine.errors import UsageError
 from engine.results.exports import Order
 from engine.store.files import explained, write_json
+from engine.store.keys import file_hash
 
 PRESET = "preset.yaml"
 CARD, CARD_TEXT = "card.json", "card.md"
@@ -50,7 +51,7 @@ def _write_into(folder: Path, order: Order, tell: Tell) -> dict[str, Any]:
     check = verify(folder, written.needs, model, data, written.tolerance)
     tell(_told(check))
     found = card(order.about, order.format, data, check, written)
-    found["files"] = {file.name: sha256(file) for file in sorted(folder.iterdir())}
+    found["files"] = {file.name: file_hash(file) for file in sorted(folder.iterdir())}
     write_json(folder / CARD, found)
     (folder / CARD_TEXT).write_text(markdown(found), "utf-8")
     return found

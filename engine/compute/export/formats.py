@@ -1,6 +1,5 @@
 """Writes a model in the formats that it can be taken away in, each with the `load.py` that needs no secateur."""
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from engine.compute.onnx import export as onnx
 from engine.compute.onnx import narrow
 from engine.errors import SecateurError
 from engine.results.exports import Format
+from engine.store.keys import file_hash
 
 LOADER = "load.py"
 ONNX, PT2, IR = "model.onnx", "model.pt2", ("model.xml", "model.bin")
@@ -70,7 +70,7 @@ def write_model(folder: Path, form: Format, model: nn.Module, data: Dataset, tel
             tolerance, lanes = _openvino(folder, model, shape, tell)
         case unknown:
             assert_never(unknown)
-    sums = {name: sha256(folder / name) for name in files}
+    sums = {name: file_hash(folder / name) for name in files}
     (folder / LOADER).write_text(load_py(form, data, sums, source), "utf-8")
     for name in files:
         # safetensors writes for the owner alone; these files are to be given away, as far as the umask allows.
@@ -120,9 +120,3 @@ def _quantized(model: nn.Module) -> QuantizedNetwork:
         "engine.results.exports orders this format for INT8 models only"
     )
     return model
-
-
-def sha256(file: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal."""
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()

@@ -40,14 +40,13 @@ from engine.params import (
 )
 from engine.params.preset import Settings
 from engine.params.training import Fit
-from engine.store.files import MEASUREMENTS, write_json
+from engine.store.files import LAYERS, MEASUREMENTS, write_json
 from engine.store.objects import Store
 from engine.studies import events as ev
 from engine.studies.job import JobRequest
 from engine.studies.plan import Node
 
 PREDICTIONS = "predictions.safetensors"
-LAYERS = "layers.json"
 
 
 @dataclass

@@ -1,10 +1,12 @@
 """Charts of latency rows: along batch and threads, by runtime and precision, with the baseline beside."""
 
+import statistics
 from typing import Any
 
 import pytest
 
 from engine.charts import trials as charts
+from engine.charts.owner import owner_of
 from engine.errors import UsageError
 from engine.studies.state import StudyState
 from engine.testing.events import finished, measures, planned, replayed, started
@@ -85,8 +87,22 @@ def test_seeds_are_drawn_as_their_mean_with_the_deviation() -> None:
     )
     (point,) = charts.figure([found], "batch", "latency", "runtime").series[0].points
     assert point.y == 5.0 and point.deviation == pytest.approx(2**0.5)
-    owners = charts.trials_drawn([found], "batch", "latency", "runtime")
-    assert [trial.index for trial in owners[0][0][1]] == [0, 1]
+    owner = owner_of(point)
+    assert owner and owner.state is found and [trial.index for trial in owner.trials] == [0, 1]
+
+
+def test_every_point_knows_the_trial_whose_rows_it_shows() -> None:
+    found = study(
+        ({"ratio": 0.1}, [row("torch", 8, 9.0), row("torch", 1, 4.0)]),
+        ({"ratio": 0.5}, [row("torch", 1, 2.0), row("torch", 8, 5.0, precision="int8")]),
+    )
+    for line in charts.figure([found], "batch", "latency", "runtime").series:
+        for point in line.points:
+            owner = owner_of(point)
+            assert owner is not None
+            name = "baseline_median_ms" if line.name.startswith("baseline") else "median_ms"
+            rows = [r for t in owner.trials for r in t.results["latency"] if r["batch"] == point.x]
+            assert statistics.fmean(r[name] for r in rows) == point.y
 
 
 def test_a_name_may_choose_among_the_rows() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from engine.charts import trials as charts
+from engine.charts.owner import owner_of
 from engine.charts.sensitivity import EVERY, MOST, names
 from engine.cli import sensitivity
 from engine.errors import UsageError
@@ -105,9 +106,8 @@ def test_every_point_knows_its_trials() -> None:
     values = ({"seed": 0}, {"seed": 1})
     state = scanned(found(), found(reference=0.8), values=values)
     figure = charts.figure([state], "rate", "accuracy")
-    owners = charts.trials_drawn([state], "rate", "accuracy")
-    assert [len(line.points) for line in figure.series] == [len(line) for line in owners]
-    assert {trial.index for trial in owners[0][0][1]} == {0, 1}
+    owners = [owner_of(point) for line in figure.series for point in line.points]
+    assert [[trial.index for trial in owner.trials] for owner in owners if owner] == [[0, 1]] * len(owners)
 
 
 def test_seeds_are_drawn_as_mean_and_deviation() -> None:

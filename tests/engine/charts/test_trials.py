@@ -5,6 +5,7 @@ import statistics
 import pytest
 
 from engine.charts import trials as charts
+from engine.charts.owner import owner_of
 from engine.errors import UsageError
 from engine.params.preset import Plot
 from engine.studies.state import StudyState
@@ -114,5 +115,15 @@ def test_by_default_the_first_swept_number_is_drawn_along() -> None:
 
 
 def test_every_point_knows_its_trials() -> None:
-    (line,) = charts.trials_drawn([seeds()], SPARSITY, "accuracy")
-    assert [[trial.index for trial in trials] for _, trials in line] == [[0, 2], [1, 3]]
+    state = seeds()
+    (line,) = charts.figure([state], SPARSITY, "accuracy").series
+    owners = [owner_of(point) for point in line.points]
+    assert [[trial.index for trial in owner.trials] for owner in owners if owner] == [[0, 2], [1, 3]]
+    assert all(owner and owner.state is state for owner in owners)
+
+
+def test_points_that_are_sorted_along_x_keep_their_trials() -> None:
+    for line in charts.figure([sweep(), sweep()], "size.packed", "accuracy", "scope").series:
+        for point in line.points:
+            owner = owner_of(point)
+            assert owner and [trial.results["accuracy"] for trial in owner.trials] == [point.y]

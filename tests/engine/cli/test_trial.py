@@ -13,7 +13,7 @@ def test_a_difference_of_two_percentages_is_in_points(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     state = study(({"sparsity": 0.5}, measures(0.8965, nonzero=50, sparsity=0.5)))
-    show(RunDir(tmp_path / "studies" / "s-1"), state, 0, as_json=False)
+    show(RunDir.of(tmp_path, "s-1"), state, 0, as_json=False)
     rows = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line}
     assert rows["accuracy"].split("  ")[-1].strip() == "-0.35 points"
     assert rows["sparsity"].endswith("+50.0 points")
@@ -25,7 +25,7 @@ def test_what_a_cancelled_study_did_not_reach_is_not_run(
 ) -> None:
     state = study(({"sparsity": 0.5}, None))
     state.status = "cancelled"
-    show(RunDir(tmp_path / "studies" / "s-1"), state, 0, as_json=False)
+    show(RunDir.of(tmp_path, "s-1"), state, 0, as_json=False)
     out = capsys.readouterr().out
     assert "trial 0 (not run)" in out
     assert "waiting" not in out

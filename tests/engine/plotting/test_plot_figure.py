@@ -110,3 +110,20 @@ def test_decimation_keeps_the_order_given() -> None:
 def test_few_points_are_not_decimated() -> None:
     line = Series("a", (Point(0, 1), Point(1, math.nan), Point(2, 3)))
     assert decimate(line, 80) is line
+
+
+@pytest.mark.parametrize("log", [False, True])
+def test_points_keep_what_they_stand_for_when_thinned_and_placed(log: bool) -> None:
+    heights = [math.sin(i / 50) for i in range(10_000)]
+    points = [Point(i, y, owner=("trial", i)) for i, y in enumerate(heights)]
+    thin = decimate(Series("a", tuple(points)), 80)
+    assert len(thin.points) < 1000
+    placed = scene(Figure(series=(thin,), log_y=log)).figure.series[0]
+    for before, after in zip(thin.points, placed.points, strict=True):
+        assert before.owner == after.owner == ("trial", before.x)
+
+
+def test_figures_are_equal_where_they_look_alike() -> None:
+    one, other = (Figure(series=(Series("a", (Point(0, 1, owner=owner),)),)) for owner in ([1], [2]))
+    assert one == other and hash(one) == hash(other), "what a point stands for may have no hash"
+    assert one != Figure(series=(Series("a", (Point(0, 2, owner=[1]),)),))

@@ -58,7 +58,7 @@ def test_a_chart_of_latencies_that_are_not_measured_gives_way_to_accuracy(tmp_pa
     assert trials.default_plot(state, Plot(x="prune.weights.sparsity", y="latency")) == trials.default_plot(
         state, None
     )
-    run = RunDir(tmp_path / "studies" / "s-1")
+    run = RunDir.of(tmp_path, "s-1")
     run.path.mkdir(parents=True)
     run.preset.write_text(PRESETS["plots a latency that is not measured"])
     chart = report.chart_text(run, state)

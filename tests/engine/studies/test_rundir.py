@@ -133,9 +133,27 @@ def test_studies_are_numbered_and_found(tmp_path: Path) -> None:
         find(tmp_path, "my-swep-2")
 
 
+def test_a_study_is_found_by_its_workspace_and_name_and_from_a_neighbour(tmp_path: Path) -> None:
+    run = create(tmp_path, "s", "about: x\n", {})
+    assert RunDir.of(tmp_path, "s-1").path == run.path and run.workspace == tmp_path
+    assert RunDir.of(tmp_path, "other").beside("s-1").path == run.path
+
+
+@pytest.mark.parametrize("private", [False, True])
+def test_layers_come_from_the_store_that_the_study_uses(tmp_path: Path, private: bool) -> None:
+    run = create(tmp_path, "s", "about: x\n", {"private_store": private})
+    assert run.layers("ab12") == [], "not measured yet"
+    folder = (run.path if private else tmp_path) / "store" / "objects" / "ab" / "ab12"
+    folder.mkdir(parents=True)
+    (folder / "layers.json").write_text('[{"name": "conv1"}]')
+    assert run.layers("ab12") == [{"name": "conv1"}]
+    (folder / "layers.json").write_text('{"torn": ')
+    assert run.layers("ab12") == []
+
+
 @pytest.mark.parametrize("name", ["..", ".", "", "../..", "half"])
 def test_a_folder_without_a_preset_is_no_study(tmp_path: Path, name: str) -> None:
-    (tmp_path / "studies" / "half").mkdir(parents=True)
+    RunDir.of(tmp_path, "half").path.mkdir(parents=True)
     with pytest.raises(UsageError):
         find(tmp_path, name)
 

@@ -1,12 +1,12 @@
 """Whatever is typed into a field, and whatever lies in the workspace, the lab goes on."""
 
-import json
 from pathlib import Path
 
 import pytest
 
 from engine.presets import edits, shipped
 from engine.presets.yaml.tree import Mapping, node_of
+from engine.studies.rundir import RunDir, Status
 from tui.keys.lab import LAB
 from tui.lab import outline
 from tui.lab.check import completed, valid
@@ -80,12 +80,10 @@ def test_whatever_is_typed_ends_in_a_problem_or_a_preset(owner: int | str, tmp_p
     "line", [b"{}", b"[1]", b"\xff\xfe", b'{"event": "planned", "trials": [1]}', b'{"event": 3}']
 )
 def test_a_study_that_makes_no_sense_is_no_source_of_times(tmp_path: Path, line: bytes) -> None:
-    folder = tmp_path / "studies" / "odd"
-    folder.mkdir(parents=True)
-    (folder / "status.json").write_text(
-        json.dumps({"state": "done", "model": "resnet20", "data": "digits", "done": 1})
-    )
-    (folder / "events.jsonl").write_bytes(line + b"\n")
+    run = RunDir.of(tmp_path, "odd")
+    run.path.mkdir(parents=True)
+    run.write_status(Status("done", model="resnet20", data="digits", done=1))
+    run.events.write_bytes(line + b"\n")
     document = Document.open(shipped.find("quickstart"))
     checked = completed(valid(document.root, "q", None, 0), History(tmp_path))
     assert checked.complete

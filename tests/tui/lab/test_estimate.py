@@ -25,7 +25,7 @@ def quickstart(*overrides: str) -> Spec:
 
 def finished_study(workspace: Path, name: str, wanted: Spec) -> RunDir:
     """A study folder in which one trial of `wanted` is done, with times that are easy to add up."""
-    run = RunDir(workspace / "studies" / name)
+    run = RunDir.of(workspace, name)
     run.path.mkdir(parents=True)
     run.preset.write_text(spec.to_yaml(wanted.document))
     trial = {
@@ -104,7 +104,7 @@ def test_a_kind_of_step_never_run_makes_the_time_unknown(tmp_path: Path) -> None
 def test_a_damaged_or_foreign_study_does_no_harm(tmp_path: Path) -> None:
     run = finished_study(tmp_path, "quickstart-1", quickstart())
     run.preset.write_text("[")
-    (tmp_path / "studies" / "stray").mkdir()
+    run.beside("stray").path.mkdir()
     assert estimate(quickstart(), History(tmp_path)).seconds is None
 
 

@@ -11,6 +11,7 @@ from textual.pilot import Pilot
 from engine.presets import shipped
 from engine.presets.addresses import ABSENT, axis_at, value_at
 from engine.presets.steps import Address, steps_of
+from engine.studies.rundir import RunDir
 from engine.testing.folders import Study, finished
 from tui.app import Lab
 from tui.screens.lab import LabScreen
@@ -260,11 +261,11 @@ async def test_leaving_or_opening_another_preset_does_not_lose_changes_silently(
 
 
 async def test_a_study_of_the_workspace_is_edited_as_a_new_preset(tmp_path: Path) -> None:
-    folder = tmp_path / "workspace" / "studies" / "quickstart-1"
-    folder.mkdir(parents=True)
-    (folder / "preset.yaml").write_text(shipped.find("quickstart").read_text())
+    run = RunDir.of(tmp_path / "workspace", "quickstart-1")
+    run.path.mkdir(parents=True)
+    run.preset.write_text(shipped.find("quickstart").read_text())
     async with lab(tmp_path) as (screen, pilot):
-        screen.open(folder / "preset.yaml")
+        screen.open(run.preset)
         await settled(pilot)
         assert screen.document.path is None
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from textual.pilot import Pilot
 
+from engine.studies.rundir import studies_folder
 from tests.tui.screens.test_lab import in_a_folder_of_its_own, lab, shown, until
 from tui.screens.lab_texts import Review
 
@@ -22,7 +23,7 @@ async def test_the_run_key_shows_every_value_first(tmp_path: Path) -> None:
         await pilot.press("escape")
         await until(pilot, lambda: pilot.app.screen is screen)
         await pilot.pause(0.1)
-        assert not (tmp_path / "workspace" / "studies").exists()
+        assert not studies_folder(tmp_path / "workspace").exists()
 
 
 async def reviewed(pilot: Pilot[None]) -> Review:

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from engine.charts import training, trials
-from engine.cli.trial import layers_of
+from engine.charts import training
+from engine.charts.owner import Owner
 from engine.measures.table import TABLE
+from engine.plotting.figure import Series
 from engine.testing import folders as fabricate
 from tui.views import curves, layers
 from tui.views.curves import View
@@ -15,14 +16,34 @@ from tui.views.trial import difference
 
 def test_every_point_knows_its_trial(tmp_path: Path) -> None:
     state = fabricate.finished(tmp_path).state
-    names = "prune.weights.sparsity", "accuracy", "prune.weights.scope"
-    figure = trials.figure([state], *names)
-    owners = trials.trials_drawn([state], *names)
-    assert [len(line.points) for line in figure.series] == [len(line) for line in owners] == [7, 7]
-    for line, shown in zip(figure.series, owners, strict=True):
-        for point, (_, found) in zip(line.points, shown, strict=True):
-            assert found[0].results["accuracy"] == point.y
-            assert found[0].parameters["prune.weights.sparsity"] == point.x
+    drawn = curves.draw([state], View(x="prune.weights.sparsity", by="prune.weights.scope", pareto=True))
+    *lines, front = drawn.figure.series
+    assert [len(line.points) for line in lines] == [7, 7]
+    for s, line in enumerate(lines):
+        for p, point in enumerate(line.points):
+            owner = drawn.owner(s, p)
+            assert owner and owner.state is state
+            (trial,) = owner.trials
+            assert trial.results["accuracy"] == point.y
+            assert trial.parameters["prune.weights.sparsity"] == point.x
+    assert front.name == curves.FRONT and drawn.owner(2, 0) is None, "its points are on other lines already"
+    assert drawn.owner(0, 7) is None and drawn.owner(3, 0) is None
+
+
+def test_every_point_of_a_training_curve_knows_the_trials_of_its_step(tmp_path: Path) -> None:
+    state = fabricate.finished(tmp_path).state
+    drawn = curves.draw([state], View(epochs=True))
+    owned = [{_indices(drawn.owner(s, p)) for p in range(len(line.points))} for s, line in _numbered(drawn)]
+    assert owned[0] == {tuple(range(14))}
+    assert owned[1:] == [{(index,)} for index in range(14)]
+
+
+def _numbered(drawn: curves.Drawn) -> list[tuple[int, Series]]:
+    return list(enumerate(drawn.figure.series))
+
+
+def _indices(owner: Owner | None) -> tuple[int, ...]:
+    return tuple(trial.index for trial in owner.trials) if owner else ()
 
 
 def test_training_curves_have_one_line_a_step(tmp_path: Path) -> None:
@@ -46,7 +67,7 @@ def test_the_front_is_drawn_and_listed(tmp_path: Path, x: str) -> None:
     for key, cells in rows:
         series, point = map(int, key.split())
         owner = drawn.owner(series, point)
-        assert owner and str(owner[1][0].index) == cells[0]
+        assert owner and str(owner.trials[0].index) == cells[0]
 
 
 def test_what_can_not_be_drawn_is_said(tmp_path: Path) -> None:
@@ -69,8 +90,8 @@ def test_the_x_axis_holds_the_whole_sweep_from_the_first_point_on(tmp_path: Path
 def test_layers_before_and_after(tmp_path: Path) -> None:
     study = fabricate.finished(tmp_path)
     trial = study.state.trials[2]
-    before = layers.baseline_layers(study.run, trial)
-    rows = layers.joined(layers_of(study.run, trial), before)
+    before = study.run.layers(trial.baseline_measure.key)
+    rows = layers.joined(study.run.layers(trial.measure.key), before)
     assert len(rows) == 20
     first = rows[0]
     assert (first.name, first.before, first.nonzero, first.sparsity) == ("conv1.weight", 144, 72, 0.5)

@@ -1,0 +1,24 @@
+"""The workspace: the folder that holds studies, the results that they share, and data sets."""
+
+import os
+from pathlib import Path
+
+from engine.store.objects import Store
+
+STORE = "store"
+"""What the folder of results is called, in a workspace and in a study that reuses nothing."""
+
+
+def workspace(given: str | Path | None = None) -> Path:
+    """The workspace: `given`, else $SECATEUR_HOME, else ./.secateur; an absolute path, which need not exist."""
+    return Path(given or os.environ.get("SECATEUR_HOME") or ".secateur").expanduser().absolute()
+
+
+def shared_store(workspace: Path) -> Store:
+    """The results that the studies of a workspace share."""
+    return Store(workspace / STORE)
+
+
+def fingerprints(workspace: Path) -> Path:
+    """The folder that keeps the hashes of data sets' files."""
+    return workspace / STORE / "fingerprints"

@@ -1,0 +1,72 @@
+"""A study's settings as they were validated when it began: kept beside its preset, so that nobody parses it again.
+
+Only what needs the steps too (its engine, a replay) reads the preset.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.errors import SecateurError
+from engine.params.preset import Plot, Settings
+from engine.presets.spec import Spec, read_stored
+from engine.store.files import read_json
+from engine.store.keys import file_hash
+
+
+@dataclass(frozen=True)
+class StudySettings:
+    """The settings of each trial, by its index; there is at least one."""
+
+    trials: tuple[Settings, ...]
+
+    @property
+    def plot(self) -> Plot | None:
+        """The chart that the preset asks for; it is the same for all trials."""
+        return self.trials[0].plot
+
+    def of_trial(self, index: int) -> Settings:
+        """Raises SecateurError where the preset makes fewer trials than the study has."""
+        if index < len(self.trials):
+            return self.trials[index]
+        raise SecateurError(
+            f"The study's preset makes no trial {index}",
+            f"It makes {len(self.trials)} trials: it was changed since the study began.",
+            "Run the preset as a new study.",
+        )
+
+
+def to_json(spec: Spec, preset: str) -> str:
+    """What `read` finds later in `settings.json`; `preset` is the text of the study's `preset.yaml`.
+
+    Settings that differ stand there once each, and for every trial which of them it has. The SHA-256 tells of
+    which text they are: those of another are not this study's.
+    """
+    distinct: dict[str, int] = {}
+    trials = [distinct.setdefault(trial.settings.model_dump_json(), len(distinct)) for trial in spec.trials]
+    digest = hashlib.sha256(preset.encode()).hexdigest()
+    settings = [json.loads(text) for text in distinct]
+    return json.dumps({"preset": digest, "settings": settings, "trials": trials}, ensure_ascii=False) + "\n"
+
+
+def read(file: Path, preset: Path) -> StudySettings:
+    """The settings in `file`; where it is missing, damaged or of another text, those that `preset` gives now.
+
+    Raises SecateurError where the preset is needed and can't be read.
+    """
+    kept = _kept(file, preset)
+    return kept or StudySettings(tuple(trial.settings for trial in read_stored(preset).trials))
+
+
+def _kept(file: Path, preset: Path) -> StudySettings | None:
+    found = read_json(file)
+    if not isinstance(found, dict):
+        return None
+    try:
+        if not found["trials"] or found["preset"] != file_hash(preset):
+            return None
+        distinct = dict(enumerate(map(Settings.model_validate, found["settings"])))
+        return StudySettings(tuple(distinct[place] for place in found["trials"]))
+    except (OSError, ValueError, LookupError, TypeError):  # of another version, or not ours at all
+        return None
