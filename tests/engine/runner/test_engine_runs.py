@@ -104,7 +104,7 @@ def test_two_at_a_time_cancelled_and_resumed_give_the_same_bits(lab: Lab, first:
     name = other.json("run", other.preset(text), "--detach")["study"]
     wait_for(lambda: other.computed(name))
     # Asked for at once: by the time that a command has started, so small a study may have come to its end.
-    (other.workspace / "studies" / name / "stop").touch()
+    RunDir.of(other.workspace, name).stop.touch()
     assert other.json("cancel", name)["state"] == "cancelled"
     wait_for(lambda: not processes_of(other.workspace))
     computed = set(other.computed(name))
