@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from engine.studies.rundir import RunDir
 from tests import pseudo_terminal
 from tests.study_lab import LATENCY, PRESET, Lab, processes_of, wait_for
 
