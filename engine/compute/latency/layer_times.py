@@ -144,10 +144,6 @@ class LatencyModel:
         """Milliseconds of one call of the layer. Raises KeyError for a kind that is not in the grid."""
         return self._tables[_kind(config)].at(config.inputs, config.outputs)
 
-    def total(self, configs: Iterable[LayerConfig]) -> float:
-        """Milliseconds of all of them together."""
-        return sum(map(self.layer, configs))
-
 
 class _Table:
     """One kind's times over inputs and outputs, the zero widths included."""

@@ -3,8 +3,6 @@
 import torch
 from torch import Tensor, nn
 
-DEPTHS = (20, 32, 44, 56, 110)
-
 
 class Block(nn.Module):
     """Two 3×3 convolutions and a shortcut; the shortcut is a 1×1 convolution where the shape changes.

@@ -74,11 +74,6 @@ class Graph:
         found = self.consumers.get(name, [])
         return found[0] if len(found) == 1 and name not in self.outputs else None
 
-    def replace_input(self, old: str, new: str) -> None:
-        """Let every node that takes `old` take `new`."""
-        for node in self.consumers.get(old, []):
-            node.input[:] = [new if name == old else name for name in node.input]
-
     def remove(self, gone: list[onnx.NodeProto]) -> None:
         """Take nodes away, and constants that nothing takes any more."""
         graph = self.model.graph
