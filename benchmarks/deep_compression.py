@@ -24,6 +24,7 @@ from engine.compute.context import validate
 from engine.compute.data import Dataset
 from engine.compute.measures import packed
 from engine.compute.measures.sizes import sizes
+from engine.compute.measures.unpack import unpack
 from engine.compute.models import checkpoint
 from engine.compute.steps.apply import apply
 from engine.params import ClusterWeights, PruneWeights, Step
@@ -57,8 +58,8 @@ def trial(args: argparse.Namespace, data: Dataset, seed: int) -> dict[str, Any]:
         report(seed, step.kind, model, data, time.monotonic() - started)
     state = checkpoint.folded_state(model)
     file = packed.dump(state)
-    again = packed.load(file)
-    assert all(torch.equal(again[name], tensor) for name, tensor in state.items())
+    again = unpack(file)
+    assert all(torch.equal(torch.from_numpy(again[name][1]), tensor) for name, tensor in state.items())
     return {"ratio": plain / len(file), "before": before, "after": 100 * trained.tested(model, data)}
 
 

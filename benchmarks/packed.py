@@ -21,6 +21,7 @@ from engine.compute.context import Context
 from engine.compute.data import load
 from engine.compute.measures import packed
 from engine.compute.measures.sizes import sizes
+from engine.compute.measures.unpack import unpack
 from engine.compute.models.architecture import Architecture
 from engine.compute.models.build import build
 from engine.compute.models.resnet import CifarResNet
@@ -102,15 +103,15 @@ def report_speed() -> None:
     for sparsity in (0.0, 0.5, 0.9):
         tensors = pruned(state, sparsity)
         data = packed.dump(tensors)
-        again = packed.load(data)
-        assert all(torch.equal(again[name], t) for name, t in tensors.items())
-        pack, unpack = (
+        again = unpack(data)
+        assert all(torch.equal(torch.from_numpy(again[name][1]), t) for name, t in tensors.items())
+        packing, unpacking = (
             milliseconds(lambda t=tensors: packed.dump(t)),
-            milliseconds(lambda d=data: packed.load(d)),
+            milliseconds(lambda d=data: unpack(d)),
         )
         print(
-            f"{sparsity:>8.2f}{len(data) / 1e6:>11.2f}{pack:>10.0f}{plain / pack / 1e3:>8.0f}"
-            f"{unpack:>11.0f}{plain / unpack / 1e3:>8.0f}"
+            f"{sparsity:>8.2f}{len(data) / 1e6:>11.2f}{packing:>10.0f}{plain / packing / 1e3:>8.0f}"
+            f"{unpacking:>11.0f}{plain / unpacking / 1e3:>8.0f}"
         )
 
 

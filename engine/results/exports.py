@@ -17,16 +17,17 @@ from engine.results.summary import measure_names, measure_value
 from engine.studies.rundir import RunDir
 from engine.studies.state import StudyState, TrialState
 
-Format = Literal["safetensors", "onnx", "pt2", "openvino", "int8-onnx"]
+Format = Literal["safetensors", "onnx", "pt2", "openvino", "packed", "int8-onnx"]
 FORMATS: dict[Format, str] = {
     "safetensors": "weights, and their source for torch, which can be trained on",
     "onnx": "a graph for ONNX Runtime and other programs",
     "pt2": "a program of torch.export, for torch alone",
     "openvino": "OpenVINO's own files, float or INT8",
+    "packed": "the file of size.packed, with a reader in NumPy and the source for torch",
     "int8-onnx": "the INT8 file of a quantized trial, for ONNX Runtime",
 }
 """What a model can be taken away as."""
-FLOAT: tuple[Format, ...] = ("safetensors", "onnx", "pt2", "openvino")
+FLOAT: tuple[Format, ...] = ("safetensors", "onnx", "pt2", "openvino", "packed")
 INT8: tuple[Format, ...] = ("int8-onnx", "openvino")
 """Formats of a float model and of an INT8 one, the usual one first. An INT8 model is not exported as the float
 network that it was made from: none of its results are that network's."""

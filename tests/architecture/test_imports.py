@@ -91,7 +91,7 @@ OUTSIDE = {"from_numpy", "frombuffer", "load_file", "numpy"}
 OUTSIDE_IN = {
     "engine.compute.numerics.aligned": "where they lie aligned",
     "engine.compute.export.alone": "runs without this program",
-    "engine.compute.measures.coding": "bytes alone",
+    "engine.compute.measures.unpack": "runs without this program",
     "engine.compute.data.idx": "bytes of a file, whole numbers afterwards",
     "engine.compute.export.verify": "outputs of another process, which are only compared",
 }

@@ -1,21 +1,28 @@
 """Writes a model in the formats that it can be taken away in, each with the `load.py` that needs no secateur."""
 
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import assert_never
 
+import torch
 from onnx import load_model
-from torch import nn
+from torch import Tensor, nn
 
 from engine.compute.data import Dataset
 from engine.compute.export import program
-from engine.compute.export.loader import LOADERS, load_py
+from engine.compute.export.loader import LOADERS, load_py, packed_names
 from engine.compute.export.source import TOLERANCE, Source, generate
 from engine.compute.export.verify import Tolerance
 from engine.compute.layers import masks
+from engine.compute.layers.dictionaries import dictionaries
+from engine.compute.layers.grids import grids
+from engine.compute.measures import packed, unpack
+from engine.compute.measures.sizes import once
 from engine.compute.models import checkpoint, int8
 from engine.compute.models.int8 import QuantizedNetwork
+from engine.compute.numerics.aligned import to_array
 from engine.compute.onnx import export as onnx
 from engine.compute.onnx import narrow
 from engine.errors import SecateurError
@@ -24,6 +31,7 @@ from engine.store.keys import file_hash
 
 LOADER = "load.py"
 ONNX, PT2, IR = "model.onnx", "model.pt2", ("model.xml", "model.bin")
+PACKED, READER = "model.packed", "unpack.py"
 EXACT = Tolerance(0.0)
 OTHER_RUNTIME_INT8 = Tolerance(0.1, 0.95)
 """OpenVINO rounds to INT8 in other places than ONNX Runtime: outputs were up to 2 % off, and 1.7 % of the images of
@@ -50,11 +58,14 @@ def write_model(folder: Path, form: Format, model: nn.Module, data: Dataset, tel
     Raises SecateurError for a model that can't be written so.
     """
     shape = (data.channels, *data.size)
-    source, lanes = None, 0
+    source, lanes, names = None, 0, ""
     match form:
         case "safetensors":
             source, tolerance = _safetensors(folder, model, shape, tell)
             files: tuple[str, ...] = (checkpoint.TENSORS,)
+        case "packed":
+            source, tolerance, names = _packed(folder, model, shape, tell)
+            files = (PACKED,)
         case "onnx":
             lanes = _onnx(model, shape, folder / ONNX, tell)
             files, tolerance = (ONNX,), Tolerance(onnx.TOLERANCE)
@@ -71,21 +82,58 @@ def write_model(folder: Path, form: Format, model: nn.Module, data: Dataset, tel
         case unknown:
             assert_never(unknown)
     sums = {name: file_hash(folder / name) for name in files}
-    (folder / LOADER).write_text(load_py(form, data, sums, source), "utf-8")
+    (folder / LOADER).write_text(load_py(form, data, sums, source, names), "utf-8")
     for name in files:
         # safetensors writes for the owner alone; these files are to be given away, as far as the umask allows.
         (folder / name).chmod((folder / LOADER).stat().st_mode)
     return Written(LOADERS[form].needs, tolerance, source is not None and source.trainable, lanes)
 
 
+def _source(plain: nn.Module, shape: tuple[int, int, int], tell: Tell) -> tuple[Source, Tolerance]:
+    tell("writing the network as source")
+    source = generate(plain, shape)
+    return source, EXACT if source.trainable else Tolerance(TOLERANCE)
+
+
 def _safetensors(
     folder: Path, model: nn.Module, shape: tuple[int, int, int], tell: Tell
 ) -> tuple[Source, Tolerance]:
     plain = masks.folded(model).eval()
-    tell("writing the network as source")
-    source = generate(plain, shape)
+    source, tolerance = _source(plain, shape, tell)
     checkpoint.save(plain, folder)
-    return source, EXACT if source.trainable else Tolerance(TOLERANCE)
+    return source, tolerance
+
+
+def _packed(
+    folder: Path, model: nn.Module, shape: tuple[int, int, int], tell: Tell
+) -> tuple[Source, Tolerance, str]:
+    """Write the file whose size is the measure's, and its reader; beside the source, the constants that it wants."""
+    source, tolerance = _source(masks.folded(model).eval(), shape, tell)
+    tell("packing the weights")
+    state = checkpoint.folded_state(model)
+    tensors, shared = once(state)
+    data = packed.dump(tensors, grids(model))
+    _check_unpacked(data, tensors)
+    (folder / PACKED).write_bytes(data)
+    shutil.copyfile(unpack.__file__, folder / READER)
+    names = [f"{name}.weight" for name in dictionaries(model) if f"{name}.weight" not in state]
+    return source, tolerance, packed_names(names, shared)
+
+
+def _check_unpacked(data: bytes, tensors: dict[str, Tensor]) -> None:
+    """Raises SecateurError unless the reader gives `tensors` back, bit for bit."""
+    again = unpack.unpack(data)
+    different = [
+        name
+        for name, tensor in tensors.items()
+        if again[name][1].tobytes() != to_array(tensor.reshape(-1).view(torch.uint8)).tobytes()
+    ]
+    if different:
+        raise SecateurError(
+            "The packed file does not give the weights back",
+            f"Different: {', '.join(different[:5])}.",
+            "Nothing was written. This is a bug of secateur's: please report the preset.",
+        )
 
 
 def _onnx(model: nn.Module, shape: tuple[int, int, int], file: Path, tell: Tell) -> int:

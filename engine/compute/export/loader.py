@@ -1,6 +1,6 @@
 """The file `load.py`: all that is needed to use an exported model, by the libraries of its format alone."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from engine import __version__
@@ -51,6 +51,14 @@ LOADERS: dict[Format, Loader] = {
         _DEVICE,
         "",
     ),
+    "packed": Loader(
+        "its source here and its weights packed beside this file",
+        ("torch", "numpy"),
+        "import torch\nfrom torch import nn\n\nfrom unpack import unpack",
+        templates.LOAD_PACKED,
+        _DEVICE,
+        "",
+    ),
     "onnx": Loader("an ONNX file beside this one", ("onnxruntime", "numpy"), *_ONNX),
     "int8-onnx": Loader("in INT8, an ONNX file beside this one", ("onnxruntime", "numpy"), *_ONNX),
     "pt2": Loader(
@@ -85,16 +93,18 @@ RESIZING = {
 }
 
 
-def load_py(form: Format, data: Dataset, sums: Mapping[str, str], source: Source | None = None) -> str:
+def load_py(
+    form: Format, data: Dataset, sums: Mapping[str, str], source: Source | None = None, names: str = ""
+) -> str:
     """The text of `load.py`; names from the data are written as literals, never as code.
 
-    `sums` are the SHA-256 of the model's files, the one to load first; `source` is the network's, for
-    safetensors.
+    `sums` are the SHA-256 of the model's files, the one to load first; `source` is the network's, for formats
+    of weights alone; `names` are further constants that its function `load` wants (`packed_names`).
     """
     loader = LOADERS[form]
     preprocess = templates.PREPROCESS_TORCH if loader.by_torch else templates.PREPROCESS_NUMPY
     parts = [
-        _head(loader, data, sums, source),
+        _head(loader, data, sums, source) + names,
         *([f"\n{source.text}\n"] if source else []),
         preprocess.format(resizing=RESIZING[data.task]),
         loader.load,
@@ -102,6 +112,13 @@ def load_py(form: Format, data: Dataset, sums: Mapping[str, str], source: Source
         templates.MAIN_TORCH if loader.by_torch else templates.MAIN_NUMPY,
     ]
     return "\n".join(parts)
+
+
+def packed_names(dictionaries: Sequence[str], shared: Mapping[str, str]) -> str:
+    """The constants that tell which tensors of the network a packed file holds otherwise than as they are."""
+    return templates.PACKED_NAMES.format(
+        dictionaries=literal(tuple(dictionaries)), shared=literal(dict(shared))
+    )
 
 
 def _head(loader: Loader, data: Dataset, sums: Mapping[str, str], source: Source | None) -> str:

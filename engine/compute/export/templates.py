@@ -67,6 +67,35 @@ def load(folder=None, device="cpu", verify=True):
     model.load_state_dict(load_file(place / FILE))
     return model.to(device).eval()
 '''
+LOAD_PACKED = '''
+def load(folder=None, device="cpu", verify=True):
+    """The network with its weights, in eval mode; `folder` holds them, by default this file's own.
+
+    Raises ValueError when the weights are not those that this file was written for.
+    """
+    model = Model()
+    model.load_state_dict(state_dict(folder, verify))
+    return model.to(device).eval()
+
+
+def state_dict(folder=None, verify=True):
+    """The network's tensors by name, bit for bit those that it was written with."""
+    file = _place(folder, verify) / FILE
+    state = {}
+    for name, (dtype, array) in unpack(file.read_bytes()).items():
+        state[name] = torch.from_numpy(array).view(getattr(torch, dtype))
+    state |= {name: state[other] for name, other in SHARED.items()}
+    for name in DICTIONARIES:
+        entries, scales, index = (state.pop(f"{name}.{part}") for part in ("entries", "scales", "index"))
+        state[name] = entries[index.long()] * scales[:, :, None, None]
+    return state
+'''
+PACKED_NAMES = '''
+DICTIONARIES = {dictionaries}
+"""Weights whose kernels are entries of a dictionary times a scale each, which the file has in their place."""
+SHARED = {shared}
+"""Tensors that are the same as another one, which alone is in the file."""
+'''
 LOAD_PT2 = '''
 def load(folder=None, device="cpu", verify=True):
     """The network as torch.export wrote it down, for inference; `folder` holds it, by default this file's own.

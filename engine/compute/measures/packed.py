@@ -1,12 +1,7 @@
-"""Packed: a file of tensors whose size falls with zeros and with shared values, and loads back bit-equal.
+"""Packs tensors into a file whose size falls with zeros and with shared values; `unpack` reads it and has its layout.
 
-Layout, little endian::
-
-    magic (8) · version (2) · header length (4) · header · streams of each tensor, in order · SHA-256 (32)
-
-The header is deflated JSON: for each tensor its name, dtype, shape and how it is stored. A *zero* is an element
-whose bits are all zero, so that -0.0 and every NaN come back as they were. Each tensor is stored in the smallest
-of these ways.
+A *zero* is an element whose bits are all zero, so that -0.0 and every NaN come back as they were. Each tensor is
+stored in the smallest of these ways.
 
 *Where elements are*: dense (all are stored), or sparse: the gaps between non-zeros, and the non-zeros. Gaps are
 Golomb-Rice coded (Golomb, 1966; Rice & Plaunt, 1971), ``gap >> k`` in unary and the ``k`` low bits as they are in
@@ -21,42 +16,26 @@ so it is found in any tensor, whatever made its values few.
 
 A tensor whose grid is given (`quantize.weights`) is stored as its codes, its steps and how many points lie below
 zero, a tensor each, where that is smaller: then a step is stored for each row or group and no value twice.
-
-Version 1 had no escapes and no codebooks, version 2 no grids; their files are read as before, and what has no grid is
-written as version 2.
 """
 
 import hashlib
 import json
-import math
-import struct
 import zlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from engine.compute.layers.grids import Grid, GridForm
+from engine.compute.layers.grids import Grid
 from engine.compute.measures import coding
 from engine.compute.measures.coding import Bytes, Integers
 from engine.compute.measures.palettes import Palette, Words, palettes
-from engine.compute.numerics.aligned import aligned, from_array, to_array
+from engine.compute.measures.unpack import DENSE, DTYPES, MAGIC, PREFIX, RUNS, VERSION, Entry
+from engine.compute.numerics.aligned import to_array
 from engine.errors import SecateurError
 
-MAGIC = b"SECATEUR"
-VERSION = 3
-WITHOUT_GRIDS = 2
-"""The version of a file in which no tensor is stored by its grid."""
-DENSE = -1
-"""In place of the Rice parameter: every element is stored."""
-RUNS = -2
-"""In place of the Rice parameter: gaps are Huffman coded bytes."""
-_PREFIX = struct.Struct("<8sHI")
-_DIGEST = hashlib.sha256().digest_size
-_HEADER_LIMIT = 1 << 30
 _NEARLY_DENSE = 0.75
 """Density above which a tensor without a codebook may be smaller dense, so that both ways are tried."""
 _HALF_DENSE = 0.3
@@ -65,47 +44,6 @@ _HEADER_COST = 8
 """Bytes that a codebook costs in the header, about, beside one for each table."""
 _GRID_COST = 40
 """Bytes that a grid and its two more tensors cost in the header, about."""
-
-
-@dataclass(frozen=True)
-class _Entry:
-    """How one tensor is stored.
-
-    `rice` is the Rice parameter, DENSE or RUNS; `count` the number of stored elements; `unary` the bytes of the
-    unary stream, or of the Huffman coded gaps, which are `runs` bytes before; `planes` the bytes of each byte
-    plane, coded if fewer than there are elements.
-
-    With a codebook, `tables` has the entries of each of its tables, `width` the elements of an entry, and the
-    planes are those of the tables' elements; `indices` are the bytes of the indices, bit-packed in `bits`, or
-    Huffman coded if that is 0.
-    """
-
-    name: str
-    dtype: str
-    shape: list[int]
-    rice: int
-    count: int
-    unary: int
-    planes: list[int]
-    runs: int = 0
-    width: int = 0
-    tables: list[int] = field(default_factory=list)
-    indices: int = 0
-    bits: int = 0
-
-    @property
-    def remainders(self) -> int:
-        return (max(self.rice, 0) * self.count + 7) // 8
-
-    @property
-    def plain(self) -> int:
-        """Elements that the planes hold."""
-        return sum(self.tables) * self.width if self.width else self.count
-
-    def row(self) -> list[object]:
-        """As it stands in the header: what is as in version 1 is left out."""
-        short = 7 if self.width == 0 and self.runs == 0 else 8 if self.width == 0 else None
-        return list(vars(self).values())[:short]
 
 
 @dataclass(frozen=True)
@@ -135,25 +73,26 @@ def dump(tensors: dict[str, Tensor], grids: Mapping[str, Grid] | None = None) ->
 
     Any dense dtype, any shape, also empty and 0-d; each tensor is stored for itself, also where
     two share memory. `grids` tells by name on which grid the values of a tensor lie. Raises SecateurError for
-    tensors without plain data (sparse, quantized, meta).
+    tensors without plain data (sparse, quantized, meta), or of a type that `unpack` has no name for.
     """
     items: list[object] = []
     streams: list[bytes] = []
     for name, tensor in tensors.items():
         entry, parts = _pack(name, tensor)
-        item: object = entry.row()
+        item: object = _row(entry)
         if grids and name in grids and (packed := _on_grid(name, tensor, grids[name], len(b"".join(parts)))):
             item, parts = packed
         items.append(item)
         streams += parts
-    version = VERSION if any(isinstance(item, dict) for item in items) else WITHOUT_GRIDS
     header = zlib.compress(json.dumps(items, separators=(",", ":")).encode(), 9)
-    body = b"".join([_PREFIX.pack(MAGIC, version, len(header)), header, *streams])
+    body = b"".join([PREFIX.pack(MAGIC, VERSION, len(header)), header, *streams])
     return body + hashlib.sha256(body).digest()
 
 
 def _on_grid(name: str, tensor: Tensor, grid: Grid, size: int) -> tuple[object, list[bytes]] | None:
     """The header's item and the streams of a tensor by its grid; None where that takes `size` bytes or more."""
+    if DTYPES[_dtype(name, grid.steps)].kind != "f":
+        return None  # readers multiply codes and steps, and NumPy has no bfloat16
     codes = grid.codes(tensor.detach().cpu())
     if codes is None:
         return None
@@ -161,39 +100,16 @@ def _on_grid(name: str, tensor: Tensor, grid: Grid, size: int) -> tuple[object, 
     streams = [stream for _, parts in packed for stream in parts]
     if len(b"".join(streams)) + _GRID_COST >= size:
         return None
-    return {"form": grid.form.as_dict(), "parts": [entry.row() for entry, _ in packed]}, streams
+    return {"form": grid.form.as_dict(), "parts": [_row(entry) for entry, _ in packed]}, streams
 
 
-def load(data: bytes) -> dict[str, Tensor]:
-    """The tensors of a packed file, on the CPU, bit-equal to those given to `dump`.
-
-    Raises SecateurError when `data` is not such a file, is of a newer version, or was changed or cut off.
-    """
-    body = _verified(data)
-    _, _, length = _PREFIX.unpack_from(body)
-    try:
-        items = _items(bytes(body[_PREFIX.size : _PREFIX.size + length]))
-        streams = _Streams(body[_PREFIX.size + length :])
-        tensors = dict(_tensor(item, streams) for item in items)
-        streams.finish()
-    except (
-        ValueError,
-        KeyError,
-        RuntimeError,
-        TypeError,
-        IndexError,
-        OverflowError,
-        MemoryError,
-        zlib.error,
-    ) as error:
-        raise _damaged(f"Its contents contradict each other: {error}.") from error
-    return tensors
+def _row(entry: Entry) -> list[object]:
+    """`entry` as it stands in the header: without the fields of a codebook, and of coded gaps, where it has none."""
+    fields = list(vars(entry).values())
+    return fields if entry.width else fields[:8] if entry.runs else fields[:7]
 
 
-# Packing
-
-
-def _pack(name: str, tensor: Tensor) -> tuple[_Entry, list[bytes]]:
+def _pack(name: str, tensor: Tensor) -> tuple[Entry, list[bytes]]:
     elements = _elements(name, tensor)
     words = _words(elements)
     # Bits, not values: -0.0 is kept. No integer has the 16 bytes of a complex128.
@@ -214,11 +130,18 @@ def _pack(name: str, tensor: Tensor) -> tuple[_Entry, list[bytes]]:
     if not ways:
         ways.append((_Places({"rice": DENSE, "unary": 0}, [b"", b""]), _plain(elements)))
     places, values = min(ways, key=lambda way: sum(map(len, way[0].streams)) + way[1].size)
-    dtype = str(tensor.dtype).removeprefix("torch.")
     count = len(elements) if places.fields["rice"] == DENSE else len(kept)
-    made = {"name": name, "dtype": dtype, "shape": list(tensor.shape), "count": count}
-    entry = _Entry(**{**made, **places.fields, **values.fields})  # type: ignore[arg-type]
+    made = {"name": name, "dtype": _dtype(name, tensor), "shape": list(tensor.shape), "count": count}
+    entry = Entry(**{**made, **places.fields, **values.fields})  # type: ignore[arg-type]
     return entry, places.streams + values.streams
+
+
+def _dtype(name: str, tensor: Tensor) -> str:
+    """torch's name of the elements' type."""
+    dtype = str(tensor.dtype).removeprefix("torch.")
+    if dtype not in DTYPES:
+        raise SecateurError("A tensor cannot be packed", f"{name} has elements of the type {dtype}.")
+    return dtype
 
 
 def _elements(name: str, tensor: Tensor) -> Bytes:
@@ -283,117 +206,3 @@ def _coded(palette: Palette) -> _Values:
         "bits": bits,
     }
     return _Values(made, [*planes, indices])
-
-
-# Unpacking
-
-
-def _verified(data: bytes) -> memoryview:
-    """`data` without its digest, once the digest has been found right."""
-    if len(data) < _PREFIX.size + _DIGEST or data[: len(MAGIC)] != MAGIC:
-        raise SecateurError("Not a packed file", "It does not start as one.")
-    _, version, _ = _PREFIX.unpack_from(data)
-    body = memoryview(data)[:-_DIGEST]
-    if version > VERSION:
-        raise SecateurError(
-            "The packed file is of a newer version",
-            f"It is version {version}; this secateur reads up to {VERSION}.",
-            "Update secateur.",
-        )
-    if hashlib.sha256(body).digest() != data[-_DIGEST:]:
-        raise _damaged("Its checksum is wrong: it was changed or cut off.")
-    return body
-
-
-def _damaged(detail: str) -> SecateurError:
-    return SecateurError("The packed file is damaged", detail, "Write or copy it again.")
-
-
-def _items(header: bytes) -> list[Any]:
-    """What the header has of each tensor: its entry, or its grid and the entries of its parts."""
-    decoder = zlib.decompressobj()
-    items: list[Any] = json.loads(decoder.decompress(header, _HEADER_LIMIT))
-    return items
-
-
-def _tensor(item: Any, streams: "_Streams") -> tuple[str, Tensor]:
-    """The name and the tensor of one item of the header."""
-    if isinstance(item, dict):
-        entries = [_Entry(*row) for row in item["parts"]]
-        codes, steps, low = (_unpack(entry, streams) for entry in entries)
-        return entries[0].name, Grid(GridForm(**item["form"]), steps, low).weight(codes)
-    entry = _Entry(*item)
-    return entry.name, _unpack(entry, streams)
-
-
-class _Streams:
-    """Takes one stream after the other off the payload."""
-
-    def __init__(self, payload: memoryview) -> None:
-        self._payload = payload
-        self._at = 0
-
-    def take(self, size: int) -> memoryview:
-        if size < 0 or self._at + size > len(self._payload):
-            raise ValueError("a stream is longer than the file")
-        self._at += size
-        return self._payload[self._at - size : self._at]
-
-    def finish(self) -> None:
-        if self._at != len(self._payload):
-            raise ValueError("bytes are left over")
-
-
-def _unpack(entry: _Entry, streams: _Streams) -> Tensor:
-    dtype = getattr(torch, entry.dtype, None)
-    if not isinstance(dtype, torch.dtype) or len(entry.planes) != dtype.itemsize:
-        raise ValueError(f"dtype {entry.dtype} of {len(entry.planes)} bytes")
-    length = math.prod(entry.shape)
-    positions = _positions(entry, streams.take(entry.unary), streams.take(entry.remainders), length)
-    elements = coding.unplanes([streams.take(size) for size in entry.planes], entry.plain)
-    if entry.width:
-        elements = _from_tables(entry, elements, streams.take(entry.indices), positions, length)
-    if positions is not None:
-        values, elements = elements, np.zeros((length, dtype.itemsize), np.uint8)
-        elements[positions] = values
-    if len(elements) != length:
-        raise ValueError(f"{entry.name} has {len(elements)} elements, its shape {length}")
-    if not length:
-        return torch.empty(entry.shape, dtype=dtype)
-    return aligned(from_array(elements.reshape(-1)).view(dtype)).reshape(entry.shape)
-
-
-def _positions(entry: _Entry, unary: memoryview, low: memoryview, length: int) -> Integers | None:
-    """Positions of the stored elements in the flattened tensor, ascending; None: all."""
-    if entry.rice == DENSE:
-        return None
-    if entry.rice == RUNS:
-        positions = coding.unruns(coding.unhuffman(unary, entry.runs), entry.count)
-    else:
-        positions = coding.unrice(entry.rice, unary, low, entry.count)
-    if len(positions) and positions[-1] >= length:
-        raise ValueError(f"{entry.name} has a value outside its shape")
-    return positions
-
-
-def _from_tables(
-    entry: _Entry, tables: Bytes, stream: memoryview, positions: Integers | None, length: int
-) -> Bytes:
-    """The stored elements (count, bytes), looked up in their tables."""
-    if entry.width < 1 or not entry.count or entry.count % entry.width or min(entry.tables) < 0:
-        raise ValueError(f"{entry.name} has a codebook of {entry.tables} entries of {entry.width}")
-    count = entry.count // entry.width
-    symbols = (
-        coding.unpack_bits(stream, entry.bits, count) if entry.bits else coding.unhuffman(stream, count)
-    ).astype(np.int64)
-    sizes = np.array(entry.tables)
-    if len(sizes) > 1:
-        if length % len(sizes):
-            raise ValueError(f"{entry.name} has {len(sizes)} codebooks for its shape {entry.shape}")
-        row = (np.arange(length) if positions is None else positions) // (length // len(sizes))
-        if (symbols >= sizes[row]).any():
-            raise ValueError(f"{entry.name} has an index outside its codebook")
-        # An index counts within its row's table; tables lie one after the other.
-        symbols += (np.cumsum(sizes) - sizes)[row]
-    size = tables.shape[1]
-    return tables.reshape(-1, entry.width * size)[symbols].reshape(-1, size)

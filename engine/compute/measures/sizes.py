@@ -22,7 +22,7 @@ def sizes(
     name, no time); `packed`: our own file, which stores zeros, shared values and values on one of `grids` in few
     bits (`packed`). Weights that several names share are counted once.
     """
-    own = _without_shared(tensors)
+    own, _ = once(tensors)
     plain = save(own) if file is None else file
     return {
         "plain": len(plain),
@@ -31,15 +31,16 @@ def sizes(
     }
 
 
-def _without_shared(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """`tensors` with each memory once, dense and contiguous."""
-    seen: set[tuple[object, ...]] = set()
-    own = {}
+def once(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """`tensors` with each memory once, dense and contiguous; and for each name left out the one that has its values."""
+    first: dict[tuple[object, ...], str] = {}
+    own, shared = {}, {}
     for name, tensor in tensors.items():
         place = (tensor.device, tensor.data_ptr(), tensor.dtype, tensor.shape, tensor.stride())
-        if tensor.numel() and place in seen:
+        if tensor.numel() and place in first:
+            shared[name] = first[place]
             continue
-        seen.add(place)
+        first[place] = name
         # A clone, because safetensors refuses tensors that overlap in memory.
         own[name] = tensor.detach().cpu().contiguous().clone()
-    return own
+    return own, shared

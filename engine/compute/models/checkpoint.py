@@ -145,7 +145,9 @@ def folded_state(model: nn.Module) -> dict[str, Tensor]:
     holds."""
     if isinstance(model, QuantizedNetwork):
         return initializers(model.file)
-    state = {name: t.detach().cpu().contiguous() for name, t in folded(model).state_dict().items()}
+    # Moved as a whole, so that weights which share their memory still do.
+    plain = folded(model).cpu()
+    state = {name: t.detach().contiguous() for name, t in plain.state_dict().items()}
     return compact(state, model)
 
 

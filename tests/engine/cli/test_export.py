@@ -76,6 +76,17 @@ def test_openvinos_files_have_a_loader_and_a_card_too(lab: Lab) -> None:
     assert "100.00 % of the images get the same class" in text
 
 
+def test_the_packed_file_is_as_large_as_the_study_says(lab: Lab) -> None:
+    out = lab.folder / "packed"
+    card = lab.json("export", "p-1", str(out), "--trial", "1", "--format", "packed")
+    files = {"load.py", "unpack.py", "model.packed", "preset.yaml"}
+    assert {file.name for file in out.iterdir()} == files | {"card.json", "card.md"}
+    assert (out / "model.packed").stat().st_size == card["results"]["size.packed"]["model"]
+    assert set(card["needs"]) == {"torch", "numpy"}
+    assert card["trainable"]
+    assert card["check"]["deviation"] == 0.0
+
+
 def test_other_programs_follow_it_line_by_line(lab: Lab) -> None:
     out = lab.folder / "onnx"
     words = ["export", "p-1", str(out), "--json-lines", "--format"]
@@ -123,7 +134,7 @@ def test_an_int8_trial_for_openvino_says_how_far_it_is_off(int8: Lab) -> None:
     )
 
 
-@pytest.mark.parametrize("form", ["safetensors", "onnx", "pt2"])
+@pytest.mark.parametrize("form", ["safetensors", "onnx", "pt2", "packed"])
 def test_an_int8_trial_is_not_passed_off_as_its_float_network(form: str, int8: Lab) -> None:
     done = int8.call("export", "int8-1", str(int8.folder / "float"), "--format", form)
     assert done.returncode == 2

@@ -82,7 +82,7 @@ def test_its_outputs_are_the_models(form: Format, data: Dataset, exported: Expor
     folder, done = exported(form)
     off = deviation(run_alone(folder, done.needs, pixels_of(data)), expected(network(), data))
     assert off <= done.tolerance.deviation <= 1e-3
-    assert (off == 0.0) == (form in ("safetensors", "pt2"))
+    assert (off == 0.0) == (form in ("safetensors", "pt2", "packed"))
 
 
 @pytest.mark.parametrize("form", FLOAT)
@@ -92,10 +92,10 @@ def test_every_file_may_be_read_by_whoever_gets_it(form: Format, exported: Expor
     assert modes == {(folder / "load.py").stat().st_mode}
 
 
-@pytest.mark.parametrize("name", ["model.onnx", "model.pt2", "model.xml", "model.bin"])
+@pytest.mark.parametrize("name", ["model.onnx", "model.pt2", "model.xml", "model.bin", "model.packed"])
 def test_a_changed_file_is_noticed(name: str, exported: Exported, tmp_path: Path) -> None:
-    forms: dict[str, Format] = {"onnx": "onnx", "pt2": "pt2", "xml": "openvino", "bin": "openvino"}
-    folder, _ = exported(forms[name.rpartition(".")[2]])
+    forms: dict[str, Format] = {"model.onnx": "onnx", "model.pt2": "pt2", "model.packed": "packed"}
+    folder, _ = exported(forms.get(name, "openvino"))
     copy = shutil.copytree(folder, tmp_path / "copy")
     content = (copy / name).read_bytes()
     (copy / name).write_bytes(content[:-1] + bytes([content[-1] ^ 1]))

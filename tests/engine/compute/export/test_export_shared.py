@@ -34,7 +34,7 @@ def network() -> nn.Module:
     return model.eval().to(memory_format=torch.contiguous_format)
 
 
-@pytest.mark.parametrize("form", ["safetensors", "onnx"])
+@pytest.mark.parametrize("form", ["safetensors", "onnx", "packed"])
 def test_it_runs_alone_and_gives_the_same(form: Format, tmp_path: Path) -> None:
     model, data = network(), digits()
     pixels = torch.randint(256, (IMAGES, 1, 8, 8), dtype=torch.uint8)

@@ -29,6 +29,7 @@ from engine.params.sensitivity import Sensitivity
 from engine.params.training import Finetune, Train
 from engine.studies import events as ev
 from tests.engine.compute.compute_help import context_for, small_model
+from tests.engine.compute.measures.packed_help import unpacked
 
 RATE = 0.1
 METHODS = [
@@ -155,7 +156,7 @@ def test_the_packed_file_is_as_small_as_places_values_and_tables_allow() -> None
     assert after["packed"] - rest < 1.05 * least + 20 * len(weights)
     assert after["packed"] < before["packed"] / 3
     assert after["plain"] == before["plain"]
-    again = packed.load(packed.dump(state))
+    again = unpacked(packed.dump(state))
     assert all(torch.equal(again[name], state[name]) for name in state)
 
 
