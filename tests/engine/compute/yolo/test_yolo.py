@@ -252,8 +252,8 @@ import sys
 import torch
 from pathlib import Path
 from engine.compute.models import checkpoint
-from engine.compute.context import place
-model = place(checkpoint.load(Path(sys.argv[1])), torch.device("cpu"))
+from engine.compute.context import to_device
+model = to_device(checkpoint.load(Path(sys.argv[1])), torch.device("cpu"))
 model(torch.zeros(1, 1, 64, 64))
 """
 
