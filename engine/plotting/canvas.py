@@ -1,5 +1,6 @@
 """Lines as characters, by plotext: the only module that knows plotext, and its global state."""
 
+import re
 from collections.abc import Sequence
 from math import floor
 from threading import Lock
@@ -12,6 +13,11 @@ CanvasCell = tuple[str, int | None]
 
 _PLOTEXT = Lock()
 """plotext draws into one figure of its own: two threads must not draw at once."""
+
+
+_PARTS = re.compile(r"\x1b\[([0-9;]*)m|(.)")
+_COLOUR = re.compile("38;5;([0-9]+)")
+"""What sets one of the 256 colours; any other sequence goes back to the terminal's own."""
 
 
 class Line(NamedTuple):
@@ -40,12 +46,23 @@ def raster(lines: Sequence[Line], columns: int, rows: int) -> list[list[CanvasCe
         for line in lines:
             xs, ys = [x for x, _ in line.points], [y for _, y in line.points]
             plotext.plot(xs, ys, marker=line.marker, color=line.colour)
-        plotext.build()
-        drawn = plotext._core._figure.monitor.matrix
-        return [
-            [(char, ink if isinstance(ink, int) else None) for char, ink in zip(*row, strict=True)]
-            for row in zip(reversed(drawn.marker), reversed(drawn.fullground), strict=True)
-        ]
+        return _cells(plotext.build(), rows)
+
+
+def _cells(drawn: str, rows: int) -> list[list[CanvasCell]]:
+    """The characters of what plotext built, each with the colour that its escape sequences set."""
+    found: list[list[CanvasCell]] = []
+    for line in drawn.split("\n")[:rows]:
+        row: list[CanvasCell] = []
+        ink: int | None = None
+        for sequence, char in _PARTS.findall(line):
+            if char:
+                row.append((char, ink if char != " " else None))
+            else:
+                colour = _COLOUR.match(sequence)
+                ink = int(colour[1]) if colour else None
+        found.append(row)
+    return found
 
 
 def cell(position: float, cells: int, dots: int) -> int:
