@@ -34,11 +34,11 @@ def verify_groups(
     left_out: dict[str, str] = {}
     with torch.no_grad(), _plain_norms():
         whole = outputs(model, example)
-        good = _sound(model, groups, example, whole, left_out)
+        good = _verify(model, groups, example, whole, left_out)
     return good, left_out
 
 
-def _sound(
+def _verify(
     model: nn.Module, groups: list[Group], example: Tensor, whole: Tensor, left_out: dict[str, str]
 ) -> list[Group]:
     if not groups:
@@ -51,8 +51,8 @@ def _sound(
         return []
     middle = len(groups) // 2
     good = [
-        *_sound(model, groups[:middle], example, whole, left_out),
-        *_sound(model, groups[middle:], example, whole, left_out),
+        *_verify(model, groups[:middle], example, whole, left_out),
+        *_verify(model, groups[middle:], example, whole, left_out),
     ]
     if len(good) == len(groups) or (reason := _wrong(model, good, example, whole)) is not None:
         for group in good:
