@@ -31,7 +31,7 @@ TO_FLOAT = {
 """Operators that take integers and give floats."""
 QGEMM_SCALE = 7
 """The place of QGemm's input without which it gives floats: the scale of its output."""
-MOVING = {
+DATA_MOVEMENT = {
     "Reshape",
     "Flatten",
     "Transpose",
@@ -81,7 +81,7 @@ def _floats(graph: onnx.GraphProto) -> dict[str, int]:
         if fed or node.op_type in QUANTIZING or node.op_type.startswith("QLinear"):
             if not _gives_floats(node):
                 integers.update(node.output)
-        elif node.op_type not in MOVING | INTEGER:
+        elif node.op_type not in DATA_MOVEMENT | INTEGER:
             counts[node.op_type] = counts.get(node.op_type, 0) + 1
     return counts
 

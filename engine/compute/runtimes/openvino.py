@@ -8,7 +8,7 @@ from openvino import properties
 from torch import Tensor
 
 from engine.compute.numerics.aligned import from_array, to_array
-from engine.compute.onnx.float_operators import MOVING
+from engine.compute.onnx.float_operators import DATA_MOVEMENT
 from engine.errors import Unavailable, said_by
 from engine.params.runtimes import Precision
 
@@ -94,6 +94,6 @@ def float_operators(path: Path, shape: tuple[int, ...]) -> dict[str, int]:
     for node in compiled(path, shape, 1, "fp32").get_runtime_model().get_ordered_ops():
         about = node.get_rt_info()
         kind, type_ = about["layerType"].astype(str), about["runtimePrecision"].astype(str)
-        if type_ in FLOATS and kind not in PLUMBING | MOVING:
+        if type_ in FLOATS and kind not in PLUMBING | DATA_MOVEMENT:
             counts[kind] = counts.get(kind, 0) + 1
     return counts

@@ -164,7 +164,7 @@ def _constant(_inputs: Inputs, attributes: Attributes) -> Any:
     return next(iter(attributes.values()))
 
 
-MOVING: dict[str, Operator] = {
+DATA_MOVEMENT: dict[str, Operator] = {
     "Cast": lambda inputs, attributes: inputs[0].to(DTYPES[attributes["to"]]),
     "Concat": _concatenated,
     "Constant": _constant,

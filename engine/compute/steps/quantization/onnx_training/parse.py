@@ -13,11 +13,11 @@ from torch import Tensor
 from engine.compute.numerics.aligned import from_array
 from engine.compute.onnx.graph import COPY, Array, Graph, layer_of
 from engine.compute.steps.quantization import choose
-from engine.compute.steps.quantization.onnx_training.layout_ops import MOVING
+from engine.compute.steps.quantization.onnx_training.layout_ops import DATA_MOVEMENT
 from engine.compute.steps.quantization.onnx_training.operators import COMPUTING, Attributes
 from engine.errors import SecateurError
 
-OPERATORS = COMPUTING | MOVING
+OPERATORS = COMPUTING | DATA_MOVEMENT
 
 
 @dataclass(frozen=True)
