@@ -125,7 +125,9 @@ def told(found: dict[str, Any]) -> str:
     )
 
 
-def report(rows: list[dict[str, Any]]) -> None:
+def report(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Print the rows by runtime, target and arm, means over seeds; what was printed, for the results' table."""
+    table: list[dict[str, Any]] = []
     print(
         "\nruntime      target  arm    measured    off by at most   MACs    test (mean ± deviation)   validation"
     )
@@ -135,8 +137,10 @@ def report(rows: list[dict[str, Any]]) -> None:
 
     for (runtime, target, arm), every in itertools.groupby(sorted(rows, key=group), key=group):
         found = [one for one in every if "measured" in one]
+        about = {"runtime": runtime, "asked": float(target), "steered by": arm, "seeds": len(found)}
         if not found:
             print(f"{runtime:11}  {target:5g}x  {arm:5}  refused")
+            table.append(about | {"measured": "refused"})
             continue
         test = [100 * one["test"] for one in found]
         mean = {
@@ -148,6 +152,19 @@ def report(rows: list[dict[str, Any]]) -> None:
             f"   {trained.spread(test)} % ({len(found)} seeds)"
             f"   {100 * mean['validation']:6.2f} %"
         )
+        table.append(
+            about
+            | {
+                "measured": mean["measured"],
+                "off by at most (%)": 100 * worst,
+                "MACs, times fewer": mean["macs"],
+                "test accuracy (%)": [
+                    statistics.fmean(test),
+                    statistics.stdev(test) if len(test) > 1 else 0.0,
+                ],
+            }
+        )
+    return table
 
 
 def main() -> None:
@@ -180,14 +197,17 @@ def main() -> None:
             missing.append(f"{runtime} {arm} {target:g}x seed {seed}")
         else:
             rows.append(row)
-    report(rows)
+    table = report(rows)
     if missing:
         print(f"\nmissing: {', '.join(missing)}")
     if not args.quick:
         file = results.write(
             "latency_target",
-            rows,
+            table,
             title="Channel pruning to a measured latency",
+            about="Speed-up over the original network, of the exported file in its runtime; both arms stop at the same "
+            "measured latency. A network more than a tenth off its target counts as missed.",
+            trials=rows,
             tolerated=TOLERATED,
             missing=missing,
             protocol=protocol(args),

@@ -69,12 +69,14 @@ def _cell(value: Any) -> str:
             return "yes" if value else "no"
         case float():
             return f"{value:.4g}"
-        case [mean, deviation]:
+        case [float() as mean, float() as deviation]:
             return f"{_cell(mean)} ± {_cell(deviation)}"
         case str() if value.startswith("-"):
             return f"`{value}`"
-        case _:
+        case str() | int():
             return str(value).replace("|", "\\|")
+        case _:
+            raise TypeError(f"a table has no cell for {value!r}")
 
 
 def _machine(result: dict[str, Any]) -> str:

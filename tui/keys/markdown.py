@@ -1,4 +1,4 @@
-"""Prints the key table of the README from the action table: `python -m tui.keys.markdown`."""
+"""Prints the docs' key table from the action table: `python -m tui.keys.markdown`."""
 
 from tui.keys.action import EVERYWHERE, PLACES
 from tui.keys.table import ACTIONS, key_text

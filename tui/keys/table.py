@@ -1,4 +1,4 @@
-"""The one table of actions: bindings, footer, help screen, palette and the README's key table come from it."""
+"""The one table of actions: bindings, footer, help screen, palette and the docs' key table come from it."""
 
 from textual.binding import Binding, BindingType
 

@@ -3,14 +3,14 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from engine.errors import SecateurError
 from engine.machine import environment
-from engine.runner import bits, launch
+from engine.runner import bits
 from engine.runner.bits import Bits
+from tests import HOME, launch
 
 MODE = """
 import ctypes
@@ -42,7 +42,7 @@ def mode(first: str, variables: dict[str, str]) -> int:
 def test_mkl_is_reproducible_in_every_process_that_computes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whether it was made by us or imports our package by itself, after torch even."""
     monkeypatch.delenv("MKL_CBWR", raising=False)
-    plain = {**os.environ, "PYTHONPATH": str(Path(bits.__file__).parents[1])}
+    plain = {**os.environ, "PYTHONPATH": str(HOME)}
     assert mode("", plain) == OFF, "as torch comes"
     assert mode("import engine.compute", plain | {"MKL_CBWR": ""}) == AUTO, "an empty variable is none"
     assert launch.process_environment()["MKL_CBWR"] == "AUTO"

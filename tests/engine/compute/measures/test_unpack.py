@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from engine.compute.layers.grids import Form, Grid
+from engine.compute.layers.grids import Grid, GridForm
 from engine.compute.measures import packed, unpack
 
 READ = """
@@ -84,7 +84,7 @@ def every_kind() -> tuple[dict[str, Tensor], dict[str, Grid]]:
         "a name with/odd »characters«": torch.ones(1),
     }
     grids = {}
-    for form in (Form(4), Form(3, symmetric=False, group=7), Form(8, group=512)):
+    for form in (GridForm(4), GridForm(3, symmetric=False, group=7), GridForm(8, group=512)):
         groups = form.groups((200, 3, 10, 10))
         steps = torch.rand(groups[0] * groups[1], generator=generator()) + 0.1
         below = form.levels // 2
@@ -134,7 +134,7 @@ def test_a_grid_of_a_type_that_numpy_lacks_is_not_used() -> None:
     steps, low = torch.rand(200, generator=generator()) + 0.1, torch.full((200,), 127, dtype=torch.uint8)
     codes = torch.randint(0, 128, (200, 300), generator=generator(), dtype=torch.uint8)
     for dtype in (torch.float32, torch.bfloat16):
-        grid = Grid(Form(8), steps.to(dtype), low)
+        grid = Grid(GridForm(8), steps.to(dtype), low)
         tensors = {"x": grid.weight(codes)}
         used = packed.dump(tensors, {"x": grid}) != packed.dump(tensors)
         assert used == (dtype == torch.float32)
