@@ -8,9 +8,9 @@ import pytest
 
 from engine.errors import SecateurError
 from engine.machine import environment
-from engine.runner import bits
+from engine.runner import bits, launch
 from engine.runner.bits import Bits
-from tests import HOME, launch
+from tests import HOME
 
 MODE = """
 import ctypes
