@@ -172,7 +172,7 @@ def on(python: Path | str, arguments: list[str], variables: dict[str, str]) -> s
     return done.stdout
 
 
-def tests_on(python: Path | str, tests: tuple[str, ...], variables: dict[str, str]) -> None:
+def run_tests_on(python: Path | str, tests: tuple[str, ...], variables: dict[str, str]) -> None:
     """Run `tests` there."""
     on(python, ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:randomly", *tests], variables)
 
@@ -200,12 +200,12 @@ def test_libraries_take_the_instructions_that_they_are_told_to(name: str) -> Non
 
 @pytest.mark.parametrize("name", SWITCHED)
 def test_a_study_trains_resumes_replays_and_quantizes(name: str) -> None:
-    tests_on(sys.executable, (*STUDY, *RESUMED, *INT8, *PLACES), switched(name).variables)
+    run_tests_on(sys.executable, (*STUDY, *RESUMED, *INT8, *PLACES), switched(name).variables)
 
 
 @pytest.mark.parametrize("name", ["SSE4", "AVX2"])
 def test_the_quickstart_runs_to_its_end(name: str) -> None:
-    tests_on(sys.executable, QUICKSTART, switched(name).variables)
+    run_tests_on(sys.executable, QUICKSTART, switched(name).variables)
 
 
 EMULATED = {
@@ -228,7 +228,7 @@ def test_an_emulated_processor_gives_the_same_bits_wherever_values_lie(name: str
     emulator = f"{qemu} -cpu {EMULATED[name]},check=off -L {tmp_path}"
     python.write_text(f'#!/bin/sh\nexec {emulator} {sys.executable} "$@"\n')
     python.chmod(0o755)
-    tests_on(python, PLACES, {})  # one small process: there QEMU's can't fork workers, and all takes long
+    run_tests_on(python, PLACES, {})  # one small process: there QEMU's can't fork workers, and all takes long
 
 
 def _cpuinfo(name: str) -> str:

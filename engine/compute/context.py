@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from engine.compute.data import Dataset
+from engine.compute.numerics.onednn import use_onednn_for
 from engine.compute.tasks import Score
 from engine.compute.tasks.evaluate import score
 from engine.store.files import MEASUREMENTS, explained, read_json, write_json
@@ -79,6 +80,8 @@ class Context:
 
 def to_device(model: nn.Module, device: torch.device) -> nn.Module:
     """`model` on `device` in channels-last layout, in place: convolutions run about 4× faster so on a CPU."""
+    if device.type == "cpu":
+        use_onednn_for(model)
     return model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 

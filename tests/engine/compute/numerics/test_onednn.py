@@ -1,0 +1,53 @@
+"""Strided 1×1 convolutions of few channels train with AVX2 alone, where oneDNN's own kernels corrupt memory."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch import nn
+
+from engine.compute.context import to_device
+from engine.machine.environment import cpu_features
+from tests import HOME
+
+TRAIN = """
+import torch
+from torch.nn import functional as F
+from engine.compute.context import to_device
+from engine.compute.models.resnet import CifarResNet
+torch.set_num_threads(1)
+model = to_device(CifarResNet(20, 1, 10, width=4), torch.device("cpu")).train()
+for _ in range(40):
+    images = torch.randn(32, 1, 8, 8).contiguous(memory_format=torch.channels_last)
+    F.cross_entropy(model(images), torch.zeros(32, dtype=torch.long)).backward()
+print("trained", torch._C._get_mkldnn_enabled())
+"""
+
+
+@pytest.mark.skipif("avx2" not in cpu_features(), reason="this processor has no AVX2")
+@pytest.mark.parametrize("held", ["AVX2", "AVX2_VNNI"])
+def test_a_narrow_resnet_trains_on_avx2(held: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", TRAIN],
+        env={**os.environ, "PYTHONPATH": str(HOME), "ONEDNN_MAX_CPU_ISA": held},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, "trained False\n"), done.stderr
+
+
+def test_other_networks_and_processors_keep_onednn(monkeypatch: pytest.MonkeyPatch) -> None:
+    def enabled(channels: int, stride: int) -> bool:
+        to_device(nn.Sequential(nn.Conv2d(channels, 16, 1, stride)), torch.device("cpu"))
+        return torch._C._get_mkldnn_enabled()
+
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
+    if "avx2" in cpu_features():
+        assert not enabled(4, 2)
+    assert enabled(4, 1) and enabled(8, 2)
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "")
+    assert enabled(4, 2) == ("avx512f" in cpu_features() or "avx2" not in cpu_features())
+    assert enabled(8, 2), "and it is back for what comes next"
