@@ -12,7 +12,6 @@ from engine.measures.latency import measured
 from engine.params import Step
 from engine.params.preset import Settings
 from engine.presets.spec import Spec
-from engine.runner.executors import choose
 from engine.store.workspace import fingerprints, shared_store
 from engine.studies import rundir, state
 from engine.studies.rundir import RunDir
@@ -142,6 +141,8 @@ def _plan(wanted: Spec, workspace: Path) -> "Plan | None":
         if name not in prints:
             # Without the data's fingerprint the steps can be counted but not be found in the store.
             prints[name] = _fingerprint(trial.settings.data, workspace) or f"unknown {name}"
+    from engine.runner.executors import choose  # it takes multiprocessing along, which the first frame does without
+
     return plan.make(wanted, prints, choose.machine(wanted.settings))
 
 
