@@ -141,7 +141,9 @@ def _plan(wanted: Spec, workspace: Path) -> "Plan | None":
         if name not in prints:
             # Without the data's fingerprint the steps can be counted but not be found in the store.
             prints[name] = _fingerprint(trial.settings.data, workspace) or f"unknown {name}"
-    from engine.runner.executors import choose  # it takes multiprocessing along, which the first frame does without
+    from engine.runner.executors import (
+        choose,  # it takes multiprocessing along, which the first frame does without
+    )
 
     return plan.make(wanted, prints, choose.machine(wanted.settings))
 
