@@ -12,6 +12,10 @@ StepStatus = Literal["waiting", "running", "done", "failed"]
 Standing = Literal[StepStatus, "unfinished", "not run"]
 
 
+MALFORMED = (KeyError, TypeError, ValueError, AttributeError, IndexError)
+"""What a log that is damaged, or of another version, makes its replay and views of it raise."""
+
+
 @dataclass
 class StepState:
     """One step, measure or latency measurement, shared by every trial whose chain holds its key."""

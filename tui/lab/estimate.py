@@ -67,8 +67,6 @@ class Estimate:
 
 
 UNKNOWN = Estimate()
-MALFORMED = (KeyError, TypeError, ValueError, AttributeError, IndexError)
-"""What an events file whose lines are JSON but not ours can cause while it is replayed."""
 
 
 @dataclass
@@ -227,7 +225,7 @@ def _seconds_in(run: RunDir) -> Seconds:
     """What the steps of a study took; nothing where its events make no sense."""
     try:
         return seconds_of(run.name, state.load(run.path))
-    except MALFORMED:
+    except state.MALFORMED:
         return Seconds(run.name, {}, {})
 
 

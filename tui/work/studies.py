@@ -6,10 +6,9 @@ import time
 from engine.errors import SecateurError
 from engine.store.files import explained
 from engine.studies.rundir import RunDir
-from engine.studies.state import TrialState
+from engine.studies.state import MALFORMED, TrialState
 from engine.text.numbers import age, size
 from tui.work.messages import Listed
-from tui.work.watch import MALFORMED
 
 
 def start(study: Listed) -> str:

@@ -17,7 +17,7 @@ from engine.results.failures import ending
 from engine.results.summary import study_json
 from engine.studies import rundir
 from engine.studies.rundir import LOST_AFTER_S, RunDir, Status
-from engine.studies.state import Reader, StudyState, TrialState
+from engine.studies.state import MALFORMED, Reader, StudyState, TrialState
 from tui.work.messages import Listed, StudiesChanged, StudyChanged
 
 TICK_S = 1.0
@@ -27,8 +27,6 @@ FINISHED_EVERY_S = 60.0
 BREATH_S = 0.002
 """Pause between pieces of a long read, so that the interface gets the interpreter."""
 OPEN = ("queued", "running")
-MALFORMED = (KeyError, TypeError, ValueError, AttributeError, IndexError)
-"""What an events file whose lines are JSON but not ours can cause while it is replayed."""
 
 Signature = tuple[int, int, int]
 

@@ -10,6 +10,7 @@ from engine.presets.addresses import value_at
 from engine.presets.edits import Edit
 from engine.presets.steps import Address
 from engine.presets.yaml.tree import node_of
+from tests.engine.presets.test_edits import QUICK
 from tui.lab.check import validate
 from tui.lab.document import Document
 from tui.lab.fields import SECTIONS, fields_of, problems_at, says
@@ -225,20 +226,9 @@ def test_typing_back_to_what_was_there_is_no_change(quickstart: Document) -> Non
     assert quickstart.undo() is None
 
 
-WITH_QUICK = """\
-model: {name: resnet20}
-data: {name: fashion-mnist}
-steps:
-- train: {epochs: 10}
-- prune.weights: {sparsity: 0.5}
-- finetune: {epochs: 3}
-quick: {data.name: digits, train.epochs: 1, finetune.epochs: 1, 'sweep.prune.weights.sparsity': [0, 0.5]}
-"""
-
-
 def with_quick(folder: Path) -> Document:
     file = folder / "q.yaml"
-    file.write_text(WITH_QUICK)
+    file.write_text(QUICK)
     return Document.open(file)
 
 
