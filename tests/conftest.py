@@ -8,6 +8,8 @@ first ones that it may use, would take the same, and measuring would wait for th
 import os
 import tempfile
 
+import hypothesis
+
 from engine.machine import environment
 
 _LOCKS = tempfile.TemporaryDirectory(prefix="secateur-test-locks-")
@@ -26,3 +28,13 @@ if _name := os.environ.get("PYTEST_XDIST_WORKER"):  # "gw0", "gw1", …
     _count = int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
     os.sched_setaffinity(0, _share(sorted(os.sched_getaffinity(0)), int(_name.removeprefix("gw")), _count))
 environment.settle()
+
+# Property-based tests draw the same examples in every run, and are never failed for being slow on a busy machine.
+hypothesis.settings.register_profile(
+    "secateur",
+    derandomize=True,
+    database=None,
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("secateur")
