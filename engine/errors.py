@@ -12,7 +12,7 @@ BITS_COMMAND = "secateur doctor --bits"
 """Tells whether equal computations give equal bits on this machine: the remedy where a checkpoint is unequal."""
 
 LESS_MEMORY = (
-    "Use a smaller batch where a step trains, a smaller data.size or executor.local.parallel, "
+    "Use a smaller batch where a step trains, a smaller data.size or fewer trials at a time (`parallel`), "
     "or ask for more memory"
 )
 """What makes a study need less memory: evaluation is done in pieces that fit as it is."""
