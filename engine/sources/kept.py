@@ -4,7 +4,6 @@ import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
-from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from engine.params.distillation import ModelTeacher
 from engine.params.preset import Settings
 from engine.sources.closure import closure
 from engine.store.files import read_json
-from engine.store.keys import file_hash, key
+from engine.store.keys import content_hash, key
 
 IN_NUMERICS = frozenset({"torch", "torchvision", "numpy", "sklearn", "torch_pruning"})
 """Packages whose versions are in every key already."""
@@ -155,17 +154,11 @@ def _source(content: bytes) -> SourceFile:
 
 
 def _digest(path: Path) -> str:
-    """The file's SHA-256, read once while it stays the same; "" where it can't be read."""
+    """The file's SHA-256; "" where it can't be read."""
     try:
-        found = path.stat()
-        return _hash(path, found.st_size, found.st_mtime_ns)
+        return content_hash(path)
     except OSError:
         return ""
-
-
-@lru_cache(maxsize=1024)
-def _hash(path: Path, _size: int, _changed: int) -> str:
-    return file_hash(path)
 
 
 def _versions(packages: set[str]) -> dict[str, str]:

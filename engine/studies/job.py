@@ -29,6 +29,8 @@ class JobRequest:
     """Processors to stay on; None: wherever the system puts it."""
     skips: list[tuple[str, list[str]]] = field(default_factory=list)
     """Of a job that builds a network: which steps of its trials skip which layers of it, told by their names."""
+    code: str = ""
+    """The file in which the study keeps the users' code, if it has any."""
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
@@ -48,7 +50,9 @@ class JobRequest:
         return STEPS[given.pop("kind")].model_validate(given)
 
 
-def request(job: Job, plan: Plan, workspace: str, store: str, cpus: list[int] | None) -> JobRequest:
+def request(
+    job: Job, plan: Plan, workspace: str, store: str, cpus: list[int] | None, code: str = ""
+) -> JobRequest:
     """The request for `job`, with the settings and steps of the trial it is done for."""
     planned = plan.trials[job.trial]
     trial = planned.trial
@@ -69,6 +73,7 @@ def request(job: Job, plan: Plan, workspace: str, store: str, cpus: list[int] | 
         [asdict(node) for node in job.nodes],
         None if _beyond_trial(job, trial.settings) else cpus,
         _skips(job, plan),
+        code,
     )
 
 

@@ -10,6 +10,9 @@ from engine.errors import SecateurError
 from engine.sources import Sources, collect
 from engine.sources.kept import file_of
 
+MODEL = "model"
+"""What data are asked for by is compared by what it gives; a network by what it is made of."""
+
 _kept: Sources | None = None
 
 
@@ -33,6 +36,8 @@ def load_function(reference: str, what: str) -> Callable[..., Any]:
     file, _, name = reference.rpartition(":")
     sources = _sources(reference, what)
     space = Space(sources, sources.programs[file], sources.identity(reference))
+    if what == MODEL:
+        space.check()
     with at_home(file, sources):
         module = space.run(Path(file).resolve())
     function = getattr(module, name, None)

@@ -17,6 +17,7 @@ from typing import Any
 from engine.errors import SecateurError
 from engine.sources import Program, Sources
 from engine.sources.closure import compiled, home_of
+from engine.store.keys import content_hash
 
 PREFIX = "secateur_user_"
 """What the names of users' modules begin with."""
@@ -29,6 +30,7 @@ class Space:
         self._sources = sources
         self._folders = [Path(folder) for folder in program.folders]
         self._known = set(program.modules)
+        self._others = program.others
         self._name = PREFIX + identity
         self._modules: dict[Path, ModuleType] = {}
 
@@ -37,6 +39,17 @@ class Space:
         if b"from ." in self._sources.files[str(file)].content:
             self._package(file.parent)
         return self._module(file)
+
+    def check(self) -> None:
+        """Raises SecateurError where a file that the code reads by itself is not as the study keeps it."""
+        for name in self._others:
+            path = Path(name)
+            if not path.is_file() or content_hash(path) != self._sources.files[name].digest:
+                raise SecateurError(
+                    f"{name} was changed since the study began",
+                    "Your own code names it, so the network may depend on it.",
+                    "Put it back, or run the preset as a new study.",
+                )
 
     def _module(self, file: Path) -> ModuleType:
         if file in self._modules:
@@ -102,7 +115,7 @@ class Space:
                 base, first = home_of(parts[0], self._folders), None
             if base is None:
                 found = builtins.__import__(name, globals, locals, fromlist or (), level)
-                return self._own_importlib(found) if found is importlib and not fromlist else found
+                return self._own_importlib() if found is importlib else found
             return self._found(base, parts, first, fromlist or ())
 
         return imported
@@ -164,7 +177,7 @@ class Space:
             spec.loader.exec_module(module)
         return sys.modules[own]
 
-    def _own_importlib(self, found: ModuleType) -> ModuleType:
+    def _own_importlib(self) -> ModuleType:
         """importlib whose `import_module` finds the user's files, too: it is not told who asks for a module."""
 
         def import_module(name: str, package: str | None = None) -> ModuleType:
@@ -179,6 +192,6 @@ class Space:
             base = None if level else home_of(parts[0], self._folders)
             return self._found(base, parts, None, ("",)) if base else importlib.import_module(name, package)
 
-        own = ModuleType(found.__name__)
-        vars(own).update(vars(found) | {"import_module": import_module})
+        own = ModuleType(importlib.__name__)
+        vars(own).update(vars(importlib) | {"import_module": import_module})
         return own
