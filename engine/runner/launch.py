@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from engine.errors import SecateurError, UsageError
+from engine.machine import limits
 from engine.machine.environment import importable, process_variables
 from engine.measures.latency import NOISY_LOAD
 from engine.presets.spec import Spec, to_yaml
@@ -80,15 +81,22 @@ def start(run: RunDir) -> None:
         run.stop.unlink(missing_ok=True)
     run.write_status(replace(status, state="queued", updated=time.time(), error=None, why="", **ours))  # type: ignore[arg-type]
     with explained(run.log), run.log.open("ab") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-P", "-c", ENGINE, str(run.path)],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-            cwd=run.path,
-            env=process_environment(),
-        )
+        try:
+            process = subprocess.Popen(
+                [sys.executable, "-P", "-c", ENGINE, str(run.path)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                cwd=run.path,
+                env=process_environment(),
+            )
+        except (BlockingIOError, MemoryError) as error:
+            raise SecateurError(
+                "No process can be started for the engine",
+                limits.told("processes", "memory", "address space") or str(error),
+                f"End other programs, or raise the limit; then `secateur resume {run.name}`.",
+            ) from error
     _wait_for(run, process)
 
 
