@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from engine.errors import SecateurError, UsageError
-from engine.machine import limits
+from engine.machine import limits, private
 from engine.machine.environment import importable, process_variables
 from engine.measures.latency import NOISY_LOAD
 from engine.presets.spec import Spec, to_yaml
@@ -30,6 +30,7 @@ def create(spec: Spec, workspace: Path, *, replay_of: str | None = None) -> RunD
     """A new study folder for `spec`; the data set is looked for first, so that nothing is written without it."""
     from engine import datasets
 
+    private.folder()
     for data in {trial.settings.data for trial in spec.trials}:
         datasets.locate(data, workspace)
     _check_runtimes(spec, decided=replay_of is not None)
@@ -75,6 +76,7 @@ def start(run: RunDir) -> None:
             f"On {status.host}, process {status.pid}.",
             f"`secateur watch {run.name}` follows it.",
         )
+    environment = process_environment()  # refused before anything is written
     ticks, boot_id = rundir.process_identity(os.getpid())
     ours = {"host": socket.gethostname(), "pid": os.getpid(), "start_ticks": ticks, "boot_id": boot_id}
     with explained(run.stop):
@@ -89,7 +91,7 @@ def start(run: RunDir) -> None:
                 stderr=log,
                 start_new_session=True,
                 cwd=run.path,
-                env=process_environment(),
+                env=environment,
             )
         except (BlockingIOError, MemoryError) as error:
             raise SecateurError(
@@ -118,6 +120,7 @@ def process_environment() -> dict[str, str]:
     """For a process of ours: it finds our package from anywhere, and MKL's and CUDA's results are repeatable."""
     return {
         **process_variables(),
+        **private.variables(),
         **importable(),
         "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
         "PYTHONUNBUFFERED": "1",
