@@ -9,8 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from engine.errors import SecateurError, UsageError
-from engine.machine import limits
-from engine.machine.environment import process_variables
+from engine.machine import limits, private
+from engine.machine.environment import importable, process_variables
 from engine.measures.latency import NOISY_LOAD
 from engine.presets.spec import Spec, to_yaml
 from engine.runner.executors import choose
@@ -37,6 +37,7 @@ def create(
     """
     from engine import datasets
 
+    private.folder()
     code = code or sources_of(spec, _here())
     for data in {trial.settings.data for trial in spec.trials}:
         datasets.locate(data, workspace)
@@ -95,6 +96,7 @@ def start(run: RunDir) -> None:
             f"On {status.host}, process {status.pid}.",
             f"`secateur watch {run.name}` follows it.",
         )
+    environment = process_environment()  # refused before anything is written
     ticks, boot_id = rundir.process_identity(os.getpid())
     ours = {"host": socket.gethostname(), "pid": os.getpid(), "start_ticks": ticks, "boot_id": boot_id}
     with explained(run.stop):
@@ -109,7 +111,7 @@ def start(run: RunDir) -> None:
                 stderr=log,
                 start_new_session=True,
                 cwd=run.path,
-                env=process_environment(),
+                env=environment,
             )
         except (BlockingIOError, MemoryError) as error:
             raise SecateurError(
@@ -136,11 +138,10 @@ def forget_noisy_latency(run: RunDir) -> int:
 
 def process_environment() -> dict[str, str]:
     """For a process of ours: it finds our package from anywhere, and MKL's and CUDA's results are repeatable."""
-    home = str(Path(__file__).resolve().parents[2])
-    path = os.environ.get("PYTHONPATH")
     return {
         **process_variables(),
-        "PYTHONPATH": f"{home}{os.pathsep}{path}" if path else home,
+        **private.variables(),
+        **importable(),
         "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
         "PYTHONUNBUFFERED": "1",
     }

@@ -10,7 +10,7 @@ from typing import Any
 
 from engine.errors import UsageError
 from engine.params import Distill, Step
-from engine.params.catalog import OWN_CODE
+from engine.params.catalog import own_code
 from engine.params.distillation import ModelTeacher
 from engine.params.preset import Settings
 from engine.sources.closure import closure
@@ -100,7 +100,7 @@ def collect(named: Iterable[str], cwd: Path) -> Sources:
     programs: dict[str, Program] = {}
     files: dict[str, SourceFile] = {}
     for file in dict.fromkeys(file_of(reference) for reference in named):
-        path = Path(file).resolve()
+        path = Path(file)
         if not path.is_file():
             raise UsageError(f"No file {file}", "The preset names a function in it.", "Correct the path.")
         found = closure(path, cwd)
@@ -124,7 +124,7 @@ def references(trials: Iterable[tuple[Settings, Iterable[Step]]]) -> list[str]:
         teachers = [step.teacher for step in steps if isinstance(step, Distill)]
         names = [settings.model.name, settings.data.name]
         names += [teacher.name for teacher in teachers if isinstance(teacher, ModelTeacher)]
-        found |= {name: None for name in names if OWN_CODE in name}
+        found |= {name: None for name in names if own_code(name)}
     return list(found)
 
 
@@ -138,11 +138,12 @@ def read(file: Path) -> Sources | None:
 
 
 def file_of(reference: str) -> str:
+    """The file that a reference names, links followed, as Python does with a script.
+
+    >>> file_of("/a/b/../net.py:build")
+    '/a/net.py'
     """
-    >>> file_of("a/net.py:build")
-    'a/net.py'
-    """
-    return reference.rpartition(":")[0]
+    return str(Path(reference.rpartition(":")[0]).resolve())
 
 
 def _source(content: bytes) -> SourceFile:

@@ -7,6 +7,7 @@ from typing import Any
 from engine.compute.usercode.calls import at_home, guarded
 from engine.compute.usercode.modules import Space
 from engine.errors import SecateurError
+from engine.params.catalog import own_code
 from engine.sources import Sources, collect
 from engine.sources.kept import file_of
 
@@ -33,17 +34,24 @@ def load_function(reference: str, what: str) -> Callable[..., Any]:
     Raises SecateurError when the file or function is missing, when the study's preset does not name that file, or
     when the file itself fails.
     """
-    file, _, name = reference.rpartition(":")
+    code = own_code(reference)
+    if code is None:
+        raise SecateurError(
+            f"{reference} names no {what} that can be loaded",
+            "Code is loaded from files of Python source whose names end in .py.",
+            "Use path/to/file.py:function.",
+        )
+    file, name = file_of(reference), code.function
     sources = _sources(reference, what)
     space = Space(sources, sources.programs[file], sources.identity(reference))
     if what == MODEL:
         space.check()
     with at_home(file, sources):
-        module = space.run(Path(file).resolve())
+        module = space.run(Path(file))
     function = getattr(module, name, None)
     if not callable(function):
         raise SecateurError(
-            f"{file} has no function {name}", f"{reference} was given for the {what}.", "Check the name."
+            f"{code.file} has no function {name}", f"{reference} was given for the {what}.", "Check the name."
         )
     return guarded(function, reference, sources)
 
@@ -60,8 +68,8 @@ def _sources(reference: str, what: str) -> Sources:
         )
     if not Path(file).is_file():
         raise SecateurError(
-            f"No file {file} for the {what}", f"{reference} was given.", "Use path/to/file.py:function."
+            f"No file {reference.rpartition(':')[0]} for the {what}",
+            f"{reference} was given.",
+            "Use path/to/file.py:function.",
         )
-    if not file.endswith(".py"):
-        raise SecateurError(f"{file} is not a Python file", "", "Name a file that ends in .py.")
     return collect([reference], Path.cwd())
