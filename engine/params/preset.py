@@ -8,6 +8,7 @@ from pydantic import ConfigDict, Field, model_validator
 
 from engine.params.base import Clash, Params, Several, defaults, param
 from engine.params.runtimes import Precision, Runtime
+from engine.params.slurm import Slurm
 
 Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
 """What every random generator in use accepts."""
@@ -111,15 +112,17 @@ class Local(Params):
 
 
 class Executor(Params):
-    """Where trials run."""
+    """Where trials run: on this machine, or as jobs of a cluster if `slurm` is given."""
 
     local: Local = defaults(Local)
     """This machine."""
+    slurm: Slurm | None = None
+    """A cluster's nodes, by Slurm: `slurm: {}` takes the site's defaults."""
 
     @property
     def parallel(self) -> int:
-        """Trials that run at the same time."""
-        return self.local.parallel
+        """Trials that share a machine at the same time."""
+        return 1 if self.slurm is not None else self.local.parallel
 
 
 class Plot(Params):

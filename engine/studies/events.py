@@ -48,6 +48,8 @@ class StepStarted(_Event):
     key: str
     kind: str
     pid: int = 0
+    task: str = ""
+    """The attempt of a task that does it, where tasks are jobs of a cluster."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +106,31 @@ class StepFailed(_Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class TaskStarted(_Event):
+    """A job of a cluster began to work on the study; `task` is told apart from its earlier and later attempts."""
+
+    task: str
+    name: str
+    """As the scheduler calls it."""
+    stage: str
+    host: str
+    restart: int = 0
+    given: dict[str, Any] = field(default_factory=dict)
+    """What it was given: `cpus`, `memory_mb`, `partition`, `ends`."""
+    environment: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskEnded(_Event):
+    """A task is through, or gives up its node; its file has no line after this."""
+
+    task: str
+    outcome: Literal["done", "stopped", "requeued", "other node"]
+    used: dict[str, Any] = field(default_factory=dict)
+    """`seconds`, `cpu_seconds`, `peak_memory` (bytes, of the largest process)."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Notice(_Event):
     """Something worth telling that changes no state."""
 
@@ -142,6 +169,8 @@ Event = (
     | EpochFinished
     | StepFinished
     | StepFailed
+    | TaskStarted
+    | TaskEnded
     | Notice
     | StudyFinished
     | Verdict
@@ -155,6 +184,8 @@ _CLASSES: dict[str, type[Event]] = {
     "epoch-finished": EpochFinished,
     "step-finished": StepFinished,
     "step-failed": StepFailed,
+    "task-started": TaskStarted,
+    "task-ended": TaskEnded,
     "notice": Notice,
     "study-finished": StudyFinished,
     "verdict": Verdict,

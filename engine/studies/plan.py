@@ -347,12 +347,12 @@ def _jobs(trials: tuple[PlannedTrial, ...]) -> tuple[Job, ...]:
 def _staged(planned: PlannedTrial) -> Iterator[tuple[Node, int]]:
     """A trial's nodes, each with the number of exclusive nodes before it."""
     stage = 0
-    for node in _nodes_of(planned):
+    for node in nodes_of(planned):
         yield node, stage
         stage += node.exclusive
 
 
-def _nodes_of(planned: PlannedTrial) -> list[Node]:
+def nodes_of(planned: PlannedTrial) -> list[Node]:
     """A trial's nodes, each after those it needs; the baseline's measures right after the baseline itself."""
     out = [node for node in planned.beside if node.kind == "teacher"]
     for node in planned.steps:

@@ -5,7 +5,7 @@ import re
 import shutil
 import socket
 import time
-from dataclasses import MISSING, asdict, dataclass, field
+from dataclasses import MISSING, asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
@@ -55,6 +55,12 @@ class Status:
     verdict: str | None = None
     """Of a replay: `identical` or `different`."""
     error: dict[str, str] | None = None
+    jobs: tuple[str, ...] = ()
+    """Of a study on a cluster: the numbers of its jobs; then no process on `host` carries it."""
+    submitted: float = 0.0
+    """When these were submitted, in seconds since 1970."""
+    queue: str = ""
+    """How they stand in the queue, in words; not written, but asked for when an open study is read."""
     why: str = ""
     """What became of it where it is not well, on one line: how many trials failed, and why most of them did."""
 
@@ -67,6 +73,8 @@ def _plausible(name: str, value: Any) -> bool:
     example = {} if spec.default is MISSING else spec.default
     if example is None:
         return value is None or isinstance(value, str | dict)
+    if isinstance(example, tuple):
+        return isinstance(value, list) and all(isinstance(item, str) for item in value)
     return isinstance(value, int | float if isinstance(example, int | float) else type(example))
 
 
@@ -83,6 +91,10 @@ class RunDir:
         self.status = path / "status.json"
         self.log = path / "engine.log"
         self.stop = path / "stop"
+        self.tasks = path / "tasks.json"
+        """Of a study on a cluster: its stages and their tasks."""
+        self.task_events = path / "events"
+        self.slurm = path / "slurm"
 
     @classmethod
     def of(cls, workspace: Path, name: str) -> Self:
@@ -101,6 +113,22 @@ class RunDir:
         """The store this study uses: the workspace's, or its own if it must reuse nothing."""
         private = (read_json(self.request) or {}).get("private_store", False)
         return Store(self.path / STORE) if private else shared_store(self.workspace)
+
+    def basis(self, submission: int) -> Path:
+        """Of a study on a cluster: what the plan of its n-th submission is made from, the machine and the data's
+        fingerprints, as its first task found them."""
+        return self.path / f"basis-{submission}.json"
+
+    def failure(self, key: str) -> Path:
+        """Of a study on a cluster: the mark of a step that failed, so that no other task tries it as well."""
+        return self.path / "failures" / key
+
+    def event_files(self) -> list[Path]:
+        """The engine's event file, then those of tasks on a cluster, one for each attempt."""
+        try:
+            return [self.events, *sorted(self.task_events.glob("*.jsonl"))]
+        except OSError:
+            return [self.events]
 
     def settings(self) -> "StudySettings":
         """The plot and every trial's settings, as validated when the study began.
@@ -124,13 +152,34 @@ class RunDir:
         known = {k: v for k, v in data.items() if k in Status.__dataclass_fields__}
         if "state" not in known or not all(_plausible(k, v) for k, v in known.items()):
             return Status("unreadable")
-        status = Status(**known)
+        status = Status(**known | {"jobs": tuple(known.get("jobs", ()))})
+        if status.jobs:
+            return self._in_queue(status)
         if status.state in ("running", "queued") and not alive(status):
             return Status(**{**asdict(status), "state": "lost"})
         return status
 
+    def _in_queue(self, status: Status) -> Status:
+        """The status of a study on a cluster; `lost` if its jobs have all left the queue and it is not over."""
+        if status.state not in ("queued", "running"):
+            return status
+        from engine.slurm import queue
+
+        found = queue.look()
+        rows = found.of(status.jobs, str(self.path))
+        standing = queue.standing(rows)
+        if standing.running or standing.waiting:
+            state: StudyStatus = "running" if standing.running else "queued"
+            return replace(status, state=state, queue=standing.text)
+        if found.asked <= status.submitted:
+            return replace(status, queue=found.problem or "not asked for yet")
+        # The last task writes the end before it leaves the queue: what was read before may be older than that.
+        again = read_json(self.status)
+        ended = isinstance(again, dict) and again.get("state") not in ("queued", "running")
+        return replace(status, state=again["state"] if ended else "lost")
+
     def write_status(self, status: Status) -> None:
-        write_json(self.status, asdict(status), durable=status.state != "running")
+        write_json(self.status, asdict(replace(status, queue="")), durable=status.state != "running")
 
 
 def alive(status: Status) -> bool:
