@@ -134,6 +134,16 @@ def process_variables() -> dict[str, str]:
     return {**os.environ, **{name: os.environ.get(name) or value for name, value in SETTLED.items()}}
 
 
+def importable() -> dict[str, str]:
+    """`PYTHONPATH` with which a Python finds our package from anywhere.
+
+    For `python -P`, that is: without it Python first looks for modules in the current folder, which may be anybody's.
+    """
+    home = str(Path(__file__).resolve().parents[2])
+    path = os.environ.get("PYTHONPATH")
+    return {"PYTHONPATH": f"{home}{os.pathsep}{path}" if path else home}
+
+
 def settle() -> None:
     """Give this process the variables of `SETTLED`; its libraries must not have computed yet."""
     os.environ.update(process_variables())

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from engine.errors import SecateurError, UsageError
 from engine.machine import limits
-from engine.machine.environment import process_variables
+from engine.machine.environment import importable, process_variables
 from engine.measures.latency import NOISY_LOAD
 from engine.presets.spec import Spec, to_yaml
 from engine.runner.executors import choose
@@ -116,11 +116,9 @@ def forget_noisy_latency(run: RunDir) -> int:
 
 def process_environment() -> dict[str, str]:
     """For a process of ours: it finds our package from anywhere, and MKL's and CUDA's results are repeatable."""
-    home = str(Path(__file__).resolve().parents[2])
-    path = os.environ.get("PYTHONPATH")
     return {
         **process_variables(),
-        "PYTHONPATH": f"{home}{os.pathsep}{path}" if path else home,
+        **importable(),
         "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
         "PYTHONUNBUFFERED": "1",
     }
