@@ -39,7 +39,7 @@ class Slurm(Params):
     reservation: Word | None = param(None, form="text without spaces")
     """Reservation to use (`--reservation`)."""
     parallel: int | None = param(None, ge=1, le=10_000, unit="tasks")
-    """Tasks that run at the same time (the `%N` of an array); `secateur throttle` changes it while they run."""
+    """Tasks that run at the same time (the `%N` of an array); `secateur throttle STUDY 8` changes it while they run."""
     tasks: int | None = param(None, ge=1, le=100_000)
     """Tasks that the trials are dealt out to, so that a short trial is not a job of its own; by default at most
     100, or as many as run at the same time if these are more."""

@@ -71,8 +71,8 @@ class Supervisor:
         self._begin()
         try:
             on = choose.machine(self.spec.settings)
-            plan = make(self.spec, self._fingerprints(), on)
-            self.emit(ev.Planned(trials=[t.as_dict() for t in plan.trials], devices=_devices(plan)))
+            plan = make(self.spec, data_fingerprints(self.spec, self.run.workspace), on)
+            self.emit(ev.Planned(trials=[t.as_dict() for t in plan.trials], devices=devices(plan)))
             self._hand_over(plan)
             self._reuse(plan)
             outcome = self._carry_out(plan, on)
@@ -121,18 +121,6 @@ class Supervisor:
         finally:
             self.heartbeat.finish(self.state)
 
-    def _fingerprints(self) -> dict[str, str]:
-        """The fingerprint of each data section; a user's own function has to be run for it."""
-        found: dict[str, str] = {}
-        for trial in self.spec.trials:
-            if data_id(trial) in found:
-                continue
-            data = trial.settings.data
-            location = datasets.locate(data, self.run.workspace)
-            known = datasets.fingerprint(data, location, fingerprints(self.run.workspace))
-            found[data_id(trial)] = known or _computed_fingerprint(data.model_dump_json(), self.run.workspace)
-        return found
-
     def _reuse(self, plan: Plan) -> None:
         """Report every result that is in the store already; set damaged ones aside."""
         self.store.sweep_temporary()
@@ -154,22 +142,8 @@ class Supervisor:
         self.emit(ev.Notice(level="warning", text=text, key=key_))
 
     def _report_reused(self, stored: StoredObject) -> None:
-        observations = dict(stored.observations)
-        seconds = observations.pop("seconds", 0.0)
-        for epoch in observations.pop("epochs", []):
-            event = ev.from_dict(epoch)
-            if event is not None:
-                self.emit(event)
-        self.emit(
-            ev.StepFinished(
-                key=stored.key,
-                kind=stored.kind,
-                reused=True,
-                seconds=seconds,
-                measures=stored.measures,
-                observations=observations,
-            )
-        )
+        for event in ev.reused(stored.key, stored.kind, stored.measures, stored.observations):
+            self.emit(event)
 
     def _carry_out(self, plan: Plan, on: Machine) -> str:
         """Hand out jobs until none is left; `done`, `failed` or `cancelled`."""
@@ -179,7 +153,7 @@ class Supervisor:
             settings,
             on,
             lambda job, cpus: request(job, plan, workspace, store, cpus),
-            preload=_preload(self.spec, plan),
+            preload=preload(self.spec, plan),
         )
         waiting = [job for job in plan.jobs if not self._is_done(job)]
         running: dict[int, Job] = {}
@@ -258,7 +232,7 @@ def _in_order(jobs: list[Job], parallel: int) -> list[Job]:
     return sorted(jobs, key=lambda job: (job.exclusive, job.number))
 
 
-def _preload(spec: Spec, plan: Plan) -> list[str]:
+def preload(spec: Spec, plan: Plan) -> list[str]:
     """Slow imports that this study's workers need: better once than in each of them."""
     exports = any(job.exclusive for job in plan.jobs)
     torchvision = any(trial.settings.model.name.startswith("torchvision/") for trial in spec.trials)
@@ -270,8 +244,20 @@ def _preload(spec: Spec, plan: Plan) -> list[str]:
     )
 
 
-def _devices(plan: Plan) -> dict[str, object]:
+def devices(plan: Plan) -> dict[str, object]:
     return {"device": plan.device, "threads": plan.threads}
+
+
+def data_fingerprints(spec: Spec, workspace: Path) -> dict[str, str]:
+    """The fingerprint of each data section; a user's own function has to be run for it."""
+    found: dict[str, str] = {}
+    for trial in spec.trials:
+        if data_id(trial) in found:
+            continue
+        data = trial.settings.data
+        known = datasets.fingerprint(data, datasets.locate(data, workspace), fingerprints(workspace))
+        found[data_id(trial)] = known or _computed_fingerprint(data.model_dump_json(), workspace)
+    return found
 
 
 def _computed_fingerprint(data: str, workspace: Path) -> str:

@@ -84,8 +84,4 @@ def said(text: str) -> str:
 
 
 def _outside() -> dict[str, str]:
-    return {
-        name: value
-        for name, value in os.environ.items()
-        if name in KEPT or not name.startswith(CLEARED)
-    }
+    return {name: value for name, value in os.environ.items() if name in KEPT or not name.startswith(CLEARED)}

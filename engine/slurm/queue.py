@@ -24,7 +24,16 @@ FORMAT = "%i|%T|%S|%M|%l|%N|%r|%k"
 """Id, state, (expected) start, time used, limit, nodes, reason, comment; the two that may hold anything come last."""
 PATIENCE_S = 15.0
 WAITING = ("PENDING", "REQUEUED", "REQUEUE_HOLD", "SPECIAL_EXIT", "REQUEUE_FED")
-RUNNING = ("RUNNING", "COMPLETING", "CONFIGURING", "STAGE_OUT", "SUSPENDED", "STOPPED", "SIGNALING", "RESIZING")
+RUNNING = (
+    "RUNNING",
+    "COMPLETING",
+    "CONFIGURING",
+    "STAGE_OUT",
+    "SUSPENDED",
+    "STOPPED",
+    "SIGNALING",
+    "RESIZING",
+)
 
 
 @dataclass(frozen=True)
@@ -167,7 +176,9 @@ class Standing:
         """In a line, such as ``1 task runs on n1 (2:10 of 5:00), 3 wait: others come first``."""
         where = f" on {', '.join(self.nodes[:3])}{' …' if len(self.nodes) > 3 else ''}" if self.nodes else ""
         time_ = f" ({self.elapsed} of {self.limit})" if self.elapsed and self.limit else ""
-        parts = [f"{_tasks(self.running)} run{'s' * (self.running == 1)}{where}{time_}"] if self.running else []
+        parts = (
+            [f"{_tasks(self.running)} run{'s' * (self.running == 1)}{where}{time_}"] if self.running else []
+        )
         if self.waiting:
             start = f", expected to start {self.start}" if self.start else ""
             verb = f"wait{'s' * (self.waiting == 1)}"

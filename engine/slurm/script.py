@@ -39,7 +39,7 @@ def text(
         *asked.setup,
         *(f"export {name}={shlex.quote(value)}" for name, value in variables.items()),
         'echo "$(date +%FT%T) $(hostname) job ${SLURM_JOB_ID:-none}"',
-        f"exec {_contained(asked.container)}{shlex.join(command)} \"${{SLURM_ARRAY_TASK_ID:-0}}\"",
+        f'exec {_contained(asked.container)}{shlex.join(command)} "${{SLURM_ARRAY_TASK_ID:-0}}"',
         "",
     ]
     return "\n".join(lines)

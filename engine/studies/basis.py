@@ -1,4 +1,4 @@
-"""What the plan of a study on a cluster is made from: said once, by the first task that starts, and kept in the folder."""
+"""What the plan of a study on a cluster is made from: said once, by its first task, and kept in its folder."""
 
 import contextlib
 import os

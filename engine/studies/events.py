@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -218,6 +219,19 @@ def _flat_epoch(values: dict[str, Any]) -> dict[str, Any]:
     own = {f.name for f in dataclasses.fields(EpochFinished)}
     measures = {name: value for name, value in values.items() if name not in own and value is not None}
     return {name: value for name, value in values.items() if name in own} | {"measures": measures}
+
+
+def reused(key: str, kind: str, measures: dict[str, Any], observations: dict[str, Any]) -> Iterator[Event]:
+    """What tells a result that was in the store already: its epochs, then its end."""
+    others = dict(observations)
+    seconds = others.pop("seconds", 0.0)
+    for epoch in others.pop("epochs", []):
+        event = from_dict(epoch)
+        if event is not None:
+            yield event
+    yield StepFinished(
+        key=key, kind=kind, reused=True, seconds=seconds, measures=measures, observations=others
+    )
 
 
 def to_line(event: Event) -> bytes:

@@ -1,7 +1,7 @@
 """A study's event files as one sequence: ordered by time, file and line, whenever and in whatever order they are read.
 
-A study with an engine has one file. Of a study whose tasks run as jobs every attempt of a task has its own, so that each
-has one writer; they may lie on a file system that shows them late, and come from clocks that differ.
+A study with an engine has one file. Of a study whose tasks run as jobs every attempt of a task has its own, so that
+each has one writer; they may lie on a file system that shows them late, and come from clocks that differ.
 """
 
 from dataclasses import dataclass, field

@@ -5,7 +5,7 @@ import re
 import shutil
 import socket
 import time
-from dataclasses import MISSING, asdict, dataclass, replace
+from dataclasses import MISSING, asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
@@ -55,8 +55,10 @@ class Status:
     verdict: str | None = None
     """Of a replay: `identical` or `different`."""
     error: dict[str, str] | None = None
+    executor: str = "local"
+    """Where its trials run; of `slurm` no process on `host` carries it."""
     jobs: tuple[str, ...] = ()
-    """Of a study on a cluster: the numbers of its jobs; then no process on `host` carries it."""
+    """Of a study on a cluster: the numbers of its jobs, as far as it was not submitted by hand."""
     submitted: float = 0.0
     """When these were submitted, in seconds since 1970."""
     queue: str = ""
@@ -146,18 +148,22 @@ class RunDir:
 
     def read_status(self) -> Status:
         """The status as written, with `running` turned into `lost` if its engine is gone."""
+        status = self.stored_status()
+        if status.executor == "slurm":
+            return self._in_queue(status)
+        if status.state in ("running", "queued") and not alive(status):
+            return Status(**{**asdict(status), "state": "lost"})
+        return status
+
+    def stored_status(self) -> Status:
+        """The status as it was written."""
         data = read_json(self.status)
         if not isinstance(data, dict):
             return Status("unreadable")
         known = {k: v for k, v in data.items() if k in Status.__dataclass_fields__}
         if "state" not in known or not all(_plausible(k, v) for k, v in known.items()):
             return Status("unreadable")
-        status = Status(**known | {"jobs": tuple(known.get("jobs", ()))})
-        if status.jobs:
-            return self._in_queue(status)
-        if status.state in ("running", "queued") and not alive(status):
-            return Status(**{**asdict(status), "state": "lost"})
-        return status
+        return Status(**known | {"jobs": tuple(known.get("jobs", ()))})
 
     def _in_queue(self, status: Status) -> Status:
         """The status of a study on a cluster; `lost` if its jobs have all left the queue and it is not over."""
@@ -171,12 +177,13 @@ class RunDir:
         if standing.running or standing.waiting:
             state: StudyStatus = "running" if standing.running else "queued"
             return replace(status, state=state, queue=standing.text)
-        if found.asked <= status.submitted:
+        if not status.submitted and not status.heartbeat:
+            return replace(status, queue=f"not submitted yet: bash {self.slurm / 'submit.sh'}")
+        if found.asked <= max(status.submitted, status.updated):
             return replace(status, queue=found.problem or "not asked for yet")
         # The last task writes the end before it leaves the queue: what was read before may be older than that.
-        again = read_json(self.status)
-        ended = isinstance(again, dict) and again.get("state") not in ("queued", "running")
-        return replace(status, state=again["state"] if ended else "lost")
+        again = self.stored_status()
+        return again if again.state not in ("queued", "running") else replace(again, state="lost")
 
     def write_status(self, status: Status) -> None:
         write_json(self.status, asdict(replace(status, queue="")), durable=status.state != "running")
@@ -338,19 +345,24 @@ def find(workspace: Path, name: str) -> RunDir:
     )
 
 
+def next_name(workspace: Path, name: str) -> str:
+    """What the next study of a preset called `name` will be called, unless another one is faster."""
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "study"
+    pattern, folder = re.compile(re.escape(stem) + r"-(\d+)"), studies_folder(workspace)
+    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    return f"{stem}-{max((int(m[1]) for n in names if (m := pattern.fullmatch(n))), default=0) + 1}"
+
+
 def create(
     workspace: Path, name: str, preset: str, request: dict[str, Any], settings: str | None = None
 ) -> RunDir:
     """A new study folder `NAME-1`, `NAME-2`, … with the preset, what was asked for, and the preset's settings as
     `engine.studies.settings.to_json` writes them."""
     folder = studies_folder(workspace)
-    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "study"
     with explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        taken = [
-            int(m[1]) for p in folder.iterdir() if (m := re.fullmatch(re.escape(stem) + r"-(\d+)", p.name))
-        ]
-        number = max(taken, default=0) + 1
+        stem, _, first = next_name(workspace, name).rpartition("-")
+        number = int(first)
         while True:
             try:
                 (folder / f"{stem}-{number}").mkdir()

@@ -146,5 +146,3 @@ def _names(groups: list[tuple[int, bool]]) -> dict[tuple[int, bool], str]:
 def _slot(values: list[int]) -> Slot:
     trial, place = values
     return trial, place
-
-
