@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from engine import __version__
-from engine.machine import limits
+from engine.machine import limits, private
 from engine.params.runtimes import KIND
 
 PACKAGES = (
@@ -145,8 +145,8 @@ def importable() -> dict[str, str]:
 
 
 def settle() -> None:
-    """Give this process the variables of `SETTLED`; its libraries must not have computed yet."""
-    os.environ.update(process_variables())
+    """Give this process the variables of `SETTLED` and of our private folder, before its libraries compute."""
+    os.environ.update(process_variables() | private.variables())
 
 
 def selectors() -> dict[str, str]:

@@ -16,12 +16,12 @@ from engine.errors import SecateurError
 from engine.machine import environment
 from engine.machine.value import Machine, here
 from engine.presets.spec import Spec, read_stored
-from engine.runner import launch, replay
+from engine.runner import inputs, launch, replay
 from engine.runner.executors import nodes
 from engine.runner.executors.local import LocalExecutor
 from engine.runner.progress import Progress
 from engine.runner.share import POLL_S, Share, used
-from engine.runner.supervisor import data_fingerprints, devices, preload
+from engine.runner.supervisor import devices, preload
 from engine.slurm import inside
 from engine.slurm.inside import Attempt
 from engine.store.claims import Claims
@@ -52,6 +52,7 @@ class Task:
         self.stage, self.index = next(s for s in tasks.stages if s.name == stage), index
         self.asked = read_json(run.request) or {}
         self.spec: Spec = read_stored(run.preset, self.asked.get("name", run.name))
+        self.code = inputs.code_of(run, self.spec)
         self.store = run.store()
         with explained(run.task_events):
             run.task_events.mkdir(exist_ok=True)
@@ -138,16 +139,18 @@ class Task:
         agreed = basis.read(self.run, self.tasks.submission) or self._first(agreed, mine)
         if unlike := mine.like(agreed.machine):  # another kind of node was faster to say what it is
             return self._other_node(agreed, unlike)
-        plan = make(self.spec, agreed.fingerprints, agreed.machine)
+        plan = make(self.spec, agreed.fingerprints, agreed.machine, self.code)
         return self._compute(plan, agreed.machine)
 
     def _first(self, before: Basis | None, mine: Machine) -> Basis:
         """Say what the study is planned from, tell the plan, and what of it is in the store already."""
         machine = before.machine if before else mine
         launch.check_runtimes(self.spec, machine, decided=bool(self.asked.get("replay_of")))
-        prints = data_fingerprints(self.spec, self.run.workspace)
+        for text in inputs.changes(self.run, self.code):
+            self.notice("warning", text)
+        prints = inputs.data_of(self.run, self.spec, self.asked.get("replay_of"))
         agreed = basis.fix(self.run, self.tasks.submission, Basis(machine, self.attempt.host, prints))
-        plan = make(self.spec, agreed.fingerprints, agreed.machine)
+        plan = make(self.spec, agreed.fingerprints, agreed.machine, self.code)
         self.emit(ev.Planned(trials=[t.as_dict() for t in plan.trials], devices=devices(plan)))
         original = self.asked.get("replay_of")
         if original:
@@ -192,7 +195,7 @@ class Task:
         jobs = everything[self.tasks.stages.index(self.stage)]
         workspace, store = str(self.run.workspace), str(self.store.root)
         executor = LocalExecutor(
-            lambda job, cpus: request(job, plan, workspace, store, cpus),
+            lambda job, cpus: request(job, plan, workspace, store, cpus, str(self.run.code)),
             1,
             machine.threads,
             preload=preload(self.spec, plan),

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from engine import sources
 from engine.errors import SecateurError, UsageError
 from engine.machine import environment
 from engine.machine.value import here
@@ -51,7 +52,7 @@ def prepare(run: RunDir, spec: Spec, store: Store | None = None) -> Submission:
     asked = site.resolve(spec.settings.executor.slurm or Slurm())
     number = before.submission + 1 if before else 1
     agreed = basis.latest(run, number)
-    plan = _plan(spec, agreed)
+    plan = _plan(run, spec, agreed)
     skip = _stored(plan, store) if store is not None and agreed is not None else set()
     stages = deal(plan, asked, skip, site.largest_array())
     excluded = tuple(dict.fromkeys([*(before.excluded if before else ()), *_failed_nodes(run, before)]))
@@ -59,12 +60,13 @@ def prepare(run: RunDir, spec: Spec, store: Store | None = None) -> Submission:
     return Submission(tasks, tuple(_script(run, tasks, stage) for stage in stages))
 
 
-def _plan(spec: Spec, agreed: basis.Basis | None) -> Plan:
+def _plan(run: RunDir, spec: Spec, agreed: basis.Basis | None) -> Plan:
     """The plan; of a study whose nodes nobody has seen yet, one of the same shape and with other keys."""
+    code = sources.read(run.code)
     if agreed is not None:
-        return make(spec, agreed.fingerprints, agreed.machine)
+        return make(spec, agreed.fingerprints, agreed.machine, code)
     placeholders = {data_id(trial): data_id(trial) for trial in spec.trials}
-    return make(spec, placeholders, here(spec.settings.device, spec.settings.threads, 1))
+    return make(spec, placeholders, here(spec.settings.device, spec.settings.threads, 1), code)
 
 
 def _stored(plan: Plan, store: Store) -> set[int]:
