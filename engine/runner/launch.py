@@ -9,13 +9,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from engine.errors import SecateurError, UsageError
-from engine.machine import limits
-from engine.machine.environment import process_variables
+from engine.machine import limits, private
+from engine.machine.environment import importable, process_variables
 from engine.measures.latency import NOISY_LOAD
 from engine.presets.spec import Spec, to_yaml
 from engine.runner.executors import choose
+from engine.sources import Sources
 from engine.store.files import explained
 from engine.studies import rundir
+from engine.studies.plan import sources_of
 from engine.studies.rundir import RunDir, Status
 from engine.studies.settings import to_json
 from engine.studies.state import load
@@ -26,17 +28,26 @@ APPEARS_WITHIN_S = 60.0
 """How long the engine may take to write its first status (a cold shared file system)."""
 
 
-def create(spec: Spec, workspace: Path, *, replay_of: str | None = None) -> RunDir:
-    """A new study folder for `spec`; the data set is looked for first, so that nothing is written without it."""
+def create(
+    spec: Spec, workspace: Path, *, replay_of: str | None = None, code: Sources | None = None
+) -> RunDir:
+    """A new study folder for `spec`; data set and users' code are looked for first: nothing is written without them.
+
+    `code` is what a replay runs again; relative paths in new code start from the current folder.
+    """
     from engine import datasets
 
+    private.folder()
+    code = code or sources_of(spec, _here())
     for data in {trial.settings.data for trial in spec.trials}:
         datasets.locate(data, workspace)
     _check_runtimes(spec, decided=replay_of is not None)
     name = f"{replay_of}-replay" if replay_of else spec.name
     request = {"name": spec.name, "replay_of": replay_of, "private_store": replay_of is not None}
     preset = to_yaml(spec.document)
-    run = rundir.create(workspace, name, preset, request, to_json(spec, preset))
+    run = rundir.create(
+        workspace, name, preset, request, to_json(spec, preset), code.to_json() if code.programs else None
+    )
     run.write_status(
         Status(
             "queued",
@@ -50,6 +61,16 @@ def create(spec: Spec, workspace: Path, *, replay_of: str | None = None) -> RunD
         )
     )
     return run
+
+
+def _here() -> Path:
+    """The current folder. Raises UsageError where it was removed."""
+    try:
+        return Path.cwd()
+    except OSError as error:
+        raise UsageError(
+            "The current folder is not there any more", f"{error.strerror}.", "Change to another."
+        ) from error
 
 
 def _check_runtimes(spec: Spec, *, decided: bool) -> None:
@@ -75,6 +96,7 @@ def start(run: RunDir) -> None:
             f"On {status.host}, process {status.pid}.",
             f"`secateur watch {run.name}` follows it.",
         )
+    environment = process_environment()  # refused before anything is written
     ticks, boot_id = rundir.process_identity(os.getpid())
     ours = {"host": socket.gethostname(), "pid": os.getpid(), "start_ticks": ticks, "boot_id": boot_id}
     with explained(run.stop):
@@ -89,7 +111,7 @@ def start(run: RunDir) -> None:
                 stderr=log,
                 start_new_session=True,
                 cwd=run.path,
-                env=process_environment(),
+                env=environment,
             )
         except (BlockingIOError, MemoryError) as error:
             raise SecateurError(
@@ -116,11 +138,10 @@ def forget_noisy_latency(run: RunDir) -> int:
 
 def process_environment() -> dict[str, str]:
     """For a process of ours: it finds our package from anywhere, and MKL's and CUDA's results are repeatable."""
-    home = str(Path(__file__).resolve().parents[2])
-    path = os.environ.get("PYTHONPATH")
     return {
         **process_variables(),
-        "PYTHONPATH": f"{home}{os.pathsep}{path}" if path else home,
+        **private.variables(),
+        **importable(),
         "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
         "PYTHONUNBUFFERED": "1",
     }

@@ -5,7 +5,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from engine import datasets
+from engine import datasets, sources
+from engine.compute import usercode
 from engine.compute.data import load
 from engine.compute.export.card import card, markdown
 from engine.compute.export.formats import Tell, write_model
@@ -42,9 +43,10 @@ def write(order: Order, tell: Tell) -> dict[str, Any]:
 
 
 def _write_into(folder: Path, order: Order, tell: Tell) -> dict[str, Any]:
+    usercode.use(sources.read(order.code))
     tell(f"reading the data set {order.settings.data.name}")
     data = load(order.settings.data, datasets.locate(order.settings.data, order.workspace))
-    model = checkpoint.load(order.model)
+    model = checkpoint.load(order.model, [order.settings.model.name])
     written = write_model(folder, order.format, model, data, tell)
     (folder / PRESET).write_text(order.preset, "utf-8")
     tell("checking it in a process of its own, on test images")
