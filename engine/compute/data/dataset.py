@@ -58,6 +58,10 @@ class Dataset:
     white: float = 255.0
     fit: Fit = field(default_factory=Fit)
     told: tuple[str, ...] = ()
+    eight_bits: bool = True
+    """Whether pixels are uint8; else they are float32, as stored."""
+    from_files: bool = False
+    """Whether every image is a file of its own, which Pillow opens."""
     workers: int | None = None
     """Processes that decode what does not fit into memory; None: as many as torch has threads."""
 

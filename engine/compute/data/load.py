@@ -82,6 +82,8 @@ def load(
         white=white,
         fit=Fit.of(params),
         told=source.told,
+        eight_bits=not found.deep,
+        from_files=from_files(source.train.images),
         workers=params.workers,
     )
 
