@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from engine.datasets.recipes import RECIPES, STATISTICS, Recipe
-from engine.params.catalog import OWN_CODE
+from engine.params.catalog import own_code
 from engine.params.data import Data, Interpolation, Statistics
 from engine.params.preset import Model
 
@@ -97,7 +97,7 @@ def unsaid(model: Model, data: Data) -> str:
             f"deviation {std}, the shorter side resized to {known.resize} and the middle {known.crop} cut out. "
             f"data.preprocess: {name} does the same"
         )
-    own = " of your network" if OWN_CODE in model.name else ""
+    own = " of your network" if own_code(model.name) else ""
     return (
         f"The images are normalized by their own mean and deviation, and {model.weights} does not say what the "
         f"weights{own} were trained with. Set data.mean and data.std (data.preprocess: imagenet for most that were "
