@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from engine.compute.data.images import Images
+from engine.compute.numerics.aligned import to_array
 
 ENOUGH_PIXELS = 1 << 27
 """Pixels per channel that give both numbers to three digits and more; larger sets are sampled evenly."""
@@ -82,7 +83,7 @@ def _of_floats(images: Images, chunks: tuple[Tensor, ...]) -> Statistics:
     extremes: list[tuple[float, float]] = []
     levels = np.empty(0, np.float32)
     for chunk in chunks:
-        values = images.gather(chunk).transpose(0, 1).flatten(1).numpy()
+        values = to_array(images.gather(chunk).transpose(0, 1).flatten(1))
         extremes.append((float(values.min()), float(values.max())))
         wide = values.astype(np.float64)
         total = total + wide.sum(axis=1)
