@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 
 from engine import __version__
-from engine.cli import data, doctor, export, lab, params, plot, presets, run, study
+from engine.cli import cluster, data, doctor, export, lab, params, plot, presets, run, study
 from engine.errors import EXIT_INTERRUPTED, SecateurError
 
 EPILOG = """\
@@ -36,7 +36,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"secateur {__version__}")
     commands = top.add_subparsers(metavar="COMMAND", required=True)
-    for module in (lab, run, study, plot, export, presets, params, data, doctor):
+    for module in (lab, run, study, cluster, plot, export, presets, params, data, doctor):
         module.add(commands)
     return top
 
