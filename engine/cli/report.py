@@ -176,7 +176,7 @@ def chart_text(run: RunDir, state: StudyState) -> str:
 
 def closing(state: StudyState) -> list[str]:
     """What to remember of the study: the model to look at first, errors, the verdict of a replay."""
-    lines = []
+    lines = reused_lines(state)
     best = best_trial(state)
     if best and len(state.trials) > 1:
         lines.append(_best_line(best, quality_name(state)))
@@ -196,6 +196,16 @@ def closing(state: StudyState) -> list[str]:
         lines += [_changed(change) for change in state.verdict.environment]
         lines += recorded_lines(state.verdict.recorded)
     return lines
+
+
+def reused_lines(state: StudyState) -> list[str]:
+    """Which results were in the store already: no number of them was computed by this study."""
+    done = [step for step in state.steps.values() if step.status == "done"]
+    reused = [step for step in done if step.reused]
+    if not reused:
+        return []
+    names = ", ".join(dict.fromkeys(step.address for step in reused))
+    return [f"reused from the store: {len(reused)} of {len(done)} results ({names})"]
 
 
 def _best_line(best: dict[str, Any], quality: str) -> str:

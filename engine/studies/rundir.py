@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 from engine.errors import SecateurError, UsageError
-from engine.store.files import LAYERS, explained, read_json, write_atomic, write_json
+from engine.store.files import CLASSES, LAYERS, explained, read_json, write_atomic, write_json
 from engine.store.objects import Store
 from engine.store.workspace import STORE, shared_store
 from engine.studies import events
@@ -147,6 +147,11 @@ class RunDir:
         """The layers as the measuring `key` counted them; empty while it has not."""
         found = read_json(self.store().folder(key) / LAYERS)
         return found if isinstance(found, list) else []
+
+    def classes(self, key: str) -> dict[str, Any]:
+        """How each class did when `key` was measured; empty where that was not told (a detector, an old study)."""
+        found = read_json(self.store().folder(key) / CLASSES)
+        return found if isinstance(found, dict) else {}
 
     def read_status(self) -> Status:
         """The status as written, with `running` turned into `lost` if its engine is gone."""
