@@ -1,7 +1,9 @@
 """Follows a study's events on stderr: a bar with the time left on a terminal, plain lines elsewhere."""
 
+import contextlib
 import sys
 import time
+from collections.abc import Iterator
 from typing import Any, assert_never
 
 from engine.cli.common import columns
@@ -35,14 +37,32 @@ def follow(run: RunDir) -> StudyState | None:
             time.sleep(LOOK_EVERY_S)
     except KeyboardInterrupt:
         show.clear()
-        print(
-            f"\n{run.name} goes on in the background: `secateur watch {run.name}` follows it again, "
-            f"`secateur cancel {run.name}` stops it",
-            file=sys.stderr,
-        )
+        goes_on(run)
         return None
     show.clear()
     return reader.read_all()
+
+
+def goes_on(run: RunDir) -> None:
+    """Tell that a study which is no longer followed has not ended."""
+    print(
+        f"\n{run.name} goes on in the background: `secateur watch {run.name}` follows it again, "
+        f"`secateur cancel {run.name}` stops it",
+        file=sys.stderr,
+    )
+
+
+@contextlib.contextmanager
+def waiting(text: str) -> Iterator[None]:
+    """`text` on a terminal while the block runs, and gone afterwards."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    print(text, end="", file=sys.stderr, flush=True)
+    try:
+        yield
+    finally:
+        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 
 def _new_events(reader: Reader) -> list[ev.Event]:
@@ -81,7 +101,8 @@ class _Bar:
         text = describe(event, state, self._told, brief=True)
         if text:
             self.clear()
-            print(tables.abbreviate(text, columns()), file=sys.stderr)
+            for line in text.splitlines():
+                print(tables.abbreviate(line, columns()), file=sys.stderr)
 
     def tick(self, state: StudyState) -> None:
         text = tables.abbreviate(progress_line(state), columns() - 1)
@@ -120,6 +141,8 @@ def describe(event: ev.Event, state: StudyState, reported: set[str], *, brief: b
             where = f"{event.devices.get('device')}, {event.devices.get('threads')} threads"
             count = len(event.trials)
             return f"{count} {'trial' if count == 1 else 'trials'} on {where}"
+        case ev.CheckedUp():
+            return "\n".join(event.lines)
         case ev.EpochFinished():
             if brief:
                 return ""

@@ -23,6 +23,8 @@ from engine.text import numbers, tables
 def print_study(run: RunDir, state: StudyState) -> None:
     """Table, chart and verdict on stdout."""
     print(heading(state))
+    for line in state.checked.lines if state.checked else ():
+        print(line)
     if state.trials:
         print(table(state, columns()))
     for found in sensitivity.tables(state, columns()):

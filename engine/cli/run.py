@@ -77,7 +77,7 @@ def _run(args: argparse.Namespace) -> int:
     read = spec.read(shipped.find(args.preset), args.overrides, quick=args.quick)
     run = launch.create(read, workspace(args.workspace))
     launch.start(run)
-    return _follow(args, run)
+    return _follow_new(args, run)
 
 
 def _resume(args: argparse.Namespace) -> int:
@@ -100,7 +100,7 @@ def _replay(args: argparse.Namespace) -> int:
     original = find(workspace(args.workspace), args.study)
     run = replay.create(original)
     launch.start(run)
-    return _follow(args, run)
+    return _follow_new(args, run)
 
 
 def _watch(args: argparse.Namespace) -> int:
@@ -109,6 +109,20 @@ def _watch(args: argparse.Namespace) -> int:
 
     args.detach = False
     return _follow(args, find(workspace(args.workspace), args.study))
+
+
+def _follow_new(args: argparse.Namespace, run: "RunDir") -> int:
+    """`_follow` a study that has just been started, once its preset is known to be one that can run."""
+    from engine.cli import follow
+    from engine.runner import launch
+
+    try:
+        with follow.waiting("trying the preset's files and networks …"):
+            launch.accepted(run)
+    except KeyboardInterrupt:
+        follow.goes_on(run)
+        return EXIT_INTERRUPTED
+    return _follow(args, run)
 
 
 def _follow(args: argparse.Namespace, run: "RunDir") -> int:

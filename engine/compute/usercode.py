@@ -2,13 +2,18 @@
 
 import importlib.util
 import sys
+import sysconfig
 import traceback
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from engine.errors import SecateurError
+
+OURS = Path(__file__).resolve().parents[1]
+"""The folder of our own code."""
 
 
 def load_function(reference: str, what: str) -> Callable[..., Any]:
@@ -41,7 +46,7 @@ def guarded(function: Callable[..., Any], reference: str) -> Callable[..., Any]:
             return function(*args, **kwargs)
         except SecateurError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise _users_error(reference, error) from error
 
     return call
@@ -56,17 +61,53 @@ def _module(path: Path) -> ModuleType:
     sys.path.insert(0, str(path.parent))
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise _users_error(str(path), error) from error
     finally:
         sys.path.remove(str(path.parent))
     return module
 
 
-def _users_error(reference: str, error: Exception) -> SecateurError:
-    last = traceback.extract_tb(error.__traceback__)[-1]
-    return SecateurError(
+def _users_error(reference: str, error: BaseException) -> SecateurError:
+    return own_error(error, reference) or SecateurError(
         f"Your own code failed: {reference}",
-        f"{type(error).__name__}: {error} ({last.filename}, line {last.lineno})",
+        f"{type(error).__name__}: {error}",
         "Fix the file; nothing that was computed before is lost.",
+    )
+
+
+def own_error(error: BaseException, reference: str = "") -> SecateurError | None:
+    """An exception that went through the user's own code, told with the line that it came from; None for another's.
+
+    `reference` names what was called, by default the file.
+    """
+    line = own_line(error)
+    if line is None:
+        return None
+    code = f" in `{line.line}`" if line.line else ""
+    said = (str(error).strip().splitlines() or [""])[0]
+    return SecateurError(
+        f"Your own code failed: {reference or line.filename}",
+        f"{type(error).__name__}: {said} ({line.filename}, line {line.lineno}{code})",
+        "Fix the file; nothing that was computed before is lost.",
+    )
+
+
+def own_line(error: BaseException) -> traceback.FrameSummary | None:
+    """The innermost line of the user's own files that an exception went through: not of a package's, nor of ours.
+
+    Of a file that does not compile, the line that is wrong.
+    """
+    if isinstance(error, SyntaxError) and error.filename and not _installed(error.filename):
+        return traceback.FrameSummary(error.filename, error.lineno, "", line=(error.text or "").strip())
+    frames = traceback.extract_tb(error.__traceback__)
+    return next((frame for frame in reversed(frames) if not _installed(frame.filename)), None)
+
+
+@lru_cache(maxsize=256)
+def _installed(file: str) -> bool:
+    """Whether a file of code is Python's, a package's or ours; what has no file, such as `<string>`, is nobody's."""
+    homes = (*map(sysconfig.get_path, ("stdlib", "platstdlib", "purelib", "platlib")), str(OURS))
+    return file.startswith("<") or any(
+        Path(file).resolve().is_relative_to(Path(home).resolve()) for home in homes
     )

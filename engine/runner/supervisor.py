@@ -15,11 +15,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from engine import datasets
-from engine.errors import SecateurError
+from engine.errors import SecateurError, UsageError
 from engine.machine import environment, lock
 from engine.machine.value import Machine
 from engine.presets.spec import Spec, read_stored
 from engine.runner import replay
+from engine.runner.checkup import check_up
 from engine.runner.executors import choose
 from engine.runner.executors.base import JobEnded
 from engine.runner.heartbeat import Heartbeat
@@ -27,6 +28,7 @@ from engine.store.files import read_json
 from engine.store.keys import key
 from engine.store.objects import StoredObject
 from engine.store.workspace import fingerprints
+from engine.studies import checkup
 from engine.studies import events as ev
 from engine.studies.job import request
 from engine.studies.plan import Job, Plan, data_id, make
@@ -78,7 +80,9 @@ class Supervisor:
             outcome = self._carry_out(plan, on)
             self._judge(outcome)
         except SecateurError as error:
-            self._end("failed", error.as_dict())
+            # What the preset asks for and can't be is a usage error, and nothing has begun: later on, it is a failure.
+            refused = isinstance(error, UsageError) and self.state.checked is None
+            self._end("failed", error.as_dict(), refused=refused)
             return
         self._end(outcome, None)
 
@@ -108,10 +112,10 @@ class Supervisor:
         if original and outcome == "done":
             self.emit(replay.compare(self.run.beside(original), self.run, self.state))
 
-    def _end(self, state: str, error: dict[str, str] | None) -> None:
+    def _end(self, state: str, error: dict[str, str] | None, *, refused: bool = False) -> None:
         """The last event and the last status; where no event can be written, the status may still tell."""
         assert state in ("done", "failed", "cancelled")
-        last = ev.StudyFinished(state=state, error=error)  # type: ignore[arg-type]
+        last = ev.StudyFinished(state=state, error=error, refused=refused)  # type: ignore[arg-type]
         try:
             self.emit(last)
             self.log.close()
@@ -184,7 +188,12 @@ class Supervisor:
         waiting = [job for job in plan.jobs if not self._is_done(job)]
         running: dict[int, Job] = {}
         stopping = _StopRequest(self.run.stop)
+        tried = checkup.jobs(plan, on) if waiting else ()
         try:
+            if not check_up(
+                tried, executor, self.store, self.emit, stopping=stopping.__bool__, poll_s=POLL_S
+            ):
+                return "cancelled"
             while waiting or running:
                 if stopping:
                     return "cancelled"

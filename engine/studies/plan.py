@@ -230,18 +230,20 @@ def _built_node(root: str) -> Node:
 
 
 def _root_key(trial: Trial, model: Model, fingerprint: str, machine: Machine) -> str:
-    return key(
-        {
-            # Whether a download or a pickle is allowed decides whether there is a result, not which.
-            "model": model.model_dump(
-                mode="json", include=set(Model.model_fields) - {"allow_download", "trust_pickle"}
-            ),
-            "model_files": {name: _content(Path(name)) for name in _model_files(model.name, model.weights)},
-            "data": fingerprint,
-            "seed": trial.settings.seed,
-            "numerics": machine.numerics,
-        }
-    )
+    return key(built_from(trial, model, fingerprint, machine) | {"seed": trial.settings.seed})
+
+
+def built_from(trial: Trial, model: Model, fingerprint: str, machine: Machine) -> dict[str, Any]:
+    """All that decides what a network of the trial is before its first step, but for the seed."""
+    return {
+        # Whether a download or a pickle is allowed decides whether there is a result, not which.
+        "model": model.model_dump(
+            mode="json", include=set(Model.model_fields) - {"allow_download", "trust_pickle"}
+        ),
+        "model_files": {name: _content(Path(name)) for name in _model_files(model.name, model.weights)},
+        "data": fingerprint,
+        "numerics": machine.numerics,
+    }
 
 
 def _model_files(name: str, weights: str) -> list[str]:

@@ -12,7 +12,7 @@ from engine.compute.numerics.aligned import align_
 from engine.compute.usercode import load_function
 from engine.compute.yolo import detector
 from engine.errors import SecateurError
-from engine.params.catalog import DETECTOR
+from engine.params.catalog import DETECTOR, OWN_CODE
 
 
 def build(arch: Architecture) -> nn.Module:
@@ -21,7 +21,9 @@ def build(arch: Architecture) -> nn.Module:
     Raises SecateurError when the constructor refuses, with its reason.
     """
     model = align_(_construct(arch, arch.classes))
-    if arch.name.startswith(DETECTOR):  # made for these channels and classes; its last layer is no classifier
+    # Made for these channels and classes: a detector's last layer is no classifier, and the user's own network is what
+    # their code builds.
+    if arch.name.startswith(DETECTOR) or OWN_CODE in arch.name:
         return attached(model, arch)
     fit_stem(model, arch.channels)
     fit_head(model, arch.classes)
@@ -39,7 +41,7 @@ def _construct(arch: Architecture, classes: int) -> nn.Module:
                 int(arch.name[6:]), channels=arch.channels, classes=arch.classes, **arch.arguments
             )
         return _users_own(arch)
-    except (TypeError, ValueError) as error:
+    except (ArithmeticError, RuntimeError, TypeError, ValueError) as error:
         raise SecateurError(
             f"Model {arch.name} can't be built",
             f"Its constructor says: {error}",

@@ -9,11 +9,13 @@ from engine.compute.data.dataset import Task
 from engine.compute.models.adapt import fit_head, fit_stem
 from engine.compute.models.architecture import Architecture, architecture, attached
 from engine.compute.models.build import _construct, build
+from engine.compute.models.layout import FAILURES, settle_
 from engine.compute.numerics.seeds import seed_everything
 from engine.compute.pretrained.state_dict import load_into, pretrained_state
 from engine.compute.pretrained.unwrap import Notices
-from engine.errors import SecateurError
-from engine.params.catalog import DETECTION, DETECTOR
+from engine.compute.usercode import own_error
+from engine.errors import SecateurError, said_by
+from engine.params.catalog import DETECTION, DETECTOR, OWN_CODE
 from engine.params.preset import Model
 
 
@@ -55,6 +57,8 @@ def create(
         model, notices = bring(params, arch)
         arch = architecture(model)
         new_head = any(REPLACED in text for _, text in notices)
+    if OWN_CODE in arch.name:
+        settle_(model, torch.zeros(2, channels, *size))
     _try_out(model, arch)
     return model, {
         "weights": params.weights,
@@ -70,11 +74,14 @@ def _try_out(model: nn.Module, arch: Architecture) -> None:
     try:
         with torch.inference_mode():
             out = model.eval()(example)
-    except (RuntimeError, ValueError, TypeError, IndexError, AssertionError) as error:
+    except FAILURES as error:
+        own = own_error(error)
         raise SecateurError(
             f"Model {arch.name} can't take images of {shape}",
-            f"It says: {str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__}",
-            "Set data.size (many torchvision models need 32 to 299 pixels) or data.channels.",
+            own.detail if own else f"It says: {said_by(error)[0]}",
+            "Correct the network, or set data.size and data.channels to what it takes."
+            if own
+            else "Set data.size (many torchvision models need 32 to 299 pixels) or data.channels.",
         ) from error
     if arch.name.startswith(DETECTOR):  # its output has the shape that it was built for
         return

@@ -12,10 +12,12 @@ from multiprocessing.connection import Connection
 import torch
 
 from engine.compute.memory import keep_freed, out_of_memory
-from engine.compute.worker import latency, steps
-from engine.errors import SecateurError
+from engine.compute.usercode import own_error
+from engine.compute.worker import checkup, latency, steps
+from engine.errors import SecateurError, UsageError
 from engine.store.files import explanation
 from engine.studies import events as ev
+from engine.studies.checkup import CHECKUP
 from engine.studies.job import JobRequest
 
 
@@ -37,12 +39,18 @@ def work(text: str, connection: Connection) -> None:
         settle(request.threads)
         if current["kind"] == "latency":
             latency.run(request, send)
+        elif current["kind"] == CHECKUP:
+            checkup.run(request, send)
         else:
             steps.run(request, send)
-    except Exception as error:  # noqa: BLE001 - the one broad except: a trial's end is reported, the study goes on
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - the one broad except: a trial's end is reported, the study goes on
         traceback.print_exc()
-        problem = explain(error).as_dict()
-        _send(connection, ev.StepFailed(key=current["key"], kind=current["kind"], error=problem))
+        problem = explain(error)
+        refused = isinstance(problem, UsageError)
+        failed = ev.StepFailed(
+            key=current["key"], kind=current["kind"], error=problem.as_dict(), refused=refused
+        )
+        _send(connection, failed)
     sys.stdout.flush()
     sys.stderr.flush()
     connection.close()
@@ -81,14 +89,14 @@ def settle(threads: int) -> None:
     warnings.filterwarnings("ignore", category=DeprecationWarning)
 
 
-def _system_error(error: Exception, text: str) -> SecateurError | None:
+def _system_error(error: BaseException, text: str) -> SecateurError | None:
     """A full disk and its like, also as safetensors tells them: in words only."""
     described = re.search(r"os error ([0-9]+)", text)
     number = int(described[1]) if described else getattr(error, "errno", None)
     return explanation(number, str(getattr(error, "filename", None) or ""))
 
 
-def explain(error: Exception) -> SecateurError:
+def explain(error: BaseException) -> SecateurError:
     """`error` as one a user can act on; an unforeseen one says that it is a bug, and where the traceback is."""
     if isinstance(error, SecateurError):
         return error
@@ -103,6 +111,8 @@ def explain(error: Exception) -> SecateurError:
             text.splitlines()[0] if text else "An allocation failed.",
             "Use a smaller batch, data.limit or executor.local.parallel; then `secateur resume`.",
         )
+    if own := own_error(error):
+        return own
     return SecateurError(
         f"Unexpected {type(error).__name__}",
         text.splitlines()[0] if text else "",
