@@ -20,11 +20,11 @@ from engine.studies.state import StudyState, TrialState
 from engine.text import numbers, tables
 
 
-def print_study(run: RunDir, state: StudyState) -> None:
-    """Table, chart and verdict on stdout."""
+def print_study(run: RunDir, state: StudyState, *, followed: bool = False) -> None:
+    """Table, chart and verdict on stdout; what was told at the start too, unless the study was just followed."""
     print(heading(state))
-    for line in state.checked.lines if state.checked else ():
-        print(line)
+    if state.checked and not followed:
+        print("\n".join(state.checked.lines))
     if state.trials:
         print(table(state, columns()))
     for found in sensitivity.tables(state, columns()):

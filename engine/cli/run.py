@@ -152,7 +152,7 @@ def _follow(args: argparse.Namespace, run: "RunDir") -> int:
             print(line, file=sys.stderr)
         print_json(study_json(state))
     else:
-        report.print_study(run, state)
+        report.print_study(run, state, followed=True)
     if state.verdict is not None and not state.verdict.identical:
         return EXIT_DIFFERENT
     return {"done": 0, "cancelled": EXIT_INTERRUPTED}.get(state.status, EXIT_FAILED)

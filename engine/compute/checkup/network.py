@@ -3,7 +3,7 @@
 import copy
 import tempfile
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import torch
@@ -23,6 +23,7 @@ from engine.compute.runtimes.base import artefact
 from engine.compute.steps.channels.yolo import prepare_for_channels
 from engine.compute.tasks import task_of
 from engine.errors import Unavailable, UsageError
+from engine.params.catalog import OWN_CODE
 from engine.params.preset import Model
 from engine.text.phrases import listed
 
@@ -44,6 +45,11 @@ class Tried:
     def model(self) -> Model:
         return Model.model_validate(self.wanted["model"])
 
+    @property
+    def name(self) -> str:
+        """What messages and notes call the network: of the user's own, the file without its folders."""
+        return PurePath(self.model.title).name if OWN_CODE in self.model.title else self.model.title
+
 
 def check(tried: Tried) -> dict[str, Any]:
     """What the network is, in a line, and notes on it. Raises UsageError for one that the study can't work with."""
@@ -54,7 +60,7 @@ def check(tried: Tried) -> dict[str, Any]:
 
 
 def _checked(tried: Tried) -> dict[str, Any]:
-    data, name = tried.data, tried.model.title
+    data, name = tried.data, tried.name
     network, facts = create(
         tried.model,
         channels=data.channels,
@@ -86,7 +92,7 @@ def _checked(tried: Tried) -> dict[str, Any]:
 def _check_new_head(tried: Tried, facts: dict[str, Any]) -> None:
     if facts["new_head"] and tried.wanted["teaches"] and not tried.wanted["batches"]:
         raise UsageError(
-            f"The teacher {tried.model.title} tells other classes apart than the data's {tried.data.classes}",
+            f"The teacher {tried.name} tells other classes apart than the data's {tried.data.classes}",
             "Its last layer would be a random one.",
             "Train it on the data first: teacher.train: {epochs: …}, or use weights that were.",
         )
@@ -124,7 +130,7 @@ def _batch(tried: Tried, size: int, model: nn.Module) -> tuple[Tensor, Tensor]:
 
 def _trained(tried: Tried, model: nn.Module, images: Tensor, targets: Tensor) -> list[str]:
     """Training steps of the sizes that there will be; what is left out of them, or of the network's outputs."""
-    data, name = tried.data, tried.model.title
+    data, name = tried.data, tried.name
     task = task_of(data)
     notes = []
     if any(batch > 1 for batch in tried.wanted["batches"]):

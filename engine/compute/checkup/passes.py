@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from engine.compute.layers.passes import evaluating
 from engine.compute.models.layout import FAILURES
 from engine.compute.tasks import Task
-from engine.compute.tasks.output import main_output
+from engine.compute.tasks.output import images_in, logits, main_output
 from engine.compute.usercode import own_error
 from engine.errors import UsageError, said_by
 
@@ -27,9 +27,9 @@ def evaluate(model: nn.Module, images: Tensor, classes: int, name: str) -> list[
     Raises UsageError where its outputs are no logits (N, classes), are not finite, or come for some N only.
     """
     with torch.inference_mode(), evaluating(model):
-        together = _logits(_run(model, images, name, "in evaluation"), images, classes, name, "in evaluation")
+        together = logits(_run(model, images, name, "in evaluation"), images, classes, name, "in evaluation")
         singles = [
-            _logits(_run(model, one, name, "in evaluation"), one, classes, name, "in evaluation")
+            logits(_run(model, one, name, "in evaluation"), one, classes, name, "in evaluation")
             for one in torch.split(images, 1)
         ]
     if not torch.isfinite(together).all():
@@ -59,7 +59,7 @@ def train(model: nn.Module, images: Tensor, targets: Tensor, task: Task, name: s
     if not torch.isfinite(loss):
         raise UsageError(
             f"Model {name} gives no finite loss on the data's images",
-            f"Before any training it is {float(loss)} for {_count(images)}.",
+            f"Before any training it is {float(loss)} for {images_in(images)}.",
             "Look for what divides by zero or overflows in it, or bring other weights.",
         )
 
@@ -69,7 +69,7 @@ def auxiliary(model: nn.Module, images: Tensor, classes: int, name: str) -> list
     tried = copy.deepcopy(model).train()
     with torch.no_grad():
         output = _run(tried, images, name, "in training")
-    _logits(main_output(output), images, classes, name, "in training")
+    logits(main_output(output), images, classes, name, "in training")
     if not isinstance(output, tuple | list):
         return []
     return [f"in training it has {len(output)} outputs: the first is trained, auxiliary ones are not"]
@@ -83,7 +83,7 @@ def told(doing: str, images: Tensor, name: str) -> Iterator[None]:
     except FAILURES as error:
         own = own_error(error)
         raise UsageError(
-            f"Model {name} fails {doing} with {_count(images)} of {'×'.join(map(str, images.shape[1:]))}",
+            f"Model {name} fails {doing} with {images_in(images)} of {'×'.join(map(str, images.shape[1:]))}",
             own.detail if own else f"{type(error).__name__}: {said_by(error)[0]}",
             "Correct the network, or the data's size and channels.",
         ) from error
@@ -112,34 +112,3 @@ def _where_in_place(model: nn.Module, images: Tensor) -> str:
         if own := own_error(error):
             return own.detail
     return "Others that get the same images, such as a teacher, would see changed ones."
-
-
-def _logits(output: object, images: Tensor, classes: int, name: str, doing: str) -> Tensor:
-    """`output`, which has to be (N, classes). Raises UsageError with what it is instead."""
-    wanted = (len(images), classes)
-    if isinstance(output, Tensor) and output.shape == wanted:
-        return output.float()
-    title = f"Model {name} does not classify into {classes} classes"
-    needed = f"for {_count(images)} {doing}; a tensor of {wanted} is needed."
-    if isinstance(output, dict):
-        keys = [key for key, value in output.items() if isinstance(value, Tensor) and value.shape == wanted]
-        line = f"return output[{(keys or list(output) or ['logits'])[0]!r}]"
-        raise UsageError(
-            title,
-            f"It gave a dict of {', '.join(map(repr, output)) or 'nothing'} {needed}",
-            f"Return the logits alone, at the end of forward: `{line}` with what it returns now as `output`.",
-        )
-    if isinstance(output, tuple | list):
-        raise UsageError(
-            title,
-            f"It gave {len(output)} outputs {needed}",
-            "Return the logits alone in evaluation: auxiliary outputs only `if self.training`.",
-        )
-    got = f"a tensor of {tuple(output.shape)}" if isinstance(output, Tensor) else f"a {type(output).__name__}"
-    raise UsageError(
-        title, f"It gave {got} {needed}", "Let the function take `classes` and use it for its last layer."
-    )
-
-
-def _count(images: Tensor) -> str:
-    return "a single image" if len(images) == 1 else f"{len(images)} images"

@@ -53,7 +53,9 @@ def _is_contiguous(model: nn.Module) -> bool:
 
 
 def _as_contiguous(_model: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    return tuple(tensor.contiguous() for tensor in inputs)
+    # Images of one channel are contiguous in both layouts, and what convolutions then give is told by their strides:
+    # a clone has those of the layout that it is asked for.
+    return tuple(tensor.clone(memory_format=torch.contiguous_format) for tensor in inputs)
 
 
 def _takes(model: nn.Module, images: Tensor, layout: torch.memory_format) -> bool:

@@ -3,7 +3,7 @@
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from engine.compute.data.dataset import Task
 from engine.compute.models.adapt import fit_head, fit_stem
@@ -13,6 +13,7 @@ from engine.compute.models.layout import FAILURES, settle_
 from engine.compute.numerics.seeds import seed_everything
 from engine.compute.pretrained.state_dict import load_into, pretrained_state
 from engine.compute.pretrained.unwrap import Notices
+from engine.compute.tasks.output import logits
 from engine.compute.usercode import own_error
 from engine.errors import SecateurError, said_by
 from engine.params.catalog import DETECTION, DETECTOR, OWN_CODE
@@ -85,13 +86,7 @@ def _try_out(model: nn.Module, arch: Architecture) -> None:
         ) from error
     if arch.name.startswith(DETECTOR):  # its output has the shape that it was built for
         return
-    if not isinstance(out, Tensor) or out.shape != (1, arch.classes):
-        got = f"a tensor of {tuple(out.shape)}" if isinstance(out, Tensor) else type(out).__name__
-        raise SecateurError(
-            f"Model {arch.name} does not classify into {arch.classes} classes",
-            f"For one image it gave {got}; a tensor of (1, {arch.classes}) is needed.",
-            "Let the function take `classes` and use it for its last layer.",
-        )
+    logits(out, example, arch.classes, arch.name, "in evaluation")
 
 
 def _wrong_task(name: str, task: Task) -> SecateurError:
