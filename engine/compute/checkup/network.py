@@ -19,7 +19,6 @@ from engine.compute.models import checkpoint
 from engine.compute.models.int8 import QuantizedNetwork, torch_part
 from engine.compute.models.layout import layout_of
 from engine.compute.pretrained.create import create
-from engine.compute.runtimes.base import artefact
 from engine.compute.steps.channels.yolo import prepare_for_channels
 from engine.compute.tasks import task_of
 from engine.errors import Unavailable, UsageError
@@ -156,13 +155,15 @@ def _trained(tried: Tried, model: nn.Module, images: Tensor, targets: Tensor) ->
 
 def _exported(tried: Tried, model: nn.Module, folder: Path) -> list[str]:
     """Writes the ONNX file that latencies and INT8 need. Raises Unavailable where a step can't do without it."""
-    if not tried.wanted["onnx"]:
+    if not tried.wanted["onnx"] or isinstance(model, QuantizedNetwork):
         return []
+    from engine.compute.onnx.export import export  # slow to import, and many studies do without
+
     data = tried.data
     try:
-        artefact("onnxruntime", model, (data.channels, *data.size), folder, templates=tried.templates)
+        export(model, (data.channels, *data.size), folder / "model.onnx", templates=tried.templates)
     except Unavailable as error:
         if tried.wanted["onnx"] == "must":
             raise
-        return [f"no latency in ONNX Runtime or OpenVINO: {error.reason}"]
+        return [f"no latency in runtimes that read ONNX files: {error.reason}"]
     return []

@@ -41,6 +41,8 @@ def _construct(arch: Architecture, classes: int) -> nn.Module:
                 int(arch.name[6:]), channels=arch.channels, classes=arch.classes, **arch.arguments
             )
         return _users_own(arch)
+    except NotImplementedError:  # it computes with tensors, which those on the meta device can't
+        raise
     except (ArithmeticError, RuntimeError, TypeError, ValueError) as error:
         raise SecateurError(
             f"Model {arch.name} can't be built",
