@@ -11,6 +11,12 @@ EXIT_INTERRUPTED = 130
 BITS_COMMAND = "secateur doctor --bits"
 """Tells whether equal computations give equal bits on this machine: the remedy where a checkpoint is unequal."""
 
+LESS_MEMORY = (
+    "Use a smaller batch where a step trains, a smaller data.size or fewer trials at a time (`parallel`), "
+    "or ask for more memory"
+)
+"""What makes a study need less memory: evaluation is done in pieces that fit as it is."""
+
 
 class SecateurError(Exception):
     """A failure with a title, the detail (what was given, what is allowed) and a remedy.

@@ -5,9 +5,12 @@ import os
 import shutil
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from engine.cli.common import add_json, add_workspace, print_json
+
+if TYPE_CHECKING:
+    from engine.machine.limits import Limit
 
 NETWORK_FILE_SYSTEMS = {
     "nfs",
@@ -21,6 +24,8 @@ NETWORK_FILE_SYSTEMS = {
     "afs",
     "panfs",
 }
+NEEDED = {"memory": 700_000_000, "address space": 5_000_000_000, "processes": 8}
+"""Bytes, and a number of processes and threads, below which a worker does not come up."""
 LOW_SPACE = 2_000_000_000
 """Bytes below which a study may well run out of space."""
 
@@ -45,16 +50,21 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
 
 
 def _doctor(args: argparse.Namespace) -> int:
-    from engine.machine import environment, runtimes
+    from engine.machine import environment, limits, private, runtimes
     from engine.runner import bits
     from engine.store.workspace import workspace
 
     folder = workspace(args.workspace)
     device = environment.resolve_device("auto")
     here = [asdict(one) for one in runtimes.survey(device)]
+    in_force = limits.in_force()
     found = environment.describe() | {"workspace": examine(folder), "runtimes": here}
+    found["limits"] = [asdict(limit) | {"text": limit.text} for limit in in_force]
     problems = [*version_problems(environment.packages()), *workspace_problems(found["workspace"])]
-    notes = cpu_notes(found["cpu"])
+    wrong = private.problems()
+    found["private"] = str(private.folder()) if not wrong else ""
+    problems += limit_problems(in_force) + wrong
+    notes = cpu_notes(found["cpu"]) + thread_notes() + private.notes()
     if args.bits:
         checked = bits.check(environment.available_cpus())
         found["bits"] = checked.as_dict()
@@ -82,10 +92,15 @@ def _lines(found: dict[str, Any]) -> list[str]:
         f"packages    {packages}",
         f"processor   {cpu['model']}, {cpu['available']} usable; {' '.join(cpu['flags']) or 'no known features'}",
         f"memory      {numbers.size(found['memory_bytes'])}",
+        *(f"limit       {limit['text']}" for limit in found["limits"]),
         f"GPU         {', '.join(found['gpus']) or 'none'}",
         *(_runtime(one) for one in found["runtimes"]),
         f"workspace   {place['path']} on {place['file_system']}"
         f"{' (shared)' if place['shared'] else ''}, {numbers.size(place['free_bytes'])} free",
+        *(
+            f"private     {found['private']}: locks, sockets, compiled code"
+            for _ in range(bool(found["private"]))
+        ),
         *(f"bits        {found['bits']['text']}" for _ in range("bits" in found and found["bits"]["equal"])),
     ]
 
@@ -156,6 +171,23 @@ def workspace_problems(place: dict[str, Any]) -> list[str]:
             f"little space is left for the workspace {place['path']}: set SECATEUR_HOME elsewhere"
         )
     return problems
+
+
+def limit_problems(in_force: "list[Limit]") -> list[str]:
+    """Sentences about limits under which no worker comes up."""
+    return [
+        f"{limit.text}: too little for torch and its libraries; raise it, or ask for more"
+        for limit in in_force
+        if limit.value < NEEDED.get(limit.what, 0)
+    ]
+
+
+def thread_notes() -> list[str]:
+    """Whether variables keep `threads: auto` below what the processors would allow."""
+    from engine.machine import limits
+
+    asked = limits.asked_threads()
+    return [] if asked is None else [f"OMP_NUM_THREADS={asked}: `threads: auto` takes no more for each trial"]
 
 
 def cpu_notes(cpu: dict[str, Any]) -> list[str]:

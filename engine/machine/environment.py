@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from engine import __version__
+from engine.machine import limits, private
 from engine.params.runtimes import KIND
 
 PACKAGES = (
@@ -107,12 +108,8 @@ def _cpuinfo() -> dict[str, str]:
 
 
 def available_cpus() -> int:
-    """Processors this process may use: its affinity, limited by a cgroup's quota."""
-    count = len(os.sched_getaffinity(0))
-    quota = _read("/sys/fs/cgroup/cpu.max").split()
-    if len(quota) == 2 and quota[0].isdigit():
-        count = min(count, max(1, int(quota[0]) // int(quota[1])))
-    return count
+    """Processors this process may use: its affinity, limited by control groups' quotas and by Slurm."""
+    return limits.usable_processors()
 
 
 @cache
@@ -137,9 +134,19 @@ def process_variables() -> dict[str, str]:
     return {**os.environ, **{name: os.environ.get(name) or value for name, value in SETTLED.items()}}
 
 
+def importable() -> dict[str, str]:
+    """`PYTHONPATH` with which a Python finds our package from anywhere.
+
+    For `python -P`, that is: without it Python first looks for modules in the current folder, which may be anybody's.
+    """
+    home = str(Path(__file__).resolve().parents[2])
+    path = os.environ.get("PYTHONPATH")
+    return {"PYTHONPATH": f"{home}{os.pathsep}{path}" if path else home}
+
+
 def settle() -> None:
-    """Give this process the variables of `SETTLED`; its libraries must not have computed yet."""
-    os.environ.update(process_variables())
+    """Give this process the variables of `SETTLED` and of our private folder, before its libraries compute."""
+    os.environ.update(process_variables() | private.variables())
 
 
 def selectors() -> dict[str, str]:
@@ -148,10 +155,9 @@ def selectors() -> dict[str, str]:
 
 
 def memory_bytes() -> int:
-    """Physical memory, limited by a cgroup."""
+    """Physical memory, or what control groups and Slurm leave of it."""
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    limit = _read("/sys/fs/cgroup/memory.max").strip()
-    return min(total, int(limit)) if limit.isdigit() else total
+    return min([total, *(limit.value for limit in limits.memory())])
 
 
 def resolve_device(wanted: str) -> str:
@@ -160,8 +166,11 @@ def resolve_device(wanted: str) -> str:
 
 
 def resolve_threads(wanted: int | str, parallel: int) -> int:
-    """Threads per trial for a preset's `threads`."""
-    return wanted if isinstance(wanted, int) else max(1, available_cpus() // parallel)
+    """Threads per trial for a preset's `threads`: `auto` shares the processors, and is no more than OMP_NUM_THREADS."""
+    if isinstance(wanted, int):
+        return wanted
+    share = max(1, available_cpus() // parallel)
+    return min(share, limits.asked_threads() or share)
 
 
 def describe() -> dict[str, Any]:

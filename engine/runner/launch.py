@@ -10,7 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from engine.errors import SecateurError, UsageError
-from engine.machine.environment import process_variables
+from engine.machine import limits, private
+from engine.machine.environment import importable, process_variables
 from engine.measures.latency import NOISY_LOAD
 from engine.presets.spec import Spec, to_yaml
 from engine.runner.executors import choose
@@ -32,6 +33,7 @@ def create(spec: Spec, workspace: Path, *, replay_of: str | None = None) -> RunD
     """A new study folder for `spec`; the data set is looked for first, so that nothing is written without it."""
     from engine import datasets
 
+    private.folder()
     for data in {trial.settings.data for trial in spec.trials}:
         datasets.locate(data, workspace)
     _check_runtimes(spec, decided=replay_of is not None)
@@ -77,21 +79,29 @@ def start(run: RunDir) -> None:
             f"On {status.host}, process {status.pid}.",
             f"`secateur watch {run.name}` follows it.",
         )
+    environment = process_environment()  # refused before anything is written
     ticks, boot_id = rundir.process_identity(os.getpid())
     ours = {"host": socket.gethostname(), "pid": os.getpid(), "start_ticks": ticks, "boot_id": boot_id}
     with explained(run.stop):
         run.stop.unlink(missing_ok=True)
     run.write_status(replace(status, state="queued", updated=time.time(), error=None, why="", **ours))  # type: ignore[arg-type]
     with explained(run.log), run.log.open("ab") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-P", "-c", ENGINE, str(run.path)],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-            cwd=run.path,
-            env=process_environment(),
-        )
+        try:
+            process = subprocess.Popen(
+                [sys.executable, "-P", "-c", ENGINE, str(run.path)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                cwd=run.path,
+                env=environment,
+            )
+        except (BlockingIOError, MemoryError) as error:
+            raise SecateurError(
+                "No process can be started for the engine",
+                limits.told("processes", "memory", "address space") or str(error),
+                f"End other programs, or raise the limit; then `secateur resume {run.name}`.",
+            ) from error
     _wait_for(run, process)
 
 
@@ -132,11 +142,10 @@ def forget_noisy_latency(run: RunDir) -> int:
 
 def process_environment() -> dict[str, str]:
     """For a process of ours: it finds our package from anywhere, and MKL's and CUDA's results are repeatable."""
-    home = str(Path(__file__).resolve().parents[2])
-    path = os.environ.get("PYTHONPATH")
     return {
         **process_variables(),
-        "PYTHONPATH": f"{home}{os.pathsep}{path}" if path else home,
+        **private.variables(),
+        **importable(),
         "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
         "PYTHONUNBUFFERED": "1",
     }

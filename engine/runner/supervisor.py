@@ -16,7 +16,7 @@ from pathlib import Path
 
 from engine import datasets
 from engine.errors import SecateurError, UsageError
-from engine.machine import environment, lock
+from engine.machine import environment, private
 from engine.machine.value import Machine
 from engine.presets.spec import Spec, read_stored
 from engine.runner import replay
@@ -309,7 +309,7 @@ def _computed_fingerprint(data: str, workspace: Path) -> str:
 @contextlib.contextmanager
 def only_engine(run: RunDir) -> Iterator[None]:
     """Hold the right to be this study's engine on this host; SecateurError if another process has it."""
-    path = lock.folder() / f"study-{key(str(run.path.resolve()))[:24]}"
+    path = private.folder() / f"study-{key(str(run.path.resolve()))[:24]}"
     with path.open("ab") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -324,7 +324,7 @@ def main() -> int:
     """Entry of the engine process; what goes wrong ends up in the study's log."""
     run = RunDir(Path(sys.argv[1]))
     try:
-        with only_engine(run):
+        with only_engine(run), private.own_temporary():
             Supervisor(run).work()
     except SecateurError as error:
         traceback.print_exc()

@@ -4,6 +4,7 @@ import contextlib
 import errno
 import json
 import os
+import resource
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -46,7 +47,8 @@ def explanation(number: int | None, path: str = "") -> SecateurError | None:
     if number is None or number not in _EXPLAINED:
         return None
     title, remedy = _EXPLAINED[number]
-    return SecateurError(title, f"Writing {path or 'a file'}: {os.strerror(number)}.", remedy)
+    most = f" The limit is {resource.getrlimit(resource.RLIMIT_FSIZE)[0]} bytes." * (number == errno.EFBIG)
+    return SecateurError(title, f"Writing {path or 'a file'}: {os.strerror(number)}.{most}", remedy)
 
 
 def write_atomic(path: Path, text: str, *, durable: bool = True) -> None:

@@ -22,7 +22,7 @@ from engine.compute.pretrained.create import create
 from engine.compute.steps.channels.yolo import prepare_for_channels
 from engine.compute.tasks import task_of
 from engine.errors import Unavailable, UsageError
-from engine.params.catalog import OWN_CODE
+from engine.params.catalog import own_code
 from engine.params.preset import Model
 from engine.text.phrases import listed
 
@@ -47,7 +47,7 @@ class Tried:
     @property
     def name(self) -> str:
         """What messages and notes call the network: of the user's own, the file without its folders."""
-        return PurePath(self.model.title).name if OWN_CODE in self.model.title else self.model.title
+        return PurePath(self.model.title).name if own_code(self.model.title) else self.model.title
 
 
 def check(tried: Tried) -> dict[str, Any]:
@@ -81,7 +81,7 @@ def _checked(tried: Tried) -> dict[str, Any]:
         notes.append("it computes in contiguous layout, which its code needs; channels last would be faster")
     with tempfile.TemporaryDirectory() as folder:
         checkpoint.save(model, Path(folder))
-        notes += _exported(tried, checkpoint.load(Path(folder)), Path(folder))
+        notes += _exported(tried, checkpoint.load(Path(folder), [tried.model.name]), Path(folder))
     counts = count(torch_part(model), (data.channels, *data.size))
     shape = "×".join(map(str, (data.channels, *data.size)))
     text = f"{shape} → {data.classes} classes, {counts.parameters:,} parameters"

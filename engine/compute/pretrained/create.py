@@ -16,7 +16,7 @@ from engine.compute.pretrained.unwrap import Notices
 from engine.compute.tasks.output import logits
 from engine.compute.usercode import own_error
 from engine.errors import SecateurError, said_by
-from engine.params.catalog import DETECTION, DETECTOR, OWN_CODE
+from engine.params.catalog import DETECTION, DETECTOR, is_built_in
 from engine.params.preset import Model
 
 
@@ -58,7 +58,7 @@ def create(
         model, notices = bring(params, arch)
         arch = architecture(model)
         new_head = any(REPLACED in text for _, text in notices)
-    if OWN_CODE in arch.name:
+    if not is_built_in(arch.name):
         settle_(model, torch.zeros(2, channels, *size))
     _try_out(model, arch)
     return model, {

@@ -1,5 +1,6 @@
 """A worker process: takes one job, sends events, ends with its engine."""
 
+import errno
 import json
 import os
 import re
@@ -14,11 +15,23 @@ import torch
 from engine.compute.memory import keep_freed, out_of_memory
 from engine.compute.usercode import own_error
 from engine.compute.worker import checkup, latency, steps
-from engine.errors import SecateurError, UsageError
+from engine.errors import LESS_MEMORY, SecateurError, UsageError, sentences
+from engine.machine import limits, procfs
 from engine.store.files import explanation
 from engine.studies import events as ev
 from engine.studies.checkup import CHECKUP
 from engine.studies.job import JobRequest
+from engine.text.numbers import size
+
+NO_MEMORY = (
+    "can't allocate memory",
+    "Cannot allocate memory",
+    "bad_alloc",
+    "bad allocation",
+    "Failed to allocate memory",
+)
+"""What libraries say when an allocation fails: torch, the system, C++ and ONNX Runtime."""
+NO_THREAD = "can't start new thread"
 
 
 def work(text: str, connection: Connection) -> None:
@@ -105,11 +118,19 @@ def explain(error: BaseException) -> SecateurError:
         return known
     if isinstance(error, torch.OutOfMemoryError):
         return out_of_memory()
-    if isinstance(error, MemoryError) or "can't allocate memory" in text:
+    if isinstance(error, MemoryError) or any(words in text for words in NO_MEMORY):
+        first = text.splitlines()[0] if text else "An allocation failed"
+        used = f"This worker has used {size(procfs.peak_rss())}"
         return SecateurError(
             "Out of memory",
-            text.splitlines()[0] if text else "An allocation failed.",
-            "Use a smaller batch, data.limit or executor.local.parallel; then `secateur resume`.",
+            sentences(first, used, limits.told("memory", "address space", "data")),
+            f"{LESS_MEMORY}; then `secateur resume`.",
+        )
+    if NO_THREAD in text or getattr(error, "errno", None) == errno.EAGAIN:
+        return SecateurError(
+            "No more threads or processes can be started",
+            sentences(text.splitlines()[0], limits.told("processes", "memory", "address space")),
+            "Use a smaller `threads` or executor.local.parallel, or raise the limit; then `secateur resume`.",
         )
     if own := own_error(error):
         return own

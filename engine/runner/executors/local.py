@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
-from pathlib import Path
 
-from engine.errors import SecateurError
+from engine.errors import LESS_MEMORY, SecateurError
+from engine.machine import limits
 from engine.runner.executors.base import JobEnded, Message
 from engine.studies import events as ev
 from engine.studies.job import JobRequest
@@ -22,6 +22,8 @@ START_TRIES = 3
 """How often a worker's start is tried when the process that it is forked from has gone."""
 SERVER_GONE = 255
 """The exit code that multiprocessing gives a worker whose server was killed before it."""
+STARTING = ("memory", "address space", "data", "processes", "open files")
+"""Limits that can end a worker without a word; torch's libraries alone take some gigabytes of address space."""
 END_AFTER_S = 5.0
 """How long a worker may take to end before it is killed."""
 
@@ -62,7 +64,7 @@ class LocalExecutor:
         slot = min(set(range(len(self._slots))) - self._workers.keys())
         request = self._make(job, self._slots[slot])
         process, connection = self._fork(request.to_json(), f"job-{job.number}")
-        self._workers[slot] = _Worker(job, slot, process, connection, oom_kills())
+        self._workers[slot] = _Worker(job, slot, process, connection, limits.oom_kills())
 
     def _fork(self, request: str, name: str) -> tuple[BaseProcess, Connection]:
         """A new worker; SecateurError when the process that it is forked from keeps dying."""
@@ -78,7 +80,7 @@ class LocalExecutor:
                 theirs.close()
         raise SecateurError(
             "No worker could be started",
-            f"The process that workers are forked from ended {START_TRIES} times.",
+            f"The process that workers are forked from ended {START_TRIES} times. {_limits()}".strip(),
             "The engine's log has more: it may be an incomplete installation (`secateur doctor`) or too "
             "little memory. `secateur resume` tries again.",
         )
@@ -98,7 +100,7 @@ class LocalExecutor:
         code = worker.process.exitcode
         if code == 0:
             return JobEnded(worker.job, None)
-        return JobEnded(worker.job, explain_exit(code, oom_kills() > worker.oom_kills))
+        return JobEnded(worker.job, explain_exit(code, limits.oom_kills() > worker.oom_kills))
 
     def stop(self) -> None:
         for worker in self._workers.values():
@@ -149,14 +151,9 @@ def cpu_slots(parallel: int, threads: int) -> list[list[int] | None]:
     return [cpus[i * threads : (i + 1) * threads] for i in range(parallel)]
 
 
-def oom_kills() -> int:
-    """How often the kernel has killed a process of this control group for memory."""
-    try:
-        lines = Path("/sys/fs/cgroup/memory.events").read_text().split()
-    except OSError:
-        return 0
-    counts = dict(zip(lines[::2], lines[1::2], strict=True))
-    return int(counts.get("oom_kill", 0))
+def _limits() -> str:
+    """The limits that a worker may have met, one of a library's threads or allocations with it."""
+    return limits.told(*STARTING, after=True)
 
 
 def explain_exit(code: int | None, out_of_memory: bool) -> dict[str, str]:
@@ -170,7 +167,7 @@ def explain_exit(code: int | None, out_of_memory: bool) -> dict[str, str]:
     if code is None or code >= 0:
         return {
             "title": "A worker ended without a result",
-            "detail": f"Its exit code was {code}.",
+            "detail": f"Its exit code was {code}. {_limits()}".strip(),
             "remedy": "The engine's log has more. `secateur resume` tries again.",
         }
     name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
@@ -180,12 +177,11 @@ def explain_exit(code: int | None, out_of_memory: bool) -> dict[str, str]:
         )
         return {
             "title": "The worker was killed" + (": out of memory" if out_of_memory else ""),
-            "detail": f"It got {name}: {cause}.",
-            "remedy": "Use a smaller batch, data.limit or executor.local.parallel, or ask for more memory; "
-            "then `secateur resume`: nothing finished is lost.",
+            "detail": f"It got {name}: {cause}. {limits.told('memory', after=True)}".strip(),
+            "remedy": f"{LESS_MEMORY}; then `secateur resume`: nothing finished is lost.",
         }
     return {
         "title": "The worker crashed",
-        "detail": f"It got {name}.",
+        "detail": f"It got {name}. {_limits()}".strip(),
         "remedy": "The engine's log has its traceback. `secateur resume` tries again.",
     }
