@@ -15,14 +15,17 @@ def check_up(
     store: Store,
     emit: Callable[[ev.Event], None],
     *,
+    needed: bool,
     stopping: Callable[[], bool],
     poll_s: float,
 ) -> bool:
     """Do those check-ups that the store does not hold, and tell what all of them found; False if asked to stop.
 
+    Where they are not `needed`, because nothing is left to be computed, only what is known is told.
+
     Raises UsageError for what the preset asks for and can't be, SecateurError when a worker died of something else.
     """
-    waiting = [job for job in jobs if any(store.get(node.key) is None for node in job.nodes)]
+    waiting = [job for job in jobs if needed and any(store.get(node.key) is None for node in job.nodes)]
     running = 0
     while waiting or running:
         if stopping():

@@ -188,10 +188,15 @@ class Supervisor:
         waiting = [job for job in plan.jobs if not self._is_done(job)]
         running: dict[int, Job] = {}
         stopping = _StopRequest(self.run.stop)
-        tried = checkup.jobs(plan, on) if waiting else ()
         try:
             if not check_up(
-                tried, executor, self.store, self.emit, stopping=stopping.__bool__, poll_s=POLL_S
+                checkup.jobs(plan, on),
+                executor,
+                self.store,
+                self.emit,
+                needed=bool(waiting),
+                stopping=stopping.__bool__,
+                poll_s=POLL_S,
             ):
                 return "cancelled"
             while waiting or running:
