@@ -11,6 +11,7 @@ from engine.params.preset import Model
 from engine.params.runtimes import KIND
 from engine.params.training import Training
 from engine.presets.spec import Trial
+from engine.sources import Sources
 from engine.store.keys import key
 from engine.studies.plan import Job, Node, Plan, PlannedTrial, built_from
 
@@ -46,7 +47,7 @@ class _Wanted:
         return Node(key({"built": self.built, **material}), CHECKUP, self.model.title, material, None, -1)
 
 
-def jobs(plan: Plan, machine: Machine) -> tuple[Job, ...]:
+def jobs(plan: Plan, machine: Machine, code: Sources) -> tuple[Job, ...]:
     """One job for each set of data, with a node for each network that is trained, compressed or taught by on it.
 
     A node's `material` says what to try: `model` (its section of the preset), the `batches` it is trained with,
@@ -57,7 +58,7 @@ def jobs(plan: Plan, machine: Machine) -> tuple[Job, ...]:
     for planned in plan.trials:
         networks = found.setdefault(planned.fingerprint, {})
         for model, steps, teacher in _networks(planned.trial):
-            built = built_from(planned.trial, model, planned.fingerprint, machine)
+            built = built_from(model, planned.fingerprint, machine, code)
             own = key({"built": built, "teaches": teacher is not None})
             wanted = networks.setdefault(own, _Wanted(planned.trial.index, model, built, teacher is not None))
             if teacher is None:

@@ -28,6 +28,8 @@ class JobRequest:
     nodes: list[dict[str, Any]]
     cpus: list[int] | None = None
     """Processors to stay on; None: wherever the system puts it."""
+    code: str = ""
+    """The file in which the study keeps the users' code, if it has any."""
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
@@ -55,7 +57,9 @@ class JobRequest:
         return tuple(dict.fromkeys([self.read_settings().model.name, *taught]))
 
 
-def request(job: Job, plan: Plan, workspace: str, store: str, cpus: list[int] | None) -> JobRequest:
+def request(
+    job: Job, plan: Plan, workspace: str, store: str, cpus: list[int] | None, code: str = ""
+) -> JobRequest:
     """The request for `job`, with the settings and steps of the trial it is done for."""
     planned = plan.trials[job.trial]
     trial = planned.trial
@@ -75,6 +79,7 @@ def request(job: Job, plan: Plan, workspace: str, store: str, cpus: list[int] | 
         steps,
         [asdict(node) for node in job.nodes],
         None if _beyond_trial(job, trial.settings) else cpus,
+        code,
     )
 
 
