@@ -13,7 +13,7 @@ from engine.compute.checkup import passes
 from engine.compute.context import to_device
 from engine.compute.data import Dataset
 from engine.compute.layers.passes import single_valued_norms
-from engine.compute.layers.select import check_skip
+from engine.compute.layers.select import check_skip, left
 from engine.compute.measures.counts import count
 from engine.compute.models import checkpoint
 from engine.compute.models.int8 import QuantizedNetwork, torch_part
@@ -69,6 +69,7 @@ def _checked(tried: Tried) -> dict[str, Any]:
         task=data.task,
     )
     _check_new_head(tried, facts)
+    _check_copies(network, name)
     _check_layers(network, tried.wanted["layers"])
     model = to_device(network, tried.device)
     images, targets = _batch(tried, IMAGES, model)
@@ -97,6 +98,24 @@ def _check_new_head(tried: Tried, facts: dict[str, Any]) -> None:
         )
 
 
+def _check_copies(network: nn.Module, name: str) -> None:
+    """Raises UsageError for a network of which torch makes no copy, with the layers at fault."""
+    try:
+        copy.deepcopy(network)
+    except RuntimeError as error:
+        computed = [
+            layer
+            for layer, module in network.named_modules()
+            if any(isinstance(value, Tensor) and value.grad_fn is not None for value in vars(module).values())
+        ]
+        raise UsageError(
+            f"Model {name} can't be copied",
+            f"{listed(computed) if computed else 'It'}: attributes hold tensors that are computed from others, as "
+            "torch.nn.utils.weight_norm and spectral_norm leave them.",
+            "Use torch.nn.utils.parametrizations.weight_norm or spectral_norm, which compute them when they are used.",
+        ) from error
+
+
 def _check_layers(model: nn.Module, named: list[tuple[str, str, list[str]]]) -> None:
     """What steps name must be there, as the network is or as pruning its channels takes it apart.
 
@@ -110,6 +129,7 @@ def _check_layers(model: nn.Module, named: list[tuple[str, str, list[str]]]) -> 
     for step, parameter, names in named:
         if parameter == "skip":
             check_skip(layers, tuple(names), step)
+            _check_left(layers, tuple(names), step)
             continue
         missing = [name for name in names if name not in layers]
         if missing:
@@ -118,6 +138,15 @@ def _check_layers(model: nn.Module, named: list[tuple[str, str, list[str]]]) -> 
                 f"The network has {listed([layer for layer in layers if layer])}.",
                 "Use the names of layers that both networks have, or STUDENT=TEACHER.",
             )
+
+
+def _check_left(layers: dict[str, nn.Module], names: tuple[str, ...], step: str) -> None:
+    if not left(layers, names):
+        raise UsageError(
+            f"{step}.skip leaves no layer",
+            f"{', '.join(names)} name every layer that the network has.",
+            "Shorten skip, or leave the step out.",
+        )
 
 
 def _batch(tried: Tried, size: int, model: nn.Module) -> tuple[Tensor, Tensor]:
