@@ -1,10 +1,9 @@
 """`run`, `resume`, `replay`, `watch`: commands that follow an engine."""
 
 import argparse
-import sys
 from typing import TYPE_CHECKING
 
-from engine.cli.common import add_json, add_workspace
+from engine.cli.common import add_json, add_workspace, say, tell
 from engine.errors import EXIT_DIFFERENT, EXIT_FAILED, EXIT_INTERRUPTED, SecateurError
 
 if TYPE_CHECKING:
@@ -87,7 +86,7 @@ def _resume(args: argparse.Namespace) -> int:
 
     run = find(workspace(args.workspace), args.study)
     if args.remeasure and not launch.forget_noisy_latency(run):
-        print(f"every latency of {run.name} was measured undisturbed", file=sys.stderr)
+        tell(f"every latency of {run.name} was measured undisturbed")
     launch.start(run)
     return _follow(args, run)
 
@@ -119,7 +118,7 @@ def _follow(args: argparse.Namespace, run: "RunDir") -> int:
         if args.json:
             print_json({"study": run.name, "folder": str(run.path)})
         else:
-            print(f"{run.name} runs in the background: `secateur watch {run.name}` follows it")
+            say(f"{run.name} runs in the background: `secateur watch {run.name}` follows it")
         return 0
     state = follow.follow(run)
     if state is None:
@@ -134,8 +133,7 @@ def _follow(args: argparse.Namespace, run: "RunDir") -> int:
         from engine.results import failures
         from engine.results.summary import study_json
 
-        for line in failures.lines(state):
-            print(line, file=sys.stderr)
+        tell(*failures.lines(state))
         print_json(study_json(state))
     else:
         report.print_study(run, state)

@@ -32,6 +32,7 @@ from engine.studies.job import request
 from engine.studies.plan import Job, Plan, data_id, make
 from engine.studies.rundir import EventLog, RunDir
 from engine.studies.state import StudyState
+from engine.text.visible import guard_streams
 
 POLL_S = 0.5
 """Seconds between two looks at the stop request."""
@@ -313,6 +314,7 @@ def only_engine(run: RunDir) -> Iterator[None]:
 
 def main() -> int:
     """Entry of the engine process; what goes wrong ends up in the study's log."""
+    guard_streams()
     run = RunDir(Path(sys.argv[1]))
     try:
         with only_engine(run), private.own_temporary():

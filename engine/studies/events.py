@@ -6,6 +6,8 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from engine.text.visible import json_text
+
 Level = Literal["info", "warning", "error"]
 
 
@@ -190,7 +192,7 @@ def _flat_epoch(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def to_line(event: Event) -> bytes:
-    return (json.dumps(as_dict(event), ensure_ascii=False) + "\n").encode()
+    return (json_text(as_dict(event)) + "\n").encode()
 
 
 def parse_line(line: bytes) -> Event | None:

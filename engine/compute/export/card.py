@@ -1,6 +1,5 @@
 """The card beside an exported model: what it is, how good it is, where it comes from, how to use it."""
 
-import json
 from importlib import metadata
 from typing import Any
 
@@ -11,6 +10,7 @@ from engine.compute.export.verify import Check
 from engine.measures import table
 from engine.results.exports import Format
 from engine.text import numbers
+from engine.text.visible import json_text
 
 INPUT = (
     "Input: {channels} channel(s) of {height}×{width} pixels (height × width), divided by 255, less the mean {mean} "
@@ -138,4 +138,4 @@ def _plain(text: str) -> str:
 
 def _json(value: Any, indent: int | None = 1) -> str:
     """JSON that cannot end the block it stands in."""
-    return json.dumps(value, ensure_ascii=False, indent=indent).replace("`", "\\u0060")
+    return json_text(value, indent).replace("`", "\\u0060")
