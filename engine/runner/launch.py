@@ -14,8 +14,10 @@ from engine.machine.environment import importable, process_variables
 from engine.measures.latency import NOISY_LOAD
 from engine.presets.spec import Spec, to_yaml
 from engine.runner.executors import choose
+from engine.sources import Sources
 from engine.store.files import explained
 from engine.studies import rundir
+from engine.studies.plan import sources_of
 from engine.studies.rundir import RunDir, Status
 from engine.studies.settings import to_json
 from engine.studies.state import load
@@ -26,18 +28,26 @@ APPEARS_WITHIN_S = 60.0
 """How long the engine may take to write its first status (a cold shared file system)."""
 
 
-def create(spec: Spec, workspace: Path, *, replay_of: str | None = None) -> RunDir:
-    """A new study folder for `spec`; the data set is looked for first, so that nothing is written without it."""
+def create(
+    spec: Spec, workspace: Path, *, replay_of: str | None = None, code: Sources | None = None
+) -> RunDir:
+    """A new study folder for `spec`; data set and users' code are looked for first: nothing is written without them.
+
+    `code` is what a replay runs again; relative paths in new code start from the current folder.
+    """
     from engine import datasets
 
     private.folder()
+    code = code or sources_of(spec, _here())
     for data in {trial.settings.data for trial in spec.trials}:
         datasets.locate(data, workspace)
     _check_runtimes(spec, decided=replay_of is not None)
     name = f"{replay_of}-replay" if replay_of else spec.name
     request = {"name": spec.name, "replay_of": replay_of, "private_store": replay_of is not None}
     preset = to_yaml(spec.document)
-    run = rundir.create(workspace, name, preset, request, to_json(spec, preset))
+    run = rundir.create(
+        workspace, name, preset, request, to_json(spec, preset), code.to_json() if code.programs else None
+    )
     run.write_status(
         Status(
             "queued",
@@ -51,6 +61,16 @@ def create(spec: Spec, workspace: Path, *, replay_of: str | None = None) -> RunD
         )
     )
     return run
+
+
+def _here() -> Path:
+    """The current folder. Raises UsageError where it was removed."""
+    try:
+        return Path.cwd()
+    except OSError as error:
+        raise UsageError(
+            "The current folder is not there any more", f"{error.strerror}.", "Change to another."
+        ) from error
 
 
 def _check_runtimes(spec: Spec, *, decided: bool) -> None:

@@ -5,31 +5,27 @@ Started by `engine.runner.launch` in a session of its own.
 
 import contextlib
 import fcntl
-import json
 import os
 import signal
-import subprocess
 import sys
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
-from engine import datasets
 from engine.errors import SecateurError
 from engine.machine import environment, private
 from engine.machine.value import Machine
 from engine.presets.spec import Spec, read_stored
-from engine.runner import replay
+from engine.runner import inputs, replay
 from engine.runner.executors import choose
 from engine.runner.executors.base import JobEnded
 from engine.runner.heartbeat import Heartbeat
 from engine.store.files import read_json
 from engine.store.keys import key
 from engine.store.objects import StoredObject
-from engine.store.workspace import fingerprints
 from engine.studies import events as ev
 from engine.studies.job import request
-from engine.studies.plan import Job, Plan, data_id, make
+from engine.studies.plan import Job, Plan, make
 from engine.studies.rundir import EventLog, RunDir
 from engine.studies.state import StudyState
 from engine.text.visible import guard_streams
@@ -72,7 +68,11 @@ class Supervisor:
         self._begin()
         try:
             on = choose.machine(self.spec.settings)
-            plan = make(self.spec, self._fingerprints(), on)
+            code = inputs.code_of(self.run, self.spec)
+            for text in inputs.changes(self.run, code):
+                self.emit(ev.Notice(level="warning", text=text))
+            data = inputs.data_of(self.run, self.spec, self.asked.get("replay_of"))
+            plan = make(self.spec, data, on, code)
             self.emit(ev.Planned(trials=[t.as_dict() for t in plan.trials], devices=_devices(plan)))
             self._hand_over(plan)
             self._reuse(plan)
@@ -122,18 +122,6 @@ class Supervisor:
         finally:
             self.heartbeat.finish(self.state)
 
-    def _fingerprints(self) -> dict[str, str]:
-        """The fingerprint of each data section; a user's own function has to be run for it."""
-        found: dict[str, str] = {}
-        for trial in self.spec.trials:
-            if data_id(trial) in found:
-                continue
-            data = trial.settings.data
-            location = datasets.locate(data, self.run.workspace)
-            known = datasets.fingerprint(data, location, fingerprints(self.run.workspace))
-            found[data_id(trial)] = known or _computed_fingerprint(data.model_dump_json(), self.run.workspace)
-        return found
-
     def _reuse(self, plan: Plan) -> None:
         """Report every result that is in the store already; set damaged ones aside."""
         self.store.sweep_temporary()
@@ -179,7 +167,7 @@ class Supervisor:
         executor = choose.executor(
             settings,
             on,
-            lambda job, cpus: request(job, plan, workspace, store, cpus),
+            lambda job, cpus: request(job, plan, workspace, store, cpus, str(self.run.code)),
             preload=_preload(self.spec, plan),
         )
         waiting = [job for job in plan.jobs if not self._is_done(job)]
@@ -273,29 +261,6 @@ def _preload(spec: Spec, plan: Plan) -> list[str]:
 
 def _devices(plan: Plan) -> dict[str, object]:
     return {"device": plan.device, "threads": plan.threads}
-
-
-def _computed_fingerprint(data: str, workspace: Path) -> str:
-    """The fingerprint of data that only a user's function can give, computed in a process of its own."""
-    done = subprocess.run(
-        [sys.executable, "-P", "-m", "engine.compute.worker.fingerprint", data, str(workspace)],
-        stdout=subprocess.PIPE,
-        text=True,
-        check=False,
-    )
-    answer = done.stdout.strip().splitlines()[-1:] or [""]
-    try:
-        reply = json.loads(answer[0])
-    except ValueError:
-        raise SecateurError(
-            "The data's function could not be run",
-            f"Its process ended with code {done.returncode}.",
-            "The engine's log has more.",
-        ) from None
-    if "error" in reply:
-        raise SecateurError(**reply["error"])
-    fingerprint: str = reply["fingerprint"]
-    return fingerprint
 
 
 @contextlib.contextmanager

@@ -30,6 +30,8 @@ class JobRequest:
     """Processors to stay on; None: wherever the system puts it."""
     skips: list[tuple[str, list[str]]] = field(default_factory=list)
     """Of a job that builds a network: which steps of its trials skip which layers of it, told by their names."""
+    code: str = ""
+    """The file in which the study keeps the users' code, if it has any."""
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
@@ -57,7 +59,9 @@ class JobRequest:
         return tuple(dict.fromkeys([self.read_settings().model.name, *taught]))
 
 
-def request(job: Job, plan: Plan, workspace: str, store: str, cpus: list[int] | None) -> JobRequest:
+def request(
+    job: Job, plan: Plan, workspace: str, store: str, cpus: list[int] | None, code: str = ""
+) -> JobRequest:
     """The request for `job`, with the settings and steps of the trial it is done for."""
     planned = plan.trials[job.trial]
     trial = planned.trial
@@ -78,6 +82,7 @@ def request(job: Job, plan: Plan, workspace: str, store: str, cpus: list[int] | 
         [asdict(node) for node in job.nodes],
         None if _beyond_trial(job, trial.settings) else cpus,
         _skips(job, plan),
+        code,
     )
 
 

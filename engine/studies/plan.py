@@ -6,7 +6,6 @@ their first steps share those keys, so that a sweep trains its baseline once.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,8 @@ from engine.params.catalog import WEIGHT_FILES
 from engine.params.distillation import BaselineTeacher, ModelTeacher
 from engine.params.preset import Model
 from engine.presets.spec import Spec, Trial
-from engine.store.keys import file_hash, key
+from engine.sources import Sources, collect, references
+from engine.store.keys import content_hash, key
 
 MEASURE_VERSION = 2
 """Raised when what is measured, or how, changes."""
@@ -106,10 +106,22 @@ class Plan:
         return {node.key: node for job in self.jobs for node in job.nodes}
 
 
-def make(spec: Spec, fingerprints: dict[str, str], machine: Machine) -> Plan:
-    """Plan a study for `machine`; `fingerprints` has the data fingerprint of each trial's `data_id`."""
-    trials = tuple(_plan_trial(t, fingerprints[data_id(t)], machine) for t in spec.trials)
+def make(spec: Spec, fingerprints: dict[str, str], machine: Machine, sources: Sources | None = None) -> Plan:
+    """Plan a study for `machine`; `fingerprints` has the data fingerprint of each trial's `data_id`.
+
+    `sources` is the users' code that the study keeps, by default what is on the disk now.
+    """
+    code = sources or sources_of(spec, Path.cwd())
+    trials = tuple(_plan_trial(t, fingerprints[data_id(t)], machine, code) for t in spec.trials)
     return Plan(machine.device, machine.threads, trials, _jobs(trials))
+
+
+def sources_of(spec: Spec, cwd: Path) -> Sources:
+    """The users' code that a preset names, as it is now; `cwd` is the folder that its relative paths start from.
+
+    Raises UsageError for a file that is missing or is no Python.
+    """
+    return collect(references((trial.settings, trial.steps) for trial in spec.trials), cwd)
 
 
 def data_id(trial: Trial) -> str:
@@ -121,9 +133,9 @@ def _named(node: Node) -> dict[str, str]:
     return {"key": node.key, "kind": node.kind, "address": node.address}
 
 
-def _plan_trial(trial: Trial, fingerprint: str, machine: Machine) -> PlannedTrial:
+def _plan_trial(trial: Trial, fingerprint: str, machine: Machine, code: Sources) -> PlannedTrial:
     def root(model: Model) -> str:
-        return _root_key(trial, model, fingerprint, machine)
+        return _root_key(trial, model, fingerprint, machine, code)
 
     size = trial.settings.measure.size
     found = _chain(trial, trial.steps, root, machine)
@@ -229,14 +241,17 @@ def _built_node(root: str) -> Node:
     return Node(key({"parent": root, **material}), "model", "model", material, None, -1)
 
 
-def _root_key(trial: Trial, model: Model, fingerprint: str, machine: Machine) -> str:
+def _root_key(trial: Trial, model: Model, fingerprint: str, machine: Machine, code: Sources) -> str:
+    own = code.material(model.name)
+    weights = {name: content_hash(Path(name)) for name in _weight_files(model.weights)}
     return key(
-        {
+        own
+        | {
             # Whether a download or a pickle is allowed decides whether there is a result, not which.
             "model": model.model_dump(
                 mode="json", include=set(Model.model_fields) - {"allow_download", "trust_pickle"}
             ),
-            "model_files": {name: _content(Path(name)) for name in _model_files(model.name, model.weights)},
+            "model_files": own.get("model_files", {}) | weights,
             "data": fingerprint,
             "seed": trial.settings.seed,
             "numerics": machine.numerics,
@@ -244,23 +259,12 @@ def _root_key(trial: Trial, model: Model, fingerprint: str, machine: Machine) ->
     )
 
 
-def _model_files(name: str, weights: str) -> list[str]:
-    """The user's own files that decide what the model is; of a folder, the files of weights that it may have."""
-    named = [name.rpartition(":")[0], weights, *(f"{weights}/{file}" for file in WEIGHT_FILES)]
+def _weight_files(weights: str) -> list[str]:
+    """The files of weights that decide what the model is; of a folder, those that it may have."""
+    named = [weights, *(f"{weights}/{file}" for file in WEIGHT_FILES)]
     if weights.endswith("/model.safetensors"):
         named.append(str(Path(weights).with_name("model.json")))
     return [file for file in named if file and Path(file).is_file()]
-
-
-def _content(path: Path) -> str:
-    """The file's hash; a study of many trials reads it once."""
-    found = path.stat()
-    return _hash(path, found.st_size, found.st_mtime_ns)
-
-
-@lru_cache(maxsize=64)
-def _hash(path: Path, _size: int, _changed: int) -> str:
-    return file_hash(path)
 
 
 def _step_node(

@@ -79,6 +79,8 @@ class RunDir:
         self.preset = path / "preset.yaml"
         self.request = path / "study.json"
         self.kept_settings = path / "settings.json"
+        self.code = path / "code.json"
+        self.data = path / "data.json"
         self.events = path / "events.jsonl"
         self.status = path / "status.json"
         self.log = path / "engine.log"
@@ -290,10 +292,15 @@ def find(workspace: Path, name: str) -> RunDir:
 
 
 def create(
-    workspace: Path, name: str, preset: str, request: dict[str, Any], settings: str | None = None
+    workspace: Path,
+    name: str,
+    preset: str,
+    request: dict[str, Any],
+    settings: str | None = None,
+    code: str | None = None,
 ) -> RunDir:
-    """A new study folder `NAME-1`, `NAME-2`, … with the preset, what was asked for, and the preset's settings as
-    `engine.studies.settings.to_json` writes them."""
+    """A new study folder `NAME-1`, `NAME-2`, … with the preset, what was asked for, the preset's settings as
+    `engine.studies.settings.to_json` writes them, and the users' code as `engine.sources` does."""
     folder = studies_folder(workspace)
     stem = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "study"
     with explained(folder):
@@ -314,6 +321,8 @@ def create(
         write_json(run.request, request)
         if settings is not None:
             write_atomic(run.kept_settings, settings)
+        if code is not None:
+            write_atomic(run.code, code)
     except SecateurError:
         shutil.rmtree(run.path, ignore_errors=True)
         raise

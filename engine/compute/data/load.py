@@ -39,6 +39,8 @@ def load(
     """
     if location.record is None:
         source, known = read_user(params)
+        if fingerprint not in (None, known):
+            raise _other_data(params.name)
     else:
         source = read_source(params, location, location.record)
         known = fingerprint or fingerprint_of(params, location, cache) or ""
@@ -62,6 +64,15 @@ def load(
         fingerprint=known,
         task=source.task,
         notice=source.notice,
+    )
+
+
+def _other_data(name: str) -> SecateurError:
+    return SecateurError(
+        f"Your own code gives other data in every call: {name}",
+        "Images or labels of this call differ from those of the call before: trials would be tested on images that "
+        "others were trained on.",
+        "Give what it draws at random a seed, such as numpy.random.default_rng(0).",
     )
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from engine.compute.data.images import Pixels
 from engine.compute.data.source import LabelledImages, Source
 from engine.compute.numerics.aligned import aligned, from_array, to_array
+from engine.compute.numerics.seeds import seed_everything
 from engine.compute.usercode import load_function
 from engine.datasets import LOADER_VERSION, effective
 from engine.errors import SecateurError
@@ -33,6 +34,8 @@ def read_user(params: Data) -> tuple[Source, str]:
 
     Raises SecateurError, saying that it is the user's file, when it fails or gives something else.
     """
+    # What it draws from the global generators without a seed repeats; generators of its own it has to seed itself.
+    seed_everything(params.split_seed, "data")
     function = load_function(params.name, "data")
     given = function(params.root) if params.root is not None else function()
     arrays, names = _checked(given, params.name)

@@ -9,9 +9,12 @@ import threading
 import traceback
 import warnings
 from multiprocessing.connection import Connection
+from pathlib import Path
 
 import torch
 
+from engine import sources
+from engine.compute import usercode
 from engine.compute.memory import keep_freed, out_of_memory
 from engine.compute.worker import latency, steps
 from engine.errors import LESS_MEMORY, SecateurError, sentences
@@ -50,6 +53,7 @@ def work(text: str, connection: Connection) -> None:
         if request.cpus is not None:
             os.sched_setaffinity(0, request.cpus)
         settle(request.threads)
+        usercode.use(sources.read(Path(request.code)) if request.code else None)
         if current["kind"] == "latency":
             latency.run(request, send)
         else:
