@@ -49,9 +49,10 @@ def tell(*lines: str) -> None:
 
 def tell_error(error: SecateurError) -> None:
     """An error on standard error: title, detail and remedy. Only a detail has lines, which are ours."""
-    detail = map(visible, error.detail.split("\n"))
     if isinstance(error, PresetInvalid):
-        detail = (f"  {visible(str(problem))}" for problem in error.problems)
+        detail = [f"  {visible(str(problem))}" for problem in error.problems]
+    else:
+        detail = [visible(line) for line in error.detail.split("\n")]
     lines = (visible(f"secateur: {error.title}"), *detail, visible(error.remedy))
     _print(sys.stderr, *filter(None, lines))
 
