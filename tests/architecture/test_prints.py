@@ -7,7 +7,6 @@ from tests import HOME
 
 PRINTS = {
     "engine/cli/common.py": "the way itself",
-    "engine/compute/worker/fingerprint.py": "an answer in ASCII to the engine that asked",
     "engine/compute/worker/selfcheck.py": "an answer in ASCII to the command that asked",
     "engine/runner/supervisor.py": "the engine's log, which is guarded",
     "engine/runner/heartbeat.py": "the engine's log, which is guarded",
