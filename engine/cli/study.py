@@ -115,7 +115,7 @@ def _show(args: argparse.Namespace) -> int:
 
 def _cancel(args: argparse.Namespace) -> int:
     from engine.errors import UsageError
-    from engine.store.files import explained
+    from engine.runner import launch
     from engine.store.workspace import workspace
     from engine.studies.rundir import find
 
@@ -123,8 +123,7 @@ def _cancel(args: argparse.Namespace) -> int:
     status = run.read_status()
     if status.state not in ("running", "queued"):
         raise UsageError(f"Study {run.name} is {status.state}", "Only a running study can be cancelled.")
-    with explained(run.stop):
-        run.stop.touch()
+    launch.cancel(run)
     deadline = time.monotonic() + CANCEL_WITHIN_S
     while run.read_status().state in ("running", "queued") and time.monotonic() < deadline:
         time.sleep(0.1)

@@ -9,6 +9,7 @@ PRINTS = {
     "engine/cli/common.py": "the way itself",
     "engine/compute/worker/selfcheck.py": "an answer in ASCII to the command that asked",
     "engine/runner/supervisor.py": "the engine's log, which is guarded",
+    "engine/runner/task.py": "the task's log, which is guarded",
     "engine/runner/heartbeat.py": "the engine's log, which is guarded",
     "tui/__main__.py": "before there is a lab",
     "tui/keys/markdown.py": "a page of the documents",
