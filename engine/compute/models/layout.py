@@ -1,7 +1,6 @@
 """The memory layout that a network computes in: channels last, which is faster, or contiguous if its code needs it."""
 
 import copy
-from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -60,12 +59,11 @@ def _as_contiguous(_model: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tenso
 
 def _takes(model: nn.Module, images: Tensor, layout: torch.memory_format) -> bool:
     """Whether a copy of the network takes `images` so, both as it is used and as it is trained."""
-    tried = copy.deepcopy(model).to(memory_format=layout)
-    modes: tuple[Callable[[], nn.Module], ...] = (tried.eval, tried.train)
     try:
+        tried = copy.deepcopy(model).to(memory_format=layout)
         with torch.no_grad():
-            for mode in modes:
-                mode()(images.to(memory_format=layout))
+            for training in (False, True):
+                tried.train(training)(images.to(memory_format=layout))
     except FAILURES:
         return False
     return True

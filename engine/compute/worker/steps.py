@@ -30,6 +30,7 @@ from engine.compute.tasks import task_of
 from engine.compute.tasks.base import Score
 from engine.compute.tasks.evaluate import score
 from engine.compute.worker.commit import finish, waiting_alone, waiting_for_latency
+from engine.datasets.preprocess import unsaid
 from engine.machine import lock
 from engine.params import (
     Distill,
@@ -190,6 +191,8 @@ def _parent(node: Node, work: Work) -> nn.Module:
         )
         for level, text in facts["notices"]:
             work.send(ev.Notice(level=level, text=text, key=node.key))
+        if text := unsaid(work.settings.model, work.settings.data):
+            work.send(ev.Notice(level="warning", text=text, key=node.key))
         return model
     if work.held.key != node.parent or work.held.model is None:
         model = to_device(_stored(node.parent, work), work.device)
