@@ -8,12 +8,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import is_parametrized
 
 from engine.compute.checkup import passes
 from engine.compute.context import to_device
 from engine.compute.data import Dataset
 from engine.compute.layers.passes import single_valued_norms
-from engine.compute.layers.select import check_skip, left
+from engine.compute.layers.select import PRUNABLE, check_skip, left
 from engine.compute.measures.counts import count
 from engine.compute.models import checkpoint
 from engine.compute.models.int8 import QuantizedNetwork, torch_part
@@ -69,7 +70,7 @@ def _checked(tried: Tried) -> dict[str, Any]:
         task=data.task,
     )
     _check_new_head(tried, facts)
-    _check_copies(network, name)
+    _check_weights(network, name)
     _check_layers(network, tried.wanted["layers"])
     model = to_device(network, tried.device)
     images, targets = _batch(tried, IMAGES, model)
@@ -98,22 +99,21 @@ def _check_new_head(tried: Tried, facts: dict[str, Any]) -> None:
         )
 
 
-def _check_copies(network: nn.Module, name: str) -> None:
-    """Raises UsageError for a network of which torch makes no copy, with the layers at fault."""
-    try:
-        copy.deepcopy(network)
-    except RuntimeError as error:
-        computed = [
-            layer
-            for layer, module in network.named_modules()
-            if any(isinstance(value, Tensor) and value.grad_fn is not None for value in vars(module).values())
-        ]
+def _check_weights(network: nn.Module, name: str) -> None:
+    """Raises UsageError for layers whose weight is computed by a hook before each pass: no step could change it."""
+    computed = [
+        layer
+        for layer, module in network.named_modules()
+        if isinstance(module, PRUNABLE)
+        and "weight" not in module._parameters
+        and not is_parametrized(module, "weight")
+    ]
+    if computed:
         raise UsageError(
-            f"Model {name} can't be copied",
-            f"{listed(computed) if computed else 'It'}: attributes hold tensors that are computed from others, as "
-            "torch.nn.utils.weight_norm and spectral_norm leave them.",
-            "Use torch.nn.utils.parametrizations.weight_norm or spectral_norm, which compute them when they are used.",
-        ) from error
+            f"The weights of {listed(computed)} in model {name} are no parameters",
+            "Something computes them before each pass, as torch.nn.utils.weight_norm and spectral_norm do.",
+            "Use torch.nn.utils.parametrizations.weight_norm or spectral_norm, which torch has in their place.",
+        )
 
 
 def _check_layers(model: nn.Module, named: list[tuple[str, str, list[str]]]) -> None:
