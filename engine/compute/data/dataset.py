@@ -11,6 +11,7 @@ from torch import Tensor
 from engine.compute.data.augment import crop_with_boxes, flip_with_boxes
 from engine.compute.data.images import Images
 from engine.compute.data.pixels import Fit
+from engine.compute.data.statistics import Statistics
 
 Augment = Literal["none", "crop", "crop-flip"]
 Task = Literal["classification", "detection"]
@@ -62,6 +63,8 @@ class Dataset:
     """Whether pixels are uint8; else they are float32, as stored."""
     from_files: bool = False
     """Whether every image is a file of its own, which Pillow opens."""
+    values: Statistics | None = None
+    """Of the training images, as stored, where they were looked at."""
     workers: int | None = None
     """Processes that decode what does not fit into memory; None: as many as torch has threads."""
 
