@@ -4,7 +4,7 @@ import sys
 import time
 from typing import Any, assert_never
 
-from engine.cli.common import columns
+from engine.cli.common import columns, redraw, tell
 from engine.errors import sentence
 from engine.measures import table
 from engine.results import failures
@@ -13,6 +13,7 @@ from engine.studies import events as ev
 from engine.studies.rundir import RunDir
 from engine.studies.state import Reader, StudyState
 from engine.text import numbers, tables
+from engine.text.visible import visible
 
 LOOK_EVERY_S = 0.2
 ENDED = ("done", "failed", "cancelled", "lost", "unreadable")
@@ -35,10 +36,10 @@ def follow(run: RunDir) -> StudyState | None:
             time.sleep(LOOK_EVERY_S)
     except KeyboardInterrupt:
         show.clear()
-        print(
-            f"\n{run.name} goes on in the background: `secateur watch {run.name}` follows it again, "
+        tell(
+            "",
+            f"{run.name} goes on in the background: `secateur watch {run.name}` follows it again, "
             f"`secateur cancel {run.name}` stops it",
-            file=sys.stderr,
         )
         return None
     show.clear()
@@ -61,7 +62,7 @@ class _Lines:
     def event(self, event: ev.Event, state: StudyState) -> None:
         text = describe(event, state, self._told)
         if text:
-            print(text, file=sys.stderr, flush=True)
+            tell(text)
 
     def tick(self, state: StudyState) -> None:
         """Nothing is redrawn where there is no terminal."""
@@ -81,17 +82,17 @@ class _Bar:
         text = describe(event, state, self._told, brief=True)
         if text:
             self.clear()
-            print(tables.abbreviate(text, columns()), file=sys.stderr)
+            tell(tables.abbreviate(visible(text), columns()))
 
     def tick(self, state: StudyState) -> None:
-        text = tables.abbreviate(progress_line(state), columns() - 1)
+        text = tables.abbreviate(visible(progress_line(state)), columns() - 1)
         if text != self._shown:
-            print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+            redraw(text)
             self._shown = text
 
     def clear(self) -> None:
         if self._shown:
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+            redraw("")
         self._shown = ""
 
 
@@ -130,6 +131,11 @@ def describe(event: ev.Event, state: StudyState, reported: set[str], *, brief: b
             return "" if event.reused else _finished(event, state)
         case ev.StepFailed():
             return f"FAILED {_who(event.key, state)}: {_reason(event, reported)}"
+        case ev.TaskStarted():
+            again = f", for the {event.restart + 1}. time" if event.restart else ""
+            return f"task {event.name} ({event.stage}) runs on {event.host}{again}"
+        case ev.TaskEnded():
+            return f"task {event.task.partition('.')[0]} {event.outcome}" if event.outcome != "done" else ""
         case ev.Notice():
             return f"{event.level}: {event.text}"
         case ev.StudyFinished():

@@ -1,10 +1,9 @@
 """`run`, `resume`, `replay`, `watch`: commands that follow an engine."""
 
 import argparse
-import sys
 from typing import TYPE_CHECKING
 
-from engine.cli.common import add_json, add_workspace
+from engine.cli.common import add_json, add_workspace, print_as_it_is, say, tell
 from engine.errors import EXIT_DIFFERENT, EXIT_FAILED, EXIT_INTERRUPTED, SecateurError
 
 if TYPE_CHECKING:
@@ -36,6 +35,16 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
         help="the small version of the study that the preset's `quick` section makes (before any --set)",
     )
     run.add_argument("--detach", action="store_true", help="start it and return at once")
+    run.add_argument(
+        "--show-script",
+        action="store_true",
+        help="print the batch scripts that Slurm would be given; nothing is written or sent",
+    )
+    run.add_argument(
+        "--prepare",
+        action="store_true",
+        help="write the study with its batch scripts and send nothing: `bash FOLDER/slurm/submit.sh` does",
+    )
     add_workspace(run)
     add_json(run)
     run.set_defaults(run=_run)
@@ -75,7 +84,15 @@ def _run(args: argparse.Namespace) -> int:
     from engine.store.workspace import workspace
 
     read = spec.read(shipped.find(args.preset), args.overrides, quick=args.quick)
-    run = launch.create(read, workspace(args.workspace))
+    folder = workspace(args.workspace)
+    if args.show_script:
+        print_as_it_is(launch.batch_scripts(read, folder))
+        return 0
+    run = launch.create(read, folder)
+    if args.prepare:
+        launch.prepare(run)
+        say(f"{run.name} is ready: `bash {run.slurm / 'submit.sh'}` submits it")
+        return 0
     launch.start(run)
     return _follow(args, run)
 
@@ -87,7 +104,7 @@ def _resume(args: argparse.Namespace) -> int:
 
     run = find(workspace(args.workspace), args.study)
     if args.remeasure and not launch.forget_noisy_latency(run):
-        print(f"every latency of {run.name} was measured undisturbed", file=sys.stderr)
+        tell(f"every latency of {run.name} was measured undisturbed")
     launch.start(run)
     return _follow(args, run)
 
@@ -119,7 +136,7 @@ def _follow(args: argparse.Namespace, run: "RunDir") -> int:
         if args.json:
             print_json({"study": run.name, "folder": str(run.path)})
         else:
-            print(f"{run.name} runs in the background: `secateur watch {run.name}` follows it")
+            say(f"{run.name} runs in the background: `secateur watch {run.name}` follows it")
         return 0
     state = follow.follow(run)
     if state is None:
@@ -134,8 +151,7 @@ def _follow(args: argparse.Namespace, run: "RunDir") -> int:
         from engine.results import failures
         from engine.results.summary import study_json
 
-        for line in failures.lines(state):
-            print(line, file=sys.stderr)
+        tell(*failures.lines(state))
         print_json(study_json(state))
     else:
         report.print_study(run, state)

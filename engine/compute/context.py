@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from engine.compute.data import Dataset
+from engine.compute.layers.pieces import at_once
 from engine.compute.numerics.onednn import use_onednn_for
 from engine.compute.tasks import Score
 from engine.compute.tasks.evaluate import score
@@ -73,6 +74,10 @@ class Context:
         """The values of `measured` so far, by name."""
         found = read_json(self.partial / MEASUREMENTS)
         return found if isinstance(found, dict) else {}
+
+    def at_once(self, model: nn.Module, most: int, *, kept: bool = False) -> int:
+        """How many of the data's images go through `model` together: see `engine.compute.layers.pieces`."""
+        return at_once(model, (self.data.channels, *self.data.size), most, kept=kept)
 
     def notice(self, level: ev.Level, text: str) -> None:
         self.send(ev.Notice(level=level, text=text, key=self.key))

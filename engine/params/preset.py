@@ -10,6 +10,7 @@ from engine.params.base import Clash, Params, Several, defaults, param
 from engine.params.data import Data as Data
 from engine.params.data import Seed
 from engine.params.runtimes import Precision, Runtime
+from engine.params.slurm import Slurm
 
 AUTO = "auto"
 """A model's name: the network that its weights fit."""
@@ -84,15 +85,17 @@ class Local(Params):
 
 
 class Executor(Params):
-    """Where trials run."""
+    """Where trials run: on this machine, or as jobs of a cluster if `slurm` is given."""
 
     local: Local = defaults(Local)
     """This machine."""
+    slurm: Slurm | None = None
+    """A cluster's nodes, by Slurm: `slurm: {}` takes the site's defaults."""
 
     @property
     def parallel(self) -> int:
-        """Trials that run at the same time."""
-        return self.local.parallel
+        """Trials that share a machine at the same time."""
+        return 1 if self.slurm is not None else self.local.parallel
 
 
 class Plot(Params):

@@ -11,9 +11,11 @@ from pathlib import Path
 from engine.errors import SecateurError, UsageError
 from engine.machine import limits, private
 from engine.machine.environment import importable, process_variables
+from engine.machine.value import Machine
 from engine.measures.latency import NOISY_LOAD
-from engine.presets.spec import Spec, to_yaml
-from engine.runner.executors import choose
+from engine.params.preset import Settings
+from engine.presets.spec import Spec, read_stored, to_yaml
+from engine.runner.executors import choose, slurm
 from engine.sources import Sources
 from engine.store.files import explained
 from engine.studies import rundir
@@ -41,7 +43,9 @@ def create(
     code = code or sources_of(spec, _here())
     for data in {trial.settings.data for trial in spec.trials}:
         datasets.locate(data, workspace)
-    _check_runtimes(spec, decided=replay_of is not None)
+    on = choose.known_machine(spec.settings, workspace)
+    if on is not None:
+        check_runtimes(spec, on, decided=replay_of is not None)
     name = f"{replay_of}-replay" if replay_of else spec.name
     request = {"name": spec.name, "replay_of": replay_of, "private_store": replay_of is not None}
     preset = to_yaml(spec.document)
@@ -58,6 +62,7 @@ def create(
             created=time.time(),
             trials=len(spec.trials),
             replay_of=replay_of,
+            executor="local" if spec.settings.executor.slurm is None else "slurm",
         )
     )
     return run
@@ -73,18 +78,63 @@ def _here() -> Path:
         ) from error
 
 
-def _check_runtimes(spec: Spec, *, decided: bool) -> None:
-    """Raises SecateurError where this machine can measure no latency that some trial asks for.
+def check_runtimes(spec: Spec, on: Machine, *, decided: bool) -> None:
+    """Raises SecateurError where `on` can measure no latency that some trial asks for.
 
     `decided`: what steps decide by measured times is known already.
     """
     wanted = [trial.settings.measure.latency for trial in spec.trials]
     steps = [] if decided else [step for trial in spec.trials for step in trial.steps]
     targets = dict.fromkeys(step.timed_in for step in steps if step.timed_in)
-    choose.machine(spec.settings).check(dict.fromkeys(one for one in wanted if one), targets)
+    on.check(dict.fromkeys(one for one in wanted if one), targets)
 
 
 def start(run: RunDir) -> None:
+    """Have the study carried out by the executor that its preset names, from where it is.
+
+    Raises UsageError if it runs already or the executor refuses it, SecateurError if it does not start.
+    """
+    if choose.on_cluster(run):
+        slurm.submit(run)
+    else:
+        _start_engine(run)
+
+
+def prepare(run: RunDir) -> None:
+    """Write what would be submitted, so that somebody can submit it by hand. Raises UsageError without Slurm."""
+    _only_on_cluster(run.settings().of_trial(0))
+    slurm.write(run, slurm.prepare(run, read_stored(run.preset, run.name)))
+
+
+def batch_scripts(spec: Spec, workspace: Path) -> str:
+    """The batch scripts of a study that is not created, as it would be. Raises UsageError without Slurm."""
+    _only_on_cluster(spec.settings)
+    run = RunDir.of(workspace, rundir.next_name(workspace, spec.name))
+    found = slurm.prepare(run, spec)
+    texts = [
+        (f"{stage.name}.sh", text) for stage, text in zip(found.tasks.stages, found.scripts, strict=True)
+    ]
+    texts.append(("submit.sh", slurm.by_hand(run, found.tasks)))
+    return "\n".join(f"# {run.slurm / name}\n{text}" for name, text in texts)
+
+
+def _only_on_cluster(settings: Settings) -> None:
+    if settings.executor.slurm is None:
+        raise UsageError(
+            "The preset does not run by Slurm", "It has no executor.slurm.", "Add `--set executor.slurm={}`."
+        )
+
+
+def cancel(run: RunDir) -> None:
+    """Ask for the end of a study; what it has finished stays stored."""
+    if choose.on_cluster(run):
+        slurm.cancel(run)
+    else:
+        with explained(run.stop):
+            run.stop.touch()
+
+
+def _start_engine(run: RunDir) -> None:
     """Start the engine of `run` in a session of its own and wait until it has said that it runs.
 
     Raises UsageError if it runs already, SecateurError if it does not come up.

@@ -28,6 +28,7 @@ from engine.studies.job import request
 from engine.studies.plan import Job, Plan, make
 from engine.studies.rundir import EventLog, RunDir
 from engine.studies.state import StudyState
+from engine.text.visible import guard_streams
 
 POLL_S = 0.5
 """Seconds between two looks at the stop request."""
@@ -72,7 +73,7 @@ class Supervisor:
                 self.emit(ev.Notice(level="warning", text=text))
             data = inputs.data_of(self.run, self.spec, self.asked.get("replay_of"))
             plan = make(self.spec, data, on, code)
-            self.emit(ev.Planned(trials=[t.as_dict() for t in plan.trials], devices=_devices(plan)))
+            self.emit(ev.Planned(trials=[t.as_dict() for t in plan.trials], devices=devices(plan)))
             self._hand_over(plan)
             self._reuse(plan)
             outcome = self._carry_out(plan, on)
@@ -142,22 +143,8 @@ class Supervisor:
         self.emit(ev.Notice(level="warning", text=text, key=key_))
 
     def _report_reused(self, stored: StoredObject) -> None:
-        observations = dict(stored.observations)
-        seconds = observations.pop("seconds", 0.0)
-        for epoch in observations.pop("epochs", []):
-            event = ev.from_dict(epoch)
-            if event is not None:
-                self.emit(event)
-        self.emit(
-            ev.StepFinished(
-                key=stored.key,
-                kind=stored.kind,
-                reused=True,
-                seconds=seconds,
-                measures=stored.measures,
-                observations=observations,
-            )
-        )
+        for event in ev.reused(stored.key, stored.kind, stored.measures, stored.observations):
+            self.emit(event)
 
     def _carry_out(self, plan: Plan, on: Machine) -> str:
         """Hand out jobs until none is left; `done`, `failed` or `cancelled`."""
@@ -167,7 +154,7 @@ class Supervisor:
             settings,
             on,
             lambda job, cpus: request(job, plan, workspace, store, cpus, str(self.run.code)),
-            preload=_preload(self.spec, plan),
+            preload=preload(self.spec, plan),
         )
         waiting = [job for job in plan.jobs if not self._is_done(job)]
         running: dict[int, Job] = {}
@@ -246,7 +233,7 @@ def _in_order(jobs: list[Job], parallel: int) -> list[Job]:
     return sorted(jobs, key=lambda job: (job.exclusive, job.number))
 
 
-def _preload(spec: Spec, plan: Plan) -> list[str]:
+def preload(spec: Spec, plan: Plan) -> list[str]:
     """Slow imports that this study's workers need: better once than in each of them."""
     exports = any(job.exclusive for job in plan.jobs)
     torchvision = any(trial.settings.model.name.startswith("torchvision/") for trial in spec.trials)
@@ -258,7 +245,7 @@ def _preload(spec: Spec, plan: Plan) -> list[str]:
     )
 
 
-def _devices(plan: Plan) -> dict[str, object]:
+def devices(plan: Plan) -> dict[str, object]:
     return {"device": plan.device, "threads": plan.threads}
 
 
@@ -278,6 +265,7 @@ def only_engine(run: RunDir) -> Iterator[None]:
 
 def main() -> int:
     """Entry of the engine process; what goes wrong ends up in the study's log."""
+    guard_streams()
     run = RunDir(Path(sys.argv[1]))
     try:
         with only_engine(run), private.own_temporary():

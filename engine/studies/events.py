@@ -3,8 +3,11 @@
 import dataclasses
 import json
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
+
+from engine.text.visible import json_text
 
 Level = Literal["info", "warning", "error"]
 
@@ -48,6 +51,8 @@ class StepStarted(_Event):
     key: str
     kind: str
     pid: int = 0
+    task: str = ""
+    """The attempt of a task that does it, where tasks are jobs of a cluster."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +109,31 @@ class StepFailed(_Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class TaskStarted(_Event):
+    """A job of a cluster began to work on the study; `task` is told apart from its earlier and later attempts."""
+
+    task: str
+    name: str
+    """As the scheduler calls it."""
+    stage: str
+    host: str
+    restart: int = 0
+    given: dict[str, Any] = field(default_factory=dict)
+    """What it was given: `cpus`, `memory_mb`, `partition`, `ends`."""
+    environment: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskEnded(_Event):
+    """A task is through, or gives up its node; its file has no line after this."""
+
+    task: str
+    outcome: Literal["done", "stopped", "requeued", "other node"]
+    used: dict[str, Any] = field(default_factory=dict)
+    """`seconds`, `cpu_seconds`, `peak_memory` (bytes, of the largest process)."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Notice(_Event):
     """Something worth telling that changes no state."""
 
@@ -142,6 +172,8 @@ Event = (
     | EpochFinished
     | StepFinished
     | StepFailed
+    | TaskStarted
+    | TaskEnded
     | Notice
     | StudyFinished
     | Verdict
@@ -155,6 +187,8 @@ _CLASSES: dict[str, type[Event]] = {
     "epoch-finished": EpochFinished,
     "step-finished": StepFinished,
     "step-failed": StepFailed,
+    "task-started": TaskStarted,
+    "task-ended": TaskEnded,
     "notice": Notice,
     "study-finished": StudyFinished,
     "verdict": Verdict,
@@ -189,8 +223,21 @@ def _flat_epoch(values: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if name in own} | {"measures": measures}
 
 
+def reused(key: str, kind: str, measures: dict[str, Any], observations: dict[str, Any]) -> Iterator[Event]:
+    """What tells a result that was in the store already: its epochs, then its end."""
+    others = dict(observations)
+    seconds = others.pop("seconds", 0.0)
+    for epoch in others.pop("epochs", []):
+        event = from_dict(epoch)
+        if event is not None:
+            yield event
+    yield StepFinished(
+        key=key, kind=kind, reused=True, seconds=seconds, measures=measures, observations=others
+    )
+
+
 def to_line(event: Event) -> bytes:
-    return (json.dumps(as_dict(event), ensure_ascii=False) + "\n").encode()
+    return (json_text(as_dict(event)) + "\n").encode()
 
 
 def parse_line(line: bytes) -> Event | None:

@@ -4,16 +4,18 @@ A step's key is the hash of its parent's key and of all that decides its result.
 their first steps share those keys, so that a sweep trains its baseline once.
 """
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from engine.datasets import RECORDS
 from engine.machine.value import Machine
 from engine.params import Distill, Step
 from engine.params.catalog import WEIGHT_FILES
 from engine.params.distillation import BaselineTeacher, ModelTeacher
-from engine.params.preset import Model
+from engine.params.preset import Data, Model
 from engine.presets.spec import Spec, Trial
 from engine.sources import Sources, collect, references
 from engine.store.keys import content_hash, key
@@ -21,6 +23,10 @@ from engine.store.keys import content_hash, key
 MEASURE_VERSION = 2
 """Raised when what is measured, or how, changes."""
 LATENCY_VERSION = 3
+PIECES_VERSION = 1
+"""Raised when other numbers of images are evaluated together; in the keys of what may not fit as a whole batch."""
+WHOLE_UP_TO = 32
+"""Height and width in pixels at which a whole batch of any network of ours or of torchvision's fits."""
 
 
 @dataclass(frozen=True)
@@ -244,6 +250,7 @@ def _built_node(root: str) -> Node:
 def _root_key(trial: Trial, model: Model, fingerprint: str, machine: Machine, code: Sources) -> str:
     own = code.material(model.name)
     weights = {name: content_hash(Path(name)) for name in _weight_files(model.weights)}
+    pieces = {} if _fits_whole(model, trial.settings.data) else {"pieces": PIECES_VERSION}
     return key(
         own
         | {
@@ -255,8 +262,17 @@ def _root_key(trial: Trial, model: Model, fingerprint: str, machine: Machine, co
             "data": fingerprint,
             "seed": trial.settings.seed,
             "numerics": machine.numerics,
+            **pieces,
         }
     )
+
+
+def _fits_whole(model: Model, data: Data) -> bool:
+    """Whether it is known, before the network is built, that it is evaluated in the largest batches."""
+    record = RECORDS.get(data.name)
+    size = data.size or (record.size if record else None)
+    known = re.fullmatch(r"resnet\d+|torchvision/\w+", model.name) is not None and not model.arguments
+    return known and size is not None and size <= WHOLE_UP_TO
 
 
 def _weight_files(weights: str) -> list[str]:
@@ -281,6 +297,10 @@ def _step_node(
         material["teacher"] = teacher
     if step.timed_in:
         material |= machine.timing((step.timed_in,))
+    if (
+        getattr(step, "criterion", None) == "taylor"
+    ):  # every activation is kept: small images may not fit either
+        material["pieces"] = PIECES_VERSION
     if step.packages:
         material["packages"] = {name: machine.packages.get(name) for name in step.packages}
     own = key({"parent": parent or root, **material})
@@ -351,12 +371,12 @@ def _jobs(trials: tuple[PlannedTrial, ...]) -> tuple[Job, ...]:
 def _staged(planned: PlannedTrial) -> Iterator[tuple[Node, int]]:
     """A trial's nodes, each with the number of exclusive nodes before it."""
     stage = 0
-    for node in _nodes_of(planned):
+    for node in nodes_of(planned):
         yield node, stage
         stage += node.exclusive
 
 
-def _nodes_of(planned: PlannedTrial) -> list[Node]:
+def nodes_of(planned: PlannedTrial) -> list[Node]:
     """A trial's nodes, each after those it needs; the baseline's measures right after the baseline itself."""
     out = [node for node in planned.beside if node.kind == "teacher"]
     for node in planned.steps:

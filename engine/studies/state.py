@@ -6,7 +6,8 @@ from typing import Any, Literal, assert_never
 
 from engine.studies import events as ev
 from engine.studies import rundir
-from engine.studies.rundir import RunDir, Status, StudyStatus, tail
+from engine.studies.merge import Merged
+from engine.studies.rundir import RunDir, Status, StudyStatus
 
 StepStatus = Literal["waiting", "running", "done", "failed"]
 Standing = Literal[StepStatus, "unfinished", "not run"]
@@ -33,11 +34,29 @@ class StepState:
     measures: dict[str, Any] = field(default_factory=dict)
     observations: dict[str, Any] = field(default_factory=dict)
     error: dict[str, str] | None = None
+    task: str = ""
+    """Of a study on a cluster: the attempt of a task that did it last."""
 
     @property
     def begun(self) -> bool:
         """Whether any of it was ever computed."""
         return self.status in ("running", "done") or self.started is not None
+
+
+@dataclass
+class TaskState:
+    """One attempt of a task of a study on a cluster; `outcome` is empty while it works."""
+
+    task: str
+    name: str
+    stage: str
+    host: str
+    started: float
+    restart: int = 0
+    given: dict[str, Any] = field(default_factory=dict)
+    outcome: str = ""
+    ended: float | None = None
+    used: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -111,6 +130,10 @@ class StudyState:
     replay_of: str | None = None
     trials: list[TrialState] = field(default_factory=list)
     steps: dict[str, StepState] = field(default_factory=dict)
+    tasks: dict[str, TaskState] = field(default_factory=dict)
+    """Of a study on a cluster: every attempt of its tasks."""
+    queue: str = ""
+    """How its jobs stand in the queue, in words, while it is open."""
     notices: list[ev.Notice] = field(default_factory=list)
     error: dict[str, str] | None = None
     verdict: ev.Verdict | None = None
@@ -136,7 +159,7 @@ class StudyState:
             case ev.StepStarted():
                 step = self._step(event.key, event.kind)
                 step.status, step.started, step.done, step.text = "running", event.time, 0.0, ""
-                step.error = None
+                step.error, step.task = None, event.task
                 step.epochs.clear()
             case ev.StepProgress():
                 step = self._step(event.key)
@@ -150,6 +173,10 @@ class StudyState:
             case ev.StepFailed():
                 step = self._step(event.key, event.kind)
                 step.status, step.error = "failed", event.error
+            case ev.TaskStarted():
+                self._start_task(event)
+            case ev.TaskEnded():
+                self._end_task(event.task, event.outcome, event.time, event.used)
             case ev.Notice():
                 self.notices.append(event)
             case ev.StudyFinished():
@@ -171,9 +198,24 @@ class StudyState:
             if step.status == "failed":
                 step.status, step.error = "waiting", None
 
-    def _stop_running(self) -> None:
+    def _start_task(self, event: ev.TaskStarted) -> None:
+        self.status = "running" if self.status == "queued" else self.status
+        self.environment = self.environment or event.environment
+        for earlier in [t for t in self.tasks.values() if t.name == event.name and not t.outcome]:
+            self._end_task(earlier.task, "requeued", event.time, {})
+        self.tasks[event.task] = TaskState(
+            event.task, event.name, event.stage, event.host, event.time, event.restart, event.given
+        )
+
+    def _end_task(self, task: str, outcome: str, when: float, used: dict[str, Any]) -> None:
+        """The task is gone; what it had not finished waits for another."""
+        if found := self.tasks.get(task):
+            found.outcome, found.ended, found.used = outcome, when, used
+            self._stop_running(task)
+
+    def _stop_running(self, task: str | None = None) -> None:
         for step in self.steps.values():
-            if step.status == "running":
+            if step.status == "running" and task in (None, step.task):
                 step.status, step.done, step.text = "waiting", 0.0, ""
 
     def _plan(self, event: ev.Planned) -> None:
@@ -252,26 +294,29 @@ class Reader:
     def __init__(self, run: RunDir) -> None:
         self.run = run
         self.state = StudyState(name=run.name)
-        self._offset = 0
+        self._merged = Merged(run)
 
     def poll(self) -> list[ev.Event]:
         """Read and apply at most 256 KiB of new events; call again at once while it returns any."""
-        lines, offset = tail(self.run.events, self._offset)
-        if offset < self._offset:  # the file was replaced by a shorter one
-            self.state = StudyState(name=self.run.name)
-        self._offset = offset
-        known = [event for line in lines if (event := ev.parse_line(line)) is not None]
-        self.state.unreadable += len(lines) - len(known)
+        found = self._merged.poll()
+        if found is None:  # something came late, or a file was replaced by a shorter one
+            self.state, self._merged = StudyState(name=self.run.name), Merged(self.run)
+            found = self._merged.poll() or []
+        known = [one.event for one in found if one.event is not None]
+        self.state.unreadable += len(found) - len(known)
         for event in known:
             self.state.apply(event)
         return known
 
+    def signature(self) -> tuple[object, ...]:
+        """Differs from the one before when there is something new to read."""
+        return self._merged.signature()
+
     def read_all(self) -> StudyState:
         """Everything written so far, with the status of an engine that died shown as `lost`."""
-        before = -1
-        while self._offset != before:
-            before = self._offset
-            self.poll()
+        before: tuple[object, ...] | None = None
+        while self.poll() or self.signature() != before:
+            before = self.signature()
         self.state.judge(self.run, self.run.read_status())
         return self.state
 

@@ -5,11 +5,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from engine.compute.data import Dataset, Split
+from engine.compute.layers.pieces import at_once
 from engine.compute.memory import halving_batch
 from engine.compute.tasks.base import Reduction, Score
 
 BATCH = 500
-"""Images per forward pass in evaluation; fixed, because it can change the last bits."""
+"""Most images per forward pass in evaluation."""
 
 
 class Classification:
@@ -32,7 +33,8 @@ class Classification:
         was_training = model.training
         model.eval()
         with torch.inference_mode():
-            outputs = halving_batch(lambda batch: _logits(model, data, split, device, batch), BATCH)
+            most = at_once(model, (data.channels, *data.size), BATCH)
+            outputs = halving_batch(lambda batch: _logits(model, data, split, device, batch), most)
         model.train(was_training)
         predictions = outputs.argmax(1)
         loss = functional.cross_entropy(outputs.double(), split.labels)

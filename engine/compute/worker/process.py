@@ -23,6 +23,7 @@ from engine.store.files import explanation
 from engine.studies import events as ev
 from engine.studies.job import JobRequest
 from engine.text.numbers import size
+from engine.text.visible import guard_streams
 
 NO_MEMORY = (
     "can't allocate memory",
@@ -37,6 +38,7 @@ NO_THREAD = "can't start new thread"
 
 def work(text: str, connection: Connection) -> None:
     """Do the job in `text`; exit code 0 even if a step failed, as long as that was reported."""
+    guard_streams()
     _end_with(connection)
     request = JobRequest.from_json(text)
     current = request.nodes[0]
