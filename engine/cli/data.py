@@ -115,7 +115,7 @@ def run_check(args: argparse.Namespace) -> int:
     from engine.compute.data.thumbnails import thumbnails
     from engine.compute.data.words import report, told
 
-    found = []
+    found: list[dict[str, Any]] = []
     for section, place in zip(sections, places, strict=True):
         try:
             data = load(section, place)

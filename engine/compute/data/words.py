@@ -123,4 +123,4 @@ def _table(look: Look) -> str:
         [name, *(f"{part.per_class[number]:,}" for part in look.splits.values())]
         for number, name in enumerate(look.classes)
     ]
-    return table(head, rows, ("left", *("right" for _ in look.splits)))
+    return table(head, rows, ("left", "right", "right", "right"))
