@@ -2,7 +2,7 @@
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from engine.cli.common import add_json, print_json, say, say_text
 from engine.datasets import RECORDS, Record, data_folder, is_user_function, record_of
@@ -18,9 +18,6 @@ from engine.datasets.records import Bundled, OwnBoxes, OwnFolders, Scenes
 from engine.errors import EXIT_FAILED, SecateurError, UsageError
 from engine.store.workspace import workspace
 from engine.text.visible import visible
-
-if TYPE_CHECKING:
-    from engine.compute.data.images import Unreadable
 
 
 def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -109,35 +106,17 @@ def run_check(args: argparse.Namespace) -> int:
     sections = list(dict.fromkeys(trial.settings.data for trial in read.trials))
     # Sets that are not here are told before torch is imported.
     places = [locate(section, workspace(args.workspace)) for section in sections]
-    from engine.compute.data import load
-    from engine.compute.data.images import Unreadable as ImagesUnreadable
-    from engine.compute.data.look import look
-    from engine.compute.data.thumbnails import thumbnails
-    from engine.compute.data.words import report, told
+    from engine.compute.data.check import check
 
-    found: list[dict[str, Any]] = []
-    for section, place in zip(sections, places, strict=True):
-        try:
-            data = load(section, place)
-            seen = look(data, whole=True)
-        except ImagesUnreadable as error:
-            found.append({"root": section.root, "damaged": [vars(one) for one in error.damaged]})
-            found[-1]["report"] = _damaged(error)
-            continue
-        found.append(seen.as_dict() | told(seen) | {"report": report(seen), "root": section.root})
-        if args.images:
-            found[-1]["thumbnails"] = thumbnails(data, args.images)
+    found = [
+        {"root": section.root} | check(section, place, args.images)
+        for section, place in zip(sections, places, strict=True)
+    ]
     if args.json:
         print_json({"data": found})
     else:
         say_text("\n\n".join(one["report"] for one in found))
     return EXIT_FAILED if any("damaged" in one for one in found) else 0
-
-
-def _damaged(error: "Unreadable") -> str:
-    """Every image that can't be read, a line each."""
-    lines = [f"  {one.place} ({one.reason})" for one in error.damaged]
-    return "\n".join([f"images that can't be read: {len(lines)}", *lines, error.remedy])
 
 
 def find(record: Record, workspace: Path, root: Path | None = None) -> Path | None:
