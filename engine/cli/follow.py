@@ -1,7 +1,9 @@
 """Follows a study's events on stderr: a bar with the time left on a terminal, plain lines elsewhere."""
 
+import contextlib
 import sys
 import time
+from collections.abc import Iterator
 from typing import Any, assert_never
 
 from engine.cli.common import columns, redraw, tell
@@ -36,14 +38,32 @@ def follow(run: RunDir) -> StudyState | None:
             time.sleep(LOOK_EVERY_S)
     except KeyboardInterrupt:
         show.clear()
-        tell(
-            "",
-            f"{run.name} goes on in the background: `secateur watch {run.name}` follows it again, "
-            f"`secateur cancel {run.name}` stops it",
-        )
+        goes_on(run)
         return None
     show.clear()
     return reader.read_all()
+
+
+def goes_on(run: RunDir) -> None:
+    """Tell that a study which is no longer followed has not ended."""
+    tell(
+        "",
+        f"{run.name} goes on in the background: `secateur watch {run.name}` follows it again, "
+        f"`secateur cancel {run.name}` stops it",
+    )
+
+
+@contextlib.contextmanager
+def waiting(text: str) -> Iterator[None]:
+    """`text` on a terminal while the block runs, and gone afterwards."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    redraw(text)
+    try:
+        yield
+    finally:
+        redraw("")
 
 
 def _new_events(reader: Reader) -> list[ev.Event]:
@@ -82,7 +102,8 @@ class _Bar:
         text = describe(event, state, self._told, brief=True)
         if text:
             self.clear()
-            tell(tables.abbreviate(visible(text), columns()))
+            for line in text.splitlines():
+                tell(tables.abbreviate(visible(line), columns()))
 
     def tick(self, state: StudyState) -> None:
         text = tables.abbreviate(visible(progress_line(state)), columns() - 1)
@@ -121,6 +142,8 @@ def describe(event: ev.Event, state: StudyState, reported: set[str], *, brief: b
             where = f"{event.devices.get('device')}, {event.devices.get('threads')} threads"
             count = len(event.trials)
             return f"{count} {'trial' if count == 1 else 'trials'} on {where}"
+        case ev.CheckedUp():
+            return "\n".join(event.lines)
         case ev.EpochFinished():
             if brief:
                 return ""

@@ -20,9 +20,11 @@ from engine.studies.state import StudyState, TrialState
 from engine.text import numbers, tables
 
 
-def print_study(run: RunDir, state: StudyState) -> None:
-    """Table, chart and verdict on stdout."""
+def print_study(run: RunDir, state: StudyState, *, followed: bool = False) -> None:
+    """Table, chart and verdict on stdout; what was told at the start too, unless the study was just followed."""
     say(heading(state))
+    if state.checked and not followed:
+        say(*state.checked.lines)
     if state.trials:
         say_text(table(state, columns()))
     for found in sensitivity.tables(state, columns()):

@@ -94,7 +94,7 @@ def _run(args: argparse.Namespace) -> int:
         say(f"{run.name} is ready: `bash {run.slurm / 'submit.sh'}` submits it")
         return 0
     launch.start(run)
-    return _follow(args, run)
+    return _follow_new(args, run)
 
 
 def _resume(args: argparse.Namespace) -> int:
@@ -117,7 +117,7 @@ def _replay(args: argparse.Namespace) -> int:
     original = find(workspace(args.workspace), args.study)
     run = replay.create(original)
     launch.start(run)
-    return _follow(args, run)
+    return _follow_new(args, run)
 
 
 def _watch(args: argparse.Namespace) -> int:
@@ -126,6 +126,20 @@ def _watch(args: argparse.Namespace) -> int:
 
     args.detach = False
     return _follow(args, find(workspace(args.workspace), args.study))
+
+
+def _follow_new(args: argparse.Namespace, run: "RunDir") -> int:
+    """`_follow` a study that has just been started, once its preset is known to be one that can run."""
+    from engine.cli import follow
+    from engine.runner import launch
+
+    try:
+        with follow.waiting("trying the preset's files and networks …"):
+            launch.accepted(run)
+    except KeyboardInterrupt:
+        follow.goes_on(run)
+        return EXIT_INTERRUPTED
+    return _follow(args, run)
 
 
 def _follow(args: argparse.Namespace, run: "RunDir") -> int:
@@ -154,7 +168,7 @@ def _follow(args: argparse.Namespace, run: "RunDir") -> int:
         tell(*failures.lines(state))
         print_json(study_json(state))
     else:
-        report.print_study(run, state)
+        report.print_study(run, state, followed=True)
     if state.verdict is not None and not state.verdict.identical:
         return EXIT_DIFFERENT
     return {"done": 0, "cancelled": EXIT_INTERRUPTED}.get(state.status, EXIT_FAILED)

@@ -45,6 +45,27 @@ class Planned(_Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class CheckedUp(_Event):
+    """Data and networks were tried, and can be what the preset makes of them: told before the first step.
+
+    `data` and `networks` have an entry each: `name`, `text` (what it is, in a few words) and `notes` (sentences that
+    a reader of the results should know).
+    """
+
+    data: list[dict[str, Any]] = field(default_factory=list)
+    networks: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def lines(self) -> list[str]:
+        """What it tells, a line each."""
+        found = []
+        for one in (*self.data, *self.networks):
+            found.append(f"{one['name']}: {one['text']}")
+            found += [f"{one['name']}: {note}" for note in one["notes"]]
+        return found
+
+
+@dataclass(frozen=True, kw_only=True)
 class StepStarted(_Event):
     """A worker began the step `key`."""
 
@@ -109,6 +130,8 @@ class StepFailed(_Event):
     kind: str
     error: dict[str, str]
     """`title`, `detail`, `remedy`."""
+    refused: bool = False
+    """Whether the preset is at fault, so that it would end the same way again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,6 +174,8 @@ class StudyFinished(_Event):
 
     state: Literal["done", "failed", "cancelled"]
     error: dict[str, str] | None = None
+    refused: bool = False
+    """Whether nothing was begun, because the preset asks for what can't be."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,6 +195,7 @@ class Verdict(_Event):
 Event = (
     StudyStarted
     | Planned
+    | CheckedUp
     | StepStarted
     | StepProgress
     | EpochFinished
@@ -185,6 +211,7 @@ Event = (
 _CLASSES: dict[str, type[Event]] = {
     "study-started": StudyStarted,
     "planned": Planned,
+    "checked-up": CheckedUp,
     "step-started": StepStarted,
     "step-progress": StepProgress,
     "epoch-finished": EpochFinished,
