@@ -166,7 +166,7 @@ def _taught_by(node: Node, work: Work) -> nn.Module | None:
 
 
 def _stored(key: str, work: Work) -> nn.Module:
-    return checkpoint.load(work.store.folder(key), work.request.models_named())
+    return checkpoint.load(work.store.verified(key).folder, work.request.models_named())
 
 
 def _context(node: Node, work: Work) -> Context:
