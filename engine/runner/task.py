@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from engine.errors import SecateurError
-from engine.machine import environment
+from engine.machine import environment, private
 from engine.machine.value import Machine, here
 from engine.presets.spec import Spec, read_stored
 from engine.runner import inputs, launch, replay
@@ -298,7 +298,8 @@ def main() -> None:
     folder, stage, index = sys.argv[1:4]
     os.environ.update(launch.process_environment())
     try:
-        Task(RunDir(Path(folder)), stage, int(index)).work()
+        with private.own_temporary():
+            Task(RunDir(Path(folder)), stage, int(index)).work()
     except SecateurError as error:
         traceback.print_exc()
         sys.exit(error.exit_code)

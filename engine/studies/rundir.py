@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 from engine.errors import SecateurError, UsageError
-from engine.store.files import CLASSES, LAYERS, explained, read_json, write_atomic, write_json
+from engine.store.files import CLASSES, LAYERS, explained, open_ordinary, read_json, write_atomic, write_json
 from engine.store.objects import Store
 from engine.store.workspace import STORE, shared_store
 from engine.studies import events
@@ -296,7 +296,7 @@ def tail(path: Path, offset: int, limit: int = READ_AT_MOST) -> tuple[list[bytes
     lines, so that the caller can drop what it knew).
     """
     try:
-        with path.open("rb") as file:
+        with open_ordinary(path) as file:
             if os.fstat(file.fileno()).st_size < offset:
                 return [], 0
             file.seek(offset)
