@@ -30,7 +30,6 @@ from engine.compute.tasks import task_of
 from engine.compute.tasks.base import Score
 from engine.compute.tasks.evaluate import score
 from engine.compute.worker.commit import finish, waiting_alone, waiting_for_latency
-from engine.datasets.preprocess import unsaid
 from engine.machine import lock
 from engine.params import (
     Distill,
@@ -40,6 +39,7 @@ from engine.params.preset import Settings
 from engine.params.training import Fit
 from engine.store.files import LAYERS, MEASUREMENTS, write_json
 from engine.store.objects import Store
+from engine.store.workspace import fingerprints
 from engine.studies import events as ev
 from engine.studies.job import JobRequest
 from engine.studies.plan import Node
@@ -84,6 +84,7 @@ def run(request: JobRequest, send: Send) -> None:
         settings.data,
         datasets.locate(settings.data, workspace),
         fingerprint=request.fingerprint,
+        cache=fingerprints(workspace),
         budget=budget() // request.parallel,
     )
     device = torch.device(request.device)
@@ -191,8 +192,6 @@ def _parent(node: Node, work: Work) -> nn.Module:
         )
         for level, text in facts["notices"]:
             work.send(ev.Notice(level=level, text=text, key=node.key))
-        if text := unsaid(work.settings.model, work.settings.data):
-            work.send(ev.Notice(level="warning", text=text, key=node.key))
         return model
     if work.held.key != node.parent or work.held.model is None:
         model = to_device(_stored(node.parent, work), work.device)
@@ -236,6 +235,8 @@ def _measure(node: Node, work: Work, folder: Path) -> dict[str, Any]:
         **_agreement(test, before, work),
         **_cheap(validation, counts),
     }
+    if work.data.left_out:
+        measures["images_left_out"] = work.data.left_out
     if node.material["size"]:
         measures["size"] = _sizes(model)
     return measures | _beside(node, test, work)
