@@ -49,8 +49,8 @@ class Status:
     trials: int = 0
     done: int = 0
     failed: int = 0
-    best: dict[str, Any] = field(default_factory=dict)
-    """The trial to look at first: `index`, `accuracy`, `sparsity`."""
+    pick: dict[str, Any] = field(default_factory=dict)
+    """The model to take, see `engine.results.pick.as_json`."""
     replay_of: str | None = None
     verdict: str | None = None
     """Of a replay: `identical` or `different`."""
@@ -121,6 +121,7 @@ class RunDir:
         data = read_json(self.status)
         if not isinstance(data, dict):
             return Status("unreadable")
+        data = {"pick": data.get("best", {})} | data  # as version 0.1 called it
         known = {k: v for k, v in data.items() if k in Status.__dataclass_fields__}
         if "state" not in known or not all(_plausible(k, v) for k, v in known.items()):
             return Status("unreadable")
