@@ -7,7 +7,7 @@ from typing import Any
 from engine.charts import trials
 from engine.charts.lines import parameter_names
 from engine.cli import sensitivity
-from engine.cli.common import columns
+from engine.cli.common import columns, say, say_picture, say_text
 from engine.errors import SecateurError
 from engine.measures import latency
 from engine.measures.latency import NOISY_LOAD
@@ -26,20 +26,26 @@ def as_json(run: RunDir, state: StudyState, within: float | None = None) -> dict
     return study_json(state) | {"pick": pick.as_json(pick.pick(state, pick.rule(run, within)))}
 
 
-def print_study(run: RunDir, state: StudyState, within: float | None = None) -> None:
-    """Table, chart and verdict on stdout; the pick may lose `within` points instead of what its preset says."""
+def print_study(
+    run: RunDir, state: StudyState, within: float | None = None, *, followed: bool = False
+) -> None:
+    """Table, chart and verdict on stdout; what was told at the start too, unless the study was just followed.
+
+    The pick may lose `within` points instead of what its preset says.
+    """
     found = pick.pick(state, pick.rule(run, within))
-    print(heading(state))
+    say(heading(state))
+    if state.checked and not followed:
+        say(*state.checked.lines)
     if state.trials:
-        print(table(state, columns(), found))
+        say_text(table(state, columns(), found))
     for rates in sensitivity.tables(state, columns()):
-        print(f"\n{rates}")
+        say_text(f"\n{rates}")
     chart = chart_text(run, state, found)
     if chart:
-        print()
-        print(chart)
-    for line in closing(state, found):
-        print(line)
+        say("")
+        say_picture(chart)
+    say(*closing(state, found))
 
 
 def heading(state: StudyState) -> str:
@@ -186,7 +192,7 @@ def chart_text(run: RunDir, state: StudyState, picked: pick.Pick | None = None) 
 
 def closing(state: StudyState, picked: pick.Pick | None = None) -> list[str]:
     """What to remember of the study: the model to take, errors, the verdict of a replay."""
-    lines = []
+    lines = reused_lines(state)
     if picked is not None:
         lines.append(pick.verdict(picked))
     loads = [
@@ -205,6 +211,16 @@ def closing(state: StudyState, picked: pick.Pick | None = None) -> list[str]:
         lines += [_changed(change) for change in state.verdict.environment]
         lines += recorded_lines(state.verdict.recorded)
     return lines
+
+
+def reused_lines(state: StudyState) -> list[str]:
+    """Which results were in the store already: no number of them was computed by this study."""
+    done = [step for step in state.steps.values() if step.status == "done"]
+    reused = [step for step in done if step.reused]
+    if not reused:
+        return []
+    names = ", ".join(dict.fromkeys(step.address for step in reused))
+    return [f"reused from the store: {len(reused)} of {len(done)} results ({names})"]
 
 
 def _latency_notes(state: StudyState) -> dict[str, list[int]]:

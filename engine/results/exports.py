@@ -1,5 +1,6 @@
 """Taking a trial's model away: which trial, in which format, and what its folder tells about it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,6 +15,7 @@ from engine.params import STEPS
 from engine.params.preset import Settings
 from engine.results import failures, latency_targets, pick
 from engine.results.summary import measure_names, measure_value, quality_name
+from engine.store.objects import StoredObject
 from engine.studies.rundir import RunDir
 from engine.studies.state import StudyState, TrialState
 
@@ -39,6 +41,7 @@ class Order:
 
     Attributes:
         model: The folder of the trial's checkpoint.
+        files: The SHA-256 of each of its files, as the study recorded them.
         settings: The trial's settings, for its data.
         workspace: Where data sets are looked for.
         preset: The study's preset, as text.
@@ -46,10 +49,12 @@ class Order:
         choice: Which trial it is and why this one, as a sentence.
         format: What to write.
         out: The folder to write.
+        code: The study's record of users' code, if it has any.
         force: Whether files that are in that folder may be replaced.
     """
 
     model: Path
+    files: Mapping[str, str]
     settings: Settings
     workspace: Path
     preset: str
@@ -57,6 +62,7 @@ class Order:
     choice: str
     format: Format
     out: Path
+    code: Path
     force: bool = False
 
 
@@ -78,19 +84,37 @@ def order(
         raise UsageError(f"There is no format {form}", f"Formats are {', '.join(get_args(Format))}.")
     found, why = choose(run, state, trial, within)
     chosen = _fitting(found, form)
-    folder = run.store().folder(found.steps[-1].key)
-    if not folder.is_dir():
-        raise SecateurError(
-            f"The model of trial {found.index} is not in the store any more",
-            f"{folder} is gone.",
-            f"`secateur resume {run.name}` computes it again.",
-        )
+    model = _as_measured(run, found)
     check_free(out, force)
     check_writable(out)
     settings = run.settings().of_trial(found.index)
     text = run.preset.read_text("utf-8")
     about = describe(run, state, found)
-    return Order(folder, settings, run.workspace, text, about, why, chosen, out, force)
+    return Order(
+        model.folder, model.files, settings, run.workspace, text, about, why, chosen, out, run.code, force
+    )
+
+
+def _as_measured(run: RunDir, trial: TrialState) -> StoredObject:
+    """The trial's stored model, if it is the one that the trial's results are of. Raises SecateurError otherwise."""
+    store, last = run.store(), trial.steps[-1]
+    if not store.folder(last.key).is_dir():
+        raise SecateurError(
+            f"The model of trial {trial.index} is not in the store any more",
+            f"{store.folder(last.key)} is gone.",
+            f"`secateur resume {run.name}` computes it again.",
+        )
+    try:
+        model = store.verified(last.key, last.content)
+        if store.get(trial.measure.key) is not None:  # which says what model it is of
+            store.verified(trial.measure.key, trial.measure.content)
+        return model
+    except SecateurError as error:
+        raise SecateurError(
+            f"The model of trial {trial.index} is not the one that was measured",
+            f"{error.title}: {error.detail}",
+            f"`secateur resume {run.name}` puts aside what was changed and computes it again.",
+        ) from error
 
 
 def formats(trial: TrialState) -> tuple[Format, ...]:

@@ -5,33 +5,32 @@ Started by `engine.runner.launch` in a session of its own.
 
 import contextlib
 import fcntl
-import json
 import os
 import signal
-import subprocess
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from engine import datasets
-from engine.errors import SecateurError
-from engine.machine import environment, lock
+from engine.errors import SecateurError, UsageError
+from engine.machine import environment, private
 from engine.machine.value import Machine
 from engine.presets.spec import Spec, read_stored
-from engine.runner import replay
+from engine.runner import inputs, replay
+from engine.runner.checkup import check_up
 from engine.runner.executors import choose
 from engine.runner.executors.base import JobEnded
 from engine.runner.heartbeat import Heartbeat
 from engine.store.files import read_json
 from engine.store.keys import key
 from engine.store.objects import StoredObject
-from engine.store.workspace import fingerprints
+from engine.studies import checkup
 from engine.studies import events as ev
 from engine.studies.job import request
-from engine.studies.plan import Job, Plan, data_id, make
+from engine.studies.plan import Job, Plan, make
 from engine.studies.rundir import EventLog, RunDir
 from engine.studies.state import StudyState
+from engine.text.visible import guard_streams
 
 POLL_S = 0.5
 """Seconds between two looks at the stop request."""
@@ -71,14 +70,20 @@ class Supervisor:
         self._begin()
         try:
             on = choose.machine(self.spec.settings)
-            plan = make(self.spec, self._fingerprints(), on)
-            self.emit(ev.Planned(trials=[t.as_dict() for t in plan.trials], devices=_devices(plan)))
+            code = inputs.code_of(self.run, self.spec)
+            for text in inputs.changes(self.run, code):
+                self.emit(ev.Notice(level="warning", text=text))
+            data = inputs.data_of(self.run, self.spec, self.asked.get("replay_of"))
+            plan = make(self.spec, data, on, code)
+            self.emit(ev.Planned(trials=[t.as_dict() for t in plan.trials], devices=devices(plan)))
             self._hand_over(plan)
             self._reuse(plan)
-            outcome = self._carry_out(plan, on)
+            outcome = self._carry_out(plan, on, checkup.jobs(plan, on, code))
             self._judge(outcome)
         except SecateurError as error:
-            self._end("failed", error.as_dict())
+            # What the preset asks for and can't be is a usage error, and nothing has begun: later on, it is a failure.
+            refused = isinstance(error, UsageError) and self.state.checked is None
+            self._end("failed", error.as_dict(), refused=refused)
             return
         self._end(outcome, None)
 
@@ -108,10 +113,10 @@ class Supervisor:
         if original and outcome == "done":
             self.emit(replay.compare(self.run.beside(original), self.run, self.state))
 
-    def _end(self, state: str, error: dict[str, str] | None) -> None:
+    def _end(self, state: str, error: dict[str, str] | None, *, refused: bool = False) -> None:
         """The last event and the last status; where no event can be written, the status may still tell."""
         assert state in ("done", "failed", "cancelled")
-        last = ev.StudyFinished(state=state, error=error)  # type: ignore[arg-type]
+        last = ev.StudyFinished(state=state, error=error, refused=refused)  # type: ignore[arg-type]
         try:
             self.emit(last)
             self.log.close()
@@ -120,18 +125,6 @@ class Supervisor:
             raise
         finally:
             self.heartbeat.finish(self.state)
-
-    def _fingerprints(self) -> dict[str, str]:
-        """The fingerprint of each data section; a user's own function has to be run for it."""
-        found: dict[str, str] = {}
-        for trial in self.spec.trials:
-            if data_id(trial) in found:
-                continue
-            data = trial.settings.data
-            location = datasets.locate(data, self.run.workspace)
-            known = datasets.fingerprint(data, location, fingerprints(self.run.workspace))
-            found[data_id(trial)] = known or _computed_fingerprint(data.model_dump_json(), self.run.workspace)
-        return found
 
     def _reuse(self, plan: Plan) -> None:
         """Report every result that is in the store already; set damaged ones aside."""
@@ -154,37 +147,33 @@ class Supervisor:
         self.emit(ev.Notice(level="warning", text=text, key=key_))
 
     def _report_reused(self, stored: StoredObject) -> None:
-        observations = dict(stored.observations)
-        seconds = observations.pop("seconds", 0.0)
-        for epoch in observations.pop("epochs", []):
-            event = ev.from_dict(epoch)
-            if event is not None:
-                self.emit(event)
-        self.emit(
-            ev.StepFinished(
-                key=stored.key,
-                kind=stored.kind,
-                reused=True,
-                seconds=seconds,
-                measures=stored.measures,
-                observations=observations,
-            )
-        )
+        for event in ev.reused(stored.key, stored.kind, stored.measures, stored.observations, stored.content):
+            self.emit(event)
 
-    def _carry_out(self, plan: Plan, on: Machine) -> str:
-        """Hand out jobs until none is left; `done`, `failed` or `cancelled`."""
+    def _carry_out(self, plan: Plan, on: Machine, tried: Sequence[Job]) -> str:
+        """Do the check-up `tried`, then hand out jobs until none is left; `done`, `failed` or `cancelled`."""
         settings = self.spec.settings
         workspace, store = str(self.run.workspace), str(self.store.root)
         executor = choose.executor(
             settings,
             on,
-            lambda job, cpus: request(job, plan, workspace, store, cpus),
-            preload=_preload(self.spec, plan),
+            lambda job, cpus: request(job, plan, workspace, store, cpus, str(self.run.code)),
+            preload=preload(self.spec, plan),
         )
         waiting = [job for job in plan.jobs if not self._is_done(job)]
         running: dict[int, Job] = {}
         stopping = _StopRequest(self.run.stop)
         try:
+            if not check_up(
+                tried,
+                executor,
+                self.store,
+                self.emit,
+                needed=bool(waiting),
+                stopping=stopping.__bool__,
+                poll_s=POLL_S,
+            ):
+                return "cancelled"
             while waiting or running:
                 if stopping:
                     return "cancelled"
@@ -258,7 +247,7 @@ def _in_order(jobs: list[Job], parallel: int) -> list[Job]:
     return sorted(jobs, key=lambda job: (job.exclusive, job.number))
 
 
-def _preload(spec: Spec, plan: Plan) -> list[str]:
+def preload(spec: Spec, plan: Plan) -> list[str]:
     """Slow imports that this study's workers need: better once than in each of them."""
     exports = any(job.exclusive for job in plan.jobs)
     torchvision = any(trial.settings.model.name.startswith("torchvision/") for trial in spec.trials)
@@ -270,37 +259,14 @@ def _preload(spec: Spec, plan: Plan) -> list[str]:
     )
 
 
-def _devices(plan: Plan) -> dict[str, object]:
+def devices(plan: Plan) -> dict[str, object]:
     return {"device": plan.device, "threads": plan.threads}
-
-
-def _computed_fingerprint(data: str, workspace: Path) -> str:
-    """The fingerprint of data that only a user's function can give, computed in a process of its own."""
-    done = subprocess.run(
-        [sys.executable, "-P", "-m", "engine.compute.worker.fingerprint", data, str(workspace)],
-        stdout=subprocess.PIPE,
-        text=True,
-        check=False,
-    )
-    answer = done.stdout.strip().splitlines()[-1:] or [""]
-    try:
-        reply = json.loads(answer[0])
-    except ValueError:
-        raise SecateurError(
-            "The data's function could not be run",
-            f"Its process ended with code {done.returncode}.",
-            "The engine's log has more.",
-        ) from None
-    if "error" in reply:
-        raise SecateurError(**reply["error"])
-    fingerprint: str = reply["fingerprint"]
-    return fingerprint
 
 
 @contextlib.contextmanager
 def only_engine(run: RunDir) -> Iterator[None]:
     """Hold the right to be this study's engine on this host; SecateurError if another process has it."""
-    path = lock.folder() / f"study-{key(str(run.path.resolve()))[:24]}"
+    path = private.folder() / f"study-{key(str(run.path.resolve()))[:24]}"
     with path.open("ab") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -313,9 +279,10 @@ def only_engine(run: RunDir) -> Iterator[None]:
 
 def main() -> int:
     """Entry of the engine process; what goes wrong ends up in the study's log."""
+    guard_streams()
     run = RunDir(Path(sys.argv[1]))
     try:
-        with only_engine(run):
+        with only_engine(run), private.own_temporary():
             Supervisor(run).work()
     except SecateurError as error:
         traceback.print_exc()

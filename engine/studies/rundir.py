@@ -5,12 +5,12 @@ import re
 import shutil
 import socket
 import time
-from dataclasses import MISSING, asdict, dataclass, field
+from dataclasses import MISSING, asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 from engine.errors import SecateurError, UsageError
-from engine.store.files import LAYERS, explained, read_json, write_atomic, write_json
+from engine.store.files import CLASSES, LAYERS, explained, read_json, write_atomic, write_json
 from engine.store.objects import Store
 from engine.store.workspace import STORE, shared_store
 from engine.studies import events
@@ -55,6 +55,14 @@ class Status:
     verdict: str | None = None
     """Of a replay: `identical` or `different`."""
     error: dict[str, str] | None = None
+    executor: str = "local"
+    """Where its trials run; of `slurm` no process on `host` carries it."""
+    jobs: tuple[str, ...] = ()
+    """Of a study on a cluster: the numbers of its jobs, as far as it was not submitted by hand."""
+    submitted: float = 0.0
+    """When these were submitted, in seconds since 1970."""
+    queue: str = ""
+    """How they stand in the queue, in words; not written, but asked for when an open study is read."""
     why: str = ""
     """What became of it where it is not well, on one line: how many trials failed, and why most of them did."""
 
@@ -67,6 +75,8 @@ def _plausible(name: str, value: Any) -> bool:
     example = {} if spec.default is MISSING else spec.default
     if example is None:
         return value is None or isinstance(value, str | dict)
+    if isinstance(example, tuple):
+        return isinstance(value, list) and all(isinstance(item, str) for item in value)
     return isinstance(value, int | float if isinstance(example, int | float) else type(example))
 
 
@@ -79,10 +89,16 @@ class RunDir:
         self.preset = path / "preset.yaml"
         self.request = path / "study.json"
         self.kept_settings = path / "settings.json"
+        self.code = path / "code.json"
+        self.data = path / "data.json"
         self.events = path / "events.jsonl"
         self.status = path / "status.json"
         self.log = path / "engine.log"
         self.stop = path / "stop"
+        self.tasks = path / "tasks.json"
+        """Of a study on a cluster: its stages and their tasks."""
+        self.task_events = path / "events"
+        self.slurm = path / "slurm"
 
     @classmethod
     def of(cls, workspace: Path, name: str) -> Self:
@@ -102,6 +118,22 @@ class RunDir:
         private = (read_json(self.request) or {}).get("private_store", False)
         return Store(self.path / STORE) if private else shared_store(self.workspace)
 
+    def basis(self, submission: int) -> Path:
+        """Of a study on a cluster: what the plan of its n-th submission is made from, the machine and the data's
+        fingerprints, as its first task found them."""
+        return self.path / f"basis-{submission}.json"
+
+    def failure(self, key: str) -> Path:
+        """Of a study on a cluster: the mark of a step that failed, so that no other task tries it as well."""
+        return self.path / "failures" / key
+
+    def event_files(self) -> list[Path]:
+        """The engine's event file, then those of tasks on a cluster, one for each attempt."""
+        try:
+            return [self.events, *sorted(self.task_events.glob("*.jsonl"))]
+        except OSError:
+            return [self.events]
+
     def settings(self) -> "StudySettings":
         """The plot and every trial's settings, as validated when the study began.
 
@@ -116,8 +148,22 @@ class RunDir:
         found = read_json(self.store().folder(key) / LAYERS)
         return found if isinstance(found, list) else []
 
+    def classes(self, key: str) -> dict[str, Any]:
+        """How each class did when `key` was measured; empty where that was not told (a detector, an old study)."""
+        found = read_json(self.store().folder(key) / CLASSES)
+        return found if isinstance(found, dict) else {}
+
     def read_status(self) -> Status:
         """The status as written, with `running` turned into `lost` if its engine is gone."""
+        status = self.stored_status()
+        if status.executor == "slurm":
+            return self._in_queue(status)
+        if status.state in ("running", "queued") and not alive(status):
+            return Status(**{**asdict(status), "state": "lost"})
+        return status
+
+    def stored_status(self) -> Status:
+        """The status as it was written."""
         data = read_json(self.status)
         if not isinstance(data, dict):
             return Status("unreadable")
@@ -125,13 +171,30 @@ class RunDir:
         known = {k: v for k, v in data.items() if k in Status.__dataclass_fields__}
         if "state" not in known or not all(_plausible(k, v) for k, v in known.items()):
             return Status("unreadable")
-        status = Status(**known)
-        if status.state in ("running", "queued") and not alive(status):
-            return Status(**{**asdict(status), "state": "lost"})
-        return status
+        return Status(**known | {"jobs": tuple(known.get("jobs", ()))})
+
+    def _in_queue(self, status: Status) -> Status:
+        """The status of a study on a cluster; `lost` if its jobs have all left the queue and it is not over."""
+        if status.state not in ("queued", "running"):
+            return status
+        from engine.slurm import queue
+
+        found = queue.look()
+        rows = found.of(status.jobs, str(self.path))
+        standing = queue.standing(rows)
+        if standing.running or standing.waiting:
+            state: StudyStatus = "running" if standing.running else "queued"
+            return replace(status, state=state, queue=standing.text)
+        if not status.submitted and not status.heartbeat:
+            return replace(status, queue=f"not submitted yet: bash {self.slurm / 'submit.sh'}")
+        if found.asked <= max(status.submitted, status.updated):
+            return replace(status, queue=found.problem or "not asked for yet")
+        # The last task writes the end before it leaves the queue: what was read before may be older than that.
+        again = self.stored_status()
+        return again if again.state not in ("queued", "running") else replace(again, state="lost")
 
     def write_status(self, status: Status) -> None:
-        write_json(self.status, asdict(status), durable=status.state != "running")
+        write_json(self.status, asdict(replace(status, queue="")), durable=status.state != "running")
 
 
 def alive(status: Status) -> bool:
@@ -290,19 +353,29 @@ def find(workspace: Path, name: str) -> RunDir:
     )
 
 
-def create(
-    workspace: Path, name: str, preset: str, request: dict[str, Any], settings: str | None = None
-) -> RunDir:
-    """A new study folder `NAME-1`, `NAME-2`, … with the preset, what was asked for, and the preset's settings as
-    `engine.studies.settings.to_json` writes them."""
-    folder = studies_folder(workspace)
+def next_name(workspace: Path, name: str) -> str:
+    """What the next study of a preset called `name` will be called, unless another one is faster."""
     stem = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "study"
+    pattern, folder = re.compile(re.escape(stem) + r"-(\d+)"), studies_folder(workspace)
+    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    return f"{stem}-{max((int(m[1]) for n in names if (m := pattern.fullmatch(n))), default=0) + 1}"
+
+
+def create(
+    workspace: Path,
+    name: str,
+    preset: str,
+    request: dict[str, Any],
+    settings: str | None = None,
+    code: str | None = None,
+) -> RunDir:
+    """A new study folder `NAME-1`, `NAME-2`, … with the preset, what was asked for, the preset's settings as
+    `engine.studies.settings.to_json` writes them, and the users' code as `engine.sources` does."""
+    folder = studies_folder(workspace)
     with explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        taken = [
-            int(m[1]) for p in folder.iterdir() if (m := re.fullmatch(re.escape(stem) + r"-(\d+)", p.name))
-        ]
-        number = max(taken, default=0) + 1
+        stem, _, first = next_name(workspace, name).rpartition("-")
+        number = int(first)
         while True:
             try:
                 (folder / f"{stem}-{number}").mkdir()
@@ -315,6 +388,8 @@ def create(
         write_json(run.request, request)
         if settings is not None:
             write_atomic(run.kept_settings, settings)
+        if code is not None:
+            write_atomic(run.code, code)
     except SecateurError:
         shutil.rmtree(run.path, ignore_errors=True)
         raise

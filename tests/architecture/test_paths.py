@@ -9,10 +9,13 @@ from tests import HOME
 NAMES = {
     "study.json",
     "settings.json",
+    "code.json",
+    "data.json",
     "events.jsonl",
     "status.json",
     "engine.log",
     "layers.json",
+    "classes.json",
     "measurements.json",
 }
 FOLDERS = {"studies", "store"}

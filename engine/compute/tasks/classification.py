@@ -1,15 +1,18 @@
-"""One class per image: cross-entropy, and top-1 accuracy."""
+"""One class per image: cross-entropy, top-1 accuracy, and what that hides."""
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from engine.compute.data import Dataset, Split
+from engine.compute.layers.pieces import at_once
+from engine.compute.measures.classes import beside_accuracy
 from engine.compute.memory import halving_batch
 from engine.compute.tasks.base import Reduction, Score
+from engine.compute.tasks.output import main_output
 
 BATCH = 500
-"""Images per forward pass in evaluation; fixed, because it can change the last bits."""
+"""Most images per forward pass in evaluation."""
 
 
 class Classification:
@@ -25,19 +28,21 @@ class Classification:
         reduction: Reduction = "mean",
     ) -> Tensor:
         return functional.cross_entropy(
-            model(images).float(), targets, label_smoothing=label_smoothing, reduction=reduction
+            main_output(model(images)).float(), targets, label_smoothing=label_smoothing, reduction=reduction
         )
 
     def score(self, model: nn.Module, data: Dataset, split: Split, device: torch.device) -> Score:
         was_training = model.training
         model.eval()
         with torch.inference_mode():
-            outputs = halving_batch(lambda batch: _logits(model, data, split, device, batch), BATCH)
+            most = at_once(model, (data.channels, *data.size), BATCH)
+            outputs = halving_batch(lambda batch: _logits(model, data, split, device, batch), most)
         model.train(was_training)
         predictions = outputs.argmax(1)
         loss = functional.cross_entropy(outputs.double(), split.labels)
         accuracy = int((predictions == split.labels).sum()) / len(split.labels)
-        return Score(predictions, accuracy, float(loss), {"accuracy": accuracy})
+        beside = beside_accuracy(outputs, split.labels)
+        return Score(predictions, accuracy, float(loss), {"accuracy": accuracy}, beside)
 
     def agreement(self, one: Tensor, two: Tensor) -> float | None:
         return agreement(one, two)

@@ -61,3 +61,14 @@ def test_json_of_a_failed_trial_says_why() -> None:
 def test_json_of_a_study_that_was_never_planned_is_whole() -> None:
     found = study_json(replayed(started()))
     assert (found["trials"], found["baseline"]) == ([], None)
+
+
+def test_what_was_in_the_store_is_told_as_reused() -> None:
+    from engine.cli.follow import describe
+    from engine.cli.report import closing
+    from engine.testing.events import finished, planned, replayed, started
+
+    again = finished("t", {"validation_accuracy": 0.5}, reused=True)
+    state = replayed(started(), planned([{}]), again, finished("p0"))
+    assert describe(again, state, set()) == "train: validation 50.00 % (reused)"
+    assert "reused from the store: 1 of 2 results (train)" in closing(state)
