@@ -130,7 +130,6 @@ class CurvesScreen(BaseScreen):
     def _show(self, nothing: str = "") -> None:
         states = [self._states[name] for name in self._following if name in self._states]
         picks = self._picks()
-        self.query_one(Verdict).show(pick.verdict(picks[0]) if picks else "")
         plot = self.query_one(Plot)
         if self._view is None or not states:
             waiting = states and states[0].status in ("queued", "running")
@@ -139,6 +138,7 @@ class CurvesScreen(BaseScreen):
             self._drawn = curves.draw(states, self._view, [found.trial for found in picks])
         live = any(state.status in ("queued", "running") for state in states)
         plot.show(self._drawn.figure, live=live, ended=bool(states) and not live)
+        self.query_one(Verdict).show(pick.verdict(picks[0]) if picks else "", self._drawn.notes)
         drawn = any(line.points for line in self._drawn.figure.series)
         self.query_one(Endings).show(states, BESIDE_CURVE if drawn or live else MOST_LINES)
         front = self.query_one("#front", Table)

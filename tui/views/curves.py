@@ -48,6 +48,8 @@ class Drawn:
     figure: Figure
     front: list[tuple[int, int]] = field(default_factory=list)
     problem: str = ""
+    notes: tuple[str, ...] = ()
+    """What of several studies is not drawn, or not as chosen."""
 
     def owner(self, series: int, point: int) -> Owner | None:
         """The study and trials that a point stands for; None where there is no such point, or it has none."""
@@ -113,6 +115,7 @@ def draw(states: Sequence[StudyState], view: View, picks: Sequence[TrialState] =
         return Drawn(replace(figure, log_x=view.log_x))
     if by_layer(states, view):
         return _layers(states, view)
+    states, view, notes = _comparable(states, view)
     try:
         by = [name for name in view.by if name in bys(states)]
         figure = trials.figure(states, view.x, view.y, by, log=view.log, picks=picks)
@@ -127,7 +130,48 @@ def draw(states: Sequence[StudyState], view: View, picks: Sequence[TrialState] =
         points = tuple(figure.series[s].points[p] for s, p in found)
         line = Series(FRONT, tuple(Point(p.x, p.y) for p in points), marks=False)
         figure = replace(figure, series=(*figure.series, line))
-    return Drawn(figure, found)
+    return Drawn(figure, found, notes=notes)
+
+
+SIZES = ("size.packed", "effective_macs", "nonzero_parameters")
+"""Along what studies of different kinds are compared; the first that all have measured."""
+
+
+def _comparable(
+    states: Sequence[StudyState], view: View
+) -> tuple[Sequence[StudyState], View, tuple[str, ...]]:
+    """Which of several studies can be drawn together, along what, and what to say of the others.
+
+    Those without a finished trial wait. Where one has no such parameter or measure as was chosen, all are drawn by
+    quality along size instead; where that is not measured, those that have what was chosen.
+    """
+    if len(states) < 2:
+        return states, view, ()
+    ready = [state for state in states if any(trial.results for trial in state.trials)]
+    notes = [
+        f"{state.name}: {_waiting([state]) or 'no trial was finished'}"
+        for state in states
+        if state not in ready
+    ]
+    strangers = [state for state in ready if not _has(state, view)]
+    if not strangers:
+        return ready or states, view, tuple(notes)
+    quality = quality_name(ready[0])
+    both = next((name for name in SIZES if all(name in measure_names(state) for state in ready)), None)
+    names = ", ".join(state.name for state in strangers)
+    if both and all(quality_name(state) == quality for state in ready):
+        notes.append(f"{names} has no {view.y} along {view.x}: all are drawn by {quality} along {both}")
+        return ready, replace(view, x=both, y=quality), tuple(notes)
+    notes.append(f"{names}: no {view.y} along {view.x}, not drawn")
+    return [state for state in ready if state not in strangers] or ready, view, tuple(notes)
+
+
+def _has(state: StudyState, view: View) -> bool:
+    """Whether a study has what was chosen for both axes."""
+    try:
+        return any(line.points for line in trials.figure([state], view.x, view.y).series)
+    except SecateurError:
+        return False
 
 
 def _layers(states: Sequence[StudyState], view: View) -> Drawn:
