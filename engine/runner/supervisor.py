@@ -147,7 +147,7 @@ class Supervisor:
         self.emit(ev.Notice(level="warning", text=text, key=key_))
 
     def _report_reused(self, stored: StoredObject) -> None:
-        for event in ev.reused(stored.key, stored.kind, stored.measures, stored.observations):
+        for event in ev.reused(stored.key, stored.kind, stored.measures, stored.observations, stored.content):
             self.emit(event)
 
     def _carry_out(self, plan: Plan, on: Machine, tried: Sequence[Job]) -> str:

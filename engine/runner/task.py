@@ -175,7 +175,7 @@ class Task:
             self.report(stored)
 
     def report(self, stored: StoredObject) -> None:
-        for event in ev.reused(stored.key, stored.kind, stored.measures, stored.observations):
+        for event in ev.reused(stored.key, stored.kind, stored.measures, stored.observations, stored.content):
             self.emit(event)
 
     def told(self) -> StudyState:

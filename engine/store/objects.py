@@ -13,13 +13,14 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from engine.store.files import explained, read_json, sync_folder, write_json
-from engine.store.keys import file_hash
+from engine.errors import SecateurError
+from engine.store.files import MEASUREMENTS, explained, read_json, sync_folder, write_json
+from engine.store.keys import file_hash, key
 
 FORMAT = 1
 META = "object.json"
@@ -34,7 +35,8 @@ class StoredObject:
     """One result: its key, its folder, and what `object.json` says.
 
     `measures` are numbers that a replay must reproduce bit for bit; `observations` (seconds, memory,
-    latency) are not expected to repeat. `files` maps names to their SHA-256.
+    latency) are not expected to repeat. `files` maps names to their SHA-256. `made_of` has the `content` of each object
+    that it was computed from, by key, as that was then.
     """
 
     key: str
@@ -43,6 +45,13 @@ class StoredObject:
     measures: dict[str, Any]
     observations: dict[str, Any]
     files: dict[str, str]
+    made_of: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def content(self) -> str:
+        """SHA-256 over the names and hashes of its files, but for times that were measured: what a study's events
+        record of the result, and what others that are made of it record too."""
+        return key({name: digest for name, digest in self.files.items() if name != MEASUREMENTS})
 
 
 class Store:
@@ -60,10 +69,11 @@ class Store:
         """The object at `key`, or None if there is none; its files are not read."""
         folder = self.folder(key)
         meta = read_json(folder / META)
-        if not isinstance(meta, dict) or meta.get("format") != FORMAT or not meta.keys() >= NEEDED:
+        if not isinstance(meta, dict) or meta.get("format") != FORMAT or not _is_whole(meta):
             return None
         files = {name: entry["sha256"] for name, entry in meta["files"].items()}
-        return StoredObject(key, folder, meta["kind"], meta["measures"], meta["observations"], files)
+        made_of = meta.get("made_of", {})
+        return StoredObject(key, folder, meta["kind"], meta["measures"], meta["observations"], files, made_of)
 
     def damage(self, key: str, *, thorough: bool = True) -> str | None:
         """What is wrong with the object at `key` (a sentence), or None if it is whole.
@@ -71,7 +81,7 @@ class Store:
         Sizes are always compared; with `thorough` every byte is read and hashed.
         """
         meta = read_json(self.folder(key) / META)
-        if not isinstance(meta, dict) or "files" not in meta:
+        if not isinstance(meta, dict) or not _is_whole(meta):
             return f"{META} can't be read"
         if thorough and meta.get("digest") != _digest(meta):
             return f"the content of {META} has changed since it was written"
@@ -85,7 +95,31 @@ class Store:
                     return f"the content of {name} has changed since it was written"
             except OSError as error:
                 return f"{name}: {error.strerror}"
+        return self._made_of_others(meta.get("made_of", {}))
+
+    def _made_of_others(self, made_of: dict[str, str]) -> str | None:
+        """Whether what stands at a key now is not what this was computed from: then its numbers are not of that."""
+        for parent, content in made_of.items():
+            now = self.get(parent)
+            if now is not None and now.content != content:
+                return f"it was computed from another {now.kind} than the one that is stored now ({parent[:12]}…)"
         return None
+
+    def verified(self, key: str, recorded: str = "") -> StoredObject:
+        """The object at `key`, every byte of it as it was when it was computed, and of the content `recorded` if given.
+
+        Raises SecateurError, naming what was changed.
+        """
+        found, why = self.get(key), self.damage(key)
+        if why is None and found is not None and recorded not in ("", found.content):
+            why = "it is whole, but another than the one whose numbers the study recorded"
+        if found is None or why is not None:
+            raise SecateurError(
+                "A stored result was changed since it was recorded",
+                f"{self.folder(key)}: {why}.",
+                "`secateur resume` puts it aside and computes it again.",
+            )
+        return found
 
     def set_aside(self, key: str) -> Path:
         """Move a damaged object out of the way (kept for a look), so that it is computed anew."""
@@ -116,8 +150,12 @@ class Store:
         material: dict[str, Any],
         measures: dict[str, Any],
         observations: dict[str, Any],
+        made_of: Iterable[str] = (),
     ) -> StoredObject:
-        """Make the filled `folder` the object at `key`; if another writer was first, theirs stays."""
+        """Make the filled `folder` the object at `key`; if another writer was first, theirs stays.
+
+        `made_of` are the keys of the objects that it was computed from.
+        """
         files = {
             path.name: {"sha256": file_hash(path), "size": path.stat().st_size}
             for path in sorted(folder.iterdir())
@@ -130,6 +168,7 @@ class Store:
             "measures": measures,
             "observations": observations,
             "files": files,
+            "made_of": {one: found.content for one in made_of if (found := self.get(one)) is not None},
             "created": time.time(),
         }
         target = self.folder(key)
@@ -168,6 +207,17 @@ class Store:
             with contextlib.suppress(OSError):
                 if time.time() - folder.stat().st_mtime > STALE_AFTER:
                     shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_whole(meta: dict[str, Any]) -> bool:
+    """Whether it says all that an object's does, each of its kind: others may have written it."""
+    kinds = [meta.get(name, {}) for name in ("measures", "observations", "files", "made_of")]
+    if not meta.keys() >= NEEDED or not all(isinstance(one, dict) for one in kinds):
+        return False
+    return all(
+        isinstance(entry, dict) and entry.keys() >= {"sha256", "size"} and os.sep not in name
+        for name, entry in meta["files"].items()
+    )
 
 
 def _digest(meta: dict[str, Any]) -> str:
