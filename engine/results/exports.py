@@ -74,7 +74,14 @@ def order(
         raise UsageError(f"There is no format {form}", f"Formats are {', '.join(get_args(Format))}.")
     found = choose(run, state, trial)
     chosen = _fitting(found, form)
-    folder = run.store().folder(found.steps[-1].key)
+    store, key = run.store(), found.steps[-1].key
+    folder = store.folder(key)
+    if (shut := store.unreadable(key)) is not None:
+        raise SecateurError(
+            f"The model of trial {found.index} can't be read",
+            f"{shut}.",
+            f"Ask its owner to open it, or compute your own: `secateur resume {run.name}`.",
+        )
     if not folder.is_dir():
         raise SecateurError(
             f"The model of trial {found.index} is not in the store any more",
