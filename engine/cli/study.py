@@ -1,12 +1,11 @@
 """`list`, `show`, `cancel`: commands on studies that import no torch."""
 
 import argparse
-import sys
 import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from engine.cli.common import add_json, add_workspace, columns, print_json
+from engine.cli.common import add_json, add_workspace, columns, print_json, say, say_text, tell
 
 if TYPE_CHECKING:
     from engine.studies.rundir import Status
@@ -49,7 +48,7 @@ def _list(args: argparse.Namespace) -> int:
         print_json([{"study": name, **asdict(status)} for name, status in rows])
         return 0
     if not rows:
-        print(f"No studies in {folder} yet: `secateur run quickstart` makes one.")
+        say(f"No studies in {folder} yet: `secateur run quickstart` makes one.")
         return 0
     now = time.time()
     cells = [
@@ -67,7 +66,7 @@ def _list(args: argparse.Namespace) -> int:
         for name, status in rows
     ]
     headers = ["study", "state", "trials", "best acc.", "sparsity", "started", "host", "model", "data"]
-    print(
+    say_text(
         tables.table(
             headers,
             cells,
@@ -75,8 +74,7 @@ def _list(args: argparse.Namespace) -> int:
             columns(),
         )
     )
-    for line in _not_well(rows):
-        print(line)
+    say(*_not_well(rows))
     return 0
 
 
@@ -133,9 +131,9 @@ def _cancel(args: argparse.Namespace) -> int:
     if args.json:
         print_json({"study": run.name, "state": state})
     elif state in ("running", "queued"):
-        print(f"{run.name} was asked to stop on {status.host} and will end soon", file=sys.stderr)
+        tell(f"{run.name} was asked to stop on {status.host} and will end soon")
     else:
-        print(f"{run.name} is {state}: `secateur resume {run.name}` goes on where it was")
+        say(f"{run.name} is {state}: `secateur resume {run.name}` goes on where it was")
     return 0
 
 

@@ -1,5 +1,6 @@
 """Taking a trial's model away: which trial, in which format, and what its folder tells about it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,6 +15,7 @@ from engine.params import STEPS
 from engine.params.preset import Settings
 from engine.results import failures, latency_targets
 from engine.results.summary import measure_names, measure_value
+from engine.store.objects import StoredObject
 from engine.studies.rundir import RunDir
 from engine.studies.state import StudyState, TrialState
 
@@ -41,6 +43,7 @@ class Order:
 
     Attributes:
         model: The folder of the trial's checkpoint.
+        files: The SHA-256 of each of its files, as the study recorded them.
         settings: The trial's settings, for its data.
         workspace: Where data sets are looked for.
         preset: The study's preset, as text.
@@ -52,6 +55,7 @@ class Order:
     """
 
     model: Path
+    files: Mapping[str, str]
     settings: Settings
     workspace: Path
     preset: str
@@ -74,26 +78,43 @@ def order(
         raise UsageError(f"There is no format {form}", f"Formats are {', '.join(get_args(Format))}.")
     found = choose(run, state, trial)
     chosen = _fitting(found, form)
-    store, key = run.store(), found.steps[-1].key
-    folder = store.folder(key)
-    if (shut := store.unreadable(key)) is not None:
-        raise SecateurError(
-            f"The model of trial {found.index} can't be read",
-            f"{shut}.",
-            f"Ask its owner to open it, or compute your own: `secateur resume {run.name}`.",
-        )
-    if not folder.is_dir():
-        raise SecateurError(
-            f"The model of trial {found.index} is not in the store any more",
-            f"{folder} is gone.",
-            f"`secateur resume {run.name}` computes it again.",
-        )
+    model = _as_measured(run, found)
     check_free(out, force)
     check_writable(out)
     settings = run.settings().of_trial(found.index)
     text = run.preset.read_text("utf-8")
     about = describe(run, state, found)
-    return Order(folder, settings, run.workspace, text, about, chosen, out, run.code, force)
+    return Order(
+        model.folder, model.files, settings, run.workspace, text, about, chosen, out, run.code, force
+    )
+
+
+def _as_measured(run: RunDir, trial: TrialState) -> StoredObject:
+    """The trial's stored model, if it is the one that the trial's results are of. Raises SecateurError otherwise."""
+    store, last = run.store(), trial.steps[-1]
+    if (shut := store.unreadable(last.key)) is not None:
+        raise SecateurError(
+            f"The model of trial {trial.index} can't be read",
+            f"{shut}.",
+            f"Ask its owner to open it, or compute your own: `secateur resume {run.name}`.",
+        )
+    if not store.folder(last.key).is_dir():
+        raise SecateurError(
+            f"The model of trial {trial.index} is not in the store any more",
+            f"{store.folder(last.key)} is gone.",
+            f"`secateur resume {run.name}` computes it again.",
+        )
+    try:
+        model = store.verified(last.key, last.content)
+        if store.get(trial.measure.key) is not None:  # which says what model it is of
+            store.verified(trial.measure.key, trial.measure.content)
+        return model
+    except SecateurError as error:
+        raise SecateurError(
+            f"The model of trial {trial.index} is not the one that was measured",
+            f"{error.title}: {error.detail}",
+            f"`secateur resume {run.name}` puts aside what was changed and computes it again.",
+        ) from error
 
 
 def formats(trial: TrialState) -> tuple[Format, ...]:

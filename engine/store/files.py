@@ -12,6 +12,7 @@ from typing import Any
 
 from engine.errors import SecateurError
 from engine.store.owners import whose
+from engine.text.visible import json_text
 
 _EXPLAINED = {
     errno.ENOSPC: ("The disk is full", "Free some space (the workspace can be moved: SECATEUR_HOME)."),
@@ -76,7 +77,7 @@ def write_atomic(path: Path, text: str, *, durable: bool = True) -> None:
 
 def write_json(path: Path, value: Any, *, durable: bool = True) -> None:
     """`write_atomic` of `value` as JSON."""
-    write_atomic(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n", durable=durable)
+    write_atomic(path, json_text(value, 1) + "\n", durable=durable)
 
 
 def read_json(path: Path) -> Any | None:

@@ -16,15 +16,15 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from engine.errors import SecateurError
 from engine.store import owners
-from engine.store.files import explained, read_json, sync_folder, write_json
-from engine.store.keys import file_hash
+from engine.store.files import MEASUREMENTS, explained, read_json, sync_folder, write_json
+from engine.store.keys import file_hash, key
 
 FORMAT = 1
 META = "object.json"
@@ -39,7 +39,8 @@ class StoredObject:
     """One result: its key, its folder, and what `object.json` says.
 
     `measures` are numbers that a replay must reproduce bit for bit; `observations` (seconds, memory,
-    latency) are not expected to repeat. `files` maps names to their SHA-256.
+    latency) are not expected to repeat. `files` maps names to their SHA-256. `made_of` has the `content` of each object
+    that it was computed from, by key, as that was then.
     """
 
     key: str
@@ -48,6 +49,13 @@ class StoredObject:
     measures: dict[str, Any]
     observations: dict[str, Any]
     files: dict[str, str]
+    made_of: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def content(self) -> str:
+        """SHA-256 over the names and hashes of its files, but for times that were measured: what a study's events
+        record of the result, and what others that are made of it record too."""
+        return key({name: digest for name, digest in self.files.items() if name != MEASUREMENTS})
 
 
 class Store:
@@ -72,12 +80,13 @@ class Store:
         """The object at `key`, or None if there is none that can be read; its files are not read."""
         folder = self.folder(key)
         meta = read_json(folder / META)
-        if not isinstance(meta, dict) or meta.get("format") != FORMAT or not meta.keys() >= NEEDED:
+        if not isinstance(meta, dict) or meta.get("format") != FORMAT or not _is_whole(meta):
             return None
         files = {name: entry["sha256"] for name, entry in meta["files"].items()}
         if not all(owners.readable(folder / name) for name in files):
             return None
-        return StoredObject(key, folder, meta["kind"], meta["measures"], meta["observations"], files)
+        made_of = meta.get("made_of", {})
+        return StoredObject(key, folder, meta["kind"], meta["measures"], meta["observations"], files, made_of)
 
     def review(self, key: str, address: str) -> tuple[StoredObject | None, str | None]:
         """The object at `key`, every byte compared; or why the step at `address` is computed anew, if there is one.
@@ -133,7 +142,7 @@ class Store:
         Sizes are always compared; with `thorough` every byte is read and hashed.
         """
         meta = read_json(self.folder(key) / META)
-        if not isinstance(meta, dict) or "files" not in meta:
+        if not isinstance(meta, dict) or not _is_whole(meta):
             return f"{META} can't be read"
         if thorough and meta.get("digest") != _digest(meta):
             return f"the content of {META} has changed since it was written"
@@ -149,7 +158,37 @@ class Store:
                 return f"{name} can't be read: {owners.whose(path)}"
             except OSError as error:
                 return f"{name}: {error.strerror}"
+        return self._made_of_others(meta.get("made_of", {}))
+
+    def _made_of_others(self, made_of: dict[str, str]) -> str | None:
+        """Whether what stands at a key now is not what this was computed from: then its numbers are not of that."""
+        for parent, content in made_of.items():
+            now = self.get(parent)
+            if now is not None and now.content != content:
+                return f"it was computed from another {now.kind} than the one that is stored now ({parent[:12]}…)"
         return None
+
+    def verified(self, key: str, recorded: str = "") -> StoredObject:
+        """The object at `key`, every byte of it as it was when it was computed, and of the content `recorded` if given.
+
+        Raises SecateurError, naming what was changed.
+        """
+        if (shut := self.unreadable(key)) is not None:
+            raise SecateurError(
+                "A stored result can't be read",
+                f"{shut}.",
+                f"{_opened(self.root)} Or compute your own: `secateur resume`.",
+            )
+        found, why = self.get(key), self.damage(key)
+        if why is None and found is not None and recorded not in ("", found.content):
+            why = "it is whole, but another than the one whose numbers the study recorded"
+        if found is None or why is not None:
+            raise SecateurError(
+                "A stored result was changed since it was recorded",
+                f"{self.folder(key)}: {why}.",
+                "`secateur resume` puts it aside and computes it again.",
+            )
+        return found
 
     def set_aside(self, key: str) -> Path:
         """Move a damaged object out of the way (kept for a look), so that it is computed anew."""
@@ -182,8 +221,12 @@ class Store:
         material: dict[str, Any],
         measures: dict[str, Any],
         observations: dict[str, Any],
+        made_of: Iterable[str] = (),
     ) -> StoredObject:
-        """Make the filled `folder` the object at `key`; if another writer was first, theirs stays."""
+        """Make the filled `folder` the object at `key`; if another writer was first, theirs stays.
+
+        `made_of` are the keys of the objects that it was computed from.
+        """
         files = {
             path.name: {"sha256": file_hash(path), "size": path.stat().st_size}
             for path in sorted(folder.iterdir())
@@ -196,6 +239,7 @@ class Store:
             "measures": measures,
             "observations": observations,
             "files": files,
+            "made_of": {one: found.content for one in made_of if (found := self.get(one)) is not None},
             "created": time.time(),
         }
         with explained(self.folder(key)):
@@ -205,7 +249,7 @@ class Store:
         stored = self.get(key)
         if (
             stored is None
-        ):  # what stands at the key is not an object, or none of ours: replace it, or leave it alone
+        ):  # what stands there is not an object, or another user's: replace it, or leave it alone
             place = self.folder(key)
             if owners.ours(place):
                 self.set_aside(key)
@@ -284,6 +328,17 @@ def _there(path: Path) -> bool:
 def _opened(root: Path) -> str:
     """What the owner of files does about them."""
     return f"Its owner can open it: `chmod -R g+rwX {root}`, and `umask 002` before the next run."
+
+
+def _is_whole(meta: dict[str, Any]) -> bool:
+    """Whether it says all that an object's does, each of its kind: others may have written it."""
+    kinds = [meta.get(name, {}) for name in ("measures", "observations", "files", "made_of")]
+    if not meta.keys() >= NEEDED or not all(isinstance(one, dict) for one in kinds):
+        return False
+    return all(
+        isinstance(entry, dict) and entry.keys() >= {"sha256", "size"} and os.sep not in name
+        for name, entry in meta["files"].items()
+    )
 
 
 def _digest(meta: dict[str, Any]) -> str:

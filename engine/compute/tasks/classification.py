@@ -8,6 +8,7 @@ from engine.compute.data import Dataset, Split
 from engine.compute.layers.pieces import at_once
 from engine.compute.memory import halving_batch
 from engine.compute.tasks.base import Reduction, Score
+from engine.compute.tasks.output import main_output
 
 BATCH = 500
 """Most images per forward pass in evaluation."""
@@ -26,7 +27,7 @@ class Classification:
         reduction: Reduction = "mean",
     ) -> Tensor:
         return functional.cross_entropy(
-            model(images).float(), targets, label_smoothing=label_smoothing, reduction=reduction
+            main_output(model(images)).float(), targets, label_smoothing=label_smoothing, reduction=reduction
         )
 
     def score(self, model: nn.Module, data: Dataset, split: Split, device: torch.device) -> Score:

@@ -1,6 +1,5 @@
 """Does a job: computes each of its nodes from its parent and commits the result to the store."""
 
-import copy
 import json
 import os
 import time
@@ -17,7 +16,6 @@ from engine.compute.context import Context, Send, to_device, validate
 from engine.compute.data import Dataset, load
 from engine.compute.data.memory import budget
 from engine.compute.layers.grids import grids
-from engine.compute.layers.select import check_skip
 from engine.compute.measures.counts import Counts, count
 from engine.compute.measures.sizes import sizes
 from engine.compute.memory import peak_bytes, reset_peak
@@ -26,7 +24,6 @@ from engine.compute.models.int8 import QuantizedNetwork, torch_part
 from engine.compute.numerics.aligned import read_tensors, write_tensors
 from engine.compute.pretrained.create import create
 from engine.compute.steps.apply import apply
-from engine.compute.steps.channels.yolo import prepare_for_channels
 from engine.compute.steps.distillation.step import teach
 from engine.compute.tasks import task_of
 from engine.compute.tasks.base import Score
@@ -167,7 +164,7 @@ def _taught_by(node: Node, work: Work) -> nn.Module | None:
 
 
 def _stored(key: str, work: Work) -> nn.Module:
-    return checkpoint.load(work.store.folder(key), work.request.models_named())
+    return checkpoint.load(work.store.verified(key).folder, work.request.models_named())
 
 
 def _context(node: Node, work: Work) -> Context:
@@ -195,24 +192,12 @@ def _parent(node: Node, work: Work) -> nn.Module:
             work.send(ev.Notice(level=level, text=text, key=node.key))
         if text := unsaid(work.settings.model, work.settings.data):
             work.send(ev.Notice(level="warning", text=text, key=node.key))
-        _check_skips(model, work.request)
         return model
     if work.held.key != node.parent or work.held.model is None:
         model = to_device(_stored(node.parent, work), work.device)
         work.held.take(node.parent, model)
     assert work.held.model is not None
     return work.held.model
-
-
-def _check_skips(model: nn.Module, request: JobRequest) -> None:
-    """What later steps skip must be there, as the network is or as pruning its channels takes it apart."""
-    if not request.skips:
-        return
-    prepared = copy.deepcopy(model)
-    prepare_for_channels(prepared)
-    layers = dict(model.named_modules()) | dict(prepared.named_modules())
-    for step, skip in request.skips:
-        check_skip(layers, tuple(skip), step)
 
 
 def _counts(model: nn.Module, work: Work) -> Counts:
