@@ -100,5 +100,7 @@ def sync_folder(folder: Path) -> None:
 
 LAYERS = "layers.json"
 """What was counted of a model's layers, beside its measures."""
+CLASSES = "classes.json"
+"""How each class of a classifier did, and what it was taken for, beside its measures."""
 MEASUREMENTS = "measurements.json"
 """The times that a step measured and decided by, by name: they do not repeat, so a replay is given them."""

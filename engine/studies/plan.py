@@ -20,7 +20,7 @@ from engine.presets.spec import Spec, Trial
 from engine.sources import Sources, collect, references
 from engine.store.keys import content_hash, key
 
-MEASURE_VERSION = 2
+MEASURE_VERSION = 3
 """Raised when what is measured, or how, changes."""
 LATENCY_VERSION = 3
 PIECES_VERSION = 1

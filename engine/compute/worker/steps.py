@@ -16,6 +16,7 @@ from engine.compute.context import Context, Send, to_device, validate
 from engine.compute.data import Dataset, load
 from engine.compute.data.memory import budget
 from engine.compute.layers.grids import grids
+from engine.compute.measures import classes
 from engine.compute.measures.counts import Counts, count
 from engine.compute.measures.sizes import sizes
 from engine.compute.memory import peak_bytes, reset_peak
@@ -37,7 +38,7 @@ from engine.params import (
 )
 from engine.params.preset import Settings
 from engine.params.training import Fit
-from engine.store.files import LAYERS, MEASUREMENTS, write_json
+from engine.store.files import CLASSES, LAYERS, MEASUREMENTS, write_json
 from engine.store.objects import Store
 from engine.studies import events as ev
 from engine.studies.job import JobRequest
@@ -229,8 +230,12 @@ def _measure(node: Node, work: Work, folder: Path) -> dict[str, Any]:
     counts = _counts(model, work)
     write_tensors({"validation": validation.predictions, "test": test.predictions}, folder / PREDICTIONS)
     (folder / LAYERS).write_text(json.dumps(counts.as_dict()["layers"], indent=1))
+    if work.data.task == "classification":
+        found = classes.as_dict(test.predictions, work.data.test.labels, work.data.class_names)
+        (folder / CLASSES).write_text(json.dumps(found))
     measures = {
         **test.measures,
+        **test.beside,
         "loss": test.loss,
         **_agreement(test, before, work),
         **_cheap(validation, counts),
