@@ -98,6 +98,12 @@ def order(
 def _as_measured(run: RunDir, trial: TrialState) -> StoredObject:
     """The trial's stored model, if it is the one that the trial's results are of. Raises SecateurError otherwise."""
     store, last = run.store(), trial.steps[-1]
+    if (shut := store.unreadable(last.key)) is not None:
+        raise SecateurError(
+            f"The model of trial {trial.index} can't be read",
+            f"{shut}.",
+            f"Ask its owner to open it, or compute your own: `secateur resume {run.name}`.",
+        )
     if not store.folder(last.key).is_dir():
         raise SecateurError(
             f"The model of trial {trial.index} is not in the store any more",

@@ -114,9 +114,12 @@ class RunDir:
         return self.path.parent.parent
 
     def store(self) -> Store:
-        """The store this study uses: the workspace's, or its own if it must reuse nothing."""
-        private = (read_json(self.request) or {}).get("private_store", False)
-        return Store(self.path / STORE) if private else shared_store(self.workspace)
+        """The store this study uses: the workspace's, with one of its own beside it for what others keep from it; or
+        its own alone if it must reuse nothing."""
+        asked = read_json(self.request)
+        alone = isinstance(asked, dict) and asked.get("private_store", False)
+        own = self.path / STORE
+        return Store(own) if alone else shared_store(self.workspace, own)
 
     def basis(self, submission: int) -> Path:
         """Of a study on a cluster: what the plan of its n-th submission is made from, the machine and the data's

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from engine import datasets
@@ -23,7 +22,7 @@ from engine.compute.measures.sizes import sizes
 from engine.compute.memory import peak_bytes, reset_peak
 from engine.compute.models import checkpoint
 from engine.compute.models.int8 import QuantizedNetwork, torch_part
-from engine.compute.numerics.aligned import read_tensors
+from engine.compute.numerics.aligned import read_tensors, write_tensors
 from engine.compute.pretrained.create import create
 from engine.compute.steps.apply import apply
 from engine.compute.steps.distillation.step import teach
@@ -89,7 +88,7 @@ def run(request: JobRequest, send: Send) -> None:
         budget=budget() // request.parallel,
     )
     device = torch.device(request.device)
-    work = Work(request, settings, Store(Path(request.store)), data, device, send, Held())
+    work = Work(request, settings, request.open_store(), data, device, send, Held())
     for node in request.read_nodes():
         if work.store.get(node.key) is not None:
             continue
@@ -146,7 +145,7 @@ def _step(node: Node, work: Work, folder: Path) -> dict[str, Any]:
     known = context.scored if isinstance(step, Fit | QuantizeQat) else None
     validation = known or validate(model, context)
     checkpoint.save(model, folder)
-    save_file({"validation": validation.predictions}, folder / PREDICTIONS)
+    write_tensors({"validation": validation.predictions}, folder / PREDICTIONS)
     if recorded := context.recorded():
         write_json(folder / MEASUREMENTS, recorded)
     work.held.take(node.key, model, validation)
@@ -228,7 +227,7 @@ def _measure(node: Node, work: Work, folder: Path) -> dict[str, Any]:
     if node.baseline is not None:
         before = _predictions(work.store, node.baseline)["test"]
     counts = _counts(model, work)
-    save_file({"validation": validation.predictions, "test": test.predictions}, folder / PREDICTIONS)
+    write_tensors({"validation": validation.predictions, "test": test.predictions}, folder / PREDICTIONS)
     (folder / LAYERS).write_text(json.dumps(counts.as_dict()["layers"], indent=1))
     if work.data.task == "classification":
         found = classes.as_dict(test.predictions, work.data.test.labels, work.data.class_names)
