@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from engine.errors import SecateurError
+from engine.store.owners import whose
 from engine.text.visible import json_text
 
 LONGEST_JSON = 256 << 20
@@ -51,8 +52,11 @@ def explanation(number: int | None, path: str = "") -> SecateurError | None:
     if number is None or number not in _EXPLAINED:
         return None
     title, remedy = _EXPLAINED[number]
+    who = (
+        f" {Path(path).name}: {whose(Path(path))}." if path and number in (errno.EACCES, errno.EPERM) else ""
+    )
     most = f" The limit is {resource.getrlimit(resource.RLIMIT_FSIZE)[0]} bytes." * (number == errno.EFBIG)
-    return SecateurError(title, f"Writing {path or 'a file'}: {os.strerror(number)}.{most}", remedy)
+    return SecateurError(title, f"Writing {path or 'a file'}: {os.strerror(number)}.{who}{most}", remedy)
 
 
 def write_atomic(path: Path, text: str, *, durable: bool = True) -> None:
