@@ -9,7 +9,8 @@ from textual.binding import BindingType
 from textual.containers import Horizontal
 
 from engine.errors import SecateurError
-from engine.results import failures
+from engine.results import failures, pick
+from engine.results.summary import quality_name
 from engine.studies.state import StudyState, TrialState
 from tui.screens.base import StudyScreen, bindings
 from tui.session import Failed, Go, Session, Tell
@@ -141,4 +142,6 @@ class TrialScreen(StudyScreen):
         if self._state is None or trial is None or trial.measure.status != "done":
             self.post_message(Tell("Only a trial that is done can be exported", "warn"))
         else:
-            self.app.push_screen(ExportScreen.of(self.session, self._state.name, trial))
+            goal = pick.goal_of(self._state, [trial])
+            about = pick.describe(trial, goal, quality_name(self._state))
+            self.app.push_screen(ExportScreen.of(self.session, self._state.name, trial, about))

@@ -34,6 +34,8 @@ from engine.params.preset import AUTO, Model
 TENSORS = "model.safetensors"
 RECIPE = "model.json"
 """The files of a checkpoint of ours."""
+LONGEST_RECIPE = 64 << 20
+"""Bytes of a `model.json`; that of a large pruned network has a few hundred thousand."""
 REPLACED = "was replaced by a random one for"
 """What is said of a last layer for other classes than the data's."""
 IN_FOLDER = WEIGHT_FILES[1:]
@@ -240,6 +242,8 @@ def _from_checkpoint(folder: Path, name: str, offered: Architecture) -> tuple[nn
     from engine.compute.models import checkpoint
 
     try:
+        if (folder / RECIPE).stat().st_size > LONGEST_RECIPE:
+            raise ValueError(f"{RECIPE} has more than {LONGEST_RECIPE} bytes")
         recipe: dict[str, Any] = json.loads((folder / RECIPE).read_text("utf-8"))
         built = str(recipe["architecture"]["name"])
         _check_name(built, name, folder)

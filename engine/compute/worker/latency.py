@@ -38,7 +38,7 @@ EXPORT_VERSION = 2
 
 def run(request: JobRequest, send: Send) -> None:
     """Do the job's latency nodes; other studies of this host pause their computing meanwhile."""
-    store = Store(Path(request.store))
+    store = request.open_store()
     for node in request.read_nodes():
         if store.get(node.key) is None:
             _measure(node, request, store, send)

@@ -64,9 +64,26 @@ def test_the_loader_runs_by_itself(exported: tuple[Path, Any]) -> None:
     assert done.stdout.endswith("outputs (1, 10)\n")
 
 
+def test_without_a_number_it_is_the_pick_and_says_which_and_why(lab: Lab) -> None:
+    """The same that `show`, `list` and the lab name; never the uncompressed model, nor whichever came last."""
+    picked = lab.json("show", "p-1")["pick"]
+    done = lab.call("export", "p-1", str(lab.folder / "pick"))
+    assert done.returncode == 0, done.stderr
+    assert picked["text"] in done.stderr
+    assert f"trial {picked['index']} of p-1 is in" in done.stdout
+    (row,) = lab.json("list")
+    assert row["pick"] == picked
+
+
+def test_how_much_the_pick_may_lose_can_be_said(lab: Lab) -> None:
+    assert lab.json("show", "p-1", "--within", "100")["pick"]["index"] == 1, "the smallest at any price"
+    done = lab.call("export", "p-1", str(lab.folder / "no"), "--within", "101")
+    assert done.returncode == 2 and "0 to 100 points" in done.stderr
+
+
 def test_openvinos_files_have_a_loader_and_a_card_too(lab: Lab) -> None:
     out = lab.folder / "openvino"
-    card = lab.json("export", "latest", str(out), "--trial", "best", "--format", "openvino")
+    card = lab.json("export", "latest", str(out), "--trial", "pick", "--format", "openvino")
     files = {"model.xml", "model.bin", "load.py", "preset.yaml", "card.json", "card.md"}
     assert {file.name for file in out.iterdir()} == files
     assert set(card["needs"]) == {"openvino", "numpy"}
