@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterable
 from typing import Any, Protocol
 
+from engine.errors import SecateurError
 from engine.runner.executors.base import Executor, JobEnded
 from engine.slurm.inside import Attempt
 from engine.store.claims import Claims
@@ -109,22 +110,33 @@ class Share:
         return any(self._task.run.failure(key).exists() and self._store.get(key) is None for key in keys)
 
     def _run(self, job: Job) -> bool:
-        self._executor.start(job)
-        finished: set[str] = set()
+        try:
+            self._executor.start(job)
+        except SecateurError:
+            if self._is_stopped_too():
+                return False
+            raise
         while True:
             for message in self._executor.wait(POLL_S):
                 if isinstance(message, JobEnded):
-                    return self._task.stopping or self._judge(job, message, finished)
-                if isinstance(message, ev.StepFinished):
-                    finished.add(message.key)
-                elif isinstance(message, ev.StepFailed):
+                    if message.problem is not None and self._is_stopped_too():
+                        return False
+                    return self._judge(job, message)
+                if isinstance(message, ev.StepFailed):
                     self._mark(message)
                 self._task.emit(message)
             if self._task.stopping:
                 self._executor.stop()
                 return False
 
-    def _judge(self, job: Job, ended: JobEnded, finished: set[str]) -> bool:
+    def _is_stopped_too(self) -> bool:
+        """Whether what ended a worker is meant for the task: signals for a whole job come in any order."""
+        deadline = time.monotonic() + POLL_S
+        while not self._task.stopping and time.monotonic() < deadline:
+            time.sleep(POLL_S / 10)
+        return self._task.stopping
+
+    def _judge(self, job: Job, ended: JobEnded) -> bool:
         """After the worker's end: what it did not do has failed, the first of it for its reason."""
         for node in job.nodes:
             if self._store.get(node.key) is not None:

@@ -243,12 +243,13 @@ class Task:
     def _finish_study(self) -> None:
         state = self.told()
         settled = bool(state.trials) and all(t.status in ("done", "failed") for t in state.trials)
-        if not settled or state.finished:
+        outcome = "failed" if state.failed else "done"
+        if not settled or state.status == outcome:
             return
         original = self.asked.get("replay_of")
         if original and not state.failed:
             self.emit(replay.compare(self.run.beside(original), self.run, state))
-        self.emit(ev.StudyFinished(state="failed" if state.failed else "done"))
+        self.emit(ev.StudyFinished(state=outcome))  # type: ignore[arg-type]
 
 
 def _from(jobs: list[Job], start: int) -> list[Job]:
