@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Callable
 
-from engine.cli.common import add_json, add_workspace, print_json
+from engine.cli.common import add_json, add_workspace, print_json, say
 from engine.studies.rundir import RunDir
 
 
@@ -67,5 +67,5 @@ def _do(args: argparse.Namespace, do: Callable[[RunDir], None], done: str) -> in
     if args.json:
         print_json({"study": run.name, "jobs": list(status.jobs)})
     else:
-        print(f"{run.name}: {done}")
+        say(f"{run.name}: {done}")
     return 0

@@ -1,10 +1,12 @@
 """Follows a study's events on stderr: a bar with the time left on a terminal, plain lines elsewhere."""
 
+import contextlib
 import sys
 import time
+from collections.abc import Iterator
 from typing import Any, assert_never
 
-from engine.cli.common import columns
+from engine.cli.common import columns, redraw, tell
 from engine.errors import sentence
 from engine.measures import table
 from engine.results import failures
@@ -13,6 +15,7 @@ from engine.studies import events as ev
 from engine.studies.rundir import RunDir
 from engine.studies.state import Reader, StudyState
 from engine.text import numbers, tables
+from engine.text.visible import visible
 
 LOOK_EVERY_S = 0.2
 ENDED = ("done", "failed", "cancelled", "lost", "unreadable")
@@ -35,14 +38,32 @@ def follow(run: RunDir) -> StudyState | None:
             time.sleep(LOOK_EVERY_S)
     except KeyboardInterrupt:
         show.clear()
-        print(
-            f"\n{run.name} goes on in the background: `secateur watch {run.name}` follows it again, "
-            f"`secateur cancel {run.name}` stops it",
-            file=sys.stderr,
-        )
+        goes_on(run)
         return None
     show.clear()
     return reader.read_all()
+
+
+def goes_on(run: RunDir) -> None:
+    """Tell that a study which is no longer followed has not ended."""
+    tell(
+        "",
+        f"{run.name} goes on in the background: `secateur watch {run.name}` follows it again, "
+        f"`secateur cancel {run.name}` stops it",
+    )
+
+
+@contextlib.contextmanager
+def waiting(text: str) -> Iterator[None]:
+    """`text` on a terminal while the block runs, and gone afterwards."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    redraw(text)
+    try:
+        yield
+    finally:
+        redraw("")
 
 
 def _new_events(reader: Reader) -> list[ev.Event]:
@@ -61,7 +82,7 @@ class _Lines:
     def event(self, event: ev.Event, state: StudyState) -> None:
         text = describe(event, state, self._told)
         if text:
-            print(text, file=sys.stderr, flush=True)
+            tell(text)
 
     def tick(self, state: StudyState) -> None:
         """Nothing is redrawn where there is no terminal."""
@@ -81,17 +102,18 @@ class _Bar:
         text = describe(event, state, self._told, brief=True)
         if text:
             self.clear()
-            print(tables.abbreviate(text, columns()), file=sys.stderr)
+            for line in text.splitlines():
+                tell(tables.abbreviate(visible(line), columns()))
 
     def tick(self, state: StudyState) -> None:
-        text = tables.abbreviate(progress_line(state), columns() - 1)
+        text = tables.abbreviate(visible(progress_line(state)), columns() - 1)
         if text != self._shown:
-            print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+            redraw(text)
             self._shown = text
 
     def clear(self) -> None:
         if self._shown:
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+            redraw("")
         self._shown = ""
 
 
@@ -120,6 +142,8 @@ def describe(event: ev.Event, state: StudyState, reported: set[str], *, brief: b
             where = f"{event.devices.get('device')}, {event.devices.get('threads')} threads"
             count = len(event.trials)
             return f"{count} {'trial' if count == 1 else 'trials'} on {where}"
+        case ev.CheckedUp():
+            return "\n".join(event.lines)
         case ev.EpochFinished():
             if brief:
                 return ""
@@ -127,7 +151,7 @@ def describe(event: ev.Event, state: StudyState, reported: set[str], *, brief: b
             value = _quality(event.measures, "validation_")
             return f"{step.address} epoch {event.epoch}/{event.epochs}: loss {event.loss:.4f}, validation {value}"
         case ev.StepFinished():
-            return "" if event.reused else _finished(event, state)
+            return _finished(event, state)
         case ev.StepFailed():
             return f"FAILED {_who(event.key, state)}: {_reason(event, reported)}"
         case ev.TaskStarted():
@@ -161,7 +185,8 @@ def _finished(event: ev.StepFinished, state: StudyState) -> str:
     for what, prefix in (("test", ""), ("validation", "validation_")):
         if not value and quality_of(event.measures, prefix):
             value = f": {what} {_quality(event.measures, prefix)}"
-    return f"{_who(event.key, state)}{value} ({numbers.duration(event.seconds)})"
+    took = "reused" if event.reused else numbers.duration(event.seconds)
+    return f"{_who(event.key, state)}{value} ({took})"
 
 
 def _quality(measures: dict[str, Any], prefix: str) -> str:

@@ -3,10 +3,13 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from engine import __version__
 from engine.cli import cluster, data, doctor, export, lab, params, plot, presets, run, study
+from engine.cli.common import settle_streams, tell_error
 from engine.errors import EXIT_INTERRUPTED, SecateurError
+from engine.text.visible import visible
 
 EPILOG = """\
 how it goes:
@@ -26,9 +29,16 @@ $SECATEUR_HOME or ./.secateur. Exit codes: 0 done, 1 failed, 2 wrong usage or pr
 """
 
 
+class Parser(argparse.ArgumentParser):
+    """One whose errors, which repeat what was typed, can't steer the terminal."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(visible(message))
+
+
 def parser() -> argparse.ArgumentParser:
     """The command line's parser, every command with its own help."""
-    top = argparse.ArgumentParser(
+    top = Parser(
         prog="secateur",
         description="Find out how far a vision network can be compressed before it breaks.",
         epilog=EPILOG,
@@ -43,6 +53,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; its exit code. A user's mistake is one message on stderr, never a traceback."""
+    settle_streams()
     given = sys.argv[1:] if argv is None else list(argv)
     if not given and sys.stdin.isatty() and sys.stdout.isatty():
         given = ["lab"]
@@ -50,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         code: int = args.run(args)
     except SecateurError as error:
-        print(f"secateur: {error}", file=sys.stderr)
+        tell_error(error)
         return error.exit_code
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED

@@ -1,10 +1,9 @@
 """`run`, `resume`, `replay`, `watch`: commands that follow an engine."""
 
 import argparse
-import sys
 from typing import TYPE_CHECKING
 
-from engine.cli.common import add_json, add_workspace
+from engine.cli.common import add_json, add_workspace, print_as_it_is, say, tell
 from engine.errors import EXIT_DIFFERENT, EXIT_FAILED, EXIT_INTERRUPTED, SecateurError
 
 if TYPE_CHECKING:
@@ -87,15 +86,15 @@ def _run(args: argparse.Namespace) -> int:
     read = spec.read(shipped.find(args.preset), args.overrides, quick=args.quick)
     folder = workspace(args.workspace)
     if args.show_script:
-        print(launch.batch_scripts(read, folder), end="")
+        print_as_it_is(launch.batch_scripts(read, folder))
         return 0
     run = launch.create(read, folder)
     if args.prepare:
         launch.prepare(run)
-        print(f"{run.name} is ready: `bash {run.slurm / 'submit.sh'}` submits it")
+        say(f"{run.name} is ready: `bash {run.slurm / 'submit.sh'}` submits it")
         return 0
     launch.start(run)
-    return _follow(args, run)
+    return _follow_new(args, run)
 
 
 def _resume(args: argparse.Namespace) -> int:
@@ -105,7 +104,7 @@ def _resume(args: argparse.Namespace) -> int:
 
     run = find(workspace(args.workspace), args.study)
     if args.remeasure and not launch.forget_noisy_latency(run):
-        print(f"every latency of {run.name} was measured undisturbed", file=sys.stderr)
+        tell(f"every latency of {run.name} was measured undisturbed")
     launch.start(run)
     return _follow(args, run)
 
@@ -118,7 +117,7 @@ def _replay(args: argparse.Namespace) -> int:
     original = find(workspace(args.workspace), args.study)
     run = replay.create(original)
     launch.start(run)
-    return _follow(args, run)
+    return _follow_new(args, run)
 
 
 def _watch(args: argparse.Namespace) -> int:
@@ -129,6 +128,20 @@ def _watch(args: argparse.Namespace) -> int:
     return _follow(args, find(workspace(args.workspace), args.study))
 
 
+def _follow_new(args: argparse.Namespace, run: "RunDir") -> int:
+    """`_follow` a study that has just been started, once its preset is known to be one that can run."""
+    from engine.cli import follow
+    from engine.runner import launch
+
+    try:
+        with follow.waiting("trying the preset's files and networks …"):
+            launch.accepted(run)
+    except KeyboardInterrupt:
+        follow.goes_on(run)
+        return EXIT_INTERRUPTED
+    return _follow(args, run)
+
+
 def _follow(args: argparse.Namespace, run: "RunDir") -> int:
     from engine.cli import follow, report
     from engine.cli.common import print_json
@@ -137,7 +150,7 @@ def _follow(args: argparse.Namespace, run: "RunDir") -> int:
         if args.json:
             print_json({"study": run.name, "folder": str(run.path)})
         else:
-            print(f"{run.name} runs in the background: `secateur watch {run.name}` follows it")
+            say(f"{run.name} runs in the background: `secateur watch {run.name}` follows it")
         return 0
     state = follow.follow(run)
     if state is None:
@@ -150,13 +163,11 @@ def _follow(args: argparse.Namespace, run: "RunDir") -> int:
         )
     if args.json:
         from engine.results import failures
-        from engine.results.summary import study_json
 
-        for line in failures.lines(state):
-            print(line, file=sys.stderr)
-        print_json(study_json(state))
+        tell(*failures.lines(state))
+        print_json(report.as_json(run, state))
     else:
-        report.print_study(run, state)
+        report.print_study(run, state, followed=True)
     if state.verdict is not None and not state.verdict.identical:
         return EXIT_DIFFERENT
     return {"done": 0, "cancelled": EXIT_INTERRUPTED}.get(state.status, EXIT_FAILED)

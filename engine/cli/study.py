@@ -1,12 +1,11 @@
 """`list`, `show`, `cancel`: commands on studies that import no torch."""
 
 import argparse
-import sys
 import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from engine.cli.common import add_json, add_workspace, columns, print_json
+from engine.cli.common import add_json, add_within, add_workspace, columns, print_json, say, say_text, tell
 
 if TYPE_CHECKING:
     from engine.studies.rundir import Status
@@ -24,6 +23,7 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     )
     show.add_argument("study", help="a name from `secateur list`, or `latest`")
     show.add_argument("--trial", type=int, metavar="N", help="show one trial in full")
+    add_within(show)
     show.set_defaults(run=_show)
     cancel = subparsers.add_parser(
         "cancel",
@@ -38,7 +38,7 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
 
 
 def _list(args: argparse.Namespace) -> int:
-    from engine.results.summary import best_text
+    from engine.results.pick import cell
     from engine.store.workspace import workspace
     from engine.studies.rundir import studies
     from engine.text import numbers, tables
@@ -49,7 +49,7 @@ def _list(args: argparse.Namespace) -> int:
         print_json([{"study": name, **asdict(status)} for name, status in rows])
         return 0
     if not rows:
-        print(f"No studies in {folder} yet: `secateur run quickstart` makes one.")
+        say(f"No studies in {folder} yet: `secateur run quickstart` makes one.")
         return 0
     now = time.time()
     cells = [
@@ -57,8 +57,7 @@ def _list(args: argparse.Namespace) -> int:
             name,
             status.state + (f", {status.verdict}" if status.verdict else ""),
             f"{status.done}/{status.trials}" + (f" ({status.failed} failed)" if status.failed else ""),
-            best_text(status.best),
-            numbers.percent(status.best.get("sparsity"), 1),
+            cell(status.pick),
             numbers.age(now - status.created) if status.created else "",
             status.host,
             status.model,
@@ -66,17 +65,16 @@ def _list(args: argparse.Namespace) -> int:
         ]
         for name, status in rows
     ]
-    headers = ["study", "state", "trials", "best acc.", "sparsity", "started", "host", "model", "data"]
-    print(
+    headers = ["study", "state", "trials", "pick", "started", "host", "model", "data"]
+    say_text(
         tables.table(
             headers,
             cells,
-            ["left", "left", "right", "right", "right", "left", "left", "left", "left"],
+            ["left", "left", "right", "right", "left", "left", "left", "left"],
             columns(),
         )
     )
-    for line in _not_well(rows):
-        print(line)
+    say(*_not_well(rows))
     return 0
 
 
@@ -107,11 +105,9 @@ def _show(args: argparse.Namespace) -> int:
     if args.trial is not None:
         return trial.show(run, state, args.trial, as_json=args.json)
     if args.json:
-        from engine.results.summary import study_json
-
-        print_json(study_json(state))
+        print_json(report.as_json(run, state, args.within))
     else:
-        report.print_study(run, state)
+        report.print_study(run, state, args.within)
     return 0
 
 
@@ -133,9 +129,9 @@ def _cancel(args: argparse.Namespace) -> int:
     if args.json:
         print_json({"study": run.name, "state": state})
     elif state in ("running", "queued"):
-        print(f"{run.name} was asked to stop on {status.host} and will end soon", file=sys.stderr)
+        tell(f"{run.name} was asked to stop on {status.host} and will end soon")
     else:
-        print(f"{run.name} is {state}: `secateur resume {run.name}` goes on where it was")
+        say(f"{run.name} is {state}: `secateur resume {run.name}` goes on where it was")
     return 0
 
 

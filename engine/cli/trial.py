@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from engine.cli.common import columns, print_json
+from engine.cli.common import columns, print_json, say, say_text
 from engine.errors import UsageError
 from engine.measures import latency, table
-from engine.results import failures, latency_targets
+from engine.results import classes, failures, latency_targets
 from engine.results import layers as layerforms
 from engine.results.summary import measure_names, measure_value, quality_name, quality_of, trial_json
 from engine.studies.rundir import RunDir
@@ -20,28 +20,32 @@ def show(run: RunDir, state: StudyState, index: int, *, as_json: bool) -> int:
         has = f"It has trials 0 to {len(state.trials) - 1}." if state.trials else "None is planned."
         raise UsageError(f"Study {run.name} has no trial {index}", "\n".join([has, *failures.lines(state)]))
     layers = run.layers(found.measure.key)
+    of_classes = run.classes(found.measure.key)
     if as_json:
-        print_json(trial_json(found) | {"steps": [_step_json(s) for s in found.steps], "layers": layers})
+        print_json(
+            trial_json(found)
+            | {"steps": [_step_json(s) for s in found.steps], "layers": layers, "classes": of_classes}
+        )
         return 0
     values = ", ".join(f"{name} = {value}" for name, value in found.parameters.items())
-    print(f"{run.name} trial {index} ({state.standing(found)}){': ' + values if values else ''}")
-    for line in failures.trial_lines(state, found):
-        print(line)
+    say(f"{run.name} trial {index} ({state.standing(found)}){': ' + values if values else ''}")
+    say(*failures.trial_lines(state, found))
     for remark in latency_targets.remarks(found):
-        print(f"{latency_targets.MARK} {remark['text']}")
-    print(_steps(state, found))
+        say(f"{latency_targets.MARK} {remark['text']}")
+    say_text(_steps(state, found))
     if found.results or found.baseline_measure.measures:
-        print(_measures(state, found))
+        say_text(_measures(state, found))
+    if every := classes.results(of_classes, run.classes(found.baseline_measure.key)):
+        say_text(_classes(every))
     if rows := latency.measured(found.results):
-        print(_latency(rows))
-    for note in latency.notes(found.results):
-        print(note)
+        say_text(_latency(rows))
+    say(*latency.notes(found.results))
     if layers:
-        print(_layers(layers))
+        say_text(_layers(layers))
     if made := layerforms.rows(layerforms.of_trial(found)):
-        print(_forms(made))
+        say_text(_forms(made))
     if found.measure.status == "done":
-        print(f"model: {run.store().folder(found.steps[-1].key)}")
+        say(f"model: {run.store().folder(found.steps[-1].key)}")
     return 0
 
 
@@ -87,6 +91,14 @@ def _measures(state: StudyState, trial: TrialState) -> str:
         change = "" if value is None or before is None else table.change_text(name, value - before)
         rows.append([name, table.measure_text(name, value), table.measure_text(name, before), change])
     return tables.table(["measure", "this trial", "baseline", "difference"], rows, ["left"], columns())
+
+
+def _classes(every: list[classes.ClassResult]) -> str:
+    rows = [classes.cells(one) for one in classes.shown(every)]
+    aligned: list[tables.Align] = ["left", "right", "right", "right", "right", "left"]
+    text = tables.table(list(classes.HEADS), rows, aligned, columns())
+    more = len(every) - len(rows)
+    return text + (f"\n{more} more classes lost less: --json has all" if more else "")
 
 
 def _latency(rows: list[latency.Row]) -> str:

@@ -12,6 +12,7 @@ from torch import nn
 
 from engine.compute.data import Dataset
 from engine.compute.layers.pieces import at_once
+from engine.compute.models.layout import layout_of
 from engine.compute.numerics.onednn import use_onednn_for
 from engine.compute.tasks import Score
 from engine.compute.tasks.evaluate import score
@@ -84,10 +85,10 @@ class Context:
 
 
 def to_device(model: nn.Module, device: torch.device) -> nn.Module:
-    """`model` on `device` in channels-last layout, in place: convolutions run about 4× faster so on a CPU."""
+    """`model` on `device`, in place, channels last if it can be: convolutions run about 4× faster so on a CPU."""
     if device.type == "cpu":
         use_onednn_for(model)
-    return model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+    return model.to(device=device, memory_format=layout_of(model))  # type: ignore[call-overload, no-any-return]
 
 
 def validate(model: nn.Module, context: Context) -> Score:

@@ -105,10 +105,27 @@ class Plot(Params):
     """What to draw along: a swept parameter or a measure; of latency and throughput also `batch`, `threads`."""
     y: str = "accuracy"
     """What to draw: a measure."""
-    by: str | None = None
-    """Parameter that tells the lines apart; of latency and throughput also `runtime`, `precision`."""
+    by: str | Annotated[tuple[str, ...], Field(strict=False, min_length=1)] | None = None
+    """Parameter, or several, that lines are named after first; of latency and throughput also `runtime`, `precision`.
+    Whatever else is swept tells lines apart too."""
     log: bool = False
     """Whether the y axis is logarithmic."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All of `by`."""
+        return (self.by,) if isinstance(self.by, str) else self.by or ()
+
+
+class Pick(Params):
+    """Which of the study's models to take: the smallest of those that lose little enough."""
+
+    by: str | None = None
+    """What it is to have least of: `size.packed`, `effective_macs`, `nonzero_parameters`, or a latency such as
+    `latency.onnxruntime.1`. By default what the sweep aims at: latency or MACs where it sweeps a speed-up, else
+    the packed size."""
+    within: float = param(1.0, ge=0, le=100, unit="points")
+    """Points of accuracy (or mAP50-95) that it may lose against its baseline, on validation."""
 
 
 class Settings(Params):
@@ -135,6 +152,8 @@ class Settings(Params):
     """Where to run."""
     plot: Plot | None = None
     """The chart drawn by default."""
+    pick: Pick = defaults(Pick)
+    """Which model to take."""
 
     model_config = ConfigDict(protected_namespaces=())
 

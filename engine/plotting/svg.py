@@ -1,9 +1,11 @@
 """Charts as SVG: plain shapes and text in the reader's own sans-serif font, no styles and no scripts."""
 
+import math
 from xml.sax.saxutils import escape, quoteattr
 
 from engine.plotting.drawing import BACKGROUND, Drawing, Item, Label, Mark, Stroke, layout
 from engine.plotting.figure import Figure
+from engine.text.visible import visible
 
 
 def draw(figure: Figure, width: int = 720, height: int = 420) -> str:
@@ -64,6 +66,10 @@ def outline(item: Mark) -> tuple[tuple[float, float], ...]:
             return ((x, y - d), (x + d, y), (x, y + d), (x - d, y))
         case "triangle":
             return ((x, y - 1.3 * r), (x + 1.25 * r, y + 0.95 * r), (x - 1.25 * r, y + 0.95 * r))
+        case "star":
+            tips = [math.pi * (k / 5 - 0.5) for k in range(10)]
+            sizes = [(2.2 if k % 2 == 0 else 0.9) * r for k in range(10)]
+            return tuple((x + s * math.cos(a), y + s * math.sin(a)) for a, s in zip(tips, sizes, strict=True))
         case "square":
             h = 0.92 * r
             return ((x - h, y - h), (x + h, y - h), (x + h, y + h), (x - h, y + h))
@@ -86,5 +92,5 @@ def _number(value: float) -> str:
 
 
 def _clean(text: str) -> str:
-    """The text without characters that XML 1.0 does not allow."""
-    return "".join(char if char.isprintable() else " " for char in text)
+    """The text with what steers made visible, and without other characters that XML 1.0 does not allow."""
+    return "".join(char if char.isprintable() else " " for char in visible(text))

@@ -9,8 +9,8 @@ from dataclasses import replace
 
 from engine.errors import SecateurError
 from engine.presets.spec import Spec
+from engine.results import pick
 from engine.results.failures import brief, ending
-from engine.results.summary import best_trial
 from engine.studies.rundir import HEARTBEAT_S, RunDir, Status, process_identity
 from engine.studies.state import StudyState
 
@@ -19,7 +19,7 @@ class Heartbeat:
     """Writes the study's status every few seconds and at every result."""
 
     def __init__(self, run: RunDir, spec: Spec, replay_of: str | None) -> None:
-        self._run = run
+        self._run, self._rule = run, spec.settings.pick
         ticks, boot_id = process_identity(os.getpid())
         before = run.read_status()
         self._status = Status(
@@ -52,7 +52,7 @@ class Heartbeat:
                 self._status,
                 done=state.done,
                 failed=state.failed,
-                best=best_trial(state),
+                pick=pick.as_json(pick.pick(state, self._rule)),
                 why=brief(found) if (found := ending(state)) else "",
                 verdict=None
                 if state.verdict is None

@@ -1,6 +1,7 @@
 """Start a study's engine so that it outlives the terminal."""
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -22,10 +23,12 @@ from engine.studies import rundir
 from engine.studies.plan import sources_of
 from engine.studies.rundir import RunDir, Status
 from engine.studies.settings import to_json
-from engine.studies.state import load
+from engine.studies.state import Reader, load
 
 ENGINE = "import sys; from engine.runner.supervisor import main; sys.exit(main())"
 """Not ``-m``: multiprocessing would import the main module anew in every worker."""
+LOOK_EVERY_S = 0.1
+"""Seconds between two looks at how the check-up goes."""
 APPEARS_WITHIN_S = 60.0
 """How long the engine may take to write its first status (a cold shared file system)."""
 
@@ -170,6 +173,29 @@ def _start_engine(run: RunDir) -> None:
                 f"End other programs, or raise the limit; then `secateur resume {run.name}`.",
             ) from error
     _wait_for(run, process)
+
+
+def accepted(run: RunDir) -> None:
+    """Wait until the check-up of a study that was just started here has passed, or its engine has ended otherwise.
+
+    Raises UsageError with the reason if the preset asks for what can't be; the study's folder is gone then.
+    """
+    if choose.on_cluster(run):  # its first task does it, whenever that begins
+        return
+    reader = Reader(run)
+    while True:
+        ended = run.read_status().state not in ("queued", "running")
+        while reader.poll():
+            pass
+        if reader.state.checked is not None:
+            return
+        if ended:
+            break
+        time.sleep(LOOK_EVERY_S)
+    if reader.state.refused:
+        error = reader.state.error or {}
+        shutil.rmtree(run.path, ignore_errors=True)
+        raise UsageError(**error)
 
 
 def forget_noisy_latency(run: RunDir) -> int:

@@ -9,25 +9,28 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from engine.errors import SecateurError
+from engine.errors import SecateurError, UsageError
 from engine.machine import environment, private
 from engine.machine.value import Machine
 from engine.presets.spec import Spec, read_stored
 from engine.runner import inputs, replay
+from engine.runner.checkup import check_up
 from engine.runner.executors import choose
 from engine.runner.executors.base import JobEnded
 from engine.runner.heartbeat import Heartbeat
 from engine.store.files import read_json
 from engine.store.keys import key
 from engine.store.objects import StoredObject
+from engine.studies import checkup
 from engine.studies import events as ev
 from engine.studies.job import request
 from engine.studies.plan import Job, Plan, make
 from engine.studies.rundir import EventLog, RunDir
 from engine.studies.state import StudyState
+from engine.text.visible import guard_streams
 
 POLL_S = 0.5
 """Seconds between two looks at the stop request."""
@@ -75,10 +78,12 @@ class Supervisor:
             self.emit(ev.Planned(trials=[t.as_dict() for t in plan.trials], devices=devices(plan)))
             self._hand_over(plan)
             self._reuse(plan)
-            outcome = self._carry_out(plan, on)
+            outcome = self._carry_out(plan, on, checkup.jobs(plan, on, code))
             self._judge(outcome)
         except SecateurError as error:
-            self._end("failed", error.as_dict())
+            # What the preset asks for and can't be is a usage error, and nothing has begun: later on, it is a failure.
+            refused = isinstance(error, UsageError) and self.state.checked is None
+            self._end("failed", error.as_dict(), refused=refused)
             return
         self._end(outcome, None)
 
@@ -108,10 +113,10 @@ class Supervisor:
         if original and outcome == "done":
             self.emit(replay.compare(self.run.beside(original), self.run, self.state))
 
-    def _end(self, state: str, error: dict[str, str] | None) -> None:
+    def _end(self, state: str, error: dict[str, str] | None, *, refused: bool = False) -> None:
         """The last event and the last status; where no event can be written, the status may still tell."""
         assert state in ("done", "failed", "cancelled")
-        last = ev.StudyFinished(state=state, error=error)  # type: ignore[arg-type]
+        last = ev.StudyFinished(state=state, error=error, refused=refused)  # type: ignore[arg-type]
         try:
             self.emit(last)
             self.log.close()
@@ -122,43 +127,43 @@ class Supervisor:
             self.heartbeat.finish(self.state)
 
     def _reuse(self, plan: Plan) -> None:
-        """Report every result that is in the store already; set damaged ones aside."""
+        """Report every result that is in the store already, and why others that are there can't be used."""
         self.store.sweep_temporary()
         for key_, node in plan.nodes.items():
-            stored = self.store.get(key_)
-            if stored is None:
-                if self.store.folder(key_).exists():
-                    self._set_aside(key_, node.address, "object.json can't be read")
-                continue
-            damage = self.store.damage(key_)
-            if damage is not None:
-                self._set_aside(key_, node.address, damage)
-            else:
+            stored, trouble = self.store.review(key_, node.address)
+            if trouble is not None:
+                self.emit(ev.Notice(level="warning", text=trouble, key=key_))
+            elif stored is not None:
                 self._report_reused(stored)
 
-    def _set_aside(self, key_: str, address: str, damage: str) -> None:
-        kept = self.store.set_aside(key_)
-        text = f"A stored result of {address} is damaged ({damage}); moved to {kept}, it is computed anew"
-        self.emit(ev.Notice(level="warning", text=text, key=key_))
-
     def _report_reused(self, stored: StoredObject) -> None:
-        for event in ev.reused(stored.key, stored.kind, stored.measures, stored.observations):
+        for event in ev.reused(stored.key, stored.kind, stored.measures, stored.observations, stored.content):
             self.emit(event)
 
-    def _carry_out(self, plan: Plan, on: Machine) -> str:
-        """Hand out jobs until none is left; `done`, `failed` or `cancelled`."""
+    def _carry_out(self, plan: Plan, on: Machine, tried: Sequence[Job]) -> str:
+        """Do the check-up `tried`, then hand out jobs until none is left; `done`, `failed` or `cancelled`."""
         settings = self.spec.settings
-        workspace, store = str(self.run.workspace), str(self.store.root)
+        workspace = str(self.run.workspace)
         executor = choose.executor(
             settings,
             on,
-            lambda job, cpus: request(job, plan, workspace, store, cpus, str(self.run.code)),
+            lambda job, cpus: request(job, plan, workspace, self.store, cpus, str(self.run.code)),
             preload=preload(self.spec, plan),
         )
         waiting = [job for job in plan.jobs if not self._is_done(job)]
         running: dict[int, Job] = {}
         stopping = _StopRequest(self.run.stop)
         try:
+            if not check_up(
+                tried,
+                executor,
+                self.store,
+                self.emit,
+                needed=bool(waiting),
+                stopping=stopping.__bool__,
+                poll_s=POLL_S,
+            ):
+                return "cancelled"
             while waiting or running:
                 if stopping:
                     return "cancelled"
@@ -264,6 +269,7 @@ def only_engine(run: RunDir) -> Iterator[None]:
 
 def main() -> int:
     """Entry of the engine process; what goes wrong ends up in the study's log."""
+    guard_streams()
     run = RunDir(Path(sys.argv[1]))
     try:
         with only_engine(run), private.own_temporary():

@@ -17,6 +17,7 @@ from engine.machine import environment
 from engine.machine.value import Machine, here
 from engine.presets.spec import Spec, read_stored
 from engine.runner import inputs, launch, replay
+from engine.runner.checkup import check_up
 from engine.runner.executors import nodes
 from engine.runner.executors.local import LocalExecutor
 from engine.runner.progress import Progress
@@ -27,7 +28,7 @@ from engine.slurm.inside import Attempt
 from engine.store.claims import Claims
 from engine.store.files import explained, read_json
 from engine.store.objects import StoredObject
-from engine.studies import basis
+from engine.studies import basis, checkup
 from engine.studies import events as ev
 from engine.studies.basis import Basis
 from engine.studies.job import request
@@ -35,6 +36,7 @@ from engine.studies.plan import Job, Node, Plan, make
 from engine.studies.rundir import EventLog, RunDir
 from engine.studies.state import StudyState
 from engine.studies.tasks import Tasks, resolve
+from engine.text.visible import guard_streams
 
 
 class Task:
@@ -162,18 +164,15 @@ class Task:
         return agreed
 
     def _reuse(self, node: Node) -> None:
-        """Report a result that is in the store already; set a damaged one aside."""
-        stored = self.store.get(node.key)
-        damage = self.store.damage(node.key) if self.store.folder(node.key).exists() else None
-        if damage is not None:
-            kept = self.store.set_aside(node.key)
-            text = f"A stored result of {node.address} is damaged ({damage}); moved to {kept}, it is computed anew"
-            self.emit(ev.Notice(level="warning", text=text, key=node.key))
+        """Report a result that is in the store already, or why it can't be used."""
+        stored, trouble = self.store.review(node.key, node.address)
+        if trouble is not None:
+            self.emit(ev.Notice(level="warning", text=trouble, key=node.key))
         elif stored is not None:
             self.report(stored)
 
     def report(self, stored: StoredObject) -> None:
-        for event in ev.reused(stored.key, stored.kind, stored.measures, stored.observations):
+        for event in ev.reused(stored.key, stored.kind, stored.measures, stored.observations, stored.content):
             self.emit(event)
 
     def told(self) -> StudyState:
@@ -193,9 +192,9 @@ class Task:
     def _compute(self, plan: Plan, machine: Machine) -> str:
         everything = [resolve(stage, plan) for stage in self.tasks.stages]
         jobs = everything[self.tasks.stages.index(self.stage)]
-        workspace, store = str(self.run.workspace), str(self.store.root)
+        workspace = str(self.run.workspace)
         executor = LocalExecutor(
-            lambda job, cpus: request(job, plan, workspace, store, cpus, str(self.run.code)),
+            lambda job, cpus: request(job, plan, workspace, self.store, cpus, str(self.run.code)),
             1,
             machine.threads,
             preload=preload(self.spec, plan),
@@ -204,6 +203,8 @@ class Task:
         with Claims(self.store.root, self.attempt.key, supersedes) as claims:
             share = Share(self, executor, claims, [job for stage in everything for job in stage])
             try:
+                if not self._check_up(plan, machine, executor):
+                    return "stopped"
                 mine = [jobs[place] for place in self.stage.share(self.index)]
                 share.do(mine)
                 if not self.stopping:
@@ -212,6 +213,23 @@ class Task:
                 executor.stop()
             share.tell_untold()
         return "stopped" if self.stopping else "done"
+
+    def _check_up(self, plan: Plan, machine: Machine, executor: LocalExecutor) -> bool:
+        """Try the study's networks, as far as no task has done it before; False if asked to stop."""
+
+        def tell(event: ev.Event) -> None:
+            if not isinstance(event, ev.CheckedUp) or self.told().checked is None:
+                self.emit(event)
+
+        return check_up(
+            checkup.jobs(plan, machine, self.code),
+            executor,
+            self.store,
+            tell,
+            needed=any(self.store.get(key) is None for key in plan.nodes),
+            stopping=lambda: self.stopping,
+            poll_s=POLL_S,
+        )
 
     def _end(self, outcome: str) -> None:
         """Tell the study's end if this was its last task, then this task's, and go back into the queue if need be."""
@@ -274,6 +292,7 @@ def _by_hand(index: int) -> Attempt:
 
 def main() -> None:
     """Entry of the task's process."""
+    guard_streams()
     folder, stage, index = sys.argv[1:4]
     os.environ.update(launch.process_environment())
     try:

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import SecateurError
+from engine.store.owners import whose
+from engine.text.visible import json_text
 
 _EXPLAINED = {
     errno.ENOSPC: ("The disk is full", "Free some space (the workspace can be moved: SECATEUR_HOME)."),
@@ -47,8 +49,11 @@ def explanation(number: int | None, path: str = "") -> SecateurError | None:
     if number is None or number not in _EXPLAINED:
         return None
     title, remedy = _EXPLAINED[number]
+    who = (
+        f" {Path(path).name}: {whose(Path(path))}." if path and number in (errno.EACCES, errno.EPERM) else ""
+    )
     most = f" The limit is {resource.getrlimit(resource.RLIMIT_FSIZE)[0]} bytes." * (number == errno.EFBIG)
-    return SecateurError(title, f"Writing {path or 'a file'}: {os.strerror(number)}.{most}", remedy)
+    return SecateurError(title, f"Writing {path or 'a file'}: {os.strerror(number)}.{who}{most}", remedy)
 
 
 def write_atomic(path: Path, text: str, *, durable: bool = True) -> None:
@@ -72,7 +77,7 @@ def write_atomic(path: Path, text: str, *, durable: bool = True) -> None:
 
 def write_json(path: Path, value: Any, *, durable: bool = True) -> None:
     """`write_atomic` of `value` as JSON."""
-    write_atomic(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n", durable=durable)
+    write_atomic(path, json_text(value, 1) + "\n", durable=durable)
 
 
 def read_json(path: Path) -> Any | None:
@@ -95,5 +100,7 @@ def sync_folder(folder: Path) -> None:
 
 LAYERS = "layers.json"
 """What was counted of a model's layers, beside its measures."""
+CLASSES = "classes.json"
+"""How each class of a classifier did, and what it was taken for, beside its measures."""
 MEASUREMENTS = "measurements.json"
 """The times that a step measured and decided by, by name: they do not repeat, so a replay is given them."""

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from engine.text.visible import json_text
+
 Level = Literal["info", "warning", "error"]
 
 
@@ -40,6 +42,27 @@ class Planned(_Event):
 
     trials: list[dict[str, Any]]
     devices: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckedUp(_Event):
+    """Data and networks were tried, and can be what the preset makes of them: told before the first step.
+
+    `data` and `networks` have an entry each: `name`, `text` (what it is, in a few words) and `notes` (sentences that
+    a reader of the results should know).
+    """
+
+    data: list[dict[str, Any]] = field(default_factory=list)
+    networks: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def lines(self) -> list[str]:
+        """What it tells, a line each."""
+        found = []
+        for one in (*self.data, *self.networks):
+            found.append(f"{one['name']}: {one['text']}")
+            found += [f"{one['name']}: {note}" for note in one["notes"]]
+        return found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +117,9 @@ class StepFinished(_Event):
     seconds: float
     measures: dict[str, Any]
     observations: dict[str, Any] = field(default_factory=dict)
+    content: str = ""
+    """Of the stored object (`StoredObject.content`): what leaves has to be what was measured. Empty in logs of versions
+    that did not record it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +130,8 @@ class StepFailed(_Event):
     kind: str
     error: dict[str, str]
     """`title`, `detail`, `remedy`."""
+    refused: bool = False
+    """Whether the preset is at fault, so that it would end the same way again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,6 +174,8 @@ class StudyFinished(_Event):
 
     state: Literal["done", "failed", "cancelled"]
     error: dict[str, str] | None = None
+    refused: bool = False
+    """Whether nothing was begun, because the preset asks for what can't be."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,6 +195,7 @@ class Verdict(_Event):
 Event = (
     StudyStarted
     | Planned
+    | CheckedUp
     | StepStarted
     | StepProgress
     | EpochFinished
@@ -180,6 +211,7 @@ Event = (
 _CLASSES: dict[str, type[Event]] = {
     "study-started": StudyStarted,
     "planned": Planned,
+    "checked-up": CheckedUp,
     "step-started": StepStarted,
     "step-progress": StepProgress,
     "epoch-finished": EpochFinished,
@@ -221,7 +253,9 @@ def _flat_epoch(values: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if name in own} | {"measures": measures}
 
 
-def reused(key: str, kind: str, measures: dict[str, Any], observations: dict[str, Any]) -> Iterator[Event]:
+def reused(
+    key: str, kind: str, measures: dict[str, Any], observations: dict[str, Any], content: str
+) -> Iterator[Event]:
     """What tells a result that was in the store already: its epochs, then its end."""
     others = dict(observations)
     seconds = others.pop("seconds", 0.0)
@@ -230,12 +264,18 @@ def reused(key: str, kind: str, measures: dict[str, Any], observations: dict[str
         if event is not None:
             yield event
     yield StepFinished(
-        key=key, kind=kind, reused=True, seconds=seconds, measures=measures, observations=others
+        key=key,
+        kind=kind,
+        reused=True,
+        seconds=seconds,
+        measures=measures,
+        observations=others,
+        content=content,
     )
 
 
 def to_line(event: Event) -> bytes:
-    return (json.dumps(as_dict(event), ensure_ascii=False) + "\n").encode()
+    return (json_text(as_dict(event)) + "\n").encode()
 
 
 def parse_line(line: bytes) -> Event | None:

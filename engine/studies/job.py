@@ -1,12 +1,14 @@
 """What the engine hands to a worker: one JSON text, so that a worker on any node can take it."""
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from engine.params import STEPS, Distill, Step
 from engine.params.distillation import ModelTeacher
 from engine.params.preset import Settings
+from engine.store.objects import Store
 from engine.studies.plan import Job, Node, Plan
 
 
@@ -16,6 +18,8 @@ class JobRequest:
 
     workspace: str
     store: str
+    private: str | None
+    """Where the study keeps what it can't have of the store, because it is another user's."""
     device: str
     threads: int
     parallel: int
@@ -28,8 +32,6 @@ class JobRequest:
     nodes: list[dict[str, Any]]
     cpus: list[int] | None = None
     """Processors to stay on; None: wherever the system puts it."""
-    skips: list[tuple[str, list[str]]] = field(default_factory=list)
-    """Of a job that builds a network: which steps of its trials skip which layers of it, told by their names."""
     code: str = ""
     """The file in which the study keeps the users' code, if it has any."""
 
@@ -39,6 +41,9 @@ class JobRequest:
     @staticmethod
     def from_json(text: str) -> "JobRequest":
         return JobRequest(**json.loads(text))
+
+    def open_store(self) -> Store:
+        return Store(Path(self.store), Path(self.private) if self.private else None)
 
     def read_settings(self) -> Settings:
         return Settings.model_validate(self.settings)
@@ -60,7 +65,7 @@ class JobRequest:
 
 
 def request(
-    job: Job, plan: Plan, workspace: str, store: str, cpus: list[int] | None, code: str = ""
+    job: Job, plan: Plan, workspace: str, store: Store, cpus: list[int] | None, code: str = ""
 ) -> JobRequest:
     """The request for `job`, with the settings and steps of the trial it is done for."""
     planned = plan.trials[job.trial]
@@ -72,7 +77,8 @@ def request(
     }
     return JobRequest(
         workspace,
-        store,
+        str(store.root),
+        str(store.private) if store.private else None,
         plan.device,
         plan.threads,
         trial.settings.executor.parallel,
@@ -81,24 +87,8 @@ def request(
         steps,
         [asdict(node) for node in job.nodes],
         None if _beyond_trial(job, trial.settings) else cpus,
-        _skips(job, plan),
         code,
     )
-
-
-def _skips(job: Job, plan: Plan) -> list[tuple[str, list[str]]]:
-    """Names that no earlier step can have changed, so that a wrong one is told before anything is trained."""
-    built = {node.key for node in job.nodes if node.parent is None}
-    found: dict[tuple[str, tuple[str, ...]], None] = {}
-    for planned in plan.trials:
-        if not built & {node.key for node in planned.steps}:
-            continue
-        for step in planned.trial.steps:
-            if skip := getattr(step, "skip", ()):
-                found[step.address, skip] = None
-            if step.renames:
-                break
-    return [(address, list(skip)) for address, skip in found]
 
 
 def _beyond_trial(job: Job, settings: Settings) -> bool:

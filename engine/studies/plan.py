@@ -20,7 +20,7 @@ from engine.presets.spec import Spec, Trial
 from engine.sources import Sources, collect, references
 from engine.store.keys import content_hash, key
 
-MEASURE_VERSION = 2
+MEASURE_VERSION = 3
 """Raised when what is measured, or how, changes."""
 LATENCY_VERSION = 3
 PIECES_VERSION = 1
@@ -248,23 +248,23 @@ def _built_node(root: str) -> Node:
 
 
 def _root_key(trial: Trial, model: Model, fingerprint: str, machine: Machine, code: Sources) -> str:
+    pieces = {} if _fits_whole(model, trial.settings.data) else {"pieces": PIECES_VERSION}
+    return key(built_from(model, fingerprint, machine, code) | {"seed": trial.settings.seed} | pieces)
+
+
+def built_from(model: Model, fingerprint: str, machine: Machine, code: Sources) -> dict[str, Any]:
+    """All that decides what a network is before its first step, but for the seed."""
     own = code.material(model.name)
     weights = {name: content_hash(Path(name)) for name in _weight_files(model.weights)}
-    pieces = {} if _fits_whole(model, trial.settings.data) else {"pieces": PIECES_VERSION}
-    return key(
-        own
-        | {
-            # Whether a download or a pickle is allowed decides whether there is a result, not which.
-            "model": model.model_dump(
-                mode="json", include=set(Model.model_fields) - {"allow_download", "trust_pickle"}
-            ),
-            "model_files": own.get("model_files", {}) | weights,
-            "data": fingerprint,
-            "seed": trial.settings.seed,
-            "numerics": machine.numerics,
-            **pieces,
-        }
-    )
+    return own | {
+        # Whether a download or a pickle is allowed decides whether there is a result, not which.
+        "model": model.model_dump(
+            mode="json", include=set(Model.model_fields) - {"allow_download", "trust_pickle"}
+        ),
+        "model_files": own.get("model_files", {}) | weights,
+        "data": fingerprint,
+        "numerics": machine.numerics,
+    }
 
 
 def _fits_whole(model: Model, data: Data) -> bool:

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.errors import SecateurError
-from engine.params.preset import Plot, Settings
+from engine.params.preset import Pick, Plot, Settings
 from engine.presets.spec import Spec, read_stored
 from engine.store.files import read_json
 from engine.store.keys import file_hash
+from engine.text.visible import json_text
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,11 @@ class StudySettings:
     def plot(self) -> Plot | None:
         """The chart that the preset asks for; it is the same for all trials."""
         return self.trials[0].plot
+
+    @property
+    def pick(self) -> Pick:
+        """By which rule a model is picked; it is the same for all trials."""
+        return self.trials[0].pick
 
     def of_trial(self, index: int) -> Settings:
         """Raises SecateurError where the preset makes fewer trials than the study has."""
@@ -47,7 +53,7 @@ def to_json(spec: Spec, preset: str) -> str:
     trials = [distinct.setdefault(trial.settings.model_dump_json(), len(distinct)) for trial in spec.trials]
     digest = hashlib.sha256(preset.encode()).hexdigest()
     settings = [json.loads(text) for text in distinct]
-    return json.dumps({"preset": digest, "settings": settings, "trials": trials}, ensure_ascii=False) + "\n"
+    return json_text({"preset": digest, "settings": settings, "trials": trials}) + "\n"
 
 
 def read(file: Path, preset: Path) -> StudySettings:

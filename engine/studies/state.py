@@ -33,6 +33,7 @@ class StepState:
     epochs: list[ev.EpochFinished] = field(default_factory=list)
     measures: dict[str, Any] = field(default_factory=dict)
     observations: dict[str, Any] = field(default_factory=dict)
+    content: str = ""
     error: dict[str, str] | None = None
     task: str = ""
     """Of a study on a cluster: the attempt of a task that did it last."""
@@ -134,8 +135,12 @@ class StudyState:
     """Of a study on a cluster: every attempt of its tasks."""
     queue: str = ""
     """How its jobs stand in the queue, in words, while it is open."""
+    checked: ev.CheckedUp | None = None
+    """What the check-up before the first step found; None until it has passed."""
     notices: list[ev.Notice] = field(default_factory=list)
     error: dict[str, str] | None = None
+    refused: bool = False
+    """Whether nothing was begun, because the preset asks for what can't be."""
     verdict: ev.Verdict | None = None
     unreadable: int = 0
     """Lines that could not be understood."""
@@ -156,6 +161,8 @@ class StudyState:
                 self._start(event)
             case ev.Planned():
                 self._plan(event)
+            case ev.CheckedUp():
+                self.checked = event
             case ev.StepStarted():
                 step = self._step(event.key, event.kind)
                 step.status, step.started, step.done, step.text = "running", event.time, 0.0, ""
@@ -181,6 +188,7 @@ class StudyState:
                 self.notices.append(event)
             case ev.StudyFinished():
                 self.status, self.finished, self.error = event.state, event.time, event.error
+                self.refused = event.refused
                 self._stop_running()
             case ev.Verdict():
                 self.verdict = event
@@ -191,7 +199,7 @@ class StudyState:
         self.name, self.preset, self.host = event.study, event.preset, event.host
         self.environment, self.replay_of = event.environment, event.replay_of
         self.started = self.started or event.time
-        self.status, self.finished, self.error = "running", None, None
+        self.status, self.finished, self.error, self.refused = "running", None, None, False
         self._stop_running()
         for step in self.steps.values():
             step.epochs.clear()  # the engine tells them again, with each result or training that it takes up
@@ -260,7 +268,7 @@ class StudyState:
     def _finish_step(self, event: ev.StepFinished) -> None:
         step = self._step(event.key, event.kind)
         step.status, step.done, step.text = "done", 1.0, ""
-        step.reused, step.seconds = event.reused, event.seconds
+        step.reused, step.seconds, step.content = event.reused, event.seconds, event.content
         step.measures, step.observations, step.error = event.measures, event.observations, None
 
     @property

@@ -31,6 +31,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "context runtimes pretrained",
         "training latency export",
         "steps",
+        "checkup",
         "worker",
     ),
     "engine.compute.steps": (

@@ -71,6 +71,8 @@ def _words(event: ev.Event) -> tuple[str, str]:
             return f"{event.study} {'resumed' if event.resumed else 'started'} on {event.host}", "title"
         case ev.Planned():
             return f"planned {len(event.trials)} trials", ""
+        case ev.CheckedUp():
+            return "; ".join(["checked", *event.lines]), ""
         case ev.StepStarted():
             return f"{event.kind} started {event.key[:8]}", "muted"
         case ev.StepProgress():

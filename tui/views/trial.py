@@ -4,12 +4,11 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from engine.charts.trials import baseline_value
 from engine.errors import BITS_COMMAND
 from engine.measures.latency import HEADS, cells, is_name, measured, notes
 from engine.measures.table import change_text, measure, measure_text
 from engine.results import failures, latency_targets
-from engine.results.summary import measure_names, measure_value, quality_name, quality_of
+from engine.results.summary import baseline_value, measure_names, measure_value, quality_name, quality_of
 from engine.studies.state import Standing, StepState, StudyState, TrialState
 from engine.text import numbers, tables
 from tui.widgets.document import wrapped
@@ -185,6 +184,8 @@ def events(state: StudyState, trial: TrialState, width: int) -> list[Line]:
             found.append((step.started, f"{step.address} started", ""))
             if step.seconds is not None and step.status == "done" and not step.reused:
                 found.append((step.started + step.seconds, f"{step.address} done", "good"))
+    if state.checked:
+        found += [(state.checked.time, line, "") for line in state.checked.lines]
     keys = {step.key for step in trial.chain}
     found += [(n.time, n.text, "warn") for n in state.notices if n.key is None or n.key in keys]
     out: list[Line] = [[("Events", "accent")]]

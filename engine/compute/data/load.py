@@ -86,6 +86,7 @@ def load(
         told=source.told,
         eight_bits=not found.deep,
         from_files=from_files(source.train.images),
+        values=found,
         workers=params.workers,
     )
 

@@ -1,6 +1,5 @@
 """The card beside an exported model: what it is, how good it is, where it comes from, how to use it."""
 
-import json
 from importlib import metadata
 from typing import Any
 
@@ -13,6 +12,7 @@ from engine.compute.export.verify import Check
 from engine.measures import table
 from engine.results.exports import Format
 from engine.text import numbers
+from engine.text.visible import json_text
 
 INPUT = (
     "Input: {channels} channel(s) of {height}×{width} pixels (height × width), {pixels}, less the mean {mean} "
@@ -153,4 +153,4 @@ def _plain(text: str) -> str:
 
 def _json(value: Any, indent: int | None = 1) -> str:
     """JSON that cannot end the block it stands in."""
-    return json.dumps(value, ensure_ascii=False, indent=indent).replace("`", "\\u0060")
+    return json_text(value, indent).replace("`", "\\u0060")

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from engine.compute.usercode.calls import at_home, guarded
+from engine.compute.usercode.calls import at_home, guarded, line_of, users_error
 from engine.compute.usercode.modules import Space
 from engine.errors import SecateurError
 from engine.params.catalog import own_code
@@ -26,6 +26,12 @@ def use(sources: Sources | None) -> None:
 def current() -> Sources | None:
     """What `use` was given."""
     return _kept
+
+
+def own_error(error: BaseException) -> SecateurError | None:
+    """`error` as the user's own, with the line, where it went through the code that this process runs; else None."""
+    where = line_of(error, _kept.files) if _kept else ""
+    return users_error(where.rpartition(", line")[0], error, _kept) if _kept and where else None
 
 
 def load_function(reference: str, what: str) -> Callable[..., Any]:

@@ -16,13 +16,16 @@ import torch
 from engine import sources
 from engine.compute import usercode
 from engine.compute.memory import keep_freed, out_of_memory
-from engine.compute.worker import latency, steps
-from engine.errors import LESS_MEMORY, SecateurError, sentences
+from engine.compute.usercode import own_error
+from engine.compute.worker import checkup, latency, steps
+from engine.errors import LESS_MEMORY, SecateurError, UsageError, sentences
 from engine.machine import limits, procfs
 from engine.store.files import explanation
 from engine.studies import events as ev
+from engine.studies.checkup import CHECKUP
 from engine.studies.job import JobRequest
 from engine.text.numbers import size
+from engine.text.visible import guard_streams
 
 NO_MEMORY = (
     "can't allocate memory",
@@ -37,6 +40,7 @@ NO_THREAD = "can't start new thread"
 
 def work(text: str, connection: Connection) -> None:
     """Do the job in `text`; exit code 0 even if a step failed, as long as that was reported."""
+    guard_streams()
     _end_with(connection)
     request = JobRequest.from_json(text)
     current = request.nodes[0]
@@ -54,12 +58,18 @@ def work(text: str, connection: Connection) -> None:
         usercode.use(sources.read(Path(request.code)) if request.code else None)
         if current["kind"] == "latency":
             latency.run(request, send)
+        elif current["kind"] == CHECKUP:
+            checkup.run(request, send)
         else:
             steps.run(request, send)
-    except Exception as error:  # noqa: BLE001 - the one broad except: a trial's end is reported, the study goes on
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - the one broad except: a trial's end is reported, the study goes on
         traceback.print_exc()
-        problem = explain(error).as_dict()
-        _send(connection, ev.StepFailed(key=current["key"], kind=current["kind"], error=problem))
+        problem = explain(error)
+        refused = isinstance(problem, UsageError)
+        failed = ev.StepFailed(
+            key=current["key"], kind=current["kind"], error=problem.as_dict(), refused=refused
+        )
+        _send(connection, failed)
     sys.stdout.flush()
     sys.stderr.flush()
     connection.close()
@@ -98,14 +108,14 @@ def settle(threads: int) -> None:
     warnings.filterwarnings("ignore", category=DeprecationWarning)
 
 
-def _system_error(error: Exception, text: str) -> SecateurError | None:
+def _system_error(error: BaseException, text: str) -> SecateurError | None:
     """A full disk and its like, also as safetensors tells them: in words only."""
     described = re.search(r"os error ([0-9]+)", text)
     number = int(described[1]) if described else getattr(error, "errno", None)
     return explanation(number, str(getattr(error, "filename", None) or ""))
 
 
-def explain(error: Exception) -> SecateurError:
+def explain(error: BaseException) -> SecateurError:
     """`error` as one a user can act on; an unforeseen one says that it is a bug, and where the traceback is."""
     if isinstance(error, SecateurError):
         return error
@@ -128,6 +138,8 @@ def explain(error: Exception) -> SecateurError:
             sentences(text.splitlines()[0], limits.told("processes", "memory", "address space")),
             "Use a smaller `threads` or executor.local.parallel, or raise the limit; then `secateur resume`.",
         )
+    if own := own_error(error):
+        return own
     return SecateurError(
         f"Unexpected {type(error).__name__}",
         text.splitlines()[0] if text else "",

@@ -1,6 +1,5 @@
 """Does a job: computes each of its nodes from its parent and commits the result to the store."""
 
-import copy
 import json
 import os
 import time
@@ -10,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from engine import datasets
@@ -18,16 +16,15 @@ from engine.compute.context import Context, Send, to_device, validate
 from engine.compute.data import Dataset, load
 from engine.compute.data.memory import budget
 from engine.compute.layers.grids import grids
-from engine.compute.layers.select import check_skip
+from engine.compute.measures import classes
 from engine.compute.measures.counts import Counts, count
 from engine.compute.measures.sizes import sizes
 from engine.compute.memory import peak_bytes, reset_peak
 from engine.compute.models import checkpoint
 from engine.compute.models.int8 import QuantizedNetwork, torch_part
-from engine.compute.numerics.aligned import read_tensors
+from engine.compute.numerics.aligned import read_tensors, write_tensors
 from engine.compute.pretrained.create import create
 from engine.compute.steps.apply import apply
-from engine.compute.steps.channels.yolo import prepare_for_channels
 from engine.compute.steps.distillation.step import teach
 from engine.compute.tasks import task_of
 from engine.compute.tasks.base import Score
@@ -41,7 +38,7 @@ from engine.params import (
 )
 from engine.params.preset import Settings
 from engine.params.training import Fit
-from engine.store.files import LAYERS, MEASUREMENTS, write_json
+from engine.store.files import CLASSES, LAYERS, MEASUREMENTS, write_json
 from engine.store.objects import Store
 from engine.studies import events as ev
 from engine.studies.job import JobRequest
@@ -90,7 +87,7 @@ def run(request: JobRequest, send: Send) -> None:
         budget=budget() // request.parallel,
     )
     device = torch.device(request.device)
-    work = Work(request, settings, Store(Path(request.store)), data, device, send, Held())
+    work = Work(request, settings, request.open_store(), data, device, send, Held())
     for node in request.read_nodes():
         if work.store.get(node.key) is not None:
             continue
@@ -147,7 +144,7 @@ def _step(node: Node, work: Work, folder: Path) -> dict[str, Any]:
     known = context.scored if isinstance(step, Fit | QuantizeQat) else None
     validation = known or validate(model, context)
     checkpoint.save(model, folder)
-    save_file({"validation": validation.predictions}, folder / PREDICTIONS)
+    write_tensors({"validation": validation.predictions}, folder / PREDICTIONS)
     if recorded := context.recorded():
         write_json(folder / MEASUREMENTS, recorded)
     work.held.take(node.key, model, validation)
@@ -168,7 +165,7 @@ def _taught_by(node: Node, work: Work) -> nn.Module | None:
 
 
 def _stored(key: str, work: Work) -> nn.Module:
-    return checkpoint.load(work.store.folder(key), work.request.models_named())
+    return checkpoint.load(work.store.verified(key).folder, work.request.models_named())
 
 
 def _context(node: Node, work: Work) -> Context:
@@ -196,24 +193,12 @@ def _parent(node: Node, work: Work) -> nn.Module:
             work.send(ev.Notice(level=level, text=text, key=node.key))
         if text := unsaid(work.settings.model, work.settings.data):
             work.send(ev.Notice(level="warning", text=text, key=node.key))
-        _check_skips(model, work.request)
         return model
     if work.held.key != node.parent or work.held.model is None:
         model = to_device(_stored(node.parent, work), work.device)
         work.held.take(node.parent, model)
     assert work.held.model is not None
     return work.held.model
-
-
-def _check_skips(model: nn.Module, request: JobRequest) -> None:
-    """What later steps skip must be there, as the network is or as pruning its channels takes it apart."""
-    if not request.skips:
-        return
-    prepared = copy.deepcopy(model)
-    prepare_for_channels(prepared)
-    layers = dict(model.named_modules()) | dict(prepared.named_modules())
-    for step, skip in request.skips:
-        check_skip(layers, tuple(skip), step)
 
 
 def _counts(model: nn.Module, work: Work) -> Counts:
@@ -243,10 +228,14 @@ def _measure(node: Node, work: Work, folder: Path) -> dict[str, Any]:
     if node.baseline is not None:
         before = _predictions(work.store, node.baseline)["test"]
     counts = _counts(model, work)
-    save_file({"validation": validation.predictions, "test": test.predictions}, folder / PREDICTIONS)
+    write_tensors({"validation": validation.predictions, "test": test.predictions}, folder / PREDICTIONS)
     (folder / LAYERS).write_text(json.dumps(counts.as_dict()["layers"], indent=1))
+    if work.data.task == "classification":
+        found = classes.as_dict(test.predictions, work.data.test.labels, work.data.class_names)
+        (folder / CLASSES).write_text(json.dumps(found))
     measures = {
         **test.measures,
+        **test.beside,
         "loss": test.loss,
         **_agreement(test, before, work),
         **_cheap(validation, counts),
