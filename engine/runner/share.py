@@ -1,9 +1,8 @@
 """A task's share of a study's jobs: what others do is left to them, what is missing before a job is done with it."""
 
-import resource
 import time
 from collections.abc import Iterable
-from typing import Any, Protocol
+from typing import Protocol
 
 from engine.errors import SecateurError
 from engine.runner.executors.base import Executor, JobEnded
@@ -32,6 +31,7 @@ class Owner(Protocol):
     store: Store
     attempt: Attempt
     started: float
+    peak_memory: int
 
     @property
     def stopping(self) -> bool:
@@ -48,6 +48,14 @@ class Owner(Protocol):
 
     def told(self) -> StudyState:
         """The study as all its tasks have told it."""
+
+
+def is_stopped(task: Owner) -> bool:
+    """Whether what ended a worker is meant for the task: signals for a whole job come in any order."""
+    deadline = time.monotonic() + POLL_S
+    while not task.stopping and time.monotonic() < deadline:
+        time.sleep(POLL_S / 10)
+    return task.stopping
 
 
 class Share:
@@ -113,13 +121,13 @@ class Share:
         try:
             self._executor.start(job)
         except SecateurError:
-            if self._is_stopped_too():
+            if is_stopped(self._task):
                 return False
             raise
         while True:
             for message in self._executor.wait(POLL_S):
                 if isinstance(message, JobEnded):
-                    if message.problem is not None and self._is_stopped_too():
+                    if message.problem is not None and is_stopped(self._task):
                         return False
                     return self._judge(job, message)
                 if isinstance(message, ev.StepFailed):
@@ -128,13 +136,6 @@ class Share:
             if self._task.stopping:
                 self._executor.stop()
                 return False
-
-    def _is_stopped_too(self) -> bool:
-        """Whether what ended a worker is meant for the task: signals for a whole job come in any order."""
-        deadline = time.monotonic() + POLL_S
-        while not self._task.stopping and time.monotonic() < deadline:
-            time.sleep(POLL_S / 10)
-        return self._task.stopping
 
     def _judge(self, job: Job, ended: JobEnded) -> bool:
         """After the worker's end: what it did not do has failed, the first of it for its reason."""
@@ -158,7 +159,7 @@ class Share:
         given = self._task.attempt.memory_mb
         if "memory" not in " ".join(problem.values()) or not given:
             return problem
-        peak = used(self._task.started)["peak_memory"] >> 20
+        peak = self._task.peak_memory >> 20
         told = f"The task was given {given} MB of memory; its largest process had used {peak} MB."
         ask = f"Ask for more: executor.slurm.memory={max(2 * given, peak)}M; `secateur resume` takes --set."
         return problem | {"detail": f"{problem['detail']} {told}", "remedy": f"{ask} {problem['remedy']}"}
@@ -177,12 +178,3 @@ class Share:
             stored = self._store.get(key) if step is None or step.status != "done" else None
             if stored is not None and not self._claims.holder_of(key):
                 self._task.report(stored)
-
-
-def used(started: float) -> dict[str, Any]:
-    children, own = resource.getrusage(resource.RUSAGE_CHILDREN), resource.getrusage(resource.RUSAGE_SELF)
-    return {
-        "seconds": time.monotonic() - started,
-        "cpu_seconds": sum(u.ru_utime + u.ru_stime for u in (children, own)),
-        "peak_memory": max(children.ru_maxrss, own.ru_maxrss) * 1024,
-    }

@@ -11,9 +11,10 @@ import time
 import traceback
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from engine.errors import SecateurError
-from engine.machine import environment
+from engine.machine import environment, procfs
 from engine.machine.value import Machine, here
 from engine.presets.spec import Spec, read_stored
 from engine.runner import inputs, launch, replay
@@ -21,9 +22,9 @@ from engine.runner.checkup import check_up
 from engine.runner.executors import nodes
 from engine.runner.executors.local import LocalExecutor
 from engine.runner.progress import Progress
-from engine.runner.share import POLL_S, Share, used
+from engine.runner.share import POLL_S, Share, is_stopped
 from engine.runner.supervisor import devices, preload
-from engine.slurm import inside
+from engine.slurm import duration, inside
 from engine.slurm.inside import Attempt
 from engine.store.claims import Claims
 from engine.store.files import explained, read_json
@@ -37,6 +38,9 @@ from engine.studies.rundir import EventLog, RunDir
 from engine.studies.state import StudyState
 from engine.studies.tasks import Tasks, resolve
 from engine.text.visible import guard_streams
+
+AT_LIMIT_S = 10.0
+"""TERM so shortly before the end of a task's time is taken for its limit: Slurm looks at limits now and then."""
 
 
 class Task:
@@ -62,6 +66,10 @@ class Task:
         self.progress = Progress(run)
         self.ending = 0
         self.started = time.monotonic()
+        self.peak_memory = procfs.peak_rss()
+        limit = duration.seconds(self.tasks.asked.time)
+        if limit and not self.attempt.ends:
+            self.attempt = replace(self.attempt, ends=time.time() + limit)
         self._told: set[str] = set()
 
     def emit(self, event: ev.Event) -> None:
@@ -69,6 +77,8 @@ class Task:
         if isinstance(event, ev.StepStarted):
             event = replace(event, task=self.attempt.key)
         self.log.append(event)
+        if isinstance(event, ev.StepFinished):
+            self.peak_memory = max(self.peak_memory, event.observations.get("peak_memory", 0))
         if isinstance(event, ev.StepFinished | ev.StepFailed):
             self.progress.refresh()
 
@@ -89,11 +99,17 @@ class Task:
             else:
                 outcome = self._carry_out()
         except SecateurError as error:
-            # The plan can't be made or kept: no other task would fare better.
-            with explained(self.run.stop):
-                self.run.stop.touch()
-            self.emit(ev.StudyFinished(state="failed", error=error.as_dict()))
+            if is_stopped(self):
+                outcome = "stopped"
+            else:
+                self._give_up(error)
         self._end(outcome)
+
+    def _give_up(self, error: SecateurError) -> None:
+        """The plan can't be made or kept: no other task would fare better."""
+        with explained(self.run.stop):
+            self.run.stop.touch()
+        self.emit(ev.StudyFinished(state="failed", error=error.as_dict()))
 
     def _listen(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2):
@@ -239,7 +255,7 @@ class Task:
             ev.TaskEnded(
                 task=self.attempt.key,
                 outcome="requeued" if again else outcome,  # type: ignore[arg-type]
-                used=used(self.started),
+                used=self._used(),
             )
         )
         self.log.close()
@@ -250,13 +266,21 @@ class Task:
             except SecateurError as error:
                 print(f"{error}\n`secateur resume {self.run.name}` goes on", file=sys.stderr, flush=True)
 
+    def _used(self) -> dict[str, Any]:
+        return {
+            "seconds": time.monotonic() - self.started,
+            "cpu_seconds": procfs.used_with_children_s(os.getpid()),
+            "peak_memory": self.peak_memory,
+        }
+
     def _goes_on(self) -> bool:
         """Whether this task is to be put back into the queue: warned of its limit, or ended by it."""
         if self.run.stop.exists() or self.tasks.asked.requeue is False:
             return False
         if self.ending in (signal.SIGUSR1, signal.SIGUSR2):
             return True
-        return bool(self.attempt.ends) and time.time() > self.attempt.ends - POLL_S
+        # A task that was cancelled stays so; TERM at the limit without a warning before is the limit's.
+        return bool(self.attempt.ends) and time.time() > self.attempt.ends - AT_LIMIT_S
 
     def _finish_study(self) -> None:
         state = self.told()
