@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Iterator
 from typing import Any, assert_never
 
 from engine.cli.common import columns
@@ -45,11 +46,11 @@ def follow(run: RunDir) -> StudyState | None:
     return reader.read_all()
 
 
-def _new_events(reader: Reader) -> list[ev.Event]:
-    out: list[ev.Event] = []
-    while events := reader.poll():
-        out += events
-    return out
+def _new_events(reader: Reader) -> Iterator[ev.Event]:
+    """Each event while the state is as it was at it: a later one may plan the trials anew."""
+    yield from reader.new()
+    while not reader.at_end:
+        yield from reader.new()
 
 
 class _Lines:

@@ -1,21 +1,24 @@
 """Start a study's engine so that it outlives the terminal."""
 
+import json
 import os
-import socket
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from collections.abc import Callable
 from pathlib import Path
 
-from engine.errors import SecateurError, UsageError
-from engine.machine import limits
+from engine.errors import SecateurError
+from engine.machine import limits, signals
 from engine.machine.environment import process_variables
+from engine.machine.process import Process
 from engine.measures.latency import NOISY_LOAD
-from engine.presets.spec import Spec, to_yaml
+from engine.presets.spec import Spec, read_stored, to_yaml
+from engine.results.failures import moment
+from engine.runner import pinned
 from engine.runner.executors import choose
-from engine.store.files import explained
-from engine.studies import rundir
+from engine.store.files import explained, read_json
+from engine.studies import lease, lives, rundir
 from engine.studies.rundir import RunDir, Status
 from engine.studies.settings import to_json
 from engine.studies.state import load
@@ -26,30 +29,38 @@ APPEARS_WITHIN_S = 60.0
 """How long the engine may take to write its first status (a cold shared file system)."""
 
 
-def create(spec: Spec, workspace: Path, *, replay_of: str | None = None) -> RunDir:
-    """A new study folder for `spec`; the data set is looked for first, so that nothing is written without it."""
+def create(spec: Spec, workspace: Path, *, replay_of: str | None = None, name: str | None = None) -> RunDir:
+    """A new study folder for `spec`; the data set is looked for first, so that nothing is written without it.
+
+    It is called `name` where one is given; raises FileExistsError if that is taken.
+    """
     from engine import datasets
 
     for data in {trial.settings.data for trial in spec.trials}:
         datasets.locate(data, workspace)
     _check_runtimes(spec, decided=replay_of is not None)
-    name = f"{replay_of}-replay" if replay_of else spec.name
+    stem = name or (f"{replay_of}-replay" if replay_of else spec.name)
     request = {"name": spec.name, "replay_of": replay_of, "private_store": replay_of is not None}
     preset = to_yaml(spec.document)
-    run = rundir.create(workspace, name, preset, request, to_json(spec, preset))
-    run.write_status(
-        Status(
-            "queued",
-            preset=spec.name,
-            about=spec.settings.about,
-            model=spec.settings.model.title,
-            data=spec.settings.data.name,
-            created=time.time(),
-            trials=len(spec.trials),
-            replay_of=replay_of,
-        )
+    ours = Process.this()
+    first = Status(
+        "queued",
+        preset=spec.name,
+        about=spec.settings.about,
+        model=spec.settings.model.title,
+        data=spec.settings.data.name,
+        host=ours.host,
+        pid=ours.pid,
+        start_ticks=ours.start_ticks,
+        boot_id=ours.boot_id,
+        created=time.time(),
+        updated=time.time(),
+        trials=len(spec.trials),
+        replay_of=replay_of,
     )
-    return run
+    return rundir.create(
+        workspace, stem, preset, request, to_json(spec, preset), status=first, exact=name is not None
+    )
 
 
 def _check_runtimes(spec: Spec, *, decided: bool) -> None:
@@ -63,34 +74,32 @@ def _check_runtimes(spec: Spec, *, decided: bool) -> None:
     choose.machine(spec.settings).check(dict.fromkeys(one for one in wanted if one), targets)
 
 
-def start(run: RunDir) -> None:
+def start(run: RunDir, *, here: bool = False, tell: Callable[[str], None] = lambda _: None) -> None:
     """Start the engine of `run` in a session of its own and wait until it has said that it runs.
 
-    Raises UsageError if it runs already, SecateurError if it does not come up.
+    One on another node that may still run is watched until it is known whether it does; `tell` hears of that. `here`:
+    go on on this machine though the bits will be others. Raises Held if it runs already, OtherMachine if it would have
+    other bits and `here` is not set, SecateurError if it does not come up.
     """
-    status = run.read_status()
-    if status.state == "running":
-        raise UsageError(
-            f"Study {run.name} is running already",
-            f"On {status.host}, process {status.pid}.",
-            f"`secateur watch {run.name}` follows it.",
-        )
-    ticks, boot_id = rundir.process_identity(os.getpid())
-    ours = {"host": socket.gethostname(), "pid": os.getpid(), "start_ticks": ticks, "boot_id": boot_id}
+    silent = _silent(run, tell)
+    if not here:
+        name = (read_json(run.request) or {}).get("name", run.name)
+        pinned.check(run, read_stored(run.preset, name), pinned.read(run))
     with explained(run.stop):
         run.stop.unlink(missing_ok=True)
-    run.write_status(replace(status, state="queued", updated=time.time(), error=None, why="", **ours))  # type: ignore[arg-type]
+    asked = json.dumps({"every": lives.beat_s(), "silent": silent, "here": here})
     with explained(run.log), run.log.open("ab") as log:
         try:
-            process = subprocess.Popen(
-                [sys.executable, "-P", "-c", ENGINE, str(run.path)],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                cwd=run.path,
-                env=process_environment(),
-            )
+            with signals.blocked():
+                process = subprocess.Popen(
+                    [sys.executable, "-P", "-c", ENGINE, str(run.path), asked],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                    cwd=run.path,
+                    env=process_environment(),
+                )
         except (BlockingIOError, MemoryError) as error:
             raise SecateurError(
                 "No process can be started for the engine",
@@ -98,6 +107,39 @@ def start(run: RunDir) -> None:
                 f"End other programs, or raise the limit; then `secateur resume {run.name}`.",
             ) from error
     _wait_for(run, process)
+
+
+def _silent(run: RunDir, tell: Callable[[str], None]) -> str:
+    """The counter of an engine on another node that has been watched and stood still; empty if there is none."""
+    told = False
+    while (by := lease.holder(run.path)) is not None and not by.gone():
+        status = run.read_status()
+        if by.process.fate() == "alive" or status.state not in ("running", "queued", "lost"):
+            raise _running(run, by)
+        if status.state == "lost":
+            return by.counter
+        if not told:
+            told = True
+            tell(
+                f"{run.name} has an engine on {by.process.host}, last heard of {moment(status.updated)}: watching for "
+                f"up to {lives.lost_after_s():.0f} s whether it still runs"
+            )
+            first = by.counter
+        if by.counter != first:
+            raise _running(run, by)
+        time.sleep(min(lives.beat_s(), 1.0))
+    return ""
+
+
+def _running(run: RunDir, by: lease.Holder) -> lease.Held:
+    suspended = by.process.fate() == "alive" and by.process.suspended
+    return lease.Held(
+        f"Study {run.name} is running already",
+        f"On {by.process.host}, process {by.process.pid}" + (", which is suspended." if suspended else "."),
+        f"`kill -CONT {by.process.pid}` lets it go on."
+        if suspended
+        else f"`secateur watch {run.name}` follows it.",
+    )
 
 
 def forget_noisy_latency(run: RunDir) -> int:
@@ -127,14 +169,17 @@ def process_environment() -> dict[str, str]:
 
 
 def _wait_for(run: RunDir, process: "subprocess.Popen[bytes]") -> None:
+    """Until the engine has written its first status. Raises Held where another one was faster."""
     deadline = time.monotonic() + APPEARS_WITHIN_S
     while time.monotonic() < deadline:
-        status = run.read_status()
-        if status.pid == process.pid or status.state in ("done", "failed", "cancelled"):
+        if run.read_status().pid == process.pid:
             return
         if process.poll() is not None:
             break
         time.sleep(0.02)
+    by = lease.holder(run.path)
+    if process.returncode == lease.Held.exit_code and by is not None:
+        raise _running(run, by)
     raise SecateurError(
         f"The engine of {run.name} did not start",
         rundir.last_said(run) or f"Its exit code was {process.poll()}.",

@@ -3,54 +3,64 @@
 Started by `engine.runner.launch` in a session of its own.
 """
 
-import contextlib
-import fcntl
+import collections
+import functools
 import json
 import os
-import signal
-import subprocess
 import sys
+import time
 import traceback
-from collections.abc import Iterator
 from pathlib import Path
 
-from engine import datasets
 from engine.errors import SecateurError
-from engine.machine import environment, lock
+from engine.machine import environment
 from engine.machine.value import Machine
 from engine.presets.spec import Spec, read_stored
-from engine.runner import replay
+from engine.runner import pinned, replay
 from engine.runner.executors import choose
-from engine.runner.executors.base import JobEnded
+from engine.runner.executors.base import Executor, JobEnded
 from engine.runner.heartbeat import Heartbeat
+from engine.runner.planning import data_fingerprints
+from engine.runner.stopping import LOOK_EVERY_S, Stop, StopRequest
 from engine.store.files import read_json
-from engine.store.keys import key
 from engine.store.objects import StoredObject
-from engine.store.workspace import fingerprints
 from engine.studies import events as ev
 from engine.studies.job import request
-from engine.studies.plan import Job, Plan, data_id, make
+from engine.studies.lease import Lease, Superseded, claim
+from engine.studies.plan import Job, Plan, make
 from engine.studies.rundir import EventLog, RunDir
 from engine.studies.state import StudyState
 
 POLL_S = 0.5
 """Seconds between two looks at the stop request."""
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+KEEP_WITHIN_S = 20.0
+"""How long workers that were asked to stop may take to keep what they have. Slurm kills 30 s after its SIGTERM."""
+TELL_AFTER_S = 2.0
+"""After how long it is told what an engine that was asked to stop waits for."""
+TRIES = 3
+"""How often a job is started whose worker ended for what has nothing to do with it."""
 
 
 class Supervisor:
     """Takes one study from its preset to its last event."""
 
-    def __init__(self, run: RunDir) -> None:
+    def __init__(
+        self, run: RunDir, lease: Lease, stop: StopRequest, every: float, *, here: bool = False
+    ) -> None:
         self.run = run
+        self.lease = lease
+        self.stop = stop
+        self.here = here
         self.asked = read_json(run.request) or {}
         self.spec: Spec = read_stored(run.preset, self.asked.get("name", run.name))
+        self.kept = pinned.read(run)
         self.store = run.store()
         self.state = StudyState(name=run.name)
-        self.log = EventLog(run.events)
-        self.heartbeat = Heartbeat(run, self.spec, self.asked.get("replay_of"))
+        self.log = EventLog(run.events, lease)
+        self.heartbeat = Heartbeat(run, self.spec, lease, every, self.asked.get("replay_of"))
         self.finished: set[str] = set()
         self.broken: set[str] = set()
+        self.tries: collections.Counter[int] = collections.Counter()
 
     def emit(self, event: ev.Event) -> None:
         """Write one event and take it into the state; the status follows with the next heartbeat."""
@@ -67,22 +77,29 @@ class Supervisor:
                 pass
 
     def work(self) -> None:
-        """Run the study to its end; every outcome but a bug of ours is an event."""
+        """Run the study to its end; every outcome but a bug of ours, and a lost lease, is an event."""
         self._begin()
         try:
-            on = choose.machine(self.spec.settings)
+            self.stop.check()
+            on = self._machine()
             plan = make(self.spec, self._fingerprints(), on)
             self.emit(ev.Planned(trials=[t.as_dict() for t in plan.trials], devices=_devices(plan)))
             self._hand_over(plan)
             self._reuse(plan)
             outcome = self._carry_out(plan, on)
             self._judge(outcome)
+        except Superseded:
+            raise
         except SecateurError as error:
             self._end("failed", error.as_dict())
-            return
-        self._end(outcome, None)
+        except Stop:
+            self._end("cancelled", self.stop.reason)
+        else:
+            self._end(outcome, None)
 
     def _begin(self) -> None:
+        resumed = self.run.read_status().heartbeat > 0
+        self.heartbeat.start(self.state)
         self.emit(
             ev.StudyStarted(
                 study=self.run.name,
@@ -90,11 +107,27 @@ class Supervisor:
                 host=environment.describe()["host"],
                 pid=os.getpid(),
                 environment=environment.describe(),
-                resumed=self.run.read_status().heartbeat > 0,
+                resumed=resumed,
                 replay_of=self.asked.get("replay_of"),
             )
         )
-        self.heartbeat.start(self.state)
+
+    def _machine(self) -> Machine:
+        """The machine to plan for, which is the study's own from its first plan on."""
+        on = pinned.machine(self.spec.settings, self.kept)
+        found = pinned.differences(self.kept, on, self.spec) if self.kept else []
+        if found:
+            if not self.here:
+                pinned.check(self.run, self.spec, self.kept)
+            on = pinned.machine(self.spec.settings, None)
+            self.emit(ev.Notice(level="warning", text=f"It goes on here with other bits. {'; '.join(found)}"))
+        pinned.keep(self.run, on, self.lease.folder)
+        return on
+
+    def _fingerprints(self) -> dict[str, str]:
+        found = data_fingerprints(self.spec, self.run.workspace, self.stop, self.heartbeat.waits)
+        self.heartbeat.waits("")
+        return found
 
     def _hand_over(self, plan: Plan) -> None:
         """A replay decides by the times that its original measured."""
@@ -111,38 +144,30 @@ class Supervisor:
     def _end(self, state: str, error: dict[str, str] | None) -> None:
         """The last event and the last status; where no event can be written, the status may still tell."""
         assert state in ("done", "failed", "cancelled")
-        last = ev.StudyFinished(state=state, error=error)  # type: ignore[arg-type]
+        signal = self.stop.signal if state == "cancelled" else 0
+        last = ev.StudyFinished(state=state, error=error, signal=signal)  # type: ignore[arg-type]
         try:
             self.emit(last)
             self.log.close()
+        except Superseded:
+            raise
         except SecateurError:
             self.state.apply(last)
             raise
         finally:
             self.heartbeat.finish(self.state)
 
-    def _fingerprints(self) -> dict[str, str]:
-        """The fingerprint of each data section; a user's own function has to be run for it."""
-        found: dict[str, str] = {}
-        for trial in self.spec.trials:
-            if data_id(trial) in found:
-                continue
-            data = trial.settings.data
-            location = datasets.locate(data, self.run.workspace)
-            known = datasets.fingerprint(data, location, fingerprints(self.run.workspace))
-            found[data_id(trial)] = known or _computed_fingerprint(data.model_dump_json(), self.run.workspace)
-        return found
-
     def _reuse(self, plan: Plan) -> None:
         """Report every result that is in the store already; set damaged ones aside."""
         self.store.sweep_temporary()
         for key_, node in plan.nodes.items():
+            self.stop.check()
             stored = self.store.get(key_)
             if stored is None:
                 if self.store.folder(key_).exists():
                     self._set_aside(key_, node.address, "object.json can't be read")
                 continue
-            damage = self.store.damage(key_)
+            damage = self.stop.leave(functools.partial(self.store.damage, key_))
             if damage is not None:
                 self._set_aside(key_, node.address, damage)
             else:
@@ -183,11 +208,12 @@ class Supervisor:
         )
         waiting = [job for job in plan.jobs if not self._is_done(job)]
         running: dict[int, Job] = {}
-        stopping = _StopRequest(self.run.stop)
         try:
             while waiting or running:
-                if stopping:
-                    return "cancelled"
+                if self.stop:
+                    self._ask(executor, running)
+                    raise Stop
+                self.lease.check()
                 self._give_up(waiting)
                 for job in _in_order(waiting, settings.executor.parallel):
                     if job.needs <= self.finished and executor.has_room(job):
@@ -195,14 +221,45 @@ class Supervisor:
                         waiting.remove(job)
                         running[job.number] = job
                 for message in executor.wait(POLL_S):
-                    if isinstance(message, JobEnded):
-                        del running[message.job.number]
-                        self._settle(message)
-                    else:
+                    if not isinstance(message, JobEnded):
                         self.emit(message)
+                        continue
+                    job = running.pop(message.job.number)
+                    if self.stop and message.problem is not None:
+                        continue  # whatever asks us to stop may have ended the worker too
+                    if self._again(message):
+                        waiting.append(job)
+                    else:
+                        self._settle(message)
         finally:
             executor.stop()
         return "failed" if self.broken else "done"
+
+    def _ask(self, executor: Executor, running: dict[int, Job]) -> None:
+        """Have the workers keep what they have, and take what they still finish."""
+        executor.ask()
+        started = time.monotonic()
+        told = False
+        while running and (waited := time.monotonic() - started) < KEEP_WITHIN_S:
+            if waited > TELL_AFTER_S and not told:
+                steps = [step.address for step in self.state.steps.values() if step.status == "running"]
+                self.heartbeat.waits(f"until {', '.join(steps) or 'a worker'} has kept what it has")
+                told = True
+            for message in executor.wait(LOOK_EVERY_S):
+                if isinstance(message, JobEnded):
+                    del running[message.job.number]
+                elif not isinstance(message, ev.StepFailed):
+                    self.emit(message)
+
+    def _again(self, ended: JobEnded) -> bool:
+        """Whether to start a job anew; its worker ended, and the job was not why."""
+        undone = [node for node in ended.job.nodes if self.store.get(node.key) is None]
+        if not ended.blameless or not undone or self.tries[ended.job.number] >= TRIES:
+            return False
+        self.tries[ended.job.number] += 1
+        text = "The process that workers are forked from was killed; another takes its place"
+        self.emit(ev.Notice(level="warning", text=text, key=undone[0].key))
+        return True
 
     def _is_done(self, job: Job) -> bool:
         return all(node.key in self.finished for node in job.nodes)
@@ -235,22 +292,6 @@ class Supervisor:
         self.broken |= {node.key for node in ended.job.nodes if node.key not in self.finished}
 
 
-class _StopRequest:
-    """True once a `stop` file lies in the study's folder or a signal asked for the end."""
-
-    def __init__(self, file: Path) -> None:
-        self._file = file
-        self._signalled = False
-        for number in STOP_SIGNALS:
-            signal.signal(number, self._signal)
-
-    def _signal(self, *_: object) -> None:
-        self._signalled = True
-
-    def __bool__(self) -> bool:
-        return self._signalled or self._file.exists()
-
-
 def _in_order(jobs: list[Job], parallel: int) -> list[Job]:
     """One worker: trial by trial. Several: computing first, so that measuring alone does not idle them."""
     if parallel == 1:
@@ -274,51 +315,23 @@ def _devices(plan: Plan) -> dict[str, object]:
     return {"device": plan.device, "threads": plan.threads}
 
 
-def _computed_fingerprint(data: str, workspace: Path) -> str:
-    """The fingerprint of data that only a user's function can give, computed in a process of its own."""
-    done = subprocess.run(
-        [sys.executable, "-P", "-m", "engine.compute.worker.fingerprint", data, str(workspace)],
-        stdout=subprocess.PIPE,
-        text=True,
-        check=False,
-    )
-    answer = done.stdout.strip().splitlines()[-1:] or [""]
-    try:
-        reply = json.loads(answer[0])
-    except ValueError:
-        raise SecateurError(
-            "The data's function could not be run",
-            f"Its process ended with code {done.returncode}.",
-            "The engine's log has more.",
-        ) from None
-    if "error" in reply:
-        raise SecateurError(**reply["error"])
-    fingerprint: str = reply["fingerprint"]
-    return fingerprint
-
-
-@contextlib.contextmanager
-def only_engine(run: RunDir) -> Iterator[None]:
-    """Hold the right to be this study's engine on this host; SecateurError if another process has it."""
-    path = lock.folder() / f"study-{key(str(run.path.resolve()))[:24]}"
-    with path.open("ab") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise SecateurError(
-                f"Study {run.name} has an engine already", "Only one can run it.", "Use `secateur watch`."
-            ) from None
-        yield
-
-
 def main() -> int:
-    """Entry of the engine process; what goes wrong ends up in the study's log."""
-    run = RunDir(Path(sys.argv[1]))
+    """Entry of the engine process; what goes wrong ends up in the study's log.
+
+    Its arguments: the study's folder, and as JSON what `engine.runner.launch` asks for. Its exit code is 128 and the
+    number of the signal that ended it, if one did.
+    """
+    run, asked = RunDir(Path(sys.argv[1])), json.loads(sys.argv[2])
+    stop = StopRequest(run.stop)
     try:
-        with only_engine(run):
-            Supervisor(run).work()
+        lease = claim(run.path, asked["every"], asked["silent"])
+        supervisor = Supervisor(run, lease, stop, asked["every"], here=asked["here"])
+        try:
+            supervisor.work()
+        finally:
+            lease.release()
     except SecateurError as error:
         traceback.print_exc()
         print(f"error: {error.sentence}", file=sys.stderr)
         return error.exit_code
-    return 0
+    return 128 + stop.signal if supervisor.state.signal else 0

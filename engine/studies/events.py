@@ -118,6 +118,9 @@ class StudyFinished(_Event):
 
     state: Literal["done", "failed", "cancelled"]
     error: dict[str, str] | None = None
+    """Why, as `title`, `detail`, `remedy`; None where it was done, or cancelled as a user asked."""
+    signal: int = 0
+    """The number of the signal that it was cancelled by."""
 
 
 @dataclass(frozen=True, kw_only=True)

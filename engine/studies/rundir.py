@@ -4,24 +4,21 @@ import os
 import re
 import shutil
 import socket
-import time
-from dataclasses import MISSING, asdict, dataclass, field
+import uuid
+from dataclasses import MISSING, asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 from engine.errors import SecateurError, UsageError
+from engine.machine.process import Process, process_identity
 from engine.store.files import LAYERS, explained, read_json, write_atomic, write_json
 from engine.store.objects import Store
 from engine.store.workspace import STORE, shared_store
-from engine.studies import events
+from engine.studies import events, lease, lives
 
 if TYPE_CHECKING:
     from engine.studies.settings import StudySettings
 
-HEARTBEAT_S = 5.0
-"""Seconds between heartbeats."""
-LOST_AFTER_S = 3 * HEARTBEAT_S + 60.0
-"""A heartbeat on another host is missed for this long (attribute caches of NFS included) before a study is lost."""
 NEEDED_BYTES = 64 * 1024
 """Free space below which an engine can write neither status nor log."""
 READ_AT_MOST = 256 * 1024
@@ -57,6 +54,13 @@ class Status:
     error: dict[str, str] | None = None
     why: str = ""
     """What became of it where it is not well, on one line: how many trials failed, and why most of them did."""
+    waits: str = ""
+    """What an engine that was asked to stop still waits for."""
+
+    @property
+    def process(self) -> Process:
+        """The process that wrote it."""
+        return Process(self.host, self.pid, self.start_ticks, self.boot_id)
 
 
 def _plausible(name: str, value: Any) -> bool:
@@ -79,6 +83,7 @@ class RunDir:
         self.preset = path / "preset.yaml"
         self.request = path / "study.json"
         self.kept_settings = path / "settings.json"
+        self.machine = path / "machine.json"
         self.events = path / "events.jsonl"
         self.status = path / "status.json"
         self.log = path / "engine.log"
@@ -125,34 +130,28 @@ class RunDir:
         if "state" not in known or not all(_plausible(k, v) for k, v in known.items()):
             return Status("unreadable")
         status = Status(**known)
-        if status.state in ("running", "queued") and not alive(status):
-            return Status(**{**asdict(status), "state": "lost"})
+        if status.state in ("running", "queued") and not self._alive(status):
+            return replace(status, state="lost")
         return status
 
-    def write_status(self, status: Status) -> None:
-        write_json(self.status, asdict(status), durable=status.state != "running")
+    def _alive(self, status: Status) -> bool:
+        """Whether a study's engine, or what is about to start it, may still run.
 
+        On its own machine the process itself is looked at; one elsewhere is gone if it said so, or if its counter has
+        been watched for long and stood still.
+        """
+        by = lease.holder(self.path) if status.state == "running" else None
+        if by is not None and by.ended:
+            return False
+        fate = (by.process if by else status.process).fate()
+        if fate != "elsewhere":
+            return fate == "alive"
+        counter, every = (by.counter, by.every) if by else (str(status.heartbeat), 0.0)
+        return lives.seen.silence(self.path, counter, every) < lives.lost_after_s()
 
-def alive(status: Status) -> bool:
-    """Whether the engine process of a study still runs.
-
-    On its own host the process itself is looked at (pid, start time, boot); elsewhere only the time of
-    its last heartbeat tells.
-    """
-    if status.host != socket.gethostname():
-        return time.time() - status.updated < LOST_AFTER_S
-    return bool(status.pid) and (status.start_ticks, status.boot_id) == process_identity(status.pid)
-
-
-def process_identity(pid: int) -> tuple[int, str]:
-    """Start time in clock ticks and boot id; (0, …) if there is no such process or it is a zombie."""
-    try:
-        boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return 0, ""
-    state, start = fields[0], fields[19]
-    return (0, boot_id) if state in "ZX" else (int(start), boot_id)
+    def write_status(self, status: Status, within: Path | None = None) -> None:
+        """Replace the status; the new file is made in the folder `within`, an engine's own (`engine.studies.lease`)."""
+        write_json(self.status, asdict(status), durable=status.state != "running", within=within)
 
 
 def why_lost(run: RunDir, status: Status) -> str:
@@ -163,7 +162,9 @@ def why_lost(run: RunDir, status: Status) -> str:
         return f"The study's folder is gone: {run.path}"
     if free < NEEDED_BYTES:
         return f"The disk is full: free some space where {run.path} lies"
-    if status.host == socket.gethostname() and status.boot_id not in ("", process_identity(os.getpid())[1]):
+    if status.host != socket.gethostname():
+        return f"Nothing was heard of process {status.pid} on {status.host} while it was watched from here"
+    if status.boot_id not in ("", process_identity(os.getpid())[1]):
         return f"{status.host} was started again since"
     said = last_said(run)
     return f"The last line of {run.log}: {said}" if said else f"It was killed: {run.log} is empty"
@@ -181,11 +182,20 @@ def last_said(run: RunDir) -> str:
 
 
 class EventLog:
-    """The one writer of `events.jsonl`: whole lines, flushed."""
+    """The one writer of `events.jsonl`: whole lines, flushed.
 
-    def __init__(self, path: Path) -> None:
+    With an engine's `guard`, nothing is written after its lease is lost. Where the engine before may still write, the
+    log is a copy in place of the file that it has open.
+    """
+
+    def __init__(self, path: Path, guard: lease.Lease | None = None) -> None:
         self._path = path
+        self._guard = guard
         with explained(path):
+            if guard is not None and guard.cut_off and path.exists():
+                copy = guard.folder / uuid.uuid4().hex
+                shutil.copyfile(path, copy)
+                copy.replace(path)
             self._repair()
             self._file = path.open("ab", buffering=0)
 
@@ -207,6 +217,8 @@ class EventLog:
     def append(self, event: events.Event) -> None:
         """Write one event. Raises SecateurError on a full disk; the log stays whole lines."""
         line = events.to_line(event)
+        if self._guard is not None:
+            self._guard.check()
         with explained(self._path):
             before = os.fstat(self._file.fileno()).st_size
             try:
@@ -226,24 +238,38 @@ class EventLog:
             self._file.close()
 
 
-def tail(path: Path, offset: int, limit: int = READ_AT_MOST) -> tuple[list[bytes], int]:
-    """Whole lines of `path` from byte `offset` on, and the offset to go on from; a torn last line waits.
+class Tail:
+    """Reads a log as it grows; `at_end` once there was nothing new."""
 
-    A file that became shorter than `offset` is read from its start again (offset 0 is returned with no
-    lines, so that the caller can drop what it knew).
-    """
-    try:
-        with path.open("rb") as file:
-            if os.fstat(file.fileno()).st_size < offset:
-                return [], 0
-            file.seek(offset)
-            data = file.read(limit)
-            while data and b"\n" not in data and (more := file.read(limit)):
-                data += more
-    except OSError:
-        return [], offset
-    end = data.rfind(b"\n") + 1
-    return data[:end].splitlines(), offset + end
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.at_end = False
+        self._offset = 0
+        self._file: tuple[int, int] | None = None
+
+    def read(self, limit: int = READ_AT_MOST) -> tuple[list[bytes], bool]:
+        """The next whole lines, about `limit` bytes of them; a torn last line waits until it is whole.
+
+        True if they are the first ones of another file, or of one that became shorter: what was read before does not
+        count any more.
+        """
+        try:
+            with self.path.open("rb") as file:
+                found = os.fstat(file.fileno())
+                same = (found.st_dev, found.st_ino)
+                again = self._file not in (None, same) or found.st_size < self._offset
+                self._offset, self._file = 0 if again else self._offset, same
+                file.seek(self._offset)
+                data = file.read(limit)
+                while data and b"\n" not in data and (more := file.read(limit)):
+                    data += more
+        except OSError:
+            self.at_end = True
+            return [], False
+        end = data.rfind(b"\n") + 1
+        self.at_end = not end
+        self._offset += end
+        return data[:end].splitlines(), again
 
 
 def studies_folder(workspace: Path) -> Path:
@@ -290,31 +316,50 @@ def find(workspace: Path, name: str) -> RunDir:
 
 
 def create(
-    workspace: Path, name: str, preset: str, request: dict[str, Any], settings: str | None = None
+    workspace: Path,
+    name: str,
+    preset: str,
+    request: dict[str, Any],
+    settings: str | None = None,
+    *,
+    status: Status | None = None,
+    exact: bool = False,
 ) -> RunDir:
-    """A new study folder `NAME-1`, `NAME-2`, … with the preset, what was asked for, and the preset's settings as
-    `engine.studies.settings.to_json` writes them."""
+    """A new study folder `NAME-1`, `NAME-2`, … with the preset, what was asked for, its first status, and the preset's
+    settings as `engine.studies.settings.to_json` writes them. It appears as a whole.
+
+    `exact`: it is called `name` itself. Raises FileExistsError where that is taken.
+    """
     folder = studies_folder(workspace)
     stem = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "study"
     with explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        taken = [
-            int(m[1]) for p in folder.iterdir() if (m := re.fullmatch(re.escape(stem) + r"-(\d+)", p.name))
-        ]
+        draft = RunDir(folder / f".{uuid.uuid4().hex[:12]}")
+        draft.path.mkdir()
+    try:
+        write_atomic(draft.preset, preset)
+        write_json(draft.request, request)
+        if settings is not None:
+            write_atomic(draft.kept_settings, settings)
+        draft.write_status(status or Status("queued"))
+        return RunDir(_moved(draft.path, folder, stem, exact))
+    finally:
+        shutil.rmtree(draft.path, ignore_errors=True)
+
+
+def _moved(draft: Path, folder: Path, stem: str, exact: bool) -> Path:
+    """Rename the whole study to its name, which nobody else can have got: the first free number, or `stem` itself."""
+    with explained(folder):
+        pattern = re.compile(re.escape(stem) + r"-(\d+)")
+        taken = [int(m[1]) for p in folder.iterdir() if (m := pattern.fullmatch(p.name))]
         number = max(taken, default=0) + 1
         while True:
+            target = folder / (stem if exact else f"{stem}-{number}")
             try:
-                (folder / f"{stem}-{number}").mkdir()
-                break
-            except FileExistsError:
+                draft.rename(target)
+            except OSError:
+                if exact or not target.exists():
+                    raise
                 number += 1
-    run = RunDir(folder / f"{stem}-{number}")
-    try:
-        write_atomic(run.preset, preset)
-        write_json(run.request, request)
-        if settings is not None:
-            write_atomic(run.kept_settings, settings)
-    except SecateurError:
-        shutil.rmtree(run.path, ignore_errors=True)
-        raise
-    return run
+            else:
+                return target

@@ -1,12 +1,13 @@
 """The state of a study: what replaying its events gives. Every view is drawn from this."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, assert_never
 
 from engine.studies import events as ev
 from engine.studies import rundir
-from engine.studies.rundir import RunDir, Status, StudyStatus, tail
+from engine.studies.rundir import RunDir, Status, StudyStatus, Tail
 
 StepStatus = Literal["waiting", "running", "done", "failed"]
 Standing = Literal[StepStatus, "unfinished", "not run"]
@@ -113,6 +114,8 @@ class StudyState:
     steps: dict[str, StepState] = field(default_factory=dict)
     notices: list[ev.Notice] = field(default_factory=list)
     error: dict[str, str] | None = None
+    signal: int = 0
+    """The number of the signal that ended a cancelled study."""
     verdict: ev.Verdict | None = None
     unreadable: int = 0
     """Lines that could not be understood."""
@@ -154,6 +157,7 @@ class StudyState:
                 self.notices.append(event)
             case ev.StudyFinished():
                 self.status, self.finished, self.error = event.state, event.time, event.error
+                self.signal = event.signal
                 self._stop_running()
             case ev.Verdict():
                 self.verdict = event
@@ -164,7 +168,7 @@ class StudyState:
         self.name, self.preset, self.host = event.study, event.preset, event.host
         self.environment, self.replay_of = event.environment, event.replay_of
         self.started = self.started or event.time
-        self.status, self.finished, self.error = "running", None, None
+        self.status, self.finished, self.error, self.signal = "running", None, None, 0
         self._stop_running()
         for step in self.steps.values():
             step.epochs.clear()  # the engine tells them again, with each result or training that it takes up
@@ -247,30 +251,46 @@ class StudyState:
 
 
 class Reader:
-    """Follows one study's events: each `poll` reads what is new."""
+    """Follows one study's events."""
 
     def __init__(self, run: RunDir) -> None:
         self.run = run
         self.state = StudyState(name=run.name)
-        self._offset = 0
+        self._tail = Tail(run.events)
+
+    def new(self) -> Iterator[ev.Event]:
+        """Each new event, at most 256 KiB of them, right after it was applied: `state` is what holds at it."""
+        lines, again = self._tail.read()
+        if again:
+            self.state = StudyState(name=self.run.name)
+        for line in lines:
+            event = ev.parse_line(line)
+            if event is None or not self._applied(event):
+                self.state.unreadable += 1
+            else:
+                yield event
+
+    def _applied(self, event: ev.Event) -> bool:
+        """Apply an event; False for one whose values make no sense."""
+        try:
+            self.state.apply(event)
+        except MALFORMED:
+            return False
+        return True
 
     def poll(self) -> list[ev.Event]:
-        """Read and apply at most 256 KiB of new events; call again at once while it returns any."""
-        lines, offset = tail(self.run.events, self._offset)
-        if offset < self._offset:  # the file was replaced by a shorter one
-            self.state = StudyState(name=self.run.name)
-        self._offset = offset
-        known = [event for line in lines if (event := ev.parse_line(line)) is not None]
-        self.state.unreadable += len(lines) - len(known)
-        for event in known:
-            self.state.apply(event)
-        return known
+        """Read and apply what is new; call again at once until `at_end`."""
+        return list(self.new())
+
+    @property
+    def at_end(self) -> bool:
+        """Whether the last look found nothing new."""
+        return self._tail.at_end
 
     def read_all(self) -> StudyState:
         """Everything written so far, with the status of an engine that died shown as `lost`."""
-        before = -1
-        while self._offset != before:
-            before = self._offset
+        self.poll()
+        while not self.at_end:
             self.poll()
         self.state.judge(self.run, self.run.read_status())
         return self.state

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from engine.machine.process import process_identity
 from engine.presets import spec
 from engine.results.summary import best_trial
 from engine.store.files import LAYERS, write_json
@@ -85,7 +86,7 @@ class Study:
         """Write `status.json` as the heartbeat would, by this process unless `changes` says otherwise."""
         self.beats += 1
         host, pid = self.identity
-        ticks, boot = rundir.process_identity(pid)
+        ticks, boot = process_identity(pid)
         values = {
             "preset": self.name,
             "about": "Local against global pruning",

@@ -12,13 +12,15 @@ from multiprocessing.connection import Connection
 
 import torch
 
+from engine.compute.latency.forks import ServerGone
 from engine.compute.memory import keep_freed, out_of_memory
+from engine.compute.stopping import Stopped, Stopping
 from engine.compute.worker import latency, steps
 from engine.errors import LESS_MEMORY, SecateurError, sentences
 from engine.machine import limits, procfs
 from engine.store.files import explanation
 from engine.studies import events as ev
-from engine.studies.job import JobRequest
+from engine.studies.job import SERVER_GONE, STOP, JobRequest
 from engine.text.numbers import size
 
 NO_MEMORY = (
@@ -33,8 +35,10 @@ NO_THREAD = "can't start new thread"
 
 
 def work(text: str, connection: Connection) -> None:
-    """Do the job in `text`; exit code 0 even if a step failed, as long as that was reported."""
-    _end_with(connection)
+    """Do the job in `text`; exit code 0 even if a step failed, as long as that was reported, or if the engine asked
+    for the end."""
+    stopping = Stopping()
+    _hear(connection, stopping)
     request = JobRequest.from_json(text)
     current = request.nodes[0]
 
@@ -43,6 +47,7 @@ def work(text: str, connection: Connection) -> None:
         if isinstance(event, ev.StepStarted):
             current = next(node for node in request.nodes if node["key"] == event.key)
         _send(connection, event)
+        stopping.check()
 
     try:
         if request.cpus is not None:
@@ -51,7 +56,11 @@ def work(text: str, connection: Connection) -> None:
         if current["kind"] == "latency":
             latency.run(request, send)
         else:
-            steps.run(request, send)
+            steps.run(request, send, stopping)
+    except Stopped:
+        pass
+    except ServerGone:
+        os._exit(SERVER_GONE)
     except Exception as error:  # noqa: BLE001 - the one broad except: a trial's end is reported, the study goes on
         traceback.print_exc()
         problem = explain(error).as_dict()
@@ -68,16 +77,18 @@ def _send(connection: Connection, event: ev.Event) -> None:
         os._exit(1)  # the engine is gone
 
 
-def _end_with(connection: Connection) -> None:
-    """End this process as soon as the engine's end of the pipe closes, whatever it is doing."""
+def _hear(connection: Connection, stopping: Stopping) -> None:
+    """End this process as soon as the engine's end of the pipe closes, or soon after the engine asks for it."""
 
-    def watch() -> None:
-        try:
-            connection.recv_bytes()
-        except (EOFError, OSError):
-            os._exit(1)
+    def listen() -> None:
+        while True:
+            try:
+                if connection.recv_bytes() == STOP:
+                    stopping.ask()
+            except (EOFError, OSError):
+                os._exit(1)
 
-    threading.Thread(target=watch, daemon=True).start()
+    threading.Thread(target=listen, daemon=True).start()
 
 
 def settle(threads: int) -> None:

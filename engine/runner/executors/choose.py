@@ -13,9 +13,9 @@ MakeRequest = Callable[[Job, list[int] | None], JobRequest]
 """The request for a job on the given processors (None: any)."""
 
 
-def machine(settings: Settings) -> Machine:
-    """The machine that trials of these settings run on."""
-    return here(settings.device, settings.threads, settings.executor.parallel)
+def machine(settings: Settings, device: str | None = None, threads: int | None = None) -> Machine:
+    """The machine that trials of these settings run on; `device` and `threads` where those are decided already."""
+    return here(device or settings.device, threads or settings.threads, settings.executor.parallel)
 
 
 def executor(settings: Settings, on: Machine, make: MakeRequest, *, preload: Sequence[str] = ()) -> Executor:

@@ -1,0 +1,72 @@
+"""The wish that a study's engine should stop, from a file or a signal, and work that can be left when it comes."""
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from engine.machine import signals
+
+T = TypeVar("T")
+
+LOOK_EVERY_S = 0.2
+"""Seconds between two looks for the wish while something is waited for."""
+
+
+class Stop(BaseException):
+    """The study is to stop now. No error: nothing on the way may take it for one."""
+
+
+class StopRequest:
+    """Whether the study is to stop: a signal came, or a `stop` file lies in its folder.
+
+    Attributes:
+        signal: The first signal that came, by number; 0 if none did.
+        reason: What it meant, as an error's title, detail and remedy; None where the file asks (`secateur cancel`).
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self.signal = 0
+        self.reason: dict[str, str] | None = None
+        signals.block()
+        threading.Thread(target=self._listen, name="signals", daemon=True).start()
+
+    def _listen(self) -> None:
+        while True:
+            number, meaning = signals.wait()
+            if not self.signal:
+                self.reason = meaning
+                self.signal = number
+
+    def __bool__(self) -> bool:
+        return bool(self.signal) or self._file.exists()
+
+    def check(self) -> None:
+        """Raises Stop if the study is to stop."""
+        if self:
+            raise Stop
+
+    def leave(self, work: Callable[[], T]) -> T:
+        """The result of `work`, done in a thread that is left alone when the study is to stop: it may hang in a read.
+
+        Raises Stop then, and what `work` raises.
+        """
+        done: list[T] = []
+        failed: list[BaseException] = []
+
+        def run() -> None:
+            try:
+                done.append(work())
+            except BaseException as error:  # noqa: BLE001 - raised again in the thread that waits for it
+                failed.append(error)
+
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+        while thread.is_alive():
+            thread.join(LOOK_EVERY_S)
+            if thread.is_alive():
+                self.check()
+        if failed:
+            raise failed[0]
+        return done[0]
