@@ -10,8 +10,9 @@ import tempfile
 
 import hypothesis
 
-from engine.machine import environment
+from engine.machine import environment, private
 
+os.environ.update(private.variables())  # code that was compiled for earlier tests needs not be compiled again
 _LOCKS = tempfile.TemporaryDirectory(prefix="secateur-test-locks-")
 os.environ["SECATEUR_LOCKS"] = _LOCKS.name
 os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -50,7 +50,7 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
 
 
 def _doctor(args: argparse.Namespace) -> int:
-    from engine.machine import environment, limits, runtimes
+    from engine.machine import environment, limits, private, runtimes
     from engine.runner import bits
     from engine.store.workspace import workspace
 
@@ -61,8 +61,10 @@ def _doctor(args: argparse.Namespace) -> int:
     found = environment.describe() | {"workspace": examine(folder), "runtimes": here}
     found["limits"] = [asdict(limit) | {"text": limit.text} for limit in in_force]
     problems = [*version_problems(environment.packages()), *workspace_problems(found["workspace"])]
-    problems += limit_problems(in_force)
-    notes = cpu_notes(found["cpu"]) + thread_notes()
+    wrong = private.problems()
+    found["private"] = str(private.folder()) if not wrong else ""
+    problems += limit_problems(in_force) + wrong
+    notes = cpu_notes(found["cpu"]) + thread_notes() + private.notes()
     if args.bits:
         checked = bits.check(environment.available_cpus())
         found["bits"] = checked.as_dict()
@@ -95,6 +97,10 @@ def _lines(found: dict[str, Any]) -> list[str]:
         *(_runtime(one) for one in found["runtimes"]),
         f"workspace   {place['path']} on {place['file_system']}"
         f"{' (shared)' if place['shared'] else ''}, {numbers.size(place['free_bytes'])} free",
+        *(
+            f"private     {found['private']}: locks, sockets, compiled code"
+            for _ in range(bool(found["private"]))
+        ),
         *(f"bits        {found['bits']['text']}" for _ in range("bits" in found and found["bits"]["equal"])),
     ]
 

@@ -21,10 +21,12 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
 
 def _lab(args: argparse.Namespace) -> int:
     """Replace this process by the lab's, so that the engine need not import it."""
-    command = [sys.executable, "-m", "tui"]
+    from engine.machine.environment import importable
+
+    command = [sys.executable, "-P", "-m", "tui"]
     if args.preset:
         command.append(args.preset)
     if args.workspace:
         command += ["--workspace", args.workspace]
     sys.stdout.flush()
-    os.execv(sys.executable, command)
+    os.execve(sys.executable, command, {**os.environ, **importable()})

@@ -1,22 +1,35 @@
-"""Functions in a user's own Python file, named `path/file.py:function`."""
+"""Functions in a user's own Python file, named `path/file.py:function`.
+
+All code that is not ours comes in here. What is run is the text of that one file, as Python source: no compiled file
+is taken in its place, nor one beside it that says to be its compiled form.
+"""
 
 import importlib.util
 import sys
 import traceback
 from collections.abc import Callable
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any
 
 from engine.errors import SecateurError
+from engine.params.catalog import own_code
 
 
 def load_function(reference: str, what: str) -> Callable[..., Any]:
     """The function that `reference` names; the file's folder is importable while its code runs.
 
-    Raises SecateurError when the file or function is missing, or the file itself fails.
+    Raises SecateurError when the file or function is missing, the file is no Python source, or itself fails.
     """
-    file, _, name = reference.rpartition(":")
+    code = own_code(reference)
+    if code is None:
+        raise SecateurError(
+            f"{reference} names no {what} that can be loaded",
+            "Code is loaded from files of Python source whose names end in .py.",
+            "Use path/to/file.py:function.",
+        )
+    file, name = code
     path = Path(file)
     if not path.is_file():
         raise SecateurError(
@@ -47,10 +60,19 @@ def guarded(function: Callable[..., Any], reference: str) -> Callable[..., Any]:
     return call
 
 
+class _Source(SourceFileLoader):
+    """Compiles the file's text each time: a `.pyc` in `__pycache__` can be anybody's. None is read or written."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        path = self.get_filename(fullname)
+        code: CodeType = self.source_to_code(self.get_data(path), path)
+        return code
+
+
 def _module(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"user_{path.stem}", path)
-    if spec is None or spec.loader is None:
-        raise SecateurError(f"{path} is not a Python file", "", "Name a file that ends in .py.")
+    name = f"user_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path, loader=_Source(name, str(path)))
+    assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     sys.path.insert(0, str(path.parent))

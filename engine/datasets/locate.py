@@ -11,6 +11,7 @@ from pathlib import Path
 from engine.datasets.records import Bundled, Counts, Idx, OwnBoxes, OwnFolders, Record, Scenes
 from engine.datasets.table import RECORDS
 from engine.errors import SecateurError, UsageError
+from engine.params.catalog import own_code
 from engine.params.preset import Data
 from engine.store.workspace import workspace as default_workspace
 
@@ -37,8 +38,7 @@ def is_user_function(name: str) -> bool:
     >>> is_user_function("data/mine.py:load"), is_user_function("digits")
     (True, False)
     """
-    file, separator, function = name.rpartition(":")
-    return bool(separator and function) and file.endswith(".py")
+    return own_code(name) is not None
 
 
 def record_of(name: str) -> Record:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from engine import __version__
-from engine.machine import limits
+from engine.machine import limits, private
 from engine.params.runtimes import KIND
 
 PACKAGES = (
@@ -134,9 +134,19 @@ def process_variables() -> dict[str, str]:
     return {**os.environ, **{name: os.environ.get(name) or value for name, value in SETTLED.items()}}
 
 
+def importable() -> dict[str, str]:
+    """`PYTHONPATH` with which a Python finds our package from anywhere.
+
+    For `python -P`, that is: without it Python first looks for modules in the current folder, which may be anybody's.
+    """
+    home = str(Path(__file__).resolve().parents[2])
+    path = os.environ.get("PYTHONPATH")
+    return {"PYTHONPATH": f"{home}{os.pathsep}{path}" if path else home}
+
+
 def settle() -> None:
-    """Give this process the variables of `SETTLED`; its libraries must not have computed yet."""
-    os.environ.update(process_variables())
+    """Give this process the variables of `SETTLED` and of our private folder, before its libraries compute."""
+    os.environ.update(process_variables() | private.variables())
 
 
 def selectors() -> dict[str, str]:

@@ -12,14 +12,12 @@ that a stream of new trials cannot starve it.
 import contextlib
 import fcntl
 import os
-import stat
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from engine.errors import SecateurError
+from engine.machine import private
 
 Waiting = Callable[[float, tuple[int, ...]], None]
 """Called with the seconds waited so far and the processes in the way; what it raises ends the wait."""
@@ -32,38 +30,6 @@ REPORT_S = 1.0
 _open_files: set[int] = set()
 _opening = threading.Lock()
 _mine = threading.local()
-
-
-def folder() -> Path:
-    """The folder of the lock's files: `$SECATEUR_LOCKS`, or this user's own under `/tmp`.
-
-    Not `$XDG_RUNTIME_DIR`: it is missing in batch jobs and removed at log-out, which the engine outlives, so
-    two processes of one user could come to use different files. Nor `$TMPDIR`, which jobs set to folders of
-    their own or on a network. Raises SecateurError when another user owns the folder.
-    """
-    chosen = os.environ.get("SECATEUR_LOCKS")
-    path = Path(chosen) if chosen else _host_temporary() / f"secateur-{os.getuid()}"
-    try:
-        path.mkdir(mode=0o700, parents=bool(chosen), exist_ok=True)
-        info = path.lstat()
-    except OSError as error:
-        raise SecateurError(
-            "The lock folder cannot be used",
-            f"{path}: {error.strerror}.",
-            "Set SECATEUR_LOCKS to a folder of yours.",
-        ) from error
-    if not stat.S_ISDIR(info.st_mode) or info.st_uid != os.getuid():
-        raise SecateurError(
-            "The lock folder belongs to someone else",
-            f"{path} is not a folder of this user's.",
-            "Set SECATEUR_LOCKS to a folder on this host that only you can write.",
-        )
-    return path
-
-
-def _host_temporary() -> Path:
-    common = Path("/tmp")
-    return common if os.access(common, os.W_OK | os.X_OK) else Path(tempfile.gettempdir())
 
 
 @contextlib.contextmanager
@@ -121,7 +87,7 @@ class _Held:
         self.acquire()
 
     def acquire(self) -> None:
-        where, wait = folder(), _Wait(self._on_wait)
+        where, wait = private.folder(), _Wait(self._on_wait)
         gate = _lock(where / "gate", fcntl.LOCK_EX, wait)
         try:
             mode = fcntl.LOCK_EX if self.exclusive else fcntl.LOCK_SH

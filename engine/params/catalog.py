@@ -1,4 +1,13 @@
-"""The names a preset can use for models and data sets: plain data, so that checking one imports nothing."""
+"""The names a preset can use for models and data sets: plain data, so that checking one imports nothing.
+
+This is the one list of what a network may be called, wherever the name comes from: a preset, a checkpoint's folder, an
+object of the store, an export. Whatever is not on it is the user's own code, or refused.
+"""
+
+import os
+import re
+from collections.abc import Collection
+from typing import NamedTuple
 
 _TORCHVISION = """
     alexnet convnext_base convnext_large convnext_small convnext_tiny densenet121 densenet161
@@ -82,5 +91,55 @@ WEIGHT_FILES = ("model.json", "model.safetensors", "pytorch_model.bin", "model.p
 """What a folder named by `model.weights` may hold: a checkpoint of ours, or another program's weights."""
 
 
-OWN_CODE = ".py:"
-"""Marks a name as the user's own function: `path/file.py:function`."""
+_CIFAR = re.compile(r"resnet[1-9][0-9]{0,3}")
+"""CIFAR ResNets of any depth: weights that are brought may be of one that `MODELS` does not offer."""
+_OWN_CODE = re.compile(r"(?P<file>[^\0\n]*[^\0\n/]\.py):(?P<function>[^\W\d]\w*)")
+
+
+class OwnCode(NamedTuple):
+    """A function of the user's own, and the file of Python source that it is in."""
+
+    file: str
+    function: str
+
+
+def own_code(name: str) -> OwnCode | None:
+    """What `path/file.py:function` names; None for any other text.
+
+    >>> own_code("nets/mine.py:wide")
+    OwnCode(file='nets/mine.py', function='wide')
+    >>> [own_code(name) for name in ("resnet20", "mine.pyc:wide", "mine.PY:wide", "mine.py:a.so:wide", "nets/.py:wide")]
+    [None, None, None, None, None]
+    """
+    found = _OWN_CODE.fullmatch(name)
+    return OwnCode(found["file"], found["function"]) if found else None
+
+
+def is_built_in(name: str) -> bool:
+    """Whether a network of this name comes with the program or its libraries: no code of anybody else is run for it.
+
+    >>> is_built_in("resnet20"), is_built_in("torchvision/resnet18"), is_built_in("torchvision/../evil")
+    (True, True, False)
+    """
+    return name in MODELS or _CIFAR.fullmatch(name) is not None
+
+
+def may_build(name: str, named: Collection[str]) -> bool:
+    """Whether a network of this name may be built for a preset whose models are `named` so.
+
+    What comes with the program may be; of the user's own code, only the very functions that the preset names,
+    whichever way their paths are written.
+
+    >>> may_build("resnet20", ()), may_build("/home/me/nets.py:wide", ["auto", "resnet20"])
+    (True, False)
+    >>> may_build("/home/me/nets.py:wide", ["/home/me/x/../nets.py:wide"])
+    True
+    """
+    code = own_code(name)
+    return is_built_in(name) or (
+        code is not None and _real(code) in map(_real, filter(None, map(own_code, named)))
+    )
+
+
+def _real(code: OwnCode) -> OwnCode:
+    return OwnCode(os.path.realpath(code.file), code.function)

@@ -1,18 +1,14 @@
 """The step that trains with a teacher."""
 
-import re
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from engine.params.base import Clash, Family, Names, Params, defaults, param
-from engine.params.catalog import DETECTOR, MODELS
+from engine.params.catalog import DETECTOR, MODELS, own_code
 from engine.params.preset import AUTO, Model
 from engine.params.training import Fit, Training
 from engine.params.variants import kind_from_name
-
-OWN_MODEL = re.compile(r".+\.py:[^\W\d]\w*")
-"""A model that is built by the user's own function: `path/file.py:function`."""
 
 
 class NoTeacher(Params):
@@ -37,7 +33,7 @@ class ModelTeacher(Model):
 
     @model_validator(mode="after")
     def _can_be_had(self) -> Self:
-        known = self.name in MODELS or self.name == AUTO or OWN_MODEL.fullmatch(self.name)
+        known = self.name in MODELS or self.name == AUTO or own_code(self.name) is not None
         if not known or self.name.startswith(DETECTOR):
             raise Clash(
                 "name", f"given '{self.name}'", "a classifier: resnet20, torchvision/NAME or file.py:function"

@@ -1,6 +1,5 @@
 """What no single parameter can know: names that must exist, and steps in an order that can work."""
 
-import re
 from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import PurePath
@@ -9,7 +8,7 @@ from engine.errors import Problem
 from engine.measures import latency
 from engine.measures.table import drawn
 from engine.params import Sensitivity
-from engine.params.catalog import DATASETS, DETECTION, DETECTOR, MODELS, OWN_CODE
+from engine.params.catalog import DATASETS, DETECTION, DETECTOR, MODELS, own_code
 from engine.params.preset import AUTO
 from engine.presets import sweep
 from engine.presets.files import looks_like_file
@@ -36,7 +35,8 @@ FOREIGN = {
     ".xml": "an OpenVINO model",
 }
 """Files of other programs, by suffix; those with a suffix of PyTorch's are told by their content when read."""
-_FUNCTION = re.compile(r".+\.py:[^\W\d]\w*")
+LIKE_OWN_CODE = ".py:"
+"""What a name holds that was meant to be the user's own code."""
 SENSITIVITY = Sensitivity.kind
 OF_DEFAULT: str = Sensitivity.model_fields["of"].default
 RATES_OF = {"prune.weights": "weights", "prune.channels": "channels"}
@@ -77,9 +77,11 @@ def _name(node: Node, known: tuple[str, ...], allowed: str) -> list[Problem]:
     name = text_of(node)
     if not isinstance(node, Scalar) or not isinstance(node.value, str) or name in known:
         return []
-    if OWN_CODE in name:
+    if own_code(name):
+        return []
+    if LIKE_OWN_CODE in name:
         allowed = "path/file.py:function, the function by its name"
-        return [] if _FUNCTION.fullmatch(name) else [Problem(node.place, node.path, given(node), allowed)]
+        return [Problem(node.place, node.path, given(node), allowed)]
     hint = suggest(name, known)
     if name.endswith(".py"):
         hint = f"add the function: {name}:FUNCTION"

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from engine.params.catalog import OWN_CODE
+from engine.params.catalog import own_code
 from engine.presets.yaml.tree import Listing, Mapping, Node, Scalar, at, put
 
 
@@ -63,10 +63,10 @@ def _root(node: Node, folder: Path | None) -> Node:
 
 
 def _own_code(node: Node, folder: Path | None) -> Node:
-    if not isinstance(node, Scalar) or not isinstance(node.value, str) or OWN_CODE not in node.value:
+    found = own_code(node.value) if isinstance(node, Scalar) and isinstance(node.value, str) else None
+    if found is None or not isinstance(node, Scalar):
         return node
-    file, colon, function = node.value.rpartition(":")
-    return _at(node, file, colon + function, folder)
+    return _at(node, found.file, f":{found.function}", folder)
 
 
 def _at(node: Scalar, file: str, rest: str, folder: Path | None) -> Scalar:

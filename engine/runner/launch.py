@@ -1,7 +1,6 @@
 """Start a study's engine so that it outlives the terminal."""
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -9,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from engine.errors import SecateurError
-from engine.machine import limits, signals
-from engine.machine.environment import process_variables
+from engine.machine import limits, private, signals
+from engine.machine.environment import importable, process_variables
 from engine.machine.process import Process
 from engine.measures.latency import NOISY_LOAD
 from engine.presets.spec import Spec, read_stored, to_yaml
@@ -36,6 +35,7 @@ def create(spec: Spec, workspace: Path, *, replay_of: str | None = None, name: s
     """
     from engine import datasets
 
+    private.folder()
     for data in {trial.settings.data for trial in spec.trials}:
         datasets.locate(data, workspace)
     _check_runtimes(spec, decided=replay_of is not None)
@@ -85,6 +85,7 @@ def start(run: RunDir, *, here: bool = False, tell: Callable[[str], None] = lamb
     if not here:
         name = (read_json(run.request) or {}).get("name", run.name)
         pinned.check(run, read_stored(run.preset, name), pinned.read(run))
+    environment = process_environment()  # refused before anything is written
     with explained(run.stop):
         run.stop.unlink(missing_ok=True)
     asked = json.dumps({"every": lives.beat_s(), "silent": silent, "here": here})
@@ -98,7 +99,7 @@ def start(run: RunDir, *, here: bool = False, tell: Callable[[str], None] = lamb
                     stderr=log,
                     start_new_session=True,
                     cwd=run.path,
-                    env=process_environment(),
+                    env=environment,
                 )
         except (BlockingIOError, MemoryError) as error:
             raise SecateurError(
@@ -158,11 +159,10 @@ def forget_noisy_latency(run: RunDir) -> int:
 
 def process_environment() -> dict[str, str]:
     """For a process of ours: it finds our package from anywhere, and MKL's and CUDA's results are repeatable."""
-    home = str(Path(__file__).resolve().parents[2])
-    path = os.environ.get("PYTHONPATH")
     return {
         **process_variables(),
-        "PYTHONPATH": f"{home}{os.pathsep}{path}" if path else home,
+        **private.variables(),
+        **importable(),
         "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
         "PYTHONUNBUFFERED": "1",
     }

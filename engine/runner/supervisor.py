@@ -13,7 +13,7 @@ import traceback
 from pathlib import Path
 
 from engine.errors import SecateurError
-from engine.machine import environment
+from engine.machine import environment, private
 from engine.machine.value import Machine
 from engine.presets.spec import Spec, read_stored
 from engine.runner import pinned, replay
@@ -324,12 +324,13 @@ def main() -> int:
     run, asked = RunDir(Path(sys.argv[1])), json.loads(sys.argv[2])
     stop = StopRequest(run.stop)
     try:
-        lease = claim(run.path, asked["every"], asked["silent"])
-        supervisor = Supervisor(run, lease, stop, asked["every"], here=asked["here"])
-        try:
-            supervisor.work()
-        finally:
-            lease.release()
+        with private.own_temporary():
+            lease = claim(run.path, asked["every"], asked["silent"])
+            try:
+                supervisor = Supervisor(run, lease, stop, asked["every"], here=asked["here"])
+                supervisor.work()
+            finally:
+                lease.release()
     except SecateurError as error:
         traceback.print_exc()
         print(f"error: {error.sentence}", file=sys.stderr)

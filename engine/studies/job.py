@@ -4,7 +4,8 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from engine.params import STEPS, Step
+from engine.params import STEPS, Distill, Step
+from engine.params.distillation import ModelTeacher
 from engine.params.preset import Settings
 from engine.studies.plan import Job, Node, Plan
 
@@ -52,6 +53,14 @@ class JobRequest:
     def read_step(self, key: str) -> Step:
         given = dict(self.steps[key])
         return STEPS[given.pop("kind")].model_validate(given)
+
+    def models_named(self) -> tuple[str, ...]:
+        """What the trial's preset calls its models and teachers: of the user's own code, all that may build one."""
+        steps = map(self.read_step, self.steps)
+        taught = (
+            s.teacher.name for s in steps if isinstance(s, Distill) and isinstance(s.teacher, ModelTeacher)
+        )
+        return tuple(dict.fromkeys([self.read_settings().model.name, *taught]))
 
 
 def request(job: Job, plan: Plan, workspace: str, store: str, cpus: list[int] | None) -> JobRequest:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.errors import SecateurError, UsageError
-from engine.machine import lock
+from engine.machine import private
 from engine.machine.process import process_identity
 from engine.store.files import read_json, write_atomic
 
@@ -101,7 +101,7 @@ class Lives:
 
 def _memory() -> Path | None:
     try:
-        return lock.folder() / "engines-elsewhere.json"
+        return private.folder() / "engines-elsewhere.json"
     except SecateurError:
         return None
 

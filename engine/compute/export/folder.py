@@ -44,7 +44,7 @@ def write(order: Order, tell: Tell) -> dict[str, Any]:
 def _write_into(folder: Path, order: Order, tell: Tell) -> dict[str, Any]:
     tell(f"reading the data set {order.settings.data.name}")
     data = load(order.settings.data, datasets.locate(order.settings.data, order.workspace))
-    model = checkpoint.load(order.model)
+    model = checkpoint.load(order.model, [order.settings.model.name])
     written = write_model(folder, order.format, model, data, tell)
     (folder / PRESET).write_text(order.preset, "utf-8")
     tell("checking it in a process of its own, on test images")

@@ -15,7 +15,7 @@ from torch import nn
 from engine.compute.latency.calls import Block, timed
 from engine.compute.latency.layers import LayerConfig
 from engine.compute.numerics.aligned import from_array
-from engine.compute.runtimes.base import named
+from engine.compute.runtimes.base import imported
 from engine.errors import SecateurError
 from engine.params.runtimes import TargetRuntime
 
@@ -97,7 +97,7 @@ def _opened(config: LayerConfig, copies: int, job: LayersJob) -> Callable[[], No
         (_filled(weight_shape(config), copy), _filled((config.outputs,), copy)) for copy in range(copies)
     ]
     images = _filled(_input_shape(config, job.batch), 0)
-    opened: Callable[..., Callable[[], None]] = named(LAYERS[job.runtime])
+    opened: Callable[..., Callable[[], None]] = imported(LAYERS[job.runtime])
     return opened(config, weights, images, job.threads, job.device)
 
 

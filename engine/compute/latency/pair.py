@@ -43,11 +43,13 @@ class Side:
     Attributes:
         refused: Why there is no artefact, for runtimes that have none.
         quantized: Whether the artefacts are an INT8 file.
+        named: What the preset calls its models: of the user's own code, all that may be run to build one.
     """
 
     artefacts: Mapping[Runtime, Path]
     refused: Mapping[Runtime, str] = field(default_factory=dict)
     quantized: bool = False
+    named: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -176,6 +178,7 @@ def _job(side: Side, setup: Setup, shape: Shape) -> Measurement:
         setup.threads,
         setup.device,
         frozenset(os.sched_getaffinity(0)),
+        side.named,
     )
 
 

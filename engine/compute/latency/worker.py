@@ -36,6 +36,8 @@ class Measurement:
     threads: int
     device: str
     processors: frozenset[int]
+    named: tuple[str, ...] = ()
+    """What the preset calls its models, for runtimes that build it."""
 
 
 @dataclass(frozen=True)
@@ -126,6 +128,7 @@ def _session(job: Measurement) -> tuple[Session, int]:
         threads=job.threads,
         device=job.device,
         precision=job.precision,
+        named=job.named,
     )
     loaded()
     return loaded, time.perf_counter_ns() - started

@@ -1,9 +1,13 @@
 """What a network was built from: its name, input and classes."""
 
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from torch import nn
+
+from engine.errors import SecateurError
+from engine.params.catalog import may_build
 
 _ATTRIBUTE = "secateur_architecture"
 
@@ -22,8 +26,19 @@ class Architecture:
         return asdict(self) | {"size": list(self.size)}
 
     @staticmethod
-    def from_dict(data: dict[str, Any]) -> "Architecture":
-        return Architecture(**(data | {"size": tuple(data["size"])}))
+    def from_dict(data: dict[str, Any], named: Collection[str] = ()) -> "Architecture":
+        """What a checkpoint says, for a preset whose models are `named` so.
+
+        Raises SecateurError where it would have code run that the preset does not name.
+        """
+        name = str(data["name"])
+        if not may_build(name, named):
+            raise SecateurError(
+                "A stored model asks for code that the preset does not name",
+                f"It says that it is built by {name}; the preset names {' and '.join(named) or 'no code'}.",
+                "Nothing of it was run. If it is a model of yours, name that function in the preset: model.name.",
+            )
+        return Architecture(**(data | {"name": name, "size": tuple(data["size"])}))
 
 
 def architecture(model: nn.Module) -> Architecture:

@@ -12,7 +12,7 @@ from engine.compute.numerics.aligned import align_
 from engine.compute.usercode import load_function
 from engine.compute.yolo import detector
 from engine.errors import SecateurError
-from engine.params.catalog import DETECTOR
+from engine.params.catalog import DETECTOR, is_built_in
 
 
 def build(arch: Architecture) -> nn.Module:
@@ -30,15 +30,14 @@ def build(arch: Architecture) -> nn.Module:
 
 def _construct(arch: Architecture, classes: int) -> nn.Module:
     try:
+        if not is_built_in(arch.name):
+            return _users_own(arch)
         if arch.name.startswith("torchvision/"):
             return _torchvision(arch, classes)
         if arch.name.startswith(DETECTOR):
             return detector(arch.name.removeprefix(DETECTOR), arch.channels, arch.classes, arch.size)
-        if arch.name.startswith("resnet"):
-            return CifarResNet(
-                int(arch.name[6:]), channels=arch.channels, classes=arch.classes, **arch.arguments
-            )
-        return _users_own(arch)
+        depth = int(arch.name.removeprefix("resnet"))
+        return CifarResNet(depth, channels=arch.channels, classes=arch.classes, **arch.arguments)
     except (TypeError, ValueError) as error:
         raise SecateurError(
             f"Model {arch.name} can't be built",

@@ -3,6 +3,7 @@
 import copy
 import json
 from collections import OrderedDict
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ def _save_file(model: QuantizedNetwork, folder: Path) -> None:
     """The float network's checkpoint, and the INT8 file beside it."""
     _save_network(model.network, folder)
     (folder / FILE).write_bytes(model.file)
-    again = load(folder)
+    again = load(folder, [architecture(model.network).name])
     if not isinstance(again, QuantizedNetwork) or again.file != model.file:
         raise _unequal(FILE)
     if not _same_output(copy.deepcopy(model), again, _device(model)):
@@ -71,20 +72,21 @@ def _unshared(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return out
 
 
-def load(folder: Path) -> nn.Module:
+def load(folder: Path, named: Collection[str] = ()) -> nn.Module:
     """The model in `folder`, in eval mode on the CPU, with its masks, codebooks and grids as parametrizations.
 
-    A QuantizedNetwork where there is an INT8 file.
+    A QuantizedNetwork where there is an INT8 file. Of the user's own code, only what the preset names is run to build
+    it: `named` are the names of its models. SecateurError where the folder asks for other code.
     """
-    network = _load_network(folder)
+    network = _load_network(folder, named)
     file = folder / FILE
     return QuantizedNetwork(network, file.read_bytes()) if file.exists() else network
 
 
-def _load_network(folder: Path) -> nn.Module:
+def _load_network(folder: Path, named: Collection[str]) -> nn.Module:
     recipe: dict[str, Any] = json.loads((folder / RECIPE).read_text())
+    arch = Architecture.from_dict(recipe["architecture"], named)
     state = read_tensors(folder / TENSORS)
-    arch = Architecture.from_dict(recipe["architecture"])
     model = _skeleton(arch, recipe, state)
     if model is None:
         model = _with_edits(build(arch), recipe, state)
@@ -92,10 +94,10 @@ def _load_network(folder: Path) -> nn.Module:
     return model.eval()
 
 
-def architecture_in(folder: Path) -> Architecture:
-    """What the model in `folder` was built from; its tensors are not read."""
+def architecture_in(folder: Path, named: Collection[str] = ()) -> Architecture:
+    """What the model in `folder` was built from, with `named` as in `load`; its tensors are not read."""
     recipe: dict[str, Any] = json.loads((folder / RECIPE).read_text())
-    return Architecture.from_dict(recipe["architecture"])
+    return Architecture.from_dict(recipe["architecture"], named)
 
 
 def _fill(model: nn.Module, state: dict[str, Tensor], *, assign: bool = False) -> None:
@@ -152,7 +154,7 @@ def folded_state(model: nn.Module) -> dict[str, Tensor]:
 
 
 def _verify(model: nn.Module, state: dict[str, Tensor], folder: Path) -> None:
-    again = _load_network(folder)
+    again = _load_network(folder, [architecture(model).name])
     loaded = again.state_dict()
     different = [n for n in state if n not in loaded or not torch.equal(_bits(state[n]), _bits(loaded[n]))]
     device = _device(model)

@@ -82,11 +82,14 @@ def _sizes(module: nn.Module) -> dict[str, Any]:
     for name, value in vars(module).items():
         if name.startswith(("_", "secateur_")) or isinstance(value, bool):
             continue
-        if isinstance(value, int):
-            found[name] = value
-        elif isinstance(value, tuple) and value and all(type(part) is int for part in value):
-            found[name] = list(value)
+        if _is_size(value):
+            found[name] = list(value) if isinstance(value, tuple) else value
     return found
+
+
+def _is_size(value: Any) -> bool:
+    parts = value if isinstance(value, tuple) and value else (value,)
+    return all(isinstance(part, int) and not isinstance(part, bool) for part in parts)
 
 
 def apply(model: nn.Module, edit: Edit) -> None:
@@ -115,8 +118,16 @@ def apply(model: nn.Module, edit: Edit) -> None:
 
 
 def _resize(module: nn.Module, attributes: dict[str, Any]) -> None:
+    own = vars(module)
     for name, value in attributes.items():
-        setattr(module, name, tuple(value) if isinstance(value, list) else value)
+        size = tuple(value) if isinstance(value, list) else value
+        if name not in own or name.startswith("_") or not _is_size(size):
+            raise SecateurError(
+                f"The checkpoint changes {name} of a layer to what is no size",
+                "",
+                "It is damaged or was made by somebody else's program: make it anew.",
+            )
+        setattr(module, name, size)
 
 
 def reshape(model: nn.Module, state: dict[str, Tensor]) -> None:

@@ -26,7 +26,7 @@ from engine.compute.pretrained.shapes import AUXILIARY, narrow_, skeleton
 from engine.compute.pretrained.state_dict import load_into, unfit
 from engine.compute.pretrained.unwrap import Notices, variants
 from engine.errors import SecateurError
-from engine.params.catalog import DETECTOR, OWN_CODE, WEIGHT_FILES
+from engine.params.catalog import DETECTOR, WEIGHT_FILES, is_built_in, own_code
 from engine.params.preset import AUTO, Model
 
 TENSORS = "model.safetensors"
@@ -177,16 +177,16 @@ def _from_checkpoint(folder: Path, name: str, offered: Architecture) -> tuple[nn
 
     try:
         recipe: dict[str, Any] = json.loads((folder / RECIPE).read_text("utf-8"))
-        built = Architecture.from_dict(recipe["architecture"])
-        _check_name(built.name, name, folder)
-        if built.name == name or name == AUTO:
-            model = checkpoint.load(folder)
+        built = str(recipe["architecture"]["name"])
+        _check_name(built, name, folder)
+        if is_built_in(built) or built == name:
+            model = checkpoint.load(folder, [name])
         else:
             model = _load_as(name, recipe, folder)
     except (SafetensorError, *UNREADABLE) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise refused(folder, f"is a damaged checkpoint: {reason[:160]}", "Copy the folder again.") from error
-    notices: Notices = [("info", f"{folder.name} is a checkpoint of {built.name}")]
+    notices: Notices = [("info", f"{folder.name} is a checkpoint of {built}")]
     native = architecture(model)
     _check_size(native, offered)
     _fitted(model, native, offered, folder.name, notices)
@@ -195,14 +195,20 @@ def _from_checkpoint(folder: Path, name: str, offered: Architecture) -> tuple[nn
 
 def _check_name(built: str, name: str, folder: Path) -> None:
     """A checkpoint may not have code run that the preset does not name."""
-    own = OWN_CODE in built
+    own = own_code(built) is not None
+    if not own and not is_built_in(built):
+        raise SecateurError(
+            f"The checkpoint {folder} is of a network that is not known here",
+            f"It names {built}, which is neither built in nor a function path/file.py:function.",
+            "Nothing of it was run. Ask whoever made it what the network is.",
+        )
     if name == AUTO and own:
         raise SecateurError(
             f"The checkpoint {folder} is of a network that is built by your own code",
             f"It names {built}. Code runs only where the preset names it.",
-            f"Set model.name: {built}, or to where that file is now.",
+            f"If you trust that file, set model.name: {built}, or to where it is now.",
         )
-    if name not in (AUTO, built) and not (own and OWN_CODE in name):
+    if name not in (AUTO, built) and not (own and own_code(name)):
         raise SecateurError(
             f"The checkpoint {folder} is of another network",
             f"It is {built}; model.name says {name}.",
@@ -218,4 +224,4 @@ def _load_as(name: str, recipe: dict[str, Any], folder: Path) -> nn.Module:
     with tempfile.TemporaryDirectory() as held:
         (Path(held) / RECIPE).write_text(json.dumps(changed))
         (Path(held) / TENSORS).symlink_to((folder / TENSORS).absolute())
-        return checkpoint.load(Path(held))
+        return checkpoint.load(Path(held), [name])

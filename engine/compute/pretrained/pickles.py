@@ -18,6 +18,7 @@ from engine.compute.pretrained.inert import UNREADABLE, Content, Inert, today
 from engine.compute.usercode import load_function
 from engine.compute.yolo.library import library
 from engine.errors import SecateurError
+from engine.params.catalog import own_code
 
 _MISC = "torchvision.ops.misc"
 _BLOCK = (_MISC, "Conv2dNormActivation")
@@ -71,7 +72,7 @@ def unpickle(path: Path, content: Content, name: str) -> Any:
 
     Raises SecateurError before anything runs when a class is missing, and when the file's code fails.
     """
-    own = vars(load_function(name, "model")).get("__wrapped__") if ".py:" in name else None
+    own = vars(load_function(name, "model")).get("__wrapped__") if own_code(name) else None
     find = _finder(getattr(own, "__globals__", {}))
     if any(one.startswith("ultralytics.") for one in content.foreign):
         library()  # its own import is neither quiet nor offline

@@ -11,7 +11,7 @@ from torch.overrides import TorchFunctionMode
 from engine.compute.models.architecture import Architecture
 from engine.compute.models.build import build
 from engine.compute.pretrained.state_dict import COUNTER
-from engine.params.catalog import OWN_CODE
+from engine.params.catalog import own_code
 
 FILLED: frozenset[Any] = frozenset(
     (torch.empty, torch.zeros, torch.ones, torch.full, torch.rand, torch.randn)
@@ -40,7 +40,7 @@ class _Weightless(TorchFunctionMode):
 
 def skeleton(arch: Architecture) -> nn.Module:
     """The network on the meta device, in eval mode; a user's own code may compute with tensors, and is let."""
-    if OWN_CODE in arch.name:
+    if own_code(arch.name):
         return build(arch).to("meta").eval()
     with _Weightless():
         model = build(arch)

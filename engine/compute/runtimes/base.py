@@ -99,29 +99,32 @@ def session(
     threads: int,
     device: str = "cpu",
     precision: Precision = "fp32",
+    named: tuple[str, ...] = (),
 ) -> Session:
     """Open the artefact at `path` for inference; the fixed input is (`batch`, C, H, W).
 
     Meant to be the only session of its process: it sets the process's number of threads. A runtime that cannot use
     `device` computes on the processor (`engine.machine.runtimes.device_of`). Raises SecateurError when the runtime does
-    not take the artefact, and Unavailable when it is not here, or does not compute in `precision` here.
+    not take the artefact, and Unavailable when it is not here, or does not compute in `precision` here. `named` is what
+    the preset calls its models, for runtimes that build one.
     """
     if why := runtimes.reason(runtime, precision, device):
         raise Unavailable(why)
     inputs, place = example(batch, shape), runtimes.device_of(runtime, device)
-    opened: Callable[..., Session] = named(OPENED[runtime].session)
-    return opened(path, inputs, threads, place, precision)
+    opened: Callable[..., Session] = imported(OPENED[runtime].session)
+    own = {"named": named} if KIND[runtime].reads == "folder" else {}
+    return opened(path, inputs, threads, place, precision, **own)
 
 
 def float_operators(runtime: Runtime, path: Path, *, batch: int, shape: Shape) -> dict[str, int]:
     """How many operators of each type `runtime` computes in float, after its own optimization of an INT8 file."""
     if not OPENED[runtime].float_operators:
         raise Unavailable(runtimes.no_int8(runtime))
-    counted: Callable[..., dict[str, int]] = named(OPENED[runtime].float_operators)
+    counted: Callable[..., dict[str, int]] = imported(OPENED[runtime].float_operators)
     return counted(path, (batch, *shape))
 
 
-def named(place: str) -> Any:
+def imported(place: str) -> Any:
     """What `module:name` names; imported here, because a measuring process imports its own runtime alone."""
     module, _, name = place.partition(":")
     return getattr(import_module(module), name)

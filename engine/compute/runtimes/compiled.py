@@ -26,9 +26,15 @@ class CompiledSession(TorchSession):
     """Not inference_mode: what is frozen must be tensors that autograd knows."""
 
     def __init__(
-        self, folder: Path, inputs: Tensor, threads: int, device: str, precision: Precision = "fp32"
+        self,
+        folder: Path,
+        inputs: Tensor,
+        threads: int,
+        device: str,
+        precision: Precision = "fp32",
+        named: tuple[str, ...] = (),
     ) -> None:
-        super().__init__(folder, inputs, threads, device, precision)
+        super().__init__(folder, inputs, threads, device, precision, named)
         inductor.compile_threads = 1
         inductor.freezing = True
         self._model = torch.compile(self._model, dynamic=False)  # type: ignore[assignment]

@@ -31,7 +31,13 @@ class TorchSession:
     """What calls run under."""
 
     def __init__(
-        self, folder: Path, inputs: Tensor, threads: int, device: str, precision: Precision = "fp32"
+        self,
+        folder: Path,
+        inputs: Tensor,
+        threads: int,
+        device: str,
+        precision: Precision = "fp32",
+        named: tuple[str, ...] = (),
     ) -> None:
         torch.set_num_threads(threads)
         self._device = torch.device(device)
@@ -42,7 +48,7 @@ class TorchSession:
         # Folded, because a mask costs a multiplication per call that no deployed model would pay; expanded where
         # sharing filters costs more than it saves.
         _, channels, height, width = inputs.shape
-        model = expand_(fold_(checkpoint.load(folder)), (channels, height, width)).eval()
+        model = expand_(fold_(checkpoint.load(folder, named)), (channels, height, width)).eval()
         self._model: nn.Module = model.to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         if precision != "fp32":
             self._lower(inputs)

@@ -49,9 +49,10 @@ def _measure(node: Node, request: JobRequest, store: Store, send: Send) -> None:
     started = time.monotonic()
     params = request.read_settings().measure.latency
     assert params is not None and node.parent is not None and node.baseline is not None
-    shape = _shape(store.folder(node.parent))
+    named = request.models_named()
+    shape = _shape(store.folder(node.parent), named)
     with lock.shared():
-        sides = [_side(key_, params, shape, store) for key_ in (node.baseline, node.parent)]
+        sides = [_side(key_, named, params, shape, store) for key_ in (node.baseline, node.parent)]
 
     with lock.exclusive(waiting_alone(node, send)):
         rows = _quietest(sides, params, shape, request)
@@ -106,12 +107,12 @@ def _warn(node: Node, rows: list[dict[str, Any]], send: Send) -> None:
         send(ev.Notice(level="warning", text=text, key=node.key))
 
 
-def _shape(folder: Path) -> Shape:
-    arch = checkpoint.architecture_in(folder)
+def _shape(folder: Path, named: tuple[str, ...]) -> Shape:
+    arch = checkpoint.architecture_in(folder, named)
     return (arch.channels, *arch.size)
 
 
-def _side(parent: str, params: Latency, shape: Shape, store: Store) -> Side:
+def _side(parent: str, named: tuple[str, ...], params: Latency, shape: Shape, store: Store) -> Side:
     """What each runtime opens: the step's own checkpoint, or a file made from it once and kept."""
     folder = store.folder(parent)
     artefacts: dict[Runtime, Path] = {}
@@ -119,14 +120,14 @@ def _side(parent: str, params: Latency, shape: Shape, store: Store) -> Side:
     for runtime in params.runtimes:
         try:
             artefacts[runtime] = (
-                folder if KIND[runtime].reads == "folder" else _exported(parent, shape, store)
+                folder if KIND[runtime].reads == "folder" else _exported(parent, named, shape, store)
             )
         except Unavailable as error:
             refused[runtime] = error.reason
-    return Side(artefacts, refused, quantized=(folder / FILE).is_file())
+    return Side(artefacts, refused, quantized=(folder / FILE).is_file(), named=named)
 
 
-def _exported(parent: str, shape: Shape, store: Store) -> Path:
+def _exported(parent: str, named: tuple[str, ...], shape: Shape, store: Store) -> Path:
     """The ONNX file that both ONNX Runtime and OpenVINO open."""
     versions = {"torch": torch.__version__, "onnx": onnx.__version__}
     material = {
@@ -142,7 +143,7 @@ def _exported(parent: str, shape: Shape, store: Store) -> Path:
     if found is None or store.damage(own):
         if found is not None:
             store.set_aside(own)
-        model = checkpoint.load(store.folder(parent))
+        model = checkpoint.load(store.folder(parent), named)
         with store.writing(own) as folder:
             file = artefact("onnxruntime", model, shape, folder, templates=store.root / "templates")
             found = store.commit(

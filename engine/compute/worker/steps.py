@@ -165,7 +165,11 @@ def _step(node: Node, work: Work, folder: Path) -> dict[str, Any]:
 def _taught_by(node: Node, work: Work) -> nn.Module | None:
     if node.teacher is None:
         return None
-    return to_device(checkpoint.load(work.store.folder(node.teacher)), work.device).eval()
+    return to_device(_stored(node.teacher, work), work.device).eval()
+
+
+def _stored(key: str, work: Work) -> nn.Module:
+    return checkpoint.load(work.store.folder(key), work.request.models_named())
 
 
 def _context(node: Node, work: Work) -> Context:
@@ -196,7 +200,7 @@ def _parent(node: Node, work: Work) -> nn.Module:
         _check_skips(model, work.request)
         return model
     if work.held.key != node.parent or work.held.model is None:
-        model = to_device(checkpoint.load(work.store.folder(node.parent)), work.device)
+        model = to_device(_stored(node.parent, work), work.device)
         work.held.take(node.parent, model)
     assert work.held.model is not None
     return work.held.model

@@ -195,7 +195,7 @@ def test_a_users_own_model_gets_what_it_names(tmp_path: Path) -> None:
     model = make(f"{tmp_path}/net.py:build", arguments={"hidden": 6})
     assert model[1].out_features == 6  # type: ignore[index]
     checkpoint.save(model, tmp_path)
-    assert architecture(checkpoint.load(tmp_path)).name.endswith("net.py:build")
+    assert architecture(checkpoint.load(tmp_path, [f"{tmp_path}/net.py:build"])).name.endswith("net.py:build")
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from engine.compute.context import validate
 from engine.compute.models import checkpoint
-from engine.compute.models.architecture import Architecture, attached
+from engine.compute.models.architecture import Architecture, architecture, attached
 from engine.compute.models.build import build
 from engine.compute.models.int8 import FILE, QuantizedNetwork
 from engine.compute.numerics.seeds import seed_everything
@@ -110,7 +110,7 @@ def test_a_checkpoint_holds_the_file_and_a_runtime_opens_that_very_file(
     static: QuantizedNetwork, tmp_path: Path
 ) -> None:
     checkpoint.save(static, tmp_path)
-    again = checkpoint.load(tmp_path)
+    again = checkpoint.load(tmp_path, [architecture(static.network).name])
     assert isinstance(again, QuantizedNetwork)
     assert (tmp_path / FILE).read_bytes() == static.file == again.file
     (tmp_path / "artefact").mkdir()
