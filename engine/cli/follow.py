@@ -1,5 +1,7 @@
 """Follows a study's events on stderr: a bar with the time left on a terminal, plain lines elsewhere."""
 
+import contextlib
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -7,10 +9,13 @@ from typing import Any, assert_never
 
 from engine.cli.common import columns
 from engine.errors import sentence
+from engine.machine import signals
+from engine.machine.allocation import Allocation
 from engine.measures import table
 from engine.results import failures
 from engine.results.summary import quality_of
 from engine.studies import events as ev
+from engine.studies import lease
 from engine.studies.rundir import RunDir
 from engine.studies.state import Reader, StudyState
 from engine.text import numbers, tables
@@ -21,12 +26,22 @@ BAR = 24
 """Cells of the progress bar."""
 
 
-def follow(run: RunDir) -> StudyState | None:
-    """Show progress until the study ends; its state, or None if the user stopped following (Ctrl-C)."""
+def follow(run: RunDir) -> StudyState | int:
+    """Show progress until the study ends; its state, or the number of the signal that ended the following.
+
+    Ctrl-C, a closed terminal and the like end the following, and the study goes on. In a batch job they mean the study
+    too: its engine is told, and followed to its end. To be called with the signals blocked or not.
+    """
     show = _Bar() if sys.stderr.isatty() else _Lines()
     reader = Reader(run)
-    try:
+    job = Allocation.here()
+    with signals.blocked():
         while True:
+            came = signals.came()
+            if came and job is None:
+                break
+            if came:
+                _pass_on(run, came)
             status = run.read_status().state
             for event in _new_events(reader):
                 show.event(event, reader.state)
@@ -34,16 +49,23 @@ def follow(run: RunDir) -> StudyState | None:
             if status in ENDED:
                 break
             time.sleep(LOOK_EVERY_S)
-    except KeyboardInterrupt:
-        show.clear()
-        print(
-            f"\n{run.name} goes on in the background: `secateur watch {run.name}` follows it again, "
-            f"`secateur cancel {run.name}` stops it",
-            file=sys.stderr,
-        )
-        return None
     show.clear()
-    return reader.read_all()
+    if not came or job is not None:
+        return reader.read_all()
+    print(
+        f"\n{run.name} goes on in the background: `secateur watch {run.name}` follows it again, "
+        f"`secateur cancel {run.name}` stops it",
+        file=sys.stderr,
+    )
+    return came
+
+
+def _pass_on(run: RunDir, number: int) -> None:
+    """Tell the study's engine of a signal, if it runs on this machine."""
+    by = lease.holder(run.path)
+    if by is not None and not by.ended and by.process.fate() == "alive":
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(by.process.pid, number)
 
 
 def _new_events(reader: Reader) -> Iterator[ev.Event]:

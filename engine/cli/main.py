@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from engine import __version__
 from engine.cli import data, doctor, export, lab, params, plot, presets, run, study
-from engine.errors import EXIT_INTERRUPTED, SecateurError
+from engine.errors import EXIT_INTERRUPTED, SecateurError, exit_code_of
+from engine.machine.signals import Ended
 
 EPILOG = """\
 how it goes:
@@ -22,7 +23,8 @@ how it goes:
 A study runs in the background: closing the terminal does not stop it, `secateur watch` finds it again,
 `secateur cancel` stops it and `secateur resume` goes on where it was. The workspace is --workspace,
 $SECATEUR_HOME or ./.secateur. Exit codes: 0 done, 1 failed, 2 wrong usage or preset (nothing written),
-3 a replay that differs, 130 interrupted or cancelled.
+3 a replay that differs, 130 interrupted or cancelled, 128 and a signal's number where that ended the study (143:
+SIGTERM), 75 where a study has an engine already.
 """
 
 
@@ -52,8 +54,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SecateurError as error:
         print(f"secateur: {error}", file=sys.stderr)
         return error.exit_code
-    except KeyboardInterrupt:
-        return EXIT_INTERRUPTED
+    except KeyboardInterrupt as error:
+        return exit_code_of(error.number) if isinstance(error, Ended) else EXIT_INTERRUPTED
     except BrokenPipeError:  # the reader of our output (`head`, say) has seen enough
         sys.stderr.close()
         return 0

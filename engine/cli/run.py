@@ -5,7 +5,14 @@ import sys
 from typing import TYPE_CHECKING
 
 from engine.cli.common import add_json, add_workspace
-from engine.errors import EXIT_DIFFERENT, EXIT_FAILED, EXIT_INTERRUPTED, SecateurError
+from engine.errors import (
+    EXIT_DIFFERENT,
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    SecateurError,
+    UsageError,
+    exit_code_of,
+)
 
 if TYPE_CHECKING:
     from engine.studies.rundir import RunDir
@@ -35,6 +42,10 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
         action="store_true",
         help="the small version of the study that the preset's `quick` section makes (before any --set)",
     )
+    run.add_argument(
+        "--name",
+        help="the study's name; where there is a study of this name and preset, go on with it (for batch scripts)",
+    )
     run.add_argument("--detach", action="store_true", help="start it and return at once")
     add_workspace(run)
     add_json(run)
@@ -53,6 +64,11 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
                 action="store_true",
                 help="measure again what other programs disturbed (marked ~ in the table)",
             )
+            command.add_argument(
+                "--here",
+                action="store_true",
+                help="go on on this machine though it gives other bits than the one where the study began",
+            )
         if name != "watch":
             command.add_argument("--detach", action="store_true", help="start it and return at once")
         add_workspace(command)
@@ -70,14 +86,18 @@ _LONG = {
 
 
 def _run(args: argparse.Namespace) -> int:
+    from engine.machine import signals
     from engine.presets import shipped, spec
     from engine.runner import launch
     from engine.store.workspace import workspace
 
+    _refuse_background(args)
     read = spec.read(shipped.find(args.preset), args.overrides, quick=args.quick)
-    run = launch.create(read, workspace(args.workspace))
-    launch.start(run)
-    return _follow(args, run)
+    folder, name = workspace(args.workspace), launch.shared_name(read, args.name)
+    with signals.blocked():  # one that comes now finds a study that can be told
+        run = launch.create_or_find(read, folder, name) if name else launch.create(read, folder)
+        launch.start_or_join(run, _say) if name else launch.start(run)
+        return _follow(args, run)
 
 
 def _resume(args: argparse.Namespace) -> int:
@@ -85,10 +105,11 @@ def _resume(args: argparse.Namespace) -> int:
     from engine.store.workspace import workspace
     from engine.studies.rundir import find
 
+    _refuse_background(args)
     run = find(workspace(args.workspace), args.study)
     if args.remeasure and not launch.forget_noisy_latency(run):
         print(f"every latency of {run.name} was measured undisturbed", file=sys.stderr)
-    launch.start(run)
+    launch.start(run, here=args.here, tell=_say)
     return _follow(args, run)
 
 
@@ -97,6 +118,7 @@ def _replay(args: argparse.Namespace) -> int:
     from engine.store.workspace import workspace
     from engine.studies.rundir import find
 
+    _refuse_background(args)
     original = find(workspace(args.workspace), args.study)
     run = replay.create(original)
     launch.start(run)
@@ -122,8 +144,8 @@ def _follow(args: argparse.Namespace, run: "RunDir") -> int:
             print(f"{run.name} runs in the background: `secateur watch {run.name}` follows it")
         return 0
     state = follow.follow(run)
-    if state is None:
-        return EXIT_INTERRUPTED
+    if isinstance(state, int):
+        return exit_code_of(state)
     if not run.path.is_dir():
         raise SecateurError(
             f"The folder of study {run.name} is gone",
@@ -141,4 +163,23 @@ def _follow(args: argparse.Namespace, run: "RunDir") -> int:
         report.print_study(run, state)
     if state.verdict is not None and not state.verdict.identical:
         return EXIT_DIFFERENT
-    return {"done": 0, "cancelled": EXIT_INTERRUPTED}.get(state.status, EXIT_FAILED)
+    if state.status == "cancelled":
+        return exit_code_of(state.signal) if state.signal else EXIT_INTERRUPTED
+    return 0 if state.status == "done" else EXIT_FAILED
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _refuse_background(args: argparse.Namespace) -> None:
+    """In a batch job nothing can be left behind: its end is that of all its processes."""
+    from engine.machine.allocation import Allocation
+
+    job = Allocation.here()
+    if args.detach and job is not None:
+        raise UsageError(
+            f"A study can't be left in the background of {job.name}",
+            "The job would end at once, and the study with it.",
+            "Leave out --detach: the job lasts as long as the study, and `secateur watch` follows it from anywhere.",
+        )

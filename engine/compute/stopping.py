@@ -1,12 +1,8 @@
 """How a worker is asked to stop in the middle of its work: where something can be kept, that is done first."""
 
 import contextlib
-import os
 import threading
 from collections.abc import Iterator
-
-ANSWER_WITHIN_S = 3.0
-"""How long a worker that has nothing to keep may take until it ends by itself: it may hang in a read."""
 
 
 class Stopped(BaseException):
@@ -24,20 +20,18 @@ class Stopping:
     def asked(self) -> bool:
         return self._asked.is_set()
 
-    def ask(self) -> None:
-        """Ask the working thread to stop; called by another one. Without something to keep the process ends soon."""
-        self._asked.set()
-        last = threading.Timer(ANSWER_WITHIN_S, self._end)
-        last.daemon = True
-        last.start()
+    @property
+    def keeps(self) -> bool:
+        """Whether the work looks at `asked` itself and keeps what it has."""
+        return self._keeping > 0
 
-    def _end(self) -> None:
-        if not self._keeping:
-            os._exit(0)
+    def ask(self) -> None:
+        """Ask the working thread to stop; called by another one."""
+        self._asked.set()
 
     def check(self) -> None:
         """Raises Stopped if it was asked for, except where work has something to keep first."""
-        if self.asked and not self._keeping:
+        if self.asked and not self.keeps:
             raise Stopped
 
     @contextlib.contextmanager

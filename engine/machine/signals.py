@@ -33,13 +33,34 @@ def blocked() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def wait() -> tuple[int, dict[str, str]]:
-    """Wait for one of the blocked signals: its number, and as an error's title and detail what it meant.
+class Ended(KeyboardInterrupt):
+    """A signal that asks for an end came, outside of where one is expected; `number` says which."""
 
-    One that was ignored when the program started (`nohup`) is not waited for.
-    """
-    heard = [number for number in ENDING if signal.getsignal(number) is not signal.SIG_IGN]
-    info = signal.sigwaitinfo(heard)
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+def check() -> None:
+    """Raises Ended if one of the blocked signals has come."""
+    if number := came():
+        raise Ended(number)
+
+
+def came() -> int:
+    """The number of a blocked signal that has come, which is taken; 0 if none has."""
+    info = signal.sigtimedwait(_heard(), 0)
+    return info.si_signo if info else 0
+
+
+def _heard() -> list[signal.Signals]:
+    """Those that count here: not what was ignored when the program started, as `nohup` has it."""
+    return [number for number in ENDING if signal.getsignal(number) is not signal.SIG_IGN]
+
+
+def wait() -> tuple[int, dict[str, str]]:
+    """Wait for one of the blocked signals: its number, and as an error's title and detail what it meant."""
+    info = signal.sigwaitinfo(_heard())
     return info.si_signo, meaning(info.si_signo, Allocation.here(), info.si_pid, info.si_uid)
 
 

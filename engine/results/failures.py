@@ -72,7 +72,7 @@ def ending(state: StudyState) -> Ending | None:
             return Ending(f"Lost: its engine is gone{heard}; {done}", found, "goes on where it was")
         case "cancelled":
             return Ending(
-                f"Cancelled {done if not count else f'with {done}'}", (*own, *reasons), "goes on where it was"
+                f"Cancelled {done if not count else f'with {done}'}", reasons, "goes on where it was"
             )
         case "unreadable":
             return Ending("The files in its folder can't be read as a study")

@@ -1,14 +1,18 @@
 """Start a study's engine so that it outlives the terminal."""
 
+import contextlib
 import json
+import re
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from itertools import zip_longest
 from pathlib import Path
 
-from engine.errors import SecateurError
+from engine.errors import SecateurError, UsageError
 from engine.machine import limits, private, signals
+from engine.machine.allocation import Allocation
 from engine.machine.environment import importable, process_variables
 from engine.machine.process import Process
 from engine.measures.latency import NOISY_LOAD
@@ -17,6 +21,7 @@ from engine.results.failures import moment
 from engine.runner import pinned
 from engine.runner.executors import choose
 from engine.store.files import explained, read_json
+from engine.store.keys import key
 from engine.studies import lease, lives, rundir
 from engine.studies.rundir import RunDir, Status
 from engine.studies.settings import to_json
@@ -61,6 +66,65 @@ def create(spec: Spec, workspace: Path, *, replay_of: str | None = None, name: s
     return rundir.create(
         workspace, stem, preset, request, to_json(spec, preset), status=first, exact=name is not None
     )
+
+
+def shared_name(spec: Spec, given: str | None) -> str | None:
+    """The name by which several starts of one preset find one study: the `given` one, or that of a job's step.
+
+    The tasks of a step (`srun -n2`) that start the same preset mean the same study. Raises UsageError for a name that
+    can't be a folder's.
+    """
+    if given is not None:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", given):
+            raise UsageError(
+                f"A study can't be called {given!r}",
+                "Allowed are up to 100 letters, digits, dots, hyphens and _.",
+            )
+        return given
+    job = Allocation.here()
+    if job is None or job.tasks <= 1:
+        return None
+    return f"{rundir.stem(spec.name)}-{job.job}.{job.step}-{key(to_yaml(spec.document))[:6]}"
+
+
+def create_or_find(spec: Spec, workspace: Path, name: str) -> RunDir:
+    """The study called `name`: a new one, or the one that there is. Raises UsageError if that has another preset."""
+    run = RunDir.of(workspace, name)
+    if not run.path.exists():
+        with contextlib.suppress(FileExistsError):  # somebody made it meanwhile
+            return create(spec, workspace, name=name)
+    began = run.preset.read_text("utf-8") if run.preset.is_file() else ""
+    if began != to_yaml(spec.document):
+        raise UsageError(
+            f"Study {name} was begun with another preset",
+            _first_difference(began, to_yaml(spec.document)),
+            f"`secateur resume {name}` goes on with what it was begun with; another --name begins a new study.",
+        )
+    return run
+
+
+def _first_difference(began: str, now: str) -> str:
+    lines = zip_longest(began.splitlines(), now.splitlines(), fillvalue="nothing")
+    before, after = next((pair for pair in lines if pair[0] != pair[1]), ("", ""))
+    return f"There it says: {before.strip()}; now: {after.strip()}"
+
+
+def start_or_join(run: RunDir, tell: Callable[[str], None]) -> None:
+    """Start the study's engine unless it is done or has one; `tell` hears what it does. As `start` otherwise."""
+    state = run.read_status().state
+    if state == "done":
+        tell(f"{run.name} is done already")
+        return
+    if state != "queued":
+        tell(
+            f"{run.name} goes on where it was ({state})"
+            if state != "running"
+            else f"{run.name} is there already"
+        )
+    try:
+        start(run, tell=tell)
+    except lease.Held:
+        tell(f"{run.name} has an engine already: following it")
 
 
 def _check_runtimes(spec: Spec, *, decided: bool) -> None:
@@ -128,6 +192,7 @@ def _silent(run: RunDir, tell: Callable[[str], None]) -> str:
             first = by.counter
         if by.counter != first:
             raise _running(run, by)
+        signals.check()
         time.sleep(min(lives.beat_s(), 1.0))
     return ""
 
@@ -152,8 +217,8 @@ def forget_noisy_latency(run: RunDir) -> int:
         if trial.latency
         and any(row.get("foreign_load", 0.0) > NOISY_LOAD for row in trial.results.get("latency", []))
     ]
-    for key in noisy:
-        store.remove(key)
+    for latency in noisy:
+        store.remove(latency)
     return len(noisy)
 
 

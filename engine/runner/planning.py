@@ -26,7 +26,7 @@ def data_fingerprints(
         if data_id(trial) in found:
             continue
         data = trial.settings.data
-        tell(f"reading the data set {data.name}")
+        tell(f"for the data set {data.name} to be read")
 
         def read(data=data) -> str | None:  # type: ignore[no-untyped-def]
             location = datasets.locate(data, workspace)

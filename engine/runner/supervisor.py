@@ -12,7 +12,7 @@ import time
 import traceback
 from pathlib import Path
 
-from engine.errors import SecateurError
+from engine.errors import SecateurError, exit_code_of
 from engine.machine import environment, private
 from engine.machine.value import Machine
 from engine.presets.spec import Spec, read_stored
@@ -335,4 +335,4 @@ def main() -> int:
         traceback.print_exc()
         print(f"error: {error.sentence}", file=sys.stderr)
         return error.exit_code
-    return 128 + stop.signal if supervisor.state.signal else 0
+    return exit_code_of(stop.signal) if supervisor.state.signal else 0

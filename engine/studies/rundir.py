@@ -331,7 +331,7 @@ def create(
     `exact`: it is called `name` itself. Raises FileExistsError where that is taken.
     """
     folder = studies_folder(workspace)
-    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "study"
+    first = name if exact else stem(name)
     with explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
         draft = RunDir(folder / f".{uuid.uuid4().hex[:12]}")
@@ -342,9 +342,14 @@ def create(
         if settings is not None:
             write_atomic(draft.kept_settings, settings)
         draft.write_status(status or Status("queued"))
-        return RunDir(_moved(draft.path, folder, stem, exact))
+        return RunDir(_moved(draft.path, folder, first, exact))
     finally:
         shutil.rmtree(draft.path, ignore_errors=True)
+
+
+def stem(name: str) -> str:
+    """What the folders of studies of a preset called `name` begin with."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "study"
 
 
 def _moved(draft: Path, folder: Path, stem: str, exact: bool) -> Path:
@@ -357,9 +362,11 @@ def _moved(draft: Path, folder: Path, stem: str, exact: bool) -> Path:
             target = folder / (stem if exact else f"{stem}-{number}")
             try:
                 draft.rename(target)
-            except OSError:
-                if exact or not target.exists():
+            except OSError as error:
+                if not target.exists():
                     raise
+                if exact:
+                    raise FileExistsError(target) from error
                 number += 1
             else:
                 return target

@@ -6,6 +6,7 @@ import os
 import re
 import sys
 import threading
+import time
 import traceback
 import warnings
 from multiprocessing.connection import Connection
@@ -31,6 +32,8 @@ NO_MEMORY = (
     "Failed to allocate memory",
 )
 """What libraries say when an allocation fails: torch, the system, C++ and ONNX Runtime."""
+ANSWER_WITHIN_S = 3.0
+"""How long a worker that has nothing to keep may take to stop: it may hang in a read."""
 NO_THREAD = "can't start new thread"
 
 
@@ -80,11 +83,17 @@ def _send(connection: Connection, event: ev.Event) -> None:
 def _hear(connection: Connection, stopping: Stopping) -> None:
     """End this process as soon as the engine's end of the pipe closes, or soon after the engine asks for it."""
 
+    def end() -> None:
+        time.sleep(ANSWER_WITHIN_S)
+        if not stopping.keeps:
+            os._exit(0)
+
     def listen() -> None:
         while True:
             try:
                 if connection.recv_bytes() == STOP:
                     stopping.ask()
+                    threading.Thread(target=end, daemon=True).start()
             except (EOFError, OSError):
                 os._exit(1)
 
