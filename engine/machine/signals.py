@@ -7,7 +7,7 @@ are told by the engine. So a signal to a whole process group or job ends nothing
 import contextlib
 import pwd
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from engine.machine.allocation import Allocation
@@ -56,6 +56,12 @@ def came() -> int:
 def _heard() -> list[signal.Signals]:
     """Those that count here: not what was ignored when the program started, as `nohup` has it."""
     return [number for number in ENDING if signal.getsignal(number) is not signal.SIG_IGN]
+
+
+def handle(take: Callable[[int, dict[str, str]], None]) -> None:
+    """Have `take` called for those that come while they are not blocked, with what `wait` gives."""
+    for number in _heard():
+        signal.signal(number, lambda number, _: take(number, meaning(number, Allocation.here())))
 
 
 def wait() -> tuple[int, dict[str, str]]:

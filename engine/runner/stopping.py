@@ -30,14 +30,17 @@ class StopRequest:
         self.signal = 0
         self.reason: dict[str, str] | None = None
         signals.block()
+        signals.handle(self._take)  # for the moments in which a library lets them through
         threading.Thread(target=self._listen, name="signals", daemon=True).start()
 
     def _listen(self) -> None:
         while True:
-            number, meaning = signals.wait()
-            if not self.signal:
-                self.reason = meaning
-                self.signal = number
+            self._take(*signals.wait())
+
+    def _take(self, number: int, meaning: dict[str, str]) -> None:
+        if not self.signal:
+            self.reason = meaning
+            self.signal = number
 
     def __bool__(self) -> bool:
         return bool(self.signal) or self._file.exists()

@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 
@@ -71,6 +72,8 @@ class LocalExecutor:
             ours, theirs = self._context.Pipe()
             process = self._context.Process(target=_work, args=(request, theirs), name=name)
             try:
+                resource_tracker.ensure_running()
+                signals.block()  # starting the tracker lets two of them through
                 process.start()
                 return process, ours
             except (EOFError, OSError):  # the server was killed meanwhile: the next try starts another

@@ -10,7 +10,6 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -94,17 +93,22 @@ def test_in_a_job_the_one_who_follows_passes_signals_on_and_exits_as_the_study_d
 
 def test_a_fork_server_that_is_killed_is_replaced_and_the_study_goes_on(tmp_path: Path) -> None:
     lab = Lab(tmp_path, warm=False)
-    name = lab.json("run", lab.preset(LONG.replace("epochs: 2000", "epochs: 60")), "--detach")["study"]
+    name = lab.json("run", lab.preset(LONG), "--detach")["study"]
     begun(lab, name)
-    found = processes_of(lab.workspace)
-    servers = {pid for pid, line in found.items() if "forkserver" in line}
-    for pid in servers:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-    last = ended(lab, name)
-    assert last.state == "done", last
-    notices = [event.text for event in lab.events(name) if isinstance(event, ev.Notice)]
-    assert any("another takes its place" in text for text in notices)
+    for pid, line in processes_of(lab.workspace).items():
+        if "forkserver" in line:  # the server, and the worker that was forked from it
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    def started_anew() -> bool:
+        kinds = [type(event) for event in lab.events(name)]
+        return kinds.count(ev.StepStarted) > 1 and ev.Notice in kinds
+
+    wait_for(started_anew)
+    lab.study(name).stop.touch()
+    assert ended(lab, name).state == "cancelled"
+    assert not any(isinstance(event, ev.StepFailed) for event in lab.events(name))
+    wait_for(lambda: not processes_of(lab.workspace))
 
 
 def test_a_named_run_goes_on_with_its_own_study_and_no_other(lab: Lab) -> None:
@@ -236,26 +240,28 @@ def test_an_engine_suspended_on_another_node_is_superseded_and_writes_nothing_mo
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SECATEUR_LOST_AFTER", "3")
-    preset = lab.preset(LONG.replace("epochs: 2000", "epochs: 100"))
-    assert on_node(lab, "node-a", "run", preset, "--detach").returncode == 0
+    assert on_node(lab, "node-a", "run", lab.preset(LONG), "--detach").returncode == 0
     begun(lab, "p-1")
     living = on_node(lab, "node-b", "resume", "p-1")
     assert living.returncode == 75
     assert "node-a" in living.stderr
-    old = lab.study("p-1").read_status().pid
+    run = lab.study("p-1")
+    old = run.read_status().pid
     with stopped(old):
-        done = on_node(lab, "node-b", "resume", "p-1")
+        done = on_node(lab, "node-b", "resume", "p-1", "--detach")
         assert done.returncode == 0, done.stderr
         assert "watching" in done.stderr
     wait_for(lambda: old not in processes_of(lab.workspace))
-    by = lease.holder(lab.study("p-1").path)
-    assert by is not None
-    assert by.process.host == "node-b"
+    assert "was taken over by another engine" in run.log.read_text()
+    assert json.loads(run.status.read_text())["host"] == "node-b"
+    run.stop.touch()
+    wait_for(lambda: not processes_of(lab.workspace))
     events = lab.events("p-1")
-    assert isinstance(events[-1], ev.StudyFinished)
-    assert [e.state for e in events if isinstance(e, ev.StudyFinished)] == ["done"]
-    assert json.loads(lab.study("p-1").status.read_text())["host"] == "node-b"
-    computed = lab.computed("p-1")
-    assert len(computed) == len(set(computed))
-    log: Any = lab.study("p-1").log.read_text()
-    assert "was taken over by another engine" in log
+    assert [e.state for e in events if isinstance(e, ev.StudyFinished)] == ["cancelled"]
+    starts = [place for place, event in enumerate(events) if isinstance(event, ev.StudyStarted)]
+    assert len(starts) == 2
+    times = [event.time for event in events[starts[1] :] if isinstance(event, ev.StepProgress)]
+    assert times == sorted(times), "no line of the first engine stands among those of the second"
+    by = lease.holder(run.path)
+    assert by is not None
+    assert (by.process.host, by.ended) == ("node-b", True)
