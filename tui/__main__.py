@@ -37,11 +37,12 @@ def main(argv: list[str] | None = None) -> int:
             return 2
     from engine.errors import SecateurError
     from engine.store.workspace import workspace
+    from engine.text.visible import visible_lines
 
     try:
         preset = _find(args.preset)
     except SecateurError as error:
-        print(f"secateur: {error}", file=sys.stderr)
+        print(f"secateur: {visible_lines(str(error))}", file=sys.stderr)
         return error.exit_code
     from tui.app import Lab
 

@@ -1,10 +1,15 @@
-"""What several commands share: options and standard output."""
+"""What several commands share: options, and the one way by which anything is printed."""
 
 import argparse
-import json
+import codecs
+import io
 import shutil
 import sys
-from typing import Any
+from typing import Any, TextIO
+
+from engine.errors import PresetInvalid, SecateurError
+from engine.text.tables import to_ascii
+from engine.text.visible import json_text, visible, visible_but_colours, visible_lines
 
 WIDEST = 120
 """Columns beyond which a table is no easier to read."""
@@ -22,9 +27,78 @@ def add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON value on stdout, nothing else")
 
 
-def print_json(value: Any) -> None:
-    json.dump(value, sys.stdout, indent=2, ensure_ascii=False)
-    print()
+def say(*lines: str) -> None:
+    """Print lines on standard output. What would steer a terminal is made visible, an end of line within one too."""
+    _print(sys.stdout, *map(visible, lines))
+
+
+def say_text(text: str) -> None:
+    """The same for a text that we have laid out in lines ourselves, a table for example."""
+    _print(sys.stdout, visible_lines(text))
+
+
+def say_picture(text: str) -> None:
+    """The same for one that has colours of ours."""
+    _print(sys.stdout, visible_but_colours(text))
+
+
+def tell(*lines: str) -> None:
+    """As `say`, on standard error: progress, notices, whatever is not the answer."""
+    _print(sys.stderr, *map(visible, lines))
+
+
+def tell_error(error: SecateurError) -> None:
+    """An error on standard error: title, detail and remedy. Only a detail has lines, which are ours."""
+    if isinstance(error, PresetInvalid):
+        detail = [f"  {visible(str(problem))}" for problem in error.problems]
+    else:
+        detail = [visible(line) for line in error.detail.split("\n")]
+    lines = (visible(f"secateur: {error.title}"), *detail, visible(error.remedy))
+    _print(sys.stderr, *filter(None, lines))
+
+
+def redraw(line: str) -> None:
+    """Put `line` in the place of what was drawn on the terminal's last line; nothing clears it."""
+    _print(sys.stderr, f"\r\x1b[K{visible(line)}", end="")
+
+
+def print_json(value: Any, indent: int | None = 2) -> None:
+    """One JSON value on standard output."""
+    utf8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+    _print(sys.stdout, json_text(value, indent, ascii_only=not utf8))
+
+
+def print_as_it_is(text: str) -> None:
+    """A file of the user's own, to be kept: as it is, but on a terminal."""
+    _print(sys.stdout, visible_lines(text) if sys.stdout.isatty() else text, end="")
+
+
+def _print(stream: TextIO, *lines: str, end: str = "\n") -> None:
+    if lines:
+        print(*lines, sep="\n", end=end, file=stream, flush=stream is sys.stderr)
+
+
+def settle_streams() -> None:
+    """Have standard output and error take every text, whatever letters the terminal has."""
+    codecs.register_error(SPELLED, _spelled)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=SPELLED)
+
+
+SPELLED = "secateur.spelled"
+"""How text is written where an encoding lacks letters of it: `×` as `x`, what has no such spelling as its escape."""
+
+
+def _spelled(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    letters = error.object[error.start : error.end]
+    spelled = (
+        to_ascii(letter) if to_ascii(letter) != "?" else letter.encode("ascii", "backslashreplace").decode()
+        for letter in letters
+    )
+    return "".join(spelled), error.end
 
 
 def columns() -> int:

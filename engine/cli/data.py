@@ -1,10 +1,10 @@
 """`secateur data`: which data sets there are, where they lie, and fetching one."""
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
+from engine.cli.common import print_json, say, say_text
 from engine.datasets import RECORDS, Record, data_folder, is_user_function, record_of
 from engine.datasets.locate import (
     bundled_folder,
@@ -16,6 +16,7 @@ from engine.datasets.locate import (
 from engine.datasets.records import Bundled, OwnBoxes, OwnFolders, Scenes
 from engine.errors import SecateurError, UsageError
 from engine.store.workspace import workspace
+from engine.text.visible import visible
 
 
 def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -49,9 +50,9 @@ def run_list(args: argparse.Namespace) -> int:
     """Print the data sets, as a table or as one JSON object; returns the exit code."""
     rows = [row(record, workspace(args.workspace)) for record in RECORDS.values()]
     if args.json:
-        print(json.dumps({"datasets": rows}, indent=2))
+        print_json({"datasets": rows})
     else:
-        print(table(rows))
+        say_text(table(rows))
     return 0
 
 
@@ -63,16 +64,16 @@ def run_fetch(args: argparse.Namespace) -> int:
     folder = workspace(args.workspace)
     found = find(record, folder, args.root)
     if found is not None:
-        print(f"{record.name} is already here: {found}")
+        say(f"{record.name} is already here: {found}")
         return 0
     if not record.downloads:
         raise SecateurError(f"Data set {record.name} can't be downloaded", record.note)
     from engine.compute.data.download import download
 
     target = args.root or data_folder(folder, record.name)
-    print(f"{record.name} is here now: {download(record, target)}")
+    say(f"{record.name} is here now: {download(record, target)}")
     if args.root is not None:
-        print(f"Name this folder in presets: data: {{name: {record.name}, root: {args.root}}}")
+        say(f"Name this folder in presets: data: {{name: {record.name}, root: {args.root}}}")
     return 0
 
 
@@ -122,10 +123,10 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 def _where(values: dict[str, Any]) -> str:
     if values["path"]:
-        return str(values["path"])
+        return visible(values["path"])
     if values["images"] is None:
         return "your own, named as data.root"
     if not values["fetch"]:
         return f"not here, no download: `secateur data fetch {values['name']}` says why"
     size = f" ({megabytes(values['download_mb'])})" if values["download_mb"] else ""
-    return f"not here: {values['fetch']}{size}"
+    return f"not here: {visible(values['fetch'])}{size}"

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine.cli.common import add_json, add_workspace, print_json
+from engine.cli.common import add_json, add_workspace, print_json, say
 
 if TYPE_CHECKING:
     from engine.machine.limits import Limit
@@ -72,13 +72,9 @@ def _doctor(args: argparse.Namespace) -> int:
     if args.json:
         print_json(found | {"problems": problems, "notes": notes})
         return int(bool(problems))
-    print("\n".join(_lines(found)))
-    for note in notes:
-        print(f"note: {note}")
-    for problem in problems:
-        print(f"PROBLEM: {problem}")
-    if not problems:
-        print("no problems found")
+    say(*_lines(found))
+    say(*(f"note: {note}" for note in notes))
+    say(*(f"PROBLEM: {problem}" for problem in problems) if problems else ("no problems found",))
     return int(bool(problems))
 
 

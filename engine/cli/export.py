@@ -1,14 +1,13 @@
 """`secateur export`: one trial's model as a folder to take away."""
 
 import argparse
-import json
 import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine.cli.common import add_json, add_workspace, print_json
+from engine.cli.common import add_json, add_workspace, print_json, say, tell
 from engine.errors import SecateurError
 
 if TYPE_CHECKING:
@@ -55,12 +54,12 @@ def run(args: argparse.Namespace) -> int:
     """Write the folder; raises UsageError for a trial, format or folder that can't be used."""
     if args.json_lines:
         return _in_lines(args)
-    card = _export(args, lambda text: print(text, file=sys.stderr, flush=True))
+    card = _export(args, tell)
     if args.json:
         print_json({"folder": str(args.out.absolute())} | card)
     else:
         files = ", ".join([*card["files"], "card.md"])
-        print(f"trial {card['trial']} of {card['study']} is in {args.out}: {files}")
+        say(f"trial {card['trial']} of {card['study']} is in {args.out}: {files}")
     return 0
 
 
@@ -80,7 +79,8 @@ def _in_lines(args: argparse.Namespace) -> int:
 
 
 def _line(value: dict[str, Any]) -> None:
-    print(json.dumps(value, ensure_ascii=False), flush=True)
+    print_json(value, indent=None)
+    sys.stdout.flush()
 
 
 def _export(args: argparse.Namespace, tell: Callable[[str], None]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from typing import Any, assert_never
 
-from engine.cli.common import columns
+from engine.cli.common import columns, redraw, tell
 from engine.errors import sentence
 from engine.machine import signals
 from engine.machine.allocation import Allocation
@@ -19,6 +19,7 @@ from engine.studies import lease
 from engine.studies.rundir import RunDir
 from engine.studies.state import Reader, StudyState
 from engine.text import numbers, tables
+from engine.text.visible import visible
 
 LOOK_EVERY_S = 0.2
 ENDED = ("done", "failed", "cancelled", "lost", "unreadable")
@@ -29,43 +30,63 @@ BAR = 24
 def follow(run: RunDir) -> StudyState | int:
     """Show progress until the study ends; its state, or the number of the signal that ended the following.
 
-    Ctrl-C, a closed terminal and the like end the following, and the study goes on. In a batch job they mean the study
-    too: its engine is told, and followed to its end. To be called with the signals blocked or not.
+    Ctrl-C, a closed terminal and the like end the following, and the study goes on; not so in a batch job.
     """
     show = _Bar() if sys.stderr.isatty() else _Lines()
     reader = Reader(run)
-    job = Allocation.here()
-    with signals.blocked():
-        while True:
-            came = signals.came()
-            if came and job is None:
-                break
-            if came:
-                _pass_on(run, came)
-            status = run.read_status().state
-            for event in _new_events(reader):
-                show.event(event, reader.state)
-            show.tick(reader.state)
-            if status in ENDED:
-                break
-            time.sleep(LOOK_EVERY_S)
+    try:
+        with signals.blocked():
+            while True:
+                heard(run)
+                status = run.read_status().state
+                for event in _new_events(reader):
+                    show.event(event, reader.state)
+                show.tick(reader.state)
+                if status in ENDED:
+                    break
+                time.sleep(LOOK_EVERY_S)
+    except KeyboardInterrupt as error:
+        show.clear()
+        goes_on(run)
+        return signals.number_of(error)
     show.clear()
-    if not came or job is not None:
-        return reader.read_all()
-    print(
-        f"\n{run.name} goes on in the background: `secateur watch {run.name}` follows it again, "
+    return reader.read_all()
+
+
+def heard(run: RunDir) -> None:
+    """Take a signal that asks for an end: in a batch job it means the study too, and its engine is told.
+
+    Elsewhere it means the following alone: raises Ended.
+    """
+    if Allocation.here() is None:
+        signals.check()
+    elif number := signals.came():
+        by = lease.holder(run.path)
+        if by is not None and not by.ended and by.process.fate() == "alive":
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(by.process.pid, number)
+
+
+def goes_on(run: RunDir) -> None:
+    """Tell that a study which is no longer followed has not ended."""
+    tell(
+        "",
+        f"{run.name} goes on in the background: `secateur watch {run.name}` follows it again, "
         f"`secateur cancel {run.name}` stops it",
-        file=sys.stderr,
     )
-    return came
 
 
-def _pass_on(run: RunDir, number: int) -> None:
-    """Tell the study's engine of a signal, if it runs on this machine."""
-    by = lease.holder(run.path)
-    if by is not None and not by.ended and by.process.fate() == "alive":
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(by.process.pid, number)
+@contextlib.contextmanager
+def waiting(text: str) -> Iterator[None]:
+    """`text` on a terminal while the block runs, and gone afterwards."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    redraw(text)
+    try:
+        yield
+    finally:
+        redraw("")
 
 
 def _new_events(reader: Reader) -> Iterator[ev.Event]:
@@ -84,7 +105,7 @@ class _Lines:
     def event(self, event: ev.Event, state: StudyState) -> None:
         text = describe(event, state, self._told)
         if text:
-            print(text, file=sys.stderr, flush=True)
+            tell(text)
 
     def tick(self, state: StudyState) -> None:
         """Nothing is redrawn where there is no terminal."""
@@ -104,17 +125,18 @@ class _Bar:
         text = describe(event, state, self._told, brief=True)
         if text:
             self.clear()
-            print(tables.abbreviate(text, columns()), file=sys.stderr)
+            for line in text.splitlines():
+                tell(tables.abbreviate(visible(line), columns()))
 
     def tick(self, state: StudyState) -> None:
-        text = tables.abbreviate(progress_line(state), columns() - 1)
+        text = tables.abbreviate(visible(progress_line(state)), columns() - 1)
         if text != self._shown:
-            print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+            redraw(text)
             self._shown = text
 
     def clear(self) -> None:
         if self._shown:
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+            redraw("")
         self._shown = ""
 
 
@@ -143,6 +165,8 @@ def describe(event: ev.Event, state: StudyState, reported: set[str], *, brief: b
             where = f"{event.devices.get('device')}, {event.devices.get('threads')} threads"
             count = len(event.trials)
             return f"{count} {'trial' if count == 1 else 'trials'} on {where}"
+        case ev.CheckedUp():
+            return "\n".join(event.lines)
         case ev.EpochFinished():
             if brief:
                 return ""
@@ -153,6 +177,11 @@ def describe(event: ev.Event, state: StudyState, reported: set[str], *, brief: b
             return "" if event.reused else _finished(event, state)
         case ev.StepFailed():
             return f"FAILED {_who(event.key, state)}: {_reason(event, reported)}"
+        case ev.TaskStarted():
+            again = f", for the {event.restart + 1}. time" if event.restart else ""
+            return f"task {event.name} ({event.stage}) runs on {event.host}{again}"
+        case ev.TaskEnded():
+            return f"task {event.task.partition('.')[0]} {event.outcome}" if event.outcome != "done" else ""
         case ev.Notice():
             return f"{event.level}: {event.text}"
         case ev.StudyFinished():

@@ -3,11 +3,14 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from engine import __version__
-from engine.cli import data, doctor, export, lab, params, plot, presets, run, study
-from engine.errors import EXIT_INTERRUPTED, SecateurError, exit_code_of
-from engine.machine.signals import Ended
+from engine.cli import cluster, data, doctor, export, lab, params, plot, presets, run, study
+from engine.cli.common import settle_streams, tell_error
+from engine.errors import SecateurError, exit_code_of
+from engine.machine.signals import number_of
+from engine.text.visible import visible
 
 EPILOG = """\
 how it goes:
@@ -28,9 +31,16 @@ SIGTERM), 75 where a study has an engine already.
 """
 
 
+class Parser(argparse.ArgumentParser):
+    """One whose errors, which repeat what was typed, can't steer the terminal."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(visible(message))
+
+
 def parser() -> argparse.ArgumentParser:
     """The command line's parser, every command with its own help."""
-    top = argparse.ArgumentParser(
+    top = Parser(
         prog="secateur",
         description="Find out how far a vision network can be compressed before it breaks.",
         epilog=EPILOG,
@@ -38,13 +48,14 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"secateur {__version__}")
     commands = top.add_subparsers(metavar="COMMAND", required=True)
-    for module in (lab, run, study, plot, export, presets, params, data, doctor):
+    for module in (lab, run, study, cluster, plot, export, presets, params, data, doctor):
         module.add(commands)
     return top
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; its exit code. A user's mistake is one message on stderr, never a traceback."""
+    settle_streams()
     given = sys.argv[1:] if argv is None else list(argv)
     if not given and sys.stdin.isatty() and sys.stdout.isatty():
         given = ["lab"]
@@ -52,10 +63,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         code: int = args.run(args)
     except SecateurError as error:
-        print(f"secateur: {error}", file=sys.stderr)
+        tell_error(error)
         return error.exit_code
     except KeyboardInterrupt as error:
-        return exit_code_of(error.number) if isinstance(error, Ended) else EXIT_INTERRUPTED
+        return exit_code_of(number_of(error))
     except BrokenPipeError:  # the reader of our output (`head`, say) has seen enough
         sys.stderr.close()
         return 0

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from engine.cli.common import add_json, columns, print_json
+from engine.cli.common import add_json, columns, print_json, say_text
 from engine.errors import UsageError
 from engine.params import STEPS
 from engine.params.preset import Settings
@@ -64,13 +64,13 @@ def run(args: argparse.Namespace) -> int:
         if args.json:
             print_json(topic.as_dict())
         else:
-            print(render(topic, columns()))
+            say_text(render(topic, columns()))
     elif args.json:
         settings = [_section(row).as_dict() for row in _sections()]
         steps = [_step(kind).as_dict() | {"family": cls.family} for kind, cls in STEPS.items()]
         print_json({"sections": settings, "steps": steps})
     else:
-        print(overview(columns()))
+        say_text(overview(columns()))
     return 0
 
 

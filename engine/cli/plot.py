@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.cli.common import add_workspace
+from engine.cli.common import add_workspace, say, say_picture, tell
 
 if TYPE_CHECKING:
     from engine.params.preset import Plot
@@ -57,7 +57,7 @@ def _plot(args: argparse.Namespace) -> int:
     asked = runs[0].settings().plot
     default = trials.default_plot(states[0], asked)
     if asked not in (None, default) and not (args.x or args.y):
-        print(trials.UNMEASURED, file=sys.stderr)
+        tell(trials.UNMEASURED)
     wanted = _wanted(args, states, default)
     layers = tuple(part.strip() for part in (args.layers or "").split(",") if part.strip())
 
@@ -73,14 +73,13 @@ def _plot(args: argparse.Namespace) -> int:
         raise nothing
     if _write_files(args, figure, drawn(layers or sensitivity.EVERY)):
         return 0
-    print(
+    say_picture(
         text.draw(
             figure, *text.size_for(sys.stdout), text.wants_colour(sys.stdout), text.wants_ascii(sys.stdout)
         )
     )
     for state in states:
-        for line in failures.lines(state):
-            print(line)
+        say(*failures.lines(state))
     return 0
 
 
@@ -119,6 +118,6 @@ def _write_files(args: argparse.Namespace, figure: "Figure", whole: "Figure") ->
         content = draw(whole if path is args.csv else figure)
         with explained(path):
             path.write_bytes(content.encode() if isinstance(content, str) else content)
-        print(f"wrote {path}")
+        say(f"wrote {path}")
         written = True
     return written

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from engine.cli.common import add_json, columns, print_json
+from engine.cli.common import add_json, columns, print_as_it_is, print_json, say_text
 from engine.presets import spec
 from engine.presets.shipped import Shipped, find, shipped
 from engine.text.tables import table
@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
     elif args.json:
         print_json({"presets": [_as_dict(preset.path) for preset in shipped()]})
     else:
-        print(_listing(shipped()))
+        say_text(_listing(shipped()))
     return 0
 
 
@@ -57,7 +57,7 @@ def _print_one(path: Path, as_json: bool) -> None:
         return
     # What cannot be read or is not valid is said so, not printed.
     spec.read(path)
-    print(path.read_text("utf-8-sig"), end="")
+    print_as_it_is(path.read_text("utf-8-sig"))
 
 
 def _as_dict(path: Path) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from engine.charts import trials
 from engine.cli import sensitivity
-from engine.cli.common import columns
+from engine.cli.common import columns, say, say_picture, say_text
 from engine.errors import SecateurError
 from engine.measures import latency
 from engine.measures.latency import NOISY_LOAD
@@ -20,19 +20,20 @@ from engine.studies.state import StudyState, TrialState
 from engine.text import numbers, tables
 
 
-def print_study(run: RunDir, state: StudyState) -> None:
-    """Table, chart and verdict on stdout."""
-    print(heading(state))
+def print_study(run: RunDir, state: StudyState, *, followed: bool = False) -> None:
+    """Table, chart and verdict on stdout; what was told at the start too, unless the study was just followed."""
+    say(heading(state))
+    if state.checked and not followed:
+        say(*state.checked.lines)
     if state.trials:
-        print(table(state, columns()))
+        say_text(table(state, columns()))
     for found in sensitivity.tables(state, columns()):
-        print(f"\n{found}")
+        say_text(f"\n{found}")
     chart = chart_text(run, state)
     if chart:
-        print()
-        print(chart)
-    for line in closing(state):
-        print(line)
+        say("")
+        say_picture(chart)
+    say(*closing(state))
 
 
 def heading(state: StudyState) -> str:

@@ -1,10 +1,9 @@
 """`run`, `resume`, `replay`, `watch`: commands that follow an engine."""
 
 import argparse
-import sys
 from typing import TYPE_CHECKING
 
-from engine.cli.common import add_json, add_workspace
+from engine.cli.common import add_json, add_workspace, print_as_it_is, say, tell
 from engine.errors import (
     EXIT_DIFFERENT,
     EXIT_FAILED,
@@ -47,6 +46,16 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
         help="the study's name; where there is a study of this name and preset, go on with it (for batch scripts)",
     )
     run.add_argument("--detach", action="store_true", help="start it and return at once")
+    run.add_argument(
+        "--show-script",
+        action="store_true",
+        help="print the batch scripts that Slurm would be given; nothing is written or sent",
+    )
+    run.add_argument(
+        "--prepare",
+        action="store_true",
+        help="write the study with its batch scripts and send nothing: `bash FOLDER/slurm/submit.sh` does",
+    )
     add_workspace(run)
     add_json(run)
     run.set_defaults(run=_run)
@@ -88,16 +97,26 @@ _LONG = {
 def _run(args: argparse.Namespace) -> int:
     from engine.machine import signals
     from engine.presets import shipped, spec
-    from engine.runner import launch
+    from engine.runner import launch, names
     from engine.store.workspace import workspace
 
     _refuse_background(args)
     read = spec.read(shipped.find(args.preset), args.overrides, quick=args.quick)
-    folder, name = workspace(args.workspace), launch.shared_name(read, args.name)
+    folder, name = workspace(args.workspace), names.shared(read, args.name)
+    if args.show_script:
+        print_as_it_is(launch.batch_scripts(read, folder))
+        return 0
     with signals.blocked():  # one that comes now finds a study that can be told
-        run = launch.create_or_find(read, folder, name) if name else launch.create(read, folder)
-        launch.start_or_join(run, _say) if name else launch.start(run)
-        return _follow(args, run)
+        run, new = names.create_or_find(read, folder, name) if name else (launch.create(read, folder), True)
+        if args.prepare:
+            launch.prepare(run)
+            say(f"{run.name} is ready: `bash {run.slurm / 'submit.sh'}` submits it")
+            return 0
+        if not new:
+            names.go_on(run, tell)
+            return _follow(args, run)
+        launch.start(run)
+        return _follow_new(args, run)
 
 
 def _resume(args: argparse.Namespace) -> int:
@@ -108,8 +127,8 @@ def _resume(args: argparse.Namespace) -> int:
     _refuse_background(args)
     run = find(workspace(args.workspace), args.study)
     if args.remeasure and not launch.forget_noisy_latency(run):
-        print(f"every latency of {run.name} was measured undisturbed", file=sys.stderr)
-    launch.start(run, here=args.here, tell=_say)
+        tell(f"every latency of {run.name} was measured undisturbed")
+    launch.start(run, here=args.here, tell=tell)
     return _follow(args, run)
 
 
@@ -122,7 +141,7 @@ def _replay(args: argparse.Namespace) -> int:
     original = find(workspace(args.workspace), args.study)
     run = replay.create(original)
     launch.start(run)
-    return _follow(args, run)
+    return _follow_new(args, run)
 
 
 def _watch(args: argparse.Namespace) -> int:
@@ -133,6 +152,21 @@ def _watch(args: argparse.Namespace) -> int:
     return _follow(args, find(workspace(args.workspace), args.study))
 
 
+def _follow_new(args: argparse.Namespace, run: "RunDir") -> int:
+    """`_follow` a study that has just been started, once its preset is known to be one that can run."""
+    from engine.cli import follow
+    from engine.machine import signals
+    from engine.runner import launch
+
+    try:
+        with signals.blocked(), follow.waiting("trying the preset's files and networks …"):
+            launch.accepted(run, lambda: follow.heard(run))
+    except KeyboardInterrupt as error:
+        follow.goes_on(run)
+        return exit_code_of(signals.number_of(error))
+    return _follow(args, run)
+
+
 def _follow(args: argparse.Namespace, run: "RunDir") -> int:
     from engine.cli import follow, report
     from engine.cli.common import print_json
@@ -141,7 +175,7 @@ def _follow(args: argparse.Namespace, run: "RunDir") -> int:
         if args.json:
             print_json({"study": run.name, "folder": str(run.path)})
         else:
-            print(f"{run.name} runs in the background: `secateur watch {run.name}` follows it")
+            say(f"{run.name} runs in the background: `secateur watch {run.name}` follows it")
         return 0
     state = follow.follow(run)
     if isinstance(state, int):
@@ -156,20 +190,15 @@ def _follow(args: argparse.Namespace, run: "RunDir") -> int:
         from engine.results import failures
         from engine.results.summary import study_json
 
-        for line in failures.lines(state):
-            print(line, file=sys.stderr)
+        tell(*failures.lines(state))
         print_json(study_json(state))
     else:
-        report.print_study(run, state)
+        report.print_study(run, state, followed=True)
     if state.verdict is not None and not state.verdict.identical:
         return EXIT_DIFFERENT
     if state.status == "cancelled":
         return exit_code_of(state.signal) if state.signal else EXIT_INTERRUPTED
     return 0 if state.status == "done" else EXIT_FAILED
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 def _refuse_background(args: argparse.Namespace) -> None:

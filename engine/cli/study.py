@@ -1,12 +1,11 @@
 """`list`, `show`, `cancel`: commands on studies that import no torch."""
 
 import argparse
-import sys
 import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from engine.cli.common import add_json, add_workspace, columns, print_json
+from engine.cli.common import add_json, add_workspace, columns, print_json, say, say_text, tell
 
 if TYPE_CHECKING:
     from engine.studies.rundir import Status
@@ -49,7 +48,7 @@ def _list(args: argparse.Namespace) -> int:
         print_json([{"study": name, **asdict(status)} for name, status in rows])
         return 0
     if not rows:
-        print(f"No studies in {folder} yet: `secateur run quickstart` makes one.")
+        say(f"No studies in {folder} yet: `secateur run quickstart` makes one.")
         return 0
     now = time.time()
     cells = [
@@ -67,7 +66,7 @@ def _list(args: argparse.Namespace) -> int:
         for name, status in rows
     ]
     headers = ["study", "state", "trials", "best acc.", "sparsity", "started", "host", "model", "data"]
-    print(
+    say_text(
         tables.table(
             headers,
             cells,
@@ -75,8 +74,7 @@ def _list(args: argparse.Namespace) -> int:
             columns(),
         )
     )
-    for line in _not_well(rows):
-        print(line)
+    say(*_not_well(rows))
     return 0
 
 
@@ -117,7 +115,7 @@ def _show(args: argparse.Namespace) -> int:
 
 def _cancel(args: argparse.Namespace) -> int:
     from engine.errors import UsageError
-    from engine.store.files import explained
+    from engine.runner import launch
     from engine.store.workspace import workspace
     from engine.studies.rundir import find
 
@@ -125,8 +123,7 @@ def _cancel(args: argparse.Namespace) -> int:
     status = run.read_status()
     if status.state not in ("running", "queued"):
         raise UsageError(f"Study {run.name} is {status.state}", "Only a running study can be cancelled.")
-    with explained(run.stop):
-        run.stop.touch()
+    launch.cancel(run)
     started, told = time.monotonic(), ""
     while (now := run.read_status()).state in ("running", "queued"):
         waited = time.monotonic() - started
@@ -134,16 +131,16 @@ def _cancel(args: argparse.Namespace) -> int:
             break
         if waited > TELL_AFTER_S and (what := _awaited(now)) != told:
             told = what
-            print(f"{run.name} was asked to stop and {what}", file=sys.stderr)
+            tell(f"{run.name} was asked to stop and {what}")
         time.sleep(0.1)
     state = now.state
     if args.json:
         waits = _awaited(now) if state in ("running", "queued") else ""
         print_json({"study": run.name, "state": state, "waits": waits})
     elif state in ("running", "queued"):
-        print(f"{run.name} will stop as soon as it can: {_awaited(now)}", file=sys.stderr)
+        tell(f"{run.name} will stop as soon as it can: {_awaited(now)}")
     else:
-        print(f"{run.name} is {state}: `secateur resume {run.name}` goes on where it was")
+        say(f"{run.name} is {state}: `secateur resume {run.name}` goes on where it was")
     return 0
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from engine.cli.common import columns, print_json
+from engine.cli.common import columns, print_json, say, say_text
 from engine.errors import UsageError
 from engine.measures import latency, table
 from engine.results import failures, latency_targets
@@ -24,24 +24,22 @@ def show(run: RunDir, state: StudyState, index: int, *, as_json: bool) -> int:
         print_json(trial_json(found) | {"steps": [_step_json(s) for s in found.steps], "layers": layers})
         return 0
     values = ", ".join(f"{name} = {value}" for name, value in found.parameters.items())
-    print(f"{run.name} trial {index} ({state.standing(found)}){': ' + values if values else ''}")
-    for line in failures.trial_lines(state, found):
-        print(line)
+    say(f"{run.name} trial {index} ({state.standing(found)}){': ' + values if values else ''}")
+    say(*failures.trial_lines(state, found))
     for remark in latency_targets.remarks(found):
-        print(f"{latency_targets.MARK} {remark['text']}")
-    print(_steps(state, found))
+        say(f"{latency_targets.MARK} {remark['text']}")
+    say_text(_steps(state, found))
     if found.results or found.baseline_measure.measures:
-        print(_measures(state, found))
+        say_text(_measures(state, found))
     if rows := latency.measured(found.results):
-        print(_latency(rows))
-    for note in latency.notes(found.results):
-        print(note)
+        say_text(_latency(rows))
+    say(*latency.notes(found.results))
     if layers:
-        print(_layers(layers))
+        say_text(_layers(layers))
     if made := layerforms.rows(layerforms.of_trial(found)):
-        print(_forms(made))
+        say_text(_forms(made))
     if found.measure.status == "done":
-        print(f"model: {run.store().folder(found.steps[-1].key)}")
+        say(f"model: {run.store().folder(found.steps[-1].key)}")
     return 0
 
 

@@ -11,6 +11,8 @@ import torch
 from torch import nn
 
 from engine.compute.data import Dataset
+from engine.compute.layers.pieces import at_once
+from engine.compute.models.layout import layout_of
 from engine.compute.numerics.onednn import use_onednn_for
 from engine.compute.stopping import Stopping
 from engine.compute.tasks import Score
@@ -77,15 +79,19 @@ class Context:
         found = read_json(self.partial / MEASUREMENTS)
         return found if isinstance(found, dict) else {}
 
+    def at_once(self, model: nn.Module, most: int, *, kept: bool = False) -> int:
+        """How many of the data's images go through `model` together: see `engine.compute.layers.pieces`."""
+        return at_once(model, (self.data.channels, *self.data.size), most, kept=kept)
+
     def notice(self, level: ev.Level, text: str) -> None:
         self.send(ev.Notice(level=level, text=text, key=self.key))
 
 
 def to_device(model: nn.Module, device: torch.device) -> nn.Module:
-    """`model` on `device` in channels-last layout, in place: convolutions run about 4× faster so on a CPU."""
+    """`model` on `device`, in place, channels last if it can be: convolutions run about 4× faster so on a CPU."""
     if device.type == "cpu":
         use_onednn_for(model)
-    return model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+    return model.to(device=device, memory_format=layout_of(model))  # type: ignore[call-overload, no-any-return]
 
 
 def validate(model: nn.Module, context: Context) -> Score:

@@ -10,13 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from engine.datasets import yolofiles
+from engine.datasets.layout import own_splits, passed_over
 from engine.datasets.locate import Location, published, stored
-from engine.datasets.records import Idx, OwnBoxes, OwnFolders, Record
+from engine.datasets.preprocess import changed, resolve
+from engine.datasets.records import Bundled, Idx, OwnBoxes, OwnFolders, Record, Scenes, Vision
 from engine.params.preset import Data
 from engine.store.keys import file_hash
 
 LOADER_VERSION = 1
 """Raised when the code in engine/compute/data gives other tensors for the same files."""
+DECODED_VERSION = 2
+"""The same of sets whose images are files of their own, which are decoded and turned upright."""
 
 CONTENT_LIMIT = 16 * 10**9
 """Bytes up to which contents are hashed. Reading ImageNet or iNaturalist whole would take hours on a network
@@ -24,13 +28,6 @@ file system: above it, names and sizes stand for the contents."""
 
 WORTH_CACHING = 1 << 20
 """Bytes of a set below which hashing it is as fast as reading the cache."""
-
-SPLIT_FOLDERS: dict[str, tuple[str, ...]] = {
-    "train": ("train",),
-    "validation": ("validation", "val", "valid"),
-    "test": ("test",),
-}
-"""What the split folders of a user's own images may be called."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +53,7 @@ def fingerprint(params: Data, location: Location, cache: Path | None) -> str | N
     has_validation, has_test = native_splits(location)
     record = location.record
     material = {
-        "loader": LOADER_VERSION,
+        "loader": _version(record),
         "set": record.name,
         "parameters": effective(params, record, has_validation, has_test),
         "files": _contents(files, location.root, cache),
@@ -64,18 +61,31 @@ def fingerprint(params: Data, location: Location, cache: Path | None) -> str | N
     return hashlib.sha256(json.dumps(material, sort_keys=True).encode()).hexdigest()
 
 
-def effective(
-    params: Data, record: Record | None, has_validation: bool, has_test: bool
-) -> dict[str, int | float | None]:
+def _version(record: Record) -> int:
+    arrays = isinstance(record.source, Bundled | Scenes | Idx) or (
+        isinstance(record.source, Vision) and record.source.pixels is not None
+    )
+    return LOADER_VERSION if arrays else DECODED_VERSION
+
+
+def effective(params: Data, record: Record | None, has_validation: bool, has_test: bool) -> dict[str, object]:
     """The parameters that change the tensors: those that have no effect on this set are left out."""
-    chosen: dict[str, int | float | None] = {"limit": params.limit}
-    chosen["size"] = None if record and params.size == record.size else params.size
+    size = resolve(params).size
+    square = size[0] if size is not None and size[0] == size[1] else size
+    chosen: dict[str, object] = {"limit": params.limit}
+    chosen["size"] = None if record and square == record.size else square
     chosen["channels"] = None if record and params.channels == record.channels else params.channels
+    chosen |= changed(params)
+    others = {"limit_validation": params.limit_validation, "limit_test": params.limit_test}
+    chosen |= {name: limit for name, limit in others.items() if limit is not None}
+    if params.skip_damaged:
+        chosen["skip_damaged"] = True
     if not has_validation:
         chosen["validation"] = params.validation
     if not has_test:
         chosen["test"] = params.test
-    if not (has_validation and has_test) or params.limit is not None:
+    limited = any(limit is not None for limit in (params.limit, *others.values()))
+    if not (has_validation and has_test) or limited:
         chosen["split_seed"] = params.split_seed
     return chosen
 
@@ -91,22 +101,8 @@ def native_splits(location: Location) -> tuple[bool, bool]:
     return counts.validation > 0, counts.test > 0
 
 
-def own_splits(root: Path) -> dict[str, Path]:
-    """The split folders below a user's `root`; empty where `root` holds class folders directly.
-
-    `train/` is taken for a split only if it holds folders: a class may be called train, too.
-    """
-    found: dict[str, Path] = {}
-    for split, names in SPLIT_FOLDERS.items():
-        for name in names:
-            if (root / name).is_dir():
-                found.setdefault(split, root / name)
-    holds_classes = "train" in found and any(child.is_dir() for child in found["train"].iterdir())
-    return found if holds_classes else {}
-
-
 def raw_files(location: Location) -> Iterator[RawFile]:
-    """The files that the tensors depend on, in the order of their names; hidden files are not among them."""
+    """The files that the tensors depend on, in the order of their names without what `passed_over` leaves out."""
     record = location.record
     if record and isinstance(record.source, OwnBoxes):
         return _listed_files(location.root)
@@ -136,7 +132,7 @@ def _files_below(folder: Path, name: str) -> Iterator[RawFile]:
     with os.scandir(folder) as entries:
         for entry in entries:
             inner = f"{name}/{entry.name}" if name else entry.name
-            if entry.name.startswith("."):
+            if passed_over(entry.name):
                 continue
             if entry.is_dir():
                 yield from _files_below(Path(entry.path), inner)

@@ -14,6 +14,7 @@ from engine.errors import SecateurError, UsageError
 from engine.params.catalog import own_code
 from engine.params.preset import Data
 from engine.store.workspace import workspace as default_workspace
+from engine.text.visible import visible
 
 SYSTEM_FOLDER = Path("/usr/share/datasets")
 """Where Debian's packages put data sets, such as dataset-fashion-mnist."""
@@ -187,7 +188,7 @@ def fetch_command(record: Record, workspace: Path, root: str | None = None) -> s
 
 
 def _not_here(record: Record, places: list[Path], command: str) -> SecateurError:
-    lines = [f"  {place}: {_lacks(record, place)}" for place in places]
+    lines = [f"  {visible(str(place))}: {_lacks(record, place)}" for place in places]
     size = f", {megabytes(record.download_mb)}" if record.download_mb else ""
     remedy = f"{command}   (on a machine with internet{size})" if command else record.note
     return SecateurError(

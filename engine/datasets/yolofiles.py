@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 
+from engine.datasets.layout import passed_over
 from engine.errors import SecateurError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
@@ -19,11 +20,13 @@ class Listed:
     """What a data.yaml says.
 
     `images` of each split, sorted; a split that the file does not name is missing. `names` of the classes.
+    `key_points`: how many numbers a row has beyond its box, where the file says so by `kpt_shape`: 0 for none.
     """
 
     file: Path
     names: tuple[str, ...]
     images: dict[str, tuple[Path, ...]]
+    key_points: int | None = None
 
     def files(self) -> list[Path]:
         """The file itself, every image, and every label file that there is."""
@@ -35,7 +38,7 @@ class Listed:
 def read(file: Path) -> Listed:
     """Read a data.yaml. Raises SecateurError that names the file, and the line where yaml knows it."""
     try:
-        found = yaml.safe_load(file.read_text("utf-8"))
+        found = yaml.safe_load(file.read_text("utf-8-sig"))
     except (OSError, UnicodeDecodeError) as error:
         raise _wrong(file, f"It can't be read: {error}.") from error
     except yaml.YAMLError as error:
@@ -54,7 +57,7 @@ def read(file: Path) -> Listed:
     for split in ("train", "validation"):
         if split not in images:
             raise _wrong(file, f"It names no {SPLITS[split][0]} images.")
-    return Listed(file, names, images)
+    return Listed(file, names, images, _key_points(file, found))
 
 
 def label_file(image: Path) -> Path:
@@ -87,6 +90,16 @@ def _names(file: Path, found: dict[Any, Any]) -> tuple[str, ...]:
     return tuple(str(name) for name in names)
 
 
+def _key_points(file: Path, found: dict[Any, Any]) -> int | None:
+    """Numbers of a row beyond class and box: `kpt_shape: [points, numbers of each]`, or false for polygons."""
+    given = found.get("kpt_shape")
+    if given is None or given is False:
+        return None if given is None else 0
+    if isinstance(given, list) and len(given) == 2 and all(isinstance(n, int) and n > 0 for n in given):
+        return int(given[0] * given[1])
+    raise _wrong(file, f"kpt_shape is {given!r}, not [points, 2 or 3].")
+
+
 def _base(file: Path, found: dict[Any, Any]) -> Path:
     """The folder that the splits are relative to: `path`, itself relative to the file."""
     given = found.get("path")
@@ -102,9 +115,9 @@ def _images(file: Path, base: Path, given: Any, split: str) -> tuple[Path, ...]:
     for entry in given if isinstance(given, list) else [given]:
         if not isinstance(entry, str):
             raise _wrong(file, f"{split} is {entry!r}, not a folder or a list of images.")
-        place = base / entry
+        place = _place(base, entry)
         if place.is_dir():
-            images += [path for path in place.rglob("*") if path.suffix.lower() in SUFFIXES]
+            images += _below(place)
         elif place.is_file() and place.suffix == ".txt":
             images += _listed(place)
         else:
@@ -114,10 +127,24 @@ def _images(file: Path, base: Path, given: Any, split: str) -> tuple[Path, ...]:
     return tuple(sorted(images))
 
 
+def _place(base: Path, entry: str) -> Path:
+    """Where a split lies. Roboflow writes `../train/images` for what lies beside the file; ultralytics reads it so."""
+    beside = base / entry.removeprefix("../")
+    return beside if not (base / entry).exists() and beside.exists() else base / entry
+
+
+def _below(place: Path) -> list[Path]:
+    return [
+        path
+        for path in place.rglob("*")
+        if path.suffix.lower() in SUFFIXES and not any(map(passed_over, path.relative_to(place).parts))
+    ]
+
+
 def _listed(place: Path) -> list[Path]:
     """The images that a text file lists, a path per line, relative to the file."""
     found = []
-    for number, line in enumerate(place.read_text("utf-8").splitlines(), 1):
+    for number, line in enumerate(place.read_text("utf-8-sig").splitlines(), 1):
         if not line.strip():
             continue
         image = place.parent / line.strip()

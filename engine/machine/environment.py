@@ -154,6 +154,11 @@ def selectors() -> dict[str, str]:
     return {name: value for name, value in process_variables().items() if name in SELECTORS and value}
 
 
+def chosen_selectors() -> dict[str, str]:
+    """Those of `SELECTORS` that the user has set: processes on other nodes must have them as well."""
+    return {name: value for name in SELECTORS if (value := os.environ.get(name))}
+
+
 def memory_bytes() -> int:
     """Physical memory, or what control groups and Slurm leave of it."""
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -41,6 +41,11 @@ class Ended(KeyboardInterrupt):
         self.number = number
 
 
+def number_of(error: KeyboardInterrupt) -> int:
+    """The signal that an interruption came from."""
+    return error.number if isinstance(error, Ended) else signal.SIGINT
+
+
 def check() -> None:
     """Raises Ended if one of the blocked signals has come."""
     if number := came():

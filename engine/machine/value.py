@@ -3,8 +3,8 @@
 Planning asks this value and nothing of the process that it runs in: a login node plans for the nodes that will compute.
 """
 
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from engine.errors import SecateurError
@@ -40,6 +40,21 @@ class Machine:
     def from_dict(cls, values: dict[str, Any]) -> "Machine":
         return cls(**values)
 
+    def like(self, other: "Machine") -> list[str]:
+        """What tells the other machine from this one and can change bits, as sentences; none where they are alike."""
+        return unlike(self.numerics, other.numerics)
+
+    def of_any_node(self, mixed: bool) -> "Machine":
+        """This node for a plan that holds on all nodes like it, or, `mixed`, on unlike ones too.
+
+        Measured times belong to the kind of node in place of the host. Keys of a mixed study do not have the processor,
+        so that what is stored under them promises no more than the rest.
+        """
+        processor = self.numerics["machine"]
+        numerics = self.numerics | {"machine": "mixed"} if mixed else self.numerics
+        kind = "mixed" if mixed else f"{processor.get('gpu') or processor['model']} nodes"
+        return replace(self, numerics=numerics, host=kind)
+
     def reasons(self, wanted: Latency) -> list[str]:
         """Why each combination that is asked for cannot be measured here, `` where it can."""
         return [self._reason(r, p, threads) for r, p, _, threads in wanted.combinations()]
@@ -65,6 +80,27 @@ class Machine:
         """What measured times depend on beyond `numerics`: the host, and the runtimes that come as packages."""
         files = [r for r in RUNTIMES if KIND[r].reads == "onnx" and (not KIND[r].extra or r in set(used))]
         return {"host": self.host} | {runtime: self.versions[runtime] or None for runtime in files}
+
+
+def unlike(ours: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
+    """How the `numerics` of another machine differ from ours, as sentences."""
+    return [
+        f"{name} is {_brief(that)} there and {_brief(this)} here"
+        for name, this, that in _differences(ours, theirs)
+    ]
+
+
+def _differences(ours: dict[str, Any], theirs: dict[str, Any]) -> Iterator[tuple[str, Any, Any]]:
+    for name in ours.keys() | theirs.keys():
+        one, two = ours.get(name), theirs.get(name)
+        if isinstance(one, dict) and isinstance(two, dict):
+            yield from _differences(one, two)
+        elif one != two:
+            yield name, one, two
+
+
+def _brief(value: Any) -> str:
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def here(device: str, threads: int | str, parallel: int) -> Machine:

@@ -15,4 +15,4 @@ class Calibrate(StepParams):
     images: int = param(2048, ge=1, le=10_000_000, unit="images")
     """Training images to use (never validation or test)."""
     batch: int = param(256, ge=2, le=65_536, unit="images")
-    """Images per forward pass."""
+    """Images per forward pass; fewer where their activations would take more than half a gigabyte."""

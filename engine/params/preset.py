@@ -7,11 +7,10 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import ConfigDict, Field, model_validator
 
 from engine.params.base import Clash, Params, Several, defaults, param
+from engine.params.data import Data as Data
+from engine.params.data import Seed
 from engine.params.runtimes import Precision, Runtime
-
-Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
-"""What every random generator in use accepts."""
-
+from engine.params.slurm import Slurm
 
 AUTO = "auto"
 """A model's name: the network that its weights fit."""
@@ -38,31 +37,6 @@ class Model(Params):
     def title(self) -> str:
         """What lists of studies call it: its name, or the file that it is recognized by."""
         return PurePath(self.weights).name if self.name == AUTO else self.name
-
-
-class Data(Params):
-    """The images: training, validation and test splits."""
-
-    name: str = param(...)
-    """A built-in set (`secateur data list`), `imagefolder`, `yolo` (boxes), or your own:
-    `path/file.py:function`."""
-    root: str | None = None
-    """Folder that holds the files, or the data.yaml of `yolo`; by default the places that `secateur data list`
-    shows."""
-    size: int | None = param(None, ge=4, le=4096, unit="pixels")
-    """Height and width to resize images to; by default as they are stored, and 640 for `yolo`, whose images
-    keep their shape (letterbox)."""
-    channels: Literal[1, 3] | None = None
-    """Colour channels to convert images to; by default as they are stored, and 3 for `yolo`."""
-    validation: float = param(0.1, gt=0, lt=0.9)
-    """Share of the training images set aside for choices, drawn per class; unused if the set brings its
-    own."""
-    test: float = param(0.2, gt=0, lt=0.9)
-    """Share of the images set aside for the final score; unused if the set brings its own test split."""
-    limit: int | None = param(None, ge=16, unit="images")
-    """Use only this many training images (per-class share kept), to try things quickly."""
-    split_seed: Seed = 0
-    """Seed of the random splits; the same for all trials, so that their scores compare."""
 
 
 class Latency(Params):
@@ -111,15 +85,17 @@ class Local(Params):
 
 
 class Executor(Params):
-    """Where trials run."""
+    """Where trials run: on this machine, or as jobs of a cluster if `slurm` is given."""
 
     local: Local = defaults(Local)
     """This machine."""
+    slurm: Slurm | None = None
+    """A cluster's nodes, by Slurm: `slurm: {}` takes the site's defaults."""
 
     @property
     def parallel(self) -> int:
-        """Trials that run at the same time."""
-        return self.local.parallel
+        """Trials that share a machine at the same time."""
+        return 1 if self.slurm is not None else self.local.parallel
 
 
 class Plot(Params):

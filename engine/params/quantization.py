@@ -90,7 +90,8 @@ class QuantizeStatic(Calibration, StepParams):
     packages: ClassVar[tuple[str, ...]] = FILE_PACKAGES
 
     batch: int = param(16, ge=1, le=4096, unit="images")
-    """Images per calibration pass: all their activations are in memory together."""
+    """Images per calibration pass: all their activations are in memory together. Of large images fewer go at a
+    time."""
     equalize: Switch = "auto"
     """Cross-layer equalization: whether the weights of neighbouring layers are scaled to like ranges first (Nagel et
     al. 2019); `auto`: where it brings the outputs on training images set aside closer to the float network's."""

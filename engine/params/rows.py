@@ -106,7 +106,9 @@ class Row:
         if self.type == "list":
             items = self._several()
             least = "at least one of them" if self.min_items == 1 else f"at least {self.min_items}"
-            return f"a list of {items}{unit}" + (f", {least}" if self.min_items else "")
+            text = f"a list of {items}{unit}" + (f", {least}" if self.min_items else "")
+            named = self.choices if self.item != "choice" else ()
+            return ", or ".join([text, *map(str, named)])
         text = self._single() + unit
         if self.listable:
             text += ", or a list of them"

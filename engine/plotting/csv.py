@@ -4,6 +4,7 @@ import csv
 import io
 
 from engine.plotting.figure import Figure, X, finite
+from engine.text.visible import visible
 
 COLUMNS = ("series", "x", "y", "deviation")
 
@@ -15,13 +16,13 @@ def write(figure: Figure) -> str:
     writer.writerow(COLUMNS)
     for line in figure.series:
         for point in line.points:
-            writer.writerow([line.name, _value(point.x), _value(point.y), _value(point.deviation)])
+            writer.writerow([visible(line.name), _value(point.x), _value(point.y), _value(point.deviation)])
     for reference in figure.references:
-        writer.writerow([reference.name, "", _value(reference.y), ""])
+        writer.writerow([visible(reference.name), "", _value(reference.y), ""])
     return out.getvalue()
 
 
 def _value(value: X) -> str:
     if isinstance(value, str):
-        return value
+        return visible(value)
     return "" if finite(value) is None else repr(value)

@@ -4,6 +4,7 @@ from xml.sax.saxutils import escape, quoteattr
 
 from engine.plotting.drawing import BACKGROUND, Drawing, Item, Label, Mark, Stroke, layout
 from engine.plotting.figure import Figure
+from engine.text.visible import visible
 
 
 def draw(figure: Figure, width: int = 720, height: int = 420) -> str:
@@ -86,5 +87,5 @@ def _number(value: float) -> str:
 
 
 def _clean(text: str) -> str:
-    """The text without characters that XML 1.0 does not allow."""
-    return "".join(char if char.isprintable() else " " for char in text)
+    """The text with what steers made visible, and without other characters that XML 1.0 does not allow."""
+    return "".join(char if char.isprintable() else " " for char in visible(text))

@@ -47,6 +47,7 @@ class Order:
         about: What is known about the trial, as plain JSON: the start of its card.
         format: What to write.
         out: The folder to write.
+        code: The study's record of users' code, if it has any.
         force: Whether files that are in that folder may be replaced.
     """
 
@@ -57,6 +58,7 @@ class Order:
     about: dict[str, Any]
     format: Format
     out: Path
+    code: Path
     force: bool = False
 
 
@@ -84,7 +86,7 @@ def order(
     settings = run.settings().of_trial(found.index)
     text = run.preset.read_text("utf-8")
     about = describe(run, state, found)
-    return Order(folder, settings, run.workspace, text, about, chosen, out, force)
+    return Order(folder, settings, run.workspace, text, about, chosen, out, run.code, force)
 
 
 def formats(trial: TrialState) -> tuple[Format, ...]:

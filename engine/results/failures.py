@@ -12,6 +12,7 @@ from typing import Literal
 from engine.errors import SecateurError, sentence, sentences
 from engine.studies.rundir import Status
 from engine.studies.state import StudyState, TrialState
+from engine.text.visible import visible
 
 Part = Literal["headline", "reason", "remedy", "onward"]
 INDENTS: Mapping[Part, str] = {"headline": "", "reason": "  ", "remedy": "  → ", "onward": ""}
@@ -159,7 +160,7 @@ def _command(state: StudyState) -> str:
 
 
 def _indented(parts: Iterable[tuple[Part, str]]) -> list[str]:
-    return [f"{INDENTS[part]}{text}" for part, text in parts]
+    return [f"{INDENTS[part]}{visible(text)}" for part, text in parts]
 
 
 def of_trial(state: StudyState, trial: TrialState, onward: str) -> list[tuple[Part, str]]:

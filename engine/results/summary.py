@@ -130,7 +130,8 @@ def trial_json(trial: TrialState) -> dict[str, Any]:
 
 
 def study_json(state: StudyState) -> dict[str, Any]:
-    """A whole study: `study`, `status`, `baseline`, `trials`, `environment`, and `sensitivity` if it has one."""
+    """A whole study: `study`, `status`, `baseline`, `trials`, `environment`; `checked` (what was found of data and
+    networks before the first step) and `sensitivity` if it has them."""
     baselines = _baselines(state)
     out: dict[str, Any] = {
         "study": state.name,
@@ -142,6 +143,8 @@ def study_json(state: StudyState) -> dict[str, Any]:
     }
     if len(baselines) > 1:
         out["baselines"] = baselines
+    if state.checked:
+        out["checked"] = {"data": state.checked.data, "networks": state.checked.networks}
     if found := sensitivity.as_json(state):
         out["sensitivity"] = found
     if state.error:

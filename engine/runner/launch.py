@@ -1,144 +1,155 @@
 """Start a study's engine so that it outlives the terminal."""
 
-import contextlib
 import json
-import re
+import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from itertools import zip_longest
+from dataclasses import replace
 from pathlib import Path
 
 from engine.errors import SecateurError, UsageError
 from engine.machine import limits, private, signals
-from engine.machine.allocation import Allocation
 from engine.machine.environment import importable, process_variables
 from engine.machine.process import Process
+from engine.machine.value import Machine
 from engine.measures.latency import NOISY_LOAD
+from engine.params.preset import Settings
 from engine.presets.spec import Spec, read_stored, to_yaml
 from engine.results.failures import moment
 from engine.runner import pinned
-from engine.runner.executors import choose
+from engine.runner.executors import choose, slurm
+from engine.sources import Sources
 from engine.store.files import explained, read_json
-from engine.store.keys import key
 from engine.studies import lease, lives, rundir
+from engine.studies.plan import sources_of
 from engine.studies.rundir import RunDir, Status
 from engine.studies.settings import to_json
-from engine.studies.state import load
+from engine.studies.state import Reader, load
 
 ENGINE = "import sys; from engine.runner.supervisor import main; sys.exit(main())"
 """Not ``-m``: multiprocessing would import the main module anew in every worker."""
+LOOK_EVERY_S = 0.1
+"""Seconds between two looks at how the check-up goes."""
 APPEARS_WITHIN_S = 60.0
 """How long the engine may take to write its first status (a cold shared file system)."""
 
 
-def create(spec: Spec, workspace: Path, *, replay_of: str | None = None, name: str | None = None) -> RunDir:
-    """A new study folder for `spec`; the data set is looked for first, so that nothing is written without it.
+def create(
+    spec: Spec,
+    workspace: Path,
+    *,
+    replay_of: str | None = None,
+    code: Sources | None = None,
+    name: str | None = None,
+) -> RunDir:
+    """A new study folder for `spec`; data set and users' code are looked for first: nothing is written without them.
 
-    It is called `name` where one is given; raises FileExistsError if that is taken.
+    `code` is what a replay runs again; relative paths in new code start from the current folder. The study is called
+    `name` where one is given; raises FileExistsError if that is taken.
     """
     from engine import datasets
 
     private.folder()
+    code = code or sources_of(spec, _here())
     for data in {trial.settings.data for trial in spec.trials}:
         datasets.locate(data, workspace)
-    _check_runtimes(spec, decided=replay_of is not None)
-    stem = name or (f"{replay_of}-replay" if replay_of else spec.name)
+    on = choose.known_machine(spec.settings, workspace)
+    if on is not None:
+        check_runtimes(spec, on, decided=replay_of is not None)
     request = {"name": spec.name, "replay_of": replay_of, "private_store": replay_of is not None}
     preset = to_yaml(spec.document)
-    ours = Process.this()
     first = Status(
         "queued",
         preset=spec.name,
         about=spec.settings.about,
         model=spec.settings.model.title,
         data=spec.settings.data.name,
-        host=ours.host,
-        pid=ours.pid,
-        start_ticks=ours.start_ticks,
-        boot_id=ours.boot_id,
         created=time.time(),
         updated=time.time(),
         trials=len(spec.trials),
         replay_of=replay_of,
+        executor="local" if spec.settings.executor.slurm is None else "slurm",
     )
-    return rundir.create(
-        workspace, stem, preset, request, to_json(spec, preset), status=first, exact=name is not None
-    )
+    if first.executor == "local":  # queued as long as we live, who are about to start it
+        ours = Process.this()
+        own = {"host": ours.host, "pid": ours.pid, "start_ticks": ours.start_ticks, "boot_id": ours.boot_id}
+        first = replace(first, **own)  # type: ignore[arg-type]
+    kept = code.to_json() if code.programs else None
+    stem = name or (f"{replay_of}-replay" if replay_of else spec.name)
+    settings, exact = to_json(spec, preset), name is not None
+    return rundir.create(workspace, stem, preset, request, settings, kept, status=first, exact=exact)
 
 
-def shared_name(spec: Spec, given: str | None) -> str | None:
-    """The name by which several starts of one preset find one study: the `given` one, or that of a job's step.
-
-    The tasks of a step (`srun -n2`) that start the same preset mean the same study. Raises UsageError for a name that
-    can't be a folder's.
-    """
-    if given is not None:
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", given):
-            raise UsageError(
-                f"A study can't be called {given!r}",
-                "Allowed are up to 100 letters, digits, dots, hyphens and _.",
-            )
-        return given
-    job = Allocation.here()
-    if job is None or job.tasks <= 1:
-        return None
-    return f"{rundir.stem(spec.name)}-{job.job}.{job.step}-{key(to_yaml(spec.document))[:6]}"
-
-
-def create_or_find(spec: Spec, workspace: Path, name: str) -> RunDir:
-    """The study called `name`: a new one, or the one that there is. Raises UsageError if that has another preset."""
-    run = RunDir.of(workspace, name)
-    if not run.path.exists():
-        with contextlib.suppress(FileExistsError):  # somebody made it meanwhile
-            return create(spec, workspace, name=name)
-    began = run.preset.read_text("utf-8") if run.preset.is_file() else ""
-    if began != to_yaml(spec.document):
-        raise UsageError(
-            f"Study {name} was begun with another preset",
-            _first_difference(began, to_yaml(spec.document)),
-            f"`secateur resume {name}` goes on with what it was begun with; another --name begins a new study.",
-        )
-    return run
-
-
-def _first_difference(began: str, now: str) -> str:
-    lines = zip_longest(began.splitlines(), now.splitlines(), fillvalue="nothing")
-    before, after = next((pair for pair in lines if pair[0] != pair[1]), ("", ""))
-    return f"There it says: {before.strip()}; now: {after.strip()}"
-
-
-def start_or_join(run: RunDir, tell: Callable[[str], None]) -> None:
-    """Start the study's engine unless it is done or has one; `tell` hears what it does. As `start` otherwise."""
-    state = run.read_status().state
-    if state == "done":
-        tell(f"{run.name} is done already")
-        return
-    if state != "queued":
-        tell(
-            f"{run.name} goes on where it was ({state})"
-            if state != "running"
-            else f"{run.name} is there already"
-        )
+def _here() -> Path:
+    """The current folder. Raises UsageError where it was removed."""
     try:
-        start(run, tell=tell)
-    except lease.Held:
-        tell(f"{run.name} has an engine already: following it")
+        return Path.cwd()
+    except OSError as error:
+        raise UsageError(
+            "The current folder is not there any more", f"{error.strerror}.", "Change to another."
+        ) from error
 
 
-def _check_runtimes(spec: Spec, *, decided: bool) -> None:
-    """Raises SecateurError where this machine can measure no latency that some trial asks for.
+def check_runtimes(spec: Spec, on: Machine, *, decided: bool) -> None:
+    """Raises SecateurError where `on` can measure no latency that some trial asks for.
 
     `decided`: what steps decide by measured times is known already.
     """
     wanted = [trial.settings.measure.latency for trial in spec.trials]
     steps = [] if decided else [step for trial in spec.trials for step in trial.steps]
     targets = dict.fromkeys(step.timed_in for step in steps if step.timed_in)
-    choose.machine(spec.settings).check(dict.fromkeys(one for one in wanted if one), targets)
+    on.check(dict.fromkeys(one for one in wanted if one), targets)
 
 
 def start(run: RunDir, *, here: bool = False, tell: Callable[[str], None] = lambda _: None) -> None:
+    """Have the study carried out by the executor that its preset names, from where it is.
+
+    Raises UsageError if it runs already or the executor refuses it, SecateurError if it does not start. `here` and
+    `tell` are as in `_start_engine`.
+    """
+    if choose.on_cluster(run):
+        slurm.submit(run)
+    else:
+        _start_engine(run, here=here, tell=tell)
+
+
+def prepare(run: RunDir) -> None:
+    """Write what would be submitted, so that somebody can submit it by hand. Raises UsageError without Slurm."""
+    _only_on_cluster(run.settings().of_trial(0))
+    slurm.write(run, slurm.prepare(run, read_stored(run.preset, run.name)))
+
+
+def batch_scripts(spec: Spec, workspace: Path) -> str:
+    """The batch scripts of a study that is not created, as it would be. Raises UsageError without Slurm."""
+    _only_on_cluster(spec.settings)
+    run = RunDir.of(workspace, rundir.next_name(workspace, spec.name))
+    found = slurm.prepare(run, spec)
+    texts = [
+        (f"{stage.name}.sh", text) for stage, text in zip(found.tasks.stages, found.scripts, strict=True)
+    ]
+    texts.append(("submit.sh", slurm.by_hand(run, found.tasks)))
+    return "\n".join(f"# {run.slurm / name}\n{text}" for name, text in texts)
+
+
+def _only_on_cluster(settings: Settings) -> None:
+    if settings.executor.slurm is None:
+        raise UsageError(
+            "The preset does not run by Slurm", "It has no executor.slurm.", "Add `--set executor.slurm={}`."
+        )
+
+
+def cancel(run: RunDir) -> None:
+    """Ask for the end of a study; what it has finished stays stored."""
+    if choose.on_cluster(run):
+        slurm.cancel(run)
+    else:
+        with explained(run.stop):
+            run.stop.touch()
+
+
+def _start_engine(run: RunDir, *, here: bool, tell: Callable[[str], None]) -> None:
     """Start the engine of `run` in a session of its own and wait until it has said that it runs.
 
     One on another node that may still run is watched until it is known whether it does; `tell` hears of that. `here`:
@@ -206,6 +217,32 @@ def _running(run: RunDir, by: lease.Holder) -> lease.Held:
         if suspended
         else f"`secateur watch {run.name}` follows it.",
     )
+
+
+def accepted(run: RunDir, look: Callable[[], None] = lambda: None) -> None:
+    """Wait until the check-up of a new study that was just started here has passed, or its engine has ended otherwise.
+
+    `look` is called again and again meanwhile; what it raises ends the wait.
+    Raises UsageError with the reason if the preset asks for what can't be; the study's folder is gone then.
+    """
+    if choose.on_cluster(run):  # its first task does it, whenever that begins
+        return
+    reader = Reader(run)
+    while True:
+        look()
+        ended = run.read_status().state not in ("queued", "running")
+        reader.poll()
+        while not reader.at_end:
+            reader.poll()
+        if reader.state.checked is not None:
+            return
+        if ended:
+            break
+        time.sleep(LOOK_EVERY_S)
+    if reader.state.refused:
+        error = reader.state.error or {}
+        shutil.rmtree(run.path, ignore_errors=True)
+        raise UsageError(**error)
 
 
 def forget_noisy_latency(run: RunDir) -> int:

@@ -5,14 +5,13 @@ the machine is another one, equal keys are impossible: then it is a user's choic
 to begin anew.
 """
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from engine.errors import UsageError
 from engine.machine import environment
-from engine.machine.value import Machine
+from engine.machine.value import Machine, unlike
 from engine.params.preset import Settings
 from engine.presets.spec import Spec
 from engine.runner.executors import choose
@@ -99,14 +98,11 @@ def differences(kept: Pinned, now: Machine, spec: Spec) -> list[str]:
         found.append(f"Its trials compute with {kept.threads} threads, and {here} here")
     if kept.device == "cuda" and not environment.gpus():
         found.append("It computes on a GPU, and none is here")
-    before, after = _flat(kept.numerics), _flat(now.numerics)
-    for name in before.keys() | after.keys():
-        if before.get(name) != after.get(name):
-            found.append(f"{name} was {_shown(before.get(name))}, here it is {_shown(after.get(name))}")
+    found += sorted(unlike(now.numerics, kept.numerics))
     timed = any(step.timed_in for trial in spec.trials for step in trial.steps)
     if timed and kept.host != now.host:
         found.append(f"It decides by times that were measured on {kept.host}, and this is {now.host}")
-    return sorted(found)
+    return found
 
 
 def check(run: RunDir, spec: Spec, kept: Pinned | None) -> None:
@@ -120,19 +116,3 @@ def check(run: RunDir, spec: Spec, kept: Pinned | None) -> None:
     done = sum(step.status == "done" for step in state.steps.values())
     if done or any(store.partial(key).exists() for key in state.steps):
         raise OtherMachine(run, kept, found, done)
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    out: dict[str, Any] = {}
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            out |= _flat(value, f"{name} ")
-        else:
-            out[prefix + name] = value
-    return out
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, list | tuple):
-        return ", ".join(map(str, value)) or "none"
-    return "not there" if value is None else str(value)

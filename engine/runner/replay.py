@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from engine import sources
 from engine.errors import SecateurError, UsageError
 from engine.presets.spec import read_stored
 from engine.runner import launch
@@ -28,7 +29,7 @@ def create(original: RunDir) -> RunDir:
         )
     name = (read_json(original.request) or {}).get("name", original.name)
     spec = read_stored(original.preset, name)
-    return launch.create(spec, original.workspace, replay_of=original.name)
+    return launch.create(spec, original.workspace, replay_of=original.name, code=sources.read(original.code))
 
 
 def hand_over(original: RunDir, plan: Plan, store: Store) -> None:

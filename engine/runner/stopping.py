@@ -1,14 +1,22 @@
 """The wish that a study's engine should stop, from a file or a signal, and work that can be left when it comes."""
 
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
 from engine.machine import signals
+from engine.runner.executors.base import Executor, JobEnded
+from engine.studies import events as ev
+from engine.studies.plan import Job
 
 T = TypeVar("T")
 
+KEEP_WITHIN_S = 20.0
+"""How long workers that were asked to stop may take to keep what they have. Slurm kills 30 s after its SIGTERM."""
+TELL_AFTER_S = 2.0
+"""After how long it is told what is waited for."""
 LOOK_EVERY_S = 0.2
 """Seconds between two looks for the wish while something is waited for."""
 
@@ -50,10 +58,10 @@ class StopRequest:
         if self:
             raise Stop
 
-    def leave(self, work: Callable[[], T]) -> T:
+    def leave(self, work: Callable[[], T], last: Callable[[], None] = lambda: None) -> T:
         """The result of `work`, done in a thread that is left alone when the study is to stop: it may hang in a read.
 
-        Raises Stop then, and what `work` raises.
+        Raises Stop then, after a call of `last`, and what `work` raises.
         """
         done: list[T] = []
         failed: list[BaseException] = []
@@ -68,8 +76,33 @@ class StopRequest:
         thread.start()
         while thread.is_alive():
             thread.join(LOOK_EVERY_S)
-            if thread.is_alive():
-                self.check()
+            if thread.is_alive() and self:
+                last()
+                raise Stop
         if failed:
             raise failed[0]
         return done[0]
+
+
+def wind_down(
+    executor: Executor,
+    running: dict[int, Job],
+    emit: Callable[[ev.Event], None],
+    tell: Callable[[], None] = lambda: None,
+) -> None:
+    """Have the workers of the `running` jobs keep what they have and end; `emit` gets what they still say.
+
+    `tell` is called once if that takes a while. What has not ended after `KEEP_WITHIN_S` is left to `executor.stop`.
+    """
+    executor.ask()
+    started = time.monotonic()
+    told = False
+    while running and (waited := time.monotonic() - started) < KEEP_WITHIN_S:
+        if waited > TELL_AFTER_S and not told:
+            tell()
+            told = True
+        for message in executor.wait(LOOK_EVERY_S):
+            if isinstance(message, JobEnded):
+                running.pop(message.job.number, None)
+            else:
+                emit(message)

@@ -8,37 +8,33 @@ import functools
 import json
 import os
 import sys
-import time
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 
-from engine.errors import SecateurError, exit_code_of
+from engine.errors import SecateurError, UsageError, exit_code_of
 from engine.machine import environment, private
 from engine.machine.value import Machine
 from engine.presets.spec import Spec, read_stored
-from engine.runner import pinned, replay
+from engine.runner import inputs, pinned, replay
+from engine.runner.checkup import check_up
 from engine.runner.executors import choose
-from engine.runner.executors.base import Executor, JobEnded
+from engine.runner.executors.base import BLAMELESS_TRIES, JobEnded
 from engine.runner.heartbeat import Heartbeat
-from engine.runner.planning import data_fingerprints
-from engine.runner.stopping import LOOK_EVERY_S, Stop, StopRequest
+from engine.runner.stopping import Stop, StopRequest, wind_down
 from engine.store.files import read_json
 from engine.store.objects import StoredObject
+from engine.studies import checkup
 from engine.studies import events as ev
 from engine.studies.job import request
 from engine.studies.lease import Lease, Superseded, claim
 from engine.studies.plan import Job, Plan, make
 from engine.studies.rundir import EventLog, RunDir
 from engine.studies.state import StudyState
+from engine.text.visible import guard_streams
 
 POLL_S = 0.5
 """Seconds between two looks at the stop request."""
-KEEP_WITHIN_S = 20.0
-"""How long workers that were asked to stop may take to keep what they have. Slurm kills 30 s after its SIGTERM."""
-TELL_AFTER_S = 2.0
-"""After how long it is told what an engine that was asked to stop waits for."""
-TRIES = 3
-"""How often a job is started whose worker ended for what has nothing to do with it."""
 
 
 class Supervisor:
@@ -82,16 +78,22 @@ class Supervisor:
         try:
             self.stop.check()
             on = self._machine()
-            plan = make(self.spec, self._fingerprints(), on)
-            self.emit(ev.Planned(trials=[t.as_dict() for t in plan.trials], devices=_devices(plan)))
+            code = inputs.code_of(self.run, self.spec)
+            for text in inputs.changes(self.run, code):
+                self.emit(ev.Notice(level="warning", text=text))
+            data = self._data()
+            plan = make(self.spec, data, on, code)
+            self.emit(ev.Planned(trials=[t.as_dict() for t in plan.trials], devices=devices(plan)))
             self._hand_over(plan)
             self._reuse(plan)
-            outcome = self._carry_out(plan, on)
+            outcome = self._carry_out(plan, on, checkup.jobs(plan, on, code))
             self._judge(outcome)
         except Superseded:
             raise
         except SecateurError as error:
-            self._end("failed", error.as_dict())
+            # What the preset asks for and can't be is a usage error, and nothing has begun: later on, it is a failure.
+            refused = isinstance(error, UsageError) and self.state.checked is None
+            self._end("failed", error.as_dict(), refused=refused)
         except Stop:
             self._end("cancelled", self.stop.reason)
         else:
@@ -124,10 +126,15 @@ class Supervisor:
         pinned.keep(self.run, on, self.lease.folder)
         return on
 
-    def _fingerprints(self) -> dict[str, str]:
-        found = data_fingerprints(self.spec, self.run.workspace, self.stop, self.heartbeat.waits)
-        self.heartbeat.waits("")
-        return found
+    def _data(self) -> dict[str, str]:
+        """The data's fingerprints. Raises Stop when the study is to stop, though reading may hang."""
+        self.heartbeat.waits("for the data to be read")
+        try:
+            return self.stop.leave(
+                lambda: inputs.data_of(self.run, self.spec, self.asked.get("replay_of")), inputs.give_up
+            )
+        finally:
+            self.heartbeat.waits("")
 
     def _hand_over(self, plan: Plan) -> None:
         """A replay decides by the times that its original measured."""
@@ -141,11 +148,11 @@ class Supervisor:
         if original and outcome == "done":
             self.emit(replay.compare(self.run.beside(original), self.run, self.state))
 
-    def _end(self, state: str, error: dict[str, str] | None) -> None:
+    def _end(self, state: str, error: dict[str, str] | None, *, refused: bool = False) -> None:
         """The last event and the last status; where no event can be written, the status may still tell."""
         assert state in ("done", "failed", "cancelled")
         signal = self.stop.signal if state == "cancelled" else 0
-        last = ev.StudyFinished(state=state, error=error, signal=signal)  # type: ignore[arg-type]
+        last = ev.StudyFinished(state=state, error=error, refused=refused, signal=signal)  # type: ignore[arg-type]
         try:
             self.emit(last)
             self.log.close()
@@ -179,39 +186,35 @@ class Supervisor:
         self.emit(ev.Notice(level="warning", text=text, key=key_))
 
     def _report_reused(self, stored: StoredObject) -> None:
-        observations = dict(stored.observations)
-        seconds = observations.pop("seconds", 0.0)
-        for epoch in observations.pop("epochs", []):
-            event = ev.from_dict(epoch)
-            if event is not None:
-                self.emit(event)
-        self.emit(
-            ev.StepFinished(
-                key=stored.key,
-                kind=stored.kind,
-                reused=True,
-                seconds=seconds,
-                measures=stored.measures,
-                observations=observations,
-            )
-        )
+        for event in ev.reused(stored.key, stored.kind, stored.measures, stored.observations):
+            self.emit(event)
 
-    def _carry_out(self, plan: Plan, on: Machine) -> str:
-        """Hand out jobs until none is left; `done`, `failed` or `cancelled`."""
+    def _carry_out(self, plan: Plan, on: Machine, tried: Sequence[Job]) -> str:
+        """Do the check-up `tried`, then hand out jobs until none is left; `done`, `failed` or `cancelled`."""
         settings = self.spec.settings
         workspace, store = str(self.run.workspace), str(self.store.root)
         executor = choose.executor(
             settings,
             on,
-            lambda job, cpus: request(job, plan, workspace, store, cpus),
-            preload=_preload(self.spec, plan),
+            lambda job, cpus: request(job, plan, workspace, store, cpus, str(self.run.code)),
+            preload=preload(self.spec, plan),
         )
         waiting = [job for job in plan.jobs if not self._is_done(job)]
         running: dict[int, Job] = {}
         try:
+            if not check_up(
+                tried,
+                executor,
+                self.store,
+                self.emit,
+                needed=bool(waiting),
+                stopping=self.stop.__bool__,
+                poll_s=POLL_S,
+            ):
+                raise Stop
             while waiting or running:
                 if self.stop:
-                    self._ask(executor, running)
+                    wind_down(executor, running, self._late, self._tell_wait)
                     raise Stop
                 self.lease.check()
                 self._give_up(waiting)
@@ -235,26 +238,19 @@ class Supervisor:
             executor.stop()
         return "failed" if self.broken else "done"
 
-    def _ask(self, executor: Executor, running: dict[int, Job]) -> None:
-        """Have the workers keep what they have, and take what they still finish."""
-        executor.ask()
-        started = time.monotonic()
-        told = False
-        while running and (waited := time.monotonic() - started) < KEEP_WITHIN_S:
-            if waited > TELL_AFTER_S and not told:
-                steps = [step.address for step in self.state.steps.values() if step.status == "running"]
-                self.heartbeat.waits(f"until {', '.join(steps) or 'a worker'} has kept what it has")
-                told = True
-            for message in executor.wait(LOOK_EVERY_S):
-                if isinstance(message, JobEnded):
-                    del running[message.job.number]
-                elif not isinstance(message, ev.StepFailed):
-                    self.emit(message)
+    def _late(self, event: ev.Event) -> None:
+        """What a worker that was asked to stop still says; that it failed may be for the same reason."""
+        if not isinstance(event, ev.StepFailed):
+            self.emit(event)
+
+    def _tell_wait(self) -> None:
+        steps = [step.address for step in self.state.steps.values() if step.status == "running"]
+        self.heartbeat.waits(f"until {', '.join(steps) or 'a worker'} has kept what it has")
 
     def _again(self, ended: JobEnded) -> bool:
         """Whether to start a job anew; its worker ended, and the job was not why."""
         undone = [node for node in ended.job.nodes if self.store.get(node.key) is None]
-        if not ended.blameless or not undone or self.tries[ended.job.number] >= TRIES:
+        if not ended.blameless or not undone or self.tries[ended.job.number] >= BLAMELESS_TRIES:
             return False
         self.tries[ended.job.number] += 1
         text = "The process that workers are forked from was killed; another takes its place"
@@ -299,7 +295,7 @@ def _in_order(jobs: list[Job], parallel: int) -> list[Job]:
     return sorted(jobs, key=lambda job: (job.exclusive, job.number))
 
 
-def _preload(spec: Spec, plan: Plan) -> list[str]:
+def preload(spec: Spec, plan: Plan) -> list[str]:
     """Slow imports that this study's workers need: better once than in each of them."""
     exports = any(job.exclusive for job in plan.jobs)
     torchvision = any(trial.settings.model.name.startswith("torchvision/") for trial in spec.trials)
@@ -311,7 +307,7 @@ def _preload(spec: Spec, plan: Plan) -> list[str]:
     )
 
 
-def _devices(plan: Plan) -> dict[str, object]:
+def devices(plan: Plan) -> dict[str, object]:
     return {"device": plan.device, "threads": plan.threads}
 
 
@@ -321,6 +317,7 @@ def main() -> int:
     Its arguments: the study's folder, and as JSON what `engine.runner.launch` asks for. Its exit code is 128 and the
     number of the signal that ended it, if one did.
     """
+    guard_streams()
     run, asked = RunDir(Path(sys.argv[1])), json.loads(sys.argv[2])
     stop = StopRequest(run.stop)
     try:

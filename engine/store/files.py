@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import SecateurError
+from engine.text.visible import json_text
 
 _EXPLAINED = {
     errno.ENOSPC: ("The disk is full", "Free some space (the workspace can be moved: SECATEUR_HOME)."),
@@ -73,8 +74,7 @@ def write_atomic(path: Path, text: str, *, durable: bool = True, within: Path | 
 
 def write_json(path: Path, value: Any, *, durable: bool = True, within: Path | None = None) -> None:
     """`write_atomic` of `value` as JSON."""
-    text = json.dumps(value, indent=1, ensure_ascii=False) + "\n"
-    write_atomic(path, text, durable=durable, within=within)
+    write_atomic(path, json_text(value, 1) + "\n", durable=durable, within=within)
 
 
 def read_json(path: Path) -> Any | None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -24,3 +25,14 @@ def file_hash(path: Path) -> str:
     """SHA-256 of a file's content, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def content_hash(path: Path) -> str:
+    """The same, read once by this process while the file's size and time stay as they are."""
+    found = path.stat()
+    return _hash(path, found.st_size, found.st_mtime_ns)
+
+
+@lru_cache(maxsize=1024)
+def _hash(path: Path, _size: int, _changed: int) -> str:
+    return file_hash(path)

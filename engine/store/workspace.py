@@ -22,3 +22,8 @@ def shared_store(workspace: Path) -> Store:
 def fingerprints(workspace: Path) -> Path:
     """The folder that keeps the hashes of data sets' files."""
     return workspace / STORE / "fingerprints"
+
+
+def machines(workspace: Path) -> Path:
+    """The folder that keeps what the nodes of a cluster are, by what was asked for."""
+    return workspace / STORE / "machines"

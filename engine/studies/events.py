@@ -3,8 +3,11 @@
 import dataclasses
 import json
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
+
+from engine.text.visible import json_text
 
 Level = Literal["info", "warning", "error"]
 
@@ -42,12 +45,35 @@ class Planned(_Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class CheckedUp(_Event):
+    """Data and networks were tried, and can be what the preset makes of them: told before the first step.
+
+    `data` and `networks` have an entry each: `name`, `text` (what it is, in a few words) and `notes` (sentences that
+    a reader of the results should know).
+    """
+
+    data: list[dict[str, Any]] = field(default_factory=list)
+    networks: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def lines(self) -> list[str]:
+        """What it tells, a line each."""
+        found = []
+        for one in (*self.data, *self.networks):
+            found.append(f"{one['name']}: {one['text']}")
+            found += [f"{one['name']}: {note}" for note in one["notes"]]
+        return found
+
+
+@dataclass(frozen=True, kw_only=True)
 class StepStarted(_Event):
     """A worker began the step `key`."""
 
     key: str
     kind: str
     pid: int = 0
+    task: str = ""
+    """The attempt of a task that does it, where tasks are jobs of a cluster."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,6 +127,33 @@ class StepFailed(_Event):
     kind: str
     error: dict[str, str]
     """`title`, `detail`, `remedy`."""
+    refused: bool = False
+    """Whether the preset is at fault, so that it would end the same way again."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskStarted(_Event):
+    """A job of a cluster began to work on the study; `task` is told apart from its earlier and later attempts."""
+
+    task: str
+    name: str
+    """As the scheduler calls it."""
+    stage: str
+    host: str
+    restart: int = 0
+    given: dict[str, Any] = field(default_factory=dict)
+    """What it was given: `cpus`, `memory_mb`, `partition`, `ends`."""
+    environment: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskEnded(_Event):
+    """A task is through, or gives up its node; its file has no line after this."""
+
+    task: str
+    outcome: Literal["done", "stopped", "requeued", "other node"]
+    used: dict[str, Any] = field(default_factory=dict)
+    """`seconds`, `cpu_seconds`, `peak_memory` (bytes, of the largest process)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,6 +174,8 @@ class StudyFinished(_Event):
     """Why, as `title`, `detail`, `remedy`; None where it was done, or cancelled as a user asked."""
     signal: int = 0
     """The number of the signal that it was cancelled by."""
+    refused: bool = False
+    """Whether nothing was begun, because the preset asks for what can't be."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,11 +195,14 @@ class Verdict(_Event):
 Event = (
     StudyStarted
     | Planned
+    | CheckedUp
     | StepStarted
     | StepProgress
     | EpochFinished
     | StepFinished
     | StepFailed
+    | TaskStarted
+    | TaskEnded
     | Notice
     | StudyFinished
     | Verdict
@@ -153,11 +211,14 @@ Event = (
 _CLASSES: dict[str, type[Event]] = {
     "study-started": StudyStarted,
     "planned": Planned,
+    "checked-up": CheckedUp,
     "step-started": StepStarted,
     "step-progress": StepProgress,
     "epoch-finished": EpochFinished,
     "step-finished": StepFinished,
     "step-failed": StepFailed,
+    "task-started": TaskStarted,
+    "task-ended": TaskEnded,
     "notice": Notice,
     "study-finished": StudyFinished,
     "verdict": Verdict,
@@ -192,8 +253,21 @@ def _flat_epoch(values: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if name in own} | {"measures": measures}
 
 
+def reused(key: str, kind: str, measures: dict[str, Any], observations: dict[str, Any]) -> Iterator[Event]:
+    """What tells a result that was in the store already: its epochs, then its end."""
+    others = dict(observations)
+    seconds = others.pop("seconds", 0.0)
+    for epoch in others.pop("epochs", []):
+        event = from_dict(epoch)
+        if event is not None:
+            yield event
+    yield StepFinished(
+        key=key, kind=kind, reused=True, seconds=seconds, measures=measures, observations=others
+    )
+
+
 def to_line(event: Event) -> bytes:
-    return (json.dumps(as_dict(event), ensure_ascii=False) + "\n").encode()
+    return (json_text(as_dict(event)) + "\n").encode()
 
 
 def parse_line(line: bytes) -> Event | None:

@@ -1,7 +1,7 @@
 """What the engine hands to a worker: one JSON text, so that a worker on any node can take it."""
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from engine.params import STEPS, Distill, Step
@@ -34,8 +34,8 @@ class JobRequest:
     nodes: list[dict[str, Any]]
     cpus: list[int] | None = None
     """Processors to stay on; None: wherever the system puts it."""
-    skips: list[tuple[str, list[str]]] = field(default_factory=list)
-    """Of a job that builds a network: which steps of its trials skip which layers of it, told by their names."""
+    code: str = ""
+    """The file in which the study keeps the users' code, if it has any."""
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
@@ -63,7 +63,9 @@ class JobRequest:
         return tuple(dict.fromkeys([self.read_settings().model.name, *taught]))
 
 
-def request(job: Job, plan: Plan, workspace: str, store: str, cpus: list[int] | None) -> JobRequest:
+def request(
+    job: Job, plan: Plan, workspace: str, store: str, cpus: list[int] | None, code: str = ""
+) -> JobRequest:
     """The request for `job`, with the settings and steps of the trial it is done for."""
     planned = plan.trials[job.trial]
     trial = planned.trial
@@ -83,23 +85,8 @@ def request(job: Job, plan: Plan, workspace: str, store: str, cpus: list[int] | 
         steps,
         [asdict(node) for node in job.nodes],
         None if _beyond_trial(job, trial.settings) else cpus,
-        _skips(job, plan),
+        code,
     )
-
-
-def _skips(job: Job, plan: Plan) -> list[tuple[str, list[str]]]:
-    """Names that no earlier step can have changed, so that a wrong one is told before anything is trained."""
-    built = {node.key for node in job.nodes if node.parent is None}
-    found: dict[tuple[str, tuple[str, ...]], None] = {}
-    for planned in plan.trials:
-        if not built & {node.key for node in planned.steps}:
-            continue
-        for step in planned.trial.steps:
-            if skip := getattr(step, "skip", ()):
-                found[step.address, skip] = None
-            if step.renames:
-                break
-    return [(address, list(skip)) for address, skip in found]
 
 
 def _beyond_trial(job: Job, settings: Settings) -> bool:

@@ -4,23 +4,29 @@ A step's key is the hash of its parent's key and of all that decides its result.
 their first steps share those keys, so that a sweep trains its baseline once.
 """
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from engine.datasets import RECORDS
 from engine.machine.value import Machine
 from engine.params import Distill, Step
 from engine.params.catalog import WEIGHT_FILES
 from engine.params.distillation import BaselineTeacher, ModelTeacher
-from engine.params.preset import Model
+from engine.params.preset import Data, Model
 from engine.presets.spec import Spec, Trial
-from engine.store.keys import file_hash, key
+from engine.sources import Sources, collect, references
+from engine.store.keys import content_hash, key
 
 MEASURE_VERSION = 2
 """Raised when what is measured, or how, changes."""
 LATENCY_VERSION = 3
+PIECES_VERSION = 1
+"""Raised when other numbers of images are evaluated together; in the keys of what may not fit as a whole batch."""
+WHOLE_UP_TO = 32
+"""Height and width in pixels at which a whole batch of any network of ours or of torchvision's fits."""
 
 
 @dataclass(frozen=True)
@@ -106,10 +112,22 @@ class Plan:
         return {node.key: node for job in self.jobs for node in job.nodes}
 
 
-def make(spec: Spec, fingerprints: dict[str, str], machine: Machine) -> Plan:
-    """Plan a study for `machine`; `fingerprints` has the data fingerprint of each trial's `data_id`."""
-    trials = tuple(_plan_trial(t, fingerprints[data_id(t)], machine) for t in spec.trials)
+def make(spec: Spec, fingerprints: dict[str, str], machine: Machine, sources: Sources | None = None) -> Plan:
+    """Plan a study for `machine`; `fingerprints` has the data fingerprint of each trial's `data_id`.
+
+    `sources` is the users' code that the study keeps, by default what is on the disk now.
+    """
+    code = sources or sources_of(spec, Path.cwd())
+    trials = tuple(_plan_trial(t, fingerprints[data_id(t)], machine, code) for t in spec.trials)
     return Plan(machine.device, machine.threads, trials, _jobs(trials))
+
+
+def sources_of(spec: Spec, cwd: Path) -> Sources:
+    """The users' code that a preset names, as it is now; `cwd` is the folder that its relative paths start from.
+
+    Raises UsageError for a file that is missing or is no Python.
+    """
+    return collect(references((trial.settings, trial.steps) for trial in spec.trials), cwd)
 
 
 def data_id(trial: Trial) -> str:
@@ -121,9 +139,9 @@ def _named(node: Node) -> dict[str, str]:
     return {"key": node.key, "kind": node.kind, "address": node.address}
 
 
-def _plan_trial(trial: Trial, fingerprint: str, machine: Machine) -> PlannedTrial:
+def _plan_trial(trial: Trial, fingerprint: str, machine: Machine, code: Sources) -> PlannedTrial:
     def root(model: Model) -> str:
-        return _root_key(trial, model, fingerprint, machine)
+        return _root_key(trial, model, fingerprint, machine, code)
 
     size = trial.settings.measure.size
     found = _chain(trial, trial.steps, root, machine)
@@ -229,38 +247,40 @@ def _built_node(root: str) -> Node:
     return Node(key({"parent": root, **material}), "model", "model", material, None, -1)
 
 
-def _root_key(trial: Trial, model: Model, fingerprint: str, machine: Machine) -> str:
-    return key(
-        {
-            # Whether a download or a pickle is allowed decides whether there is a result, not which.
-            "model": model.model_dump(
-                mode="json", include=set(Model.model_fields) - {"allow_download", "trust_pickle"}
-            ),
-            "model_files": {name: _content(Path(name)) for name in _model_files(model.name, model.weights)},
-            "data": fingerprint,
-            "seed": trial.settings.seed,
-            "numerics": machine.numerics,
-        }
-    )
+def _root_key(trial: Trial, model: Model, fingerprint: str, machine: Machine, code: Sources) -> str:
+    pieces = {} if _fits_whole(model, trial.settings.data) else {"pieces": PIECES_VERSION}
+    return key(built_from(model, fingerprint, machine, code) | {"seed": trial.settings.seed} | pieces)
 
 
-def _model_files(name: str, weights: str) -> list[str]:
-    """The user's own files that decide what the model is; of a folder, the files of weights that it may have."""
-    named = [name.rpartition(":")[0], weights, *(f"{weights}/{file}" for file in WEIGHT_FILES)]
+def built_from(model: Model, fingerprint: str, machine: Machine, code: Sources) -> dict[str, Any]:
+    """All that decides what a network is before its first step, but for the seed."""
+    own = code.material(model.name)
+    weights = {name: content_hash(Path(name)) for name in _weight_files(model.weights)}
+    return own | {
+        # Whether a download or a pickle is allowed decides whether there is a result, not which.
+        "model": model.model_dump(
+            mode="json", include=set(Model.model_fields) - {"allow_download", "trust_pickle"}
+        ),
+        "model_files": own.get("model_files", {}) | weights,
+        "data": fingerprint,
+        "numerics": machine.numerics,
+    }
+
+
+def _fits_whole(model: Model, data: Data) -> bool:
+    """Whether it is known, before the network is built, that it is evaluated in the largest batches."""
+    record = RECORDS.get(data.name)
+    size = data.size or (record.size if record else None)
+    known = re.fullmatch(r"resnet\d+|torchvision/\w+", model.name) is not None and not model.arguments
+    return known and size is not None and size <= WHOLE_UP_TO
+
+
+def _weight_files(weights: str) -> list[str]:
+    """The files of weights that decide what the model is; of a folder, those that it may have."""
+    named = [weights, *(f"{weights}/{file}" for file in WEIGHT_FILES)]
     if weights.endswith("/model.safetensors"):
         named.append(str(Path(weights).with_name("model.json")))
     return [file for file in named if file and Path(file).is_file()]
-
-
-def _content(path: Path) -> str:
-    """The file's hash; a study of many trials reads it once."""
-    found = path.stat()
-    return _hash(path, found.st_size, found.st_mtime_ns)
-
-
-@lru_cache(maxsize=64)
-def _hash(path: Path, _size: int, _changed: int) -> str:
-    return file_hash(path)
 
 
 def _step_node(
@@ -277,6 +297,10 @@ def _step_node(
         material["teacher"] = teacher
     if step.timed_in:
         material |= machine.timing((step.timed_in,))
+    if (
+        getattr(step, "criterion", None) == "taylor"
+    ):  # every activation is kept: small images may not fit either
+        material["pieces"] = PIECES_VERSION
     if step.packages:
         material["packages"] = {name: machine.packages.get(name) for name in step.packages}
     own = key({"parent": parent or root, **material})
@@ -347,12 +371,12 @@ def _jobs(trials: tuple[PlannedTrial, ...]) -> tuple[Job, ...]:
 def _staged(planned: PlannedTrial) -> Iterator[tuple[Node, int]]:
     """A trial's nodes, each with the number of exclusive nodes before it."""
     stage = 0
-    for node in _nodes_of(planned):
+    for node in nodes_of(planned):
         yield node, stage
         stage += node.exclusive
 
 
-def _nodes_of(planned: PlannedTrial) -> list[Node]:
+def nodes_of(planned: PlannedTrial) -> list[Node]:
     """A trial's nodes, each after those it needs; the baseline's measures right after the baseline itself."""
     out = [node for node in planned.beside if node.kind == "teacher"]
     for node in planned.steps:

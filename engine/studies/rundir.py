@@ -52,6 +52,14 @@ class Status:
     verdict: str | None = None
     """Of a replay: `identical` or `different`."""
     error: dict[str, str] | None = None
+    executor: str = "local"
+    """Where its trials run; of `slurm` no process on `host` carries it."""
+    jobs: tuple[str, ...] = ()
+    """Of a study on a cluster: the numbers of its jobs, as far as it was not submitted by hand."""
+    submitted: float = 0.0
+    """When these were submitted, in seconds since 1970."""
+    queue: str = ""
+    """How they stand in the queue, in words; not written, but asked for when an open study is read."""
     why: str = ""
     """What became of it where it is not well, on one line: how many trials failed, and why most of them did."""
     waits: str = ""
@@ -71,6 +79,8 @@ def _plausible(name: str, value: Any) -> bool:
     example = {} if spec.default is MISSING else spec.default
     if example is None:
         return value is None or isinstance(value, str | dict)
+    if isinstance(example, tuple):
+        return isinstance(value, list) and all(isinstance(item, str) for item in value)
     return isinstance(value, int | float if isinstance(example, int | float) else type(example))
 
 
@@ -84,10 +94,16 @@ class RunDir:
         self.request = path / "study.json"
         self.kept_settings = path / "settings.json"
         self.machine = path / "machine.json"
+        self.code = path / "code.json"
+        self.data = path / "data.json"
         self.events = path / "events.jsonl"
         self.status = path / "status.json"
         self.log = path / "engine.log"
         self.stop = path / "stop"
+        self.tasks = path / "tasks.json"
+        """Of a study on a cluster: its stages and their tasks."""
+        self.task_events = path / "events"
+        self.slurm = path / "slurm"
 
     @classmethod
     def of(cls, workspace: Path, name: str) -> Self:
@@ -107,6 +123,22 @@ class RunDir:
         private = (read_json(self.request) or {}).get("private_store", False)
         return Store(self.path / STORE) if private else shared_store(self.workspace)
 
+    def basis(self, submission: int) -> Path:
+        """Of a study on a cluster: what the plan of its n-th submission is made from, the machine and the data's
+        fingerprints, as its first task found them."""
+        return self.path / f"basis-{submission}.json"
+
+    def failure(self, key: str) -> Path:
+        """Of a study on a cluster: the mark of a step that failed, so that no other task tries it as well."""
+        return self.path / "failures" / key
+
+    def event_files(self) -> list[Path]:
+        """The engine's event file, then those of tasks on a cluster, one for each attempt."""
+        try:
+            return [self.events, *sorted(self.task_events.glob("*.jsonl"))]
+        except OSError:
+            return [self.events]
+
     def settings(self) -> "StudySettings":
         """The plot and every trial's settings, as validated when the study began.
 
@@ -123,16 +155,42 @@ class RunDir:
 
     def read_status(self) -> Status:
         """The status as written, with `running` turned into `lost` if its engine is gone."""
+        status = self.stored_status()
+        if status.executor == "slurm":
+            return self._in_queue(status)
+        if status.state in ("running", "queued") and not self._alive(status):
+            return replace(status, state="lost")
+        return status
+
+    def stored_status(self) -> Status:
+        """The status as it was written."""
         data = read_json(self.status)
         if not isinstance(data, dict):
             return Status("unreadable")
         known = {k: v for k, v in data.items() if k in Status.__dataclass_fields__}
         if "state" not in known or not all(_plausible(k, v) for k, v in known.items()):
             return Status("unreadable")
-        status = Status(**known)
-        if status.state in ("running", "queued") and not self._alive(status):
-            return replace(status, state="lost")
-        return status
+        return Status(**known | {"jobs": tuple(known.get("jobs", ()))})
+
+    def _in_queue(self, status: Status) -> Status:
+        """The status of a study on a cluster; `lost` if its jobs have all left the queue and it is not over."""
+        if status.state not in ("queued", "running"):
+            return status
+        from engine.slurm import queue
+
+        found = queue.look()
+        rows = found.of(status.jobs, str(self.path))
+        standing = queue.standing(rows)
+        if standing.running or standing.waiting:
+            state: StudyStatus = "running" if standing.running else "queued"
+            return replace(status, state=state, queue=standing.text)
+        if not status.submitted and not status.heartbeat:
+            return replace(status, queue=f"not submitted yet: bash {self.slurm / 'submit.sh'}")
+        if found.asked <= max(status.submitted, status.updated):
+            return replace(status, queue=found.problem or "not asked for yet")
+        # The last task writes the end before it leaves the queue: what was read before may be older than that.
+        again = self.stored_status()
+        return again if again.state not in ("queued", "running") else replace(again, state="lost")
 
     def _alive(self, status: Status) -> bool:
         """Whether a study's engine, or what is about to start it, may still run.
@@ -151,7 +209,8 @@ class RunDir:
 
     def write_status(self, status: Status, within: Path | None = None) -> None:
         """Replace the status; the new file is made in the folder `within`, an engine's own (`engine.studies.lease`)."""
-        write_json(self.status, asdict(status), durable=status.state != "running", within=within)
+        written = asdict(replace(status, queue=""))
+        write_json(self.status, written, durable=status.state != "running", within=within)
 
 
 def why_lost(run: RunDir, status: Status) -> str:
@@ -239,12 +298,11 @@ class EventLog:
 
 
 class Tail:
-    """Reads a log as it grows; `at_end` once there was nothing new."""
+    """Reads a log as it grows; `offset` is where it has read up to."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.at_end = False
-        self._offset = 0
+        self.offset = 0
         self._file: tuple[int, int] | None = None
 
     def read(self, limit: int = READ_AT_MOST) -> tuple[list[bytes], bool]:
@@ -257,18 +315,16 @@ class Tail:
             with self.path.open("rb") as file:
                 found = os.fstat(file.fileno())
                 same = (found.st_dev, found.st_ino)
-                again = self._file not in (None, same) or found.st_size < self._offset
-                self._offset, self._file = 0 if again else self._offset, same
-                file.seek(self._offset)
+                again = self._file not in (None, same) or found.st_size < self.offset
+                self.offset, self._file = 0 if again else self.offset, same
+                file.seek(self.offset)
                 data = file.read(limit)
                 while data and b"\n" not in data and (more := file.read(limit)):
                     data += more
         except OSError:
-            self.at_end = True
             return [], False
         end = data.rfind(b"\n") + 1
-        self.at_end = not end
-        self._offset += end
+        self.offset += end
         return data[:end].splitlines(), again
 
 
@@ -315,23 +371,37 @@ def find(workspace: Path, name: str) -> RunDir:
     )
 
 
+def stem(name: str) -> str:
+    """What the folders of studies of a preset called `name` begin with."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "study"
+
+
+def next_name(workspace: Path, name: str) -> str:
+    """What the next study of a preset called `name` will be called, unless another one is faster."""
+    first, folder = stem(name), studies_folder(workspace)
+    pattern = re.compile(re.escape(first) + r"-(\d+)")
+    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    return f"{first}-{max((int(m[1]) for n in names if (m := pattern.fullmatch(n))), default=0) + 1}"
+
+
 def create(
     workspace: Path,
     name: str,
     preset: str,
     request: dict[str, Any],
     settings: str | None = None,
+    code: str | None = None,
     *,
     status: Status | None = None,
     exact: bool = False,
 ) -> RunDir:
-    """A new study folder `NAME-1`, `NAME-2`, … with the preset, what was asked for, its first status, and the preset's
-    settings as `engine.studies.settings.to_json` writes them. It appears as a whole.
+    """A new study folder `NAME-1`, `NAME-2`, … with the preset, what was asked for, the preset's settings as
+    `engine.studies.settings.to_json` writes them, the users' code as `engine.sources` does, and its first status. It
+    appears as a whole.
 
     `exact`: it is called `name` itself. Raises FileExistsError where that is taken.
     """
     folder = studies_folder(workspace)
-    first = name if exact else stem(name)
     with explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
         draft = RunDir(folder / f".{uuid.uuid4().hex[:12]}")
@@ -341,25 +411,22 @@ def create(
         write_json(draft.request, request)
         if settings is not None:
             write_atomic(draft.kept_settings, settings)
+        if code is not None:
+            write_atomic(draft.code, code)
         draft.write_status(status or Status("queued"))
-        return RunDir(_moved(draft.path, folder, first, exact))
+        return RunDir(_moved(draft.path, workspace, name, exact))
     finally:
         shutil.rmtree(draft.path, ignore_errors=True)
 
 
-def stem(name: str) -> str:
-    """What the folders of studies of a preset called `name` begin with."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "study"
-
-
-def _moved(draft: Path, folder: Path, stem: str, exact: bool) -> Path:
-    """Rename the whole study to its name, which nobody else can have got: the first free number, or `stem` itself."""
+def _moved(draft: Path, workspace: Path, name: str, exact: bool) -> Path:
+    """Rename the whole study to its name, which nobody else can have got: the first free number, or `name` itself."""
+    folder = studies_folder(workspace)
     with explained(folder):
-        pattern = re.compile(re.escape(stem) + r"-(\d+)")
-        taken = [int(m[1]) for p in folder.iterdir() if (m := pattern.fullmatch(p.name))]
-        number = max(taken, default=0) + 1
+        first, _, begin = next_name(workspace, name).rpartition("-")
+        number = int(begin)
         while True:
-            target = folder / (stem if exact else f"{stem}-{number}")
+            target = folder / (name if exact else f"{first}-{number}")
             try:
                 draft.rename(target)
             except OSError as error:

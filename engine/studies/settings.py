@@ -13,6 +13,7 @@ from engine.params.preset import Plot, Settings
 from engine.presets.spec import Spec, read_stored
 from engine.store.files import read_json
 from engine.store.keys import file_hash
+from engine.text.visible import json_text
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ def to_json(spec: Spec, preset: str) -> str:
     trials = [distinct.setdefault(trial.settings.model_dump_json(), len(distinct)) for trial in spec.trials]
     digest = hashlib.sha256(preset.encode()).hexdigest()
     settings = [json.loads(text) for text in distinct]
-    return json.dumps({"preset": digest, "settings": settings, "trials": trials}, ensure_ascii=False) + "\n"
+    return json_text({"preset": digest, "settings": settings, "trials": trials}) + "\n"
 
 
 def read(file: Path, preset: Path) -> StudySettings:

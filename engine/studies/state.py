@@ -7,7 +7,8 @@ from typing import Any, Literal, assert_never
 
 from engine.studies import events as ev
 from engine.studies import rundir
-from engine.studies.rundir import RunDir, Status, StudyStatus, Tail
+from engine.studies.merge import Merged
+from engine.studies.rundir import RunDir, Status, StudyStatus
 
 StepStatus = Literal["waiting", "running", "done", "failed"]
 Standing = Literal[StepStatus, "unfinished", "not run"]
@@ -34,11 +35,29 @@ class StepState:
     measures: dict[str, Any] = field(default_factory=dict)
     observations: dict[str, Any] = field(default_factory=dict)
     error: dict[str, str] | None = None
+    task: str = ""
+    """Of a study on a cluster: the attempt of a task that did it last."""
 
     @property
     def begun(self) -> bool:
         """Whether any of it was ever computed."""
         return self.status in ("running", "done") or self.started is not None
+
+
+@dataclass
+class TaskState:
+    """One attempt of a task of a study on a cluster; `outcome` is empty while it works."""
+
+    task: str
+    name: str
+    stage: str
+    host: str
+    started: float
+    restart: int = 0
+    given: dict[str, Any] = field(default_factory=dict)
+    outcome: str = ""
+    ended: float | None = None
+    used: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -112,10 +131,18 @@ class StudyState:
     replay_of: str | None = None
     trials: list[TrialState] = field(default_factory=list)
     steps: dict[str, StepState] = field(default_factory=dict)
+    tasks: dict[str, TaskState] = field(default_factory=dict)
+    """Of a study on a cluster: every attempt of its tasks."""
+    queue: str = ""
+    """How its jobs stand in the queue, in words, while it is open."""
+    checked: ev.CheckedUp | None = None
+    """What the check-up before the first step found; None until it has passed."""
     notices: list[ev.Notice] = field(default_factory=list)
     error: dict[str, str] | None = None
     signal: int = 0
     """The number of the signal that ended a cancelled study."""
+    refused: bool = False
+    """Whether nothing was begun, because the preset asks for what can't be."""
     verdict: ev.Verdict | None = None
     unreadable: int = 0
     """Lines that could not be understood."""
@@ -136,10 +163,12 @@ class StudyState:
                 self._start(event)
             case ev.Planned():
                 self._plan(event)
+            case ev.CheckedUp():
+                self.checked = event
             case ev.StepStarted():
                 step = self._step(event.key, event.kind)
                 step.status, step.started, step.done, step.text = "running", event.time, 0.0, ""
-                step.error = None
+                step.error, step.task = None, event.task
                 step.epochs.clear()
             case ev.StepProgress():
                 step = self._step(event.key)
@@ -153,11 +182,16 @@ class StudyState:
             case ev.StepFailed():
                 step = self._step(event.key, event.kind)
                 step.status, step.error = "failed", event.error
+            case ev.TaskStarted():
+                self._start_task(event)
+            case ev.TaskEnded():
+                self._end_task(event.task, event.outcome, event.time, event.used)
             case ev.Notice():
                 self.notices.append(event)
             case ev.StudyFinished():
                 self.status, self.finished, self.error = event.state, event.time, event.error
                 self.signal = event.signal
+                self.refused = event.refused
                 self._stop_running()
             case ev.Verdict():
                 self.verdict = event
@@ -169,15 +203,31 @@ class StudyState:
         self.environment, self.replay_of = event.environment, event.replay_of
         self.started = self.started or event.time
         self.status, self.finished, self.error, self.signal = "running", None, None, 0
+        self.refused = False
         self._stop_running()
         for step in self.steps.values():
             step.epochs.clear()  # the engine tells them again, with each result or training that it takes up
             if step.status == "failed":
                 step.status, step.error = "waiting", None
 
-    def _stop_running(self) -> None:
+    def _start_task(self, event: ev.TaskStarted) -> None:
+        self.status = "running" if self.status == "queued" else self.status
+        self.environment = self.environment or event.environment
+        for earlier in [t for t in self.tasks.values() if t.name == event.name and not t.outcome]:
+            self._end_task(earlier.task, "requeued", event.time, {})
+        self.tasks[event.task] = TaskState(
+            event.task, event.name, event.stage, event.host, event.time, event.restart, event.given
+        )
+
+    def _end_task(self, task: str, outcome: str, when: float, used: dict[str, Any]) -> None:
+        """The task is gone; what it had not finished waits for another."""
+        if found := self.tasks.get(task):
+            found.outcome, found.ended, found.used = outcome, when, used
+            self._stop_running(task)
+
+    def _stop_running(self, task: str | None = None) -> None:
         for step in self.steps.values():
-            if step.status == "running":
+            if step.status == "running" and task in (None, step.task):
                 step.status, step.done, step.text = "waiting", 0.0, ""
 
     def _plan(self, event: ev.Planned) -> None:
@@ -256,19 +306,23 @@ class Reader:
     def __init__(self, run: RunDir) -> None:
         self.run = run
         self.state = StudyState(name=run.name)
-        self._tail = Tail(run.events)
+        self._merged = Merged(run)
+        self.at_end = False
+        """Whether the last look found nothing new."""
 
     def new(self) -> Iterator[ev.Event]:
-        """Each new event, at most 256 KiB of them, right after it was applied: `state` is what holds at it."""
-        lines, again = self._tail.read()
-        if again:
-            self.state = StudyState(name=self.run.name)
-        for line in lines:
-            event = ev.parse_line(line)
-            if event is None or not self._applied(event):
+        """Each new event, at most 256 KiB of each file, right after it was applied: `state` is what holds at it."""
+        before = self._merged.signature()
+        found = self._merged.poll()
+        if found is None:  # something came late, or a file was replaced or became shorter
+            self.state, self._merged = StudyState(name=self.run.name), Merged(self.run)
+            found = self._merged.poll() or []
+        self.at_end = not found and self._merged.signature() == before
+        for one in found:
+            if one.event is None or not self._applied(one.event):
                 self.state.unreadable += 1
             else:
-                yield event
+                yield one.event
 
     def _applied(self, event: ev.Event) -> bool:
         """Apply an event; False for one whose values make no sense."""
@@ -282,10 +336,9 @@ class Reader:
         """Read and apply what is new; call again at once until `at_end`."""
         return list(self.new())
 
-    @property
-    def at_end(self) -> bool:
-        """Whether the last look found nothing new."""
-        return self._tail.at_end
+    def signature(self) -> tuple[object, ...]:
+        """Differs from the one before when there is something new to read."""
+        return self._merged.signature()
 
     def read_all(self) -> StudyState:
         """Everything written so far, with the status of an engine that died shown as `lost`."""

@@ -4,6 +4,8 @@ import unicodedata
 from collections.abc import Sequence
 from typing import Literal
 
+from engine.text.visible import visible
+
 Align = Literal["left", "right"]
 
 
@@ -111,7 +113,7 @@ def _table_line(row: Sequence[str], widths: Sequence[int], sides: Sequence[Align
 
 
 def _one_line(text: str) -> str:
-    return "".join(letter if letter.isprintable() else " " for letter in text)
+    return "".join(letter if letter.isprintable() else " " for letter in visible(text))
 
 
 def _letter_width(letter: str) -> int:

@@ -8,8 +8,8 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "params",
         # what is measured, what is kept, what the machine is
         "measures store machine",
-        # images on disk
-        "datasets",
+        # images and users' code on disk; the scheduler
+        "datasets sources slurm",
         # drawing; preset text → validated trials
         "plotting presets",
         # one preset being run: plan, jobs, events, state, folder
@@ -31,6 +31,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "context runtimes pretrained",
         "training latency export",
         "steps",
+        "checkup",
         "worker",
     ),
     "engine.compute.steps": (
@@ -60,7 +61,7 @@ NOT_FOR: dict[str, str] = {"engine.compute": "plotting presets charts"}
 
 LOOSE: dict[str, str] = {
     "engine": "errors",
-    "engine.compute": "context memory stopping usercode",
+    "engine.compute": "context memory stopping",
     "engine.compute.steps": "apply sensitivity training",
     "tui": "__main__ app session themes",
 }

@@ -112,6 +112,7 @@ RECIPES: dict[str, Recipe] = {
         r"LocalExecutor|executors\.local|executor\.local|class Local\b",
         {
             "engine/compute/worker/process.py": "an error's remedy names the parameter",
+            "engine/runner/task.py": "a task of a cluster has a worker of its own",
         },
     ),
     "screen": Recipe(

@@ -9,6 +9,8 @@ from tests import HOME
 NAMES = {
     "study.json",
     "settings.json",
+    "code.json",
+    "data.json",
     "events.jsonl",
     "status.json",
     "engine.log",

@@ -45,7 +45,7 @@ def read(row: Row, typed: str) -> Typed:
     if not text:
         return Default()
     if row.type == "list":
-        return _list(text)
+        return Fixed(text) if text in row.choices and row.item != "choice" else _list(text)
     if row.type == "mapping":
         return Fixed(_collection(text if text.startswith("{") else f"{{{text}}}", text))
     if row.type in SINGLE and (text.startswith("[") or "," in text):

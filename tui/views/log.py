@@ -71,6 +71,8 @@ def _words(event: ev.Event) -> tuple[str, str]:
             return f"{event.study} {'resumed' if event.resumed else 'started'} on {event.host}", "title"
         case ev.Planned():
             return f"planned {len(event.trials)} trials", ""
+        case ev.CheckedUp():
+            return "; ".join(["checked", *event.lines]), ""
         case ev.StepStarted():
             return f"{event.kind} started {event.key[:8]}", "muted"
         case ev.StepProgress():
@@ -84,6 +86,10 @@ def _words(event: ev.Event) -> tuple[str, str]:
             return f"{event.kind} done {event.key[:8]}  {_seconds(event.seconds)}{again}", "good"
         case ev.StepFailed():
             return f"{event.kind} FAILED {event.key[:8]}: {_told(event.error)}", "bad"
+        case ev.TaskStarted():
+            return f"task {event.name} ({event.stage}) runs on {event.host}", ""
+        case ev.TaskEnded():
+            return f"task {event.task.partition('.')[0]} {event.outcome}", "muted"
         case ev.Notice():
             return f"{event.level}: {event.text}", "warn"
         case ev.StudyFinished():

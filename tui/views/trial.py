@@ -185,6 +185,8 @@ def events(state: StudyState, trial: TrialState, width: int) -> list[Line]:
             found.append((step.started, f"{step.address} started", ""))
             if step.seconds is not None and step.status == "done" and not step.reused:
                 found.append((step.started + step.seconds, f"{step.address} done", "good"))
+    if state.checked:
+        found += [(state.checked.time, line, "") for line in state.checked.lines]
     keys = {step.key for step in trial.chain}
     found += [(n.time, n.text, "warn") for n in state.notices if n.key is None or n.key in keys]
     out: list[Line] = [[("Events", "accent")]]

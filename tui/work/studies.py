@@ -21,8 +21,9 @@ def start(study: Listed) -> str:
 
 def cancel(study: Listed) -> str:
     """Ask a study's engine to stop; it answers within a moment."""
-    with explained(study.run.stop):
-        study.run.stop.touch()
+    from engine.runner import launch
+
+    launch.cancel(study.run)
     return study.run.name
 
 

@@ -1,6 +1,5 @@
 """`yolo`: a user's own images with boxes, as a data.yaml lists them."""
 
-import math
 from pathlib import Path
 
 import torch
@@ -8,7 +7,9 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from engine.compute.data.images import UNREADABLE, Decoded
-from engine.compute.data.pixels import fit_image
+from engine.compute.data.labels import Reading, Row
+from engine.compute.data.paths import Paths
+from engine.compute.data.pixels import Array, Fit, fit_image
 from engine.compute.data.source import LabelledImages, Source
 from engine.datasets import yolofiles
 from engine.errors import SecateurError
@@ -21,32 +22,53 @@ BORDER = 114
 TURNED = (5, 6, 7, 8)
 """EXIF orientations that swap height and width."""
 ORIENTATION = 0x0112
-EDGE = 1e-3
-"""How far beyond the image, as a share of it, rounding may put a box."""
 
 
 def read_boxes(file: Path, params: Data) -> Source:
-    """The splits of a data.yaml; raises SecateurError that names the file and line that is wrong."""
+    """The splits of a data.yaml; raises SecateurError that names every file and line that is wrong."""
     listed = yolofiles.read(file)
     size = params.size or SIZE
     channels = params.channels or 3
+    reading = Reading(len(listed.names), listed.key_points)
+    boxes = {split: _boxes(images, reading, size) for split, images in listed.images.items()}
+    told = reading.finish(file, params.skip_damaged)
     parts = {
-        split: LabelledImages(_images(images, size, channels), _targets(images, len(listed.names), size))
+        split: LabelledImages(_images(images, size, channels), _targets(images, boxes[split]))
         for split, images in listed.images.items()
     }
     test, notice = parts.get("test"), ""
     if test is None:
         test = parts["validation"]
         notice = f"{file.name} names no test images: those of val are scored, on which choices were made too"
-    return Source(parts["train"], parts["validation"], test, listed.names, "detection", notice)
+    return Source(parts["train"], parts["validation"], test, listed.names, "detection", notice, told)
+
+
+class Letterboxed:
+    """Image files, each opened as a square with the whole image in it."""
+
+    def __init__(self, paths: Paths, size: int, channels: int) -> None:
+        self._paths = paths
+        self._size = size
+        self._channels = channels
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def place(self, number: int) -> str:
+        return self._paths.place(number)
+
+    def open(self, number: int) -> Image.Image | Array:
+        opened = self._paths.open(number)
+        assert isinstance(opened, Image.Image)  # what yolofiles lists
+        with opened as image:
+            if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+                raise ValueError(f"mode {image.mode}, more than 8 bits a value; detectors take 8")
+            upright = ImageOps.exif_transpose(image)
+            return letterbox(fit_image(upright, Fit(channels=self._channels)), self._size)
 
 
 def _images(files: tuple[Path, ...], size: int, channels: int) -> Decoded:
-    def opened(number: int) -> Image.Image:
-        with Image.open(files[number]) as image:
-            return letterbox(fit_image(ImageOps.exif_transpose(image), None, channels), size)
-
-    return Decoded(len(files), opened, lambda number: str(files[number]), None, channels)
+    return Decoded(Letterboxed(Paths(map(str, files)), size, channels), Fit(channels=channels))
 
 
 def letterbox(image: Image.Image, size: int) -> Image.Image:
@@ -68,9 +90,8 @@ def _fitted(width: int, height: int, size: int) -> tuple[int, int, int, int]:
     return *fitted, (size - fitted[0]) // 2, (size - fitted[1]) // 2
 
 
-def _targets(images: tuple[Path, ...], classes: int, size: int) -> Tensor:
+def _targets(images: tuple[Path, ...], found: list[list[Row]]) -> Tensor:
     """Boxes in the letterboxed images, float32 (N, M, 5) as in `Split`, M at least 1."""
-    found = [_boxes(image, classes, size) for image in images]
     targets = torch.zeros(len(images), max(1, *(len(boxes) for boxes in found)), 5)
     targets[..., 0] = -1
     for number, boxes in enumerate(found):
@@ -85,65 +106,30 @@ def _targets(images: tuple[Path, ...], classes: int, size: int) -> Tensor:
     return targets
 
 
-def _boxes(image: Path, classes: int, size: int) -> list[list[float]]:
-    file = yolofiles.label_file(image)
-    if not file.is_file():  # an image without objects
-        return []
-    lines = [
-        (number, line.split()) for number, line in enumerate(_text(file).splitlines(), 1) if line.strip()
-    ]
-    if not lines:
-        return []
-    width, height = _size(image)
-    inner = _fitted(width, height, size)
-    return [_in_square(_parsed(file, number, words, classes), inner, size) for number, words in lines]
+def _boxes(images: tuple[Path, ...], reading: Reading, size: int) -> list[list[Row]]:
+    """The boxes of each image, in its square."""
+    found = []
+    for image in images:
+        file = yolofiles.label_file(image)
+        rows = reading.rows(file) if file.is_file() else []  # an image without objects
+        inner = _inner(image, reading, size) if rows else None
+        found.append([_in_square(row, inner, size) for row in rows] if inner else [])
+    return found
 
 
-def _text(file: Path) -> str:
-    try:
-        return file.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise _wrong(file, 1, f"it can't be read: {error}") from error
-
-
-def _size(image: Path) -> tuple[int, int]:
-    """Width and height as the image is to be seen."""
+def _inner(image: Path, reading: Reading, size: int) -> tuple[int, int, int, int] | None:
+    """Where the image lies in its square, as it is to be seen; None where it can't be read."""
     try:
         with Image.open(image) as opened:
             turned = opened.getexif().get(ORIENTATION) in TURNED
-            return opened.size[::-1] if turned else opened.size
+            width, height = opened.size[::-1] if turned else opened.size
     except UNREADABLE as error:
-        raise SecateurError(
-            f"{image} is not an image that can be read",
-            f"{type(error).__name__}: {error}",
-            "Remove or replace the file.",
-        ) from error
+        reading.damaged.append(f"{image} is not an image that can be read: {type(error).__name__}: {error}")
+        return None
+    return _fitted(width, height, size)
 
 
-def _parsed(file: Path, number: int, words: list[str], classes: int) -> list[float]:
-    """One line as class, centre, width and height; of a polygon, those of the box around it."""
-    try:
-        values = [float(word) for word in words]
-    except ValueError as error:
-        raise _wrong(file, number, f"{error}") from error
-    polygon = len(values) >= 7 and len(values) % 2 == 1
-    if len(values) != 5 and not polygon:
-        raise _wrong(file, number, f"it has {len(values)} numbers, not 5")
-    label, rest = values[0], values[1:]
-    if not 0 <= label < classes or label != int(label):
-        raise _wrong(file, number, f"class {words[0]} is not one of 0 to {classes - 1}")
-    if not all(math.isfinite(value) and -EDGE <= value <= 1 + EDGE for value in rest):
-        raise _wrong(file, number, "a coordinate is not from 0 to 1 (fractions of the image, not pixels)")
-    if polygon:
-        xs, ys = rest[0::2], rest[1::2]
-        low, high = (min(xs), min(ys)), (max(xs), max(ys))
-        rest = [(low[0] + high[0]) / 2, (low[1] + high[1]) / 2, high[0] - low[0], high[1] - low[1]]
-    if rest[2] <= 0 or rest[3] <= 0:
-        raise _wrong(file, number, "the box has no area")
-    return [label, *rest]
-
-
-def _in_square(box: list[float], inner: tuple[int, int, int, int], size: int) -> list[float]:
+def _in_square(box: Row, inner: tuple[int, int, int, int], size: int) -> Row:
     width, height, left, above = inner
     label, x, y, w, h = box
     return [
@@ -153,11 +139,3 @@ def _in_square(box: list[float], inner: tuple[int, int, int, int], size: int) ->
         w * width / size,
         h * height / size,
     ]
-
-
-def _wrong(file: Path, line: int, what: str) -> SecateurError:
-    return SecateurError(
-        f"{file}, line {line}: {what}",
-        "A line is: class x y width height, all but the class as fractions of the image.",
-        "Correct or remove the line.",
-    )

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from engine.compute.data.augment import crop_with_boxes, flip_with_boxes
 from engine.compute.data.images import Images
+from engine.compute.data.pixels import Fit
 
 Augment = Literal["none", "crop", "crop-flip"]
 Task = Literal["classification", "detection"]
@@ -35,9 +36,10 @@ class Split:
 class Dataset:
     """Three splits that share no image.
 
-    `size` is (height, width). `mean` and `std` are float32 (C,), of the training split, in units where 0 is
-    black and 1 is white; detectors see those units themselves (mean 0, deviation 1), as published ones do.
-    `notice` is worth telling with any score on these splits.
+    `size` is (height, width). `mean` and `std` are float32 (C,), in units where 0 is black and 1 is white, by default
+    of the training split; detectors see those units themselves (mean 0, deviation 1), as published ones do. `black`
+    and `white` are the stored values of these: 0 and 255 of 8 bits. `fit` is how images came to their shape.
+    `notice` is worth telling with any score on these splits, `told` is what was found unusual in reading them.
     """
 
     name: str
@@ -52,6 +54,16 @@ class Dataset:
     fingerprint: str
     task: Task = "classification"
     notice: str = ""
+    black: float = 0.0
+    white: float = 255.0
+    fit: Fit = field(default_factory=Fit)
+    told: tuple[str, ...] = ()
+    eight_bits: bool = True
+    """Whether pixels are uint8; else they are float32, as stored."""
+    from_files: bool = False
+    """Whether every image is a file of its own, which Pillow opens."""
+    workers: int | None = None
+    """Processes that decode what does not fit into memory; None: as many as torch has threads."""
 
     @property
     def classes(self) -> int:
@@ -88,11 +100,15 @@ class Dataset:
             yield self.normalize(pixels, channels_last), labels
 
     def normalize(self, pixels: Tensor, channels_last: bool = True) -> Tensor:
-        """Pixels, uint8 (B, C, H, W), to float32, less `mean` and over `std`."""
+        """Pixels as stored, (B, C, H, W), to float32: black to 0 and white to 1, less `mean` and over `std`."""
         layout = torch.channels_last if channels_last else torch.contiguous_format
-        scale = (1 / (255 * self.std)).to(pixels.device).view(1, -1, 1, 1)
-        shift = (self.mean / self.std).to(pixels.device).view(1, -1, 1, 1)
-        return pixels.to(torch.float32, memory_format=layout).mul_(scale).sub_(shift)
+        scale, shift = (part.to(pixels.device).view(1, -1, 1, 1) for part in self.scale_and_shift())
+        return pixels.to(torch.float32, memory_format=layout, copy=True).mul_(scale).sub_(shift)
+
+    def scale_and_shift(self) -> tuple[Tensor, Tensor]:
+        """What stored values are multiplied by, and what is then subtracted: float32 (C,)."""
+        span = self.white - self.black
+        return 1 / (span * self.std), (self.mean + self.black / span) / self.std
 
 
 def _gathered(images: Images, parts: tuple[Tensor, ...]) -> Iterator[Tensor]:

@@ -6,38 +6,35 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from PIL import Image
+from torch import Tensor
 
 from engine.compute.data.images import Decoded
+from engine.compute.data.paths import Paths
+from engine.compute.data.pixels import Fit
+from engine.datasets.layout import IMAGE_SUFFIXES, is_image, passed_over
 from engine.datasets.records import Layout
 from engine.errors import SecateurError
 
-IMAGE_SUFFIXES = frozenset(
-    (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
-)
-"""Files that are taken for images among a user's own."""
-
-NOT_MEANT = frozenset(("Thumbs.db", "desktop.ini"))
-"""Files that file managers leave behind; hidden files are passed over too."""
+LISTED = 12
+"""How many files that are no images an error names."""
 
 
 @dataclass(frozen=True)
 class Listing:
-    """The images of a folder: their paths, and the class name of each."""
+    """The images of a folder: their paths, the names of their classes, sorted, and the class of each, int64 (N,)."""
 
-    paths: tuple[str, ...]
-    classes: tuple[str, ...]
+    paths: Paths
+    names: tuple[str, ...]
+    classes: Tensor
 
-    def grey_first(self) -> bool:
-        """Whether the first image is stored without colours."""
-        first = torch.zeros(1, dtype=torch.int64)
-        return self.images(None, None).gather(first).shape[1] == 1
-
-    def images(self, size: int | None, channels: int | None) -> Decoded:
-        paths = self.paths
-        return Decoded(
-            len(paths), lambda number: Image.open(paths[number]), paths.__getitem__, size, channels
-        )
+    def in_colour(self) -> bool:
+        """Whether the first image that can be read is stored in colours."""
+        images = Decoded(self.paths, Fit())
+        for number in range(len(self.paths)):
+            (found,) = images.attempt([number])
+            if isinstance(found, Tensor):
+                return found.shape[0] == 3
+        return False
 
 
 def list_classes(
@@ -48,22 +45,33 @@ def list_classes(
     `suffixes` are those of the images, other files being passed over; None is for a user's own folder, where
     a file that is no image is an error. `without` are class folders to leave out.
 
-    Raises SecateurError when there is no class folder, a class without images, or a file that is no image.
+    Raises SecateurError when there is no class folder, a class without images, or files that are no images.
     """
-    found: list[tuple[str, str]] = []
-    folders = [name for name in _folders(root) if name not in without]
-    for folder in folders:
-        before = len(found)
-        found += [
-            (path, _class_of(path, folder, root, layout)) for path in _files(root / folder, layout, suffixes)
-        ]
-        if len(found) == before:
-            raise SecateurError(
-                f"{root / folder} holds no image", "Every folder is a class.", "Remove the folder."
-            )
-    if not found:
+    classes: list[str] = []
+    strangers: list[str] = []
+
+    def listed() -> Iterator[str]:
+        for folder in _folders(root):
+            before = len(classes)
+            for path in [] if folder in without else _files(root / folder, layout, suffixes):
+                if suffixes is None and not is_image(path):
+                    strangers.append(path)
+                    continue
+                classes.append(_class_of(path, folder, root, layout))
+                yield path
+            if len(classes) == before and folder not in without and not strangers:
+                raise SecateurError(
+                    f"{root / folder} holds no image", "Every folder is a class.", "Remove the folder."
+                )
+
+    paths = Paths(listed())
+    if strangers:
+        raise _no_images(strangers)
+    if not classes:
         raise SecateurError(f"{root} holds no class folders", "Expected is a folder of images per class.")
-    return Listing(tuple(path for path, _ in found), tuple(name for _, name in found))
+    names = tuple(sorted(set(classes)))
+    numbers = {name: number for number, name in enumerate(names)}
+    return Listing(paths, names, torch.tensor([numbers[name] for name in classes]))
 
 
 def _class_of(path: str, folder: str, root: Path, layout: Layout) -> str:
@@ -72,26 +80,31 @@ def _class_of(path: str, folder: str, root: Path, layout: Layout) -> str:
 
 def _folders(root: Path) -> list[str]:
     with os.scandir(root) as entries:
-        return sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
+        return sorted(entry.name for entry in entries if entry.is_dir() and not passed_over(entry.name))
 
 
 def _files(folder: Path, layout: Layout, suffixes: tuple[str, ...] | None) -> Iterator[str]:
     with os.scandir(folder) as entries:
         ordered = sorted(entries, key=lambda entry: entry.name)
     for entry in ordered:
-        if entry.name.startswith(".") or entry.name in NOT_MEANT:
+        if passed_over(entry.name):
             continue
         if entry.is_dir():
             if layout != "flat":
                 yield from _files(Path(entry.path), layout, suffixes)
         elif suffixes is None or entry.name.lower().endswith(suffixes):
-            yield _image(entry.path) if suffixes is None else entry.path
+            yield entry.path
 
 
-def _image(path: str) -> str:
-    if Path(path).suffix.lower() not in IMAGE_SUFFIXES:
-        allowed = ", ".join(sorted(IMAGE_SUFFIXES))
-        raise SecateurError(
-            f"{path} is not an image", f"Images end in {allowed}.", "Move the file elsewhere."
+def _no_images(files: list[str]) -> SecateurError:
+    allowed = ", ".join(sorted(IMAGE_SUFFIXES))
+    if len(files) == 1:
+        return SecateurError(
+            f"{files[0]} is not an image", f"Images end in {allowed}.", "Move the file elsewhere."
         )
-    return path
+    more = [f"  and {len(files) - LISTED} more"] if len(files) > LISTED else []
+    return SecateurError(
+        f"{len(files)} files among the images are none",
+        "\n".join([*(f"  {file}" for file in files[:LISTED]), *more]),
+        f"Move them elsewhere. Images end in {allowed}.",
+    )

@@ -1,22 +1,34 @@
 """From a location on disk to a data set: read, split, and held in memory where it fits."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from engine.compute.data.dataset import Dataset, Split
-from engine.compute.data.images import Images, Remembered, Subset
+from engine.compute.data.dataset import Dataset, Split, Task
+from engine.compute.data.images import (
+    Decoded,
+    Images,
+    Remembered,
+    Subset,
+    damaged_among,
+    differing,
+    from_files,
+    unreadable,
+)
 from engine.compute.data.memory import budget as memory_budget
+from engine.compute.data.pixels import Fit
 from engine.compute.data.read import read_source
 from engine.compute.data.source import LabelledImages, Source
 from engine.compute.data.splits import stratified
-from engine.compute.data.statistics import ENOUGH_PIXELS, mean_and_std
+from engine.compute.data.statistics import BYTE, ENOUGH_PIXELS, Statistics, statistics
 from engine.compute.data.user import read_user
 from engine.compute.numerics.seeds import generator
 from engine.datasets import Location
 from engine.datasets import fingerprint as fingerprint_of
-from engine.errors import SecateurError
+from engine.datasets.preprocess import OWN_STATISTICS, resolve
+from engine.errors import SecateurError, UsageError
 from engine.params.preset import Data
 
 
@@ -39,15 +51,21 @@ def load(
     """
     if location.record is None:
         source, known = read_user(params)
+        if fingerprint not in (None, known):
+            raise _other_data(params.name)
     else:
         source = read_source(params, location, location.record)
         known = fingerprint or fingerprint_of(params, location, cache) or ""
+    if params.skip_damaged:
+        source = without_damaged(source)
     class_names = _class_names(source, location)
     parts = _split(source, params)
-    channels, height, width = _shape(parts, params.name)
-    parts = _held(parts, (channels, height, width), memory_budget() if budget is None else budget)
-    detection = source.task == "detection"
-    mean, std = _plain_range(channels) if detection else mean_and_std(parts[0].images, height, width)
+    like = _like(parts, params.name)
+    parts = _held(parts, like, memory_budget() if budget is None else budget)
+    channels, height, width = like.shape[1:]
+    found = statistics(parts[0].images, height, width)
+    black, white = _range(params, found)
+    mean, std = _normalization(params, source.task, found.within(black, white))
     train, validation, test = (Split(part.images, part.labels) for part in parts)
     return Dataset(
         name=params.name,
@@ -62,12 +80,63 @@ def load(
         fingerprint=known,
         task=source.task,
         notice=source.notice,
+        black=black,
+        white=white,
+        fit=Fit.of(params),
+        told=source.told,
+        eight_bits=not found.deep,
+        from_files=from_files(source.train.images),
+        workers=params.workers,
     )
 
 
-def _plain_range(channels: int) -> tuple[Tensor, Tensor]:
-    """Mean 0 and deviation 1: images from 0 to 1, as published detectors were trained on."""
-    return torch.zeros(channels), torch.ones(channels)
+def _other_data(name: str) -> SecateurError:
+    return SecateurError(
+        f"Your own code gives other data in every call: {name}",
+        "Images or labels of this call differ from those of the call before: trials would be tested on images that "
+        "others were trained on.",
+        "Give what it draws at random a seed, such as numpy.random.default_rng(0).",
+    )
+
+
+def _range(params: Data, found: Statistics) -> tuple[float, float]:
+    """The stored values that are black and white."""
+    if params.range is not None:
+        return params.range
+    if not found.deep:
+        return BYTE
+    if found.least >= 0 and found.most <= 1:
+        return 0.0, 1.0
+    return found.least, found.most if found.most > found.least else found.least + 1
+
+
+def _normalization(params: Data, task: Task, own: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    """Mean and deviation as the preset wants them, float32 (C,).
+
+    Detectors see images from 0 to 1 unless it says otherwise: published ones were trained on these.
+    """
+    chosen = resolve(params)
+    plain = torch.zeros_like(own[0]), torch.ones_like(own[1])
+    found = []
+    for name, given, mine, zero in zip(("mean", "std"), (chosen.mean, chosen.std), own, plain, strict=True):
+        if given == OWN_STATISTICS or (given is None and task == "classification"):
+            found.append(mine)
+        elif given is None:
+            found.append(zero)
+        else:
+            found.append(_numbers(name, tuple(map(float, given)), len(mine)))
+    return found[0], found[1]
+
+
+def _numbers(name: str, given: tuple[float, ...], channels: int) -> Tensor:
+    if len(given) not in (1, channels):
+        raise UsageError(
+            f"data.{name} has {len(given)} numbers, and the images {channels} channels",
+            f"It is {', '.join(f'{value:g}' for value in given)}.",
+            f"Give one number, or {channels}"
+            + ("; or set data.channels: 3, which makes grey images colour ones." if channels == 1 else "."),
+        )
+    return torch.tensor(given if len(given) == channels else given * channels)
 
 
 def _split(source: Source, params: Data) -> list[LabelledImages]:
@@ -77,12 +146,19 @@ def _split(source: Source, params: Data) -> list[LabelledImages]:
         train, test = _draw(train, params.test, params.split_seed, "test")
     if validation is None:
         train, validation = _draw(train, params.validation, params.split_seed, "validation")
-    if params.limit is not None and params.limit < len(train.labels):
-        random = generator(params.split_seed, "split", "limit")
-        # Images with several objects have no one class whose share could be kept.
-        groups = train.labels if source.task == "classification" else torch.zeros(len(train.labels)).long()
-        train = _subset(train, stratified(groups, params.limit, random))
-    return [train, validation, test]
+    limits = {"limit": params.limit, "validation": params.limit_validation, "test": params.limit_test}
+    parts = zip((train, validation, test), limits.items(), strict=True)
+    return [_limited(part, limit, purpose, params.split_seed) for part, (purpose, limit) in parts]
+
+
+def _limited(part: LabelledImages, limit: int | None, purpose: str, seed: int) -> LabelledImages:
+    """At most `limit` of the images, each class by its share."""
+    if limit is None or limit >= len(part.labels):
+        return part
+    random = generator(seed, "split", *dict.fromkeys(("limit", purpose)))
+    # Images with several objects have no one class whose share could be kept.
+    groups = part.labels if part.labels.ndim == 1 else torch.zeros(len(part.labels)).long()
+    return _subset(part, stratified(groups, limit, random))
 
 
 def _draw(
@@ -106,45 +182,72 @@ def _subset(part: LabelledImages, mask: Tensor) -> LabelledImages:
     return LabelledImages(Subset(part.images, index), part.labels[index])
 
 
-def _shape(parts: list[LabelledImages], name: str) -> tuple[int, int, int]:
-    """(C, H, W) of the images, which must be the same in all splits."""
-    first = torch.zeros(1, dtype=torch.int64)
-    shapes = {tuple(part.images.gather(first).shape[1:]) for part in parts}
-    if len(shapes) > 1:
-        listed = ", ".join(
-            f"{width}×{height} pixels in {channels} channels" for channels, height, width in shapes
-        )
-        raise SecateurError(
-            f"The images of {name} differ between its splits", listed, "Set data.size and data.channels."
-        )
-    channels, height, width = shapes.pop()
-    return channels, height, width
+def _like(parts: list[LabelledImages], name: str) -> Tensor:
+    """The first image that can be read, (1, C, H, W): those of all splits must be of its shape and type."""
+    firsts = [found for part in parts if (found := _first(part.images)) is not None]
+    if not firsts:
+        raise unreadable([one for part in parts for one in damaged_among(part.images)])
+    place, first = firsts[0]
+    for other, image in firsts[1:]:
+        if (image.shape, image.dtype) != (first.shape, first.dtype):
+            if place and other:
+                raise differing((place, other), first, image)
+            listed = [f"{i.shape[2]}×{i.shape[1]} pixels in {i.shape[0]} channels" for i in (first, image)]
+            raise SecateurError(
+                f"The images of {name} differ between its splits",
+                f"{listed[0]}, {listed[1]}",
+                "Set data.size and data.channels.",
+            )
+    return first.unsqueeze(0)
 
 
-def _held(parts: list[LabelledImages], shape: tuple[int, int, int], budget: int) -> list[LabelledImages]:
+def _first(images: Images) -> tuple[str, Tensor] | None:
+    """The first image that can be read, (C, H, W), and where it lies, if it is a file."""
+    if not from_files(images):
+        return "", images.gather(torch.zeros(1, dtype=torch.int64))[0]
+    for number in range(len(images)):
+        (found,) = images.attempt([number])
+        if isinstance(found, Tensor):
+            return images.place(number), found
+    return None
+
+
+def _held(parts: list[LabelledImages], like: Tensor, budget: int) -> list[LabelledImages]:
     """The parts, those that are slow to get at kept in memory if all together fit into `budget` bytes.
 
-    A small set is decoded at once, so that a damaged file shows before any training.
+    A small set is decoded at once, so that all damaged files show before any training.
     """
     slow = sum(len(part.labels) for part in parts if part.images.slow)
-    channels, height, width = shape
-    fits = slow * channels * height * width <= budget
+    fits = slow * like.numel() * like.element_size() <= budget
     held = [
         LabelledImages(
-            Remembered(part.images, shape) if part.images.slow and fits else part.images, part.labels
+            Remembered(part.images, like) if part.images.slow and fits else part.images, part.labels
         )
         for part in parts
     ]
-    if slow * height * width <= ENOUGH_PIXELS:
-        for part in held:
-            _touch(part.images)
+    if slow * like.shape[2] * like.shape[3] <= ENOUGH_PIXELS:
+        damaged = [one for part in held if part.images.slow for one in damaged_among(part.images)]
+        if damaged:
+            raise unreadable(list(dict.fromkeys(damaged)))
     return held
 
 
-def _touch(images: Images) -> None:
-    if images.slow:
-        for index in torch.split(torch.arange(len(images)), 1024):
-            images.gather(index)
+def without_damaged(source: Source) -> Source:
+    """The source without the images that can't be read, which are counted in `told`."""
+    told = list(source.told)
+
+    def good(part: LabelledImages | None, split: str) -> LabelledImages | None:
+        bad = {one.place for one in damaged_among(part.images)} if part is not None else set()
+        if part is None or not bad or not isinstance(part.images, Decoded):
+            return part
+        files = part.images.files
+        told.append(f"{len(bad)} {split} images can't be read and are left out, {min(bad)} among them")
+        return _subset(part, torch.tensor([files.place(number) not in bad for number in range(len(files))]))
+
+    train = good(source.train, "training")
+    assert train is not None
+    validation, test = good(source.validation, "validation"), good(source.test, "test")
+    return replace(source, train=train, validation=validation, test=test, told=tuple(told))
 
 
 def _class_names(source: Source, location: Location) -> tuple[str, ...]:

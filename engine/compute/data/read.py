@@ -1,5 +1,6 @@
 """Reading a data set as it is published: images and labels of the splits it brings, before ours are drawn."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import assert_never
 
@@ -8,9 +9,10 @@ import torch
 from engine.compute.data.digits import DIGITS, read_digits
 from engine.compute.data.folders import Listing, list_classes
 from engine.compute.data.idx import read_idx
-from engine.compute.data.images import Pixels
+from engine.compute.data.images import Decoded, Pixels
+from engine.compute.data.pixels import Fit
 from engine.compute.data.source import LabelledImages, Source
-from engine.datasets.fingerprint import own_splits
+from engine.datasets.layout import own_splits
 from engine.datasets.locate import Location, stored
 from engine.datasets.records import Bundled, Folders, Idx, OwnBoxes, OwnFolders, Record, Scenes, Vision
 from engine.errors import SecateurError
@@ -46,7 +48,7 @@ def read_source(params: Data, location: Location, record: Record) -> Source:
 
 def _digits(path: Path, params: Data) -> LabelledImages:
     images, labels = read_digits(path)
-    return LabelledImages(Pixels(images, params.size, params.channels), labels)
+    return LabelledImages(Pixels(images, Fit.of(params)), labels)
 
 
 def _idx(source: Idx, root: Path, params: Data) -> Source:
@@ -61,7 +63,7 @@ def _idx(source: Idx, root: Path, params: Data) -> Source:
         # QMNIST gives eight numbers per image, of which the first is the class.
         labels = labels[:, 0] if labels.ndim == 2 else labels
         images = images.transpose(1, 2).contiguous() if source.transposed else images
-        pixels = Pixels(images.unsqueeze(1), params.size, params.channels)
+        pixels = Pixels(images.unsqueeze(1), Fit.of(params))
         return LabelledImages(pixels, labels.long().contiguous() - source.first_label)
 
     return Source(part(source.train), test=part(source.test))
@@ -74,29 +76,29 @@ def _folders(source: Folders, root: Path, params: Data, channels: int | None) ->
         for split, folder in folders.items()
         if folder is not None
     }
-    return _from_listings(listings, params.size, params.channels or channels)
+    return _from_listings(listings, Fit.of(params, channels))
 
 
 def _own_folders(root: Path, params: Data) -> Source:
-    folders = own_splits(root) or {"train": root}
-    listings = {split: list_classes(folder, "deep", None) for split, folder in folders.items()}
+    listings = {split: list_classes(folder, "deep", None) for split, folder in own_splits(root).items()}
+    fit = Fit.of(params)
     # A colour image first makes all of them colour; after a grey one, a colour image is an error.
-    in_colour = params.channels is None and not listings["train"].grey_first()
-    return _from_listings(listings, params.size, 3 if in_colour else params.channels)
+    in_colour = fit.channels is None and listings["train"].in_colour()
+    return _from_listings(listings, replace(fit, channels=3) if in_colour else fit)
 
 
-def _from_listings(listings: dict[str, Listing], size: int | None, channels: int | None) -> Source:
-    names = tuple(sorted(set(listings["train"].classes)))
+def _from_listings(listings: dict[str, Listing], fit: Fit) -> Source:
+    names = listings["train"].names
     numbers = {name: number for number, name in enumerate(names)}
     parts: dict[str, LabelledImages] = {}
     for split, listing in listings.items():
-        unknown = sorted(set(listing.classes) - numbers.keys())
+        unknown = sorted(set(listing.names) - numbers.keys())
         if unknown:
             raise SecateurError(
                 f"The {split} images have classes that the training images lack",
                 f"Only there: {', '.join(unknown[:5])}{' …' if len(unknown) > 5 else ''}.",
                 "Name the class folders alike in all splits.",
             )
-        labels = torch.tensor([numbers[name] for name in listing.classes], dtype=torch.int64)
-        parts[split] = LabelledImages(listing.images(size, channels), labels)
+        own = torch.tensor([numbers[name] for name in listing.names])
+        parts[split] = LabelledImages(Decoded(listing.paths, fit), own[listing.classes])
     return Source(parts["train"], parts.get("validation"), parts.get("test"), names)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from engine.compute.data.digits import read_digits
 from engine.compute.data.images import Pixels
+from engine.compute.data.pixels import Fit
 from engine.compute.data.source import LabelledImages, Source
 from engine.compute.data.splits import stratified
 from engine.compute.numerics.seeds import generator
@@ -68,7 +69,7 @@ def _part(digits: Tensor, labels: Tensor, count: int, split: str, params: Data) 
     canvases = torch.randint(NOISE + 1, (count, CANVAS, CANVAS), generator=noise, dtype=torch.uint8)
     draw = _Draws(generator(SEED, "scenes", split, "canvases"))
     boxes = [_fill(canvas, shown, labels.tolist(), draw) for canvas in canvases]
-    return LabelledImages(Pixels(canvases.unsqueeze(1), params.size, params.channels), torch.tensor(boxes))
+    return LabelledImages(Pixels(canvases.unsqueeze(1), Fit.of(params)), torch.tensor(boxes))
 
 
 class _Shown:

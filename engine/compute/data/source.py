@@ -20,7 +20,8 @@ class LabelledImages:
 class Source:
     """The splits that a set brings, and the names of its classes where it has any.
 
-    Detection sets bring all three splits and the names; `notice` tells what is unusual about them.
+    Detection sets bring all three splits and the names; `notice` is worth telling with any score, `told` is what was
+    mended or found unusual in reading them.
     """
 
     train: LabelledImages
@@ -29,3 +30,4 @@ class Source:
     class_names: tuple[str, ...] = ()
     task: Task = "classification"
     notice: str = ""
+    told: tuple[str, ...] = ()

@@ -10,8 +10,10 @@ import torch
 from torch import Tensor
 
 from engine.compute.data.images import Pixels
+from engine.compute.data.pixels import EXACT, Fit
 from engine.compute.data.source import LabelledImages, Source
 from engine.compute.numerics.aligned import aligned, from_array, to_array
+from engine.compute.numerics.seeds import seed_everything
 from engine.compute.usercode import load_function
 from engine.datasets import LOADER_VERSION, effective
 from engine.errors import SecateurError
@@ -19,10 +21,14 @@ from engine.params.preset import Data
 
 EXPECTED = (
     "Return {'train': (images, labels), 'test': (images, labels)}, with 'validation' and 'classes' (names) "
-    "if you have them; images as numpy or torch arrays, uint8 or float from 0 to 1, of shape (N, C, H, W) "
-    "or (N, H, W); labels as whole numbers from 0, of shape (N,)."
+    "if you have them; images as numpy or torch arrays of numbers, of shape (N, C, H, W) or (N, H, W); labels as "
+    "whole numbers from 0, of shape (N,)."
 )
 SPLITS = ("train", "validation", "test")
+PLAIN = (1, 3, 4)
+"""Channels of usual images."""
+ROUNDING = 1e-4
+"""Of a level of 255: what dividing by 255 and multiplying again may be off in float32."""
 
 
 def read_user(params: Data) -> tuple[Source, str]:
@@ -33,29 +39,31 @@ def read_user(params: Data) -> tuple[Source, str]:
 
     Raises SecateurError, saying that it is the user's file, when it fails or gives something else.
     """
+    # What it draws from the global generators without a seed repeats; generators of its own it has to seed itself.
+    seed_everything(params.split_seed, "data")
     function = load_function(params.name, "data")
     given = function(params.root) if params.root is not None else function()
-    arrays, names = _checked(given, params.name)
-    parts = {
-        split: LabelledImages(Pixels(images, params.size, params.channels), labels)
-        for split, (images, labels) in arrays.items()
-    }
+    arrays, names = _checked(given, params)
+    fit = Fit.of(params)
+    parts = {split: LabelledImages(Pixels(images, fit), labels) for split, (images, labels) in arrays.items()}
     source = Source(parts["train"], parts.get("validation"), parts.get("test"), names)
     return source, _fingerprint(arrays, names, params)
 
 
-def _checked(given: Any, name: str) -> tuple[dict[str, tuple[Tensor, Tensor]], tuple[str, ...]]:
+def _checked(given: Any, params: Data) -> tuple[dict[str, tuple[Tensor, Tensor]], tuple[str, ...]]:
+    name = params.name
     if not isinstance(given, Mapping):
         raise _wrong(name, f"It returned {_kind(given)}.")
     unknown = [key for key in given if key not in (*SPLITS, "classes")]
     if unknown or "train" not in given:
         raise _wrong(name, f"It returned the keys {', '.join(map(repr, given)) or 'none'}.")
-    arrays = {split: _pair(given[split], split, name) for split in SPLITS if split in given}
+    arrays = {split: _pair(given[split], split, params) for split in SPLITS if split in given}
     shapes = {tuple(images.shape[1:]) for images, _ in arrays.values()}
     if len(shapes) > 1:
         raise _wrong(
             name, f"The splits' images have different shapes: {', '.join(map(str, sorted(shapes)))}."
         )
+    arrays = _of_one_type(arrays, name)
     highest = max(int(labels.max()) for _, labels in arrays.values())
     names = tuple(str(label) for label in given.get("classes", range(highest + 1)))
     if highest >= len(names):
@@ -65,10 +73,11 @@ def _checked(given: Any, name: str) -> tuple[dict[str, tuple[Tensor, Tensor]], t
     return arrays, names
 
 
-def _pair(value: Any, split: str, name: str) -> tuple[Tensor, Tensor]:
+def _pair(value: Any, split: str, params: Data) -> tuple[Tensor, Tensor]:
+    name = params.name
     if not isinstance(value, tuple | list) or len(value) != 2:
         raise _wrong(name, f"{split!r} is {_kind(value)}, not a pair of images and labels.")
-    images = _images(_tensor(value[0], f"{split} images", name), split, name)
+    images = _images(_tensor(value[0], f"{split} images", name), split, params)
     labels = _labels(_tensor(value[1], f"{split} labels", name), split, name)
     if not len(images) or len(images) != len(labels):
         raise _wrong(name, f"{split!r} has {len(images)} images and {len(labels)} labels.")
@@ -84,22 +93,48 @@ def _tensor(value: Any, what: str, name: str) -> Tensor:
         raise _wrong(name, f"The {what} are {_kind(value)}: {error}.") from error
 
 
-def _images(images: Tensor, split: str, name: str) -> Tensor:
-    """The images as uint8 (N, C, H, W)."""
+def _images(images: Tensor, split: str, params: Data) -> Tensor:
+    """The images as (N, C, H, W): uint8 as they are, others as float32."""
     shape = tuple(images.shape)
     images = images.unsqueeze(1) if images.ndim == 3 else images
-    if images.ndim != 4 or images.shape[1] not in (1, 3):
-        last = len(shape) == 4 and shape[3] in (1, 3)
+    last = len(shape) == 4 and shape[1] != params.channels and shape[3] < min(shape[1:3])
+    if images.ndim != 4 or (last and (shape[3] in PLAIN or shape[1] == shape[2])):
         hint = " Channels come second: use transpose(0, 3, 1, 2)." if last else ""
-        raise _wrong(name, f"The {split} images have shape {shape}; C is 1 or 3.{hint}")
+        raise _wrong(params.name, f"The {split} images have shape {shape}, not (N, C, H, W).{hint}")
     if images.dtype == torch.uint8:
         return images.contiguous()
-    if not images.is_floating_point():
-        raise _wrong(name, f"The {split} images are {images.dtype}; uint8 or float.")
-    low, high = (float(bound) for bound in images.aminmax()) if images.numel() else (0.0, 0.0)
-    if not (low >= 0 and high <= 1):
-        raise _wrong(name, f"The {split} images are floats from {low:g} to {high:g}; 0 to 1.")
-    return (images * 255).round().to(torch.uint8).contiguous()
+    if images.dtype == torch.bool or images.is_complex():
+        raise _wrong(params.name, f"The {split} images are {images.dtype}; numbers of 8 bits or more.")
+    values = images.float()
+    if not bool(values.isfinite().all()):
+        raise _wrong(params.name, f"The {split} images have values that are no numbers (NaN or infinite).")
+    if not images.is_floating_point() and int(images.abs().max()) > EXACT:
+        raise _wrong(
+            params.name, f"The {split} images have values beyond {EXACT}, which float32 can't tell apart."
+        )
+    return values.contiguous()
+
+
+def _of_one_type(arrays: dict[str, tuple[Tensor, Tensor]], name: str) -> dict[str, tuple[Tensor, Tensor]]:
+    """Images that are uint8 in some splits are so in all, or refused; floats that are 8 bits over 255 become these."""
+    found = {split: _as_bytes(images) for split, (images, _) in arrays.items()}
+    if any(images is None for images in found.values()):
+        mixed = {images.dtype for images, _ in arrays.values()}
+        if len(mixed) > 1:
+            raise _wrong(name, f"The splits' images have different types: {' and '.join(map(str, mixed))}.")
+        return arrays
+    return {split: (found[split], labels) for split, (_, labels) in arrays.items()}  # type: ignore[misc]
+
+
+def _as_bytes(images: Tensor) -> Tensor | None:
+    """The same images as uint8, where that loses nothing: they are, or are floats that were made of such."""
+    if images.dtype == torch.uint8:
+        return images
+    rounded = (images * 255).round()
+    bounded = bool(((rounded >= 0) & (rounded <= 255)).all())
+    # A float of 8 bits over 255 lies within rounding of it; other floats lie anywhere.
+    exact = bounded and bool(((images * 255 - rounded).abs() <= ROUNDING).all())
+    return rounded.to(torch.uint8) if exact else None
 
 
 def _labels(labels: Tensor, split: str, name: str) -> Tensor:

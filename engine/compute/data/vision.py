@@ -15,6 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from engine.compute.data.images import Decoded, Images, Pixels
+from engine.compute.data.pixels import Fit
 from engine.compute.data.source import LabelledImages, Source
 from engine.compute.numerics.aligned import from_array
 from engine.datasets.records import Keywords, Record, Vision
@@ -76,8 +77,7 @@ def _part(data: Any, params: Data, record: Record, source: Vision) -> LabelledIm
     labels = _labels(data, record, source) - source.first_label
     if source.pixels is not None:
         return LabelledImages(_pixels(getattr(data, source.pixels), source, params), labels)
-    channels = params.channels or record.channels
-    return LabelledImages(_decoded(data, len(labels), record, params.size, channels), labels)
+    return LabelledImages(Decoded(Opened(data, record.name), Fit.of(params, record.channels)), labels)
 
 
 def _pixels(values: Any, source: Vision, params: Data) -> Images:
@@ -86,22 +86,29 @@ def _pixels(values: Any, source: Vision, params: Data) -> Images:
         pixels = pixels.permute(0, 3, 1, 2).contiguous()
     elif source.axes == "NHW":
         pixels = pixels.unsqueeze(1)
-    return Pixels(pixels, params.size, params.channels)
+    return Pixels(pixels, Fit.of(params))
 
 
-def _decoded(data: Any, count: int, record: Record, size: int | None, channels: int | None) -> Decoded:
-    def open_image(number: int) -> Image.Image:
-        image: Image.Image = data[number][0]
+class Opened:
+    """The images of one of torchvision's sets, as its class opens them."""
+
+    def __init__(self, data: Any, name: str) -> None:
+        self._data = data
+        self._name = name
+        lists = (getattr(data, attribute, None) for attribute in PATHS)
+        self._paths = next((found for found in lists if isinstance(found, list)), None)
+
+    def __len__(self) -> int:
+        return len(self._data)
+
+    def open(self, number: int) -> Image.Image:
+        image: Image.Image = self._data[number][0]
         return image
 
-    paths = next((getattr(data, name) for name in PATHS if isinstance(getattr(data, name, None), list)), None)
-
-    def place(number: int) -> str:
-        path = paths[number] if paths else None
+    def place(self, number: int) -> str:
+        path = self._paths[number] if self._paths else None
         path = path[0] if isinstance(path, tuple) else path
-        return str(path) if isinstance(path, str | Path) else f"Image {number} of {record.name}"
-
-    return Decoded(count, open_image, place, size, channels)
+        return str(path) if isinstance(path, str | Path) else f"Image {number} of {self._name}"
 
 
 def _labels(data: Any, record: Record, source: Vision) -> Tensor:

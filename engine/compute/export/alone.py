@@ -1,7 +1,7 @@
 """Runs an exported model's `load.py` in a process of its own, with none but the packages it says it needs.
 
 `python alone.py JOB`: the JSON file JOB gives `folder`, `needs`, `threads`, the sizes of the `batches`, and the
-`shape` of the images, uint8, in the file `pixels`; the outputs are written into the file `outputs`, and their
+`shape` and `type` of the images in the file `pixels`; the outputs are written into the file `outputs`, and their
 type and shape into the file `told`. Raw bytes, because torch and NumPy have no other form in common.
 """
 
@@ -58,7 +58,8 @@ def by_torch(load: Any, pixels: bytes, job: dict[str, Any]) -> tuple[bytes, str,
     import torch
 
     torch.set_num_threads(job["threads"])
-    images = torch.frombuffer(bytearray(pixels), dtype=torch.uint8).view(job["shape"])
+    images = torch.frombuffer(bytearray(pixels), dtype=getattr(torch, job["type"]))
+    images = images.view(job["shape"])
     model = load.load()
     with torch.inference_mode():
         outputs = torch.cat(
@@ -71,7 +72,7 @@ def by_torch(load: Any, pixels: bytes, job: dict[str, Any]) -> tuple[bytes, str,
 def by_numpy(load: Any, pixels: bytes, job: dict[str, Any]) -> tuple[bytes, str, list[int]]:
     import numpy
 
-    images = numpy.frombuffer(pixels, numpy.uint8).reshape(job["shape"])
+    images = numpy.frombuffer(pixels, job["type"]).reshape(job["shape"])
     model = load.load(threads=job["threads"])
     outputs = numpy.concatenate([model(load.preprocess(part)) for part in parts(images, job["batches"])])
     return outputs.tobytes(), str(outputs.dtype), list(outputs.shape)
@@ -91,7 +92,7 @@ def main() -> None:
     load = importlib.import_module("load")
     run = by_torch if "torch" in job["needs"] else by_numpy
     pixels = (place / "pixels").read_bytes()
-    assert len(pixels) == math.prod(job["shape"])
+    assert len(pixels) == math.prod(job["shape"]) * {"uint8": 1, "float32": 4}[job["type"]]
     outputs, dtype, shape = run(load, pixels, job)
     (place / "outputs").write_bytes(outputs)
     (place / "told").write_text(json.dumps({"dtype": dtype, "shape": shape}))

@@ -1,26 +1,29 @@
 """The card beside an exported model: what it is, how good it is, where it comes from, how to use it."""
 
-import json
 from importlib import metadata
 from typing import Any
 
 from engine.compute.data import Dataset
+from engine.compute.data.statistics import BYTE
 from engine.compute.export.formats import Written
-from engine.compute.export.loader import LOADERS, OUTPUTS, RESIZING
+from engine.compute.export.loader import LOADERS, OUTPUTS, stored_as
+from engine.compute.export.reading import resizing
 from engine.compute.export.verify import Check
 from engine.measures import table
 from engine.results.exports import Format
 from engine.text import numbers
+from engine.text.visible import json_text
 
 INPUT = (
-    "Input: {channels} channel(s) of {height}×{width} pixels (height × width), divided by 255, less the mean {mean} "
-    "and over the deviation {std} of each channel. Other images are resized {resizing}. Output: {output}."
+    "Input: {channels} channel(s) of {height}×{width} pixels (height × width), {pixels}, less the mean {mean} "
+    "and over the deviation {std} of each channel. Images from files are turned upright and {resizing}. "
+    "Output: {output}."
 )
 USE = """```python
 from load import CLASSES, load, preprocess   # load.py of this folder needs {needs} alone
 
 model = load()                               # {options}
-outputs = model(preprocess(images))          # images: uint8 {arrays} (N, {channels}, {height}, {width}), any N
+outputs = model(preprocess(images))          # images: {kind} {arrays} (N, {channels}, {height}, {width}), any N
 ```
 
 Checked with {versions}."""
@@ -47,14 +50,25 @@ def card(
             "channels": data.channels,
             "height": height,
             "width": width,
-            "pixels": "0 (black) to 255, divided by 255",
+            "type": stored_as(data),
+            "pixels": _pixels(data),
+            "black": data.black,
+            "white": data.white,
             "mean": data.mean.tolist(),
             "std": data.std.tolist(),
-            "resizing": RESIZING[data.task],
+            "resizing": resizing(data),
+            "resize": data.fit.resize,
+            "interpolation": "bilinear" if data.task == "detection" else data.fit.interpolation,
         },
         "output": OUTPUTS[data.task].format(classes=data.classes),
         "check": check.as_dict(),
     }
+
+
+def _pixels(data: Dataset) -> str:
+    if (data.black, data.white) == BYTE:
+        return "0 (black) to 255, divided by 255"
+    return f"{data.black:g} (black) to {data.white:g} (white), brought to 0 to 1"
 
 
 def markdown(card: dict[str, Any]) -> str:
@@ -84,6 +98,7 @@ def _use(card: dict[str, Any]) -> str:
     loader = LOADERS[card["format"]]
     use = USE.format(
         **card["input"],
+        kind=card["input"]["type"],
         needs=" and ".join(loader.needs),
         options=loader.options,
         arrays="tensor" if loader.by_torch else "array",
@@ -138,4 +153,4 @@ def _plain(text: str) -> str:
 
 def _json(value: Any, indent: int | None = 1) -> str:
     """JSON that cannot end the block it stands in."""
-    return json.dumps(value, ensure_ascii=False, indent=indent).replace("`", "\\u0060")
+    return json_text(value, indent).replace("`", "\\u0060")

@@ -5,7 +5,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from engine import datasets
+from engine import datasets, sources
+from engine.compute import usercode
 from engine.compute.data import load
 from engine.compute.export.card import card, markdown
 from engine.compute.export.formats import Tell, write_model
@@ -42,6 +43,7 @@ def write(order: Order, tell: Tell) -> dict[str, Any]:
 
 
 def _write_into(folder: Path, order: Order, tell: Tell) -> dict[str, Any]:
+    usercode.use(sources.read(order.code))
     tell(f"reading the data set {order.settings.data.name}")
     data = load(order.settings.data, datasets.locate(order.settings.data, order.workspace))
     model = checkpoint.load(order.model, [order.settings.model.name])

@@ -7,6 +7,7 @@ from engine import __version__
 from engine.compute.data import Dataset
 from engine.compute.export import templates
 from engine.compute.export.code import literal
+from engine.compute.export.reading import read_py, resizing
 from engine.compute.export.source import Source
 from engine.results.exports import Format
 
@@ -87,10 +88,6 @@ OUTPUTS = {
     "classification": "(N, {classes}), scores before the softmax",
     "detection": "(N, 4 + {classes}, anchors): centre, width and height in pixels, and a score per class",
 }
-RESIZING = {
-    "classification": "bilinearly and antialiased",
-    "detection": "bilinearly, keeping their proportions, the rest filled with grey (114)",
-}
 
 
 def load_py(
@@ -106,12 +103,18 @@ def load_py(
     parts = [
         _head(loader, data, sums, source) + names,
         *([f"\n{source.text}\n"] if source else []),
-        preprocess.format(resizing=RESIZING[data.task]),
+        preprocess.format(resizing=resizing(data), kind=stored_as(data)),
+        read_py(data, loader.by_torch),
         loader.load,
         templates.PLACE,
         templates.MAIN_TORCH if loader.by_torch else templates.MAIN_NUMPY,
     ]
-    return "\n".join(parts)
+    return "\n".join(part for part in parts if part)
+
+
+def stored_as(data: Dataset) -> str:
+    """The type of pixels as they are stored."""
+    return "uint8" if data.eight_bits else "numbers"
 
 
 def packed_names(dictionaries: Sequence[str], shared: Mapping[str, str]) -> str:
@@ -135,6 +138,9 @@ def _head(loader: Loader, data: Dataset, sums: Mapping[str, str], source: Source
         channels=data.channels,
         height=height,
         width=width,
+        kind=stored_as(data),
+        black=literal(data.black),
+        white=literal(data.white),
         outputs=OUTPUTS[data.task].format(classes=data.classes),
         note=note,
         modules="".join(f"import {name}\n" for name in modules),

@@ -7,7 +7,7 @@ Needs nothing but {needs}:
     from load import CLASSES, load, preprocess
 
     model = load()                       # {options}
-    outputs = model(preprocess(images))  # images: uint8 (N, {channels}, {height}, {width}); outputs: {outputs}
+    outputs = model(preprocess(images))  # images: {kind} (N, {channels}, {height}, {width}); outputs: {outputs}
 
 {note}
 """
@@ -23,16 +23,20 @@ SHA256 = {sums}
 CLASSES = {classes}
 """Names of the classes, in the order of the outputs."""
 CHANNELS, HEIGHT, WIDTH = {channels}, {height}, {width}
+BLACK, WHITE = {black}, {white}
+"""The pixels' values that are 0 and 1 to MEAN and STD, which are by channel."""
 MEAN = {mean}
 STD = {std}
-"""Of the training images, by channel, where 0 is black and 1 is white."""
 '''
 
 PREPROCESS_DOC = '''
-    """Pixels, uint8 (N, CHANNELS, HEIGHT, WIDTH), as the network wants them: float32, less MEAN and over STD.
+    """Pixels, {kind} (N, CHANNELS, HEIGHT, WIDTH), as the network wants them: float32, less MEAN and over STD.
 
-    Images of another size are first resized to HEIGHT×WIDTH, {resizing}.
-    """'''
+    Images of another size are first {resizing}.
+    """
+    if tuple(images.shape[1:]) != (CHANNELS, HEIGHT, WIDTH):
+        raise ValueError(f"images are (N, {{CHANNELS}}, {{HEIGHT}}, {{WIDTH}}), not {{tuple(images.shape)}}")
+    span = WHITE - BLACK'''
 PREPROCESS_TORCH = (
     """
 def preprocess(images):"""
@@ -40,7 +44,7 @@ def preprocess(images):"""
     + """
     mean = torch.tensor(MEAN, device=images.device)
     std = torch.tensor(STD, device=images.device)
-    scale, shift = 1 / (255 * std), mean / std
+    scale, shift = 1 / (span * std), (mean + BLACK / span) / std
     return images.to(torch.float32) * scale.view(1, -1, 1, 1) - shift.view(1, -1, 1, 1)
 """
 )
@@ -51,7 +55,7 @@ def preprocess(images):"""
     + """
     mean = numpy.array(MEAN, numpy.float32)
     std = numpy.array(STD, numpy.float32)
-    scale, shift = 1 / (255 * std), mean / std
+    scale, shift = 1 / (span * std), (mean + BLACK / span) / std
     return images.astype(numpy.float32) * scale.reshape(1, -1, 1, 1) - shift.reshape(1, -1, 1, 1)
 """
 )
@@ -158,12 +162,12 @@ MAIN_TORCH = """
 if __name__ == "__main__":
     model = load()
     with torch.inference_mode():
-        outputs = model(preprocess(torch.zeros(1, CHANNELS, HEIGHT, WIDTH, dtype=torch.uint8)))
+        outputs = model(preprocess(torch.zeros(1, CHANNELS, HEIGHT, WIDTH)))
     print(f"outputs {tuple(outputs.shape)}")
 """
 MAIN_NUMPY = """
 if __name__ == "__main__":
     model = load()
-    outputs = model(preprocess(numpy.zeros((1, CHANNELS, HEIGHT, WIDTH), numpy.uint8)))
+    outputs = model(preprocess(numpy.zeros((1, CHANNELS, HEIGHT, WIDTH), numpy.float32)))
     print(f"outputs {outputs.shape}")
 """

@@ -69,7 +69,7 @@ def verify(
     further from the trial's than `tolerance`.
     """
     split = data.test
-    bytes_each = data.channels * data.size[0] * data.size[1]
+    bytes_each = data.channels * data.size[0] * data.size[1] * (1 if data.eight_bits else 4)
     count = max(1, min(len(split), MOST_IMAGES, MOST_BYTES // bytes_each))
     index = torch.linspace(0, len(split) - 1, count).long()
     pixels = split.images.gather(index)
@@ -117,7 +117,7 @@ def compare(given: Tensor, expected: Tensor, labels: Tensor | None, tolerance: f
 
 
 def run_alone(folder: Path, needs: tuple[str, ...], pixels: Tensor) -> Tensor:
-    """What the model in `folder` gives for `pixels`, uint8 (N, C, H, W), in a process with only `needs`.
+    """What the model in `folder` gives for `pixels`, uint8 or float32 (N, C, H, W), in a process with only `needs`.
 
     Raises SecateurError when it does not run there.
     """
@@ -129,6 +129,7 @@ def run_alone(folder: Path, needs: tuple[str, ...], pixels: Tensor) -> Tensor:
             "threads": torch.get_num_threads(),
             "batches": batches(len(pixels)),
             "shape": list(pixels.shape),
+            "type": str(pixels.dtype).removeprefix("torch."),
         }
         (place / "job").write_text(json.dumps(job), "utf-8")
         (place / "pixels").write_bytes(to_array(pixels).tobytes())

@@ -6,6 +6,9 @@ from multiprocessing import forkserver, resource_tracker
 from multiprocessing.process import BaseProcess
 from typing import Any
 
+from engine.compute import usercode
+from engine.sources import Sources
+
 PRELOAD = ("engine.compute.worker.warm", "engine.compute.worker.warm_export")
 """What a server should have imported for the processes started here to be quick."""
 
@@ -24,12 +27,19 @@ def start(target: Callable[..., None], args: tuple[Any, ...]) -> BaseProcess:
     process is its child, not ours. Such a process must not be daemonic. Raises ServerGone where it was killed.
     """
     _reuse_server()
-    process = multiprocessing.get_context("forkserver").Process(target=target, args=args)
+    forked = (usercode.current(), target, args)
+    process = multiprocessing.get_context("forkserver").Process(target=_forked, args=forked)
     try:
         process.start()
     except (ConnectionError, EOFError, FileNotFoundError) as error:
         raise ServerGone from error
     return process
+
+
+def _forked(sources: Sources | None, target: Callable[..., None], args: tuple[Any, ...]) -> None:
+    """`target(*args)`, with the users' code as the starting process has it."""
+    usercode.use(sources)
+    target(*args)
 
 
 def _reuse_server() -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 
 @contextlib.contextmanager
@@ -17,6 +18,38 @@ def evaluating(model: nn.Module) -> Iterator[None]:
     finally:
         for module, training in modes:
             module.training = training
+
+
+@contextlib.contextmanager
+def single_valued_norms(model: nn.Module, image: Tensor) -> Iterator[list[str]]:
+    """Names of the BatchNorm layers that see one value per channel of `image` (1, C, H, W).
+
+    One value has no deviation: within the block these layers, whatever mode the model is set to meanwhile, normalize
+    by their running statistics and leave those as they are.
+    """
+    found: dict[str, nn.Module] = {}
+
+    def watch(name: str, layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        if inputs[0].numel() == inputs[0].shape[1]:
+            found[name] = layer
+
+    norms = {
+        name: m for name, m in model.named_modules() if isinstance(m, _BatchNorm) and m.track_running_stats
+    }
+    with contextlib.ExitStack() as hooks, torch.no_grad(), evaluating(model):
+        for name, layer in norms.items():
+            hooks.callback(layer.register_forward_pre_hook(lambda *of, n=name: watch(n, *of)).remove)
+        model(image)
+    held = [layer.register_forward_pre_hook(_evaluates) for layer in found.values()]
+    try:
+        yield list(found)
+    finally:
+        for hook in held:
+            hook.remove()
+
+
+def _evaluates(layer: nn.Module, _inputs: object) -> None:
+    layer.training = False
 
 
 def calls(model: nn.Module, layers: Mapping[str, nn.Module], images: Tensor) -> list[str]:

@@ -34,12 +34,21 @@ def prunable_layers(model: nn.Module, skip: tuple[str, ...]) -> dict[str, nn.Mod
     """
     found: dict[str, nn.Module] = {n: m for n, m in model.named_modules() if isinstance(m, PRUNABLE)}
     check_skip(found, skip)
-    kept = {n: m for n, m in found.items() if not any(_matches(n, m, pattern) for pattern in skip)}
+    kept = left(found, skip)
     if not kept:
         raise SecateurError(
             "There is nothing to prune", f"skip leaves no layer of {', '.join(found)}.", "Shorten skip."
         )
     return kept
+
+
+def left(layers: dict[str, nn.Module], skip: tuple[str, ...]) -> dict[str, nn.Module]:
+    """Those of `layers` with weights that `skip` does not name."""
+    return {
+        name: module
+        for name, module in layers.items()
+        if isinstance(module, PRUNABLE) and not any(_matches(name, module, pattern) for pattern in skip)
+    }
 
 
 def check_skip(layers: dict[str, nn.Module], skip: tuple[str, ...], step: str = "") -> None:

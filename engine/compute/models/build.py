@@ -21,7 +21,9 @@ def build(arch: Architecture) -> nn.Module:
     Raises SecateurError when the constructor refuses, with its reason.
     """
     model = align_(_construct(arch, arch.classes))
-    if arch.name.startswith(DETECTOR):  # made for these channels and classes; its last layer is no classifier
+    # Made for these channels and classes: a detector's last layer is no classifier, and the user's own network is what
+    # their code builds.
+    if arch.name.startswith(DETECTOR) or not is_built_in(arch.name):
         return attached(model, arch)
     fit_stem(model, arch.channels)
     fit_head(model, arch.classes)
@@ -38,7 +40,9 @@ def _construct(arch: Architecture, classes: int) -> nn.Module:
             return detector(arch.name.removeprefix(DETECTOR), arch.channels, arch.classes, arch.size)
         depth = int(arch.name.removeprefix("resnet"))
         return CifarResNet(depth, channels=arch.channels, classes=arch.classes, **arch.arguments)
-    except (TypeError, ValueError) as error:
+    except NotImplementedError:  # it computes with tensors, which those on the meta device can't
+        raise
+    except (ArithmeticError, RuntimeError, TypeError, ValueError) as error:
         raise SecateurError(
             f"Model {arch.name} can't be built",
             f"Its constructor says: {error}",

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from engine.compute.layers import overlays
 from engine.compute.layers.dictionaries import compact
 from engine.compute.layers.masks import folded
-from engine.compute.models import edits
+from engine.compute.models import edits, layout
 from engine.compute.models.architecture import Architecture, architecture
 from engine.compute.models.build import build
 from engine.compute.models.int8 import FILE, QuantizedNetwork, initializers
@@ -132,6 +132,7 @@ def _with_edits(model: nn.Module, recipe: dict[str, Any], state: dict[str, Tenso
         if edit not in last:
             edits.apply(model, edit)
     edits.notes(model).update(recipe.get("notes", {}))
+    layout.restore_(model)
     edits.reshape(model, state)
     for edit in last:
         overlays.restore(model, edit, state)

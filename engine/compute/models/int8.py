@@ -33,6 +33,11 @@ class QuantizedNetwork(nn.Module):
         attached(self, architecture(network))
         self.eval()
 
+    @property
+    def in_torch(self) -> nn.Module:
+        """The network whose activations are at least as large as the file's."""
+        return self.network
+
     def forward(self, images: Tensor) -> Tensor:
         """The file's output for `images` (N, C, H, W), on their device.
 

@@ -1,7 +1,9 @@
 """Random numbers that depend on the seed and on what they are for, and on nothing else."""
 
 import hashlib
+import random
 
+import numpy as np
 import torch
 
 
@@ -17,5 +19,8 @@ def generator(seed: int, *purpose: object) -> torch.Generator:
 
 
 def seed_everything(seed: int, *purpose: object) -> None:
-    """Seed torch's global generators (CPU and GPU): weight initialization, dropout."""
-    torch.manual_seed(derive(seed, *purpose))
+    """Seed the global generators of torch (CPU and GPU), numpy and Python: weight initialization, users' code."""
+    own = derive(seed, *purpose)
+    torch.manual_seed(own)
+    np.random.seed(own % 2**32)
+    random.seed(own)

@@ -3,17 +3,20 @@
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from engine.compute.data.dataset import Task
 from engine.compute.models.adapt import fit_head, fit_stem
 from engine.compute.models.architecture import Architecture, architecture, attached
 from engine.compute.models.build import _construct, build
+from engine.compute.models.layout import FAILURES, settle_
 from engine.compute.numerics.seeds import seed_everything
 from engine.compute.pretrained.state_dict import load_into, pretrained_state
 from engine.compute.pretrained.unwrap import Notices
-from engine.errors import SecateurError
-from engine.params.catalog import DETECTION, DETECTOR
+from engine.compute.tasks.output import logits
+from engine.compute.usercode import own_error
+from engine.errors import SecateurError, said_by
+from engine.params.catalog import DETECTION, DETECTOR, is_built_in
 from engine.params.preset import Model
 
 
@@ -55,6 +58,8 @@ def create(
         model, notices = bring(params, arch)
         arch = architecture(model)
         new_head = any(REPLACED in text for _, text in notices)
+    if not is_built_in(arch.name):
+        settle_(model, torch.zeros(2, channels, *size))
     _try_out(model, arch)
     return model, {
         "weights": params.weights,
@@ -70,21 +75,18 @@ def _try_out(model: nn.Module, arch: Architecture) -> None:
     try:
         with torch.inference_mode():
             out = model.eval()(example)
-    except (RuntimeError, ValueError, TypeError, IndexError, AssertionError) as error:
+    except FAILURES as error:
+        own = own_error(error)
         raise SecateurError(
             f"Model {arch.name} can't take images of {shape}",
-            f"It says: {str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__}",
-            "Set data.size (many torchvision models need 32 to 299 pixels) or data.channels.",
+            own.detail if own else f"It says: {said_by(error)[0]}",
+            "Correct the network, or set data.size and data.channels to what it takes."
+            if own
+            else "Set data.size (many torchvision models need 32 to 299 pixels) or data.channels.",
         ) from error
     if arch.name.startswith(DETECTOR):  # its output has the shape that it was built for
         return
-    if not isinstance(out, Tensor) or out.shape != (1, arch.classes):
-        got = f"a tensor of {tuple(out.shape)}" if isinstance(out, Tensor) else type(out).__name__
-        raise SecateurError(
-            f"Model {arch.name} does not classify into {arch.classes} classes",
-            f"For one image it gave {got}; a tensor of (1, {arch.classes}) is needed.",
-            "Let the function take `classes` and use it for its last layer.",
-        )
+    logits(out, example, arch.classes, arch.name, "in evaluation")
 
 
 def _wrong_task(name: str, task: Task) -> SecateurError:

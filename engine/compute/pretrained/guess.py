@@ -25,6 +25,7 @@ from engine.compute.pretrained.tensor_names import FINGERPRINTS
 from engine.compute.pretrained.unwrap import Variant
 from engine.errors import SecateurError
 from engine.params import catalog
+from engine.text.visible import visible
 
 TRIED = 224
 """Pixels at which a pruned candidate is tried: every model that is built for no certain size takes them."""
@@ -217,7 +218,11 @@ def _unknown(variants: list[Variant], offered: Architecture, fitting: list[Match
         notices = one.difference.lines()
         more = f", … ({len(notices)} differences)" if len(notices) > LISTED else ""
         lines.insert(0, f"  {one.arch.name}: {'; '.join(notices[:LISTED])}{more}")
-    detail = "Nearest:\n" + "\n".join(lines) if lines else "No known model has tensors of such names."
+    detail = (
+        "Nearest:\n" + "\n".join(map(visible, lines))
+        if lines
+        else "No known model has tensors of such names."
+    )
     return _not_recognized(detail)
 
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from engine.errors import SecateurError
 from engine.params.preset import Model
+from engine.text.visible import visible
 
 LISTED = 6
 """How many names of an unfitting state_dict an error shows."""
@@ -38,7 +39,7 @@ def unfit(source: str, wrong: list[str]) -> SecateurError:
     more = f"\n  … and {len(wrong) - LISTED} more" if len(wrong) > LISTED else ""
     return SecateurError(
         f"The weights in {source} do not fit the model",
-        "\n".join(f"  {line}" for line in sorted(wrong)[:LISTED]) + more,
+        "\n".join(f"  {visible(line)}" for line in sorted(wrong)[:LISTED]) + more,
         "Name the architecture they belong to, or leave model.name out to have it recognized.",
     )
 

@@ -1,4 +1,4 @@
-"""PyTorch, as a careful user would run it: channels last, inference mode, masks folded."""
+"""PyTorch, as a careful user would run it: channels last where the network can, inference mode, masks folded."""
 
 import contextlib
 from pathlib import Path
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from engine.compute.layers.masks import fold_
 from engine.compute.layers.shared import expand_
 from engine.compute.models import checkpoint
+from engine.compute.models.layout import layout_of
 from engine.errors import Unavailable
 from engine.params.runtimes import Precision
 
@@ -49,7 +50,7 @@ class TorchSession:
         # sharing filters costs more than it saves.
         _, channels, height, width = inputs.shape
         model = expand_(fold_(checkpoint.load(folder, named)), (channels, height, width)).eval()
-        self._model: nn.Module = model.to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._model: nn.Module = model.to(self._device, memory_format=layout_of(model))  # type: ignore[call-overload]
         if precision != "fp32":
             self._lower(inputs)
         self._inputs = self._placed(inputs)

@@ -5,11 +5,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from engine.compute.data import Dataset, Split
+from engine.compute.layers.pieces import at_once
 from engine.compute.memory import halving_batch
 from engine.compute.tasks.base import Reduction, Score
+from engine.compute.tasks.output import main_output
 
 BATCH = 500
-"""Images per forward pass in evaluation; fixed, because it can change the last bits."""
+"""Most images per forward pass in evaluation."""
 
 
 class Classification:
@@ -25,14 +27,15 @@ class Classification:
         reduction: Reduction = "mean",
     ) -> Tensor:
         return functional.cross_entropy(
-            model(images).float(), targets, label_smoothing=label_smoothing, reduction=reduction
+            main_output(model(images)).float(), targets, label_smoothing=label_smoothing, reduction=reduction
         )
 
     def score(self, model: nn.Module, data: Dataset, split: Split, device: torch.device) -> Score:
         was_training = model.training
         model.eval()
         with torch.inference_mode():
-            outputs = halving_batch(lambda batch: _logits(model, data, split, device, batch), BATCH)
+            most = at_once(model, (data.channels, *data.size), BATCH)
+            outputs = halving_batch(lambda batch: _logits(model, data, split, device, batch), most)
         model.train(was_training)
         predictions = outputs.argmax(1)
         loss = functional.cross_entropy(outputs.double(), split.labels)

@@ -4,13 +4,14 @@ import torch
 from torch import Tensor, nn
 
 from engine.compute.data import Dataset, Split
+from engine.compute.layers.pieces import at_once
 from engine.compute.memory import halving_batch
 from engine.compute.tasks.base import Reduction, Score
 from engine.compute.yolo import library
 from engine.errors import SecateurError
 
 BATCH = 32
-"""Images per forward pass in evaluation; fixed, because it can change the last bits."""
+"""Most images per forward pass in evaluation."""
 KEPT_CONFIDENCE = 0.05
 """Least confidence of the detections that are stored; average precision counts fainter ones too."""
 
@@ -43,7 +44,8 @@ class Detection:
         was_training = model.training
         model.eval()
         with torch.inference_mode():
-            found, loss = halving_batch(lambda batch: _run(self, model, data, split, device, batch), BATCH)
+            most = at_once(model, (data.channels, *data.size), BATCH)
+            found, loss = halving_batch(lambda batch: _run(self, model, data, split, device, batch), most)
         model.train(was_training)
         true = [_corners(boxes[boxes[:, 0] >= 0], data.size) for boxes in split.labels]
         map50, map50_95 = library().average_precision(found, true)

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 
 from engine.compute.context import Context, to_device, validate
 from engine.compute.layers import overlays
+from engine.compute.layers.passes import single_valued_norms
 from engine.compute.memory import out_of_memory
 from engine.compute.numerics.seeds import generator, seed_everything
 from engine.compute.stopping import Stopped
@@ -93,7 +95,7 @@ def fit(
     _restore(run)
     context.scored = None
     every_s = resume.EVERY_S if keep_every_s is None else keep_every_s
-    with context.stopping.keeping():
+    with _fit_for_single_images(run), context.stopping.keeping():
         for epoch in range(len(run.epochs) + 1, params.epochs + 1):
             _one_epoch(run, epoch)
             last = keep_last and epoch == params.epochs
@@ -112,6 +114,16 @@ def _keep(run: _Run, part: resume.Part | None = None) -> None:
     epochs = [ev.as_dict(finished) for finished in run.epochs]
     resume.keep(run.trained, run.optimizer, epochs, run.best, run.context.partial / run.purpose, part)
     run.kept = time.monotonic()
+
+
+def _fit_for_single_images(run: _Run) -> AbstractContextManager[object]:
+    """Within it, BatchNorm that a batch of one image gives one value normalizes as in evaluation."""
+    data = run.context.data
+    if run.params.batch > 1:
+        return nullcontext()
+    first = torch.zeros(1, dtype=torch.int64)
+    image, _ = next(data.batches(data.train, 1, order=first, device=run.context.device))
+    return single_valued_norms(run.model, image)
 
 
 def _restore(run: _Run) -> None:

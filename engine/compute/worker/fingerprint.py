@@ -1,25 +1,36 @@
-"""Prints the fingerprint of data that a user's own function makes, as one JSON line.
+"""Tells the fingerprint of data that a user's own function makes, as one JSON text through a pipe.
 
-Run by the engine as ``python -m engine.compute.worker.fingerprint DATA_JSON WORKSPACE``.
+Run by the engine with the arguments DATA_JSON WORKSPACE CODE DESCRIPTOR: the study's record of users' code, and the
+pipe. What the function prints, at import or at its end too, goes where the process's output goes.
 """
 
 import json
+import os
 import sys
 from pathlib import Path
 
-from engine import datasets
+from engine import datasets, sources
+from engine.compute import usercode
 from engine.compute.data import load
+from engine.compute.worker.process import explain
 from engine.errors import SecateurError
 from engine.params.preset import Data
 
 
 def main() -> None:
-    params = Data.model_validate_json(sys.argv[1])
+    data, workspace, code, descriptor = sys.argv[1:]
+    params = Data.model_validate_json(data)
+    os.set_inheritable(
+        int(descriptor), False
+    )  # the pipe ends with this process, whatever the function starts
+    usercode.use(sources.read(Path(code)))
     try:
-        found = load(params, datasets.locate(params, Path(sys.argv[2])))
-        print(json.dumps({"fingerprint": found.fingerprint}))
-    except SecateurError as error:
-        print(json.dumps({"error": error.as_dict()}))
+        found = load(params, datasets.locate(params, Path(workspace)))
+        reply: dict[str, object] = {"fingerprint": found.fingerprint}
+    except (SecateurError, MemoryError) as error:
+        reply = {"error": explain(error).as_dict()}
+    with os.fdopen(int(descriptor), "w") as answer:
+        json.dump(reply, answer)
 
 
 if __name__ == "__main__":

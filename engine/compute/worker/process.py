@@ -10,19 +10,25 @@ import time
 import traceback
 import warnings
 from multiprocessing.connection import Connection
+from pathlib import Path
 
 import torch
 
+from engine import sources
+from engine.compute import usercode
 from engine.compute.latency.forks import ServerGone
 from engine.compute.memory import keep_freed, out_of_memory
 from engine.compute.stopping import Stopped, Stopping
-from engine.compute.worker import latency, steps
-from engine.errors import LESS_MEMORY, SecateurError, sentences
+from engine.compute.usercode import own_error
+from engine.compute.worker import checkup, latency, steps
+from engine.errors import LESS_MEMORY, SecateurError, UsageError, sentences
 from engine.machine import limits, procfs
 from engine.store.files import explanation
 from engine.studies import events as ev
+from engine.studies.checkup import CHECKUP
 from engine.studies.job import SERVER_GONE, STOP, JobRequest
 from engine.text.numbers import size
+from engine.text.visible import guard_streams
 
 NO_MEMORY = (
     "can't allocate memory",
@@ -40,6 +46,7 @@ NO_THREAD = "can't start new thread"
 def work(text: str, connection: Connection) -> None:
     """Do the job in `text`; exit code 0 even if a step failed, as long as that was reported, or if the engine asked
     for the end."""
+    guard_streams()
     stopping = Stopping()
     _hear(connection, stopping)
     request = JobRequest.from_json(text)
@@ -56,18 +63,25 @@ def work(text: str, connection: Connection) -> None:
         if request.cpus is not None:
             os.sched_setaffinity(0, request.cpus)
         settle(request.threads)
+        usercode.use(sources.read(Path(request.code)) if request.code else None)
         if current["kind"] == "latency":
             latency.run(request, send)
+        elif current["kind"] == CHECKUP:
+            checkup.run(request, send)
         else:
             steps.run(request, send, stopping)
     except Stopped:
         pass
     except ServerGone:
         os._exit(SERVER_GONE)
-    except Exception as error:  # noqa: BLE001 - the one broad except: a trial's end is reported, the study goes on
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - the one broad except: a trial's end is reported, the study goes on
         traceback.print_exc()
-        problem = explain(error).as_dict()
-        _send(connection, ev.StepFailed(key=current["key"], kind=current["kind"], error=problem))
+        problem = explain(error)
+        refused = isinstance(problem, UsageError)
+        failed = ev.StepFailed(
+            key=current["key"], kind=current["kind"], error=problem.as_dict(), refused=refused
+        )
+        _send(connection, failed)
     sys.stdout.flush()
     sys.stderr.flush()
     connection.close()
@@ -114,14 +128,14 @@ def settle(threads: int) -> None:
     warnings.filterwarnings("ignore", category=DeprecationWarning)
 
 
-def _system_error(error: Exception, text: str) -> SecateurError | None:
+def _system_error(error: BaseException, text: str) -> SecateurError | None:
     """A full disk and its like, also as safetensors tells them: in words only."""
     described = re.search(r"os error ([0-9]+)", text)
     number = int(described[1]) if described else getattr(error, "errno", None)
     return explanation(number, str(getattr(error, "filename", None) or ""))
 
 
-def explain(error: Exception) -> SecateurError:
+def explain(error: BaseException) -> SecateurError:
     """`error` as one a user can act on; an unforeseen one says that it is a bug, and where the traceback is."""
     if isinstance(error, SecateurError):
         return error
@@ -144,6 +158,8 @@ def explain(error: Exception) -> SecateurError:
             sentences(text.splitlines()[0], limits.told("processes", "memory", "address space")),
             "Use a smaller `threads` or executor.local.parallel, or raise the limit; then `secateur resume`.",
         )
+    if own := own_error(error):
+        return own
     return SecateurError(
         f"Unexpected {type(error).__name__}",
         text.splitlines()[0] if text else "",

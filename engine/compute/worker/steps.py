@@ -1,6 +1,5 @@
 """Does a job: computes each of its nodes from its parent and commits the result to the store."""
 
-import copy
 import json
 import os
 import time
@@ -18,7 +17,6 @@ from engine.compute.context import Context, Send, to_device, validate
 from engine.compute.data import Dataset, load
 from engine.compute.data.memory import budget
 from engine.compute.layers.grids import grids
-from engine.compute.layers.select import check_skip
 from engine.compute.measures.counts import Counts, count
 from engine.compute.measures.sizes import sizes
 from engine.compute.memory import peak_bytes, reset_peak
@@ -27,13 +25,13 @@ from engine.compute.models.int8 import QuantizedNetwork, torch_part
 from engine.compute.numerics.aligned import read_tensors
 from engine.compute.pretrained.create import create
 from engine.compute.steps.apply import apply
-from engine.compute.steps.channels.yolo import prepare_for_channels
 from engine.compute.steps.distillation.step import teach
 from engine.compute.stopping import Stopping
 from engine.compute.tasks import task_of
 from engine.compute.tasks.base import Score
 from engine.compute.tasks.evaluate import score
 from engine.compute.worker.commit import finish, waiting_alone, waiting_for_latency
+from engine.datasets.preprocess import unsaid
 from engine.machine import lock
 from engine.params import (
     Distill,
@@ -197,24 +195,14 @@ def _parent(node: Node, work: Work) -> nn.Module:
         )
         for level, text in facts["notices"]:
             work.send(ev.Notice(level=level, text=text, key=node.key))
-        _check_skips(model, work.request)
+        if text := unsaid(work.settings.model, work.settings.data):
+            work.send(ev.Notice(level="warning", text=text, key=node.key))
         return model
     if work.held.key != node.parent or work.held.model is None:
         model = to_device(_stored(node.parent, work), work.device)
         work.held.take(node.parent, model)
     assert work.held.model is not None
     return work.held.model
-
-
-def _check_skips(model: nn.Module, request: JobRequest) -> None:
-    """What later steps skip must be there, as the network is or as pruning its channels takes it apart."""
-    if not request.skips:
-        return
-    prepared = copy.deepcopy(model)
-    prepare_for_channels(prepared)
-    layers = dict(model.named_modules()) | dict(prepared.named_modules())
-    for step, skip in request.skips:
-        check_skip(layers, tuple(skip), step)
 
 
 def _counts(model: nn.Module, work: Work) -> Counts:

@@ -15,6 +15,7 @@ import yaml
 
 from engine.errors import Problem
 from engine.presets.yaml.errors import explain
+from engine.text.visible import STEERING
 
 MAX_CHARACTERS = 1_000_000
 """A preset is a page of text; what is longer is another file given by mistake."""
@@ -346,9 +347,14 @@ class _Dumper(yaml.SafeDumper):
         return True
 
     def text(self, data: str) -> yaml.ScalarNode:
-        # PyYAML's other styles fold these line breaks into plain ones.
-        style = '"' if any(break_ in data for break_ in "\x85\u2028\u2029") else None
+        # PyYAML's other styles fold some of these into plain line breaks and let others stand.
+        style = '"' if STEERING.search(data) else None
         return self.represent_scalar("tag:yaml.org,2002:str", data, style=style)
+
+    def write_double_quoted(self, text: str, split: bool = True) -> None:
+        before, self.allow_unicode = self.allow_unicode, self.allow_unicode and not STEERING.search(text)
+        super().write_double_quoted(text, split)
+        self.allow_unicode = before
 
 
 _Dumper.add_representer(str, _Dumper.text)

@@ -6,6 +6,9 @@ from typing import Protocol
 from engine.studies import events as ev
 from engine.studies.plan import Job
 
+BLAMELESS_TRIES = 3
+"""How often a job is started again whose worker ended for what has nothing to do with it."""
+
 
 @dataclass(frozen=True)
 class JobEnded:

@@ -1,13 +1,16 @@
 """The executor that a preset asks for, and the machine that it computes on. One row for each executor."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from engine.machine.value import Machine, here
 from engine.params.preset import Settings
+from engine.runner.executors import nodes, site
 from engine.runner.executors.base import Executor
 from engine.runner.executors.local import LocalExecutor
 from engine.studies.job import JobRequest
 from engine.studies.plan import Job
+from engine.studies.rundir import RunDir
 
 MakeRequest = Callable[[Job, list[int] | None], JobRequest]
 """The request for a job on the given processors (None: any)."""
@@ -16,6 +19,18 @@ MakeRequest = Callable[[Job, list[int] | None], JobRequest]
 def machine(settings: Settings, device: str | None = None, threads: int | None = None) -> Machine:
     """The machine that trials of these settings run on; `device` and `threads` where those are decided already."""
     return here(device or settings.device, threads or settings.threads, settings.executor.parallel)
+
+
+def known_machine(settings: Settings, workspace: Path) -> Machine | None:
+    """The machine that trials would run on, as far as it can be known before; None for nodes that nobody has seen."""
+    if settings.executor.slurm is None:
+        return machine(settings)
+    return nodes.known(workspace, site.resolve(settings.executor.slurm), settings)
+
+
+def on_cluster(run: RunDir) -> bool:
+    """Whether the study's tasks are jobs of a cluster."""
+    return run.settings().of_trial(0).executor.slurm is not None
 
 
 def executor(settings: Settings, on: Machine, make: MakeRequest, *, preload: Sequence[str] = ()) -> Executor:

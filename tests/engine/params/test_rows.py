@@ -53,7 +53,8 @@ def test_bounds_and_units() -> None:
         (Train, "enabled", "true or false"),
         (Settings, "seed", "a whole number ≥ 0 and ≤ 2147483647, or a list of them"),
         (Settings, "threads", "a whole number ≥ 1 and ≤ 1024, or auto"),
-        (Settings, "data.channels", "one of 1, 3, or null"),
+        (Settings, "data.mean", "a list of numbers, or data, or imagenet, or half"),
+        (Settings, "data.channels", "a whole number ≥ 1 and ≤ 1024, or null"),
         (
             Settings,
             "measure.latency.batch",

@@ -9,6 +9,7 @@ from PIL import Image
 from engine.plotting import csv, png, svg
 from engine.plotting.drawing import layout
 from engine.plotting.figure import Figure, Reference, series
+from engine.text.visible import visible
 
 ODD_NAME = 'a & b < "c" \x00\x1b ×±模'
 FIGURE = Figure(
@@ -71,4 +72,4 @@ def test_csv_reads_back_exactly() -> None:
     assert float(rows[1][2]) == 0.1 + 0.2
     assert rows[2][2] == ""
     assert rows[-1] == ["baseline", "", "1500000.0", ""]
-    assert {row[0] for row in rows[1:]} == {ODD_NAME, "baseline"}
+    assert {row[0] for row in rows[1:]} == {visible(ODD_NAME), "baseline"}

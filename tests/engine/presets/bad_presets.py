@@ -183,7 +183,7 @@ SECTIONS = [
         "write 32 without quotes",
     ),
     data("size too large", "{name: digits, size: 10000}", "data.size", "≥ 4 and ≤ 4096 (pixels)"),
-    data("channels", "{name: digits, channels: 2}", "data.channels", "given 2", "one of 1, 3"),
+    data("channels", "{name: digits, channels: 0}", "data.channels", "given 0", "≥ 1 and ≤ 1024"),
     data("validation", "{name: digits, validation: 0}", "data.validation", "> 0 and < 0.9"),
     data("percent", "{name: digits, validation: 10%}", "data.validation", "given '10%'", "write 0.1"),
     data("limit", "{name: digits, limit: 5}", "data.limit", "given 5", "≥ 16 (images)"),

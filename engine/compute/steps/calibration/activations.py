@@ -16,7 +16,9 @@ from engine.compute.memory import halving_batch
 from engine.compute.numerics.seeds import generator
 
 BATCH = 64
-"""Images of a pass; fixed, because it can change the last bits."""
+"""Most images of a pass."""
+IN_FLOAT64 = 4
+"""Times the memory of a plain pass that a layer's input and output take, squared in float64 beside it."""
 ROWS = 16_384
 """Output positions of a full batch that least squares takes, drawn at random where there are more."""
 UNFOLDED = 2**26
@@ -50,7 +52,13 @@ Energies = dict[str, tuple[Tensor, Tensor]]
 def energies(model: nn.Module, outputs: dict[str, str], context: Context, count: int) -> Energies:
     """Energies of layers on `count` calibration images; `outputs` names, for each layer, the one whose output counts
     (the layer itself, or the BatchNorm behind it)."""
-    return halving_batch(lambda batch: _energies(model, outputs, context, count, batch), BATCH)
+    most = _most(model, context)
+    return halving_batch(lambda batch: _energies(model, outputs, context, count, batch), most)
+
+
+def _most(model: nn.Module, context: Context) -> int:
+    """BATCH, or less where that would take too much memory in float64."""
+    return max(1, context.at_once(model, BATCH * IN_FLOAT64) // IN_FLOAT64)
 
 
 def _energies(
@@ -111,7 +119,8 @@ def refit(
     """
     layer = model.get_submodule(name)
     gram, moment = halving_batch(
-        lambda batch: _normal_equations(model, original, name, context, count, batch, kept), BATCH
+        lambda batch: _normal_equations(model, original, name, context, count, batch, kept),
+        _most(original, context),
     )
     # Relative to the inputs' own size, so that one ridge serves all layers; never zero, because an input that is always
     # zero (a dead channel) makes XᵀX singular.

@@ -28,7 +28,8 @@ def calibrate(model: nn.Module, params: Calibrate, context: Context) -> nn.Modul
         context.notice("info", "The model has no BatchNorm layer: calibrate changes nothing")
         return model
     to_device(model, context.device)
-    halving_batch(lambda batch: _estimate(model, norms, params, context, max(2, batch)), params.batch)
+    most = context.at_once(model, params.batch)
+    halving_batch(lambda batch: _estimate(model, norms, params, context, max(2, batch)), most)
     return model.eval()
 
 

@@ -178,14 +178,16 @@ def _by_gradients(
     scores = {g.name: torch.zeros(g.units, dtype=torch.float64) for g in groups}
     task = task_of(context.data)
     model.eval()
+    piece = context.at_once(model, batch, kept=True)
     for pixels, labels in _some_images(context, images, batch):
-        loss = task.loss(model, pixels, labels)
-        gradients = torch.autograd.grad(loss, list(leaves.values()), allow_unused=True)
-        effects = {
-            name: gradient * leaf.detach()
-            for (name, leaf), gradient in zip(leaves.items(), gradients, strict=True)
-            if gradient is not None
-        }
+        gradients: dict[str, Tensor] = {}
+        for part, targets in zip(torch.split(pixels, piece), torch.split(labels, piece), strict=True):
+            loss = task.loss(model, part, targets) * (len(targets) / len(labels))
+            found = torch.autograd.grad(loss, list(leaves.values()), allow_unused=True)
+            for name, gradient in zip(leaves, found, strict=True):
+                if gradient is not None:
+                    gradients[name] = gradients[name] + gradient if name in gradients else gradient
+        effects = {name: gradient * leaves[name].detach() for name, gradient in gradients.items()}
         for group in groups:
             for cut in cuts[group.name]:
                 if (effect := effects.get(cut.tensor)) is not None:

@@ -10,6 +10,7 @@ from torch.nn import functional
 from engine.compute.context import Context, to_device
 from engine.compute.numerics.seeds import seed_everything
 from engine.compute.steps.distillation import features, losses
+from engine.compute.tasks.output import main_output
 from engine.params.distillation import Attention, Decoupled, Distill, Features, Inside, Logits
 
 
@@ -25,7 +26,7 @@ class Taught:
 
     def loss(self, model: nn.Module, images: Tensor, targets: Tensor, progress: float) -> Tensor:
         with features.captured(model, [pair.student for pair in self.pairs]) as mine:
-            student = model(images).float()
+            student = main_output(model(images)).float()
         with torch.no_grad(), features.captured(self.teacher, [p.teacher for p in self.pairs]) as theirs:
             teacher = self.teacher(images).float()
         method = self.params.method

@@ -14,6 +14,7 @@ from engine.compute.tasks import task_of
 TAYLOR_IMAGES = 1024
 """Training images on which gradients are taken."""
 TAYLOR_BATCH = 128
+"""Most images of a pass."""
 
 
 def importance(
@@ -51,9 +52,8 @@ def _taylor(model: nn.Module, layers: dict[str, nn.Module], context: Context) ->
     sums = {name: torch.zeros_like(w) for name, w in weights.items()}
     task = task_of(context.data)
     model.eval()
-    for images, labels in context.data.batches(
-        context.data.train, TAYLOR_BATCH, order=order, device=context.device
-    ):
+    batch = context.at_once(model, TAYLOR_BATCH, kept=True)
+    for images, labels in context.data.batches(context.data.train, batch, order=order, device=context.device):
         loss = task.loss(model, images, labels, reduction="sum")
         for name, gradient in zip(weights, torch.autograd.grad(loss, list(weights.values())), strict=True):
             sums[name] += gradient

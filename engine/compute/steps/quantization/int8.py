@@ -50,7 +50,7 @@ def quantize_static(model: nn.Module, params: QuantizeStatic, context: Context) 
     """The Q/DQ file with ranges found on training images; at best some layers stay in float."""
     graph = exported(model, context)
     skip = left_out(model, graph, params.skip)
-    drawn = Drawn(params, context)
+    drawn = Drawn(model, params, context)
     found = best_recipe(graph, params, drawn, skip)
     context.notice("info", f"quantize.static {found.description}")
     note: dict[str, Any] = found.as_dict()

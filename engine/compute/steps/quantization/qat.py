@@ -21,7 +21,7 @@ from engine.compute.training.loop import fit
 from engine.params.qat import LearnedScales, ObservedScales, QuantizeQat
 
 CALIBRATED_AT_ONCE = 16
-"""Images of a calibration pass: all their activations are in memory together."""
+"""Most images of a calibration pass: all their activations are in memory together."""
 DIFFERENCE = "qat_difference"
 """The measure: accuracy of the file less that of the network that was trained, in points, on validation."""
 TOLERATED = 0.2
@@ -55,8 +55,10 @@ def quantize_qat(model: nn.Module, params: QuantizeQat, context: Context) -> Qua
     skip = left_out(model, graph, params.skip)
     report_layers(layers(graph), skip, context)
 
+    together = context.at_once(model, CALIBRATED_AT_ONCE, kept=True)
+
     def batches() -> Iterator[Tensor]:
-        return images(context, params.images, "quantize", CALIBRATED_AT_ONCE)
+        return images(context, params.images, "quantize", together)
 
     file = quantized(graph, ranges(graph, batches, params.method), skip=skip, per_channel=params.per_channel)
     trainable = TrainableGraph(

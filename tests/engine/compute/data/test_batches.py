@@ -11,6 +11,7 @@ from engine.compute.data import Dataset, Split
 from engine.compute.data.augment import crop, flip
 from engine.compute.data.dataset import Augment
 from engine.compute.data.images import Decoded, Images, Pixels, Remembered, Subset
+from engine.compute.data.pixels import Fit
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -96,21 +97,34 @@ def test_flip_mirrors_about_half(pixels: Tensor) -> None:
     assert 12 < sum(mirrored) < 38
 
 
+class Drawn:
+    """Images opened from a tensor, which notes what is opened."""
+
+    def __init__(self, pixels: Tensor, opened: list[int]) -> None:
+        self._pixels = pixels
+        self._opened = opened
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._pixels)
+
+    def open(self, number: int) -> Image.Image:
+        with self._lock:
+            self._opened.append(number)
+        return Image.fromarray(self._pixels[number].permute(1, 2, 0).numpy())
+
+    def place(self, number: int) -> str:
+        return str(number)
+
+
 def decoded(pixels: Tensor, opened: list[int]) -> Decoded:
-    lock = threading.Lock()
-
-    def open_image(number: int) -> Image.Image:
-        with lock:
-            opened.append(number)
-        return Image.fromarray(pixels[number].permute(1, 2, 0).numpy())
-
-    return Decoded(len(pixels), open_image, str, None, None)
+    return Decoded(Drawn(pixels, opened), Fit())
 
 
 def test_decoding_on_demand_gives_the_same_batches_as_memory(pixels: Tensor) -> None:
     order = torch.randperm(50, generator=seeded())
     runs = []
-    for images in (Pixels(pixels), decoded(pixels, []), Remembered(decoded(pixels, []), (3, 16, 16))):
+    for images in (Pixels(pixels), decoded(pixels, []), Remembered(decoded(pixels, []), pixels[:1])):
         data, split = dataset(images)
         runs.append(
             list(data.batches(split, 16, order=order, augment="crop-flip", generator=seeded()))
@@ -123,7 +137,7 @@ def test_decoding_on_demand_gives_the_same_batches_as_memory(pixels: Tensor) -> 
 
 def test_remembered_images_are_decoded_once_and_only_when_used(pixels: Tensor) -> None:
     opened: list[int] = []
-    images = Remembered(Subset(decoded(pixels, opened), torch.arange(10, 50)), (3, 16, 16))
+    images = Remembered(Subset(decoded(pixels, opened), torch.arange(10, 50)), pixels[:1])
     for _ in range(2):
         assert torch.equal(images.gather(torch.tensor([0, 5, 5])), pixels[[10, 15, 15]])
     assert set(opened) <= {0, 10, 15} and len(opened) <= 4
@@ -133,7 +147,7 @@ def test_remembered_images_are_decoded_once_and_only_when_used(pixels: Tensor) -
 
 
 def test_resizing_does_not_depend_on_the_batch(pixels: Tensor) -> None:
-    images = Pixels(pixels, size=11, channels=1)
+    images = Pixels(pixels, Fit((11, 11), 1))
     together = images.gather(torch.arange(50))
     single = torch.cat([images.gather(torch.tensor([number])) for number in range(50)])
     assert together.shape == (50, 1, 11, 11)
@@ -141,7 +155,7 @@ def test_resizing_does_not_depend_on_the_batch(pixels: Tensor) -> None:
 
 
 def test_grey_is_what_pillow_makes_of_colours(pixels: Tensor) -> None:
-    ours = Pixels(pixels, channels=1).gather(torch.arange(50))
+    ours = Pixels(pixels, Fit(channels=1)).gather(torch.arange(50))
     for image, grey in zip(pixels, ours, strict=True):
         theirs = Image.fromarray(image.permute(1, 2, 0).numpy()).convert("L")
         assert grey.flatten().tolist() == list(theirs.tobytes())

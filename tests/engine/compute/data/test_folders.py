@@ -1,16 +1,21 @@
 """A user's own image folders."""
 
+import shutil
+import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor
 
 from engine.compute.data import Dataset, Split, load
 from engine.datasets import locate
+from engine.datasets.layout import own_splits
 from engine.errors import SecateurError
 from engine.params.preset import Data
 
@@ -159,12 +164,192 @@ def test_grey_among_colours_is_converted_and_colour_among_greys_is_an_error(tmp_
     assert "data.channels" in caught.value.remedy
 
 
-def test_images_with_transparency_or_16_bits_are_read(tmp_path: Path) -> None:
+def test_transparency_is_left_out_unless_asked_for(tmp_path: Path) -> None:
+    root = write(tmp_path / "own", count=4)
+    for path in root.glob("*/*.png"):
+        Image.new("RGBA", (12, 12), (9, 8, 7, 50)).save(path)
+    assert next(iter(pixels(read(root).train)))[:, 0, 0].tolist() == [9, 8, 7]
+    assert next(iter(pixels(read(root, channels=4).train)))[:, 0, 0].tolist() == [9, 8, 7, 50]
+
+
+def save(path: Path, values: npt.NDArray[Any]) -> None:
+    if path.suffix == ".npy":
+        np.save(path, values)
+    else:
+        Image.fromarray(values).save(path)
+
+
+@pytest.mark.parametrize(
+    ("values", "suffix", "black", "white"),
+    [
+        (np.arange(144, dtype=np.uint16).reshape(12, 12) + 1000, ".png", 1000, 1143),
+        (np.arange(144, dtype=np.uint16).reshape(12, 12) * 400, ".tif", 0, 57200),
+        (np.arange(144, dtype=np.int32).reshape(12, 12) - 70, ".tif", -70, 73),
+        (np.arange(144, dtype=np.float32).reshape(12, 12) / 1000, ".tif", 0, 1),
+        (np.arange(144, dtype=np.float32).reshape(12, 12) - 1.5, ".tif", -1.5, 141.5),
+        (np.arange(720, dtype=np.int16).reshape(12, 12, 5), ".npy", 0, 719),
+    ],
+)
+def test_values_of_more_than_8_bits_are_kept_as_they_are(
+    tmp_path: Path, values: npt.NDArray[Any], suffix: str, black: float, white: float
+) -> None:
+    for name in ("a", "b"):
+        (tmp_path / "own" / name).mkdir(parents=True)
+        for number in range(4):
+            save(tmp_path / "own" / name / f"{number}{suffix}", values)
+    data = read(tmp_path / "own")
+    expected = values if values.ndim == 3 else values[..., None]
+    held = pixels(data.train)[0]
+    assert torch.equal(held, torch.tensor(expected.astype(np.float32)).permute(2, 0, 1))
+    assert (data.black, data.white) == (black, white)
+    batch = next(data.batches(data.train, 6))[0]
+    assert float(batch.mean()) == pytest.approx(0, abs=1e-4)
+    assert float(batch[:, 0].std()) == pytest.approx(1, abs=1e-2)
+    fixed = read(tmp_path / "own", range=[black, white], mean=[0], std=[1])
+    batch = next(fixed.batches(fixed.train, 1))[0]
+    assert torch.allclose(batch[0], (held - black) / (white - black), atol=1e-6)
+
+
+def test_8_and_16_bits_in_one_set_are_refused(tmp_path: Path) -> None:
     root = write(tmp_path / "own", mode="L")
-    values = np.arange(144, dtype=np.uint16).reshape(12, 12) * 256 + 255
-    Image.fromarray(values).save(root / "cat" / "0.png")
-    Image.new("RGBA", (12, 12), (9, 9, 9, 0)).save(root / "cat" / "1.png")
-    data = read(root, channels=1)
-    everything = torch.cat([pixels(split) for split in (data.train, data.validation, data.test)])
-    assert any(image.flatten().tolist() == list(range(144)) for image in everything)
-    assert any(bool((image == 9).all()) for image in everything)
+    Image.fromarray(np.full((12, 12), 1000, np.uint16)).save(root / "dog" / "3.png")
+    with pytest.raises(SecateurError, match="8 bits a value, some more") as caught:
+        read(root)
+    assert "dog/3.png has more" in caught.value.detail
+
+
+@pytest.mark.parametrize("kind", ["nan", "colours of 16 bits", "huge"])
+def test_values_that_would_be_lost_are_refused(tmp_path: Path, kind: str) -> None:
+    root = write(tmp_path / "own", count=4, mode="L")
+    for path in root.glob("*/*.png"):
+        path.unlink()
+        if kind == "nan":
+            Image.fromarray(np.full((12, 12), np.nan, np.float32)).save(path.with_suffix(".tif"))
+        elif kind == "huge":
+            Image.fromarray(np.full((12, 12), 1 << 25, np.int32)).save(path.with_suffix(".tif"))
+        else:
+            path.write_bytes(png_of_16_bit_colours())
+    said = {"nan": "no numbers", "huge": "beyond 16777216"}.get(kind, kind)
+    with pytest.raises(SecateurError, match="12 images can't be read") as caught:
+        read(root)
+    assert said in caught.value.detail
+
+
+def png_of_16_bit_colours() -> bytes:
+    def chunk(name: bytes, content: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+        )
+
+    rows = b"".join(b"\0" + bytes(12 * 6) for _ in range(12))
+    head = struct.pack(">IIBBBBB", 12, 12, 16, 2, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", head)
+        + chunk(b"IDAT", zlib.compress(rows))
+        + chunk(b"IEND", b"")
+    )
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif", ".webp"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_images_are_turned_as_cameras_say(tmp_path: Path, suffix: str, orientation: int) -> None:
+    """Every orientation that EXIF has, against what Pillow shows of it."""
+    values = np.zeros((16, 32, 3), np.uint8)
+    values[:4], values[:, :8, 1] = (200, 40, 90), 255
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    for name in ("a", "b"):
+        (tmp_path / "own" / name).mkdir(parents=True)
+        for number in range(4):
+            Image.fromarray(values).save(tmp_path / "own" / name / f"{number}{suffix}", exif=exif)
+    with Image.open(tmp_path / "own" / "a" / f"0{suffix}") as image:
+        seen = torch.from_numpy(np.array(ImageOps.exif_transpose(image).convert("RGB"))).permute(2, 0, 1)
+    assert torch.equal(pixels(read(tmp_path / "own").train)[0], seen)
+    assert seen.shape[1:] == ((16, 32) if orientation < 5 else (32, 16))
+
+
+LAYOUTS = {
+    "Training/Testing": (("Training", "Testing"), {"train": "Training", "test": "Testing"}),
+    "Train/Test/Val": (("Train", "Test", "Val"), {"train": "Train", "test": "Test", "validation": "Val"}),
+    "train + Test": (("train", "Test"), {"train": "train", "test": "Test"}),
+    "a wrapper": (("set/archive/Training", "set/archive/Testing"), {"train": "set/archive/Training"}),
+    "a wrapper of classes": (("archive",), {"train": "archive"}),
+    "wrappers in splits": (("seg_train/seg_train", "seg_test/seg_test"), {"train": "seg_train/seg_train"}),
+    "train alone": (("train",), {"train": "train"}),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_splits_are_recognized(tmp_path: Path, layout: str) -> None:
+    folders, splits = LAYOUTS[layout]
+    root = write(tmp_path / "own", *folders, count=6)
+    for left in ("__MACOSX/x", ".ipynb_checkpoints", "annotations"):
+        (root / left).mkdir(parents=True)
+    for name in ("Thumbs.db", ".DS_Store", "._a.jpg", "readme.txt"):
+        (root / name).write_text("x")
+    for name in ("._0.png", "Thumbs.db", ".DS_Store"):
+        (root / folders[0] / "cat" / name).write_text("x")
+    found = own_splits(root)
+    assert splits.items() <= {split: str(path.relative_to(root)) for split, path in found.items()}.items()
+    assert len(found) == len(folders)
+    data = read(root)
+    assert data.class_names == ("cat", "dog", "emu")
+    assert len(data.test) == (18 if len(folders) > 1 else 4)
+
+
+@pytest.mark.parametrize(
+    ("folders", "said"),
+    [
+        (("train", "Training"), "both look like the train split"),
+        (("Test", "Val"), "and no train/"),
+        (("train", "test", "holdout"), "holdout/ with images"),
+        (("fold1", "fold2", "fold3"), "as splits hold classes"),
+    ],
+)
+def test_folders_with_two_readings_are_refused(tmp_path: Path, folders: tuple[str, ...], said: str) -> None:
+    root = write(tmp_path / "own", *folders, count=2)
+    with pytest.raises(SecateurError, match="can't be told to be splits or classes") as caught:
+        read(root)
+    assert said in caught.value.detail and "train/CLASS/" in caught.value.remedy
+
+
+def test_one_class_and_splits_without_classes_are_refused(tmp_path: Path) -> None:
+    one = write(tmp_path / "one")
+    for name in ("dog", "emu"):
+        shutil.rmtree(one / name)
+    with pytest.raises(SecateurError) as caught:
+        read(one)
+    assert "cat/ is the only folder" in caught.value.detail
+    for split in ("train", "test"):
+        shutil.copytree(one / "cat", tmp_path / "flat" / split)
+    with pytest.raises(SecateurError) as caught:
+        read(tmp_path / "flat")
+    assert "hold no folders of classes" in caught.value.detail
+
+
+def test_damaged_images_are_all_named_at_once_or_left_out_and_counted(tmp_path: Path) -> None:
+    root = write(tmp_path / "own", "train", "test")
+    whole = read(root)
+    for name in ("train/cat/3.png", "train/emu/0.png", "test/dog/9.png"):
+        (root / name).write_bytes((root / name).read_bytes()[:60])
+    (root / "test/cat/0.png").write_bytes(b"")
+    for budget in (None, 0):
+        with pytest.raises(SecateurError, match="4 images can't be read") as caught:
+            read(root, budget=budget)
+        assert all(f"{name}.png" in caught.value.detail for name in ("train/cat/3", "test/cat/0"))
+        assert "skip_damaged" in caught.value.remedy
+    data = read(root, skip_damaged=True)
+    assert [len(data.train) + len(data.validation), len(data.test)] == [28, 28]
+    assert [text.split(",")[0] for text in data.told] == [
+        "2 training images can't be read and are left out",
+        "2 test images can't be read and are left out",
+    ]
+    assert len(whole.train) + len(whole.validation) == 30
+
+
+def test_limits_hold_for_every_split(tmp_path: Path) -> None:
+    root = write(tmp_path / "own", "train", "val", "test", count=20)
+    data = read(root, limit=24, limit_validation=18, limit_test=21)
+    assert [len(split) for split in (data.train, data.validation, data.test)] == [24, 18, 21]
+    assert data.test.labels.bincount().tolist() == [7, 7, 7]

@@ -76,10 +76,11 @@ def test_fingerprint_follows_arrays_and_parameters(tmp_path: Path) -> None:
         ("{'train': (x, y[:-1])}", "40 images and 39 labels"),
         ("{'train': (x[:0], y[:0])}", "0 images"),
         ("{'train': (x.transpose(0, 2, 3, 1), y)}", "transpose(0, 3, 1, 2)"),
-        ("{'train': (x[:, :2], y)}", "(40, 2, 8, 8)"),
-        ("{'train': (x.astype('int32'), y)}", "torch.int32"),
-        ("{'train': (x.astype('float32'), y)}", "floats from 0 to 255"),
-        ("{'train': (x / 255 + np.nan, y)}", "floats from nan"),
+        ("{'train': (x.transpose(0, 2, 3, 1)[..., :2], y)}", "transpose(0, 3, 1, 2)"),
+        ("{'train': (x > 9, y)}", "torch.bool"),
+        ("{'train': (x * np.int64(1 << 20), y)}", "beyond 16777216"),
+        ("{'train': (x / 255 + np.nan, y)}", "NaN"),
+        ("{'train': (x, y), 'test': (x + 0.5, y)}", "different types"),
         ("{'train': (x, y.astype('float32'))}", "whole numbers"),
         ("{'train': (x, y - 1)}", "-1"),
         ("{'train': (x, y), 'classes': ['a', 'b']}", "2 classes, but a label is 3"),
@@ -104,3 +105,20 @@ def test_exception_in_the_users_file_names_its_line(tmp_path: Path) -> None:
 def test_missing_function_is_named(tmp_path: Path) -> None:
     with pytest.raises(SecateurError, match="has no function load"):
         read(tmp_path, "x = 1\n")
+
+
+def test_data_that_differ_in_every_call_are_refused(tmp_path: Path) -> None:
+    unseeded = GOOD + "\ndef load():\n    return {'train': images(80, None), 'test': images(20, 1)}\n"
+    first = read(tmp_path, unseeded).fingerprint
+    params = Data.model_validate({"name": f"{tmp_path}/mine.py:load"})
+    with pytest.raises(SecateurError, match="gives other data in every call"):
+        load(params, locate(params, tmp_path), fingerprint=first)
+
+
+def test_the_global_generators_are_seeded(tmp_path: Path) -> None:
+    shuffled = GOOD + (
+        "\nimport random, torch\ndef load():\n    x, y = images(80)\n    p = np.random.permutation(80)\n"
+        "    p = p[torch.randperm(80).numpy()]\n    p = p[random.sample(range(80), 60)]\n"
+        "    return {'train': (x[p], y[p])}\n"
+    )
+    assert read(tmp_path, shuffled).fingerprint == read(tmp_path, shuffled).fingerprint

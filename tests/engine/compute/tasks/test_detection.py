@@ -168,12 +168,14 @@ def test_a_polygon_counts_as_the_box_around_it(tmp_path: Path) -> None:
     ("line", "said"),
     [
         ("0 0.5 0.5 0.5", "it has 4 numbers, not 5"),
-        ("0 a 0.5 0.5 0.5", "could not convert"),
+        ("0 a 0.5 0.5 0.5", "not numbers alone"),
         ("2 0.5 0.5 0.5 0.5", "class 2 is not one of 0 to 1"),
         ("0.5 0.5 0.5 0.5 0.5", "class 0.5 is not one"),
         ("0 20 10 20 10", "not from 0 to 1"),
         ("0 nan 0.5 0.5 0.5", "not from 0 to 1"),
-        ("0 0.5 0.5 0 0.5", "no area"),
+        ("0,0.5,0.5,0.5,0.5", "apart by spaces"),
+        ("0 0.5 0.5 0.5 0.5 0.3 0.3 2 0.4 0.4 2", "a pose set says kpt_shape"),
+        ("0 0.5 0.5 0.5 0.5 0.3 0.3 2 0.4 0.4 2 0.1", "it has 12 numbers, not 5"),
     ],
 )
 def test_a_wrong_line_is_named(line: str, said: str, tmp_path: Path) -> None:
@@ -216,3 +218,81 @@ def test_the_record_says_how_many_canvases_there_are(scenes: Dataset) -> None:
     assert (counts.train, counts.validation, counts.test) == tuple(
         len(split) for split in (scenes.train, scenes.validation, scenes.test)
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "box", "told"),
+    [
+        ("\ufeff1 0.5 0.5 0.5 0.5\n", [1, 0.5, 0.5, 0.5, 0.25], ""),
+        ("1 0.5 0.5 0.5 0.5\r\n\r\n", [1, 0.5, 0.5, 0.5, 0.25], ""),
+        ("1 0.5 0.5 1.004 0.5\n", [1, 0.5, 0.5, 1, 0.25], "1 boxes were cut off at the edge"),
+        ("1 0.999 0.5 0.01 0.5\n", [1, 0.997, 0.5, 0.006, 0.25], "1 boxes were cut off at the edge"),
+        ("1 0.5 0.5 0.5 0.5\n1 0.5 0.5 0.5 0.5\n", [1, 0.5, 0.5, 0.5, 0.25], "1 rows that were there twice"),
+        ("1 0.5 0.5 0.5 0.5\n0 0.5 0.5 0 0.5\n", [1, 0.5, 0.5, 0.5, 0.25], "1 boxes without an area"),
+        ("", None, ""),
+    ],
+)
+def test_labels_that_are_slightly_off_are_mended_and_counted(
+    tmp_path: Path, text: str, box: list[float] | None, told: str
+) -> None:
+    file = written(tmp_path)
+    (tmp_path / "labels" / "train" / "0.txt").write_bytes(text.encode())
+    data = opened(Data(name="yolo", root=str(file), size=64), tmp_path)
+    found = data.train.labels[0][data.train.labels[0][:, 0] >= 0]
+    assert len(found) == (box is not None)
+    if box is not None:
+        assert found[0].tolist() == pytest.approx(box, abs=1e-6)
+    assert "".join(data.told).startswith(told) and bool(told) == bool(data.told)
+
+
+def test_everything_wrong_with_a_set_is_told_at_once(tmp_path: Path) -> None:
+    file = written(tmp_path, _0="9 0.5 0.5 0.5 0.5", _1="0 0.5 0.5\n0 2 0.5 0.5 0.5")
+    (tmp_path / "images" / "val" / "1.png").write_bytes(b"nothing")
+    with pytest.raises(SecateurError, match="4 labels or images of") as caught:
+        opened(Data(name="yolo", root=str(file), size=64), tmp_path)
+    for said in ("0.txt, line 1: class 9", "1.txt, line 1: it has 3", "1.txt, line 2", "val/1.png is not an"):
+        assert said in caught.value.detail
+
+
+POSE = "1 0.5 0.5 0.5 0.5 0.3 0.3 0.4 0.4 0.5 0.5"
+
+
+def test_key_points_are_not_taken_for_polygons(tmp_path: Path) -> None:
+    """Of a box with points in two dimensions, only the data.yaml can say that it is no polygon."""
+    file = written(tmp_path, _0=POSE, _1=POSE)
+    params = Data(name="yolo", root=str(file), size=64)
+    with pytest.raises(SecateurError, match="look like poses") as caught:
+        opened(params, tmp_path)
+    plain = file.read_text()
+    assert "kpt_shape: [3, 2]" in caught.value.remedy
+    file.write_text(plain + "kpt_shape: [3, 2]\n")
+    data = opened(params, tmp_path)
+    assert data.train.labels[0, 0].tolist() == pytest.approx([1.0, 0.5, 0.5, 0.5, 0.25])
+    assert data.told == ("2 rows with key points were taken as their boxes",)
+    file.write_text(plain + "kpt_shape: false\n")
+    assert opened(params, tmp_path).train.labels[0, 0].tolist() == pytest.approx([1, 0.4, 0.45, 0.2, 0.1])
+
+
+def test_roboflow_and_leavings_of_systems(tmp_path: Path) -> None:
+    """`../train/images` is beside the data.yaml; `._a.jpg` and `.ipynb_checkpoints` are no images."""
+    for split in ("train", "valid"):
+        for number in range(3):
+            for kind in ("images", "labels"):
+                (tmp_path / "set" / split / kind).mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (20, 20)).save(tmp_path / "set" / split / "images" / f"{number}.jpg")
+            (tmp_path / "set" / split / "labels" / f"{number}.txt").write_text("0 0.5 0.5 0.5 0.5\n")
+        (tmp_path / "set" / split / "images" / "._0.jpg").write_bytes(b"mac")
+        copies = tmp_path / "set" / split / "images" / ".ipynb_checkpoints"
+        copies.mkdir()
+        Image.new("RGB", (20, 20)).save(copies / "0-checkpoint.jpg")
+    file = tmp_path / "set" / "data.yaml"
+    file.write_bytes(b"\xef\xbb\xbftrain: ../train/images\nval: ../valid/images\nnc: 1\nnames: ['a']\n")
+    data = opened(Data(name="yolo", root=str(file), size=32), tmp_path)
+    assert [len(data.train), len(data.validation)] == [3, 3]
+
+
+def test_damaged_images_with_boxes_can_be_left_out(tmp_path: Path) -> None:
+    file = written(tmp_path)
+    (tmp_path / "images" / "train" / "1.png").write_bytes(b"nothing")
+    data = opened(Data(name="yolo", root=str(file), size=64, skip_damaged=True), tmp_path)
+    assert len(data.train) == 1 and "1 training images can't be read" in data.told[0]

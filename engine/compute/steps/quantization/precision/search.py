@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 import onnx
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from engine.compute.context import Context
 from engine.compute.onnx.onnxruntime import OnnxModel
@@ -32,9 +32,9 @@ class Images(Protocol):
 class Drawn:
     """Training images drawn by the seed: some to calibrate on, others held out."""
 
-    def __init__(self, params: QuantizeStatic, context: Context) -> None:
+    def __init__(self, model: nn.Module, params: QuantizeStatic, context: Context) -> None:
         self._context = context
-        self._batch = params.batch
+        self._batch = context.at_once(model, params.batch, kept=True)
         order = shuffled(context, "quantize")
         held = min(HELD_OUT, len(order) // 4)
         self._held_out, self._calibration = order[:held], order[held : held + params.images]

@@ -1,0 +1,198 @@
+"""The check-up of one network: built, run on real images, kept and read back, exported, before anything is trained."""
+
+import copy
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.parametrize import is_parametrized
+
+from engine.compute.checkup import passes
+from engine.compute.context import to_device
+from engine.compute.data import Dataset
+from engine.compute.layers.passes import single_valued_norms
+from engine.compute.layers.select import PRUNABLE, check_skip, left
+from engine.compute.measures.counts import count
+from engine.compute.models import checkpoint
+from engine.compute.models.int8 import QuantizedNetwork, torch_part
+from engine.compute.models.layout import layout_of
+from engine.compute.pretrained.create import create
+from engine.compute.steps.channels.yolo import prepare_for_channels
+from engine.compute.tasks import task_of
+from engine.errors import Unavailable, UsageError
+from engine.params.catalog import own_code
+from engine.params.preset import Model
+from engine.text.phrases import listed
+
+IMAGES = 4
+"""Images that a network is tried with: enough to tell it from one, and seconds for the largest."""
+
+
+@dataclass(frozen=True)
+class Tried:
+    """Where and with what a network is tried: see `engine.studies.checkup.jobs` for `wanted`."""
+
+    data: Dataset
+    device: torch.device
+    seed: int
+    templates: Path
+    wanted: dict[str, Any]
+
+    @property
+    def model(self) -> Model:
+        return Model.model_validate(self.wanted["model"])
+
+    @property
+    def name(self) -> str:
+        """What messages and notes call the network: of the user's own, the file without its folders."""
+        return PurePath(self.model.title).name if own_code(self.model.title) else self.model.title
+
+
+def check(tried: Tried) -> dict[str, Any]:
+    """What the network is, in a line, and notes on it. Raises UsageError for one that the study can't work with."""
+    try:
+        return _checked(tried)
+    except Unavailable as error:
+        raise UsageError(error.title, error.detail, error.remedy) from error
+
+
+def _checked(tried: Tried) -> dict[str, Any]:
+    data, name = tried.data, tried.name
+    network, facts = create(
+        tried.model,
+        channels=data.channels,
+        classes=data.classes,
+        size=data.size,
+        seed=tried.seed,
+        task=data.task,
+    )
+    _check_new_head(tried, facts)
+    _check_weights(network, name)
+    _check_layers(network, tried.wanted["layers"])
+    model = to_device(network, tried.device)
+    images, targets = _batch(tried, IMAGES, model)
+    notes = []
+    if data.task == "classification":
+        notes += passes.evaluate(model, images, data.classes, name)
+    if tried.wanted["batches"] and not isinstance(model, QuantizedNetwork):
+        notes += _trained(tried, model, images, targets)
+    if layout_of(model) != torch.channels_last:
+        notes.append("it computes in contiguous layout, which its code needs; channels last would be faster")
+    with tempfile.TemporaryDirectory() as folder:
+        checkpoint.save(model, Path(folder))
+        notes += _exported(tried, checkpoint.load(Path(folder), [tried.model.name]), Path(folder))
+    counts = count(torch_part(model), (data.channels, *data.size))
+    shape = "×".join(map(str, (data.channels, *data.size)))
+    text = f"{shape} → {data.classes} classes, {counts.parameters:,} parameters"
+    return {"name": name, "text": text, "notes": notes}
+
+
+def _check_new_head(tried: Tried, facts: dict[str, Any]) -> None:
+    if facts["new_head"] and tried.wanted["teaches"] and not tried.wanted["batches"]:
+        raise UsageError(
+            f"The teacher {tried.name} tells other classes apart than the data's {tried.data.classes}",
+            "Its last layer would be a random one.",
+            "Train it on the data first: teacher.train: {epochs: …}, or use weights that were.",
+        )
+
+
+def _check_weights(network: nn.Module, name: str) -> None:
+    """Raises UsageError for layers whose weight is computed by a hook before each pass: no step could change it."""
+    computed = [
+        layer
+        for layer, module in network.named_modules()
+        if isinstance(module, PRUNABLE)
+        and "weight" not in module._parameters
+        and not is_parametrized(module, "weight")
+    ]
+    if computed:
+        raise UsageError(
+            f"The weights of {listed(computed)} in model {name} are no parameters",
+            "Something computes them before each pass, as torch.nn.utils.weight_norm and spectral_norm do.",
+            "Use torch.nn.utils.parametrizations.weight_norm or spectral_norm, which torch has in their place.",
+        )
+
+
+def _check_layers(model: nn.Module, named: list[tuple[str, str, list[str]]]) -> None:
+    """What steps name must be there, as the network is or as pruning its channels takes it apart.
+
+    So a wrong name is told before anything is trained.
+    """
+    if not named:
+        return
+    prepared = copy.deepcopy(model)
+    prepare_for_channels(prepared)
+    layers = dict(model.named_modules()) | dict(prepared.named_modules())
+    for step, parameter, names in named:
+        if parameter == "skip":
+            check_skip(layers, tuple(names), step)
+            _check_left(layers, tuple(names), step)
+            continue
+        missing = [name for name in names if name not in layers]
+        if missing:
+            raise UsageError(
+                f"{step}.{parameter} names no layer: {missing[0]}",
+                f"The network has {listed([layer for layer in layers if layer])}.",
+                "Use the names of layers that both networks have, or STUDENT=TEACHER.",
+            )
+
+
+def _check_left(layers: dict[str, nn.Module], names: tuple[str, ...], step: str) -> None:
+    if not left(layers, names):
+        raise UsageError(
+            f"{step}.skip leaves no layer",
+            f"{', '.join(names)} name every layer that the network has.",
+            "Shorten skip, or leave the step out.",
+        )
+
+
+def _batch(tried: Tried, size: int, model: nn.Module) -> tuple[Tensor, Tensor]:
+    """The first training images with their targets, in the network's memory layout."""
+    order = torch.arange(min(size, len(tried.data.train)))
+    images, targets = next(tried.data.batches(tried.data.train, size, order=order, device=tried.device))
+    return images.contiguous(memory_format=layout_of(model)), targets
+
+
+def _trained(tried: Tried, model: nn.Module, images: Tensor, targets: Tensor) -> list[str]:
+    """Training steps of the sizes that there will be; what is left out of them, or of the network's outputs."""
+    data, name = tried.data, tried.name
+    task = task_of(data)
+    notes = []
+    if any(batch > 1 for batch in tried.wanted["batches"]):
+        if data.task == "classification":
+            notes += passes.auxiliary(model, images, data.classes, name)
+        passes.train(model, images, targets, task, name)
+    for batch in tried.wanted["batches"]:
+        if batch > 1 and len(data.train) % batch == 1:
+            notes.append(
+                f"the last of {len(data.train)} training images makes no batch of its own: with batches of "
+                f"{batch}, one image of each epoch, another every time, is left out"
+            )
+    if 1 in tried.wanted["batches"]:
+        with single_valued_norms(model, images[:1]) as norms:
+            passes.train(model, images[:1], targets[:1], task, name)
+        if norms:
+            notes.append(
+                f"in batches of one image {listed(list(norms))} have one value a channel: they normalize by their "
+                "running statistics, which stay as they are"
+            )
+    return notes
+
+
+def _exported(tried: Tried, model: nn.Module, folder: Path) -> list[str]:
+    """Writes the ONNX file that latencies and INT8 need. Raises Unavailable where a step can't do without it."""
+    if not tried.wanted["onnx"] or isinstance(model, QuantizedNetwork):
+        return []
+    from engine.compute.onnx.export import export  # slow to import, and many studies do without
+
+    data = tried.data
+    try:
+        export(model, (data.channels, *data.size), folder / "model.onnx", templates=tried.templates)
+    except Unavailable as error:
+        if tried.wanted["onnx"] == "must":
+            raise
+        return [f"no latency in runtimes that read ONNX files: {error.reason}"]
+    return []

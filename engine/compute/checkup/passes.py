@@ -1,0 +1,114 @@
+"""What a network does with real images in evaluation and in training; errors name the user's own line."""
+
+import contextlib
+import copy
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from engine.compute.layers.passes import evaluating
+from engine.compute.models.layout import FAILURES
+from engine.compute.tasks import Task
+from engine.compute.tasks.output import images_in, logits, main_output
+from engine.compute.usercode import own_error
+from engine.errors import UsageError, said_by
+
+ALIKE = 1e-3
+"""Largest difference, relative to the largest output, by which an image's output in a batch may differ from that
+alone: rounding in another order of summation stays far below."""
+LISTED = 6
+"""Layers that a note lists."""
+
+
+def evaluate(model: nn.Module, images: Tensor, classes: int, name: str) -> list[str]:
+    """Runs the network in eval mode on `images` (N, C, H, W), together and one by one; notes on what it gave.
+
+    Raises UsageError where its outputs are no logits (N, classes), are not finite, or come for some N only.
+    """
+    with torch.inference_mode(), evaluating(model):
+        together = logits(_run(model, images, name, "in evaluation"), images, classes, name, "in evaluation")
+        singles = [
+            logits(_run(model, one, name, "in evaluation"), one, classes, name, "in evaluation")
+            for one in torch.split(images, 1)
+        ]
+    if not torch.isfinite(together).all():
+        raise UsageError(
+            f"Model {name} gives outputs that are not finite",
+            "Before any training some of the data's images make it give NaN or infinity.",
+            "Look for what divides by zero or overflows in it, or bring other weights.",
+        )
+    apart = (together - torch.cat(singles)).abs().max() / together.abs().max().clamp(min=1e-6)
+    if float(apart) > ALIKE:
+        return [
+            "in evaluation its outputs for an image depend on the other images of the batch: so do scores"
+        ]
+    return []
+
+
+def train(model: nn.Module, images: Tensor, targets: Tensor, task: Task, name: str) -> None:
+    """One batch forwards and backwards through a copy of the network in training mode.
+
+    Raises UsageError where that is not possible, or the loss is not finite.
+    """
+    tried = copy.deepcopy(model).train()
+    with told("in training", images, name):
+        loss = task.loss(tried, images, targets)
+    with told("in training, when gradients are computed", images, name):
+        loss.backward()  # type: ignore[no-untyped-call]
+    if not torch.isfinite(loss):
+        raise UsageError(
+            f"Model {name} gives no finite loss on the data's images",
+            f"Before any training it is {float(loss)} for {images_in(images)}.",
+            "Look for what divides by zero or overflows in it, or bring other weights.",
+        )
+
+
+def auxiliary(model: nn.Module, images: Tensor, classes: int, name: str) -> list[str]:
+    """What of the network's output in training mode is not trained. Raises UsageError where none of it can be."""
+    tried = copy.deepcopy(model).train()
+    with torch.no_grad():
+        output = _run(tried, images, name, "in training")
+    logits(main_output(output), images, classes, name, "in training")
+    if not isinstance(output, tuple | list):
+        return []
+    return [f"in training it has {len(output)} outputs: the first is trained, auxiliary ones are not"]
+
+
+@contextlib.contextmanager
+def told(doing: str, images: Tensor, name: str) -> Iterator[None]:
+    """Within the block, what a network's code raises is told in a sentence, with the user's own line."""
+    try:
+        yield
+    except FAILURES as error:
+        own = own_error(error)
+        raise UsageError(
+            f"Model {name} fails {doing} with {images_in(images)} of {'×'.join(map(str, images.shape[1:]))}",
+            own.detail if own else f"{type(error).__name__}: {said_by(error)[0]}",
+            "Correct the network, or the data's size and channels.",
+        ) from error
+
+
+def _run(model: nn.Module, images: Tensor, name: str, doing: str) -> object:
+    """The network's output; UsageError where it changes the images that it is given."""
+    given = images.clone()
+    with told(doing, images, name):
+        output = model(given)
+    if not torch.equal(given, images):
+        raise UsageError(
+            f"Model {name} changes the images that it is given",
+            _where_in_place(model, images),
+            "Let it make new tensors: x = x * 2 in place of x *= 2, inplace=False in its first layer.",
+        )
+    return output
+
+
+def _where_in_place(model: nn.Module, images: Tensor) -> str:
+    """The line that writes to the images: autograd refuses that for a tensor whose gradient is asked for."""
+    try:
+        with torch.inference_mode(False), torch.enable_grad():
+            copy.deepcopy(model)(images.clone().requires_grad_())
+    except FAILURES as error:
+        if own := own_error(error):
+            return own.detail
+    return "Others that get the same images, such as a teacher, would see changed ones."

@@ -1,0 +1,53 @@
+"""What of a network's output is trained: some give more than one in training."""
+
+from typing import Any
+
+from torch import Tensor
+
+from engine.errors import UsageError
+
+
+def main_output(output: Any) -> Any:
+    """The logits among what a classifier gives in training: its output, or the first of several.
+
+    Auxiliary outputs come behind the main one, as torchvision's GoogLeNet and Inception have them.
+
+    >>> main_output(("logits", "auxiliary")), main_output("logits")
+    ('logits', 'logits')
+    """
+    return output[0] if isinstance(output, tuple | list) and output else output
+
+
+def logits(output: object, images: Tensor, classes: int, name: str, doing: str) -> Tensor:
+    """`output` of the network `name` for `images` (N, C, H, W), in float32, if it is what a classifier gives.
+
+    Raises UsageError, with what it is instead of (N, `classes`); `doing` says when: "in training".
+    """
+    wanted = (len(images), classes)
+    if isinstance(output, Tensor) and output.shape == wanted:
+        return output.float()
+    title = f"Model {name} does not classify into {classes} classes"
+    needed = f"for {images_in(images)} {doing}; a tensor of {wanted} is needed."
+    if isinstance(output, dict):
+        keys = [key for key, value in output.items() if isinstance(value, Tensor) and value.shape == wanted]
+        line = f"return output[{(keys or list(output) or ['logits'])[0]!r}]"
+        raise UsageError(
+            title,
+            f"It gave a dict of {', '.join(map(repr, output)) or 'nothing'} {needed}",
+            f"Return the logits alone, at the end of forward: `{line}` with what it returns now as `output`.",
+        )
+    if isinstance(output, tuple | list):
+        raise UsageError(
+            title,
+            f"It gave {len(output)} outputs {needed}",
+            "Return the logits alone in evaluation: auxiliary outputs only `if self.training`.",
+        )
+    got = f"a tensor of {tuple(output.shape)}" if isinstance(output, Tensor) else f"a {type(output).__name__}"
+    raise UsageError(
+        title, f"It gave {got} {needed}", "Let the function take `classes` and use it for its last layer."
+    )
+
+
+def images_in(images: Tensor) -> str:
+    """How many they are, in words."""
+    return "a single image" if len(images) == 1 else f"{len(images)} images"

@@ -1,0 +1,6 @@
+"""Functions in a user's own Python file, named `path/file.py:function`: loading and calling them."""
+
+from engine.compute.usercode.calls import guarded, line_of
+from engine.compute.usercode.load import current, load_function, own_error, use
+
+__all__ = ["current", "guarded", "line_of", "load_function", "own_error", "use"]

@@ -1,0 +1,72 @@
+"""Tries the networks and data of a study before its first step, in workers."""
+
+from collections.abc import Callable, Sequence
+
+from engine.errors import SecateurError, UsageError
+from engine.runner.executors.base import BLAMELESS_TRIES, Executor, JobEnded
+from engine.store.objects import Store
+from engine.studies import events as ev
+from engine.studies.plan import Job
+
+
+def check_up(
+    jobs: Sequence[Job],
+    executor: Executor,
+    store: Store,
+    emit: Callable[[ev.Event], None],
+    *,
+    needed: bool,
+    stopping: Callable[[], bool],
+    poll_s: float,
+) -> bool:
+    """Do those check-ups that the store does not hold, and tell what all of them found; False if asked to stop.
+
+    Where they are not `needed`, because nothing is left to be computed, only what is known is told.
+
+    Raises UsageError for what the preset asks for and can't be, SecateurError when a worker died of something else.
+    """
+    waiting = [job for job in jobs if needed and any(store.get(node.key) is None for node in job.nodes)]
+    running, tries = 0, 0
+    while waiting or running:
+        if stopping():
+            return False
+        while waiting and executor.has_room(waiting[0]):
+            executor.start(waiting.pop(0))
+            running += 1
+        for message in executor.wait(poll_s):
+            match message:
+                case JobEnded():
+                    running -= 1
+                    if stopping():
+                        return False
+                    if message.blameless and tries < BLAMELESS_TRIES:
+                        tries += 1
+                        waiting.append(message.job)
+                    else:
+                        _whole(message, store)
+                case ev.StepFailed():
+                    raise (UsageError if message.refused else SecateurError)(**message.error)
+                case ev.Notice():
+                    emit(message)
+                case _:
+                    pass
+    emit(_told(jobs, store))
+    return True
+
+
+def _whole(ended: JobEnded, store: Store) -> None:
+    """Raises SecateurError where a worker ended without having done its job, or a word."""
+    if ended.problem is not None:
+        raise SecateurError(**ended.problem)
+    if any(store.get(node.key) is None for node in ended.job.nodes):
+        raise SecateurError(
+            "The check-up ended without a result",
+            "Its worker said nothing.",
+            "The engine's log has more. `secateur resume` tries again.",
+        )
+
+
+def _told(jobs: Sequence[Job], store: Store) -> ev.CheckedUp:
+    found = [stored.observations for job in jobs for node in job.nodes if (stored := store.get(node.key))]
+    data = {one["data"]["text"]: one["data"] for one in found if one["data"]}
+    return ev.CheckedUp(data=list(data.values()), networks=[one["network"] for one in found])

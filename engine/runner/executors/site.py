@@ -1,0 +1,93 @@
+"""What a site and a user have settled about Slurm, below what a preset says, and what Slurm says of itself.
+
+`/etc/xdg/secateur/slurm.yaml` (or below each of $XDG_CONFIG_DIRS), then `~/.config/secateur/slurm.yaml`, then
+`executor.slurm` of the preset: what is later wins.
+"""
+
+import os
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from engine.errors import SecateurError, UsageError
+from engine.params.slurm import Slurm
+from engine.slurm import commands, queue
+from engine.store.files import read_json, write_json
+
+NAME = Path("secateur") / "slurm.yaml"
+DAY_S = 86_400.0
+ARRAY = 1001
+"""Slurm's own MaxArraySize where nothing else is configured: indices are below it."""
+
+
+def files() -> list[Path]:
+    """Where settings are looked for, the site's first."""
+    shared = (os.environ.get("XDG_CONFIG_DIRS") or "/etc/xdg").split(":")
+    own = Path(os.environ.get("XDG_CONFIG_HOME") or "~/.config").expanduser()
+    return [*(Path(folder) / NAME for folder in reversed(shared) if folder), own / NAME]
+
+
+def resolve(asked: Slurm) -> Slurm:
+    """What the preset asks for, completed by the user's and the site's settings.
+
+    Raises UsageError where one of their files can't be read.
+    """
+    given: dict[str, Any] = {}
+    for file in files():
+        given |= _read(file)
+    return Slurm.model_validate(given | asked.model_dump(mode="json", exclude_unset=True))
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        found = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except OSError:
+        return {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UsageError(f"{file} is not YAML", " ".join(str(error).split())) from error
+    if found is None:
+        return {}
+    try:
+        return Slurm.model_validate(found).model_dump(mode="json", exclude_unset=True)
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'the file'}: {e['msg']}" for e in error.errors())
+        raise UsageError(
+            f"{file} does not fit",
+            wrong,
+            "It may have what `secateur params executor` lists below executor.slurm.",
+        ) from error
+
+
+def largest_array() -> int:
+    """How many tasks an array of this cluster may have; asked once a day."""
+    found = re.search(r"^MaxArraySize\s*=\s*(\d+)", _daily("config", "scontrol", "show", "config"), re.M)
+    return max(1, int(found[1]) - 1 if found else ARRAY - 1)
+
+
+def partitions() -> list[dict[str, str]]:
+    """The partitions: `name`, `default`, `time` (its limit), `nodes`, `cpus`, `memory` (MB), `gres`, `features`."""
+    names = ("name", "time", "nodes", "cpus", "memory", "gres", "features")
+    rows = []
+    for line in _daily("partitions", "sinfo", "-h", "-o", "%P|%l|%D|%c|%m|%G|%f").splitlines():
+        row = dict(zip(names, (part.strip() for part in line.split("|")), strict=False))
+        row["default"] = "yes" if row["name"].endswith("*") else ""
+        rows.append(row | {"name": row["name"].rstrip("*")})
+    return rows
+
+
+def _daily(name: str, *command: str) -> str:
+    """The answer of one of Slurm's programs, at most a day old; empty where there is none."""
+    try:
+        file = queue.cache() / f"{name}.json"
+        found: Any = read_json(file)
+        if isinstance(found, dict) and 0 <= time.time() - found["asked"] < DAY_S:
+            return str(found["answer"])
+        answer = commands.ask(*command)
+        write_json(file, {"asked": time.time(), "answer": answer}, durable=False)
+    except (OSError, KeyError, SecateurError):
+        return ""
+    return answer

@@ -1,0 +1,268 @@
+"""Carries a study out on a cluster: what a submission writes and sends, and nothing that has to stay.
+
+`tasks.json` and the scripts are written first, then each stage is sent as one array that waits for those before it.
+"""
+
+import os
+import shutil
+import socket
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from engine import sources
+from engine.errors import SecateurError, UsageError
+from engine.machine import environment
+from engine.machine.value import here
+from engine.params.slurm import Slurm
+from engine.presets.spec import Spec, read_stored
+from engine.runner.executors import nodes, site
+from engine.runner.progress import derived
+from engine.slurm import commands, queue, script
+from engine.store.files import explained, read_json, write_atomic
+from engine.store.objects import Store
+from engine.studies import basis
+from engine.studies import events as ev
+from engine.studies.plan import Plan, data_id, make
+from engine.studies.rundir import EventLog, RunDir
+from engine.studies.state import StudyState, load
+from engine.studies.tasks import Stage, Tasks, deal
+
+TASK = "from engine.runner.task import main; main()"
+"""Not ``-m``: multiprocessing would import the main module anew in every worker."""
+BY_HAND = "jobs"
+"""Where `submit.sh` notes the numbers of the jobs that it submitted."""
+FEWER = ("MaxSubmit", "MaxArraySize", "Invalid job array", "QOSMaxSubmitJob", "AssocMaxSubmitJob", "JobSize")
+"""What Slurm says of an array with more tasks than it takes."""
+
+
+@dataclass(frozen=True)
+class Submission:
+    """What is about to be sent: the deal, and each stage's script."""
+
+    tasks: Tasks
+    scripts: tuple[str, ...]
+
+
+def prepare(run: RunDir, spec: Spec, store: Store | None = None) -> Submission:
+    """The stages of what is still to be done, and their scripts; nothing is written or sent."""
+    before = Tasks.read(run)
+    asked = site.resolve(spec.settings.executor.slurm or Slurm())
+    number = before.submission + 1 if before else 1
+    agreed = basis.latest(run, number)
+    plan = _plan(run, spec, agreed)
+    skip = _stored(plan, store) if store is not None and agreed is not None else set()
+    stages = deal(plan, asked, skip, site.largest_array())
+    excluded = tuple(dict.fromkeys([*(before.excluded if before else ()), *_failed_nodes(run, before)]))
+    tasks = Tasks(asked, stages, number, excluded)
+    return Submission(tasks, tuple(_script(run, tasks, stage) for stage in stages))
+
+
+def _plan(run: RunDir, spec: Spec, agreed: basis.Basis | None) -> Plan:
+    """The plan; of a study whose nodes nobody has seen yet, one of the same shape and with other keys."""
+    code = sources.read(run.code)
+    if agreed is not None:
+        return make(spec, agreed.fingerprints, agreed.machine, code)
+    placeholders = {data_id(trial): data_id(trial) for trial in spec.trials}
+    return make(spec, placeholders, here(spec.settings.device, spec.settings.threads, 1), code)
+
+
+def _stored(plan: Plan, store: Store) -> set[int]:
+    """Numbers of the jobs whose results are all there."""
+    return {job.number for job in plan.jobs if all(store.get(node.key) is not None for node in job.nodes)}
+
+
+def _failed_nodes(run: RunDir, before: Tasks | None) -> list[str]:
+    """Nodes that took a task with them and are not well now."""
+    if before is None:
+        return []
+    hosts = dict.fromkeys(t.host for t in load(run.path).tasks.values() if not t.outcome)
+    return [host for host in hosts if nodes.failed(host)]
+
+
+def _script(run: RunDir, tasks: Tasks, stage: Stage) -> str:
+    python = [sys.executable] if tasks.asked.container is None else ["python3"]
+    command = [*python, "-P", "-c", TASK, str(run.path), stage.name]
+    about = script.Stage(run.name, run.path, stage.name, stage.tasks, stage.exclusive)
+    own = environment.importable() | {n: v for n in script.PORTABLE if (v := os.environ.get(n))}
+    return script.text(tasks.asked, about, command, own | environment.chosen_selectors(), tasks.excluded)
+
+
+def submit(run: RunDir) -> None:
+    """Write the folder's part and send every stage; the study is queued then.
+
+    Raises UsageError, and removes a study that has never run, where Slurm does not take it.
+    """
+    status = run.read_status()
+    if status.state in ("running", "queued") and status.submitted:
+        raise UsageError(
+            f"Study {run.name} is {status.state} already",
+            status.queue,
+            f"`secateur watch {run.name}` follows it.",
+        )
+    spec = read_stored(run.preset, (read_json(run.request) or {}).get("name", run.name))
+    found = prepare(run, spec, run.store())
+    with explained(run.stop):
+        run.stop.unlink(missing_ok=True)
+        shutil.rmtree(run.path / "failures", ignore_errors=True)
+    write(run, found)
+    try:
+        jobs = _send(run, found.tasks)
+    except SecateurError as error:
+        if found.tasks.submission == 1:
+            shutil.rmtree(run.path, ignore_errors=True)
+        raise UsageError(error.title, error.detail, error.remedy) from error
+    state = _begun(run, spec, found.tasks)
+    now = derived(status, state) if state.trials else status
+    run.write_status(
+        replace(
+            now,
+            state="queued" if jobs else state.status,
+            host="",
+            jobs=(*status.jobs, *jobs),
+            submitted=time.time(),
+            updated=time.time(),
+            error=None,
+            why="",
+        )
+    )
+
+
+def write(run: RunDir, found: Submission) -> None:
+    """Put the deal and the scripts into the study's folder, and one that sends them all by hand."""
+    with explained(run.slurm):
+        run.slurm.mkdir(exist_ok=True)
+    found.tasks.write(run)
+    for stage, text in zip(found.tasks.stages, found.scripts, strict=True):
+        write_atomic(_file(run, stage), text)
+    write_atomic(run.slurm / "submit.sh", by_hand(run, found.tasks))
+
+
+def _file(run: RunDir, stage: Stage) -> Path:
+    return run.slurm / f"{stage.name}.sh"
+
+
+def by_hand(run: RunDir, tasks: Tasks) -> str:
+    """A script that submits the stages, each after those before it."""
+    lines = ["#!/bin/bash", "set -e"]
+    for stage, after in _chained(tasks.stages):
+        waits = f"--dependency=afterany:{':'.join(f'${one.name}' for one in after)} " if after else ""
+        lines.append(f'{stage.name}=$(sbatch --parsable {waits}"{_file(run, stage)}")')
+    numbers = " ".join(f"${stage.name}" for stage in tasks.stages)
+    return "\n".join([*lines, f'echo {numbers} | tee "{run.slurm / BY_HAND}"', ""])
+
+
+def _chained(stages: Sequence[Stage]) -> list[tuple[Stage, list[Stage]]]:
+    """Each stage with those of the depth before it."""
+    depths = sorted({stage.depth for stage in stages})
+    return [
+        (stage, [s for s in stages if s.depth == max((d for d in depths if d < stage.depth), default=-1)])
+        for stage in stages
+    ]
+
+
+def _send(run: RunDir, tasks: Tasks) -> list[str]:
+    """Submit every stage; the numbers of their jobs. What was sent is taken back if one is refused."""
+    sent: dict[str, str] = {}
+    try:
+        for stage, after in _chained(tasks.stages):
+            waits = [f"--dependency=afterany:{':'.join(sent[one.name] for one in after)}"] if after else []
+            sent[stage.name] = _send_stage(run, tasks, stage, waits)
+    except SecateurError:
+        commands.cancel(list(sent.values()))
+        raise
+    return list(sent.values())
+
+
+def _send_stage(run: RunDir, tasks: Tasks, stage: Stage, flags: list[str]) -> str:
+    """Submit a stage; where the site takes no array as large, with fewer tasks that do more each."""
+    while True:
+        try:
+            return commands.submit(_file(run, stage), flags)
+        except SecateurError as error:
+            if stage.tasks == 1 or not any(word in error.detail for word in FEWER):
+                raise
+        stage = replace(stage, tasks=(stage.tasks + 1) // 2)
+        stages = tuple(stage if s.name == stage.name else s for s in tasks.stages)
+        tasks = replace(tasks, stages=stages)
+        tasks.write(run)
+        write_atomic(_file(run, stage), _script(run, tasks, stage))
+
+
+def _begun(run: RunDir, spec: Spec, tasks: Tasks) -> StudyState:
+    """Tell the study's start, and its end where nothing is left to be done."""
+    events = [
+        ev.StudyStarted(
+            study=run.name,
+            preset=spec.name,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            environment={},
+            resumed=tasks.submission > 1,
+            replay_of=(read_json(run.request) or {}).get("replay_of"),
+        )
+    ]
+    tell(run, events)
+    return load(run.path)
+
+
+def tell(run: RunDir, events: Sequence[ev.Event]) -> None:
+    """Write events of this process, into a file of its own."""
+    with explained(run.task_events):
+        run.task_events.mkdir(exist_ok=True)
+    log = EventLog(run.task_events / f"{socket.gethostname()}-{os.getpid()}-{time.time_ns()}.jsonl")
+    for event in events:
+        log.append(event)
+    log.close()
+
+
+def cancel(run: RunDir) -> None:
+    """End the study's jobs; what runs keeps its epoch, as far as its seconds reach."""
+    with explained(run.stop):
+        run.stop.touch()
+    commands.cancel(open_jobs(run))
+    tell(run, [ev.StudyFinished(state="cancelled")])
+    run.write_status(derived(run.stored_status(), load(run.path)))
+
+
+def open_jobs(run: RunDir) -> list[str]:
+    """The numbers of the study's jobs that may still wait or run: those it noted, and those that carry its comment."""
+    rows = queue.look().of(run.stored_status().jobs, str(run.path))
+    noted = _latest_jobs(run)
+    return list(dict.fromkeys([*noted, *(row.job for row in rows if row.waits or row.runs)]))
+
+
+def _latest_jobs(run: RunDir) -> tuple[str, ...]:
+    tasks, jobs = Tasks.read(run), run.stored_status().jobs
+    if not jobs and (run.slurm / BY_HAND).is_file():
+        return tuple((run.slurm / BY_HAND).read_text().split())
+    return jobs[-len(tasks.stages) :] if tasks and tasks.stages else ()
+
+
+def hold(run: RunDir) -> None:
+    """Keep what waits from starting."""
+    _each(run, lambda job: commands.control("hold", job))
+
+
+def release(run: RunDir) -> None:
+    """Let what was held start."""
+    _each(run, lambda job: commands.control("release", job))
+
+
+def throttle(run: RunDir, tasks: int) -> None:
+    """Let so many tasks of each stage run at the same time, from now on; 0: as many as there are nodes for."""
+    _each(run, lambda job: commands.control("update", f"JobId={job}", f"ArrayTaskThrottle={tasks}"))
+
+
+def _each(run: RunDir, do: Callable[[str], None]) -> None:
+    """For every job of the study that is still there; SecateurError if it worked for none."""
+    jobs, refused = open_jobs(run), []
+    for job in jobs:
+        try:
+            do(job)
+        except SecateurError as error:
+            refused.append(error)
+    if len(refused) == len(jobs):
+        raise refused[-1] if refused else UsageError(f"Study {run.name} has no jobs in the queue")

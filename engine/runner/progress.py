@@ -1,0 +1,66 @@
+"""The status of a study whose tasks run as jobs: derived from all their events by whoever has just done something."""
+
+import time
+from dataclasses import replace
+
+from engine.results.failures import brief, ending
+from engine.results.summary import best_trial
+from engine.studies.rundir import RunDir, Status
+from engine.studies.state import Reader, StudyState
+
+EVERY_S = 10.0
+"""Seconds between two statuses that one task writes: the events tell everything at once, the status feeds lists."""
+AGAIN = 5
+"""How often it is written anew because others told something meanwhile."""
+
+
+class Progress:
+    """What a task knows of the whole study."""
+
+    def __init__(self, run: RunDir) -> None:
+        self._run = run
+        self._reader = Reader(run)
+        self._written = 0.0
+
+    @property
+    def state(self) -> StudyState:
+        return self._reader.state
+
+    def read(self) -> StudyState:
+        """The study as it is told now."""
+        while self._reader.poll():
+            pass
+        return self._reader.state
+
+    def refresh(self, *, at_once: bool = False) -> None:
+        """Write the status, unless that was done a moment ago.
+
+        Two tasks may do so at the same time, and the older one last: so each looks whether something came meanwhile.
+        """
+        if not at_once and time.monotonic() - self._written < EVERY_S:
+            return
+        for _ in range(AGAIN):
+            state = self.read()
+            read = self._reader.signature()
+            self._run.write_status(derived(self._run.stored_status(), state))
+            if self._reader.signature() == read:
+                break
+        self._written = time.monotonic()
+
+
+def derived(before: Status, state: StudyState) -> Status:
+    """The status of a study by its events."""
+    over = state.status in ("done", "failed", "cancelled")
+    return replace(
+        before,
+        state=state.status if over else "running",
+        host=", ".join(dict.fromkeys(t.host for t in state.tasks.values() if not t.outcome)) or before.host,
+        heartbeat=before.heartbeat + 1,
+        updated=time.time(),
+        done=state.done,
+        failed=state.failed,
+        best=best_trial(state),
+        error=state.error,
+        why=brief(found) if (found := ending(state)) else "",
+        verdict=None if state.verdict is None else ("identical" if state.verdict.identical else "different"),
+    )

@@ -1,0 +1,300 @@
+"""A task: one process of a job array. It plans the study anew from its folder, does its share, and leaves.
+
+Run by a stage's batch script with the study's folder, the stage and the task's index. There is no coordinator: tasks
+meet in the store, its claims and the study's folder alone, and any of them may be killed at any time.
+"""
+
+import os
+import sys
+import time
+import traceback
+from dataclasses import replace
+from pathlib import Path
+
+from engine.errors import SecateurError
+from engine.machine import environment, signals
+from engine.machine.value import Machine, here
+from engine.presets.spec import Spec, read_stored
+from engine.runner import inputs, launch, replay
+from engine.runner.checkup import check_up
+from engine.runner.executors import nodes
+from engine.runner.executors.local import LocalExecutor
+from engine.runner.progress import Progress
+from engine.runner.share import POLL_S, Share, used
+from engine.runner.stopping import Stop, StopRequest
+from engine.runner.supervisor import devices, preload
+from engine.slurm import inside
+from engine.slurm.inside import Attempt
+from engine.store.claims import Claims
+from engine.store.files import explained, read_json
+from engine.store.objects import StoredObject
+from engine.studies import basis, checkup
+from engine.studies import events as ev
+from engine.studies.basis import Basis
+from engine.studies.job import request
+from engine.studies.plan import Job, Node, Plan, make
+from engine.studies.rundir import EventLog, RunDir
+from engine.studies.state import StudyState
+from engine.studies.tasks import Tasks, resolve
+from engine.text.visible import guard_streams
+
+
+class Task:
+    """One attempt at one task of a stage."""
+
+    def __init__(self, run: RunDir, stage: str, index: int) -> None:
+        self.run = run
+        self.attempt = inside.attempt() or _by_hand(index)
+        tasks = Tasks.read(run)
+        if tasks is None:
+            raise SecateurError(
+                f"{run.tasks} can't be read", "", f"Submit it again: `secateur resume {run.name}`."
+            )
+        self.tasks = tasks
+        self.stage, self.index = next(s for s in tasks.stages if s.name == stage), index
+        self.asked = read_json(run.request) or {}
+        self.spec: Spec = read_stored(run.preset, self.asked.get("name", run.name))
+        self.code = inputs.code_of(run, self.spec)
+        self.store = run.store()
+        with explained(run.task_events):
+            run.task_events.mkdir(exist_ok=True)
+        self.log = EventLog(run.task_events / f"{self.attempt.key}.jsonl")
+        self.progress = Progress(run)
+        self.stop = StopRequest(run.stop)
+        self.started = time.monotonic()
+        self._told: set[str] = set()
+
+    def emit(self, event: ev.Event) -> None:
+        """Write one event; steps get the task's name."""
+        if isinstance(event, ev.StepStarted):
+            event = replace(event, task=self.attempt.key)
+        self.log.append(event)
+        if isinstance(event, ev.StepFinished | ev.StepFailed):
+            self.progress.refresh()
+
+    def notice(self, level: ev.Level, text: str) -> None:
+        """Tell something once."""
+        if text not in self._told:
+            self._told.add(text)
+            self.emit(ev.Notice(level=level, text=text))
+
+    def work(self) -> None:
+        """Do the task to its end, whichever; nothing is written after `TaskEnded`."""
+        self._begin()
+        outcome = "done"
+        try:
+            if self.stopping:
+                outcome = "stopped"
+            else:
+                outcome = self._carry_out()
+        except Stop:
+            outcome = "stopped"
+        except SecateurError as error:
+            # The plan can't be made or kept: no other task would fare better.
+            with explained(self.run.stop):
+                self.run.stop.touch()
+            self.emit(ev.StudyFinished(state="failed", error=error.as_dict()))
+        self._end(outcome)
+
+    @property
+    def stopping(self) -> bool:
+        return bool(self.stop)
+
+    def _begin(self) -> None:
+        self.emit(
+            ev.TaskStarted(
+                task=self.attempt.key,
+                name=self.attempt.name,
+                stage=self.stage.name,
+                host=self.attempt.host,
+                restart=self.attempt.restart,
+                given=self.attempt.as_dict(),
+                environment=environment.describe() | _surroundings(),
+            )
+        )
+        self.progress.refresh()
+        if self.attempt.restart:
+            self._leave_out_failed_node()
+
+    def _leave_out_failed_node(self) -> None:
+        """Started again: if the node before has failed, the array's tasks that wait stay away from it."""
+        before = self.progress.state.tasks.get(replace(self.attempt, restart=self.attempt.restart - 1).key)
+        if before is None or before.host == self.attempt.host:
+            return
+        problem = nodes.failed(before.host)
+        if problem:
+            told = nodes.leave_out(self.attempt.job, [before.host])
+            self.notice("warning", f"Node {before.host} is {problem} and had this task before; {told}")
+
+    def _carry_out(self) -> str:
+        settings, mixed = self.spec.settings, self.tasks.asked.mixed_nodes
+        mine = here(settings.device, settings.threads, 1).of_any_node(mixed)
+        agreed = basis.latest(self.run, self.tasks.submission)
+        if agreed is not None and (unlike := mine.like(agreed.machine)):
+            return self._other_node(agreed, unlike)
+        agreed = basis.read(self.run, self.tasks.submission) or self._first(agreed, mine)
+        if unlike := mine.like(agreed.machine):  # another kind of node was faster to say what it is
+            return self._other_node(agreed, unlike)
+        plan = make(self.spec, agreed.fingerprints, agreed.machine, self.code)
+        return self._compute(plan, agreed.machine)
+
+    def _first(self, before: Basis | None, mine: Machine) -> Basis:
+        """Say what the study is planned from, tell the plan, and what of it is in the store already."""
+        machine = before.machine if before else mine
+        launch.check_runtimes(self.spec, machine, decided=bool(self.asked.get("replay_of")))
+        for text in inputs.changes(self.run, self.code):
+            self.notice("warning", text)
+        prints = self.stop.leave(
+            lambda: inputs.data_of(self.run, self.spec, self.asked.get("replay_of")), inputs.give_up
+        )
+        agreed = basis.fix(self.run, self.tasks.submission, Basis(machine, self.attempt.host, prints))
+        plan = make(self.spec, agreed.fingerprints, agreed.machine, self.code)
+        self.emit(ev.Planned(trials=[t.as_dict() for t in plan.trials], devices=devices(plan)))
+        original = self.asked.get("replay_of")
+        if original:
+            replay.hand_over(self.run.beside(original), plan, self.store)
+        self.store.sweep_temporary()
+        nodes.remember(self.run.workspace, self.tasks.asked, self.spec.settings, agreed.machine)
+        for node in plan.nodes.values():
+            self._reuse(node)
+        return agreed
+
+    def _reuse(self, node: Node) -> None:
+        """Report a result that is in the store already; set a damaged one aside."""
+        stored = self.store.get(node.key)
+        damage = self.store.damage(node.key) if self.store.folder(node.key).exists() else None
+        if damage is not None:
+            kept = self.store.set_aside(node.key)
+            text = f"A stored result of {node.address} is damaged ({damage}); moved to {kept}, it is computed anew"
+            self.emit(ev.Notice(level="warning", text=text, key=node.key))
+        elif stored is not None:
+            self.report(stored)
+
+    def report(self, stored: StoredObject) -> None:
+        for event in ev.reused(stored.key, stored.kind, stored.measures, stored.observations):
+            self.emit(event)
+
+    def told(self) -> StudyState:
+        """The study as all its tasks have told it."""
+        return self.progress.read()
+
+    def _other_node(self, agreed: Basis, unlike: list[str]) -> str:
+        feature = nodes.telling_features(agreed.host, self.attempt.host)
+        self.notice(
+            "warning",
+            f"{self.attempt.host} is another kind of node than {agreed.host}, on which the study was begun "
+            f"({'; '.join(unlike)}): task {self.attempt.name} computed nothing there, since results would have other "
+            f"bits. {feature} `mixed_nodes: true` computes on all of them",
+        )
+        return "other node"
+
+    def _compute(self, plan: Plan, machine: Machine) -> str:
+        everything = [resolve(stage, plan) for stage in self.tasks.stages]
+        jobs = everything[self.tasks.stages.index(self.stage)]
+        workspace, store = str(self.run.workspace), str(self.store.root)
+        executor = LocalExecutor(
+            lambda job, cpus: request(job, plan, workspace, store, cpus, str(self.run.code)),
+            1,
+            machine.threads,
+            preload=preload(self.spec, plan),
+        )
+        supersedes = f"{self.attempt.name}." if self.attempt.restart else ""
+        with Claims(self.store.root, self.attempt.key, supersedes) as claims:
+            share = Share(self, executor, claims, [job for stage in everything for job in stage])
+            try:
+                if not self._check_up(plan, machine, executor):
+                    return "stopped"
+                mine = [jobs[place] for place in self.stage.share(self.index)]
+                share.do(mine)
+                if not self.stopping:
+                    share.help(_from(jobs, self.index))
+            finally:
+                executor.stop()
+            share.tell_untold()
+        return "stopped" if self.stopping else "done"
+
+    def _check_up(self, plan: Plan, machine: Machine, executor: LocalExecutor) -> bool:
+        """Try the study's networks, as far as no task has done it before; False if asked to stop."""
+
+        def tell(event: ev.Event) -> None:
+            if not isinstance(event, ev.CheckedUp) or self.told().checked is None:
+                self.emit(event)
+
+        return check_up(
+            checkup.jobs(plan, machine, self.code),
+            executor,
+            self.store,
+            tell,
+            needed=any(self.store.get(key) is None for key in plan.nodes),
+            stopping=lambda: self.stopping,
+            poll_s=POLL_S,
+        )
+
+    def _end(self, outcome: str) -> None:
+        """Tell the study's end if this was its last task, then this task's, and go back into the queue if need be."""
+        self._finish_study()
+        again = outcome == "stopped" and self._goes_on()
+        self.emit(
+            ev.TaskEnded(
+                task=self.attempt.key,
+                outcome="requeued" if again else outcome,  # type: ignore[arg-type]
+                used=used(self.started),
+            )
+        )
+        self.log.close()
+        self.progress.refresh(at_once=True)
+        if again:
+            try:
+                nodes.requeue(self.attempt.name)
+            except SecateurError as error:
+                print(f"{error}\n`secateur resume {self.run.name}` goes on", file=sys.stderr, flush=True)
+
+    def _goes_on(self) -> bool:
+        """Whether this task is to be put back into the queue: warned of its limit, or ended by it."""
+        if self.run.stop.exists() or self.tasks.asked.requeue is False:
+            return False
+        if self.stop.signal in signals.WARNINGS:
+            return True
+        return bool(self.attempt.ends) and time.time() > self.attempt.ends - POLL_S
+
+    def _finish_study(self) -> None:
+        state = self.told()
+        settled = bool(state.trials) and all(t.status in ("done", "failed") for t in state.trials)
+        if not settled or state.finished:
+            return
+        original = self.asked.get("replay_of")
+        if original and not state.failed:
+            self.emit(replay.compare(self.run.beside(original), self.run, state))
+        self.emit(ev.StudyFinished(state="failed" if state.failed else "done"))
+
+
+def _from(jobs: list[Job], start: int) -> list[Job]:
+    """All jobs, beginning with that at `start`, so that helpers begin at different places."""
+    return jobs[start:] + jobs[:start]
+
+
+def _surroundings() -> dict[str, str]:
+    """What the task's software comes from."""
+    found = {
+        "interpreter": sys.executable,
+        "modules": os.environ.get("LOADEDMODULES", ""),
+        "container": os.environ.get("APPTAINER_CONTAINER", ""),
+    }
+    return {name: value for name, value in found.items() if value}
+
+
+def _by_hand(index: int) -> Attempt:
+    """For a script that somebody runs outside of Slurm."""
+    return Attempt(f"hand{os.getpid()}", index, 0, os.uname().nodename, "", 0, 0, False)
+
+
+def main() -> None:
+    """Entry of the task's process."""
+    guard_streams()
+    folder, stage, index = sys.argv[1:4]
+    os.environ.update(launch.process_environment())
+    try:
+        Task(RunDir(Path(folder)), stage, int(index)).work()
+    except SecateurError as error:
+        traceback.print_exc()
+        sys.exit(error.exit_code)

@@ -1,0 +1,64 @@
+"""What a job's process knows of itself, by the variables that Slurm sets in it."""
+
+import os
+import socket
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One run of one task of an array; a requeued task has another `restart`.
+
+    `job` is the array's number, `index` the task's place in it; `cpus` and `memory_mb` are what it was given (0: not
+    told), `whole_node` whether no other job can be on its node. `ends` is when its time is over, in seconds since
+    1970, 0 where Slurm does not say.
+    """
+
+    job: str
+    index: int
+    restart: int
+    host: str
+    partition: str
+    cpus: int
+    memory_mb: int
+    whole_node: bool
+    ends: float = 0.0
+
+    @property
+    def name(self) -> str:
+        """As Slurm calls the task, which is how it is requeued and cancelled: ``17_3``."""
+        return f"{self.job}_{self.index}"
+
+    @property
+    def key(self) -> str:
+        """What tells this attempt from every other: ``17_3.0``."""
+        return f"{self.name}.{self.restart}"
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def attempt(variables: Mapping[str, str] = os.environ) -> Attempt | None:
+    """The attempt that this process belongs to; None outside of a job."""
+    job = variables.get("SLURM_ARRAY_JOB_ID") or variables.get("SLURM_JOB_ID")
+    if not job:
+        return None
+    cpus = _number(variables, "SLURM_CPUS_ON_NODE")
+    return Attempt(
+        job,
+        _number(variables, "SLURM_ARRAY_TASK_ID"),
+        _number(variables, "SLURM_RESTART_COUNT"),
+        socket.gethostname() if "SLURMD_NODENAME" not in variables else variables["SLURMD_NODENAME"],
+        variables.get("SLURM_JOB_PARTITION", ""),
+        cpus,
+        _number(variables, "SLURM_MEM_PER_NODE") or cpus * _number(variables, "SLURM_MEM_PER_CPU"),
+        cpus >= (os.cpu_count() or 1),
+        float(_number(variables, "SLURM_JOB_END_TIME")),
+    )
+
+
+def _number(variables: Mapping[str, str], name: str) -> int:
+    text = variables.get(name, "")
+    return int(text) if text.isdigit() else 0

@@ -1,0 +1,210 @@
+"""The queue, asked at most once a minute for all of a user's studies and programs; never while nobody looks.
+
+The answer is kept in a private file that they share. A scheduler that does not answer is left alone for as long.
+"""
+
+import fcntl
+import hashlib
+import os
+import re
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from engine.errors import SecateurError
+from engine.slurm import commands
+from engine.slurm.reasons import words
+from engine.store.files import read_json, write_json
+
+EVERY_S = 60.0
+"""Seconds between two questions."""
+FORMAT = "%i|%T|%S|%M|%l|%N|%r|%k"
+"""Id, state, (expected) start, time used, limit, nodes, reason, comment; the two that may hold anything come last."""
+PATIENCE_S = 15.0
+WAITING = ("PENDING", "REQUEUED", "REQUEUE_HOLD", "SPECIAL_EXIT", "REQUEUE_FED")
+RUNNING = (
+    "RUNNING",
+    "COMPLETING",
+    "CONFIGURING",
+    "STAGE_OUT",
+    "SUSPENDED",
+    "STOPPED",
+    "SIGNALING",
+    "RESIZING",
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One job or task as Slurm sees it; a waiting array is one row, its `id` like ``17_[3-99%20]``."""
+
+    id: str
+    state: str
+    start: str
+    elapsed: str
+    limit: str
+    nodes: str
+    reason: str
+    comment: str
+
+    @property
+    def job(self) -> str:
+        return self.id.partition("_")[0]
+
+    @property
+    def waits(self) -> bool:
+        return self.state in WAITING
+
+    @property
+    def runs(self) -> bool:
+        return self.state in RUNNING
+
+    @property
+    def count(self) -> int:
+        """How many tasks the row stands for."""
+        return sum(1 for _ in indices(self.id)) or 1
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The user's jobs as they were `asked` (seconds since 1970; 0: never), and why there is no newer answer."""
+
+    asked: float = 0.0
+    rows: tuple[Row, ...] = ()
+    problem: str = ""
+
+    def of(self, jobs: Sequence[str], comment: str) -> tuple[Row, ...]:
+        """The rows of a study: by its jobs' numbers, or its folder as their comment."""
+        return tuple(row for row in self.rows if row.job in jobs or row.comment == comment)
+
+
+def look() -> Snapshot:
+    """The queue, at most a minute old; an older one where Slurm does not answer."""
+    file = cache() / "queue.json"
+    known = _read(file)
+    if not _due(known[1]):
+        return known[0]
+    try:
+        with (file.with_suffix(".lock")).open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            known = _read(file)  # another program may have asked while we waited
+            return known[0] if not _due(known[1]) else _ask(file, known[0])
+    except OSError as error:
+        return replace(known[0], problem=f"{file}: {error.strerror}")
+
+
+def forget() -> None:
+    """Take what is known for outdated: the next look asks."""
+    (cache() / "queue.json").unlink(missing_ok=True)
+
+
+def _due(tried: float) -> bool:
+    return not 0 <= time.time() - tried < EVERY_S
+
+
+def _ask(file: Path, before: Snapshot) -> Snapshot:
+    now = time.time()
+    try:
+        answer = commands.ask(
+            "squeue", "-h", "-t", "all", "-u", str(os.getuid()), "-o", FORMAT, patience_s=PATIENCE_S
+        )
+        found = Snapshot(now, tuple(parse(answer)))
+    except SecateurError as error:
+        found = replace(before, problem=error.sentence)
+    write_json(file, {"tried": now, **asdict(found)}, durable=False)
+    return found
+
+
+def _read(file: Path) -> tuple[Snapshot, float]:
+    """The kept answer and when it was last asked for."""
+    values: Any = read_json(file)
+    try:
+        rows = tuple(Row(**row) for row in values["rows"])
+        return Snapshot(values["asked"], rows, values["problem"]), values["tried"]
+    except (KeyError, TypeError):
+        return Snapshot(), 0.0
+
+
+def parse(answer: str) -> Iterator[Row]:
+    """The rows of squeue's answer.
+
+    >>> next(parse("17_[3-5%2]|PENDING|N/A|0:00|5:00||Resources|/a|b\\n")).comment
+    '/a|b'
+    """
+    for line in answer.splitlines():
+        parts = line.split("|", 7)
+        if len(parts) == 8:
+            yield Row(*(part.strip() for part in parts))
+
+
+def indices(id_: str) -> Iterator[int]:
+    """The tasks that an id stands for; none for a job without an array.
+
+    >>> list(indices("17_[3-5,9%2]")), list(indices("17_4")), list(indices("17"))
+    ([3, 4, 5, 9], [4], [])
+    """
+    _, _, tasks = id_.partition("_")
+    for first, last in re.findall(r"(\d+)(?:-(\d+))?", tasks.strip("[]").partition("%")[0]):
+        yield from range(int(first), int(last or first) + 1)
+
+
+def cache() -> Path:
+    """The private folder of what a user's programs know of this cluster. Raises OSError where it can't be made."""
+    base = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+    cluster = hashlib.sha256(os.environ.get("SLURM_CONF", "").encode()).hexdigest()[:12]
+    folder = base / "secateur" / f"slurm-{cluster}"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How a study's jobs stand: tasks that run and wait, why these wait, and when the first may start."""
+
+    running: int = 0
+    waiting: int = 0
+    reason: str = ""
+    start: str = ""
+    nodes: tuple[str, ...] = ()
+    elapsed: str = ""
+    limit: str = ""
+
+    @property
+    def text(self) -> str:
+        """In a line, such as ``1 task runs on n1 (2:10 of 5:00), 3 wait: others come first``."""
+        where = f" on {', '.join(self.nodes[:3])}{' …' if len(self.nodes) > 3 else ''}" if self.nodes else ""
+        time_ = f" ({self.elapsed} of {self.limit})" if self.elapsed and self.limit else ""
+        parts = (
+            [f"{_tasks(self.running)} run{'s' * (self.running == 1)}{where}{time_}"] if self.running else []
+        )
+        if self.waiting:
+            start = f", expected to start {self.start}" if self.start else ""
+            verb = f"wait{'s' * (self.waiting == 1)}"
+            who = f"{self.waiting} {verb}" if parts else f"{_tasks(self.waiting)} {verb}"
+            parts.append(f"{who}: {self.reason}{start}")
+        return ", ".join(parts)
+
+
+def standing(rows: Sequence[Row]) -> Standing:
+    """How the jobs of these rows stand."""
+    running = [row for row in rows if row.runs]
+    waiting = [row for row in rows if row.waits]
+    # What waits for a stage before it says nothing of the queue; what else waits does.
+    first = sorted(waiting, key=lambda row: row.reason.startswith("Dependency"))[:1]
+    start = next((row.start for row in first if row.start not in ("N/A", "")), "")
+    longest = max(running, key=lambda row: (len(row.elapsed), row.elapsed), default=None)
+    return Standing(
+        len(running),
+        sum(row.count for row in waiting),
+        words(first[0].reason) if first else "",
+        start.replace("T", " "),
+        tuple(dict.fromkeys(row.nodes for row in running if row.nodes)),
+        longest.elapsed if longest else "",
+        longest.limit if longest else "",
+    )
+
+
+def _tasks(count: int) -> str:
+    return f"{count} task{'' if count == 1 else 's'}"

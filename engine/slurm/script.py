@@ -1,0 +1,87 @@
+"""The batch script of one stage of a study: one text, that can be read, changed and submitted by hand."""
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.params.slurm import Slurm
+
+OUTPUT = "%x-%A_%a.log"
+"""What the tasks print, in the study's `slurm` folder."""
+PORTABLE = ("PYTHONPATH", "SECATEUR_HOME", "SECATEUR_DATA", "SECATEUR_LOCKS", "XDG_CACHE_HOME")
+"""Variables of ours that a task must have as the one who submitted it, where they are set."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What a script is for: `tasks` tasks of the stage `name` of the study in `folder`."""
+
+    study: str
+    folder: Path
+    name: str
+    tasks: int
+    exclusive: bool
+
+
+def text(
+    asked: Slurm, stage: Stage, command: Sequence[str], variables: dict[str, str], exclude: Sequence[str] = ()
+) -> str:
+    """The script; `command` is the task's, to which the index of the array is added.
+
+    `exclude` are nodes that failed under the study. Only what `asked` has is asked for; `asked.extra` comes last,
+    so that it overrides.
+    """
+    lines = [
+        "#!/bin/bash",
+        *(f"#SBATCH {flag}" for flag in flags(asked, stage, exclude)),
+        "",
+        *asked.setup,
+        *(f"export {name}={shlex.quote(value)}" for name, value in variables.items()),
+        'echo "$(date +%FT%T) $(hostname) job ${SLURM_JOB_ID:-none}"',
+        f'exec {_contained(asked.container)}{shlex.join(command)} "${{SLURM_ARRAY_TASK_ID:-0}}"',
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def flags(asked: Slurm, stage: Stage, exclude: Sequence[str] = ()) -> list[str]:
+    """The flags of a stage's array."""
+    throttle = f"%{asked.parallel}" if asked.parallel else ""
+    out = [
+        f"--job-name={stage.study}.{stage.name}",
+        f"--comment={stage.folder}",
+        f"--array=0-{stage.tasks - 1}{throttle}",
+        f"--output={stage.folder}/slurm/{OUTPUT}",
+        "--open-mode=append",
+    ]
+    given = {
+        "partition": asked.partition,
+        "account": asked.account,
+        "qos": asked.qos,
+        "time": asked.time,
+        "nodes": asked.nodes,
+        "cpus-per-task": asked.cpus,
+        "mem": asked.memory,
+        "gres": None if asked.gpus is None else f"gpu:{asked.gpus}",
+        "constraint": asked.constraint,
+        "exclude": ",".join([*([asked.exclude] if asked.exclude else []), *exclude]) or None,
+        "reservation": asked.reservation,
+        "signal": None if asked.signal_before is None else f"B:USR1@{asked.signal_before}",
+    }
+    out += [f"--{name}={_quoted(value)}" for name, value in given.items() if value is not None]
+    if asked.requeue is not None:
+        out.append("--requeue" if asked.requeue else "--no-requeue")
+    if asked.latency_exclusive and stage.exclusive:
+        out.append("--exclusive")
+    return [*out, *asked.extra]
+
+
+def _quoted(value: object) -> str:
+    """A value as a line of `#SBATCH` takes it: what has blanks or `&|` in it in quotes."""
+    word = str(value)
+    return f'"{word}"' if any(c in word for c in " &|[]()*") else word
+
+
+def _contained(image: str | None) -> str:
+    return f"apptainer exec {shlex.quote(image)} " if image else ""

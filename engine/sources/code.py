@@ -1,0 +1,194 @@
+"""What can be read off a Python file without running it: its imports, its additions to sys.path, files it names."""
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+IMPORTERS = frozenset({"import_module", "__import__"})
+"""Functions that import what their first argument names."""
+LOADERS = frozenset({"spec_from_file_location", "run_path", "run_module", "iter_modules", "walk_packages"})
+"""Functions by which code is run that no import statement names."""
+LONGEST_NAME = 240
+"""Characters of a text that may be the name of a file."""
+
+
+@dataclass(frozen=True)
+class Import:
+    """One import: the dotted name, the dots before it, and the names taken from it (`*` is one)."""
+
+    name: str
+    level: int = 0
+    names: tuple[str, ...] = ()
+
+
+@dataclass
+class Read:
+    """What a file's text tells.
+
+    Attributes:
+        imports: Every import statement of it, those in functions too.
+        folders: What it adds to sys.path, as it is written.
+        texts: Texts in it that may be names of files.
+        open_ended: Whether it imports by names that are computed, so that any file beside it may be meant.
+    """
+
+    imports: list[Import] = field(default_factory=list)
+    folders: list[str] = field(default_factory=list)
+    texts: set[str] = field(default_factory=set)
+    open_ended: bool = False
+
+
+def read(text: str | bytes, file: str) -> Read:
+    """What `text`, the content of `file`, tells. What only runs as a script or for type checkers is left out.
+
+    Raises SyntaxError or ValueError for a text that is no Python.
+    """
+    tree = ast.parse(text, file)
+    values = _Values(file)
+    found = Read()
+    for node in _reached(tree):
+        match node:
+            case ast.Import(names=names):
+                found.imports += [Import(alias.name) for alias in names]
+            case ast.ImportFrom(module=module, names=names, level=level):
+                taken = tuple(alias.name for alias in names)
+                found.imports.append(Import(module or "", level, taken))
+            case ast.Assign(targets=[ast.Name(id=name)], value=value):
+                values.known[name] = value
+            case ast.Call():
+                _call(node, found, values)
+            case ast.AugAssign(target=ast.Attribute(value=ast.Name(id="sys"), attr="path"), value=value):
+                found.folders += values.texts(value)
+            case ast.Constant(value=str(text)) if 0 < len(text) <= LONGEST_NAME and text.isprintable():
+                found.texts.add(text)
+            case _:
+                pass
+    return found
+
+
+def _call(node: ast.Call, found: Read, values: "_Values") -> None:
+    name = _called(node.func)
+    if name in IMPORTERS:
+        named = values.text(node.args[0]) if node.args else None
+        if named is None:
+            found.open_ended = True
+        else:
+            plain = named.lstrip(".")
+            found.imports.append(Import(plain, len(named) - len(plain)))
+    elif name in LOADERS:
+        found.open_ended = True
+    elif _on_path(node.func) and node.args:
+        found.folders += values.texts(node.args[-1])
+
+
+def _called(function: ast.expr) -> str:
+    match function:
+        case ast.Name(id=name) | ast.Attribute(attr=name):
+            return name
+    return ""
+
+
+def _on_path(function: ast.expr) -> bool:
+    """Whether this is `sys.path.insert` and its like."""
+    match function:
+        case ast.Attribute(
+            value=ast.Attribute(value=ast.Name(id="sys"), attr="path"), attr="insert" | "append" | "extend"
+        ):
+            return True
+    return False
+
+
+def _reached(node: ast.AST) -> Iterator[ast.AST]:
+    """Every node but those below `if __name__ == "__main__"` and `if TYPE_CHECKING`, in the order of the text."""
+    yield node
+    if isinstance(node, ast.If) and _never(node.test):
+        children: Iterator[ast.AST] = iter(node.orelse)
+    else:
+        children = ast.iter_child_nodes(node)
+    for child in children:
+        yield from _reached(child)
+
+
+def _never(test: ast.expr) -> bool:
+    match test:
+        case ast.Compare(left=ast.Name(id="__name__"), ops=[ast.Eq()]):
+            return True
+        case ast.Name(id="TYPE_CHECKING") | ast.Attribute(attr="TYPE_CHECKING"):
+            return True
+    return False
+
+
+class _Values:
+    """Paths as they are written with `__file__`, pathlib and os.path, and the names that were given them."""
+
+    def __init__(self, file: str) -> None:
+        self.file = file
+        self.known: dict[str, ast.expr] = {}
+
+    def texts(self, node: ast.expr) -> list[str]:
+        several = node.elts if isinstance(node, ast.List | ast.Tuple) else [node]
+        return [text for one in several if (text := self.text(one)) is not None]
+
+    def text(self, node: ast.expr, depth: int = 0) -> str | None:
+        value = self._value(node, depth)
+        return None if value is None else str(value)
+
+    def _value(self, node: ast.expr, depth: int) -> str | Path | None:
+        """The path that `node` gives; None for what is computed otherwise."""
+        if depth > 20:
+            return None
+        match node:
+            case ast.Constant(value=str(text)):
+                return text
+            case ast.Name(id="__file__"):
+                return self.file
+            case ast.Name(id=name) if name in self.known:
+                return self._value(self.known[name], depth + 1)
+            case ast.BinOp(op=ast.Div(), left=left, right=right):
+                return _joined([self._value(left, depth + 1), self._value(right, depth + 1)])
+            case ast.Attribute(value=inner, attr="parent"):
+                return _parent(self._value(inner, depth + 1), 1)
+            case ast.Subscript(
+                value=ast.Attribute(value=inner, attr="parents"), slice=ast.Constant(value=int(up))
+            ):
+                return _parent(self._value(inner, depth + 1), up + 1)
+            case ast.Call(func=function, args=arguments):
+                return self._called(_called(function), function, arguments, depth + 1)
+        return None
+
+    def _called(
+        self, name: str, function: ast.expr, arguments: list[ast.expr], depth: int
+    ) -> str | Path | None:
+        given = [self._value(argument, depth) for argument in arguments]
+        match name:
+            case "str" | "fspath" | "abspath" | "realpath" | "normpath" if given:
+                return given[0]
+            case "dirname" if given:
+                return _parent(given[0], 1)
+            case "Path" | "join":
+                return _joined(given)
+            case "resolve" | "absolute" if isinstance(function, ast.Attribute):
+                return self._value(function.value, depth)
+            case "joinpath" if isinstance(function, ast.Attribute):
+                return _joined([self._value(function.value, depth), *given])
+            case "getcwd" | "cwd" if not given:
+                return "."
+        return None
+
+
+def _joined(parts: list[str | Path | None]) -> Path | None:
+    return None if None in parts else Path(*(part for part in parts if part is not None))
+
+
+def _parent(path: str | Path | None, up: int) -> Path | None:
+    if path is None:
+        return None
+    here = Path(path)
+    return here.joinpath(*[".."] * up) if str(here) in (".", "") else _up(here, up)
+
+
+def _up(path: Path, up: int) -> Path:
+    for _ in range(up):
+        path = path.parent
+    return path

@@ -1,0 +1,116 @@
+"""The check-up before a study's first step: which networks are tried, and on what, as jobs for the workers."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from engine.machine.value import Machine
+from engine.params import Distill, Step
+from engine.params.distillation import ModelTeacher
+from engine.params.preset import Model
+from engine.params.runtimes import KIND
+from engine.params.training import Training
+from engine.presets.spec import Trial
+from engine.sources import Sources
+from engine.store.keys import key
+from engine.studies.plan import Job, Node, Plan, PlannedTrial, built_from
+
+CHECKUP = "checkup"
+"""The kind of its nodes and of what the store keeps of them."""
+CHECKUP_VERSION = 1
+"""Raised when more is tried, or otherwise."""
+
+
+@dataclass
+class _Wanted:
+    """What the trials of a study do with one network."""
+
+    trial: int
+    model: Model
+    built: dict[str, Any]
+    teaches: bool
+    batches: set[int] = field(default_factory=set)
+    exported: bool = False
+    must_export: bool = False
+    layers: dict[tuple[str, str, tuple[str, ...]], None] = field(default_factory=dict)
+
+    def node(self) -> Node:
+        material = {
+            "kind": CHECKUP,
+            "version": CHECKUP_VERSION,
+            "model": self.model.model_dump(mode="json", include=set(Model.model_fields)),
+            "teaches": self.teaches,
+            "batches": sorted(self.batches),
+            "onnx": "must" if self.must_export else "may" if self.exported else "",
+            "layers": [[address, parameter, list(names)] for address, parameter, names in self.layers],
+        }
+        return Node(key({"built": self.built, **material}), CHECKUP, self.model.title, material, None, -1)
+
+
+def jobs(plan: Plan, machine: Machine, code: Sources) -> tuple[Job, ...]:
+    """One job for each set of data, with a node for each network that is trained, compressed or taught by on it.
+
+    A node's `material` says what to try: `model` (its section of the preset), the `batches` it is trained with,
+    whether it has to be exported to ONNX (`must`, `may` where only a latency would be missing, else empty), and the
+    `layers` that steps name: lists of a step's address, its parameter and the names. Seeds make no difference here.
+    """
+    found: dict[str, dict[str, _Wanted]] = {}
+    for planned in plan.trials:
+        networks = found.setdefault(planned.fingerprint, {})
+        for model, steps, teacher in _networks(planned.trial):
+            built = built_from(model, planned.fingerprint, machine, code)
+            own = key({"built": built, "teaches": teacher is not None})
+            wanted = networks.setdefault(own, _Wanted(planned.trial.index, model, built, teacher is not None))
+            if teacher is None:
+                _note_steps(wanted, planned, steps)
+            elif teacher.train is not None:
+                wanted.batches.add(teacher.train.batch)
+    return tuple(
+        Job(
+            -number,
+            next(iter(networks.values())).trial,
+            tuple(w.node() for w in networks.values()),
+            frozenset(),
+            False,
+        )
+        for number, networks in enumerate(found.values(), 1)
+    )
+
+
+def _networks(trial: Trial) -> Iterator[tuple[Model, tuple[Step, ...], ModelTeacher | None]]:
+    """The networks of a trial: its own with what is done to it, and those that teach it."""
+    yield trial.settings.model, trial.steps, None
+    for step in trial.steps:
+        if isinstance(step, Distill) and isinstance(step.teacher, ModelTeacher):
+            yield step.teacher, (), step.teacher
+
+
+def _note_steps(wanted: _Wanted, planned: PlannedTrial, steps: tuple[Step, ...]) -> None:
+    latency = planned.trial.settings.measure.latency
+    runtimes = set(latency.runtimes if latency else ())
+    wanted.exported |= any(KIND[runtime].reads == "onnx" for runtime in runtimes)
+    original = True
+    for step in steps:
+        if isinstance(step, Training):
+            wanted.batches.add(step.batch)
+        timed = step.timed_in
+        wanted.must_export |= "onnxruntime" in step.packages or (
+            timed is not None and KIND[timed].reads == "onnx"
+        )
+        # How layers are called once an earlier step has changed the network, only that step's end tells.
+        for parameter, names in _named(step) if original else ():
+            wanted.layers[step.address, parameter, names] = None
+        original &= not step.renames
+
+
+def _named(step: Step) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """The step's parameters that name layers of the network it works on, with the names."""
+    if skip := getattr(step, "skip", ()):
+        yield "skip", skip
+    if isinstance(step, Distill) and (pairs := getattr(step.method, "layers", ())):
+        own_teacher = isinstance(step.teacher, ModelTeacher)
+        halves = [text.partition("=") for text in pairs]
+        found = [
+            name for left, _, right in halves for name in ((left,) if own_teacher else (left, right or left))
+        ]
+        yield "method.layers", tuple(dict.fromkeys(found))

@@ -1,0 +1,148 @@
+"""How a study's jobs are dealt out to tasks of a cluster: stages, each an array of tasks with a share of its jobs.
+
+Jobs are named by trial and place, not by key: the shape of a plan does not depend on the machine, its keys do.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from typing import Any
+
+from engine.params.slurm import Slurm
+from engine.store.files import read_json, write_json
+from engine.studies.plan import Job, Plan, nodes_of
+from engine.studies.rundir import RunDir
+
+AT_MOST = 100
+"""Tasks of a stage where the preset names no number: as many nodes keep a study of a thousand short trials busy."""
+
+Slot = tuple[int, int]
+"""A trial, and the place of a node among those it goes through."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Jobs that need nothing of each other; task `i` of `tasks` has the jobs `i`, `i + tasks`, …"""
+
+    name: str
+    depth: int
+    exclusive: bool
+    tasks: int
+    jobs: tuple[tuple[Slot, ...], ...]
+
+    def share(self, index: int) -> range:
+        """The jobs of a task, by their place in `jobs`."""
+        return range(index, len(self.jobs), self.tasks)
+
+
+@dataclass(frozen=True)
+class Tasks:
+    """`tasks.json`: what was submitted. `submission` counts how often; `excluded` are nodes that had failed."""
+
+    asked: Slurm
+    stages: tuple[Stage, ...]
+    submission: int = 1
+    excluded: tuple[str, ...] = field(default=())
+
+    def write(self, run: RunDir) -> None:
+        asked = self.asked.model_dump(mode="json", exclude_unset=True)
+        stages = [
+            {"name": s.name, "depth": s.depth, "exclusive": s.exclusive, "tasks": s.tasks, "jobs": s.jobs}
+            for s in self.stages
+        ]
+        values = {"asked": asked, "stages": stages, "submission": self.submission, "excluded": self.excluded}
+        write_json(run.tasks, values)
+
+    @staticmethod
+    def read(run: RunDir) -> "Tasks | None":
+        """What was submitted; None for a study without tasks, or whose file is not whole."""
+        found: Any = read_json(run.tasks)
+        try:
+            stages = tuple(
+                Stage(
+                    s["name"],
+                    s["depth"],
+                    s["exclusive"],
+                    s["tasks"],
+                    tuple(tuple(map(_slot, job)) for job in s["jobs"]),
+                )
+                for s in found["stages"]
+            )
+            asked = Slurm.model_validate(found["asked"])
+            return Tasks(asked, stages, found["submission"], tuple(found["excluded"]))
+        except (KeyError, TypeError, ValueError):
+            return None
+
+
+def deal(plan: Plan, asked: Slurm, skip: Collection[int], limit: int) -> tuple[Stage, ...]:
+    """The stages of a plan without the jobs numbered in `skip`; no array has more than `limit` tasks.
+
+    Jobs of one depth in the graph of what needs what are a stage; those that measure time are one of their own.
+    """
+    slots = _slots(plan)
+    groups: dict[tuple[int, bool], list[tuple[Slot, ...]]] = {}
+    depths = _depths(plan.jobs)
+    for job in plan.jobs:
+        if job.number not in skip:
+            group = groups.setdefault((depths[job.number], job.exclusive), [])
+            group.append(tuple(slots[node.key] for node in job.nodes))
+    most = min(limit, asked.tasks or max(AT_MOST, asked.parallel or 0))
+    names = _names(list(groups))
+    return tuple(
+        Stage(names[which], which[0], which[1], min(most, len(jobs)), tuple(jobs))
+        for which, jobs in sorted(groups.items())
+    )
+
+
+def resolve(stage: Stage, plan: Plan) -> list[Job]:
+    """The jobs of a stage as they are in `plan`, each with exactly the nodes that it was dealt with."""
+    nodes = [nodes_of(trial) for trial in plan.trials]
+    jobs = []
+    for number, slots in enumerate(stage.jobs):
+        members = tuple({n.key: n for n in (nodes[trial][place] for trial, place in slots)}.values())
+        inside = {node.key for node in members}
+        needs = frozenset(key for node in members for key in node.needs if key not in inside)
+        jobs.append(Job(number, slots[0][0], members, needs, stage.exclusive))
+    return jobs
+
+
+def _slots(plan: Plan) -> dict[str, Slot]:
+    """Of every node, the first trial that goes through it and its place there."""
+    found: dict[str, Slot] = {}
+    for number, trial in enumerate(plan.trials):
+        for place, node in enumerate(nodes_of(trial)):
+            found.setdefault(node.key, (number, place))
+    return found
+
+
+def _depths(jobs: tuple[Job, ...]) -> dict[int, int]:
+    """How many jobs come before each, one after the other."""
+    makers = {node.key: job for job in jobs for node in job.nodes}
+    found: dict[int, int] = {}
+
+    def depth(job: Job) -> int:
+        if job.number not in found:
+            before = {makers[key].number: makers[key] for key in job.needs if key in makers}
+            found[job.number] = 1 + max(map(depth, before.values()), default=-1)
+        return found[job.number]
+
+    for job in jobs:
+        depth(job)
+    return found
+
+
+def _names(groups: list[tuple[int, bool]]) -> dict[tuple[int, bool], str]:
+    """Names for people: the last stage that computes is the trials', those before it are shared."""
+    computing = sorted(depth for depth, exclusive in groups if not exclusive)
+    found = {}
+    for depth, exclusive in groups:
+        if exclusive:
+            name = "times"
+        else:
+            name = "trials" if depth == computing[-1] else "shared"
+        found[depth, exclusive] = f"{name}{depth}"
+    return found
+
+
+def _slot(values: list[int]) -> Slot:
+    trial, place = values
+    return trial, place

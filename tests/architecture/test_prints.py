@@ -1,0 +1,38 @@
+"""Everything that is printed goes one way, on which texts that others wrote are made harmless."""
+
+import ast
+from pathlib import Path
+
+from tests import HOME
+
+PRINTS = {
+    "engine/cli/common.py": "the way itself",
+    "engine/compute/worker/selfcheck.py": "an answer in ASCII to the command that asked",
+    "engine/runner/supervisor.py": "the engine's log, which is guarded",
+    "engine/runner/task.py": "the task's log, which is guarded",
+    "engine/runner/heartbeat.py": "the engine's log, which is guarded",
+    "tui/__main__.py": "before there is a lab",
+    "tui/keys/markdown.py": "a page of the documents",
+}
+"""Modules that may print, and why."""
+
+
+def _prints(file: Path) -> bool:
+    for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print":
+            return True
+        if isinstance(node, ast.Attribute) and node.attr in ("write", "writelines", "buffer"):
+            owner = ast.unparse(node.value)
+            if owner.startswith(("sys.stdout", "sys.stderr", "sys.__std")):
+                return True
+    return False
+
+
+def test_one_module_prints_for_all_commands() -> None:
+    found = {
+        str(file.relative_to(HOME))
+        for house in ("engine", "tui")
+        for file in (HOME / house).rglob("*.py")
+        if _prints(file)
+    }
+    assert found == set(PRINTS)

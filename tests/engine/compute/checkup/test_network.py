@@ -1,0 +1,238 @@
+"""What people's networks do: right, told, or refused in one message that names the line, before anything is trained."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from engine import datasets
+from engine.compute import usercode
+from engine.compute.checkup.network import Tried, check
+from engine.compute.data import Dataset, load
+from engine.errors import SecateurError
+from engine.params.preset import Data
+from engine.sources import collect
+
+NETS = """\
+import sys
+import torch
+from torch import nn
+from torch.nn.utils import weight_norm
+
+
+class Net(nn.Module):
+    def __init__(self, channels, classes, way):
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(channels, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 4, 3))
+        self.norm = nn.BatchNorm1d(64)
+        self.head, self.aux = nn.Linear(64, classes), nn.Linear(64, classes)
+        self.way = way
+
+    def features(self, x):
+        return self.body(x).flatten(1)
+
+    def forward(self, x):
+        return getattr(self, self.way)(x)
+
+    def plain(self, x):
+        return self.head(self.features(x))
+
+    def viewed(self, x):
+        x = self.body(x)
+        return self.head(x.view(x.size(0), -1))
+
+    def auxiliary(self, x):
+        x = self.features(x)
+        return (self.head(x), self.aux(x)) if self.training else self.head(x)
+
+    def normed(self, x):
+        return self.head(self.norm(self.features(x)))
+
+    def talking(self, x):
+        print("a word")
+        return self.plain(x)
+
+    def across(self, x):
+        x = self.features(x)
+        return self.head(x - x.mean(0))
+
+    def always_two(self, x):
+        return self.plain(x), self.aux(self.features(x))
+
+    def dictionary(self, x):
+        return {"features": x, "logits": self.plain(x)}
+
+    def in_place(self, x):
+        x.mul_(2)
+        return self.plain(x)
+
+    def four(self, x):
+        return self.head(self.body(x).reshape(4, -1))
+
+    def one_output(self, x):
+        return self.plain(x).mean(1)
+
+    def endless(self, x):
+        return self.plain(x) / 0
+
+    def missing(self, x):
+        return self.head(self.features(x).nothing)
+
+    def leaving(self, x):
+        sys.exit(3)
+
+    def nothing(self, x):
+        self.plain(x)
+
+    def only_trained(self, x):
+        return self.plain(x).undefined if self.training else self.plain(x)
+
+    def overwritten(self, x):
+        x = self.features(x).exp()
+        y = self.head(x)
+        x.add_(1)
+        return y
+
+
+def build(channels, classes, size, way="plain", width=4):
+    torch.empty(width)
+    return Net(channels, classes, way)
+
+
+def normed(channels, classes, size):
+    return nn.Sequential(weight_norm(nn.Conv2d(channels, 4, 3)), nn.Flatten(), nn.Linear(144, classes))
+
+
+def other_classes(channels, classes, size):
+    return Net(channels, classes + 1, "plain")
+
+
+def other_channels(channels, classes, size):
+    return Net(channels + 2, classes, "plain")
+
+
+def no_network(channels, classes, size):
+    return [1, 2]
+
+
+def failing(channels, classes, size):
+    return {}["width"]
+"""
+Try = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    params = Data(name="digits", limit=65)
+    return load(params, datasets.locate(params, tmp_path_factory.mktemp("w")))
+
+
+@pytest.fixture
+def tried(tmp_path: Path, digits: Dataset) -> Iterator[Try]:
+    """Checks up a network of a user's file, by the function's name, or one built in."""
+    (tmp_path / "nets.py").write_text(NETS)
+
+    def run(name: str = "build", **wanted: Any) -> dict[str, Any]:
+        model = {"name": name if name == "resnet20" else f"{tmp_path}/nets.py:{name}", "arguments": {}}
+        model["arguments"] = wanted.pop("arguments", {})
+        usercode.use(collect([] if name == "resnet20" else [str(model["name"])], tmp_path))
+        basis = {"model": model, "teaches": False, "batches": [16], "onnx": "", "layers": []}
+        return check(Tried(digits, torch.device("cpu"), 0, tmp_path / "templates", basis | wanted))
+
+    yield run
+    usercode.use(None)
+
+
+def test_what_a_network_is_stands_in_a_line(tried: Try) -> None:
+    found = tried("resnet20", batches=[20])
+    assert found == {"name": "resnet20", "text": "1×8×8 → 10 classes, 272,186 parameters", "notes": []}
+
+
+@pytest.mark.parametrize(
+    ("way", "wanted", "told"),
+    [
+        ("talking", {}, []),
+        ("viewed", {}, ["contiguous layout"]),
+        ("auxiliary", {}, ["2 outputs: the first is trained"]),
+        ("across", {}, ["depend on the other images"]),
+        ("plain", {"batches": [64]}, ["one image of each epoch"]),
+        ("normed", {"batches": [1, 20]}, ["norm have one value a channel"]),
+    ],
+)
+def test_what_works_in_a_way_that_a_reader_should_know_is_told(
+    tried: Try, way: str, wanted: dict[str, Any], told: list[str]
+) -> None:
+    notes = tried(arguments={"way": way}, **({"batches": [20]} | wanted))["notes"]
+    assert len(notes) == len(told)
+    assert all(words in note for words, note in zip(told, notes, strict=True))
+
+
+def line(text: str) -> str:
+    """How the line of NETS that holds `text` is named."""
+    return f"nets.py, line {next(n for n, of in enumerate(NETS.splitlines(), 1) if text in of)}"
+
+
+@pytest.mark.parametrize(
+    ("way", "said"),
+    [
+        ("always_two", "It gave 2 outputs"),
+        ("dictionary", "return output['logits']"),
+        ("in_place", line("x.mul_(2)")),
+        ("four", line("reshape(4, -1)")),
+        ("one_output", "a tensor of (1,)"),
+        ("endless", "outputs that are not finite"),
+        ("missing", line(".nothing)")),
+        ("leaving", line("sys.exit(3)")),
+        ("nothing", "a NoneType"),
+        ("only_trained", line(".undefined")),
+        ("overwritten", "when gradients are computed"),
+        ("unknown", line("getattr(self")),
+    ],
+)
+def test_what_can_t_be_trained_or_evaluated_is_refused_with_the_line(tried: Try, way: str, said: str) -> None:
+    with pytest.raises(SecateurError) as refused:
+        tried(arguments={"way": way})
+    assert said in str(refused.value)
+    assert "bug" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "said"),
+    [
+        ("build", {"width": -4}, "negative dimension"),
+        ("build", {"depth": 3}, "depth"),
+        ("build", {"width": "wide"}, line("torch.empty(width)")),
+        ("resnet20", {"width": -4}, "resnet20 can't be built"),
+        ("resnet20", {"depth": 3}, "depth"),
+        ("other_classes", {}, "does not classify into 10 classes"),
+        ("other_channels", {}, "3 channels"),
+        ("no_network", {}, "It returned list"),
+        ("failing", {}, line('{}["width"]')),
+        ("normed", {}, "weight_norm"),
+        ("not_there", {}, "has no function not_there"),
+    ],
+)
+def test_a_network_that_can_t_be_built_is_refused(
+    tried: Try, name: str, arguments: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(SecateurError) as refused:
+        tried(name, arguments=arguments)
+    assert said in str(refused.value)
+    assert "bug" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("layers", "said"),
+    [
+        ([("prune.weights", "skip", ["layer9"])], "prune.weights.skip names no layer: layer9"),
+        ([("distill", "method.layers", ["head", "body.9"])], "distill.method.layers names no layer: body.9"),
+        ([("p", "skip", ["*"])], "p.skip leaves no layer"),
+    ],
+)
+def test_layers_that_steps_name_are_there(tried: Try, layers: list[Any], said: str) -> None:
+    tried(layers=[("prune.weights", "skip", ["head", "Conv2d"]), ("distill", "method.layers", ["body.0"])])
+    with pytest.raises(SecateurError) as refused:
+        tried(layers=layers)
+    assert said in str(refused.value)

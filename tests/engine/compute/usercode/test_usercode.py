@@ -1,0 +1,184 @@
+"""Users' files as modules: whose files meet, where their paths start, and whose line is blamed."""
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from engine.compute import usercode
+from engine.errors import SecateurError
+from engine.sources import collect
+
+
+@pytest.fixture(autouse=True)
+def from_disk() -> Iterator[None]:
+    yield
+    usercode.use(None)
+
+
+def file(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+def function(path: Path, name: str = "build") -> Callable[..., Any]:
+    return usercode.load_function(f"{path}:{name}", "model")
+
+
+def test_two_users_files_of_one_name_do_not_meet(tmp_path: Path) -> None:
+    net = "import blocks\ndef build():\n    import blocks as late\n    return blocks.W, late.W\n"
+    files = [file(tmp_path / who / "net.py", net) for who in ("student", "teacher")]
+    for number, path in enumerate(files):
+        file(path.with_name("blocks.py"), f"W = {number}\n")
+    builds = [function(path) for path in files]
+    assert [build() for build in builds] == [(0, 0), (1, 1)]
+    assert "blocks" not in sys.modules and "net" not in sys.modules
+
+
+@pytest.mark.parametrize(
+    ("text", "there"),
+    [
+        ("def build():\n    from blocks import W\n    return W", "blocks.py"),
+        ("from .blocks import W\ndef build():\n    return W", "blocks.py"),
+        ("from . import blocks\ndef build():\n    return blocks.W", "blocks.py"),
+        ("from pkg import blocks\ndef build():\n    return blocks.W", "pkg/blocks.py"),
+        ("import pkg.blocks\ndef build():\n    return pkg.blocks.W", "pkg/blocks.py"),
+        ("import pkg.blocks as b\ndef build():\n    return b.W", "pkg/blocks.py"),
+        ("from pkg.blocks import *\ndef build():\n    return W", "pkg/blocks.py"),
+        ("import importlib\ndef build():\n    return importlib.import_module('blocks').W", "blocks.py"),
+        (
+            "from importlib import import_module\ndef build():\n    return import_module('pkg.blocks').W",
+            "pkg/blocks.py",
+        ),
+        ("def build():\n    return __import__('blocks').W", "blocks.py"),
+        ("import engine\ndef build():\n    return engine.W", "engine.py"),
+        ("import sys\nsys.path.insert(0, 'site')\nimport far\ndef build():\n    return far.W", "site/far.py"),
+    ],
+)
+@pytest.mark.parametrize("kept", [False, True])
+def test_every_way_to_import_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, there: str, kept: bool
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    net = file(tmp_path / "net.py", text)
+    helper = file(tmp_path / there, "W = 5\n")
+    if kept:
+        usercode.use(collect([f"{net}:build"], tmp_path))
+        helper.write_text("W = 6\n")
+        net.write_text("gone = 1\n")
+    assert function(net)() == 5
+
+
+def test_a_package_is_imported_as_one(tmp_path: Path) -> None:
+    file(tmp_path / "pkg" / "__init__.py", "from .net import build\nSEEN = 1\n")
+    file(tmp_path / "pkg" / "blocks.py", "from pkg import SEEN\nfrom . import net\n")
+    net = file(
+        tmp_path / "pkg" / "net.py",
+        "from . import deep\ndef build():\n    from pkg.blocks import SEEN\n    return SEEN, deep.two.W\n",
+    )
+    file(tmp_path / "pkg" / "deep" / "__init__.py", "from .. import net\nfrom . import two\n")
+    file(tmp_path / "pkg" / "deep" / "two.py", "W = 2\n")
+    assert function(net)() == (1, 2)
+
+
+def test_paths_start_where_the_study_was_started_and_it_is_left_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    net = file(
+        tmp_path / "net.py", "A = open('x.txt').read()\ndef build():\n    return A + open('x.txt').read()\n"
+    )
+    file(tmp_path / "x.txt", "x")
+    usercode.use(collect([f"{net}:build"], tmp_path))
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    assert function(net)() == "xx"
+    assert Path.cwd() == elsewhere
+
+
+def test_a_missing_relative_file_says_where_it_was_looked_for(tmp_path: Path) -> None:
+    code = "import numpy as np\ndef build():\n    return np.load('data/x.npy')\n"
+    net = file(tmp_path / "project" / "net.py", code)
+    file(tmp_path / "project" / "data" / "x.npy", "")
+    usercode.use(collect([f"{net}:build"], tmp_path))
+    with pytest.raises(SecateurError) as caught:
+        function(net)()
+    assert f"{net}, line 3" in caught.value.detail, "the user's own line, not numpy's"
+    assert str(tmp_path) in caught.value.remedy and f"It is in {net.parent}" in caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "said"),
+    [
+        ("import nothing_like_this\n", 1, "ModuleNotFoundError"),
+        ("x = 1\nimport blocks\n", 0, "ZeroDivisionError"),
+        ("import argparse\nargparse.ArgumentParser().parse_args(['--x'])\n", 2, "ended the program"),
+        ("import broken\n", 0, "SyntaxError"),
+        ("def f():\n    return f()\nf()\n", 2, "RecursionError"),
+    ],
+)
+def test_failures_name_the_users_line(tmp_path: Path, text: str, line: int, said: str) -> None:
+    file(tmp_path / "blocks.py", "\n\n1 / 0\n")
+    file(tmp_path / "broken.py", "\n\nif :\n")
+    net = file(tmp_path / "net.py", text)
+    with pytest.raises(SecateurError, match="Your own code failed") as caught:
+        function(net)
+    assert said in caught.value.detail
+    where = f"{net}, line {line}" if line else ", line 3"
+    assert where in caught.value.detail
+
+
+def test_what_a_file_sets_for_itself_does_not_stay(tmp_path: Path) -> None:
+    before = torch.get_num_threads(), torch.get_default_dtype(), sys.argv
+    code = (
+        "import torch, sys\ntorch.set_num_threads(3)\ntorch.set_default_dtype(torch.float64)\n"
+        "torch.set_grad_enabled(False)\ndef build():\n    torch.use_deterministic_algorithms(False)\n"
+        "    return sys.argv\n"
+    )
+    net = file(tmp_path / "net.py", code)
+    assert function(net)() == [str(net)]
+    assert (torch.get_num_threads(), torch.get_default_dtype(), sys.argv) == before
+    assert torch.is_grad_enabled()
+
+
+def test_code_that_the_preset_does_not_name_is_not_run(tmp_path: Path) -> None:
+    net, other = file(tmp_path / "net.py", "build = int\n"), file(tmp_path / "other.py", "1 / 0\n")
+    usercode.use(collect([f"{net}:build"], tmp_path))
+    with pytest.raises(SecateurError, match="does not name"):
+        function(other)
+
+
+def test_what_can_not_be_foreseen_is_refused(tmp_path: Path) -> None:
+    net = file(tmp_path / "net.py", "def build():\n    exec('import ' + 'blocks')\n")
+    file(tmp_path / "blocks.py", "W = 1\n")
+    with pytest.raises(SecateurError, match=r"blocks\.py, which can't be seen"):
+        function(net)()
+
+
+def test_a_file_that_the_network_reads_must_stay(tmp_path: Path) -> None:
+    net = file(tmp_path / "net.py", "def build():\n    return open('width.txt').read()\n")
+    width = file(tmp_path / "width.txt", "8")
+    usercode.use(collect([f"{net}:build"], tmp_path))
+    assert function(net)() == "8"
+    width.write_text("16")
+    with pytest.raises(SecateurError, match=r"width\.txt was changed since the study began"):
+        function(net)
+
+
+def test_a_stale_cache_is_never_run(tmp_path: Path) -> None:
+    import os
+    import py_compile
+
+    net = file(tmp_path / "net.py", "from blocks import W\ndef build():\n    return W\n")
+    helper = file(tmp_path / "blocks.py", "W = 1\n")
+    py_compile.compile(str(helper))
+    stat = helper.stat()
+    helper.write_text("W = 2\n")
+    os.utime(helper, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert function(net)() == 2

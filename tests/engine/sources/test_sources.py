@@ -1,0 +1,134 @@
+"""Which files a user's file runs, told without running it; what a study keeps of them."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from engine.errors import UsageError
+from engine.sources import Sources, collect, read
+
+
+def write(folder: Path, **files: str) -> Path:
+    """Files by name; the first one is returned."""
+    paths = [folder / f"{name}.py" for name in files]
+    for path, text in zip(paths, files.values(), strict=True):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return paths[0]
+
+
+def modules(file: Path, cwd: Path | None = None) -> set[str]:
+    found = collect([f"{file}:build"], cwd or file.parent).programs[str(file)]
+    return {Path(name).name for name in found.modules}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "import blocks",
+        "from blocks import Block",
+        "def build():\n    from blocks import Block",
+        "try:\n    import blocks\nexcept ImportError:\n    pass",
+        "from . import blocks",
+        "from .blocks import *",
+        "import importlib\nimportlib.import_module('blocks')",
+        "from importlib import import_module\nblocks = import_module('.blocks', __package__)",
+        "__import__('blocks')",
+        "class A:\n    @property\n    def b(self):\n        import blocks",
+        "name = 'blo' + 'cks'\nimport importlib\nimportlib.import_module(name)",
+        "import helper_of_blocks",
+    ],
+)
+def test_what_is_imported_is_found(tmp_path: Path, text: str) -> None:
+    file = write(tmp_path, net=text, blocks="W = 1", helper_of_blocks="import blocks")
+    assert "blocks.py" in modules(file)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "import json",
+        "if __name__ == '__main__':\n    import blocks",
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import blocks",
+        "import torch",
+    ],
+)
+def test_what_is_not_run_is_left_out(tmp_path: Path, text: str) -> None:
+    assert modules(write(tmp_path, net=text, blocks="W = 1")) == {"net.py"}
+
+
+def test_packages_and_what_they_import(tmp_path: Path) -> None:
+    file = write(
+        tmp_path,
+        net="import models.wide.deep as d",
+        top="",
+        unused="",
+        **{
+            "models/__init__": "from . import common",
+            "models/common": "",
+            "models/wide/deep": "from ..common import x\nfrom .. import other",
+            "models/other": "import top",
+        },
+    )
+    assert modules(file) == {"net.py", "__init__.py", "common.py", "deep.py", "other.py", "top.py"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "sys.path.insert(0, 'lib')",
+        "sys.path.append(os.path.join(os.path.dirname(__file__), 'lib'))",
+        "sys.path.append(os.path.dirname(os.path.abspath(__file__)) + '/lib')\nsys.path += ['lib']",
+        "HERE = Path(__file__).resolve().parent\nsys.path.insert(0, str(HERE / 'lib'))",
+        "sys.path.extend([str(Path(__file__).parents[1] / 'project' / 'lib')])",
+    ],
+)
+def test_folders_added_to_the_path_are_searched(tmp_path: Path, text: str) -> None:
+    code = f"import sys, os\nfrom pathlib import Path\n{text}\nimport far"
+    assert "far.py" in modules(write(tmp_path / "project", net=code, **{"lib/far": ""}))
+
+
+def test_the_folder_of_the_shell_comes_last(tmp_path: Path) -> None:
+    files = {"models/net": "import utils, models.more", "models/more": "", "utils": ""}
+    file = write(tmp_path, **files)
+    assert modules(file, cwd=tmp_path) == {"net.py", "more.py", "utils.py"}
+
+
+def test_files_that_a_network_reads_count_and_what_it_imports_from_packages(tmp_path: Path) -> None:
+    (tmp_path / "widths.json").write_text("[8]")
+    file = write(tmp_path, net="import pydantic, json\nW = json.load(open('widths.json'))")
+    first = collect([f"{file}:build"], tmp_path).material(f"{file}:build")
+    assert str(tmp_path / "widths.json") in first["model_files"]
+    assert list(first["model_packages"]) == ["pydantic"]
+    (tmp_path / "widths.json").write_text("[9, 9]")
+    assert collect([f"{file}:build"], tmp_path).material(f"{file}:build") != first
+
+
+def test_sources_are_kept_and_tell_what_changed(tmp_path: Path) -> None:
+    file = write(tmp_path, net="import blocks", blocks="W = 1")
+    (tmp_path / "old.py").write_bytes(
+        "# -*- coding: latin-1 -*-\nname = 'é'\nimport blocks".encode("latin-1")
+    )
+    found = collect([f"{file}:a", f"{file}:b", f"{tmp_path}/old.py:c"], tmp_path)
+    (tmp_path / "code.json").write_text(found.to_json())
+    again = read(tmp_path / "code.json")
+    assert again == found and again.changed() == []
+    assert again.files[str(tmp_path / "old.py")].content == (tmp_path / "old.py").read_bytes()
+    (tmp_path / "blocks.py").write_text("W = 2")
+    assert again.changed() == [str(tmp_path / "blocks.py")]
+    (tmp_path / "code.json").write_text(json.dumps({"cwd": "/"}))
+    assert read(tmp_path / "code.json") is None
+
+
+def test_a_file_that_is_missing_or_no_python_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="No file"):
+        collect([f"{tmp_path}/net.py:build"], tmp_path)
+    file = write(tmp_path, net="import os\ndef build(:\n")
+    with pytest.raises(UsageError) as caught:
+        collect([f"{file}:build"], tmp_path)
+    assert f"{file}, line 2" in caught.value.detail
+
+
+def test_without_own_code_there_is_nothing() -> None:
+    assert collect([], Path("/")) == Sources("/")
