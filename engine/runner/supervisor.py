@@ -28,8 +28,9 @@ from engine.studies import checkup
 from engine.studies import events as ev
 from engine.studies.job import request
 from engine.studies.lease import Lease, Superseded, claim
+from engine.studies.log import EventLog
 from engine.studies.plan import Job, Plan, make
-from engine.studies.rundir import EventLog, RunDir
+from engine.studies.rundir import RunDir
 from engine.studies.state import StudyState
 from engine.text.visible import guard_streams
 

@@ -32,8 +32,9 @@ from engine.studies import basis, checkup
 from engine.studies import events as ev
 from engine.studies.basis import Basis
 from engine.studies.job import request
+from engine.studies.log import EventLog
 from engine.studies.plan import Job, Node, Plan, make
-from engine.studies.rundir import EventLog, RunDir
+from engine.studies.rundir import RunDir
 from engine.studies.state import StudyState
 from engine.studies.tasks import Tasks, resolve
 from engine.text.visible import guard_streams

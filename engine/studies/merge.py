@@ -9,7 +9,8 @@ from math import inf
 from pathlib import Path
 
 from engine.studies import events as ev
-from engine.studies.rundir import RunDir, Tail
+from engine.studies.log import Tail
+from engine.studies.rundir import RunDir
 
 Order = tuple[float, str, int]
 """Time, file and line. Time never runs backwards within a file, even where its writer's clock did."""

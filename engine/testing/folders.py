@@ -20,7 +20,8 @@ from engine.store.files import LAYERS, write_json
 from engine.store.keys import key
 from engine.studies import events as ev
 from engine.studies import rundir
-from engine.studies.rundir import EventLog, RunDir, Status
+from engine.studies.log import EventLog
+from engine.studies.rundir import RunDir, Status
 from engine.studies.settings import to_json
 from engine.studies.state import StudyState
 

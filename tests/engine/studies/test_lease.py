@@ -17,7 +17,8 @@ from engine.studies import events as ev
 from engine.studies import lease as leases
 from engine.studies import lives
 from engine.studies.lease import Held, Lease, Superseded, claim, holder
-from engine.studies.rundir import EventLog, RunDir, Status
+from engine.studies.log import EventLog
+from engine.studies.rundir import RunDir, Status
 from engine.studies.state import Reader
 
 

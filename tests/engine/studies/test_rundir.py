@@ -12,16 +12,8 @@ import pytest
 from engine.errors import UsageError
 from engine.machine.process import process_identity
 from engine.studies import events as ev
-from engine.studies.rundir import (
-    READ_AT_MOST,
-    EventLog,
-    RunDir,
-    Status,
-    Tail,
-    create,
-    find,
-    studies,
-)
+from engine.studies.log import READ_AT_MOST, EventLog, Tail
+from engine.studies.rundir import RunDir, Status, create, find, studies
 
 
 def notice(text: str) -> ev.Notice:
