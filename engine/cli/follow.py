@@ -105,7 +105,7 @@ class _Lines:
     def event(self, event: ev.Event, state: StudyState) -> None:
         text = describe(event, state, self._told)
         if text:
-            tell(text)
+            tell(*text.splitlines())
 
     def tick(self, state: StudyState) -> None:
         """Nothing is redrawn where there is no terminal."""
@@ -174,7 +174,7 @@ def describe(event: ev.Event, state: StudyState, reported: set[str], *, brief: b
             value = _quality(event.measures, "validation_")
             return f"{step.address} epoch {event.epoch}/{event.epochs}: loss {event.loss:.4f}, validation {value}"
         case ev.StepFinished():
-            return "" if event.reused else _finished(event, state)
+            return _finished(event, state)
         case ev.StepFailed():
             return f"FAILED {_who(event.key, state)}: {_reason(event, reported)}"
         case ev.TaskStarted():
@@ -208,7 +208,8 @@ def _finished(event: ev.StepFinished, state: StudyState) -> str:
     for what, prefix in (("test", ""), ("validation", "validation_")):
         if not value and quality_of(event.measures, prefix):
             value = f": {what} {_quality(event.measures, prefix)}"
-    return f"{_who(event.key, state)}{value} ({numbers.duration(event.seconds)})"
+    took = "reused" if event.reused else numbers.duration(event.seconds)
+    return f"{_who(event.key, state)}{value} ({took})"
 
 
 def _quality(measures: dict[str, Any], prefix: str) -> str:

@@ -188,10 +188,9 @@ def _follow(args: argparse.Namespace, run: "RunDir") -> int:
         )
     if args.json:
         from engine.results import failures
-        from engine.results.summary import study_json
 
         tell(*failures.lines(state))
-        print_json(study_json(state))
+        print_json(report.as_json(run, state))
     else:
         report.print_study(run, state, followed=True)
     if state.verdict is not None and not state.verdict.identical:

@@ -5,7 +5,7 @@ import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from engine.cli.common import add_json, add_workspace, columns, print_json, say, say_text, tell
+from engine.cli.common import add_json, add_within, add_workspace, columns, print_json, say, say_text, tell
 
 if TYPE_CHECKING:
     from engine.studies.rundir import Status
@@ -23,6 +23,7 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     )
     show.add_argument("study", help="a name from `secateur list`, or `latest`")
     show.add_argument("--trial", type=int, metavar="N", help="show one trial in full")
+    add_within(show)
     show.set_defaults(run=_show)
     cancel = subparsers.add_parser(
         "cancel",
@@ -37,7 +38,7 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
 
 
 def _list(args: argparse.Namespace) -> int:
-    from engine.results.summary import best_text
+    from engine.results.pick import cell
     from engine.store.workspace import workspace
     from engine.studies.rundir import studies
     from engine.text import numbers, tables
@@ -56,8 +57,7 @@ def _list(args: argparse.Namespace) -> int:
             name,
             status.state + (f", {status.verdict}" if status.verdict else ""),
             f"{status.done}/{status.trials}" + (f" ({status.failed} failed)" if status.failed else ""),
-            best_text(status.best),
-            numbers.percent(status.best.get("sparsity"), 1),
+            cell(status.pick),
             numbers.age(now - status.created) if status.created else "",
             status.host,
             status.model,
@@ -65,12 +65,12 @@ def _list(args: argparse.Namespace) -> int:
         ]
         for name, status in rows
     ]
-    headers = ["study", "state", "trials", "best acc.", "sparsity", "started", "host", "model", "data"]
+    headers = ["study", "state", "trials", "pick", "started", "host", "model", "data"]
     say_text(
         tables.table(
             headers,
             cells,
-            ["left", "left", "right", "right", "right", "left", "left", "left", "left"],
+            ["left", "left", "right", "right", "left", "left", "left", "left"],
             columns(),
         )
     )
@@ -105,11 +105,9 @@ def _show(args: argparse.Namespace) -> int:
     if args.trial is not None:
         return trial.show(run, state, args.trial, as_json=args.json)
     if args.json:
-        from engine.results.summary import study_json
-
-        print_json(study_json(state))
+        print_json(report.as_json(run, state, args.within))
     else:
-        report.print_study(run, state)
+        report.print_study(run, state, args.within)
     return 0
 
 

@@ -11,8 +11,8 @@ from dataclasses import replace
 from engine.errors import SecateurError
 from engine.machine.process import process_identity
 from engine.presets.spec import Spec
+from engine.results import pick
 from engine.results.failures import brief, ending
-from engine.results.summary import best_trial
 from engine.studies.lease import Lease, Superseded
 from engine.studies.rundir import RunDir, Status
 from engine.studies.state import StudyState
@@ -22,7 +22,7 @@ class Heartbeat:
     """Writes the study's status every few seconds and at every result."""
 
     def __init__(self, run: RunDir, spec: Spec, lease: Lease, every: float, replay_of: str | None) -> None:
-        self._run = run
+        self._run, self._rule = run, spec.settings.pick
         self._lease = lease
         self._every = every
         ticks, boot_id = process_identity(os.getpid())
@@ -57,7 +57,7 @@ class Heartbeat:
                 self._status,
                 done=state.done,
                 failed=state.failed,
-                best=best_trial(state),
+                pick=pick.as_json(pick.pick(state, self._rule)),
                 why=brief(found) if (found := ending(state)) else "",
                 verdict=None
                 if state.verdict is None

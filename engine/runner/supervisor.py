@@ -166,38 +166,28 @@ class Supervisor:
             self.heartbeat.finish(self.state)
 
     def _reuse(self, plan: Plan) -> None:
-        """Report every result that is in the store already; set damaged ones aside."""
+        """Report every result that is in the store already, and why others that are there can't be used."""
         self.store.sweep_temporary()
         for key_, node in plan.nodes.items():
             self.stop.check()
-            stored = self.store.get(key_)
-            if stored is None:
-                if self.store.folder(key_).exists():
-                    self._set_aside(key_, node.address, "object.json can't be read")
-                continue
-            damage = self.stop.leave(functools.partial(self.store.damage, key_))
-            if damage is not None:
-                self._set_aside(key_, node.address, damage)
-            else:
+            stored, trouble = self.stop.leave(functools.partial(self.store.review, key_, node.address))
+            if trouble is not None:
+                self.emit(ev.Notice(level="warning", text=trouble, key=key_))
+            elif stored is not None:
                 self._report_reused(stored)
 
-    def _set_aside(self, key_: str, address: str, damage: str) -> None:
-        kept = self.store.set_aside(key_)
-        text = f"A stored result of {address} is damaged ({damage}); moved to {kept}, it is computed anew"
-        self.emit(ev.Notice(level="warning", text=text, key=key_))
-
     def _report_reused(self, stored: StoredObject) -> None:
-        for event in ev.reused(stored.key, stored.kind, stored.measures, stored.observations):
+        for event in ev.reused(stored.key, stored.kind, stored.measures, stored.observations, stored.content):
             self.emit(event)
 
     def _carry_out(self, plan: Plan, on: Machine, tried: Sequence[Job]) -> str:
         """Do the check-up `tried`, then hand out jobs until none is left; `done`, `failed` or `cancelled`."""
         settings = self.spec.settings
-        workspace, store = str(self.run.workspace), str(self.store.root)
+        workspace = str(self.run.workspace)
         executor = choose.executor(
             settings,
             on,
-            lambda job, cpus: request(job, plan, workspace, store, cpus, str(self.run.code)),
+            lambda job, cpus: request(job, plan, workspace, self.store, cpus, str(self.run.code)),
             preload=preload(self.spec, plan),
         )
         waiting = [job for job in plan.jobs if not self._is_done(job)]

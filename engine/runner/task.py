@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from engine.errors import SecateurError
-from engine.machine import environment, signals
+from engine.machine import environment, private, signals
 from engine.machine.value import Machine, here
 from engine.presets.spec import Spec, read_stored
 from engine.runner import inputs, launch, replay
@@ -161,18 +161,15 @@ class Task:
         return agreed
 
     def _reuse(self, node: Node) -> None:
-        """Report a result that is in the store already; set a damaged one aside."""
-        stored = self.store.get(node.key)
-        damage = self.store.damage(node.key) if self.store.folder(node.key).exists() else None
-        if damage is not None:
-            kept = self.store.set_aside(node.key)
-            text = f"A stored result of {node.address} is damaged ({damage}); moved to {kept}, it is computed anew"
-            self.emit(ev.Notice(level="warning", text=text, key=node.key))
+        """Report a result that is in the store already, or why it can't be used."""
+        stored, trouble = self.store.review(node.key, node.address)
+        if trouble is not None:
+            self.emit(ev.Notice(level="warning", text=trouble, key=node.key))
         elif stored is not None:
             self.report(stored)
 
     def report(self, stored: StoredObject) -> None:
-        for event in ev.reused(stored.key, stored.kind, stored.measures, stored.observations):
+        for event in ev.reused(stored.key, stored.kind, stored.measures, stored.observations, stored.content):
             self.emit(event)
 
     def told(self) -> StudyState:
@@ -192,9 +189,9 @@ class Task:
     def _compute(self, plan: Plan, machine: Machine) -> str:
         everything = [resolve(stage, plan) for stage in self.tasks.stages]
         jobs = everything[self.tasks.stages.index(self.stage)]
-        workspace, store = str(self.run.workspace), str(self.store.root)
+        workspace = str(self.run.workspace)
         executor = LocalExecutor(
-            lambda job, cpus: request(job, plan, workspace, store, cpus, str(self.run.code)),
+            lambda job, cpus: request(job, plan, workspace, self.store, cpus, str(self.run.code)),
             1,
             machine.threads,
             preload=preload(self.spec, plan),
@@ -295,7 +292,8 @@ def main() -> None:
     folder, stage, index = sys.argv[1:4]
     os.environ.update(launch.process_environment())
     try:
-        Task(RunDir(Path(folder)), stage, int(index)).work()
+        with private.own_temporary():
+            Task(RunDir(Path(folder)), stage, int(index)).work()
     except SecateurError as error:
         traceback.print_exc()
         sys.exit(error.exit_code)

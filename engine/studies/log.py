@@ -6,7 +6,7 @@ import uuid
 from pathlib import Path
 
 from engine.errors import SecateurError
-from engine.store.files import explained
+from engine.store.files import explained, open_ordinary
 from engine.studies import events, lease
 
 READ_AT_MOST = 256 * 1024
@@ -85,7 +85,7 @@ class Tail:
         count any more.
         """
         try:
-            with self.path.open("rb") as file:
+            with open_ordinary(self.path) as file:
                 found = os.fstat(file.fileno())
                 same = (found.st_dev, found.st_ino)
                 again = self._file not in (None, same) or found.st_size < self.offset

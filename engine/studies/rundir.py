@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 from engine.errors import UsageError
 from engine.machine.process import Process, process_identity
-from engine.store.files import LAYERS, explained, read_json, write_atomic, write_json
+from engine.store.files import CLASSES, LAYERS, explained, read_json, write_atomic, write_json
 from engine.store.objects import Store
 from engine.store.workspace import STORE, shared_store
 from engine.studies import lease, lives
@@ -45,8 +45,8 @@ class Status:
     trials: int = 0
     done: int = 0
     failed: int = 0
-    best: dict[str, Any] = field(default_factory=dict)
-    """The trial to look at first: `index`, `accuracy`, `sparsity`."""
+    pick: dict[str, Any] = field(default_factory=dict)
+    """The model to take, see `engine.results.pick.as_json`."""
     replay_of: str | None = None
     verdict: str | None = None
     """Of a replay: `identical` or `different`."""
@@ -118,9 +118,12 @@ class RunDir:
         return self.path.parent.parent
 
     def store(self) -> Store:
-        """The store this study uses: the workspace's, or its own if it must reuse nothing."""
-        private = (read_json(self.request) or {}).get("private_store", False)
-        return Store(self.path / STORE) if private else shared_store(self.workspace)
+        """The store this study uses: the workspace's, with one of its own beside it for what others keep from it; or
+        its own alone if it must reuse nothing."""
+        asked = read_json(self.request)
+        alone = isinstance(asked, dict) and asked.get("private_store", False)
+        own = self.path / STORE
+        return Store(own) if alone else shared_store(self.workspace, own)
 
     def basis(self, submission: int) -> Path:
         """Of a study on a cluster: what the plan of its n-th submission is made from, the machine and the data's
@@ -152,6 +155,11 @@ class RunDir:
         found = read_json(self.store().folder(key) / LAYERS)
         return found if isinstance(found, list) else []
 
+    def classes(self, key: str) -> dict[str, Any]:
+        """How each class did when `key` was measured; empty where that was not told (a detector, an old study)."""
+        found = read_json(self.store().folder(key) / CLASSES)
+        return found if isinstance(found, dict) else {}
+
     def read_status(self) -> Status:
         """The status as written, with `running` turned into `lost` if its engine is gone."""
         status = self.stored_status()
@@ -166,6 +174,7 @@ class RunDir:
         data = read_json(self.status)
         if not isinstance(data, dict):
             return Status("unreadable")
+        data = {"pick": data.get("best", {})} | data  # as version 0.1 called it
         known = {k: v for k, v in data.items() if k in Status.__dataclass_fields__}
         if "state" not in known or not all(_plausible(k, v) for k, v in known.items()):
             return Status("unreadable")

@@ -34,6 +34,7 @@ class StepState:
     epochs: list[ev.EpochFinished] = field(default_factory=list)
     measures: dict[str, Any] = field(default_factory=dict)
     observations: dict[str, Any] = field(default_factory=dict)
+    content: str = ""
     error: dict[str, str] | None = None
     task: str = ""
     """Of a study on a cluster: the attempt of a task that did it last."""
@@ -272,7 +273,7 @@ class StudyState:
     def _finish_step(self, event: ev.StepFinished) -> None:
         step = self._step(event.key, event.kind)
         step.status, step.done, step.text = "done", 1.0, ""
-        step.reused, step.seconds = event.reused, event.seconds
+        step.reused, step.seconds, step.content = event.reused, event.seconds, event.content
         step.measures, step.observations, step.error = event.measures, event.observations, None
 
     @property

@@ -15,7 +15,7 @@ from typing import Any
 
 from engine.machine.process import process_identity
 from engine.presets import spec
-from engine.results.summary import best_trial
+from engine.results import pick
 from engine.store.files import LAYERS, write_json
 from engine.store.keys import key
 from engine.studies import events as ev
@@ -103,7 +103,7 @@ class Study:
             "trials": len(self.points),
             "done": self.state.done,
             "failed": self.state.failed,
-            "best": best_trial(self.state),
+            "pick": pick.as_json(pick.pick(self.state)),
             "replay_of": self.replay_of,
         }
         self.run.write_status(Status(state, **(values | changes)))  # type: ignore[arg-type]

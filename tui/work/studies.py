@@ -46,13 +46,14 @@ def delete(study: Listed) -> str:
     return study.run.name
 
 
-def best(study: Listed) -> TrialState:
-    """The most accurate of a study's compressed models. Raises SecateurError while no trial is done."""
+def pick(study: Listed) -> tuple[TrialState, str]:
+    """The trial to take of a study, and why, as a sentence. Raises SecateurError while no trial is done."""
     from engine.results import exports
+    from engine.results.pick import PICK
     from engine.studies import state
 
     try:
-        return exports.choose(study.run, state.load(study.run.path), exports.BEST)
+        return exports.choose(study.run, state.load(study.run.path), PICK)
     except MALFORMED as error:
         raise SecateurError(f"The events of {study.run.name} make no sense", str(study.run.events)) from error
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from textual.message_pump import MessagePump
 
 from engine.results.failures import ending
+from engine.results.pick import pick
 from engine.results.summary import study_json
 from engine.studies import rundir
 from engine.studies.rundir import RunDir, Status
@@ -169,6 +170,7 @@ class Watcher:
                 reader.poll()
             state = snapshot(reader.state)
             state.judge(reader.run, reader.run.read_status())
+            pick(state)
             study_json(state)  # what views compute from it must not meet a surprise in the event loop
             ending(state)
         except MALFORMED:

@@ -10,10 +10,9 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from engine.compute.numerics.aligned import read_tensors
+from engine.compute.numerics.aligned import read_tensors, write_tensors
 from engine.store.files import explained, sync_folder
 from engine.store.keys import file_hash
 
@@ -114,7 +113,7 @@ def keep(
     with explained(folder):
         try:
             temporary.mkdir(parents=True)
-            save_file({n: t.contiguous() for n, t in tensors.items()}, temporary / "state.safetensors")
+            write_tensors({n: t.contiguous() for n, t in tensors.items()}, temporary / "state.safetensors")
             digest = file_hash(temporary / "state.safetensors")
             facts: dict[str, Any] = {
                 "sha256": digest,

@@ -38,7 +38,7 @@ EXPORT_VERSION = 2
 
 def run(request: JobRequest, send: Send) -> None:
     """Do the job's latency nodes; other studies of this host pause their computing meanwhile."""
-    store = Store(Path(request.store))
+    store = request.open_store()
     for node in request.read_nodes():
         if store.get(node.key) is None:
             _measure(node, request, store, send)
@@ -114,7 +114,7 @@ def _shape(folder: Path, named: tuple[str, ...]) -> Shape:
 
 def _side(parent: str, named: tuple[str, ...], params: Latency, shape: Shape, store: Store) -> Side:
     """What each runtime opens: the step's own checkpoint, or a file made from it once and kept."""
-    folder = store.folder(parent)
+    folder = store.verified(parent).folder
     artefacts: dict[Runtime, Path] = {}
     refused: dict[Runtime, str] = {}
     for runtime in params.runtimes:
