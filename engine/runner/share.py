@@ -4,8 +4,8 @@ import time
 from collections.abc import Iterable
 from typing import Protocol
 
-from engine.errors import SecateurError
-from engine.runner.executors.base import Executor, JobEnded
+from engine.runner.executors.base import BLAMELESS_TRIES, Executor, JobEnded
+from engine.runner.stopping import wind_down
 from engine.slurm.inside import Attempt
 from engine.store.claims import Claims
 from engine.store.files import explained, write_json
@@ -48,14 +48,6 @@ class Owner(Protocol):
 
     def told(self) -> StudyState:
         """The study as all its tasks have told it."""
-
-
-def is_stopped(task: Owner) -> bool:
-    """Whether what ended a worker is meant for the task: signals for a whole job come in any order."""
-    deadline = time.monotonic() + POLL_S
-    while not task.stopping and time.monotonic() < deadline:
-        time.sleep(POLL_S / 10)
-    return task.stopping
 
 
 class Share:
@@ -118,24 +110,29 @@ class Share:
         return any(self._task.run.failure(key).exists() and self._store.get(key) is None for key in keys)
 
     def _run(self, job: Job) -> bool:
-        try:
-            self._executor.start(job)
-        except SecateurError:
-            if is_stopped(self._task):
-                return False
-            raise
+        tries = 0
+        self._executor.start(job)
         while True:
             for message in self._executor.wait(POLL_S):
                 if isinstance(message, JobEnded):
-                    if message.problem is not None and is_stopped(self._task):
-                        return False
+                    if self._task.stopping:
+                        return True
+                    if message.blameless and tries < BLAMELESS_TRIES:
+                        tries += 1
+                        self._executor.start(job)
+                        continue
                     return self._judge(job, message)
                 if isinstance(message, ev.StepFailed):
                     self._mark(message)
                 self._task.emit(message)
             if self._task.stopping:
+                wind_down(self._executor, {job.number: job}, self._late)
                 self._executor.stop()
                 return False
+
+    def _late(self, event: ev.Event) -> None:
+        if not isinstance(event, ev.StepFailed):
+            self._task.emit(event)
 
     def _judge(self, job: Job, ended: JobEnded) -> bool:
         """After the worker's end: what it did not do has failed, the first of it for its reason."""
