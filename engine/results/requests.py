@@ -9,7 +9,8 @@ ROOM = 1.3
 """A better request has so much more than the most that was used."""
 FEW = 0.5
 """Below this share of what was asked, less is suggested: a request that fits waits shorter."""
-LEAST_S = 60.0
+LEAST_S = 600.0
+"""No shorter limit is suggested: nodes differ, and file systems have bad days."""
 
 
 def lines(state: StudyState) -> list[str]:
