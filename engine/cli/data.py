@@ -14,7 +14,7 @@ from engine.datasets.locate import (
     megabytes,
     places_of,
 )
-from engine.datasets.records import Bundled, OwnBoxes, OwnFolders, Scenes
+from engine.datasets.records import Bundled, OwnBoxes, OwnFolders, OwnShards, Scenes
 from engine.errors import EXIT_FAILED, SecateurError, UsageError
 from engine.store.workspace import workspace
 from engine.text.visible import visible
@@ -121,7 +121,7 @@ def run_check(args: argparse.Namespace) -> int:
 
 def find(record: Record, workspace: Path, root: Path | None = None) -> Path | None:
     """The folder that holds the set; None when it is not on this machine."""
-    if isinstance(record.source, OwnFolders | OwnBoxes):
+    if isinstance(record.source, OwnFolders | OwnShards | OwnBoxes):
         return None
     if isinstance(record.source, Bundled | Scenes):
         return bundled_folder()

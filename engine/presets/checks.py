@@ -129,6 +129,7 @@ def _no_name(root: Mapping, name: Node | None, weights: str) -> Problem:
 
 OWN_DATA = {
     "imagefolder": "the folder that holds the images, for imagefolder",
+    "webdataset": "the folder that holds the tar files, for webdataset",
     "yolo": "the data.yaml that lists the images, for yolo",
 }
 """Data sets that are the user's own, and what `data.root` must name for them."""

@@ -5,7 +5,8 @@ import time
 from collections.abc import Iterable
 from typing import Any, Protocol
 
-from engine.runner.executors.base import Executor, JobEnded
+from engine.runner.executors.base import BLAMELESS_TRIES, Executor, JobEnded
+from engine.runner.stopping import wind_down
 from engine.slurm.inside import Attempt
 from engine.store.claims import Claims
 from engine.store.files import explained, write_json
@@ -109,20 +110,32 @@ class Share:
         return any(self._task.run.failure(key).exists() and self._store.get(key) is None for key in keys)
 
     def _run(self, job: Job) -> bool:
+        tries = 0
         self._executor.start(job)
         finished: set[str] = set()
         while True:
             for message in self._executor.wait(POLL_S):
                 if isinstance(message, JobEnded):
-                    return self._task.stopping or self._judge(job, message, finished)
+                    if self._task.stopping:
+                        return True
+                    if message.blameless and tries < BLAMELESS_TRIES:
+                        tries += 1
+                        self._executor.start(job)
+                        continue
+                    return self._judge(job, message, finished)
                 if isinstance(message, ev.StepFinished):
                     finished.add(message.key)
                 elif isinstance(message, ev.StepFailed):
                     self._mark(message)
                 self._task.emit(message)
             if self._task.stopping:
+                wind_down(self._executor, {job.number: job}, self._late)
                 self._executor.stop()
                 return False
+
+    def _late(self, event: ev.Event) -> None:
+        if not isinstance(event, ev.StepFailed):
+            self._task.emit(event)
 
     def _judge(self, job: Job, ended: JobEnded, finished: set[str]) -> bool:
         """After the worker's end: what it did not do has failed, the first of it for its reason."""

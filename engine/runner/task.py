@@ -5,7 +5,6 @@ meet in the store, its claims and the study's folder alone, and any of them may 
 """
 
 import os
-import signal
 import sys
 import time
 import traceback
@@ -13,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from engine.errors import SecateurError
-from engine.machine import environment
+from engine.machine import environment, private, signals
 from engine.machine.value import Machine, here
 from engine.presets.spec import Spec, read_stored
 from engine.runner import inputs, launch, replay
@@ -22,6 +21,7 @@ from engine.runner.executors import nodes
 from engine.runner.executors.local import LocalExecutor
 from engine.runner.progress import Progress
 from engine.runner.share import POLL_S, Share, used
+from engine.runner.stopping import Stop, StopRequest
 from engine.runner.supervisor import devices, preload
 from engine.slurm import inside
 from engine.slurm.inside import Attempt
@@ -32,8 +32,9 @@ from engine.studies import basis, checkup
 from engine.studies import events as ev
 from engine.studies.basis import Basis
 from engine.studies.job import request
+from engine.studies.log import EventLog
 from engine.studies.plan import Job, Node, Plan, make
-from engine.studies.rundir import EventLog, RunDir
+from engine.studies.rundir import RunDir
 from engine.studies.state import StudyState
 from engine.studies.tasks import Tasks, resolve
 from engine.text.visible import guard_streams
@@ -60,7 +61,7 @@ class Task:
             run.task_events.mkdir(exist_ok=True)
         self.log = EventLog(run.task_events / f"{self.attempt.key}.jsonl")
         self.progress = Progress(run)
-        self.ending = 0
+        self.stop = StopRequest(run.stop)
         self.started = time.monotonic()
         self._told: set[str] = set()
 
@@ -80,7 +81,6 @@ class Task:
 
     def work(self) -> None:
         """Do the task to its end, whichever; nothing is written after `TaskEnded`."""
-        self._listen()
         self._begin()
         outcome = "done"
         try:
@@ -88,6 +88,8 @@ class Task:
                 outcome = "stopped"
             else:
                 outcome = self._carry_out()
+        except Stop:
+            outcome = "stopped"
         except SecateurError as error:
             # The plan can't be made or kept: no other task would fare better.
             with explained(self.run.stop):
@@ -95,16 +97,9 @@ class Task:
             self.emit(ev.StudyFinished(state="failed", error=error.as_dict()))
         self._end(outcome)
 
-    def _listen(self) -> None:
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2):
-            signal.signal(number, self._signal)
-
-    def _signal(self, number: int, _frame: object) -> None:
-        self.ending = self.ending or number
-
     @property
     def stopping(self) -> bool:
-        return bool(self.ending) or self.run.stop.exists()
+        return bool(self.stop)
 
     def _begin(self) -> None:
         self.emit(
@@ -150,7 +145,9 @@ class Task:
         launch.check_runtimes(self.spec, machine, decided=bool(self.asked.get("replay_of")))
         for text in inputs.changes(self.run, self.code):
             self.notice("warning", text)
-        prints = inputs.data_of(self.run, self.spec, self.asked.get("replay_of"))
+        prints = self.stop.leave(
+            lambda: inputs.data_of(self.run, self.spec, self.asked.get("replay_of")), inputs.give_up
+        )
         agreed = basis.fix(self.run, self.tasks.submission, Basis(machine, self.attempt.host, prints))
         plan = make(self.spec, agreed.fingerprints, agreed.machine, self.code)
         self.emit(ev.Planned(trials=[t.as_dict() for t in plan.trials], devices=devices(plan)))
@@ -254,7 +251,7 @@ class Task:
         """Whether this task is to be put back into the queue: warned of its limit, or ended by it."""
         if self.run.stop.exists() or self.tasks.asked.requeue is False:
             return False
-        if self.ending in (signal.SIGUSR1, signal.SIGUSR2):
+        if self.stop.signal in signals.WARNINGS:
             return True
         return bool(self.attempt.ends) and time.time() > self.attempt.ends - POLL_S
 
@@ -295,7 +292,8 @@ def main() -> None:
     folder, stage, index = sys.argv[1:4]
     os.environ.update(launch.process_environment())
     try:
-        Task(RunDir(Path(folder)), stage, int(index)).work()
+        with private.own_temporary():
+            Task(RunDir(Path(folder)), stage, int(index)).work()
     except SecateurError as error:
         traceback.print_exc()
         sys.exit(error.exit_code)

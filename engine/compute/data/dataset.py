@@ -60,6 +60,8 @@ class Dataset:
     white: float = 255.0
     fit: Fit = field(default_factory=Fit)
     told: tuple[str, ...] = ()
+    left_out: int = 0
+    """Images that can't be read and are in no split."""
     eight_bits: bool = True
     """Whether pixels are uint8; else they are float32, as stored."""
     from_files: bool = False

@@ -1,5 +1,6 @@
 """Images that don't fit into memory, decoded by processes of torch's own DataLoader, in the order that is asked for."""
 
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -51,7 +52,7 @@ def streamed(images: Images, parts: tuple[Tensor, ...], workers: int, pinned: bo
         generator=torch.Generator(),
     )
     try:
-        for found in loader:
+        for found in _quietly(loader):
             if isinstance(found, SecateurError):
                 raise found
             yield found
@@ -67,3 +68,10 @@ def streamed(images: Images, parts: tuple[Tensor, ...], workers: int, pinned: bo
 
 def _as_it_is(found: Any) -> Any:
     return found
+
+
+def _quietly(loader: DataLoader[Any]) -> Iterator[Any]:
+    """Without its warning of more processes than processors: the preset says how many."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "This DataLoader will create")
+        return iter(loader)

@@ -16,6 +16,7 @@ from engine.errors import SecateurError, UsageError
 from engine.results.exports import Order
 from engine.store.files import explained, write_json
 from engine.store.keys import file_hash
+from engine.store.workspace import fingerprints
 
 PRESET = "preset.yaml"
 CARD, CARD_TEXT = "card.json", "card.md"
@@ -45,7 +46,8 @@ def write(order: Order, tell: Tell) -> dict[str, Any]:
 def _write_into(folder: Path, order: Order, tell: Tell) -> dict[str, Any]:
     usercode.use(sources.read(order.code))
     tell(f"reading the data set {order.settings.data.name}")
-    data = load(order.settings.data, datasets.locate(order.settings.data, order.workspace))
+    place = datasets.locate(order.settings.data, order.workspace)
+    data = load(order.settings.data, place, cache=fingerprints(order.workspace))
     model = checkpoint.load(order.model, [order.settings.model.name])
     _check_files(order)
     written = write_model(folder, order.format, model, data, tell)

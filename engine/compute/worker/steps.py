@@ -26,11 +26,11 @@ from engine.compute.numerics.aligned import read_tensors, write_tensors
 from engine.compute.pretrained.create import create
 from engine.compute.steps.apply import apply
 from engine.compute.steps.distillation.step import teach
+from engine.compute.stopping import Stopping
 from engine.compute.tasks import task_of
 from engine.compute.tasks.base import Score
 from engine.compute.tasks.evaluate import score
 from engine.compute.worker.commit import finish, waiting_alone, waiting_for_latency
-from engine.datasets.preprocess import unsaid
 from engine.machine import lock
 from engine.params import (
     Distill,
@@ -40,6 +40,7 @@ from engine.params.preset import Settings
 from engine.params.training import Fit
 from engine.store.files import CLASSES, LAYERS, MEASUREMENTS, write_json
 from engine.store.objects import Store
+from engine.store.workspace import fingerprints
 from engine.studies import events as ev
 from engine.studies.job import JobRequest
 from engine.studies.plan import Node
@@ -69,11 +70,12 @@ class Work:
     data: Dataset
     device: torch.device
     send: Send
+    stopping: Stopping
     held: Held
 
 
-def run(request: JobRequest, send: Send) -> None:
-    """Compute every node of the job that the store does not hold yet.
+def run(request: JobRequest, send: Send, stopping: Stopping) -> None:
+    """Compute every node of the job that the store does not hold yet; raises Stopped when it is asked to stop.
 
     Computing holds the host's shared lock, so that no latency is measured meanwhile; a step that measures
     times itself holds the exclusive one, from its start to its end.
@@ -84,10 +86,11 @@ def run(request: JobRequest, send: Send) -> None:
         settings.data,
         datasets.locate(settings.data, workspace),
         fingerprint=request.fingerprint,
+        cache=fingerprints(workspace),
         budget=budget() // request.parallel,
     )
     device = torch.device(request.device)
-    work = Work(request, settings, request.open_store(), data, device, send, Held())
+    work = Work(request, settings, request.open_store(), data, device, send, stopping, Held())
     for node in request.read_nodes():
         if work.store.get(node.key) is not None:
             continue
@@ -171,7 +174,9 @@ def _stored(key: str, work: Work) -> nn.Module:
 def _context(node: Node, work: Work) -> Context:
     seed = work.settings.seeds[0]
     partial = work.store.partial(node.key)
-    return Context(work.data, work.device, seed, node.position, node.key, partial, work.send)
+    return Context(
+        work.data, work.device, seed, node.position, node.key, partial, work.send, stopping=work.stopping
+    )
 
 
 def _parent(node: Node, work: Work) -> nn.Module:
@@ -191,8 +196,6 @@ def _parent(node: Node, work: Work) -> nn.Module:
         )
         for level, text in facts["notices"]:
             work.send(ev.Notice(level=level, text=text, key=node.key))
-        if text := unsaid(work.settings.model, work.settings.data):
-            work.send(ev.Notice(level="warning", text=text, key=node.key))
         return model
     if work.held.key != node.parent or work.held.model is None:
         model = to_device(_stored(node.parent, work), work.device)
@@ -240,6 +243,8 @@ def _measure(node: Node, work: Work, folder: Path) -> dict[str, Any]:
         **_agreement(test, before, work),
         **_cheap(validation, counts),
     }
+    if work.data.left_out:
+        measures["images_left_out"] = work.data.left_out
     if node.material["size"]:
         measures["size"] = _sizes(model)
     return measures | _beside(node, test, work)
