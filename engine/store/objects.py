@@ -104,6 +104,10 @@ class Store:
         damage = self.damage(key)
         stored = self.get(key) if damage is None else None
         if stored is not None:
+            with contextlib.suppress(
+                OSError
+            ):  # its age is counted from its last use (engine.store.inventory)
+                os.utime(folder / META)
             return stored, None
         what = f"A stored result of {address} is damaged ({damage or f'{META} is of another version'})"
         if not owners.ours(folder):
