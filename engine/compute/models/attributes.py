@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.compute.layers.foreign import normalizing_hooks
+from engine.compute.numerics.aligned import view_of
 
 Plain = Any
 """JSON: what `Description.value` is."""
@@ -90,7 +91,7 @@ def _described(
         tensors.append(value)
         return {TENSOR: [str(value.dtype), *value.shape]}
     if isinstance(value, np.ndarray) and value.dtype.kind in "biufc" and value.dtype.isnative:
-        tensors.append(torch.from_numpy(value) if value.flags.writeable else torch.tensor(value))
+        tensors.append(view_of(value))
         return {ARRAY: [str(value.dtype), *value.shape]}
 
     def inner(part: Any) -> Plain:
