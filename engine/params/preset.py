@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from engine.params.base import Clash, Params, Several, defaults, param
+from engine.params.base import Clash, Names, Params, Several, defaults, param
+from engine.params.catalog import own_code
 from engine.params.data import Data as Data
 from engine.params.data import Seed
 from engine.params.runtimes import Precision, Runtime
@@ -30,8 +31,26 @@ class Model(Params):
     is converted once, to a checkpoint without pickle."""
     allow_download: bool = False
     """Whether pretrained weights that are not on disk may be downloaded."""
+    part: str | None = None
+    """Of a file that holds several networks, the one whose tensors' names begin so, such as `teacher`."""
+    new_layers: Names = ()
+    """Layers of your own network that do not take the file's weights but start at random, such as a last layer for
+    other classes: names (`head`, `fc.*`)."""
     arguments: dict[str, Any] = param({})
     """Arguments for the model's constructor, such as `width: 32` for resnet20."""
+
+    @model_validator(mode="after")
+    def _of_files(self) -> Self:
+        if self.new_layers and own_code(self.name) is None:
+            raise Clash(
+                "new_layers",
+                f"given for {self.name}",
+                "a network of your own; others have their last layer replaced where it does not fit",
+            )
+        for name in ("part", "new_layers"):
+            if getattr(self, name) and self.weights in ("random", "pretrained"):
+                raise Clash(name, f"given with weights: {self.weights}", "weights from a file beside it")
+        return self
 
     @property
     def title(self) -> str:

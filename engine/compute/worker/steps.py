@@ -26,6 +26,7 @@ from engine.compute.numerics.aligned import read_tensors, write_tensors
 from engine.compute.pretrained.create import create
 from engine.compute.steps.apply import apply
 from engine.compute.steps.distillation.step import teach
+from engine.compute.stopping import Stopping
 from engine.compute.tasks import task_of
 from engine.compute.tasks.base import Score
 from engine.compute.tasks.evaluate import score
@@ -69,11 +70,12 @@ class Work:
     data: Dataset
     device: torch.device
     send: Send
+    stopping: Stopping
     held: Held
 
 
-def run(request: JobRequest, send: Send) -> None:
-    """Compute every node of the job that the store does not hold yet.
+def run(request: JobRequest, send: Send, stopping: Stopping) -> None:
+    """Compute every node of the job that the store does not hold yet; raises Stopped when it is asked to stop.
 
     Computing holds the host's shared lock, so that no latency is measured meanwhile; a step that measures
     times itself holds the exclusive one, from its start to its end.
@@ -88,7 +90,7 @@ def run(request: JobRequest, send: Send) -> None:
         budget=budget() // request.parallel,
     )
     device = torch.device(request.device)
-    work = Work(request, settings, request.open_store(), data, device, send, Held())
+    work = Work(request, settings, request.open_store(), data, device, send, stopping, Held())
     for node in request.read_nodes():
         if work.store.get(node.key) is not None:
             continue
@@ -172,7 +174,9 @@ def _stored(key: str, work: Work) -> nn.Module:
 def _context(node: Node, work: Work) -> Context:
     seed = work.settings.seeds[0]
     partial = work.store.partial(node.key)
-    return Context(work.data, work.device, seed, node.position, node.key, partial, work.send)
+    return Context(
+        work.data, work.device, seed, node.position, node.key, partial, work.send, stopping=work.stopping
+    )
 
 
 def _parent(node: Node, work: Work) -> nn.Module:
@@ -272,4 +276,4 @@ def _agreement(found: Score, before: Tensor, work: Work, name: str = "agreement"
 
 
 def _predictions(store: Store, key: str) -> dict[str, Tensor]:
-    return read_tensors(store.folder(key) / PREDICTIONS)
+    return read_tensors(store.verified(key).folder / PREDICTIONS)
