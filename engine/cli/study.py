@@ -74,7 +74,7 @@ def _list(args: argparse.Namespace) -> int:
             columns(),
         )
     )
-    say(*_not_well(rows))
+    say(*(f"{name}: {status.queue}" for name, status in rows if status.queue), *_not_well(rows))
     return 0
 
 
@@ -122,20 +122,39 @@ def _cancel(args: argparse.Namespace) -> int:
     if status.state not in ("running", "queued"):
         raise UsageError(f"Study {run.name} is {status.state}", "Only a running study can be cancelled.")
     launch.cancel(run)
-    deadline = time.monotonic() + CANCEL_WITHIN_S
-    while run.read_status().state in ("running", "queued") and time.monotonic() < deadline:
+    started, told = time.monotonic(), ""
+    while (now := run.read_status()).state in ("running", "queued"):
+        waited = time.monotonic() - started
+        if waited > CANCEL_WITHIN_S:
+            break
+        if waited > TELL_AFTER_S and (what := _awaited(now)) != told:
+            told = what
+            tell(f"{run.name} was asked to stop and {what}")
         time.sleep(0.1)
-    state = run.read_status().state
+    state = now.state
     if args.json:
-        print_json({"study": run.name, "state": state})
+        waits = _awaited(now) if state in ("running", "queued") else ""
+        print_json({"study": run.name, "state": state, "waits": waits})
     elif state in ("running", "queued"):
-        tell(f"{run.name} was asked to stop on {status.host} and will end soon")
+        tell(f"{run.name} will stop as soon as it can: {_awaited(now)}")
     else:
         say(f"{run.name} is {state}: `secateur resume {run.name}` goes on where it was")
     return 0
 
 
+def _awaited(status: "Status") -> str:
+    """What a study that was asked to stop still waits for."""
+    fate = status.process.fate()
+    if fate == "alive" and status.process.suspended:
+        return f"its engine is suspended: `kill -CONT {status.pid}` lets it hear"
+    if fate == "elsewhere" and not status.waits:
+        return f"its engine on {status.host} has not answered yet"
+    return f"waits {status.waits}" if status.waits else "is about to"
+
+
 TOLD = 3
 """Of how many studies the list says what became of them."""
-CANCEL_WITHIN_S = 15.0
-"""How long to wait for the engine's answer; one on another node may see the request late."""
+CANCEL_WITHIN_S = 30.0
+"""How long to wait for the engine's answer; it keeps what it has first, and one on another node hears late."""
+TELL_AFTER_S = 4.0
+"""After how long it is told what is waited for."""

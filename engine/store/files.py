@@ -59,12 +59,13 @@ def explanation(number: int | None, path: str = "") -> SecateurError | None:
     return SecateurError(title, f"Writing {path or 'a file'}: {os.strerror(number)}.{who}{most}", remedy)
 
 
-def write_atomic(path: Path, text: str, *, durable: bool = True) -> None:
+def write_atomic(path: Path, text: str, *, durable: bool = True, within: Path | None = None) -> None:
     """Replace `path` by `text`: temporary file, fsync (if `durable`), rename.
 
-    Raises SecateurError when the disk is full or not writable; the old content stays.
+    The temporary file lies in the folder `within`, by default beside `path`. Raises SecateurError when the disk is full
+    or not writable; the old content stays.
     """
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}")
+    temporary = (within or path.parent) / f".{path.name}.{uuid.uuid4().hex[:12]}"
     with explained(path):
         try:
             with temporary.open("w", encoding="utf-8") as file:
@@ -78,9 +79,9 @@ def write_atomic(path: Path, text: str, *, durable: bool = True) -> None:
             raise
 
 
-def write_json(path: Path, value: Any, *, durable: bool = True) -> None:
+def write_json(path: Path, value: Any, *, durable: bool = True, within: Path | None = None) -> None:
     """`write_atomic` of `value` as JSON."""
-    write_atomic(path, json_text(value, 1) + "\n", durable=durable)
+    write_atomic(path, json_text(value, 1) + "\n", durable=durable, within=within)
 
 
 def read_json(path: Path) -> Any | None:

@@ -174,6 +174,9 @@ class StudyFinished(_Event):
 
     state: Literal["done", "failed", "cancelled"]
     error: dict[str, str] | None = None
+    """Why, as `title`, `detail`, `remedy`; None where it was done, or cancelled as a user asked."""
+    signal: int = 0
+    """The number of the signal that it was cancelled by."""
     refused: bool = False
     """Whether nothing was begun, because the preset asks for what can't be."""
 

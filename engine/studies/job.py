@@ -11,6 +11,12 @@ from engine.params.preset import Settings
 from engine.store.objects import Store
 from engine.studies.plan import Job, Node, Plan
 
+SERVER_GONE = 255
+"""The exit code that multiprocessing gives a worker whose server was killed before it; a worker that needs the server
+for processes of its own, and finds it gone, ends with it too."""
+STOP = b"stop"
+"""What an engine sends to a worker that is to keep what it has and end."""
+
 
 @dataclass(frozen=True)
 class JobRequest:

@@ -1,5 +1,6 @@
 """Does a job: computes each of its nodes from its parent and commits the result to the store."""
 
+import copy
 import json
 import os
 import time
@@ -23,9 +24,11 @@ from engine.compute.memory import peak_bytes, reset_peak
 from engine.compute.models import checkpoint
 from engine.compute.models.int8 import QuantizedNetwork, torch_part
 from engine.compute.numerics.aligned import read_tensors, write_tensors
+from engine.compute.numerics.seeds import seed_everything
 from engine.compute.pretrained.create import create
 from engine.compute.steps.apply import apply
 from engine.compute.steps.distillation.step import teach
+from engine.compute.stopping import Stopping
 from engine.compute.tasks import task_of
 from engine.compute.tasks.base import Score
 from engine.compute.tasks.evaluate import score
@@ -69,11 +72,12 @@ class Work:
     data: Dataset
     device: torch.device
     send: Send
+    stopping: Stopping
     held: Held
 
 
-def run(request: JobRequest, send: Send) -> None:
-    """Compute every node of the job that the store does not hold yet.
+def run(request: JobRequest, send: Send, stopping: Stopping) -> None:
+    """Compute every node of the job that the store does not hold yet; raises Stopped when it is asked to stop.
 
     Computing holds the host's shared lock, so that no latency is measured meanwhile; a step that measures
     times itself holds the exclusive one, from its start to its end.
@@ -88,7 +92,7 @@ def run(request: JobRequest, send: Send) -> None:
         budget=budget() // request.parallel,
     )
     device = torch.device(request.device)
-    work = Work(request, settings, request.open_store(), data, device, send, Held())
+    work = Work(request, settings, request.open_store(), data, device, send, stopping, Held())
     for node in request.read_nodes():
         if work.store.get(node.key) is not None:
             continue
@@ -137,6 +141,8 @@ def _step(node: Node, work: Work, folder: Path) -> dict[str, Any]:
     context = _context(node, work)
     model = _parent(node, work)
     step = None if node.kind in ("model", "teacher") else work.request.read_step(node.key)
+    # For a user's network that draws from NumPy or Python: so a step depends on nothing that ran before it.
+    seed_everything(context.seed, "step", node.position)
     if step is not None:
         context.teacher = _taught_by(node, work)
         model = apply(step, model, context)
@@ -144,11 +150,12 @@ def _step(node: Node, work: Work, folder: Path) -> dict[str, Any]:
     # A step that only trains has just scored the model that it leaves; quantize.qat compares its file's score.
     known = context.scored if isinstance(step, Fit | QuantizeQat) else None
     validation = known or validate(model, context)
-    checkpoint.save(model, folder)
+    again = checkpoint.save(model, folder)
     write_tensors({"validation": validation.predictions}, folder / PREDICTIONS)
     if recorded := context.recorded():
         write_json(folder / MEASUREMENTS, recorded)
-    work.held.take(node.key, model, validation)
+    # What loads back goes on, not what was saved: so no step can tell whether its job began with it.
+    work.held.take(node.key, to_device(again, work.device), validation)
     measures = _cheap(validation, _counts(model, work)) | context.found
     if node.baseline is not None:
         before = _predictions(work.store, node.baseline)["validation"]
@@ -172,7 +179,9 @@ def _stored(key: str, work: Work) -> nn.Module:
 def _context(node: Node, work: Work) -> Context:
     seed = work.settings.seeds[0]
     partial = work.store.partial(node.key)
-    return Context(work.data, work.device, seed, node.position, node.key, partial, work.send)
+    return Context(
+        work.data, work.device, seed, node.position, node.key, partial, work.send, stopping=work.stopping
+    )
 
 
 def _parent(node: Node, work: Work) -> nn.Module:
@@ -218,7 +227,8 @@ def _cheap(validation: Score, counts: Counts) -> dict[str, Any]:
 
 def _measure(node: Node, work: Work, folder: Path) -> dict[str, Any]:
     """The trial's final measures: the one time that its model meets the test split."""
-    model = _parent(node, work)
+    # A copy: passes may change what a network keeps, and the next trial goes on from this model.
+    model = copy.deepcopy(_parent(node, work))
     test = score(model, work.data, work.data.test, work.device)
     validation = work.held.validation or validate(model, _context(node, work))
     before = test.predictions
@@ -272,4 +282,4 @@ def _agreement(found: Score, before: Tensor, work: Work, name: str = "agreement"
 
 
 def _predictions(store: Store, key: str) -> dict[str, Tensor]:
-    return read_tensors(store.folder(key) / PREDICTIONS)
+    return read_tensors(store.verified(key).folder / PREDICTIONS)

@@ -25,8 +25,9 @@ from engine.store.files import explained, read_json, write_atomic
 from engine.store.objects import Store
 from engine.studies import basis
 from engine.studies import events as ev
+from engine.studies.log import EventLog
 from engine.studies.plan import Plan, data_id, make
-from engine.studies.rundir import EventLog, RunDir
+from engine.studies.rundir import RunDir
 from engine.studies.state import StudyState, load
 from engine.studies.tasks import Stage, Tasks, deal
 
