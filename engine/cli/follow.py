@@ -82,7 +82,7 @@ class _Lines:
     def event(self, event: ev.Event, state: StudyState) -> None:
         text = describe(event, state, self._told)
         if text:
-            tell(text)
+            tell(*text.splitlines())
 
     def tick(self, state: StudyState) -> None:
         """Nothing is redrawn where there is no terminal."""
