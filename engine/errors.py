@@ -7,6 +7,8 @@ EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_DIFFERENT = 3
 EXIT_INTERRUPTED = 130
+EXIT_SIGNAL = 128
+"""Added to the number of the signal that ended a study, as shells do."""
 
 BITS_COMMAND = "secateur doctor --bits"
 """Tells whether equal computations give equal bits on this machine: the remedy where a checkpoint is unequal."""
@@ -16,6 +18,15 @@ LESS_MEMORY = (
     "or ask for more memory"
 )
 """What makes a study need less memory: evaluation is done in pieces that fit as it is."""
+
+
+def exit_code_of(signal: int) -> int:
+    """The exit code of what a signal ended.
+
+    >>> exit_code_of(15)
+    143
+    """
+    return EXIT_SIGNAL + signal
 
 
 class SecateurError(Exception):

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 from textual.message import Message
 
 from engine.errors import SecateurError
-from engine.params.preset import Plot
 from engine.studies import rundir
 from engine.studies.rundir import RunDir
 from tui.work.watch import Watcher
 
 if TYPE_CHECKING:
+    from engine.studies.settings import StudySettings
     from tui.work.models import ModelExport
 
 
@@ -47,10 +47,10 @@ class Session:
         """The folder of a study by its name."""
         return RunDir.of(self.workspace, study)
 
-    def plot(self, study: str) -> Plot | None:
-        """The chart that a study's preset asks for; None where there is none, or it can't be read."""
+    def settings(self, study: str) -> "StudySettings | None":
+        """A study's settings; None where they can't be read."""
         try:
-            return self.run(study).settings().plot
+            return self.run(study).settings()
         except SecateurError:
             return None
 

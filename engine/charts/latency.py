@@ -4,6 +4,7 @@ import statistics
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from engine.charts.lines import line_parameters, parameter_names, series
 from engine.charts.owner import Owner
 from engine.measures import latency
 from engine.measures.latency import DIMENSIONS, NUMBERS, Row
@@ -25,13 +26,13 @@ class _Sample:
     line: str
 
 
-def applies(x: str, y: str, by: str | None) -> bool:
+def applies(x: str, y: str, by: tuple[str, ...]) -> bool:
     """Whether a chart is one of rows, not of one row of each trial."""
     of_rows = latency.is_name(y) or latency.is_name(x)
-    return of_rows and (x in NUMBERS or by in DIMENSIONS)
+    return of_rows and (x in NUMBERS or any(name in DIMENSIONS for name in by))
 
 
-def figure(states: Sequence[StudyState], x: str, y: str, by: str | None, *, log: bool = False) -> Figure:
+def figure(states: Sequence[StudyState], x: str, y: str, by: tuple[str, ...], *, log: bool = False) -> Figure:
     """Lines are told apart by `by` and by whatever else differs between their rows.
 
     Along batch or threads the baseline is a line for each runtime and precision, along anything else a reference.
@@ -49,29 +50,28 @@ def figure(states: Sequence[StudyState], x: str, y: str, by: str | None, *, log:
     )
 
 
-def _lines(states: Sequence[StudyState], x: str, y: str, by: str | None) -> Iterator[Series]:
+def _lines(states: Sequence[StudyState], x: str, y: str, by: tuple[str, ...]) -> Iterator[Series]:
     for state in states:
         prefix = f"{state.name} " if len(states) > 1 else ""
         groups: dict[str, list[_Sample]] = {}
         for sample in (*_samples(state, x, y, by), *_baseline(state, x, y)):
             groups.setdefault(sample.line, []).append(sample)
         for name, samples in groups.items():
-            yield Series(prefix + name, _points(state, samples, x))
+            yield series(prefix + name, _points(state, samples, x))
 
 
 def _rows(state: StudyState) -> list[tuple[TrialState, Row]]:
     return [(trial, row) for trial in state.trials for row in latency.measured(trial.results)]
 
 
-def _samples(state: StudyState, x: str, y: str, by: str | None) -> Iterator[_Sample]:
+def _samples(state: StudyState, x: str, y: str, by: tuple[str, ...]) -> Iterator[_Sample]:
     meant = [(t, row) for t, row in _rows(state) if _value(t, row, x) is not None]
     meant = [(t, row) for t, row in meant if _value(t, row, y) is not None]
     rows = [row for _, row in meant]
-    dimensions = [d for d in DIMENSIONS if d == by or (d != x and _differ(row.get(d) for row in rows))]
-    names = list(dict.fromkeys(name for trial, _ in meant for name in trial.parameters if name != "seed"))
-    parameters = [
-        n for n in names if n == by or (x in NUMBERS and _differ(t.parameters.get(n) for t, _ in meant))
-    ]
+    dimensions = [d for d in DIMENSIONS if d in by or (d != x and _differ(row.get(d) for row in rows))]
+    along_rows = [name for name in parameter_names(state) if name != "seed"] if x in NUMBERS else []
+    names = along_rows or line_parameters(state, x, by)
+    parameters = [n for n in names if n in by or _differ(t.parameters.get(n) for t, _ in meant)]
     for trial, row in meant:
         described = [_told(trial, name, alone=len(parameters) == 1) for name in parameters]
         where = latency.in_words(row, dimensions)

@@ -2,18 +2,21 @@
 
 import statistics
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from engine.charts import latency as latencycharts
 from engine.charts import sensitivity
+from engine.charts.lines import all_numbers, line_parameters, parameter_names, series
 from engine.charts.owner import Owner
 from engine.errors import UsageError
 from engine.measures import latency
 from engine.measures.table import FIELDS, measure
 from engine.params.preset import Plot
 from engine.plotting.figure import Figure, Point, Reference, Series, X
+from engine.plotting.palette import STAR
 from engine.results import failures
-from engine.results.summary import measure_names, measure_value, quality_name, trial_value
+from engine.results.summary import baseline_value, measure_names, measure_value, quality_name, trial_value
 from engine.studies.state import StudyState, TrialState
 
 UNMEASURED = "Its preset plots latencies, which no trial measures."
@@ -26,11 +29,11 @@ def default_plot(state: StudyState, plot: Plot | None) -> Plot | None:
     """
     if plot is not None and not (_of_latency(plot) and _without_latency(state)):
         return plot
-    numbers = [n for n in parameter_names(state) if n != "seed" and _all_numbers(state, n)]
+    numbers = [n for n in parameter_names(state) if n != "seed" and all_numbers(state, n)]
     others = [n for n in parameter_names(state) if n not in ("seed", *numbers[:1])]
     quality = quality_name(state)
     if numbers:
-        return Plot(x=numbers[0], y=quality, by=others[0] if others else None)
+        return Plot(x=numbers[0], y=quality, by=tuple(others) or None)
     rates = sensitivity.names([state])
     return Plot(x=rates[0], y=quality, by=sensitivity.LAYER) if rates else None
 
@@ -44,71 +47,86 @@ def _without_latency(state: StudyState) -> bool:
     return bool(state.trials) and all(trial.latency is None for trial in state.trials)
 
 
-def parameter_names(state: StudyState) -> list[str]:
-    """The swept parameters of a study, in the preset's order."""
-    return list(dict.fromkeys(name for trial in state.trials for name in trial.parameters))
-
-
-def _all_numbers(state: StudyState, name: str) -> bool:
-    values = [trial.parameters.get(name) for trial in state.trials]
-    return all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
-
-
 def figure(
     states: Sequence[StudyState],
     x: str,
     y: str,
-    by: str | None = None,
+    by: str | Sequence[str] | None = None,
     *,
     log: bool = False,
     layers: Sequence[str] = (),
+    picks: Sequence[TrialState] = (),
 ) -> Figure:
     """A chart of one or several studies; with several, each line is named after its study too.
 
-    Trials that differ in their seed alone are drawn as their mean with the standard deviation. Along the rate
-    of a sensitivity step lines are layers, of which `layers` chooses (see `sensitivity.figure`). Every point's
-    owner is the trials that it shows (see `owner.owner_of`). Raises
-    UsageError when x, y or by names nothing that a study has, SecateurError when all ended without a value.
+    Each combination of the swept parameters is a line: first of those in `by`, then of all others but the one that
+    a line runs along (see `engine.charts.lines`). Trials that differ in their seed alone are drawn as their mean with
+    the standard deviation. Along the rate of a sensitivity step lines are layers, of which `layers` chooses (see
+    `sensitivity.figure`). The trials `picks` are starred. Every point's owner is the trials that it shows (see
+    `owner.owner_of`). Raises UsageError when x, y or by names nothing that a study has, SecateurError when all
+    ended without a value.
     """
-    if _by_layer(states, x, by):
+    names = (by,) if isinstance(by, str) else tuple(by or ())
+    if _by_layer(states, x, names):
         return sensitivity.figure(states, x, y, layers, log=log)
-    if latencycharts.applies(x, y, by):
-        return latencycharts.figure(states, *_of_rows(states, x, y, by), log=log)
+    if latencycharts.applies(x, y, names):
+        return latencycharts.figure(states, *_of_rows(states, x, y, names), log=log)
     x, y = (_resolve(name, states) for name in (x, y))
+    names = tuple(_resolve(name, states) for name in names)
     lines: list[Series] = []
     for state in states:
         prefix = f"{state.name} " if len(states) > 1 else ""
         lines += [
-            Series(prefix + (name or (prefix and y) or y), _points(state, trials, x, y))
-            for name, trials in _grouped(state, by).items()
+            series(prefix + (name or y), _points(state, trials, x, y))
+            for name, trials in _grouped(state, x, names).items()
         ]
     return Figure(
         x_label=measure(x).label,
         y_label=measure(y).label,
-        series=tuple(lines),
-        references=tuple(_baselines(states, y, by)),
+        series=(*lines, *_starred(lines, picks)),
+        references=tuple(_baselines(states, x, y, names)),
         log_y=log,
         x_measure=x,
         y_measure=y,
     )
 
 
-def _by_layer(states: Sequence[StudyState], x: str, by: str | None) -> bool:
+def _starred(lines: Sequence[Series], picks: Sequence[TrialState]) -> list[Series]:
+    """The points of picked trials once more, under a star."""
+    points = [
+        point
+        for line in lines
+        for point in line.points
+        if isinstance(point.owner, Owner)
+        and any(trial is pick for trial in point.owner.trials for pick in picks)
+    ]
+    return (
+        [Series("pick", tuple(replace(p, deviation=None) for p in points), STAR, line=False)]
+        if points
+        else []
+    )
+
+
+def _by_layer(states: Sequence[StudyState], x: str, by: tuple[str, ...]) -> bool:
     """Whether x is the rate of a sensitivity step, along which lines are layers."""
     if not sensitivity.is_rate(x, states):
         return False
-    if by not in (None, sensitivity.LAYER):
-        raise UsageError(f"Along {x} there are no lines by {by}", "", "Lines are layers there: --by layer.")
+    if by not in ((), (sensitivity.LAYER,)):
+        raise UsageError(
+            f"Along {x} there are no lines by {', '.join(by)}", "", "Lines are layers there: --by layer."
+        )
     return True
 
 
-def _of_rows(states: Sequence[StudyState], x: str, y: str, by: str | None) -> tuple[str, str, str | None]:
+def _of_rows(
+    states: Sequence[StudyState], x: str, y: str, by: tuple[str, ...]
+) -> tuple[str, str, tuple[str, ...]]:
     """Names of rows as they are, the others in full."""
 
     def full(name: str) -> str:
         return name if latency.is_name(name) or name in latency.DIMENSIONS else _resolve(name, states)
 
-    return full(x), full(y), by and full(by)
+    return full(x), full(y), tuple(map(full, by))
 
 
 def _resolve(name: str, states: Sequence[StudyState]) -> str:
@@ -131,12 +149,18 @@ def _resolve(name: str, states: Sequence[StudyState]) -> str:
     )
 
 
-def _grouped(state: StudyState, by: str | None) -> dict[str, list[TrialState]]:
+def _grouped(state: StudyState, x: str, by: tuple[str, ...]) -> dict[str, list[TrialState]]:
+    """The trials of each line under its name: the values that tell it apart, with names where these are several."""
+    names = line_parameters(state, x, by)
     groups: dict[str, list[TrialState]] = {}
-    full = _resolve(by, [state]) if by else None
     for trial in state.trials:
-        name = "" if full is None else str(trial.parameters.get(full))
-        groups.setdefault(name, []).append(trial)
+        values = [(name.rpartition(".")[2], str(trial.parameters.get(name))) for name in names]
+        text = (
+            ", ".join(f"{name} {value}" for name, value in values)
+            if len(values) > 1
+            else "".join(value for _, value in values)
+        )
+        groups.setdefault(text, []).append(trial)
     return groups
 
 
@@ -163,21 +187,20 @@ def _order(x: X) -> tuple[int, float]:
     return (0, float(x)) if isinstance(x, int | float) else (1, 0.0)
 
 
-def _baselines(states: Sequence[StudyState], y: str, by: str | None) -> list[Reference]:
+def _baselines(states: Sequence[StudyState], x: str, y: str, by: tuple[str, ...]) -> list[Reference]:
     """One reference line a study, the mean over its baselines; one for each of its lines, where none has another's
     baseline: those of different networks are not to be averaged."""
     lines = []
     for state in states:
-        for group, trials in _by_baseline(state, by).items():
+        for group, trials in _by_baseline(state, _grouped(state, x, by)).items():
             if values := _baseline_values(trials, y):
                 name = " ".join(filter(None, (state.name if len(states) > 1 else "", group, "baseline")))
                 lines.append(Reference(name, statistics.fmean(values)))
     return lines
 
 
-def _by_baseline(state: StudyState, by: str | None) -> dict[str, Sequence[TrialState]]:
+def _by_baseline(state: StudyState, groups: dict[str, list[TrialState]]) -> dict[str, Sequence[TrialState]]:
     """The trials of each line with its name, or all of them where lines share baselines or nothing is compressed."""
-    groups = _grouped(state, by)
     keys = [{trial.baseline_measure.key for trial in trials} for trials in groups.values()]
     shared = sum(map(len, keys)) > len(set().union(*keys))
     compressed = any(trial.measure.key != trial.baseline_measure.key for trial in state.trials)
@@ -194,11 +217,3 @@ def _baseline_values(trials: Sequence[TrialState], y: str) -> list[float]:
 def baseline_latencies(trials: Sequence[TrialState], name: str) -> list[float]:
     """`latency.RUNTIME.BATCH` (ms), or its throughput, of the baseline, once for each trial's comparison."""
     return [v for trial in trials if (v := baseline_value(trial, name)) is not None]
-
-
-def baseline_value(trial: TrialState, name: str) -> float | None:
-    """A measure of the trial's baseline; its latency is the one measured beside the trial's own."""
-    if latency.is_name(name):
-        row = latency.find(trial.results, name)
-        return latency.value(latency.of_baseline(row), latency.parse(name).field) if row else None
-    return measure_value(trial.baseline_measure.measures, name)

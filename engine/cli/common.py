@@ -27,6 +27,22 @@ def add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON value on stdout, nothing else")
 
 
+def add_within(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--within",
+        metavar="POINTS",
+        type=_points,
+        help="points of validation accuracy that the pick may lose (default: as in the preset, else 1)",
+    )
+
+
+def _points(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 100:
+        raise argparse.ArgumentTypeError(f"given {text}; allowed: 0 to 100 points")
+    return value
+
+
 def say(*lines: str) -> None:
     """Print lines on standard output. What would steer a terminal is made visible, an end of line within one too."""
     _print(sys.stdout, *map(visible, lines))

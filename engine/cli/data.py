@@ -1,27 +1,28 @@
-"""`secateur data`: which data sets there are, where they lie, and fetching one."""
+"""`secateur data`: which data sets there are, where they lie, fetching one, and what is in one."""
 
 import argparse
 from pathlib import Path
 from typing import Any
 
-from engine.cli.common import print_json, say, say_text
+from engine.cli.common import add_json, print_json, say, say_text
 from engine.datasets import RECORDS, Record, data_folder, is_user_function, record_of
 from engine.datasets.locate import (
     bundled_folder,
     fetch_command,
     folder_with,
+    locate,
     megabytes,
     places_of,
 )
-from engine.datasets.records import Bundled, OwnBoxes, OwnFolders, Scenes
-from engine.errors import SecateurError, UsageError
+from engine.datasets.records import Bundled, OwnBoxes, OwnFolders, OwnShards, Scenes
+from engine.errors import EXIT_FAILED, SecateurError, UsageError
 from engine.store.workspace import workspace
 from engine.text.visible import visible
 
 
 def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Register `secateur data list` and `secateur data fetch`."""
-    data = subparsers.add_parser("data", help="list data sets, or fetch one", description=__doc__)
+    """Register `secateur data list`, `secateur data fetch` and `secateur data check`."""
+    data = subparsers.add_parser("data", help="list data sets, fetch or check one", description=__doc__)
     actions = data.add_subparsers(dest="action", required=True, metavar="ACTION")
     listing = actions.add_parser(
         "list",
@@ -40,7 +41,27 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
         "--root", type=Path, metavar="DIR", help="where to put it (default: WORKSPACE/data/NAME)"
     )
     fetch.set_defaults(run=run_fetch)
-    for action in (listing, fetch):
+    check = actions.add_parser(
+        "check",
+        help="look at a preset's data",
+        description="Read every image of a preset's data and tell what they are: classes, splits, values, imbalance, "
+        "copies between splits, files that can't be read. Nothing is trained or kept.",
+    )
+    check.add_argument("preset", help="a file, or a name from `secateur presets`")
+    check.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="PATH=VALUE",
+        dest="overrides",
+        help="override one value of the preset, such as data.root=DIR; may be repeated",
+    )
+    check.add_argument(
+        "--images", type=int, default=0, metavar="N", help="with --json: that many small images too"
+    )
+    add_json(check)
+    check.set_defaults(run=run_check)
+    for action in (listing, fetch, check):
         action.add_argument(
             "--workspace", type=Path, metavar="DIR", help="default: $SECATEUR_HOME, or ./.secateur"
         )
@@ -77,9 +98,30 @@ def run_fetch(args: argparse.Namespace) -> int:
     return 0
 
 
+def run_check(args: argparse.Namespace) -> int:
+    """Look at every data section of a preset; returns the exit code. Raises SecateurError for what can't be read."""
+    from engine.presets import shipped, spec
+
+    read = spec.read(shipped.find(args.preset), args.overrides)
+    sections = list(dict.fromkeys(trial.settings.data for trial in read.trials))
+    # Sets that are not here are told before torch is imported.
+    places = [locate(section, workspace(args.workspace)) for section in sections]
+    from engine.compute.data.check import check
+
+    found = [
+        {"root": section.root} | check(section, place, args.images)
+        for section, place in zip(sections, places, strict=True)
+    ]
+    if args.json:
+        print_json({"data": found})
+    else:
+        say_text("\n\n".join(one["report"] for one in found))
+    return EXIT_FAILED if any("damaged" in one for one in found) else 0
+
+
 def find(record: Record, workspace: Path, root: Path | None = None) -> Path | None:
     """The folder that holds the set; None when it is not on this machine."""
-    if isinstance(record.source, OwnFolders | OwnBoxes):
+    if isinstance(record.source, OwnFolders | OwnShards | OwnBoxes):
         return None
     if isinstance(record.source, Bundled | Scenes):
         return bundled_folder()

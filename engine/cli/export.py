@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine.cli.common import add_json, add_workspace, print_json, say, tell
+from engine.cli.common import add_json, add_within, add_workspace, print_json, say, tell
 from engine.errors import SecateurError
 
 if TYPE_CHECKING:
@@ -31,9 +31,10 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     parser.add_argument(
         "--trial",
         metavar="N",
-        help="number of the trial, or `best`: the most accurate compressed one, by validation (default: the last "
-        "finished)",
+        default="pick",
+        help="number of the trial, or `pick`: the smallest that loses little enough on validation (default: pick)",
     )
+    add_within(parser)
     parser.add_argument(
         "--format",
         metavar="FORMAT",
@@ -90,7 +91,8 @@ def _export(args: argparse.Namespace, tell: Callable[[str], None]) -> dict[str, 
     from engine.studies.state import load
 
     study = find(workspace(args.workspace), args.study)
-    order = exports.order(study, load(study.path), args.trial, args.format, args.out, args.force)
+    order = exports.order(study, load(study.path), args.trial, args.format, args.out, args.force, args.within)
+    tell(order.choice)
     return _write(order, tell)
 
 

@@ -1,6 +1,7 @@
 """Follows a study's events on stderr: a bar with the time left on a terminal, plain lines elsewhere."""
 
 import contextlib
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -8,10 +9,13 @@ from typing import Any, assert_never
 
 from engine.cli.common import columns, redraw, tell
 from engine.errors import sentence
+from engine.machine import signals
+from engine.machine.allocation import Allocation
 from engine.measures import table
 from engine.results import failures
 from engine.results.summary import quality_of
 from engine.studies import events as ev
+from engine.studies import lease
 from engine.studies.rundir import RunDir
 from engine.studies.state import Reader, StudyState
 from engine.text import numbers, tables
@@ -23,25 +27,44 @@ BAR = 24
 """Cells of the progress bar."""
 
 
-def follow(run: RunDir) -> StudyState | None:
-    """Show progress until the study ends; its state, or None if the user stopped following (Ctrl-C)."""
+def follow(run: RunDir) -> StudyState | int:
+    """Show progress until the study ends; its state, or the number of the signal that ended the following.
+
+    Ctrl-C, a closed terminal and the like end the following, and the study goes on; not so in a batch job.
+    """
     show = _Bar() if sys.stderr.isatty() else _Lines()
     reader = Reader(run)
     try:
-        while True:
-            status = run.read_status().state
-            for event in _new_events(reader):
-                show.event(event, reader.state)
-            show.tick(reader.state)
-            if status in ENDED:
-                break
-            time.sleep(LOOK_EVERY_S)
-    except KeyboardInterrupt:
+        with signals.blocked():
+            while True:
+                heard(run)
+                status = run.read_status().state
+                for event in _new_events(reader):
+                    show.event(event, reader.state)
+                show.tick(reader.state)
+                if status in ENDED:
+                    break
+                time.sleep(LOOK_EVERY_S)
+    except KeyboardInterrupt as error:
         show.clear()
         goes_on(run)
-        return None
+        return signals.number_of(error)
     show.clear()
     return reader.read_all()
+
+
+def heard(run: RunDir) -> None:
+    """Take a signal that asks for an end: in a batch job it means the study too, and its engine is told.
+
+    Elsewhere it means the following alone: raises Ended.
+    """
+    if Allocation.here() is None:
+        signals.check()
+    elif number := signals.came():
+        by = lease.holder(run.path)
+        if by is not None and not by.ended and by.process.fate() == "alive":
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(by.process.pid, number)
 
 
 def goes_on(run: RunDir) -> None:
@@ -66,11 +89,11 @@ def waiting(text: str) -> Iterator[None]:
         redraw("")
 
 
-def _new_events(reader: Reader) -> list[ev.Event]:
-    out: list[ev.Event] = []
-    while events := reader.poll():
-        out += events
-    return out
+def _new_events(reader: Reader) -> Iterator[ev.Event]:
+    """Each event while the state is as it was at it: a later one may plan the trials anew."""
+    yield from reader.new()
+    while not reader.at_end:
+        yield from reader.new()
 
 
 class _Lines:
@@ -151,7 +174,7 @@ def describe(event: ev.Event, state: StudyState, reported: set[str], *, brief: b
             value = _quality(event.measures, "validation_")
             return f"{step.address} epoch {event.epoch}/{event.epochs}: loss {event.loss:.4f}, validation {value}"
         case ev.StepFinished():
-            return "" if event.reused else _finished(event, state)
+            return _finished(event, state)
         case ev.StepFailed():
             return f"FAILED {_who(event.key, state)}: {_reason(event, reported)}"
         case ev.TaskStarted():
@@ -185,7 +208,8 @@ def _finished(event: ev.StepFinished, state: StudyState) -> str:
     for what, prefix in (("test", ""), ("validation", "validation_")):
         if not value and quality_of(event.measures, prefix):
             value = f": {what} {_quality(event.measures, prefix)}"
-    return f"{_who(event.key, state)}{value} ({numbers.duration(event.seconds)})"
+    took = "reused" if event.reused else numbers.duration(event.seconds)
+    return f"{_who(event.key, state)}{value} ({took})"
 
 
 def _quality(measures: dict[str, Any], prefix: str) -> str:

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from engine import __version__
-from engine.cli import cluster, data, doctor, export, lab, params, plot, presets, run, study
+from engine.cli import clean, cluster, data, doctor, export, lab, params, plot, presets, run, study
 from engine.cli.common import settle_streams, tell_error
-from engine.errors import EXIT_INTERRUPTED, SecateurError
+from engine.errors import SecateurError, exit_code_of
+from engine.machine.signals import number_of
 from engine.text.visible import visible
 
 EPILOG = """\
@@ -25,7 +26,8 @@ how it goes:
 A study runs in the background: closing the terminal does not stop it, `secateur watch` finds it again,
 `secateur cancel` stops it and `secateur resume` goes on where it was. The workspace is --workspace,
 $SECATEUR_HOME or ./.secateur. Exit codes: 0 done, 1 failed, 2 wrong usage or preset (nothing written),
-3 a replay that differs, 130 interrupted or cancelled.
+3 a replay that differs, 130 interrupted or cancelled, 128 and a signal's number where that ended the study (143:
+SIGTERM), 75 where a study has an engine already.
 """
 
 
@@ -46,7 +48,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"secateur {__version__}")
     commands = top.add_subparsers(metavar="COMMAND", required=True)
-    for module in (lab, run, study, cluster, plot, export, presets, params, data, doctor):
+    for module in (lab, run, study, cluster, plot, export, presets, params, data, clean, doctor):
         module.add(commands)
     return top
 
@@ -63,8 +65,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SecateurError as error:
         tell_error(error)
         return error.exit_code
-    except KeyboardInterrupt:
-        return EXIT_INTERRUPTED
+    except KeyboardInterrupt as error:
+        return exit_code_of(number_of(error))
     except BrokenPipeError:  # the reader of our output (`head`, say) has seen enough
         sys.stderr.close()
         return 0

@@ -29,7 +29,10 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
         "--y", metavar="NAME", help="what to draw (default: as in the preset, else accuracy or mAP)"
     )
     plot.add_argument(
-        "--by", metavar="NAME", help="what tells the lines apart: a parameter; of latency also runtime, …"
+        "--by",
+        metavar="NAME",
+        action="append",
+        help="a parameter that lines are named after first (may be given again); of latency also runtime, …",
     )
     plot.add_argument(
         "--layers",
@@ -47,7 +50,7 @@ def _plot(args: argparse.Namespace) -> int:
     from engine.charts import sensitivity, trials
     from engine.errors import UsageError
     from engine.plotting import text
-    from engine.results import failures
+    from engine.results import failures, pick
     from engine.store.workspace import workspace
     from engine.studies.rundir import find
     from engine.studies.state import load
@@ -59,10 +62,13 @@ def _plot(args: argparse.Namespace) -> int:
     if asked not in (None, default) and not (args.x or args.y):
         tell(trials.UNMEASURED)
     wanted = _wanted(args, states, default)
+    picks = pick.trials(zip(runs, states, strict=True))
     layers = tuple(part.strip() for part in (args.layers or "").split(",") if part.strip())
 
     def drawn(layers: tuple[str, ...]) -> "Figure":
-        return trials.figure(states, wanted.x, wanted.y, wanted.by, log=wanted.log, layers=layers)
+        return trials.figure(
+            states, wanted.x, wanted.y, wanted.by, log=wanted.log, layers=layers, picks=picks
+        )
 
     try:
         figure = drawn(layers)
@@ -101,7 +107,7 @@ def _wanted(args: argparse.Namespace, states: "list[StudyState]", default: "Plot
     return Plot(
         x=x,
         y=args.y or (default.y if default else quality_name(states[0])),
-        by=args.by or (default.by if default and not args.x else None),
+        by=tuple(args.by or ()) or (default.by if default and not args.x else None),
         log=args.log or bool(default and default.log and not args.y),
     )
 

@@ -5,6 +5,7 @@ import sys
 from typing import Any
 
 from engine.charts import trials
+from engine.charts.lines import parameter_names
 from engine.cli import sensitivity
 from engine.cli.common import columns, say, say_picture, say_text
 from engine.errors import SecateurError
@@ -13,30 +14,47 @@ from engine.measures.latency import NOISY_LOAD
 from engine.measures.table import FIELDS, TABLE, measure, measure_text, row_place
 from engine.params.runtimes import KIND
 from engine.plotting import text
-from engine.results import failures, latency_targets
-from engine.results.summary import PACKED, best_trial, measure_names, measure_value, quality_name, quality_of
+from engine.results import failures, latency_targets, pick, requests
+from engine.results.summary import measure_names, measure_value, quality_of, study_json
 from engine.studies.rundir import RunDir
 from engine.studies.state import StudyState, TrialState
 from engine.text import numbers, tables
 
 
-def print_study(run: RunDir, state: StudyState, *, followed: bool = False) -> None:
-    """Table, chart and verdict on stdout; what was told at the start too, unless the study was just followed."""
+def as_json(run: RunDir, state: StudyState, within: float | None = None) -> dict[str, Any]:
+    """The study as `--json` prints it, with its pick."""
+    return study_json(state) | {"pick": pick.as_json(pick.pick(state, pick.rule(run, within)))}
+
+
+def print_study(
+    run: RunDir, state: StudyState, within: float | None = None, *, followed: bool = False
+) -> None:
+    """Table, chart and verdict on stdout; what was told at the start too, unless the study was just followed.
+
+    The pick may lose `within` points instead of what its preset says.
+    """
+    found = pick.pick(state, pick.rule(run, within))
     say(heading(state))
     if state.checked and not followed:
         say(*state.checked.lines)
     if state.trials:
-        say_text(table(state, columns()))
-    for found in sensitivity.tables(state, columns()):
-        say_text(f"\n{found}")
-    chart = chart_text(run, state)
+        say_text(table(state, columns(), found))
+    for rates in sensitivity.tables(state, columns()):
+        say_text(f"\n{rates}")
+    chart = chart_text(run, state, found)
     if chart:
         say("")
         say_picture(chart)
-    say(*closing(state))
+    say(*closing(state, found))
 
 
 def heading(state: StudyState) -> str:
+    """The study's name, how it stands, and what its numbers come from."""
+    queue = f"\n{state.queue}" if state.queue else ""
+    return _heading(state) + queue
+
+
+def _heading(state: StudyState) -> str:
     cpu = state.environment.get("cpu", {})
     flags = [f.upper().replace("_", "-") for f in cpu.get("flags", []) if "vnni" in f or f == "amx_int8"]
     versions = state.environment.get("packages", {})
@@ -52,14 +70,14 @@ def heading(state: StudyState) -> str:
     return f"{state.name} ({state.status}) · " + " · ".join(part for part in where if part)
 
 
-def table(state: StudyState, width: int) -> str:
+def table(state: StudyState, width: int, picked: pick.Pick | None = None) -> str:
     """The baseline and one row a trial: parameters, then measures, those a reader compares first.
 
-    Trials with remarks are marked; `closing` says what they are.
+    The picked trial and those with remarks are marked; `closing` says what they are.
 
     What does not fit into `width` columns is left out from the right; `show --json` has everything.
     """
-    names = trials.parameter_names(state)
+    names = parameter_names(state)
     measures = _columns(state, names)
     unfinished = ["status"] if any(trial.status != "done" for trial in state.trials) else []
     headers = ["trial", *_short(names), *unfinished, *[_header(m) for m in measures]]
@@ -69,6 +87,8 @@ def table(state: StudyState, width: int) -> str:
         values = [str(trial.parameters.get(n, "")) for n in names]
         status = [state.standing(trial)] if unfinished else []
         mark = latency_targets.MARK if latency_targets.remarks(trial) else ""
+        if picked is not None and trial is picked.trial:
+            mark = pick.MARK + mark
         rows.append([f"{mark}{trial.index}", *values, *status, *(_cell(trial, m) for m in measures)])
     return tables.table(headers, rows, ["right", *text_columns], width)
 
@@ -158,14 +178,15 @@ def _baseline_cells(state: StudyState, measures: list[str]) -> list[str]:
     return cells
 
 
-def chart_text(run: RunDir, state: StudyState) -> str:
+def chart_text(run: RunDir, state: StudyState, picked: pick.Pick | None = None) -> str:
     """The study's default chart, or an empty text where there is nothing to draw."""
     wanted = run.settings().plot
+    picks = [picked.trial] if picked else []
     plot = trials.default_plot(state, wanted)
     if plot is None or not any(t.measure.status == "done" for t in state.trials):
         return ""
     try:
-        figure = trials.figure([state], plot.x, plot.y, plot.by, log=plot.log)
+        figure = trials.figure([state], plot.x, plot.y, plot.by, log=plot.log, picks=picks)
     except (
         SecateurError
     ):  # what the preset plots was not measured; the table and `closing` say what was, and why
@@ -175,12 +196,11 @@ def chart_text(run: RunDir, state: StudyState) -> str:
     return chart if wanted in (None, plot) else f"{chart}\n{trials.UNMEASURED}"
 
 
-def closing(state: StudyState) -> list[str]:
-    """What to remember of the study: the model to look at first, errors, the verdict of a replay."""
-    lines = []
-    best = best_trial(state)
-    if best and len(state.trials) > 1:
-        lines.append(_best_line(best, quality_name(state)))
+def closing(state: StudyState, picked: pick.Pick | None = None) -> list[str]:
+    """What to remember of the study: the model to take, errors, the verdict of a replay."""
+    lines = reused_lines(state)
+    if picked is not None:
+        lines.append(pick.verdict(picked))
     loads = [
         row.get("foreign_load", 0.0) for trial in state.trials for row in trial.results.get("latency", [])
     ]
@@ -191,6 +211,7 @@ def closing(state: StudyState) -> list[str]:
         )
     lines += latency_targets.closing(state.trials)
     lines += [f"{_which(indices)}: {note}" for note, indices in _latency_notes(state).items()]
+    lines += requests.lines(state)
     lines += failures.lines(state)
     if state.verdict:
         lines += verdict_lines(state.verdict.identical, state.verdict.compared, state.verdict.differences)
@@ -199,17 +220,14 @@ def closing(state: StudyState) -> list[str]:
     return lines
 
 
-def _best_line(best: dict[str, Any], quality: str) -> str:
-    within = "one point of its baseline (on validation)"
-    which = (
-        f"smallest model within {within}:" if best["close"] else f"no model is within {within}; the best is"
-    )
-    packed = f"{measure_text(PACKED, best[PACKED])} packed, " if PACKED in best else ""
-    return (
-        f"{which} trial {best['index']}, {packed}"
-        f"{measure_text('nonzero_parameters', best['nonzero_parameters'])} non-zero parameters, "
-        f"test {measure(quality).label} {numbers.percent(best[quality])}"
-    )
+def reused_lines(state: StudyState) -> list[str]:
+    """Which results were in the store already: no number of them was computed by this study."""
+    done = [step for step in state.steps.values() if step.status == "done"]
+    reused = [step for step in done if step.reused]
+    if not reused:
+        return []
+    names = ", ".join(dict.fromkeys(step.address for step in reused))
+    return [f"reused from the store: {len(reused)} of {len(done)} results ({names})"]
 
 
 def _latency_notes(state: StudyState) -> dict[str, list[int]]:

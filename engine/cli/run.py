@@ -4,7 +4,14 @@ import argparse
 from typing import TYPE_CHECKING
 
 from engine.cli.common import add_json, add_workspace, print_as_it_is, say, tell
-from engine.errors import EXIT_DIFFERENT, EXIT_FAILED, EXIT_INTERRUPTED, SecateurError
+from engine.errors import (
+    EXIT_DIFFERENT,
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    SecateurError,
+    UsageError,
+    exit_code_of,
+)
 
 if TYPE_CHECKING:
     from engine.studies.rundir import RunDir
@@ -34,6 +41,10 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
         action="store_true",
         help="the small version of the study that the preset's `quick` section makes (before any --set)",
     )
+    run.add_argument(
+        "--name",
+        help="the study's name; where there is a study of this name and preset, go on with it (for batch scripts)",
+    )
     run.add_argument("--detach", action="store_true", help="start it and return at once")
     run.add_argument(
         "--show-script",
@@ -62,6 +73,11 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
                 action="store_true",
                 help="measure again what other programs disturbed (marked ~ in the table)",
             )
+            command.add_argument(
+                "--here",
+                action="store_true",
+                help="go on on this machine though it gives other bits than the one where the study began",
+            )
         if name != "watch":
             command.add_argument("--detach", action="store_true", help="start it and return at once")
         add_workspace(command)
@@ -79,22 +95,28 @@ _LONG = {
 
 
 def _run(args: argparse.Namespace) -> int:
+    from engine.machine import signals
     from engine.presets import shipped, spec
-    from engine.runner import launch
+    from engine.runner import launch, names
     from engine.store.workspace import workspace
 
+    _refuse_background(args)
     read = spec.read(shipped.find(args.preset), args.overrides, quick=args.quick)
-    folder = workspace(args.workspace)
+    folder, name = workspace(args.workspace), names.shared(read, args.name)
     if args.show_script:
         print_as_it_is(launch.batch_scripts(read, folder))
         return 0
-    run = launch.create(read, folder)
-    if args.prepare:
-        launch.prepare(run)
-        say(f"{run.name} is ready: `bash {run.slurm / 'submit.sh'}` submits it")
-        return 0
-    launch.start(run)
-    return _follow_new(args, run)
+    with signals.blocked():  # one that comes now finds a study that can be told
+        run, new = names.create_or_find(read, folder, name) if name else (launch.create(read, folder), True)
+        if args.prepare:
+            launch.prepare(run)
+            say(f"{run.name} is ready: `bash {run.slurm / 'submit.sh'}` submits it")
+            return 0
+        if not new:
+            names.go_on(run, tell)
+            return _follow(args, run)
+        launch.start(run)
+        return _follow_new(args, run)
 
 
 def _resume(args: argparse.Namespace) -> int:
@@ -102,10 +124,11 @@ def _resume(args: argparse.Namespace) -> int:
     from engine.store.workspace import workspace
     from engine.studies.rundir import find
 
+    _refuse_background(args)
     run = find(workspace(args.workspace), args.study)
     if args.remeasure and not launch.forget_noisy_latency(run):
         tell(f"every latency of {run.name} was measured undisturbed")
-    launch.start(run)
+    launch.start(run, here=args.here, tell=tell)
     return _follow(args, run)
 
 
@@ -114,6 +137,7 @@ def _replay(args: argparse.Namespace) -> int:
     from engine.store.workspace import workspace
     from engine.studies.rundir import find
 
+    _refuse_background(args)
     original = find(workspace(args.workspace), args.study)
     run = replay.create(original)
     launch.start(run)
@@ -131,14 +155,15 @@ def _watch(args: argparse.Namespace) -> int:
 def _follow_new(args: argparse.Namespace, run: "RunDir") -> int:
     """`_follow` a study that has just been started, once its preset is known to be one that can run."""
     from engine.cli import follow
+    from engine.machine import signals
     from engine.runner import launch
 
     try:
-        with follow.waiting("trying the preset's files and networks …"):
-            launch.accepted(run)
-    except KeyboardInterrupt:
+        with signals.blocked(), follow.waiting("trying the preset's files and networks …"):
+            launch.accepted(run, lambda: follow.heard(run))
+    except KeyboardInterrupt as error:
         follow.goes_on(run)
-        return EXIT_INTERRUPTED
+        return exit_code_of(signals.number_of(error))
     return _follow(args, run)
 
 
@@ -153,8 +178,8 @@ def _follow(args: argparse.Namespace, run: "RunDir") -> int:
             say(f"{run.name} runs in the background: `secateur watch {run.name}` follows it")
         return 0
     state = follow.follow(run)
-    if state is None:
-        return EXIT_INTERRUPTED
+    if isinstance(state, int):
+        return exit_code_of(state)
     if not run.path.is_dir():
         raise SecateurError(
             f"The folder of study {run.name} is gone",
@@ -163,12 +188,26 @@ def _follow(args: argparse.Namespace, run: "RunDir") -> int:
         )
     if args.json:
         from engine.results import failures
-        from engine.results.summary import study_json
 
         tell(*failures.lines(state))
-        print_json(study_json(state))
+        print_json(report.as_json(run, state))
     else:
         report.print_study(run, state, followed=True)
     if state.verdict is not None and not state.verdict.identical:
         return EXIT_DIFFERENT
-    return {"done": 0, "cancelled": EXIT_INTERRUPTED}.get(state.status, EXIT_FAILED)
+    if state.status == "cancelled":
+        return exit_code_of(state.signal) if state.signal else EXIT_INTERRUPTED
+    return 0 if state.status == "done" else EXIT_FAILED
+
+
+def _refuse_background(args: argparse.Namespace) -> None:
+    """In a batch job nothing can be left behind: its end is that of all its processes."""
+    from engine.machine.allocation import Allocation
+
+    job = Allocation.here()
+    if args.detach and job is not None:
+        raise UsageError(
+            f"A study can't be left in the background of {job.name}",
+            "The job would end at once, and the study with it.",
+            "Leave out --detach: the job lasts as long as the study, and `secateur watch` follows it from anywhere.",
+        )

@@ -5,7 +5,7 @@ import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from engine.cli.common import add_json, add_workspace, columns, print_json, say, say_text, tell
+from engine.cli.common import add_json, add_within, add_workspace, columns, print_json, say, say_text, tell
 
 if TYPE_CHECKING:
     from engine.studies.rundir import Status
@@ -23,6 +23,7 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     )
     show.add_argument("study", help="a name from `secateur list`, or `latest`")
     show.add_argument("--trial", type=int, metavar="N", help="show one trial in full")
+    add_within(show)
     show.set_defaults(run=_show)
     cancel = subparsers.add_parser(
         "cancel",
@@ -37,7 +38,7 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
 
 
 def _list(args: argparse.Namespace) -> int:
-    from engine.results.summary import best_text
+    from engine.results.pick import cell
     from engine.store.workspace import workspace
     from engine.studies.rundir import studies
     from engine.text import numbers, tables
@@ -56,8 +57,7 @@ def _list(args: argparse.Namespace) -> int:
             name,
             status.state + (f", {status.verdict}" if status.verdict else ""),
             f"{status.done}/{status.trials}" + (f" ({status.failed} failed)" if status.failed else ""),
-            best_text(status.best),
-            numbers.percent(status.best.get("sparsity"), 1),
+            cell(status.pick),
             numbers.age(now - status.created) if status.created else "",
             status.host,
             status.model,
@@ -65,16 +65,16 @@ def _list(args: argparse.Namespace) -> int:
         ]
         for name, status in rows
     ]
-    headers = ["study", "state", "trials", "best acc.", "sparsity", "started", "host", "model", "data"]
+    headers = ["study", "state", "trials", "pick", "started", "host", "model", "data"]
     say_text(
         tables.table(
             headers,
             cells,
-            ["left", "left", "right", "right", "right", "left", "left", "left", "left"],
+            ["left", "left", "right", "right", "left", "left", "left", "left"],
             columns(),
         )
     )
-    say(*_not_well(rows))
+    say(*(f"{name}: {status.queue}" for name, status in rows if status.queue), *_not_well(rows))
     return 0
 
 
@@ -105,11 +105,9 @@ def _show(args: argparse.Namespace) -> int:
     if args.trial is not None:
         return trial.show(run, state, args.trial, as_json=args.json)
     if args.json:
-        from engine.results.summary import study_json
-
-        print_json(study_json(state))
+        print_json(report.as_json(run, state, args.within))
     else:
-        report.print_study(run, state)
+        report.print_study(run, state, args.within)
     return 0
 
 
@@ -124,20 +122,39 @@ def _cancel(args: argparse.Namespace) -> int:
     if status.state not in ("running", "queued"):
         raise UsageError(f"Study {run.name} is {status.state}", "Only a running study can be cancelled.")
     launch.cancel(run)
-    deadline = time.monotonic() + CANCEL_WITHIN_S
-    while run.read_status().state in ("running", "queued") and time.monotonic() < deadline:
+    started, told = time.monotonic(), ""
+    while (now := run.read_status()).state in ("running", "queued"):
+        waited = time.monotonic() - started
+        if waited > CANCEL_WITHIN_S:
+            break
+        if waited > TELL_AFTER_S and (what := _awaited(now)) != told:
+            told = what
+            tell(f"{run.name} was asked to stop and {what}")
         time.sleep(0.1)
-    state = run.read_status().state
+    state = now.state
     if args.json:
-        print_json({"study": run.name, "state": state})
+        waits = _awaited(now) if state in ("running", "queued") else ""
+        print_json({"study": run.name, "state": state, "waits": waits})
     elif state in ("running", "queued"):
-        tell(f"{run.name} was asked to stop on {status.host} and will end soon")
+        tell(f"{run.name} will stop as soon as it can: {_awaited(now)}")
     else:
         say(f"{run.name} is {state}: `secateur resume {run.name}` goes on where it was")
     return 0
 
 
+def _awaited(status: "Status") -> str:
+    """What a study that was asked to stop still waits for."""
+    fate = status.process.fate()
+    if fate == "alive" and status.process.suspended:
+        return f"its engine is suspended: `kill -CONT {status.pid}` lets it hear"
+    if fate == "elsewhere" and not status.waits:
+        return f"its engine on {status.host} has not answered yet"
+    return f"waits {status.waits}" if status.waits else "is about to"
+
+
 TOLD = 3
 """Of how many studies the list says what became of them."""
-CANCEL_WITHIN_S = 15.0
-"""How long to wait for the engine's answer; one on another node may see the request late."""
+CANCEL_WITHIN_S = 30.0
+"""How long to wait for the engine's answer; it keeps what it has first, and one on another node hears late."""
+TELL_AFTER_S = 4.0
+"""After how long it is told what is waited for."""

@@ -5,7 +5,7 @@ from typing import Any
 from engine.cli.common import columns, print_json, say, say_text
 from engine.errors import UsageError
 from engine.measures import latency, table
-from engine.results import failures, latency_targets
+from engine.results import classes, failures, latency_targets
 from engine.results import layers as layerforms
 from engine.results.summary import measure_names, measure_value, quality_name, quality_of, trial_json
 from engine.studies.rundir import RunDir
@@ -20,8 +20,12 @@ def show(run: RunDir, state: StudyState, index: int, *, as_json: bool) -> int:
         has = f"It has trials 0 to {len(state.trials) - 1}." if state.trials else "None is planned."
         raise UsageError(f"Study {run.name} has no trial {index}", "\n".join([has, *failures.lines(state)]))
     layers = run.layers(found.measure.key)
+    of_classes = run.classes(found.measure.key)
     if as_json:
-        print_json(trial_json(found) | {"steps": [_step_json(s) for s in found.steps], "layers": layers})
+        print_json(
+            trial_json(found)
+            | {"steps": [_step_json(s) for s in found.steps], "layers": layers, "classes": of_classes}
+        )
         return 0
     values = ", ".join(f"{name} = {value}" for name, value in found.parameters.items())
     say(f"{run.name} trial {index} ({state.standing(found)}){': ' + values if values else ''}")
@@ -31,6 +35,8 @@ def show(run: RunDir, state: StudyState, index: int, *, as_json: bool) -> int:
     say_text(_steps(state, found))
     if found.results or found.baseline_measure.measures:
         say_text(_measures(state, found))
+    if every := classes.results(of_classes, run.classes(found.baseline_measure.key)):
+        say_text(_classes(every))
     if rows := latency.measured(found.results):
         say_text(_latency(rows))
     say(*latency.notes(found.results))
@@ -85,6 +91,14 @@ def _measures(state: StudyState, trial: TrialState) -> str:
         change = "" if value is None or before is None else table.change_text(name, value - before)
         rows.append([name, table.measure_text(name, value), table.measure_text(name, before), change])
     return tables.table(["measure", "this trial", "baseline", "difference"], rows, ["left"], columns())
+
+
+def _classes(every: list[classes.ClassResult]) -> str:
+    rows = [classes.cells(one) for one in classes.shown(every)]
+    aligned: list[tables.Align] = ["left", "right", "right", "right", "right", "left"]
+    text = tables.table(list(classes.HEADS), rows, aligned, columns())
+    more = len(every) - len(rows)
+    return text + (f"\n{more} more classes lost less: --json has all" if more else "")
 
 
 def _latency(rows: list[latency.Row]) -> str:

@@ -14,6 +14,7 @@ from engine.compute.data import Dataset
 from engine.compute.layers.pieces import at_once
 from engine.compute.models.layout import layout_of
 from engine.compute.numerics.onednn import use_onednn_for
+from engine.compute.stopping import Stopping
 from engine.compute.tasks import Score
 from engine.compute.tasks.evaluate import score
 from engine.store.files import MEASUREMENTS, explained, read_json, write_json
@@ -46,6 +47,8 @@ class Context:
     """Measures of its own that the step reports, as plain JSON values."""
     teacher: nn.Module | None = None
     """The model that a `distill` step learns from, in eval mode on the device."""
+    stopping: Stopping = field(default_factory=Stopping)
+    """Whether the step is to end before it is done."""
     _reported: float = 0.0
 
     def progress(self, done: float, text: str) -> None:

@@ -14,7 +14,8 @@ from engine.datasets import yolofiles
 from engine.datasets.layout import own_splits, passed_over
 from engine.datasets.locate import Location, published, stored
 from engine.datasets.preprocess import changed, resolve
-from engine.datasets.records import Bundled, Idx, OwnBoxes, OwnFolders, Record, Scenes, Vision
+from engine.datasets.records import Bundled, Idx, OwnBoxes, OwnFolders, OwnShards, Record, Scenes, Vision
+from engine.datasets.shards import own_shards
 from engine.errors import SecateurError
 from engine.params.preset import Data
 from engine.store.keys import file_hash
@@ -96,9 +97,10 @@ def native_splits(location: Location) -> tuple[bool, bool]:
     """Whether the set brings its own validation split, and its own test split, so that none is drawn."""
     if location.record and isinstance(location.record.source, OwnBoxes):
         return True, True
-    if location.record and isinstance(location.record.source, OwnFolders):
-        folders = own_splits(location.root)
-        return "validation" in folders, "test" in folders
+    if location.record and isinstance(location.record.source, OwnFolders | OwnShards):
+        own = isinstance(location.record.source, OwnFolders)
+        splits = set(own_splits(location.root) if own else own_shards(location.root))
+        return "validation" in splits, "test" in splits
     counts = published(location.record)
     return counts.validation > 0, counts.test > 0
 

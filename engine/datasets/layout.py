@@ -42,6 +42,9 @@ class Level:
     images: bool
 
 
+EMPTY = Level((), False)
+
+
 def passed_over(name: str) -> bool:
     """Whether a file or folder of this name is no part of any set.
 
@@ -76,8 +79,9 @@ def own_splits(root: Path) -> dict[str, Path]:
     level = _look(root)
     if not level.folders:
         raise _unclear(root, "It holds no folders of classes.")
-    splits = {name: split for name in level.folders if (split := split_of(name))}
-    filled = {name: _look(root / name) for name in splits}
+    named = {name: split for name in level.folders if (split := split_of(name))}
+    filled = {name: inner for name in named if (inner := _look(root / name)) != EMPTY}
+    splits = {name: named[name] for name in filled}
     exact = {split for name, split in splits.items() if name.lower() in SPLIT_NAMES[split]}
     meant = exact or "train" in splits.values()  # a class may be called test_tube
     if meant and any(inner.folders for inner in filled.values()):

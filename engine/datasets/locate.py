@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.datasets.records import Bundled, Counts, Idx, OwnBoxes, OwnFolders, Record, Scenes
+from engine.datasets.records import Bundled, Counts, Idx, OwnBoxes, OwnFolders, OwnShards, Record, Scenes
 from engine.datasets.table import RECORDS
 from engine.errors import SecateurError, UsageError
 from engine.params.catalog import own_code
@@ -72,18 +72,33 @@ def locate(params: Data, workspace: Path) -> Location:
     if is_user_function(params.name):
         return _locate_function(params.name)
     record = record_of(params.name)
+    _check_boxes(params, record)
     if isinstance(record.source, Bundled | Scenes):
         return Location(record.name, bundled_folder(), record)
     if isinstance(record.source, OwnBoxes):
         return Location(record.name, _own_list(params), record)
-    if isinstance(record.source, OwnFolders):
-        return Location(record.name, _own_folder(params), record)
+    if isinstance(record.source, OwnFolders | OwnShards):
+        return Location(record.name, _own_folder(params, record), record)
     places = list(places_of(record, workspace, params.root))
     for place in places:
         folder = folder_with(record, place)
         if folder is not None:
             return Location(record.name, folder, record)
     raise _not_here(record, places, fetch_command(record, workspace, params.root))
+
+
+def _check_boxes(params: Data, record: Record) -> None:
+    """What would take boxes away from their objects, or does not happen to letterboxed images, is refused."""
+    given = {"preprocess": params.preprocess, "resize": params.resize}
+    if isinstance(record.source, OwnBoxes):
+        given |= {"width": params.width, "interpolation": params.interpolation}
+    wrong = [f"data.{name}" for name, value in given.items() if value is not None]
+    if record.task == "detection" and wrong:
+        raise UsageError(
+            f"{' and '.join(wrong)} can't be used with {record.name}",
+            "Images with boxes are letterboxed: kept in shape and fitted whole into a square of data.size.",
+            "Leave it out.",
+        )
 
 
 def places_of(record: Record, workspace: Path, root: str | None = None) -> Iterator[Path]:
@@ -138,17 +153,17 @@ def bundled_folder() -> Path:
     )
 
 
-def _own_folder(params: Data) -> Path:
+def _own_folder(params: Data, record: Record) -> Path:
     if params.root is None:
         raise UsageError(
-            "Data set imagefolder needs data.root",
+            f"Data set {record.name} needs data.root",
             "No folder was given.",
-            "Name the folder that holds train/CLASS/, validation/CLASS/ and test/CLASS/, or just CLASS/.",
+            record.note,
         )
     folder = Path(params.root).expanduser()
     if not folder.is_dir():
         raise SecateurError(
-            f"There is no folder {folder}", "It was given as data.root of imagefolder.", "Check the path."
+            f"There is no folder {folder}", f"It was given as data.root of {record.name}.", "Check the path."
         )
     return folder
 

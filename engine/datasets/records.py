@@ -86,7 +86,12 @@ class OwnBoxes:
     """The user's own images with boxes: a YOLO `data.yaml` that lists them."""
 
 
-Source = Bundled | Scenes | Idx | Folders | Vision | OwnFolders | OwnBoxes
+@dataclass(frozen=True)
+class OwnShards:
+    """The user's own images in tar files, each with its class beside it: a WebDataset."""
+
+
+Source = Bundled | Scenes | Idx | Folders | Vision | OwnFolders | OwnBoxes | OwnShards
 
 
 @dataclass(frozen=True)

@@ -202,15 +202,14 @@ def own_temporary() -> Iterator[None]:
     enough for them. Both are removed at the end; those that killed processes left are removed at the beginning. To be
     entered before multiprocessing has started anything.
     """
-    from multiprocessing import util
+    from multiprocessing import current_process
 
     before, tempdir = os.environ.get("TMPDIR"), tempfile.tempdir
     with (
         _alive(for_sockets(), "engine-") as sockets,
         _alive(Path(tempfile.gettempdir()), "secateur-") as scratch,
     ):
-        tempfile.tempdir = str(sockets)
-        util.get_temp_dir()  # remembers where it is
+        current_process()._config["tempdir"] = str(sockets)  # type: ignore[attr-defined]
         os.environ["TMPDIR"] = tempfile.tempdir = str(scratch)
         try:
             yield

@@ -42,10 +42,7 @@ class Machine:
 
     def like(self, other: "Machine") -> list[str]:
         """What tells the other machine from this one and can change bits, as sentences; none where they are alike."""
-        return [
-            f"{name} is {_brief(theirs)} there and {_brief(ours)} here"
-            for name, ours, theirs in _differences(self.numerics, other.numerics)
-        ]
+        return unlike(self.numerics, other.numerics)
 
     def of_any_node(self, mixed: bool) -> "Machine":
         """This node for a plan that holds on all nodes like it, or, `mixed`, on unlike ones too.
@@ -83,6 +80,14 @@ class Machine:
         """What measured times depend on beyond `numerics`: the host, and the runtimes that come as packages."""
         files = [r for r in RUNTIMES if KIND[r].reads == "onnx" and (not KIND[r].extra or r in set(used))]
         return {"host": self.host} | {runtime: self.versions[runtime] or None for runtime in files}
+
+
+def unlike(ours: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
+    """How the `numerics` of another machine differ from ours, as sentences."""
+    return [
+        f"{name} is {_brief(that)} there and {_brief(this)} here"
+        for name, this, that in _differences(ours, theirs)
+    ]
 
 
 def _differences(ours: dict[str, Any], theirs: dict[str, Any]) -> Iterator[tuple[str, Any, Any]]:

@@ -76,6 +76,16 @@ TABLE: dict[str, Measure] = {
     "distillation_gain": Measure(
         "gain over no teacher", "points", "higher", "points", short="gain", along=_PLOT, column=7
     ),
+    "balanced_accuracy": Measure(
+        "balanced accuracy", "fraction", "higher", "%", short="balanced", along=_PLOT, column=16
+    ),
+    "worst_class": Measure(
+        "accuracy of the worst class", "fraction", "higher", "%", short="worst class", along=_PLOT, column=5
+    ),
+    "top5": Measure("top-5 accuracy", "fraction", "higher", "%", short="top-5", along=_PLOT, column=15),
+    "calibration_error": Measure(
+        "expected calibration error", "fraction", "lower", "%", short="calib. error", along=_PLOT, column=17
+    ),
     "loss": Measure("loss", "number", "lower", along=_CURVE),
     "validation_loss": Measure("validation loss", "number", "lower", along=("rate", "epoch")),
     "learning_rate": Measure("learning rate", "number", along=("epoch",)),
@@ -124,6 +134,7 @@ TABLE: dict[str, Measure] = {
     "size.packed": Measure(
         "size, sparse-packed", "bytes", "lower", "B", short="packed", from_zero=True, along=_PLOT, column=10
     ),
+    "images_left_out": Measure("images left out as damaged", "count"),
     "latency": Measure("latency", "milliseconds", "lower", "ms", from_zero=True, along=_PLOT, column=11),
     "speedup": Measure("speedup", "ratio", "higher", "×", from_zero=True, along=_PLOT),
     "throughput": Measure("throughput", "rate", "higher", "images/s", from_zero=True, along=_PLOT),

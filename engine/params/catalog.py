@@ -79,9 +79,11 @@ DATASETS: tuple[str, ...] = (
     "stanford-cars",
     "sun397",
     "imagefolder",
+    "webdataset",
     "yolo",
 )
-"""Built-in data sets, `imagefolder` for folders of a user's own images, `yolo` for their own with boxes."""
+"""Built-in data sets, `imagefolder` for folders of a user's own images, `webdataset` for tar
+files of them, `yolo` for their own with boxes."""
 
 DETECTION: tuple[str, ...] = ("digits-detection", "yolo")
 """Those of them that have boxes, for detectors."""

@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from engine.params.base import Clash, Params, Several, defaults, param
+from engine.params.base import Clash, Names, Params, Several, defaults, param
+from engine.params.catalog import own_code
 from engine.params.data import Data as Data
 from engine.params.data import Seed
 from engine.params.runtimes import Precision, Runtime
@@ -30,8 +31,26 @@ class Model(Params):
     is converted once, to a checkpoint without pickle."""
     allow_download: bool = False
     """Whether pretrained weights that are not on disk may be downloaded."""
+    part: str | None = None
+    """Of a file that holds several networks, the one whose tensors' names begin so, such as `teacher`."""
+    new_layers: Names = ()
+    """Layers of your own network that do not take the file's weights but start at random, such as a last layer for
+    other classes: names (`head`, `fc.*`)."""
     arguments: dict[str, Any] = param({})
     """Arguments for the model's constructor, such as `width: 32` for resnet20."""
+
+    @model_validator(mode="after")
+    def _of_files(self) -> Self:
+        if self.new_layers and own_code(self.name) is None:
+            raise Clash(
+                "new_layers",
+                f"given for {self.name}",
+                "a network of your own; others have their last layer replaced where it does not fit",
+            )
+        for name in ("part", "new_layers"):
+            if getattr(self, name) and self.weights in ("random", "pretrained"):
+                raise Clash(name, f"given with weights: {self.weights}", "weights from a file beside it")
+        return self
 
     @property
     def title(self) -> str:
@@ -105,10 +124,27 @@ class Plot(Params):
     """What to draw along: a swept parameter or a measure; of latency and throughput also `batch`, `threads`."""
     y: str = "accuracy"
     """What to draw: a measure."""
-    by: str | None = None
-    """Parameter that tells the lines apart; of latency and throughput also `runtime`, `precision`."""
+    by: str | Annotated[tuple[str, ...], Field(strict=False, min_length=1)] | None = None
+    """Parameter, or several, that lines are named after first; of latency and throughput also `runtime`, `precision`.
+    Whatever else is swept tells lines apart too."""
     log: bool = False
     """Whether the y axis is logarithmic."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All of `by`."""
+        return (self.by,) if isinstance(self.by, str) else self.by or ()
+
+
+class Pick(Params):
+    """Which of the study's models to take: the smallest of those that lose little enough."""
+
+    by: str | None = None
+    """What it is to have least of: `size.packed`, `effective_macs`, `nonzero_parameters`, or a latency such as
+    `latency.onnxruntime.1`. By default what the sweep aims at: latency or MACs where it sweeps a speed-up, else
+    the packed size."""
+    within: float = param(1.0, ge=0, le=100, unit="points")
+    """Points of accuracy (or mAP50-95) that it may lose against its baseline, on validation."""
 
 
 class Settings(Params):
@@ -135,6 +171,8 @@ class Settings(Params):
     """Where to run."""
     plot: Plot | None = None
     """The chart drawn by default."""
+    pick: Pick = defaults(Pick)
+    """Which model to take."""
 
     model_config = ConfigDict(protected_namespaces=())
 

@@ -14,8 +14,10 @@ SHAPES = (
     "open-triangle",
     "open-square",
 )
-GLYPHS = dict(zip(SHAPES, "●◆▲■○◇△□", strict=True))
-ASCII_GLYPHS = dict(zip(SHAPES, "ox^#0v%&", strict=True))
+STAR = "star"
+"""The shape of what is singled out: its marker hides whatever shares its cell, and a cursor passes over it."""
+GLYPHS = dict(zip((*SHAPES, STAR), "●◆▲■○◇△□★", strict=True))
+ASCII_GLYPHS = dict(zip((*SHAPES, STAR), "ox^#0v%&@", strict=True))
 """One distinct letter or sign a shape; `*` is kept for points that fall into one cell."""
 SEVERAL = "*"
 """Drawn where points of different series share a cell."""

@@ -1,5 +1,6 @@
 """Charts as SVG: plain shapes and text in the reader's own sans-serif font, no styles and no scripts."""
 
+import math
 from xml.sax.saxutils import escape, quoteattr
 
 from engine.plotting.drawing import BACKGROUND, Drawing, Item, Label, Mark, Stroke, layout
@@ -65,6 +66,10 @@ def outline(item: Mark) -> tuple[tuple[float, float], ...]:
             return ((x, y - d), (x + d, y), (x, y + d), (x - d, y))
         case "triangle":
             return ((x, y - 1.3 * r), (x + 1.25 * r, y + 0.95 * r), (x - 1.25 * r, y + 0.95 * r))
+        case "star":
+            tips = [math.pi * (k / 5 - 0.5) for k in range(10)]
+            sizes = [(2.2 if k % 2 == 0 else 0.9) * r for k in range(10)]
+            return tuple((x + s * math.cos(a), y + s * math.sin(a)) for a, s in zip(tips, sizes, strict=True))
         case "square":
             h = 0.92 * r
             return ((x - h, y - h), (x + h, y - h), (x + h, y + h), (x - h, y + h))

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from typing import NamedTuple, TextIO
 
 from engine.measures.table import measure_text
-from engine.plotting.axes import Scene, clipped, error_bars, inside, runs, scene, unit_point
+from engine.plotting.axes import Scene, UnitPoint, clipped, error_bars, inside, runs, scene, unit_point
 from engine.plotting.canvas import Line, cell, raster
 from engine.plotting.cells import Cell, Rows, spelled
 from engine.plotting.figure import Figure, Series, decimate, finite, x_name, y_name
 from engine.plotting.legend import fitted, without_note
-from engine.plotting.palette import COLOURS, MUTED, SEVERAL, styles
+from engine.plotting.palette import COLOURS, MUTED, SEVERAL, STAR, styles
 from engine.plotting.ticks import Tick, axis_ticks, row_of_ticks
 from engine.text.tables import abbreviate, cell_width
 
@@ -27,6 +27,8 @@ WIDEST = 100
 """Columns beyond which a curve only gets flatter."""
 ROWS_A_TICK = 2.4
 COLUMNS_A_TICK = 6
+CAP_COLUMNS = 2
+"""Width of the strokes that end an error bar."""
 MARKER_GAP = 10
 """Columns between the markers of a line too dense to mark every point."""
 
@@ -131,7 +133,7 @@ def places(figure: Figure, width: int, height: int, ascii_only: bool = False) ->
         return ()
     drawn = scene(figure)
     frame = _frame(drawn, width, height, ascii_only)
-    marked = [i for i, line in enumerate(drawn.figure.series) if line.marks]
+    marked = [i for i, line in enumerate(drawn.figure.series) if line.marks and line.marker != STAR]
     return tuple(place for i in marked for place in _places(drawn, frame, i))
 
 
@@ -190,7 +192,8 @@ def _draw_series(grid: Rows, drawn: Scene, frame: _Frame, ascii_only: bool) -> N
     dots, bar = (".", "|") if ascii_only else ("braille", "braille")
     lines = []
     for line, look in zip(thinned, looks, strict=True):
-        lines += [Line(ends, look.colour.code, bar) for ends in error_bars(line, drawn.x, drawn.y)]
+        for ends in error_bars(line, drawn.x, drawn.y):
+            lines += [Line(ends, look.colour.code, bar), *_caps(ends, frame, look.colour.code, ascii_only)]
         parts = (part for run in runs(line, drawn.x, drawn.y) for part in clipped(run) if line.line)
         lines += [Line(part, look.colour.code, dots) for part in parts]
     for row, cells in enumerate(raster(lines, frame.columns, frame.rows)):
@@ -204,10 +207,17 @@ def _draw_series(grid: Rows, drawn: Scene, frame: _Frame, ascii_only: bool) -> N
         for place in _marked(list(_places(drawn, frame, i)), frame, drawn.figure.series[i]):
             owner = marked.setdefault((place.row, place.column), i)
             glyph = look.ascii_glyph if ascii_only else look.glyph
-            shared = owner != i
+            shared = owner != i and look.shape != STAR
             grid[place.row][place.column] = Cell(
                 SEVERAL if shared else glyph, None if shared else look.colour.terminal
             )
+
+
+def _caps(ends: list[UnitPoint], frame: _Frame, code: int, ascii_only: bool) -> list[Line]:
+    """Short strokes across both ends of an error bar, which would look like a part of the line else."""
+    half = CAP_COLUMNS / 2 / frame.columns
+    marker = "-" if ascii_only else "braille"
+    return [Line([(max(x - half, 0.0), y), (min(x + half, 1.0), y)], code, marker) for x, y in ends]
 
 
 def _places(drawn: Scene, frame: _Frame, index: int) -> Iterable[Place]:

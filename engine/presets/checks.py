@@ -6,7 +6,7 @@ from pathlib import PurePath
 
 from engine.errors import Problem
 from engine.measures import latency
-from engine.measures.table import drawn
+from engine.measures.table import TABLE, drawn
 from engine.params import Sensitivity
 from engine.params.catalog import DATASETS, DETECTION, DETECTOR, MODELS, own_code
 from engine.params.preset import AUTO
@@ -35,6 +35,7 @@ FOREIGN = {
     ".xml": "an OpenVINO model",
 }
 """Files of other programs, by suffix; those with a suffix of PyTorch's are told by their content when read."""
+GOALS = tuple(name for name in drawn("plot") if TABLE[name].better == "lower" and name != "loss")
 LIKE_OWN_CODE = ".py:"
 """What a name holds that was meant to be the user's own code."""
 SENSITIVITY = Sensitivity.kind
@@ -60,6 +61,7 @@ def named(root: Mapping, swept: Sweep) -> list[Problem]:
         + _image_folder(root, swept)
         + _task(root, swept)
         + _plot(root, swept)
+        + _one_of(at(root, "pick", "by"), GOALS, "what a model can have least of")
     )
 
 
@@ -130,6 +132,7 @@ def _no_name(root: Mapping, name: Node | None, weights: str) -> Problem:
 
 OWN_DATA = {
     "imagefolder": "the folder that holds the images, for imagefolder",
+    "webdataset": "the folder that holds the tar files, for webdataset",
     "yolo": "the data.yaml that lists the images, for yolo",
 }
 """Data sets that are the user's own, and what `data.root` must name for them."""
@@ -165,13 +168,13 @@ def _plot(root: Mapping, swept: Sweep) -> list[Problem]:
     rates = _rates(root)
     if text_of(at(root, "plot", "x")) in rates:
         problems = _one_of(at(root, "plot", "y"), drawn("rate"), "a measure of each layer")
-        return problems + _one_of(at(root, "plot", "by"), ("layer",), "of a sensitivity")
+        return problems + _each_of(at(root, "plot", "by"), ("layer",), "of a sensitivity")
     x, y = at(root, "plot", "x"), at(root, "plot", "y")
     of_rows = any(latency.is_name(text_of(node)) for node in (x, y))
     numbers, dimensions = (latency.NUMBERS, latency.DIMENSIONS) if of_rows else ((), ())
     known = (*axes, *numbers, *drawn("plot"), *rates)
     problems = _one_of(x, known, "a swept parameter or a measure") + _one_of(y, drawn("plot"), "a measure")
-    problems += _one_of(at(root, "plot", "by"), (*axes, *dimensions), "a swept parameter")
+    problems += _each_of(at(root, "plot", "by"), (*axes, *dimensions), "a swept parameter")
     return problems or _unmeasured((x, y), root, swept)
 
 
@@ -193,6 +196,12 @@ def _rates(root: Mapping) -> tuple[str, ...]:
     steps = [step for step in steps_of(root)[0] if step.kind == SENSITIVITY]
     named = tuple(f"{step.id or step.kind}.rate" for step in steps)
     return ("rate", *named) if len(steps) == 1 else named
+
+
+def _each_of(node: Node | None, known: tuple[str, ...], what: str) -> list[Problem]:
+    """`_one_of` for a value or each of a list."""
+    nodes = node.items if isinstance(node, Listing) else [node]
+    return [problem for one in nodes for problem in _one_of(one, known, what)]
 
 
 def _one_of(node: Node | None, known: tuple[str, ...], what: str) -> list[Problem]:

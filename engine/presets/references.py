@@ -8,7 +8,7 @@ from engine.presets import sweep
 from engine.presets.addresses import lines
 from engine.presets.steps import Unknown, find_step, step_at
 from engine.presets.sweep import VARIANT
-from engine.presets.yaml.tree import Mapping, Node, Scalar, dotted, put, under, without
+from engine.presets.yaml.tree import Listing, Mapping, Node, Scalar, dotted, put, under, without
 
 Rename = Callable[[str], str | None]
 """What a path is called now; None if what it named is gone."""
@@ -62,10 +62,15 @@ def without_stale_plot(before: Mapping, after: Mapping, given: Collection[str] =
     if not isinstance(plot, Mapping):
         return after
     gone = set(sweep.paths(before.items.get("sweep"))) - set(sweep.paths(after.items.get("sweep")))
-    stale = [name for name, node in plot.items.items() if name not in given and _text(node) in gone]
-    if "x" in stale:
+    x, by = plot.items.get("x"), plot.items.get("by")
+    if x and "x" not in given and _text(x) in gone:
         return without(after, "plot")
-    return put(after, ("plot",), without(plot, "by")) if "by" in stale else after
+    if by is None or "by" in given:
+        return after
+    left = _those(by, lambda name: None if name in gone else name)
+    return put(
+        after, ("plot",), replace(plot, items=plot.items | {"by": left}) if left else without(plot, "by")
+    )
 
 
 def _index(root: Mapping, path: str) -> int | None:
@@ -98,7 +103,7 @@ def _plot(plot: Mapping, rename: Rename) -> Mapping | None:
     """A plot along the same parameters; None if the one it is drawn along is gone."""
     for name in ("x", "by"):
         node = plot.items.get(name)
-        named = _named(node, rename) if node else None
+        named = _those(node, rename) if node else None
         if node and named is None and name == "x":
             return None
         plot = replace(plot, items=plot.items | {name: named}) if named else without(plot, name)
@@ -116,7 +121,7 @@ def _quick(section: Mapping, rename: Rename) -> Mapping | None:
         if path in ("sweep", "sweep.zip", "plot") and isinstance(node, Mapping):
             changed: Node | None = (_plot if path == "plot" else _sweep)(node, rename)
         elif path in ("plot.x", "plot.by"):
-            changed = _named(node, rename)
+            changed = _those(node, rename)
         else:
             prefix = next((start for start in ("sweep.zip.", "sweep.") if path.startswith(start)), "")
             new = rename(path.removeprefix(prefix))
@@ -125,6 +130,14 @@ def _quick(section: Mapping, rename: Rename) -> Mapping | None:
         if changed is not None:
             items[name], keys[name] = changed, section.key_place(path)
     return replace(section, items=items, keys=keys) if items else None
+
+
+def _those(node: Node, rename: Rename) -> Node | None:
+    """A parameter's name, or a list of them, under new names; those that are gone are left out."""
+    if not isinstance(node, Listing):
+        return _named(node, rename)
+    left = [named for item in node.items if (named := _named(item, rename))]
+    return replace(node, items=type(node.items)(left)) if left else None
 
 
 def _named(node: Node, rename: Rename) -> Node | None:

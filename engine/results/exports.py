@@ -1,5 +1,6 @@
 """Taking a trial's model away: which trial, in which format, and what its folder tells about it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,8 +13,9 @@ from engine.measures import latency
 from engine.measures.table import QUALITIES
 from engine.params import STEPS
 from engine.params.preset import Settings
-from engine.results import failures, latency_targets
-from engine.results.summary import measure_names, measure_value
+from engine.results import failures, latency_targets, pick
+from engine.results.summary import measure_names, measure_value, quality_name
+from engine.store.objects import StoredObject
 from engine.studies.rundir import RunDir
 from engine.studies.state import StudyState, TrialState
 
@@ -31,8 +33,6 @@ FLOAT: tuple[Format, ...] = ("safetensors", "onnx", "pt2", "openvino", "packed")
 INT8: tuple[Format, ...] = ("int8-onnx", "openvino")
 """Formats of a float model and of an INT8 one, the usual one first. An INT8 model is not exported as the float
 network that it was made from: none of its results are that network's."""
-BEST = "best"
-"""Asks for the most accurate of the compressed models."""
 
 
 @dataclass(frozen=True)
@@ -41,10 +41,12 @@ class Order:
 
     Attributes:
         model: The folder of the trial's checkpoint.
+        files: The SHA-256 of each of its files, as the study recorded them.
         settings: The trial's settings, for its data.
         workspace: Where data sets are looked for.
         preset: The study's preset, as text.
         about: What is known about the trial, as plain JSON: the start of its card.
+        choice: Which trial it is and why this one, as a sentence.
         format: What to write.
         out: The folder to write.
         code: The study's record of users' code, if it has any.
@@ -52,10 +54,12 @@ class Order:
     """
 
     model: Path
+    files: Mapping[str, str]
     settings: Settings
     workspace: Path
     preset: str
     about: dict[str, Any]
+    choice: str
     format: Format
     out: Path
     code: Path
@@ -63,30 +67,60 @@ class Order:
 
 
 def order(
-    run: RunDir, state: StudyState, trial: str | None, form: str | None, out: Path, force: bool
+    run: RunDir,
+    state: StudyState,
+    trial: str,
+    form: str | None,
+    out: Path,
+    force: bool,
+    within: float | None = None,
 ) -> Order:
-    """What to write for `trial` of a study: its number, `best`, or None for the last finished one.
+    """What to write for `trial` of a study: its number, or `pick`, see `chosen`.
 
     `form` None is the usual format of such a model. Raises UsageError for a trial that is not there or not
     finished, for a format that it can't have, and for a folder that is in use.
     """
     if form is not None and form not in FORMATS:
         raise UsageError(f"There is no format {form}", f"Formats are {', '.join(get_args(Format))}.")
-    found = choose(run, state, trial)
+    found, why = choose(run, state, trial, within)
     chosen = _fitting(found, form)
-    folder = run.store().folder(found.steps[-1].key)
-    if not folder.is_dir():
-        raise SecateurError(
-            f"The model of trial {found.index} is not in the store any more",
-            f"{folder} is gone.",
-            f"`secateur resume {run.name}` computes it again.",
-        )
+    model = _as_measured(run, found)
     check_free(out, force)
     check_writable(out)
     settings = run.settings().of_trial(found.index)
     text = run.preset.read_text("utf-8")
     about = describe(run, state, found)
-    return Order(folder, settings, run.workspace, text, about, chosen, out, run.code, force)
+    return Order(
+        model.folder, model.files, settings, run.workspace, text, about, why, chosen, out, run.code, force
+    )
+
+
+def _as_measured(run: RunDir, trial: TrialState) -> StoredObject:
+    """The trial's stored model, if it is the one that the trial's results are of. Raises SecateurError otherwise."""
+    store, last = run.store(), trial.steps[-1]
+    if (shut := store.unreadable(last.key)) is not None:
+        raise SecateurError(
+            f"The model of trial {trial.index} can't be read",
+            f"{shut}.",
+            f"Ask its owner to open it, or compute your own: `secateur resume {run.name}`.",
+        )
+    if not store.folder(last.key).is_dir():
+        raise SecateurError(
+            f"The model of trial {trial.index} is not in the store any more",
+            f"{store.folder(last.key)} is gone.",
+            f"`secateur resume {run.name}` computes it again.",
+        )
+    try:
+        model = store.verified(last.key, last.content)
+        if store.get(trial.measure.key) is not None:  # which says what model it is of
+            store.verified(trial.measure.key, trial.measure.content)
+        return model
+    except SecateurError as error:
+        raise SecateurError(
+            f"The model of trial {trial.index} is not the one that was measured",
+            f"{error.title}: {error.detail}",
+            f"`secateur resume {run.name}` puts aside what was changed and computes it again.",
+        ) from error
 
 
 def formats(trial: TrialState) -> tuple[Format, ...]:
@@ -125,21 +159,33 @@ def _fitting(trial: TrialState, wanted: str | None) -> Format:
     return form
 
 
-def choose(run: RunDir, state: StudyState, wanted: str | None) -> TrialState:
-    """The trial that is meant. Raises UsageError if it is not there, or not finished."""
+def choose(
+    run: RunDir, state: StudyState, wanted: str, within: float | None = None
+) -> tuple[TrialState, str]:
+    """The trial that is meant, and why it is that one, as a sentence.
+
+    `pick` is the study's pick (`engine.results.pick`), which may lose `within` points instead of what its preset
+    says; where no model is smaller than its baseline, the one that is best on validation. Raises UsageError if the
+    trial is not there, or not finished.
+    """
+    if wanted != pick.PICK:
+        numbered = _numbered(run, state, wanted)
+        return numbered, pick.describe(numbered, pick.goal_of(state, [numbered]), quality_name(state))
     finished = [trial for trial in state.trials if trial.measure.status == "done"]
-    if wanted is not None and wanted != BEST:
-        return _numbered(run, state, wanted)
     if not finished:
         if happened := failures.lines(state):
             raise UsageError(f"No trial of {run.name} is finished", "\n".join(happened))
         raise UsageError(
             f"No trial of {run.name} is finished yet", "", f"`secateur watch {run.name}` follows it."
         )
-    if wanted is None:
-        return finished[-1]
-    compressed = [trial for trial in finished if trial.measure is not trial.baseline_measure]
-    return max(compressed or finished, key=_validation)
+    found = pick.pick(state, pick.rule(run, within))
+    if found is not None:
+        return found.trial, pick.verdict(found)
+    best = max(finished, key=_validation)
+    return (
+        best,
+        f"no model is smaller than its baseline: trial {best.index} is the most accurate on validation",
+    )
 
 
 def _validation(trial: TrialState) -> float:
@@ -150,7 +196,8 @@ def _validation(trial: TrialState) -> float:
 def _numbered(run: RunDir, state: StudyState, wanted: str) -> TrialState:
     found = next((trial for trial in state.trials if str(trial.index) == wanted), None)
     if found is None:
-        detail = f"It has trials 0 to {len(state.trials) - 1}, and `{BEST}` means the most accurate compressed one."
+        meaning = f"`{pick.PICK}` means the smallest that loses little enough"
+        detail = f"It has trials 0 to {len(state.trials) - 1}, and {meaning}."
         raise UsageError(f"Study {run.name} has no trial {wanted}", detail)
     if found.measure.status != "done":
         raise UsageError(

@@ -6,10 +6,6 @@ from engine.measures import latency
 from engine.measures.table import QUALITIES
 from engine.results import latency_targets, sensitivity
 from engine.studies.state import StudyState, TrialState
-from engine.text.numbers import MISSING, percent
-
-TOLERATED_LOSS = 0.01
-"""Validation accuracy or mAP50-95 that the model to look at first may lose against its baseline: one point."""
 
 PACKED = "size.packed"
 
@@ -33,49 +29,6 @@ def quality_of(measures: dict[str, Any], prefix: str = "") -> tuple[str, float] 
     return None
 
 
-def best_trial(state: StudyState) -> dict[str, Any]:
-    """The smallest model that loses at most one point of validation quality, else the best one.
-
-    Quality is accuracy, or mAP50-95. Chosen on validation; that of the test split is only reported. Small is what
-    takes few bytes packed, which weights of few bits do too; where sizes were not measured, few non-zero parameters.
-    """
-    quality = quality_name(state)
-    done = [trial for trial in state.trials if trial.measure.status == "done"]
-    if not done:
-        return {}
-    close = [t for t in done if _loss(t, quality) <= TOLERATED_LOSS]
-    chosen = f"validation_{quality}"
-    if close:
-        smallness = _smallness(close)
-        best = min(close, key=lambda t: (measure_value(t.results, smallness) or 0.0, -t.results[chosen]))
-    else:
-        best = max(done, key=lambda t: t.results[chosen])
-    results = best.results
-    packed = {PACKED: measure_value(results, PACKED)} if _smallness([best]) == PACKED else {}
-    shown = {name: results[name] for name in (quality, "sparsity", "nonzero_parameters")}
-    return shown | packed | {"index": best.index, "close": bool(close)}
-
-
-def _smallness(trials: list[TrialState]) -> str:
-    """The measure by which the models of all these trials can be called small."""
-    measured = all(measure_value(trial.results, PACKED) is not None for trial in trials)
-    return PACKED if measured else "nonzero_parameters"
-
-
-def best_text(best: dict[str, Any]) -> str:
-    """The quality of `best_trial` for a list of studies of either task: `98.10 %`, or `mAP 41.20 %`."""
-    found = quality_of(best)
-    if found is None:
-        return MISSING
-    return percent(found[1]) if found[0] == QUALITIES[0] else f"mAP {percent(found[1])}"
-
-
-def _loss(trial: TrialState, quality: str) -> float:
-    before = trial.baseline_measure.measures.get(f"validation_{quality}", 0.0)
-    loss: float = before - trial.results[f"validation_{quality}"]
-    return loss
-
-
 def measure_value(results: dict[str, Any], name: str) -> float | None:
     """A measure by its dotted name: `accuracy`, `size.packed`, `latency.onnxruntime.1`, `speedup.torch.32`.
 
@@ -89,6 +42,14 @@ def measure_value(results: dict[str, Any], name: str) -> float | None:
     for part in name.split("."):
         value = value.get(part) if isinstance(value, dict) else None
     return float(value) if isinstance(value, int | float) else None
+
+
+def baseline_value(trial: TrialState, name: str) -> float | None:
+    """A measure of the trial's baseline; its latency is the one measured beside the trial's own."""
+    if latency.is_name(name):
+        row = latency.find(trial.results, name)
+        return latency.value(latency.of_baseline(row), latency.parse(name).field) if row else None
+    return measure_value(trial.baseline_measure.measures, name)
 
 
 def trial_value(trial: TrialState, name: str) -> int | float | str | None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine.measures import table
-from engine.results import summary
+from engine.params.preset import Pick
 
 Row = Mapping[str, Any]
 """One layer pruned alone at one rate: `layer`, `rate`, and what was measured."""
@@ -15,7 +15,7 @@ INCREASE = "loss_increase"
 """The row's validation loss less that of the unpruned model."""
 QUALITIES = tuple(f"validation_{name}" for name in table.QUALITIES)
 """What a row may call the quality that its task is judged by, a fraction."""
-ONE_POINT = summary.TOLERATED_LOSS
+ONE_POINT = Pick().within / 100
 """Quality that a layer may cost to count as prunable in the views."""
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from engine.errors import SecateurError, UsageError
-from engine.runner.executors.base import Executor, JobEnded
+from engine.runner.executors.base import BLAMELESS_TRIES, Executor, JobEnded
 from engine.store.objects import Store
 from engine.studies import events as ev
 from engine.studies.plan import Job
@@ -26,7 +26,7 @@ def check_up(
     Raises UsageError for what the preset asks for and can't be, SecateurError when a worker died of something else.
     """
     waiting = [job for job in jobs if needed and any(store.get(node.key) is None for node in job.nodes)]
-    running = 0
+    running, tries = 0, 0
     while waiting or running:
         if stopping():
             return False
@@ -37,7 +37,13 @@ def check_up(
             match message:
                 case JobEnded():
                     running -= 1
-                    _whole(message, store)
+                    if stopping():
+                        return False
+                    if message.blameless and tries < BLAMELESS_TRIES:
+                        tries += 1
+                        waiting.append(message.job)
+                    else:
+                        _whole(message, store)
                 case ev.StepFailed():
                     raise (UsageError if message.refused else SecateurError)(**message.error)
                 case ev.Notice():

@@ -1,4 +1,5 @@
-"""Keeps `status.json` fresh from a thread of its own, so that a busy engine still shows it is alive."""
+"""Keeps `status.json` fresh and moves the lease's counter from a thread of its own, so that a busy engine still shows
+that it is alive."""
 
 import os
 import socket
@@ -8,18 +9,22 @@ import time
 from dataclasses import replace
 
 from engine.errors import SecateurError
+from engine.machine.process import process_identity
 from engine.presets.spec import Spec
+from engine.results import pick
 from engine.results.failures import brief, ending
-from engine.results.summary import best_trial
-from engine.studies.rundir import HEARTBEAT_S, RunDir, Status, process_identity
+from engine.studies.lease import Lease, Superseded
+from engine.studies.rundir import RunDir, Status
 from engine.studies.state import StudyState
 
 
 class Heartbeat:
     """Writes the study's status every few seconds and at every result."""
 
-    def __init__(self, run: RunDir, spec: Spec, replay_of: str | None) -> None:
-        self._run = run
+    def __init__(self, run: RunDir, spec: Spec, lease: Lease, every: float, replay_of: str | None) -> None:
+        self._run, self._rule = run, spec.settings.pick
+        self._lease = lease
+        self._every = every
         ticks, boot_id = process_identity(os.getpid())
         before = run.read_status()
         self._status = Status(
@@ -52,7 +57,7 @@ class Heartbeat:
                 self._status,
                 done=state.done,
                 failed=state.failed,
-                best=best_trial(state),
+                pick=pick.as_json(pick.pick(state, self._rule)),
                 why=brief(found) if (found := ending(state)) else "",
                 verdict=None
                 if state.verdict is None
@@ -60,23 +65,43 @@ class Heartbeat:
             )
             self._write()
 
+    def waits(self, what: str) -> None:
+        """Tell what an engine that was asked to stop still waits for."""
+        with self._lock:
+            self._status = replace(self._status, waits=what)
+            self._write()
+
     def finish(self, state: StudyState) -> None:
-        """Write the final status and stop beating."""
+        """Write the final status, stop beating, and give the study back."""
         self._end.set()
         if self._thread.is_alive():
             self._thread.join()
         with self._lock:
-            self._status = replace(self._status, state=state.status, error=state.error)
-        self.note(state)
+            self._status = replace(self._status, state=state.status, error=state.error, waits="")
+        try:
+            self.note(state)
+        finally:
+            self._lease.release()
 
     def _beat(self) -> None:
-        while not self._end.wait(HEARTBEAT_S):
-            with self._lock:
-                try:
+        while not self._end.wait(self._every):
+            try:
+                self._lease.beat()
+                with self._lock:
                     self._write()
-                except SecateurError as error:  # the engine itself meets the same trouble at its next event
-                    print(f"heartbeat: {error}", file=sys.stderr)
+            except Superseded:  # the engine finds it out itself, at the latest with its next word
+                return
+            except (
+                SecateurError,
+                OSError,
+            ) as error:  # the engine itself meets the same trouble at its next event
+                print(f"heartbeat: {error}", file=sys.stderr)
 
     def _write(self) -> None:
+        self._lease.check()
         self._status = replace(self._status, heartbeat=self._status.heartbeat + 1, updated=time.time())
-        self._run.write_status(self._status)
+        try:
+            self._run.write_status(self._status, within=self._lease.folder)
+        except SecateurError:
+            self._lease.check()  # where the lease was lost at this moment, that is why
+            raise

@@ -19,6 +19,8 @@ from engine.studies.rundir import RunDir
 
 LISTED = 3
 """Changed files that a notice names."""
+_asked: "set[subprocess.Popen[bytes]]" = set()
+"""Processes that compute a fingerprint now."""
 _PROBE = "from engine.compute.worker.fingerprint import main; main()"
 
 
@@ -108,8 +110,12 @@ def _computed(data: str, run: RunDir) -> str:
                 )
         finally:
             os.close(theirs)
-        said = answer.read()
-        code = process.wait()
+        _asked.add(process)
+        try:
+            said = answer.read()
+            code = process.wait()
+        finally:
+            _asked.discard(process)
     try:
         reply = json.loads(said)
     except ValueError:
@@ -122,6 +128,12 @@ def _computed(data: str, run: RunDir) -> str:
         raise SecateurError(**reply["error"])
     fingerprint: str = reply["fingerprint"]
     return fingerprint
+
+
+def give_up() -> None:
+    """End what `data_of` waits for in another thread."""
+    for process in tuple(_asked):
+        process.kill()
 
 
 def _other_data(run: RunDir, data: Data) -> SecateurError:

@@ -1,25 +1,28 @@
 """Start a study's engine so that it outlives the terminal."""
 
-import os
+import json
 import shutil
-import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 from engine.errors import SecateurError, UsageError
-from engine.machine import limits, private
+from engine.machine import limits, private, signals
 from engine.machine.environment import importable, process_variables
+from engine.machine.process import Process
 from engine.machine.value import Machine
 from engine.measures.latency import NOISY_LOAD
 from engine.params.preset import Settings
 from engine.presets.spec import Spec, read_stored, to_yaml
+from engine.results.failures import moment
+from engine.runner import pinned
 from engine.runner.executors import choose, slurm
 from engine.sources import Sources
-from engine.store.files import explained
-from engine.studies import rundir
+from engine.store.files import explained, read_json
+from engine.studies import lease, lives, rundir
 from engine.studies.named_files import check_files
 from engine.studies.plan import sources_of
 from engine.studies.rundir import RunDir, Status
@@ -35,11 +38,17 @@ APPEARS_WITHIN_S = 60.0
 
 
 def create(
-    spec: Spec, workspace: Path, *, replay_of: str | None = None, code: Sources | None = None
+    spec: Spec,
+    workspace: Path,
+    *,
+    replay_of: str | None = None,
+    code: Sources | None = None,
+    name: str | None = None,
 ) -> RunDir:
     """A new study folder for `spec`; data set and users' code are looked for first: nothing is written without them.
 
-    `code` is what a replay runs again; relative paths in new code start from the current folder.
+    `code` is what a replay runs again; relative paths in new code start from the current folder. The study is called
+    `name` where one is given; raises FileExistsError if that is taken.
     """
     private.folder()
     code = code or sources_of(spec, _here())
@@ -47,26 +56,28 @@ def create(
     on = choose.known_machine(spec.settings, workspace)
     if on is not None:
         check_runtimes(spec, on, decided=replay_of is not None)
-    name = f"{replay_of}-replay" if replay_of else spec.name
     request = {"name": spec.name, "replay_of": replay_of, "private_store": replay_of is not None}
     preset = to_yaml(spec.document)
-    run = rundir.create(
-        workspace, name, preset, request, to_json(spec, preset), code.to_json() if code.programs else None
+    first = Status(
+        "queued",
+        preset=spec.name,
+        about=spec.settings.about,
+        model=spec.settings.model.title,
+        data=spec.settings.data.name,
+        created=time.time(),
+        updated=time.time(),
+        trials=len(spec.trials),
+        replay_of=replay_of,
+        executor="local" if spec.settings.executor.slurm is None else "slurm",
     )
-    run.write_status(
-        Status(
-            "queued",
-            preset=spec.name,
-            about=spec.settings.about,
-            model=spec.settings.model.title,
-            data=spec.settings.data.name,
-            created=time.time(),
-            trials=len(spec.trials),
-            replay_of=replay_of,
-            executor="local" if spec.settings.executor.slurm is None else "slurm",
-        )
-    )
-    return run
+    if first.executor == "local":  # queued as long as we live, who are about to start it
+        ours = Process.this()
+        own = {"host": ours.host, "pid": ours.pid, "start_ticks": ours.start_ticks, "boot_id": ours.boot_id}
+        first = replace(first, **own)  # type: ignore[arg-type]
+    kept = code.to_json() if code.programs else None
+    stem = name or (f"{replay_of}-replay" if replay_of else spec.name)
+    settings, exact = to_json(spec, preset), name is not None
+    return rundir.create(workspace, stem, preset, request, settings, kept, status=first, exact=exact)
 
 
 def _here() -> Path:
@@ -90,15 +101,16 @@ def check_runtimes(spec: Spec, on: Machine, *, decided: bool) -> None:
     on.check(dict.fromkeys(one for one in wanted if one), targets)
 
 
-def start(run: RunDir) -> None:
+def start(run: RunDir, *, here: bool = False, tell: Callable[[str], None] = lambda _: None) -> None:
     """Have the study carried out by the executor that its preset names, from where it is.
 
-    Raises UsageError if it runs already or the executor refuses it, SecateurError if it does not start.
+    Raises UsageError if it runs already or the executor refuses it, SecateurError if it does not start. `here` and
+    `tell` are as in `_start_engine`.
     """
     if choose.on_cluster(run):
         slurm.submit(run)
     else:
-        _start_engine(run)
+        _start_engine(run, here=here, tell=tell)
 
 
 def prepare(run: RunDir) -> None:
@@ -135,35 +147,33 @@ def cancel(run: RunDir) -> None:
             run.stop.touch()
 
 
-def _start_engine(run: RunDir) -> None:
+def _start_engine(run: RunDir, *, here: bool, tell: Callable[[str], None]) -> None:
     """Start the engine of `run` in a session of its own and wait until it has said that it runs.
 
-    Raises UsageError if it runs already, SecateurError if it does not come up.
+    One on another node that may still run is watched until it is known whether it does; `tell` hears of that. `here`:
+    go on on this machine though the bits will be others. Raises Held if it runs already, OtherMachine if it would have
+    other bits and `here` is not set, SecateurError if it does not come up.
     """
-    status = run.read_status()
-    if status.state == "running":
-        raise UsageError(
-            f"Study {run.name} is running already",
-            f"On {status.host}, process {status.pid}.",
-            f"`secateur watch {run.name}` follows it.",
-        )
+    silent = _silent(run, tell)
+    if not here:
+        name = (read_json(run.request) or {}).get("name", run.name)
+        pinned.check(run, read_stored(run.preset, name), pinned.read(run))
     environment = process_environment()  # refused before anything is written
-    ticks, boot_id = rundir.process_identity(os.getpid())
-    ours = {"host": socket.gethostname(), "pid": os.getpid(), "start_ticks": ticks, "boot_id": boot_id}
     with explained(run.stop):
         run.stop.unlink(missing_ok=True)
-    run.write_status(replace(status, state="queued", updated=time.time(), error=None, why="", **ours))  # type: ignore[arg-type]
+    asked = json.dumps({"every": lives.beat_s(), "silent": silent, "here": here})
     with explained(run.log), run.log.open("ab") as log:
         try:
-            process = subprocess.Popen(
-                [sys.executable, "-P", "-c", ENGINE, str(run.path)],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                cwd=run.path,
-                env=environment,
-            )
+            with signals.blocked():
+                process = subprocess.Popen(
+                    [sys.executable, "-P", "-c", ENGINE, str(run.path), asked],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                    cwd=run.path,
+                    env=environment,
+                )
         except (BlockingIOError, MemoryError) as error:
             raise SecateurError(
                 "No process can be started for the engine",
@@ -173,18 +183,55 @@ def _start_engine(run: RunDir) -> None:
     _wait_for(run, process)
 
 
-def accepted(run: RunDir) -> None:
-    """Wait until the check-up of a study that was just started here has passed, or its engine has ended otherwise.
+def _silent(run: RunDir, tell: Callable[[str], None]) -> str:
+    """The counter of an engine on another node that has been watched and stood still; empty if there is none."""
+    told = False
+    while (by := lease.holder(run.path)) is not None and not by.gone():
+        status = run.read_status()
+        if by.process.fate() == "alive" or status.state not in ("running", "queued", "lost"):
+            raise _running(run, by)
+        if status.state == "lost":
+            return by.counter
+        if not told:
+            told = True
+            tell(
+                f"{run.name} has an engine on {by.process.host}, last heard of {moment(status.updated)}: watching for "
+                f"up to {lives.lost_after_s():.0f} s whether it still runs"
+            )
+            first = by.counter
+        if by.counter != first:
+            raise _running(run, by)
+        signals.check()
+        time.sleep(min(lives.beat_s(), 1.0))
+    return ""
 
+
+def _running(run: RunDir, by: lease.Holder) -> lease.Held:
+    suspended = by.process.fate() == "alive" and by.process.suspended
+    return lease.Held(
+        f"Study {run.name} is running already",
+        f"On {by.process.host}, process {by.process.pid}" + (", which is suspended." if suspended else "."),
+        f"`kill -CONT {by.process.pid}` lets it go on."
+        if suspended
+        else f"`secateur watch {run.name}` follows it.",
+    )
+
+
+def accepted(run: RunDir, look: Callable[[], None] = lambda: None) -> None:
+    """Wait until the check-up of a new study that was just started here has passed, or its engine has ended otherwise.
+
+    `look` is called again and again meanwhile; what it raises ends the wait.
     Raises UsageError with the reason if the preset asks for what can't be; the study's folder is gone then.
     """
     if choose.on_cluster(run):  # its first task does it, whenever that begins
         return
     reader = Reader(run)
     while True:
+        look()
         ended = run.read_status().state not in ("queued", "running")
-        while reader.poll():
-            pass
+        reader.poll()
+        while not reader.at_end:
+            reader.poll()
         if reader.state.checked is not None:
             return
         if ended:
@@ -205,8 +252,8 @@ def forget_noisy_latency(run: RunDir) -> int:
         if trial.latency
         and any(row.get("foreign_load", 0.0) > NOISY_LOAD for row in trial.results.get("latency", []))
     ]
-    for key in noisy:
-        store.remove(key)
+    for latency in noisy:
+        store.remove(latency)
     return len(noisy)
 
 
@@ -222,14 +269,17 @@ def process_environment() -> dict[str, str]:
 
 
 def _wait_for(run: RunDir, process: "subprocess.Popen[bytes]") -> None:
+    """Until the engine has written its first status. Raises Held where another one was faster."""
     deadline = time.monotonic() + APPEARS_WITHIN_S
     while time.monotonic() < deadline:
-        status = run.read_status()
-        if status.pid == process.pid or status.state in ("done", "failed", "cancelled"):
+        if run.read_status().pid == process.pid:
             return
         if process.poll() is not None:
             break
         time.sleep(0.02)
+    by = lease.holder(run.path)
+    if process.returncode == lease.Held.exit_code and by is not None:
+        raise _running(run, by)
     raise SecateurError(
         f"The engine of {run.name} did not start",
         rundir.last_said(run) or f"Its exit code was {process.poll()}.",

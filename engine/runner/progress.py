@@ -3,8 +3,9 @@
 import time
 from dataclasses import replace
 
+from engine.params.preset import Pick
+from engine.results import pick
 from engine.results.failures import brief, ending
-from engine.results.summary import best_trial
 from engine.studies.rundir import RunDir, Status
 from engine.studies.state import Reader, StudyState
 
@@ -42,14 +43,14 @@ class Progress:
         for _ in range(AGAIN):
             state = self.read()
             read = self._reader.signature()
-            self._run.write_status(derived(self._run.stored_status(), state))
+            self._run.write_status(derived(self._run.stored_status(), state, pick.rule(self._run)))
             if self._reader.signature() == read:
                 break
         self._written = time.monotonic()
 
 
-def derived(before: Status, state: StudyState) -> Status:
-    """The status of a study by its events."""
+def derived(before: Status, state: StudyState, rule: Pick) -> Status:
+    """The status of a study by its events, with the model to take by `rule`."""
     over = state.status in ("done", "failed", "cancelled")
     return replace(
         before,
@@ -59,7 +60,7 @@ def derived(before: Status, state: StudyState) -> Status:
         updated=time.time(),
         done=state.done,
         failed=state.failed,
-        best=best_trial(state),
+        pick=pick.as_json(pick.pick(state, rule)),
         error=state.error,
         why=brief(found) if (found := ending(state)) else "",
         verdict=None if state.verdict is None else ("identical" if state.verdict.identical else "different"),

@@ -3,53 +3,61 @@
 Started by `engine.runner.launch` in a session of its own.
 """
 
-import contextlib
-import fcntl
+import collections
+import functools
+import json
 import os
-import signal
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from engine.errors import SecateurError, UsageError
+from engine.errors import SecateurError, UsageError, exit_code_of
 from engine.machine import environment, private
 from engine.machine.value import Machine
 from engine.presets.spec import Spec, read_stored
-from engine.runner import inputs, replay
+from engine.runner import inputs, pinned, replay
 from engine.runner.checkup import check_up
 from engine.runner.executors import choose
-from engine.runner.executors.base import JobEnded
+from engine.runner.executors.base import BLAMELESS_TRIES, JobEnded
 from engine.runner.heartbeat import Heartbeat
+from engine.runner.stopping import Stop, StopRequest, wind_down
 from engine.store.files import read_json
-from engine.store.keys import key
 from engine.store.objects import StoredObject
 from engine.studies import checkup
 from engine.studies import events as ev
 from engine.studies.job import request
+from engine.studies.lease import Lease, Superseded, claim
+from engine.studies.log import EventLog
 from engine.studies.plan import Job, Plan, make
-from engine.studies.rundir import EventLog, RunDir
+from engine.studies.rundir import RunDir
 from engine.studies.state import StudyState
 from engine.text.visible import guard_streams
 
 POLL_S = 0.5
 """Seconds between two looks at the stop request."""
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Supervisor:
     """Takes one study from its preset to its last event."""
 
-    def __init__(self, run: RunDir) -> None:
+    def __init__(
+        self, run: RunDir, lease: Lease, stop: StopRequest, every: float, *, here: bool = False
+    ) -> None:
         self.run = run
+        self.lease = lease
+        self.stop = stop
+        self.here = here
         self.asked = read_json(run.request) or {}
         self.spec: Spec = read_stored(run.preset, self.asked.get("name", run.name))
+        self.kept = pinned.read(run)
         self.store = run.store()
         self.state = StudyState(name=run.name)
-        self.log = EventLog(run.events)
-        self.heartbeat = Heartbeat(run, self.spec, self.asked.get("replay_of"))
+        self.log = EventLog(run.events, lease)
+        self.heartbeat = Heartbeat(run, self.spec, lease, every, self.asked.get("replay_of"))
         self.finished: set[str] = set()
         self.broken: set[str] = set()
+        self.tries: collections.Counter[int] = collections.Counter()
 
     def emit(self, event: ev.Event) -> None:
         """Write one event and take it into the state; the status follows with the next heartbeat."""
@@ -66,28 +74,35 @@ class Supervisor:
                 pass
 
     def work(self) -> None:
-        """Run the study to its end; every outcome but a bug of ours is an event."""
+        """Run the study to its end; every outcome but a bug of ours, and a lost lease, is an event."""
         self._begin()
         try:
-            on = choose.machine(self.spec.settings)
+            self.stop.check()
+            on = self._machine()
             code = inputs.code_of(self.run, self.spec)
             for text in inputs.changes(self.run, code):
                 self.emit(ev.Notice(level="warning", text=text))
-            data = inputs.data_of(self.run, self.spec, self.asked.get("replay_of"))
+            data = self._data()
             plan = make(self.spec, data, on, code)
             self.emit(ev.Planned(trials=[t.as_dict() for t in plan.trials], devices=devices(plan)))
             self._hand_over(plan)
             self._reuse(plan)
             outcome = self._carry_out(plan, on, checkup.jobs(plan, on, code))
             self._judge(outcome)
+        except Superseded:
+            raise
         except SecateurError as error:
             # What the preset asks for and can't be is a usage error, and nothing has begun: later on, it is a failure.
             refused = isinstance(error, UsageError) and self.state.checked is None
             self._end("failed", error.as_dict(), refused=refused)
-            return
-        self._end(outcome, None)
+        except Stop:
+            self._end("cancelled", self.stop.reason)
+        else:
+            self._end(outcome, None)
 
     def _begin(self) -> None:
+        resumed = self.run.read_status().heartbeat > 0
+        self.heartbeat.start(self.state)
         self.emit(
             ev.StudyStarted(
                 study=self.run.name,
@@ -95,11 +110,32 @@ class Supervisor:
                 host=environment.describe()["host"],
                 pid=os.getpid(),
                 environment=environment.describe(),
-                resumed=self.run.read_status().heartbeat > 0,
+                resumed=resumed,
                 replay_of=self.asked.get("replay_of"),
             )
         )
-        self.heartbeat.start(self.state)
+
+    def _machine(self) -> Machine:
+        """The machine to plan for, which is the study's own from its first plan on."""
+        on = pinned.machine(self.spec.settings, self.kept)
+        found = pinned.differences(self.kept, on, self.spec) if self.kept else []
+        if found:
+            if not self.here:
+                pinned.check(self.run, self.spec, self.kept)
+            on = pinned.machine(self.spec.settings, None)
+            self.emit(ev.Notice(level="warning", text=f"It goes on here with other bits. {'; '.join(found)}"))
+        pinned.keep(self.run, on, self.lease.folder)
+        return on
+
+    def _data(self) -> dict[str, str]:
+        """The data's fingerprints. Raises Stop when the study is to stop, though reading may hang."""
+        self.heartbeat.waits("for the data to be read")
+        try:
+            return self.stop.leave(
+                lambda: inputs.data_of(self.run, self.spec, self.asked.get("replay_of")), inputs.give_up
+            )
+        finally:
+            self.heartbeat.waits("")
 
     def _hand_over(self, plan: Plan) -> None:
         """A replay decides by the times that its original measured."""
@@ -116,10 +152,13 @@ class Supervisor:
     def _end(self, state: str, error: dict[str, str] | None, *, refused: bool = False) -> None:
         """The last event and the last status; where no event can be written, the status may still tell."""
         assert state in ("done", "failed", "cancelled")
-        last = ev.StudyFinished(state=state, error=error, refused=refused)  # type: ignore[arg-type]
+        signal = self.stop.signal if state == "cancelled" else 0
+        last = ev.StudyFinished(state=state, error=error, refused=refused, signal=signal)  # type: ignore[arg-type]
         try:
             self.emit(last)
             self.log.close()
+        except Superseded:
+            raise
         except SecateurError:
             self.state.apply(last)
             raise
@@ -127,42 +166,32 @@ class Supervisor:
             self.heartbeat.finish(self.state)
 
     def _reuse(self, plan: Plan) -> None:
-        """Report every result that is in the store already; set damaged ones aside."""
+        """Report every result that is in the store already, and why others that are there can't be used."""
         self.store.sweep_temporary()
         for key_, node in plan.nodes.items():
-            stored = self.store.get(key_)
-            if stored is None:
-                if self.store.folder(key_).exists():
-                    self._set_aside(key_, node.address, "object.json can't be read")
-                continue
-            damage = self.store.damage(key_)
-            if damage is not None:
-                self._set_aside(key_, node.address, damage)
-            else:
+            self.stop.check()
+            stored, trouble = self.stop.leave(functools.partial(self.store.review, key_, node.address))
+            if trouble is not None:
+                self.emit(ev.Notice(level="warning", text=trouble, key=key_))
+            elif stored is not None:
                 self._report_reused(stored)
 
-    def _set_aside(self, key_: str, address: str, damage: str) -> None:
-        kept = self.store.set_aside(key_)
-        text = f"A stored result of {address} is damaged ({damage}); moved to {kept}, it is computed anew"
-        self.emit(ev.Notice(level="warning", text=text, key=key_))
-
     def _report_reused(self, stored: StoredObject) -> None:
-        for event in ev.reused(stored.key, stored.kind, stored.measures, stored.observations):
+        for event in ev.reused(stored.key, stored.kind, stored.measures, stored.observations, stored.content):
             self.emit(event)
 
     def _carry_out(self, plan: Plan, on: Machine, tried: Sequence[Job]) -> str:
         """Do the check-up `tried`, then hand out jobs until none is left; `done`, `failed` or `cancelled`."""
         settings = self.spec.settings
-        workspace, store = str(self.run.workspace), str(self.store.root)
+        workspace = str(self.run.workspace)
         executor = choose.executor(
             settings,
             on,
-            lambda job, cpus: request(job, plan, workspace, store, cpus, str(self.run.code)),
+            lambda job, cpus: request(job, plan, workspace, self.store, cpus, str(self.run.code)),
             preload=preload(self.spec, plan),
         )
         waiting = [job for job in plan.jobs if not self._is_done(job)]
         running: dict[int, Job] = {}
-        stopping = _StopRequest(self.run.stop)
         try:
             if not check_up(
                 tried,
@@ -170,13 +199,15 @@ class Supervisor:
                 self.store,
                 self.emit,
                 needed=bool(waiting),
-                stopping=stopping.__bool__,
+                stopping=self.stop.__bool__,
                 poll_s=POLL_S,
             ):
-                return "cancelled"
+                raise Stop
             while waiting or running:
-                if stopping:
-                    return "cancelled"
+                if self.stop:
+                    wind_down(executor, running, self._late, self._tell_wait)
+                    raise Stop
+                self.lease.check()
                 self._give_up(waiting)
                 for job in _in_order(waiting, settings.executor.parallel):
                     if job.needs <= self.finished and executor.has_room(job):
@@ -184,14 +215,38 @@ class Supervisor:
                         waiting.remove(job)
                         running[job.number] = job
                 for message in executor.wait(POLL_S):
-                    if isinstance(message, JobEnded):
-                        del running[message.job.number]
-                        self._settle(message)
-                    else:
+                    if not isinstance(message, JobEnded):
                         self.emit(message)
+                        continue
+                    job = running.pop(message.job.number)
+                    if self.stop and message.problem is not None:
+                        continue  # whatever asks us to stop may have ended the worker too
+                    if self._again(message):
+                        waiting.append(job)
+                    else:
+                        self._settle(message)
         finally:
             executor.stop()
         return "failed" if self.broken else "done"
+
+    def _late(self, event: ev.Event) -> None:
+        """What a worker that was asked to stop still says; that it failed may be for the same reason."""
+        if not isinstance(event, ev.StepFailed):
+            self.emit(event)
+
+    def _tell_wait(self) -> None:
+        steps = [step.address for step in self.state.steps.values() if step.status == "running"]
+        self.heartbeat.waits(f"until {', '.join(steps) or 'a worker'} has kept what it has")
+
+    def _again(self, ended: JobEnded) -> bool:
+        """Whether to start a job anew; its worker ended, and the job was not why."""
+        undone = [node for node in ended.job.nodes if self.store.get(node.key) is None]
+        if not ended.blameless or not undone or self.tries[ended.job.number] >= BLAMELESS_TRIES:
+            return False
+        self.tries[ended.job.number] += 1
+        text = "The process that workers are forked from was killed; another takes its place"
+        self.emit(ev.Notice(level="warning", text=text, key=undone[0].key))
+        return True
 
     def _is_done(self, job: Job) -> bool:
         return all(node.key in self.finished for node in job.nodes)
@@ -224,22 +279,6 @@ class Supervisor:
         self.broken |= {node.key for node in ended.job.nodes if node.key not in self.finished}
 
 
-class _StopRequest:
-    """True once a `stop` file lies in the study's folder or a signal asked for the end."""
-
-    def __init__(self, file: Path) -> None:
-        self._file = file
-        self._signalled = False
-        for number in STOP_SIGNALS:
-            signal.signal(number, self._signal)
-
-    def _signal(self, *_: object) -> None:
-        self._signalled = True
-
-    def __bool__(self) -> bool:
-        return self._signalled or self._file.exists()
-
-
 def _in_order(jobs: list[Job], parallel: int) -> list[Job]:
     """One worker: trial by trial. Several: computing first, so that measuring alone does not idle them."""
     if parallel == 1:
@@ -263,29 +302,25 @@ def devices(plan: Plan) -> dict[str, object]:
     return {"device": plan.device, "threads": plan.threads}
 
 
-@contextlib.contextmanager
-def only_engine(run: RunDir) -> Iterator[None]:
-    """Hold the right to be this study's engine on this host; SecateurError if another process has it."""
-    path = private.folder() / f"study-{key(str(run.path.resolve()))[:24]}"
-    with path.open("ab") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise SecateurError(
-                f"Study {run.name} has an engine already", "Only one can run it.", "Use `secateur watch`."
-            ) from None
-        yield
-
-
 def main() -> int:
-    """Entry of the engine process; what goes wrong ends up in the study's log."""
+    """Entry of the engine process; what goes wrong ends up in the study's log.
+
+    Its arguments: the study's folder, and as JSON what `engine.runner.launch` asks for. Its exit code is 128 and the
+    number of the signal that ended it, if one did.
+    """
     guard_streams()
-    run = RunDir(Path(sys.argv[1]))
+    run, asked = RunDir(Path(sys.argv[1])), json.loads(sys.argv[2])
+    stop = StopRequest(run.stop)
     try:
-        with only_engine(run), private.own_temporary():
-            Supervisor(run).work()
+        with private.own_temporary():
+            lease = claim(run.path, asked["every"], asked["silent"])
+            try:
+                supervisor = Supervisor(run, lease, stop, asked["every"], here=asked["here"])
+                supervisor.work()
+            finally:
+                lease.release()
     except SecateurError as error:
         traceback.print_exc()
         print(f"error: {error.sentence}", file=sys.stderr)
         return error.exit_code
-    return 0
+    return exit_code_of(stop.signal) if supervisor.state.signal else 0

@@ -5,15 +5,15 @@ meet in the store, its claims and the study's folder alone, and any of them may 
 """
 
 import os
-import signal
 import sys
 import time
 import traceback
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from engine.errors import SecateurError
-from engine.machine import environment
+from engine.machine import environment, private, procfs, signals
 from engine.machine.value import Machine, here
 from engine.presets.spec import Spec, read_stored
 from engine.runner import inputs, launch, replay
@@ -21,9 +21,10 @@ from engine.runner.checkup import check_up
 from engine.runner.executors import nodes
 from engine.runner.executors.local import LocalExecutor
 from engine.runner.progress import Progress
-from engine.runner.share import POLL_S, Share, used
+from engine.runner.share import POLL_S, Share
+from engine.runner.stopping import Stop, StopRequest
 from engine.runner.supervisor import devices, preload
-from engine.slurm import inside
+from engine.slurm import duration, inside
 from engine.slurm.inside import Attempt
 from engine.store.claims import Claims
 from engine.store.files import explained, read_json
@@ -32,11 +33,15 @@ from engine.studies import basis, checkup
 from engine.studies import events as ev
 from engine.studies.basis import Basis
 from engine.studies.job import request
+from engine.studies.log import EventLog
 from engine.studies.plan import Job, Node, Plan, make
-from engine.studies.rundir import EventLog, RunDir
+from engine.studies.rundir import RunDir
 from engine.studies.state import StudyState
 from engine.studies.tasks import Tasks, resolve
 from engine.text.visible import guard_streams
+
+AT_LIMIT_S = 10.0
+"""TERM so shortly before the end of a task's time is taken for its limit: Slurm looks at limits now and then."""
 
 
 class Task:
@@ -60,8 +65,12 @@ class Task:
             run.task_events.mkdir(exist_ok=True)
         self.log = EventLog(run.task_events / f"{self.attempt.key}.jsonl")
         self.progress = Progress(run)
-        self.ending = 0
+        self.stop = StopRequest(run.stop)
         self.started = time.monotonic()
+        self.peak_memory = procfs.peak_rss()
+        limit = duration.seconds(self.tasks.asked.time)
+        if limit and not self.attempt.ends:
+            self.attempt = replace(self.attempt, ends=time.time() + limit)
         self._told: set[str] = set()
 
     def emit(self, event: ev.Event) -> None:
@@ -69,6 +78,8 @@ class Task:
         if isinstance(event, ev.StepStarted):
             event = replace(event, task=self.attempt.key)
         self.log.append(event)
+        if isinstance(event, ev.StepFinished):
+            self.peak_memory = max(self.peak_memory, event.observations.get("peak_memory", 0))
         if isinstance(event, ev.StepFinished | ev.StepFailed):
             self.progress.refresh()
 
@@ -80,7 +91,6 @@ class Task:
 
     def work(self) -> None:
         """Do the task to its end, whichever; nothing is written after `TaskEnded`."""
-        self._listen()
         self._begin()
         outcome = "done"
         try:
@@ -88,6 +98,8 @@ class Task:
                 outcome = "stopped"
             else:
                 outcome = self._carry_out()
+        except Stop:
+            outcome = "stopped"
         except SecateurError as error:
             # The plan can't be made or kept: no other task would fare better.
             with explained(self.run.stop):
@@ -95,16 +107,9 @@ class Task:
             self.emit(ev.StudyFinished(state="failed", error=error.as_dict()))
         self._end(outcome)
 
-    def _listen(self) -> None:
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2):
-            signal.signal(number, self._signal)
-
-    def _signal(self, number: int, _frame: object) -> None:
-        self.ending = self.ending or number
-
     @property
     def stopping(self) -> bool:
-        return bool(self.ending) or self.run.stop.exists()
+        return bool(self.stop)
 
     def _begin(self) -> None:
         self.emit(
@@ -150,7 +155,9 @@ class Task:
         launch.check_runtimes(self.spec, machine, decided=bool(self.asked.get("replay_of")))
         for text in inputs.changes(self.run, self.code):
             self.notice("warning", text)
-        prints = inputs.data_of(self.run, self.spec, self.asked.get("replay_of"))
+        prints = self.stop.leave(
+            lambda: inputs.data_of(self.run, self.spec, self.asked.get("replay_of")), inputs.give_up
+        )
         agreed = basis.fix(self.run, self.tasks.submission, Basis(machine, self.attempt.host, prints))
         plan = make(self.spec, agreed.fingerprints, agreed.machine, self.code)
         self.emit(ev.Planned(trials=[t.as_dict() for t in plan.trials], devices=devices(plan)))
@@ -164,18 +171,15 @@ class Task:
         return agreed
 
     def _reuse(self, node: Node) -> None:
-        """Report a result that is in the store already; set a damaged one aside."""
-        stored = self.store.get(node.key)
-        damage = self.store.damage(node.key) if self.store.folder(node.key).exists() else None
-        if damage is not None:
-            kept = self.store.set_aside(node.key)
-            text = f"A stored result of {node.address} is damaged ({damage}); moved to {kept}, it is computed anew"
-            self.emit(ev.Notice(level="warning", text=text, key=node.key))
+        """Report a result that is in the store already, or why it can't be used."""
+        stored, trouble = self.store.review(node.key, node.address)
+        if trouble is not None:
+            self.emit(ev.Notice(level="warning", text=trouble, key=node.key))
         elif stored is not None:
             self.report(stored)
 
     def report(self, stored: StoredObject) -> None:
-        for event in ev.reused(stored.key, stored.kind, stored.measures, stored.observations):
+        for event in ev.reused(stored.key, stored.kind, stored.measures, stored.observations, stored.content):
             self.emit(event)
 
     def told(self) -> StudyState:
@@ -195,9 +199,9 @@ class Task:
     def _compute(self, plan: Plan, machine: Machine) -> str:
         everything = [resolve(stage, plan) for stage in self.tasks.stages]
         jobs = everything[self.tasks.stages.index(self.stage)]
-        workspace, store = str(self.run.workspace), str(self.store.root)
+        workspace = str(self.run.workspace)
         executor = LocalExecutor(
-            lambda job, cpus: request(job, plan, workspace, store, cpus, str(self.run.code)),
+            lambda job, cpus: request(job, plan, workspace, self.store, cpus, str(self.run.code)),
             1,
             machine.threads,
             preload=preload(self.spec, plan),
@@ -242,7 +246,7 @@ class Task:
             ev.TaskEnded(
                 task=self.attempt.key,
                 outcome="requeued" if again else outcome,  # type: ignore[arg-type]
-                used=used(self.started),
+                used=self._used(),
             )
         )
         self.log.close()
@@ -253,23 +257,32 @@ class Task:
             except SecateurError as error:
                 print(f"{error}\n`secateur resume {self.run.name}` goes on", file=sys.stderr, flush=True)
 
+    def _used(self) -> dict[str, Any]:
+        return {
+            "seconds": time.monotonic() - self.started,
+            "cpu_seconds": procfs.used_with_children_s(os.getpid()),
+            "peak_memory": self.peak_memory,
+        }
+
     def _goes_on(self) -> bool:
         """Whether this task is to be put back into the queue: warned of its limit, or ended by it."""
         if self.run.stop.exists() or self.tasks.asked.requeue is False:
             return False
-        if self.ending in (signal.SIGUSR1, signal.SIGUSR2):
+        if self.stop.signal in signals.WARNINGS:
             return True
-        return bool(self.attempt.ends) and time.time() > self.attempt.ends - POLL_S
+        # A task that was cancelled stays so; TERM at the limit without a warning before is the limit's.
+        return bool(self.attempt.ends) and time.time() > self.attempt.ends - AT_LIMIT_S
 
     def _finish_study(self) -> None:
         state = self.told()
         settled = bool(state.trials) and all(t.status in ("done", "failed") for t in state.trials)
-        if not settled or state.finished:
+        outcome = "failed" if state.failed else "done"
+        if not settled or state.status == outcome:
             return
         original = self.asked.get("replay_of")
         if original and not state.failed:
             self.emit(replay.compare(self.run.beside(original), self.run, state))
-        self.emit(ev.StudyFinished(state="failed" if state.failed else "done"))
+        self.emit(ev.StudyFinished(state=outcome))  # type: ignore[arg-type]
 
 
 def _from(jobs: list[Job], start: int) -> list[Job]:
@@ -298,7 +311,8 @@ def main() -> None:
     folder, stage, index = sys.argv[1:4]
     os.environ.update(launch.process_environment())
     try:
-        Task(RunDir(Path(folder)), stage, int(index)).work()
+        with private.own_temporary():
+            Task(RunDir(Path(folder)), stage, int(index)).work()
     except SecateurError as error:
         traceback.print_exc()
         sys.exit(error.exit_code)

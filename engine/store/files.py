@@ -5,14 +5,18 @@ import errno
 import json
 import os
 import resource
+import stat
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from engine.errors import SecateurError
+from engine.store.owners import whose
 from engine.text.visible import json_text
 
+LONGEST_JSON = 256 << 20
+"""Bytes of a JSON file that is read; others may have put it there."""
 _EXPLAINED = {
     errno.ENOSPC: ("The disk is full", "Free some space (the workspace can be moved: SECATEUR_HOME)."),
     errno.EDQUOT: ("The disk quota is used up", "Free some space, or move the workspace: SECATEUR_HOME."),
@@ -48,16 +52,20 @@ def explanation(number: int | None, path: str = "") -> SecateurError | None:
     if number is None or number not in _EXPLAINED:
         return None
     title, remedy = _EXPLAINED[number]
+    who = (
+        f" {Path(path).name}: {whose(Path(path))}." if path and number in (errno.EACCES, errno.EPERM) else ""
+    )
     most = f" The limit is {resource.getrlimit(resource.RLIMIT_FSIZE)[0]} bytes." * (number == errno.EFBIG)
-    return SecateurError(title, f"Writing {path or 'a file'}: {os.strerror(number)}.{most}", remedy)
+    return SecateurError(title, f"Writing {path or 'a file'}: {os.strerror(number)}.{who}{most}", remedy)
 
 
-def write_atomic(path: Path, text: str, *, durable: bool = True) -> None:
+def write_atomic(path: Path, text: str, *, durable: bool = True, within: Path | None = None) -> None:
     """Replace `path` by `text`: temporary file, fsync (if `durable`), rename.
 
-    Raises SecateurError when the disk is full or not writable; the old content stays.
+    The temporary file lies in the folder `within`, by default beside `path`. Raises SecateurError when the disk is full
+    or not writable; the old content stays.
     """
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}")
+    temporary = (within or path.parent) / f".{path.name}.{uuid.uuid4().hex[:12]}"
     with explained(path):
         try:
             with temporary.open("w", encoding="utf-8") as file:
@@ -71,17 +79,28 @@ def write_atomic(path: Path, text: str, *, durable: bool = True) -> None:
             raise
 
 
-def write_json(path: Path, value: Any, *, durable: bool = True) -> None:
+def write_json(path: Path, value: Any, *, durable: bool = True, within: Path | None = None) -> None:
     """`write_atomic` of `value` as JSON."""
-    write_atomic(path, json_text(value, 1) + "\n", durable=durable)
+    write_atomic(path, json_text(value, 1) + "\n", durable=durable, within=within)
 
 
 def read_json(path: Path) -> Any | None:
-    """The JSON value in `path`; None if it is missing or not whole."""
+    """The JSON value in `path`; None if it is missing, not whole, or no ordinary file of a size that ours have."""
     try:
-        return json.loads(path.read_bytes())
-    except (OSError, ValueError):
+        with open_ordinary(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            return json.loads(file.read()) if size <= LONGEST_JSON else None
+    except (OSError, ValueError, RecursionError):
         return None
+
+
+def open_ordinary(path: Path) -> BinaryIO:
+    """Open a file for reading. Raises OSError for what is none: a pipe that somebody put there would never answer."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "not an ordinary file", str(path))
+    return os.fdopen(descriptor, "rb")
 
 
 def sync_folder(folder: Path) -> None:
@@ -96,5 +115,7 @@ def sync_folder(folder: Path) -> None:
 
 LAYERS = "layers.json"
 """What was counted of a model's layers, beside its measures."""
+CLASSES = "classes.json"
+"""How each class of a classifier did, and what it was taken for, beside its measures."""
 MEASUREMENTS = "measurements.json"
 """The times that a step measured and decided by, by name: they do not repeat, so a replay is given them."""

@@ -14,9 +14,9 @@ def workspace(given: str | Path | None = None) -> Path:
     return Path(given or os.environ.get("SECATEUR_HOME") or ".secateur").expanduser().absolute()
 
 
-def shared_store(workspace: Path) -> Store:
-    """The results that the studies of a workspace share."""
-    return Store(workspace / STORE)
+def shared_store(workspace: Path, private: Path | None = None) -> Store:
+    """The results that the studies of a workspace share; `private` is for those that one of them can't share."""
+    return Store(workspace / STORE, private)
 
 
 def fingerprints(workspace: Path) -> Path:

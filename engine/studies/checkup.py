@@ -17,7 +17,7 @@ from engine.studies.plan import Job, Node, Plan, PlannedTrial, built_from
 
 CHECKUP = "checkup"
 """The kind of its nodes and of what the store keeps of them."""
-CHECKUP_VERSION = 1
+CHECKUP_VERSION = 2
 """Raised when more is tried, or otherwise."""
 
 

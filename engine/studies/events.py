@@ -117,6 +117,9 @@ class StepFinished(_Event):
     seconds: float
     measures: dict[str, Any]
     observations: dict[str, Any] = field(default_factory=dict)
+    content: str = ""
+    """Of the stored object (`StoredObject.content`): what leaves has to be what was measured. Empty in logs of versions
+    that did not record it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,6 +174,9 @@ class StudyFinished(_Event):
 
     state: Literal["done", "failed", "cancelled"]
     error: dict[str, str] | None = None
+    """Why, as `title`, `detail`, `remedy`; None where it was done, or cancelled as a user asked."""
+    signal: int = 0
+    """The number of the signal that it was cancelled by."""
     refused: bool = False
     """Whether nothing was begun, because the preset asks for what can't be."""
 
@@ -250,7 +256,9 @@ def _flat_epoch(values: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if name in own} | {"measures": measures}
 
 
-def reused(key: str, kind: str, measures: dict[str, Any], observations: dict[str, Any]) -> Iterator[Event]:
+def reused(
+    key: str, kind: str, measures: dict[str, Any], observations: dict[str, Any], content: str
+) -> Iterator[Event]:
     """What tells a result that was in the store already: its epochs, then its end."""
     others = dict(observations)
     seconds = others.pop("seconds", 0.0)
@@ -259,7 +267,13 @@ def reused(key: str, kind: str, measures: dict[str, Any], observations: dict[str
         if event is not None:
             yield event
     yield StepFinished(
-        key=key, kind=kind, reused=True, seconds=seconds, measures=measures, observations=others
+        key=key,
+        kind=kind,
+        reused=True,
+        seconds=seconds,
+        measures=measures,
+        observations=others,
+        content=content,
     )
 
 

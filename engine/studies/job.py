@@ -2,12 +2,20 @@
 
 import json
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from engine.params import STEPS, Distill, Step
 from engine.params.distillation import ModelTeacher
 from engine.params.preset import Settings
+from engine.store.objects import Store
 from engine.studies.plan import Job, Node, Plan
+
+SERVER_GONE = 255
+"""The exit code that multiprocessing gives a worker whose server was killed before it; a worker that needs the server
+for processes of its own, and finds it gone, ends with it too."""
+STOP = b"stop"
+"""What an engine sends to a worker that is to keep what it has and end."""
 
 
 @dataclass(frozen=True)
@@ -16,6 +24,8 @@ class JobRequest:
 
     workspace: str
     store: str
+    private: str | None
+    """Where the study keeps what it can't have of the store, because it is another user's."""
     device: str
     threads: int
     parallel: int
@@ -38,6 +48,9 @@ class JobRequest:
     def from_json(text: str) -> "JobRequest":
         return JobRequest(**json.loads(text))
 
+    def open_store(self) -> Store:
+        return Store(Path(self.store), Path(self.private) if self.private else None)
+
     def read_settings(self) -> Settings:
         return Settings.model_validate(self.settings)
 
@@ -58,7 +71,7 @@ class JobRequest:
 
 
 def request(
-    job: Job, plan: Plan, workspace: str, store: str, cpus: list[int] | None, code: str = ""
+    job: Job, plan: Plan, workspace: str, store: Store, cpus: list[int] | None, code: str = ""
 ) -> JobRequest:
     """The request for `job`, with the settings and steps of the trial it is done for."""
     planned = plan.trials[job.trial]
@@ -70,7 +83,8 @@ def request(
     }
     return JobRequest(
         workspace,
-        store,
+        str(store.root),
+        str(store.private) if store.private else None,
         plan.device,
         plan.threads,
         trial.settings.executor.parallel,

@@ -9,7 +9,8 @@ from math import inf
 from pathlib import Path
 
 from engine.studies import events as ev
-from engine.studies.rundir import RunDir, tail
+from engine.studies.log import Tail
+from engine.studies.rundir import RunDir
 
 Order = tuple[float, str, int]
 """Time, file and line. Time never runs backwards within a file, even where its writer's clock did."""
@@ -25,8 +26,7 @@ class Found:
 
 @dataclass
 class _File:
-    path: Path
-    offset: int = 0
+    tail: Tail
     line: int = 0
     time: float = 0.0
     closed: bool = False
@@ -47,17 +47,18 @@ class Merged:
     def poll(self) -> list[Found] | None:
         """What is new, in order, at most 256 KiB of each file; call again at once while it gives any.
 
-        None: something came too late for what was given before, or a file has shrunk. All is to be read anew then.
+        None: something came too late for what was given before, or a file was replaced or has shrunk. Then all is to be
+        read anew.
         """
         horizon = inf
         for file in self._open():
-            lines, offset = tail(file.path, file.offset)
-            if offset < file.offset:
+            before = file.tail.offset
+            lines, again = file.tail.read()
+            if again:
                 return None
-            progressed, file.offset = offset > file.offset, offset
             for line in lines:
                 self._take(file, line)
-            if progressed and _size(file.path) > offset:
+            if file.tail.offset > before and _size(file.tail.path) > file.tail.offset:
                 horizon = min(horizon, file.time)
         now = sorted((f for f in self._waiting if f.order[0] <= horizon), key=lambda found: found.order)
         self._waiting = [f for f in self._waiting if f.order[0] > horizon]
@@ -65,14 +66,15 @@ class Merged:
 
     def signature(self) -> tuple[object, ...]:
         """Changes whenever there is something new to read; costs a `stat` for each file that is still written."""
-        return tuple((file.path.name, file.offset, *_stat(file.path)) for file in self._open())
+        files = [file.tail for file in self._open()]
+        return tuple((file.path.name, file.offset, *_stat(file.path)) for file in files)
 
     def _take(self, file: _File, line: bytes) -> None:
         event = ev.parse_line(line)
         file.line += 1
         file.time = max(file.time, event.time if event else 0.0)
         file.closed |= isinstance(event, ev.TaskEnded)
-        self._waiting.append(Found((file.time, file.path.stem, file.line), event))
+        self._waiting.append(Found((file.time, file.tail.path.stem, file.line), event))
 
     def _late(self, found: Found) -> bool:
         """Whether what was given before depends on this; notes what is given now."""
@@ -89,7 +91,7 @@ class Merged:
         if self._folder in (-1, 0) or changed != self._folder:
             self._folder = changed
             for path in self.run.event_files():
-                self._files.setdefault(path.name, _File(path))
+                self._files.setdefault(path.name, _File(Tail(path)))
         return [file for file in self._files.values() if not file.closed]
 
 

@@ -20,7 +20,7 @@ from engine.presets.spec import Spec, Trial
 from engine.sources import Sources, collect, references
 from engine.store.keys import content_hash, key
 
-MEASURE_VERSION = 2
+MEASURE_VERSION = 3
 """Raised when what is measured, or how, changes."""
 LATENCY_VERSION = 3
 PIECES_VERSION = 1
@@ -258,9 +258,7 @@ def built_from(model: Model, fingerprint: str, machine: Machine, code: Sources) 
     weights = {name: content_hash(Path(name)) for name in _weight_files(model.weights)}
     return own | {
         # Whether a download or a pickle is allowed decides whether there is a result, not which.
-        "model": model.model_dump(
-            mode="json", include=set(Model.model_fields) - {"allow_download", "trust_pickle"}
-        ),
+        "model": model.model_dump(mode="json", include=set(Model.model_fields) - _NO_RESULT) | _taken(model),
         "model_files": own.get("model_files", {}) | weights,
         "data": fingerprint,
         "numerics": machine.numerics,
@@ -273,6 +271,14 @@ def _fits_whole(model: Model, data: Data) -> bool:
     size = data.size or (record.size if record else None)
     known = re.fullmatch(r"resnet\d+|torchvision/\w+", model.name) is not None and not model.arguments
     return known and size is not None and size <= WHOLE_UP_TO
+
+
+_NO_RESULT = {"allow_download", "trust_pickle", "part", "new_layers"}
+
+
+def _taken(model: Model) -> dict[str, Any]:
+    """What of a file is taken, where that is not all."""
+    return {name: value for name in ("part", "new_layers") if (value := getattr(model, name))}
 
 
 def _weight_files(weights: str) -> list[str]:

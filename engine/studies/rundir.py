@@ -1,31 +1,27 @@
-"""A study's folder: every file name in one place, tailing of events, and whether its engine is alive."""
+"""A study's folder: every file name in one place, and whether its engine is alive."""
 
 import os
 import re
 import shutil
 import socket
-import time
+import uuid
 from dataclasses import MISSING, asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
-from engine.errors import SecateurError, UsageError
-from engine.store.files import LAYERS, explained, read_json, write_atomic, write_json
+from engine.errors import UsageError
+from engine.machine.process import Process, process_identity
+from engine.store.files import CLASSES, LAYERS, explained, read_json, write_atomic, write_json
 from engine.store.objects import Store
 from engine.store.workspace import STORE, shared_store
-from engine.studies import events
+from engine.studies import lease, lives
+from engine.studies.log import READ_AT_MOST
 
 if TYPE_CHECKING:
     from engine.studies.settings import StudySettings
 
-HEARTBEAT_S = 5.0
-"""Seconds between heartbeats."""
-LOST_AFTER_S = 3 * HEARTBEAT_S + 60.0
-"""A heartbeat on another host is missed for this long (attribute caches of NFS included) before a study is lost."""
 NEEDED_BYTES = 64 * 1024
 """Free space below which an engine can write neither status nor log."""
-READ_AT_MOST = 256 * 1024
-"""Bytes read of an event file at a time, so that no reader stalls on a long one."""
 
 StudyStatus = Literal["queued", "running", "done", "failed", "cancelled", "lost", "unreadable"]
 
@@ -49,8 +45,8 @@ class Status:
     trials: int = 0
     done: int = 0
     failed: int = 0
-    best: dict[str, Any] = field(default_factory=dict)
-    """The trial to look at first: `index`, `accuracy`, `sparsity`."""
+    pick: dict[str, Any] = field(default_factory=dict)
+    """The model to take, see `engine.results.pick.as_json`."""
     replay_of: str | None = None
     verdict: str | None = None
     """Of a replay: `identical` or `different`."""
@@ -65,6 +61,13 @@ class Status:
     """How they stand in the queue, in words; not written, but asked for when an open study is read."""
     why: str = ""
     """What became of it where it is not well, on one line: how many trials failed, and why most of them did."""
+    waits: str = ""
+    """What an engine that was asked to stop still waits for."""
+
+    @property
+    def process(self) -> Process:
+        """The process that wrote it."""
+        return Process(self.host, self.pid, self.start_ticks, self.boot_id)
 
 
 def _plausible(name: str, value: Any) -> bool:
@@ -89,6 +92,7 @@ class RunDir:
         self.preset = path / "preset.yaml"
         self.request = path / "study.json"
         self.kept_settings = path / "settings.json"
+        self.machine = path / "machine.json"
         self.code = path / "code.json"
         self.data = path / "data.json"
         self.events = path / "events.jsonl"
@@ -114,9 +118,12 @@ class RunDir:
         return self.path.parent.parent
 
     def store(self) -> Store:
-        """The store this study uses: the workspace's, or its own if it must reuse nothing."""
-        private = (read_json(self.request) or {}).get("private_store", False)
-        return Store(self.path / STORE) if private else shared_store(self.workspace)
+        """The store this study uses: the workspace's, with one of its own beside it for what others keep from it; or
+        its own alone if it must reuse nothing."""
+        asked = read_json(self.request)
+        alone = isinstance(asked, dict) and asked.get("private_store", False)
+        own = self.path / STORE
+        return Store(own) if alone else shared_store(self.workspace, own)
 
     def basis(self, submission: int) -> Path:
         """Of a study on a cluster: what the plan of its n-th submission is made from, the machine and the data's
@@ -148,13 +155,18 @@ class RunDir:
         found = read_json(self.store().folder(key) / LAYERS)
         return found if isinstance(found, list) else []
 
+    def classes(self, key: str) -> dict[str, Any]:
+        """How each class did when `key` was measured; empty where that was not told (a detector, an old study)."""
+        found = read_json(self.store().folder(key) / CLASSES)
+        return found if isinstance(found, dict) else {}
+
     def read_status(self) -> Status:
         """The status as written, with `running` turned into `lost` if its engine is gone."""
         status = self.stored_status()
         if status.executor == "slurm":
             return self._in_queue(status)
-        if status.state in ("running", "queued") and not alive(status):
-            return Status(**{**asdict(status), "state": "lost"})
+        if status.state in ("running", "queued") and not self._alive(status):
+            return replace(status, state="lost")
         return status
 
     def stored_status(self) -> Status:
@@ -162,6 +174,7 @@ class RunDir:
         data = read_json(self.status)
         if not isinstance(data, dict):
             return Status("unreadable")
+        data = {"pick": data.get("best", {})} | data  # as version 0.1 called it
         known = {k: v for k, v in data.items() if k in Status.__dataclass_fields__}
         if "state" not in known or not all(_plausible(k, v) for k, v in known.items()):
             return Status("unreadable")
@@ -187,41 +200,42 @@ class RunDir:
         again = self.stored_status()
         return again if again.state not in ("queued", "running") else replace(again, state="lost")
 
-    def write_status(self, status: Status) -> None:
-        write_json(self.status, asdict(replace(status, queue="")), durable=status.state != "running")
+    def _alive(self, status: Status) -> bool:
+        """Whether a study's engine, or what is about to start it, may still run.
 
+        On its own machine the process itself is looked at; one elsewhere is gone if it said so, or if its counter has
+        been watched for long and stood still.
+        """
+        by = lease.holder(self.path) if status.state == "running" else None
+        if by is not None and by.ended:
+            return False
+        fate = (by.process if by else status.process).fate()
+        if fate != "elsewhere":
+            return fate == "alive"
+        counter, every = (by.counter, by.every) if by else (str(status.heartbeat), 0.0)
+        return lives.seen.silence(self.path, counter, every) < lives.lost_after_s()
 
-def alive(status: Status) -> bool:
-    """Whether the engine process of a study still runs.
-
-    On its own host the process itself is looked at (pid, start time, boot); elsewhere only the time of
-    its last heartbeat tells.
-    """
-    if status.host != socket.gethostname():
-        return time.time() - status.updated < LOST_AFTER_S
-    return bool(status.pid) and (status.start_ticks, status.boot_id) == process_identity(status.pid)
-
-
-def process_identity(pid: int) -> tuple[int, str]:
-    """Start time in clock ticks and boot id; (0, …) if there is no such process or it is a zombie."""
-    try:
-        boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return 0, ""
-    state, start = fields[0], fields[19]
-    return (0, boot_id) if state in "ZX" else (int(start), boot_id)
+    def write_status(self, status: Status, within: Path | None = None) -> None:
+        """Replace the status; the new file is made in the folder `within`, an engine's own (`engine.studies.lease`)."""
+        written = asdict(replace(status, queue=""))
+        write_json(self.status, written, durable=status.state != "running", within=within)
 
 
 def why_lost(run: RunDir, status: Status) -> str:
-    """Why the engine of a lost study may have ended without a word, as far as its traces tell."""
+    """Why the engine of a lost study may have ended without a word, as far as its traces tell; or its jobs."""
+    if status.executor == "slurm":
+        from engine.slurm import queue
+
+        return queue.fates(status.jobs, str(run.path))
     try:
         free = shutil.disk_usage(run.path).free
     except OSError:
         return f"The study's folder is gone: {run.path}"
     if free < NEEDED_BYTES:
         return f"The disk is full: free some space where {run.path} lies"
-    if status.host == socket.gethostname() and status.boot_id not in ("", process_identity(os.getpid())[1]):
+    if status.host != socket.gethostname():
+        return f"Nothing was heard of process {status.pid} on {status.host} while it was watched from here"
+    if status.boot_id not in ("", process_identity(os.getpid())[1]):
         return f"{status.host} was started again since"
     said = last_said(run)
     return f"The last line of {run.log}: {said}" if said else f"It was killed: {run.log} is empty"
@@ -236,72 +250,6 @@ def last_said(run: RunDir) -> str:
     except OSError:
         return ""
     return lines[-1].strip() if lines else ""
-
-
-class EventLog:
-    """The one writer of `events.jsonl`: whole lines, flushed."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        with explained(path):
-            self._repair()
-            self._file = path.open("ab", buffering=0)
-
-    def _repair(self) -> None:
-        """Cut off a line that a killed writer left torn; no reader has gone past it."""
-        if not self._path.exists():
-            return
-        with self._path.open("r+b") as file:
-            end = file.seek(0, os.SEEK_END)
-            while end:
-                start = max(0, end - READ_AT_MOST)
-                file.seek(start)
-                whole = file.read(end - start).rfind(b"\n") + 1
-                end = start + whole
-                if whole:
-                    break
-            file.truncate(end)
-
-    def append(self, event: events.Event) -> None:
-        """Write one event. Raises SecateurError on a full disk; the log stays whole lines."""
-        line = events.to_line(event)
-        with explained(self._path):
-            before = os.fstat(self._file.fileno()).st_size
-            try:
-                written = self._file.write(line)
-            except OSError:
-                os.ftruncate(self._file.fileno(), before)
-                raise
-            if written != len(line):
-                os.ftruncate(self._file.fileno(), before)
-                raise SecateurError(
-                    "The disk is full", f"Writing {self._path}.", "Free some space, then `secateur resume`."
-                )
-
-    def close(self) -> None:
-        with explained(self._path):
-            os.fsync(self._file.fileno())
-            self._file.close()
-
-
-def tail(path: Path, offset: int, limit: int = READ_AT_MOST) -> tuple[list[bytes], int]:
-    """Whole lines of `path` from byte `offset` on, and the offset to go on from; a torn last line waits.
-
-    A file that became shorter than `offset` is read from its start again (offset 0 is returned with no
-    lines, so that the caller can drop what it knew).
-    """
-    try:
-        with path.open("rb") as file:
-            if os.fstat(file.fileno()).st_size < offset:
-                return [], 0
-            file.seek(offset)
-            data = file.read(limit)
-            while data and b"\n" not in data and (more := file.read(limit)):
-                data += more
-    except OSError:
-        return [], offset
-    end = data.rfind(b"\n") + 1
-    return data[:end].splitlines(), offset + end
 
 
 def studies_folder(workspace: Path) -> Path:
@@ -347,12 +295,17 @@ def find(workspace: Path, name: str) -> RunDir:
     )
 
 
+def stem(name: str) -> str:
+    """What the folders of studies of a preset called `name` begin with."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "study"
+
+
 def next_name(workspace: Path, name: str) -> str:
     """What the next study of a preset called `name` will be called, unless another one is faster."""
-    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "study"
-    pattern, folder = re.compile(re.escape(stem) + r"-(\d+)"), studies_folder(workspace)
+    first, folder = stem(name), studies_folder(workspace)
+    pattern = re.compile(re.escape(first) + r"-(\d+)")
     names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
-    return f"{stem}-{max((int(m[1]) for n in names if (m := pattern.fullmatch(n))), default=0) + 1}"
+    return f"{first}-{max((int(m[1]) for n in names if (m := pattern.fullmatch(n))), default=0) + 1}"
 
 
 def create(
@@ -362,29 +315,49 @@ def create(
     request: dict[str, Any],
     settings: str | None = None,
     code: str | None = None,
+    *,
+    status: Status | None = None,
+    exact: bool = False,
 ) -> RunDir:
     """A new study folder `NAME-1`, `NAME-2`, … with the preset, what was asked for, the preset's settings as
-    `engine.studies.settings.to_json` writes them, and the users' code as `engine.sources` does."""
+    `engine.studies.settings.to_json` writes them, the users' code as `engine.sources` does, and its first status. It
+    appears as a whole.
+
+    `exact`: it is called `name` itself. Raises FileExistsError where that is taken.
+    """
     folder = studies_folder(workspace)
     with explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        stem, _, first = next_name(workspace, name).rpartition("-")
-        number = int(first)
-        while True:
-            try:
-                (folder / f"{stem}-{number}").mkdir()
-                break
-            except FileExistsError:
-                number += 1
-    run = RunDir(folder / f"{stem}-{number}")
+        draft = RunDir(folder / f".{uuid.uuid4().hex[:12]}")
+        draft.path.mkdir()
     try:
-        write_atomic(run.preset, preset)
-        write_json(run.request, request)
+        write_atomic(draft.preset, preset)
+        write_json(draft.request, request)
         if settings is not None:
-            write_atomic(run.kept_settings, settings)
+            write_atomic(draft.kept_settings, settings)
         if code is not None:
-            write_atomic(run.code, code)
-    except SecateurError:
-        shutil.rmtree(run.path, ignore_errors=True)
-        raise
-    return run
+            write_atomic(draft.code, code)
+        draft.write_status(status or Status("queued"))
+        return RunDir(_moved(draft.path, workspace, name, exact))
+    finally:
+        shutil.rmtree(draft.path, ignore_errors=True)
+
+
+def _moved(draft: Path, workspace: Path, name: str, exact: bool) -> Path:
+    """Rename the whole study to its name, which nobody else can have got: the first free number, or `name` itself."""
+    folder = studies_folder(workspace)
+    with explained(folder):
+        first, _, begin = next_name(workspace, name).rpartition("-")
+        number = int(begin)
+        while True:
+            target = folder / (name if exact else f"{first}-{number}")
+            try:
+                draft.rename(target)
+            except OSError as error:
+                if not target.exists():
+                    raise
+                if exact:
+                    raise FileExistsError(target) from error
+                number += 1
+            else:
+                return target

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.errors import SecateurError
-from engine.params.preset import Plot, Settings
+from engine.params.preset import Pick, Plot, Settings
 from engine.presets.spec import Spec, read_stored
 from engine.store.files import read_json
 from engine.store.keys import file_hash
@@ -26,6 +26,11 @@ class StudySettings:
     def plot(self) -> Plot | None:
         """The chart that the preset asks for; it is the same for all trials."""
         return self.trials[0].plot
+
+    @property
+    def pick(self) -> Pick:
+        """By which rule a model is picked; it is the same for all trials."""
+        return self.trials[0].pick
 
     def of_trial(self, index: int) -> Settings:
         """Raises SecateurError where the preset makes fewer trials than the study has."""

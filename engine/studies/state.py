@@ -1,5 +1,6 @@
 """The state of a study: what replaying its events gives. Every view is drawn from this."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, assert_never
@@ -33,6 +34,7 @@ class StepState:
     epochs: list[ev.EpochFinished] = field(default_factory=list)
     measures: dict[str, Any] = field(default_factory=dict)
     observations: dict[str, Any] = field(default_factory=dict)
+    content: str = ""
     error: dict[str, str] | None = None
     task: str = ""
     """Of a study on a cluster: the attempt of a task that did it last."""
@@ -132,12 +134,15 @@ class StudyState:
     steps: dict[str, StepState] = field(default_factory=dict)
     tasks: dict[str, TaskState] = field(default_factory=dict)
     """Of a study on a cluster: every attempt of its tasks."""
+    executor: str = "local"
     queue: str = ""
     """How its jobs stand in the queue, in words, while it is open."""
     checked: ev.CheckedUp | None = None
     """What the check-up before the first step found; None until it has passed."""
     notices: list[ev.Notice] = field(default_factory=list)
     error: dict[str, str] | None = None
+    signal: int = 0
+    """The number of the signal that ended a cancelled study."""
     refused: bool = False
     """Whether nothing was begun, because the preset asks for what can't be."""
     verdict: ev.Verdict | None = None
@@ -187,6 +192,7 @@ class StudyState:
                 self.notices.append(event)
             case ev.StudyFinished():
                 self.status, self.finished, self.error = event.state, event.time, event.error
+                self.signal = event.signal
                 self.refused = event.refused
                 self._stop_running()
             case ev.Verdict():
@@ -198,7 +204,8 @@ class StudyState:
         self.name, self.preset, self.host = event.study, event.preset, event.host
         self.environment, self.replay_of = event.environment, event.replay_of
         self.started = self.started or event.time
-        self.status, self.finished, self.error, self.refused = "running", None, None, False
+        self.status, self.finished, self.error, self.signal = "running", None, None, 0
+        self.refused = False
         self._stop_running()
         for step in self.steps.values():
             step.epochs.clear()  # the engine tells them again, with each result or training that it takes up
@@ -252,7 +259,7 @@ class StudyState:
 
     def judge(self, run: RunDir, status: Status) -> None:
         """Take over what events can't tell: that the engine is gone, or what it could not write any more."""
-        self.status = status.state
+        self.status, self.queue, self.executor = status.state, status.queue, status.executor
         lost = status.state == "lost"
         self.heard, self.why_lost = (status.updated, rundir.why_lost(run, status)) if lost else (0.0, "")
         if status.state == "failed":
@@ -267,7 +274,7 @@ class StudyState:
     def _finish_step(self, event: ev.StepFinished) -> None:
         step = self._step(event.key, event.kind)
         step.status, step.done, step.text = "done", 1.0, ""
-        step.reused, step.seconds = event.reused, event.seconds
+        step.reused, step.seconds, step.content = event.reused, event.seconds, event.content
         step.measures, step.observations, step.error = event.measures, event.observations, None
 
     @property
@@ -296,24 +303,40 @@ class StudyState:
 
 
 class Reader:
-    """Follows one study's events: each `poll` reads what is new."""
+    """Follows one study's events."""
 
     def __init__(self, run: RunDir) -> None:
         self.run = run
         self.state = StudyState(name=run.name)
         self._merged = Merged(run)
+        self.at_end = False
+        """Whether the last look found nothing new."""
 
-    def poll(self) -> list[ev.Event]:
-        """Read and apply at most 256 KiB of new events; call again at once while it returns any."""
+    def new(self) -> Iterator[ev.Event]:
+        """Each new event, at most 256 KiB of each file, right after it was applied: `state` is what holds at it."""
+        before = self._merged.signature()
         found = self._merged.poll()
-        if found is None:  # something came late, or a file was replaced by a shorter one
+        if found is None:  # something came late, or a file was replaced or became shorter
             self.state, self._merged = StudyState(name=self.run.name), Merged(self.run)
             found = self._merged.poll() or []
-        known = [one.event for one in found if one.event is not None]
-        self.state.unreadable += len(found) - len(known)
-        for event in known:
+        self.at_end = not found and self._merged.signature() == before
+        for one in found:
+            if one.event is None or not self._applied(one.event):
+                self.state.unreadable += 1
+            else:
+                yield one.event
+
+    def _applied(self, event: ev.Event) -> bool:
+        """Apply an event; False for one whose values make no sense."""
+        try:
             self.state.apply(event)
-        return known
+        except MALFORMED:
+            return False
+        return True
+
+    def poll(self) -> list[ev.Event]:
+        """Read and apply what is new; call again at once until `at_end`."""
+        return list(self.new())
 
     def signature(self) -> tuple[object, ...]:
         """Differs from the one before when there is something new to read."""
@@ -321,9 +344,9 @@ class Reader:
 
     def read_all(self) -> StudyState:
         """Everything written so far, with the status of an engine that died shown as `lost`."""
-        before: tuple[object, ...] | None = None
-        while self.poll() or self.signature() != before:
-            before = self.signature()
+        self.poll()
+        while not self.at_end:
+            self.poll()
         self.state.judge(self.run, self.run.read_status())
         return self.state
 

@@ -78,10 +78,14 @@ def replayed(*events: ev.Event) -> StudyState:
     return state
 
 
-def study(*trials: tuple[dict[str, Any], dict[str, Any] | None], name: str = "s-1") -> StudyState:
-    """A study with these parameters and measures (None: not finished); its baseline has accuracy 0.9."""
+def study(
+    *trials: tuple[dict[str, Any], dict[str, Any] | None],
+    name: str = "s-1",
+    baseline: dict[str, Any] | None = None,
+) -> StudyState:
+    """A study with these parameters and measures (None: not finished); its baseline has accuracy 0.9 unless given."""
     events: list[ev.Event] = [started(name), planned(parameters for parameters, _ in trials)]
-    events += [finished("t"), finished("tm", measures(0.9))]
+    events += [finished("t"), finished("tm", baseline or measures(0.9))]
     for index, (_, found) in enumerate(trials):
         if found is not None:
             events += [finished(f"p{index}"), finished(f"m{index}", found)]

@@ -13,13 +13,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from engine.machine.process import process_identity
 from engine.presets import spec
-from engine.results.summary import best_trial
+from engine.results import pick
 from engine.store.files import LAYERS, write_json
 from engine.store.keys import key
 from engine.studies import events as ev
 from engine.studies import rundir
-from engine.studies.rundir import EventLog, RunDir, Status
+from engine.studies.log import EventLog
+from engine.studies.rundir import RunDir, Status
 from engine.studies.settings import to_json
 from engine.studies.state import StudyState
 
@@ -85,7 +87,7 @@ class Study:
         """Write `status.json` as the heartbeat would, by this process unless `changes` says otherwise."""
         self.beats += 1
         host, pid = self.identity
-        ticks, boot = rundir.process_identity(pid)
+        ticks, boot = process_identity(pid)
         values = {
             "preset": self.name,
             "about": "Local against global pruning",
@@ -101,7 +103,7 @@ class Study:
             "trials": len(self.points),
             "done": self.state.done,
             "failed": self.state.failed,
-            "best": best_trial(self.state),
+            "pick": pick.as_json(pick.pick(self.state)),
             "replay_of": self.replay_of,
         }
         self.run.write_status(Status(state, **(values | changes)))  # type: ignore[arg-type]

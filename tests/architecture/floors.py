@@ -24,7 +24,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "cli",
     ),
     "engine.compute": (
-        "numerics memory usercode",
+        "numerics memory stopping usercode",
         "layers",
         "data onnx measures yolo",
         "models tasks",
@@ -61,7 +61,7 @@ NOT_FOR: dict[str, str] = {"engine.compute": "plotting presets charts"}
 
 LOOSE: dict[str, str] = {
     "engine": "errors",
-    "engine.compute": "context memory",
+    "engine.compute": "context memory stopping",
     "engine.compute.steps": "apply sensitivity training",
     "tui": "__main__ app session themes",
 }

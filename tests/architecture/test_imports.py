@@ -18,6 +18,7 @@ HEAVY |= {"torch_pruning", "safetensors", "openvino", "ultralytics"}
 PNG = "engine.plotting.png"
 """May import Pillow inside its functions: a PNG is drawn where no torch is wanted."""
 LAZY_COMPUTE = {
+    "engine.cli.data:run_check": "looks at the images of a preset",
     "engine.runner.executors.local:_work": "runs in the worker process, which is there to compute",
     "engine.cli.export:_write": "`secateur export` runs the model that it writes",
     "engine.cli.data:run_fetch": "`secateur data fetch` downloads through torchvision",

@@ -15,6 +15,7 @@ NAMES = {
     "status.json",
     "engine.log",
     "layers.json",
+    "classes.json",
     "measurements.json",
 }
 FOLDERS = {"studies", "store"}

@@ -129,13 +129,16 @@ def test_a_preset_is_opened_once(tmp_path: Path) -> None:
     assert session.take_preset() is None
 
 
-def test_a_study_s_chart_is_that_of_its_preset_and_none_where_that_can_not_be_read(tmp_path: Path) -> None:
+def test_a_study_s_settings_are_those_of_its_preset_and_none_where_that_can_not_be_read(
+    tmp_path: Path,
+) -> None:
     session = Session.at(tmp_path)
     run = fabricate.finished(tmp_path).run
-    plot = session.plot(run.name)
-    assert plot and (plot.x, plot.by) == ("prune.weights.sparsity", "prune.weights.scope")
+    settings = session.settings(run.name)
+    assert settings and settings.plot
+    assert (settings.plot.x, settings.plot.by) == ("prune.weights.sparsity", "prune.weights.scope")
     run.kept_settings.unlink()
-    assert session.plot(run.name) == plot, "a study from before"
+    assert session.settings(run.name) == settings, "a study from before"
     run.preset.write_text("[")
-    assert session.plot(run.name) is None
-    assert session.plot("nowhere-1") is None
+    assert session.settings(run.name) is None
+    assert session.settings("nowhere-1") is None

@@ -91,7 +91,7 @@ STUDIES = (
             "edit as new",
             "Open its preset in the lab, to change it and run it as a new study.",
         ),
-        ("export", ("w",), "", "Take away the model of its best trial: choose a format and a folder."),
+        ("export", ("w",), "", "Export the model that is its pick: choose a format and a folder."),
         ("delete", ("d", "delete"), "delete", "Delete it, after a question that says what is lost."),
     ),
 )

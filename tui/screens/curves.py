@@ -14,7 +14,9 @@ from engine.charts import sensitivity, training
 from engine.errors import SecateurError
 from engine.measures.table import measure
 from engine.plotting.figure import Figure
+from engine.results import pick
 from engine.studies.rundir import studies
+from engine.studies.settings import StudySettings
 from engine.studies.state import StudyState
 from tui.screens.base import BaseScreen, bindings
 from tui.session import Failed, Go, Session, Tell
@@ -27,6 +29,7 @@ from tui.widgets.painted import Line
 from tui.widgets.picker import Choice, Picker
 from tui.widgets.plot import Plot
 from tui.widgets.table import Column, Row, Table
+from tui.widgets.verdict import Verdict
 from tui.work import charts
 from tui.work.messages import StudyChanged
 
@@ -53,6 +56,7 @@ class CurvesScreen(BaseScreen):
     def __init__(self, session: Session) -> None:
         super().__init__(session)
         self._states: dict[str, StudyState] = {}
+        self._settings: dict[str, StudySettings | None] = {}
         self._following: list[str] = []
         self._view: View | None = None
         self._viewed = ""
@@ -60,6 +64,7 @@ class CurvesScreen(BaseScreen):
 
     def compose_body(self) -> ComposeResult:
         yield Document(self._chosen, id="chosen")
+        yield Verdict()
         yield Endings()
         with Horizontal():
             yield Plot(id="plot")
@@ -99,24 +104,41 @@ class CurvesScreen(BaseScreen):
         if message.run_name not in self._following:
             return
         self._states[message.run_name] = message.state
+        await self._settings_of(message.run_name)
         if message.run_name == self.session.study:
             self.show_current(message.state)
             if self._view is None and message.state.trials:
-                plot = await asyncio.to_thread(self.session.plot, message.run_name)
-                self._view = curves.first_view(message.state, plot)
+                settings = await self._settings_of(message.run_name)
+                self._view = curves.first_view(message.state, settings.plot if settings else None)
                 self._viewed = message.run_name
         self._show()
 
+    async def _settings_of(self, study: str) -> StudySettings | None:
+        if study not in self._settings:
+            self._settings[study] = await asyncio.to_thread(self.session.settings, study)
+        return self._settings[study]
+
+    def _picks(self) -> list[pick.Pick]:
+        """The pick of each study that is drawn and has one."""
+        found = []
+        for name in self._following:
+            settings = self._settings.get(name)
+            if name in self._states:
+                found.append(pick.pick(self._states[name], settings.pick if settings else pick.STANDARD))
+        return [one for one in found if one is not None]
+
     def _show(self, nothing: str = "") -> None:
         states = [self._states[name] for name in self._following if name in self._states]
+        picks = self._picks()
         plot = self.query_one(Plot)
         if self._view is None or not states:
             waiting = states and states[0].status in ("queued", "running")
             self._drawn = Drawn(Figure(), problem=nothing or ("Waiting for its plan …" if waiting else ""))
         else:
-            self._drawn = curves.draw(states, self._view)
+            self._drawn = curves.draw(states, self._view, [found.trial for found in picks])
         live = any(state.status in ("queued", "running") for state in states)
         plot.show(self._drawn.figure, live=live, ended=bool(states) and not live)
+        self.query_one(Verdict).show(pick.verdict(picks[0]) if picks else "", self._drawn.notes)
         drawn = any(line.points for line in self._drawn.figure.series)
         self.query_one(Endings).show(states, BESIDE_CURVE if drawn or live else MOST_LINES)
         front = self.query_one("#front", Table)
@@ -135,7 +157,7 @@ class CurvesScreen(BaseScreen):
             figure = self._drawn.figure
             parts = [("x", view.x), ("y", figure.y_measure or view.y), ("by", figure.title or "layer")]
         else:
-            parts = [("x", view.x), ("y", view.y), ("by", view.by or "–")]
+            parts = [("x", view.x), ("y", view.y), ("by", ", ".join(view.by) or "–")]
         spans: list[tuple[str, str]] = []
         for key, name in parts:
             spans += [(f"{key} ", "accent"), (f"{name}   ", "")]
@@ -222,8 +244,15 @@ class CurvesScreen(BaseScreen):
         if self._view is not None and self._by_layer():
             self._choose_layers(self._view)
         elif self._view is not None:
-            names = curves.bys(list(self._states.values()))
-            self._choose("A line for each", names, "by", self._view.by, none="(one line)")
+            self._choose_lines(self._view)
+
+    def _choose_lines(self, view: View) -> None:
+        def set_(chosen: list[str] | None) -> None:
+            if chosen is not None:
+                self._set(by=tuple(chosen))
+
+        choices = [Choice(name, name) for name in curves.bys(list(self._states.values()))]
+        self.app.push_screen(Picker("Name lines first after", choices, view.by, several=True), set_)
 
     def _choose_layers(self, view: View) -> None:
         def set_(chosen: list[str] | None) -> None:

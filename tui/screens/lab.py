@@ -9,9 +9,9 @@ from textual.containers import Horizontal, Vertical
 from textual.widget import Widget
 
 from engine.errors import SecateurError
-from engine.params.preset import Plot as PlotParams
 from engine.presets import shipped
 from engine.results.failures import ending
+from engine.studies.settings import StudySettings
 from engine.studies.state import StudyState
 from tui.screens.base import bindings
 from tui.screens.lab_edit import EditActions
@@ -55,7 +55,7 @@ class LabScreen(EditActions, FileActions, RunActions):
     def __init__(self, session: Session) -> None:
         super().__init__(session)
         self._state: StudyState | None = None
-        self._plots: dict[str, PlotParams | None] = {}
+        self._settings: dict[str, StudySettings | None] = {}
         self.add_class("view-edit", update=False)
 
     def compose_body(self) -> Iterable[Widget]:
@@ -158,19 +158,19 @@ class LabScreen(EditActions, FileActions, RunActions):
         """Show the study unless it is out of view: drawing 1,000 trials takes 40 ms."""
         live, state = self.query_one(Live), self._state
         if live.display:
-            live.show(state, self._plot_of(state), self.expected.get(state.name) if state else None)
+            live.show(state, self._settings_of(state), self.expected.get(state.name) if state else None)
 
     @on(events.Resize)
     def _comes_into_view(self) -> None:
         self.call_after_refresh(self._show_study)
 
-    def _plot_of(self, state: StudyState | None) -> PlotParams | None:
-        """The chart that the study's own preset asks for."""
+    def _settings_of(self, state: StudyState | None) -> StudySettings | None:
+        """The study's own settings: its preset may say by now what it likes."""
         if state is None:
             return None
-        if state.name not in self._plots:
-            self._plots[state.name] = self.session.plot(state.name)
-        return self._plots[state.name]
+        if state.name not in self._settings:
+            self._settings[state.name] = self.session.settings(state.name)
+        return self._settings[state.name]
 
     def on_study_changed(self, message: StudyChanged) -> None:
         if message.run_name == self.session.study and message.state.status not in ("queued", "running"):

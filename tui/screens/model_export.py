@@ -59,21 +59,23 @@ class ExportScreen(ModalScreen[None]):
         Binding("right,l,space", "cycle(1)", show=False),
     ]
 
-    def __init__(self, session: Session, wish: Wish, export: ModelExport | None = None) -> None:
-        """`wish` is what is written unless the form is changed."""
+    def __init__(
+        self, session: Session, wish: Wish, about: str = "", export: ModelExport | None = None
+    ) -> None:
+        """`wish` is what is written unless the form is changed; `about` says which trial it is and why."""
         super().__init__()
-        self.session, self._wish, self._export = session, wish, export
+        self.session, self._wish, self._about, self._export = session, wish, about, export
         self._rows = [replace(row, default=getattr(wish, row.path)) for row in ROWS]
         self._rows[0] = replace(self._rows[0], choices=wish.formats)
         self._values: dict[str, Any] = {}
 
     @classmethod
-    def of(cls, session: Session, study: str, trial: TrialState) -> Self:
+    def of(cls, session: Session, study: str, trial: TrialState, about: str) -> Self:
         """The form for a finished trial, or the export that is going on."""
         if session.export is not None and session.export.running:
-            return cls(session, session.export.wish, session.export)
+            return cls(session, session.export.wish, export=session.export)
         offered, folder = formats(trial), f"{study}-trial-{trial.index}"
-        return cls(session, Wish(session.workspace, study, trial.index, offered, offered[0], folder))
+        return cls(session, Wish(session.workspace, study, trial.index, offered, offered[0], folder), about)
 
     @property
     def _busy(self) -> bool:
@@ -81,7 +83,7 @@ class ExportScreen(ModalScreen[None]):
 
     def compose(self) -> ComposeResult:
         with Vertical(id="box"):
-            yield Static(f"Take away trial {self._wish.trial} of {self._wish.study}", markup=False)
+            yield Static(f"Export trial {self._wish.trial} of {self._wish.study}", markup=False)
             yield Form(lambda field: "")
             yield Document(self._lines)
             yield Static("", id="keys", markup=False)
@@ -126,11 +128,12 @@ class ExportScreen(ModalScreen[None]):
         return [*out, (), *wrapped(export.outcome, width, role)]
 
     def _help(self, width: int) -> list[Line]:
-        """What the field under the cursor means, and the format chosen."""
+        """Which trial it is, what the field under the cursor means, and the formats."""
         field = self.query_one(Form).field
+        out = wrapped(self._about, width, "good")
         if field is None:
-            return []
-        out = wrapped(field.row.help, width)
+            return out
+        out += [*([()] if out else []), *wrapped(field.row.help, width)]
         if field.row.path == "format":
             out += [(), *([(f"{name:<12}", "accent"), (FORMATS[name], "")] for name in field.row.choices)]
         return out

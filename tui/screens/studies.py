@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from textual import on
 from textual.app import ComposeResult
@@ -13,8 +13,9 @@ from textual.widgets import Input, Static
 
 from engine.errors import SecateurError
 from engine.results.failures import RESUME, of_status
-from engine.results.summary import best_text, quality_of
-from engine.text.numbers import age, percent
+from engine.results.pick import MARK, cell
+from engine.results.summary import quality_of
+from engine.text.numbers import age
 from tui.screens.base import BaseScreen, bindings
 from tui.session import Back, Failed, Go, Session, Tell
 from tui.widgets.chrome import PlaceBar
@@ -30,8 +31,7 @@ COLUMNS = (
     Column("study", widest=44),
     Column("state", widest=22),
     Column("trials", "right"),
-    Column("best acc.", "right", rank=2),
-    Column("sparsity", "right", rank=3),
+    Column("pick", "right", rank=2),
     Column("age", "right", rank=1),
     Column("host", rank=4, widest=24),
     Column("model", rank=5),
@@ -43,8 +43,7 @@ SORTS: tuple[tuple[str, bool, Callable[[Listed], object]], ...] = (
     ("age", True, lambda s: s.status.created),
     ("study", False, lambda s: s.run.name),
     ("state", False, lambda s: _STATES.index(s.status.state)),
-    ("best acc.", True, lambda s: _quality(s.status.best)),
-    ("sparsity", True, lambda s: _best(s, "sparsity")),
+    ("pick", True, lambda s: _times(s.status.pick)),
     ("model", False, lambda s: s.status.model),
 )
 """Label, whether the largest comes first, and what to sort by."""
@@ -105,7 +104,9 @@ class StudiesScreen(BaseScreen):
         if study is None:
             return []
         if not (happened := of_status(study.status)):
-            return wrapped(study.status.about, width, "muted")[:TOLD]
+            text = study.status.pick.get("text")
+            picked = wrapped(f"{MARK} {text}", width, "good") if isinstance(text, str) else []
+            return [*wrapped(study.status.about, width, "muted"), *picked][:TOLD]
         onward = f"r {RESUMED}" if study.status.state in ("lost", "failed", "cancelled") else ""
         found = wrapped(happened.replace(RESUME, "r"), width, "bad")
         room = TOLD - bool(onward)
@@ -223,18 +224,18 @@ class StudiesScreen(BaseScreen):
         self.run_worker(self._export())
 
     async def _export(self) -> None:
-        """Take away the model of a study's best trial."""
+        """Export the model that is a study's pick."""
         from tui.screens.model_export import ExportScreen
 
         chosen = self._chosen_studies()
         if not chosen:
             return
         try:
-            trial = await asyncio.to_thread(studies.best, chosen[0])
+            trial, why = await asyncio.to_thread(studies.pick, chosen[0])
         except SecateurError as error:
             self.post_message(Failed(error))
         else:
-            self.app.push_screen(ExportScreen.of(self.session, chosen[0].run.name, trial))
+            self.app.push_screen(ExportScreen.of(self.session, chosen[0].run.name, trial, why))
 
     def action_delete(self) -> None:
         self.run_worker(self._delete())
@@ -294,8 +295,7 @@ def _cells(study: Listed, now: float) -> tuple[Cell, ...]:
         study.run.name,
         (state, role),
         (trials, "bad" if status.failed else ""),
-        best_text(status.best) if isinstance(status.best, dict) else "–",
-        percent(_best(study, "sparsity"), 1) if status.best else "–",
+        cell(status.pick),
         age(now - status.created).removesuffix(" ago").removeprefix("just ") if status.created else "–",
         status.host,
         status.model,
@@ -304,15 +304,10 @@ def _cells(study: Listed, now: float) -> tuple[Cell, ...]:
     )
 
 
-def _quality(best: object) -> float:
-    """Accuracy, or a detector's mAP; −1 while there is none."""
-    found = quality_of(best) if isinstance(best, dict) else None
-    return found[1] if found else -1.0
-
-
-def _best(study: Listed, name: str) -> float:
-    value = study.status.best.get(name) if isinstance(study.status.best, dict) else None
-    return float(value) if isinstance(value, int | float) else -1.0
+def _times(kept: dict[str, Any]) -> tuple[float, float]:
+    """How many times smaller the pick is, then its quality; −1 while there is none."""
+    times, quality = kept.get("times"), quality_of(kept)
+    return (float(times) if isinstance(times, int | float) else -1.0, quality[1] if quality else -1.0)
 
 
 def _text(cells: tuple[Cell, ...]) -> str:

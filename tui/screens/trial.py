@@ -1,17 +1,20 @@
 """One trial in full: its parameters, steps, measures against the baseline, errors, environment."""
 
+import asyncio
 from collections.abc import Callable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal
 
 from engine.errors import SecateurError
-from engine.results import failures
+from engine.results import failures, pick
+from engine.results.summary import quality_name
 from engine.studies.state import StudyState, TrialState
 from tui.screens.base import StudyScreen, bindings
 from tui.session import Failed, Go, Session, Tell
+from tui.views.classes import classes
 from tui.views.trial import (
     environment,
     errors,
@@ -45,6 +48,8 @@ class TrialScreen(StudyScreen):
     def __init__(self, session: Session) -> None:
         super().__init__(session)
         self._state: StudyState | None = None
+        self._by_true_class: tuple[dict[str, Any], dict[str, Any]] = ({}, {})
+        self._read: tuple[str, str] | None = None
 
     def compose_body(self) -> ComposeResult:
         with Horizontal():
@@ -53,8 +58,25 @@ class TrialScreen(StudyScreen):
 
     def show_state(self, state: StudyState | None) -> None:
         self._state = state
+        self._draw()
+        trial = find(state, self.session.trial)
+        wanted = (f"{state.name} {trial.measure.key}", trial.measure.status) if state and trial else None
+        if state is not None and trial is not None and wanted != self._read:
+            self._read, self._by_true_class = wanted, ({}, {})
+            self.run_worker(self._load(state, trial), group="classes", exclusive=True)
+
+    def _draw(self) -> None:
         self.query_one("#left", Document).show(self._left)
         self.query_one("#right", Document).show(self._right)
+
+    async def _load(self, state: StudyState, trial: TrialState) -> None:
+        """How each class did, from the files beside the measures."""
+        run = self.session.run(state.name)
+        found = await asyncio.to_thread(run.classes, trial.measure.key)
+        before = await asyncio.to_thread(run.classes, trial.baseline_measure.key)
+        self._by_true_class = found, before
+        if found:
+            self._draw()
 
     def ready(self) -> bool:
         return self._state is not None
@@ -65,13 +87,19 @@ class TrialScreen(StudyScreen):
     def _left(self, width: int) -> list[Line]:
         parts: list[Part] = [head, errors, remarks, steps]
         if self.size.width < WIDE:
-            parts += [measures, latency, events, environment]
+            parts += self._measured()
         return self._build(parts, width)
 
     def _right(self, width: int) -> list[Line]:
         if find(self._state, self.session.trial) is None:
             return []
-        return self._build([measures, latency, events, environment], width)
+        return self._build(self._measured(), width)
+
+    def _measured(self) -> list[Part]:
+        return [measures, self._by_class, latency, events, environment]
+
+    def _by_class(self, state: StudyState, trial: TrialState, width: int) -> list[Line]:
+        return classes(*self._by_true_class, width)
 
     def _build(self, parts: list[Part], width: int) -> list[Line]:
         trial = find(self._state, self.session.trial)
@@ -114,4 +142,6 @@ class TrialScreen(StudyScreen):
         if self._state is None or trial is None or trial.measure.status != "done":
             self.post_message(Tell("Only a trial that is done can be exported", "warn"))
         else:
-            self.app.push_screen(ExportScreen.of(self.session, self._state.name, trial))
+            goal = pick.goal_of(self._state, [trial])
+            about = pick.describe(trial, goal, quality_name(self._state))
+            self.app.push_screen(ExportScreen.of(self.session, self._state.name, trial, about))

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from engine.charts import sensitivity, training, trials
+from engine.charts.lines import parameter_names
 from engine.charts.owner import Owner, owner_of
 from engine.charts.pareto import front
 from engine.errors import SecateurError, UsageError
@@ -11,8 +12,9 @@ from engine.measures import latency, table
 from engine.measures.table import FIELDS, measure
 from engine.params.preset import Plot
 from engine.plotting.figure import Figure, Point, Series, finite
+from engine.plotting.palette import STAR
 from engine.results.failures import ending
-from engine.results.summary import measure_names, quality_name
+from engine.results.summary import baseline_value, measure_names, quality_name
 from engine.studies.state import StudyState, TrialState
 from engine.text import numbers as fmt
 
@@ -30,7 +32,7 @@ class View:
 
     x: str = ""
     y: str = "accuracy"
-    by: str | None = None
+    by: tuple[str, ...] = ()
     log: bool = False
     log_x: bool = False
     pareto: bool = False
@@ -46,6 +48,8 @@ class Drawn:
     figure: Figure
     front: list[tuple[int, int]] = field(default_factory=list)
     problem: str = ""
+    notes: tuple[str, ...] = ()
+    """What of several studies is not drawn, or not as chosen."""
 
     def owner(self, series: int, point: int) -> Owner | None:
         """The study and trials that a point stands for; None where there is no such point, or it has none."""
@@ -61,7 +65,7 @@ def first_view(state: StudyState, plot: Plot | None) -> View:
     quality = quality_name(state)
     if found is None:
         return View(x="sparsity", y=quality, epochs=True, epoch_y=f"validation_{quality}")
-    by = None if found.by == sensitivity.LAYER else found.by
+    by = tuple(name for name in found.names if name != sensitivity.LAYER)
     return View(found.x, found.y, by, found.log, epoch_y=f"validation_{quality}")
 
 
@@ -101,19 +105,20 @@ def _of_rows(states: Sequence[StudyState]) -> bool:
 
 
 def parameters(states: Sequence[StudyState]) -> list[str]:
-    return list(dict.fromkeys(name for state in states for name in trials.parameter_names(state)))
+    return list(dict.fromkeys(name for state in states for name in parameter_names(state)))
 
 
-def draw(states: Sequence[StudyState], view: View) -> Drawn:
-    """The figure for what was chosen; `problem` says why there is nothing to draw."""
+def draw(states: Sequence[StudyState], view: View, picks: Sequence[TrialState] = ()) -> Drawn:
+    """The figure for what was chosen, the trials `picks` starred; `problem` says why there is nothing to draw."""
     if view.epochs:
         figure = training.figure(states, view.epoch_y, log=view.log)
         return Drawn(replace(figure, log_x=view.log_x))
     if by_layer(states, view):
         return _layers(states, view)
+    states, view, notes = _comparable(states, view)
     try:
-        by = view.by if view.by in bys(states) else None
-        figure = trials.figure(states, view.x, view.y, by, log=view.log)
+        by = [name for name in view.by if name in bys(states)]
+        figure = trials.figure(states, view.x, view.y, by, log=view.log, picks=picks)
     except UsageError as error:
         return Drawn(Figure(), problem=_waiting(states) or _unmeasured(states, view) or str(error))
     except SecateurError:  # why there is no value, `tui.widgets.ending` says
@@ -125,7 +130,48 @@ def draw(states: Sequence[StudyState], view: View) -> Drawn:
         points = tuple(figure.series[s].points[p] for s, p in found)
         line = Series(FRONT, tuple(Point(p.x, p.y) for p in points), marks=False)
         figure = replace(figure, series=(*figure.series, line))
-    return Drawn(figure, found)
+    return Drawn(figure, found, notes=notes)
+
+
+SIZES = ("size.packed", "effective_macs", "nonzero_parameters")
+"""Along what studies of different kinds are compared; the first that all have measured."""
+
+
+def _comparable(
+    states: Sequence[StudyState], view: View
+) -> tuple[Sequence[StudyState], View, tuple[str, ...]]:
+    """Which of several studies can be drawn together, along what, and what to say of the others.
+
+    Those without a finished trial wait. Where one has no such parameter or measure as was chosen, all are drawn by
+    quality along size instead; where that is not measured, those that have what was chosen.
+    """
+    if len(states) < 2:
+        return states, view, ()
+    ready = [state for state in states if any(trial.results for trial in state.trials)]
+    notes = [
+        f"{state.name}: {_waiting([state]) or 'no trial was finished'}"
+        for state in states
+        if state not in ready
+    ]
+    strangers = [state for state in ready if not _has(state, view)]
+    if not strangers:
+        return ready or states, view, tuple(notes)
+    quality = quality_name(ready[0])
+    both = next((name for name in SIZES if all(name in measure_names(state) for state in ready)), None)
+    names = ", ".join(state.name for state in strangers)
+    if both and all(quality_name(state) == quality for state in ready):
+        notes.append(f"{names} has no {view.y} along {view.x}: all are drawn by {quality} along {both}")
+        return ready, replace(view, x=both, y=quality), tuple(notes)
+    notes.append(f"{names}: no {view.y} along {view.x}, not drawn")
+    return [state for state in ready if state not in strangers] or ready, view, tuple(notes)
+
+
+def _has(state: StudyState, view: View) -> bool:
+    """Whether a study has what was chosen for both axes."""
+    try:
+        return any(line.points for line in trials.figure([state], view.x, view.y).series)
+    except SecateurError:
+        return False
 
 
 def _layers(states: Sequence[StudyState], view: View) -> Drawn:
@@ -168,7 +214,7 @@ def _sweep_limits(states: Sequence[StudyState], x: str) -> tuple[float, float] |
 def _front(figure: Figure) -> list[tuple[int, int]]:
     places, points = [], []
     for s, line in enumerate(figure.series):
-        for p, point in enumerate(line.points):
+        for p, point in enumerate(line.points if line.marker != STAR else ()):
             x, y = finite(point.x), finite(point.y)
             if x is not None and y is not None:
                 places.append((s, p))
@@ -218,7 +264,7 @@ def _before(figure: Figure, line: str, trial: TrialState) -> str:
     y = figure.y_measure
     if figure.x_label == "epoch" or (latency.is_name(y) and y.count(".") < 2):
         return ""  # which row's baseline it is, the name does not say
-    before = trials.baseline_value(trial, y)
+    before = baseline_value(trial, y)
     return f"baseline {table.measure_text(figure.y_measure, before)}" if before is not None else ""
 
 

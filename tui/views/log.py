@@ -6,7 +6,7 @@ from pathlib import Path
 from engine.errors import sentence
 from engine.results.summary import quality_of
 from engine.studies import events as ev
-from engine.studies.rundir import READ_AT_MOST
+from engine.studies.log import READ_AT_MOST
 from engine.text.numbers import duration, percent
 from tui.views.trial import clock
 from tui.widgets.document import wrapped

@@ -4,12 +4,11 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from engine.charts.trials import baseline_value
 from engine.errors import BITS_COMMAND
 from engine.measures.latency import HEADS, cells, is_name, measured, notes
 from engine.measures.table import change_text, measure, measure_text
 from engine.results import failures, latency_targets
-from engine.results.summary import measure_names, measure_value, quality_name, quality_of
+from engine.results.summary import baseline_value, measure_names, measure_value, quality_name, quality_of
 from engine.studies.state import Standing, StepState, StudyState, TrialState
 from engine.text import numbers, tables
 from tui.widgets.document import wrapped

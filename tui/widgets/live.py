@@ -9,9 +9,10 @@ from engine.errors import SecateurError
 from engine.measures.table import measure, measure_text
 from engine.params.preset import Plot as PlotParams
 from engine.plotting.figure import Figure
-from engine.results import latency_targets
+from engine.results import latency_targets, pick
 from engine.results.failures import reasons_of
 from engine.results.summary import quality_name
+from engine.studies.settings import StudySettings
 from engine.studies.state import StepState, StudyState, TrialState
 from engine.text import numbers, tables
 from tui.widgets.document import wrapped
@@ -19,6 +20,7 @@ from tui.widgets.ending import Endings
 from tui.widgets.painted import Line, Painted
 from tui.widgets.plot import Plot
 from tui.widgets.table import Cell, Column, Row, Table
+from tui.widgets.verdict import Verdict
 
 LIVE = ("queued", "running")
 NOTHING = "No study yet: F9 runs the preset, and its curve appears here."
@@ -92,15 +94,20 @@ class Live(Vertical):
 
     def compose(self) -> ComposeResult:
         yield Progress()
+        yield Verdict()
         yield Endings()
         yield Plot(id="curve")
         yield Table([Column("trial")], "", id="trials")
 
-    def show(self, state: StudyState | None, plot: PlotParams | None, expected: float | None = None) -> None:
-        """Show a study as it stands; `plot` is its preset's chart, `expected` its estimate in seconds."""
+    def show(
+        self, state: StudyState | None, settings: StudySettings | None, expected: float | None = None
+    ) -> None:
+        """Show a study as it stands; its settings say what to plot and pick, `expected` is its estimate in seconds."""
         self.query_one(Progress).show(state, expected)
+        picked = pick.pick(state, settings.pick if settings else pick.STANDARD) if state else None
+        self.query_one(Verdict).show(pick.verdict(picked) if picked else "")
         live = state is not None and state.status in LIVE
-        figure = figure_of(state, plot)
+        figure = figure_of(state, settings.plot if settings else None, [picked.trial] if picked else [])
         self.query_one(Plot).show(figure, live=live, ended=state is not None and not live)
         again = "F9 runs the preset as it is now" if state is not None and not live else ""
         self.query_one(Endings).show([state] if state else [], MOST_LINES, again)
@@ -108,18 +115,28 @@ class Live(Vertical):
         if state is None:
             table.fill([], [Column("trial")])
             return
-        from engine.charts import trials
+        from engine.charts.lines import parameter_names
 
-        names = trials.parameter_names(state)
+        names = parameter_names(state)
         known = live or any(trial.results for trial in state.trials)
         results = (quality_name(state), *RESULTS) if known else ()
         why = {i: n for n, reason in enumerate(reasons_of(state.trials), 1) for i in reason.trials}
         why = why if len(set(why.values())) > 1 else {}
-        rows = [row(state, trial, names, results, why.get(trial.index, 0)) for trial in state.trials]
+        rows = [
+            row(
+                state,
+                trial,
+                names,
+                results,
+                why.get(trial.index, 0),
+                picked is not None and trial is picked.trial,
+            )
+            for trial in state.trials
+        ]
         table.fill(rows, columns(names, results))
 
 
-def figure_of(state: StudyState | None, plot: PlotParams | None) -> Figure:
+def figure_of(state: StudyState | None, plot: PlotParams | None, picks: Sequence[TrialState] = ()) -> Figure:
     """The chart of a study as its preset wants it, as far as it has results."""
     if state is None:
         return Figure()
@@ -129,7 +146,7 @@ def figure_of(state: StudyState | None, plot: PlotParams | None) -> Figure:
     if wanted is None:
         return Figure()
     try:
-        return trials.figure([state], wanted.x, wanted.y, wanted.by, log=wanted.log)
+        return trials.figure([state], wanted.x, wanted.y, wanted.by, log=wanted.log, picks=picks)
     except SecateurError:
         # What the preset plots is not measured yet.
         return Figure()
@@ -149,13 +166,19 @@ def short(name: str, names: Sequence[str]) -> str:
 
 
 def row(
-    state: StudyState, trial: TrialState, names: Sequence[str], results: Sequence[str], reason: int = 0
+    state: StudyState,
+    trial: TrialState,
+    names: Sequence[str],
+    results: Sequence[str],
+    reason: int = 0,
+    picked: bool = False,
 ) -> Row:
     """A trial's line; `reason` is the number of that for which it failed, where there are several."""
     known = trial.results
     values: list[Cell] = [measure_text(name, known[name]) if name in known else "" for name in results]
     swept: list[Cell] = [shown(trial.parameters.get(name)) for name in names]
-    return Row(str(trial.index), (str(trial.index), *swept, *values, state_cell(state, trial, reason)))
+    number: Cell = (f"{pick.MARK}{trial.index}", "good") if picked else str(trial.index)
+    return Row(str(trial.index), (number, *swept, *values, state_cell(state, trial, reason)))
 
 
 def state_cell(state: StudyState, trial: TrialState, reason: int = 0) -> Cell:

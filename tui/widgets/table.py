@@ -95,6 +95,10 @@ class Table(Painted, can_focus=True):
         if self.key != key:
             self.post_message(self.Moved(self, self.key))
 
+    def move_to_first(self) -> None:
+        """Put the cursor on the first row."""
+        self._move(-self._cursor)
+
     def move_to(self, key: str) -> None:
         """Put the cursor on the row with this key, if there is one."""
         for i, row in enumerate(self._rows):

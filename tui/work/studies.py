@@ -46,19 +46,22 @@ def delete(study: Listed) -> str:
     return study.run.name
 
 
-def best(study: Listed) -> TrialState:
-    """The most accurate of a study's compressed models. Raises SecateurError while no trial is done."""
+def pick(study: Listed) -> tuple[TrialState, str]:
+    """The trial to take of a study, and why, as a sentence. Raises SecateurError while no trial is done."""
     from engine.results import exports
+    from engine.results.pick import PICK
     from engine.studies import state
 
     try:
-        return exports.choose(study.run, state.load(study.run.path), exports.BEST)
+        return exports.choose(study.run, state.load(study.run.path), PICK)
     except MALFORMED as error:
         raise SecateurError(f"The events of {study.run.name} make no sense", str(study.run.events)) from error
 
 
 def what_is_lost(studies: list[Listed]) -> str:
-    """What deleting these studies loses, as sentences."""
+    """What deleting these studies loses, and what it makes free, as sentences."""
+    from engine.studies import holdings
+
     lines = []
     for study in studies[:8]:
         made = f", {age(time.time() - study.status.created)}" if study.status.created else ""
@@ -67,9 +70,17 @@ def what_is_lost(studies: list[Listed]) -> str:
     if len(studies) > 8:
         lines.append(f"and {len(studies) - 8} more")
     lines.append("")
+    found = holdings.holdings(studies[0].run.workspace)
+    names = {study.run.name for study in studies}
+    alone = sum(item.size for item in found.alone(names))
+    folders = sum(one.folder for one in found.holders if one.name in names)
     lines.append(
         "Lost for good: the presets as run, events, logs and a replay's own results. Models and measures in the "
         "workspace's store stay, so running the same preset again computes nothing anew."
+    )
+    lines.append(
+        f"Deleting frees {size(folders)} now. Of the {size(sum(item.size for item in found.items))} in the store, "
+        f"{size(alone)} would then be held by no study: `secateur clean` removes that."
     )
     return "\n".join(lines)
 

@@ -5,7 +5,6 @@ is posted is a copy that nobody changes any more.
 """
 
 import copy
-import os
 import threading
 import time
 from dataclasses import dataclass, field, replace
@@ -14,9 +13,10 @@ from pathlib import Path
 from textual.message_pump import MessagePump
 
 from engine.results.failures import ending
+from engine.results.pick import pick
 from engine.results.summary import study_json
 from engine.studies import rundir
-from engine.studies.rundir import LOST_AFTER_S, RunDir, Status
+from engine.studies.rundir import RunDir, Status
 from engine.studies.state import MALFORMED, Reader, StudyState, TrialState
 from tui.work.messages import Listed, StudiesChanged, StudyChanged
 
@@ -65,7 +65,6 @@ class Watcher:
         self._list_new: set[MessagePump] = set()
         self._entries: dict[str, _Entry] = {}
         self._folder: Signature | None = None
-        self._lives = Lives()
         # A daemon: a read that hangs in a dead file system must not keep the program from ending.
         self._thread = threading.Thread(target=self._run, name="watcher", daemon=True)
 
@@ -155,7 +154,7 @@ class Watcher:
         """The same state, unless the engine has gone since, or the folder."""
         if state.status == "unreadable" and run.events.exists():
             return state
-        status = self._lives.judge(run)
+        status = run.read_status()
         if status.state == state.status:
             return state
         judged = replace(state)
@@ -165,10 +164,13 @@ class Watcher:
     def _read(self, reader: Reader) -> StudyState:
         """A copy of the study as it stands now; `unreadable` if its events make no sense."""
         try:
-            while reader.poll() and not self._end:
+            reader.poll()
+            while not reader.at_end and not self._end:
                 time.sleep(BREATH_S)
+                reader.poll()
             state = snapshot(reader.state)
-            state.judge(reader.run, self._lives.judge(reader.run))
+            state.judge(reader.run, reader.run.read_status())
+            pick(state)
             study_json(state)  # what views compute from it must not meet a surprise in the event loop
             ending(state)
         except MALFORMED:
@@ -188,7 +190,7 @@ class Watcher:
             signature = _signature(entry.listed.run.status)
             state = entry.listed.status.state
             if signature != entry.signature or state in OPEN:
-                listed = Listed(entry.listed.run, self._lives.judge(entry.listed.run))
+                listed = Listed(entry.listed.run, entry.listed.run.read_status())
                 changed |= _shown(listed.status) != _shown(entry.listed.status)
                 entry = _Entry(listed, signature)
             ended = entry.listed.status.state in ("done", "failed", "cancelled")
@@ -212,31 +214,6 @@ class Watcher:
         before = self._entries
         self._entries = {run.name: before.get(run.name) or _Entry(Listed(run, blank), None) for run in runs}
         return self._entries.keys() != before.keys()
-
-
-class Lives:
-    """Tells a lost engine on another host by its heartbeat counter, timed by our own clock.
-
-    The hosts' clocks may differ, so the time written in the status is believed only at first sight.
-    """
-
-    def __init__(self) -> None:
-        self._beats: dict[Path, tuple[int, float, bool]] = {}
-
-    def judge(self, run: RunDir) -> Status:
-        """The status, `lost` if nothing shows that its engine lives."""
-        status = run.read_status()
-        if status.state not in (*OPEN, "lost") or status.host == os.uname().nodename:
-            self._beats.pop(run.path, None)
-            return status
-        now = time.monotonic()
-        beat, since, moved = self._beats.get(run.path, (status.heartbeat, now, False))
-        if beat != status.heartbeat:
-            beat, since, moved = status.heartbeat, now, True
-        self._beats[run.path] = (beat, since, moved)
-        if now - since > LOST_AFTER_S:
-            return replace(status, state="lost")
-        return replace(status, state="running") if moved else status
 
 
 def snapshot(state: StudyState) -> StudyState:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from engine.compute.data.images import UNREADABLE, Decoded
 from engine.compute.data.labels import Reading, Row
+from engine.compute.data.opening import open_image
 from engine.compute.data.paths import Paths
 from engine.compute.data.pixels import Array, Fit, fit_image
 from engine.compute.data.source import LabelledImages, Source
@@ -120,7 +121,7 @@ def _boxes(images: tuple[Path, ...], reading: Reading, size: int) -> list[list[R
 def _inner(image: Path, reading: Reading, size: int) -> tuple[int, int, int, int] | None:
     """Where the image lies in its square, as it is to be seen; None where it can't be read."""
     try:
-        with Image.open(image) as opened:
+        with open_image(str(image)) as opened:
             turned = opened.getexif().get(ORIENTATION) in TURNED
             width, height = opened.size[::-1] if turned else opened.size
     except UNREADABLE as error:

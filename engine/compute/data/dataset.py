@@ -11,6 +11,8 @@ from torch import Tensor
 from engine.compute.data.augment import crop_with_boxes, flip_with_boxes
 from engine.compute.data.images import Images
 from engine.compute.data.pixels import Fit
+from engine.compute.data.statistics import Statistics
+from engine.compute.data.stream import streamed
 
 Augment = Literal["none", "crop", "crop-flip"]
 Task = Literal["classification", "detection"]
@@ -58,10 +60,14 @@ class Dataset:
     white: float = 255.0
     fit: Fit = field(default_factory=Fit)
     told: tuple[str, ...] = ()
+    left_out: int = 0
+    """Images that can't be read and are in no split."""
     eight_bits: bool = True
     """Whether pixels are uint8; else they are float32, as stored."""
     from_files: bool = False
     """Whether every image is a file of its own, which Pillow opens."""
+    values: Statistics | None = None
+    """Of the training images, as stored, where they were looked at."""
     workers: int | None = None
     """Processes that decode what does not fit into memory; None: as many as torch has threads."""
 
@@ -88,7 +94,7 @@ class Dataset:
         """
         order = torch.arange(len(split)) if order is None else order.cpu()
         parts = torch.split(order, batch)
-        for index, pixels in zip(parts, _gathered(split.images, parts), strict=True):
+        for index, pixels in zip(parts, self._gathered(split.images, parts, device), strict=True):
             pixels = pixels.to(device, non_blocking=True)
             labels = split.labels[index]
             boxes = labels if self.task == "detection" else None
@@ -98,6 +104,17 @@ class Dataset:
                 pixels, boxes = flip_with_boxes(pixels, boxes, generator)
             labels = (labels if boxes is None else boxes).to(device, non_blocking=True)
             yield self.normalize(pixels, channels_last), labels
+
+    def _gathered(
+        self, images: Images, parts: tuple[Tensor, ...], device: torch.device | str
+    ) -> Iterator[Tensor]:
+        """The images of each part in turn; where they must be decoded, ahead of their use."""
+        workers = torch.get_num_threads() if self.workers is None else self.workers
+        if not images.slow or not parts:
+            return (images.gather(part) for part in parts)
+        if images.by_processes and workers and len(parts) > 1:
+            return streamed(images, parts, min(workers, len(parts)), torch.device(device).type == "cuda")
+        return _one_ahead(images, parts)
 
     def normalize(self, pixels: Tensor, channels_last: bool = True) -> Tensor:
         """Pixels as stored, (B, C, H, W), to float32: black to 0 and white to 1, less `mean` and over `std`."""
@@ -111,11 +128,7 @@ class Dataset:
         return 1 / (span * self.std), (self.mean + self.black / span) / self.std
 
 
-def _gathered(images: Images, parts: tuple[Tensor, ...]) -> Iterator[Tensor]:
-    """The images of each part in turn; where they must be decoded, one part ahead of its use."""
-    if not images.slow or not parts:
-        yield from (images.gather(part) for part in parts)
-        return
+def _one_ahead(images: Images, parts: tuple[Tensor, ...]) -> Iterator[Tensor]:
     with ThreadPoolExecutor(1, thread_name_prefix="decode-ahead") as ahead:
         upcoming = ahead.submit(images.gather, parts[0])
         for following in parts[1:]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from engine.compute.data.images import Decoded
+from engine.compute.data.images import Decoded, Files
 from engine.compute.data.paths import Paths
 from engine.compute.data.pixels import Fit
 from engine.datasets.layout import IMAGE_SUFFIXES, is_image, passed_over
@@ -27,14 +27,15 @@ class Listing:
     names: tuple[str, ...]
     classes: Tensor
 
-    def in_colour(self) -> bool:
-        """Whether the first image that can be read is stored in colours."""
-        images = Decoded(self.paths, Fit())
-        for number in range(len(self.paths)):
-            (found,) = images.attempt([number])
-            if isinstance(found, Tensor):
-                return found.shape[0] == 3
-        return False
+
+def in_colour(files: Files) -> bool:
+    """Whether the first image that can be read is stored in colours."""
+    images = Decoded(files, Fit())
+    for number in range(len(files)):
+        (found,) = images.attempt([number])
+        if isinstance(found, Tensor):
+            return found.shape[0] == 3
+    return False
 
 
 def list_classes(

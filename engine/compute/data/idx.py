@@ -4,6 +4,7 @@ import gzip
 import math
 import zlib
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from torch import Tensor
@@ -13,6 +14,8 @@ from engine.errors import SecateurError
 
 DTYPES = {8: "u1", 9: "i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
 """The third byte of the magic number: the type of the values."""
+MOST_BYTES = 2 << 30
+"""Of values in a file; the largest, of EMNIST, has a quarter of that."""
 
 
 def read_idx(path: Path) -> Tensor:
@@ -21,8 +24,8 @@ def read_idx(path: Path) -> Tensor:
     Raises SecateurError naming the file when it is damaged or not in this format.
     """
     try:
-        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-        values = _parse(content)
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            values = _parse(file)
     except (OSError, EOFError, zlib.error, ValueError) as error:
         raise SecateurError(
             f"{path} can't be read",
@@ -32,14 +35,18 @@ def read_idx(path: Path) -> Tensor:
     return from_array(values if values.dtype == np.uint8 else values.astype(np.int64))
 
 
-def _parse(content: bytes) -> np.ndarray[tuple[int, ...], np.dtype[np.generic]]:
-    if len(content) < 4 or content[:2] != b"\0\0" or content[2] not in DTYPES:
+def _parse(file: gzip.GzipFile | BinaryIO) -> np.ndarray[tuple[int, ...], np.dtype[np.generic]]:
+    """The array; no more is read, or unpacked, than its header says, and that is bounded."""
+    head = file.read(4)
+    if len(head) < 4 or head[:2] != b"\0\0" or head[2] not in DTYPES:
         raise ValueError("not an IDX file")
-    dimensions = content[3]
-    start = 4 + 4 * dimensions
-    shape = [int(size) for size in np.frombuffer(content[4:start], ">u4")]
-    dtype = np.dtype(DTYPES[content[2]])
-    expected = start + math.prod(shape) * dtype.itemsize
-    if len(shape) != dimensions or len(content) != expected:
-        raise ValueError(f"{len(content)} bytes, {expected} expected: it was cut short or damaged")
-    return np.frombuffer(bytearray(content), dtype, offset=start).reshape(shape)
+    sizes, dtype = file.read(4 * head[3]), np.dtype(DTYPES[head[2]])
+    shape = [int(size) for size in np.frombuffer(sizes[: len(sizes) // 4 * 4], ">u4")]
+    expected = math.prod(shape) * dtype.itemsize
+    if expected > MOST_BYTES:
+        raise ValueError(f"{expected} bytes of values, more than any such set has: it is damaged")
+    content = file.read(expected + 1)
+    if len(shape) != head[3] or len(content) != expected:
+        found = f"{len(content)} bytes of values" if len(content) <= expected else "more"
+        raise ValueError(f"{found}, {expected} expected: it was cut short or damaged")
+    return np.frombuffer(bytearray(content), dtype).reshape(shape)

@@ -169,17 +169,29 @@ def differing(places: tuple[str, str], one: Tensor, two: Tensor) -> SecateurErro
     )
 
 
+class Unreadable(SecateurError):
+    """Images that can't be read; the text names the first of them, `damaged` has all."""
+
+    damaged: tuple[Damaged, ...] = ()
+
+
 def unreadable(damaged: Sequence[Damaged]) -> SecateurError:
     """The error for images that can't be read, all of them at once."""
+    error = _unreadable(damaged)
+    error.damaged = tuple(damaged)
+    return error
+
+
+def _unreadable(damaged: Sequence[Damaged]) -> Unreadable:
     remedy = "Remove or replace {}, or set data.skip_damaged: true to leave {} out."
     if len(damaged) == 1:
-        return SecateurError(
+        return Unreadable(
             f"{damaged[0].place} is not an image that can be read",
             damaged[0].reason,
             remedy.format("the file", "it"),
         )
     more = [f"  and {len(damaged) - LISTED} more"] if len(damaged) > LISTED else []
-    return SecateurError(
+    return Unreadable(
         f"{len(damaged)} images can't be read",
         "\n".join([*(f"  {one.place} ({one.reason})" for one in damaged[:LISTED]), *more]),
         remedy.format("the files", "them"),
@@ -226,7 +238,7 @@ class Remembered:
     by_processes = False
 
     def __init__(self, images: Images, like: Tensor) -> None:
-        self._images = images
+        self.images = images
         self._pixels = torch.empty(len(images), *like.shape[1:], dtype=like.dtype)
         self._known = torch.zeros(len(images), dtype=torch.bool)
 
@@ -240,7 +252,7 @@ class Remembered:
     def gather(self, index: Tensor) -> Tensor:
         missing = index[~self._known[index]]
         if len(missing):
-            self._pixels[missing] = self._images.gather(missing)
+            self._pixels[missing] = self.images.gather(missing)
             self._known[missing] = True
         return self._pixels[index]
 
@@ -248,16 +260,16 @@ class Remembered:
         """Decode all images; those that can't be read are given back, and stay unknown."""
         damaged: list[Damaged] = []
         for index in torch.split(torch.arange(len(self)), CHUNK):
-            if not from_files(self._images):
+            if not from_files(self.images):
                 self.gather(index)
                 continue
-            for number, found in zip(index.tolist(), self._images.attempt(index.tolist()), strict=True):
+            for number, found in zip(index.tolist(), self.images.attempt(index.tolist()), strict=True):
                 if isinstance(found, Damaged):
                     damaged.append(found)
                     continue
                 if (found.shape, found.dtype) != (self._pixels.shape[1:], self._pixels.dtype):
                     alike = int(self._known.nonzero()[0])  # the first one is, as all splits' first ones are
-                    places = self._images.place(alike), self._images.place(number)
+                    places = self.images.place(alike), self.images.place(number)
                     raise differing(places, self._pixels[alike], found)
                 self._pixels[number] = found
                 self._known[number] = True
@@ -267,6 +279,13 @@ class Remembered:
 def from_files(images: Images) -> TypeGuard[Decoded | Subset]:
     """Whether images are decoded from files that may be damaged or unlike."""
     return isinstance(images, Decoded | Subset) and images.by_processes
+
+
+def place_of(images: Images, number: int) -> str:
+    """Where an image lies, for messages; "" of one that is no file."""
+    if isinstance(images, Remembered):
+        return place_of(images.images, number)
+    return images.place(number) if from_files(images) else ""
 
 
 def damaged_among(images: Images) -> list[Damaged]:

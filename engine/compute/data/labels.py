@@ -63,9 +63,9 @@ class Reading:
                 self.wrong.append(f"{file}, line {number}: {error}{pose}")
                 continue
             if tuple(box) in found:
-                self.mended["rows that were there twice were dropped"] += 1
+                self.mended["rows that were there twice, dropped"] += 1
             elif box[3] <= 0 or box[4] <= 0:
-                self.mended["boxes without an area were dropped"] += 1
+                self.mended["boxes without an area, dropped"] += 1
             else:
                 found[tuple(box)] = box
         return list(found.values())
@@ -85,7 +85,7 @@ class Reading:
         if self.key_points:
             if len(values) != BOX + self.key_points:
                 raise ValueError(f"it has {len(values)} numbers, not {BOX} or {BOX + self.key_points}")
-            self.mended["rows with key points were taken as their boxes"] += 1
+            self.mended["rows with key points, taken as their boxes"] += 1
             return [label, *self._inside(_finite(rest[:4]))]
         if len(values) < LEAST_POLYGON or len(values) % 2 == 0:
             raise ValueError(f"it has {len(values)} numbers, not {BOX}")
@@ -106,7 +106,7 @@ class Reading:
         edges = [min(max(edge, 0.0), 1.0) for edge in (left, above, right, below)]
         if max(abs(a - b) for a, b in zip(edges, (left, above, right, below), strict=True)) < 1e-6:
             return box
-        self.mended["boxes were cut off at the edge of their image"] += 1
+        self.mended["boxes cut off at the edge of their image"] += 1
         left, above, right, below = edges
         return [(left + right) / 2, (above + below) / 2, right - left, below - above]
 
@@ -125,7 +125,7 @@ class Reading:
                 "points.",
                 f"Write kpt_shape: {shape} into it for key points, which are left out; kpt_shape: false for polygons.",
             )
-        return tuple(f"{count} {what}" for what, count in sorted(self.mended.items()))
+        return tuple(f"{what}: {count}" for what, count in sorted(self.mended.items()))
 
 
 def _refused(file: Path, wrong: list[str]) -> SecateurError:

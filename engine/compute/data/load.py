@@ -54,7 +54,7 @@ def load(
         if fingerprint not in (None, known):
             raise _other_data(params.name)
     else:
-        source = read_source(params, location, location.record)
+        source = read_source(params, location, location.record, cache)
         known = fingerprint or fingerprint_of(params, location, cache) or ""
     if params.skip_damaged:
         source = without_damaged(source)
@@ -84,8 +84,10 @@ def load(
         white=white,
         fit=Fit.of(params),
         told=source.told,
+        left_out=source.left_out,
         eight_bits=not found.deep,
         from_files=from_files(source.train.images),
+        values=found,
         workers=params.workers,
     )
 
@@ -234,12 +236,14 @@ def _held(parts: list[LabelledImages], like: Tensor, budget: int) -> list[Labell
 
 def without_damaged(source: Source) -> Source:
     """The source without the images that can't be read, which are counted in `told`."""
-    told = list(source.told)
+    told, left_out = list(source.told), 0
 
     def good(part: LabelledImages | None, split: str) -> LabelledImages | None:
         bad = {one.place for one in damaged_among(part.images)} if part is not None else set()
         if part is None or not bad or not isinstance(part.images, Decoded):
             return part
+        nonlocal left_out
+        left_out += len(bad)
         files = part.images.files
         told.append(f"{len(bad)} {split} images can't be read and are left out, {min(bad)} among them")
         return _subset(part, torch.tensor([files.place(number) not in bad for number in range(len(files))]))
@@ -247,7 +251,7 @@ def without_damaged(source: Source) -> Source:
     train = good(source.train, "training")
     assert train is not None
     validation, test = good(source.validation, "validation"), good(source.test, "test")
-    return replace(source, train=train, validation=validation, test=test, told=tuple(told))
+    return replace(source, train=train, validation=validation, test=test, told=tuple(told), left_out=left_out)
 
 
 def _class_names(source: Source, location: Location) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 import numpy as np
 from PIL import Image
 
+from engine.compute.data.opening import open_array, open_image
 from engine.compute.data.pixels import Array
 
 
@@ -27,6 +28,5 @@ class Paths:
     def open(self, number: int) -> Image.Image | Array:
         path = self.place(number)
         if path.lower().endswith(".npy"):
-            values: Array = np.load(path, allow_pickle=False)
-            return values
-        return Image.open(path)
+            return open_array(path)
+        return open_image(path)

@@ -7,20 +7,35 @@ from typing import assert_never
 import torch
 
 from engine.compute.data.digits import DIGITS, read_digits
-from engine.compute.data.folders import Listing, list_classes
+from engine.compute.data.folders import Listing, in_colour, list_classes
 from engine.compute.data.idx import read_idx
 from engine.compute.data.images import Decoded, Pixels
 from engine.compute.data.pixels import Fit
+from engine.compute.data.shards import Members, labels_of, read_shards
 from engine.compute.data.source import LabelledImages, Source
 from engine.datasets.layout import own_splits
 from engine.datasets.locate import Location, stored
-from engine.datasets.records import Bundled, Folders, Idx, OwnBoxes, OwnFolders, Record, Scenes, Vision
+from engine.datasets.records import (
+    Bundled,
+    Folders,
+    Idx,
+    OwnBoxes,
+    OwnFolders,
+    OwnShards,
+    Record,
+    Scenes,
+    Vision,
+)
+from engine.datasets.shards import class_names, own_shards
 from engine.errors import SecateurError
 from engine.params.preset import Data
 
 
-def read_source(params: Data, location: Location, record: Record) -> Source:
-    """Read a built-in set or the user's folders; raises SecateurError naming the file that can't be read."""
+def read_source(params: Data, location: Location, record: Record, cache: Path | None = None) -> Source:
+    """Read a built-in set or the user's files; raises SecateurError naming the file that can't be read.
+
+    `cache` is a folder that keeps what large files hold; it need not exist or be writable.
+    """
     match record.source:
         case Bundled():
             return Source(_digits(location.root / DIGITS, params))
@@ -38,6 +53,8 @@ def read_source(params: Data, location: Location, record: Record) -> Source:
             return _folders(record.source, location.root, params, record.channels)
         case OwnFolders():
             return _own_folders(location.root, params)
+        case OwnShards():
+            return _own_shards(location.root, params, cache)
         case Vision():
             from engine.compute.data.vision import read_vision
 
@@ -83,8 +100,24 @@ def _own_folders(root: Path, params: Data) -> Source:
     listings = {split: list_classes(folder, "deep", None) for split, folder in own_splits(root).items()}
     fit = Fit.of(params)
     # A colour image first makes all of them colour; after a grey one, a colour image is an error.
-    in_colour = fit.channels is None and listings["train"].in_colour()
-    return _from_listings(listings, replace(fit, channels=3) if in_colour else fit)
+    colour = fit.channels is None and in_colour(listings["train"].paths)
+    return _from_listings(listings, replace(fit, channels=3) if colour else fit)
+
+
+def _own_shards(root: Path, params: Data, cache: Path | None) -> Source:
+    splits = own_shards(root)
+    indexes = {split: read_shards(shards, cache) for split, shards in splits.items()}
+    names = class_names(root)
+    names, _ = labels_of([index for split in indexes.values() for index in split], names)
+    fit = Fit.of(params)
+    files = {split: Members(shards, indexes[split]) for split, shards in splits.items()}
+    if fit.channels is None and in_colour(files["train"]):
+        fit = replace(fit, channels=3)
+    parts = {
+        split: LabelledImages(Decoded(files[split], fit), labels_of(indexes[split], names)[1])
+        for split in splits
+    }
+    return Source(parts["train"], parts.get("validation"), parts.get("test"), names)
 
 
 def _from_listings(listings: dict[str, Listing], fit: Fit) -> Source:

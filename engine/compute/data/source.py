@@ -31,3 +31,5 @@ class Source:
     task: Task = "classification"
     notice: str = ""
     told: tuple[str, ...] = ()
+    left_out: int = 0
+    """Images that can't be read and are not among these."""

@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+import engine.compute.data.opening  # noqa: F401 - bounds what torchvision's readers open
 from engine.compute.data.images import Decoded, Images, Pixels
 from engine.compute.data.pixels import Fit
 from engine.compute.data.source import LabelledImages, Source

@@ -12,10 +12,11 @@ from engine.compute.export.card import card, markdown
 from engine.compute.export.formats import Tell, write_model
 from engine.compute.export.verify import Check, verify
 from engine.compute.models import checkpoint
-from engine.errors import UsageError
+from engine.errors import SecateurError, UsageError
 from engine.results.exports import Order
 from engine.store.files import explained, write_json
 from engine.store.keys import file_hash
+from engine.store.workspace import fingerprints
 
 PRESET = "preset.yaml"
 CARD, CARD_TEXT = "card.json", "card.md"
@@ -45,8 +46,10 @@ def write(order: Order, tell: Tell) -> dict[str, Any]:
 def _write_into(folder: Path, order: Order, tell: Tell) -> dict[str, Any]:
     usercode.use(sources.read(order.code))
     tell(f"reading the data set {order.settings.data.name}")
-    data = load(order.settings.data, datasets.locate(order.settings.data, order.workspace))
+    place = datasets.locate(order.settings.data, order.workspace)
+    data = load(order.settings.data, place, cache=fingerprints(order.workspace))
     model = checkpoint.load(order.model, [order.settings.model.name])
+    _check_files(order)
     written = write_model(folder, order.format, model, data, tell)
     (folder / PRESET).write_text(order.preset, "utf-8")
     tell("checking it in a process of its own, on test images")
@@ -57,6 +60,17 @@ def _write_into(folder: Path, order: Order, tell: Tell) -> dict[str, Any]:
     write_json(folder / CARD, found)
     (folder / CARD_TEXT).write_text(markdown(found), "utf-8")
     return found
+
+
+def _check_files(order: Order) -> None:
+    """Once more after reading: what was read has to be what was looked at before, and what was measured."""
+    for name, digest in order.files.items():
+        if file_hash(order.model / name) != digest:
+            raise SecateurError(
+                "The model changed while it was exported",
+                f"{order.model / name} is not what was measured.",
+                "Nothing was written. `secateur resume` computes it again.",
+            )
 
 
 def _told(check: Check) -> str:

@@ -16,16 +16,23 @@ Start = Callable[[Callable[..., None], tuple[Any, ...]], BaseProcess]
 """Starts `target(*args)` in a new process and returns it."""
 
 
+class ServerGone(Exception):
+    """The server that processes are forked from was killed: whoever started it has to start another."""
+
+
 def start(target: Callable[..., None], args: tuple[Any, ...]) -> BaseProcess:
     """Fork `target(*args)` from this process's forkserver; `target` and `args` are pickled.
 
     In a process that was itself started by a forkserver the same server is used again, and the new
-    process is its child, not ours. Such a process must not be daemonic.
+    process is its child, not ours. Such a process must not be daemonic. Raises ServerGone where it was killed.
     """
     _reuse_server()
     forked = (usercode.current(), target, args)
     process = multiprocessing.get_context("forkserver").Process(target=_forked, args=forked)
-    process.start()
+    try:
+        process.start()
+    except (ConnectionError, EOFError, FileNotFoundError) as error:
+        raise ServerGone from error
     return process
 
 

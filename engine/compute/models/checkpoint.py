@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from engine.compute.layers import overlays
@@ -18,7 +17,7 @@ from engine.compute.models import edits, layout
 from engine.compute.models.architecture import Architecture, architecture
 from engine.compute.models.build import build
 from engine.compute.models.int8 import FILE, QuantizedNetwork, initializers
-from engine.compute.numerics.aligned import read_tensors
+from engine.compute.numerics.aligned import read_tensors, write_tensors
 from engine.errors import BITS_COMMAND, SecateurError
 
 FORMAT = 1
@@ -56,7 +55,7 @@ def _save_network(model: nn.Module, folder: Path) -> None:
         "notes": edits.notes(model),
     }
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    save_file(_unshared(state), folder / TENSORS)
+    write_tensors(_unshared(state), folder / TENSORS)
     (folder / RECIPE).write_text(json.dumps(recipe, indent=1, sort_keys=True))
     _verify(model, state, folder)
 

@@ -7,12 +7,13 @@ that others made are therefore taken in here and nowhere else, and arrays for ot
 Integers are left where they are: their arithmetic is exact.
 """
 
+import stat
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
@@ -39,6 +40,17 @@ def align_(model: nn.Module) -> nn.Module:
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """The tensors of a safetensors file, wherever it places them."""
     return {name: aligned(tensor) for name, tensor in load_file(path).items()}
+
+
+def write_tensors(tensors: dict[str, Tensor], path: Path) -> None:
+    """A safetensors file for those whom the user's umask lets read it.
+
+    safetensors' own writer shuts out all others, whatever the umask.
+    """
+    path.touch()
+    mode = stat.S_IMODE(path.stat().st_mode)
+    save_file(tensors, path)
+    path.chmod(mode)
 
 
 def from_array(array: Any) -> Tensor:

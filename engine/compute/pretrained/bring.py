@@ -11,20 +11,22 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from torch import nn
+from torch import Tensor, nn
 
 from engine.compute.models import edits
 from engine.compute.models.adapt import RGB, fit_head, fit_stem
 from engine.compute.models.architecture import Architecture, architecture, attached
 from engine.compute.models.build import build
+from engine.compute.pretrained import masks, own
 from engine.compute.pretrained.convert import compare_answers, flags, take_sizes_
 from engine.compute.pretrained.files import refused
 from engine.compute.pretrained.guess import BOUND, Match, guess, match
 from engine.compute.pretrained.inert import UNREADABLE
+from engine.compute.pretrained.parts import named, readings
 from engine.compute.pretrained.reading import WeightFile, read
 from engine.compute.pretrained.shapes import AUXILIARY, narrow_, skeleton
 from engine.compute.pretrained.state_dict import load_into, unfit
-from engine.compute.pretrained.unwrap import Notices, variants
+from engine.compute.pretrained.unwrap import Notices, Variant, variants
 from engine.errors import SecateurError
 from engine.params.catalog import DETECTOR, WEIGHT_FILES, is_built_in, own_code
 from engine.params.preset import AUTO, Model
@@ -32,6 +34,8 @@ from engine.params.preset import AUTO, Model
 TENSORS = "model.safetensors"
 RECIPE = "model.json"
 """The files of a checkpoint of ours."""
+LONGEST_RECIPE = 64 << 20
+"""Bytes of a `model.json`; that of a large pruned network has a few hundred thousand."""
 REPLACED = "was replaced by a random one for"
 """What is said of a last layer for other classes than the data's."""
 IN_FOLDER = WEIGHT_FILES[1:]
@@ -72,19 +76,79 @@ def _from_file(path: Path, params: Model, offered: Architecture) -> tuple[nn.Mod
     found = read(path, params)
     if offered.name.startswith(DETECTOR):
         return _detector(found, path, offered), found.notices
-    ways, trusted = variants(found.state), found.module is not None
-    guessed = params.name == AUTO
-    fitting = guess(ways, offered, trusted=trusted) if guessed else match(offered, ways, trusted=trusted)
+    state, pruned = masks.unmasked(found.state)
+    found = replace(found, state=state)
+    groups = _readings(state, params, path)
+    trusted, guessed = found.module is not None, params.name == AUTO
+    fresh: tuple[str, ...] = ()
+    if own_code(params.name):
+        fitted = own.fit(offered, groups, params.new_layers, str(path), trusted)
+        fitting, fresh = fitted.match, fitted.fresh
+    elif guessed:
+        fitting = guess(groups, offered, trusted=trusted)
+    else:
+        fitting = match(offered, groups, trusted=trusted)
     if not fitting.difference.fits:
-        raise unfit(str(path), fitting.difference.lines())
+        raise _misnamed(str(path), fitting, groups, offered, trusted)
     notices = [*found.notices, *_told(fitting, path.name, guessed)]
     _check_size(fitting.arch, offered)
+    fitting = replace(fitting, state=own.made(fitting.arch, fresh, fitting.state))
     model, native = _loaded(fitting, found, path, notices)
-    arch = _fitted(model, native, offered, path.name, notices)
+    if own_code(params.name):
+        model, arch = _as_its_code_builds(model, native, offered, fresh, path.name, notices)
+    else:
+        arch = _fitted(model, native, offered, path.name, notices)
     edits.recorded(model).clear()
     for edit in edits.changes(edits.sizes(skeleton(arch)), edits.sizes(model)):
         edits.record(model, edit)
+    if kept := masks.keep_(model, pruned, fitting.prefix):
+        notices.append(("info", f"{path.name} was pruned by torch.nn.utils.prune: {kept} masks are kept"))
     return model, notices
+
+
+def _readings(state: dict[str, Tensor], params: Model, path: Path) -> list[list[Variant]]:
+    found = readings(state, params.part)
+    if not found:
+        begin = named(tuple(dict.fromkeys(name.partition(".")[0] for name in state)))
+        raise SecateurError(
+            f"Weights {path} have no part {params.part}",
+            f"The names of its tensors begin with {begin}.",
+            "Correct model.part, or leave it out.",
+        )
+    return found
+
+
+def _misnamed(
+    source: str, nearest: Match, groups: list[list[Variant]], offered: Architecture, trusted: bool
+) -> SecateurError:
+    """Why the weights do not fit the network that was named, and which they do fit, if any."""
+    error = unfit(source, nearest.difference.lines())
+    try:
+        fits = guess(groups, replace(offered, arguments={}), trusted=trusted).arch
+    except SecateurError as found:
+        return SecateurError(error.title, error.detail, found.remedy)
+    width = f", arguments: {{width: {fits.arguments['width']}}}" if "width" in fits.arguments else ""
+    return SecateurError(error.title, error.detail, f"They fit model: {{name: {fits.name}{width}}}.")
+
+
+def _as_its_code_builds(
+    loaded: nn.Module,
+    native: Architecture,
+    offered: Architecture,
+    fresh: tuple[str, ...],
+    name: str,
+    notices: Notices,
+) -> tuple[nn.Module, Architecture]:
+    """The user's own network for the data's classes, with the weights but those of the layers `fresh`."""
+    if native.classes == offered.classes:
+        if fresh:
+            notices.append(("warning", f"{', '.join(fresh)} of {name} {REPLACED} this data: to be trained"))
+        return attached(loaded, native), native
+    model = build(offered).eval()
+    own.fill(model, loaded, fresh)
+    last = f"the last layer of {name} ({', '.join(fresh)}), for {native.classes} classes,"
+    notices.append(("warning", f"{last} {REPLACED} the data's {offered.classes}: it has to be trained"))
+    return model, offered
 
 
 def _detector(found: WeightFile, path: Path, offered: Architecture) -> nn.Module:
@@ -102,6 +166,8 @@ def _told(found: Match, name: str, guessed: bool) -> Notices:
     notices: Notices = []
     if found.prefix:
         notices.append(("info", f"took {found.prefix!r} off the names in {name}"))
+    if found.left_out:
+        notices.append(("warning", f"left out of {name}: {named(found.left_out)}"))
     if guessed:
         width = f" of width {arch.arguments['width']}" if "width" in arch.arguments else ""
         notices.append(("info", f"{name} was recognized as {arch.name}{width} with {arch.classes} classes"))
@@ -176,6 +242,8 @@ def _from_checkpoint(folder: Path, name: str, offered: Architecture) -> tuple[nn
     from engine.compute.models import checkpoint
 
     try:
+        if (folder / RECIPE).stat().st_size > LONGEST_RECIPE:
+            raise ValueError(f"{RECIPE} has more than {LONGEST_RECIPE} bytes")
         recipe: dict[str, Any] = json.loads((folder / RECIPE).read_text("utf-8"))
         built = str(recipe["architecture"]["name"])
         _check_name(built, name, folder)
@@ -189,8 +257,29 @@ def _from_checkpoint(folder: Path, name: str, offered: Architecture) -> tuple[nn
     notices: Notices = [("info", f"{folder.name} is a checkpoint of {built}")]
     native = architecture(model)
     _check_size(native, offered)
+    if own_code(native.name):
+        return _own_checkpoint(model, native, offered, folder, notices), notices
     _fitted(model, native, offered, folder.name, notices)
     return model, notices
+
+
+def _own_checkpoint(
+    model: nn.Module, native: Architecture, offered: Architecture, folder: Path, notices: Notices
+) -> nn.Module:
+    """A checkpoint of the user's own network, for the data's classes; as it was built, so never one that was cut."""
+    if (native.channels, native.classes) == (offered.channels, offered.classes):
+        attached(model, replace(native, size=offered.size))
+        return model
+    fresh = own.differing(skeleton(native), skeleton(replace(native, classes=offered.classes)))
+    if native.channels != offered.channels or edits.recorded(model) or masks.masked(model) or not fresh:
+        raise SecateurError(
+            f"The checkpoint {folder} is for other data",
+            f"It is for {native.channels} channels and {native.classes} classes, the data has {offered.channels} and "
+            f"{offered.classes}; a compressed network of your own is not rewritten.",
+            "Bring the weights from before it was compressed, or data of the same kind.",
+        )
+    target = replace(native, classes=offered.classes, size=offered.size)
+    return _as_its_code_builds(model, native, target, fresh, folder.name, notices)[0]
 
 
 def _check_name(built: str, name: str, folder: Path) -> None:

@@ -15,6 +15,9 @@ HEAD = 4096
 """Bytes that are looked at: every format here is told by its first few hundred."""
 LONGEST_HEADER = 100_000_000
 """Bytes of a safetensors header, at most, as its own reader has it."""
+RATIO, ALWAYS = 16, 256 << 20
+"""What a file holds may take so many times the file's own bytes, or so many bytes: weights hardly compress, and tensors
+that repeat one value are small."""
 
 _Signature = tuple[Callable[[bytes], bool], str, str]
 
@@ -100,10 +103,12 @@ def _zip(path: Path) -> Kind:
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
+            unpacked = sum(part.file_size for part in archive.infolist())
     except (zipfile.BadZipFile, OSError, ValueError, RuntimeError) as error:
         raise refused(
             path, "is cut short: it begins as torch.save writes, but its end is missing", "Copy it again."
         ) from error
+    check_unpacked(path, unpacked)
     inside = {name.partition("/")[2] for name in names}
     if any(name.startswith("code/") for name in inside) or "constants.pkl" in inside:
         raise _program(path, "TorchScript", f"torch.jit.load('{path.name}').state_dict()")
@@ -129,6 +134,17 @@ def _other_zip(names: list[str]) -> tuple[str, str]:
     if "model.weights.h5" in names:
         return "is a Keras model", f"Convert it to PyTorch. {SAVE}"
     return "is a zip archive of other files", "Unpack it and name the file of weights in it."
+
+
+def check_unpacked(path: Path, unpacked: int) -> None:
+    """Raises SecateurError where what the file holds would take `unpacked` bytes, far more than it is large."""
+    size = path.stat().st_size
+    if unpacked > max(ALWAYS, RATIO * size):
+        raise refused(
+            path,
+            f"has {size} bytes, and what it holds would take {unpacked}",
+            "No weights are like that: get it from where you trust it. If they are, save them as safetensors.",
+        )
 
 
 def refused(path: Path, what: str, remedy: str) -> SecateurError:

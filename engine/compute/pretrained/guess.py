@@ -3,7 +3,7 @@
 import hashlib
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from engine.compute.models.architecture import Architecture
 from engine.compute.models.edits import reshape
+from engine.compute.pretrained.parts import alike
 from engine.compute.pretrained.shapes import (
     AUXILIARY,
     Difference,
@@ -52,6 +53,7 @@ class Match:
     state: dict[str, Tensor]
     prefix: str
     difference: Difference
+    left_out: tuple[str, ...] = ()
 
 
 def fingerprint(names: Iterable[str]) -> str:
@@ -60,41 +62,67 @@ def fingerprint(names: Iterable[str]) -> str:
     return hashlib.sha256(notices.encode()).hexdigest()[:12]
 
 
-def guess(variants: list[Variant], offered: Architecture, *, trusted: bool = False) -> Match:
+def guess(groups: Sequence[list[Variant]], offered: Architecture, *, trusted: bool = False) -> Match:
     """The one known network that the tensors fit: exactly, or with fewer channels (then the smallest such).
 
-    `offered` has the data's size and the preset's arguments; `trusted`: a pickled model comes with the tensors,
-    which tells what they do not (how many heads attention has). Raises SecateurError, naming what comes
-    nearest, when no network or more than one fits.
+    `groups` are the ways to read each part of the file, the likeliest first. `offered` has the data's size and the
+    preset's arguments; `trusted`: a pickled model comes with the tensors, which tells what they do not (how many heads
+    attention has). Raises SecateurError, naming what comes nearest, when no network or more than one fits.
     """
-    found = [match for variant in variants for match in _fitting(variant, offered, trusted)]
-    exact = [match for match in found if match.difference.exact]
-    if len({match.arch.name for match in exact}) > 1:
-        raise _ambiguous(exact)
-    if exact:
-        return exact[0]
-    pruned = [match for match in found if trusted or _runs(match)]
-    if pruned:
-        return min(pruned, key=_parameters)
-    raise _unknown(variants, offered, found)
+    every: list[Match] = []
+    for variants in groups:
+        found = [match for variant in variants for match in _fitting(variant, offered, trusted)]
+        exact = [match for match in found if match.difference.exact]
+        if len({match.arch.name for match in exact}) > 1:
+            raise _ambiguous(exact)
+        pruned = [] if exact else [match for match in found if trusted or _runs(match)]
+        if exact or pruned:
+            _check_alone(groups, exact[0] if exact else pruned[0], offered, trusted)
+            return exact[0] if exact else min(pruned, key=_parameters)
+        every += found
+    raise _unknown([variant for variants in groups for variant in variants], offered, every)
 
 
-def match(arch: Architecture, variants: list[Variant], *, trusted: bool = False) -> Match:
+def _check_alone(groups: Sequence[list[Variant]], found: Match, offered: Architecture, trusted: bool) -> None:
+    """Raises SecateurError where the file has several networks and no name says which is meant."""
+    same = alike(groups, lambda variant: any(True for _ in _fitting(variant, offered, trusted)))
+    if found.prefix in same and len(same) > 1:
+        raise several(same)
+
+
+def several(prefixes: list[str]) -> SecateurError:
+    """The error for a file of several networks."""
+    return SecateurError(
+        "The file holds several networks",
+        f"The tensors of {' and of '.join(f'{prefix}*' for prefix in prefixes)} fit.",
+        f"Say which: model.part: {prefixes[0].rstrip('.')}",
+    )
+
+
+def match(arch: Architecture, groups: Sequence[list[Variant]], *, trusted: bool = False) -> Match:
     """`arch` with the channels and classes of the weights, and the variant of their names that fits it best."""
     if arch.name.startswith(BOUND):
-        sizes = [size for variant in variants if (size := _size(variant.state, arch)) != arch.size]
+        sizes = [size for ways in groups for way in ways if (size := _size(way.state, arch)) != arch.size]
         arch = replace(arch, size=sizes[0]) if sizes else arch
     model = skeleton(arch)
-    return min(
-        (_match(arch, variant, model, trusted) for variant in variants), key=lambda m: m.difference.count
-    )
+    found = [min((_match(arch, way, model, trusted) for way in ways), key=_count) for ways in groups]
+    fitting = [one for one in found if one.difference.fits]
+    if fitting:
+        same = alike(groups, lambda way: _match(arch, way, model, trusted).difference.fits)
+        if fitting[0].prefix in same and len(same) > 1:
+            raise several(same)
+    return fitting[0] if fitting else min(found, key=_count)
+
+
+def _count(found: Match) -> int:
+    return found.difference.count
 
 
 def _match(arch: Architecture, variant: Variant, model: nn.Module, trusted: bool = False) -> Match:
     state = without_auxiliary(arch, variant.state)
     native = _fitted(arch, model, state)
     difference = compare(model if native == arch else skeleton(native), state, trusted=trusted)
-    return Match(native, state, variant.prefix, difference)
+    return Match(native, state, variant.prefix, difference, variant.left_out)
 
 
 def _fitted(arch: Architecture, model: nn.Module, state: dict[str, Tensor]) -> Architecture:
@@ -242,7 +270,7 @@ def _not_recognized(detail: str) -> SecateurError:
     return SecateurError(
         "No known model fits these weights",
         detail,
-        "Name the model: model.name, one of torchvision's, or your own as path/file.py:function.",
+        "Build their network in a file of yours and name its function: model.name: path/file.py:function.",
     )
 
 

@@ -17,7 +17,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 
@@ -38,6 +38,8 @@ UNREADABLE = (
     AttributeError,
     AssertionError,
     ImportError,
+    MemoryError,
+    ArithmeticError,
 )
 """What readers of foreign bytes raise, depending on the bytes."""
 PARTS = 5
@@ -170,11 +172,26 @@ def _names(path: Path, kind: Kind) -> Iterator[str]:
     if kind == "zip":
         with zipfile.ZipFile(path) as archive:
             inside = next(name for name in archive.namelist() if name.endswith("/data.pkl"))
-            yield from _globals(io.BytesIO(archive.read(inside)))
+            content = archive.read(inside)
+            yield from _globals(_Bounded(io.BytesIO(content), len(content)))
         return
     with path.open("rb") as file:
+        bounded = _Bounded(file, path.stat().st_size)
         for _ in range(PARTS):
-            yield from _globals(file)
+            yield from _globals(bounded)
+
+
+class _Bounded:
+    """A file of which no more can be asked for than it has: a pickle may say that 2⁴⁰ bytes follow."""
+
+    def __init__(self, file: IO[bytes], size: int) -> None:
+        self._file, self._size = file, size
+        self.readline, self.tell = file.readline, file.tell
+
+    def read(self, count: int) -> bytes:
+        if count > self._size:
+            raise EOFError(f"{count} bytes are said to follow, {self._size} are there")
+        return self._file.read(count)
 
 
 def _globals(file: Any) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """Named tensors out of a file that somebody brings, whatever they are wrapped in."""
 
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,15 @@ from torch import Tensor, nn
 
 from engine.compute.numerics.aligned import align_, read_tensors
 from engine.compute.pretrained import inert, pickles
-from engine.compute.pretrained.files import SAVE, kind, refused
+from engine.compute.pretrained.files import SAVE, check_unpacked, kind, refused
 from engine.compute.pretrained.unwrap import Notices, find, tensors
 from engine.errors import SecateurError
 from engine.params.preset import Model
 
 LISTED = 6
 """How many keys of a dictionary without weights, and how many classes, an error shows."""
+LONGEST_KEY = 80
+"""Letters of a key that it shows."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ def read(path: Path, params: Model) -> WeightFile:
     """
     form = kind(path)
     if form == "safetensors":
-        return _floats(_safetensors(path), [])
+        return _floats(path, _safetensors(path), [])
     content = inert.read(path, form)
     found = find(content.value)
     if found is None:
@@ -52,7 +55,7 @@ def read(path: Path, params: Model) -> WeightFile:
         notices.append(
             ("info", f"left out of {path.name}, and not run: {', '.join(content.foreign[:LISTED])}")
         )
-    return _floats(tensors(found.value), notices)
+    return _floats(path, tensors(found.value), notices)
 
 
 def _trusted(path: Path, content: inert.Content, params: Model, notices: Notices) -> WeightFile:
@@ -61,7 +64,7 @@ def _trusted(path: Path, content: inert.Content, params: Model, notices: Notices
         raise _no_state(path, content)
     notices = [*notices, ("warning", f"{path.name} is a pickled model: its code was run once, to convert it")]
     module = align_(found.value.float().eval()) if isinstance(found.value, nn.Module) else None
-    return _floats(tensors(found.value), notices, module)
+    return _floats(path, tensors(found.value), notices, module)
 
 
 def _safetensors(path: Path) -> dict[str, Tensor]:
@@ -78,7 +81,7 @@ def _no_state(path: Path, content: inert.Content) -> SecateurError:
     value: Any = content.value
     what = type(value).__name__
     if isinstance(value, dict):
-        what = f"a dictionary of {', '.join(map(repr, list(value)[:LISTED])) or 'nothing'}"
+        what = f"a dictionary of {', '.join(map(_named, islice(value, LISTED))) or 'nothing'}"
     elif isinstance(value, inert.Inert):
         what = f"an object of {value.path}"
     if content.foreign:
@@ -90,8 +93,19 @@ def _no_state(path: Path, content: inert.Content) -> SecateurError:
     )
 
 
-def _floats(state: dict[str, Tensor], notices: Notices, module: nn.Module | None = None) -> WeightFile:
+def _named(key: Any) -> str:
+    """A key; what is no text may be endless when it is written out."""
+    return repr(key[:LONGEST_KEY]) if isinstance(key, str) else f"an object of {type(key).__name__}"
+
+
+def _floats(
+    path: Path, state: dict[str, Tensor], notices: Notices, module: nn.Module | None = None
+) -> WeightFile:
     """Every floating-point tensor as float32, every tensor dense."""
+    # A tensor may say that it repeats one value, or leaves out, more than any memory holds.
+    check_unpacked(path, sum(tensor.numel() * tensor.element_size() for tensor in state.values()))
+    if any(tensor.is_meta for tensor in state.values()):
+        raise refused(path, "holds tensors without values (of the device meta)", SAVE)
     if any(tensor.is_quantized for tensor in state.values()):
         raise SecateurError(
             "The weights are quantized already",

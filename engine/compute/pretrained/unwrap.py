@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor, nn
@@ -117,10 +117,14 @@ def _of_module(module: nn.Module, prefix: str) -> Iterator[tuple[str, Tensor]]:
 
 @dataclass(frozen=True)
 class Variant:
-    """One way to read the names of a state_dict; `prefix` is what was taken off all of them."""
+    """One way to read the names of a state_dict; `prefix` is what was taken off all of them.
+
+    `left_out` is what else the file has where this is only a part of it, as `teacher.*`.
+    """
 
     state: dict[str, Tensor]
     prefix: str = ""
+    left_out: tuple[str, ...] = ()
 
 
 def variants(state: dict[str, Tensor]) -> list[Variant]:
@@ -153,4 +157,4 @@ def _renamed(variant: Variant) -> Iterator[Variant]:
             name = pattern.sub(new, name)
         state[name] = tensor
     if state.keys() != variant.state.keys():
-        yield Variant(state, variant.prefix)
+        yield replace(variant, state=state)

@@ -1,6 +1,6 @@
 """What training and measuring need to know of a task, and nothing else of it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 import torch
@@ -21,12 +21,14 @@ class Score:
         quality: What choices are made by, 0 … 1: top-1 accuracy, or mAP50-95.
         loss: Mean loss per image.
         measures: The field's measures by name, 0 … 1: `accuracy`, or `map50` and `map50_95`.
+        beside: What a final score tells besides, 0 … 1 by name: of classifiers, what one accuracy hides.
     """
 
     predictions: Tensor
     quality: float
     loss: float
     measures: dict[str, float]
+    beside: dict[str, float] = field(default_factory=dict)
 
     @property
     def accuracy(self) -> float:

@@ -1,4 +1,4 @@
-"""One class per image: cross-entropy, and top-1 accuracy."""
+"""One class per image: cross-entropy, top-1 accuracy, and what that hides."""
 
 import torch
 from torch import Tensor, nn
@@ -6,6 +6,7 @@ from torch.nn import functional
 
 from engine.compute.data import Dataset, Split
 from engine.compute.layers.pieces import at_once
+from engine.compute.measures.classes import beside_accuracy
 from engine.compute.memory import halving_batch
 from engine.compute.tasks.base import Reduction, Score
 from engine.compute.tasks.output import main_output
@@ -40,7 +41,8 @@ class Classification:
         predictions = outputs.argmax(1)
         loss = functional.cross_entropy(outputs.double(), split.labels)
         accuracy = int((predictions == split.labels).sum()) / len(split.labels)
-        return Score(predictions, accuracy, float(loss), {"accuracy": accuracy})
+        beside = beside_accuracy(outputs, split.labels)
+        return Score(predictions, accuracy, float(loss), {"accuracy": accuracy}, beside)
 
     def agreement(self, one: Tensor, two: Tensor) -> float | None:
         return agreement(one, two)

@@ -15,6 +15,7 @@ from engine.compute.layers import overlays
 from engine.compute.layers.passes import single_valued_norms
 from engine.compute.memory import out_of_memory
 from engine.compute.numerics.seeds import generator, seed_everything
+from engine.compute.stopping import Stopped
 from engine.compute.tasks import Score, task_of
 from engine.compute.training import resume
 from engine.compute.training.schedules import learning_rate_factor
@@ -50,6 +51,10 @@ class _Run:
     """What many weights share, codebooks and dictionaries, and the factors of its gradients."""
     epochs: list[ev.EpochFinished] = field(default_factory=list)
     best: resume.Best | None = None
+    part: resume.Part | None = None
+    """Of the epoch that is to be trained next, what is done of it already."""
+    kept: float = field(default_factory=time.monotonic)
+    """When the state was kept last."""
     progress: float = 0.0
 
     @property
@@ -77,8 +82,9 @@ def fit(
     """Train `model` in place and return it; masks and other parametrizations are respected.
 
     Random numbers depend on the seed, the step's position, `purpose` and the epoch alone. Every `keep_every_s`
-    seconds (by default `partial.EVERY_S`) the state after an epoch is kept, and an interrupted training goes on
-    from there with the same bits; `keep_last` keeps the final state too, for a step that goes on after it.
+    seconds (by default `resume.EVERY_S`) the state after an epoch is kept, in a long epoch after a batch, and an
+    interrupted training goes on from there with the same bits; `keep_last` keeps the final state too, for a step that
+    goes on after it. One that is asked to stop keeps its state after the running batch and raises Stopped.
     `penalty` adds to the gradients before every update, from the weights alone. `objective` replaces the task's loss.
     Raises SecateurError when the loss is no longer finite.
     """
@@ -88,18 +94,26 @@ def fit(
     run = _Run(model, optimizer, params, context, purpose, params.batch, penalty, objective, factors)
     _restore(run)
     context.scored = None
-    kept, every_s = time.monotonic(), resume.EVERY_S if keep_every_s is None else keep_every_s
-    with _fit_for_single_images(run):
+    every_s = resume.EVERY_S if keep_every_s is None else keep_every_s
+    with _fit_for_single_images(run), context.stopping.keeping():
         for epoch in range(len(run.epochs) + 1, params.epochs + 1):
             _one_epoch(run, epoch)
-            if time.monotonic() - kept > every_s or (keep_last and epoch == params.epochs):
-                epochs = [ev.as_dict(finished) for finished in run.epochs]
-                resume.keep(run.trained, run.optimizer, epochs, run.best, context.partial / purpose)
-                kept = time.monotonic()
+            last = keep_last and epoch == params.epochs
+            if context.stopping.asked or last or time.monotonic() - run.kept > every_s:
+                _keep(run)
+            if context.stopping.asked:
+                raise Stopped
     if params.keep == "best" and run.best is not None:
         model.load_state_dict(run.best.state)
         context.scored = None
     return model
+
+
+def _keep(run: _Run, part: resume.Part | None = None) -> None:
+    """Keep the state as it is: after the last whole epoch, or in the middle of the next one."""
+    epochs = [ev.as_dict(finished) for finished in run.epochs]
+    resume.keep(run.trained, run.optimizer, epochs, run.best, run.context.partial / run.purpose, part)
+    run.kept = time.monotonic()
 
 
 def _fit_for_single_images(run: _Run) -> AbstractContextManager[object]:
@@ -113,14 +127,16 @@ def _fit_for_single_images(run: _Run) -> AbstractContextManager[object]:
 
 
 def _restore(run: _Run) -> None:
-    """Go back to the last kept epoch, if there is one, and tell the epochs up to it again."""
-    folder = run.context.partial / run.purpose
-    for kept in resume.restore(run.trained, run.optimizer, folder):
+    """Go back to the last kept state, if there is one, and tell the epochs up to it again."""
+    found = resume.restore(run.trained, run.optimizer, run.context.partial / run.purpose)
+    if found is None:
+        return
+    run.best, run.part = found.best, found.part
+    for kept in found.epochs:
         event = ev.from_dict(kept)
         assert isinstance(event, ev.EpochFinished)
         run.epochs.append(event)
         run.context.send(event)
-    run.best = resume.restore_best(folder)
 
 
 def _one_epoch(run: _Run, epoch: int) -> None:
@@ -130,6 +146,7 @@ def _one_epoch(run: _Run, epoch: int) -> None:
         loss, rate = _halving(run, epoch, resume.snapshot(run.trained, run.optimizer))
     else:
         loss, rate = _train_epoch(run, epoch)
+    run.part = None
     score = run.context.scored = validate(run.model, run.context)
     _report(run, epoch, loss, rate, score, time.monotonic() - started)
     if run.params.keep == "best" and (run.best is None or score.quality > run.best.quality):
@@ -182,19 +199,28 @@ def _train_epoch(run: _Run, epoch: int) -> tuple[float, float]:
     seed_everything(context.seed, "dropout", *purpose)
     train = context.data.train
     order = torch.randperm(len(train.labels), generator=generator(context.seed, "order", *purpose))
+    augmenting = generator(context.seed, "augment", *purpose)
     updates = _updates(len(order), params.batch)
     total = torch.zeros((), dtype=torch.float64, device=context.device)
-    seen, rate = 0, 0.0
+    seen, rate, done = 0, 0.0, 0
+    if run.part is not None:
+        total, seen, rate, done = (
+            run.part.total.to(context.device),
+            run.part.seen,
+            run.part.rate,
+            run.part.batches,
+        )
+        run.part.put_back_chance(augmenting, context.device)
     run.model.train()
     batches = context.data.batches(
         train,
         params.batch,
-        order=order,
+        order=order[done * params.batch :],
         augment=params.augment,
-        generator=generator(context.seed, "augment", *purpose),
+        generator=augmenting,
         device=context.device,
     )
-    for number, (images, labels) in enumerate(batches):
+    for number, (images, labels) in enumerate(batches, done):
         if number == updates:
             break
         run.progress = progress = (epoch - 1 + number / updates) / params.epochs
@@ -203,6 +229,11 @@ def _train_epoch(run: _Run, epoch: int) -> tuple[float, float]:
         total += _update(run, images, labels) * len(labels)
         seen += len(labels)
         context.progress(progress, f"epoch {epoch}/{params.epochs}")
+        if context.stopping.asked or time.monotonic() - run.kept > resume.LONG_EPOCH_S:
+            chance = resume.chance(augmenting, context.device)
+            _keep(run, resume.Part(number + 1, seen, rate, total.cpu(), chance))
+            if context.stopping.asked:
+                raise Stopped
     return float(total) / seen, rate
 
 

@@ -10,15 +10,16 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from engine.compute.numerics.aligned import read_tensors
+from engine.compute.numerics.aligned import read_tensors, write_tensors
 from engine.store.files import explained, sync_folder
 from engine.store.keys import file_hash
 
 EVERY_S = 10.0
 """Seconds of training after which the state is kept at the next end of an epoch."""
+LONG_EPOCH_S = 300.0
+"""Seconds of training after which the state is kept in the middle of an epoch."""
 
 OVERTAKEN = (errno.ENOENT, errno.ENOTEMPTY, errno.EEXIST)
 """How it fails to keep a state where another study has kept the same one, or removed the folder."""
@@ -32,6 +33,47 @@ class Best:
 
     quality: float
     state: dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Part:
+    """What is done of an epoch that was left in the middle, beside the state of model and optimizer.
+
+    Attributes:
+        batches: How many were trained.
+        seen: How many images were in them.
+        rate: The learning rate of the last one.
+        total: Sum of their images' losses, a float64 scalar on the CPU.
+        chance: States of the generators, by name: uint8 tensors as torch gives them.
+    """
+
+    batches: int
+    seen: int
+    rate: float
+    total: Tensor
+    chance: dict[str, Tensor]
+
+    def put_back_chance(self, augmenting: torch.Generator, device: torch.device) -> None:
+        """Have every generator go on where it was."""
+        augmenting.set_state(self.chance["augmenting"])
+        torch.set_rng_state(self.chance["cpu"])
+        if device.type == "cuda" and "cuda" in self.chance:
+            torch.cuda.set_rng_state(self.chance["cuda"], device)
+
+
+def chance(augmenting: torch.Generator, device: torch.device) -> dict[str, Tensor]:
+    """The states of all generators that a batch draws from."""
+    found = {"augmenting": augmenting.get_state(), "cpu": torch.get_rng_state()}
+    return found | ({"cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else {})
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A kept state: the events of the whole epochs up to it, the best weights, and what is done of the next epoch."""
+
+    epochs: list[dict[str, Any]]
+    best: Best | None
+    part: Part | None
 
 
 def copy_state(model: nn.Module) -> dict[str, Tensor]:
@@ -55,21 +97,31 @@ def keep(
     epochs: list[dict[str, Any]],
     best: Best | None,
     folder: Path,
+    part: Part | None = None,
 ) -> None:
-    """Replace what `folder` keeps by the state after the last of `epochs`, which are their events."""
+    """Replace what `folder` keeps by the state after the last of `epochs`, which are their events, and after `part` of
+    the epoch that follows."""
     epoch = len(epochs)
     tensors = {f"model/{n}": t for n, t in copy_state(model).items()}
     tensors |= {f"optimizer/{n}": t for n, t in _optimizer_tensors(optimizer).items()}
     if best is not None:
         tensors |= {f"best/{n}": t for n, t in best.state.items()}
-    target = folder / f"epoch-{epoch:05d}"
+    if part is not None:
+        tensors |= {"part/total": part.total} | {f"chance/{n}": t for n, t in part.chance.items()}
+    target = folder / (f"epoch-{epoch:05d}" if part is None else f"part-{epoch:05d}-{part.batches:08d}")
     temporary = folder / f".{uuid.uuid4().hex[:12]}"
     with explained(folder):
         try:
             temporary.mkdir(parents=True)
-            save_file({n: t.contiguous() for n, t in tensors.items()}, temporary / "state.safetensors")
+            write_tensors({n: t.contiguous() for n, t in tensors.items()}, temporary / "state.safetensors")
             digest = file_hash(temporary / "state.safetensors")
-            facts = {"sha256": digest, "best": best.quality if best else None, "epochs": epochs}
+            facts: dict[str, Any] = {
+                "sha256": digest,
+                "best": best.quality if best else None,
+                "epochs": epochs,
+            }
+            if part is not None:
+                facts["part"] = {"batches": part.batches, "seen": part.seen, "rate": part.rate}
             (temporary / "facts.json").write_text(json.dumps(facts))
             sync_folder(temporary)
             shutil.rmtree(target, ignore_errors=True)  # a damaged one: a whole one would have been used
@@ -85,41 +137,39 @@ def keep(
         shutil.rmtree(older, ignore_errors=True)
 
 
-def restore(model: nn.Module, optimizer: torch.optim.Optimizer, folder: Path) -> list[dict[str, Any]]:
-    """Load the latest whole state that `folder` keeps; the events of the epochs up to it, none if there is none."""
-    found = _latest(folder)
-    if found is None:
-        return []
-    epochs, tensors, _ = found
-    model.load_state_dict(_below("model/", tensors))
-    _load_optimizer(optimizer, _below("optimizer/", tensors))
-    return epochs
-
-
-def restore_best(folder: Path) -> Best | None:
-    found = _latest(folder)
-    if found is None or found[2] is None:
-        return None
-    return Best(found[2], _below("best/", found[1]))
-
-
-def _latest(folder: Path) -> tuple[list[dict[str, Any]], dict[str, Tensor], float | None] | None:
+def restore(model: nn.Module, optimizer: torch.optim.Optimizer, folder: Path) -> Kept | None:
+    """Load the latest whole state that `folder` keeps; None if there is none."""
     for kept in reversed(_kept(folder)):
         try:
             facts = json.loads((kept / "facts.json").read_text())
             if file_hash(kept / "state.safetensors") != facts["sha256"]:
                 continue
-            return facts["epochs"], read_tensors(kept / "state.safetensors"), facts["best"]
-        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError):
+            tensors = read_tensors(kept / "state.safetensors")
+            best = None if facts["best"] is None else Best(facts["best"], _below("best/", tensors))
+            found = Kept(facts["epochs"], best, _part(facts.get("part"), tensors))
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError):
             continue
+        model.load_state_dict(_below("model/", tensors))
+        _load_optimizer(optimizer, _below("optimizer/", tensors))
+        return found
     return None
 
 
+def _part(facts: dict[str, Any] | None, tensors: dict[str, Tensor]) -> Part | None:
+    if facts is None:
+        return None
+    return Part(
+        facts["batches"], facts["seen"], facts["rate"], tensors["part/total"], _below("chance/", tensors)
+    )
+
+
 def _kept(folder: Path) -> list[Path]:
+    """Kept states, the latest last."""
     try:
-        return sorted(folder.glob("epoch-*"))
+        found = [*folder.glob("epoch-*"), *folder.glob("part-*-*")]
     except FileNotFoundError:  # another study finished and removed the folder just now
         return []
+    return sorted(found, key=lambda kept: kept.name.partition("-")[2])
 
 
 def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -12,11 +12,16 @@ from engine import datasets
 from engine.compute.checkup.network import Tried, check
 from engine.compute.context import Send
 from engine.compute.data import load
+from engine.compute.data.look import look
 from engine.compute.data.memory import budget
+from engine.compute.data.words import told
 from engine.compute.worker.commit import waiting_for_latency
+from engine.datasets.preprocess import unsaid
 from engine.errors import SecateurError, UsageError
 from engine.machine import lock
+from engine.params.preset import Data, Model
 from engine.store.objects import Store
+from engine.store.workspace import fingerprints
 from engine.studies.job import JobRequest
 
 SYSTEM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO, errno.ENOMEM)
@@ -27,13 +32,16 @@ def run(request: JobRequest, send: Send) -> None:
     """Try every network of the job that the store knows nothing of. Raises UsageError for what can't be."""
     settings = request.read_settings()
     store = Store(Path(request.store))
+    workspace = Path(request.workspace)
     with _preset_at_fault():
         data = load(
             settings.data,
-            datasets.locate(settings.data, Path(request.workspace)),
+            datasets.locate(settings.data, workspace),
             fingerprint=request.fingerprint,
+            cache=fingerprints(workspace),
             budget=budget() // request.parallel,
         )
+        about = told(look(data)) | {"name": _named(settings.data)}
     device, templates = torch.device(request.device), store.root / "templates"
     for node in request.read_nodes():
         if store.get(node.key) is not None:
@@ -42,13 +50,15 @@ def run(request: JobRequest, send: Send) -> None:
             started = time.monotonic()
             with _preset_at_fault():
                 found = check(Tried(data, device, settings.seeds[0], templates, node.material))
+            if text := unsaid(Model.model_validate(node.material["model"]), settings.data):
+                found["notes"].append(text)
             store.commit(
                 node.key,
                 folder,
                 kind=node.kind,
                 material=node.material,
                 measures={},
-                observations={"network": found, "data": None, "seconds": time.monotonic() - started},
+                observations={"network": found, "data": about, "seconds": time.monotonic() - started},
             )
 
 
@@ -61,3 +71,8 @@ def _preset_at_fault() -> Iterator[None]:
         if isinstance(error.__cause__, OSError) and error.__cause__.errno in SYSTEM:
             raise
         raise UsageError(error.title, error.detail, error.remedy) from error
+
+
+def _named(data: Data) -> str:
+    """The data, with the folder where several of one name may be looked at."""
+    return data.name if data.root is None else f"{data.name} {data.root}"

@@ -25,13 +25,14 @@ def finish(
     kept: dict[str, Any] | None = None,
 ) -> None:
     """Commit the node's filled `folder`, drop its unfinished work, and tell; `kept` is stored and not told."""
-    store.commit(
+    stored = store.commit(
         node.key,
         folder,
         kind=node.kind,
         material=node.material,
         measures=measures,
         observations=observations | {"seconds": seconds} | (kept or {}),
+        made_of=dict.fromkeys(filter(None, (node.parent, node.baseline, *node.needs))),
     )
     store.drop_partial(node.key)
     send(
@@ -42,6 +43,7 @@ def finish(
             seconds=seconds,
             measures=measures,
             observations=observations,
+            content=stored.content,
         )
     )
 

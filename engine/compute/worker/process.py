@@ -6,6 +6,7 @@ import os
 import re
 import sys
 import threading
+import time
 import traceback
 import warnings
 from multiprocessing.connection import Connection
@@ -15,7 +16,9 @@ import torch
 
 from engine import sources
 from engine.compute import usercode
+from engine.compute.latency.forks import ServerGone
 from engine.compute.memory import keep_freed, lacks_memory, out_of_memory
+from engine.compute.stopping import Stopped, Stopping
 from engine.compute.usercode import own_error
 from engine.compute.worker import checkup, latency, steps
 from engine.errors import LESS_MEMORY, SecateurError, UsageError, sentences
@@ -23,17 +26,21 @@ from engine.machine import limits, procfs
 from engine.store.files import explanation
 from engine.studies import events as ev
 from engine.studies.checkup import CHECKUP
-from engine.studies.job import JobRequest
+from engine.studies.job import SERVER_GONE, STOP, JobRequest
 from engine.text.numbers import size
 from engine.text.visible import guard_streams
 
+ANSWER_WITHIN_S = 3.0
+"""How long a worker that has nothing to keep may take to stop: it may hang in a read."""
 NO_THREAD = "can't start new thread"
 
 
 def work(text: str, connection: Connection) -> None:
-    """Do the job in `text`; exit code 0 even if a step failed, as long as that was reported."""
+    """Do the job in `text`; exit code 0 even if a step failed, as long as that was reported, or if the engine asked
+    for the end."""
     guard_streams()
-    _end_with(connection)
+    stopping = Stopping()
+    _hear(connection, stopping)
     request = JobRequest.from_json(text)
     current = request.nodes[0]
 
@@ -42,6 +49,7 @@ def work(text: str, connection: Connection) -> None:
         if isinstance(event, ev.StepStarted):
             current = next(node for node in request.nodes if node["key"] == event.key)
         _send(connection, event)
+        stopping.check()
 
     try:
         if request.cpus is not None:
@@ -53,7 +61,11 @@ def work(text: str, connection: Connection) -> None:
         elif current["kind"] == CHECKUP:
             checkup.run(request, send)
         else:
-            steps.run(request, send)
+            steps.run(request, send, stopping)
+    except Stopped:
+        pass
+    except ServerGone:
+        os._exit(SERVER_GONE)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - the one broad except: a trial's end is reported, the study goes on
         traceback.print_exc()
         problem = explain(error)
@@ -74,16 +86,24 @@ def _send(connection: Connection, event: ev.Event) -> None:
         os._exit(1)  # the engine is gone
 
 
-def _end_with(connection: Connection) -> None:
-    """End this process as soon as the engine's end of the pipe closes, whatever it is doing."""
+def _hear(connection: Connection, stopping: Stopping) -> None:
+    """End this process as soon as the engine's end of the pipe closes, or soon after the engine asks for it."""
 
-    def watch() -> None:
-        try:
-            connection.recv_bytes()
-        except (EOFError, OSError):
-            os._exit(1)
+    def end() -> None:
+        time.sleep(ANSWER_WITHIN_S)
+        if not stopping.keeps:
+            os._exit(0)
 
-    threading.Thread(target=watch, daemon=True).start()
+    def listen() -> None:
+        while True:
+            try:
+                if connection.recv_bytes() == STOP:
+                    stopping.ask()
+                    threading.Thread(target=end, daemon=True).start()
+            except (EOFError, OSError):
+                os._exit(1)
+
+    threading.Thread(target=listen, daemon=True).start()
 
 
 def settle(threads: int) -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from engine import datasets
@@ -17,20 +16,21 @@ from engine.compute.context import Context, Send, to_device, validate
 from engine.compute.data import Dataset, load
 from engine.compute.data.memory import budget
 from engine.compute.layers.grids import grids
+from engine.compute.measures import classes
 from engine.compute.measures.counts import Counts, count
 from engine.compute.measures.sizes import sizes
 from engine.compute.memory import peak_bytes, reset_peak
 from engine.compute.models import checkpoint
 from engine.compute.models.int8 import QuantizedNetwork, torch_part
-from engine.compute.numerics.aligned import read_tensors
+from engine.compute.numerics.aligned import read_tensors, write_tensors
 from engine.compute.pretrained.create import create
 from engine.compute.steps.apply import apply
 from engine.compute.steps.distillation.step import teach
+from engine.compute.stopping import Stopping
 from engine.compute.tasks import task_of
 from engine.compute.tasks.base import Score
 from engine.compute.tasks.evaluate import score
 from engine.compute.worker.commit import finish, waiting_alone, waiting_for_latency
-from engine.datasets.preprocess import unsaid
 from engine.machine import lock
 from engine.params import (
     Distill,
@@ -38,8 +38,9 @@ from engine.params import (
 )
 from engine.params.preset import Settings
 from engine.params.training import Fit
-from engine.store.files import LAYERS, MEASUREMENTS, write_json
+from engine.store.files import CLASSES, LAYERS, MEASUREMENTS, write_json
 from engine.store.objects import Store
+from engine.store.workspace import fingerprints
 from engine.studies import events as ev
 from engine.studies.job import JobRequest
 from engine.studies.plan import Node
@@ -69,11 +70,12 @@ class Work:
     data: Dataset
     device: torch.device
     send: Send
+    stopping: Stopping
     held: Held
 
 
-def run(request: JobRequest, send: Send) -> None:
-    """Compute every node of the job that the store does not hold yet.
+def run(request: JobRequest, send: Send, stopping: Stopping) -> None:
+    """Compute every node of the job that the store does not hold yet; raises Stopped when it is asked to stop.
 
     Computing holds the host's shared lock, so that no latency is measured meanwhile; a step that measures
     times itself holds the exclusive one, from its start to its end.
@@ -84,10 +86,11 @@ def run(request: JobRequest, send: Send) -> None:
         settings.data,
         datasets.locate(settings.data, workspace),
         fingerprint=request.fingerprint,
+        cache=fingerprints(workspace),
         budget=budget() // request.parallel,
     )
     device = torch.device(request.device)
-    work = Work(request, settings, Store(Path(request.store)), data, device, send, Held())
+    work = Work(request, settings, request.open_store(), data, device, send, stopping, Held())
     for node in request.read_nodes():
         if work.store.get(node.key) is not None:
             continue
@@ -144,7 +147,7 @@ def _step(node: Node, work: Work, folder: Path) -> dict[str, Any]:
     known = context.scored if isinstance(step, Fit | QuantizeQat) else None
     validation = known or validate(model, context)
     checkpoint.save(model, folder)
-    save_file({"validation": validation.predictions}, folder / PREDICTIONS)
+    write_tensors({"validation": validation.predictions}, folder / PREDICTIONS)
     if recorded := context.recorded():
         write_json(folder / MEASUREMENTS, recorded)
     work.held.take(node.key, model, validation)
@@ -165,13 +168,15 @@ def _taught_by(node: Node, work: Work) -> nn.Module | None:
 
 
 def _stored(key: str, work: Work) -> nn.Module:
-    return checkpoint.load(work.store.folder(key), work.request.models_named())
+    return checkpoint.load(work.store.verified(key).folder, work.request.models_named())
 
 
 def _context(node: Node, work: Work) -> Context:
     seed = work.settings.seeds[0]
     partial = work.store.partial(node.key)
-    return Context(work.data, work.device, seed, node.position, node.key, partial, work.send)
+    return Context(
+        work.data, work.device, seed, node.position, node.key, partial, work.send, stopping=work.stopping
+    )
 
 
 def _parent(node: Node, work: Work) -> nn.Module:
@@ -191,8 +196,6 @@ def _parent(node: Node, work: Work) -> nn.Module:
         )
         for level, text in facts["notices"]:
             work.send(ev.Notice(level=level, text=text, key=node.key))
-        if text := unsaid(work.settings.model, work.settings.data):
-            work.send(ev.Notice(level="warning", text=text, key=node.key))
         return model
     if work.held.key != node.parent or work.held.model is None:
         model = to_device(_stored(node.parent, work), work.device)
@@ -228,14 +231,20 @@ def _measure(node: Node, work: Work, folder: Path) -> dict[str, Any]:
     if node.baseline is not None:
         before = _predictions(work.store, node.baseline)["test"]
     counts = _counts(model, work)
-    save_file({"validation": validation.predictions, "test": test.predictions}, folder / PREDICTIONS)
+    write_tensors({"validation": validation.predictions, "test": test.predictions}, folder / PREDICTIONS)
     (folder / LAYERS).write_text(json.dumps(counts.as_dict()["layers"], indent=1))
+    if work.data.task == "classification":
+        found = classes.as_dict(test.predictions, work.data.test.labels, work.data.class_names)
+        (folder / CLASSES).write_text(json.dumps(found))
     measures = {
         **test.measures,
+        **test.beside,
         "loss": test.loss,
         **_agreement(test, before, work),
         **_cheap(validation, counts),
     }
+    if work.data.left_out:
+        measures["images_left_out"] = work.data.left_out
     if node.material["size"]:
         measures["size"] = _sizes(model)
     return measures | _beside(node, test, work)
@@ -267,4 +276,4 @@ def _agreement(found: Score, before: Tensor, work: Work, name: str = "agreement"
 
 
 def _predictions(store: Store, key: str) -> dict[str, Tensor]:
-    return read_tensors(store.folder(key) / PREDICTIONS)
+    return read_tensors(store.verified(key).folder / PREDICTIONS)

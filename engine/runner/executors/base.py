@@ -6,13 +6,20 @@ from typing import Protocol
 from engine.studies import events as ev
 from engine.studies.plan import Job
 
+BLAMELESS_TRIES = 3
+"""How often a job is started again whose worker ended for what has nothing to do with it."""
+
 
 @dataclass(frozen=True)
 class JobEnded:
-    """A job's worker is gone; `problem` is why, if it did not end well by its own account."""
+    """A job's worker is gone; `problem` is why, if it did not end well by its own account.
+
+    `blameless`: it ended for what has nothing to do with the job, which is worth another try.
+    """
 
     job: Job
     problem: dict[str, str] | None
+    blameless: bool = False
 
 
 Message = ev.Event | JobEnded
@@ -33,6 +40,10 @@ class Executor(Protocol):
         """What the workers sent, waiting at most `timeout` seconds for it."""
         ...
 
+    def ask(self) -> None:
+        """Ask every worker to keep what it has of a running training and to end; their ends come from `wait`."""
+        ...
+
     def stop(self) -> None:
-        """End every worker now; unfinished steps are lost up to their last kept epoch."""
+        """End every worker now; unfinished steps are lost up to what they kept last."""
         ...

@@ -16,9 +16,9 @@ MakeRequest = Callable[[Job, list[int] | None], JobRequest]
 """The request for a job on the given processors (None: any)."""
 
 
-def machine(settings: Settings) -> Machine:
-    """The machine that trials of these settings run on."""
-    return here(settings.device, settings.threads, settings.executor.parallel)
+def machine(settings: Settings, device: str | None = None, threads: int | None = None) -> Machine:
+    """The machine that trials of these settings run on; `device` and `threads` where those are decided already."""
+    return here(device or settings.device, threads or settings.threads, settings.executor.parallel)
 
 
 def known_machine(settings: Settings, workspace: Path) -> Machine | None:

@@ -1,27 +1,27 @@
 """Runs jobs on this machine, in processes forked from one that has torch imported already."""
 
+import contextlib
 import multiprocessing
 import multiprocessing.connection
 import os
 import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 
 from engine.errors import LESS_MEMORY, SecateurError
-from engine.machine import limits
+from engine.machine import limits, signals
 from engine.runner.executors.base import JobEnded, Message
 from engine.studies import events as ev
-from engine.studies.job import JobRequest
+from engine.studies.job import SERVER_GONE, STOP, JobRequest
 from engine.studies.plan import Job
 
 WARM = ("engine.compute.worker.warm",)
 """What the process that workers are forked from has imported in any case."""
 START_TRIES = 3
 """How often a worker's start is tried when the process that it is forked from has gone."""
-SERVER_GONE = 255
-"""The exit code that multiprocessing gives a worker whose server was killed before it."""
 STARTING = ("memory", "address space", "data", "processes", "open files")
 """Limits that can end a worker without a word; torch's libraries alone take some gigabytes of address space."""
 END_AFTER_S = 5.0
@@ -72,6 +72,8 @@ class LocalExecutor:
             ours, theirs = self._context.Pipe()
             process = self._context.Process(target=_work, args=(request, theirs), name=name)
             try:
+                resource_tracker.ensure_running()
+                signals.block()  # starting the tracker lets two of them through
                 process.start()
                 return process, ours
             except (EOFError, OSError):  # the server was killed meanwhile: the next try starts another
@@ -100,19 +102,29 @@ class LocalExecutor:
         code = worker.process.exitcode
         if code == 0:
             return JobEnded(worker.job, None)
-        return JobEnded(worker.job, explain_exit(code, limits.oom_kills() > worker.oom_kills))
+        problem = explain_exit(code, limits.oom_kills() > worker.oom_kills)
+        return JobEnded(worker.job, problem, blameless=code == SERVER_GONE)
+
+    def ask(self) -> None:
+        for worker in self._workers.values():
+            with contextlib.suppress(OSError):  # it has just ended
+                worker.connection.send_bytes(STOP)
 
     def stop(self) -> None:
         for worker in self._workers.values():
-            worker.process.terminate()
-        for worker in self._workers.values():
-            _end(worker.process, grace=END_AFTER_S)
+            _kill(worker.process)
             worker.connection.close()
         self._workers.clear()
 
 
 def _work(request: str, connection: Connection) -> None:
-    """What a worker process runs; torch is imported there and nowhere else."""
+    """What a worker process runs; torch is imported there and nowhere else.
+
+    It has a process group of its own, with the processes that it starts, and hears no signal that asks for an end:
+    its engine does, and tells it.
+    """
+    os.setpgid(0, 0)
+    signals.block()
     from engine.compute.worker.process import work
 
     work(request, connection)
@@ -135,8 +147,16 @@ def _drain(connection: Connection, messages: list[Message]) -> bool:
 def _end(process: BaseProcess, grace: float) -> None:
     process.join(grace)
     if process.is_alive():
+        _kill(process)
+
+
+def _kill(process: BaseProcess) -> None:
+    """Kill a worker's group. One that waits for a dead disk is not gone before the disk answers: it is left to that."""
+    if process.pid is not None and process.is_alive():
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
         process.kill()
-        process.join()
+        process.join(END_AFTER_S)
 
 
 def cpu_slots(parallel: int, threads: int) -> list[list[int] | None]:
@@ -161,7 +181,7 @@ def explain_exit(code: int | None, out_of_memory: bool) -> dict[str, str]:
     if code == SERVER_GONE:
         return {
             "title": "A worker ended without a result",
-            "detail": "The process that workers are forked from was killed, most often for want of memory.",
+            "detail": f"The process that workers are forked from was killed, again and again. {_limits()}".strip(),
             "remedy": "`secateur resume` tries again: nothing finished is lost.",
         }
     if code is None or code >= 0:

@@ -25,8 +25,9 @@ from engine.store.files import explained, read_json, write_atomic
 from engine.store.objects import Store
 from engine.studies import basis
 from engine.studies import events as ev
+from engine.studies.log import EventLog
 from engine.studies.plan import Plan, data_id, make
-from engine.studies.rundir import EventLog, RunDir
+from engine.studies.rundir import RunDir
 from engine.studies.state import StudyState, load
 from engine.studies.tasks import Stage, Tasks, deal
 
@@ -115,7 +116,7 @@ def submit(run: RunDir) -> None:
             shutil.rmtree(run.path, ignore_errors=True)
         raise UsageError(error.title, error.detail, error.remedy) from error
     state = _begun(run, spec, found.tasks)
-    now = derived(status, state) if state.trials else status
+    now = derived(status, state, spec.settings.pick) if state.trials else status
     run.write_status(
         replace(
             now,
@@ -224,7 +225,7 @@ def cancel(run: RunDir) -> None:
         run.stop.touch()
     commands.cancel(open_jobs(run))
     tell(run, [ev.StudyFinished(state="cancelled")])
-    run.write_status(derived(run.stored_status(), load(run.path)))
+    run.write_status(derived(run.stored_status(), load(run.path), run.settings().pick))
 
 
 def open_jobs(run: RunDir) -> list[str]:

@@ -92,8 +92,9 @@ def test_lines_of_different_networks_have_a_baseline_each() -> None:
     state = replayed(started(), both, *done)
     found = charts.figure([state], SPARSITY, "accuracy", model).references
     assert [(line.name, line.y) for line in found] == [("resnet20 baseline", 0.9), ("vgg baseline", 0.6)]
-    (shared,) = charts.figure([state], SPARSITY, "accuracy").references
-    assert (shared.name, shared.y) == ("baseline", pytest.approx(0.75))
+    assert charts.figure([state], SPARSITY, "accuracy").references == found, (
+        "lines are told apart without being asked"
+    )
 
 
 def test_lines_of_several_studies_carry_their_names() -> None:
@@ -107,7 +108,7 @@ def test_lines_of_several_studies_carry_their_names() -> None:
 
 
 def test_by_default_the_first_swept_number_is_drawn_along() -> None:
-    assert charts.default_plot(sweep(), None) == Plot(x=SPARSITY, by=SCOPE)
+    assert charts.default_plot(sweep(), None) == Plot(x=SPARSITY, by=(SCOPE,))
     assert charts.default_plot(seeds(), None) == Plot(x=SPARSITY)
     assert charts.default_plot(study(({}, measures(0.9))), None) is None
     given = Plot(x="size.packed")
@@ -127,3 +128,51 @@ def test_points_that_are_sorted_along_x_keep_their_trials() -> None:
         for point in line.points:
             owner = owner_of(point)
             assert owner and [trial.results["accuracy"] for trial in owner.trials] == [point.y]
+
+
+CRITERION = "prune.weights.criterion"
+
+
+def crossed(*, seeds: tuple[int, ...] = (0,)) -> StudyState:
+    """Two criteria, two scopes, two sparsities, each with its own accuracy."""
+    points = [
+        {CRITERION: criterion, SCOPE: scope, SPARSITY: sparsity, "seed": seed}
+        for criterion in ("l1", "random")
+        for scope in ("local", "global")
+        for sparsity in (0.3, 0.6)
+        for seed in seeds
+    ]
+    return study(*((point, measures(0.9 - 0.01 * i, nonzero=90 - i)) for i, point in enumerate(points)))
+
+
+@pytest.mark.parametrize("by", [None, CRITERION, (SCOPE, CRITERION)])
+@pytest.mark.parametrize("x", [SPARSITY, "nonzero_parameters"])
+def test_a_line_holds_one_setting_of_all_that_it_does_not_run_along(x: str, by: str | None) -> None:
+    lines = charts.figure([crossed(seeds=(0, 1))], x, "accuracy", by).series
+    assert len(lines) == 4
+    for line in lines:
+        owners = [owner_of(point) for point in line.points]
+        settings = {
+            tuple(trial.parameters[n] for n in (CRITERION, SCOPE)) for o in owners if o for trial in o.trials
+        }
+        assert len(settings) == 1, line.name
+        assert len(line.points) == 2 and line.line
+
+
+def test_lines_are_named_after_what_was_chosen_first() -> None:
+    names = [line.name for line in charts.figure([crossed()], SPARSITY, "accuracy", SCOPE).series]
+    assert names[0] == "scope local, criterion l1"
+
+
+def test_points_of_one_x_are_not_joined() -> None:
+    equal = study(({SPARSITY: 0.3}, measures(0.9, nonzero=50)), ({SPARSITY: 0.6}, measures(0.8, nonzero=50)))
+    (line,) = charts.figure([equal], "nonzero_parameters", "accuracy").series
+    assert len(line.points) == 2 and not line.line
+
+
+def test_the_picked_trial_is_starred() -> None:
+    state = crossed()
+    *lines, star = charts.figure([state], SPARSITY, "accuracy", picks=[state.trials[5]]).series
+    assert (len(lines), star.marker, star.line) == (4, "star", False)
+    assert [(p.x, p.y) for p in star.points] == [(0.6, pytest.approx(0.85))]
+    assert owner_of(star.points[0]) == owner_of(lines[2].points[1])

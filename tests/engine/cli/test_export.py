@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from engine.store import objects
 from engine.studies import events as ev
 from tests.study_lab import PRESET, Lab
 
@@ -63,9 +64,26 @@ def test_the_loader_runs_by_itself(exported: tuple[Path, Any]) -> None:
     assert done.stdout.endswith("outputs (1, 10)\n")
 
 
+def test_without_a_number_it_is_the_pick_and_says_which_and_why(lab: Lab) -> None:
+    """The same that `show`, `list` and the lab name; never the uncompressed model, nor whichever came last."""
+    picked = lab.json("show", "p-1")["pick"]
+    done = lab.call("export", "p-1", str(lab.folder / "pick"))
+    assert done.returncode == 0, done.stderr
+    assert picked["text"] in done.stderr
+    assert f"trial {picked['index']} of p-1 is in" in done.stdout
+    (row,) = lab.json("list")
+    assert row["pick"] == picked
+
+
+def test_how_much_the_pick_may_lose_can_be_said(lab: Lab) -> None:
+    assert lab.json("show", "p-1", "--within", "100")["pick"]["index"] == 1, "the smallest at any price"
+    done = lab.call("export", "p-1", str(lab.folder / "no"), "--within", "101")
+    assert done.returncode == 2 and "0 to 100 points" in done.stderr
+
+
 def test_openvinos_files_have_a_loader_and_a_card_too(lab: Lab) -> None:
     out = lab.folder / "openvino"
-    card = lab.json("export", "latest", str(out), "--trial", "best", "--format", "openvino")
+    card = lab.json("export", "latest", str(out), "--trial", "pick", "--format", "openvino")
     files = {"model.xml", "model.bin", "load.py", "preset.yaml", "card.json", "card.md"}
     assert {file.name for file in out.iterdir()} == files
     assert set(card["needs"]) == {"openvino", "numpy"}
@@ -213,3 +231,36 @@ def test_a_finished_trial_of_an_unfinished_study_can_be_taken(lab: Lab) -> None:
     assert lab.json("export", "half-1", str(lab.folder / "half"))["trial"] == 0
     done = lab.call("export", "half-1", str(lab.folder / "other"), "--trial", "1")
     assert "is not finished" in done.stderr
+
+
+def last_step(lab: Lab, trial: int) -> Path:
+    """The folder of the trial's model in the store."""
+    return lab.study("p-1").store().folder(lab.state("p-1").trials[trial].steps[-1].key)
+
+
+def signed_anew(folder: Path) -> None:
+    """Have `object.json` say that the folder's files are as they are now, as somebody could who means it."""
+    meta = json.loads((folder / "object.json").read_text())
+    for name in meta["files"]:
+        content = (folder / name).read_bytes()
+        meta["files"][name] = {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content)}
+    (folder / "object.json").write_text(json.dumps(meta | {"digest": objects._digest(meta)}))
+
+
+def test_a_model_that_is_not_what_was_measured_does_not_leave(lab: Lab, tmp_path: Path) -> None:
+    folder = last_step(lab, 0)
+    file = folder / "model.safetensors"
+    for bit, sign in ((64, False), (32, True)):
+        content = file.read_bytes()
+        file.write_bytes(content[:-4] + bytes(byte ^ bit for byte in content[-4:]))
+        if sign:
+            signed_anew(folder)
+        done = lab.call("export", "p-1", str(tmp_path / "out"), "--trial", "0")
+        assert done.returncode == 1
+        assert "is not the one that was measured" in done.stderr and str(folder) in done.stderr
+        assert not (tmp_path / "out").exists()
+    # Its measures say which model they are of: neither is used for the other.
+    assert lab.call("resume", "p-1").returncode == 0
+    lab.json("export", "p-1", str(tmp_path / "out"), "--trial", "0")
+    card = json.loads((tmp_path / "out" / "card.json").read_text())
+    assert card["check"]["accuracy"] == card["results"]["accuracy"]["model"]

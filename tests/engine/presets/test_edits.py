@@ -146,6 +146,13 @@ def test_steps_of_quick_s_own_are_what_its_paths_name() -> None:
     assert rename(root, 0, "b")["quick"] == root.plain()["quick"]
 
 
+def test_lines_by_several_parameters_follow_steps_and_lose_those_that_go(quickstart: Mapping) -> None:
+    by = ["prune.weights.scope", "seed"]
+    root = put(quickstart, Address(None, "plot"), {"x": "size.packed", "y": "accuracy", "by": by})
+    assert rename(root, 1, "cut")["plot"]["by"] == ["cut.scope", "seed"]
+    assert edits.remove_step(root, 1).plain()["plot"]["by"] == ["seed"]
+
+
 def test_a_plot_along_the_rates_of_a_sensitivity_step_follows_its_name() -> None:
     root = tree("steps: [train, sensitivity: {id: s}]\nplot: {x: s.rate}")
     assert rename(root, 1, "sens")["plot"] == {"x": "sens.rate"}

@@ -1,10 +1,10 @@
-"""What a study found: the trial to look at first, measures by name, and JSON for programs."""
+"""What a study found: measures by name, and JSON for programs."""
 
 import json
 
 import pytest
 
-from engine.results.summary import best_trial, measure_names, measure_value, study_json, trial_json
+from engine.results.summary import measure_names, measure_value, study_json, trial_json
 from engine.studies import events as ev
 from engine.testing.events import finished, measures, planned, replayed, started, study
 
@@ -12,42 +12,6 @@ ROWS = [
     {"runtime": "torch", "batch": 1, "median_ms": 4.0, "baseline_median_ms": 8.0, "speedup": 2.0},
     {"runtime": "onnxruntime", "batch": 8, "median_ms": 1.5, "baseline_median_ms": 1.5, "speedup": 1.0},
 ]
-
-
-def test_the_smallest_model_within_a_point_of_its_baseline_comes_first() -> None:
-    state = study(
-        ({"sparsity": 0.3}, measures(0.90, nonzero=70, sparsity=0.3)),
-        ({"sparsity": 0.5}, measures(0.891, nonzero=50, sparsity=0.5)),
-        ({"sparsity": 0.9}, measures(0.70, nonzero=10, sparsity=0.9)),
-    )
-    best = best_trial(state)
-    assert (best["index"], best["sparsity"]) == (1, 0.5)
-
-
-def test_of_models_with_measured_sizes_the_one_of_fewest_bytes_comes_first() -> None:
-    """Weights of few bits are as many as before."""
-    int8 = measures(0.90, nonzero=100) | {"size": {"packed": 90}}
-    state = study(({"bits": 32}, measures(0.90, nonzero=95)), ({"bits": 8}, int8))
-    assert (best_trial(state)["index"], best_trial(state)["size.packed"]) == (1, 90)
-    del int8["size"]
-    assert best_trial(study(({"bits": 32}, measures(0.90, nonzero=95)), ({"bits": 8}, int8)))["index"] == 0
-
-
-def test_where_every_model_loses_more_the_most_accurate_comes_first() -> None:
-    state = study(
-        ({"sparsity": 0.5}, measures(0.6, nonzero=50)), ({"sparsity": 0.3}, measures(0.7, nonzero=70))
-    )
-    assert best_trial(state)["index"] == 1
-
-
-def test_the_choice_is_made_on_validation_not_on_the_test_set() -> None:
-    lucky = measures(0.99, nonzero=10) | {"validation_accuracy": 0.5}
-    state = study(({"sparsity": 0.5}, measures(0.9, nonzero=50)), ({"sparsity": 0.9}, lucky))
-    assert best_trial(state)["index"] == 0
-
-
-def test_without_a_finished_trial_there_is_no_best() -> None:
-    assert best_trial(study(({"sparsity": 0.5}, None))) == {}
 
 
 @pytest.mark.parametrize(
@@ -97,3 +61,14 @@ def test_json_of_a_failed_trial_says_why() -> None:
 def test_json_of_a_study_that_was_never_planned_is_whole() -> None:
     found = study_json(replayed(started()))
     assert (found["trials"], found["baseline"]) == ([], None)
+
+
+def test_what_was_in_the_store_is_told_as_reused() -> None:
+    from engine.cli.follow import describe
+    from engine.cli.report import closing
+    from engine.testing.events import finished, planned, replayed, started
+
+    again = finished("t", {"validation_accuracy": 0.5}, reused=True)
+    state = replayed(started(), planned([{}]), again, finished("p0"))
+    assert describe(again, state, set()) == "train: validation 50.00 % (reused)"
+    assert "reused from the store: 1 of 2 results (train)" in closing(state)

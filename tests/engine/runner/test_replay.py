@@ -11,7 +11,8 @@ from engine.runner import replay
 from engine.studies import events as ev
 from engine.studies import rundir
 from engine.studies.events import Verdict
-from engine.studies.rundir import EventLog, RunDir, Status
+from engine.studies.log import EventLog
+from engine.studies.rundir import RunDir, Status
 from engine.studies.state import load
 from engine.testing.events import ENVIRONMENT, finished, measures, planned, started
 

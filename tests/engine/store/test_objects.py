@@ -119,3 +119,60 @@ def test_equal_values_have_equal_keys_whatever_their_order() -> None:
     assert key({"a": 1, "b": [0.1, None]}) == key({"b": [0.1, None], "a": 1})
     assert key({"a": 1}) != key({"a": 2})
     assert canonical({"b": 0.1}) == '{"b":0.1}'
+
+
+def made(store: Store, name: str, content: bytes, *of: str) -> str:
+    own = key({"of": name})
+    with store.writing(own) as folder:
+        (folder / "model.bin").write_bytes(content)
+        store.commit(own, folder, kind=name, material={}, measures={}, observations={}, made_of=of)
+    return own
+
+
+def test_a_number_is_not_taken_for_that_of_another_model(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    model = made(store, "model", b"one")
+    measure = made(store, "measure", b"", model)
+    assert store.verified(measure).made_of == {model: store.verified(model).content}
+    store.remove(model)
+    assert (
+        store.damage(measure) is None
+    )  # what it is of is gone, and comes back equal when it is computed again
+    made(store, "model", b"one")
+    assert store.damage(measure) is None
+    store.remove(model)
+    made(store, "model", b"another")
+    assert "computed from another model" in str(store.damage(measure))
+
+
+def test_what_was_changed_is_named_when_it_is_to_be_used(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    put(store)
+    known = store.verified(KEY).content
+    assert store.verified(KEY, known).content == known
+    (store.folder(KEY) / "model.bin").write_bytes(b"Weights")
+    with pytest.raises(SecateurError, match=r"changed since it was recorded[\s\S]*model.bin"):
+        store.verified(KEY)
+    store.remove(KEY)
+    put(store, b"others")
+    with pytest.raises(SecateurError, match="another than the one"):
+        store.verified(KEY, known)
+
+
+@pytest.mark.parametrize(
+    "meta",
+    [
+        "[]",
+        '{"format": 1}',
+        '{"format": 1, "kind": "x", "measures": {}, "observations": {}, "files": []}',
+        '{"format": 1, "kind": "x", "measures": {}, "observations": {}, "files": {"a": 1}}',
+        '{"format": 1, "kind": "x", "measures": {}, "observations": {}, "files": {"../a": {"sha256": "", "size": 1}}}',
+        '{"format": 1, "kind": "x", "measures": {}, "observations": {}, "files": {}, "made_of": "x"}',
+    ],
+)
+def test_what_others_wrote_in_place_of_an_object_is_none(tmp_path: Path, meta: str) -> None:
+    store = Store(tmp_path)
+    put(store)
+    (store.folder(KEY) / "object.json").write_text(meta)
+    assert store.get(KEY) is None
+    assert store.damage(KEY) is not None

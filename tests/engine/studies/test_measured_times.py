@@ -13,8 +13,9 @@ from engine.runner.executors.choose import machine
 from engine.store.files import MEASUREMENTS
 from engine.studies import events as ev
 from engine.studies import rundir
+from engine.studies.log import EventLog
 from engine.studies.plan import Job, Plan, data_id, make
-from engine.studies.rundir import EventLog, RunDir, Status
+from engine.studies.rundir import RunDir, Status
 from engine.testing.events import ENVIRONMENT, finished, measures, started
 
 PRESET = """\

@@ -10,18 +10,10 @@ from pathlib import Path
 import pytest
 
 from engine.errors import UsageError
+from engine.machine.process import process_identity
 from engine.studies import events as ev
-from engine.studies.rundir import (
-    READ_AT_MOST,
-    EventLog,
-    RunDir,
-    Status,
-    create,
-    find,
-    process_identity,
-    studies,
-    tail,
-)
+from engine.studies.log import READ_AT_MOST, EventLog, Tail
+from engine.studies.rundir import RunDir, Status, create, find, studies
 
 
 def notice(text: str) -> ev.Notice:
@@ -46,7 +38,7 @@ def test_events_come_back_as_they_were_written(tmp_path: Path) -> None:
     ]
     for event in written:
         log.append(event)
-    lines, _ = tail(tmp_path / "events.jsonl", 0)
+    lines, _ = Tail(tmp_path / "events.jsonl").read()
     assert [ev.parse_line(line) for line in lines] == written
 
 
@@ -54,11 +46,11 @@ def test_a_torn_last_line_waits_until_it_is_whole(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
     whole = ev.to_line(notice("one"))
     path.write_bytes(whole + b'{"event": "noti')
-    lines, offset = tail(path, 0)
-    assert len(lines) == 1
-    assert offset == len(whole)
+    tail = Tail(path)
+    assert len(tail.read()[0]) == 1
+    assert tail.read() == ([], False)
     path.write_bytes(whole + ev.to_line(notice("two")))
-    lines, _ = tail(path, offset)
+    lines, _ = tail.read()
     assert ev.parse_line(lines[0]) == notice("two")
 
 
@@ -66,14 +58,14 @@ def test_a_new_writer_cuts_off_what_a_killed_one_left_torn(tmp_path: Path) -> No
     path = tmp_path / "events.jsonl"
     path.write_bytes(ev.to_line(notice("one")) + b'{"event": "notice", "te')
     EventLog(path).append(notice("two"))
-    lines, _ = tail(path, 0)
+    lines, _ = Tail(path).read()
     assert [ev.parse_line(line) for line in lines] == [notice("one"), notice("two")]
 
 
 def test_a_line_longer_than_one_read_is_read_whole(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
     path.write_bytes(ev.to_line(notice("x" * 5000)) + ev.to_line(notice("y")))
-    lines, _ = tail(path, 0, limit=100)
+    lines, _ = Tail(path).read(limit=100)
     assert ev.parse_line(lines[0]) == notice("x" * 5000)
 
 
@@ -106,15 +98,6 @@ def test_a_study_runs_while_its_engine_does_and_is_lost_after(tmp_path: Path) ->
 def test_another_process_with_the_same_number_is_not_the_engine(tmp_path: Path) -> None:
     run = RunDir(tmp_path)
     run.write_status(replace(status_of(os.getpid()), start_ticks=1))
-    assert run.read_status().state == "lost"
-
-
-def test_on_another_host_only_the_heartbeat_counts(tmp_path: Path) -> None:
-    run = RunDir(tmp_path)
-    elsewhere = Status("running", host="another-node", pid=os.getpid(), updated=time.time())
-    run.write_status(elsewhere)
-    assert run.read_status().state == "running"
-    run.write_status(replace(elsewhere, updated=time.time() - 3600))
     assert run.read_status().state == "lost"
 
 

@@ -7,7 +7,8 @@ import pytest
 
 from engine.studies import events as ev
 from engine.studies import rundir
-from engine.studies.rundir import EventLog, RunDir, Status
+from engine.studies.log import EventLog
+from engine.studies.rundir import RunDir, Status
 from engine.studies.state import Reader, StudyState, load
 from engine.testing.events import began, epoch, finished, measures, planned, replayed, started, study
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
+from engine.results import pick
 from engine.testing import folders as fabricate
 from tests import study_lab
 from tests.tui.screens.test_screens import SIZES, shows
@@ -19,9 +20,10 @@ from tui.app import Lab
 from tui.screens.model_export import ExportScreen
 from tui.work.models import ModelExport, Wish
 
+SPARSITY = "prune.weights.sparsity"
 WITHIN_S = 90.0
 """Plenty for a process that imports torch, even where all processors are busy."""
-FORM = ("Take away trial 1 of p-1", "‹ safetensors ›", "p-1-trial-1", "Enter writes it")
+FORM = ("Export trial 1 of p-1", "‹ safetensors ›", "p-1-trial-1", "Enter writes it")
 
 
 @pytest.fixture(scope="module")
@@ -101,15 +103,16 @@ async def test_a_trial_is_exported_while_the_lab_goes_on(study: study_lab.Lab, t
     assert (tmp_path / "new/model/load.py").is_file()
 
 
-async def test_from_the_list_it_is_the_best_trial(study: study_lab.Lab) -> None:
-    from engine.results import exports
-
-    best = exports.choose(study.study("p-1"), study.state("p-1"), exports.BEST).index
+async def test_from_the_list_it_is_the_pick_and_says_why(study: study_lab.Lab) -> None:
+    found = pick.pick(study.state("p-1"))
+    assert found is not None
     app = Lab(None, study.workspace, "studies")
     async with app.run_test(size=(80, 24)) as pilot:
         await shows(pilot, "1 study", "p-1")
         await pilot.press("w")
-        await shows(pilot, f"Take away trial {best} of p-1")
+        await shows(
+            pilot, f"Export trial {found.trial.index} of p-1", f"sparsity {found.trial.parameters[SPARSITY]}"
+        )
 
 
 async def test_a_folder_in_use_is_refused_and_the_form_stays(study: study_lab.Lab, tmp_path: Path) -> None:
@@ -202,7 +205,7 @@ async def test_the_palette_finds_it(study: study_lab.Lab) -> None:
         await pilot.press("ctrl+p", *"its model away")
         await shows(pilot, "Trial: Take its model away")
         await pilot.press("enter")
-        await shows(pilot, "Take away trial", "‹ safetensors ›")
+        await shows(pilot, "Export trial", "‹ safetensors ›")
 
 
 def test_keys_of_one_packet_land_in_the_order_typed(tmp_path: Path) -> None:
@@ -211,7 +214,7 @@ def test_keys_of_one_packet_land_in_the_order_typed(tmp_path: Path) -> None:
     terminal.until("trial 0")
     terminal.settle()
     os.write(terminal.file, b"w")
-    terminal.until("Take away trial 0")
+    terminal.until("Export trial 0")
     terminal.settle()
     os.write(terminal.file, b"\x1b[C\tabx\x7fc\t\x1b[C\t")
     terminal.until("onnx", "abc", "true")

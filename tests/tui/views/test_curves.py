@@ -9,6 +9,7 @@ from engine.charts.owner import Owner
 from engine.measures.table import TABLE
 from engine.plotting.figure import Series
 from engine.testing import folders as fabricate
+from engine.testing.events import measures, study
 from tui.views import curves, layers
 from tui.views.curves import View
 from tui.views.trial import difference
@@ -16,7 +17,7 @@ from tui.views.trial import difference
 
 def test_every_point_knows_its_trial(tmp_path: Path) -> None:
     state = fabricate.finished(tmp_path).state
-    drawn = curves.draw([state], View(x="prune.weights.sparsity", by="prune.weights.scope", pareto=True))
+    drawn = curves.draw([state], View(x="prune.weights.sparsity", by=("prune.weights.scope",), pareto=True))
     *lines, front = drawn.figure.series
     assert [len(line.points) for line in lines] == [7, 7]
     for s, line in enumerate(lines):
@@ -59,7 +60,7 @@ def test_training_curves_have_one_line_a_step(tmp_path: Path) -> None:
 @pytest.mark.parametrize("x", ["prune.weights.sparsity", "latency.torch.1", "size.packed", "macs"])
 def test_the_front_is_drawn_and_listed(tmp_path: Path, x: str) -> None:
     state = fabricate.finished(tmp_path).state
-    drawn = curves.draw([state], View(x=x, y="accuracy", by="prune.weights.scope", pareto=True))
+    drawn = curves.draw([state], View(x=x, y="accuracy", by=("prune.weights.scope",), pareto=True))
     assert drawn.front
     assert drawn.figure.series[-1].name == curves.FRONT
     rows = curves.front_rows(drawn)
@@ -80,7 +81,7 @@ def test_what_can_not_be_drawn_is_said(tmp_path: Path) -> None:
 def test_the_x_axis_holds_the_whole_sweep_from_the_first_point_on(tmp_path: Path) -> None:
     study = fabricate.Study(tmp_path).start()
     study.trial(0)
-    view = View(x="prune.weights.sparsity", by="prune.weights.scope")
+    view = View(x="prune.weights.sparsity", by=("prune.weights.scope",))
     limits = curves.draw([study.state], view).figure.x_limits
     study.finish()
     assert limits == curves.draw([study.state], view).figure.x_limits
@@ -114,3 +115,23 @@ def test_a_difference_says_whether_it_is_better(
     name: str, value: float | None, before: float, text: str, role: str
 ) -> None:
     assert difference(name, value, before) == (text, role)
+
+
+def test_what_can_be_drawn_of_several_studies_is_drawn_and_the_rest_is_named(tmp_path: Path) -> None:
+    """A study that has just started takes no other's points away."""
+    done, begun = fabricate.finished(tmp_path).state, fabricate.Study(tmp_path).start().state
+    drawn = curves.draw([done, begun], View(x="prune.weights.sparsity", by=("prune.weights.scope",)))
+    assert [len(line.points) for line in drawn.figure.series] == [7, 7]
+    assert len(drawn.notes) == 1 and drawn.notes[0].startswith(f"{begun.name}: No trial is finished yet")
+
+
+def test_studies_of_different_kinds_are_compared_by_quality_along_size(tmp_path: Path) -> None:
+    one = fabricate.finished(tmp_path).state
+    other = study(
+        *(({"prune.channels.speedup": x}, measures(0.9 - x / 100, nonzero=100 - 9 * x)) for x in (2, 4)),
+        name="b-1",
+    )
+    drawn = curves.draw([one, other], View(x="prune.weights.sparsity"))
+    assert (drawn.figure.x_measure, drawn.figure.y_measure) == ("size.packed", "accuracy")
+    assert [len(line.points) for line in drawn.figure.series] == [7, 7, 2]
+    assert "b-1 has no accuracy along prune.weights.sparsity" in drawn.notes[0]

@@ -8,12 +8,11 @@ from pathlib import Path
 import pytest
 from textual.message import Message
 
-from engine.studies.rundir import LOST_AFTER_S
 from engine.studies.state import load
 from engine.testing import folders as fabricate
 from tui.work import watch
 from tui.work.messages import StudiesChanged, StudyChanged
-from tui.work.watch import Lives, Watcher, snapshot
+from tui.work.watch import Watcher, snapshot
 
 
 class Inbox:
@@ -123,20 +122,3 @@ def test_a_heartbeat_alone_posts_nothing(tmp_path: Path) -> None:
         study.status("running")
         watcher.look_now()
     assert len(inbox.lists) == 1
-
-
-def test_an_engine_on_another_host_is_judged_by_our_own_clock(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    now = 1000.0
-    monkeypatch.setattr(watch.time, "monotonic", lambda: now)
-    study = fabricate.Study(tmp_path).start()
-    lives = Lives()
-    study.status("running", host="elsewhere", updated=time.time() - 1e6)  # its clock is far behind
-    assert lives.judge(study.run).state == "lost"
-    study.status("running", host="elsewhere", updated=time.time() - 1e6)
-    assert lives.judge(study.run).state == "running"  # but its counter moves
-    study.status("running", host="elsewhere", updated=time.time() + 1e6)
-    assert lives.judge(study.run).state == "running"
-    now += LOST_AFTER_S + 1
-    assert lives.judge(study.run).state == "lost"  # its clock is far ahead, but its counter stands

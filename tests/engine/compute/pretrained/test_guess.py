@@ -42,7 +42,7 @@ FAMILIES = (
 @pytest.mark.parametrize("name", FAMILIES)
 def test_a_family_is_recognized_with_its_own_classes_and_channels(name: str) -> None:
     state = skeleton(Architecture(name, 3, 7, (224, 224))).state_dict()
-    found = guess(variants(prefixed(state, "module.")), OFFERED)
+    found = guess([variants(prefixed(state, "module."))], OFFERED)
     assert (found.arch.name, found.arch.classes, found.arch.channels) == (name, 7, 3)
     assert found.difference.exact
 
@@ -59,7 +59,7 @@ def test_names_of_tensors_are_those_that_the_table_has(name: str) -> None:
 @pytest.mark.parametrize(("depth", "width"), [(8, 3), (14, 16), (20, 5), (110, 2)])
 def test_depth_and_width_of_a_cifar_resnet_are_told(depth: int, width: int) -> None:
     state = CifarResNet(depth, channels=1, classes=10, width=width).state_dict()
-    arch = guess(variants(state), OFFERED).arch
+    arch = guess([variants(state)], OFFERED).arch
     assert (arch.name, arch.arguments) == (f"resnet{depth}", {"width": width})
 
 
@@ -73,7 +73,7 @@ def test_names_of_older_torchvision_are_todays() -> None:
     state = skeleton(Architecture("torchvision/densenet121", 3, 10, (224, 224))).state_dict()
     old = {n.replace("norm1.", "norm.1.").replace("conv2.", "conv.2."): t for n, t in state.items()}
     old = {n: t for n, t in old.items() if "num_batches" not in n}
-    assert guess(variants(old), OFFERED).arch.name == "torchvision/densenet121"
+    assert guess([variants(old)], OFFERED).arch.name == "torchvision/densenet121"
 
 
 def test_heads_for_training_only_are_left_out() -> None:
@@ -81,7 +81,7 @@ def test_heads_for_training_only_are_left_out() -> None:
         Architecture("torchvision/googlenet", 3, 5, (224, 224), {"aux_logits": True})
     ).state_dict()
     assert any(name.startswith("aux1.") for name in state)
-    found = guess(variants(state), OFFERED)
+    found = guess([variants(state)], OFFERED)
     assert found.arch.name == "torchvision/googlenet"
     assert not any(name.startswith("aux") for name in found.state)
 
@@ -135,7 +135,7 @@ def test_pruned_depthwise_and_grouped_convolutions_have_their_groups(tmp_path: P
 def test_of_several_models_that_a_pruned_one_fits_the_smallest_is_taken() -> None:
     state = skeleton(Architecture("torchvision/resnet50", 3, 10, (224, 224))).state_dict()
     state = pruned(state, "layer1.0", 20)
-    found = guess(variants(state), OFFERED)
+    found = guess([variants(state)], OFFERED)
     assert found.arch.name == "torchvision/resnet50", "not wide_resnet50_2, nor resnext50"
 
 
@@ -143,7 +143,7 @@ def test_sizes_that_do_not_go_together_are_refused() -> None:
     state = pruned(CifarResNet(8, channels=1, classes=10, width=4).state_dict(), "layer2.0", 3)
     state["layer2.0.conv2.weight"] = state["layer2.0.conv2.weight"][:, :2]
     with pytest.raises(SecateurError, match="do not go together"):
-        guess(variants(state), OFFERED)
+        guess([variants(state)], OFFERED)
 
 
 def test_pruned_attention_is_refused_because_no_tensor_tells_its_heads() -> None:
@@ -153,7 +153,7 @@ def test_pruned_attention_is_refused_because_no_tensor_tells_its_heads() -> None
         assert f"features.1.0.{name}" in state
     state["features.1.0.attn.qkv.weight"] = state["features.1.0.attn.qkv.weight"][:144]
     with pytest.raises(SecateurError, match="No known model") as caught:
-        guess(variants(state), OFFERED)
+        guess([variants(state)], OFFERED)
     assert "features.1.0.attn.qkv.weight is (144, 96)" in caught.value.detail
 
 
@@ -161,7 +161,7 @@ def test_an_unknown_network_is_told_what_comes_nearest_and_what_differs() -> Non
     state = dict(skeleton(Architecture("torchvision/resnet18", 3, 10, (224, 224))).state_dict())
     state["fc.1.weight"], state["fc.1.bias"] = state.pop("fc.weight"), state.pop("fc.bias")
     with pytest.raises(SecateurError, match="No known model fits") as caught:
-        guess(variants(state), OFFERED)
+        guess([variants(state)], OFFERED)
     nearest = caught.value.detail.splitlines()[1]
     assert nearest.startswith(
         "  torchvision/resnet18: missing fc.bias; missing fc.weight; unexpected fc.1.bias"
@@ -171,7 +171,7 @@ def test_an_unknown_network_is_told_what_comes_nearest_and_what_differs() -> Non
 
 def test_names_of_no_known_model_at_all() -> None:
     with pytest.raises(SecateurError, match="No known model has tensors of such names"):
-        guess(variants({"w": torch.zeros(2), "b": torch.zeros(2)}), OFFERED)
+        guess([variants({"w": torch.zeros(2), "b": torch.zeros(2)})], OFFERED)
 
 
 def test_a_transformer_says_which_image_size_it_is_bound_to(tmp_path: Path) -> None:

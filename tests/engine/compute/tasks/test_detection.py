@@ -225,10 +225,22 @@ def test_the_record_says_how_many_canvases_there_are(scenes: Dataset) -> None:
     [
         ("\ufeff1 0.5 0.5 0.5 0.5\n", [1, 0.5, 0.5, 0.5, 0.25], ""),
         ("1 0.5 0.5 0.5 0.5\r\n\r\n", [1, 0.5, 0.5, 0.5, 0.25], ""),
-        ("1 0.5 0.5 1.004 0.5\n", [1, 0.5, 0.5, 1, 0.25], "1 boxes were cut off at the edge"),
-        ("1 0.999 0.5 0.01 0.5\n", [1, 0.997, 0.5, 0.006, 0.25], "1 boxes were cut off at the edge"),
-        ("1 0.5 0.5 0.5 0.5\n1 0.5 0.5 0.5 0.5\n", [1, 0.5, 0.5, 0.5, 0.25], "1 rows that were there twice"),
-        ("1 0.5 0.5 0.5 0.5\n0 0.5 0.5 0 0.5\n", [1, 0.5, 0.5, 0.5, 0.25], "1 boxes without an area"),
+        ("1 0.5 0.5 1.004 0.5\n", [1, 0.5, 0.5, 1, 0.25], "boxes cut off at the edge of their image: 1"),
+        (
+            "1 0.999 0.5 0.01 0.5\n",
+            [1, 0.997, 0.5, 0.006, 0.25],
+            "boxes cut off at the edge of their image: 1",
+        ),
+        (
+            "1 0.5 0.5 0.5 0.5\n1 0.5 0.5 0.5 0.5\n",
+            [1, 0.5, 0.5, 0.5, 0.25],
+            "rows that were there twice, dropped: 1",
+        ),
+        (
+            "1 0.5 0.5 0.5 0.5\n0 0.5 0.5 0 0.5\n",
+            [1, 0.5, 0.5, 0.5, 0.25],
+            "boxes without an area, dropped: 1",
+        ),
         ("", None, ""),
     ],
 )
@@ -268,7 +280,7 @@ def test_key_points_are_not_taken_for_polygons(tmp_path: Path) -> None:
     file.write_text(plain + "kpt_shape: [3, 2]\n")
     data = opened(params, tmp_path)
     assert data.train.labels[0, 0].tolist() == pytest.approx([1.0, 0.5, 0.5, 0.5, 0.25])
-    assert data.told == ("2 rows with key points were taken as their boxes",)
+    assert data.told == ("rows with key points, taken as their boxes: 2",)
     file.write_text(plain + "kpt_shape: false\n")
     assert opened(params, tmp_path).train.labels[0, 0].tolist() == pytest.approx([1, 0.4, 0.45, 0.2, 0.1])
 

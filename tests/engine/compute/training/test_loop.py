@@ -1,13 +1,17 @@
 """Training: it learns, it repeats bit for bit, and an interruption changes nothing."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from engine.compute.context import Context
 from engine.compute.numerics.seeds import derive
 from engine.compute.steps.calibration.step import calibrate
+from engine.compute.stopping import Stopped
 from engine.compute.tasks.classification import agreement
 from engine.compute.tasks.evaluate import score
 from engine.compute.training import loop as fit_module
@@ -72,6 +76,50 @@ def test_an_interrupted_training_goes_on_with_the_same_bits(
     first = [e for e in told if isinstance(e, ev.EpochFinished)]
     assert epochs[:2] == first, "the first two are told again, not computed again"
     assert same(bits(again), undisturbed)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_a_training_that_is_stopped_in_the_middle_of_epochs_goes_on_with_the_same_bits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, optimizer: str
+) -> None:
+    """Asked to stop after 2, then 3 batches and so on; dropout and augmentation draw by chance."""
+    params = Train(
+        epochs=3, batch=64, optimizer=optimizer, learning_rate=0.01, keep="best", augment="crop-flip"
+    )  # type: ignore[arg-type]
+
+    def model() -> nn.Module:
+        return nn.Sequential(small_model(), nn.Dropout(0.3))
+
+    first: list[ev.Event] = []
+    undisturbed = bits(fit(model(), params, context_for(events=first)))
+    update = fit_module._update
+    told: list[ev.Event] = []
+    stops = 0
+    while True:
+        context = context_for(partial=tmp_path / "partial", events=told)
+        left = stops + 2
+
+        def counted(*args: Any, context: Context = context) -> Any:
+            nonlocal left
+            left -= 1
+            if left == 0:
+                context.stopping.ask()
+            return update(*args)
+
+        monkeypatch.setattr(fit_module, "_update", counted)
+        told.clear()
+        try:
+            found = fit(model(), params, context)
+            break
+        except Stopped:
+            stops += 1
+    assert stops >= 3
+    assert same(bits(found), undisturbed)
+    ends = [
+        [replace(e, time=0, seconds=0) for e in all_ if isinstance(e, ev.EpochFinished)]
+        for all_ in (first, told)
+    ]
+    assert ends[0] == ends[1], "losses and rates of epochs that were interrupted too"
 
 
 def test_a_damaged_partial_state_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,126 @@
+"""What a look at a data set found, in words: the study's first line with its notes, and the whole report."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from engine.compute.data.look import Look
+from engine.text.numbers import number
+from engine.text.phrases import listed, names
+from engine.text.tables import table
+
+IMBALANCED = 3
+"""How many times the images of the rarest class the largest has, from which it is told."""
+FEW_LEVELS = 8
+"""Different values up to which something is likely to be wrong."""
+NAMES = 5
+SPLITS = {"train": "training", "validation": "validation", "test": "test"}
+COLOURS = {1: "grey", 3: "colour"}
+
+
+def told(look: Look) -> dict[str, Any]:
+    """For the check-up before a study: `name`, `text` in a line, and `notes`."""
+    return {"name": look.name, "text": line(look), "notes": list(notes(look))}
+
+
+def line(look: Look) -> str:
+    """What the data are, in one line."""
+    channels, height, width = look.shape
+    counts = ", ".join(f"{part.images:,} {SPLITS[name]}" for name, part in look.splits.items())
+    boxes = sum(sum(part.per_class) for part in look.splits.values()) if look.task == "detection" else 0
+    colour = COLOURS.get(channels, f"{channels} channels")
+    return (
+        f"{len(look.classes)} classes ({names(look.classes, NAMES)}); {counts} images"
+        f"{f' with {boxes:,} boxes' if boxes else ''} of {width}×{height}, {colour}; values {_values(look)}; "
+        f"mean {_row(look.mean)}, deviation {_row(look.std)}"
+    )
+
+
+def _values(look: Look) -> str:
+    found = f"{number(look.least)} to {number(look.most)} ({look.levels:,} levels)"
+    if look.eight_bits and (look.black, look.white) == (0, 255):
+        return found
+    return f"{found}, black {number(look.black)}, white {number(look.white)}"
+
+
+def _row(values: tuple[float, ...]) -> str:
+    return " ".join(f"{value:.3g}" for value in values[:4]) + (" …" if len(values) > 4 else "")
+
+
+def notes(look: Look) -> Iterator[str]:
+    """What a reader of the results should know, a sentence each."""
+    yield from look.told
+    yield from _about_classes(look)
+    yield from _about_copies(look)
+    if look.levels <= FEW_LEVELS:
+        plural = "values" if look.levels > 1 else "value"
+        yield f"all pixels have one of {look.levels} {plural}: check how the images were saved"
+
+
+def _about_classes(look: Look) -> Iterator[str]:
+    train = look.splits["train"].per_class
+    for name, part in look.splits.items():
+        missing = [look.classes[i] for i, count in enumerate(part.per_class) if not count]
+        if missing:
+            yield f"no {SPLITS[name]} image is of {listed(missing, NAMES)}"
+        if part.without_boxes:
+            yield f"{part.without_boxes:,} of {part.images:,} {SPLITS[name]} images have no box"
+    rare, most = min(filter(None, train), default=0), max(train, default=0)
+    if rare and most >= IMBALANCED * rare:
+        what = "boxes" if look.task == "detection" else "training images"
+        yield (
+            f"{look.classes[train.index(most)]} has {most / rare:.3g} times the {what} of "
+            f"{look.classes[train.index(rare)]} ({most:,} and {rare:,}): accuracy tells little of rare classes"
+        )
+
+
+def _about_copies(look: Look) -> Iterator[str]:
+    if look.copies is None:
+        yield "copies between the splits were not looked for in so many images: `secateur data check` does it"
+        return
+    for pair, count in look.copies.between.items():
+        first, _, second = pair.partition(" and ")
+        example = f" ({' is '.join(look.copies.examples[0])})" if look.copies.examples else ""
+        yield f"{count:,} {SPLITS[second]} images are {SPLITS[first]} images too, value for value{example}"
+    if look.copies.contradictory:
+        yield f"{look.copies.contradictory:,} images have another class than a copy of them"
+
+
+def report(look: Look) -> str:
+    """Everything, for people."""
+    shape = f"{look.shape[2]}×{look.shape[1]} pixels, {look.shape[0]} channels"
+    rows = [
+        ("images", f"{shape}{f', resized ({look.resized})' if look.resized else ''}"),
+        ("values", f"{_values(look)}, {'8 bits' if look.eight_bits else 'as stored, in float32'}"),
+        ("normalized", f"mean {_row(look.mean)}, deviation {_row(look.std)}"),
+        *((f"{SPLITS[name]}", _about(look, name)) for name in look.splits),
+        *(("copies within", f"{count:,} {SPLITS[name]}") for name, count in _within(look).items()),
+    ]
+    width = max(len(name) for name, _ in rows)
+    lines = [f"{look.name}: {look.task}, {len(look.classes)} classes"]
+    lines += [f"  {name:<{width}}  {text}" for name, text in rows]
+    lines += ["", _table(look)]
+    found = list(notes(look))
+    lines += ["", *(f"! {note}" for note in found)] if found else ["", "nothing unusual was found"]
+    if look.copies and look.copies.examples:
+        lines += [f"    {one} is {other}" for one, other in look.copies.examples]
+    return "\n".join(lines)
+
+
+def _within(look: Look) -> dict[str, int]:
+    return look.copies.within if look.copies else {}
+
+
+def _about(look: Look, split: str) -> str:
+    part = look.splits[split]
+    boxes = f", {sum(part.per_class):,} boxes" if look.task == "detection" else ""
+    return f"{part.images:,} images{boxes}"
+
+
+def _table(look: Look) -> str:
+    """Images (or boxes) of each class by split."""
+    head = ["class", *(SPLITS[name] for name in look.splits)]
+    rows = [
+        [name, *(f"{part.per_class[number]:,}" for part in look.splits.values())]
+        for number, name in enumerate(look.classes)
+    ]
+    return table(head, rows, ("left", "right", "right", "right"))

@@ -1,0 +1,41 @@
+"""Whose files are whose, in a workspace that several users share."""
+
+import os
+import pwd
+import stat
+from pathlib import Path
+
+
+def ours(path: Path) -> bool:
+    """Whether this user may move and remove `path` without asking: its owner, or the administrator. False if gone."""
+    try:
+        return os.geteuid() in (0, path.lstat().st_uid)
+    except OSError:
+        return False
+
+
+def user_name(number: int) -> str:
+    """A user's name; of one whom this machine does not know, the number."""
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return f"user {number}"
+
+
+def whose(path: Path) -> str:
+    """Who owns what bars the way to `path`, and its mode: ``it belongs to anna (-rw-------)``."""
+    barring = next((folder for folder in reversed(path.parents) if _shut(folder)), path)
+    if not os.path.lexists(barring):  # it can't be made where it would be
+        barring = next(folder for folder in path.parents if os.path.lexists(folder))
+    found = barring.lstat()
+    what = "it" if barring == path else f"the folder {barring}"
+    return f"{what} belongs to {user_name(found.st_uid)} ({stat.filemode(found.st_mode)})"
+
+
+def _shut(folder: Path) -> bool:
+    return os.path.lexists(folder) and not os.access(folder, os.X_OK)
+
+
+def readable(path: Path) -> bool:
+    """Whether this user may read `path`; of what is not there, False."""
+    return os.access(path, os.R_OK)

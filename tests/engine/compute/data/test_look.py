@@ -1,0 +1,114 @@
+"""What is told of a data set before anything is trained, and by `secateur data check`."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from engine.cli.main import main
+from engine.compute.data import load
+from engine.compute.data.look import Look, look
+from engine.compute.data.thumbnails import thumbnails
+from engine.compute.data.words import line, notes, report, told
+from engine.datasets import locate
+from engine.params.preset import Data
+
+
+def write(folder: Path, counts: dict[str, int], seed: int = 0, high: int = 256) -> None:
+    random = np.random.default_rng(seed)
+    for name, count in counts.items():
+        (folder / name).mkdir(parents=True)
+        for number in range(count):
+            values = random.integers(high, size=(12, 16, 3), dtype=np.uint8)
+            Image.fromarray(values).save(folder / name / f"{number}.png")
+
+
+def seen(root: Path, **parameters: Any) -> Look:
+    params = Data.model_validate({"name": "imagefolder", "root": str(root), **parameters})
+    return look(load(params, locate(params, root)))
+
+
+def test_one_line_says_what_the_data_are(tmp_path: Path) -> None:
+    params = Data(name="digits")
+    found = look(load(params, locate(params, tmp_path)))
+    assert line(found) == (
+        "10 classes (0, 1, 2, 3, 4, …); 1,294 training, 144 validation, 359 test images of 8×8, grey; "
+        "values 0 to 255 (17 levels); mean 0.305, deviation 0.376"
+    )
+    assert told(found)["notes"] == [] and "nothing unusual" in report(found)
+
+
+def test_imbalance_missing_classes_and_copies_are_noted(tmp_path: Path) -> None:
+    write(tmp_path / "train", {"cat": 40, "dog": 8, "emu": 8})
+    write(tmp_path / "test", {"cat": 6, "dog": 6}, seed=1)
+    shutil.copy(tmp_path / "train" / "cat" / "0.png", tmp_path / "test" / "cat" / "copy.png")
+    shutil.copy(tmp_path / "train" / "dog" / "0.png", tmp_path / "test" / "cat" / "wrong.png")
+    (tmp_path / "val").mkdir()
+    found = seen(tmp_path)
+    said = "\n".join(notes(found))
+    assert found.copies is not None and sum(found.copies.between.values()) == 2
+    assert "cat has 5.14 times the training images of dog" in said
+    assert "no test image is of emu" in said
+    assert "test images are training images too, value for value" in said
+    assert "1 images have another class than a copy of them" in said
+    assert "cat/copy.png" in report(found) or "cat/wrong.png" in report(found)
+
+
+def test_few_levels_and_own_ranges_are_told(tmp_path: Path) -> None:
+    write(tmp_path / "flat", {"a": 10, "b": 10}, high=2)
+    assert "all pixels have one of 2 values" in "\n".join(notes(seen(tmp_path / "flat")))
+    for name in ("a", "b"):
+        (tmp_path / "deep" / name).mkdir(parents=True)
+        for number in range(5):
+            values = 1000 + np.arange(144, dtype=np.uint16).reshape(12, 12) + number
+            Image.fromarray(values).save(tmp_path / "deep" / name / f"{number}.png")
+    assert "levels), black 100" in line(seen(tmp_path / "deep"))
+
+
+def test_large_sets_are_looked_at_in_part_unless_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path, {"a": 10, "b": 10})
+    params = Data(name="imagefolder", root=str(tmp_path))
+    data = load(params, locate(params, tmp_path), budget=0)
+    monkeypatch.setattr("engine.compute.data.look.ENOUGH_PIXELS", 100)
+    assert look(data).copies is None and "secateur data check" in "\n".join(notes(look(data)))
+    assert look(data, whole=True).copies is not None
+
+
+def test_thumbnails_are_the_images_made_small(tmp_path: Path) -> None:
+    write(tmp_path, {"a": 10, "b": 10})
+    params = Data(name="imagefolder", root=str(tmp_path))
+    data = load(params, locate(params, tmp_path))
+    found = thumbnails(data, 4)
+    assert [one["label"] for one in found] == ["a", "a", "b", "b"]
+    first = found[0]
+    assert (first["width"], first["height"]) == (16, 12)
+    index = data.train.labels.argsort(stable=True)[:1]
+    image = data.train.images.gather(index)[0]
+    assert bytes.fromhex(first["rgb"]) == image.permute(1, 2, 0).numpy().tobytes()
+
+
+PRESET = "model: {{name: resnet20}}\ndata: {{name: imagefolder, root: {root}}}\nsteps: [train]\n"
+
+
+def test_data_check_reports_and_names_every_damaged_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(tmp_path / "set", {"a": 30, "b": 30})
+    preset = tmp_path / "p.yaml"
+    preset.write_text(PRESET.format(root=tmp_path / "set"))
+    assert main(["data", "check", str(preset), "--json", "--images", "2"]) == 0
+    (found,) = json.loads(capsys.readouterr().out)["data"]
+    assert found["classes"] == ["a", "b"] and len(found["thumbnails"]) == 2
+    for number in range(20):
+        (tmp_path / "set" / "a" / f"{number}.png").write_bytes(b"no")
+    assert main(["data", "check", str(preset)]) == 1
+    printed = capsys.readouterr().out
+    assert printed.count("set/a/") >= 20 and printed.count("\n") == 22 and "skip_damaged" in printed
+    assert main(["data", "check", str(preset), "--set", "data.skip_damaged=true"]) == 0
+    assert "20 training images can't be read and are left out" in capsys.readouterr().out

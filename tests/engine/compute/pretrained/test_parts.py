@@ -1,0 +1,143 @@
+"""Files with more than a network, pruned ones, other heads: read, or refused with a remedy that works."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from torch import nn
+from torch.nn.utils import prune
+
+from engine.compute.layers.masks import masked
+from engine.compute.models import checkpoint
+from engine.compute.models.architecture import Architecture
+from engine.compute.models.build import build
+from engine.errors import SecateurError
+from tests.engine.compute.pretrained.brought_help import bring, prefixed, same_weights, small
+
+NET = """
+from torch import nn
+class Net(nn.Module):
+    def __init__(self, channels, classes, width):
+        super().__init__()
+        self.head = nn.Linear(width, classes)  # the last layer, registered first
+        self.conv, self.aside = nn.Conv2d(channels, width, 3), nn.Linear(width, width)
+    def forward(self, x):
+        x = self.conv(x).relu().mean((2, 3))
+        return self.head(x + self.aside(x))
+def build(channels, classes, width=6):
+    return Net(channels, classes, width)
+"""
+
+
+def mine(tmp_path: Path, **more: Any) -> tuple[str, nn.Module]:
+    """A network of the user's own by name, and one of it that was trained elsewhere."""
+    (tmp_path / "net.py").write_text(NET)
+    name = f"{tmp_path}/net.py:build"
+    torch.manual_seed(1)
+    arguments = {"width": more.pop("width")} if "width" in more else {}
+    given = {"channels": 1, "classes": 10} | more
+    return name, build(Architecture(name, given["channels"], given["classes"], (8, 8), arguments))
+
+
+def test_masks_of_torch_prune_are_kept(tmp_path: Path) -> None:
+    model = small()
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d):
+            prune.l1_unstructured(module, "weight", 0.5)
+    expected = model.eval()(torch.ones(1, 1, 8, 8))
+    torch.save({"state_dict": prefixed(model.state_dict(), "module.")}, tmp_path / "net.pth")
+    brought, told = bring(tmp_path / "net.pth")
+    assert torch.equal(brought(torch.ones(1, 1, 8, 8)), expected)
+    convolutions = sum(isinstance(module, nn.Conv2d) for module in model.modules())
+    assert len(masked(brought)) == convolutions and f"{convolutions} masks are kept" in told
+    checkpoint.save(brought, tmp_path)
+
+
+def test_a_trainer_with_other_parts_gives_its_model(tmp_path: Path) -> None:
+    state, teacher = small().state_dict(), small(width=3).state_dict()
+    file = {
+        **prefixed(teacher, "teacher."),
+        **prefixed(state, "model."),
+        "criterion.weight": torch.ones(4),
+        "val_acc.tp": torch.zeros(4),
+    }
+    torch.save({"state_dict": file, "best": np.float64(1.5), "epoch": np.int64(3)}, tmp_path / "lit.ckpt")
+    for name in ("auto", "resnet8"):
+        more = {} if name == "auto" else {"arguments": {"width": 2}}
+        model, told = bring(tmp_path / "lit.ckpt", name, **more)
+        assert same_weights(model, state)
+        assert "left out of lit.ckpt: teacher.*, criterion.*, val_acc.*" in told
+    model, _ = bring(tmp_path / "lit.ckpt", part="teacher")
+    assert same_weights(model, teacher)
+    with pytest.raises(SecateurError, match="no part techer"):
+        bring(tmp_path / "lit.ckpt", part="techer")
+
+
+def remedied(caught: "pytest.ExceptionInfo[SecateurError]") -> dict[str, Any]:
+    """What the remedy says to write below `model`."""
+    found = re.search(r"model(\.\w+)?: (\{.*\}|\[.*?\]|[\w./]+)", caught.value.remedy)
+    assert found, caught.value.remedy
+    value = yaml.safe_load(found[2])
+    return {found[1][1:]: value} if found[1] else value
+
+
+def test_which_of_several_networks_is_meant_is_asked_and_answered(tmp_path: Path) -> None:
+    states = {name: small(width=2, classes=10).state_dict() for name in ("generator", "critic")}
+    states["critic"] = {name: tensor + 1 for name, tensor in states["critic"].items()}
+    torch.save({f"{p}.{n}": t for p, s in states.items() for n, t in s.items()}, tmp_path / "gan.pth")
+    with pytest.raises(SecateurError, match="several networks") as caught:
+        bring(tmp_path / "gan.pth")
+    model, _ = bring(tmp_path / "gan.pth", **remedied(caught))
+    assert same_weights(model, states["generator"])
+
+
+def test_weights_of_another_network_name_the_one_they_fit(tmp_path: Path) -> None:
+    torch.save(small(width=3).state_dict(), tmp_path / "net.pth")
+    with pytest.raises(SecateurError, match="do not fit") as caught:
+        bring(tmp_path / "net.pth", "resnet20", arguments={"width": 3})
+    model, _ = bring(tmp_path / "net.pth", **remedied(caught))
+    assert same_weights(model, small(width=3).state_dict())
+
+
+def test_ones_own_network_is_never_rewritten_and_its_last_layer_is_told(tmp_path: Path) -> None:
+    name, given = mine(tmp_path, classes=4)
+    torch.save(given.state_dict(), tmp_path / "net.pth")
+    model, told = bring(tmp_path / "net.pth", name)
+    assert "the last layer of net.pth (head), for 4 classes, was replaced by a random one" in told
+    own, state = model.state_dict(), given.state_dict()
+    assert all(torch.equal(own[n], state[n]) for n in state if not n.startswith("head."))
+    assert own["head.weight"].shape == (10, 6)
+    checkpoint.save(model, tmp_path)
+
+
+def test_channels_of_ones_own_network_are_set_by_the_remedy(tmp_path: Path) -> None:
+    name, given = mine(tmp_path, channels=3)
+    torch.save(given.state_dict(), tmp_path / "net.pth")
+    with pytest.raises(SecateurError, match="for images of 3 channels") as caught:
+        bring(tmp_path / "net.pth", name)
+    assert caught.value.remedy == "Set data.channels: 3"
+
+
+def test_layers_that_do_not_fit_start_at_random_when_asked(tmp_path: Path) -> None:
+    name, given = mine(tmp_path)
+    state = given.state_dict() | {"aside.weight": torch.ones(9, 6), "aside.bias": torch.ones(9)}
+    torch.save(state, tmp_path / "net.pth")
+    with pytest.raises(SecateurError, match="do not fit") as caught:
+        bring(tmp_path / "net.pth", name)
+    model, told = bring(tmp_path / "net.pth", name, **remedied(caught))
+    assert "aside of net.pth was replaced by a random one" in told
+    assert torch.equal(model.state_dict()["head.weight"], state["head.weight"])
+    with pytest.raises(SecateurError, match="There is no layer asides"):
+        bring(tmp_path / "net.pth", name, new_layers=["asides"])
+
+
+def test_weights_of_another_network_do_not_start_at_random(tmp_path: Path) -> None:
+    name, _ = mine(tmp_path)
+    torch.save(small().state_dict(), tmp_path / "net.pth")
+    with pytest.raises(SecateurError, match="do not fit") as caught:
+        bring(tmp_path / "net.pth", name)
+    assert "new_layers" not in caught.value.remedy
