@@ -1,4 +1,4 @@
-"""Everything is printed one way, and every image is opened one way: there, what others wrote is made harmless."""
+"""Everything is printed one way, and files of others are opened one way: there they are made harmless."""
 
 import ast
 from pathlib import Path

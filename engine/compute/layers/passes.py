@@ -42,6 +42,19 @@ def _set_training(modules: list[nn.Module], training: bool) -> None:
 
 
 @contextlib.contextmanager
+def differentiable(model: nn.Module) -> Iterator[None]:
+    """Gradients by every parameter of the model, frozen ones too; which are frozen comes back."""
+    frozen = [p for p in model.parameters() if not p.requires_grad and p.is_floating_point()]
+    for parameter in frozen:
+        parameter.requires_grad_(True)
+    try:
+        yield
+    finally:
+        for parameter in frozen:
+            parameter.requires_grad_(False)
+
+
+@contextlib.contextmanager
 def single_valued_norms(model: nn.Module, image: Tensor) -> Iterator[list[str]]:
     """Names of the BatchNorm layers that see one value per channel of `image` (1, C, H, W).
 

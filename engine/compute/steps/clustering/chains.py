@@ -35,6 +35,11 @@ class Chain:
     positions: int
     homogeneous: bool
 
+    @property
+    def layers(self) -> list[str]:
+        """The names of its modules."""
+        return [name for name in (self.producer, self.norm, self.consumer) if name is not None]
+
 
 def chains(model: nn.Module, example: Tensor) -> list[Chain]:
     """The model's chains in the order in which they run; `example` is (N, C, H, W). The model stays as it is.
