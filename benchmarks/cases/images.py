@@ -7,7 +7,7 @@ from pathlib import Path
 from benchmarks.cases.base import Case, Said, Write, last, preset
 
 MODEL = "{name: resnet20, arguments: {width: 4}}"
-TRAIN = "steps:\n  - train: {epochs: 4, batch: 16, learning_rate: 0.1}\n"
+TRAIN = "steps:\n  - train: {epochs: 8, batch: 16, learning_rate: 0.1}\n  - calibrate\n"
 CHECK = ("data", "check", "--json")
 
 
@@ -29,7 +29,7 @@ def grey(path: Path, rows: list[list[int]], bits: int = 8) -> None:
 def square(low: int, high: int, top: bool, number: int) -> list[list[int]]:
     """16 × 16, its upper or lower half bright; `number` makes each image another."""
     return [
-        [(high if (y < 8) == top else low) + (x * 7 + y * 3 + number) % 5 for x in range(16)]
+        [(high if (y < 8) == top else low) + (x * 7 + y * 3 + x * y * number) % 11 for x in range(16)]
         for y in range(16)
     ]
 
