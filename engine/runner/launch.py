@@ -16,10 +16,10 @@ from engine.machine.process import Process
 from engine.machine.value import Machine
 from engine.measures.latency import NOISY_LOAD
 from engine.params.preset import Settings
-from engine.presets.spec import Spec, read_stored, to_yaml
+from engine.presets.spec import Spec, parse, read_stored, to_yaml
 from engine.results.failures import moment
 from engine.runner import pinned
-from engine.runner.executors import choose, slurm
+from engine.runner.executors import choose, site, slurm
 from engine.sources import Sources
 from engine.store.files import explained, read_json
 from engine.studies import lease, lives, rundir
@@ -119,6 +119,14 @@ def prepare(run: RunDir) -> None:
     """Write what would be submitted, so that somebody can submit it by hand. Raises UsageError without Slurm."""
     _only_on_cluster(run.settings().of_trial(0))
     slurm.write(run, slurm.prepare(run, read_stored(run.preset, run.name)))
+
+
+def settled(spec: Spec) -> Spec:
+    """The preset as it is run here: by Slurm where it does not say where, and the site or the user has settled that."""
+    if "executor" in spec.document or not site.by_default():
+        return spec
+    document = {**spec.document, "executor": {"slurm": {}}}
+    return parse(to_yaml(document), spec.name, stored=True)
 
 
 def batch_scripts(spec: Spec, workspace: Path) -> str:
