@@ -95,7 +95,9 @@ def partitions() -> list[dict[str, str]]:
     for line in _daily("partitions", "sinfo", "-h", "-o", "%P|%l|%D|%c|%m|%G|%f").splitlines():
         row = dict(zip(names, (part.strip() for part in line.split("|")), strict=False))
         row |= {"default": "yes" if row["name"].endswith("*") else "", "name": row["name"].rstrip("*")}
-        if (known := rows.setdefault(row["name"], row)) is not row:  # nodes of another kind, on a line of their own
+        if (
+            known := rows.setdefault(row["name"], row)
+        ) is not row:  # nodes of another kind, on a line of their own
             known["nodes"] = str(int(known["nodes"]) + int(row["nodes"]))
             known["gres"] = ",".join(dict.fromkeys([known["gres"], row["gres"]])).replace("(null),", "")
     return list(rows.values())
