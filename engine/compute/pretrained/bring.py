@@ -38,7 +38,7 @@ RECIPE = "model.json"
 LONGEST_RECIPE = 64 << 20
 """Bytes of a `model.json`; that of a large pruned network has a few hundred thousand."""
 LARGEST_NETWORK, WIDEST_LAYER = 16 << 30, 1 << 20
-"""Bytes of a network before it was made smaller, and its sizes: torchvision's take at most 2.5 GB, and 25 088 inputs."""
+"""Bytes of a network before it was made smaller, and its widest layer: torchvision has 2.5 GB, and 25 088 inputs."""
 REPLACED = "was replaced by a random one for"
 """What is said of a last layer for other classes than the data's."""
 IN_FOLDER = WEIGHT_FILES[1:]
