@@ -16,13 +16,14 @@ from engine.machine.process import Process
 from engine.machine.value import Machine
 from engine.measures.latency import NOISY_LOAD
 from engine.params.preset import Settings
-from engine.presets.spec import Spec, read_stored, to_yaml
+from engine.presets.spec import Spec, parse, read_stored, to_yaml
 from engine.results.failures import moment
 from engine.runner import pinned
-from engine.runner.executors import choose, slurm
+from engine.runner.executors import choose, site, slurm
 from engine.sources import Sources
 from engine.store.files import explained
 from engine.studies import lease, lives, rundir
+from engine.studies.named_files import check_files
 from engine.studies.plan import sources_of
 from engine.studies.rundir import RunDir, Status
 from engine.studies.settings import to_json
@@ -49,12 +50,9 @@ def create(
     `code` is what a replay runs again; relative paths in new code start from the current folder. The study is called
     `name` where one is given; raises FileExistsError if that is taken.
     """
-    from engine import datasets
-
     private.folder()
     code = code or sources_of(spec, _here())
-    for data in {trial.settings.data for trial in spec.trials}:
-        datasets.locate(data, workspace)
+    check_files(spec, workspace)
     on = choose.known_machine(spec.settings, workspace)
     if on is not None:
         check_runtimes(spec, on, decided=replay_of is not None)
@@ -119,6 +117,14 @@ def prepare(run: RunDir) -> None:
     """Write what would be submitted, so that somebody can submit it by hand. Raises UsageError without Slurm."""
     _only_on_cluster(run.settings().of_trial(0))
     slurm.write(run, slurm.prepare(run, read_stored(run.preset, run.name)))
+
+
+def settled(spec: Spec) -> Spec:
+    """The preset as it is run here: by Slurm where it does not say where, and the site or the user has settled that."""
+    if "executor" in spec.document or not site.by_default():
+        return spec
+    document = {**spec.document, "executor": {"slurm": {}}}
+    return parse(to_yaml(document), spec.name, stored=True)
 
 
 def batch_scripts(spec: Spec, workspace: Path) -> str:

@@ -33,6 +33,8 @@ from engine.studies.tasks import Stage, Tasks, deal
 
 TASK = "from engine.runner.task import main; main()"
 """Not ``-m``: multiprocessing would import the main module anew in every worker."""
+THROTTLE = "throttle"
+"""Where the last number that was set for a study is noted."""
 BY_HAND = "jobs"
 """Where `submit.sh` notes the numbers of the jobs that it submitted."""
 FEWER = ("MaxSubmit", "MaxArraySize", "Invalid job array", "QOSMaxSubmitJob", "AssocMaxSubmitJob", "JobSize")
@@ -255,6 +257,20 @@ def release(run: RunDir) -> None:
 def throttle(run: RunDir, tasks: int) -> None:
     """Let so many tasks of each stage run at the same time, from now on; 0: as many as there are nodes for."""
     _each(run, lambda job: commands.control("update", f"JobId={job}", f"ArrayTaskThrottle={tasks}"))
+    write_atomic(run.slurm / THROTTLE, f"{tasks}\n")
+
+
+def throttle_by(run: RunDir, factor: float) -> int:
+    """Let so many times the tasks of each stage run at the same time that may now, or do; how many these are."""
+    found = Tasks.read(run)
+    try:
+        now = int((run.slurm / THROTTLE).read_text())
+    except (OSError, ValueError):
+        now = found.asked.parallel or 0 if found else 0
+    rows = queue.look().of(run.stored_status().jobs, str(run.path))
+    wanted = max(1, round(factor * (now or queue.standing(rows).running or 1)))
+    throttle(run, wanted)
+    return wanted
 
 
 def _each(run: RunDir, do: Callable[[str], None]) -> None:
