@@ -125,7 +125,8 @@ class Lab:
         return load(self.study(name).path)
 
     def events(self, name: str) -> list[ev.Event]:
-        lines = self.study(name).events.read_bytes().splitlines()
+        files = [path for path in self.study(name).event_files() if path.exists()]
+        lines = [line for path in files for line in path.read_bytes().splitlines()]
         return [event for line in lines if (event := ev.parse_line(line)) is not None]
 
     def computed(self, name: str) -> list[str]:

@@ -58,7 +58,9 @@ def _doctor(args: argparse.Namespace) -> int:
     device = environment.resolve_device("auto")
     here = [asdict(one) for one in runtimes.survey(device)]
     in_force = limits.in_force()
+    use = disk_use(folder)
     found = environment.describe() | {"workspace": examine(folder), "runtimes": here}
+    found["disk_use"] = use
     found["limits"] = [asdict(limit) | {"text": limit.text} for limit in in_force]
     problems = [*version_problems(environment.packages()), *workspace_problems(found["workspace"])]
     wrong = private.problems()
@@ -97,8 +99,28 @@ def _lines(found: dict[str, Any]) -> list[str]:
             f"private     {found['private']}: locks, sockets, compiled code"
             for _ in range(bool(found["private"]))
         ),
+        *_disk_use(found["disk_use"]),
         *(f"bits        {found['bits']['text']}" for _ in range("bits" in found and found["bits"]["equal"])),
     ]
+
+
+def disk_use(folder: Path) -> dict[str, int]:
+    """Bytes of the workspace's studies and results, and how much of it nobody needs."""
+    from engine.studies import holdings
+
+    found = holdings.holdings(folder)
+    return {
+        "studies": sum(one.folder for one in found.holders),
+        "store": sum(item.size for item in found.items),
+        "left_over": sum(item.size for item in found.left_over()),
+    }
+
+
+def _disk_use(use: dict[str, int]) -> list[str]:
+    from engine.text import numbers
+
+    left = f", {numbers.size(use['left_over'])} left over: `secateur clean`" if use["left_over"] else ""
+    return [f"disk use    studies {numbers.size(use['studies'])}, store {numbers.size(use['store'])}{left}"]
 
 
 def _runtime(one: dict[str, Any]) -> str:

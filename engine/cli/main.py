@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from engine import __version__
-from engine.cli import cluster, data, doctor, export, lab, params, plot, presets, run, study
+from engine.cli import clean, cluster, data, doctor, export, lab, params, plot, presets, run, study
 from engine.cli.common import settle_streams, tell_error
 from engine.errors import SecateurError, exit_code_of
 from engine.machine.signals import number_of
@@ -48,7 +48,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"secateur {__version__}")
     commands = top.add_subparsers(metavar="COMMAND", required=True)
-    for module in (lab, run, study, cluster, plot, export, presets, params, data, doctor):
+    for module in (lab, run, study, cluster, plot, export, presets, params, data, clean, doctor):
         module.add(commands)
     return top
 

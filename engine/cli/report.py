@@ -14,7 +14,7 @@ from engine.measures.latency import NOISY_LOAD
 from engine.measures.table import FIELDS, TABLE, measure, measure_text, row_place
 from engine.params.runtimes import KIND
 from engine.plotting import text
-from engine.results import failures, latency_targets, pick
+from engine.results import failures, latency_targets, pick, requests
 from engine.results.summary import measure_names, measure_value, quality_of, study_json
 from engine.studies.rundir import RunDir
 from engine.studies.state import StudyState, TrialState
@@ -49,6 +49,12 @@ def print_study(
 
 
 def heading(state: StudyState) -> str:
+    """The study's name, how it stands, and what its numbers come from."""
+    queue = f"\n{state.queue}" if state.queue else ""
+    return _heading(state) + queue
+
+
+def _heading(state: StudyState) -> str:
     cpu = state.environment.get("cpu", {})
     flags = [f.upper().replace("_", "-") for f in cpu.get("flags", []) if "vnni" in f or f == "amx_int8"]
     versions = state.environment.get("packages", {})
@@ -205,6 +211,7 @@ def closing(state: StudyState, picked: pick.Pick | None = None) -> list[str]:
         )
     lines += latency_targets.closing(state.trials)
     lines += [f"{_which(indices)}: {note}" for note, indices in _latency_notes(state).items()]
+    lines += requests.lines(state)
     lines += failures.lines(state)
     if state.verdict:
         lines += verdict_lines(state.verdict.identical, state.verdict.compared, state.verdict.differences)

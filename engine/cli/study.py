@@ -74,7 +74,7 @@ def _list(args: argparse.Namespace) -> int:
             columns(),
         )
     )
-    say(*_not_well(rows))
+    say(*(f"{name}: {status.queue}" for name, status in rows if status.queue), *_not_well(rows))
     return 0
 
 

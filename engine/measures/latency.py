@@ -179,7 +179,18 @@ def notes(results: dict[str, Any]) -> list[str]:
         row["runtime"]: float_operators_text(row) for row in quantized if row["runtime"] not in described
     }
     left = [f"INT8 in {runtime}: {text} stayed in float" for runtime, text in others.items() if text]
-    return [*reasons, *slower_texts(quantized), *left]
+    return [*reasons, *slower_texts(quantized), *left, *_shared(results)]
+
+
+def _shared(results: dict[str, Any]) -> list[str]:
+    """What to know of rows that were measured on a node of a cluster beside other jobs."""
+    hosts = dict.fromkeys(str(row.get("host")) for row in measured(results) if row.get("shared_node"))
+    if not hosts:
+        return []
+    return [
+        f"latency was measured on a shared node ({', '.join(hosts)}): other jobs could run beside it; "
+        "`executor.slurm.latency_exclusive: true` asks for whole nodes"
+    ]
 
 
 def _where(rows: list[Row], results: dict[str, Any]) -> str:

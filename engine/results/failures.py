@@ -17,6 +17,8 @@ from engine.text.visible import visible
 Part = Literal["headline", "reason", "remedy", "onward"]
 INDENTS: Mapping[Part, str] = {"headline": "", "reason": "  ", "remedy": "  → ", "onward": ""}
 """What stands before each part of an ending."""
+GONE = {"local": "its engine is gone", "slurm": "its jobs have left Slurm's queue before they were done"}
+"""What carried a lost study, by executor."""
 RESUME = "`secateur resume`"
 """What remedies call the command that goes on; views put theirs in its place."""
 _VARYING = re.compile(r"0x[0-9a-fA-F]+|\d+(\.\d+)?")
@@ -70,7 +72,8 @@ def ending(state: StudyState) -> Ending | None:
             heard = f", last heard of {moment(state.heard)}" if state.heard else ""
             cause = Reason({"title": state.why_lost})
             found = (cause, *reasons) if state.why_lost else reasons
-            return Ending(f"Lost: its engine is gone{heard}; {done}", found, "goes on where it was")
+            who = GONE.get(state.executor, GONE["local"])
+            return Ending(f"Lost: {who}{heard}; {done}", found, "goes on where it was")
         case "cancelled":
             return Ending(
                 f"Cancelled {done if not count else f'with {done}'}", reasons, "goes on where it was"
@@ -191,7 +194,8 @@ def of_status(status: Status) -> str:
     """What became of a study, as far as its status tells: one line for lists; empty while all goes well."""
     if status.state == "lost":
         heard = f", last heard of {moment(status.updated)}" if status.updated else ""
-        return f"Lost: its engine is gone{heard}; {status.done} of {_trials(status.trials)} done"
+        who = GONE.get(status.executor, GONE["local"])
+        return f"Lost: {who}{heard}; {status.done} of {_trials(status.trials)} done"
     if status.state == "unreadable":
         return "The files in its folder can't be read as a study"
     return status.why or (sentence(status.error) if isinstance(status.error, dict) else "")

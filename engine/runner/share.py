@@ -1,9 +1,8 @@
 """A task's share of a study's jobs: what others do is left to them, what is missing before a job is done with it."""
 
-import resource
 import time
 from collections.abc import Iterable
-from typing import Any, Protocol
+from typing import Protocol
 
 from engine.runner.executors.base import BLAMELESS_TRIES, Executor, JobEnded
 from engine.runner.stopping import wind_down
@@ -32,6 +31,7 @@ class Owner(Protocol):
     store: Store
     attempt: Attempt
     started: float
+    peak_memory: int
 
     @property
     def stopping(self) -> bool:
@@ -112,7 +112,6 @@ class Share:
     def _run(self, job: Job) -> bool:
         tries = 0
         self._executor.start(job)
-        finished: set[str] = set()
         while True:
             for message in self._executor.wait(POLL_S):
                 if isinstance(message, JobEnded):
@@ -122,10 +121,8 @@ class Share:
                         tries += 1
                         self._executor.start(job)
                         continue
-                    return self._judge(job, message, finished)
-                if isinstance(message, ev.StepFinished):
-                    finished.add(message.key)
-                elif isinstance(message, ev.StepFailed):
+                    return self._judge(job, message)
+                if isinstance(message, ev.StepFailed):
                     self._mark(message)
                 self._task.emit(message)
             if self._task.stopping:
@@ -137,7 +134,7 @@ class Share:
         if not isinstance(event, ev.StepFailed):
             self._task.emit(event)
 
-    def _judge(self, job: Job, ended: JobEnded, finished: set[str]) -> bool:
+    def _judge(self, job: Job, ended: JobEnded) -> bool:
         """After the worker's end: what it did not do has failed, the first of it for its reason."""
         for node in job.nodes:
             if self._store.get(node.key) is not None:
@@ -159,7 +156,7 @@ class Share:
         given = self._task.attempt.memory_mb
         if "memory" not in " ".join(problem.values()) or not given:
             return problem
-        peak = used(self._task.started)["peak_memory"] >> 20
+        peak = self._task.peak_memory >> 20
         told = f"The task was given {given} MB of memory; its largest process had used {peak} MB."
         ask = f"Ask for more: executor.slurm.memory={max(2 * given, peak)}M; `secateur resume` takes --set."
         return problem | {"detail": f"{problem['detail']} {told}", "remedy": f"{ask} {problem['remedy']}"}
@@ -178,12 +175,3 @@ class Share:
             stored = self._store.get(key) if step is None or step.status != "done" else None
             if stored is not None and not self._claims.holder_of(key):
                 self._task.report(stored)
-
-
-def used(started: float) -> dict[str, Any]:
-    children, own = resource.getrusage(resource.RUSAGE_CHILDREN), resource.getrusage(resource.RUSAGE_SELF)
-    return {
-        "seconds": time.monotonic() - started,
-        "cpu_seconds": sum(u.ru_utime + u.ru_stime for u in (children, own)),
-        "peak_memory": max(children.ru_maxrss, own.ru_maxrss) * 1024,
-    }

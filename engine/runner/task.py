@@ -10,9 +10,10 @@ import time
 import traceback
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from engine.errors import SecateurError
-from engine.machine import environment, private, signals
+from engine.machine import environment, private, procfs, signals
 from engine.machine.value import Machine, here
 from engine.presets.spec import Spec, read_stored
 from engine.runner import inputs, launch, replay
@@ -20,10 +21,10 @@ from engine.runner.checkup import check_up
 from engine.runner.executors import nodes
 from engine.runner.executors.local import LocalExecutor
 from engine.runner.progress import Progress
-from engine.runner.share import POLL_S, Share, used
+from engine.runner.share import POLL_S, Share
 from engine.runner.stopping import Stop, StopRequest
 from engine.runner.supervisor import devices, preload
-from engine.slurm import inside
+from engine.slurm import duration, inside
 from engine.slurm.inside import Attempt
 from engine.store.claims import Claims
 from engine.store.files import explained, read_json
@@ -38,6 +39,9 @@ from engine.studies.rundir import RunDir
 from engine.studies.state import StudyState
 from engine.studies.tasks import Tasks, resolve
 from engine.text.visible import guard_streams
+
+AT_LIMIT_S = 10.0
+"""TERM so shortly before the end of a task's time is taken for its limit: Slurm looks at limits now and then."""
 
 
 class Task:
@@ -63,6 +67,10 @@ class Task:
         self.progress = Progress(run)
         self.stop = StopRequest(run.stop)
         self.started = time.monotonic()
+        self.peak_memory = procfs.peak_rss()
+        limit = duration.seconds(self.tasks.asked.time)
+        if limit and not self.attempt.ends:
+            self.attempt = replace(self.attempt, ends=time.time() + limit)
         self._told: set[str] = set()
 
     def emit(self, event: ev.Event) -> None:
@@ -70,6 +78,8 @@ class Task:
         if isinstance(event, ev.StepStarted):
             event = replace(event, task=self.attempt.key)
         self.log.append(event)
+        if isinstance(event, ev.StepFinished):
+            self.peak_memory = max(self.peak_memory, event.observations.get("peak_memory", 0))
         if isinstance(event, ev.StepFinished | ev.StepFailed):
             self.progress.refresh()
 
@@ -236,7 +246,7 @@ class Task:
             ev.TaskEnded(
                 task=self.attempt.key,
                 outcome="requeued" if again else outcome,  # type: ignore[arg-type]
-                used=used(self.started),
+                used=self._used(),
             )
         )
         self.log.close()
@@ -247,23 +257,32 @@ class Task:
             except SecateurError as error:
                 print(f"{error}\n`secateur resume {self.run.name}` goes on", file=sys.stderr, flush=True)
 
+    def _used(self) -> dict[str, Any]:
+        return {
+            "seconds": time.monotonic() - self.started,
+            "cpu_seconds": procfs.used_with_children_s(os.getpid()),
+            "peak_memory": self.peak_memory,
+        }
+
     def _goes_on(self) -> bool:
         """Whether this task is to be put back into the queue: warned of its limit, or ended by it."""
         if self.run.stop.exists() or self.tasks.asked.requeue is False:
             return False
         if self.stop.signal in signals.WARNINGS:
             return True
-        return bool(self.attempt.ends) and time.time() > self.attempt.ends - POLL_S
+        # A task that was cancelled stays so; TERM at the limit without a warning before is the limit's.
+        return bool(self.attempt.ends) and time.time() > self.attempt.ends - AT_LIMIT_S
 
     def _finish_study(self) -> None:
         state = self.told()
         settled = bool(state.trials) and all(t.status in ("done", "failed") for t in state.trials)
-        if not settled or state.finished:
+        outcome = "failed" if state.failed else "done"
+        if not settled or state.status == outcome:
             return
         original = self.asked.get("replay_of")
         if original and not state.failed:
             self.emit(replay.compare(self.run.beside(original), self.run, state))
-        self.emit(ev.StudyFinished(state="failed" if state.failed else "done"))
+        self.emit(ev.StudyFinished(state=outcome))  # type: ignore[arg-type]
 
 
 def _from(jobs: list[Job], start: int) -> list[Job]:

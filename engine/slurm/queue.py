@@ -95,6 +95,62 @@ def look() -> Snapshot:
         return replace(known[0], problem=f"{file}: {error.strerror}")
 
 
+FATES = {
+    "OUT_OF_MEMORY": "ran out of memory",
+    "TIMEOUT": "met its time limit",
+    "NODE_FAIL": "lost its node",
+    "CANCELLED": "was cancelled",
+    "PREEMPTED": "was preempted",
+    "FAILED": "failed",
+    "BOOT_FAIL": "lost its node",
+    "DEADLINE": "met its deadline",
+}
+"""How tasks end that have not come to their own end."""
+TOLD = 3
+"""Tasks whose fates are told one by one."""
+
+
+def fates(jobs: Sequence[str], comment: str) -> str:
+    """What became of a study's tasks, as far as Slurm still knows: from its queue, or from its accounting."""
+    rows = look().of(jobs, comment)
+    ended = [(row.id, row.state, row.nodes) for row in rows if row.state in FATES] or _accounted(jobs)
+    told = [
+        f"{id_} {FATES[state]}{f' on {nodes}' if nodes else ''}"
+        for id_, state, nodes in ended
+        if state in FATES
+    ]
+    more = f" and {len(told) - TOLD} more" if len(told) > TOLD else ""
+    return f"Task {', '.join(told[:TOLD])}{more}" if told else ""
+
+
+def _accounted(jobs: Sequence[str]) -> list[tuple[str, str, str]]:
+    """Task, state and nodes by `sacct`, asked once for each set of jobs; nothing on clusters without accounting."""
+    if not jobs:
+        return []
+    try:
+        file = cache() / f"ended-{jobs[0]}-{jobs[-1]}.json"
+        found: Any = read_json(file)
+        if not isinstance(found, list):
+            # Its own default for the start is last midnight.
+            answer = commands.ask(
+                "sacct",
+                "-n",
+                "-X",
+                "-P",
+                "-S",
+                "now-30days",
+                "-j",
+                ",".join(jobs),
+                "-o",
+                "JobID,State,NodeList",
+            )
+            found = [line.split("|") for line in answer.splitlines()]
+            write_json(file, found, durable=False)
+    except (OSError, SecateurError):
+        return []
+    return [(row[0], row[1].split()[0], row[2]) for row in found if len(row) == 3 and row[1]]
+
+
 def forget() -> None:
     """Take what is known for outdated: the next look asks."""
     (cache() / "queue.json").unlink(missing_ok=True)

@@ -69,6 +69,7 @@ class Store:
         self.private = private
         self._objects = root / "objects"
         self._temporary = root / "tmp"
+        self._looked_at: dict[str, tuple[tuple[str, int, int, int], ...]] = {}
 
     def folder(self, key: str) -> Path:
         """Where the object at `key` is, or would be."""
@@ -103,6 +104,10 @@ class Store:
         damage = self.damage(key)
         stored = self.get(key) if damage is None else None
         if stored is not None:
+            with contextlib.suppress(
+                OSError
+            ):  # its age is counted from its last use (engine.store.inventory)
+                os.utime(folder / META)
             return stored, None
         what = f"A stored result of {address} is damaged ({damage or f'{META} is of another version'})"
         if not owners.ours(folder):
@@ -179,7 +184,8 @@ class Store:
                 f"{shut}.",
                 f"{_opened(self.root)} Or compute your own: `secateur resume`.",
             )
-        found, why = self.get(key), self.damage(key)
+        found, stamp = self.get(key), self._stamp(key)
+        why = self.damage(key, thorough=stamp != self._looked_at.get(key))
         if why is None and found is not None and recorded not in ("", found.content):
             why = "it is whole, but another than the one whose numbers the study recorded"
         if found is None or why is not None:
@@ -188,7 +194,15 @@ class Store:
                 f"{self.folder(key)}: {why}.",
                 "`secateur resume` puts it aside and computes it again.",
             )
+        self._looked_at[key] = stamp
         return found
+
+    def _stamp(self, key: str) -> tuple[tuple[str, int, int, int], ...]:
+        """Which files the object at `key` has, as the file system tells: while that stays, they are not read again."""
+        with contextlib.suppress(OSError), os.scandir(self.folder(key)) as entries:
+            found = [(entry.name, entry.stat()) for entry in entries]
+            return tuple(sorted((name, s.st_ino, s.st_size, s.st_mtime_ns) for name, s in found))
+        return ()
 
     def set_aside(self, key: str) -> Path:
         """Move a damaged object out of the way (kept for a look), so that it is computed anew."""

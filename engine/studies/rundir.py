@@ -222,7 +222,11 @@ class RunDir:
 
 
 def why_lost(run: RunDir, status: Status) -> str:
-    """Why the engine of a lost study may have ended without a word, as far as its traces tell."""
+    """Why the engine of a lost study may have ended without a word, as far as its traces tell; or its jobs."""
+    if status.executor == "slurm":
+        from engine.slurm import queue
+
+        return queue.fates(status.jobs, str(run.path))
     try:
         free = shutil.disk_usage(run.path).free
     except OSError:

@@ -134,6 +134,7 @@ class StudyState:
     steps: dict[str, StepState] = field(default_factory=dict)
     tasks: dict[str, TaskState] = field(default_factory=dict)
     """Of a study on a cluster: every attempt of its tasks."""
+    executor: str = "local"
     queue: str = ""
     """How its jobs stand in the queue, in words, while it is open."""
     checked: ev.CheckedUp | None = None
@@ -258,7 +259,7 @@ class StudyState:
 
     def judge(self, run: RunDir, status: Status) -> None:
         """Take over what events can't tell: that the engine is gone, or what it could not write any more."""
-        self.status = status.state
+        self.status, self.queue, self.executor = status.state, status.queue, status.executor
         lost = status.state == "lost"
         self.heard, self.why_lost = (status.updated, rundir.why_lost(run, status)) if lost else (0.0, "")
         if status.state == "failed":

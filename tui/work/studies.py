@@ -62,7 +62,9 @@ def pick(study: Listed) -> tuple[TrialState, str]:
 
 
 def what_is_lost(studies: list[Listed]) -> str:
-    """What deleting these studies loses, as sentences."""
+    """What deleting these studies loses, and what it makes free, as sentences."""
+    from engine.studies import holdings
+
     lines = []
     for study in studies[:8]:
         made = f", {age(time.time() - study.status.created)}" if study.status.created else ""
@@ -71,9 +73,17 @@ def what_is_lost(studies: list[Listed]) -> str:
     if len(studies) > 8:
         lines.append(f"and {len(studies) - 8} more")
     lines.append("")
+    found = holdings.holdings(studies[0].run.workspace)
+    names = {study.run.name for study in studies}
+    alone = sum(item.size for item in found.alone(names))
+    folders = sum(one.folder for one in found.holders if one.name in names)
     lines.append(
         "Lost for good: the presets as run, events, logs and a replay's own results. Models and measures in the "
         "workspace's store stay, so running the same preset again computes nothing anew."
+    )
+    lines.append(
+        f"Deleting frees {size(folders)} now. Of the {size(sum(item.size for item in found.items))} in the store, "
+        f"{size(alone)} would then be held by no study: `secateur clean` removes that."
     )
     return "\n".join(lines)
 

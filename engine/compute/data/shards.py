@@ -6,10 +6,10 @@ size and time.
 
 import contextlib
 import hashlib
-import io
 import json
 import os
 import tarfile
+import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -19,6 +19,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from engine.compute.data.opening import array_in, image_in, unpacked_bytes
 from engine.compute.data.pixels import Array
 from engine.datasets.layout import is_image, passed_over
 from engine.errors import SecateurError
@@ -34,6 +35,8 @@ DESCRIPTION = ".json"
 KEYS = ("cls", "label", "class")
 """Where a description may have the class."""
 LISTED = 5
+LONGEST_LABEL = 1 << 20
+"""Bytes of a class or a description; a tar file can claim zeros that it does not hold."""
 
 
 @dataclass(frozen=True)
@@ -61,9 +64,8 @@ class Members:
             file.seek(offset)
             content = file.read(length)
         if self.place(number).lower().endswith(".npy"):
-            values: Array = np.load(io.BytesIO(content), allow_pickle=False)
-            return values
-        return Image.open(io.BytesIO(content))
+            return array_in(content)
+        return image_in(content)
 
     def place(self, number: int) -> str:
         """The shard, and the name of the image in it."""
@@ -133,8 +135,10 @@ def _index(shard: Path, cache: Path | None) -> Index:
     identity = f"{shard.absolute()}|{stat.st_size}|{stat.st_mtime_ns}"
     memory = None if cache is None else cache / f"{hashlib.sha256(identity.encode()).hexdigest()[:32]}.npz"
     if memory is not None:
-        with contextlib.suppress(OSError, ValueError, KeyError, EOFError), np.load(memory) as kept:
-            return Index(kept["places"], tuple(kept["labels"].tolist()))
+        with contextlib.suppress(OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            if unpacked_bytes(memory) <= memory.stat().st_size:  # as it was written: not compressed
+                with np.load(memory) as kept:
+                    return Index(kept["places"], tuple(kept["labels"].tolist()))
     found = _walk(shard)
     if memory is not None:
         partial = memory.with_name(f".{memory.name}.{os.getpid()}.npz")
@@ -188,7 +192,7 @@ def _label(archive: tarfile.TarFile, members: dict[str, tarfile.TarInfo], key: s
         file = archive.extractfile(members[f"x{suffix}"]) if f"x{suffix}" in members else None
         if file is None:
             continue
-        text = file.read().decode("utf-8-sig").strip()
+        text = file.read(LONGEST_LABEL).decode("utf-8-sig").strip()
         if suffix == DESCRIPTION:
             described = json.loads(text)
             held = described if isinstance(described, dict) else {}

@@ -276,4 +276,4 @@ def _agreement(found: Score, before: Tensor, work: Work, name: str = "agreement"
 
 
 def _predictions(store: Store, key: str) -> dict[str, Tensor]:
-    return read_tensors(store.folder(key) / PREDICTIONS)
+    return read_tensors(store.verified(key).folder / PREDICTIONS)

@@ -135,7 +135,7 @@ async def test_deleting_asks_first_and_says_what_is_lost(tmp_path: Path) -> None
     async with app.run_test(size=(80, 24)) as pilot:
         await shows(pilot, "quickstart-1")
         await pilot.press("d")
-        await shows(pilot, "Delete quickstart-1?", "14 of 14 trials done", "Lost for good")
+        await shows(pilot, "Delete quickstart-1?", "14 of 14 trials done", "Lost for good", "Deleting frees")
         await pilot.press("enter")  # the focus is on keeping
         await shows(pilot, "filter")
         assert run.path.exists()

@@ -1,4 +1,4 @@
-"""Everything that is printed goes one way, on which texts that others wrote are made harmless."""
+"""Everything is printed one way, and every image is opened one way: there, what others wrote is made harmless."""
 
 import ast
 from pathlib import Path
@@ -15,6 +15,25 @@ PRINTS = {
     "tui/keys/markdown.py": "a page of the documents",
 }
 """Modules that may print, and why."""
+
+
+OPENS = {
+    "engine/compute/data/opening.py": "the way itself",
+    "engine/compute/data/shards.py": "a list of its own",
+}
+"""Modules that may have Pillow or NumPy open a file, and why."""
+
+
+def _opens(file: Path) -> bool:
+    calls = (node.func for node in ast.walk(ast.parse(file.read_text("utf-8"))) if isinstance(node, ast.Call))
+    return any(
+        ast.unparse(called) in ("Image.open", "PIL.Image.open", "np.load", "numpy.load") for called in calls
+    )
+
+
+def test_one_module_opens_images_and_arrays_of_others() -> None:
+    found = {str(file.relative_to(HOME)) for file in (HOME / "engine").rglob("*.py") if _opens(file)}
+    assert found == set(OPENS)
 
 
 def _prints(file: Path) -> bool:

@@ -1,0 +1,225 @@
+"""Studies by Slurm, on a real cluster of two virtual nodes that is started for these tests."""
+
+import os
+import signal
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.slurm import queue
+from engine.store.files import write_json
+from engine.studies import events as ev
+from engine.studies.rundir import RunDir
+from engine.studies.tasks import Tasks
+from tests.study_lab import LATENCY, Lab, processes_of, wait_for
+from tools import slurm_cluster
+from tools.slurm_cluster import Cluster
+
+pytestmark = pytest.mark.skipif(bool(slurm_cluster.missing()), reason=slurm_cluster.missing())
+
+SLURM = "executor.slurm={time: 5}"
+ONE = "sweep.prune.weights.sparsity=[0.5]"
+LONG = "train.epochs=400"
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    with tempfile.TemporaryDirectory(prefix="sl-") as folder, pytest.MonkeyPatch.context() as patch:
+        made = Cluster(Path(folder), nodes=2, cpus=1)
+        for name, value in {**made.variables, "XDG_CACHE_HOME": f"{folder}/cache"}.items():
+            patch.setenv(name, value)
+        with made:
+            yield made
+
+
+@pytest.fixture(scope="module")
+def local(tmp_path_factory: pytest.TempPathFactory) -> Lab:
+    """What the studies find here: without a cluster, undisturbed."""
+    lab = Lab(tmp_path_factory.mktemp("local"))
+    lab.run()
+    return lab
+
+
+@pytest.fixture
+def lab(cluster: Cluster, tmp_path: Path) -> Iterator[Lab]:
+    """A workspace whose studies run on the cluster; nothing of them is left there."""
+    queue.forget()
+    yield Lab(tmp_path)
+    cluster.ask("scancel", "-u", str(os.getuid()))
+    wait_for(lambda: not processes_of(tmp_path / "w"))
+
+
+def submitted(lab: Lab, *changes: str) -> RunDir:
+    options = [part for change in (SLURM, *changes) for part in ("--set", change)]
+    name = lab.json("run", lab.preset(), *options, "--detach")["study"]
+    return lab.study(name)
+
+
+def ended(run: RunDir) -> str:
+    """How the study ended, by what its tasks wrote: nobody asks Slurm."""
+    wait_for(lambda: run.stored_status().state not in ("queued", "running"))
+    return run.stored_status().state
+
+
+def seen(run: RunDir) -> str:
+    """How the study stands for somebody who looks now, with an answer of Slurm's that is fresh."""
+    queue.forget()
+    return run.read_status().state
+
+
+def events(lab: Lab, run: RunDir, *kinds: type) -> list[Any]:
+    return [event for event in lab.events(run.name) if isinstance(event, kinds)]
+
+
+def worker(lab: Lab, run: RunDir) -> int:
+    return int(wait_for(lambda: [e.pid for e in events(lab, run, ev.StepStarted) if e.pid])[-1])
+
+
+def test_it_needs_no_process_here_and_gives_the_bits_of_a_local_run(lab: Lab, local: Lab) -> None:
+    run = submitted(lab, LATENCY, "measure.latency.runtimes=[torch]")
+    ours = [pid for pid in processes_of(lab.workspace) if "SLURM_JOB_ID" not in _variables(pid)]
+    assert ours == [], "whoever submitted may log out"
+    assert ended(run) == "done"
+    assert lab.objects() == local.objects()
+    computed = lab.computed(run.name)
+    assert len(computed) == len(set(computed)), "nothing is computed twice"
+    tasks = lab.state(run.name).tasks.values()
+    assert {task.stage for task in tasks} == {"shared0", "trials1", "times2"}
+    assert {task.outcome for task in tasks} == {"done"}
+    again = lab.run(SLURM)
+    assert again["status"] == "done"
+    assert lab.computed(again["study"]) == []
+
+
+def test_cancelled_tasks_lose_nothing_that_was_finished_and_resuming_gives_the_same_bits(
+    lab: Lab, local: Lab, cluster: Cluster
+) -> None:
+    run = submitted(lab)
+    wait_for(lambda: lab.computed(run.name))
+    cluster.ask("scancel", *run.stored_status().jobs)
+    wait_for(lambda: seen(run) == "lost")
+    finished = set(lab.computed(run.name))
+    assert lab.json("resume", run.name)["status"] == "done"
+    assert lab.objects() == local.objects()
+    computed = lab.computed(run.name)
+    assert finished <= set(computed)
+    assert len(computed) == len(set(computed))
+
+
+def test_tasks_that_are_started_again_go_on_by_themselves(lab: Lab, cluster: Cluster) -> None:
+    """One is warned of its time limit, one is killed with all it has and then requeued, as when its node fails."""
+    runs = [submitted(lab, "train.epochs=20", ONE, f"seed={seed}") for seed in (1, 2)]
+    wait_for(lambda: all(events(lab, run, ev.EpochFinished) for run in runs))
+    warned, killed = (next(iter(lab.state(run.name).tasks.values())).name for run in runs)
+    cluster.ask("scancel", "--signal=USR1", "--batch", warned)
+    for process in processes_of(lab.workspace):
+        if f"SLURM_ARRAY_JOB_ID={killed.partition('_')[0]}\0" in _variables(process):
+            os.kill(process, signal.SIGKILL)
+    cluster.ask("scontrol", "requeue", killed)
+    assert [ended(run) for run in runs] == ["done", "done"]
+    for run in runs:
+        assert [task.restart for task in lab.state(run.name).tasks.values()] == [0, 1]
+        computed = lab.computed(run.name)
+        assert len(computed) == len(set(computed))
+
+
+def test_a_controller_that_is_gone_for_a_while_changes_nothing(
+    lab: Lab, local: Lab, cluster: Cluster
+) -> None:
+    run = submitted(lab)
+    wait_for(lambda: lab.state(run.name).tasks)
+    cluster.kill_controller(signal.SIGTERM)
+    assert run.read_status().state in ("queued", "running"), "silence of the scheduler is no loss"
+    cluster.start_controller()
+    assert ended(run) == "done"
+    assert lab.objects() == local.objects()
+
+
+def test_a_killed_worker_is_explained_and_what_needs_it_is_not_tried(lab: Lab) -> None:
+    run = submitted(lab, LONG)
+    os.kill(worker(lab, run), signal.SIGKILL)
+    assert ended(run) == "failed"
+    (failed,) = events(lab, run, ev.StepFailed)
+    assert "SIGKILL" in failed.error["detail"]
+    assert lab.computed(run.name) == []
+
+
+def test_cancel_ends_what_runs_and_what_waits(lab: Lab, cluster: Cluster) -> None:
+    run = submitted(lab, LONG)
+    wait_for(lambda: events(lab, run, ev.EpochFinished))
+    assert lab.json("cancel", run.name)["state"] == "cancelled"
+    wait_for(lambda: not cluster.ask("squeue", "-h").strip())
+    assert lab.state(run.name).status == "cancelled"
+
+
+def test_what_waits_is_held_released_and_throttled_and_told_with_its_reason(
+    lab: Lab, cluster: Cluster
+) -> None:
+    run = submitted(lab, LONG)
+    wait_for(lambda: lab.state(run.name).tasks)
+    last = run.stored_status().jobs[-1]
+    assert lab.call("hold", run.name).returncode == 0
+    assert "Priority=0" in cluster.ask("scontrol", "show", "job", last)
+    assert lab.call("release", run.name).returncode == 0
+    assert lab.call("throttle", run.name, "3").returncode == 0
+    assert "ArrayTaskThrottle=3" in cluster.ask("scontrol", "show", "job", last)
+    queue.forget()
+    (found,) = lab.json("list")
+    assert found["state"] == "running"
+    assert "2 wait: waiting for the stage before" in found["queue"]
+
+
+def test_a_request_that_slurm_refuses_is_told_in_its_words_and_leaves_nothing(lab: Lab) -> None:
+    done = lab.call("run", lab.preset(), "--set", "executor.slurm.partition=nowhere")
+    assert done.returncode == 2
+    assert "invalid partition specified: nowhere" in done.stderr
+    assert lab.json("list") == []
+
+
+def test_scripts_that_are_shown_are_those_that_run_by_hand(lab: Lab, cluster: Cluster) -> None:
+    options = ("run", lab.preset(), "--set", SLURM)
+    shown = lab.call(*options, "--show-script").stdout
+    assert lab.json("list") == [], "nothing was written"
+    lab.call(*options, "--prepare")
+    run = lab.study("p-1")
+    for file in run.slurm.glob("*.sh"):
+        assert f"# {file}\n{file.read_text()}" in shown
+    assert run.read_status().state == "queued"
+    cluster.ask("bash", str(run.slurm / "submit.sh"))
+    assert ended(run) == "done"
+
+
+def test_a_task_on_another_kind_of_node_computes_nothing_and_says_what_to_ask_for(
+    lab: Lab, cluster: Cluster
+) -> None:
+    options = ("run", lab.preset(), "--set", SLURM)
+    lab.call(*options, "--prepare")
+    run = lab.study("p-1")
+    tasks = Tasks.read(run)
+    assert tasks is not None
+    write_json(run.basis(1), {"machine": _another_machine(), "host": "n0", "fingerprints": {}})
+    cluster.ask("sbatch", "-w", "n1", str(run.slurm / "shared0.sh"))
+    (end,) = wait_for(lambda: events(lab, run, ev.TaskEnded))
+    assert end.outcome == "other node"
+    (notice,) = events(lab, run, ev.Notice)
+    assert "model is Abacus there" in notice.text
+    assert "executor.slurm.constraint=f0" in notice.text
+    assert lab.objects() == {}
+
+
+def _another_machine() -> dict[str, Any]:
+    from engine.machine.value import here
+
+    machine = here("cpu", 1, 1).of_any_node(mixed=False).as_dict()
+    machine["numerics"]["machine"]["model"] = "Abacus"
+    return machine
+
+
+def _variables(process: int) -> str:
+    try:
+        return Path(f"/proc/{process}/environ").read_text(errors="replace")
+    except OSError:
+        return "SLURM_JOB_ID"

@@ -1,0 +1,77 @@
+"""Batch scripts say what was asked for, and nothing else."""
+
+import re
+from pathlib import Path
+
+from engine.params.slurm import Slurm
+from engine.slurm import script
+
+STAGE = script.Stage("s-1", Path("/w/studies/s-1"), "trials1", 7, exclusive=False)
+OURS = {"job-name", "comment", "array", "output", "open-mode"}
+
+
+def flags(**asked: object) -> list[str]:
+    return script.flags(Slurm.model_validate(asked), STAGE)
+
+
+def test_without_a_request_only_the_mechanism_is_in_the_script() -> None:
+    assert {re.match(r"--([a-z-]+)", flag)[1] for flag in flags()} == OURS  # type: ignore[index]
+
+
+def test_every_option_becomes_its_flag_and_what_is_extra_comes_last() -> None:
+    found = flags(
+        partition="debug",
+        account="a",
+        qos="q",
+        time="1:00:00",
+        nodes=1,
+        cpus=4,
+        memory="8G",
+        gpus="a100:1",
+        constraint="ib&zen",
+        exclude="n1",
+        reservation="r",
+        parallel=3,
+        requeue=False,
+        signal_before=60,
+        extra=("--mail-type=END",),
+    )
+    for flag in (
+        "--partition=debug",
+        "--account=a",
+        "--qos=q",
+        "--time=1:00:00",
+        "--nodes=1",
+        "--cpus-per-task=4",
+        "--mem=8G",
+        "--gres=gpu:a100:1",
+        '--constraint="ib&zen"',
+        "--exclude=n1",
+        "--reservation=r",
+        "--array=0-6%3",
+        "--no-requeue",
+        "--signal=B:USR1@60",
+    ):
+        assert flag in found
+    assert found[-1] == "--mail-type=END"
+
+
+def test_whole_nodes_are_asked_for_where_latency_is_measured() -> None:
+    asked = Slurm(latency_exclusive=True)
+    measuring = script.Stage("s-1", Path("/w/s-1"), "times2", 1, exclusive=True)
+    assert "--exclusive" in script.flags(asked, measuring)
+    assert "--exclusive" not in script.flags(asked, STAGE)
+
+
+def test_failed_nodes_are_left_out_beside_those_that_the_preset_leaves_out() -> None:
+    assert "--exclude=n1,n2" in script.flags(Slurm(exclude="n1"), STAGE, ["n2"])
+    assert "--exclude=n2" in script.flags(Slurm(), STAGE, ["n2"])
+
+
+def test_the_script_sets_up_exports_and_becomes_the_task_itself() -> None:
+    asked = Slurm(setup=("module load python",), container="/images/s.sif")
+    lines = script.text(asked, STAGE, ["python3", "-c", "a b"], {"X": "1 2"}).splitlines()
+    assert lines[0] == "#!/bin/bash"
+    assert lines.index("module load python") < lines.index("export X='1 2'") < len(lines) - 1
+    # exec: the batch shell would keep signals that are meant for the task
+    assert lines[-1].startswith("exec apptainer exec /images/s.sif python3 -c 'a b' ")

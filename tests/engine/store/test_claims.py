@@ -1,0 +1,46 @@
+"""Claims: one holder at a time, free again when it is gone."""
+
+from pathlib import Path
+
+import pytest
+
+from engine.store import claims
+from engine.store.claims import Claims
+
+
+def test_a_key_has_one_holder_until_it_is_given_back(tmp_path: Path) -> None:
+    with Claims(tmp_path, "1_0.0") as one, Claims(tmp_path, "1_1.0") as two:
+        assert one.take("k")
+        assert one.take("k"), "a holder has what it has"
+        assert not two.take("k")
+        assert two.holder_of("k") == "1_0.0"
+        one.release(["k"])
+        assert two.take("k")
+    with Claims(tmp_path, "1_2.0") as three:
+        assert three.take("k"), "a holder that ends gives back"
+    assert [path.name for path in (tmp_path / "claims").iterdir()] == ["holders"]
+
+
+def test_a_holder_whose_counter_stands_still_is_dead_by_the_readers_clock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(claims, "BEAT_S", 0.02)
+    with Claims(tmp_path, "2_0.0") as other:
+        killed = Claims(tmp_path, "1_0.0")  # never entered: its counter does not beat
+        killed._write()
+        assert killed.take("k")
+        assert not other.take("k")
+        monkeypatch.setattr(claims, "DEAD_AFTER_S", 0.0)
+        assert other.take("k")
+        killed.release(["k"])
+        assert other.holder_of("k") == ""
+        assert (tmp_path / "claims" / "k").exists(), "what others took over is theirs"
+
+
+def test_an_attempt_takes_over_from_the_one_before_at_once(tmp_path: Path) -> None:
+    killed = Claims(tmp_path, "1_0.0")
+    killed._beats.mkdir(parents=True)
+    killed._write()
+    assert killed.take("k")
+    with Claims(tmp_path, "1_0.1", supersedes="1_0.") as again:
+        assert again.take("k")
