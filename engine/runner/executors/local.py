@@ -18,7 +18,7 @@ from engine.studies import events as ev
 from engine.studies.job import SERVER_GONE, STOP, JobRequest
 from engine.studies.plan import Job
 
-WARM = ("engine.compute.worker.warm",)
+WARM = ("engine.runner.executors.server", "engine.compute.worker.warm")
 """What the process that workers are forked from has imported in any case."""
 START_TRIES = 3
 """How often a worker's start is tried when the process that it is forked from has gone."""
