@@ -78,16 +78,11 @@ class Workspace:
         except OSError:
             return 0
 
-    def engine_log(self, name: str) -> str:
-        """What the study's engines wrote, but for what ends with an error that is told, as being superseded is."""
-        try:
-            text = self.study(name).log.read_text(errors="replace")
-        except OSError:
-            return ""
-        parts = text.split("Traceback (most recent call last):")
-        told = [part for part in parts[1:] if "SecateurError" not in part and "engine.errors" not in part]
-        unexpected = [part for part in told if "engine.studies.lease." not in part]
-        return "".join(f"Traceback{part}" for part in unexpected)
+    def unexpected(self, name: str) -> list[str]:
+        """Errors of the study that nobody has foreseen."""
+        lines = self.study(name).events.read_text().splitlines()
+        errors = [json.loads(line).get("error") or {} for line in lines]
+        return [str(error) for error in errors if str(error.get("title")).startswith("Unexpected")]
 
     def objects(self) -> dict[str, Any]:
         """Key → kind, measures and file hashes of every result that must repeat."""

@@ -288,8 +288,8 @@ class Faults:
             time.sleep(0.1)
         if left:
             self._wrong("processes left", str(left))
-        if "Traceback" in (log := self.work.engine_log(self.study)):
-            self._wrong("tracebacks", log[log.index("Traceback") :][:600])
+        for error in self.work.unexpected(self.study):
+            self._wrong("tracebacks", error)
         self.study = self.study if self._state() == "done" else ""
 
     def _tidy(self) -> None:
