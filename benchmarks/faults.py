@@ -68,7 +68,7 @@ KINDS = {
     "full disk": 1,
 }
 """How often each kind comes."""
-QUICK_KINDS = ("kill worker", "kill server", "signal all", "kill all")
+QUICK_KINDS = ("kill worker", "kill engine", "kill server", "signal all", "kill all")
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 LONGEST_PAUSE_S = 2.0
 """From a study's start, or the fault before, to the next, at most."""

@@ -121,8 +121,8 @@ class LocalExecutor:
 
 
 def _await_end_of_server() -> None:
-    """A process that was killed closes its connections some time before it is gone, and only then another is started."""
-    pid: int | None = getattr(forkserver._forkserver, "_forkserver_pid", None)  # type: ignore[attr-defined]
+    """A process that was killed closes its connections before it is gone, and only then another is started."""
+    pid: int | None = getattr(forkserver._forkserver, "_forkserver_pid", None)
     deadline = time.monotonic() + END_AFTER_S
     while pid is not None and process_identity(pid)[0] and time.monotonic() < deadline:
         time.sleep(0.02)
