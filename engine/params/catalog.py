@@ -92,6 +92,8 @@ DETECTION: tuple[str, ...] = ("digits-detection", "yolo")
 WEIGHT_FILES = ("model.json", "model.safetensors", "pytorch_model.bin", "model.pth", "model.pt")
 """What a folder named by `model.weights` may hold: a checkpoint of ours, or another program's weights."""
 
+UNSAVED = "unsaved.safetensors"
+"""Beside a checkpoint's `model.safetensors`: what the network holds that no state_dict has."""
 
 _CIFAR = re.compile(r"resnet[1-9][0-9]{0,3}")
 """CIFAR ResNets of any depth: weights that are brought may be of one that `MODELS` does not offer."""

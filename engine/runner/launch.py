@@ -23,6 +23,7 @@ from engine.runner.executors import choose, slurm
 from engine.sources import Sources
 from engine.store.files import explained, read_json
 from engine.studies import lease, lives, rundir
+from engine.studies.named_files import check_files
 from engine.studies.plan import sources_of
 from engine.studies.rundir import RunDir, Status
 from engine.studies.settings import to_json
@@ -49,12 +50,9 @@ def create(
     `code` is what a replay runs again; relative paths in new code start from the current folder. The study is called
     `name` where one is given; raises FileExistsError if that is taken.
     """
-    from engine import datasets
-
     private.folder()
     code = code or sources_of(spec, _here())
-    for data in {trial.settings.data for trial in spec.trials}:
-        datasets.locate(data, workspace)
+    check_files(spec, workspace)
     on = choose.known_machine(spec.settings, workspace)
     if on is not None:
         check_runtimes(spec, on, decided=replay_of is not None)

@@ -13,13 +13,15 @@ from typing import Any
 from engine.datasets import RECORDS
 from engine.machine.value import Machine
 from engine.params import Distill, Step
-from engine.params.catalog import WEIGHT_FILES
+from engine.params.catalog import UNSAVED, WEIGHT_FILES
 from engine.params.distillation import BaselineTeacher, ModelTeacher
 from engine.params.preset import Data, Model
 from engine.presets.spec import Spec, Trial
 from engine.sources import Sources, collect, references
 from engine.store.keys import content_hash, key
 
+MODEL_VERSION = 2
+"""Of how a network is built and kept: every key has it."""
 MEASURE_VERSION = 3
 """Raised when what is measured, or how, changes."""
 LATENCY_VERSION = 3
@@ -257,6 +259,7 @@ def built_from(model: Model, fingerprint: str, machine: Machine, code: Sources) 
     own = code.material(model.name)
     weights = {name: content_hash(Path(name)) for name in _weight_files(model.weights)}
     return own | {
+        "version": MODEL_VERSION,
         # Whether a download or a pickle is allowed decides whether there is a result, not which.
         "model": model.model_dump(mode="json", include=set(Model.model_fields) - _NO_RESULT) | _taken(model),
         "model_files": own.get("model_files", {}) | weights,
@@ -283,9 +286,9 @@ def _taken(model: Model) -> dict[str, Any]:
 
 def _weight_files(weights: str) -> list[str]:
     """The files of weights that decide what the model is; of a folder, those that it may have."""
-    named = [weights, *(f"{weights}/{file}" for file in WEIGHT_FILES)]
+    named = [weights, *(f"{weights}/{file}" for file in (*WEIGHT_FILES, UNSAVED))]
     if weights.endswith("/model.safetensors"):
-        named.append(str(Path(weights).with_name("model.json")))
+        named += [str(Path(weights).with_name(file)) for file in ("model.json", UNSAVED)]
     return [file for file in named if file and Path(file).is_file()]
 
 

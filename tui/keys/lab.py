@@ -33,6 +33,7 @@ LAB: tuple[Action, ...] = (
         "Model and data",
         ("pick_model", ("m",), "", "Choose the model."),
         ("pick_data", ("i",), "", "Choose the data set; what is not on this machine says why."),
+        ("look", ("I",), "", "Look at the data: classes, splits, values, what is unusual, and a few images."),
     ),
     *_group(
         "Steps",

@@ -14,9 +14,9 @@ from engine.results.failures import ending
 from engine.studies.settings import StudySettings
 from engine.studies.state import StudyState
 from tui.screens.base import bindings
+from tui.screens.lab_data import DataActions
 from tui.screens.lab_edit import EditActions
 from tui.screens.lab_files import FileActions
-from tui.screens.lab_run import RunActions
 from tui.session import Back, Failed, Go, Session
 from tui.widgets.ending import ONWARD, Endings
 from tui.widgets.form import Form
@@ -45,7 +45,7 @@ def ended(state: StudyState) -> tuple[str, str]:
     return f"{head}: {f'{ONWARD} {found.resumed}' if found.resumed else found.headline}.", "bad"
 
 
-class LabScreen(EditActions, FileActions, RunActions):
+class LabScreen(EditActions, FileActions, DataActions):
     """Edits one preset and starts it; actions live in the mixins, what is edited in `document`."""
 
     WHERE = "lab"

@@ -41,8 +41,8 @@ class RunActions(LabBase):
             return
         variants = await asyncio.to_thread(runnable, checked, self.history)
         if not variants:
-            assert checked.data is not None
-            self.post_message(Failed(checked.data))
+            assert checked.unusable is not None
+            self.post_message(Failed(checked.unusable))
             return
         review = Review(variants)
         if not await self.app.push_screen_wait(review):
@@ -101,6 +101,6 @@ class RunActions(LabBase):
         self.flush()
         checked = self.checked
         parts = [(f"{problem.path}: {says(problem)}", "bad") for problem in checked.problems]
-        if checked.data is not None:
-            parts += [(str(checked.data), "bad")]
+        if checked.unusable is not None:
+            parts += [(str(checked.unusable), "bad")]
         self.app.push_screen(TextView("What is wrong with the preset", parts or [("Nothing.", "good")]))

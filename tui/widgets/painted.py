@@ -13,8 +13,8 @@ from textual.widget import Widget
 from engine.text.tables import cell_width
 
 Span = tuple[str, str]
-"""Text and its role: names of ROLES, attributes (`bold`, `reverse`, `underline`) and one colour (`#rrggbb`),
-separated by spaces; an empty role is plain text."""
+"""Text and its role: names of ROLES, attributes (`bold`, `reverse`, `underline`), one colour (`#rrggbb`) and one
+behind it (`on#rrggbb`), separated by spaces; an empty role is plain text."""
 Line = Sequence[Span]
 _Cells = list[tuple[str, Style]]
 _STALE: Line = (("", "stale"),)
@@ -121,6 +121,8 @@ class Painted(Widget):
                     style += self._role(word)
                 elif word in ATTRIBUTES:
                     style += Style(**{word: True})  # type: ignore[arg-type]
+                elif word.startswith("on#"):
+                    style += Style(bgcolor=word.removeprefix("on"))
                 else:
                     style += Style(color=word)
             self._styles[role] = style

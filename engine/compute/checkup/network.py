@@ -8,16 +8,16 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.parametrize import is_parametrized
 
 from engine.compute.checkup import passes
 from engine.compute.context import to_device
 from engine.compute.data import Dataset
 from engine.compute.layers.passes import single_valued_norms
-from engine.compute.layers.select import PRUNABLE, check_skip, left
+from engine.compute.layers.select import check_skip, left
 from engine.compute.measures.counts import count
 from engine.compute.models import checkpoint
 from engine.compute.models.int8 import QuantizedNetwork, torch_part
+from engine.compute.models.keepable import assert_keepable
 from engine.compute.models.layout import layout_of
 from engine.compute.pretrained.create import create
 from engine.compute.steps.channels.yolo import prepare_for_channels
@@ -70,7 +70,6 @@ def _checked(tried: Tried) -> dict[str, Any]:
         task=data.task,
     )
     _check_new_head(tried, facts)
-    _check_weights(network, name)
     _check_layers(network, tried.wanted["layers"])
     model = to_device(network, tried.device)
     images, targets = _batch(tried, IMAGES, model)
@@ -81,6 +80,8 @@ def _checked(tried: Tried) -> dict[str, Any]:
         notes += _trained(tried, model, images, targets)
     if layout_of(model) != torch.channels_last:
         notes.append("it computes in contiguous layout, which its code needs; channels last would be faster")
+    if own_code(tried.model.title):
+        assert_keepable(model, images)
     with tempfile.TemporaryDirectory() as folder:
         checkpoint.save(model, Path(folder))
         notes += _exported(tried, checkpoint.load(Path(folder), [tried.model.name]), Path(folder))
@@ -96,23 +97,6 @@ def _check_new_head(tried: Tried, facts: dict[str, Any]) -> None:
             f"The teacher {tried.name} tells other classes apart than the data's {tried.data.classes}",
             "Its last layer would be a random one.",
             "Train it on the data first: teacher.train: {epochs: …}, or use weights that were.",
-        )
-
-
-def _check_weights(network: nn.Module, name: str) -> None:
-    """Raises UsageError for layers whose weight is computed by a hook before each pass: no step could change it."""
-    computed = [
-        layer
-        for layer, module in network.named_modules()
-        if isinstance(module, PRUNABLE)
-        and "weight" not in module._parameters
-        and not is_parametrized(module, "weight")
-    ]
-    if computed:
-        raise UsageError(
-            f"The weights of {listed(computed)} in model {name} are no parameters",
-            "Something computes them before each pass, as torch.nn.utils.weight_norm and spectral_norm do.",
-            "Use torch.nn.utils.parametrizations.weight_norm or spectral_norm, which torch has in their place.",
         )
 
 

@@ -110,9 +110,11 @@ def set_codebook(module: nn.Module, centroids: Tensor, indices: Tensor, form: Co
     """
     mask = mask_of(module)
     fold_module(module)
+    trained = leaf_of(module).requires_grad
     # A parameter of its own: the old one may be another layer's too. One dimension, as for normalization:
     # the optimizers' weight decay leaves it alone.
-    module.register_parameter("weight", nn.Parameter(centroids.detach().flatten().clone()))
+    table = nn.Parameter(centroids.detach().flatten().clone(), requires_grad=trained)
+    module.register_parameter("weight", table)
     parametrize.register_parametrization(module, "weight", Codebook(indices, form), unsafe=True)
     if mask is not None:
         set_mask(module, mask.mask)

@@ -44,9 +44,12 @@ class KernelDictionary(Folding):
 def set_dictionary(conv: nn.Module, index: Tensor, entries: int) -> None:
     """Give `conv` a dictionary of `entries` kernels, in place; `index` (O, I) says which kernel uses which."""
     dtype = next(kind for most, kind in INDEX_TYPES if entries <= most)
+    trained = conv.weight.requires_grad
     parametrize.register_parametrization(
         conv, "weight", KernelDictionary(index.to(dtype), entries), unsafe=True
     )
+    for original in originals(conv):
+        original.requires_grad_(trained)  # type: ignore[arg-type]
 
 
 def repeat(conv: nn.Module, index: Tensor, entries: Tensor) -> None:
@@ -54,7 +57,9 @@ def repeat(conv: nn.Module, index: Tensor, entries: Tensor) -> None:
 
     Its values are still to be filled in; on the meta device too.
     """
-    conv.register_parameter("weight", nn.Parameter(entries.new_zeros(*index.shape, *entries.shape[1:])))
+    trained = conv.weight.requires_grad
+    room = entries.new_zeros(*index.shape, *entries.shape[1:])
+    conv.register_parameter("weight", nn.Parameter(room, requires_grad=trained))  # type: ignore[arg-type]
     set_dictionary(conv, index, len(entries))
 
 

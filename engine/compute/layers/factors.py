@@ -14,6 +14,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from engine.compute.layers.select import leaf_of, replace
+
 Scheme = Literal["svd", "spatial", "tucker"]
 Ranks = tuple[int, ...]
 
@@ -34,7 +36,11 @@ def chain(layer: nn.Module, scheme: Scheme, ranks: Ranks) -> nn.Sequential:
         assert isinstance(layer, nn.Conv2d)
         parts = _convolutions(layer, scheme, ranks)
     made = nn.Sequential(*parts)
-    like = next(layer.parameters())
+    like = leaf_of(layer)
+    for part in made:
+        part.weight.requires_grad_(like.requires_grad)
+    if isinstance(bias := layer.bias, nn.Parameter):
+        made[-1].bias.requires_grad_(bias.requires_grad)
     return made.to(device=like.device, dtype=like.dtype).train(layer.training)
 
 
@@ -147,6 +153,11 @@ def _tucker(weight: Tensor, ranks: Ranks) -> tuple[Tensor, Tensor, Tensor]:
     return of_in.T, core, of_out
 
 
+def full_ranks(weight: Tensor, scheme: Scheme) -> Ranks:
+    """The ranks with which a chain computes what the layer with this weight does."""
+    return tuple(min(matrix.shape) for matrix in matrices(weight, scheme))
+
+
 def parameters(layer: nn.Module, scheme: Scheme, ranks: Ranks) -> int:
     """Weights of the chain, biases not counted."""
     if isinstance(layer, nn.Linear):
@@ -173,15 +184,6 @@ def lost(weight: Tensor, made: nn.Sequential, scheme: Scheme) -> float:
         kept = float((first.square().sum(1) * second.square().sum(1)).sum())
     energy = max(float(weight.detach().double().square().sum()), torch.finfo(torch.float64).tiny)
     return max(1 - kept / energy, 0.0)
-
-
-def replace(model: nn.Module, layer: str, made: nn.Module) -> None:
-    """Put `made` in the place of `layer`, wherever the model holds that module."""
-    old = model.get_submodule(layer)
-    for parent in list(model.modules()):
-        for name, child in list(parent.named_children()):
-            if child is old:
-                setattr(parent, name, made)
 
 
 def repeat(model: nn.Module, layer: str, scheme: Scheme, ranks: list[int]) -> None:

@@ -188,8 +188,9 @@ def set_grid(module: nn.Module, step: Tensor, low: Tensor, form: GridForm) -> No
     """
     weight, mask = unrounded(module).clone(), mask_of(module)
     fold_module(module)
+    trained = leaf_of(module).requires_grad
     # A parameter of its own: the old one may be another layer's too.
-    module.register_parameter("weight", nn.Parameter(weight))
+    module.register_parameter("weight", nn.Parameter(weight, requires_grad=trained))
     parametrize.register_parametrization(module, "weight", UniformGrid(step, low, form), unsafe=True)
     if mask is not None:
         set_mask(module, mask.mask)

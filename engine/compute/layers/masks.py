@@ -113,10 +113,15 @@ def unparametrize(module: nn.Module) -> None:
     plain = parametrize.type_before_parametrizations(module)
     lists: Any = module.parametrizations
     tensors = {name: getattr(module, name).detach().clone() for name in lists}
+    held = {name: list(lists[name].parameters(recurse=False)) for name in lists}
     del module._modules["parametrizations"]
     module.__class__ = plain
     for name, tensor in tensors.items():
-        module.register_parameter(name, nn.Parameter(tensor))
+        if held[name]:
+            trained = any(parameter.requires_grad for parameter in held[name])
+            module.register_parameter(name, nn.Parameter(tensor, requires_grad=trained))
+        else:
+            module.register_buffer(name, tensor)
 
 
 def folded(model: nn.Module) -> nn.Module:

@@ -63,6 +63,16 @@ def check_skip(layers: dict[str, nn.Module], skip: tuple[str, ...], step: str = 
             )
 
 
+def replace(model: nn.Module, layer: str, new: nn.Module) -> None:
+    """Put `new` in the place of the module `layer`, under every name that the model has for it, in the same mode."""
+    old = model.get_submodule(layer)
+    new.train(old.training)
+    for parent in list(model.modules()):
+        for name, child in list(parent._modules.items()):
+            if child is old:
+                setattr(parent, name, new)
+
+
 def _matches(name: str, module: nn.Module, pattern: str) -> bool:
     """By name or glob, or by the name of the type (a masked layer's type is a subclass of the plain one)."""
     return fnmatchcase(name, pattern) or any(cls.__name__ == pattern for cls in type(module).__mro__)

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from engine.compute.layers.masks import fold_module, mask_of, set_mask
 from engine.compute.layers.passes import positions
+from engine.compute.layers.select import replace
 
 SAVED_PER_VALUE = 192
 """Multiply-accumulates saved for each output value, from which sharing pays: a repeat moves every value once, and
@@ -45,11 +46,12 @@ class SharedConv2d(nn.Conv2d):
             padding_mode=conv.padding_mode,
             device="meta",
         )
-        self.weight = nn.Parameter(conv.weight.new_empty(self.weight.shape))
+        trained = conv.weight.requires_grad
+        self.weight = nn.Parameter(conv.weight.new_empty(self.weight.shape), requires_grad=trained)
         self.register_buffer("index", torch.zeros(outputs, dtype=torch.int64, device=device))
-        self.scale = nn.Parameter(conv.weight.new_empty(outputs)) if scaled else None
+        self.scale = nn.Parameter(conv.weight.new_empty(outputs), requires_grad=trained) if scaled else None
         if conv.bias is not None:
-            self.bias = nn.Parameter(conv.weight.new_empty(outputs))
+            self.bias = nn.Parameter(conv.weight.new_empty(outputs), requires_grad=conv.bias.requires_grad)
 
     @property
     def outputs(self) -> int:
@@ -92,9 +94,9 @@ class SharedConv2d(nn.Conv2d):
             padding_mode=self.padding_mode,
             device="meta",
         )
-        plain.weight = nn.Parameter(weight)
+        plain.weight = nn.Parameter(weight, requires_grad=self.weight.requires_grad)
         if self.bias is not None:
-            plain.bias = nn.Parameter(self.bias.detach().clone())
+            plain.bias = nn.Parameter(self.bias.detach().clone(), requires_grad=self.bias.requires_grad)
         return plain
 
 
@@ -103,6 +105,17 @@ def _repeat(channels: Tensor, index: Tensor) -> Tensor:
     if channels.is_contiguous(memory_format=torch.channels_last) and not channels.is_contiguous():
         return channels.permute(0, 2, 3, 1).index_select(3, index).permute(0, 3, 1, 2)
     return channels.index_select(1, index)
+
+
+def whole(conv: nn.Conv2d) -> SharedConv2d:
+    """A convolution that shares none of its filters, and so computes what the plain `conv` does."""
+    made = SharedConv2d(conv, conv.out_channels, outputs=conv.out_channels)
+    with torch.no_grad():
+        made.weight.copy_(conv.weight)
+        made.index.copy_(torch.arange(conv.out_channels))
+        if conv.bias is not None and made.bias is not None:
+            made.bias.copy_(conv.bias)
+    return made
 
 
 def share(
@@ -144,14 +157,6 @@ def _composed(old: SharedConv2d, scale: Tensor | None) -> Tensor | None:
         return old.scale
     of_outputs = scale.to(old.weight.device)[old.index]
     return of_outputs if old.scale is None else of_outputs * old.scale
-
-
-def replace(model: nn.Module, name: str, new: nn.Module) -> None:
-    """Put `new` in the place of the module `name`, in the same mode."""
-    old = model.get_submodule(name)
-    new.train(old.training)
-    parent, _, last = name.rpartition(".")
-    setattr(model.get_submodule(parent), last, new)
 
 
 def expand_(model: nn.Module, shape: tuple[int, int, int]) -> nn.Module:

@@ -14,13 +14,17 @@ _ATTRIBUTE = "secateur_architecture"
 
 @dataclass(frozen=True)
 class Architecture:
-    """How to build a network anew, without its weights: what `model.json` records."""
+    """How to build a network anew, without its weights: what `model.json` records.
+
+    `seed`: of the random numbers that its constructor draws, those of NumPy and Python too.
+    """
 
     name: str
     channels: int
     classes: int
     size: tuple[int, int]
     arguments: dict[str, Any] = field(default_factory=dict)
+    seed: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self) | {"size": list(self.size)}
@@ -46,6 +50,11 @@ def architecture(model: nn.Module) -> Architecture:
     found = getattr(model, _ATTRIBUTE)
     assert isinstance(found, Architecture)
     return found
+
+
+def is_attached(model: nn.Module) -> bool:
+    """Whether `model` says what it was built from."""
+    return hasattr(model, _ATTRIBUTE)
 
 
 def attached(model: nn.Module, arch: Architecture) -> nn.Module:

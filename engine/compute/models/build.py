@@ -3,12 +3,17 @@
 import inspect
 from typing import Any
 
+import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
+from engine.compute.layers.passes import evaluating
+from engine.compute.models import attributes, constructed
 from engine.compute.models.adapt import fit_head, fit_stem
 from engine.compute.models.architecture import Architecture, attached
 from engine.compute.models.resnet import CifarResNet
 from engine.compute.numerics.aligned import align_
+from engine.compute.numerics.seeds import seeded
 from engine.compute.usercode import load_function
 from engine.compute.yolo import detector
 from engine.errors import SecateurError
@@ -18,16 +23,32 @@ from engine.params.catalog import DETECTOR, is_built_in
 def build(arch: Architecture) -> nn.Module:
     """The network with random weights: (N, channels, H, W) → (N, classes).
 
+    The same whenever it is built: torch's, NumPy's and Python's generators begin at the architecture's seed. Networks
+    of known families are fitted to the data's channels and classes; the user's own are what their code builds.
     Raises SecateurError when the constructor refuses, with its reason.
     """
-    model = align_(_construct(arch, arch.classes))
-    # Made for these channels and classes: a detector's last layer is no classifier, and the user's own network is what
-    # their code builds.
-    if arch.name.startswith(DETECTOR) or not is_built_in(arch.name):
-        return attached(model, arch)
-    fit_stem(model, arch.channels)
-    fit_head(model, arch.classes)
+    with seeded(arch.seed, "model"):
+        model = align_(_construct(arch, arch.classes))
+        if not is_built_in(arch.name):
+            _materialize(model, arch)
+            constructed.refuse_derived(model)
+            constructed.keep_modes(model)
+        elif not arch.name.startswith(
+            DETECTOR
+        ):  # made for these channels and classes; its last layer is no classifier
+            fit_stem(model, arch.channels)
+            fit_head(model, arch.classes)
+    attributes.detach_(model)
     return attached(model, arch)
+
+
+def _materialize(model: nn.Module, arch: Architecture) -> None:
+    """Let lazy layers, which learn their sizes from what they are given, see an image."""
+    if not any(map(is_lazy, (*model.parameters(), *model.buffers()))):
+        return
+    with evaluating(model), torch.no_grad():
+        model(torch.zeros(1, arch.channels, *arch.size))
+    align_(model)
 
 
 def _construct(arch: Architecture, classes: int) -> nn.Module:

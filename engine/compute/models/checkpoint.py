@@ -1,8 +1,13 @@
-"""Checkpoints without pickle: `model.safetensors` plus `model.json`, which says how to build the network."""
+"""Checkpoints without pickle: `model.safetensors`, and `model.json`, which says how to build the network.
+
+The network is built as its constructor builds it, and what was stored is put in place: so what the constructor set up
+(tied parameters, hooks, parametrizations, frozen layers) stays. What no state_dict holds (buffers that are not
+persistent, tensors in plain attributes) lies in `unsaved.safetensors`, and attributes that the constructor gives other
+values the next time stand in `model.json`.
+"""
 
 import copy
 import json
-from collections import OrderedDict
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -13,61 +18,85 @@ from torch import Tensor, nn
 from engine.compute.layers import overlays
 from engine.compute.layers.dictionaries import compact
 from engine.compute.layers.masks import folded
-from engine.compute.models import edits, layout
+from engine.compute.layers.passes import evaluating
+from engine.compute.models import attributes, edits, layout, tensors
 from engine.compute.models.architecture import Architecture, architecture
 from engine.compute.models.build import build
-from engine.compute.models.int8 import FILE, QuantizedNetwork, initializers
+from engine.compute.models.differences import differences, recorded_attributes
+from engine.compute.models.int8 import FILE, QuantizedNetwork, initializers, torch_part
 from engine.compute.numerics.aligned import read_tensors, write_tensors
+from engine.compute.numerics.seeds import seeded
 from engine.errors import BITS_COMMAND, SecateurError
+from engine.params.catalog import UNSAVED
 
-FORMAT = 1
+FORMAT = 2
+"""1 kept parameters and persistent buffers alone, and tied parameters apart."""
 TENSORS = "model.safetensors"
 RECIPE = "model.json"
+LISTED = 5
+"""Differences that an error names."""
+
+Recipe = dict[str, Any]
 
 
-def save(model: nn.Module, folder: Path) -> None:
-    """Write `model` into `folder`, which exists, and verify that it loads back equal.
+def save(model: nn.Module, folder: Path) -> nn.Module:
+    """Write `model` into `folder`, which exists, and return what loads back, on the CPU and in eval mode.
 
-    Raises SecateurError when the reloaded model differs in any bit of its weights or its output.
+    Raises SecateurError when that differs in any bit, in anything else that `model` keeps, or in its output.
     """
-    if isinstance(model, QuantizedNetwork):
-        _save_file(model, folder)
-    else:
-        _save_network(model, folder)
+    network = torch_part(model)
+    with evaluating(network):
+        again = _save_network(network, folder)
+    return _save_file(model, again, folder) if isinstance(model, QuantizedNetwork) else again
 
 
-def _save_file(model: QuantizedNetwork, folder: Path) -> None:
-    """The float network's checkpoint, and the INT8 file beside it."""
-    _save_network(model.network, folder)
+def _save_file(model: QuantizedNetwork, network: nn.Module, folder: Path) -> nn.Module:
+    """The INT8 file beside the float `network` that it was made from."""
     (folder / FILE).write_bytes(model.file)
-    again = load(folder, [architecture(model.network).name])
-    if not isinstance(again, QuantizedNetwork) or again.file != model.file:
-        raise _unequal(FILE)
-    if not _same_output(copy.deepcopy(model), again, _device(model)):
-        raise _unequal("the output on a fixed input")
+    again = QuantizedNetwork(network, (folder / FILE).read_bytes())
+    if again.file != model.file:
+        raise _unequal([FILE])
+    _compare_outputs(model, again)
+    return again
 
 
-def _save_network(model: nn.Module, folder: Path) -> None:
+def _save_network(model: nn.Module, folder: Path) -> nn.Module:
+    attributes.detach_(model)
+    state = _stored(tensors.saved(model))
     recipe = {
         "format": FORMAT,
         "architecture": architecture(model).as_dict(),
         "edits": [*edits.recorded(model), *overlays.recorded(model)],
         "notes": edits.notes(model),
+        "frozen": tensors.frozen(model),
+        "ties": tensors.ties(model),
+        "training": [name for name, module in model.named_modules() if module.training],
     }
-    state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    write_tensors(_unshared(state), folder / TENSORS)
+    # Plain JSON from here on, as it will be read.
+    everything = state | _stored(tensors.unsaved(model))
+    again = _structure(json.loads(json.dumps(recipe)), everything, [architecture(model).name])
+    recipe["attributes"], kept = recorded_attributes(model, again)
+    write_tensors(state, folder / TENSORS)
+    if unsaved := _stored({name: t for name, t in tensors.unsaved(model).items() if name in kept}):
+        write_tensors(unsaved, folder / UNSAVED)
     (folder / RECIPE).write_text(json.dumps(recipe, indent=1, sort_keys=True))
-    _verify(model, state, folder)
+    _fill(again, *_read(folder))
+    again.eval()
+    attributes.compute_weights_(again)
+    if different := differences(model, again):
+        raise _unequal(different)
+    _compare_outputs(model, again)
+    return again
 
 
-def _unshared(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """`state` with tensors that share memory written once each: safetensors refuses shared ones."""
+def _stored(found: dict[str, Tensor]) -> dict[str, Tensor]:
+    """On the CPU, contiguous, and of tensors that share memory a copy each: safetensors refuses shared ones."""
     seen: set[int] = set()
     out = {}
-    for name, tensor in state.items():
-        shared = tensor.numel() > 0 and tensor.data_ptr() in seen
-        out[name] = tensor.clone() if shared else tensor
-        seen.add(tensor.data_ptr())
+    for name, tensor in found.items():
+        dense = tensor.detach().cpu().contiguous()
+        out[name] = dense.clone() if dense.numel() and dense.data_ptr() in seen else dense
+        seen.add(dense.data_ptr())
     return out
 
 
@@ -83,49 +112,29 @@ def load(folder: Path, named: Collection[str] = ()) -> nn.Module:
 
 
 def _load_network(folder: Path, named: Collection[str]) -> nn.Module:
-    recipe: dict[str, Any] = json.loads((folder / RECIPE).read_text())
-    arch = Architecture.from_dict(recipe["architecture"], named)
-    state = read_tensors(folder / TENSORS)
-    model = _skeleton(arch, recipe, state)
-    if model is None:
-        model = _with_edits(build(arch), recipe, state)
-        _fill(model, state)
-    return model.eval()
+    recipe, state, unsaved = _read(folder)
+    model = _structure(recipe, state | unsaved, named)
+    _fill(model, recipe, state, unsaved)
+    model.eval()
+    attributes.compute_weights_(model)
+    return model
+
+
+def _read(folder: Path) -> tuple[Recipe, dict[str, Tensor], dict[str, Tensor]]:
+    recipe: Recipe = json.loads((folder / RECIPE).read_text())
+    unsaved = folder / UNSAVED
+    return recipe, read_tensors(folder / TENSORS), read_tensors(unsaved) if unsaved.exists() else {}
 
 
 def architecture_in(folder: Path, named: Collection[str] = ()) -> Architecture:
     """What the model in `folder` was built from, with `named` as in `load`; its tensors are not read."""
-    recipe: dict[str, Any] = json.loads((folder / RECIPE).read_text())
+    recipe: Recipe = json.loads((folder / RECIPE).read_text())
     return Architecture.from_dict(recipe["architecture"], named)
 
 
-def _fill(model: nn.Module, state: dict[str, Tensor], *, assign: bool = False) -> None:
-    """Load `state` strictly, as a state_dict of the versions that `model`'s modules have now (MNASNet asks)."""
-    full = OrderedDict(state)
-    full._metadata = getattr(model.state_dict(), "_metadata", {})  # type: ignore[attr-defined]
-    model.load_state_dict(full, assign=assign)
-
-
-def _skeleton(arch: Architecture, recipe: dict[str, Any], state: dict[str, Tensor]) -> nn.Module | None:
-    """The model built without initializing it: its weights are the tensors that were read.
-
-    None for a constructor that computes with tensors (RegNet), or that makes tensors which are not in the
-    state_dict: such a model has to be built the slow way.
-    """
-    try:
-        with torch.device("meta"):
-            model = _with_edits(build(arch), recipe, state)
-    except NotImplementedError:
-        return None
-    _fill(model, state, assign=True)
-    if any(t.is_meta for t in (*model.parameters(), *model.buffers())):
-        return None
-    for parameter in model.parameters():
-        parameter.requires_grad_(True)
-    return model
-
-
-def _with_edits(model: nn.Module, recipe: dict[str, Any], state: dict[str, Tensor]) -> nn.Module:
+def _structure(recipe: Recipe, state: dict[str, Tensor], named: Collection[str]) -> nn.Module:
+    """The network as it was built, with its edits and in the shapes of `state`, whose values are filled in later."""
+    model = build(Architecture.from_dict(recipe["architecture"], named))
     last = [edit for edit in recipe["edits"] if edit["edit"] in overlays.EDITS]
     for edit in recipe["edits"]:
         if edit not in last:
@@ -135,7 +144,30 @@ def _with_edits(model: nn.Module, recipe: dict[str, Any], state: dict[str, Tenso
     edits.reshape(model, state)
     for edit in last:
         overlays.restore(model, edit, state)
+    for names in recipe.get("ties", []):
+        tensors.tie(model, names)
     return model
+
+
+def _fill(model: nn.Module, recipe: Recipe, state: dict[str, Tensor], unsaved: dict[str, Tensor]) -> None:
+    """Put what was stored in the place of what the constructor made, which stays the same objects."""
+    edits.place_missing(model, state | unsaved)
+    own = tensors.saved(model)
+    if lost := sorted(own.keys() ^ state.keys()):
+        raise _unfit(lost)
+    for names in tensors.ties(model):
+        if not all(tensors.equal(state[names[0]], state[name]) for name in names if name in state):
+            raise _untied(names)
+    tensors.fill_(model, state | unsaved)
+    if recipe["format"] >= 2:
+        frozen = set(recipe["frozen"])
+        for name, parameter in model.named_parameters():
+            if parameter.is_floating_point() or parameter.is_complex():
+                parameter.requires_grad_(name not in frozen)
+        attributes.restore_(model, recipe["attributes"])
+        training = set(recipe["training"])
+        for name, module in model.named_modules():
+            module.training = name in training
 
 
 def _device(model: nn.Module) -> torch.device:
@@ -153,32 +185,40 @@ def folded_state(model: nn.Module) -> dict[str, Tensor]:
     return compact(state, model)
 
 
-def _verify(model: nn.Module, state: dict[str, Tensor], folder: Path) -> None:
-    again = _load_network(folder, [architecture(model).name])
-    loaded = again.state_dict()
-    different = [n for n in state if n not in loaded or not torch.equal(_bits(state[n]), _bits(loaded[n]))]
-    device = _device(model)
-    if different or not _same_output(copy.deepcopy(model).eval(), again.to(device), device):
-        raise _unequal(", ".join(different[:5]) or "the output on a fixed input")
+def _compare_outputs(model: nn.Module, again: nn.Module) -> None:
+    """Raises SecateurError unless both give the same bits for one image; neither is changed by the pass."""
+    arch, device = architecture(again), _device(model)
+    example = torch.rand(1, arch.channels, *arch.size, generator=torch.Generator().manual_seed(0)).to(device)
+    given = []
+    for one in (model, again):
+        tried = copy.deepcopy(one).eval().to(device=device, memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+        attributes.move_(tried, device)
+        with torch.inference_mode(), seeded(0, "checkpoint"):
+            given.append(tried(example))
+    if not tensors.equal(*given):
+        raise _unequal(["the output on a fixed input"])
 
 
-def _unequal(different: str) -> SecateurError:
+def _unequal(different: list[str]) -> SecateurError:
     return SecateurError(
         "The checkpoint does not load back equal",
-        f"Different: {different}.",
+        f"Different: {', '.join(different[:LISTED])}.",
         f"The step was not counted as done. `{BITS_COMMAND}` tells in some seconds whether this machine gives the "
         "same bits twice; if it does, this is a bug of secateur's: please report the preset.",
     )
 
 
-def _bits(tensor: Tensor) -> Tensor:
-    return tensor.contiguous().flatten().view(torch.uint8) if tensor.numel() else tensor
+def _unfit(names: list[str]) -> SecateurError:
+    return SecateurError(
+        "The checkpoint is of another network than its constructor builds now",
+        f"Only one of the two has {', '.join(names[:LISTED])}.",
+        "A network's layers and their names must be the same whenever it is built: check what its code depends on.",
+    )
 
 
-def _same_output(one: nn.Module, two: nn.Module, device: torch.device) -> bool:
-    arch = architecture(two)
-    example = torch.rand(1, arch.channels, *arch.size, generator=torch.Generator().manual_seed(0)).to(device)
-    with torch.inference_mode():
-        a = one.to(memory_format=torch.contiguous_format)(example)
-        b = two.to(memory_format=torch.contiguous_format)(example)
-    return torch.equal(_bits(a.cpu()), _bits(b.cpu()))
+def _untied(names: list[str]) -> SecateurError:
+    return SecateurError(
+        "The checkpoint was written by an earlier version, which kept tied weights apart",
+        f"{' and '.join(names)} are one in the network, and two in the file.",
+        "Run its study again: it is computed anew.",
+    )

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from engine.compute.layers import factors, shared
+from engine.compute.layers import factors, foreign, shared
 from engine.compute.yolo.split import split as split_c2f
 from engine.errors import SecateurError
 
@@ -27,6 +27,9 @@ SPLIT_C2F = "split-c2f"
 SHARE = "share"
 """`layer`: a convolution that shares; `filters`: how many; `scaled`: whether outputs have scales
 (`engine.compute.layers.shared`)."""
+PLAIN = "plain"
+"""`layer`: a module whose own code computed its weight, and that became a plain parameter
+(`engine.compute.layers.foreign`)."""
 UNSHARE = "unshare"
 """`layer`: a convolution that shared filters and became a plain one."""
 RESIZE = "resize"
@@ -50,6 +53,11 @@ def notes(model: nn.Module) -> dict[str, Any]:
     """What a step found out for later steps, plain JSON by name; it travels in the model's checkpoint."""
     found: dict[str, Any] = vars(model).setdefault(_NOTES, {})
     return found
+
+
+def noted(module: nn.Module, name: str) -> Any | None:
+    """The note called `name` on a module that may have none."""
+    return vars(module).get(_NOTES, {}).get(name)
 
 
 @contextlib.contextmanager
@@ -106,6 +114,8 @@ def apply(model: nn.Module, edit: Edit) -> None:
             factors.repeat(model, edit["layer"], edit["scheme"], edit["ranks"])
         case "share":
             shared.repeat(model, edit["layer"], edit["filters"], scaled=edit["scaled"])
+        case "plain":
+            foreign.make_plain(model.get_submodule(edit["layer"]))
         case "unshare":
             shared.unshare(model, edit["layer"])
         case unknown:
@@ -131,15 +141,34 @@ def _resize(module: nn.Module, attributes: dict[str, Any]) -> None:
 
 
 def reshape(model: nn.Module, state: dict[str, Tensor]) -> None:
-    """Give every parameter and buffer of `model` the shape it has in `state`, in place; contents are lost."""
+    """Give every parameter and buffer of `model` the shape and type it has in `state`, in place; contents are lost.
+
+    What is one tensor under several names stays one.
+    """
+    made: dict[int, Tensor] = {}
+    replaced: list[Tensor] = []
     for prefix, module in model.named_modules():
         for name, tensor in [*module._parameters.items(), *module._buffers.items()]:
             full = f"{prefix}.{name}" if prefix else name
             stored = state.get(full, state.get(f"{prefix}.parametrizations.{name}.original"))
-            if tensor is None or stored is None or stored.shape == tensor.shape:
+            if tensor is None or stored is None:
                 continue
-            empty = torch.empty(stored.shape, dtype=tensor.dtype, device=tensor.device)
-            if name in module._parameters:
-                module._parameters[name] = nn.Parameter(empty, requires_grad=tensor.requires_grad)
-            else:
-                module._buffers[name] = empty
+            if stored.shape == tensor.shape and stored.dtype == tensor.dtype:
+                continue
+            if id(tensor) not in made:
+                empty = torch.empty(stored.shape, dtype=stored.dtype, device=tensor.device)
+                trained = tensor.requires_grad
+                made[id(tensor)] = nn.Parameter(empty, trained) if name in module._parameters else empty
+                replaced.append(tensor)  # kept alive, so that no other tensor gets its id
+            held = module._parameters if name in module._parameters else module._buffers
+            held[name] = made[id(tensor)]
+
+
+def place_missing(model: nn.Module, state: dict[str, Tensor]) -> None:
+    """Give buffers and parameters that the constructor registered as None the tensors that `state` has for them."""
+    for prefix, module in model.named_modules():
+        for held in (module._parameters, module._buffers):
+            for name, tensor in held.items():
+                stored = state.get(f"{prefix}.{name}" if prefix else name)
+                if tensor is None and stored is not None:
+                    held[name] = nn.Parameter(stored) if held is module._parameters else stored.clone()

@@ -60,6 +60,11 @@ def from_array(array: Any) -> Tensor:
     return torch.from_numpy(array)
 
 
+def view_of(array: Array) -> Tensor:
+    """A tensor over the array's own memory, for keeping and putting back its values: not to be computed with."""
+    return torch.from_numpy(array) if array.flags.writeable else torch.tensor(array)
+
+
 def to_array(values: Tensor | Array) -> Array:
     """The values, on the CPU and contiguous, for NumPy and the runtimes that take its arrays."""
     tensor = values if isinstance(values, Tensor) else from_array(values)

@@ -1,7 +1,9 @@
 """Random numbers that depend on the seed and on what they are for, and on nothing else."""
 
+import contextlib
 import hashlib
 import random
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -19,8 +21,23 @@ def generator(seed: int, *purpose: object) -> torch.Generator:
 
 
 def seed_everything(seed: int, *purpose: object) -> None:
-    """Seed the global generators of torch (CPU and GPU), numpy and Python: weight initialization, users' code."""
-    own = derive(seed, *purpose)
-    torch.manual_seed(own)
-    np.random.seed(own % 2**32)
-    random.seed(own)
+    """Seed the global generators of torch (CPU and GPU), NumPy and Python: weight initialization, dropout, and what a
+    user's network draws by itself."""
+    value = derive(seed, *purpose)
+    torch.manual_seed(value)
+    np.random.seed(value % 2**32)
+    random.seed(value)
+
+
+@contextlib.contextmanager
+def seeded(seed: int, *purpose: object) -> Iterator[None]:
+    """`seed_everything` for the block alone: behind it, all generators go on as if there had been none."""
+    of_numpy, of_python = np.random.get_state(), random.getstate()
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()  # type: ignore[no-untyped-call]
+    try:
+        with torch.random.fork_rng(devices):
+            seed_everything(seed, *purpose)
+            yield
+    finally:
+        np.random.set_state(of_numpy)
+        random.setstate(of_python)

@@ -28,7 +28,7 @@ from engine.compute.pretrained.shapes import AUXILIARY, narrow_, skeleton
 from engine.compute.pretrained.state_dict import load_into, unfit
 from engine.compute.pretrained.unwrap import Notices, Variant, variants
 from engine.errors import SecateurError
-from engine.params.catalog import DETECTOR, WEIGHT_FILES, is_built_in, own_code
+from engine.params.catalog import DETECTOR, UNSAVED, WEIGHT_FILES, is_built_in, own_code
 from engine.params.preset import AUTO, Model
 
 TENSORS = "model.safetensors"
@@ -312,5 +312,7 @@ def _load_as(name: str, recipe: dict[str, Any], folder: Path) -> nn.Module:
     changed = recipe | {"architecture": recipe["architecture"] | {"name": name}}
     with tempfile.TemporaryDirectory() as held:
         (Path(held) / RECIPE).write_text(json.dumps(changed))
-        (Path(held) / TENSORS).symlink_to((folder / TENSORS).absolute())
+        for file in (TENSORS, UNSAVED):
+            if (folder / file).exists():
+                (Path(held) / file).symlink_to((folder / file).absolute())
         return checkpoint.load(Path(held), [name])

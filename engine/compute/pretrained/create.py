@@ -39,7 +39,7 @@ def create(
     new_head = False
     if params.name.startswith(DETECTOR) != (task == "detection"):
         raise _wrong_task(params.name, task)
-    arch = Architecture(params.name, channels, classes, size, dict(params.arguments))
+    arch = Architecture(params.name, channels, classes, size, dict(params.arguments), seed)
     seed_everything(seed, "model")
     if params.weights == "random":
         model = build(arch)

@@ -5,6 +5,9 @@ from typing import assert_never
 from torch import nn
 
 from engine.compute.context import Context
+from engine.compute.layers import foreign
+from engine.compute.layers.select import PRUNABLE
+from engine.compute.models import edits
 from engine.compute.steps.calibration.step import calibrate
 from engine.compute.steps.channels.step import prune_channels
 from engine.compute.steps.clustering.filters import cluster_filters
@@ -36,10 +39,13 @@ from engine.params import (
     Step,
     Train,
 )
+from engine.text.phrases import listed
 
 
 def apply(step: Step, model: nn.Module, context: Context) -> nn.Module:
     """One step of a pipeline; the model may be changed in place."""
+    if step.compresses or isinstance(step, Sensitivity):
+        prepare(model, step, context)
     match step:
         case Train() | Finetune():
             return train(model, step, context)
@@ -71,3 +77,30 @@ def apply(step: Step, model: nn.Module, context: Context) -> nn.Module:
             return sensitivity(model, step, context)
         case _:
             assert_never(step)
+
+
+def prepare(model: nn.Module, step: Step, context: Context) -> None:
+    """What every step that changes weights does first, in place: weights that the network's own code computes become
+    plain, and frozen ones among those that it changes are named."""
+    made = foreign.foreign(model)
+    for name in made:
+        foreign.make_plain(model.get_submodule(name))
+        edits.record(model, {"edit": edits.PLAIN, "layer": name})
+    if made:
+        context.notice(
+            "info",
+            f"The weights of {listed(made)}, which the network's own code computed (parametrizations), became plain: "
+            f"{step.kind} changes what is multiplied with, and later training trains that",
+        )
+    frozen = [
+        name
+        for name, layer in model.named_modules()
+        if isinstance(layer, PRUNABLE)
+        and not any(parameter.requires_grad for parameter in layer.parameters())
+    ]
+    if frozen and not isinstance(step, Sensitivity):
+        context.notice(
+            "info",
+            f"{listed(frozen)}: frozen by the network's own code; {step.kind} changes such layers too (name them in "
+            "skip to spare them), training leaves them as they then are",
+        )

@@ -17,6 +17,7 @@ from engine.compute.measures.counts import Counts, count
 from engine.compute.models import edits
 from engine.compute.numerics.seeds import generator
 from engine.compute.steps.calibration.step import calibrate, norms_of
+from engine.compute.steps.calibration.understood import changeable
 from engine.compute.steps.channels.graph import channel_graph
 from engine.compute.steps.channels.groups import Group
 from engine.compute.steps.channels.importance import importance as unit_importance
@@ -120,7 +121,7 @@ def _subset(context: Context, images: int) -> Split:
 
 def _weights(model: nn.Module, params: Sensitivity, context: Context) -> dict[str, Without]:
     """For every layer the model with the least important of its weights at zero."""
-    layers = prunable_layers(model, params.skip)
+    layers = changeable(model, prunable_layers(model, params.skip), context, params.kind)
     # Magnitude and its square rank single weights alike.
     criterion: Literal["l1", "taylor"] = "taylor" if params.criterion == "taylor" else "l1"
     scores = importance(criterion, model, layers, context, 0)

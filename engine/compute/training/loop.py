@@ -14,6 +14,9 @@ from engine.compute.context import Context, to_device, validate
 from engine.compute.layers import overlays
 from engine.compute.layers.passes import single_valued_norms
 from engine.compute.memory import out_of_memory
+from engine.compute.models.attributes import detach_
+from engine.compute.models.constructed import train_
+from engine.compute.models.tensors import fill_
 from engine.compute.numerics.seeds import generator, seed_everything
 from engine.compute.stopping import Stopped
 from engine.compute.tasks import Score, task_of
@@ -104,8 +107,9 @@ def fit(
             if context.stopping.asked:
                 raise Stopped
     if params.keep == "best" and run.best is not None:
-        model.load_state_dict(run.best.state)
+        fill_(model, run.best.state)
         context.scored = None
+    detach_(model)
     return model
 
 
@@ -211,7 +215,7 @@ def _train_epoch(run: _Run, epoch: int) -> tuple[float, float]:
             run.part.batches,
         )
         run.part.put_back_chance(augmenting, context.device)
-    run.model.train()
+    train_(run.model)
     batches = context.data.batches(
         train,
         params.batch,
@@ -273,6 +277,12 @@ def _pieces(images: Tensor, labels: Tensor, size: int) -> Iterator[tuple[Tensor,
 def _optimizer(model: nn.Module, params: Training) -> torch.optim.Optimizer:
     """Weight decay on tensors of two or more dimensions only: not on biases and normalization."""
     trainable = [p for p in model.parameters() if p.requires_grad]
+    if not trainable:
+        raise SecateurError(
+            "There is nothing to train",
+            "Every parameter of the network is frozen (requires_grad=False) by its own code.",
+            "Leave some free, or leave the step out.",
+        )
     groups = [
         {"params": [p for p in trainable if p.dim() > 1], "weight_decay": params.weight_decay},
         {"params": [p for p in trainable if p.dim() <= 1], "weight_decay": 0.0},

@@ -2,16 +2,21 @@
 
 import errno
 import json
+import math
+import random
 import shutil
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
+from engine.compute.models import attributes, tensors
+from engine.compute.models.attributes import Attributes
 from engine.compute.numerics.aligned import read_tensors, write_tensors
 from engine.store.files import explained, sync_folder
 from engine.store.keys import file_hash
@@ -24,7 +29,7 @@ LONG_EPOCH_S = 300.0
 OVERTAKEN = (errno.ENOENT, errno.ENOTEMPTY, errno.EEXIST)
 """How it fails to keep a state where another study has kept the same one, or removed the folder."""
 
-Snapshot = tuple[dict[str, Tensor], dict[str, Any]]
+Snapshot = tuple[dict[str, Tensor], dict[str, Any], Attributes]
 
 
 @dataclass(frozen=True)
@@ -57,14 +62,38 @@ class Part:
         """Have every generator go on where it was."""
         augmenting.set_state(self.chance["augmenting"])
         torch.set_rng_state(self.chance["cpu"])
+        _put_back_others(self.chance["numpy"], self.chance["python"], self.chance["waiting"])
         if device.type == "cuda" and "cuda" in self.chance:
             torch.cuda.set_rng_state(self.chance["cuda"], device)
 
 
 def chance(augmenting: torch.Generator, device: torch.device) -> dict[str, Tensor]:
     """The states of all generators that a batch draws from."""
-    found = {"augmenting": augmenting.get_state(), "cpu": torch.get_rng_state()}
+    found = {"augmenting": augmenting.get_state(), "cpu": torch.get_rng_state()} | _others()
     return found | ({"cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else {})
+
+
+def _others() -> dict[str, Tensor]:
+    """The states of NumPy's and Python's global generators, which a user's network may draw from.
+
+    Both hold a normal number that waits to be drawn; NaN: Python's holds none.
+    """
+    _, words, position, has, normal = np.random.get_state()
+    _, state, waiting = random.getstate()
+    return {
+        "numpy": torch.tensor([*map(int, words), position, has]),
+        "python": torch.tensor(state),
+        "waiting": torch.tensor(
+            [float(normal), math.nan if waiting is None else waiting], dtype=torch.float64
+        ),
+    }
+
+
+def _put_back_others(of_numpy: Tensor, of_python: Tensor, waiting: Tensor) -> None:
+    *words, position, has = of_numpy.tolist()
+    normal, other = waiting.tolist()
+    np.random.set_state(("MT19937", np.array(words, np.uint32), position, has, normal))
+    random.setstate((3, tuple(of_python.tolist()), None if math.isnan(other) else other))
 
 
 @dataclass(frozen=True)
@@ -77,18 +106,20 @@ class Kept:
 
 
 def copy_state(model: nn.Module) -> dict[str, Tensor]:
-    """A copy of the model's state on the CPU."""
-    return {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}
+    """A copy of all tensors that the model holds, on the CPU: those too that no state_dict has."""
+    found = tensors.saved(model) | tensors.unsaved(model)
+    return {name: tensor.detach().cpu().clone() for name, tensor in found.items()}
 
 
 def snapshot(model: nn.Module, optimizer: torch.optim.Optimizer) -> Snapshot:
     """The state to go back to; the optimizer's own tensors are copied to the CPU."""
-    return copy_state(model), _optimizer_tensors(optimizer)
+    return copy_state(model), _optimizer_tensors(optimizer), attributes.recordable(model)
 
 
 def put_back(model: nn.Module, optimizer: torch.optim.Optimizer, kept: Snapshot) -> None:
-    model.load_state_dict(kept[0])
+    tensors.fill_(model, kept[0])
     _load_optimizer(optimizer, kept[1])
+    attributes.restore_(model, kept[2])
 
 
 def keep(
@@ -102,23 +133,24 @@ def keep(
     """Replace what `folder` keeps by the state after the last of `epochs`, which are their events, and after `part` of
     the epoch that follows."""
     epoch = len(epochs)
-    tensors = {f"model/{n}": t for n, t in copy_state(model).items()}
-    tensors |= {f"optimizer/{n}": t for n, t in _optimizer_tensors(optimizer).items()}
+    held = {f"model/{n}": t for n, t in copy_state(model).items()}
+    held |= {f"optimizer/{n}": t for n, t in _optimizer_tensors(optimizer).items()}
     if best is not None:
-        tensors |= {f"best/{n}": t for n, t in best.state.items()}
+        held |= {f"best/{n}": t for n, t in best.state.items()}
     if part is not None:
-        tensors |= {"part/total": part.total} | {f"chance/{n}": t for n, t in part.chance.items()}
+        held |= {"part/total": part.total} | {f"chance/{n}": t for n, t in part.chance.items()}
     target = folder / (f"epoch-{epoch:05d}" if part is None else f"part-{epoch:05d}-{part.batches:08d}")
     temporary = folder / f".{uuid.uuid4().hex[:12]}"
     with explained(folder):
         try:
             temporary.mkdir(parents=True)
-            write_tensors({n: t.contiguous() for n, t in tensors.items()}, temporary / "state.safetensors")
+            write_tensors({n: t.contiguous() for n, t in held.items()}, temporary / "state.safetensors")
             digest = file_hash(temporary / "state.safetensors")
             facts: dict[str, Any] = {
                 "sha256": digest,
                 "best": best.quality if best else None,
                 "epochs": epochs,
+                "attributes": attributes.recordable(model),
             }
             if part is not None:
                 facts["part"] = {"batches": part.batches, "seen": part.seen, "rate": part.rate}
@@ -144,23 +176,22 @@ def restore(model: nn.Module, optimizer: torch.optim.Optimizer, folder: Path) ->
             facts = json.loads((kept / "facts.json").read_text())
             if file_hash(kept / "state.safetensors") != facts["sha256"]:
                 continue
-            tensors = read_tensors(kept / "state.safetensors")
-            best = None if facts["best"] is None else Best(facts["best"], _below("best/", tensors))
-            found = Kept(facts["epochs"], best, _part(facts.get("part"), tensors))
+            held, plain = read_tensors(kept / "state.safetensors"), facts["attributes"]
+            best = None if facts["best"] is None else Best(facts["best"], _below("best/", held))
+            found = Kept(facts["epochs"], best, _part(facts.get("part"), held))
         except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError):
             continue
-        model.load_state_dict(_below("model/", tensors))
-        _load_optimizer(optimizer, _below("optimizer/", tensors))
+        tensors.fill_(model, _below("model/", held))
+        _load_optimizer(optimizer, _below("optimizer/", held))
+        attributes.restore_(model, plain)
         return found
     return None
 
 
-def _part(facts: dict[str, Any] | None, tensors: dict[str, Tensor]) -> Part | None:
+def _part(facts: dict[str, Any] | None, held: dict[str, Tensor]) -> Part | None:
     if facts is None:
         return None
-    return Part(
-        facts["batches"], facts["seen"], facts["rate"], tensors["part/total"], _below("chance/", tensors)
-    )
+    return Part(facts["batches"], facts["seen"], facts["rate"], held["part/total"], _below("chance/", held))
 
 
 def _kept(folder: Path) -> list[Path]:

@@ -1,5 +1,6 @@
 """Does a job: computes each of its nodes from its parent and commits the result to the store."""
 
+import copy
 import json
 import os
 import time
@@ -23,6 +24,7 @@ from engine.compute.memory import peak_bytes, reset_peak
 from engine.compute.models import checkpoint
 from engine.compute.models.int8 import QuantizedNetwork, torch_part
 from engine.compute.numerics.aligned import read_tensors, write_tensors
+from engine.compute.numerics.seeds import seed_everything
 from engine.compute.pretrained.create import create
 from engine.compute.steps.apply import apply
 from engine.compute.steps.distillation.step import teach
@@ -139,6 +141,8 @@ def _step(node: Node, work: Work, folder: Path) -> dict[str, Any]:
     context = _context(node, work)
     model = _parent(node, work)
     step = None if node.kind in ("model", "teacher") else work.request.read_step(node.key)
+    # For a user's network that draws from NumPy or Python: so a step depends on nothing that ran before it.
+    seed_everything(context.seed, "step", node.position)
     if step is not None:
         context.teacher = _taught_by(node, work)
         model = apply(step, model, context)
@@ -146,11 +150,12 @@ def _step(node: Node, work: Work, folder: Path) -> dict[str, Any]:
     # A step that only trains has just scored the model that it leaves; quantize.qat compares its file's score.
     known = context.scored if isinstance(step, Fit | QuantizeQat) else None
     validation = known or validate(model, context)
-    checkpoint.save(model, folder)
+    again = checkpoint.save(model, folder)
     write_tensors({"validation": validation.predictions}, folder / PREDICTIONS)
     if recorded := context.recorded():
         write_json(folder / MEASUREMENTS, recorded)
-    work.held.take(node.key, model, validation)
+    # What loads back goes on, not what was saved: so no step can tell whether its job began with it.
+    work.held.take(node.key, to_device(again, work.device), validation)
     measures = _cheap(validation, _counts(model, work)) | context.found
     if node.baseline is not None:
         before = _predictions(work.store, node.baseline)["validation"]
@@ -222,7 +227,8 @@ def _cheap(validation: Score, counts: Counts) -> dict[str, Any]:
 
 def _measure(node: Node, work: Work, folder: Path) -> dict[str, Any]:
     """The trial's final measures: the one time that its model meets the test split."""
-    model = _parent(node, work)
+    # A copy: passes may change what a network keeps, and the next trial goes on from this model.
+    model = copy.deepcopy(_parent(node, work))
     test = score(model, work.data, work.data.test, work.device)
     validation = work.held.validation or validate(model, _context(node, work))
     before = test.predictions

@@ -91,6 +91,8 @@ def can_refit(layer: nn.Module) -> bool:
     """Whether `refit` knows how the layer's outputs are sums of its weights, and may change these one by one."""
     if parametrize.is_parametrized(layer):
         return False
+    if any(not parameter.requires_grad for parameter in layer.parameters(recurse=False)):
+        return False  # frozen by the network's own code
     if not isinstance(layer, nn.Conv2d | nn.Linear) or layer.weight[0].numel() > MOST_INPUTS:
         return False
     if isinstance(layer, nn.Conv2d):

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.compute.context import Context
+from engine.compute.layers.passes import differentiable
 from engine.compute.layers.select import leaf_of
 from engine.compute.numerics.seeds import generator
 from engine.compute.steps.channels.groups import Cut, Group
@@ -60,9 +61,11 @@ def _scores(
         case "random":
             return {g.name: _chance(g, context, number) for g in groups}
         case "taylor":
-            return _by_gradients(model, groups, context, TAYLOR_IMAGES, TAYLOR_BATCH, second=False)
+            with differentiable(model):
+                return _by_gradients(model, groups, context, TAYLOR_IMAGES, TAYLOR_BATCH, second=False)
         case "hessian":
-            return _by_gradients(model, groups, context, HESSIAN_IMAGES, 1, second=True)
+            with differentiable(model):
+                return _by_gradients(model, groups, context, HESSIAN_IMAGES, 1, second=True)
 
 
 def used(model: nn.Module, cut: Cut) -> Tensor:
@@ -174,7 +177,6 @@ def _by_gradients(
     """
     cuts = {g.name: list(weighing(g)) for g in groups}
     leaves = {c.tensor: leaf_of(model.get_submodule(c.module), c.name) for own in cuts.values() for c in own}
-    leaves = {name: leaf for name, leaf in leaves.items() if leaf.requires_grad}
     scores = {g.name: torch.zeros(g.units, dtype=torch.float64) for g in groups}
     task = task_of(context.data)
     model.eval()

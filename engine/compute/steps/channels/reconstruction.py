@@ -9,6 +9,7 @@ from engine.compute.context import Context, to_device
 from engine.compute.layers.passes import calls
 from engine.compute.layers.select import weight_of
 from engine.compute.steps.calibration.activations import can_refit, images, refit
+from engine.compute.steps.calibration.understood import computed_by_class, reasons_against
 from engine.compute.steps.channels.groups import Gone, Group, positions_gone
 
 IMAGES = 512
@@ -58,4 +59,6 @@ def _called_once(model: nn.Module, context: Context) -> list[str]:
     """Layers that can be refitted, in the order of the pass; not those that it comes to twice, or not at all."""
     layers = {name: module for name, module in model.named_modules() if can_refit(module)}
     order = calls(model, layers, next(images(context, 1, "refit")))
+    reasons = reasons_against(model, {name: layers[name] for name in order}, context, computed_by_class)
+    order = [name for name in order if name not in reasons]
     return [name for name in order if order.count(name) == 1]

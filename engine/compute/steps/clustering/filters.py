@@ -10,12 +10,15 @@ from torch import Tensor, nn
 
 from engine.compute.context import Context, to_device
 from engine.compute.layers import overlays
+from engine.compute.layers.passes import calls
 from engine.compute.layers.select import prunable_layers
-from engine.compute.layers.shared import SharedConv2d, share, shared_layers
+from engine.compute.layers.shared import SharedConv2d, share, shared_layers, whole
 from engine.compute.models import edits
+from engine.compute.models.architecture import architecture
 from engine.compute.numerics.seeds import derive
 from engine.compute.steps.calibration.activations import can_refit, energies, refit
 from engine.compute.steps.calibration.step import recalibrate
+from engine.compute.steps.calibration.understood import computed_by_class, reasons_against, tell
 from engine.compute.steps.clustering.assign import cluster
 from engine.compute.steps.clustering.budget import Candidate, counts
 from engine.compute.steps.clustering.chains import Chain, chains
@@ -65,7 +68,13 @@ def _chains(model: nn.Module, params: ClusterFilters, context: Context) -> list[
         EXAMPLES, context.data.channels, *context.data.size, generator=torch.Generator().manual_seed(0)
     )
     allowed = prunable_layers(model, params.skip)
-    return [chain for chain in chains(model, example) if chain.producer in allowed]
+    found = [chain for chain in chains(model, example) if chain.producer in allowed]
+    layers = {name: model.get_submodule(name) for chain in found for name in chain.layers}
+    reasons = reasons_against(model, layers, context, computed_by_class)
+    order = calls(model, layers, example.to(next(model.parameters())))
+    reasons |= {name: "called more than once" for name in layers if order.count(name) > 1}
+    tell(reasons, params.kind, context)
+    return [chain for chain in found if not reasons.keys() & set(chain.layers)]
 
 
 def _merge(
@@ -138,6 +147,14 @@ def _share(model: nn.Module, params: ClusterFilters, method: Shared, context: Co
     if not layers and not rows:
         raise _nothing("The model has no convolution to cluster", "Shorten skip, or leave the step out.")
     _refuse_overlaid(model, params, layers)
+    arch = architecture(model)
+    called = set(calls(model, layers, torch.zeros(1, arch.channels, *arch.size, device=context.device)))
+    reasons = reasons_against(model, layers, context, _sharing_nothing)
+    reasons |= {name: "not called as a layer" for name in layers if name not in called}
+    tell(reasons, params.kind, context)
+    layers = {name: layer for name, layer in layers.items() if name not in reasons}
+    if not layers and not rows:
+        raise _nothing("Each convolution computes something else than its class says", "Leave the step out.")
     candidates = {
         name: Candidate(layer.weight.detach().flatten(1), layer.weight[0].numel())
         for name, layer in layers.items()
@@ -147,6 +164,14 @@ def _share(model: nn.Module, params: ClusterFilters, method: Shared, context: Co
         context.progress(number / len(layers), f"{name} ({number + 1} of {len(layers)})")
         rows.append(_share_one(model, name, layer, wanted[name], params, context))
     return rows
+
+
+def _sharing_nothing(_name: str, layer: nn.Module, given: Tensor) -> Tensor:
+    """What the layer computes with as many filters as it has."""
+    assert isinstance(layer, nn.Conv2d)
+    made = layer if type(layer) is SharedConv2d else whole(layer)
+    result: Tensor = made(given)
+    return result
 
 
 def _share_one(

@@ -9,6 +9,7 @@ from engine.compute.layers.dictionaries import set_dictionary
 from engine.compute.layers.select import prunable_layers
 from engine.compute.numerics.seeds import derive
 from engine.compute.steps.calibration.step import recalibrate
+from engine.compute.steps.calibration.understood import changeable
 from engine.compute.steps.clustering.directions import directions
 from engine.errors import SecateurError
 from engine.params.clustering import ClusterKernels
@@ -35,6 +36,11 @@ def cluster_kernels(model: nn.Module, params: ClusterKernels, context: Context) 
     overlays.refuse(
         found, params, title="Kernels with masks, codebooks, dictionaries or grids cannot be clustered"
     )
+    found = {
+        name: layer
+        for name, layer in changeable(model, found, context, params.kind).items()
+        if isinstance(layer, nn.Conv2d)
+    }
     rows = []
     for number, (name, layer) in enumerate(found.items()):
         context.progress(number / len(found), f"{name} ({number + 1} of {len(found)})")

@@ -11,6 +11,7 @@ from engine.compute.layers.masks import mask_of
 from engine.compute.layers.select import leaf_of, prunable_layers, weight_of
 from engine.compute.numerics.aligned import from_array, to_array
 from engine.compute.numerics.seeds import derive
+from engine.compute.steps.calibration.understood import changeable
 from engine.compute.steps.clustering import kmeans
 from engine.errors import SecateurError
 from engine.params.cluster_weights import ClusterWeights, Product, Scalar
@@ -24,7 +25,7 @@ def cluster_weights(model: nn.Module, params: ClusterWeights, context: Context) 
     rounded weights.
     """
     to_device(model, context.device)
-    layers = prunable_layers(model, params.skip)
+    layers = changeable(model, prunable_layers(model, params.skip), context, params.kind)
     overlays.refuse(layers, params, title="Rounded weights cannot be clustered")
     left, rows = [], []
     for number, (name, module) in enumerate(layers.items()):

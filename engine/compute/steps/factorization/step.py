@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from functools import partial
 from typing import Any, assert_never
 
 import torch
@@ -12,11 +13,12 @@ from engine.compute.layers import factors
 from engine.compute.layers.factors import Ranks, Scheme
 from engine.compute.layers.masks import Folding, fold_module
 from engine.compute.layers.passes import calls
-from engine.compute.layers.select import prunable_layers
+from engine.compute.layers.select import prunable_layers, replace, weight_of
 from engine.compute.layers.shared import SharedConv2d
 from engine.compute.models import edits
 from engine.compute.models.architecture import architecture
 from engine.compute.steps.calibration.step import recalibrate
+from engine.compute.steps.calibration.understood import reasons_against, tell
 from engine.compute.steps.factorization import vbmf
 from engine.params.factorization import Energy, Factorize, Rank, Ratio, Vbmf
 
@@ -24,12 +26,16 @@ from engine.params.factorization import Energy, Factorize, Rank, Ratio, Vbmf
 def factorize(model: nn.Module, params: Factorize, context: Context) -> nn.Module:
     """Split every layer where that saves weights, in place; masks, codebooks and grids of those layers are folded.
 
-    Reports each layer's ranks and the share of its energy that is lost.
+    A layer is split only if a chain of full rank gives what it gives on training images. Reports each layer's ranks
+    and the share of its energy that is lost.
     """
     to_device(model, context.device)
     layers = prunable_layers(model, params.skip)
     arch = architecture(model)
     called = set(calls(model, layers, torch.zeros(1, arch.channels, *arch.size, device=context.device)))
+    able = {name: layer for name, layer in layers.items() if name in called and not _refused(layer)}
+    against = reasons_against(model, able, context, partial(_at_full_rank, params))
+    tell(against, params.kind, context)
     left: Counter[str] = Counter()
     folded = 0
     rows = []
@@ -37,6 +43,9 @@ def factorize(model: nn.Module, params: Factorize, context: Context) -> nn.Modul
         context.progress(number / len(layers), name)
         if reason := "not called as a layer" if name not in called else _refused(module):
             left[reason] += 1
+            continue
+        if name in against:
+            left["left alone"] += 1
             continue
         was_folded = any(isinstance(part, Folding) for part in module.modules())
         row = _factorize(model, name, module, params)
@@ -74,6 +83,14 @@ def _refused(module: nn.Module) -> str:
     return "grouped or depthwise" if module.groups > 1 else ""
 
 
+def _at_full_rank(params: Factorize, _name: str, layer: nn.Module, given: Tensor) -> Tensor:
+    """What the layer's chain computes if it loses nothing."""
+    scheme = scheme_of(layer, params)
+    made = factors.factorized(layer, scheme, factors.full_ranks(weight_of(layer), scheme))
+    result: Tensor = made(given)
+    return result
+
+
 def _factorize(model: nn.Module, name: str, module: nn.Module, params: Factorize) -> dict[str, Any] | None:
     """Split one layer; what became of it, None when its ranks would not save weights."""
     weight = module.weight
@@ -85,7 +102,7 @@ def _factorize(model: nn.Module, name: str, module: nn.Module, params: Factorize
     fold_module(module)
     made = factors.factorized(module, scheme, ranks)
     lost = factors.lost(weight, made, scheme)
-    factors.replace(model, name, made)
+    replace(model, name, made)
     edits.record(model, {"edit": edits.FACTORIZE, "layer": name, "scheme": scheme, "ranks": list(ranks)})
     return {"name": name, "scheme": scheme, "ranks": list(ranks), "distortion": lost}
 

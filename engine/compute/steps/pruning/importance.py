@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from engine.compute.context import Context
+from engine.compute.layers.passes import differentiable
 from engine.compute.layers.select import weight_of
 from engine.compute.numerics.seeds import generator
 from engine.compute.tasks import task_of
@@ -30,7 +31,7 @@ def importance(
             return {name: weight_of(m).detach().abs() for name, m in layers.items()}
         case "taylor":
             # Cached, the effective weights are the same tensors in every pass, so that there are gradients by them.
-            with parametrize.cached():
+            with differentiable(model), parametrize.cached():
                 return _taylor(model, layers, context)
         case "random":
             return {name: _chance(weight_of(m), name, context, number) for name, m in layers.items()}
@@ -55,6 +56,8 @@ def _taylor(model: nn.Module, layers: dict[str, nn.Module], context: Context) ->
     batch = context.at_once(model, TAYLOR_BATCH, kept=True)
     for images, labels in context.data.batches(context.data.train, batch, order=order, device=context.device):
         loss = task.loss(model, images, labels, reduction="sum")
-        for name, gradient in zip(weights, torch.autograd.grad(loss, list(weights.values())), strict=True):
-            sums[name] += gradient
+        gradients = torch.autograd.grad(loss, list(weights.values()), allow_unused=True)
+        for name, gradient in zip(weights, gradients, strict=True):
+            if gradient is not None:  # of a layer that no pass comes to
+                sums[name] += gradient
     return {name: (sums[name] / len(order) * w.detach()).square() for name, w in weights.items()}

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from engine.compute.context import Context, to_device
 from engine.compute.layers.masks import mask_of, set_mask
 from engine.compute.layers.select import prunable_layers, weight_of
+from engine.compute.steps.calibration.understood import changeable
 from engine.compute.steps.pruning.importance import importance
 from engine.compute.steps.pruning.rates import findings, rates_for
 from engine.compute.steps.pruning.rounds import keep_largest, recover
@@ -19,7 +20,7 @@ from engine.params.pruning import Cubic, Linear, OneShot, PruneWeights, Rounds
 def prune_weights(model: nn.Module, params: PruneWeights, context: Context) -> nn.Module:
     """Mask the least important weights; with a schedule, in rounds with training between them."""
     to_device(model, context.device)
-    layers = prunable_layers(model, params.skip)
+    layers = changeable(model, prunable_layers(model, params.skip), context, params.kind)
     if params.pattern is not None:
         _prune_pattern(model, layers, params, context)
         return model

@@ -68,6 +68,7 @@ def quantize_qat(model: nn.Module, params: QuantizeQat, context: Context) -> Qua
         learned=isinstance(params.scales, LearnedScales),
         trained=_trained(model, Graph(graph)),
         masked=set(masked(model)),
+        frozen={name for name, parameter in model.named_parameters() if not parameter.requires_grad},
     )
     train_rounded(trainable, params, context)
     give_back(model, graph, trainable.weights(), next(images(context, 1, "quantize")))

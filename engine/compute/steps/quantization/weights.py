@@ -10,6 +10,7 @@ from engine.compute.layers import overlays
 from engine.compute.layers.grids import GridForm, set_grid, unrounded
 from engine.compute.layers.select import prunable_layers, weight_of
 from engine.compute.steps.calibration.step import recalibrate
+from engine.compute.steps.calibration.understood import changeable
 from engine.compute.steps.quantization.grids import fit_grid
 from engine.params.quantize_weights import QuantizeWeights
 
@@ -21,7 +22,7 @@ def quantize_weights(model: nn.Module, params: QuantizeWeights, context: Context
     values, which rounding one by one would part.
     """
     to_device(model, context.device)
-    layers = prunable_layers(model, params.skip)
+    layers = changeable(model, prunable_layers(model, params.skip), context, params.kind)
     overlays.refuse(layers, params, title="Weights that share their values cannot be rounded one by one")
     form = GridForm(params.bits, params.symmetric, params.group, params.learn_steps)
     rows = []

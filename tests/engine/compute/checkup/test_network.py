@@ -19,7 +19,6 @@ NETS = """\
 import sys
 import torch
 from torch import nn
-from torch.nn.utils import weight_norm
 
 
 class Net(nn.Module):
@@ -99,10 +98,6 @@ class Net(nn.Module):
 def build(channels, classes, size, way="plain", width=4):
     torch.empty(width)
     return Net(channels, classes, way)
-
-
-def normed(channels, classes, size):
-    return nn.Sequential(weight_norm(nn.Conv2d(channels, 4, 3)), nn.Flatten(), nn.Linear(144, classes))
 
 
 def other_classes(channels, classes, size):
@@ -210,7 +205,6 @@ def test_what_can_t_be_trained_or_evaluated_is_refused_with_the_line(tried: Try,
         ("other_channels", {}, "3 channels"),
         ("no_network", {}, "It returned list"),
         ("failing", {}, line('{}["width"]')),
-        ("normed", {}, "weight_norm"),
         ("not_there", {}, "has no function not_there"),
     ],
 )

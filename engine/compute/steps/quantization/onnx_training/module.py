@@ -52,6 +52,7 @@ class TrainableGraph(nn.Module):
         learned: bool = True,
         trained: Set[str] = frozenset(),
         masked: Set[str] = frozenset(),
+        frozen: Set[str] = frozenset(),
     ) -> None:
         """
         Args:
@@ -62,6 +63,7 @@ class TrainableGraph(nn.Module):
                 activations what is observed.
             trained: Names of parameters that are trained although they are not rounded.
             masked: Layers whose zero weights stay zero.
+            frozen: Names of parameters that stay as they are.
 
         Raises SecateurError for an operator that is not known here.
         """
@@ -70,7 +72,7 @@ class TrainableGraph(nn.Module):
         self._program = read(file, floats, trained)
         self.activations = ActivationSteps(self._program.steps, learned=learned)
         self._tensors: dict[str, tuple[nn.Module, str]] = {}
-        self._hold(self._program, masked)
+        self._hold(self._program, masked, frozen)
         self._weights = {made.output: made for made in self._program.instructions if isinstance(made, Weight)}
         graph = Graph(file)
         for made in self._weights.values():
@@ -79,11 +81,12 @@ class TrainableGraph(nn.Module):
             module, attribute = self._place(made.integers + STEPS)
             module.add_module(attribute, WeightSteps(steps, dimensions, made.axis, levels, learned=learned))
 
-    def _hold(self, program: Program, masked: Set[str]) -> None:
+    def _hold(self, program: Program, masked: Set[str], frozen: Set[str]) -> None:
         """Register parameters and float constants; other constants are shapes and indices, which stay on the CPU."""
         for name, values in program.parameters.items():
             module, attribute = self._tensors[name] = self._place(name)
-            module.register_parameter(attribute, nn.Parameter(values.clone()))
+            trained = name.split(COPY)[0] not in frozen
+            module.register_parameter(attribute, nn.Parameter(values.clone(), requires_grad=trained))
             if name.split(COPY)[0].removesuffix(".weight") in masked:
                 set_mask(module, values != 0, attribute)
         for number, (name, values) in enumerate(program.constants.items()):

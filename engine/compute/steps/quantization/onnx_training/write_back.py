@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from engine.compute.layers.overlays import held_in
 from engine.compute.layers.passes import evaluating
 from engine.compute.layers.select import leaf_of, weight_of
 from engine.compute.numerics.aligned import from_array
@@ -60,12 +61,13 @@ def _give_layer(
     own = weight_of(module).cpu()
     if output_axis(node) % before.dim() == 1:
         before, after = before.T, after.T
-    if before.shape != own.shape or leaf_of(module).shape != own.shape:
+    if before.shape != own.shape or held_in(module) is not None or leaf_of(module).shape != own.shape:
         return
     factors = _factors(before, own)
     shape = [-1] + [1] * (own.dim() - 1)
     unfolded = torch.where(factors.reshape(shape) != 0, after / factors.reshape(shape), own)
-    leaf_of(module).copy_(unfolded)
+    if leaf_of(module).requires_grad:  # a frozen one was not trained, and dividing would round it
+        leaf_of(module).copy_(unfolded)
     del left[name]
     if bias in left:
         gained = left[bias] - from_array(graph.array(bias))

@@ -206,11 +206,15 @@ def test_clustering_again_makes_fewer_values() -> None:
     assert all(len(weight_of(m).unique()) <= 4 for m in prunable_layers(model, ()).values())
 
 
-def test_a_layer_that_shares_its_weight_with_another_is_clustered_alone() -> None:
-    one, two = nn.Linear(5, 5), nn.Linear(5, 5)
+def test_layers_that_share_a_weight_are_left_alone_and_named() -> None:
+    one, two, three = nn.Linear(5, 5), nn.Linear(5, 5), nn.Linear(5, 5)
     two.weight = one.weight
-    cluster_weights(nn.ModuleList([one, two]), ClusterWeights(centroids=4), context_for())
-    assert one.weight.shape == two.weight.shape == (5, 5)
+    events: list[ev.Event] = []
+    model = nn.ModuleList([one, two, three])
+    cluster_weights(model, ClusterWeights(centroids=4), context_for(events=events))
+    assert two.weight is one.weight
+    assert list(clustered(model)) == ["2"]
+    assert any(isinstance(e, ev.Notice) and "0 (one weight with 1)" in e.text for e in events)
 
 
 def test_vectors_that_do_not_divide_a_filter_leave_it_and_say_so() -> None:

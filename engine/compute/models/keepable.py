@@ -1,0 +1,108 @@
+"""Whether a network can be kept at all: found out before anything is trained."""
+
+import copy
+import tempfile
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from engine.compute.models import tensors
+from engine.compute.models.architecture import architecture
+from engine.compute.models.attributes import describe, detach_, move_
+from engine.compute.models.build import build
+from engine.compute.models.checkpoint import save
+from engine.compute.models.constructed import train_
+from engine.compute.models.differences import differences
+from engine.compute.models.layout import layout_of
+from engine.compute.numerics.seeds import seeded
+from engine.errors import SecateurError, said_by
+from engine.params.catalog import is_built_in
+
+FAILURES = (RuntimeError, TypeError, ValueError, AttributeError, LookupError, AssertionError, ArithmeticError)
+"""What copying, keeping and running somebody's network can raise."""
+
+
+def assert_keepable(model: nn.Module, images: Tensor) -> None:
+    """Raises SecateurError, in a sentence that names the layer, unless a checkpoint gives `model` back exactly.
+
+    A copy is trained and used for one batch of `images` (N, C, H, W), so that what passes change is there, is saved and
+    loaded; both must then keep the same, give the same bits for that batch in training and in eval mode, and have
+    changed alike by it.
+    """
+    if (pair := tensors.overlapping(model)) is not None:
+        raise _refused(
+            f"{pair[0]} and {pair[1]} share memory without being one parameter",
+            "Make them one: `b.weight = a.weight`, not a view or its data.",
+        )
+    if not is_built_in(architecture(model).name):
+        _assert_repeatable(model, images)
+    images = images.contiguous(memory_format=layout_of(model))
+    try:
+        used = copy.deepcopy(model).to(memory_format=layout_of(model))
+    except FAILURES as error:
+        raise _refused(
+            f"{type(error).__name__}: {said_by(error)[0]}", "Leave out what can't be copied."
+        ) from error
+    for training in (True, False):
+        _pass(used, images, training=training)
+    with tempfile.TemporaryDirectory(prefix="secateur-keep-") as folder:
+        again = save(used, Path(folder)).to(device=images.device, memory_format=layout_of(model))  # type: ignore[call-overload]
+    move_(again, images.device)
+    _compare(used, again, images)
+
+
+def _assert_repeatable(model: nn.Module, images: Tensor) -> None:
+    """Raises SecateurError unless the network's code builds the same network twice."""
+    one, two = build(architecture(model)), build(architecture(model))
+    images = images.cpu().clone(memory_format=torch.contiguous_format)
+    ours, theirs = tensors.saved(one), tensors.saved(two)
+    odd = sorted(
+        n for n in ours | theirs if n not in ours or n not in theirs or not tensors.equal(ours[n], theirs[n])
+    )
+    given = [tensor for mode in (True, False) for tensor in _pass(one, images, training=mode)]
+    again = [tensor for mode in (True, False) for tensor in _pass(two, images, training=mode)]
+    if odd or len(given) != len(again) or not all(map(tensors.equal, given, again)):
+        what = f": {', '.join(odd[:3])} differ" if odd else ""
+        raise SecateurError(
+            f"{architecture(model).name} builds another network each time it is called{what}",
+            "Nothing was trained: no result could be repeated. Its code draws random numbers that no seed reaches "
+            "(numpy.random.default_rng() without a seed, os.urandom), or counts its calls.",
+            "Draw from torch, numpy.random or random, which are seeded here, or give the generator a seed.",
+        )
+
+
+def _compare(model: nn.Module, again: nn.Module, images: Tensor) -> None:
+    for training in (False, True):
+        given = _pass(model, images, training=training)
+        loaded = _pass(again, images, training=training)
+        same = len(given) == len(loaded) and all(map(tensors.equal, given, loaded))
+        changed = differences(model.eval(), again.eval())
+        if not same or changed:
+            mode = "training" if training else "evaluation"
+            what = f"; {', '.join(changed[:3])} differ" if changed else ""
+            raise _refused(
+                f"stored and loaded, {architecture(model).name} computes something else in {mode} mode{what}",
+                "Let all that a pass depends on be in parameters, buffers or plain attributes of its modules, and draw "
+                "random numbers from torch, NumPy or Python's random alone.",
+            )
+
+
+def _pass(model: nn.Module, images: Tensor, *, training: bool) -> list[Tensor]:
+    """All tensors that the model gives for `images`."""
+    train_(model) if training else model.eval()
+    try:
+        with seeded(0, "keep"):
+            given = model(images)
+    except FAILURES as error:
+        raise SecateurError(
+            f"{architecture(model).name} fails in {'training' if training else 'evaluation'} mode",
+            f"{type(error).__name__}: {said_by(error)[0]}, for images of {tuple(images.shape)}.",
+            "Nothing was trained. Let it take batches of any number of images in both modes.",
+        ) from error
+    detach_(model)
+    return [tensor.detach() for tensor in describe(given, {}).tensors]
+
+
+def _refused(why: str, remedy: str) -> SecateurError:
+    return SecateurError(f"The network can't be kept: {why}", "Nothing was trained.", remedy)

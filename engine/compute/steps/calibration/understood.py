@@ -1,0 +1,188 @@
+"""Which layers compute what their class says, found out on real images: steps change these, and name the others.
+
+A subclass may pad its input, standardize its weight or scale its output in a forward of its own; a hook may change
+either end; a weight may belong to two layers. What such a layer computes, its attributes do not tell.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from engine.compute.context import Context
+from engine.compute.layers.passes import evaluating
+from engine.compute.layers.select import leaf_of, weight_of
+from engine.compute.layers.shared import SharedConv2d
+from engine.compute.measures.products import Products, unfused_attention
+from engine.compute.models.architecture import architecture, is_attached
+from engine.compute.steps.calibration.activations import images
+from engine.errors import SecateurError
+from engine.text.phrases import listed
+
+TRIED = 2
+"""Images that layers are looked at on."""
+TOLERANCE = 1e-4
+"""Largest difference from what the class computes, over the largest output: rounding is far below it."""
+
+Reasons = dict[str, str]
+"""Why a layer is left alone, by its name."""
+
+
+Instead = Callable[[str, nn.Module, Tensor], Tensor | None]
+"""What takes the place of a layer (name, module) makes of an input of it, where nothing is lost; None: it fails."""
+
+
+def changeable(
+    model: nn.Module,
+    layers: Mapping[str, nn.Module],
+    context: Context,
+    step: str,
+    instead: Instead | None = None,
+) -> dict[str, nn.Module]:
+    """Of `layers` those that `step` may change; the others are named in a notice.
+
+    By default values of their weights change, which must then be what inputs are multiplied with; given `instead`, the
+    whole layer is replaced. Raises SecateurError when none is left.
+    """
+    reasons = reasons_against(model, layers, context, instead)
+    if reasons and len(reasons) == len(layers):
+        raise SecateurError(
+            f"No layer can be changed by {step}",
+            f"Each computes something else than its class says, or shares its weight: {_told(reasons)}.",
+            f"Leave {step} out, or use layers of torch.nn as they are.",
+        )
+    tell(reasons, step, context)
+    return {name: layer for name, layer in layers.items() if name not in reasons}
+
+
+def tell(reasons: Reasons, step: str, context: Context) -> None:
+    """Name the layers that a step leaves alone."""
+    if reasons:
+        context.notice("warning", f"Left alone by {step}: {_told(reasons)}")
+        context.found["left_alone"] = reasons
+
+
+def _told(reasons: Reasons) -> str:
+    return listed([f"{name} ({reason})" for name, reason in reasons.items()])
+
+
+def reasons_against(
+    model: nn.Module, layers: Mapping[str, nn.Module], context: Context, instead: Instead | None = None
+) -> Reasons:
+    """Why which of `layers` are not to be changed, as `changeable` takes them."""
+    found = tied(model, layers)
+    if not _is_for(model, context):
+        return found
+    pixels = next(images(context, TRIED, "understood")).to(next(model.parameters()))
+    others = {name: layer for name, layer in layers.items() if name not in found}
+    if instead is None:
+        found |= not_multiplied(model, others, pixels)
+    else:
+        found |= different(model, others, pixels, instead)
+    return {name: found[name] for name in layers if name in found}
+
+
+def _is_for(model: nn.Module, context: Context) -> bool:
+    """Whether the model takes the study's images: a layer by itself does not."""
+    if not is_attached(model):
+        return False
+    arch = architecture(model)
+    return (arch.channels, arch.size) == (context.data.channels, tuple(context.data.size))
+
+
+def tied(model: nn.Module, layers: Mapping[str, nn.Module]) -> Reasons:
+    """Layers whose weight is another module's too: changed in one of them, they would part."""
+    owners: dict[int, list[str]] = defaultdict(list)
+    for name, module in model.named_modules():
+        for parameter in module.parameters(recurse=False):
+            owners[id(parameter)].append(name.partition(".parametrizations.")[0])
+    found = {}
+    for name, layer in layers.items():
+        held = [parameter for _, parameter in _held(layer)]
+        others = sorted({owner for p in held for owner in owners[id(p)]} - {name})
+        if others:
+            found[name] = f"one weight with {listed(others)}"
+    return found
+
+
+def _held(layer: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
+    """The parameters that make up the layer's weight."""
+    if parametrize.is_parametrized(layer, "weight"):
+        yield from layer.parametrizations["weight"].named_parameters(recurse=False)  # type: ignore[index, union-attr]
+    elif isinstance(weight := leaf_of(layer), nn.Parameter):
+        yield "weight", weight
+
+
+def not_multiplied(model: nn.Module, layers: Mapping[str, nn.Module], pixels: Tensor) -> Reasons:
+    """Layers that a pass calls without multiplying anything with their weight as it is."""
+    called: list[str] = []
+    with ExitStack() as hooks, torch.no_grad(), evaluating(model), parametrize.cached(), unfused_attention():
+        for name, layer in layers.items():
+            hooks.callback(layer.register_forward_pre_hook(lambda *_, n=name: called.append(n)).remove)
+        products = Products(model, {name: weight_of(layer) for name, layer in layers.items()})
+        with products:
+            model(pixels)
+    return {name: _own_forward(layers[name]) for name in dict.fromkeys(called) if name not in products.found}
+
+
+def different(
+    model: nn.Module, layers: Mapping[str, nn.Module], pixels: Tensor, instead: "Instead"
+) -> Reasons:
+    """Layers that give something else than `instead` for the same input, in any of their calls."""
+    found: Reasons = {}
+    given: dict[str, list[tuple[Any, ...]]] = defaultdict(list)
+
+    def before(name: str, inputs: tuple[Any, ...], named: dict[str, Any]) -> None:
+        given[name].append(inputs if not named else ())
+
+    def after(name: str, layer: nn.Module, output: Any) -> None:
+        inputs = given[name].pop()
+        if len(inputs) != 1 or not same(output, instead(name, layer, inputs[0])):
+            found[name] = _own_forward(layer)
+
+    with ExitStack() as hooks, torch.no_grad(), evaluating(model):
+        for name, layer in layers.items():
+            first = layer.register_forward_pre_hook(
+                lambda _, inputs, named, n=name: before(n, inputs, named), prepend=True, with_kwargs=True
+            )
+            last = layer.register_forward_hook(lambda m, _, output, n=name: after(n, m, output))
+            hooks.callback(first.remove)
+            hooks.callback(last.remove)
+        model(pixels)
+    return found
+
+
+def computed_by_class(_name: str, layer: nn.Module, given: Tensor) -> Tensor | None:
+    """What torch's own class of the layer computes with its weight, bias and settings; None where it does not run."""
+    base: Any = next(cls for cls in type(layer).__mro__ if _is_known(cls))
+    try:
+        with torch.no_grad():
+            if hasattr(base, "_conv_forward") and base is not SharedConv2d:
+                result: Tensor = base._conv_forward(layer, given, layer.weight, layer.bias)
+            else:
+                result = base.forward(layer, given)
+    except (RuntimeError, TypeError, ValueError, AttributeError, IndexError):
+        return None
+    return result
+
+
+def same(output: Any, expected: Tensor | None) -> bool:
+    """Whether two results agree to rounding."""
+    if not isinstance(output, Tensor) or expected is None or output.shape != expected.shape:
+        return False
+    if not output.numel():
+        return True
+    largest = expected.abs().max()
+    return bool((output - expected).abs().max() <= TOLERANCE * largest)
+
+
+def _is_known(cls: type) -> bool:
+    return cls.__module__.startswith("torch.nn.modules.") or cls is SharedConv2d
+
+
+def _own_forward(layer: nn.Module) -> str:
+    return f"{parametrize.type_before_parametrizations(layer).__name__}: own forward"
