@@ -21,7 +21,7 @@ from engine.results.failures import moment
 from engine.runner import pinned
 from engine.runner.executors import choose, site, slurm
 from engine.sources import Sources
-from engine.store.files import explained, read_json
+from engine.store.files import explained
 from engine.studies import lease, lives, rundir
 from engine.studies.named_files import check_files
 from engine.studies.plan import sources_of
@@ -164,7 +164,7 @@ def _start_engine(run: RunDir, *, here: bool, tell: Callable[[str], None]) -> No
     """
     silent = _silent(run, tell)
     if not here:
-        name = (read_json(run.request) or {}).get("name", run.name)
+        name = run.asked().get("name", run.name)
         pinned.check(run, read_stored(run.preset, name), pinned.read(run))
     environment = process_environment()  # refused before anything is written
     with explained(run.stop):

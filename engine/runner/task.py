@@ -27,7 +27,7 @@ from engine.runner.supervisor import devices, preload
 from engine.slurm import duration, inside
 from engine.slurm.inside import Attempt
 from engine.store.claims import Claims
-from engine.store.files import explained, read_json
+from engine.store.files import explained
 from engine.store.objects import StoredObject
 from engine.studies import basis, checkup
 from engine.studies import events as ev
@@ -57,7 +57,7 @@ class Task:
             )
         self.tasks = tasks
         self.stage, self.index = next(s for s in tasks.stages if s.name == stage), index
-        self.asked = read_json(run.request) or {}
+        self.asked = run.asked()
         self.spec: Spec = read_stored(run.preset, self.asked.get("name", run.name))
         self.code = inputs.code_of(run, self.spec)
         self.store = run.store()

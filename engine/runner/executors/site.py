@@ -19,6 +19,7 @@ from engine.errors import SecateurError, UsageError
 from engine.params.slurm import Slurm
 from engine.slurm import commands, queue
 from engine.store.files import read_json, write_json
+from engine.store.paths import home
 
 DEFAULT = "default"
 NAME = Path("secateur") / "slurm.yaml"
@@ -30,7 +31,7 @@ ARRAY = 1001
 def files() -> list[Path]:
     """Where settings are looked for, the site's first."""
     shared = (os.environ.get("XDG_CONFIG_DIRS") or "/etc/xdg").split(":")
-    own = Path(os.environ.get("XDG_CONFIG_HOME") or "~/.config").expanduser()
+    own = Path(os.environ.get("XDG_CONFIG_HOME") or (home() or Path("/")) / ".config")
     return [*(Path(folder) / NAME for folder in reversed(shared) if folder), own / NAME]
 
 

@@ -21,7 +21,7 @@ from engine.presets.spec import Spec, read_stored
 from engine.runner.executors import nodes, site
 from engine.runner.progress import derived
 from engine.slurm import commands, queue, script
-from engine.store.files import explained, read_json, write_atomic
+from engine.store.files import explained, write_atomic
 from engine.store.objects import Store
 from engine.studies import basis
 from engine.studies import events as ev
@@ -105,7 +105,7 @@ def submit(run: RunDir) -> None:
             status.queue,
             f"`secateur watch {run.name}` follows it.",
         )
-    spec = read_stored(run.preset, (read_json(run.request) or {}).get("name", run.name))
+    spec = read_stored(run.preset, run.asked().get("name", run.name))
     found = prepare(run, spec, run.store())
     with explained(run.stop):
         run.stop.unlink(missing_ok=True)
@@ -204,7 +204,7 @@ def _begun(run: RunDir, spec: Spec, tasks: Tasks) -> StudyState:
             pid=os.getpid(),
             environment={},
             resumed=tasks.submission > 1,
-            replay_of=(read_json(run.request) or {}).get("replay_of"),
+            replay_of=run.asked().get("replay_of"),
         )
     ]
     tell(run, events)
