@@ -48,7 +48,7 @@ FAMILIES = (
 
 
 def params(**values: Any) -> PruneChannels:
-    return PruneChannels.model_validate({"calibrate": False, "repair": False, **values})
+    return PruneChannels.model_validate({"calibrate": False, "repair": False, "round_to": 1, **values})
 
 
 def pruned(model: nn.Module | None = None, context: Context | None = None, **values: Any) -> nn.Module:
