@@ -14,6 +14,22 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """glibc's malloc.h."""
 
 
+NO_MEMORY = (
+    "can't allocate memory",
+    "Cannot allocate memory",
+    "bad_alloc",
+    "bad allocation",
+    "Failed to allocate memory",
+)
+"""What libraries say when an allocation fails: torch, the system, C++ and ONNX Runtime."""
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Whether it was for want of memory."""
+    known = isinstance(error, MemoryError | torch.OutOfMemoryError)
+    return known or any(words in str(error) for words in NO_MEMORY)
+
+
 def halving_batch(run: Callable[[int], T], batch: int) -> T:
     """`run(batch)`, again with half the batch whenever the GPU's memory does not suffice."""
     while True:

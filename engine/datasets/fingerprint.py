@@ -4,17 +4,19 @@ import contextlib
 import hashlib
 import json
 import os
+import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from engine.datasets import yolofiles
-from engine.datasets.layout import own_splits, passed_over
+from engine.datasets.layout import kind_of, own_splits, passed_over
 from engine.datasets.locate import Location, published, stored
 from engine.datasets.preprocess import changed, resolve
 from engine.datasets.records import Bundled, Idx, OwnBoxes, OwnFolders, OwnShards, Record, Scenes, Vision
 from engine.datasets.shards import own_shards
+from engine.errors import SecateurError
 from engine.params.preset import Data
 from engine.store.keys import file_hash
 
@@ -116,18 +118,14 @@ def raw_files(location: Location) -> Iterator[RawFile]:
         if path.is_dir():
             found += _files_below(path, name)
         else:
-            stat = path.stat()
-            found.append(
-                RawFile(name + path.name[len(Path(name).name) :], path, stat.st_size, stat.st_mtime_ns)
-            )
+            found.append(_raw(name + path.name[len(Path(name).name) :], path, path.stat()))
     return iter(sorted(found, key=lambda file: file.name))
 
 
 def _listed_files(file: Path) -> Iterator[RawFile]:
     """A data.yaml, its images and labels, named from where the file lies."""
     for path in yolofiles.read(file).files():
-        stat = path.stat()
-        yield RawFile(os.path.relpath(path, file.parent), path, stat.st_size, stat.st_mtime_ns)
+        yield _raw(os.path.relpath(path, file.parent), path, path.stat())
 
 
 def _files_below(folder: Path, name: str) -> Iterator[RawFile]:
@@ -136,11 +134,23 @@ def _files_below(folder: Path, name: str) -> Iterator[RawFile]:
             inner = f"{name}/{entry.name}" if name else entry.name
             if passed_over(entry.name):
                 continue
-            if entry.is_dir():
+            kind = kind_of(entry)
+            if kind == "folder":
                 yield from _files_below(Path(entry.path), inner)
-            else:
-                stat = entry.stat()
-                yield RawFile(inner, Path(entry.path), stat.st_size, stat.st_mtime_ns)
+            elif kind == "file" or not entry.is_symlink():
+                # Links that lead nowhere are told when the images are listed.
+                yield _raw(inner, Path(entry.path), entry.stat())
+
+
+def _raw(name: str, path: Path, found: os.stat_result) -> RawFile:
+    """Raises SecateurError for what is no ordinary file: reading a pipe waits for ever."""
+    if not stat.S_ISREG(found.st_mode):
+        raise SecateurError(
+            f"{path} is no ordinary file",
+            "It is a pipe, a device or a socket, and lies among the data.",
+            "Remove it, or name another folder.",
+        )
+    return RawFile(name, path, found.st_size, found.st_mtime_ns)
 
 
 def _contents(files: list[RawFile], root: Path, cache: Path | None) -> list[tuple[str, str]]:

@@ -11,7 +11,7 @@ from engine.params import Sensitivity
 from engine.params.catalog import DATASETS, DETECTION, DETECTOR, MODELS, own_code
 from engine.params.preset import AUTO
 from engine.presets import sweep
-from engine.presets.files import looks_like_file
+from engine.presets.files import is_address, looks_like_file
 from engine.presets.steps import StepNode, steps_of
 from engine.presets.trials import Assignment, Point, Sweep, assigned
 from engine.presets.wording import given, text_of
@@ -97,6 +97,9 @@ def _weights(node: Node) -> list[Problem]:
     allowed = "random, pretrained, or a path: a state_dict (.pth, .safetensors, …) or a checkpoint's folder"
     if text in GIVEN_BY_NAME:
         return []
+    if is_address(text):
+        hint = "nothing is downloaded: fetch the file, and name it"
+        return [Problem(node.place, node.path, "given an address in the internet", allowed, hint)]
     if looks_like_file(text):
         what = FOREIGN.get(PurePath(text).suffix.lower())
         return [Problem(node.place, node.path, f"given {what}: {text}", allowed)] if what else []

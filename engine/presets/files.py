@@ -53,6 +53,8 @@ def _each(axis: Listing, change: Callable[[Node, Path | None], Node], folder: Pa
 def _weights(node: Node, folder: Path | None) -> Node:
     if not isinstance(node, Scalar) or not isinstance(node.value, str) or not looks_like_file(node.value):
         return node
+    if is_address(node.value):
+        return node
     return _at(node, node.value, "", folder)
 
 
@@ -93,6 +95,15 @@ def exists(path: Path) -> bool:
         return path.exists()
     except (OSError, ValueError):
         return False
+
+
+def is_address(text: str) -> bool:
+    """Whether a text is an address in the internet and no path.
+
+    >>> is_address("https://example.org/w.pth"), is_address("s3://w"), is_address("C:/w.pth")
+    (True, True, False)
+    """
+    return "://" in text
 
 
 def looks_like_file(text: str) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from engine import datasets, sources
-from engine.errors import SecateurError
+from engine.errors import SecateurError, UsageError
 from engine.params.preset import Data
 from engine.presets.spec import Spec
 from engine.sources import Sources
@@ -74,9 +74,15 @@ def data_of(run: RunDir, spec: Spec, original: str | None) -> dict[str, str]:
 
 
 def _fingerprint(data: Data, run: RunDir) -> str:
-    location = datasets.locate(data, run.workspace)
-    known = datasets.fingerprint(data, location, fingerprints(run.workspace))
-    return known or _computed(data.model_dump_json(), run)
+    try:
+        location = datasets.locate(data, run.workspace)
+        known = datasets.fingerprint(data, location, fingerprints(run.workspace))
+        return known or _computed(data.model_dump_json(), run)
+    except SecateurError as error:
+        raise UsageError(error.title, error.detail, error.remedy) from error
+    except (OSError, ValueError) as error:
+        place = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else str(error)
+        raise UsageError(f"The data of {data.name} can't be read", f"{place}.", "Check data.root.") from error
 
 
 def _computed(data: str, run: RunDir) -> str:

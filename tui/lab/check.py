@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from engine.errors import PresetInvalid, Problem, SecateurError, UsageError
+from engine.errors import PresetInvalid, Problem, SecateurError
 from engine.presets import spec
 from engine.presets.spec import Spec
 from engine.presets.yaml.tree import Mapping, to_yaml
@@ -18,22 +18,22 @@ class Checked:
         revision: Of the document that was checked.
         spec: The preset as it would run; None if anything is wrong.
         problems: Everything that is wrong with its values.
-        data: Why its data set can't be used on this machine, if so.
+        unusable: Why a file or data set that it names can't be used on this machine, if so.
         estimate: How long it would take.
-        complete: Whether data and estimate belong to this revision; they take longer than the problems.
+        complete: Whether files and estimate belong to this revision; they take longer than the problems.
     """
 
     revision: int
     spec: Spec | None = None
     problems: tuple[Problem, ...] = ()
-    data: SecateurError | None = None
+    unusable: SecateurError | None = None
     estimate: Estimate = UNKNOWN
     complete: bool = False
 
     @property
     def ready(self) -> bool:
         """Whether it could be started."""
-        return self.spec is not None and self.data is None
+        return self.spec is not None and self.unusable is None
 
 
 def validate(root: Mapping, name: str, folder: Path | None) -> tuple[Spec | None, tuple[Problem, ...]]:
@@ -51,34 +51,32 @@ def valid(root: Mapping, name: str, folder: Path | None, revision: int) -> Check
 
 
 def completed(checked: Checked, history: History) -> Checked:
-    """With the data looked for, and the time estimated from the studies of the workspace."""
+    """With the files looked for, and the time estimated from the studies of the workspace."""
     if checked.complete or checked.spec is None:
         return checked
-    data = missing_data(checked.spec, history.workspace)
-    return replace(checked, data=data, estimate=_estimate(checked.spec, history), complete=True)
+    refused = unusable(checked.spec, history.workspace)
+    return replace(checked, unusable=refused, estimate=_estimate(checked.spec, history), complete=True)
 
 
 def runnable(checked: Checked, history: History) -> list[tuple[Spec, Estimate]]:
-    """The preset and its quick version, those of them whose data are here, with how long they would take."""
-    found = [(checked.spec, checked.estimate)] if checked.spec and checked.data is None else []
+    """The preset and its quick version, those of them whose files are here, with how long they would take."""
+    found = [(checked.spec, checked.estimate)] if checked.spec and checked.unusable is None else []
     quick = checked.spec.quick if checked.spec else None
-    if quick is not None and missing_data(quick, history.workspace) is None:
+    if quick is not None and unusable(quick, history.workspace) is None:
         found.append((quick, _estimate(quick, history)))
     return found
 
 
-def missing_data(found: Spec, workspace: Path) -> SecateurError | None:
-    """Why one of the data sets of a preset can't be used on this machine."""
-    from engine import datasets
+def unusable(found: Spec, workspace: Path) -> SecateurError | None:
+    """Why a file or data set that a preset names can't be used on this machine."""
+    from engine.studies.named_files import check_files
+    from engine.studies.plan import sources_of
 
-    for data in {trial.settings.data for trial in found.trials}:
-        try:
-            datasets.locate(data, workspace)
-        except SecateurError as error:
-            return error
-        except (OSError, RuntimeError, ValueError) as error:
-            # A path that no file system takes, such as `~nobody/images`.
-            return UsageError(f"The data of {data.name} can't be looked for", str(error), "Check data.root.")
+    try:
+        sources_of(found, Path.cwd())
+        check_files(found, workspace)
+    except SecateurError as error:
+        return error
     return None
 
 

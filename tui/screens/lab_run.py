@@ -41,10 +41,13 @@ class RunActions(LabBase):
             return
         variants = await asyncio.to_thread(runnable, checked, self.history)
         if not variants:
-            assert checked.data is not None
-            self.post_message(Failed(checked.data))
+            assert checked.unusable is not None
+            self.post_message(Failed(checked.unusable))
             return
-        review = Review(variants)
+        from engine.runner import launch
+
+        variants = [(launch.settled(spec), estimate) for spec, estimate in variants]
+        review = Review(variants, lambda spec: launch.batch_scripts(spec, self.session.workspace))
         if not await self.app.push_screen_wait(review):
             return
         self.say("Starting …")
@@ -101,6 +104,6 @@ class RunActions(LabBase):
         self.flush()
         checked = self.checked
         parts = [(f"{problem.path}: {says(problem)}", "bad") for problem in checked.problems]
-        if checked.data is not None:
-            parts += [(str(checked.data), "bad")]
+        if checked.unusable is not None:
+            parts += [(str(checked.unusable), "bad")]
         self.app.push_screen(TextView("What is wrong with the preset", parts or [("Nothing.", "good")]))

@@ -62,8 +62,8 @@ def status_of(checked: Checked, typing: bool = False) -> tuple[str, str]:
         keys = "Esc, then !" if typing else "!"
         head = "! " if count == 1 else f"! {count} problems ({keys} lists them), first "
         return f"{head}{first.path}: {says(first)}", "bad"
-    if checked.data is not None:
-        return f"! {checked.data.title}: {checked.data.remedy or checked.data.detail}", "bad"
+    if checked.unusable is not None:
+        return f"! {checked.unusable.title}: {checked.unusable.remedy or checked.unusable.detail}", "bad"
     return "Press F9 to run it: all values are shown once more before it starts.", "good"
 
 

@@ -11,11 +11,14 @@ from engine.text.numbers import age, size
 from tui.work.messages import Listed
 
 
-def start(study: Listed) -> str:
-    """Start a study's engine, for the first time or again."""
+def start(study: Listed, *, here: bool = False) -> str:
+    """Start a study's engine, for the first time or again; `here`: though this machine gives other bits.
+
+    Raises `engine.runner.pinned.OtherMachine` where it would and that was not said.
+    """
     from engine.runner import launch
 
-    launch.start(study.run)
+    launch.start(study.run, here=here)
     return study.run.name
 
 
@@ -25,6 +28,29 @@ def cancel(study: Listed) -> str:
 
     launch.cancel(study.run)
     return study.run.name
+
+
+def hold(study: Listed) -> str:
+    """Keep what waits of a study on a cluster from starting. Raises SecateurError for one that has no jobs."""
+    from engine.runner.executors import slurm
+
+    slurm.hold(study.run)
+    return study.run.name
+
+
+def release(study: Listed) -> str:
+    """Let what was held start when its turn comes. Raises SecateurError for a study that has no jobs."""
+    from engine.runner.executors import slurm
+
+    slurm.release(study.run)
+    return study.run.name
+
+
+def throttle(study: Listed, factor: float) -> str:
+    """Let so many times the tasks run at the same time. Raises SecateurError for a study that has no jobs."""
+    from engine.runner.executors import slurm
+
+    return f"{study.run.name}: at most {slurm.throttle_by(study.run, factor)} at the same time"
 
 
 def replay(study: Listed) -> str:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.compute.layers.passes import evaluating
+from engine.compute.memory import lacks_memory
 from engine.compute.models.layout import FAILURES
 from engine.compute.tasks import Task
 from engine.compute.tasks.output import images_in, logits, main_output
@@ -81,6 +82,8 @@ def told(doing: str, images: Tensor, name: str) -> Iterator[None]:
     try:
         yield
     except FAILURES as error:
+        if lacks_memory(error):
+            raise
         own = own_error(error)
         raise UsageError(
             f"Model {name} fails {doing} with {images_in(images)} of {'×'.join(map(str, images.shape[1:]))}",

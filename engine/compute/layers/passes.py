@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +19,26 @@ def evaluating(model: nn.Module) -> Iterator[None]:
     finally:
         for module, training in modes:
             module.training = training
+
+
+@contextlib.contextmanager
+def all_outputs(model: nn.Module, image: Tensor) -> Iterator[bool]:
+    """The model in eval mode or, where its own code gives auxiliary outputs in training, giving those too (True).
+
+    Torch's own layers, dropout and normalization among them, are in eval mode either way. `image` is (1, C, H, W).
+    """
+    with evaluating(model):
+        own = [m for m in model.modules() if not type(m).__module__.startswith("torch.nn.")]
+        _set_training(own, True)
+        with torch.no_grad():
+            several = isinstance(model(image), tuple | list)
+        _set_training(own, several)
+        yield several
+
+
+def _set_training(modules: list[nn.Module], training: bool) -> None:
+    for module in modules:
+        module.training = training
 
 
 @contextlib.contextmanager
@@ -63,6 +84,15 @@ def single_valued_norms(model: nn.Module, image: Tensor) -> Iterator[list[str]]:
 
 def _evaluates(layer: nn.Module, _inputs: object) -> None:
     layer.training = False
+
+
+def tensors_in(output: Any) -> list[Tensor]:
+    """The tensors of a model's output, whatever it is made of."""
+    if isinstance(output, Tensor):
+        return [output]
+    if isinstance(output, dict):
+        output = list(output.values())
+    return [t for part in output for t in tensors_in(part)] if isinstance(output, tuple | list) else []
 
 
 def calls(model: nn.Module, layers: Mapping[str, nn.Module], images: Tensor) -> list[str]:

@@ -55,6 +55,11 @@ def notes(model: nn.Module) -> dict[str, Any]:
     return found
 
 
+def noted(module: nn.Module, name: str) -> Any | None:
+    """The note called `name` on a module that may have none."""
+    return vars(module).get(_NOTES, {}).get(name)
+
+
 @contextlib.contextmanager
 def resized(model: nn.Module) -> Iterator[None]:
     """Record every layer whose sizes change within the block; modules may not be replaced in it."""

@@ -48,7 +48,8 @@ def restore_(model: nn.Module) -> None:
 
 
 def _is_contiguous(model: nn.Module) -> bool:
-    return edits.notes(model).get(NOTE) == CONTIGUOUS
+    """Whether it, or the network that it holds beside an INT8 file, computes contiguously."""
+    return any(edits.noted(module, NOTE) == CONTIGUOUS for module in model.modules())
 
 
 def _as_contiguous(_model: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:

@@ -1,13 +1,17 @@
 """State_dicts into networks, and torchvision's pretrained ones."""
 
+import re
 from collections import OrderedDict
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from engine.compute.pretrained.files import refused
+from engine.compute.pretrained.reading import read
 from engine.errors import SecateurError
 from engine.params.preset import Model
+from engine.store.keys import file_hash
 from engine.text.visible import visible
 
 LISTED = 6
@@ -47,7 +51,8 @@ def unfit(source: str, wrong: list[str]) -> SecateurError:
 def pretrained_state(params: Model) -> tuple[dict[str, Tensor], int]:
     """torchvision's default pretrained state_dict and its number of classes.
 
-    Taken from torch's hub folder; downloaded only when `allow_download` says so.
+    Taken from torch's hub folder, which users may share: the file is compared with the hash in its name, and read as
+    any other file of weights is, nothing in it being run. Downloaded only when `allow_download` says so.
     """
     import torchvision
 
@@ -60,18 +65,41 @@ def pretrained_state(params: Model) -> tuple[dict[str, Tensor], int]:
     name = params.name.removeprefix("torchvision/")
     weights = torchvision.models.get_model_weights(name).DEFAULT
     file = Path(torch.hub.get_dir()) / "checkpoints" / weights.url.rsplit("/", 1)[-1]
-    if not file.is_file() and not params.allow_download:
+    if not file.is_file():
+        _download(params, weights.url, file)
+    _check_hash(file)
+    found = read(file, params.model_copy(update={"trust_pickle": False}))
+    return found.state, len(weights.meta["categories"])
+
+
+def _download(params: Model, url: str, file: Path) -> None:
+    if not params.allow_download:
         raise SecateurError(
             f"The pretrained weights of {params.name} are not on this machine",
             f"Looked for {file}; model.allow_download is false.",
-            f"On a node with internet set model.allow_download: true once, or copy {weights.url} there.",
+            f"On a node with internet set model.allow_download: true once, or copy {url} there.",
         )
     try:
-        state = weights.get_state_dict(progress=False, check_hash=True)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        torch.hub.download_url_to_file(url, str(file), _hash(file), progress=False)
     except (OSError, RuntimeError) as error:
         raise SecateurError(
             f"The pretrained weights of {params.name} could not be downloaded",
             f"{type(error).__name__}: {error}",
             "Compute nodes often have no internet: download on the login node.",
         ) from error
-    return dict(state), len(weights.meta["categories"])
+
+
+def _check_hash(file: Path) -> None:
+    if not file_hash(file).startswith(_hash(file)):
+        raise refused(
+            file,
+            "is not what torchvision published: its SHA-256 does not begin as its name says",
+            "Delete it and download it again.",
+        )
+
+
+def _hash(file: Path) -> str:
+    """The first digits of the file's SHA-256, which torchvision writes into its name; "" where there are none."""
+    found = re.search(r"-([0-9a-f]{8,})\.", file.name)
+    return found[1] if found else ""

@@ -1,6 +1,9 @@
 """Does a check-up job: tries each of its networks on the data, and keeps what was found in the store."""
 
+import contextlib
+import errno
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -21,13 +24,16 @@ from engine.store.objects import Store
 from engine.store.workspace import fingerprints
 from engine.studies.job import JobRequest
 
+SYSTEM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO, errno.ENOMEM)
+"""What the machine lacks, whatever the preset says."""
+
 
 def run(request: JobRequest, send: Send) -> None:
     """Try every network of the job that the store knows nothing of. Raises UsageError for what can't be."""
     settings = request.read_settings()
     store = Store(Path(request.store))
-    try:
-        workspace = Path(request.workspace)
+    workspace = Path(request.workspace)
+    with _preset_at_fault():
         data = load(
             settings.data,
             datasets.locate(settings.data, workspace),
@@ -36,25 +42,34 @@ def run(request: JobRequest, send: Send) -> None:
             budget=budget() // request.parallel,
         )
         about = told(look(data)) | {"name": _named(settings.data)}
-        for node in request.read_nodes():
-            if store.get(node.key) is not None:
-                continue
-            with lock.shared(waiting_for_latency(node, send)), store.writing(node.key) as folder:
-                started = time.monotonic()
-                device, templates = torch.device(request.device), store.root / "templates"
+    device, templates = torch.device(request.device), store.root / "templates"
+    for node in request.read_nodes():
+        if store.get(node.key) is not None:
+            continue
+        with lock.shared(waiting_for_latency(node, send)), store.writing(node.key) as folder:
+            started = time.monotonic()
+            with _preset_at_fault():
                 found = check(Tried(data, device, settings.seeds[0], templates, node.material))
-                if text := unsaid(Model.model_validate(node.material["model"]), settings.data):
-                    found["notes"].append(text)
-                store.commit(
-                    node.key,
-                    folder,
-                    kind=node.kind,
-                    material=node.material,
-                    measures={},
-                    observations={"network": found, "data": about, "seconds": time.monotonic() - started},
-                )
+            if text := unsaid(Model.model_validate(node.material["model"]), settings.data):
+                found["notes"].append(text)
+            store.commit(
+                node.key,
+                folder,
+                kind=node.kind,
+                material=node.material,
+                measures={},
+                observations={"network": found, "data": about, "seconds": time.monotonic() - started},
+            )
+
+
+@contextlib.contextmanager
+def _preset_at_fault() -> Iterator[None]:
+    """Within it, what is wrong is for the preset to mend, unless the machine lacks something."""
+    try:
+        yield
     except SecateurError as error:
-        # Whatever is wrong with data and networks before anything began is the preset's to mend.
+        if isinstance(error.__cause__, OSError) and error.__cause__.errno in SYSTEM:
+            raise
         raise UsageError(error.title, error.detail, error.remedy) from error
 
 

@@ -15,9 +15,11 @@ from engine.compute.data import load
 from engine.compute.worker.process import explain
 from engine.errors import SecateurError
 from engine.params.preset import Data
+from engine.text.visible import guard_streams
 
 
 def main() -> None:
+    guard_streams()
     data, workspace, code, descriptor = sys.argv[1:]
     params = Data.model_validate_json(data)
     os.set_inheritable(

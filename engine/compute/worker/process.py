@@ -17,7 +17,7 @@ import torch
 from engine import sources
 from engine.compute import usercode
 from engine.compute.latency.forks import ServerGone
-from engine.compute.memory import keep_freed, out_of_memory
+from engine.compute.memory import keep_freed, lacks_memory, out_of_memory
 from engine.compute.stopping import Stopped, Stopping
 from engine.compute.usercode import own_error
 from engine.compute.worker import checkup, latency, steps
@@ -30,14 +30,6 @@ from engine.studies.job import SERVER_GONE, STOP, JobRequest
 from engine.text.numbers import size
 from engine.text.visible import guard_streams
 
-NO_MEMORY = (
-    "can't allocate memory",
-    "Cannot allocate memory",
-    "bad_alloc",
-    "bad allocation",
-    "Failed to allocate memory",
-)
-"""What libraries say when an allocation fails: torch, the system, C++ and ONNX Runtime."""
 ANSWER_WITHIN_S = 3.0
 """How long a worker that has nothing to keep may take to stop: it may hang in a read."""
 NO_THREAD = "can't start new thread"
@@ -144,7 +136,7 @@ def explain(error: BaseException) -> SecateurError:
         return known
     if isinstance(error, torch.OutOfMemoryError):
         return out_of_memory()
-    if isinstance(error, MemoryError) or any(words in text for words in NO_MEMORY):
+    if lacks_memory(error):
         first = text.splitlines()[0] if text else "An allocation failed"
         used = f"This worker has used {size(procfs.peak_rss())}"
         return SecateurError(

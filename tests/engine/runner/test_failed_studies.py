@@ -15,10 +15,11 @@ from torch import nn
 class Net(nn.Module):
     def __init__(self, wrong):
         super().__init__()
-        self.wrong, self.out = wrong, nn.Linear(64, 10)
+        self.wrong, self.trained, self.out = wrong, 0, nn.Linear(64, 10)
 
     def forward(self, x):
-        if self.training and self.wrong:
+        self.trained += self.training
+        if self.trained == 3 and self.wrong:
             raise ValueError(f"a mistake of mine: {self.wrong}")
         return self.out(x.flatten(1))
 

@@ -10,7 +10,7 @@ from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.nn.utils import parametrize
 
 from engine.compute.layers import overlays
-from engine.compute.layers.passes import evaluating
+from engine.compute.layers.passes import all_outputs
 from engine.compute.layers.select import prunable_layers
 from engine.compute.measures.products import unfused_attention
 from engine.compute.models.architecture import architecture
@@ -48,7 +48,7 @@ def channel_graph(model: nn.Module, skip: tuple[str, ...] = ()) -> Graph:
     kept = prunable_layers(model, skip)
     skipped = {name for name in prunable_layers(model, ()) if name not in kept} | protected_layers(model)
     example = _example(model)
-    with evaluating(model):
+    with all_outputs(model, example):
         groups = find_groups(model, example)
         groups = [g for g in groups if not any(c.role == "out" and c.module in skipped for c in g.cuts)]
         proved, left_out = verify_groups(model, groups, example)

@@ -10,9 +10,9 @@ from torch.nn import functional
 from torch.nn.utils import parametrize
 from torch.overrides import TorchFunctionMode
 
+from engine.compute.layers.passes import tensors_in
 from engine.compute.steps.channels.groups import STATISTICS, Group, positions_gone
 from engine.compute.steps.channels.shrink import shrink
-from engine.compute.steps.channels.trace import tensors_in
 
 TOLERANCE = 0.05
 """Largest difference allowed, over the difference that removing the channels makes: rounding is far below it, a

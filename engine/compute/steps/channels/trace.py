@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from engine.compute.layers.passes import tensors_in
 from engine.compute.steps.channels.coupling import FREE, CouplingGraph
 from engine.compute.steps.channels.labels import (
     broadcast,
@@ -72,15 +73,6 @@ def trace(model: nn.Module, example: Tensor) -> CouplingGraph:
         if (labels := tracer.labels_of(result)) is not None:
             tracer.links.fix(constant(labels))
     return tracer.links
-
-
-def tensors_in(output: Any) -> list[Tensor]:
-    """The tensors of a model's output, whatever it is made of."""
-    if isinstance(output, Tensor):
-        return [output]
-    if isinstance(output, dict):
-        output = list(output.values())
-    return [t for part in output for t in tensors_in(part)] if isinstance(output, tuple | list) else []
 
 
 class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from engine.compute.layers.masks import folded
-from engine.compute.layers.passes import calls
+from engine.compute.layers.passes import all_outputs, calls, tensors_in
 from engine.compute.layers.shared import SharedConv2d
 
 SCALE = 1024.0
@@ -51,6 +51,9 @@ def chains(model: nn.Module, example: Tensor) -> list[Chain]:
     plain = folded(model).cpu().float().eval().requires_grad_(True)
     example = example.cpu()
     found = [chain for chain in _candidates(plain, example) if chain is not None]
+    with all_outputs(plain, example[:1]) as several:
+        if several:  # the graph is that of evaluation, where auxiliary layers see nothing
+            found = [chain for chain in found if _sees_alone(plain, chain, example)]
     tried = [_tried(plain, chain, example) for chain in found]
     convolutions = {name: m for name, m in plain.named_modules() if isinstance(m, nn.Conv2d)}
     order = calls(plain, convolutions, example)
@@ -129,6 +132,24 @@ def _tried(model: nn.Module, chain: Chain, example: Tensor) -> Chain | None:
         if float((given / factor - expected).abs().max()) <= TOLERANCE * float(expected.abs().max()):
             return replace(chain, homogeneous=factor != 1)
     return None
+
+
+def _sees_alone(model: nn.Module, chain: Chain, example: Tensor) -> bool:
+    """Whether the producer's channels reach the model's outputs, as many as it gives, through the consumer alone."""
+    given: list[Tensor] = []
+
+    def keep(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
+        given.append(output)
+
+    consumer, producer = model.get_submodule(chain.consumer), model.get_submodule(chain.producer)
+    with torch.no_grad(), ExitStack() as hooks:
+        hooks.callback(consumer.register_forward_hook(keep).remove)
+        whole = tensors_in(model(example))
+    with torch.no_grad(), ExitStack() as hooks:
+        hooks.callback(producer.register_forward_hook(lambda _m, _i, output: output + 1).remove)
+        hooks.callback(consumer.register_forward_hook(lambda *_: given[0]).remove)
+        changed = tensors_in(model(example))
+    return all(map(torch.equal, whole, changed))
 
 
 def _exchange(exchanged: Tensor, factor: float) -> Callable[[Tensor], Tensor]:

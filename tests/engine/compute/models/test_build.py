@@ -18,6 +18,7 @@ from engine.compute.pretrained.create import create
 from engine.errors import SecateurError
 from engine.params import catalog
 from engine.params.preset import Model
+from engine.store.keys import file_hash
 
 LARGER = {"inception_v3": 299}
 TORCHVISION = [name for name in catalog.MODELS if name.startswith("torchvision/")]
@@ -157,24 +158,59 @@ def test_pretrained_weights_that_are_not_on_disk_are_not_fetched(
     assert list(tmp_path.iterdir()) == []
 
 
+class Published:
+    """Stands for torchvision's weights of SqueezeNet: a file whose name has the hash of what is written into it."""
+
+    def __init__(self, hub: Path, content: dict[str, torch.Tensor] | nn.Module) -> None:
+        from torchvision.models import SqueezeNet1_1_Weights
+
+        folder = hub / "hub" / "checkpoints"
+        folder.mkdir(parents=True)
+        torch.save(content, folder / "made")
+        self.file = folder / f"squeezenet1_1-{file_hash(folder / 'made')[:8]}.pth"
+        (folder / "made").rename(self.file)
+        self.url = f"https://example.org/{self.file.name}"
+        self.meta = SqueezeNet1_1_Weights.DEFAULT.meta
+
+    @property
+    def DEFAULT(self) -> "Published":
+        return self
+
+
+def published(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: dict[str, torch.Tensor] | nn.Module
+) -> Path:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    weights = Published(tmp_path, content)
+    monkeypatch.setattr("torchvision.models.get_model_weights", lambda name: weights)
+    return weights.file
+
+
 def test_pretrained_weights_on_disk_are_fitted_to_channels_and_classes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from torchvision.models import SqueezeNet1_1_Weights, squeezenet1_1
+    from torchvision.models import squeezenet1_1
 
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     native = squeezenet1_1()
-    file = tmp_path / "hub" / "checkpoints" / SqueezeNet1_1_Weights.DEFAULT.url.rsplit("/", 1)[-1]
-    file.parent.mkdir(parents=True)
-    torch.save(native.state_dict(), file)
-    monkeypatch.setattr("torch.hub._get_torch_home", lambda: str(tmp_path))
-    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", lambda *a, **k: torch.load(file))
+    published(tmp_path, monkeypatch, native.state_dict())
     model = make("torchvision/squeezenet1_1", weights="pretrained")
     state = model.state_dict()
     expected = native.features[0].weight.sum(1, keepdim=True)  # type: ignore[union-attr, operator]
     torch.testing.assert_close(state["features.0.weight"], expected)
     assert torch.equal(state["features.3.squeeze.weight"], native.state_dict()["features.3.squeeze.weight"])
     assert state["classifier.1.weight"].shape[0] == 10
+
+
+def test_what_lies_in_the_hub_s_folder_is_read_as_any_file_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Users share that folder, and torchvision itself would unpickle whatever has the right name."""
+    file = published(tmp_path, monkeypatch, nn.Linear(1, 1))
+    with pytest.raises(SecateurError, match="so it was not run"):
+        make("torchvision/squeezenet1_1", weights="pretrained", trust_pickle=True)
+    file.write_bytes(file.read_bytes() + b" ")
+    with pytest.raises(SecateurError, match="not what torchvision published"):
+        make("torchvision/squeezenet1_1", weights="pretrained")
 
 
 USERS = """

@@ -1,0 +1,90 @@
+"""The files and folders that a preset names, tried before anything of a study is written; without torch."""
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from engine import datasets
+from engine.errors import SecateurError, UsageError
+from engine.params import Distill
+from engine.params.catalog import WEIGHT_FILES
+from engine.params.distillation import ModelTeacher
+from engine.params.preset import Data, Model
+from engine.presets.spec import Spec
+
+GIVEN_BY_NAME = ("random", "pretrained")
+"""Weights that come from no file of the user's."""
+SHOWN = 100
+"""Characters of a path that messages show."""
+KINDS = {
+    stat.S_ISFIFO: "a named pipe (FIFO)",
+    stat.S_ISCHR: "a device",
+    stat.S_ISBLK: "a device",
+    stat.S_ISSOCK: "a socket",
+}
+
+
+def check_files(spec: Spec, workspace: Path) -> None:
+    """Raises UsageError, with what is wrong and what to do, if a file of weights or a set of data can't be used."""
+    for weights in dict.fromkeys(model.weights for model in _models(spec)):
+        if weights not in GIVEN_BY_NAME:
+            _check_weights(Path(weights))
+    for data in {trial.settings.data for trial in spec.trials}:
+        _check_data(data, workspace)
+
+
+def _models(spec: Spec) -> Iterator[Model]:
+    for trial in spec.trials:
+        yield trial.settings.model
+        for step in trial.steps:
+            if isinstance(step, Distill) and isinstance(step.teacher, ModelTeacher):
+                yield step.teacher
+
+
+def _check_weights(path: Path) -> None:
+    title = f"The weights {_shown(path)} can't be read"
+    needed = "Name a file that torch or safetensors wrote, or the folder of a checkpoint."
+    reason, mode = _looked_at(path)
+    if reason:
+        raise UsageError(title, f"{reason}.", needed)
+    if stat.S_ISDIR(mode):
+        if not any(_looked_at(path / name)[0] == "" for name in WEIGHT_FILES):
+            raise UsageError(title, f"It is a folder without {', '.join(WEIGHT_FILES)}.", needed)
+    elif other := next((words for is_one, words in KINDS.items() if is_one(mode)), ""):
+        raise UsageError(title, f"It is {other}.", needed)
+
+
+def _check_data(data: Data, workspace: Path) -> None:
+    try:
+        datasets.locate(data, workspace)
+    except UsageError:
+        raise
+    except SecateurError as error:
+        raise UsageError(error.title, error.detail, error.remedy) from error
+    except (
+        OSError,
+        RuntimeError,
+        ValueError,
+    ) as error:  # no file system takes the path, or no user is called so
+        said = getattr(error, "strerror", None) or str(error)
+        given = f" (data.root is {_shown(Path(data.root))})" if data.root else ""
+        raise UsageError(
+            f"The data of {data.name} can't be looked for", f"{said}{given}.", "Check data.root."
+        ) from error
+
+
+def _looked_at(path: Path) -> tuple[str, int]:
+    """Why there is nothing to be read at `path`, "" if there is; and what kind of thing it is."""
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        return os.strerror(error.errno or 0), 0
+    except ValueError:  # a NUL
+        return "No file can have this name", 0
+    return ("" if os.access(path, os.R_OK) else "Permission denied"), mode
+
+
+def _shown(path: Path) -> str:
+    text = str(path)
+    return text if len(text) <= SHOWN else f"{text[: SHOWN // 2]}…{text[-SHOWN // 2 :]}"
