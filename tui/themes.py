@@ -6,6 +6,8 @@ from pathlib import Path
 
 from textual.theme import Theme
 
+from engine.store.paths import home
+
 OWN = ("muted", "good", "bad", "warn", "key", "cursor-back", "cursor-ink", "border", "border-blurred")
 """Colours of ours beside Textual's."""
 
@@ -127,20 +129,21 @@ DEFAULTS = {**DARK.variables, "cursor-style": "none"}
 
 def chosen() -> str:
     """The theme chosen last, or the dark one."""
-    try:
-        name = _file().read_text("utf-8").strip()
-    except (OSError, ValueError):
-        name = ""
+    file, name = _file(), ""
+    with contextlib.suppress(OSError, ValueError):
+        name = file.read_text("utf-8").strip() if file else ""
     return name if name in {theme.name for theme in THEMES} else DARK.name
 
 
 def remember(name: str) -> None:
-    """Keep the choice for the next start; a home that can't be written to keeps none."""
-    with contextlib.suppress(OSError):
-        _file().parent.mkdir(parents=True, exist_ok=True)
-        _file().write_text(f"{name}\n", "utf-8")
+    """Keep the choice for the next start; a home that is missing or can't be written to keeps none."""
+    if file := _file():
+        with contextlib.suppress(OSError):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(f"{name}\n", "utf-8")
 
 
-def _file() -> Path:
-    home = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
-    return Path(home) / "secateur" / "theme"
+def _file() -> Path | None:
+    own, base = os.environ.get("XDG_CONFIG_HOME"), home()
+    folder = Path(own) if own else base and base / ".config"
+    return folder and folder / "secateur" / "theme"

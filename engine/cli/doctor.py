@@ -61,6 +61,7 @@ def _doctor(args: argparse.Namespace) -> int:
     use = disk_use(folder)
     found = environment.describe() | {"workspace": examine(folder), "runtimes": here}
     found["disk_use"] = use
+    found["slurm"] = cluster()
     found["limits"] = [asdict(limit) | {"text": limit.text} for limit in in_force]
     problems = [*version_problems(environment.packages()), *workspace_problems(found["workspace"])]
     wrong = private.problems()
@@ -100,8 +101,29 @@ def _lines(found: dict[str, Any]) -> list[str]:
             for _ in range(bool(found["private"]))
         ),
         *_disk_use(found["disk_use"]),
+        *_slurm(found["slurm"]),
         *(f"bits        {found['bits']['text']}" for _ in range("bits" in found and found["bits"]["equal"])),
     ]
+
+
+def cluster() -> dict[str, Any]:
+    """The Slurm cluster that this machine belongs to, and the files that settle what is asked of it."""
+    from engine.runner.executors import site
+
+    files = [str(file) for file in site.files() if file.is_file()]
+    return {"partitions": site.partitions(), "files": files, "largest_array": site.largest_array()}
+
+
+def _slurm(found: dict[str, Any]) -> list[str]:
+    if not found["partitions"]:
+        return []
+    names = ", ".join(
+        f"{one['name']}{'*' * bool(one['default'])} ({one['nodes']} nodes of {one['cpus']} processors, up to "
+        f"{one['time']})"
+        for one in found["partitions"]
+    )
+    files = ", ".join(found["files"]) or "no settings of the site's or yours"
+    return [f"Slurm       {names}; arrays of at most {found['largest_array']} tasks; {files}"]
 
 
 def disk_use(folder: Path) -> dict[str, int]:

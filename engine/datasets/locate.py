@@ -13,6 +13,7 @@ from engine.datasets.table import RECORDS
 from engine.errors import SecateurError, UsageError
 from engine.params.catalog import own_code
 from engine.params.preset import Data
+from engine.store.paths import expanded
 from engine.store.workspace import workspace as default_workspace
 from engine.text.visible import visible
 
@@ -104,12 +105,12 @@ def _check_boxes(params: Data, record: Record) -> None:
 def places_of(record: Record, workspace: Path, root: str | None = None) -> Iterator[Path]:
     """The folders in which to look for a set, in this order."""
     if root is not None:
-        yield Path(root).expanduser()
+        yield expanded(root)
         return
     shared = os.environ.get("SECATEUR_DATA")
     if shared:
-        yield Path(shared).expanduser() / record.name
-        yield Path(shared).expanduser()
+        yield expanded(shared) / record.name
+        yield expanded(shared)
     yield data_folder(workspace, record.name)
     yield workspace / "data"
     yield SYSTEM_FOLDER / record.name
@@ -160,7 +161,7 @@ def _own_folder(params: Data, record: Record) -> Path:
             "No folder was given.",
             record.note,
         )
-    folder = Path(params.root).expanduser()
+    folder = expanded(params.root)
     if not folder.is_dir():
         raise SecateurError(
             f"There is no folder {folder}", f"It was given as data.root of {record.name}.", "Check the path."
@@ -171,7 +172,7 @@ def _own_folder(params: Data, record: Record) -> Path:
 def _own_list(params: Data) -> Path:
     if params.root is None:
         raise UsageError("Data set yolo needs data.root", "No file was given.", "Name the data.yaml.")
-    file = Path(params.root).expanduser()
+    file = expanded(params.root)
     if not file.is_file():
         raise SecateurError(
             f"There is no file {file}",
@@ -182,7 +183,7 @@ def _own_list(params: Data) -> Path:
 
 
 def _locate_function(name: str) -> Location:
-    file = Path(name.rpartition(":")[0]).expanduser()
+    file = expanded(name.rpartition(":")[0])
     if not file.is_file():
         raise SecateurError(
             f"No file {file} for the data", f"{name} was given.", "Use path/to/file.py:function."

@@ -8,6 +8,7 @@ import yaml
 
 from engine.datasets.layout import passed_over
 from engine.errors import SecateurError
+from engine.store.paths import expanded
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 """Images that are looked for in folders."""
@@ -107,7 +108,7 @@ def _base(file: Path, found: dict[Any, Any]) -> Path:
         return file.parent
     if not isinstance(given, str):
         raise _wrong(file, f"path is {given!r}, not a folder.")
-    return file.parent / Path(given).expanduser()
+    return file.parent / expanded(given)
 
 
 def _images(file: Path, base: Path, given: Any, split: str) -> tuple[Path, ...]:

@@ -4,6 +4,7 @@ import ctypes
 import os
 import platform
 import socket
+import sys
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -51,6 +52,11 @@ times as long as with this count, which costs nothing where the machine is free 
 MKL_CBWR: MKL's conditional numerical reproducibility. `AUTO` takes the processor's own instructions with sums in a
 fixed order whatever the addresses; `AVX2` would give up AVX-512 and `COMPATIBLE` nearly all vectors; `STRICT` adds
 independence of the number of threads, which keys contain (benchmarks/reproducible.py has what each costs)."""
+SILENT = {"ORT_DISABLE_TELEMETRY": "1"}
+"""Variables that keep libraries from reporting home, whatever the user has set. ONNX Runtime sends events to its makers
+from its first import on (its Privacy.md; 1.31 does on Linux too)."""
+REPORTERS = ("openvino_telemetry",)
+"""Packages that only report home: OpenVINO sends an event whenever it is imported, and does without them as well."""
 SELECTORS = (
     "MKL_CBWR",
     "MKL_ENABLE_INSTRUCTIONS",
@@ -131,7 +137,8 @@ def gpus() -> tuple[str, ...]:
 
 def process_variables() -> dict[str, str]:
     """This process's variables as a process that computes has them: a variable that is empty counts as not set."""
-    return {**os.environ, **{name: os.environ.get(name) or value for name, value in SETTLED.items()}}
+    settled = {name: os.environ.get(name) or value for name, value in SETTLED.items()}
+    return {**os.environ, **settled, **SILENT}
 
 
 def importable() -> dict[str, str]:
@@ -145,8 +152,11 @@ def importable() -> dict[str, str]:
 
 
 def settle() -> None:
-    """Give this process the variables of `SETTLED` and of our private folder, before its libraries compute."""
+    """Give this process the variables of `SETTLED`, `SILENT` and our private folder, before its libraries are imported,
+    and take the reporters from them."""
     os.environ.update(process_variables() | private.variables())
+    for name in REPORTERS:
+        sys.modules[name] = None  # type: ignore[assignment]  # importing it fails, as where it is not installed
 
 
 def selectors() -> dict[str, str]:

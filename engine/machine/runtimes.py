@@ -109,7 +109,7 @@ def _no_compiler(where: str) -> str:
     compiler = os.environ.get("CXX", "g++") if where == "cpu" else os.environ.get("CC", "gcc")
     if shutil.which(compiler) is None:
         return f"torch.compile needs a C++ compiler, and {compiler} is not on the PATH (load one, or set CXX)"
-    if not (Path(sysconfig.get_path("include")) / "Python.h").is_file():
+    if not os.access(Path(sysconfig.get_path("include")) / "Python.h", os.R_OK):
         return "torch.compile needs Python's headers, and Python.h is missing (install python3-dev)"
     return ""
 

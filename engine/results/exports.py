@@ -88,11 +88,22 @@ def order(
     check_free(out, force)
     check_writable(out)
     settings = run.settings().of_trial(found.index)
-    text = run.preset.read_text("utf-8")
+    text = _text(run.preset)
     about = describe(run, state, found)
     return Order(
         model.folder, model.files, settings, run.workspace, text, about, why, chosen, out, run.code, force
     )
+
+
+def _text(preset: Path) -> str:
+    try:
+        return preset.read_text("utf-8")
+    except (OSError, ValueError) as error:
+        raise SecateurError(
+            "The study's preset can't be read",
+            f"{preset}: {getattr(error, 'strerror', None) or 'it is no text'}.",
+            "Put it back as it was run: an export holds it.",
+        ) from error
 
 
 def _as_measured(run: RunDir, trial: TrialState) -> StoredObject:

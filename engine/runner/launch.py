@@ -16,12 +16,12 @@ from engine.machine.process import Process
 from engine.machine.value import Machine
 from engine.measures.latency import NOISY_LOAD
 from engine.params.preset import Settings
-from engine.presets.spec import Spec, read_stored, to_yaml
+from engine.presets.spec import Spec, parse, read_stored, to_yaml
 from engine.results.failures import moment
 from engine.runner import pinned
-from engine.runner.executors import choose, slurm
+from engine.runner.executors import choose, site, slurm
 from engine.sources import Sources
-from engine.store.files import explained, read_json
+from engine.store.files import explained
 from engine.studies import lease, lives, rundir
 from engine.studies.named_files import check_files
 from engine.studies.plan import sources_of
@@ -119,6 +119,14 @@ def prepare(run: RunDir) -> None:
     slurm.write(run, slurm.prepare(run, read_stored(run.preset, run.name)))
 
 
+def settled(spec: Spec) -> Spec:
+    """The preset as it is run here: by Slurm where it does not say where, and the site or the user has settled that."""
+    if "executor" in spec.document or not site.by_default():
+        return spec
+    document = {**spec.document, "executor": {"slurm": {}}}
+    return parse(to_yaml(document), spec.name, stored=True)
+
+
 def batch_scripts(spec: Spec, workspace: Path) -> str:
     """The batch scripts of a study that is not created, as it would be. Raises UsageError without Slurm."""
     _only_on_cluster(spec.settings)
@@ -156,7 +164,7 @@ def _start_engine(run: RunDir, *, here: bool, tell: Callable[[str], None]) -> No
     """
     silent = _silent(run, tell)
     if not here:
-        name = (read_json(run.request) or {}).get("name", run.name)
+        name = run.asked().get("name", run.name)
         pinned.check(run, read_stored(run.preset, name), pinned.read(run))
     environment = process_environment()  # refused before anything is written
     with explained(run.stop):

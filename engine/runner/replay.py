@@ -27,7 +27,7 @@ def create(original: RunDir) -> RunDir:
             f"{state.done} of its {len(state.trials)} trials are done.",
             f"`secateur resume {original.name}` completes it.",
         )
-    name = (read_json(original.request) or {}).get("name", original.name)
+    name = original.asked().get("name", original.name)
     spec = read_stored(original.preset, name)
     return launch.create(spec, original.workspace, replay_of=original.name, code=sources.read(original.code))
 

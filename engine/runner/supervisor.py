@@ -22,7 +22,6 @@ from engine.runner.executors import choose
 from engine.runner.executors.base import BLAMELESS_TRIES, JobEnded
 from engine.runner.heartbeat import Heartbeat
 from engine.runner.stopping import Stop, StopRequest, wind_down
-from engine.store.files import read_json
 from engine.store.objects import StoredObject
 from engine.studies import checkup
 from engine.studies import events as ev
@@ -48,7 +47,7 @@ class Supervisor:
         self.lease = lease
         self.stop = stop
         self.here = here
-        self.asked = read_json(run.request) or {}
+        self.asked = run.asked()
         self.spec: Spec = read_stored(run.preset, self.asked.get("name", run.name))
         self.kept = pinned.read(run)
         self.store = run.store()

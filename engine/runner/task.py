@@ -16,7 +16,7 @@ from engine.errors import SecateurError
 from engine.machine import environment, private, procfs, signals
 from engine.machine.value import Machine, here
 from engine.presets.spec import Spec, read_stored
-from engine.runner import inputs, launch, replay
+from engine.runner import inputs, launch, replay, staging
 from engine.runner.checkup import check_up
 from engine.runner.executors import nodes
 from engine.runner.executors.local import LocalExecutor
@@ -27,7 +27,7 @@ from engine.runner.supervisor import devices, preload
 from engine.slurm import duration, inside
 from engine.slurm.inside import Attempt
 from engine.store.claims import Claims
-from engine.store.files import explained, read_json
+from engine.store.files import explained
 from engine.store.objects import StoredObject
 from engine.studies import basis, checkup
 from engine.studies import events as ev
@@ -47,8 +47,8 @@ AT_LIMIT_S = 10.0
 class Task:
     """One attempt at one task of a stage."""
 
-    def __init__(self, run: RunDir, stage: str, index: int) -> None:
-        self.run = run
+    def __init__(self, run: RunDir, stage: str, index: int, disk: Path | None = None) -> None:
+        self.run, self.disk = run, disk
         self.attempt = inside.attempt() or _by_hand(index)
         tasks = Tasks.read(run)
         if tasks is None:
@@ -57,7 +57,7 @@ class Task:
             )
         self.tasks = tasks
         self.stage, self.index = next(s for s in tasks.stages if s.name == stage), index
-        self.asked = read_json(run.request) or {}
+        self.asked = run.asked()
         self.spec: Spec = read_stored(run.preset, self.asked.get("name", run.name))
         self.code = inputs.code_of(run, self.spec)
         self.store = run.store()
@@ -200,8 +200,11 @@ class Task:
         everything = [resolve(stage, plan) for stage in self.tasks.stages]
         jobs = everything[self.tasks.stages.index(self.stage)]
         workspace = str(self.run.workspace)
+        copies = self._staged()
         executor = LocalExecutor(
-            lambda job, cpus: request(job, plan, workspace, self.store, cpus, str(self.run.code)),
+            lambda job, cpus: staging.onto(
+                request(job, plan, workspace, self.store, cpus, str(self.run.code)), copies
+            ),
             1,
             machine.threads,
             preload=preload(self.spec, plan),
@@ -220,6 +223,19 @@ class Task:
                 executor.stop()
             share.tell_untold()
         return "stopped" if self.stopping else "done"
+
+    def _staged(self) -> dict[str, str]:
+        """Copies of the images on the node's disk, by data section, where that is asked for."""
+        if not self.tasks.asked.stage_data:
+            return {}
+        found = {}
+        for data in {trial.settings.data for trial in self.spec.trials}:
+            copy, reason = staging.stage(data, self.run.workspace, self.disk)
+            if copy is None:
+                self.notice("warning", f"Images are read from where they lie: {reason}")
+            else:
+                found[data.model_dump_json()] = copy
+        return found
 
     def _check_up(self, plan: Plan, machine: Machine, executor: LocalExecutor) -> bool:
         """Try the study's networks, as far as no task has done it before; False if asked to stop."""
@@ -311,8 +327,9 @@ def main() -> None:
     folder, stage, index = sys.argv[1:4]
     os.environ.update(launch.process_environment())
     try:
+        disk = staging.node_disk()  # before TMPDIR becomes ours
         with private.own_temporary():
-            Task(RunDir(Path(folder)), stage, int(index)).work()
+            Task(RunDir(Path(folder)), stage, int(index), disk).work()
     except SecateurError as error:
         traceback.print_exc()
         sys.exit(error.exit_code)

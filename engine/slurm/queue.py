@@ -17,6 +17,7 @@ from engine.errors import SecateurError
 from engine.slurm import commands
 from engine.slurm.reasons import words
 from engine.store.files import read_json, write_json
+from engine.store.paths import home
 
 EVERY_S = 60.0
 """Seconds between two questions."""
@@ -208,7 +209,10 @@ def indices(id_: str) -> Iterator[int]:
 
 def cache() -> Path:
     """The private folder of what a user's programs know of this cluster. Raises OSError where it can't be made."""
-    base = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+    own = home()
+    if own is None and not os.environ.get("XDG_CACHE_HOME"):
+        raise FileNotFoundError("this user has no home folder")
+    base = Path(os.environ.get("XDG_CACHE_HOME") or f"{own}/.cache")
     cluster = hashlib.sha256(os.environ.get("SLURM_CONF", "").encode()).hexdigest()[:12]
     folder = base / "secateur" / f"slurm-{cluster}"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)

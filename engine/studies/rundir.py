@@ -13,6 +13,8 @@ from engine.errors import UsageError
 from engine.machine.process import Process, process_identity
 from engine.store.files import CLASSES, LAYERS, explained, read_json, write_atomic, write_json
 from engine.store.objects import Store
+from engine.store.owners import whose
+from engine.store.paths import is_file, is_folder
 from engine.store.workspace import STORE, shared_store
 from engine.studies import lease, lives
 from engine.studies.log import READ_AT_MOST
@@ -20,6 +22,8 @@ from engine.studies.log import READ_AT_MOST
 if TYPE_CHECKING:
     from engine.studies.settings import StudySettings
 
+NAME_SHOWN = 80
+"""Letters of a name in a message."""
 NEEDED_BYTES = 64 * 1024
 """Free space below which an engine can write neither status nor log."""
 
@@ -117,11 +121,15 @@ class RunDir:
     def workspace(self) -> Path:
         return self.path.parent.parent
 
+    def asked(self) -> dict[str, Any]:
+        """What was asked for beside the preset; nothing where that is missing or makes no sense."""
+        found = read_json(self.request)
+        return found if isinstance(found, dict) else {}
+
     def store(self) -> Store:
         """The store this study uses: the workspace's, with one of its own beside it for what others keep from it; or
         its own alone if it must reuse nothing."""
-        asked = read_json(self.request)
-        alone = isinstance(asked, dict) and asked.get("private_store", False)
+        alone = self.asked().get("private_store", False)
         own = self.path / STORE
         return Store(own) if alone else shared_store(self.workspace, own)
 
@@ -277,9 +285,16 @@ def find(workspace: Path, name: str) -> RunDir:
         return all_studies[0]
     path = Path(name) if os.sep in name else RunDir.of(workspace, name).path
     run = RunDir(path.absolute())
-    if run.preset.is_file():
+    if is_file(run.preset):
         return run
-    if path.is_dir() and path.parent == studies_folder(workspace):
+    for folder in (studies_folder(workspace), run.path):
+        if os.path.lexists(folder) and not os.access(folder, os.R_OK | os.X_OK):
+            raise UsageError(
+                f"Study {name[:NAME_SHOWN]} can't be read",
+                f"{folder}: {whose(folder)}.",
+                "Ask its owner to open it, or name another workspace: --workspace or SECATEUR_HOME.",
+            )
+    if is_folder(path) and path.parent == studies_folder(workspace):
         raise UsageError(
             f"{name} is not a whole study",
             f"{path} has no {run.preset.name}.",
@@ -289,7 +304,7 @@ def find(workspace: Path, name: str) -> RunDir:
 
     near = difflib.get_close_matches(name, [s.name for s in all_studies], 3)
     raise UsageError(
-        f"No study {name} in {workspace}",
+        f"No study {name[:NAME_SHOWN]} in {workspace}",
         f"Did you mean {' or '.join(near)}?" if near else f"It holds {len(all_studies)} studies.",
         "`secateur list` shows them; --workspace or SECATEUR_HOME names another workspace.",
     )

@@ -78,6 +78,7 @@ RECIPES: dict[str, Recipe] = {
             "engine/compute/export/loader.py": "the export format of that name",
             "engine/compute/export/templates.py": "the export format of that name",
             "engine/results/exports.py": "the export format of that name",
+            "engine/machine/environment.py": "its package that reports home is kept from being imported",
             "engine/presets/checks.py": "files of its format, brought as weights, are refused by their name",
         },
     ),

@@ -30,9 +30,10 @@ LAB: tuple[Action, ...] = (
         ("problems", ("exclamation_mark",), "", "List everything that is wrong with the preset."),
     ),
     *_group(
-        "Model and data",
+        "Model, data and place",
         ("pick_model", ("m",), "", "Choose the model."),
         ("pick_data", ("i",), "", "Choose the data set; what is not on this machine says why."),
+        ("pick_place", ("P",), "", "Choose where it runs: this machine, or a partition of the cluster."),
         ("look", ("I",), "", "Look at the data: classes, splits, values, what is unusual, and a few images."),
     ),
     *_group(

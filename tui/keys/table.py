@@ -83,6 +83,8 @@ STUDIES = (
         "Study",
         ("resume", ("r",), "start/resume", "Start it, or go on where it was."),
         ("cancel", ("c",), "cancel", "Ask its engine to stop; finished steps stay stored."),
+        ("hold", ("h",), "", "On a cluster: keep what waits of it from starting."),
+        ("release", ("H",), "", "On a cluster: let what was held start when its turn comes."),
         ("replay", ("p",), "replay", "Run it again from nothing and compare bit for bit."),
         ("detach", ("D",), "", "Let go of it: it runs on without this program, which follows it no more."),
         (
@@ -93,6 +95,26 @@ STUDIES = (
         ),
         ("export", ("w",), "", "Export the model that is its pick: choose a format and a folder."),
         ("delete", ("d", "delete"), "delete", "Delete it, after a question that says what is lost."),
+    ),
+)
+STUDIES += (
+    Action(
+        "throttle",
+        ("plus",),
+        "",
+        "On a cluster: let twice as many of its tasks run at the same time.",
+        "studies",
+        group="Study",
+        arguments="2.0",
+    ),
+    Action(
+        "throttle",
+        ("minus",),
+        "",
+        "On a cluster: let half as many of its tasks run at the same time.",
+        "studies",
+        group="Study",
+        arguments="0.5",
     ),
 )
 CURVES = (

@@ -10,7 +10,8 @@ from engine.errors import SecateurError
 from engine.params import STEPS, catalog
 from engine.params.preset import Data
 from engine.params.rows import plain, summary
-from engine.text.numbers import count
+from engine.runner.executors import site
+from engine.text.numbers import count, size
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,29 @@ def _missing(name: str, workspace: Path) -> str:
     except SecateurError as error:
         return plain(error.remedy or error.detail or error.title)
     return ""
+
+
+HERE, CLUSTER = "this machine", "Slurm"
+"""Places to run at that are no partition's name."""
+
+
+def places() -> list[Entry]:
+    """This machine, and the partitions of its cluster. Asks Slurm once a day: call it in a thread."""
+    found = [Entry(HERE, "in the background, also when you log out")]
+    partitions = site.partitions()
+    if partitions:
+        found.append(
+            Entry(CLUSTER, "as your site and you have settled it (slurm.yaml), else in its own partition")
+        )
+    for one in partitions:
+        gpus = "" if one["gres"] in ("", "(null)") else f", {one['gres']}"
+        default = " (the default)" if one["default"] else ""
+        memory = size(int(one["memory"].rstrip("+")) * 2**20)
+        about = (
+            f"{one['nodes']} nodes of {one['cpus']} processors, {memory}{gpus}; up to {one['time']}{default}"
+        )
+        found.append(Entry(one["name"], about))
+    return found
 
 
 def steps() -> list[Entry]:

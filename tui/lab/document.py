@@ -15,6 +15,7 @@ from engine.presets.shipped import FOLDER, SUFFIXES
 from engine.presets.steps import Address, normalise
 from engine.presets.yaml.tree import Listing, Mapping, Node, is_empty, load, node_of, to_yaml
 from engine.store.files import write_atomic
+from engine.store.paths import expanded
 from tui.lab.text import Default, Fixed, Swept, Typed
 
 MOST_UNDO = 500
@@ -278,7 +279,7 @@ def typed_path(text: str) -> Path:
     if not text.isprintable():
         raise UsageError("This path has characters that don't belong there", repr(text))
     try:
-        return Path(text.strip()).expanduser().absolute()
+        return expanded(text.strip()).absolute()
     except RuntimeError as error:
         raise UsageError(f"There is no folder {text}", str(error)) from error
 

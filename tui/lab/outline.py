@@ -103,6 +103,8 @@ def section_value(root: Mapping, section: str) -> str:
             parts = [*(["size"] if size else []), *(["latency"] if latency not in (ABSENT, None) else [])]
             return ", ".join(["accuracy", *parts])
         case "executor":
+            if value_at(root, Address(None, "executor.slurm")) not in (ABSENT, None):
+                return f"Slurm, partition {_written(root, 'executor.slurm.partition', 'by default')}"
             parallel = _written(root, "executor.local.parallel", "1")
             return f"this machine, {parallel} at a time"
         case _:

@@ -2,7 +2,6 @@
 
 import asyncio
 from dataclasses import replace
-from pathlib import Path
 from typing import ClassVar
 
 from textual import on
@@ -15,6 +14,7 @@ from engine.errors import SecateurError
 from engine.measures.table import measure
 from engine.plotting.figure import Figure
 from engine.results import pick
+from engine.store.paths import expanded
 from engine.studies.rundir import studies
 from engine.studies.settings import StudySettings
 from engine.studies.state import StudyState
@@ -307,7 +307,7 @@ class CurvesScreen(BaseScreen):
         if not name:
             return
         try:
-            path = await asyncio.to_thread(charts.write, self.query_one(Plot).shown, Path(name).expanduser())
+            path = await asyncio.to_thread(charts.write, self.query_one(Plot).shown, expanded(name))
         except SecateurError as error:
             self.post_message(Failed(error))
         else:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from textual import work
 
 from engine.presets import edits
-from engine.presets.addresses import axes, axis_at, path_of, value_at
+from engine.presets.addresses import ABSENT, axes, axis_at, path_of, value_at
 from engine.presets.edits import Edit
 from engine.presets.steps import Address, StepNode, step_at, steps_of
 from engine.presets.yaml.tree import node_of
@@ -50,6 +50,8 @@ class EditActions(LabBase):
             self.action_pick_model()
         elif item.key == "data":
             self.action_pick_data()
+        elif item.key == "executor":
+            self.action_pick_place()
         elif item.axis is not None:
             self.action_sweep()
         else:
@@ -242,6 +244,32 @@ class EditActions(LabBase):
 
         entries = await asyncio.to_thread(catalogue.data_sets, self.session.workspace)
         await self._pick("Data set", entries, Address(None, "data.name"))
+
+    @work
+    async def action_pick_place(self) -> None:
+        """This machine, the cluster as the site has settled it, or one of its partitions."""
+        from tui.lab import catalogue
+
+        self.flush()
+        group, name = Address(None, "executor.slurm"), Address(None, "executor.slurm.partition")
+        now = value_at(self.document.root, name)
+        if now in (ABSENT, None):
+            here = value_at(self.document.root, group) in (ABSENT, None)
+            now = catalogue.HERE if here else catalogue.CLUSTER
+        entries = await asyncio.to_thread(catalogue.places)
+        choices = [Choice(entry.name, entry.name, entry.description) for entry in entries]
+        chosen = await self.app.push_screen_wait(
+            Picker("Where to run", choices, [str(now)], columns=("where", "about"))
+        )
+        if not chosen:
+            return
+        if chosen[0] == catalogue.HERE:
+            self.change(lambda root: edits.reset(root, group), "run on this machine")
+        elif chosen[0] == catalogue.CLUSTER:
+            self.change(lambda root: edits.put(edits.reset(root, name), group, node_of({})), "run by Slurm")
+        else:
+            partition = node_of(chosen[0])
+            self.change(lambda root: edits.put(root, name, partition), f"run in partition {chosen[0]}")
 
     async def _pick(self, title: str, entries: "list[Entry]", address: Address) -> None:
         self.flush()

@@ -6,6 +6,7 @@ from textual import work
 
 from engine.errors import SecateurError
 from engine.presets import shipped
+from engine.store.paths import home
 from engine.text.tables import abbreviate
 from tui.lab.document import Document, typed_path, with_suffix
 from tui.screens.lab_base import LabBase
@@ -25,7 +26,7 @@ def here() -> Path:
     try:
         return Path.cwd()
     except OSError:
-        return Path.home()
+        return home() or Path("/")
 
 
 class FileActions(LabBase):

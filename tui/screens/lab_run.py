@@ -44,7 +44,10 @@ class RunActions(LabBase):
             assert checked.unusable is not None
             self.post_message(Failed(checked.unusable))
             return
-        review = Review(variants)
+        from engine.runner import launch
+
+        variants = [(launch.settled(spec), estimate) for spec, estimate in variants]
+        review = Review(variants, lambda spec: launch.batch_scripts(spec, self.session.workspace))
         if not await self.app.push_screen_wait(review):
             return
         self.say("Starting …")

@@ -1,6 +1,6 @@
 """Modals of the lab that show text: YAML, differences, problems, and every value before a start."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -9,6 +9,7 @@ from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
+from engine.errors import SecateurError
 from engine.presets.spec import Spec
 from engine.text.tables import cell_width
 from tui.lab.estimate import Estimate
@@ -65,15 +66,20 @@ class Review(TextView):
         Binding("enter,f9,y", "start", "start"),
         Binding("n", "close", "cancel"),
         Binding("q", "other", "quick version"),
+        Binding("v", "scripts", "batch scripts"),
     ]
     KEYS = "Enter starts it, Esc goes back, ↑ ↓ scroll"
 
-    def __init__(self, variants: Sequence[tuple[Spec, Estimate]]) -> None:
+    def __init__(self, variants: Sequence[tuple[Spec, Estimate]], scripts: Callable[[Spec], str]) -> None:
+        """`scripts` gives the batch scripts that a cluster would get."""
         super().__init__("", ())
+        self._scripts = scripts
         self._variants = variants
         self._shown = 0
         if len(variants) > 1:
             self.KEYS += ", q: quick or whole version"
+        if variants[0][0].settings.executor.slurm is not None:
+            self.KEYS += ", v: batch scripts"
 
     @property
     def spec(self) -> Spec:
@@ -98,6 +104,16 @@ class Review(TextView):
         self._shown = (self._shown + 1) % len(self._variants)
         self.query_one("#title", Static).update(self._headline())
         self.query_one(Document).show(self.build)
+
+    def action_scripts(self) -> None:
+        """Show what Slurm would be given; nothing is sent."""
+        if self.spec.settings.executor.slurm is None:
+            return
+        try:
+            text = self._scripts(self.spec)
+        except SecateurError as error:
+            text = str(error)
+        self.app.push_screen(TextView("Batch scripts, runnable by hand", [(text, "")]))
 
     def action_start(self) -> None:
         self.dismiss(True)

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, ClassVar
 
 from textual import on
@@ -103,6 +104,8 @@ class StudiesScreen(BaseScreen):
         study = next((s for s in self._studies if s.run.name == self.pointed()), None)
         if study is None:
             return []
+        if study.status.queue:
+            return wrapped(study.status.queue, width)[:TOLD]
         if not (happened := of_status(study.status)):
             text = study.status.pick.get("text")
             picked = wrapped(f"{MARK} {text}", width, "good") if isinstance(text, str) else []
@@ -203,6 +206,15 @@ class StudiesScreen(BaseScreen):
 
     def action_cancel(self) -> None:
         self._do("asked to stop", ("running", "queued"), studies.cancel)
+
+    def action_hold(self) -> None:
+        self._do("what waits of it is held", ("running", "queued"), studies.hold)
+
+    def action_release(self) -> None:
+        self._do("what was held of it waits for its turn", ("running", "queued"), studies.release)
+
+    def action_throttle(self, factor: float) -> None:
+        self._do("of its tasks", ("running", "queued"), partial(studies.throttle, factor=factor))
 
     def action_replay(self) -> None:
         self._do("being replayed", ("done",), studies.replay)

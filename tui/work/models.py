@@ -14,6 +14,7 @@ from typing import IO, Any
 
 from engine.errors import SecateurError
 from engine.runner import launch
+from engine.store.paths import expanded
 
 COMMAND = "import sys; from engine.cli.main import main; sys.exit(main())"
 """Not ``-m``: that would look for our package in the user's folder first."""
@@ -44,7 +45,7 @@ class Wish:
     def path(self) -> Path:
         """The folder, with `~` read as a shell does; left as it is where there is no such user."""
         try:
-            return Path(self.folder).expanduser()
+            return expanded(self.folder)
         except RuntimeError:
             return Path(self.folder)
 

@@ -27,6 +27,29 @@ def cancel(study: Listed) -> str:
     return study.run.name
 
 
+def hold(study: Listed) -> str:
+    """Keep what waits of a study on a cluster from starting. Raises SecateurError for one that has no jobs."""
+    from engine.runner.executors import slurm
+
+    slurm.hold(study.run)
+    return study.run.name
+
+
+def release(study: Listed) -> str:
+    """Let what was held start when its turn comes. Raises SecateurError for a study that has no jobs."""
+    from engine.runner.executors import slurm
+
+    slurm.release(study.run)
+    return study.run.name
+
+
+def throttle(study: Listed, factor: float) -> str:
+    """Let so many times the tasks run at the same time. Raises SecateurError for a study that has no jobs."""
+    from engine.runner.executors import slurm
+
+    return f"{study.run.name}: at most {slurm.throttle_by(study.run, factor)} at the same time"
+
+
 def replay(study: Listed) -> str:
     """Run a study again in a store of its own."""
     from engine.runner import launch

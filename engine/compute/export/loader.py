@@ -41,7 +41,14 @@ class Loader:
 _THREADS = "load(threads=1) for one thread"
 _DEVICE = 'load(device="cuda") for a GPU'
 _INFERENCE = "It is for inference only; images and outputs are NumPy arrays, N may be any number."
-_ONNX = ("import numpy\nimport onnxruntime", templates.LOAD_ONNX, _THREADS, _INFERENCE)
+_QUIET = 'os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # it would report home from its first import on'
+_ALONE = 'sys.modules["openvino_telemetry"] = None  # it would report home whenever it is imported'
+_ONNX = (
+    f"import os\n\n{_QUIET}\nimport numpy\nimport onnxruntime",
+    templates.LOAD_ONNX,
+    _THREADS,
+    _INFERENCE,
+)
 
 LOADERS: dict[Format, Loader] = {
     "safetensors": Loader(
@@ -73,7 +80,7 @@ LOADERS: dict[Format, Loader] = {
     "openvino": Loader(
         "OpenVINO's files beside this one",
         ("openvino", "numpy"),
-        "import numpy\nimport openvino",
+        f"import sys\n\n{_ALONE}\nimport numpy\nimport openvino",
         templates.LOAD_OPENVINO,
         _THREADS,
         _INFERENCE,

@@ -6,6 +6,7 @@ what was converted or replaced.
 
 import json
 import tempfile
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,8 @@ RECIPE = "model.json"
 """The files of a checkpoint of ours."""
 LONGEST_RECIPE = 64 << 20
 """Bytes of a `model.json`; that of a large pruned network has a few hundred thousand."""
+LARGEST_NETWORK, WIDEST_LAYER = 16 << 30, 1 << 20
+"""Bytes of a network before it was made smaller, and its widest layer: torchvision has 2.5 GB, and 25 088 inputs."""
 REPLACED = "was replaced by a random one for"
 """What is said of a last layer for other classes than the data's."""
 IN_FOLDER = WEIGHT_FILES[1:]
@@ -247,6 +250,8 @@ def _from_checkpoint(folder: Path, name: str, offered: Architecture) -> tuple[nn
         recipe: dict[str, Any] = json.loads((folder / RECIPE).read_text("utf-8"))
         built = str(recipe["architecture"]["name"])
         _check_name(built, name, folder)
+        if is_built_in(built):
+            _check_room(recipe)
         if is_built_in(built) or built == name:
             model = checkpoint.load(folder, [name])
         else:
@@ -261,6 +266,25 @@ def _from_checkpoint(folder: Path, name: str, offered: Architecture) -> tuple[nn
         return _own_checkpoint(model, native, offered, folder, notices), notices
     _fitted(model, native, offered, folder.name, notices)
     return model, notices
+
+
+def _check_room(recipe: dict[str, Any]) -> None:
+    """Raises ValueError where a network is to be built that no memory holds, before it is."""
+    arch = Architecture.from_dict(recipe["architecture"])
+    found = skeleton(arch)
+    takes = sum(tensor.nbytes for tensor in (*found.parameters(), *found.buffers()))
+    if takes > LARGEST_NETWORK:
+        raise ValueError(f"its {arch.name} would take {takes} bytes")
+    if (most := max(_numbers(recipe["edits"]), default=0)) > WIDEST_LAYER:
+        raise ValueError(f"it makes a layer {most} wide")
+
+
+def _numbers(value: Any) -> Iterator[int | float]:
+    if isinstance(value, dict | list):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from _numbers(part)
+    elif isinstance(value, int | float):
+        yield value
 
 
 def _own_checkpoint(

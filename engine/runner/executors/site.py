@@ -1,11 +1,13 @@
 """What a site and a user have settled about Slurm, below what a preset says, and what Slurm says of itself.
 
 `/etc/xdg/secateur/slurm.yaml` (or below each of $XDG_CONFIG_DIRS), then `~/.config/secateur/slurm.yaml`, then
-`executor.slurm` of the preset: what is later wins.
+`executor.slurm` of the preset: what is later wins. `default: true` in a file has presets that do not say where run by
+Slurm.
 """
 
 import os
 import re
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,9 @@ from engine.errors import SecateurError, UsageError
 from engine.params.slurm import Slurm
 from engine.slurm import commands, queue
 from engine.store.files import read_json, write_json
+from engine.store.paths import home
 
+DEFAULT = "default"
 NAME = Path("secateur") / "slurm.yaml"
 DAY_S = 86_400.0
 ARRAY = 1001
@@ -27,8 +31,19 @@ ARRAY = 1001
 def files() -> list[Path]:
     """Where settings are looked for, the site's first."""
     shared = (os.environ.get("XDG_CONFIG_DIRS") or "/etc/xdg").split(":")
-    own = Path(os.environ.get("XDG_CONFIG_HOME") or "~/.config").expanduser()
+    own = Path(os.environ.get("XDG_CONFIG_HOME") or (home() or Path("/")) / ".config")
     return [*(Path(folder) / NAME for folder in reversed(shared) if folder), own / NAME]
+
+
+def by_default() -> bool:
+    """Whether presets that do not say where they run are to run by Slurm here: `default: true` in a file.
+
+    Within a job they run where they are.
+    """
+    settled = False
+    for file in files():
+        settled = bool(_loaded(file).get(DEFAULT, settled))
+    return settled and shutil.which("sbatch") is not None and "SLURM_JOB_ID" not in os.environ
 
 
 def resolve(asked: Slurm) -> Slurm:
@@ -43,14 +58,8 @@ def resolve(asked: Slurm) -> Slurm:
 
 
 def _read(file: Path) -> dict[str, Any]:
-    try:
-        found = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except OSError:
-        return {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UsageError(f"{file} is not YAML", " ".join(str(error).split())) from error
-    if found is None:
-        return {}
+    """The options in a file."""
+    found = {name: value for name, value in _loaded(file).items() if name != DEFAULT}
     try:
         return Slurm.model_validate(found).model_dump(mode="json", exclude_unset=True)
     except ValidationError as error:
@@ -58,8 +67,20 @@ def _read(file: Path) -> dict[str, Any]:
         raise UsageError(
             f"{file} does not fit",
             wrong,
-            "It may have what `secateur params executor` lists below executor.slurm.",
+            f"It may have {DEFAULT}, and what `secateur params executor` lists below executor.slurm.",
         ) from error
+
+
+def _loaded(file: Path) -> dict[str, Any]:
+    try:
+        found = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except OSError:
+        return {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UsageError(f"{file} is not YAML", " ".join(str(error).split())) from error
+    if not isinstance(found, dict | None):
+        raise UsageError(f"{file} does not fit", "It has to be a mapping of options to values.")
+    return found or {}
 
 
 def largest_array() -> int:
@@ -71,12 +92,16 @@ def largest_array() -> int:
 def partitions() -> list[dict[str, str]]:
     """The partitions: `name`, `default`, `time` (its limit), `nodes`, `cpus`, `memory` (MB), `gres`, `features`."""
     names = ("name", "time", "nodes", "cpus", "memory", "gres", "features")
-    rows = []
+    rows: dict[str, dict[str, str]] = {}
     for line in _daily("partitions", "sinfo", "-h", "-o", "%P|%l|%D|%c|%m|%G|%f").splitlines():
         row = dict(zip(names, (part.strip() for part in line.split("|")), strict=False))
-        row["default"] = "yes" if row["name"].endswith("*") else ""
-        rows.append(row | {"name": row["name"].rstrip("*")})
-    return rows
+        row |= {"default": "yes" if row["name"].endswith("*") else "", "name": row["name"].rstrip("*")}
+        if (
+            known := rows.setdefault(row["name"], row)
+        ) is not row:  # nodes of another kind, on a line of their own
+            known["nodes"] = str(int(known["nodes"]) + int(row["nodes"]))
+            known["gres"] = ",".join(dict.fromkeys([known["gres"], row["gres"]])).replace("(null),", "")
+    return list(rows.values())
 
 
 def _daily(name: str, *command: str) -> str:

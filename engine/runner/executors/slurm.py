@@ -21,7 +21,7 @@ from engine.presets.spec import Spec, read_stored
 from engine.runner.executors import nodes, site
 from engine.runner.progress import derived
 from engine.slurm import commands, queue, script
-from engine.store.files import explained, read_json, write_atomic
+from engine.store.files import explained, write_atomic
 from engine.store.objects import Store
 from engine.studies import basis
 from engine.studies import events as ev
@@ -33,6 +33,8 @@ from engine.studies.tasks import Stage, Tasks, deal
 
 TASK = "from engine.runner.task import main; main()"
 """Not ``-m``: multiprocessing would import the main module anew in every worker."""
+THROTTLE = "throttle"
+"""Where the last number that was set for a study is noted."""
 BY_HAND = "jobs"
 """Where `submit.sh` notes the numbers of the jobs that it submitted."""
 FEWER = ("MaxSubmit", "MaxArraySize", "Invalid job array", "QOSMaxSubmitJob", "AssocMaxSubmitJob", "JobSize")
@@ -103,7 +105,7 @@ def submit(run: RunDir) -> None:
             status.queue,
             f"`secateur watch {run.name}` follows it.",
         )
-    spec = read_stored(run.preset, (read_json(run.request) or {}).get("name", run.name))
+    spec = read_stored(run.preset, run.asked().get("name", run.name))
     found = prepare(run, spec, run.store())
     with explained(run.stop):
         run.stop.unlink(missing_ok=True)
@@ -202,7 +204,7 @@ def _begun(run: RunDir, spec: Spec, tasks: Tasks) -> StudyState:
             pid=os.getpid(),
             environment={},
             resumed=tasks.submission > 1,
-            replay_of=(read_json(run.request) or {}).get("replay_of"),
+            replay_of=run.asked().get("replay_of"),
         )
     ]
     tell(run, events)
@@ -255,6 +257,20 @@ def release(run: RunDir) -> None:
 def throttle(run: RunDir, tasks: int) -> None:
     """Let so many tasks of each stage run at the same time, from now on; 0: as many as there are nodes for."""
     _each(run, lambda job: commands.control("update", f"JobId={job}", f"ArrayTaskThrottle={tasks}"))
+    write_atomic(run.slurm / THROTTLE, f"{tasks}\n")
+
+
+def throttle_by(run: RunDir, factor: float) -> int:
+    """Let so many times the tasks of each stage run at the same time that may now, or do; how many these are."""
+    found = Tasks.read(run)
+    try:
+        now = int((run.slurm / THROTTLE).read_text())
+    except (OSError, ValueError):
+        now = found.asked.parallel or 0 if found else 0
+    rows = queue.look().of(run.stored_status().jobs, str(run.path))
+    wanted = max(1, round(factor * (now or queue.standing(rows).running or 1)))
+    throttle(run, wanted)
+    return wanted
 
 
 def _each(run: RunDir, do: Callable[[str], None]) -> None:

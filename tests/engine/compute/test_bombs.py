@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import json
 import os
 import pickle
 import struct
@@ -19,12 +20,17 @@ from engine.compute.data import load
 from engine.compute.data.idx import read_idx
 from engine.compute.data.opening import MOST_PIXELS, array_in, open_array, open_image
 from engine.compute.memory import peak_bytes, reset_peak
+from engine.compute.models import checkpoint
+from engine.compute.models.architecture import Architecture
+from engine.compute.models.build import build
+from engine.compute.pretrained.bring import bring
 from engine.compute.pretrained.reading import read
 from engine.datasets import locate
 from engine.errors import SecateurError
 from engine.params.preset import Data, Model
 from engine.store.files import read_json
-from engine.studies.rundir import RunDir, tail
+from engine.studies.log import Tail
+from engine.studies.rundir import RunDir
 
 GENEROUS = 200 << 20
 """Bytes: what a bomb may take at most."""
@@ -178,7 +184,7 @@ def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
     for file in (run.status, run.events):
         os.mkfifo(file)
     assert run.read_status().state == "unreadable"
-    assert tail(run.events, 0) == ([], 0)
+    assert Tail(run.events).read() == ([], False)
 
 
 def test_arrays_that_claim_more_than_they_hold(tmp_path: Path) -> None:
@@ -221,3 +227,24 @@ def test_json_of_others_is_read_within_bounds(tmp_path: Path) -> None:
     with file.open("wb") as sparse_file:
         sparse_file.truncate(40 << 30)
     assert read_json(file) is None
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"arguments": {"width": 10**8}}, "would take"),
+        ({"classes": 10**12}, "would take"),
+        ({"edits": [{"edit": "factorize", "layer": "fc", "scheme": "svd", "ranks": [10**12]}]}, "wide"),
+        ({"edits": [{"edit": "share", "layer": "conv1", "filters": 10**12, "scaled": False}]}, "wide"),
+    ],
+)
+def test_a_checkpoint_builds_no_network_that_no_memory_holds(
+    tmp_path: Path, change: dict[str, object], said: str
+) -> None:
+    offered = Architecture("resnet20", 1, 10, (8, 8), {"width": 2})
+    checkpoint.save(build(offered).eval(), tmp_path)
+    recipe = json.loads((tmp_path / checkpoint.RECIPE).read_text())
+    own = {name: value for name, value in change.items() if name != "edits"}
+    recipe |= {"architecture": recipe["architecture"] | own, "edits": change.get("edits", [])}
+    (tmp_path / checkpoint.RECIPE).write_text(json.dumps(recipe))
+    watched(lambda: bring(Model(weights=str(tmp_path)), offered), said)

@@ -188,8 +188,11 @@ def test_scripts_that_are_shown_are_those_that_run_by_hand(lab: Lab, cluster: Cl
     for file in run.slurm.glob("*.sh"):
         assert f"# {file}\n{file.read_text()}" in shown
     assert run.read_status().state == "queued"
-    cluster.ask("bash", str(run.slurm / "submit.sh"))
-    assert ended(run) == "done"
+    jobs = cluster.ask("bash", str(run.slurm / "submit.sh")).split()
+    wait_for(lambda: lab.state(run.name).tasks)
+    assert seen(run) in ("queued", "running")
+    assert lab.json("cancel", run.name)["state"] == "cancelled"
+    wait_for(lambda: not cluster.ask("squeue", "-h", "-j", ",".join(jobs)).strip())
 
 
 def test_a_task_on_another_kind_of_node_computes_nothing_and_says_what_to_ask_for(

@@ -1,0 +1,41 @@
+"""Paths as users write them."""
+
+from pathlib import Path
+
+from engine.errors import UsageError
+
+
+def expanded(path: str | Path) -> Path:
+    """`path` with `~` and `~user` replaced. Raises UsageError for a user without a home folder that is known here."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise UsageError(
+            f"The home folder in {path} is not known",
+            "HOME is not set, or the user is not known on this machine.",
+            "Write the whole path.",
+        ) from error
+
+
+def home() -> Path | None:
+    """The user's home folder; None for one who has none, as in many containers."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return None
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is such a file, as far as this user can tell; no name is too long or out of reach to ask."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def is_folder(path: Path) -> bool:
+    """The same of a folder."""
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
