@@ -28,12 +28,10 @@ from engine.errors import Unavailable, UsageError
 from engine.params import (
     STEPS,
     ClusterFilters,
-    ClusterKernels,
-    ClusterWeights,
     PruneChannels,
-    QuantizeWeights,
 )
 from engine.params.catalog import own_code
+from engine.params.overlays import Overlay
 from engine.params.preset import Model
 from engine.text.phrases import listed
 
@@ -143,7 +141,7 @@ def _check_changes(model: nn.Module, changes: list[tuple[str, list[str]]]) -> No
             prepared = copy.deepcopy(model)
             prepare_for_channels(prepared)
             channel_graph(prepared, tuple(skip))
-        elif issubclass(step, ClusterFilters | ClusterKernels | ClusterWeights | QuantizeWeights):
+        elif step is ClusterFilters or step.makes not in (None, Overlay.MASK):
             title = f"{kind} can't change weights that the network's own code computes"
             overlays.refuse(prunable_layers(model, tuple(skip)), step, title=title, undoes=())
 
