@@ -1,11 +1,16 @@
 """Which process something was done by, so that another can tell whether it lives: on this machine, or only there."""
 
+import ctypes
 import os
+import signal
 import socket
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, Self
+
+PR_SET_PDEATHSIG = 1
+"""Of linux/prctl.h."""
 
 Fate = Literal["alive", "gone", "elsewhere"]
 
@@ -58,6 +63,13 @@ class Process:
             return Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0] in "Tt"
         except OSError:
             return False
+
+
+def end_with_parent() -> None:
+    """Have the kernel kill this process when the one that started it ends, however that comes (prctl(2))."""
+    kernel = ctypes.CDLL(None, use_errno=True)
+    if kernel.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) == 0 and os.getppid() == 1:
+        os._exit(0)  # it has ended already
 
 
 def process_identity(pid: int) -> tuple[int, str]:

@@ -20,7 +20,7 @@ from engine.text.numbers import age
 from tui.screens.base import BaseScreen, bindings
 from tui.session import Back, Failed, Go, Session, Tell
 from tui.widgets.chrome import PlaceBar
-from tui.widgets.confirm import Confirm
+from tui.widgets.confirm import Ask, Confirm
 from tui.widgets.document import Document, wrapped
 from tui.widgets.keyinput import KeyInput
 from tui.widgets.painted import Line
@@ -274,12 +274,38 @@ class StudiesScreen(BaseScreen):
             try:
                 names.append(await asyncio.to_thread(act, study))
             except SecateurError as error:
-                self.post_message(Failed(error))
-                return
+                if not await self._asked_where(study, error):
+                    return
+                names.append(study.run.name)
         self.query_one(Table).marked.clear()
         self._fill()
         self.session.watcher.look()
         self.post_message(Tell(f"{', '.join(names)}: {done}", "good"))
+
+    async def _asked_where(self, study: Listed, error: SecateurError) -> bool:
+        """Ask what to do with a study that began on another machine, tell every other error; whether it goes on."""
+        from engine.runner.pinned import OtherMachine
+
+        if not isinstance(error, OtherMachine):
+            self.post_message(Failed(error))
+            return False
+        choices = {
+            "w": f"wait, and go on with the same bits on {error.host}",
+            "h": "go on here with other bits",
+            "n": "begin anew: its preset in the lab, as a new study",
+        }
+        answer = await self.app.push_screen_wait(Ask(error.title, error.detail, choices))
+        if answer == "n":
+            self.session.preset = study.run.preset
+            self.post_message(Go("lab"))
+        if answer != "h":
+            return False
+        try:
+            await asyncio.to_thread(studies.start, study, here=True)
+        except SecateurError as second:
+            self.post_message(Failed(second))
+            return False
+        return True
 
     async def _delete(self) -> None:
         chosen = self._chosen_studies()

@@ -1,11 +1,12 @@
 """Modal questions and notices: what will be lost is said before it is lost."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
+from textual.events import Key
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
@@ -84,6 +85,29 @@ class Confirm(ModalScreen[bool]):
 
     def action_answer(self, yes: bool) -> None:
         self.dismiss(yes)
+
+
+class Ask(ModalScreen[str]):
+    """A question with several answers, each by its key; the key is what it gives, Escape gives an empty text."""
+
+    DEFAULT_CSS = "Ask #box {" + BOX + "}"
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss('')", "none of them")]
+
+    def __init__(self, question: str, detail: str, choices: Mapping[str, str]) -> None:
+        super().__init__()
+        self._choices = choices
+        listed = "\n".join(f"{key}  {text}" for key, text in choices.items())
+        self._parts = ((question, "title"), (detail, ""), (listed, "title"))
+
+    def compose(self) -> ComposeResult:
+        with Vertical(id="box"):
+            yield _Text(*self._parts)
+            yield Static("Esc does none of them", markup=False)
+
+    def on_key(self, event: Key) -> None:
+        if event.character in self._choices:
+            event.stop()
+            self.dismiss(event.character)
 
 
 class Notice(ModalScreen[None]):

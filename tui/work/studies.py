@@ -11,11 +11,14 @@ from engine.text.numbers import age, size
 from tui.work.messages import Listed
 
 
-def start(study: Listed) -> str:
-    """Start a study's engine, for the first time or again."""
+def start(study: Listed, *, here: bool = False) -> str:
+    """Start a study's engine, for the first time or again; `here`: though this machine gives other bits.
+
+    Raises `engine.runner.pinned.OtherMachine` where it would and that was not said.
+    """
     from engine.runner import launch
 
-    launch.start(study.run)
+    launch.start(study.run, here=here)
     return study.run.name
 
 

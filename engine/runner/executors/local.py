@@ -5,20 +5,22 @@ import multiprocessing
 import multiprocessing.connection
 import os
 import signal
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from multiprocessing import resource_tracker
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 
 from engine.errors import LESS_MEMORY, SecateurError
 from engine.machine import limits, signals
+from engine.machine.process import process_identity
 from engine.runner.executors.base import JobEnded, Message
 from engine.studies import events as ev
 from engine.studies.job import SERVER_GONE, STOP, JobRequest
 from engine.studies.plan import Job
 
-WARM = ("engine.compute.worker.warm",)
+WARM = ("engine.runner.executors.server", "engine.compute.worker.warm")
 """What the process that workers are forked from has imported in any case."""
 START_TRIES = 3
 """How often a worker's start is tried when the process that it is forked from has gone."""
@@ -78,6 +80,7 @@ class LocalExecutor:
                 return process, ours
             except (EOFError, OSError):  # the server was killed meanwhile: the next try starts another
                 ours.close()
+                _await_end_of_server()
             finally:
                 theirs.close()
         raise SecateurError(
@@ -115,6 +118,14 @@ class LocalExecutor:
             _kill(worker.process)
             worker.connection.close()
         self._workers.clear()
+
+
+def _await_end_of_server() -> None:
+    """A process that was killed closes its connections before it is gone, and only then another is started."""
+    pid: int | None = getattr(forkserver._forkserver, "_forkserver_pid", None)
+    deadline = time.monotonic() + END_AFTER_S
+    while pid is not None and process_identity(pid)[0] and time.monotonic() < deadline:
+        time.sleep(0.02)
 
 
 def _work(request: str, connection: Connection) -> None:

@@ -1,0 +1,10 @@
+"""Imported first by the process that workers are forked from: it hears no signal, and ends at once with its engine.
+
+By itself it would look for its engine only after all its imports, which take many seconds on a busy machine.
+"""
+
+from engine.machine import signals
+from engine.machine.process import end_with_parent
+
+signals.block()
+end_with_parent()
