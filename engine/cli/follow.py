@@ -103,9 +103,7 @@ class _Lines:
         self._told: set[str] = set()
 
     def event(self, event: ev.Event, state: StudyState) -> None:
-        text = describe(event, state, self._told)
-        if text:
-            tell(*text.splitlines())
+        tell(*described(event, state, self._told))
 
     def tick(self, state: StudyState) -> None:
         """Nothing is redrawn where there is no terminal."""
@@ -122,11 +120,10 @@ class _Bar:
         self._told: set[str] = set()
 
     def event(self, event: ev.Event, state: StudyState) -> None:
-        text = describe(event, state, self._told, brief=True)
-        if text:
+        lines = described(event, state, self._told, brief=True)
+        if lines:
             self.clear()
-            for line in text.splitlines():
-                tell(tables.abbreviate(visible(line), columns()))
+            tell(*(tables.abbreviate(visible(line), columns()) for line in lines))
 
     def tick(self, state: StudyState) -> None:
         text = tables.abbreviate(visible(progress_line(state)), columns() - 1)
@@ -152,6 +149,16 @@ def progress_line(state: StudyState) -> str:
     return "  ".join([*parts, ", ".join(running[:3])])
 
 
+def described(
+    event: ev.Event, state: StudyState, reported: set[str], *, brief: bool = False
+) -> tuple[str, ...]:
+    """What `describe` says, in lines: only a check-up has several."""
+    if isinstance(event, ev.CheckedUp):
+        return tuple(event.lines)
+    text = describe(event, state, reported, brief=brief)
+    return (text,) if text else ()
+
+
 def describe(event: ev.Event, state: StudyState, reported: set[str], *, brief: bool = False) -> str:
     """One line about an event; empty for those too frequent to tell (`brief` leaves out more).
 
@@ -166,7 +173,7 @@ def describe(event: ev.Event, state: StudyState, reported: set[str], *, brief: b
             count = len(event.trials)
             return f"{count} {'trial' if count == 1 else 'trials'} on {where}"
         case ev.CheckedUp():
-            return "\n".join(event.lines)
+            return ", ".join(event.lines)
         case ev.EpochFinished():
             if brief:
                 return ""

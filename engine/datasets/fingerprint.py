@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.datasets import yolofiles
-from engine.datasets.layout import own_splits, passed_over
+from engine.datasets.layout import kind_of, own_splits, passed_over
 from engine.datasets.locate import Location, published, stored
 from engine.datasets.preprocess import changed, resolve
 from engine.datasets.records import Bundled, Idx, OwnBoxes, OwnFolders, OwnShards, Record, Scenes, Vision
@@ -134,9 +134,11 @@ def _files_below(folder: Path, name: str) -> Iterator[RawFile]:
             inner = f"{name}/{entry.name}" if name else entry.name
             if passed_over(entry.name):
                 continue
-            if entry.is_dir():
+            kind = kind_of(entry)
+            if kind == "folder":
                 yield from _files_below(Path(entry.path), inner)
-            else:
+            elif kind == "file" or not entry.is_symlink():
+                # Links that lead nowhere are told when the images are listed.
                 yield _raw(inner, Path(entry.path), entry.stat())
 
 

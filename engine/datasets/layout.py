@@ -7,6 +7,7 @@ import os
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Literal
 
 from engine.errors import SecateurError
 
@@ -52,6 +53,25 @@ def passed_over(name: str) -> bool:
     (True, True, False)
     """
     return name.startswith(".") or name.lower() in LEFT_BEHIND
+
+
+def kind_of(entry: "os.DirEntry[str]") -> Literal["folder", "file", ""]:
+    """Whether an entry is a folder to go into or a file to read.
+
+    Neither are pipes and devices, links to nothing, and links to a folder that they lie in.
+    """
+    try:
+        if entry.is_dir():
+            return "" if entry.is_symlink() and _holds(entry.path) else "folder"
+        return "file" if entry.is_file() else ""
+    except OSError:  # a link to itself
+        return ""
+
+
+def _holds(link: str) -> bool:
+    """Whether a link leads to a folder that it lies in itself."""
+    target, own = os.path.realpath(link), os.path.realpath(os.path.dirname(link))  # noqa: PTH120 - beside realpath
+    return f"{own}/".startswith(f"{target}/")
 
 
 def is_image(name: str) -> bool:
@@ -152,9 +172,10 @@ def _look(folder: Path) -> Level:
         for entry in entries:
             if passed_over(entry.name):
                 continue
-            if entry.is_dir():
+            kind = kind_of(entry)
+            if kind == "folder":
                 folders.append(entry.name)
-            else:
+            elif kind == "file":
                 images = images or is_image(entry.name)
     return Level(tuple(sorted(folders)), images)
 

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from engine.datasets.layout import passed_over, split_of
+from engine.datasets.layout import kind_of, passed_over, split_of
 from engine.errors import SecateurError
 
 EXPECTED = (
@@ -63,9 +63,10 @@ def _below(folder: Path) -> list[Path]:
         for entry in entries:
             if passed_over(entry.name):
                 continue
-            if entry.is_dir():
+            kind = kind_of(entry)
+            if kind == "folder":
                 found += _below(Path(entry.path))
-            elif entry.name.lower().endswith((".tar", *PACKED)):
+            elif kind == "file" and entry.name.lower().endswith((".tar", *PACKED)):
                 found.append(Path(entry.path))
     return found
 

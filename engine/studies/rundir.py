@@ -203,7 +203,10 @@ class RunDir:
         if not status.submitted and not status.heartbeat:
             return replace(status, queue=f"not submitted yet: bash {self.slurm / 'submit.sh'}")
         if found.asked <= max(status.submitted, status.updated):
-            return replace(status, queue=found.problem or "not asked for yet")
+            unknown = (
+                "submitted; Slurm is asked how it stands within a minute" if status.state == "queued" else ""
+            )
+            return replace(status, queue=found.problem or unknown)
         # The last task writes the end before it leaves the queue: what was read before may be older than that.
         again = self.stored_status()
         return again if again.state not in ("queued", "running") else replace(again, state="lost")

@@ -11,7 +11,7 @@ from torch import Tensor
 from engine.compute.data.images import Decoded, Files
 from engine.compute.data.paths import Paths
 from engine.compute.data.pixels import Fit
-from engine.datasets.layout import IMAGE_SUFFIXES, is_image, passed_over
+from engine.datasets.layout import IMAGE_SUFFIXES, is_image, kind_of, passed_over
 from engine.datasets.records import Layout
 from engine.errors import SecateurError
 
@@ -54,8 +54,8 @@ def list_classes(
     def listed() -> Iterator[str]:
         for folder in _folders(root):
             before = len(classes)
-            for path in [] if folder in without else _files(root / folder, layout, suffixes):
-                if suffixes is None and not is_image(path):
+            for path, plain in [] if folder in without else _files(root / folder, layout, suffixes):
+                if suffixes is None and not (plain and is_image(path)):
                     strangers.append(path)
                     continue
                 classes.append(_class_of(path, folder, root, layout))
@@ -81,20 +81,24 @@ def _class_of(path: str, folder: str, root: Path, layout: Layout) -> str:
 
 def _folders(root: Path) -> list[str]:
     with os.scandir(root) as entries:
-        return sorted(entry.name for entry in entries if entry.is_dir() and not passed_over(entry.name))
+        return sorted(
+            entry.name for entry in entries if not passed_over(entry.name) and kind_of(entry) == "folder"
+        )
 
 
-def _files(folder: Path, layout: Layout, suffixes: tuple[str, ...] | None) -> Iterator[str]:
+def _files(folder: Path, layout: Layout, suffixes: tuple[str, ...] | None) -> Iterator[tuple[str, bool]]:
+    """The paths below a folder, and whether each is a plain file."""
     with os.scandir(folder) as entries:
         ordered = sorted(entries, key=lambda entry: entry.name)
     for entry in ordered:
         if passed_over(entry.name):
             continue
-        if entry.is_dir():
+        kind = kind_of(entry)
+        if kind == "folder":
             if layout != "flat":
                 yield from _files(Path(entry.path), layout, suffixes)
-        elif suffixes is None or entry.name.lower().endswith(suffixes):
-            yield entry.path
+        elif suffixes is None or (kind == "file" and entry.name.lower().endswith(suffixes)):
+            yield entry.path, kind == "file"
 
 
 def _no_images(files: list[str]) -> SecateurError:

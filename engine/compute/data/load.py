@@ -17,6 +17,7 @@ from engine.compute.data.images import (
     from_files,
     unreadable,
 )
+from engine.compute.data.known import Memory
 from engine.compute.data.memory import budget as memory_budget
 from engine.compute.data.pixels import Fit
 from engine.compute.data.read import read_source
@@ -56,14 +57,15 @@ def load(
     else:
         source = read_source(params, location, location.record, cache)
         known = fingerprint or fingerprint_of(params, location, cache) or ""
+    memory = Memory(cache, known)
     if params.skip_damaged:
-        source = without_damaged(source)
+        source = without_damaged(source, memory)
     class_names = _class_names(source, location)
     parts = _split(source, params)
     like = _like(parts, params.name)
     parts = _held(parts, like, memory_budget() if budget is None else budget)
     channels, height, width = like.shape[1:]
-    found = statistics(parts[0].images, height, width)
+    found = _statistics(parts[0].images, height, width, memory)
     black, white = _range(params, found)
     mean, std = _normalization(params, source.task, found.within(black, white))
     train, validation, test = (Split(part.images, part.labels) for part in parts)
@@ -99,6 +101,16 @@ def _other_data(name: str) -> SecateurError:
         "others were trained on.",
         "Give what it draws at random a seed, such as numpy.random.default_rng(0).",
     )
+
+
+def _statistics(images: Images, height: int, width: int, memory: Memory) -> Statistics:
+    """Of the training images; those that are decoded whenever they are used are looked at once for all jobs."""
+    if not images.by_processes:
+        return statistics(images, height, width)
+    if memory.known.statistics is None:
+        memory.keep_statistics(statistics(images, height, width))
+    assert memory.known.statistics is not None
+    return memory.known.statistics
 
 
 def _range(params: Data, found: Statistics) -> tuple[float, float]:
@@ -234,17 +246,26 @@ def _held(parts: list[LabelledImages], like: Tensor, budget: int) -> list[Labell
     return held
 
 
-def without_damaged(source: Source) -> Source:
-    """The source without the images that can't be read, which are counted in `told`."""
+def without_damaged(source: Source, memory: Memory) -> Source:
+    """The source without the images that can't be read, which are counted in `told`.
+
+    Every image is decoded for it, unless `memory` has what came of that.
+    """
     told, left_out = list(source.told), 0
+    if memory.known.damaged is None:
+        parts = [part for part in (source.train, source.validation, source.test) if part is not None]
+        memory.keep_damaged(tuple(one.place for part in parts for one in damaged_among(part.images)))
+    damaged = frozenset(memory.known.damaged or ())
 
     def good(part: LabelledImages | None, split: str) -> LabelledImages | None:
-        bad = {one.place for one in damaged_among(part.images)} if part is not None else set()
-        if part is None or not bad or not isinstance(part.images, Decoded):
+        if part is None or not damaged or not isinstance(part.images, Decoded):
+            return part
+        files = part.images.files
+        bad = {place for number in range(len(files)) if (place := files.place(number)) in damaged}
+        if not bad:
             return part
         nonlocal left_out
         left_out += len(bad)
-        files = part.images.files
         told.append(f"{len(bad)} {split} images can't be read and are left out, {min(bad)} among them")
         return _subset(part, torch.tensor([files.place(number) not in bad for number in range(len(files))]))
 

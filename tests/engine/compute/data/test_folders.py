@@ -1,5 +1,6 @@
 """A user's own image folders."""
 
+import os
 import shutil
 import struct
 import zlib
@@ -353,3 +354,32 @@ def test_limits_hold_for_every_split(tmp_path: Path) -> None:
     data = read(root, limit=24, limit_validation=18, limit_test=21)
     assert [len(split) for split in (data.train, data.validation, data.test)] == [24, 18, 21]
     assert data.test.labels.bincount().tolist() == [7, 7, 7]
+
+
+def test_what_is_no_plain_file_or_leads_in_circles_is_told_or_passed_over(tmp_path: Path) -> None:
+    root = write(tmp_path / "own")
+    (root / "cat" / "round").symlink_to(root / "cat")
+    with pytest.raises(SecateurError, match="cat/round is not an image"):
+        read(root)
+    (root / "cat" / "round").unlink()
+    os.mkfifo(root / "cat" / "pipe.png")
+    (root / "dog" / "gone.png").symlink_to(root / "nowhere.png")
+    (root / "dog" / "itself.png").symlink_to(root / "dog" / "itself.png")
+    with pytest.raises(SecateurError, match="3 files among the images are none") as caught:
+        read(root)
+    assert "cat/pipe.png" in caught.value.detail
+
+
+def test_a_large_set_is_looked_at_once_for_all_jobs(tmp_path: Path) -> None:
+    root = write(tmp_path / "own", kind="jpg")
+    (root / "cat" / "3.jpg").write_bytes(b"no")
+    params = Data(name="imagefolder", root=str(root), skip_damaged=True)
+    location, cache = locate(params, tmp_path), tmp_path / "cache"
+    first = load(params, location, cache=cache, budget=0)
+    (kept,) = cache.glob("*.look.json")
+    again = load(params, location, cache=cache, budget=0)
+    assert torch.equal(first.mean, again.mean) and torch.equal(first.std, again.std)
+    assert again.left_out == 1 and again.told == first.told
+    assert first.values and again.values and first.values.levels == again.values.levels
+    kept.write_text("{")
+    assert torch.equal(load(params, location, cache=cache, budget=0).mean, first.mean)

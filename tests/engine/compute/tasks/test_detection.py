@@ -5,12 +5,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from engine import datasets
 from engine.compute.data import Dataset, load
 from engine.compute.data.augment import crop_with_boxes, flip_with_boxes
 from engine.compute.data.digits import DIGITS, read_digits
+from engine.compute.data.labels import Reading
 from engine.compute.data.scenes import NOISE, sources
 from engine.datasets.locate import bundled_folder
 from engine.errors import SecateurError, UsageError
@@ -266,6 +269,24 @@ def test_everything_wrong_with_a_set_is_told_at_once(tmp_path: Path) -> None:
         assert said in caught.value.detail
 
 
+LABELS = [
+    "0",
+    "1",
+    "2",
+    "-1",
+    "0.5",
+    "0.25",
+    "1.004",
+    "0.999",
+    "1e-9",
+    "nan",
+    "inf",
+    "1e400",
+    "x",
+    "0,5",
+    "٣",
+]
+
 POSE = "1 0.5 0.5 0.5 0.5 0.3 0.3 0.4 0.4 0.5 0.5"
 
 
@@ -308,3 +329,18 @@ def test_damaged_images_with_boxes_can_be_left_out(tmp_path: Path) -> None:
     (tmp_path / "images" / "train" / "1.png").write_bytes(b"nothing")
     data = opened(Data(name="yolo", root=str(file), size=64, skip_damaged=True), tmp_path)
     assert len(data.train) == 1 and "1 training images can't be read" in data.told[0]
+
+
+@given(text=st.lists(st.lists(st.sampled_from(LABELS), max_size=9).map(" ".join), max_size=5).map("\n".join))
+@settings(max_examples=100, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+def test_whatever_a_label_file_holds_is_boxes_in_the_image_or_told(text: str, tmp_path: Path) -> None:
+    file = tmp_path / "a.txt"
+    file.write_text(text)
+    reading = Reading(classes=2)
+    rows = reading.rows(file)
+    for label, x, y, width, height in rows:
+        assert label in (0, 1) and width > 0 and height > 0
+        assert min(x - width / 2, y - height / 2) >= -1e-6 and max(x + width / 2, y + height / 2) <= 1 + 1e-6
+    lines = [line for line in text.splitlines() if line.strip()]
+    dropped = sum(count for what, count in reading.mended.items() if "dropped" in what)
+    assert len(rows) + dropped + len(reading.wrong) == len(lines)

@@ -1,0 +1,68 @@
+"""What was found by decoding a large set once, kept for the jobs that follow: its statistics, and what is damaged."""
+
+import contextlib
+import json
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from engine.compute.data.statistics import Statistics
+
+
+@dataclass(frozen=True)
+class Known:
+    """Of one fingerprint; None: not looked for yet. `damaged` are the places of images that can't be read."""
+
+    statistics: Statistics | None = None
+    damaged: tuple[str, ...] | None = None
+
+
+class Memory:
+    """A file in the folder `cache`, named by the data's fingerprint; without a folder nothing is kept."""
+
+    def __init__(self, cache: Path | None, fingerprint: str) -> None:
+        self._file = cache / f"{fingerprint[:32]}.look.json" if cache and fingerprint else None
+        self.known = self._read()
+
+    def keep_statistics(self, found: Statistics) -> None:
+        self._write(replace(self.known, statistics=found))
+
+    def keep_damaged(self, found: tuple[str, ...]) -> None:
+        self._write(replace(self.known, damaged=found))
+
+    def _read(self) -> Known:
+        if self._file is None:
+            return Known()
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            kept = json.loads(self._file.read_text("utf-8"))
+            damaged = None if kept["damaged"] is None else tuple(kept["damaged"])
+            return Known(_statistics(kept["statistics"]), damaged)
+        return Known()
+
+    def _write(self, known: Known) -> None:
+        """Replace the file as a whole; where it can't be written, the next job looks anew."""
+        self.known = known
+        if self._file is None:
+            return
+        partial = self._file.with_name(f".{self._file.name}.{os.getpid()}")
+        with contextlib.suppress(OSError):
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            partial.write_text(json.dumps({"statistics": _plain(known), "damaged": known.damaged}), "utf-8")
+            partial.replace(self._file)
+
+
+def _plain(known: Known) -> dict[str, object] | None:
+    """As JSON, which keeps every bit of a float."""
+    found = known.statistics
+    if found is None:
+        return None
+    return vars(found) | {"mean": found.mean.tolist(), "std": found.std.tolist()}
+
+
+def _statistics(kept: dict[str, object] | None) -> Statistics | None:
+    if kept is None:
+        return None
+    mean, std = (torch.tensor(kept[name], dtype=torch.float64) for name in ("mean", "std"))
+    return Statistics(**kept | {"mean": mean, "std": std})  # type: ignore[arg-type]

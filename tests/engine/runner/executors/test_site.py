@@ -1,0 +1,104 @@
+"""What site, user and preset say about Slurm, and what Slurm says of itself."""
+
+from pathlib import Path
+
+import pytest
+
+from engine.errors import UsageError
+from engine.params.slurm import Slurm
+from engine.presets import spec
+from engine.runner import launch
+from engine.runner.executors import site
+
+PRESET = "model: {name: resnet20}\ndata: {name: digits}\nsteps: [train]\n"
+
+
+@pytest.fixture
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
+    """The site's file and the user's, which are not there yet; the cache is empty."""
+    monkeypatch.setenv("XDG_CONFIG_DIRS", str(tmp_path / "etc"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    found = site.files()
+    for file in found:
+        file.parent.mkdir(parents=True)
+    return found[0], found[1]
+
+
+def programs(folder: Path, monkeypatch: pytest.MonkeyPatch, **answers: str) -> None:
+    """Slurm's programs, each with one answer."""
+    folder.mkdir(exist_ok=True)
+    for name, answer in answers.items():
+        program = folder / name
+        program.write_text(f"#!/bin/sh\ncat <<'END'\n{answer}\nEND\n")
+        program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+
+
+def test_the_preset_comes_after_the_user_and_the_user_after_the_site(files: tuple[Path, Path]) -> None:
+    of_site, of_user = files
+    of_site.write_text("partition: cpu\naccount: shared\ntime: 60\n")
+    of_user.write_text("account: mine\nsetup: [module load python]\n")
+    found = site.resolve(Slurm(time="2:00:00"))
+    assert found.model_dump(exclude_unset=True) == {
+        "partition": "cpu",
+        "account": "mine",
+        "time": "2:00:00",
+        "setup": ("module load python",),
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("partition: [", "is not YAML"), ("partitions: cpu", "partitions: Extra inputs"), ("- a", "a mapping")],
+)
+def test_a_file_that_does_not_fit_is_refused_by_name(files: tuple[Path, Path], text: str, said: str) -> None:
+    files[1].write_text(text)
+    with pytest.raises(UsageError) as refused:
+        site.resolve(Slurm())
+    assert str(files[1]) in refused.value.title
+    assert said in str(refused.value)
+
+
+def test_a_site_can_settle_that_presets_run_by_slurm_which_say_nothing(
+    files: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quiet, local = (spec.parse(PRESET + more, "p") for more in ("", "executor: {local: {parallel: 1}}\n"))
+    programs(tmp_path / "bin", monkeypatch, sbatch="")
+    assert launch.settled(quiet).settings.executor.slurm is None
+    files[0].write_text("default: true\npartition: cpu\n")
+    assert launch.settled(quiet).settings.executor.slurm == Slurm()
+    assert launch.settled(local).settings.executor.slurm is None
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    assert launch.settled(quiet).settings.executor.slurm is None, "within a job they run where they are"
+    monkeypatch.delenv("SLURM_JOB_ID")
+    files[1].write_text("default: false\n")
+    assert launch.settled(quiet).settings.executor.slurm is None, "the user decides after the site"
+
+
+def test_partitions_and_limits_are_slurms_own_and_asked_once_a_day(
+    files: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    programs(
+        tmp_path / "bin",
+        monkeypatch,
+        sinfo="cpu*|2-00:00:00|10|64|250000|(null)|zen4\ncpu*|2-00:00:00|5|48|190000|(null)|skylake\n"
+        "gpu|1-00:00:00|4|32|500000+|gpu:a100:4|zen3",
+        scontrol="MaxArraySize            = 501",
+    )
+    assert [(one["name"], one["default"], one["nodes"]) for one in site.partitions()] == [
+        ("cpu", "yes", "15"),
+        ("gpu", "", "4"),
+    ]
+    assert site.largest_array() == 500
+    programs(tmp_path / "bin", monkeypatch, sinfo="", scontrol="")
+    assert site.largest_array() == 500
+
+
+def test_without_slurm_there_is_nothing_to_offer(
+    files: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "/nonexistent")
+    assert site.partitions() == []
+    assert site.largest_array() == site.ARRAY - 1

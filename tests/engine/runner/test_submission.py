@@ -1,0 +1,108 @@
+"""What a submission sends, where Slurm's programs are stand-ins that note what they are asked."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from engine.errors import UsageError
+from engine.presets import spec
+from engine.runner import launch
+from engine.studies.rundir import RunDir
+from engine.studies.tasks import Tasks
+
+PRESET = """\
+threads: 1
+device: cpu
+model: {name: resnet20, arguments: {width: 4}}
+data: {name: digits, limit: 100}
+steps: [train, {prune.weights: {sparsity: 0.5}}]
+sweep: {prune.weights.sparsity: [SPARSITIES]}
+executor: {slurm: {}}
+"""
+SBATCH = """\
+#!/bin/sh
+file=$(eval echo \\${$#})
+last=$(sed -n 's/^#SBATCH --array=0-\\([0-9]*\\).*/\\1/p' "$file")
+echo "$(basename "$file") $last $*" >> CALLS
+[ "$last" -ge MOST ] && { echo "sbatch: error: REASON" >&2; exit 1; }
+wc -l < CALLS
+"""
+
+
+@pytest.fixture
+def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A line for every call of sbatch and scancel; no array may have more than 10 tasks."""
+    file = tmp_path / "calls"
+    file.touch()
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    monkeypatch.setenv("PATH", f"{programs}:/usr/bin:/bin")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    (programs / "scancel").write_text(f'#!/bin/sh\necho "scancel $*" >> {file}\n')
+    (programs / "squeue").write_text("#!/bin/sh\n")
+    answering(tmp_path)
+    return file
+
+
+def answering(folder: Path, reason: str = "QOSMaxSubmitJobPerUserLimit", most: int = 10) -> None:
+    text = SBATCH.replace("CALLS", str(folder / "calls")).replace("MOST", str(most)).replace("REASON", reason)
+    (folder / "bin" / "sbatch").write_text(text)
+    for program in (folder / "bin").iterdir():
+        program.chmod(0o755)
+
+
+def study(folder: Path, trials: int) -> RunDir:
+    values = ", ".join(f"{number / (trials + 1):.6f}" for number in range(trials))
+    return launch.create(spec.parse(PRESET.replace("SPARSITIES", values), "p"), folder / "w")
+
+
+def test_each_stage_is_one_call_that_waits_for_the_one_before(calls: Path, tmp_path: Path) -> None:
+    run = study(tmp_path, 7)
+    launch.start(run)
+    first, second = calls.read_text().splitlines()
+    assert first.split()[:2] == ["shared0.sh", "0"]
+    assert "--dependency" not in first
+    assert second.split()[:2] == ["trials1.sh", "6"]
+    assert "--dependency=afterany:1 " in second
+    status = run.read_status()
+    assert (status.state, status.jobs) == ("queued", ("1", "2"))
+
+
+def test_where_the_site_takes_no_such_array_fewer_tasks_do_more_each(calls: Path, tmp_path: Path) -> None:
+    run = study(tmp_path, 60)
+    launch.start(run)
+    sizes = [int(line.split()[1]) + 1 for line in calls.read_text().splitlines() if "trials1" in line]
+    assert sizes == [60, 30, 15, 8]
+    tasks = Tasks.read(run)
+    assert tasks is not None
+    assert [(stage.tasks, len(stage.jobs)) for stage in tasks.stages] == [(1, 1), (8, 60)]
+
+
+def test_what_was_sent_is_taken_back_when_a_later_stage_is_refused(calls: Path, tmp_path: Path) -> None:
+    answering(tmp_path, "Invalid account or account/partition combination specified", most=1)
+    run = study(tmp_path, 3)
+    with pytest.raises(UsageError) as refused:
+        launch.start(run)
+    assert "Invalid account" in refused.value.detail
+    assert calls.read_text().splitlines()[-1] == "scancel 1"
+    assert not run.path.exists(), "a study that has never run leaves nothing"
+
+
+def test_a_second_submission_of_a_study_that_waits_is_refused(calls: Path, tmp_path: Path) -> None:
+    run = study(tmp_path, 1)
+    launch.start(run)
+    with pytest.raises(UsageError, match="is queued already"):
+        launch.start(run)
+
+
+def test_variables_that_choose_bits_go_with_the_script(
+    calls: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ATEN_CPU_CAPABILITY", "avx2")
+    run = study(tmp_path, 1)
+    launch.prepare(run)
+    script = (run.slurm / "trials0.sh").read_text()
+    assert "export ATEN_CPU_CAPABILITY=avx2" in script
+    assert not re.search(r"#SBATCH --(mem|time|partition|cpus)", script)
