@@ -17,7 +17,7 @@ from engine.studies.plan import Job, Node, Plan, PlannedTrial, built_from
 
 CHECKUP = "checkup"
 """The kind of its nodes and of what the store keeps of them."""
-CHECKUP_VERSION = 2
+CHECKUP_VERSION = 3
 """Raised when more is tried, or otherwise."""
 
 
@@ -33,6 +33,7 @@ class _Wanted:
     exported: bool = False
     must_export: bool = False
     layers: dict[tuple[str, str, tuple[str, ...]], None] = field(default_factory=dict)
+    changes: dict[tuple[str, tuple[str, ...]], None] = field(default_factory=dict)
 
     def node(self) -> Node:
         material = {
@@ -43,6 +44,7 @@ class _Wanted:
             "batches": sorted(self.batches),
             "onnx": "must" if self.must_export else "may" if self.exported else "",
             "layers": [[address, parameter, list(names)] for address, parameter, names in self.layers],
+            "changes": [[kind, list(skip)] for kind, skip in self.changes],
         }
         return Node(key({"built": self.built, **material}), CHECKUP, self.model.title, material, None, -1)
 
@@ -52,7 +54,8 @@ def jobs(plan: Plan, machine: Machine, code: Sources) -> tuple[Job, ...]:
 
     A node's `material` says what to try: `model` (its section of the preset), the `batches` it is trained with,
     whether it has to be exported to ONNX (`must`, `may` where only a latency would be missing, else empty), and the
-    `layers` that steps name: lists of a step's address, its parameter and the names. Seeds make no difference here.
+    `layers` that steps name: lists of a step's address, its parameter and the names. `changes` are the kinds of steps
+    that change the network as it is built, each with what it skips. Seeds make no difference here.
     """
     found: dict[str, dict[str, _Wanted]] = {}
     for planned in plan.trials:
@@ -100,6 +103,8 @@ def _note_steps(wanted: _Wanted, planned: PlannedTrial, steps: tuple[Step, ...])
         # How layers are called once an earlier step has changed the network, only that step's end tells.
         for parameter, names in _named(step) if original else ():
             wanted.layers[step.address, parameter, names] = None
+        if original and step.compresses:
+            wanted.changes[step.kind, getattr(step, "skip", ())] = None
         original &= not step.renames
 
 

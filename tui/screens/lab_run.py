@@ -67,13 +67,21 @@ class RunActions(LabBase):
         self.say(f"{run.name} runs, also when you leave. ^l: its curve and trials.", "good")
 
     async def _begin(self, spec: Spec) -> RunDir:
-        """Create a study, make it the current one and start it. Raises SecateurError."""
+        """Create a study, make it the current one, start it and see it pass its check-up. Raises SecateurError."""
         from engine.runner import launch
 
+        before = self.session.study
         run = await asyncio.to_thread(launch.create, spec, self.session.workspace)
         self.session.show(run.name)
         await asyncio.to_thread(launch.start, run)
         self.session.watcher.look()
+        self.say("Trying its files and networks …")
+        try:
+            await asyncio.to_thread(launch.accepted, run)
+        except SecateurError:
+            self.session.study = before
+            self.session.watcher.look()
+            raise
         return run
 
     async def _check_now(self) -> Checked:

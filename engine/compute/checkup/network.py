@@ -12,18 +12,26 @@ from torch import Tensor, nn
 from engine.compute.checkup import passes
 from engine.compute.context import to_device
 from engine.compute.data import Dataset
+from engine.compute.layers import overlays
 from engine.compute.layers.passes import single_valued_norms
-from engine.compute.layers.select import check_skip, left
+from engine.compute.layers.select import check_skip, left, prunable_layers
 from engine.compute.measures.counts import count
 from engine.compute.models import checkpoint
 from engine.compute.models.int8 import QuantizedNetwork, torch_part
 from engine.compute.models.keepable import assert_keepable
 from engine.compute.models.layout import layout_of
 from engine.compute.pretrained.create import create
+from engine.compute.steps.channels.graph import channel_graph
 from engine.compute.steps.channels.yolo import prepare_for_channels
 from engine.compute.tasks import task_of
 from engine.errors import Unavailable, UsageError
+from engine.params import (
+    STEPS,
+    ClusterFilters,
+    PruneChannels,
+)
 from engine.params.catalog import own_code
+from engine.params.overlays import Overlay
 from engine.params.preset import Model
 from engine.text.phrases import listed
 
@@ -78,6 +86,7 @@ def _checked(tried: Tried) -> dict[str, Any]:
         notes += passes.evaluate(model, images, data.classes, name)
     if tried.wanted["batches"] and not isinstance(model, QuantizedNetwork):
         notes += _trained(tried, model, images, targets)
+    _check_changes(network, tried.wanted["changes"])
     if layout_of(model) != torch.channels_last:
         notes.append("it computes in contiguous layout, which its code needs; channels last would be faster")
     if own_code(tried.model.title):
@@ -122,6 +131,19 @@ def _check_layers(model: nn.Module, named: list[tuple[str, str, list[str]]]) -> 
                 f"The network has {listed([layer for layer in layers if layer])}.",
                 "Use the names of layers that both networks have, or STUDENT=TEACHER.",
             )
+
+
+def _check_changes(model: nn.Module, changes: list[tuple[str, list[str]]]) -> None:
+    """What steps find in a network's layers before they change them must allow it: told before anything is trained."""
+    for kind, skip in changes:
+        step = STEPS[kind]
+        if step is PruneChannels:
+            prepared = copy.deepcopy(model)
+            prepare_for_channels(prepared)
+            channel_graph(prepared, tuple(skip))
+        elif step is ClusterFilters or step.makes not in (None, Overlay.MASK):
+            title = f"{kind} can't change weights that the network's own code computes"
+            overlays.refuse(prunable_layers(model, tuple(skip)), step, title=title, undoes=())
 
 
 def _check_left(layers: dict[str, nn.Module], names: tuple[str, ...], step: str) -> None:

@@ -20,7 +20,7 @@ from engine.compute.models.tensors import fill_
 from engine.compute.numerics.seeds import generator, seed_everything
 from engine.compute.stopping import Stopped
 from engine.compute.tasks import Score, task_of
-from engine.compute.training import resume
+from engine.compute.training import lagging, resume
 from engine.compute.training.schedules import learning_rate_factor
 from engine.errors import SecateurError
 from engine.params.training import Training
@@ -106,11 +106,22 @@ def fit(
                 _keep(run)
             if context.stopping.asked:
                 raise Stopped
+    _tell_lagging(run)
     if params.keep == "best" and run.best is not None:
         fill_(model, run.best.state)
         context.scored = None
     detach_(model)
     return model
+
+
+def _tell_lagging(run: _Run) -> None:
+    """Tell of statistics that lag behind, where losses compare: those of other objectives are of another kind."""
+    if run.objective is not None or run.params.label_smoothing:
+        return
+    updates = run.params.epochs * math.ceil(len(run.context.data.train) / run.params.batch)
+    last = run.epochs[-1]
+    if told := lagging.notice(run.model, updates, last.loss, last.validation_loss):
+        run.context.notice("warning", told)
 
 
 def _keep(run: _Run, part: resume.Part | None = None) -> None:

@@ -14,7 +14,6 @@ from multiprocessing.process import BaseProcess
 
 from engine.errors import LESS_MEMORY, SecateurError
 from engine.machine import limits, signals
-from engine.machine.process import process_identity
 from engine.runner.executors.base import JobEnded, Message
 from engine.studies import events as ev
 from engine.studies.job import SERVER_GONE, STOP, JobRequest
@@ -121,11 +120,17 @@ class LocalExecutor:
 
 
 def _await_end_of_server() -> None:
-    """A process that was killed closes its connections before it is gone, and only then another is started."""
+    """A process that was killed closes its connections before it is gone, and only then another is started.
+
+    It is gone when all its threads are, which its state in /proc, its first thread's, does not tell.
+    """
     pid: int | None = getattr(forkserver._forkserver, "_forkserver_pid", None)
     deadline = time.monotonic() + END_AFTER_S
-    while pid is not None and process_identity(pid)[0] and time.monotonic() < deadline:
-        time.sleep(0.02)
+    with contextlib.suppress(ChildProcessError):
+        while pid is not None and time.monotonic() < deadline:
+            if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
+                return
+            time.sleep(0.02)
 
 
 def _work(request: str, connection: Connection) -> None:

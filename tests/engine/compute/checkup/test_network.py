@@ -100,6 +100,11 @@ def build(channels, classes, size, way="plain", width=4):
     return Net(channels, classes, way)
 
 
+def normalized(channels, classes, size):
+    own = nn.utils.parametrizations.weight_norm(nn.Conv2d(channels, 4, 3))
+    return nn.Sequential(own, nn.ReLU(), nn.Conv2d(4, 4, 3), nn.Flatten(), nn.Linear(64, classes))
+
+
 def other_classes(channels, classes, size):
     return Net(channels, classes + 1, "plain")
 
@@ -133,7 +138,7 @@ def tried(tmp_path: Path, digits: Dataset) -> Iterator[Try]:
         model = {"name": name if name == "resnet20" else f"{tmp_path}/nets.py:{name}", "arguments": {}}
         model["arguments"] = wanted.pop("arguments", {})
         usercode.use(collect([] if name == "resnet20" else [str(model["name"])], tmp_path))
-        basis = {"model": model, "teaches": False, "batches": [16], "onnx": "", "layers": []}
+        basis = {"model": model, "teaches": False, "batches": [16], "onnx": "", "layers": [], "changes": []}
         return check(Tried(digits, torch.device("cpu"), 0, tmp_path / "templates", basis | wanted))
 
     yield run
@@ -215,6 +220,16 @@ def test_a_network_that_can_t_be_built_is_refused(
         tried(name, arguments=arguments)
     assert said in str(refused.value)
     assert "bug" not in str(refused.value)
+
+
+@pytest.mark.parametrize("kind", ["prune.channels", "cluster.weights", "cluster.filters", "quantize.weights"])
+def test_weights_that_own_code_computes_are_refused_for_steps_that_would_change_them(
+    tried: Try, kind: str
+) -> None:
+    tried("normalized", changes=[["prune.weights", []], ["quantize.static", []]])
+    with pytest.raises(SecateurError, match="own code parametrizes 0"):
+        tried("normalized", changes=[[kind, []]])
+    tried(changes=[[kind, []]])
 
 
 @pytest.mark.parametrize(

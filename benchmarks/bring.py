@@ -1,0 +1,60 @@
+"""What people bring: every case of `benchmarks/cases`, run by the program as a user would, and its outcome.
+
+    python -m benchmarks.bring [--quick] [--only B16 B17 …]
+
+Right, refused in words (before anything is trained, where that is right too), or wrong. Takes some minutes; `--quick`
+runs one case of each family.
+"""
+
+import argparse
+import importlib.util
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks import results
+from benchmarks.cases import CASES, Case
+from benchmarks.cases.base import run
+
+QUICK = ("B20", "B24")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--quick", action="store_true", help=f"only {', '.join(QUICK)}; nothing is written")
+    parser.add_argument("--only", nargs="+", default=[], metavar="ID", help="these cases; nothing is written")
+    args = parser.parse_args()
+    wanted = QUICK if args.quick else tuple(args.only)
+    rows = [row(case) for case in CASES if not wanted or case.id in wanted]
+    wrong = sum(one["outcome"] == "wrong" for one in rows)
+    print(f"{len(rows)} cases, {wrong} wrong")
+    if not wanted:
+        results.write(
+            "bring", rows, title="What people bring", about="Inputs rebuilt in small from public reports."
+        )
+    return 1 if wrong else 0
+
+
+def row(case: Case) -> dict[str, Any]:
+    """The case's row of the table, printed as soon as it is there."""
+    missing = [name for name in case.needs if importlib.util.find_spec(name) is None]
+    started = time.monotonic()
+    if missing:
+        found = {"outcome": f"left out: {', '.join(missing)} is not installed", "said": ""}
+    else:
+        with tempfile.TemporaryDirectory(prefix="secateur-bring-") as folder:
+            verdict, said = case.outcome(run(case, Path(folder)))
+        found = {"outcome": verdict, "said": said.replace(folder, "…")}
+    print(
+        f"{case.id:<5} {case.what:<62} {found['outcome']:<18} {time.monotonic() - started:4.0f} s  {found['said']}",
+        flush=True,
+    )
+    return {"case": case.id, "brought": case.what, **found}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
