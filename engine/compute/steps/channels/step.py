@@ -31,6 +31,7 @@ from engine.compute.steps.channels.groups import Gone, Group
 from engine.compute.steps.channels.importance import importance
 from engine.compute.steps.channels.latency_cost import preferred_multiple, rounding
 from engine.compute.steps.channels.learning import learn
+from engine.compute.steps.channels.outcome import tell_targets, tell_whole
 from engine.compute.steps.channels.reconstruction import Reconstruction
 from engine.compute.steps.channels.shrink import shrink
 from engine.compute.steps.channels.yolo import prepare_for_channels
@@ -42,6 +43,10 @@ from engine.params.clustering import ClusterFilters
 from engine.params.pruning import Cubic, Linear, OneShot
 from engine.results.latency_targets import MEASURE, within
 from engine.text.phrases import listed
+
+VECTOR = 8
+"""Channels that every runtime here computes in one go: a vector of AVX2, half of one of AVX-512. A layer of 9 takes as
+long as one of 16, and leaves the layout of blocks that runtimes choose for multiples."""
 
 
 def prune_channels(model: nn.Module, params: PruneChannels, context: Context) -> nn.Module:
@@ -59,6 +64,8 @@ def prune_channels(model: nn.Module, params: PruneChannels, context: Context) ->
     learn(model, groups, params.learning, context, pruning.first_choice)
     with edits.resized(model):
         left = pruning.run()
+    tell_targets(pruning.budget, params, groups, left, context)
+    tell_whole(model, groups, params, context)
     context.found["channels"] = [
         {"layer": before.name, "before": before.channels, "after": after.channels}
         for before, after in zip(groups, left, strict=True)
@@ -91,6 +98,7 @@ def _make_plain(model: nn.Module, context: Context) -> None:
 
 def _groups(model: nn.Module, params: PruneChannels, context: Context) -> list[Group]:
     graph = channel_graph(model, params.skip)
+    context.found["whole"] = dict(graph.left_out)
     by_reason: dict[str, list[str]] = defaultdict(list)
     for name, reason in graph.left_out.items():
         by_reason[reason].append(name)
@@ -116,7 +124,7 @@ class _Pruning:
         self._model, self._groups, self._params, self._context = model, groups, params, context
         self._whole = {group.name: group.units for group in groups}
         self._multiple = _multiple(params, context)
-        self._budget = budget_for(model, groups, params, context)
+        self.budget = self._budget = budget_for(model, groups, params, context)
         self._original = copy.deepcopy(model) if params.latency is not None else None
 
     def check(self) -> None:
@@ -272,6 +280,5 @@ class _Pruning:
 
 def _multiple(params: PruneChannels, context: Context) -> int:
     if params.round_to == "auto":
-        assert params.latency is not None
-        return preferred_multiple(params.latency, context)
+        return VECTOR if params.latency is None else preferred_multiple(params.latency, context)
     return params.round_to

@@ -43,7 +43,7 @@ def timed_by(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[float], flo
 
 
 def params(speedup: float, **changes: Any) -> PruneChannels:
-    values = {"latency": {"speedup": speedup}, "criterion": "l1", "repair": False, **changes}
+    values = {"latency": {"speedup": speedup}, "criterion": "l1", "repair": False, "round_to": 1, **changes}
     return PruneChannels.model_validate(values, strict=False)
 
 

@@ -48,7 +48,7 @@ FAMILIES = (
 
 
 def params(**values: Any) -> PruneChannels:
-    return PruneChannels.model_validate({"calibrate": False, "repair": False, **values})
+    return PruneChannels.model_validate({"calibrate": False, "repair": False, "round_to": 1, **values})
 
 
 def pruned(model: nn.Module | None = None, context: Context | None = None, **values: Any) -> nn.Module:
@@ -127,14 +127,23 @@ def test_an_unreachable_target_is_refused_before_anything_is_done() -> None:
 def test_what_is_left_out_is_told() -> None:
     events = list[ev.Event]()
     pruned(own(networks.Sliced), context_for(events=events), ratio=0.5)
-    (notice,) = (event for event in events if isinstance(event, ev.Notice))
-    assert "Left whole: stem" in notice.text and notice.level == "warning"
+    told = [event for event in events if isinstance(event, ev.Notice)]
+    assert any("Left whole: stem" in notice.text and notice.level == "warning" for notice in told)
+
+
+def test_what_was_asked_and_reached_and_what_stays_whole_are_told() -> None:
+    context = context_for(events=(events := list[ev.Event]()))
+    pruned(context=context, speedup=2)
+    told = " ".join(event.text for event in events if isinstance(event, ev.Notice))
+    reached = context.found["targets"]["speedup"]["reached"]
+    assert f"asked 2×, reached {reached:.2f}×" in told
+    assert "fc, because it makes the output" in told and "fc" in context.found["whole"]
 
 
 def test_bn_scale_falls_back_where_there_is_none_and_is_refused_where_there_is_none_at_all() -> None:
     events = list[ev.Event]()
     pruned(own(networks.Dense), context_for(events=events), ratio=0.25, criterion="bn-scale")
-    assert not events
+    assert not any("BatchNorm" in event.text for event in events if isinstance(event, ev.Notice))
     with pytest.raises(SecateurError, match="needs BatchNorm"):
         pruned(own(networks.Flat), ratio=0.25, criterion="bn-scale")
     with pytest.raises(SecateurError, match="needs BatchNorm"):
