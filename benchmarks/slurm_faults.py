@@ -14,6 +14,7 @@ import os
 import random
 import shutil
 import signal
+import subprocess
 import tempfile
 import time
 from collections.abc import Callable
@@ -65,7 +66,7 @@ class Bench:
     def disturb(self) -> None:
         """Make one fault of a random kind, if there is something to make it to."""
         kind = self.drawn.choice(list(self.faults))
-        with contextlib.suppress(ProcessLookupError):
+        with contextlib.suppress(ProcessLookupError, subprocess.TimeoutExpired):
             if self.faults[kind]():
                 self.made[kind] += 1
 

@@ -65,7 +65,7 @@ def _do(args: argparse.Namespace, do: Callable[[RunDir], None], done: str) -> in
         raise UsageError(f"Study {run.name} has no jobs", "It runs on this machine, not by Slurm.")
     do(run)
     if args.json:
-        print_json({"study": run.name, "jobs": list(status.jobs)})
+        print_json({"study": run.name, "jobs": list(run.jobs())})
     else:
         say(f"{run.name}: {done}")
     return 0

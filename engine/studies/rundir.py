@@ -57,10 +57,8 @@ class Status:
     error: dict[str, str] | None = None
     executor: str = "local"
     """Where its trials run; of `slurm` no process on `host` carries it."""
-    jobs: tuple[str, ...] = ()
-    """Of a study on a cluster: the numbers of its jobs, as far as it was not submitted by hand."""
     submitted: float = 0.0
-    """When these were submitted, in seconds since 1970."""
+    """When the jobs of a study on a cluster were submitted, in seconds since 1970; 0 if by hand."""
     queue: str = ""
     """How they stand in the queue, in words; not written, but asked for when an open study is read."""
     why: str = ""
@@ -82,8 +80,6 @@ def _plausible(name: str, value: Any) -> bool:
     example = {} if spec.default is MISSING else spec.default
     if example is None:
         return value is None or isinstance(value, str | dict)
-    if isinstance(example, tuple):
-        return isinstance(value, list) and all(isinstance(item, str) for item in value)
     return isinstance(value, int | float if isinstance(example, int | float) else type(example))
 
 
@@ -138,6 +134,17 @@ class RunDir:
         fingerprints, as its first task found them."""
         return self.path / f"basis-{submission}.json"
 
+    @property
+    def noted_jobs(self) -> Path:
+        return self.slurm / "jobs"
+
+    def jobs(self) -> tuple[str, ...]:
+        """Of a study on a cluster: the numbers of all jobs that were ever submitted for it, in this order."""
+        try:
+            return tuple(self.noted_jobs.read_text().split())
+        except OSError:
+            return ()
+
     def failure(self, key: str) -> Path:
         """Of a study on a cluster: the mark of a step that failed, so that no other task tries it as well."""
         return self.path / "failures" / key
@@ -186,7 +193,7 @@ class RunDir:
         known = {k: v for k, v in data.items() if k in Status.__dataclass_fields__}
         if "state" not in known or not all(_plausible(k, v) for k, v in known.items()):
             return Status("unreadable")
-        return Status(**known | {"jobs": tuple(known.get("jobs", ()))})
+        return Status(**known)
 
     def _in_queue(self, status: Status) -> Status:
         """The status of a study on a cluster; `lost` if its jobs have all left the queue and it is not over."""
@@ -195,7 +202,7 @@ class RunDir:
         from engine.slurm import queue
 
         found = queue.look()
-        rows = found.of(status.jobs, str(self.path))
+        rows = found.of(self.jobs(), str(self.path))
         standing = queue.standing(rows)
         if standing.running or standing.waiting:
             state: StudyStatus = "running" if standing.running else "queued"
@@ -237,7 +244,7 @@ def why_lost(run: RunDir, status: Status) -> str:
     if status.executor == "slurm":
         from engine.slurm import queue
 
-        return queue.fates(status.jobs, str(run.path))
+        return queue.fates(run.jobs(), str(run.path))
     try:
         free = shutil.disk_usage(run.path).free
     except OSError:

@@ -1,5 +1,6 @@
 """What tasks and submissions ask Slurm about nodes, and what the workspace remembers of them."""
 
+import re
 from pathlib import Path
 
 from engine.errors import SecateurError
@@ -27,10 +28,13 @@ def failed(host: str) -> str:
 def leave_out(job: str, hosts: list[str]) -> str:
     """Keep the waiting tasks of a job off these nodes; what came of it."""
     try:
-        commands.control("update", f"JobId={job}", f"ExcNodeList={','.join(hosts)}")
+        waiting = commands.ask("squeue", "-h", "-t", "PENDING", "-j", job, "-o", "%i").split()
+        for row in waiting:
+            array = re.sub(r"%\d+", "", row)  # the throttle is shown, and not taken
+            commands.control("update", f"JobId={array}", f"ExcNodeList={','.join(hosts)}")
     except SecateurError as error:
         return f"it could not be left out: {error.detail}"
-    return "tasks that wait leave it out"
+    return "tasks that wait leave it out" if waiting else "no task of this array waits"
 
 
 def requeue(task: str) -> None:

@@ -19,7 +19,7 @@ from engine.machine.value import here
 from engine.params.slurm import Slurm
 from engine.presets.spec import Spec, read_stored
 from engine.runner.executors import nodes, site
-from engine.runner.progress import derived
+from engine.runner.progress import Progress
 from engine.slurm import commands, queue, script
 from engine.store.files import explained, write_atomic
 from engine.store.objects import Store
@@ -28,15 +28,13 @@ from engine.studies import events as ev
 from engine.studies.log import EventLog
 from engine.studies.plan import Plan, data_id, make
 from engine.studies.rundir import RunDir
-from engine.studies.state import StudyState, load
+from engine.studies.state import load
 from engine.studies.tasks import Stage, Tasks, deal
 
 TASK = "from engine.runner.task import main; main()"
 """Not ``-m``: multiprocessing would import the main module anew in every worker."""
 THROTTLE = "throttle"
 """Where the last number that was set for a study is noted."""
-BY_HAND = "jobs"
-"""Where `submit.sh` notes the numbers of the jobs that it submitted."""
 FEWER = ("MaxSubmit", "MaxArraySize", "Invalid job array", "QOSMaxSubmitJob", "AssocMaxSubmitJob", "JobSize")
 """What Slurm says of an array with more tasks than it takes."""
 
@@ -57,7 +55,8 @@ def prepare(run: RunDir, spec: Spec, store: Store | None = None) -> Submission:
     agreed = basis.latest(run, number)
     plan = _plan(run, spec, agreed)
     skip = _stored(plan, store) if store is not None and agreed is not None else set()
-    stages = deal(plan, asked, skip, site.largest_array())
+    # Where all is stored, one task tells it: whoever computed it may have been killed before it could.
+    stages = deal(plan, asked, skip, site.largest_array()) or deal(plan, asked, (), 1)[-1:]
     excluded = tuple(dict.fromkeys([*(before.excluded if before else ()), *_failed_nodes(run, before)]))
     tasks = Tasks(asked, stages, number, excluded)
     return Submission(tasks, tuple(_script(run, tasks, stage) for stage in stages))
@@ -111,26 +110,30 @@ def submit(run: RunDir) -> None:
         run.stop.unlink(missing_ok=True)
         shutil.rmtree(run.path / "failures", ignore_errors=True)
     write(run, found)
+    # All is told before anything is sent: a task may start, and tell of itself, before sbatch has returned.
+    begun = ev.StudyStarted(
+        study=run.name,
+        preset=spec.name,
+        host=socket.gethostname(),
+        pid=os.getpid(),
+        environment={},
+        resumed=found.tasks.submission > 1,
+        replay_of=run.asked().get("replay_of"),
+    )
+    tell(run, [begun])
+    queued = replace(
+        status, state="queued", host="", submitted=time.time(), updated=time.time(), error=None, why=""
+    )
+    run.write_status(queued)
     try:
-        jobs = _send(run, found.tasks)
+        _send(run, found.tasks)
     except SecateurError as error:
         if found.tasks.submission == 1:
             shutil.rmtree(run.path, ignore_errors=True)
+        else:
+            tell(run, [ev.StudyFinished(state="failed", error=error.as_dict())])
+            Progress(run).refresh(at_once=True)
         raise UsageError(error.title, error.detail, error.remedy) from error
-    state = _begun(run, spec, found.tasks)
-    now = derived(status, state, spec.settings.pick) if state.trials else status
-    run.write_status(
-        replace(
-            now,
-            state="queued" if jobs else state.status,
-            host="",
-            jobs=(*status.jobs, *jobs),
-            submitted=time.time(),
-            updated=time.time(),
-            error=None,
-            why="",
-        )
-    )
 
 
 def write(run: RunDir, found: Submission) -> None:
@@ -154,7 +157,7 @@ def by_hand(run: RunDir, tasks: Tasks) -> str:
         waits = f"--dependency=afterany:{':'.join(f'${one.name}' for one in after)} " if after else ""
         lines.append(f'{stage.name}=$(sbatch --parsable {waits}"{_file(run, stage)}")')
     numbers = " ".join(f"${stage.name}" for stage in tasks.stages)
-    return "\n".join([*lines, f'echo {numbers} | tee "{run.slurm / BY_HAND}"', ""])
+    return "\n".join([*lines, f'echo {numbers} | tee -a "{run.noted_jobs}"', ""])
 
 
 def _chained(stages: Sequence[Stage]) -> list[tuple[Stage, list[Stage]]]:
@@ -166,17 +169,18 @@ def _chained(stages: Sequence[Stage]) -> list[tuple[Stage, list[Stage]]]:
     ]
 
 
-def _send(run: RunDir, tasks: Tasks) -> list[str]:
-    """Submit every stage; the numbers of their jobs. What was sent is taken back if one is refused."""
+def _send(run: RunDir, tasks: Tasks) -> None:
+    """Submit every stage and note the numbers of their jobs. What was sent is taken back if one is refused."""
     sent: dict[str, str] = {}
     try:
         for stage, after in _chained(tasks.stages):
             waits = [f"--dependency=afterany:{':'.join(sent[one.name] for one in after)}"] if after else []
             sent[stage.name] = _send_stage(run, tasks, stage, waits)
+            with explained(run.noted_jobs), run.noted_jobs.open("a") as file:
+                file.write(f"{sent[stage.name]}\n")
     except SecateurError:
         commands.cancel(list(sent.values()))
         raise
-    return list(sent.values())
 
 
 def _send_stage(run: RunDir, tasks: Tasks, stage: Stage, flags: list[str]) -> str:
@@ -192,23 +196,6 @@ def _send_stage(run: RunDir, tasks: Tasks, stage: Stage, flags: list[str]) -> st
         tasks = replace(tasks, stages=stages)
         tasks.write(run)
         write_atomic(_file(run, stage), _script(run, tasks, stage))
-
-
-def _begun(run: RunDir, spec: Spec, tasks: Tasks) -> StudyState:
-    """Tell the study's start, and its end where nothing is left to be done."""
-    events = [
-        ev.StudyStarted(
-            study=run.name,
-            preset=spec.name,
-            host=socket.gethostname(),
-            pid=os.getpid(),
-            environment={},
-            resumed=tasks.submission > 1,
-            replay_of=run.asked().get("replay_of"),
-        )
-    ]
-    tell(run, events)
-    return load(run.path)
 
 
 def tell(run: RunDir, events: Sequence[ev.Event]) -> None:
@@ -227,21 +214,16 @@ def cancel(run: RunDir) -> None:
         run.stop.touch()
     commands.cancel(open_jobs(run))
     tell(run, [ev.StudyFinished(state="cancelled")])
-    run.write_status(derived(run.stored_status(), load(run.path), run.settings().pick))
+    Progress(run).refresh(at_once=True)
 
 
 def open_jobs(run: RunDir) -> list[str]:
     """The numbers of the study's jobs that may still wait or run: those it noted, and those that carry its comment."""
-    rows = queue.look().of(run.stored_status().jobs, str(run.path))
-    noted = _latest_jobs(run)
-    return list(dict.fromkeys([*noted, *(row.job for row in rows if row.waits or row.runs)]))
-
-
-def _latest_jobs(run: RunDir) -> tuple[str, ...]:
-    tasks, jobs = Tasks.read(run), run.stored_status().jobs
-    if not jobs and (run.slurm / BY_HAND).is_file():
-        return tuple((run.slurm / BY_HAND).read_text().split())
-    return jobs[-len(tasks.stages) :] if tasks and tasks.stages else ()
+    jobs = run.jobs()
+    rows = queue.look().of(jobs, str(run.path))
+    tasks = Tasks.read(run)
+    latest = jobs[-len(tasks.stages) :] if tasks and tasks.stages else ()
+    return list(dict.fromkeys([*latest, *(row.job for row in rows if row.waits or row.runs)]))
 
 
 def hold(run: RunDir) -> None:
@@ -267,7 +249,7 @@ def throttle_by(run: RunDir, factor: float) -> int:
         now = int((run.slurm / THROTTLE).read_text())
     except (OSError, ValueError):
         now = found.asked.parallel or 0 if found else 0
-    rows = queue.look().of(run.stored_status().jobs, str(run.path))
+    rows = queue.look().of(run.jobs(), str(run.path))
     wanted = max(1, round(factor * (now or queue.standing(rows).running or 1)))
     throttle(run, wanted)
     return wanted

@@ -99,7 +99,7 @@ def test_cancelled_tasks_lose_nothing_that_was_finished_and_resuming_gives_the_s
 ) -> None:
     run = submitted(lab)
     wait_for(lambda: lab.computed(run.name))
-    cluster.ask("scancel", *run.stored_status().jobs)
+    cluster.ask("scancel", *run.jobs())
     wait_for(lambda: seen(run) == "lost")
     finished = set(lab.computed(run.name))
     assert lab.json("resume", run.name)["status"] == "done"
@@ -160,7 +160,7 @@ def test_what_waits_is_held_released_and_throttled_and_told_with_its_reason(
 ) -> None:
     run = submitted(lab, LONG)
     wait_for(lambda: lab.state(run.name).tasks)
-    last = run.stored_status().jobs[-1]
+    last = run.jobs()[-1]
     assert lab.call("hold", run.name).returncode == 0
     assert "Priority=0" in cluster.ask("scontrol", "show", "job", last)
     assert lab.call("release", run.name).returncode == 0

@@ -67,7 +67,7 @@ def test_each_stage_is_one_call_that_waits_for_the_one_before(calls: Path, tmp_p
     assert second.split()[:2] == ["trials1.sh", "6"]
     assert "--dependency=afterany:1 " in second
     status = run.read_status()
-    assert (status.state, status.jobs) == ("queued", ("1", "2"))
+    assert (status.state, run.jobs()) == ("queued", ("1", "2"))
 
 
 def test_where_the_site_takes_no_such_array_fewer_tasks_do_more_each(calls: Path, tmp_path: Path) -> None:
