@@ -197,7 +197,7 @@ NETWORKS = (
             "class Same(nn.Conv2d):\n    def forward(self, x):\n"
             "        return super().forward(nn.functional.pad(x, (1, 0, 1, 0)))\n"
             + mine("    def more(self): self.two = Same(8, 16, 2, stride=2)"),
-            TRAIN + "  - factorize: {rank: {kind: ratio, ratio: 0.99}}\n",
+            TRAIN + "  - factorize: {rank: {kind: ratio, ratio: 0.99}, skip: [head]}\n",
         ),
     ),
 )
