@@ -52,13 +52,13 @@ def _new_numbers(said: Said) -> str:
     return "the network's helper was edited and all was reused" if "reused" in again.told else learned(again)
 
 
-def _importing(statement: str, where: str = "blocks.py") -> Case:
+def _importing(mark: str, statement: str, where: str = "blocks.py") -> Case:
     def write(folder: Path) -> str:
         (folder / where).parent.mkdir(exist_ok=True)
         (folder / where).write_text(BLOCKS)
         return network(f"{NET}\nclass Mine(Net):\n{USES.format(statement)}\n{BUILD}", TRAIN)(folder)
 
-    return Case(f"B32{'abc'[len(where) % 3]}", statement, write)
+    return Case(f"B32{mark}", f"in the constructor: {statement}", write)
 
 
 def _relative(folder: Path) -> str:
@@ -85,8 +85,8 @@ CODE = (
     Case("B29", "load() with an unseeded split", _leak, _refused_leak),
     Case("B30", "a data file that prints", _loud),
     Case("B31", "an imported file is edited", _edited, _new_numbers),
-    _importing("from blocks import block"),
-    _importing("from .more import block", "more.py"),
-    _importing("from pkg.blocks import block", "pkg/blocks.py"),
+    _importing("", "from blocks import block"),
+    _importing("r", "from .more import block", "more.py"),
+    _importing("p", "from pkg.blocks import block", "pkg/blocks.py"),
     Case("B33", "np.load relative to the user's folder", _relative),
 )

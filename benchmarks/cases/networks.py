@@ -192,12 +192,12 @@ NETWORKS = (
     ),
     Case(
         "X02",
-        "factorize a subclass of Conv2d, at full rank",
+        "factorize a subclass of Conv2d, at nearly full rank",
         network(
             "class Same(nn.Conv2d):\n    def forward(self, x):\n"
             "        return super().forward(nn.functional.pad(x, (1, 0, 1, 0)))\n"
             + mine("    def more(self): self.two = Same(8, 16, 2, stride=2)"),
-            TRAIN + "  - factorize: {rank: {kind: ratio, ratio: 1.0}}\n",
+            TRAIN + "  - factorize: {rank: {kind: ratio, ratio: 0.99}, skip: [head]}\n",
         ),
     ),
 )

@@ -123,10 +123,12 @@ def not_multiplied(model: nn.Module, layers: Mapping[str, nn.Module], pixels: Te
     with ExitStack() as hooks, torch.no_grad(), evaluating(model), parametrize.cached(), unfused_attention():
         for name, layer in layers.items():
             hooks.callback(layer.register_forward_pre_hook(lambda *_, n=name: called.append(n)).remove)
-        products = Products(model, {name: weight_of(layer) for name, layer in layers.items()})
+        # Under names of their own: products of what is no weight here are told by the name of the running module.
+        products = Products(model, {f"{name}.weight": weight_of(layer) for name, layer in layers.items()})
         with products:
             model(pixels)
-    return {name: _own_forward(layers[name]) for name in dict.fromkeys(called) if name not in products.found}
+    unused = (name for name in dict.fromkeys(called) if f"{name}.weight" not in products.found)
+    return {name: _own_forward(layers[name]) for name in unused}
 
 
 def different(

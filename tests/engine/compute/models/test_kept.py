@@ -19,15 +19,20 @@ from engine.compute.models.build import build
 from engine.compute.models.int8 import torch_part
 from engine.compute.models.keepable import assert_keepable
 from engine.compute.pretrained.create import create
+from engine.compute.steps.apply import apply
 from engine.compute.stopping import Stopping
 from engine.compute.worker import steps
 from engine.errors import SecateurError
+from engine.params import ClusterWeights, Factorize, PruneWeights, Step
+from engine.params.factorization import Energy
 from engine.params.preset import Model
 from engine.presets import spec
 from engine.runner.executors.choose import machine
 from engine.store.objects import Store
+from engine.studies import events as ev
 from engine.studies.job import request
 from engine.studies.plan import Plan, data_id, make
+from tests.engine.compute.compute_help import context_for
 
 HERE = Path(__file__).with_name("peculiar.py")
 KEPT = (
@@ -168,3 +173,23 @@ def test_tied_weights_stay_one_and_count_once(tmp_path: Path) -> None:
     assert count(again, (1, 8, 8)).parameters == own
     whole = sum(t.numel() * t.element_size() for t in model.state_dict().values())
     assert sizes(checkpoint.folded_state(again))["plain"] < whole
+
+
+@pytest.mark.parametrize(
+    ("step", "named"),
+    [
+        (Factorize(rank=Energy(energy=1.0), calibrate=False), ("a (Standardized", "b (Padded")),
+        (PruneWeights(sparsity=0.0), ("a (Standardized",)),
+        (ClusterWeights(centroids=256, skip=("fc",)), ("a (Standardized",)),
+    ],
+    ids=["factorize", "prune.weights", "cluster.weights"],
+)
+def test_what_a_layer_computes_by_a_forward_of_its_own_stays(step: Step, named: tuple[str, ...]) -> None:
+    """At full rank, ratio 0 and with as many values as it takes, and the user is told which layers are left alone."""
+    events: list[ev.Event] = []
+    model = network("own_forwards").eval()
+    before = model(images())
+    after = apply(step, model, context_for(events=events)).eval()
+    told = " ".join(event.text for event in events if isinstance(event, ev.Notice))
+    assert "Left alone" in told and all(name in told for name in named)
+    torch.testing.assert_close(after(images()), before, rtol=1e-2, atol=1e-2)

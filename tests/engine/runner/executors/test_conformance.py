@@ -14,6 +14,7 @@ from engine.presets import spec
 from engine.runner.executors.base import Executor, JobEnded, Message
 from engine.runner.executors.choose import machine
 from engine.runner.executors.local import LocalExecutor
+from engine.store.objects import Store
 from engine.studies import events as ev
 from engine.studies.job import JobRequest, request
 from engine.studies.plan import Job, Plan, data_id, make
@@ -50,7 +51,7 @@ class Bench:
         self.plan: Plan = make(read, {data_id(trial): found for trial in read.trials}, machine(read.settings))
         self.computing = [job for job in self.plan.jobs if not job.exclusive]
         self.exclusive = [job for job in self.plan.jobs if job.exclusive]
-        workspace, store = str(folder), str(folder / "store")
+        workspace, store = str(folder), Store(folder / "store")
         self.executor = start(lambda job, cpus: request(job, self.plan, workspace, store, cpus))
 
     def until(self, enough: Callable[[list[Message]], Any], seconds: float = 60.0) -> list[Message]:
