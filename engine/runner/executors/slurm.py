@@ -21,6 +21,7 @@ from engine.presets.spec import Spec, read_stored
 from engine.runner.executors import nodes, site
 from engine.runner.progress import Progress
 from engine.slurm import commands, queue, script
+from engine.store import claims
 from engine.store.files import explained, write_atomic
 from engine.store.objects import Store
 from engine.studies import basis
@@ -121,6 +122,7 @@ def submit(run: RunDir) -> None:
         replay_of=run.asked().get("replay_of"),
     )
     tell(run, [begun])
+    claims.bury(run.store().root, [f"{job}_" for job in run.jobs()])
     queued = replace(
         status, state="queued", host="", submitted=time.time(), updated=time.time(), error=None, why=""
     )
