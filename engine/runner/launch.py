@@ -20,6 +20,7 @@ from engine.presets.spec import Spec, parse, read_stored, to_yaml
 from engine.results.failures import moment
 from engine.runner import pinned
 from engine.runner.executors import choose, site, slurm
+from engine.runner.executors.base import Carrier
 from engine.sources import Sources
 from engine.store.files import explained
 from engine.studies import lease, lives, rundir
@@ -104,13 +105,9 @@ def check_runtimes(spec: Spec, on: Machine, *, decided: bool) -> None:
 def start(run: RunDir, *, here: bool = False, tell: Callable[[str], None] = lambda _: None) -> None:
     """Have the study carried out by the executor that its preset names, from where it is.
 
-    Raises UsageError if it runs already or the executor refuses it, SecateurError if it does not start. `here` and
-    `tell` are as in `_start_engine`.
+    Arguments and errors are as in `Carrier.start`.
     """
-    if choose.on_cluster(run):
-        slurm.submit(run)
-    else:
-        _start_engine(run, here=here, tell=tell)
+    _carrier(run).start(run, here=here, tell=tell)
 
 
 def prepare(run: RunDir) -> None:
@@ -148,11 +145,22 @@ def _only_on_cluster(settings: Settings) -> None:
 
 def cancel(run: RunDir) -> None:
     """Ask for the end of a study; what it has finished stays stored."""
-    if choose.on_cluster(run):
-        slurm.cancel(run)
-    else:
+    _carrier(run).cancel(run)
+
+
+class _Engine:
+    """Carries a study by a process of ours on this machine."""
+
+    def start(self, run: RunDir, *, here: bool, tell: Callable[[str], None]) -> None:
+        _start_engine(run, here=here, tell=tell)
+
+    def cancel(self, run: RunDir) -> None:
         with explained(run.stop):
             run.stop.touch()
+
+
+def _carrier(run: RunDir) -> Carrier:
+    return slurm if choose.on_cluster(run) else _Engine()
 
 
 def _start_engine(run: RunDir, *, here: bool, tell: Callable[[str], None]) -> None:
