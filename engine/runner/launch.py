@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from engine.runner import pinned
 from engine.runner.executors import choose, site, slurm
 from engine.runner.executors.base import Carrier
 from engine.sources import Sources
-from engine.store.files import explained
+from engine.store.files import explained, write_atomic
 from engine.studies import lease, lives, rundir
 from engine.studies.named_files import check_files
 from engine.studies.plan import sources_of
@@ -108,6 +108,21 @@ def start(run: RunDir, *, here: bool = False, tell: Callable[[str], None] = lamb
     Arguments and errors are as in `Carrier.start`.
     """
     _carrier(run).start(run, here=here, tell=tell)
+
+
+def ask_otherwise(run: RunDir, overrides: Sequence[str]) -> None:
+    """Change what a study asks its executor for, which changes no result. Raises UsageError for anything else."""
+    for override in overrides:
+        if not override.startswith("executor."):
+            raise UsageError(
+                f"A study keeps its preset: {override} can't be set",
+                "Only what begins with `executor.` can, which changes no result.",
+                "Run the changed preset as a new study: what is stored is not computed again.",
+            )
+    found = parse(run.preset.read_text(encoding="utf-8"), run.name, overrides, stored=True)
+    preset = to_yaml(found.document)
+    write_atomic(run.preset, preset)
+    write_atomic(run.kept_settings, to_json(found, preset))
 
 
 def prepare(run: RunDir) -> None:

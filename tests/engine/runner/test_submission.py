@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from engine.errors import UsageError
+from engine.params.slurm import Slurm
 from engine.presets import spec
 from engine.runner import launch
 from engine.studies.rundir import RunDir
@@ -95,6 +96,19 @@ def test_a_second_submission_of_a_study_that_waits_is_refused(calls: Path, tmp_p
     launch.start(run)
     with pytest.raises(UsageError, match="is queued already"):
         launch.start(run)
+
+
+def test_a_study_is_resumed_with_another_request_and_with_nothing_else(calls: Path, tmp_path: Path) -> None:
+    run = study(tmp_path, 2)
+    launch.start(run)
+    launch.cancel(run)
+    with pytest.raises(UsageError, match=r"train\.epochs=2 can't be set"):
+        launch.ask_otherwise(run, ["train.epochs=2"])
+    launch.ask_otherwise(run, ["executor.slurm.memory=8G"])
+    launch.start(run)
+    assert "#SBATCH --mem=8G" in (run.slurm / "trials1.sh").read_text()
+    assert run.settings().of_trial(1).executor.slurm == Slurm(memory="8G")
+    assert len(run.jobs()) == 4
 
 
 def test_variables_that_choose_bits_go_with_the_script(
