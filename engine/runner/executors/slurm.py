@@ -58,8 +58,7 @@ def prepare(run: RunDir, spec: Spec, store: Store | None = None) -> Submission:
     skip = _stored(plan, store) if store is not None and agreed is not None else set()
     # Where all is stored, one task tells it: whoever computed it may have been killed before it could.
     stages = deal(plan, asked, skip, site.largest_array()) or deal(plan, asked, (), 1)[-1:]
-    excluded = tuple(dict.fromkeys([*(before.excluded if before else ()), *_failed_nodes(run, before)]))
-    tasks = Tasks(asked, stages, number, excluded)
+    tasks = Tasks(asked, stages, number, _failed_nodes(run, before))
     return Submission(tasks, tuple(_script(run, tasks, stage) for stage in stages))
 
 
@@ -77,12 +76,12 @@ def _stored(plan: Plan, store: Store) -> set[int]:
     return {job.number for job in plan.jobs if all(store.get(node.key) is not None for node in job.nodes)}
 
 
-def _failed_nodes(run: RunDir, before: Tasks | None) -> list[str]:
-    """Nodes that took a task with them and are not well now."""
+def _failed_nodes(run: RunDir, before: Tasks | None) -> tuple[str, ...]:
+    """Nodes that took a task with them, or had been left out, and are not well now."""
     if before is None:
-        return []
-    hosts = dict.fromkeys(t.host for t in load(run.path).tasks.values() if not t.outcome)
-    return [host for host in hosts if nodes.failed(host)]
+        return ()
+    lost = (t.host for t in load(run.path).tasks.values() if not t.outcome)
+    return tuple(host for host in dict.fromkeys([*before.excluded, *lost]) if nodes.failed(host))
 
 
 def _script(run: RunDir, tasks: Tasks, stage: Stage) -> str:
