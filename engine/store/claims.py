@@ -24,6 +24,14 @@ DEAD_AFTER_S = 90.0
 """A counter that stands still for so long is dead: attributes are cached for up to 60 s on NFS."""
 
 
+def bury(root: Path, begins: Iterable[str]) -> None:
+    """Declare holders dead whose names begin so: whoever calls knows that they are gone, or soon will be."""
+    starts = tuple(begins)
+    for beat in (root / "claims" / "holders").glob("*.json") if starts else ():
+        if beat.name.startswith(starts):
+            beat.unlink(missing_ok=True)
+
+
 class Claims:
     """What one process holds of the store at `root`; its `holder` name is used by no other process.
 

@@ -54,12 +54,13 @@ class Tree:
         """Make what a module holds: its own tensors, then its children."""
         self._tensors(module, prefix)
         owner = self.place(prefix)
+        listed = _is_list(module) and bool(prefix)  # the class that is written is no list itself
         for index, (last, child) in enumerate(module._modules.items()):
             name = _join(prefix, last)
-            if _is_list(module):
+            if listed:
                 self._places[name] = f"{owner}[{index}]"
-            if child is not None and (self._is_needed(child, name) or _is_list(module)):
-                self._child(child, name, owner, "" if _is_list(module) else last)
+            if child is not None and (self._is_needed(child, name) or listed):
+                self._child(child, name, owner, "" if listed else last)
 
     def _child(self, child: nn.Module, name: str, owner: str, last: str) -> None:
         """Make a module; `last` is its name within its owner, "" in a list."""

@@ -37,6 +37,21 @@ def test_a_holder_whose_counter_stands_still_is_dead_by_the_readers_clock(
         assert (tmp_path / "claims" / "k").exists(), "what others took over is theirs"
 
 
+def test_what_a_buried_holder_had_is_free_within_seconds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed = Claims(tmp_path, "7_0.0")
+    killed._beats.mkdir(parents=True)
+    killed._write()
+    assert killed.take("k")
+    with Claims(tmp_path, "8_0.0") as one, Claims(tmp_path, "71_0.0") as other:
+        assert not one.take("k")
+        claims.bury(tmp_path, ["7_"])
+        assert one.alive(other.holder)
+        monkeypatch.setattr(claims, "BEAT_S", 0.0)
+        assert one.take("k")
+
+
 def test_an_attempt_takes_over_from_the_one_before_at_once(tmp_path: Path) -> None:
     killed = Claims(tmp_path, "1_0.0")
     killed._beats.mkdir(parents=True)

@@ -47,6 +47,11 @@ class Hostile(nn.Module):
 
 def hostile(channels, classes):
     return Hostile(channels, classes)
+
+def plain(channels, classes):
+    """A list of layers is all of the network."""
+    inner = nn.Sequential(nn.Conv2d(channels, 8, 3), nn.BatchNorm2d(8), nn.ReLU())
+    return nn.Sequential(inner, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, classes))
 '''
 
 
@@ -102,6 +107,7 @@ def expected(model: nn.Module, data: Dataset) -> Tensor:
         ("vit", True),
         ("swin", False),
         ("hostile", True),
+        ("plain", True),
     ],
 )
 def test_it_gives_the_same_bits_without_this_project_or_torchvision(
