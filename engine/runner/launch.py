@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,8 +20,9 @@ from engine.presets.spec import Spec, parse, read_stored, to_yaml
 from engine.results.failures import moment
 from engine.runner import pinned
 from engine.runner.executors import choose, site, slurm
+from engine.runner.executors.base import Carrier
 from engine.sources import Sources
-from engine.store.files import explained
+from engine.store.files import explained, write_atomic
 from engine.studies import lease, lives, rundir
 from engine.studies.named_files import check_files
 from engine.studies.plan import sources_of
@@ -104,13 +105,24 @@ def check_runtimes(spec: Spec, on: Machine, *, decided: bool) -> None:
 def start(run: RunDir, *, here: bool = False, tell: Callable[[str], None] = lambda _: None) -> None:
     """Have the study carried out by the executor that its preset names, from where it is.
 
-    Raises UsageError if it runs already or the executor refuses it, SecateurError if it does not start. `here` and
-    `tell` are as in `_start_engine`.
+    Arguments and errors are as in `Carrier.start`.
     """
-    if choose.on_cluster(run):
-        slurm.submit(run)
-    else:
-        _start_engine(run, here=here, tell=tell)
+    _carrier(run).start(run, here=here, tell=tell)
+
+
+def ask_otherwise(run: RunDir, overrides: Sequence[str]) -> None:
+    """Change what a study asks its executor for, which changes no result. Raises UsageError for anything else."""
+    for override in overrides:
+        if not override.startswith("executor."):
+            raise UsageError(
+                f"A study keeps its preset: {override} can't be set",
+                "Only what begins with `executor.` can, which changes no result.",
+                "Run the changed preset as a new study: what is stored is not computed again.",
+            )
+    found = parse(run.preset.read_text(encoding="utf-8"), run.name, overrides, stored=True)
+    preset = to_yaml(found.document)
+    write_atomic(run.preset, preset)
+    write_atomic(run.kept_settings, to_json(found, preset))
 
 
 def prepare(run: RunDir) -> None:
@@ -148,11 +160,22 @@ def _only_on_cluster(settings: Settings) -> None:
 
 def cancel(run: RunDir) -> None:
     """Ask for the end of a study; what it has finished stays stored."""
-    if choose.on_cluster(run):
-        slurm.cancel(run)
-    else:
+    _carrier(run).cancel(run)
+
+
+class _Engine:
+    """Carries a study by a process of ours on this machine."""
+
+    def start(self, run: RunDir, *, here: bool, tell: Callable[[str], None]) -> None:
+        _start_engine(run, here=here, tell=tell)
+
+    def cancel(self, run: RunDir) -> None:
         with explained(run.stop):
             run.stop.touch()
+
+
+def _carrier(run: RunDir) -> Carrier:
+    return slurm if choose.on_cluster(run) else _Engine()
 
 
 def _start_engine(run: RunDir, *, here: bool, tell: Callable[[str], None]) -> None:

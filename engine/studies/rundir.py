@@ -231,7 +231,7 @@ class RunDir:
         if fate != "elsewhere":
             return fate == "alive"
         counter, every = (by.counter, by.every) if by else (str(status.heartbeat), 0.0)
-        return lives.seen.silence(self.path, counter, every) < lives.lost_after_s()
+        return lives.seen.silence(self.path, counter, every) < lives.lost_after_s(every)
 
     def write_status(self, status: Status, within: Path | None = None) -> None:
         """Replace the status; the new file is made in the folder `within`, an engine's own (`engine.studies.lease`)."""

@@ -20,7 +20,6 @@ from engine.datasets.preprocess import unsaid
 from engine.errors import SecateurError, UsageError
 from engine.machine import lock
 from engine.params.preset import Data, Model
-from engine.store.objects import Store
 from engine.store.workspace import fingerprints
 from engine.studies.job import JobRequest
 
@@ -31,7 +30,7 @@ SYSTEM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO, errno
 def run(request: JobRequest, send: Send) -> None:
     """Try every network of the job that the store knows nothing of. Raises UsageError for what can't be."""
     settings = request.read_settings()
-    store = Store(Path(request.store))
+    store = request.open_store()
     workspace = Path(request.workspace)
     with _preset_at_fault():
         data = load(
