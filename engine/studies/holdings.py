@@ -25,8 +25,8 @@ have found it, and clocks differ."""
 
 
 @dataclass(frozen=True)
-class Holder:
-    """A study: the keys that it holds; the bytes in its own folder; when it began.
+class StudyHoldings:
+    """What one study holds: the keys; the bytes in its own folder; when it began.
 
     `at_work`: whether something may be computing for it still. `unknown`: why it can't be told what it holds, empty
     where it can.
@@ -41,7 +41,7 @@ class Holder:
     unknown: str = ""
 
 
-def holder(run: RunDir) -> Holder:
+def holder(run: RunDir) -> StudyHoldings:
     """What the study in a folder holds, by all the plans in its events."""
     status = run.read_status()
     # One that is called lost may only be out of sight.
@@ -58,7 +58,7 @@ def holder(run: RunDir) -> Holder:
         unknown = "its events make no sense"
     if not keys and not unknown and (at_work or status.done):
         unknown = "it has no plan (yet)"
-    return Holder(
+    return StudyHoldings(
         run.name, status.state, frozenset(keys), size_of(run.path), status.created, at_work, unknown
     )
 
@@ -86,7 +86,7 @@ class Holdings:
     """The studies of a workspace, and all that is in the store which they share."""
 
     store: Store
-    holders: tuple[Holder, ...]
+    holders: tuple[StudyHoldings, ...]
     items: tuple[Item, ...]
 
     @cached_property
@@ -99,11 +99,11 @@ class Holdings:
         return {item.key: item for item in self.items if item.kind == "result"}
 
     @property
-    def unknown(self) -> list[Holder]:
+    def unknown(self) -> list[StudyHoldings]:
         """Studies of which it can't be told what they hold: they might hold anything."""
         return [one for one in self.holders if one.unknown]
 
-    def held(self, one: Holder) -> int:
+    def held(self, one: StudyHoldings) -> int:
         """Bytes in the store of the results that a study is made of."""
         return sum(self.results[key].size for key in one.keys if key in self.results)
 
