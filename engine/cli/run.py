@@ -134,11 +134,9 @@ def _resume(args: argparse.Namespace) -> int:
 
     _refuse_background(args)
     run = find(workspace(args.workspace), args.study)
-    if args.remeasure and not launch.forget_noisy_latency(run):
-        tell(f"every latency of {run.name} was measured undisturbed")
     if args.overrides:
         launch.ask_otherwise(run, args.overrides)
-    launch.start(run, here=args.here, tell=tell)
+    launch.start(run, here=args.here, remeasure=args.remeasure, tell=tell)
     return _follow(args, run)
 
 

@@ -189,7 +189,7 @@ class RunDir:
         data = read_json(self.status)
         if not isinstance(data, dict):
             return Status("unreadable")
-        data = {"pick": data.get("best", {})} | data  # as version 0.1 called it
+        data = {"pick": data.get("best", {})} | data  # the name in files of version 0.1
         known = {k: v for k, v in data.items() if k in Status.__dataclass_fields__}
         if "state" not in known or not all(_plausible(k, v) for k, v in known.items()):
             return Status("unreadable")

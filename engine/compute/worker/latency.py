@@ -22,7 +22,7 @@ from engine.measures.latency import NOISY_LOAD
 from engine.params.preset import Latency
 from engine.params.runtimes import INT8, KIND, Runtime
 from engine.store.keys import key
-from engine.store.objects import Store
+from engine.store.objects import ARTEFACT, Store
 from engine.studies import events as ev
 from engine.studies.job import JobRequest
 from engine.studies.plan import Node
@@ -132,7 +132,7 @@ def _exported(parent: str, named: tuple[str, ...], shape: Shape, store: Store) -
     """The ONNX file that both ONNX Runtime and OpenVINO open."""
     versions = {"torch": torch.__version__, "onnx": onnx.__version__}
     material = {
-        "kind": "artefact",
+        "kind": ARTEFACT,
         "version": EXPORT_VERSION,
         "lanes": narrow.lanes(),
         "runtime": "onnxruntime",
@@ -140,6 +140,7 @@ def _exported(parent: str, named: tuple[str, ...], shape: Shape, store: Store) -
         **versions,
     }
     own = key(material)
+    store.note_use(own)
     found = store.get(own)
     if found is None or store.damage(own):
         if found is not None:
@@ -148,7 +149,7 @@ def _exported(parent: str, named: tuple[str, ...], shape: Shape, store: Store) -
         with store.writing(own) as folder:
             file = artefact("onnxruntime", model, shape, folder, templates=store.root / "templates")
             found = store.commit(
-                own, folder, kind="artefact", material=material, measures={}, observations={"file": file.name}
+                own, folder, kind=ARTEFACT, material=material, measures={}, observations={"file": file.name}
             )
     name: str = found.observations["file"]
     return found.folder / name

@@ -33,10 +33,13 @@ class Carrier(Protocol):
     Whoever looks reads the study's folder, whichever it is.
     """
 
-    def start(self, run: RunDir, *, here: bool, tell: Callable[[str], None]) -> None:
+    def start(
+        self, run: RunDir, *, here: bool, tell: Callable[[str], None], first: Callable[[], None]
+    ) -> None:
         """Have the study carried out, from where it is.
 
         `here`: though this machine's bits will be others than those that it began with; `tell` hears of waiting.
+        `first` is done before anything else, but not where the study is refused.
         Raises UsageError if it runs already or can't be as it was asked for, SecateurError if it does not start.
         """
         ...

@@ -92,7 +92,13 @@ def _script(run: RunDir, tasks: Tasks, stage: Stage) -> str:
     return script.text(tasks.asked, about, command, own | environment.chosen_selectors(), tasks.excluded)
 
 
-def start(run: RunDir, *, here: bool = False, tell: Callable[[str], None] = lambda _: None) -> None:
+def start(
+    run: RunDir,
+    *,
+    here: bool = False,
+    tell: Callable[[str], None] = lambda _: None,
+    first: Callable[[], None] = lambda: None,
+) -> None:
     """Write the folder's part and send every stage; the study is queued then.
 
     `here` means nothing: a study keeps to the kind of node that it began on. Raises UsageError, and removes a study
@@ -105,6 +111,7 @@ def start(run: RunDir, *, here: bool = False, tell: Callable[[str], None] = lamb
             status.queue,
             f"`secateur watch {run.name}` follows it.",
         )
+    first()
     spec = read_stored(run.preset, run.asked().get("name", run.name))
     found = prepare(run, spec, run.store())
     with explained(run.stop):
