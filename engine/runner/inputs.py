@@ -30,12 +30,6 @@ def code_of(run: RunDir, spec: Spec) -> Sources:
     Raises SecateurError where the record can't be read.
     """
     kept = sources.read(run.code)
-    if kept is None and run.code.exists():
-        raise SecateurError(
-            f"The code of study {run.name} can't be read",
-            f"{run.code} is damaged.",
-            "Run its preset as a new study.",
-        )
     found = kept or sources_of(spec, Path.cwd())
     if kept is None and found.programs:
         write_atomic(run.code, found.to_json())

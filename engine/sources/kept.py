@@ -2,13 +2,14 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from engine.errors import UsageError
+from engine.errors import SecateurError, UsageError
 from engine.params import Distill, Step
 from engine.params.catalog import own_code
 from engine.params.distillation import ModelTeacher
@@ -129,12 +130,23 @@ def references(trials: Iterable[tuple[Settings, Iterable[Step]]]) -> list[str]:
 
 
 def read(file: Path) -> Sources | None:
-    """The sources that a study keeps in `file`; None where it keeps none."""
+    """The sources that a study keeps in `file`; None where it keeps none.
+
+    Raises SecateurError where there is a record that can't be read: code on disk may be another by now.
+    """
     found = read_json(file)
     try:
-        return Sources.from_dict(found) if isinstance(found, dict) else None
+        if isinstance(found, dict):
+            return Sources.from_dict(found)
     except (KeyError, TypeError, ValueError, AttributeError):  # of another version, or not ours at all
+        pass
+    if not os.path.lexists(file):
         return None
+    raise SecateurError(
+        f"The code of study {file.parent.name} can't be read",
+        f"{file} is damaged, or shut to this user.",
+        "Run its preset as a new study.",
+    )
 
 
 def file_of(reference: str) -> str:

@@ -25,8 +25,8 @@ def main() -> None:
     os.set_inheritable(
         int(descriptor), False
     )  # the pipe ends with this process, whatever the function starts
-    usercode.use(sources.read(Path(code)))
     try:
+        usercode.use(sources.read(Path(code)))
         found = load(params, datasets.locate(params, Path(workspace)))
         reply: dict[str, object] = {"fingerprint": found.fingerprint}
     except (SecateurError, MemoryError) as error:
