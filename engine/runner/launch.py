@@ -204,7 +204,7 @@ def _silent(run: RunDir, tell: Callable[[str], None]) -> str:
             told = True
             tell(
                 f"{run.name} has an engine on {by.process.host}, last heard of {moment(status.updated)}: watching for "
-                f"up to {lives.lost_after_s():.0f} s whether it still runs"
+                f"up to {lives.patience_s(by.every):.0f} s whether it still runs"
             )
             first = by.counter
         if by.counter != first:

@@ -41,6 +41,12 @@ def lost_after_s() -> float:
     return seconds
 
 
+def patience_s(every: float) -> float:
+    """Seconds of watched silence after which an engine is lost whose counter moves every `every` seconds, as it says:
+    its node may have been given another `SECATEUR_LOST_AFTER` than we."""
+    return max(lost_after_s(), BEATS * every)
+
+
 def beat_s() -> float:
     """Seconds between two beats of an engine that is started here."""
     return lost_after_s() / BEATS
