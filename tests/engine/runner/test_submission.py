@@ -1,7 +1,9 @@
 """What a submission sends, where Slurm's programs are stand-ins that note what they are asked."""
 
+import os
 import re
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -142,3 +144,16 @@ def test_what_was_submitted_by_hand_is_not_submitted_again(calls: Path, tmp_path
     queue.forget()
     with pytest.raises(UsageError, match="is running already"):
         launch.start(run)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can make what belongs to another")
+def test_a_colleague_s_study_is_not_judged_by_our_queue(calls: Path, tmp_path: Path) -> None:
+    run = study(tmp_path, 1)
+    launch.start(run)
+    run.write_status(replace(run.stored_status(), submitted=1.0, updated=1.0))
+    os.utime(run.noted_jobs, (1.0, 1.0))
+    queue.forget()
+    assert run.read_status().state == "lost"
+    os.chown(run.status, 60002, -1)
+    assert run.read_status().state == "queued"
+    assert "60002" in run.read_status().queue

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from engine import sources
 from engine.errors import SecateurError
 from engine.presets.spec import parse
 from engine.runner import inputs, launch
@@ -103,3 +104,5 @@ def test_a_damaged_record_of_the_code_is_no_other_code(tmp_path: Path) -> None:
     run.code.write_text("{")
     with pytest.raises(SecateurError, match="can't be read"):
         inputs.code_of(run, spec)
+    with pytest.raises(SecateurError, match="can't be read"):  # as workers and replays read it
+        sources.read(run.code)

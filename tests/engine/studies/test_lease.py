@@ -236,3 +236,15 @@ def test_a_damaged_lease_is_someone_elses(tmp_path: Path) -> None:
     seen = holder(tmp_path)
     assert seen is not None
     claim(tmp_path, 5.0, silent=seen.counter).check()
+
+
+def test_an_engine_that_beats_more_rarely_than_we_would_is_given_its_own_time(
+    tmp_path: Path, clock: list[float]
+) -> None:
+    run = RunDir(tmp_path / "s-1")
+    run.path.mkdir()
+    claim(run.path, 20.0)  # of SECATEUR_LOST_AFTER=300
+    run.write_status(Status("running", host="another-node"))
+    elsewhere(run.path)
+    assert watched(run, clock, 280) == "running"
+    assert watched(run, clock, 30) == "lost"
