@@ -105,6 +105,8 @@ class Bench:
         self.cluster.kill_node(name)
         time.sleep(self.drawn.uniform(0, 3))
         self.cluster.start_node(name)
+        # Slurm drains a node on which a job of before still runs; an administrator would let it go on.
+        self.cluster.ask("scontrol", "update", f"NodeName={name}", "State=RESUME")
         return True
 
     def _controller(self, number: signal.Signals) -> bool:

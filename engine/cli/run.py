@@ -74,6 +74,14 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
                 help="measure again what other programs disturbed (marked ~ in the table)",
             )
             command.add_argument(
+                "--set",
+                action="append",
+                default=[],
+                metavar="executor.PATH=VALUE",
+                dest="overrides",
+                help="ask the executor for something else, such as executor.slurm.memory=8G; may be repeated",
+            )
+            command.add_argument(
                 "--here",
                 action="store_true",
                 help="go on on this machine though it gives other bits than the one where the study began",
@@ -126,9 +134,9 @@ def _resume(args: argparse.Namespace) -> int:
 
     _refuse_background(args)
     run = find(workspace(args.workspace), args.study)
-    if args.remeasure and not launch.forget_noisy_latency(run):
-        tell(f"every latency of {run.name} was measured undisturbed")
-    launch.start(run, here=args.here, tell=tell)
+    if args.overrides:
+        launch.ask_otherwise(run, args.overrides)
+    launch.start(run, here=args.here, remeasure=args.remeasure, tell=tell)
     return _follow(args, run)
 
 

@@ -62,6 +62,7 @@ def _step_json(step: Any) -> dict[str, Any]:
 
 
 def _steps(state: StudyState, trial: TrialState) -> str:
+    on_nodes = any("host" in step.observations for step in trial.chain)
     rows = [
         [
             step.address,
@@ -71,11 +72,13 @@ def _steps(state: StudyState, trial: TrialState) -> str:
             numbers.percent(step.measures.get("agreement")),
             numbers.percent(step.measures.get("sparsity"), 1),
             numbers.size(step.observations.get("peak_memory")),
+            *([step.observations.get("host", "")] if on_nodes else []),
         ]
         for step in trial.chain
     ]
     judged = "validation" if quality_name(state) == "accuracy" else "validation mAP"
     headers = ["step", "status", "time", judged, "agreement", "sparsity", "peak memory"]
+    headers += ["node"] if on_nodes else []
     return tables.table(headers, rows, ["left", "left"], columns())
 
 

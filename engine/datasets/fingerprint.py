@@ -78,7 +78,7 @@ def effective(params: Data, record: Record | None, has_validation: bool, has_tes
     chosen: dict[str, object] = {"limit": params.limit}
     chosen["size"] = None if record and square == record.size else square
     chosen["channels"] = None if record and params.channels == record.channels else params.channels
-    chosen |= changed(params)
+    chosen |= changed(params, record.task if record else "classification")  # users' functions give no boxes
     others = {"limit_validation": params.limit_validation, "limit_test": params.limit_test}
     chosen |= {name: limit for name, limit in others.items() if limit is not None}
     if params.skip_damaged:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from engine.datasets.recipes import RECIPES, STATISTICS, Recipe
+from engine.datasets.records import Task
 from engine.params.catalog import own_code
 from engine.params.data import Data, Interpolation, Statistics
 from engine.params.preset import Model
@@ -62,7 +63,12 @@ def _named(given: tuple[float, ...] | Statistics, place: int) -> Given:
     return STATISTICS[given][place]
 
 
-def changed(params: Data) -> dict[str, object]:
+def usual(task: Task) -> Literal["data"] | None:
+    """Mean and deviation where a preset says nothing of them; None: 0 and 1, as published detectors were trained."""
+    return OWN_STATISTICS if task == "classification" else None
+
+
+def changed(params: Data, task: Task) -> dict[str, object]:
     """What of it changes the images beyond size and channels: those that are at their default are left out."""
     chosen = resolve(params)
     found: dict[str, object] = {}
@@ -71,8 +77,8 @@ def changed(params: Data) -> dict[str, object]:
     if chosen.interpolation != "bilinear":
         found["interpolation"] = chosen.interpolation
     for name, value in (("mean", chosen.mean), ("std", chosen.std)):
-        if value not in (None, OWN_STATISTICS):
-            found[name] = list(value or ())
+        if value is not None and value != usual(task):
+            found[name] = value if value == OWN_STATISTICS else list(value)
     if params.range is not None:
         found["range"] = list(params.range)
     return found

@@ -7,6 +7,9 @@ from typing import Literal
 Keywords = Mapping[str, str | bool]
 """Arguments of a torchvision data set class for one split."""
 
+Task = Literal["classification", "detection"]
+"""What networks can be trained for on a set."""
+
 Layout = Literal["flat", "leaf", "deep"]
 """Where the images of a class lie: directly in `CLASS/`; in any folder that directly holds images, its
 relative path being the class; or anywhere below `CLASS/`."""
@@ -118,6 +121,6 @@ class Record:
     class_names: tuple[str, ...] = field(default=(), repr=False)
 
     @property
-    def task(self) -> Literal["classification", "detection"]:
+    def task(self) -> Task:
         """What networks can be trained for on it."""
         return "detection" if isinstance(self.source, Scenes | OwnBoxes) else "classification"

@@ -87,11 +87,11 @@ class _Held:
         self.acquire()
 
     def acquire(self) -> None:
-        where, wait = private.folder(), _Wait(self._on_wait)
-        gate = _lock(where / "gate", fcntl.LOCK_EX, wait)
+        wait = _Wait(self._on_wait)
+        gate = _lock("gate", fcntl.LOCK_EX, wait)
         try:
             mode = fcntl.LOCK_EX if self.exclusive else fcntl.LOCK_SH
-            self._file = _lock(where / "room", mode, wait)
+            self._file = _lock("room", mode, wait)
         finally:
             _unlock(gate)
         self._pid, self._acquired = os.getpid(), True
@@ -120,8 +120,9 @@ class _Wait:
         time.sleep(POLL_S)
 
 
-def _lock(path: Path, mode: int, wait: _Wait) -> int:
-    """An open file of `path` with the lock, once nobody is in the way."""
+def _lock(name: str, mode: int, wait: _Wait) -> int:
+    """An open file of that name with the lock, once nobody is in the way."""
+    path = private.folder() / name
     file = _open(path)
     try:
         while True:
@@ -129,9 +130,11 @@ def _lock(path: Path, mode: int, wait: _Wait) -> int:
                 wait.pause(file)
             elif _is_at(file, path):
                 return file
-            else:  # the file was removed (a cleaner of the temporary folder): others lock its successor
+            else:  # a cleaner of the temporary folder removed it, or the folder: others lock its successor
+                path = private.folder() / name
+                successor = _open(path)
                 _unlock(file)
-                file = _open(path)
+                file = successor
     except BaseException:
         _unlock(file)
         raise

@@ -124,12 +124,12 @@ def below(parent: Path) -> Path | None:
             return oldest
         # A name that sorts by age, and that nobody can foretell.
         other = usual.with_name(f"{usual.name}-{time.time_ns()}-{secrets.token_hex(4)}")
-        for path in (usual, other):
-            with contextlib.suppress(FileExistsError):
-                path.mkdir(mode=0o700)
-                return path if path == usual else _oldest(usual)
-            if _is_ours(path):  # another process of ours has just made it
-                return _closed(path)
+        with contextlib.suppress(FileExistsError):
+            usual.mkdir(mode=0o700)
+        if _is_ours(usual):  # made here, or by another process of ours since the first look
+            return usual
+        other.mkdir(mode=0o700)
+        return _oldest(usual)
     return None
 
 

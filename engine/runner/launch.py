@@ -5,14 +5,14 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from engine.errors import SecateurError, UsageError
 from engine.machine import limits, private, signals
 from engine.machine.environment import importable, process_variables
-from engine.machine.process import Process
+from engine.machine.process import Process, process_identity
 from engine.machine.value import Machine
 from engine.measures.latency import NOISY_LOAD
 from engine.params.preset import Settings
@@ -20,8 +20,9 @@ from engine.presets.spec import Spec, parse, read_stored, to_yaml
 from engine.results.failures import moment
 from engine.runner import pinned
 from engine.runner.executors import choose, site, slurm
+from engine.runner.executors.base import Carrier
 from engine.sources import Sources
-from engine.store.files import explained
+from engine.store.files import explained, write_atomic
 from engine.studies import lease, lives, rundir
 from engine.studies.named_files import check_files
 from engine.studies.plan import sources_of
@@ -101,16 +102,44 @@ def check_runtimes(spec: Spec, on: Machine, *, decided: bool) -> None:
     on.check(dict.fromkeys(one for one in wanted if one), targets)
 
 
-def start(run: RunDir, *, here: bool = False, tell: Callable[[str], None] = lambda _: None) -> None:
+def start(
+    run: RunDir,
+    *,
+    here: bool = False,
+    remeasure: bool = False,
+    tell: Callable[[str], None] = lambda _: None,
+) -> None:
     """Have the study carried out by the executor that its preset names, from where it is.
 
-    Raises UsageError if it runs already or the executor refuses it, SecateurError if it does not start. `here` and
-    `tell` are as in `_start_engine`.
+    `remeasure`: its latencies that others disturbed are measured again. Other arguments and errors are as in
+    `Carrier.start`.
     """
-    if choose.on_cluster(run):
-        slurm.submit(run)
-    else:
-        _start_engine(run, here=here, tell=tell)
+
+    def first() -> None:
+        if not remeasure:
+            return
+        noisy, store = noisy_latency(run), run.store()
+        for latency in noisy:
+            store.remove(latency)
+        if not noisy:
+            tell(f"every latency of {run.name} was measured undisturbed")
+
+    _carrier(run).start(run, here=here, tell=tell, first=first)
+
+
+def ask_otherwise(run: RunDir, overrides: Sequence[str]) -> None:
+    """Change what a study asks its executor for, which changes no result. Raises UsageError for anything else."""
+    for override in overrides:
+        if not override.startswith("executor."):
+            raise UsageError(
+                f"A study keeps its preset: {override} can't be set",
+                "Only what begins with `executor.` can, which changes no result.",
+                "Run the changed preset as a new study: what is stored is not computed again.",
+            )
+    found = parse(run.preset.read_text(encoding="utf-8"), run.name, overrides, stored=True)
+    preset = to_yaml(found.document)
+    write_atomic(run.preset, preset)
+    write_atomic(run.kept_settings, to_json(found, preset))
 
 
 def prepare(run: RunDir) -> None:
@@ -148,18 +177,31 @@ def _only_on_cluster(settings: Settings) -> None:
 
 def cancel(run: RunDir) -> None:
     """Ask for the end of a study; what it has finished stays stored."""
-    if choose.on_cluster(run):
-        slurm.cancel(run)
-    else:
+    _carrier(run).cancel(run)
+
+
+class _Engine:
+    """Carries a study by a process of ours on this machine."""
+
+    def start(
+        self, run: RunDir, *, here: bool, tell: Callable[[str], None], first: Callable[[], None]
+    ) -> None:
+        _start_engine(run, here=here, tell=tell, first=first)
+
+    def cancel(self, run: RunDir) -> None:
         with explained(run.stop):
             run.stop.touch()
 
 
-def _start_engine(run: RunDir, *, here: bool, tell: Callable[[str], None]) -> None:
+def _carrier(run: RunDir) -> Carrier:
+    return slurm if choose.on_cluster(run) else _Engine()
+
+
+def _start_engine(run: RunDir, *, here: bool, tell: Callable[[str], None], first: Callable[[], None]) -> None:
     """Start the engine of `run` in a session of its own and wait until it has said that it runs.
 
-    One on another node that may still run is watched until it is known whether it does; `tell` hears of that. `here`:
-    go on on this machine though the bits will be others. Raises Held if it runs already, OtherMachine if it would have
+    One on another node that may still run is watched until it is known whether it does; `tell` hears of that. `here`
+    and `first` are as in `Carrier.start`. Raises Held if it runs already, OtherMachine if it would have
     other bits and `here` is not set, SecateurError if it does not come up.
     """
     silent = _silent(run, tell)
@@ -167,6 +209,7 @@ def _start_engine(run: RunDir, *, here: bool, tell: Callable[[str], None]) -> No
         name = run.asked().get("name", run.name)
         pinned.check(run, read_stored(run.preset, name), pinned.read(run))
     environment = process_environment()  # refused before anything is written
+    first()
     with explained(run.stop):
         run.stop.unlink(missing_ok=True)
     asked = json.dumps({"every": lives.beat_s(), "silent": silent, "here": here})
@@ -204,7 +247,7 @@ def _silent(run: RunDir, tell: Callable[[str], None]) -> str:
             told = True
             tell(
                 f"{run.name} has an engine on {by.process.host}, last heard of {moment(status.updated)}: watching for "
-                f"up to {lives.patience_s(by.every):.0f} s whether it still runs"
+                f"up to {lives.lost_after_s(by.every):.0f} s whether it still runs"
             )
             first = by.counter
         if by.counter != first:
@@ -251,18 +294,15 @@ def accepted(run: RunDir, look: Callable[[], None] = lambda: None) -> None:
         raise UsageError(**error)
 
 
-def forget_noisy_latency(run: RunDir) -> int:
-    """Remove the study's latencies that others disturbed from the store; how many there were."""
-    state, store = load(run.path), run.store()
-    noisy = [
+def noisy_latency(run: RunDir) -> list[str]:
+    """The keys of the study's latencies that others disturbed."""
+    state = load(run.path)
+    return [
         trial.latency.key
         for trial in state.trials
         if trial.latency
         and any(row.get("foreign_load", 0.0) > NOISY_LOAD for row in trial.results.get("latency", []))
     ]
-    for latency in noisy:
-        store.remove(latency)
-    return len(noisy)
 
 
 def process_environment() -> dict[str, str]:
@@ -278,9 +318,10 @@ def process_environment() -> dict[str, str]:
 
 def _wait_for(run: RunDir, process: "subprocess.Popen[bytes]") -> None:
     """Until the engine has written its first status. Raises Held where another one was faster."""
+    ours = replace(Process.this(), pid=process.pid, start_ticks=process_identity(process.pid)[0])
     deadline = time.monotonic() + APPEARS_WITHIN_S
     while time.monotonic() < deadline:
-        if run.read_status().pid == process.pid:
+        if _is_of(run.stored_status(), ours):
             return
         if process.poll() is not None:
             break
@@ -288,8 +329,25 @@ def _wait_for(run: RunDir, process: "subprocess.Popen[bytes]") -> None:
     by = lease.holder(run.path)
     if process.returncode == lease.Held.exit_code and by is not None:
         raise _running(run, by)
+    if process.returncode is None:
+        raise SecateurError(
+            f"The engine of {run.name} is still starting",
+            f"Process {process.pid} has not said anything for {APPEARS_WITHIN_S:.0f} s; it goes on.",
+            f"`secateur watch {run.name}` follows it; {run.log} has what it prints.",
+        )
     raise SecateurError(
         f"The engine of {run.name} did not start",
-        rundir.last_said(run) or f"Its exit code was {process.poll()}.",
+        rundir.last_said(run) or f"Its exit code was {process.returncode}.",
         f"Look into {run.log}.",
+    )
+
+
+def _is_of(status: Status, process: Process) -> bool:
+    """Whether this very process wrote the status: its number alone may be an earlier one's, or another node's."""
+    wrote = status.process
+    return (wrote.host, wrote.pid, wrote.start_ticks, wrote.boot_id) == (
+        process.host,
+        process.pid,
+        process.start_ticks,
+        process.boot_id,
     )

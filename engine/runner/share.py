@@ -158,7 +158,9 @@ class Share:
             return problem
         peak = self._task.peak_memory >> 20
         told = f"The task was given {given} MB of memory; its largest process had used {peak} MB."
-        ask = f"Ask for more: executor.slurm.memory={max(2 * given, peak)}M; `secateur resume` takes --set."
+        ask = (
+            f"`secateur resume` goes on with more: add `--set executor.slurm.memory={max(2 * given, peak)}M`."
+        )
         return problem | {"detail": f"{problem['detail']} {told}", "remedy": f"{ask} {problem['remedy']}"}
 
     def _mark(self, event: ev.StepFailed) -> None:

@@ -1,5 +1,6 @@
 """A user's sources as a study keeps them: it goes on, and is replayed, with the code that it began with."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -130,21 +131,21 @@ def references(trials: Iterable[tuple[Settings, Iterable[Step]]]) -> list[str]:
 
 
 def read(file: Path) -> Sources | None:
-    """The sources that a study keeps in `file`; None where it keeps none.
+    """The sources that a study keeps in `file`; None where there is no such file.
 
-    Raises SecateurError where there is a record that can't be read: code on disk may be another by now.
+    Raises SecateurError where it can't be read: what is on disk now would be other code.
     """
     found = read_json(file)
-    try:
+    with contextlib.suppress(
+        KeyError, TypeError, ValueError, AttributeError
+    ):  # of another version, or not ours
         if isinstance(found, dict):
             return Sources.from_dict(found)
-    except (KeyError, TypeError, ValueError, AttributeError):  # of another version, or not ours at all
-        pass
     if not os.path.lexists(file):
         return None
     raise SecateurError(
         f"The code of study {file.parent.name} can't be read",
-        f"{file} is damaged, or shut to this user.",
+        f"{file} is damaged, or closed to this user.",
         "Run its preset as a new study.",
     )
 

@@ -3,13 +3,14 @@
 import contextlib
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from engine.store import owners
-from engine.store.objects import Store
+from engine.store.files import read_json
+from engine.store.objects import ARTEFACT, META, Store
 
 Kind = Literal["result", "unfinished", "temporary", "damaged"]
 
@@ -58,12 +59,30 @@ def size_of(folder: Path) -> int:
     return sum(found.st_size for found in _stats(folder))
 
 
+def last_use(folder: Path) -> float:
+    """When a folder or a file in it was last written or taken up, seconds since 1970; 0 if it is gone."""
+    return _latest(folder, _stats(folder))
+
+
+def _latest(folder: Path, files: Iterable[os.stat_result]) -> float:
+    used = max((found.st_mtime for found in files), default=0.0)
+    with contextlib.suppress(OSError):
+        used = max(used, folder.stat().st_mtime)
+    return used
+
+
+def parent(folder: Path) -> str:
+    """The key of the result that the artefact in a folder was made from; empty of anything else."""
+    meta = read_json(folder / META)
+    if not isinstance(meta, dict) or meta.get("kind") != ARTEFACT:
+        return ""
+    material = meta.get("material")
+    return str(material.get("parent", "")) if isinstance(material, dict) else ""
+
+
 def _item(kind: Kind, key: str, path: Path) -> Item:
     stats = list(_stats(path))
-    used = max((found.st_mtime for found in stats), default=0.0)
-    with contextlib.suppress(OSError):
-        used = max(used, path.stat().st_mtime)
-    return Item(kind, key, path, sum(found.st_size for found in stats), used, owners.ours(path))
+    return Item(kind, key, path, sum(s.st_size for s in stats), _latest(path, stats), owners.ours(path))
 
 
 def _stats(folder: Path) -> Iterator[os.stat_result]:

@@ -28,6 +28,8 @@ from engine.store.keys import file_hash, key
 
 FORMAT = 1
 META = "object.json"
+ARTEFACT = "artefact"
+"""The kind of a file that is made from a result, its `parent`, and is in no plan: needed as long as that is."""
 NEEDED = {"kind", "measures", "observations", "files"}
 """What `object.json` must say to be an object's."""
 STALE_AFTER = 7 * 86_400.0
@@ -104,15 +106,17 @@ class Store:
         damage = self.damage(key)
         stored = self.get(key) if damage is None else None
         if stored is not None:
-            with contextlib.suppress(
-                OSError
-            ):  # its age is counted from its last use (engine.store.inventory)
-                os.utime(folder / META)
+            self.note_use(key)
             return stored, None
         what = f"A stored result of {address} is damaged ({damage or f'{META} is of another version'})"
         if not owners.ours(folder):
             return None, self._without(key, f"{what}; {owners.whose(folder)}")
         return None, f"{what}; moved to {self.set_aside(key)}, it is computed anew"
+
+    def note_use(self, key: str) -> None:
+        """Make the object at `key` young: its age is counted from its last use (`engine.store.inventory`)."""
+        with contextlib.suppress(OSError):
+            os.utime(self.folder(key) / META)
 
     def unreadable(self, key: str) -> str | None:
         """What of the object at `key` this user may not read, and whose it is; None if all can be read."""

@@ -4,10 +4,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from engine.datasets.preprocess import unsaid
 from engine.machine.value import Machine
 from engine.params import Distill, Step
 from engine.params.distillation import ModelTeacher
-from engine.params.preset import Model
+from engine.params.preset import Data, Model
 from engine.params.runtimes import KIND
 from engine.params.training import Training
 from engine.presets.spec import Trial
@@ -27,6 +28,7 @@ class _Wanted:
 
     trial: int
     model: Model
+    data: Data
     built: dict[str, Any]
     teaches: bool
     batches: set[int] = field(default_factory=set)
@@ -45,6 +47,8 @@ class _Wanted:
             "onnx": "must" if self.must_export else "may" if self.exported else "",
             "layers": [[address, parameter, list(names)] for address, parameter, names in self.layers],
             "changes": [[kind, list(skip)] for kind, skip in self.changes],
+            "data": _called(self.data),
+            "note": unsaid(self.model, self.data),
         }
         return Node(key({"built": self.built, **material}), CHECKUP, self.model.title, material, None, -1)
 
@@ -55,15 +59,19 @@ def jobs(plan: Plan, machine: Machine, code: Sources) -> tuple[Job, ...]:
     A node's `material` says what to try: `model` (its section of the preset), the `batches` it is trained with,
     whether it has to be exported to ONNX (`must`, `may` where only a latency would be missing, else empty), and the
     `layers` that steps name: lists of a step's address, its parameter and the names. `changes` are the kinds of steps
-    that change the network as it is built, each with what it skips. Seeds make no difference here.
+    that change the network as it is built, each with what it skips. `data` is what the data are called, `note` what to
+    tell of the network on them. Seeds make no difference here.
     """
     found: dict[str, dict[str, _Wanted]] = {}
     for planned in plan.trials:
         networks = found.setdefault(planned.fingerprint, {})
         for model, steps, teacher in _networks(planned.trial):
             built = built_from(model, planned.fingerprint, machine, code)
-            own = key({"built": built, "teaches": teacher is not None})
-            wanted = networks.setdefault(own, _Wanted(planned.trial.index, model, built, teacher is not None))
+            data, note = planned.trial.settings.data, unsaid(model, planned.trial.settings.data)
+            own = key({"built": built, "teaches": teacher is not None, "data": _called(data), "note": note})
+            wanted = networks.setdefault(
+                own, _Wanted(planned.trial.index, model, data, built, teacher is not None)
+            )
             if teacher is None:
                 _note_steps(wanted, planned, steps)
             elif teacher.train is not None:
@@ -78,6 +86,11 @@ def jobs(plan: Plan, machine: Machine, code: Sources) -> tuple[Job, ...]:
         )
         for number, networks in enumerate(found.values(), 1)
     )
+
+
+def _called(data: Data) -> str:
+    """The data, with the folder where several of one name may be looked at."""
+    return data.name if data.root is None else f"{data.name} {data.root}"
 
 
 def _networks(trial: Trial) -> Iterator[tuple[Model, tuple[Step, ...], ModelTeacher | None]]:

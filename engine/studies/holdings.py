@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from engine.store.inventory import Item, size_of, survey, taken_out
+from engine.store.inventory import Item, last_use, parent, size_of, survey, taken_out
 from engine.store.objects import Store
 from engine.store.workspace import shared_store
 from engine.studies import events as ev
@@ -25,8 +25,8 @@ have found it, and clocks differ."""
 
 
 @dataclass(frozen=True)
-class Holder:
-    """A study: the keys that it holds; the bytes in its own folder; when it began.
+class StudyHoldings:
+    """What one study holds: the keys; the bytes in its own folder; when it began.
 
     `at_work`: whether something may be computing for it still. `unknown`: why it can't be told what it holds, empty
     where it can.
@@ -41,7 +41,7 @@ class Holder:
     unknown: str = ""
 
 
-def holder(run: RunDir) -> Holder:
+def holder(run: RunDir) -> StudyHoldings:
     """What the study in a folder holds, by all the plans in its events."""
     status = run.read_status()
     # One that is called lost may only be out of sight.
@@ -58,7 +58,7 @@ def holder(run: RunDir) -> Holder:
         unknown = "its events make no sense"
     if not keys and not unknown and (at_work or status.done):
         unknown = "it has no plan (yet)"
-    return Holder(
+    return StudyHoldings(
         run.name, status.state, frozenset(keys), size_of(run.path), status.created, at_work, unknown
     )
 
@@ -86,7 +86,7 @@ class Holdings:
     """The studies of a workspace, and all that is in the store which they share."""
 
     store: Store
-    holders: tuple[Holder, ...]
+    holders: tuple[StudyHoldings, ...]
     items: tuple[Item, ...]
 
     @cached_property
@@ -99,11 +99,11 @@ class Holdings:
         return {item.key: item for item in self.items if item.kind == "result"}
 
     @property
-    def unknown(self) -> list[Holder]:
+    def unknown(self) -> list[StudyHoldings]:
         """Studies of which it can't be told what they hold: they might hold anything."""
         return [one for one in self.holders if one.unknown]
 
-    def held(self, one: Holder) -> int:
+    def held(self, one: StudyHoldings) -> int:
         """Bytes in the store of the results that a study is made of."""
         return sum(self.results[key].size for key in one.keys if key in self.results)
 
@@ -126,16 +126,18 @@ class Holdings:
         before = (time.time() if now is None else now) - unused_for
         return [item for item in self.items if item.ours and item.used < before and not self._needed(item)]
 
-    def _needed(self, item: Item) -> bool:
+    def _needed(self, item: Item, at: Path | None = None) -> bool:
+        """Whether a study needs the item, which lies `at` another place than its own meanwhile."""
         match item.kind:
             case "damaged":
                 return False
             case "temporary":
                 return bool(self.unknown) or item.key in self._being_written
             case "unfinished":
-                return bool(self.unknown) or (self.uses[item.key] > 0 and item.key not in self.results)
+                return bool(self.unknown) or (self.uses[item.key] > 0 and self.store.get(item.key) is None)
             case "result":
-                return bool(self.unknown) or self.uses[item.key] > 0
+                made_from = parent(at or item.path) if self.uses[item.key] == 0 else ""
+                return bool(self.unknown) or self.uses[item.key] > 0 or self.uses[made_from] > 0
 
     @cached_property
     def _being_written(self) -> set[str]:
@@ -147,22 +149,32 @@ def holdings(workspace: Path) -> Holdings:
     """What there is, and who holds it, now."""
     store = shared_store(workspace)
     # First what there is: a study that begins meanwhile can hold more than is known here, never less.
-    items = tuple(survey(store))
-    return Holdings(store, tuple(holder(run) for run in studies(workspace)), items)
+    return _held(tuple(survey(store)), workspace)
+
+
+def _held(items: Collection[Item], workspace: Path) -> Holdings:
+    """These items, and who holds what now."""
+    holders = tuple(holder(run) for run in studies(workspace))
+    return Holdings(shared_store(workspace), holders, tuple(items))
 
 
 def remove(items: Collection[Item], workspace: Path) -> list[Item]:
     """Remove what is left over still; what was removed.
 
-    Every item is taken out of sight first. Then the studies are asked again: one that began meanwhile, here or on
-    another node, has planned by now with what it saw, and gets it back; or it has not seen it and computes it.
+    What has been taken up since it was found stays. Every other item is taken out of sight first. Then the studies are
+    asked again: one that began meanwhile, here or on another node, has planned by now with what it saw, and gets it
+    back; or it has not seen it and computes it. Of the store nothing is read meanwhile, so that this is short.
     """
-    store = shared_store(workspace)
-    out = {item: place for item in items if item.ours and (place := taken_out(item, store)) is not None}
-    now = holdings(workspace)
+    before, out = _held(items, workspace), {}
+    for item in items:
+        if not item.ours or before._needed(item) or last_use(item.path) > item.used:
+            continue
+        if (place := taken_out(item, before.store)) is not None:
+            out[item] = place
+    now = _held(items, workspace)
     removed = []
     for item, place in out.items():
-        if now._needed(item):
+        if now._needed(item, place):
             with contextlib.suppress(
                 OSError
             ):  # computed anew meanwhile: then this one is left with what is temporary

@@ -13,6 +13,7 @@ copy in place of.
 import contextlib
 import json
 import shutil
+import threading
 import uuid
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -124,8 +125,17 @@ def claim(run: Path, every: float, silent: str = "") -> "Lease":
             _held(run, after) if after else SecateurError("The study's folder can't be written", str(target))
         )
     for older in _terms(run)[:-1]:
-        shutil.rmtree(_folder(run, older), ignore_errors=True)
+        _shut_out(_folder(run, older))
     return Lease(run, term, cut_off=before is not None and not before.ended)
+
+
+def _shut_out(folder: Path) -> None:
+    """Take an engine's folder from it: whole and at once, then file by file."""
+    gone = folder.with_name(f".gone-{folder.name}-{uuid.uuid4().hex[:12]}")
+    with contextlib.suppress(OSError):
+        folder.rename(gone)
+    for one in (gone, folder):
+        shutil.rmtree(one, ignore_errors=True)
 
 
 class Lease:
@@ -141,6 +151,8 @@ class Lease:
         self.cut_off = cut_off
         self._run = run
         self._count = 0
+        self._released = False
+        self._writing = threading.Lock()
 
     def check(self) -> None:
         """Raises Superseded where the lease is lost."""
@@ -148,13 +160,19 @@ class Lease:
             raise self._superseded()
 
     def beat(self) -> None:
-        """Move the counter. Raises Superseded where the lease is lost; OSError where the disk does not answer."""
-        self._count += 1
-        self._write(str(self._count))
+        """Move the counter, until the study is given back.
+
+        Raises Superseded where the lease is lost; OSError where the disk does not answer.
+        """
+        with self._writing:
+            if not self._released:
+                self._count += 1
+                self._write(str(self._count))
 
     def release(self) -> None:
         """Give the study back; without effect where it is another's already."""
-        with contextlib.suppress(Superseded, OSError):
+        with self._writing, contextlib.suppress(Superseded, OSError):
+            self._released = True
             self._write(ENDED)
 
     def _write(self, text: str) -> None:

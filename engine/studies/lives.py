@@ -27,8 +27,16 @@ FORGOTTEN_AFTER_S = 86_400.0
 """Age of a last look at which it is dropped."""
 
 
-def lost_after_s() -> float:
-    """Seconds of watched silence after which an engine is lost. Raises UsageError where the variable is no number."""
+def lost_after_s(every: float = 0.0) -> float:
+    """Seconds of watched silence after which an engine is lost that beats every so many seconds (0: not known).
+
+    As long as is set here, or where the engine was started if that is longer: it beats by its own setting. Raises
+    UsageError where the variable is no number.
+    """
+    return max(_set_here(), BEATS * every)
+
+
+def _set_here() -> float:
     given = os.environ.get(VARIABLE)
     if not given:
         return LOST_AFTER_S
@@ -41,15 +49,9 @@ def lost_after_s() -> float:
     return seconds
 
 
-def patience_s(every: float) -> float:
-    """Seconds of watched silence after which an engine is lost whose counter moves every `every` seconds, as it says:
-    its node may have been given another `SECATEUR_LOST_AFTER` than we."""
-    return max(lost_after_s(), BEATS * every)
-
-
 def beat_s() -> float:
     """Seconds between two beats of an engine that is started here."""
-    return lost_after_s() / BEATS
+    return _set_here() / BEATS
 
 
 @dataclass

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.datasets import RECORDS
+from engine.datasets.preprocess import resolve
 from engine.machine.value import Machine
 from engine.params import Distill, Step
 from engine.params.catalog import UNSAVED, WEIGHT_FILES
@@ -271,7 +272,7 @@ def built_from(model: Model, fingerprint: str, machine: Machine, code: Sources) 
 def _fits_whole(model: Model, data: Data) -> bool:
     """Whether it is known, before the network is built, that it is evaluated in the largest batches."""
     record = RECORDS.get(data.name)
-    size = data.size or (record.size if record else None)
+    size = max(resolve(data).size or (0,)) or (record.size if record else None)
     known = re.fullmatch(r"resnet\d+|torchvision/\w+", model.name) is not None and not model.arguments
     return known and size is not None and size <= WHOLE_UP_TO
 

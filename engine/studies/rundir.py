@@ -189,7 +189,7 @@ class RunDir:
         data = read_json(self.status)
         if not isinstance(data, dict):
             return Status("unreadable")
-        data = {"pick": data.get("best", {})} | data  # as version 0.1 called it
+        data = {"pick": data.get("best", {})} | data  # the name in files of version 0.1
         known = {k: v for k, v in data.items() if k in Status.__dataclass_fields__}
         if "state" not in known or not all(_plausible(k, v) for k, v in known.items()):
             return Status("unreadable")
@@ -241,7 +241,7 @@ class RunDir:
         if fate != "elsewhere":
             return fate == "alive"
         counter, every = (by.counter, by.every) if by else (str(status.heartbeat), 0.0)
-        return lives.seen.silence(self.path, counter, every) < lives.patience_s(every)
+        return lives.seen.silence(self.path, counter, every) < lives.lost_after_s(every)
 
     def write_status(self, status: Status, within: Path | None = None) -> None:
         """Replace the status; the new file is made in the folder `within`, an engine's own (`engine.studies.lease`)."""

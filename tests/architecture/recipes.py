@@ -101,8 +101,9 @@ RECIPES: dict[str, Recipe] = {
         },
     ),
     "executor": Recipe(
-        "A class with the four methods of `Executor` in `engine/runner/executors/base.py`: has room, start, wait, "
-        "stop. It carries a job's request, one JSON text, to where a worker takes it.",
+        "A class with the five methods of `Executor` in `engine/runner/executors/base.py`: has room, start, wait, "
+        "ask, stop. It carries a job's request, one JSON text, to where a worker takes it. Where a scheduler hands out "
+        "the work, as Slurm does, it is a `Carrier` beside it: start and cancel of a whole study.",
         "local",
         ("engine/runner/executors/local.py",),
         {

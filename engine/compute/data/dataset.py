@@ -13,9 +13,9 @@ from engine.compute.data.images import Images
 from engine.compute.data.pixels import Fit
 from engine.compute.data.statistics import Statistics
 from engine.compute.data.stream import streamed
+from engine.datasets.records import Task
 
 Augment = Literal["none", "crop", "crop-flip"]
-Task = Literal["classification", "detection"]
 
 
 @dataclass(frozen=True)

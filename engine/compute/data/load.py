@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from engine.compute.data.dataset import Dataset, Split, Task
+from engine.compute.data.dataset import Dataset, Split
 from engine.compute.data.images import (
     Decoded,
     Images,
@@ -28,7 +28,8 @@ from engine.compute.data.user import read_user
 from engine.compute.numerics.seeds import generator
 from engine.datasets import Location
 from engine.datasets import fingerprint as fingerprint_of
-from engine.datasets.preprocess import OWN_STATISTICS, resolve
+from engine.datasets.preprocess import OWN_STATISTICS, resolve, usual
+from engine.datasets.records import Task
 from engine.errors import SecateurError, UsageError
 from engine.params.preset import Data
 
@@ -125,15 +126,13 @@ def _range(params: Data, found: Statistics) -> tuple[float, float]:
 
 
 def _normalization(params: Data, task: Task, own: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-    """Mean and deviation as the preset wants them, float32 (C,).
-
-    Detectors see images from 0 to 1 unless it says otherwise: published ones were trained on these.
-    """
+    """Mean and deviation as the preset wants them, float32 (C,)."""
     chosen = resolve(params)
     plain = torch.zeros_like(own[0]), torch.ones_like(own[1])
     found = []
     for name, given, mine, zero in zip(("mean", "std"), (chosen.mean, chosen.std), own, plain, strict=True):
-        if given == OWN_STATISTICS or (given is None and task == "classification"):
+        given = usual(task) if given is None else given
+        if given == OWN_STATISTICS:
             found.append(mine)
         elif given is None:
             found.append(zero)

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from engine.compute.data.dataset import Task
 from engine.compute.data.images import Images
+from engine.datasets.records import Task
 
 
 @dataclass(frozen=True)

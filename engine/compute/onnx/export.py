@@ -67,7 +67,8 @@ def export(
         return path
     template = _traced(plain, shape)
     if kept is not None:
-        _write(_emptied(template, weights), kept)
+        with contextlib.suppress(OSError):  # it only saves time: a store that is another user's does without
+            _write(_emptied(template, weights), kept)
     _fill(template, weights)
     _finish(template, path, pack)
     if (deviation := _deviation(plain, shape, path)) > TOLERANCE:
@@ -235,7 +236,7 @@ def _read(path: Path) -> onnx.ModelProto | None:
     """The template, or None when there is none that can be read: then it is made again."""
     try:
         return onnx.load_model(path, load_external_data=False)
-    except (FileNotFoundError, DecodeError):
+    except (OSError, DecodeError):
         return None
 
 
@@ -243,8 +244,12 @@ def _write(model: onnx.ModelProto, path: Path) -> None:
     """Replace `path` atomically, so that no other trial reads half a file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_bytes(model.SerializeToString())
-    partial.replace(path)
+    try:
+        partial.write_bytes(model.SerializeToString())
+        partial.replace(path)
+    except OSError:
+        partial.unlink(missing_ok=True)
+        raise
 
 
 @contextlib.contextmanager

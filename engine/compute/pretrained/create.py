@@ -5,7 +5,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from engine.compute.data.dataset import Task
 from engine.compute.models.adapt import fit_head, fit_stem
 from engine.compute.models.architecture import Architecture, architecture, attached
 from engine.compute.models.build import _construct, build
@@ -15,6 +14,7 @@ from engine.compute.pretrained.state_dict import load_into, pretrained_state
 from engine.compute.pretrained.unwrap import Notices
 from engine.compute.tasks.output import logits
 from engine.compute.usercode import own_error
+from engine.datasets.records import Task
 from engine.errors import SecateurError, said_by
 from engine.params.catalog import DETECTION, DETECTOR, is_built_in
 from engine.params.preset import Model

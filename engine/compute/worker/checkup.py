@@ -16,11 +16,8 @@ from engine.compute.data.look import look
 from engine.compute.data.memory import budget
 from engine.compute.data.words import told
 from engine.compute.worker.commit import waiting_for_latency
-from engine.datasets.preprocess import unsaid
 from engine.errors import SecateurError, UsageError
 from engine.machine import lock
-from engine.params.preset import Data, Model
-from engine.store.objects import Store
 from engine.store.workspace import fingerprints
 from engine.studies.job import JobRequest
 
@@ -31,7 +28,7 @@ SYSTEM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO, errno
 def run(request: JobRequest, send: Send) -> None:
     """Try every network of the job that the store knows nothing of. Raises UsageError for what can't be."""
     settings = request.read_settings()
-    store = Store(Path(request.store))
+    store = request.open_store()
     workspace = Path(request.workspace)
     with _preset_at_fault():
         data = load(
@@ -41,7 +38,7 @@ def run(request: JobRequest, send: Send) -> None:
             cache=fingerprints(workspace),
             budget=budget() // request.parallel,
         )
-        about = told(look(data)) | {"name": _named(settings.data)}
+        about = told(look(data))
     device, templates = torch.device(request.device), store.root / "templates"
     for node in request.read_nodes():
         if store.get(node.key) is not None:
@@ -50,15 +47,20 @@ def run(request: JobRequest, send: Send) -> None:
             started = time.monotonic()
             with _preset_at_fault():
                 found = check(Tried(data, device, settings.seeds[0], templates, node.material))
-            if text := unsaid(Model.model_validate(node.material["model"]), settings.data):
+            if text := node.material["note"]:
                 found["notes"].append(text)
+            seconds = time.monotonic() - started
             store.commit(
                 node.key,
                 folder,
                 kind=node.kind,
                 material=node.material,
                 measures={},
-                observations={"network": found, "data": about, "seconds": time.monotonic() - started},
+                observations={
+                    "network": found,
+                    "data": about | {"name": node.material["data"]},
+                    "seconds": seconds,
+                },
             )
 
 
@@ -71,8 +73,3 @@ def _preset_at_fault() -> Iterator[None]:
         if isinstance(error.__cause__, OSError) and error.__cause__.errno in SYSTEM:
             raise
         raise UsageError(error.title, error.detail, error.remedy) from error
-
-
-def _named(data: Data) -> str:
-    """The data, with the folder where several of one name may be looked at."""
-    return data.name if data.root is None else f"{data.name} {data.root}"

@@ -5,12 +5,19 @@ from typing import Any
 
 from engine.compute.context import Send
 from engine.machine import lock
+from engine.slurm import inside
 from engine.store.objects import Store
 from engine.studies import events as ev
 from engine.studies.plan import Node
 
 WAITING_S = 15.0
 """Between two reports of waiting, which may take hours: each is a line in the study's events."""
+
+
+def place() -> dict[str, Any]:
+    """Of a job on a cluster: the node that computes, and whether other jobs may be on it; nothing elsewhere."""
+    job = inside.attempt()
+    return {} if job is None else {"host": job.host, "shared_node": not job.whole_node}
 
 
 def finish(
@@ -25,6 +32,7 @@ def finish(
     kept: dict[str, Any] | None = None,
 ) -> None:
     """Commit the node's filled `folder`, drop its unfinished work, and tell; `kept` is stored and not told."""
+    observations = observations | place()
     stored = store.commit(
         node.key,
         folder,

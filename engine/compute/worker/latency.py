@@ -14,16 +14,15 @@ from engine.compute.models.int8 import FILE
 from engine.compute.onnx import narrow
 from engine.compute.onnx.shape import Shape
 from engine.compute.runtimes.base import artefact
-from engine.compute.worker.commit import finish, waiting_alone
+from engine.compute.worker.commit import finish, place, waiting_alone
 from engine.errors import Unavailable
 from engine.machine import lock
 from engine.measures import latency
 from engine.measures.latency import NOISY_LOAD
 from engine.params.preset import Latency
 from engine.params.runtimes import INT8, KIND, Runtime
-from engine.slurm import inside
 from engine.store.keys import key
-from engine.store.objects import Store
+from engine.store.objects import ARTEFACT, Store
 from engine.studies import events as ev
 from engine.studies.job import JobRequest
 from engine.studies.plan import Node
@@ -57,19 +56,13 @@ def _measure(node: Node, request: JobRequest, store: Store, send: Send) -> None:
 
     with lock.exclusive(waiting_alone(node, send)):
         rows = _quietest(sides, params, shape, request)
-    rows = [row | _place() for row in rows]
+    rows = [row | place() for row in rows]
     _warn(node, rows, send)
     seconds = time.monotonic() - started
     peak = max((row["peak_memory"] for row in rows if "peak_memory" in row), default=0)
     observations = {"rows": rows, "peak_memory": peak}
     with store.writing(node.key) as folder:
         finish(node, folder, store, send, seconds=seconds, measures={}, observations=observations)
-
-
-def _place() -> dict[str, Any]:
-    """Of a job on a cluster: the node that was measured on, and whether others may have been on it."""
-    job = inside.attempt()
-    return {} if job is None else {"host": job.host, "shared_node": not job.whole_node}
 
 
 def _quietest(sides: list[Side], params: Latency, shape: Shape, request: JobRequest) -> list[dict[str, Any]]:
@@ -139,7 +132,7 @@ def _exported(parent: str, named: tuple[str, ...], shape: Shape, store: Store) -
     """The ONNX file that both ONNX Runtime and OpenVINO open."""
     versions = {"torch": torch.__version__, "onnx": onnx.__version__}
     material = {
-        "kind": "artefact",
+        "kind": ARTEFACT,
         "version": EXPORT_VERSION,
         "lanes": narrow.lanes(),
         "runtime": "onnxruntime",
@@ -147,6 +140,7 @@ def _exported(parent: str, named: tuple[str, ...], shape: Shape, store: Store) -
         **versions,
     }
     own = key(material)
+    store.note_use(own)
     found = store.get(own)
     if found is None or store.damage(own):
         if found is not None:
@@ -155,7 +149,7 @@ def _exported(parent: str, named: tuple[str, ...], shape: Shape, store: Store) -
         with store.writing(own) as folder:
             file = artefact("onnxruntime", model, shape, folder, templates=store.root / "templates")
             found = store.commit(
-                own, folder, kind="artefact", material=material, measures={}, observations={"file": file.name}
+                own, folder, kind=ARTEFACT, material=material, measures={}, observations={"file": file.name}
             )
     name: str = found.observations["file"]
     return found.folder / name

@@ -1,10 +1,12 @@
 """What every executor offers to the supervisor."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 from engine.studies import events as ev
 from engine.studies.plan import Job
+from engine.studies.rundir import RunDir
 
 BLAMELESS_TRIES = 3
 """How often a job is started again whose worker ended for what has nothing to do with it."""
@@ -25,8 +27,30 @@ class JobEnded:
 Message = ev.Event | JobEnded
 
 
+class Carrier(Protocol):
+    """Carries studies to their end, so that nobody has to stay: by an engine of ours, or by a cluster's scheduler.
+
+    Whoever looks reads the study's folder, whichever it is.
+    """
+
+    def start(
+        self, run: RunDir, *, here: bool, tell: Callable[[str], None], first: Callable[[], None]
+    ) -> None:
+        """Have the study carried out, from where it is.
+
+        `here`: though this machine's bits will be others than those that it began with; `tell` hears of waiting.
+        `first` is done before anything else, but not where the study is refused.
+        Raises UsageError if it runs already or can't be as it was asked for, SecateurError if it does not start.
+        """
+        ...
+
+    def cancel(self, run: RunDir) -> None:
+        """Ask for the end of a study; what it has finished stays stored."""
+        ...
+
+
 class Executor(Protocol):
-    """Runs jobs somewhere; told what to do by the supervisor alone."""
+    """Runs jobs somewhere; told what to do by a study's engine, or by a task of it on a cluster."""
 
     def has_room(self, job: Job) -> bool:
         """Whether `job` could start now, an exclusive one only when nothing else runs."""

@@ -59,8 +59,7 @@ def prepare(run: RunDir, spec: Spec, store: Store | None = None) -> Submission:
     skip = _stored(plan, store) if store is not None and agreed is not None else set()
     # Where all is stored, one task tells it: whoever computed it may have been killed before it could.
     stages = deal(plan, asked, skip, site.largest_array()) or deal(plan, asked, (), 1)[-1:]
-    excluded = tuple(dict.fromkeys([*(before.excluded if before else ()), *_failed_nodes(run, before)]))
-    tasks = Tasks(asked, stages, number, excluded)
+    tasks = Tasks(asked, stages, number, _failed_nodes(run, before))
     return Submission(tasks, tuple(_script(run, tasks, stage) for stage in stages))
 
 
@@ -78,12 +77,12 @@ def _stored(plan: Plan, store: Store) -> set[int]:
     return {job.number for job in plan.jobs if all(store.get(node.key) is not None for node in job.nodes)}
 
 
-def _failed_nodes(run: RunDir, before: Tasks | None) -> list[str]:
-    """Nodes that took a task with them and are not well now."""
+def _failed_nodes(run: RunDir, before: Tasks | None) -> tuple[str, ...]:
+    """Nodes that took a task with them, or had been left out, and are not well now."""
     if before is None:
-        return []
-    hosts = dict.fromkeys(t.host for t in load(run.path).tasks.values() if not t.outcome)
-    return [host for host in hosts if nodes.failed(host)]
+        return ()
+    lost = (t.host for t in load(run.path).tasks.values() if not t.outcome)
+    return tuple(host for host in dict.fromkeys([*before.excluded, *lost]) if nodes.failed(host))
 
 
 def _script(run: RunDir, tasks: Tasks, stage: Stage) -> str:
@@ -94,10 +93,17 @@ def _script(run: RunDir, tasks: Tasks, stage: Stage) -> str:
     return script.text(tasks.asked, about, command, own | environment.chosen_selectors(), tasks.excluded)
 
 
-def submit(run: RunDir) -> None:
+def start(
+    run: RunDir,
+    *,
+    here: bool = False,
+    tell: Callable[[str], None] = lambda _: None,
+    first: Callable[[], None] = lambda: None,
+) -> None:
     """Write the folder's part and send every stage; the study is queued then.
 
-    Raises UsageError, and removes a study that has never run, where Slurm does not take it.
+    `here` means nothing: a study keeps to the kind of node that it began on. Raises UsageError, and removes a study
+    that has never run, where Slurm does not take it.
     """
     status = run.read_status()
     if status.state in ("running", "queued") and status.submitted:
@@ -106,6 +112,7 @@ def submit(run: RunDir) -> None:
             status.queue,
             f"`secateur watch {run.name}` follows it.",
         )
+    first()
     spec = read_stored(run.preset, run.asked().get("name", run.name))
     found = prepare(run, spec, run.store())
     with explained(run.stop):
@@ -122,7 +129,7 @@ def submit(run: RunDir) -> None:
         resumed=found.tasks.submission > 1,
         replay_of=run.asked().get("replay_of"),
     )
-    tell(run, [begun])
+    emit(run, [begun])
     claims.bury(run.store().claims_root, [f"{job}_" for job in run.jobs()])
     queued = replace(
         status, state="queued", host="", submitted=time.time(), updated=time.time(), error=None, why=""
@@ -134,7 +141,7 @@ def submit(run: RunDir) -> None:
         if found.tasks.submission == 1:
             shutil.rmtree(run.path, ignore_errors=True)
         else:
-            tell(run, [ev.StudyFinished(state="failed", error=error.as_dict())])
+            emit(run, [ev.StudyFinished(state="failed", error=error.as_dict())])
             Progress(run).refresh(at_once=True)
         raise UsageError(error.title, error.detail, error.remedy) from error
 
@@ -204,7 +211,7 @@ def _send_stage(run: RunDir, tasks: Tasks, stage: Stage, flags: list[str]) -> tu
         write_atomic(_file(run, stage), _script(run, tasks, stage))
 
 
-def tell(run: RunDir, events: Sequence[ev.Event]) -> None:
+def emit(run: RunDir, events: Sequence[ev.Event]) -> None:
     """Write events of this process, into a file of its own."""
     with explained(run.task_events):
         run.task_events.mkdir(exist_ok=True)
@@ -219,7 +226,7 @@ def cancel(run: RunDir) -> None:
     with explained(run.stop):
         run.stop.touch()
     # Told first: whatever Slurm says of jobs that have left it, the study is over.
-    tell(run, [ev.StudyFinished(state="cancelled")])
+    emit(run, [ev.StudyFinished(state="cancelled")])
     Progress(run).refresh(at_once=True)
     _cancelled(open_jobs(run))
 

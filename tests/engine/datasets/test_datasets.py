@@ -142,6 +142,15 @@ def test_parameters_that_change_tensors_change_the_fingerprint(
     assert key(params, tmp_path) != key(Data.model_validate({"name": "mnist", **change}), tmp_path)
 
 
+def test_where_statistics_of_its_own_are_not_the_default_they_change_the_fingerprint(tmp_path: Path) -> None:
+    keys = {
+        (name, mean): key(Data(name=name, mean=mean), tmp_path)  # type: ignore[arg-type]
+        for name in ("digits", "digits-detection")
+        for mean in (None, "data", "half")
+    }
+    assert len(set(keys.values())) == 5 and keys["digits", None] == keys["digits", "data"]
+
+
 @pytest.mark.parametrize("change", [{"test": 0.3}, {"size": 28}, {"channels": 1}])
 def test_parameters_without_effect_keep_the_fingerprint(tmp_path: Path, change: dict[str, object]) -> None:
     """MNIST has a test split of its own, 28 pixels and one channel."""

@@ -2,6 +2,7 @@
 
 import os
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -198,6 +199,25 @@ def test_removed_lock_files_are_made_again(own_folder, holder, monkeypatch):
     process = holder("exclusive")
     wait_held(process)
     assert blocked(lock.shared, monkeypatch)
+
+
+def test_who_waits_while_the_folder_is_removed_waits_no_longer_than_the_holder(own_folder, holder):
+    process = holder("exclusive")
+    wait_held(process)
+    waiting = threading.Event()
+    taken = []
+
+    def take():
+        with lock.shared(lambda *_: waiting.set()):
+            taken.append(own_folder.is_dir())
+
+    thread = threading.Thread(target=take, daemon=True)
+    thread.start()
+    assert waiting.wait(10)
+    shutil.rmtree(own_folder)
+    let_go(process)
+    thread.join(10)
+    assert taken == [True]
 
 
 def test_a_folder_that_is_not_ours_is_refused(tmp_path, monkeypatch):

@@ -87,6 +87,17 @@ def test_processes_that_make_one_at_once_agree(common: Path) -> None:
     assert len(said) == 1
 
 
+def test_a_process_that_was_late_takes_the_folder_that_another_has_just_made(
+    common: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def late(usual: Path) -> None:
+        usual.mkdir(mode=0o700)  # as the other process does, after our first look
+
+    monkeypatch.setattr(private, "_oldest", late)
+    assert private.folder() == usual(common)
+    assert list(common.iterdir()) == [usual(common)]
+
+
 def test_a_common_folder_in_which_others_can_replace_ours_is_not_used(
     common: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -44,6 +44,21 @@ def test_a_plan_for_another_machine_does_not_depend_on_this_one(monkeypatch: pyt
     assert keys(replace(machine, host="another"))[-1] != before[-1]
 
 
+def test_nodes_are_alike_if_nothing_that_decides_bits_differs_and_a_mixed_study_asks_for_less() -> None:
+    one = here("cpu", 1, 1)
+    processor = one.numerics["machine"] | {"model": "Abacus"}
+    other = replace(one, host="n2", numerics=one.numerics | {"machine": processor})
+    alike = replace(one, host="n3")
+    assert one.of_any_node(False).like(alike.of_any_node(False)) == []
+    assert keys(one.of_any_node(False)) == keys(alike.of_any_node(False)), "times belong to the kind of node"
+    assert any("Abacus there" in text for text in one.of_any_node(False).like(other.of_any_node(False)))
+    assert one.of_any_node(True).like(other.of_any_node(True)) == []
+    assert not set(keys(one.of_any_node(True))) & set(keys(one)), (
+        "what is mixed is stored under keys of its own"
+    )
+    assert one.of_any_node(True).like(here("cpu", 2, 1).of_any_node(True)), "threads still decide bits"
+
+
 def test_what_no_row_can_be_measured_of_is_refused() -> None:
     machine = here("cpu", 1, 1)
     lacking = machine.lacking | {"openvino": dict.fromkeys(machine.lacking["openvino"], "it is not there")}

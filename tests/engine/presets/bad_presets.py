@@ -101,7 +101,7 @@ SECTIONS = [
     section("threads text", "threads: aut", 4, "threads", "given 'aut'", "did you mean auto?"),
     section("device", "device: gpu", 4, "device", "given 'gpu'", "one of auto, cpu, cuda"),
     section("device index", "device: cuda:0", 4, "device", "given 'cuda:0'", "auto, cpu, cuda"),
-    section("executor", "executor: {slurm: {}}", 4, "executor.slurm", "is unknown", "allowed: local"),
+    section("executor", "executor: {cloud: {}}", 4, "executor.cloud", "is unknown", "allowed: local, slurm"),
     section("parallel", "executor: {local: {parallel: 0}}", 4, "executor.local.parallel", "≥ 1", "(trials)"),
     section(
         "infinite",

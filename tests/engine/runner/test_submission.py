@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from engine.errors import UsageError
+from engine.params.slurm import Slurm
 from engine.presets import spec
 from engine.runner import launch
 from engine.slurm import queue
+from engine.studies import events as ev
 from engine.studies.rundir import RunDir
 from engine.studies.tasks import Tasks
 
@@ -99,6 +101,35 @@ def test_a_second_submission_of_a_study_that_waits_is_refused(calls: Path, tmp_p
     launch.start(run)
     with pytest.raises(UsageError, match="is queued already"):
         launch.start(run)
+
+
+def test_a_study_is_resumed_with_another_request_and_with_nothing_else(calls: Path, tmp_path: Path) -> None:
+    run = study(tmp_path, 2)
+    launch.start(run)
+    launch.cancel(run)
+    with pytest.raises(UsageError, match=r"train\.epochs=2 can't be set"):
+        launch.ask_otherwise(run, ["train.epochs=2"])
+    launch.ask_otherwise(run, ["executor.slurm.memory=8G"])
+    launch.start(run)
+    assert "#SBATCH --mem=8G" in (run.slurm / "trials1.sh").read_text()
+    assert run.settings().of_trial(1).executor.slurm == Slurm(memory="8G")
+    assert len(run.jobs()) == 4
+
+
+def test_nodes_that_failed_under_a_study_are_left_out_as_long_as_they_are_not_well(
+    calls: Path, tmp_path: Path
+) -> None:
+    run = study(tmp_path, 1)
+    launch.start(run)
+    lost = ev.TaskStarted(task="1_0.0", name="1_0", stage="trials0", host="n7")
+    (run.task_events / "1_0.0.jsonl").write_bytes(ev.to_line(lost))
+    states = tmp_path / "bin" / "sinfo"
+    for state, left_out in (("down*", True), ("idle", False)):
+        states.write_text(f"#!/bin/sh\necho '{state}'\n")
+        states.chmod(0o755)
+        launch.cancel(run)
+        launch.start(run)
+        assert ("#SBATCH --exclude=n7" in (run.slurm / "trials0.sh").read_text()) is left_out
 
 
 def test_variables_that_choose_bits_go_with_the_script(

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from engine import sources
 from engine.errors import SecateurError
 from engine.presets.spec import parse
 from engine.runner import inputs, launch
+from engine.runner.executors import slurm
 from engine.store.files import write_json
 from engine.studies.plan import data_id
 from tests.study_lab import Lab
@@ -102,7 +102,6 @@ def test_a_damaged_record_of_the_code_is_no_other_code(tmp_path: Path) -> None:
     run = launch.create(spec, tmp_path)
     assert not inputs.code_of(run, spec).programs and not run.code.exists()
     run.code.write_text("{")
-    with pytest.raises(SecateurError, match="can't be read"):
-        inputs.code_of(run, spec)
-    with pytest.raises(SecateurError, match="can't be read"):  # as workers and replays read it
-        sources.read(run.code)
+    for read in (lambda: inputs.code_of(run, spec), lambda: slurm.prepare(run, spec)):
+        with pytest.raises(SecateurError, match=f"code of study {run.name} can't be read"):
+            read()

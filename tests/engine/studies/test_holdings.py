@@ -24,14 +24,16 @@ KEYS = [key(number) for number in range(8)]
 STATES = ("queued", "running", "done", "failed", "cancelled")
 
 
-def stored(workspace: Path, name: str, days: float = 2.0, size: int = 100) -> None:
-    """A result that was last used so many days ago."""
+def stored(workspace: Path, name: str, days: float = 2.0, size: int = 100, artefact_of: str = "") -> None:
+    """A result, or a file made from one, that was last used so many days ago."""
     folder = shared_store(workspace).folder(name)
     folder.mkdir(parents=True)
     content = b"x" * size
     (folder / "model.bin").write_bytes(content)
     files = {"model.bin": {"size": size, "sha256": hashlib.sha256(content).hexdigest()}}
     meta = {"format": 1, "kind": "train", "measures": {}, "observations": {}, "files": files}
+    if artefact_of:
+        meta |= {"kind": "artefact", "material": {"parent": artefact_of}}
     (folder / "object.json").write_text(json.dumps(meta))
     aged(folder, days)
 
@@ -114,6 +116,25 @@ def test_a_study_that_begins_between_the_look_and_the_removal_keeps_its_results(
     study(tmp_path, "new", [KEYS[0]], "running")
     assert names(holdings.remove(left_over, tmp_path)) == {KEYS[1]}
     assert shared_store(tmp_path).get(KEYS[0]) is not None and shared_store(tmp_path).get(KEYS[1]) is None
+
+
+def test_what_is_made_from_a_result_is_needed_as_long_as_that_is(tmp_path: Path) -> None:
+    stored(tmp_path, KEYS[2], artefact_of=KEYS[0])
+    stored(tmp_path, KEYS[3], artefact_of=KEYS[1])
+    left_over = holdings.holdings(tmp_path).left_over()
+    study(tmp_path, "new", [KEYS[0]], "running")
+    assert names(left_over) == {KEYS[2], KEYS[3]}
+    assert names(holdings.holdings(tmp_path).left_over()) == {KEYS[3]}
+    assert names(holdings.remove(left_over, tmp_path)) == {KEYS[3]}
+    assert shared_store(tmp_path).get(KEYS[2]) is not None
+
+
+def test_what_is_taken_up_between_the_look_and_the_removal_stays(tmp_path: Path) -> None:
+    for name in KEYS[:2]:
+        stored(tmp_path, name)
+    left_over = holdings.holdings(tmp_path).left_over()
+    shared_store(tmp_path).note_use(KEYS[0])
+    assert names(holdings.remove(left_over, tmp_path)) == {KEYS[1]}
 
 
 @pytest.mark.parametrize(

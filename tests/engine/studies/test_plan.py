@@ -8,7 +8,9 @@ from engine.machine import environment
 from engine.params import PruneWeights
 from engine.presets import spec
 from engine.runner.executors.choose import machine
-from engine.studies.plan import Job, Plan, data_id, make
+from engine.sources import Sources
+from engine.studies import checkup
+from engine.studies.plan import Job, Node, Plan, _fits_whole, data_id, make
 
 PRESET = """\
 seed: 0
@@ -64,6 +66,31 @@ def test_what_decides_the_first_step_changes_every_key(change: str) -> None:
 )
 def test_what_decides_no_number_changes_no_key(change: str) -> None:
     assert set(plan().nodes) == set(plan(change).nodes)
+
+
+@pytest.mark.parametrize(
+    ("data", "whole"),
+    [
+        ("{name: digits}", True),
+        ("{name: digits, size: 32, width: 640}", False),
+        ("{name: digits, preprocess: imagenet, channels: 3}", False),
+        ("{name: digits, preprocess: imagenet, channels: 3, size: 32}", True),
+    ],
+)
+def test_only_of_small_images_it_is_known_that_whole_batches_fit(data: str, whole: bool) -> None:
+    (trial, *_) = spec.parse(PRESET, "p", [f"data={data}"]).trials
+    assert _fits_whole(trial.settings.model, trial.settings.data) == whole
+
+
+def test_what_is_told_of_a_network_on_its_data_is_in_its_check_up_s_key() -> None:
+    def tried(data: str) -> Node:
+        found = plan("model={name: torchvision/resnet18, weights: pretrained}", f"data={data}")
+        (job,) = checkup.jobs(found, machine(found.trials[0].trial.settings), Sources("/"))
+        return job.nodes[0]
+
+    told, silenced = tried("{name: digits, channels: 3}"), tried("{name: digits, channels: 3, mean: data}")
+    assert told.material["note"] and not silenced.material["note"]
+    assert len({told.key, silenced.key, tried("{name: digits, channels: 3, root: here}").key}) == 3
 
 
 def test_other_data_other_packages_and_another_processor_change_every_key(

@@ -99,6 +99,11 @@ def test_models_of_one_structure_share_a_template_and_keep_their_own_weights(tmp
     assert kept.stat().st_size < 20_000
 
 
+def test_where_no_template_can_be_kept_or_read_a_model_is_exported_all_the_same(tmp_path):
+    (tmp_path / "shut").write_text("a folder that can't be made")
+    exported(small(), tmp_path / "a.onnx", tmp_path / "shut" / "templates")
+
+
 def test_a_template_that_computes_something_else_is_replaced(tmp_path):
     templates = tmp_path / "templates"
     exported(small(1.0), tmp_path / "a.onnx", templates)

@@ -1,0 +1,66 @@
+"""What starting an engine does where it can't be started, and how it knows its own."""
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from engine.errors import SecateurError
+from engine.presets.spec import parse
+from engine.runner import launch
+from engine.store.objects import Store
+from engine.studies import events as ev
+from engine.studies.lease import Held, claim
+from engine.studies.rundir import RunDir
+
+PRESET = "model: {name: resnet20}\ndata: {name: digits}\nsteps: [train: {epochs: 1}]\n"
+LATENCY = "a" * 64
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunDir:
+    return launch.create(parse(PRESET, "p"), tmp_path)
+
+
+def noisy(run: RunDir) -> Store:
+    """A finished study of one trial, whose latency others disturbed."""
+    trial = {"index": 0, "parameters": {}, "steps": [], "measure": None, "latency": LATENCY, "baseline": ""}
+    found = {"rows": [{"runtime": "torch", "foreign_load": 0.9}]}
+    done = ev.StepFinished(
+        key=LATENCY, kind="latency", seconds=1.0, measures={}, observations=found, reused=False
+    )
+    told = (ev.Planned(trials=[trial | {"baseline_measure": None}]), done)
+    run.events.write_bytes(b"".join(map(ev.to_line, told)))
+    store = run.store()
+    with store.writing(LATENCY) as folder:
+        store.commit(LATENCY, folder, kind="latency", material={}, measures={}, observations=found)
+    return store
+
+
+def test_nothing_is_measured_again_where_the_study_can_not_go_on(run: RunDir) -> None:
+    store = noisy(run)
+    assert launch.noisy_latency(run) == [LATENCY]
+    lease = claim(run.path, 5.0)
+    with pytest.raises(Held):
+        launch.start(run, remeasure=True)
+    assert store.get(LATENCY) is not None
+    lease.release()
+
+
+def test_an_engine_is_known_by_more_than_its_number_and_a_slow_one_has_not_failed(
+    run: RunDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(launch, "APPEARS_WITHIN_S", 0.2)
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    try:
+        run.write_status(replace(run.stored_status(), state="running", pid=process.pid, start_ticks=1))
+        with pytest.raises(SecateurError, match="is still starting"):
+            launch._wait_for(run, process)
+        ticks = launch.process_identity(process.pid)[0]
+        run.write_status(replace(run.stored_status(), start_ticks=ticks, host=os.uname().nodename))
+        launch._wait_for(run, process)
+    finally:
+        process.communicate()

@@ -1,0 +1,34 @@
+"""What a study's check-up is to try: which names are of the network as it is built."""
+
+from pathlib import Path
+
+from engine import datasets
+from engine.params.preset import Data
+from engine.presets import spec
+from engine.runner.executors.choose import machine
+from engine.studies import checkup
+from engine.studies.plan import data_id, make, sources_of
+
+PRESET = """\
+threads: 1
+device: cpu
+model: {name: resnet20, arguments: {width: 4}}
+data: {name: digits, limit: 100}
+steps:
+  - prune.weights: {sparsity: 0.5, skip: [layer1.*]}
+  - factorize: {}
+  - quantize.static: {skip: [linear.0]}
+"""
+
+
+def test_names_that_an_earlier_step_may_make_are_left_to_their_step(tmp_path: Path) -> None:
+    """What layers are called once `factorize` has split them, only its end tells."""
+    read = spec.parse(PRESET, "p")
+    data = Data(name="digits", limit=100)
+    fingerprint = datasets.fingerprint(data, datasets.locate(data, tmp_path), tmp_path / "fingerprints")
+    assert fingerprint is not None
+    on = machine(read.settings)
+    plan = make(read, {data_id(trial): fingerprint for trial in read.trials}, on)
+    (job,) = checkup.jobs(plan, on, sources_of(read, tmp_path))
+    named = [node.material["layers"] for node in job.nodes]
+    assert named == [[["prune.weights", "skip", ["layer1.*"]]]]
