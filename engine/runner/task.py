@@ -229,7 +229,7 @@ class Task:
         with Claims(self.store.claims_root, self.attempt.key, supersedes) as held:
             share = Share(self, executor, held, [job for stage in everything for job in stage])
             try:
-                if not self._check_up(plan, machine, executor):
+                if not self._check_up(plan, machine, executor, held):
                     return "stopped"
                 mine = [jobs[place] for place in self.stage.share(self.index)]
                 share.do(mine)
@@ -254,22 +254,33 @@ class Task:
                 found[data.model_dump_json()] = copy
         return found
 
-    def _check_up(self, plan: Plan, machine: Machine, executor: LocalExecutor) -> bool:
-        """Try the study's networks, as far as no task has done it before; False if asked to stop."""
+    def _check_up(self, plan: Plan, machine: Machine, executor: LocalExecutor, held: Claims) -> bool:
+        """Try the study's networks, as far as no task has done it before or does it now; False if asked to stop."""
+        jobs = checkup.jobs(plan, machine, self.code)
+        needed = any(self.store.get(key) is None for key in plan.nodes)
+        keys = [node.key for job in jobs for node in job.nodes] if needed else []
+        claimed = keys[:1]  # for all of them: one task tries them, the others wait for what it finds
+        while any(self.store.get(key) is None for key in keys) and not all(map(held.take, claimed)):
+            if self.stopping:
+                return False
+            time.sleep(POLL_S)
 
         def tell(event: ev.Event) -> None:
             if not isinstance(event, ev.CheckedUp) or self.told().checked is None:
                 self.emit(event)
 
-        return check_up(
-            checkup.jobs(plan, machine, self.code),
-            executor,
-            self.store,
-            tell,
-            needed=any(self.store.get(key) is None for key in plan.nodes),
-            stopping=lambda: self.stopping,
-            poll_s=POLL_S,
-        )
+        try:
+            return check_up(
+                jobs,
+                executor,
+                self.store,
+                tell,
+                needed=needed,
+                stopping=lambda: self.stopping,
+                poll_s=POLL_S,
+            )
+        finally:
+            held.release(claimed)
 
     def _end(self, outcome: str) -> None:
         """Tell the study's end if this was its last task, then this task's, and go back into the queue if need be."""
