@@ -100,7 +100,7 @@ def notes() -> list[str]:
 
 def _found() -> Path:
     """Our folder in `/tmp`, else in the home."""
-    if (path := _in_common()) is not None or (path := _in_home()) is not None:
+    if (path := below(COMMON)) is not None or (path := _in_home()) is not None:
         return path
     raise SecateurError(
         "There is no place for locks and sockets",
@@ -109,11 +109,14 @@ def _found() -> Path:
     )
 
 
-def _in_common() -> Path | None:
-    """Ours in `/tmp`: the one of the usual name, else the oldest, else a new one. None where none can be made."""
-    if not _keeps_owners(COMMON):
+def below(parent: Path) -> Path | None:
+    """Ours in `parent`, that others may write too: the one of the usual name, else the oldest, else a new one.
+
+    None where none can be made.
+    """
+    if not _keeps_owners(parent):
         return None
-    usual = _usual(COMMON)
+    usual = _usual(parent)
     with contextlib.suppress(OSError):
         if _is_ours(usual):
             return _closed(usual)

@@ -4,9 +4,12 @@ from typing import Annotated
 
 from pydantic import Field
 
-from engine.params.base import Names, Params, param
+from engine.params.base import Params, Several, param
 
 Word = Annotated[str, Field(pattern=r"^[^\s\x00-\x1f]+$")]
+Line = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]+$")]
+"""Text that goes into a line of a batch script, and can't begin another one."""
+Lines = Annotated[tuple[Line, ...], Several]
 Limit = Annotated[str, Field(pattern=r"^(\d+-)?\d+(:\d\d){0,2}$")]
 Bytes = Annotated[str, Field(pattern=r"^\d+[KMGT]?$")]
 Gres = Annotated[str, Field(pattern=r"^([^\s:]+:)?\d+$")]
@@ -32,7 +35,7 @@ class Slurm(Params):
     """Memory of a task (`--mem`), such as `8G`; some sites forbid to ask for it."""
     gpus: Count | Gres | None = param(None, form="a number, or type:number")
     """GPUs of a task (`--gres=gpu:`), such as `1` or `a100:1`."""
-    constraint: str | None = None
+    constraint: Line | None = param(None, form="text on one line")
     """Features that nodes must have (`--constraint`): bit-equality needs like processors."""
     exclude: Word | None = param(None, form="text without spaces")
     """Nodes to leave out (`--exclude`)."""
@@ -54,9 +57,9 @@ class Slurm(Params):
     """Whether one study may compute on unlike processors: results then repeat bit for bit on none."""
     stage_data: bool = False
     """Whether images are copied to the node's own disk first (`$TMPDIR`), once per node and job."""
-    setup: Names = ()
+    setup: Lines = param((), form="texts on one line each")
     """Lines of shell before a task starts, such as `module load cuda`."""
-    container: str | None = None
+    container: Line | None = param(None, form="text on one line")
     """Image that tasks run in, by `apptainer exec`; secateur must be installed in it."""
-    extra: Names = ()
+    extra: Lines = param((), form="texts on one line each")
     """Further flags for `sbatch`, last, such as `--mail-type=END`."""

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from engine.errors import SecateurError
+from engine.errors import SecateurError, UsageError
 from engine.machine import environment, private, procfs, signals
 from engine.machine.value import Machine, here
 from engine.presets.spec import Spec, read_stored
@@ -26,6 +26,7 @@ from engine.runner.stopping import Stop, StopRequest
 from engine.runner.supervisor import devices, preload
 from engine.slurm import duration, inside
 from engine.slurm.inside import Attempt
+from engine.store import claims
 from engine.store.claims import Claims
 from engine.store.files import explained
 from engine.store.objects import StoredObject
@@ -34,7 +35,7 @@ from engine.studies import events as ev
 from engine.studies.basis import Basis
 from engine.studies.job import request
 from engine.studies.log import EventLog
-from engine.studies.plan import Job, Node, Plan, make
+from engine.studies.plan import Job, Node, Plan, data_id, make
 from engine.studies.rundir import RunDir
 from engine.studies.state import StudyState
 from engine.studies.tasks import Tasks, resolve
@@ -92,20 +93,17 @@ class Task:
     def work(self) -> None:
         """Do the task to its end, whichever; nothing is written after `TaskEnded`."""
         self._begin()
-        outcome = "done"
+        trouble: SecateurError | None = None
         try:
-            if self.stopping:
-                outcome = "stopped"
-            else:
-                outcome = self._carry_out()
+            outcome = "stopped" if self.stopping else self._carry_out()
         except Stop:
             outcome = "stopped"
-        except SecateurError as error:
-            # The plan can't be made or kept: no other task would fare better.
-            with explained(self.run.stop):
-                self.run.stop.touch()
-            self.emit(ev.StudyFinished(state="failed", error=error.as_dict()))
+        except SecateurError as error:  # this node's, or this moment's: other tasks may fare better
+            outcome, trouble = "failed", error
+            self.notice("error", f"Task {self.attempt.name} on {self.attempt.host} gave up: {error.sentence}")
         self._end(outcome)
+        if trouble is not None:
+            raise trouble  # so that Slurm too counts the task as failed
 
     @property
     def stopping(self) -> bool:
@@ -138,6 +136,23 @@ class Task:
             self.notice("warning", f"Node {before.host} is {problem} and had this task before; {told}")
 
     def _carry_out(self) -> str:
+        try:
+            planned = self._planned()
+        except SecateurError as error:  # no other task would fare better
+            return self._end_study(error)
+        try:
+            return planned if isinstance(planned, str) else self._compute(*planned)
+        except UsageError as error:  # what the check-up refuses can't be on any node
+            return self._end_study(error)
+
+    def _end_study(self, error: SecateurError) -> str:
+        with explained(self.run.stop):
+            self.run.stop.touch()
+        self.emit(ev.StudyFinished(state="failed", error=error.as_dict()))
+        return "done"
+
+    def _planned(self) -> tuple[Plan, Basis] | str:
+        """The plan and what it is made from; or the task's outcome, if it is to compute nothing here."""
         settings, mixed = self.spec.settings, self.tasks.asked.mixed_nodes
         mine = here(settings.device, settings.threads, 1).of_any_node(mixed)
         agreed = basis.latest(self.run, self.tasks.submission)
@@ -146,8 +161,7 @@ class Task:
         agreed = basis.read(self.run, self.tasks.submission) or self._first(agreed, mine)
         if unlike := mine.like(agreed.machine):  # another kind of node was faster to say what it is
             return self._other_node(agreed, unlike)
-        plan = make(self.spec, agreed.fingerprints, agreed.machine, self.code)
-        return self._compute(plan, agreed.machine)
+        return make(self.spec, agreed.fingerprints, agreed.machine, self.code), agreed
 
     def _first(self, before: Basis | None, mine: Machine) -> Basis:
         """Say what the study is planned from, tell the plan, and what of it is in the store already."""
@@ -165,6 +179,7 @@ class Task:
         if original:
             replay.hand_over(self.run.beside(original), plan, self.store)
         self.store.sweep_temporary()
+        claims.sweep(self.store.claims_root)
         nodes.remember(self.run.workspace, self.tasks.asked, self.spec.settings, agreed.machine)
         for node in plan.nodes.values():
             self._reuse(node)
@@ -196,11 +211,12 @@ class Task:
         )
         return "other node"
 
-    def _compute(self, plan: Plan, machine: Machine) -> str:
+    def _compute(self, plan: Plan, agreed: Basis) -> str:
+        machine = agreed.machine
         everything = [resolve(stage, plan) for stage in self.tasks.stages]
         jobs = everything[self.tasks.stages.index(self.stage)]
         workspace = str(self.run.workspace)
-        copies = self._staged()
+        copies = self._staged(agreed.fingerprints)
         executor = LocalExecutor(
             lambda job, cpus: staging.onto(
                 request(job, plan, workspace, self.store, cpus, str(self.run.code)), copies
@@ -210,10 +226,10 @@ class Task:
             preload=preload(self.spec, plan),
         )
         supersedes = f"{self.attempt.name}." if self.attempt.restart else ""
-        with Claims(self.store.root, self.attempt.key, supersedes) as claims:
-            share = Share(self, executor, claims, [job for stage in everything for job in stage])
+        with Claims(self.store.claims_root, self.attempt.key, supersedes) as held:
+            share = Share(self, executor, held, [job for stage in everything for job in stage])
             try:
-                if not self._check_up(plan, machine, executor):
+                if not self._check_up(plan, machine, executor, held):
                     return "stopped"
                 mine = [jobs[place] for place in self.stage.share(self.index)]
                 share.do(mine)
@@ -224,38 +240,51 @@ class Task:
             share.tell_untold()
         return "stopped" if self.stopping else "done"
 
-    def _staged(self) -> dict[str, str]:
+    def _staged(self, prints: dict[str, str]) -> dict[str, str]:
         """Copies of the images on the node's disk, by data section, where that is asked for."""
         if not self.tasks.asked.stage_data:
             return {}
         found = {}
-        for data in {trial.settings.data for trial in self.spec.trials}:
-            copy, reason = staging.stage(data, self.run.workspace, self.disk)
+        for data, name in {(trial.settings.data, data_id(trial)) for trial in self.spec.trials}:
+            about = f"{self.attempt.job}-{prints[name]}"
+            copy, reason = staging.stage(data, self.run.workspace, self.disk, about)
             if copy is None:
                 self.notice("warning", f"Images are read from where they lie: {reason}")
             else:
                 found[data.model_dump_json()] = copy
         return found
 
-    def _check_up(self, plan: Plan, machine: Machine, executor: LocalExecutor) -> bool:
-        """Try the study's networks, as far as no task has done it before; False if asked to stop."""
+    def _check_up(self, plan: Plan, machine: Machine, executor: LocalExecutor, held: Claims) -> bool:
+        """Try the study's networks, as far as no task has done it before or does it now; False if asked to stop."""
+        jobs = checkup.jobs(plan, machine, self.code)
+        needed = any(self.store.get(key) is None for key in plan.nodes)
+        keys = [node.key for job in jobs for node in job.nodes] if needed else []
+        claimed = keys[:1]  # for all of them: one task tries them, the others wait for what it finds
+        while any(self.store.get(key) is None for key in keys) and not all(map(held.take, claimed)):
+            if self.stopping:
+                return False
+            time.sleep(POLL_S)
 
         def tell(event: ev.Event) -> None:
             if not isinstance(event, ev.CheckedUp) or self.told().checked is None:
                 self.emit(event)
 
-        return check_up(
-            checkup.jobs(plan, machine, self.code),
-            executor,
-            self.store,
-            tell,
-            needed=any(self.store.get(key) is None for key in plan.nodes),
-            stopping=lambda: self.stopping,
-            poll_s=POLL_S,
-        )
+        try:
+            return check_up(
+                jobs,
+                executor,
+                self.store,
+                tell,
+                needed=needed,
+                stopping=lambda: self.stopping,
+                poll_s=POLL_S,
+            )
+        finally:
+            held.release(claimed)
 
     def _end(self, outcome: str) -> None:
         """Tell the study's end if this was its last task, then this task's, and go back into the queue if need be."""
+        self.log.flush()  # of two tasks that end at once, on two nodes, one at least reads the other's last word
         self._finish_study()
         again = outcome == "stopped" and self._goes_on()
         self.emit(

@@ -3,6 +3,7 @@
 The answer is kept in a private file that they share. A scheduler that does not answer is left alone for as long.
 """
 
+import contextlib
 import fcntl
 import hashlib
 import os
@@ -83,17 +84,19 @@ class Snapshot:
 
 def look() -> Snapshot:
     """The queue, at most a minute old; an older one where Slurm does not answer."""
-    file = cache() / "queue.json"
-    known = _read(file)
-    if not _due(known[1]):
-        return known[0]
+    known = Snapshot(), 0.0
     try:
+        file = cache() / "queue.json"
+        known = _read(file)
+        if not _due(known[1]):
+            return known[0]
         with (file.with_suffix(".lock")).open("a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             known = _read(file)  # another program may have asked while we waited
             return known[0] if not _due(known[1]) else _ask(file, known[0])
     except OSError as error:
-        return replace(known[0], problem=f"{file}: {error.strerror}")
+        where = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        return replace(known[0], problem=f"Slurm is not asked: its answer can't be kept ({where})")
 
 
 FATES = {
@@ -154,7 +157,8 @@ def _accounted(jobs: Sequence[str]) -> list[tuple[str, str, str]]:
 
 def forget() -> None:
     """Take what is known for outdated: the next look asks."""
-    (cache() / "queue.json").unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        (cache() / "queue.json").unlink(missing_ok=True)
 
 
 def _due(tried: float) -> bool:
@@ -170,7 +174,8 @@ def _ask(file: Path, before: Snapshot) -> Snapshot:
         found = Snapshot(now, tuple(parse(answer)))
     except SecateurError as error:
         found = replace(before, problem=error.sentence)
-    write_json(file, {"tried": now, **asdict(found)}, durable=False)
+    with contextlib.suppress(SecateurError):  # a full home: the answer is true all the same
+        write_json(file, {"tried": now, **asdict(found)}, durable=False)
     return found
 
 

@@ -1,10 +1,12 @@
 """The batch script of one stage of a study: one text, that can be read, changed and submitted by hand."""
 
+import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from engine.errors import UsageError
 from engine.params.slurm import Slurm
 
 OUTPUT = "%x-%A_%a.log"
@@ -49,10 +51,10 @@ def flags(asked: Slurm, stage: Stage, exclude: Sequence[str] = ()) -> list[str]:
     """The flags of a stage's array."""
     throttle = f"%{asked.parallel}" if asked.parallel else ""
     out = [
-        f"--job-name={stage.study}.{stage.name}",
-        f"--comment={stage.folder}",
+        f"--job-name={_quoted(f'{stage.study}.{stage.name}')}",
+        f"--comment={_quoted(stage.folder)}",
         f"--array=0-{stage.tasks - 1}{throttle}",
-        f"--output={stage.folder}/slurm/{OUTPUT}",
+        f"--output={_quoted(f'{_literal(stage.folder)}/slurm/{OUTPUT}')}",
         "--open-mode=append",
     ]
     given = {
@@ -78,9 +80,22 @@ def flags(asked: Slurm, stage: Stage, exclude: Sequence[str] = ()) -> list[str]:
 
 
 def _quoted(value: object) -> str:
-    """A value as a line of `#SBATCH` takes it: what has blanks or `&|` in it in quotes."""
+    """A value as a line of `#SBATCH` takes it: in quotes, unless it is a plain word.
+
+    Raises UsageError for one that does not fit on a line.
+    """
     word = str(value)
-    return f'"{word}"' if any(c in word for c in " &|[]()*") else word
+    if re.search(r"[\x00-\x1f\x7f]", word):
+        raise UsageError(
+            "A batch script can't hold a line break or control character", f"{word!r}.", "Rename the folder."
+        )
+    escaped = re.sub(r'(["\\])', r"\\\1", word)
+    return word if re.fullmatch(r"[\w.,:/%@=+-]*", word, re.ASCII) else f'"{escaped}"'
+
+
+def _literal(path: Path) -> str:
+    """A path in which sbatch replaces nothing."""
+    return str(path).replace("%", "%%")
 
 
 def _contained(image: str | None) -> str:

@@ -16,7 +16,9 @@ from types import TracebackType
 from typing import Any, Self
 
 from engine.errors import SecateurError
+from engine.store import owners
 from engine.store.files import explained, read_json, write_json
+from engine.store.objects import STALE_AFTER
 
 BEAT_S = 5.0
 """Seconds between two beats of a holder."""
@@ -29,7 +31,28 @@ def bury(root: Path, begins: Iterable[str]) -> None:
     starts = tuple(begins)
     for beat in (root / "claims" / "holders").glob("*.json") if starts else ():
         if beat.name.startswith(starts):
-            beat.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                beat.unlink()
+
+
+def sweep(root: Path) -> None:
+    """Remove this user's claims and counters that a killed process left long ago."""
+    for folder in (root / "claims", root / "claims" / "holders"):
+        for path in folder.glob("*"):
+            with contextlib.suppress(OSError):
+                if path.is_file() and owners.ours(path) and time.time() - _last(path) > STALE_AFTER:
+                    path.unlink()
+
+
+def _last(path: Path) -> float:
+    """When a counter beat, or the holder of a claim: a step may take longer than a claim lives."""
+    found: Any = read_json(path)
+    holder = found.get("holder") if isinstance(found, dict) else None
+    times = [path.stat().st_mtime]
+    with contextlib.suppress(OSError):
+        if isinstance(holder, str) and holder:
+            times.append((path.parent / "holders" / f"{holder}.json").stat().st_mtime)
+    return max(times)
 
 
 class Claims:

@@ -299,6 +299,11 @@ class Store:
         there = next(folder for folder in (shared, *shared.parents) if _there(folder))
         return shared if self.private is None or os.access(there, os.W_OK | os.X_OK) else self.private / name
 
+    @property
+    def claims_root(self) -> Path:
+        """Where those meet who compute for this store (`engine.store.claims`)."""
+        return self._writable("claims/holders").parents[1]
+
     def partial(self, key: str) -> Path:
         """Where the unfinished work of `key` is kept between interruptions."""
         return self._writable(f"partial/{key}")

@@ -14,6 +14,14 @@ def ours(path: Path) -> bool:
         return False
 
 
+def own(path: Path) -> bool:
+    """Whether `path` belongs to the very user that we run as. False if gone."""
+    try:
+        return os.geteuid() == path.lstat().st_uid
+    except OSError:
+        return False
+
+
 def user_name(number: int) -> str:
     """A user's name; of one whom this machine does not know, the number."""
     try:

@@ -154,7 +154,7 @@ class TaskEnded(_Event):
     """A task is through, or gives up its node; its file has no line after this."""
 
     task: str
-    outcome: Literal["done", "stopped", "requeued", "other node"]
+    outcome: Literal["done", "stopped", "requeued", "other node", "failed"]
     used: dict[str, Any] = field(default_factory=dict)
     """`seconds`, `cpu_seconds`, `peak_memory` (bytes, of the largest process)."""
 

@@ -64,10 +64,14 @@ class EventLog:
                     "The disk is full", f"Writing {self._path}.", "Free some space, then `secateur resume`."
                 )
 
-    def close(self) -> None:
+    def flush(self) -> None:
+        """Have what was written so far seen by readers on other nodes."""
         with explained(self._path):
             os.fsync(self._file.fileno())
-            self._file.close()
+
+    def close(self) -> None:
+        self.flush()
+        self._file.close()
 
 
 class Tail:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 from engine.errors import UsageError
 from engine.machine.process import Process, process_identity
+from engine.store import owners
 from engine.store.files import CLASSES, LAYERS, explained, read_json, write_atomic, write_json
 from engine.store.objects import Store
-from engine.store.owners import whose
 from engine.store.paths import is_file, is_folder
 from engine.store.workspace import STORE, shared_store
 from engine.studies import lease, lives
@@ -201,6 +201,7 @@ class RunDir:
             return status
         from engine.slurm import queue
 
+        status = replace(status, submitted=max(status.submitted, self._noted()))
         found = queue.look()
         rows = found.of(self.jobs(), str(self.path))
         standing = queue.standing(rows)
@@ -209,6 +210,8 @@ class RunDir:
             return replace(status, state=state, queue=standing.text)
         if not status.submitted and not status.heartbeat:
             return replace(status, queue=f"not submitted yet: bash {self.slurm / 'submit.sh'}")
+        if not owners.own(self.status):
+            return replace(status, queue=f"its jobs are not yours: {owners.whose(self.status)}")
         if found.asked <= max(status.submitted, status.updated):
             unknown = (
                 "submitted; Slurm is asked how it stands within a minute" if status.state == "queued" else ""
@@ -217,6 +220,13 @@ class RunDir:
         # The last task writes the end before it leaves the queue: what was read before may be older than that.
         again = self.stored_status()
         return again if again.state not in ("queued", "running") else replace(again, state="lost")
+
+    def _noted(self) -> float:
+        """When the number of a job was last noted, by whoever submitted it; 0 if none was."""
+        try:
+            return self.noted_jobs.stat().st_mtime
+        except OSError:
+            return 0.0
 
     def _alive(self, status: Status) -> bool:
         """Whether a study's engine, or what is about to start it, may still run.
@@ -301,7 +311,7 @@ def find(workspace: Path, name: str) -> RunDir:
         if os.path.lexists(folder) and not os.access(folder, os.R_OK | os.X_OK):
             raise UsageError(
                 f"Study {name[:NAME_SHOWN]} can't be read",
-                f"{folder}: {whose(folder)}.",
+                f"{folder}: {owners.whose(folder)}.",
                 "Ask its owner to open it, or name another workspace: --workspace or SECATEUR_HOME.",
             )
     if is_folder(path) and path.parent == studies_folder(workspace):

@@ -30,7 +30,7 @@ class LogScreen(StudyScreen):
     def __init__(self, session: Session) -> None:
         super().__init__(session)
         self._events = True
-        self._tail: log.Tail | None = None
+        self._tail: log.Tail | log.Events | None = None
         self._lines: list[str] = []
         self._state: StudyState | None = None
         self._study = ""
@@ -56,12 +56,12 @@ class LogScreen(StudyScreen):
         run = self.session.run(self.session.study)
         path = run.events if self._events else run.log
         if self._tail is None or self._tail.path != path:
-            self._tail, self._lines = log.Tail(path), []
+            self._tail, self._lines = (log.Events(run) if self._events else log.Tail(path)), []
             self.query_one(Document).follow = True
         self._read(self._tail)
 
     @work(thread=True, exclusive=True, exit_on_error=True)
-    def _read(self, tail: log.Tail) -> None:
+    def _read(self, tail: log.Tail | log.Events) -> None:
         lines = tail.read()
         if lines is not None and not get_current_worker().is_cancelled:
             self.app.call_from_thread(self._add, tail.path, lines)

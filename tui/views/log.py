@@ -1,12 +1,15 @@
 """The end of a log file, and its lines as text to show; markup in them means nothing."""
 
 import os
+from collections.abc import Iterator
+from heapq import merge
 from pathlib import Path
 
 from engine.errors import sentence
 from engine.results.summary import quality_of
 from engine.studies import events as ev
 from engine.studies.log import READ_AT_MOST
+from engine.studies.rundir import RunDir
 from engine.text.numbers import duration, percent
 from tui.views.trial import clock
 from tui.widgets.document import wrapped
@@ -42,6 +45,34 @@ class Tail:
         *whole, self._rest = (self._rest + data).split(b"\n")
         self._lines = [*self._lines, *(line.decode("utf-8", "replace") for line in whole)][-LINES:]
         return self._lines
+
+
+class Events:
+    """Reads what is new of a study's event files, like `Tail`; lines of several come in the order of their times."""
+
+    def __init__(self, run: RunDir) -> None:
+        self.path = run.events
+        self._run = run
+        self._tails: dict[Path, Tail] = {}
+        self._lines: dict[Path, list[tuple[float, str]]] = {}
+
+    def read(self) -> list[str] | None:
+        """The lines so far, or None if nothing is new."""
+        new = False
+        for path in self._run.event_files():
+            lines = self._tails.setdefault(path, Tail(path)).read()
+            if lines is not None:
+                new, self._lines[path] = True, list(_timed(lines))
+        return [text for _, text in merge(*self._lines.values())][-LINES:] if new else None
+
+
+def _timed(lines: list[str]) -> Iterator[tuple[float, str]]:
+    """Each line with its time; one without has that of the line before."""
+    time = 0.0
+    for text in lines:
+        event = ev.parse_line(text.encode())
+        time = max(time, event.time if event else 0.0)
+        yield time, text
 
 
 def plain_line(text: str, width: int) -> list[Line]:

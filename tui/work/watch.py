@@ -47,7 +47,7 @@ class _Followed:
     reader: Reader
     nodes: set[MessagePump] = field(default_factory=set)
     new: set[MessagePump] = field(default_factory=set)
-    signature: Signature | None = None
+    signature: tuple[object, ...] | None = None
     latest: StudyState | None = None
 
 
@@ -135,7 +135,7 @@ class Watcher:
     def _follow(self, name: str, found: _Followed) -> None:
         """Read what is new of one study and post it; a study that stands still costs one `stat`."""
         run = found.reader.run
-        signature = _signature(run.events)
+        signature = found.reader.signature()
         before = found.latest
         if before is None or signature != found.signature:
             found.signature, found.latest = signature, self._read(found.reader)
@@ -152,7 +152,7 @@ class Watcher:
 
     def _judged(self, run: RunDir, state: StudyState) -> StudyState:
         """The same state, unless the engine has gone since, or the folder."""
-        if state.status == "unreadable" and run.events.exists():
+        if state.status == "unreadable" and any(file.exists() for file in run.event_files()):
             return state
         status = run.read_status()
         if status.state == state.status:

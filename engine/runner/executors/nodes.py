@@ -1,5 +1,6 @@
 """What tasks and submissions ask Slurm about nodes, and what the workspace remembers of them."""
 
+import contextlib
 import re
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from engine.machine.value import Machine
 from engine.params.preset import Settings
 from engine.params.slurm import Slurm
 from engine.slurm import commands
-from engine.store.files import explained, read_json, write_json
+from engine.store.files import read_json, write_json
 from engine.store.keys import key
 from engine.store.workspace import machines
 
@@ -62,11 +63,14 @@ def _features(host: str) -> set[str]:
 
 
 def remember(workspace: Path, asked: Slurm, settings: Settings, machine: Machine) -> None:
-    """Keep what the nodes are that such a request gets, for the next study's check before it is submitted."""
+    """Keep what the nodes are that such a request gets, for the next study's check before it is submitted.
+
+    Where the store is another user's, the check does without.
+    """
     file = _known(workspace, asked, settings)
-    with explained(file):
+    with contextlib.suppress(OSError, SecateurError):
         file.parent.mkdir(parents=True, exist_ok=True)
-    write_json(file, machine.as_dict(), durable=False)
+        write_json(file, machine.as_dict(), durable=False)
 
 
 def known(workspace: Path, asked: Slurm, settings: Settings) -> Machine | None:

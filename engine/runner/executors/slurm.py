@@ -4,6 +4,7 @@
 """
 
 import os
+import shlex
 import shutil
 import socket
 import sys
@@ -129,7 +130,7 @@ def start(
         replay_of=run.asked().get("replay_of"),
     )
     emit(run, [begun])
-    claims.bury(run.store().root, [f"{job}_" for job in run.jobs()])
+    claims.bury(run.store().claims_root, [f"{job}_" for job in run.jobs()])
     queued = replace(
         status, state="queued", host="", submitted=time.time(), updated=time.time(), error=None, why=""
     )
@@ -164,9 +165,9 @@ def by_hand(run: RunDir, tasks: Tasks) -> str:
     lines = ["#!/bin/bash", "set -e"]
     for stage, after in _chained(tasks.stages):
         waits = f"--dependency=afterany:{':'.join(f'${one.name}' for one in after)} " if after else ""
-        lines.append(f'{stage.name}=$(sbatch --parsable {waits}"{_file(run, stage)}")')
+        lines.append(f"{stage.name}=$(sbatch --parsable {waits}{shlex.quote(str(_file(run, stage)))})")
     numbers = " ".join(f"${stage.name}" for stage in tasks.stages)
-    return "\n".join([*lines, f'echo {numbers} | tee -a "{run.noted_jobs}"', ""])
+    return "\n".join([*lines, f"echo {numbers} | tee -a {shlex.quote(str(run.noted_jobs))}", ""])
 
 
 def _chained(stages: Sequence[Stage]) -> list[tuple[Stage, list[Stage]]]:
@@ -184,7 +185,7 @@ def _send(run: RunDir, tasks: Tasks) -> None:
     try:
         for stage, after in _chained(tasks.stages):
             waits = [f"--dependency=afterany:{':'.join(sent[one.name] for one in after)}"] if after else []
-            sent[stage.name] = _send_stage(run, tasks, stage, waits)
+            sent[stage.name], tasks = _send_stage(run, tasks, stage, waits)
             with explained(run.noted_jobs), run.noted_jobs.open("a") as file:
                 file.write(f"{sent[stage.name]}\n")
     except SecateurError:
@@ -192,11 +193,14 @@ def _send(run: RunDir, tasks: Tasks) -> None:
         raise
 
 
-def _send_stage(run: RunDir, tasks: Tasks, stage: Stage, flags: list[str]) -> str:
-    """Submit a stage; where the site takes no array as large, with fewer tasks that do more each."""
+def _send_stage(run: RunDir, tasks: Tasks, stage: Stage, flags: list[str]) -> tuple[str, Tasks]:
+    """Submit a stage; where the site takes no array as large, with fewer tasks that do more each.
+
+    Its job's number, and the deal as it is then.
+    """
     while True:
         try:
-            return commands.submit(_file(run, stage), flags)
+            return commands.submit(_file(run, stage), flags), tasks
         except SecateurError as error:
             if stage.tasks == 1 or not any(word in error.detail for word in FEWER):
                 raise
@@ -221,9 +225,23 @@ def cancel(run: RunDir) -> None:
     """End the study's jobs; what runs keeps its epoch, as far as its seconds reach."""
     with explained(run.stop):
         run.stop.touch()
-    commands.cancel(open_jobs(run))
+    # Told first: whatever Slurm says of jobs that have left it, the study is over.
     emit(run, [ev.StudyFinished(state="cancelled")])
     Progress(run).refresh(at_once=True)
+    _cancelled(open_jobs(run))
+
+
+def _cancelled(jobs: Sequence[str]) -> None:
+    """End jobs, of which Slurm may have forgotten some. Raises SecateurError where others are not ended."""
+    try:
+        commands.cancel(jobs)
+    except SecateurError:  # a single number that it does not know is an error
+        queue.forget()
+        found = queue.look()
+        if found.problem:
+            raise
+        left = dict.fromkeys(row.job for row in found.rows if row.job in jobs and (row.waits or row.runs))
+        commands.cancel(list(left))
 
 
 def open_jobs(run: RunDir) -> list[str]:

@@ -1,6 +1,9 @@
 """What a submission sends, where Slurm's programs are stand-ins that note what they are asked."""
 
+import os
 import re
+import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +12,7 @@ from engine.errors import UsageError
 from engine.params.slurm import Slurm
 from engine.presets import spec
 from engine.runner import launch
+from engine.slurm import queue
 from engine.studies import events as ev
 from engine.studies.rundir import RunDir
 from engine.studies.tasks import Tasks
@@ -137,3 +141,50 @@ def test_variables_that_choose_bits_go_with_the_script(
     script = (run.slurm / "trials0.sh").read_text()
     assert "export ATEN_CPU_CAPABILITY=avx2" in script
     assert not re.search(r"#SBATCH --(mem|time|partition|cpus)", script)
+
+
+def test_two_stages_of_which_both_are_cut_down_are_noted_as_they_were_sent(
+    calls: Path, tmp_path: Path
+) -> None:
+    text = PRESET.replace("SPARSITIES", ", ".join(str(n / 100) for n in range(1, 31)))
+    text += "measure: {latency: {runtimes: [torch]}}\n"
+    run = launch.create(spec.parse(text, "p"), tmp_path / "w")
+    launch.start(run)
+    tasks = Tasks.read(run)
+    assert tasks is not None
+    assert [stage.tasks for stage in tasks.stages] == [1, 8, 8]
+    for stage in tasks.stages:
+        assert f"--array=0-{stage.tasks - 1}\n" in (run.slurm / f"{stage.name}.sh").read_text()
+
+
+def test_a_study_is_cancelled_though_slurm_has_forgotten_its_jobs(calls: Path, tmp_path: Path) -> None:
+    run = study(tmp_path, 1)
+    launch.start(run)
+    (tmp_path / "bin" / "scancel").write_text("#!/bin/sh\necho Invalid job id >&2\nexit 1\n")
+    launch.cancel(run)
+    assert run.read_status().state == "cancelled"
+
+
+def test_what_was_submitted_by_hand_is_not_submitted_again(calls: Path, tmp_path: Path) -> None:
+    run = study(tmp_path, 1)
+    launch.prepare(run)
+    assert "not submitted yet" in run.read_status().queue
+    subprocess.run(["bash", run.slurm / "submit.sh"], check=True, capture_output=True)
+    squeue = tmp_path / "bin" / "squeue"
+    squeue.write_text(f"#!/bin/sh\necho '1|RUNNING|N/A|0:01|5:00|n1|None|{run.path}'\n")
+    queue.forget()
+    with pytest.raises(UsageError, match="is running already"):
+        launch.start(run)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can make what belongs to another")
+def test_a_colleague_s_study_is_not_judged_by_our_queue(calls: Path, tmp_path: Path) -> None:
+    run = study(tmp_path, 1)
+    launch.start(run)
+    run.write_status(replace(run.stored_status(), submitted=1.0, updated=1.0))
+    os.utime(run.noted_jobs, (1.0, 1.0))
+    queue.forget()
+    assert run.read_status().state == "lost"
+    os.chown(run.status, 60002, -1)
+    assert run.read_status().state == "queued"
+    assert "60002" in run.read_status().queue

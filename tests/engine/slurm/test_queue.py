@@ -91,3 +91,12 @@ def test_how_jobs_stand_is_told_in_words() -> None:
     )
     (waits,) = Snapshot(1.0, tuple(parse(ANSWER))).of(["20"], "")
     assert standing([waits]).text == "1 task waits: others come first, expected to start 2026-01-01 11:00:00"
+
+
+def test_where_nothing_can_be_kept_it_is_a_problem_and_no_error(
+    asked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    assert "Not a directory" in look().problem
+    queue.forget()

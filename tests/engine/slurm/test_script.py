@@ -1,8 +1,12 @@
 """Batch scripts say what was asked for, and nothing else."""
 
 import re
+import shlex
 from pathlib import Path
 
+import pytest
+
+from engine.errors import UsageError
 from engine.params.slurm import Slurm
 from engine.slurm import script
 
@@ -75,3 +79,24 @@ def test_the_script_sets_up_exports_and_becomes_the_task_itself() -> None:
     assert lines.index("module load python") < lines.index("export X='1 2'") < len(lines) - 1
     # exec: the batch shell would keep signals that are meant for the task
     assert lines[-1].startswith("exec apptainer exec /images/s.sif python3 -c 'a b' ")
+
+
+def test_any_folder_and_value_is_one_word_of_its_line() -> None:
+    """sbatch reads quotes and backslashes on its lines as a shell does, and ends a line at `#`."""
+    folder = Path('/w/a b/50%/"x" \\y#z')
+    stage = script.Stage("s-1", folder, "trials1", 7, exclusive=False)
+    found = script.flags(Slurm.model_validate({"constraint": 'zen" --wrap=x "'}), stage)
+    words = [shlex.split(flag, comments=True) for flag in found]
+    assert [len(one) for one in words] == [1] * len(words)
+    assert [f"--comment={folder}"] in words
+    assert ['--constraint=zen" --wrap=x "'] in words
+    assert [f"--output={str(folder).replace('%', '%%')}/slurm/{script.OUTPUT}"] in words
+    with pytest.raises(UsageError, match="line break"):
+        script.flags(Slurm(), script.Stage("s-1", Path("/w/a\nb"), "t", 1, exclusive=False))
+
+
+@pytest.mark.parametrize("name", ["partition", "constraint", "exclude", "container", "extra", "setup"])
+def test_no_value_begins_a_line_of_the_script(name: str) -> None:
+    value = "a\nrm -rf x"
+    with pytest.raises(ValueError, match=name):
+        Slurm.model_validate({name: [value] if name in ("extra", "setup") else value})

@@ -1,5 +1,6 @@
 """Claims: one holder at a time, free again when it is gone."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -59,3 +60,17 @@ def test_an_attempt_takes_over_from_the_one_before_at_once(tmp_path: Path) -> No
     assert killed.take("k")
     with Claims(tmp_path, "1_0.1", supersedes="1_0.") as again:
         assert again.take("k")
+
+
+def test_what_killed_holders_left_long_ago_goes_and_what_lives_stays(tmp_path: Path) -> None:
+    with Claims(tmp_path, "1_0.0") as living:
+        assert living.take("long")
+        killed = Claims(tmp_path, "2_0.0")
+        killed._write()
+        assert killed.take("dead")
+        for path in (killed._file("2_0.0"), tmp_path / "claims" / "long", tmp_path / "claims" / "dead"):
+            os.utime(path, (1.0, 1.0))
+        claims.sweep(tmp_path)
+        claims.sweep(tmp_path)
+        left = {path.name for path in (tmp_path / "claims").rglob("*") if path.is_file()}
+        assert left == {"long", "1_0.0.json"}

@@ -8,8 +8,11 @@ from pathlib import Path
 import pytest
 from textual.message import Message
 
+from engine.studies import events as ev
+from engine.studies.log import EventLog
 from engine.studies.state import load
 from engine.testing import folders as fabricate
+from tui.views import log
 from tui.work import watch
 from tui.work.messages import StudiesChanged, StudyChanged
 from tui.work.watch import Watcher, snapshot
@@ -122,3 +125,20 @@ def test_a_heartbeat_alone_posts_nothing(tmp_path: Path) -> None:
         study.status("running")
         watcher.look_now()
     assert len(inbox.lists) == 1
+
+
+def test_a_study_whose_tasks_write_their_own_files_moves_on_too(tmp_path: Path) -> None:
+    study = fabricate.Study(tmp_path).start()
+    watcher, inbox = Watcher(tmp_path), Inbox()
+    watcher.subscribe(inbox, study.run.name)  # type: ignore[arg-type]
+    tail = log.Events(study.run)
+    for number in (1, 2):
+        study.run.task_events.mkdir(exist_ok=True)
+        EventLog(study.run.task_events / f"7_{number}.jsonl").append(
+            ev.Notice(level="info", text=f"n{number}")
+        )
+        watcher.look_now()
+        assert [notice.text for notice in inbox.studies[-1].state.notices][-1] == f"n{number}"
+        lines = tail.read()
+        assert lines is not None and f"n{number}" in lines[-1]
+        assert tail.read() is None
