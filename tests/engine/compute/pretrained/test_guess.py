@@ -176,7 +176,8 @@ def test_names_of_no_known_model_at_all() -> None:
 
 def test_a_transformer_says_which_image_size_it_is_bound_to(tmp_path: Path) -> None:
     shapes = skeleton(Architecture("torchvision/vit_b_32", 3, 10, (64, 64))).state_dict()
-    torch.save({n: torch.zeros(()).expand(t.shape) for n, t in shapes.items()}, tmp_path / "w.pth")
+    halves = torch.zeros((), dtype=torch.float16)
+    torch.save({n: halves.expand(t.shape) for n, t in shapes.items()}, tmp_path / "w.pth")
     for name in ("auto", "torchvision/vit_b_32"):
         with pytest.raises(SecateurError, match="for images of 64×64 pixels") as caught:
             bring(tmp_path / "w.pth", name, size=32)

@@ -90,7 +90,7 @@ def test_a_network_that_needs_fp32_within_runs_by_autocast(tmp_path):
     model = attached(mixed(), Architecture(f"{__file__}:mixed", 3, 4, SHAPE[1:]))
     checkpoint.save(model, tmp_path)
     images = torch.rand(2, *SHAPE)
-    given = TorchSession(tmp_path, example(1, SHAPE), 1, "cpu", "bf16").run(images)
+    given = TorchSession(tmp_path, example(1, SHAPE), 1, "cpu", "bf16", (f"{__file__}:mixed",)).run(images)
     assert largest(given, expected(model, images)) < TOLERANCES["bf16"]
 
 

@@ -47,7 +47,7 @@ def network() -> torch.nn.Module:
 def recipe(network: torch.nn.Module) -> Recipe:
     params = PARAMS.model_copy(update={"per_channel": False})
     graph = float_graph(network, (1, 8, 8))
-    return best_recipe(graph, params, Drawn(params, context_for()), frozenset()).recipe
+    return best_recipe(graph, params, Drawn(network, params, context_for()), frozenset()).recipe
 
 
 @pytest.mark.parametrize(
@@ -79,9 +79,11 @@ def test_a_loss_that_no_choice_meets_is_told_and_leaves_all_in_float(
     assert found.left == {"a", "b"}
 
 
-def test_the_most_sensitive_layer_is_the_one_whose_weights_differ_most(recipe: Recipe) -> None:
+def test_the_most_sensitive_layer_is_the_one_whose_weights_differ_most(
+    network: torch.nn.Module, recipe: Recipe
+) -> None:
     context = context_for()
-    found = sensitivities(recipe, frozenset(), Drawn(PARAMS, context), context)
+    found = sensitivities(recipe, frozenset(), Drawn(network, PARAMS, context), context)
     assert list(found) == ["conv1", "conv2", "fc"]
     assert max(found, key=lambda name: found[name]) == "conv2"
 
@@ -91,7 +93,7 @@ def test_mixed_precision_meets_its_loss_and_says_which_layers_it_left(
 ) -> None:
     events: list[ev.Event] = []
     context = context_for(events=events)
-    work = Mixing(copy.deepcopy(network), recipe, Drawn(PARAMS, context), context)
+    work = Mixing(copy.deepcopy(network), recipe, Drawn(network, PARAMS, context), context)
     left, losses = work.accurate(Mixed(max_loss=0), frozenset())
     assert left <= set(losses) == {"conv1", "conv2", "fc"}
     lost = validate(network, context).quality - validate(work.network(left), context).quality
@@ -108,7 +110,7 @@ def test_a_file_that_loses_more_than_allowed_after_all_is_told(
     # The float network is right by definition, so whatever the file answers otherwise is lost.
     data = replace(data, validation=replace(data.validation, labels=answers))
     context = context_for(events=events, data=data)
-    work = Mixing(copy.deepcopy(network), recipe, Drawn(PARAMS, context), context)
+    work = Mixing(copy.deepcopy(network), recipe, Drawn(network, PARAMS, context), context)
     lost = 100 * (1 - validate(work.network(set()), context).quality)
     assert lost > 0
     work.check(Mixed(max_loss=lost), frozenset())
