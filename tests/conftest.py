@@ -21,8 +21,11 @@ os.environ.setdefault("GOMP_SPINCOUNT", "0")
 
 
 def _share(processors: list[int], tester: int, testers: int) -> list[int]:
-    """The processors of one of the test processes; all, if there are not enough for each to have its own."""
-    return processors[tester::testers] if testers <= len(processors) else processors
+    """The processors of one of the test processes; all, if there are not enough for each to have its own.
+
+    One that takes a crashed one's place has a number beyond their count.
+    """
+    return processors[tester % testers :: testers] if testers <= len(processors) else processors
 
 
 if _name := os.environ.get("PYTEST_XDIST_WORKER"):  # "gw0", "gw1", …

@@ -119,7 +119,7 @@ def test_what_two_steps_make_reloads_to_the_same_bits_and_exports(
     path = export(model, SHAPE, tmp_path / "model.onnx", templates=templates)
     with torch.inference_mode():
         expected = model(images)
-        assert torch.equal(checkpoint.load(tmp_path)(images), expected)
+        assert torch.equal(checkpoint.load(tmp_path, (own,))(images), expected)
     given = session("onnxruntime", path, batch=2, shape=SHAPE, threads=1).run(images)
     assert torch.allclose(given, expected, atol=1e-4)
 
