@@ -241,6 +241,8 @@ def from_dict(data: dict[str, Any]) -> Event | None:
     cls = _CLASSES.get(values.pop("event", ""))
     if cls is None:
         return None
+    if not isinstance(values.get("time", 0.0), int | float):
+        return None  # logs of several writers are merged by it
     if cls is EpochFinished and "measures" not in values:
         values = _flat_epoch(values)
     try:

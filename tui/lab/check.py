@@ -55,7 +55,8 @@ def completed(checked: Checked, history: History) -> Checked:
     if checked.complete or checked.spec is None:
         return checked
     refused = unusable(checked.spec, history.workspace)
-    return replace(checked, unusable=refused, estimate=_estimate(checked.spec, history), complete=True)
+    time = _estimate(checked.spec, history) if refused is None else UNKNOWN
+    return replace(checked, unusable=refused, estimate=time, complete=True)
 
 
 def runnable(checked: Checked, history: History) -> list[tuple[Spec, Estimate]]:

@@ -43,11 +43,8 @@ class Wish:
 
     @property
     def path(self) -> Path:
-        """The folder, with `~` read as a shell does; left as it is where there is no such user."""
-        try:
-            return expanded(self.folder)
-        except RuntimeError:
-            return Path(self.folder)
+        """The folder, with `~` read as a shell does. Raises UsageError where there is no such user."""
+        return expanded(self.folder)
 
 
 @dataclass
@@ -88,6 +85,8 @@ class ModelExport:
                 code = await self._follow(stderr)
                 if self.done is None and self.error is None and not self._cancelled:
                     self.error = _crashed(code, stderr)
+        except SecateurError as error:
+            self.error = error
         except OSError as error:
             self.error = SecateurError("The export could not be started", str(error))
         finally:

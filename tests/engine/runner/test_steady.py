@@ -17,7 +17,12 @@ from engine.studies import lease
 from tests.study_lab import PRESET, Lab, processes_of, wait_for
 
 LONG = PRESET.replace("epochs: 2, batch: 32", "epochs: 2000, batch: 8")
-MINE = PRESET.replace("{name: digits, limit: 100}", "{name: imagefolder, root: images}")
+SLOW = """
+def load():
+    with open("pipe") as never:  # nobody writes there
+        return never.read()
+"""
+MINE = PRESET.replace("{name: digits, limit: 100}", '{name: "slow.py:load"}')
 
 
 @pytest.fixture
@@ -152,11 +157,9 @@ def test_in_a_job_nothing_is_left_in_the_background(tmp_path: Path, monkeypatch:
 
 
 def test_cancel_is_heard_while_data_are_read(lab: Lab) -> None:
-    """A FIFO among the images: opening it never comes back, as on a mount whose server is gone."""
-    for name in "ab":
-        folder = lab.folder / "images" / name
-        folder.mkdir(parents=True)
-        os.mkfifo(folder / "1.png")
+    """Opening a FIFO never comes back, as on a mount whose server is gone."""
+    os.mkfifo(lab.folder / "pipe")
+    (lab.folder / "slow.py").write_text(SLOW)
     process = lab.start("run", lab.preset(MINE))
     wait_for(lambda: "data" in lab.study("p-1").read_status().waits)
     assert lab.json("cancel", "p-1")["state"] == "cancelled"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.errors import UsageError
+from engine.errors import SecateurError, UsageError
 from engine.sources import Sources, collect, read
 
 
@@ -118,7 +118,8 @@ def test_sources_are_kept_and_tell_what_changed(tmp_path: Path) -> None:
     (tmp_path / "blocks.py").write_text("W = 2")
     assert again.changed() == [str(tmp_path / "blocks.py")]
     (tmp_path / "code.json").write_text(json.dumps({"cwd": "/"}))
-    assert read(tmp_path / "code.json") is None
+    with pytest.raises(SecateurError, match="can't be read"):
+        read(tmp_path / "code.json")
 
 
 def test_a_file_that_is_missing_or_no_python_is_refused(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
+from engine.errors import UsageError
 from engine.results import pick
 from engine.testing import folders as fabricate
 from tests import study_lab
@@ -143,8 +144,19 @@ async def test_a_folder_that_cannot_be_made_is_an_error_like_others(study: study
 def test_a_folder_is_read_as_a_shell_does() -> None:
     wish = Wish(Path("w"), "p-1", 1, (), "onnx", "~/x")
     assert wish.path == Path.home() / "x"
-    assert replace(wish, folder="~nobody-here/x").path == Path("~nobody-here/x")
+    with pytest.raises(UsageError, match="home folder in ~nobody-here/x is not known"):
+        _ = replace(wish, folder="~nobody-here/x").path
     assert replace(wish, folder="-x", force=True).words()[-4:] == ["--force", "--", "p-1", "-x"]
+
+
+async def test_a_home_that_nobody_has_is_told_and_the_form_stays(study: study_lab.Lab) -> None:
+    app = opened(study)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await form(pilot)
+        await pilot.press("down", *"~nobody-here/x", "enter")
+        export = await ended(pilot, app)
+        assert export.error is not None
+        await shows(pilot, "~nobody-here/x is not known", "Write the whole path")
 
 
 async def test_a_cancelled_export_leaves_nothing(study: study_lab.Lab, tmp_path: Path) -> None:
