@@ -14,7 +14,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from engine.compute.layers.select import leaf_of, replace
+from engine.compute.layers.select import is_trained, replace, weight_of
 
 Scheme = Literal["svd", "spatial", "tucker"]
 Ranks = tuple[int, ...]
@@ -36,9 +36,9 @@ def chain(layer: nn.Module, scheme: Scheme, ranks: Ranks) -> nn.Sequential:
         assert isinstance(layer, nn.Conv2d)
         parts = _convolutions(layer, scheme, ranks)
     made = nn.Sequential(*parts)
-    like = leaf_of(layer)
+    like, trained = weight_of(layer), is_trained(layer)
     for part in made:
-        part.weight.requires_grad_(like.requires_grad)
+        part.weight.requires_grad_(trained)
     if isinstance(bias := layer.bias, nn.Parameter):
         made[-1].bias.requires_grad_(bias.requires_grad)
     return made.to(device=like.device, dtype=like.dtype).train(layer.training)

@@ -27,6 +27,15 @@ def leaf_of(module: nn.Module, name: str = "weight") -> Tensor:
     return tensor
 
 
+def is_trained(module: nn.Module, name: str = "weight") -> bool:
+    """Whether training changes the tensor: itself, or any that a parametrization makes it of (dictionaries of kernels
+    are two)."""
+    if parametrize.is_parametrized(module, name):
+        made_of = module.parametrizations[name].parameters(recurse=False)  # type: ignore[index, union-attr]
+        return any(tensor.requires_grad for tensor in made_of)
+    return bool(getattr(module, name).requires_grad)
+
+
 def prunable_layers(model: nn.Module, skip: tuple[str, ...]) -> dict[str, nn.Module]:
     """Convolutions and linear layers by name, without those that `skip` names by name or type.
 

@@ -170,7 +170,7 @@ def _sharing_nothing(_name: str, layer: nn.Module, given: Tensor) -> Tensor:
     """What the layer computes with as many filters as it has."""
     assert isinstance(layer, nn.Conv2d)
     made = layer if type(layer) is SharedConv2d else whole(layer)
-    result: Tensor = made(given)
+    result: Tensor = made.forward(given)  # not by its call, whose hooks ask this very question
     return result
 
 

@@ -139,8 +139,10 @@ def test_channels_go_from_what_shared_values_and_users_are_told_the_better_order
 ) -> None:
     told: list[str] = []
     model = after(own, first, "prune.channels", told=told)
-    assert [text for text in told if text.endswith(f"put {PLAIN[first]} after prune.channels")] == told
-    assert len(told) == 1
+    better = [text for text in told if text.endswith(f"put {PLAIN[first]} after prune.channels")]
+    others = ("ratio: asked", "All channels stay in")
+    assert better and all(text in better or text.startswith(others) for text in told)
+    assert len(better) == 1
     assert not shared_layers(model)
     assert model.get_submodule("conv2").weight.shape[0] < 16
 
