@@ -1,12 +1,12 @@
 """Every file of the user's that a file of theirs runs: what it imports, what those import, and so on."""
 
-import importlib.util
 import os
+import sys
 import sysconfig
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
-from importlib.machinery import EXTENSION_SUFFIXES
+from importlib.machinery import EXTENSION_SUFFIXES, PathFinder
 from pathlib import Path
 
 from engine.errors import SecateurError, UsageError
@@ -139,9 +139,14 @@ def _beside(name: str, found: Closure, cwd: Path) -> Path | None:
 
 @lru_cache(maxsize=1024)
 def _place(name: str) -> Path | None:
-    """The folder in which this Python finds the module `name`; None where it does not."""
+    """The folder in which this Python finds the module `name`; None where it does not.
+
+    Whatever was imported under that name meanwhile, and wherever this process stands, do not matter.
+    """
+    path = [folder for folder in sys.path if folder]
+    found = (f.find_spec(name, path if f is PathFinder else None) for f in sys.meta_path)
     try:
-        spec = importlib.util.find_spec(name)
+        spec = next((one for one in found if one is not None), None)
     except (ImportError, ValueError, AttributeError):
         return None
     if spec is None:
