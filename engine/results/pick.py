@@ -15,7 +15,8 @@ from engine.text.numbers import MISSING, number, percent, ratio
 
 PICK = "pick"
 """What commands call it where a trial's number may stand."""
-STANDARD = Rule()
+STANDARD = Rule.model_construct()
+"""The defaults; not validated, because pydantic would load its plugins for that before the lab's first frame."""
 MARK = "*"
 """Before the number of the picked trial in tables; charts have a star."""
 ROUNDING = 1e-9
