@@ -107,15 +107,22 @@ def start(
     *,
     here: bool = False,
     remeasure: bool = False,
+    overrides: Sequence[str] = (),
     tell: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Have the study carried out by the executor that its preset names, from where it is.
 
-    `remeasure`: its latencies that others disturbed are measured again. Other arguments and errors are as in
-    `Carrier.start`.
+    `remeasure`: its latencies that others disturbed are measured again. `overrides` change what the study asks its
+    executor for from now on, which changes no result; UsageError for anything else. Other arguments and errors are as
+    in `Carrier.start`.
     """
+    asked = _asked_otherwise(run, overrides) if overrides else None
 
     def first() -> None:
+        if asked is not None:
+            preset = to_yaml(asked.document)
+            write_atomic(run.preset, preset)
+            write_atomic(run.kept_settings, to_json(asked, preset))
         if not remeasure:
             return
         noisy, store = noisy_latency(run), run.store()
@@ -124,11 +131,19 @@ def start(
         if not noisy:
             tell(f"every latency of {run.name} was measured undisturbed")
 
-    _carrier(run).start(run, here=here, tell=tell, first=first)
+    now = choose.on_cluster(run)
+    then = now if asked is None else asked.settings.executor.slurm is not None
+    if then != now and (status := run.read_status()).state in ("queued", "running"):
+        raise UsageError(
+            f"Study {run.name} is {status.state} already, by {'Slurm' if now else 'an engine'}",
+            "It can't go on elsewhere at the same time.",
+            f"`secateur cancel {run.name}` first.",
+        )
+    _carrier(then).start(run, here=here, tell=tell, first=first)
 
 
-def ask_otherwise(run: RunDir, overrides: Sequence[str]) -> None:
-    """Change what a study asks its executor for, which changes no result. Raises UsageError for anything else."""
+def _asked_otherwise(run: RunDir, overrides: Sequence[str]) -> Spec:
+    """The study's preset with another request to its executor. Raises UsageError for overrides of anything else."""
     for override in overrides:
         if not override.startswith("executor."):
             raise UsageError(
@@ -136,10 +151,7 @@ def ask_otherwise(run: RunDir, overrides: Sequence[str]) -> None:
                 "Only what begins with `executor.` can, which changes no result.",
                 "Run the changed preset as a new study: what is stored is not computed again.",
             )
-    found = parse(run.preset.read_text(encoding="utf-8"), run.name, overrides, stored=True)
-    preset = to_yaml(found.document)
-    write_atomic(run.preset, preset)
-    write_atomic(run.kept_settings, to_json(found, preset))
+    return parse(run.preset.read_text(encoding="utf-8"), run.name, overrides, stored=True)
 
 
 def prepare(run: RunDir) -> None:
@@ -177,7 +189,7 @@ def _only_on_cluster(settings: Settings) -> None:
 
 def cancel(run: RunDir) -> None:
     """Ask for the end of a study; what it has finished stays stored."""
-    _carrier(run).cancel(run)
+    _carrier(choose.on_cluster(run)).cancel(run)
 
 
 class _Engine:
@@ -193,8 +205,8 @@ class _Engine:
             run.stop.touch()
 
 
-def _carrier(run: RunDir) -> Carrier:
-    return slurm if choose.on_cluster(run) else _Engine()
+def _carrier(on_cluster: bool) -> Carrier:
+    return slurm if on_cluster else _Engine()
 
 
 def _start_engine(run: RunDir, *, here: bool, tell: Callable[[str], None], first: Callable[[], None]) -> None:
