@@ -2,11 +2,11 @@
 
 import json
 import shutil
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from engine.errors import SecateurError, UsageError
@@ -21,12 +21,13 @@ from engine.results.failures import moment
 from engine.runner import pinned
 from engine.runner.executors import choose, site, slurm
 from engine.runner.executors.base import Carrier
+from engine.runner.status import of_preset
 from engine.sources import Sources
 from engine.store.files import explained, write_atomic
 from engine.studies import lease, lives, rundir
 from engine.studies.named_files import check_files
 from engine.studies.plan import sources_of
-from engine.studies.rundir import RunDir, Status
+from engine.studies.rundir import RunDir
 from engine.studies.settings import to_json
 from engine.studies.state import Reader, load
 
@@ -59,26 +60,19 @@ def create(
         check_runtimes(spec, on, decided=replay_of is not None)
     request = {"name": spec.name, "replay_of": replay_of, "private_store": replay_of is not None}
     preset = to_yaml(spec.document)
-    first = Status(
-        "queued",
-        preset=spec.name,
-        about=spec.settings.about,
-        model=spec.settings.model.title,
-        data=spec.settings.data.name,
-        created=time.time(),
-        updated=time.time(),
-        trials=len(spec.trials),
-        replay_of=replay_of,
-        executor="local" if spec.settings.executor.slurm is None else "slurm",
-    )
-    if first.executor == "local":  # queued as long as we live, who are about to start it
-        ours = Process.this()
-        own = {"host": ours.host, "pid": ours.pid, "start_ticks": ours.start_ticks, "boot_id": ours.boot_id}
-        first = replace(first, **own)  # type: ignore[arg-type]
     kept = code.to_json() if code.programs else None
     stem = name or (f"{replay_of}-replay" if replay_of else spec.name)
     settings, exact = to_json(spec, preset), name is not None
-    return rundir.create(workspace, stem, preset, request, settings, kept, status=first, exact=exact)
+    return rundir.create(
+        workspace,
+        stem,
+        preset,
+        request,
+        settings,
+        kept,
+        status=of_preset("queued", spec, replay_of),
+        exact=exact,
+    )
 
 
 def _here() -> Path:
@@ -330,10 +324,11 @@ def process_environment() -> dict[str, str]:
 
 def _wait_for(run: RunDir, process: "subprocess.Popen[bytes]") -> None:
     """Until the engine has written its first status. Raises Held where another one was faster."""
-    ours = replace(Process.this(), pid=process.pid, start_ticks=process_identity(process.pid)[0])
+    # Its number alone may be an earlier process's, or one of another node.
+    ours = Process(socket.gethostname(), process.pid, *process_identity(process.pid))
     deadline = time.monotonic() + APPEARS_WITHIN_S
     while time.monotonic() < deadline:
-        if _is_of(run.stored_status(), ours):
+        if run.stored_status().process == ours:
             return
         if process.poll() is not None:
             break
@@ -351,15 +346,4 @@ def _wait_for(run: RunDir, process: "subprocess.Popen[bytes]") -> None:
         f"The engine of {run.name} did not start",
         rundir.last_said(run) or f"Its exit code was {process.returncode}.",
         f"Look into {run.log}.",
-    )
-
-
-def _is_of(status: Status, process: Process) -> bool:
-    """Whether this very process wrote the status: its number alone may be an earlier one's, or another node's."""
-    wrote = status.process
-    return (wrote.host, wrote.pid, wrote.start_ticks, wrote.boot_id) == (
-        process.host,
-        process.pid,
-        process.start_ticks,
-        process.boot_id,
     )

@@ -100,7 +100,7 @@ class Supervisor:
             self._end(outcome, None)
 
     def _begin(self) -> None:
-        resumed = self.run.read_status().heartbeat > 0
+        resumed = self.run.stored_status().heartbeat > 0
         self.heartbeat.start(self.state)
         self.emit(
             ev.StudyStarted(
