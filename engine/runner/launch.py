@@ -286,10 +286,7 @@ def accepted(run: RunDir, look: Callable[[], None] = lambda: None) -> None:
     while True:
         look()
         ended = run.read_status().state not in ("queued", "running")
-        reader.poll()
-        while not reader.at_end:
-            reader.poll()
-        if reader.state.checked is not None:
+        if reader.catch_up().checked is not None:
             return
         if ended:
             break

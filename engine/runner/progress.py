@@ -29,9 +29,7 @@ class Progress:
 
     def read(self) -> StudyState:
         """The study as it is told now."""
-        while self._reader.poll():
-            pass
-        return self._reader.state
+        return self._reader.catch_up()
 
     def refresh(self, *, at_once: bool = False) -> None:
         """Write the status, unless that was done a moment ago.

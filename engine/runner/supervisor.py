@@ -176,7 +176,7 @@ class Supervisor:
                 self._report_reused(stored)
 
     def _report_reused(self, stored: StoredObject) -> None:
-        for event in ev.reused(stored.key, stored.kind, stored.measures, stored.observations, stored.content):
+        for event in ev.reused(stored):
             self.emit(event)
 
     def _carry_out(self, plan: Plan, on: Machine, tried: Sequence[Job]) -> str:
