@@ -189,7 +189,7 @@ def choose(
         raise UsageError(
             f"No trial of {run.name} is finished yet", "", f"`secateur watch {run.name}` follows it."
         )
-    found = pick.pick(state, pick.rule(run, within))
+    found = pick.pick(state, pick.rule(run.settings(), within))
     if found is not None:
         return found.trial, pick.verdict(found)
     best = max(finished, key=_validation)

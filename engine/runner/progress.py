@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import replace
+from functools import cached_property
 
 from engine.params.preset import Pick
 from engine.results import pick
@@ -23,6 +24,11 @@ class Progress:
         self._reader = Reader(run)
         self._written = 0.0
 
+    @cached_property
+    def _rule(self) -> Pick:
+        """By which the study's model is picked: settled when the study began."""
+        return self._run.settings().pick
+
     @property
     def state(self) -> StudyState:
         return self._reader.state
@@ -41,7 +47,7 @@ class Progress:
         for _ in range(AGAIN):
             state = self.read()
             read = self._reader.signature()
-            self._run.write_status(derived(self._run.stored_status(), state, pick.rule(self._run)))
+            self._run.write_status(derived(self._run.stored_status(), state, self._rule))
             if self._reader.signature() == read:
                 break
         self._written = time.monotonic()
