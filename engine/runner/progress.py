@@ -5,7 +5,6 @@ from dataclasses import replace
 from functools import cached_property
 
 from engine.params.preset import Pick
-from engine.results import pick
 from engine.runner.status import with_events
 from engine.studies.rundir import RunDir, Status
 from engine.studies.state import Reader, StudyState
