@@ -126,9 +126,7 @@ def _resume(args: argparse.Namespace) -> int:
 
     _refuse_background(args)
     run = find(workspace(args.workspace), args.study)
-    if args.overrides:
-        launch.ask_otherwise(run, args.overrides)
-    launch.start(run, here=args.here, remeasure=args.remeasure, tell=tell)
+    launch.start(run, here=args.here, remeasure=args.remeasure, overrides=args.overrides, tell=tell)
     return _follow(args, run)
 
 

@@ -5,8 +5,7 @@ from dataclasses import replace
 from functools import cached_property
 
 from engine.params.preset import Pick
-from engine.results import pick
-from engine.results.failures import brief, ending
+from engine.runner.status import with_events
 from engine.studies.rundir import RunDir, Status
 from engine.studies.state import Reader, StudyState
 
@@ -35,9 +34,7 @@ class Progress:
 
     def read(self) -> StudyState:
         """The study as it is told now."""
-        while self._reader.poll():
-            pass
-        return self._reader.state
+        return self._reader.catch_up()
 
     def refresh(self, *, at_once: bool = False) -> None:
         """Write the status, unless that was done a moment ago.
@@ -59,15 +56,10 @@ def derived(before: Status, state: StudyState, rule: Pick) -> Status:
     """The status of a study by its events, with the model to take by `rule`."""
     over = state.status in ("done", "failed", "cancelled")
     return replace(
-        before,
+        with_events(before, state, rule),
         state=state.status if over else "running",
         host=", ".join(dict.fromkeys(t.host for t in state.tasks.values() if not t.outcome)) or before.host,
         heartbeat=before.heartbeat + 1,
         updated=time.time(),
-        done=state.done,
-        failed=state.failed,
-        pick=pick.as_json(pick.pick(state, rule)),
         error=state.error,
-        why=brief(found) if (found := ending(state)) else "",
-        verdict=None if state.verdict is None else ("identical" if state.verdict.identical else "different"),
     )

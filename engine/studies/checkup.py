@@ -77,12 +77,8 @@ def jobs(plan: Plan, machine: Machine, code: Sources) -> tuple[Job, ...]:
             elif teacher.train is not None:
                 wanted.batches.add(teacher.train.batch)
     return tuple(
-        Job(
-            -number,
-            next(iter(networks.values())).trial,
-            tuple(w.node() for w in networks.values()),
-            frozenset(),
-            False,
+        Job.of(
+            -number, next(iter(networks.values())).trial, tuple(w.node() for w in networks.values()), False
         )
         for number, networks in enumerate(found.values(), 1)
     )
