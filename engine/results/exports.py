@@ -75,7 +75,7 @@ def order(
     force: bool,
     within: float | None = None,
 ) -> Order:
-    """What to write for `trial` of a study: its number, or `pick`, see `chosen`.
+    """What to write for `trial` of a study: its number, or `pick`, see `choose`.
 
     `form` None is the usual format of such a model. Raises UsageError for a trial that is not there or not
     finished, for a format that it can't have, and for a folder that is in use.
