@@ -16,7 +16,14 @@ from engine.params.preset import Plot
 from engine.plotting.figure import Figure, Point, Reference, Series, X
 from engine.plotting.palette import STAR
 from engine.results import failures
-from engine.results.summary import baseline_value, measure_names, measure_value, quality_name, trial_value
+from engine.results.summary import (
+    baseline_value,
+    measure_names,
+    measure_value,
+    path_values,
+    quality_name,
+    trial_value,
+)
 from engine.studies.state import StudyState, TrialState
 
 UNMEASURED = "Its preset plots latencies, which no trial measures."
@@ -151,9 +158,13 @@ def _resolve(name: str, states: Sequence[StudyState]) -> str:
 def _grouped(state: StudyState, x: str, by: tuple[str, ...]) -> dict[str, list[TrialState]]:
     """The trials of each line under its name: the values that tell it apart, with names where these are several."""
     names = line_parameters(state, x, by)
+    ends = path_values(state, names)
     groups: dict[str, list[TrialState]] = {}
     for trial in state.trials:
-        values = [(name.rpartition(".")[2], str(trial.parameters.get(name))) for name in names]
+        values = [
+            (name.rpartition(".")[2], ends[name].get(value := str(trial.parameters.get(name)), value))
+            for name in names
+        ]
         text = (
             ", ".join(f"{name} {value}" for name, value in values)
             if len(values) > 1

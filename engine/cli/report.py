@@ -16,7 +16,7 @@ from engine.params.preset import Plot
 from engine.params.runtimes import KIND
 from engine.plotting import text
 from engine.results import failures, latency_targets, pick, requests
-from engine.results.summary import measure_names, measure_value, quality_of, study_json
+from engine.results.summary import measure_names, measure_value, path_values, quality_of, study_json
 from engine.studies.rundir import RunDir
 from engine.studies.state import StudyState, TrialState
 from engine.text import numbers, tables
@@ -82,11 +82,12 @@ def table(state: StudyState, width: int, picked: pick.Pick | None = None) -> str
     names = parameter_names(state)
     measures = _columns(state, names)
     unfinished = ["status"] if any(trial.status != "done" for trial in state.trials) else []
+    ends = path_values(state, names)
     headers = ["trial", *_short(names), *unfinished, *[_header(m) for m in measures]]
     text_columns: list[tables.Align] = ["left"] * (len(names) + len(unfinished))
     rows = [["base", *["" for _ in text_columns], *_baseline_cells(state, measures)]]
     for trial in state.trials:
-        values = [str(trial.parameters.get(n, "")) for n in names]
+        values = [ends[n].get(value := str(trial.parameters.get(n, "")), value) for n in names]
         status = [state.standing(trial)] if unfinished else []
         mark = latency_targets.MARK if latency_targets.remarks(trial) else ""
         if picked is not None and trial is picked.trial:

@@ -134,7 +134,7 @@ TABLE: dict[str, Measure] = {
     "size.packed": Measure(
         "size, sparse-packed", "bytes", "lower", "B", short="packed", from_zero=True, along=_PLOT, column=10
     ),
-    "images_left_out": Measure("images left out as damaged", "count"),
+    "images_left_out": Measure("images left out as damaged", "count", "lower"),
     "latency": Measure("latency", "milliseconds", "lower", "ms", from_zero=True, along=_PLOT, column=11),
     "speedup": Measure("speedup", "ratio", "higher", "×", from_zero=True, along=_PLOT),
     "throughput": Measure("throughput", "rate", "higher", "images/s", from_zero=True, along=_PLOT),

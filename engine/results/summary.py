@@ -1,11 +1,13 @@
 """What a study found, from its state: rows for tables, JSON for programs, series for plots."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from engine.measures import latency
 from engine.measures.table import QUALITIES
 from engine.results import latency_targets, sensitivity
 from engine.studies.state import StudyState, TrialState
+from engine.text.tables import path_ends
 
 PACKED = "size.packed"
 
@@ -50,6 +52,11 @@ def baseline_value(trial: TrialState, name: str) -> float | None:
         row = latency.find(trial.results, name)
         return latency.value(latency.of_baseline(row), latency.parse(name).field) if row else None
     return measure_value(trial.baseline_measure.measures, name)
+
+
+def path_values(state: StudyState, names: Iterable[str]) -> dict[str, dict[str, str]]:
+    """By parameter: how its values that are paths are shown, by the end that tells them apart."""
+    return {name: path_ends(str(trial.parameters.get(name)) for trial in state.trials) for name in names}
 
 
 def trial_value(trial: TrialState, name: str) -> int | float | str | None:

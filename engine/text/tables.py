@@ -1,7 +1,9 @@
 """Text tables that fit a width: cells cut where they must be, numbers to the right."""
 
+import os
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Literal
 
 from engine.text.visible import visible
@@ -44,6 +46,21 @@ def abbreviate(text: str, width: int, ellipsis: str = "…") -> str:
             break
         kept += letter
     return kept + ellipsis
+
+
+def path_ends(texts: Iterable[str]) -> dict[str, str]:
+    """What tells absolute paths apart: each without the folders that all of them share; other texts are not in it.
+
+    >>> path_ends(["/home/me/a/net.py:build", "/home/me/b/net.py:build", "resnet20"])
+    {'/home/me/a/net.py:build': 'a/net.py:build', '/home/me/b/net.py:build': 'b/net.py:build'}
+    >>> path_ends(["/home/me/net.py:build"])
+    {'/home/me/net.py:build': 'net.py:build'}
+    """
+    paths = [text for text in dict.fromkeys(texts) if text.startswith("/")]
+    if not paths:
+        return {}
+    shared = os.path.commonpath([Path(path).parent for path in paths])
+    return {path: os.path.relpath(path, shared) for path in paths}
 
 
 def table(

@@ -1,6 +1,6 @@
 """The study beside the preset: how far it is, its curve, its trials."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from textual.app import ComposeResult
 from textual.containers import Vertical
@@ -11,7 +11,7 @@ from engine.params.preset import Plot as PlotParams
 from engine.plotting.figure import Figure
 from engine.results import latency_targets, pick
 from engine.results.failures import reasons_of
-from engine.results.summary import quality_name
+from engine.results.summary import path_values, quality_name
 from engine.studies.settings import StudySettings
 from engine.studies.state import StepState, StudyState, TrialState
 from engine.text import numbers, tables
@@ -122,11 +122,12 @@ class Live(Vertical):
         results = (quality_name(state), *RESULTS) if known else ()
         why = {i: n for n, reason in enumerate(reasons_of(state.trials), 1) for i in reason.trials}
         why = why if len(set(why.values())) > 1 else {}
+        ends = path_values(state, names)
         rows = [
             row(
                 state,
                 trial,
-                names,
+                ends,
                 results,
                 why.get(trial.index, 0),
                 picked is not None and trial is picked.trial,
@@ -168,15 +169,20 @@ def short(name: str, names: Sequence[str]) -> str:
 def row(
     state: StudyState,
     trial: TrialState,
-    names: Sequence[str],
+    ends: Mapping[str, Mapping[str, str]],
     results: Sequence[str],
     reason: int = 0,
     picked: bool = False,
 ) -> Row:
-    """A trial's line; `reason` is the number of that for which it failed, where there are several."""
+    """A trial's line; `reason` is the number of that for which it failed, where there are several.
+
+    `ends` has the parameters to show, each with how its paths are (`engine.results.summary.path_values`).
+    """
     known = trial.results
     values: list[Cell] = [measure_text(name, known[name]) if name in known else "" for name in results]
-    swept: list[Cell] = [shown(trial.parameters.get(name)) for name in names]
+    swept: list[Cell] = [
+        paths.get(str(value := trial.parameters.get(name)), shown(value)) for name, paths in ends.items()
+    ]
     number: Cell = (f"{pick.MARK}{trial.index}", "good") if picked else str(trial.index)
     return Row(str(trial.index), (number, *swept, *values, state_cell(state, trial, reason)))
 

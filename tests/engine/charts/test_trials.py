@@ -176,3 +176,10 @@ def test_the_picked_trial_is_starred() -> None:
     assert (len(lines), star.marker, star.line) == (4, "star", False)
     assert [(p.x, p.y) for p in star.points] == [(0.6, pytest.approx(0.85))]
     assert owner_of(star.points[0]) == owner_of(lines[2].points[1])
+
+
+def test_lines_of_own_networks_are_named_by_what_tells_their_files_apart() -> None:
+    names = ["/home/me/nets/net.py:build", "/home/me/nets/net.py:control"]
+    state = study(*(({"model.name": name, SPARSITY: 0.5}, measures(0.9, nonzero=50)) for name in names))
+    lines = charts.figure([state], SPARSITY, "accuracy").series
+    assert [line.name for line in lines] == ["net.py:build", "net.py:control"]
