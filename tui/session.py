@@ -9,6 +9,7 @@ from textual.message import Message
 from engine.errors import SecateurError
 from engine.studies import rundir
 from engine.studies.rundir import RunDir
+from engine.studies.state import StudyState
 from tui.work.watch import Watcher
 
 if TYPE_CHECKING:
@@ -37,6 +38,9 @@ class Session:
     trial: int = 0
     overlay: list[str] = field(default_factory=list)
     export: "ModelExport | None" = None
+    _settings: "dict[tuple[str, float | None], StudySettings | None]" = field(
+        default_factory=dict, init=False
+    )
 
     @classmethod
     def at(cls, workspace: Path, preset: Path | None = None) -> "Session":
@@ -53,6 +57,13 @@ class Session:
             return self.run(study).settings()
         except SecateurError:
             return None
+
+    def settings_of(self, study: str, state: StudyState) -> "StudySettings | None":
+        """The same, read once for each study that had the name: a new one may have that of one that was deleted."""
+        known = study, state.started
+        if known not in self._settings:
+            self._settings[known] = self.settings(study)
+        return self._settings[known]
 
     def show(self, study: str) -> None:
         """Make a study the current one, from its first trial on, unless it is that already."""

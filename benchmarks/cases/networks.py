@@ -57,10 +57,6 @@ def _frozen(said: Said) -> str:
     )
 
 
-def _head_told(said: Said) -> str:
-    return learned(said) or ("" if "head" in said.told else "which layer starts at random is not told")
-
-
 NETWORKS = (
     Case(
         "B01", "x.view(x.size(0), -1)", network(mine("    def flat(self, x): return x.view(x.size(0), -1)"))

@@ -8,7 +8,7 @@ from typing import Any
 from engine.charts import latency as latencycharts
 from engine.charts import sensitivity
 from engine.charts.lines import all_numbers, line_parameters, parameter_names, series
-from engine.charts.owner import Owner
+from engine.charts.owner import Owner, owner_of
 from engine.errors import UsageError
 from engine.measures import latency
 from engine.measures.table import FIELDS, measure
@@ -97,8 +97,7 @@ def _starred(lines: Sequence[Series], picks: Sequence[TrialState]) -> list[Serie
         point
         for line in lines
         for point in line.points
-        if isinstance(point.owner, Owner)
-        and any(trial is pick for trial in point.owner.trials for pick in picks)
+        if (owner := owner_of(point)) and any(trial is pick for trial in owner.trials for pick in picks)
     ]
     return (
         [Series("pick", tuple(replace(p, deviation=None) for p in points), STAR, line=False)]

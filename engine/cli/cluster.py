@@ -2,9 +2,12 @@
 
 import argparse
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from engine.cli.common import add_json, add_workspace, print_json, say
-from engine.studies.rundir import RunDir
+
+if TYPE_CHECKING:
+    from engine.studies.rundir import RunDir
 
 
 def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -54,7 +57,7 @@ def _throttle(args: argparse.Namespace) -> int:
     return _do(args, lambda run: slurm.throttle(run, args.tasks), f"{most} at the same time")
 
 
-def _do(args: argparse.Namespace, do: Callable[[RunDir], None], done: str) -> int:
+def _do(args: argparse.Namespace, do: "Callable[[RunDir], None]", done: str) -> int:
     from engine.errors import UsageError
     from engine.store.workspace import workspace
     from engine.studies.rundir import find

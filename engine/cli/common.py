@@ -27,6 +27,18 @@ def add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON value on stdout, nothing else")
 
 
+def add_overrides(parser: argparse.ArgumentParser, what: str, metavar: str = "PATH=VALUE") -> None:
+    """`--set`, as often as wanted; `what` says what it does to which values, and gives an example."""
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar=metavar,
+        dest="overrides",
+        help=f"{what}; may be repeated",
+    )
+
+
 def add_within(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--within",

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from engine.cli.common import add_json, print_json, say, say_text
+from engine.cli.common import add_json, add_overrides, add_workspace, print_json, say, say_text
 from engine.datasets import RECORDS, Record, data_folder, is_user_function, record_of
 from engine.datasets.locate import (
     bundled_folder,
@@ -29,7 +29,7 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
         help="show every data set and where it lies",
         description="Show every data set that a preset can name, and where it lies on this machine.",
     )
-    listing.add_argument("--json", action="store_true", help="one JSON object on stdout")
+    add_json(listing)
     listing.set_defaults(run=run_list)
     fetch = actions.add_parser(
         "fetch",
@@ -48,23 +48,14 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
         "copies between splits, files that can't be read. Nothing is trained or kept.",
     )
     check.add_argument("preset", help="a file, or a name from `secateur presets`")
-    check.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="PATH=VALUE",
-        dest="overrides",
-        help="override one value of the preset, such as data.root=DIR; may be repeated",
-    )
+    add_overrides(check, "override one value of the preset, such as data.root=DIR")
     check.add_argument(
         "--images", type=int, default=0, metavar="N", help="with --json: that many small images too"
     )
     add_json(check)
     check.set_defaults(run=run_check)
     for action in (listing, fetch, check):
-        action.add_argument(
-            "--workspace", type=Path, metavar="DIR", help="default: $SECATEUR_HOME, or ./.secateur"
-        )
+        add_workspace(action)
 
 
 def run_list(args: argparse.Namespace) -> int:

@@ -57,12 +57,13 @@ def _plot(args: argparse.Namespace) -> int:
 
     runs = [find(workspace(args.workspace), name) for name in args.study]
     states = [load(run.path) for run in runs]
-    asked = runs[0].settings().plot
+    settings = [run.settings() for run in runs]
+    asked = settings[0].plot
     default = trials.default_plot(states[0], asked)
     if asked not in (None, default) and not (args.x or args.y):
         tell(trials.UNMEASURED)
     wanted = _wanted(args, states, default)
-    picks = pick.trials(zip(runs, states, strict=True))
+    picks = pick.trials(zip(settings, states, strict=True))
     layers = tuple(part.strip() for part in (args.layers or "").split(",") if part.strip())
 
     def drawn(layers: tuple[str, ...]) -> "Figure":

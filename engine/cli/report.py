@@ -12,6 +12,7 @@ from engine.errors import SecateurError
 from engine.measures import latency
 from engine.measures.latency import NOISY_LOAD
 from engine.measures.table import FIELDS, TABLE, measure, measure_text, row_place
+from engine.params.preset import Plot
 from engine.params.runtimes import KIND
 from engine.plotting import text
 from engine.results import failures, latency_targets, pick, requests
@@ -23,7 +24,7 @@ from engine.text import numbers, tables
 
 def as_json(run: RunDir, state: StudyState, within: float | None = None) -> dict[str, Any]:
     """The study as `--json` prints it, with its pick."""
-    return study_json(state) | {"pick": pick.as_json(pick.pick(state, pick.rule(run, within)))}
+    return study_json(state) | {"pick": pick.as_json(pick.pick(state, pick.rule(run.settings(), within)))}
 
 
 def print_study(
@@ -33,7 +34,8 @@ def print_study(
 
     The pick may lose `within` points instead of what its preset says.
     """
-    found = pick.pick(state, pick.rule(run, within))
+    settings = run.settings()
+    found = pick.pick(state, pick.rule(settings, within))
     say(heading(state))
     if state.checked and not followed:
         say(*state.checked.lines)
@@ -41,7 +43,7 @@ def print_study(
         say_text(table(state, columns(), found))
     for rates in sensitivity.tables(state, columns()):
         say_text(f"\n{rates}")
-    chart = chart_text(run, state, found)
+    chart = chart_text(settings.plot, state, found)
     if chart:
         say("")
         say_picture(chart)
@@ -178,9 +180,8 @@ def _baseline_cells(state: StudyState, measures: list[str]) -> list[str]:
     return cells
 
 
-def chart_text(run: RunDir, state: StudyState, picked: pick.Pick | None = None) -> str:
-    """The study's default chart, or an empty text where there is nothing to draw."""
-    wanted = run.settings().plot
+def chart_text(wanted: Plot | None, state: StudyState, picked: pick.Pick | None = None) -> str:
+    """The study's chart, which its preset may have `wanted`, or an empty text where there is nothing to draw."""
     picks = [picked.trial] if picked else []
     plot = trials.default_plot(state, wanted)
     if plot is None or not any(t.measure.status == "done" for t in state.trials):

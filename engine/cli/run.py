@@ -3,7 +3,7 @@
 import argparse
 from typing import TYPE_CHECKING
 
-from engine.cli.common import add_json, add_workspace, print_as_it_is, say, tell
+from engine.cli.common import add_json, add_overrides, add_workspace, print_as_it_is, say, tell
 from engine.errors import (
     EXIT_DIFFERENT,
     EXIT_FAILED,
@@ -27,14 +27,9 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
         "object, progress to stderr.",
     )
     run.add_argument("preset", help="a file, or a name from `secateur presets`")
-    run.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="PATH=VALUE",
-        dest="overrides",
-        help="override one value of the preset, such as train.epochs=2 or "
-        "sweep.prune.weights.sparsity=[0,0.5]; may be repeated",
+    add_overrides(
+        run,
+        "override one value of the preset, such as train.epochs=2 or sweep.prune.weights.sparsity=[0,0.5]",
     )
     run.add_argument(
         "--quick",
@@ -73,13 +68,10 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
                 action="store_true",
                 help="measure again what other programs disturbed (marked ~ in the table)",
             )
-            command.add_argument(
-                "--set",
-                action="append",
-                default=[],
-                metavar="executor.PATH=VALUE",
-                dest="overrides",
-                help="ask the executor for something else, such as executor.slurm.memory=8G; may be repeated",
+            add_overrides(
+                command,
+                "ask the executor for something else, such as executor.slurm.memory=8G",
+                "executor.PATH=VALUE",
             )
             command.add_argument(
                 "--here",
@@ -134,9 +126,7 @@ def _resume(args: argparse.Namespace) -> int:
 
     _refuse_background(args)
     run = find(workspace(args.workspace), args.study)
-    if args.overrides:
-        launch.ask_otherwise(run, args.overrides)
-    launch.start(run, here=args.here, remeasure=args.remeasure, tell=tell)
+    launch.start(run, here=args.here, remeasure=args.remeasure, overrides=args.overrides, tell=tell)
     return _follow(args, run)
 
 

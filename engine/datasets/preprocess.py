@@ -11,6 +11,8 @@ from engine.params.preset import Model
 
 OWN_STATISTICS: Literal["data"] = "data"
 """Mean and deviation are those of the training images."""
+Given = tuple[float, ...] | Literal["data"] | None
+"""Values of each channel or of all; None: not said."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +30,8 @@ class Preprocessing:
     resize: int | None
     size: tuple[int, int] | None
     interpolation: Interpolation
-    mean: tuple[float, ...] | Literal["data"] | None
-    std: tuple[float, ...] | Literal["data"] | None
+    mean: Given
+    std: Given
 
 
 def resolve(params: Data) -> Preprocessing:
@@ -46,9 +48,6 @@ def resolve(params: Data) -> Preprocessing:
     mean, std = _statistics(params, recipe)
     interpolation = params.interpolation or (recipe.interpolation if recipe else "bilinear")
     return Preprocessing(resize, size, interpolation, mean, std)
-
-
-Given = tuple[float, ...] | Literal["data"] | None
 
 
 def _statistics(params: Data, recipe: Recipe | None) -> tuple[Given, Given]:

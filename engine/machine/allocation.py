@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -41,11 +42,11 @@ class Allocation:
                 return cls(
                     scheduler,
                     job,
-                    _number("SLURM_RESTART_COUNT"),
+                    number(os.environ, "SLURM_RESTART_COUNT"),
                     os.environ.get("SLURM_STEP_ID", "") if scheduler == "Slurm" else "",
-                    _number("SLURM_PROCID"),
-                    _number("SLURM_STEP_NUM_TASKS", 1),
-                    float(_number("SLURM_JOB_END_TIME")),
+                    number(os.environ, "SLURM_PROCID"),
+                    number(os.environ, "SLURM_STEP_NUM_TASKS", 1),
+                    float(number(os.environ, "SLURM_JOB_END_TIME")),
                 )
         return None
 
@@ -73,6 +74,7 @@ class Allocation:
         return bool(self.ends) and time.time() > self.ends - NEAR_END_S
 
 
-def _number(variable: str, default: int = 0) -> int:
-    value = os.environ.get(variable, "")
+def number(variables: Mapping[str, str], name: str, default: int = 0) -> int:
+    """What a scheduler's variable says, as a whole number; `default` where it is not set, or is something else."""
+    value = variables.get(name, "")
     return int(value) if value.isdigit() else default

@@ -1,5 +1,6 @@
 """The step that trains with a teacher."""
 
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
@@ -152,3 +153,10 @@ class Distill(Fit):
             for name, value in super().key_material().items()
             if name not in ("teacher", "control", *ignored)
         }
+
+
+def own_teachers(steps: Iterable[Params]) -> Iterator[ModelTeacher]:
+    """Of the teachers in these steps those that are networks of their own, in order."""
+    for step in steps:
+        if isinstance(step, Distill) and isinstance(step.teacher, ModelTeacher):
+            yield step.teacher

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from engine.params.catalog import own_code
 from engine.presets.yaml.tree import Listing, Mapping, Node, Scalar, at, put
+from engine.store.paths import exists
 
 
 def absolute(root: Mapping, folder: Path | None) -> Mapping:
@@ -87,14 +88,6 @@ def _absolute(file: str, folder: Path | None) -> Path:
     if folder is not None and exists(folder / path):
         return (folder / path).absolute()
     return path.absolute()
-
-
-def exists(path: Path) -> bool:
-    """Whether there is such a file or folder; a name no file system takes is one that is not there."""
-    try:
-        return path.exists()
-    except (OSError, ValueError):
-        return False
 
 
 def is_address(text: str) -> bool:

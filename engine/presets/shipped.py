@@ -6,6 +6,7 @@ from pathlib import Path
 from engine.errors import UsageError
 from engine.presets.wording import text_of
 from engine.presets.yaml.tree import at, load
+from engine.store.paths import exists, is_file
 from engine.text.phrases import names, suggest
 
 # Beside this package, in a checkout as in an installation.
@@ -34,12 +35,12 @@ def find(name_or_path: str) -> Path:
         UsageError: There is neither.
     """
     path = Path(name_or_path)
-    if _is_file(path):
+    if is_file(path):
         return path
     known = {file.stem: file for file in FOLDER.glob("*.yaml")}
     if name_or_path in known:
         return known[name_or_path]
-    if _exists(path):
+    if exists(path):
         # A folder or a device: reading it says what is wrong.
         return path
     raise _not_found(path, name_or_path, list(known))
@@ -60,20 +61,6 @@ def _files(folder: Path) -> list[Path]:
         return [file for file in folder.iterdir() if file.suffix in SUFFIXES]
     except (OSError, ValueError):
         return []
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):
-        return False
-
-
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except (OSError, ValueError):
-        return False
 
 
 def _about(path: Path) -> str:

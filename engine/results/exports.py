@@ -75,7 +75,7 @@ def order(
     force: bool,
     within: float | None = None,
 ) -> Order:
-    """What to write for `trial` of a study: its number, or `pick`, see `chosen`.
+    """What to write for `trial` of a study: its number, or `pick`, see `choose`.
 
     `form` None is the usual format of such a model. Raises UsageError for a trial that is not there or not
     finished, for a format that it can't have, and for a folder that is in use.
@@ -189,7 +189,7 @@ def choose(
         raise UsageError(
             f"No trial of {run.name} is finished yet", "", f"`secateur watch {run.name}` follows it."
         )
-    found = pick.pick(state, pick.rule(run, within))
+    found = pick.pick(state, pick.rule(run.settings(), within))
     if found is not None:
         return found.trial, pick.verdict(found)
     best = max(finished, key=_validation)

@@ -3,19 +3,22 @@
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from engine.measures.table import QUALITIES, measure, measure_text
 from engine.params.preset import Pick as Rule
 from engine.results import latency_targets
 from engine.results.summary import PACKED, baseline_value, measure_value, quality_name
-from engine.studies.rundir import RunDir
 from engine.studies.state import StudyState, TrialState
 from engine.text.numbers import MISSING, number, percent, ratio
 
+if TYPE_CHECKING:
+    from engine.studies.settings import StudySettings
+
 PICK = "pick"
 """What commands call it where a trial's number may stand."""
-STANDARD = Rule()
+STANDARD = Rule.model_construct()
+"""The defaults; not validated, because pydantic would load its plugins for that before the lab's first frame."""
 MARK = "*"
 """Before the number of the picked trial in tables; charts have a star."""
 ROUNDING = 1e-9
@@ -57,9 +60,9 @@ class Pick:
         return describe(self.trial, self.goal, self.quality)
 
 
-def rule(run: RunDir, within: float | None = None) -> Rule:
+def rule(settings: "StudySettings", within: float | None = None) -> Rule:
     """By which rule a study's model is picked: its preset's, with `within` points if given."""
-    kept = run.settings().pick
+    kept = settings.pick
     return kept if within is None else Rule(by=kept.by, within=within)
 
 
@@ -90,9 +93,9 @@ def pick(state: StudyState, by: Rule = STANDARD) -> Pick | None:
     return min(smaller, key=lambda pair: pair[0].loss)[0]
 
 
-def trials(studies: Iterable[tuple[RunDir, StudyState]]) -> list[TrialState]:
+def trials(studies: "Iterable[tuple[StudySettings, StudyState]]") -> list[TrialState]:
     """The picked trial of each study that has one."""
-    return [found.trial for run, state in studies if (found := pick(state, rule(run)))]
+    return [found.trial for settings, state in studies if (found := pick(state, settings.pick))]
 
 
 def goal_of(state: StudyState, done: Sequence[TrialState], by: Rule = STANDARD) -> str:

@@ -15,7 +15,7 @@ INCREASE = "loss_increase"
 """The row's validation loss less that of the unpruned model."""
 QUALITIES = tuple(f"validation_{name}" for name in table.QUALITIES)
 """What a row may call the quality that its task is judged by, a fraction."""
-ONE_POINT = Pick().within / 100
+ONE_POINT: float = Pick.model_fields["within"].default / 100
 """Quality that a layer may cost to count as prunable in the views."""
 
 

@@ -1,20 +1,16 @@
 """Keeps `status.json` fresh and moves the lease's counter from a thread of its own, so that a busy engine still shows
 that it is alive."""
 
-import os
-import socket
 import sys
 import threading
 import time
 from dataclasses import replace
 
 from engine.errors import SecateurError
-from engine.machine.process import process_identity
 from engine.presets.spec import Spec
-from engine.results import pick
-from engine.results.failures import brief, ending
+from engine.runner.status import of_preset, with_events
 from engine.studies.lease import Lease, Superseded
-from engine.studies.rundir import RunDir, Status
+from engine.studies.rundir import RunDir
 from engine.studies.state import StudyState
 
 
@@ -25,23 +21,8 @@ class Heartbeat:
         self._run, self._rule = run, spec.settings.pick
         self._lease = lease
         self._every = every
-        ticks, boot_id = process_identity(os.getpid())
-        before = run.read_status()
-        self._status = Status(
-            "running",
-            preset=spec.name,
-            about=spec.settings.about,
-            model=spec.settings.model.title,
-            data=spec.settings.data.name,
-            host=socket.gethostname(),
-            pid=os.getpid(),
-            start_ticks=ticks,
-            boot_id=boot_id,
-            heartbeat=before.heartbeat,
-            created=before.created or time.time(),
-            trials=len(spec.trials),
-            replay_of=replay_of,
-        )
+        before, ours = run.stored_status(), of_preset("running", spec, replay_of)
+        self._status = replace(ours, heartbeat=before.heartbeat, created=before.created or ours.created)
         self._lock = threading.Lock()
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._beat, daemon=True)
@@ -53,16 +34,7 @@ class Heartbeat:
     def note(self, state: StudyState) -> None:
         """Take over the counts of `state` and write at once."""
         with self._lock:
-            self._status = replace(
-                self._status,
-                done=state.done,
-                failed=state.failed,
-                pick=pick.as_json(pick.pick(state, self._rule)),
-                why=brief(found) if (found := ending(state)) else "",
-                verdict=None
-                if state.verdict is None
-                else ("identical" if state.verdict.identical else "different"),
-            )
+            self._status = with_events(self._status, state, self._rule)
             self._write()
 
     def waits(self, what: str) -> None:

@@ -2,11 +2,11 @@
 
 import json
 import shutil
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from engine.errors import SecateurError, UsageError
@@ -21,12 +21,13 @@ from engine.results.failures import moment
 from engine.runner import pinned
 from engine.runner.executors import choose, site, slurm
 from engine.runner.executors.base import Carrier
+from engine.runner.status import of_preset
 from engine.sources import Sources
 from engine.store.files import explained, write_atomic
 from engine.studies import lease, lives, rundir
 from engine.studies.named_files import check_files
 from engine.studies.plan import sources_of
-from engine.studies.rundir import RunDir, Status
+from engine.studies.rundir import RunDir
 from engine.studies.settings import to_json
 from engine.studies.state import Reader, load
 
@@ -59,26 +60,19 @@ def create(
         check_runtimes(spec, on, decided=replay_of is not None)
     request = {"name": spec.name, "replay_of": replay_of, "private_store": replay_of is not None}
     preset = to_yaml(spec.document)
-    first = Status(
-        "queued",
-        preset=spec.name,
-        about=spec.settings.about,
-        model=spec.settings.model.title,
-        data=spec.settings.data.name,
-        created=time.time(),
-        updated=time.time(),
-        trials=len(spec.trials),
-        replay_of=replay_of,
-        executor="local" if spec.settings.executor.slurm is None else "slurm",
-    )
-    if first.executor == "local":  # queued as long as we live, who are about to start it
-        ours = Process.this()
-        own = {"host": ours.host, "pid": ours.pid, "start_ticks": ours.start_ticks, "boot_id": ours.boot_id}
-        first = replace(first, **own)  # type: ignore[arg-type]
     kept = code.to_json() if code.programs else None
     stem = name or (f"{replay_of}-replay" if replay_of else spec.name)
     settings, exact = to_json(spec, preset), name is not None
-    return rundir.create(workspace, stem, preset, request, settings, kept, status=first, exact=exact)
+    return rundir.create(
+        workspace,
+        stem,
+        preset,
+        request,
+        settings,
+        kept,
+        status=of_preset("queued", spec, replay_of),
+        exact=exact,
+    )
 
 
 def _here() -> Path:
@@ -107,15 +101,22 @@ def start(
     *,
     here: bool = False,
     remeasure: bool = False,
+    overrides: Sequence[str] = (),
     tell: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Have the study carried out by the executor that its preset names, from where it is.
 
-    `remeasure`: its latencies that others disturbed are measured again. Other arguments and errors are as in
-    `Carrier.start`.
+    `remeasure`: its latencies that others disturbed are measured again. `overrides` change what the study asks its
+    executor for from now on, which changes no result; UsageError for anything else. Other arguments and errors are as
+    in `Carrier.start`.
     """
+    asked = _asked_otherwise(run, overrides) if overrides else None
 
     def first() -> None:
+        if asked is not None:
+            preset = to_yaml(asked.document)
+            write_atomic(run.preset, preset)
+            write_atomic(run.kept_settings, to_json(asked, preset))
         if not remeasure:
             return
         noisy, store = noisy_latency(run), run.store()
@@ -124,11 +125,19 @@ def start(
         if not noisy:
             tell(f"every latency of {run.name} was measured undisturbed")
 
-    _carrier(run).start(run, here=here, tell=tell, first=first)
+    now = choose.on_cluster(run)
+    then = now if asked is None else asked.settings.executor.slurm is not None
+    if then != now and (status := run.read_status()).state in ("queued", "running"):
+        raise UsageError(
+            f"Study {run.name} is {status.state} already, by {'Slurm' if now else 'an engine'}",
+            "It can't go on elsewhere at the same time.",
+            f"`secateur cancel {run.name}` first.",
+        )
+    _carrier(then).start(run, here=here, tell=tell, first=first)
 
 
-def ask_otherwise(run: RunDir, overrides: Sequence[str]) -> None:
-    """Change what a study asks its executor for, which changes no result. Raises UsageError for anything else."""
+def _asked_otherwise(run: RunDir, overrides: Sequence[str]) -> Spec:
+    """The study's preset with another request to its executor. Raises UsageError for overrides of anything else."""
     for override in overrides:
         if not override.startswith("executor."):
             raise UsageError(
@@ -136,10 +145,7 @@ def ask_otherwise(run: RunDir, overrides: Sequence[str]) -> None:
                 "Only what begins with `executor.` can, which changes no result.",
                 "Run the changed preset as a new study: what is stored is not computed again.",
             )
-    found = parse(run.preset.read_text(encoding="utf-8"), run.name, overrides, stored=True)
-    preset = to_yaml(found.document)
-    write_atomic(run.preset, preset)
-    write_atomic(run.kept_settings, to_json(found, preset))
+    return parse(run.preset.read_text(encoding="utf-8"), run.name, overrides, stored=True)
 
 
 def prepare(run: RunDir) -> None:
@@ -177,7 +183,7 @@ def _only_on_cluster(settings: Settings) -> None:
 
 def cancel(run: RunDir) -> None:
     """Ask for the end of a study; what it has finished stays stored."""
-    _carrier(run).cancel(run)
+    _carrier(choose.on_cluster(run)).cancel(run)
 
 
 class _Engine:
@@ -193,8 +199,8 @@ class _Engine:
             run.stop.touch()
 
 
-def _carrier(run: RunDir) -> Carrier:
-    return slurm if choose.on_cluster(run) else _Engine()
+def _carrier(on_cluster: bool) -> Carrier:
+    return slurm if on_cluster else _Engine()
 
 
 def _start_engine(run: RunDir, *, here: bool, tell: Callable[[str], None], first: Callable[[], None]) -> None:
@@ -280,10 +286,7 @@ def accepted(run: RunDir, look: Callable[[], None] = lambda: None) -> None:
     while True:
         look()
         ended = run.read_status().state not in ("queued", "running")
-        reader.poll()
-        while not reader.at_end:
-            reader.poll()
-        if reader.state.checked is not None:
+        if reader.catch_up().checked is not None:
             return
         if ended:
             break
@@ -318,10 +321,11 @@ def process_environment() -> dict[str, str]:
 
 def _wait_for(run: RunDir, process: "subprocess.Popen[bytes]") -> None:
     """Until the engine has written its first status. Raises Held where another one was faster."""
-    ours = replace(Process.this(), pid=process.pid, start_ticks=process_identity(process.pid)[0])
+    # Its number alone may be an earlier process's, or one of another node.
+    ours = Process(socket.gethostname(), process.pid, *process_identity(process.pid))
     deadline = time.monotonic() + APPEARS_WITHIN_S
     while time.monotonic() < deadline:
-        if _is_of(run.stored_status(), ours):
+        if run.stored_status().process == ours:
             return
         if process.poll() is not None:
             break
@@ -339,15 +343,4 @@ def _wait_for(run: RunDir, process: "subprocess.Popen[bytes]") -> None:
         f"The engine of {run.name} did not start",
         rundir.last_said(run) or f"Its exit code was {process.returncode}.",
         f"Look into {run.log}.",
-    )
-
-
-def _is_of(status: Status, process: Process) -> bool:
-    """Whether this very process wrote the status: its number alone may be an earlier one's, or another node's."""
-    wrote = status.process
-    return (wrote.host, wrote.pid, wrote.start_ticks, wrote.boot_id) == (
-        process.host,
-        process.pid,
-        process.start_ticks,
-        process.boot_id,
     )

@@ -2,10 +2,10 @@
 
 import time
 from dataclasses import replace
+from functools import cached_property
 
 from engine.params.preset import Pick
-from engine.results import pick
-from engine.results.failures import brief, ending
+from engine.runner.status import with_events
 from engine.studies.rundir import RunDir, Status
 from engine.studies.state import Reader, StudyState
 
@@ -23,15 +23,18 @@ class Progress:
         self._reader = Reader(run)
         self._written = 0.0
 
+    @cached_property
+    def _rule(self) -> Pick:
+        """By which the study's model is picked: settled when the study began."""
+        return self._run.settings().pick
+
     @property
     def state(self) -> StudyState:
         return self._reader.state
 
     def read(self) -> StudyState:
         """The study as it is told now."""
-        while self._reader.poll():
-            pass
-        return self._reader.state
+        return self._reader.catch_up()
 
     def refresh(self, *, at_once: bool = False) -> None:
         """Write the status, unless that was done a moment ago.
@@ -43,7 +46,7 @@ class Progress:
         for _ in range(AGAIN):
             state = self.read()
             read = self._reader.signature()
-            self._run.write_status(derived(self._run.stored_status(), state, pick.rule(self._run)))
+            self._run.write_status(derived(self._run.stored_status(), state, self._rule))
             if self._reader.signature() == read:
                 break
         self._written = time.monotonic()
@@ -53,15 +56,10 @@ def derived(before: Status, state: StudyState, rule: Pick) -> Status:
     """The status of a study by its events, with the model to take by `rule`."""
     over = state.status in ("done", "failed", "cancelled")
     return replace(
-        before,
+        with_events(before, state, rule),
         state=state.status if over else "running",
         host=", ".join(dict.fromkeys(t.host for t in state.tasks.values() if not t.outcome)) or before.host,
         heartbeat=before.heartbeat + 1,
         updated=time.time(),
-        done=state.done,
-        failed=state.failed,
-        pick=pick.as_json(pick.pick(state, rule)),
         error=state.error,
-        why=brief(found) if (found := ending(state)) else "",
-        verdict=None if state.verdict is None else ("identical" if state.verdict.identical else "different"),
     )

@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterable
 from typing import Protocol
 
-from engine.runner.executors.base import BLAMELESS_TRIES, Executor, JobEnded
+from engine.runner.executors.base import BLAMELESS_TRIES, Executor, JobEnded, without_result
 from engine.runner.stopping import wind_down
 from engine.slurm.inside import Attempt
 from engine.store.claims import Claims
@@ -126,13 +126,9 @@ class Share:
                     self._mark(message)
                 self._task.emit(message)
             if self._task.stopping:
-                wind_down(self._executor, {job.number: job}, self._late)
+                wind_down(self._executor, {job.number: job}, self._task.emit)
                 self._executor.stop()
                 return False
-
-    def _late(self, event: ev.Event) -> None:
-        if not isinstance(event, ev.StepFailed):
-            self._task.emit(event)
 
     def _judge(self, job: Job, ended: JobEnded) -> bool:
         """After the worker's end: what it did not do has failed, the first of it for its reason."""
@@ -140,11 +136,7 @@ class Share:
             if self._store.get(node.key) is not None:
                 continue
             if not self._task.run.failure(node.key).exists():
-                problem = ended.problem or {
-                    "title": "The worker ended without a result",
-                    "detail": f"{node.address} was not done.",
-                    "remedy": "The task's log has more. `secateur resume` tries again.",
-                }
+                problem = ended.problem or without_result(node, "task")
                 failed = ev.StepFailed(key=node.key, kind=node.kind, error=self._told(problem))
                 self._mark(failed)
                 self._task.emit(failed)

@@ -90,7 +90,8 @@ def wind_down(
     emit: Callable[[ev.Event], None],
     tell: Callable[[], None] = lambda: None,
 ) -> None:
-    """Have the workers of the `running` jobs keep what they have and end; `emit` gets what they still say.
+    """Have the workers of the `running` jobs keep what they have and end; `emit` gets what they still say, but that a
+    step failed: that may be for the same reason.
 
     `tell` is called once if that takes a while. What has not ended after `KEEP_WITHIN_S` is left to `executor.stop`.
     """
@@ -104,5 +105,5 @@ def wind_down(
         for message in executor.wait(LOOK_EVERY_S):
             if isinstance(message, JobEnded):
                 running.pop(message.job.number, None)
-            else:
+            elif not isinstance(message, ev.StepFailed):
                 emit(message)

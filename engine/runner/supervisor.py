@@ -19,7 +19,7 @@ from engine.presets.spec import Spec, read_stored
 from engine.runner import inputs, pinned, replay
 from engine.runner.checkup import check_up
 from engine.runner.executors import choose
-from engine.runner.executors.base import BLAMELESS_TRIES, JobEnded
+from engine.runner.executors.base import BLAMELESS_TRIES, JobEnded, without_result
 from engine.runner.heartbeat import Heartbeat
 from engine.runner.stopping import Stop, StopRequest, wind_down
 from engine.store.objects import StoredObject
@@ -59,13 +59,17 @@ class Supervisor:
         self.tries: collections.Counter[int] = collections.Counter()
 
     def emit(self, event: ev.Event) -> None:
-        """Write one event and take it into the state; the status follows with the next heartbeat."""
+        """Write one event and take it into the state; the status follows with the next heartbeat.
+
+        It follows at once where a step has ended. Of results that were in the store, whoever tells them has it follow.
+        """
         self.log.append(event)
         self.state.apply(event)
         match event:
             case ev.StepFinished():
                 self.finished.add(event.key)
-                self.heartbeat.note(self.state)
+                if not event.reused:
+                    self.heartbeat.note(self.state)
             case ev.StepFailed():
                 self.broken.add(event.key)
                 self.heartbeat.note(self.state)
@@ -100,7 +104,7 @@ class Supervisor:
             self._end(outcome, None)
 
     def _begin(self) -> None:
-        resumed = self.run.read_status().heartbeat > 0
+        resumed = self.run.stored_status().heartbeat > 0
         self.heartbeat.start(self.state)
         self.emit(
             ev.StudyStarted(
@@ -174,9 +178,10 @@ class Supervisor:
                 self.emit(ev.Notice(level="warning", text=trouble, key=key_))
             elif stored is not None:
                 self._report_reused(stored)
+        self.heartbeat.note(self.state)  # once for all: one for each of thousands takes seconds
 
     def _report_reused(self, stored: StoredObject) -> None:
-        for event in ev.reused(stored.key, stored.kind, stored.measures, stored.observations, stored.content):
+        for event in ev.reused(stored):
             self.emit(event)
 
     def _carry_out(self, plan: Plan, on: Machine, tried: Sequence[Job]) -> str:
@@ -204,7 +209,7 @@ class Supervisor:
                 raise Stop
             while waiting or running:
                 if self.stop:
-                    wind_down(executor, running, self._late, self._tell_wait)
+                    wind_down(executor, running, self.emit, self._tell_wait)
                     raise Stop
                 self.lease.check()
                 self._give_up(waiting)
@@ -227,11 +232,6 @@ class Supervisor:
         finally:
             executor.stop()
         return "failed" if self.broken else "done"
-
-    def _late(self, event: ev.Event) -> None:
-        """What a worker that was asked to stop still says; that it failed may be for the same reason."""
-        if not isinstance(event, ev.StepFailed):
-            self.emit(event)
 
     def _tell_wait(self) -> None:
         steps = [step.address for step in self.state.steps.values() if step.status == "running"]
@@ -263,16 +263,13 @@ class Supervisor:
         for node in undone:
             if node.key in self.broken:
                 break
-            if self.store.get(node.key) is not None:  # committed, but killed before it could say so
-                stored = self.store.get(node.key)
-                assert stored is not None
+            if (
+                stored := self.store.get(node.key)
+            ) is not None:  # committed, but killed before it could say so
                 self._report_reused(stored)
+                self.heartbeat.note(self.state)
                 continue
-            problem = ended.problem or {
-                "title": "The worker ended without a result",
-                "detail": f"{node.address} was not done.",
-                "remedy": "The engine's log has more. `secateur resume` tries again.",
-            }
+            problem = ended.problem or without_result(node, "engine")
             self.emit(ev.StepFailed(key=node.key, kind=node.kind, error=problem))
             break
         self.broken |= {node.key for node in ended.job.nodes if node.key not in self.finished}

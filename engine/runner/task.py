@@ -194,7 +194,7 @@ class Task:
             self.report(stored)
 
     def report(self, stored: StoredObject) -> None:
-        for event in ev.reused(stored.key, stored.kind, stored.measures, stored.observations, stored.content):
+        for event in ev.reused(stored):
             self.emit(event)
 
     def told(self) -> StudyState:

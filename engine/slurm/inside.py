@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from engine.machine.allocation import number
+
 
 @dataclass(frozen=True)
 class Attempt:
@@ -45,20 +47,15 @@ def attempt(variables: Mapping[str, str] = os.environ) -> Attempt | None:
     job = variables.get("SLURM_ARRAY_JOB_ID") or variables.get("SLURM_JOB_ID")
     if not job:
         return None
-    cpus = _number(variables, "SLURM_CPUS_ON_NODE")
+    cpus = number(variables, "SLURM_CPUS_ON_NODE")
     return Attempt(
         job,
-        _number(variables, "SLURM_ARRAY_TASK_ID"),
-        _number(variables, "SLURM_RESTART_COUNT"),
+        number(variables, "SLURM_ARRAY_TASK_ID"),
+        number(variables, "SLURM_RESTART_COUNT"),
         socket.gethostname() if "SLURMD_NODENAME" not in variables else variables["SLURMD_NODENAME"],
         variables.get("SLURM_JOB_PARTITION", ""),
         cpus,
-        _number(variables, "SLURM_MEM_PER_NODE") or cpus * _number(variables, "SLURM_MEM_PER_CPU"),
+        number(variables, "SLURM_MEM_PER_NODE") or cpus * number(variables, "SLURM_MEM_PER_CPU"),
         cpus >= (os.cpu_count() or 1),
-        float(_number(variables, "SLURM_JOB_END_TIME")),
+        float(number(variables, "SLURM_JOB_END_TIME")),
     )
-
-
-def _number(variables: Mapping[str, str], name: str) -> int:
-    text = variables.get(name, "")
-    return int(text) if text.isdigit() else 0

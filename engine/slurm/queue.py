@@ -11,6 +11,7 @@ import re
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -181,6 +182,16 @@ def _ask(file: Path, before: Snapshot) -> Snapshot:
 
 def _read(file: Path) -> tuple[Snapshot, float]:
     """The kept answer and when it was last asked for."""
+    try:
+        found = file.stat()
+    except OSError:
+        return Snapshot(), 0.0
+    return _parsed(file, found.st_ino, found.st_mtime_ns)
+
+
+@lru_cache(maxsize=1)
+def _parsed(file: Path, _inode: int, _changed: int) -> tuple[Snapshot, float]:
+    """The same, once for each answer: every study of a list looks at it. The file is replaced, never written into."""
     values: Any = read_json(file)
     try:
         rows = tuple(Row(**row) for row in values["rows"])

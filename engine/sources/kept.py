@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import SecateurError, UsageError
-from engine.params import Distill, Step
+from engine.params import Step
 from engine.params.catalog import own_code
-from engine.params.distillation import ModelTeacher
+from engine.params.distillation import own_teachers
 from engine.params.preset import Settings
 from engine.sources.closure import closure
 from engine.store.files import read_json
@@ -123,9 +123,8 @@ def references(trials: Iterable[tuple[Settings, Iterable[Step]]]) -> list[str]:
     """Every function of the user's own that trials name: for models, data and teachers."""
     found: dict[str, None] = {}
     for settings, steps in trials:
-        teachers = [step.teacher for step in steps if isinstance(step, Distill)]
         names = [settings.model.name, settings.data.name]
-        names += [teacher.name for teacher in teachers if isinstance(teacher, ModelTeacher)]
+        names += [teacher.name for teacher in own_teachers(steps)]
         found |= {name: None for name in names if own_code(name)}
     return list(found)
 

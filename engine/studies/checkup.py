@@ -7,7 +7,7 @@ from typing import Any
 from engine.datasets.preprocess import unsaid
 from engine.machine.value import Machine
 from engine.params import Distill, Step
-from engine.params.distillation import ModelTeacher
+from engine.params.distillation import ModelTeacher, own_teachers
 from engine.params.preset import Data, Model
 from engine.params.runtimes import KIND
 from engine.params.training import Training
@@ -77,12 +77,8 @@ def jobs(plan: Plan, machine: Machine, code: Sources) -> tuple[Job, ...]:
             elif teacher.train is not None:
                 wanted.batches.add(teacher.train.batch)
     return tuple(
-        Job(
-            -number,
-            next(iter(networks.values())).trial,
-            tuple(w.node() for w in networks.values()),
-            frozenset(),
-            False,
+        Job.of(
+            -number, next(iter(networks.values())).trial, tuple(w.node() for w in networks.values()), False
         )
         for number, networks in enumerate(found.values(), 1)
     )
@@ -96,9 +92,8 @@ def _called(data: Data) -> str:
 def _networks(trial: Trial) -> Iterator[tuple[Model, tuple[Step, ...], ModelTeacher | None]]:
     """The networks of a trial: its own with what is done to it, and those that teach it."""
     yield trial.settings.model, trial.steps, None
-    for step in trial.steps:
-        if isinstance(step, Distill) and isinstance(step.teacher, ModelTeacher):
-            yield step.teacher, (), step.teacher
+    for teacher in own_teachers(trial.steps):
+        yield teacher, (), teacher
 
 
 def _note_steps(wanted: _Wanted, planned: PlannedTrial, steps: tuple[Step, ...]) -> None:

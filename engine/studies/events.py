@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from engine.store.objects import StoredObject
 from engine.text.visible import json_text
 
 Level = Literal["info", "warning", "error"]
@@ -258,24 +259,22 @@ def _flat_epoch(values: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if name in own} | {"measures": measures}
 
 
-def reused(
-    key: str, kind: str, measures: dict[str, Any], observations: dict[str, Any], content: str
-) -> Iterator[Event]:
+def reused(found: StoredObject) -> Iterator[Event]:
     """What tells a result that was in the store already: its epochs, then its end."""
-    others = dict(observations)
+    others = dict(found.observations)
     seconds = others.pop("seconds", 0.0)
     for epoch in others.pop("epochs", []):
         event = from_dict(epoch)
         if event is not None:
             yield event
     yield StepFinished(
-        key=key,
-        kind=kind,
+        key=found.key,
+        kind=found.kind,
         reused=True,
         seconds=seconds,
-        measures=measures,
+        measures=found.measures,
         observations=others,
-        content=content,
+        content=found.content,
     )
 
 

@@ -98,6 +98,10 @@ class Holdings:
     def results(self) -> dict[str, Item]:
         return {item.key: item for item in self.items if item.kind == "result"}
 
+    @cached_property
+    def _unfinished(self) -> dict[str, Item]:
+        return {item.key: item for item in self.items if item.kind == "unfinished"}
+
     @property
     def unknown(self) -> list[StudyHoldings]:
         """Studies of which it can't be told what they hold: they might hold anything."""
@@ -112,10 +116,10 @@ class Holdings:
         mine = Counter(key for one in self.holders if one.name in names for key in one.keys)
         return [
             item
-            for item in self.items
-            if item.kind in ("result", "unfinished")
-            and item.key in mine
-            and mine[item.key] == self.uses[item.key]
+            for key, count in mine.items()
+            if count == self.uses[key]
+            for item in (self.results.get(key), self._unfinished.get(key))
+            if item is not None
         ]
 
     def left_over(self, unused_for: float = UNUSED_FOR, now: float | None = None) -> list[Item]:

@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from engine.params import STEPS, Distill, Step
-from engine.params.distillation import ModelTeacher
+from engine.params import STEPS, Step
+from engine.params.distillation import own_teachers
 from engine.params.preset import Settings
 from engine.store.objects import Store
 from engine.studies.plan import Job, Node, Plan
@@ -64,10 +64,8 @@ class JobRequest:
     def models_named(self) -> tuple[str, ...]:
         """What the trial's preset calls its models and teachers: of the user's own code, all that may build one."""
         steps = map(self.read_step, self.steps)
-        taught = (
-            s.teacher.name for s in steps if isinstance(s, Distill) and isinstance(s.teacher, ModelTeacher)
-        )
-        return tuple(dict.fromkeys([self.read_settings().model.name, *taught]))
+        teachers = (teacher.name for teacher in own_teachers(steps))
+        return tuple(dict.fromkeys([self.read_settings().model.name, *teachers]))
 
 
 def request(

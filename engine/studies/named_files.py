@@ -7,9 +7,8 @@ from pathlib import Path
 
 from engine import datasets
 from engine.errors import SecateurError, UsageError
-from engine.params import Distill
 from engine.params.catalog import WEIGHT_FILES
-from engine.params.distillation import ModelTeacher
+from engine.params.distillation import own_teachers
 from engine.params.preset import Data, Model
 from engine.presets.spec import Spec
 
@@ -37,9 +36,7 @@ def check_files(spec: Spec, workspace: Path) -> None:
 def _models(spec: Spec) -> Iterator[Model]:
     for trial in spec.trials:
         yield trial.settings.model
-        for step in trial.steps:
-            if isinstance(step, Distill) and isinstance(step.teacher, ModelTeacher):
-                yield step.teacher
+        yield from own_teachers(trial.steps)
 
 
 def _check_weights(path: Path) -> None:

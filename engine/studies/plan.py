@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from engine.datasets import RECORDS
 from engine.datasets.preprocess import resolve
@@ -102,6 +102,12 @@ class Job:
     needs: frozenset[str]
     exclusive: bool
 
+    @classmethod
+    def of(cls, number: int, trial: int, nodes: tuple[Node, ...], exclusive: bool) -> Self:
+        """The job of these nodes: it needs what they need of others."""
+        needs = frozenset(k for node in nodes for k in node.needs) - {node.key for node in nodes}
+        return cls(number, trial, nodes, needs, exclusive)
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -155,7 +161,8 @@ def _plan_trial(trial: Trial, fingerprint: str, machine: Machine, code: Sources)
     if any(isinstance(step, Distill) and step.control for step in trial.steps):
         untaught = _chain(trial, [_without_teacher(step) for step in trial.steps], root, machine)
         control = _final_measure(untaught, size, None, None)[0]
-        beside += [_as_control(node) for node in untaught.steps if node not in found.steps] + [control]
+        beside += [replace(n, address=f"control {n.address}") for n in untaught.steps if n not in found.steps]
+        beside.append(control)
         parameters |= untaught.parameters
     measure, baseline_measure = _final_measure(found, size, taught, control)
     latency = _latency_node(
@@ -224,10 +231,6 @@ def _teacher(step: Distill, found: _Chain, root: Callable[[Model], str]) -> str 
 
 def _without_teacher(step: Step) -> Step:
     return step.without_teacher if isinstance(step, Distill) and step.control else step
-
-
-def _as_control(node: Node) -> Node:
-    return replace(node, address=f"control {node.address}")
 
 
 def _final_measure(found: _Chain, size: bool, taught: Node | None, control: Node | None) -> tuple[Node, Node]:
@@ -307,9 +310,8 @@ def _step_node(
         material["teacher"] = teacher
     if step.timed_in:
         material |= machine.timing((step.timed_in,))
-    if (
-        getattr(step, "criterion", None) == "taylor"
-    ):  # every activation is kept: small images may not fit either
+    # Every activation is kept: small images may not fit either.
+    if getattr(step, "criterion", None) == "taylor":
         material["pieces"] = PIECES_VERSION
     if step.packages:
         material["packages"] = {name: machine.packages.get(name) for name in step.packages}
@@ -370,12 +372,10 @@ def _jobs(trials: tuple[PlannedTrial, ...]) -> tuple[Job, ...]:
     for key_, (node, stage) in nodes.items():
         own_job = key_ if node.exclusive else ""
         groups.setdefault((tuple(users[key_]), stage, own_job), []).append(node)
-    jobs = []
-    for number, ((indices, _, own_job), members) in enumerate(groups.items()):
-        inside = {node.key for node in members}
-        needs = frozenset(k for node in members for k in node.needs if k not in inside)
-        jobs.append(Job(number, indices[0], tuple(members), needs, bool(own_job)))
-    return tuple(jobs)
+    return tuple(
+        Job.of(number, indices[0], tuple(members), bool(own_job))
+        for number, ((indices, _, own_job), members) in enumerate(groups.items())
+    )
 
 
 def _staged(planned: PlannedTrial) -> Iterator[tuple[Node, int]]:

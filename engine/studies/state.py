@@ -342,11 +342,16 @@ class Reader:
         """Differs from the one before when there is something new to read."""
         return self._merged.signature()
 
-    def read_all(self) -> StudyState:
-        """Everything written so far, with the status of an engine that died shown as `lost`."""
+    def catch_up(self) -> StudyState:
+        """Everything written so far, as the events tell it."""
         self.poll()
         while not self.at_end:
             self.poll()
+        return self.state
+
+    def read_all(self) -> StudyState:
+        """Everything written so far, with the status of an engine that died shown as `lost`."""
+        self.catch_up()
         self.state.judge(self.run, self.run.read_status())
         return self.state
 

@@ -98,10 +98,8 @@ def resolve(stage: Stage, plan: Plan) -> list[Job]:
     nodes = [nodes_of(trial) for trial in plan.trials]
     jobs = []
     for number, slots in enumerate(stage.jobs):
-        members = tuple({n.key: n for n in (nodes[trial][place] for trial, place in slots)}.values())
-        inside = {node.key for node in members}
-        needs = frozenset(key for node in members for key in node.needs if key not in inside)
-        jobs.append(Job(number, slots[0][0], members, needs, stage.exclusive))
+        members = {n.key: n for n in (nodes[trial][place] for trial, place in slots)}
+        jobs.append(Job.of(number, slots[0][0], tuple(members.values()), stage.exclusive))
     return jobs
 
 

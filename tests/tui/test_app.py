@@ -53,6 +53,14 @@ def test_places_are_imported_when_they_are_shown() -> None:
     assert not {place.screen.partition(":")[0] for place in PLACES} & set(done.stdout.split())
 
 
+def test_what_only_actions_need_is_imported_after_the_first_frame() -> None:
+    places = ", ".join(place.screen.partition(":")[0] for place in PLACES)
+    late = ("engine.runner.launch", "multiprocessing", "pydantic.plugin._loader")
+    code = f"import sys, tui.app, {places}; print(*[name for name in {late} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=HOME, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
+
+
 @pytest.mark.parametrize("first", ["studies", "lab"])
 async def test_a_study_s_preset_opens_in_the_lab_as_a_new_one(tmp_path: Path, first: str) -> None:
     fabricate.finished(tmp_path)

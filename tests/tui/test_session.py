@@ -1,5 +1,6 @@
 """A screen lives on what it is given, its session, and asks for the rest by messages: it knows no app."""
 
+import shutil
 from pathlib import Path
 from pkgutil import resolve_name
 
@@ -142,3 +143,15 @@ def test_a_study_s_settings_are_those_of_its_preset_and_none_where_that_can_not_
     run.preset.write_text("[")
     assert session.settings(run.name) is None
     assert session.settings("nowhere-1") is None
+
+
+def test_a_study_that_has_the_name_of_one_that_was_deleted_has_settings_of_its_own(tmp_path: Path) -> None:
+    session = Session.at(tmp_path)
+    for within in (1.0, 5.0, 5.0):
+        study = fabricate.Study(tmp_path, preset=fabricate.PRESET + f"pick: {{within: {within}}}\n").start()
+        settings = session.settings_of(study.run.name, study.state)
+        assert settings and settings.pick.within == within
+        study.run.kept_settings.unlink()
+        study.run.preset.write_text("[")
+        assert session.settings_of(study.run.name, study.state) is settings, "it is read once"
+        shutil.rmtree(study.run.path)

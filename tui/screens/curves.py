@@ -16,7 +16,6 @@ from engine.plotting.figure import Figure
 from engine.results import pick
 from engine.store.paths import expanded
 from engine.studies.rundir import studies
-from engine.studies.settings import StudySettings
 from engine.studies.state import StudyState
 from tui.screens.base import BaseScreen, bindings
 from tui.session import Failed, Go, Session, Tell
@@ -56,7 +55,6 @@ class CurvesScreen(BaseScreen):
     def __init__(self, session: Session) -> None:
         super().__init__(session)
         self._states: dict[str, StudyState] = {}
-        self._settings: dict[str, StudySettings | None] = {}
         self._following: list[str] = []
         self._view: View | None = None
         self._viewed = ""
@@ -104,27 +102,21 @@ class CurvesScreen(BaseScreen):
         if message.run_name not in self._following:
             return
         self._states[message.run_name] = message.state
-        await self._settings_of(message.run_name)
+        settings = await asyncio.to_thread(self.session.settings_of, message.run_name, message.state)
         if message.run_name == self.session.study:
             self.show_current(message.state)
             if self._view is None and message.state.trials:
-                settings = await self._settings_of(message.run_name)
                 self._view = curves.first_view(message.state, settings.plot if settings else None)
                 self._viewed = message.run_name
         self._show()
-
-    async def _settings_of(self, study: str) -> StudySettings | None:
-        if study not in self._settings:
-            self._settings[study] = await asyncio.to_thread(self.session.settings, study)
-        return self._settings[study]
 
     def _picks(self) -> list[pick.Pick]:
         """The pick of each study that is drawn and has one."""
         found = []
         for name in self._following:
-            settings = self._settings.get(name)
-            if name in self._states:
-                found.append(pick.pick(self._states[name], settings.pick if settings else pick.STANDARD))
+            if state := self._states.get(name):
+                settings = self.session.settings_of(name, state)
+                found.append(pick.pick(state, settings.pick if settings else pick.STANDARD))
         return [one for one in found if one is not None]
 
     def _show(self, nothing: str = "") -> None:

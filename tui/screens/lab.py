@@ -11,7 +11,6 @@ from textual.widget import Widget
 from engine.errors import SecateurError
 from engine.presets import shipped
 from engine.results.failures import ending
-from engine.studies.settings import StudySettings
 from engine.studies.state import StudyState
 from tui.screens.base import bindings
 from tui.screens.lab_data import DataActions
@@ -55,7 +54,6 @@ class LabScreen(EditActions, FileActions, DataActions):
     def __init__(self, session: Session) -> None:
         super().__init__(session)
         self._state: StudyState | None = None
-        self._settings: dict[str, StudySettings | None] = {}
         self.add_class("view-edit", update=False)
 
     def compose_body(self) -> Iterable[Widget]:
@@ -158,19 +156,12 @@ class LabScreen(EditActions, FileActions, DataActions):
         """Show the study unless it is out of view: drawing 1,000 trials takes 40 ms."""
         live, state = self.query_one(Live), self._state
         if live.display:
-            live.show(state, self._settings_of(state), self.expected.get(state.name) if state else None)
+            settings = self.session.settings_of(state.name, state) if state else None
+            live.show(state, settings, self.expected.get(state.name) if state else None)
 
     @on(events.Resize)
     def _comes_into_view(self) -> None:
         self.call_after_refresh(self._show_study)
-
-    def _settings_of(self, state: StudyState | None) -> StudySettings | None:
-        """The study's own settings: its preset may say by now what it likes."""
-        if state is None:
-            return None
-        if state.name not in self._settings:
-            self._settings[state.name] = self.session.settings(state.name)
-        return self._settings[state.name]
 
     def on_study_changed(self, message: StudyChanged) -> None:
         if message.run_name == self.session.study and message.state.status not in ("queued", "running"):

@@ -13,7 +13,6 @@ from tui.session import Failed
 from tui.views import images
 from tui.widgets.document import wrapped
 from tui.widgets.painted import Line
-from tui.work.images import look
 
 NOTE = "! "
 """How the report marks what is unusual."""
@@ -45,6 +44,8 @@ class DataActions(RunActions):
     @work(exclusive=True, group="data")
     async def action_look(self) -> None:
         """Look at the data as the preset is now, and show what was found."""
+        from tui.work.images import look  # it takes multiprocessing along, which the first frame does without
+
         self.flush()
         checked = await self._check_now()
         if checked.spec is None:

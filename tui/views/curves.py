@@ -14,7 +14,13 @@ from engine.params.preset import Plot
 from engine.plotting.figure import Figure, Point, Series, finite
 from engine.plotting.palette import STAR
 from engine.results.failures import ending
-from engine.results.summary import baseline_value, measure_names, quality_name
+from engine.results.summary import (
+    baseline_value,
+    measure_names,
+    measure_value,
+    quality_name,
+    trial_value,
+)
 from engine.studies.state import StudyState, TrialState
 from engine.text import numbers as fmt
 
@@ -167,11 +173,13 @@ def _comparable(
 
 
 def _has(state: StudyState, view: View) -> bool:
-    """Whether a study has what was chosen for both axes."""
-    try:
-        return any(line.points for line in trials.figure([state], view.x, view.y).series)
-    except SecateurError:
-        return False
+    """Whether some trial has what was chosen for both axes; along batch or threads its rows of latency have both."""
+    along_rows = view.x in latency.NUMBERS and latency.is_name(view.y)
+    return any(
+        measure_value(trial.results, view.y) is not None
+        and (along_rows or trial_value(trial, view.x) is not None)
+        for trial in state.trials
+    )
 
 
 def _layers(states: Sequence[StudyState], view: View) -> Drawn:

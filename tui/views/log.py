@@ -27,6 +27,8 @@ class Tail:
         self._offset = -1
         self._lines: list[str] = []
         self._rest = b""
+        self.known = 0
+        """How many of the lines that were read last had been read before; the others are new."""
 
     def read(self) -> list[str] | None:
         """The lines so far, or None if nothing is new."""
@@ -44,6 +46,7 @@ class Tail:
         self._offset += len(data)
         *whole, self._rest = (self._rest + data).split(b"\n")
         self._lines = [*self._lines, *(line.decode("utf-8", "replace") for line in whole)][-LINES:]
+        self.known = max(0, len(self._lines) - len(whole))
         return self._lines
 
 
@@ -60,15 +63,18 @@ class Events:
         """The lines so far, or None if nothing is new."""
         new = False
         for path in self._run.event_files():
-            lines = self._tails.setdefault(path, Tail(path)).read()
+            tail = self._tails.setdefault(path, Tail(path))
+            lines = tail.read()
             if lines is not None:
-                new, self._lines[path] = True, list(_timed(lines))
+                before = self._lines.get(path, [])
+                known = before[len(before) - tail.known :]
+                new, self._lines[path] = True, [*known, *_timed(lines[tail.known :], known)]
         return [text for _, text in merge(*self._lines.values())][-LINES:] if new else None
 
 
-def _timed(lines: list[str]) -> Iterator[tuple[float, str]]:
-    """Each line with its time; one without has that of the line before."""
-    time = 0.0
+def _timed(lines: list[str], before: list[tuple[float, str]]) -> Iterator[tuple[float, str]]:
+    """Each line with its time; one without has that of the line before, the first that of the last one `before`."""
+    time = before[-1][0] if before else 0.0
     for text in lines:
         event = ev.parse_line(text.encode())
         time = max(time, event.time if event else 0.0)

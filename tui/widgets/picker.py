@@ -42,7 +42,8 @@ def best_first(choices: Sequence[Choice], text: str) -> list[Choice]:
     wanted = text.lower().strip()
     if not wanted:
         return list(choices)
-    ranked = [(_fit(choice, wanted, FuzzySearch()), choice) for choice in choices]
+    letters = FuzzySearch()
+    ranked = [(_fit(choice, wanted, letters), choice) for choice in choices]
     ranked.sort(key=lambda pair: pair[0], reverse=True)
     return [choice for fit, choice in ranked if fit > (0, 0.0)]
 

@@ -5,7 +5,6 @@ import time
 
 from engine.errors import SecateurError
 from engine.store.files import explained
-from engine.studies.rundir import RunDir
 from engine.studies.state import MALFORMED, TrialState
 from engine.text.numbers import age, size
 from tui.work.messages import Listed
@@ -88,34 +87,26 @@ def what_is_lost(studies: list[Listed]) -> str:
     """What deleting these studies loses, and what it makes free, as sentences."""
     from engine.studies import holdings
 
+    found = holdings.holdings(studies[0].run.workspace)
+    names = {study.run.name for study in studies}
+    folders = {one.name: one.folder for one in found.holders if one.name in names}
     lines = []
     for study in studies[:8]:
         made = f", {age(time.time() - study.status.created)}" if study.status.created else ""
         trials = f"{study.status.done} of {study.status.trials} trials done"
-        lines.append(f"{study.run.name}: {trials}{made}, {size(_bytes(study.run))} in its folder")
+        lines.append(
+            f"{study.run.name}: {trials}{made}, {size(folders.get(study.run.name, 0))} in its folder"
+        )
     if len(studies) > 8:
         lines.append(f"and {len(studies) - 8} more")
     lines.append("")
-    found = holdings.holdings(studies[0].run.workspace)
-    names = {study.run.name for study in studies}
-    alone = sum(item.size for item in found.alone(names))
-    folders = sum(one.folder for one in found.holders if one.name in names)
+    freed, alone = sum(folders.values()), sum(item.size for item in found.alone(names))
     lines.append(
         "Lost for good: the presets as run, events, logs and a replay's own results. Models and measures in the "
         "workspace's store stay, so running the same preset again computes nothing anew."
     )
     lines.append(
-        f"Deleting frees {size(folders)} now. Of the {size(sum(item.size for item in found.items))} in the store, "
+        f"Deleting frees {size(freed)} now. Of the {size(sum(item.size for item in found.items))} in the store, "
         f"{size(alone)} would then be held by no study: `secateur clean` removes that."
     )
     return "\n".join(lines)
-
-
-def _bytes(run: RunDir) -> int:
-    total = 0
-    for path in run.path.rglob("*"):
-        try:
-            total += path.stat().st_size
-        except OSError:
-            continue
-    return total

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from engine.studies import events as ev
-from engine.studies.plan import Job
+from engine.studies.plan import Job, Node
 from engine.studies.rundir import RunDir
 
 BLAMELESS_TRIES = 3
@@ -25,6 +25,18 @@ class JobEnded:
 
 
 Message = ev.Event | JobEnded
+
+
+def without_result(node: Node, log: str) -> dict[str, str]:
+    """Why a node has failed whose worker ended well by its own account, as an error's title, detail and remedy.
+
+    `log` says whose has more: the `engine`'s or the `task`'s.
+    """
+    return {
+        "title": "The worker ended without a result",
+        "detail": f"{node.address} was not done.",
+        "remedy": f"The {log}'s log has more. `secateur resume` tries again.",
+    }
 
 
 class Carrier(Protocol):

@@ -1,6 +1,7 @@
 """Runs jobs on this machine, in processes forked from one that has torch imported already."""
 
 import contextlib
+import json
 import multiprocessing
 import multiprocessing.connection
 import os
@@ -148,8 +149,6 @@ def _work(request: str, connection: Connection) -> None:
 
 def _drain(connection: Connection, messages: list[Message]) -> bool:
     """Read every message that is there; False when the worker has closed its end."""
-    import json
-
     try:
         while connection.poll():
             event = ev.from_dict(json.loads(connection.recv_bytes()))

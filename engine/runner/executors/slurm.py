@@ -132,7 +132,14 @@ def start(
     emit(run, [begun])
     claims.bury(run.store().claims_root, [f"{job}_" for job in run.jobs()])
     queued = replace(
-        status, state="queued", host="", submitted=time.time(), updated=time.time(), error=None, why=""
+        status,
+        state="queued",
+        executor="slurm",
+        host="",
+        submitted=time.time(),
+        updated=time.time(),
+        error=None,
+        why="",
     )
     run.write_status(queued)
     try:

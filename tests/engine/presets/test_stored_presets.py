@@ -61,6 +61,6 @@ def test_a_chart_of_latencies_that_are_not_measured_gives_way_to_accuracy(tmp_pa
     run = RunDir.of(tmp_path, "s-1")
     run.path.mkdir(parents=True)
     run.preset.write_text(PRESETS["plots a latency that is not measured"])
-    chart = report.chart_text(run, state)
+    chart = report.chart_text(run.settings().plot, state)
     assert chart.startswith("accuracy")
     assert chart.endswith("Its preset plots latencies, which no trial measures.")

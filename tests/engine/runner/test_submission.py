@@ -108,12 +108,33 @@ def test_a_study_is_resumed_with_another_request_and_with_nothing_else(calls: Pa
     launch.start(run)
     launch.cancel(run)
     with pytest.raises(UsageError, match=r"train\.epochs=2 can't be set"):
-        launch.ask_otherwise(run, ["train.epochs=2"])
-    launch.ask_otherwise(run, ["executor.slurm.memory=8G"])
-    launch.start(run)
+        launch.start(run, overrides=["train.epochs=2"])
+    launch.start(run, overrides=["executor.slurm.memory=8G"])
     assert "#SBATCH --mem=8G" in (run.slurm / "trials1.sh").read_text()
     assert run.settings().of_trial(1).executor.slurm == Slurm(memory="8G")
     assert len(run.jobs()) == 4
+
+
+@pytest.mark.parametrize("override", ["executor.slurm.memory=8G", "executor.slurm=null"])
+def test_a_study_that_is_at_work_is_refused_before_anything_of_it_is_changed(
+    calls: Path, tmp_path: Path, override: str
+) -> None:
+    run = study(tmp_path, 2)
+    launch.start(run)
+    before = run.preset.read_text(), run.kept_settings.read_text(), calls.read_text()
+    with pytest.raises(UsageError, match="is queued already"):
+        launch.start(run, overrides=[override])
+    assert (run.preset.read_text(), run.kept_settings.read_text(), calls.read_text()) == before
+    assert run.settings().of_trial(0).executor.slurm == Slurm()
+
+
+def test_a_study_that_an_engine_began_goes_on_by_slurm(calls: Path, tmp_path: Path) -> None:
+    text = PRESET.replace("SPARSITIES", "0.1, 0.2").replace("executor: {slurm: {}}\n", "")
+    run = launch.create(spec.parse(text, "p"), tmp_path / "w")
+    run.write_status(replace(run.stored_status(), state="cancelled"))
+    launch.start(run, overrides=["executor.slurm={}"])
+    status = run.stored_status()
+    assert (status.state, status.executor, run.jobs()) == ("queued", "slurm", ("1", "2"))
 
 
 def test_nodes_that_failed_under_a_study_are_left_out_as_long_as_they_are_not_well(

@@ -30,6 +30,14 @@ def elsewhere(run: Path, **changes: str) -> None:
     file.write_text(json.dumps(kept))
 
 
+def taken_over(run: Path) -> Lease:
+    """The lease of this process, which has taken over from another node that fell silent."""
+    elsewhere(run)
+    seen = holder(run)
+    assert seen is not None
+    return claim(run, 5.0, silent=seen.counter)
+
+
 def said(text: str) -> ev.Notice:
     return ev.Notice(level="info", text=text)
 
@@ -78,10 +86,7 @@ def test_a_suspended_engine_that_goes_on_after_it_was_superseded_writes_nothing(
     run.write_status(Status("running", pid=1), within=old.folder)
     half = old.folder / "half"  # a status that it has written and was about to put in place
     half.write_text("{}")
-    elsewhere(tmp_path)
-    seen = holder(tmp_path)
-    assert seen is not None
-    new = claim(tmp_path, 5.0, silent=seen.counter)
+    new = taken_over(tmp_path)
     newer = EventLog(run.events, new)
     newer.append(said("new"))
     run.write_status(Status("running", pid=2), within=new.folder)
@@ -109,10 +114,7 @@ def test_a_reader_that_had_seen_late_lines_reads_the_new_log_from_its_start(tmp_
     log.append(said("old"))
     reader = Reader(run)
     reader.poll()
-    elsewhere(tmp_path)
-    seen = holder(tmp_path)
-    assert seen is not None
-    new = EventLog(run.events, claim(tmp_path, 5.0, silent=seen.counter))
+    new = EventLog(run.events, taken_over(tmp_path))
     new.append(said("new"))
     assert [event.text for event in reader.poll() if isinstance(event, ev.Notice)] == ["old", "new"]
     assert [notice.text for notice in reader.state.notices] == ["old", "new"]

@@ -142,3 +142,26 @@ def test_a_study_whose_tasks_write_their_own_files_moves_on_too(tmp_path: Path) 
         lines = tail.read()
         assert lines is not None and f"n{number}" in lines[-1]
         assert tail.read() is None
+
+
+def test_lines_of_several_files_are_in_the_order_of_their_times_however_they_arrive(tmp_path: Path) -> None:
+    study = fabricate.Study(tmp_path)
+    study.run.task_events.mkdir(exist_ok=True)
+    files = [study.run.task_events / f"7_{number}.jsonl" for number in (1, 2)]
+    tail, later = log.Events(study.run), time.time() + 60
+    # The second task's lines arrive first, one of them is torn, and the last file is begun anew.
+    for number, texts in ((1, ["b", "d"]), (0, ["a"]), (0, ["c", "e"]), (1, ["torn", "f"])):
+        with files[number].open("ab") as file:
+            for text in texts:
+                line = ev.to_line(ev.Notice(level="info", text=text, time=later + ord(text[0])))
+                file.write(line if text != "torn" else b"torn\n")
+        lines = tail.read()
+    assert lines is not None
+    texts = [event.text for line in lines if isinstance(event := ev.parse_line(line.encode()), ev.Notice)]
+    assert "".join(texts) == "abcdef"
+    assert lines[lines.index("torn") - 1] == next(line for line in lines if '"d"' in line)
+    files[1].write_bytes(ev.to_line(ev.Notice(level="info", text="z", time=later + ord("z"))))
+    lines = tail.read()
+    assert lines is not None
+    texts = [event.text for line in lines if isinstance(event := ev.parse_line(line.encode()), ev.Notice)]
+    assert "".join(texts) == "acez"

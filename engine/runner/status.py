@@ -1,0 +1,50 @@
+"""What `status.json` says of a study: what its preset tells at the begin, and its events from then on."""
+
+import time
+from dataclasses import replace
+
+from engine.machine.process import Process
+from engine.params.preset import Pick
+from engine.presets.spec import Spec
+from engine.results import pick
+from engine.results.failures import brief, ending
+from engine.studies.rundir import Status, StudyStatus
+from engine.studies.state import StudyState
+
+
+def of_preset(state: StudyStatus, spec: Spec, replay_of: str | None) -> Status:
+    """The status of a study of which no event tells yet, created now.
+
+    Without a cluster it lives as long as this process, which carries it out or is about to have that done.
+    """
+    settings, now = spec.settings, time.time()
+    on_cluster = settings.executor.slurm is not None
+    by = Process() if on_cluster else Process.this()
+    return Status(
+        state,
+        preset=spec.name,
+        about=settings.about,
+        model=settings.model.title,
+        data=settings.data.name,
+        host=by.host,
+        pid=by.pid,
+        start_ticks=by.start_ticks,
+        boot_id=by.boot_id,
+        created=now,
+        updated=now,
+        trials=len(spec.trials),
+        replay_of=replay_of,
+        executor="slurm" if on_cluster else "local",
+    )
+
+
+def with_events(before: Status, state: StudyState, rule: Pick) -> Status:
+    """With what the events tell of the trials, and the model to take by `rule`."""
+    return replace(
+        before,
+        done=state.done,
+        failed=state.failed,
+        pick=pick.as_json(pick.pick(state, rule)),
+        why=brief(found) if (found := ending(state)) else "",
+        verdict=None if state.verdict is None else ("identical" if state.verdict.identical else "different"),
+    )
