@@ -59,13 +59,17 @@ class Supervisor:
         self.tries: collections.Counter[int] = collections.Counter()
 
     def emit(self, event: ev.Event) -> None:
-        """Write one event and take it into the state; the status follows with the next heartbeat."""
+        """Write one event and take it into the state; the status follows with the next heartbeat.
+
+        It follows at once where a step has ended. Of results that were in the store, whoever tells them has it follow.
+        """
         self.log.append(event)
         self.state.apply(event)
         match event:
             case ev.StepFinished():
                 self.finished.add(event.key)
-                self.heartbeat.note(self.state)
+                if not event.reused:
+                    self.heartbeat.note(self.state)
             case ev.StepFailed():
                 self.broken.add(event.key)
                 self.heartbeat.note(self.state)
@@ -174,6 +178,7 @@ class Supervisor:
                 self.emit(ev.Notice(level="warning", text=trouble, key=key_))
             elif stored is not None:
                 self._report_reused(stored)
+        self.heartbeat.note(self.state)  # once for all: one for each of thousands takes seconds
 
     def _report_reused(self, stored: StoredObject) -> None:
         for event in ev.reused(stored):
@@ -262,6 +267,7 @@ class Supervisor:
                 stored := self.store.get(node.key)
             ) is not None:  # committed, but killed before it could say so
                 self._report_reused(stored)
+                self.heartbeat.note(self.state)
                 continue
             problem = ended.problem or without_result(node, "engine")
             self.emit(ev.StepFailed(key=node.key, kind=node.kind, error=problem))

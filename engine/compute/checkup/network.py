@@ -92,8 +92,7 @@ def _checked(tried: Tried) -> dict[str, Any]:
     if own_code(tried.model.title):
         assert_keepable(model, images)
     with tempfile.TemporaryDirectory() as folder:
-        checkpoint.save(model, Path(folder))
-        notes += _exported(tried, checkpoint.load(Path(folder), [tried.model.name]), Path(folder))
+        notes += _exported(tried, checkpoint.save(model, Path(folder)), Path(folder))
     counts = count(torch_part(model), (data.channels, *data.size))
     shape = "×".join(map(str, (data.channels, *data.size)))
     text = f"{shape} → {data.classes} classes, {counts.parameters:,} parameters"

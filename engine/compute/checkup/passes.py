@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from engine.compute.layers.passes import evaluating
 from engine.compute.memory import lacks_memory
+from engine.compute.models.constructed import train_
 from engine.compute.models.layout import FAILURES
 from engine.compute.tasks import Task
 from engine.compute.tasks.output import images_in, logits, main_output
@@ -52,7 +53,7 @@ def train(model: nn.Module, images: Tensor, targets: Tensor, task: Task, name: s
 
     Raises UsageError where that is not possible, or the loss is not finite.
     """
-    tried = copy.deepcopy(model).train()
+    tried = train_(copy.deepcopy(model))
     with told("in training", images, name):
         loss = task.loss(tried, images, targets)
     with told("in training, when gradients are computed", images, name):
@@ -67,7 +68,7 @@ def train(model: nn.Module, images: Tensor, targets: Tensor, task: Task, name: s
 
 def auxiliary(model: nn.Module, images: Tensor, classes: int, name: str) -> list[str]:
     """What of the network's output in training mode is not trained. Raises UsageError where none of it can be."""
-    tried = copy.deepcopy(model).train()
+    tried = train_(copy.deepcopy(model))
     with torch.no_grad():
         output = _run(tried, images, name, "in training")
     logits(main_output(output), images, classes, name, "in training")

@@ -251,18 +251,20 @@ def named(module: str, attribute: str, description: Description) -> list[tuple[s
 
 def move_(model: nn.Module, device: torch.device) -> None:
     """Bring tensors in plain attributes to `device`, in place, which torch leaves where they are."""
-    for module in model.modules():
-        for name, value in vars(module).items():
-            if name not in INTERNAL and name not in HOOKS:
-                vars(module)[name] = _changed(value, lambda tensor: tensor.to(device))
+    _change_(model, lambda tensor: tensor.to(device))
 
 
 def detach_(model: nn.Module) -> None:
     """Cut tensors in plain attributes off the pass that computed them, in place: such ones can't be copied or kept."""
+    _change_(model, lambda tensor: tensor if tensor.grad_fn is None else tensor.detach())
+
+
+def _change_(model: nn.Module, change: Callable[[Tensor], Tensor]) -> None:
+    """Change the tensors in plain attributes, in place."""
     for module in model.modules():
         for name, value in vars(module).items():
             if name not in INTERNAL and name not in HOOKS:
-                vars(module)[name] = _changed(value, lambda t: t if t.grad_fn is None else t.detach())
+                vars(module)[name] = _changed(value, change)
 
 
 def _changed(value: Any, change: Callable[[Tensor], Tensor]) -> Any:

@@ -61,8 +61,6 @@ def _construct(arch: Architecture, classes: int) -> nn.Module:
             return detector(arch.name.removeprefix(DETECTOR), arch.channels, arch.classes, arch.size)
         depth = int(arch.name.removeprefix("resnet"))
         return CifarResNet(depth, channels=arch.channels, classes=arch.classes, **arch.arguments)
-    except NotImplementedError:  # it computes with tensors, which those on the meta device can't
-        raise
     except (ArithmeticError, RuntimeError, TypeError, ValueError) as error:
         raise SecateurError(
             f"Model {arch.name} can't be built",

@@ -62,7 +62,7 @@ def _save_file(model: QuantizedNetwork, network: nn.Module, folder: Path) -> nn.
 
 def _save_network(model: nn.Module, folder: Path) -> nn.Module:
     attributes.detach_(model)
-    state = _stored(tensors.saved(model))
+    state, unsaved = _stored(tensors.saved(model)), tensors.unsaved(model)
     recipe = {
         "format": FORMAT,
         "architecture": architecture(model).as_dict(),
@@ -73,12 +73,12 @@ def _save_network(model: nn.Module, folder: Path) -> nn.Module:
         "training": [name for name, module in model.named_modules() if module.training],
     }
     # Plain JSON from here on, as it will be read.
-    everything = state | _stored(tensors.unsaved(model))
+    everything = state | _stored(unsaved)
     again = _structure(json.loads(json.dumps(recipe)), everything, [architecture(model).name])
     recipe["attributes"], kept = recorded_attributes(model, again)
     write_tensors(state, folder / TENSORS)
-    if unsaved := _stored({name: t for name, t in tensors.unsaved(model).items() if name in kept}):
-        write_tensors(unsaved, folder / UNSAVED)
+    if beside := _stored({name: tensor for name, tensor in unsaved.items() if name in kept}):
+        write_tensors(beside, folder / UNSAVED)
     (folder / RECIPE).write_text(json.dumps(recipe, indent=1, sort_keys=True))
     _fill(again, *_read(folder))
     again.eval()

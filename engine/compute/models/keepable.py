@@ -14,13 +14,10 @@ from engine.compute.models.build import build
 from engine.compute.models.checkpoint import save
 from engine.compute.models.constructed import train_
 from engine.compute.models.differences import differences
-from engine.compute.models.layout import layout_of
+from engine.compute.models.layout import FAILURES, layout_of
 from engine.compute.numerics.seeds import seeded
 from engine.errors import SecateurError, said_by
 from engine.params.catalog import is_built_in
-
-FAILURES = (RuntimeError, TypeError, ValueError, AttributeError, LookupError, AssertionError, ArithmeticError)
-"""What copying, keeping and running somebody's network can raise."""
 
 
 def assert_keepable(model: nn.Module, images: Tensor) -> None:
