@@ -36,9 +36,11 @@ def main(argv: list[str] | None = None) -> int:
             )
             return 2
     from engine.errors import SecateurError
+    from engine.machine.signals import unblock
     from engine.store.workspace import workspace
     from engine.text.visible import visible_lines
 
+    unblock()
     try:
         preset = _find(args.preset)
     except SecateurError as error:

@@ -9,7 +9,7 @@ from engine import __version__
 from engine.cli import clean, cluster, data, doctor, export, lab, params, plot, presets, run, study
 from engine.cli.common import settle_streams, tell_error
 from engine.errors import SecateurError, exit_code_of
-from engine.machine.signals import number_of
+from engine.machine.signals import number_of, unblock
 from engine.text.visible import visible
 
 EPILOG = """\
@@ -55,6 +55,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; its exit code. A user's mistake is one message on stderr, never a traceback."""
+    unblock()
     settle_streams()
     given = sys.argv[1:] if argv is None else list(argv)
     if not given and sys.stdin.isatty() and sys.stdout.isatty():

@@ -33,6 +33,11 @@ def blocked() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+def unblock() -> None:
+    """Hear them, whatever who started this program had blocked: a program that people use ends when it is asked to."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
+
+
 class Ended(KeyboardInterrupt):
     """A signal that asks for an end came, outside of where one is expected; `number` says which."""
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.machine import signals
 from engine.testing import folders as fabricate
 from tests.tui.terminal import HOME, Terminal
 
@@ -73,7 +74,8 @@ def test_a_burst_walks_through_screens_in_order(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_it_at_once_and_says_so(tmp_path: Path, number: signal.Signals) -> None:
-    terminal = Terminal(tmp_path, (80, 24), "--open", "studies")
+    with signals.blocked():  # as some who start programs leave them
+        terminal = Terminal(tmp_path, (80, 24), "--open", "studies")
     terminal.until("No studies in")
     os.kill(terminal.pid, number)
     assert terminal.ended(3.0) == 128 + number

@@ -4,21 +4,16 @@ import contextlib
 import errno
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import torch
 
-from engine import datasets
 from engine.compute.checkup.network import Tried, check
 from engine.compute.context import Send
-from engine.compute.data import load
 from engine.compute.data.look import look
-from engine.compute.data.memory import budget
 from engine.compute.data.words import told
-from engine.compute.worker.commit import waiting_for_latency
+from engine.compute.worker.commit import read_data, waiting_for_latency
 from engine.errors import SecateurError, UsageError
 from engine.machine import lock
-from engine.store.workspace import fingerprints
 from engine.studies.job import JobRequest
 
 SYSTEM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO, errno.ENOMEM)
@@ -29,15 +24,8 @@ def run(request: JobRequest, send: Send) -> None:
     """Try every network of the job that the store knows nothing of. Raises UsageError for what can't be."""
     settings = request.read_settings()
     store = request.open_store()
-    workspace = Path(request.workspace)
     with _preset_at_fault():
-        data = load(
-            settings.data,
-            datasets.locate(settings.data, workspace),
-            fingerprint=request.fingerprint,
-            cache=fingerprints(workspace),
-            budget=budget() // request.parallel,
-        )
+        data = read_data(request)
         about = told(look(data))
     device, templates = torch.device(request.device), store.root / "templates"
     for node in request.read_nodes():

@@ -1,17 +1,35 @@
-"""What every job does around a node, whatever that computes: waiting for the machine, keeping results, telling them."""
+"""What every job does around a node, whatever that computes: reading the data, waiting for the
+machine, keeping results, telling them."""
 
 from pathlib import Path
 from typing import Any
 
+from engine import datasets
 from engine.compute.context import Send
+from engine.compute.data import Dataset, load
+from engine.compute.data.memory import budget
 from engine.machine import lock
 from engine.slurm import inside
 from engine.store.objects import Store
+from engine.store.workspace import fingerprints
 from engine.studies import events as ev
+from engine.studies.job import JobRequest
 from engine.studies.plan import Node
 
 WAITING_S = 15.0
 """Between two reports of waiting, which may take hours: each is a line in the study's events."""
+
+
+def read_data(request: JobRequest) -> Dataset:
+    """The job's data; jobs that run beside each other share the memory that images may take."""
+    data, workspace = request.read_settings().data, Path(request.workspace)
+    return load(
+        data,
+        datasets.locate(data, workspace),
+        fingerprint=request.fingerprint,
+        cache=fingerprints(workspace),
+        budget=budget() // request.parallel,
+    )
 
 
 def place() -> dict[str, Any]:

@@ -12,10 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from engine import datasets
 from engine.compute.context import Context, Send, to_device, validate
-from engine.compute.data import Dataset, load
-from engine.compute.data.memory import budget
+from engine.compute.data import Dataset
 from engine.compute.layers.grids import grids
 from engine.compute.measures import classes
 from engine.compute.measures.counts import Counts, count
@@ -32,7 +30,7 @@ from engine.compute.stopping import Stopping
 from engine.compute.tasks import task_of
 from engine.compute.tasks.base import Score
 from engine.compute.tasks.evaluate import score
-from engine.compute.worker.commit import finish, waiting_alone, waiting_for_latency
+from engine.compute.worker.commit import finish, read_data, waiting_alone, waiting_for_latency
 from engine.machine import lock
 from engine.params import (
     Distill,
@@ -42,7 +40,6 @@ from engine.params.preset import Settings
 from engine.params.training import Fit
 from engine.store.files import CLASSES, LAYERS, MEASUREMENTS, write_json
 from engine.store.objects import Store
-from engine.store.workspace import fingerprints
 from engine.studies import events as ev
 from engine.studies.job import JobRequest
 from engine.studies.plan import Node
@@ -83,14 +80,7 @@ def run(request: JobRequest, send: Send, stopping: Stopping) -> None:
     times itself holds the exclusive one, from its start to its end.
     """
     settings = request.read_settings()
-    workspace = Path(request.workspace)
-    data = load(
-        settings.data,
-        datasets.locate(settings.data, workspace),
-        fingerprint=request.fingerprint,
-        cache=fingerprints(workspace),
-        budget=budget() // request.parallel,
-    )
+    data = read_data(request)
     device = torch.device(request.device)
     work = Work(request, settings, request.open_store(), data, device, send, stopping, Held())
     for node in request.read_nodes():

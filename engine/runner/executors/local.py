@@ -74,9 +74,10 @@ class LocalExecutor:
             ours, theirs = self._context.Pipe()
             process = self._context.Process(target=_work, args=(request, theirs), name=name)
             try:
-                resource_tracker.ensure_running()
-                signals.block()  # starting the tracker lets two of them through
-                process.start()
+                with signals.blocked():
+                    resource_tracker.ensure_running()
+                    signals.block()  # starting the tracker lets two of them through
+                    process.start()
                 return process, ours
             except (EOFError, OSError):  # the server was killed meanwhile: the next try starts another
                 ours.close()

@@ -88,8 +88,9 @@ def pid_in(messages: list[Message]) -> int:
 
 def test_events_come_in_order_and_the_end_after_them(bench: Any) -> None:
     found: Bench = bench(epochs=2)
-    job = found.computing[0]
+    job, blocked = found.computing[0], signal.pthread_sigmask(signal.SIG_BLOCK, ())
     found.executor.start(job)
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == blocked, "signals are its caller's"
     messages = found.until(ended)
     assert ended(messages) == [JobEnded(job, None)]
     assert messages[-1] == JobEnded(job, None)
