@@ -153,7 +153,7 @@ def described(
     event: ev.Event, state: StudyState, reported: set[str], *, brief: bool = False
 ) -> tuple[str, ...]:
     """What `describe` says, in lines: only a check-up has several."""
-    if isinstance(event, ev.CheckedUp):
+    if isinstance(event, ev.CheckedUp | ev.Reached | ev.Chosen):
         return tuple(event.lines)
     text = describe(event, state, reported, brief=brief)
     return (text,) if text else ()
@@ -172,8 +172,10 @@ def describe(event: ev.Event, state: StudyState, reported: set[str], *, brief: b
             where = f"{event.devices.get('device')}, {event.devices.get('threads')} threads"
             count = len(event.trials)
             return f"{count} {'trial' if count == 1 else 'trials'} on {where}"
-        case ev.CheckedUp():
+        case ev.CheckedUp() | ev.Reached() | ev.Chosen():
             return ", ".join(event.lines)
+        case ev.Proposed():
+            return event.text
         case ev.EpochFinished():
             if brief:
                 return ""

@@ -5,7 +5,7 @@ their first steps share those keys, so that a sweep trains its baseline once.
 """
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
@@ -131,6 +131,19 @@ def make(spec: Spec, fingerprints: dict[str, str], machine: Machine, sources: So
     return Plan(machine.device, machine.threads, trials, _jobs(trials))
 
 
+def extended(
+    plan: Plan, trials: Iterable[Trial], like: PlannedTrial, machine: Machine, sources: Sources
+) -> Plan:
+    """The plan with more trials, whose data are those of `like`; its jobs are theirs alone."""
+    more = tuple(_plan_trial(trial, like.fingerprint, machine, sources) for trial in trials)
+    return with_jobs(plan, more)
+
+
+def with_jobs(plan: Plan, more: tuple[PlannedTrial, ...]) -> Plan:
+    """The plan with trials that were planned after those it has, whose indices follow on; its jobs are theirs alone."""
+    return Plan(plan.device, plan.threads, (*plan.trials, *more), _jobs(more))
+
+
 def sources_of(spec: Spec, cwd: Path) -> Sources:
     """The users' code that a preset names, as it is now; `cwd` is the folder that its relative paths start from.
 
@@ -152,19 +165,19 @@ def _plan_trial(trial: Trial, fingerprint: str, machine: Machine, code: Sources)
     def root(model: Model) -> str:
         return _root_key(trial, model, fingerprint, machine, code)
 
-    size = trial.settings.measure.size
+    size, tested = trial.settings.measure.size, not trial.validation_only
     found = _chain(trial, trial.steps, root, machine)
     beside = list(found.teachers)
-    taught = _measure_node(found.teacher, None, size) if found.teacher else None
+    taught = _measure_node(found.teacher, None, size, tested=tested) if found.teacher else None
     beside += [taught] if taught else []
     parameters, control = dict(found.parameters), None
     if any(isinstance(step, Distill) and step.control for step in trial.steps):
         untaught = _chain(trial, [_without_teacher(step) for step in trial.steps], root, machine)
-        control = _final_measure(untaught, size, None, None)[0]
+        control = _final_measure(untaught, size, None, None, tested)[0]
         beside += [replace(n, address=f"control {n.address}") for n in untaught.steps if n not in found.steps]
         beside.append(control)
         parameters |= untaught.parameters
-    measure, baseline_measure = _final_measure(found, size, taught, control)
+    measure, baseline_measure = _final_measure(found, size, taught, control, tested)
     latency = _latency_node(
         trial, found.steps[-1].key, found.baseline, (measure.key, baseline_measure.key), machine
     )
@@ -233,14 +246,16 @@ def _without_teacher(step: Step) -> Step:
     return step.without_teacher if isinstance(step, Distill) and step.control else step
 
 
-def _final_measure(found: _Chain, size: bool, taught: Node | None, control: Node | None) -> tuple[Node, Node]:
+def _final_measure(
+    found: _Chain, size: bool, taught: Node | None, control: Node | None, tested: bool
+) -> tuple[Node, Node]:
     """The measures of the chain's end, and those of its baseline: the same where nothing compresses."""
     beside = (taught.key if taught else None, control.key if control else None)
     if not found.compressed:
-        measure = _measure_node(found.baseline, None, size, *beside)
+        measure = _measure_node(found.baseline, None, size, *beside, tested=tested)
         return measure, measure
-    baseline = _measure_node(found.baseline, None, size)
-    return _measure_node(found.steps[-1].key, baseline.key, size, *beside), baseline
+    baseline = _measure_node(found.baseline, None, size, tested=tested)
+    return _measure_node(found.steps[-1].key, baseline.key, size, *beside, tested=tested), baseline
 
 
 def _starts_by_training(trial: Trial) -> bool:
@@ -323,9 +338,17 @@ def _step_node(
 
 
 def _measure_node(
-    parent: str, baseline: str | None, size: bool, teacher: str | None = None, control: str | None = None
+    parent: str,
+    baseline: str | None,
+    size: bool,
+    teacher: str | None = None,
+    control: str | None = None,
+    *,
+    tested: bool = True,
 ) -> Node:
-    material = {"kind": "measure", "version": MEASURE_VERSION, "size": size}
+    material: dict[str, Any] = {"kind": "measure", "version": MEASURE_VERSION, "size": size}
+    if not tested:
+        material["splits"] = ["validation"]
     compared = {name: k for name, k in (("teacher", teacher), ("control", control)) if k}
     own = key({"parent": parent, "baseline": baseline, **compared, **material})
     needs = tuple(k for k in (parent, baseline, teacher, control) if k)

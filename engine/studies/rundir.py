@@ -99,6 +99,8 @@ class RunDir:
         self.status = path / "status.json"
         self.log = path / "engine.log"
         self.stop = path / "stop"
+        self.answer = path / "answer.yaml"
+        """Of a search that is through: its best model as a preset without a search."""
         self.tasks = path / "tasks.json"
         """Of a study on a cluster: its stages and their tasks."""
         self.task_events = path / "events"

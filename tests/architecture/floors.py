@@ -17,6 +17,8 @@ FLOORS: dict[str, tuple[str, ...]] = {
         # what a study found
         "results",
         "charts",
+        # which trials a search tries, and which it takes
+        "search",
         # the work itself; the only room with torch
         "compute",
         # from a preset to its last event
