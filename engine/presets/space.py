@@ -99,8 +99,9 @@ class Space:
 
     def enabled(self, point: Point) -> list[bool]:
         """Of each step of `over` whether it runs at a point."""
-        off = {one.step for one in self.dimensions if _is_off(one, point)}
-        return [step not in off for step in range(len(self.names))]
+        off = {one.step for one in self.dimensions if one.opens and point.get(one.path, one.high) <= one.low}
+        switched = (point.get(f"{name}.{ENABLED}") is not False for name in self.names)
+        return [on and step not in off for step, on in enumerate(switched)]
 
     def canonical(self, point: Point) -> dict[str, Any]:
         """The point without values of steps that are off, which decide nothing: equal ones are one candidate."""
@@ -117,13 +118,6 @@ class Space:
         """How many points there are; infinite where a dimension is a range of fractions."""
         counts = [len(d.values) or (d.high - d.low + 1 if d.whole else math.inf) for d in self.dimensions]
         return math.prod(counts)
-
-
-def _is_off(one: Dimension, point: Point) -> bool:
-    value = point.get(one.path)
-    if one.switch:
-        return value is False
-    return one.opens and value is not None and value <= one.low
 
 
 def read(root: Mapping) -> tuple[Space, list[Problem]]:

@@ -8,7 +8,6 @@ from pathlib import Path
 from engine.errors import PresetInvalid, Problem, UsageError
 from engine.params.preset import Latency, Settings
 from engine.params.runtimes import RUNTIMES, Runtime
-from engine.params.search import Search
 from engine.presets import auto, checks, limits, overrides, space, sweep
 from engine.presets import quick as small
 from engine.presets.files import absolute
@@ -188,9 +187,10 @@ def _searching(root: Mapping, name: str, stored: bool) -> tuple[Spec | None, lis
         return None, problems
     problems += limits.problems(root.items.get("search"), "within", settings.search.goal)
     if settings.search.over == "auto":
-        root = space.tree(
-            put(root, ("search", "over"), node_of(auto.over(settings.search, settings), "search.over"))
-        )
+        over = auto.over(settings.search, settings)
+        root = space.tree(put(root, ("search", "over"), node_of(over, "search.over")))
+        search = settings.search.model_copy(update={"over": tuple(over)})
+        settings = settings.model_copy(update={"search": search})
     found_space, found = space.read(root)
     problems += found
     if problems:
@@ -202,7 +202,7 @@ def _searching(root: Mapping, name: str, stored: bool) -> tuple[Spec | None, lis
     problems += found
     if problems:
         return None, problems
-    settings = _measuring(settings, settings.search)
+    settings = _measuring(settings)
     steps = begun.trials[0].steps if begun else ()
     trial = Trial(0, {}, with_seed(settings, settings.seeds[0]), steps, validation_only=True)
     return Spec(
@@ -236,9 +236,9 @@ def _has_steps(root: Mapping) -> bool:
     return isinstance(steps, Listing) and bool(steps.items)
 
 
-def _measuring(settings: Settings, search: Search) -> Settings:
+def _measuring(settings: Settings) -> Settings:
     """The settings with every latency measured that the goal or a limit is about."""
-    wanted = limits.latencies(search)
+    wanted = limits.latencies(settings.search) if settings.search else []
     if not wanted:
         return settings
     given = settings.measure.latency
