@@ -166,7 +166,7 @@ def _follow_new(args: argparse.Namespace, run: "RunDir") -> int:
 
 
 def _follow(args: argparse.Namespace, run: "RunDir") -> int:
-    from engine.cli import follow, report
+    from engine.cli import follow, study_text
     from engine.cli.common import print_json
 
     if args.detach:
@@ -188,9 +188,9 @@ def _follow(args: argparse.Namespace, run: "RunDir") -> int:
         from engine.results import failures
 
         tell(*failures.lines(state))
-        print_json(report.as_json(run, state))
+        print_json(study_text.as_json(run, state))
     else:
-        report.print_study(run, state, followed=True)
+        study_text.print_study(run, state, followed=True)
     if state.verdict is not None and not state.verdict.identical:
         return EXIT_DIFFERENT
     if state.status == "cancelled":

@@ -99,6 +99,7 @@ class RunDir:
         self.status = path / "status.json"
         self.log = path / "engine.log"
         self.stop = path / "stop"
+        self.notes = path / "notes.json"
         self.tasks = path / "tasks.json"
         """Of a study on a cluster: its stages and their tasks."""
         self.task_events = path / "events"
