@@ -76,9 +76,9 @@ def learned(said: Said) -> str:
     return "" if low >= LEARNED else f"accuracy {low:.2f}"
 
 
-def last(told: str) -> str:
+def last(output: str) -> str:
     """The sentence that matters of what was told on stderr."""
-    lines = [line.strip() for line in told.splitlines() if line.strip()]
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
     failed = [line for line in lines if "FAILED" in line or "secateur:" in line]
     return (failed or lines or [""])[-1][:160]
 
@@ -128,10 +128,12 @@ def secateur(folder: Path, *arguments: str) -> Said:
     command = [sys.executable, "-m", "engine.cli.main", *arguments]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     try:
-        found = json.loads(done.stdout)
+        answer = json.loads(done.stdout)
     except ValueError:
-        found = {"text": done.stdout}
-    return Said(done.returncode, found if isinstance(found, dict) else {"list": found}, done.stderr, folder)
+        answer = {"text": done.stdout}
+    return Said(
+        done.returncode, answer if isinstance(answer, dict) else {"list": answer}, done.stderr, folder
+    )
 
 
 def preset(model: str, steps: str = STEPS, data: str = "{name: data.py:load}") -> str:

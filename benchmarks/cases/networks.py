@@ -31,13 +31,13 @@ def _macs(said: Said) -> str:
         return wrong
     before = said.found["baseline"]["results"]["macs"]
     ratio = before / said.trials[-1]["results"]["macs"]
-    told = any(
+    explained = any(
         word in said.told
         for word in ("stay whole", "stays whole", "kept whole", "fewer", "more than", "whole")
     )
     return (
         ""
-        if 1.5 <= ratio <= 2.6 or told
+        if 1.5 <= ratio <= 2.6 or explained
         else f"{ratio:.2f} × fewer MACs where 2 × was asked, and nothing said"
     )
 

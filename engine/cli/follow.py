@@ -221,10 +221,10 @@ def _finished(event: ev.StepFinished, state: StudyState) -> str:
 
 def _quality(measures: dict[str, Any], prefix: str) -> str:
     """A classifier's accuracy, or a detector's mAP with its name."""
-    found = quality_of(measures, prefix)
-    if found is None:
+    quality = quality_of(measures, prefix)
+    if quality is None:
         return numbers.MISSING
-    name, value = found
+    name, value = quality
     return (
         numbers.percent(value)
         if name == "accuracy"

@@ -76,8 +76,8 @@ class Context:
 
     def recorded(self) -> dict[str, Any]:
         """The values of `measured` so far, by name."""
-        found = read_json(self.partial / MEASUREMENTS)
-        return found if isinstance(found, dict) else {}
+        measured = read_json(self.partial / MEASUREMENTS)
+        return measured if isinstance(measured, dict) else {}
 
     def at_once(self, model: nn.Module, most: int, *, kept: bool = False) -> int:
         """How many of the data's images go through `model` together: see `engine.compute.layers.pieces`."""

@@ -58,9 +58,9 @@ def linear_ticks(low: float, high: float, count: int, whole: bool = False) -> tu
         return ()
     count = max(2, min(count, MOST_TICKS))
     step = max(nice_step(span / count / 2), 1.0 if whole else 0.0)
-    while len(found := _multiples(low, high, step)) > count:
+    while len(multiples := _multiples(low, high, step)) > count:
         step = nice_step(step * 1.5)
-    return found
+    return multiples
 
 
 def _multiples(low: float, high: float, step: float) -> tuple[float, ...]:

@@ -19,10 +19,10 @@ def lines(state: StudyState) -> list[str]:
     if not ended:
         return []
     parts, better = [], []
-    for found in (_processors(ended), _memory(ended), _time(ended)):
-        if found is not None:
-            parts.append(found[0])
-            better += [found[1]] if found[1] else []
+    for use in (_processors(ended), _memory(ended), _time(ended)):
+        if use is not None:
+            parts.append(use[0])
+            better += [use[1]] if use[1] else []
     again = sum(task.restart > 0 for task in state.tasks.values())
     requeued = f", {again} of them started again" if again else ""
     hosts = ", ".join(dict.fromkeys(task.host for task in ended))

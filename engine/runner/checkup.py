@@ -67,6 +67,6 @@ def _whole(ended: JobEnded, store: Store) -> None:
 
 
 def _told(jobs: Sequence[Job], store: Store) -> ev.CheckedUp:
-    found = [stored.observations for job in jobs for node in job.nodes if (stored := store.get(node.key))]
-    data = {one["data"]["text"]: one["data"] for one in found if one["data"]}
-    return ev.CheckedUp(data=list(data.values()), networks=[one["network"] for one in found])
+    observed = [stored.observations for job in jobs for node in job.nodes if (stored := store.get(node.key))]
+    data = {one["data"]["text"]: one["data"] for one in observed if one["data"]}
+    return ev.CheckedUp(data=list(data.values()), networks=[one["network"] for one in observed])

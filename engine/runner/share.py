@@ -149,11 +149,11 @@ class Share:
         if "memory" not in " ".join(problem.values()) or not given:
             return problem
         peak = self._task.peak_memory >> 20
-        told = f"The task was given {given} MB of memory; its largest process had used {peak} MB."
+        used = f"The task was given {given} MB of memory; its largest process had used {peak} MB."
         ask = (
             f"`secateur resume` goes on with more: add `--set executor.slurm.memory={max(2 * given, peak)}M`."
         )
-        return problem | {"detail": f"{problem['detail']} {told}", "remedy": f"{ask} {problem['remedy']}"}
+        return problem | {"detail": f"{problem['detail']} {used}", "remedy": f"{ask} {problem['remedy']}"}
 
     def _mark(self, event: ev.StepFailed) -> None:
         path = self._task.run.failure(event.key)

@@ -132,8 +132,8 @@ class Task:
             return
         problem = nodes.failed(before.host)
         if problem:
-            told = nodes.leave_out(self.attempt.job, [before.host])
-            self.notice("warning", f"Node {before.host} is {problem} and had this task before; {told}")
+            outcome = nodes.leave_out(self.attempt.job, [before.host])
+            self.notice("warning", f"Node {before.host} is {problem} and had this task before; {outcome}")
 
     def _carry_out(self) -> str:
         try:
@@ -244,15 +244,15 @@ class Task:
         """Copies of the images on the node's disk, by data section, where that is asked for."""
         if not self.tasks.asked.stage_data:
             return {}
-        found = {}
+        copies = {}
         for data, name in {(trial.settings.data, data_id(trial)) for trial in self.spec.trials}:
             about = f"{self.attempt.job}-{prints[name]}"
             copy, reason = staging.stage(data, self.run.workspace, self.disk, about)
             if copy is None:
                 self.notice("warning", f"Images are read from where they lie: {reason}")
             else:
-                found[data.model_dump_json()] = copy
-        return found
+                copies[data.model_dump_json()] = copy
+        return copies
 
     def _check_up(self, plan: Plan, machine: Machine, executor: LocalExecutor, held: Claims) -> bool:
         """Try the study's networks, as far as no task has done it before or does it now; False if asked to stop."""
@@ -337,12 +337,12 @@ def _from(jobs: list[Job], start: int) -> list[Job]:
 
 def _surroundings() -> dict[str, str]:
     """What the task's software comes from."""
-    found = {
+    values = {
         "interpreter": sys.executable,
         "modules": os.environ.get("LOADEDMODULES", ""),
         "container": os.environ.get("APPTAINER_CONTAINER", ""),
     }
-    return {name: value for name, value in found.items() if value}
+    return {name: value for name, value in values.items() if value}
 
 
 def _by_hand(index: int) -> Attempt:

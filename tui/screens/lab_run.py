@@ -89,8 +89,8 @@ class RunActions(LabBase):
         document = self.document
         if self.checked.revision == document.revision and self.checked.complete:
             return self.checked
-        found = (document.root, document.name, document.folder, document.revision)
-        checked = await asyncio.to_thread(lambda: completed(valid(*found), self.history))
+        given = (document.root, document.name, document.folder, document.revision)
+        checked = await asyncio.to_thread(lambda: completed(valid(*given), self.history))
         self.take(checked)
         return checked
 

@@ -111,12 +111,12 @@ class StudiesScreen(BaseScreen):
             picked = wrapped(f"{MARK} {text}", width, "good") if isinstance(text, str) else []
             return [*wrapped(study.status.about, width, "muted"), *picked][:TOLD]
         onward = f"r {RESUMED}" if study.status.state in ("lost", "failed", "cancelled") else ""
-        found = wrapped(happened.replace(RESUME, "r"), width, "bad")
+        lines = wrapped(happened.replace(RESUME, "r"), width, "bad")
         room = TOLD - bool(onward)
-        if len(found) > room:
-            (text, role), *_ = found[room - 1]
-            found = [*found[: room - 1], [(f"{text[: width - 1]}…", role)]]
-        return [*found, *([[(onward, "accent")]] if onward else [])]
+        if len(lines) > room:
+            (text, role), *_ = lines[room - 1]
+            lines = [*lines[: room - 1], [(f"{text[: width - 1]}…", role)]]
+        return [*lines, *([[(onward, "accent")]] if onward else [])]
 
     def ready(self) -> bool:
         return bool(self._studies)
@@ -137,16 +137,16 @@ class StudiesScreen(BaseScreen):
         words = self.query_one(KeyInput).value.lower().split()
         label, largest_first, by = SORTS[self._sort]
         now = time.time()
-        found = [(s, _cells(s, now)) for s in self._studies]
-        found = [(s, cells) for s, cells in found if all(w in _text(cells) for w in words)]
-        found.sort(key=lambda pair: by(pair[0]), reverse=largest_first != self._reversed)  # type: ignore[arg-type, return-value]
+        rows = [(s, _cells(s, now)) for s in self._studies]
+        rows = [(s, cells) for s, cells in rows if all(w in _text(cells) for w in words)]
+        rows.sort(key=lambda pair: by(pair[0]), reverse=largest_first != self._reversed)  # type: ignore[arg-type, return-value]
         table = self.query_one(Table)
         table.empty = self._nothing(words)
         table.fill(
-            (Row(s.run.name, cells) for s, cells in found), _headed(label, largest_first != self._reversed)
+            (Row(s.run.name, cells) for s, cells in rows), _headed(label, largest_first != self._reversed)
         )
-        count = "1 study" if len(found) == 1 else f"{len(found)} studies"
-        shown = f"{len(found)} of {len(self._studies)}" if words else count
+        count = "1 study" if len(rows) == 1 else f"{len(rows)} studies"
+        shown = f"{len(rows)} of {len(self._studies)}" if words else count
         marked = f", {len(table.marked)} marked" if table.marked else ""
         self.query_one("#count", Static).update(f"{shown}{marked}")
         self._name_pointed()

@@ -130,10 +130,10 @@ class Form(Container):
             super().__init__()
             self.by = by
 
-    def __init__(self, told: Callable[[Field], str], *, id: str | None = None) -> None:
+    def __init__(self, problem_of: Callable[[Field], str], *, id: str | None = None) -> None:
         """`told` gives what is wrong with a field, or an empty text."""
         super().__init__(id=id)
-        self._told = told
+        self._told = problem_of
         self._fields: list[Field] = []
         self._row = 0
         self._top = 0

@@ -22,8 +22,8 @@ def check(params: Data, location: Location, images: int = 0) -> dict[str, Any]:
         seen = look(data, whole=True)
     except Unreadable as error:
         return {"damaged": [vars(one) for one in error.damaged], "report": _damaged(error)}
-    found = seen.as_dict() | told(seen) | {"report": report(seen)}
-    return found | ({"thumbnails": thumbnails(data, images)} if images else {})
+    result = seen.as_dict() | told(seen) | {"report": report(seen)}
+    return result | ({"thumbnails": thumbnails(data, images)} if images else {})
 
 
 def _damaged(error: Unreadable) -> str:

@@ -36,10 +36,10 @@ def line(look: Look) -> str:
 
 
 def _values(look: Look) -> str:
-    found = f"{number(look.least)} to {number(look.most)} ({look.levels:,} levels)"
+    text = f"{number(look.least)} to {number(look.most)} ({look.levels:,} levels)"
     if look.eight_bits and (look.black, look.white) == (0, 255):
-        return found
-    return f"{found}, black {number(look.black)}, white {number(look.white)}"
+        return text
+    return f"{text}, black {number(look.black)}, white {number(look.white)}"
 
 
 def _row(values: tuple[float, ...]) -> str:
@@ -99,8 +99,8 @@ def report(look: Look) -> str:
     lines = [f"{look.name}: {look.task}, {len(look.classes)} classes"]
     lines += [f"  {name:<{width}}  {text}" for name, text in rows]
     lines += ["", _table(look)]
-    found = list(notes(look))
-    lines += ["", *(f"! {note}" for note in found)] if found else ["", "nothing unusual was found"]
+    remarks = list(notes(look))
+    lines += ["", *(f"! {note}" for note in remarks)] if remarks else ["", "nothing unusual was found"]
     if look.copies and look.copies.examples:
         lines += [f"    {one} is {other}" for one, other in look.copies.examples]
     return "\n".join(lines)

@@ -50,8 +50,8 @@ class Without:
     ) -> ModuleSpec | None:
         if name.partition(".")[0] in self._packages:
             return None
-        found: ModuleSpec | None = self._finder.find_spec(name, path, target)
-        return found
+        spec: ModuleSpec | None = self._finder.find_spec(name, path, target)
+        return spec
 
 
 def by_torch(load: Any, pixels: bytes, job: dict[str, Any]) -> tuple[bytes, str, list[int]]:

@@ -55,11 +55,11 @@ def _write_into(folder: Path, order: Order, tell: Tell) -> dict[str, Any]:
     tell("checking it in a process of its own, on test images")
     check = verify(folder, written.needs, model, data, written.tolerance)
     tell(_told(check))
-    found = card(order.about, order.format, data, check, written)
-    found["files"] = {file.name: file_hash(file) for file in sorted(folder.iterdir())}
-    write_json(folder / CARD, found)
-    (folder / CARD_TEXT).write_text(markdown(found), "utf-8")
-    return found
+    written_card = card(order.about, order.format, data, check, written)
+    written_card["files"] = {file.name: file_hash(file) for file in sorted(folder.iterdir())}
+    write_json(folder / CARD, written_card)
+    (folder / CARD_TEXT).write_text(markdown(written_card), "utf-8")
+    return written_card
 
 
 def _check_files(order: Order) -> None:

@@ -79,10 +79,10 @@ class Products(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _weight_at(self, operand: Tensor) -> str | None:
         """The weight whose memory `operand` lies in: it, or a view of it (transposed, split)."""
         address = operand.data_ptr()
-        found = bisect.bisect_right(self._starts, address) - 1
-        if found < 0:
+        position = bisect.bisect_right(self._starts, address) - 1
+        if position < 0:
             return None
-        start, size, name = self._placed[found]
+        start, size, name = self._placed[position]
         return name if address < start + size else None
 
 

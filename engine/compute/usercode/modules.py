@@ -114,8 +114,8 @@ class Space:
             else:
                 base, first = home_of(parts[0], self._folders), None
             if base is None:
-                found = builtins.__import__(name, globals, locals, fromlist or (), level)
-                return self._own_importlib() if found is importlib else found
+                module = builtins.__import__(name, globals, locals, fromlist or (), level)
+                return self._own_importlib() if module is importlib else module
             return self._found(base, parts, first, fromlist or ())
 
         return imported

@@ -34,9 +34,9 @@ def run(request: JobRequest, send: Send) -> None:
         with lock.shared(waiting_for_latency(node, send)), store.writing(node.key) as folder:
             started = time.monotonic()
             with _preset_at_fault():
-                found = check(Tried(data, device, settings.seeds[0], templates, node.material))
+                checked = check(Tried(data, device, settings.seeds[0], templates, node.material))
             if text := node.material["note"]:
-                found["notes"].append(text)
+                checked["notes"].append(text)
             seconds = time.monotonic() - started
             store.commit(
                 node.key,
@@ -45,7 +45,7 @@ def run(request: JobRequest, send: Send) -> None:
                 material=node.material,
                 measures={},
                 observations={
-                    "network": found,
+                    "network": checked,
                     "data": about | {"name": node.material["data"]},
                     "seconds": seconds,
                 },

@@ -111,9 +111,9 @@ def _recipe(
 ) -> Recipe:
     """`known` is the same recipe without correction, where there is one: its ranges are these."""
     base = known.graph if known else equalized(graph) if even else graph
-    found = known.ranges if known else ranges(base, drawn.calibration, params.method)
+    bounds = known.ranges if known else ranges(base, drawn.calibration, params.method)
     means = input_means(base, drawn.calibration()) if correct else None
-    return Recipe(base, found, means, params.per_channel)
+    return Recipe(base, bounds, means, params.per_channel)
 
 
 def deviation(graph: onnx.ModelProto, file: onnx.ModelProto, drawn: Images) -> float:
