@@ -83,7 +83,7 @@ def trial(args: argparse.Namespace, data: Dataset, arm: str, target: float, seed
         "high": row["speedup_high"],
         "others": row["foreign_load"],
         "milliseconds": row["median_ms"],
-        "by_search": own.found[MEASURE]["measured"],
+        "by_search": own.observations[MEASURE]["measured"],
         "searched": tried,
         "seconds": seconds,
         "macs": count(original, (data.channels, *data.size)).macs
@@ -105,7 +105,7 @@ def kept(
     if not again and not trained.is_kept(args, about):
         return None
     result = trained.kept(args, about, lambda: trial(args, data, arm, target, seed))
-    print(f"{args.runtime:11} {arm:5} {target:4g}x seed {seed}: {told(result)}", flush=True)
+    print(f"{args.runtime:11} {arm:5} {target:4g}x seed {seed}: {in_words(result)}", flush=True)
     if result.get("others", 0.0) > NOISY_LOAD:
         print("  others disturbed it: it is not kept")
         trained.forget(args, about)
@@ -114,7 +114,7 @@ def kept(
     return {"arm": arm, "seed": seed, "asked": target, **where, **result}
 
 
-def told(result: dict[str, Any]) -> str:
+def in_words(result: dict[str, Any]) -> str:
     if "refused" in result:
         return f"refused: {result['refused']}"
     return (

@@ -45,7 +45,7 @@ def trial(args: argparse.Namespace, data: Dataset, seed: int) -> dict[str, Any]:
         f"seed {seed}: " + ", ".join(f"{name} {value:.2f} %" for name, value in accuracies.items()),
         flush=True,
     )
-    return accuracies | {DIFFERENCE: context.found[DIFFERENCE]}
+    return accuracies | {DIFFERENCE: context.observations[DIFFERENCE]}
 
 
 def main() -> None:

@@ -29,10 +29,10 @@ def mine(body: str) -> str:
 def _macs(said: Said) -> str:
     if wrong := learned(said):
         return wrong
-    before = said.found["baseline"]["results"]["macs"]
+    before = said.answer["baseline"]["results"]["macs"]
     ratio = before / said.trials[-1]["results"]["macs"]
     explained = any(
-        word in said.told
+        word in said.messages
         for word in ("stay whole", "stays whole", "kept whole", "fewer", "more than", "whole")
     )
     return (

@@ -73,7 +73,7 @@ def _samples(state: StudyState, x: str, y: str, by: tuple[str, ...]) -> Iterator
     names = along_rows or line_parameters(state, x, by)
     parameters = [n for n in names if n in by or _differ(t.parameters.get(n) for t, _ in meant)]
     for trial, row in meant:
-        described = [_told(trial, name, alone=len(parameters) == 1) for name in parameters]
+        described = [_description(trial, name, alone=len(parameters) == 1) for name in parameters]
         where = latency.in_words(row, dimensions)
         line = ", ".join(part for part in (*described, where) if part) or y
         value = _value(trial, row, y)
@@ -85,7 +85,7 @@ def _differ(values: Iterable[object]) -> bool:
     return len({str(value) for value in values}) > 1
 
 
-def _told(trial: TrialState, name: str, *, alone: bool) -> str:
+def _description(trial: TrialState, name: str, *, alone: bool) -> str:
     value = str(trial.parameters.get(name))
     return value if alone else f"{name.rpartition('.')[2]} {value}"
 

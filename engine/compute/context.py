@@ -43,7 +43,7 @@ class Context:
     partial: Path
     send: Send
     scored: Score | None = None
-    found: dict[str, Any] = field(default_factory=dict)
+    observations: dict[str, Any] = field(default_factory=dict)
     """Measures of its own that the step reports, as plain JSON values."""
     teacher: nn.Module | None = None
     """The model that a `distill` step learns from, in eval mode on the device."""

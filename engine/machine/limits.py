@@ -67,7 +67,7 @@ def in_force(root: Path = ROOT) -> list[Limit]:
     return sorted(limits, key=lambda limit: (kinds.index(limit.what), limit.value))
 
 
-def told(*kinds: str, after: bool = False, root: Path = ROOT) -> str:
+def sentence(*kinds: str, after: bool = False, root: Path = ROOT) -> str:
     """The strictest limit of each of these kinds (all by default) as one sentence; empty where there is none.
 
     `after`: the process that met a limit has gone, so that what is used now says nothing.

@@ -2,7 +2,7 @@
 
 from engine.slurm import duration
 from engine.studies.state import StudyState, TaskState
-from engine.text.numbers import duration as told
+from engine.text.numbers import duration as in_words
 from engine.text.numbers import percent
 
 ROOM = 1.3
@@ -58,8 +58,8 @@ def _time(ended: list[TaskState]) -> tuple[str, str] | None:
     longest = max(ended, key=lambda task: task.used["seconds"])
     limit = longest.given.get("ends", 0.0) - longest.started if longest.given.get("ends") else 0.0
     if not limit:
-        return f"the longest took {told(longest.used['seconds'])}", ""
+        return f"the longest took {in_words(longest.used['seconds'])}", ""
     seconds = longest.used["seconds"]
     text = duration.text(max(LEAST_S, seconds * ROOM))
     less = f"time={text}" if seconds < FEW * limit and duration.seconds(text) < limit else ""
-    return f"the longest took {told(seconds)} of {told(limit)}", less
+    return f"the longest took {in_words(seconds)} of {in_words(limit)}", less

@@ -235,7 +235,7 @@ def _start_engine(run: RunDir, *, here: bool, tell: Callable[[str], None], first
         except (BlockingIOError, MemoryError) as error:
             raise SecateurError(
                 "No process can be started for the engine",
-                limits.told("processes", "memory", "address space") or str(error),
+                limits.sentence("processes", "memory", "address space") or str(error),
                 f"End other programs, or raise the limit; then `secateur resume {run.name}`.",
             ) from error
     _wait_for(run, process)

@@ -59,7 +59,7 @@ def read(run: RunDir) -> Pinned | None:
     """What is kept; of a study that began before it was kept, what its events tell. None for one that never began."""
     kept = read_json(run.machine)
     try:
-        return Pinned(**kept) if isinstance(kept, dict) else _told(load(run.path))
+        return Pinned(**kept) if isinstance(kept, dict) else _recorded(load(run.path))
     except (TypeError, KeyError):
         return None
 
@@ -69,7 +69,7 @@ def keep(run: RunDir, machine: Machine, within: Path) -> None:
     write_json(run.machine, asdict(Pinned.of(machine)), within=within)
 
 
-def _told(state: StudyState) -> Pinned | None:
+def _recorded(state: StudyState) -> Pinned | None:
     if not state.devices or not state.environment:
         return None
     recorded, device, threads = state.environment, state.devices["device"], state.devices["threads"]

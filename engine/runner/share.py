@@ -46,7 +46,7 @@ class Owner(Protocol):
     def report(self, stored: StoredObject) -> None:
         """Tell of a result that was in the store."""
 
-    def told(self) -> StudyState:
+    def state(self) -> StudyState:
         """The study as all its tasks have told it."""
 
 
@@ -137,13 +137,13 @@ class Share:
                 continue
             if not self._task.run.failure(node.key).exists():
                 problem = ended.problem or without_result(node, "task")
-                failed = ev.StepFailed(key=node.key, kind=node.kind, error=self._told(problem))
+                failed = ev.StepFailed(key=node.key, kind=node.kind, error=self._with_memory(problem))
                 self._mark(failed)
                 self._task.emit(failed)
             break
         return True
 
-    def _told(self, problem: dict[str, str]) -> dict[str, str]:
+    def _with_memory(self, problem: dict[str, str]) -> dict[str, str]:
         """The problem with what the task was given: Slurm ends what takes more memory than it asked for."""
         given = self._task.attempt.memory_mb
         if "memory" not in " ".join(problem.values()) or not given:
@@ -163,7 +163,7 @@ class Share:
 
     def tell_untold(self) -> None:
         """Report what we found in the store and nobody has told: who computed it was killed before it could."""
-        state = self._task.told()
+        state = self._task.state()
         for key in self._met:
             step = state.steps.get(key)
             stored = self._store.get(key) if step is None or step.status != "done" else None

@@ -72,7 +72,7 @@ class Task:
         limit = duration.seconds(self.tasks.asked.time)
         if limit and not self.attempt.ends:
             self.attempt = replace(self.attempt, ends=time.time() + limit)
-        self._told: set[str] = set()
+        self._said: set[str] = set()
 
     def emit(self, event: ev.Event) -> None:
         """Write one event; steps get the task's name."""
@@ -86,8 +86,8 @@ class Task:
 
     def notice(self, level: ev.Level, text: str) -> None:
         """Tell something once."""
-        if text not in self._told:
-            self._told.add(text)
+        if text not in self._said:
+            self._said.add(text)
             self.emit(ev.Notice(level=level, text=text))
 
     def work(self) -> None:
@@ -197,7 +197,7 @@ class Task:
         for event in ev.reused(stored):
             self.emit(event)
 
-    def told(self) -> StudyState:
+    def state(self) -> StudyState:
         """The study as all its tasks have told it."""
         return self.progress.read()
 
@@ -266,7 +266,7 @@ class Task:
             time.sleep(POLL_S)
 
         def tell(event: ev.Event) -> None:
-            if not isinstance(event, ev.CheckedUp) or self.told().checked is None:
+            if not isinstance(event, ev.CheckedUp) or self.state().checked is None:
                 self.emit(event)
 
         try:
@@ -319,7 +319,7 @@ class Task:
         return bool(self.attempt.ends) and time.time() > self.attempt.ends - AT_LIMIT_S
 
     def _finish_study(self) -> None:
-        state = self.told()
+        state = self.state()
         settled = bool(state.trials) and all(t.status in ("done", "failed") for t in state.trials)
         outcome = "failed" if state.failed else "done"
         if not settled or state.status == outcome:

@@ -65,7 +65,7 @@ class LabScreen(EditActions, FileActions, DataActions):
                 yield Outline(id="outline")
             with Vertical(id="middle"):
                 yield FormTitle()
-                yield Form(self.told, id="form")
+                yield Form(self.problem_of, id="form")
                 yield FieldHelp()
             yield Live(id="right")
 

@@ -91,7 +91,7 @@ class LabBase(StudyScreen):
 
     def show_help(self) -> None:
         item, field = self.query_one(Outline).item, self.query_one(Form).field
-        wrong = self.told(field) if field else ""
+        wrong = self.problem_of(field) if field else ""
         loose = self._wrong_axis(item)
         self.query_one(FieldHelp).show(item, field, wrong or loose)
 
@@ -108,7 +108,7 @@ class LabBase(StudyScreen):
     def _show_head(self) -> None:
         self.query_one(Head).show(self.document, self.checked, typing=isinstance(self.focused, Input))
 
-    def told(self, field: Field) -> str:
+    def problem_of(self, field: Field) -> str:
         """What is wrong with a field."""
         problems = problems_at(self.document.root, field, self.checked.problems)
         return says(problems[0]) if problems else ""

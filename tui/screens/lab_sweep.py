@@ -24,7 +24,7 @@ class Previewed(Message):
 
     def __init__(self, typed: str, text: str) -> None:
         super().__init__()
-        self.typed, self.told = typed, text
+        self.typed, self.text = typed, text
 
 
 class SweepEditor(ModalScreen[Any]):
@@ -78,7 +78,7 @@ class SweepEditor(ModalScreen[Any]):
 
     def on_previewed(self, message: Previewed) -> None:
         if self.query_one(KeyInput).value == message.typed:
-            self.query_one("#preview", Static).update(message.told)
+            self.query_one("#preview", Static).update(message.text)
 
     def on_input_submitted(self, message: Input.Submitted) -> None:
         values = read_sweep(self._field.row, message.value)

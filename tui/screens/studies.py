@@ -76,10 +76,10 @@ class StudiesScreen(BaseScreen):
             yield KeyInput(placeholder="/ to type words in any column")
             yield Static("", id="count", markup=False)
         yield Table(COLUMNS, "Reading the workspace …")
-        yield Document(self._told, id="told")
+        yield Document(self._about, id="about")
 
     def on_mount(self) -> None:
-        self.query_one("#told").can_focus = False
+        self.query_one("#about").can_focus = False
         self.set_interval(AGES_EVERY_S, self._fill)
 
     def on_screen_resume(self) -> None:
@@ -97,9 +97,9 @@ class StudiesScreen(BaseScreen):
         if study is not None:
             status = f"{study.status.state} {study.status.done}/{study.status.trials}"
             self.query_one(PlaceBar).show_study(study.run.name, status)
-        self.query_one("#told", Document).show(self._told)
+        self.query_one("#about", Document).show(self._about)
 
-    def _told(self, width: int) -> list[Line]:
+    def _about(self, width: int) -> list[Line]:
         """What became of the study under the cursor, or else what it is about."""
         study = next((s for s in self._studies if s.run.name == self.pointed()), None)
         if study is None:

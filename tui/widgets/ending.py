@@ -48,12 +48,12 @@ class Endings(Painted):
             self.redraw()
 
     def get_content_height(self, container: object, viewport: object, width: int) -> int:
-        return len(self._told(width))
+        return len(self._paragraphs(width))
 
     def lines(self, width: int, height: int) -> Sequence[Line]:
-        return self._told(width)
+        return self._paragraphs(width)
 
-    def _told(self, width: int) -> list[Line]:
+    def _paragraphs(self, width: int) -> list[Line]:
         lines = paragraphs(self._parts, width)
         if len(lines) > self._most:
             lines = [*lines[: self._most - 1], [("… Trial (F5) tells all", "muted")]]

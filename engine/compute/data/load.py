@@ -86,7 +86,7 @@ def load(
         black=black,
         white=white,
         fit=Fit.of(params),
-        told=source.told,
+        notices=source.notices,
         left_out=source.left_out,
         eight_bits=not values.deep,
         from_files=from_files(source.train.images),
@@ -250,7 +250,7 @@ def without_damaged(source: Source, memory: Memory) -> Source:
 
     Every image is decoded for it, unless `memory` has what came of that.
     """
-    notices, left_out = list(source.told), 0
+    notices, left_out = list(source.notices), 0
     if memory.known.damaged is None:
         parts = [part for part in (source.train, source.validation, source.test) if part is not None]
         memory.keep_damaged(tuple(one.place for part in parts for one in damaged_among(part.images)))
@@ -272,7 +272,7 @@ def without_damaged(source: Source, memory: Memory) -> Source:
     assert train is not None
     validation, test = good(source.validation, "validation"), good(source.test, "test")
     return replace(
-        source, train=train, validation=validation, test=test, told=tuple(notices), left_out=left_out
+        source, train=train, validation=validation, test=test, notices=tuple(notices), left_out=left_out
     )
 
 

@@ -48,7 +48,7 @@ class Look:
 
     `shape` is (C, H, W); `least`, `most` and `levels` (how many different values) are of the training images as stored,
     `mean` and `std` what images are normalized by, where `black` is 0 and `white` is 1. `resized` says how, if images
-    are. `copies` is None where all images would have had to be decoded for it. `told` is what was found in reading.
+    are. `copies` is None where all images would have had to be decoded for it. `notices` is what was found in reading.
     """
 
     name: str
@@ -66,7 +66,7 @@ class Look:
     std: tuple[float, ...]
     resized: str
     copies: Copies | None
-    told: tuple[str, ...]
+    notices: tuple[str, ...]
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -97,7 +97,7 @@ def look(data: Dataset, *, whole: bool = False) -> Look:
         std=tuple(data.std.tolist()),
         resized="" if data.fit.size is None else data.fit.interpolation,
         copies=_copies(splits) if whole or pixels <= ENOUGH_PIXELS else None,
-        told=data.told + ((data.notice,) if data.notice else ()),
+        notices=data.notices + ((data.notice,) if data.notice else ()),
     )
 
 
@@ -115,7 +115,7 @@ def _copies(splits: dict[str, Split]) -> Copies:
     seen: dict[bytes, tuple[str, int, Split]] = {}
     for name, split in splits.items():
         if name == "test" and split.labels is splits["validation"].labels:
-            continue  # the same images, which `told` says
+            continue  # the same images, which `notices` says
         for number, digest in enumerate(_digests(split)):
             before = seen.setdefault(digest, (name, number, split))
             if before[1] == number and before[2] is split:

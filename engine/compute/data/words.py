@@ -17,7 +17,7 @@ SPLITS = {"train": "training", "validation": "validation", "test": "test"}
 COLOURS = {1: "grey", 3: "colour"}
 
 
-def told(look: Look) -> dict[str, Any]:
+def summary(look: Look) -> dict[str, Any]:
     """For the check-up before a study: `name`, `text` in a line, and `notes`."""
     return {"name": look.name, "text": line(look), "notes": list(notes(look))}
 
@@ -48,7 +48,7 @@ def _row(values: tuple[float, ...]) -> str:
 
 def notes(look: Look) -> Iterator[str]:
     """What a reader of the results should know, a sentence each."""
-    yield from look.told
+    yield from look.notices
     yield from _about_classes(look)
     yield from _about_copies(look)
     if look.levels <= FEW_LEVELS:

@@ -134,7 +134,7 @@ def run_alone(folder: Path, needs: tuple[str, ...], pixels: Tensor) -> Tensor:
         (place / "job").write_text(json.dumps(job), "utf-8")
         (place / "pixels").write_bytes(to_array(pixels).tobytes())
         _run([sys.executable, "-P", alone.__file__, str(place / "job")], place)
-        described = json.loads((place / "told").read_text("utf-8"))
+        described = json.loads((place / "described").read_text("utf-8"))
         outputs = torch.frombuffer(
             bytearray((place / "outputs").read_bytes()), dtype=getattr(torch, described["dtype"])
         )

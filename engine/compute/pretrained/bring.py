@@ -93,7 +93,7 @@ def _from_file(path: Path, params: Model, offered: Architecture) -> tuple[nn.Mod
         fitting = match(offered, groups, trusted=trusted)
     if not fitting.difference.fits:
         raise _misnamed(str(path), fitting, groups, offered, trusted)
-    notices = [*file.notices, *_told(fitting, path.name, guessed)]
+    notices = [*file.notices, *_described(fitting, path.name, guessed)]
     _check_size(fitting.arch, offered)
     fitting = replace(fitting, state=own.made(fitting.arch, fresh, fitting.state))
     model, native = _loaded(fitting, file, path, notices)
@@ -128,8 +128,8 @@ def _misnamed(
     error = unfit(source, nearest.difference.lines())
     try:
         fits = guess(groups, replace(offered, arguments={}), trusted=trusted).arch
-    except SecateurError as found:
-        return SecateurError(error.title, error.detail, found.remedy)
+    except SecateurError as other:
+        return SecateurError(error.title, error.detail, other.remedy)
     width = f", arguments: {{width: {fits.arguments['width']}}}" if "width" in fits.arguments else ""
     return SecateurError(error.title, error.detail, f"They fit model: {{name: {fits.name}{width}}}.")
 
@@ -164,7 +164,7 @@ def _detector(file: WeightFile, path: Path, offered: Architecture) -> nn.Module:
     return model
 
 
-def _told(fitting: Match, name: str, guessed: bool) -> Notices:
+def _described(fitting: Match, name: str, guessed: bool) -> Notices:
     arch = fitting.arch
     notices: Notices = []
     if fitting.prefix:

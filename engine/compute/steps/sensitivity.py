@@ -65,7 +65,7 @@ def sensitivity(model: nn.Module, params: Sensitivity, context: Context) -> nn.M
         case _:
             assert_never(params.of)
     scanned = {"of": params.of, "criterion": params.criterion} | _scan(model, layers, params, context)
-    context.found[NOTE] = scanned
+    context.observations[NOTE] = scanned
     edits.notes(model).setdefault(NOTE, {})[params.of] = scanned
     return model
 

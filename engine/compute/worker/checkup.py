@@ -10,7 +10,7 @@ import torch
 from engine.compute.checkup.network import Tried, check
 from engine.compute.context import Send
 from engine.compute.data.look import look
-from engine.compute.data.words import told
+from engine.compute.data.words import summary
 from engine.compute.worker.commit import read_data, waiting_for_latency
 from engine.errors import SecateurError, UsageError
 from engine.machine import lock
@@ -26,7 +26,7 @@ def run(request: JobRequest, send: Send) -> None:
     store = request.open_store()
     with _preset_at_fault():
         data = read_data(request)
-        about = told(look(data))
+        about = summary(look(data))
     device, templates = torch.device(request.device), store.root / "templates"
     for node in request.read_nodes():
         if store.get(node.key) is not None:

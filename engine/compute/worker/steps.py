@@ -146,7 +146,7 @@ def _step(node: Node, work: Work, folder: Path) -> dict[str, Any]:
         write_json(folder / MEASUREMENTS, recorded)
     # What loads back goes on, not what was saved: so no step can tell whether its job began with it.
     work.held.take(node.key, to_device(again, work.device), validation)
-    measures = _cheap(validation, _counts(model, work)) | context.found
+    measures = _cheap(validation, _counts(model, work)) | context.observations
     if node.baseline is not None:
         before = _predictions(work.store, node.baseline)["validation"]
         measures |= _agreement(validation, before, work)

@@ -52,7 +52,7 @@ def changeable(
     if reasons and len(reasons) == len(layers):
         raise SecateurError(
             f"No layer can be changed by {step}",
-            f"Each computes something else than its class says, or shares its weight: {_told(reasons)}.",
+            f"Each computes something else than its class says, or shares its weight: {_sentences(reasons)}.",
             f"Leave {step} out, or use layers of torch.nn as they are.",
         )
     tell(reasons, step, context)
@@ -62,11 +62,11 @@ def changeable(
 def tell(reasons: Reasons, step: str, context: Context) -> None:
     """Name the layers that a step leaves alone."""
     if reasons:
-        context.notice("warning", f"Left alone by {step}: {_told(reasons)}")
-        context.found["left_alone"] = reasons
+        context.notice("warning", f"Left alone by {step}: {_sentences(reasons)}")
+        context.observations["left_alone"] = reasons
 
 
-def _told(reasons: Reasons) -> str:
+def _sentences(reasons: Reasons) -> str:
     return listed([f"{name} ({reason})" for name, reason in reasons.items()])
 
 
@@ -127,7 +127,7 @@ def not_multiplied(model: nn.Module, layers: Mapping[str, nn.Module], pixels: Te
         products = Products(model, {f"{name}.weight": weight_of(layer) for name, layer in layers.items()})
         with products:
             model(pixels)
-    unused = (name for name in dict.fromkeys(called) if f"{name}.weight" not in products.found)
+    unused = (name for name in dict.fromkeys(called) if f"{name}.weight" not in products.by_weight)
     return {name: _own_forward(layers[name]) for name in unused}
 
 

@@ -66,7 +66,7 @@ def prune_channels(model: nn.Module, params: PruneChannels, context: Context) ->
         left = pruning.run()
     tell_targets(pruning.budget, params, groups, left, context)
     tell_whole(model, groups, params, context)
-    context.found["channels"] = [
+    context.observations["channels"] = [
         {"layer": before.name, "before": before.channels, "after": after.channels}
         for before, after in zip(groups, left, strict=True)
     ]
@@ -98,7 +98,7 @@ def _make_plain(model: nn.Module, context: Context) -> None:
 
 def _groups(model: nn.Module, params: PruneChannels, context: Context) -> list[Group]:
     graph = channel_graph(model, params.skip)
-    context.found["whole"] = dict(graph.left_out)
+    context.observations["whole"] = dict(graph.left_out)
     by_reason: dict[str, list[str]] = defaultdict(list)
     for name, reason in graph.left_out.items():
         by_reason[reason].append(name)
@@ -220,7 +220,11 @@ class _Pruning:
     def _tell(self, target: LatencyTarget, reached: latency_target.Found) -> None:
         """Keep what was asked and measured with the result, and say where they differ."""
         to_device = {"runtime": target.runtime, "batch": target.batch, "threads": torch.get_num_threads()}
-        self._context.found[MEASURE] = {"asked": target.speedup, "measured": reached.speedup, **to_device}
+        self._context.observations[MEASURE] = {
+            "asked": target.speedup,
+            "measured": reached.speedup,
+            **to_device,
+        }
         if not within(reached.speedup, target.speedup):
             self._context.notice(
                 "warning",

@@ -38,7 +38,7 @@ class TensorIndex:
             if tensor.is_floating_point() and tensor.numel():
                 by_address.setdefault(tensor.data_ptr(), (name, tensor))
         self._starts = sorted(by_address)
-        self._found = by_address
+        self._by_address = by_address
 
     def find(self, tensor: Tensor) -> Place | None:
         """The named tensor that `tensor` is, or is a view of."""
@@ -48,7 +48,7 @@ class TensorIndex:
         index = bisect.bisect_right(self._starts, address) - 1
         if index < 0:
             return None
-        name, whole = self._found[self._starts[index]]
+        name, whole = self._by_address[self._starts[index]]
         start = (address - self._starts[index]) // whole.element_size()
         if start >= whole.numel():
             return None

@@ -56,7 +56,7 @@ def cluster_filters(model: nn.Module, params: ClusterFilters, context: Context) 
             rows = _share(model, params, params.method, context)
         case _:
             assert_never(params.method)
-    context.found["clusters"] = [vars(row) for row in rows]
+    context.observations["clusters"] = [vars(row) for row in rows]
     if params.calibrate:
         recalibrate(model, context)
     return model

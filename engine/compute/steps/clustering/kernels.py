@@ -45,7 +45,7 @@ def cluster_kernels(model: nn.Module, params: ClusterKernels, context: Context) 
     for number, (name, layer) in enumerate(convolutions.items()):
         context.progress(number / len(convolutions), f"{name} ({number + 1} of {len(convolutions)})")
         rows.append(_cluster(name, layer, params, context))
-    context.found["dictionaries"] = rows
+    context.observations["dictionaries"] = rows
     if params.calibrate:
         recalibrate(model, context)
     return model

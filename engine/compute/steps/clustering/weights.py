@@ -44,7 +44,7 @@ def cluster_weights(model: nn.Module, params: ClusterWeights, context: Context) 
         )
     if left:
         context.notice("info", f"Left as they are: {', '.join(left)} (empty, or no multiple of the length)")
-    context.found["codebooks"] = rows
+    context.observations["codebooks"] = rows
     return model
 
 

@@ -64,7 +64,7 @@ def quantize_static(model: nn.Module, params: QuantizeStatic, context: Context) 
             work.check(params.mixed, skip)
     every = layers(graph)
     note["float"] = sorted(skip & set(every))
-    context.found |= {NOTE: note, "float_layers": len(note["float"])}
+    context.observations |= {NOTE: note, "float_layers": len(note["float"])}
     report_layers(every, skip, context, losses)
     edits.notes(model)[NOTE] = note
     return work.network(skip)
@@ -75,7 +75,7 @@ def report_layers(
 ) -> None:
     """Report every layer's precision, those in `left` being in float, and what was measured that 8 bits cost it."""
     known = losses or {}
-    context.found[PRECISION] = [
+    context.observations[PRECISION] = [
         {"name": name, "precision": "fp32" if name in left else "int8"}
         | ({"deviation": known[name]} if name in known else {})
         for name in names

@@ -167,6 +167,6 @@ def test_a_search_by_time_belongs_to_this_host_and_goes_the_same_way_again(
         files.append(model.file)
         held = onnx.load_model_from_string(model.file).graph.initializer
         floats = {t.name.removesuffix(".weight") for t in held if t.data_type == onnx.TensorProto.FLOAT}
-        description = {row["name"] for row in context.found["precision"] if row["precision"] == "fp32"}
+        description = {row["name"] for row in context.observations["precision"] if row["precision"] == "fp32"}
         assert description == floats & {"conv1", "conv2", "fc"}, "what is told is what the file holds"
     assert files[0] == files[1]
