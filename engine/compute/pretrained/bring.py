@@ -24,10 +24,10 @@ from engine.compute.pretrained.files import refused
 from engine.compute.pretrained.guess import BOUND, Match, guess, match
 from engine.compute.pretrained.inert import UNREADABLE
 from engine.compute.pretrained.parts import named, readings
-from engine.compute.pretrained.reading import WeightFile, read
 from engine.compute.pretrained.shapes import AUXILIARY, narrow_, skeleton
 from engine.compute.pretrained.state_dict import load_into, unfit
 from engine.compute.pretrained.unwrap import Notices, Variant, variants
+from engine.compute.pretrained.weight_files import WeightFile, read
 from engine.errors import SecateurError
 from engine.params.catalog import DETECTOR, UNSAVED, WEIGHT_FILES, is_built_in, own_code
 from engine.params.preset import AUTO, Model

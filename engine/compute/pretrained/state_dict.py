@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.compute.pretrained.files import refused
-from engine.compute.pretrained.reading import read
+from engine.compute.pretrained.weight_files import read
 from engine.errors import SecateurError
 from engine.params.preset import Model
 from engine.store.keys import file_hash

@@ -13,11 +13,11 @@ from engine.compute.latency.bench import Bench
 from engine.compute.models.architecture import architecture
 from engine.compute.models.int8 import QuantizedNetwork
 from engine.compute.onnx.graph import Graph
-from engine.compute.steps.quantization.correct import Recipe
 from engine.compute.steps.quantization.precision.latency import Costs, Predicted, left_in_float
 from engine.compute.steps.quantization.precision.profile import node_times
 from engine.compute.steps.quantization.precision.result import fewest_in_float, layers, sensitivities
 from engine.compute.steps.quantization.precision.search import Drawn
+from engine.compute.steps.quantization.recipe import Recipe
 from engine.measures.latency import NOISY_LOAD
 from engine.params.channels import LatencyTarget
 from engine.params.quantization import Mixed

@@ -8,8 +8,8 @@ import onnx
 from engine.compute.context import Context
 from engine.compute.onnx.graph import Graph
 from engine.compute.steps.quantization.choose import is_weighted
-from engine.compute.steps.quantization.correct import Recipe
 from engine.compute.steps.quantization.precision.search import Drawn, deviation
+from engine.compute.steps.quantization.recipe import Recipe
 
 Quality = Callable[[Set[str]], float]
 """What a file scores on validation images, 0 … 1, with these nodes in float."""

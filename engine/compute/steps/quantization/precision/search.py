@@ -11,8 +11,10 @@ from torch import Tensor, nn
 from engine.compute.context import Context
 from engine.compute.onnx.onnxruntime import OnnxModel
 from engine.compute.steps.calibration.activations import shuffled, these
+from engine.compute.steps.quantization.bias_correction import input_means
 from engine.compute.steps.quantization.calibrate import ranges
-from engine.compute.steps.quantization.correct import Recipe, equalized, input_means
+from engine.compute.steps.quantization.equalization import equalized
+from engine.compute.steps.quantization.recipe import Recipe
 from engine.params.quantization import QuantizeStatic, Switch
 
 HELD_OUT = 128
