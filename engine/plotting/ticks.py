@@ -155,7 +155,7 @@ def row_of_ticks(
         return _row_of_categories(axis, length, width_of, gap)
     for count in range(max(most, 2), 1, -1):
         ticks = axis_ticks(axis, count)
-        if _apart(ticks, length, width_of, gap):
+        if _fits(ticks, length, width_of, gap):
             return ticks
     return ticks[:1]
 
@@ -169,12 +169,12 @@ def _row_of_categories(
         kept = ticks[::every]
         for letters in (80, 24, 16, 12, 8, 6):
             short = tuple(tick._replace(label=abbreviate(tick.label, letters)) for tick in kept)
-            if _apart(short, length, width_of, gap):
+            if _fits(short, length, width_of, gap):
                 return short
     return ()
 
 
-def _apart(ticks: Sequence[Tick], length: float, width_of: Callable[[str], float], gap: float) -> bool:
+def _fits(ticks: Sequence[Tick], length: float, width_of: Callable[[str], float], gap: float) -> bool:
     """Whether labels centred on their ticks keep their distance and are no wider than the axis."""
     end = -math.inf
     for tick in ticks:

@@ -154,7 +154,7 @@ def prepare(run: RunDir) -> None:
     slurm.write(run, slurm.prepare(run, read_stored(run.preset, run.name)))
 
 
-def settled(spec: Spec) -> Spec:
+def with_default_executor(spec: Spec) -> Spec:
     """The preset as it is run here: by Slurm where it does not say where, and the site or the user has settled that."""
     if "executor" in spec.document or not site.by_default():
         return spec

@@ -75,13 +75,13 @@ class Share:
         for job in jobs:
             if self._task.stopping or time.monotonic() - self._task.started > HELPS_FOR_S:
                 return
-            if not self._settled(job):
+            if not self._is_settled(job):
                 self._try(job)
 
     def _try(self, job: Job) -> bool:
         """Whether the job is settled now; False if somebody else is at it, or at what it needs."""
         self._met.update((node.key, node) for node in job.nodes)
-        if self._settled(job):
+        if self._is_settled(job):
             return True
         for key in sorted(job.needs):
             maker = self._makers.get(key)
@@ -97,11 +97,11 @@ class Share:
             self._claims.release(missing)
             return False
         try:
-            return self._settled(job) or self._run(job)
+            return self._is_settled(job) or self._run(job)
         finally:
             self._claims.release(missing)
 
-    def _settled(self, job: Job) -> bool:
+    def _is_settled(self, job: Job) -> bool:
         return self._hopeless(job) or all(self._store.get(node.key) is not None for node in job.nodes)
 
     def _hopeless(self, job: Job) -> bool:

@@ -320,9 +320,9 @@ class Task:
 
     def _finish_study(self) -> None:
         state = self.state()
-        settled = bool(state.trials) and all(t.status in ("done", "failed") for t in state.trials)
+        finished = bool(state.trials) and all(t.status in ("done", "failed") for t in state.trials)
         outcome = "failed" if state.failed else "done"
-        if not settled or state.status == outcome:
+        if not finished or state.status == outcome:
             return
         original = self.asked.get("replay_of")
         if original and not state.failed:

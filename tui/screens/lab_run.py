@@ -46,7 +46,7 @@ class RunActions(LabBase):
             return
         from engine.runner import launch
 
-        variants = [(launch.settled(spec), estimate) for spec, estimate in variants]
+        variants = [(launch.with_default_executor(spec), estimate) for spec, estimate in variants]
         review = Review(variants, lambda spec: launch.batch_scripts(spec, self.session.workspace))
         if not await self.app.push_screen_wait(review):
             return

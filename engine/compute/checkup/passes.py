@@ -40,8 +40,8 @@ def evaluate(model: nn.Module, images: Tensor, classes: int, name: str) -> list[
             "Before any training some of the data's images make it give NaN or infinity.",
             "Look for what divides by zero or overflows in it, or bring other weights.",
         )
-    apart = (together - torch.cat(singles)).abs().max() / together.abs().max().clamp(min=1e-6)
-    if float(apart) > ALIKE:
+    difference = (together - torch.cat(singles)).abs().max() / together.abs().max().clamp(min=1e-6)
+    if float(difference) > ALIKE:
         return [
             "in evaluation its outputs for an image depend on the other images of the batch: so do scores"
         ]

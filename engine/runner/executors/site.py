@@ -40,10 +40,10 @@ def by_default() -> bool:
 
     Within a job they run where they are.
     """
-    settled = False
+    chosen = False
     for file in files():
-        settled = bool(_loaded(file).get(DEFAULT, settled))
-    return settled and shutil.which("sbatch") is not None and "SLURM_JOB_ID" not in os.environ
+        chosen = bool(_loaded(file).get(DEFAULT, chosen))
+    return chosen and shutil.which("sbatch") is not None and "SLURM_JOB_ID" not in os.environ
 
 
 def resolve(asked: Slurm) -> Slurm:
