@@ -32,12 +32,12 @@ def _note(args: argparse.Namespace) -> int:
     run = find(workspace(args.workspace), args.study)
     before = notes.read(run)
     text = sys.stdin.read() if args.text == "-" else args.text
-    found = notes.changed(before, text, args.tag, args.untag)
-    if found != before:
-        notes.write(run, found)
+    kept = notes.changed(before, text, args.tag, args.untag)
+    if kept != before:
+        notes.write(run, kept)
     if args.json:
-        print_json({"study": run.name, "note": found.text, "tags": list(found.tags)})
+        print_json({"study": run.name, "note": kept.text, "tags": list(kept.tags)})
     else:
-        tags = " ".join(f"#{tag}" for tag in found.tags)
-        say(f"{run.name}: {tags or 'no tags'}", *(found.text.splitlines() or ["no note"]))
+        tags = " ".join(f"#{tag}" for tag in kept.tags)
+        say(f"{run.name}: {tags or 'no tags'}", *(kept.text.splitlines() or ["no note"]))
     return 0

@@ -30,7 +30,7 @@ def _report(args: argparse.Namespace) -> int:
 
     files.check(args.out)
     runs = [find(workspace(args.workspace), name) for name in dict.fromkeys(args.study)]
-    path = files.write([content.told(run, load(run.path), args.within) for run in runs], args.out)
+    path = files.write([content.reported(run, load(run.path), args.within) for run in runs], args.out)
     if args.json:
         print_json({"file": str(path), "studies": [run.name for run in runs], "bytes": path.stat().st_size})
     else:

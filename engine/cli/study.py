@@ -51,19 +51,19 @@ def _list(args: argparse.Namespace) -> int:
 
     folder = workspace(args.workspace)
     every = [Listed(run, run.read_status(), notes.read(run)) for run in studies(folder)]
-    found = [one for one in every if one.has(args.word)]
+    listed = [one for one in every if one.has(args.word)]
     if args.json:
-        print_json([one.as_dict() for one in found])
+        print_json([one.as_dict() for one in listed])
         return 0
-    if every and not found:
+    if every and not listed:
         say(f"None of {len(every)} studies has {' and '.join(args.word)}.")
         return 0
-    if not found:
+    if not listed:
         say(f"No studies in {folder} yet: `secateur run quickstart` makes one.")
         return 0
     now = time.time()
-    rows = [(one.run.name, one.status) for one in found]
-    tagged = any(one.notes.tags for one in found)
+    rows = [(one.run.name, one.status) for one in listed]
+    tagged = any(one.notes.tags for one in listed)
     cells = [
         [
             name,
@@ -76,7 +76,7 @@ def _list(args: argparse.Namespace) -> int:
             status.data,
             *([" ".join(f"#{tag}" for tag in one.notes.tags)] if tagged else []),
         ]
-        for one in found
+        for one in listed
         for name, status in [(one.run.name, one.status)]
     ]
     headers = ["study", "state", "trials", "pick", "started", "host", "model", "data", *["tags"] * tagged]
@@ -130,13 +130,13 @@ def _cancel(args: argparse.Namespace) -> int:
     if status.state not in ("running", "queued"):
         raise UsageError(f"Study {run.name} is {status.state}", "Only a running study can be cancelled.")
     launch.cancel(run)
-    started, told = time.monotonic(), ""
+    started, said = time.monotonic(), ""
     while (now := run.read_status()).state in ("running", "queued"):
         waited = time.monotonic() - started
         if waited > CANCEL_WITHIN_S:
             break
-        if waited > TELL_AFTER_S and (what := _awaited(now)) != told:
-            told = what
+        if waited > TELL_AFTER_S and (what := _awaited(now)) != said:
+            said = what
             tell(f"{run.name} was asked to stop and {what}")
         time.sleep(0.1)
     state = now.state

@@ -30,19 +30,19 @@ def print_study(
     The pick may lose `within` points instead of what its preset says.
     """
     settings = run.settings()
-    found = pick.pick(state, pick.rule(settings, within))
+    choice = pick.pick(state, pick.rule(settings, within))
     say(heading(state))
     if state.checked and not followed:
         say(*state.checked.lines)
     if state.trials:
-        say_text(table(state, columns(), found))
+        say_text(table(state, columns(), choice))
     for rates in sensitivity.tables(state, columns()):
         say_text(f"\n{rates}")
-    chart = chart_text(settings.plot, state, found)
+    chart = chart_text(settings.plot, state, choice)
     if chart:
         say("")
         say_picture(chart)
-    say(*closing(state, found))
+    say(*closing(state, choice))
 
 
 def heading(state: StudyState) -> str:

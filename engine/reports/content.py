@@ -28,7 +28,7 @@ from engine.text.visible import visible
 
 
 @dataclass(frozen=True)
-class Told:
+class Reported:
     """A study with all that a report says of it; `pick` is None where no model is smaller than its baseline."""
 
     run: RunDir
@@ -38,13 +38,13 @@ class Told:
     pick: pick.Pick | None
 
 
-def told(run: RunDir, state: StudyState, within: float | None = None) -> Told:
+def reported(run: RunDir, state: StudyState, within: float | None = None) -> Reported:
     """Gather it; the pick may lose `within` points instead of what the preset says."""
     settings = run.settings()
-    return Told(run, state, settings, written.read(run), pick.pick(state, pick.rule(settings, within)))
+    return Reported(run, state, settings, written.read(run), pick.pick(state, pick.rule(settings, within)))
 
 
-def report(studies: Sequence[Told], now: float | None = None) -> Report:
+def report(studies: Sequence[Reported], now: float | None = None) -> Report:
     """The report on one study, or on several: what they are together, then each of them."""
     names = [one.state.name for one in studies]
     when = failures.moment(time.time() if now is None else now)
@@ -58,12 +58,12 @@ def report(studies: Sequence[Told], now: float | None = None) -> Report:
     return Report(" · ".join(names), below, tuple(sections))
 
 
-def _verdicts(studies: Sequence[Told]) -> Iterator[Block]:
+def _verdicts(studies: Sequence[Reported]) -> Iterator[Block]:
     for one in studies:
         yield Paragraph(f"{one.state.name}: {_verdict(one)}", "lead" if one.pick else "")
 
 
-def _verdict(one: Told) -> str:
+def _verdict(one: Reported) -> str:
     if one.pick is not None:
         return pick.verdict(one.pick)
     if any(trial.measure.status == "done" for trial in one.state.trials):
@@ -71,7 +71,7 @@ def _verdict(one: Told) -> str:
     return "no trial is done"
 
 
-def _overlay(studies: Sequence[Told]) -> Iterator[Section]:
+def _overlay(studies: Sequence[Reported]) -> Iterator[Section]:
     """All studies in one chart."""
     states = [one.state for one in studies]
     plot = trials.default_plot(states[0], studies[0].settings.plot)
@@ -84,7 +84,7 @@ def _overlay(studies: Sequence[Told]) -> Iterator[Section]:
         yield Section("Together", (Chart(drawn, _caption(drawn)), *notes))
 
 
-def _study(one: Told, level: int) -> Iterator[Section]:
+def _study(one: Reported, level: int) -> Iterator[Section]:
     yield Section("Verdict", tuple(_head(one)), level)
     if charts := tuple(_charts(one)):
         yield Section("Curves", charts, level)
@@ -101,7 +101,7 @@ def _study(one: Told, level: int) -> Iterator[Section]:
     yield Section("Environment", (Table(Grid(("what", "is"), _environment(one), ("left", "left"))),), level)
 
 
-def _head(one: Told) -> Iterator[Block]:
+def _head(one: Reported) -> Iterator[Block]:
     yield Paragraph(_verdict(one), "lead")
     about = one.settings.trials[0].about
     if about:
@@ -116,7 +116,7 @@ def _head(one: Told) -> Iterator[Block]:
         yield Bullets(tuple(line.strip() for line in ended))
 
 
-def _charts(one: Told) -> Iterator[Block]:
+def _charts(one: Reported) -> Iterator[Block]:
     """The preset's chart, quality along what the pick goes for, along latency, and by epoch."""
     state, quality = one.state, quality_name(one.state)
     wanted = [trials.default_plot(state, one.settings.plot)]
@@ -139,7 +139,7 @@ MOST_LATENCIES = 2
 """Charts of latencies; the tables have them all."""
 
 
-def _drawn(states: Sequence[StudyState], plot: Plot, studies: Sequence[Told]) -> Figure | None:
+def _drawn(states: Sequence[StudyState], plot: Plot, studies: Sequence[Reported]) -> Figure | None:
     """The figure; None where nothing of it was measured."""
     picks = [one.pick.trial for one in studies if one.pick]
     try:
@@ -154,7 +154,7 @@ def _caption(figure: Figure) -> str:
     return f"{figure.y_label} along {figure.x_label}{starred}"
 
 
-def _trial(one: Told, trial: TrialState) -> Iterator[Block]:
+def _trial(one: Reported, trial: TrialState) -> Iterator[Block]:
     """Everything on one trial: its parameters, measures, latencies, steps and layers."""
     values = [(name, str(value)) for name, value in trial.parameters.items()]
     if values:
@@ -205,33 +205,33 @@ def _layers(layers: Sequence[network.Layer]) -> Table:
     return Table(grid, "layers: parameters in the baseline, and those that are left", bars=bars)
 
 
-def _minded(one: Told) -> Iterator[Block]:
+def _minded(one: Reported) -> Iterator[Block]:
     """What a reader of the numbers has to know before using them."""
     lines = [] if one.pick is None else [_judged(one.pick)]
     seeds = {trial.parameters.get("seed") for trial in one.state.trials}
     if len(seeds) < 2 and one.state.trials:
         lines.append("One seed: how far another one would move these numbers is not known.")
-    lines += [line for line in remarks.closing(one.state) if line.strip() not in _told_above(one)]
+    lines += [line for line in remarks.closing(one.state) if line.strip() not in _stated_above(one)]
     lines += [notice.text for notice in one.state.notices if notice.level != "info"]
     if one.state.checked:
         lines += one.state.checked.lines
     yield Bullets(tuple(dict.fromkeys(line.strip() for line in lines)))
 
 
-def _told_above(one: Told) -> set[str]:
+def _stated_above(one: Reported) -> set[str]:
     return {line.strip() for line in failures.lines(one.state)}
 
 
-def _judged(found: pick.Pick) -> str:
-    loss = numbers.percent(found.loss).replace("%", "points")
+def _judged(choice: pick.Pick) -> str:
+    loss = numbers.percent(choice.loss).replace("%", "points")
     return (
-        f"The pick was chosen on the validation split, where it loses {loss} of {measure(found.quality).label} "
-        f"(allowed: {numbers.percent(found.allowed)}). What tables and curves call {measure(found.quality).label} was "
+        f"The pick was chosen on the validation split, where it loses {loss} of {measure(choice.quality).label} "
+        f"(allowed: {numbers.percent(choice.allowed)}). What tables and curves call {measure(choice.quality).label} was "
         "measured on the test split, which nothing was chosen on."
     ).replace(" %)", " points)")
 
 
-def _again(one: Told) -> Iterator[Block]:
+def _again(one: Reported) -> Iterator[Block]:
     name = shlex.quote(visible(one.run.name))
     commands = ["secateur run preset.yaml          # the preset below, on any machine with its data"]
     commands += [f"secateur replay {name}   # here: from nothing, and compared bit for bit"]
@@ -244,7 +244,7 @@ def _again(one: Told) -> Iterator[Block]:
         yield Paragraph("Its preset can't be read.", "warn")
 
 
-def _environment(one: Told) -> list[tuple[str, str]]:
+def _environment(one: Reported) -> list[tuple[str, str]]:
     return list(flat(one.state.environment | one.state.devices))
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from engine.errors import UsageError
-from engine.reports.content import Told, report
+from engine.reports.content import Reported, report
 from engine.store.files import explained, write_atomic
 
 ENDINGS = (".html", ".md")
@@ -23,7 +23,7 @@ def check(path: Path) -> None:
         )
 
 
-def write(studies: Sequence[Told], path: Path) -> Path:
+def write(studies: Sequence[Reported], path: Path) -> Path:
     """Write the report; the path made absolute. Raises UsageError as `check` does, SecateurError where it can't be."""
     from engine.reports import html, markdown
 

@@ -8,7 +8,7 @@ from engine.results import failures, latency_targets, pick, requests
 from engine.studies.state import StudyState
 from engine.text import numbers
 
-TOLD = 20
+SHOWN = 20
 """Of how many differences a replay's verdict says what they are."""
 
 
@@ -48,11 +48,11 @@ def reused_lines(state: StudyState) -> list[str]:
 
 def _latency_notes(state: StudyState) -> dict[str, list[int]]:
     """What to know of the latencies, with the trials that it is true of."""
-    found: dict[str, list[int]] = {}
+    by_note: dict[str, list[int]] = {}
     for trial in state.trials:
         for note in latency.notes(trial.results):
-            found.setdefault(note, []).append(trial.index)
-    return found
+            by_note.setdefault(note, []).append(trial.index)
+    return by_note
 
 
 def _which(indices: list[int]) -> str:
@@ -75,10 +75,10 @@ def verdict_lines(identical: bool, compared: int, differences: list[dict[str, An
     if identical:
         return [f"replay: identical in all {compared} numbers and models"]
     lines = [f"replay: DIFFERENT in {len(differences)} of {compared} numbers and models"]
-    for found in differences[:TOLD]:
-        by = f" (by {found['by']:.3g})" if found.get("by") is not None else ""
-        lines.append(f"  {found['where']}: {found['original']} became {found['replay']}{by}")
-    more = len(differences) - TOLD
+    for difference in differences[:SHOWN]:
+        by = f" (by {difference['by']:.3g})" if difference.get("by") is not None else ""
+        lines.append(f"  {difference['where']}: {difference['original']} became {difference['replay']}{by}")
+    more = len(differences) - SHOWN
     return [*lines, f"  and {more} more: `--json` has all"] if more > 0 else lines
 
 

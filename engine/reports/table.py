@@ -109,7 +109,7 @@ def _header(name: str) -> str:
 def _cell(trial: TrialState, name: str) -> str:
     value = measure_value(trial.results, name)
     if name == CHANGE:
-        now, before = (quality_of(found) for found in (trial.results, trial.baseline_measure.measures))
+        now, before = (quality_of(measures) for measures in (trial.results, trial.baseline_measure.measures))
         return f"{100 * (now[1] - before[1]):+.2f}" if now and before else numbers.MISSING
     text = measure_text(name, value)
     if name.startswith("latency."):
@@ -131,7 +131,7 @@ def _baseline_cells(state: StudyState, measures: list[str]) -> list[str]:
     done = [step.measures for step in steps.values() if step.status == "done"]
     cells = []
     for name in measures:
-        values = [v for found in done if (v := measure_value(found, name)) is not None]
+        values = [v for results in done if (v := measure_value(results, name)) is not None]
         if name.startswith("latency."):
             values = trials.baseline_latencies(state.trials, name)
         middle = statistics.median if name.startswith("latency.") else statistics.fmean

@@ -36,10 +36,10 @@ NONE = Notes()
 
 def read(run: RunDir) -> Notes:
     """What is written about a study; nothing where that is missing or makes no sense."""
-    found = read_json(run.notes)
-    if not isinstance(found, dict):
+    kept = read_json(run.notes)
+    if not isinstance(kept, dict):
         return NONE
-    text, tags = found.get("note", ""), found.get("tags", [])
+    text, tags = kept.get("note", ""), kept.get("tags", [])
     if not isinstance(text, str) or not isinstance(tags, list):
         return NONE
     return Notes(text[:LONGEST], tuple(tag for tag in tags if isinstance(tag, str))[:MOST_TAGS])

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from engine.reports import html, markdown
-from engine.reports.content import report, told
+from engine.reports.content import report, reported
 from engine.reports.files import write
 from engine.studies import notes
 from engine.studies.rundir import RunDir
@@ -40,12 +40,12 @@ def hostile(run: RunDir) -> None:
 
 
 def drawn(runs: list[RunDir], folder: Path, name: str = "r.html") -> Path:
-    return write([told(run, load(run.path)) for run in runs], folder / name)
+    return write([reported(run, load(run.path)) for run in runs], folder / name)
 
 
 def test_both_forms_say_what_was_found(tmp_path: Path) -> None:
     runs = made(tmp_path, "a", "b")
-    found = report([told(run, load(run.path)) for run in runs], now=0.0)
+    found = report([reported(run, load(run.path)) for run in runs], now=0.0)
     page, text = html.draw(found), markdown.draw(found)
     for said in ("trial 4", "smallest within 1 point", "a-1", "b-1", "for table 3", "#paper", "Together"):
         assert said.lower() in page.lower(), said
