@@ -223,12 +223,16 @@ def _stated_above(one: Reported) -> set[str]:
 
 
 def _judged(choice: pick.Pick) -> str:
-    loss = numbers.percent(choice.loss).replace("%", "points")
+    quality = measure(choice.quality).label
     return (
-        f"The pick was chosen on the validation split, where it loses {loss} of {measure(choice.quality).label} "
-        f"(allowed: {numbers.percent(choice.allowed)}). What tables and curves call {measure(choice.quality).label} was "
-        "measured on the test split, which nothing was chosen on."
-    ).replace(" %)", " points)")
+        f"The pick was chosen on the validation split, where it loses {_points(choice.loss)} of {quality}; it may lose "
+        f"{_points(choice.allowed)}. The {quality} in tables and curves is that on the test split, which nothing was "
+        "chosen on."
+    )
+
+
+def _points(share: float) -> str:
+    return numbers.percent(share).replace("%", "points")
 
 
 def _again(one: Reported) -> Iterator[Block]:
