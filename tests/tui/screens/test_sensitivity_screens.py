@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from engine.results import network
 from engine.results.layers import of_trial
 from engine.studies import events as ev
 from engine.studies.state import StepState, StudyState, TrialState
@@ -105,7 +106,7 @@ def test_a_shape_that_changed_shows_what_it_was() -> None:
     shape = next(column for column in layers.headed([layer], "order") if column.label == "shape")
     (same,) = network.joined([row([16, 3, 3, 3], 432)], [row([16, 3, 3, 3], 432)])
     before = next(column for column in layers.headed([same], "order") if column.label == "shape")
-    assert layers.shape(same) == "16×3×3×3"
+    assert network.shape(same) == "16×3×3×3"
     assert shape.rank < before.rank, "it is kept longer where it tells something"
 
 
