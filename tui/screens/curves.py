@@ -17,7 +17,8 @@ from engine.results import pick
 from engine.store.paths import expanded
 from engine.studies.rundir import studies
 from engine.studies.state import StudyState
-from tui.screens.base import BaseScreen, bindings
+from tui.screens.base import bindings
+from tui.screens.report import ReportActions
 from tui.session import Failed, Go, Session, Tell
 from tui.views import curves
 from tui.views.curves import Drawn, View
@@ -44,7 +45,7 @@ MOST_LINES = 16
 BESIDE_CURVE = 3
 
 
-class CurvesScreen(BaseScreen):
+class CurvesScreen(ReportActions):
     """The chart with what is chosen above it and the point under the cursor below."""
 
     WHERE = "curves"
@@ -288,6 +289,9 @@ class CurvesScreen(BaseScreen):
     def action_log_x(self) -> None:
         if self._view is not None:
             self._set(log_x=not self._view.log_x)
+
+    def in_report(self) -> list[str]:
+        return self._following
 
     def action_export(self) -> None:
         self.run_worker(self._export())
