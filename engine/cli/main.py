@@ -9,6 +9,7 @@ from engine import __version__
 from engine.cli import (
     clean,
     cluster,
+    compare,
     data,
     doctor,
     export,
@@ -49,7 +50,7 @@ exit codes:
 
 
 COMMANDS = (
-    *(lab, run, study, note, cluster, plot, report, export),
+    *(lab, run, study, compare, note, cluster, plot, report, export),
     *(presets, params, data, clean, doctor, spec, mcp),
 )
 """Modules that declare commands, in the order of the help."""

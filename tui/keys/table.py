@@ -101,6 +101,12 @@ STUDIES = (
             "Write a report on it, or on all that are marked, for a browser or as Markdown.",
         ),
         ("note", ("n",), "", "Write a note and tags, to find it by."),
+        (
+            "compare",
+            ("equals_sign",),
+            "",
+            "Compare the picks of two marked studies, or its pick with another trial.",
+        ),
         ("delete", ("d", "delete"), "delete", "Delete it, after a question that says what is lost."),
     ),
 )
@@ -158,6 +164,12 @@ TRIAL = (
         ("export", ("w",), "export", "Take its model away: choose a format and a folder."),
         ("report", ("R",), "", "Write a report on its study, for a browser or as Markdown."),
         (
+            "compare",
+            ("equals_sign",),
+            "compare",
+            "Put it beside another trial: parameters, measures, layers.",
+        ),
+        (
             "check_bits",
             ("b",),
             "",
@@ -172,6 +184,12 @@ LAYERS = (
         "Look",
         ("sort", ("s",), "sort", "Sort by the next column."),
         ("reverse", ("S",), "", "Sort the other way round."),
+        (
+            "compare",
+            ("equals_sign",),
+            "compare",
+            "Put its trial beside another: parameters, measures, layers.",
+        ),
     ),
 )
 LOG = _in(

@@ -12,6 +12,7 @@ from engine.results import network
 from engine.studies.state import StudyState, TrialState
 from engine.text.numbers import count, percent
 from tui.screens.base import StudyScreen, bindings
+from tui.screens.compare import CompareActions
 from tui.session import Session
 from tui.views import layers
 from tui.views.trial import find, fmt_value, nothing
@@ -21,7 +22,7 @@ NONE = "No layers yet: they are measured at a trial's end."
 SORTS = ("order", "parameters", "MACs", "sparsity")
 
 
-class LayersScreen(StudyScreen):
+class LayersScreen(StudyScreen, CompareActions):
     """A table, a row a layer; the files are read in a thread when another trial is shown."""
 
     WHERE = "layers"

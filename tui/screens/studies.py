@@ -19,6 +19,7 @@ from engine.results.summary import quality_of
 from engine.studies import notes
 from engine.text.numbers import age
 from tui.screens.base import bindings
+from tui.screens.compare import CompareActions
 from tui.screens.report import ReportActions
 from tui.session import Back, Failed, Go, Session, Tell
 from tui.widgets.chrome import PlaceBar
@@ -61,7 +62,7 @@ AGES_EVERY_S = 60.0
 """Seconds between two looks at the ages; only those that read differently are sent."""
 
 
-class StudiesScreen(ReportActions):
+class StudiesScreen(ReportActions, CompareActions):
     """The list; its rows come from the watcher."""
 
     WHERE = "studies"
@@ -259,6 +260,10 @@ class StudiesScreen(ReportActions):
 
     def in_report(self) -> list[str]:
         return [study.run.name for study in self._chosen_studies()]
+
+    def compared(self) -> list[str]:
+        """The picks of the studies that are marked, or of the one under the cursor."""
+        return self.in_report()
 
     def action_note(self) -> None:
         self.run_worker(self._note())

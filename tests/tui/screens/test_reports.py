@@ -39,3 +39,19 @@ async def test_a_note_is_found_and_a_report_is_written(tmp_path: Path) -> None:
         await until(pilot, (tmp_path / "r.md").exists)
         await shows(pilot, "wrote")
     assert "for table 3" in (tmp_path / "r.md").read_text()
+
+
+async def test_two_trials_are_put_side_by_side(tmp_path: Path) -> None:
+    fabricate.finished(tmp_path / "w")
+    app = Lab(None, tmp_path / "w", "studies")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await shows(pilot, "quickstart", "done")
+        await pilot.press("equals_sign")
+        await shows(pilot, "Compare quickstart-1 with", "quickstart-1:0")
+        app.screen.query_one(KeyInput).value = "1:6"
+        await pilot.press("enter")
+        await shows(pilot, "against quickstart-1:6", "prune.weights.sparsity", "-29.", "layer")
+        await pilot.press("escape", "5")
+        await shows(pilot, "Parameters", "Measures")
+        await pilot.press("equals_sign")
+        await shows(pilot, "Compare quickstart-1:0 with")
