@@ -91,6 +91,12 @@ def preset(known: dict[str, str], times: float, points: float, epochs: int) -> s
     )
 
 
+def lost_on_test(found: dict[str, Any]) -> float:
+    """What the pick, chosen on validation, loses on the test split: it has to hold there as well."""
+    before = found["baseline"]["results"]["accuracy"]
+    return float(before - found["trials"][found["pick"]["index"]]["results"]["accuracy"])
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -105,18 +111,19 @@ def main() -> int:
         assert asked, "the help says nothing to programs"
         known = learned(json.loads(secateur(*asked[1].split())))
         print(f"    learned: {known}")
-        aim, epochs = args.times, 4
+        aim, epochs = args.times, 8
         while True:
             found = secateur.json("run", "-", text=preset(known, aim, args.points, epochs))
             pick = found.get("pick") or {}
             print(
                 f"    {pick.get('text', 'no pick')}; within: {pick.get('within')}, {pick.get('times', 0):.2f} times"
             )
-            if pick.get("within") and pick["times"] >= args.times:
+            kept = pick.get("within") and lost_on_test(found) <= args.points / 100
+            if kept and pick["times"] >= args.times:
                 break
-            # Too little is gone: aim higher. Too much is lost: train on for longer.
-            aim = round(aim * 1.05, 2) if pick.get("within") else aim
-            epochs = epochs if pick.get("within") else round(epochs * PATIENCE)
+            # Too little is gone: aim higher. Too much is lost, on validation or on the test split: train on for longer.
+            aim = round(aim * 1.05, 2) if kept else aim
+            epochs = epochs if kept else round(epochs * PATIENCE)
         card = secateur.json("export", found["study"], str(Path(name) / "model"))
         print(f"reached in {secateur.calls} calls: {pick['text']}; exported: {', '.join(card['files'])}")
     return 0

@@ -55,9 +55,12 @@ class Command:
         return asdict(self)
 
 
+Group: typing.TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+
 def commands(parser: argparse.ArgumentParser, name: str = "", about: str = "") -> Iterator[Command]:
     """Every command below `parser`, each with what its own help says."""
-    groups = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    groups: list[Group] = [a for a in parser._actions if isinstance(a, argparse._SubParsersAction)]
     if not groups:
         usage = " ".join(parser.format_usage().removeprefix("usage: ").split())
         usage = usage.replace("[-h] ", "").replace(" [-h]", "")
@@ -65,9 +68,14 @@ def commands(parser: argparse.ArgumentParser, name: str = "", about: str = "") -
         text = "\n\n".join(part for part in (parser.description, parser.epilog) if part)
         yield Command(name, about, text, usage, tuple(map(_argument, shown)))
     for group in groups:
-        abouts = {choice.dest: choice.help or "" for choice in group._choices_actions}
-        for word, below in group.choices.items():
-            yield from commands(below, f"{name} {word}".strip(), abouts.get(word, ""))
+        yield from commands_of(group, name)
+
+
+def commands_of(group: Group, name: str = "") -> Iterator[Command]:
+    """Every command of a group, which `name` is the name of."""
+    abouts = {choice.dest: choice.help or "" for choice in group._choices_actions}
+    for word, below in group.choices.items():
+        yield from commands(below, f"{name} {word}".strip(), abouts.get(word, ""))
 
 
 def _argument(action: argparse.Action) -> Argument:

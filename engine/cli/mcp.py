@@ -9,6 +9,7 @@ import asyncio
 import json
 import os
 import sys
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from engine import __version__
@@ -35,7 +36,7 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
         description="A server on standard input and output, for an agent's program to start; it needs the extra "
         "`secateur[mcp]`. Its tools are the commands that have --json, with the same arguments and answers.",
     )
-    parser.set_defaults(run=_serve)
+    parser.set_defaults(run=_serve, commands=subparsers)
 
 
 def _serve(args: argparse.Namespace) -> int:
@@ -49,7 +50,7 @@ def _serve(args: argparse.Namespace) -> int:
         ) from error
 
     async def serve() -> None:
-        made = server()
+        made = server(tools(declared.commands_of(args.commands)))
         async with stdio_server() as (read, write):
             await made.run(read, write, made.create_initialization_options())
 
@@ -58,11 +59,9 @@ def _serve(args: argparse.Namespace) -> int:
     return 0
 
 
-def tools() -> dict[str, declared.Command]:
-    """The commands that are tools, by the tool's name: `data check` is `data_check`."""
-    from engine.cli.spec import every_command
-
-    return {command.name.replace(" ", "_"): command for command in every_command() if command.has_json}
+def tools(commands: Iterable[declared.Command]) -> dict[str, declared.Command]:
+    """Those commands that are tools, by the tool's name: `data check` is `data_check`."""
+    return {command.name.replace(" ", "_"): command for command in commands if command.has_json}
 
 
 def input_schema(command: declared.Command) -> dict[str, Any]:
@@ -85,12 +84,10 @@ def input_schema(command: declared.Command) -> dict[str, Any]:
     return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
 
 
-def server() -> "Server[Any]":
+def server(known: dict[str, declared.Command]) -> "Server[Any]":
     """The server with its tools; needs the extra."""
     import mcp_types as types
     from mcp.server.lowlevel import Server
-
-    known = tools()
 
     async def on_list_tools(_: Any, __: Any) -> types.ListToolsResult:
         return types.ListToolsResult(

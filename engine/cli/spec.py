@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+from collections.abc import Iterable
 from typing import Any
 
 from engine import __version__
@@ -19,16 +20,17 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
         "that a study writes. All of it is read from what the program itself is run by.",
     )
     add_json(spec)
-    spec.set_defaults(run=_spec)
+    spec.set_defaults(run=_spec, commands=subparsers)
 
 
 def _spec(args: argparse.Namespace) -> int:
+    commands = list(declared.commands_of(args.commands))
     if args.json:
-        print_json(as_dict())
+        print_json(as_dict(commands))
         return 0
     from engine.text import tables
 
-    rows = [(command.name, command.about) for command in every_command()]
+    rows = [(command.name, command.about) for command in commands]
     say_text(tables.table(("command", "what it does"), rows, ("left", "left"), columns()))
     say("", "Exit codes")
     say(*(f"  {code:>3}  {meaning}" for code, meaning in EXIT_CODES.items()))
@@ -36,14 +38,7 @@ def _spec(args: argparse.Namespace) -> int:
     return 0
 
 
-def every_command() -> list[declared.Command]:
-    """The commands, in the order of the program's help."""
-    from engine.cli import main
-
-    return list(declared.commands(main.parser()))
-
-
-def as_dict() -> dict[str, Any]:
+def as_dict(commands: Iterable[declared.Command]) -> dict[str, Any]:
     """All of it as plain values."""
     from engine.cli import params
     from engine.cli.presets import listed
@@ -53,7 +48,7 @@ def as_dict() -> dict[str, Any]:
 
     return {
         "secateur": __version__,
-        "commands": [command.as_dict() for command in every_command()],
+        "commands": [command.as_dict() for command in commands],
         "exit_codes": [{"code": code, "meaning": meaning} for code, meaning in EXIT_CODES.items()],
         "json": JSON,
         "preset": {"schema": schema(), **params.everything()},

@@ -9,11 +9,14 @@ from typing import Any
 import pytest
 
 from engine.cli import declared, mcp
-from engine.cli.main import main
-from engine.cli.spec import every_command
+from engine.cli.main import main, parser
 from engine.errors import EXIT_CODES, EXIT_USAGE
 from engine.params import STEPS
 from engine.testing import folders
+
+
+def every_command() -> list[declared.Command]:
+    return list(declared.commands(parser()))
 
 
 @pytest.fixture
@@ -84,7 +87,7 @@ def test_a_curve_is_numbers(workspace: Path, capsys: pytest.CaptureFixture[str])
 
 
 async def test_tools_run_the_commands(workspace: Path) -> None:
-    tools = mcp.tools()
+    tools = mcp.tools(every_command())
     schema = mcp.input_schema(tools["show"])
     assert schema["required"] == ["study"] and schema["properties"]["within"]["type"] == "number"
     assert "stdin" in mcp.input_schema(tools["run"])["properties"]
