@@ -20,6 +20,7 @@ from engine.results.summary import measure_names, measure_value, path_values, qu
 from engine.studies.rundir import RunDir
 from engine.studies.state import StudyState, TrialState
 from engine.text import numbers, tables
+from engine.text.phrases import counted
 
 
 def as_json(run: RunDir, state: StudyState, within: float | None = None) -> dict[str, Any]:
@@ -64,7 +65,7 @@ def _heading(state: StudyState) -> str:
         return f"{state.name} ({state.status})"
     where = [
         state.host,
-        f"{state.devices.get('threads', '?')} threads of {cpu.get('model', 'an unknown processor')}",
+        f"{counted(state.devices.get('threads', 0), 'thread')} of {cpu.get('model', 'an unknown processor')}",
         " ".join(flags),
         f"torch {versions.get('torch', '?')}",
         f"onnxruntime {versions.get('onnxruntime', '?')}",
@@ -253,8 +254,9 @@ def recorded_lines(steps: int) -> list[str]:
     """What a replay did not measure anew: times do not repeat, decisions made by them do."""
     if not steps:
         return []
-    which = "1 step" if steps == 1 else f"{steps} steps"
-    return [f"  {which} decided by measured times: the replay used the original's, which it recorded"]
+    return [
+        f"  {counted(steps, 'step')} decided by measured times: the replay used the original's, which it recorded"
+    ]
 
 
 def verdict_lines(identical: bool, compared: int, differences: list[dict[str, Any]]) -> list[str]:
