@@ -17,6 +17,7 @@ from engine.results.failures import RESUME, of_status
 from engine.results.pick import MARK, cell
 from engine.results.summary import quality_of
 from engine.text.numbers import age
+from engine.text.phrases import counted
 from tui.screens.base import BaseScreen, bindings
 from tui.session import Back, Failed, Go, Session, Tell
 from tui.widgets.chrome import PlaceBar
@@ -104,8 +105,8 @@ class StudiesScreen(BaseScreen):
         study = next((s for s in self._studies if s.run.name == self.pointed()), None)
         if study is None:
             return []
-        if study.status.queue:
-            return wrapped(study.status.queue, width)[:TOLD]
+        if study.status.standing:
+            return wrapped(study.status.standing, width)[:TOLD]
         if not (happened := of_status(study.status)):
             text = study.status.pick.get("text")
             picked = wrapped(f"{MARK} {text}", width, "good") if isinstance(text, str) else []
@@ -145,8 +146,7 @@ class StudiesScreen(BaseScreen):
         table.fill(
             (Row(s.run.name, cells) for s, cells in found), _headed(label, largest_first != self._reversed)
         )
-        count = "1 study" if len(found) == 1 else f"{len(found)} studies"
-        shown = f"{len(found)} of {len(self._studies)}" if words else count
+        shown = f"{len(found)} of {len(self._studies)}" if words else counted(len(found), "study", "studies")
         marked = f", {len(table.marked)} marked" if table.marked else ""
         self.query_one("#count", Static).update(f"{shown}{marked}")
         self._name_pointed()
@@ -326,7 +326,7 @@ class StudiesScreen(BaseScreen):
 
 def _cells(study: Listed, now: float) -> tuple[Cell, ...]:
     status = study.status
-    state = status.state + (f", {status.verdict}" if status.verdict else "")
+    state = status.state + "?" * bool(status.doubt) + (f", {status.verdict}" if status.verdict else "")
     trials = f"{status.done}/{status.trials}" + (f" {status.failed}!" if status.failed else "")
     role = "bad" if status.verdict == "different" else _ROLES.get(status.state, "")
     return (

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 from textual.message import Message
 
-from engine.studies.rundir import RunDir, Status
+from engine.studies.rundir import RunDir
 from engine.studies.state import StudyState
+from engine.studies.status import Status
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from multiprocessing.process import BaseProcess
 
 from engine.errors import LESS_MEMORY, SecateurError
 from engine.machine import limits, signals
-from engine.runner.executors.base import JobEnded, Message
+from engine.runner.executors.base import SERVER_KILLED, WORKER_KILLED, JobEnded, Message, Retry
 from engine.studies import events as ev
 from engine.studies.job import SERVER_GONE, STOP, JobRequest
 from engine.studies.plan import Job
@@ -106,8 +106,8 @@ class LocalExecutor:
         code = worker.process.exitcode
         if code == 0:
             return JobEnded(worker.job, None)
-        problem = explain_exit(code, limits.oom_kills() > worker.oom_kills)
-        return JobEnded(worker.job, problem, blameless=code == SERVER_GONE)
+        out_of_memory = limits.oom_kills() > worker.oom_kills
+        return JobEnded(worker.job, explain_exit(code, out_of_memory), _retry(code, out_of_memory))
 
     def ask(self) -> None:
         for worker in self._workers.values():
@@ -187,6 +187,13 @@ def cpu_slots(parallel: int, threads: int) -> list[list[int] | None]:
     return [cpus[i * threads : (i + 1) * threads] for i in range(parallel)]
 
 
+def _retry(code: int | None, out_of_memory: bool) -> Retry | None:
+    """Whether a worker's end says nothing against its job: somebody killed it, or the server that it came from."""
+    if code == -signal.SIGKILL and not out_of_memory:
+        return WORKER_KILLED
+    return SERVER_KILLED if code == SERVER_GONE else None
+
+
 def _limits() -> str:
     """The limits that a worker may have met, one of a library's threads or allocations with it."""
     return limits.told(*STARTING, after=True)
@@ -209,11 +216,13 @@ def explain_exit(code: int | None, out_of_memory: bool) -> dict[str, str]:
     name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
     if code == -signal.SIGKILL:
         cause = (
-            "the kernel did it because memory ran out" if out_of_memory else "most often for want of memory"
+            ": the kernel did it because memory ran out"
+            if out_of_memory
+            else ", and so did the one before it: most often for want of memory"
         )
         return {
             "title": "The worker was killed" + (": out of memory" if out_of_memory else ""),
-            "detail": f"It got {name}: {cause}. {limits.told('memory', after=True)}".strip(),
+            "detail": f"It got {name}{cause}. {limits.told('memory', after=True)}".strip(),
             "remedy": f"{LESS_MEMORY}; then `secateur resume`: nothing finished is lost.",
         }
     return {
