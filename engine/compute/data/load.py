@@ -267,9 +267,9 @@ def without_damaged(source: Source, memory: Memory) -> Source:
             return part
         nonlocal left_out
         left_out += len(bad)
+        what, one = counted(len(bad), f"{split} image"), len(bad) == 1
         told.append(
-            f"{counted(len(bad), f'{split} image')} can't be read and left out: "
-            f"{min(bad)}{' among them' if len(bad) > 1 else ''}"
+            f"{what} can't be read and {'is' if one else 'are'} left out, {min(bad)}{'' if one else ' among them'}"
         )
         return _subset(part, torch.tensor([files.place(number) not in bad for number in range(len(files))]))
 

@@ -17,7 +17,11 @@ class Retry:
     why: str
 
 
-SERVER_KILLED = Retry(3, "The process that workers are forked from was killed; another takes its place")
+KILLS_BORNE = 10
+"""How often somebody may kill the process that workers are forked from before a job is given up for it."""
+SERVER_KILLED = Retry(
+    KILLS_BORNE, "The process that workers are forked from was killed; another takes its place"
+)
 WORKER_KILLED = Retry(
     1,
     "A worker was killed (SIGKILL), and no limit of memory is known to be why: its job is started once more, "
