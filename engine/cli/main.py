@@ -6,7 +6,21 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from engine import __version__
-from engine.cli import clean, cluster, data, doctor, export, lab, params, plot, presets, run, study
+from engine.cli import (
+    clean,
+    cluster,
+    data,
+    doctor,
+    export,
+    lab,
+    note,
+    params,
+    plot,
+    presets,
+    report,
+    run,
+    study,
+)
 from engine.cli.common import settle_streams, tell_error
 from engine.errors import SecateurError, exit_code_of
 from engine.machine.signals import number_of, unblock
@@ -20,6 +34,7 @@ how it goes:
   secateur run my.yaml --set train.epochs=2 --set data.limit=2000
   secateur list                        the studies of this workspace
   secateur plot latest --x sparsity --y size.packed --by prune.weights.scope
+  secateur report latest report.html   verdict, curves, tables and preset in one file for colleagues
   secateur export latest model/        the last model, with a loader that needs none of this
   secateur replay latest               run it again from nothing and compare every number bit for bit
 
@@ -48,7 +63,21 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"secateur {__version__}")
     commands = top.add_subparsers(metavar="COMMAND", required=True)
-    for module in (lab, run, study, cluster, plot, export, presets, params, data, clean, doctor):
+    for module in (
+        lab,
+        run,
+        study,
+        note,
+        cluster,
+        plot,
+        report,
+        export,
+        presets,
+        params,
+        data,
+        clean,
+        doctor,
+    ):
         module.add(commands)
     return top
 

@@ -48,6 +48,7 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
 
 def _plot(args: argparse.Namespace) -> int:
     from engine.charts import sensitivity, trials
+    from engine.charts.together import comparable
     from engine.errors import UsageError
     from engine.plotting import text
     from engine.results import failures, pick
@@ -66,9 +67,13 @@ def _plot(args: argparse.Namespace) -> int:
     picks = pick.trials(zip(settings, states, strict=True))
     layers = tuple(part.strip() for part in (args.layers or "").split(",") if part.strip())
 
+    together = comparable(states, wanted.x, wanted.y, wanted.names)
+    tell(*together.notes)
+
     def drawn(layers: tuple[str, ...]) -> "Figure":
+        shown = together.states
         return trials.figure(
-            states, wanted.x, wanted.y, wanted.by, log=wanted.log, layers=layers, picks=picks
+            shown, together.x, together.y, together.by, log=wanted.log, layers=layers, picks=picks
         )
 
     try:

@@ -101,7 +101,9 @@ def _run(args: argparse.Namespace) -> int:
     from engine.store.workspace import workspace
 
     _refuse_background(args)
-    read = launch.settled(spec.read(shipped.find(args.preset), args.overrides, quick=args.quick))
+    read = launch.with_default_executor(
+        spec.read(shipped.find(args.preset), args.overrides, quick=args.quick)
+    )
     folder, name = workspace(args.workspace), names.shared(read, args.name)
     if args.show_script:
         print_as_it_is(launch.batch_scripts(read, folder))
@@ -166,7 +168,7 @@ def _follow_new(args: argparse.Namespace, run: "RunDir") -> int:
 
 
 def _follow(args: argparse.Namespace, run: "RunDir") -> int:
-    from engine.cli import follow, report
+    from engine.cli import follow, study_text
     from engine.cli.common import print_json
 
     if args.detach:
@@ -188,9 +190,9 @@ def _follow(args: argparse.Namespace, run: "RunDir") -> int:
         from engine.results import failures
 
         tell(*failures.lines(state))
-        print_json(report.as_json(run, state))
+        print_json(study_text.as_json(run, state))
     else:
-        report.print_study(run, state, followed=True)
+        study_text.print_study(run, state, followed=True)
     if state.verdict is not None and not state.verdict.identical:
         return EXIT_DIFFERENT
     if state.status == "cancelled":

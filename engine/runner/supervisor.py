@@ -125,13 +125,14 @@ class Supervisor:
         self.parallel, fewer = pinned.parallel(self.spec.settings, self.kept, on)
         if fewer:
             self.emit(ev.Notice(level="info", text=fewer))
-        found = pinned.differences(self.kept, on, self.spec) if self.kept else []
-        if found:
+        different = pinned.differences(self.kept, on, self.spec) if self.kept else []
+        if different:
             if not self.here:
                 pinned.check(self.run, self.spec, self.kept)
-            on = pinned.machine(self.spec.settings, None)
-            self.kept = None
-            self.emit(ev.Notice(level="warning", text=f"It goes on here with other bits. {'; '.join(found)}"))
+            on, self.kept = pinned.machine(self.spec.settings, None), None
+            self.emit(
+                ev.Notice(level="warning", text=f"It goes on here with other bits. {'; '.join(different)}")
+            )
         pinned.keep(self.run, self.kept or pinned.Pinned.of(on), self.lease.folder)
         return on
 

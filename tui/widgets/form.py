@@ -131,10 +131,10 @@ class Form(Container):
             super().__init__()
             self.by = by
 
-    def __init__(self, told: Callable[[Field], str], *, id: str | None = None) -> None:
-        """`told` gives what is wrong with a field, or an empty text."""
+    def __init__(self, problem_of: Callable[[Field], str], *, id: str | None = None) -> None:
+        """`problem_of` gives what is wrong with a field, or an empty text."""
         super().__init__(id=id)
-        self._told = told
+        self._problem_of = problem_of
         self._fields: list[Field] = []
         self._row = 0
         self._top = 0
@@ -288,7 +288,7 @@ class Form(Container):
 
     def _line(self, i: int, width: int, name: int, value: int) -> Line:
         field = self._fields[i]
-        wrong = self._told(field)
+        wrong = self._problem_of(field)
         at = i == self._row
         if at and self.screen.focused is self.editor:
             return self._edited_line(field, width, name, wrong)

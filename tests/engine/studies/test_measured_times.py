@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from engine.cli.report import recorded_lines
 from engine.machine import environment
 from engine.presets import spec
+from engine.reports.remarks import recorded_lines
 from engine.runner import replay
 from engine.runner.executors.choose import machine
 from engine.store.files import MEASUREMENTS
