@@ -9,6 +9,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, NewType
 
 from engine.cli.common import add_json, add_workspace, columns, print_json, say, say_text
+from engine.text.phrases import counted
 
 if TYPE_CHECKING:
     from engine.store.inventory import Item
@@ -117,8 +118,7 @@ def _show(contents: "Holdings", left: "Sequence[Item]") -> None:
 def _amount(items: "Sequence[Item]") -> str:
     from engine.text import numbers
 
-    folders = "1 folder" if len(items) == 1 else f"{len(items)} folders"
-    return f"{numbers.size(sum(item.size for item in items))} in {folders}"
+    return f"{numbers.size(sum(item.size for item in items))} in {counted(len(items), 'folder')}"
 
 
 def _as_json(contents: "Holdings", left: "Sequence[Item]", removed: "Sequence[Item]") -> dict[str, Any]:

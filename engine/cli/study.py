@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from engine.cli.common import add_json, add_within, add_workspace, columns, print_json, say, say_text, tell
 
 if TYPE_CHECKING:
-    from engine.studies.rundir import Status
+    from engine.studies.status import Status
 
 
 def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -67,7 +67,7 @@ def _list(args: argparse.Namespace) -> int:
     cells = [
         [
             name,
-            status.state + (f", {status.verdict}" if status.verdict else ""),
+            status.state + "?" * bool(status.doubt) + (f", {status.verdict}" if status.verdict else ""),
             f"{status.done}/{status.trials}" + (f" ({status.failed} failed)" if status.failed else ""),
             cell(status.pick),
             numbers.age(now - status.created) if status.created else "",
@@ -82,7 +82,7 @@ def _list(args: argparse.Namespace) -> int:
     headers = ["study", "state", "trials", "pick", "started", "host", "model", "data", *["tags"] * tagged]
     align: list[tables.Align] = ["left", "left", "right", "right", "left", "left", "left", "left", "left"]
     say_text(tables.table(headers, cells, align, columns()))
-    say(*(f"{name}: {status.queue}" for name, status in rows if status.queue), *_not_well(rows))
+    say(*(f"{name}: {status.standing}" for name, status in rows if status.standing), *_not_well(rows))
     return 0
 
 

@@ -17,6 +17,7 @@ from engine.results import pick
 from engine.store.paths import expanded
 from engine.studies.rundir import studies
 from engine.studies.state import StudyState
+from engine.text.phrases import counted
 from tui.screens.base import bindings
 from tui.screens.report import ReportActions
 from tui.session import Failed, Go, Session, Tell
@@ -158,7 +159,7 @@ class CurvesScreen(ReportActions):
         flags = [("log y", view.log), ("log x", view.log_x), (pareto, bool(self._drawn.front))]
         spans += [(f"[{name}] ", "muted") for name, on in flags if on]
         if self.session.overlay:
-            spans.append((f"+{len(self.session.overlay)} studies", "muted"))
+            spans.append((f"+{counted(len(self.session.overlay), 'study', 'studies')}", "muted"))
         return [spans]
 
     def _read_out(self, width: int) -> list[Line]:

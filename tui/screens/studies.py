@@ -18,6 +18,7 @@ from engine.results.pick import MARK, cell
 from engine.results.summary import quality_of
 from engine.studies import notes
 from engine.text.numbers import age
+from engine.text.phrases import counted
 from tui.screens.base import bindings
 from tui.screens.compare import CompareActions
 from tui.screens.report import ReportActions
@@ -110,8 +111,8 @@ class StudiesScreen(ReportActions, CompareActions):
         study = next((s for s in self._studies if s.run.name == self.pointed()), None)
         if study is None:
             return []
-        if study.status.queue:
-            return wrapped(study.status.queue, width)[:TOLD]
+        if study.status.standing:
+            return wrapped(study.status.standing, width)[:TOLD]
         if not (happened := of_status(study.status)):
             text = study.status.pick.get("text")
             picked = wrapped(f"{MARK} {text}", width, "good") if isinstance(text, str) else []
@@ -154,8 +155,7 @@ class StudiesScreen(ReportActions, CompareActions):
             (Row(s.run.name, tuple(cells[column.label] for column in shown)) for s, cells in rows),
             _headed(shown, label, largest_first != self._reversed),
         )
-        count = "1 study" if len(rows) == 1 else f"{len(rows)} studies"
-        filtered = f"{len(rows)} of {len(self._studies)}" if words else count
+        filtered = f"{len(rows)} of {len(self._studies)}" if words else counted(len(rows), "study", "studies")
         marked = f", {len(table.marked)} marked" if table.marked else ""
         self.query_one("#count", Static).update(f"{filtered}{marked}")
         self._name_pointed()
@@ -361,7 +361,7 @@ class StudiesScreen(ReportActions, CompareActions):
 def _cells(study: Listed, now: float) -> dict[str, Cell]:
     """What each column says of a study."""
     status = study.status
-    state = status.state + (f", {status.verdict}" if status.verdict else "")
+    state = status.state + "?" * bool(status.doubt) + (f", {status.verdict}" if status.verdict else "")
     trials = f"{status.done}/{status.trials}" + (f" {status.failed}!" if status.failed else "")
     role = "bad" if status.verdict == "different" else _ROLES.get(status.state, "")
     old = age(now - status.created).removesuffix(" ago").removeprefix("just ") if status.created else "–"

@@ -16,8 +16,9 @@ from engine.results.failures import ending
 from engine.results.pick import pick
 from engine.results.summary import study_json
 from engine.studies import notes, rundir
-from engine.studies.rundir import RunDir, Status
+from engine.studies.rundir import RunDir
 from engine.studies.state import MALFORMED, Reader, StudyState, TrialState
+from engine.studies.status import Status
 from tui.work.messages import Listed, StudiesChanged, StudyChanged
 
 TICK_S = 1.0
