@@ -9,7 +9,7 @@ from engine.compute.layers.grids import rounded
 from engine.compute.layers.select import leaf_of
 from engine.compute.steps.calibration.understood import computed_by_class, reasons_against, tell
 from engine.params.quantize_half import QuantizeHalf
-from engine.text.phrases import listed
+from engine.text.phrases import counted, listed
 
 
 def quantize_half(model: nn.Module, params: QuantizeHalf, context: Context) -> nn.Module:
@@ -32,7 +32,8 @@ def quantize_half(model: nn.Module, params: QuantizeHalf, context: Context) -> n
     beyond = [name for name, tensor in numbers.items() if not round_(tensor)]
     context.notice(
         "info",
-        f"{len(numbers) - len(beyond)} tensors in 16 bits, statistics of {len(folding)} BatchNorm layers folded"
+        f"{counted(len(numbers) - len(beyond), 'tensor')} in 16 bits, statistics of "
+        f"{counted(len(folding), 'BatchNorm layer')} folded"
         + (f"; with numbers beyond float16, left as they are: {listed(beyond)}" if beyond else ""),
     )
     return model

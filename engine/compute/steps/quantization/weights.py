@@ -16,7 +16,7 @@ from engine.compute.steps.calibration.understood import changeable
 from engine.compute.steps.quantization.compensated import Grid, compensated
 from engine.compute.steps.quantization.grids import fit_grid
 from engine.params.quantize_weights import Gptq, Nearest, QuantizeWeights
-from engine.text.phrases import listed
+from engine.text.phrases import counted, listed
 
 
 def quantize_weights(model: nn.Module, params: QuantizeWeights, context: Context) -> nn.Module:
@@ -93,13 +93,13 @@ def _round_compensated(
 
 
 def _tell(lost: dict[str, float], params: QuantizeWeights, context: Context) -> None:
-    context.found["rounding"] = [
+    context.observations["rounding"] = [
         {"name": name, "bits": params.bits, "lost": share} for name, share in lost.items()
     ]
     worst = max(lost, key=lambda name: lost[name])
     context.notice(
         "info",
-        f"{len(lost)} layers rounded to {params.bits} bits; {worst} loses most: "
+        f"{counted(len(lost), 'layer')} rounded to {params.bits} bits; {worst} loses most: "
         f"{lost[worst]:.2%} of its weights' energy",
     )
 
