@@ -124,7 +124,7 @@ def _has_latency(trial: TrialState, by: Rule) -> bool:
 
 def trials(studies: "Iterable[tuple[StudySettings, StudyState]]") -> list[TrialState]:
     """The picked trial of each study that has one."""
-    return [found.trial for settings, state in studies if (found := pick(state, settings.pick))]
+    return [picked.trial for settings, state in studies if (picked := pick(state, settings.pick))]
 
 
 def goal_of(state: StudyState, done: Sequence[TrialState], by: Rule = STANDARD) -> str:
@@ -181,34 +181,34 @@ def _noun(goal: str) -> str:
     return "" if known.unit == "MACs" else known.short or known.label
 
 
-def verdict(found: Pick) -> str:
+def verdict(picked: Pick) -> str:
     """What to take, and by which rule, as one sentence."""
-    points = number(100 * found.allowed)
+    points = number(100 * picked.allowed)
     limit = f"within {points} point{'' if points == '1' else 's'} on validation"
-    if found.goal == MOST_ACCURATE:
+    if picked.goal == MOST_ACCURATE:
         limit = "within its limits"
-    mean = f" (mean of {found.seeds} seeds)" if found.seeds > 1 else ""
-    if found.within:
-        most = "fastest" if found.goal.startswith("latency") else "smallest"
-        most = "most accurate" if found.goal == MOST_ACCURATE else most
-        return f"{MARK} {found}; {most} {limit}{mean}"
-    return f"no smaller model is {limit}{mean}; nearest is {found}"
+    mean = f" (mean of {picked.seeds} seeds)" if picked.seeds > 1 else ""
+    if picked.within:
+        most = "fastest" if picked.goal.startswith("latency") else "smallest"
+        most = "most accurate" if picked.goal == MOST_ACCURATE else most
+        return f"{MARK} {picked}; {most} {limit}{mean}"
+    return f"no smaller model is {limit}{mean}; nearest is {picked}"
 
 
-def as_json(found: Pick | None) -> dict[str, Any]:
+def as_json(picked: Pick | None) -> dict[str, Any]:
     """The pick for `status.json` and `--json`; empty while there is none."""
-    if found is None:
+    if picked is None:
         return {}
     return {
-        "index": found.trial.index,
-        found.quality: measure_value(found.trial.results, found.quality),
-        "goal": found.goal,
-        "value": measure_value(found.trial.results, found.goal),
-        "times": found.times,
-        "validation_loss_of_quality": found.loss,
-        "allowed": found.allowed,
-        "within": found.within,
-        "text": str(found),
+        "index": picked.trial.index,
+        picked.quality: measure_value(picked.trial.results, picked.quality),
+        "goal": picked.goal,
+        "value": measure_value(picked.trial.results, picked.goal),
+        "times": picked.times,
+        "validation_loss_of_quality": picked.loss,
+        "allowed": picked.allowed,
+        "within": picked.within,
+        "text": str(picked),
     }
 
 

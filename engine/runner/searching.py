@@ -121,7 +121,7 @@ class Searching:
             return 0.0
         whole = max(sum(step.seconds or 0.0 for step in trial.chain) for trial in finished)
         trials = (self._task.search.finalists + 1) * max(seeds - 1, 0) + 1
-        return whole * trials / self._engine.spec.settings.executor.parallel
+        return whole * trials / self._engine.parallel
 
     def _do(self, number: int, found: Round) -> None:
         """Plan a round, tell it, and work it off."""

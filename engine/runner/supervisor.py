@@ -19,7 +19,7 @@ from engine.presets.spec import Spec, read_stored
 from engine.runner import inputs, pinned, replay, searching
 from engine.runner.checkup import check_up
 from engine.runner.executors import choose
-from engine.runner.executors.base import BLAMELESS_TRIES, Executor, JobEnded, without_result
+from engine.runner.executors.base import Executor, JobEnded, without_result
 from engine.runner.heartbeat import Heartbeat
 from engine.runner.stopping import Stop, StopRequest, wind_down
 from engine.sources import Sources
@@ -58,6 +58,7 @@ class Supervisor:
         self.finished: set[str] = set()
         self.broken: set[str] = set()
         self.plan: Plan | None = None
+        self.parallel = self.spec.settings.executor.parallel
         self.tries: collections.Counter[int] = collections.Counter()
 
     def emit(self, event: ev.Event) -> None:
@@ -124,13 +125,18 @@ class Supervisor:
     def _machine(self) -> Machine:
         """The machine to plan for, which is the study's own from its first plan on."""
         on = pinned.machine(self.spec.settings, self.kept)
-        found = pinned.differences(self.kept, on, self.spec) if self.kept else []
-        if found:
+        self.parallel, fewer = pinned.parallel(self.spec.settings, self.kept, on)
+        if fewer:
+            self.emit(ev.Notice(level="info", text=fewer))
+        different = pinned.differences(self.kept, on, self.spec) if self.kept else []
+        if different:
             if not self.here:
                 pinned.check(self.run, self.spec, self.kept)
-            on = pinned.machine(self.spec.settings, None)
-            self.emit(ev.Notice(level="warning", text=f"It goes on here with other bits. {'; '.join(found)}"))
-        pinned.keep(self.run, on, self.lease.folder)
+            on, self.kept = pinned.machine(self.spec.settings, None), None
+            self.emit(
+                ev.Notice(level="warning", text=f"It goes on here with other bits. {'; '.join(different)}")
+            )
+        pinned.keep(self.run, self.kept or pinned.Pinned.of(on), self.lease.folder)
         return on
 
     def _data(self) -> dict[str, str]:
@@ -194,7 +200,7 @@ class Supervisor:
 
         Of a search, which was `begun` so far before, then round after round.
         """
-        executor = choose.executor(self.spec.settings, on, self._request, preload=preload(self.spec, plan))
+        executor = choose.executor(self.parallel, on, self._request, preload=preload(self.spec, plan))
         try:
             tried = plan if begun is None else searching.tried(self, plan, on, code)
             if not check_up(
@@ -216,19 +222,21 @@ class Supervisor:
 
     def _request(self, job: Job, cpus: list[int] | None) -> JobRequest:
         assert self.plan is not None
-        return request(job, self.plan, str(self.run.workspace), self.store, cpus, str(self.run.code))
+        workspace, code = str(self.run.workspace), str(self.run.code)
+        return request(job, self.plan, workspace, self.store, cpus, code, parallel=self.parallel)
 
     def work_off(self, executor: Executor, jobs: Sequence[Job]) -> None:
         """Hand out these jobs until each is done, has failed, or waits for what has. Raises Stop when asked to."""
         waiting = [job for job in jobs if not self._is_done(job)]
         running: dict[int, Job] = {}
+        self.tries.clear()
         while waiting or running:
             if self.stop:
                 wind_down(executor, running, self.emit, self._tell_wait)
                 raise Stop
             self.lease.check()
             self._give_up(waiting)
-            for job in _in_order(waiting, self.spec.settings.executor.parallel):
+            for job in _in_order(waiting, self.parallel):
                 if job.needs <= self.finished and executor.has_room(job):
                     executor.start(job)
                     waiting.remove(job)
@@ -238,9 +246,9 @@ class Supervisor:
                     self.emit(message)
                     continue
                 job = running.pop(message.job.number)
-                if self.stop and message.problem is not None:
-                    continue  # whatever asks us to stop may have ended the worker too
-                if self._again(message):
+                # Whatever asks us to stop may have ended the worker too.
+                stopped = self.stop and message.problem is not None
+                if stopped or self._again(message):
                     waiting.append(job)
                 else:
                     self._settle(message)
@@ -250,13 +258,13 @@ class Supervisor:
         self.heartbeat.waits(f"until {', '.join(steps) or 'a worker'} has kept what it has")
 
     def _again(self, ended: JobEnded) -> bool:
-        """Whether to start a job anew; its worker ended, and the job was not why."""
+        """Whether to start a job anew, whose worker may well have ended for what was not the job's fault."""
         undone = [node for node in ended.job.nodes if self.store.get(node.key) is None]
-        if not ended.blameless or not undone or self.tries[ended.job.number] >= BLAMELESS_TRIES:
+        retry = ended.again(self.tries[ended.job.number])
+        if retry is None or not undone:
             return False
         self.tries[ended.job.number] += 1
-        text = "The process that workers are forked from was killed; another takes its place"
-        self.emit(ev.Notice(level="warning", text=text, key=undone[0].key))
+        self.emit(ev.Notice(level="warning", text=retry.why, key=undone[0].key))
         return True
 
     def _is_done(self, job: Job) -> bool:

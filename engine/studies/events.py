@@ -1,6 +1,7 @@
 """What happens in a study, one JSON line each in `events.jsonl`; state is what replaying them gives."""
 
 import dataclasses
+import inspect
 import json
 import time
 from collections.abc import Iterator
@@ -59,11 +60,11 @@ class CheckedUp(_Event):
     @property
     def lines(self) -> list[str]:
         """What it tells, a line each."""
-        found = []
+        texts = []
         for one in (*self.data, *self.networks):
-            found.append(f"{one['name']}: {one['text']}")
-            found += [f"{one['name']}: {note}" for note in one["notes"]]
-        return found
+            texts.append(f"{one['name']}: {one['text']}")
+            texts += [f"{one['name']}: {note}" for note in one["notes"]]
+        return texts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,8 +156,8 @@ class EpochFinished(_Event):
 
     def value(self, name: str) -> float | None:
         """A measure of the epoch by name, `loss` and `learning_rate` too; None where the task has no such one."""
-        found = self.measures.get(name, getattr(self, name, None))
-        return found if isinstance(found, int | float) else None
+        number = self.measures.get(name, getattr(self, name, None))
+        return number if isinstance(number, int | float) else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -287,6 +288,25 @@ _CLASSES: dict[str, type[Event]] = {
 _NAMES = {cls: name for name, cls in _CLASSES.items()}
 
 
+def described() -> list[dict[str, Any]]:
+    """Every kind of event with its fields, as plain values, for programs that read a study's `events.jsonl`."""
+    return [
+        {
+            "event": name,
+            "about": inspect.cleandoc(cls.__doc__ or ""),
+            "fields": [
+                {
+                    "name": f.name,
+                    "type": f.type if isinstance(f.type, str) else inspect.formatannotation(f.type),
+                    "required": f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING,
+                }
+                for f in dataclasses.fields(cls)
+            ],
+        }
+        for name, cls in _CLASSES.items()
+    ]
+
+
 def as_dict(event: Event) -> dict[str, Any]:
     """Plain values, with the event's name under `event`."""
     values = {f.name: getattr(event, f.name) for f in dataclasses.fields(event)}
@@ -316,22 +336,22 @@ def _flat_epoch(values: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if name in own} | {"measures": measures}
 
 
-def reused(found: StoredObject) -> Iterator[Event]:
+def reused(stored: StoredObject) -> Iterator[Event]:
     """What tells a result that was in the store already: its epochs, then its end."""
-    others = dict(found.observations)
+    others = dict(stored.observations)
     seconds = others.pop("seconds", 0.0)
     for epoch in others.pop("epochs", []):
         event = from_dict(epoch)
         if event is not None:
             yield event
     yield StepFinished(
-        key=found.key,
-        kind=found.kind,
+        key=stored.key,
+        kind=stored.kind,
         reused=True,
         seconds=seconds,
-        measures=found.measures,
+        measures=stored.measures,
         observations=others,
-        content=found.content,
+        content=stored.content,
     )
 
 

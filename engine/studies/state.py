@@ -8,7 +8,8 @@ from typing import Any, Literal, assert_never
 from engine.studies import events as ev
 from engine.studies import rundir
 from engine.studies.merge import Merged
-from engine.studies.rundir import RunDir, Status, StudyStatus
+from engine.studies.rundir import RunDir
+from engine.studies.status import Status, StudyStatus
 
 StepStatus = Literal["waiting", "running", "done", "failed"]
 Standing = Literal[StepStatus, "unfinished", "not run"]
@@ -142,7 +143,7 @@ class StudyState:
     """Of a study on a cluster: every attempt of its tasks."""
     executor: str = "local"
     queue: str = ""
-    """How its jobs stand in the queue, in words, while it is open."""
+    """How its jobs stand in the queue, or why its engine may be gone, in words, while it is open."""
     checked: ev.CheckedUp | None = None
     """What the check-up before the first step found; None until it has passed."""
     notices: list[ev.Notice] = field(default_factory=list)
@@ -244,8 +245,8 @@ class StudyState:
 
     def _end_task(self, task: str, outcome: str, when: float, used: dict[str, Any]) -> None:
         """The task is gone; what it had not finished waits for another."""
-        if found := self.tasks.get(task):
-            found.outcome, found.ended, found.used = outcome, when, used
+        if ended_task := self.tasks.get(task):
+            ended_task.outcome, ended_task.ended, ended_task.used = outcome, when, used
             self._stop_running(task)
 
     def _stop_running(self, task: str | None = None) -> None:
@@ -286,7 +287,7 @@ class StudyState:
 
     def judge(self, run: RunDir, status: Status) -> None:
         """Take over what events can't tell: that the engine is gone, or what it could not write any more."""
-        self.status, self.queue, self.executor = status.state, status.queue, status.executor
+        self.status, self.queue, self.executor = status.state, status.standing, status.executor
         lost = status.state == "lost"
         self.heard, self.why_lost = (status.updated, rundir.why_lost(run, status)) if lost else (0.0, "")
         if status.state == "failed":
@@ -342,12 +343,12 @@ class Reader:
     def new(self) -> Iterator[ev.Event]:
         """Each new event, at most 256 KiB of each file, right after it was applied: `state` is what holds at it."""
         before = self._merged.signature()
-        found = self._merged.poll()
-        if found is None:  # something came late, or a file was replaced or became shorter
+        lines = self._merged.poll()
+        if lines is None:  # something came late, or a file was replaced or became shorter
             self.state, self._merged = StudyState(name=self.run.name), Merged(self.run)
-            found = self._merged.poll() or []
-        self.at_end = not found and self._merged.signature() == before
-        for one in found:
+            lines = self._merged.poll() or []
+        self.at_end = not lines and self._merged.signature() == before
+        for one in lines:
             if one.event is None or not self._applied(one.event):
                 self.state.unreadable += 1
             else:

@@ -16,6 +16,7 @@ from tui.screens.base import bindings
 from tui.screens.lab_data import DataActions
 from tui.screens.lab_edit import EditActions
 from tui.screens.lab_files import FileActions
+from tui.screens.lab_outside import OutsideActions
 from tui.session import Back, Failed, Go, Session
 from tui.widgets.ending import ONWARD, Endings
 from tui.widgets.form import Form
@@ -38,13 +39,13 @@ BESIDE_FORM = 6
 def ended(state: StudyState) -> tuple[str, str]:
     """How a study that ran here ended and which keys go on, with its role."""
     head = f"{state.name} {'is ' if state.status in ('done', 'lost') else ''}{state.status}"
-    found = ending(state)
-    if found is None:
+    end = ending(state)
+    if end is None:
         return f"{head}, {state.done} of {len(state.trials)} trials. ^l: its curve and trials.", "good"
-    return f"{head}: {f'{ONWARD} {found.resumed}' if found.resumed else found.headline}.", "bad"
+    return f"{head}: {f'{ONWARD} {end.resumed}' if end.resumed else end.headline}.", "bad"
 
 
-class LabScreen(EditActions, FileActions, DataActions):
+class LabScreen(EditActions, FileActions, DataActions, OutsideActions):
     """Edits one preset and starts it; actions live in the mixins, what is edited in `document`."""
 
     WHERE = "lab"
@@ -65,7 +66,7 @@ class LabScreen(EditActions, FileActions, DataActions):
                 yield Outline(id="outline")
             with Vertical(id="middle"):
                 yield FormTitle()
-                yield Form(self.told, id="form")
+                yield Form(self.problem_of, id="form")
                 yield FieldHelp()
             yield Live(id="right")
 

@@ -2,9 +2,14 @@
 
 import shutil
 import time
+from collections.abc import Sequence
+from pathlib import Path
 
 from engine.errors import SecateurError
+from engine.reports.clips import Clip
 from engine.store.files import explained
+from engine.store.paths import expanded
+from engine.studies.rundir import RunDir
 from engine.studies.state import MALFORMED, TrialState
 from engine.text.numbers import age, size
 from tui.work.messages import Listed
@@ -83,13 +88,37 @@ def pick(study: Listed) -> tuple[TrialState, str]:
         raise SecateurError(f"The events of {study.run.name} make no sense", str(study.run.events)) from error
 
 
+def clips(run: RunDir, trial: int | None = None) -> list[Clip]:
+    """What can be copied of a study, and of one of its trials. Raises SecateurError where its files can't be read."""
+    from engine.reports.clips import of_study
+    from engine.studies import state
+
+    try:
+        found = state.load(run.path)
+        return list(of_study(run, found, next((one for one in found.trials if one.index == trial), None)))
+    except MALFORMED as error:
+        raise SecateurError(f"The events of {run.name} make no sense", str(run.events)) from error
+
+
+def report(runs: Sequence[RunDir], name: str) -> Path:
+    """Write a report on studies into a file; its path. Raises SecateurError where that can't be done."""
+    from engine.reports import content, files
+    from engine.studies import state
+
+    try:
+        return files.write([content.reported(run, state.load(run.path)) for run in runs], expanded(name))
+    except MALFORMED as error:
+        names = ", ".join(run.name for run in runs)
+        raise SecateurError(f"The events of {names} make no sense", "Nothing was written.") from error
+
+
 def what_is_lost(studies: list[Listed]) -> str:
     """What deleting these studies loses, and what it makes free, as sentences."""
     from engine.studies import holdings
 
-    found = holdings.holdings(studies[0].run.workspace)
+    contents = holdings.holdings(studies[0].run.workspace)
     names = {study.run.name for study in studies}
-    folders = {one.name: one.folder for one in found.holders if one.name in names}
+    folders = {one.name: one.folder for one in contents.holders if one.name in names}
     lines = []
     for study in studies[:8]:
         made = f", {age(time.time() - study.status.created)}" if study.status.created else ""
@@ -100,13 +129,13 @@ def what_is_lost(studies: list[Listed]) -> str:
     if len(studies) > 8:
         lines.append(f"and {len(studies) - 8} more")
     lines.append("")
-    freed, alone = sum(folders.values()), sum(item.size for item in found.alone(names))
+    freed, alone = sum(folders.values()), sum(item.size for item in contents.alone(names))
     lines.append(
         "Lost for good: the presets as run, events, logs and a replay's own results. Models and measures in the "
         "workspace's store stay, so running the same preset again computes nothing anew."
     )
     lines.append(
-        f"Deleting frees {size(freed)} now. Of the {size(sum(item.size for item in found.items))} in the store, "
+        f"Deleting frees {size(freed)} now. Of the {size(sum(item.size for item in contents.items))} in the store, "
         f"{size(alone)} would then be held by no study: `secateur clean` removes that."
     )
     return "\n".join(lines)
