@@ -39,7 +39,7 @@ class Search(Params):
 
     fastest: Fastest | None = None
     """Ask for the least latency in a runtime, as measured."""
-    smallest: Literal["size.packed", "size.plain", "size.gzip", "parameters", "macs"] | None = None
+    smallest: Literal["size.packed", "size.plain", "parameters", "macs"] | None = None
     """Ask for the least of a size."""
     most_accurate: bool = False
     """Ask for the best accuracy on validation that the other limits leave."""

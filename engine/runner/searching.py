@@ -7,11 +7,11 @@ from there by an engine that takes the study up. What each trial is, the preset 
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 from engine.errors import PresetInvalid
 from engine.machine.value import Machine
-from engine.presets.model import Trial
+from engine.presets.model import Spec, Trial
 from engine.presets.spec import candidate, to_yaml
 from engine.runner.executors.base import Executor
 from engine.search import choice, history, rounds
@@ -21,22 +21,39 @@ from engine.search.task import Task
 from engine.sources import Sources
 from engine.store.files import write_atomic
 from engine.studies import events as ev
-from engine.studies.plan import Plan, PlannedTrial, data_id, extended, make, with_jobs
+from engine.studies.plan import Job, Plan, PlannedTrial, data_id, extended, make, plan_trial
+from engine.studies.rundir import RunDir
 from engine.studies.settings import rule
 from engine.studies.state import StudyState, load
 
-if TYPE_CHECKING:
-    from engine.runner.supervisor import Supervisor
-
 EPOCHS = "epochs"
 UNCOMPRESSED = "uncompressed"
+
+
+class Engine(Protocol):
+    """What a search needs of the engine that carries its study: see `engine.runner.supervisor.Supervisor`."""
+
+    run: RunDir
+    spec: Spec
+    asked: dict[str, Any]
+    state: StudyState
+    plan: Plan | None
+    parallel: int
+
+    def emit(self, event: ev.Event) -> None: ...
+
+    def hand_over(self, plan: Plan) -> None: ...
+
+    def reuse(self, plan: Plan) -> None: ...
+
+    def work_off(self, executor: Executor, jobs: Sequence[Job]) -> None: ...
 
 
 class Searching:
     """A search in progress; `begun` is the study as it was before this engine took it up."""
 
     def __init__(
-        self, engine: "Supervisor", executor: Executor, on: Machine, code: Sources, begun: StudyState
+        self, engine: Engine, executor: Executor, on: Machine, code: Sources, begun: StudyState
     ) -> None:
         self._engine, self._executor = engine, executor
         self._on, self._code = on, code
@@ -129,16 +146,16 @@ class Searching:
         assert engine.plan is not None
         first = len(engine.plan.trials)
         trials = [self._trial(first + at, entry) for at, entry in enumerate(found.entries)]
-        before = len(engine.plan.trials)
-        plan = extended(engine.plan, trials, engine.plan.trials[0], self._on, self._code)
-        shared = [
-            self._timed_once(one, entry, plan)
-            for one, entry in zip(plan.trials[before:], found.entries, strict=True)
+        fingerprint = engine.plan.trials[0].fingerprint
+        planned = [plan_trial(trial, fingerprint, self._on, self._code) for trial in trials]
+        each = [
+            self._timed_once(one, entry, engine.plan)
+            for one, entry in zip(planned, found.entries, strict=True)
         ]
-        engine.plan = with_jobs(replace(plan, trials=plan.trials[:before]), tuple(shared))
+        engine.plan = extended(engine.plan, tuple(each))
         told = [
-            planned.as_dict() | {"proposal": entry.as_dict()}
-            for planned, entry in zip(shared, found.entries, strict=True)
+            one.as_dict() | {"proposal": entry.as_dict()}
+            for one, entry in zip(each, found.entries, strict=True)
         ]
         engine.emit(ev.Proposed(round=number, purpose=found.purpose, trials=told))
         engine.hand_over(engine.plan)
@@ -183,7 +200,7 @@ class Searching:
         return to_yaml(document)
 
 
-def tried(engine: "Supervisor", plan: Plan, on: Machine, code: Sources) -> Plan:
+def tried(engine: Engine, plan: Plan, on: Machine, code: Sources) -> Plan:
     """What the check-up looks at: the baseline, and a candidate in which everything runs."""
     spec = engine.spec
     assert spec.space is not None
