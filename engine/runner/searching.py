@@ -13,9 +13,9 @@ from engine.errors import PresetInvalid
 from engine.machine.value import Machine
 from engine.presets.model import Spec, Trial
 from engine.presets.spec import candidate, to_yaml
+from engine.results.searches import CANDIDATE
 from engine.runner.executors.base import Executor
 from engine.search import choice, history, rounds
-from engine.search.history import CANDIDATE
 from engine.search.rounds import Entry, Round
 from engine.search.task import Task
 from engine.sources import Sources

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from engine.search.history import CANDIDATE, FINALIST, UNCOMPRESSED, Candidate
+from engine.results.searches import CANDIDATE, FINALIST, UNCOMPRESSED
+from engine.search.history import Candidate
 from engine.search.ranking import Ranking
 from engine.search.sampler import propose
 from engine.search.task import Task
