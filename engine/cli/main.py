@@ -10,6 +10,7 @@ from engine.cli import (
     clean,
     cluster,
     compare,
+    compress,
     data,
     doctor,
     export,
@@ -34,6 +35,7 @@ how it goes:
   secateur presets                     what comes with secateur
   secateur run quickstart              run one: a table, a curve, and a study in the workspace
   secateur run my.yaml --set train.epochs=2 --set data.limit=2000
+  secateur compress best.pth --data cifar10 --lose 1 --fastest onnxruntime --hours 2
   secateur list                        the studies of this workspace
   secateur plot latest --x sparsity --y size.packed --by prune.weights.scope
   secateur report latest report.html   verdict, curves, tables and preset in one file for colleagues
@@ -50,7 +52,7 @@ exit codes:
 
 
 COMMANDS = (
-    *(lab, run, study, compare, note, cluster, plot, report, export),
+    *(lab, run, compress, study, compare, note, cluster, plot, report, export),
     *(presets, params, data, clean, doctor, spec, mcp),
 )
 """Modules that declare commands, in the order of the help."""

@@ -102,12 +102,17 @@ _LONG = {
 
 
 def _run(args: argparse.Namespace) -> int:
+    return carry_out(args, _read(args))
+
+
+def carry_out(args: argparse.Namespace, read: "Spec") -> int:
+    """Run a preset that was read, as the arguments of `run` say."""
     from engine.machine import signals
     from engine.runner import launch, names
     from engine.store.workspace import workspace
 
     _refuse_background(args)
-    read = launch.with_default_executor(_read(args))
+    read = launch.with_default_executor(read)
     folder, name = workspace(args.workspace), names.shared(read, args.name)
     if args.show_script:
         scripts = launch.batch_scripts(read, folder)

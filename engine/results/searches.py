@@ -100,7 +100,16 @@ def lines(state: StudyState) -> list[str]:
         f"{counted(len(candidates), 'candidate')} in {counted(rounds, 'round')}, "
         f"{counted(len(state.trials), 'trial')}; {stored} of {counted(through, 'step')} from the store"
     ]
-    return told + (list(state.chosen.lines) if state.chosen else [])
+    if state.chosen is None:
+        return told
+    taken = (
+        []
+        if state.chosen.trial is None
+        else [
+            f"answer.yaml in its folder is the winner as a preset; `secateur export {state.name} model/` takes it away"
+        ]
+    )
+    return [*told, *state.chosen.lines, *taken]
 
 
 def test_quality(trial: TrialState) -> str:

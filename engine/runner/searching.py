@@ -15,11 +15,12 @@ from engine.presets.model import Spec, Trial
 from engine.presets.spec import candidate, to_yaml
 from engine.results.searches import CANDIDATE
 from engine.runner.executors.base import Executor
-from engine.search import choice, history, rounds
+from engine.search import choice, history, reach, rounds
 from engine.search.rounds import Entry, Round
 from engine.search.task import Task
 from engine.sources import Sources
 from engine.store.files import write_atomic
+from engine.studies import checkup
 from engine.studies import events as ev
 from engine.studies.plan import Job, Plan, PlannedTrial, data_id, extended, make, plan_trial
 from engine.studies.rundir import RunDir
@@ -200,8 +201,9 @@ class Searching:
         return to_yaml(document)
 
 
-def tried(engine: Engine, plan: Plan, on: Machine, code: Sources) -> Plan:
-    """What the check-up looks at: the baseline, and a candidate in which everything runs."""
+def tried(engine: Engine, plan: Plan, on: Machine, code: Sources, begun: StudyState) -> tuple[Job, ...]:
+    """What is tried before anything is trained: the baseline, a candidate in which everything runs, and (of a search
+    that has not begun) how far the techniques go."""
     spec = engine.spec
     assert spec.space is not None
     point = {
@@ -210,10 +212,27 @@ def tried(engine: Engine, plan: Plan, on: Machine, code: Sources) -> Plan:
     }
     try:
         steps = candidate(spec, point, 0).trials[0].steps
+        trial = replace(spec.trials[0], steps=steps)
+        probe = make(replace(spec, trials=(trial,)), {data_id(trial): plan.trials[0].fingerprint}, on, code)
+        both = replace(plan, trials=(*plan.trials, *probe.trials))
     except (
         PresetInvalid
     ):  # not all of it together: the values were checked one by one when the preset was read
-        return plan
-    trial = replace(spec.trials[0], steps=steps)
-    probe = make(replace(spec, trials=(trial,)), {data_id(trial): plan.trials[0].fingerprint}, on, code)
-    return replace(plan, trials=(*plan.trials, *probe.trials))
+        both = plan
+    looks = checkup.jobs(both, on, code)
+    return (
+        looks
+        if begun.proposed or engine.asked.get("replay_of")
+        else (*looks, reach.job(spec, plan, on, code))
+    )
+
+
+def reached(engine: Engine, jobs: Sequence[Job]) -> None:
+    """Tell how far the techniques go. Raises UsageError where a limit is out of their reach."""
+    store, task = engine.run.store(), Task.of(engine.spec)
+    for node in [node for job in jobs for node in job.nodes if node.kind == checkup.REACH]:
+        stored = store.get(node.key)
+        if stored is not None:
+            rows = stored.observations["rows"]
+            engine.emit(ev.Reached(rows=rows, lines=reach.lines(task, rows)))
+            reach.check(task, rows)

@@ -20,12 +20,12 @@ from engine.compute.latency.forks import ServerGone
 from engine.compute.memory import keep_freed, lacks_memory, out_of_memory
 from engine.compute.stopping import Stopped, Stopping
 from engine.compute.usercode import own_error
-from engine.compute.worker import checkup, latency, steps
+from engine.compute.worker import checkup, latency, reach, steps
 from engine.errors import LESS_MEMORY, SecateurError, UsageError, sentences
 from engine.machine import limits, procfs
 from engine.store.files import explanation
 from engine.studies import events as ev
-from engine.studies.checkup import CHECKUP
+from engine.studies.checkup import CHECKUP, REACH
 from engine.studies.job import SERVER_GONE, STOP, JobRequest
 from engine.text.numbers import size
 from engine.text.visible import guard_streams
@@ -60,6 +60,8 @@ def work(text: str, connection: Connection) -> None:
             latency.run(request, send)
         elif current["kind"] == CHECKUP:
             checkup.run(request, send)
+        elif current["kind"] == REACH:
+            reach.run(request, send)
         else:
             steps.run(request, send, stopping)
     except Stopped:
