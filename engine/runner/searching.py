@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from engine.errors import PresetInvalid
 from engine.machine.value import Machine
 from engine.presets.model import Spec, Trial
-from engine.presets.spec import candidate, to_yaml
+from engine.presets.spec import candidate, plain
 from engine.results.searches import CANDIDATE
 from engine.runner.executors.base import Executor
 from engine.search import choice, history, reach, rounds
@@ -193,12 +193,8 @@ class Searching:
 
     def _answer(self, index: int) -> str:
         """The chosen trial as a preset without a search."""
-        told = self._engine.state.trials[index].proposal
-        found = candidate(self._engine.spec, told["point"], told["rung"])
-        document = dict(found.document)
-        document["about"] = f"The answer of {self._engine.run.name}"
-        document["seed"] = told["seed"]
-        return to_yaml(document)
+        proposal = self._engine.state.trials[index].proposal
+        return plain(self._engine.spec, proposal, f"The answer of {self._engine.run.name}")
 
 
 def tried(engine: Engine, plan: Plan, on: Machine, code: Sources, begun: StudyState) -> tuple[Job, ...]:

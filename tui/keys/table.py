@@ -169,6 +169,12 @@ TRIAL = (
         "Trial",
         ("layers", ("enter",), "layers", "Its layers, one by one."),
         ("export", ("w",), "export", "Take its model away: choose a format and a folder."),
+        (
+            "edit",
+            ("e",),
+            "to the lab",
+            "Open its preset in the lab; a search's trial becomes a preset of its own.",
+        ),
         ("report", ("R",), "", "Write a report on its study, for a browser or as Markdown."),
         ("copy", ("y", "Y"), "", "Copy a value, a row, a table, the preset or a command to your clipboard."),
         (
