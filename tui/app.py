@@ -20,6 +20,7 @@ from tui.patches.spans import SendSpans
 from tui.patches.stylesheet import ParsedOnce
 from tui.screens.base import BaseScreen
 from tui.session import Back, Exporting, Failed, Go, Session, Tell
+from tui.work.remembered import Keeper
 
 
 class Lab(KeyOrder, SendSpans, App[None]):
@@ -39,12 +40,23 @@ class Lab(KeyOrder, SendSpans, App[None]):
         (34, "-tall"),
     ]
 
-    def __init__(self, preset: Path | None = None, workspace: Path | None = None, first: str = "lab") -> None:
-        """Open `preset` in the lab and `first`, a place; raises UsageError if there is no such place."""
-        self.DEFAULT_MODE = place(first).name  # type: ignore[misc]
+    def __init__(
+        self,
+        preset: Path | None = None,
+        workspace: Path | None = None,
+        first: str = "",
+        *,
+        keeper: Keeper | None = None,
+    ) -> None:
+        """Open `preset` in the lab and `first`, a place; raises UsageError if there is no such place.
+
+        With a `keeper` it begins where the last lab was, in what was not asked for, and keeps where it is itself.
+        """
+        self.session = Session.at(workspace or Path(".secateur").absolute(), preset)
+        first = self.session.go_on(keeper, first) if keeper else first
+        self.DEFAULT_MODE = place(first or PLACES[0].name).name  # type: ignore[misc]
         plain = bool(os.environ.get("NO_COLOR"))
         super().__init__(ansi_color=True if plain else None)
-        self.session = Session.at(workspace or Path(".secateur").absolute(), preset)
         self._before: list[str] = []
         for theme in themes.THEMES:
             self.register_theme(theme)
@@ -78,6 +90,7 @@ class Lab(KeyOrder, SendSpans, App[None]):
         gc.enable()
 
     async def on_unmount(self) -> None:
+        self._keep_place(self.current_mode)
         self.session.watcher.stop()
         if self.session.export is not None:
             await self.session.export.end()
@@ -126,6 +139,10 @@ class Lab(KeyOrder, SendSpans, App[None]):
         pointed = self.here.pointed()
         if pointed is not None and name != "lab":
             self.session.show(pointed)
+        self._keep_place(name)
+
+    def _keep_place(self, name: str) -> None:
+        self.session.keep(place=name, study=self.session.study or "", trial=self.session.trial)
 
     async def go(self, name: str) -> None:
         """Go to a place, and wait until its screen is there."""
@@ -140,6 +157,7 @@ class Lab(KeyOrder, SendSpans, App[None]):
 
     async def action_back(self) -> None:
         if self._before and len(self.screen_stack) == 1:
+            self._keep_place(self._before[-1])
             self.switch_mode(self._before.pop())
 
     async def action_help(self) -> None:

@@ -15,6 +15,7 @@ from tui.work.watch import Watcher
 if TYPE_CHECKING:
     from engine.studies.settings import StudySettings
     from tui.work.models import ModelExport
+    from tui.work.remembered import Keeper, Remembered
 
 
 @dataclass
@@ -29,6 +30,8 @@ class Session:
         trial: The current trial's index.
         overlay: Other studies drawn together with the current one.
         export: The latest export of a model, at work or ended.
+        keeper: Keeps for the next lab what this one is at; None where nothing is kept.
+        remembered: What the lab before left, until its preset has been opened.
     """
 
     workspace: Path
@@ -38,6 +41,8 @@ class Session:
     trial: int = 0
     overlay: list[str] = field(default_factory=list)
     export: "ModelExport | None" = None
+    keeper: "Keeper | None" = None
+    remembered: "Remembered | None" = None
     _settings: "dict[tuple[str, float | None], StudySettings | None]" = field(
         default_factory=dict, init=False
     )
@@ -76,6 +81,26 @@ class Session:
             runs = rundir.studies(self.workspace)
             self.study = runs[0].name if runs else None
         return self.study
+
+    def keep(self, **changes: object) -> None:
+        """Take note for the next lab of what has changed."""
+        if self.keeper is not None:
+            self.keeper.keep(**changes)
+
+    def go_on(self, keeper: "Keeper", place: str) -> str:
+        """Be where the last lab was, unless a preset or a `place` was asked for; the place to begin at."""
+        self.keeper, last = keeper, keeper.last()
+        asked = self.preset
+        if asked is None or str(asked.absolute()) == last.preset:
+            self.remembered = last
+        if last.study and self.run(last.study).preset.is_file():
+            self.study, self.trial = last.study, last.trial
+        return place or (last.place if asked is None else "")
+
+    def take_remembered(self) -> "Remembered | None":
+        """What the last lab left of its preset, once."""
+        last, self.remembered = self.remembered, None
+        return last
 
     def take_preset(self) -> Path | None:
         """The preset to open, once: whoever takes it opens it."""
