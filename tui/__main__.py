@@ -51,12 +51,14 @@ def main(argv: list[str] | None = None) -> int:
     except SecateurError as error:
         print(f"secateur: {visible_lines(str(error))}", file=sys.stderr)
         return error.exit_code
+    from engine.config.files import load
     from tui.app import Lab
     from tui.work.remembered import Keeper
 
     folder = workspace(args.workspace)
-    app = Lab(preset, folder, args.open, keeper=Keeper(folder))
-    app.run(mouse=False)
+    config = load()
+    app = Lab(preset, folder, args.open, keeper=Keeper(folder), config=config)
+    app.run(mouse=config["mouse"])
     return app.return_code or 0
 
 

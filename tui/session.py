@@ -1,5 +1,6 @@
 """What screens share, and what they ask of the app by messages that bubble up to it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from engine.studies.state import StudyState
 from tui.work.watch import Watcher
 
 if TYPE_CHECKING:
+    from engine.results.pick import Pick
     from engine.studies.settings import StudySettings
     from tui.work.models import ModelExport
     from tui.work.remembered import Keeper, Remembered
@@ -30,6 +32,9 @@ class Session:
         trial: The current trial's index.
         overlay: Other studies drawn together with the current one.
         export: The latest export of a model, at work or ended.
+        within: Points that picks may lose, in place of what presets say; None where nobody said.
+        columns: Those of the list of studies, by the user's settings; none: all.
+        keymap: Keys of actions, by the user's settings.
         keeper: Keeps for the next lab what this one is at; None where nothing is kept.
         remembered: What the lab before left, until its preset has been opened.
     """
@@ -41,6 +46,9 @@ class Session:
     trial: int = 0
     overlay: list[str] = field(default_factory=list)
     export: "ModelExport | None" = None
+    within: float | None = None
+    columns: tuple[str, ...] = ()
+    keymap: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     keeper: "Keeper | None" = None
     remembered: "Remembered | None" = None
     _settings: "dict[tuple[str, float | None], StudySettings | None]" = field(
@@ -69,6 +77,14 @@ class Session:
         if known not in self._settings:
             self._settings[known] = self.settings(study)
         return self._settings[known]
+
+    def picked(self, name: str, state: StudyState) -> "Pick | None":
+        """A study's pick, by the threshold of this session."""
+        from engine.results import pick
+
+        settings = self.settings_of(name, state)
+        by = pick.rule(settings, self.within) if settings else pick.STANDARD
+        return pick.pick(state, by)
 
     def show(self, study: str) -> None:
         """Make a study the current one, from its first trial on, unless it is that already."""

@@ -173,6 +173,7 @@ class LabScreen(EditActions, FileActions, DataActions, OutsideActions):
         live, state = self.query_one(Live), self._state
         if live.display:
             settings = self.session.settings_of(state.name, state) if state else None
+            live.within = self.session.within
             live.show(state, settings, self.expected.get(state.name) if state else None)
 
     @on(events.Resize)
@@ -193,6 +194,9 @@ class LabScreen(EditActions, FileActions, DataActions, OutsideActions):
     def _curve_chosen(self) -> None:
         if self.session.study:
             self.post_message(Go("curves"))
+
+    def picks_changed(self) -> None:
+        self._show_study()
 
     # Views
 
