@@ -17,7 +17,8 @@ FLOORS: dict[str, tuple[str, ...]] = {
         # what a study found
         "results",
         "charts",
-        "reports",
+        # which trials a search tries, and which it takes; studies told on paper
+        "search reports",
         # the work itself; the only room with torch
         "compute",
         # from a preset to its last event
