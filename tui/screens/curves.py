@@ -22,6 +22,7 @@ from engine.studies.state import StudyState
 from engine.text.phrases import counted
 from tui.screens.base import bindings
 from tui.screens.copying import CopyActions
+from tui.screens.next import NextActions
 from tui.screens.report import ReportActions
 from tui.session import Failed, Go, Session, Tell
 from tui.views import curves
@@ -50,7 +51,7 @@ MOST_LINES = 16
 BESIDE_CURVE = 3
 
 
-class CurvesScreen(ReportActions, CopyActions):
+class CurvesScreen(ReportActions, CopyActions, NextActions):
     """The chart with what is chosen above it and the point under the cursor below."""
 
     WHERE = "curves"
