@@ -17,6 +17,13 @@ APP = (
     Action(
         "palette", ("ctrl+p",), "commands", "Find any action by its name.", group="Program", priority=True
     ),
+    Action(
+        "threshold",
+        ("percent_sign",),
+        "",
+        "Choose how many points of accuracy the pick may lose.",
+        group="Program",
+    ),
     Action("theme", ("ctrl+t",), "theme", "Next theme: dark, light, high contrast, plain.", group="Program"),
     Action("leave", ("ctrl+q",), "quit", "Leave; studies that run go on.", group="Program", priority=True),
     Action("leave", ("q",), "quit", "Leave; studies that run go on.", group="Program", arguments="'q'"),
@@ -227,6 +234,7 @@ KEY_NAMES = {
     "plus": "+",
     "equals_sign": "=",
     "minus": "-",
+    "percent_sign": "%",
     "less_than_sign": "<",
     "greater_than_sign": ">",
     "escape": "Esc",
