@@ -118,28 +118,35 @@ def _lay(
     """
     by_outputs = params.criterion == "obs"
     able = {name: layer for name, layer in layers.items() if _plain_below_masks(layer)}
-    order: list[str] = []
+    done: list[str] = []
     if able and (by_outputs or params.repair):
-        errors = OutputErrors(model, able, context, count=IMAGES, damping=DAMPING, norms=True)
-        order = errors.order
-    for number, name in enumerate(order):
-        context.progress(number / len(order), f"{name} ({number + 1} of {len(order)})")
-        layer, error = layers[name], errors.of(name)
-        shape, before = weight_of(layer).shape, mask_of(layer)
-        mask = masks[name]
-        if by_outputs:
-            gone = None if before is None else ~before.mask
-            mask = chosen(error, partial(_kept, keep, name, shape, gone)).reshape(shape)
-        set_mask(layer, mask)
-        if params.repair:
-            weights = refitted(error, mask.reshape(error.best.shape)).reshape(shape)
-            with torch.no_grad():
-                leaf_of(layer).copy_(weights)
-            errors.keep_means(name, error)
-    for name in layers.keys() - order:
+        with OutputErrors(model, able, context, count=IMAGES, damping=DAMPING, norms=True) as errors:
+            for name in errors.order:
+                context.progress(
+                    len(done) / len(errors.order), f"{name} ({len(done) + 1} of {len(errors.order)})"
+                )
+                _lay_one(layers[name], name, masks[name], keep if by_outputs else None, params.repair, errors)
+                done.append(name)
+    for name in layers.keys() - done:
         set_mask(layers[name], masks[name])
-    if order and params.repair:
+    if done and params.repair:
         recalibrate(model, context)
+
+
+def _lay_one(
+    layer: nn.Module, name: str, mask: Tensor, keep: Keep | None, repair: bool, errors: OutputErrors
+) -> None:
+    """Mask one layer, with a mask by its outputs where `keep` is given, and refit what stays."""
+    error, shape, before = errors.of(name), weight_of(layer).shape, mask_of(layer)
+    if keep is not None:
+        gone = None if before is None else ~before.mask
+        mask = chosen(error, partial(_kept, keep, name, shape, gone)).reshape(shape)
+    set_mask(layer, mask)
+    if repair:
+        weights = refitted(error, mask.reshape(error.best.shape)).reshape(shape)
+        with torch.no_grad():
+            leaf_of(layer).copy_(weights)
+        errors.keep_means(name, error)
 
 
 def _kept(
