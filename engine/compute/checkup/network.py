@@ -64,7 +64,7 @@ def check(tried: Tried) -> dict[str, Any]:
     try:
         return _checked(tried)
     except Unavailable as error:
-        raise UsageError(error.title, error.detail, error.remedy) from error
+        raise UsageError.of(error) from error
 
 
 def _checked(tried: Tried) -> dict[str, Any]:
