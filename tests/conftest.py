@@ -20,7 +20,7 @@ SCRATCH = "secateur-test-"
 
 
 def _sweep() -> None:
-    """Remove what test runs that were killed left: folders that nobody has used for a day, of processes that are gone."""
+    """Remove what killed test runs left: folders of processes that are gone, and that nobody has used for a day."""
     for path in Path(tempfile.gettempdir()).glob(f"{SCRATCH}*"):
         pid, info = path.name.removeprefix(SCRATCH).partition("-")[0], path.lstat()
         old = info.st_uid == os.getuid() and time.time() - info.st_mtime > 86_400
