@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NewType
 
 from engine.cli.common import add_json, add_workspace, columns, print_json, say, say_text
 from engine.text.phrases import counted
@@ -37,7 +37,7 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
         "--older-than",
         metavar="AGE",
         type=_age,
-        default=SECONDS["d"],
+        default="1d",
         help="remove only what has not been used for so long, such as 12h, 30d or 8w (default: 1d)",
     )
     clean.add_argument("--yes", action="store_true", help="remove without asking")
@@ -46,11 +46,15 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     clean.set_defaults(run=_clean)
 
 
-def _age(text: str) -> float:
+Age = NewType("Age", float)
+"""Seconds; typed as a number with a unit."""
+
+
+def _age(text: str) -> Age:
     match = re.fullmatch(r"(\d{1,6})([hdw])", text)
     if match is None:
         raise argparse.ArgumentTypeError(f"given {text}; allowed: a number with h, d or w, such as 30d")
-    return int(match[1]) * SECONDS[match[2]]
+    return Age(int(match[1]) * SECONDS[match[2]])
 
 
 def _clean(args: argparse.Namespace) -> int:

@@ -10,7 +10,8 @@ from engine.measures.table import TABLE, drawn
 from engine.params import Sensitivity
 from engine.params.catalog import DATASETS, DETECTION, DETECTOR, MODELS, own_code
 from engine.params.preset import AUTO
-from engine.presets import sweep
+from engine.params.search import MOST_ACCURATE
+from engine.presets import limits, sweep
 from engine.presets.files import is_address, looks_like_file
 from engine.presets.steps import StepNode, steps_of
 from engine.presets.trials import Assignment, Point, Sweep, assigned
@@ -61,7 +62,8 @@ def named(root: Mapping, swept: Sweep) -> list[Problem]:
         + _image_folder(root, swept)
         + _task(root, swept)
         + _plot(root, swept)
-        + _one_of(at(root, "pick", "by"), GOALS, "what a model can have least of")
+        + _one_of(at(root, "pick", "by"), (*GOALS, MOST_ACCURATE), "what a model can have least of")
+        + limits.problems(root.items.get("pick"), "limits")
     )
 
 
@@ -235,14 +237,14 @@ def order(root: Mapping, steps: list[StepNode], swept: Sweep) -> list[Problem]:
 
 
 def _followed(steps: list[StepNode], swept: Sweep) -> list[Problem]:
-    """Steps that leave a file, which nothing can change, with a step after them; each reported once."""
+    """Steps that leave what nothing can change, with a step after them; each reported once."""
     ending = [step for step in steps if step.cls is not None and step.cls.last]
     problems: dict[int, Problem] = {}
     for point in swept.points() if ending else ():
         running = [s for s in steps if _enabled(s, _assignment(swept, s, "enabled"), swept, point)]
         for step, after in pairwise(running):
             if step in ending:
-                what = f"leaves a file that no later step can change, but {after.id or after.kind} follows"
+                what = f"leaves what no later step can change, but {after.id or after.kind} follows"
                 problem = Problem(step.place, step.path, what, "as the last step of a trial")
                 problems.setdefault(step.index, problem)
     return list(problems.values())

@@ -26,6 +26,11 @@ class Notes:
         return bool(self.text or self.tags)
 
     @property
+    def line(self) -> str:
+        """The note on one line with its tags behind it, as `typed` takes it."""
+        return " ".join([*self.text.split(), *(f"#{tag}" for tag in self.tags)])
+
+    @property
     def words(self) -> str:
         """All of it on one line, for a search."""
         return " ".join([*(f"#{tag}" for tag in self.tags), *self.text.split()])
@@ -66,6 +71,17 @@ def changed(
             "That is too much for a note", f"It has at most {LONGEST} letters and {MOST_TAGS} tags."
         )
     return Notes(note, tags)
+
+
+def typed(line: str) -> Notes:
+    """What was typed on one line: words that begin with # are tags. Raises UsageError as `changed` does.
+
+    >>> typed("for table 3 #paper")
+    Notes(text='for table 3', tags=('paper',))
+    """
+    words = line.split()
+    tags = [word for word in words if word.startswith("#")]
+    return changed(NONE, " ".join(word for word in words if word not in tags), tags)
 
 
 def write(run: RunDir, notes: Notes) -> None:
