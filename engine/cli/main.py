@@ -10,11 +10,13 @@ from engine.cli import (
     clean,
     cluster,
     compare,
+    config,
     data,
     doctor,
     export,
     lab,
     mcp,
+    next,
     note,
     params,
     plot,
@@ -50,8 +52,8 @@ exit codes:
 
 
 COMMANDS = (
-    *(lab, run, study, compare, note, cluster, plot, report, export),
-    *(presets, params, data, clean, doctor, spec, mcp),
+    *(lab, run, study, next, compare, note, cluster, plot, report, export),
+    *(presets, params, data, clean, doctor, config, spec, mcp),
 )
 """Modules that declare commands, in the order of the help."""
 

@@ -46,6 +46,8 @@ class RunDir:
         self.status = path / "status.json"
         self.log = path / "engine.log"
         self.stop = path / "stop"
+        self.answer = path / "answer.yaml"
+        """Of a search that is through: its best model as a preset without a search."""
         self.notes = path / "notes.json"
         self.tasks = path / "tasks.json"
         """Of a study on a cluster: its stages and their tasks."""

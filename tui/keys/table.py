@@ -17,6 +17,13 @@ APP = (
     Action(
         "palette", ("ctrl+p",), "commands", "Find any action by its name.", group="Program", priority=True
     ),
+    Action(
+        "threshold",
+        ("percent_sign",),
+        "",
+        "Choose how many points of accuracy the pick may lose.",
+        group="Program",
+    ),
     Action("theme", ("ctrl+t",), "theme", "Next theme: dark, light, high contrast, plain.", group="Program"),
     Action("leave", ("ctrl+q",), "quit", "Leave; studies that run go on.", group="Program", priority=True),
     Action("leave", ("q",), "quit", "Leave; studies that run go on.", group="Program", arguments="'q'"),
@@ -100,7 +107,9 @@ STUDIES = (
             "report",
             "Write a report on it, or on all that are marked, for a browser or as Markdown.",
         ),
+        ("next", ("N",), "", "What to try next: opens a preset edited from what was found."),
         ("note", ("n",), "", "Write a note and tags, to find it by."),
+        ("copy", ("y", "Y"), "", "Copy a value, a row, a table, the preset or a command to your clipboard."),
         (
             "compare",
             ("equals_sign",),
@@ -144,6 +153,13 @@ CURVES = (
         ("log_x", ("X",), "", "Logarithmic x axis, or linear again."),
         ("export", ("w",), "write file", "Write the chart as CSV, PNG, SVG or text."),
         ("report", ("R",), "", "Write a report on the studies drawn here, for a browser or as Markdown."),
+        ("next", ("N",), "", "What to try next: opens a preset edited from what was found."),
+        (
+            "copy",
+            ("Y",),
+            "",
+            "Copy the point, the points drawn, a table, the preset or a command to your clipboard.",
+        ),
     ),
 )
 
@@ -163,6 +179,8 @@ TRIAL = (
         ("layers", ("enter",), "layers", "Its layers, one by one."),
         ("export", ("w",), "export", "Take its model away: choose a format and a folder."),
         ("report", ("R",), "", "Write a report on its study, for a browser or as Markdown."),
+        ("next", ("N",), "", "What to try next: opens a preset edited from what was found."),
+        ("copy", ("y", "Y"), "", "Copy a value, a row, a table, the preset or a command to your clipboard."),
         (
             "compare",
             ("equals_sign",),
@@ -182,6 +200,7 @@ LAYERS = (
     *_in(
         "layers",
         "Look",
+        ("copy", ("y", "Y"), "", "Copy a value, a row, a table, the preset or a command to your clipboard."),
         ("sort", ("s",), "sort", "Sort by the next column."),
         ("reverse", ("S",), "", "Sort the other way round."),
         (
@@ -218,6 +237,7 @@ KEY_NAMES = {
     "plus": "+",
     "equals_sign": "=",
     "minus": "-",
+    "percent_sign": "%",
     "less_than_sign": "<",
     "greater_than_sign": ">",
     "escape": "Esc",

@@ -60,6 +60,21 @@ class Document:
         text = _read(path)
         return cls(read(text, str(path)), path.stem, path, text)
 
+    @classmethod
+    def restored(cls, name: str, path: Path | None, draft: str) -> "Document":
+        """A preset with edits that were not saved, which are one change that can be taken back.
+
+        Raises UsageError for a draft that can't be shown.
+        """
+        root = read(draft, f"The draft of {name}")
+        try:
+            document = cls.open(path) if path else cls.new()
+        except UsageError:  # its file is gone
+            document = cls.new()
+        document.name = name or document.name
+        document.replace(root, "what was not saved")
+        return document
+
     @property
     def root(self) -> Mapping:
         return self._past[-1].root
@@ -113,6 +128,11 @@ class Document:
     def _merges(self, merge: str) -> bool:
         return bool(merge) and self._past[-1].merge == merge and len(self._past) > 1 and not self._future
 
+    def replace(self, root: Mapping, label: str) -> bool:
+        """Put another preset in its place, as a change that can be taken back; whether anything is different."""
+        self.close_change()
+        return self._take(root, label)
+
     def was_given(self, address: Address) -> bool:
         """Whether the file has a value there."""
         steps = self._saved.plain().get("steps") or []
@@ -140,6 +160,11 @@ class Document:
         self.revision += 1
         self.close_change()
         return self._past[-1].label
+
+    @property
+    def text(self) -> str:
+        """Its file's own text, comments and all, where nothing was changed; else what it would be saved as."""
+        return self._text if self._text and not self.dirty else self.yaml()
 
     def yaml(self) -> str:
         return to_yaml(self.plain)

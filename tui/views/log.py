@@ -136,6 +136,12 @@ def _words(event: ev.Event) -> tuple[str, str]:
             return f"planned {counted(len(event.trials), 'trial')}", ""
         case ev.CheckedUp():
             return "; ".join(["checked", *event.lines]), ""
+        case ev.Reached():
+            return "; ".join(["can be reached", *event.lines]), ""
+        case ev.Proposed():
+            return event.text, ""
+        case ev.Chosen():
+            return "; ".join(event.lines), "title"
         case ev.StepStarted():
             return f"{event.kind} started {event.key[:8]}", "muted"
         case ev.StepProgress():

@@ -4,14 +4,19 @@ import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from engine.errors import SecateurError
+from engine.reports.clips import Clip
 from engine.store.files import explained
 from engine.store.paths import expanded
 from engine.studies.rundir import RunDir
 from engine.studies.state import MALFORMED, TrialState
 from engine.text.numbers import age, size
 from tui.work.messages import Listed
+
+if TYPE_CHECKING:
+    from engine.results.suggestions import Suggestion
 
 
 def start(study: Listed, *, here: bool = False) -> str:
@@ -75,28 +80,56 @@ def delete(study: Listed) -> str:
     return study.run.name
 
 
-def pick(study: Listed) -> tuple[TrialState, str]:
+def pick(study: Listed, within: float | None = None) -> tuple[TrialState, str]:
     """The trial to take of a study, and why, as a sentence. Raises SecateurError while no trial is done."""
     from engine.results import exports
     from engine.results.pick import PICK
     from engine.studies import state
 
     try:
-        return exports.choose(study.run, state.load(study.run.path), PICK)
+        return exports.choose(study.run, state.load(study.run.path), PICK, within)
     except MALFORMED as error:
         raise SecateurError(f"The events of {study.run.name} make no sense", str(study.run.events)) from error
 
 
-def report(runs: Sequence[RunDir], name: str) -> Path:
+def clips(run: RunDir, trial: int | None = None, within: float | None = None) -> list[Clip]:
+    """What can be copied of a study, and of one of its trials. Raises SecateurError where its files can't be read."""
+    from engine.reports.clips import of_study
+    from engine.studies import state
+
+    try:
+        found = state.load(run.path)
+        return list(
+            of_study(run, found, next((one for one in found.trials if one.index == trial), None), within)
+        )
+    except MALFORMED as error:
+        raise SecateurError(f"The events of {run.name} make no sense", str(run.events)) from error
+
+
+def report(runs: Sequence[RunDir], name: str, within: float | None = None) -> Path:
     """Write a report on studies into a file; its path. Raises SecateurError where that can't be done."""
     from engine.reports import content, files
     from engine.studies import state
 
     try:
-        return files.write([content.reported(run, state.load(run.path)) for run in runs], expanded(name))
+        return files.write(
+            [content.reported(run, state.load(run.path), within) for run in runs], expanded(name)
+        )
     except MALFORMED as error:
         names = ", ".join(run.name for run in runs)
         raise SecateurError(f"The events of {names} make no sense", "Nothing was written.") from error
+
+
+def suggested(run: RunDir, within: float | None = None) -> "list[Suggestion]":
+    """What is worth trying after a study. Raises SecateurError where its files can't be read."""
+    from engine.results import pick, suggestions
+    from engine.studies import state
+
+    try:
+        found = state.load(run.path)
+        return suggestions.suggestions(run, found, pick.pick(found, pick.rule(run.settings(), within)))
+    except MALFORMED as error:
+        raise SecateurError(f"The events of {run.name} make no sense", str(run.events)) from error
 
 
 def what_is_lost(studies: list[Listed]) -> str:
