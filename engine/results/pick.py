@@ -3,16 +3,19 @@
 import math
 import statistics
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from engine.errors import SecateurError
 from engine.measures.table import QUALITIES, measure, measure_text
 from engine.params.preset import Pick as Rule
 from engine.params.search import MOST_ACCURATE
 from engine.presets import limits
 from engine.results import latency_targets
 from engine.results.summary import PACKED, baseline_value, measure_value, quality_name
-from engine.studies.state import StudyState, TrialState
+from engine.studies.rundir import RunDir
+from engine.studies.state import MALFORMED, StudyState, TrialState, load
+from engine.studies.status import Status
 from engine.text.numbers import MISSING, number, percent, ratio
 
 if TYPE_CHECKING:
@@ -122,9 +125,21 @@ def _has_latency(trial: TrialState, by: Rule) -> bool:
     return all(measure_value(trial.results, name) is not None for name in wanted)
 
 
-def trials(studies: "Iterable[tuple[StudySettings, StudyState]]") -> list[TrialState]:
-    """The picked trial of each study that has one."""
-    return [picked.trial for settings, state in studies if (picked := pick(state, settings.pick))]
+def trials(
+    studies: "Iterable[tuple[StudySettings, StudyState]]", within: float | None = None
+) -> list[TrialState]:
+    """The picked trial of each study that has one; it may lose `within` points if given."""
+    return [picked.trial for settings, state in studies if (picked := pick(state, rule(settings, within)))]
+
+
+def repicked(run: RunDir, status: Status, within: float | None) -> Status:
+    """A study's status with the pick that it has if it may lose `within` points; as it is where that was not asked."""
+    if within is None or not status.pick or status.pick.get("allowed") == within / 100:
+        return status
+    try:
+        return replace(status, pick=as_json(pick(load(run.path), rule(run.settings(), within))))
+    except (SecateurError, *MALFORMED):  # whoever opens it is told; the list shows the pick that is kept
+        return status
 
 
 def goal_of(state: StudyState, done: Sequence[TrialState], by: Rule = STANDARD) -> str:

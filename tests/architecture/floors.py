@@ -8,8 +8,8 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "params",
         # what is measured, what is kept, what the machine is
         "measures store machine",
-        # images and users' code on disk; the scheduler
-        "datasets sources slurm",
+        # images and users' code on disk; the scheduler; what a user prefers
+        "datasets sources slurm config",
         # drawing; preset text → validated trials
         "plotting presets",
         # one preset being run: plan, jobs, events, state, folder

@@ -17,6 +17,13 @@ APP = (
     Action(
         "palette", ("ctrl+p",), "commands", "Find any action by its name.", group="Program", priority=True
     ),
+    Action(
+        "threshold",
+        ("percent_sign",),
+        "",
+        "Choose how many points of accuracy the pick may lose.",
+        group="Program",
+    ),
     Action("theme", ("ctrl+t",), "theme", "Next theme: dark, light, high contrast, plain.", group="Program"),
     Action("leave", ("ctrl+q",), "quit", "Leave; studies that run go on.", group="Program", priority=True),
     Action("leave", ("q",), "quit", "Leave; studies that run go on.", group="Program", arguments="'q'"),
@@ -100,6 +107,7 @@ STUDIES = (
             "report",
             "Write a report on it, or on all that are marked, for a browser or as Markdown.",
         ),
+        ("next", ("N",), "", "What to try next: opens a preset edited from what was found."),
         ("note", ("n",), "", "Write a note and tags, to find it by."),
         ("copy", ("y", "Y"), "", "Copy a value, a row, a table, the preset or a command to your clipboard."),
         (
@@ -108,7 +116,19 @@ STUDIES = (
             "",
             "Compare the picks of two marked studies, or its pick with another trial.",
         ),
-        ("delete", ("d", "delete"), "delete", "Delete it, after a question that says what is lost."),
+        (
+            "delete",
+            ("d", "delete"),
+            "delete",
+            "Move it into the bin, after a question that says what it holds.",
+        ),
+        ("restore", ("u",), "", "Take back the study that was deleted last."),
+        (
+            "disk",
+            ("U",),
+            "",
+            "Show what each study holds on the disk, what is in the bin, and what is left over.",
+        ),
     ),
 )
 STUDIES += (
@@ -145,6 +165,7 @@ CURVES = (
         ("log_x", ("X",), "", "Logarithmic x axis, or linear again."),
         ("export", ("w",), "write file", "Write the chart as CSV, PNG, SVG or text."),
         ("report", ("R",), "", "Write a report on the studies drawn here, for a browser or as Markdown."),
+        ("next", ("N",), "", "What to try next: opens a preset edited from what was found."),
         (
             "copy",
             ("Y",),
@@ -176,6 +197,7 @@ TRIAL = (
             "Open its preset in the lab; a search's trial becomes a preset of its own.",
         ),
         ("report", ("R",), "", "Write a report on its study, for a browser or as Markdown."),
+        ("next", ("N",), "", "What to try next: opens a preset edited from what was found."),
         ("copy", ("y", "Y"), "", "Copy a value, a row, a table, the preset or a command to your clipboard."),
         (
             "compare",
@@ -233,6 +255,7 @@ KEY_NAMES = {
     "plus": "+",
     "equals_sign": "=",
     "minus": "-",
+    "percent_sign": "%",
     "less_than_sign": "<",
     "greater_than_sign": ">",
     "escape": "Esc",

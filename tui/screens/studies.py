@@ -21,9 +21,10 @@ from engine.text.phrases import counted
 from tui.screens.base import bindings
 from tui.screens.compare import CompareActions
 from tui.screens.copying import CopyActions, of_table
+from tui.screens.next import NextActions
 from tui.screens.report import ReportActions
 from tui.session import Back, Failed, Go, Session, Tell
-from tui.views.studies import COLUMNS, SORTS, TAGS, cells, headed
+from tui.views.studies import COLUMNS, SORTS, TAGS, cells, chosen, headed
 from tui.widgets.chrome import PlaceBar
 from tui.widgets.confirm import Ask, Confirm, Prompt
 from tui.widgets.document import Document, wrapped
@@ -40,7 +41,7 @@ AGES_EVERY_S = 60.0
 """Seconds between two looks at the ages; only those that read differently are sent."""
 
 
-class StudiesScreen(ReportActions, CompareActions, CopyActions):
+class StudiesScreen(ReportActions, CompareActions, CopyActions, NextActions):
     """The list; its rows come from the watcher."""
 
     WHERE = "studies"
@@ -127,7 +128,7 @@ class StudiesScreen(ReportActions, CompareActions, CopyActions):
         table = self.query_one(Table)
         table.empty = self._nothing(words)
         tagged = any(study.notes.tags for study in self._studies)
-        shown = [column for column in COLUMNS if tagged or column.label != TAGS]
+        shown = [column for column in chosen(self.session.columns) if tagged or column.label != TAGS]
         table.fill(
             (Row(s.run.name, tuple(row[column.label] for column in shown)) for s, row in rows),
             headed(shown, label, largest_first != self._reversed),
@@ -229,7 +230,7 @@ class StudiesScreen(ReportActions, CompareActions, CopyActions):
         if not chosen:
             return
         try:
-            trial, why = await asyncio.to_thread(studies.pick, chosen[0])
+            trial, why = await asyncio.to_thread(studies.pick, chosen[0], self.session.within)
         except SecateurError as error:
             self.post_message(Failed(error))
         else:
@@ -237,6 +238,10 @@ class StudiesScreen(ReportActions, CompareActions, CopyActions):
 
     def in_report(self) -> list[str]:
         return [study.run.name for study in self._chosen_studies()]
+
+    def picks_changed(self) -> None:
+        self.session.watcher.within = self.session.within
+        self.session.watcher.look()
 
     def compared(self) -> list[str]:
         """The picks of the studies that are marked, or of the one under the cursor."""
@@ -247,7 +252,7 @@ class StudiesScreen(ReportActions, CompareActions, CopyActions):
 
     def read_clips(self) -> Sequence[Clip]:
         study = self.pointed()
-        return studies.clips(self.session.run(study)) if study else ()
+        return studies.clips(self.session.run(study), None, self.session.within) if study else ()
 
     def action_note(self) -> None:
         self.run_worker(self._note())
@@ -266,6 +271,34 @@ class StudiesScreen(ReportActions, CompareActions, CopyActions):
         except SecateurError as error:
             self.post_message(Failed(error))
         self.session.watcher.look()
+
+    def action_restore(self) -> None:
+        self.run_worker(self._restore())
+
+    async def _restore(self) -> None:
+        """Take back the study that was deleted last."""
+        try:
+            name = await asyncio.to_thread(studies.restore, self.session.workspace)
+        except SecateurError as error:
+            self.post_message(Failed(error))
+            return
+        self.session.watcher.look()
+        self.post_message(Tell(f"{name}: back from the bin", "good"))
+
+    def action_disk(self) -> None:
+        self.run_worker(self._disk(), group="disk", exclusive=True)
+
+    async def _disk(self) -> None:
+        """Show what each study holds, the bin, and what is left over."""
+        from tui.screens.lab_texts import TextView
+
+        self.post_message(Tell("Looking at every file of the workspace …"))
+        width = min(self.size.width - 8, 100)
+        text = await asyncio.to_thread(studies.disk_use, self.session.workspace, width)
+        self.post_message(Tell(""))
+        await self.app.push_screen(
+            TextView("What fills the workspace; `secateur clean` frees it", [(text, "")])
+        )
 
     def action_delete(self) -> None:
         self.run_worker(self._delete())

@@ -76,6 +76,9 @@ class _Body(Painted, can_focus=True):
     def lines(self, width: int, height: int) -> Sequence[Line]:
         return self._form.lines(width, height)
 
+    def clicked(self, x: int, y: int, times: int) -> None:
+        self._form.clicked(y)
+
     def on_focus(self) -> None:
         self._form.focus_row()
 
@@ -199,6 +202,12 @@ class Form(Container):
         if self.screen.focused is not target:
             target.focus()
         self.body.redraw()
+
+    def clicked(self, y: int) -> None:
+        """A click goes to a field."""
+        if self._top + y < len(self._fields):
+            self._go(self._top + y)
+            self.focus_row()
 
     def step(self, by: int, *, stay: bool = False) -> None:
         """To the next or previous field; past the ends out of the form, unless `stay`."""

@@ -121,6 +121,13 @@ class Outline(Painted, can_focus=True):
             self.redraw()
             self.post_message(self.Moved(self._items[to]))
 
+    def clicked(self, x: int, y: int, times: int) -> None:
+        """A click goes to a line, a second one opens it."""
+        if self._top + y < len(self._items):
+            self._move(self._top + y)
+            if times > 1:
+                self.action_choose()
+
     def action_move(self, by: int) -> None:
         self._move(self._cursor + by)
 

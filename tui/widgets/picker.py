@@ -139,6 +139,10 @@ class Picker(ModalScreen[list[str] | None]):
         else:
             self.dismiss([table.key])
 
+    def on_table_chosen(self) -> None:
+        """A row was clicked twice."""
+        self.on_input_submitted()
+
     def action_move(self, by: int) -> None:
         self.query_one(Table).action_move(by)
 
