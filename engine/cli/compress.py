@@ -2,10 +2,13 @@
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from engine.cli.common import add_json, add_workspace, tell
 from engine.errors import UsageError
+from engine.params.runtimes import TargetRuntime
+
+RUNTIMES = ", ".join(get_args(TargetRuntime))
 
 
 def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -23,7 +26,7 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     command.add_argument("--data", required=True, metavar="NAME", help="a data set, see `secateur data list`")
     command.add_argument("--root", metavar="DIR", help="the folder that holds the images, for your own data")
     goal = command.add_mutually_exclusive_group(required=True)
-    goal.add_argument("--fastest", metavar="RUNTIME", help="least latency: onnxruntime, openvino or torch")
+    goal.add_argument("--fastest", metavar="RUNTIME", help=f"least latency in one of {RUNTIMES}")
     goal.add_argument(
         "--smallest", metavar="SIZE", help="least of size.packed, size.plain, parameters or macs"
     )
