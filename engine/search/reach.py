@@ -179,7 +179,7 @@ def nearest(rows: Sequence[dict[str, Any]], name: str) -> tuple[float, dict[str,
 def _tolerance(limit: limits.Limit) -> float:
     if latency.is_name(limit.measure):
         return NOISY
-    return ESTIMATED if limit.measure in ("size.packed", "size.gzip") else COARSE
+    return ESTIMATED if limit.measure.startswith("size.") else COARSE
 
 
 def check(task: Task, rows: Sequence[dict[str, Any]]) -> None:
