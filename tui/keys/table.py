@@ -193,7 +193,7 @@ TRIAL = (
         (
             "edit",
             ("e",),
-            "to the lab",
+            "",
             "Open its preset in the lab; a search's trial becomes a preset of its own.",
         ),
         ("report", ("R",), "", "Write a report on its study, for a browser or as Markdown."),
