@@ -113,7 +113,7 @@ class Searching:
         if not known:
             return False
         budget, made = self._task.search.budget, history.proposed(self._engine.state)
-        if budget.trials is not None and made + self._task.search.batch > budget.trials:
+        if budget.trials is not None and made + self._task.batch > budget.trials:
             return True
         return (
             budget.hours is not None
