@@ -176,11 +176,15 @@ def _why(winner: Finalist, found: Sequence[Finalist], looked: int) -> str:
     if winner.sure:
         smaller = [one for one in found if one.amount < winner.amount and one.found.within]
         more = f"; {len(smaller)} smaller only seemed to be within" if smaller else ""
-        return f"{told}: within the limit beyond the luck of the best of {looked} candidates{more}"
+        return f"{told}: within the limit beyond the luck of {_of(looked)}{more}"
     return (
-        f"{told}: within the limit, but not beyond the luck of the best of {looked} candidates on so few images; "
+        f"{told}: within the limit, but not beyond the luck of {_of(looked)} on so few images; "
         "more validation images would tell"
     )
+
+
+def _of(looked: int) -> str:
+    return "one candidate" if looked == 1 else f"the best of {looked} candidates"
 
 
 def _mean(quality: str, values: Sequence[float]) -> str:
