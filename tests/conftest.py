@@ -13,6 +13,9 @@ import hypothesis
 from engine.machine import environment, private
 
 os.environ.update(private.variables())  # code that was compiled for earlier tests needs not be compiled again
+# One process of the tests makes it, before it starts the others: an export takes seconds, and most networks are alike.
+_TEMPLATES = tempfile.TemporaryDirectory(prefix="secateur-test-templates-")
+os.environ.setdefault("SECATEUR_TESTS_TEMPLATES", _TEMPLATES.name)
 _LOCKS = tempfile.TemporaryDirectory(prefix="secateur-test-locks-")
 os.environ["SECATEUR_LOCKS"] = _LOCKS.name
 os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -1,5 +1,6 @@
 """What the tests of compute share: real digits, a small ResNet, a context that collects events."""
 
+import os
 import tempfile
 from functools import cache
 from pathlib import Path
@@ -16,6 +17,9 @@ from engine.studies import events as ev
 
 _SCRATCH = tempfile.TemporaryDirectory(prefix="secateur-test-steps-")
 """Where steps keep what they have of an interrupted training; it goes when the tests end."""
+
+TEMPLATES = Path(os.environ["SECATEUR_TESTS_TEMPLATES"])
+"""Where all test processes keep exported graphs, as the studies of one workspace do."""
 
 
 @cache
@@ -40,7 +44,9 @@ def context_for(
 ) -> Context:
     folder = partial or Path(tempfile.mkdtemp(dir=_SCRATCH.name)) / "partial"
     collected = events if events is not None else []
-    return Context(data or digits(), torch.device("cpu"), seed, 1, "key", folder, collected.append)
+    return Context(
+        data or digits(), torch.device("cpu"), seed, 1, "key", folder, collected.append, templates=TEMPLATES
+    )
 
 
 class Interrupted(Exception):
