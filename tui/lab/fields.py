@@ -93,6 +93,29 @@ class Field:
         return ()
 
     @property
+    def checks(self) -> tuple[str, ...]:
+        """What a list can hold, where that is a choice: any of them, in this order."""
+        listed = self.row.type == "list" and self.row.item == "choice"
+        return tuple(text_of(choice) for choice in self.row.choices) if listed else ()
+
+    @property
+    def toggles(self) -> bool:
+        """Whether it is one of two things, so that one key turns it round."""
+        return self.row.type in (SWITCH, "yes/no") and not self.row.optional
+
+    @property
+    def offered(self) -> str:
+        """What its input holds when one begins to edit it: the value that holds, default or not."""
+        if self.given or self.row.required or self.row.default in (None, ""):
+            return self.text
+        return self.default_text
+
+    def meaning(self, option: str) -> str:
+        """What choosing one of `options` or `checks` means, in a line."""
+        told = dict(zip(map(text_of, self.row.choices), self.row.meanings, strict=True))
+        return told.get(option) or ("nothing is asked for" if option == "none" and self.row.optional else "")
+
+    @property
     def sweepable(self) -> bool:
         """Whether it may differ between trials."""
         return self.row.type != SWITCH and sweepable(self.address, self.row)

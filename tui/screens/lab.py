@@ -16,10 +16,10 @@ from tui.screens.base import bindings
 from tui.screens.lab_data import DataActions
 from tui.screens.lab_edit import EditActions
 from tui.screens.lab_files import FileActions
-from tui.session import Back, Failed, Go, Session
+from tui.session import Failed, Go, Session
 from tui.widgets.ending import ONWARD, Endings
 from tui.widgets.form import Form
-from tui.widgets.lab_head import FieldHelp, FormTitle, Head, Views
+from tui.widgets.lab_head import FormTitle, Head, Views, picked_from_list
 from tui.widgets.live import LIVE, Live
 from tui.widgets.outline import Outline
 from tui.widgets.plot import Plot
@@ -65,8 +65,7 @@ class LabScreen(EditActions, FileActions, DataActions):
                 yield Outline(id="outline")
             with Vertical(id="middle"):
                 yield FormTitle()
-                yield Form(self.told, id="form")
-                yield FieldHelp()
+                yield Form(self.told, self.help_lines, id="form")
             yield Live(id="right")
 
     def on_mount(self) -> None:
@@ -101,25 +100,31 @@ class LabScreen(EditActions, FileActions, DataActions):
         self.document.close_change()
         self.show_help()
 
-    @on(Form.Left)
-    def _left_form(self, message: Form.Left) -> None:
-        plot = self.query_one(Plot)
-        if message.by > 0 and plot.display and self.query_one(Live).display:
-            plot.focus()
-        else:
-            self.query_one(Outline).focus()
+    @on(Form.GivenUp)
+    def _given_up(self, message: Form.GivenUp) -> None:
+        self.give_up(message.field)
+
+    @on(Form.Mistaken)
+    def _mistaken(self) -> None:
+        self.say("Enter edits the value; letters are commands in the outline (Esc)", "warn")
 
     @on(Form.Entered)
     async def _entered(self, message: Form.Entered) -> None:
-        path = message.field.address.path if message.field.address.step is None else ""
-        if path == "model.name":
-            await self.run_action("pick_model")
-        elif path == "data.name":
-            await self.run_action("pick_data")
-        elif message.field.options:
-            self.action_cycle(1)
+        """Enter opens what the value is chosen from, turns a switch round, or begins to edit the text."""
+        field, form = message.field, self.query_one(Form)
+        self.document.close_change()
+        if field.axis is not None and (field.options or field.checks):
+            self.action_sweep()
+        elif field.toggles:
+            form.cycle(1)
+        elif field.checks:
+            self.action_check()
+        elif picked_from_list(field):
+            await self.run_action("pick_model" if field.address.path == "model.name" else "pick_data")
+        elif field.options:
+            self.action_choose_value()
         else:
-            self.query_one(Form).step(1)
+            form.edit()
 
     @on(Outline.Moved)
     def _moved(self) -> None:
@@ -208,7 +213,7 @@ class LabScreen(EditActions, FileActions, DataActions):
         """To the outline; from there back to the place before."""
         target = self.query_one(Outline)
         if self.focused is target:
-            self.post_message(Back())
+            self.say("This is the preset's outline: ^q leaves, the numbers above go elsewhere")
             return
         self.set_view("edit")
         target.focus()

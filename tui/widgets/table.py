@@ -61,9 +61,16 @@ class Table(Painted, can_focus=True):
         """Enter was pressed on a row."""
 
     def __init__(
-        self, columns: Sequence[Column], empty: str = "Nothing here yet.", *, id: str | None = None
+        self,
+        columns: Sequence[Column],
+        empty: str = "Nothing here yet.",
+        *,
+        id: str | None = None,
+        checks: bool = False,
     ) -> None:
+        """`checks`: marks are boxes, `[x]` and `[ ]`, as in a list to choose several of."""
         super().__init__(id=id)
+        self._checks = checks
         self.columns = tuple(columns)
         self.empty = empty
         self.marked: set[str] = set()
@@ -112,8 +119,9 @@ class Table(Painted, can_focus=True):
         self._top = max(0, min(self._top, len(self._rows) - room, self._cursor))
         if self._cursor >= self._top + room:
             self._top = self._cursor - room + 1
-        shown = self._fitted(width - 2)
-        head = [("  ", "head"), *self._line([c.label for c in self.columns], shown, "head")]
+        before = " " * cell_width(self._sign(marked=False))
+        shown = self._fitted(width - 1 - len(before))
+        head = [(f" {before}", "head"), *self._line([c.label for c in self.columns], shown, "head")]
         used = sum(cell_width(text) for text, _ in head)
         out: list[Line] = [[*head, (" " * max(width - used, 0), "head")]]
         for i in range(self._top, min(self._top + room, len(self._rows))):
@@ -124,8 +132,13 @@ class Table(Painted, can_focus=True):
         row = self._rows[i]
         at = i == self._cursor
         role = ("cursor" if self.has_focus else "dim-cursor") if at else ""
-        sign = ("›" if at else " ") + ("*" if row.key in self.marked else " ")
+        sign = ("›" if at else " ") + self._sign(marked=row.key in self.marked)
         return [(sign, f"accent {role}".strip()), *self._line(row.cells, shown, role)]
+
+    def _sign(self, *, marked: bool) -> str:
+        if self._checks:
+            return "[x] " if marked else "[ ] "
+        return "*" if marked else " "
 
     def _line(self, cells: Sequence[Cell], shown: list[tuple[int, int]], role: str) -> Iterable[Span]:
         for place, (column, width) in enumerate(shown):
