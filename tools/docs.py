@@ -49,15 +49,17 @@ def parameters() -> str:
     """Every step and every section of a preset, a table each; what repeats is told once."""
     shared = describe(StepParams)
     parts = []
-    told: dict[str, tuple[Row, ...]] = {}
+    described: dict[str, tuple[Row, ...]] = {}
     for kind, cls in STEPS.items():
         rows = tuple(row for row in describe(cls) if row not in shared)
-        like = next((k for k, known in told.items() if {r.path for r in known} == {r.path for r in rows}), "")
-        told[kind] = rows
+        like = next(
+            (k for k, known in described.items() if {r.path for r in known} == {r.path for r in rows}), ""
+        )
+        described[kind] = rows
         about = summary(cls)
         if like:
             about += f" The parameters are those of `{like}`, with other defaults for:"
-            rows = tuple(row for row in rows if row not in told[like])
+            rows = tuple(row for row in rows if row not in described[like])
         parts.append(_table(f"`{kind}`", about, rows))
     parts.append(_table("Every step", "also takes:", shared))
     settings = describe(Settings)
@@ -75,9 +77,9 @@ def _table(title: str, about: str, rows: tuple[Row, ...]) -> str:
     lines = [f"**{title}**{f' – {about}' if about else ''}", ""]
     lines += ["| parameter | takes | default | |", "|---|---|---|---|"]
     for row in rows:
-        told = default_text(row).removeprefix("default: ")
+        default = default_text(row).removeprefix("default: ")
         help_ = row.help + (f" Only when {row.when}." if row.when else "")
-        lines.append(f"| `{row.path}` | {_cell(row.allowed())} | {_cell(told)} | {_cell(help_)} |")
+        lines.append(f"| `{row.path}` | {_cell(row.allowed())} | {_cell(default)} | {_cell(help_)} |")
     return "\n".join(lines)
 
 
@@ -130,8 +132,10 @@ def _room(house: str, room: str) -> str:
     """A room's name with the first line of what its file says of it."""
     folder = HOME.joinpath(*house.split("."))
     file = folder / room / "__init__.py"
-    told = ast.get_docstring(ast.parse((file if file.exists() else folder / f"{room}.py").read_text("utf-8")))
-    return f"`{room}`: {(told or '').splitlines()[0]}" if told else f"`{room}`"
+    docstring = ast.get_docstring(
+        ast.parse((file if file.exists() else folder / f"{room}.py").read_text("utf-8"))
+    )
+    return f"`{room}`: {(docstring or '').splitlines()[0]}" if docstring else f"`{room}`"
 
 
 def recipes() -> str:
@@ -168,24 +172,24 @@ def pages() -> dict[Path, str]:
 
 def regenerated(text: str) -> tuple[str, list[str], list[str]]:
     """A page with fresh blocks, which blocks it has, and what is wrong with its markers."""
-    found, problems = [], []
+    names, problems = [], []
     for name, make in BLOCKS.items():
         begin, end = f"<!-- begin:{name} -->", f"<!-- end:{name} -->"
         if text.count(begin) == text.count(end) == 1 and text.index(begin) < text.index(end):
             head, tail = text.index(begin) + len(begin), text.index(end)
             text = f"{text[:head]}\n{make()}\n{text[tail:]}"
-            found.append(name)
+            names.append(name)
         elif begin in text or end in text:
             problems.append(f"{begin} and {end} must stand there once each, in this order")
-    return text, found, problems
+    return text, names, problems
 
 
 def fresh_files(texts: dict[Path, str]) -> tuple[dict[Path, str], list[str]]:
     """Every generated file as it should be, and what is wrong with the blocks."""
     fresh, problems, seen = {}, [], []
     for path, text in texts.items():
-        fresh[path], found, wrong = regenerated(text)
-        seen += found
+        fresh[path], names, wrong = regenerated(text)
+        seen += names
         problems += [f"{_shown(path)}: {problem}" for problem in wrong]
     problems += [
         f"the block {name} must stand once in README.md or docs/, it stands {seen.count(name)} times"
@@ -213,8 +217,8 @@ class Fence:
 
 
 def fences(text: str) -> list[Fence]:
-    found = re.finditer(r"^```([\w-]*)[^\n]*\n(.*?)^```[ \t]*$", text, re.MULTILINE | re.DOTALL)
-    return [Fence(m[1], m[2], text.count("\n", 0, m.start(2)) + 1) for m in found]
+    matches = re.finditer(r"^```([\w-]*)[^\n]*\n(.*?)^```[ \t]*$", text, re.MULTILINE | re.DOTALL)
+    return [Fence(m[1], m[2], text.count("\n", 0, m.start(2)) + 1) for m in matches]
 
 
 def preset_problems(text: str, name: str = "README.md") -> Iterator[str]:

@@ -73,8 +73,8 @@ class Session:
     def current(self) -> str | None:
         """The current study; where none was chosen yet, the newest of the workspace becomes it."""
         if self.study is None:
-            found = rundir.studies(self.workspace)
-            self.study = found[0].name if found else None
+            runs = rundir.studies(self.workspace)
+            self.study = runs[0].name if runs else None
         return self.study
 
     def take_preset(self) -> Path | None:

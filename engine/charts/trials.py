@@ -181,7 +181,7 @@ def _points(state: StudyState, trials: Sequence[TrialState], x: str, y: str) -> 
         if measure_value(trial.results, y) is not None:
             rest = tuple((n, str(v)) for n, v in trial.parameters.items() if n != "seed")
             seeds.setdefault(rest, []).append(trial)
-    points = [_mean(state, found, x, y) for found in seeds.values()]
+    points = [_mean(state, group, x, y) for group in seeds.values()]
     return tuple(sorted(points, key=lambda point: _order(point.x)))
 
 

@@ -46,10 +46,10 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
 
 
 def _age(text: str) -> float:
-    found = re.fullmatch(r"(\d{1,6})([hdw])", text)
-    if found is None:
+    match = re.fullmatch(r"(\d{1,6})([hdw])", text)
+    if match is None:
         raise argparse.ArgumentTypeError(f"given {text}; allowed: a number with h, d or w, such as 30d")
-    return int(found[1]) * SECONDS[found[2]]
+    return int(match[1]) * SECONDS[match[2]]
 
 
 def _clean(args: argparse.Namespace) -> int:
@@ -57,14 +57,14 @@ def _clean(args: argparse.Namespace) -> int:
     from engine.studies import holdings
 
     folder = workspace(args.workspace)
-    found = holdings.holdings(folder)
-    left = found.left_over(args.older_than)
+    contents = holdings.holdings(folder)
+    left = contents.left_over(args.older_than)
     if not args.json:
-        _show(found, left)
+        _show(contents, left)
     agreed = bool(left) and (args.yes or (not args.json and _asked(left)))
     removed = holdings.remove(left, folder) if agreed else []
     if args.json:
-        print_json(_as_json(found, left, removed))
+        print_json(_as_json(contents, left, removed))
     elif agreed:
         say(f"removed {_amount(removed)}")
     return 0
@@ -79,7 +79,7 @@ def _asked(left: "Sequence[Item]") -> bool:
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
-def _show(found: "Holdings", left: "Sequence[Item]") -> None:
+def _show(contents: "Holdings", left: "Sequence[Item]") -> None:
     from engine.text import numbers, tables
 
     now = time.time()
@@ -88,25 +88,25 @@ def _show(found: "Holdings", left: "Sequence[Item]") -> None:
             one.name,
             one.state,
             numbers.size(one.folder),
-            numbers.size(found.held(one)),
-            numbers.size(sum(item.size for item in found.alone([one.name]))),
+            numbers.size(contents.held(one)),
+            numbers.size(sum(item.size for item in contents.alone([one.name]))),
             numbers.age(now - one.created) if one.created else "",
         ]
-        for one in found.holders
+        for one in contents.holders
     ]
     if rows:
         headers = ["study", "state", "folder", "in store", "alone", "started"]
         align: list[tables.Align] = ["left", "left", "right", "right", "right", "left"]
         say_text(tables.table(headers, rows, align, columns()))
         say("", "alone: what only this study holds, and deleting it would leave to be cleaned", "")
-    say(f"{found.store.root}: {numbers.size(sum(item.size for item in found.items))} in all")
+    say(f"{contents.store.root}: {numbers.size(sum(item.size for item in contents.items))} in all")
     for kind, text in CALLED.items():
         if mine := [item for item in left if item.kind == kind]:
             oldest = numbers.age(now - min(item.used for item in mine))
             say(f"  {_amount(mine)} are {text}; the oldest was used {oldest}")
     if not left:
         say("  nothing of yours is left over")
-    for one in found.unknown:
+    for one in contents.unknown:
         say(f"results and unfinished work stay, because study {one.name} may hold them: {one.unknown}")
 
 
@@ -117,24 +117,24 @@ def _amount(items: "Sequence[Item]") -> str:
     return f"{numbers.size(sum(item.size for item in items))} in {folders}"
 
 
-def _as_json(found: "Holdings", left: "Sequence[Item]", removed: "Sequence[Item]") -> dict[str, Any]:
+def _as_json(contents: "Holdings", left: "Sequence[Item]", removed: "Sequence[Item]") -> dict[str, Any]:
     def plain(item: "Item") -> dict[str, Any]:
         return asdict(item) | {"path": str(item.path)}
 
     return {
-        "store": str(found.store.root),
-        "size": sum(item.size for item in found.items),
+        "store": str(contents.store.root),
+        "size": sum(item.size for item in contents.items),
         "studies": [
             {
                 "study": one.name,
                 "state": one.state,
                 "folder": one.folder,
-                "in_store": found.held(one),
-                "alone": sum(item.size for item in found.alone([one.name])),
+                "in_store": contents.held(one),
+                "alone": sum(item.size for item in contents.alone([one.name])),
                 "created": one.created,
                 "unknown": one.unknown,
             }
-            for one in found.holders
+            for one in contents.holders
         ],
         "left_over": [plain(item) for item in left],
         "removed": [plain(item) for item in removed],

@@ -100,10 +100,10 @@ class _Lines:
     """One line for each thing that happened."""
 
     def __init__(self) -> None:
-        self._told: set[str] = set()
+        self._said: set[str] = set()
 
     def event(self, event: ev.Event, state: StudyState) -> None:
-        tell(*described(event, state, self._told))
+        tell(*described(event, state, self._said))
 
     def tick(self, state: StudyState) -> None:
         """Nothing is redrawn where there is no terminal."""
@@ -117,10 +117,10 @@ class _Bar:
 
     def __init__(self) -> None:
         self._shown = ""
-        self._told: set[str] = set()
+        self._said: set[str] = set()
 
     def event(self, event: ev.Event, state: StudyState) -> None:
-        lines = described(event, state, self._told, brief=True)
+        lines = described(event, state, self._said, brief=True)
         if lines:
             self.clear()
             tell(*(tables.abbreviate(visible(line), columns()) for line in lines))
@@ -221,10 +221,10 @@ def _finished(event: ev.StepFinished, state: StudyState) -> str:
 
 def _quality(measures: dict[str, Any], prefix: str) -> str:
     """A classifier's accuracy, or a detector's mAP with its name."""
-    found = quality_of(measures, prefix)
-    if found is None:
+    quality = quality_of(measures, prefix)
+    if quality is None:
         return numbers.MISSING
-    name, value = found
+    name, value = quality
     return (
         numbers.percent(value)
         if name == "accuracy"

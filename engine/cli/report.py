@@ -35,19 +35,19 @@ def print_study(
     The pick may lose `within` points instead of what its preset says.
     """
     settings = run.settings()
-    found = pick.pick(state, pick.rule(settings, within))
+    choice = pick.pick(state, pick.rule(settings, within))
     say(heading(state))
     if state.checked and not followed:
         say(*state.checked.lines)
     if state.trials:
-        say_text(table(state, columns(), found))
+        say_text(table(state, columns(), choice))
     for rates in sensitivity.tables(state, columns()):
         say_text(f"\n{rates}")
-    chart = chart_text(settings.plot, state, found)
+    chart = chart_text(settings.plot, state, choice)
     if chart:
         say("")
         say_picture(chart)
-    say(*closing(state, found))
+    say(*closing(state, choice))
 
 
 def heading(state: StudyState) -> str:
@@ -149,7 +149,7 @@ def _header(name: str) -> str:
 def _cell(trial: TrialState, name: str) -> str:
     value = measure_value(trial.results, name)
     if name == CHANGE:
-        now, before = (quality_of(found) for found in (trial.results, trial.baseline_measure.measures))
+        now, before = (quality_of(measures) for measures in (trial.results, trial.baseline_measure.measures))
         return f"{100 * (now[1] - before[1]):+.2f}" if now and before else numbers.MISSING
     text = measure_text(name, value)
     if name.startswith("latency."):
@@ -171,7 +171,7 @@ def _baseline_cells(state: StudyState, measures: list[str]) -> list[str]:
     done = [step.measures for step in steps.values() if step.status == "done"]
     cells = []
     for name in measures:
-        values = [v for found in done if (v := measure_value(found, name)) is not None]
+        values = [v for results in done if (v := measure_value(results, name)) is not None]
         if name.startswith("latency."):
             values = trials.baseline_latencies(state.trials, name)
         middle = statistics.median if name.startswith("latency.") else statistics.fmean
@@ -234,11 +234,11 @@ def reused_lines(state: StudyState) -> list[str]:
 
 def _latency_notes(state: StudyState) -> dict[str, list[int]]:
     """What to know of the latencies, with the trials that it is true of."""
-    found: dict[str, list[int]] = {}
+    by_note: dict[str, list[int]] = {}
     for trial in state.trials:
         for note in latency.notes(trial.results):
-            found.setdefault(note, []).append(trial.index)
-    return found
+            by_note.setdefault(note, []).append(trial.index)
+    return by_note
 
 
 def _which(indices: list[int]) -> str:
@@ -261,9 +261,9 @@ def verdict_lines(identical: bool, compared: int, differences: list[dict[str, An
     if identical:
         return [f"replay: identical in all {compared} numbers and models"]
     lines = [f"replay: DIFFERENT in {len(differences)} of {compared} numbers and models"]
-    for found in differences[:20]:
-        by = f" (by {found['by']:.3g})" if found.get("by") is not None else ""
-        lines.append(f"  {found['where']}: {found['original']} became {found['replay']}{by}")
+    for difference in differences[:20]:
+        by = f" (by {difference['by']:.3g})" if difference.get("by") is not None else ""
+        lines.append(f"  {difference['where']}: {difference['original']} became {difference['replay']}{by}")
     return lines
 
 

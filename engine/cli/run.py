@@ -101,7 +101,9 @@ def _run(args: argparse.Namespace) -> int:
     from engine.store.workspace import workspace
 
     _refuse_background(args)
-    read = launch.settled(spec.read(shipped.find(args.preset), args.overrides, quick=args.quick))
+    read = launch.with_default_executor(
+        spec.read(shipped.find(args.preset), args.overrides, quick=args.quick)
+    )
     folder, name = workspace(args.workspace), names.shared(read, args.name)
     if args.show_script:
         print_as_it_is(launch.batch_scripts(read, folder))

@@ -122,13 +122,13 @@ def _cancel(args: argparse.Namespace) -> int:
     if status.state not in ("running", "queued"):
         raise UsageError(f"Study {run.name} is {status.state}", "Only a running study can be cancelled.")
     launch.cancel(run)
-    started, told = time.monotonic(), ""
+    started, said = time.monotonic(), ""
     while (now := run.read_status()).state in ("running", "queued"):
         waited = time.monotonic() - started
         if waited > CANCEL_WITHIN_S:
             break
-        if waited > TELL_AFTER_S and (what := _awaited(now)) != told:
-            told = what
+        if waited > TELL_AFTER_S and (what := _awaited(now)) != said:
+            said = what
             tell(f"{run.name} was asked to stop and {what}")
         time.sleep(0.1)
     state = now.state

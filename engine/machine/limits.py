@@ -57,17 +57,17 @@ class Limit:
 
 def in_force(root: Path = ROOT) -> list[Limit]:
     """Every limit that there is on this process, the strictest of a kind first."""
-    found = [
+    limits = [
         *memory(root),
         *(one for one in ulimits(root) if one.value < ENOUGH.get(one.what, UNLIMITED)),
         *_group_counts("pids", "pids.max", "pids.current", root),
         *processors(root),
     ]
-    kinds = list(dict.fromkeys(limit.what for limit in found))
-    return sorted(found, key=lambda limit: (kinds.index(limit.what), limit.value))
+    kinds = list(dict.fromkeys(limit.what for limit in limits))
+    return sorted(limits, key=lambda limit: (kinds.index(limit.what), limit.value))
 
 
-def told(*kinds: str, after: bool = False, root: Path = ROOT) -> str:
+def sentence(*kinds: str, after: bool = False, root: Path = ROOT) -> str:
     """The strictest limit of each of these kinds (all by default) as one sentence; empty where there is none.
 
     `after`: the process that met a limit has gone, so that what is used now says nothing.
@@ -81,12 +81,12 @@ def told(*kinds: str, after: bool = False, root: Path = ROOT) -> str:
 
 def memory(root: Path = ROOT) -> list[Limit]:
     """Limits of memory in bytes: of the process's control group and of each one above it, and Slurm's."""
-    found = []
+    limits = []
     for folder, name in _chain("memory", root):
         value = _number(folder / "memory.max") or _number(folder / "memory.limit_in_bytes")
         if value is not None and 0 < value < UNLIMITED:
-            found.append(Limit("memory", value, f"control group {name}", _used(folder)))
-    return [*found, *slurm_memory()]
+            limits.append(Limit("memory", value, f"control group {name}", _used(folder)))
+    return [*limits, *slurm_memory()]
 
 
 def free_memory(root: Path = ROOT) -> int:
@@ -100,25 +100,25 @@ def free_memory(root: Path = ROOT) -> int:
 def ulimits(root: Path = ROOT) -> list[Limit]:
     """The limits of `ULIMITS` that are set on this process."""
     used = {"address space": _status("VmSize", root), "data": _status("VmData", root)}
-    found = []
+    limits = []
     for what, (number, source) in ULIMITS.items():
         value, _ = resource.getrlimit(number)
         if value != resource.RLIM_INFINITY:
-            found.append(Limit(what, value, source, used.get(what)))
-    return found
+            limits.append(Limit(what, value, source, used.get(what)))
+    return limits
 
 
 def processors(root: Path = ROOT, variables: Mapping[str, str] = os.environ) -> list[Limit]:
     """Limits of the number of processors, beside the processors themselves."""
-    found = [
+    limits = [
         Limit("processors", max(1, int(quota)), f"control group {name}")
         for folder, name in _chain("cpu", root)
         if (quota := _cpu_quota(folder)) is not None
     ]
     given = variables.get("SLURM_CPUS_PER_TASK", "")
     if given.isdigit() and int(given):
-        found.append(Limit("processors", int(given), "SLURM_CPUS_PER_TASK"))
-    return found
+        limits.append(Limit("processors", int(given), "SLURM_CPUS_PER_TASK"))
+    return limits
 
 
 def usable_processors(root: Path = ROOT, variables: Mapping[str, str] = os.environ) -> int:
@@ -223,7 +223,7 @@ def _above(point: Path, mounted: str, path: str) -> list[tuple[Path, str]]:
 
 def _mounts(root: Path) -> dict[str, list[tuple[str, str]]]:
     """For `cgroup2` and for each controller of version 1: the group that is mounted, and where."""
-    found: dict[str, list[tuple[str, str]]] = {}
+    mounts: dict[str, list[tuple[str, str]]] = {}
     for line in _read(root / "proc/self/mountinfo").splitlines():
         before, _, after = line.partition(" - ")
         fields, last = before.split(), after.split()
@@ -231,8 +231,8 @@ def _mounts(root: Path) -> dict[str, list[tuple[str, str]]]:
             continue
         kinds = ["cgroup2"] if last[0] == "cgroup2" else last[2].split(",")
         for kind in kinds:
-            found.setdefault(kind, []).append((fields[3], fields[4].replace("\\040", " ")))
-    return found
+            mounts.setdefault(kind, []).append((fields[3], fields[4].replace("\\040", " ")))
+    return mounts
 
 
 def _available(root: Path) -> int:

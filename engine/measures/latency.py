@@ -211,11 +211,11 @@ def slower_texts(rows: Iterable[Row]) -> list[str]:
     >>> slower_texts([row | {"float_operators": {"Conv": 11}}, row | {"batch": 8, "speedup": 0.9}])
     ['INT8 is slower than fp32 in onnxruntime at batch 1, 8 (0.60× to 0.90×): 11 Conv stayed in float']
     """
-    found: dict[str, list[Row]] = {}
+    by_runtime: dict[str, list[Row]] = {}
     for row in rows:
         if row["precision"] == INT8 and row["speedup"] < 1:
-            found.setdefault(row["runtime"], []).append(row)
-    return [_slower(runtime, slower) for runtime, slower in found.items()]
+            by_runtime.setdefault(row["runtime"], []).append(row)
+    return [_slower(runtime, slower) for runtime, slower in by_runtime.items()]
 
 
 def _slower(runtime: str, rows: list[Row]) -> str:

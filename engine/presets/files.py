@@ -66,10 +66,10 @@ def _root(node: Node, folder: Path | None) -> Node:
 
 
 def _own_code(node: Node, folder: Path | None) -> Node:
-    found = own_code(node.value) if isinstance(node, Scalar) and isinstance(node.value, str) else None
-    if found is None or not isinstance(node, Scalar):
+    code = own_code(node.value) if isinstance(node, Scalar) and isinstance(node.value, str) else None
+    if code is None or not isinstance(node, Scalar):
         return node
-    return _at(node, found.file, f":{found.function}", folder)
+    return _at(node, code.file, f":{code.function}", folder)
 
 
 def _at(node: Scalar, file: str, rest: str, folder: Path | None) -> Scalar:

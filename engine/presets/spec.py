@@ -74,16 +74,16 @@ def parse(
     root, problems = _tree(text, place)
     if root is None:
         raise PresetInvalid(shown, tuple(problems))
-    root, section, found = small.split(root)
-    problems += found
+    root, section, new_problems = small.split(root)
+    problems += new_problems
     if quick and section is None and not problems:
         raise _no_quick(shown)
-    spec, found = _spec(root, name, () if quick else overrides, folder, stored)
-    problems += found
+    spec, new_problems = _spec(root, name, () if quick else overrides, folder, stored)
+    problems += new_problems
     if section is not None:
-        variant, found = _variant(root, section, name, overrides if quick else (), folder, stored)
+        variant, new_problems = _variant(root, section, name, overrides if quick else (), folder, stored)
         overridden = bool(overrides) and not quick
-        problems += small.own_problems(found, problems, section, overridden=overridden)
+        problems += small.own_problems(new_problems, problems, section, overridden=overridden)
         spec = variant if quick or spec is None else replace(spec, quick=variant)
     problems = _tidy(problems)
     if problems or spec is None:
@@ -96,8 +96,8 @@ def _variant(
 ) -> tuple[Spec | None, list[Problem]]:
     """The small version of a preset."""
     root, problems = small.apply(normalise(root), section)
-    spec, found = _spec(root, name + small.SUFFIX, changes, folder, stored)
-    return spec, [*problems, *found]
+    spec, more = _spec(root, name + small.SUFFIX, changes, folder, stored)
+    return spec, [*problems, *more]
 
 
 def _no_quick(preset: str) -> UsageError:
@@ -142,9 +142,9 @@ def _spec(
 ) -> tuple[Spec | None, list[Problem]]:
     root, problems = overrides.apply(normalise(root), changes)
     root = absolute(root, folder)
-    steps, found = steps_of(root)
+    steps, in_steps = steps_of(root)
     swept, in_sweep = read_sweep(root)
-    problems += found + in_sweep
+    problems += in_steps + in_sweep
     if not stored:
         problems += checks.order(root, steps, swept)
     built, invalid = build(root, steps, swept)

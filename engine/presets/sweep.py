@@ -75,8 +75,8 @@ def read(node: Node) -> tuple[list[Axis], list[Problem]]:
     axes: list[Axis] = []
     problems: list[Problem] = []
     for path, below in node.items.items():
-        axis, found = _zip(below) if path == "zip" else _single(path, below)
-        problems += found
+        axis, wrong = _zip(below) if path == "zip" else _single(path, below)
+        problems += wrong
         if axis is not None:
             axes.append(axis)
     return axes, problems
@@ -122,9 +122,9 @@ def _zip(node: Node) -> tuple[Axis | None, list[Problem]]:
     columns: list[list[Node]] = []
     problems: list[Problem] = []
     for below in node.items.values():
-        values, found = _values(below)
+        values, wrong = _values(below)
         columns.append(values)
-        problems += found
+        problems += wrong
     if problems:
         return None, problems
     lengths = {path: len(column) for path, column in zip(node.items, columns, strict=True)}

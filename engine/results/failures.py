@@ -71,9 +71,9 @@ def ending(state: StudyState) -> Ending | None:
         case "lost":
             heard = f", last heard of {moment(state.heard)}" if state.heard else ""
             cause = Reason({"title": state.why_lost})
-            found = (cause, *reasons) if state.why_lost else reasons
+            causes = (cause, *reasons) if state.why_lost else reasons
             who = GONE.get(state.executor, GONE["local"])
-            return Ending(f"Lost: {who}{heard}; {done}", found, "goes on where it was")
+            return Ending(f"Lost: {who}{heard}; {done}", causes, "goes on where it was")
         case "cancelled":
             return Ending(
                 f"Cancelled {done if not count else f'with {done}'}", reasons, "goes on where it was"
@@ -95,11 +95,11 @@ def ending(state: StudyState) -> Ending | None:
 
 def reasons_of(trials: Iterable[TrialState]) -> tuple[Reason, ...]:
     """The distinct reasons why trials failed, the most frequent first."""
-    found: dict[str, list[TrialState]] = {}
+    by_reason: dict[str, list[TrialState]] = {}
     for trial in trials:
         if trial.error:
-            found.setdefault(alike(trial.error), []).append(trial)
-    reasons = [_shared(trials) for trials in found.values()]
+            by_reason.setdefault(alike(trial.error), []).append(trial)
+    reasons = [_shared(trials) for trials in by_reason.values()]
     return tuple(sorted(reasons, key=lambda reason: -len(reason.trials)))
 
 
@@ -126,15 +126,15 @@ def failed_step(trial: TrialState) -> str:
     return next((step.address for step in every if step.error), "")
 
 
-def paragraphs_of(found: Ending, onward: str) -> list[tuple[Part, str]]:
+def paragraphs_of(end: Ending, onward: str) -> list[tuple[Part, str]]:
     """The ending as paragraphs; `onward` is how the view resumes a study, such as `secateur resume NAME`."""
-    shared = len(found.reasons) == 1 and bool(found.reasons[0].trials)
-    head = found.headline + (_where(found.reasons[0]) if shared else "")
-    numbered = sum(bool(reason.trials) for reason in found.reasons) > 1
-    several = f", for {len(found.reasons)} reasons" if numbered and found.reasons[0].trials else ""
-    parts: list[tuple[Part, str]] = [("headline", head + several + (":" if found.reasons else ""))]
+    shared = len(end.reasons) == 1 and bool(end.reasons[0].trials)
+    head = end.headline + (_where(end.reasons[0]) if shared else "")
+    numbered = sum(bool(reason.trials) for reason in end.reasons) > 1
+    several = f", for {len(end.reasons)} reasons" if numbered and end.reasons[0].trials else ""
+    parts: list[tuple[Part, str]] = [("headline", head + several + (":" if end.reasons else ""))]
     number = 0
-    for reason in found.reasons:
+    for reason in end.reasons:
         number += bool(reason.trials)
         which_one = f"({number}) " if reason.trials and numbered else ""
         whose = f"{which_one}{which(reason.trials)}{_where(reason)}: " if reason.trials and not shared else ""
@@ -142,15 +142,15 @@ def paragraphs_of(found: Ending, onward: str) -> list[tuple[Part, str]]:
         parts.append(("reason", whose + sentences(reason.what, others)))
         if reason.remedy:
             parts.append(("remedy", reason.remedy.replace(RESUME, onward)))
-    if found.resumed and not any(RESUME in reason.remedy for reason in found.reasons):
-        parts.append(("onward", f"{onward} {found.resumed}."))
+    if end.resumed and not any(RESUME in reason.remedy for reason in end.reasons):
+        parts.append(("onward", f"{onward} {end.resumed}."))
     return parts
 
 
 def lines(state: StudyState) -> list[str]:
     """The ending as the commands print it; nothing while all goes well."""
-    found = ending(state)
-    return _indented(paragraphs_of(found, _command(state))) if found else []
+    end = ending(state)
+    return _indented(paragraphs_of(end, _command(state))) if end else []
 
 
 def trial_lines(state: StudyState, trial: TrialState) -> list[str]:
@@ -168,26 +168,26 @@ def _indented(parts: Iterable[tuple[Part, str]]) -> list[str]:
 
 def of_trial(state: StudyState, trial: TrialState, onward: str) -> list[tuple[Part, str]]:
     """What became of one trial: its own error if it failed, else the study's, with how to go on."""
-    found = ending(state)
+    end = ending(state)
     if trial.error:
         reason = next(one for one in reasons_of(state.trials) if trial.index in one.trials)
         same = f" ({which(reason.trials)} for this reason)" if len(reason.trials) > 1 else ""
         head = f"Trial {trial.index} failed in {failed_step(trial)}{same}"
         own = Reason(trial.error)
-        return paragraphs_of(Ending(head, (own,), found.resumed if found else ""), onward)
-    if found is None or trial.status == "done":
+        return paragraphs_of(Ending(head, (own,), end.resumed if end else ""), onward)
+    if end is None or trial.status == "done":
         return []
-    study = tuple(reason for reason in found.reasons if not reason.trials)
-    return paragraphs_of(Ending(found.headline, study, found.resumed), onward)
+    study = tuple(reason for reason in end.reasons if not reason.trials)
+    return paragraphs_of(Ending(end.headline, study, end.resumed), onward)
 
 
-def brief(found: Ending) -> str:
+def brief(end: Ending) -> str:
     """The ending on one line: the headline, what happened most often, and what to do about that."""
-    if not found.reasons:
-        return found.headline
-    first, *others = found.reasons
+    if not end.reasons:
+        return end.headline
+    first, *others = end.reasons
     more = f" (and {len(others)} other {'reason' if len(others) == 1 else 'reasons'})" if others else ""
-    return f"{found.headline}: {sentences(first.what, first.remedy)}{more}"
+    return f"{end.headline}: {sentences(first.what, first.remedy)}{more}"
 
 
 def of_status(status: Status) -> str:

@@ -87,7 +87,7 @@ def pick(state: StudyState, by: Rule = STANDARD) -> Pick | None:
     ]
     if not smaller:
         return None
-    within = [(found, amount) for found, amount in smaller if found.within]
+    within = [(judged, amount) for judged, amount in smaller if judged.within]
     if within:
         return min(within, key=lambda pair: (pair[1], pair[0].loss))[0]
     return min(smaller, key=lambda pair: pair[0].loss)[0]
@@ -95,7 +95,7 @@ def pick(state: StudyState, by: Rule = STANDARD) -> Pick | None:
 
 def trials(studies: "Iterable[tuple[StudySettings, StudyState]]") -> list[TrialState]:
     """The picked trial of each study that has one."""
-    return [found.trial for settings, state in studies if (found := pick(state, settings.pick))]
+    return [picked.trial for settings, state in studies if (picked := pick(state, settings.pick))]
 
 
 def goal_of(state: StudyState, done: Sequence[TrialState], by: Rule = STANDARD) -> str:
@@ -149,31 +149,31 @@ def _noun(goal: str) -> str:
     return "" if known.unit == "MACs" else known.short or known.label
 
 
-def verdict(found: Pick) -> str:
+def verdict(picked: Pick) -> str:
     """What to take, and by which rule, as one sentence."""
-    points = number(100 * found.allowed)
+    points = number(100 * picked.allowed)
     limit = f"within {points} point{'' if points == '1' else 's'} on validation"
-    mean = f" (mean of {found.seeds} seeds)" if found.seeds > 1 else ""
-    if found.within:
-        most = "fastest" if found.goal.startswith("latency") else "smallest"
-        return f"{MARK} {found}; {most} {limit}{mean}"
-    return f"no smaller model is {limit}{mean}; nearest is {found}"
+    mean = f" (mean of {picked.seeds} seeds)" if picked.seeds > 1 else ""
+    if picked.within:
+        most = "fastest" if picked.goal.startswith("latency") else "smallest"
+        return f"{MARK} {picked}; {most} {limit}{mean}"
+    return f"no smaller model is {limit}{mean}; nearest is {picked}"
 
 
-def as_json(found: Pick | None) -> dict[str, Any]:
+def as_json(picked: Pick | None) -> dict[str, Any]:
     """The pick for `status.json` and `--json`; empty while there is none."""
-    if found is None:
+    if picked is None:
         return {}
     return {
-        "index": found.trial.index,
-        found.quality: measure_value(found.trial.results, found.quality),
-        "goal": found.goal,
-        "value": measure_value(found.trial.results, found.goal),
-        "times": found.times,
-        "validation_loss_of_quality": found.loss,
-        "allowed": found.allowed,
-        "within": found.within,
-        "text": str(found),
+        "index": picked.trial.index,
+        picked.quality: measure_value(picked.trial.results, picked.quality),
+        "goal": picked.goal,
+        "value": measure_value(picked.trial.results, picked.goal),
+        "times": picked.times,
+        "validation_loss_of_quality": picked.loss,
+        "allowed": picked.allowed,
+        "within": picked.within,
+        "text": str(picked),
     }
 
 

@@ -48,9 +48,10 @@ class Bits:
         return f"{self._differences()}. {MEANING} {self._remedy()}"
 
     def _differences(self) -> str:
-        found = [check for check in self.checks if check["different"]]
+        different = [check for check in self.checks if check["different"]]
         return "equal computations give other bits here: " + "; ".join(
-            f"{check['network']} {check['what']} differs in {_some(check['different'])}" for check in found
+            f"{check['network']} {check['what']} differs in {_some(check['different'])}"
+            for check in different
         )
 
     def _remedy(self) -> str:
@@ -76,14 +77,14 @@ def check(threads: int) -> Bits:
 
     Raises SecateurError when the check itself fails.
     """
-    found = Bits(threads, _checked(threads, {}))
-    if found.equal:
-        return found
+    bits = Bits(threads, _checked(threads, {}))
+    if bits.equal:
+        return bits
     for variables in OTHER_WAYS:
         if Bits(threads, _checked(threads, variables)).equal:
-            return Bits(threads, found.checks, mended=variables)
+            return Bits(threads, bits.checks, mended=variables)
     alone = threads > 1 and Bits(1, _checked(1, {})).equal
-    return Bits(threads, found.checks, mended_by_one_thread=alone)
+    return Bits(threads, bits.checks, mended_by_one_thread=alone)
 
 
 def _checked(threads: int, variables: dict[str, str]) -> tuple[dict[str, Any], ...]:

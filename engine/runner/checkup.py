@@ -50,7 +50,7 @@ def check_up(
                     emit(message)
                 case _:
                     pass
-    emit(_told(jobs, store))
+    emit(_event(jobs, store))
     return True
 
 
@@ -66,7 +66,7 @@ def _whole(ended: JobEnded, store: Store) -> None:
         )
 
 
-def _told(jobs: Sequence[Job], store: Store) -> ev.CheckedUp:
-    found = [stored.observations for job in jobs for node in job.nodes if (stored := store.get(node.key))]
-    data = {one["data"]["text"]: one["data"] for one in found if one["data"]}
-    return ev.CheckedUp(data=list(data.values()), networks=[one["network"] for one in found])
+def _event(jobs: Sequence[Job], store: Store) -> ev.CheckedUp:
+    observed = [stored.observations for job in jobs for node in job.nodes if (stored := store.get(node.key))]
+    data = {one["data"]["text"]: one["data"] for one in observed if one["data"]}
+    return ev.CheckedUp(data=list(data.values()), networks=[one["network"] for one in observed])

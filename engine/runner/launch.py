@@ -154,7 +154,7 @@ def prepare(run: RunDir) -> None:
     slurm.write(run, slurm.prepare(run, read_stored(run.preset, run.name)))
 
 
-def settled(spec: Spec) -> Spec:
+def with_default_executor(spec: Spec) -> Spec:
     """The preset as it is run here: by Slurm where it does not say where, and the site or the user has settled that."""
     if "executor" in spec.document or not site.by_default():
         return spec
@@ -166,11 +166,12 @@ def batch_scripts(spec: Spec, workspace: Path) -> str:
     """The batch scripts of a study that is not created, as it would be. Raises UsageError without Slurm."""
     _only_on_cluster(spec.settings)
     run = RunDir.of(workspace, rundir.next_name(workspace, spec.name))
-    found = slurm.prepare(run, spec)
+    submission = slurm.prepare(run, spec)
     texts = [
-        (f"{stage.name}.sh", text) for stage, text in zip(found.tasks.stages, found.scripts, strict=True)
+        (f"{stage.name}.sh", text)
+        for stage, text in zip(submission.tasks.stages, submission.scripts, strict=True)
     ]
-    texts.append(("submit.sh", slurm.by_hand(run, found.tasks)))
+    texts.append(("submit.sh", slurm.by_hand(run, submission.tasks)))
     return "\n".join(f"# {run.slurm / name}\n{text}" for name, text in texts)
 
 
@@ -234,7 +235,7 @@ def _start_engine(run: RunDir, *, here: bool, tell: Callable[[str], None], first
         except (BlockingIOError, MemoryError) as error:
             raise SecateurError(
                 "No process can be started for the engine",
-                limits.told("processes", "memory", "address space") or str(error),
+                limits.sentence("processes", "memory", "address space") or str(error),
                 f"End other programs, or raise the limit; then `secateur resume {run.name}`.",
             ) from error
     _wait_for(run, process)
@@ -242,15 +243,15 @@ def _start_engine(run: RunDir, *, here: bool, tell: Callable[[str], None], first
 
 def _silent(run: RunDir, tell: Callable[[str], None]) -> str:
     """The counter of an engine on another node that has been watched and stood still; empty if there is none."""
-    told = False
+    announced = False
     while (by := lease.holder(run.path)) is not None and not by.gone():
         status = run.read_status()
         if by.process.fate() == "alive" or status.state not in ("running", "queued", "lost"):
             raise _running(run, by)
         if status.state == "lost":
             return by.counter
-        if not told:
-            told = True
+        if not announced:
+            announced = True
             tell(
                 f"{run.name} has an engine on {by.process.host}, last heard of {moment(status.updated)}: watching for "
                 f"up to {lives.lost_after_s(by.every):.0f} s whether it still runs"

@@ -59,7 +59,7 @@ def read(run: RunDir) -> Pinned | None:
     """What is kept; of a study that began before it was kept, what its events tell. None for one that never began."""
     kept = read_json(run.machine)
     try:
-        return Pinned(**kept) if isinstance(kept, dict) else _told(load(run.path))
+        return Pinned(**kept) if isinstance(kept, dict) else _recorded(load(run.path))
     except (TypeError, KeyError):
         return None
 
@@ -69,18 +69,20 @@ def keep(run: RunDir, machine: Machine, within: Path) -> None:
     write_json(run.machine, asdict(Pinned.of(machine)), within=within)
 
 
-def _told(state: StudyState) -> Pinned | None:
+def _recorded(state: StudyState) -> Pinned | None:
     if not state.devices or not state.environment:
         return None
-    told, device, threads = state.environment, state.devices["device"], state.devices["threads"]
-    cpu = told["cpu"]
+    recorded, device, threads = state.environment, state.devices["device"], state.devices["threads"]
+    cpu = recorded["cpu"]
     now = environment.numerics(device, threads)
     numerics = now | {
-        "packages": {name: told["packages"].get(name) for name in now["packages"]},
+        "packages": {name: recorded["packages"].get(name) for name in now["packages"]},
         "machine": {name: cpu.get(name, value) for name, value in now["machine"].items()},
-        "variables": told.get("variables", now["variables"]),
+        "variables": recorded.get("variables", now["variables"]),
     }
-    return Pinned(str(told.get("host", state.host)), device, threads, cpu.get("available", threads), numerics)
+    return Pinned(
+        str(recorded.get("host", state.host)), device, threads, cpu.get("available", threads), numerics
+    )
 
 
 def machine(settings: Settings, kept: Pinned | None) -> Machine:
@@ -92,27 +94,27 @@ def machine(settings: Settings, kept: Pinned | None) -> Machine:
 
 def differences(kept: Pinned, now: Machine, spec: Spec) -> list[str]:
     """Why results computed as `kept` are not those that `now` would give, which has the same device and threads."""
-    found = []
+    unlike_here = []
     if kept.threads > now.cpus and kept.threads <= kept.cpus:
         here = "1 processor is" if now.cpus == 1 else f"{now.cpus} processors are"
-        found.append(f"Its trials compute with {kept.threads} threads, and {here} here")
+        unlike_here.append(f"Its trials compute with {kept.threads} threads, and {here} here")
     if kept.device == "cuda" and not environment.gpus():
-        found.append("It computes on a GPU, and none is here")
-    found += sorted(unlike(now.numerics, kept.numerics))
+        unlike_here.append("It computes on a GPU, and none is here")
+    unlike_here += sorted(unlike(now.numerics, kept.numerics))
     timed = any(step.timed_in for trial in spec.trials for step in trial.steps)
     if timed and kept.host != now.host:
-        found.append(f"It decides by times that were measured on {kept.host}, and this is {now.host}")
-    return found
+        unlike_here.append(f"It decides by times that were measured on {kept.host}, and this is {now.host}")
+    return unlike_here
 
 
 def check(run: RunDir, spec: Spec, kept: Pinned | None) -> None:
     """Raises OtherMachine where going on here would compute again, with other bits, what the study has."""
     if kept is None:
         return
-    found = differences(kept, machine(spec.settings, kept), spec)
-    if not found:
+    different = differences(kept, machine(spec.settings, kept), spec)
+    if not different:
         return
     state, store = load(run.path), run.store()
     done = sum(step.status == "done" for step in state.steps.values())
     if done or any(store.partial(key).exists() for key in state.steps):
-        raise OtherMachine(run, kept, found, done)
+        raise OtherMachine(run, kept, different, done)

@@ -45,6 +45,6 @@ def with_events(before: Status, state: StudyState, rule: Pick) -> Status:
         done=state.done,
         failed=state.failed,
         pick=pick.as_json(pick.pick(state, rule)),
-        why=brief(found) if (found := ending(state)) else "",
+        why=brief(end) if (end := ending(state)) else "",
         verdict=None if state.verdict is None else ("identical" if state.verdict.identical else "different"),
     )

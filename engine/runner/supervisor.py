@@ -121,12 +121,14 @@ class Supervisor:
     def _machine(self) -> Machine:
         """The machine to plan for, which is the study's own from its first plan on."""
         on = pinned.machine(self.spec.settings, self.kept)
-        found = pinned.differences(self.kept, on, self.spec) if self.kept else []
-        if found:
+        different = pinned.differences(self.kept, on, self.spec) if self.kept else []
+        if different:
             if not self.here:
                 pinned.check(self.run, self.spec, self.kept)
             on = pinned.machine(self.spec.settings, None)
-            self.emit(ev.Notice(level="warning", text=f"It goes on here with other bits. {'; '.join(found)}"))
+            self.emit(
+                ev.Notice(level="warning", text=f"It goes on here with other bits. {'; '.join(different)}")
+            )
         pinned.keep(self.run, on, self.lease.folder)
         return on
 

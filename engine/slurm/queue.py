@@ -119,13 +119,13 @@ def fates(jobs: Sequence[str], comment: str) -> str:
     """What became of a study's tasks, as far as Slurm still knows: from its queue, or from its accounting."""
     rows = look().of(jobs, comment)
     ended = [(row.id, row.state, row.nodes) for row in rows if row.state in FATES] or _accounted(jobs)
-    told = [
+    sentences = [
         f"{id_} {FATES[state]}{f' on {nodes}' if nodes else ''}"
         for id_, state, nodes in ended
         if state in FATES
     ]
-    more = f" and {len(told) - TOLD} more" if len(told) > TOLD else ""
-    return f"Task {', '.join(told[:TOLD])}{more}" if told else ""
+    more = f" and {len(sentences) - TOLD} more" if len(sentences) > TOLD else ""
+    return f"Task {', '.join(sentences[:TOLD])}{more}" if sentences else ""
 
 
 def _accounted(jobs: Sequence[str]) -> list[tuple[str, str, str]]:
@@ -134,8 +134,8 @@ def _accounted(jobs: Sequence[str]) -> list[tuple[str, str, str]]:
         return []
     try:
         file = cache() / f"ended-{jobs[0]}-{jobs[-1]}.json"
-        found: Any = read_json(file)
-        if not isinstance(found, list):
+        rows: Any = read_json(file)
+        if not isinstance(rows, list):
             # Its own default for the start is last midnight.
             answer = commands.ask(
                 "sacct",
@@ -149,11 +149,11 @@ def _accounted(jobs: Sequence[str]) -> list[tuple[str, str, str]]:
                 "-o",
                 "JobID,State,NodeList",
             )
-            found = [line.split("|") for line in answer.splitlines()]
-            write_json(file, found, durable=False)
+            rows = [line.split("|") for line in answer.splitlines()]
+            write_json(file, rows, durable=False)
     except (OSError, SecateurError):
         return []
-    return [(row[0], row[1].split()[0], row[2]) for row in found if len(row) == 3 and row[1]]
+    return [(row[0], row[1].split()[0], row[2]) for row in rows if len(row) == 3 and row[1]]
 
 
 def forget() -> None:
@@ -172,21 +172,21 @@ def _ask(file: Path, before: Snapshot) -> Snapshot:
         answer = commands.ask(
             "squeue", "-h", "-t", "all", "-u", str(os.getuid()), "-o", FORMAT, patience_s=PATIENCE_S
         )
-        found = Snapshot(now, tuple(parse(answer)))
+        snapshot = Snapshot(now, tuple(parse(answer)))
     except SecateurError as error:
-        found = replace(before, problem=error.sentence)
+        snapshot = replace(before, problem=error.sentence)
     with contextlib.suppress(SecateurError):  # a full home: the answer is true all the same
-        write_json(file, {"tried": now, **asdict(found)}, durable=False)
-    return found
+        write_json(file, {"tried": now, **asdict(snapshot)}, durable=False)
+    return snapshot
 
 
 def _read(file: Path) -> tuple[Snapshot, float]:
     """The kept answer and when it was last asked for."""
     try:
-        found = file.stat()
+        status = file.stat()
     except OSError:
         return Snapshot(), 0.0
-    return _parsed(file, found.st_ino, found.st_mtime_ns)
+    return _parsed(file, status.st_ino, status.st_mtime_ns)
 
 
 @lru_cache(maxsize=1)

@@ -35,9 +35,9 @@ def whose(path: Path) -> str:
     barring = next((folder for folder in reversed(path.parents) if _shut(folder)), path)
     if not os.path.lexists(barring):  # it can't be made where it would be
         barring = next(folder for folder in path.parents if os.path.lexists(folder))
-    found = barring.lstat()
+    status = barring.lstat()
     what = "it" if barring == path else f"the folder {barring}"
-    return f"{what} belongs to {user_name(found.st_uid)} ({stat.filemode(found.st_mode)})"
+    return f"{what} belongs to {user_name(status.st_uid)} ({stat.filemode(status.st_mode)})"
 
 
 def _shut(folder: Path) -> bool:

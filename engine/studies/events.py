@@ -59,11 +59,11 @@ class CheckedUp(_Event):
     @property
     def lines(self) -> list[str]:
         """What it tells, a line each."""
-        found = []
+        texts = []
         for one in (*self.data, *self.networks):
-            found.append(f"{one['name']}: {one['text']}")
-            found += [f"{one['name']}: {note}" for note in one["notes"]]
-        return found
+            texts.append(f"{one['name']}: {one['text']}")
+            texts += [f"{one['name']}: {note}" for note in one["notes"]]
+        return texts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,8 +104,8 @@ class EpochFinished(_Event):
 
     def value(self, name: str) -> float | None:
         """A measure of the epoch by name, `loss` and `learning_rate` too; None where the task has no such one."""
-        found = self.measures.get(name, getattr(self, name, None))
-        return found if isinstance(found, int | float) else None
+        number = self.measures.get(name, getattr(self, name, None))
+        return number if isinstance(number, int | float) else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -259,22 +259,22 @@ def _flat_epoch(values: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if name in own} | {"measures": measures}
 
 
-def reused(found: StoredObject) -> Iterator[Event]:
+def reused(stored: StoredObject) -> Iterator[Event]:
     """What tells a result that was in the store already: its epochs, then its end."""
-    others = dict(found.observations)
+    others = dict(stored.observations)
     seconds = others.pop("seconds", 0.0)
     for epoch in others.pop("epochs", []):
         event = from_dict(epoch)
         if event is not None:
             yield event
     yield StepFinished(
-        key=found.key,
-        kind=found.kind,
+        key=stored.key,
+        kind=stored.kind,
         reused=True,
         seconds=seconds,
-        measures=found.measures,
+        measures=stored.measures,
         observations=others,
-        content=found.content,
+        content=stored.content,
     )
 
 

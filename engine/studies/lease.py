@@ -213,6 +213,6 @@ def _folder(run: Path, term: int) -> Path:
 
 def _terms(run: Path) -> list[int]:
     try:
-        return sorted(int(found.name) for found in (run / FOLDER).iterdir() if found.name.isdigit())
+        return sorted(int(entry.name) for entry in (run / FOLDER).iterdir() if entry.name.isdigit())
     except OSError:
         return []

@@ -153,30 +153,30 @@ def _plan_trial(trial: Trial, fingerprint: str, machine: Machine, code: Sources)
         return _root_key(trial, model, fingerprint, machine, code)
 
     size = trial.settings.measure.size
-    found = _chain(trial, trial.steps, root, machine)
-    beside = list(found.teachers)
-    taught = _measure_node(found.teacher, None, size) if found.teacher else None
+    chain = _chain(trial, trial.steps, root, machine)
+    beside = list(chain.teachers)
+    taught = _measure_node(chain.teacher, None, size) if chain.teacher else None
     beside += [taught] if taught else []
-    parameters, control = dict(found.parameters), None
+    parameters, control = dict(chain.parameters), None
     if any(isinstance(step, Distill) and step.control for step in trial.steps):
         untaught = _chain(trial, [_without_teacher(step) for step in trial.steps], root, machine)
         control = _final_measure(untaught, size, None, None)[0]
-        beside += [replace(n, address=f"control {n.address}") for n in untaught.steps if n not in found.steps]
+        beside += [replace(n, address=f"control {n.address}") for n in untaught.steps if n not in chain.steps]
         beside.append(control)
         parameters |= untaught.parameters
-    measure, baseline_measure = _final_measure(found, size, taught, control)
+    measure, baseline_measure = _final_measure(chain, size, taught, control)
     latency = _latency_node(
-        trial, found.steps[-1].key, found.baseline, (measure.key, baseline_measure.key), machine
+        trial, chain.steps[-1].key, chain.baseline, (measure.key, baseline_measure.key), machine
     )
     own = {measure.key, baseline_measure.key}
     others = tuple({node.key: node for node in beside if node.key not in own}.values())
     return PlannedTrial(
         trial,
         fingerprint,
-        tuple(found.steps),
+        tuple(chain.steps),
         measure,
         latency,
-        found.baseline,
+        chain.baseline,
         baseline_measure,
         others,
         parameters,
@@ -197,33 +197,33 @@ class _Chain:
 
 def _chain(trial: Trial, steps: Sequence[Step], root: Callable[[Model], str], machine: Machine) -> _Chain:
     start = root(trial.settings.model)
-    found = _Chain([] if _starts_by_training(trial) else [_built_node(start)])
-    found.baseline = found.steps[0].key if found.steps else ""
+    chain = _Chain([] if _starts_by_training(trial) else [_built_node(start)])
+    chain.baseline = chain.steps[0].key if chain.steps else ""
     for position, step in enumerate(steps):
-        found.compressed |= step.compresses
-        parent = found.steps[-1].key if found.steps else None
-        teacher = _teacher(step, found, root) if isinstance(step, Distill) else None
-        baseline = found.baseline if found.compressed else None
+        chain.compressed |= step.compresses
+        parent = chain.steps[-1].key if chain.steps else None
+        teacher = _teacher(step, chain, root) if isinstance(step, Distill) else None
+        baseline = chain.baseline if chain.compressed else None
         node = _step_node(step, parent, start, position, baseline, teacher, machine)
-        found.steps.append(node)
-        found.parameters[node.key] = step
-        found.teacher = teacher or found.teacher
-        if not found.compressed:
-            found.baseline = node.key
-    return found
+        chain.steps.append(node)
+        chain.parameters[node.key] = step
+        chain.teacher = teacher or chain.teacher
+        if not chain.compressed:
+            chain.baseline = node.key
+    return chain
 
 
-def _teacher(step: Distill, found: _Chain, root: Callable[[Model], str]) -> str | None:
+def _teacher(step: Distill, chain: _Chain, root: Callable[[Model], str]) -> str | None:
     """The key of the step's teacher, which is noted in `found` where it is a network of its own."""
     match step.teacher:
         case BaselineTeacher():
-            return found.baseline
+            return chain.baseline
         case ModelTeacher() as model:
             train = model.train and model.train.model_dump(mode="json")
             material = {"kind": "teacher", "version": 1, "params": train}
             own = key({"parent": root(model), **material})
-            found.teachers.append(Node(own, "teacher", "teacher", material, None, -1))
-            found.parameters[own] = step
+            chain.teachers.append(Node(own, "teacher", "teacher", material, None, -1))
+            chain.parameters[own] = step
             return own
         case _:
             return None
@@ -233,14 +233,14 @@ def _without_teacher(step: Step) -> Step:
     return step.without_teacher if isinstance(step, Distill) and step.control else step
 
 
-def _final_measure(found: _Chain, size: bool, taught: Node | None, control: Node | None) -> tuple[Node, Node]:
+def _final_measure(chain: _Chain, size: bool, taught: Node | None, control: Node | None) -> tuple[Node, Node]:
     """The measures of the chain's end, and those of its baseline: the same where nothing compresses."""
     beside = (taught.key if taught else None, control.key if control else None)
-    if not found.compressed:
-        measure = _measure_node(found.baseline, None, size, *beside)
+    if not chain.compressed:
+        measure = _measure_node(chain.baseline, None, size, *beside)
         return measure, measure
-    baseline = _measure_node(found.baseline, None, size)
-    return _measure_node(found.steps[-1].key, baseline.key, size, *beside), baseline
+    baseline = _measure_node(chain.baseline, None, size)
+    return _measure_node(chain.steps[-1].key, baseline.key, size, *beside), baseline
 
 
 def _starts_by_training(trial: Trial) -> bool:

@@ -119,8 +119,8 @@ class RunDir:
 
     def asked(self) -> dict[str, Any]:
         """What was asked for beside the preset; nothing where that is missing or makes no sense."""
-        found = read_json(self.request)
-        return found if isinstance(found, dict) else {}
+        content = read_json(self.request)
+        return content if isinstance(content, dict) else {}
 
     def store(self) -> Store:
         """The store this study uses: the workspace's, with one of its own beside it for what others keep from it; or
@@ -167,13 +167,13 @@ class RunDir:
 
     def layers(self, key: str) -> list[dict[str, Any]]:
         """The layers as the measuring `key` counted them; empty while it has not."""
-        found = read_json(self.store().folder(key) / LAYERS)
-        return found if isinstance(found, list) else []
+        rows = read_json(self.store().folder(key) / LAYERS)
+        return rows if isinstance(rows, list) else []
 
     def classes(self, key: str) -> dict[str, Any]:
         """How each class did when `key` was measured; empty where that was not told (a detector, an old study)."""
-        found = read_json(self.store().folder(key) / CLASSES)
-        return found if isinstance(found, dict) else {}
+        content = read_json(self.store().folder(key) / CLASSES)
+        return content if isinstance(content, dict) else {}
 
     def read_status(self) -> Status:
         """The status as written, with `running` turned into `lost` if its engine is gone."""
@@ -202,8 +202,8 @@ class RunDir:
         from engine.slurm import queue
 
         status = replace(status, submitted=max(status.submitted, self._noted()))
-        found = queue.look()
-        rows = found.of(self.jobs(), str(self.path))
+        snapshot = queue.look()
+        rows = snapshot.of(self.jobs(), str(self.path))
         standing = queue.standing(rows)
         if standing.running or standing.waiting:
             state: StudyStatus = "running" if standing.running else "queued"
@@ -212,11 +212,11 @@ class RunDir:
             return replace(status, queue=f"not submitted yet: bash {self.slurm / 'submit.sh'}")
         if not owners.own(self.status):
             return replace(status, queue=f"its jobs are not yours: {owners.whose(self.status)}")
-        if found.asked <= max(status.submitted, status.updated):
+        if snapshot.asked <= max(status.submitted, status.updated):
             unknown = (
                 "submitted; Slurm is asked how it stands within a minute" if status.state == "queued" else ""
             )
-            return replace(status, queue=found.problem or unknown)
+            return replace(status, queue=snapshot.problem or unknown)
         # The last task writes the end before it leaves the queue: what was read before may be older than that.
         again = self.stored_status()
         return again if again.state not in ("queued", "running") else replace(again, state="lost")
@@ -290,12 +290,12 @@ def studies(workspace: Path) -> list[RunDir]:
     folder = studies_folder(workspace)
     try:
         with os.scandir(folder) as entries:
-            found = [
+            folders = [
                 (e.stat().st_mtime, e.name) for e in entries if e.is_dir() and not e.name.startswith(".")
             ]
     except OSError:
         return []
-    return [RunDir(folder / name) for _, name in sorted(found, reverse=True)]
+    return [RunDir(folder / name) for _, name in sorted(folders, reverse=True)]
 
 
 def find(workspace: Path, name: str) -> RunDir:

@@ -66,13 +66,13 @@ def read(file: Path, preset: Path) -> StudySettings:
 
 
 def _kept(file: Path, preset: Path) -> StudySettings | None:
-    found = read_json(file)
-    if not isinstance(found, dict):
+    content = read_json(file)
+    if not isinstance(content, dict):
         return None
     try:
-        if not found["trials"] or found["preset"] != file_hash(preset):
+        if not content["trials"] or content["preset"] != file_hash(preset):
             return None
-        distinct = dict(enumerate(map(Settings.model_validate, found["settings"])))
-        return StudySettings(tuple(distinct[place] for place in found["trials"]))
+        distinct = dict(enumerate(map(Settings.model_validate, content["settings"])))
+        return StudySettings(tuple(distinct[place] for place in content["trials"]))
     except (OSError, ValueError, LookupError, TypeError):  # of another version, or not ours at all
         return None

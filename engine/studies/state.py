@@ -223,8 +223,8 @@ class StudyState:
 
     def _end_task(self, task: str, outcome: str, when: float, used: dict[str, Any]) -> None:
         """The task is gone; what it had not finished waits for another."""
-        if found := self.tasks.get(task):
-            found.outcome, found.ended, found.used = outcome, when, used
+        if ended_task := self.tasks.get(task):
+            ended_task.outcome, ended_task.ended, ended_task.used = outcome, when, used
             self._stop_running(task)
 
     def _stop_running(self, task: str | None = None) -> None:
@@ -315,12 +315,12 @@ class Reader:
     def new(self) -> Iterator[ev.Event]:
         """Each new event, at most 256 KiB of each file, right after it was applied: `state` is what holds at it."""
         before = self._merged.signature()
-        found = self._merged.poll()
-        if found is None:  # something came late, or a file was replaced or became shorter
+        lines = self._merged.poll()
+        if lines is None:  # something came late, or a file was replaced or became shorter
             self.state, self._merged = StudyState(name=self.run.name), Merged(self.run)
-            found = self._merged.poll() or []
-        self.at_end = not found and self._merged.signature() == before
-        for one in found:
+            lines = self._merged.poll() or []
+        self.at_end = not lines and self._merged.signature() == before
+        for one in lines:
             if one.event is None or not self._applied(one.event):
                 self.state.unreadable += 1
             else:

@@ -216,35 +216,37 @@ def read(text: str, source: str) -> Mapping:
         UsageError: It is not YAML, or its sections or steps have a shape that no form can show.
     """
     root, problems = load(text, lambda line: f"{source}:{line}")
-    found = [str(problem) for problem in problems]
+    problems_text = [str(problem) for problem in problems]
     if isinstance(root, Mapping):
         root = normalise(root)
-        found += shape_problems(root)
-    elif not found:
-        found.append("There are no sections such as model:, data: and steps:.")
-    if found or not isinstance(root, Mapping):
+        problems_text += shape_problems(root)
+    elif not problems_text:
+        problems_text.append("There are no sections such as model:, data: and steps:.")
+    if problems_text or not isinstance(root, Mapping):
         raise UsageError(
-            f"{source} can't be edited here", "\n".join(found), "Correct it in a text editor first."
+            f"{source} can't be edited here", "\n".join(problems_text), "Correct it in a text editor first."
         )
     return root
 
 
 def shape_problems(root: Mapping) -> list[str]:
     """What keeps the forms from showing a preset, a sentence each."""
-    found = []
+    problems = []
     for name in ("model", "data", "measure", "executor", "plot", "sweep"):
         node = root.items.get(name)
         if not is_empty(node) and not isinstance(node, Mapping):
-            found.append(f"{name}: is not a group of parameters.")
+            problems.append(f"{name}: is not a group of parameters.")
     steps = root.items.get("steps")
     if is_empty(steps):
-        return found
+        return problems
     if not isinstance(steps, Listing):
-        return [*found, "steps: is not a list."]
+        return [*problems, "steps: is not a list."]
     for number, step in enumerate(steps.items, 1):
         if not _is_step(step):
-            found.append(f"Step {number} is not a kind with its parameters, such as train: {{epochs: 10}}.")
-    return found
+            problems.append(
+                f"Step {number} is not a kind with its parameters, such as train: {{epochs: 10}}."
+            )
+    return problems
 
 
 def _is_step(node: Node) -> bool:

@@ -112,12 +112,12 @@ class CurvesScreen(BaseScreen):
 
     def _picks(self) -> list[pick.Pick]:
         """The pick of each study that is drawn and has one."""
-        found = []
+        picks = []
         for name in self._following:
             if state := self._states.get(name):
                 settings = self.session.settings_of(name, state)
-                found.append(pick.pick(state, settings.pick if settings else pick.STANDARD))
-        return [one for one in found if one is not None]
+                picks.append(pick.pick(state, settings.pick if settings else pick.STANDARD))
+        return [one for one in picks if one is not None]
 
     def _show(self, nothing: str = "") -> None:
         states = [self._states[name] for name in self._following if name in self._states]
@@ -127,7 +127,7 @@ class CurvesScreen(BaseScreen):
             waiting = states and states[0].status in ("queued", "running")
             self._drawn = Drawn(Figure(), problem=nothing or ("Waiting for its plan …" if waiting else ""))
         else:
-            self._drawn = curves.draw(states, self._view, [found.trial for found in picks])
+            self._drawn = curves.draw(states, self._view, [picked.trial for picked in picks])
         live = any(state.status in ("queued", "running") for state in states)
         plot.show(self._drawn.figure, live=live, ended=bool(states) and not live)
         self.query_one(Verdict).show(pick.verdict(picks[0]) if picks else "", self._drawn.notes)

@@ -38,10 +38,10 @@ BESIDE_FORM = 6
 def ended(state: StudyState) -> tuple[str, str]:
     """How a study that ran here ended and which keys go on, with its role."""
     head = f"{state.name} {'is ' if state.status in ('done', 'lost') else ''}{state.status}"
-    found = ending(state)
-    if found is None:
+    end = ending(state)
+    if end is None:
         return f"{head}, {state.done} of {len(state.trials)} trials. ^l: its curve and trials.", "good"
-    return f"{head}: {f'{ONWARD} {found.resumed}' if found.resumed else found.headline}.", "bad"
+    return f"{head}: {f'{ONWARD} {end.resumed}' if end.resumed else end.headline}.", "bad"
 
 
 class LabScreen(EditActions, FileActions, DataActions):
@@ -65,7 +65,7 @@ class LabScreen(EditActions, FileActions, DataActions):
                 yield Outline(id="outline")
             with Vertical(id="middle"):
                 yield FormTitle()
-                yield Form(self.told, self.help_lines, id="form")
+                yield Form(self.problem_of, self.help_lines, id="form")
             yield Live(id="right")
 
     def on_mount(self) -> None:

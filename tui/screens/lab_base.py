@@ -88,8 +88,8 @@ class LabBase(StudyScreen):
         return item.owner if item else None
 
     def _selected_axis(self, item: outline.Item | None) -> AxisNode | None:
-        found = (axis for axis in axes(self.document.root) if item and axis.path == item.axis)
-        return next(found, None)
+        matching = (axis for axis in axes(self.document.root) if item and axis.path == item.axis)
+        return next(matching, None)
 
     def show_help(self) -> None:
         self.query_one(Form).body.redraw()
@@ -97,7 +97,7 @@ class LabBase(StudyScreen):
     def help_lines(self, width: int) -> list[Line]:
         """What stands below the fields."""
         form, item = self.query_one(Form), self.query_one(Outline).item
-        wrong = self.told(form.field) if form.field else ""
+        wrong = self.problem_of(form.field) if form.field else ""
         return field_help(item, form.field, wrong or self._wrong_axis(item), width, editing=form.editing)
 
     def _wrong_axis(self, item: outline.Item | None) -> str:
@@ -105,18 +105,18 @@ class LabBase(StudyScreen):
         axis = self._selected_axis(item)
         if axis is None or axis.address is not None:
             return ""
-        found = (
+        sentences = (
             says(problem) for problem in self.checked.problems if problem.path.startswith(axis.problem_path)
         )
-        return next(found, "")
+        return next(sentences, "")
 
     def _show_head(self) -> None:
         self.query_one(Head).show(self.document, self.checked, typing=isinstance(self.focused, Input))
 
-    def told(self, field: Field) -> str:
+    def problem_of(self, field: Field) -> str:
         """What is wrong with a field."""
-        found = problems_at(self.document.root, field, self.checked.problems)
-        return says(found[0]) if found else ""
+        problems = problems_at(self.document.root, field, self.checked.problems)
+        return says(problems[0]) if problems else ""
 
     # Checking
 
@@ -129,10 +129,10 @@ class LabBase(StudyScreen):
     def _check(self) -> None:
         """Two answers: what is wrong at once, the estimate (which reads studies) when it is there."""
         document = self.document
-        found = valid(document.root, document.name, document.folder, document.revision)
-        self.post_message(Answered(replace(found, estimate=self.checked.estimate)))
-        if not found.complete:
-            self.post_message(Answered(completed(found, self.history)))
+        checked = valid(document.root, document.name, document.folder, document.revision)
+        self.post_message(Answered(replace(checked, estimate=self.checked.estimate)))
+        if not checked.complete:
+            self.post_message(Answered(completed(checked, self.history)))
 
     def on_answered(self, message: Answered) -> None:
         self.take(message.checked)

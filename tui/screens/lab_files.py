@@ -81,12 +81,14 @@ class FileActions(LabBase):
     async def action_open(self) -> None:
         if not await self._may_drop():
             return
-        found = [
+        choices = [
             Choice(str(one.path), one.name, f"comes with secateur: {one.about}") for one in shipped.shipped()
         ]
-        found += [Choice(str(path), str(path), "") for path in self._nearby()]
-        found.append(Choice(OTHER, "another file …", "type its path"))
-        chosen = await self.app.push_screen_wait(Picker("Open a preset", found, columns=("preset", "about")))
+        choices += [Choice(str(path), str(path), "") for path in self._nearby()]
+        choices.append(Choice(OTHER, "another file …", "type its path"))
+        chosen = await self.app.push_screen_wait(
+            Picker("Open a preset", choices, columns=("preset", "about"))
+        )
         if not chosen:
             return
         name = chosen[0]
@@ -106,13 +108,13 @@ class FileActions(LabBase):
         folders = {here()}
         if self.document.folder and not self.document.shipped:
             folders.add(self.document.folder)
-        found = []
+        presets = []
         for folder in sorted(folders):
             try:
-                found += [path for path in sorted(folder.iterdir()) if path.suffix in shipped.SUFFIXES]
+                presets += [path for path in sorted(folder.iterdir()) if path.suffix in shipped.SUFFIXES]
             except OSError:
                 continue
-        return found[:MOST_FILES]
+        return presets[:MOST_FILES]
 
     @work
     async def action_save(self) -> None:

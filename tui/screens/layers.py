@@ -59,9 +59,9 @@ class LayersScreen(StudyScreen):
 
     async def _load(self, state: StudyState, trial: TrialState) -> None:
         run = self.session.run(state.name)
-        found = await asyncio.to_thread(run.layers, trial.measure.key)
+        after = await asyncio.to_thread(run.layers, trial.measure.key)
         before = await asyncio.to_thread(run.layers, trial.baseline_measure.key)
-        self._layers = layers.joined(found, before, layers.within_a_point(trial), of_trial(trial))
+        self._layers = layers.joined(after, before, layers.within_a_point(trial), of_trial(trial))
         values = ", ".join(f"{n.rpartition('.')[2]} {fmt_value(v)}" for n, v in trial.parameters.items())
         total = sum(layer.before for layer in self._layers)
         left = sum(layer.nonzero for layer in self._layers)

@@ -76,10 +76,10 @@ class StudiesScreen(BaseScreen):
             yield KeyInput(placeholder="/ to type words in any column")
             yield Static("", id="count", markup=False)
         yield Table(COLUMNS, "Reading the workspace …")
-        yield Document(self._told, id="told")
+        yield Document(self._about, id="about")
 
     def on_mount(self) -> None:
-        self.query_one("#told").can_focus = False
+        self.query_one("#about").can_focus = False
         self.set_interval(AGES_EVERY_S, self._fill)
 
     def on_screen_resume(self) -> None:
@@ -97,9 +97,9 @@ class StudiesScreen(BaseScreen):
         if study is not None:
             status = f"{study.status.state} {study.status.done}/{study.status.trials}"
             self.query_one(PlaceBar).show_study(study.run.name, status)
-        self.query_one("#told", Document).show(self._told)
+        self.query_one("#about", Document).show(self._about)
 
-    def _told(self, width: int) -> list[Line]:
+    def _about(self, width: int) -> list[Line]:
         """What became of the study under the cursor, or else what it is about."""
         study = next((s for s in self._studies if s.run.name == self.pointed()), None)
         if study is None:
@@ -111,12 +111,12 @@ class StudiesScreen(BaseScreen):
             picked = wrapped(f"{MARK} {text}", width, "good") if isinstance(text, str) else []
             return [*wrapped(study.status.about, width, "muted"), *picked][:TOLD]
         onward = f"r {RESUMED}" if study.status.state in ("lost", "failed", "cancelled") else ""
-        found = wrapped(happened.replace(RESUME, "r"), width, "bad")
+        lines = wrapped(happened.replace(RESUME, "r"), width, "bad")
         room = TOLD - bool(onward)
-        if len(found) > room:
-            (text, role), *_ = found[room - 1]
-            found = [*found[: room - 1], [(f"{text[: width - 1]}…", role)]]
-        return [*found, *([[(onward, "accent")]] if onward else [])]
+        if len(lines) > room:
+            (text, role), *_ = lines[room - 1]
+            lines = [*lines[: room - 1], [(f"{text[: width - 1]}…", role)]]
+        return [*lines, *([[(onward, "accent")]] if onward else [])]
 
     def ready(self) -> bool:
         return bool(self._studies)
@@ -137,16 +137,16 @@ class StudiesScreen(BaseScreen):
         words = self.query_one(KeyInput).value.lower().split()
         label, largest_first, by = SORTS[self._sort]
         now = time.time()
-        found = [(s, _cells(s, now)) for s in self._studies]
-        found = [(s, cells) for s, cells in found if all(w in _text(cells) for w in words)]
-        found.sort(key=lambda pair: by(pair[0]), reverse=largest_first != self._reversed)  # type: ignore[arg-type, return-value]
+        rows = [(s, _cells(s, now)) for s in self._studies]
+        rows = [(s, cells) for s, cells in rows if all(w in _text(cells) for w in words)]
+        rows.sort(key=lambda pair: by(pair[0]), reverse=largest_first != self._reversed)  # type: ignore[arg-type, return-value]
         table = self.query_one(Table)
         table.empty = self._nothing(words)
         table.fill(
-            (Row(s.run.name, cells) for s, cells in found), _headed(label, largest_first != self._reversed)
+            (Row(s.run.name, cells) for s, cells in rows), _headed(label, largest_first != self._reversed)
         )
-        count = "1 study" if len(found) == 1 else f"{len(found)} studies"
-        shown = f"{len(found)} of {len(self._studies)}" if words else count
+        count = "1 study" if len(rows) == 1 else f"{len(rows)} studies"
+        shown = f"{len(rows)} of {len(self._studies)}" if words else count
         marked = f", {len(table.marked)} marked" if table.marked else ""
         self.query_one("#count", Static).update(f"{shown}{marked}")
         self._name_pointed()

@@ -72,10 +72,10 @@ class TrialScreen(StudyScreen):
     async def _load(self, state: StudyState, trial: TrialState) -> None:
         """How each class did, from the files beside the measures."""
         run = self.session.run(state.name)
-        found = await asyncio.to_thread(run.classes, trial.measure.key)
+        after = await asyncio.to_thread(run.classes, trial.measure.key)
         before = await asyncio.to_thread(run.classes, trial.baseline_measure.key)
-        self._by_true_class = found, before
-        if found:
+        self._by_true_class = after, before
+        if after:
             self._draw()
 
     def ready(self) -> bool:
@@ -103,8 +103,8 @@ class TrialScreen(StudyScreen):
 
     def _build(self, parts: list[Part], width: int) -> list[Line]:
         trial = find(self._state, self.session.trial)
-        if self._state is not None and trial is None and (found := failures.ending(self._state)):
-            return [[(self._state.name, "title")], *paragraphs(failures.paragraphs_of(found, ONWARD), width)]
+        if self._state is not None and trial is None and (end := failures.ending(self._state)):
+            return [[(self._state.name, "title")], *paragraphs(failures.paragraphs_of(end, ONWARD), width)]
         if self._state is None or trial is None:
             return [[(nothing(self._state), "muted")]]
         return [line for part in parts for line in part(self._state, trial, width)]
@@ -128,11 +128,11 @@ class TrialScreen(StudyScreen):
         from tui.work import bits
 
         try:
-            found = await bits.run()
+            text = await bits.run()
         except SecateurError as error:
             self.post_message(Failed(error))
         else:
-            await self.app.push_screen(Notice("This machine's bits", found, role="title"))
+            await self.app.push_screen(Notice("This machine's bits", text, role="title"))
 
     def action_export(self) -> None:
         """Take the trial's model away."""

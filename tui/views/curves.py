@@ -67,12 +67,12 @@ class Drawn:
 
 def first_view(state: StudyState, plot: Plot | None) -> View:
     """The preset's own chart, or accuracy along the first swept number; training curves where nothing is swept."""
-    found = trials.default_plot(state, plot)
+    plot_settings = trials.default_plot(state, plot)
     quality = quality_name(state)
-    if found is None:
+    if plot_settings is None:
         return View(x="sparsity", y=quality, epochs=True, epoch_y=f"validation_{quality}")
-    by = tuple(name for name in found.names if name != sensitivity.LAYER)
-    return View(found.x, found.y, by, found.log, epoch_y=f"validation_{quality}")
+    by = tuple(name for name in plot_settings.names if name != sensitivity.LAYER)
+    return View(plot_settings.x, plot_settings.y, by, plot_settings.log, epoch_y=f"validation_{quality}")
 
 
 def xs(states: Sequence[StudyState]) -> list[str]:
@@ -131,12 +131,12 @@ def draw(states: Sequence[StudyState], view: View, picks: Sequence[TrialState] =
         return Drawn(Figure())
     limits = None if view.log_x else _sweep_limits(states, figure.x_measure)
     figure = replace(figure, log_x=view.log_x, x_limits=limits)
-    found = _front(figure) if view.pareto else []
-    if found:
-        points = tuple(figure.series[s].points[p] for s, p in found)
+    front = _front(figure) if view.pareto else []
+    if front:
+        points = tuple(figure.series[s].points[p] for s, p in front)
         line = Series(FRONT, tuple(Point(p.x, p.y) for p in points), marks=False)
         figure = replace(figure, series=(*figure.series, line))
-    return Drawn(figure, found, notes=notes)
+    return Drawn(figure, front, notes=notes)
 
 
 SIZES = ("size.packed", "effective_macs", "nonzero_parameters")

@@ -84,7 +84,7 @@ def joined(
         if layer is not None:
             then = _layer(first.get(layer.name), place) or layer
             short = layer.name.removesuffix(".weight")
-            shares = {of: found[short] for of, found in (within or {}).items() if short in found}
+            shares = {of: by_layer[short] for of, by_layer in (within or {}).items() if short in by_layer}
             made = of_layer(forms or {}, layer.name)
             layer = replace(layer, before=then.parameters, was=then.shape, within=shares)
             out.append(replace(layer, forms=words(made), lost=losses(made)))
@@ -93,7 +93,7 @@ def joined(
 
 def within_a_point(trial: TrialState) -> dict[str, dict[str, float]]:
     """What the trial's sensitivity steps found, for `joined`."""
-    return {of: tolerance.within_a_point(found) for of, found in sensitivity.of_trial(trial).items()}
+    return {of: tolerance.within_a_point(scanned) for of, scanned in sensitivity.of_trial(trial).items()}
 
 
 def _layer(row: Any, place: int) -> Layer | None:

@@ -122,7 +122,7 @@ def _words(event: ev.Event) -> tuple[str, str]:
             again = " (reused)" if event.reused else ""
             return f"{event.kind} done {event.key[:8]}  {_seconds(event.seconds)}{again}", "good"
         case ev.StepFailed():
-            return f"{event.kind} FAILED {event.key[:8]}: {_told(event.error)}", "bad"
+            return f"{event.kind} FAILED {event.key[:8]}: {_error_text(event.error)}", "bad"
         case ev.TaskStarted():
             return f"task {event.name} ({event.stage}) runs on {event.host}", ""
         case ev.TaskEnded():
@@ -130,12 +130,12 @@ def _words(event: ev.Event) -> tuple[str, str]:
         case ev.Notice():
             return f"{event.level}: {event.text}", "warn"
         case ev.StudyFinished():
-            return f"study {event.state} {_told(event.error)}", "title"
+            return f"study {event.state} {_error_text(event.error)}", "title"
         case ev.Verdict():
             return ("replay: identical" if event.identical else "replay: DIFFERENT"), "title"
 
 
-def _told(error: object) -> str:
+def _error_text(error: object) -> str:
     return sentence(error) if isinstance(error, dict) else ""
 
 

@@ -154,15 +154,15 @@ class Form(Container):
 
     def __init__(
         self,
-        told: Callable[[Field], str],
+        problem_of: Callable[[Field], str],
         help: Callable[[int], Sequence[Line]] = lambda width: (),
         *,
         id: str | None = None,
     ) -> None:
-        """`told` gives what is wrong with a field, or an empty text; `help` the lines below the fields, the last of
+        """`problem_of` gives what is wrong with a field, or an empty text; `help` the lines below the fields, the last of
         which is never cut."""
         super().__init__(id=id)
-        self._told, self._help = told, help
+        self._problem_of, self._help = problem_of, help
         self._fields: list[Field] = []
         self._row = 0
         self._top = 0
@@ -359,7 +359,7 @@ class Form(Container):
 
     def _line(self, i: int, width: int, name: int, value: int) -> Line:
         field = self._fields[i]
-        wrong = self._told(field)
+        wrong = self._problem_of(field)
         at = i == self._row
         if at and self.editing:
             return self._edited_line(field, width, name, wrong)

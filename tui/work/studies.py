@@ -87,9 +87,9 @@ def what_is_lost(studies: list[Listed]) -> str:
     """What deleting these studies loses, and what it makes free, as sentences."""
     from engine.studies import holdings
 
-    found = holdings.holdings(studies[0].run.workspace)
+    contents = holdings.holdings(studies[0].run.workspace)
     names = {study.run.name for study in studies}
-    folders = {one.name: one.folder for one in found.holders if one.name in names}
+    folders = {one.name: one.folder for one in contents.holders if one.name in names}
     lines = []
     for study in studies[:8]:
         made = f", {age(time.time() - study.status.created)}" if study.status.created else ""
@@ -100,13 +100,13 @@ def what_is_lost(studies: list[Listed]) -> str:
     if len(studies) > 8:
         lines.append(f"and {len(studies) - 8} more")
     lines.append("")
-    freed, alone = sum(folders.values()), sum(item.size for item in found.alone(names))
+    freed, alone = sum(folders.values()), sum(item.size for item in contents.alone(names))
     lines.append(
         "Lost for good: the presets as run, events, logs and a replay's own results. Models and measures in the "
         "workspace's store stay, so running the same preset again computes nothing anew."
     )
     lines.append(
-        f"Deleting frees {size(freed)} now. Of the {size(sum(item.size for item in found.items))} in the store, "
+        f"Deleting frees {size(freed)} now. Of the {size(sum(item.size for item in contents.items))} in the store, "
         f"{size(alone)} would then be held by no study: `secateur clean` removes that."
     )
     return "\n".join(lines)

@@ -32,9 +32,9 @@ def in_colour(files: Files) -> bool:
     """Whether the first image that can be read is stored in colours."""
     images = Decoded(files, Fit())
     for number in range(len(files)):
-        (found,) = images.attempt([number])
-        if isinstance(found, Tensor):
-            return found.shape[0] == 3
+        (image,) = images.attempt([number])
+        if isinstance(image, Tensor):
+            return image.shape[0] == 3
     return False
 
 

@@ -84,11 +84,11 @@ def read_shards(shards: Sequence[Path], cache: Path | None) -> list[Index]:
 
     Raises SecateurError that names every shard that can't be read, or lacks labels.
     """
-    found: list[Index] = []
+    indexes: list[Index] = []
     wrong: list[str] = []
     for shard in shards:
         try:
-            found.append(_index(shard, cache))
+            indexes.append(_index(shard, cache))
         except (tarfile.TarError, OSError, EOFError, ValueError) as error:
             wrong.append(f"{shard}: {error}")
     if wrong:
@@ -98,7 +98,7 @@ def read_shards(shards: Sequence[Path], cache: Path | None) -> list[Index]:
             "\n".join(f"  {line}" for line in [*wrong[:LISTED], *more]) if len(wrong) > 1 else "",
             "Copy them anew; each image needs a class beside it: 0001.jpg, 0001.cls.",
         )
-    return found
+    return indexes
 
 
 def labels_of(indexes: Sequence[Index], names: tuple[str, ...]) -> tuple[tuple[str, ...], Tensor]:
@@ -139,14 +139,14 @@ def _index(shard: Path, cache: Path | None) -> Index:
             if unpacked_bytes(memory) <= memory.stat().st_size:  # as it was written: not compressed
                 with np.load(memory) as kept:
                     return Index(kept["places"], tuple(kept["labels"].tolist()))
-    found = _walk(shard)
+    index = _walk(shard)
     if memory is not None:
         partial = memory.with_name(f".{memory.name}.{os.getpid()}.npz")
         with contextlib.suppress(OSError):
             memory.parent.mkdir(parents=True, exist_ok=True)
-            np.savez(partial, places=found.places, labels=np.array(found.labels, dtype=np.str_))
+            np.savez(partial, places=index.places, labels=np.array(index.labels, dtype=np.str_))
             partial.replace(memory)
-    return found
+    return index
 
 
 def _walk(shard: Path) -> Index:

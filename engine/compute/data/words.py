@@ -17,7 +17,7 @@ SPLITS = {"train": "training", "validation": "validation", "test": "test"}
 COLOURS = {1: "grey", 3: "colour"}
 
 
-def told(look: Look) -> dict[str, Any]:
+def summary(look: Look) -> dict[str, Any]:
     """For the check-up before a study: `name`, `text` in a line, and `notes`."""
     return {"name": look.name, "text": line(look), "notes": list(notes(look))}
 
@@ -36,10 +36,10 @@ def line(look: Look) -> str:
 
 
 def _values(look: Look) -> str:
-    found = f"{number(look.least)} to {number(look.most)} ({look.levels:,} levels)"
+    text = f"{number(look.least)} to {number(look.most)} ({look.levels:,} levels)"
     if look.eight_bits and (look.black, look.white) == (0, 255):
-        return found
-    return f"{found}, black {number(look.black)}, white {number(look.white)}"
+        return text
+    return f"{text}, black {number(look.black)}, white {number(look.white)}"
 
 
 def _row(values: tuple[float, ...]) -> str:
@@ -48,7 +48,7 @@ def _row(values: tuple[float, ...]) -> str:
 
 def notes(look: Look) -> Iterator[str]:
     """What a reader of the results should know, a sentence each."""
-    yield from look.told
+    yield from look.notices
     yield from _about_classes(look)
     yield from _about_copies(look)
     if look.levels <= FEW_LEVELS:
@@ -99,8 +99,8 @@ def report(look: Look) -> str:
     lines = [f"{look.name}: {look.task}, {len(look.classes)} classes"]
     lines += [f"  {name:<{width}}  {text}" for name, text in rows]
     lines += ["", _table(look)]
-    found = list(notes(look))
-    lines += ["", *(f"! {note}" for note in found)] if found else ["", "nothing unusual was found"]
+    remarks = list(notes(look))
+    lines += ["", *(f"! {note}" for note in remarks)] if remarks else ["", "nothing unusual was found"]
     if look.copies and look.copies.examples:
         lines += [f"    {one} is {other}" for one, other in look.copies.examples]
     return "\n".join(lines)

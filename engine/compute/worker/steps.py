@@ -146,7 +146,7 @@ def _step(node: Node, work: Work, folder: Path) -> dict[str, Any]:
         write_json(folder / MEASUREMENTS, recorded)
     # What loads back goes on, not what was saved: so no step can tell whether its job began with it.
     work.held.take(node.key, to_device(again, work.device), validation)
-    measures = _cheap(validation, _counts(model, work)) | context.found
+    measures = _cheap(validation, _counts(model, work)) | context.observations
     if node.baseline is not None:
         before = _predictions(work.store, node.baseline)["validation"]
         measures |= _agreement(validation, before, work)
@@ -230,8 +230,8 @@ def _measure(node: Node, work: Work, folder: Path) -> dict[str, Any]:
     write_tensors({"validation": validation.predictions, "test": test.predictions}, folder / PREDICTIONS)
     (folder / LAYERS).write_text(json.dumps(counts.as_dict()["layers"], indent=1))
     if work.data.task == "classification":
-        found = classes.as_dict(test.predictions, work.data.test.labels, work.data.class_names)
-        (folder / CLASSES).write_text(json.dumps(found))
+        by_class = classes.as_dict(test.predictions, work.data.test.labels, work.data.class_names)
+        (folder / CLASSES).write_text(json.dumps(by_class))
     measures = {
         **test.measures,
         **test.beside,
@@ -255,19 +255,19 @@ def _sizes(model: nn.Module) -> dict[str, int]:
 
 def _beside(node: Node, test: Score, work: Work) -> dict[str, float]:
     """The trial's model against its teacher, and against the same model without one."""
-    found: dict[str, float] = {}
+    measures: dict[str, float] = {}
     if node.teacher is not None and (teacher := work.store.get(node.teacher)):
         before = _predictions(work.store, node.teacher)["test"]
-        found |= _agreement(test, before, work, "teacher_agreement")
-        found["teacher_accuracy"] = teacher.measures["accuracy"]
+        measures |= _agreement(test, before, work, "teacher_agreement")
+        measures["teacher_accuracy"] = teacher.measures["accuracy"]
     if node.control is not None and (control := work.store.get(node.control)):
-        found["distillation_gain"] = test.accuracy - control.measures["accuracy"]
-    return found
+        measures["distillation_gain"] = test.accuracy - control.measures["accuracy"]
+    return measures
 
 
-def _agreement(found: Score, before: Tensor, work: Work, name: str = "agreement") -> dict[str, float]:
+def _agreement(after: Score, before: Tensor, work: Work, name: str = "agreement") -> dict[str, float]:
     """Agreement with the predictions `before`, for tasks that have such a measure."""
-    share = task_of(work.data).agreement(found.predictions, before)
+    share = task_of(work.data).agreement(after.predictions, before)
     return {} if share is None else {name: share}
 
 

@@ -189,7 +189,7 @@ def cpu_slots(parallel: int, threads: int) -> list[list[int] | None]:
 
 def _limits() -> str:
     """The limits that a worker may have met, one of a library's threads or allocations with it."""
-    return limits.told(*STARTING, after=True)
+    return limits.sentence(*STARTING, after=True)
 
 
 def explain_exit(code: int | None, out_of_memory: bool) -> dict[str, str]:
@@ -213,7 +213,7 @@ def explain_exit(code: int | None, out_of_memory: bool) -> dict[str, str]:
         )
         return {
             "title": "The worker was killed" + (": out of memory" if out_of_memory else ""),
-            "detail": f"It got {name}: {cause}. {limits.told('memory', after=True)}".strip(),
+            "detail": f"It got {name}: {cause}. {limits.sentence('memory', after=True)}".strip(),
             "remedy": f"{LESS_MEMORY}; then `secateur resume`: nothing finished is lost.",
         }
     return {

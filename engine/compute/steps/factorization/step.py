@@ -55,7 +55,7 @@ def factorize(model: nn.Module, params: Factorize, context: Context) -> nn.Modul
         rows.append(row)
         folded += was_folded
     _tell(len(rows), left, folded, context)
-    context.found["factors"] = rows
+    context.observations["factors"] = rows
     to_device(model, context.device)
     if rows and params.calibrate:
         recalibrate(model, context)

@@ -29,7 +29,7 @@ def quantize_weights(model: nn.Module, params: QuantizeWeights, context: Context
     for number, (name, module) in enumerate(layers.items()):
         context.progress(number / len(layers), f"{name} ({number + 1} of {len(layers)})")
         rows.append({"name": name, "bits": params.bits, **_round(module, form, params)})
-    context.found["rounding"] = rows
+    context.observations["rounding"] = rows
     worst = max(rows, key=lambda row: row["lost"])
     context.notice(
         "info",

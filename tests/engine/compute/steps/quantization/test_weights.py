@@ -261,7 +261,7 @@ def test_both_codes_in_different_layers_load_back(tmp_path) -> None:
 def test_what_is_lost_is_reported_and_skipped_layers_stay() -> None:
     context = context_for(events=(events := []))
     model = quantize_weights(small_model(), QuantizeWeights(bits=2, skip=("conv1", "fc")), context)
-    rows = context.found["rounding"]
+    rows = context.observations["rounding"]
     assert {row["name"] for row in rows} == rounded(model).keys() and "conv1" not in rounded(model)
     assert all(0 < row["lost"] < 0.5 and row["bits"] == 2 for row in rows)
     assert any(isinstance(e, ev.Notice) and "rounded to 2 bits" in e.text for e in events)
