@@ -38,6 +38,8 @@ class Session:
     trial: int = 0
     overlay: list[str] = field(default_factory=list)
     export: "ModelExport | None" = None
+    expected: dict[str, float] = field(default_factory=dict)
+    """By study started here: the seconds that it was estimated to take."""
     _settings: "dict[tuple[str, float | None], StudySettings | None]" = field(
         default_factory=dict, init=False
     )

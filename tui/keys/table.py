@@ -13,7 +13,7 @@ APP = (
         for p in PLACES
     ),
     Action("back", ("escape",), "back", "Go back to the place before.", group="Places"),
-    Action("help", ("question_mark", "f1"), "help", "Show the keys that work here.", group="Program"),
+    Action("help", ("question_mark", "f12"), "help", "Show the keys that work here.", group="Program"),
     Action(
         "palette", ("ctrl+p",), "commands", "Find any action by its name.", group="Program", priority=True
     ),
@@ -117,6 +117,14 @@ STUDIES += (
         arguments="0.5",
     ),
 )
+RUN = (
+    *_in(
+        "run",
+        "Study",
+        ("cancel", ("c",), "cancel", "Ask its engine to stop; finished steps stay stored."),
+        ("resume", ("r",), "start/resume", "Start it, or go on where it was."),
+    ),
+)
 CURVES = (
     *_in(
         "curves",
@@ -172,7 +180,19 @@ LOG = _in(
     ("events", ("e",), "events/log", "The study's events, or what its engine printed."),
 )
 
-ACTIONS: tuple[Action, ...] = (*APP, *LAB, *STUDIES, *CURVES, *TRIAL, *LAYERS, *LOG, *TABLE, *PLOT, *TEXT)
+ACTIONS: tuple[Action, ...] = (
+    *APP,
+    *LAB,
+    *RUN,
+    *STUDIES,
+    *CURVES,
+    *TRIAL,
+    *LAYERS,
+    *LOG,
+    *TABLE,
+    *PLOT,
+    *TEXT,
+)
 
 
 def bindings(where: str) -> list[BindingType]:

@@ -17,6 +17,7 @@ from engine.results import pick
 from engine.store.paths import expanded
 from engine.studies.rundir import studies
 from engine.studies.state import StudyState
+from tui.keys.action import hint
 from tui.screens.base import BaseScreen, bindings
 from tui.session import Failed, Go, Session, Tell
 from tui.views import curves
@@ -93,7 +94,7 @@ class CurvesScreen(BaseScreen):
         for name in wanted:
             self.session.watcher.subscribe(self, name)
         if not wanted:
-            self._show("No study yet: the lab (2) starts one, the list (3) opens one.")
+            self._show(f"No study yet: {hint('lab')} starts one, {hint('studies')} opens one.")
         elif self._viewed != wanted[0]:
             self._view = None
 

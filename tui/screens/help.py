@@ -22,7 +22,7 @@ KEYS = 20
 class Help(ModalScreen[None]):
     """Closed by any of the keys that one would try."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,question_mark,f1,enter", "close", "close")]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,question_mark,f12,enter", "close", "close")]
 
     def __init__(self, about: BaseScreen) -> None:
         super().__init__()

@@ -20,9 +20,10 @@ from tui.session import Failed, Go, Session
 from tui.widgets.ending import ONWARD, Endings
 from tui.widgets.form import Form
 from tui.widgets.lab_head import FormTitle, Head, Views, picked_from_list
-from tui.widgets.live import LIVE, Live
+from tui.widgets.live import Live
 from tui.widgets.outline import Outline
 from tui.widgets.plot import Plot
+from tui.widgets.progress import OPEN
 from tui.widgets.table import Table
 from tui.work.messages import StudyChanged
 
@@ -149,7 +150,7 @@ class LabScreen(EditActions, FileActions, DataActions):
 
     def _follow_to_the_end(self, state: StudyState) -> None:
         """Where it stood that a study runs, say how it ended; beside the form too, until another one runs."""
-        if state.status in LIVE:
+        if state.status in OPEN:
             self.running = state.name
             self.query_one("#ended", Endings).show([])
         elif self.running == state.name:
@@ -162,7 +163,7 @@ class LabScreen(EditActions, FileActions, DataActions):
         live, state = self.query_one(Live), self._state
         if live.display:
             settings = self.session.settings_of(state.name, state) if state else None
-            live.show(state, settings, self.expected.get(state.name) if state else None)
+            live.show(state, settings, self.session.expected.get(state.name) if state else None)
 
     @on(events.Resize)
     def _comes_into_view(self) -> None:

@@ -42,8 +42,6 @@ class LabBase(StudyScreen):
         super().__init__(session)
         self.document = Document.new()
         self.checked = Checked(-1)
-        self.expected: dict[str, float] = {}
-        """Seconds that studies started here were estimated to take."""
         self.running = ""
         """The study that ran when last looked at."""
         self._history: History | None = None

@@ -12,7 +12,7 @@ from tui.lab.fields import fields_of, problems_at, says
 from tui.lab.outline import items
 from tui.screens.lab_base import LabBase
 from tui.screens.lab_texts import Review, TextView
-from tui.session import Failed
+from tui.session import Failed, Go, Tell
 from tui.widgets.form import Form
 from tui.widgets.outline import Outline
 
@@ -51,31 +51,31 @@ class RunActions(LabBase):
         if not await self.app.push_screen_wait(review):
             return
         self.say("Starting …")
-        before = self.session.study
+        seconds = {spec.name: estimate.seconds for spec, estimate in variants}[review.spec.name]
         try:
-            run = await self._begin(review.spec)
+            run = await self._begin(review.spec, seconds)
         except SecateurError as error:
+            self.post_message(Go("lab"))
             self.post_message(Failed(error))
             return
-        seconds = {spec.name: estimate.seconds for spec, estimate in variants}[review.spec.name]
-        if seconds is not None:
-            self.expected[run.name] = seconds
-        if before:
-            self.session.watcher.unsubscribe(self, before)
         self.running = run.name
-        self.session.watcher.subscribe(self, run.name)
-        self.say(f"{run.name} runs, also when you leave. ^l: its curve and trials.", "good")
+        self.post_message(Tell(f"{run.name} runs, also when you leave", "good"))
 
-    async def _begin(self, spec: Spec) -> RunDir:
-        """Create a study, make it the current one, start it and see it pass its check-up. Raises SecateurError."""
+    async def _begin(self, spec: Spec, seconds: float | None) -> RunDir:
+        """Create a study, show it as the current one, start it and see it pass its check-up. Raises SecateurError.
+
+        It is estimated to take so many `seconds`.
+        """
         from engine.runner import launch
 
         before = self.session.study
         run = await asyncio.to_thread(launch.create, spec, self.session.workspace)
         self.session.show(run.name)
+        if seconds is not None:
+            self.session.expected[run.name] = seconds
+        self.post_message(Go("run"))
         await asyncio.to_thread(launch.start, run)
         self.session.watcher.look()
-        self.say("Trying its files and networks …")
         try:
             await asyncio.to_thread(launch.accepted, run)
         except SecateurError:

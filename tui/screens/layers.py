@@ -11,6 +11,7 @@ from textual.widgets import Static
 from engine.results.layers import of_trial
 from engine.studies.state import StudyState, TrialState
 from engine.text.numbers import count, percent
+from tui.keys.action import hint
 from tui.screens.base import StudyScreen, bindings
 from tui.session import Session
 from tui.views import layers
@@ -50,7 +51,7 @@ class LayersScreen(StudyScreen):
             return
         failed = state.standing(trial) == "failed"
         self.query_one(Table).empty = (
-            f"No layers: trial {trial.index} failed, Trial (F5) says why." if failed else NONE
+            f"No layers: trial {trial.index} failed, {hint('trial')} says why." if failed else NONE
         )
         wanted = (f"{state.name} {trial.measure.key}", trial.measure.status)
         if wanted != self._read:

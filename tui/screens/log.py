@@ -13,6 +13,7 @@ from engine.studies.state import StudyState
 from tui.screens.base import StudyScreen, bindings
 from tui.session import Session
 from tui.views import log
+from tui.views.run import step_names
 from tui.widgets.document import Document
 from tui.widgets.painted import Line
 
@@ -75,8 +76,10 @@ class LogScreen(StudyScreen):
     def _text(self, width: int) -> list[Line]:
         if not self._lines:
             return [[("Nothing yet.", "muted")]]
-        style = log.event_line if self._events else log.plain_line
-        return [line for text in self._lines for line in style(text, width)]
+        if not self._events:
+            return [line for text in self._lines for line in log.plain_line(text, width)]
+        names = step_names(self._state) if self._state else {}
+        return [line for text in self._lines for line in log.event_line(text, width, names)]
 
     def _title(self) -> None:
         what = "events" if self._events else "engine log"

@@ -17,6 +17,7 @@ from engine.results.failures import RESUME, of_status
 from engine.results.pick import MARK, cell
 from engine.results.summary import quality_of
 from engine.text.numbers import age
+from tui.keys.action import hint
 from tui.screens.base import BaseScreen, bindings
 from tui.session import Back, Failed, Go, Session, Tell
 from tui.widgets.chrome import PlaceBar
@@ -51,7 +52,7 @@ SORTS: tuple[tuple[str, bool, Callable[[Listed], object]], ...] = (
 _ROLES = {"running": "good", "lost": "warn", "failed": "bad", "unreadable": "bad", "cancelled": "muted"}
 TOLD = 4
 """Lines below the list on the study under the cursor."""
-RESUMED = "goes on with it or tries again; Enter, then Trial (F5), tells more"
+RESUMED = f"goes on with it or tries again; Enter, then {hint('trial')}, tells more"
 AGES_EVERY_S = 60.0
 """Seconds between two looks at the ages; only those that read differently are sent."""
 
@@ -154,7 +155,7 @@ class StudiesScreen(BaseScreen):
     def _nothing(self, words: list[str]) -> str:
         if words and self._studies:
             return "No study has these words. Esc clears the filter."
-        return f"No studies in {self.session.workspace} yet: the lab (2) starts one."
+        return f"No studies in {self.session.workspace} yet: {hint('lab')} starts one."
 
     @on(Input.Submitted)
     def _filtered(self) -> None:

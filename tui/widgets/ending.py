@@ -4,10 +4,11 @@ from collections.abc import Sequence
 
 from engine.results.failures import INDENTS, Part, ending, paragraphs_of
 from engine.studies.state import StudyState
+from tui.keys.action import hint
 from tui.widgets.document import wrapped
 from tui.widgets.painted import Line, Painted
 
-ONWARD = "r in Studies (F3)"
+ONWARD = f"r in {hint('studies')}"
 """How the lab resumes a study."""
 ROLES: dict[Part, str] = {"headline": "bad", "reason": "", "remedy": "title", "onward": "accent"}
 
@@ -56,5 +57,5 @@ class Endings(Painted):
     def _paragraphs(self, width: int) -> list[Line]:
         lines = paragraphs(self._parts, width)
         if len(lines) > self._most:
-            lines = [*lines[: self._most - 1], [("… Trial (F5) tells all", "muted")]]
+            lines = [*lines[: self._most - 1], [(f"… {hint('trial')} tells all", "muted")]]
         return lines

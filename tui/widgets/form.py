@@ -50,6 +50,10 @@ class _Editor(KeyInput):
         Binding("pagedown", "leap(1)", show=False),
     ]
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.can_focus = False
+
     def action_leave(self, by: int, on: bool = False) -> None:
         self._form.leave(by, on=on)
 
@@ -159,8 +163,8 @@ class Form(Container):
         *,
         id: str | None = None,
     ) -> None:
-        """`problem_of` gives what is wrong with a field, or an empty text; `help` the lines below the fields, the last of
-        which is never cut."""
+        """`problem_of` gives what is wrong with a field, or an empty text; `help` the lines below the fields, of which
+        the last is never cut."""
         super().__init__(id=id)
         self._problem_of, self._help = problem_of, help
         self._fields: list[Field] = []

@@ -2,12 +2,16 @@
 
 import shutil
 import time
+from collections.abc import Callable
 
 from engine.errors import SecateurError
 from engine.store.files import explained
 from engine.studies.state import MALFORMED, TrialState
 from engine.text.numbers import age, size
 from tui.work.messages import Listed
+
+Act = Callable[[Listed], str]
+"""What is done to a study; gives the name to report."""
 
 
 def start(study: Listed, *, here: bool = False) -> str:
