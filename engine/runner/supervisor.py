@@ -8,6 +8,7 @@ import functools
 import json
 import os
 import sys
+import time
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,7 +24,7 @@ from engine.runner.executors.base import BLAMELESS_TRIES, JobEnded, without_resu
 from engine.runner.heartbeat import Heartbeat
 from engine.runner.stopping import Stop, StopRequest, wind_down
 from engine.store.objects import StoredObject
-from engine.studies import checkup
+from engine.studies import checkup, turns
 from engine.studies import events as ev
 from engine.studies.job import request
 from engine.studies.lease import Lease, Superseded, claim
@@ -35,6 +36,8 @@ from engine.text.visible import guard_streams
 
 POLL_S = 0.5
 """Seconds between two looks at the stop request."""
+WORDS_EVERY = 20
+"""Looks at the studies before it between two tellings of how long they still take: that reads their events."""
 
 
 class Supervisor:
@@ -174,6 +177,8 @@ class Supervisor:
         """Report every result that is in the store already, and why others that are there can't be used."""
         self.store.sweep_temporary()
         for key_, node in plan.nodes.items():
+            if key_ in self.finished:
+                continue
             self.stop.check()
             stored, trouble = self.stop.leave(functools.partial(self.store.review, key_, node.address))
             if trouble is not None:
@@ -209,6 +214,9 @@ class Supervisor:
                 poll_s=POLL_S,
             ):
                 raise Stop
+            if waiting and self._wait_for_turn():
+                self._reuse(plan)
+                waiting = [job for job in waiting if not self._is_done(job)]
             while waiting or running:
                 if self.stop:
                     wind_down(executor, running, self.emit, self._tell_wait)
@@ -234,6 +242,29 @@ class Supervisor:
         finally:
             executor.stop()
         return "failed" if self.broken else "done"
+
+    def _wait_for_turn(self) -> bool:
+        """Wait until the studies before this one are over, if it is to; whether there were any.
+
+        Nothing was computed before but the check-up: what is wrong with a preset is told at once.
+        """
+        waited, look = False, 0
+        while before := turns.ahead(self.run):
+            self.stop.check()
+            self.lease.check()
+            if look % WORDS_EVERY == 0:
+                what = turns.in_words(before)
+                self.heartbeat.queued(what)
+                if not waited:
+                    self.emit(ev.Notice(level="info", text=f"It waits {what}"))
+            waited, look = True, look + 1
+            time.sleep(POLL_S)
+        if turns.waits(self.run):
+            turns.begin(self.run, within=self.lease.folder)
+        if waited:
+            self.heartbeat.queued("")
+            self.emit(ev.Notice(level="info", text="Its turn has come"))
+        return waited
 
     def _tell_wait(self) -> None:
         steps = [step.address for step in self.state.steps.values() if step.status == "running"]
@@ -278,10 +309,18 @@ class Supervisor:
 
 
 def _in_order(jobs: list[Job], parallel: int) -> list[Job]:
-    """One worker: trial by trial. Several: computing first, so that measuring alone does not idle them."""
+    """One worker: trial by trial. Several: computing first, so that measuring alone does not idle them.
+
+    Latency comes last, all of it together: the curve is there first, and the machine has to be quiet once.
+    """
     if parallel == 1:
-        return sorted(jobs, key=lambda job: (job.trial, job.number))
-    return sorted(jobs, key=lambda job: (job.exclusive, job.number))
+        return sorted(jobs, key=lambda job: (_times(job), job.trial, job.number))
+    return sorted(jobs, key=lambda job: (_times(job), job.exclusive, job.number))
+
+
+def _times(job: Job) -> bool:
+    """Whether it measures what a finished model takes, which no other job waits for."""
+    return all(node.kind == "latency" for node in job.nodes)
 
 
 def preload(spec: Spec, plan: Plan) -> list[str]:

@@ -64,7 +64,7 @@ class Status:
     why: str = ""
     """What became of it where it is not well, on one line: how many trials failed, and why most of them did."""
     waits: str = ""
-    """What an engine that was asked to stop still waits for."""
+    """What an engine waits for: its turn, or what keeps it from stopping."""
 
     @property
     def process(self) -> Process:
@@ -99,6 +99,8 @@ class RunDir:
         self.status = path / "status.json"
         self.log = path / "engine.log"
         self.stop = path / "stop"
+        self.turn = path / "turn.json"
+        """Of a study that waits, or waited, for others of its machine: see `engine.studies.turns`."""
         self.tasks = path / "tasks.json"
         """Of a study on a cluster: its stages and their tasks."""
         self.task_events = path / "events"
@@ -182,6 +184,8 @@ class RunDir:
             return self._in_queue(status)
         if status.state in ("running", "queued") and not self._alive(status):
             return replace(status, state="lost")
+        if status.state == "queued" and status.waits:
+            return replace(status, queue=f"waits {status.waits}")
         return status
 
     def stored_status(self) -> Status:

@@ -81,8 +81,9 @@ STUDIES = (
     *_in(
         "studies",
         "Study",
-        ("resume", ("r",), "start/resume", "Start it, or go on where it was."),
+        ("resume", ("r",), "start/resume", "Start it, or go on where it was; after those that run here."),
         ("cancel", ("c",), "cancel", "Ask its engine to stop; finished steps stay stored."),
+        ("begin_now", ("b",), "", "Let it begin now that waits for its turn, beside those before it."),
         ("hold", ("h",), "", "On a cluster: keep what waits of it from starting."),
         ("release", ("H",), "", "On a cluster: let what was held start when its turn comes."),
         ("replay", ("p",), "replay", "Run it again from nothing and compare bit for bit."),
@@ -122,7 +123,8 @@ RUN = (
         "run",
         "Study",
         ("cancel", ("c",), "cancel", "Ask its engine to stop; finished steps stay stored."),
-        ("resume", ("r",), "start/resume", "Start it, or go on where it was."),
+        ("resume", ("r",), "start/resume", "Start it, or go on where it was; after those that run here."),
+        ("begin_now", ("b",), "", "Let it begin now that waits for its turn, beside those before it."),
     ),
 )
 CURVES = (

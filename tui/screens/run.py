@@ -166,8 +166,8 @@ class RunScreen(StudyScreen):
     def action_resume(self) -> None:
         self._do(("queued", "cancelled", "failed", "lost"), "started", studies.start)
 
-    def action_log(self) -> None:
-        self.post_message(Go("log"))
+    def action_begin_now(self) -> None:
+        self._do(("queued",), "begins now", studies.begin_now)
 
     def _do(self, states: Sequence[str], done: str, act: "studies.Act") -> None:
         state = self._state

@@ -208,6 +208,9 @@ class StudiesScreen(BaseScreen):
     def action_cancel(self) -> None:
         self._do("asked to stop", ("running", "queued"), studies.cancel)
 
+    def action_begin_now(self) -> None:
+        self._do("begins now", ("queued",), studies.begin_now)
+
     def action_hold(self) -> None:
         self._do("what waits of it is held", ("running", "queued"), studies.hold)
 

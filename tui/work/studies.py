@@ -15,13 +15,22 @@ Act = Callable[[Listed], str]
 
 
 def start(study: Listed, *, here: bool = False) -> str:
-    """Start a study's engine, for the first time or again; `here`: though this machine gives other bits.
+    """Start a study's engine, for the first time or again, after those that run on this machine.
 
-    Raises `engine.runner.pinned.OtherMachine` where it would and that was not said.
+    `here`: though this machine gives other bits. Raises `engine.runner.pinned.OtherMachine` where it would and that
+    was not said.
     """
     from engine.runner import launch
 
-    launch.start(study.run, here=here)
+    launch.start(study.run, here=here, after=True)
+    return study.run.name
+
+
+def begin_now(study: Listed) -> str:
+    """Let a study begin that waits for its turn. Raises SecateurError where it does not wait."""
+    from engine.runner import launch
+
+    launch.begin_now(study.run)
     return study.run.name
 
 
@@ -62,7 +71,7 @@ def replay(study: Listed) -> str:
     from engine.runner import replay as replaying
 
     run = replaying.create(study.run)
-    launch.start(run)
+    launch.start(run, after=True)
     return run.name
 
 
