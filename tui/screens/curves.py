@@ -158,7 +158,8 @@ class CurvesScreen(BaseScreen):
         flags = [("log y", view.log), ("log x", view.log_x), (pareto, bool(self._drawn.front))]
         spans += [(f"[{name}] ", "muted") for name, on in flags if on]
         if self.session.overlay:
-            spans.append((f"+{len(self.session.overlay)} studies", "muted"))
+            count = len(self.session.overlay)
+            spans.append((f"+{count} {'study' if count == 1 else 'studies'}", "muted"))
         return [spans]
 
     def _read_out(self, width: int) -> list[Line]:

@@ -1,5 +1,6 @@
 """The engine's log or the study's events, following."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
@@ -34,7 +35,7 @@ class LogScreen(StudyScreen):
         self._tail: log.Tail | log.Events | None = None
         self._lines: list[str] = []
         self._state: StudyState | None = None
-        self._study = ""
+        self._names: Mapping[str, str] = {}
 
     def compose_body(self) -> ComposeResult:
         yield Static("", id="title", markup=False)
@@ -48,7 +49,10 @@ class LogScreen(StudyScreen):
         self._look()
 
     def show_state(self, state: StudyState | None) -> None:
-        self._state = state
+        before, self._state = self._state, state
+        if state is not None and (before is None or len(before.steps) != len(state.steps)):
+            self._names = step_names(state)
+            self.query_one(Document).show(self._text)
         self._title()
 
     def _look(self) -> None:
@@ -78,8 +82,7 @@ class LogScreen(StudyScreen):
             return [[("Nothing yet.", "muted")]]
         if not self._events:
             return [line for text in self._lines for line in log.plain_line(text, width)]
-        names = step_names(self._state) if self._state else {}
-        return [line for text in self._lines for line in log.event_line(text, width, names)]
+        return [line for text in self._lines for line in log.event_line(text, width, self._names)]
 
     def _title(self) -> None:
         what = "events" if self._events else "engine log"

@@ -65,7 +65,7 @@ class RunScreen(StudyScreen):
     def compose_body(self) -> ComposeResult:
         yield Progress(f"No study yet: F9 in {hint('lab')} runs the preset, {hint('studies')} opens one.")
         yield Verdict()
-        yield Endings()
+        yield Endings(onward="r")
         with Horizontal(id="curves"):
             yield _titled(Plot("the first epoch is being trained", id="training"), "training now")
             yield _titled(Plot("the first trial is not through yet", id="trials"), "the study's curve")

@@ -29,8 +29,10 @@ class Endings(Painted):
 
     DEFAULT_CSS = "Endings { height: auto; }"
 
-    def __init__(self, *, id: str | None = None) -> None:
+    def __init__(self, *, onward: str = ONWARD, id: str | None = None) -> None:
+        """`onward` is how the study is resumed from where this is shown."""
         super().__init__(id=id)
+        self._onward = onward
         self._parts: list[tuple[Part, str]] = []
         self._most = 0
 
@@ -39,7 +41,7 @@ class Endings(Painted):
         parts: list[tuple[Part, str]] = []
         for state in states:
             if end := ending(state):
-                (_, head), *rest = paragraphs_of(end, ONWARD)
+                (_, head), *rest = paragraphs_of(end, self._onward)
                 parts += [("headline", f"{state.name}: {head}" if len(states) > 1 else head), *rest]
         if parts and also:
             parts.append(("onward", also))

@@ -136,6 +136,9 @@ class Form(Container):
             super().__init__()
             self.field, self.typed = field, typed
 
+    class GivenUp(Edited):
+        """Escape was pressed while the field was edited; what was `typed` into it before holds again."""
+
     class Pointed(Message):
         """The cursor stands on another field, or a value begins or ends to be edited."""
 
@@ -145,9 +148,6 @@ class Form(Container):
         def __init__(self, field: Field) -> None:
             super().__init__()
             self.field = field
-
-    class GivenUp(Entered):
-        """Escape was pressed while the field was edited."""
 
     class Mistaken(Message):
         """A letter was typed on a field that is not being edited."""
@@ -264,7 +264,7 @@ class Form(Container):
         field = self.field
         self.focus_row()
         if field is not None:
-            self.post_message(self.GivenUp(field))
+            self.post_message(self.GivenUp(field, self._before))
 
     def step(self, by: int) -> None:
         """To the next or previous field, if there is one."""

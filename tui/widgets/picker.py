@@ -128,7 +128,7 @@ class Picker(ModalScreen[list[str] | None]):
 
     def _fill(self, text: str) -> None:
         table = self.query_one(Table)
-        marked = table.marked
+        marked = set(table.marked)
         found = best_first(self._choices, text)
         if self._own and text.strip() and text.strip() not in (choice.key for choice in found):
             found.append(Choice(text.strip(), text.strip(), "as you typed it"))

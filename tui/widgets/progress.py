@@ -65,7 +65,9 @@ def head(state: StudyState, expected: float | None, width: int, now: float) -> l
         right = ""
     percent = f" {state.progress * 100:3.0f} %"
     drawn: Line = [(bar(state.progress, max(width - len(percent), 1)), "bar"), (percent, "")]
-    what = "   ".join(part for part in (phase(state), right) if part)
+    if tables.cell_width(f"{right}   {phase(state)}") > width:
+        right = left(state, expected) if state.status in OPEN else ""
+    what = "   ".join(part for part in (right, phase(state)) if part)
     return [first, drawn, [(tables.abbreviate(what, width), "muted")]]
 
 

@@ -42,7 +42,10 @@ class Row:
 
 
 class Table(Painted, can_focus=True):
-    """Rows under headers. The cursor row is marked by `›`, marked rows by `*`: never by colour alone."""
+    """Rows under headers. The cursor row is marked by `›`, marked rows by `*`: never by colour alone.
+
+    A `›` at the right end of the headers says that there are columns for which there is no room.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = bindings("table")
 
@@ -121,9 +124,13 @@ class Table(Painted, can_focus=True):
             self._top = self._cursor - room + 1
         before = " " * cell_width(self._sign(marked=False))
         shown = self._fitted(width - 1 - len(before))
+        cut = len(shown) < len(self.columns)
+        if cut:
+            shown = self._fitted(width - 1 - len(before) - GAP)
         head = [(f" {before}", "head"), *self._line([c.label for c in self.columns], shown, "head")]
         used = sum(cell_width(text) for text, _ in head)
-        out: list[Line] = [[*head, (" " * max(width - used, 0), "head")]]
+        more = "›" if cut else ""
+        out: list[Line] = [[*head, (" " * max(width - used - len(more), 0) + more, "head")]]
         for i in range(self._top, min(self._top + room, len(self._rows))):
             out.append(self._row_line(i, shown))
         return out

@@ -223,11 +223,11 @@ async def test_help_has_the_room_that_the_fields_leave_and_marks_what_is_cut(tmp
 
 async def test_the_keyboard_lives_when_the_form_s_step_is_taken_back(tmp_path: Path) -> None:
     async with lab(tmp_path) as (screen, pilot):
-        await pilot.press(*["down"] * 7, "ctrl+g")
+        await pilot.press(*["down"] * 8, "ctrl+g")
         await until(pilot, lambda: isinstance(pilot.app.screen, Picker))
         await pilot.press(*"calib", "enter")
         await until(pilot, lambda: pilot.app.screen is screen)
-        await pilot.press("tab", "ctrl+z", "ctrl+z")
+        await pilot.press("tab", "ctrl+z")
         await settled(pilot)
         outline = screen.query_one(Outline)
         before = outline.item
