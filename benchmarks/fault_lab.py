@@ -84,6 +84,10 @@ class Workspace:
         errors = [json.loads(line).get("error") or {} for line in lines]
         return [str(error) for error in errors if str(error.get("title")).startswith("Unexpected")]
 
+    def failures(self, name: str) -> int:
+        """How many steps have failed, in all of the study's lives."""
+        return self.study(name).events.read_text().count('"event": "step-failed"')
+
     def objects(self) -> dict[str, Any]:
         """Key → kind, measures and file hashes of every result that must repeat."""
         stored = {}

@@ -19,10 +19,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from engine.cli import declared
 from engine.cli import main as cli
 from engine.cli.params import _default as default_text
 from engine.cli.presets import counts as trials
-from engine.errors import SecateurError
+from engine.errors import EXIT_CODES, SecateurError
 from engine.params import STEPS
 from engine.params.base import StepParams
 from engine.params.preset import Settings
@@ -90,21 +91,15 @@ def _cell(text: str) -> str:
 def commands() -> str:
     """Every command with its usage and what it does."""
     lines = ["| command | what it does |", "|---|---|"]
-    for usage, about in _commands(cli.parser()):
-        lines.append(f"| `{_cell(usage)}` | {_cell(about)} |")
+    for command in declared.commands(cli.parser()):
+        lines.append(f"| `{_cell(command.usage)}` | {_cell(command.about)} |")
     return "\n".join(lines)
 
 
-def _commands(parser: argparse.ArgumentParser, about: str = "") -> Iterator[tuple[str, str]]:
-    """Usage and one line of help of each command below `parser`, or of itself if there is none."""
-    groups = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
-    if not groups:
-        usage = " ".join(parser.format_usage().removeprefix("usage: ").split())
-        yield usage.replace("[-h] ", "").replace(" [-h]", ""), about
-    for group in groups:
-        texts = {choice.dest: choice.help or "" for choice in group._choices_actions}
-        for name, below in group.choices.items():
-            yield from _commands(below, texts.get(name, ""))
+def exit_codes() -> str:
+    """What every exit code means."""
+    rows = [f"| {code} | {_cell(meaning)} |" for code, meaning in EXIT_CODES.items()]
+    return "\n".join(["| exit code | meaning |", "|---|---|", *rows])
 
 
 def shipped() -> str:
@@ -154,6 +149,7 @@ def recipes() -> str:
 BLOCKS: dict[str, Callable[[], str]] = {
     "parameters": parameters,
     "commands": commands,
+    "exit-codes": exit_codes,
     "presets": shipped,
     "keys": markdown.markdown,
     "floors": floors,
@@ -277,12 +273,13 @@ def _refused(line: str) -> str:
     words = _words(line)
     if not words or words[0].isupper() or any("…" in word or word.startswith("[-") for word in words):
         return ""
-    heard = io.StringIO()
     try:
-        with contextlib.redirect_stderr(heard), contextlib.redirect_stdout(io.StringIO()):
+        with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
             args = cli.parser().parse_args(words)
-    except SystemExit as ending:  # 0: --help or --version
-        return heard.getvalue().strip().splitlines()[-1] if ending.code else ""
+    except SystemExit:  # of --help or --version
+        return ""
+    except SecateurError as error:
+        return error.title
     if words[0] == "run" and Path(args.preset).stem in {preset.name for preset in presets.shipped()}:
         try:
             spec.read(presets.find(Path(args.preset).stem), args.overrides, quick=args.quick)

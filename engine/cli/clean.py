@@ -6,9 +6,10 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NewType
 
 from engine.cli.common import add_json, add_workspace, columns, print_json, say, say_text
+from engine.text.phrases import counted
 
 if TYPE_CHECKING:
     from engine.store.inventory import Item
@@ -36,7 +37,7 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
         "--older-than",
         metavar="AGE",
         type=_age,
-        default=SECONDS["d"],
+        default="1d",
         help="remove only what has not been used for so long, such as 12h, 30d or 8w (default: 1d)",
     )
     clean.add_argument("--yes", action="store_true", help="remove without asking")
@@ -45,11 +46,15 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     clean.set_defaults(run=_clean)
 
 
-def _age(text: str) -> float:
+Age = NewType("Age", float)
+"""Seconds; typed as a number with a unit."""
+
+
+def _age(text: str) -> Age:
     match = re.fullmatch(r"(\d{1,6})([hdw])", text)
     if match is None:
         raise argparse.ArgumentTypeError(f"given {text}; allowed: a number with h, d or w, such as 30d")
-    return int(match[1]) * SECONDS[match[2]]
+    return Age(int(match[1]) * SECONDS[match[2]])
 
 
 def _clean(args: argparse.Namespace) -> int:
@@ -113,8 +118,7 @@ def _show(contents: "Holdings", left: "Sequence[Item]") -> None:
 def _amount(items: "Sequence[Item]") -> str:
     from engine.text import numbers
 
-    folders = "1 folder" if len(items) == 1 else f"{len(items)} folders"
-    return f"{numbers.size(sum(item.size for item in items))} in {folders}"
+    return f"{numbers.size(sum(item.size for item in items))} in {counted(len(items), 'folder')}"
 
 
 def _as_json(contents: "Holdings", left: "Sequence[Item]", removed: "Sequence[Item]") -> dict[str, Any]:

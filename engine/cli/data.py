@@ -40,6 +40,7 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     fetch.add_argument(
         "--root", type=Path, metavar="DIR", help="where to put it (default: WORKSPACE/data/NAME)"
     )
+    add_json(fetch)
     fetch.set_defaults(run=run_fetch)
     check = actions.add_parser(
         "check",
@@ -76,14 +77,21 @@ def run_fetch(args: argparse.Namespace) -> int:
     folder = workspace(args.workspace)
     existing = find(record, folder, args.root)
     if existing is not None:
-        say(f"{record.name} is already here: {existing}")
+        if args.json:
+            print_json({"name": record.name, "path": str(existing), "downloaded": False})
+        else:
+            say(f"{record.name} is already here: {existing}")
         return 0
     if not record.downloads:
         raise SecateurError(f"Data set {record.name} can't be downloaded", record.note)
     from engine.compute.data.download import download
 
     target = args.root or data_folder(folder, record.name)
-    say(f"{record.name} is here now: {download(record, target)}")
+    downloaded = download(record, target)
+    if args.json:
+        print_json({"name": record.name, "path": str(downloaded), "downloaded": True})
+        return 0
+    say(f"{record.name} is here now: {downloaded}")
     if args.root is not None:
         say(f"Name this folder in presets: data: {{name: {record.name}, root: {args.root}}}")
     return 0

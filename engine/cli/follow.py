@@ -19,6 +19,7 @@ from engine.studies import lease
 from engine.studies.rundir import RunDir
 from engine.studies.state import Reader, StudyState
 from engine.text import numbers, tables
+from engine.text.phrases import counted
 from engine.text.visible import visible
 
 LOOK_EVERY_S = 0.2
@@ -169,9 +170,8 @@ def describe(event: ev.Event, state: StudyState, reported: set[str], *, brief: b
             again = "resumed" if event.resumed else "started"
             return f"{event.study} {again} on {event.host} (process {event.pid})"
         case ev.Planned():
-            where = f"{event.devices.get('device')}, {event.devices.get('threads')} threads"
-            count = len(event.trials)
-            return f"{count} {'trial' if count == 1 else 'trials'} on {where}"
+            where = f"{event.devices.get('device')}, {counted(event.devices.get('threads', 0), 'thread')}"
+            return f"{counted(len(event.trials), 'trial')} on {where}"
         case ev.CheckedUp():
             return ", ".join(event.lines)
         case ev.EpochFinished():
@@ -241,4 +241,4 @@ def _who(key: str, state: StudyState) -> str:
             f"{name.rpartition('.')[2]} {value}" for name, value in users[0].parameters.items()
         )
         return f"trial {users[0].index} ({values}) {step.address}" if values else step.address
-    return f"{step.address} (shared by {len(users)} trials)" if users else step.address
+    return f"{step.address} (shared by {counted(len(users), 'trial')})" if users else step.address

@@ -89,9 +89,14 @@ def memory(root: Path = ROOT) -> list[Limit]:
     return [*limits, *slurm_memory()]
 
 
+def whole_memory(root: Path = ROOT) -> int:
+    """Bytes of memory that all processes of this one's control group may have together, whatever is used now."""
+    return min([_machine_memory("MemTotal", root), *(limit.value for limit in memory(root))])
+
+
 def free_memory(root: Path = ROOT) -> int:
     """Bytes that this process may still take, by the machine and by every limit of memory and address space."""
-    free = [_available(root)]
+    free = [_machine_memory("MemAvailable", root)]
     free += [limit.value - (limit.used or 0) for limit in memory(root)]
     free += [one.value - (one.used or 0) for one in ulimits(root) if one.what in ("address space", "data")]
     return max(0, min(free))
@@ -235,10 +240,10 @@ def _mounts(root: Path) -> dict[str, list[tuple[str, str]]]:
     return mounts
 
 
-def _available(root: Path) -> int:
-    """Bytes of memory that the machine has to spare."""
+def _machine_memory(name: str, root: Path) -> int:
+    """Bytes of memory that the machine has (`MemTotal`) or has to spare (`MemAvailable`)."""
     for line in _read(root / "proc/meminfo").splitlines():
-        if line.startswith("MemAvailable:"):
+        if line.startswith(f"{name}:"):
             return int(line.split()[1]) * 1024
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
 

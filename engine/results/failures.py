@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from engine.errors import SecateurError, sentence, sentences
-from engine.studies.rundir import Status
 from engine.studies.state import StudyState, TrialState
+from engine.studies.status import Status
+from engine.text.phrases import counted
 from engine.text.visible import visible
 
 Part = Literal["headline", "reason", "remedy", "onward"]
@@ -64,7 +65,7 @@ class Ending:
 def ending(state: StudyState) -> Ending | None:
     """What became of a study; None while all goes well."""
     count, failed = len(state.trials), state.failed
-    done = f"{state.done} of {_trials(count)} done" if count else "before its trials were planned"
+    done = f"{state.done} of {counted(count, 'trial')} done" if count else "before its trials were planned"
     own = (Reason(state.error),) if state.error else ()
     reasons = (*own, *reasons_of(state.trials))
     match state.status:
@@ -88,9 +89,9 @@ def ending(state: StudyState) -> Ending | None:
     if not failed:
         return None
     if state.status in ("queued", "running"):
-        return Ending(f"{failed} of {_trials(count)} failed so far", reasons)
+        return Ending(f"{failed} of {counted(count, 'trial')} failed so far", reasons)
     what = "tries it again" if failed == 1 else "tries them again"
-    return Ending(f"{failed} of {_trials(count)} failed", reasons, what)
+    return Ending(f"{failed} of {counted(count, 'trial')} failed", reasons, what)
 
 
 def reasons_of(trials: Iterable[TrialState]) -> tuple[Reason, ...]:
@@ -186,7 +187,7 @@ def brief(end: Ending) -> str:
     if not end.reasons:
         return end.headline
     first, *others = end.reasons
-    more = f" (and {len(others)} other {'reason' if len(others) == 1 else 'reasons'})" if others else ""
+    more = f" (and {counted(len(others), 'other reason')})" if others else ""
     return f"{end.headline}: {sentences(first.what, first.remedy)}{more}"
 
 
@@ -195,7 +196,7 @@ def of_status(status: Status) -> str:
     if status.state == "lost":
         heard = f", last heard of {moment(status.updated)}" if status.updated else ""
         who = GONE.get(status.executor, GONE["local"])
-        return f"Lost: {who}{heard}; {status.done} of {_trials(status.trials)} done"
+        return f"Lost: {who}{heard}; {status.done} of {counted(status.trials, 'trial')} done"
     if status.state == "unreadable":
         return "The files in its folder can't be read as a study"
     return status.why or (sentence(status.error) if isinstance(status.error, dict) else "")
@@ -248,7 +249,3 @@ def moment(when: float) -> str:
 
 def _where(reason: Reason) -> str:
     return f" in {reason.steps[0]}" if len(reason.steps) == 1 else ""
-
-
-def _trials(count: int) -> str:
-    return "1 trial" if count == 1 else f"{count} trials"

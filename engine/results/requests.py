@@ -4,6 +4,7 @@ from engine.slurm import duration
 from engine.studies.state import StudyState, TaskState
 from engine.text.numbers import duration as in_words
 from engine.text.numbers import percent
+from engine.text.phrases import counted
 
 ROOM = 1.3
 """A better request has so much more than the most that was used."""
@@ -42,7 +43,7 @@ def _processors(ended: list[TaskState]) -> tuple[str, str] | None:
     needed = max(1, round(cpus * busy * ROOM + 0.5))
     longest = max(task.used["seconds"] for task in ended)
     fewer = f"cpus={needed}" if busy < FEW and needed < cpus and longest > LEAST_S else ""
-    return f"{percent(busy, 0)} of {cpus} {'processor' if cpus == 1 else 'processors'}", fewer
+    return f"{percent(busy, 0)} of {counted(cpus, 'processor')}", fewer
 
 
 def _memory(ended: list[TaskState]) -> tuple[str, str] | None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from engine.errors import BITS_COMMAND, SecateurError
 from engine.runner import launch
+from engine.text.phrases import counted
 
 OTHER_WAYS = (
     {"MKL_CBWR": "COMPATIBLE"},
@@ -44,7 +45,7 @@ class Bits:
         if self.equal:
             whats = ", ".join(dict.fromkeys(check["what"] for check in self.checks))
             networks = len({check["network"] for check in self.checks})
-            return f"equal: {whats}; {networks} networks, {self.threads} threads"
+            return f"equal: {whats}; {counted(networks, 'network')}, {counted(self.threads, 'thread')}"
         return f"{self._differences()}. {MEANING} {self._remedy()}"
 
     def _differences(self) -> str:

@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterable
 from typing import Protocol
 
-from engine.runner.executors.base import BLAMELESS_TRIES, Executor, JobEnded, without_result
+from engine.runner.executors.base import Executor, JobEnded, without_result
 from engine.runner.stopping import wind_down
 from engine.slurm.inside import Attempt
 from engine.store.claims import Claims
@@ -117,8 +117,9 @@ class Share:
                 if isinstance(message, JobEnded):
                     if self._task.stopping:
                         return True
-                    if message.blameless and tries < BLAMELESS_TRIES:
+                    if retry := message.again(tries):
                         tries += 1
+                        self._task.emit(ev.Notice(level="warning", text=retry.why, key=job.nodes[0].key))
                         self._executor.start(job)
                         continue
                     return self._judge(job, message)

@@ -8,8 +8,8 @@ from engine.params.preset import Pick
 from engine.presets.spec import Spec
 from engine.results import pick
 from engine.results.failures import brief, ending
-from engine.studies.rundir import Status, StudyStatus
 from engine.studies.state import StudyState
+from engine.studies.status import Status, StudyStatus
 
 
 def of_preset(state: StudyStatus, spec: Spec, replay_of: str | None) -> Status:

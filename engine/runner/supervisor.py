@@ -20,7 +20,7 @@ from engine.presets.spec import Spec, read_stored
 from engine.runner import inputs, pinned, replay
 from engine.runner.checkup import check_up
 from engine.runner.executors import choose
-from engine.runner.executors.base import BLAMELESS_TRIES, JobEnded, without_result
+from engine.runner.executors.base import JobEnded, without_result
 from engine.runner.heartbeat import Heartbeat
 from engine.runner.stopping import Stop, StopRequest, wind_down
 from engine.store.objects import StoredObject
@@ -59,6 +59,7 @@ class Supervisor:
         self.heartbeat = Heartbeat(run, self.spec, lease, every, self.asked.get("replay_of"))
         self.finished: set[str] = set()
         self.broken: set[str] = set()
+        self.parallel = self.spec.settings.executor.parallel
         self.tries: collections.Counter[int] = collections.Counter()
 
     def emit(self, event: ev.Event) -> None:
@@ -124,15 +125,18 @@ class Supervisor:
     def _machine(self) -> Machine:
         """The machine to plan for, which is the study's own from its first plan on."""
         on = pinned.machine(self.spec.settings, self.kept)
+        self.parallel, fewer = pinned.parallel(self.spec.settings, self.kept, on)
+        if fewer:
+            self.emit(ev.Notice(level="info", text=fewer))
         different = pinned.differences(self.kept, on, self.spec) if self.kept else []
         if different:
             if not self.here:
                 pinned.check(self.run, self.spec, self.kept)
-            on = pinned.machine(self.spec.settings, None)
+            on, self.kept = pinned.machine(self.spec.settings, None), None
             self.emit(
                 ev.Notice(level="warning", text=f"It goes on here with other bits. {'; '.join(different)}")
             )
-        pinned.keep(self.run, on, self.lease.folder)
+        pinned.keep(self.run, self.kept or pinned.Pinned.of(on), self.lease.folder)
         return on
 
     def _data(self) -> dict[str, str]:
@@ -193,12 +197,11 @@ class Supervisor:
 
     def _carry_out(self, plan: Plan, on: Machine, tried: Sequence[Job]) -> str:
         """Do the check-up `tried`, then hand out jobs until none is left; `done`, `failed` or `cancelled`."""
-        settings = self.spec.settings
-        workspace = str(self.run.workspace)
+        workspace, code = str(self.run.workspace), str(self.run.code)
         executor = choose.executor(
-            settings,
+            self.parallel,
             on,
-            lambda job, cpus: request(job, plan, workspace, self.store, cpus, str(self.run.code)),
+            lambda job, cpus: request(job, plan, workspace, self.store, cpus, code, parallel=self.parallel),
             preload=preload(self.spec, plan),
         )
         waiting = [job for job in plan.jobs if not self._is_done(job)]
@@ -223,7 +226,7 @@ class Supervisor:
                     raise Stop
                 self.lease.check()
                 self._give_up(waiting)
-                for job in _in_order(waiting, settings.executor.parallel):
+                for job in _in_order(waiting, self.parallel):
                     if job.needs <= self.finished and executor.has_room(job):
                         executor.start(job)
                         waiting.remove(job)
@@ -233,9 +236,10 @@ class Supervisor:
                         self.emit(message)
                         continue
                     job = running.pop(message.job.number)
-                    if self.stop and message.problem is not None:
-                        continue  # whatever asks us to stop may have ended the worker too
-                    if self._again(message):
+                    stopped = self.stop and message.problem is not None
+                    if stopped or self._again(
+                        message
+                    ):  # whatever asks us to stop may have ended the worker too
                         waiting.append(job)
                     else:
                         self._settle(message)
@@ -271,13 +275,13 @@ class Supervisor:
         self.heartbeat.waits(f"until {', '.join(steps) or 'a worker'} has kept what it has")
 
     def _again(self, ended: JobEnded) -> bool:
-        """Whether to start a job anew; its worker ended, and the job was not why."""
+        """Whether to start a job anew, whose worker may well have ended for what was not the job's fault."""
         undone = [node for node in ended.job.nodes if self.store.get(node.key) is None]
-        if not ended.blameless or not undone or self.tries[ended.job.number] >= BLAMELESS_TRIES:
+        retry = ended.again(self.tries[ended.job.number])
+        if retry is None or not undone:
             return False
         self.tries[ended.job.number] += 1
-        text = "The process that workers are forked from was killed; another takes its place"
-        self.emit(ev.Notice(level="warning", text=text, key=undone[0].key))
+        self.emit(ev.Notice(level="warning", text=retry.why, key=undone[0].key))
         return True
 
     def _is_done(self, job: Job) -> bool:

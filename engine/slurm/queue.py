@@ -20,6 +20,7 @@ from engine.slurm import commands
 from engine.slurm.reasons import words
 from engine.store.files import read_json, write_json
 from engine.store.paths import home
+from engine.text.phrases import counted
 
 EVERY_S = 60.0
 """Seconds between two questions."""
@@ -252,13 +253,12 @@ class Standing:
         """In a line, such as ``1 task runs on n1 (2:10 of 5:00), 3 wait: others come first``."""
         where = f" on {', '.join(self.nodes[:3])}{' …' if len(self.nodes) > 3 else ''}" if self.nodes else ""
         time_ = f" ({self.elapsed} of {self.limit})" if self.elapsed and self.limit else ""
-        parts = (
-            [f"{_tasks(self.running)} run{'s' * (self.running == 1)}{where}{time_}"] if self.running else []
-        )
+        runs = f"{counted(self.running, 'task')} run{'s' * (self.running == 1)}"
+        parts = [f"{runs}{where}{time_}"] if self.running else []
         if self.waiting:
             start = f", expected to start {self.start}" if self.start else ""
             verb = f"wait{'s' * (self.waiting == 1)}"
-            who = f"{self.waiting} {verb}" if parts else f"{_tasks(self.waiting)} {verb}"
+            who = f"{self.waiting} {verb}" if parts else f"{counted(self.waiting, 'task')} {verb}"
             parts.append(f"{who}: {self.reason}{start}")
         return ", ".join(parts)
 
@@ -280,7 +280,3 @@ def standing(rows: Sequence[Row]) -> Standing:
         longest.elapsed if longest else "",
         longest.limit if longest else "",
     )
-
-
-def _tasks(count: int) -> str:
-    return f"{count} task{'' if count == 1 else 's'}"

@@ -1,6 +1,7 @@
 """What happens in a study, one JSON line each in `events.jsonl`; state is what replaying them gives."""
 
 import dataclasses
+import inspect
 import json
 import time
 from collections.abc import Iterator
@@ -230,6 +231,25 @@ _CLASSES: dict[str, type[Event]] = {
     "verdict": Verdict,
 }
 _NAMES = {cls: name for name, cls in _CLASSES.items()}
+
+
+def described() -> list[dict[str, Any]]:
+    """Every kind of event with its fields, as plain values, for programs that read a study's `events.jsonl`."""
+    return [
+        {
+            "event": name,
+            "about": inspect.cleandoc(cls.__doc__ or ""),
+            "fields": [
+                {
+                    "name": f.name,
+                    "type": f.type if isinstance(f.type, str) else inspect.formatannotation(f.type),
+                    "required": f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING,
+                }
+                for f in dataclasses.fields(cls)
+            ],
+        }
+        for name, cls in _CLASSES.items()
+    ]
 
 
 def as_dict(event: Event) -> dict[str, Any]:

@@ -17,7 +17,8 @@ from engine.store.inventory import Item, last_use, parent, size_of, survey, take
 from engine.store.objects import Store
 from engine.store.workspace import shared_store
 from engine.studies import events as ev
-from engine.studies.rundir import RunDir, StudyStatus, studies
+from engine.studies.rundir import RunDir, studies
+from engine.studies.status import StudyStatus
 
 UNUSED_FOR = 86_400.0
 """Seconds for which a thing must not have been used before it counts as left over: a study on another node may just

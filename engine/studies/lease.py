@@ -18,7 +18,7 @@ import uuid
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from engine.errors import SecateurError
+from engine.errors import EXIT_HELD, SecateurError
 from engine.machine.allocation import Allocation
 from engine.machine.process import Process
 from engine.store.files import explained, read_json
@@ -35,7 +35,7 @@ WIDTH = 20
 class Held(SecateurError):
     """The study has an engine that is not known to be gone."""
 
-    exit_code = 75  # EX_TEMPFAIL of sysexits.h: what started the engine tells this end from others by it
+    exit_code = EXIT_HELD
 
 
 class Superseded(SecateurError):

@@ -8,7 +8,8 @@ from typing import Any, Literal, assert_never
 from engine.studies import events as ev
 from engine.studies import rundir
 from engine.studies.merge import Merged
-from engine.studies.rundir import RunDir, Status, StudyStatus
+from engine.studies.rundir import RunDir
+from engine.studies.status import Status, StudyStatus
 
 StepStatus = Literal["waiting", "running", "done", "failed"]
 Standing = Literal[StepStatus, "unfinished", "not run"]
@@ -140,7 +141,7 @@ class StudyState:
     """Of a study on a cluster: every attempt of its tasks."""
     executor: str = "local"
     queue: str = ""
-    """How its jobs stand in the queue, in words, while it is open."""
+    """How its jobs stand in the queue, or why its engine may be gone, in words, while it is open."""
     checked: ev.CheckedUp | None = None
     """What the check-up before the first step found; None until it has passed."""
     notices: list[ev.Notice] = field(default_factory=list)
@@ -263,7 +264,7 @@ class StudyState:
 
     def judge(self, run: RunDir, status: Status) -> None:
         """Take over what events can't tell: that the engine is gone, or what it could not write any more."""
-        self.status, self.queue, self.executor = status.state, status.queue, status.executor
+        self.status, self.queue, self.executor = status.state, status.standing, status.executor
         lost = status.state == "lost"
         self.heard, self.why_lost = (status.updated, rundir.why_lost(run, status)) if lost else (0.0, "")
         if status.state == "failed":

@@ -14,7 +14,8 @@ from pathlib import Path
 
 from engine.store.files import explained, read_json, write_json
 from engine.studies import state
-from engine.studies.rundir import RunDir, Status, studies
+from engine.studies.rundir import RunDir, studies
+from engine.studies.status import Status
 from engine.text.numbers import duration
 
 

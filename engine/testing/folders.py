@@ -21,9 +21,10 @@ from engine.store.keys import key
 from engine.studies import events as ev
 from engine.studies import rundir
 from engine.studies.log import EventLog
-from engine.studies.rundir import RunDir, Status
+from engine.studies.rundir import RunDir
 from engine.studies.settings import to_json
 from engine.studies.state import StudyState
+from engine.studies.status import Status
 
 PRESET = """\
 about: Local against global pruning of a small ResNet on handwritten digits, within a minute

@@ -17,6 +17,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         # what a study found
         "results",
         "charts",
+        "reports",
         # the work itself; the only room with torch
         "compute",
         # from a preset to its last event
@@ -56,7 +57,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
 its house, never from its own floor. Imports in functions and for type checkers count: a lazy import may save time at
 the start, it never changes direction."""
 
-NOT_FOR: dict[str, str] = {"engine.compute": "plotting presets charts"}
+NOT_FOR: dict[str, str] = {"engine.compute": "plotting presets charts reports"}
 """Rooms below that a house must do without all the same: steps know neither YAML nor pictures."""
 
 LOOSE: dict[str, str] = {

@@ -95,6 +95,19 @@ STUDIES = (
             "Open its preset in the lab, to change it and run it as a new study.",
         ),
         ("export", ("w",), "", "Export the model that is its pick: choose a format and a folder."),
+        (
+            "report",
+            ("R",),
+            "report",
+            "Write a report on it, or on all that are marked, for a browser or as Markdown.",
+        ),
+        ("note", ("n",), "", "Write a note and tags, to find it by."),
+        (
+            "compare",
+            ("equals_sign",),
+            "",
+            "Compare the picks of two marked studies, or its pick with another trial.",
+        ),
         ("delete", ("d", "delete"), "delete", "Delete it, after a question that says what is lost."),
     ),
 )
@@ -140,6 +153,7 @@ CURVES = (
         ("log", ("L",), "log", "Logarithmic y axis, or linear again."),
         ("log_x", ("X",), "", "Logarithmic x axis, or linear again."),
         ("export", ("w",), "write file", "Write the chart as CSV, PNG, SVG or text."),
+        ("report", ("R",), "", "Write a report on the studies drawn here, for a browser or as Markdown."),
     ),
 )
 
@@ -158,6 +172,13 @@ TRIAL = (
         "Trial",
         ("layers", ("enter",), "layers", "Its layers, one by one."),
         ("export", ("w",), "export", "Take its model away: choose a format and a folder."),
+        ("report", ("R",), "", "Write a report on its study, for a browser or as Markdown."),
+        (
+            "compare",
+            ("equals_sign",),
+            "compare",
+            "Put it beside another trial: parameters, measures, layers.",
+        ),
         (
             "check_bits",
             ("b",),
@@ -173,6 +194,12 @@ LAYERS = (
         "Look",
         ("sort", ("s",), "sort", "Sort by the next column."),
         ("reverse", ("S",), "", "Sort the other way round."),
+        (
+            "compare",
+            ("equals_sign",),
+            "compare",
+            "Put its trial beside another: parameters, measures, layers.",
+        ),
     ),
 )
 LOG = _in(

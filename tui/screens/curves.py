@@ -17,8 +17,10 @@ from engine.results import pick
 from engine.store.paths import expanded
 from engine.studies.rundir import studies
 from engine.studies.state import StudyState
+from engine.text.phrases import counted
 from tui.keys.action import hint
-from tui.screens.base import BaseScreen, bindings
+from tui.screens.base import bindings
+from tui.screens.report import ReportActions
 from tui.session import Failed, Go, Session, Tell
 from tui.views import curves
 from tui.views.curves import Drawn, View
@@ -45,7 +47,7 @@ MOST_LINES = 16
 BESIDE_CURVE = 3
 
 
-class CurvesScreen(BaseScreen):
+class CurvesScreen(ReportActions):
     """The chart with what is chosen above it and the point under the cursor below."""
 
     WHERE = "curves"
@@ -158,8 +160,7 @@ class CurvesScreen(BaseScreen):
         flags = [("log y", view.log), ("log x", view.log_x), (pareto, bool(self._drawn.front))]
         spans += [(f"[{name}] ", "muted") for name, on in flags if on]
         if self.session.overlay:
-            count = len(self.session.overlay)
-            spans.append((f"+{count} {'study' if count == 1 else 'studies'}", "muted"))
+            spans.append((f"+{counted(len(self.session.overlay), 'study', 'studies')}", "muted"))
         return [spans]
 
     def _read_out(self, width: int) -> list[Line]:
@@ -290,6 +291,9 @@ class CurvesScreen(BaseScreen):
     def action_log_x(self) -> None:
         if self._view is not None:
             self._set(log_x=not self._view.log_x)
+
+    def in_report(self) -> list[str]:
+        return self._following
 
     def action_export(self) -> None:
         self.run_worker(self._export())

@@ -10,6 +10,7 @@ from engine.presets.addresses import ABSENT, axes, axis_at, path_of, value_at
 from engine.presets.edits import Edit
 from engine.presets.steps import Address, StepNode, step_at, steps_of
 from engine.presets.yaml.tree import node_of
+from engine.text.phrases import counted
 from tui.lab.check import validate
 from tui.lab.fields import Field, fields_of, problems_at, says
 from tui.lab.outline import ADD, Item, trials_text
@@ -247,7 +248,7 @@ class EditActions(LabBase):
             axis = axis_at(root, address)
             taken = axis.values() if axis else []
             total = f", {trials_text(len(read_spec.trials))} in all" if read_spec else ""
-            return True, f"{len(taken)} values{total}: {text_of(taken)}"
+            return True, f"{counted(len(taken), 'value')}{total}: {text_of(taken)}"
 
         return preview
 

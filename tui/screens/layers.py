@@ -8,11 +8,12 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.widgets import Static
 
-from engine.results.layers import of_trial
+from engine.results import network
 from engine.studies.state import StudyState, TrialState
 from engine.text.numbers import count, percent
 from tui.keys.action import hint
 from tui.screens.base import StudyScreen, bindings
+from tui.screens.compare import CompareActions
 from tui.session import Session
 from tui.views import layers
 from tui.views.trial import find, fmt_value, nothing
@@ -22,7 +23,7 @@ NONE = "No layers yet: they are measured at a trial's end."
 SORTS = ("order", "parameters", "MACs", "sparsity")
 
 
-class LayersScreen(StudyScreen):
+class LayersScreen(StudyScreen, CompareActions):
     """A table, a row a layer; the files are read in a thread when another trial is shown."""
 
     WHERE = "layers"
@@ -33,7 +34,7 @@ class LayersScreen(StudyScreen):
     def __init__(self, session: Session) -> None:
         super().__init__(session)
         self._state: StudyState | None = None
-        self._layers: list[layers.Layer] = []
+        self._layers: list[network.Layer] = []
         self._read: tuple[str, str] | None = None
         self._sort = 0
         self._reversed = False
@@ -60,9 +61,7 @@ class LayersScreen(StudyScreen):
 
     async def _load(self, state: StudyState, trial: TrialState) -> None:
         run = self.session.run(state.name)
-        after = await asyncio.to_thread(run.layers, trial.measure.key)
-        before = await asyncio.to_thread(run.layers, trial.baseline_measure.key)
-        self._layers = layers.joined(after, before, layers.within_a_point(trial), of_trial(trial))
+        self._layers = await asyncio.to_thread(network.of, run, trial)
         values = ", ".join(f"{n.rpartition('.')[2]} {fmt_value(v)}" for n, v in trial.parameters.items())
         total = sum(layer.before for layer in self._layers)
         left = sum(layer.nonzero for layer in self._layers)

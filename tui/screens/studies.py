@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, ClassVar
 
@@ -16,12 +16,16 @@ from engine.errors import SecateurError
 from engine.results.failures import RESUME, of_status
 from engine.results.pick import MARK, cell
 from engine.results.summary import quality_of
+from engine.studies import notes
 from engine.text.numbers import age
+from engine.text.phrases import counted
 from tui.keys.action import hint
-from tui.screens.base import BaseScreen, bindings
+from tui.screens.base import bindings
+from tui.screens.compare import CompareActions
+from tui.screens.report import ReportActions
 from tui.session import Back, Failed, Go, Session, Tell
 from tui.widgets.chrome import PlaceBar
-from tui.widgets.confirm import Ask, Confirm
+from tui.widgets.confirm import Ask, Confirm, Prompt
 from tui.widgets.document import Document, wrapped
 from tui.widgets.keyinput import KeyInput
 from tui.widgets.painted import Line
@@ -29,6 +33,8 @@ from tui.widgets.table import Cell, Column, Row, Table
 from tui.work import studies
 from tui.work.messages import Listed, StudiesChanged
 
+TAGS = "tags"
+"""The column that is there once a study has some."""
 COLUMNS = (
     Column("study", widest=44),
     Column("state", widest=22),
@@ -38,6 +44,7 @@ COLUMNS = (
     Column("host", rank=4, widest=24),
     Column("model", rank=5),
     Column("data", rank=6),
+    Column(TAGS, rank=3, widest=24),
     Column("about", rank=7, widest=60),
 )
 _STATES = ("running", "queued", "lost", "failed", "cancelled", "done", "unreadable")
@@ -57,7 +64,7 @@ AGES_EVERY_S = 60.0
 """Seconds between two looks at the ages; only those that read differently are sent."""
 
 
-class StudiesScreen(BaseScreen):
+class StudiesScreen(ReportActions, CompareActions):
     """The list; its rows come from the watcher."""
 
     WHERE = "studies"
@@ -105,12 +112,13 @@ class StudiesScreen(BaseScreen):
         study = next((s for s in self._studies if s.run.name == self.pointed()), None)
         if study is None:
             return []
-        if study.status.queue:
-            return wrapped(study.status.queue, width)[:TOLD]
+        if study.status.standing:
+            return wrapped(study.status.standing, width)[:TOLD]
         if not (happened := of_status(study.status)):
             text = study.status.pick.get("text")
             picked = wrapped(f"{MARK} {text}", width, "good") if isinstance(text, str) else []
-            return [*wrapped(study.status.about, width, "muted"), *picked][:TOLD]
+            note = wrapped(study.notes.words, width, "accent") if study.notes else []
+            return [*wrapped(study.status.about, width, "muted"), *picked, *note][:TOLD]
         onward = f"r {RESUMED}" if study.status.state in ("lost", "failed", "cancelled") else ""
         lines = wrapped(happened.replace(RESUME, "r"), width, "bad")
         room = TOLD - bool(onward)
@@ -138,18 +146,19 @@ class StudiesScreen(BaseScreen):
         words = self.query_one(KeyInput).value.lower().split()
         label, largest_first, by = SORTS[self._sort]
         now = time.time()
-        rows = [(s, _cells(s, now)) for s in self._studies]
-        rows = [(s, cells) for s, cells in rows if all(w in _text(cells) for w in words)]
+        rows = [(s, _cells(s, now)) for s in self._studies if s.has(words)]
         rows.sort(key=lambda pair: by(pair[0]), reverse=largest_first != self._reversed)  # type: ignore[arg-type, return-value]
         table = self.query_one(Table)
         table.empty = self._nothing(words)
+        tagged = any(study.notes.tags for study in self._studies)
+        shown = [column for column in COLUMNS if tagged or column.label != TAGS]
         table.fill(
-            (Row(s.run.name, cells) for s, cells in rows), _headed(label, largest_first != self._reversed)
+            (Row(s.run.name, tuple(cells[column.label] for column in shown)) for s, cells in rows),
+            _headed(shown, label, largest_first != self._reversed),
         )
-        count = "1 study" if len(rows) == 1 else f"{len(rows)} studies"
-        shown = f"{len(rows)} of {len(self._studies)}" if words else count
+        filtered = f"{len(rows)} of {len(self._studies)}" if words else counted(len(rows), "study", "studies")
         marked = f", {len(table.marked)} marked" if table.marked else ""
-        self.query_one("#count", Static).update(f"{shown}{marked}")
+        self.query_one("#count", Static).update(f"{filtered}{marked}")
         self._name_pointed()
 
     def _nothing(self, words: list[str]) -> str:
@@ -253,6 +262,31 @@ class StudiesScreen(BaseScreen):
         else:
             self.app.push_screen(ExportScreen.of(self.session, chosen[0].run.name, trial, why))
 
+    def in_report(self) -> list[str]:
+        return [study.run.name for study in self._chosen_studies()]
+
+    def compared(self) -> list[str]:
+        """The picks of the studies that are marked, or of the one under the cursor."""
+        return self.in_report()
+
+    def action_note(self) -> None:
+        self.run_worker(self._note())
+
+    async def _note(self) -> None:
+        """Write a note and tags about the study under the cursor."""
+        study = next((s for s in self._studies if s.run.name == self.pointed()), None)
+        if study is None:
+            return
+        detail = "Words that begin with # are tags. They are found by / here and by `secateur list`."
+        typed = await self.app.push_screen_wait(Prompt(f"Note on {study.run.name}", study.notes.line, detail))
+        if typed is None or typed == study.notes.line:
+            return
+        try:
+            await asyncio.to_thread(notes.write, study.run, notes.typed(typed))
+        except SecateurError as error:
+            self.post_message(Failed(error))
+        self.session.watcher.look()
+
     def action_delete(self) -> None:
         self.run_worker(self._delete())
 
@@ -328,22 +362,25 @@ class StudiesScreen(BaseScreen):
             await self._carry_out(chosen, studies.delete, "deleted")
 
 
-def _cells(study: Listed, now: float) -> tuple[Cell, ...]:
+def _cells(study: Listed, now: float) -> dict[str, Cell]:
+    """What each column says of a study."""
     status = study.status
-    state = status.state + (f", {status.verdict}" if status.verdict else "")
+    state = status.state + "?" * bool(status.doubt) + (f", {status.verdict}" if status.verdict else "")
     trials = f"{status.done}/{status.trials}" + (f" {status.failed}!" if status.failed else "")
     role = "bad" if status.verdict == "different" else _ROLES.get(status.state, "")
-    return (
-        study.run.name,
-        (state, role),
-        (trials, "bad" if status.failed else ""),
-        cell(status.pick),
-        age(now - status.created).removesuffix(" ago").removeprefix("just ") if status.created else "–",
-        status.host,
-        status.model,
-        status.data,
-        (status.about, "muted"),
-    )
+    old = age(now - status.created).removesuffix(" ago").removeprefix("just ") if status.created else "–"
+    return {
+        "study": study.run.name,
+        "state": (state, role),
+        "trials": (trials, "bad" if status.failed else ""),
+        "pick": cell(status.pick),
+        "age": old,
+        "host": status.host,
+        "model": status.model,
+        "data": status.data,
+        TAGS: (" ".join(f"#{tag}" for tag in study.notes.tags), "accent"),
+        "about": (status.about, "muted"),
+    }
 
 
 def _times(kept: dict[str, Any]) -> tuple[float, float]:
@@ -352,13 +389,9 @@ def _times(kept: dict[str, Any]) -> tuple[float, float]:
     return (float(times) if isinstance(times, int | float) else -1.0, quality[1] if quality else -1.0)
 
 
-def _text(cells: tuple[Cell, ...]) -> str:
-    return " ".join(cell if isinstance(cell, str) else cell[0] for cell in cells).lower()
-
-
-def _headed(label: str, down: bool) -> list[Column]:
+def _headed(columns: Sequence[Column], label: str, down: bool) -> list[Column]:
     """The columns, an arrow at the one sorted by."""
     arrow = "↓" if down else "↑"
     return [
-        Column(f"{c.label}{arrow}", c.align, c.rank, c.widest) if c.label == label else c for c in COLUMNS
+        Column(f"{c.label}{arrow}", c.align, c.rank, c.widest) if c.label == label else c for c in columns
     ]

@@ -13,6 +13,8 @@ from engine.results import failures, pick
 from engine.results.summary import quality_name
 from engine.studies.state import StudyState, TrialState
 from tui.screens.base import StudyScreen, bindings
+from tui.screens.compare import CompareActions
+from tui.screens.report import ReportActions
 from tui.session import Failed, Go, Session, Tell
 from tui.views.classes import classes
 from tui.views.trial import (
@@ -37,7 +39,7 @@ WIDE = 110
 Part = Callable[[StudyState, TrialState, int], list[Line]]
 
 
-class TrialScreen(StudyScreen):
+class TrialScreen(StudyScreen, ReportActions, CompareActions):
     """Two documents side by side where there is room, else one."""
 
     WHERE = "trial"

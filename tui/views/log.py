@@ -12,6 +12,7 @@ from engine.studies import events as ev
 from engine.studies.log import READ_AT_MOST
 from engine.studies.rundir import RunDir
 from engine.text.numbers import duration, percent
+from engine.text.phrases import counted
 from tui.views.trial import clock
 from tui.widgets.document import wrapped
 from tui.widgets.painted import Line
@@ -73,6 +74,31 @@ class Events:
         return [text for _, text in merge(*self._lines.values())][-LINES:] if new else None
 
 
+class Logs:
+    """Reads what is new of what a study's processes printed, like `Tail`; where that is several files, each has its
+    name above it."""
+
+    def __init__(self, run: RunDir) -> None:
+        self.path = run.log
+        self._run = run
+        self._tails: dict[Path, Tail] = {}
+        self._lines: dict[Path, list[str]] = {}
+
+    def read(self) -> list[str] | None:
+        """The lines so far, or None if nothing is new."""
+        new = False
+        for path in self._run.logs():
+            lines = self._tails.setdefault(path, Tail(path)).read()
+            if lines:
+                new, self._lines[path] = True, lines
+        if not new:
+            return None
+        if len(self._lines) == 1:
+            return next(iter(self._lines.values()))
+        named = [[f"{path.name}:", *lines, ""] for path, lines in self._lines.items()]
+        return [line for part in named for line in part][-LINES:]
+
+
 def _timed(lines: list[str], before: list[tuple[float, str]]) -> Iterator[tuple[float, str]]:
     """Each line with its time; one without has that of the line before, the first that of the last one `before`."""
     time = before[-1][0] if before else 0.0
@@ -114,7 +140,7 @@ def _words(event: ev.Event, names: Mapping[str, str]) -> tuple[str, str]:
         case ev.StudyStarted():
             return f"{event.study} {'resumed' if event.resumed else 'started'} on {event.host}", "title"
         case ev.Planned():
-            return f"planned {len(event.trials)} trials", ""
+            return f"planned {counted(len(event.trials), 'trial')}", ""
         case ev.CheckedUp():
             return "; ".join(["checked", *event.lines]), ""
         case ev.StepStarted():

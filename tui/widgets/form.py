@@ -17,6 +17,7 @@ from textual.widgets import Input
 from textual.widgets.input import Selection
 
 from engine.presets.steps import Address
+from engine.text.phrases import counted
 from engine.text.tables import abbreviate, cell_width
 from tui.keys.table import bindings
 from tui.lab.fields import Field
@@ -443,7 +444,7 @@ def note(field: Field, wrong: str) -> str:
         return wrong
     if field.axis is not None:
         values = field.axis.values()
-        return f"swept: {len(values)} values" if values else "swept"
+        return f"swept: {counted(len(values), 'value')}" if values else "swept"
     if field.row.type in ("switch", "anything"):
         return ""
     parts = [part for part in (field.row.bounds, field.row.unit) if part]

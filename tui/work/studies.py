@@ -2,10 +2,13 @@
 
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from engine.errors import SecateurError
 from engine.store.files import explained
+from engine.store.paths import expanded
+from engine.studies.rundir import RunDir
 from engine.studies.state import MALFORMED, TrialState
 from engine.text.numbers import age, size
 from tui.work.messages import Listed
@@ -94,6 +97,18 @@ def pick(study: Listed) -> tuple[TrialState, str]:
         return exports.choose(study.run, state.load(study.run.path), PICK)
     except MALFORMED as error:
         raise SecateurError(f"The events of {study.run.name} make no sense", str(study.run.events)) from error
+
+
+def report(runs: Sequence[RunDir], name: str) -> Path:
+    """Write a report on studies into a file; its path. Raises SecateurError where that can't be done."""
+    from engine.reports import content, files
+    from engine.studies import state
+
+    try:
+        return files.write([content.reported(run, state.load(run.path)) for run in runs], expanded(name))
+    except MALFORMED as error:
+        names = ", ".join(run.name for run in runs)
+        raise SecateurError(f"The events of {names} make no sense", "Nothing was written.") from error
 
 
 def what_is_lost(studies: list[Listed]) -> str:

@@ -15,9 +15,10 @@ from textual.message_pump import MessagePump
 from engine.results.failures import ending
 from engine.results.pick import pick
 from engine.results.summary import study_json
-from engine.studies import rundir
-from engine.studies.rundir import RunDir, Status
+from engine.studies import notes, rundir
+from engine.studies.rundir import RunDir
 from engine.studies.state import MALFORMED, Reader, StudyState, TrialState
+from engine.studies.status import Status
 from tui.work.messages import Listed, StudiesChanged, StudyChanged
 
 TICK_S = 1.0
@@ -36,7 +37,8 @@ class _Entry:
     """A study of the list."""
 
     listed: Listed
-    signature: Signature | None
+    signature: tuple[Signature | None, Signature | None] | None
+    """Of its status and of its notes."""
     look_at: float = 0.0
 
 
@@ -187,11 +189,12 @@ class Watcher:
                 continue
             if count % 100 == 99:
                 time.sleep(BREATH_S)
-            signature = _signature(entry.listed.run.status)
+            run = entry.listed.run
+            signature = _signature(run.status), _signature(run.notes)
             state = entry.listed.status.state
             if signature != entry.signature or state in OPEN:
-                listed = Listed(entry.listed.run, entry.listed.run.read_status())
-                changed |= _shown(listed.status) != _shown(entry.listed.status)
+                listed = Listed(run, run.read_status(), notes.read(run))
+                changed |= _shown(listed) != _shown(entry.listed)
                 entry = _Entry(listed, signature)
             ended = entry.listed.status.state in ("done", "failed", "cancelled")
             self._entries[name] = replace(entry, look_at=now + FINISHED_EVERY_S if ended else 0.0)
@@ -246,6 +249,6 @@ def _signature(path: Path) -> Signature | None:
     return status.st_ino, status.st_size, status.st_mtime_ns
 
 
-def _shown(status: Status) -> Status:
-    """The status without what changes at every heartbeat and is not shown."""
-    return replace(status, heartbeat=0, updated=0.0)
+def _shown(listed: Listed) -> Listed:
+    """The study without what changes at every heartbeat and is not shown."""
+    return replace(listed, status=replace(listed.status, heartbeat=0, updated=0.0))

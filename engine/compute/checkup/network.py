@@ -33,7 +33,7 @@ from engine.params import (
 from engine.params.catalog import own_code
 from engine.params.overlays import Overlay
 from engine.params.preset import Model
-from engine.text.phrases import listed
+from engine.text.phrases import counted, listed
 
 IMAGES = 4
 """Images that a network is tried with: enough to tell it from one, and seconds for the largest."""
@@ -95,7 +95,7 @@ def _checked(tried: Tried) -> dict[str, Any]:
         notes += _exported(tried, checkpoint.save(model, Path(folder)), Path(folder))
     counts = count(torch_part(model), (data.channels, *data.size))
     shape = "×".join(map(str, (data.channels, *data.size)))
-    text = f"{shape} → {data.classes} classes, {counts.parameters:,} parameters"
+    text = f"{shape} → {counted(data.classes, 'class', 'classes')}, {counts.parameters:,} parameters"
     return {"name": name, "text": text, "notes": notes}
 
 

@@ -109,7 +109,9 @@ def _no_images(files: list[str]) -> SecateurError:
         )
     more = [f"  and {len(files) - LISTED} more"] if len(files) > LISTED else []
     return SecateurError(
-        f"{len(files)} files among the images are none",
+        "A file among the images is none"
+        if len(files) == 1
+        else f"{len(files)} files among the images are none",
         "\n".join([*(f"  {file}" for file in files[:LISTED]), *more]),
         f"Move them elsewhere. Images end in {allowed}.",
     )

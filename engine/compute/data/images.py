@@ -11,6 +11,7 @@ from torch import Tensor
 
 from engine.compute.data.pixels import Array, Fit, decode, fit_pixels
 from engine.errors import SecateurError
+from engine.text.phrases import counted
 
 UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
 """What Pillow raises for files that are no images, cut short or damaged."""
@@ -59,7 +60,7 @@ class Pixels:
         given, wanted = pixels.shape[1], self._fit.channels
         if wanted not in (None, given) and {given, wanted} != {1, 3}:
             raise SecateurError(
-                f"Images of {given} channels can't become images of {wanted}",
+                f"Images of {counted(given, 'channel')} can't become images of {wanted}",
                 "Grey and colour (1 and 3) are converted into each other, nothing else is.",
                 "Leave data.channels out.",
             )
@@ -192,7 +193,7 @@ def _unreadable(damaged: Sequence[Damaged]) -> Unreadable:
         )
     more = [f"  and {len(damaged) - LISTED} more"] if len(damaged) > LISTED else []
     return Unreadable(
-        f"{len(damaged)} images can't be read",
+        f"{counted(len(damaged), 'image')} can't be read",
         "\n".join([*(f"  {one.place} ({one.reason})" for one in damaged[:LISTED]), *more]),
         remedy.format("the files", "them"),
     )

@@ -32,6 +32,7 @@ from engine.datasets.preprocess import OWN_STATISTICS, resolve, usual
 from engine.datasets.records import Task
 from engine.errors import SecateurError, UsageError
 from engine.params.preset import Data
+from engine.text.phrases import counted
 
 
 def load(
@@ -184,7 +185,8 @@ def _draw(
         classes = int((part.labels.bincount() > 0).sum())
         raise SecateurError(
             f"There are too few images to set a {purpose} split aside",
-            f"{len(part.labels)} images of {classes} classes; at least two of some class.",
+            f"{counted(len(part.labels), 'image')} of {counted(classes, 'class', 'classes')}; at least two of "
+            "some class.",
             f"Add images, or bring a {purpose} split of your own.",
         )
     return _subset(part, ~mask), _subset(part, mask)
@@ -265,7 +267,10 @@ def without_damaged(source: Source, memory: Memory) -> Source:
             return part
         nonlocal left_out
         left_out += len(bad)
-        notices.append(f"{len(bad)} {split} images can't be read and are left out, {min(bad)} among them")
+        what, one = counted(len(bad), f"{split} image"), len(bad) == 1
+        notices.append(
+            f"{what} can't be read and {'is' if one else 'are'} left out, {min(bad)}{'' if one else ' among them'}"
+        )
         return _subset(part, torch.tensor([files.place(number) not in bad for number in range(len(files))]))
 
     train = good(source.train, "training")

@@ -17,6 +17,7 @@ from engine.results.exports import Order
 from engine.store.files import explained, write_json
 from engine.store.keys import file_hash
 from engine.store.workspace import fingerprints
+from engine.text.phrases import counted
 
 PRESET = "preset.yaml"
 CARD, CARD_TEXT = "card.json", "card.md"
@@ -76,7 +77,7 @@ def _check_files(order: Order) -> None:
 def _sentence(check: Check) -> str:
     off = "bit for bit" if check.deviation == 0 else f"up to {check.deviation:.1e} of the largest output"
     changed = f"; {check.changed} of them change class" if check.changed else ""
-    return f"equal to the trial's model on {check.images} images, {off}{changed}"
+    return f"equal to the trial's model on {counted(check.images, 'image')}, {off}{changed}"
 
 
 def _put(partial: Path, out: Path) -> None:

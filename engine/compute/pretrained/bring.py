@@ -31,6 +31,7 @@ from engine.compute.pretrained.weight_files import WeightFile, read
 from engine.errors import SecateurError
 from engine.params.catalog import DETECTOR, UNSAVED, WEIGHT_FILES, is_built_in, own_code
 from engine.params.preset import AUTO, Model
+from engine.text.phrases import counted
 
 TENSORS = "model.safetensors"
 RECIPE = "model.json"
@@ -149,7 +150,9 @@ def _as_its_code_builds(
         return attached(loaded, native), native
     model = build(offered).eval()
     own.fill(model, loaded, fresh)
-    last = f"the last layer of {name} ({', '.join(fresh)}), for {native.classes} classes,"
+    last = (
+        f"the last layer of {name} ({', '.join(fresh)}), for {counted(native.classes, 'class', 'classes')},"
+    )
     notices.append(("warning", f"{last} {REPLACED} the data's {offered.classes}: it has to be trained"))
     return model, offered
 
@@ -223,7 +226,7 @@ def _fitted(
     if native.channels != offered.channels:
         if {native.channels, offered.channels} != {1, RGB}:
             raise SecateurError(
-                f"The weights in {name} are for images of {native.channels} channels",
+                f"The weights in {name} are for images of {counted(native.channels, 'channel')}",
                 f"The data has {offered.channels}.",
                 "Set data.channels.",
             )
@@ -232,7 +235,7 @@ def _fitted(
         notices.append(("info", f"{text}; grey images give the same activations"))
     if native.classes != offered.classes:
         fit_head(model, offered.classes)
-        text = f"the last layer of {name}, for {native.classes} classes, {REPLACED}"
+        text = f"the last layer of {name}, for {counted(native.classes, 'class', 'classes')}, {REPLACED}"
         notices.append(("warning", f"{text} the data's {offered.classes}: it has to be trained"))
     arch = replace(native, channels=offered.channels, classes=offered.classes, size=offered.size)
     attached(model, arch)
@@ -296,10 +299,11 @@ def _own_checkpoint(
         return model
     fresh = own.differing(skeleton(native), skeleton(replace(native, classes=offered.classes)))
     if native.channels != offered.channels or edits.recorded(model) or masks.masked(model) or not fresh:
+        is_for = f"{counted(native.channels, 'channel')} and {counted(native.classes, 'class', 'classes')}"
         raise SecateurError(
             f"The checkpoint {folder} is for other data",
-            f"It is for {native.channels} channels and {native.classes} classes, the data has {offered.channels} and "
-            f"{offered.classes}; a compressed network of your own is not rewritten.",
+            f"It is for {is_for}, the data has {offered.channels} and {offered.classes}; a compressed network of your "
+            "own is not rewritten.",
             "Bring the weights from before it was compressed, or data of the same kind.",
         )
     target = replace(native, classes=offered.classes, size=offered.size)

@@ -18,6 +18,7 @@ from engine.compute.pretrained.shapes import Difference, compare, skeleton
 from engine.compute.pretrained.state_dict import unfit
 from engine.compute.pretrained.unwrap import Variant
 from engine.errors import SecateurError, UsageError
+from engine.text.phrases import counted
 
 SHARE = 0.5
 """Share of a network's tensors that may be left at random on request: where more do not fit, the file is another's."""
@@ -148,7 +149,7 @@ def differing(one: nn.Module, two: nn.Module) -> tuple[str, ...]:
 
 def _channels(source: str, has: int, wanted: int) -> SecateurError:
     return SecateurError(
-        f"The weights in {source} are for images of {has} channels",
+        f"The weights in {source} are for images of {counted(has, 'channel')}",
         f"The data has {wanted}, and a network of your own is not rewritten.",
         f"Set data.channels: {has}",
     )

@@ -25,6 +25,7 @@ from engine.compute.training.schedules import learning_rate_factor
 from engine.errors import SecateurError
 from engine.params.training import Training
 from engine.studies import events as ev
+from engine.text.phrases import counted
 
 
 class Objective(Protocol):
@@ -181,7 +182,7 @@ def _halving(run: _Run, epoch: int, start: resume.Snapshot) -> tuple[float, floa
         run.micro = (run.micro + 1) // 2
         run.context.notice(
             "warning",
-            f"Out of GPU memory: going on with {run.micro} images at a time, gradients accumulated "
+            f"Out of GPU memory: going on with {counted(run.micro, 'image')} at a time, gradients accumulated "
             f"to the same batch of {run.params.batch}",
         )
 

@@ -33,6 +33,6 @@ def on_cluster(run: RunDir) -> bool:
     return run.settings().of_trial(0).executor.slurm is not None
 
 
-def executor(settings: Settings, on: Machine, make: MakeRequest, *, preload: Sequence[str] = ()) -> Executor:
-    """What runs the jobs; `preload` are modules that the workers should have imported."""
-    return LocalExecutor(make, settings.executor.parallel, on.threads, preload=preload)
+def executor(parallel: int, on: Machine, make: MakeRequest, *, preload: Sequence[str] = ()) -> Executor:
+    """What runs the jobs, so many at a time; `preload` are modules that the workers should have imported."""
+    return LocalExecutor(make, parallel, on.threads, preload=preload)

@@ -5,7 +5,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from engine.machine.process import Process
-from engine.studies.rundir import RunDir, Status
+from engine.studies.rundir import RunDir
+from engine.studies.status import Status
 from tests.study_lab import Lab, wait_for
 
 

@@ -17,7 +17,8 @@ from engine.store.keys import key
 from engine.store.workspace import shared_store
 from engine.studies import events as ev
 from engine.studies import holdings
-from engine.studies.rundir import RunDir, Status
+from engine.studies.rundir import RunDir
+from engine.studies.status import Status
 
 DAY = 86_400.0
 KEYS = [key(number) for number in range(8)]

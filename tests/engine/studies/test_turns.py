@@ -7,7 +7,8 @@ import pytest
 
 from engine.machine.process import Process
 from engine.studies import turns
-from engine.studies.rundir import RunDir, Status
+from engine.studies.rundir import RunDir
+from engine.studies.status import Status
 from engine.testing import folders as fabricate
 
 

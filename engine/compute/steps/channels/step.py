@@ -42,7 +42,7 @@ from engine.params.channels import LatencyTarget, PruneChannels
 from engine.params.clustering import ClusterFilters
 from engine.params.pruning import Cubic, Linear, OneShot
 from engine.results.latency_targets import MEASURE, within
-from engine.text.phrases import listed
+from engine.text.phrases import counted, listed
 
 VECTOR = 8
 """Channels that every runtime here computes in one go: a vector of AVX2, half of one of AVX-512. A layer of 9 takes as
@@ -89,7 +89,7 @@ def _make_plain(model: nn.Module, context: Context) -> None:
         edits.record(model, {"edit": edits.UNSHARE, "layer": name})
     for called, step, layers in (*made, ("shared filters", ClusterFilters.kind, sharing)):
         if layers:
-            described = f"The {called} of {len(layers)} layers became plain weights"
+            described = f"The {called} of {counted(len(layers), 'layer')} became plain weights"
             context.notice(
                 "info",
                 f"{described}: channels cannot be taken out of them, so put {step} after prune.channels",

@@ -13,6 +13,7 @@ from engine.compute.steps.calibration.step import recalibrate
 from engine.compute.steps.calibration.understood import changeable
 from engine.compute.steps.quantization.grids import fit_grid
 from engine.params.quantize_weights import QuantizeWeights
+from engine.text.phrases import counted
 
 
 def quantize_weights(model: nn.Module, params: QuantizeWeights, context: Context) -> nn.Module:
@@ -33,7 +34,7 @@ def quantize_weights(model: nn.Module, params: QuantizeWeights, context: Context
     worst = max(rows, key=lambda row: row["lost"])
     context.notice(
         "info",
-        f"{len(rows)} layers rounded to {params.bits} bits; {worst['name']} loses most: "
+        f"{counted(len(rows), 'layer')} rounded to {params.bits} bits; {worst['name']} loses most: "
         f"{worst['lost']:.2%} of its weights' energy",
     )
     if params.calibrate:

@@ -53,8 +53,8 @@ def test_imbalance_missing_classes_and_copies_are_noted(tmp_path: Path) -> None:
     assert found.copies is not None and sum(found.copies.between.values()) == 2
     assert "cat has 5.14 times the training images of dog" in said
     assert "no test image is of emu" in said
-    assert "test images are training images too, value for value" in said
-    assert "1 images have another class than a copy of them" in said
+    assert " also among the training images, value for value" in said
+    assert "1 image of another class than a copy elsewhere" in said
     assert "cat/copy.png" in report(found) or "cat/wrong.png" in report(found)
 
 
