@@ -20,7 +20,7 @@ from engine.presets.quick import SECTION as QUICK
 from engine.presets.steps import Address, step_at
 from engine.presets.yaml.tree import Mapping
 from engine.text.tables import abbreviate
-from tui.lab.text import sweep_text, text_of
+from tui.lab.text import Default, Fixed, Typed, sweep_text, text_of
 
 SECTIONS = ("model", "data", "study", "measure", "executor", "plot")
 """The forms of the settings, in the order shown; `study` holds what stands at the top of a preset."""
@@ -278,3 +278,14 @@ def section_help(section: str) -> str:
         return "What holds for every trial."
     row = find(Settings, section)
     return row.help if row else ""
+
+
+def choice(field: Field, option: str) -> Typed:
+    """What choosing an option of a field means."""
+    row = field.row
+    if row.type == SWITCH:
+        return Fixed({}) if option == "on" else Default()
+    if row.type == "yes/no":
+        return Fixed(option == "true")
+    place = field.options.index(option) - (1 if row.optional else 0)
+    return Default() if place < 0 else Fixed(row.choices[place])

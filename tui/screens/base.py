@@ -87,6 +87,7 @@ class BaseScreen(Screen[None]):
     def _show_keys(self) -> None:
         """The footer names keys that work now: no bare letters while an input has the focus."""
         typing = isinstance(self.focused, Input)
+        self.query_one(PlaceBar).typing(typing)
         keys: dict[str, tuple[str, str]] = {}
         for active in self.active_bindings.values():
             binding = active.binding

@@ -12,12 +12,12 @@ from engine.presets.steps import Address, StepNode, step_at, steps_of
 from engine.presets.yaml.tree import node_of
 from engine.text.phrases import counted
 from tui.lab.check import validate
-from tui.lab.fields import Field, fields_of, problems_at, says
+from tui.lab.fields import Field, choice, fields_of, problems_at, says
 from tui.lab.outline import ADD, Item, trials_text
 from tui.lab.text import Fixed, text_of
 from tui.screens.lab_base import LabBase
 from tui.screens.lab_sweep import SweepEditor
-from tui.widgets.form import Form, choice
+from tui.widgets.form import Form
 from tui.widgets.outline import Outline
 from tui.widgets.picker import Choice, Picker
 

@@ -18,6 +18,12 @@ class PlaceBar(Painted):
         super().__init__()
         self._here = here
         self._study = ("", "")
+        self._before = ""
+
+    def typing(self, now: bool) -> None:
+        """While a text is edited, digits belong to it: the places have their function keys then."""
+        self._before = "F" if now else ""
+        self.redraw()
 
     def show_study(self, name: str, status: str) -> None:
         """Name the current study and how it stands."""
@@ -28,9 +34,9 @@ class PlaceBar(Painted):
         spans: list[Span] = []
         for place in PLACES:
             if place.name == self._here:
-                spans += [(f" {place.key} {place.label} ", "bold reverse"), ("", "")]
+                spans += [(f" {self._before}{place.key} {place.label} ", "bold reverse"), ("", "")]
             else:
-                spans += [(f" {place.key} ", "accent"), (f"{place.label} ", "")]
+                spans += [(f" {self._before}{place.key} ", "accent"), (f"{place.label} ", "")]
         used = sum(cell_width(text) for text, _ in spans)
         room = width - used - 1
         name, status = self._study

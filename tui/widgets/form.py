@@ -17,19 +17,14 @@ from textual.widgets import Input
 from textual.widgets.input import Selection
 
 from engine.presets.steps import Address
-from engine.text.phrases import counted
-from engine.text.tables import abbreviate, cell_width
 from tui.keys.table import bindings
-from tui.lab.fields import Field
-from tui.lab.text import Default, Fixed, Typed, read, text_of
+from tui.lab.fields import Field, choice
+from tui.lab.text import Default, Typed, read
+from tui.widgets import fieldline
 from tui.widgets.document import clipped
 from tui.widgets.keyinput import KeyInput
-from tui.widgets.painted import Line, Painted, Span
+from tui.widgets.painted import Line, Painted
 
-SIGNS = 3
-"""Columns before the name: cursor, what the value is (`*` set, `~` swept, `!` wrong), a space."""
-WIDEST_NAME = 24
-NARROWEST_VALUE, WIDEST_VALUE = 10, 28
 LEAST_HELP = 9
 """Lines kept for the help below the fields, up to half of the form; it has all that the fields leave free."""
 PASSED = frozenset("0123456789?!")
@@ -335,13 +330,6 @@ class Form(Container):
         if self._row >= self._top + height:
             self._top = self._row - height + 1
 
-    def _columns(self, width: int) -> tuple[int, int]:
-        """Columns of the name and of the value."""
-        names = (cell_width(field.label.rpartition(".")[2]) + 2 * field.depth for field in self._fields)
-        name = min(max(names, default=0), WIDEST_NAME, max(width // 2 - SIGNS, 6))
-        value = max(NARROWEST_VALUE, min(WIDEST_VALUE, (width - SIGNS - name - 2) // 2))
-        return name, value
-
     def lines(self, width: int, height: int) -> Sequence[Line]:
         """The fields and below them the help, for the body."""
         told = self._help(width)
@@ -354,7 +342,7 @@ class Form(Container):
         if not self._fields:
             return [[("  Nothing to set here.", "muted")]]
         self._scroll(height)
-        name, value = self._columns(width)
+        name, value = fieldline.columns(self._fields, width)
         shown = range(self._top, min(self._top + height, len(self._fields)))
         out = [self._line(i, width, name, value) for i in shown]
         left = len(self._fields) - self._top - height
@@ -367,102 +355,6 @@ class Form(Container):
         wrong = self._problem_of(field)
         at = i == self._row
         if at and self.editing:
-            return self._edited_line(field, width, name, wrong)
+            return fieldline.edited_line(field, wrong, self.editor, width, name)
         role = ("cursor" if self.focused else "dim-cursor") if at else ""
-        sign = "!" if wrong else "~" if field.axis else "*" if field.given else " "
-        label = "  " * field.depth + field.label.rpartition(".")[2]
-        text = self._value(field)
-        left = width - SIGNS - name - value - 2
-        beside = note(field, wrong)
-        if cell_width(text) > value and field.options == ():
-            # A long text needs the room of the note more than the note does, unless something is wrong.
-            value, left = (value, left) if wrong else (width - SIGNS - name - 1, 0)
-        text = abbreviate(text, value)
-        muted = "" if field.given or at else "muted"
-        parts = [
-            ("›" if at else " ", f"accent {role}".strip()),
-            (sign + " ", f"{'bad' if wrong else 'accent'} {role}".strip()),
-            (_fit(label, name) + " ", role),
-            (_fit(text, value) + " ", f"{muted} {role}".strip()),
-            (_fit(beside, max(left, 0)), f"{'bad' if wrong else '' if at else 'muted'} {role}".strip()),
-        ]
-        return [(text, look) for text, look in parts]
-
-    @staticmethod
-    def _value(field: Field) -> str:
-        """The value that holds, as it is drawn: between arrows where it can be turned, with a box where it is on or
-        off."""
-        if field.axis is not None:
-            return ", ".join(map(text_of, field.axis.values())) if field.options else field.current
-        if field.toggles:
-            return f"[{'x' if field.current in ('on', 'true') else ' '}] {field.current}"
-        return f"‹ {field.current} ›" if field.options else field.current
-
-    def _edited_line(self, field: Field, width: int, name: int, wrong: str) -> Line:
-        """The line being typed in: its value has all the room, its help and errors stand below the form."""
-        sign = "!" if wrong else "~" if field.axis else "*" if field.given else " "
-        label = _fit("  " * field.depth + field.label.rpartition(".")[2], name)
-        room = max(width - SIGNS - name - 1, 4)
-        before = [
-            ("›", "accent cursor"),
-            (f"{sign} ", "bad cursor" if wrong else "accent cursor"),
-            (f"{label} ", "cursor"),
-        ]
-        return [*before, *self._typed(room)]
-
-    def _typed(self, room: int) -> list[Span]:
-        """The input's text with its cursor and selection in reverse, scrolled so that the cursor is seen."""
-        editor = self.editor
-        text, place = editor.value, editor.cursor_position
-        if not text:
-            shown = abbreviate(editor.placeholder, room - 2)
-            return [(" ", "reverse"), (f"{shown} ", "muted")]
-        start, end = sorted(editor.selection)
-        end = max(end, place + 1) if start == end else end
-        spans: list[Span] = []
-        used = 0
-        first = _first_shown(text, place, room)
-        for i, letter in enumerate(f"{text} "[first:], first):
-            used += cell_width(letter)
-            if used > room:
-                break
-            spans.append((letter, "reverse underline" if start <= i < end else "underline"))
-        return spans
-
-
-def _first_shown(text: str, place: int, room: int) -> int:
-    """The first letter to show so that the one at `place` is seen."""
-    first = 0
-    while cell_width(text[first : place + 1]) + 1 > room and first < place:
-        first += 1
-    return first
-
-
-def note(field: Field, wrong: str) -> str:
-    """What is said beside a value."""
-    if wrong:
-        return wrong
-    if field.axis is not None:
-        values = field.axis.values()
-        return f"swept: {counted(len(values), 'value')}" if values else "swept"
-    if field.row.type in ("switch", "anything"):
-        return ""
-    parts = [part for part in (field.row.bounds, field.row.unit) if part]
-    if not field.given:
-        return ", ".join(parts) or "default"
-    return ", ".join([f"default {field.default_text}" if not field.row.required else "required", *parts])
-
-
-def choice(field: Field, option: str) -> Typed:
-    """What choosing an option of a field means."""
-    row = field.row
-    if row.type == "switch":
-        return Fixed({}) if option == "on" else Default()
-    if row.type == "yes/no":
-        return Fixed(option == "true")
-    place = field.options.index(option) - (1 if row.optional else 0)
-    return Default() if place < 0 else Fixed(row.choices[place])
-
-
-def _fit(text: str, width: int) -> str:
-    return abbreviate(text, width) + " " * max(width - cell_width(text), 0)
+        return fieldline.line(field, wrong, role, width, name, value)
