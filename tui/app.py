@@ -15,6 +15,7 @@ from textual.binding import BindingType
 from tui import themes
 from tui.keys.action import EVERYWHERE, PLACES, Place, place
 from tui.keys.table import bindings
+from tui.patches import letters
 from tui.patches.keyorder import KeyOrder
 from tui.patches.spans import SendSpans
 from tui.patches.stylesheet import ParsedOnce
@@ -43,12 +44,12 @@ class Lab(KeyOrder, SendSpans, App[None]):
         """Open `preset` in the lab and `first`, a place; raises UsageError if there is no such place."""
         self.DEFAULT_MODE = place(first).name  # type: ignore[misc]
         plain = bool(os.environ.get("NO_COLOR"))
-        super().__init__(ansi_color=True if plain else None)
+        super().__init__(letters.AsciiDriver if letters.ON else None, ansi_color=True if plain else None)
         self.session = Session.at(workspace or Path(".secateur").absolute(), preset)
         self._before: list[str] = []
         for theme in themes.THEMES:
             self.register_theme(theme)
-        self.theme = "plain" if plain else themes.chosen()
+        self.theme = "plain" if plain else themes.chosen(self.console.color_system)
         self.stylesheet = ParsedOnce(variables=self.get_css_variables())
         for row in PLACES:
             self.add_mode(row.name, partial(self._new_screen, row))

@@ -12,7 +12,7 @@ def bar(share: float, cells: int) -> str:
     """A bar of so many cells, to an eighth of a cell; what is left of it is dotted.
 
     >>> bar(0.5, 4), bar(0.4, 4), bar(1.2, 3)
-    ('██··', '█▌··', '███')
+    ('██··', '█▋··', '███')
     """
     eighths = round(max(0.0, min(share, 1.0)) * cells * 8)
     whole, part = divmod(eighths, 8)

@@ -17,7 +17,13 @@ APP = (
     Action(
         "palette", ("ctrl+p",), "commands", "Find any action by its name.", group="Program", priority=True
     ),
-    Action("theme", ("ctrl+t",), "theme", "Next theme: dark, light, high contrast, plain.", group="Program"),
+    Action(
+        "theme",
+        ("ctrl+t",),
+        "theme",
+        "Next theme: dark, light, high contrast, 16 colours, plain.",
+        group="Program",
+    ),
     Action("leave", ("ctrl+q",), "quit", "Leave; studies that run go on.", group="Program", priority=True),
     Action("leave", ("q",), "quit", "Leave; studies that run go on.", group="Program", arguments="'q'"),
     Action("interrupt", ("ctrl+c",), "", "Says how to leave.", group="Program", priority=True),

@@ -1,5 +1,7 @@
 """What every place of the lab has: the bar of places above, the keys that work here below."""
 
+from typing import TypeVar
+
 from textual import events
 from textual.app import ComposeResult
 from textual.reactive import Reactive
@@ -15,6 +17,16 @@ from tui.work.messages import StudyChanged
 
 LEAST_WIDTH, LEAST_HEIGHT = 72, 20
 """Below this something has no room; the lab says so and goes on."""
+
+
+Shown = TypeVar("Shown", bound=Widget)
+
+
+def titled(widget: Shown, title: str) -> Shown:
+    """The widget in a frame with a title; a heavy one while the focus is within, so that no colour has to tell."""
+    widget.border_title = title
+    widget.add_class("panel", update=False)
+    return widget
 
 
 class BaseScreen(Screen[None]):
@@ -118,4 +130,4 @@ class StudyScreen(BaseScreen):
         """Show the study as it stands; None if the workspace has none."""
 
 
-__all__ = ["BaseScreen", "StudyScreen", "bindings"]
+__all__ = ["BaseScreen", "StudyScreen", "bindings", "titled"]

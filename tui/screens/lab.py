@@ -12,7 +12,7 @@ from engine.errors import SecateurError
 from engine.presets import shipped
 from engine.results.failures import ending
 from engine.studies.state import StudyState
-from tui.screens.base import bindings
+from tui.screens.base import bindings, titled
 from tui.screens.lab_data import DataActions
 from tui.screens.lab_edit import EditActions
 from tui.screens.lab_files import FileActions
@@ -62,12 +62,12 @@ class LabScreen(EditActions, FileActions, DataActions):
         yield Views()
         yield Endings(id="ended")
         with Horizontal(id="panes"):
-            with Vertical(id="left"):
+            with titled(Vertical(id="left"), "preset"):
                 yield Outline(id="outline")
-            with Vertical(id="middle"):
+            with titled(Vertical(id="middle"), "parameters"):
                 yield FormTitle()
                 yield Form(self.problem_of, self.help_lines, id="form")
-            yield Live(id="right")
+            yield titled(Live(id="right"), "study")
 
     def on_mount(self) -> None:
         self.set_view("edit")

@@ -4,13 +4,12 @@ import asyncio
 import socket
 import time
 from collections.abc import Sequence
-from typing import ClassVar, TypeVar
+from typing import ClassVar
 
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
-from textual.widget import Widget
 
 from engine.errors import SecateurError
 from engine.machine.usage import Usage, gpus, usage
@@ -18,7 +17,7 @@ from engine.plotting.figure import Figure
 from engine.results import pick
 from engine.studies.state import StudyState
 from tui.keys.action import hint
-from tui.screens.base import StudyScreen, bindings
+from tui.screens.base import StudyScreen, bindings, titled
 from tui.session import Failed, Go, Session, Tell
 from tui.views import log, run
 from tui.views.run import Load
@@ -40,9 +39,6 @@ LOAD_EVERY = 2
 LOG_LINES = 200
 MOST_LINES = 11
 """Lines that say what became of the study."""
-
-
-Shown = TypeVar("Shown", bound=Widget)
 
 
 class RunScreen(StudyScreen):
@@ -67,12 +63,12 @@ class RunScreen(StudyScreen):
         yield Verdict()
         yield Endings(onward="r")
         with Horizontal(id="curves"):
-            yield _titled(Plot("the first epoch is being trained", id="training"), "training now")
-            yield _titled(Plot("the first trial is not through yet", id="trials"), "the study's curve")
+            yield titled(Plot("the first epoch is being trained", id="training"), "training now")
+            yield titled(Plot("the first trial is not through yet", id="trials"), "the study's curve")
         yield Lines(self._load_lines, id="load")
         with Horizontal(id="below"):
-            yield _titled(Lines(self._steps, id="steps"), "steps")
-            with _titled(Vertical(id="events"), "log"):
+            yield titled(Lines(self._steps, id="steps"), "steps")
+            with titled(Vertical(id="events"), "log"):
                 yield Document(self._log_lines, id="log")
 
     def on_mount(self) -> None:
@@ -186,9 +182,3 @@ class RunScreen(StudyScreen):
         else:
             self.session.watcher.look()
             self.post_message(Tell(f"{name}: {done}", "good"))
-
-
-def _titled(widget: Shown, title: str) -> Shown:
-    widget.border_title = title
-    widget.add_class("panel")
-    return widget

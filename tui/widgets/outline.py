@@ -60,9 +60,14 @@ class Outline(Painted, can_focus=True):
 
     def lines(self, width: int, height: int) -> Sequence[Line]:
         """A line each; where there is room, what does not fit beside a name goes on below it."""
-        whole = [line for i in range(len(self._items)) for line in self._block(i, width)]
-        if len(whole) <= height:
-            return whole
+        free = height - len(self._items)
+        if free >= 0:
+            blocks = []
+            for i in reversed(range(len(self._items))):  # sweeps come last, and have the longest values
+                block = self._block(i, width)
+                blocks.append(block if len(block) - 1 <= free else [self._line(i, width)])
+                free -= len(blocks[-1]) - 1
+            return [line for block in reversed(blocks) for line in block]
         self._top = max(0, min(self._top, len(self._items) - height, self._cursor))
         if self._cursor >= self._top + height:
             self._top = self._cursor - height + 1
