@@ -235,14 +235,14 @@ def order(root: Mapping, steps: list[StepNode], swept: Sweep) -> list[Problem]:
 
 
 def _followed(steps: list[StepNode], swept: Sweep) -> list[Problem]:
-    """Steps that leave a file, which nothing can change, with a step after them; each reported once."""
+    """Steps that leave what nothing can change, with a step after them; each reported once."""
     ending = [step for step in steps if step.cls is not None and step.cls.last]
     problems: dict[int, Problem] = {}
     for point in swept.points() if ending else ():
         running = [s for s in steps if _enabled(s, _assignment(swept, s, "enabled"), swept, point)]
         for step, after in pairwise(running):
             if step in ending:
-                what = f"leaves a file that no later step can change, but {after.id or after.kind} follows"
+                what = f"leaves what no later step can change, but {after.id or after.kind} follows"
                 problem = Problem(step.place, step.path, what, "as the last step of a trial")
                 problems.setdefault(step.index, problem)
     return list(problems.values())

@@ -142,7 +142,7 @@ def formats(trial: TrialState) -> tuple[Format, ...]:
 def _is_int8(trial: TrialState) -> bool:
     """Whether the trial's model is a file that a runtime executes."""
     kind = STEPS.get(trial.steps[-1].kind)
-    return kind is not None and kind.last
+    return kind is not None and kind.file
 
 
 def _fitting(trial: TrialState, wanted: str | None) -> Format:
@@ -150,7 +150,7 @@ def _fitting(trial: TrialState, wanted: str | None) -> Format:
     allowed = formats(trial)
     form = next((one for one in allowed if wanted in (None, one)), None)
     if form is None and wanted == "int8-onnx":
-        made_by = " or ".join(kind for kind, cls in STEPS.items() if cls.last)
+        made_by = " or ".join(kind for kind, cls in STEPS.items() if cls.file)
         raise UsageError(
             f"Trial {trial.index} has no INT8 file",
             f"It ends with {trial.steps[-1].kind}, and its model is a float network.",

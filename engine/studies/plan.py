@@ -23,7 +23,7 @@ from engine.store.keys import content_hash, key
 
 MODEL_VERSION = 2
 """Of how a network is built and kept: every key has it."""
-MEASURE_VERSION = 3
+MEASURE_VERSION = 4
 """Raised when what is measured, or how, changes."""
 LATENCY_VERSION = 3
 PIECES_VERSION = 1

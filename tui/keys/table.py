@@ -108,6 +108,7 @@ STUDIES = (
             "Write a report on it, or on all that are marked, for a browser or as Markdown.",
         ),
         ("note", ("n",), "", "Write a note and tags, to find it by."),
+        ("copy", ("y", "Y"), "", "Copy a value, a row, a table, the preset or a command to your clipboard."),
         (
             "compare",
             ("equals_sign",),
@@ -160,6 +161,12 @@ CURVES = (
         ("log_x", ("X",), "", "Logarithmic x axis, or linear again."),
         ("export", ("w",), "write file", "Write the chart as CSV, PNG, SVG or text."),
         ("report", ("R",), "", "Write a report on the studies drawn here, for a browser or as Markdown."),
+        (
+            "copy",
+            ("Y",),
+            "",
+            "Copy the point, the points drawn, a table, the preset or a command to your clipboard.",
+        ),
     ),
 )
 
@@ -179,6 +186,7 @@ TRIAL = (
         ("layers", ("enter",), "layers", "Its layers, one by one."),
         ("export", ("w",), "export", "Take its model away: choose a format and a folder."),
         ("report", ("R",), "", "Write a report on its study, for a browser or as Markdown."),
+        ("copy", ("y", "Y"), "", "Copy a value, a row, a table, the preset or a command to your clipboard."),
         (
             "compare",
             ("equals_sign",),
@@ -198,6 +206,7 @@ LAYERS = (
     *_in(
         "layers",
         "Look",
+        ("copy", ("y", "Y"), "", "Copy a value, a row, a table, the preset or a command to your clipboard."),
         ("sort", ("s",), "sort", "Sort by the next column."),
         ("reverse", ("S",), "", "Sort the other way round."),
         (

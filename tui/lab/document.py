@@ -113,6 +113,11 @@ class Document:
     def _merges(self, merge: str) -> bool:
         return bool(merge) and self._past[-1].merge == merge and len(self._past) > 1 and not self._future
 
+    def replace(self, root: Mapping, label: str) -> bool:
+        """Put another preset in its place, as a change that can be taken back; whether anything is different."""
+        self.close_change()
+        return self._take(root, label)
+
     def was_given(self, address: Address) -> bool:
         """Whether the file has a value there."""
         steps = self._saved.plain().get("steps") or []
@@ -146,6 +151,11 @@ class Document:
         self.revision += 1
         self.close_change()
         return self._past[-1].label
+
+    @property
+    def text(self) -> str:
+        """Its file's own text, comments and all, where nothing was changed; else what it would be saved as."""
+        return self._text if self._text and not self.dirty else self.yaml()
 
     def yaml(self) -> str:
         return to_yaml(self.plain)

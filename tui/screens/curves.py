@@ -1,6 +1,7 @@
 """Curves: any parameter or measure along x, any measure along y, one study or several."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import ClassVar
 
@@ -13,6 +14,7 @@ from engine.charts import sensitivity, training
 from engine.errors import SecateurError
 from engine.measures.table import measure
 from engine.plotting.figure import Figure
+from engine.reports.clips import Clip
 from engine.results import pick
 from engine.store.paths import expanded
 from engine.studies.rundir import studies
@@ -20,6 +22,7 @@ from engine.studies.state import StudyState
 from engine.text.phrases import counted
 from tui.keys.action import hint
 from tui.screens.base import bindings
+from tui.screens.copying import CopyActions
 from tui.screens.report import ReportActions
 from tui.session import Failed, Go, Session, Tell
 from tui.views import curves
@@ -33,6 +36,7 @@ from tui.widgets.plot import Plot
 from tui.widgets.table import Column, Row, Table
 from tui.widgets.verdict import Verdict
 from tui.work import charts
+from tui.work import studies as studies_work
 from tui.work.messages import StudyChanged
 
 FRONT_COLUMNS = (
@@ -47,7 +51,7 @@ MOST_LINES = 16
 BESIDE_CURVE = 3
 
 
-class CurvesScreen(ReportActions):
+class CurvesScreen(ReportActions, CopyActions):
     """The chart with what is chosen above it and the point under the cursor below."""
 
     WHERE = "curves"
@@ -291,6 +295,17 @@ class CurvesScreen(ReportActions):
     def action_log_x(self) -> None:
         if self._view is not None:
             self._set(log_x=not self._view.log_x)
+
+    def clips(self) -> Sequence[Clip]:
+        from engine.plotting import csv
+
+        plot = self.query_one(Plot)
+        point = [Clip("point", curves.readout(self._drawn, *plot.cursor))] if plot.cursor else []
+        return [*point, Clip("points drawn, CSV", csv.write(plot.shown))]
+
+    def read_clips(self) -> Sequence[Clip]:
+        name = self.session.study
+        return studies_work.clips(self.session.run(name)) if name else ()
 
     def in_report(self) -> list[str]:
         return self._following

@@ -16,6 +16,7 @@ from tui.screens.base import bindings, titled
 from tui.screens.lab_data import DataActions
 from tui.screens.lab_edit import EditActions
 from tui.screens.lab_files import FileActions
+from tui.screens.lab_outside import OutsideActions
 from tui.session import Failed, Go, Session
 from tui.widgets.ending import ONWARD, Endings
 from tui.widgets.form import Form
@@ -45,7 +46,7 @@ def ended(state: StudyState) -> tuple[str, str]:
     return f"{head}: {f'{ONWARD} {end.resumed}' if end.resumed else end.headline}.", "bad"
 
 
-class LabScreen(EditActions, FileActions, DataActions):
+class LabScreen(EditActions, FileActions, DataActions, OutsideActions):
     """Edits one preset and starts it; actions live in the mixins, what is edited in `document`."""
 
     WHERE = "lab"

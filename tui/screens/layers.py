@@ -1,6 +1,7 @@
 """The layers of a trial's model, before and after: where the weights and the work went."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import ClassVar
 
 from textual import events
@@ -8,12 +9,14 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.widgets import Static
 
+from engine.reports.clips import Clip
 from engine.results import network
 from engine.studies.state import StudyState, TrialState
 from engine.text.numbers import count, percent
 from tui.keys.action import hint
 from tui.screens.base import StudyScreen, bindings
 from tui.screens.compare import CompareActions
+from tui.screens.copying import CopyActions, of_table
 from tui.session import Session
 from tui.views import layers
 from tui.views.trial import find, fmt_value, nothing
@@ -23,7 +26,7 @@ NONE = "No layers yet: they are measured at a trial's end."
 SORTS = ("order", "parameters", "MACs", "sparsity")
 
 
-class LayersScreen(StudyScreen, CompareActions):
+class LayersScreen(StudyScreen, CompareActions, CopyActions):
     """A table, a row a layer; the files are read in a thread when another trial is shown."""
 
     WHERE = "layers"
@@ -80,6 +83,9 @@ class LayersScreen(StudyScreen, CompareActions):
 
     def on_resize(self, event: events.Resize) -> None:
         self._fill()
+
+    def clips(self) -> Sequence[Clip]:
+        return of_table(self.query_one(Table), "table of layers")
 
     def action_sort(self) -> None:
         self._sort, self._reversed = (self._sort + 1) % len(SORTS), False

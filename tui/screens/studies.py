@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from textual import on
 from textual.app import ComposeResult
@@ -13,50 +13,27 @@ from textual.containers import Horizontal
 from textual.widgets import Input, Static
 
 from engine.errors import SecateurError
+from engine.reports.clips import Clip
 from engine.results.failures import RESUME, of_status
-from engine.results.pick import MARK, cell
-from engine.results.summary import quality_of
+from engine.results.pick import MARK
 from engine.studies import notes
-from engine.text.numbers import age
 from engine.text.phrases import counted
 from tui.keys.action import hint
 from tui.screens.base import bindings
 from tui.screens.compare import CompareActions
+from tui.screens.copying import CopyActions, of_table
 from tui.screens.report import ReportActions
 from tui.session import Back, Failed, Go, Session, Tell
+from tui.views.studies import COLUMNS, SORTS, TAGS, cells, headed
 from tui.widgets.chrome import PlaceBar
 from tui.widgets.confirm import Ask, Confirm, Prompt
 from tui.widgets.document import Document, wrapped
 from tui.widgets.keyinput import KeyInput
 from tui.widgets.painted import Line
-from tui.widgets.table import Cell, Column, Row, Table
+from tui.widgets.table import Row, Table
 from tui.work import studies
 from tui.work.messages import Listed, StudiesChanged
 
-TAGS = "tags"
-"""The column that is there once a study has some."""
-COLUMNS = (
-    Column("study", widest=44),
-    Column("state", widest=22),
-    Column("trials", "right"),
-    Column("pick", "right", rank=2),
-    Column("age", "right", rank=1),
-    Column("host", rank=4, widest=24),
-    Column("model", rank=5),
-    Column("data", rank=6),
-    Column(TAGS, rank=3, widest=24),
-    Column("about", rank=7, widest=60),
-)
-_STATES = ("running", "queued", "lost", "failed", "cancelled", "done", "unreadable")
-SORTS: tuple[tuple[str, bool, Callable[[Listed], object]], ...] = (
-    ("age", True, lambda s: s.status.created),
-    ("study", False, lambda s: s.run.name),
-    ("state", False, lambda s: _STATES.index(s.status.state)),
-    ("pick", True, lambda s: _times(s.status.pick)),
-    ("model", False, lambda s: s.status.model),
-)
-"""Label, whether the largest comes first, and what to sort by."""
-_ROLES = {"running": "good", "lost": "warn", "failed": "bad", "unreadable": "bad", "cancelled": "muted"}
 TOLD = 4
 """Lines below the list on the study under the cursor."""
 RESUMED = f"goes on with it or tries again; Enter, then {hint('trial')}, tells more"
@@ -64,7 +41,7 @@ AGES_EVERY_S = 60.0
 """Seconds between two looks at the ages; only those that read differently are sent."""
 
 
-class StudiesScreen(ReportActions, CompareActions):
+class StudiesScreen(ReportActions, CompareActions, CopyActions):
     """The list; its rows come from the watcher."""
 
     WHERE = "studies"
@@ -146,15 +123,15 @@ class StudiesScreen(ReportActions, CompareActions):
         words = self.query_one(KeyInput).value.lower().split()
         label, largest_first, by = SORTS[self._sort]
         now = time.time()
-        rows = [(s, _cells(s, now)) for s in self._studies if s.has(words)]
+        rows = [(s, cells(s, now)) for s in self._studies if s.has(words)]
         rows.sort(key=lambda pair: by(pair[0]), reverse=largest_first != self._reversed)  # type: ignore[arg-type, return-value]
         table = self.query_one(Table)
         table.empty = self._nothing(words)
         tagged = any(study.notes.tags for study in self._studies)
         shown = [column for column in COLUMNS if tagged or column.label != TAGS]
         table.fill(
-            (Row(s.run.name, tuple(cells[column.label] for column in shown)) for s, cells in rows),
-            _headed(shown, label, largest_first != self._reversed),
+            (Row(s.run.name, tuple(row[column.label] for column in shown)) for s, row in rows),
+            headed(shown, label, largest_first != self._reversed),
         )
         filtered = f"{len(rows)} of {len(self._studies)}" if words else counted(len(rows), "study", "studies")
         marked = f", {len(table.marked)} marked" if table.marked else ""
@@ -269,6 +246,13 @@ class StudiesScreen(ReportActions, CompareActions):
         """The picks of the studies that are marked, or of the one under the cursor."""
         return self.in_report()
 
+    def clips(self) -> Sequence[Clip]:
+        return of_table(self.query_one(Table), "table of studies")
+
+    def read_clips(self) -> Sequence[Clip]:
+        study = self.pointed()
+        return studies.clips(self.session.run(study)) if study else ()
+
     def action_note(self) -> None:
         self.run_worker(self._note())
 
@@ -360,38 +344,3 @@ class StudiesScreen(ReportActions, CompareActions):
             if self.session.study in {s.run.name for s in chosen}:
                 self.session.study = None
             await self._carry_out(chosen, studies.delete, "deleted")
-
-
-def _cells(study: Listed, now: float) -> dict[str, Cell]:
-    """What each column says of a study."""
-    status = study.status
-    state = status.state + "?" * bool(status.doubt) + (f", {status.verdict}" if status.verdict else "")
-    trials = f"{status.done}/{status.trials}" + (f" {status.failed}!" if status.failed else "")
-    role = "bad" if status.verdict == "different" else _ROLES.get(status.state, "")
-    old = age(now - status.created).removesuffix(" ago").removeprefix("just ") if status.created else "–"
-    return {
-        "study": study.run.name,
-        "state": (state, role),
-        "trials": (trials, "bad" if status.failed else ""),
-        "pick": cell(status.pick),
-        "age": old,
-        "host": status.host,
-        "model": status.model,
-        "data": status.data,
-        TAGS: (" ".join(f"#{tag}" for tag in study.notes.tags), "accent"),
-        "about": (status.about, "muted"),
-    }
-
-
-def _times(kept: dict[str, Any]) -> tuple[float, float]:
-    """How many times smaller the pick is, then its quality; −1 while there is none."""
-    times, quality = kept.get("times"), quality_of(kept)
-    return (float(times) if isinstance(times, int | float) else -1.0, quality[1] if quality else -1.0)
-
-
-def _headed(columns: Sequence[Column], label: str, down: bool) -> list[Column]:
-    """The columns, an arrow at the one sorted by."""
-    arrow = "↓" if down else "↑"
-    return [
-        Column(f"{c.label}{arrow}", c.align, c.rank, c.widest) if c.label == label else c for c in columns
-    ]

@@ -1,7 +1,7 @@
 """One trial in full: its parameters, steps, measures against the baseline, errors, environment."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 from textual.app import ComposeResult
@@ -9,11 +9,15 @@ from textual.binding import BindingType
 from textual.containers import Horizontal
 
 from engine.errors import SecateurError
+from engine.measures.table import measure, measure_text
+from engine.reports.clips import Clip, of_grid
+from engine.reports.table import Grid
 from engine.results import failures, pick
-from engine.results.summary import quality_name
+from engine.results.summary import measure_names, measure_value, quality_name
 from engine.studies.state import StudyState, TrialState
 from tui.screens.base import StudyScreen, bindings
 from tui.screens.compare import CompareActions
+from tui.screens.copying import CopyActions
 from tui.screens.report import ReportActions
 from tui.session import Failed, Go, Session, Tell
 from tui.views.classes import classes
@@ -33,13 +37,14 @@ from tui.widgets.confirm import Notice
 from tui.widgets.document import Document
 from tui.widgets.ending import ONWARD, paragraphs
 from tui.widgets.painted import Line
+from tui.work import studies
 
 WIDE = 110
 """Columns from which the measures stand beside the steps."""
 Part = Callable[[StudyState, TrialState, int], list[Line]]
 
 
-class TrialScreen(StudyScreen, ReportActions, CompareActions):
+class TrialScreen(StudyScreen, ReportActions, CompareActions, CopyActions):
     """Two documents side by side where there is room, else one."""
 
     WHERE = "trial"
@@ -110,6 +115,24 @@ class TrialScreen(StudyScreen, ReportActions, CompareActions):
         if self._state is None or trial is None:
             return [[(nothing(self._state), "muted")]]
         return [line for part in parts for line in part(self._state, trial, width)]
+
+    def clips(self) -> Sequence[Clip]:
+        trial = find(self._state, self.session.trial)
+        if self._state is None or trial is None:
+            return ()
+        rows = [
+            (name, measure_text(name, measure_value(trial.results, name)))
+            for name in measure_names(self._state)
+        ]
+        values = [Clip(f"value: {measure(name).label}", text) for name, text in rows]
+        return [
+            *values,
+            *of_grid(Grid(("measure", "value"), [(measure(n).label, t) for n, t in rows]), what="measures"),
+        ]
+
+    def read_clips(self) -> Sequence[Clip]:
+        name = self.session.study
+        return studies.clips(self.session.run(name), self.session.trial) if name else ()
 
     def action_trial(self, by: int) -> None:
         """Show the trial before or after."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from engine.errors import SecateurError
+from engine.reports.clips import Clip
 from engine.store.files import explained
 from engine.store.paths import expanded
 from engine.studies.rundir import RunDir
@@ -97,6 +98,18 @@ def pick(study: Listed) -> tuple[TrialState, str]:
         return exports.choose(study.run, state.load(study.run.path), PICK)
     except MALFORMED as error:
         raise SecateurError(f"The events of {study.run.name} make no sense", str(study.run.events)) from error
+
+
+def clips(run: RunDir, trial: int | None = None) -> list[Clip]:
+    """What can be copied of a study, and of one of its trials. Raises SecateurError where its files can't be read."""
+    from engine.reports.clips import of_study
+    from engine.studies import state
+
+    try:
+        found = state.load(run.path)
+        return list(of_study(run, found, next((one for one in found.trials if one.index == trial), None)))
+    except MALFORMED as error:
+        raise SecateurError(f"The events of {run.name} make no sense", str(run.events)) from error
 
 
 def report(runs: Sequence[RunDir], name: str) -> Path:

@@ -87,18 +87,23 @@ def _energies(
     return {name: (sums[name, "in"].cpu(), sums[name, "out"].cpu()) for name in outputs}
 
 
+def sums_its_weights(layer: nn.Module) -> bool:
+    """Whether each output of the layer is a sum of its weights times its inputs that `normal_equations` knows."""
+    if not isinstance(layer, nn.Conv2d | nn.Linear) or weight_of(layer)[0].numel() > MOST_INPUTS:
+        return False
+    if isinstance(layer, nn.Conv2d):
+        plain = not isinstance(layer, SharedConv2d) and layer.padding_mode == "zeros"
+        return plain and not isinstance(layer.padding, str)
+    return True
+
+
 def can_refit(layer: nn.Module) -> bool:
-    """Whether `refit` knows how the layer's outputs are sums of its weights, and may change these one by one."""
-    if parametrize.is_parametrized(layer):
+    """Whether `refit` may change the layer's weights one by one."""
+    if parametrize.is_parametrized(layer) or getattr(layer, "groups", 1) > 1:
         return False
     if any(not parameter.requires_grad for parameter in layer.parameters(recurse=False)):
         return False  # frozen by the network's own code
-    if not isinstance(layer, nn.Conv2d | nn.Linear) or layer.weight[0].numel() > MOST_INPUTS:
-        return False
-    if isinstance(layer, nn.Conv2d):
-        plain = not isinstance(layer, SharedConv2d) and layer.groups == 1 and layer.padding_mode == "zeros"
-        return plain and not isinstance(layer.padding, str)
-    return True
+    return sums_its_weights(layer)
 
 
 def refit(
@@ -120,9 +125,10 @@ def refit(
     "Channel Pruning for Accelerating Very Deep Neural Networks", equation 5, refit weights after pruning).
     """
     layer = model.get_submodule(name)
-    gram, moment = halving_batch(
-        lambda batch: _normal_equations(model, original, name, context, count, batch, kept),
-        _most(original, context),
+    assert isinstance(layer, nn.Conv2d | nn.Linear)
+    constant = layer.bias is not None
+    (gram,), (moment,) = normal_equations(
+        model, original, name, context, count=count, constant=constant, kept=kept
     )
     # Relative to the inputs' own size, so that one ridge serves all layers; never zero, because an input that is always
     # zero (a dead channel) makes XᵀX singular.
@@ -130,12 +136,32 @@ def refit(
     gram.diagonal().add_(penalty.clamp_min(torch.finfo(torch.float64).tiny))
     # (inputs [+ 1], outputs) → (outputs, inputs [+ 1]), as weights lie; the last column is the bias'.
     change = torch.linalg.solve(gram, moment).T
-    assert isinstance(layer, nn.Conv2d | nn.Linear)
     with torch.no_grad():
         if layer.bias is not None:
             layer.bias.add_(change[:, -1].to(layer.bias))
             change = change[:, :-1]
         layer.weight.add_(change.reshape(layer.weight.shape).to(layer.weight))
+
+
+def normal_equations(
+    model: nn.Module,
+    original: nn.Module,
+    name: str,
+    context: Context,
+    *,
+    count: int,
+    constant: bool,
+    kept: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """XᵀX (groups, inputs, inputs) and Xᵀ(Y - Ŷ) (groups, inputs, filters) of layer `name`, in float64.
+
+    Summed over positions of `count` calibration images: X is what enters the layer in `model`, unfolded, with a column
+    of ones at the end if `constant`; Ŷ its output there, Y the one in `original`, of the channels `kept`.
+    """
+    return halving_batch(
+        lambda batch: _normal_equations(model, original, name, context, count, batch, constant, kept),
+        _most(original, context),
+    )
 
 
 def _normal_equations(
@@ -145,9 +171,9 @@ def _normal_equations(
     context: Context,
     count: int,
     batch: int,
+    constant: bool,
     kept: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
-    """XᵀX and Xᵀ(Y - Ŷ) in float64, X with a column of ones where the layer has a bias."""
     chance = generator(context.seed, "rows", context.position, name)
     layer = model.get_submodule(name)
     gram: Tensor | None = None
@@ -159,16 +185,16 @@ def _normal_equations(
         _, wanted = passing(original, name, pixels)
         if kept is not None:
             wanted = wanted.index_select(1 if isinstance(layer, nn.Conv2d) else -1, kept.to(wanted.device))
-        rows, left = _rows(layer, given), _outputs(layer, wanted - output)
-        if len(rows) > most:
-            chosen = torch.randperm(len(rows), generator=chance)[:most].to(rows.device)
-            rows, left = rows[chosen], left[chosen]
+        rows, left = _rows(layer, given, constant), _outputs(layer, wanted - output)
+        if rows.shape[1] > most:
+            chosen = torch.randperm(rows.shape[1], generator=chance)[:most].to(rows.device)
+            rows, left = rows[:, chosen], left[:, chosen]
         # XᵀX squares the condition number, and float32 has seven digits to lose.
         rows, left = rows.double(), left.double()
         if gram is None:
-            gram, moment = rows.T @ rows, rows.T @ left
+            gram, moment = rows.mT @ rows, rows.mT @ left
         else:
-            gram, moment = gram + rows.T @ rows, moment + rows.T @ left
+            gram, moment = gram + rows.mT @ rows, moment + rows.mT @ left
     assert gram is not None
     return gram, moment
 
@@ -177,25 +203,38 @@ def _at_once(model: nn.Module, name: str, context: Context) -> int:
     """Images whose inputs to the layer, unfolded, fit into memory together; at least one."""
     layer = model.get_submodule(name)
     _, output = passing(model, name, next(images(context, 1, "refit")))
-    return max(1, UNFOLDED // (_outputs(layer, output).shape[0] * weight_of(layer)[0].numel()))
+    groups, positions, _ = _outputs(layer, output).shape
+    return max(1, UNFOLDED // (groups * positions * weight_of(layer)[0].numel()))
 
 
-def _rows(layer: nn.Module, given: Tensor) -> Tensor:
-    """The layer's inputs so that its outputs are these rows times its weights: (positions, weights of an output)."""
+def _rows(layer: nn.Module, given: Tensor, constant: bool) -> Tensor:
+    """The layer's inputs so that its outputs are these rows times its weights: (groups, positions, weights).
+
+    Groups are those of a convolution, weights those of a filter; with a last column of ones if `constant`.
+    """
     if isinstance(layer, nn.Conv2d):
         assert not isinstance(layer.padding, str)
         shape = (layer.kernel_size, layer.dilation, layer.padding, layer.stride)
-        unfolded = functional.unfold(given.contiguous(), *shape)
-        rows = unfolded.transpose(1, 2).flatten(0, 1)
+        unfolded = functional.unfold(given.contiguous(), *shape)  # (N, groups · weights, positions)
+        rows = _grouped(unfolded, layer.groups)
     else:
-        rows = given.flatten(0, -2)
-    return rows if layer.bias is None else torch.cat([rows, rows.new_ones(len(rows), 1)], dim=1)
+        rows = given.flatten(0, -2)[None]
+    return torch.cat([rows, torch.ones_like(rows[:, :, :1])], dim=2) if constant else rows
 
 
 def _outputs(layer: nn.Module, output: Tensor) -> Tensor:
-    """As rows, positions in the order of `_rows`; a linear layer's channels come last, whatever the dimensions."""
-    convolved = isinstance(layer, nn.Conv2d)
-    return output.flatten(2).transpose(1, 2).flatten(0, 1) if convolved else output.flatten(0, -2)
+    """As rows (groups, positions, filters), in the order of `_rows`; a linear layer's channels come last, whatever the
+    dimensions."""
+    if isinstance(layer, nn.Conv2d):
+        return _grouped(output.flatten(2), layer.groups)
+    return output.flatten(0, -2)[None]
+
+
+def _grouped(activations: Tensor, groups: int) -> Tensor:
+    """(N, groups · n, positions) → (groups, N · positions, n)."""
+    count, channels, positions = activations.shape
+    parts = activations.reshape(count, groups, channels // groups, positions)
+    return parts.permute(1, 0, 3, 2).flatten(1, 2)
 
 
 class _Passed(Exception):
