@@ -155,13 +155,9 @@ def chosen(colours: str | None = None) -> str:
     file, name = _file(), ""
     with contextlib.suppress(OSError, ValueError):
         name = file.read_text("utf-8").strip() if file else ""
-    return (
-        name
-        if name in {theme.name for theme in THEMES}
-        else SIXTEEN.name
-        if colours == "standard"
-        else DARK.name
-    )
+    if name in {theme.name for theme in THEMES}:
+        return name
+    return SIXTEEN.name if colours == "standard" else DARK.name
 
 
 def remember(name: str) -> None:
@@ -172,7 +168,13 @@ def remember(name: str) -> None:
             file.write_text(f"{name}\n", "utf-8")
 
 
-def _file() -> Path | None:
+def settings_folder() -> Path | None:
+    """Where the lab keeps what was chosen in it; None where there is no home."""
     own, base = os.environ.get("XDG_CONFIG_HOME"), home()
     folder = Path(own) if own else base and base / ".config"
-    return folder and folder / "secateur" / "theme"
+    return folder and folder / "secateur"
+
+
+def _file() -> Path | None:
+    folder = settings_folder()
+    return folder and folder / "theme"

@@ -45,6 +45,14 @@ def _moves(where: str, what: str) -> tuple[Action, ...]:
 TABLE = (
     *_moves("table", "row"),
     Action("choose", ("enter",), "open", "Open the row.", "table", group="Moving"),
+    Action(
+        "columns",
+        ("C",),
+        "",
+        "Choose the columns to show; the choice is kept.",
+        "table",
+        group="Look",
+    ),
 )
 TEXT = _moves("text", "line")
 PLOT = (

@@ -5,23 +5,28 @@ from typing import Any
 
 from engine.results.pick import cell
 from engine.results.summary import quality_of
+from engine.text.bars import bar, sparkline
 from engine.text.numbers import age
+from tui.widgets.progress import OPEN
 from tui.widgets.table import Cell, Column
 from tui.work.messages import Listed
 
 TAGS = "tags"
 """The column that is there once a study has some."""
+BAR, SPARK = 6, 14
+"""Cells of the bar of an open study, and of the course of its trials."""
 COLUMNS = (
     Column("study", widest=44),
     Column("state", widest=22),
     Column("trials", "right"),
     Column("pick", "right", rank=2),
+    Column("curve", rank=7, widest=SPARK),
     Column("age", "right", rank=1),
-    Column("host", rank=4, widest=24),
-    Column("model", rank=5),
-    Column("data", rank=6),
+    Column("host", rank=6, widest=24),
+    Column("model", rank=4),
+    Column("data", rank=5),
     Column(TAGS, rank=3, widest=24),
-    Column("about", rank=7, widest=60),
+    Column("about", rank=8, widest=120),
 )
 STATES = ("running", "queued", "lost", "failed", "cancelled", "done", "unreadable")
 SORTS: tuple[tuple[str, bool, Callable[[Listed], object]], ...] = (
@@ -40,6 +45,8 @@ def cells(study: Listed, now: float) -> dict[str, Cell]:
     status = study.status
     state = status.state + "?" * bool(status.doubt) + (f", {status.verdict}" if status.verdict else "")
     trials = f"{status.done}/{status.trials}" + (f" {status.failed}!" if status.failed else "")
+    if status.state in OPEN and status.trials:
+        trials = f"{bar(status.done / status.trials, BAR)} {trials}"
     role = "bad" if status.verdict == "different" else ROLES.get(status.state, "")
     old = age(now - status.created).removesuffix(" ago").removeprefix("just ") if status.created else "–"
     return {
@@ -47,6 +54,7 @@ def cells(study: Listed, now: float) -> dict[str, Cell]:
         "state": (state, role),
         "trials": (trials, "bad" if status.failed else ""),
         "pick": cell(status.pick),
+        "curve": (sparkline(status.course, SPARK), "bar"),
         "age": old,
         "host": status.host,
         "model": status.model,

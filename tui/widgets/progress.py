@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 
+from engine.results.failures import moment
 from engine.studies.state import StepState, StudyState
 from engine.text import numbers, tables
 from engine.text.bars import bar
@@ -56,7 +57,9 @@ def head(state: StudyState, expected: float | None, width: int, now: float) -> l
     failed = f", {state.failed} failed" if state.failed else ""
     end = state.finished if state.status not in OPEN else now
     took = f"{numbers.duration(max(end - state.started, 0))} so far" if state.started and end else ""
-    took = took if state.status in OPEN else took.replace(" so far", "")
+    if state.status not in OPEN:
+        took = took.replace(" so far", "")
+        took = f"ended {moment(state.finished)}   took {took}" if state.finished and took else ""
     right = "   ".join(part for part in (took, left(state, expected) if state.status in OPEN else "") if part)
     first: Line = [(f"{state.name} ", "title"), (f"{state.status} ", role), (f"{counts}{failed}", "")]
     used = sum(tables.cell_width(text) for text, _ in first)

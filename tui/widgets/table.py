@@ -32,6 +32,11 @@ class Column:
     rank: int = 0
     widest: int = 40
 
+    @property
+    def name(self) -> str:
+        """The label without the arrow of a column that is sorted by."""
+        return self.label.rstrip("↓↑")
+
 
 @dataclass(frozen=True)
 class Row:
@@ -63,6 +68,13 @@ class Table(Painted, can_focus=True):
     class Chosen(Moved):
         """Enter was pressed on a row."""
 
+    class ColumnsWanted(Message):
+        """Other columns are to be shown; which is for the screen to ask."""
+
+        def __init__(self, table: "Table") -> None:
+            super().__init__()
+            self.table = table
+
     def __init__(
         self,
         columns: Sequence[Column],
@@ -77,6 +89,8 @@ class Table(Painted, can_focus=True):
         self.columns = tuple(columns)
         self.empty = empty
         self.marked: set[str] = set()
+        self.hidden: frozenset[str] = frozenset()
+        """Labels of columns that are not to be shown, whatever room there is."""
         self._rows: list[Row] = []
         self._natural: list[int] = []
         self._cursor = 0
@@ -124,7 +138,7 @@ class Table(Painted, can_focus=True):
             self._top = self._cursor - room + 1
         before = " " * cell_width(self._sign(marked=False))
         shown = self._fitted(width - 1 - len(before))
-        cut = len(shown) < len(self.columns)
+        cut = len(shown) < len(self._wanted())
         if cut:
             shown = self._fitted(width - 1 - len(before) - GAP)
         head = [(f" {before}", "head"), *self._line([c.label for c in self.columns], shown, "head")]
@@ -171,7 +185,7 @@ class Table(Painted, can_focus=True):
 
         Texts of low rank shrink first, then columns of a rank above KEPT go, then the texts that stay shrink.
         """
-        kept = list(range(len(self.columns)))
+        kept = self._wanted()
         while True:
             widths = {i: self._natural[i] for i in kept}
             room = width - GAP * (len(kept) - 1)
@@ -183,6 +197,11 @@ class Table(Painted, can_focus=True):
             if last is None or sum(widths.values()) <= room:
                 return list(widths.items())
             kept.remove(last)
+
+    def _wanted(self) -> list[int]:
+        """The columns that are not hidden; never none."""
+        found = [i for i, column in enumerate(self.columns) if column.name not in self.hidden]
+        return found or list(range(len(self.columns)))
 
     def _shrink(self, widths: dict[int, int], room: int, columns: list[int]) -> None:
         """Take columns from the widest of these texts until all fit or none can give any."""
@@ -219,6 +238,9 @@ class Table(Painted, can_focus=True):
 
     def action_end(self, to: int) -> None:
         self._move(to * len(self._rows))
+
+    def action_columns(self) -> None:
+        self.post_message(self.ColumnsWanted(self))
 
     def action_choose(self) -> None:
         if self.key is not None:
