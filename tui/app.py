@@ -21,6 +21,7 @@ from tui.patches.spans import SendSpans
 from tui.patches.stylesheet import ParsedOnce
 from tui.screens.base import BaseScreen
 from tui.session import Back, Exporting, Failed, Go, Session, Tell
+from tui.widgets.painted import Painted
 
 
 class Lab(KeyOrder, SendSpans, App[None]):
@@ -159,7 +160,13 @@ class Lab(KeyOrder, SendSpans, App[None]):
         names = [theme.name for theme in themes.THEMES]
         self.theme = names[(names.index(self.theme) + 1) % len(names)] if self.theme in names else names[0]
         themes.remember(self.theme)
+        self.call_after_refresh(self._draw_anew)
         self.here.say(f"theme: {self.theme}")
+
+    def _draw_anew(self) -> None:
+        """Have what we draw ourselves take the theme's colours: Textual tells some widgets later than the next key."""
+        for widget in self.screen.query(Painted):
+            widget.notify_style_update()
 
     def action_interrupt(self) -> None:
         self.here.say("^q leaves; studies that run go on without this program")

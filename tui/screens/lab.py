@@ -163,6 +163,8 @@ class LabScreen(EditActions, FileActions, DataActions, OutsideActions):
         """Show the study unless it is out of view: drawing 1,000 trials takes 40 ms."""
         live, state = self.query_one(Live), self._state
         if live.display:
+            another = state is not None and state.preset not in ("", self.document.name)
+            live.border_title = "study of another preset" if another else "study"
             settings = self.session.settings_of(state.name, state) if state else None
             live.show(state, settings, self.session.expected.get(state.name) if state else None)
 

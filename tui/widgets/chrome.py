@@ -46,6 +46,10 @@ class PlaceBar(Painted):
         return [spans]
 
 
+MORE = " … "
+"""Where there are more keys than room: help lists them."""
+
+
 class KeyBar(Painted):
     """Key hints, or until the next key a message."""
 
@@ -77,9 +81,12 @@ class KeyBar(Painted):
         last = sum(len(key) + len(label) + 3 for key, label in self.LAST)
         spans: list[Span] = []
         used = 0
-        for key, label in self._keys:
+        for place, (key, label) in enumerate(self._keys):
             needed = cell_width(key) + cell_width(label) + 3
-            if used + needed > width - last:
+            more = MORE if place + 1 < len(self._keys) else ""
+            if used + needed + len(more) > width - last:
+                spans.append((MORE[: max(width - last - used, 0)], "muted"))
+                used += min(len(MORE), max(width - last - used, 0))
                 break
             spans += [(f" {key}", "accent"), (f" {label} ", "")]
             used += needed
