@@ -6,6 +6,9 @@ from engine.text.tables import abbreviate, cell_width
 from tui.keys.action import PLACES
 from tui.widgets.painted import Line, Painted, Span
 
+CLOSE_BELOW = 100
+"""Columns below which the places stand closer together, so that the study has room beside them."""
+
 
 class PlaceBar(Painted):
     """Places with their keys, the one on screen in reverse; at the right the current study."""
@@ -32,11 +35,12 @@ class PlaceBar(Painted):
 
     def lines(self, width: int, height: int) -> Sequence[Line]:
         spans: list[Span] = []
+        gap = "" if width < CLOSE_BELOW else " "
         for place in PLACES:
             if place.name == self._here:
                 spans += [(f" {self._before}{place.key} {place.label} ", "bold reverse"), ("", "")]
             else:
-                spans += [(f" {self._before}{place.key} ", "accent"), (f"{place.label} ", "")]
+                spans += [(f" {self._before}{place.key} ", "accent"), (f"{place.label}{gap}", "")]
         used = sum(cell_width(text) for text, _ in spans)
         room = width - used - 1
         name, status = self._study
