@@ -52,7 +52,7 @@ def _kinds(screen: BaseScreen) -> Iterable[str]:
     """The screen's own rows of the table, those of the kinds of widgets it has, and the app's."""
     yield screen.WHERE
     for kind, widget in (("plot", Plot), ("table", Table), ("text", Document)):
-        if screen.query(widget):
+        if any(one.focusable for one in screen.query(widget)):
             yield kind
     yield EVERYWHERE
 
