@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
-from tui.themes import settings_folder
+from engine.config.files import user_folder
 
 
 def hidden(table: str) -> frozenset[str]:
@@ -34,5 +34,5 @@ def _kept() -> dict[str, object]:
 
 
 def _file() -> Path | None:
-    folder = settings_folder()
+    folder = user_folder()
     return folder and folder / "columns.json"

@@ -1,12 +1,6 @@
 """The themes: light, dark, high contrast, one of 16 colours, and one that leaves every colour to the terminal."""
 
-import contextlib
-import os
-from pathlib import Path
-
 from textual.theme import Theme
-
-from engine.store.paths import home
 
 OWN = ("muted", "good", "bad", "warn", "key", "cursor-back", "cursor-ink", "border", "border-blurred")
 """Colours of ours beside Textual's."""
@@ -148,33 +142,3 @@ SIXTEEN = Theme(
 THEMES = (DARK, LIGHT, CONTRAST, SIXTEEN, PLAIN)
 DEFAULTS = {**DARK.variables, "cursor-style": "none", "dim-cursor-style": "none"}
 """Variables of ours for themes that do not set them."""
-
-
-def chosen(colours: str | None = None) -> str:
-    """The theme chosen last; else the dark one, or that of 16 colours on such a terminal (Rich calls it `standard`)."""
-    file, name = _file(), ""
-    with contextlib.suppress(OSError, ValueError):
-        name = file.read_text("utf-8").strip() if file else ""
-    if name in {theme.name for theme in THEMES}:
-        return name
-    return SIXTEEN.name if colours == "standard" else DARK.name
-
-
-def remember(name: str) -> None:
-    """Keep the choice for the next start; a home that is missing or can't be written to keeps none."""
-    if file := _file():
-        with contextlib.suppress(OSError):
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(f"{name}\n", "utf-8")
-
-
-def settings_folder() -> Path | None:
-    """Where the lab keeps what was chosen in it; None where there is no home."""
-    own, base = os.environ.get("XDG_CONFIG_HOME"), home()
-    folder = Path(own) if own else base and base / ".config"
-    return folder and folder / "secateur"
-
-
-def _file() -> Path | None:
-    folder = settings_folder()
-    return folder and folder / "theme"

@@ -10,6 +10,7 @@ from engine.cli import (
     clean,
     cluster,
     compare,
+    config,
     data,
     doctor,
     export,
@@ -51,7 +52,7 @@ exit codes:
 
 COMMANDS = (
     *(lab, run, study, compare, note, cluster, plot, report, export),
-    *(presets, params, data, clean, doctor, spec, mcp),
+    *(presets, params, data, clean, doctor, config, spec, mcp),
 )
 """Modules that declare commands, in the order of the help."""
 

@@ -77,8 +77,9 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
             )
             add_overrides(
                 command,
-                "ask the executor for something else, such as executor.slurm.memory=8G",
-                "executor.PATH=VALUE",
+                "ask the executor for something else, such as executor.slurm.memory=8G, or let a search go on, such "
+                "as search.budget.trials=120",
+                "PATH=VALUE",
             )
             command.add_argument(
                 "--here",

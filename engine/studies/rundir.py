@@ -48,6 +48,8 @@ class RunDir:
         self.stop = path / "stop"
         self.turn = path / "turn.json"
         """Of a study that waits, or waited, for others of its machine: see `engine.studies.turns`."""
+        self.answer = path / "answer.yaml"
+        """Of a search that is through: its best model as a preset without a search."""
         self.notes = path / "notes.json"
         self.tasks = path / "tasks.json"
         """Of a study on a cluster: its stages and their tasks."""

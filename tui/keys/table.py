@@ -18,6 +18,13 @@ APP = (
         "palette", ("ctrl+p",), "commands", "Find any action by its name.", group="Program", priority=True
     ),
     Action(
+        "threshold",
+        ("percent_sign",),
+        "",
+        "Choose how many points of accuracy the pick may lose.",
+        group="Program",
+    ),
+    Action(
         "theme",
         ("ctrl+t",),
         "theme",
@@ -263,6 +270,7 @@ KEY_NAMES = {
     "plus": "+",
     "equals_sign": "=",
     "minus": "-",
+    "percent_sign": "%",
     "less_than_sign": "<",
     "greater_than_sign": ">",
     "escape": "Esc",

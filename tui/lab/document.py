@@ -60,6 +60,21 @@ class Document:
         text = _read(path)
         return cls(read(text, str(path)), path.stem, path, text)
 
+    @classmethod
+    def restored(cls, name: str, path: Path | None, draft: str) -> "Document":
+        """A preset with edits that were not saved, which are one change that can be taken back.
+
+        Raises UsageError for a draft that can't be shown.
+        """
+        root = read(draft, f"The draft of {name}")
+        try:
+            document = cls.open(path) if path else cls.new()
+        except UsageError:  # its file is gone
+            document = cls.new()
+        document.name = name or document.name
+        document.replace(root, "what was not saved")
+        return document
+
     @property
     def root(self) -> Mapping:
         return self._past[-1].root

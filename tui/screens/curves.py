@@ -119,12 +119,11 @@ class CurvesScreen(ReportActions, CopyActions):
 
     def _picks(self) -> list[pick.Pick]:
         """The pick of each study that is drawn and has one."""
-        picks = []
-        for name in self._following:
-            if state := self._states.get(name):
-                settings = self.session.settings_of(name, state)
-                picks.append(pick.pick(state, settings.pick if settings else pick.STANDARD))
-        return [one for one in picks if one is not None]
+        states = [(name, self._states[name]) for name in self._following if name in self._states]
+        return [choice for name, state in states if (choice := self.session.picked(name, state))]
+
+    def picks_changed(self) -> None:
+        self._show()
 
     def _show(self, nothing: str = "") -> None:
         states = [self._states[name] for name in self._following if name in self._states]
@@ -305,7 +304,7 @@ class CurvesScreen(ReportActions, CopyActions):
 
     def read_clips(self) -> Sequence[Clip]:
         name = self.session.study
-        return studies_work.clips(self.session.run(name)) if name else ()
+        return studies_work.clips(self.session.run(name), None, self.session.within) if name else ()
 
     def in_report(self) -> list[str]:
         return self._following

@@ -1,6 +1,7 @@
 """The lab: the preset's outline, the form of what is selected in it, and the study beside them."""
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import ClassVar
 
 from textual import events, on
@@ -11,7 +12,9 @@ from textual.widget import Widget
 from engine.errors import SecateurError
 from engine.presets import shipped
 from engine.results.failures import ending
+from engine.store.paths import is_file
 from engine.studies.state import StudyState
+from tui.lab.document import Document
 from tui.screens.base import bindings, titled
 from tui.screens.lab_data import DataActions
 from tui.screens.lab_edit import EditActions
@@ -27,6 +30,7 @@ from tui.widgets.plot import Plot
 from tui.widgets.progress import OPEN
 from tui.widgets.table import Table
 from tui.work.messages import StudyChanged
+from tui.work.remembered import Remembered
 
 START = "quickstart"
 """The preset that a first start opens."""
@@ -76,12 +80,23 @@ class LabScreen(EditActions, FileActions, DataActions, OutsideActions):
         self.query_one(Outline).focus()
 
     def _load_first(self) -> None:
-        path = self.session.take_preset() or shipped.find(START)
+        last = self.session.take_remembered()
+        path = self.session.take_preset() or self._last_preset(last) or shipped.find(START)
         try:
-            self.document = self.read(path)
+            if last is not None and last.draft:
+                self.document = Document.restored(
+                    last.name, Path(last.preset) if last.preset else None, last.draft
+                )
+                self.say(f"{last.name}: what was not saved is back; u takes it away again", "good")
+            else:
+                self.document = self.read(path)
         except SecateurError as error:
             self.post_message(Failed(error))
         self.refresh_all(fresh=True)
+
+    def _last_preset(self, last: Remembered | None) -> Path | None:
+        """The file of the last lab's preset, if it is there still."""
+        return Path(last.preset) if last and last.preset and is_file(Path(last.preset)) else None
 
     def on_screen_resume(self) -> None:
         """Open the preset that another place has asked for."""
@@ -166,6 +181,7 @@ class LabScreen(EditActions, FileActions, DataActions, OutsideActions):
             another = state is not None and state.preset not in ("", self.document.name)
             live.border_title = "study of another preset" if another else "study"
             settings = self.session.settings_of(state.name, state) if state else None
+            live.within = self.session.within
             live.show(state, settings, self.session.expected.get(state.name) if state else None)
 
     @on(events.Resize)
@@ -186,6 +202,9 @@ class LabScreen(EditActions, FileActions, DataActions, OutsideActions):
     def _curve_chosen(self) -> None:
         if self.session.study:
             self.post_message(Go("curves"))
+
+    def picks_changed(self) -> None:
+        self._show_study()
 
     # Views
 

@@ -127,10 +127,17 @@ class LabBase(StudyScreen):
     def _check(self) -> None:
         """Two answers: what is wrong at once, the estimate (which reads studies) when it is there."""
         document = self.document
+        self._remember(document)
         checked = valid(document.root, document.name, document.folder, document.revision)
         self.post_message(Answered(replace(checked, estimate=self.checked.estimate)))
         if not checked.complete:
             self.post_message(Answered(completed(checked, self.history)))
+
+    def _remember(self, document: Document) -> None:
+        """Keep what is edited for the next lab, should this one be killed."""
+        draft = document.yaml() if document.dirty or document.path is None else ""
+        path = str(document.path.absolute()) if document.path else ""
+        self.session.keep(preset=path, name=document.name, draft=draft)
 
     def on_answered(self, message: Answered) -> None:
         self.take(message.checked)

@@ -89,7 +89,7 @@ class RunScreen(StudyScreen):
         self._state = state
         live = state is not None and state.status in OPEN
         settings = self.session.settings_of(state.name, state) if state else None
-        picked = pick.pick(state, settings.pick if settings else pick.STANDARD) if state else None
+        picked = self.session.picked(state.name, state) if state else None
         self.query_one(Verdict).show(pick.verdict(picked) if picked else "")
         again = f"{hint('lab')} has its preset" if state is not None and not live else ""
         self.query_one(Endings).show([state] if state else [], MOST_LINES, again)

@@ -16,7 +16,6 @@ from textual.widgets import Input, Static
 from engine.errors import SecateurError
 from engine.plotting.figure import Figure
 from engine.reports.clips import Clip
-from engine.results import pick
 from engine.results.failures import RESUME, of_status
 from engine.results.pick import MARK
 from engine.studies import notes
@@ -27,7 +26,7 @@ from tui.screens.compare import CompareActions
 from tui.screens.copying import CopyActions, of_table
 from tui.screens.report import ReportActions
 from tui.session import Back, Failed, Go, Session, Tell
-from tui.views.studies import COLUMNS, SORTS, TAGS, cells, headed
+from tui.views.studies import COLUMNS, SORTS, TAGS, cells, chosen, headed
 from tui.widgets.chrome import PlaceBar
 from tui.widgets.confirm import Ask, Confirm, Prompt
 from tui.widgets.document import Document, wrapped
@@ -117,7 +116,7 @@ class StudiesScreen(ReportActions, CompareActions, CopyActions):
         if message.run_name == self._followed:
             state = message.state
             settings = self.session.settings_of(state.name, state)
-            picked = pick.pick(state, settings.pick if settings else pick.STANDARD)
+            picked = self.session.picked(state.name, state)
             figure = figure_of(state, settings.plot if settings else None, [picked.trial] if picked else [])
             plot = self.query_one("#preview", Plot)
             plot.border_title = state.name
@@ -168,7 +167,7 @@ class StudiesScreen(ReportActions, CompareActions, CopyActions):
         table = self.query_one(Table)
         table.empty = self._nothing(words)
         tagged = any(study.notes.tags for study in self._studies)
-        shown = [column for column in COLUMNS if tagged or column.label != TAGS]
+        shown = [column for column in chosen(self.session.columns) if tagged or column.label != TAGS]
         table.fill(
             (Row(s.run.name, tuple(row[column.label] for column in shown)) for s, row in rows),
             headed(shown, label, largest_first != self._reversed),
@@ -273,7 +272,7 @@ class StudiesScreen(ReportActions, CompareActions, CopyActions):
         if not chosen:
             return
         try:
-            trial, why = await asyncio.to_thread(studies.pick, chosen[0])
+            trial, why = await asyncio.to_thread(studies.pick, chosen[0], self.session.within)
         except SecateurError as error:
             self.post_message(Failed(error))
         else:
@@ -281,6 +280,10 @@ class StudiesScreen(ReportActions, CompareActions, CopyActions):
 
     def in_report(self) -> list[str]:
         return [study.run.name for study in self._chosen_studies()]
+
+    def picks_changed(self) -> None:
+        self.session.watcher.within = self.session.within
+        self.session.watcher.look()
 
     def compared(self) -> list[str]:
         """The picks of the studies that are marked, or of the one under the cursor."""
@@ -291,7 +294,7 @@ class StudiesScreen(ReportActions, CompareActions, CopyActions):
 
     def read_clips(self) -> Sequence[Clip]:
         study = self.pointed()
-        return studies.clips(self.session.run(study)) if study else ()
+        return studies.clips(self.session.run(study), None, self.session.within) if study else ()
 
     def action_note(self) -> None:
         self.run_worker(self._note())

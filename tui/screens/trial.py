@@ -132,7 +132,7 @@ class TrialScreen(StudyScreen, ReportActions, CompareActions, CopyActions):
 
     def read_clips(self) -> Sequence[Clip]:
         name = self.session.study
-        return studies.clips(self.session.run(name), self.session.trial) if name else ()
+        return studies.clips(self.session.run(name), self.session.trial, self.session.within) if name else ()
 
     def action_trial(self, by: int) -> None:
         """Show the trial before or after."""

@@ -143,6 +143,12 @@ def _words(event: ev.Event, names: Mapping[str, str]) -> tuple[str, str]:
             return f"planned {counted(len(event.trials), 'trial')}", ""
         case ev.CheckedUp():
             return "; ".join(["checked", *event.lines]), ""
+        case ev.Reached():
+            return "; ".join(["can be reached", *event.lines]), ""
+        case ev.Proposed():
+            return event.text, ""
+        case ev.Chosen():
+            return "; ".join(event.lines), "title"
         case ev.StepStarted():
             return f"{step} started", "muted"
         case ev.StepProgress():

@@ -70,6 +70,12 @@ def _times(kept: dict[str, Any]) -> tuple[float, float]:
     return (float(times) if isinstance(times, int | float) else -1.0, quality[1] if quality else -1.0)
 
 
+def chosen(names: Sequence[str]) -> tuple[Column, ...]:
+    """The columns that the user's settings name, in their order; all where they name none that there is."""
+    by_name = {column.label: column for column in COLUMNS}
+    return tuple(by_name[name] for name in names if name in by_name) or COLUMNS
+
+
 def headed(columns: Sequence[Column], label: str, down: bool) -> list[Column]:
     """The columns, an arrow at the one sorted by."""
     arrow = "↓" if down else "↑"

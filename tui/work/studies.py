@@ -88,37 +88,41 @@ def delete(study: Listed) -> str:
     return study.run.name
 
 
-def pick(study: Listed) -> tuple[TrialState, str]:
+def pick(study: Listed, within: float | None = None) -> tuple[TrialState, str]:
     """The trial to take of a study, and why, as a sentence. Raises SecateurError while no trial is done."""
     from engine.results import exports
     from engine.results.pick import PICK
     from engine.studies import state
 
     try:
-        return exports.choose(study.run, state.load(study.run.path), PICK)
+        return exports.choose(study.run, state.load(study.run.path), PICK, within)
     except MALFORMED as error:
         raise SecateurError(f"The events of {study.run.name} make no sense", str(study.run.events)) from error
 
 
-def clips(run: RunDir, trial: int | None = None) -> list[Clip]:
+def clips(run: RunDir, trial: int | None = None, within: float | None = None) -> list[Clip]:
     """What can be copied of a study, and of one of its trials. Raises SecateurError where its files can't be read."""
     from engine.reports.clips import of_study
     from engine.studies import state
 
     try:
         found = state.load(run.path)
-        return list(of_study(run, found, next((one for one in found.trials if one.index == trial), None)))
+        return list(
+            of_study(run, found, next((one for one in found.trials if one.index == trial), None), within)
+        )
     except MALFORMED as error:
         raise SecateurError(f"The events of {run.name} make no sense", str(run.events)) from error
 
 
-def report(runs: Sequence[RunDir], name: str) -> Path:
+def report(runs: Sequence[RunDir], name: str, within: float | None = None) -> Path:
     """Write a report on studies into a file; its path. Raises SecateurError where that can't be done."""
     from engine.reports import content, files
     from engine.studies import state
 
     try:
-        return files.write([content.reported(run, state.load(run.path)) for run in runs], expanded(name))
+        return files.write(
+            [content.reported(run, state.load(run.path), within) for run in runs], expanded(name)
+        )
     except MALFORMED as error:
         names = ", ".join(run.name for run in runs)
         raise SecateurError(f"The events of {names} make no sense", "Nothing was written.") from error
