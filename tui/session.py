@@ -28,6 +28,7 @@ class Session:
         workspace: The folder whose studies are shown and started.
         watcher: Posts what goes on in the workspace; started and stopped by the app.
         preset: A preset's file that the lab's form is to open when it is next shown.
+        proposal: A preset as YAML, and the name for it, that the lab's form is to open when it is next shown.
         study: The current study, which Curves, Trial, Layers and Log show; None until there is one.
         trial: The current trial's index.
         overlay: Other studies drawn together with the current one.
@@ -42,6 +43,7 @@ class Session:
     workspace: Path
     watcher: Watcher
     preset: Path | None = None
+    proposal: tuple[str, str] | None = None
     study: str | None = None
     trial: int = 0
     overlay: list[str] = field(default_factory=list)
@@ -119,6 +121,11 @@ class Session:
         """What the last lab left of its preset, once."""
         last, self.remembered = self.remembered, None
         return last
+
+    def take_proposal(self) -> tuple[str, str] | None:
+        """The preset that was proposed, once."""
+        proposal, self.proposal = self.proposal, None
+        return proposal
 
     def take_preset(self) -> Path | None:
         """The preset to open, once: whoever takes it opens it."""

@@ -16,6 +16,7 @@ from engine.cli import (
     export,
     lab,
     mcp,
+    next,
     note,
     params,
     plot,
@@ -51,7 +52,7 @@ exit codes:
 
 
 COMMANDS = (
-    *(lab, run, study, compare, note, cluster, plot, report, export),
+    *(lab, run, study, next, compare, note, cluster, plot, report, export),
     *(presets, params, data, clean, doctor, config, spec, mcp),
 )
 """Modules that declare commands, in the order of the help."""

@@ -12,6 +12,7 @@ from engine.plotting import text
 from engine.reports.remarks import closing
 from engine.reports.table import table
 from engine.results import pick
+from engine.results.suggestions import suggestions
 from engine.results.summary import study_json
 from engine.studies.rundir import RunDir
 from engine.studies.state import StudyState
@@ -43,6 +44,10 @@ def print_study(
         say("")
         say_picture(chart)
     say(*closing(state, choice))
+    found = suggestions(run, state, choice)
+    say(*(f"next {place}. {one}" for place, one in enumerate(found, 1)))
+    if found:
+        say(f"`secateur next {run.name} N` prints the preset of one of them")
 
 
 def heading(state: StudyState) -> str:

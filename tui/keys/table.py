@@ -122,6 +122,7 @@ STUDIES = (
             "report",
             "Write a report on it, or on all that are marked, for a browser or as Markdown.",
         ),
+        ("next", ("N",), "", "What to try next: opens a preset edited from what was found."),
         ("note", ("n",), "", "Write a note and tags, to find it by."),
         ("copy", ("y", "Y"), "", "Copy a value, a row, a table, the preset or a command to your clipboard."),
         (
@@ -176,6 +177,7 @@ CURVES = (
         ("log_x", ("X",), "", "Logarithmic x axis, or linear again."),
         ("export", ("w",), "write file", "Write the chart as CSV, PNG, SVG or text."),
         ("report", ("R",), "", "Write a report on the studies drawn here, for a browser or as Markdown."),
+        ("next", ("N",), "", "What to try next: opens a preset edited from what was found."),
         (
             "copy",
             ("Y",),
@@ -201,6 +203,7 @@ TRIAL = (
         ("layers", ("enter",), "layers", "Its layers, one by one."),
         ("export", ("w",), "export", "Take its model away: choose a format and a folder."),
         ("report", ("R",), "", "Write a report on its study, for a browser or as Markdown."),
+        ("next", ("N",), "", "What to try next: opens a preset edited from what was found."),
         ("copy", ("y", "Y"), "", "Copy a value, a row, a table, the preset or a command to your clipboard."),
         (
             "compare",

@@ -23,6 +23,7 @@ from engine.text.phrases import counted
 from tui.keys.action import hint
 from tui.screens.base import bindings
 from tui.screens.copying import CopyActions
+from tui.screens.next import NextActions
 from tui.screens.report import ReportActions
 from tui.session import Failed, Go, Session, Tell
 from tui.views import curves
@@ -51,7 +52,7 @@ MOST_LINES = 16
 BESIDE_CURVE = 3
 
 
-class CurvesScreen(ReportActions, CopyActions):
+class CurvesScreen(ReportActions, CopyActions, NextActions):
     """The chart with what is chosen above it and the point under the cursor below."""
 
     WHERE = "curves"

@@ -100,9 +100,11 @@ class LabScreen(EditActions, FileActions, DataActions, OutsideActions):
 
     def on_screen_resume(self) -> None:
         """Open the preset that another place has asked for."""
-        path = self.session.take_preset()
+        path, proposal = self.session.take_preset(), self.session.take_proposal()
         if path is not None:
             self.open(path)
+        elif proposal is not None:
+            self.open_text(*proposal)
 
     @on(Form.Edited)
     def _edited(self, message: Form.Edited) -> None:

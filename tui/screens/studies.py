@@ -24,6 +24,7 @@ from tui.keys.action import hint
 from tui.screens.base import bindings, titled
 from tui.screens.compare import CompareActions
 from tui.screens.copying import CopyActions, of_table
+from tui.screens.next import NextActions
 from tui.screens.report import ReportActions
 from tui.session import Back, Failed, Go, Session, Tell
 from tui.views.studies import COLUMNS, SORTS, TAGS, cells, chosen, headed
@@ -48,7 +49,7 @@ AGES_EVERY_S = 60.0
 """Seconds between two looks at the ages; only those that read differently are sent."""
 
 
-class StudiesScreen(ReportActions, CompareActions, CopyActions):
+class StudiesScreen(ReportActions, CompareActions, CopyActions, NextActions):
     """The list; its rows come from the watcher."""
 
     WHERE = "studies"

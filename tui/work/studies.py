@@ -4,6 +4,7 @@ import shutil
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from engine.errors import SecateurError
 from engine.reports.clips import Clip
@@ -13,6 +14,9 @@ from engine.studies.rundir import RunDir
 from engine.studies.state import MALFORMED, TrialState
 from engine.text.numbers import age, size
 from tui.work.messages import Listed
+
+if TYPE_CHECKING:
+    from engine.results.suggestions import Suggestion
 
 Act = Callable[[Listed], str]
 """What is done to a study; gives the name to report."""
@@ -126,6 +130,18 @@ def report(runs: Sequence[RunDir], name: str, within: float | None = None) -> Pa
     except MALFORMED as error:
         names = ", ".join(run.name for run in runs)
         raise SecateurError(f"The events of {names} make no sense", "Nothing was written.") from error
+
+
+def suggested(run: RunDir, within: float | None = None) -> "list[Suggestion]":
+    """What is worth trying after a study. Raises SecateurError where its files can't be read."""
+    from engine.results import pick, suggestions
+    from engine.studies import state
+
+    try:
+        found = state.load(run.path)
+        return suggestions.suggestions(run, found, pick.pick(found, pick.rule(run.settings(), within)))
+    except MALFORMED as error:
+        raise SecateurError(f"The events of {run.name} make no sense", str(run.events)) from error
 
 
 def what_is_lost(studies: list[Listed]) -> str:

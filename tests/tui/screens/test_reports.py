@@ -55,3 +55,14 @@ async def test_two_trials_are_put_side_by_side(tmp_path: Path) -> None:
         await shows(pilot, "Parameters", "Measures")
         await pilot.press("equals_sign")
         await shows(pilot, "Compare quickstart-1:0 with")
+
+
+async def test_a_suggestion_opens_as_an_edited_preset(tmp_path: Path) -> None:
+    fabricate.finished(tmp_path / "w")
+    app = Lab(None, tmp_path / "w", "studies")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await shows(pilot, "quickstart", "done")
+        await pilot.press("N")
+        await shows(pilot, "After quickstart-1", "more finely")
+        await pilot.press("enter")
+        await shows(pilot, "0.54", "sparsity")
