@@ -16,6 +16,7 @@ from engine.results.suggestions import suggestions
 from engine.results.summary import study_json
 from engine.studies.rundir import RunDir
 from engine.studies.state import StudyState
+from engine.text.phrases import counted
 
 
 def as_json(run: RunDir, state: StudyState, within: float | None = None) -> dict[str, Any]:
@@ -64,7 +65,7 @@ def _heading(state: StudyState) -> str:
         return f"{state.name} ({state.status})"
     where = [
         state.host,
-        f"{state.devices.get('threads', '?')} threads of {cpu.get('model', 'an unknown processor')}",
+        f"{counted(state.devices.get('threads', 0), 'thread')} of {cpu.get('model', 'an unknown processor')}",
         " ".join(flags),
         f"torch {versions.get('torch', '?')}",
         f"onnxruntime {versions.get('onnxruntime', '?')}",

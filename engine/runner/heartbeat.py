@@ -54,15 +54,19 @@ class Heartbeat:
 
     def finish(self, state: StudyState) -> None:
         """Write the final status, stop beating, and give the study back."""
-        self._end.set()
-        if self._thread.is_alive():
-            self._thread.join()
+        self.close()
         with self._lock:
             self._status = replace(self._status, state=state.status, error=state.error, waits="")
         try:
             self.note(state)
         finally:
             self._lease.release()
+
+    def close(self) -> None:
+        """Stop beating, whatever came."""
+        self._end.set()
+        if self._thread.is_alive():
+            self._thread.join()
 
     def _beat(self) -> None:
         while not self._end.wait(self._every):

@@ -4,6 +4,7 @@ Started by `engine.runner.launch` in a session of its own.
 """
 
 import collections
+import contextlib
 import functools
 import json
 import os
@@ -369,7 +370,10 @@ def main() -> int:
             lease = claim(run.path, asked["every"], asked["silent"])
             try:
                 supervisor = Supervisor(run, lease, stop, asked["every"], here=asked["here"])
-                supervisor.work()
+                with contextlib.closing(
+                    supervisor.heartbeat
+                ):  # after a bug of ours too: the study is lost then
+                    supervisor.work()
             finally:
                 lease.release()
     except SecateurError as error:

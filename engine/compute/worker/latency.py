@@ -97,7 +97,7 @@ def _only(row: dict[str, Any], params: Latency) -> Latency:
 
 
 def _warn(node: Node, rows: list[dict[str, Any]], send: Send) -> None:
-    """Say what a reader of the numbers must know: that others disturbed them, that INT8 did not pay."""
+    """Say what a reader of the numbers must know: that others disturbed them, that it did not pay."""
     worst = max(map(_load, rows))
     if worst > NOISY_LOAD:
         text = (
