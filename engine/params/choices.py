@@ -5,6 +5,8 @@ A choice among classes (`schedule`, `method`, …) has its lines in their docstr
 
 from typing import Any
 
+from engine.params.runtimes import KIND
+
 _SCOPE = {
     "local": "each layer for itself: all give the same share",
     "global": "over the whole network: layers that matter less give more",
@@ -12,12 +14,7 @@ _SCOPE = {
     "cost": "over the whole network, by importance per unit of cost saved",
     "sensitivity": "each layer at the rate that an earlier `sensitivity` step found",
 }
-_RUNTIME = {
-    "torch": "PyTorch as it is (eager): always there, seldom the fastest",
-    "torch-compile": "PyTorch's own compiler; starting it takes long",
-    "onnxruntime": "ONNX Runtime: runs anywhere, and INT8 files too",
-    "openvino": "OpenVINO: often the fastest on Intel's processors (an extra)",
-}
+_RUNTIME = {str(name): kind.about for name, kind in KIND.items()}
 _SWITCH = {"auto": "where it is found to help", "on": "always", "off": "never"}
 
 MEANINGS: dict[str, dict[str, str]] = {
