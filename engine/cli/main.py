@@ -12,6 +12,7 @@ from engine.cli import (
     compare,
     config,
     data,
+    delete,
     doctor,
     export,
     lab,
@@ -52,7 +53,7 @@ exit codes:
 
 
 COMMANDS = (
-    *(lab, run, study, next, compare, note, cluster, plot, report, export),
+    *(lab, run, study, next, compare, note, delete, cluster, plot, report, export),
     *(presets, params, data, clean, doctor, config, spec, mcp),
 )
 """Modules that declare commands, in the order of the help."""

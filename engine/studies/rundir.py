@@ -251,6 +251,11 @@ def studies_folder(workspace: Path) -> Path:
     return workspace / "studies"
 
 
+def bin_folder(workspace: Path) -> Path:
+    """The folder that holds deleted studies, see `engine.studies.bin`."""
+    return studies_folder(workspace) / ".bin"
+
+
 def studies(workspace: Path) -> list[RunDir]:
     """Every study folder of a workspace, newest first."""
     folder = studies_folder(workspace)
@@ -308,6 +313,8 @@ def next_name(workspace: Path, name: str) -> str:
     first, folder = stem(name), studies_folder(workspace)
     pattern = re.compile(re.escape(first) + r"-(\d+)")
     names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    if bin_folder(workspace).is_dir():  # those in the bin would get their names back
+        names += [path.name.rpartition(".")[0] for path in bin_folder(workspace).iterdir()]
     return f"{first}-{max((int(m[1]) for n in names if (m := pattern.fullmatch(n))), default=0) + 1}"
 
 

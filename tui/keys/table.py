@@ -131,7 +131,19 @@ STUDIES = (
             "",
             "Compare the picks of two marked studies, or its pick with another trial.",
         ),
-        ("delete", ("d", "delete"), "delete", "Delete it, after a question that says what is lost."),
+        (
+            "delete",
+            ("d", "delete"),
+            "delete",
+            "Move it into the bin, after a question that says what it holds.",
+        ),
+        ("restore", ("u",), "", "Take back the study that was deleted last."),
+        (
+            "disk",
+            ("U",),
+            "",
+            "Show what each study holds on the disk, what is in the bin, and what is left over.",
+        ),
     ),
 )
 STUDIES += (

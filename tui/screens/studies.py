@@ -315,6 +315,34 @@ class StudiesScreen(ReportActions, CompareActions, CopyActions, NextActions):
             self.post_message(Failed(error))
         self.session.watcher.look()
 
+    def action_restore(self) -> None:
+        self.run_worker(self._restore())
+
+    async def _restore(self) -> None:
+        """Take back the study that was deleted last."""
+        try:
+            name = await asyncio.to_thread(studies.restore, self.session.workspace)
+        except SecateurError as error:
+            self.post_message(Failed(error))
+            return
+        self.session.watcher.look()
+        self.post_message(Tell(f"{name}: back from the bin", "good"))
+
+    def action_disk(self) -> None:
+        self.run_worker(self._disk(), group="disk", exclusive=True)
+
+    async def _disk(self) -> None:
+        """Show what each study holds, the bin, and what is left over."""
+        from tui.screens.lab_texts import TextView
+
+        self.post_message(Tell("Looking at every file of the workspace …"))
+        width = min(self.size.width - 8, 100)
+        text = await asyncio.to_thread(studies.disk_use, self.session.workspace, width)
+        self.post_message(Tell(""))
+        await self.app.push_screen(
+            TextView("What fills the workspace; `secateur clean` frees it", [(text, "")])
+        )
+
     def action_delete(self) -> None:
         self.run_worker(self._delete())
 

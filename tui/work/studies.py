@@ -1,6 +1,5 @@
 """What can be done to a study, as plain functions that run in a thread; each gives the name to report."""
 
-import shutil
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -8,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from engine.errors import SecateurError
 from engine.reports.clips import Clip
-from engine.store.files import explained
 from engine.store.paths import expanded
 from engine.studies.rundir import RunDir
 from engine.studies.state import MALFORMED, TrialState
@@ -84,12 +82,29 @@ def replay(study: Listed) -> str:
 
 
 def delete(study: Listed) -> str:
-    """Remove a study's folder; results in the workspace's store stay, other studies may use them."""
-    if study.run.read_status().state == "running":
-        raise SecateurError(f"Study {study.run.name} is running", "", "Cancel it first.")
-    with explained(study.run.path):
-        shutil.rmtree(study.run.path)
-    return study.run.name
+    """Move a study into the bin. Raises SecateurError for one that runs."""
+    from engine.studies import bin
+
+    return bin.delete(study.run).name
+
+
+def restore(workspace: Path, name: str = "") -> str:
+    """Take a study out of the bin, by default the one deleted last. Raises SecateurError where that can't be done."""
+    from engine.studies import bin
+
+    found = bin.binned(workspace)
+    if not name and not found:
+        raise SecateurError("The bin is empty", "No study was deleted, or `secateur clean` has emptied it.")
+    return bin.restore(workspace, name or found[0].name).name
+
+
+def disk_use(workspace: Path, width: int) -> str:
+    """What fills the workspace, as text of so many columns."""
+    from engine.reports.disk import overview
+    from engine.studies import holdings
+
+    contents = holdings.holdings(workspace)
+    return overview(contents, contents.left_over(), width)
 
 
 def pick(study: Listed, within: float | None = None) -> tuple[TrialState, str]:
@@ -161,13 +176,10 @@ def what_is_lost(studies: list[Listed]) -> str:
     if len(studies) > 8:
         lines.append(f"and {len(studies) - 8} more")
     lines.append("")
-    freed, alone = sum(folders.values()), sum(item.size for item in contents.alone(names))
+    in_folders, alone = sum(folders.values()), sum(item.size for item in contents.alone(names))
     lines.append(
-        "Lost for good: the presets as run, events, logs and a replay's own results. Models and measures in the "
-        "workspace's store stay, so running the same preset again computes nothing anew."
-    )
-    lines.append(
-        f"Deleting frees {size(freed)} now. Of the {size(sum(item.size for item in contents.items))} in the store, "
-        f"{size(alone)} would then be held by no study: `secateur clean` removes that."
+        "They go into the bin: u takes the last one back, with all that it had. `secateur clean` removes what has been "
+        f"there for 30 days: {size(in_folders)} of folders, and of the {size(sum(i.size for i in contents.items))} in "
+        f"the store {size(alone)} that no other study holds."
     )
     return "\n".join(lines)
