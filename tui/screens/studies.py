@@ -10,46 +10,35 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal
-from textual.timer import Timer
 from textual.widgets import Input, Static
 
 from engine.errors import SecateurError
-from engine.plotting.figure import Figure
 from engine.reports.clips import Clip
-from engine.results.failures import RESUME, of_status
-from engine.results.pick import MARK
 from engine.studies import notes
 from engine.text.phrases import counted
 from tui.keys.action import hint
-from tui.screens.base import bindings, titled
+from tui.screens.base import bindings
 from tui.screens.compare import CompareActions
 from tui.screens.copying import CopyActions, of_table
 from tui.screens.next import NextActions
+from tui.screens.preview import Preview
 from tui.screens.report import ReportActions
 from tui.session import Back, Failed, Go, Session, Tell
-from tui.views.studies import COLUMNS, SORTS, TAGS, cells, chosen, headed
+from tui.views.studies import COLUMNS, SORTS, TAGS, about, cells, chosen, headed
 from tui.widgets.chrome import PlaceBar
 from tui.widgets.confirm import Ask, Confirm, Prompt
-from tui.widgets.document import Document, wrapped
+from tui.widgets.document import Document
 from tui.widgets.keyinput import KeyInput
-from tui.widgets.live import figure_of
 from tui.widgets.painted import Line
-from tui.widgets.plot import Plot
-from tui.widgets.progress import OPEN
 from tui.widgets.table import Row, Table
 from tui.work import studies
-from tui.work.messages import Listed, StudiesChanged, StudyChanged
+from tui.work.messages import Listed, StudiesChanged
 
-TOLD = 4
-"""Lines below the list on the study under the cursor."""
-RESUMED = f"goes on with it or tries again; Enter, then {hint('trial')}, tells more"
-RESTS_S = 0.3
-"""Seconds that the cursor stands on a study before its curve is drawn."""
 AGES_EVERY_S = 60.0
 """Seconds between two looks at the ages; only those that read differently are sent."""
 
 
-class StudiesScreen(ReportActions, CompareActions, CopyActions, NextActions):
+class StudiesScreen(Preview, ReportActions, CompareActions, CopyActions, NextActions):
     """The list; its rows come from the watcher."""
 
     WHERE = "studies"
@@ -62,9 +51,6 @@ class StudiesScreen(ReportActions, CompareActions, CopyActions, NextActions):
         self._studies: tuple[Listed, ...] = ()
         self._sort = 0
         self._reversed = False
-        self._preview: Timer | None = None
-        self._followed = ""
-        """The study whose curve is shown."""
 
     def compose_body(self) -> ComposeResult:
         with Horizontal(id="top"):
@@ -72,12 +58,11 @@ class StudiesScreen(ReportActions, CompareActions, CopyActions, NextActions):
             yield KeyInput(placeholder="/ to type words in any column")
             yield Static("", id="count", markup=False)
         yield Table(COLUMNS, "Reading the workspace …")
-        yield titled(Plot(id="preview"), "its curve")
+        yield self.compose_preview()
         yield Document(self._about, id="about")
 
     def on_mount(self) -> None:
-        for name in ("#about", "#preview"):
-            self.query_one(name).can_focus = False
+        self.query_one("#about").can_focus = False
         self.set_interval(AGES_EVERY_S, self._fill)
 
     def on_screen_resume(self) -> None:
@@ -96,58 +81,16 @@ class StudiesScreen(ReportActions, CompareActions, CopyActions, NextActions):
             status = f"{study.status.state} {study.status.done}/{study.status.trials}"
             self.query_one(PlaceBar).show_study(study.run.name, status)
         self.query_one("#about", Document).show(self._about)
-        if self._preview is not None:
-            self._preview.stop()
-        self._preview = self.set_timer(RESTS_S, self._follow_pointed)
-
-    def _follow_pointed(self) -> None:
-        """Read the study at which the cursor rests, where there is room for its curve."""
-        name, plot = self.pointed(), self.query_one("#preview", Plot)
-        if not self.is_current or not plot.display or name == self._followed:
-            return
-        if self._followed:
-            self.session.watcher.unsubscribe(self, self._followed)
-        self._followed = name or ""
-        if name:
-            self.session.watcher.subscribe(self, name)
-        plot.show(Figure())
-
-    @on(StudyChanged)
-    def _draw_pointed(self, message: StudyChanged) -> None:
-        if message.run_name == self._followed:
-            state = message.state
-            settings = self.session.settings_of(state.name, state)
-            picked = self.session.picked(state.name, state)
-            figure = figure_of(state, settings.plot if settings else None, [picked.trial] if picked else [])
-            plot = self.query_one("#preview", Plot)
-            plot.border_title = state.name
-            plot.show(figure, live=state.status in OPEN, ended=state.status not in OPEN)
+        self.rest_on(self.pointed())
 
     def _about(self, width: int) -> list[Line]:
-        """What became of the study under the cursor, or else what it is about."""
         study = next((s for s in self._studies if s.run.name == self.pointed()), None)
-        if study is None:
-            return []
-        if study.status.standing:
-            return wrapped(study.status.standing, width)[:TOLD]
-        if not (happened := of_status(study.status)):
-            text = study.status.pick.get("text")
-            picked = wrapped(f"{MARK} {text}", width, "good") if isinstance(text, str) else []
-            note = wrapped(study.notes.words, width, "accent") if study.notes else []
-            return [*wrapped(study.status.about, width, "muted"), *picked, *note][:TOLD]
-        onward = f"r {RESUMED}" if study.status.state in ("lost", "failed", "cancelled") else ""
-        lines = wrapped(happened.replace(RESUME, "r"), width, "bad")
-        room = TOLD - bool(onward)
-        if len(lines) > room:
-            (text, role), *_ = lines[room - 1]
-            lines = [*lines[: room - 1], [(f"{text[: width - 1]}…", role)]]
-        return [*lines, *([[(onward, "accent")]] if onward else [])]
+        return about(study, width) if study is not None else []
 
     def ready(self) -> bool:
         return bool(self._studies)
 
     def on_screen_suspend(self) -> None:
-        self._followed = ""
         self.session.watcher.unsubscribe(self)
 
     @on(StudiesChanged)
