@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from engine.text.tables import abbreviate, cell_width
 from tui.keys.action import PLACES
+from tui.session import Go
 from tui.widgets.painted import Line, Painted, Span
 
 CLOSE_BELOW = 100
@@ -32,6 +33,15 @@ class PlaceBar(Painted):
         """Name the current study and how it stands."""
         self._study = (name, status)
         self.redraw()
+
+    def clicked(self, x: int, y: int, times: int) -> None:
+        """A click goes to the place."""
+        end = 0
+        for place in PLACES:
+            end += cell_width(f" {place.key} {place.label} ")
+            if x < end:
+                self.post_message(Go(place.name))
+                return
 
     def lines(self, width: int, height: int) -> Sequence[Line]:
         spans: list[Span] = []

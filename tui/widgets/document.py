@@ -44,6 +44,9 @@ class Document(Painted, can_focus=True):
         if self.is_mounted and self.size:
             self._all = self._build(self.size.width)
 
+    def scrolled(self, by: int) -> None:
+        self._scroll_by(3 * by)
+
     def action_move(self, by: int) -> None:
         self._scroll_by(by)
 

@@ -84,6 +84,9 @@ class _Body(Painted, can_focus=True):
     def lines(self, width: int, height: int) -> Sequence[Line]:
         return self._form.lines(width, height)
 
+    def clicked(self, x: int, y: int, times: int) -> None:
+        self._form.clicked(y)
+
     def on_focus(self) -> None:
         self.redraw()
 
@@ -166,6 +169,8 @@ class Form(Container):
         self._fields: list[Field] = []
         self._row = 0
         self._top = 0
+        self._visible = 0
+        """Lines that fields take; the help stands below."""
         self._loaded: Address | None = None
         """The field whose text the input holds."""
         self._offered = ""
@@ -266,6 +271,14 @@ class Form(Container):
         """To the next or previous field, if there is one."""
         self._go(max(0, min(self._row + by, len(self._fields) - 1)))
 
+    def clicked(self, y: int) -> None:
+        """A click goes to a field; below them is the help."""
+        if y < self._visible and self._top + y < len(self._fields):
+            if self.editing:
+                self.leave(0)
+            self._go(self._top + y)
+            self.focus_row()
+
     def leap(self, by: int) -> None:
         """A page up or down."""
         to = self._row + by * max(self.body.size.height - LEAST_HELP - 2, 1)
@@ -335,6 +348,7 @@ class Form(Container):
         told = self._help(width)
         room = height - min(len(told), max(height - max(len(self._fields), 1), min(LEAST_HELP, height // 2)))
         rows = self._rows(width, room)
+        self._visible = len(rows)
         blank: list[Line] = [()] * (min(room, max(len(self._fields), 1)) - len(rows))
         return [*rows, *blank, *clipped(told, max(height - len(rows) - len(blank), 0), width)]
 

@@ -38,6 +38,8 @@ class Outline(Painted, can_focus=True):
         self._items: list[Item] = []
         self._cursor = 0
         self._top = 0
+        self._owners: list[int] = []
+        """Of each line on the terminal, the place of its item."""
 
     @property
     def item(self) -> Item | None:
@@ -67,13 +69,16 @@ class Outline(Painted, can_focus=True):
                 block = self._block(i, width)
                 blocks.append(block if len(block) - 1 <= free else [self._line(i, width)])
                 free -= len(blocks[-1]) - 1
-            return [line for block in reversed(blocks) for line in block]
+            blocks.reverse()
+            self._owners = [i for i, block in enumerate(blocks) for _ in block]
+            return [line for block in blocks for line in block]
         self._top = max(0, min(self._top, len(self._items) - height, self._cursor))
         if self._cursor >= self._top + height:
             self._top = self._cursor - height + 1
         if self._top and self._cursor == self._first:
             self._top = 0
         shown = range(self._top, min(self._top + height, len(self._items)))
+        self._owners = list(shown)
         out = [self._line(i, width) for i in shown]
         left = len(self._items) - self._top - height
         if left > 0 and self._cursor < self._top + height - 1:
@@ -154,6 +159,13 @@ class Outline(Painted, can_focus=True):
             self._cursor = to
             self.redraw()
             self.post_message(self.Moved(self._items[to]))
+
+    def clicked(self, x: int, y: int, times: int) -> None:
+        """A click goes to a line, a second one opens it."""
+        if y < len(self._owners):
+            self._move(self._owners[y])
+            if times > 1:
+                self.action_choose()
 
     def action_move(self, by: int) -> None:
         self._move(self._cursor + by)

@@ -55,6 +55,21 @@ class Painted(Widget):
         """What to show on `height` lines of `width` columns."""
         return ()
 
+    def clicked(self, x: int, y: int, times: int) -> None:
+        """Something was clicked, where the user's settings turn the mouse on; `times` in a row."""
+
+    def scrolled(self, by: int) -> None:
+        """The mouse's wheel was turned, down by 1 or up by -1."""
+
+    def on_click(self, event: events.Click) -> None:
+        self.clicked(event.x, event.y, event.chain)
+
+    def on_mouse_scroll_down(self) -> None:
+        self.scrolled(1)
+
+    def on_mouse_scroll_up(self) -> None:
+        self.scrolled(-1)
+
     def redraw(self) -> None:
         """Draw again; only what differs from what is on screen is refreshed."""
         if not self.is_mounted or not self.size:

@@ -158,6 +158,13 @@ class Picker(ModalScreen[list[str] | None]):
             search.value = ""
             table.redraw()
 
+    def on_table_chosen(self) -> None:
+        """A row was clicked twice."""
+        if self._several:
+            self.action_mark()
+        else:
+            self.on_input_submitted()
+
     def action_move(self, by: int) -> None:
         self.query_one(Table).action_move(by)
 

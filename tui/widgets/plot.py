@@ -135,6 +135,14 @@ class Plot(Painted, can_focus=True):
         self.redraw()
         self.post_message(self.Moved(self, *(self.cursor or (None, None))))
 
+    def clicked(self, x: int, y: int, times: int) -> None:
+        """A click goes to the nearest point, a second one opens its trial."""
+        if places := self._places():
+            near = min(places, key=lambda place: (place.column - x) ** 2 + (2 * (place.row - y)) ** 2)
+            self._put((near.series, near.point))
+            if times > 1:
+                self.action_choose()
+
     def action_step(self, by: int) -> None:
         places = self._places()
         if not places:

@@ -15,6 +15,8 @@ GAP = 2
 """Columns between two columns of the table."""
 NARROWEST, WHOLE = 9, 14
 """Columns below which an abbreviated text says nothing: in a column that may go, and in one that stays."""
+WHEEL = 3
+"""Rows that a turn of the mouse's wheel goes."""
 KEPT = 4
 """Columns of this rank and below stay as long as the texts beside them can be cut short."""
 Cell = str | Span
@@ -118,6 +120,17 @@ class Table(Painted, can_focus=True):
         self.redraw()
         if self.key != key:
             self.post_message(self.Moved(self, self.key))
+
+    def clicked(self, x: int, y: int, times: int) -> None:
+        """A click goes to a row, a second one opens it."""
+        place = self._top + y - 1
+        if y > 0 and place < len(self._rows):
+            self._move(place - self._cursor)
+            if times > 1:
+                self.post_message(self.Chosen(self, self.key))
+
+    def scrolled(self, by: int) -> None:
+        self._move(WHEEL * by)
 
     def move_to_first(self) -> None:
         """Put the cursor on the first row."""
