@@ -71,6 +71,11 @@ class SecateurError(Exception):
 class UsageError(SecateurError):
     """The request itself is wrong: nothing was started and nothing written."""
 
+    @classmethod
+    def of(cls, error: SecateurError) -> "UsageError":
+        """The same, where what failed is what was asked for."""
+        return cls(error.title, error.detail, error.remedy)
+
     exit_code = EXIT_USAGE
 
 

@@ -1,12 +1,6 @@
-"""The themes: light, dark, high contrast, and one that leaves every colour to the terminal."""
-
-import contextlib
-import os
-from pathlib import Path
+"""The themes: light, dark, high contrast, one of 16 colours, and one that leaves every colour to the terminal."""
 
 from textual.theme import Theme
-
-from engine.store.paths import home
 
 OWN = ("muted", "good", "bad", "warn", "key", "cursor-back", "cursor-ink", "border", "border-blurred")
 """Colours of ours beside Textual's."""
@@ -109,6 +103,7 @@ PLAIN = Theme(
     variables={
         **dict.fromkeys(OWN, "ansi_default"),
         "cursor-style": "reverse",
+        "dim-cursor-style": "underline",
         "ansi-background": "ansi_black",
         "ansi-foreground": "ansi_white",
         "block-cursor-foreground": "ansi_black",
@@ -122,28 +117,28 @@ PLAIN = Theme(
         "screen-selection-foreground": "ansi_black",
     },
 )
-THEMES = (DARK, LIGHT, CONTRAST, PLAIN)
-DEFAULTS = {**DARK.variables, "cursor-style": "none"}
+SIXTEEN = Theme(
+    "sixteen",
+    primary="ansi_cyan",
+    secondary="ansi_default",
+    accent="ansi_cyan",
+    foreground="ansi_default",
+    background="ansi_default",
+    surface="ansi_default",
+    panel="ansi_default",
+    success="ansi_green",
+    warning="ansi_yellow",
+    error="ansi_red",
+    dark=True,
+    ansi=True,
+    variables={
+        **PLAIN.variables,
+        "good": "ansi_green",
+        "bad": "ansi_red",
+        "warn": "ansi_yellow",
+        "key": "ansi_cyan",
+    },
+)
+THEMES = (DARK, LIGHT, CONTRAST, SIXTEEN, PLAIN)
+DEFAULTS = {**DARK.variables, "cursor-style": "none", "dim-cursor-style": "none"}
 """Variables of ours for themes that do not set them."""
-
-
-def chosen() -> str:
-    """The theme chosen last, or the dark one."""
-    file, name = _file(), ""
-    with contextlib.suppress(OSError, ValueError):
-        name = file.read_text("utf-8").strip() if file else ""
-    return name if name in {theme.name for theme in THEMES} else DARK.name
-
-
-def remember(name: str) -> None:
-    """Keep the choice for the next start; a home that is missing or can't be written to keeps none."""
-    if file := _file():
-        with contextlib.suppress(OSError):
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(f"{name}\n", "utf-8")
-
-
-def _file() -> Path | None:
-    own, base = os.environ.get("XDG_CONFIG_HOME"), home()
-    folder = Path(own) if own else base and base / ".config"
-    return folder and folder / "secateur" / "theme"

@@ -39,6 +39,7 @@ def _compare(args: argparse.Namespace) -> int:
 
 
 def _side(args: argparse.Namespace, text: str) -> "Side":
+    from engine.config import files
     from engine.results import compare
     from engine.store.workspace import workspace
     from engine.studies.rundir import find
@@ -46,7 +47,7 @@ def _side(args: argparse.Namespace, text: str) -> "Side":
 
     study, trial = compare.named(text)
     run = find(workspace(args.workspace), study)
-    return compare.side(run, load(run.path), trial)
+    return compare.side(run, load(run.path), trial, files.within(None))
 
 
 def _show(found: "Comparison") -> None:

@@ -154,7 +154,7 @@ def described(
     event: ev.Event, state: StudyState, reported: set[str], *, brief: bool = False
 ) -> tuple[str, ...]:
     """What `describe` says, in lines: only a check-up has several."""
-    if isinstance(event, ev.CheckedUp):
+    if isinstance(event, ev.CheckedUp | ev.Reached | ev.Chosen):
         return tuple(event.lines)
     text = describe(event, state, reported, brief=brief)
     return (text,) if text else ()
@@ -172,8 +172,10 @@ def describe(event: ev.Event, state: StudyState, reported: set[str], *, brief: b
         case ev.Planned():
             where = f"{event.devices.get('device')}, {counted(event.devices.get('threads', 0), 'thread')}"
             return f"{counted(len(event.trials), 'trial')} on {where}"
-        case ev.CheckedUp():
+        case ev.CheckedUp() | ev.Reached() | ev.Chosen():
             return ", ".join(event.lines)
+        case ev.Proposed():
+            return event.text
         case ev.EpochFinished():
             if brief:
                 return ""

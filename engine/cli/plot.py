@@ -50,6 +50,7 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
 def _plot(args: argparse.Namespace) -> int:
     from engine.charts import sensitivity, trials
     from engine.charts.together import comparable
+    from engine.config import files
     from engine.errors import UsageError
     from engine.plotting import text
     from engine.results import failures, pick
@@ -65,7 +66,7 @@ def _plot(args: argparse.Namespace) -> int:
     if asked not in (None, default) and not (args.x or args.y):
         tell(trials.UNMEASURED)
     wanted = _wanted(args, states, default)
-    picks = pick.trials(zip(settings, states, strict=True))
+    picks = pick.trials(zip(settings, states, strict=True), files.within(None))
     layers = tuple(part.strip() for part in (args.layers or "").split(",") if part.strip())
 
     together = comparable(states, wanted.x, wanted.y, wanted.names)
@@ -85,12 +86,12 @@ def _plot(args: argparse.Namespace) -> int:
     if not any(line.points for line in figure.series) and (nothing := failures.without_values(states)):
         raise nothing
     whole = drawn(layers or sensitivity.EVERY)
-    files = _write_files(args, figure, whole)
+    written = _write_files(args, figure, whole)
     if args.json:
-        print_json(as_json(whole) | {"notes": list(together.notes), "files": files})
+        print_json(as_json(whole) | {"notes": list(together.notes), "files": written})
         return 0
-    if files:
-        say(*(f"wrote {path}" for path in files))
+    if written:
+        say(*(f"wrote {path}" for path in written))
         return 0
     say_picture(
         text.draw(

@@ -23,6 +23,7 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
 
 
 def _report(args: argparse.Namespace) -> int:
+    from engine.config import files as config
     from engine.reports import content, files
     from engine.store.workspace import workspace
     from engine.studies.rundir import find
@@ -30,7 +31,8 @@ def _report(args: argparse.Namespace) -> int:
 
     files.check(args.out)
     runs = [find(workspace(args.workspace), name) for name in dict.fromkeys(args.study)]
-    path = files.write([content.reported(run, load(run.path), args.within) for run in runs], args.out)
+    within = config.within(args.within)
+    path = files.write([content.reported(run, load(run.path), within) for run in runs], args.out)
     if args.json:
         print_json({"file": str(path), "studies": [run.name for run in runs], "bytes": path.stat().st_size})
     else:

@@ -42,7 +42,8 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
 
 
 def _list(args: argparse.Namespace) -> int:
-    from engine.results.pick import cell
+    from engine.config import files
+    from engine.results.pick import cell, repicked
     from engine.store.workspace import workspace
     from engine.studies import notes
     from engine.studies.listed import Listed
@@ -50,7 +51,10 @@ def _list(args: argparse.Namespace) -> int:
     from engine.text import numbers, tables
 
     folder = workspace(args.workspace)
-    every = [Listed(run, run.read_status(), notes.read(run)) for run in studies(folder)]
+    within = files.within(None)
+    every = [
+        Listed(run, repicked(run, run.read_status(), within), notes.read(run)) for run in studies(folder)
+    ]
     listed = [one for one in every if one.has(args.word)]
     if args.json:
         print_json([one.as_dict() for one in listed])
@@ -104,6 +108,7 @@ def _not_well(rows: "list[tuple[str, Status]]") -> list[str]:
 
 def _show(args: argparse.Namespace) -> int:
     from engine.cli import study_text, trial
+    from engine.config import files
     from engine.store.workspace import workspace
     from engine.studies.rundir import find
     from engine.studies.state import load
@@ -112,10 +117,11 @@ def _show(args: argparse.Namespace) -> int:
     state = load(run.path)
     if args.trial is not None:
         return trial.show(run, state, args.trial, as_json=args.json)
+    within = files.within(args.within)
     if args.json:
-        print_json(study_text.as_json(run, state, args.within))
+        print_json(study_text.as_json(run, state, within))
     else:
-        study_text.print_study(run, state, args.within)
+        study_text.print_study(run, state, within)
     return 0
 
 

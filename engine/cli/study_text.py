@@ -12,9 +12,11 @@ from engine.plotting import text
 from engine.reports.remarks import closing
 from engine.reports.table import table
 from engine.results import pick
+from engine.results.suggestions import suggestions
 from engine.results.summary import study_json
 from engine.studies.rundir import RunDir
 from engine.studies.state import StudyState
+from engine.text.phrases import counted
 
 
 def as_json(run: RunDir, state: StudyState, within: float | None = None) -> dict[str, Any]:
@@ -43,6 +45,10 @@ def print_study(
         say("")
         say_picture(chart)
     say(*closing(state, choice))
+    found = suggestions(run, state, choice)
+    say(*(f"next {place}. {one}" for place, one in enumerate(found, 1)))
+    if found:
+        say(f"`secateur next {run.name} N` prints the preset of one of them")
 
 
 def heading(state: StudyState) -> str:
@@ -59,7 +65,7 @@ def _heading(state: StudyState) -> str:
         return f"{state.name} ({state.status})"
     where = [
         state.host,
-        f"{state.devices.get('threads', '?')} threads of {cpu.get('model', 'an unknown processor')}",
+        f"{counted(state.devices.get('threads', 0), 'thread')} of {cpu.get('model', 'an unknown processor')}",
         " ".join(flags),
         f"torch {versions.get('torch', '?')}",
         f"onnxruntime {versions.get('onnxruntime', '?')}",

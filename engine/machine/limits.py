@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from engine.machine.allocation import number, whole
 from engine.text.numbers import size
 
 ROOT = Path("/")
@@ -106,8 +107,8 @@ def ulimits(root: Path = ROOT) -> list[Limit]:
     """The limits of `ULIMITS` that are set on this process."""
     used = {"address space": _status("VmSize", root), "data": _status("VmData", root)}
     limits = []
-    for what, (number, source) in ULIMITS.items():
-        value, _ = resource.getrlimit(number)
+    for what, (resource_number, source) in ULIMITS.items():
+        value, _ = resource.getrlimit(resource_number)
         if value != resource.RLIM_INFINITY:
             limits.append(Limit(what, value, source, used.get(what)))
     return limits
@@ -120,9 +121,8 @@ def processors(root: Path = ROOT, variables: Mapping[str, str] = os.environ) -> 
         for folder, name in _chain("cpu", root)
         if (quota := _cpu_quota(folder)) is not None
     ]
-    given = variables.get("SLURM_CPUS_PER_TASK", "")
-    if given.isdigit() and int(given):
-        limits.append(Limit("processors", int(given), "SLURM_CPUS_PER_TASK"))
+    if given := number(variables, "SLURM_CPUS_PER_TASK"):
+        limits.append(Limit("processors", given, "SLURM_CPUS_PER_TASK"))
     return limits
 
 
@@ -138,8 +138,7 @@ def asked_threads(variables: Mapping[str, str] = os.environ) -> int | None:
     >>> asked_threads({"OMP_NUM_THREADS": "4,2"}), asked_threads({"OMP_NUM_THREADS": "many"})
     (4, None)
     """
-    first = variables.get("OMP_NUM_THREADS", "").split(",")[0].strip()
-    return int(first) if first.isdigit() and int(first) else None
+    return whole(variables.get("OMP_NUM_THREADS", "").split(",")[0].strip()) or None
 
 
 def slurm_memory(variables: Mapping[str, str] = os.environ) -> list[Limit]:
@@ -148,12 +147,11 @@ def slurm_memory(variables: Mapping[str, str] = os.environ) -> list[Limit]:
     >>> slurm_memory({"SLURM_MEM_PER_CPU": "500", "SLURM_CPUS_ON_NODE": "4"})[0].text
     'memory 2.10 GB (SLURM_MEM_PER_CPU)'
     """
-    node, each = variables.get("SLURM_MEM_PER_NODE", ""), variables.get("SLURM_MEM_PER_CPU", "")
-    if node.isdigit() and int(node):
-        return [Limit("memory", int(node) << 20, "SLURM_MEM_PER_NODE")]
-    cpus = variables.get("SLURM_CPUS_ON_NODE") or variables.get("SLURM_CPUS_PER_TASK") or "1"
-    if each.isdigit() and int(each) and cpus.isdigit():
-        return [Limit("memory", (int(each) * int(cpus)) << 20, "SLURM_MEM_PER_CPU")]
+    if node := number(variables, "SLURM_MEM_PER_NODE"):
+        return [Limit("memory", node << 20, "SLURM_MEM_PER_NODE")]
+    cpus = number(variables, "SLURM_CPUS_ON_NODE") or number(variables, "SLURM_CPUS_PER_TASK", 1)
+    if each := number(variables, "SLURM_MEM_PER_CPU"):
+        return [Limit("memory", (each * cpus) << 20, "SLURM_MEM_PER_CPU")]
     return []
 
 
@@ -166,8 +164,8 @@ def oom_kills(root: Path = ROOT) -> int:
         for file in ("memory.events", "memory.oom_control"):
             for line in _read(folder / file).splitlines():
                 name, _, count = line.partition(" ")
-                if name == "oom_kill" and count.isdigit():
-                    return int(count)
+                if name == "oom_kill":
+                    return whole(count)
     return 0
 
 
@@ -184,8 +182,8 @@ def _used(group: Path) -> int | None:
 def _cpu_quota(group: Path) -> float | None:
     """Processors whose whole time a control group may use; None for all."""
     both = _read(group / "cpu.max").split()
-    if len(both) == 2 and both[0].isdigit():
-        return int(both[0]) / int(both[1])
+    if len(both) == 2 and (time := whole(both[0])):
+        return time / int(both[1])
     quota, period = _number(group / "cpu.cfs_quota_us"), _number(group / "cpu.cfs_period_us")
     return quota / period if quota and period else None
 
@@ -258,7 +256,7 @@ def _status(name: str, root: Path) -> int | None:
 
 def _number(path: Path) -> int | None:
     text = _read(path).strip()
-    return int(text) if text.isdigit() else None
+    return int(text) if text.isdecimal() else None
 
 
 def _read(path: Path) -> str:

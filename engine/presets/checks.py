@@ -10,7 +10,8 @@ from engine.measures.table import TABLE, drawn
 from engine.params import Sensitivity
 from engine.params.catalog import DATASETS, DETECTION, DETECTOR, MODELS, own_code
 from engine.params.preset import AUTO
-from engine.presets import sweep
+from engine.params.search import MOST_ACCURATE
+from engine.presets import limits, sweep
 from engine.presets.files import is_address, looks_like_file
 from engine.presets.steps import StepNode, steps_of
 from engine.presets.trials import Assignment, Point, Sweep, assigned
@@ -61,7 +62,8 @@ def named(root: Mapping, swept: Sweep) -> list[Problem]:
         + _image_folder(root, swept)
         + _task(root, swept)
         + _plot(root, swept)
-        + _one_of(at(root, "pick", "by"), GOALS, "what a model can have least of")
+        + _one_of(at(root, "pick", "by"), (*GOALS, MOST_ACCURATE), "what a model can have least of")
+        + limits.problems(root.items.get("pick"), "limits")
     )
 
 

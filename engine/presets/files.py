@@ -26,13 +26,14 @@ def absolute(root: Mapping, folder: Path | None) -> Mapping:
 
 def _teachers(root: Mapping, folder: Path | None) -> Mapping:
     """The tree with the files of teachers made absolute: in steps, and where they are swept or made smaller."""
-    steps = root.items.get("steps")
-    for index, item in enumerate(steps.items if isinstance(steps, Listing) else ()):
-        for kind, params in item.items.items() if isinstance(item, Mapping) else ():
-            for name, change in _OF_TEACHER.items():
-                node = at(params, "teacher", name)
-                if node is not None:
-                    root = put(root, ("steps", index, kind, "teacher", name), change(node, folder))
+    for listing in (("steps",), ("search", "over")):
+        steps = at(root, *listing)
+        for index, item in enumerate(steps.items if isinstance(steps, Listing) else ()):
+            for kind, params in item.items.items() if isinstance(item, Mapping) else ():
+                for name, change in _OF_TEACHER.items():
+                    node = at(params, "teacher", name)
+                    if node is not None:
+                        root = put(root, (*listing, index, kind, "teacher", name), change(node, folder))
     for section in (("sweep",), ("sweep", "zip"), ("quick",)):
         within = at(root, *section)
         for path, node in within.items.items() if isinstance(within, Mapping) else ():

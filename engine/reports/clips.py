@@ -37,10 +37,11 @@ def of_grid(grid: Grid, row: int | None = None, what: str = "table") -> Iterator
         yield Clip(f"{what}, CSV", comma_separated(grid.headers, grid.rows))
 
 
-def of_study(run: RunDir, state: StudyState, trial: TrialState | None = None) -> Iterator[Clip]:
+def of_study(
+    run: RunDir, state: StudyState, trial: TrialState | None = None, within: float | None = None
+) -> Iterator[Clip]:
     """The table of its trials, the verdict, its preset, and the commands that run it, or one of its trials, again."""
-    settings = run.settings()
-    choice = pick.pick(state, settings.pick)
+    choice = pick.pick(state, pick.rule(run.settings(), within))
     if choice is not None:
         yield Clip("verdict", visible(pick.verdict(choice)))
     if state.trials:

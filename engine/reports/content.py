@@ -17,6 +17,7 @@ from engine.reports import remarks
 from engine.reports.document import Block, Bullets, Chart, Code, Paragraph, Report, Section, Table
 from engine.reports.table import Grid, of_trials
 from engine.results import failures, network, pick
+from engine.results.suggestions import suggestions
 from engine.results.summary import baseline_value, measure_names, measure_value, quality_name
 from engine.studies import notes as written
 from engine.studies.notes import Notes
@@ -97,6 +98,11 @@ def _study(one: Reported, level: int) -> Iterator[Section]:
     if one.pick is not None:
         yield Section(f"Trial {one.pick.trial.index}, the pick", tuple(_trial(one, one.pick.trial)), level)
     yield Section("What to mind", tuple(_minded(one)), level)
+    if found := suggestions(one.run, one.state, one.pick):
+        lines = tuple(f"{place}. {idea}" for place, idea in enumerate(found, 1))
+        name = shlex.quote(visible(one.run.name))
+        blocks = Bullets(lines), Code(f"secateur next {name} 1 > next.yaml   # the first as a preset", "sh")
+        yield Section("What to try next", blocks, level)
     yield Section("How to get it again", tuple(_again(one)), level)
     yield Section("Environment", (Table(Grid(("what", "is"), _environment(one), ("left", "left"))),), level)
 

@@ -95,10 +95,13 @@ def named(text: str) -> tuple[str, str]:
     return (study, trial or pick.PICK) if colon else (text, pick.PICK)
 
 
-def side(run: RunDir, state: StudyState, wanted: str) -> Side:
-    """A trial by its number, or the study's pick. Raises UsageError where there is no such one."""
+def side(run: RunDir, state: StudyState, wanted: str, within: float | None = None) -> Side:
+    """A trial by its number, or the study's pick, which may lose `within` points if given.
+
+    Raises UsageError where there is no such one.
+    """
     if wanted == pick.PICK:
-        choice = pick.pick(state, run.settings().pick)
+        choice = pick.pick(state, pick.rule(run.settings(), within))
         if choice is None:
             detail = "\n".join(failures.lines(state))
             raise UsageError(f"Study {run.name} has no pick", detail, f"Name a trial: {run.name}:0.")

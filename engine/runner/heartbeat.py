@@ -11,6 +11,7 @@ from engine.presets.spec import Spec
 from engine.runner.status import of_preset, with_events
 from engine.studies.lease import Lease, Superseded
 from engine.studies.rundir import RunDir
+from engine.studies.settings import rule
 from engine.studies.state import StudyState
 
 
@@ -18,7 +19,7 @@ class Heartbeat:
     """Writes the study's status every few seconds and at every result."""
 
     def __init__(self, run: RunDir, spec: Spec, lease: Lease, every: float, replay_of: str | None) -> None:
-        self._run, self._rule = run, spec.settings.pick
+        self._run, self._rule = run, rule(spec.settings)
         self._lease = lease
         self._every = every
         before, ours = run.stored_status(), of_preset("running", spec, replay_of)
@@ -38,22 +39,34 @@ class Heartbeat:
             self._write()
 
     def waits(self, what: str) -> None:
-        """Tell what an engine that was asked to stop still waits for."""
+        """Tell what keeps an engine from stopping that may be asked to."""
         with self._lock:
             self._status = replace(self._status, waits=what)
             self._write()
 
+    def queued(self, what: str) -> None:
+        """Tell that the study waits for its turn, and after whom; empty once that has come."""
+        with self._lock:
+            before = self._status
+            self._status = replace(before, state="queued" if what else "running", waits=what)
+            if self._status != before:
+                self._write()
+
     def finish(self, state: StudyState) -> None:
         """Write the final status, stop beating, and give the study back."""
-        self._end.set()
-        if self._thread.is_alive():
-            self._thread.join()
+        self.close()
         with self._lock:
             self._status = replace(self._status, state=state.status, error=state.error, waits="")
         try:
             self.note(state)
         finally:
             self._lease.release()
+
+    def close(self) -> None:
+        """Stop beating, whatever came."""
+        self._end.set()
+        if self._thread.is_alive():
+            self._thread.join()
 
     def _beat(self) -> None:
         while not self._end.wait(self._every):

@@ -73,7 +73,7 @@ def _fingerprint(data: Data, run: RunDir) -> str:
         known = datasets.fingerprint(data, location, fingerprints(run.workspace))
         return known or _computed(data.model_dump_json(), run)
     except SecateurError as error:
-        raise UsageError(error.title, error.detail, error.remedy) from error
+        raise UsageError.of(error) from error
     except (OSError, ValueError) as error:
         place = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else str(error)
         raise UsageError(f"The data of {data.name} can't be read", f"{place}.", "Check data.root.") from error

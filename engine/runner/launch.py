@@ -24,7 +24,7 @@ from engine.runner.executors.base import Carrier
 from engine.runner.status import of_preset
 from engine.sources import Sources
 from engine.store.files import explained, write_atomic
-from engine.studies import lease, lives, rundir
+from engine.studies import lease, lives, rundir, turns
 from engine.studies.named_files import check_files
 from engine.studies.plan import sources_of
 from engine.studies.rundir import RunDir
@@ -33,6 +33,8 @@ from engine.studies.state import Reader, load
 
 ENGINE = "import sys; from engine.runner.supervisor import main; sys.exit(main())"
 """Not ``-m``: multiprocessing would import the main module anew in every worker."""
+OTHERWISE = ("executor.", "search.budget.")
+"""What a study that exists may be asked for otherwise: a search's rounds are the same, up to where its budget ends."""
 LOOK_EVERY_S = 0.1
 """Seconds between two looks at how the check-up goes."""
 APPEARS_WITHIN_S = 60.0
@@ -100,19 +102,22 @@ def start(
     run: RunDir,
     *,
     here: bool = False,
+    after: bool = False,
     remeasure: bool = False,
     overrides: Sequence[str] = (),
     tell: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Have the study carried out by the executor that its preset names, from where it is.
 
+    `after`: it waits for its turn after the studies that run or wait on this machine; a cluster has a queue of its own.
     `remeasure`: its latencies that others disturbed are measured again. `overrides` change what the study asks its
-    executor for from now on, which changes no result; UsageError for anything else. Other arguments and errors are as
-    in `Carrier.start`.
+    executor for from now on, or where its search ends, which changes no result; UsageError for anything else. Other
+    arguments and errors are as in `Carrier.start`.
     """
     asked = _asked_otherwise(run, overrides) if overrides else None
 
     def first() -> None:
+        (turns.wait if after else turns.forget)(run)
         if asked is not None:
             preset = to_yaml(asked.document)
             write_atomic(run.preset, preset)
@@ -137,12 +142,15 @@ def start(
 
 
 def _asked_otherwise(run: RunDir, overrides: Sequence[str]) -> Spec:
-    """The study's preset with another request to its executor. Raises UsageError for overrides of anything else."""
+    """The study's preset with another request to its executor, or a larger budget for its search.
+
+    Raises UsageError for overrides of anything else.
+    """
     for override in overrides:
-        if not override.startswith("executor."):
+        if not override.startswith(OTHERWISE):
             raise UsageError(
                 f"A study keeps its preset: {override} can't be set",
-                "Only what begins with `executor.` can, which changes no result.",
+                "Only what begins with `executor.` or `search.budget.` can, which changes no result that there is.",
                 "Run the changed preset as a new study: what is stored is not computed again.",
             )
     return parse(run.preset.read_text(encoding="utf-8"), run.name, overrides, stored=True)
@@ -180,6 +188,17 @@ def _only_on_cluster(settings: Settings) -> None:
         raise UsageError(
             "The preset does not run by Slurm", "It has no executor.slurm.", "Add `--set executor.slurm={}`."
         )
+
+
+def begin_now(run: RunDir) -> None:
+    """Let a study begin that waits for its turn, beside those before it. Raises UsageError where it does not wait."""
+    if run.read_status().state != "queued" or not turns.waits(run):
+        raise UsageError(
+            f"Study {run.name} does not wait for its turn",
+            "",
+            f"`secateur resume {run.name}` starts one that does not run.",
+        )
+    turns.begin(run)
 
 
 def cancel(run: RunDir) -> None:

@@ -92,6 +92,8 @@ def _recorded(key: str, store: Store) -> bool:
 def _values(one: TrialState, two: TrialState, stores: tuple[Store, Store]) -> list[tuple[str, Any, Any]]:
     out = []
     mine, theirs = ([*trial.steps, *trial.beside, trial.measure] for trial in (one, two))
+    if one.proposal != two.proposal:  # of a search: then they are other trials, of which nothing compares
+        return [(f"trial {one.index} proposal", one.proposal, two.proposal)]
     pairs = zip(mine, theirs, strict=True)
     for a, b in pairs:
         where = f"trial {one.index} {a.address}"

@@ -4,10 +4,12 @@ Started by `engine.runner.launch` in a session of its own.
 """
 
 import collections
+import contextlib
 import functools
 import json
 import os
 import sys
+import time
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,25 +18,28 @@ from engine.errors import SecateurError, UsageError, exit_code_of
 from engine.machine import environment, private
 from engine.machine.value import Machine
 from engine.presets.spec import Spec, read_stored
-from engine.runner import inputs, pinned, replay
+from engine.runner import inputs, pinned, replay, searching
 from engine.runner.checkup import check_up
 from engine.runner.executors import choose
-from engine.runner.executors.base import JobEnded, without_result
+from engine.runner.executors.base import Executor, JobEnded, without_result
 from engine.runner.heartbeat import Heartbeat
 from engine.runner.stopping import Stop, StopRequest, wind_down
+from engine.sources import Sources
 from engine.store.objects import StoredObject
-from engine.studies import checkup
+from engine.studies import checkup, turns
 from engine.studies import events as ev
-from engine.studies.job import request
+from engine.studies.job import JobRequest, request
 from engine.studies.lease import Lease, Superseded, claim
 from engine.studies.log import EventLog
 from engine.studies.plan import Job, Plan, make
 from engine.studies.rundir import RunDir
-from engine.studies.state import StudyState
+from engine.studies.state import StudyState, load
 from engine.text.visible import guard_streams
 
 POLL_S = 0.5
 """Seconds between two looks at the stop request."""
+WORDS_EVERY = 20
+"""Looks at the studies before it between two tellings of how long they still take: that reads their events."""
 
 
 class Supervisor:
@@ -56,6 +61,7 @@ class Supervisor:
         self.heartbeat = Heartbeat(run, self.spec, lease, every, self.asked.get("replay_of"))
         self.finished: set[str] = set()
         self.broken: set[str] = set()
+        self.plan: Plan | None = None
         self.parallel = self.spec.settings.executor.parallel
         self.tries: collections.Counter[int] = collections.Counter()
 
@@ -87,11 +93,12 @@ class Supervisor:
             for text in inputs.changes(self.run, code):
                 self.emit(ev.Notice(level="warning", text=text))
             data = self._data()
-            plan = make(self.spec, data, on, code)
+            begun = load(self.run.path) if self.spec.space is not None else None
+            plan = self.plan = make(self.spec, data, on, code)
             self.emit(ev.Planned(trials=[t.as_dict() for t in plan.trials], devices=devices(plan)))
-            self._hand_over(plan)
-            self._reuse(plan)
-            outcome = self._carry_out(plan, on, checkup.jobs(plan, on, code))
+            self.hand_over(plan)
+            self.reuse(plan)
+            outcome = self._carry_out(plan, on, code, begun)
             self._judge(outcome)
         except Superseded:
             raise
@@ -146,7 +153,7 @@ class Supervisor:
         finally:
             self.heartbeat.waits("")
 
-    def _hand_over(self, plan: Plan) -> None:
+    def hand_over(self, plan: Plan) -> None:
         """A replay decides by the times that its original measured."""
         original = self.asked.get("replay_of")
         if original:
@@ -174,10 +181,12 @@ class Supervisor:
         finally:
             self.heartbeat.finish(self.state)
 
-    def _reuse(self, plan: Plan) -> None:
+    def reuse(self, plan: Plan) -> None:
         """Report every result that is in the store already, and why others that are there can't be used."""
         self.store.sweep_temporary()
         for key_, node in plan.nodes.items():
+            if key_ in self.finished:  # told before, of an earlier round of a search
+                continue
             self.stop.check()
             stored, trouble = self.stop.leave(functools.partial(self.store.review, key_, node.address))
             if trouble is not None:
@@ -190,54 +199,89 @@ class Supervisor:
         for event in ev.reused(stored):
             self.emit(event)
 
-    def _carry_out(self, plan: Plan, on: Machine, tried: Sequence[Job]) -> str:
-        """Do the check-up `tried`, then hand out jobs until none is left; `done`, `failed` or `cancelled`."""
-        workspace, code = str(self.run.workspace), str(self.run.code)
-        executor = choose.executor(
-            self.parallel,
-            on,
-            lambda job, cpus: request(job, plan, workspace, self.store, cpus, code, parallel=self.parallel),
-            preload=preload(self.spec, plan),
-        )
-        waiting = [job for job in plan.jobs if not self._is_done(job)]
-        running: dict[int, Job] = {}
+    def _carry_out(self, plan: Plan, on: Machine, code: Sources, begun: StudyState | None) -> str:
+        """Do the check-up, then hand out jobs until none is left; `done`, `failed` or `cancelled`.
+
+        Of a search, which was `begun` so far before, then round after round.
+        """
+        executor = choose.executor(self.parallel, on, self._request, preload=preload(self.spec, plan))
         try:
+            tried = plan if begun is None else searching.tried(self, plan, on, code)
             if not check_up(
-                tried,
+                checkup.jobs(tried, on, code),
                 executor,
                 self.store,
                 self.emit,
-                needed=bool(waiting),
+                needed=begun is not None or not all(map(self._is_done, plan.jobs)),
                 stopping=self.stop.__bool__,
                 poll_s=POLL_S,
             ):
                 raise Stop
-            while waiting or running:
-                if self.stop:
-                    wind_down(executor, running, self.emit, self._tell_wait)
-                    raise Stop
-                self.lease.check()
-                self._give_up(waiting)
-                for job in _in_order(waiting, self.parallel):
-                    if job.needs <= self.finished and executor.has_room(job):
-                        executor.start(job)
-                        waiting.remove(job)
-                        running[job.number] = job
-                for message in executor.wait(POLL_S):
-                    if not isinstance(message, JobEnded):
-                        self.emit(message)
-                        continue
-                    job = running.pop(message.job.number)
-                    stopped = self.stop and message.problem is not None
-                    if stopped or self._again(
-                        message
-                    ):  # whatever asks us to stop may have ended the worker too
-                        waiting.append(job)
-                    else:
-                        self._settle(message)
+            unfinished = begun is not None or not all(map(self._is_done, plan.jobs))
+            if unfinished and self._wait_for_turn():
+                self.reuse(plan)
+            self.work_off(executor, plan.jobs)
+            if begun is not None and not self.broken:
+                return searching.Searching(self, executor, on, code, begun).carry_out()
         finally:
             executor.stop()
         return "failed" if self.broken else "done"
+
+    def _wait_for_turn(self) -> bool:
+        """Wait until the studies before this one are over, if it is to; whether there were any.
+
+        Nothing was computed before but the check-up: what is wrong with a preset is told at once.
+        """
+        waited, look = False, 0
+        while before := turns.ahead(self.run):
+            self.stop.check()
+            self.lease.check()
+            if look % WORDS_EVERY == 0:
+                what = turns.in_words(before)
+                self.heartbeat.queued(what)
+                if not waited:
+                    self.emit(ev.Notice(level="info", text=f"It waits {what}"))
+            waited, look = True, look + 1
+            time.sleep(POLL_S)
+        if turns.waits(self.run):
+            turns.begin(self.run, within=self.lease.folder)
+        if waited:
+            self.heartbeat.queued("")
+            self.emit(ev.Notice(level="info", text="Its turn has come"))
+        return waited
+
+    def _request(self, job: Job, cpus: list[int] | None) -> JobRequest:
+        assert self.plan is not None
+        workspace, code = str(self.run.workspace), str(self.run.code)
+        return request(job, self.plan, workspace, self.store, cpus, code, parallel=self.parallel)
+
+    def work_off(self, executor: Executor, jobs: Sequence[Job]) -> None:
+        """Hand out these jobs until each is done, has failed, or waits for what has. Raises Stop when asked to."""
+        waiting = [job for job in jobs if not self._is_done(job)]
+        running: dict[int, Job] = {}
+        self.tries.clear()
+        while waiting or running:
+            if self.stop:
+                wind_down(executor, running, self.emit, self._tell_wait)
+                raise Stop
+            self.lease.check()
+            self._give_up(waiting)
+            for job in _in_order(waiting, self.parallel):
+                if job.needs <= self.finished and executor.has_room(job):
+                    executor.start(job)
+                    waiting.remove(job)
+                    running[job.number] = job
+            for message in executor.wait(POLL_S):
+                if not isinstance(message, JobEnded):
+                    self.emit(message)
+                    continue
+                job = running.pop(message.job.number)
+                # Whatever asks us to stop may have ended the worker too.
+                stopped = self.stop and message.problem is not None
+                if stopped or self._again(message):
+                    waiting.append(job)
+                else:
+                    self._settle(message)
 
     def _tell_wait(self) -> None:
         steps = [step.address for step in self.state.steps.values() if step.status == "running"]
@@ -282,15 +326,23 @@ class Supervisor:
 
 
 def _in_order(jobs: list[Job], parallel: int) -> list[Job]:
-    """One worker: trial by trial. Several: computing first, so that measuring alone does not idle them."""
+    """One worker: trial by trial. Several: computing first, so that measuring alone does not idle them.
+
+    Latency comes last, all of it together: the curve is there first, and the machine has to be quiet once.
+    """
     if parallel == 1:
-        return sorted(jobs, key=lambda job: (job.trial, job.number))
-    return sorted(jobs, key=lambda job: (job.exclusive, job.number))
+        return sorted(jobs, key=lambda job: (_times(job), job.trial, job.number))
+    return sorted(jobs, key=lambda job: (_times(job), job.exclusive, job.number))
+
+
+def _times(job: Job) -> bool:
+    """Whether it measures what a finished model takes, which no other job waits for."""
+    return all(node.kind == "latency" for node in job.nodes)
 
 
 def preload(spec: Spec, plan: Plan) -> list[str]:
     """Slow imports that this study's workers need: better once than in each of them."""
-    exports = any(job.exclusive for job in plan.jobs)
+    exports = any(job.exclusive for job in plan.jobs) or spec.settings.measure.latency is not None
     torchvision = any(trial.settings.model.name.startswith("torchvision/") for trial in spec.trials)
     clusters = any(step.kind.startswith("cluster.") for trial in spec.trials for step in trial.steps)
     return (
@@ -318,7 +370,10 @@ def main() -> int:
             lease = claim(run.path, asked["every"], asked["silent"])
             try:
                 supervisor = Supervisor(run, lease, stop, asked["every"], here=asked["here"])
-                supervisor.work()
+                with contextlib.closing(
+                    supervisor.heartbeat
+                ):  # after a bug of ours too: the study is lost then
+                    supervisor.work()
             finally:
                 lease.release()
     except SecateurError as error:

@@ -1,5 +1,6 @@
 """Every file of the user's that a file of theirs runs: what it imports, what those import, and so on."""
 
+import importlib
 import os
 import sys
 import sysconfig
@@ -42,6 +43,8 @@ def closure(file: Path, cwd: Path) -> Closure:
 
     Raises UsageError for a file that is no Python, with its line.
     """
+    importlib.invalidate_caches()  # a process that lives for days meets folders and packages that come and go
+    _place.cache_clear()
     reached = Closure([file.parent, *_package_root(file)])
     queue = [file]
     while queue:

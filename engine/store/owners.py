@@ -1,9 +1,10 @@
 """Whose files are whose, in a workspace that several users share."""
 
 import os
-import pwd
 import stat
 from pathlib import Path
+
+from engine.text.users import user_name
 
 
 def ours(path: Path) -> bool:
@@ -20,14 +21,6 @@ def own(path: Path) -> bool:
         return os.geteuid() == path.lstat().st_uid
     except OSError:
         return False
-
-
-def user_name(number: int) -> str:
-    """A user's name; of one whom this machine does not know, the number."""
-    try:
-        return pwd.getpwuid(number).pw_name
-    except KeyError:
-        return f"user {number}"
 
 
 def whose(path: Path) -> str:

@@ -14,7 +14,8 @@ from engine.params.training import Training
 from engine.presets.spec import Trial
 from engine.sources import Sources
 from engine.store.keys import key
-from engine.studies.plan import Job, Node, Plan, PlannedTrial, built_from
+from engine.studies.plan import Job, Node, Plan, PlannedTrial
+from engine.studies.roots import built_from
 
 CHECKUP = "checkup"
 """The kind of its nodes and of what the store keeps of them."""

@@ -68,6 +68,57 @@ class CheckedUp(_Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Reached(_Event):
+    """What the techniques of a search can reach, told before anything is trained: see `engine.search.reach`.
+
+    `rows`: of each technique, and of all together, the `steps` at their `least`, `middle` and `most`, with measures.
+    """
+
+    rows: list[dict[str, Any]]
+    lines: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proposed(_Event):
+    """A round of a search: trials that come after those which are planned already.
+
+    Each is as in `Planned`, with `proposal`: its `candidate` (number), `rung`, `role` (`candidate`, `finalist` or
+    `uncompressed`), `seed`, and the `point` of the space that it is at.
+    """
+
+    round: int
+    purpose: Literal["search", "confirm"]
+    trials: list[dict[str, Any]]
+
+    @property
+    def text(self) -> str:
+        """What the round is, in words."""
+        if self.purpose == "confirm":
+            finalists = len({t["proposal"]["candidate"] for t in self.trials} - {None})
+            seeds = len({t["proposal"]["seed"] for t in self.trials})
+            noun = "finalist" if finalists == 1 else "finalists"
+            return f"{finalists} {noun} and the uncompressed network on {seeds} seed{'s' * (seeds > 1)}"
+        on = sum(t["proposal"]["rung"] > 0 for t in self.trials)
+        parts = [f"{len(self.trials) - on} new"] if on < len(self.trials) else []
+        return f"round {self.round}: {', '.join([*parts, *([f'{on} trained on'] if on else [])])}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chosen(_Event):
+    """A search's answer: see `engine.search.choice`. `trial` is its index, None where no candidate was of use.
+
+    `lines` say why it won, and how sure that is; `finalists` and `uncompressed` have the numbers.
+    """
+
+    trial: int | None
+    sure: bool
+    candidates: int
+    lines: list[str]
+    finalists: list[dict[str, Any]] = field(default_factory=list)
+    uncompressed: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
 class StepStarted(_Event):
     """A worker began the step `key`."""
 
@@ -85,6 +136,8 @@ class StepProgress(_Event):
     key: str
     done: float
     text: str = ""
+    speed: float = 0.0
+    """Training images a second; 0 where it does not train, or that is not known."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,6 +254,9 @@ Event = (
     StudyStarted
     | Planned
     | CheckedUp
+    | Reached
+    | Proposed
+    | Chosen
     | StepStarted
     | StepProgress
     | EpochFinished
@@ -217,6 +273,9 @@ _CLASSES: dict[str, type[Event]] = {
     "study-started": StudyStarted,
     "planned": Planned,
     "checked-up": CheckedUp,
+    "reached": Reached,
+    "proposed": Proposed,
+    "chosen": Chosen,
     "step-started": StepStarted,
     "step-progress": StepProgress,
     "epoch-finished": EpochFinished,

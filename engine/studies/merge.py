@@ -102,7 +102,15 @@ def _about(event: ev.Event | None) -> str | None:
             return None
         case ev.TaskStarted() | ev.TaskEnded():
             return event.task
-        case ev.StudyStarted() | ev.Planned() | ev.StudyFinished() | ev.Verdict():
+        case (
+            ev.StudyStarted()
+            | ev.Planned()
+            | ev.Proposed()
+            | ev.Chosen()
+            | ev.Reached()
+            | ev.StudyFinished()
+            | ev.Verdict()
+        ):
             return ""
         case _:
             return getattr(event, "key", None)

@@ -39,6 +39,10 @@ class StepState:
     error: dict[str, str] | None = None
     task: str = ""
     """Of a study on a cluster: the attempt of a task that did it last."""
+    pid: int = 0
+    """Of a running step on the engine's own machine: its worker's process; 0 where that is not known."""
+    speed: float = 0.0
+    """Training images a second, as last reported; 0 while that is not known."""
 
     @property
     def begun(self) -> bool:
@@ -75,6 +79,8 @@ class TrialState:
     baseline_measure: StepState
     beside: list[StepState] = field(default_factory=list)
     """What its results are compared with beside the baseline: its teacher, its control."""
+    proposal: dict[str, Any] = field(default_factory=dict)
+    """Of a search's trial, what it was proposed as: see `engine.studies.events.Proposed`."""
 
     @property
     def chain(self) -> list[StepState]:
@@ -130,6 +136,10 @@ class StudyState:
     devices: dict[str, Any] = field(default_factory=dict)
     started: float | None = None
     finished: float | None = None
+    worked: float = 0.0
+    """Seconds in which an engine carried it, over all engines, as far as events tell."""
+    heard_at: float = 0.0
+    """When the last event was written, in seconds since 1970."""
     replay_of: str | None = None
     trials: list[TrialState] = field(default_factory=list)
     steps: dict[str, StepState] = field(default_factory=dict)
@@ -147,6 +157,12 @@ class StudyState:
     refused: bool = False
     """Whether nothing was begun, because the preset asks for what can't be."""
     verdict: ev.Verdict | None = None
+    reached: ev.Reached | None = None
+    """Of a search: what its techniques can reach."""
+    proposed: dict[int, ev.Proposed] = field(default_factory=dict)
+    """Of a search: its rounds so far. They stay as they are when another engine takes the study up."""
+    chosen: ev.Chosen | None = None
+    """Of a search that is through: its answer."""
     unreadable: int = 0
     """Lines that could not be understood."""
     heard: float = 0.0
@@ -161,6 +177,9 @@ class StudyState:
         return "unfinished" if part.begun else "not run"
 
     def apply(self, event: ev.Event) -> None:
+        if not isinstance(event, ev.StudyStarted):
+            self.worked += max(0.0, event.time - self.heard_at)
+        self.heard_at = event.time
         match event:
             case ev.StudyStarted():
                 self._start(event)
@@ -168,14 +187,20 @@ class StudyState:
                 self._plan(event)
             case ev.CheckedUp():
                 self.checked = event
+            case ev.Reached():
+                self.reached = event
+            case ev.Proposed():
+                self._propose(event)
+            case ev.Chosen():
+                self.chosen = event
             case ev.StepStarted():
                 step = self._step(event.key, event.kind)
                 step.status, step.started, step.done, step.text = "running", event.time, 0.0, ""
-                step.error, step.task = None, event.task
+                step.error, step.task, step.pid, step.speed = None, event.task, event.pid, 0.0
                 step.epochs.clear()
             case ev.StepProgress():
                 step = self._step(event.key)
-                step.done, step.text = event.done, event.text
+                step.done, step.text, step.speed = event.done, event.text, event.speed or step.speed
             case ev.EpochFinished():
                 step = self._step(event.key)
                 step.epochs.append(event)
@@ -235,28 +260,34 @@ class StudyState:
 
     def _plan(self, event: ev.Planned) -> None:
         self.devices = event.devices
-        self.trials = []
-        for trial in event.trials:
-            steps = [self._step(s["key"], s["kind"], s["address"]) for s in trial["steps"]]
-            latency = self._step(trial["latency"], "latency") if trial["latency"] else None
-            self.trials.append(
-                TrialState(
-                    trial["index"],
-                    trial["parameters"],
-                    steps,
-                    self._step(trial["measure"], "measure"),
-                    latency,
-                    trial["baseline"],
-                    self._step(trial["baseline_measure"], "measure"),
-                    [self._step(s["key"], s["kind"], s["address"]) for s in trial.get("beside", [])],
-                )
-            )
+        self.chosen = None
+        self.trials = [self._planned(trial) for trial in event.trials]
         planned = {
             step.key
             for trial in self.trials
             for step in (*trial.chain, trial.baseline_measure, *trial.beside)
         }
         self.steps = {key: step for key, step in self.steps.items() if key in planned}
+
+    def _planned(self, trial: dict[str, Any]) -> TrialState:
+        return TrialState(
+            trial["index"],
+            trial["parameters"],
+            [self._step(s["key"], s["kind"], s["address"]) for s in trial["steps"]],
+            self._step(trial["measure"], "measure"),
+            self._step(trial["latency"], "latency") if trial["latency"] else None,
+            trial["baseline"],
+            self._step(trial["baseline_measure"], "measure"),
+            [self._step(s["key"], s["kind"], s["address"]) for s in trial.get("beside", [])],
+            trial.get("proposal", {}),
+        )
+
+    def _propose(self, event: ev.Proposed) -> None:
+        """Its trials follow those of the rounds before it; a round that is told again takes its own place."""
+        self.chosen = None
+        self.proposed[event.round] = event
+        first = event.trials[0]["index"] if event.trials else len(self.trials)
+        self.trials = [*self.trials[:first], *(self._planned(trial) for trial in event.trials)]
 
     def judge(self, run: RunDir, status: Status) -> None:
         """Take over what events can't tell: that the engine is gone, or what it could not write any more."""

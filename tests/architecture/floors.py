@@ -8,8 +8,8 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "params",
         # what is measured, what is kept, what the machine is
         "measures store machine",
-        # images and users' code on disk; the scheduler
-        "datasets sources slurm",
+        # images and users' code on disk; the scheduler; what a user prefers
+        "datasets sources slurm config",
         # drawing; preset text → validated trials
         "plotting presets",
         # one preset being run: plan, jobs, events, state, folder
@@ -17,7 +17,8 @@ FLOORS: dict[str, tuple[str, ...]] = {
         # what a study found
         "results",
         "charts",
-        "reports",
+        # which trials a search tries, and which it takes; studies told on paper
+        "search reports",
         # the work itself; the only room with torch
         "compute",
         # from a preset to its last event
@@ -44,6 +45,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
     ),
     "tui": (
         "patches keys themes",
+        "columns",
         "work lab",
         "session",
         "widgets",
@@ -64,7 +66,7 @@ LOOSE: dict[str, str] = {
     "engine": "errors",
     "engine.compute": "context memory stopping",
     "engine.compute.steps": "apply sensitivity training",
-    "tui": "__main__ app session themes",
+    "tui": "__main__ app columns session themes",
 }
 """Modules that stand in a house without a package of their own; every other file has a room."""
 

@@ -60,6 +60,21 @@ class Document:
         text = _read(path)
         return cls(read(text, str(path)), path.stem, path, text)
 
+    @classmethod
+    def restored(cls, name: str, path: Path | None, draft: str) -> "Document":
+        """A preset with edits that were not saved, which are one change that can be taken back.
+
+        Raises UsageError for a draft that can't be shown.
+        """
+        root = read(draft, f"The draft of {name}")
+        try:
+            document = cls.open(path) if path else cls.new()
+        except UsageError:  # its file is gone
+            document = cls.new()
+        document.name = name or document.name
+        document.replace(root, "what was not saved")
+        return document
+
     @property
     def root(self) -> Mapping:
         return self._past[-1].root
@@ -127,6 +142,12 @@ class Document:
     def close_change(self) -> None:
         """The next change is one of its own, whatever its `merge`."""
         self._past[-1] = replace(self._past[-1], merge="")
+
+    def give_up(self, merge: str) -> None:
+        """Take back the change that is being made under this `merge`, as if nothing had been typed."""
+        if self._merges(merge):
+            self._past.pop()
+            self.revision += 1
 
     def undo(self) -> str | None:
         """Take the last change back; what it was, or None if there is none."""

@@ -69,7 +69,10 @@ class CompareActions(BaseScreen):
             trial for trial in state.trials if trial.measure.status == "done" and str(trial.index) != index
         ]
         goal = pick.goal_of(state, done) if done else ""
-        choice, quality = pick.pick(state, run.settings().pick), quality_name(state)
+        choice, quality = (
+            pick.pick(state, pick.rule(run.settings(), self.session.within)),
+            quality_name(state),
+        )
         picked = choice.trial if choice else None
         done.sort(key=lambda trial: (trial is not picked, trial.index))
         names = [(f"{study}:{trial.index}", pick.describe(trial, goal, quality)) for trial in done]
@@ -86,7 +89,7 @@ class CompareActions(BaseScreen):
             study, trial = compare.named(text)
             run = self.session.run(study)
             try:
-                found.append(compare.side(run, load(run.path), trial))
+                found.append(compare.side(run, load(run.path), trial, self.session.within))
             except MALFORMED as error:
                 raise UsageError(f"The events of {study} make no sense", str(run.events)) from error
         return compare.compare(*found)

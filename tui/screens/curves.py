@@ -20,8 +20,10 @@ from engine.store.paths import expanded
 from engine.studies.rundir import studies
 from engine.studies.state import StudyState
 from engine.text.phrases import counted
+from tui.keys.action import hint
 from tui.screens.base import bindings
 from tui.screens.copying import CopyActions
+from tui.screens.next import NextActions
 from tui.screens.report import ReportActions
 from tui.session import Failed, Go, Session, Tell
 from tui.views import curves
@@ -50,7 +52,7 @@ MOST_LINES = 16
 BESIDE_CURVE = 3
 
 
-class CurvesScreen(ReportActions, CopyActions):
+class CurvesScreen(ReportActions, CopyActions, NextActions):
     """The chart with what is chosen above it and the point under the cursor below."""
 
     WHERE = "curves"
@@ -99,7 +101,7 @@ class CurvesScreen(ReportActions, CopyActions):
         for name in wanted:
             self.session.watcher.subscribe(self, name)
         if not wanted:
-            self._show("No study yet: the lab (2) starts one, the list (3) opens one.")
+            self._show(f"No study yet: {hint('lab')} starts one, {hint('studies')} opens one.")
         elif self._viewed != wanted[0]:
             self._view = None
 
@@ -118,12 +120,11 @@ class CurvesScreen(ReportActions, CopyActions):
 
     def _picks(self) -> list[pick.Pick]:
         """The pick of each study that is drawn and has one."""
-        picks = []
-        for name in self._following:
-            if state := self._states.get(name):
-                settings = self.session.settings_of(name, state)
-                picks.append(pick.pick(state, settings.pick if settings else pick.STANDARD))
-        return [one for one in picks if one is not None]
+        states = [(name, self._states[name]) for name in self._following if name in self._states]
+        return [choice for name, state in states if (choice := self.session.picked(name, state))]
+
+    def picks_changed(self) -> None:
+        self._show()
 
     def _show(self, nothing: str = "") -> None:
         states = [self._states[name] for name in self._following if name in self._states]
@@ -304,7 +305,7 @@ class CurvesScreen(ReportActions, CopyActions):
 
     def read_clips(self) -> Sequence[Clip]:
         name = self.session.study
-        return studies_work.clips(self.session.run(name)) if name else ()
+        return studies_work.clips(self.session.run(name), None, self.session.within) if name else ()
 
     def in_report(self) -> list[str]:
         return self._following

@@ -8,7 +8,7 @@ from engine.errors import SecateurError
 from engine.presets import shipped
 from engine.store.paths import home
 from engine.text.tables import abbreviate
-from tui.lab.document import Document, typed_path, with_suffix
+from tui.lab.document import Document, read, typed_path, with_suffix
 from tui.screens.lab_base import LabBase
 from tui.screens.lab_texts import TextView, diff_parts
 from tui.session import Failed
@@ -58,6 +58,15 @@ class FileActions(LabBase):
         """Edit the preset in a file; a study's own preset is opened as a new one."""
         if await self._may_drop():
             self._open(path)
+
+    @work
+    async def open_text(self, name: str, text: str) -> None:
+        """Edit a preset that has no file yet."""
+        if await self._may_drop():
+            try:
+                self.show_document(Document(read(text, name), name))
+            except SecateurError as error:
+                self.post_message(Failed(error))
 
     def _open(self, path: Path) -> None:
         try:

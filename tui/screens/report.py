@@ -34,7 +34,8 @@ class ReportActions(BaseScreen):
             return
         self.post_message(Tell(f"{name} …"))
         try:
-            path = await asyncio.to_thread(studies.report, [self.session.run(study) for study in names], name)
+            runs = [self.session.run(study) for study in names]
+            path = await asyncio.to_thread(studies.report, runs, name, self.session.within)
         except SecateurError as error:
             self.post_message(Failed(error))
         else:

@@ -18,6 +18,7 @@ from engine.studies.state import StudyState, TrialState
 from tui.screens.base import StudyScreen, bindings
 from tui.screens.compare import CompareActions
 from tui.screens.copying import CopyActions
+from tui.screens.next import NextActions
 from tui.screens.report import ReportActions
 from tui.session import Failed, Go, Session, Tell
 from tui.views.classes import classes
@@ -44,7 +45,7 @@ WIDE = 110
 Part = Callable[[StudyState, TrialState, int], list[Line]]
 
 
-class TrialScreen(StudyScreen, ReportActions, CompareActions, CopyActions):
+class TrialScreen(StudyScreen, ReportActions, CompareActions, CopyActions, NextActions):
     """Two documents side by side where there is room, else one."""
 
     WHERE = "trial"
@@ -132,7 +133,7 @@ class TrialScreen(StudyScreen, ReportActions, CompareActions, CopyActions):
 
     def read_clips(self) -> Sequence[Clip]:
         name = self.session.study
-        return studies.clips(self.session.run(name), self.session.trial) if name else ()
+        return studies.clips(self.session.run(name), self.session.trial, self.session.within) if name else ()
 
     def action_trial(self, by: int) -> None:
         """Show the trial before or after."""

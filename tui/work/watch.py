@@ -13,7 +13,7 @@ from pathlib import Path
 from textual.message_pump import MessagePump
 
 from engine.results.failures import ending
-from engine.results.pick import pick
+from engine.results.pick import pick, repicked
 from engine.results.summary import study_json
 from engine.studies import notes, rundir
 from engine.studies.rundir import RunDir
@@ -39,6 +39,7 @@ class _Entry:
     listed: Listed
     signature: tuple[Signature | None, Signature | None] | None
     """Of its status and of its notes."""
+    within: float | None = None
     look_at: float = 0.0
 
 
@@ -63,6 +64,8 @@ class Watcher:
         self._end = False
         self._all = False
         self._followed: dict[str, _Followed] = {}
+        self.within: float | None = None
+        """Points that the picks of the list may lose, in place of what presets say."""
         self._list_nodes: set[MessagePump] = set()
         self._list_new: set[MessagePump] = set()
         self._entries: dict[str, _Entry] = {}
@@ -157,7 +160,7 @@ class Watcher:
         if state.status == "unreadable" and any(file.exists() for file in run.event_files()):
             return state
         status = run.read_status()
-        if status.state == state.status:
+        if (status.state, status.queue) == (state.status, state.queue):
             return state
         judged = replace(state)
         judged.judge(run, status)
@@ -192,10 +195,11 @@ class Watcher:
             run = entry.listed.run
             signature = _signature(run.status), _signature(run.notes)
             state = entry.listed.status.state
-            if signature != entry.signature or state in OPEN:
-                listed = Listed(run, run.read_status(), notes.read(run))
+            within = self.within
+            if signature != entry.signature or state in OPEN or within != entry.within:
+                listed = Listed(run, repicked(run, run.read_status(), within), notes.read(run))
                 changed |= _shown(listed) != _shown(entry.listed)
-                entry = _Entry(listed, signature)
+                entry = _Entry(listed, signature, within)
             ended = entry.listed.status.state in ("done", "failed", "cancelled")
             self._entries[name] = replace(entry, look_at=now + FINISHED_EVERY_S if ended else 0.0)
         with self._lock:

@@ -19,7 +19,7 @@ from engine.compute.measures.counts import count
 from engine.compute.models import checkpoint
 from engine.compute.models.alike import folder_for
 from engine.compute.models.int8 import QuantizedNetwork, torch_part
-from engine.compute.models.keepable import assert_keepable
+from engine.compute.models.keepable import assert_copyable, assert_keepable
 from engine.compute.models.layout import layout_of
 from engine.compute.pretrained.create import create
 from engine.compute.steps.channels.graph import channel_graph
@@ -65,7 +65,7 @@ def check(tried: Tried) -> dict[str, Any]:
     try:
         return _checked(tried)
     except Unavailable as error:
-        raise UsageError(error.title, error.detail, error.remedy) from error
+        raise UsageError.of(error) from error
 
 
 def _checked(tried: Tried) -> dict[str, Any]:
@@ -78,6 +78,8 @@ def _checked(tried: Tried) -> dict[str, Any]:
         seed=tried.seed,
         task=data.task,
     )
+    if own_code(tried.model.title):
+        assert_copyable(network)
     _check_new_head(tried, facts)
     _check_layers(network, tried.wanted["layers"])
     model = to_device(network, tried.device)

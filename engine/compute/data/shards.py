@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import tarfile
+import time
 import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -34,6 +35,8 @@ LABEL = ".cls"
 DESCRIPTION = ".json"
 KEYS = ("cls", "label", "class")
 """Where a description may have the class."""
+UNUSED_S = 90 * 86_400.0
+"""Age from which on an index that nobody has used goes: walking through the shard again takes minutes at most."""
 LISTED = 5
 LONGEST_LABEL = 1 << 20
 """Bytes of a class or a description; a tar file can claim zeros that it does not hold."""
@@ -138,7 +141,10 @@ def _index(shard: Path, cache: Path | None) -> Index:
         with contextlib.suppress(OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             if unpacked_bytes(memory) <= memory.stat().st_size:  # as it was written: not compressed
                 with np.load(memory) as kept:
-                    return Index(kept["places"], tuple(kept["labels"].tolist()))
+                    index = Index(kept["places"], tuple(kept["labels"].tolist()))
+                with contextlib.suppress(PermissionError):  # a colleague's
+                    os.utime(memory)
+                return index
     index = _walk(shard)
     if memory is not None:
         partial = memory.with_name(f".{memory.name}.{os.getpid()}.npz")
@@ -146,7 +152,17 @@ def _index(shard: Path, cache: Path | None) -> Index:
             memory.parent.mkdir(parents=True, exist_ok=True)
             np.savez(partial, places=index.places, labels=np.array(index.labels, dtype=np.str_))
             partial.replace(memory)
+            _forget(memory.parent)
     return index
+
+
+def _forget(cache: Path) -> None:
+    """Remove our own indices that nobody has used for long: of shards that are gone, or were written anew."""
+    for file in cache.glob("*.npz"):
+        with contextlib.suppress(OSError):
+            info = file.stat()
+            if info.st_uid == os.geteuid() and time.time() - info.st_mtime > UNUSED_S:
+                file.unlink()
 
 
 def _walk(shard: Path) -> Index:

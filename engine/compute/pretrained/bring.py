@@ -177,6 +177,10 @@ def _described(fitting: Match, name: str, guessed: bool) -> Notices:
     if guessed:
         width = f" of width {arch.arguments['width']}" if "width" in arch.arguments else ""
         notices.append(("info", f"{name} was recognized as {arch.name}{width} with {arch.classes} classes"))
+    if fitting.by_order:
+        text = f"{name} has other names than {arch.name}: its tensors were matched by their order and sizes"
+        unseen = "what no tensor shows (padding, epsilon, activations) is torchvision's"
+        notices.append(("warning", f"{text}, and {unseen}; see that `base` is as good as the file should be"))
     if fitting.difference.narrower:
         layers = {tensor.rpartition(".")[0] for tensor in fitting.difference.narrower}
         notices.append(

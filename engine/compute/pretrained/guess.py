@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from engine.compute.models.architecture import Architecture
 from engine.compute.models.edits import reshape
+from engine.compute.pretrained.by_order import renamed
 from engine.compute.pretrained.parts import alike
 from engine.compute.pretrained.shapes import (
     AUXILIARY,
@@ -54,6 +55,8 @@ class Match:
     prefix: str
     difference: Difference
     left_out: tuple[str, ...] = ()
+    by_order: bool = False
+    """Whether the file has other names for the tensors, so that order and sizes had to tell."""
 
 
 def fingerprint(names: Iterable[str]) -> str:
@@ -80,6 +83,11 @@ def guess(groups: Sequence[list[Variant]], offered: Architecture, *, trusted: bo
             _check_alone(groups, exact[0] if exact else pruned[0], offered, trusted)
             return exact[0] if exact else min(pruned, key=_parameters)
         every += fitting
+    ordered = [] if trusted else _by_order(groups, offered)
+    if len({one.arch.name for one in ordered}) > 1:
+        raise _ambiguous(ordered)
+    if ordered:
+        return ordered[0]
     raise _unknown([variant for variants in groups for variant in variants], offered, every)
 
 
@@ -113,7 +121,30 @@ def match(arch: Architecture, groups: Sequence[list[Variant]], *, trusted: bool 
         same = alike(groups, lambda way: _match(arch, way, model, trusted).difference.fits)
         if fitting[0].prefix in same and len(same) > 1:
             raise several(same)
-    return fitting[0] if fitting else min(matches, key=_count)
+        return fitting[0]
+    ordered = [] if trusted else list(_in_order(arch, model, groups))
+    return (ordered or [min(matches, key=_count)])[0]
+
+
+def _by_order(groups: Sequence[list[Variant]], offered: Architecture) -> list[Match]:
+    """Known networks, of as many tensors, that the whole file fits by the order and sizes of its tensors."""
+    state = groups[0][0].state
+    count = sum(not name.endswith(COUNTER) for name in state)
+    names = [
+        name for name, (_, many, _) in FINGERPRINTS.items() if many == count and not name.startswith(BOUND)
+    ]
+    candidates = [replace(offered, name=name, arguments={}) for name in names]
+    return [one for arch in candidates for one in _in_order(arch, skeleton(_native(arch)), groups[:1])]
+
+
+def _in_order(arch: Architecture, model: nn.Module, groups: Sequence[list[Variant]]) -> Iterator[Match]:
+    """`arch` with the tensors of a part of the file under its own names, where order and sizes tell them."""
+    for ways in groups:
+        state = renamed(model, ways[0].state)
+        if state is not None:
+            candidate = _match(arch, replace(ways[0], state=state), model)
+            if candidate.difference.exact:
+                yield replace(candidate, by_order=True)
 
 
 def _count(candidate: Match) -> int:

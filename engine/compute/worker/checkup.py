@@ -60,4 +60,4 @@ def _preset_at_fault() -> Iterator[None]:
     except SecateurError as error:
         if isinstance(error.__cause__, OSError) and error.__cause__.errno in SYSTEM:
             raise
-        raise UsageError(error.title, error.detail, error.remedy) from error
+        raise UsageError.of(error) from error

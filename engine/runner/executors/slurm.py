@@ -150,7 +150,7 @@ def start(
         else:
             emit(run, [ev.StudyFinished(state="failed", error=error.as_dict())])
             Progress(run).refresh(at_once=True)
-        raise UsageError(error.title, error.detail, error.remedy) from error
+        raise UsageError.of(error) from error
 
 
 def write(run: RunDir, submission: Submission) -> None:

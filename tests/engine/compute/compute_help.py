@@ -15,7 +15,7 @@ from engine.compute.pretrained.create import create
 from engine.params.preset import Data, Model
 from engine.studies import events as ev
 
-_SCRATCH = tempfile.TemporaryDirectory(prefix="secateur-test-steps-")
+_SCRATCH = tempfile.TemporaryDirectory(prefix=f"secateur-test-{os.getpid()}-steps-")
 """Where steps keep what they have of an interrupted training; it goes when the tests end."""
 
 TEMPLATES = Path(os.environ["SECATEUR_TESTS_TEMPLATES"])

@@ -4,6 +4,7 @@ from torch import nn
 
 from engine.compute.context import Context
 from engine.compute.layers.select import prunable_layers
+from engine.compute.steps.calibration.understood import tied
 from engine.compute.steps.channels.budget import Budget
 from engine.compute.steps.channels.groups import Group
 from engine.compute.steps.channels.yolo import protected_layers
@@ -48,13 +49,14 @@ def tell_whole(model: nn.Module, groups: list[Group], params: PruneChannels, con
     """Keep with the result, and say, which layers keep all their channels, and why; add to what was found wrong."""
     shrinking = {cut.module for group in groups for cut in group.cuts if cut.role in ("out", "scale")}
     free, protected = prunable_layers(model, params.skip), protected_layers(model)
+    shared = tied(model, free)
     refused: dict[str, str] = context.observations.get(
         "whole", {}
     )  # told already, when the groups were tried
     by_reason: dict[str, list[str]] = {}
     for name in prunable_layers(model, ()):
         if name not in shrinking and name not in refused:
-            why = "skip names it" if name not in free else _why(name, protected)
+            why = "skip names it" if name not in free else _why(name, protected, shared)
             by_reason.setdefault(why, []).append(name)
     context.observations["whole"] = refused | {
         name: why for why, names in by_reason.items() for name in names
@@ -64,7 +66,9 @@ def tell_whole(model: nn.Module, groups: list[Group], params: PruneChannels, con
         context.notice("info", f"All channels stay in {text}")
 
 
-def _why(name: str, protected: set[str]) -> str:
+def _why(name: str, protected: set[str], shared: dict[str, str]) -> str:
+    if name in shared:
+        return f"it has {shared[name]}"
     if name in protected:
         return "its channels have a meaning of their own"
     return "it makes the output, or its channels are tied to what can't shrink"

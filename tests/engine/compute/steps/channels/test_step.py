@@ -140,6 +140,16 @@ def test_what_was_asked_and_reached_and_what_stays_whole_are_told() -> None:
     assert "fc, because it makes the output" in told and "fc" in context.observations["whole"]
 
 
+def test_layers_that_share_a_weight_keep_their_channels_and_are_told_as_such() -> None:
+    context = context_for(events=(events := list[ev.Event]()))
+    model = pruned(own(networks.Tied), context, ratio=0.5)
+    one, two = model.get_submodule("one"), model.get_submodule("two")
+    assert one.weight is two.weight and weight_of(one).shape[:2] == (8, 8)
+    assert weight_of(model.get_submodule("inner")).shape[0] < 12
+    told = " ".join(event.text for event in events if isinstance(event, ev.Notice))
+    assert "one" in context.observations["whole"] and "one weight with two" in told
+
+
 def test_bn_scale_falls_back_where_there_is_none_and_is_refused_where_there_is_none_at_all() -> None:
     events = list[ev.Event]()
     pruned(own(networks.Dense), context_for(events=events), ratio=0.25, criterion="bn-scale")
