@@ -49,7 +49,7 @@ def run(
     file: Path | str, *arguments: str, folder: Path, beside: bool = False
 ) -> "subprocess.CompletedProcess[str]":
     """The Python program `file`, run in `folder`, and what it says; `beside`: it imports from its own folder."""
-    with tempfile.TemporaryDirectory(prefix="secateur-test-lone-") as place:
+    with tempfile.TemporaryDirectory(prefix=f"secateur-test-{os.getpid()}-lone-") as place:
         said = [Path(place) / name for name in ("out", "err")]
         job = {
             "argv": [str(file), *arguments],
