@@ -132,7 +132,8 @@ def disk_use(folder: Path) -> dict[str, int]:
 
     contents = holdings.holdings(folder)
     return {
-        "studies": sum(one.folder for one in contents.holders),
+        "studies": sum(one.folder for one in contents.holders if not one.deleted),
+        "bin": sum(one.folder for one in contents.holders if one.deleted),
         "store": sum(item.size for item in contents.items),
         "left_over": sum(item.size for item in contents.left_over()),
     }
@@ -141,8 +142,11 @@ def disk_use(folder: Path) -> dict[str, int]:
 def _disk_use(use: dict[str, int]) -> list[str]:
     from engine.text import numbers
 
+    in_bin = f", bin {numbers.size(use['bin'])}" if use["bin"] else ""
     left = f", {numbers.size(use['left_over'])} left over: `secateur clean`" if use["left_over"] else ""
-    return [f"disk use    studies {numbers.size(use['studies'])}, store {numbers.size(use['store'])}{left}"]
+    return [
+        f"disk use    studies {numbers.size(use['studies'])}, store {numbers.size(use['store'])}{in_bin}{left}"
+    ]
 
 
 def _runtime(one: dict[str, Any]) -> str:

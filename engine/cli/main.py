@@ -12,6 +12,7 @@ from engine.cli import (
     compare,
     config,
     data,
+    delete,
     doctor,
     export,
     lab,
@@ -38,6 +39,8 @@ how it goes:
   secateur run my.yaml --set train.epochs=2 --set data.limit=2000
   secateur list                        the studies of this workspace
   secateur plot latest --x sparsity --y size.packed --by prune.weights.scope
+  secateur compare latest:3 latest:9   two trials side by side; without a number, a study's pick
+  secateur next latest                 what to try after it, each as a preset
   secateur report latest report.html   verdict, curves, tables and preset in one file for colleagues
   secateur export latest model/        its pick, with a loader that needs none of this
   secateur replay latest               run it again from nothing and compare every number bit for bit
@@ -52,7 +55,7 @@ exit codes:
 
 
 COMMANDS = (
-    *(lab, run, study, next, compare, note, cluster, plot, report, export),
+    *(lab, run, study, next, compare, note, delete, cluster, plot, report, export),
     *(presets, params, data, clean, doctor, config, spec, mcp),
 )
 """Modules that declare commands, in the order of the help."""

@@ -1,6 +1,6 @@
 """What passes through layers on calibration images: energies, and least squares of a layer's weights."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, suppress
 from typing import Any
 
@@ -45,6 +45,8 @@ def these(context: Context, order: Tensor, batch: int) -> Iterator[Tensor]:
         yield pixels
 
 
+Passed = tuple[Tensor, Tensor]
+"""What a layer is given, and what it gave before the network was changed."""
 Energies = dict[str, tuple[Tensor, Tensor]]
 """Mean square of each input channel and of each output channel, float64 on the CPU, by the layer's name."""
 
@@ -52,12 +54,12 @@ Energies = dict[str, tuple[Tensor, Tensor]]
 def energies(model: nn.Module, outputs: dict[str, str], context: Context, count: int) -> Energies:
     """Energies of layers on `count` calibration images; `outputs` names, for each layer, the one whose output counts
     (the layer itself, or the BatchNorm behind it)."""
-    most = _most(model, context)
+    most = largest_batch(model, context)
     return halving_batch(lambda batch: _energies(model, outputs, context, count, batch), most)
 
 
-def _most(model: nn.Module, context: Context) -> int:
-    """BATCH, or less where that would take too much memory in float64."""
+def largest_batch(model: nn.Module, context: Context) -> int:
+    """BATCH images in a pass, or less where what layers are given would take too much memory in float64."""
     return max(1, context.at_once(model, BATCH * IN_FLOAT64) // IN_FLOAT64)
 
 
@@ -107,35 +109,34 @@ def can_refit(layer: nn.Module) -> bool:
 
 
 def refit(
-    model: nn.Module,
-    original: nn.Module,
-    name: str,
-    context: Context,
+    layer: nn.Module,
+    passed: Iterable[Passed],
+    chance: torch.Generator,
     *,
-    count: int,
     ridge: float,
     kept: Tensor | None = None,
 ) -> None:
-    """Change the weights of layer `name` so that its output comes nearest to that of `original`, in place.
+    """Change the weights of `layer` so that what it gives comes nearest to what it gave before, in place.
 
-    `kept` are the original's output channels that the layer still has, all by default.
+    `passed`: batch by batch what it is given now, and what it gave before; `kept` are the output channels that it still
+    has of these, all by default. `chance` draws positions.
 
-    Ridge regression of the difference of the two outputs on the layer's present inputs, in float64, over `count`
-    calibration images: minimises ``|Y - X(W + D)|² + ridge · mean(diag XᵀX) · |D|²`` over D (as He et al. 2017,
-    "Channel Pruning for Accelerating Very Deep Neural Networks", equation 5, refit weights after pruning).
+    Ridge regression of the difference of the two outputs on the layer's present inputs, in float64: minimises
+    ``|Y - X(W + D)|² + ridge · mean(diag XᵀX) · |D|²`` over D (as He et al. 2017, "Channel Pruning for Accelerating
+    Very Deep Neural Networks", equation 5, refit weights after pruning).
     """
-    layer = model.get_submodule(name)
     assert isinstance(layer, nn.Conv2d | nn.Linear)
-    constant = layer.bias is not None
-    (gram,), (moment,) = normal_equations(
-        model, original, name, context, count=count, constant=constant, kept=kept
-    )
+    (gram,), (moment,) = normal_equations(layer, passed, chance, constant=layer.bias is not None, kept=kept)
+    # (outputs, inputs [+ 1]), as weights lie; the last column is the bias'.
+    present = layer.weight.detach().double().flatten(1)
+    if layer.bias is not None:
+        present = torch.cat([present, layer.bias.detach().double()[:, None]], dim=1)
+    left = moment - gram @ present.T
     # Relative to the inputs' own size, so that one ridge serves all layers; never zero, because an input that is always
     # zero (a dead channel) makes XᵀX singular.
     penalty = ridge * gram.diagonal().mean()
     gram.diagonal().add_(penalty.clamp_min(torch.finfo(torch.float64).tiny))
-    # (inputs [+ 1], outputs) → (outputs, inputs [+ 1]), as weights lie; the last column is the bias'.
-    change = torch.linalg.solve(gram, moment).T
+    change = torch.linalg.solve(gram, left).T
     with torch.no_grad():
         if layer.bias is not None:
             layer.bias.add_(change[:, -1].to(layer.bias))
@@ -143,67 +144,49 @@ def refit(
         layer.weight.add_(change.reshape(layer.weight.shape).to(layer.weight))
 
 
+def positions_of(name: str, context: Context) -> torch.Generator:
+    """Chance by which positions are drawn of what layer `name` is given."""
+    return generator(context.seed, "rows", context.position, name)
+
+
 def normal_equations(
-    model: nn.Module,
-    original: nn.Module,
-    name: str,
-    context: Context,
+    layer: nn.Module,
+    passed: Iterable[Passed],
+    chance: torch.Generator,
     *,
-    count: int,
     constant: bool,
     kept: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """XᵀX (groups, inputs, inputs) and Xᵀ(Y - Ŷ) (groups, inputs, filters) of layer `name`, in float64.
+    """XᵀX (groups, inputs, inputs) and XᵀY (groups, inputs, filters) of a layer, in float64.
 
-    Summed over positions of `count` calibration images: X is what enters the layer in `model`, unfolded, with a column
-    of ones at the end if `constant`; Ŷ its output there, Y the one in `original`, of the channels `kept`.
+    Summed over positions of all images `passed`: X is what the layer is given, unfolded, with a column of ones at the
+    end if `constant`, Y what it gave before, of the channels `kept`.
     """
-    return halving_batch(
-        lambda batch: _normal_equations(model, original, name, context, count, batch, constant, kept),
-        _most(original, context),
-    )
-
-
-def _normal_equations(
-    model: nn.Module,
-    original: nn.Module,
-    name: str,
-    context: Context,
-    count: int,
-    batch: int,
-    constant: bool,
-    kept: Tensor | None,
-) -> tuple[Tensor, Tensor]:
-    chance = generator(context.seed, "rows", context.position, name)
-    layer = model.get_submodule(name)
     gram: Tensor | None = None
     moment = torch.zeros(())
-    batch = min(batch, _at_once(model, name, context))
-    most = ROWS * batch // BATCH
-    for pixels in images(context, count, "refit", batch):
-        given, output = passing(model, name, pixels)
-        _, wanted = passing(original, name, pixels)
+    for given, wanted in passed:
         if kept is not None:
             wanted = wanted.index_select(1 if isinstance(layer, nn.Conv2d) else -1, kept.to(wanted.device))
-        rows, left = _rows(layer, given, constant), _outputs(layer, wanted - output)
-        if rows.shape[1] > most:
-            chosen = torch.randperm(rows.shape[1], generator=chance)[:most].to(rows.device)
-            rows, left = rows[:, chosen], left[:, chosen]
-        # XᵀX squares the condition number, and float32 has seven digits to lose.
-        rows, left = rows.double(), left.double()
-        if gram is None:
-            gram, moment = rows.mT @ rows, rows.mT @ left
-        else:
-            gram, moment = gram + rows.mT @ rows, moment + rows.mT @ left
+        at_once = _at_once(layer, wanted)
+        for part, aim in zip(torch.split(given, at_once), torch.split(wanted, at_once), strict=True):
+            rows, outputs = _rows(layer, part, constant), _outputs(layer, aim)
+            most = max(ROWS * len(part) // BATCH, 1)
+            if rows.shape[1] > most:
+                chosen = torch.randperm(rows.shape[1], generator=chance)[:most].to(rows.device)
+                rows, outputs = rows[:, chosen], outputs[:, chosen]
+            # XᵀX squares the condition number, and float32 has seven digits to lose.
+            rows, outputs = rows.double(), outputs.double()
+            if gram is None:
+                gram, moment = rows.mT @ rows, rows.mT @ outputs
+            else:
+                gram, moment = gram + rows.mT @ rows, moment + rows.mT @ outputs
     assert gram is not None
     return gram, moment
 
 
-def _at_once(model: nn.Module, name: str, context: Context) -> int:
+def _at_once(layer: nn.Module, output: Tensor) -> int:
     """Images whose inputs to the layer, unfolded, fit into memory together; at least one."""
-    layer = model.get_submodule(name)
-    _, output = passing(model, name, next(images(context, 1, "refit")))
-    groups, positions, _ = _outputs(layer, output).shape
+    groups, positions, _ = _outputs(layer, output[:1]).shape
     return max(1, UNFOLDED // (groups * positions * weight_of(layer)[0].numel()))
 
 

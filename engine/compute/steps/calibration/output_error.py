@@ -4,8 +4,9 @@ What rounds or removes weights of a layer and lets the others make up for it nee
 """
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +14,14 @@ from torch import Tensor, nn
 from engine.compute.context import Context, to_device
 from engine.compute.layers.passes import calls
 from engine.compute.layers.select import weight_of
-from engine.compute.steps.calibration.activations import images, normal_equations, sums_its_weights
+from engine.compute.steps.calibration.activations import (
+    Passed,
+    images,
+    normal_equations,
+    positions_of,
+    sums_its_weights,
+)
+from engine.compute.steps.calibration.lockstep import passes
 from engine.compute.steps.calibration.norms import norms_behind
 from engine.compute.steps.calibration.understood import computed_by_class, reasons_against
 
@@ -49,7 +57,10 @@ class OutputError:
 
 
 class OutputErrors:
-    """The forms of a network's layers while it is compressed layer by layer: the network as it was, beside it."""
+    """The forms of a network's layers while it is compressed layer by layer: the network as it was, beside it.
+
+    A context manager: passes are under way as long as it is open.
+    """
 
     def __init__(
         self,
@@ -67,30 +78,30 @@ class OutputErrors:
         running means of BatchNorm may change, so that the means of outputs before it are free as those of layers with
         a bias are.
         """
-        self._model, self._layers, self._context = model, layers, context
-        self._count, self._damping = count, damping
-        self._original = to_device(copy.deepcopy(model), context.device).eval()
+        self._layers, self._context, self._damping = layers, context, damping
+        original = to_device(copy.deepcopy(model), context.device).eval()
         pixels = next(images(context, 2, "refit"))
         called = calls(model, layers, pixels)
         able = {n: layers[n] for n in called if called.count(n) == 1 and sums_its_weights(layers[n])}
         refused = reasons_against(model, able, context, computed_by_class)
         self.order = [name for name in able if name not in refused]
         """Names of layers in the order of the pass, in which they are to be compressed."""
-        norms_ = norms_behind(model, {name: layers[name] for name in self.order}, pixels, context.seed)
-        self._norms = norms_ if norms else {}
+        able = {name: layers[name] for name in self.order}
+        self._norms = norms_behind(model, able, pixels, context.seed) if norms else {}
+        self._passes = passes(model, original, self.order, context, count)
+
+    def __enter__(self) -> Self:
+        self._passes.__enter__()
+        return self
+
+    def __exit__(self, *of: object) -> None:
+        self._passes.__exit__(*of)
 
     def of(self, name: str) -> OutputError:
-        """The form of layer `name`, with what enters it now."""
+        """The form of layer `name`, with what enters it now; layers are asked for in their order."""
         free = self._bias(name) is not None or name in self._norms
-        return output_error(
-            self._model,
-            self._original,
-            name,
-            self._context,
-            count=self._count,
-            damping=self._damping,
-            free_mean=free,
-        )
+        passed, chance = self._passes.at(name), positions_of(name, self._context)
+        return output_error(self._layers[name], passed, chance, damping=self._damping, free_mean=free)
 
     def keep_means(self, name: str, error: OutputError) -> None:
         """Set the bias of layer `name`, or the running mean behind it, so that its outputs have the means they had.
@@ -114,34 +125,28 @@ class OutputErrors:
 
 
 def output_error(
-    model: nn.Module,
-    original: nn.Module,
-    name: str,
-    context: Context,
-    *,
-    count: int,
-    damping: float,
-    free_mean: bool,
+    layer: nn.Module, passed: Iterable[Passed], chance: torch.Generator, *, damping: float, free_mean: bool
 ) -> OutputError:
-    """The form of layer `name` of `model`, whose output in `original` is the aim, on `count` training images.
+    """The form of a layer that is given, and gave before, what is `passed`; `chance` draws positions.
 
     `damping`: the ridge over the mean of the hessian's diagonal. `free_mean`: the mean of each output does not count,
     because a bias makes it what it was. The layer must be one of which `sums_its_weights` holds.
     """
-    gram, moment = normal_equations(model, original, name, context, count=count, constant=free_mean)
-    weight = weight_of(model.get_submodule(name)).detach().double()
+    gram, moment = normal_equations(layer, passed, chance, constant=free_mean)
+    weight = weight_of(layer).detach().double()
     present = weight.reshape(len(gram), len(weight) // len(gram), -1)
     inputs, outputs = gram.new_zeros(present[:, 0].shape), gram.new_zeros(present[:, :, 0].shape)
     if free_mean:
         # The constant's row and column taken out (a Schur complement): variances in the place of mean squares.
         positions = gram[:, -1:, -1]
-        inputs, missing = gram[:, :-1, -1] / positions, moment[:, -1] / positions
-        outputs = missing + torch.einsum("gri,gi->gr", present, inputs)
+        inputs, outputs = gram[:, :-1, -1] / positions, moment[:, -1] / positions
         gram = gram[:, :-1, :-1] - positions[:, :, None] * inputs[:, :, None] * inputs[:, None, :]
-        moment = moment[:, :-1] - positions[:, :, None] * inputs[:, :, None] * missing[:, None, :]
+        moment = moment[:, :-1] - positions[:, :, None] * inputs[:, :, None] * outputs[:, None, :]
+        bias = layer.bias
+        if isinstance(bias, Tensor):
+            outputs = outputs - bias.detach().double().reshape(outputs.shape)
     # Never zero, because an input that is always zero (a dead channel) makes XᵀX singular.
-    ridge = (damping * gram.diagonal(dim1=1, dim2=2).mean(1, keepdim=True)).clamp_min(
-        torch.finfo(torch.float64).tiny
-    )
-    gram.diagonal(dim1=1, dim2=2).add_(ridge)
-    return OutputError(present + torch.linalg.solve(gram, moment).mT, gram, inputs, outputs)
+    ridge = damping * gram.diagonal(dim1=1, dim2=2).mean(1)[:, None, None]
+    ridge = ridge.clamp_min(torch.finfo(torch.float64).tiny)
+    gram.diagonal(dim1=1, dim2=2).add_(ridge[:, 0])
+    return OutputError(torch.linalg.solve(gram, moment + ridge * present.mT).mT, gram, inputs, outputs)

@@ -16,7 +16,8 @@ from engine.compute.layers.shared import SharedConv2d, share, shared_layers, who
 from engine.compute.models import edits
 from engine.compute.models.architecture import architecture
 from engine.compute.numerics.seeds import derive
-from engine.compute.steps.calibration.activations import can_refit, energies, refit
+from engine.compute.steps.calibration.activations import can_refit, energies, positions_of, refit
+from engine.compute.steps.calibration.lockstep import Anew
 from engine.compute.steps.calibration.step import recalibrate
 from engine.compute.steps.calibration.understood import computed_by_class, reasons_against, tell
 from engine.compute.steps.clustering.assign import cluster
@@ -90,8 +91,10 @@ def _merge(
         for number, chain in enumerate(pairs):
             context.progress(number / len(pairs), f"{chain.producer} ({number + 1} of {len(pairs)})")
             rows.append(_merge_one(model, chain, wanted[chain.producer], params, context))
-            if method.repair and can_refit(model.get_submodule(chain.consumer)):
-                refit(model, original, chain.consumer, context, count=params.images, ridge=method.ridge)
+            consumer = model.get_submodule(chain.consumer)
+            if method.repair and can_refit(consumer):
+                passed = Anew(model, original, context, params.images).at(chain.consumer)
+                refit(consumer, passed, positions_of(chain.consumer, context), ridge=method.ridge)
     return rows
 
 

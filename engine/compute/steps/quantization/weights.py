@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from engine.compute.context import Context, to_device
 from engine.compute.layers import overlays
 from engine.compute.layers.grids import GridForm, inside, set_grid, without_grid
-from engine.compute.layers.masks import mask_of
+from engine.compute.layers.masks import Mask, mask_of
 from engine.compute.layers.select import leaf_of, prunable_layers, weight_of
 from engine.compute.steps.calibration.output_error import OutputError, OutputErrors
 from engine.compute.steps.calibration.step import recalibrate
@@ -31,65 +31,78 @@ def quantize_weights(model: nn.Module, params: QuantizeWeights, context: Context
     for layer in layers.values():
         without_grid(layer)
     form = GridForm(params.bits, params.symmetric, params.group, params.learn_steps)
-    lost = {}
-    errors = _errors(model, layers, params, context)
-    order = [] if errors is None else errors.order
-    others = [name for name in layers if name not in order]
-    if errors is not None and others:
-        context.notice("info", f"To the nearest points: {listed(others)}, of whose outputs nothing is known")
-    for number, name in enumerate([*order, *others]):
-        context.progress(number / len(layers), f"{name} ({number + 1} of {len(layers)})")
-        weight = weight_of(layers[name]).detach().clone()
-        if errors is not None and name in order:
-            error = errors.of(name)
-            _round_compensated(layers[name], form, params, error)
-            errors.keep_means(name, error)
-        else:
-            step, low = fit_grid(weight, form, params.clip)
-            set_grid(layers[name], step.to(weight.device), low.to(weight.device), form)
-        lost[name] = _lost(weight, weight_of(layers[name]).detach())
+    match params.rounding:
+        case Nearest():
+            lost = {}
+        case Gptq():
+            lost = _rounded_together(model, layers, form, params, params.rounding, context)
+        case _:
+            assert_never(params.rounding)
+    for name in [name for name in layers if name not in lost]:
+        lost[name] = _rounded(layers[name], form, params, None)
     _tell({name: lost[name] for name in layers}, params, context)
     if params.calibrate:
         recalibrate(model, context)
     return model
 
 
-def _errors(
-    model: nn.Module, layers: dict[str, nn.Module], params: QuantizeWeights, context: Context
-) -> OutputErrors | None:
-    """What the errors of weights cost in outputs, if rounding asks for it."""
-    match params.rounding:
-        case Nearest():
-            return None
-        case Gptq(images=count, damping=damping):
-            return OutputErrors(model, layers, context, count=count, damping=damping, norms=params.calibrate)
-        case _:
-            assert_never(params.rounding)
+def _rounded_together(
+    model: nn.Module,
+    layers: dict[str, nn.Module],
+    form: GridForm,
+    params: QuantizeWeights,
+    rounding: Gptq,
+    context: Context,
+) -> dict[str, float]:
+    """Round the layers of whose outputs something is known, so that weights make up for each other's errors.
+
+    What each lost, by its name.
+    """
+    lost = {}
+    with OutputErrors(
+        model, layers, context, count=rounding.images, damping=rounding.damping, norms=params.calibrate
+    ) as errors:
+        for number, name in enumerate(errors.order):
+            context.progress(number / len(errors.order), f"{name} ({number + 1} of {len(errors.order)})")
+            error = errors.of(name)
+            lost[name] = _rounded(layers[name], form, params, error)
+            errors.keep_means(name, error)
+    if others := [name for name in layers if name not in lost]:
+        context.notice("info", f"To the nearest points: {listed(others)}, of whose outputs nothing is known")
+    return lost
 
 
-def _round_compensated(
-    module: nn.Module, form: GridForm, params: QuantizeWeights, error: OutputError
-) -> None:
-    """Give one layer the grid and the codes with which its outputs come nearest to what they were."""
+def _rounded(module: nn.Module, form: GridForm, params: QuantizeWeights, error: OutputError | None) -> float:
+    """Give one layer its grid, and with `error` the codes of least error of its outputs; what its weights lose."""
     weight = weight_of(module).detach().clone()
-    shape = tuple(weight.shape)
-    step, low = fit_grid(error.best.reshape(shape).to(weight.dtype), form, params.clip)
-    step, low = step.to(weight.device), low.to(weight.device)
-    mask = mask_of(module)
+    if error is None:
+        step, low = (part.to(weight.device) for part in fit_grid(weight, form, params.clip))
+    else:
+        codes, step, low = _compensated(weight, mask_of(module), form, params, error)
+        with torch.no_grad():
+            leaf_of(module).copy_(inside(weight, codes, step, low, form))
+    set_grid(module, step, low, form)
+    return _lost(weight, weight_of(module).detach())
+
+
+def _compensated(
+    weight: Tensor, mask: Mask | None, form: GridForm, params: QuantizeWeights, error: OutputError
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Signed codes in the shape of `weight`, and steps and points below zero as a grid has them."""
+    shape, best = tuple(weight.shape), error.best.reshape(weight.shape).to(weight.dtype)
+    step, low = (part.to(weight.device) for part in fit_grid(best, form, params.clip))
     used = torch.ones_like(weight, dtype=torch.bool) if mask is None else mask.mask
-    spread = form.spread(low, shape).double()
+    below = form.spread(low, shape).double()
     grid = Grid(
         form.spread(step, shape).double().expand(shape).reshape(error.best.shape),
-        torch.where(used, -spread, 0.0).reshape(error.best.shape),
-        torch.where(used, form.levels - spread, 0.0).reshape(error.best.shape),
+        torch.where(used, -below, 0.0).reshape(error.best.shape),
+        torch.where(used, form.levels - below, 0.0).reshape(error.best.shape),
         form.group or error.best.shape[-1],
     )
     codes, grid = compensated(error, grid, fit_steps=params.clip == "mse")
-    # One value of each group of weights again, in the order in which `form` has them.
+    # One value of each group of neighbours again, in the order in which `form` has them.
     step = grid.step[..., :: grid.width].reshape(-1).to(weight.dtype)
-    with torch.no_grad():
-        leaf_of(module).copy_(inside(weight, codes.view(shape).to(weight.dtype), step, low, form))
-    set_grid(module, step, low, form)
+    return codes.reshape(shape).to(weight.dtype), step, low
 
 
 def _tell(lost: dict[str, float], params: QuantizeWeights, context: Context) -> None:

@@ -40,10 +40,10 @@ def test_the_form_gives_what_outputs_on_images_are_off_by(name: str) -> None:
     last = [n for n, m in model.named_modules() if isinstance(m, nn.Conv2d | nn.Linear)][-1]
     layer = model.get_submodule(last)
     context = context_for()
-    errors = OutputErrors(model, {last: layer}, context, count=20, damping=1e-12, norms=False)
     original = copy.deepcopy(model)
-    form = errors.of(last)
-    torch.testing.assert_close(form.best.flatten(), layer.weight.double().flatten(), rtol=1e-4, atol=1e-4)
+    with OutputErrors(model, {last: layer}, context, count=20, damping=1e-6, norms=False) as errors:
+        form = errors.of(last)
+    torch.testing.assert_close(form.best.flatten(), layer.weight.double().flatten(), rtol=1e-3, atol=1e-3)
     changed = layer.weight.detach() + 0.1 * torch.randn(layer.weight.shape)
     layer.weight.data = changed
     errors.keep_means(last, form)
@@ -52,7 +52,7 @@ def test_the_form_gives_what_outputs_on_images_are_off_by(name: str) -> None:
     channels = 1 if isinstance(layer, nn.Conv2d) else -1
     off = (outputs - wanted).movedim(channels, 0).flatten(1)
     told = form.of(changed.double().reshape(form.best.shape)).flatten()
-    torch.testing.assert_close(told, off.square().sum(1), rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(told, off.square().sum(1), rtol=1e-3, atol=1e-5)
     if layer.bias is not None:
         torch.testing.assert_close(off.mean(1), torch.zeros_like(off[:, 0]), rtol=0, atol=1e-5)
 
@@ -62,15 +62,16 @@ def test_of_a_layer_whose_inputs_changed_the_best_weights_are_least_squares() ->
     model = Whole(nn.Sequential(nn.Conv2d(1, 4, 3, bias=False), nn.Conv2d(4, 3, 1, bias=False)))
     context = context_for()
     layers = {"layers.1": model.layers[1]}  # type: ignore[index]
-    errors = OutputErrors(model, layers, context, count=30, damping=1e-12, norms=False)
     pixels = next(images(context, 30, "refit"))
     _, wanted = passing(model, "layers.1", pixels)
-    with torch.no_grad():
-        model.layers[0].weight.mul_(torch.rand(4, 1, 1, 1) + 0.5)  # type: ignore[index]
+    with OutputErrors(model, layers, context, count=30, damping=1e-12, norms=False) as errors:
+        with torch.no_grad():
+            model.layers[0].weight.mul_(torch.rand(4, 1, 1, 1) + 0.5)  # type: ignore[index]
+        best = errors.of("layers.1").best[0]
     given, _ = passing(model, "layers.1", pixels)
     rows = given.movedim(1, -1).flatten(0, -2).double()
     expected = torch.linalg.lstsq(rows, wanted.movedim(1, -1).flatten(0, -2).double()).solution
-    torch.testing.assert_close(errors.of("layers.1").best[0], expected.T, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(best, expected.T, rtol=1e-3, atol=1e-4)
 
 
 def test_every_convolution_of_a_resnet_has_its_norm() -> None:

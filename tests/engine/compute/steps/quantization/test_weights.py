@@ -308,7 +308,7 @@ def test_both_codes_in_different_layers_load_back(tmp_path) -> None:
 def test_what_is_lost_is_reported_and_skipped_layers_stay() -> None:
     context = context_for(events=(events := []))
     model = quantize_weights(
-        small_model(), QuantizeWeights(bits=2, skip=("conv1", "fc"), rounding=FEW), context
+        small_model(), QuantizeWeights(bits=2, skip=("conv1", "fc"), rounding=NEAREST), context
     )
     rows = context.observations["rounding"]
     assert {row["name"] for row in rows} == rounded(model).keys() and "conv1" not in rounded(model)
