@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any, get_args
 
+from engine.cli import run
 from engine.cli.common import add_json, add_workspace, tell
 from engine.errors import UsageError
 from engine.params.runtimes import TargetRuntime
@@ -54,13 +55,13 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
         "--preset", metavar="FILE", help="where to write the preset (default: compress-NETWORK.yaml)"
     )
     command.add_argument("--detach", action="store_true", help="start it and return at once")
+    run.add_turn(command)
     add_workspace(command)
     add_json(command)
     command.set_defaults(run=_compress)
 
 
 def _compress(args: argparse.Namespace) -> int:
-    from engine.cli import run
     from engine.presets import compress, spec
 
     document = compress.preset(args.network, args.data, args.root, _goal(args), _within(args), _budget(args))

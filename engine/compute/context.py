@@ -47,16 +47,18 @@ class Context:
     """Measures of its own that the step reports, as plain JSON values."""
     teacher: nn.Module | None = None
     """The model that a `distill` step learns from, in eval mode on the device."""
+    templates: Path | None = None
+    """Where graphs of networks are kept for the next network that is built alike, instead of exporting it too."""
     stopping: Stopping = field(default_factory=Stopping)
     """Whether the step is to end before it is done."""
     _reported: float = 0.0
 
-    def progress(self, done: float, text: str) -> None:
-        """Tell how far the step is, at most every two seconds."""
+    def progress(self, done: float, text: str, speed: float = 0.0) -> None:
+        """Tell how far the step is, and how many images a second it trains, at most every two seconds."""
         now = time.monotonic()
         if now - self._reported >= PROGRESS_EVERY_S:
             self._reported = now
-            self.send(ev.StepProgress(key=self.key, done=done, text=text))
+            self.send(ev.StepProgress(key=self.key, done=done, text=text, speed=speed))
 
     def measured(self, name: str, measure: Callable[[], T]) -> T:
         """What `measure` observes (times), which must be plain JSON: taken once, then the recorded value.
