@@ -51,12 +51,12 @@ class Context:
     """Whether the step is to end before it is done."""
     _reported: float = 0.0
 
-    def progress(self, done: float, text: str) -> None:
-        """Tell how far the step is, at most every two seconds."""
+    def progress(self, done: float, text: str, speed: float = 0.0) -> None:
+        """Tell how far the step is, and how many images a second it trains, at most every two seconds."""
         now = time.monotonic()
         if now - self._reported >= PROGRESS_EVERY_S:
             self._reported = now
-            self.send(ev.StepProgress(key=self.key, done=done, text=text))
+            self.send(ev.StepProgress(key=self.key, done=done, text=text, speed=speed))
 
     def measured(self, name: str, measure: Callable[[], T]) -> T:
         """What `measure` observes (times), which must be plain JSON: taken once, then the recorded value.

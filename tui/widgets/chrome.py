@@ -7,6 +7,9 @@ from tui.keys.action import PLACES
 from tui.session import Go
 from tui.widgets.painted import Line, Painted, Span
 
+CLOSE_BELOW = 100
+"""Columns below which the places stand closer together, so that the study has room beside them."""
+
 
 class PlaceBar(Painted):
     """Places with their keys, the one on screen in reverse; at the right the current study."""
@@ -19,6 +22,12 @@ class PlaceBar(Painted):
         super().__init__()
         self._here = here
         self._study = ("", "")
+        self._before = ""
+
+    def typing(self, now: bool) -> None:
+        """While a text is edited, digits belong to it: the places have their function keys then."""
+        self._before = "F" if now else ""
+        self.redraw()
 
     def show_study(self, name: str, status: str) -> None:
         """Name the current study and how it stands."""
@@ -36,11 +45,12 @@ class PlaceBar(Painted):
 
     def lines(self, width: int, height: int) -> Sequence[Line]:
         spans: list[Span] = []
+        gap = "" if width < CLOSE_BELOW else " "
         for place in PLACES:
             if place.name == self._here:
-                spans += [(f" {place.key} {place.label} ", "bold reverse"), ("", "")]
+                spans += [(f" {self._before}{place.key} {place.label} ", "bold reverse"), ("", "")]
             else:
-                spans += [(f" {place.key} ", "accent"), (f"{place.label} ", "")]
+                spans += [(f" {self._before}{place.key} ", "accent"), (f"{place.label}{gap}", "")]
         used = sum(cell_width(text) for text, _ in spans)
         room = width - used - 1
         name, status = self._study
@@ -48,6 +58,10 @@ class PlaceBar(Painted):
             text = f"{abbreviate(name, room - len(status) - 1)} {status}"
             spans.append((" " * (room - cell_width(text)) + text, "muted"))
         return [spans]
+
+
+MORE = " … "
+"""Where there are more keys than room: help lists them."""
 
 
 class KeyBar(Painted):
@@ -81,9 +95,12 @@ class KeyBar(Painted):
         last = sum(len(key) + len(label) + 3 for key, label in self.LAST)
         spans: list[Span] = []
         used = 0
-        for key, label in self._keys:
+        for place, (key, label) in enumerate(self._keys):
             needed = cell_width(key) + cell_width(label) + 3
-            if used + needed > width - last:
+            more = MORE if place + 1 < len(self._keys) else ""
+            if used + needed + len(more) > width - last:
+                spans.append((MORE[: max(width - last - used, 0)], "muted"))
+                used += min(len(MORE), max(width - last - used, 0))
                 break
             spans += [(f" {key}", "accent"), (f" {label} ", "")]
             used += needed

@@ -11,6 +11,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from engine.text.tables import cell_width
+from tui.patches import letters
 
 Span = tuple[str, str]
 """Text and its role: names of ROLES, attributes (`bold`, `reverse`, `underline`), one colour (`#rrggbb`) and one
@@ -29,7 +30,7 @@ ROLES = {
     "title": (None, None, "bold"),
     "head": ("muted", None, "underline"),
     "cursor": ("cursor-ink", "cursor-back", "cursor-style"),
-    "dim-cursor": (None, "panel", "cursor-style"),
+    "dim-cursor": (None, "panel", "dim-cursor-style"),
     "bar": ("key", None, ""),
 }
 """By role: the theme's variables for its colour and background, and its attributes or the variable that has them."""
@@ -158,6 +159,7 @@ class Painted(Widget):
         cells: _Cells = []
         for text, role in line:
             style = self._style(role)
+            text = letters.spelled(text)
             if text.isascii() and text.isprintable():
                 cells += [(char, style) for char in text]
                 continue
