@@ -10,7 +10,7 @@ Runtime = Literal["torch", "torch-compile", "onnxruntime", "openvino"]
 RUNTIMES: tuple[Runtime, ...] = get_args(Runtime)
 TargetRuntime = Literal["torch", "onnxruntime", "openvino"]
 """Those that open one network after the other in no time, so that a search may measure in them."""
-Precision = Literal["fp32", "bf16", "fp16"]
+Precision = Literal["fp32", "tf32", "bf16", "fp16"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 INT8 = "int8"
 """What the rows of a quantized model are labelled with: a property of its file, not of the runtime's settings."""
@@ -43,7 +43,14 @@ class Kind:
 
 KIND: dict[Runtime, Kind] = {
     "torch": Kind(
-        "PyTorch", "torch", ("torch",), "torch", "folder", ("bf16", "fp16"), ("bf16", "fp16"), gpu="always"
+        "PyTorch",
+        "torch",
+        ("torch",),
+        "torch",
+        "folder",
+        ("bf16", "fp16"),
+        ("tf32", "bf16", "fp16"),
+        gpu="always",
     ),
     "torch-compile": Kind(
         "torch.compile",
@@ -52,7 +59,7 @@ KIND: dict[Runtime, Kind] = {
         "torch",
         "folder",
         ("bf16", "fp16"),
-        ("bf16", "fp16"),
+        ("tf32", "bf16", "fp16"),
         gpu="always",
         compiles=True,
     ),
@@ -62,7 +69,7 @@ KIND: dict[Runtime, Kind] = {
         ("onnxruntime", "onnxruntime-gpu"),
         "onnxruntime",
         "onnx",
-        reduced_on_gpu=("fp16",),
+        reduced_on_gpu=("tf32", "fp16"),
         gpu="provider",
         provider="capi/libonnxruntime_providers_cuda.so",
     ),

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from engine.errors import SecateurError, UsageError, exit_code_of
-from engine.machine import environment, private
+from engine.machine import environment, gpus, private
 from engine.machine.value import Machine
 from engine.presets.spec import Spec, read_stored
 from engine.runner import inputs, pinned, replay
@@ -120,6 +120,10 @@ class Supervisor:
 
     def _machine(self) -> Machine:
         """The machine to plan for, which is the study's own from its first plan on."""
+        settings = self.spec.settings
+        gpus.check(settings.device, settings.distributed.processes)
+        for text in gpus.notes(settings.device, settings.executor.parallel, settings.distributed.processes):
+            self.emit(ev.Notice(level="info", text=text))
         on = pinned.machine(self.spec.settings, self.kept)
         found = pinned.differences(self.kept, on, self.spec) if self.kept else []
         if found:
