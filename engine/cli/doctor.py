@@ -50,7 +50,7 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
 
 
 def _doctor(args: argparse.Namespace) -> int:
-    from engine.machine import environment, limits, private, runtimes
+    from engine.machine import environment, gpus, limits, private, runtimes
     from engine.runner import bits
     from engine.store.workspace import workspace
 
@@ -61,6 +61,7 @@ def _doctor(args: argparse.Namespace) -> int:
     use = disk_use(folder)
     found = environment.describe() | {"workspace": examine(folder), "runtimes": here}
     found["disk_use"] = use
+    found["devices"] = asdict(gpus.found())
     found["slurm"] = cluster()
     found["limits"] = [asdict(limit) | {"text": limit.text} for limit in in_force]
     problems = [*version_problems(environment.packages()), *workspace_problems(found["workspace"])]
@@ -92,7 +93,12 @@ def _lines(found: dict[str, Any]) -> list[str]:
         f"processor   {cpu['model']}, {cpu['available']} usable; {' '.join(cpu['flags']) or 'no known features'}",
         f"memory      {numbers.size(found['memory_bytes'])}",
         *(f"limit       {limit['text']}" for limit in found["limits"]),
-        f"GPU         {', '.join(found['gpus']) or 'none'}",
+        *(
+            f"GPU         {gpu['name']}, {numbers.size(gpu['memory'])}, compute capability {gpu['capability'] or '?'}, "
+            f"CUDA_VISIBLE_DEVICES={gpu['visible']}"
+            for gpu in found["devices"]["gpus"]
+        ),
+        *(f"GPU         none: {found['devices']['why']}" for _ in range(not found["devices"]["gpus"])),
         *(_runtime(one) for one in found["runtimes"]),
         f"workspace   {place['path']} on {place['file_system']}"
         f"{' (shared)' if place['shared'] else ''}, {numbers.size(place['free_bytes'])} free",

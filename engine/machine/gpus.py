@@ -13,9 +13,11 @@ from dataclasses import dataclass, replace
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Literal
 
 from engine.errors import UsageError
 
+Level = Literal["info", "warning"]
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 GIVEN = ("SLURM_STEP_GPUS", "SLURM_JOB_GPUS")
 """What Slurm gave, as numbers in the order of the PCI bus; the step's share of the job first."""
@@ -117,34 +119,29 @@ def check(device: str, processes: int = 1) -> None:
     )
 
 
-def notes(device: str, trials: int, processes: int = 1) -> list[str]:
+def notes(device: str, trials: int, processes: int = 1) -> list[tuple[Level, str]]:
     """What whoever computes `trials` at a time, each by so many `processes`, should know: GPUs that stay idle, are
     shared, or can't be used."""
     here, used = found(), of_device(device)
     if not used:
-        expected = device == "auto" and (
-            any(Path(sign).exists() for sign in SIGNS) or any(map(os.environ.get, GIVEN))
-        )
-        return [
-            f"There is a GPU here that can't be used ({here.why}): it computes on the processor"
-        ] * expected
-    out = []
+        there = any(Path(sign).exists() for sign in SIGNS) or any(map(os.environ.get, GIVEN))
+        text = f"There is a GPU here that can't be used ({here.why}): it computes on the processor"
+        return [("warning", text)] if device == "auto" and there else []
+    out: list[tuple[Level, str]] = []
     other = [gpu.name for gpu in here.gpus if not gpu.like(used[0])]
     if other and ":" not in device:
-        out.append(
-            f"Not used, because results would have other bits than on {used[0].name}: {', '.join(other)}"
-        )
+        text = f"Not used, because results would have other bits than on {used[0].name}: {', '.join(other)}"
+        out.append(("warning", text))
     wanted = trials * processes
     if wanted > len(used):
         on = "one GPU" if len(used) == 1 else f"{len(used)} GPUs"
-        what = f"{trials} trials at a time" if processes == 1 else f"{wanted} processes"
-        out.append(
-            f"{what} share {on} and its memory: fewer at a time may be faster (executor.local.parallel)"
-        )
+        text = f"{trials} trials at a time share {on} and its memory: fewer may be faster (executor.local.parallel)"
+        out.append(("info", text))
     elif len(used) >= 2 * wanted and ":" not in device:
-        out.append(
+        text = (
             f"{wanted} of {len(used)} GPUs are used: executor.local.parallel spreads trials over all of them"
         )
+        out.append(("info", text))
     return out
 
 

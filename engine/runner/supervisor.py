@@ -122,8 +122,10 @@ class Supervisor:
         """The machine to plan for, which is the study's own from its first plan on."""
         settings = self.spec.settings
         gpus.check(settings.device, settings.distributed.processes)
-        for text in gpus.notes(settings.device, settings.executor.parallel, settings.distributed.processes):
-            self.emit(ev.Notice(level="info", text=text))
+        for level, text in gpus.notes(
+            settings.device, settings.executor.parallel, settings.distributed.processes
+        ):
+            self.emit(ev.Notice(level=level, text=text))
         on = pinned.machine(self.spec.settings, self.kept)
         found = pinned.differences(self.kept, on, self.spec) if self.kept else []
         if found:

@@ -170,8 +170,9 @@ class Task:
         launch.check_machine(self.spec, machine, decided=bool(self.asked.get("replay_of")))
         for text in inputs.changes(self.run, self.code):
             self.notice("warning", text)
-        for text in gpus.notes(self.spec.settings.device, 1):
-            self.notice("warning", text)
+        settings = self.spec.settings
+        for level, text in gpus.notes(settings.device, 1, settings.distributed.here(settings.executor.slurm)):
+            self.notice(level, text)
         prints = self.stop.leave(
             lambda: inputs.data_of(self.run, self.spec, self.asked.get("replay_of")), inputs.give_up
         )
@@ -246,6 +247,12 @@ class Task:
     def _staged(self, prints: dict[str, str]) -> dict[str, str]:
         """Copies of the images on the node's disk, by data section, where that is asked for."""
         if not self.tasks.asked.stage_data:
+            return {}
+        together = self.spec.settings.distributed
+        if together.processes > together.here(self.spec.settings.executor.slurm):
+            self.notice(
+                "warning", "Images are read from where they lie: other nodes of the training have no copy"
+            )
             return {}
         found = {}
         for data, name in {(trial.settings.data, data_id(trial)) for trial in self.spec.trials}:

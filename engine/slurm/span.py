@@ -21,6 +21,13 @@ class Elsewhere:
 
     run: "subprocess.Popen[str]"
 
+    def end(self, within_s: float) -> None:
+        """Wait so long for the processes' end, and then see to it."""
+        try:
+            self.run.wait(within_s)
+        except subprocess.TimeoutExpired:
+            self.run.terminate()
+
     def ended(self) -> str:
         """Who has ended; empty while all run."""
         code = self.run.poll()
@@ -46,7 +53,14 @@ def start(text: str, place: str, first: int, processes: int) -> Elsewhere:
         f"--ntasks={processes}",
         f"--ntasks-per-node={-(-processes // others)}",
     ]
-    command += [f"--exclude={own_host()}", "--overlap", "--kill-on-bad-exit=1", "--export=ALL"]
+    # A node has the processors of one task: all processes there share them.
+    command += [
+        f"--exclude={_node()}",
+        "--overlap",
+        "--overcommit",
+        "--cpu-bind=none",
+        "--kill-on-bad-exit=1",
+    ]
     run = subprocess.Popen(
         [*command, sys.executable, "-P", "-c", HELPER, place, str(first)], stdin=subprocess.PIPE, text=True
     )
@@ -56,7 +70,12 @@ def start(text: str, place: str, first: int, processes: int) -> Elsewhere:
     return Elsewhere(run)
 
 
-def own_host() -> str:
+def address() -> str:
+    """What the other nodes reach this one by."""
+    return socket.gethostname()
+
+
+def _node() -> str:
     """This node, as Slurm calls it."""
     return os.environ.get("SLURMD_NODENAME") or socket.gethostname()
 

@@ -1,4 +1,4 @@
-"""What only a CUDA GPU can show: `pytest tests/gpu` where there is one, as tools/gpu_check.sh does; skipped elsewhere."""
+"""What only a CUDA GPU can show: `pytest tests/gpu` where there is one (tools/gpu_check.sh); skipped elsewhere."""
 
 from collections.abc import Iterator
 

@@ -19,6 +19,7 @@ from engine.compute.training import resume
 from engine.compute.training.loop import fit
 from engine.compute.worker.explain import explain
 from engine.compute.worker.setup import tell_warnings
+from engine.compute.worker.together import join
 from engine.errors import SecateurError
 from engine.params.training import Train
 from engine.studies import events as ev
@@ -182,8 +183,7 @@ def test_an_operator_without_a_fixed_order_is_told() -> None:
 
 def test_a_group_of_one_exchanges_by_nccl_and_computes_what_one_process_does(tmp_path: Path) -> None:
     expected = bits(fit(small_model(), params(epochs=1), on_card()))
-    store = distributed.FileStore(str(tmp_path / "meeting"), 1)
-    distributed.init_process_group("cpu:gloo,cuda:nccl", store=store, rank=0, world_size=1)
+    join(distributed.FileStore(str(tmp_path / "meeting"), 1), 0, 1, "cuda", False)
     try:
         context = on_card()
         context.group = Group(0, 1, "sync")

@@ -109,7 +109,9 @@ def of_section(root: Mapping, section: str) -> list[Field]:
     rows = []
     for row in rows_at(root, None):
         head, dot, rest = row.path.partition(".")
-        in_study = section == "study" and not dot and row.type != "group" and row.path not in FIXED
+        in_study = (
+            section == "study" and head not in SECTIONS and row.type != "group" and row.path not in FIXED
+        )
         optional = head == section and not dot and row.type == "group" and row.optional
         if in_study or optional or (head == section and dot):
             rows.append((row, rest or row.path))

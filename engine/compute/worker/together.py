@@ -21,7 +21,6 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import distributed
 
 from engine import sources
@@ -83,7 +82,7 @@ class Team:
             yield
             self._end()
         except RuntimeError as error:  # what exchanging with a process that is gone raises
-            gone = self._gone(RAISES_WITHIN_S)
+            gone = self._gone(RAISES_WITHIN_S) if self._store is not None else ""
             if not gone:
                 raise
             raise SecateurError(**self._reason(gone)) from error
@@ -91,6 +90,8 @@ class Team:
             self._ending = True
             for _, pipe in self._helpers:
                 pipe.close()  # which ends those that are still there
+            if self._elsewhere is not None:
+                self._elsewhere.end(0.0)
             if self._folder is not None:
                 shutil.rmtree(self._folder, ignore_errors=True)
 
@@ -102,6 +103,8 @@ class Team:
         deadline = time.monotonic() + END_WITHIN_S
         for helper, _ in self._helpers:
             helper.join(max(0.0, deadline - time.monotonic()))
+        if self._elsewhere is not None:
+            self._elsewhere.end(END_WITHIN_S)
         distributed.destroy_process_group()
 
     def _say(self, order: str) -> None:
@@ -128,7 +131,7 @@ class Team:
             self._folder = Path(tempfile.mkdtemp(prefix="together-", dir=private.folder()))
             file = str(self._folder / "meeting")
             return _stores.FileStore(file, size), file
-        host = span.own_host()
+        host = span.address()
         store = _stores.TCPStore(host, 0, size, is_master=True, timeout=TIMEOUT, wait_for_workers=False)
         return store, f"{host}:{store.port}"
 
@@ -196,10 +199,7 @@ def join(store: Any, rank: int, size: int, device: str, apart: bool) -> None:
     if not apart:
         # By the host's name gloo would look for a network, which a machine by itself need not have.
         os.environ.setdefault("GLOO_SOCKET_IFNAME", LOOPBACK)
-    # Both, so that what lies on the processor can be exchanged as well.
-    backend = "cpu:gloo,cuda:nccl" if device == "cuda" else "gloo"
-    if device == "cuda":
-        torch.cuda.set_device(0)
+    backend = "nccl" if device == "cuda" else "gloo"
     distributed.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=TIMEOUT)
 
 

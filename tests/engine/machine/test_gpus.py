@@ -35,7 +35,7 @@ used = gpus.of_device(device)
 on = environment.resolve_device(device)
 print(json.dumps({
     "gpus": [asdict(gpu) for gpu in used], "why": gpus.found().why, "on": on, "refused": refused(device),
-    "notes": gpus.notes(device, parallel), "slots": gpus.slots(used, parallel),
+    "notes": [text for _, text in gpus.notes(device, parallel)], "slots": gpus.slots(used, parallel),
     "numerics": here(device, 1, 1).numerics if on == "cuda" and used else None,
     "state": gpu_state.read(used[0].visible) if used else None,
 }))
