@@ -25,7 +25,7 @@ from engine.studies import events as ev
 from tests.engine.compute.compute_help import context_for, small_model
 from tests.study_lab import PRESET, Lab, wait_for
 
-PARAMS = {"epochs": 2, "batch": 64, "learning_rate": 0.02, "augment": "crop-flip", "keep": "best"}
+PARAMS = {"epochs": 2, "batch": 64, "learning_rate": 0.002, "augment": "crop-flip", "keep": "best"}
 
 
 def member(rank: int, folder: Path, batch_norm: Any, stop_after: int) -> None:
@@ -39,14 +39,12 @@ def member(rank: int, folder: Path, batch_norm: Any, stop_after: int) -> None:
 
     def counted(*given: Any) -> Tensor:
         left[0] -= 1
-        if left[0] == 0:
-            if rank:
-                os._exit(0)  # as where it loses its leader
+        if left[0] == 0 and context.leads:
             context.stopping.ask()
         return update(*given)
 
     loop._update = counted
-    with contextlib.suppress(Stopped):
+    with contextlib.suppress(Stopped, RuntimeError):  # RuntimeError: it has lost its leader
         save(loop.fit(small_model(), Train(**PARAMS), context), folder / f"{rank}.safetensors")
 
 
@@ -64,8 +62,8 @@ def together(folder: Path, batch_norm: str, stop_after: int = 0) -> list[dict[st
     return [load_file(file) for file in sorted(folder.glob("*.safetensors"))]
 
 
-def furthest(one: dict[str, Tensor], two: dict[str, Tensor], part: str = "") -> float:
-    return max(float((one[name].double() - two[name].double()).abs().max()) for name in one if part in name)
+def furthest(one: dict[str, Tensor], two: dict[str, Tensor]) -> float:
+    return max(float((one[name].double() - two[name].double()).abs().max()) for name in one)
 
 
 @pytest.fixture(scope="module")
@@ -78,14 +76,14 @@ def test_two_processes_make_the_updates_of_one_with_the_whole_batch(
 ) -> None:
     save(loop.fit(small_model(), Train(**PARAMS), context_for()), tmp_path / "one.safetensors")
     one = load_file(tmp_path / "one.safetensors")
-    assert furthest(one, synchronized[0]) < 1e-3, "but for the order of sums"
+    assert furthest(one, synchronized[0]) < 1e-3, "but for the order of sums, of which training makes more"
 
 
 def test_batch_norm_by_each_process_is_another_training_of_one_network(
     synchronized: list[dict[str, Tensor]], tmp_path: Path
 ) -> None:
     leader, _ = together(tmp_path / "each", "process")
-    assert furthest(leader, synchronized[0]) > 1e-3
+    assert furthest(leader, synchronized[0]) > 1e-2
 
 
 def test_a_training_that_was_stopped_goes_on_with_the_same_bits(
