@@ -44,16 +44,16 @@ def row(case: Case) -> dict[str, Any]:
     missing = [name for name in case.needs if importlib.util.find_spec(name) is None]
     started = time.monotonic()
     if missing:
-        found = {"outcome": f"left out: {', '.join(missing)} is not installed", "said": ""}
+        result = {"outcome": f"left out: {', '.join(missing)} is not installed", "said": ""}
     else:
         with tempfile.TemporaryDirectory(prefix="secateur-bring-") as folder:
             verdict, said = case.outcome(run(case, Path(folder)))
-        found = {"outcome": verdict, "said": said.replace(folder, "…")}
+        result = {"outcome": verdict, "said": said.replace(folder, "…")}
     print(
-        f"{case.id:<5} {case.what:<62} {found['outcome']:<18} {time.monotonic() - started:4.0f} s  {found['said']}",
+        f"{case.id:<5} {case.what:<62} {result['outcome']:<18} {time.monotonic() - started:4.0f} s  {result['said']}",
         flush=True,
     )
-    return {"case": case.id, "brought": case.what, **found}
+    return {"case": case.id, "brought": case.what, **result}
 
 
 if __name__ == "__main__":

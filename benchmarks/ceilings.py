@@ -68,17 +68,17 @@ def _shapes(model: Any, images: Any, *more: type) -> list[tuple[Any, tuple[int, 
     """The convolutions (and layers of other types) in the order of their calls, with the shape of their input."""
     import torch
 
-    found: list[tuple[Any, tuple[int, ...]]] = []
+    shapes: list[tuple[Any, tuple[int, ...]]] = []
     wanted = [layer for layer in model.modules() if isinstance(layer, (torch.nn.Conv2d, *more))]
     hooks = [
-        layer.register_forward_hook(lambda layer, given, _: found.append((layer, tuple(given[0].shape))))
+        layer.register_forward_hook(lambda layer, given, _: shapes.append((layer, tuple(given[0].shape))))
         for layer in wanted
     ]
     with torch.no_grad():
         model(images)
     for hook in hooks:
         hook.remove()
-    return found
+    return shapes
 
 
 def _seconds(call: Callable[[], object], clock: Clock) -> float:

@@ -131,8 +131,8 @@ def main() -> None:
     for seed in args.seeds:
         for arm in args.arms:
             for target in [1.0] if arm == "baseline" else args.compression or args.speedup:
-                found = kept(args, data, arm, target, seed)
-                results.setdefault((arm, target), []).append(found)
+                result = kept(args, data, arm, target, seed)
+                results.setdefault((arm, target), []).append(result)
     report(results)
 
 
@@ -140,22 +140,22 @@ def kept(args: argparse.Namespace, data: Dataset, arm: str, target: float, seed:
     """The trial's result from --folder, or computed now and put there; printed either way."""
     goal = "parameters" if args.compression else "macs"
     about = [arm, goal, target, seed, *(sorted(args.ours) if arm in OURS else [])]
-    found = trained.kept(args, about, lambda: trial(args, data, arm, target, seed))
+    result = trained.kept(args, about, lambda: trial(args, data, arm, target, seed))
     print(
-        f"{arm:9} {target:4g}x seed {seed}: pruned {found['pruned_validation']:.2%}, validation"
-        f" {found['validation']:.2%}, test {found['test']:.2%}, {found['macs'] / 1e6:.2f} M MACs,"
-        f" {found['parameters'] / 1e6:.3f} M parameters, {found['seconds']:.0f} s",
+        f"{arm:9} {target:4g}x seed {seed}: pruned {result['pruned_validation']:.2%}, validation"
+        f" {result['validation']:.2%}, test {result['test']:.2%}, {result['macs'] / 1e6:.2f} M MACs,"
+        f" {result['parameters'] / 1e6:.3f} M parameters, {result['seconds']:.0f} s",
         flush=True,
     )
-    return found
+    return result
 
 
 def report(results: dict[tuple[str, float], list[dict[str, Any]]]) -> None:
     print("\narm        target  test accuracy (mean ± deviation)  validation")
-    for (arm, target), found in sorted(results.items(), key=lambda item: (item[0][1], item[0][0])):
-        test, validation = ([100 * f[name] for f in found] for name in ("test", "validation"))
+    for (arm, target), trials in sorted(results.items(), key=lambda item: (item[0][1], item[0][0])):
+        test, validation = ([100 * f[name] for f in trials] for name in ("test", "validation"))
         print(
-            f"{arm:9} {target:6g}x  {trained.spread(test)} % ({len(found)} seeds)"
+            f"{arm:9} {target:6g}x  {trained.spread(test)} % ({len(trials)} seeds)"
             f"      {trained.spread(validation)} %"
         )
 

@@ -64,12 +64,12 @@ def trial(args: argparse.Namespace, data: Dataset, seed: int) -> dict[str, Any]:
 
 
 def report(seed: int, step: str, model: nn.Module, data: Dataset, seconds: float) -> None:
-    found = sizes(checkpoint.folded_state(model))
+    size = sizes(checkpoint.folded_state(model))
     validation = validate(model, trained.context(data, seed, 0)).accuracy
     print(
-        f"seed {seed} {step:16} validation {validation:.2%}  plain {found['plain']:>9} B"
-        f"  gzip {found['gzip']:>9} B  packed {found['packed']:>9} B"
-        f"  {found['plain'] / found['packed']:6.1f}x  {seconds:.0f} s",
+        f"seed {seed} {step:16} validation {validation:.2%}  plain {size['plain']:>9} B"
+        f"  gzip {size['gzip']:>9} B  packed {size['packed']:>9} B"
+        f"  {size['plain'] / size['packed']:6.1f}x  {seconds:.0f} s",
         flush=True,
     )
 
@@ -87,14 +87,14 @@ def main() -> None:
     args = parser.parse_args()
     data = trained.prepare(args)
     about = [args.rounds, args.tune, args.tune_rate, args.sparsity, args.centroids]
-    found = [
+    trials = [
         trained.kept(args, ["deep", *about, seed], partial(trial, args, data, seed)) for seed in args.seeds
     ]
-    for seed, one in zip(args.seeds, found, strict=True):
+    for seed, one in zip(args.seeds, trials, strict=True):
         print(
             f"seed {seed}: {one['ratio']:.1f}x smaller, test accuracy {one['before']:.2f} % → {one['after']:.2f} %"
         )
-    ratios, lost = [one["ratio"] for one in found], [one["before"] - one["after"] for one in found]
+    ratios, lost = [one["ratio"] for one in trials], [one["before"] - one["after"] for one in trials]
     goal = VGG_RATIO if "vgg" in args.model else GOAL_RATIO
     met = min(ratios) >= goal and statistics.fmean(lost) <= GOAL_POINTS
     print(

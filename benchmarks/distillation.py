@@ -33,13 +33,13 @@ GOAL_AGREEMENT = 95.0
 def trial(args: argparse.Namespace, data: Dataset, seed: int) -> dict[str, Any]:
     teacher = trained.baseline(argparse.Namespace(**{**vars(args), "model": args.teacher}), data, seed).eval()
     answers = score(teacher, data, data.test, trained.CPU)
-    found: dict[str, Any] = {"teacher": 100 * answers.accuracy}
+    measured: dict[str, Any] = {"teacher": 100 * answers.accuracy}
     for arm in ("taught", "control"):
         own = score(student(args, data, seed, teacher, arm), data, data.test, trained.CPU)
         agreed = (own.predictions == answers.predictions).float().mean()
-        found |= {arm: 100 * own.accuracy, f"{arm} agreement": 100 * float(agreed)}
-        print(f"seed {seed} {arm}: {found[arm]:.2f} %", flush=True)
-    return found
+        measured |= {arm: 100 * own.accuracy, f"{arm} agreement": 100 * float(agreed)}
+        print(f"seed {seed} {arm}: {measured[arm]:.2f} %", flush=True)
+    return measured
 
 
 def student(args: argparse.Namespace, data: Dataset, seed: int, teacher: nn.Module, arm: str) -> nn.Module:
@@ -68,11 +68,13 @@ def main() -> None:
     args = parser.parse_args()
     data = trained.prepare(args)
     about = ["distill", args.teacher, *sorted(args.distill)]
-    found = [trained.kept(args, [*about, seed], partial(trial, args, data, seed)) for seed in args.seeds]
+    trials = [trained.kept(args, [*about, seed], partial(trial, args, data, seed)) for seed in args.seeds]
     for name in ("teacher", "control", "taught", "control agreement", "taught agreement"):
-        print(f"{name:18} {trained.spread([one[name] for one in found])} %")
-    print(f"gain over the control {trained.spread([one['taught'] - one['control'] for one in found])} points")
-    reached = min(one["taught agreement"] for one in found) >= GOAL_AGREEMENT
+        print(f"{name:18} {trained.spread([one[name] for one in trials])} %")
+    print(
+        f"gain over the control {trained.spread([one['taught'] - one['control'] for one in trials])} points"
+    )
+    reached = min(one["taught agreement"] for one in trials) >= GOAL_AGREEMENT
     print(f"agreement with the teacher ≥ {GOAL_AGREEMENT:g} %: {'met' if reached else 'NOT met'}")
 
 

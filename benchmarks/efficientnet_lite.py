@@ -110,29 +110,29 @@ def study(args: argparse.Namespace) -> list[dict[str, Any]]:
     )
     if not done.stdout:
         raise SystemExit(done.returncode)
-    found = json.loads(done.stdout)
-    if found["status"] != "done":
-        raise SystemExit(f"the study is {found['status']}: {json.dumps(found.get('error'))}")
-    trials: list[dict[str, Any]] = found["trials"]
+    answer = json.loads(done.stdout)
+    if answer["status"] != "done":
+        raise SystemExit(f"the study is {answer['status']}: {json.dumps(answer.get('error'))}")
+    trials: list[dict[str, Any]] = answer["trials"]
     return trials
 
 
 def row(trial: dict[str, Any], whole: dict[str, Any]) -> dict[str, Any]:
-    found = trial["results"]
+    measures = trial["results"]
     return {
         "model": trial["parameters"]["variant"],
-        "test accuracy (%)": 100 * found["accuracy"],
-        "lost (points)": 100 * (whole["results"]["accuracy"] - found["accuracy"]),
-        "MACs": f"{whole['results']['macs'] / found['macs']:.2f} × fewer",
-        "size": f"{found['size']['packed'] / 1e6:.2f} MB",
+        "test accuracy (%)": 100 * measures["accuracy"],
+        "lost (points)": 100 * (whole["results"]["accuracy"] - measures["accuracy"]),
+        "MACs": f"{whole['results']['macs'] / measures['macs']:.2f} × fewer",
+        "size": f"{measures['size']['packed'] / 1e6:.2f} MB",
         "speed in ONNX Runtime": _speedup(trial),
     }
 
 
 def _speedup(trial: dict[str, Any]) -> float | None:
     rows = trial["results"].get("latency", [])
-    found: float | None = rows[0].get("speedup") if rows else None
-    return found
+    speedup: float | None = rows[0].get("speedup") if rows else None
+    return speedup
 
 
 def goals(trials: list[dict[str, Any]]) -> dict[str, bool]:

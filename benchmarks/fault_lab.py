@@ -63,8 +63,8 @@ class Workspace:
             check=False,
             preexec_fn=limited if numbers else None,
         )
-        found = json.loads(done.stdout) if done.stdout.startswith("{") else {}
-        return found | {"stderr": done.stderr, "code": done.returncode}
+        answer = json.loads(done.stdout) if done.stdout.startswith("{") else {}
+        return answer | {"stderr": done.stderr, "code": done.returncode}
 
     def study(self, name: str) -> RunDir:
         return RunDir.of(self.home, name)
@@ -84,16 +84,20 @@ class Workspace:
         errors = [json.loads(line).get("error") or {} for line in lines]
         return [str(error) for error in errors if str(error.get("title")).startswith("Unexpected")]
 
+    def failures(self, name: str) -> int:
+        """How many steps have failed, in all of the study's lives."""
+        return self.study(name).events.read_text().count('"event": "step-failed"')
+
     def objects(self) -> dict[str, Any]:
         """Key → kind, measures and file hashes of every result that must repeat."""
-        found = {}
+        stored = {}
         for file in (self.home / "store").glob("objects/*/*/object.json"):
             meta = json.loads(file.read_text())
             if meta["kind"] in ("latency", "artefact", "checkup"):
                 continue
             files = {n: hashlib.sha256((file.parent / n).read_bytes()).hexdigest() for n in meta["files"]}
-            found[meta["key"]] = (meta["kind"], meta["measures"], files)
-        return found
+            stored[meta["key"]] = (meta["kind"], meta["measures"], files)
+        return stored
 
     def computed(self, study: str) -> list[str]:
         events = [json.loads(line) for line in self.study(study).events.read_text().splitlines()]
@@ -101,13 +105,13 @@ class Workspace:
 
     def processes(self) -> dict[int, str]:
         """Live processes of the workspace's studies, by what they are."""
-        found = {}
+        roles = {}
         mark = f"SECATEUR_HOME={self.home}".encode()
         for entry in Path("/proc").iterdir():
             with contextlib.suppress(OSError):
                 if entry.name.isdigit() and mark in (entry / "environ").read_bytes():
-                    found[int(entry.name)] = self._role(entry)
-        return {pid: role for pid, role in found.items() if role}
+                    roles[int(entry.name)] = self._role(entry)
+        return {pid: role for pid, role in roles.items() if role}
 
     def _role(self, entry: Path) -> str:
         line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
@@ -127,8 +131,8 @@ class Workspace:
     def left(self, *, sweepable: bool = True) -> list[Path]:
         """What lies in temporary folders and among locks though nothing runs; without `sweepable` only what stays."""
         folders = [self.temporary, *self.folder.glob("locks*")]
-        found = [path for folder in folders for path in folder.iterdir() if path.name not in OURS]
-        return [path for path in found if sweepable or not (path / "alive").exists()]
+        paths = [path for folder in folders for path in folder.iterdir() if path.name not in OURS]
+        return [path for path in paths if sweepable or not (path / "alive").exists()]
 
 
 @cache

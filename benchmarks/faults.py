@@ -151,14 +151,14 @@ class Faults:
             self.ends[state] += 1
             self._call("resume", self.study, "--detach", limits=limits)
         elif not state:
-            found = self._call("run", "sweep.yaml", "--detach")
-            self.study = found.get("study", self.study)
+            answer = self._call("run", "sweep.yaml", "--detach")
+            self.study = answer.get("study", self.study)
 
     def _call(self, *arguments: str, node: str = "", limits: dict[str, int] | None = None) -> dict[str, Any]:
-        found = self.work.call(*arguments, node=node, limits=limits)
-        if "Traceback" in found.get("stderr", ""):
-            self._wrong("tracebacks", found["stderr"][-400:])
-        return found
+        answer = self.work.call(*arguments, node=node, limits=limits)
+        if "Traceback" in answer.get("stderr", ""):
+            self._wrong("tracebacks", answer["stderr"][-400:])
+        return answer
 
     def _strike(self, kind: str, chance: random.Random) -> str:
         """One fault; what it came to."""
@@ -185,37 +185,38 @@ class Faults:
                 return "nothing to disturb"
 
     def _kill(self, role: str, chance: random.Random) -> str:
-        found = self._victims("" if role == "all" else role)
-        if not found:
+        victims = self._victims("" if role == "all" else role)
+        if not victims:
             return "nothing to disturb"
-        chosen = sorted(found) if role == "all" else [chance.choice(sorted(found))]
+        chosen = sorted(victims) if role == "all" else [chance.choice(sorted(victims))]
         for pid in chosen:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        if role in ("server", "resource tracker"):
-            time.sleep(1.0)
-            if (state := self._state()) in ("failed", "lost"):
-                self._wrong("wrong ends", f"{role} killed: {state}")
+        if role not in ("engine", "all"):
+            time.sleep(1.0)  # the engine tells what it came to
+        if role in ("server", "resource tracker") and (state := self._state()) in ("failed", "lost"):
+            self._wrong("wrong ends", f"{role} killed: {state}")
         return f"kill {role}"
 
     def _suspend(self, chance: random.Random) -> str:
-        found = self._victims("")
-        if not found:
+        victims = self._victims("")
+        if not victims:
             return "nothing to disturb"
-        pid = chance.choice(sorted(found))
+        pid = chance.choice(sorted(victims))
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGSTOP)
             time.sleep(chance.uniform(0.1, 3.0))
             os.kill(pid, signal.SIGCONT)
-        return f"suspend {found[pid]}"
+        return f"suspend {victims[pid]}"
 
     def _signal(self, whom: str, chance: random.Random) -> str:
-        """The study ends as cancelled, unless it was done before it heard."""
+        """The study ends as cancelled, unless it was at its end before it heard; no signal makes a step fail."""
         number = chance.choice(SIGNALS)
         engines = self._victims("engine")
         if self._state() != "running" or not engines:
             return "nothing to disturb"
         (engine, *_) = engines
+        failures = self.work.failures(self.study)
         targets = (
             [engine] if whom == "engine" else [-engine] if whom == "group" else sorted(self._victims(""))
         )
@@ -223,7 +224,8 @@ class Faults:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number) if pid > 0 else os.killpg(-pid, number)
         self._await(("done", *ENDED), ENDS_WITHIN_S)
-        if (state := self._state()) not in ("cancelled", "done", "running"):
+        ended_as = ("cancelled", "done", "running", *(["failed"] if failures else []))
+        if (state := self._state()) not in ended_as or self.work.failures(self.study) > failures:
             self._wrong("wrong ends", f"{number.name} to {whom}: {state}")
         return f"{number.name} to {whom}"
 
@@ -235,11 +237,11 @@ class Faults:
         (old, *_) = engines
         with contextlib.suppress(ProcessLookupError):
             os.kill(old, signal.SIGSTOP)
-            found = self._call("resume", self.study, "--detach", node="node-b")
+            answer = self._call("resume", self.study, "--detach", node="node-b")
             time.sleep(chance.uniform(0.0, 2.0))
             os.kill(old, signal.SIGCONT)
-            if "study" not in found:
-                self._wrong("wrong ends", f"not taken over: {found.get('stderr', '')[-300:]}")
+            if "study" not in answer:
+                self._wrong("wrong ends", f"not taken over: {answer.get('stderr', '')[-300:]}")
             if not self._gone(old):
                 self._wrong("stuck", "a superseded engine has not ended")
         # From here on both nodes are this one again.
@@ -256,9 +258,9 @@ class Faults:
         """Processes of that role, waiting for one to come."""
         deadline = time.monotonic() + PATIENCE_S
         while True:
-            found = {p: r for p, r in self.work.processes().items() if r.startswith(role)}
-            if found or time.monotonic() > deadline or self._state() in ENDED:
-                return found
+            victims = {p: r for p, r in self.work.processes().items() if r.startswith(role)}
+            if victims or time.monotonic() > deadline or self._state() in ENDED:
+                return victims
             time.sleep(0.02)
 
     def _await(self, states: tuple[str, ...], seconds: float, *, stuck: bool = True) -> None:
@@ -276,9 +278,9 @@ class Faults:
     def _compare(self) -> None:
         """A sweep that is done: every result, what was computed twice, what is left behind."""
         self.sweeps += 1
-        found = self.work.objects()
+        objects = self.work.objects()
         for key, value in self.quiet.items():
-            if found.get(key) != value:
+            if objects.get(key) != value:
                 self._wrong("different", f"{self.study} {value[0]} {key[:12]}")
         computed = self.work.computed(self.study)
         if len(computed) != len(set(computed)):
@@ -341,8 +343,8 @@ def main() -> int:
     faults.report(seconds)
     if not args.quick:
         rows = [{"fault": what, "count": number} for what, number in faults.done.most_common()]
-        found = {what: faults.wrong[what] for what in WRONG}
-        results.write("faults", rows, found=found, ends=dict(faults.ends), sweeps=faults.sweeps)
+        counts = {what: faults.wrong[what] for what in WRONG}
+        results.write("faults", rows, found=counts, ends=dict(faults.ends), sweeps=faults.sweeps)
     if args.folder is None:
         shutil.rmtree(folder)
     return 1 if faults.wrong else 0

@@ -90,10 +90,10 @@ def ways(
         assert isinstance(quantized, QuantizedNetwork)
         file.write_bytes(quantized.file)
 
-    found = {"secateur": ours, "onnxruntime": by_onnxruntime}
+    quantizers = {"secateur": ours, "onnxruntime": by_onnxruntime}
     if importlib.util.find_spec("nncf"):
-        found["nncf"] = by_nncf
-    return found
+        quantizers["nncf"] = by_nncf
+    return quantizers
 
 
 def by_onnxruntime(plain: Path, file: Path, images: list[Tensor]) -> None:
@@ -156,19 +156,19 @@ def main() -> None:
     args = parser.parse_args()
     warnings.simplefilter("ignore")
     data = trained.prepare(args)
-    found = []
+    trials = []
     for seed in args.seeds:
         about = ["int8", args.calibration, args.threads, *sorted(args.static), seed]
-        found.append(trained.kept(args, about, lambda seed=seed: trial(args, data, seed)))
-        report(found[-1:], f"seed {seed}")
-    if len(found) > 1:
-        report(found, f"mean ± deviation of {len(found)} seeds")
+        trials.append(trained.kept(args, about, lambda seed=seed: trial(args, data, seed)))
+        report(trials[-1:], f"seed {seed}")
+    if len(trials) > 1:
+        report(trials, f"mean ± deviation of {len(trials)} seeds")
 
 
-def report(found: list[dict[str, dict[str, float]]], title: str) -> None:
+def report(trials: list[dict[str, dict[str, float]]], title: str) -> None:
     print(f"{title}\nfile          accuracy        agreement       speed over fp32   ms      KiB   others")
-    for name in found[0]:
-        rows = [one[name] for one in found]
+    for name in trials[0]:
+        rows = [one[name] for one in trials]
         column = {key: [row[key] for row in rows] for key in rows[0]}
         print(
             f"{name:12} {trained.spread(column['accuracy']):>14} % {trained.spread(column['agreement']):>14} %"

@@ -53,12 +53,12 @@ def _side(folder: Path, name: str) -> Side:
 
 def _ours(sides: list[Side], threads: int) -> dict[str, tuple[dict[str, float], float]]:
     """By runtime: the row, and the seconds it took."""
-    found = {}
+    rows = {}
     for runtime in RUNTIMES:
         start = time.perf_counter()
         (row,) = measure_pair(*sides, params=Latency(runtimes=(runtime,)), shape=SHAPE, threads=threads)
-        found[runtime] = (row, time.perf_counter() - start)
-    return found
+        rows[runtime] = (row, time.perf_counter() - start)
+    return rows
 
 
 def _naive(sides: list[Side], threads: int) -> dict[str, float]:
@@ -80,7 +80,7 @@ def _naive(sides: list[Side], threads: int) -> dict[str, float]:
 def _report_naive(naive: dict[str, float], ours: list[dict[str, tuple[dict[str, float], float]]]) -> None:
     print(f"{'runtime':14}{'naive ms':>10}{'ours ms':>10}{'naive / ours':>14}")
     for runtime, wrong in naive.items():
-        right = statistics.median(found[runtime][0]["median_ms"] for found in ours)
+        right = statistics.median(rows[runtime][0]["median_ms"] for rows in ours)
         print(f"{runtime:14}{wrong:10.2f}{right:10.2f}{wrong / right:14.2f}")
 
 
@@ -91,10 +91,10 @@ def _report_spread(ours: list[dict[str, tuple[dict[str, float], float]]]) -> Non
     print(f"\nTwo equal models, {len(ours)} repetitions; the true speedup is 1")
     print(f"{'runtime':14}{'median ms':>20}{'speedup':>20}{'seconds':>10}{'overhead':>10}{'others':>8}")
     for runtime in RUNTIMES:
-        medians = [found[runtime][0]["median_ms"] for found in ours]
-        speedups = [found[runtime][0]["speedup"] for found in ours]
-        seconds = statistics.median(found[runtime][1] for found in ours)
-        load = max(found[runtime][0]["foreign_load"] for found in ours)
+        medians = [rows[runtime][0]["median_ms"] for rows in ours]
+        speedups = [rows[runtime][0]["speedup"] for rows in ours]
+        seconds = statistics.median(rows[runtime][1] for rows in ours)
+        load = max(rows[runtime][0]["foreign_load"] for rows in ours)
         print(
             f"{runtime:14}{_range(medians):>20}{_range(speedups):>20}"
             f"{seconds:10.2f}{seconds - timed_s - warm_s:10.2f}{load:8.0%}"

@@ -83,7 +83,7 @@ def trial(args: argparse.Namespace, data: Dataset, arm: str, target: float, seed
         "high": row["speedup_high"],
         "others": row["foreign_load"],
         "milliseconds": row["median_ms"],
-        "by_search": own.found[MEASURE]["measured"],
+        "by_search": own.observations[MEASURE]["measured"],
         "searched": tried,
         "seconds": seconds,
         "macs": count(original, (data.channels, *data.size)).macs
@@ -104,24 +104,24 @@ def kept(
     about += [arm, target, seed]
     if not again and not trained.is_kept(args, about):
         return None
-    found = trained.kept(args, about, lambda: trial(args, data, arm, target, seed))
-    print(f"{args.runtime:11} {arm:5} {target:4g}x seed {seed}: {told(found)}", flush=True)
-    if found.get("others", 0.0) > NOISY_LOAD:
+    result = trained.kept(args, about, lambda: trial(args, data, arm, target, seed))
+    print(f"{args.runtime:11} {arm:5} {target:4g}x seed {seed}: {in_words(result)}", flush=True)
+    if result.get("others", 0.0) > NOISY_LOAD:
         print("  others disturbed it: it is not kept")
         trained.forget(args, about)
         return None
     where = {"runtime": args.runtime, "batch": args.images_at_once, "threads": args.threads}
-    return {"arm": arm, "seed": seed, "asked": target, **where, **found}
+    return {"arm": arm, "seed": seed, "asked": target, **where, **result}
 
 
-def told(found: dict[str, Any]) -> str:
-    if "refused" in found:
-        return f"refused: {found['refused']}"
+def in_words(result: dict[str, Any]) -> str:
+    if "refused" in result:
+        return f"refused: {result['refused']}"
     return (
-        f"{found['measured']:.2f}x [{found['low']:.2f}, {found['high']:.2f}]"
-        f" ({found['deviation']:+.1%}; others {found['others']:.0%}), MACs {found['macs']:.2f}x,"
-        f" validation {found['validation']:.2%}, test {found['test']:.2%},"
-        f" {len(found['searched'])} measurements, {found['seconds']:.0f} s"
+        f"{result['measured']:.2f}x [{result['low']:.2f}, {result['high']:.2f}]"
+        f" ({result['deviation']:+.1%}; others {result['others']:.0%}), MACs {result['macs']:.2f}x,"
+        f" validation {result['validation']:.2%}, test {result['test']:.2%},"
+        f" {len(result['searched'])} measurements, {result['seconds']:.0f} s"
     )
 
 
@@ -136,20 +136,20 @@ def report(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         return row["runtime"], row["asked"], row["arm"]
 
     for (runtime, target, arm), every in itertools.groupby(sorted(rows, key=group), key=group):
-        found = [one for one in every if "measured" in one]
-        about = {"runtime": runtime, "asked": float(target), "steered by": arm, "seeds": len(found)}
-        if not found:
+        trials = [one for one in every if "measured" in one]
+        about = {"runtime": runtime, "asked": float(target), "steered by": arm, "seeds": len(trials)}
+        if not trials:
             print(f"{runtime:11}  {target:5g}x  {arm:5}  refused")
             table.append(about | {"measured": "refused"})
             continue
-        test = [100 * one["test"] for one in found]
+        test = [100 * one["test"] for one in trials]
         mean = {
-            name: statistics.fmean(one[name] for one in found) for name in ("measured", "macs", "validation")
+            name: statistics.fmean(one[name] for one in trials) for name in ("measured", "macs", "validation")
         }
-        worst = max(abs(one["deviation"]) for one in found)
+        worst = max(abs(one["deviation"]) for one in trials)
         print(
             f"{runtime:11}  {target:5g}x  {arm:5}  {mean['measured']:7.2f}x   {worst:10.1%}   {mean['macs']:9.2f}x"
-            f"   {trained.spread(test)} % ({len(found)} seeds)"
+            f"   {trained.spread(test)} % ({len(trials)} seeds)"
             f"   {100 * mean['validation']:6.2f} %"
         )
         table.append(

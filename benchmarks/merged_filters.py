@@ -40,15 +40,15 @@ def trial(args: argparse.Namespace, data: Dataset, seed: int) -> dict[str, Any]:
     original, model = trained.baseline(args, data, seed), merged(args, data, seed)
     shape = (data.channels, *data.size)
     speedup = count(original, shape).macs / count(model, shape).macs
-    found: dict[str, Any] = {"macs": speedup, "merged": validation(model, data)}
+    accuracies: dict[str, Any] = {"macs": speedup, "merged": validation(model, data)}
     for name, repair in (("pruned", False), ("pruned and refitted", True)):
         other = PruneChannels(criterion="l2", speedup=speedup, repair=repair)
-        found[name] = validation(
+        accuracies[name] = validation(
             apply(other, trained.baseline(args, data, seed), trained.context(data, seed, 1)), data
         )
-    found["before"] = 100 * trained.tested(original, data)
+    accuracies["before"] = 100 * trained.tested(original, data)
     model = finetuned(model, args, data, seed)
-    return found | {"after": 100 * trained.tested(model, data), "validation": validation(model, data)}
+    return accuracies | {"after": 100 * trained.tested(model, data), "validation": validation(model, data)}
 
 
 def control(args: argparse.Namespace, data: Dataset, seed: int) -> dict[str, Any]:

@@ -61,8 +61,8 @@ def main() -> None:
     print("around  pixels  kernel  narrow  " + "  ".join(f"{runtime:>20}" for runtime in RUNTIMES))
     for channels, pixels, kernel in CASES:
         for few in args.channels:
-            found = ratios(network(channels, few, kernel), pixels, args)
-            print(f"{channels:6}  {pixels:6}  {kernel:6}  {few:6}  {found}", flush=True)
+            row = ratios(network(channels, few, kernel), pixels, args)
+            print(f"{channels:6}  {pixels:6}  {kernel:6}  {few:6}  {row}", flush=True)
 
 
 def ratios(model: nn.Module, pixels: int, args: argparse.Namespace) -> str:

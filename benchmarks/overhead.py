@@ -138,7 +138,7 @@ def _fit(model: Any, data: Any, epochs: int, rate: float, augment: Any, masks: d
     import torch
 
     optimizer = torch.optim.SGD(model.parameters(), lr=rate, momentum=0.9, nesterov=True, weight_decay=5e-4)
-    course = torch.optim.lr_scheduler.CosineAnnealingLR(
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(
         optimizer, epochs * -(-len(data.train.labels) // BATCH)
     )
     for _ in range(epochs):
@@ -151,7 +151,7 @@ def _fit(model: Any, data: Any, epochs: int, rate: float, augment: Any, masks: d
             with torch.no_grad():
                 for weight, mask in masks.items():
                     weight.mul_(mask)
-            course.step()
+            schedule.step()
         _score(model, data, data.validation)
 
 

@@ -71,12 +71,12 @@ def report_sizes(state: dict[str, Tensor]) -> None:
     points = []
     for sparsity in SPARSITIES:
         tensors = pruned(state, sparsity)
-        found = sizes(tensors)
+        size = sizes(tensors)
         count = sum(int(t.count_nonzero()) for t in tensors.values())
-        points.append((count, found["packed"]))
+        points.append((count, size["packed"]))
         print(
-            f"{sparsity:>8.2f}{count:>11}{found['plain']:>11}{found['gzip']:>11}{found['packed']:>11}"
-            f"{found['packed'] / found['plain']:>16.3f}{found['packed'] * 8 / count:>11.1f}"
+            f"{sparsity:>8.2f}{count:>11}{size['plain']:>11}{size['gzip']:>11}{size['packed']:>11}"
+            f"{size['packed'] / size['plain']:>16.3f}{size['packed'] * 8 / count:>11.1f}"
         )
     report_line(points)
 

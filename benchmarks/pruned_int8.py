@@ -74,14 +74,14 @@ def side(model: nn.Module, data: Dataset, folder: Path, runtimes: tuple[Runtime,
     folder.mkdir()
     checkpoint.save(model, folder)
     shape = (data.channels, data.size[0], data.size[1])
-    found: dict[Runtime, Path] = {}
+    files: dict[Runtime, Path] = {}
     refused: dict[Runtime, str] = {}
     for runtime in runtimes:
         try:
-            found[runtime] = artefact(runtime, model, shape, folder)
+            files[runtime] = artefact(runtime, model, shape, folder)
         except Unavailable as error:
             refused[runtime] = error.reason
-    return Side(found, refused, quantized=isinstance(model, QuantizedNetwork))
+    return Side(files, refused, quantized=isinstance(model, QuantizedNetwork))
 
 
 def report(

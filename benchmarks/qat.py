@@ -26,26 +26,26 @@ ARMS = ("float", "fine-tuned", "static", "fine-tuned static", "qat")
 
 
 def trial(args: argparse.Namespace, data: Dataset, seed: int) -> dict[str, Any]:
-    found = {"float": trained.tested(trained.baseline(args, data, seed), data)}
+    scores = {"float": trained.tested(trained.baseline(args, data, seed), data)}
     static = QuantizeStatic.model_validate(trained.settings(args.static), strict=False)
     file = apply(static, trained.baseline(args, data, seed), trained.context(data, seed, 1))
-    found["static"] = trained.tested(file, data)
+    scores["static"] = trained.tested(file, data)
 
     step = trained.finetune(args)
     tuned = apply(step, trained.baseline(args, data, seed), trained.context(data, seed, 1))
-    found["fine-tuned"] = trained.tested(tuned, data)
-    found["fine-tuned static"] = trained.tested(apply(static, tuned, trained.context(data, seed, 2)), data)
+    scores["fine-tuned"] = trained.tested(tuned, data)
+    scores["fine-tuned static"] = trained.tested(apply(static, tuned, trained.context(data, seed, 2)), data)
 
     common = step.model_dump(exclude={"id", "enabled"})
     qat = QuantizeQat.model_validate({**common, **trained.settings(args.qat)}, strict=False)
     context = trained.context(data, seed, 1)
-    found["qat"] = trained.tested(apply(qat, trained.baseline(args, data, seed), context), data)
-    accuracies = {name: 100 * found[name] for name in ARMS}
+    scores["qat"] = trained.tested(apply(qat, trained.baseline(args, data, seed), context), data)
+    accuracies = {name: 100 * scores[name] for name in ARMS}
     print(
         f"seed {seed}: " + ", ".join(f"{name} {value:.2f} %" for name, value in accuracies.items()),
         flush=True,
     )
-    return accuracies | {DIFFERENCE: context.found[DIFFERENCE]}
+    return accuracies | {DIFFERENCE: context.observations[DIFFERENCE]}
 
 
 def main() -> None:
@@ -59,13 +59,13 @@ def main() -> None:
     args = parser.parse_args()
     data = trained.prepare(args)
     about = ["qat", *sorted(args.qat), "static", *sorted(args.static)]
-    found = [trained.kept(args, [*about, seed], partial(trial, args, data, seed)) for seed in args.seeds]
-    print(f"\ntest accuracy over {len(found)} seeds, and points gained on the float network")
+    trials = [trained.kept(args, [*about, seed], partial(trial, args, data, seed)) for seed in args.seeds]
+    print(f"\ntest accuracy over {len(trials)} seeds, and points gained on the float network")
     for name in ARMS:
-        gained = trained.spread([one[name] - one["float"] for one in found])
-        print(f"{name:18} {trained.spread([one[name] for one in found])} %   {gained}")
+        gained = trained.spread([one[name] - one["float"] for one in trials])
+        print(f"{name:18} {trained.spread([one[name] for one in trials])} %   {gained}")
     print(
-        f"file less fake-quantized network, on validation: {trained.spread([one[DIFFERENCE] for one in found])} points"
+        f"file less fake-quantized network, on validation: {trained.spread([one[DIFFERENCE] for one in trials])} points"
     )
 
 

@@ -49,17 +49,17 @@ def work(mode: str, seconds: float) -> None:
         "ResNet20, 32 px": (CifarResNet(20, 3, 10), 32),
         "ViT of 6 layers, 32 px": (VisionTransformer(num_classes=10, **VIT), 32),
     }
-    found = {}
+    times = {}
     for name, (model, size) in networks.items():
         to_device(model, cpu_)
         optimizer = torch.optim.SGD(model.parameters(), 0.01, momentum=0.9)
         images, labels = torch.randn(32, 3, size, size), torch.randint(10, (32,))
         images = images.to(memory_format=torch.channels_last)
 
-        found[f"training {name}, batch 32"] = least(partial(step, model, optimizer, images, labels), seconds)
-        found |= inference(name, model, size, seconds)
-    found |= inference("ResNet18, 224 px", to_device(resnet18(), cpu_), 224, seconds, (1,))
-    print(json.dumps(found))
+        times[f"training {name}, batch 32"] = least(partial(step, model, optimizer, images, labels), seconds)
+        times |= inference(name, model, size, seconds)
+    times |= inference("ResNet18, 224 px", to_device(resnet18(), cpu_), 224, seconds, (1,))
+    print(json.dumps(times))
 
 
 def step(model: Any, optimizer: Any, images: Any, labels: Any) -> None:
@@ -76,12 +76,12 @@ def inference(
     import torch
 
     model.eval()
-    found = {}
+    times = {}
     with torch.inference_mode():
         for batch in batches:
             images = torch.randn(batch, 3, size, size).to(memory_format=torch.channels_last)
-            found[f"inference {name}, batch {batch}"] = least(partial(model, images), seconds)
-    return found
+            times[f"inference {name}, batch {batch}"] = least(partial(model, images), seconds)
+    return times
 
 
 def least(call: Callable[[], object], seconds: float) -> float:
@@ -133,8 +133,8 @@ def run(mode: str, seconds: float) -> dict[str, float]:
         text=True,
         check=True,
     )
-    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    times: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return times
 
 
 def main() -> None:
@@ -164,11 +164,11 @@ def report(modes: list[str], rounds: list[dict[str, dict[str, float]]]) -> None:
     for mode in modes[1:]:
         print(f"MKL_CBWR={mode}{' (ours)' if mode == OURS else ''}")
         for name in rounds[0][OFF]:
-            ratios = [found[mode][name] / found[OFF][name] for found in rounds]
+            ratios = [times[mode][name] / times[OFF][name] for times in rounds]
             middle = statistics.median(ratios)
             over = "  over the goal" if mode == OURS and middle > 1 + GOAL else ""
             spread = f"{min(ratios):.3f} to {max(ratios):.3f}"
-            own = [1000 * found[OFF][name] for found in rounds]
+            own = [1000 * times[OFF][name] for times in rounds]
             drift = f"{statistics.median(own):8.2f} ms (differed by {max(own) / min(own) - 1:.0%})"
             print(f"  {name:42} {middle:6.3f} ({spread}) of {drift}{over}", flush=True)
 

@@ -50,13 +50,15 @@ def environment() -> dict[str, Any]:
 
 def processor() -> str:
     """The processor's name as `lscpu` has it, with family and model, which tell processors of one name apart."""
-    told: dict[str, str] = {}
+    fields: dict[str, str] = {}
     for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines():
         name, _, value = line.partition(":")
-        told.setdefault(name.strip(), value.strip())
-    if "model name" not in told:  # not an x86
+        fields.setdefault(name.strip(), value.strip())
+    if "model name" not in fields:  # not an x86
         return platform.machine()
-    return f"{told['model name']} (family {told.get('cpu family', '?')}, model {told.get('model', '?')})"
+    return (
+        f"{fields['model name']} (family {fields.get('cpu family', '?')}, model {fields.get('model', '?')})"
+    )
 
 
 def _version(package: str) -> str:

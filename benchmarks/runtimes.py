@@ -84,17 +84,17 @@ def prepared(model: nn.Module, shape: tuple[int, int, int], folder: Path, wanted
     """The model's artefact for each runtime, and for torch in any case: the ratio is over it."""
     checkpoint.save(model, folder)
     file = None
-    found: dict[Runtime, Path] = {}
+    files: dict[Runtime, Path] = {}
     refused: dict[Runtime, str] = {}
     for runtime in dict.fromkeys(("torch", *wanted)):
         try:
             if runtime in ("torch", "torch-compile"):
-                found[runtime] = folder
+                files[runtime] = folder
             else:
-                file = found[runtime] = file or artefact(runtime, model, shape, folder)
+                file = files[runtime] = file or artefact(runtime, model, shape, folder)
         except Unavailable as error:
             refused[runtime] = error.reason
-    return Side(found, refused)
+    return Side(files, refused)
 
 
 def texts(row: dict[str, Any]) -> list[str]:

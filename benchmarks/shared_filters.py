@@ -91,8 +91,8 @@ def halved(model: nn.Module, ratio: float) -> nn.Module:
         if isinstance(layer, nn.Conv2d):
             vectors = layer.weight.detach().double().flatten(1)
             clusters = cluster(vectors, clusters_at(len(vectors), ratio), algorithm="agglomerative")
-            found = centroids(vectors, clusters)
-            filters = (vectors[found.chosen] + found.moves).view(-1, *layer.weight.shape[1:])
+            centres = centroids(vectors, clusters)
+            filters = (vectors[centres.chosen] + centres.moves).view(-1, *layer.weight.shape[1:])
             share(model, name, filters.float(), clusters.labels)
             edits.record(
                 model, {"edit": edits.SHARE, "layer": name, "filters": len(filters), "scaled": False}

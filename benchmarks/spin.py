@@ -89,12 +89,12 @@ def main() -> None:
         return
     for others in (0, 1, 2):
         print(f"beside {others} other program(s)", flush=True)
-        found: dict[str, list[float]] = {name: [] for name in SETTINGS}
+        rates: dict[str, list[float]] = {name: [] for name in SETTINGS}
         for _ in range(args.rounds):
             for name, extra in SETTINGS.items():
-                found[name].append(run(extra, others, args.seconds))
-        own = statistics.median(found["libgomp's own"])
-        for name, steps in found.items():
+                rates[name].append(run(extra, others, args.seconds))
+        own = statistics.median(rates["libgomp's own"])
+        for name, steps in rates.items():
             chosen = " (ours)" if SETTINGS[name].get("GOMP_SPINCOUNT") == SETTLED["GOMP_SPINCOUNT"] else ""
             median = statistics.median(steps)
             print(f"  {name + chosen:20} {median:6.2f} steps/s ({median / own:.2f})", flush=True)

@@ -181,26 +181,26 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="streaming-") as folder:
         root = Path(folder)
         make(root, given.images, given.unique)
-        found: dict[str, list[dict[str, float]]] = {side: [] for side in SIDES}
+        runs: dict[str, list[dict[str, float]]] = {side: [] for side in SIDES}
         for number in range(given.rounds):
             for side in SIDES:
                 command = [sys.executable, __file__, "--side", side, "--root", folder]
                 done = subprocess.run(
                     [*command, "--workers", str(given.workers)], stdout=subprocess.PIPE, text=True, check=True
                 )
-                found[side].append(json.loads(done.stdout))
-                told = ", ".join(
-                    f"{one} {found[one][-1]['rate']:.0f}" for one in SIDES if len(found[one]) > number
+                runs[side].append(json.loads(done.stdout))
+                line = ", ".join(
+                    f"{one} {runs[one][-1]['rate']:.0f}" for one in SIDES if len(runs[one]) > number
                 )
-                print(f"round {number + 1}: images/s {told}", flush=True)
+                print(f"round {number + 1}: images/s {line}", flush=True)
     for side in SIDES[1:]:
-        ratios = [a["rate"] / b["rate"] for a, b in zip(found[side], found["torch"], strict=True)]
+        ratios = [a["rate"] / b["rate"] for a, b in zip(runs[side], runs["torch"], strict=True)]
         print(
             f"{side}: {statistics.median(ratios):.2f} of torch's DataLoader ({min(ratios):.2f} to {max(ratios):.2f})"
         )
     for side in SIDES:
         print(
-            f"{side}: at most {max(one['peak'] for one in found[side]) / 1e9:.2f} GB, {given.workers} workers"
+            f"{side}: at most {max(one['peak'] for one in runs[side]) / 1e9:.2f} GB, {given.workers} workers"
         )
 
 

@@ -125,9 +125,9 @@ def kept(
     """The result of `trial`, from --folder if it is there; `about` tells it from all others with the same options."""
     file = _kept_in(args, about)
     if not file.is_file():
-        found = trial()
+        result = trial()
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(found))
+        file.write_text(json.dumps(result))
     return dict(json.loads(file.read_text()))
 
 

@@ -73,8 +73,8 @@ def ours(images: int, batch: int, precision: Any, clock: Clock) -> float:
         if isinstance(event, ev.EpochFinished):
             ends.append(clock())
 
-    course = {"learning_rate": RATE, "schedule": "constant"}
-    train = Train(epochs=2, batch=batch, augment="crop-flip", precision=precision, **course)
+    fixed = {"learning_rate": RATE, "schedule": "constant"}
+    train = Train(epochs=2, batch=batch, augment="crop-flip", precision=precision, **fixed)
     with tempfile.TemporaryDirectory() as partial:
         context = Context(replace(data, validation=few), torch.device("cpu"), 0, 0, "", Path(partial), send)
         fit(model, train, context)
@@ -126,11 +126,11 @@ def _torchvision_root() -> Iterator[str]:
     from engine import datasets
     from engine.params.preset import Data
 
-    found = datasets.locate(Data(name="fashion-mnist"), Path()).root
+    folder = datasets.locate(Data(name="fashion-mnist"), Path()).root
     with tempfile.TemporaryDirectory() as root:
         raw = Path(root, "FashionMNIST", "raw")
         raw.mkdir(parents=True)
-        for file in found.glob("*ubyte.gz"):
+        for file in folder.glob("*ubyte.gz"):
             (raw / file.stem).write_bytes(gzip.decompress(file.read_bytes()))
         yield root
 
@@ -183,21 +183,21 @@ def rounds(
     loops: tuple[str, ...], args: argparse.Namespace, precision: str = "fp32", isa: str = ""
 ) -> dict[str, list[float]]:
     """Images a second of each loop, round by round."""
-    found: dict[str, list[float]] = {loop: [] for loop in loops}
+    by_loop: dict[str, list[float]] = {loop: [] for loop in loops}
     for number in range(args.rounds):
         for loop in loops:
-            found[loop].append(measured(loop, args, precision, isa))
-        told = ", ".join(f"{loop} {rates[-1]:.0f}" for loop, rates in found.items())
-        print(f"round {number + 1}, images/s: {told}; load {os.getloadavg()[0]:.1f}", flush=True)
-    return found
+            by_loop[loop].append(measured(loop, args, precision, isa))
+        line = ", ".join(f"{loop} {rates[-1]:.0f}" for loop, rates in by_loop.items())
+        print(f"round {number + 1}, images/s: {line}; load {os.getloadavg()[0]:.1f}", flush=True)
+    return by_loop
 
 
-def say(label: str, found: dict[str, list[float]], each: float) -> dict[str, Any]:
+def say(label: str, by_loop: dict[str, list[float]], each: float) -> dict[str, Any]:
     """Print what was found, with `each` operations an image, and give it back for the results."""
-    medians = {loop: statistics.median(rates) for loop, rates in found.items()}
+    medians = {loop: statistics.median(rates) for loop, rates in by_loop.items()}
     print(f"\n{label}{'':<14} images/s  GFLOP/s  ours is")
     for loop, rate in medians.items():
-        ratios = [mine / other for mine, other in zip(found["ours"], found[loop], strict=True)]
+        ratios = [mine / other for mine, other in zip(by_loop["ours"], by_loop[loop], strict=True)]
         share = (
             ""
             if loop == "ours"

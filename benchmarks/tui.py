@@ -110,8 +110,8 @@ def keys(workspace: Path, size: tuple[int, int]) -> None:
                 terminal.settle_for(1.0)
                 times = [_timed(terminal, codes[i % 2]) for i in range(KEYS)]
             terminal.close()
-        found = f"{percentile(times, 0.5) * 1e3:.0f} / {percentile(times, 0.95) * 1e3:.0f} ms"
-        say(f"key to paint, {place}, study running, cores busy, p50/p95", found, "p95 ≤ 50 ms")
+        text = f"{percentile(times, 0.5) * 1e3:.0f} / {percentile(times, 0.95) * 1e3:.0f} ms"
+        say(f"key to paint, {place}, study running, cores busy, p50/p95", text, "p95 ≤ 50 ms")
 
 
 def _timed(terminal: Terminal, key: str) -> float:
@@ -144,8 +144,8 @@ def live(workspace: Path, size: tuple[int, int]) -> None:
         study.trial(index)
         counts.append(terminal.settle_for(1.6))
     terminal.close()
-    found = f"{statistics.median(counts):.0f}, at most {max(counts)} B"
-    say("a live point on the curves (with bar and footer)", found, "≤ 600 B")
+    text = f"{statistics.median(counts):.0f}, at most {max(counts)} B"
+    say("a live point on the curves (with bar and footer)", text, "≤ 600 B")
 
 
 def many(workspace: Path, size: tuple[int, int]) -> None:
@@ -160,8 +160,8 @@ def many(workspace: Path, size: tuple[int, int]) -> None:
     terminal.settle()
     with busy():
         times = [_timed(terminal, "k" if (i // 20) % 2 == 0 else "j") for i in range(KEYS)]
-    found = f"{percentile(times, 0.5) * 1e3:.0f} / {percentile(times, 0.95) * 1e3:.0f} ms"
-    say("  key to paint in it, cores busy, p50/p95", found, "p95 ≤ 50 ms")
+    text = f"{percentile(times, 0.5) * 1e3:.0f} / {percentile(times, 0.95) * 1e3:.0f} ms"
+    say("  key to paint in it, cores busy, p50/p95", text, "p95 ≤ 50 ms")
     terminal.close()
 
 

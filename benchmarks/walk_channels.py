@@ -73,7 +73,7 @@ def walk(name: str) -> dict[str, Any]:
         row |= {
             "parameters": (before.parameters, after.parameters),
             "macs": (before.macs, after.macs),
-            "groups": len(context.found["channels"]),
+            "groups": len(context.observations["channels"]),
             "result": "bit-equal",
         }
     except SecateurError as error:

@@ -6,9 +6,21 @@ from dataclasses import dataclass
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_DIFFERENT = 3
+EXIT_HELD = 75
+"""EX_TEMPFAIL of sysexits.h: what started the engine tells this end from others by it."""
 EXIT_INTERRUPTED = 130
 EXIT_SIGNAL = 128
 """Added to the number of the signal that ended a study, as shells do."""
+EXIT_CODES = {
+    0: "done",
+    EXIT_FAILED: "failed",
+    EXIT_USAGE: "wrong usage or preset: nothing was started and nothing written",
+    EXIT_DIFFERENT: "a replay that differs from its original",
+    EXIT_HELD: "the study has an engine already: try again later",
+    EXIT_INTERRUPTED: "interrupted or cancelled",
+    EXIT_SIGNAL + 15: "ended by SIGTERM; in general 128 and the number of the signal that ended the study",
+}
+"""What the exit codes of all commands mean; they stay as they are."""
 
 BITS_COMMAND = "secateur doctor --bits"
 """Tells whether equal computations give equal bits on this machine: the remedy where a checkpoint is unequal."""
@@ -58,6 +70,11 @@ class SecateurError(Exception):
 
 class UsageError(SecateurError):
     """The request itself is wrong: nothing was started and nothing written."""
+
+    @classmethod
+    def of(cls, error: SecateurError) -> "UsageError":
+        """The same, where what failed is what was asked for."""
+        return cls(error.title, error.detail, error.remedy)
 
     exit_code = EXIT_USAGE
 

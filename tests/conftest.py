@@ -6,14 +6,31 @@ first ones that it may use, would take the same, and measuring would wait for th
 """
 
 import os
+import shutil
 import tempfile
+import time
+from pathlib import Path
 
 import hypothesis
 
 from engine.machine import environment, private
 
+SCRATCH = "secateur-test-"
+"""What folders of tests begin with in the temporary folder, before the number of their process."""
+
+
+def _sweep() -> None:
+    """Remove what killed test runs left: folders of processes that are gone, and that nobody has used for a day."""
+    for path in Path(tempfile.gettempdir()).glob(f"{SCRATCH}*"):
+        pid, info = path.name.removeprefix(SCRATCH).partition("-")[0], path.lstat()
+        old = info.st_uid == os.getuid() and time.time() - info.st_mtime > 86_400
+        if old and pid.isdecimal() and not Path(f"/proc/{pid}").exists():
+            shutil.rmtree(path, ignore_errors=True)
+
+
+_sweep()
 os.environ.update(private.variables())  # code that was compiled for earlier tests needs not be compiled again
-_LOCKS = tempfile.TemporaryDirectory(prefix="secateur-test-locks-")
+_LOCKS = tempfile.TemporaryDirectory(prefix=f"{SCRATCH}{os.getpid()}-locks-")
 os.environ["SECATEUR_LOCKS"] = _LOCKS.name
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("GOMP_SPINCOUNT", "0")

@@ -95,7 +95,7 @@ class Lab:
 
     def _forked(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
         """The same, in a process forked from the warm server."""
-        with tempfile.TemporaryDirectory(prefix="secateur-test-said-") as folder:
+        with tempfile.TemporaryDirectory(prefix=f"secateur-test-{os.getpid()}-said-") as folder:
             said = [Path(folder) / name for name in ("out", "err")]
             process = multiprocessing.get_context("forkserver").Process(
                 target=_command, args=(arguments, self.environment, self.folder, said)

@@ -19,10 +19,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from engine.cli import declared
 from engine.cli import main as cli
 from engine.cli.params import _default as default_text
 from engine.cli.presets import counts as trials
-from engine.errors import SecateurError
+from engine.errors import EXIT_CODES, SecateurError
 from engine.params import STEPS
 from engine.params.base import StepParams
 from engine.params.preset import Settings
@@ -49,15 +50,17 @@ def parameters() -> str:
     """Every step and every section of a preset, a table each; what repeats is told once."""
     shared = describe(StepParams)
     parts = []
-    told: dict[str, tuple[Row, ...]] = {}
+    described: dict[str, tuple[Row, ...]] = {}
     for kind, cls in STEPS.items():
         rows = tuple(row for row in describe(cls) if row not in shared)
-        like = next((k for k, known in told.items() if {r.path for r in known} == {r.path for r in rows}), "")
-        told[kind] = rows
+        like = next(
+            (k for k, known in described.items() if {r.path for r in known} == {r.path for r in rows}), ""
+        )
+        described[kind] = rows
         about = summary(cls)
         if like:
             about += f" The parameters are those of `{like}`, with other defaults for:"
-            rows = tuple(row for row in rows if row not in told[like])
+            rows = tuple(row for row in rows if row not in described[like])
         parts.append(_table(f"`{kind}`", about, rows))
     parts.append(_table("Every step", "also takes:", shared))
     settings = describe(Settings)
@@ -75,9 +78,9 @@ def _table(title: str, about: str, rows: tuple[Row, ...]) -> str:
     lines = [f"**{title}**{f' – {about}' if about else ''}", ""]
     lines += ["| parameter | takes | default | |", "|---|---|---|---|"]
     for row in rows:
-        told = default_text(row).removeprefix("default: ")
+        default = default_text(row).removeprefix("default: ")
         help_ = row.help + (f" Only when {row.when}." if row.when else "")
-        lines.append(f"| `{row.path}` | {_cell(row.allowed())} | {_cell(told)} | {_cell(help_)} |")
+        lines.append(f"| `{row.path}` | {_cell(row.allowed())} | {_cell(default)} | {_cell(help_)} |")
     return "\n".join(lines)
 
 
@@ -88,21 +91,15 @@ def _cell(text: str) -> str:
 def commands() -> str:
     """Every command with its usage and what it does."""
     lines = ["| command | what it does |", "|---|---|"]
-    for usage, about in _commands(cli.parser()):
-        lines.append(f"| `{_cell(usage)}` | {_cell(about)} |")
+    for command in declared.commands(cli.parser()):
+        lines.append(f"| `{_cell(command.usage)}` | {_cell(command.about)} |")
     return "\n".join(lines)
 
 
-def _commands(parser: argparse.ArgumentParser, about: str = "") -> Iterator[tuple[str, str]]:
-    """Usage and one line of help of each command below `parser`, or of itself if there is none."""
-    groups = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
-    if not groups:
-        usage = " ".join(parser.format_usage().removeprefix("usage: ").split())
-        yield usage.replace("[-h] ", "").replace(" [-h]", ""), about
-    for group in groups:
-        texts = {choice.dest: choice.help or "" for choice in group._choices_actions}
-        for name, below in group.choices.items():
-            yield from _commands(below, texts.get(name, ""))
+def exit_codes() -> str:
+    """What every exit code means."""
+    rows = [f"| {code} | {_cell(meaning)} |" for code, meaning in EXIT_CODES.items()]
+    return "\n".join(["| exit code | meaning |", "|---|---|", *rows])
 
 
 def shipped() -> str:
@@ -130,8 +127,10 @@ def _room(house: str, room: str) -> str:
     """A room's name with the first line of what its file says of it."""
     folder = HOME.joinpath(*house.split("."))
     file = folder / room / "__init__.py"
-    told = ast.get_docstring(ast.parse((file if file.exists() else folder / f"{room}.py").read_text("utf-8")))
-    return f"`{room}`: {(told or '').splitlines()[0]}" if told else f"`{room}`"
+    docstring = ast.get_docstring(
+        ast.parse((file if file.exists() else folder / f"{room}.py").read_text("utf-8"))
+    )
+    return f"`{room}`: {(docstring or '').splitlines()[0]}" if docstring else f"`{room}`"
 
 
 def recipes() -> str:
@@ -150,6 +149,7 @@ def recipes() -> str:
 BLOCKS: dict[str, Callable[[], str]] = {
     "parameters": parameters,
     "commands": commands,
+    "exit-codes": exit_codes,
     "presets": shipped,
     "keys": markdown.markdown,
     "floors": floors,
@@ -168,24 +168,24 @@ def pages() -> dict[Path, str]:
 
 def regenerated(text: str) -> tuple[str, list[str], list[str]]:
     """A page with fresh blocks, which blocks it has, and what is wrong with its markers."""
-    found, problems = [], []
+    names, problems = [], []
     for name, make in BLOCKS.items():
         begin, end = f"<!-- begin:{name} -->", f"<!-- end:{name} -->"
         if text.count(begin) == text.count(end) == 1 and text.index(begin) < text.index(end):
             head, tail = text.index(begin) + len(begin), text.index(end)
             text = f"{text[:head]}\n{make()}\n{text[tail:]}"
-            found.append(name)
+            names.append(name)
         elif begin in text or end in text:
             problems.append(f"{begin} and {end} must stand there once each, in this order")
-    return text, found, problems
+    return text, names, problems
 
 
 def fresh_files(texts: dict[Path, str]) -> tuple[dict[Path, str], list[str]]:
     """Every generated file as it should be, and what is wrong with the blocks."""
     fresh, problems, seen = {}, [], []
     for path, text in texts.items():
-        fresh[path], found, wrong = regenerated(text)
-        seen += found
+        fresh[path], names, wrong = regenerated(text)
+        seen += names
         problems += [f"{_shown(path)}: {problem}" for problem in wrong]
     problems += [
         f"the block {name} must stand once in README.md or docs/, it stands {seen.count(name)} times"
@@ -213,8 +213,8 @@ class Fence:
 
 
 def fences(text: str) -> list[Fence]:
-    found = re.finditer(r"^```([\w-]*)[^\n]*\n(.*?)^```[ \t]*$", text, re.MULTILINE | re.DOTALL)
-    return [Fence(m[1], m[2], text.count("\n", 0, m.start(2)) + 1) for m in found]
+    matches = re.finditer(r"^```([\w-]*)[^\n]*\n(.*?)^```[ \t]*$", text, re.MULTILINE | re.DOTALL)
+    return [Fence(m[1], m[2], text.count("\n", 0, m.start(2)) + 1) for m in matches]
 
 
 def preset_problems(text: str, name: str = "README.md") -> Iterator[str]:
@@ -273,12 +273,13 @@ def _refused(line: str) -> str:
     words = _words(line)
     if not words or words[0].isupper() or any("…" in word or word.startswith("[-") for word in words):
         return ""
-    heard = io.StringIO()
     try:
-        with contextlib.redirect_stderr(heard), contextlib.redirect_stdout(io.StringIO()):
+        with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
             args = cli.parser().parse_args(words)
-    except SystemExit as ending:  # 0: --help or --version
-        return heard.getvalue().strip().splitlines()[-1] if ending.code else ""
+    except SystemExit:  # of --help or --version
+        return ""
+    except SecateurError as error:
+        return error.title
     if words[0] == "run" and Path(args.preset).stem in {preset.name for preset in presets.shipped()}:
         try:
             spec.read(presets.find(Path(args.preset).stem), args.overrides, quick=args.quick)

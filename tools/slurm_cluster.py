@@ -132,13 +132,13 @@ class Cluster:
     def jobs_processes(self) -> list[int]:
         """Processes of this cluster's jobs, by what they have in their environment."""
         mark = f"SLURM_CONF={self.variables['SLURM_CONF']}".encode()
-        found = []
+        pids = []
         for path in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
                 values = (path / "environ").read_bytes().split(b"\0")
                 if mark in values and any(value.startswith(b"SLURM_JOB_ID=") for value in values):
-                    found.append(int(path.name))
-        return found
+                    pids.append(int(path.name))
+        return pids
 
     def stop(self) -> None:
         """End the jobs, then the daemons, then what is left of jobs."""

@@ -30,12 +30,12 @@ if [ ! -f "$stamp" ]; then
         fail "$python can't make a virtual environment in $venv (on Debian and Ubuntu install the package python3-venv; or choose another place with VENV=)"
 fi
 
-extras=yolo,openvino,docs,dev
+extras=yolo,openvino,mcp,docs,dev
 if [ "$(uname -m)" = aarch64 ]; then  # OpenVINO's wheel for it needs glibc 2.35
     glibc=$(getconf GNU_LIBC_VERSION 2>/dev/null | awk '{ print $2 }')
     case $glibc in
         2.[0-9] | 2.[12][0-9] | 2.3[0-4])
-            extras=yolo,docs,dev
+            extras=yolo,mcp,docs,dev
             echo "secateur: without OpenVINO, which needs glibc 2.35 on this processor and finds $glibc" >&2 ;;
     esac
 fi

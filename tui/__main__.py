@@ -17,13 +17,18 @@ def main(argv: list[str] | None = None) -> int:
         "closing the lab or losing the connection does not stop them.",
     )
     parser.add_argument(
-        "preset", nargs="?", default="quickstart", help="a file, or a name from `secateur presets`"
+        "preset",
+        nargs="?",
+        help="a file, or a name from `secateur presets` (default: the one opened last, else quickstart)",
     )
     parser.add_argument(
         "--workspace", metavar="DIR", help="folder of studies (default: $SECATEUR_HOME or ./.secateur)"
     )
     parser.add_argument(
-        "--open", default="lab", choices=[place.name for place in PLACES], help="the screen to start on"
+        "--open",
+        default="",
+        choices=[place.name for place in PLACES],
+        help="the screen to start on (default: the one before, else the lab)",
     )
     args = parser.parse_args(argv)
     # Textual draws on stderr: with that in a file there would be a blank screen.
@@ -42,14 +47,18 @@ def main(argv: list[str] | None = None) -> int:
 
     unblock()
     try:
-        preset = _find(args.preset)
+        preset = _find(args.preset) if args.preset else None
     except SecateurError as error:
         print(f"secateur: {visible_lines(str(error))}", file=sys.stderr)
         return error.exit_code
+    from engine.config.files import load
     from tui.app import Lab
+    from tui.work.remembered import Keeper
 
-    app = Lab(preset, workspace(args.workspace), args.open)
-    app.run(mouse=False)
+    folder = workspace(args.workspace)
+    config = load()
+    app = Lab(preset, folder, args.open, keeper=Keeper(folder), config=config)
+    app.run(mouse=config["mouse"])
     return app.return_code or 0
 
 

@@ -12,14 +12,19 @@ from typing import ClassVar
 from textual.app import App
 from textual.binding import BindingType
 
+from engine.config import files
+from engine.config.files import Config
+from engine.errors import SecateurError
 from tui import themes
 from tui.keys.action import EVERYWHERE, PLACES, Place, place
+from tui.keys.keymap import keymap
 from tui.keys.table import bindings
 from tui.patches.keyorder import KeyOrder
 from tui.patches.spans import SendSpans
 from tui.patches.stylesheet import ParsedOnce
 from tui.screens.base import BaseScreen
 from tui.session import Back, Exporting, Failed, Go, Session, Tell
+from tui.work.remembered import Keeper
 
 
 class Lab(KeyOrder, SendSpans, App[None]):
@@ -39,19 +44,42 @@ class Lab(KeyOrder, SendSpans, App[None]):
         (34, "-tall"),
     ]
 
-    def __init__(self, preset: Path | None = None, workspace: Path | None = None, first: str = "lab") -> None:
-        """Open `preset` in the lab and `first`, a place; raises UsageError if there is no such place."""
-        self.DEFAULT_MODE = place(first).name  # type: ignore[misc]
+    def __init__(
+        self,
+        preset: Path | None = None,
+        workspace: Path | None = None,
+        first: str = "",
+        *,
+        keeper: Keeper | None = None,
+        config: Config | None = None,
+    ) -> None:
+        """Open `preset` in the lab and `first`, a place; raises UsageError if there is no such place.
+
+        With a `keeper` it begins where the last lab was, in what was not asked for, and keeps where it is itself.
+        """
+        self.session = Session.at(workspace or Path(".secateur").absolute(), preset)
+        config = config or files.load()
+        self._take(config)
+        first = self.session.go_on(keeper, first) if keeper else first
+        self.DEFAULT_MODE = place(first or PLACES[0].name).name  # type: ignore[misc]
         plain = bool(os.environ.get("NO_COLOR"))
         super().__init__(ansi_color=True if plain else None)
-        self.session = Session.at(workspace or Path(".secateur").absolute(), preset)
         self._before: list[str] = []
         for theme in themes.THEMES:
             self.register_theme(theme)
-        self.theme = "plain" if plain else themes.chosen()
+        self.theme = "plain" if plain else config["theme"]
         self.stylesheet = ParsedOnce(variables=self.get_css_variables())
+        self.set_keymap({name: ",".join(keys) for name, keys in self.session.keymap.items()})
         for row in PLACES:
             self.add_mode(row.name, partial(self._new_screen, row))
+
+    def _take(self, config: Config) -> None:
+        """Be as the user's settings say; what is wrong in them is told once the first screen is there."""
+        session = self.session
+        session.within = session.watcher.within = config["within"]
+        session.columns = tuple(config["columns"])
+        session.keymap, wrong = keymap(config["keys"])
+        self._problems = [*config.problems, *wrong]
 
     def _new_screen(self, row: Place) -> BaseScreen:
         """The place's screen, with the classes that Textual would give it, and style it anew for, once laid out."""
@@ -67,6 +95,11 @@ class Lab(KeyOrder, SendSpans, App[None]):
         return themes.DEFAULTS
 
     def on_mount(self) -> None:
+        if self._problems:
+            wrong = "\n".join(self._problems)
+            self.post_message(
+                Failed(SecateurError("Your settings are not valid", wrong, "`secateur config` shows them."))
+            )
         # After the first frame: a thread that reads files takes the interpreter from what draws it.
         self.call_after_refresh(self.session.watcher.start)
         loop = asyncio.get_running_loop()
@@ -78,6 +111,7 @@ class Lab(KeyOrder, SendSpans, App[None]):
         gc.enable()
 
     async def on_unmount(self) -> None:
+        self._keep_place(self.current_mode)
         self.session.watcher.stop()
         if self.session.export is not None:
             await self.session.export.end()
@@ -126,6 +160,10 @@ class Lab(KeyOrder, SendSpans, App[None]):
         pointed = self.here.pointed()
         if pointed is not None and name != "lab":
             self.session.show(pointed)
+        self._keep_place(name)
+
+    def _keep_place(self, name: str) -> None:
+        self.session.keep(place=name, study=self.session.study or "", trial=self.session.trial)
 
     async def go(self, name: str) -> None:
         """Go to a place, and wait until its screen is there."""
@@ -140,6 +178,7 @@ class Lab(KeyOrder, SendSpans, App[None]):
 
     async def action_back(self) -> None:
         if self._before and len(self.screen_stack) == 1:
+            self._keep_place(self._before[-1])
             self.switch_mode(self._before.pop())
 
     async def action_help(self) -> None:
@@ -152,12 +191,40 @@ class Lab(KeyOrder, SendSpans, App[None]):
         from tui.screens.palette import show
 
         if len(self.screen_stack) == 1:
-            await show(self, self.current_mode, self.go)
+            await show(self, self.current_mode, self.go, self.session.keymap)
+
+    def action_threshold(self) -> None:
+        if len(self.screen_stack) == 1:
+            self.run_worker(self._threshold())
+
+    async def _threshold(self) -> None:
+        """Ask for the points that picks may lose, in this session."""
+        from engine.config.settings import BY_NAME
+        from tui.widgets.confirm import Prompt
+
+        within = self.session.within
+        detail = "Empty: as each study's preset says. `within` in your settings keeps it (`secateur config`)."
+        asked = Prompt("Points of validation accuracy that the pick may lose", f"{within or ''}", detail)
+        typed = await self.push_screen_wait(asked)
+        if typed is None:
+            return
+        try:
+            within = float(typed) if typed.strip() else None
+        except ValueError:
+            within = -1.0
+        if wrong := BY_NAME["within"].problem(within):
+            self.here.say(wrong, "warn")
+            return
+        self.session.within = self.session.watcher.within = within
+        self.here.picks_changed()
+        self.here.say(
+            f"picks lose at most {within:g} points" if within is not None else "picks are as presets say"
+        )
 
     def action_theme(self) -> None:
         names = [theme.name for theme in themes.THEMES]
         self.theme = names[(names.index(self.theme) + 1) % len(names)] if self.theme in names else names[0]
-        themes.remember(self.theme)
+        files.remember_theme(self.theme)
         self.here.say(f"theme: {self.theme}")
 
     def action_interrupt(self) -> None:

@@ -1,5 +1,6 @@
 """What screens share, and what they ask of the app by messages that bubble up to it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,8 +14,10 @@ from engine.studies.state import StudyState
 from tui.work.watch import Watcher
 
 if TYPE_CHECKING:
+    from engine.results.pick import Pick
     from engine.studies.settings import StudySettings
     from tui.work.models import ModelExport
+    from tui.work.remembered import Keeper, Remembered
 
 
 @dataclass
@@ -25,19 +28,31 @@ class Session:
         workspace: The folder whose studies are shown and started.
         watcher: Posts what goes on in the workspace; started and stopped by the app.
         preset: A preset's file that the lab's form is to open when it is next shown.
+        proposal: A preset as YAML, and the name for it, that the lab's form is to open when it is next shown.
         study: The current study, which Curves, Trial, Layers and Log show; None until there is one.
         trial: The current trial's index.
         overlay: Other studies drawn together with the current one.
         export: The latest export of a model, at work or ended.
+        within: Points that picks may lose, in place of what presets say; None where nobody said.
+        columns: Those of the list of studies, by the user's settings; none: all.
+        keymap: Keys of actions, by the user's settings.
+        keeper: Keeps for the next lab what this one is at; None where nothing is kept.
+        remembered: What the lab before left, until its preset has been opened.
     """
 
     workspace: Path
     watcher: Watcher
     preset: Path | None = None
+    proposal: tuple[str, str] | None = None
     study: str | None = None
     trial: int = 0
     overlay: list[str] = field(default_factory=list)
     export: "ModelExport | None" = None
+    within: float | None = None
+    columns: tuple[str, ...] = ()
+    keymap: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    keeper: "Keeper | None" = None
+    remembered: "Remembered | None" = None
     _settings: "dict[tuple[str, float | None], StudySettings | None]" = field(
         default_factory=dict, init=False
     )
@@ -65,6 +80,14 @@ class Session:
             self._settings[known] = self.settings(study)
         return self._settings[known]
 
+    def picked(self, name: str, state: StudyState) -> "Pick | None":
+        """A study's pick, by the threshold of this session."""
+        from engine.results import pick
+
+        settings = self.settings_of(name, state)
+        by = pick.rule(settings, self.within) if settings else pick.STANDARD
+        return pick.pick(state, by)
+
     def show(self, study: str) -> None:
         """Make a study the current one, from its first trial on, unless it is that already."""
         if study != self.study:
@@ -73,9 +96,34 @@ class Session:
     def current(self) -> str | None:
         """The current study; where none was chosen yet, the newest of the workspace becomes it."""
         if self.study is None:
-            found = rundir.studies(self.workspace)
-            self.study = found[0].name if found else None
+            runs = rundir.studies(self.workspace)
+            self.study = runs[0].name if runs else None
         return self.study
+
+    def keep(self, **changes: object) -> None:
+        """Take note for the next lab of what has changed."""
+        if self.keeper is not None:
+            self.keeper.keep(**changes)
+
+    def go_on(self, keeper: "Keeper", place: str) -> str:
+        """Be where the last lab was, unless a preset or a `place` was asked for; the place to begin at."""
+        self.keeper, last = keeper, keeper.last()
+        asked = self.preset
+        if asked is None or str(asked.absolute()) == last.preset:
+            self.remembered = last
+        if last.study and self.run(last.study).preset.is_file():
+            self.study, self.trial = last.study, last.trial
+        return place or (last.place if asked is None else "")
+
+    def take_remembered(self) -> "Remembered | None":
+        """What the last lab left of its preset, once."""
+        last, self.remembered = self.remembered, None
+        return last
+
+    def take_proposal(self) -> tuple[str, str] | None:
+        """The preset that was proposed, once."""
+        proposal, self.proposal = self.proposal, None
+        return proposal
 
     def take_preset(self) -> Path | None:
         """The preset to open, once: whoever takes it opens it."""

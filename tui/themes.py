@@ -1,12 +1,6 @@
 """The themes: light, dark, high contrast, and one that leaves every colour to the terminal."""
 
-import contextlib
-import os
-from pathlib import Path
-
 from textual.theme import Theme
-
-from engine.store.paths import home
 
 OWN = ("muted", "good", "bad", "warn", "key", "cursor-back", "cursor-ink", "border", "border-blurred")
 """Colours of ours beside Textual's."""
@@ -125,25 +119,3 @@ PLAIN = Theme(
 THEMES = (DARK, LIGHT, CONTRAST, PLAIN)
 DEFAULTS = {**DARK.variables, "cursor-style": "none"}
 """Variables of ours for themes that do not set them."""
-
-
-def chosen() -> str:
-    """The theme chosen last, or the dark one."""
-    file, name = _file(), ""
-    with contextlib.suppress(OSError, ValueError):
-        name = file.read_text("utf-8").strip() if file else ""
-    return name if name in {theme.name for theme in THEMES} else DARK.name
-
-
-def remember(name: str) -> None:
-    """Keep the choice for the next start; a home that is missing or can't be written to keeps none."""
-    if file := _file():
-        with contextlib.suppress(OSError):
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(f"{name}\n", "utf-8")
-
-
-def _file() -> Path | None:
-    own, base = os.environ.get("XDG_CONFIG_HOME"), home()
-    folder = Path(own) if own else base and base / ".config"
-    return folder and folder / "secateur" / "theme"

@@ -43,18 +43,18 @@ class Said:
     """What a command left: its exit code, its JSON, what it told on stderr, and the folder it ran in."""
 
     code: int
-    found: dict[str, Any]
-    told: str
+    answer: dict[str, Any]
+    messages: str
     folder: Path
 
     @property
     def trials(self) -> list[dict[str, Any]]:
-        trials: list[dict[str, Any]] = self.found.get("trials", [])
+        trials: list[dict[str, Any]] = self.answer.get("trials", [])
         return trials
 
     @property
     def done(self) -> bool:
-        return self.found.get("status") == "done"
+        return self.answer.get("status") == "done"
 
     @property
     def accuracies(self) -> list[float]:
@@ -63,22 +63,24 @@ class Said:
     @property
     def refused(self) -> bool:
         """Whether it said no in words of its own: no traceback, no bug of ours, nothing trained before."""
-        ours = "Traceback" in self.told or "may be a bug" in self.told or "Unexpected" in self.told
-        trained = "epoch" in self.told
+        ours = (
+            "Traceback" in self.messages or "may be a bug" in self.messages or "Unexpected" in self.messages
+        )
+        trained = "epoch" in self.messages
         return self.code != 0 and not ours and not trained
 
 
 def learned(said: Said) -> str:
     """Every trial is done, and its network knows more than chance."""
     if not said.done or not said.accuracies:
-        return last(said.told) or f"exit code {said.code}"
+        return last(said.messages) or f"exit code {said.code}"
     low = min(said.accuracies)
     return "" if low >= LEARNED else f"accuracy {low:.2f}"
 
 
-def last(told: str) -> str:
+def last(output: str) -> str:
     """The sentence that matters of what was told on stderr."""
-    lines = [line.strip() for line in told.splitlines() if line.strip()]
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
     failed = [line for line in lines if "FAILED" in line or "secateur:" in line]
     return (failed or lines or [""])[-1][:160]
 
@@ -106,7 +108,7 @@ class Case:
         if not wrong:
             return "right", ""
         if self.refusal and said.refused:
-            return "refused in words", last(said.told)
+            return "refused in words", last(said.messages)
         return "wrong", wrong
 
 
@@ -128,10 +130,12 @@ def secateur(folder: Path, *arguments: str) -> Said:
     command = [sys.executable, "-m", "engine.cli.main", *arguments]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     try:
-        found = json.loads(done.stdout)
+        answer = json.loads(done.stdout)
     except ValueError:
-        found = {"text": done.stdout}
-    return Said(done.returncode, found if isinstance(found, dict) else {"list": found}, done.stderr, folder)
+        answer = {"text": done.stdout}
+    return Said(
+        done.returncode, answer if isinstance(answer, dict) else {"list": answer}, done.stderr, folder
+    )
 
 
 def preset(model: str, steps: str = STEPS, data: str = "{name: data.py:load}") -> str:

@@ -27,7 +27,7 @@ def _leak(folder: Path) -> str:
 
 
 def _refused_leak(said: Said) -> str:
-    words = "other data in every call" in said.told or "not those" in said.told
+    words = "other data in every call" in said.messages or "not those" in said.messages
     return (
         ""
         if said.refused and words
@@ -49,7 +49,9 @@ def _new_numbers(said: Said) -> str:
         BLOCKS.replace("def block(channels): return", "def block(channels): return nn.Dropout(0.5) and")
     )
     again = secateur(said.folder, "run", "--json", "p.yaml")
-    return "the network's helper was edited and all was reused" if "reused" in again.told else learned(again)
+    return (
+        "the network's helper was edited and all was reused" if "reused" in again.messages else learned(again)
+    )
 
 
 def _importing(mark: str, statement: str, where: str = "blocks.py") -> Case:

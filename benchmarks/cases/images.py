@@ -50,9 +50,9 @@ def _splits(train: str, test: str, around: str = "") -> Write:
 
 
 def _two(said: Said) -> str:
-    text = str(said.found) + said.told
+    text = str(said.answer) + said.messages
     right = "day" in text and "night" in text and said.code == 0
-    return "" if right else last(said.told) or text[:120]
+    return "" if right else last(said.messages) or text[:120]
 
 
 def _deep(folder: Path) -> str:
@@ -62,7 +62,7 @@ def _deep(folder: Path) -> str:
 
 
 def _accurate(said: Said) -> str:
-    return "" if said.done and min(said.accuracies) > 0.9 else f"{last(said.told)} {said.accuracies}"
+    return "" if said.done and min(said.accuracies) > 0.9 else f"{last(said.messages)} {said.accuracies}"
 
 
 def _turned(folder: Path) -> str:
@@ -89,8 +89,8 @@ def _damaged(folder: Path) -> str:
 
 
 def _both_named(said: Said) -> str:
-    text = str(said.found) + said.told
-    return "" if "3.png" in text and "5.png" in text and "epoch" not in said.told else last(said.told)
+    text = str(said.answer) + said.messages
+    return "" if "3.png" in text and "5.png" in text and "epoch" not in said.messages else last(said.messages)
 
 
 def _yolo(listing: str, folder: Path, labels: dict[str, str]) -> str:
@@ -140,11 +140,13 @@ def _litter(folder: Path) -> str:
 
 
 def _eight(said: Said) -> str:
-    return "" if said.code == 0 and "8" in str(said.found) else last(said.told) or f"exit code {said.code}"
+    return (
+        "" if said.code == 0 and "8" in str(said.answer) else last(said.messages) or f"exit code {said.code}"
+    )
 
 
 def _refused(said: Said) -> str:
-    return "" if said.code != 0 and "Traceback" not in said.told else "rows of poses became boxes"
+    return "" if said.code != 0 and "Traceback" not in said.messages else "rows of poses became boxes"
 
 
 YOLO = ("ultralytics",)

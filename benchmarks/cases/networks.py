@@ -29,15 +29,15 @@ def mine(body: str) -> str:
 def _macs(said: Said) -> str:
     if wrong := learned(said):
         return wrong
-    before = said.found["baseline"]["results"]["macs"]
+    before = said.answer["baseline"]["results"]["macs"]
     ratio = before / said.trials[-1]["results"]["macs"]
-    told = any(
-        word in said.told
+    explained = any(
+        word in said.messages
         for word in ("stay whole", "stays whole", "kept whole", "fewer", "more than", "whole")
     )
     return (
         ""
-        if 1.5 <= ratio <= 2.6 or told
+        if 1.5 <= ratio <= 2.6 or explained
         else f"{ratio:.2f} × fewer MACs where 2 × was asked, and nothing said"
     )
 

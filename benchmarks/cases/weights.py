@@ -34,15 +34,15 @@ def saved(line: str, model: str = "{weights: w.pth}") -> Write:
 
 def _masks(said: Said) -> str:
     wrong = learned(said)
-    return wrong or ("" if "masks are kept" in said.told else "the masks are not told")
+    return wrong or ("" if "masks are kept" in said.messages else "the masks are not told")
 
 
-def _told(said: Said) -> str:
-    return learned(said) or ("" if "criterion" in said.told else "what was left out is not told")
+def _message(said: Said) -> str:
+    return learned(said) or ("" if "criterion" in said.messages else "what was left out is not told")
 
 
 def _warned(said: Said) -> str:
-    loud = any(word in said.told for word in ("preprocess", "normali", "mean"))
+    loud = any(word in said.messages for word in ("preprocess", "normali", "mean"))
     return "" if loud else "weights came without their preprocessing, and nothing was said"
 
 
@@ -89,13 +89,13 @@ def _own_head(folder: Path) -> str:
 
 
 def _head(said: Said) -> str:
-    return learned(said) or ("" if "(head)" in said.told else "which layer starts at random is not told")
+    return learned(said) or ("" if "(head)" in said.messages else "which layer starts at random is not told")
 
 
 WEIGHTS = (
     Case("B06", "one's own head, not the last one registered, for other classes", _own_head, _head),
     Case("B16", "a state_dict of torch.nn.utils.prune", saved(PRUNED), _masks),
-    Case("B17", "a Lightning file with criterion and teacher", saved(LIGHTNING), _told),
+    Case("B17", "a Lightning file with criterion and teacher", saved(LIGHTNING), _message),
     Case("B18", "a pickle with NumPy's scalars", saved(SCALARS)),
     Case("B19", "weights without the preprocessing they were trained with", saved(OTHER), _warned),
 )

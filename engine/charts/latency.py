@@ -73,7 +73,7 @@ def _samples(state: StudyState, x: str, y: str, by: tuple[str, ...]) -> Iterator
     names = along_rows or line_parameters(state, x, by)
     parameters = [n for n in names if n in by or _differ(t.parameters.get(n) for t, _ in meant)]
     for trial, row in meant:
-        described = [_told(trial, name, alone=len(parameters) == 1) for name in parameters]
+        described = [_description(trial, name, alone=len(parameters) == 1) for name in parameters]
         where = latency.in_words(row, dimensions)
         line = ", ".join(part for part in (*described, where) if part) or y
         value = _value(trial, row, y)
@@ -85,7 +85,7 @@ def _differ(values: Iterable[object]) -> bool:
     return len({str(value) for value in values}) > 1
 
 
-def _told(trial: TrialState, name: str, *, alone: bool) -> str:
+def _description(trial: TrialState, name: str, *, alone: bool) -> str:
     value = str(trial.parameters.get(name))
     return value if alone else f"{name.rpartition('.')[2]} {value}"
 
@@ -125,12 +125,12 @@ def _references(states: Sequence[StudyState], x: str, y: str) -> Iterator[Refere
     for state in states:
         befores = [latency.of_baseline(r) for t, r in _rows(state) if _value(t, r, y) is not None]
         dimensions = [d for d in DIMENSIONS if _differ(before.get(d) for before in befores)]
-        found: dict[str, list[float]] = {}
+        groups: dict[str, list[float]] = {}
         for before in befores:
             value = latency.value(before, latency.parse(y).field)
-            found.setdefault(latency.in_words(before, dimensions), []).append(value)
+            groups.setdefault(latency.in_words(before, dimensions), []).append(value)
         prefix = f"{state.name} " if len(states) > 1 else ""
-        for where, values in found.items():
+        for where, values in groups.items():
             name = f"{BASELINE}, {where}" if where else BASELINE
             yield Reference(prefix + name, statistics.fmean(values))
 
@@ -142,7 +142,7 @@ def _points(state: StudyState, samples: list[_Sample], x: str) -> tuple[Point, .
     for sample in samples:
         rest = tuple((n, str(v)) for n, v in sample.trial.parameters.items() if n != "seed")
         groups.setdefault(sample.x if x in NUMBERS else rest, []).append(sample)
-    points = [_mean(state, found) for found in groups.values()]
+    points = [_mean(state, group) for group in groups.values()]
     return tuple(sorted(points, key=lambda point: point.x if isinstance(point.x, int | float) else 0.0))
 
 

@@ -36,18 +36,18 @@ class _Drawn:
 
 def names(states: Sequence[StudyState]) -> list[str]:
     """What can be drawn along: `rate`, or `STEP.rate` where steps have to be told apart."""
-    found = _addresses(states)
-    return [RATE] if len(found) == 1 else [f"{address}.{RATE}" for address in found]
+    addresses = _addresses(states)
+    return [RATE] if len(addresses) == 1 else [f"{address}.{RATE}" for address in addresses]
 
 
 def is_rate(name: str, states: Sequence[StudyState]) -> bool:
     """Whether the name is the rate of a sensitivity step. Raises UsageError where it may be that of several."""
-    found = _addresses(states)
-    if name == RATE and len(found) > 1:
+    addresses = _addresses(states)
+    if name == RATE and len(addresses) > 1:
         raise UsageError(
-            f"There are {len(found)} sensitivity steps", "", f"Choose from {', '.join(names(states))}."
+            f"There are {len(addresses)} sensitivity steps", "", f"Choose from {', '.join(names(states))}."
         )
-    return bool(found) and (name == RATE or name in [f"{address}.{RATE}" for address in found])
+    return bool(addresses) and (name == RATE or name in [f"{address}.{RATE}" for address in addresses])
 
 
 def measures(states: Sequence[StudyState]) -> list[str]:
@@ -62,11 +62,11 @@ def layers(states: Sequence[StudyState], x: str) -> list[str]:
 
 def within_a_point(states: Sequence[StudyState], x: str) -> dict[str, float]:
     """For every layer the share that costs at most one point; of several scans the least."""
-    found: dict[str, float] = {}
+    rates: dict[str, float] = {}
     for _, scan in _scans(states, x):
         for layer, share in tolerance.within_a_point(scan.mean()).items():
-            found[layer] = min(share, found.get(layer, 1.0))
-    return found
+            rates[layer] = min(share, rates.get(layer, 1.0))
+    return rates
 
 
 def figure(
@@ -107,7 +107,7 @@ def _scans(states: Sequence[StudyState], x: str) -> list[tuple[StudyState, Scan]
 
 
 def _chosen(states: Sequence[StudyState], x: str, wanted: Sequence[str]) -> list[_Drawn]:
-    found = _scans(states, x)
+    scans = _scans(states, x)
     known = layers(states, x)
     for pattern in wanted if known else ():
         if not any(fnmatchcase(layer, pattern) for layer in known):
@@ -117,8 +117,8 @@ def _chosen(states: Sequence[StudyState], x: str, wanted: Sequence[str]) -> list
                 "Name some of these, or use a pattern such as layer3.*",
             )
     out = []
-    for state, scan in found:
-        few = _spread(scan, max(1, MOST // len(found)))
+    for state, scan in scans:
+        few = _spread(scan, max(1, MOST // len(scans)))
         shown = [n for n in scan.layers if any(fnmatchcase(n, p) for p in wanted)] if wanted else few
         parts = [state.name if len(states) > 1 else "", scan.label]
         out.append(_Drawn(state, scan, shown, "".join(f"{part} " for part in parts if part)))
@@ -127,14 +127,14 @@ def _chosen(states: Sequence[StudyState], x: str, wanted: Sequence[str]) -> list
 
 def _spread(scan: Scan, most: int) -> list[str]:
     """At most so many layers, evenly from the least to the most sensitive, in the model's order."""
-    found = scan.layers
-    if len(found) <= most:
-        return found
+    layers = scan.layers
+    if len(layers) <= most:
+        return layers
     curves = tolerance.drop_curves(scan.mean())
-    ranked = sorted(found, key=lambda layer: sum(curves[layer].costs) if layer in curves else 0.0)
+    ranked = sorted(layers, key=lambda layer: sum(curves[layer].costs) if layer in curves else 0.0)
     last = len(ranked) - 1
     kept = {ranked[round(i * last / max(most - 1, 1))] for i in range(most)}
-    return [layer for layer in found if layer in kept]
+    return [layer for layer in layers if layer in kept]
 
 
 def _measure(y: str, drawn: Sequence[_Drawn]) -> str:
@@ -162,6 +162,6 @@ def _line(one: _Drawn, layer: str, name: str) -> Series:
 
 def _references(drawn: Sequence[_Drawn], name: str) -> Iterable[Reference]:
     for one in drawn:
-        found = one.scan.mean()["reference"].get(name)
-        if isinstance(found, int | float):
-            yield Reference(f"{one.prefix}{UNPRUNED}", float(found))
+        value = one.scan.mean()["reference"].get(name)
+        if isinstance(value, int | float):
+            yield Reference(f"{one.prefix}{UNPRUNED}", float(value))

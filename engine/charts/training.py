@@ -38,7 +38,7 @@ def _steps(state: StudyState) -> list[tuple[StepState, tuple[TrialState, ...]]]:
     for trial in state.trials:
         for step in trial.steps:
             users.setdefault(step.key, []).append(trial)
-    return [(state.steps[key], tuple(found)) for key, found in users.items() if state.steps[key].epochs]
+    return [(state.steps[key], tuple(trials)) for key, trials in users.items() if state.steps[key].epochs]
 
 
 def _name(state: StudyState, step: StepState, trials: Sequence[TrialState]) -> str:

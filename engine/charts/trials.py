@@ -78,8 +78,8 @@ def figure(
         return sensitivity.figure(states, x, y, layers, log=log)
     if latencycharts.applies(x, y, names):
         return latencycharts.figure(states, *_of_rows(states, x, y, names), log=log)
-    x, y = (_resolve(name, states) for name in (x, y))
-    names = tuple(_resolve(name, states) for name in names)
+    x, y = (resolve(name, states) for name in (x, y))
+    names = tuple(resolve(name, states) for name in names)
     lines: list[Series] = []
     for state in states:
         prefix = f"{state.name} " if len(states) > 1 else ""
@@ -130,12 +130,12 @@ def _of_rows(
     """Names of rows as they are, the others in full."""
 
     def full(name: str) -> str:
-        return name if latency.is_name(name) or name in latency.DIMENSIONS else _resolve(name, states)
+        return name if latency.is_name(name) or name in latency.DIMENSIONS else resolve(name, states)
 
     return full(x), full(y), tuple(map(full, by))
 
 
-def _resolve(name: str, states: Sequence[StudyState]) -> str:
+def resolve(name: str, states: Sequence[StudyState]) -> str:
     """`name` as a parameter or measure of every study; a unique last part such as `sparsity` will do."""
     parameters = list(dict.fromkeys(n for state in states for n in parameter_names(state)))
     measures = list(dict.fromkeys(n for state in states for n in measure_names(state)))
@@ -181,7 +181,7 @@ def _points(state: StudyState, trials: Sequence[TrialState], x: str, y: str) -> 
         if measure_value(trial.results, y) is not None:
             rest = tuple((n, str(v)) for n, v in trial.parameters.items() if n != "seed")
             seeds.setdefault(rest, []).append(trial)
-    points = [_mean(state, found, x, y) for found in seeds.values()]
+    points = [_mean(state, group, x, y) for group in seeds.values()]
     return tuple(sorted(points, key=lambda point: _order(point.x)))
 
 

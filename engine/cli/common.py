@@ -44,7 +44,7 @@ def add_within(parser: argparse.ArgumentParser) -> None:
         "--within",
         metavar="POINTS",
         type=_points,
-        help="points of validation accuracy that the pick may lose (default: as in the preset, else 1)",
+        help="points of validation accuracy that the pick may lose (default: by your settings, else the preset's: 1)",
     )
 
 

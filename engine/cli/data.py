@@ -40,6 +40,7 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     fetch.add_argument(
         "--root", type=Path, metavar="DIR", help="where to put it (default: WORKSPACE/data/NAME)"
     )
+    add_json(fetch)
     fetch.set_defaults(run=run_fetch)
     check = actions.add_parser(
         "check",
@@ -74,16 +75,23 @@ def run_fetch(args: argparse.Namespace) -> int:
         raise UsageError(f"{args.name} is your own data", "Only built-in sets can be fetched.")
     record = record_of(args.name)
     folder = workspace(args.workspace)
-    found = find(record, folder, args.root)
-    if found is not None:
-        say(f"{record.name} is already here: {found}")
+    existing = find(record, folder, args.root)
+    if existing is not None:
+        if args.json:
+            print_json({"name": record.name, "path": str(existing), "downloaded": False})
+        else:
+            say(f"{record.name} is already here: {existing}")
         return 0
     if not record.downloads:
         raise SecateurError(f"Data set {record.name} can't be downloaded", record.note)
     from engine.compute.data.download import download
 
     target = args.root or data_folder(folder, record.name)
-    say(f"{record.name} is here now: {download(record, target)}")
+    downloaded = download(record, target)
+    if args.json:
+        print_json({"name": record.name, "path": str(downloaded), "downloaded": True})
+        return 0
+    say(f"{record.name} is here now: {downloaded}")
     if args.root is not None:
         say(f"Name this folder in presets: data: {{name: {record.name}, root: {args.root}}}")
     return 0
@@ -99,15 +107,15 @@ def run_check(args: argparse.Namespace) -> int:
     places = [locate(section, workspace(args.workspace)) for section in sections]
     from engine.compute.data.check import check
 
-    found = [
+    checks = [
         {"root": section.root} | check(section, place, args.images)
         for section, place in zip(sections, places, strict=True)
     ]
     if args.json:
-        print_json({"data": found})
+        print_json({"data": checks})
     else:
-        say_text("\n\n".join(one["report"] for one in found))
-    return EXIT_FAILED if any("damaged" in one for one in found) else 0
+        say_text("\n\n".join(one["report"] for one in checks))
+    return EXIT_FAILED if any("damaged" in one for one in checks) else 0
 
 
 def find(record: Record, workspace: Path, root: Path | None = None) -> Path | None:
@@ -117,12 +125,12 @@ def find(record: Record, workspace: Path, root: Path | None = None) -> Path | No
     if isinstance(record.source, Bundled | Scenes):
         return bundled_folder()
     places = places_of(record, workspace, None if root is None else str(root))
-    return next((found for place in places if (found := folder_with(record, place)) is not None), None)
+    return next((folder for place in places if (folder := folder_with(record, place)) is not None), None)
 
 
 def row(record: Record, workspace: Path) -> dict[str, Any]:
     """What is known about one set: plain JSON values."""
-    found = find(record, workspace)
+    folder = find(record, workspace)
     counts = record.images
     return {
         "name": record.name,
@@ -134,8 +142,8 @@ def row(record: Record, workspace: Path) -> dict[str, Any]:
         else None,
         "channels": record.channels,
         "size": record.size,
-        "path": str(found) if found else None,
-        "fetch": None if found else fetch_command(record, workspace) or None,
+        "path": str(folder) if folder else None,
+        "fetch": None if folder else fetch_command(record, workspace) or None,
         "download_mb": record.download_mb,
         "note": record.note,
     }

@@ -59,56 +59,56 @@ def _doctor(args: argparse.Namespace) -> int:
     here = [asdict(one) for one in runtimes.survey(device)]
     in_force = limits.in_force()
     use = disk_use(folder)
-    found = environment.describe() | {"workspace": examine(folder), "runtimes": here}
-    found["disk_use"] = use
-    found["devices"] = asdict(gpus.found())
-    found["slurm"] = cluster()
-    found["limits"] = [asdict(limit) | {"text": limit.text} for limit in in_force]
-    problems = [*version_problems(environment.packages()), *workspace_problems(found["workspace"])]
+    facts = environment.describe() | {"workspace": examine(folder), "runtimes": here}
+    facts["disk_use"] = use
+    facts["devices"] = asdict(gpus.found())
+    facts["slurm"] = cluster()
+    facts["limits"] = [asdict(limit) | {"text": limit.text} for limit in in_force]
+    problems = [*version_problems(environment.packages()), *workspace_problems(facts["workspace"])]
     wrong = private.problems()
-    found["private"] = str(private.folder()) if not wrong else ""
+    facts["private"] = str(private.folder()) if not wrong else ""
     problems += limit_problems(in_force) + wrong
-    notes = cpu_notes(found["cpu"]) + thread_notes() + private.notes()
+    notes = cpu_notes(facts["cpu"]) + thread_notes() + private.notes()
     if args.bits:
         checked = bits.check(environment.available_cpus())
-        found["bits"] = checked.as_dict()
+        facts["bits"] = checked.as_dict()
         problems += [checked.text] * (not checked.equal)
     if args.json:
-        print_json(found | {"problems": problems, "notes": notes})
+        print_json(facts | {"problems": problems, "notes": notes})
         return int(bool(problems))
-    say(*_lines(found))
+    say(*_lines(facts))
     say(*(f"note: {note}" for note in notes))
     say(*(f"PROBLEM: {problem}" for problem in problems) if problems else ("no problems found",))
     return int(bool(problems))
 
 
-def _lines(found: dict[str, Any]) -> list[str]:
+def _lines(facts: dict[str, Any]) -> list[str]:
     from engine.text import numbers
 
-    cpu, place = found["cpu"], found["workspace"]
-    packages = ", ".join(f"{name} {version}" for name, version in found["packages"].items())
+    cpu, place = facts["cpu"], facts["workspace"]
+    packages = ", ".join(f"{name} {version}" for name, version in facts["packages"].items())
     return [
-        f"secateur    {found['secateur']}, Python {found['python']}, {found['platform']}, host {found['host']}",
+        f"secateur    {facts['secateur']}, Python {facts['python']}, {facts['platform']}, host {facts['host']}",
         f"packages    {packages}",
         f"processor   {cpu['model']}, {cpu['available']} usable; {' '.join(cpu['flags']) or 'no known features'}",
-        f"memory      {numbers.size(found['memory_bytes'])}",
-        *(f"limit       {limit['text']}" for limit in found["limits"]),
+        f"memory      {numbers.size(facts['memory_bytes'])}",
+        *(f"limit       {limit['text']}" for limit in facts["limits"]),
         *(
             f"GPU         {gpu['name']}, {numbers.size(gpu['memory'])}, compute capability {gpu['capability'] or '?'}, "
             f"CUDA_VISIBLE_DEVICES={gpu['visible']}"
-            for gpu in found["devices"]["gpus"]
+            for gpu in facts["devices"]["gpus"]
         ),
-        *(f"GPU         none: {found['devices']['why']}" for _ in range(not found["devices"]["gpus"])),
-        *(_runtime(one) for one in found["runtimes"]),
+        *(f"GPU         none: {facts['devices']['why']}" for _ in range(not facts["devices"]["gpus"])),
+        *(_runtime(one) for one in facts["runtimes"]),
         f"workspace   {place['path']} on {place['file_system']}"
         f"{' (shared)' if place['shared'] else ''}, {numbers.size(place['free_bytes'])} free",
         *(
-            f"private     {found['private']}: locks, sockets, compiled code"
-            for _ in range(bool(found["private"]))
+            f"private     {facts['private']}: locks, sockets, compiled code"
+            for _ in range(bool(facts["private"]))
         ),
-        *_disk_use(found["disk_use"]),
-        *_slurm(found["slurm"]),
-        *(f"bits        {found['bits']['text']}" for _ in range("bits" in found and found["bits"]["equal"])),
+        *_disk_use(facts["disk_use"]),
+        *_slurm(facts["slurm"]),
+        *(f"bits        {facts['bits']['text']}" for _ in range("bits" in facts and facts["bits"]["equal"])),
     ]
 
 
@@ -120,35 +120,39 @@ def cluster() -> dict[str, Any]:
     return {"partitions": site.partitions(), "files": files, "largest_array": site.largest_array()}
 
 
-def _slurm(found: dict[str, Any]) -> list[str]:
-    if not found["partitions"]:
+def _slurm(facts: dict[str, Any]) -> list[str]:
+    if not facts["partitions"]:
         return []
     names = ", ".join(
         f"{one['name']}{'*' * bool(one['default'])} ({one['nodes']} nodes of {one['cpus']} processors, up to "
         f"{one['time']})"
-        for one in found["partitions"]
+        for one in facts["partitions"]
     )
-    files = ", ".join(found["files"]) or "no settings of the site's or yours"
-    return [f"Slurm       {names}; arrays of at most {found['largest_array']} tasks; {files}"]
+    files = ", ".join(facts["files"]) or "no settings of the site's or yours"
+    return [f"Slurm       {names}; arrays of at most {facts['largest_array']} tasks; {files}"]
 
 
 def disk_use(folder: Path) -> dict[str, int]:
     """Bytes of the workspace's studies and results, and how much of it nobody needs."""
     from engine.studies import holdings
 
-    found = holdings.holdings(folder)
+    contents = holdings.holdings(folder)
     return {
-        "studies": sum(one.folder for one in found.holders),
-        "store": sum(item.size for item in found.items),
-        "left_over": sum(item.size for item in found.left_over()),
+        "studies": sum(one.folder for one in contents.holders if not one.deleted),
+        "bin": sum(one.folder for one in contents.holders if one.deleted),
+        "store": sum(item.size for item in contents.items),
+        "left_over": sum(item.size for item in contents.left_over()),
     }
 
 
 def _disk_use(use: dict[str, int]) -> list[str]:
     from engine.text import numbers
 
+    in_bin = f", bin {numbers.size(use['bin'])}" if use["bin"] else ""
     left = f", {numbers.size(use['left_over'])} left over: `secateur clean`" if use["left_over"] else ""
-    return [f"disk use    studies {numbers.size(use['studies'])}, store {numbers.size(use['store'])}{left}"]
+    return [
+        f"disk use    studies {numbers.size(use['studies'])}, store {numbers.size(use['store'])}{in_bin}{left}"
+    ]
 
 
 def _runtime(one: dict[str, Any]) -> str:

@@ -85,13 +85,15 @@ def _line(value: dict[str, Any]) -> None:
 
 
 def _export(args: argparse.Namespace, tell: Callable[[str], None]) -> dict[str, Any]:
+    from engine.config import files
     from engine.results import exports
     from engine.store.workspace import workspace
     from engine.studies.rundir import find
     from engine.studies.state import load
 
     study = find(workspace(args.workspace), args.study)
-    order = exports.order(study, load(study.path), args.trial, args.format, args.out, args.force, args.within)
+    state, within = load(study.path), files.within(args.within)
+    order = exports.order(study, state, args.trial, args.format, args.out, args.force, within)
     tell(order.choice)
     return _write(order, tell)
 

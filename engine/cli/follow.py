@@ -19,6 +19,7 @@ from engine.studies import lease
 from engine.studies.rundir import RunDir
 from engine.studies.state import Reader, StudyState
 from engine.text import numbers, tables
+from engine.text.phrases import counted
 from engine.text.visible import visible
 
 LOOK_EVERY_S = 0.2
@@ -100,10 +101,10 @@ class _Lines:
     """One line for each thing that happened."""
 
     def __init__(self) -> None:
-        self._told: set[str] = set()
+        self._said: set[str] = set()
 
     def event(self, event: ev.Event, state: StudyState) -> None:
-        tell(*described(event, state, self._told))
+        tell(*described(event, state, self._said))
 
     def tick(self, state: StudyState) -> None:
         """Nothing is redrawn where there is no terminal."""
@@ -117,10 +118,10 @@ class _Bar:
 
     def __init__(self) -> None:
         self._shown = ""
-        self._told: set[str] = set()
+        self._said: set[str] = set()
 
     def event(self, event: ev.Event, state: StudyState) -> None:
-        lines = described(event, state, self._told, brief=True)
+        lines = described(event, state, self._said, brief=True)
         if lines:
             self.clear()
             tell(*(tables.abbreviate(visible(line), columns()) for line in lines))
@@ -153,7 +154,7 @@ def described(
     event: ev.Event, state: StudyState, reported: set[str], *, brief: bool = False
 ) -> tuple[str, ...]:
     """What `describe` says, in lines: only a check-up has several."""
-    if isinstance(event, ev.CheckedUp):
+    if isinstance(event, ev.CheckedUp | ev.Reached | ev.Chosen):
         return tuple(event.lines)
     text = describe(event, state, reported, brief=brief)
     return (text,) if text else ()
@@ -169,11 +170,12 @@ def describe(event: ev.Event, state: StudyState, reported: set[str], *, brief: b
             again = "resumed" if event.resumed else "started"
             return f"{event.study} {again} on {event.host} (process {event.pid})"
         case ev.Planned():
-            where = f"{event.devices.get('device')}, {event.devices.get('threads')} threads"
-            count = len(event.trials)
-            return f"{count} {'trial' if count == 1 else 'trials'} on {where}"
-        case ev.CheckedUp():
+            where = f"{event.devices.get('device')}, {counted(event.devices.get('threads', 0), 'thread')}"
+            return f"{counted(len(event.trials), 'trial')} on {where}"
+        case ev.CheckedUp() | ev.Reached() | ev.Chosen():
             return ", ".join(event.lines)
+        case ev.Proposed():
+            return event.text
         case ev.EpochFinished():
             if brief:
                 return ""
@@ -221,10 +223,10 @@ def _finished(event: ev.StepFinished, state: StudyState) -> str:
 
 def _quality(measures: dict[str, Any], prefix: str) -> str:
     """A classifier's accuracy, or a detector's mAP with its name."""
-    found = quality_of(measures, prefix)
-    if found is None:
+    quality = quality_of(measures, prefix)
+    if quality is None:
         return numbers.MISSING
-    name, value = found
+    name, value = quality
     return (
         numbers.percent(value)
         if name == "accuracy"
@@ -241,4 +243,4 @@ def _who(key: str, state: StudyState) -> str:
             f"{name.rpartition('.')[2]} {value}" for name, value in users[0].parameters.items()
         )
         return f"trial {users[0].index} ({values}) {step.address}" if values else step.address
-    return f"{step.address} (shared by {len(users)} trials)" if users else step.address
+    return f"{step.address} (shared by {counted(len(users), 'trial')})" if users else step.address

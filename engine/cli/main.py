@@ -6,11 +6,30 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from engine import __version__
-from engine.cli import clean, cluster, data, doctor, export, lab, params, plot, presets, run, study
-from engine.cli.common import settle_streams, tell_error
-from engine.errors import SecateurError, exit_code_of
+from engine.cli import (
+    clean,
+    cluster,
+    compare,
+    config,
+    data,
+    delete,
+    doctor,
+    export,
+    lab,
+    mcp,
+    next,
+    note,
+    params,
+    plot,
+    presets,
+    report,
+    run,
+    spec,
+    study,
+)
+from engine.cli.common import print_json, settle_streams, tell_error
+from engine.errors import EXIT_CODES, SecateurError, UsageError, exit_code_of
 from engine.machine.signals import number_of, unblock
-from engine.text.visible import visible
 
 EPILOG = """\
 how it goes:
@@ -20,22 +39,36 @@ how it goes:
   secateur run my.yaml --set train.epochs=2 --set data.limit=2000
   secateur list                        the studies of this workspace
   secateur plot latest --x sparsity --y size.packed --by prune.weights.scope
-  secateur export latest model/        the last model, with a loader that needs none of this
+  secateur report latest report.html   verdict, curves, tables and preset in one file for colleagues
+  secateur export latest model/        its pick, with a loader that needs none of this
   secateur replay latest               run it again from nothing and compare every number bit for bit
 
 A study runs in the background: closing the terminal does not stop it, `secateur watch` finds it again,
 `secateur cancel` stops it and `secateur resume` goes on where it was. The workspace is --workspace,
-$SECATEUR_HOME or ./.secateur. Exit codes: 0 done, 1 failed, 2 wrong usage or preset (nothing written),
-3 a replay that differs, 130 interrupted or cancelled, 128 and a signal's number where that ended the study (143:
-SIGTERM), 75 where a study has an engine already.
+$SECATEUR_HOME or ./.secateur. Programs and agents: `secateur spec --json` says everything, every command takes --json,
+and `secateur mcp` serves the same commands to agents.
+
+exit codes:
 """
 
 
+COMMANDS = (
+    *(lab, run, study, next, compare, note, delete, cluster, plot, report, export),
+    *(presets, params, data, clean, doctor, config, spec, mcp),
+)
+"""Modules that declare commands, in the order of the help."""
+
+
+class Misused(UsageError):
+    """A command line that the program does not take; its usage is told by then."""
+
+
 class Parser(argparse.ArgumentParser):
-    """One whose errors, which repeat what was typed, can't steer the terminal."""
+    """One whose errors, which repeat what was typed, can't steer the terminal, and end as those of all commands."""
 
     def error(self, message: str) -> NoReturn:
-        super().error(visible(message))
+        self.print_usage(sys.stderr)
+        raise Misused(message, "", f"`{self.prog} --help` says what it takes.")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -43,12 +76,12 @@ def parser() -> argparse.ArgumentParser:
     top = Parser(
         prog="secateur",
         description="Find out how far a vision network can be compressed before it breaks.",
-        epilog=EPILOG,
+        epilog=EPILOG + "\n".join(f"  {code:>3}  {meaning}" for code, meaning in EXIT_CODES.items()),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     top.add_argument("--version", action="version", version=f"secateur {__version__}")
     commands = top.add_subparsers(metavar="COMMAND", required=True)
-    for module in (lab, run, study, cluster, plot, export, presets, params, data, clean, doctor):
+    for module in COMMANDS:
         module.add(commands)
     return top
 
@@ -60,11 +93,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = sys.argv[1:] if argv is None else list(argv)
     if not given and sys.stdin.isatty() and sys.stdout.isatty():
         given = ["lab"]
-    args = parser().parse_args(given)
     try:
+        args = parser().parse_args(given)
         code: int = args.run(args)
     except SecateurError as error:
         tell_error(error)
+        if "--json" in given:
+            print_json({"error": error.as_dict(), "exit_code": error.exit_code})
         return error.exit_code
     except KeyboardInterrupt as error:
         return exit_code_of(number_of(error))

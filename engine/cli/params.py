@@ -66,12 +66,17 @@ def run(args: argparse.Namespace) -> int:
         else:
             say_text(render(topic, columns()))
     elif args.json:
-        settings = [_section(row).as_dict() for row in _sections()]
-        steps = [_step(kind).as_dict() | {"family": cls.family} for kind, cls in STEPS.items()]
-        print_json({"sections": settings, "steps": steps})
+        print_json(everything())
     else:
         say_text(overview(columns()))
     return 0
+
+
+def everything() -> dict[str, Any]:
+    """Every section and step with all of its parameters, as plain values."""
+    sections = [_section(row).as_dict() for row in _sections()]
+    steps = [_step(kind).as_dict() | {"family": cls.family} for kind, cls in STEPS.items()]
+    return {"sections": sections, "steps": steps}
 
 
 def find(name: str) -> Topic:

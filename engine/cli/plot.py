@@ -3,13 +3,13 @@
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from engine.cli.common import add_workspace, say, say_picture, tell
+from engine.cli.common import add_json, add_workspace, print_json, say, say_picture, tell
 
 if TYPE_CHECKING:
     from engine.params.preset import Plot
-    from engine.plotting.figure import Figure
+    from engine.plotting.figure import Figure, Point
     from engine.studies.state import StudyState
 
 
@@ -43,11 +43,14 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
     for kind in ("csv", "png", "svg"):
         plot.add_argument(f"--{kind}", type=Path, metavar="FILE", help=f"write it as {kind.upper()} instead")
     add_workspace(plot)
+    add_json(plot)
     plot.set_defaults(run=_plot)
 
 
 def _plot(args: argparse.Namespace) -> int:
     from engine.charts import sensitivity, trials
+    from engine.charts.together import comparable
+    from engine.config import files
     from engine.errors import UsageError
     from engine.plotting import text
     from engine.results import failures, pick
@@ -63,12 +66,16 @@ def _plot(args: argparse.Namespace) -> int:
     if asked not in (None, default) and not (args.x or args.y):
         tell(trials.UNMEASURED)
     wanted = _wanted(args, states, default)
-    picks = pick.trials(zip(settings, states, strict=True))
+    picks = pick.trials(zip(settings, states, strict=True), files.within(None))
     layers = tuple(part.strip() for part in (args.layers or "").split(",") if part.strip())
 
+    together = comparable(states, wanted.x, wanted.y, wanted.names)
+    tell(*together.notes)
+
     def drawn(layers: tuple[str, ...]) -> "Figure":
+        shown = together.states
         return trials.figure(
-            states, wanted.x, wanted.y, wanted.by, log=wanted.log, layers=layers, picks=picks
+            shown, together.x, together.y, together.by, log=wanted.log, layers=layers, picks=picks
         )
 
     try:
@@ -78,7 +85,13 @@ def _plot(args: argparse.Namespace) -> int:
         raise UsageError(error.title, "\n".join([error.detail, *happened]), error.remedy) from error
     if not any(line.points for line in figure.series) and (nothing := failures.without_values(states)):
         raise nothing
-    if _write_files(args, figure, drawn(layers or sensitivity.EVERY)):
+    whole = drawn(layers or sensitivity.EVERY)
+    written = _write_files(args, figure, whole)
+    if args.json:
+        print_json(as_json(whole) | {"notes": list(together.notes), "files": written})
+        return 0
+    if written:
+        say(*(f"wrote {path}" for path in written))
         return 0
     say_picture(
         text.draw(
@@ -113,18 +126,36 @@ def _wanted(args: argparse.Namespace, states: "list[StudyState]", default: "Plot
     )
 
 
-def _write_files(args: argparse.Namespace, figure: "Figure", whole: "Figure") -> bool:
-    """Write what --csv (of the whole figure), --png and --svg ask for; whether any did."""
+def _write_files(args: argparse.Namespace, figure: "Figure", whole: "Figure") -> list[str]:
+    """Write what --csv (of the whole figure), --png and --svg ask for; the files."""
     from engine.plotting import csv, png, svg
     from engine.store.files import explained
 
-    written = False
+    written = []
     for path, draw in ((args.csv, csv.write), (args.svg, svg.draw), (args.png, png.draw)):
         if path is None:
             continue
         content = draw(whole if path is args.csv else figure)
         with explained(path):
             path.write_bytes(content.encode() if isinstance(content, str) else content)
-        say(f"wrote {path}")
-        written = True
+        written.append(str(path))
     return written
+
+
+def as_json(figure: "Figure") -> dict[str, Any]:
+    """A figure's lines with their points, and of each point the trials that it shows, as plain values."""
+    from engine.charts.owner import owner_of
+
+    def plain(point: "Point") -> dict[str, Any]:
+        owner = owner_of(point)
+        shown = (
+            {"study": owner.state.name, "trials": [trial.index for trial in owner.trials]} if owner else {}
+        )
+        return {"x": point.x, "y": point.y, "deviation": point.deviation, **shown}
+
+    return {
+        "x": figure.x_measure or figure.x_label,
+        "y": figure.y_measure or figure.y_label,
+        "lines": [{"name": line.name, "points": list(map(plain, line.points))} for line in figure.series],
+        "references": [reference._asdict() for reference in figure.references],
+    }

@@ -28,10 +28,15 @@ def run(args: argparse.Namespace) -> int:
     if args.preset is not None:
         _print_one(find(args.preset), args.json)
     elif args.json:
-        print_json({"presets": [_as_dict(preset.path) for preset in shipped()]})
+        print_json({"presets": listed()})
     else:
         say_text(_listing(shipped()))
     return 0
+
+
+def listed() -> list[dict[str, Any]]:
+    """Every preset that comes with secateur, whole, as plain values."""
+    return [_as_dict(preset.path) for preset in shipped()]
 
 
 def _listing(presets: tuple[Shipped, ...]) -> str:

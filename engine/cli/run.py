@@ -1,9 +1,12 @@
 """`run`, `resume`, `replay`, `watch`: commands that follow an engine."""
 
 import argparse
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.cli.common import add_json, add_overrides, add_workspace, print_as_it_is, say, tell
+from engine.cli.common import add_json, add_overrides, add_workspace, print_as_it_is, print_json, say, tell
+from engine.cli.declared import STDIN
 from engine.errors import (
     EXIT_DIFFERENT,
     EXIT_FAILED,
@@ -14,6 +17,7 @@ from engine.errors import (
 )
 
 if TYPE_CHECKING:
+    from engine.presets.spec import Spec
     from engine.studies.rundir import RunDir
 
 
@@ -26,7 +30,9 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
         epilog="Ctrl-C stops following, not the study. With --json the study's results go to stdout as one "
         "object, progress to stderr.",
     )
-    run.add_argument("preset", help="a file, or a name from `secateur presets`")
+    run.add_argument(
+        "preset", help="a file, or a name from `secateur presets`; `-` reads YAML from standard input"
+    )
     add_overrides(
         run,
         "override one value of the preset, such as train.epochs=2 or sweep.prune.weights.sparsity=[0,0.5]",
@@ -70,8 +76,9 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
             )
             add_overrides(
                 command,
-                "ask the executor for something else, such as executor.slurm.memory=8G",
-                "executor.PATH=VALUE",
+                "ask the executor for something else, such as executor.slurm.memory=8G, or let a search go on, such "
+                "as search.budget.trials=120",
+                "PATH=VALUE",
             )
             command.add_argument(
                 "--here",
@@ -96,27 +103,44 @@ _LONG = {
 
 def _run(args: argparse.Namespace) -> int:
     from engine.machine import signals
-    from engine.presets import shipped, spec
     from engine.runner import launch, names
     from engine.store.workspace import workspace
 
     _refuse_background(args)
-    read = launch.settled(spec.read(shipped.find(args.preset), args.overrides, quick=args.quick))
+    read = launch.with_default_executor(_read(args))
     folder, name = workspace(args.workspace), names.shared(read, args.name)
     if args.show_script:
-        print_as_it_is(launch.batch_scripts(read, folder))
+        scripts = launch.batch_scripts(read, folder)
+        if args.json:
+            print_json({"scripts": scripts})
+        else:
+            print_as_it_is(scripts)
         return 0
     with signals.blocked():  # one that comes now finds a study that can be told
         run, new = names.create_or_find(read, folder, name) if name else (launch.create(read, folder), True)
         if args.prepare:
             launch.prepare(run)
-            say(f"{run.name} is ready: `bash {run.slurm / 'submit.sh'}` submits it")
+            submit = run.slurm / "submit.sh"
+            if args.json:
+                print_json({"study": run.name, "folder": str(run.path), "submit": str(submit)})
+            else:
+                say(f"{run.name} is ready: `bash {submit}` submits it")
             return 0
         if not new:
             names.go_on(run, tell)
             return _follow(args, run)
         launch.start(run)
         return _follow_new(args, run)
+
+
+def _read(args: argparse.Namespace) -> "Spec":
+    """The preset that is meant, a file's, one that comes with secateur, or that on standard input."""
+    from engine.presets import shipped, spec
+
+    if args.preset != STDIN:
+        return spec.read(shipped.find(args.preset), args.overrides, quick=args.quick)
+    text = sys.stdin.read()
+    return spec.parse(text, "stdin", args.overrides, folder=Path.cwd(), quick=args.quick)
 
 
 def _resume(args: argparse.Namespace) -> int:
@@ -166,8 +190,7 @@ def _follow_new(args: argparse.Namespace, run: "RunDir") -> int:
 
 
 def _follow(args: argparse.Namespace, run: "RunDir") -> int:
-    from engine.cli import follow, report
-    from engine.cli.common import print_json
+    from engine.cli import follow, study_text
 
     if args.detach:
         if args.json:
@@ -188,9 +211,9 @@ def _follow(args: argparse.Namespace, run: "RunDir") -> int:
         from engine.results import failures
 
         tell(*failures.lines(state))
-        print_json(report.as_json(run, state))
+        print_json(study_text.as_json(run, state))
     else:
-        report.print_study(run, state, followed=True)
+        study_text.print_study(run, state, followed=True)
     if state.verdict is not None and not state.verdict.identical:
         return EXIT_DIFFERENT
     if state.status == "cancelled":

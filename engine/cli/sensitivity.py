@@ -30,11 +30,11 @@ def heading(scan: Scan) -> str:
 
 def table(scan: Scan, width: int) -> str:
     """Layer × rate, after the share that costs at most one point; what has no room goes from the right."""
-    found = scan.mean()
-    rates = sorted({float(row["rate"]) for row in found["rows"]})
-    before = quality(found["reference"])
-    values = {(row["layer"], float(row["rate"])): quality(row) - before for row in found["rows"]}
-    curves = drop_curves(found)
+    mean = scan.mean()
+    rates = sorted({float(row["rate"]) for row in mean["rows"]})
+    before = quality(mean["reference"])
+    values = {(row["layer"], float(row["rate"])): quality(row) - before for row in mean["rows"]}
+    curves = drop_curves(mean)
     headers = ["layer", "≤ 1 point", *(numbers.percent(rate, 0) for rate in rates)]
     rows = [
         [

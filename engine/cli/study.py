@@ -2,18 +2,22 @@
 
 import argparse
 import time
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from engine.cli.common import add_json, add_within, add_workspace, columns, print_json, say, say_text, tell
 
 if TYPE_CHECKING:
-    from engine.studies.rundir import Status
+    from engine.studies.status import Status
 
 
 def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     listing = subparsers.add_parser(
-        "list", help="the studies of a workspace", description="Every study, newest first."
+        "list",
+        help="the studies of a workspace",
+        description="Every study, newest first; with words, those that have them all in a column, their note or tags.",
+    )
+    listing.add_argument(
+        "word", nargs="*", help="what a study has to have, such as failed, resnet20 or #paper"
     )
     listing.set_defaults(run=_list)
     show = subparsers.add_parser(
@@ -38,43 +42,51 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
 
 
 def _list(args: argparse.Namespace) -> int:
-    from engine.results.pick import cell
+    from engine.config import files
+    from engine.results.pick import cell, repicked
     from engine.store.workspace import workspace
+    from engine.studies import notes
+    from engine.studies.listed import Listed
     from engine.studies.rundir import studies
     from engine.text import numbers, tables
 
     folder = workspace(args.workspace)
-    rows = [(run.name, run.read_status()) for run in studies(folder)]
+    within = files.within(None)
+    every = [
+        Listed(run, repicked(run, run.read_status(), within), notes.read(run)) for run in studies(folder)
+    ]
+    listed = [one for one in every if one.has(args.word)]
     if args.json:
-        print_json([{"study": name, **asdict(status)} for name, status in rows])
+        print_json([one.as_dict() for one in listed])
         return 0
-    if not rows:
+    if every and not listed:
+        say(f"None of {len(every)} studies has {' and '.join(args.word)}.")
+        return 0
+    if not listed:
         say(f"No studies in {folder} yet: `secateur run quickstart` makes one.")
         return 0
     now = time.time()
+    rows = [(one.run.name, one.status) for one in listed]
+    tagged = any(one.notes.tags for one in listed)
     cells = [
         [
             name,
-            status.state + (f", {status.verdict}" if status.verdict else ""),
+            status.state + "?" * bool(status.doubt) + (f", {status.verdict}" if status.verdict else ""),
             f"{status.done}/{status.trials}" + (f" ({status.failed} failed)" if status.failed else ""),
             cell(status.pick),
             numbers.age(now - status.created) if status.created else "",
             status.host,
             status.model,
             status.data,
+            *([" ".join(f"#{tag}" for tag in one.notes.tags)] if tagged else []),
         ]
-        for name, status in rows
+        for one in listed
+        for name, status in [(one.run.name, one.status)]
     ]
-    headers = ["study", "state", "trials", "pick", "started", "host", "model", "data"]
-    say_text(
-        tables.table(
-            headers,
-            cells,
-            ["left", "left", "right", "right", "left", "left", "left", "left"],
-            columns(),
-        )
-    )
-    say(*(f"{name}: {status.queue}" for name, status in rows if status.queue), *_not_well(rows))
+    headers = ["study", "state", "trials", "pick", "started", "host", "model", "data", *["tags"] * tagged]
+    align: list[tables.Align] = ["left", "left", "right", "right", "left", "left", "left", "left", "left"]
+    say_text(tables.table(headers, cells, align, columns()))
+    say(*(f"{name}: {status.standing}" for name, status in rows if status.standing), *_not_well(rows))
     return 0
 
 
@@ -95,7 +107,8 @@ def _not_well(rows: "list[tuple[str, Status]]") -> list[str]:
 
 
 def _show(args: argparse.Namespace) -> int:
-    from engine.cli import report, trial
+    from engine.cli import study_text, trial
+    from engine.config import files
     from engine.store.workspace import workspace
     from engine.studies.rundir import find
     from engine.studies.state import load
@@ -104,10 +117,11 @@ def _show(args: argparse.Namespace) -> int:
     state = load(run.path)
     if args.trial is not None:
         return trial.show(run, state, args.trial, as_json=args.json)
+    within = files.within(args.within)
     if args.json:
-        print_json(report.as_json(run, state, args.within))
+        print_json(study_text.as_json(run, state, within))
     else:
-        report.print_study(run, state, args.within)
+        study_text.print_study(run, state, within)
     return 0
 
 
@@ -122,13 +136,13 @@ def _cancel(args: argparse.Namespace) -> int:
     if status.state not in ("running", "queued"):
         raise UsageError(f"Study {run.name} is {status.state}", "Only a running study can be cancelled.")
     launch.cancel(run)
-    started, told = time.monotonic(), ""
+    started, said = time.monotonic(), ""
     while (now := run.read_status()).state in ("running", "queued"):
         waited = time.monotonic() - started
         if waited > CANCEL_WITHIN_S:
             break
-        if waited > TELL_AFTER_S and (what := _awaited(now)) != told:
-            told = what
+        if waited > TELL_AFTER_S and (what := _awaited(now)) != said:
+            said = what
             tell(f"{run.name} was asked to stop and {what}")
         time.sleep(0.1)
     state = now.state

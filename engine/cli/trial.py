@@ -15,37 +15,37 @@ from engine.text import numbers, tables
 
 def show(run: RunDir, state: StudyState, index: int, *, as_json: bool) -> int:
     """Print trial `index`: parameters, steps, every measure against the baseline, layers."""
-    found = next((t for t in state.trials if t.index == index), None)
-    if found is None:
+    trial = next((t for t in state.trials if t.index == index), None)
+    if trial is None:
         has = f"It has trials 0 to {len(state.trials) - 1}." if state.trials else "None is planned."
         raise UsageError(f"Study {run.name} has no trial {index}", "\n".join([has, *failures.lines(state)]))
-    layers = run.layers(found.measure.key)
-    of_classes = run.classes(found.measure.key)
+    layers = run.layers(trial.measure.key)
+    of_classes = run.classes(trial.measure.key)
     if as_json:
         print_json(
-            trial_json(found)
-            | {"steps": [_step_json(s) for s in found.steps], "layers": layers, "classes": of_classes}
+            trial_json(trial)
+            | {"steps": [_step_json(s) for s in trial.steps], "layers": layers, "classes": of_classes}
         )
         return 0
-    values = ", ".join(f"{name} = {value}" for name, value in found.parameters.items())
-    say(f"{run.name} trial {index} ({state.standing(found)}){': ' + values if values else ''}")
-    say(*failures.trial_lines(state, found))
-    for remark in latency_targets.remarks(found):
+    values = ", ".join(f"{name} = {value}" for name, value in trial.parameters.items())
+    say(f"{run.name} trial {index} ({state.standing(trial)}){': ' + values if values else ''}")
+    say(*failures.trial_lines(state, trial))
+    for remark in latency_targets.remarks(trial):
         say(f"{latency_targets.MARK} {remark['text']}")
-    say_text(_steps(state, found))
-    if found.results or found.baseline_measure.measures:
-        say_text(_measures(state, found))
-    if every := classes.results(of_classes, run.classes(found.baseline_measure.key)):
+    say_text(_steps(state, trial))
+    if trial.results or trial.baseline_measure.measures:
+        say_text(_measures(state, trial))
+    if every := classes.results(of_classes, run.classes(trial.baseline_measure.key)):
         say_text(_classes(every))
-    if rows := latency.measured(found.results):
+    if rows := latency.measured(trial.results):
         say_text(_latency(rows))
-    say(*latency.notes(found.results))
+    say(*latency.notes(trial.results))
     if layers:
         say_text(_layers(layers))
-    if made := layerforms.rows(layerforms.of_trial(found)):
+    if made := layerforms.rows(layerforms.of_trial(trial)):
         say_text(_forms(made))
-    if found.measure.status == "done":
-        say(f"model: {run.store().folder(found.steps[-1].key)}")
+    if trial.measure.status == "done":
+        say(f"model: {run.store().folder(trial.steps[-1].key)}")
     return 0
 
 

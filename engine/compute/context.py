@@ -44,7 +44,7 @@ class Context:
     partial: Path
     send: Send
     scored: Score | None = None
-    found: dict[str, Any] = field(default_factory=dict)
+    observations: dict[str, Any] = field(default_factory=dict)
     """Measures of its own that the step reports, as plain JSON values."""
     teacher: nn.Module | None = None
     """The model that a `distill` step learns from, in eval mode on the device."""
@@ -84,8 +84,8 @@ class Context:
 
     def recorded(self) -> dict[str, Any]:
         """The values of `measured` so far, by name."""
-        found = read_json(self.partial / MEASUREMENTS)
-        return found if isinstance(found, dict) else {}
+        measured = read_json(self.partial / MEASUREMENTS)
+        return measured if isinstance(measured, dict) else {}
 
     def at_once(self, model: nn.Module, most: int, *, kept: bool = False) -> int:
         """How many of the data's images go through `model` together: see `engine.compute.layers.pieces`."""

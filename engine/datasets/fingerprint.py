@@ -112,14 +112,14 @@ def raw_files(location: Location) -> Iterator[RawFile]:
         return _listed_files(location.root)
     names = record.files if record and record.files else ("",)
     packed = record is not None and isinstance(record.source, Idx)
-    found: list[RawFile] = []
+    files: list[RawFile] = []
     for name in names:
         path = stored(location.root / name, packed)
         if path.is_dir():
-            found += _files_below(path, name)
+            files += _files_below(path, name)
         else:
-            found.append(_raw(name + path.name[len(Path(name).name) :], path, path.stat()))
-    return iter(sorted(found, key=lambda file: file.name))
+            files.append(_raw(name + path.name[len(Path(name).name) :], path, path.stat()))
+    return iter(sorted(files, key=lambda file: file.name))
 
 
 def _listed_files(file: Path) -> Iterator[RawFile]:
@@ -142,15 +142,15 @@ def _files_below(folder: Path, name: str) -> Iterator[RawFile]:
                 yield _raw(inner, Path(entry.path), entry.stat())
 
 
-def _raw(name: str, path: Path, found: os.stat_result) -> RawFile:
+def _raw(name: str, path: Path, status: os.stat_result) -> RawFile:
     """Raises SecateurError for what is no ordinary file: reading a pipe waits for ever."""
-    if not stat.S_ISREG(found.st_mode):
+    if not stat.S_ISREG(status.st_mode):
         raise SecateurError(
             f"{path} is no ordinary file",
             "It is a pipe, a device or a socket, and lies among the data.",
             "Remove it, or name another folder.",
         )
-    return RawFile(name, path, found.st_size, found.st_mtime_ns)
+    return RawFile(name, path, status.st_size, status.st_mtime_ns)
 
 
 def _contents(files: list[RawFile], root: Path, cache: Path | None) -> list[tuple[str, str]]:

@@ -85,8 +85,8 @@ def split_of(name: str) -> str | None:
     ('train', 'test', None)
     """
     words = name.lower().replace("-", "_").replace(" ", "_").split("_")
-    found = {split for split, names in SPLIT_NAMES.items() for word in words if word in names}
-    return found.pop() if len(found) == 1 else None
+    splits = {split for split, names in SPLIT_NAMES.items() for word in words if word in names}
+    return splits.pop() if len(splits) == 1 else None
 
 
 def own_splits(root: Path) -> dict[str, Path]:
@@ -131,9 +131,9 @@ def _checked(root: Path, splits: dict[str, str], filled: dict[str, Level], level
         raise _unclear(
             root, f"Beside {', '.join(f'{name}/' for name in splits)} there is {others[0]}/ with images."
         )
-    found = {split: _unwrapped(folder) for split, folder in by_split.items()}
-    _check_classes(found["train"], _look(found["train"]).folders)
-    return found
+    folders = {split: _unwrapped(folder) for split, folder in by_split.items()}
+    _check_classes(folders["train"], _look(folders["train"]).folders)
+    return folders
 
 
 def _check_classes(root: Path, folders: tuple[str, ...]) -> None:

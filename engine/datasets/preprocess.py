@@ -70,17 +70,17 @@ def usual(task: Task) -> Literal["data"] | None:
 def changed(params: Data, task: Task) -> dict[str, object]:
     """What of it changes the images beyond size and channels: those that are at their default are left out."""
     chosen = resolve(params)
-    found: dict[str, object] = {}
+    settings: dict[str, object] = {}
     if chosen.resize is not None:
-        found["resize"] = chosen.resize
+        settings["resize"] = chosen.resize
     if chosen.interpolation != "bilinear":
-        found["interpolation"] = chosen.interpolation
+        settings["interpolation"] = chosen.interpolation
     for name, value in (("mean", chosen.mean), ("std", chosen.std)):
         if value is not None and value != usual(task):
-            found[name] = value if value == OWN_STATISTICS else list(value)
+            settings[name] = value if value == OWN_STATISTICS else list(value)
     if params.range is not None:
-        found["range"] = list(params.range)
-    return found
+        settings["range"] = list(params.range)
+    return settings
 
 
 def unsaid(model: Model, data: Data) -> str:

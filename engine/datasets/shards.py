@@ -20,13 +20,13 @@ def own_shards(root: Path) -> dict[str, tuple[Path, ...]]:
 
     Raises SecateurError where there are none, or where some are of a split and some of none.
     """
-    found = sorted(_below(root))
-    packed = [path for path in found if path.name.lower().endswith(PACKED)]
+    files = sorted(_below(root))
+    packed = [path for path in files if path.name.lower().endswith(PACKED)]
     if packed:
         raise _unclear(
             root, f"{packed[0].name} is compressed: images inside it can't be read one by one. Unpack it."
         )
-    shards = [path for path in found if path.suffix.lower() == ".tar"]
+    shards = [path for path in files if path.suffix.lower() == ".tar"]
     splits: dict[str | None, list[Path]] = {}
     for path in shards:
         splits.setdefault(_split(path.relative_to(root)), []).append(path)
@@ -58,17 +58,17 @@ def class_names(root: Path) -> tuple[str, ...]:
 
 
 def _below(folder: Path) -> list[Path]:
-    found = []
+    files = []
     with os.scandir(folder) as entries:
         for entry in entries:
             if passed_over(entry.name):
                 continue
             kind = kind_of(entry)
             if kind == "folder":
-                found += _below(Path(entry.path))
+                files += _below(Path(entry.path))
             elif kind == "file" and entry.name.lower().endswith((".tar", *PACKED)):
-                found.append(Path(entry.path))
-    return found
+                files.append(Path(entry.path))
+    return files
 
 
 def _split(path: Path) -> str | None:

@@ -39,26 +39,26 @@ class Listed:
 def read(file: Path) -> Listed:
     """Read a data.yaml. Raises SecateurError that names the file, and the line where yaml knows it."""
     try:
-        found = yaml.safe_load(file.read_text("utf-8-sig"))
+        content = yaml.safe_load(file.read_text("utf-8-sig"))
     except (OSError, UnicodeDecodeError) as error:
         raise _wrong(file, f"It can't be read: {error}.") from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f" (line {mark.line + 1})" if mark is not None else ""
         raise _wrong(file, f"It is no YAML: {getattr(error, 'problem', error)}{line}.") from error
-    if not isinstance(found, dict):
-        raise _wrong(file, f"It holds {type(found).__name__}, not keys with values.")
-    names = _names(file, found)
-    base = _base(file, found)
+    if not isinstance(content, dict):
+        raise _wrong(file, f"It holds {type(content).__name__}, not keys with values.")
+    names = _names(file, content)
+    base = _base(file, content)
     images = {}
     for split, keys in SPLITS.items():
-        given = next((found[key] for key in keys if found.get(key)), None)
+        given = next((content[key] for key in keys if content.get(key)), None)
         if given is not None:
             images[split] = _images(file, base, given, split)
     for split in ("train", "validation"):
         if split not in images:
             raise _wrong(file, f"It names no {SPLITS[split][0]} images.")
-    return Listed(file, names, images, _key_points(file, found))
+    return Listed(file, names, images, _key_points(file, content))
 
 
 def label_file(image: Path) -> Path:
@@ -74,8 +74,8 @@ def label_file(image: Path) -> Path:
     return Path(*parts).with_suffix(".txt")
 
 
-def _names(file: Path, found: dict[Any, Any]) -> tuple[str, ...]:
-    names, count = found.get("names"), found.get("nc")
+def _names(file: Path, content: dict[Any, Any]) -> tuple[str, ...]:
+    names, count = content.get("names"), content.get("nc")
     if isinstance(names, dict):
         if sorted(names) != list(range(len(names))):
             raise _wrong(
@@ -91,9 +91,9 @@ def _names(file: Path, found: dict[Any, Any]) -> tuple[str, ...]:
     return tuple(str(name) for name in names)
 
 
-def _key_points(file: Path, found: dict[Any, Any]) -> int | None:
+def _key_points(file: Path, content: dict[Any, Any]) -> int | None:
     """Numbers of a row beyond class and box: `kpt_shape: [points, numbers of each]`, or false for polygons."""
-    given = found.get("kpt_shape")
+    given = content.get("kpt_shape")
     if given is None or given is False:
         return None if given is None else 0
     if isinstance(given, list) and len(given) == 2 and all(isinstance(n, int) and n > 0 for n in given):
@@ -101,9 +101,9 @@ def _key_points(file: Path, found: dict[Any, Any]) -> int | None:
     raise _wrong(file, f"kpt_shape is {given!r}, not [points, 2 or 3].")
 
 
-def _base(file: Path, found: dict[Any, Any]) -> Path:
+def _base(file: Path, content: dict[Any, Any]) -> Path:
     """The folder that the splits are relative to: `path`, itself relative to the file."""
-    given = found.get("path")
+    given = content.get("path")
     if given is None:
         return file.parent
     if not isinstance(given, str):
@@ -144,15 +144,15 @@ def _below(place: Path) -> list[Path]:
 
 def _listed(place: Path) -> list[Path]:
     """The images that a text file lists, a path per line, relative to the file."""
-    found = []
+    images = []
     for number, line in enumerate(place.read_text("utf-8-sig").splitlines(), 1):
         if not line.strip():
             continue
         image = place.parent / line.strip()
         if not image.is_file():
             raise _wrong(place, f"Line {number} names {line.strip()}, and there is no {image}.")
-        found.append(image)
-    return found
+        images.append(image)
+    return images
 
 
 def _wrong(file: Path, detail: str) -> SecateurError:

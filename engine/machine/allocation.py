@@ -76,5 +76,13 @@ class Allocation:
 
 def number(variables: Mapping[str, str], name: str, default: int = 0) -> int:
     """What a scheduler's variable says, as a whole number; `default` where it is not set, or is something else."""
-    value = variables.get(name, "")
-    return int(value) if value.isdigit() else default
+    return whole(variables.get(name, ""), default)
+
+
+def whole(text: str, default: int = 0) -> int:
+    """The whole number that a text is; `default` of any other text.
+
+    >>> whole("12"), whole("max"), whole("²", 1)
+    (12, 0, 1)
+    """
+    return int(text) if text.isdecimal() else default

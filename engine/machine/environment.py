@@ -97,13 +97,13 @@ GPU_SELECTORS = (
 @cache
 def packages() -> dict[str, str]:
     """Installed versions of the packages that matter."""
-    found = {}
+    versions = {}
     for name in PACKAGES:
         try:
-            found[name] = metadata.version(name)
+            versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 @cache

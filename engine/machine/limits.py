@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from engine.machine.allocation import number, whole
 from engine.text.numbers import size
 
 ROOT = Path("/")
@@ -57,17 +58,17 @@ class Limit:
 
 def in_force(root: Path = ROOT) -> list[Limit]:
     """Every limit that there is on this process, the strictest of a kind first."""
-    found = [
+    limits = [
         *memory(root),
         *(one for one in ulimits(root) if one.value < ENOUGH.get(one.what, UNLIMITED)),
         *_group_counts("pids", "pids.max", "pids.current", root),
         *processors(root),
     ]
-    kinds = list(dict.fromkeys(limit.what for limit in found))
-    return sorted(found, key=lambda limit: (kinds.index(limit.what), limit.value))
+    kinds = list(dict.fromkeys(limit.what for limit in limits))
+    return sorted(limits, key=lambda limit: (kinds.index(limit.what), limit.value))
 
 
-def told(*kinds: str, after: bool = False, root: Path = ROOT) -> str:
+def sentence(*kinds: str, after: bool = False, root: Path = ROOT) -> str:
     """The strictest limit of each of these kinds (all by default) as one sentence; empty where there is none.
 
     `after`: the process that met a limit has gone, so that what is used now says nothing.
@@ -81,17 +82,22 @@ def told(*kinds: str, after: bool = False, root: Path = ROOT) -> str:
 
 def memory(root: Path = ROOT) -> list[Limit]:
     """Limits of memory in bytes: of the process's control group and of each one above it, and Slurm's."""
-    found = []
+    limits = []
     for folder, name in _chain("memory", root):
         value = _number(folder / "memory.max") or _number(folder / "memory.limit_in_bytes")
         if value is not None and 0 < value < UNLIMITED:
-            found.append(Limit("memory", value, f"control group {name}", _used(folder)))
-    return [*found, *slurm_memory()]
+            limits.append(Limit("memory", value, f"control group {name}", _used(folder)))
+    return [*limits, *slurm_memory()]
+
+
+def whole_memory(root: Path = ROOT) -> int:
+    """Bytes of memory that all processes of this one's control group may have together, whatever is used now."""
+    return min([_machine_memory("MemTotal", root), *(limit.value for limit in memory(root))])
 
 
 def free_memory(root: Path = ROOT) -> int:
     """Bytes that this process may still take, by the machine and by every limit of memory and address space."""
-    free = [_available(root)]
+    free = [_machine_memory("MemAvailable", root)]
     free += [limit.value - (limit.used or 0) for limit in memory(root)]
     free += [one.value - (one.used or 0) for one in ulimits(root) if one.what in ("address space", "data")]
     return max(0, min(free))
@@ -100,25 +106,24 @@ def free_memory(root: Path = ROOT) -> int:
 def ulimits(root: Path = ROOT) -> list[Limit]:
     """The limits of `ULIMITS` that are set on this process."""
     used = {"address space": _status("VmSize", root), "data": _status("VmData", root)}
-    found = []
-    for what, (number, source) in ULIMITS.items():
-        value, _ = resource.getrlimit(number)
+    limits = []
+    for what, (resource_number, source) in ULIMITS.items():
+        value, _ = resource.getrlimit(resource_number)
         if value != resource.RLIM_INFINITY:
-            found.append(Limit(what, value, source, used.get(what)))
-    return found
+            limits.append(Limit(what, value, source, used.get(what)))
+    return limits
 
 
 def processors(root: Path = ROOT, variables: Mapping[str, str] = os.environ) -> list[Limit]:
     """Limits of the number of processors, beside the processors themselves."""
-    found = [
+    limits = [
         Limit("processors", max(1, int(quota)), f"control group {name}")
         for folder, name in _chain("cpu", root)
         if (quota := _cpu_quota(folder)) is not None
     ]
-    given = variables.get("SLURM_CPUS_PER_TASK", "")
-    if given.isdigit() and int(given):
-        found.append(Limit("processors", int(given), "SLURM_CPUS_PER_TASK"))
-    return found
+    if given := number(variables, "SLURM_CPUS_PER_TASK"):
+        limits.append(Limit("processors", given, "SLURM_CPUS_PER_TASK"))
+    return limits
 
 
 def usable_processors(root: Path = ROOT, variables: Mapping[str, str] = os.environ) -> int:
@@ -133,8 +138,7 @@ def asked_threads(variables: Mapping[str, str] = os.environ) -> int | None:
     >>> asked_threads({"OMP_NUM_THREADS": "4,2"}), asked_threads({"OMP_NUM_THREADS": "many"})
     (4, None)
     """
-    first = variables.get("OMP_NUM_THREADS", "").split(",")[0].strip()
-    return int(first) if first.isdigit() and int(first) else None
+    return whole(variables.get("OMP_NUM_THREADS", "").split(",")[0].strip()) or None
 
 
 def slurm_memory(variables: Mapping[str, str] = os.environ) -> list[Limit]:
@@ -143,12 +147,11 @@ def slurm_memory(variables: Mapping[str, str] = os.environ) -> list[Limit]:
     >>> slurm_memory({"SLURM_MEM_PER_CPU": "500", "SLURM_CPUS_ON_NODE": "4"})[0].text
     'memory 2.10 GB (SLURM_MEM_PER_CPU)'
     """
-    node, each = variables.get("SLURM_MEM_PER_NODE", ""), variables.get("SLURM_MEM_PER_CPU", "")
-    if node.isdigit() and int(node):
-        return [Limit("memory", int(node) << 20, "SLURM_MEM_PER_NODE")]
-    cpus = variables.get("SLURM_CPUS_ON_NODE") or variables.get("SLURM_CPUS_PER_TASK") or "1"
-    if each.isdigit() and int(each) and cpus.isdigit():
-        return [Limit("memory", (int(each) * int(cpus)) << 20, "SLURM_MEM_PER_CPU")]
+    if node := number(variables, "SLURM_MEM_PER_NODE"):
+        return [Limit("memory", node << 20, "SLURM_MEM_PER_NODE")]
+    cpus = number(variables, "SLURM_CPUS_ON_NODE") or number(variables, "SLURM_CPUS_PER_TASK", 1)
+    if each := number(variables, "SLURM_MEM_PER_CPU"):
+        return [Limit("memory", (each * cpus) << 20, "SLURM_MEM_PER_CPU")]
     return []
 
 
@@ -161,8 +164,8 @@ def oom_kills(root: Path = ROOT) -> int:
         for file in ("memory.events", "memory.oom_control"):
             for line in _read(folder / file).splitlines():
                 name, _, count = line.partition(" ")
-                if name == "oom_kill" and count.isdigit():
-                    return int(count)
+                if name == "oom_kill":
+                    return whole(count)
     return 0
 
 
@@ -179,8 +182,8 @@ def _used(group: Path) -> int | None:
 def _cpu_quota(group: Path) -> float | None:
     """Processors whose whole time a control group may use; None for all."""
     both = _read(group / "cpu.max").split()
-    if len(both) == 2 and both[0].isdigit():
-        return int(both[0]) / int(both[1])
+    if len(both) == 2 and (time := whole(both[0])):
+        return time / int(both[1])
     quota, period = _number(group / "cpu.cfs_quota_us"), _number(group / "cpu.cfs_period_us")
     return quota / period if quota and period else None
 
@@ -223,7 +226,7 @@ def _above(point: Path, mounted: str, path: str) -> list[tuple[Path, str]]:
 
 def _mounts(root: Path) -> dict[str, list[tuple[str, str]]]:
     """For `cgroup2` and for each controller of version 1: the group that is mounted, and where."""
-    found: dict[str, list[tuple[str, str]]] = {}
+    mounts: dict[str, list[tuple[str, str]]] = {}
     for line in _read(root / "proc/self/mountinfo").splitlines():
         before, _, after = line.partition(" - ")
         fields, last = before.split(), after.split()
@@ -231,14 +234,14 @@ def _mounts(root: Path) -> dict[str, list[tuple[str, str]]]:
             continue
         kinds = ["cgroup2"] if last[0] == "cgroup2" else last[2].split(",")
         for kind in kinds:
-            found.setdefault(kind, []).append((fields[3], fields[4].replace("\\040", " ")))
-    return found
+            mounts.setdefault(kind, []).append((fields[3], fields[4].replace("\\040", " ")))
+    return mounts
 
 
-def _available(root: Path) -> int:
-    """Bytes of memory that the machine has to spare."""
+def _machine_memory(name: str, root: Path) -> int:
+    """Bytes of memory that the machine has (`MemTotal`) or has to spare (`MemAvailable`)."""
     for line in _read(root / "proc/meminfo").splitlines():
-        if line.startswith("MemAvailable:"):
+        if line.startswith(f"{name}:"):
             return int(line.split()[1]) * 1024
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
 
@@ -253,7 +256,7 @@ def _status(name: str, root: Path) -> int | None:
 
 def _number(path: Path) -> int | None:
     text = _read(path).strip()
-    return int(text) if text.isdigit() else None
+    return int(text) if text.isdecimal() else None
 
 
 def _read(path: Path) -> str:

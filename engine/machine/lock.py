@@ -180,8 +180,8 @@ def _holders(file: int) -> tuple[int, ...]:
     except OSError:
         return ()
     rows = [line.split() for line in lines if mark in line and "->" not in line]
-    found = {int(row[4]) for row in rows if row[1] == "FLOCK"}
-    return tuple(sorted(pid for pid in found if pid > 0))  # 0: in another container
+    pids = {int(row[4]) for row in rows if row[1] == "FLOCK"}
+    return tuple(sorted(pid for pid in pids if pid > 0))  # 0: in another container
 
 
 def _before_fork() -> None:

@@ -45,7 +45,7 @@ def folder() -> Path:
     """
     chosen = os.environ.get(CHOSEN)
     if not chosen:
-        return _found()
+        return _existing()
     path = Path(chosen).absolute()
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -64,7 +64,7 @@ def folder() -> Path:
 def for_sockets() -> Path:
     """The same, or another such folder where its path is too long for sockets."""
     path = folder()
-    return path if len(os.fsencode(path)) + BELOW <= SOCKET_PATH else _found()
+    return path if len(os.fsencode(path)) + BELOW <= SOCKET_PATH else _existing()
 
 
 def variables() -> dict[str, str]:
@@ -98,7 +98,7 @@ def notes() -> list[str]:
     return []
 
 
-def _found() -> Path:
+def _existing() -> Path:
     """Our folder in `/tmp`, else in the home."""
     if (path := below(COMMON)) is not None or (path := _in_home()) is not None:
         return path

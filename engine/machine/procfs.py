@@ -58,11 +58,11 @@ def used_with_children_s(pid: int) -> float:
 
 
 def _children(pid: int) -> list[int]:
-    found: list[int] = []
+    pids: list[int] = []
     for task in _tasks(pid):
         with contextlib.suppress(OSError):
-            found += map(int, (task / "children").read_text().split())
-    return found
+            pids += map(int, (task / "children").read_text().split())
+    return pids
 
 
 def busy_s(processors: Iterable[int]) -> float:

@@ -128,5 +128,9 @@ def _no_compiler(where: str) -> str:
 
 @cache
 def _has_provider(runtime: Runtime) -> bool:
-    found = find_spec(KIND[runtime].module)
-    return bool(found and found.origin and (Path(found.origin).parent / KIND[runtime].provider).is_file())
+    module_spec = find_spec(KIND[runtime].module)
+    return bool(
+        module_spec
+        and module_spec.origin
+        and (Path(module_spec.origin).parent / KIND[runtime].provider).is_file()
+    )

@@ -5,12 +5,12 @@ are told by the engine. So a signal to a whole process group or job ends nothing
 """
 
 import contextlib
-import pwd
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from engine.machine.allocation import Allocation
+from engine.text.users import user_name
 
 ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 """What schedulers, shells and people send to have a program end, or as a warning that they soon will."""
@@ -84,7 +84,7 @@ def meaning(number: int, job: Allocation | None, sender: int = 0, user: int = 0)
     """What a signal meant, as far as that can be known, as an error's title, detail and remedy."""
     name = signal.Signals(number).name
     by = _command(sender)
-    whose = f"{by} (process {sender}) of {_user(user)}" if by else ""
+    whose = f"{by} (process {sender}) of {user_name(user)}" if by else ""
     scheduler = job is not None and (not sender or by.startswith("slurm") or job.near_its_end)
     remedy = "`secateur resume` goes on where it was."
     if job is None or not scheduler:
@@ -107,10 +107,3 @@ def _command(pid: int) -> str:
         return Path(f"/proc/{pid}/comm").read_text().strip() if pid else ""
     except OSError:
         return ""
-
-
-def _user(number: int) -> str:
-    try:
-        return pwd.getpwuid(number).pw_name
-    except KeyError:
-        return f"user {number}"

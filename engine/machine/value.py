@@ -70,11 +70,11 @@ class Machine:
         """Raises SecateurError when one of the `wanted` asks only for what cannot be measured on this machine, or one
         of the runtimes that steps decide by is not here."""
         every = [self.reasons(one) for one in wanted] + [[self.missing[runtime]] for runtime in targets]
-        for found in every:
-            if all(found):
+        for reasons in every:
+            if all(reasons):
                 raise SecateurError(
                     "No latency that the preset asks for can be measured here",
-                    "; ".join(dict.fromkeys(found)) + ".",
+                    "; ".join(dict.fromkeys(reasons)) + ".",
                     "Choose another runtime, precision or number of threads: `secateur doctor` lists what works here.",
                 )
 

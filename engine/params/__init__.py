@@ -12,6 +12,7 @@ from engine.params.factorization import Factorize
 from engine.params.pruning import PruneWeights
 from engine.params.qat import QuantizeQat
 from engine.params.quantization import QuantizeDynamic, QuantizeStatic
+from engine.params.quantize_half import QuantizeHalf
 from engine.params.quantize_weights import QuantizeWeights
 from engine.params.sensitivity import Sensitivity
 from engine.params.training import Finetune, Train
@@ -30,6 +31,7 @@ Step = (
     | QuantizeStatic
     | QuantizeQat
     | QuantizeWeights
+    | QuantizeHalf
     | Calibrate
     | Sensitivity
 )
@@ -51,6 +53,7 @@ __all__ = [
     "PruneChannels",
     "PruneWeights",
     "QuantizeDynamic",
+    "QuantizeHalf",
     "QuantizeQat",
     "QuantizeStatic",
     "QuantizeWeights",

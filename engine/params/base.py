@@ -84,7 +84,9 @@ class StepParams(Params):
     renames: ClassVar[bool] = False
     """Whether the model's layers may be called otherwise afterwards, or be of another type."""
     last: ClassVar[bool] = False
-    """Whether no step can follow, because this one leaves a file that a runtime executes."""
+    """Whether no step can follow, because what this one leaves is for inference alone."""
+    file: ClassVar[bool] = False
+    """Whether that is a file which a runtime executes, and no network of torch."""
     packages: ClassVar[tuple[str, ...]] = ()
     """Packages beyond torch's own whose versions can change the step's result."""
     makes: ClassVar[Overlay | None] = None

@@ -115,8 +115,8 @@ def own_code(name: str) -> OwnCode | None:
     >>> [own_code(name) for name in ("resnet20", "mine.pyc:wide", "mine.PY:wide", "mine.py:a.so:wide", "nets/.py:wide")]
     [None, None, None, None, None]
     """
-    found = _OWN_CODE.fullmatch(name)
-    return OwnCode(found["file"], found["function"]) if found else None
+    match = _OWN_CODE.fullmatch(name)
+    return OwnCode(match["file"], match["function"]) if match else None
 
 
 def is_built_in(name: str) -> bool:

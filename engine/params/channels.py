@@ -69,7 +69,7 @@ class PruneChannels(StepParams):
     """Remove whole channels with everything coupled to them, so that the network really shrinks."""
 
     kind: ClassVar[str] = "prune.channels"
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
     family: ClassVar[Family] = "pruning"
     compresses: ClassVar[bool] = True
     clears: ClassVar[frozenset[Overlay]] = frozenset(TABLES)

@@ -11,6 +11,7 @@ from engine.params.catalog import own_code
 from engine.params.data import Data as Data
 from engine.params.data import Seed
 from engine.params.runtimes import Precision, Runtime
+from engine.params.search import Search
 from engine.params.slurm import Slurm
 
 AUTO = "auto"
@@ -156,10 +157,13 @@ class Pick(Params):
 
     by: str | None = None
     """What it is to have least of: `size.packed`, `effective_macs`, `nonzero_parameters`, or a latency such as
-    `latency.onnxruntime.1`. By default what the sweep aims at: latency or MACs where it sweeps a speed-up, else
-    the packed size."""
+    `latency.onnxruntime.1`; `accuracy` takes the most accurate. By default what the sweep aims at: latency or MACs
+    where it sweeps a speed-up, else the packed size."""
     within: float = param(1.0, ge=0, le=100, unit="points")
     """Points of accuracy (or mAP50-95) that it may lose against its baseline, on validation."""
+    limits: dict[str, Any] = param({})
+    """The most that it may have of other measures: an amount (`size.packed: 500 kB`) or a share of the baseline's
+    (`macs: 40 %`)."""
 
 
 class Settings(Params):
@@ -193,6 +197,8 @@ class Settings(Params):
     """The chart drawn by default."""
     pick: Pick = defaults(Pick)
     """Which model to take."""
+    search: Search | None = None
+    """Which model to look for, in place of a sweep."""
 
     model_config = ConfigDict(protected_namespaces=())
 

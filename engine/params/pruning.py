@@ -52,8 +52,13 @@ class PruneWeights(StepParams):
     scope: Literal["local", "global", "sensitivity"] = "global"
     """Where weights compete: within each layer (`local`), over the whole model (`global`), or within each layer
     at rates that an earlier `sensitivity` step found."""
-    criterion: Literal["l1", "taylor", "random"] = "l1"
-    """What a weight's importance is: magnitude, squared gradient × weight (Molchanov 2019), or chance."""
+    criterion: Literal["l1", "taylor", "obs", "random"] = "l1"
+    """What a weight's importance is: magnitude, squared gradient × weight (Molchanov 2019), what its layer's outputs
+    lose while the others make up for it (as in Optimal Brain Compression, Frantar & Alistarh 2022; magnitude then
+    tells how many weights of each layer stay), or chance."""
+    repair: bool = False
+    """Whether weights that stay are refitted by least squares on training images, so that outputs come nearest to what
+    they were, and BatchNorm's statistics estimated anew. For pruning without training after it."""
     sparsity: float = param(0.5, ge=0, lt=1)
     """Share of the prunable weights that become zero."""
     pattern: str | None = param(None, pattern=r"^[0-9]{1,2}:[0-9]{1,2}$", form="N:M such as 2:4")

@@ -39,6 +39,7 @@ class QuantizeQat(Calibration, Retraining, StepParams):
     needs_weights: ClassVar[bool] = True
     trains: ClassVar[bool] = True
     last: ClassVar[bool] = True
+    file: ClassVar[bool] = True
     packages: ClassVar[tuple[str, ...]] = FILE_PACKAGES
 
     learning_rate: float = param(0.002, gt=0, le=10)

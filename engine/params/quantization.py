@@ -49,6 +49,7 @@ class QuantizeDynamic(StepParams):
     family: ClassVar[Family] = "quantization"
     compresses: ClassVar[bool] = True
     last: ClassVar[bool] = True
+    file: ClassVar[bool] = True
     packages: ClassVar[tuple[str, ...]] = FILE_PACKAGES
 
     convolutions: bool = False
@@ -87,6 +88,7 @@ class QuantizeStatic(Calibration, StepParams):
     family: ClassVar[Family] = "quantization"
     compresses: ClassVar[bool] = True
     last: ClassVar[bool] = True
+    file: ClassVar[bool] = True
     packages: ClassVar[tuple[str, ...]] = FILE_PACKAGES
 
     batch: int = param(16, ge=1, le=4096, unit="images")

@@ -1,19 +1,44 @@
 """The step that rounds weights to few bits and leaves a network that trains on."""
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from engine.params.base import Family, Names, StepParams, param
+from pydantic import Field
+
+from engine.params.base import Family, Names, Params, StepParams, defaults, param
 from engine.params.overlays import Overlay, exclusive_with, ordered
+from engine.params.variants import kind_from_name
+
+
+class Nearest(Params):
+    """Each weight goes to the nearest point of the grid."""
+
+    kind: Literal["nearest"] = "nearest"
+
+
+class Gptq(Params):
+    """Weights make up for each other's errors, so that the outputs on training images come nearest to what they were
+    (GPTQ, Frantar et al. 2023; then coordinate descent). No labels, no training."""
+
+    kind: Literal["gptq"] = "gptq"
+    images: int = param(512, ge=1, le=1_000_000, unit="images")
+    """Training images whose activations tell what errors cost."""
+    damping: float = param(0.01, gt=0, le=1)
+    """What keeps the weights near to what they were where the images tell little, as a share of the mean square of the
+    inputs."""
+
+
+Rounding = Annotated[Nearest | Gptq, Field(discriminator="kind"), kind_from_name]
 
 
 class QuantizeWeights(StepParams):
-    """Round the weights to a uniform grid of few bits; biases, normalization and activations stay as they are.
+    """Round the weights to a uniform grid of few bits; activations stay as they are.
 
     Any step may follow. Training then moves the weights below the rounding (weight-only QAT), and the file holds a
     code of so many bits for each weight. No runtime gets faster by it: it is the file that shrinks.
     """
 
     kind: ClassVar[str] = "quantize.weights"
+    version: ClassVar[int] = 2
     family: ClassVar[Family] = "quantization"
     compresses: ClassVar[bool] = True
     makes: ClassVar[Overlay | None] = Overlay.GRID
@@ -28,7 +53,9 @@ class QuantizeWeights(StepParams):
     """Neighbouring weights of a filter with a step of their own; by default a filter (output channel) has one."""
     clip: Literal["minmax", "mse"] = "mse"
     """Where the grid ends: at the largest weight, or where rounding and clipping together make the least squared
-    error."""
+    error, of the weights or, with `rounding: gptq`, of the outputs."""
+    rounding: Rounding = defaults(Gptq)
+    """How the point of each weight is chosen; layers that are neither linear nor 2-D convolutions take the nearest."""
     learn_steps: bool = False
     """Whether later training moves the grid's steps with the weights (LSQ, Esser et al. 2020)."""
     calibrate: bool = True

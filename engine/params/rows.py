@@ -160,10 +160,10 @@ def _helps(cls: type[Params]) -> dict[str, str]:
 @cache
 def _docstrings(module: str) -> dict[str, dict[str, str]]:
     """By class of a module and by attribute: the text that stands under the attribute's declaration."""
-    found: dict[str, dict[str, str]] = {}
+    docstrings: dict[str, dict[str, str]] = {}
     for node in ast.parse(inspect.getsource(sys.modules[module])).body:
         if isinstance(node, ast.ClassDef):
-            found[node.name] = {
+            docstrings[node.name] = {
                 above.target.id: inspect.cleandoc(below.value.value)
                 for above, below in pairwise(node.body)
                 if isinstance(above, ast.AnnAssign)
@@ -172,7 +172,7 @@ def _docstrings(module: str) -> dict[str, dict[str, str]]:
                 and isinstance(below.value, ast.Constant)
                 and isinstance(below.value.value, str)
             }
-    return found
+    return docstrings
 
 
 def find(cls: type[Params], path: str) -> Row | None:

@@ -54,9 +54,9 @@ def _one_of(properties: dict[str, Any]) -> dict[str, Any]:
 
 def _declared(owner: str, cls: type[Params]) -> tuple[dict[str, Any], dict[str, Any]]:
     """The schema of a group of parameters, and those of the groups in it by a name that no other owner's has."""
-    found = _plain(cls.model_json_schema(ref_template=f"#/$defs/{owner}.{{model}}"))
-    below = {f"{owner}.{name}": definition for name, definition in found.pop("$defs", {}).items()}
-    return found, below
+    declared = _plain(cls.model_json_schema(ref_template=f"#/$defs/{owner}.{{model}}"))
+    below = {f"{owner}.{name}": definition for name, definition in declared.pop("$defs", {}).items()}
+    return declared, below
 
 
 def _plain(value: Any) -> Any:
@@ -66,8 +66,8 @@ def _plain(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     # A parameter that is called `title` is a mapping, a title is a text.
-    found = {k: _plain(v) for k, v in value.items() if not (k == "title" and isinstance(v, str))}
-    variants = found.pop("discriminator", None)
+    plain = {k: _plain(v) for k, v in value.items() if not (k == "title" and isinstance(v, str))}
+    variants = plain.pop("discriminator", None)
     if variants is None:
-        return found
-    return found | {"oneOf": [{"enum": list(variants["mapping"])}, *found["oneOf"]]}
+        return plain
+    return plain | {"oneOf": [{"enum": list(variants["mapping"])}, *plain["oneOf"]]}

@@ -72,14 +72,14 @@ def scene(figure: Figure) -> Scene:
 
 def runs(line: Series, x: Axis, y: Axis) -> list[list[UnitPoint]]:
     """The series as unbroken runs of unit positions; a gap ends a run."""
-    found: list[list[UnitPoint]] = [[]]
+    segments: list[list[UnitPoint]] = [[]]
     for point in line.points:
         place = unit_point(point, x, y)
         if place is not None:
-            found[-1].append(place)
-        elif found[-1]:
-            found.append([])
-    return [run for run in found if run]
+            segments[-1].append(place)
+        elif segments[-1]:
+            segments.append([])
+    return [run for run in segments if run]
 
 
 def unit_point(point: Point, x: Axis, y: Axis) -> UnitPoint | None:

@@ -51,7 +51,7 @@ def raster(lines: Sequence[Line], columns: int, rows: int) -> list[list[CanvasCe
 
 def _cells(drawn: str, rows: int) -> list[list[CanvasCell]]:
     """The characters of what plotext built, each with the colour that its escape sequences set."""
-    found: list[list[CanvasCell]] = []
+    cells: list[list[CanvasCell]] = []
     for line in drawn.split("\n")[:rows]:
         row: list[CanvasCell] = []
         ink: int | None = None
@@ -61,8 +61,8 @@ def _cells(drawn: str, rows: int) -> list[list[CanvasCell]]:
             else:
                 colour = _COLOUR.match(sequence)
                 ink = int(colour[1]) if colour else None
-        found.append(row)
-    return found
+        cells.append(row)
+    return cells
 
 
 def cell(position: float, cells: int, dots: int) -> int:

@@ -180,10 +180,10 @@ def _bar(ends: list[tuple[float, float]], colour: str) -> Iterable[Stroke]:
 def _marked(line: Series, drawn: Scene, box: _Box) -> Iterable[tuple[float, float]]:
     """Places of the marks: every point inside, or on a dense line one every few pixels."""
     places = (unit_point(point, drawn.x, drawn.y) for point in line.points)
-    found = [box.at(place) for place in places if place is not None and inside(place)]
-    dense = line.line and len(found) * RADIUS * 3 > box.width
+    points = [box.at(place) for place in places if place is not None and inside(place)]
+    dense = line.line and len(points) * RADIUS * 3 > box.width
     last: float | None = None
-    for x, y in found:
+    for x, y in points:
         if not dense or last is None or abs(x - last) >= MARK_GAP:
             last = x
             yield x, y

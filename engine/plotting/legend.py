@@ -110,7 +110,7 @@ def _without_labels(names: _Names, figure: Figure) -> _Names:
     ('0.5, torch', '0.9, torch', 'base')
     """
     labels = [{part.rpartition(" ")[0] for part in name.split(", ") if " " in part} for name in names.series]
-    labelled = [found for found in labels if found]
+    labelled = [words for words in labels if words]
     common = set.intersection(*labelled) if len(labelled) > 1 else set()
 
     def plain(name: str) -> str:

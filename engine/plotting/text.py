@@ -227,13 +227,13 @@ def _places(drawn: Scene, frame: _Frame, index: int) -> Iterable[Place]:
             yield Place(index, j, frame.column(place[0]), frame.row(place[1]))
 
 
-def _marked(found: list[Place], frame: _Frame, line: Series) -> Iterable[Place]:
+def _marked(places: list[Place], frame: _Frame, line: Series) -> Iterable[Place]:
     """The points that get a marker: all, or on a dense line one every few columns."""
-    if not line.line or len(found) * 2 <= frame.columns:
-        yield from found
+    if not line.line or len(places) * 2 <= frame.columns:
+        yield from places
         return
     last = None
-    for place in found:
+    for place in places:
         if last is None or abs(place.column - last) >= MARKER_GAP:
             last = place.column
             yield place
@@ -249,9 +249,9 @@ def _sentence(figure: Figure, width: int, height: int, ascii_only: bool) -> Rows
     """What a window too small for the chart says instead."""
     values = [y for line in figure.series for point in line.points if (y := finite(point.y)) is not None]
     low, high = (measure_text(figure.y_measure, end(values, default=None)) for end in (min, max))
-    found = f"{low} to {high}" if values else "no values yet"
+    extent = f"{low} to {high}" if values else "no values yet"
     words = spelled(
-        f"{y_name(figure) or 'chart'}: {found} (window too small for a chart)", ascii_only
+        f"{y_name(figure) or 'chart'}: {extent} (window too small for a chart)", ascii_only
     ).split()
     lines = [""]
     for word in words:

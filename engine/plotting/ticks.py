@@ -58,9 +58,9 @@ def linear_ticks(low: float, high: float, count: int, whole: bool = False) -> tu
         return ()
     count = max(2, min(count, MOST_TICKS))
     step = max(nice_step(span / count / 2), 1.0 if whole else 0.0)
-    while len(found := _multiples(low, high, step)) > count:
+    while len(multiples := _multiples(low, high, step)) > count:
         step = nice_step(step * 1.5)
-    return found
+    return multiples
 
 
 def _multiples(low: float, high: float, step: float) -> tuple[float, ...]:
@@ -155,7 +155,7 @@ def row_of_ticks(
         return _row_of_categories(axis, length, width_of, gap)
     for count in range(max(most, 2), 1, -1):
         ticks = axis_ticks(axis, count)
-        if _apart(ticks, length, width_of, gap):
+        if _fits(ticks, length, width_of, gap):
             return ticks
     return ticks[:1]
 
@@ -169,12 +169,12 @@ def _row_of_categories(
         kept = ticks[::every]
         for letters in (80, 24, 16, 12, 8, 6):
             short = tuple(tick._replace(label=abbreviate(tick.label, letters)) for tick in kept)
-            if _apart(short, length, width_of, gap):
+            if _fits(short, length, width_of, gap):
                 return short
     return ()
 
 
-def _apart(ticks: Sequence[Tick], length: float, width_of: Callable[[str], float], gap: float) -> bool:
+def _fits(ticks: Sequence[Tick], length: float, width_of: Callable[[str], float], gap: float) -> bool:
     """Whether labels centred on their ticks keep their distance and are no wider than the axis."""
     end = -math.inf
     for tick in ticks:

@@ -10,7 +10,8 @@ from engine.measures.table import TABLE, drawn
 from engine.params import Sensitivity
 from engine.params.catalog import DATASETS, DETECTION, DETECTOR, MODELS, own_code
 from engine.params.preset import AUTO
-from engine.presets import sweep
+from engine.params.search import MOST_ACCURATE
+from engine.presets import limits, sweep
 from engine.presets.files import is_address, looks_like_file
 from engine.presets.steps import StepNode, steps_of
 from engine.presets.trials import Assignment, Point, Sweep, assigned
@@ -61,18 +62,19 @@ def named(root: Mapping, swept: Sweep) -> list[Problem]:
         + _image_folder(root, swept)
         + _task(root, swept)
         + _plot(root, swept)
-        + _one_of(at(root, "pick", "by"), GOALS, "what a model can have least of")
+        + _one_of(at(root, "pick", "by"), (*GOALS, MOST_ACCURATE), "what a model can have least of")
+        + limits.problems(root.items.get("pick"), "limits")
     )
 
 
 def _values(root: Mapping, swept: Sweep, path: str) -> list[Node]:
     """Every value a setting takes: the one written, and those of the sweep."""
     written = at(root, *path.split("."))
-    found = [] if written is None else [written]
+    values = [] if written is None else [written]
     for one in swept.assignments:
         if one.target.keys == tuple(path.split(".")):
-            found += [point[one.column] for point in swept.axes[one.axis].points]
-    return found
+            values += [point[one.column] for point in swept.axes[one.axis].points]
+    return values
 
 
 def _name(node: Node, known: tuple[str, ...], allowed: str) -> list[Problem]:
@@ -218,7 +220,7 @@ def order(root: Mapping, steps: list[StepNode], swept: Sweep) -> list[Problem]:
     switches = {step.index: _assignment(swept, step, "enabled") for step in steps}
     weights = [one for one in swept.assignments if one.target.keys == ("model", "weights")]
     written = text_of(at(root, "model", "weights")) or "random"
-    found: dict[int, Problem] = {}
+    problems: dict[int, Problem] = {}
     seen: set[tuple[bool, ...]] = set()
     for point in swept.points():
         random = (text_of(swept.node(weights[0], point)) if weights else written) == "random"
@@ -228,30 +230,30 @@ def order(root: Mapping, steps: list[StepNode], swept: Sweep) -> list[Problem]:
         seen.add(enabled)
         running = [step for step, on in zip(steps, enabled, strict=True) if on]
         for step in _untrained(running):
-            found.setdefault(
+            problems.setdefault(
                 step.index, _out_of_order(step, assigned(_only_switches(swept, switches), point))
             )
-    return [*found.values(), *_without_rates(steps, swept), *_followed(steps, swept)]
+    return [*problems.values(), *_without_rates(steps, swept), *_followed(steps, swept)]
 
 
 def _followed(steps: list[StepNode], swept: Sweep) -> list[Problem]:
-    """Steps that leave a file, which nothing can change, with a step after them; each reported once."""
+    """Steps that leave what nothing can change, with a step after them; each reported once."""
     ending = [step for step in steps if step.cls is not None and step.cls.last]
-    found: dict[int, Problem] = {}
+    problems: dict[int, Problem] = {}
     for point in swept.points() if ending else ():
         running = [s for s in steps if _enabled(s, _assignment(swept, s, "enabled"), swept, point)]
         for step, after in pairwise(running):
             if step in ending:
-                what = f"leaves a file that no later step can change, but {after.id or after.kind} follows"
+                what = f"leaves what no later step can change, but {after.id or after.kind} follows"
                 problem = Problem(step.place, step.path, what, "as the last step of a trial")
-                found.setdefault(step.index, problem)
-    return list(found.values())
+                problems.setdefault(step.index, problem)
+    return list(problems.values())
 
 
 def _without_rates(steps: list[StepNode], swept: Sweep) -> list[Problem]:
     """Steps that want the rates of a sensitivity step where none runs before them; each reported once."""
     wanting = [step for step in steps if step.kind in RATES_OF and SENSITIVITY in _scopes(step, swept)]
-    found: dict[int, Problem] = {}
+    problems: dict[int, Problem] = {}
     for point in swept.points() if wanting else ():
         measured: set[str] = set()
         for step in steps:
@@ -262,8 +264,8 @@ def _without_rates(steps: list[StepNode], swept: Sweep) -> list[Problem]:
             elif step in wanting and (of := RATES_OF[step.kind]) not in measured:
                 scope = _value(swept, step, "scope", point)
                 if scope is not None and text_of(scope) == SENSITIVITY:
-                    found.setdefault(step.index, _no_rates(scope, of))
-    return list(found.values())
+                    problems.setdefault(step.index, _no_rates(scope, of))
+    return list(problems.values())
 
 
 def _scopes(step: StepNode, swept: Sweep) -> list[str]:

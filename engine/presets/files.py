@@ -26,13 +26,14 @@ def absolute(root: Mapping, folder: Path | None) -> Mapping:
 
 def _teachers(root: Mapping, folder: Path | None) -> Mapping:
     """The tree with the files of teachers made absolute: in steps, and where they are swept or made smaller."""
-    steps = root.items.get("steps")
-    for index, item in enumerate(steps.items if isinstance(steps, Listing) else ()):
-        for kind, params in item.items.items() if isinstance(item, Mapping) else ():
-            for name, change in _OF_TEACHER.items():
-                node = at(params, "teacher", name)
-                if node is not None:
-                    root = put(root, ("steps", index, kind, "teacher", name), change(node, folder))
+    for listing in (("steps",), ("search", "over")):
+        steps = at(root, *listing)
+        for index, item in enumerate(steps.items if isinstance(steps, Listing) else ()):
+            for kind, params in item.items.items() if isinstance(item, Mapping) else ():
+                for name, change in _OF_TEACHER.items():
+                    node = at(params, "teacher", name)
+                    if node is not None:
+                        root = put(root, (*listing, index, kind, "teacher", name), change(node, folder))
     for section in (("sweep",), ("sweep", "zip"), ("quick",)):
         within = at(root, *section)
         for path, node in within.items.items() if isinstance(within, Mapping) else ():
@@ -66,10 +67,10 @@ def _root(node: Node, folder: Path | None) -> Node:
 
 
 def _own_code(node: Node, folder: Path | None) -> Node:
-    found = own_code(node.value) if isinstance(node, Scalar) and isinstance(node.value, str) else None
-    if found is None or not isinstance(node, Scalar):
+    code = own_code(node.value) if isinstance(node, Scalar) and isinstance(node.value, str) else None
+    if code is None or not isinstance(node, Scalar):
         return node
-    return _at(node, found.file, f":{found.function}", folder)
+    return _at(node, code.file, f":{code.function}", folder)
 
 
 def _at(node: Scalar, file: str, rest: str, folder: Path | None) -> Scalar:

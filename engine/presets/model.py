@@ -5,6 +5,7 @@ from typing import Any
 
 from engine.params import Step
 from engine.params.preset import Settings
+from engine.presets.space import Space
 
 
 @dataclass(frozen=True)
@@ -16,17 +17,21 @@ class Trial:
         parameters: Swept dotted path → value (JSON), and `seed` when there are several.
         settings: With `seed` one number and the swept values put in.
         steps: The enabled steps, in order, with the swept values put in. May be empty.
+        validation_only: Whether its model is never scored on the test split, because it is chosen among others.
     """
 
     index: int
     parameters: dict[str, Any]
     settings: Settings
     steps: tuple[Step, ...]
+    validation_only: bool = False
 
 
 @dataclass(frozen=True)
 class Spec:
     """A validated preset.
+
+    Of a search only the first trial is known: the network that candidates are compared with.
 
     Attributes:
         name: The preset's file stem.
@@ -38,6 +43,7 @@ class Spec:
         trials: Every point of the sweep for every seed; at least one.
         quick: The small version that the preset's `quick` section makes of it, if it has one. Overrides do
             not reach it, and specs are equal whatever it is: it has no part in the study.
+        space: Of a search, what it may choose from.
     """
 
     name: str
@@ -47,3 +53,4 @@ class Spec:
     axes: dict[str, tuple[Any, ...]]
     trials: tuple[Trial, ...]
     quick: "Spec | None" = field(default=None, compare=False)
+    space: Space | None = None

@@ -29,11 +29,11 @@ def apply(root: Mapping, overrides: Sequence[str]) -> tuple[Mapping, list[Proble
     problems: list[Problem] = []
     changes: list[Change] = []
     for text in overrides:
-        change, found = _read(text)
+        change, wrong = _read(text)
         changes += [change] if change else []
-        problems += found
-    root, found = put_all(root, changes)
-    return root, [*problems, *found]
+        problems += wrong
+    root, wrong = put_all(root, changes)
+    return root, [*problems, *wrong]
 
 
 def put_all(root: Mapping, changes: Sequence[Change]) -> tuple[Mapping, list[Problem]]:

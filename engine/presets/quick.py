@@ -41,7 +41,7 @@ def apply(root: Mapping, section: Mapping) -> tuple[Mapping, list[Problem]]:
 
 
 def own_problems(
-    found: Sequence[Problem], of_whole: Sequence[Problem], section: Mapping, *, overridden: bool
+    problems: Sequence[Problem], of_whole: Sequence[Problem], section: Mapping, *, overridden: bool
 ) -> list[Problem]:
     """The problems of the small version that the whole preset does not have, each telling that it is quick's.
 
@@ -50,7 +50,7 @@ def own_problems(
     known = {(problem.place, problem.path) for problem in of_whole}
     lines = {section.key_place(path) for path in section.items}
     own: list[Problem] = []
-    for problem in found:
+    for problem in problems:
         if problem.path.startswith(f"{SECTION}."):
             own.append(problem)
         elif (problem.place, problem.path) in known:

@@ -14,7 +14,7 @@ from engine.presets.trials import Built
 
 def clashes(nodes: list[StepNode], built: Built) -> list[Problem]:
     """Steps that would meet weights which they cannot change, in some trial; each step reported once."""
-    found: dict[int, Problem] = {}
+    problems: dict[int, Problem] = {}
     nodes = [node for node in nodes if node.cls is not None]
     for steps in built.steps:
         present: set[Overlay] = set()
@@ -23,11 +23,11 @@ def clashes(nodes: list[StepNode], built: Built) -> list[Problem]:
                 continue
             met = [overlay for overlay in _sure_to_undo(step) if overlay in present]
             if met:
-                found.setdefault(node.index, _problem(node, step, met[0]))
+                problems.setdefault(node.index, _problem(node, step, met[0]))
             present -= step.clears
             if step.makes is not None and step.makes_everywhere:
                 present.add(step.makes)
-    return list(found.values())
+    return list(problems.values())
 
 
 def _sure_to_undo(step: Step) -> list[Overlay]:

@@ -6,19 +6,31 @@ from dataclasses import replace
 from pathlib import Path
 
 from engine.errors import PresetInvalid, Problem, UsageError
-from engine.params.preset import Settings
-from engine.presets import checks, overrides, sweep
+from engine.params.preset import Latency, Settings
+from engine.params.runtimes import RUNTIMES, Runtime
+from engine.presets import auto, checks, limits, overrides, space, sweep
 from engine.presets import quick as small
 from engine.presets.files import absolute
 from engine.presets.model import Spec, Trial
 from engine.presets.sequence import clashes
-from engine.presets.steps import normalise, steps_of
+from engine.presets.steps import AROUND, normalise, settings_node, steps_of
 from engine.presets.teaching import teachers
 from engine.presets.trials import Built, Sweep, build, parameters, read_sweep, with_seed
+from engine.presets.validate import check
 from engine.presets.wording import given
-from engine.presets.yaml.tree import MAX_CHARACTERS, Mapping, load, to_yaml
+from engine.presets.yaml.tree import (
+    MAX_CHARACTERS,
+    Listing,
+    Mapping,
+    at,
+    is_empty,
+    load,
+    node_of,
+    put,
+    to_yaml,
+)
 
-__all__ = ["Spec", "Trial", "parse", "read", "read_stored", "to_yaml"]
+__all__ = ["Spec", "Trial", "candidate", "parse", "read", "read_stored", "to_yaml"]
 
 
 def read(path: Path, overrides: Sequence[str] = (), *, quick: bool = False) -> Spec:
@@ -74,16 +86,16 @@ def parse(
     root, problems = _tree(text, place)
     if root is None:
         raise PresetInvalid(shown, tuple(problems))
-    root, section, found = small.split(root)
-    problems += found
+    root, section, new_problems = small.split(root)
+    problems += new_problems
     if quick and section is None and not problems:
         raise _no_quick(shown)
-    spec, found = _spec(root, name, () if quick else overrides, folder, stored)
-    problems += found
+    spec, new_problems = _spec(root, name, () if quick else overrides, folder, stored)
+    problems += new_problems
     if section is not None:
-        variant, found = _variant(root, section, name, overrides if quick else (), folder, stored)
+        variant, new_problems = _variant(root, section, name, overrides if quick else (), folder, stored)
         overridden = bool(overrides) and not quick
-        problems += small.own_problems(found, problems, section, overridden=overridden)
+        problems += small.own_problems(new_problems, problems, section, overridden=overridden)
         spec = variant if quick or spec is None else replace(spec, quick=variant)
     problems = _tidy(problems)
     if problems or spec is None:
@@ -96,8 +108,8 @@ def _variant(
 ) -> tuple[Spec | None, list[Problem]]:
     """The small version of a preset."""
     root, problems = small.apply(normalise(root), section)
-    spec, found = _spec(root, name + small.SUFFIX, changes, folder, stored)
-    return spec, [*problems, *found]
+    spec, more = _spec(root, name + small.SUFFIX, changes, folder, stored)
+    return spec, [*problems, *more]
 
 
 def _no_quick(preset: str) -> UsageError:
@@ -140,11 +152,21 @@ def _tree(text: str, place: Callable[[int], str]) -> tuple[Mapping | None, list[
 def _spec(
     root: Mapping, name: str, changes: Sequence[str], folder: Path | None, stored: bool
 ) -> tuple[Spec | None, list[Problem]]:
-    root, problems = overrides.apply(normalise(root), changes)
-    root = absolute(root, folder)
-    steps, found = steps_of(root)
+    root, problems = overrides.apply(space.tree(normalise(root)), changes)
+    root = absolute(space.tree(root), folder)
+    if not is_empty(root.items.get("search")):
+        searched, found = _searching(root, name, stored)
+        return (None if problems else searched), problems + found
+    built, found = _plain(root, name, stored)
+    return (None if problems else built), problems + found
+
+
+def _plain(root: Mapping, name: str, stored: bool) -> tuple[Spec | None, list[Problem]]:
+    """The spec of a normalised tree without a search."""
+    problems: list[Problem] = []
+    steps, in_steps = steps_of(root)
     swept, in_sweep = read_sweep(root)
-    problems += found + in_sweep
+    problems += in_steps + in_sweep
     if not stored:
         problems += checks.order(root, steps, swept)
     built, invalid = build(root, steps, swept)
@@ -154,6 +176,102 @@ def _spec(
     if problems:
         return None, problems
     return _assemble(root, name, swept, built), []
+
+
+def _searching(root: Mapping, name: str, stored: bool) -> tuple[Spec | None, list[Problem]]:
+    """The spec of a search: its one trial so far is the network that candidates are compared with."""
+    problems = [] if stored else _beside_search(root)
+    settings, found = check(Settings, settings_node(root), also=AROUND)
+    problems += found
+    if settings is None or settings.search is None:
+        return None, problems
+    problems += limits.problems(root.items.get("search"), "within", settings.search.goal)
+    if settings.search.over == "auto":
+        over = auto.over(settings.search, settings)
+        root = space.tree(put(root, ("search", "over"), node_of(over, "search.over")))
+        search = settings.search.model_copy(update={"over": tuple(over)})
+        settings = settings.model_copy(update={"search": search})
+    found_space, found = space.read(root)
+    problems += found
+    if problems:
+        return None, problems
+    for point, rung in space.probes(found_space) if not stored else ():
+        problems += _plain(space.concrete(root, found_space, point, rung), name, stored)[1]
+    first = space.baseline(root)
+    begun, found = _plain(first, name, stored) if _has_steps(first) else (None, [])
+    problems += found
+    if problems:
+        return None, problems
+    settings = _measuring(settings)
+    steps = begun.trials[0].steps if begun else ()
+    trial = Trial(0, {}, with_seed(settings, settings.seeds[0]), steps, validation_only=True)
+    return Spec(
+        name, root.plain(), settings, begun.steps if begun else (), {}, (trial,), space=found_space
+    ), []
+
+
+def _beside_search(root: Mapping) -> list[Problem]:
+    """What a search can't have beside it, and what it can't do without."""
+    problems = []
+    if "sweep" in root.items:
+        what = "is given together with search"
+        problems.append(
+            Problem(root.key_place("sweep"), "sweep", what, "one of the two: a search chooses the trials")
+        )
+    seed = root.items.get("seed")
+    if isinstance(seed, Listing):
+        allowed = "one seed; search.seeds says on how many its finalists are trained"
+        problems.append(Problem(seed.place, "seed", "is a list", allowed))
+    weights = at(root, "model", "weights")
+    trained = weights is not None and weights.plain() != "random"
+    if not trained and not any(step.cls is not None and step.cls.trains for step in steps_of(root)[0]):
+        what = "train nothing, and the weights are random: there is no baseline to compare with"
+        allowed = "a train step under steps, or model.weights"
+        problems.append(Problem(root.key_place("steps"), "steps", what, allowed))
+    return problems
+
+
+def _has_steps(root: Mapping) -> bool:
+    steps = root.items.get("steps")
+    return isinstance(steps, Listing) and bool(steps.items)
+
+
+def _measuring(settings: Settings) -> Settings:
+    """The settings with every latency measured that the goal or a limit is about."""
+    wanted = limits.latencies(settings.search) if settings.search else []
+    if not wanted:
+        return settings
+    given = settings.measure.latency
+    asked: tuple[Runtime, ...] = tuple(
+        name for name in RUNTIMES if any(name == runtime for runtime, _ in wanted)
+    )
+    runtimes = dict.fromkeys([*(given.runtimes if given else ()), *asked])
+    batch = dict.fromkeys([*(given.batch if given else ()), *(size for _, size in wanted)])
+    latency = (given or Latency()).model_copy(update={"runtimes": tuple(runtimes), "batch": tuple(batch)})
+    return settings.model_copy(update={"measure": settings.measure.model_copy(update={"latency": latency})})
+
+
+def candidate(spec: Spec, point: space.Point | None, rung: int) -> Spec:
+    """The preset at a point of a search's space (see `space.concrete`), as a spec of one trial on the search's own
+    seed: a search's trials are those of such presets, and the best one is its answer.
+
+    Raises PresetInvalid where the values do not go together.
+    """
+    assert spec.space is not None
+    root = node_of(spec.document)
+    assert isinstance(root, Mapping)
+    tree = space.concrete(root, spec.space, point, rung)
+    latency = spec.settings.measure.latency
+    if latency is not None:
+        written = latency.model_dump(mode="json", exclude_defaults=True)
+        tree = put(tree, ("measure", "latency"), node_of(written, "measure.latency"))
+    found, problems = _plain(tree, spec.name, True) if _has_steps(tree) else (None, [])
+    if problems:
+        raise PresetInvalid(spec.name, tuple(_tidy(problems)))
+    if found is None:
+        first = replace(spec.trials[0], parameters={}, steps=())
+        return Spec(spec.name, tree.plain(), spec.settings, (), {}, (first,))
+    return found
 
 
 def _assemble(root: Mapping, name: str, swept: Sweep, built: Built) -> Spec:

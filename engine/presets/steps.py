@@ -201,12 +201,12 @@ def _rows(step: StepNode) -> tuple[Row, ...]:
 
 def _addresses(steps: list[StepNode]) -> dict[str, list[StepNode]]:
     """Ids and kinds, each with the steps it may mean."""
-    found: dict[str, list[StepNode]] = {}
+    addresses: dict[str, list[StepNode]] = {}
     for step in steps:
-        found.setdefault(step.kind, []).append(step)
+        addresses.setdefault(step.kind, []).append(step)
         if step.id and step.id != step.kind:
-            found.setdefault(step.id, []).append(step)
-    return found
+            addresses.setdefault(step.id, []).append(step)
+    return addresses
 
 
 def _only(steps: list[StepNode], address: str) -> StepNode:

@@ -30,12 +30,13 @@ STUDY_WIDE = {
     "plot": "says how the result is drawn, not what is computed",
     "version": "is the version of the format",
     "about": "describes the whole preset",
+    "search": "chooses the trials itself",
 }
 """Settings that no sweep varies, each with the reason."""
 
-_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d{1,3})?"
-_RANGE = re.compile(rf"\s*({_NUMBER})\s*\.\.\s*({_NUMBER})\s+by\s+({_NUMBER})\s*", re.ASCII)
-_RANGE_WITHOUT_STEP = re.compile(rf"\s*({_NUMBER})\s*\.\.\s*({_NUMBER})\s*", re.ASCII)
+NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d{1,3})?"
+_RANGE = re.compile(rf"\s*({NUMBER})\s*\.\.\s*({NUMBER})\s+by\s+({NUMBER})\s*", re.ASCII)
+_RANGE_WITHOUT_STEP = re.compile(rf"\s*({NUMBER})\s*\.\.\s*({NUMBER})\s*", re.ASCII)
 ALLOWED = "a list such as [0, 0.5], or a range such as 0..0.9 by 0.1"
 
 
@@ -75,8 +76,8 @@ def read(node: Node) -> tuple[list[Axis], list[Problem]]:
     axes: list[Axis] = []
     problems: list[Problem] = []
     for path, below in node.items.items():
-        axis, found = _zip(below) if path == "zip" else _single(path, below)
-        problems += found
+        axis, wrong = _zip(below) if path == "zip" else _single(path, below)
+        problems += wrong
         if axis is not None:
             axes.append(axis)
     return axes, problems
@@ -110,9 +111,14 @@ def column_names(node: Node | None) -> tuple[str, ...]:
 
 
 def _single(path: str, node: Node) -> tuple[Axis | None, list[Problem]]:
-    values, problems = _values(node)
-    problems += _repeated([(value,) for value in values])
+    values, problems = distinct(node)
     return (Axis((path,), tuple((value,) for value in values)) if values else None), problems
+
+
+def distinct(node: Node) -> tuple[list[Node], list[Problem]]:
+    """The values of one parameter, each once: written as a list, a range, or a list with ranges in it."""
+    values, problems = _values(node)
+    return values, problems + _repeated([(value,) for value in values])
 
 
 def _zip(node: Node) -> tuple[Axis | None, list[Problem]]:
@@ -122,9 +128,9 @@ def _zip(node: Node) -> tuple[Axis | None, list[Problem]]:
     columns: list[list[Node]] = []
     problems: list[Problem] = []
     for below in node.items.values():
-        values, found = _values(below)
+        values, wrong = _values(below)
         columns.append(values)
-        problems += found
+        problems += wrong
     if problems:
         return None, problems
     lengths = {path: len(column) for path, column in zip(node.items, columns, strict=True)}

@@ -11,7 +11,7 @@ from engine.presets.trials import Built
 
 def teachers(nodes: list[StepNode], built: Built) -> list[Problem]:
     """What is wrong with the teacher of each `distill` step in some trial; each step reported once."""
-    found: dict[int, Problem] = {}
+    problems: dict[int, Problem] = {}
     nodes = [node for node in nodes if node.cls is not None]
     for settings, steps in zip(built.settings, built.steps, strict=True):
         trained = settings.model.weights != "random"
@@ -22,11 +22,11 @@ def teachers(nodes: list[StepNode], built: Built) -> list[Problem]:
             compressed |= step.compresses
             problem = _problem(node, step, settings, baseline) if isinstance(step, Distill) else None
             if problem is not None:
-                found.setdefault(node.index, problem)
+                problems.setdefault(node.index, problem)
             trained |= step.trains
             if not compressed:
                 baseline = trained
-    return list(found.values())
+    return list(problems.values())
 
 
 def _problem(node: StepNode, step: Distill, settings: Settings, baseline: bool) -> Problem | None:

@@ -66,17 +66,17 @@ def read_sweep(root: Mapping) -> tuple[Sweep, list[Problem]]:
     assignments: list[Assignment] = []
     kept: list[Axis] = []
     for axis in axes:
-        found: list[Assignment] = []
+        of_axis: list[Assignment] = []
         columns = [(n, path) for n, path in enumerate(axis.paths) if not (axis.named and path == VARIANT)]
         for column, path in columns:
-            target = _target(root, node, path, assignments + found)
+            target = _target(root, node, path, assignments + of_axis)
             if isinstance(target, Target):
-                found.append(Assignment(path, len(kept), column, target))
+                of_axis.append(Assignment(path, len(kept), column, target))
             else:
                 problems.append(target)
-        if len(found) == len(columns):
+        if len(of_axis) == len(columns):
             kept.append(axis)
-            assignments += found
+            assignments += of_axis
     too_many = _too_many(root, node, kept)
     if too_many:
         # More combinations than can be looked at: the first one stands for all.

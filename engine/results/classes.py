@@ -34,25 +34,25 @@ class ClassResult:
         return 0.0 if self.accuracy is None or self.before is None else self.before - self.accuracy
 
 
-def results(found: Mapping[str, Any], before: Mapping[str, Any]) -> list[ClassResult]:
+def results(counted: Mapping[str, Any], before: Mapping[str, Any]) -> list[ClassResult]:
     """Each class in the data's order, from what `RunDir.classes` gives of a trial and of its baseline.
 
     >>> one = {"names": ["cat", "dog"], "images": [4, 2], "correct": [1, 2], "confused": [[0, 1, 3]]}
     >>> results(one, one | {"correct": [3, 2]})[0]
     ClassResult(name='cat', images=4, accuracy=0.25, before=0.75, taken_for=('dog', 3))
     """
-    if not found:
+    if not counted:
         return []
-    names = [str(name) for name in found["names"]]
+    names = [str(name) for name in counted["names"]]
     worst: dict[int, tuple[int, int]] = {}
-    for true, taken, images in found["confused"]:
+    for true, taken, images in counted["confused"]:
         worst[true] = max(worst.get(true, (0, 0)), (images, taken), key=lambda pair: pair[0])
-    same = before.get("names") == found["names"]
+    same = before.get("names") == counted["names"]
     return [
         ClassResult(
             name,
-            found["images"][number],
-            _share(found, number),
+            counted["images"][number],
+            _share(counted, number),
             _share(before, number) if same else None,
             (names[worst[number][1]], worst[number][0]) if number in worst else None,
         )
@@ -60,9 +60,9 @@ def results(found: Mapping[str, Any], before: Mapping[str, Any]) -> list[ClassRe
     ]
 
 
-def _share(found: Mapping[str, Any], number: int) -> float | None:
-    images = found["images"][number]
-    return found["correct"][number] / images if images else None
+def _share(counted: Mapping[str, Any], number: int) -> float | None:
+    images = counted["images"][number]
+    return counted["correct"][number] / images if images else None
 
 
 def shown(every: list[ClassResult]) -> list[ClassResult]:
@@ -86,12 +86,12 @@ def cells(one: ClassResult) -> list[str]:
     return [one.name, str(one.images), percent(one.before, 1), percent(one.accuracy, 1), change, taken]
 
 
-def matrix(found: Mapping[str, Any]) -> list[list[int]]:
+def matrix(counted: Mapping[str, Any]) -> list[list[int]]:
     """The confusion matrix: images of each true class (row) that were taken for each class (column)."""
-    count = len(found["names"])
+    count = len(counted["names"])
     table = [[0] * count for _ in range(count)]
-    for number, correct in enumerate(found["correct"]):
+    for number, correct in enumerate(counted["correct"]):
         table[number][number] = correct
-    for true, taken, images in found["confused"]:
+    for true, taken, images in counted["confused"]:
         table[true][taken] = images
     return table

@@ -82,14 +82,14 @@ def order(
     """
     if form is not None and form not in FORMATS:
         raise UsageError(f"There is no format {form}", f"Formats are {', '.join(get_args(Format))}.")
-    found, why = choose(run, state, trial, within)
-    chosen = _fitting(found, form)
-    model = _as_measured(run, found)
+    chosen_trial, why = choose(run, state, trial, within)
+    chosen = _fitting(chosen_trial, form)
+    model = _as_measured(run, chosen_trial)
     check_free(out, force)
     check_writable(out)
-    settings = run.settings().of_trial(found.index)
+    settings = run.settings().of_trial(chosen_trial.index)
     text = _text(run.preset)
-    about = describe(run, state, found)
+    about = describe(run, state, chosen_trial)
     return Order(
         model.folder, model.files, settings, run.workspace, text, about, why, chosen, out, run.code, force
     )
@@ -142,7 +142,7 @@ def formats(trial: TrialState) -> tuple[Format, ...]:
 def _is_int8(trial: TrialState) -> bool:
     """Whether the trial's model is a file that a runtime executes."""
     kind = STEPS.get(trial.steps[-1].kind)
-    return kind is not None and kind.last
+    return kind is not None and kind.file
 
 
 def _fitting(trial: TrialState, wanted: str | None) -> Format:
@@ -150,7 +150,7 @@ def _fitting(trial: TrialState, wanted: str | None) -> Format:
     allowed = formats(trial)
     form = next((one for one in allowed if wanted in (None, one)), None)
     if form is None and wanted == "int8-onnx":
-        made_by = " or ".join(kind for kind, cls in STEPS.items() if cls.last)
+        made_by = " or ".join(kind for kind, cls in STEPS.items() if cls.file)
         raise UsageError(
             f"Trial {trial.index} has no INT8 file",
             f"It ends with {trial.steps[-1].kind}, and its model is a float network.",
@@ -189,9 +189,9 @@ def choose(
         raise UsageError(
             f"No trial of {run.name} is finished yet", "", f"`secateur watch {run.name}` follows it."
         )
-    found = pick.pick(state, pick.rule(run.settings(), within))
-    if found is not None:
-        return found.trial, pick.verdict(found)
+    best_pick = pick.pick(state, pick.rule(run.settings(), within))
+    if best_pick is not None:
+        return best_pick.trial, pick.verdict(best_pick)
     best = max(finished, key=_validation)
     return (
         best,
@@ -205,18 +205,18 @@ def _validation(trial: TrialState) -> float:
 
 
 def _numbered(run: RunDir, state: StudyState, wanted: str) -> TrialState:
-    found = next((trial for trial in state.trials if str(trial.index) == wanted), None)
-    if found is None:
+    numbered = next((trial for trial in state.trials if str(trial.index) == wanted), None)
+    if numbered is None:
         meaning = f"`{pick.PICK}` means the smallest that loses little enough"
         detail = f"It has trials 0 to {len(state.trials) - 1}, and {meaning}."
         raise UsageError(f"Study {run.name} has no trial {wanted}", detail)
-    if found.measure.status != "done":
+    if numbered.measure.status != "done":
         raise UsageError(
             f"Trial {wanted} of {run.name} is not finished",
-            f"It is {found.status}.",
+            f"It is {numbered.status}.",
             f"`secateur show {run.name}` shows which are.",
         )
-    return found
+    return numbered
 
 
 def check_free(out: Path, force: bool) -> None:

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from engine.errors import SecateurError, sentence, sentences
-from engine.studies.rundir import Status
 from engine.studies.state import StudyState, TrialState
+from engine.studies.status import Status
+from engine.text.phrases import counted
 from engine.text.visible import visible
 
 Part = Literal["headline", "reason", "remedy", "onward"]
@@ -64,16 +65,16 @@ class Ending:
 def ending(state: StudyState) -> Ending | None:
     """What became of a study; None while all goes well."""
     count, failed = len(state.trials), state.failed
-    done = f"{state.done} of {_trials(count)} done" if count else "before its trials were planned"
+    done = f"{state.done} of {counted(count, 'trial')} done" if count else "before its trials were planned"
     own = (Reason(state.error),) if state.error else ()
     reasons = (*own, *reasons_of(state.trials))
     match state.status:
         case "lost":
             heard = f", last heard of {moment(state.heard)}" if state.heard else ""
             cause = Reason({"title": state.why_lost})
-            found = (cause, *reasons) if state.why_lost else reasons
+            causes = (cause, *reasons) if state.why_lost else reasons
             who = GONE.get(state.executor, GONE["local"])
-            return Ending(f"Lost: {who}{heard}; {done}", found, "goes on where it was")
+            return Ending(f"Lost: {who}{heard}; {done}", causes, "goes on where it was")
         case "cancelled":
             return Ending(
                 f"Cancelled {done if not count else f'with {done}'}", reasons, "goes on where it was"
@@ -88,18 +89,18 @@ def ending(state: StudyState) -> Ending | None:
     if not failed:
         return None
     if state.status in ("queued", "running"):
-        return Ending(f"{failed} of {_trials(count)} failed so far", reasons)
+        return Ending(f"{failed} of {counted(count, 'trial')} failed so far", reasons)
     what = "tries it again" if failed == 1 else "tries them again"
-    return Ending(f"{failed} of {_trials(count)} failed", reasons, what)
+    return Ending(f"{failed} of {counted(count, 'trial')} failed", reasons, what)
 
 
 def reasons_of(trials: Iterable[TrialState]) -> tuple[Reason, ...]:
     """The distinct reasons why trials failed, the most frequent first."""
-    found: dict[str, list[TrialState]] = {}
+    by_reason: dict[str, list[TrialState]] = {}
     for trial in trials:
         if trial.error:
-            found.setdefault(alike(trial.error), []).append(trial)
-    reasons = [_shared(trials) for trials in found.values()]
+            by_reason.setdefault(alike(trial.error), []).append(trial)
+    reasons = [_shared(trials) for trials in by_reason.values()]
     return tuple(sorted(reasons, key=lambda reason: -len(reason.trials)))
 
 
@@ -126,15 +127,15 @@ def failed_step(trial: TrialState) -> str:
     return next((step.address for step in every if step.error), "")
 
 
-def paragraphs_of(found: Ending, onward: str) -> list[tuple[Part, str]]:
+def paragraphs_of(end: Ending, onward: str) -> list[tuple[Part, str]]:
     """The ending as paragraphs; `onward` is how the view resumes a study, such as `secateur resume NAME`."""
-    shared = len(found.reasons) == 1 and bool(found.reasons[0].trials)
-    head = found.headline + (_where(found.reasons[0]) if shared else "")
-    numbered = sum(bool(reason.trials) for reason in found.reasons) > 1
-    several = f", for {len(found.reasons)} reasons" if numbered and found.reasons[0].trials else ""
-    parts: list[tuple[Part, str]] = [("headline", head + several + (":" if found.reasons else ""))]
+    shared = len(end.reasons) == 1 and bool(end.reasons[0].trials)
+    head = end.headline + (_where(end.reasons[0]) if shared else "")
+    numbered = sum(bool(reason.trials) for reason in end.reasons) > 1
+    several = f", for {len(end.reasons)} reasons" if numbered and end.reasons[0].trials else ""
+    parts: list[tuple[Part, str]] = [("headline", head + several + (":" if end.reasons else ""))]
     number = 0
-    for reason in found.reasons:
+    for reason in end.reasons:
         number += bool(reason.trials)
         which_one = f"({number}) " if reason.trials and numbered else ""
         whose = f"{which_one}{which(reason.trials)}{_where(reason)}: " if reason.trials and not shared else ""
@@ -142,15 +143,15 @@ def paragraphs_of(found: Ending, onward: str) -> list[tuple[Part, str]]:
         parts.append(("reason", whose + sentences(reason.what, others)))
         if reason.remedy:
             parts.append(("remedy", reason.remedy.replace(RESUME, onward)))
-    if found.resumed and not any(RESUME in reason.remedy for reason in found.reasons):
-        parts.append(("onward", f"{onward} {found.resumed}."))
+    if end.resumed and not any(RESUME in reason.remedy for reason in end.reasons):
+        parts.append(("onward", f"{onward} {end.resumed}."))
     return parts
 
 
 def lines(state: StudyState) -> list[str]:
     """The ending as the commands print it; nothing while all goes well."""
-    found = ending(state)
-    return _indented(paragraphs_of(found, _command(state))) if found else []
+    end = ending(state)
+    return _indented(paragraphs_of(end, _command(state))) if end else []
 
 
 def trial_lines(state: StudyState, trial: TrialState) -> list[str]:
@@ -168,26 +169,26 @@ def _indented(parts: Iterable[tuple[Part, str]]) -> list[str]:
 
 def of_trial(state: StudyState, trial: TrialState, onward: str) -> list[tuple[Part, str]]:
     """What became of one trial: its own error if it failed, else the study's, with how to go on."""
-    found = ending(state)
+    end = ending(state)
     if trial.error:
         reason = next(one for one in reasons_of(state.trials) if trial.index in one.trials)
         same = f" ({which(reason.trials)} for this reason)" if len(reason.trials) > 1 else ""
         head = f"Trial {trial.index} failed in {failed_step(trial)}{same}"
         own = Reason(trial.error)
-        return paragraphs_of(Ending(head, (own,), found.resumed if found else ""), onward)
-    if found is None or trial.status == "done":
+        return paragraphs_of(Ending(head, (own,), end.resumed if end else ""), onward)
+    if end is None or trial.status == "done":
         return []
-    study = tuple(reason for reason in found.reasons if not reason.trials)
-    return paragraphs_of(Ending(found.headline, study, found.resumed), onward)
+    study = tuple(reason for reason in end.reasons if not reason.trials)
+    return paragraphs_of(Ending(end.headline, study, end.resumed), onward)
 
 
-def brief(found: Ending) -> str:
+def brief(end: Ending) -> str:
     """The ending on one line: the headline, what happened most often, and what to do about that."""
-    if not found.reasons:
-        return found.headline
-    first, *others = found.reasons
-    more = f" (and {len(others)} other {'reason' if len(others) == 1 else 'reasons'})" if others else ""
-    return f"{found.headline}: {sentences(first.what, first.remedy)}{more}"
+    if not end.reasons:
+        return end.headline
+    first, *others = end.reasons
+    more = f" (and {counted(len(others), 'other reason')})" if others else ""
+    return f"{end.headline}: {sentences(first.what, first.remedy)}{more}"
 
 
 def of_status(status: Status) -> str:
@@ -195,7 +196,7 @@ def of_status(status: Status) -> str:
     if status.state == "lost":
         heard = f", last heard of {moment(status.updated)}" if status.updated else ""
         who = GONE.get(status.executor, GONE["local"])
-        return f"Lost: {who}{heard}; {status.done} of {_trials(status.trials)} done"
+        return f"Lost: {who}{heard}; {status.done} of {counted(status.trials, 'trial')} done"
     if status.state == "unreadable":
         return "The files in its folder can't be read as a study"
     return status.why or (sentence(status.error) if isinstance(status.error, dict) else "")
@@ -248,7 +249,3 @@ def moment(when: float) -> str:
 
 def _where(reason: Reason) -> str:
     return f" in {reason.steps[0]}" if len(reason.steps) == 1 else ""
-
-
-def _trials(count: int) -> str:
-    return "1 trial" if count == 1 else f"{count} trials"

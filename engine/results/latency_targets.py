@@ -53,20 +53,20 @@ def outcomes(trial: TrialState) -> list[Outcome]:
     return [_outcome(trial, step, step.measures[MEASURE]) for step in trial.steps if MEASURE in step.measures]
 
 
-def _outcome(trial: TrialState, step: StepState, found: dict[str, Any]) -> Outcome:
-    row = _row(trial, found)
-    place = {name: found[name] for name in PLACE}
+def _outcome(trial: TrialState, step: StepState, target: dict[str, Any]) -> Outcome:
+    row = _row(trial, target)
+    place = {name: target[name] for name in PLACE}
     if row is None:
-        return Outcome(step.address, found["asked"], found["measured"], **place, by="step")
-    return Outcome(step.address, found["asked"], row["speedup"], **place, by="trial")
+        return Outcome(step.address, target["asked"], target["measured"], **place, by="step")
+    return Outcome(step.address, target["asked"], row["speedup"], **place, by="trial")
 
 
-def _row(trial: TrialState, found: dict[str, Any]) -> latency.Row | None:
+def _row(trial: TrialState, target: dict[str, Any]) -> latency.Row | None:
     """The trial's own row in the target's place, if the step alone makes its model faster than its baseline."""
     compressing = [step for step in trial.steps if step.kind in STEPS and STEPS[step.kind].compresses]
     if len(compressing) > 1:
         return None
-    wanted = {name: found[name] for name in PLACE} | {"precision": "fp32"}
+    wanted = {name: target[name] for name in PLACE} | {"precision": "fp32"}
     for row in latency.measured(trial.results):
         before = latency.of_baseline(row)
         if all(row.get(name) == before.get(name) == value for name, value in wanted.items()):

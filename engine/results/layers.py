@@ -27,13 +27,13 @@ Forms = dict[str, tuple[LayerForm, ...]]
 
 def of_trial(trial: TrialState) -> Forms:
     """What the trial's steps made of its layers, as far as later steps left it so."""
-    found: dict[str, list[tuple[str, LayerForm]]] = {}
+    by_layer: dict[str, list[tuple[str, LayerForm]]] = {}
     for step in trial.steps:
         if step.kind == "prune.channels":  # makes plain weights of all that shares them
-            found = {name: [one for one in forms if one[0] in LASTING] for name, forms in found.items()}
+            by_layer = {name: [one for one in forms if one[0] in LASTING] for name, forms in by_layer.items()}
         for name, what, form in _reported(step):
-            found.setdefault(name, []).append((what, form))
-    return {name: tuple(form for _, form in forms) for name, forms in found.items() if forms}
+            by_layer.setdefault(name, []).append((what, form))
+    return {name: tuple(form for _, form in forms) for name, forms in by_layer.items() if forms}
 
 
 def of_layer(forms: Forms, name: str) -> tuple[LayerForm, ...]:

@@ -1,15 +1,21 @@
 """Which of a study's models to take: the smallest that loses little enough. Lists, charts and export all ask here."""
 
+import math
 import statistics
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from engine.errors import SecateurError
 from engine.measures.table import QUALITIES, measure, measure_text
 from engine.params.preset import Pick as Rule
+from engine.params.search import MOST_ACCURATE
+from engine.presets import limits
 from engine.results import latency_targets
 from engine.results.summary import PACKED, baseline_value, measure_value, quality_name
-from engine.studies.state import StudyState, TrialState
+from engine.studies.rundir import RunDir
+from engine.studies.state import MALFORMED, StudyState, TrialState, load
+from engine.studies.status import Status
 from engine.text.numbers import MISSING, number, percent, ratio
 
 if TYPE_CHECKING:
@@ -37,6 +43,7 @@ class Pick:
         loss: What it loses of that against its baseline, 0 … 1; the mean over its seeds.
         allowed: What it may lose.
         seeds: Trials that differ from it in their seed alone, itself among them.
+        over: How many times its limit it has of the measure that it has most too much of; 1 or less within all.
     """
 
     trial: TrialState
@@ -45,11 +52,12 @@ class Pick:
     loss: float
     allowed: float
     seeds: int = 1
+    over: float = 0.0
 
     @property
     def within(self) -> bool:
-        """Whether it loses at most what it may; if not, it is what comes nearest."""
-        return self.loss <= self.allowed + ROUNDING
+        """Whether it loses at most what it may, and has no more than it may; if not, it is what comes nearest."""
+        return self.loss <= self.allowed + ROUNDING and self.over <= 1.0
 
     @property
     def times(self) -> float | None:
@@ -63,39 +71,75 @@ class Pick:
 def rule(settings: "StudySettings", within: float | None = None) -> Rule:
     """By which rule a study's model is picked: its preset's, with `within` points if given."""
     kept = settings.pick
-    return kept if within is None else Rule(by=kept.by, within=within)
+    return kept if within is None else kept.model_copy(update={"within": within})
 
 
 def pick(state: StudyState, by: Rule = STANDARD) -> Pick | None:
     """The trial of the smallest model that loses at most `by.within` points of validation accuracy (or mAP50-95).
 
+    Of a search that is through, its own choice, which was made so among its finalists (`engine.search.choice`).
     Small is what has least of the goal, see `goal_of`. Trials that differ in their seed alone are judged by their
     means, and the one that is best on validation stands for them. Nothing is chosen on the test split. A model that
     is no smaller than its baseline is never the pick. Where every smaller one loses more, the one that loses least
     is it (`Pick.within` is False). None while no smaller model is done.
     """
-    done = [trial for trial in state.trials if trial.measure.status == "done"]
+    chosen = state.chosen.trial if state.chosen else None
+    if chosen is not None:
+        same = [t for t in state.trials if _alike(t, state.trials[chosen])]
+        return best(judged(state, same, by))
+    return best(judged(state, state.trials, by))
+
+
+def judged(state: StudyState, among: Iterable[TrialState], by: Rule) -> list[tuple[Pick, float]]:
+    """Every smaller model among these trials, and how much of the goal's measure it has: what a pick chooses from."""
+    done = [trial for trial in among if trial.measure.status == "done" and _has_latency(trial, by)]
     if not done:
-        return None
+        return []
     quality = quality_name(state)
     goal = goal_of(state, done, by)
-    allowed = by.within / 100
-    smaller = [
-        _judged(trials, goal, quality, allowed)
+    bounds = tuple(limits.parse(name, value) for name, value in by.limits.items())
+    return [
+        _judged(trials, goal, quality, by.within / 100, bounds)
         for trials in _by_parameters(done)
-        if all((_times(trial, goal) or 0.0) > 1.0 for trial in trials)
+        if goal == MOST_ACCURATE or all((_times(trial, goal) or 0.0) > 1.0 for trial in trials)
     ]
-    if not smaller:
-        return None
-    within = [(found, amount) for found, amount in smaller if found.within]
+
+
+def best(found: Sequence[tuple[Pick, float]]) -> Pick | None:
+    """The one to take: of those within the limits what has least of the goal, else what is nearest to them."""
+    within = [(one, amount) for one, amount in found if one.within]
     if within:
         return min(within, key=lambda pair: (pair[1], pair[0].loss))[0]
-    return min(smaller, key=lambda pair: pair[0].loss)[0]
+    nearest = min(found, key=lambda pair: (max(pair[0].over, 1.0), pair[0].loss), default=None)
+    return nearest[0] if nearest else None
 
 
-def trials(studies: "Iterable[tuple[StudySettings, StudyState]]") -> list[TrialState]:
-    """The picked trial of each study that has one."""
-    return [found.trial for settings, state in studies if (found := pick(state, settings.pick))]
+def _alike(one: TrialState, other: TrialState) -> bool:
+    """Whether two trials differ in their seed at most."""
+    return _told(one) == _told(other)
+
+
+def _has_latency(trial: TrialState, by: Rule) -> bool:
+    """Whether the trial has been timed, where the rule is about time."""
+    wanted = [name for name in (by.by or "", *by.limits) if name.startswith("latency")]
+    return all(measure_value(trial.results, name) is not None for name in wanted)
+
+
+def trials(
+    studies: "Iterable[tuple[StudySettings, StudyState]]", within: float | None = None
+) -> list[TrialState]:
+    """The picked trial of each study that has one; it may lose `within` points if given."""
+    return [picked.trial for settings, state in studies if (picked := pick(state, rule(settings, within)))]
+
+
+def repicked(run: RunDir, status: Status, within: float | None) -> Status:
+    """A study's status with the pick that it has if it may lose `within` points; as it is where that was not asked."""
+    if within is None or not status.pick or status.pick.get("allowed") == within / 100:
+        return status
+    try:
+        return replace(status, pick=as_json(pick(load(run.path), rule(run.settings(), within))))
+    except (SecateurError, *MALFORMED):  # whoever opens it is told; the list shows the pick that is kept
+        return status
 
 
 def goal_of(state: StudyState, done: Sequence[TrialState], by: Rule = STANDARD) -> str:
@@ -123,10 +167,13 @@ def describe(trial: TrialState, goal: str, quality: str) -> str:
     `trial 11: scope global, sparsity 0.8, 96.94 % (−1.39 points), 208 kB packed (4.4× smaller)`
     """
     values = [f"{name.rpartition('.')[2]} {value}" for name, value in trial.parameters.items()]
-    value, before = (measure_value(of, quality) for of in (trial.results, trial.baseline_measure.measures))
+    shown = quality if measure_value(trial.results, quality) is not None else f"validation_{quality}"
+    value, before = (measure_value(of, shown) for of in (trial.results, trial.baseline_measure.measures))
     lost = f" ({_points(value - before)})" if value is not None and before is not None else ""
-    kind = "" if quality == QUALITIES[0] else f"{measure(quality).label} "
-    of_quality = f"{kind}{measure_text(quality, value)}{lost}"
+    kind = "" if shown == QUALITIES[0] else f"{measure(shown).label} "
+    if goal == MOST_ACCURATE:
+        goal = PACKED if measure_value(trial.results, PACKED) is not None else MACS
+    of_quality = f"{kind}{measure_text(shown, value)}{lost}"
     amount = f"{measure_text(goal, measure_value(trial.results, goal))} {_noun(goal)}".rstrip()
     times = _times(trial, goal)
     compared = f" ({ratio(times)} {_comparative(goal)})" if times is not None and times > 1 else ""
@@ -149,31 +196,34 @@ def _noun(goal: str) -> str:
     return "" if known.unit == "MACs" else known.short or known.label
 
 
-def verdict(found: Pick) -> str:
+def verdict(picked: Pick) -> str:
     """What to take, and by which rule, as one sentence."""
-    points = number(100 * found.allowed)
+    points = number(100 * picked.allowed)
     limit = f"within {points} point{'' if points == '1' else 's'} on validation"
-    mean = f" (mean of {found.seeds} seeds)" if found.seeds > 1 else ""
-    if found.within:
-        most = "fastest" if found.goal.startswith("latency") else "smallest"
-        return f"{MARK} {found}; {most} {limit}{mean}"
-    return f"no smaller model is {limit}{mean}; nearest is {found}"
+    if picked.goal == MOST_ACCURATE:
+        limit = "within its limits"
+    mean = f" (mean of {picked.seeds} seeds)" if picked.seeds > 1 else ""
+    if picked.within:
+        most = "fastest" if picked.goal.startswith("latency") else "smallest"
+        most = "most accurate" if picked.goal == MOST_ACCURATE else most
+        return f"{MARK} {picked}; {most} {limit}{mean}"
+    return f"no smaller model is {limit}{mean}; nearest is {picked}"
 
 
-def as_json(found: Pick | None) -> dict[str, Any]:
+def as_json(picked: Pick | None) -> dict[str, Any]:
     """The pick for `status.json` and `--json`; empty while there is none."""
-    if found is None:
+    if picked is None:
         return {}
     return {
-        "index": found.trial.index,
-        found.quality: measure_value(found.trial.results, found.quality),
-        "goal": found.goal,
-        "value": measure_value(found.trial.results, found.goal),
-        "times": found.times,
-        "validation_loss_of_quality": found.loss,
-        "allowed": found.allowed,
-        "within": found.within,
-        "text": str(found),
+        "index": picked.trial.index,
+        picked.quality: measure_value(picked.trial.results, picked.quality),
+        "goal": picked.goal,
+        "value": measure_value(picked.trial.results, picked.goal),
+        "times": picked.times,
+        "validation_loss_of_quality": picked.loss,
+        "allowed": picked.allowed,
+        "within": picked.within,
+        "text": str(picked),
     }
 
 
@@ -196,21 +246,43 @@ def _by_parameters(trials: Iterable[TrialState]) -> list[list[TrialState]]:
     """Trials that differ in their seed alone stand together."""
     groups: dict[tuple[tuple[str, str], ...], list[TrialState]] = {}
     for trial in trials:
-        values = tuple((name, str(value)) for name, value in trial.parameters.items() if name != "seed")
-        groups.setdefault(values, []).append(trial)
+        groups.setdefault(_told(trial), []).append(trial)
     return list(groups.values())
 
 
-def _judged(trials: Sequence[TrialState], goal: str, quality: str, allowed: float) -> tuple[Pick, float]:
+def _told(trial: TrialState) -> tuple[tuple[str, str], ...]:
+    """What tells a trial from others but for its seed; of a search also what it was proposed as."""
+    values = tuple((name, str(value)) for name, value in trial.parameters.items() if name != "seed")
+    return (*values, ("role", str(trial.proposal.get("role", ""))))
+
+
+def _judged(
+    trials: Sequence[TrialState], goal: str, quality: str, allowed: float, bounds: Sequence[limits.Limit]
+) -> tuple[Pick, float]:
     """The pick that these trials would be, and how much of the goal's measure they have."""
     chosen = f"validation_{quality}"
     losses = [
         (trial.baseline_measure.measures.get(chosen) or 0.0) - (trial.results.get(chosen) or 0.0)
         for trial in trials
     ]
-    amount = statistics.fmean(measure_value(trial.results, goal) or 0.0 for trial in trials)
-    best = max(trials, key=lambda trial: trial.results.get(chosen) or 0.0)
-    return Pick(best, goal, quality, statistics.fmean(losses), allowed, len(trials)), amount
+    amount = statistics.fmean(
+        -(trial.results.get(chosen) or 0.0)
+        if goal == MOST_ACCURATE
+        else measure_value(trial.results, goal) or 0.0
+        for trial in trials
+    )
+    shown = max(trials, key=lambda trial: trial.results.get(chosen) or 0.0)
+    over = max((_over(trial, bound) for trial in trials for bound in bounds), default=0.0)
+    return Pick(shown, goal, quality, statistics.fmean(losses), allowed, len(trials), over), amount
+
+
+def _over(trial: TrialState, limit: limits.Limit) -> float:
+    """How many times as much as it may the trial has of a measure; infinitely many where that is not known."""
+    value, bound = (
+        measure_value(trial.results, limit.measure),
+        limit.bound(baseline_value(trial, limit.measure)),
+    )
+    return math.inf if value is None or not bound else value / bound
 
 
 def _times(trial: TrialState, goal: str) -> float | None:

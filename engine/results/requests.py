@@ -2,8 +2,9 @@
 
 from engine.slurm import duration
 from engine.studies.state import StudyState, TaskState
-from engine.text.numbers import duration as told
+from engine.text.numbers import duration as in_words
 from engine.text.numbers import percent
+from engine.text.phrases import counted
 
 ROOM = 1.3
 """A better request has so much more than the most that was used."""
@@ -19,10 +20,10 @@ def lines(state: StudyState) -> list[str]:
     if not ended:
         return []
     parts, better = [], []
-    for found in (_processors(ended), _memory(ended), _time(ended)):
-        if found is not None:
-            parts.append(found[0])
-            better += [found[1]] if found[1] else []
+    for use in (_processors(ended), _memory(ended), _time(ended)):
+        if use is not None:
+            parts.append(use[0])
+            better += [use[1]] if use[1] else []
     again = sum(task.restart > 0 for task in state.tasks.values())
     requeued = f", {again} of them started again" if again else ""
     hosts = ", ".join(dict.fromkeys(task.host for task in ended))
@@ -42,7 +43,7 @@ def _processors(ended: list[TaskState]) -> tuple[str, str] | None:
     needed = max(1, round(cpus * busy * ROOM + 0.5))
     longest = max(task.used["seconds"] for task in ended)
     fewer = f"cpus={needed}" if busy < FEW and needed < cpus and longest > LEAST_S else ""
-    return f"{percent(busy, 0)} of {cpus} {'processor' if cpus == 1 else 'processors'}", fewer
+    return f"{percent(busy, 0)} of {counted(cpus, 'processor')}", fewer
 
 
 def _memory(ended: list[TaskState]) -> tuple[str, str] | None:
@@ -58,8 +59,8 @@ def _time(ended: list[TaskState]) -> tuple[str, str] | None:
     longest = max(ended, key=lambda task: task.used["seconds"])
     limit = longest.given.get("ends", 0.0) - longest.started if longest.given.get("ends") else 0.0
     if not limit:
-        return f"the longest took {told(longest.used['seconds'])}", ""
+        return f"the longest took {in_words(longest.used['seconds'])}", ""
     seconds = longest.used["seconds"]
     text = duration.text(max(LEAST_S, seconds * ROOM))
     less = f"time={text}" if seconds < FEW * limit and duration.seconds(text) < limit else ""
-    return f"the longest took {told(seconds)} of {told(limit)}", less
+    return f"the longest took {in_words(seconds)} of {in_words(limit)}", less

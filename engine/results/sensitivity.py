@@ -47,14 +47,14 @@ class Scan:
 
     @cached_property
     def _values(self) -> dict[tuple[str, str], dict[float, list[float]]]:
-        found: dict[tuple[str, str], dict[float, list[float]]] = {}
+        values_at: dict[tuple[str, str], dict[float, list[float]]] = {}
         for run in self.runs:
             for row in run["rows"]:
                 for name in self.measures:
                     if isinstance(value := row.get(name), int | float):
-                        rates = found.setdefault((row["layer"], name), {})
+                        rates = values_at.setdefault((row["layer"], name), {})
                         rates.setdefault(float(row["rate"]), []).append(float(value))
-        return found
+        return values_at
 
     def values(self, layer: str, name: str) -> dict[float, list[float]]:
         """The layer's measure over its rates, ascending: a value for every run."""
@@ -72,8 +72,8 @@ class Scan:
             for name in self.measures
             if (values := [run["reference"][name] for run in self.runs if name in run["reference"]])
         }
-        found = {"of": self.of, "criterion": self.criterion, "reference": reference}
-        return found | {"rows": list(rows.values())}
+        about = {"of": self.of, "criterion": self.criterion, "reference": reference}
+        return about | {"rows": list(rows.values())}
 
 
 def scans(state: StudyState) -> list[Scan]:
@@ -86,7 +86,7 @@ def scans(state: StudyState) -> list[Scan]:
             address,
             label,
             tuple(trial for _, trials in members for trial in trials),
-            tuple(found for step, _ in members if (found := found_by(step)) is not None),
+            tuple(scanned for step, _ in members if (scanned := found_by(step)) is not None),
         )
         for (address, label), members in groups.items()
     ]
@@ -94,17 +94,17 @@ def scans(state: StudyState) -> list[Scan]:
 
 def of_trial(trial: TrialState) -> dict[str, dict[str, Any]]:
     """What the trial's sensitivity steps found, by what they removed: the last of each."""
-    found = [one for step in trial.steps if (one := found_by(step)) is not None]
-    return {str(one.get("of", "")): one for one in found}
+    scanned = [one for step in trial.steps if (one := found_by(step)) is not None]
+    return {str(one.get("of", "")): one for one in scanned}
 
 
 def found_by(step: StepState) -> dict[str, Any] | None:
     """What the step found; None for one of another kind, an unfinished one, and one that can't be understood."""
-    found = step.measures.get(KIND) if isinstance(step.measures, dict) else None
-    if not isinstance(found, dict) or not isinstance(found.get("reference"), dict):
+    scanned = step.measures.get(KIND) if isinstance(step.measures, dict) else None
+    if not isinstance(scanned, dict) or not isinstance(scanned.get("reference"), dict):
         return None
-    rows = [row for row in found.get("rows") or () if _understood(row)]
-    return {**found, "rows": rows} if rows else None
+    rows = [row for row in scanned.get("rows") or () if _understood(row)]
+    return {**scanned, "rows": rows} if rows else None
 
 
 def as_json(state: StudyState) -> list[dict[str, Any]]:

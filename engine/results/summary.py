@@ -113,8 +113,8 @@ def study_json(state: StudyState) -> dict[str, Any]:
         out["baselines"] = baselines
     if state.checked:
         out["checked"] = {"data": state.checked.data, "networks": state.checked.networks}
-    if found := sensitivity.as_json(state):
-        out["sensitivity"] = found
+    if scanned := sensitivity.as_json(state):
+        out["sensitivity"] = scanned
     if state.error:
         out["error"] = state.error
     if state.verdict:
@@ -124,9 +124,9 @@ def study_json(state: StudyState) -> dict[str, Any]:
 
 def _baselines(state: StudyState) -> list[dict[str, Any]]:
     """Each distinct baseline with its results and the trials that are compared with it."""
-    found: dict[str, dict[str, Any]] = {}
+    baselines: dict[str, dict[str, Any]] = {}
     for trial in state.trials:
         step = trial.baseline_measure
-        entry = found.setdefault(step.key, {"results": step.measures | step.observations, "trials": []})
+        entry = baselines.setdefault(step.key, {"results": step.measures | step.observations, "trials": []})
         entry["trials"].append(trial.index)
-    return list(found.values())
+    return list(baselines.values())

@@ -67,15 +67,15 @@ def loss_curves(rows: Iterable[Row]) -> dict[str, Curve]:
     return _curves((row["layer"], row["rate"], row[INCREASE]) for row in rows)
 
 
-def drop_curves(found: Mapping[str, Any]) -> dict[str, Curve]:
+def drop_curves(scanned: Mapping[str, Any]) -> dict[str, Curve]:
     """For every layer of a sensitivity's findings, what its rate costs in quality (0 … 1)."""
-    before = quality(found["reference"])
-    return _curves((row["layer"], row["rate"], before - quality(row)) for row in found["rows"])
+    before = quality(scanned["reference"])
+    return _curves((row["layer"], row["rate"], before - quality(row)) for row in scanned["rows"])
 
 
-def within_a_point(found: Mapping[str, Any]) -> dict[str, float]:
+def within_a_point(scanned: Mapping[str, Any]) -> dict[str, float]:
     """For every layer the largest share that may go, pruned alone, at a cost of at most one point."""
-    return {layer: line.rate(ONE_POINT) for layer, line in drop_curves(found).items()}
+    return {layer: line.rate(ONE_POINT) for layer, line in drop_curves(scanned).items()}
 
 
 def quality_name(row: Row) -> str:
@@ -93,4 +93,4 @@ def _curves(points: Iterable[tuple[str, float, float]]) -> dict[str, Curve]:
     layers: dict[str, list[tuple[float, float]]] = {}
     for layer, rate, cost in points:
         layers.setdefault(layer, []).append((rate, cost))
-    return {layer: curve(found) for layer, found in layers.items()}
+    return {layer: curve(points_of) for layer, points_of in layers.items()}

@@ -8,6 +8,7 @@ from typing import Any
 
 from engine.errors import BITS_COMMAND, SecateurError
 from engine.runner import launch
+from engine.text.phrases import counted
 
 OTHER_WAYS = (
     {"MKL_CBWR": "COMPATIBLE"},
@@ -44,13 +45,14 @@ class Bits:
         if self.equal:
             whats = ", ".join(dict.fromkeys(check["what"] for check in self.checks))
             networks = len({check["network"] for check in self.checks})
-            return f"equal: {whats}; {networks} networks, {self.threads} threads"
+            return f"equal: {whats}; {counted(networks, 'network')}, {counted(self.threads, 'thread')}"
         return f"{self._differences()}. {MEANING} {self._remedy()}"
 
     def _differences(self) -> str:
-        found = [check for check in self.checks if check["different"]]
+        different = [check for check in self.checks if check["different"]]
         return "equal computations give other bits here: " + "; ".join(
-            f"{check['network']} {check['what']} differs in {_some(check['different'])}" for check in found
+            f"{check['network']} {check['what']} differs in {_some(check['different'])}"
+            for check in different
         )
 
     def _remedy(self) -> str:
@@ -76,14 +78,14 @@ def check(threads: int) -> Bits:
 
     Raises SecateurError when the check itself fails.
     """
-    found = Bits(threads, _checked(threads, {}))
-    if found.equal:
-        return found
+    bits = Bits(threads, _checked(threads, {}))
+    if bits.equal:
+        return bits
     for variables in OTHER_WAYS:
         if Bits(threads, _checked(threads, variables)).equal:
-            return Bits(threads, found.checks, mended=variables)
+            return Bits(threads, bits.checks, mended=variables)
     alone = threads > 1 and Bits(1, _checked(1, {})).equal
-    return Bits(threads, found.checks, mended_by_one_thread=alone)
+    return Bits(threads, bits.checks, mended_by_one_thread=alone)
 
 
 def _checked(threads: int, variables: dict[str, str]) -> tuple[dict[str, Any], ...]:

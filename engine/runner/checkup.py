@@ -1,9 +1,10 @@
 """Tries the networks and data of a study before its first step, in workers."""
 
+import collections
 from collections.abc import Callable, Sequence
 
 from engine.errors import SecateurError, UsageError
-from engine.runner.executors.base import BLAMELESS_TRIES, Executor, JobEnded
+from engine.runner.executors.base import Executor, JobEnded
 from engine.store.objects import Store
 from engine.studies import events as ev
 from engine.studies.plan import Job
@@ -26,7 +27,7 @@ def check_up(
     Raises UsageError for what the preset asks for and can't be, SecateurError when a worker died of something else.
     """
     waiting = [job for job in jobs if needed and any(store.get(node.key) is None for node in job.nodes)]
-    running, tries = 0, 0
+    running, tries = 0, collections.Counter[int]()
     while waiting or running:
         if stopping():
             return False
@@ -39,8 +40,9 @@ def check_up(
                     running -= 1
                     if stopping():
                         return False
-                    if message.blameless and tries < BLAMELESS_TRIES:
-                        tries += 1
+                    if retry := message.again(tries[message.job.number]):
+                        tries[message.job.number] += 1
+                        emit(ev.Notice(level="warning", text=retry.why))
                         waiting.append(message.job)
                     else:
                         _whole(message, store)
@@ -50,7 +52,7 @@ def check_up(
                     emit(message)
                 case _:
                     pass
-    emit(_told(jobs, store))
+    emit(_event(jobs, store))
     return True
 
 
@@ -66,7 +68,7 @@ def _whole(ended: JobEnded, store: Store) -> None:
         )
 
 
-def _told(jobs: Sequence[Job], store: Store) -> ev.CheckedUp:
-    found = [stored.observations for job in jobs for node in job.nodes if (stored := store.get(node.key))]
-    data = {one["data"]["text"]: one["data"] for one in found if one["data"]}
-    return ev.CheckedUp(data=list(data.values()), networks=[one["network"] for one in found])
+def _event(jobs: Sequence[Job], store: Store) -> ev.CheckedUp:
+    observed = [stored.observations for job in jobs for node in job.nodes if (stored := store.get(node.key))]
+    data = {one["data"]["text"]: one["data"] for one in observed if one["data"]}
+    return ev.CheckedUp(data=list(data.values()), networks=[one["network"] for one in observed])

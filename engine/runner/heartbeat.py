@@ -11,6 +11,7 @@ from engine.presets.spec import Spec
 from engine.runner.status import of_preset, with_events
 from engine.studies.lease import Lease, Superseded
 from engine.studies.rundir import RunDir
+from engine.studies.settings import rule
 from engine.studies.state import StudyState
 
 
@@ -18,7 +19,7 @@ class Heartbeat:
     """Writes the study's status every few seconds and at every result."""
 
     def __init__(self, run: RunDir, spec: Spec, lease: Lease, every: float, replay_of: str | None) -> None:
-        self._run, self._rule = run, spec.settings.pick
+        self._run, self._rule = run, rule(spec.settings)
         self._lease = lease
         self._every = every
         before, ours = run.stored_status(), of_preset("running", spec, replay_of)
@@ -45,15 +46,19 @@ class Heartbeat:
 
     def finish(self, state: StudyState) -> None:
         """Write the final status, stop beating, and give the study back."""
-        self._end.set()
-        if self._thread.is_alive():
-            self._thread.join()
+        self.close()
         with self._lock:
             self._status = replace(self._status, state=state.status, error=state.error, waits="")
         try:
             self.note(state)
         finally:
             self._lease.release()
+
+    def close(self) -> None:
+        """Stop beating, whatever came."""
+        self._end.set()
+        if self._thread.is_alive():
+            self._thread.join()
 
     def _beat(self) -> None:
         while not self._end.wait(self._every):

@@ -30,10 +30,10 @@ def code_of(run: RunDir, spec: Spec) -> Sources:
     Raises SecateurError where the record can't be read.
     """
     kept = sources.read(run.code)
-    found = kept or sources_of(spec, Path.cwd())
-    if kept is None and found.programs:
-        write_atomic(run.code, found.to_json())
-    return found
+    code = kept or sources_of(spec, Path.cwd())
+    if kept is None and code.programs:
+        write_atomic(run.code, code.to_json())
+    return code
 
 
 def changes(run: RunDir, code: Sources) -> Iterator[str]:
@@ -54,17 +54,17 @@ def data_of(run: RunDir, spec: Spec, original: str | None) -> dict[str, str]:
     """
     kept = read_json(run.data) or (read_json(run.beside(original).data) if original else None)
     begun: dict[str, str] = kept if isinstance(kept, dict) else {}
-    found: dict[str, str] = {}
+    fingerprints: dict[str, str] = {}
     for trial in spec.trials:
         name, data = data_id(trial), trial.settings.data
-        if name in found:
+        if name in fingerprints:
             continue
-        found[name] = _fingerprint(data, run)
-        if found[name] != begun.get(name, found[name]):
+        fingerprints[name] = _fingerprint(data, run)
+        if fingerprints[name] != begun.get(name, fingerprints[name]):
             raise _other_data(run, data)
-    if found != read_json(run.data):
-        write_json(run.data, begun | found)
-    return found
+    if fingerprints != read_json(run.data):
+        write_json(run.data, begun | fingerprints)
+    return fingerprints
 
 
 def _fingerprint(data: Data, run: RunDir) -> str:
@@ -73,7 +73,7 @@ def _fingerprint(data: Data, run: RunDir) -> str:
         known = datasets.fingerprint(data, location, fingerprints(run.workspace))
         return known or _computed(data.model_dump_json(), run)
     except SecateurError as error:
-        raise UsageError(error.title, error.detail, error.remedy) from error
+        raise UsageError.of(error) from error
     except (OSError, ValueError) as error:
         place = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else str(error)
         raise UsageError(f"The data of {data.name} can't be read", f"{place}.", "Check data.root.") from error

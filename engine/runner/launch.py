@@ -33,6 +33,8 @@ from engine.studies.state import Reader, load
 
 ENGINE = "import sys; from engine.runner.supervisor import main; sys.exit(main())"
 """Not ``-m``: multiprocessing would import the main module anew in every worker."""
+OTHERWISE = ("executor.", "search.budget.")
+"""What a study that exists may be asked for otherwise: a search's rounds are the same, up to where its budget ends."""
 LOOK_EVERY_S = 0.1
 """Seconds between two looks at how the check-up goes."""
 APPEARS_WITHIN_S = 60.0
@@ -111,8 +113,8 @@ def start(
     """Have the study carried out by the executor that its preset names, from where it is.
 
     `remeasure`: its latencies that others disturbed are measured again. `overrides` change what the study asks its
-    executor for from now on, which changes no result; UsageError for anything else. Other arguments and errors are as
-    in `Carrier.start`.
+    executor for from now on, or where its search ends, which changes no result; UsageError for anything else. Other
+    arguments and errors are as in `Carrier.start`.
     """
     asked = _asked_otherwise(run, overrides) if overrides else None
 
@@ -141,12 +143,15 @@ def start(
 
 
 def _asked_otherwise(run: RunDir, overrides: Sequence[str]) -> Spec:
-    """The study's preset with another request to its executor. Raises UsageError for overrides of anything else."""
+    """The study's preset with another request to its executor, or a larger budget for its search.
+
+    Raises UsageError for overrides of anything else.
+    """
     for override in overrides:
-        if not override.startswith("executor."):
+        if not override.startswith(OTHERWISE):
             raise UsageError(
                 f"A study keeps its preset: {override} can't be set",
-                "Only what begins with `executor.` can, which changes no result.",
+                "Only what begins with `executor.` or `search.budget.` can, which changes no result that there is.",
                 "Run the changed preset as a new study: what is stored is not computed again.",
             )
     return parse(run.preset.read_text(encoding="utf-8"), run.name, overrides, stored=True)
@@ -158,7 +163,7 @@ def prepare(run: RunDir) -> None:
     slurm.write(run, slurm.prepare(run, read_stored(run.preset, run.name)))
 
 
-def settled(spec: Spec) -> Spec:
+def with_default_executor(spec: Spec) -> Spec:
     """The preset as it is run here: by Slurm where it does not say where, and the site or the user has settled that."""
     if "executor" in spec.document or not site.by_default():
         return spec
@@ -170,11 +175,12 @@ def batch_scripts(spec: Spec, workspace: Path) -> str:
     """The batch scripts of a study that is not created, as it would be. Raises UsageError without Slurm."""
     _only_on_cluster(spec.settings)
     run = RunDir.of(workspace, rundir.next_name(workspace, spec.name))
-    found = slurm.prepare(run, spec)
+    submission = slurm.prepare(run, spec)
     texts = [
-        (f"{stage.name}.sh", text) for stage, text in zip(found.tasks.stages, found.scripts, strict=True)
+        (f"{stage.name}.sh", text)
+        for stage, text in zip(submission.tasks.stages, submission.scripts, strict=True)
     ]
-    texts.append(("submit.sh", slurm.by_hand(run, found.tasks)))
+    texts.append(("submit.sh", slurm.by_hand(run, submission.tasks)))
     return "\n".join(f"# {run.slurm / name}\n{text}" for name, text in texts)
 
 
@@ -238,7 +244,7 @@ def _start_engine(run: RunDir, *, here: bool, tell: Callable[[str], None], first
         except (BlockingIOError, MemoryError) as error:
             raise SecateurError(
                 "No process can be started for the engine",
-                limits.told("processes", "memory", "address space") or str(error),
+                limits.sentence("processes", "memory", "address space") or str(error),
                 f"End other programs, or raise the limit; then `secateur resume {run.name}`.",
             ) from error
     _wait_for(run, process)
@@ -246,15 +252,15 @@ def _start_engine(run: RunDir, *, here: bool, tell: Callable[[str], None], first
 
 def _silent(run: RunDir, tell: Callable[[str], None]) -> str:
     """The counter of an engine on another node that has been watched and stood still; empty if there is none."""
-    told = False
+    announced = False
     while (by := lease.holder(run.path)) is not None and not by.gone():
         status = run.read_status()
         if by.process.fate() == "alive" or status.state not in ("running", "queued", "lost"):
             raise _running(run, by)
         if status.state == "lost":
             return by.counter
-        if not told:
-            told = True
+        if not announced:
+            announced = True
             tell(
                 f"{run.name} has an engine on {by.process.host}, last heard of {moment(status.updated)}: watching for "
                 f"up to {lives.lost_after_s(by.every):.0f} s whether it still runs"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import UsageError
-from engine.machine import environment
+from engine.machine import environment, limits
 from engine.machine.value import Machine, unlike
 from engine.params.preset import Settings
 from engine.presets.spec import Spec
@@ -18,6 +18,8 @@ from engine.runner.executors import choose
 from engine.store.files import read_json, write_json
 from engine.studies.rundir import RunDir
 from engine.studies.state import StudyState, load
+from engine.text.numbers import size
+from engine.text.phrases import counted
 
 TOLD = 4
 """Of how many differences the message tells."""
@@ -32,10 +34,19 @@ class Pinned:
     threads: int
     cpus: int
     numerics: dict[str, Any]
+    memory: int = 0
+    """Bytes of memory that all its processes might have; 0 where that was not kept."""
 
     @classmethod
     def of(cls, machine: Machine) -> "Pinned":
-        return cls(machine.host, machine.device, machine.threads, machine.cpus, machine.numerics)
+        return cls(
+            machine.host,
+            machine.device,
+            machine.threads,
+            machine.cpus,
+            machine.numerics,
+            limits.whole_memory(),
+        )
 
 
 class OtherMachine(UsageError):
@@ -44,7 +55,7 @@ class OtherMachine(UsageError):
     def __init__(self, run: RunDir, kept: Pinned, differences: list[str], lost: int) -> None:
         self.differences, self.lost, self.host = tuple(differences), lost, kept.host
         more = f"; and {len(differences) - TOLD} more differences" if len(differences) > TOLD else ""
-        finished = "1 finished step" if lost == 1 else f"{lost} finished steps"
+        finished = counted(lost, "finished step")
         again = f"{finished} would be computed anew, with other bits" if lost else "it would begin again"
         super().__init__(
             f"Study {run.name} can't go on here as it began",
@@ -59,28 +70,30 @@ def read(run: RunDir) -> Pinned | None:
     """What is kept; of a study that began before it was kept, what its events tell. None for one that never began."""
     kept = read_json(run.machine)
     try:
-        return Pinned(**kept) if isinstance(kept, dict) else _told(load(run.path))
+        return Pinned(**kept) if isinstance(kept, dict) else _recorded(load(run.path))
     except (TypeError, KeyError):
         return None
 
 
-def keep(run: RunDir, machine: Machine, within: Path) -> None:
-    """Pin the study to `machine`; the file is made in the folder `within`. Raises SecateurError."""
-    write_json(run.machine, asdict(Pinned.of(machine)), within=within)
+def keep(run: RunDir, kept: Pinned, within: Path) -> None:
+    """Pin the study to what is `kept`; the file is made in the folder `within`. Raises SecateurError."""
+    write_json(run.machine, asdict(kept), within=within)
 
 
-def _told(state: StudyState) -> Pinned | None:
+def _recorded(state: StudyState) -> Pinned | None:
     if not state.devices or not state.environment:
         return None
-    told, device, threads = state.environment, state.devices["device"], state.devices["threads"]
-    cpu = told["cpu"]
+    recorded, device, threads = state.environment, state.devices["device"], state.devices["threads"]
+    cpu = recorded["cpu"]
     now = environment.numerics(device, threads)
     numerics = now | {
-        "packages": {name: told["packages"].get(name) for name in now["packages"]},
+        "packages": {name: recorded["packages"].get(name) for name in now["packages"]},
         "machine": {name: cpu.get(name, value) for name, value in now["machine"].items()},
-        "variables": told.get("variables", now["variables"]),
+        "variables": recorded.get("variables", now["variables"]),
     }
-    return Pinned(str(told.get("host", state.host)), device, threads, cpu.get("available", threads), numerics)
+    return Pinned(
+        str(recorded.get("host", state.host)), device, threads, cpu.get("available", threads), numerics
+    )
 
 
 def machine(settings: Settings, kept: Pinned | None) -> Machine:
@@ -90,29 +103,57 @@ def machine(settings: Settings, kept: Pinned | None) -> Machine:
     return choose.machine(settings, kept.device, kept.threads)
 
 
+def parallel(settings: Settings, kept: Pinned | None, now: Machine) -> tuple[int, str]:
+    """How many trials to compute at a time, and why these are fewer than asked for; empty where they are not.
+
+    A study that goes on where fewer processors or less memory are allowed than where it began would else share them.
+    No bit depends on it: every trial has a process of its own, with as many threads as ever.
+    """
+    asked = settings.executor.parallel
+    if kept is None:
+        return asked, ""
+    why, found = "", asked
+    if kept.threads * asked > now.cpus and kept.threads * asked <= kept.cpus:
+        found = max(1, now.cpus // kept.threads)
+        why = f"{_processors(now.cpus)} allowed here, and {kept.cpus} were where it began"
+    memory = limits.whole_memory()
+    if memory < kept.memory and (fit := max(1, asked * memory // kept.memory)) < found:
+        found, why = (
+            fit,
+            f"{size(memory)} of memory are allowed here, and {size(kept.memory)} were where it began",
+        )
+    if found == asked:
+        return asked, ""
+    return found, f"Its trials are computed {found} at a time in place of {asked}, with the same bits: {why}"
+
+
 def differences(kept: Pinned, now: Machine, spec: Spec) -> list[str]:
     """Why results computed as `kept` are not those that `now` would give, which has the same device and threads."""
-    found = []
+    unlike_here = []
     if kept.threads > now.cpus and kept.threads <= kept.cpus:
-        here = "1 processor is" if now.cpus == 1 else f"{now.cpus} processors are"
-        found.append(f"Its trials compute with {kept.threads} threads, and {here} here")
+        threads = counted(kept.threads, "thread")
+        unlike_here.append(f"Its trials compute with {threads}, and {_processors(now.cpus)} here")
     if kept.device == "cuda" and not environment.gpus():
-        found.append("It computes on a GPU, and none is here")
-    found += sorted(unlike(now.numerics, kept.numerics))
+        unlike_here.append("It computes on a GPU, and none is here")
+    unlike_here += sorted(unlike(now.numerics, kept.numerics))
     timed = any(step.timed_in for trial in spec.trials for step in trial.steps)
     if timed and kept.host != now.host:
-        found.append(f"It decides by times that were measured on {kept.host}, and this is {now.host}")
-    return found
+        unlike_here.append(f"It decides by times that were measured on {kept.host}, and this is {now.host}")
+    return unlike_here
+
+
+def _processors(count: int) -> str:
+    return f"{counted(count, 'processor')} {'is' if count == 1 else 'are'}"
 
 
 def check(run: RunDir, spec: Spec, kept: Pinned | None) -> None:
     """Raises OtherMachine where going on here would compute again, with other bits, what the study has."""
     if kept is None:
         return
-    found = differences(kept, machine(spec.settings, kept), spec)
-    if not found:
+    different = differences(kept, machine(spec.settings, kept), spec)
+    if not different:
         return
     state, store = load(run.path), run.store()
     done = sum(step.status == "done" for step in state.steps.values())
     if done or any(store.partial(key).exists() for key in state.steps):
-        raise OtherMachine(run, kept, found, done)
+        raise OtherMachine(run, kept, different, done)

@@ -6,8 +6,9 @@ from functools import cached_property
 
 from engine.params.preset import Pick
 from engine.runner.status import with_events
-from engine.studies.rundir import RunDir, Status
+from engine.studies.rundir import RunDir
 from engine.studies.state import Reader, StudyState
+from engine.studies.status import Status
 
 EVERY_S = 10.0
 """Seconds between two statuses that one task writes: the events tell everything at once, the status feeds lists."""

@@ -85,13 +85,15 @@ def compare(original: RunDir, replay: RunDir, state: StudyState) -> Verdict:
 
 def _recorded(key: str, store: Store) -> bool:
     """Whether the step measured times to decide by."""
-    found = store.get(key)
-    return found is not None and MEASUREMENTS in found.files
+    stored = store.get(key)
+    return stored is not None and MEASUREMENTS in stored.files
 
 
 def _values(one: TrialState, two: TrialState, stores: tuple[Store, Store]) -> list[tuple[str, Any, Any]]:
     out = []
     mine, theirs = ([*trial.steps, *trial.beside, trial.measure] for trial in (one, two))
+    if one.proposal != two.proposal:  # of a search: then they are other trials, of which nothing compares
+        return [(f"trial {one.index} proposal", one.proposal, two.proposal)]
     pairs = zip(mine, theirs, strict=True)
     for a, b in pairs:
         where = f"trial {one.index} {a.address}"
@@ -99,7 +101,7 @@ def _values(one: TrialState, two: TrialState, stores: tuple[Store, Store]) -> li
         for name in sorted(first.keys() | second.keys()):
             out.append((f"{where} {name}", first.get(name), second.get(name)))
         objects = stores[0].get(a.key), stores[1].get(b.key)
-        hashes = [_hashes(found) for found in objects]
+        hashes = [_hashes(stored) for stored in objects]
         for name in sorted(hashes[0].keys() | hashes[1].keys()):
             out.append((f"{where} {name}", hashes[0].get(name), hashes[1].get(name)))
     return out
@@ -110,11 +112,11 @@ def _equal(a: Any, b: Any) -> bool:
     return bool(a == b) or (a != a and b != b)
 
 
-def _hashes(found: StoredObject | None) -> dict[str, str]:
+def _hashes(stored: StoredObject | None) -> dict[str, str]:
     """The SHA-256 of each file of an object as it is on the disk now; of a missing one, that it is missing."""
-    if found is None:
+    if stored is None:
         return {}
-    paths = {name: found.folder / name for name in found.files}
+    paths = {name: stored.folder / name for name in stored.files}
     return {name: file_hash(path) if path.is_file() else "missing" for name, path in paths.items()}
 
 

@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterable
 from typing import Protocol
 
-from engine.runner.executors.base import BLAMELESS_TRIES, Executor, JobEnded, without_result
+from engine.runner.executors.base import Executor, JobEnded, without_result
 from engine.runner.stopping import wind_down
 from engine.slurm.inside import Attempt
 from engine.store.claims import Claims
@@ -46,7 +46,7 @@ class Owner(Protocol):
     def report(self, stored: StoredObject) -> None:
         """Tell of a result that was in the store."""
 
-    def told(self) -> StudyState:
+    def state(self) -> StudyState:
         """The study as all its tasks have told it."""
 
 
@@ -75,13 +75,13 @@ class Share:
         for job in jobs:
             if self._task.stopping or time.monotonic() - self._task.started > HELPS_FOR_S:
                 return
-            if not self._settled(job):
+            if not self._is_settled(job):
                 self._try(job)
 
     def _try(self, job: Job) -> bool:
         """Whether the job is settled now; False if somebody else is at it, or at what it needs."""
         self._met.update((node.key, node) for node in job.nodes)
-        if self._settled(job):
+        if self._is_settled(job):
             return True
         for key in sorted(job.needs):
             maker = self._makers.get(key)
@@ -97,11 +97,11 @@ class Share:
             self._claims.release(missing)
             return False
         try:
-            return self._settled(job) or self._run(job)
+            return self._is_settled(job) or self._run(job)
         finally:
             self._claims.release(missing)
 
-    def _settled(self, job: Job) -> bool:
+    def _is_settled(self, job: Job) -> bool:
         return self._hopeless(job) or all(self._store.get(node.key) is not None for node in job.nodes)
 
     def _hopeless(self, job: Job) -> bool:
@@ -117,8 +117,9 @@ class Share:
                 if isinstance(message, JobEnded):
                     if self._task.stopping:
                         return True
-                    if message.blameless and tries < BLAMELESS_TRIES:
+                    if retry := message.again(tries):
                         tries += 1
+                        self._task.emit(ev.Notice(level="warning", text=retry.why, key=job.nodes[0].key))
                         self._executor.start(job)
                         continue
                     return self._judge(job, message)
@@ -137,23 +138,23 @@ class Share:
                 continue
             if not self._task.run.failure(node.key).exists():
                 problem = ended.problem or without_result(node, "task")
-                failed = ev.StepFailed(key=node.key, kind=node.kind, error=self._told(problem))
+                failed = ev.StepFailed(key=node.key, kind=node.kind, error=self._with_memory(problem))
                 self._mark(failed)
                 self._task.emit(failed)
             break
         return True
 
-    def _told(self, problem: dict[str, str]) -> dict[str, str]:
+    def _with_memory(self, problem: dict[str, str]) -> dict[str, str]:
         """The problem with what the task was given: Slurm ends what takes more memory than it asked for."""
         given = self._task.attempt.memory_mb
         if "memory" not in " ".join(problem.values()) or not given:
             return problem
         peak = self._task.peak_memory >> 20
-        told = f"The task was given {given} MB of memory; its largest process had used {peak} MB."
+        used = f"The task was given {given} MB of memory; its largest process had used {peak} MB."
         ask = (
             f"`secateur resume` goes on with more: add `--set executor.slurm.memory={max(2 * given, peak)}M`."
         )
-        return problem | {"detail": f"{problem['detail']} {told}", "remedy": f"{ask} {problem['remedy']}"}
+        return problem | {"detail": f"{problem['detail']} {used}", "remedy": f"{ask} {problem['remedy']}"}
 
     def _mark(self, event: ev.StepFailed) -> None:
         path = self._task.run.failure(event.key)
@@ -163,7 +164,7 @@ class Share:
 
     def tell_untold(self) -> None:
         """Report what we found in the store and nobody has told: who computed it was killed before it could."""
-        state = self._task.told()
+        state = self._task.state()
         for key in self._met:
             step = state.steps.get(key)
             stored = self._store.get(key) if step is None or step.status != "done" else None

@@ -30,8 +30,8 @@ WHOLE = ".whole"
 
 def node_disk(variables: Mapping[str, str] = os.environ) -> Path | None:
     """The folder on the node's disk that this job has; None where the site names none."""
-    found = (Path(value) for name in DISKS if (value := variables.get(name)))
-    return next((path for path in found if path.is_dir() and os.access(path, os.W_OK)), None)
+    disks = (Path(value) for name in DISKS if (value := variables.get(name)))
+    return next((path for path in disks if path.is_dir() and os.access(path, os.W_OK)), None)
 
 
 def stage(data: Data, workspace: Path, disk: Path | None, about: str) -> tuple[str | None, str]:
@@ -133,10 +133,10 @@ def _extent(path: Path) -> tuple[int, int]:
     """How many files a part has, and their bytes; links are followed, as they are when copied."""
     if not path.is_dir():
         return 1, path.stat().st_size
-    found = [
+    files = [
         (Path(where) / name).stat() for where, _, names in os.walk(path, followlinks=True) for name in names
     ]
-    return len(found), sum(one.st_size for one in found)
+    return len(files), sum(one.st_size for one in files)
 
 
 def _copy(source: Path, target: Path) -> None:

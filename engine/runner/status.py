@@ -8,8 +8,8 @@ from engine.params.preset import Pick
 from engine.presets.spec import Spec
 from engine.results import pick
 from engine.results.failures import brief, ending
-from engine.studies.rundir import Status, StudyStatus
 from engine.studies.state import StudyState
+from engine.studies.status import Status, StudyStatus
 
 
 def of_preset(state: StudyStatus, spec: Spec, replay_of: str | None) -> Status:
@@ -45,6 +45,6 @@ def with_events(before: Status, state: StudyState, rule: Pick) -> Status:
         done=state.done,
         failed=state.failed,
         pick=pick.as_json(pick.pick(state, rule)),
-        why=brief(found) if (found := ending(state)) else "",
+        why=brief(end) if (end := ending(state)) else "",
         verdict=None if state.verdict is None else ("identical" if state.verdict.identical else "different"),
     )

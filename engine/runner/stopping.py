@@ -97,11 +97,11 @@ def wind_down(
     """
     executor.ask()
     started = time.monotonic()
-    told = False
+    announced = False
     while running and (waited := time.monotonic() - started) < KEEP_WITHIN_S:
-        if waited > TELL_AFTER_S and not told:
+        if waited > TELL_AFTER_S and not announced:
             tell()
-            told = True
+            announced = True
         for message in executor.wait(LOOK_EVERY_S):
             if isinstance(message, JobEnded):
                 running.pop(message.job.number, None)

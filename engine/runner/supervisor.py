@@ -4,6 +4,7 @@ Started by `engine.runner.launch` in a session of its own.
 """
 
 import collections
+import contextlib
 import functools
 import json
 import os
@@ -16,21 +17,22 @@ from engine.errors import SecateurError, UsageError, exit_code_of
 from engine.machine import environment, gpus, private
 from engine.machine.value import Machine
 from engine.presets.spec import Spec, read_stored
-from engine.runner import inputs, pinned, replay
+from engine.runner import inputs, pinned, replay, searching
 from engine.runner.checkup import check_up
 from engine.runner.executors import choose
-from engine.runner.executors.base import BLAMELESS_TRIES, JobEnded, without_result
+from engine.runner.executors.base import Executor, JobEnded, without_result
 from engine.runner.heartbeat import Heartbeat
 from engine.runner.stopping import Stop, StopRequest, wind_down
+from engine.sources import Sources
 from engine.store.objects import StoredObject
 from engine.studies import checkup
 from engine.studies import events as ev
-from engine.studies.job import request
+from engine.studies.job import JobRequest, request
 from engine.studies.lease import Lease, Superseded, claim
 from engine.studies.log import EventLog
 from engine.studies.plan import Job, Plan, make
 from engine.studies.rundir import RunDir
-from engine.studies.state import StudyState
+from engine.studies.state import StudyState, load
 from engine.text.visible import guard_streams
 
 POLL_S = 0.5
@@ -56,6 +58,8 @@ class Supervisor:
         self.heartbeat = Heartbeat(run, self.spec, lease, every, self.asked.get("replay_of"))
         self.finished: set[str] = set()
         self.broken: set[str] = set()
+        self.plan: Plan | None = None
+        self.parallel = self.spec.settings.executor.parallel
         self.tries: collections.Counter[int] = collections.Counter()
 
     def emit(self, event: ev.Event) -> None:
@@ -86,11 +90,12 @@ class Supervisor:
             for text in inputs.changes(self.run, code):
                 self.emit(ev.Notice(level="warning", text=text))
             data = self._data()
-            plan = make(self.spec, data, on, code)
+            begun = load(self.run.path) if self.spec.space is not None else None
+            plan = self.plan = make(self.spec, data, on, code)
             self.emit(ev.Planned(trials=[t.as_dict() for t in plan.trials], devices=devices(plan)))
-            self._hand_over(plan)
-            self._reuse(plan)
-            outcome = self._carry_out(plan, on, checkup.jobs(plan, on, code))
+            self.hand_over(plan)
+            self.reuse(plan)
+            outcome = self._carry_out(plan, on, code, begun)
             self._judge(outcome)
         except Superseded:
             raise
@@ -127,13 +132,18 @@ class Supervisor:
         ):
             self.emit(ev.Notice(level=level, text=text))
         on = pinned.machine(self.spec.settings, self.kept)
-        found = pinned.differences(self.kept, on, self.spec) if self.kept else []
-        if found:
+        self.parallel, fewer = pinned.parallel(self.spec.settings, self.kept, on)
+        if fewer:
+            self.emit(ev.Notice(level="info", text=fewer))
+        different = pinned.differences(self.kept, on, self.spec) if self.kept else []
+        if different:
             if not self.here:
                 pinned.check(self.run, self.spec, self.kept)
-            on = pinned.machine(self.spec.settings, None)
-            self.emit(ev.Notice(level="warning", text=f"It goes on here with other bits. {'; '.join(found)}"))
-        pinned.keep(self.run, on, self.lease.folder)
+            on, self.kept = pinned.machine(self.spec.settings, None), None
+            self.emit(
+                ev.Notice(level="warning", text=f"It goes on here with other bits. {'; '.join(different)}")
+            )
+        pinned.keep(self.run, self.kept or pinned.Pinned.of(on), self.lease.folder)
         return on
 
     def _data(self) -> dict[str, str]:
@@ -146,7 +156,7 @@ class Supervisor:
         finally:
             self.heartbeat.waits("")
 
-    def _hand_over(self, plan: Plan) -> None:
+    def hand_over(self, plan: Plan) -> None:
         """A replay decides by the times that its original measured."""
         original = self.asked.get("replay_of")
         if original:
@@ -174,10 +184,12 @@ class Supervisor:
         finally:
             self.heartbeat.finish(self.state)
 
-    def _reuse(self, plan: Plan) -> None:
+    def reuse(self, plan: Plan) -> None:
         """Report every result that is in the store already, and why others that are there can't be used."""
         self.store.sweep_temporary()
         for key_, node in plan.nodes.items():
+            if key_ in self.finished:  # told before, of an earlier round of a search
+                continue
             self.stop.check()
             stored, trouble = self.stop.leave(functools.partial(self.store.review, key_, node.address))
             if trouble is not None:
@@ -190,67 +202,78 @@ class Supervisor:
         for event in ev.reused(stored):
             self.emit(event)
 
-    def _carry_out(self, plan: Plan, on: Machine, tried: Sequence[Job]) -> str:
-        """Do the check-up `tried`, then hand out jobs until none is left; `done`, `failed` or `cancelled`."""
-        settings = self.spec.settings
-        workspace = str(self.run.workspace)
+    def _carry_out(self, plan: Plan, on: Machine, code: Sources, begun: StudyState | None) -> str:
+        """Do the check-up, then hand out jobs until none is left; `done`, `failed` or `cancelled`.
+
+        Of a search, which was `begun` so far before, then round after round.
+        """
         executor = choose.executor(
-            settings,
-            on,
-            lambda job, cpus: request(job, plan, workspace, self.store, cpus, str(self.run.code)),
-            preload=preload(self.spec, plan),
+            self.spec.settings, self.parallel, on, self._request, preload=preload(self.spec, plan)
         )
-        waiting = [job for job in plan.jobs if not self._is_done(job)]
-        running: dict[int, Job] = {}
         try:
+            tried = plan if begun is None else searching.tried(self, plan, on, code)
             if not check_up(
-                tried,
+                checkup.jobs(tried, on, code),
                 executor,
                 self.store,
                 self.emit,
-                needed=bool(waiting),
+                needed=begun is not None or not all(map(self._is_done, plan.jobs)),
                 stopping=self.stop.__bool__,
                 poll_s=POLL_S,
             ):
                 raise Stop
-            while waiting or running:
-                if self.stop:
-                    wind_down(executor, running, self.emit, self._tell_wait)
-                    raise Stop
-                self.lease.check()
-                self._give_up(waiting)
-                for job in _in_order(waiting, settings.executor.parallel):
-                    if job.needs <= self.finished and executor.has_room(job):
-                        executor.start(job)
-                        waiting.remove(job)
-                        running[job.number] = job
-                for message in executor.wait(POLL_S):
-                    if not isinstance(message, JobEnded):
-                        self.emit(message)
-                        continue
-                    job = running.pop(message.job.number)
-                    if self.stop and message.problem is not None:
-                        continue  # whatever asks us to stop may have ended the worker too
-                    if self._again(message):
-                        waiting.append(job)
-                    else:
-                        self._settle(message)
+            self.work_off(executor, plan.jobs)
+            if begun is not None and not self.broken:
+                return searching.Searching(self, executor, on, code, begun).carry_out()
         finally:
             executor.stop()
         return "failed" if self.broken else "done"
+
+    def _request(self, job: Job, cpus: list[int] | None) -> JobRequest:
+        assert self.plan is not None
+        workspace, code = str(self.run.workspace), str(self.run.code)
+        return request(job, self.plan, workspace, self.store, cpus, code, parallel=self.parallel)
+
+    def work_off(self, executor: Executor, jobs: Sequence[Job]) -> None:
+        """Hand out these jobs until each is done, has failed, or waits for what has. Raises Stop when asked to."""
+        waiting = [job for job in jobs if not self._is_done(job)]
+        running: dict[int, Job] = {}
+        self.tries.clear()
+        while waiting or running:
+            if self.stop:
+                wind_down(executor, running, self.emit, self._tell_wait)
+                raise Stop
+            self.lease.check()
+            self._give_up(waiting)
+            for job in _in_order(waiting, self.parallel):
+                if job.needs <= self.finished and executor.has_room(job):
+                    executor.start(job)
+                    waiting.remove(job)
+                    running[job.number] = job
+            for message in executor.wait(POLL_S):
+                if not isinstance(message, JobEnded):
+                    self.emit(message)
+                    continue
+                job = running.pop(message.job.number)
+                # Whatever asks us to stop may have ended the worker too.
+                stopped = self.stop and message.problem is not None
+                if stopped or self._again(message):
+                    waiting.append(job)
+                else:
+                    self._settle(message)
 
     def _tell_wait(self) -> None:
         steps = [step.address for step in self.state.steps.values() if step.status == "running"]
         self.heartbeat.waits(f"until {', '.join(steps) or 'a worker'} has kept what it has")
 
     def _again(self, ended: JobEnded) -> bool:
-        """Whether to start a job anew; its worker ended, and the job was not why."""
+        """Whether to start a job anew, whose worker may well have ended for what was not the job's fault."""
         undone = [node for node in ended.job.nodes if self.store.get(node.key) is None]
-        if not ended.blameless or not undone or self.tries[ended.job.number] >= BLAMELESS_TRIES:
+        retry = ended.again(self.tries[ended.job.number])
+        if retry is None or not undone:
             return False
         self.tries[ended.job.number] += 1
-        text = "The process that workers are forked from was killed; another takes its place"
-        self.emit(ev.Notice(level="warning", text=text, key=undone[0].key))
+        self.emit(ev.Notice(level="warning", text=retry.why, key=undone[0].key))
         return True
 
     def _is_done(self, job: Job) -> bool:
@@ -290,7 +313,7 @@ def _in_order(jobs: list[Job], parallel: int) -> list[Job]:
 
 def preload(spec: Spec, plan: Plan) -> list[str]:
     """Slow imports that this study's workers need: better once than in each of them."""
-    exports = any(job.exclusive for job in plan.jobs)
+    exports = any(job.exclusive for job in plan.jobs) or spec.settings.measure.latency is not None
     torchvision = any(trial.settings.model.name.startswith("torchvision/") for trial in spec.trials)
     clusters = any(step.kind.startswith("cluster.") for trial in spec.trials for step in trial.steps)
     return (
@@ -318,7 +341,10 @@ def main() -> int:
             lease = claim(run.path, asked["every"], asked["silent"])
             try:
                 supervisor = Supervisor(run, lease, stop, asked["every"], here=asked["here"])
-                supervisor.work()
+                with contextlib.closing(
+                    supervisor.heartbeat
+                ):  # after a bug of ours too: the study is lost then
+                    supervisor.work()
             finally:
                 lease.release()
     except SecateurError as error:

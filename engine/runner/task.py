@@ -72,7 +72,7 @@ class Task:
         limit = duration.seconds(self.tasks.asked.time)
         if limit and not self.attempt.ends:
             self.attempt = replace(self.attempt, ends=time.time() + limit)
-        self._told: set[str] = set()
+        self._said: set[str] = set()
 
     def emit(self, event: ev.Event) -> None:
         """Write one event; steps get the task's name."""
@@ -86,8 +86,8 @@ class Task:
 
     def notice(self, level: ev.Level, text: str) -> None:
         """Tell something once."""
-        if text not in self._told:
-            self._told.add(text)
+        if text not in self._said:
+            self._said.add(text)
             self.emit(ev.Notice(level=level, text=text))
 
     def work(self) -> None:
@@ -132,8 +132,8 @@ class Task:
             return
         problem = nodes.failed(before.host)
         if problem:
-            told = nodes.leave_out(self.attempt.job, [before.host])
-            self.notice("warning", f"Node {before.host} is {problem} and had this task before; {told}")
+            outcome = nodes.leave_out(self.attempt.job, [before.host])
+            self.notice("warning", f"Node {before.host} is {problem} and had this task before; {outcome}")
 
     def _carry_out(self) -> str:
         try:
@@ -201,7 +201,7 @@ class Task:
         for event in ev.reused(stored):
             self.emit(event)
 
-    def told(self) -> StudyState:
+    def state(self) -> StudyState:
         """The study as all its tasks have told it."""
         return self.progress.read()
 
@@ -223,6 +223,7 @@ class Task:
         copies = self._staged(agreed.fingerprints)
         executor = choose.executor(
             self.spec.settings,
+            1,
             machine,
             lambda job, cpus: staging.onto(
                 request(job, plan, workspace, self.store, cpus, str(self.run.code)), copies
@@ -254,15 +255,15 @@ class Task:
                 "warning", "Images are read from where they lie: other nodes of the training have no copy"
             )
             return {}
-        found = {}
+        copies = {}
         for data, name in {(trial.settings.data, data_id(trial)) for trial in self.spec.trials}:
             about = f"{self.attempt.job}-{prints[name]}"
             copy, reason = staging.stage(data, self.run.workspace, self.disk, about)
             if copy is None:
                 self.notice("warning", f"Images are read from where they lie: {reason}")
             else:
-                found[data.model_dump_json()] = copy
-        return found
+                copies[data.model_dump_json()] = copy
+        return copies
 
     def _check_up(self, plan: Plan, machine: Machine, executor: Executor, held: Claims) -> bool:
         """Try the study's networks, as far as no task has done it before or does it now; False if asked to stop."""
@@ -276,7 +277,7 @@ class Task:
             time.sleep(POLL_S)
 
         def tell(event: ev.Event) -> None:
-            if not isinstance(event, ev.CheckedUp) or self.told().checked is None:
+            if not isinstance(event, ev.CheckedUp) or self.state().checked is None:
                 self.emit(event)
 
         try:
@@ -329,10 +330,10 @@ class Task:
         return bool(self.attempt.ends) and time.time() > self.attempt.ends - AT_LIMIT_S
 
     def _finish_study(self) -> None:
-        state = self.told()
-        settled = bool(state.trials) and all(t.status in ("done", "failed") for t in state.trials)
+        state = self.state()
+        finished = bool(state.trials) and all(t.status in ("done", "failed") for t in state.trials)
         outcome = "failed" if state.failed else "done"
-        if not settled or state.status == outcome:
+        if not finished or state.status == outcome:
             return
         original = self.asked.get("replay_of")
         if original and not state.failed:
@@ -347,12 +348,12 @@ def _from(jobs: list[Job], start: int) -> list[Job]:
 
 def _surroundings() -> dict[str, str]:
     """What the task's software comes from."""
-    found = {
+    values = {
         "interpreter": sys.executable,
         "modules": os.environ.get("LOADEDMODULES", ""),
         "container": os.environ.get("APPTAINER_CONTAINER", ""),
     }
-    return {name: value for name, value in found.items() if value}
+    return {name: value for name, value in values.items() if value}
 
 
 def _by_hand(index: int) -> Attempt:

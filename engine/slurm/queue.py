@@ -20,6 +20,7 @@ from engine.slurm import commands
 from engine.slurm.reasons import words
 from engine.store.files import read_json, write_json
 from engine.store.paths import home
+from engine.text.phrases import counted
 
 EVERY_S = 60.0
 """Seconds between two questions."""
@@ -119,13 +120,13 @@ def fates(jobs: Sequence[str], comment: str) -> str:
     """What became of a study's tasks, as far as Slurm still knows: from its queue, or from its accounting."""
     rows = look().of(jobs, comment)
     ended = [(row.id, row.state, row.nodes) for row in rows if row.state in FATES] or _accounted(jobs)
-    told = [
+    sentences = [
         f"{id_} {FATES[state]}{f' on {nodes}' if nodes else ''}"
         for id_, state, nodes in ended
         if state in FATES
     ]
-    more = f" and {len(told) - TOLD} more" if len(told) > TOLD else ""
-    return f"Task {', '.join(told[:TOLD])}{more}" if told else ""
+    more = f" and {len(sentences) - TOLD} more" if len(sentences) > TOLD else ""
+    return f"Task {', '.join(sentences[:TOLD])}{more}" if sentences else ""
 
 
 def _accounted(jobs: Sequence[str]) -> list[tuple[str, str, str]]:
@@ -134,8 +135,8 @@ def _accounted(jobs: Sequence[str]) -> list[tuple[str, str, str]]:
         return []
     try:
         file = cache() / f"ended-{jobs[0]}-{jobs[-1]}.json"
-        found: Any = read_json(file)
-        if not isinstance(found, list):
+        rows: Any = read_json(file)
+        if not isinstance(rows, list):
             # Its own default for the start is last midnight.
             answer = commands.ask(
                 "sacct",
@@ -149,11 +150,11 @@ def _accounted(jobs: Sequence[str]) -> list[tuple[str, str, str]]:
                 "-o",
                 "JobID,State,NodeList",
             )
-            found = [line.split("|") for line in answer.splitlines()]
-            write_json(file, found, durable=False)
+            rows = [line.split("|") for line in answer.splitlines()]
+            write_json(file, rows, durable=False)
     except (OSError, SecateurError):
         return []
-    return [(row[0], row[1].split()[0], row[2]) for row in found if len(row) == 3 and row[1]]
+    return [(row[0], row[1].split()[0], row[2]) for row in rows if len(row) == 3 and row[1]]
 
 
 def forget() -> None:
@@ -172,21 +173,21 @@ def _ask(file: Path, before: Snapshot) -> Snapshot:
         answer = commands.ask(
             "squeue", "-h", "-t", "all", "-u", str(os.getuid()), "-o", FORMAT, patience_s=PATIENCE_S
         )
-        found = Snapshot(now, tuple(parse(answer)))
+        snapshot = Snapshot(now, tuple(parse(answer)))
     except SecateurError as error:
-        found = replace(before, problem=error.sentence)
+        snapshot = replace(before, problem=error.sentence)
     with contextlib.suppress(SecateurError):  # a full home: the answer is true all the same
-        write_json(file, {"tried": now, **asdict(found)}, durable=False)
-    return found
+        write_json(file, {"tried": now, **asdict(snapshot)}, durable=False)
+    return snapshot
 
 
 def _read(file: Path) -> tuple[Snapshot, float]:
     """The kept answer and when it was last asked for."""
     try:
-        found = file.stat()
+        status = file.stat()
     except OSError:
         return Snapshot(), 0.0
-    return _parsed(file, found.st_ino, found.st_mtime_ns)
+    return _parsed(file, status.st_ino, status.st_mtime_ns)
 
 
 @lru_cache(maxsize=1)
@@ -252,13 +253,12 @@ class Standing:
         """In a line, such as ``1 task runs on n1 (2:10 of 5:00), 3 wait: others come first``."""
         where = f" on {', '.join(self.nodes[:3])}{' …' if len(self.nodes) > 3 else ''}" if self.nodes else ""
         time_ = f" ({self.elapsed} of {self.limit})" if self.elapsed and self.limit else ""
-        parts = (
-            [f"{_tasks(self.running)} run{'s' * (self.running == 1)}{where}{time_}"] if self.running else []
-        )
+        runs = f"{counted(self.running, 'task')} run{'s' * (self.running == 1)}"
+        parts = [f"{runs}{where}{time_}"] if self.running else []
         if self.waiting:
             start = f", expected to start {self.start}" if self.start else ""
             verb = f"wait{'s' * (self.waiting == 1)}"
-            who = f"{self.waiting} {verb}" if parts else f"{_tasks(self.waiting)} {verb}"
+            who = f"{self.waiting} {verb}" if parts else f"{counted(self.waiting, 'task')} {verb}"
             parts.append(f"{who}: {self.reason}{start}")
         return ", ".join(parts)
 
@@ -280,7 +280,3 @@ def standing(rows: Sequence[Row]) -> Standing:
         longest.elapsed if longest else "",
         longest.limit if longest else "",
     )
-
-
-def _tasks(count: int) -> str:
-    return f"{count} task{'' if count == 1 else 's'}"

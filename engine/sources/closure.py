@@ -1,5 +1,6 @@
 """Every file of the user's that a file of theirs runs: what it imports, what those import, and so on."""
 
+import importlib
 import os
 import sys
 import sysconfig
@@ -42,26 +43,28 @@ def closure(file: Path, cwd: Path) -> Closure:
 
     Raises UsageError for a file that is no Python, with its line.
     """
-    found = Closure([file.parent, *_package_root(file)])
+    importlib.invalidate_caches()  # a process that lives for days meets folders and packages that come and go
+    _place.cache_clear()
+    reached = Closure([file.parent, *_package_root(file)])
     queue = [file]
     while queue:
         path = queue.pop()
-        if path in found.modules:
+        if path in reached.modules:
             continue
-        if len(found.modules) >= MOST_FILES:
+        if len(reached.modules) >= MOST_FILES:
             raise SecateurError(
                 f"{file} runs more than {MOST_FILES} files",
                 f"The last was {path}.",
                 "Keep the network and what it needs in a folder of its own.",
             )
-        found.modules[path] = content = path.read_bytes()
-        queue += _reached_from(path, content, found, cwd, root=file)
-    return found
+        reached.modules[path] = content = path.read_bytes()
+        queue += _reached_from(path, content, reached, cwd, root=file)
+    return reached
 
 
-def _reached_from(path: Path, content: bytes, found: Closure, cwd: Path, root: Path) -> list[Path]:
+def _reached_from(path: Path, content: bytes, program: Closure, cwd: Path, root: Path) -> list[Path]:
     try:
-        told = code.read(content, str(path))
+        source = code.read(content, str(path))
     except (SyntaxError, ValueError, RecursionError) as error:
         if path != root:  # perhaps it is never imported; if it is, Python says the same with its line
             return []
@@ -71,16 +74,16 @@ def _reached_from(path: Path, content: bytes, found: Closure, cwd: Path, root: P
             f"{type(error).__name__}: {getattr(error, 'msg', error)} ({path}{line})",
             "Correct the file.",
         ) from error
-    for folder in told.folders:
+    for folder in source.folders:
         added = Path(os.path.normpath(cwd / folder))
-        if added not in found.folders and not _installed(added):
-            found.folders.append(added)
-    found.others |= _named_files(told.texts, (cwd, path.parent), found)
-    reached = [file for one in told.imports for file in _imported(one, path, found, cwd)]
-    return reached + (list(_below(path.parent)) if told.open_ended else [])
+        if added not in program.folders and not _installed(added):
+            program.folders.append(added)
+    program.others |= _named_files(source.texts, (cwd, path.parent), program)
+    reached = [file for one in source.imports for file in _imported(one, path, program, cwd)]
+    return reached + (list(_below(path.parent)) if source.open_ended else [])
 
 
-def _named_files(texts: set[str], places: tuple[Path, ...], found: Closure) -> set[Path]:
+def _named_files(texts: set[str], places: tuple[Path, ...], program: Closure) -> set[Path]:
     """Files that exist where the texts would name them; modules count as such only by being imported."""
     named = set()
     for text in texts:
@@ -91,10 +94,10 @@ def _named_files(texts: set[str], places: tuple[Path, ...], found: Closure) -> s
                     named.add(path)
             except (OSError, ValueError):  # a text that no file system takes for a name
                 break
-    return named - found.modules.keys()
+    return named - program.modules.keys()
 
 
-def _imported(one: code.Import, importer: Path, found: Closure, cwd: Path) -> Iterator[Path]:
+def _imported(one: code.Import, importer: Path, program: Closure, cwd: Path) -> Iterator[Path]:
     parts = one.name.split(".") if one.name else []
     if one.level:
         base: Path | None = importer.parent
@@ -102,11 +105,11 @@ def _imported(one: code.Import, importer: Path, found: Closure, cwd: Path) -> It
             base = base.parent if base else None
         yield from _one(base / "__init__.py") if base else ()
     else:
-        base = home_of(parts[0], found.folders) if parts else None
+        base = home_of(parts[0], program.folders) if parts else None
         if base is None and parts:
-            base = _beside(parts[0], found, cwd)
+            base = _beside(parts[0], program, cwd)
     if base is not None:
-        yield from _files(base, parts, one.names, found)
+        yield from _files(base, parts, one.names, program)
 
 
 def home_of(name: str, folders: list[Path]) -> Path | None:
@@ -121,19 +124,19 @@ def home_of(name: str, folders: list[Path]) -> Path | None:
     return None
 
 
-def _beside(name: str, found: Closure, cwd: Path) -> Path | None:
+def _beside(name: str, program: Closure, cwd: Path) -> Path | None:
     """The folder for a name that the program's own folders do not have; installed packages are noted instead."""
     place = _place(name)
     if place is None:
         home = home_of(name, [cwd])
     elif _installed(place):
         if not _standard(place):
-            found.packages.add(name)
+            program.packages.add(name)
         return None
     else:  # on PYTHONPATH, or installed as editable: the user's own all the same
         home = place
-    if home is not None and home not in found.folders:
-        found.folders.append(home)
+    if home is not None and home not in program.folders:
+        program.folders.append(home)
     return home
 
 
@@ -144,9 +147,9 @@ def _place(name: str) -> Path | None:
     Whatever was imported under that name meanwhile, and wherever this process stands, do not matter.
     """
     path = [folder for folder in sys.path if folder]
-    found = (f.find_spec(name, path if f is PathFinder else None) for f in sys.meta_path)
+    specs = (f.find_spec(name, path if f is PathFinder else None) for f in sys.meta_path)
     try:
-        spec = next((one for one in found if one is not None), None)
+        spec = next((one for one in specs if one is not None), None)
     except (ImportError, ValueError, AttributeError):
         return None
     if spec is None:
@@ -189,7 +192,7 @@ def _package_root(file: Path) -> list[Path]:
     return [folder] if folder != file.parent else []
 
 
-def _files(base: Path, parts: list[str], names: tuple[str, ...], found: Closure) -> Iterator[Path]:
+def _files(base: Path, parts: list[str], names: tuple[str, ...], program: Closure) -> Iterator[Path]:
     """The files that importing `parts` from the folder `base` runs, and those of the names taken from it."""
     folder = base
     for part in parts:
@@ -197,7 +200,7 @@ def _files(base: Path, parts: list[str], names: tuple[str, ...], found: Closure)
             yield folder / f"{part}.py"
             return
         if extension := compiled(folder, part):
-            found.others.add(extension)
+            program.others.add(extension)
         folder /= part
         yield from _one(folder / "__init__.py")
     for name in names:

@@ -46,40 +46,40 @@ def read(text: str | bytes, file: str) -> Read:
     """
     tree = ast.parse(text, file)
     values = _Values(file)
-    found = Read()
+    facts = Read()
     for node in _reached(tree):
         match node:
             case ast.Import(names=names):
-                found.imports += [Import(alias.name) for alias in names]
+                facts.imports += [Import(alias.name) for alias in names]
             case ast.ImportFrom(module=module, names=names, level=level):
                 taken = tuple(alias.name for alias in names)
-                found.imports.append(Import(module or "", level, taken))
+                facts.imports.append(Import(module or "", level, taken))
             case ast.Assign(targets=[ast.Name(id=name)], value=value):
                 values.known[name] = value
             case ast.Call():
-                _call(node, found, values)
+                _call(node, facts, values)
             case ast.AugAssign(target=ast.Attribute(value=ast.Name(id="sys"), attr="path"), value=value):
-                found.folders += values.texts(value)
+                facts.folders += values.texts(value)
             case ast.Constant(value=str(text)) if 0 < len(text) <= LONGEST_NAME and text.isprintable():
-                found.texts.add(text)
+                facts.texts.add(text)
             case _:
                 pass
-    return found
+    return facts
 
 
-def _call(node: ast.Call, found: Read, values: "_Values") -> None:
+def _call(node: ast.Call, facts: Read, values: "_Values") -> None:
     name = _called(node.func)
     if name in IMPORTERS:
         named = values.text(node.args[0]) if node.args else None
         if named is None:
-            found.open_ended = True
+            facts.open_ended = True
         else:
             plain = named.lstrip(".")
-            found.imports.append(Import(plain, len(named) - len(plain)))
+            facts.imports.append(Import(plain, len(named) - len(plain)))
     elif name in LOADERS:
-        found.open_ended = True
+        facts.open_ended = True
     elif _on_path(node.func) and node.args:
-        found.folders += values.texts(node.args[-1])
+        facts.folders += values.texts(node.args[-1])
 
 
 def _called(function: ast.expr) -> str:

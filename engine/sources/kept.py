@@ -66,13 +66,13 @@ class Sources:
         return json.dumps(asdict(self), ensure_ascii=False, indent=1) + "\n"
 
     @staticmethod
-    def from_dict(found: dict[str, Any]) -> "Sources":
+    def from_dict(content: dict[str, Any]) -> "Sources":
         programs = {
             file: Program(tuple(p["folders"]), tuple(p["modules"]), tuple(p["others"]), p["packages"])
-            for file, p in found["programs"].items()
+            for file, p in content["programs"].items()
         }
         return Sources(
-            found["cwd"], programs, {path: SourceFile(**file) for path, file in found["files"].items()}
+            content["cwd"], programs, {path: SourceFile(**file) for path, file in content["files"].items()}
         )
 
     def material(self, reference: str) -> dict[str, Any]:
@@ -82,8 +82,8 @@ class Sources:
             return {}
         names = sorted({*program.modules, *program.others})
         versions = {n: v for n, v in program.packages.items() if n not in IN_NUMERICS}
-        found: dict[str, Any] = {"model_files": {name: self.files[name].digest for name in names}}
-        return found | ({"model_packages": versions} if versions else {})
+        hashed: dict[str, Any] = {"model_files": {name: self.files[name].digest for name in names}}
+        return hashed | ({"model_packages": versions} if versions else {})
 
     def identity(self, reference: str) -> str:
         """Tells programs apart, 12 hexadecimal digits."""
@@ -105,28 +105,28 @@ def collect(named: Iterable[str], cwd: Path) -> Sources:
         path = Path(file)
         if not path.is_file():
             raise UsageError(f"No file {file}", "The preset names a function in it.", "Correct the path.")
-        found = closure(path, cwd)
-        for module, content in found.modules.items():
+        reached = closure(path, cwd)
+        for module, content in reached.modules.items():
             files[str(module)] = _source(content)
-        others = sorted(str(one) for one in found.others - found.modules.keys())
+        others = sorted(str(one) for one in reached.others - reached.modules.keys())
         files |= {name: SourceFile(digest) for name in others if (digest := _digest(Path(name)))}
         programs[file] = Program(
-            tuple(map(str, found.folders)),
-            tuple(sorted(map(str, found.modules))),
+            tuple(map(str, reached.folders)),
+            tuple(sorted(map(str, reached.modules))),
             tuple(name for name in others if name in files),
-            _versions(found.packages),
+            _versions(reached.packages),
         )
     return Sources(str(cwd), programs, files)
 
 
 def references(trials: Iterable[tuple[Settings, Iterable[Step]]]) -> list[str]:
     """Every function of the user's own that trials name: for models, data and teachers."""
-    found: dict[str, None] = {}
+    named: dict[str, None] = {}
     for settings, steps in trials:
         names = [settings.model.name, settings.data.name]
         names += [teacher.name for teacher in own_teachers(steps)]
-        found |= {name: None for name in names if own_code(name)}
-    return list(found)
+        named |= {name: None for name in names if own_code(name)}
+    return list(named)
 
 
 def read(file: Path) -> Sources | None:
@@ -134,12 +134,12 @@ def read(file: Path) -> Sources | None:
 
     Raises SecateurError where it can't be read: what is on disk now would be other code.
     """
-    found = read_json(file)
+    content = read_json(file)
     with contextlib.suppress(
         KeyError, TypeError, ValueError, AttributeError
     ):  # of another version, or not ours
-        if isinstance(found, dict):
-            return Sources.from_dict(found)
+        if isinstance(content, dict):
+            return Sources.from_dict(content)
     if not os.path.lexists(file):
         return None
     raise SecateurError(
@@ -179,8 +179,8 @@ def _versions(packages: set[str]) -> dict[str, str]:
     if not packages - IN_NUMERICS:
         return {}
     of = metadata.packages_distributions()
-    found = {}
+    versions = {}
     for name in sorted(packages - IN_NUMERICS):
         for distribution in of.get(name, ())[:1]:
-            found[name] = metadata.version(distribution)
-    return found
+            versions[name] = metadata.version(distribution)
+    return versions

@@ -46,8 +46,8 @@ def sweep(root: Path) -> None:
 
 def _last(path: Path) -> float:
     """When a counter beat, or the holder of a claim: a step may take longer than a claim lives."""
-    found: Any = read_json(path)
-    holder = found.get("holder") if isinstance(found, dict) else None
+    claim: Any = read_json(path)
+    holder = claim.get("holder") if isinstance(claim, dict) else None
     times = [path.stat().st_mtime]
     with contextlib.suppress(OSError):
         if isinstance(holder, str) and holder:
@@ -142,8 +142,8 @@ class Claims:
         return now - since < (DEAD_AFTER_S if count >= 0 else 2 * BEAT_S)
 
     def _holder(self, key: str) -> str:
-        found: Any = read_json(self._folder / key)
-        return str(found.get("holder", "")) if isinstance(found, dict) else ""
+        claim: Any = read_json(self._folder / key)
+        return str(claim.get("holder", "")) if isinstance(claim, dict) else ""
 
     def _file(self, holder: str) -> Path:
         return self._beats / f"{holder}.json"

@@ -56,7 +56,7 @@ def taken_out(item: Item, store: Store) -> Path | None:
 
 def size_of(folder: Path) -> int:
     """Bytes of all files below a folder."""
-    return sum(found.st_size for found in _stats(folder))
+    return sum(file.st_size for file in _stats(folder))
 
 
 def last_use(folder: Path) -> float:
@@ -65,7 +65,7 @@ def last_use(folder: Path) -> float:
 
 
 def _latest(folder: Path, files: Iterable[os.stat_result]) -> float:
-    used = max((found.st_mtime for found in files), default=0.0)
+    used = max((file.st_mtime for file in files), default=0.0)
     with contextlib.suppress(OSError):
         used = max(used, folder.stat().st_mtime)
     return used

@@ -29,8 +29,8 @@ def file_hash(path: Path) -> str:
 
 def content_hash(path: Path) -> str:
     """The same, read once by this process while the file's size and time stay as they are."""
-    found = path.stat()
-    return _hash(path, found.st_size, found.st_mtime_ns)
+    status = path.stat()
+    return _hash(path, status.st_size, status.st_mtime_ns)
 
 
 @lru_cache(maxsize=1024)

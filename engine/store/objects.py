@@ -188,24 +188,24 @@ class Store:
                 f"{shut}.",
                 f"{_opened(self.root)} Or compute your own: `secateur resume`.",
             )
-        found, stamp = self.get(key), self._stamp(key)
+        stored, stamp = self.get(key), self._stamp(key)
         why = self.damage(key, thorough=stamp != self._looked_at.get(key))
-        if why is None and found is not None and recorded not in ("", found.content):
+        if why is None and stored is not None and recorded not in ("", stored.content):
             why = "it is whole, but another than the one whose numbers the study recorded"
-        if found is None or why is not None:
+        if stored is None or why is not None:
             raise SecateurError(
                 "A stored result was changed since it was recorded",
                 f"{self.folder(key)}: {why}.",
                 "`secateur resume` puts it aside and computes it again.",
             )
         self._looked_at[key] = stamp
-        return found
+        return stored
 
     def _stamp(self, key: str) -> tuple[tuple[str, int, int, int], ...]:
         """Which files the object at `key` has, as the file system tells: while that stays, they are not read again."""
         with contextlib.suppress(OSError), os.scandir(self.folder(key)) as entries:
-            found = [(entry.name, entry.stat()) for entry in entries]
-            return tuple(sorted((name, s.st_ino, s.st_size, s.st_mtime_ns) for name, s in found))
+            files = [(entry.name, entry.stat()) for entry in entries]
+            return tuple(sorted((name, s.st_ino, s.st_size, s.st_mtime_ns) for name, s in files))
         return ()
 
     def set_aside(self, key: str) -> Path:
@@ -257,7 +257,7 @@ class Store:
             "measures": measures,
             "observations": observations,
             "files": files,
-            "made_of": {one: found.content for one in made_of if (found := self.get(one)) is not None},
+            "made_of": {one: parent.content for one in made_of if (parent := self.get(one)) is not None},
             "created": time.time(),
         }
         with explained(self.folder(key)):

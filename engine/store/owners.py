@@ -1,9 +1,10 @@
 """Whose files are whose, in a workspace that several users share."""
 
 import os
-import pwd
 import stat
 from pathlib import Path
+
+from engine.text.users import user_name
 
 
 def ours(path: Path) -> bool:
@@ -22,22 +23,14 @@ def own(path: Path) -> bool:
         return False
 
 
-def user_name(number: int) -> str:
-    """A user's name; of one whom this machine does not know, the number."""
-    try:
-        return pwd.getpwuid(number).pw_name
-    except KeyError:
-        return f"user {number}"
-
-
 def whose(path: Path) -> str:
     """Who owns what bars the way to `path`, and its mode: ``it belongs to anna (-rw-------)``."""
     barring = next((folder for folder in reversed(path.parents) if _shut(folder)), path)
     if not os.path.lexists(barring):  # it can't be made where it would be
         barring = next(folder for folder in path.parents if os.path.lexists(folder))
-    found = barring.lstat()
+    status = barring.lstat()
     what = "it" if barring == path else f"the folder {barring}"
-    return f"{what} belongs to {user_name(found.st_uid)} ({stat.filemode(found.st_mode)})"
+    return f"{what} belongs to {user_name(status.st_uid)} ({stat.filemode(status.st_mode)})"
 
 
 def _shut(folder: Path) -> bool:

@@ -22,16 +22,16 @@ class Basis:
 
 def read(run: RunDir, submission: int) -> Basis | None:
     """The basis of a submission; None while no task has written it."""
-    found: Any = read_json(run.basis(submission))
+    content: Any = read_json(run.basis(submission))
     try:
-        return Basis(Machine.from_dict(found["machine"]), found["host"], found["fingerprints"])
+        return Basis(Machine.from_dict(content["machine"]), content["host"], content["fingerprints"])
     except (KeyError, TypeError):
         return None
 
 
 def latest(run: RunDir, submission: int) -> Basis | None:
     """The newest basis up to a submission: its machine stays that of the study."""
-    return next((found for n in range(submission, 0, -1) if (found := read(run, n))), None)
+    return next((basis for n in range(submission, 0, -1) if (basis := read(run, n))), None)
 
 
 def fix(run: RunDir, submission: int, mine: Basis) -> Basis:

@@ -14,7 +14,8 @@ from engine.params.training import Training
 from engine.presets.spec import Trial
 from engine.sources import Sources
 from engine.store.keys import key
-from engine.studies.plan import Job, Node, Plan, PlannedTrial, built_from
+from engine.studies.plan import Job, Node, Plan, PlannedTrial
+from engine.studies.roots import built_from
 
 CHECKUP = "checkup"
 """The kind of its nodes and of what the store keeps of them."""
@@ -62,9 +63,9 @@ def jobs(plan: Plan, machine: Machine, code: Sources) -> tuple[Job, ...]:
     that change the network as it is built, each with what it skips. `data` is what the data are called, `note` what to
     tell of the network on them. Seeds make no difference here.
     """
-    found: dict[str, dict[str, _Wanted]] = {}
+    by_data: dict[str, dict[str, _Wanted]] = {}
     for planned in plan.trials:
-        networks = found.setdefault(planned.fingerprint, {})
+        networks = by_data.setdefault(planned.fingerprint, {})
         for model, steps, teacher in _networks(planned.trial):
             built = built_from(model, planned.fingerprint, machine, code)
             data, note = planned.trial.settings.data, unsaid(model, planned.trial.settings.data)
@@ -80,7 +81,7 @@ def jobs(plan: Plan, machine: Machine, code: Sources) -> tuple[Job, ...]:
         Job.of(
             -number, next(iter(networks.values())).trial, tuple(w.node() for w in networks.values()), False
         )
-        for number, networks in enumerate(found.values(), 1)
+        for number, networks in enumerate(by_data.values(), 1)
     )
 
 
@@ -123,7 +124,7 @@ def _named(step: Step) -> Iterator[tuple[str, tuple[str, ...]]]:
     if isinstance(step, Distill) and (pairs := getattr(step.method, "layers", ())):
         own_teacher = isinstance(step.teacher, ModelTeacher)
         halves = [text.partition("=") for text in pairs]
-        found = [
+        names = [
             name for left, _, right in halves for name in ((left,) if own_teacher else (left, right or left))
         ]
-        yield "method.layers", tuple(dict.fromkeys(found))
+        yield "method.layers", tuple(dict.fromkeys(names))

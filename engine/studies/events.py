@@ -1,6 +1,7 @@
 """What happens in a study, one JSON line each in `events.jsonl`; state is what replaying them gives."""
 
 import dataclasses
+import inspect
 import json
 import time
 from collections.abc import Iterator
@@ -59,11 +60,62 @@ class CheckedUp(_Event):
     @property
     def lines(self) -> list[str]:
         """What it tells, a line each."""
-        found = []
+        texts = []
         for one in (*self.data, *self.networks):
-            found.append(f"{one['name']}: {one['text']}")
-            found += [f"{one['name']}: {note}" for note in one["notes"]]
-        return found
+            texts.append(f"{one['name']}: {one['text']}")
+            texts += [f"{one['name']}: {note}" for note in one["notes"]]
+        return texts
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reached(_Event):
+    """What the techniques of a search can reach, told before anything is trained: see `engine.search.reach`.
+
+    `rows`: of each technique, and of all together, the `steps` at their `least`, `middle` and `most`, with measures.
+    """
+
+    rows: list[dict[str, Any]]
+    lines: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proposed(_Event):
+    """A round of a search: trials that come after those which are planned already.
+
+    Each is as in `Planned`, with `proposal`: its `candidate` (number), `rung`, `role` (`candidate`, `finalist` or
+    `uncompressed`), `seed`, and the `point` of the space that it is at.
+    """
+
+    round: int
+    purpose: Literal["search", "confirm"]
+    trials: list[dict[str, Any]]
+
+    @property
+    def text(self) -> str:
+        """What the round is, in words."""
+        if self.purpose == "confirm":
+            finalists = len({t["proposal"]["candidate"] for t in self.trials} - {None})
+            seeds = len({t["proposal"]["seed"] for t in self.trials})
+            noun = "finalist" if finalists == 1 else "finalists"
+            return f"{finalists} {noun} and the uncompressed network on {seeds} seed{'s' * (seeds > 1)}"
+        on = sum(t["proposal"]["rung"] > 0 for t in self.trials)
+        parts = [f"{len(self.trials) - on} new"] if on < len(self.trials) else []
+        return f"round {self.round}: {', '.join([*parts, *([f'{on} trained on'] if on else [])])}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chosen(_Event):
+    """A search's answer: see `engine.search.choice`. `trial` is its index, None where no candidate was of use.
+
+    `lines` say why it won, and how sure that is; `finalists` and `uncompressed` have the numbers.
+    """
+
+    trial: int | None
+    sure: bool
+    candidates: int
+    lines: list[str]
+    finalists: list[dict[str, Any]] = field(default_factory=list)
+    uncompressed: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,8 +156,8 @@ class EpochFinished(_Event):
 
     def value(self, name: str) -> float | None:
         """A measure of the epoch by name, `loss` and `learning_rate` too; None where the task has no such one."""
-        found = self.measures.get(name, getattr(self, name, None))
-        return found if isinstance(found, int | float) else None
+        number = self.measures.get(name, getattr(self, name, None))
+        return number if isinstance(number, int | float) else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,6 +252,9 @@ Event = (
     StudyStarted
     | Planned
     | CheckedUp
+    | Reached
+    | Proposed
+    | Chosen
     | StepStarted
     | StepProgress
     | EpochFinished
@@ -216,6 +271,9 @@ _CLASSES: dict[str, type[Event]] = {
     "study-started": StudyStarted,
     "planned": Planned,
     "checked-up": CheckedUp,
+    "reached": Reached,
+    "proposed": Proposed,
+    "chosen": Chosen,
     "step-started": StepStarted,
     "step-progress": StepProgress,
     "epoch-finished": EpochFinished,
@@ -228,6 +286,25 @@ _CLASSES: dict[str, type[Event]] = {
     "verdict": Verdict,
 }
 _NAMES = {cls: name for name, cls in _CLASSES.items()}
+
+
+def described() -> list[dict[str, Any]]:
+    """Every kind of event with its fields, as plain values, for programs that read a study's `events.jsonl`."""
+    return [
+        {
+            "event": name,
+            "about": inspect.cleandoc(cls.__doc__ or ""),
+            "fields": [
+                {
+                    "name": f.name,
+                    "type": f.type if isinstance(f.type, str) else inspect.formatannotation(f.type),
+                    "required": f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING,
+                }
+                for f in dataclasses.fields(cls)
+            ],
+        }
+        for name, cls in _CLASSES.items()
+    ]
 
 
 def as_dict(event: Event) -> dict[str, Any]:
@@ -259,22 +336,22 @@ def _flat_epoch(values: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if name in own} | {"measures": measures}
 
 
-def reused(found: StoredObject) -> Iterator[Event]:
+def reused(stored: StoredObject) -> Iterator[Event]:
     """What tells a result that was in the store already: its epochs, then its end."""
-    others = dict(found.observations)
+    others = dict(stored.observations)
     seconds = others.pop("seconds", 0.0)
     for epoch in others.pop("epochs", []):
         event = from_dict(epoch)
         if event is not None:
             yield event
     yield StepFinished(
-        key=found.key,
-        kind=found.kind,
+        key=stored.key,
+        kind=stored.kind,
         reused=True,
         seconds=seconds,
-        measures=found.measures,
+        measures=stored.measures,
         observations=others,
-        content=found.content,
+        content=stored.content,
     )
 
 

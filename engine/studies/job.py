@@ -71,7 +71,14 @@ class JobRequest:
 
 
 def request(
-    job: Job, plan: Plan, workspace: str, store: Store, cpus: list[int] | None, code: str = ""
+    job: Job,
+    plan: Plan,
+    workspace: str,
+    store: Store,
+    cpus: list[int] | None,
+    code: str = "",
+    *,
+    parallel: int = 1,
 ) -> JobRequest:
     """The request for `job`, with the settings and steps of the trial it is done for."""
     planned = plan.trials[job.trial]
@@ -87,7 +94,7 @@ def request(
         str(store.private) if store.private else None,
         plan.device,
         plan.threads,
-        trial.settings.executor.parallel,
+        parallel,
         planned.fingerprint,
         trial.settings.model_dump(mode="json"),
         steps,

@@ -18,7 +18,7 @@ import uuid
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from engine.errors import SecateurError
+from engine.errors import EXIT_HELD, SecateurError
 from engine.machine.allocation import Allocation
 from engine.machine.process import Process
 from engine.store.files import explained, read_json
@@ -35,7 +35,7 @@ WIDTH = 20
 class Held(SecateurError):
     """The study has an engine that is not known to be gone."""
 
-    exit_code = 75  # EX_TEMPFAIL of sysexits.h: what started the engine tells this end from others by it
+    exit_code = EXIT_HELD
 
 
 class Superseded(SecateurError):
@@ -213,6 +213,6 @@ def _folder(run: Path, term: int) -> Path:
 
 def _terms(run: Path) -> list[int]:
     try:
-        return sorted(int(found.name) for found in (run / FOLDER).iterdir() if found.name.isdigit())
+        return sorted(int(entry.name) for entry in (run / FOLDER).iterdir() if entry.name.isdigit())
     except OSError:
         return []

@@ -19,6 +19,8 @@ from engine.store.files import read_json, write_atomic
 
 LOST_AFTER_S = 75.0
 """Watched silence after which an engine on another node counts as gone: NFS may show old contents for a minute."""
+DOUBTFUL_AFTER_S = 20.0
+"""Silence after which it is told that it may be gone: four beats, more than a busy file system makes wait."""
 BEATS = 15
 """Beats that fit into that time."""
 VARIABLE = "SECATEUR_LOST_AFTER"
@@ -55,42 +57,49 @@ def beat_s() -> float:
 
 
 @dataclass
-class _Seen:
+class Seen:
+    """What is known of a counter: its value; for how many seconds it was watched to stand still; by our monotonic
+    clock, when it was looked at last and when it was first seen with this value; whether it was ever seen to move."""
+
     counter: str
     silence: float
     looked: float
+    since: float
+    moved: bool
+
+    @property
+    def still(self) -> float:
+        """Seconds since it was first seen as it is now: what happened meanwhile nobody knows."""
+        return self.looked - self.since
 
 
 class Lives:
     """What was seen of engines on other nodes, in this process and by others of this machine before."""
 
     def __init__(self) -> None:
-        self._seen: dict[str, _Seen] = {}
+        self._seen: dict[str, Seen] = {}
         self._read = self._written = -FORGOTTEN_AFTER_S
 
-    def silence(self, run: Path, counter: str, every: float) -> float:
-        """Look: for how many seconds the counter of `run`'s engine has been watched to stand still; 0 if it moved.
-
-        `every` is how often it should move.
-        """
+    def look(self, run: Path, counter: str, every: float) -> Seen:
+        """Look at the counter of `run`'s engine, which should move every so many seconds: what is known of it then."""
         now, name = time.monotonic(), str(run.absolute())
         if not self._seen:
             self._recall()
         before = self._seen.get(name)
         if before is None or before.counter != counter or before.looked > now:
-            self._seen[name] = _Seen(counter, 0.0, now)
+            self._seen[name] = Seen(counter, 0.0, now, now, moved=before is not None)
         else:
             before.silence += min(now - before.looked, 2 * (every or beat_s()))
             before.looked = now
         self._keep(now)
-        return self._seen[name].silence
+        return self._seen[name]
 
     def _recall(self) -> None:
         file = _memory()
         kept = read_json(file) if file else None
         if isinstance(kept, dict) and kept.get("boot") == process_identity(os.getpid())[1]:
             with contextlib.suppress(TypeError, AttributeError):
-                self._seen = {name: _Seen(*seen) for name, seen in kept["seen"].items()}
+                self._seen = {name: Seen(*seen) for name, seen in kept["seen"].items()}
 
     def _keep(self, now: float) -> None:
         """Write down what was seen, now and then; where that can't be, only this process knows it."""

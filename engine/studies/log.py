@@ -90,9 +90,9 @@ class Tail:
         """
         try:
             with open_ordinary(self.path) as file:
-                found = os.fstat(file.fileno())
-                same = (found.st_dev, found.st_ino)
-                again = self._file not in (None, same) or found.st_size < self.offset
+                status = os.fstat(file.fileno())
+                same = (status.st_dev, status.st_ino)
+                again = self._file not in (None, same) or status.st_size < self.offset
                 self.offset, self._file = 0 if again else self.offset, same
                 file.seek(self.offset)
                 data = file.read(limit)

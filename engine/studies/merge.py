@@ -60,9 +60,9 @@ class Merged:
                 self._take(file, line)
             if file.tail.offset > before and _size(file.tail.path) > file.tail.offset:
                 horizon = min(horizon, file.time)
-        now = sorted((f for f in self._waiting if f.order[0] <= horizon), key=lambda found: found.order)
+        now = sorted((f for f in self._waiting if f.order[0] <= horizon), key=lambda one: one.order)
         self._waiting = [f for f in self._waiting if f.order[0] > horizon]
-        return None if any(self._late(found) for found in now) else now
+        return None if any(self._late(one) for one in now) else now
 
     def signature(self) -> tuple[object, ...]:
         """Changes whenever there is something new to read; costs a `stat` for each file that is still written."""
@@ -76,13 +76,13 @@ class Merged:
         file.closed |= isinstance(event, ev.TaskEnded)
         self._waiting.append(Found((file.time, file.tail.path.stem, file.line), event))
 
-    def _late(self, found: Found) -> bool:
+    def _late(self, line: Found) -> bool:
         """Whether what was given before depends on this; notes what is given now."""
-        what = _about(found.event)
+        what = _about(line.event)
         if what is None:
             return False
-        late = found.order < (self._last.get(what, found.order) if what else self._latest)
-        self._last[what], self._latest = found.order, max(self._latest, found.order)
+        late = line.order < (self._last.get(what, line.order) if what else self._latest)
+        self._last[what], self._latest = line.order, max(self._latest, line.order)
         return late
 
     def _open(self) -> list[_File]:
@@ -102,7 +102,15 @@ def _about(event: ev.Event | None) -> str | None:
             return None
         case ev.TaskStarted() | ev.TaskEnded():
             return event.task
-        case ev.StudyStarted() | ev.Planned() | ev.StudyFinished() | ev.Verdict():
+        case (
+            ev.StudyStarted()
+            | ev.Planned()
+            | ev.Proposed()
+            | ev.Chosen()
+            | ev.Reached()
+            | ev.StudyFinished()
+            | ev.Verdict()
+        ):
             return ""
         case _:
             return getattr(event, "key", None)
@@ -110,10 +118,10 @@ def _about(event: ev.Event | None) -> str | None:
 
 def _stat(path: Path) -> tuple[int, int, int]:
     try:
-        found = path.stat()
+        status = path.stat()
     except OSError:
         return 0, 0, 0
-    return found.st_ino, found.st_size, found.st_mtime_ns
+    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _size(path: Path) -> int:

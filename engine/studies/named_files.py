@@ -58,7 +58,7 @@ def _check_data(data: Data, workspace: Path) -> None:
     except UsageError:
         raise
     except SecateurError as error:
-        raise UsageError(error.title, error.detail, error.remedy) from error
+        raise UsageError.of(error) from error
     except (
         OSError,
         RuntimeError,

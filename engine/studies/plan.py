@@ -4,32 +4,25 @@ A step's key is the hash of its parent's key and of all that decides its result.
 their first steps share those keys, so that a sweep trains its baseline once.
 """
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
-from engine.datasets import RECORDS
-from engine.datasets.preprocess import resolve
 from engine.machine.value import Machine
 from engine.params import Distill, Step
-from engine.params.catalog import UNSAVED, WEIGHT_FILES
 from engine.params.distillation import BaselineTeacher, ModelTeacher
-from engine.params.preset import Data, Model
+from engine.params.preset import Model
 from engine.presets.spec import Spec, Trial
 from engine.sources import Sources, collect, references
-from engine.store.keys import content_hash, key
+from engine.store.keys import key
+from engine.studies.roots import PIECES_VERSION, root_key
 
-MODEL_VERSION = 2
-"""Of how a network is built and kept: every key has it."""
-MEASURE_VERSION = 3
+MEASURE_VERSION = 4
 """Raised when what is measured, or how, changes."""
 LATENCY_VERSION = 3
-PIECES_VERSION = 1
-"""Raised when other numbers of images are evaluated together; in the keys of what may not fit as a whole batch."""
-WHOLE_UP_TO = 32
-"""Height and width in pixels at which a whole batch of any network of ours or of torchvision's fits."""
+Wanted = dict[str, Any]
+"""What is to be measured, as a node's material has it."""
 
 
 @dataclass(frozen=True)
@@ -127,8 +120,13 @@ def make(spec: Spec, fingerprints: dict[str, str], machine: Machine, sources: So
     `sources` is the users' code that the study keeps, by default what is on the disk now.
     """
     code = sources or sources_of(spec, Path.cwd())
-    trials = tuple(_plan_trial(t, fingerprints[data_id(t)], machine, code) for t in spec.trials)
+    trials = tuple(plan_trial(t, fingerprints[data_id(t)], machine, code) for t in spec.trials)
     return Plan(machine.device, machine.threads, trials, _jobs(trials))
+
+
+def extended(plan: Plan, more: tuple[PlannedTrial, ...]) -> Plan:
+    """The plan with more trials, whose indices follow on those that it has; its jobs are theirs alone."""
+    return Plan(plan.device, plan.threads, (*plan.trials, *more), _jobs(more))
 
 
 def sources_of(spec: Spec, cwd: Path) -> Sources:
@@ -148,35 +146,36 @@ def _named(node: Node) -> dict[str, str]:
     return {"key": node.key, "kind": node.kind, "address": node.address}
 
 
-def _plan_trial(trial: Trial, fingerprint: str, machine: Machine, code: Sources) -> PlannedTrial:
+def plan_trial(trial: Trial, fingerprint: str, machine: Machine, code: Sources) -> PlannedTrial:
     def root(model: Model) -> str:
-        return _root_key(trial, model, fingerprint, machine, code)
+        return root_key(trial, model, fingerprint, machine, code)
 
-    size = trial.settings.measure.size
-    found = _chain(trial, trial.steps, root, machine)
-    beside = list(found.teachers)
-    taught = _measure_node(found.teacher, None, size) if found.teacher else None
+    wanted: Wanted = {"size": trial.settings.measure.size}
+    wanted |= {"splits": ["validation"]} if trial.validation_only else {}
+    chain = _chain(trial, trial.steps, root, machine)
+    beside = list(chain.teachers)
+    taught = _measure_node(chain.teacher, None, wanted) if chain.teacher else None
     beside += [taught] if taught else []
-    parameters, control = dict(found.parameters), None
+    parameters, control = dict(chain.parameters), None
     if any(isinstance(step, Distill) and step.control for step in trial.steps):
         untaught = _chain(trial, [_without_teacher(step) for step in trial.steps], root, machine)
-        control = _final_measure(untaught, size, None, None)[0]
-        beside += [replace(n, address=f"control {n.address}") for n in untaught.steps if n not in found.steps]
+        control = _final_measure(untaught, wanted, None, None)[0]
+        beside += [replace(n, address=f"control {n.address}") for n in untaught.steps if n not in chain.steps]
         beside.append(control)
         parameters |= untaught.parameters
-    measure, baseline_measure = _final_measure(found, size, taught, control)
+    measure, baseline_measure = _final_measure(chain, wanted, taught, control)
     latency = _latency_node(
-        trial, found.steps[-1].key, found.baseline, (measure.key, baseline_measure.key), machine
+        trial, chain.steps[-1].key, chain.baseline, (measure.key, baseline_measure.key), machine
     )
     own = {measure.key, baseline_measure.key}
     others = tuple({node.key: node for node in beside if node.key not in own}.values())
     return PlannedTrial(
         trial,
         fingerprint,
-        tuple(found.steps),
+        tuple(chain.steps),
         measure,
         latency,
-        found.baseline,
+        chain.baseline,
         baseline_measure,
         others,
         parameters,
@@ -197,33 +196,33 @@ class _Chain:
 
 def _chain(trial: Trial, steps: Sequence[Step], root: Callable[[Model], str], machine: Machine) -> _Chain:
     start = root(trial.settings.model)
-    found = _Chain([] if _starts_by_training(trial) else [_built_node(start)])
-    found.baseline = found.steps[0].key if found.steps else ""
+    chain = _Chain([] if _starts_by_training(trial) else [_built_node(start)])
+    chain.baseline = chain.steps[0].key if chain.steps else ""
     for position, step in enumerate(steps):
-        found.compressed |= step.compresses
-        parent = found.steps[-1].key if found.steps else None
-        teacher = _teacher(step, found, root) if isinstance(step, Distill) else None
-        baseline = found.baseline if found.compressed else None
+        chain.compressed |= step.compresses
+        parent = chain.steps[-1].key if chain.steps else None
+        teacher = _teacher(step, chain, root) if isinstance(step, Distill) else None
+        baseline = chain.baseline if chain.compressed else None
         node = _step_node(step, parent, start, position, baseline, teacher, machine)
-        found.steps.append(node)
-        found.parameters[node.key] = step
-        found.teacher = teacher or found.teacher
-        if not found.compressed:
-            found.baseline = node.key
-    return found
+        chain.steps.append(node)
+        chain.parameters[node.key] = step
+        chain.teacher = teacher or chain.teacher
+        if not chain.compressed:
+            chain.baseline = node.key
+    return chain
 
 
-def _teacher(step: Distill, found: _Chain, root: Callable[[Model], str]) -> str | None:
+def _teacher(step: Distill, chain: _Chain, root: Callable[[Model], str]) -> str | None:
     """The key of the step's teacher, which is noted in `found` where it is a network of its own."""
     match step.teacher:
         case BaselineTeacher():
-            return found.baseline
+            return chain.baseline
         case ModelTeacher() as model:
             train = model.train and model.train.model_dump(mode="json")
             material = {"kind": "teacher", "version": 1, "params": train}
             own = key({"parent": root(model), **material})
-            found.teachers.append(Node(own, "teacher", "teacher", material, None, -1))
-            found.parameters[own] = step
+            chain.teachers.append(Node(own, "teacher", "teacher", material, None, -1))
+            chain.parameters[own] = step
             return own
         case _:
             return None
@@ -233,14 +232,16 @@ def _without_teacher(step: Step) -> Step:
     return step.without_teacher if isinstance(step, Distill) and step.control else step
 
 
-def _final_measure(found: _Chain, size: bool, taught: Node | None, control: Node | None) -> tuple[Node, Node]:
+def _final_measure(
+    chain: _Chain, wanted: Wanted, taught: Node | None, control: Node | None
+) -> tuple[Node, Node]:
     """The measures of the chain's end, and those of its baseline: the same where nothing compresses."""
     beside = (taught.key if taught else None, control.key if control else None)
-    if not found.compressed:
-        measure = _measure_node(found.baseline, None, size, *beside)
+    if not chain.compressed:
+        measure = _measure_node(chain.baseline, None, wanted, *beside)
         return measure, measure
-    baseline = _measure_node(found.baseline, None, size)
-    return _measure_node(found.steps[-1].key, baseline.key, size, *beside), baseline
+    baseline = _measure_node(chain.baseline, None, wanted)
+    return _measure_node(chain.steps[-1].key, baseline.key, wanted, *beside), baseline
 
 
 def _starts_by_training(trial: Trial) -> bool:
@@ -251,49 +252,6 @@ def _starts_by_training(trial: Trial) -> bool:
 def _built_node(root: str) -> Node:
     material = {"kind": "model", "version": 1}
     return Node(key({"parent": root, **material}), "model", "model", material, None, -1)
-
-
-def _root_key(trial: Trial, model: Model, fingerprint: str, machine: Machine, code: Sources) -> str:
-    pieces = {} if _fits_whole(model, trial.settings.data) else {"pieces": PIECES_VERSION}
-    return key(built_from(model, fingerprint, machine, code) | {"seed": trial.settings.seed} | pieces)
-
-
-def built_from(model: Model, fingerprint: str, machine: Machine, code: Sources) -> dict[str, Any]:
-    """All that decides what a network is before its first step, but for the seed."""
-    own = code.material(model.name)
-    weights = {name: content_hash(Path(name)) for name in _weight_files(model.weights)}
-    return own | {
-        "version": MODEL_VERSION,
-        # Whether a download or a pickle is allowed decides whether there is a result, not which.
-        "model": model.model_dump(mode="json", include=set(Model.model_fields) - _NO_RESULT) | _taken(model),
-        "model_files": own.get("model_files", {}) | weights,
-        "data": fingerprint,
-        "numerics": machine.numerics,
-    }
-
-
-def _fits_whole(model: Model, data: Data) -> bool:
-    """Whether it is known, before the network is built, that it is evaluated in the largest batches."""
-    record = RECORDS.get(data.name)
-    size = max(resolve(data).size or (0,)) or (record.size if record else None)
-    known = re.fullmatch(r"resnet\d+|torchvision/\w+", model.name) is not None and not model.arguments
-    return known and size is not None and size <= WHOLE_UP_TO
-
-
-_NO_RESULT = {"allow_download", "trust_pickle", "part", "new_layers"}
-
-
-def _taken(model: Model) -> dict[str, Any]:
-    """What of a file is taken, where that is not all."""
-    return {name: value for name in ("part", "new_layers") if (value := getattr(model, name))}
-
-
-def _weight_files(weights: str) -> list[str]:
-    """The files of weights that decide what the model is; of a folder, those that it may have."""
-    named = [weights, *(f"{weights}/{file}" for file in (*WEIGHT_FILES, UNSAVED))]
-    if weights.endswith("/model.safetensors"):
-        named += [str(Path(weights).with_name(file)) for file in ("model.json", UNSAVED)]
-    return [file for file in named if file and Path(file).is_file()]
 
 
 def _step_node(
@@ -323,9 +281,9 @@ def _step_node(
 
 
 def _measure_node(
-    parent: str, baseline: str | None, size: bool, teacher: str | None = None, control: str | None = None
+    parent: str, baseline: str | None, wanted: Wanted, teacher: str | None = None, control: str | None = None
 ) -> Node:
-    material = {"kind": "measure", "version": MEASURE_VERSION, "size": size}
+    material = {"kind": "measure", "version": MEASURE_VERSION, **wanted}
     compared = {name: k for name, k in (("teacher", teacher), ("control", control)) if k}
     own = key({"parent": parent, "baseline": baseline, **compared, **material})
     needs = tuple(k for k in (parent, baseline, teacher, control) if k)

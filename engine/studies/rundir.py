@@ -5,12 +5,12 @@ import re
 import shutil
 import socket
 import uuid
-from dataclasses import MISSING, asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self, get_args
+from typing import TYPE_CHECKING, Any, Self
 
 from engine.errors import UsageError
-from engine.machine.process import Process, process_identity
+from engine.machine.process import process_identity
 from engine.store import owners
 from engine.store.files import CLASSES, LAYERS, explained, read_json, write_atomic, write_json
 from engine.store.objects import Store
@@ -18,6 +18,8 @@ from engine.store.paths import is_file, is_folder
 from engine.store.workspace import STORE, shared_store
 from engine.studies import lease, lives
 from engine.studies.log import READ_AT_MOST
+from engine.studies.status import Status, StudyStatus, doubt, plausible
+from engine.text.phrases import counted
 
 if TYPE_CHECKING:
     from engine.studies.settings import StudySettings
@@ -26,61 +28,6 @@ NAME_SHOWN = 80
 """Letters of a name in a message."""
 NEEDED_BYTES = 64 * 1024
 """Free space below which an engine can write neither status nor log."""
-
-StudyStatus = Literal["queued", "running", "done", "failed", "cancelled", "lost", "unreadable"]
-
-
-@dataclass(frozen=True)
-class Status:
-    """`status.json`: all that a list of studies needs, in one small file."""
-
-    state: StudyStatus
-    preset: str = ""
-    about: str = ""
-    model: str = ""
-    data: str = ""
-    host: str = ""
-    pid: int = 0
-    start_ticks: int = 0
-    boot_id: str = ""
-    heartbeat: int = 0
-    created: float = 0.0
-    updated: float = 0.0
-    trials: int = 0
-    done: int = 0
-    failed: int = 0
-    pick: dict[str, Any] = field(default_factory=dict)
-    """The model to take, see `engine.results.pick.as_json`."""
-    replay_of: str | None = None
-    verdict: str | None = None
-    """Of a replay: `identical` or `different`."""
-    error: dict[str, str] | None = None
-    executor: str = "local"
-    """Where its trials run; of `slurm` no process on `host` carries it."""
-    submitted: float = 0.0
-    """When the jobs of a study on a cluster were submitted, in seconds since 1970; 0 if by hand."""
-    queue: str = ""
-    """How they stand in the queue, in words; not written, but asked for when an open study is read."""
-    why: str = ""
-    """What became of it where it is not well, on one line: how many trials failed, and why most of them did."""
-    waits: str = ""
-    """What an engine that was asked to stop still waits for."""
-
-    @property
-    def process(self) -> Process:
-        """The process that wrote it."""
-        return Process(self.host, self.pid, self.start_ticks, self.boot_id)
-
-
-def _plausible(name: str, value: Any) -> bool:
-    """Whether `value` is of the kind that the field `name` of `Status` has."""
-    if name == "state":
-        return value in get_args(StudyStatus)
-    spec = Status.__dataclass_fields__[name]
-    example = {} if spec.default is MISSING else spec.default
-    if example is None:
-        return value is None or isinstance(value, str | dict)
-    return isinstance(value, int | float if isinstance(example, int | float) else type(example))
 
 
 class RunDir:
@@ -99,6 +46,9 @@ class RunDir:
         self.status = path / "status.json"
         self.log = path / "engine.log"
         self.stop = path / "stop"
+        self.answer = path / "answer.yaml"
+        """Of a search that is through: its best model as a preset without a search."""
+        self.notes = path / "notes.json"
         self.tasks = path / "tasks.json"
         """Of a study on a cluster: its stages and their tasks."""
         self.task_events = path / "events"
@@ -119,8 +69,8 @@ class RunDir:
 
     def asked(self) -> dict[str, Any]:
         """What was asked for beside the preset; nothing where that is missing or makes no sense."""
-        found = read_json(self.request)
-        return found if isinstance(found, dict) else {}
+        content = read_json(self.request)
+        return content if isinstance(content, dict) else {}
 
     def store(self) -> Store:
         """The store this study uses: the workspace's, with one of its own beside it for what others keep from it; or
@@ -156,6 +106,13 @@ class RunDir:
         except OSError:
             return [self.events]
 
+    def logs(self) -> list[Path]:
+        """What the engine printed, then what tasks on a cluster did, one file for each."""
+        try:
+            return [self.log, *sorted(self.slurm.glob("*.log"))]
+        except OSError:
+            return [self.log]
+
     def settings(self) -> "StudySettings":
         """The plot and every trial's settings, as validated when the study began.
 
@@ -167,22 +124,25 @@ class RunDir:
 
     def layers(self, key: str) -> list[dict[str, Any]]:
         """The layers as the measuring `key` counted them; empty while it has not."""
-        found = read_json(self.store().folder(key) / LAYERS)
-        return found if isinstance(found, list) else []
+        rows = read_json(self.store().folder(key) / LAYERS)
+        return rows if isinstance(rows, list) else []
 
     def classes(self, key: str) -> dict[str, Any]:
         """How each class did when `key` was measured; empty where that was not told (a detector, an old study)."""
-        found = read_json(self.store().folder(key) / CLASSES)
-        return found if isinstance(found, dict) else {}
+        content = read_json(self.store().folder(key) / CLASSES)
+        return content if isinstance(content, dict) else {}
 
     def read_status(self) -> Status:
         """The status as written, with `running` turned into `lost` if its engine is gone."""
         status = self.stored_status()
         if status.executor == "slurm":
             return self._in_queue(status)
-        if status.state in ("running", "queued") and not self._alive(status):
+        if status.state not in ("running", "queued"):
+            return status
+        alive, seen = self._alive(status)
+        if not alive:
             return replace(status, state="lost")
-        return status
+        return replace(status, doubt=doubt(status, seen)) if seen is not None else status
 
     def stored_status(self) -> Status:
         """The status as it was written."""
@@ -191,7 +151,7 @@ class RunDir:
             return Status("unreadable")
         data = {"pick": data.get("best", {})} | data  # the name in files of version 0.1
         known = {k: v for k, v in data.items() if k in Status.__dataclass_fields__}
-        if "state" not in known or not all(_plausible(k, v) for k, v in known.items()):
+        if "state" not in known or not all(plausible(k, v) for k, v in known.items()):
             return Status("unreadable")
         return Status(**known)
 
@@ -202,8 +162,8 @@ class RunDir:
         from engine.slurm import queue
 
         status = replace(status, submitted=max(status.submitted, self._noted()))
-        found = queue.look()
-        rows = found.of(self.jobs(), str(self.path))
+        snapshot = queue.look()
+        rows = snapshot.of(self.jobs(), str(self.path))
         standing = queue.standing(rows)
         if standing.running or standing.waiting:
             state: StudyStatus = "running" if standing.running else "queued"
@@ -212,11 +172,11 @@ class RunDir:
             return replace(status, queue=f"not submitted yet: bash {self.slurm / 'submit.sh'}")
         if not owners.own(self.status):
             return replace(status, queue=f"its jobs are not yours: {owners.whose(self.status)}")
-        if found.asked <= max(status.submitted, status.updated):
+        if snapshot.asked <= max(status.submitted, status.updated):
             unknown = (
                 "submitted; Slurm is asked how it stands within a minute" if status.state == "queued" else ""
             )
-            return replace(status, queue=found.problem or unknown)
+            return replace(status, queue=snapshot.problem or unknown)
         # The last task writes the end before it leaves the queue: what was read before may be older than that.
         again = self.stored_status()
         return again if again.state not in ("queued", "running") else replace(again, state="lost")
@@ -228,24 +188,26 @@ class RunDir:
         except OSError:
             return 0.0
 
-    def _alive(self, status: Status) -> bool:
-        """Whether a study's engine, or what is about to start it, may still run.
+    def _alive(self, status: Status) -> tuple[bool, lives.Seen | None]:
+        """Whether a study's engine, or what is about to start it, may still run; and what is known of its counter, None
+        where the process itself is known.
 
         On its own machine the process itself is looked at; one elsewhere is gone if it said so, or if its counter has
         been watched for long and stood still.
         """
         by = lease.holder(self.path) if status.state == "running" else None
         if by is not None and by.ended:
-            return False
+            return False, None
         fate = (by.process if by else status.process).fate()
         if fate != "elsewhere":
-            return fate == "alive"
+            return fate == "alive", None
         counter, every = (by.counter, by.every) if by else (str(status.heartbeat), 0.0)
-        return lives.seen.silence(self.path, counter, every) < lives.lost_after_s(every)
+        seen = lives.seen.look(self.path, counter, every)
+        return seen.silence < lives.lost_after_s(every), seen
 
     def write_status(self, status: Status, within: Path | None = None) -> None:
         """Replace the status; the new file is made in the folder `within`, an engine's own (`engine.studies.lease`)."""
-        written = asdict(replace(status, queue=""))
+        written = asdict(replace(status, queue="", doubt=""))
         write_json(self.status, written, durable=status.state != "running", within=within)
 
 
@@ -285,17 +247,22 @@ def studies_folder(workspace: Path) -> Path:
     return workspace / "studies"
 
 
+def bin_folder(workspace: Path) -> Path:
+    """The folder that holds deleted studies, see `engine.studies.bin`."""
+    return studies_folder(workspace) / ".bin"
+
+
 def studies(workspace: Path) -> list[RunDir]:
     """Every study folder of a workspace, newest first."""
     folder = studies_folder(workspace)
     try:
         with os.scandir(folder) as entries:
-            found = [
+            folders = [
                 (e.stat().st_mtime, e.name) for e in entries if e.is_dir() and not e.name.startswith(".")
             ]
     except OSError:
         return []
-    return [RunDir(folder / name) for _, name in sorted(found, reverse=True)]
+    return [RunDir(folder / name) for _, name in sorted(folders, reverse=True)]
 
 
 def find(workspace: Path, name: str) -> RunDir:
@@ -325,7 +292,9 @@ def find(workspace: Path, name: str) -> RunDir:
     near = difflib.get_close_matches(name, [s.name for s in all_studies], 3)
     raise UsageError(
         f"No study {name[:NAME_SHOWN]} in {workspace}",
-        f"Did you mean {' or '.join(near)}?" if near else f"It holds {len(all_studies)} studies.",
+        f"Did you mean {' or '.join(near)}?"
+        if near
+        else f"It holds {counted(len(all_studies), 'study', 'studies')}.",
         "`secateur list` shows them; --workspace or SECATEUR_HOME names another workspace.",
     )
 
@@ -340,6 +309,8 @@ def next_name(workspace: Path, name: str) -> str:
     first, folder = stem(name), studies_folder(workspace)
     pattern = re.compile(re.escape(first) + r"-(\d+)")
     names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    if bin_folder(workspace).is_dir():  # those in the bin would get their names back
+        names += [path.name.rpartition(".")[0] for path in bin_folder(workspace).iterdir()]
     return f"{first}-{max((int(m[1]) for n in names if (m := pattern.fullmatch(n))), default=0) + 1}"
 
 

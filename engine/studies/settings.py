@@ -9,11 +9,26 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.errors import SecateurError
+from engine.measures.table import QUALITIES
 from engine.params.preset import Pick, Plot, Settings
+from engine.presets import limits
 from engine.presets.spec import Spec, read_stored
 from engine.store.files import read_json
 from engine.store.keys import file_hash
 from engine.text.visible import json_text
+
+
+def rule(settings: Settings) -> Pick:
+    """By which rule a study's model is picked: as the preset says, or by what its search asks for."""
+    if settings.search is None:
+        return settings.pick
+    wanted = limits.of_search(settings.search)
+    allowed = limits.loss(wanted)
+    return Pick(
+        by=settings.search.goal,
+        within=100.0 if allowed is None else 100 * allowed,
+        limits={name: value for name, value in settings.search.within.items() if name not in QUALITIES},
+    )
 
 
 @dataclass(frozen=True)
@@ -30,12 +45,14 @@ class StudySettings:
     @property
     def pick(self) -> Pick:
         """By which rule a model is picked; it is the same for all trials."""
-        return self.trials[0].pick
+        return rule(self.trials[0])
 
     def of_trial(self, index: int) -> Settings:
         """Raises SecateurError where the preset makes fewer trials than the study has."""
         if index < len(self.trials):
             return self.trials[index]
+        if self.trials[0].search is not None:  # its trials differ in their steps, and finalists in their seed
+            return self.trials[0]
         raise SecateurError(
             f"The study's preset makes no trial {index}",
             f"It makes {len(self.trials)} trials: it was changed since the study began.",
@@ -66,13 +83,13 @@ def read(file: Path, preset: Path) -> StudySettings:
 
 
 def _kept(file: Path, preset: Path) -> StudySettings | None:
-    found = read_json(file)
-    if not isinstance(found, dict):
+    content = read_json(file)
+    if not isinstance(content, dict):
         return None
     try:
-        if not found["trials"] or found["preset"] != file_hash(preset):
+        if not content["trials"] or content["preset"] != file_hash(preset):
             return None
-        distinct = dict(enumerate(map(Settings.model_validate, found["settings"])))
-        return StudySettings(tuple(distinct[place] for place in found["trials"]))
+        distinct = dict(enumerate(map(Settings.model_validate, content["settings"])))
+        return StudySettings(tuple(distinct[place] for place in content["trials"]))
     except (OSError, ValueError, LookupError, TypeError):  # of another version, or not ours at all
         return None

@@ -8,7 +8,8 @@ from typing import Any, Literal, assert_never
 from engine.studies import events as ev
 from engine.studies import rundir
 from engine.studies.merge import Merged
-from engine.studies.rundir import RunDir, Status, StudyStatus
+from engine.studies.rundir import RunDir
+from engine.studies.status import Status, StudyStatus
 
 StepStatus = Literal["waiting", "running", "done", "failed"]
 Standing = Literal[StepStatus, "unfinished", "not run"]
@@ -74,6 +75,8 @@ class TrialState:
     baseline_measure: StepState
     beside: list[StepState] = field(default_factory=list)
     """What its results are compared with beside the baseline: its teacher, its control."""
+    proposal: dict[str, Any] = field(default_factory=dict)
+    """Of a search's trial, what it was proposed as: see `engine.studies.events.Proposed`."""
 
     @property
     def chain(self) -> list[StepState]:
@@ -129,6 +132,10 @@ class StudyState:
     devices: dict[str, Any] = field(default_factory=dict)
     started: float | None = None
     finished: float | None = None
+    worked: float = 0.0
+    """Seconds in which an engine carried it, over all engines, as far as events tell."""
+    heard_at: float = 0.0
+    """When the last event was written, in seconds since 1970."""
     replay_of: str | None = None
     trials: list[TrialState] = field(default_factory=list)
     steps: dict[str, StepState] = field(default_factory=dict)
@@ -136,7 +143,7 @@ class StudyState:
     """Of a study on a cluster: every attempt of its tasks."""
     executor: str = "local"
     queue: str = ""
-    """How its jobs stand in the queue, in words, while it is open."""
+    """How its jobs stand in the queue, or why its engine may be gone, in words, while it is open."""
     checked: ev.CheckedUp | None = None
     """What the check-up before the first step found; None until it has passed."""
     notices: list[ev.Notice] = field(default_factory=list)
@@ -146,6 +153,12 @@ class StudyState:
     refused: bool = False
     """Whether nothing was begun, because the preset asks for what can't be."""
     verdict: ev.Verdict | None = None
+    reached: ev.Reached | None = None
+    """Of a search: what its techniques can reach."""
+    proposed: dict[int, ev.Proposed] = field(default_factory=dict)
+    """Of a search: its rounds so far. They stay as they are when another engine takes the study up."""
+    chosen: ev.Chosen | None = None
+    """Of a search that is through: its answer."""
     unreadable: int = 0
     """Lines that could not be understood."""
     heard: float = 0.0
@@ -160,6 +173,9 @@ class StudyState:
         return "unfinished" if part.begun else "not run"
 
     def apply(self, event: ev.Event) -> None:
+        if not isinstance(event, ev.StudyStarted):
+            self.worked += max(0.0, event.time - self.heard_at)
+        self.heard_at = event.time
         match event:
             case ev.StudyStarted():
                 self._start(event)
@@ -167,6 +183,12 @@ class StudyState:
                 self._plan(event)
             case ev.CheckedUp():
                 self.checked = event
+            case ev.Reached():
+                self.reached = event
+            case ev.Proposed():
+                self._propose(event)
+            case ev.Chosen():
+                self.chosen = event
             case ev.StepStarted():
                 step = self._step(event.key, event.kind)
                 step.status, step.started, step.done, step.text = "running", event.time, 0.0, ""
@@ -223,8 +245,8 @@ class StudyState:
 
     def _end_task(self, task: str, outcome: str, when: float, used: dict[str, Any]) -> None:
         """The task is gone; what it had not finished waits for another."""
-        if found := self.tasks.get(task):
-            found.outcome, found.ended, found.used = outcome, when, used
+        if ended_task := self.tasks.get(task):
+            ended_task.outcome, ended_task.ended, ended_task.used = outcome, when, used
             self._stop_running(task)
 
     def _stop_running(self, task: str | None = None) -> None:
@@ -234,22 +256,8 @@ class StudyState:
 
     def _plan(self, event: ev.Planned) -> None:
         self.devices = event.devices
-        self.trials = []
-        for trial in event.trials:
-            steps = [self._step(s["key"], s["kind"], s["address"]) for s in trial["steps"]]
-            latency = self._step(trial["latency"], "latency") if trial["latency"] else None
-            self.trials.append(
-                TrialState(
-                    trial["index"],
-                    trial["parameters"],
-                    steps,
-                    self._step(trial["measure"], "measure"),
-                    latency,
-                    trial["baseline"],
-                    self._step(trial["baseline_measure"], "measure"),
-                    [self._step(s["key"], s["kind"], s["address"]) for s in trial.get("beside", [])],
-                )
-            )
+        self.chosen = None
+        self.trials = [self._planned(trial) for trial in event.trials]
         planned = {
             step.key
             for trial in self.trials
@@ -257,9 +265,29 @@ class StudyState:
         }
         self.steps = {key: step for key, step in self.steps.items() if key in planned}
 
+    def _planned(self, trial: dict[str, Any]) -> TrialState:
+        return TrialState(
+            trial["index"],
+            trial["parameters"],
+            [self._step(s["key"], s["kind"], s["address"]) for s in trial["steps"]],
+            self._step(trial["measure"], "measure"),
+            self._step(trial["latency"], "latency") if trial["latency"] else None,
+            trial["baseline"],
+            self._step(trial["baseline_measure"], "measure"),
+            [self._step(s["key"], s["kind"], s["address"]) for s in trial.get("beside", [])],
+            trial.get("proposal", {}),
+        )
+
+    def _propose(self, event: ev.Proposed) -> None:
+        """Its trials follow those of the rounds before it; a round that is told again takes its own place."""
+        self.chosen = None
+        self.proposed[event.round] = event
+        first = event.trials[0]["index"] if event.trials else len(self.trials)
+        self.trials = [*self.trials[:first], *(self._planned(trial) for trial in event.trials)]
+
     def judge(self, run: RunDir, status: Status) -> None:
         """Take over what events can't tell: that the engine is gone, or what it could not write any more."""
-        self.status, self.queue, self.executor = status.state, status.queue, status.executor
+        self.status, self.queue, self.executor = status.state, status.standing, status.executor
         lost = status.state == "lost"
         self.heard, self.why_lost = (status.updated, rundir.why_lost(run, status)) if lost else (0.0, "")
         if status.state == "failed":
@@ -315,12 +343,12 @@ class Reader:
     def new(self) -> Iterator[ev.Event]:
         """Each new event, at most 256 KiB of each file, right after it was applied: `state` is what holds at it."""
         before = self._merged.signature()
-        found = self._merged.poll()
-        if found is None:  # something came late, or a file was replaced or became shorter
+        lines = self._merged.poll()
+        if lines is None:  # something came late, or a file was replaced or became shorter
             self.state, self._merged = StudyState(name=self.run.name), Merged(self.run)
-            found = self._merged.poll() or []
-        self.at_end = not found and self._merged.signature() == before
-        for one in found:
+            lines = self._merged.poll() or []
+        self.at_end = not lines and self._merged.signature() == before
+        for one in lines:
             if one.event is None or not self._applied(one.event):
                 self.state.unreadable += 1
             else:

@@ -55,7 +55,7 @@ class Tasks:
     @staticmethod
     def read(run: RunDir) -> "Tasks | None":
         """What was submitted; None for a study without tasks, or whose file is not whole."""
-        found: Any = read_json(run.tasks)
+        content: Any = read_json(run.tasks)
         try:
             stages = tuple(
                 Stage(
@@ -65,10 +65,10 @@ class Tasks:
                     s["tasks"],
                     tuple(tuple(map(_slot, job)) for job in s["jobs"]),
                 )
-                for s in found["stages"]
+                for s in content["stages"]
             )
-            asked = Slurm.model_validate(found["asked"])
-            return Tasks(asked, stages, found["submission"], tuple(found["excluded"]))
+            asked = Slurm.model_validate(content["asked"])
+            return Tasks(asked, stages, content["submission"], tuple(content["excluded"]))
         except (KeyError, TypeError, ValueError):
             return None
 
@@ -105,40 +105,40 @@ def resolve(stage: Stage, plan: Plan) -> list[Job]:
 
 def _slots(plan: Plan) -> dict[str, Slot]:
     """Of every node, the first trial that goes through it and its place there."""
-    found: dict[str, Slot] = {}
+    slots: dict[str, Slot] = {}
     for number, trial in enumerate(plan.trials):
         for place, node in enumerate(nodes_of(trial)):
-            found.setdefault(node.key, (number, place))
-    return found
+            slots.setdefault(node.key, (number, place))
+    return slots
 
 
 def _depths(jobs: tuple[Job, ...]) -> dict[int, int]:
     """How many jobs come before each, one after the other."""
     makers = {node.key: job for job in jobs for node in job.nodes}
-    found: dict[int, int] = {}
+    depths: dict[int, int] = {}
 
     def depth(job: Job) -> int:
-        if job.number not in found:
+        if job.number not in depths:
             before = {makers[key].number: makers[key] for key in job.needs if key in makers}
-            found[job.number] = 1 + max(map(depth, before.values()), default=-1)
-        return found[job.number]
+            depths[job.number] = 1 + max(map(depth, before.values()), default=-1)
+        return depths[job.number]
 
     for job in jobs:
         depth(job)
-    return found
+    return depths
 
 
 def _names(groups: list[tuple[int, bool]]) -> dict[tuple[int, bool], str]:
     """Names for people: the last stage that computes is the trials', those before it are shared."""
     computing = sorted(depth for depth, exclusive in groups if not exclusive)
-    found = {}
+    names = {}
     for depth, exclusive in groups:
         if exclusive:
             name = "times"
         else:
             name = "trials" if depth == computing[-1] else "shared"
-        found[depth, exclusive] = f"{name}{depth}"
-    return found
+        names[depth, exclusive] = f"{name}{depth}"
+    return names
 
 
 def _slot(values: list[int]) -> Slot:

@@ -86,7 +86,7 @@ def study(
     """A study with these parameters and measures (None: not finished); its baseline has accuracy 0.9 unless given."""
     events: list[ev.Event] = [started(name), planned(parameters for parameters, _ in trials)]
     events += [finished("t"), finished("tm", baseline or measures(0.9))]
-    for index, (_, found) in enumerate(trials):
-        if found is not None:
-            events += [finished(f"p{index}"), finished(f"m{index}", found)]
+    for index, (_, results) in enumerate(trials):
+        if results is not None:
+            events += [finished(f"p{index}"), finished(f"m{index}", results)]
     return replayed(*events)

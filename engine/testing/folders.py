@@ -21,9 +21,10 @@ from engine.store.keys import key
 from engine.studies import events as ev
 from engine.studies import rundir
 from engine.studies.log import EventLog
-from engine.studies.rundir import RunDir, Status
+from engine.studies.rundir import RunDir
 from engine.studies.settings import to_json
 from engine.studies.state import StudyState
+from engine.studies.status import Status
 
 PRESET = """\
 about: Local against global pruning of a small ResNet on handwritten digits, within a minute
@@ -191,14 +192,14 @@ class Study:
 
     def _step(self, step: str, kind: str, **measures: Any) -> None:
         self.emit(ev.StepStarted(key=step, kind=kind))
-        found = {"validation_accuracy": 0.97, **measures}
+        values = {"validation_accuracy": 0.97, **measures}
         self.emit(
             ev.StepFinished(
                 key=step,
                 kind=kind,
                 reused=False,
                 seconds=0.4,
-                measures=found,
+                measures=values,
                 observations={"peak_memory": 3e8},
             )
         )
@@ -348,12 +349,12 @@ steps:
 def scanned(workspace: Path, *, of: tuple[str, ...] = ("weights",)) -> Study:
     """A finished study whose trial measured what each layer can lose, the later ones less."""
     study = Study(workspace, "scan", scopes=("global",), sparsities=(0.0,), preset=SCAN)
-    found = [(name, study._key("sensitivity", name)) for name in of]
+    scans = [(name, study._key("sensitivity", name)) for name in of]
     (trial,) = [study._planned(0, "global", 0.0)]
     addresses = ["sensitivity"] if len(of) == 1 else list(of)
     steps = [
         {"key": key_, "kind": "sensitivity", "address": address}
-        for address, (_, key_) in zip(addresses, found, strict=True)
+        for address, (_, key_) in zip(addresses, scans, strict=True)
     ]
     trial |= {"parameters": {}, "steps": [trial["steps"][0], *steps], "latency": None}
     trial |= {"measure": study._key("measure"), "baseline_measure": study._key("measure")}
@@ -362,7 +363,7 @@ def scanned(workspace: Path, *, of: tuple[str, ...] = ("weights",)) -> Study:
     )
     study.emit(ev.Planned(trials=[trial], devices={"device": "cpu", "threads": 2}))
     study._train(study._key("train"), "train", 12)
-    for name, key_ in found:
+    for name, key_ in scans:
         study._step(key_, "sensitivity", sensitivity=_scan(name))
     study._measure(study._key("measure"), 0.0, "global")
     return study.finish()

@@ -1,4 +1,4 @@
-"""Phrases that messages share: names in a row, and the name that was meant."""
+"""Phrases that messages share: names in a row, how many there are, and the name that was meant."""
 
 from collections.abc import Iterable
 from difflib import SequenceMatcher, get_close_matches
@@ -45,6 +45,15 @@ def _shared_start(one: str, other: str) -> int:
 
 def _fold(word: str) -> str:
     return word.lower().replace("-", "_")
+
+
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """How many of what: the `plural` is the noun with an s unless it is given.
+
+    >>> counted(1, "channel"), counted(1200, "channel"), counted(0, "class", "classes")
+    ('1 channel', '1,200 channels', '0 classes')
+    """
+    return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
 
 
 def names(candidates: Iterable[str], most: int = 16) -> str:

@@ -32,7 +32,7 @@ def visible(text: str) -> str:
     >>> print(visible("naïve × 2, \u202egnp.exe"))
     naïve × 2, \u202egnp.exe
     """
-    return STEERING.sub(lambda found: repr(found[0])[1:-1], text)
+    return STEERING.sub(lambda match: repr(match[0])[1:-1], text)
 
 
 def visible_lines(text: str) -> str:
@@ -74,4 +74,4 @@ def json_text(value: Any, indent: int | None = None, *, ascii_only: bool = False
     """
     text = json.dumps(value, ensure_ascii=ascii_only, indent=indent)
     # Lines between values are ours; within a string json.dumps has escaped what is below a space already.
-    return STEERING.sub(lambda found: found[0] if found[0] == "\n" else json.dumps(found[0])[1:-1], text)
+    return STEERING.sub(lambda match: match[0] if match[0] == "\n" else json.dumps(match[0])[1:-1], text)

@@ -8,8 +8,8 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "params",
         # what is measured, what is kept, what the machine is
         "measures store machine",
-        # images and users' code on disk; the scheduler
-        "datasets sources slurm",
+        # images and users' code on disk; the scheduler; what a user prefers
+        "datasets sources slurm config",
         # drawing; preset text → validated trials
         "plotting presets",
         # one preset being run: plan, jobs, events, state, folder
@@ -17,6 +17,8 @@ FLOORS: dict[str, tuple[str, ...]] = {
         # what a study found
         "results",
         "charts",
+        # which trials a search tries, and which it takes; studies told on paper
+        "search reports",
         # the work itself; the only room with torch
         "compute",
         # from a preset to its last event
@@ -56,7 +58,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
 its house, never from its own floor. Imports in functions and for type checkers count: a lazy import may save time at
 the start, it never changes direction."""
 
-NOT_FOR: dict[str, str] = {"engine.compute": "plotting presets charts"}
+NOT_FOR: dict[str, str] = {"engine.compute": "plotting presets charts reports"}
 """Rooms below that a house must do without all the same: steps know neither YAML nor pictures."""
 
 LOOSE: dict[str, str] = {

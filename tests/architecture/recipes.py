@@ -55,6 +55,7 @@ RECIPES: dict[str, Recipe] = {
         r"quantize\.weights|QuantizeWeights|quantize_weights|Overlay\.GRID|UniformGrid",
         {
             "engine/compute/steps/quantization/calibrate.py": "an error's remedy recommends it",
+            "engine/presets/auto.py": "what a search tries where nobody says what to search over",
         },
         "A form of its own in the packed file, as grids have it, also takes "
         "`engine/compute/measures/packed.py`, `engine/compute/measures/sizes.py` and `engine/compute/worker/steps.py`.",

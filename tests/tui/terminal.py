@@ -30,6 +30,7 @@ class Terminal:
             "COLUMNS": str(size[0]),
             "LINES": str(size[1]),
             "XDG_CONFIG_HOME": str(workspace / "config"),
+            "XDG_STATE_HOME": str(workspace / "state"),
             "PYTHONPATH": str(HOME),
         }
         environment.pop("NO_COLOR", None)

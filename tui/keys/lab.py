@@ -25,6 +25,8 @@ LAB: tuple[Action, ...] = (
         ("save_as", ("S",), "", "Save the preset to another file."),
         ("open", ("ctrl+o",), "open", "Open a preset: one that comes with secateur, or a file."),
         ("new", ("ctrl+n",), "", "Start a new preset."),
+        ("copy", ("y", "Y"), "", "Copy the preset or the command that runs it to your clipboard."),
+        ("editor", ("E",), "", "Edit the preset as YAML in $VISUAL or $EDITOR; what comes back is checked."),
         ("yaml", ("v",), "", "View the preset as YAML, as it would be saved."),
         ("diff", ("w",), "", "View what was changed since the preset was opened or saved."),
         ("problems", ("exclamation_mark",), "", "List everything that is wrong with the preset."),

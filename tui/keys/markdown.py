@@ -17,11 +17,13 @@ def markdown() -> str:
     parts = []
     for where in dict.fromkeys(action.where for action in ACTIONS):
         rows = [
-            f"| {' or '.join(f'`{key_text(key)}`' for key in action.keys)} | {action.help} |"
+            f"| {' or '.join(f'`{key_text(key)}`' for key in action.keys)} | {action.help} | `{action.name}` |"
             for action in ACTIONS
             if action.where == where and action.keys
         ]
-        parts.append("\n".join([f"**{TITLES[where]}**", "", "| key | what it does |", "|---|---|", *rows]))
+        parts.append(
+            "\n".join([f"**{TITLES[where]}**", "", "| key | what it does | name |", "|---|---|---|", *rows])
+        )
     return "\n\n".join(parts)
 
 

@@ -17,6 +17,13 @@ APP = (
     Action(
         "palette", ("ctrl+p",), "commands", "Find any action by its name.", group="Program", priority=True
     ),
+    Action(
+        "threshold",
+        ("percent_sign",),
+        "",
+        "Choose how many points of accuracy the pick may lose.",
+        group="Program",
+    ),
     Action("theme", ("ctrl+t",), "theme", "Next theme: dark, light, high contrast, plain.", group="Program"),
     Action("leave", ("ctrl+q",), "quit", "Leave; studies that run go on.", group="Program", priority=True),
     Action("leave", ("q",), "quit", "Leave; studies that run go on.", group="Program", arguments="'q'"),
@@ -94,7 +101,34 @@ STUDIES = (
             "Open its preset in the lab, to change it and run it as a new study.",
         ),
         ("export", ("w",), "", "Export the model that is its pick: choose a format and a folder."),
-        ("delete", ("d", "delete"), "delete", "Delete it, after a question that says what is lost."),
+        (
+            "report",
+            ("R",),
+            "report",
+            "Write a report on it, or on all that are marked, for a browser or as Markdown.",
+        ),
+        ("next", ("N",), "", "What to try next: opens a preset edited from what was found."),
+        ("note", ("n",), "", "Write a note and tags, to find it by."),
+        ("copy", ("y", "Y"), "", "Copy a value, a row, a table, the preset or a command to your clipboard."),
+        (
+            "compare",
+            ("equals_sign",),
+            "",
+            "Compare the picks of two marked studies, or its pick with another trial.",
+        ),
+        (
+            "delete",
+            ("d", "delete"),
+            "delete",
+            "Move it into the bin, after a question that says what it holds.",
+        ),
+        ("restore", ("u",), "", "Take back the study that was deleted last."),
+        (
+            "disk",
+            ("U",),
+            "",
+            "Show what each study holds on the disk, what is in the bin, and what is left over.",
+        ),
     ),
 )
 STUDIES += (
@@ -130,6 +164,14 @@ CURVES = (
         ("log", ("L",), "log", "Logarithmic y axis, or linear again."),
         ("log_x", ("X",), "", "Logarithmic x axis, or linear again."),
         ("export", ("w",), "write file", "Write the chart as CSV, PNG, SVG or text."),
+        ("report", ("R",), "", "Write a report on the studies drawn here, for a browser or as Markdown."),
+        ("next", ("N",), "", "What to try next: opens a preset edited from what was found."),
+        (
+            "copy",
+            ("Y",),
+            "",
+            "Copy the point, the points drawn, a table, the preset or a command to your clipboard.",
+        ),
     ),
 )
 
@@ -148,6 +190,15 @@ TRIAL = (
         "Trial",
         ("layers", ("enter",), "layers", "Its layers, one by one."),
         ("export", ("w",), "export", "Take its model away: choose a format and a folder."),
+        ("report", ("R",), "", "Write a report on its study, for a browser or as Markdown."),
+        ("next", ("N",), "", "What to try next: opens a preset edited from what was found."),
+        ("copy", ("y", "Y"), "", "Copy a value, a row, a table, the preset or a command to your clipboard."),
+        (
+            "compare",
+            ("equals_sign",),
+            "compare",
+            "Put it beside another trial: parameters, measures, layers.",
+        ),
         (
             "check_bits",
             ("b",),
@@ -161,8 +212,15 @@ LAYERS = (
     *_in(
         "layers",
         "Look",
+        ("copy", ("y", "Y"), "", "Copy a value, a row, a table, the preset or a command to your clipboard."),
         ("sort", ("s",), "sort", "Sort by the next column."),
         ("reverse", ("S",), "", "Sort the other way round."),
+        (
+            "compare",
+            ("equals_sign",),
+            "compare",
+            "Put its trial beside another: parameters, measures, layers.",
+        ),
     ),
 )
 LOG = _in(
@@ -191,6 +249,7 @@ KEY_NAMES = {
     "plus": "+",
     "equals_sign": "=",
     "minus": "-",
+    "percent_sign": "%",
     "less_than_sign": "<",
     "greater_than_sign": ">",
     "escape": "Esc",

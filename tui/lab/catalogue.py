@@ -40,8 +40,8 @@ def models() -> list[Entry]:
 
 def data_sets(workspace: Path) -> list[Entry]:
     """Every built-in data set, those on this machine first. Looks at files: call it in a thread."""
-    found = [_data_set(name, workspace) for name in catalog.DATASETS]
-    return sorted(found, key=lambda entry: bool(entry.missing))
+    entries = [_data_set(name, workspace) for name in catalog.DATASETS]
+    return sorted(entries, key=lambda entry: bool(entry.missing))
 
 
 def _data_set(name: str, workspace: Path) -> Entry:
@@ -69,10 +69,10 @@ HERE, CLUSTER = "this machine", "Slurm"
 
 def places() -> list[Entry]:
     """This machine, and the partitions of its cluster. Asks Slurm once a day: call it in a thread."""
-    found = [Entry(HERE, "in the background, also when you log out")]
+    entries = [Entry(HERE, "in the background, also when you log out")]
     partitions = site.partitions()
     if partitions:
-        found.append(
+        entries.append(
             Entry(CLUSTER, "as your site and you have settled it (slurm.yaml), else in its own partition")
         )
     for one in partitions:
@@ -82,8 +82,8 @@ def places() -> list[Entry]:
         about = (
             f"{one['nodes']} nodes of {one['cpus']} processors, {memory}{gpus}; up to {one['time']}{default}"
         )
-        found.append(Entry(one["name"], about))
-    return found
+        entries.append(Entry(one["name"], about))
+    return entries
 
 
 def steps() -> list[Entry]:

@@ -46,8 +46,8 @@ def validate(root: Mapping, name: str, folder: Path | None) -> tuple[Spec | None
 
 def valid(root: Mapping, name: str, folder: Path | None, revision: int) -> Checked:
     """What is wrong with its values, which is quick to find; `complete` says whether that is all."""
-    found, problems = validate(root, name, folder)
-    return Checked(revision, found, problems, complete=found is None)
+    read_spec, problems = validate(root, name, folder)
+    return Checked(revision, read_spec, problems, complete=read_spec is None)
 
 
 def completed(checked: Checked, history: History) -> Checked:
@@ -61,29 +61,29 @@ def completed(checked: Checked, history: History) -> Checked:
 
 def runnable(checked: Checked, history: History) -> list[tuple[Spec, Estimate]]:
     """The preset and its quick version, those of them whose files are here, with how long they would take."""
-    found = [(checked.spec, checked.estimate)] if checked.spec and checked.unusable is None else []
+    specs = [(checked.spec, checked.estimate)] if checked.spec and checked.unusable is None else []
     quick = checked.spec.quick if checked.spec else None
     if quick is not None and unusable(quick, history.workspace) is None:
-        found.append((quick, _estimate(quick, history)))
-    return found
+        specs.append((quick, _estimate(quick, history)))
+    return specs
 
 
-def unusable(found: Spec, workspace: Path) -> SecateurError | None:
+def unusable(spec: Spec, workspace: Path) -> SecateurError | None:
     """Why a file or data set that a preset names can't be used on this machine."""
     from engine.studies.named_files import check_files
     from engine.studies.plan import sources_of
 
     try:
-        sources_of(found, Path.cwd())
-        check_files(found, workspace)
+        sources_of(spec, Path.cwd())
+        check_files(spec, workspace)
     except SecateurError as error:
         return error
     return None
 
 
-def _estimate(found: Spec, history: History) -> Estimate:
+def _estimate(spec: Spec, history: History) -> Estimate:
     """The estimate; unknown where a file that it needs can't be read."""
     try:
-        return estimate(found, history)
+        return estimate(spec, history)
     except (OSError, RuntimeError, ValueError):
         return UNKNOWN

@@ -60,6 +60,21 @@ class Document:
         text = _read(path)
         return cls(read(text, str(path)), path.stem, path, text)
 
+    @classmethod
+    def restored(cls, name: str, path: Path | None, draft: str) -> "Document":
+        """A preset with edits that were not saved, which are one change that can be taken back.
+
+        Raises UsageError for a draft that can't be shown.
+        """
+        root = read(draft, f"The draft of {name}")
+        try:
+            document = cls.open(path) if path else cls.new()
+        except UsageError:  # its file is gone
+            document = cls.new()
+        document.name = name or document.name
+        document.replace(root, "what was not saved")
+        return document
+
     @property
     def root(self) -> Mapping:
         return self._past[-1].root
@@ -113,6 +128,11 @@ class Document:
     def _merges(self, merge: str) -> bool:
         return bool(merge) and self._past[-1].merge == merge and len(self._past) > 1 and not self._future
 
+    def replace(self, root: Mapping, label: str) -> bool:
+        """Put another preset in its place, as a change that can be taken back; whether anything is different."""
+        self.close_change()
+        return self._take(root, label)
+
     def was_given(self, address: Address) -> bool:
         """Whether the file has a value there."""
         steps = self._saved.plain().get("steps") or []
@@ -140,6 +160,11 @@ class Document:
         self.revision += 1
         self.close_change()
         return self._past[-1].label
+
+    @property
+    def text(self) -> str:
+        """Its file's own text, comments and all, where nothing was changed; else what it would be saved as."""
+        return self._text if self._text and not self.dirty else self.yaml()
 
     def yaml(self) -> str:
         return to_yaml(self.plain)
@@ -210,35 +235,37 @@ def read(text: str, source: str) -> Mapping:
         UsageError: It is not YAML, or its sections or steps have a shape that no form can show.
     """
     root, problems = load(text, lambda line: f"{source}:{line}")
-    found = [str(problem) for problem in problems]
+    problems_text = [str(problem) for problem in problems]
     if isinstance(root, Mapping):
         root = normalise(root)
-        found += shape_problems(root)
-    elif not found:
-        found.append("There are no sections such as model:, data: and steps:.")
-    if found or not isinstance(root, Mapping):
+        problems_text += shape_problems(root)
+    elif not problems_text:
+        problems_text.append("There are no sections such as model:, data: and steps:.")
+    if problems_text or not isinstance(root, Mapping):
         raise UsageError(
-            f"{source} can't be edited here", "\n".join(found), "Correct it in a text editor first."
+            f"{source} can't be edited here", "\n".join(problems_text), "Correct it in a text editor first."
         )
     return root
 
 
 def shape_problems(root: Mapping) -> list[str]:
     """What keeps the forms from showing a preset, a sentence each."""
-    found = []
+    problems = []
     for name in ("model", "data", "measure", "executor", "plot", "sweep"):
         node = root.items.get(name)
         if not is_empty(node) and not isinstance(node, Mapping):
-            found.append(f"{name}: is not a group of parameters.")
+            problems.append(f"{name}: is not a group of parameters.")
     steps = root.items.get("steps")
     if is_empty(steps):
-        return found
+        return problems
     if not isinstance(steps, Listing):
-        return [*found, "steps: is not a list."]
+        return [*problems, "steps: is not a list."]
     for number, step in enumerate(steps.items, 1):
         if not _is_step(step):
-            found.append(f"Step {number} is not a kind with its parameters, such as train: {{epochs: 10}}.")
-    return found
+            problems.append(
+                f"Step {number} is not a kind with its parameters, such as train: {{epochs: 10}}."
+            )
+    return problems
 
 
 def _is_step(node: Node) -> bool:

@@ -78,8 +78,8 @@ class History:
 
     def seconds(self, wanted: Spec) -> Seconds | None:
         """What the steps of `wanted` took in the newest studies of the same model and data."""
-        found = [self._of(run) for run in self._candidates(wanted)]
-        mine = [seconds for known, seconds in found if known == _subject(wanted.settings)]
+        timed = [self._of(run) for run in self._candidates(wanted)]
+        mine = [seconds for known, seconds in timed if known == _subject(wanted.settings)]
         return _merged(mine) if mine else None
 
     def _candidates(self, wanted: Spec) -> Iterator[RunDir]:
@@ -161,17 +161,17 @@ def _fingerprint(data: Any, workspace: Path) -> str | None:
 
 def _kinds(planned: "Plan") -> dict[str, Step | str]:
     """Every result's key with its step, or `model`, `measure` or `latency`."""
-    found: dict[str, Step | str] = {}
+    kinds: dict[str, Step | str] = {}
     for trial in planned.trials:
-        found |= trial.parameters
+        kinds |= trial.parameters
         others = (
             node for node in (*trial.steps, *trial.beside) if node.position < 0 or node.kind == "measure"
         )
-        found |= {node.key: node.kind for node in others}
-        found |= {trial.measure.key: "measure", trial.baseline_measure.key: "measure"}
+        kinds |= {node.key: node.kind for node in others}
+        kinds |= {trial.measure.key: "measure", trial.baseline_measure.key: "measure"}
         if trial.latency:
-            found[trial.latency.key] = "latency"
-    return found
+            kinds[trial.latency.key] = "latency"
+    return kinds
 
 
 def _comparisons(wanted: Spec) -> int:
@@ -206,11 +206,11 @@ def epochs_of(step: Step) -> int:
     return 0
 
 
-def seconds_of(study: str, found: state.StudyState) -> Seconds:
+def seconds_of(study: str, study_state: state.StudyState) -> Seconds:
     """What the steps of a study took, those it took from the store included."""
     epoch: dict[str, list[float]] = {}
     whole: dict[str, list[float]] = {}
-    for step in found.steps.values():
+    for step in study_state.steps.values():
         if step.status != "done" or not step.seconds:
             continue
         if step.epochs:
@@ -233,14 +233,14 @@ def _means(values: dict[str, list[float]]) -> dict[str, float]:
     return {kind: fmean(seconds) for kind, seconds in values.items()}
 
 
-def _merged(found: list[Seconds]) -> Seconds:
+def _merged(newest_first: list[Seconds]) -> Seconds:
     """The newest value of each kind."""
     epoch: dict[str, float] = {}
     whole: dict[str, float] = {}
-    for one in reversed(found):
+    for one in reversed(newest_first):
         epoch |= one.epoch
         whole |= one.whole
-    return Seconds(found[0].study, epoch, whole)
+    return Seconds(newest_first[0].study, epoch, whole)
 
 
 def _subject(settings: Settings) -> tuple[str, str, Any]:

@@ -100,8 +100,8 @@ class Field:
 
 def of_step(root: Mapping, index: int) -> list[Field]:
     """The fields of a step, those of its variants as they are chosen, and what is unknown in it."""
-    found = _fields(root, index, [(row, row.path) for row in rows_at(root, index)])
-    return [*_shown(found), *_unknown(root, index, "", step_at(root, index).params)]
+    fields = _fields(root, index, [(row, row.path) for row in rows_at(root, index)])
+    return [*_shown(fields), *_unknown(root, index, "", step_at(root, index).params)]
 
 
 def of_section(root: Mapping, section: str) -> list[Field]:
@@ -181,17 +181,17 @@ def _unknown(root: Mapping, step: int | None, parent: str, params: Mapping) -> l
     known = {row.path for row in rows_at(root, step)}
     mappings = {row.path for row in rows_at(root, step) if row.type == "mapping"}
     also = ("steps", "sweep") if step is None and not parent else ()
-    found: list[Field] = []
+    fields: list[Field] = []
     for name, below in params.items.items():
         path = f"{parent}.{name}" if parent else name
         if name in also or path in mappings or (name == "kind" and parent):
             continue
         if path not in known:
             row = Row(path, "anything", help=QUICK_HELP if path == QUICK else UNKNOWN_HELP)
-            found.append(Field(Address(step, path), row, below.plain(), None, path))
+            fields.append(Field(Address(step, path), row, below.plain(), None, path))
         elif isinstance(below, Mapping) and not (step is None and not parent):
-            found += _unknown(root, step, path, below)
-    return found
+            fields += _unknown(root, step, path, below)
+    return fields
 
 
 def fields_of(root: Mapping, owner: int | str) -> list[Field]:

@@ -59,22 +59,22 @@ class Item:
 
 def items(root: Mapping, problems: Iterable[Problem] = ()) -> list[Item]:
     """The lines of a preset's outline."""
-    found = list(problems)
+    every_problem = list(problems)
     swept = axes(root)
     lines = [
-        Item(name, TITLES[name], section_value(root, name), _count(found, *_paths(root, name)))
+        Item(name, TITLES[name], section_value(root, name), _count(every_problem, *_paths(root, name)))
         for name in SECTIONS
     ]
     lines.append(Item(STEPS_HEAD, "Steps, in order", heading=True))
     for step in steps_of(root)[0]:
         label = f"{step.kind} ({step.id})" if step.id else step.kind
-        wrong = _count(found, f"steps[{step.index}]")
+        wrong = _count(every_problem, f"steps[{step.index}]")
         off = not enabled(root, step.index)
         lines.append(Item(f"step:{step.index}", label, _step_value(step, swept), wrong, off))
     lines.append(Item(ADD, "add a step"))
     lines.append(Item(SWEEP_HEAD, "Sweep" if swept else "Sweep: nothing, one trial", heading=True))
     lines += [
-        Item(f"axis:{axis.path}", axis.path, axis_value(axis), _count(found, axis.problem_path))
+        Item(f"axis:{axis.path}", axis.path, axis_value(axis), _count(every_problem, axis.problem_path))
         for axis in swept
     ]
     return lines

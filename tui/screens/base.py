@@ -46,6 +46,9 @@ class BaseScreen(Screen[None]):
         """The study under the cursor, which places that show a study then open; None if this is no list of them."""
         return None
 
+    def picks_changed(self) -> None:
+        """The threshold of picks is another: show them anew."""
+
     def ready(self) -> bool:
         """Whether it has something to act on, so that a command from elsewhere can run."""
         return True

@@ -1,6 +1,7 @@
 """Curves: any parameter or measure along x, any measure along y, one study or several."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import ClassVar
 
@@ -13,11 +14,16 @@ from engine.charts import sensitivity, training
 from engine.errors import SecateurError
 from engine.measures.table import measure
 from engine.plotting.figure import Figure
+from engine.reports.clips import Clip
 from engine.results import pick
 from engine.store.paths import expanded
 from engine.studies.rundir import studies
 from engine.studies.state import StudyState
-from tui.screens.base import BaseScreen, bindings
+from engine.text.phrases import counted
+from tui.screens.base import bindings
+from tui.screens.copying import CopyActions
+from tui.screens.next import NextActions
+from tui.screens.report import ReportActions
 from tui.session import Failed, Go, Session, Tell
 from tui.views import curves
 from tui.views.curves import Drawn, View
@@ -30,6 +36,7 @@ from tui.widgets.plot import Plot
 from tui.widgets.table import Column, Row, Table
 from tui.widgets.verdict import Verdict
 from tui.work import charts
+from tui.work import studies as studies_work
 from tui.work.messages import StudyChanged
 
 FRONT_COLUMNS = (
@@ -44,7 +51,7 @@ MOST_LINES = 16
 BESIDE_CURVE = 3
 
 
-class CurvesScreen(BaseScreen):
+class CurvesScreen(ReportActions, CopyActions, NextActions):
     """The chart with what is chosen above it and the point under the cursor below."""
 
     WHERE = "curves"
@@ -112,12 +119,11 @@ class CurvesScreen(BaseScreen):
 
     def _picks(self) -> list[pick.Pick]:
         """The pick of each study that is drawn and has one."""
-        found = []
-        for name in self._following:
-            if state := self._states.get(name):
-                settings = self.session.settings_of(name, state)
-                found.append(pick.pick(state, settings.pick if settings else pick.STANDARD))
-        return [one for one in found if one is not None]
+        states = [(name, self._states[name]) for name in self._following if name in self._states]
+        return [choice for name, state in states if (choice := self.session.picked(name, state))]
+
+    def picks_changed(self) -> None:
+        self._show()
 
     def _show(self, nothing: str = "") -> None:
         states = [self._states[name] for name in self._following if name in self._states]
@@ -127,7 +133,7 @@ class CurvesScreen(BaseScreen):
             waiting = states and states[0].status in ("queued", "running")
             self._drawn = Drawn(Figure(), problem=nothing or ("Waiting for its plan …" if waiting else ""))
         else:
-            self._drawn = curves.draw(states, self._view, [found.trial for found in picks])
+            self._drawn = curves.draw(states, self._view, [picked.trial for picked in picks])
         live = any(state.status in ("queued", "running") for state in states)
         plot.show(self._drawn.figure, live=live, ended=bool(states) and not live)
         self.query_one(Verdict).show(pick.verdict(picks[0]) if picks else "", self._drawn.notes)
@@ -157,7 +163,7 @@ class CurvesScreen(BaseScreen):
         flags = [("log y", view.log), ("log x", view.log_x), (pareto, bool(self._drawn.front))]
         spans += [(f"[{name}] ", "muted") for name, on in flags if on]
         if self.session.overlay:
-            spans.append((f"+{len(self.session.overlay)} studies", "muted"))
+            spans.append((f"+{counted(len(self.session.overlay), 'study', 'studies')}", "muted"))
         return [spans]
 
     def _read_out(self, width: int) -> list[Line]:
@@ -288,6 +294,20 @@ class CurvesScreen(BaseScreen):
     def action_log_x(self) -> None:
         if self._view is not None:
             self._set(log_x=not self._view.log_x)
+
+    def clips(self) -> Sequence[Clip]:
+        from engine.plotting import csv
+
+        plot = self.query_one(Plot)
+        point = [Clip("point", curves.readout(self._drawn, *plot.cursor))] if plot.cursor else []
+        return [*point, Clip("points drawn, CSV", csv.write(plot.shown))]
+
+    def read_clips(self) -> Sequence[Clip]:
+        name = self.session.study
+        return studies_work.clips(self.session.run(name), None, self.session.within) if name else ()
+
+    def in_report(self) -> list[str]:
+        return self._following
 
     def action_export(self) -> None:
         self.run_worker(self._export())

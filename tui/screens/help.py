@@ -1,6 +1,7 @@
 """The keys that work on a screen, from the action table."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -27,6 +28,7 @@ class Help(ModalScreen[None]):
     def __init__(self, about: BaseScreen) -> None:
         super().__init__()
         self._places = list(_kinds(about))
+        self._keymap = about.session.keymap
 
     def compose(self) -> ComposeResult:
         yield Document(self._lines)
@@ -40,9 +42,15 @@ class Help(ModalScreen[None]):
             groups = dict.fromkeys(a.group for a in ACTIONS if a.where == where)
             for group in groups:
                 out += [(), [(group or "Other", "accent")]]
-                shown = [a for a in ACTIONS if a.where == where and a.group == group and a.keys]
+                shown = [
+                    self._by_user(a) for a in ACTIONS if a.where == where and a.group == group and a.keys
+                ]
                 out += [line for action in shown for line in action_lines(action, width)]
         return out
+
+    def _by_user(self, action: Action) -> Action:
+        """The action with the keys of the user's own settings."""
+        return replace(action, keys=tuple(self._keymap.get(action.name, action.keys)))
 
     def action_close(self) -> None:
         self.dismiss()

@@ -1,6 +1,7 @@
 """The lab: the preset's outline, the form of what is selected in it, and the study beside them."""
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import ClassVar
 
 from textual import events, on
@@ -11,11 +12,14 @@ from textual.widget import Widget
 from engine.errors import SecateurError
 from engine.presets import shipped
 from engine.results.failures import ending
+from engine.store.paths import is_file
 from engine.studies.state import StudyState
+from tui.lab.document import Document
 from tui.screens.base import bindings
 from tui.screens.lab_data import DataActions
 from tui.screens.lab_edit import EditActions
 from tui.screens.lab_files import FileActions
+from tui.screens.lab_outside import OutsideActions
 from tui.session import Back, Failed, Go, Session
 from tui.widgets.ending import ONWARD, Endings
 from tui.widgets.form import Form
@@ -25,6 +29,7 @@ from tui.widgets.outline import Outline
 from tui.widgets.plot import Plot
 from tui.widgets.table import Table
 from tui.work.messages import StudyChanged
+from tui.work.remembered import Remembered
 
 START = "quickstart"
 """The preset that a first start opens."""
@@ -38,13 +43,13 @@ BESIDE_FORM = 6
 def ended(state: StudyState) -> tuple[str, str]:
     """How a study that ran here ended and which keys go on, with its role."""
     head = f"{state.name} {'is ' if state.status in ('done', 'lost') else ''}{state.status}"
-    found = ending(state)
-    if found is None:
+    end = ending(state)
+    if end is None:
         return f"{head}, {state.done} of {len(state.trials)} trials. ^l: its curve and trials.", "good"
-    return f"{head}: {f'{ONWARD} {found.resumed}' if found.resumed else found.headline}.", "bad"
+    return f"{head}: {f'{ONWARD} {end.resumed}' if end.resumed else end.headline}.", "bad"
 
 
-class LabScreen(EditActions, FileActions, DataActions):
+class LabScreen(EditActions, FileActions, DataActions, OutsideActions):
     """Edits one preset and starts it; actions live in the mixins, what is edited in `document`."""
 
     WHERE = "lab"
@@ -65,7 +70,7 @@ class LabScreen(EditActions, FileActions, DataActions):
                 yield Outline(id="outline")
             with Vertical(id="middle"):
                 yield FormTitle()
-                yield Form(self.told, id="form")
+                yield Form(self.problem_of, id="form")
                 yield FieldHelp()
             yield Live(id="right")
 
@@ -75,18 +80,31 @@ class LabScreen(EditActions, FileActions, DataActions):
         self.query_one(Outline).focus()
 
     def _load_first(self) -> None:
-        path = self.session.take_preset() or shipped.find(START)
+        last = self.session.take_remembered()
+        path = self.session.take_preset() or self._last_preset(last) or shipped.find(START)
         try:
-            self.document = self.read(path)
+            if last is not None and last.draft:
+                self.document = Document.restored(
+                    last.name, Path(last.preset) if last.preset else None, last.draft
+                )
+                self.say(f"{last.name}: what was not saved is back; u takes it away again", "good")
+            else:
+                self.document = self.read(path)
         except SecateurError as error:
             self.post_message(Failed(error))
         self.refresh_all(fresh=True)
 
+    def _last_preset(self, last: Remembered | None) -> Path | None:
+        """The file of the last lab's preset, if it is there still."""
+        return Path(last.preset) if last and last.preset and is_file(Path(last.preset)) else None
+
     def on_screen_resume(self) -> None:
         """Open the preset that another place has asked for."""
-        path = self.session.take_preset()
+        path, proposal = self.session.take_preset(), self.session.take_proposal()
         if path is not None:
             self.open(path)
+        elif proposal is not None:
+            self.open_text(*proposal)
 
     @on(Form.Edited)
     def _edited(self, message: Form.Edited) -> None:
@@ -157,6 +175,7 @@ class LabScreen(EditActions, FileActions, DataActions):
         live, state = self.query_one(Live), self._state
         if live.display:
             settings = self.session.settings_of(state.name, state) if state else None
+            live.within = self.session.within
             live.show(state, settings, self.expected.get(state.name) if state else None)
 
     @on(events.Resize)
@@ -177,6 +196,9 @@ class LabScreen(EditActions, FileActions, DataActions):
     def _curve_chosen(self) -> None:
         if self.session.study:
             self.post_message(Go("curves"))
+
+    def picks_changed(self) -> None:
+        self._show_study()
 
     # Views
 

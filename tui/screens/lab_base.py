@@ -86,12 +86,12 @@ class LabBase(StudyScreen):
         return item.owner if item else None
 
     def _selected_axis(self, item: outline.Item | None) -> AxisNode | None:
-        found = (axis for axis in axes(self.document.root) if item and axis.path == item.axis)
-        return next(found, None)
+        matching = (axis for axis in axes(self.document.root) if item and axis.path == item.axis)
+        return next(matching, None)
 
     def show_help(self) -> None:
         item, field = self.query_one(Outline).item, self.query_one(Form).field
-        wrong = self.told(field) if field else ""
+        wrong = self.problem_of(field) if field else ""
         loose = self._wrong_axis(item)
         self.query_one(FieldHelp).show(item, field, wrong or loose)
 
@@ -100,18 +100,18 @@ class LabBase(StudyScreen):
         axis = self._selected_axis(item)
         if axis is None or axis.address is not None:
             return ""
-        found = (
+        sentences = (
             says(problem) for problem in self.checked.problems if problem.path.startswith(axis.problem_path)
         )
-        return next(found, "")
+        return next(sentences, "")
 
     def _show_head(self) -> None:
         self.query_one(Head).show(self.document, self.checked, typing=isinstance(self.focused, Input))
 
-    def told(self, field: Field) -> str:
+    def problem_of(self, field: Field) -> str:
         """What is wrong with a field."""
-        found = problems_at(self.document.root, field, self.checked.problems)
-        return says(found[0]) if found else ""
+        problems = problems_at(self.document.root, field, self.checked.problems)
+        return says(problems[0]) if problems else ""
 
     # Checking
 
@@ -124,10 +124,17 @@ class LabBase(StudyScreen):
     def _check(self) -> None:
         """Two answers: what is wrong at once, the estimate (which reads studies) when it is there."""
         document = self.document
-        found = valid(document.root, document.name, document.folder, document.revision)
-        self.post_message(Answered(replace(found, estimate=self.checked.estimate)))
-        if not found.complete:
-            self.post_message(Answered(completed(found, self.history)))
+        self._remember(document)
+        checked = valid(document.root, document.name, document.folder, document.revision)
+        self.post_message(Answered(replace(checked, estimate=self.checked.estimate)))
+        if not checked.complete:
+            self.post_message(Answered(completed(checked, self.history)))
+
+    def _remember(self, document: Document) -> None:
+        """Keep what is edited for the next lab, should this one be killed."""
+        draft = document.yaml() if document.dirty or document.path is None else ""
+        path = str(document.path.absolute()) if document.path else ""
+        self.session.keep(preset=path, name=document.name, draft=draft)
 
     def on_answered(self, message: Answered) -> None:
         self.take(message.checked)

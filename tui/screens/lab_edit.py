@@ -10,6 +10,7 @@ from engine.presets.addresses import ABSENT, axes, axis_at, path_of, value_at
 from engine.presets.edits import Edit
 from engine.presets.steps import Address, StepNode, step_at, steps_of
 from engine.presets.yaml.tree import node_of
+from engine.text.phrases import counted
 from tui.lab.check import validate
 from tui.lab.fields import Field, fields_of, problems_at, says
 from tui.lab.outline import ADD, Item, trials_text
@@ -204,7 +205,7 @@ class EditActions(LabBase):
         def preview(values: Any) -> tuple[bool, str]:
             address = field.address
             root = edits.sweep(document.root, address, node_of(values))
-            found, problems = validate(root, document.name, document.folder)
+            read_spec, problems = validate(root, document.name, document.folder)
             owner = address.step if address.step is not None else address.path.partition(".")[0]
             again = next((one for one in fields_of(root, owner) if one.address == address), field)
             description = [says(problem) for problem in problems_at(root, again, problems)]
@@ -212,8 +213,8 @@ class EditActions(LabBase):
                 return False, f"! {description[0]}"
             axis = axis_at(root, address)
             taken = axis.values() if axis else []
-            total = f", {trials_text(len(found.trials))} in all" if found else ""
-            return True, f"{len(taken)} values{total}: {text_of(taken)}"
+            total = f", {trials_text(len(read_spec.trials))} in all" if read_spec else ""
+            return True, f"{counted(len(taken), 'value')}{total}: {text_of(taken)}"
 
         return preview
 

@@ -8,7 +8,7 @@ from engine.errors import SecateurError
 from engine.presets import shipped
 from engine.store.paths import home
 from engine.text.tables import abbreviate
-from tui.lab.document import Document, typed_path, with_suffix
+from tui.lab.document import Document, read, typed_path, with_suffix
 from tui.screens.lab_base import LabBase
 from tui.screens.lab_texts import TextView, diff_parts
 from tui.session import Failed
@@ -59,6 +59,15 @@ class FileActions(LabBase):
         if await self._may_drop():
             self._open(path)
 
+    @work
+    async def open_text(self, name: str, text: str) -> None:
+        """Edit a preset that has no file yet."""
+        if await self._may_drop():
+            try:
+                self.show_document(Document(read(text, name), name))
+            except SecateurError as error:
+                self.post_message(Failed(error))
+
     def _open(self, path: Path) -> None:
         try:
             self.show_document(self.read(path))
@@ -81,12 +90,14 @@ class FileActions(LabBase):
     async def action_open(self) -> None:
         if not await self._may_drop():
             return
-        found = [
+        choices = [
             Choice(str(one.path), one.name, f"comes with secateur: {one.about}") for one in shipped.shipped()
         ]
-        found += [Choice(str(path), str(path), "") for path in self._nearby()]
-        found.append(Choice(OTHER, "another file …", "type its path"))
-        chosen = await self.app.push_screen_wait(Picker("Open a preset", found, columns=("preset", "about")))
+        choices += [Choice(str(path), str(path), "") for path in self._nearby()]
+        choices.append(Choice(OTHER, "another file …", "type its path"))
+        chosen = await self.app.push_screen_wait(
+            Picker("Open a preset", choices, columns=("preset", "about"))
+        )
         if not chosen:
             return
         name = chosen[0]
@@ -106,13 +117,13 @@ class FileActions(LabBase):
         folders = {here()}
         if self.document.folder and not self.document.shipped:
             folders.add(self.document.folder)
-        found = []
+        presets = []
         for folder in sorted(folders):
             try:
-                found += [path for path in sorted(folder.iterdir()) if path.suffix in shipped.SUFFIXES]
+                presets += [path for path in sorted(folder.iterdir()) if path.suffix in shipped.SUFFIXES]
             except OSError:
                 continue
-        return found[:MOST_FILES]
+        return presets[:MOST_FILES]
 
     @work
     async def action_save(self) -> None:

@@ -46,7 +46,7 @@ class RunActions(LabBase):
             return
         from engine.runner import launch
 
-        variants = [(launch.settled(spec), estimate) for spec, estimate in variants]
+        variants = [(launch.with_default_executor(spec), estimate) for spec, estimate in variants]
         review = Review(variants, lambda spec: launch.batch_scripts(spec, self.session.workspace))
         if not await self.app.push_screen_wait(review):
             return
@@ -89,8 +89,8 @@ class RunActions(LabBase):
         document = self.document
         if self.checked.revision == document.revision and self.checked.complete:
             return self.checked
-        found = (document.root, document.name, document.folder, document.revision)
-        checked = await asyncio.to_thread(lambda: completed(valid(*found), self.history))
+        given = (document.root, document.name, document.folder, document.revision)
+        checked = await asyncio.to_thread(lambda: completed(valid(*given), self.history))
         self.take(checked)
         return checked
 

@@ -22,9 +22,9 @@ Preview = Callable[[Any], tuple[bool, str]]
 class Previewed(Message):
     """What the values typed would be, or what is wrong with them."""
 
-    def __init__(self, typed: str, told: str) -> None:
+    def __init__(self, typed: str, text: str) -> None:
         super().__init__()
-        self.typed, self.told = typed, told
+        self.typed, self.text = typed, text
 
 
 class SweepEditor(ModalScreen[Any]):
@@ -73,23 +73,23 @@ class SweepEditor(ModalScreen[Any]):
     @work(thread=True, exclusive=True)
     def _look(self, typed: str) -> None:
         values = read_sweep(self._field.row, typed)
-        told = "Not swept." if values == [] else self._preview(values)[1]
-        self.post_message(Previewed(typed, told))
+        text = "Not swept." if values == [] else self._preview(values)[1]
+        self.post_message(Previewed(typed, text))
 
     def on_previewed(self, message: Previewed) -> None:
         if self.query_one(KeyInput).value == message.typed:
-            self.query_one("#preview", Static).update(message.told)
+            self.query_one("#preview", Static).update(message.text)
 
     def on_input_submitted(self, message: Input.Submitted) -> None:
         values = read_sweep(self._field.row, message.value)
         if values == []:
             self.dismiss([])
             return
-        good, told = self._preview(values)
+        good, text = self._preview(values)
         if good:
             self.dismiss(values)
         else:
-            self.query_one("#preview", Static).update(told)
+            self.query_one("#preview", Static).update(text)
 
     def action_cancel(self) -> None:
         self.dismiss(None)

@@ -1,6 +1,7 @@
 """The layers of a trial's model, before and after: where the weights and the work went."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import ClassVar
 
 from textual import events
@@ -8,10 +9,13 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.widgets import Static
 
-from engine.results.layers import of_trial
+from engine.reports.clips import Clip
+from engine.results import network
 from engine.studies.state import StudyState, TrialState
 from engine.text.numbers import count, percent
 from tui.screens.base import StudyScreen, bindings
+from tui.screens.compare import CompareActions
+from tui.screens.copying import CopyActions, of_table
 from tui.session import Session
 from tui.views import layers
 from tui.views.trial import find, fmt_value, nothing
@@ -21,7 +25,7 @@ NONE = "No layers yet: they are measured at a trial's end."
 SORTS = ("order", "parameters", "MACs", "sparsity")
 
 
-class LayersScreen(StudyScreen):
+class LayersScreen(StudyScreen, CompareActions, CopyActions):
     """A table, a row a layer; the files are read in a thread when another trial is shown."""
 
     WHERE = "layers"
@@ -32,7 +36,7 @@ class LayersScreen(StudyScreen):
     def __init__(self, session: Session) -> None:
         super().__init__(session)
         self._state: StudyState | None = None
-        self._layers: list[layers.Layer] = []
+        self._layers: list[network.Layer] = []
         self._read: tuple[str, str] | None = None
         self._sort = 0
         self._reversed = False
@@ -59,9 +63,7 @@ class LayersScreen(StudyScreen):
 
     async def _load(self, state: StudyState, trial: TrialState) -> None:
         run = self.session.run(state.name)
-        found = await asyncio.to_thread(run.layers, trial.measure.key)
-        before = await asyncio.to_thread(run.layers, trial.baseline_measure.key)
-        self._layers = layers.joined(found, before, layers.within_a_point(trial), of_trial(trial))
+        self._layers = await asyncio.to_thread(network.of, run, trial)
         values = ", ".join(f"{n.rpartition('.')[2]} {fmt_value(v)}" for n, v in trial.parameters.items())
         total = sum(layer.before for layer in self._layers)
         left = sum(layer.nonzero for layer in self._layers)
@@ -80,6 +82,9 @@ class LayersScreen(StudyScreen):
 
     def on_resize(self, event: events.Resize) -> None:
         self._fill()
+
+    def clips(self) -> Sequence[Clip]:
+        return of_table(self.query_one(Table), "table of layers")
 
     def action_sort(self) -> None:
         self._sort, self._reversed = (self._sort + 1) % len(SORTS), False

@@ -18,4 +18,6 @@ async def leave(app: App[None], places: Iterable[BaseScreen], session: Session) 
             f"Trial {export.wish.trial} of {export.wish.study} is being exported: leaving stops that."
         )
     if not lost or await app.push_screen_wait(Confirm("Leave now?", "\n".join(lost), "Leave", "Stay")):
+        if session.keeper is not None:
+            session.keeper.close()
         app.exit()

@@ -1,4 +1,4 @@
-"""The engine's log or the study's events, following."""
+"""What the study's processes printed or the study's events, following."""
 
 from pathlib import Path
 from typing import ClassVar
@@ -30,7 +30,7 @@ class LogScreen(StudyScreen):
     def __init__(self, session: Session) -> None:
         super().__init__(session)
         self._events = True
-        self._tail: log.Tail | log.Events | None = None
+        self._tail: log.Logs | log.Events | None = None
         self._lines: list[str] = []
         self._state: StudyState | None = None
         self._study = ""
@@ -56,12 +56,12 @@ class LogScreen(StudyScreen):
         run = self.session.run(self.session.study)
         path = run.events if self._events else run.log
         if self._tail is None or self._tail.path != path:
-            self._tail, self._lines = (log.Events(run) if self._events else log.Tail(path)), []
+            self._tail, self._lines = (log.Events(run) if self._events else log.Logs(run)), []
             self.query_one(Document).follow = True
         self._read(self._tail)
 
     @work(thread=True, exclusive=True, exit_on_error=True)
-    def _read(self, tail: log.Tail | log.Events) -> None:
+    def _read(self, tail: log.Logs | log.Events) -> None:
         lines = tail.read()
         if lines is not None and not get_current_worker().is_cancelled:
             self.app.call_from_thread(self._add, tail.path, lines)
@@ -79,7 +79,8 @@ class LogScreen(StudyScreen):
         return [line for text in self._lines for line in style(text, width)]
 
     def _title(self) -> None:
-        what = "events" if self._events else "engine log"
+        on_cluster = self._state is not None and self._state.executor == "slurm"
+        what = "events" if self._events else "tasks' logs" if on_cluster else "engine log"
         following = "following" if self.query_one(Document).follow else "standing still (f follows)"
         status = f" ({self._state.status})" if self._state else ""
         self.query_one("#title", Static).update(

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from textual.app import App
 
 from tui.keys.action import EVERYWHERE, PLACES, Action
+from tui.keys.keymap import Keymap
 from tui.keys.table import ACTIONS, key_text
 from tui.screens.base import BaseScreen
 from tui.widgets.picker import Choice, Picker
@@ -18,12 +19,15 @@ READY_WITHIN_S, LOOK_EVERY_S = 2.0, 0.05
 LABELS = {place.name: place.label for place in PLACES} | {"plot": "Chart"}
 
 
-async def show(app: App[None], here: str, go: Go) -> None:
-    """Open the palette at the place `here`; what is chosen runs where it belongs."""
+async def show(app: App[None], here: str, go: Go, keys: Keymap) -> None:
+    """Open the palette at the place `here`; what is chosen runs where it belongs. `keys` are the user's own."""
     rows = [a for a in ACTIONS if a.group != MOVING and a.id != "interrupt"]
     rows.sort(key=lambda a: (a.where != here, a.where != EVERYWHERE, a.where))
     actions = {a.name: a for a in rows if (a.id, a.arguments) != ("leave", "'q'")}
-    choices = [Choice(name, _label(a), ", ".join(map(key_text, a.keys))) for name, a in actions.items()]
+    choices = [
+        Choice(name, _label(a), ", ".join(map(key_text, keys.get(name, a.keys))))
+        for name, a in actions.items()
+    ]
 
     def chosen(keys: list[str] | None) -> None:
         if keys:

@@ -2,9 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from textual import on
 from textual.app import ComposeResult
@@ -13,42 +13,27 @@ from textual.containers import Horizontal
 from textual.widgets import Input, Static
 
 from engine.errors import SecateurError
+from engine.reports.clips import Clip
 from engine.results.failures import RESUME, of_status
-from engine.results.pick import MARK, cell
-from engine.results.summary import quality_of
-from engine.text.numbers import age
-from tui.screens.base import BaseScreen, bindings
+from engine.results.pick import MARK
+from engine.studies import notes
+from engine.text.phrases import counted
+from tui.screens.base import bindings
+from tui.screens.compare import CompareActions
+from tui.screens.copying import CopyActions, of_table
+from tui.screens.next import NextActions
+from tui.screens.report import ReportActions
 from tui.session import Back, Failed, Go, Session, Tell
+from tui.views.studies import COLUMNS, SORTS, TAGS, cells, chosen, headed
 from tui.widgets.chrome import PlaceBar
-from tui.widgets.confirm import Ask, Confirm
+from tui.widgets.confirm import Ask, Confirm, Prompt
 from tui.widgets.document import Document, wrapped
 from tui.widgets.keyinput import KeyInput
 from tui.widgets.painted import Line
-from tui.widgets.table import Cell, Column, Row, Table
+from tui.widgets.table import Row, Table
 from tui.work import studies
 from tui.work.messages import Listed, StudiesChanged
 
-COLUMNS = (
-    Column("study", widest=44),
-    Column("state", widest=22),
-    Column("trials", "right"),
-    Column("pick", "right", rank=2),
-    Column("age", "right", rank=1),
-    Column("host", rank=4, widest=24),
-    Column("model", rank=5),
-    Column("data", rank=6),
-    Column("about", rank=7, widest=60),
-)
-_STATES = ("running", "queued", "lost", "failed", "cancelled", "done", "unreadable")
-SORTS: tuple[tuple[str, bool, Callable[[Listed], object]], ...] = (
-    ("age", True, lambda s: s.status.created),
-    ("study", False, lambda s: s.run.name),
-    ("state", False, lambda s: _STATES.index(s.status.state)),
-    ("pick", True, lambda s: _times(s.status.pick)),
-    ("model", False, lambda s: s.status.model),
-)
-"""Label, whether the largest comes first, and what to sort by."""
-_ROLES = {"running": "good", "lost": "warn", "failed": "bad", "unreadable": "bad", "cancelled": "muted"}
 TOLD = 4
 """Lines below the list on the study under the cursor."""
 RESUMED = "goes on with it or tries again; Enter, then Trial (F5), tells more"
@@ -56,7 +41,7 @@ AGES_EVERY_S = 60.0
 """Seconds between two looks at the ages; only those that read differently are sent."""
 
 
-class StudiesScreen(BaseScreen):
+class StudiesScreen(ReportActions, CompareActions, CopyActions, NextActions):
     """The list; its rows come from the watcher."""
 
     WHERE = "studies"
@@ -76,10 +61,10 @@ class StudiesScreen(BaseScreen):
             yield KeyInput(placeholder="/ to type words in any column")
             yield Static("", id="count", markup=False)
         yield Table(COLUMNS, "Reading the workspace …")
-        yield Document(self._told, id="told")
+        yield Document(self._about, id="about")
 
     def on_mount(self) -> None:
-        self.query_one("#told").can_focus = False
+        self.query_one("#about").can_focus = False
         self.set_interval(AGES_EVERY_S, self._fill)
 
     def on_screen_resume(self) -> None:
@@ -97,26 +82,27 @@ class StudiesScreen(BaseScreen):
         if study is not None:
             status = f"{study.status.state} {study.status.done}/{study.status.trials}"
             self.query_one(PlaceBar).show_study(study.run.name, status)
-        self.query_one("#told", Document).show(self._told)
+        self.query_one("#about", Document).show(self._about)
 
-    def _told(self, width: int) -> list[Line]:
+    def _about(self, width: int) -> list[Line]:
         """What became of the study under the cursor, or else what it is about."""
         study = next((s for s in self._studies if s.run.name == self.pointed()), None)
         if study is None:
             return []
-        if study.status.queue:
-            return wrapped(study.status.queue, width)[:TOLD]
+        if study.status.standing:
+            return wrapped(study.status.standing, width)[:TOLD]
         if not (happened := of_status(study.status)):
             text = study.status.pick.get("text")
             picked = wrapped(f"{MARK} {text}", width, "good") if isinstance(text, str) else []
-            return [*wrapped(study.status.about, width, "muted"), *picked][:TOLD]
+            note = wrapped(study.notes.words, width, "accent") if study.notes else []
+            return [*wrapped(study.status.about, width, "muted"), *picked, *note][:TOLD]
         onward = f"r {RESUMED}" if study.status.state in ("lost", "failed", "cancelled") else ""
-        found = wrapped(happened.replace(RESUME, "r"), width, "bad")
+        lines = wrapped(happened.replace(RESUME, "r"), width, "bad")
         room = TOLD - bool(onward)
-        if len(found) > room:
-            (text, role), *_ = found[room - 1]
-            found = [*found[: room - 1], [(f"{text[: width - 1]}…", role)]]
-        return [*found, *([[(onward, "accent")]] if onward else [])]
+        if len(lines) > room:
+            (text, role), *_ = lines[room - 1]
+            lines = [*lines[: room - 1], [(f"{text[: width - 1]}…", role)]]
+        return [*lines, *([[(onward, "accent")]] if onward else [])]
 
     def ready(self) -> bool:
         return bool(self._studies)
@@ -137,18 +123,19 @@ class StudiesScreen(BaseScreen):
         words = self.query_one(KeyInput).value.lower().split()
         label, largest_first, by = SORTS[self._sort]
         now = time.time()
-        found = [(s, _cells(s, now)) for s in self._studies]
-        found = [(s, cells) for s, cells in found if all(w in _text(cells) for w in words)]
-        found.sort(key=lambda pair: by(pair[0]), reverse=largest_first != self._reversed)  # type: ignore[arg-type, return-value]
+        rows = [(s, cells(s, now)) for s in self._studies if s.has(words)]
+        rows.sort(key=lambda pair: by(pair[0]), reverse=largest_first != self._reversed)  # type: ignore[arg-type, return-value]
         table = self.query_one(Table)
         table.empty = self._nothing(words)
+        tagged = any(study.notes.tags for study in self._studies)
+        shown = [column for column in chosen(self.session.columns) if tagged or column.label != TAGS]
         table.fill(
-            (Row(s.run.name, cells) for s, cells in found), _headed(label, largest_first != self._reversed)
+            (Row(s.run.name, tuple(row[column.label] for column in shown)) for s, row in rows),
+            headed(shown, label, largest_first != self._reversed),
         )
-        count = "1 study" if len(found) == 1 else f"{len(found)} studies"
-        shown = f"{len(found)} of {len(self._studies)}" if words else count
+        filtered = f"{len(rows)} of {len(self._studies)}" if words else counted(len(rows), "study", "studies")
         marked = f", {len(table.marked)} marked" if table.marked else ""
-        self.query_one("#count", Static).update(f"{shown}{marked}")
+        self.query_one("#count", Static).update(f"{filtered}{marked}")
         self._name_pointed()
 
     def _nothing(self, words: list[str]) -> str:
@@ -243,11 +230,75 @@ class StudiesScreen(BaseScreen):
         if not chosen:
             return
         try:
-            trial, why = await asyncio.to_thread(studies.pick, chosen[0])
+            trial, why = await asyncio.to_thread(studies.pick, chosen[0], self.session.within)
         except SecateurError as error:
             self.post_message(Failed(error))
         else:
             self.app.push_screen(ExportScreen.of(self.session, chosen[0].run.name, trial, why))
+
+    def in_report(self) -> list[str]:
+        return [study.run.name for study in self._chosen_studies()]
+
+    def picks_changed(self) -> None:
+        self.session.watcher.within = self.session.within
+        self.session.watcher.look()
+
+    def compared(self) -> list[str]:
+        """The picks of the studies that are marked, or of the one under the cursor."""
+        return self.in_report()
+
+    def clips(self) -> Sequence[Clip]:
+        return of_table(self.query_one(Table), "table of studies")
+
+    def read_clips(self) -> Sequence[Clip]:
+        study = self.pointed()
+        return studies.clips(self.session.run(study), None, self.session.within) if study else ()
+
+    def action_note(self) -> None:
+        self.run_worker(self._note())
+
+    async def _note(self) -> None:
+        """Write a note and tags about the study under the cursor."""
+        study = next((s for s in self._studies if s.run.name == self.pointed()), None)
+        if study is None:
+            return
+        detail = "Words that begin with # are tags. They are found by / here and by `secateur list`."
+        typed = await self.app.push_screen_wait(Prompt(f"Note on {study.run.name}", study.notes.line, detail))
+        if typed is None or typed == study.notes.line:
+            return
+        try:
+            await asyncio.to_thread(notes.write, study.run, notes.typed(typed))
+        except SecateurError as error:
+            self.post_message(Failed(error))
+        self.session.watcher.look()
+
+    def action_restore(self) -> None:
+        self.run_worker(self._restore())
+
+    async def _restore(self) -> None:
+        """Take back the study that was deleted last."""
+        try:
+            name = await asyncio.to_thread(studies.restore, self.session.workspace)
+        except SecateurError as error:
+            self.post_message(Failed(error))
+            return
+        self.session.watcher.look()
+        self.post_message(Tell(f"{name}: back from the bin", "good"))
+
+    def action_disk(self) -> None:
+        self.run_worker(self._disk(), group="disk", exclusive=True)
+
+    async def _disk(self) -> None:
+        """Show what each study holds, the bin, and what is left over."""
+        from tui.screens.lab_texts import TextView
+
+        self.post_message(Tell("Looking at every file of the workspace …"))
+        width = min(self.size.width - 8, 100)
+        text = await asyncio.to_thread(studies.disk_use, self.session.workspace, width)
+        self.post_message(Tell(""))
+        await self.app.push_screen(
+            TextView("What fills the workspace; `secateur clean` frees it", [(text, "")])
+        )
 
     def action_delete(self) -> None:
         self.run_worker(self._delete())
@@ -322,39 +373,3 @@ class StudiesScreen(BaseScreen):
             if self.session.study in {s.run.name for s in chosen}:
                 self.session.study = None
             await self._carry_out(chosen, studies.delete, "deleted")
-
-
-def _cells(study: Listed, now: float) -> tuple[Cell, ...]:
-    status = study.status
-    state = status.state + (f", {status.verdict}" if status.verdict else "")
-    trials = f"{status.done}/{status.trials}" + (f" {status.failed}!" if status.failed else "")
-    role = "bad" if status.verdict == "different" else _ROLES.get(status.state, "")
-    return (
-        study.run.name,
-        (state, role),
-        (trials, "bad" if status.failed else ""),
-        cell(status.pick),
-        age(now - status.created).removesuffix(" ago").removeprefix("just ") if status.created else "–",
-        status.host,
-        status.model,
-        status.data,
-        (status.about, "muted"),
-    )
-
-
-def _times(kept: dict[str, Any]) -> tuple[float, float]:
-    """How many times smaller the pick is, then its quality; −1 while there is none."""
-    times, quality = kept.get("times"), quality_of(kept)
-    return (float(times) if isinstance(times, int | float) else -1.0, quality[1] if quality else -1.0)
-
-
-def _text(cells: tuple[Cell, ...]) -> str:
-    return " ".join(cell if isinstance(cell, str) else cell[0] for cell in cells).lower()
-
-
-def _headed(label: str, down: bool) -> list[Column]:
-    """The columns, an arrow at the one sorted by."""
-    arrow = "↓" if down else "↑"
-    return [
-        Column(f"{c.label}{arrow}", c.align, c.rank, c.widest) if c.label == label else c for c in COLUMNS
-    ]

@@ -1,7 +1,7 @@
 """One trial in full: its parameters, steps, measures against the baseline, errors, environment."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 from textual.app import ComposeResult
@@ -9,10 +9,17 @@ from textual.binding import BindingType
 from textual.containers import Horizontal
 
 from engine.errors import SecateurError
+from engine.measures.table import measure, measure_text
+from engine.reports.clips import Clip, of_grid
+from engine.reports.table import Grid
 from engine.results import failures, pick
-from engine.results.summary import quality_name
+from engine.results.summary import measure_names, measure_value, quality_name
 from engine.studies.state import StudyState, TrialState
 from tui.screens.base import StudyScreen, bindings
+from tui.screens.compare import CompareActions
+from tui.screens.copying import CopyActions
+from tui.screens.next import NextActions
+from tui.screens.report import ReportActions
 from tui.session import Failed, Go, Session, Tell
 from tui.views.classes import classes
 from tui.views.trial import (
@@ -31,13 +38,14 @@ from tui.widgets.confirm import Notice
 from tui.widgets.document import Document
 from tui.widgets.ending import ONWARD, paragraphs
 from tui.widgets.painted import Line
+from tui.work import studies
 
 WIDE = 110
 """Columns from which the measures stand beside the steps."""
 Part = Callable[[StudyState, TrialState, int], list[Line]]
 
 
-class TrialScreen(StudyScreen):
+class TrialScreen(StudyScreen, ReportActions, CompareActions, CopyActions, NextActions):
     """Two documents side by side where there is room, else one."""
 
     WHERE = "trial"
@@ -72,10 +80,10 @@ class TrialScreen(StudyScreen):
     async def _load(self, state: StudyState, trial: TrialState) -> None:
         """How each class did, from the files beside the measures."""
         run = self.session.run(state.name)
-        found = await asyncio.to_thread(run.classes, trial.measure.key)
+        after = await asyncio.to_thread(run.classes, trial.measure.key)
         before = await asyncio.to_thread(run.classes, trial.baseline_measure.key)
-        self._by_true_class = found, before
-        if found:
+        self._by_true_class = after, before
+        if after:
             self._draw()
 
     def ready(self) -> bool:
@@ -103,11 +111,29 @@ class TrialScreen(StudyScreen):
 
     def _build(self, parts: list[Part], width: int) -> list[Line]:
         trial = find(self._state, self.session.trial)
-        if self._state is not None and trial is None and (found := failures.ending(self._state)):
-            return [[(self._state.name, "title")], *paragraphs(failures.paragraphs_of(found, ONWARD), width)]
+        if self._state is not None and trial is None and (end := failures.ending(self._state)):
+            return [[(self._state.name, "title")], *paragraphs(failures.paragraphs_of(end, ONWARD), width)]
         if self._state is None or trial is None:
             return [[(nothing(self._state), "muted")]]
         return [line for part in parts for line in part(self._state, trial, width)]
+
+    def clips(self) -> Sequence[Clip]:
+        trial = find(self._state, self.session.trial)
+        if self._state is None or trial is None:
+            return ()
+        rows = [
+            (name, measure_text(name, measure_value(trial.results, name)))
+            for name in measure_names(self._state)
+        ]
+        values = [Clip(f"value: {measure(name).label}", text) for name, text in rows]
+        return [
+            *values,
+            *of_grid(Grid(("measure", "value"), [(measure(n).label, t) for n, t in rows]), what="measures"),
+        ]
+
+    def read_clips(self) -> Sequence[Clip]:
+        name = self.session.study
+        return studies.clips(self.session.run(name), self.session.trial, self.session.within) if name else ()
 
     def action_trial(self, by: int) -> None:
         """Show the trial before or after."""
@@ -128,11 +154,11 @@ class TrialScreen(StudyScreen):
         from tui.work import bits
 
         try:
-            found = await bits.run()
+            text = await bits.run()
         except SecateurError as error:
             self.post_message(Failed(error))
         else:
-            await self.app.push_screen(Notice("This machine's bits", found, role="title"))
+            await self.app.push_screen(Notice("This machine's bits", text, role="title"))
 
     def action_export(self) -> None:
         """Take the trial's model away."""

@@ -19,9 +19,9 @@ NOTABLE = 0.05
 """A loss of this much is said in the colour of what is bad."""
 
 
-def classes(found: Mapping[str, Any], before: Mapping[str, Any], width: int) -> list[Line]:
+def classes(counted: Mapping[str, Any], before: Mapping[str, Any], width: int) -> list[Line]:
     """Bars of the classes, and the confusion matrix where it fits into `width` columns; nothing without classes."""
-    every = results(found, before)
+    every = results(counted, before)
     if not every:
         return []
     chosen = shown(every)
@@ -31,7 +31,7 @@ def classes(found: Mapping[str, Any], before: Mapping[str, Any], width: int) -> 
     longest = min(LONGEST, max(tables.cell_width(one.name) for one in chosen))
     out: list[Line] = [[(title, "accent")], *(_bar(one, longest) for one in chosen), ()]
     fits = longest + 4 + 2 * len(every) <= width
-    return out + (_matrix(found, every, longest) if fits and len(every) > 1 else [])
+    return out + (_matrix(counted, every, longest) if fits and len(every) > 1 else [])
 
 
 def _bar(one: ClassResult, longest: int) -> Line:
@@ -57,12 +57,12 @@ def _bar(one: ClassResult, longest: int) -> Line:
     ]
 
 
-def _matrix(found: Mapping[str, Any], every: list[ClassResult], longest: int) -> list[Line]:
+def _matrix(counted: Mapping[str, Any], every: list[ClassResult], longest: int) -> list[Line]:
     """A row for each true class; columns are what its images were taken for, in the same order."""
     out: list[Line] = [
         [("Taken for", "accent"), ("  rows are true classes, columns in the same order", "muted")]
     ]
-    for one, row in zip(every, matrix(found), strict=True):
+    for one, row in zip(every, matrix(counted), strict=True):
         total = max(1, sum(row))
         cells: list[Span] = [
             (_shade(images / total), "good" if column == len(out) - 1 else "bad")

@@ -7,6 +7,7 @@ from engine.charts import sensitivity, training, trials
 from engine.charts.lines import parameter_names
 from engine.charts.owner import Owner, owner_of
 from engine.charts.pareto import front
+from engine.charts.together import comparable, waiting
 from engine.errors import SecateurError, UsageError
 from engine.measures import latency, table
 from engine.measures.table import FIELDS, measure
@@ -17,9 +18,7 @@ from engine.results.failures import ending
 from engine.results.summary import (
     baseline_value,
     measure_names,
-    measure_value,
     quality_name,
-    trial_value,
 )
 from engine.studies.state import StudyState, TrialState
 from engine.text import numbers as fmt
@@ -67,12 +66,12 @@ class Drawn:
 
 def first_view(state: StudyState, plot: Plot | None) -> View:
     """The preset's own chart, or accuracy along the first swept number; training curves where nothing is swept."""
-    found = trials.default_plot(state, plot)
+    plot_settings = trials.default_plot(state, plot)
     quality = quality_name(state)
-    if found is None:
+    if plot_settings is None:
         return View(x="sparsity", y=quality, epochs=True, epoch_y=f"validation_{quality}")
-    by = tuple(name for name in found.names if name != sensitivity.LAYER)
-    return View(found.x, found.y, by, found.log, epoch_y=f"validation_{quality}")
+    by = tuple(name for name in plot_settings.names if name != sensitivity.LAYER)
+    return View(plot_settings.x, plot_settings.y, by, plot_settings.log, epoch_y=f"validation_{quality}")
 
 
 def xs(states: Sequence[StudyState]) -> list[str]:
@@ -121,65 +120,22 @@ def draw(states: Sequence[StudyState], view: View, picks: Sequence[TrialState] =
         return Drawn(replace(figure, log_x=view.log_x))
     if by_layer(states, view):
         return _layers(states, view)
-    states, view, notes = _comparable(states, view)
+    together = comparable(states, view.x, view.y, [name for name in view.by if name in bys(states)])
+    states, view = together.states, replace(view, x=together.x, y=together.y, by=together.by)
     try:
-        by = [name for name in view.by if name in bys(states)]
-        figure = trials.figure(states, view.x, view.y, by, log=view.log, picks=picks)
+        figure = trials.figure(states, view.x, view.y, view.by, log=view.log, picks=picks)
     except UsageError as error:
-        return Drawn(Figure(), problem=_waiting(states) or _unmeasured(states, view) or str(error))
+        return Drawn(Figure(), problem=waiting(states) or _unmeasured(states, view) or str(error))
     except SecateurError:  # why there is no value, `tui.widgets.ending` says
         return Drawn(Figure())
     limits = None if view.log_x else _sweep_limits(states, figure.x_measure)
     figure = replace(figure, log_x=view.log_x, x_limits=limits)
-    found = _front(figure) if view.pareto else []
-    if found:
-        points = tuple(figure.series[s].points[p] for s, p in found)
+    front = _front(figure) if view.pareto else []
+    if front:
+        points = tuple(figure.series[s].points[p] for s, p in front)
         line = Series(FRONT, tuple(Point(p.x, p.y) for p in points), marks=False)
         figure = replace(figure, series=(*figure.series, line))
-    return Drawn(figure, found, notes=notes)
-
-
-SIZES = ("size.packed", "effective_macs", "nonzero_parameters")
-"""Along what studies of different kinds are compared; the first that all have measured."""
-
-
-def _comparable(
-    states: Sequence[StudyState], view: View
-) -> tuple[Sequence[StudyState], View, tuple[str, ...]]:
-    """Which of several studies can be drawn together, along what, and what to say of the others.
-
-    Those without a finished trial wait. Where one has no such parameter or measure as was chosen, all are drawn by
-    quality along size instead; where that is not measured, those that have what was chosen.
-    """
-    if len(states) < 2:
-        return states, view, ()
-    ready = [state for state in states if any(trial.results for trial in state.trials)]
-    notes = [
-        f"{state.name}: {_waiting([state]) or 'no trial was finished'}"
-        for state in states
-        if state not in ready
-    ]
-    strangers = [state for state in ready if not _has(state, view)]
-    if not strangers:
-        return ready or states, view, tuple(notes)
-    quality = quality_name(ready[0])
-    both = next((name for name in SIZES if all(name in measure_names(state) for state in ready)), None)
-    names = ", ".join(state.name for state in strangers)
-    if both and all(quality_name(state) == quality for state in ready):
-        notes.append(f"{names} has no {view.y} along {view.x}: all are drawn by {quality} along {both}")
-        return ready, replace(view, x=both, y=quality), tuple(notes)
-    notes.append(f"{names}: no {view.y} along {view.x}, not drawn")
-    return [state for state in ready if state not in strangers] or ready, view, tuple(notes)
-
-
-def _has(state: StudyState, view: View) -> bool:
-    """Whether some trial has what was chosen for both axes; along batch or threads its rows of latency have both."""
-    along_rows = view.x in latency.NUMBERS and latency.is_name(view.y)
-    return any(
-        measure_value(trial.results, view.y) is not None
-        and (along_rows or trial_value(trial, view.x) is not None)
-        for trial in state.trials
-    )
+    return Drawn(figure, front, notes=together.notes)
 
 
 def _layers(states: Sequence[StudyState], view: View) -> Drawn:
@@ -189,17 +145,8 @@ def _layers(states: Sequence[StudyState], view: View) -> Drawn:
         figure = trials.figure(states, view.x, y, log=view.log, layers=chosen)
     except UsageError as error:
         return Drawn(Figure(), problem=str(error))
-    problem = "" if figure.series else _waiting(states)
+    problem = "" if figure.series else waiting(states)
     return Drawn(replace(figure, log_x=view.log_x), problem=problem)
-
-
-def _waiting(states: Sequence[StudyState]) -> str:
-    """What a study without results is doing; empty if none goes on."""
-    for state in states:
-        if state.status in ("queued", "running"):
-            doing = [f"{s.address} {s.text}".strip() for s in state.steps.values() if s.status == "running"]
-            return ": ".join(["No trial is finished yet", ", ".join(doing[:3]) or "the engine is starting"])
-    return ""
 
 
 def _unmeasured(states: Sequence[StudyState], view: View) -> str:

@@ -11,6 +11,7 @@ from engine.studies import events as ev
 from engine.studies.log import READ_AT_MOST
 from engine.studies.rundir import RunDir
 from engine.text.numbers import duration, percent
+from engine.text.phrases import counted
 from tui.views.trial import clock
 from tui.widgets.document import wrapped
 from tui.widgets.painted import Line
@@ -72,6 +73,31 @@ class Events:
         return [text for _, text in merge(*self._lines.values())][-LINES:] if new else None
 
 
+class Logs:
+    """Reads what is new of what a study's processes printed, like `Tail`; where that is several files, each has its
+    name above it."""
+
+    def __init__(self, run: RunDir) -> None:
+        self.path = run.log
+        self._run = run
+        self._tails: dict[Path, Tail] = {}
+        self._lines: dict[Path, list[str]] = {}
+
+    def read(self) -> list[str] | None:
+        """The lines so far, or None if nothing is new."""
+        new = False
+        for path in self._run.logs():
+            lines = self._tails.setdefault(path, Tail(path)).read()
+            if lines:
+                new, self._lines[path] = True, lines
+        if not new:
+            return None
+        if len(self._lines) == 1:
+            return next(iter(self._lines.values()))
+        named = [[f"{path.name}:", *lines, ""] for path, lines in self._lines.items()]
+        return [line for part in named for line in part][-LINES:]
+
+
 def _timed(lines: list[str], before: list[tuple[float, str]]) -> Iterator[tuple[float, str]]:
     """Each line with its time; one without has that of the line before, the first that of the last one `before`."""
     time = before[-1][0] if before else 0.0
@@ -107,9 +133,15 @@ def _words(event: ev.Event) -> tuple[str, str]:
         case ev.StudyStarted():
             return f"{event.study} {'resumed' if event.resumed else 'started'} on {event.host}", "title"
         case ev.Planned():
-            return f"planned {len(event.trials)} trials", ""
+            return f"planned {counted(len(event.trials), 'trial')}", ""
         case ev.CheckedUp():
             return "; ".join(["checked", *event.lines]), ""
+        case ev.Reached():
+            return "; ".join(["can be reached", *event.lines]), ""
+        case ev.Proposed():
+            return event.text, ""
+        case ev.Chosen():
+            return "; ".join(event.lines), "title"
         case ev.StepStarted():
             return f"{event.kind} started {event.key[:8]}", "muted"
         case ev.StepProgress():
@@ -122,7 +154,7 @@ def _words(event: ev.Event) -> tuple[str, str]:
             again = " (reused)" if event.reused else ""
             return f"{event.kind} done {event.key[:8]}  {_seconds(event.seconds)}{again}", "good"
         case ev.StepFailed():
-            return f"{event.kind} FAILED {event.key[:8]}: {_told(event.error)}", "bad"
+            return f"{event.kind} FAILED {event.key[:8]}: {_error_text(event.error)}", "bad"
         case ev.TaskStarted():
             return f"task {event.name} ({event.stage}) runs on {event.host}", ""
         case ev.TaskEnded():
@@ -130,12 +162,12 @@ def _words(event: ev.Event) -> tuple[str, str]:
         case ev.Notice():
             return f"{event.level}: {event.text}", "warn"
         case ev.StudyFinished():
-            return f"study {event.state} {_told(event.error)}", "title"
+            return f"study {event.state} {_error_text(event.error)}", "title"
         case ev.Verdict():
             return ("replay: identical" if event.identical else "replay: DIFFERENT"), "title"
 
 
-def _told(error: object) -> str:
+def _error_text(error: object) -> str:
     return sentence(error) if isinstance(error, dict) else ""
 
 

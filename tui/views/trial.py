@@ -35,8 +35,8 @@ def nothing(state: StudyState | None) -> str:
     """What to say where there is no trial to show."""
     if state is None:
         return "No study yet: the lab (2) starts one, the list (3) opens one."
-    if found := failures.ending(state):
-        return f"{state.name}: {failures.brief(found)}"
+    if end := failures.ending(state):
+        return f"{state.name}: {failures.brief(end)}"
     return f"{state.name} is {state.status} and has no trials yet."
 
 
@@ -81,11 +81,9 @@ def errors(state: StudyState, trial: TrialState, width: int) -> list[Line]:
 
 def remarks(state: StudyState, trial: TrialState, width: int) -> list[Line]:
     """What a reader of the numbers must know first: targets that the trial misses."""
-    found = latency_targets.remarks(trial)
+    said = latency_targets.remarks(trial)
     lines = [
-        line
-        for one in found
-        for line in wrapped(f"{latency_targets.MARK} {one['text']}", width, "warn", "  ")
+        line for one in said for line in wrapped(f"{latency_targets.MARK} {one['text']}", width, "warn", "  ")
     ]
     return [*lines, ()] if lines else []
 
@@ -178,18 +176,18 @@ def difference(name: str, value: float | None, before: float | None) -> Span:
 
 def events(state: StudyState, trial: TrialState, width: int) -> list[Line]:
     """What happened, oldest first: starts, results, notices."""
-    found: list[tuple[float, str, str]] = []
+    happened: list[tuple[float, str, str]] = []
     for step in trial.chain:
         if step.started:
-            found.append((step.started, f"{step.address} started", ""))
+            happened.append((step.started, f"{step.address} started", ""))
             if step.seconds is not None and step.status == "done" and not step.reused:
-                found.append((step.started + step.seconds, f"{step.address} done", "good"))
+                happened.append((step.started + step.seconds, f"{step.address} done", "good"))
     if state.checked:
-        found += [(state.checked.time, line, "") for line in state.checked.lines]
+        happened += [(state.checked.time, line, "") for line in state.checked.lines]
     keys = {step.key for step in trial.chain}
-    found += [(n.time, n.text, "warn") for n in state.notices if n.key is None or n.key in keys]
+    happened += [(n.time, n.text, "warn") for n in state.notices if n.key is None or n.key in keys]
     out: list[Line] = [[("Events", "accent")]]
-    for when, text, role in sorted(found):
+    for when, text, role in sorted(happened):
         time_of_day = f"  {clock(when)}  "
         first, *rest = wrapped(text, max(width - len(time_of_day), 10), role)
         out.append([(time_of_day, "muted"), *first])

@@ -37,8 +37,8 @@ class Endings(Painted):
         """Show what became of these studies on at most `most` lines; `also`: another way on."""
         parts: list[tuple[Part, str]] = []
         for state in states:
-            if found := ending(state):
-                (_, head), *rest = paragraphs_of(found, ONWARD)
+            if end := ending(state):
+                (_, head), *rest = paragraphs_of(end, ONWARD)
                 parts += [("headline", f"{state.name}: {head}" if len(states) > 1 else head), *rest]
         if parts and also:
             parts.append(("onward", also))
@@ -48,13 +48,13 @@ class Endings(Painted):
             self.redraw()
 
     def get_content_height(self, container: object, viewport: object, width: int) -> int:
-        return len(self._told(width))
+        return len(self._paragraphs(width))
 
     def lines(self, width: int, height: int) -> Sequence[Line]:
-        return self._told(width)
+        return self._paragraphs(width)
 
-    def _told(self, width: int) -> list[Line]:
-        found = paragraphs(self._parts, width)
-        if len(found) > self._most:
-            found = [*found[: self._most - 1], [("… Trial (F5) tells all", "muted")]]
-        return found
+    def _paragraphs(self, width: int) -> list[Line]:
+        lines = paragraphs(self._parts, width)
+        if len(lines) > self._most:
+            lines = [*lines[: self._most - 1], [("… Trial (F5) tells all", "muted")]]
+        return lines

@@ -14,6 +14,7 @@ from textual.message import Message
 from textual.widgets import Input
 
 from engine.presets.steps import Address
+from engine.text.phrases import counted
 from engine.text.tables import abbreviate, cell_width
 from tui.keys.table import bindings
 from tui.lab.fields import Field
@@ -130,10 +131,10 @@ class Form(Container):
             super().__init__()
             self.by = by
 
-    def __init__(self, told: Callable[[Field], str], *, id: str | None = None) -> None:
-        """`told` gives what is wrong with a field, or an empty text."""
+    def __init__(self, problem_of: Callable[[Field], str], *, id: str | None = None) -> None:
+        """`problem_of` gives what is wrong with a field, or an empty text."""
         super().__init__(id=id)
-        self._told = told
+        self._problem_of = problem_of
         self._fields: list[Field] = []
         self._row = 0
         self._top = 0
@@ -287,7 +288,7 @@ class Form(Container):
 
     def _line(self, i: int, width: int, name: int, value: int) -> Line:
         field = self._fields[i]
-        wrong = self._told(field)
+        wrong = self._problem_of(field)
         at = i == self._row
         if at and self.screen.focused is self.editor:
             return self._edited_line(field, width, name, wrong)
@@ -357,7 +358,7 @@ def note(field: Field, wrong: str) -> str:
         return wrong
     if field.axis is not None:
         values = field.axis.values()
-        return f"swept: {len(values)} values" if values else "swept"
+        return f"swept: {counted(len(values), 'value')}" if values else "swept"
     if field.row.type in ("switch", "anything"):
         return ""
     parts = [part for part in (field.row.bounds, field.row.unit) if part]

@@ -23,7 +23,7 @@ class Head(Painted):
     def __init__(self) -> None:
         super().__init__()
         self._preset = self._edited = self._origin = ""
-        self._told: tuple[str, str] = ("", "")
+        self._status: tuple[str, str] = ("", "")
         self._amounts: tuple[str, ...] = ("",)
 
     def show(self, document: Document, checked: Checked, *, typing: bool = False) -> None:
@@ -34,11 +34,11 @@ class Head(Painted):
         if checked.spec is not None:
             trials = trials_text(len(checked.spec.trials))
             self._amounts = (f"{trials}, {checked.estimate}", f"{trials}, {checked.estimate.short}", trials)
-        self._told = status_of(checked, typing)
+        self._status = status_of(checked, typing)
         self.redraw()
 
     def lines(self, width: int, height: int) -> Sequence[Line]:
-        text, role = self._told
+        text, role = self._status
         return [self._headline(width - 2), [(f" {abbreviate(text, width - 2)}", role)]]
 
     def _headline(self, room: int) -> Line:

@@ -7,6 +7,7 @@ from textual.containers import Vertical
 
 from engine.errors import SecateurError
 from engine.measures.table import measure, measure_text
+from engine.params.preset import Pick as Rule
 from engine.params.preset import Plot as PlotParams
 from engine.plotting.figure import Figure
 from engine.results import latency_targets, pick
@@ -92,6 +93,12 @@ def bar(share: float, cells: int = 10) -> str:
 class Live(Vertical):
     """Progress, curve and trials of one study."""
 
+    within: float | None = None
+    """Points that the pick may lose, in place of what the preset says."""
+
+    def _rule(self, settings: StudySettings | None) -> Rule:
+        return pick.rule(settings, self.within) if settings else pick.STANDARD
+
     def compose(self) -> ComposeResult:
         yield Progress()
         yield Verdict()
@@ -104,7 +111,7 @@ class Live(Vertical):
     ) -> None:
         """Show a study as it stands; its settings say what to plot and pick, `expected` is its estimate in seconds."""
         self.query_one(Progress).show(state, expected)
-        picked = pick.pick(state, settings.pick if settings else pick.STANDARD) if state else None
+        picked = pick.pick(state, self._rule(settings)) if state else None
         self.query_one(Verdict).show(pick.verdict(picked) if picked else "")
         live = state is not None and state.status in LIVE
         figure = figure_of(state, settings.plot if settings else None, [picked.trial] if picked else [])

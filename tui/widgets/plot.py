@@ -94,8 +94,8 @@ class Plot(Painted, can_focus=True):
             except UNDRAWABLE as error:
                 text = f"This can't be drawn: {type(error).__name__} {error}"
                 self._cached = (wanted, [[Cell(char) for char in text]], ())
-        _, rows, found = self._cached
-        at = next((p for p in found if (p.series, p.point) == self._cursor), None)
+        _, rows, places = self._cached
+        at = next((p for p in places if (p.series, p.point) == self._cursor), None)
         lines = [_line(row) for row in rows[:height]] if self._joined is not rows else self._lines
         self._joined, self._lines = rows, lines
         if at is None:
@@ -135,29 +135,29 @@ class Plot(Painted, can_focus=True):
         self.post_message(self.Moved(self, *(self.cursor or (None, None))))
 
     def action_step(self, by: int) -> None:
-        found = self._places()
-        if not found:
+        places = self._places()
+        if not places:
             return
         if self._cursor is None:
-            first = found[0] if by > 0 else found[-1]
+            first = places[0] if by > 0 else places[-1]
             self._put((first.series, first.point))
             return
-        line = [p for p in found if p.series == self._cursor[0]] or found
+        line = [p for p in places if p.series == self._cursor[0]] or places
         points = [p.point for p in line]
         here = points.index(self._cursor[1]) if self._cursor[1] in points else 0
         to = line[max(0, min(here + by, len(line) - 1))]
         self._put((to.series, to.point))
 
     def action_line(self, by: int) -> None:
-        found = self._places()
-        if self._cursor is None or not found:
+        places = self._places()
+        if self._cursor is None or not places:
             self.action_step(1)
             return
-        order = sorted({p.series for p in found})
+        order = sorted({p.series for p in places})
         here = order.index(self._cursor[0]) if self._cursor[0] in order else 0
         series = order[(here + by) % len(order)]
-        column = next((p.column for p in found if (p.series, p.point) == self._cursor), 0)
-        to = min((p for p in found if p.series == series), key=lambda p: abs(p.column - column))
+        column = next((p.column for p in places if (p.series, p.point) == self._cursor), 0)
+        to = min((p for p in places if p.series == series), key=lambda p: abs(p.column - column))
         self._put((to.series, to.point))
 
     def action_choose(self) -> None:

@@ -30,8 +30,8 @@ class Verdict(Painted):
         return len(self.lines(width, 0))
 
     def lines(self, width: int, height: int) -> Sequence[Line]:
-        found = wrapped(self._text, width, "good") if self._text else []
-        if len(found) > MOST_LINES:
-            (text, role), *_ = found[MOST_LINES - 1]
-            found = [*found[: MOST_LINES - 1], [(f"{text[: width - 1]}…", role)]]
-        return [*found, *([(abbreviate(note, width), "warn")] for note in self._notes)]
+        wrapped_lines = wrapped(self._text, width, "good") if self._text else []
+        if len(wrapped_lines) > MOST_LINES:
+            (text, role), *_ = wrapped_lines[MOST_LINES - 1]
+            wrapped_lines = [*wrapped_lines[: MOST_LINES - 1], [(f"{text[: width - 1]}…", role)]]
+        return [*wrapped_lines, *([(abbreviate(note, width), "warn")] for note in self._notes)]

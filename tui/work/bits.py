@@ -10,6 +10,6 @@ async def run() -> str:
     Raises SecateurError when the check itself fails.
     """
     words = [*BITS_COMMAND.split()[1:], "--json"]
-    found = await answer(words, "The check of this machine's bits failed", BITS_COMMAND)
-    text: str = found["bits"]["text"]
+    checked = await answer(words, "The check of this machine's bits failed", BITS_COMMAND)
+    text: str = checked["bits"]["text"]
     return text[:1].upper() + text[1:]

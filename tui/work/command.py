@@ -26,13 +26,13 @@ async def answer(words: Sequence[str], failed: str, shell: str) -> Any:
         env=launch.process_environment(),
     )
     try:
-        told, said = await process.communicate()
+        output, said = await process.communicate()
     finally:
         with suppress(ProcessLookupError):
             if process.returncode is None:
                 process.kill()
     try:
-        return json.loads(told)
+        return json.loads(output)
     except ValueError:
         lines = said.decode(errors="replace").strip().splitlines() or [
             f"Its exit code was {process.returncode}."

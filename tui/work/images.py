@@ -11,14 +11,14 @@ IMAGES = 12
 """Small images that are shown: a row or two of them."""
 
 
-async def look(found: Spec, workspace: Path) -> list[dict[str, Any]]:
+async def look(spec: Spec, workspace: Path) -> list[dict[str, Any]]:
     """The report on each data section of a preset, with `thumbnails` of its images.
 
     Raises SecateurError when the data can't be read at all.
     """
     with tempfile.TemporaryDirectory(prefix="secateur-") as folder:
         preset = Path(folder) / "preset.yaml"
-        preset.write_text(to_yaml(found.document), "utf-8")
+        preset.write_text(to_yaml(spec.document), "utf-8")
         words = [
             "data",
             "check",
@@ -29,6 +29,6 @@ async def look(found: Spec, workspace: Path) -> list[dict[str, Any]]:
             "--workspace",
             str(workspace),
         ]
-        told = await answer(words, "The data can't be looked at", "secateur data check PRESET")
-    sections: list[dict[str, Any]] = told["data"]
+        report = await answer(words, "The data can't be looked at", "secateur data check PRESET")
+    sections: list[dict[str, Any]] = report["data"]
     return sections

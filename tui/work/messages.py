@@ -1,19 +1,9 @@
 """What the watcher tells screens; the latest of a kind replaces those not handled yet."""
 
-from dataclasses import dataclass
-
 from textual.message import Message
 
-from engine.studies.rundir import RunDir, Status
+from engine.studies.listed import Listed as Listed
 from engine.studies.state import StudyState
-
-
-@dataclass(frozen=True)
-class Listed:
-    """One study as the list shows it."""
-
-    run: RunDir
-    status: Status
 
 
 class StudyChanged(Message, bubble=False):

@@ -113,15 +113,15 @@ class ModelExport:
 
     def _take(self, line: bytes) -> None:
         try:
-            found = json.loads(line)
+            message = json.loads(line)
         except ValueError:  # a library that prints
             return
-        if "doing" in found:
-            self.progress_lines.append(found["doing"])
-        elif "error" in found:
-            self.error = SecateurError(**found["error"])
+        if "doing" in message:
+            self.progress_lines.append(message["doing"])
+        elif "error" in message:
+            self.error = SecateurError(**message["error"])
         else:
-            self.done = found
+            self.done = message
 
     def cancel(self) -> None:
         """Ask it to stop; it removes what it has begun to write."""

@@ -1,13 +1,20 @@
 """What can be done to a study, as plain functions that run in a thread; each gives the name to report."""
 
-import shutil
 import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from engine.errors import SecateurError
-from engine.store.files import explained
+from engine.reports.clips import Clip
+from engine.store.paths import expanded
+from engine.studies.rundir import RunDir
 from engine.studies.state import MALFORMED, TrialState
 from engine.text.numbers import age, size
 from tui.work.messages import Listed
+
+if TYPE_CHECKING:
+    from engine.results.suggestions import Suggestion
 
 
 def start(study: Listed, *, here: bool = False) -> str:
@@ -63,33 +70,90 @@ def replay(study: Listed) -> str:
 
 
 def delete(study: Listed) -> str:
-    """Remove a study's folder; results in the workspace's store stay, other studies may use them."""
-    if study.run.read_status().state == "running":
-        raise SecateurError(f"Study {study.run.name} is running", "", "Cancel it first.")
-    with explained(study.run.path):
-        shutil.rmtree(study.run.path)
-    return study.run.name
+    """Move a study into the bin. Raises SecateurError for one that runs."""
+    from engine.studies import bin
+
+    return bin.delete(study.run).name
 
 
-def pick(study: Listed) -> tuple[TrialState, str]:
+def restore(workspace: Path, name: str = "") -> str:
+    """Take a study out of the bin, by default the one deleted last. Raises SecateurError where that can't be done."""
+    from engine.studies import bin
+
+    found = bin.binned(workspace)
+    if not name and not found:
+        raise SecateurError("The bin is empty", "No study was deleted, or `secateur clean` has emptied it.")
+    return bin.restore(workspace, name or found[0].name).name
+
+
+def disk_use(workspace: Path, width: int) -> str:
+    """What fills the workspace, as text of so many columns."""
+    from engine.reports.disk import overview
+    from engine.studies import holdings
+
+    contents = holdings.holdings(workspace)
+    return overview(contents, contents.left_over(), width)
+
+
+def pick(study: Listed, within: float | None = None) -> tuple[TrialState, str]:
     """The trial to take of a study, and why, as a sentence. Raises SecateurError while no trial is done."""
     from engine.results import exports
     from engine.results.pick import PICK
     from engine.studies import state
 
     try:
-        return exports.choose(study.run, state.load(study.run.path), PICK)
+        return exports.choose(study.run, state.load(study.run.path), PICK, within)
     except MALFORMED as error:
         raise SecateurError(f"The events of {study.run.name} make no sense", str(study.run.events)) from error
+
+
+def clips(run: RunDir, trial: int | None = None, within: float | None = None) -> list[Clip]:
+    """What can be copied of a study, and of one of its trials. Raises SecateurError where its files can't be read."""
+    from engine.reports.clips import of_study
+    from engine.studies import state
+
+    try:
+        found = state.load(run.path)
+        return list(
+            of_study(run, found, next((one for one in found.trials if one.index == trial), None), within)
+        )
+    except MALFORMED as error:
+        raise SecateurError(f"The events of {run.name} make no sense", str(run.events)) from error
+
+
+def report(runs: Sequence[RunDir], name: str, within: float | None = None) -> Path:
+    """Write a report on studies into a file; its path. Raises SecateurError where that can't be done."""
+    from engine.reports import content, files
+    from engine.studies import state
+
+    try:
+        return files.write(
+            [content.reported(run, state.load(run.path), within) for run in runs], expanded(name)
+        )
+    except MALFORMED as error:
+        names = ", ".join(run.name for run in runs)
+        raise SecateurError(f"The events of {names} make no sense", "Nothing was written.") from error
+
+
+def suggested(run: RunDir, within: float | None = None) -> "list[Suggestion]":
+    """What is worth trying after a study. Raises SecateurError where its files can't be read."""
+    from engine.results import pick, suggestions
+    from engine.studies import state
+
+    try:
+        found = state.load(run.path)
+        return suggestions.suggestions(run, found, pick.pick(found, pick.rule(run.settings(), within)))
+    except MALFORMED as error:
+        raise SecateurError(f"The events of {run.name} make no sense", str(run.events)) from error
 
 
 def what_is_lost(studies: list[Listed]) -> str:
     """What deleting these studies loses, and what it makes free, as sentences."""
     from engine.studies import holdings
 
-    found = holdings.holdings(studies[0].run.workspace)
+    contents = holdings.holdings(studies[0].run.workspace)
     names = {study.run.name for study in studies}
-    folders = {one.name: one.folder for one in found.holders if one.name in names}
+    folders = {one.name: one.folder for one in contents.holders if one.name in names}
     lines = []
     for study in studies[:8]:
         made = f", {age(time.time() - study.status.created)}" if study.status.created else ""
@@ -100,13 +164,10 @@ def what_is_lost(studies: list[Listed]) -> str:
     if len(studies) > 8:
         lines.append(f"and {len(studies) - 8} more")
     lines.append("")
-    freed, alone = sum(folders.values()), sum(item.size for item in found.alone(names))
+    in_folders, alone = sum(folders.values()), sum(item.size for item in contents.alone(names))
     lines.append(
-        "Lost for good: the presets as run, events, logs and a replay's own results. Models and measures in the "
-        "workspace's store stay, so running the same preset again computes nothing anew."
-    )
-    lines.append(
-        f"Deleting frees {size(freed)} now. Of the {size(sum(item.size for item in found.items))} in the store, "
-        f"{size(alone)} would then be held by no study: `secateur clean` removes that."
+        "They go into the bin: u takes the last one back, with all that it had. `secateur clean` removes what has been "
+        f"there for 30 days: {size(in_folders)} of folders, and of the {size(sum(i.size for i in contents.items))} in "
+        f"the store {size(alone)} that no other study holds."
     )
     return "\n".join(lines)

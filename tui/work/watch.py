@@ -13,11 +13,12 @@ from pathlib import Path
 from textual.message_pump import MessagePump
 
 from engine.results.failures import ending
-from engine.results.pick import pick
+from engine.results.pick import pick, repicked
 from engine.results.summary import study_json
-from engine.studies import rundir
-from engine.studies.rundir import RunDir, Status
+from engine.studies import notes, rundir
+from engine.studies.rundir import RunDir
 from engine.studies.state import MALFORMED, Reader, StudyState, TrialState
+from engine.studies.status import Status
 from tui.work.messages import Listed, StudiesChanged, StudyChanged
 
 TICK_S = 1.0
@@ -36,7 +37,9 @@ class _Entry:
     """A study of the list."""
 
     listed: Listed
-    signature: Signature | None
+    signature: tuple[Signature | None, Signature | None] | None
+    """Of its status and of its notes."""
+    within: float | None = None
     look_at: float = 0.0
 
 
@@ -61,6 +64,8 @@ class Watcher:
         self._end = False
         self._all = False
         self._followed: dict[str, _Followed] = {}
+        self.within: float | None = None
+        """Points that the picks of the list may lose, in place of what presets say."""
         self._list_nodes: set[MessagePump] = set()
         self._list_new: set[MessagePump] = set()
         self._entries: dict[str, _Entry] = {}
@@ -84,22 +89,22 @@ class Watcher:
     def subscribe(self, node: MessagePump, run_name: str) -> None:
         """Post `StudyChanged(run_name, state)` to `node` now and whenever the study moves on."""
         with self._lock:
-            found = self._followed.get(run_name)
-            if found is None:
+            followed = self._followed.get(run_name)
+            if followed is None:
                 run = RunDir.of(self.workspace, run_name)
-                found = self._followed[run_name] = _Followed(Reader(run))
-            found.nodes.add(node)
-            found.new.add(node)
+                followed = self._followed[run_name] = _Followed(Reader(run))
+            followed.nodes.add(node)
+            followed.new.add(node)
         self._wake.set()
 
     def unsubscribe(self, node: MessagePump, run_name: str | None = None) -> None:
         """Stop posting to `node` about one study, or about everything."""
         with self._lock:
             for name in [run_name] if run_name else list(self._followed):
-                if found := self._followed.get(name):
-                    found.nodes.discard(node)
-                    found.new.discard(node)
-                    if not found.nodes:
+                if followed := self._followed.get(name):
+                    followed.nodes.discard(node)
+                    followed.new.discard(node)
+                    if not followed.nodes:
                         del self._followed[name]
             if run_name is None:
                 self._list_nodes.discard(node)
@@ -113,8 +118,8 @@ class Watcher:
 
     def state(self, run_name: str) -> StudyState | None:
         """The last state posted for a study that somebody is subscribed to."""
-        found = self._followed.get(run_name)
-        return found.latest if found else None
+        followed = self._followed.get(run_name)
+        return followed.latest if followed else None
 
     def _run(self) -> None:
         while not self._end:
@@ -127,28 +132,28 @@ class Watcher:
         with self._lock:
             followed = list(self._followed.items())
             listing = bool(self._list_nodes)
-        for name, found in followed:
-            self._follow(name, found)
+        for name, study in followed:
+            self._follow(name, study)
         if listing:
             self._list()
 
-    def _follow(self, name: str, found: _Followed) -> None:
+    def _follow(self, name: str, study: _Followed) -> None:
         """Read what is new of one study and post it; a study that stands still costs one `stat`."""
-        run = found.reader.run
-        signature = found.reader.signature()
-        before = found.latest
-        if before is None or signature != found.signature:
-            found.signature, found.latest = signature, self._read(found.reader)
-            if found.latest.status == "unreadable":
-                found.reader = Reader(run)
+        run = study.reader.run
+        signature = study.reader.signature()
+        before = study.latest
+        if before is None or signature != study.signature:
+            study.signature, study.latest = signature, self._read(study.reader)
+            if study.latest.status == "unreadable":
+                study.reader = Reader(run)
         else:
-            found.latest = self._judged(run, before)
+            study.latest = self._judged(run, before)
         with self._lock:
-            if found.latest is not before and found.latest != before:
-                found.new |= found.nodes
-            nodes, found.new = found.new, set()
+            if study.latest is not before and study.latest != before:
+                study.new |= study.nodes
+            nodes, study.new = study.new, set()
         for node in nodes:
-            node.post_message(StudyChanged(name, found.latest))
+            node.post_message(StudyChanged(name, study.latest))
 
     def _judged(self, run: RunDir, state: StudyState) -> StudyState:
         """The same state, unless the engine has gone since, or the folder."""
@@ -187,12 +192,14 @@ class Watcher:
                 continue
             if count % 100 == 99:
                 time.sleep(BREATH_S)
-            signature = _signature(entry.listed.run.status)
+            run = entry.listed.run
+            signature = _signature(run.status), _signature(run.notes)
             state = entry.listed.status.state
-            if signature != entry.signature or state in OPEN:
-                listed = Listed(entry.listed.run, entry.listed.run.read_status())
-                changed |= _shown(listed.status) != _shown(entry.listed.status)
-                entry = _Entry(listed, signature)
+            within = self.within
+            if signature != entry.signature or state in OPEN or within != entry.within:
+                listed = Listed(run, repicked(run, run.read_status(), within), notes.read(run))
+                changed |= _shown(listed) != _shown(entry.listed)
+                entry = _Entry(listed, signature, within)
             ended = entry.listed.status.state in ("done", "failed", "cancelled")
             self._entries[name] = replace(entry, look_at=now + FINISHED_EVERY_S if ended else 0.0)
         with self._lock:
@@ -240,12 +247,12 @@ def snapshot(state: StudyState) -> StudyState:
 
 def _signature(path: Path) -> Signature | None:
     try:
-        found = path.stat()
+        status = path.stat()
     except OSError:
         return None
-    return found.st_ino, found.st_size, found.st_mtime_ns
+    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
-def _shown(status: Status) -> Status:
-    """The status without what changes at every heartbeat and is not shown."""
-    return replace(status, heartbeat=0, updated=0.0)
+def _shown(listed: Listed) -> Listed:
+    """The study without what changes at every heartbeat and is not shown."""
+    return replace(listed, status=replace(listed.status, heartbeat=0, updated=0.0))

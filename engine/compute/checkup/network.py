@@ -18,7 +18,7 @@ from engine.compute.layers.select import check_skip, left, prunable_layers
 from engine.compute.measures.counts import count
 from engine.compute.models import checkpoint
 from engine.compute.models.int8 import QuantizedNetwork, torch_part
-from engine.compute.models.keepable import assert_keepable
+from engine.compute.models.keepable import assert_copyable, assert_keepable
 from engine.compute.models.layout import layout_of
 from engine.compute.pretrained.create import create
 from engine.compute.steps.channels.graph import channel_graph
@@ -33,7 +33,7 @@ from engine.params import (
 from engine.params.catalog import own_code
 from engine.params.overlays import Overlay
 from engine.params.preset import Model
-from engine.text.phrases import listed
+from engine.text.phrases import counted, listed
 
 IMAGES = 4
 """Images that a network is tried with: enough to tell it from one, and seconds for the largest."""
@@ -64,7 +64,7 @@ def check(tried: Tried) -> dict[str, Any]:
     try:
         return _checked(tried)
     except Unavailable as error:
-        raise UsageError(error.title, error.detail, error.remedy) from error
+        raise UsageError.of(error) from error
 
 
 def _checked(tried: Tried) -> dict[str, Any]:
@@ -77,6 +77,8 @@ def _checked(tried: Tried) -> dict[str, Any]:
         seed=tried.seed,
         task=data.task,
     )
+    if own_code(tried.model.title):
+        assert_copyable(network)
     _check_new_head(tried, facts)
     _check_layers(network, tried.wanted["layers"])
     model = to_device(network, tried.device)
@@ -95,7 +97,7 @@ def _checked(tried: Tried) -> dict[str, Any]:
         notes += _exported(tried, checkpoint.save(model, Path(folder)), Path(folder))
     counts = count(torch_part(model), (data.channels, *data.size))
     shape = "×".join(map(str, (data.channels, *data.size)))
-    text = f"{shape} → {data.classes} classes, {counts.parameters:,} parameters"
+    text = f"{shape} → {counted(data.classes, 'class', 'classes')}, {counts.parameters:,} parameters"
     return {"name": name, "text": text, "notes": notes}
 
 

@@ -40,8 +40,8 @@ def evaluate(model: nn.Module, images: Tensor, classes: int, name: str) -> list[
             "Before any training some of the data's images make it give NaN or infinity.",
             "Look for what divides by zero or overflows in it, or bring other weights.",
         )
-    apart = (together - torch.cat(singles)).abs().max() / together.abs().max().clamp(min=1e-6)
-    if float(apart) > ALIKE:
+    difference = (together - torch.cat(singles)).abs().max() / together.abs().max().clamp(min=1e-6)
+    if float(difference) > ALIKE:
         return [
             "in evaluation its outputs for an image depend on the other images of the batch: so do scores"
         ]
@@ -54,9 +54,9 @@ def train(model: nn.Module, images: Tensor, targets: Tensor, task: Task, name: s
     Raises UsageError where that is not possible, or the loss is not finite.
     """
     tried = train_(copy.deepcopy(model))
-    with told("in training", images, name):
+    with explaining("in training", images, name):
         loss = task.loss(tried, images, targets)
-    with told("in training, when gradients are computed", images, name):
+    with explaining("in training, when gradients are computed", images, name):
         loss.backward()  # type: ignore[no-untyped-call]
     if not torch.isfinite(loss):
         raise UsageError(
@@ -78,7 +78,7 @@ def auxiliary(model: nn.Module, images: Tensor, classes: int, name: str) -> list
 
 
 @contextlib.contextmanager
-def told(doing: str, images: Tensor, name: str) -> Iterator[None]:
+def explaining(doing: str, images: Tensor, name: str) -> Iterator[None]:
     """Within the block, what a network's code raises is told in a sentence, with the user's own line."""
     try:
         yield
@@ -96,7 +96,7 @@ def told(doing: str, images: Tensor, name: str) -> Iterator[None]:
 def _run(model: nn.Module, images: Tensor, name: str, doing: str) -> object:
     """The network's output; UsageError where it changes the images that it is given."""
     given = images.clone()
-    with told(doing, images, name):
+    with explaining(doing, images, name):
         output = model(given)
     if not torch.equal(given, images):
         raise UsageError(

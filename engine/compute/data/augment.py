@@ -61,8 +61,8 @@ def _moved(boxes: Tensor, by: Tensor) -> Tensor:
     low, high = (centre - size / 2).clamp(0, 1), (centre + size / 2).clamp(0, 1)
     left = (high - low).prod(2)
     kept = (boxes[..., 0] >= 0) & (left > 0) & (left >= VISIBLE * size.prod(2))
-    found = torch.cat([boxes[..., :1], (low + high) / 2, high - low], 2)
-    return torch.where(kept.unsqueeze(2), found, _absent(found))
+    moved = torch.cat([boxes[..., :1], (low + high) / 2, high - low], 2)
+    return torch.where(kept.unsqueeze(2), moved, _absent(moved))
 
 
 def _absent(boxes: Tensor) -> Tensor:

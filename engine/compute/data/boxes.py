@@ -32,7 +32,7 @@ def read_boxes(file: Path, params: Data) -> Source:
     channels = params.channels or 3
     reading = Reading(len(listed.names), listed.key_points)
     boxes = {split: _boxes(images, reading, size) for split, images in listed.images.items()}
-    told = reading.finish(file, params.skip_damaged)
+    notices = reading.finish(file, params.skip_damaged)
     parts = {
         split: LabelledImages(_images(images, size, channels), _targets(images, boxes[split]))
         for split, images in listed.images.items()
@@ -41,7 +41,7 @@ def read_boxes(file: Path, params: Data) -> Source:
     if test is None:
         test = parts["validation"]
         notice = f"{file.name} names no test images: those of val are scored, on which choices were made too"
-    return Source(parts["train"], parts["validation"], test, listed.names, "detection", notice, told)
+    return Source(parts["train"], parts["validation"], test, listed.names, "detection", notice, notices)
 
 
 class Letterboxed:
@@ -91,11 +91,11 @@ def _fitted(width: int, height: int, size: int) -> tuple[int, int, int, int]:
     return *fitted, (size - fitted[0]) // 2, (size - fitted[1]) // 2
 
 
-def _targets(images: tuple[Path, ...], found: list[list[Row]]) -> Tensor:
+def _targets(images: tuple[Path, ...], rows: list[list[Row]]) -> Tensor:
     """Boxes in the letterboxed images, float32 (N, M, 5) as in `Split`, M at least 1."""
-    targets = torch.zeros(len(images), max(1, *(len(boxes) for boxes in found)), 5)
+    targets = torch.zeros(len(images), max(1, *(len(boxes) for boxes in rows)), 5)
     targets[..., 0] = -1
-    for number, boxes in enumerate(found):
+    for number, boxes in enumerate(rows):
         if boxes:
             targets[number, : len(boxes)] = torch.tensor(boxes)
     if not (targets[..., 0] >= 0).any():
@@ -109,13 +109,13 @@ def _targets(images: tuple[Path, ...], found: list[list[Row]]) -> Tensor:
 
 def _boxes(images: tuple[Path, ...], reading: Reading, size: int) -> list[list[Row]]:
     """The boxes of each image, in its square."""
-    found = []
+    boxes = []
     for image in images:
         file = yolofiles.label_file(image)
         rows = reading.rows(file) if file.is_file() else []  # an image without objects
         inner = _inner(image, reading, size) if rows else None
-        found.append([_in_square(row, inner, size) for row in rows] if inner else [])
-    return found
+        boxes.append([_in_square(row, inner, size) for row in rows] if inner else [])
+    return boxes
 
 
 def _inner(image: Path, reading: Reading, size: int) -> tuple[int, int, int, int] | None:

@@ -6,7 +6,7 @@ from engine.compute.data.images import Unreadable
 from engine.compute.data.load import load
 from engine.compute.data.look import look
 from engine.compute.data.thumbnails import thumbnails
-from engine.compute.data.words import report, told
+from engine.compute.data.words import report, summary
 from engine.datasets import Location
 from engine.params.data import Data
 
@@ -22,8 +22,8 @@ def check(params: Data, location: Location, images: int = 0) -> dict[str, Any]:
         seen = look(data, whole=True)
     except Unreadable as error:
         return {"damaged": [vars(one) for one in error.damaged], "report": _damaged(error)}
-    found = seen.as_dict() | told(seen) | {"report": report(seen)}
-    return found | ({"thumbnails": thumbnails(data, images)} if images else {})
+    result = seen.as_dict() | summary(seen) | {"report": report(seen)}
+    return result | ({"thumbnails": thumbnails(data, images)} if images else {})
 
 
 def _damaged(error: Unreadable) -> str:

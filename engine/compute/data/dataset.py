@@ -42,7 +42,7 @@ class Dataset:
     `size` is (height, width). `mean` and `std` are float32 (C,), in units where 0 is black and 1 is white, by default
     of the training split; detectors see those units themselves (mean 0, deviation 1), as published ones do. `black`
     and `white` are the stored values of these: 0 and 255 of 8 bits. `fit` is how images came to their shape.
-    `notice` is worth telling with any score on these splits, `told` is what was found unusual in reading them.
+    `notice` is worth telling with any score on these splits, `notices` is what was found unusual in reading them.
     """
 
     name: str
@@ -60,7 +60,7 @@ class Dataset:
     black: float = 0.0
     white: float = 255.0
     fit: Fit = field(default_factory=Fit)
-    told: tuple[str, ...] = ()
+    notices: tuple[str, ...] = ()
     left_out: int = 0
     """Images that can't be read and are in no split."""
     eight_bits: bool = True

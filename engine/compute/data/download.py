@@ -36,9 +36,9 @@ def download(record: Record, folder: Path) -> Path:
             raise _failed(record, str(error) or type(error).__name__) from error
         if folder_with(record, target) is None:
             raise _failed(record, "What came is not complete.")
-    found = folder_with(record, folder)
-    assert found is not None
-    return found
+    complete = folder_with(record, folder)
+    assert complete is not None
+    return complete
 
 
 def _download(record: Record, folder: Path) -> None:

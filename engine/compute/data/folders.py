@@ -32,9 +32,9 @@ def in_colour(files: Files) -> bool:
     """Whether the first image that can be read is stored in colours."""
     images = Decoded(files, Fit())
     for number in range(len(files)):
-        (found,) = images.attempt([number])
-        if isinstance(found, Tensor):
-            return found.shape[0] == 3
+        (image,) = images.attempt([number])
+        if isinstance(image, Tensor):
+            return image.shape[0] == 3
     return False
 
 
@@ -109,7 +109,9 @@ def _no_images(files: list[str]) -> SecateurError:
         )
     more = [f"  and {len(files) - LISTED} more"] if len(files) > LISTED else []
     return SecateurError(
-        f"{len(files)} files among the images are none",
+        "A file among the images is none"
+        if len(files) == 1
+        else f"{len(files)} files among the images are none",
         "\n".join([*(f"  {file}" for file in files[:LISTED]), *more]),
         f"Move them elsewhere. Images end in {allowed}.",
     )

@@ -47,6 +47,6 @@ def _parse(file: gzip.GzipFile | BinaryIO) -> np.ndarray[tuple[int, ...], np.dty
         raise ValueError(f"{expected} bytes of values, more than any such set has: it is damaged")
     content = file.read(expected + 1)
     if len(shape) != head[3] or len(content) != expected:
-        found = f"{len(content)} bytes of values" if len(content) <= expected else "more"
-        raise ValueError(f"{found}, {expected} expected: it was cut short or damaged")
+        actual = f"{len(content)} bytes of values" if len(content) <= expected else "more"
+        raise ValueError(f"{actual}, {expected} expected: it was cut short or damaged")
     return np.frombuffer(bytearray(content), dtype).reshape(shape)

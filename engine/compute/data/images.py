@@ -11,6 +11,7 @@ from torch import Tensor
 
 from engine.compute.data.pixels import Array, Fit, decode, fit_pixels
 from engine.errors import SecateurError
+from engine.text.phrases import counted
 
 UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
 """What Pillow raises for files that are no images, cut short or damaged."""
@@ -59,7 +60,7 @@ class Pixels:
         given, wanted = pixels.shape[1], self._fit.channels
         if wanted not in (None, given) and {given, wanted} != {1, 3}:
             raise SecateurError(
-                f"Images of {given} channels can't become images of {wanted}",
+                f"Images of {counted(given, 'channel')} can't become images of {wanted}",
                 "Grey and colour (1 and 3) are converted into each other, nothing else is.",
                 "Leave data.channels out.",
             )
@@ -109,11 +110,11 @@ class Decoded:
         return torch.stack(images) if images else torch.empty(0, *first.shape, dtype=first.dtype)
 
     def _whole(self, numbers: list[int]) -> list[Tensor]:
-        found = self.attempt(numbers)
-        damaged = [one for one in found if isinstance(one, Damaged)]
+        decoded = self.attempt(numbers)
+        damaged = [one for one in decoded if isinstance(one, Damaged)]
         if damaged:
             raise unreadable(damaged)
-        return [one for one in found if isinstance(one, Tensor)]
+        return [one for one in decoded if isinstance(one, Tensor)]
 
     def attempt(self, numbers: Sequence[int]) -> list[Tensor | Damaged]:
         """The images of these numbers, (C, H, W), and what is wrong with those that can't be read."""
@@ -192,7 +193,7 @@ def _unreadable(damaged: Sequence[Damaged]) -> Unreadable:
         )
     more = [f"  and {len(damaged) - LISTED} more"] if len(damaged) > LISTED else []
     return Unreadable(
-        f"{len(damaged)} images can't be read",
+        f"{counted(len(damaged), 'image')} can't be read",
         "\n".join([*(f"  {one.place} ({one.reason})" for one in damaged[:LISTED]), *more]),
         remedy.format("the files", "them"),
     )
@@ -263,15 +264,15 @@ class Remembered:
             if not from_files(self.images):
                 self.gather(index)
                 continue
-            for number, found in zip(index.tolist(), self.images.attempt(index.tolist()), strict=True):
-                if isinstance(found, Damaged):
-                    damaged.append(found)
+            for number, image in zip(index.tolist(), self.images.attempt(index.tolist()), strict=True):
+                if isinstance(image, Damaged):
+                    damaged.append(image)
                     continue
-                if (found.shape, found.dtype) != (self._pixels.shape[1:], self._pixels.dtype):
+                if (image.shape, image.dtype) != (self._pixels.shape[1:], self._pixels.dtype):
                     alike = int(self._known.nonzero()[0])  # the first one is, as all splits' first ones are
                     places = self.images.place(alike), self.images.place(number)
-                    raise differing(places, self._pixels[alike], found)
-                self._pixels[number] = found
+                    raise differing(places, self._pixels[alike], image)
+                self._pixels[number] = image
                 self._known[number] = True
         return damaged
 

@@ -26,11 +26,11 @@ class Memory:
         self._file = cache / f"{fingerprint[:32]}.look.json" if cache and fingerprint else None
         self.known = self._read()
 
-    def keep_statistics(self, found: Statistics) -> None:
-        self._write(replace(self.known, statistics=found))
+    def keep_statistics(self, statistics: Statistics) -> None:
+        self._write(replace(self.known, statistics=statistics))
 
-    def keep_damaged(self, found: tuple[str, ...]) -> None:
-        self._write(replace(self.known, damaged=found))
+    def keep_damaged(self, places: tuple[str, ...]) -> None:
+        self._write(replace(self.known, damaged=places))
 
     def _read(self) -> Known:
         if self._file is None:
@@ -55,10 +55,10 @@ class Memory:
 
 def _plain(known: Known) -> dict[str, object] | None:
     """As JSON, which keeps every bit of a float."""
-    found = known.statistics
-    if found is None:
+    statistics = known.statistics
+    if statistics is None:
         return None
-    return vars(found) | {"mean": found.mean.tolist(), "std": found.std.tolist()}
+    return vars(statistics) | {"mean": statistics.mean.tolist(), "std": statistics.std.tolist()}
 
 
 def _statistics(kept: dict[str, object] | None) -> Statistics | None:

@@ -51,7 +51,7 @@ class Reading:
         except (OSError, UnicodeDecodeError) as error:
             self.wrong.append(f"{file} can't be read: {error}")
             return []
-        found: dict[tuple[float, ...], Row] = {}
+        boxes: dict[tuple[float, ...], Row] = {}
         for number, line in enumerate(text.splitlines(), 1):
             if not line.strip():
                 continue
@@ -62,13 +62,13 @@ class Reading:
                 pose = " (a pose set says kpt_shape in its data.yaml)" if len(words) > BOX else ""
                 self.wrong.append(f"{file}, line {number}: {error}{pose}")
                 continue
-            if tuple(box) in found:
+            if tuple(box) in boxes:
                 self.mended["rows that were there twice, dropped"] += 1
             elif box[3] <= 0 or box[4] <= 0:
                 self.mended["boxes without an area, dropped"] += 1
             else:
-                found[tuple(box)] = box
-        return list(found.values())
+                boxes[tuple(box)] = box
+        return list(boxes.values())
 
     def _box(self, words: list[str]) -> Row:
         """One row; raises ValueError that says what is wrong with it."""

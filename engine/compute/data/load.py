@@ -32,6 +32,7 @@ from engine.datasets.preprocess import OWN_STATISTICS, resolve, usual
 from engine.datasets.records import Task
 from engine.errors import SecateurError, UsageError
 from engine.params.preset import Data
+from engine.text.phrases import counted
 
 
 def load(
@@ -66,9 +67,9 @@ def load(
     like = _like(parts, params.name)
     parts = _held(parts, like, memory_budget() if budget is None else budget)
     channels, height, width = like.shape[1:]
-    found = _statistics(parts[0].images, height, width, memory)
-    black, white = _range(params, found)
-    mean, std = _normalization(params, source.task, found.within(black, white))
+    values = _statistics(parts[0].images, height, width, memory)
+    black, white = _range(params, values)
+    mean, std = _normalization(params, source.task, values.within(black, white))
     train, validation, test = (Split(part.images, part.labels) for part in parts)
     return Dataset(
         name=params.name,
@@ -86,11 +87,11 @@ def load(
         black=black,
         white=white,
         fit=Fit.of(params),
-        told=source.told,
+        notices=source.notices,
         left_out=source.left_out,
-        eight_bits=not found.deep,
+        eight_bits=not values.deep,
         from_files=from_files(source.train.images),
-        values=found,
+        values=values,
         workers=params.workers,
     )
 
@@ -114,31 +115,31 @@ def _statistics(images: Images, height: int, width: int, memory: Memory) -> Stat
     return memory.known.statistics
 
 
-def _range(params: Data, found: Statistics) -> tuple[float, float]:
+def _range(params: Data, values: Statistics) -> tuple[float, float]:
     """The stored values that are black and white."""
     if params.range is not None:
         return params.range
-    if not found.deep:
+    if not values.deep:
         return BYTE
-    if found.least >= 0 and found.most <= 1:
+    if values.least >= 0 and values.most <= 1:
         return 0.0, 1.0
-    return found.least, found.most if found.most > found.least else found.least + 1
+    return values.least, values.most if values.most > values.least else values.least + 1
 
 
 def _normalization(params: Data, task: Task, own: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
     """Mean and deviation as the preset wants them, float32 (C,)."""
     chosen = resolve(params)
     plain = torch.zeros_like(own[0]), torch.ones_like(own[1])
-    found = []
+    pair = []
     for name, given, mine, zero in zip(("mean", "std"), (chosen.mean, chosen.std), own, plain, strict=True):
         given = usual(task) if given is None else given
         if given == OWN_STATISTICS:
-            found.append(mine)
+            pair.append(mine)
         elif given is None:
-            found.append(zero)
+            pair.append(zero)
         else:
-            found.append(_numbers(name, tuple(map(float, given)), len(mine)))
-    return found[0], found[1]
+            pair.append(_numbers(name, tuple(map(float, given)), len(mine)))
+    return pair[0], pair[1]
 
 
 def _numbers(name: str, given: tuple[float, ...], channels: int) -> Tensor:
@@ -184,7 +185,8 @@ def _draw(
         classes = int((part.labels.bincount() > 0).sum())
         raise SecateurError(
             f"There are too few images to set a {purpose} split aside",
-            f"{len(part.labels)} images of {classes} classes; at least two of some class.",
+            f"{counted(len(part.labels), 'image')} of {counted(classes, 'class', 'classes')}; at least two of "
+            "some class.",
             f"Add images, or bring a {purpose} split of your own.",
         )
     return _subset(part, ~mask), _subset(part, mask)
@@ -197,7 +199,7 @@ def _subset(part: LabelledImages, mask: Tensor) -> LabelledImages:
 
 def _like(parts: list[LabelledImages], name: str) -> Tensor:
     """The first image that can be read, (1, C, H, W): those of all splits must be of its shape and type."""
-    firsts = [found for part in parts if (found := _first(part.images)) is not None]
+    firsts = [sample for part in parts if (sample := _first(part.images)) is not None]
     if not firsts:
         raise unreadable([one for part in parts for one in damaged_among(part.images)])
     place, first = firsts[0]
@@ -219,9 +221,9 @@ def _first(images: Images) -> tuple[str, Tensor] | None:
     if not from_files(images):
         return "", images.gather(torch.zeros(1, dtype=torch.int64))[0]
     for number in range(len(images)):
-        (found,) = images.attempt([number])
-        if isinstance(found, Tensor):
-            return images.place(number), found
+        (image,) = images.attempt([number])
+        if isinstance(image, Tensor):
+            return images.place(number), image
     return None
 
 
@@ -250,7 +252,7 @@ def without_damaged(source: Source, memory: Memory) -> Source:
 
     Every image is decoded for it, unless `memory` has what came of that.
     """
-    told, left_out = list(source.told), 0
+    notices, left_out = list(source.notices), 0
     if memory.known.damaged is None:
         parts = [part for part in (source.train, source.validation, source.test) if part is not None]
         memory.keep_damaged(tuple(one.place for part in parts for one in damaged_among(part.images)))
@@ -265,13 +267,18 @@ def without_damaged(source: Source, memory: Memory) -> Source:
             return part
         nonlocal left_out
         left_out += len(bad)
-        told.append(f"{len(bad)} {split} images can't be read and are left out, {min(bad)} among them")
+        what, one = counted(len(bad), f"{split} image"), len(bad) == 1
+        notices.append(
+            f"{what} can't be read and {'is' if one else 'are'} left out, {min(bad)}{'' if one else ' among them'}"
+        )
         return _subset(part, torch.tensor([files.place(number) not in bad for number in range(len(files))]))
 
     train = good(source.train, "training")
     assert train is not None
     validation, test = good(source.validation, "validation"), good(source.test, "test")
-    return replace(source, train=train, validation=validation, test=test, told=tuple(told), left_out=left_out)
+    return replace(
+        source, train=train, validation=validation, test=test, notices=tuple(notices), left_out=left_out
+    )
 
 
 def _class_names(source: Source, location: Location) -> tuple[str, ...]:

@@ -48,7 +48,7 @@ class Look:
 
     `shape` is (C, H, W); `least`, `most` and `levels` (how many different values) are of the training images as stored,
     `mean` and `std` what images are normalized by, where `black` is 0 and `white` is 1. `resized` says how, if images
-    are. `copies` is None where all images would have had to be decoded for it. `told` is what was found in reading.
+    are. `copies` is None where all images would have had to be decoded for it. `notices` is what was found in reading.
     """
 
     name: str
@@ -66,7 +66,7 @@ class Look:
     std: tuple[float, ...]
     resized: str
     copies: Copies | None
-    told: tuple[str, ...]
+    notices: tuple[str, ...]
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -79,7 +79,7 @@ def look(data: Dataset, *, whole: bool = False) -> Look:
     Raises SecateurError for images that can't be read, where it decodes them.
     """
     splits = {"train": data.train, "validation": data.validation, "test": data.test}
-    found = data.values or statistics(data.train.images, *data.size)
+    values = data.values or statistics(data.train.images, *data.size)
     pixels = sum(len(split) for split in splits.values()) * data.size[0] * data.size[1]
     return Look(
         name=data.name,
@@ -88,16 +88,16 @@ def look(data: Dataset, *, whole: bool = False) -> Look:
         splits={name: _part(split, data.classes) for name, split in splits.items()},
         shape=(data.channels, *data.size),
         eight_bits=data.eight_bits,
-        least=found.least,
-        most=found.most,
-        levels=found.levels,
+        least=values.least,
+        most=values.most,
+        levels=values.levels,
         black=data.black,
         white=data.white,
         mean=tuple(data.mean.tolist()),
         std=tuple(data.std.tolist()),
         resized="" if data.fit.size is None else data.fit.interpolation,
         copies=_copies(splits) if whole or pixels <= ENOUGH_PIXELS else None,
-        told=data.told + ((data.notice,) if data.notice else ()),
+        notices=data.notices + ((data.notice,) if data.notice else ()),
     )
 
 
@@ -111,32 +111,32 @@ def _part(split: Split, classes: int) -> Part:
 
 
 def _copies(splits: dict[str, Split]) -> Copies:
-    found = Copies()
+    copies = Copies()
     seen: dict[bytes, tuple[str, int, Split]] = {}
     for name, split in splits.items():
         if name == "test" and split.labels is splits["validation"].labels:
-            continue  # the same images, which `told` says
+            continue  # the same images, which `notices` says
         for number, digest in enumerate(_digests(split)):
             before = seen.setdefault(digest, (name, number, split))
             if before[1] == number and before[2] is split:
                 continue
-            _note(found, before, (name, number, split))
-    return found
+            _note(copies, before, (name, number, split))
+    return copies
 
 
-def _note(found: Copies, before: tuple[str, int, Split], after: tuple[str, int, Split]) -> None:
+def _note(copies: Copies, before: tuple[str, int, Split], after: tuple[str, int, Split]) -> None:
     """Take one more pair of equal images into `found`."""
     (first, one, whose), (second, two, split) = before, after
     if first == second:
-        found.within[second] = found.within.get(second, 0) + 1
+        copies.within[second] = copies.within.get(second, 0) + 1
     else:
         pair = f"{first} and {second}"
-        found.between[pair] = found.between.get(pair, 0) + 1
+        copies.between[pair] = copies.between.get(pair, 0) + 1
     a, b = whose.labels[one], split.labels[two]
-    found.contradictory += int(a.ndim == 0 and bool(a != b))
+    copies.contradictory += int(a.ndim == 0 and bool(a != b))
     places = [place for s, n in ((whose, one), (split, two)) if (place := place_of(s.images, n))]
-    if first != second and len(places) == 2 and len(found.examples) < EXAMPLES:
-        found.examples.append(places)
+    if first != second and len(places) == 2 and len(copies.examples) < EXAMPLES:
+        copies.examples.append(places)
 
 
 def _digests(split: Split) -> Iterator[bytes]:

@@ -16,6 +16,7 @@ from torch import Tensor
 from engine.compute.numerics.aligned import from_array
 from engine.datasets.preprocess import resolve
 from engine.params.data import Data, Interpolation
+from engine.text.phrases import counted
 
 LUMA = (19595, 38470, 7471)
 """Weights of red, green and blue in grey (ITU-R BT.601), in units of 2⁻¹⁶: the integers that Pillow uses."""
@@ -98,7 +99,7 @@ def _converted(pixels: Tensor, channels: int) -> Tensor:
         return pixels.expand(-1, 3, -1, -1)
     if given == 3 and channels == 1:
         return _grey(pixels)
-    raise ValueError(f"{given} channels can't become {channels}")
+    raise ValueError(f"{counted(given, 'channel')} can't become {channels}")
 
 
 def decode(image: Image.Image | Array, fit: Fit) -> Tensor:
@@ -123,7 +124,7 @@ def fit_image(image: Image.Image, fit: Fit) -> Image.Image:
     grey = image.mode in ("1", "L", "LA")
     channels = fit.channels or (1 if grey else 3)
     if channels not in MODES or (channels == 4 and not image.has_transparency_data):
-        raise ValueError(f"mode {image.mode!r} can't become {channels} channels")
+        raise ValueError(f"mode {image.mode!r} can't become {counted(channels, 'channel')}")
     image = image.convert(MODES[channels])
     height, width = fit.resized(image.height, image.width)
     if image.size != (width, height):

@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import tarfile
+import time
 import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -34,6 +35,8 @@ LABEL = ".cls"
 DESCRIPTION = ".json"
 KEYS = ("cls", "label", "class")
 """Where a description may have the class."""
+UNUSED_S = 90 * 86_400.0
+"""Age from which on an index that nobody has used goes: walking through the shard again takes minutes at most."""
 LISTED = 5
 LONGEST_LABEL = 1 << 20
 """Bytes of a class or a description; a tar file can claim zeros that it does not hold."""
@@ -84,11 +87,11 @@ def read_shards(shards: Sequence[Path], cache: Path | None) -> list[Index]:
 
     Raises SecateurError that names every shard that can't be read, or lacks labels.
     """
-    found: list[Index] = []
+    indexes: list[Index] = []
     wrong: list[str] = []
     for shard in shards:
         try:
-            found.append(_index(shard, cache))
+            indexes.append(_index(shard, cache))
         except (tarfile.TarError, OSError, EOFError, ValueError) as error:
             wrong.append(f"{shard}: {error}")
     if wrong:
@@ -98,7 +101,7 @@ def read_shards(shards: Sequence[Path], cache: Path | None) -> list[Index]:
             "\n".join(f"  {line}" for line in [*wrong[:LISTED], *more]) if len(wrong) > 1 else "",
             "Copy them anew; each image needs a class beside it: 0001.jpg, 0001.cls.",
         )
-    return found
+    return indexes
 
 
 def labels_of(indexes: Sequence[Index], names: tuple[str, ...]) -> tuple[tuple[str, ...], Tensor]:
@@ -138,15 +141,28 @@ def _index(shard: Path, cache: Path | None) -> Index:
         with contextlib.suppress(OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             if unpacked_bytes(memory) <= memory.stat().st_size:  # as it was written: not compressed
                 with np.load(memory) as kept:
-                    return Index(kept["places"], tuple(kept["labels"].tolist()))
-    found = _walk(shard)
+                    index = Index(kept["places"], tuple(kept["labels"].tolist()))
+                with contextlib.suppress(PermissionError):  # a colleague's
+                    os.utime(memory)
+                return index
+    index = _walk(shard)
     if memory is not None:
         partial = memory.with_name(f".{memory.name}.{os.getpid()}.npz")
         with contextlib.suppress(OSError):
             memory.parent.mkdir(parents=True, exist_ok=True)
-            np.savez(partial, places=found.places, labels=np.array(found.labels, dtype=np.str_))
+            np.savez(partial, places=index.places, labels=np.array(index.labels, dtype=np.str_))
             partial.replace(memory)
-    return found
+            _forget(memory.parent)
+    return index
+
+
+def _forget(cache: Path) -> None:
+    """Remove our own indices that nobody has used for long: of shards that are gone, or were written anew."""
+    for file in cache.glob("*.npz"):
+        with contextlib.suppress(OSError):
+            info = file.stat()
+            if info.st_uid == os.geteuid() and time.time() - info.st_mtime > UNUSED_S:
+                file.unlink()
 
 
 def _walk(shard: Path) -> Index:

@@ -20,7 +20,7 @@ class LabelledImages:
 class Source:
     """The splits that a set brings, and the names of its classes where it has any.
 
-    Detection sets bring all three splits and the names; `notice` is worth telling with any score, `told` is what was
+    Detection sets bring all three splits and the names; `notice` is worth telling with any score, `notices` is what was
     mended or found unusual in reading them.
     """
 
@@ -30,6 +30,6 @@ class Source:
     class_names: tuple[str, ...] = ()
     task: Task = "classification"
     notice: str = ""
-    told: tuple[str, ...] = ()
+    notices: tuple[str, ...] = ()
     left_out: int = 0
     """Images that can't be read and are not among these."""

@@ -52,10 +52,10 @@ def streamed(images: Images, parts: tuple[Tensor, ...], workers: int, pinned: bo
         generator=torch.Generator(),
     )
     try:
-        for found in _quietly(loader):
-            if isinstance(found, SecateurError):
-                raise found
-            yield found
+        for batch in _quietly(loader):
+            if isinstance(batch, SecateurError):
+                raise batch
+            yield batch
     except RuntimeError as error:
         if "DataLoader worker" not in str(error):
             raise
@@ -66,8 +66,8 @@ def streamed(images: Images, parts: tuple[Tensor, ...], workers: int, pinned: bo
         ) from error
 
 
-def _as_it_is(found: Any) -> Any:
-    return found
+def _as_it_is(batch: Any) -> Any:
+    return batch
 
 
 def _quietly(loader: DataLoader[Any]) -> Iterator[Any]:

@@ -22,10 +22,10 @@ def thumbnails(data: Dataset, count: int) -> list[dict[str, Any]]:
     split = data.train
     order = split.labels.argsort(stable=True) if split.labels.ndim == 1 else torch.arange(len(split))
     index = order[torch.linspace(0, len(order) - 1, min(count, len(order))).long()]
-    found = []
+    drawn = []
     for number, image in zip(index.tolist(), split.images.gather(index), strict=True):
         small = _small(_bytes(image, data))
-        found.append(
+        drawn.append(
             {
                 "label": _label(data, split.labels[number]),
                 "width": small.shape[2],
@@ -33,7 +33,7 @@ def thumbnails(data: Dataset, count: int) -> list[dict[str, Any]]:
                 "rgb": to_array(small.permute(1, 2, 0)).tobytes().hex(),
             }
         )
-    return found
+    return drawn
 
 
 def _label(data: Dataset, label: Tensor) -> str:

@@ -117,13 +117,13 @@ def _images(images: Tensor, split: str, params: Data) -> Tensor:
 
 def _of_one_type(arrays: dict[str, tuple[Tensor, Tensor]], name: str) -> dict[str, tuple[Tensor, Tensor]]:
     """Images that are uint8 in some splits are so in all, or refused; floats that are 8 bits over 255 become these."""
-    found = {split: _as_bytes(images) for split, (images, _) in arrays.items()}
-    if any(images is None for images in found.values()):
+    as_bytes = {split: _as_bytes(images) for split, (images, _) in arrays.items()}
+    if any(images is None for images in as_bytes.values()):
         mixed = {images.dtype for images, _ in arrays.values()}
         if len(mixed) > 1:
             raise _wrong(name, f"The splits' images have different types: {' and '.join(map(str, mixed))}.")
         return arrays
-    return {split: (found[split], labels) for split, (_, labels) in arrays.items()}  # type: ignore[misc]
+    return {split: (as_bytes[split], labels) for split, (_, labels) in arrays.items()}  # type: ignore[misc]
 
 
 def _as_bytes(images: Tensor) -> Tensor | None:

@@ -97,7 +97,7 @@ class Opened:
         self._data = data
         self._name = name
         lists = (getattr(data, attribute, None) for attribute in PATHS)
-        self._paths = next((found for found in lists if isinstance(found, list)), None)
+        self._paths = next((paths for paths in lists if isinstance(paths, list)), None)
 
     def __len__(self) -> int:
         return len(self._data)

@@ -5,7 +5,7 @@ from typing import Any
 
 from engine.compute.data.look import Look
 from engine.text.numbers import number
-from engine.text.phrases import listed, names
+from engine.text.phrases import counted, listed, names
 from engine.text.tables import table
 
 IMBALANCED = 3
@@ -17,7 +17,7 @@ SPLITS = {"train": "training", "validation": "validation", "test": "test"}
 COLOURS = {1: "grey", 3: "colour"}
 
 
-def told(look: Look) -> dict[str, Any]:
+def summary(look: Look) -> dict[str, Any]:
     """For the check-up before a study: `name`, `text` in a line, and `notes`."""
     return {"name": look.name, "text": line(look), "notes": list(notes(look))}
 
@@ -27,19 +27,20 @@ def line(look: Look) -> str:
     channels, height, width = look.shape
     counts = ", ".join(f"{part.images:,} {SPLITS[name]}" for name, part in look.splits.items())
     boxes = sum(sum(part.per_class) for part in look.splits.values()) if look.task == "detection" else 0
-    colour = COLOURS.get(channels, f"{channels} channels")
+    with_boxes = f" with {counted(boxes, 'box', 'boxes')}" if boxes else ""
+    colour = COLOURS.get(channels, counted(channels, "channel"))
     return (
-        f"{len(look.classes)} classes ({names(look.classes, NAMES)}); {counts} images"
-        f"{f' with {boxes:,} boxes' if boxes else ''} of {width}×{height}, {colour}; values {_values(look)}; "
+        f"{counted(len(look.classes), 'class', 'classes')} ({names(look.classes, NAMES)}); {counts} images"
+        f"{with_boxes} of {width}×{height}, {colour}; values {_values(look)}; "
         f"mean {_row(look.mean)}, deviation {_row(look.std)}"
     )
 
 
 def _values(look: Look) -> str:
-    found = f"{number(look.least)} to {number(look.most)} ({look.levels:,} levels)"
+    text = f"{number(look.least)} to {number(look.most)} ({counted(look.levels, 'level')})"
     if look.eight_bits and (look.black, look.white) == (0, 255):
-        return found
-    return f"{found}, black {number(look.black)}, white {number(look.white)}"
+        return text
+    return f"{text}, black {number(look.black)}, white {number(look.white)}"
 
 
 def _row(values: tuple[float, ...]) -> str:
@@ -48,12 +49,11 @@ def _row(values: tuple[float, ...]) -> str:
 
 def notes(look: Look) -> Iterator[str]:
     """What a reader of the results should know, a sentence each."""
-    yield from look.told
+    yield from look.notices
     yield from _about_classes(look)
     yield from _about_copies(look)
     if look.levels <= FEW_LEVELS:
-        plural = "values" if look.levels > 1 else "value"
-        yield f"all pixels have one of {look.levels} {plural}: check how the images were saved"
+        yield f"all pixels have one of {counted(look.levels, 'value')}: check how the images were saved"
 
 
 def _about_classes(look: Look) -> Iterator[str]:
@@ -80,14 +80,15 @@ def _about_copies(look: Look) -> Iterator[str]:
     for pair, count in look.copies.between.items():
         first, _, second = pair.partition(" and ")
         example = f" ({' is '.join(look.copies.examples[0])})" if look.copies.examples else ""
-        yield f"{count:,} {SPLITS[second]} images are {SPLITS[first]} images too, value for value{example}"
+        images = counted(count, f"{SPLITS[second]} image")
+        yield f"{images} also among the {SPLITS[first]} images, value for value{example}"
     if look.copies.contradictory:
-        yield f"{look.copies.contradictory:,} images have another class than a copy of them"
+        yield f"{counted(look.copies.contradictory, 'image')} of another class than a copy elsewhere"
 
 
 def report(look: Look) -> str:
     """Everything, for people."""
-    shape = f"{look.shape[2]}×{look.shape[1]} pixels, {look.shape[0]} channels"
+    shape = f"{look.shape[2]}×{look.shape[1]} pixels, {counted(look.shape[0], 'channel')}"
     rows = [
         ("images", f"{shape}{f', resized ({look.resized})' if look.resized else ''}"),
         ("values", f"{_values(look)}, {'8 bits' if look.eight_bits else 'as stored, in float32'}"),
@@ -96,11 +97,11 @@ def report(look: Look) -> str:
         *(("copies within", f"{count:,} {SPLITS[name]}") for name, count in _within(look).items()),
     ]
     width = max(len(name) for name, _ in rows)
-    lines = [f"{look.name}: {look.task}, {len(look.classes)} classes"]
+    lines = [f"{look.name}: {look.task}, {counted(len(look.classes), 'class', 'classes')}"]
     lines += [f"  {name:<{width}}  {text}" for name, text in rows]
     lines += ["", _table(look)]
-    found = list(notes(look))
-    lines += ["", *(f"! {note}" for note in found)] if found else ["", "nothing unusual was found"]
+    remarks = list(notes(look))
+    lines += ["", *(f"! {note}" for note in remarks)] if remarks else ["", "nothing unusual was found"]
     if look.copies and look.copies.examples:
         lines += [f"    {one} is {other}" for one, other in look.copies.examples]
     return "\n".join(lines)
@@ -112,8 +113,8 @@ def _within(look: Look) -> dict[str, int]:
 
 def _about(look: Look, split: str) -> str:
     part = look.splits[split]
-    boxes = f", {sum(part.per_class):,} boxes" if look.task == "detection" else ""
-    return f"{part.images:,} images{boxes}"
+    boxes = f", {counted(sum(part.per_class), 'box', 'boxes')}" if look.task == "detection" else ""
+    return f"{counted(part.images, 'image')}{boxes}"
 
 
 def _table(look: Look) -> str:

@@ -2,7 +2,7 @@
 
 `python alone.py JOB`: the JSON file JOB gives `folder`, `needs`, `threads`, the sizes of the `batches`, and the
 `shape` and `type` of the images in the file `pixels`; the outputs are written into the file `outputs`, and their
-type and shape into the file `told`. Raw bytes, because torch and NumPy have no other form in common.
+type and shape into the file `described`. Raw bytes, because torch and NumPy have no other form in common.
 """
 
 import ctypes
@@ -50,8 +50,8 @@ class Without:
     ) -> ModuleSpec | None:
         if name.partition(".")[0] in self._packages:
             return None
-        found: ModuleSpec | None = self._finder.find_spec(name, path, target)
-        return found
+        spec: ModuleSpec | None = self._finder.find_spec(name, path, target)
+        return spec
 
 
 def by_torch(load: Any, pixels: bytes, job: dict[str, Any]) -> tuple[bytes, str, list[int]]:
@@ -95,7 +95,7 @@ def main() -> None:
     assert len(pixels) == math.prod(job["shape"]) * {"uint8": 1, "float32": 4}[job["type"]]
     outputs, dtype, shape = run(load, pixels, job)
     (place / "outputs").write_bytes(outputs)
-    (place / "told").write_text(json.dumps({"dtype": dtype, "shape": shape}))
+    (place / "described").write_text(json.dumps({"dtype": dtype, "shape": shape}))
 
 
 if __name__ == "__main__":

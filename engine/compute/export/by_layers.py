@@ -42,14 +42,14 @@ def _constants(model: nn.Module, read: list[str]) -> dict[str, Tensor]:
     """The tensors that the pass reads and that are neither parameters nor buffers."""
     known = {name for name, _ in model.named_parameters(remove_duplicate=False)}
     known |= {name for name, _ in model.named_buffers(remove_duplicate=False)}
-    found: dict[str, Tensor] = {}
+    constants: dict[str, Tensor] = {}
     for name in read:
         if name not in known:
             tensor = getattr(model, name, None)
             if not isinstance(tensor, Tensor):
                 raise Unwritable(f"the attribute {name}")
-            found[name] = tensor
-    return found
+            constants[name] = tensor
+    return constants
 
 
 def _simplify(graph: fx.Graph, node: fx.Node, model: nn.Module) -> None:

@@ -6,8 +6,8 @@ from typing import Any
 from engine.compute.data import Dataset
 from engine.compute.data.statistics import BYTE
 from engine.compute.export.formats import Written
+from engine.compute.export.image_files import resizing
 from engine.compute.export.loader import LOADERS, OUTPUTS, stored_as
-from engine.compute.export.reading import resizing
 from engine.compute.export.verify import Check
 from engine.measures import table
 from engine.results.exports import Format

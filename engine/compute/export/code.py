@@ -135,10 +135,10 @@ def function_name(function: Callable[..., Any]) -> str:
 
 
 def _resolved(qualified: str) -> Any:
-    found: Any = torch
+    value: Any = torch
     for name in qualified.split(".")[1:]:
-        found = getattr(found, name, None)
-    return found
+        value = getattr(value, name, None)
+    return value
 
 
 def _text(value: Any, names: dict[fx.Node, str]) -> str:

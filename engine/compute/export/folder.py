@@ -17,6 +17,7 @@ from engine.results.exports import Order
 from engine.store.files import explained, write_json
 from engine.store.keys import file_hash
 from engine.store.workspace import fingerprints
+from engine.text.phrases import counted
 
 PRESET = "preset.yaml"
 CARD, CARD_TEXT = "card.json", "card.md"
@@ -54,12 +55,12 @@ def _write_into(folder: Path, order: Order, tell: Tell) -> dict[str, Any]:
     (folder / PRESET).write_text(order.preset, "utf-8")
     tell("checking it in a process of its own, on test images")
     check = verify(folder, written.needs, model, data, written.tolerance)
-    tell(_told(check))
-    found = card(order.about, order.format, data, check, written)
-    found["files"] = {file.name: file_hash(file) for file in sorted(folder.iterdir())}
-    write_json(folder / CARD, found)
-    (folder / CARD_TEXT).write_text(markdown(found), "utf-8")
-    return found
+    tell(_sentence(check))
+    written_card = card(order.about, order.format, data, check, written)
+    written_card["files"] = {file.name: file_hash(file) for file in sorted(folder.iterdir())}
+    write_json(folder / CARD, written_card)
+    (folder / CARD_TEXT).write_text(markdown(written_card), "utf-8")
+    return written_card
 
 
 def _check_files(order: Order) -> None:
@@ -73,10 +74,10 @@ def _check_files(order: Order) -> None:
             )
 
 
-def _told(check: Check) -> str:
+def _sentence(check: Check) -> str:
     off = "bit for bit" if check.deviation == 0 else f"up to {check.deviation:.1e} of the largest output"
     changed = f"; {check.changed} of them change class" if check.changed else ""
-    return f"equal to the trial's model on {check.images} images, {off}{changed}"
+    return f"equal to the trial's model on {counted(check.images, 'image')}, {off}{changed}"
 
 
 def _put(partial: Path, out: Path) -> None:

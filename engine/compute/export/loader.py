@@ -7,7 +7,7 @@ from engine import __version__
 from engine.compute.data import Dataset
 from engine.compute.export import templates
 from engine.compute.export.code import literal
-from engine.compute.export.reading import read_py, resizing
+from engine.compute.export.image_files import read_py, resizing
 from engine.compute.export.source import Source
 from engine.results.exports import Format
 

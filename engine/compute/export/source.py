@@ -83,8 +83,8 @@ def _try_out(text: str, model: nn.Module, shape: Shape, tolerance: float) -> Non
         images = _images(count, shape)
         with torch.inference_mode():
             given, expected = again(images), model(images)
-        if (found := deviation(given, expected)) > tolerance:
-            raise Unwritable(f"an output that changes by {found:.2g} of the largest")
+        if (error := deviation(given, expected)) > tolerance:
+            raise Unwritable(f"an output that changes by {error:.2g} of the largest")
 
 
 def deviation(given: Tensor, expected: Tensor) -> float:

@@ -108,12 +108,12 @@ def judged(check: Check, tolerance: Tolerance) -> Check:
 
 def compare(given: Tensor, expected: Tensor, labels: Tensor | None, tolerance: float) -> Check:
     """Outputs of the exported model and of the trial's, (N, classes) where there are labels (N,)."""
-    found = deviation(given, expected)
-    if labels is None or found == float("inf"):
-        return Check(len(expected), found, tolerance, None, None, None)
+    error = deviation(given, expected)
+    if labels is None or error == float("inf"):
+        return Check(len(expected), error, tolerance, None, None, None)
     now, before = given.argmax(1), expected.argmax(1)
     after, of_trial = (float((predictions == labels).double().mean()) for predictions in (now, before))
-    return Check(len(expected), found, tolerance, after, of_trial, int((now != before).sum()))
+    return Check(len(expected), error, tolerance, after, of_trial, int((now != before).sum()))
 
 
 def run_alone(folder: Path, needs: tuple[str, ...], pixels: Tensor) -> Tensor:
@@ -134,7 +134,7 @@ def run_alone(folder: Path, needs: tuple[str, ...], pixels: Tensor) -> Tensor:
         (place / "job").write_text(json.dumps(job), "utf-8")
         (place / "pixels").write_bytes(to_array(pixels).tobytes())
         _run([sys.executable, "-P", alone.__file__, str(place / "job")], place)
-        described = json.loads((place / "told").read_text("utf-8"))
+        described = json.loads((place / "described").read_text("utf-8"))
         outputs = torch.frombuffer(
             bytearray((place / "outputs").read_bytes()), dtype=getattr(torch, described["dtype"])
         )

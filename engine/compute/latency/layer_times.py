@@ -80,11 +80,11 @@ def layer_times(
 
 def grid(configs: Iterable[LayerConfig]) -> list[LayerConfig]:
     """What has to be timed to know every layer of `configs` at any narrower width."""
-    found: dict[LayerConfig, None] = {}
+    configs_at: dict[LayerConfig, None] = {}
     for kind, widest in _widest(configs).items():
         for inputs, outputs in _points(kind, *widest):
-            found[kind.resized(inputs, outputs)] = None
-    return list(found)
+            configs_at[kind.resized(inputs, outputs)] = None
+    return list(configs_at)
 
 
 def _widest(configs: Iterable[LayerConfig]) -> dict[LayerConfig, tuple[int, int]]:
@@ -138,7 +138,7 @@ class LatencyModel:
         points: dict[LayerConfig, dict[tuple[int, int], float]] = {}
         for config, time in times.items():
             points.setdefault(_kind(config), {})[config.inputs, config.outputs] = time
-        self._tables = {kind: _Table(kind, found) for kind, found in points.items()}
+        self._tables = {kind: _Table(kind, measured) for kind, measured in points.items()}
 
     def layer(self, config: LayerConfig) -> float:
         """Milliseconds of one call of the layer. Raises KeyError for a kind that is not in the grid."""

@@ -49,17 +49,17 @@ def layer_configs(model: nn.Module, shape: tuple[int, int, int]) -> dict[str, tu
     One entry for each call of the layer in a forward pass. Layers that are not called as modules (attention's
     projections) and others than two-dimensional convolutions are left out. The model is left as it was.
     """
-    found: dict[str, list[LayerConfig]] = {}
+    configs: dict[str, list[LayerConfig]] = {}
     reference = next(model.parameters())
     with contextlib.ExitStack() as stack:
         for name, module in model.named_modules():
             if isinstance(module, nn.Conv2d | nn.Linear):
-                hook = _noting(found.setdefault(name, []))
+                hook = _noting(configs.setdefault(name, []))
                 stack.callback(module.register_forward_hook(hook).remove)
         stack.enter_context(evaluating(model))
         with torch.inference_mode():
             model(torch.zeros(1, *shape, dtype=reference.dtype, device=reference.device))
-    return {name: tuple(calls) for name, calls in found.items() if calls}
+    return {name: tuple(calls) for name, calls in configs.items() if calls}
 
 
 def _noting(calls: list[LayerConfig]) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:

@@ -109,8 +109,8 @@ def measure_pair(
         known = dataclasses.replace(setup, runtime=against, precision="fp32") if against else setup
         pair = ((baseline, known), (compressed, setup))
         why = _refusal(pair, checked_threads=params.threads is not None)
-        found = {"unavailable": why} if why else _row(pair, shape, params, start)
-        rows.append(_about(setup, compressed.quantized) | found)
+        measured = {"unavailable": why} if why else _row(pair, shape, params, start)
+        rows.append(_about(setup, compressed.quantized) | measured)
     return rows
 
 
@@ -159,16 +159,16 @@ def _row(pair: Pair, shape: Shape, params: Latency, start: Start) -> dict[str, A
     try:
         with contextlib.ExitStack() as stack:
             sides = [_loaded(stack.enter_context(measured(job, start))) for job in jobs]
-            found = _compare(sides, params) | _of_gpu(sides, last)
+            compared = _compare(sides, params) | _of_gpu(sides, last)
             operators = {"float_operators": sides[-1].float_operators()} if compressed.quantized else {}
     except Unavailable as error:
         return {"unavailable": error.reason}
     known = {
         "baseline_runtime": first.runtime,
         "baseline_precision": first.precision,
-        "throughput": 1000 * last.batch / found["median_ms"],
+        "throughput": 1000 * last.batch / compared["median_ms"],
     }
-    return found | known | operators
+    return compared | known | operators
 
 
 def _of_gpu(sides: list[Measured], setup: Setup) -> dict[str, Any]:

@@ -98,8 +98,8 @@ class Measured:
         """Operators that the runtime computes in float; the process is not timed any more."""
         self.wake()
         self.order(Operators())
-        found: dict[str, int] = self._received()
-        return found
+        counts: dict[str, int] = self._received()
+        return counts
 
     def timed(self, block: Block) -> list[int]:
         self.order(block)

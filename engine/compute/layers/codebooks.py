@@ -85,12 +85,12 @@ def step_factors(model: nn.Module) -> list[tuple[Tensor, Tensor]]:
     weights: a learning rate that suits a layer of thousands made one of millions diverge. By the mean, no training of
     centroids is less stable than that of the weights with the same rate.
     """
-    found = []
+    factors = []
     for name, book in clustered(model).items():
         module = model.get_submodule(name)
         table = leaf_of(module)
-        found.append((table, (1 / _members(module, book, len(table))).to(table)))
-    return found
+        factors.append((table, (1 / _members(module, book, len(table))).to(table)))
+    return factors
 
 
 def _members(module: nn.Module, book: Codebook, size: int) -> Tensor:

@@ -86,7 +86,7 @@ def step_factors(model: nn.Module) -> list[tuple[Tensor, Tensor]]:
     As with codebooks: an entry that thousands of kernels use would leap otherwise. What a mask holds at zero does not
     count.
     """
-    found = []
+    factors = []
     for name, dictionary in dictionaries(model).items():
         module = model.get_submodule(name)
         entries, scales = originals(module)
@@ -97,8 +97,8 @@ def step_factors(model: nn.Module) -> list[tuple[Tensor, Tensor]]:
         total = torch.zeros_like(entries).index_add_(
             0, dictionary.index.int().flatten(), weighed.flatten(0, 1)
         )
-        found.append((entries, 1 / total.clamp_min(1)))
-    return found
+        factors.append((entries, 1 / total.clamp_min(1)))
+    return factors
 
 
 def compact(state: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:

@@ -12,6 +12,9 @@ from torch.nn.utils import parametrize
 from engine.compute.layers.masks import Folding, fold_module, mask_of, part_of, parts, set_mask
 from engine.compute.layers.select import leaf_of, weight_of
 
+WITHIN = 0.499
+"""Of a step: how far from its point a weight may lie that is to round to it, whatever float32 makes of the quotient."""
+
 
 @dataclass(frozen=True)
 class GridForm:
@@ -178,6 +181,31 @@ def unrounded(module: nn.Module) -> Tensor:
     mask = mask_of(module)
     below = leaf_of(module).detach()
     return below if mask is None else torch.where(mask.mask, below, 0.0)
+
+
+def without_grid(module: nn.Module) -> None:
+    """Take the grid off `module`'s weight, in place: the weights below it are plain again; a mask stays."""
+    if grid_of(module) is not None:
+        weight, mask = unrounded(module).clone(), mask_of(module)
+        trained = leaf_of(module).requires_grad
+        fold_module(module)
+        module.register_parameter("weight", nn.Parameter(weight, requires_grad=trained))
+        if mask is not None:
+            set_mask(module, mask.mask)
+
+
+def inside(weight: Tensor, codes: Tensor, step: Tensor, low: Tensor, form: GridForm) -> Tensor:
+    """`weight` moved no further than is needed for these codes (signed, in its shape) to be its nearest ones.
+
+    `step` and `low` as in UniformGrid.
+    """
+    shape = tuple(weight.shape)
+    spread, low = form.spread(step, shape), form.spread(low, shape)
+    # The code at either end is that of all that lies beyond.
+    bottom = torch.where(codes > -low.int(), codes - WITHIN, -math.inf)
+    top = torch.where(codes < form.levels - low.int(), codes + WITHIN, math.inf)
+    moved: Tensor = torch.clamp(weight / spread, bottom, top) * spread
+    return moved
 
 
 def set_grid(module: nn.Module, step: Tensor, low: Tensor, form: GridForm) -> None:

@@ -41,8 +41,8 @@ def part_of(module: nn.Module, kind: type[F], tensor: str = "weight") -> F | Non
 
 def parts(model: nn.Module, kind: type[F]) -> dict[str, F]:
     """Every weight's parametrization of this kind by the name of its layer."""
-    found = ((name, part_of(module, kind)) for name, module in model.named_modules())
-    return {name: part for name, part in found if part is not None}
+    overlays = ((name, part_of(module, kind)) for name, module in model.named_modules())
+    return {name: part for name, part in overlays if part is not None}
 
 
 def mask_of(module: nn.Module, tensor: str = "weight") -> Mask | None:

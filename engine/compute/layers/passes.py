@@ -61,11 +61,11 @@ def single_valued_norms(model: nn.Module, image: Tensor) -> Iterator[list[str]]:
     One value has no deviation: within the block these layers, whatever mode the model is set to meanwhile, normalize
     by their running statistics and leave those as they are.
     """
-    found: dict[str, nn.Module] = {}
+    single: dict[str, nn.Module] = {}
 
     def watch(name: str, layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         if inputs[0].numel() == inputs[0].shape[1]:
-            found[name] = layer
+            single[name] = layer
 
     norms = {
         name: m for name, m in model.named_modules() if isinstance(m, _BatchNorm) and m.track_running_stats
@@ -74,9 +74,9 @@ def single_valued_norms(model: nn.Module, image: Tensor) -> Iterator[list[str]]:
         for name, layer in norms.items():
             hooks.callback(layer.register_forward_pre_hook(lambda *of, n=name: watch(n, *of)).remove)
         model(image)
-    held = [layer.register_forward_pre_hook(_evaluates) for layer in found.values()]
+    held = [layer.register_forward_pre_hook(_evaluates) for layer in single.values()]
     try:
-        yield list(found)
+        yield list(single)
     finally:
         for hook in held:
             hook.remove()
@@ -100,12 +100,12 @@ def calls(model: nn.Module, layers: Mapping[str, nn.Module], images: Tensor) -> 
 
     A layer of which only the weight is used, by its name (attention's projections), is not called.
     """
-    found: list[str] = []
+    order: list[str] = []
     with contextlib.ExitStack() as hooks, torch.inference_mode(), evaluating(model):
         for name, layer in layers.items():
-            hooks.callback(layer.register_forward_pre_hook(lambda *_, n=name: found.append(n)).remove)
+            hooks.callback(layer.register_forward_pre_hook(lambda *_, n=name: order.append(n)).remove)
         model(images)
-    return found
+    return order
 
 
 def positions(
@@ -115,15 +115,15 @@ def positions(
 
     Of a layer that is called more than once, the smallest.
     """
-    found: dict[str, int] = {}
+    sizes: dict[str, int] = {}
     image = torch.zeros(1, *shape).to(next(model.parameters()))
 
     def note(name: str, result: Tensor) -> None:
         size = result[0, 0].numel()
-        found[name] = min(found.get(name, size), size)
+        sizes[name] = min(sizes.get(name, size), size)
 
     with contextlib.ExitStack() as hooks, torch.inference_mode(), evaluating(model):
         for name, layer in layers.items():
             hooks.callback(layer.register_forward_hook(lambda *of, n=name: note(n, of[2])).remove)
         model(image)
-    return found
+    return sizes

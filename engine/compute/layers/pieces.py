@@ -53,8 +53,10 @@ def bytes_each(model: nn.Module, shape: tuple[int, int, int], *, kept: bool = Fa
 
 
 def _measured(network: nn.Module, shape: tuple[int, int, int], *, kept: bool) -> int:
-    found = None if torch.Size(shape).numel() <= COMPUTED else _without_computing(network, shape, kept=kept)
-    few, more = found or [_alive(network, count, shape, kept=kept) for count in PROBED]
+    allocations = (
+        None if torch.Size(shape).numel() <= COMPUTED else _without_computing(network, shape, kept=kept)
+    )
+    few, more = allocations or [_alive(network, count, shape, kept=kept) for count in PROBED]
     if len(few) != len(more):  # other operators for other numbers of images: all of it, weights with it
         return max(1, max(more, default=0) // PROBED[1])
     own = max((b - a for a, b in zip(few, more, strict=True)), default=0)

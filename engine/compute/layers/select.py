@@ -41,12 +41,12 @@ def prunable_layers(model: nn.Module, skip: tuple[str, ...]) -> dict[str, nn.Mod
 
     Raises SecateurError when an entry of `skip` names nothing, or nothing is left.
     """
-    found: dict[str, nn.Module] = {n: m for n, m in model.named_modules() if isinstance(m, PRUNABLE)}
-    check_skip(found, skip)
-    kept = left(found, skip)
+    prunable: dict[str, nn.Module] = {n: m for n, m in model.named_modules() if isinstance(m, PRUNABLE)}
+    check_skip(prunable, skip)
+    kept = left(prunable, skip)
     if not kept:
         raise SecateurError(
-            "There is nothing to prune", f"skip leaves no layer of {', '.join(found)}.", "Shorten skip."
+            "There is nothing to prune", f"skip leaves no layer of {', '.join(prunable)}.", "Shorten skip."
         )
     return kept
 
@@ -62,12 +62,12 @@ def left(layers: dict[str, nn.Module], skip: tuple[str, ...]) -> dict[str, nn.Mo
 
 def check_skip(layers: dict[str, nn.Module], skip: tuple[str, ...], step: str = "") -> None:
     """Raises SecateurError when an entry of `skip`, a parameter of `step`, names none of the layers with weights."""
-    found = {name: module for name, module in layers.items() if isinstance(module, PRUNABLE)}
+    prunable = {name: module for name, module in layers.items() if isinstance(module, PRUNABLE)}
     for pattern in skip:
-        if not any(_matches(name, module, pattern) for name, module in found.items()):
+        if not any(_matches(name, module, pattern) for name, module in prunable.items()):
             raise SecateurError(
                 f"{f'{step}.' if step else ''}skip names no layer: {pattern}",
-                f"The model's layers with weights are {', '.join(found)}.",
+                f"The model's layers with weights are {', '.join(prunable)}.",
                 "Use a layer's name, a pattern such as layer3.*, or a type such as Linear.",
             )
 

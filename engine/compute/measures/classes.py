@@ -20,12 +20,12 @@ def beside_accuracy(outputs: Tensor, labels: Tensor) -> dict[str, float]:
     classes = outputs.shape[1]
     accuracies = class_accuracies(confusion(outputs.argmax(1), labels, classes))
     present = accuracies[~accuracies.isnan()]
-    found = {
+    measures = {
         "balanced_accuracy": float(present.mean()),
         "worst_class": float(present.min()),
         "calibration_error": calibration_error(outputs, labels),
     }
-    return found | ({"top5": top_accuracy(outputs, labels, TOP)} if classes > TOP else {})
+    return measures | ({"top5": top_accuracy(outputs, labels, TOP)} if classes > TOP else {})
 
 
 def confusion(predictions: Tensor, labels: Tensor, classes: int) -> Tensor:

@@ -190,4 +190,4 @@ def _products(model: nn.Module, shape: tuple[int, ...], weights: list[_Weight]) 
                 str(error),
                 "Check data.size and data.channels against what the model takes.",
             ) from error
-    return counter.found
+    return counter.by_weight

@@ -12,7 +12,8 @@ escape (Deep Compression, Han et al. 2016).
 and exponent shrinks to about 0.4, the mantissa's bytes not at all; together about 15 % fewer bytes), or a
 codebook of the distinct values and the index of each element, bit-packed or Huffman coded. A codebook belongs to
 the tensor or to each of its rows, its entries are values or vectors of neighbouring ones. It is found by counting,
-so it is found in any tensor, whatever made its values few.
+so it is found in any tensor, whatever made its values few. Of float32 numbers that are numbers of float16, all of a
+tensor (`quantize.half`), two bytes each are stored.
 
 A tensor whose grid is given (`quantize.weights`) is stored as its codes, its steps and how many points lie below
 zero, a tensor each, where that is smaller: then a step is stored for each row or group and no value twice.
@@ -32,7 +33,7 @@ from engine.compute.layers.grids import Grid
 from engine.compute.measures import coding
 from engine.compute.measures.coding import Bytes, Integers
 from engine.compute.measures.palettes import Palette, Words, palettes
-from engine.compute.measures.unpack import DENSE, DTYPES, MAGIC, PREFIX, RUNS, VERSION, Entry
+from engine.compute.measures.unpack import DENSE, DTYPES, HALF, MAGIC, PREFIX, RUNS, SINGLE, VERSION, Entry
 from engine.compute.numerics.aligned import to_array
 from engine.errors import SecateurError
 
@@ -110,7 +111,7 @@ def _row(entry: Entry) -> list[object]:
 
 
 def _pack(name: str, tensor: Tensor) -> tuple[Entry, list[bytes]]:
-    elements = _elements(name, tensor)
+    elements = _narrowed(_elements(name, tensor), tensor.dtype)
     words = _words(elements)
     # Bits, not values: -0.0 is kept. No integer has the 16 bytes of a complex128.
     kept = np.flatnonzero(elements.any(axis=1) if words is None else words)
@@ -153,6 +154,19 @@ def _elements(name: str, tensor: Tensor) -> Bytes:
     flat = tensor.detach().cpu().contiguous().reshape(-1)
     raw: Bytes = to_array(flat.view(torch.uint8)) if flat.numel() else np.empty(0, np.uint8)
     return raw.reshape(-1, tensor.element_size())
+
+
+def _narrowed(elements: Bytes, dtype: torch.dtype) -> Bytes:
+    """Of float32 `elements` the two bytes of the same numbers in float16, if every one is the same to the bit."""
+    if dtype != torch.float32 or not len(elements):
+        return elements
+    numbers = elements.view(SINGLE)[:, 0]
+    with np.errstate(over="ignore", invalid="ignore"):
+        halves = numbers.astype(HALF)
+    if not np.array_equal(halves.astype(SINGLE).view("<u4"), numbers.view("<u4")):
+        return elements
+    narrow: Bytes = halves.view(np.uint8).reshape(-1, HALF.itemsize)
+    return narrow
 
 
 def _words(elements: Bytes) -> Words | None:

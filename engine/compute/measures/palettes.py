@@ -42,10 +42,10 @@ def palettes(elements: Words, rows: Integers | None, row_count: int) -> Iterator
     `rows` (n,) tells each element's row, None that all of a tensor is there, row after row of the same length; then
     vectors of neighbours are looked for as well.
     """
-    found = distinct(elements, MOST)
-    if found is None or len(found[0]) > len(elements) // 2:
+    values = distinct(elements, MOST)
+    if values is None or len(values[0]) > len(elements) // 2:
         return
-    table, indices = found
+    table, indices = values
     if len(table) <= LARGEST:
         yield Palette(table[:, None], [len(table)], indices.astype(np.uint8))
     if row_count > 1 and len(table) * row_count <= MARKS:
@@ -105,10 +105,10 @@ def _vectors(table: Words, indices: npt.NDArray[np.uint16]) -> Iterator[Palette]
     if len(np.unique(_hashes(few, factors))) > min(LARGEST, len(few) // 2):
         return
     hashes = _hashes(indices, factors)
-    found = distinct(hashes, LARGEST)
-    if found is None:
+    values = distinct(hashes, LARGEST)
+    if values is None:
         return
-    hashed, symbols = found
+    hashed, symbols = values
     first = np.zeros(len(hashed), np.int64)
     first[symbols[::-1]] = np.arange(len(symbols))[::-1]
     if np.array_equal(indices[first][symbols], indices):  # no two vectors have one hash

@@ -32,7 +32,7 @@ class Products(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def __init__(self, model: nn.Module, weights: dict[str, Tensor]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.found: dict[str, Product] = {}
+        self.by_weight: dict[str, Product] = {}
         self._names = {module: name for name, module in model.named_modules()}
         self._running = [""]
         placed = sorted((t.data_ptr(), t.nbytes, name) for name, t in weights.items() if t.numel())
@@ -72,17 +72,17 @@ class Products(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 break
         else:
             name, effective = self._running[-1], macs
-        product = self.found.setdefault(name, Product())
+        product = self.by_weight.setdefault(name, Product())
         product.macs += macs
         product.effective += effective
 
     def _weight_at(self, operand: Tensor) -> str | None:
         """The weight whose memory `operand` lies in: it, or a view of it (transposed, split)."""
         address = operand.data_ptr()
-        found = bisect.bisect_right(self._starts, address) - 1
-        if found < 0:
+        position = bisect.bisect_right(self._starts, address) - 1
+        if position < 0:
             return None
-        start, size, name = self._placed[found]
+        start, size, name = self._placed[position]
         return name if address < start + size else None
 
 

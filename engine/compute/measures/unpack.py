@@ -17,7 +17,7 @@ of an entry are, in this order:
    zero in all bits. A gap is Golomb-Rice coded, ``gap >> rice`` in unary and the `rice` low bits in a second stream,
    or a byte, after an ESCAPE for every 255 that it is longer, Huffman coded.
 2. *What they are*: the first bytes of all elements, their second bytes, …; each plane Huffman coded if it is shorter
-   than it has elements.
+   than it has elements. A float32 tensor of two planes holds numbers of float16, to be widened (version 2).
 3. With a codebook, the planes are those of its entries, each of `width` elements, and an index for each entry used
    follows, in `bits` bits or Huffman coded. The codebook is the whole tensor's, or there is one for each of its rows.
 
@@ -39,7 +39,9 @@ import numpy.typing as npt
 Array = npt.NDArray[Any]
 
 MAGIC = b"SECATEUR"
-VERSION = 1
+VERSION = 2
+READ = (1, 2)
+"""Versions of files that can be read: one of version 1 has no float32 tensor of two planes."""
 PREFIX = struct.Struct("<8sHI")
 DIGEST = hashlib.sha256().digest_size
 HEADER_LIMIT = 1 << 30
@@ -63,6 +65,7 @@ DTYPES: dict[str, Any] = {
 }
 """torch's types of elements that a file can hold, and the array's: unsigned integers with the same bits where NumPy has
 no such type."""
+SINGLE, HALF = DTYPES["float32"], DTYPES["float16"]
 
 
 @dataclass(frozen=True)
@@ -100,8 +103,10 @@ def unpack(data: bytes) -> dict[str, tuple[str, Array]]:
     if len(data) < PREFIX.size + DIGEST or data[: len(MAGIC)] != MAGIC:
         raise ValueError("not a packed file: it does not start as one")
     _, version, length = PREFIX.unpack_from(data)
-    if version != VERSION:
-        raise ValueError(f"the packed file is of version {version}; this reads version {VERSION}")
+    if version not in READ:
+        raise ValueError(
+            f"the packed file is of version {version}; this reads versions {READ[0]} to {READ[-1]}"
+        )
     body = memoryview(data)[:-DIGEST]
     if hashlib.sha256(body).digest() != data[-DIGEST:]:
         raise ValueError("the packed file is damaged: its checksum is wrong, so it was changed or cut off")
@@ -176,6 +181,9 @@ def _on_grid(bits: int, group: int | None, codes: Array, steps: Array, low: Arra
 def _array(entry: Entry, streams: _Streams) -> Array:
     """The tensor of one entry, whose streams are the next."""
     dtype, length = DTYPES[entry.dtype], math.prod(entry.shape)
+    widened = dtype
+    if len(entry.planes) == HALF.itemsize and dtype == SINGLE:
+        dtype = HALF
     if len(entry.planes) != dtype.itemsize:
         raise ValueError(f"{entry.dtype} of {len(entry.planes)} bytes")
     unary, low = streams.take(entry.unary), streams.take((max(entry.rice, 0) * entry.count + 7) // 8)
@@ -193,8 +201,8 @@ def _array(entry: Entry, streams: _Streams) -> Array:
     if positions is not None:
         values, elements = elements, np.zeros((length, dtype.itemsize), np.uint8)
         elements[positions] = values
-    array: Array = _exactly(elements, length).reshape(-1).view(dtype).reshape(entry.shape)
-    return array
+    array: Array = _exactly(elements, length).reshape(-1).view(dtype).astype(widened, copy=False)
+    return array.reshape(entry.shape)
 
 
 def _positions(entry: Entry, unary: Array, low: Array) -> Array | None:

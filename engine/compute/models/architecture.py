@@ -47,9 +47,9 @@ class Architecture:
 
 def architecture(model: nn.Module) -> Architecture:
     """The architecture that `build` made `model` from."""
-    found = getattr(model, _ATTRIBUTE)
-    assert isinstance(found, Architecture)
-    return found
+    arch = getattr(model, _ATTRIBUTE)
+    assert isinstance(arch, Architecture)
+    return arch
 
 
 def is_attached(model: nn.Module) -> bool:

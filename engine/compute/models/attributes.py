@@ -201,10 +201,10 @@ def _beside(parts: list[Plain], current: Any) -> list[tuple[Plain, Any]]:
 def _generator(kind: str, state: Plain, current: Any) -> Any:
     """A generator of random numbers where it was; the one that is there, so that those who share it still do."""
     if kind == NUMPY:
-        found = restored(state, None)
+        bits = restored(state, None)
         if not isinstance(current, np.random.Generator):
-            current = np.random.Generator(BIT_GENERATORS[found["bit_generator"]]())
-        current.bit_generator.state = found
+            current = np.random.Generator(BIT_GENERATORS[bits["bit_generator"]]())
+        current.bit_generator.state = bits
     elif kind == PYTHON:
         current = current if isinstance(current, random.Random) else random.Random()
         current.setstate(restored(state, None))
@@ -300,8 +300,8 @@ Attributes = dict[str, dict[str, Plain]]
 
 def recordable(model: nn.Module) -> Attributes:
     """All attributes that can be written without tensors."""
-    found: Attributes = {}
+    attributes: Attributes = {}
     for (module, attribute), description in described(model).items():
         if description.recordable:
-            found.setdefault(module, {})[attribute] = description.value
-    return found
+            attributes.setdefault(module, {})[attribute] = description.value
+    return attributes

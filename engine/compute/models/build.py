@@ -48,6 +48,7 @@ def _materialize(model: nn.Module, arch: Architecture) -> None:
         return
     with evaluating(model), torch.no_grad():
         model(torch.zeros(1, arch.channels, *arch.size))
+    constructed.refuse_lazy(model)
     align_(model)
 
 
@@ -98,4 +99,5 @@ def _users_own(arch: Architecture) -> nn.Module:
             f"It returned {type(model).__name__}; a torch.nn.Module is needed.",
             "Return the network itself; weights come from model.weights.",
         )
+    constructed.refuse_cycles(model)
     return model

@@ -89,11 +89,11 @@ def _save_network(model: nn.Module, folder: Path) -> nn.Module:
     return again
 
 
-def _stored(found: dict[str, Tensor]) -> dict[str, Tensor]:
+def _stored(named: dict[str, Tensor]) -> dict[str, Tensor]:
     """On the CPU, contiguous, and of tensors that share memory a copy each: safetensors refuses shared ones."""
     seen: set[int] = set()
     out = {}
-    for name, tensor in found.items():
+    for name, tensor in named.items():
         dense = tensor.detach().cpu().contiguous()
         out[name] = dense.clone() if dense.numel() and dense.data_ptr() in seen else dense
         seen.add(dense.data_ptr())

@@ -1,9 +1,11 @@
-"""What a user's constructor set up beside layers: modes that training keeps, and tensors that can't be kept."""
+"""What a user's constructor set up beside layers: modes that training keeps, and what can't be kept."""
 
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from engine.compute.models.attributes import attributes, describe, registered
 from engine.errors import SecateurError
+from engine.text.phrases import listed
 
 _EVALUATED = "secateur_stays_in_eval_mode"
 
@@ -40,6 +42,39 @@ def refuse_derived(model: nn.Module) -> None:
                     "It is a plain tensor, which stays as it is while these parameters are trained.",
                     "Compute it in forward.",
                 )
+
+
+def refuse_cycles(model: nn.Module) -> None:
+    """Raises SecateurError for a module that is registered within itself: a walk over the network would never end."""
+    done: set[int] = set()
+
+    def walk(module: nn.Module, path: str, above: tuple[int, ...]) -> None:
+        if id(module) in above:
+            raise SecateurError(
+                f"The network can't be kept: {path} is a module that it lies in itself",
+                "An attribute that is a module counts as a layer of the one that has it.",
+                "Keep what points upwards in a tuple or a list.",
+            )
+        if id(module) in done:
+            return
+        for name, child in module.named_children():
+            walk(child, f"{path}.{name}" if path else name, (*above, id(module)))
+        done.add(id(module))
+
+    walk(model, "", ())
+
+
+def refuse_lazy(model: nn.Module) -> None:
+    """Raises SecateurError for lazy layers that have seen an image's pass and still have no size."""
+    sizeless = [
+        name for name, module in model.named_modules() if any(map(is_lazy, module.parameters(recurse=False)))
+    ]
+    if sizeless:
+        raise SecateurError(
+            f"The network can't be kept: {listed(sizeless)} has no size",
+            "Lazy layers get theirs from what they are given, and the forward pass does not use it.",
+            "Use it in forward, or leave it out.",
+        )
 
 
 def _derived(tensor: Tensor) -> bool:

@@ -48,13 +48,13 @@ def unkeepable(module: str, attribute: str) -> SecateurError:
 
 def differences(model: nn.Module, again: nn.Module) -> list[str]:
     """What `again` keeps otherwise than `model`, by name; what passes through `model` left behind does not count."""
-    found = [*_in_modules(model, again), *_in_tensors(model, again)]
+    different = [*_in_modules(model, again), *_in_tensors(model, again)]
     for what, own, other in (
         ("requires_grad", tensors.frozen(model), tensors.frozen(again)),
         ("shared parameters", tensors.ties(model), tensors.ties(again)),
     ):
         if own != other:
-            found.append(what)
+            different.append(what)
     ours, theirs = described(model), described(again)
     for (module, attribute), own_value in ours.items():
         other_value = theirs.get((module, attribute))
@@ -63,8 +63,8 @@ def differences(model: nn.Module, again: nn.Module) -> list[str]:
         else:
             same = all(map(tensors.equal, own_value.tensors, other_value.tensors))
         if not same:
-            found.append(f"{module}.{attribute}" if module else attribute)
-    return found
+            different.append(f"{module}.{attribute}" if module else attribute)
+    return different
 
 
 def _in_modules(model: nn.Module, again: nn.Module) -> list[str]:
@@ -80,6 +80,6 @@ def _class(module: nn.Module | None) -> str:
 
 def _in_tensors(model: nn.Module, again: nn.Module) -> list[str]:
     ours, theirs = (tensors.saved(one) | tensors.transient(one) for one in (model, again))
-    found = [n for n in ours if n not in theirs or not tensors.equal(ours[n], theirs[n])]
-    found += sorted(theirs.keys() - ours.keys())
-    return found
+    different = [n for n in ours if n not in theirs or not tensors.equal(ours[n], theirs[n])]
+    different += sorted(theirs.keys() - ours.keys())
+    return different

@@ -51,8 +51,8 @@ def record(model: nn.Module, edit: Edit) -> None:
 
 def notes(model: nn.Module) -> dict[str, Any]:
     """What a step found out for later steps, plain JSON by name; it travels in the model's checkpoint."""
-    found: dict[str, Any] = vars(model).setdefault(_NOTES, {})
-    return found
+    noted: dict[str, Any] = vars(model).setdefault(_NOTES, {})
+    return noted
 
 
 def noted(module: nn.Module, name: str) -> Any | None:
@@ -86,13 +86,13 @@ def changes(before: dict[str, dict[str, Any]], after: dict[str, dict[str, Any]])
 
 def _sizes(module: nn.Module) -> dict[str, Any]:
     """The module's own integers and tuples of integers, as lists."""
-    found: dict[str, Any] = {}
+    sizes: dict[str, Any] = {}
     for name, value in vars(module).items():
         if name.startswith(("_", "secateur_")) or isinstance(value, bool):
             continue
         if _is_size(value):
-            found[name] = list(value) if isinstance(value, tuple) else value
-    return found
+            sizes[name] = list(value) if isinstance(value, tuple) else value
+    return sizes
 
 
 def _is_size(value: Any) -> bool:

@@ -3,6 +3,7 @@
 import copy
 import tempfile
 from pathlib import Path
+from pickle import PicklingError
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +21,30 @@ from engine.errors import SecateurError, said_by
 from engine.params.catalog import is_built_in
 
 
+def assert_copyable(model: nn.Module) -> None:
+    """Raises SecateurError, naming the attribute, where the network can't be copied: every step works on a copy."""
+    try:
+        copy.deepcopy(model)
+    except (*FAILURES, copy.Error, PicklingError) as error:
+        why = f"{type(error).__name__}: {said_by(error)[0]}"
+        raise _refused(
+            f"{_uncopyable(model)} can't be copied ({why})", "Make it where it is used."
+        ) from error
+
+
+def _uncopyable(model: nn.Module) -> str:
+    """The attribute that keeps the network from being copied; the network itself if it is no single one."""
+    for name, module in model.named_modules():
+        for attribute, value in vars(module).items():
+            if attribute in nn.Module().__dict__:
+                continue
+            try:
+                copy.deepcopy(value)
+            except (*FAILURES, copy.Error, PicklingError):
+                return f"{name + '.' if name else ''}{attribute}"
+    return "it"
+
+
 def assert_keepable(model: nn.Module, images: Tensor) -> None:
     """Raises SecateurError, in a sentence that names the layer, unless a checkpoint gives `model` back exactly.
 
@@ -35,12 +60,8 @@ def assert_keepable(model: nn.Module, images: Tensor) -> None:
     if not is_built_in(architecture(model).name):
         _assert_repeatable(model, images)
     images = images.contiguous(memory_format=layout_of(model))
-    try:
-        used = copy.deepcopy(model).to(memory_format=layout_of(model))
-    except FAILURES as error:
-        raise _refused(
-            f"{type(error).__name__}: {said_by(error)[0]}", "Leave out what can't be copied."
-        ) from error
+    assert_copyable(model)
+    used = copy.deepcopy(model).to(memory_format=layout_of(model))
     for training in (True, False):
         _pass(used, images, training=training)
     with tempfile.TemporaryDirectory(prefix="secateur-keep-") as folder:

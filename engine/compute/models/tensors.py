@@ -11,14 +11,14 @@ from engine.compute.models.attributes import loose_tensors
 
 def saved(model: nn.Module) -> dict[str, Tensor]:
     """Parameters and buffers by name, as a state_dict has them: each name of a shared one too, no unsaved buffers."""
-    found: dict[str, Tensor] = {}
+    named: dict[str, Tensor] = {}
     for prefix, module in model.named_modules(remove_duplicate=False):
         transient = module._non_persistent_buffers_set
         buffers = ((n, t) for n, t in module._buffers.items() if n not in transient)
         for name, tensor in (*module._parameters.items(), *buffers):
             if tensor is not None:
-                found[f"{prefix}.{name}" if prefix else name] = tensor
-    return found
+                named[f"{prefix}.{name}" if prefix else name] = tensor
+    return named
 
 
 def transient(model: nn.Module) -> dict[str, Tensor]:

@@ -211,8 +211,8 @@ def _deviation(model: nn.Module, shape: Shape, path: Path) -> float:
         return float("inf")
     # A model that diverged still has a latency: its NaN and infinite outputs only have to be the same ones.
     given, expected = (tensor.where(tensor.isfinite(), 0) for tensor in (given, expected))
-    found = _relative(given, expected)
-    return 0.0 if found > TOLERANCE and _is_rounding(model, images, expected, given) else found
+    error = _relative(given, expected)
+    return 0.0 if error > TOLERANCE and _is_rounding(model, images, expected, given) else error
 
 
 def _is_rounding(model: nn.Module, images: Tensor, expected: Tensor, given: Tensor) -> bool:

@@ -71,8 +71,8 @@ class Graph:
 
     def only_consumer(self, name: str) -> onnx.NodeProto | None:
         """The one node that takes this tensor, if nothing else does."""
-        found = self.consumers.get(name, [])
-        return found[0] if len(found) == 1 and name not in self.outputs else None
+        consumers = self.consumers.get(name, [])
+        return consumers[0] if len(consumers) == 1 and name not in self.outputs else None
 
     def remove(self, gone: list[onnx.NodeProto]) -> None:
         """Take nodes away, and constants that nothing takes any more."""
@@ -114,5 +114,5 @@ def layer_of(node: onnx.NodeProto, graph: Graph) -> str | None:
 
 def attribute(node: onnx.NodeProto, name: str, default: Any) -> Any:
     """An attribute's value, or what the operator takes it for where it is not written."""
-    found = next((one for one in node.attribute if one.name == name), None)
-    return default if found is None else helper.get_attribute_value(found)
+    value = next((one for one in node.attribute if one.name == name), None)
+    return default if value is None else helper.get_attribute_value(value)

@@ -98,10 +98,10 @@ class OnnxModel:
 def _outputs(session: ort.InferenceSession, images: Tensor, names: list[str] | None) -> list[Tensor]:
     """The outputs of these names, all by default, on the CPU."""
     try:
-        found = session.run(names, {session.get_inputs()[0].name: to_array(images)})
+        arrays = session.run(names, {session.get_inputs()[0].name: to_array(images)})
     except FAILURES as error:
         raise SecateurError("ONNX Runtime failed on an input", f"{tuple(images.shape)}: {error}") from error
-    return [from_array(output) for output in found]
+    return [from_array(output) for output in arrays]
 
 
 def options(threads: int) -> ort.SessionOptions:

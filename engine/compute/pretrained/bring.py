@@ -24,13 +24,14 @@ from engine.compute.pretrained.files import refused
 from engine.compute.pretrained.guess import BOUND, Match, guess, match
 from engine.compute.pretrained.inert import UNREADABLE
 from engine.compute.pretrained.parts import named, readings
-from engine.compute.pretrained.reading import WeightFile, read
 from engine.compute.pretrained.shapes import AUXILIARY, narrow_, skeleton
 from engine.compute.pretrained.state_dict import load_into, unfit
 from engine.compute.pretrained.unwrap import Notices, Variant, variants
+from engine.compute.pretrained.weight_files import WeightFile, read
 from engine.errors import SecateurError
 from engine.params.catalog import DETECTOR, UNSAVED, WEIGHT_FILES, is_built_in, own_code
 from engine.params.preset import AUTO, Model
+from engine.text.phrases import counted
 
 TENSORS = "model.safetensors"
 RECIPE = "model.json"
@@ -76,13 +77,13 @@ def _file(path: Path) -> Path:
 
 
 def _from_file(path: Path, params: Model, offered: Architecture) -> tuple[nn.Module, Notices]:
-    found = read(path, params)
+    file = read(path, params)
     if offered.name.startswith(DETECTOR):
-        return _detector(found, path, offered), found.notices
-    state, pruned = masks.unmasked(found.state)
-    found = replace(found, state=state)
+        return _detector(file, path, offered), file.notices
+    state, pruned = masks.unmasked(file.state)
+    file = replace(file, state=state)
     groups = _readings(state, params, path)
-    trusted, guessed = found.module is not None, params.name == AUTO
+    trusted, guessed = file.module is not None, params.name == AUTO
     fresh: tuple[str, ...] = ()
     if own_code(params.name):
         fitted = own.fit(offered, groups, params.new_layers, str(path), trusted)
@@ -93,10 +94,10 @@ def _from_file(path: Path, params: Model, offered: Architecture) -> tuple[nn.Mod
         fitting = match(offered, groups, trusted=trusted)
     if not fitting.difference.fits:
         raise _misnamed(str(path), fitting, groups, offered, trusted)
-    notices = [*found.notices, *_told(fitting, path.name, guessed)]
+    notices = [*file.notices, *_described(fitting, path.name, guessed)]
     _check_size(fitting.arch, offered)
     fitting = replace(fitting, state=own.made(fitting.arch, fresh, fitting.state))
-    model, native = _loaded(fitting, found, path, notices)
+    model, native = _loaded(fitting, file, path, notices)
     if own_code(params.name):
         model, arch = _as_its_code_builds(model, native, offered, fresh, path.name, notices)
     else:
@@ -110,15 +111,15 @@ def _from_file(path: Path, params: Model, offered: Architecture) -> tuple[nn.Mod
 
 
 def _readings(state: dict[str, Tensor], params: Model, path: Path) -> list[list[Variant]]:
-    found = readings(state, params.part)
-    if not found:
+    groups = readings(state, params.part)
+    if not groups:
         begin = named(tuple(dict.fromkeys(name.partition(".")[0] for name in state)))
         raise SecateurError(
             f"Weights {path} have no part {params.part}",
             f"The names of its tensors begin with {begin}.",
             "Correct model.part, or leave it out.",
         )
-    return found
+    return groups
 
 
 def _misnamed(
@@ -128,8 +129,8 @@ def _misnamed(
     error = unfit(source, nearest.difference.lines())
     try:
         fits = guess(groups, replace(offered, arguments={}), trusted=trusted).arch
-    except SecateurError as found:
-        return SecateurError(error.title, error.detail, found.remedy)
+    except SecateurError as other:
+        return SecateurError(error.title, error.detail, other.remedy)
     width = f", arguments: {{width: {fits.arguments['width']}}}" if "width" in fits.arguments else ""
     return SecateurError(error.title, error.detail, f"They fit model: {{name: {fits.name}{width}}}.")
 
@@ -149,33 +150,39 @@ def _as_its_code_builds(
         return attached(loaded, native), native
     model = build(offered).eval()
     own.fill(model, loaded, fresh)
-    last = f"the last layer of {name} ({', '.join(fresh)}), for {native.classes} classes,"
+    last = (
+        f"the last layer of {name} ({', '.join(fresh)}), for {counted(native.classes, 'class', 'classes')},"
+    )
     notices.append(("warning", f"{last} {REPLACED} the data's {offered.classes}: it has to be trained"))
     return model, offered
 
 
-def _detector(found: WeightFile, path: Path, offered: Architecture) -> nn.Module:
+def _detector(file: WeightFile, path: Path, offered: Architecture) -> nn.Module:
     """Classes and channels are in many of a detector's layers: its weights fit as they are or not at all."""
     model = build(offered)
     names = model.state_dict().keys()
-    ways = variants(found.state)
+    ways = variants(file.state)
     best = max(ways, key=lambda way: len(names & way.state.keys()))
     load_into(model, best.state, str(path))
     return model
 
 
-def _told(found: Match, name: str, guessed: bool) -> Notices:
-    arch = found.arch
+def _described(fitting: Match, name: str, guessed: bool) -> Notices:
+    arch = fitting.arch
     notices: Notices = []
-    if found.prefix:
-        notices.append(("info", f"took {found.prefix!r} off the names in {name}"))
-    if found.left_out:
-        notices.append(("warning", f"left out of {name}: {named(found.left_out)}"))
+    if fitting.prefix:
+        notices.append(("info", f"took {fitting.prefix!r} off the names in {name}"))
+    if fitting.left_out:
+        notices.append(("warning", f"left out of {name}: {named(fitting.left_out)}"))
     if guessed:
         width = f" of width {arch.arguments['width']}" if "width" in arch.arguments else ""
         notices.append(("info", f"{name} was recognized as {arch.name}{width} with {arch.classes} classes"))
-    if found.difference.narrower:
-        layers = {tensor.rpartition(".")[0] for tensor in found.difference.narrower}
+    if fitting.by_order:
+        text = f"{name} has other names than {arch.name}: its tensors were matched by their order and sizes"
+        unseen = "what no tensor shows (padding, epsilon, activations) is torchvision's"
+        notices.append(("warning", f"{text}, and {unseen}; see that `base` is as good as the file should be"))
+    if fitting.difference.narrower:
+        layers = {tensor.rpartition(".")[0] for tensor in fitting.difference.narrower}
         notices.append(
             ("info", f"{name} is pruned: {len(layers)} layers are narrower than those of {arch.name}")
         )
@@ -193,12 +200,12 @@ def _check_size(native: Architecture, offered: Architecture) -> None:
 
 
 def _loaded(
-    found: Match, weight_file: WeightFile, path: Path, notices: Notices
+    fitting: Match, weight_file: WeightFile, path: Path, notices: Notices
 ) -> tuple[nn.Module, Architecture]:
     """The network, as wide as its weights are, with them; one that was unpickled is compared with the original."""
-    arch, original = found.arch, None
+    arch, original = fitting.arch, None
     if weight_file.module is not None:
-        original = weight_file.module.get_submodule(found.prefix.rstrip("."))
+        original = weight_file.module.get_submodule(fitting.prefix.rstrip("."))
         arch = replace(arch, arguments=flags(original) | arch.arguments)
     elif arch.name in AUXILIARY and "transform_input" not in arch.arguments:
         notices.append(
@@ -206,11 +213,11 @@ def _loaded(
         )
     model = build(arch)
     if original is None:
-        narrow_(model, found.state)
+        narrow_(model, fitting.state)
     else:
         take_sizes_(model, original)
-    edits.reshape(model, found.state)
-    load_into(model, found.state, str(path))
+    edits.reshape(model, fitting.state)
+    load_into(model, fitting.state, str(path))
     if original is not None:
         notices += compare_answers(model, original, arch, path)
     return model.eval(), arch
@@ -223,7 +230,7 @@ def _fitted(
     if native.channels != offered.channels:
         if {native.channels, offered.channels} != {1, RGB}:
             raise SecateurError(
-                f"The weights in {name} are for images of {native.channels} channels",
+                f"The weights in {name} are for images of {counted(native.channels, 'channel')}",
                 f"The data has {offered.channels}.",
                 "Set data.channels.",
             )
@@ -232,7 +239,7 @@ def _fitted(
         notices.append(("info", f"{text}; grey images give the same activations"))
     if native.classes != offered.classes:
         fit_head(model, offered.classes)
-        text = f"the last layer of {name}, for {native.classes} classes, {REPLACED}"
+        text = f"the last layer of {name}, for {counted(native.classes, 'class', 'classes')}, {REPLACED}"
         notices.append(("warning", f"{text} the data's {offered.classes}: it has to be trained"))
     arch = replace(native, channels=offered.channels, classes=offered.classes, size=offered.size)
     attached(model, arch)
@@ -271,8 +278,8 @@ def _from_checkpoint(folder: Path, name: str, offered: Architecture) -> tuple[nn
 def _check_room(recipe: dict[str, Any]) -> None:
     """Raises ValueError where a network is to be built that no memory holds, before it is."""
     arch = Architecture.from_dict(recipe["architecture"])
-    found = skeleton(arch)
-    takes = sum(tensor.nbytes for tensor in (*found.parameters(), *found.buffers()))
+    network = skeleton(arch)
+    takes = sum(tensor.nbytes for tensor in (*network.parameters(), *network.buffers()))
     if takes > LARGEST_NETWORK:
         raise ValueError(f"its {arch.name} would take {takes} bytes")
     if (most := max(_numbers(recipe["edits"]), default=0)) > WIDEST_LAYER:
@@ -296,10 +303,11 @@ def _own_checkpoint(
         return model
     fresh = own.differing(skeleton(native), skeleton(replace(native, classes=offered.classes)))
     if native.channels != offered.channels or edits.recorded(model) or masks.masked(model) or not fresh:
+        is_for = f"{counted(native.channels, 'channel')} and {counted(native.classes, 'class', 'classes')}"
         raise SecateurError(
             f"The checkpoint {folder} is for other data",
-            f"It is for {native.channels} channels and {native.classes} classes, the data has {offered.channels} and "
-            f"{offered.classes}; a compressed network of your own is not rewritten.",
+            f"It is for {is_for}, the data has {offered.channels} and {offered.classes}; a compressed network of your "
+            "own is not rewritten.",
             "Bring the weights from before it was compressed, or data of the same kind.",
         )
     target = replace(native, classes=offered.classes, size=offered.size)

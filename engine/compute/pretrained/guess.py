@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from engine.compute.models.architecture import Architecture
 from engine.compute.models.edits import reshape
+from engine.compute.pretrained.by_order import renamed
 from engine.compute.pretrained.parts import alike
 from engine.compute.pretrained.shapes import (
     AUXILIARY,
@@ -54,6 +55,8 @@ class Match:
     prefix: str
     difference: Difference
     left_out: tuple[str, ...] = ()
+    by_order: bool = False
+    """Whether the file has other names for the tensors, so that order and sizes had to tell."""
 
 
 def fingerprint(names: Iterable[str]) -> str:
@@ -71,22 +74,29 @@ def guess(groups: Sequence[list[Variant]], offered: Architecture, *, trusted: bo
     """
     every: list[Match] = []
     for variants in groups:
-        found = [match for variant in variants for match in _fitting(variant, offered, trusted)]
-        exact = [match for match in found if match.difference.exact]
+        fitting = [match for variant in variants for match in _fitting(variant, offered, trusted)]
+        exact = [match for match in fitting if match.difference.exact]
         if len({match.arch.name for match in exact}) > 1:
             raise _ambiguous(exact)
-        pruned = [] if exact else [match for match in found if trusted or _runs(match)]
+        pruned = [] if exact else [match for match in fitting if trusted or _runs(match)]
         if exact or pruned:
             _check_alone(groups, exact[0] if exact else pruned[0], offered, trusted)
             return exact[0] if exact else min(pruned, key=_parameters)
-        every += found
+        every += fitting
+    ordered = [] if trusted else _by_order(groups, offered)
+    if len({one.arch.name for one in ordered}) > 1:
+        raise _ambiguous(ordered)
+    if ordered:
+        return ordered[0]
     raise _unknown([variant for variants in groups for variant in variants], offered, every)
 
 
-def _check_alone(groups: Sequence[list[Variant]], found: Match, offered: Architecture, trusted: bool) -> None:
+def _check_alone(
+    groups: Sequence[list[Variant]], chosen: Match, offered: Architecture, trusted: bool
+) -> None:
     """Raises SecateurError where the file has several networks and no name says which is meant."""
     same = alike(groups, lambda variant: any(True for _ in _fitting(variant, offered, trusted)))
-    if found.prefix in same and len(same) > 1:
+    if chosen.prefix in same and len(same) > 1:
         raise several(same)
 
 
@@ -105,17 +115,40 @@ def match(arch: Architecture, groups: Sequence[list[Variant]], *, trusted: bool 
         sizes = [size for ways in groups for way in ways if (size := _size(way.state, arch)) != arch.size]
         arch = replace(arch, size=sizes[0]) if sizes else arch
     model = skeleton(arch)
-    found = [min((_match(arch, way, model, trusted) for way in ways), key=_count) for ways in groups]
-    fitting = [one for one in found if one.difference.fits]
+    matches = [min((_match(arch, way, model, trusted) for way in ways), key=_count) for ways in groups]
+    fitting = [one for one in matches if one.difference.fits]
     if fitting:
         same = alike(groups, lambda way: _match(arch, way, model, trusted).difference.fits)
         if fitting[0].prefix in same and len(same) > 1:
             raise several(same)
-    return fitting[0] if fitting else min(found, key=_count)
+        return fitting[0]
+    ordered = [] if trusted else list(_in_order(arch, model, groups))
+    return (ordered or [min(matches, key=_count)])[0]
 
 
-def _count(found: Match) -> int:
-    return found.difference.count
+def _by_order(groups: Sequence[list[Variant]], offered: Architecture) -> list[Match]:
+    """Known networks, of as many tensors, that the whole file fits by the order and sizes of its tensors."""
+    state = groups[0][0].state
+    count = sum(not name.endswith(COUNTER) for name in state)
+    names = [
+        name for name, (_, many, _) in FINGERPRINTS.items() if many == count and not name.startswith(BOUND)
+    ]
+    candidates = [replace(offered, name=name, arguments={}) for name in names]
+    return [one for arch in candidates for one in _in_order(arch, skeleton(_native(arch)), groups[:1])]
+
+
+def _in_order(arch: Architecture, model: nn.Module, groups: Sequence[list[Variant]]) -> Iterator[Match]:
+    """`arch` with the tensors of a part of the file under its own names, where order and sizes tell them."""
+    for ways in groups:
+        state = renamed(model, ways[0].state)
+        if state is not None:
+            candidate = _match(arch, replace(ways[0], state=state), model)
+            if candidate.difference.exact:
+                yield replace(candidate, by_order=True)
+
+
+def _count(candidate: Match) -> int:
+    return candidate.difference.count
 
 
 def _match(arch: Architecture, variant: Variant, model: nn.Module, trusted: bool = False) -> Match:
@@ -139,9 +172,9 @@ def _fitted(arch: Architecture, model: nn.Module, state: dict[str, Tensor]) -> A
 
 def _fitting(variant: Variant, offered: Architecture, trusted: bool) -> Iterator[Match]:
     for arch in _candidates(variant.state, offered):
-        found = _match(arch, variant, skeleton(arch), trusted)
-        if found.difference.fits:
-            yield found
+        candidate = _match(arch, variant, skeleton(arch), trusted)
+        if candidate.difference.fits:
+            yield candidate
 
 
 def _candidates(state: dict[str, Tensor], offered: Architecture) -> Iterator[Architecture]:
@@ -170,7 +203,7 @@ def _size(state: dict[str, Tensor], offered: Architecture) -> tuple[int, int]:
 def _cifar(state: dict[str, Tensor], offered: Architecture) -> Iterator[Architecture]:
     """CIFAR ResNets of the depth that the blocks tell: as wide as the first layer, or wider and then pruned."""
     blocks: dict[str, set[str]] = {"1": set(), "2": set(), "3": set()}
-    for stage, block in (found.groups() for name in state if (found := _BLOCK.fullmatch(name))):
+    for stage, block in (block_name.groups() for name in state if (block_name := _BLOCK.fullmatch(name))):
         blocks[stage].add(block)
     first = state.get("conv1.weight")
     if (
@@ -197,16 +230,16 @@ def _staged(name: str, tensor: Tensor) -> bool:
     return name.startswith("layer") and tensor.ndim == 4
 
 
-def _runs(found: Match) -> bool:
+def _runs(candidate: Match) -> bool:
     """Whether the narrower network takes an image: sizes of layers that follow each other then agree."""
-    arch = found.arch
+    arch = candidate.arch
     if arch.name == "torchvision/inception_v3":
         arch = replace(arch, size=(TRIED_INCEPTION, TRIED_INCEPTION))
     elif not arch.name.startswith(BOUND):
         arch = replace(arch, size=(TRIED, TRIED))
     model = skeleton(arch)
-    narrow_(model, found.state)
-    reshape(model, found.state)
+    narrow_(model, candidate.state)
+    reshape(model, candidate.state)
     try:
         with torch.inference_mode():
             model(torch.empty(1, arch.channels, *arch.size, device="meta"))
@@ -215,12 +248,12 @@ def _runs(found: Match) -> bool:
     return True
 
 
-def _parameters(found: Match) -> int:
-    return sum(p.numel() for p in skeleton(found.arch).parameters())
+def _parameters(candidate: Match) -> int:
+    return sum(p.numel() for p in skeleton(candidate.arch).parameters())
 
 
-def _ambiguous(found: list[Match]) -> SecateurError:
-    names = sorted({one.arch.name for one in found})
+def _ambiguous(candidates: list[Match]) -> SecateurError:
+    names = sorted({one.arch.name for one in candidates})
     return SecateurError(
         "The weights fit more than one model",
         f"Their tensors have the same names and shapes in {', '.join(names)}.",

@@ -158,14 +158,14 @@ def today(module: str, name: str) -> tuple[str, str]:
 
 def _foreign(path: Path, kind: Kind) -> tuple[str, ...]:
     """Classes and functions that the file names and that torch does not load by itself, in order."""
-    found: dict[str, None] = {}
+    names: dict[str, None] = {}
     try:
         for name in _names(path, kind):
             if not KNOWN.fullmatch(name):
-                found.setdefault(name)
+                names.setdefault(name)
     except UNREADABLE:
-        return tuple(found)
-    return tuple(found)
+        return tuple(names)
+    return tuple(names)
 
 
 def _names(path: Path, kind: Kind) -> Iterator[str]:

@@ -18,6 +18,7 @@ from engine.compute.pretrained.shapes import Difference, compare, skeleton
 from engine.compute.pretrained.state_dict import unfit
 from engine.compute.pretrained.unwrap import Variant
 from engine.errors import SecateurError, UsageError
+from engine.text.phrases import counted
 
 SHARE = 0.5
 """Share of a network's tensors that may be left at random on request: where more do not fit, the file is another's."""
@@ -47,19 +48,19 @@ def fit(
 
     def matched(arch: Architecture, built: nn.Module, way: Variant) -> Match:
         state = {name: tensor for name, tensor in way.state.items() if _layer(name) not in asked}
-        found = compare(built, state, trusted=trusted)
-        missing = tuple(name for name in found.missing if _layer(name) not in asked)
-        return Match(arch, state, way.prefix, replace(found, missing=missing), way.left_out)
+        difference = compare(built, state, trusted=trusted)
+        missing = tuple(name for name in difference.missing if _layer(name) not in asked)
+        return Match(arch, state, way.prefix, replace(difference, missing=missing), way.left_out)
 
     best: list[Match] = []
     for ways in groups:
-        found = min((matched(offered, model, way) for way in ways), key=lambda one: one.difference.count)
-        best.append(found)
-        if found.difference.exact:
+        candidate = min((matched(offered, model, way) for way in ways), key=lambda one: one.difference.count)
+        best.append(candidate)
+        if candidate.difference.exact:
             same = alike(groups, lambda way: matched(offered, model, way).difference.fits)
-            if found.prefix in same and len(same) > 1:
+            if candidate.prefix in same and len(same) > 1:
                 raise several(same)
-            return Fitting(found, asked)
+            return Fitting(candidate, asked)
     nearest = min(best, key=lambda one: one.difference.count)
     for arch in _others(nearest, offered, model):
         built = skeleton(arch)
@@ -96,7 +97,7 @@ def _layer(tensor: str) -> str:
 def _named_layers(model: nn.Module, names: Collection[str]) -> tuple[str, ...]:
     """The layers with tensors of their own that `names` mean, patterns and those below a name included."""
     layers = list(dict.fromkeys(_layer(name) for name in model.state_dict()))
-    found: dict[str, None] = {}
+    chosen: dict[str, None] = {}
     for name in names:
         meant = [one for one in layers if fnmatchcase(one, name) or fnmatchcase(one, f"{name}.*")]
         if not meant:
@@ -105,19 +106,19 @@ def _named_layers(model: nn.Module, names: Collection[str]) -> tuple[str, ...]:
                 f"model.new_layers names it; the last layers are {', '.join(layers[-4:])}.",
                 "Correct the name.",
             )
-        found |= dict.fromkeys(meant)
-    return tuple(found)
+        chosen |= dict.fromkeys(meant)
+    return tuple(chosen)
 
 
-def _only_inside(found: Match, offered: Architecture, model: nn.Module) -> bool:
+def _only_inside(candidate: Match, offered: Architecture, model: nn.Module) -> bool:
     """Whether what is narrower in the file lost channels to pruning: neither input channels nor classes."""
     own = model.state_dict()
     first = next((name for name, tensor in own.items() if tensor.ndim == 4), "")
     last = differing(model, skeleton(replace(offered, classes=offered.classes + 1)))
-    narrower = found.difference.narrower
-    same_stem = first not in narrower or found.state[first].shape[1:] == own[first].shape[1:]
+    narrower = candidate.difference.narrower
+    same_stem = first not in narrower or candidate.state[first].shape[1:] == own[first].shape[1:]
     return same_stem and not any(
-        found.state[name].shape[0] != own[name].shape[0] for name in narrower if _layer(name) in last
+        candidate.state[name].shape[0] != own[name].shape[0] for name in narrower if _layer(name) in last
     )
 
 
@@ -148,7 +149,7 @@ def differing(one: nn.Module, two: nn.Module) -> tuple[str, ...]:
 
 def _channels(source: str, has: int, wanted: int) -> SecateurError:
     return SecateurError(
-        f"The weights in {source} are for images of {has} channels",
+        f"The weights in {source} are for images of {counted(has, 'channel')}",
         f"The data has {wanted}, and a network of your own is not rewritten.",
         f"Set data.channels: {has}",
     )

@@ -85,9 +85,9 @@ class Difference:
 
     def lines(self) -> list[str]:
         """What is wrong, one thing a line, sorted."""
-        found = [f"missing {name}" for name in self.missing]
-        found += [f"unexpected {name}" for name in self.unexpected]
-        return sorted([*found, *self.misfits])
+        texts = [f"missing {name}" for name in self.missing]
+        texts += [f"unexpected {name}" for name in self.unexpected]
+        return sorted([*texts, *self.misfits])
 
 
 def compare(model: nn.Module, state: dict[str, Tensor], *, trusted: bool = False) -> Difference:

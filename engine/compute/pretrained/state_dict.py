@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.compute.pretrained.files import refused
-from engine.compute.pretrained.reading import read
+from engine.compute.pretrained.weight_files import read
 from engine.errors import SecateurError
 from engine.params.preset import Model
 from engine.store.keys import file_hash
@@ -68,8 +68,8 @@ def pretrained_state(params: Model) -> tuple[dict[str, Tensor], int]:
     if not file.is_file():
         _download(params, weights.url, file)
     _check_hash(file)
-    found = read(file, params.model_copy(update={"trust_pickle": False}))
-    return found.state, len(weights.meta["categories"])
+    weight_file = read(file, params.model_copy(update={"trust_pickle": False}))
+    return weight_file.state, len(weights.meta["categories"])
 
 
 def _download(params: Model, url: str, file: Path) -> None:
@@ -101,5 +101,5 @@ def _check_hash(file: Path) -> None:
 
 def _hash(file: Path) -> str:
     """The first digits of the file's SHA-256, which torchvision writes into its name; "" where there are none."""
-    found = re.search(r"-([0-9a-f]{8,})\.", file.name)
-    return found[1] if found else ""
+    digits = re.search(r"-([0-9a-f]{8,})\.", file.name)
+    return digits[1] if digits else ""

@@ -60,9 +60,9 @@ def find(value: Any, keys: tuple[str, ...] = ()) -> Found | None:
         return None
     for key in (*AVERAGES, *WRAPPERS):
         inner = value.get(key)
-        found = find(inner, (*keys, key)) if isinstance(inner, Mapping) or _is_model(inner) else None
-        if found:
-            return _with_choice(found, key, value)
+        inside = find(inner, (*keys, key)) if isinstance(inner, Mapping) or _is_model(inner) else None
+        if inside:
+            return _with_choice(inside, key, value)
     if _is_state(value):
         return Found(keys, value)
     return _only(value, keys)
@@ -74,12 +74,12 @@ def _only(value: Mapping[Any, Any], keys: tuple[str, ...]) -> Found | None:
     return Found((*keys, held[0]), value[held[0]]) if len(held) == 1 else None
 
 
-def _with_choice(found: Found, key: str, beside: Mapping[Any, Any]) -> Found:
+def _with_choice(chosen: Found, key: str, beside: Mapping[Any, Any]) -> Found:
     others = [k for k in WRAPPERS if _is_state(beside.get(k)) or _is_model(beside.get(k))]
     if key not in AVERAGES or not others:
-        return found
+        return chosen
     text = f"took the moving average of the weights, {key!r}; the file has the plain ones too, {others[0]!r}"
-    return Found(found.keys, found.value, (*found.notices, ("info", text)))
+    return Found(chosen.keys, chosen.value, (*chosen.notices, ("info", text)))
 
 
 def _is_model(value: Any) -> bool:
@@ -129,16 +129,16 @@ class Variant:
 
 def variants(state: dict[str, Tensor]) -> list[Variant]:
     """The state_dict as it is, without each known prefix that all its names share, and with today's names."""
-    found = [Variant(state)]
+    known = [Variant(state)]
     plain = {_without(name): tensor for name, tensor in state.items() if name not in COUNTERS}
     if plain.keys() != state.keys():
-        found.append(Variant(plain))
+        known.append(Variant(plain))
     prefix = ""
     while shared := next((p for p in PREFIXES if plain and all(n.startswith(p) for n in plain)), ""):
         prefix += shared
         plain = {n[len(shared) :]: t for n, t in plain.items() if n[len(shared) :] not in COUNTERS}
-        found.append(Variant(plain, prefix))
-    return [*found, *(new for one in found for new in _renamed(one))]
+        known.append(Variant(plain, prefix))
+    return [*known, *(new for one in known for new in _renamed(one))]
 
 
 def _without(name: str) -> str:

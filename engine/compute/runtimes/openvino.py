@@ -78,14 +78,14 @@ def compiled(network: Path | bytes, shape: tuple[int, ...], threads: int, precis
         core = openvino.Core()
         graph = core.read_model(network)
         graph.reshape(list(shape))
-        found = core.compile_model(graph, "CPU", settings)
+        network_compiled = core.compile_model(graph, "CPU", settings)
     except RuntimeError as error:
         why = " ".join(said_by(error)[-2:])[:300]
         raise Unavailable(f"OpenVINO does not take the network: {why}") from error
-    given = found.get_property(properties.hint.inference_precision)
+    given = network_compiled.get_property(properties.hint.inference_precision)
     if given != TYPES[precision]:
         raise Unavailable(f"OpenVINO computes in {given.get_type_name()} here, not in {precision}")
-    return found
+    return network_compiled
 
 
 def float_operators(path: Path, shape: tuple[int, ...]) -> dict[str, int]:

@@ -16,6 +16,7 @@ from engine.compute.steps.clustering.weights import cluster_weights
 from engine.compute.steps.distillation.step import distill
 from engine.compute.steps.factorization.step import factorize
 from engine.compute.steps.pruning.step import prune_weights
+from engine.compute.steps.quantization.half import quantize_half
 from engine.compute.steps.quantization.int8 import quantize_dynamic, quantize_static
 from engine.compute.steps.quantization.qat import quantize_qat
 from engine.compute.steps.quantization.weights import quantize_weights
@@ -32,6 +33,7 @@ from engine.params import (
     PruneChannels,
     PruneWeights,
     QuantizeDynamic,
+    QuantizeHalf,
     QuantizeQat,
     QuantizeStatic,
     QuantizeWeights,
@@ -71,6 +73,8 @@ def apply(step: Step, model: nn.Module, context: Context) -> nn.Module:
             return quantize_qat(model, step, context)
         case QuantizeWeights():
             return quantize_weights(model, step, context)
+        case QuantizeHalf():
+            return quantize_half(model, step, context)
         case Calibrate():
             return calibrate(model, step, context)
         case Sensitivity():

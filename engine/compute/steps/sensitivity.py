@@ -64,9 +64,9 @@ def sensitivity(model: nn.Module, params: Sensitivity, context: Context) -> nn.M
             layers = _channels(model, params, context)
         case _:
             assert_never(params.of)
-    found = {"of": params.of, "criterion": params.criterion} | _scan(model, layers, params, context)
-    context.found[NOTE] = found
-    edits.notes(model).setdefault(NOTE, {})[params.of] = found
+    scanned = {"of": params.of, "criterion": params.criterion} | _scan(model, layers, params, context)
+    context.observations[NOTE] = scanned
+    edits.notes(model).setdefault(NOTE, {})[params.of] = scanned
     return model
 
 
@@ -96,10 +96,10 @@ def _scan(
     return {"reference": reference, "rows": rows}
 
 
-def _measures(found: Score, counts: Counts) -> dict[str, Any]:
+def _measures(score: Score, counts: Counts) -> dict[str, Any]:
     return {
-        **{f"validation_{name}": value for name, value in found.measures.items()},
-        "validation_loss": found.loss,
+        **{f"validation_{name}": value for name, value in score.measures.items()},
+        "validation_loss": score.loss,
         "parameters": counts.nonzero,
         "macs": counts.effective_macs,
     }
@@ -182,15 +182,15 @@ def _statistics(model: nn.Module) -> list[Tensor]:
 
 
 def _kept(context: Context) -> dict[str, Any]:
-    found = read_json(context.partial / ROWS)
-    return found if isinstance(found, dict) else {}
+    rows = read_json(context.partial / ROWS)
+    return rows if isinstance(rows, dict) else {}
 
 
-def _keep(found: dict[str, Any], context: Context) -> None:
+def _keep(rows: dict[str, Any], context: Context) -> None:
     try:
         with explained(context.partial):
             context.partial.mkdir(parents=True, exist_ok=True)
-        write_json(context.partial / ROWS, found, durable=False)
+        write_json(context.partial / ROWS, rows, durable=False)
     except SecateurError as error:
         # Another study at the same step may have finished it and removed the folder.
         if getattr(error.__cause__, "errno", None) not in OVERTAKEN:

@@ -45,12 +45,14 @@ class Detection:
         model.eval()
         with torch.inference_mode():
             most = at_once(model, (data.channels, *data.size), BATCH)
-            found, loss = halving_batch(lambda batch: _run(self, model, data, split, device, batch), most)
+            detections, loss = halving_batch(
+                lambda batch: _run(self, model, data, split, device, batch), most
+            )
         model.train(was_training)
         true = [_corners(boxes[boxes[:, 0] >= 0], data.size) for boxes in split.labels]
-        map50, map50_95 = library().average_precision(found, true)
+        map50, map50_95 = library().average_precision(detections, true)
         measures = {"map50_95": map50_95, "map50": map50}
-        return Score(_stored(found), map50_95, loss, measures)
+        return Score(_stored(detections), map50_95, loss, measures)
 
     def agreement(self, one: Tensor, two: Tensor) -> float | None:
         """None: two sets of boxes are more or less alike, and no share of equal ones says how much."""
@@ -81,14 +83,14 @@ def _run(
 ) -> tuple[list[Tensor], float]:
     """Every image's detections, on the CPU, and the mean loss."""
     lib = library()
-    found: list[Tensor] = []
+    detections: list[Tensor] = []
     total = 0.0
     for images, targets in data.batches(split, batch, device=device):
         raw = _full_precision(_raw(model, images))
         total += float(lib.loss(model, raw, targets)) * len(images)
         # Suppression on the CPU: the same detections whatever the device, given the same predictions.
-        found += lib.suppressed(lib.head(model).decoded(raw).cpu())
-    return found, total / len(split)
+        detections += lib.suppressed(lib.head(model).decoded(raw).cpu())
+    return detections, total / len(split)
 
 
 def _corners(boxes: Tensor, size: tuple[int, int]) -> Tensor:
@@ -98,10 +100,10 @@ def _corners(boxes: Tensor, size: tuple[int, int]) -> Tensor:
     return torch.cat([boxes[:, :1], (centre - half) * scale, (centre + half) * scale], 1)
 
 
-def _stored(found: list[Tensor]) -> Tensor:
+def _stored(detections: list[Tensor]) -> Tensor:
     rows = [
         torch.cat([torch.full((len(boxes), 1), float(number)), boxes], 1)
-        for number, boxes in enumerate(found)
+        for number, boxes in enumerate(detections)
     ]
     every = torch.cat(rows)
     return every[every[:, 5] >= KEPT_CONFIDENCE].contiguous()

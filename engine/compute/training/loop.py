@@ -27,6 +27,7 @@ from engine.compute.training.schedules import learning_rate_factor
 from engine.errors import SecateurError
 from engine.params.training import Training
 from engine.studies import events as ev
+from engine.text.phrases import counted
 
 
 class Objective(Protocol):
@@ -147,8 +148,8 @@ def _tell_lagging(run: _Run) -> None:
         return
     updates = run.params.epochs * math.ceil(len(run.context.data.train) / run.params.batch)
     last = run.epochs[-1]
-    if told := lagging.notice(run.model, updates, last.loss, last.validation_loss):
-        run.context.notice("warning", told)
+    if text := lagging.notice(run.model, updates, last.loss, last.validation_loss):
+        run.context.notice("warning", text)
 
 
 def _keep(run: _Run, part: resume.Part | None = None) -> None:
@@ -170,11 +171,11 @@ def _fit_for_single_images(run: _Run) -> AbstractContextManager[object]:
 
 def _restore(run: _Run) -> None:
     """Go back to the last kept state, if there is one, and tell the epochs up to it again."""
-    found = resume.restore(run.trained, run.optimizer, run.context.partial / run.purpose)
-    if found is None:
+    state = resume.restore(run.trained, run.optimizer, run.context.partial / run.purpose)
+    if state is None:
         return
-    run.best, run.part = found.best, found.part
-    for kept in found.epochs:
+    run.best, run.part = state.best, state.part
+    for kept in state.epochs:
         event = ev.from_dict(kept)
         assert isinstance(event, ev.EpochFinished)
         run.epochs.append(event)
@@ -211,7 +212,7 @@ def _halving(run: _Run, epoch: int, start: resume.Snapshot) -> tuple[float, floa
         run.gradients = lambda images, labels: _gradients(run, images, labels)
         run.context.notice(
             "warning",
-            f"Out of GPU memory: going on with {run.micro} images at a time, gradients accumulated "
+            f"Out of GPU memory: going on with {counted(run.micro, 'image')} at a time, gradients accumulated "
             f"to the same batch of {run.params.batch}",
         )
 

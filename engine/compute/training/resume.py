@@ -69,8 +69,8 @@ class Part:
 
 def chance(augmenting: torch.Generator, device: torch.device) -> dict[str, Tensor]:
     """The states of all generators that a batch draws from."""
-    found = {"augmenting": augmenting.get_state(), "cpu": torch.get_rng_state()} | _others()
-    return found | ({"cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else {})
+    states = {"augmenting": augmenting.get_state(), "cpu": torch.get_rng_state()} | _others()
+    return states | ({"cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else {})
 
 
 def _others() -> dict[str, Tensor]:
@@ -107,8 +107,8 @@ class Kept:
 
 def copy_state(model: nn.Module) -> dict[str, Tensor]:
     """A copy of all tensors that the model holds, on the CPU: those too that no state_dict has."""
-    found = tensors.saved(model) | tensors.unsaved(model)
-    return {name: tensor.detach().cpu().clone() for name, tensor in found.items()}
+    named = tensors.saved(model) | tensors.unsaved(model)
+    return {name: tensor.detach().cpu().clone() for name, tensor in named.items()}
 
 
 def snapshot(model: nn.Module, optimizer: torch.optim.Optimizer) -> Snapshot:
@@ -178,13 +178,13 @@ def restore(model: nn.Module, optimizer: torch.optim.Optimizer, folder: Path) ->
                 continue
             held, plain = read_tensors(kept / "state.safetensors"), facts["attributes"]
             best = None if facts["best"] is None else Best(facts["best"], _below("best/", held))
-            found = Kept(facts["epochs"], best, _part(facts.get("part"), held))
+            state = Kept(facts["epochs"], best, _part(facts.get("part"), held))
         except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError):
             continue
         tensors.fill_(model, _below("model/", held))
         _load_optimizer(optimizer, _below("optimizer/", held))
         attributes.restore_(model, plain)
-        return found
+        return state
     return None
 
 
@@ -197,10 +197,10 @@ def _part(facts: dict[str, Any] | None, held: dict[str, Tensor]) -> Part | None:
 def _kept(folder: Path) -> list[Path]:
     """Kept states, the latest last."""
     try:
-        found = [*folder.glob("epoch-*"), *folder.glob("part-*-*")]
+        folders = [*folder.glob("epoch-*"), *folder.glob("part-*-*")]
     except FileNotFoundError:  # another study finished and removed the folder just now
         return []
-    return sorted(found, key=lambda kept: kept.name.partition("-")[2])
+    return sorted(folders, key=lambda kept: kept.name.partition("-")[2])
 
 
 def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -114,13 +114,13 @@ class Space:
             else:
                 base, first = home_of(parts[0], self._folders), None
             if base is None:
-                found = builtins.__import__(name, globals, locals, fromlist or (), level)
-                return self._own_importlib() if found is importlib else found
-            return self._found(base, parts, first, fromlist or ())
+                module = builtins.__import__(name, globals, locals, fromlist or (), level)
+                return self._own_importlib() if module is importlib else module
+            return self._resolve(base, parts, first, fromlist or ())
 
         return imported
 
-    def _found(
+    def _resolve(
         self, base: Path, parts: list[str], first: ModuleType | None, fromlist: Sequence[str]
     ) -> ModuleType:
         """What `import a.b` or `from a.b import c` gives, below the folder `base`."""
@@ -188,9 +188,9 @@ class Space:
                 folder = Path(str(home.__file__)).parent
                 for _ in range(level - 1):
                     folder = folder.parent
-                return self._found(folder, parts, self._package(folder), ("",))
+                return self._resolve(folder, parts, self._package(folder), ("",))
             base = None if level else home_of(parts[0], self._folders)
-            return self._found(base, parts, None, ("",)) if base else importlib.import_module(name, package)
+            return self._resolve(base, parts, None, ("",)) if base else importlib.import_module(name, package)
 
         own = ModuleType(importlib.__name__)
         vars(own).update(vars(importlib) | {"import_module": import_module})

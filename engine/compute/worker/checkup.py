@@ -10,7 +10,7 @@ import torch
 from engine.compute.checkup.network import Tried, check
 from engine.compute.context import Send
 from engine.compute.data.look import look
-from engine.compute.data.words import told
+from engine.compute.data.words import summary
 from engine.compute.worker.commit import read_data, waiting_for_latency
 from engine.errors import SecateurError, UsageError
 from engine.machine import lock
@@ -26,7 +26,7 @@ def run(request: JobRequest, send: Send) -> None:
     store = request.open_store()
     with _preset_at_fault():
         data = read_data(request)
-        about = told(look(data))
+        about = summary(look(data))
     device, templates = torch.device(request.device), store.root / "templates"
     for node in request.read_nodes():
         if store.get(node.key) is not None:
@@ -34,9 +34,9 @@ def run(request: JobRequest, send: Send) -> None:
         with lock.shared(waiting_for_latency(node, send)), store.writing(node.key) as folder:
             started = time.monotonic()
             with _preset_at_fault():
-                found = check(Tried(data, device, settings.seeds[0], templates, node.material))
+                checked = check(Tried(data, device, settings.seeds[0], templates, node.material))
             if text := node.material["note"]:
-                found["notes"].append(text)
+                checked["notes"].append(text)
             seconds = time.monotonic() - started
             store.commit(
                 node.key,
@@ -45,7 +45,7 @@ def run(request: JobRequest, send: Send) -> None:
                 material=node.material,
                 measures={},
                 observations={
-                    "network": found,
+                    "network": checked,
                     "data": about | {"name": node.material["data"]},
                     "seconds": seconds,
                 },
@@ -60,4 +60,4 @@ def _preset_at_fault() -> Iterator[None]:
     except SecateurError as error:
         if isinstance(error.__cause__, OSError) and error.__cause__.errno in SYSTEM:
             raise
-        raise UsageError(error.title, error.detail, error.remedy) from error
+        raise UsageError.of(error) from error

@@ -35,13 +35,13 @@ def explain(error: BaseException, step: str = "the step") -> SecateurError:
         used = f"This worker has used {size(procfs.peak_rss())}"
         return SecateurError(
             "Out of memory",
-            sentences(first, used, limits.told("memory", "address space", "data")),
+            sentences(first, used, limits.sentence("memory", "address space", "data")),
             f"{LESS_MEMORY}; then `secateur resume`.",
         )
     if NO_THREAD in text or getattr(error, "errno", None) == errno.EAGAIN:
         return SecateurError(
             "No more threads or processes can be started",
-            sentences(text.splitlines()[0], limits.told("processes", "memory", "address space")),
+            sentences(text.splitlines()[0], limits.sentence("processes", "memory", "address space")),
             "Use a smaller `threads` or executor.local.parallel, or raise the limit; then `secateur resume`.",
         )
     if own := own_error(error):

@@ -27,8 +27,8 @@ def main() -> None:
     )  # the pipe ends with this process, whatever the function starts
     try:
         usercode.use(sources.read(Path(code)))
-        found = load(params, datasets.locate(params, Path(workspace)))
-        reply: dict[str, object] = {"fingerprint": found.fingerprint}
+        data_set = load(params, datasets.locate(params, Path(workspace)))
+        reply: dict[str, object] = {"fingerprint": data_set.fingerprint}
     except (SecateurError, MemoryError) as error:
         reply = {"error": explain(error).as_dict()}
     with os.fdopen(int(descriptor), "w") as answer:

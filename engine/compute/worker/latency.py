@@ -96,7 +96,7 @@ def _only(row: dict[str, Any], params: Latency) -> Latency:
 
 
 def _warn(node: Node, rows: list[dict[str, Any]], send: Send) -> None:
-    """Say what a reader of the numbers must know: that others disturbed them, that INT8 did not pay."""
+    """Say what a reader of the numbers must know: that others disturbed them, that it did not pay."""
     worst = max(map(_load, rows))
     if worst > NOISY_LOAD:
         text = (
@@ -141,15 +141,15 @@ def _exported(parent: str, named: tuple[str, ...], shape: Shape, store: Store) -
     }
     own = key(material)
     store.note_use(own)
-    found = store.get(own)
-    if found is None or store.damage(own):
-        if found is not None:
+    stored = store.get(own)
+    if stored is None or store.damage(own):
+        if stored is not None:
             store.set_aside(own)
         model = checkpoint.load(store.folder(parent), named)
         with store.writing(own) as folder:
             file = artefact("onnxruntime", model, shape, folder, templates=store.root / "templates")
-            found = store.commit(
+            stored = store.commit(
                 own, folder, kind=ARTEFACT, material=material, measures={}, observations={"file": file.name}
             )
-    name: str = found.observations["file"]
-    return found.folder / name
+    name: str = stored.observations["file"]
+    return stored.folder / name

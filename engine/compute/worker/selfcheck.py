@@ -47,7 +47,7 @@ def checks(threads: int, folder: Path) -> list[dict[str, Any]]:
     settle(threads)
     params = Data(name="digits", limit=IMAGES)
     data = load(params, datasets.locate(params, folder))
-    found = []
+    results = []
     for number, name in enumerate(NETWORKS):
         place = folder / str(number)
         model = _train(name, data, place / "once")
@@ -56,8 +56,8 @@ def checks(threads: int, folder: Path) -> list[dict[str, Any]]:
             "resumed": _differing(model, _resumed(name, data, place / "resumed")),
             f"loaded at {ADDRESSES} addresses": _loaded(model, place / "saved"),
         }
-        found += [{"what": what, "network": name, "different": names} for what, names in compared.items()]
-    return found
+        results += [{"what": what, "network": name, "different": names} for what, names in compared.items()]
+    return results
 
 
 def _train(name: str, data: Dataset, partial: Path, *, until: int = EPOCHS) -> nn.Module:

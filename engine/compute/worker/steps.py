@@ -167,7 +167,7 @@ def _step(node: Node, work: Work, folder: Path) -> dict[str, Any]:
         write_json(folder / MEASUREMENTS, recorded)
     # What loads back goes on, not what was saved: so no step can tell whether its job began with it.
     work.held.take(node.key, to_device(again, work.device), validation)
-    measures = _cheap(validation, _counts(model, work)) | context.found
+    measures = _cheap(validation, _counts(model, work)) | context.observations
     if node.baseline is not None:
         before = _predictions(work.store, node.baseline)["validation"]
         measures |= _agreement(validation, before, work)
@@ -252,33 +252,54 @@ def _cheap(validation: Score, counts: Counts) -> dict[str, Any]:
 
 
 def _measure(node: Node, work: Work, folder: Path) -> dict[str, Any]:
-    """The trial's final measures: the one time that its model meets the test split."""
+    """The trial's final measures: the one time that its model meets the test split, if it is to meet it at all."""
     # A copy: passes may change what a network keeps, and the next trial goes on from this model.
     model = copy.deepcopy(_parent(node, work))
-    test = score(model, work.data, work.data.test, work.device)
+    tested = "splits" not in node.material
+    test = score(model, work.data, work.data.test, work.device) if tested else None
     validation = work.held.validation or validate(model, _context(node, work))
-    before = test.predictions
     if node.baseline is None and work.data.notice:
         work.send(ev.Notice(level="warning", text=work.data.notice, key=node.key))
-    if node.baseline is not None:
-        before = _predictions(work.store, node.baseline)["test"]
     counts = _counts(model, work)
-    write_tensors({"validation": validation.predictions, "test": test.predictions}, folder / PREDICTIONS)
     (folder / LAYERS).write_text(json.dumps(counts.as_dict()["layers"], indent=1))
-    if work.data.task == "classification":
-        found = classes.as_dict(test.predictions, work.data.test.labels, work.data.class_names)
-        (folder / CLASSES).write_text(json.dumps(found))
-    measures = {
-        **test.measures,
-        **test.beside,
-        "loss": test.loss,
-        **_agreement(test, before, work),
-        **_cheap(validation, counts),
-    }
+    found = (
+        _on_test(node, test, validation, work, folder)
+        if test
+        else _on_validation(node, validation, work, folder)
+    )
+    measures = found | _cheap(validation, counts)
     if work.data.left_out:
         measures["images_left_out"] = work.data.left_out
     if node.material["size"]:
         measures["size"] = _sizes(model)
+    return measures
+
+
+def _on_validation(node: Node, validation: Score, work: Work, folder: Path) -> dict[str, Any]:
+    """What only a choice among many is made by: the test split stays unseen."""
+    write_tensors({"validation": validation.predictions}, folder / PREDICTIONS)
+    found: dict[str, Any] = {"validation_images": len(work.data.validation.labels)}
+    if node.baseline is not None:
+        before = _predictions(work.store, node.baseline)["validation"]
+        found |= _agreement(validation, before, work, "validation_agreement")
+    return found
+
+
+def _on_test(node: Node, test: Score, validation: Score, work: Work, folder: Path) -> dict[str, Any]:
+    """The model's score on the test split, and its answers there beside others'."""
+    before = test.predictions
+    if node.baseline is not None:
+        before = _predictions(work.store, node.baseline)["test"]
+    write_tensors({"validation": validation.predictions, "test": test.predictions}, folder / PREDICTIONS)
+    if work.data.task == "classification":
+        found = classes.as_dict(test.predictions, work.data.test.labels, work.data.class_names)
+        (folder / CLASSES).write_text(json.dumps(found))
+    measures: dict[str, Any] = {
+        **test.measures,
+        **test.beside,
+        "loss": test.loss,
+        **_agreement(test, before, work),
+    }
     return measures | _beside(node, test, work)
 
 
@@ -291,19 +312,19 @@ def _sizes(model: nn.Module) -> dict[str, int]:
 
 def _beside(node: Node, test: Score, work: Work) -> dict[str, float]:
     """The trial's model against its teacher, and against the same model without one."""
-    found: dict[str, float] = {}
+    measures: dict[str, float] = {}
     if node.teacher is not None and (teacher := work.store.get(node.teacher)):
         before = _predictions(work.store, node.teacher)["test"]
-        found |= _agreement(test, before, work, "teacher_agreement")
-        found["teacher_accuracy"] = teacher.measures["accuracy"]
+        measures |= _agreement(test, before, work, "teacher_agreement")
+        measures["teacher_accuracy"] = teacher.measures["accuracy"]
     if node.control is not None and (control := work.store.get(node.control)):
-        found["distillation_gain"] = test.accuracy - control.measures["accuracy"]
-    return found
+        measures["distillation_gain"] = test.accuracy - control.measures["accuracy"]
+    return measures
 
 
-def _agreement(found: Score, before: Tensor, work: Work, name: str = "agreement") -> dict[str, float]:
+def _agreement(after: Score, before: Tensor, work: Work, name: str = "agreement") -> dict[str, float]:
     """Agreement with the predictions `before`, for tasks that have such a measure."""
-    share = task_of(work.data).agreement(found.predictions, before)
+    share = task_of(work.data).agreement(after.predictions, before)
     return {} if share is None else {name: share}
 
 

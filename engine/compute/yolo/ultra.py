@@ -85,15 +85,15 @@ def network(name: str, channels: int, classes: int) -> nn.Module:
         last.__class__ = Head
         last.dfl = Integral(last.reg_max)
     model.args = SimpleNamespace(**GAINS)
-    found: nn.Module = model
-    return found
+    detector: nn.Module = model
+    return detector
 
 
 def head(model: nn.Module) -> Head:
     """The detection head, its last module."""
-    found = model.model[-1]  # type: ignore[index]
-    assert isinstance(found, Head)
-    return found
+    last = model.model[-1]  # type: ignore[index]
+    assert isinstance(last, Head)
+    return last
 
 
 def loss(model: nn.Module, raw: dict[str, Any], targets: Tensor) -> Tensor:
@@ -102,18 +102,18 @@ def loss(model: nn.Module, raw: dict[str, Any], targets: Tensor) -> Tensor:
     `targets` (B, M, 5): class (−1: no object), centre x and y, width, height as fractions of the image.
     """
     image, place = (targets[..., 0] >= 0).nonzero(as_tuple=True)
-    found = targets[image, place]
-    batch = {"batch_idx": image.to(found), "cls": found[:, 0], "bboxes": found[:, 1:]}
+    boxes = targets[image, place]
+    batch = {"batch_idx": image.to(boxes), "cls": boxes[:, 0], "bboxes": boxes[:, 1:]}
     total: Tensor = v8DetectionLoss(model)(raw, batch)[0].sum()
     return total / len(targets)
 
 
 def suppressed(predictions: Tensor) -> list[Tensor]:
     """Detections of each image after non-maximum suppression: (K, 6), corners in pixels, confidence, class."""
-    found: list[Tensor] = non_max_suppression(
+    kept: list[Tensor] = non_max_suppression(
         predictions, CONFIDENCE, OVERLAP, multi_label=True, max_det=MOST, max_time_img=float("inf")
     )
-    return found
+    return kept
 
 
 def average_precision(detections: list[Tensor], targets: list[Tensor]) -> tuple[float, float]:
@@ -121,7 +121,7 @@ def average_precision(detections: list[Tensor], targets: list[Tensor]) -> tuple[
 
     `detections` per image as `suppressed` gives them; `targets` per image (M, 5): class, corners in pixels.
     """
-    hits = [_hits(found, true) for found, true in zip(detections, targets, strict=True)]
+    hits = [_hits(detected, true) for detected, true in zip(detections, targets, strict=True)]
     every, true = torch.cat(detections), torch.cat(targets)
     if not len(true):
         return 0.0, 0.0

@@ -8,20 +8,41 @@ from engine.studies import events as ev
 from engine.studies.plan import Job, Node
 from engine.studies.rundir import RunDir
 
-BLAMELESS_TRIES = 3
-"""How often a job is started again whose worker ended for what has nothing to do with it."""
+
+@dataclass(frozen=True)
+class Retry:
+    """Why a worker ended that did not end its job, where that is worth starting the job anew, at most so many times."""
+
+    times: int
+    why: str
+
+
+KILLS_BORNE = 10
+"""How often somebody may kill the process that workers are forked from before a job is given up for it."""
+SERVER_KILLED = Retry(
+    KILLS_BORNE, "The process that workers are forked from was killed; another takes its place"
+)
+WORKER_KILLED = Retry(
+    1,
+    "A worker was killed (SIGKILL), and no limit of memory is known to be why: its job is started once more, "
+    "from what it had kept",
+)
 
 
 @dataclass(frozen=True)
 class JobEnded:
     """A job's worker is gone; `problem` is why, if it did not end well by its own account.
 
-    `blameless`: it ended for what has nothing to do with the job, which is worth another try.
+    `retry`: it may well not have been the job's fault.
     """
 
     job: Job
     problem: dict[str, str] | None
-    blameless: bool = False
+    retry: Retry | None = None
+
+    def again(self, tries: int) -> Retry | None:
+        """Why to start the job anew, of which this was try number `tries` after the first; None to leave it at that."""
+        return self.retry if self.retry is not None and tries < self.retry.times else None
 
 
 Message = ev.Event | JobEnded

@@ -43,11 +43,13 @@ def on_cluster(run: RunDir) -> bool:
     return run.settings().of_trial(0).executor.slurm is not None
 
 
-def executor(settings: Settings, on: Machine, make: MakeRequest, *, preload: Sequence[str] = ()) -> Executor:
-    """What runs the jobs; `preload` are modules that the workers should have imported."""
+def executor(
+    settings: Settings, parallel: int, on: Machine, make: MakeRequest, *, preload: Sequence[str] = ()
+) -> Executor:
+    """What runs the jobs, so many at a time; `preload` are modules that the workers should have imported."""
     return LocalExecutor(
         make,
-        settings.executor.parallel,
+        parallel,
         on.threads,
         processes=settings.distributed.here(settings.executor.slurm),
         gpus=gpus.of_device(settings.device) if on.device == "cuda" else (),

@@ -16,7 +16,7 @@ from multiprocessing.process import BaseProcess
 from engine.errors import LESS_MEMORY, SecateurError
 from engine.machine import limits, signals
 from engine.machine.gpus import Gpu, slots
-from engine.runner.executors.base import JobEnded, Message
+from engine.runner.executors.base import KILLS_BORNE, SERVER_KILLED, WORKER_KILLED, JobEnded, Message, Retry
 from engine.studies import events as ev
 from engine.studies.job import SERVER_GONE, STOP, JobRequest
 from engine.studies.plan import Job
@@ -24,7 +24,7 @@ from engine.studies.plan import Job
 WARM = ("engine.runner.executors.server", "engine.compute.worker.warm")
 """What the process that workers are forked from has imported in any case."""
 START_TRIES = 3
-"""How often a worker's start is tried when the process that it is forked from has gone."""
+"""How often a worker's start is tried when the process that it is forked from ends by itself."""
 STARTING = ("memory", "address space", "data", "processes", "open files")
 """Limits that can end a worker without a word; torch's libraries alone take some gigabytes of address space."""
 END_AFTER_S = 5.0
@@ -77,7 +77,9 @@ class LocalExecutor:
 
     def _fork(self, request: str, name: str) -> tuple[BaseProcess, Connection]:
         """A new worker; SecateurError when the process that it is forked from keeps dying."""
-        for _ in range(START_TRIES):
+        ends: list[str] = []
+        oom_kills, own = limits.oom_kills(), 0
+        while own < START_TRIES and len(ends) < KILLS_BORNE:
             ours, theirs = self._context.Pipe()
             process = self._context.Process(target=_work, args=(request, theirs), name=name)
             try:
@@ -86,14 +88,20 @@ class LocalExecutor:
                     signals.block()  # starting the tracker lets two of them through
                     process.start()
                 return process, ours
-            except (EOFError, OSError):  # the server was killed meanwhile: the next try starts another
+            except (
+                EOFError,
+                OSError,
+            ) as error:  # the server has ended meanwhile: the next try starts another
                 ours.close()
-                _await_end_of_server()
+                code = _end_of_server()
+                own += code != -signal.SIGKILL or limits.oom_kills() > oom_kills
+                ends.append(str(error) if code is None else _ending(code))
             finally:
                 theirs.close()
         raise SecateurError(
             "No worker could be started",
-            f"The process that workers are forked from ended {START_TRIES} times. {_limits()}".strip(),
+            f"The process that workers are forked from ended {len(ends)} times, at last: {ends[-1]}. "
+            f"{_limits()}".strip(),
             "The engine's log has more: it may be an incomplete installation (`secateur doctor`) or too "
             "little memory. `secateur resume` tries again.",
         )
@@ -113,8 +121,8 @@ class LocalExecutor:
         code = worker.process.exitcode
         if code == 0:
             return JobEnded(worker.job, None)
-        problem = explain_exit(code, limits.oom_kills() > worker.oom_kills)
-        return JobEnded(worker.job, problem, blameless=code == SERVER_GONE)
+        out_of_memory = limits.oom_kills() > worker.oom_kills
+        return JobEnded(worker.job, explain_exit(code, out_of_memory), _retry(code, out_of_memory))
 
     def ask(self) -> None:
         for worker in self._workers.values():
@@ -128,18 +136,21 @@ class LocalExecutor:
         self._workers.clear()
 
 
-def _await_end_of_server() -> None:
-    """A process that was killed closes its connections before it is gone, and only then another is started.
+def _end_of_server() -> int | None:
+    """How the server ended, as a process's exit code; None if it has not, or that is not known.
 
-    It is gone when all its threads are, which its state in /proc, its first thread's, does not tell.
+    A process that was killed closes its connections before it is gone, and only then another is started. It is gone
+    when all its threads are, which its state in /proc, its first thread's, does not tell.
     """
     pid: int | None = getattr(forkserver._forkserver, "_forkserver_pid", None)
     deadline = time.monotonic() + END_AFTER_S
     with contextlib.suppress(ChildProcessError):
         while pid is not None and time.monotonic() < deadline:
-            if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
-                return
+            found = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            if found is not None:
+                return found.si_status if found.si_code == os.CLD_EXITED else -found.si_status
             time.sleep(0.02)
+    return None
 
 
 def _work(request: str, connection: Connection) -> None:
@@ -194,9 +205,23 @@ def cpu_slots(parallel: int, threads: int) -> list[list[int] | None]:
     return [cpus[i * threads : (i + 1) * threads] for i in range(parallel)]
 
 
+def _retry(code: int | None, out_of_memory: bool) -> Retry | None:
+    """Whether a worker's end says nothing against its job: somebody killed it, or the server that it came from."""
+    if code == -signal.SIGKILL and not out_of_memory:
+        return WORKER_KILLED
+    return SERVER_KILLED if code == SERVER_GONE else None
+
+
 def _limits() -> str:
     """The limits that a worker may have met, one of a library's threads or allocations with it."""
-    return limits.told(*STARTING, after=True)
+    return limits.sentence(*STARTING, after=True)
+
+
+def _ending(code: int) -> str:
+    """How a process ended, by its exit code: the name of the signal, or ``exit code 1``."""
+    if code >= 0:
+        return f"exit code {code}"
+    return signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
 
 
 def explain_exit(code: int | None, out_of_memory: bool) -> dict[str, str]:
@@ -213,14 +238,16 @@ def explain_exit(code: int | None, out_of_memory: bool) -> dict[str, str]:
             "detail": f"Its exit code was {code}. {_limits()}".strip(),
             "remedy": "The engine's log has more. `secateur resume` tries again.",
         }
-    name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
+    name = _ending(code)
     if code == -signal.SIGKILL:
         cause = (
-            "the kernel did it because memory ran out" if out_of_memory else "most often for want of memory"
+            ": the kernel did it because memory ran out"
+            if out_of_memory
+            else ", and so did the one before it: most often for want of memory"
         )
         return {
             "title": "The worker was killed" + (": out of memory" if out_of_memory else ""),
-            "detail": f"It got {name}: {cause}. {limits.told('memory', after=True)}".strip(),
+            "detail": f"It got {name}{cause}. {limits.sentence('memory', after=True)}".strip(),
             "remedy": f"{LESS_MEMORY}; then `secateur resume`: nothing finished is lost.",
         }
     return {

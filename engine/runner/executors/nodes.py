@@ -75,9 +75,9 @@ def remember(workspace: Path, asked: Slurm, settings: Settings, machine: Machine
 
 def known(workspace: Path, asked: Slurm, settings: Settings) -> Machine | None:
     """What such a request got last; None before the first study."""
-    found = read_json(_known(workspace, asked, settings))
+    noted = read_json(_known(workspace, asked, settings))
     try:
-        return Machine.from_dict(found) if isinstance(found, dict) else None
+        return Machine.from_dict(noted) if isinstance(noted, dict) else None
     except TypeError:
         return None
 

@@ -40,10 +40,10 @@ def by_default() -> bool:
 
     Within a job they run where they are.
     """
-    settled = False
+    chosen = False
     for file in files():
-        settled = bool(_loaded(file).get(DEFAULT, settled))
-    return settled and shutil.which("sbatch") is not None and "SLURM_JOB_ID" not in os.environ
+        chosen = bool(_loaded(file).get(DEFAULT, chosen))
+    return chosen and shutil.which("sbatch") is not None and "SLURM_JOB_ID" not in os.environ
 
 
 def resolve(asked: Slurm) -> Slurm:
@@ -59,9 +59,9 @@ def resolve(asked: Slurm) -> Slurm:
 
 def _read(file: Path) -> dict[str, Any]:
     """The options in a file."""
-    found = {name: value for name, value in _loaded(file).items() if name != DEFAULT}
+    options = {name: value for name, value in _loaded(file).items() if name != DEFAULT}
     try:
-        return Slurm.model_validate(found).model_dump(mode="json", exclude_unset=True)
+        return Slurm.model_validate(options).model_dump(mode="json", exclude_unset=True)
     except ValidationError as error:
         wrong = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'the file'}: {e['msg']}" for e in error.errors())
         raise UsageError(
@@ -73,20 +73,20 @@ def _read(file: Path) -> dict[str, Any]:
 
 def _loaded(file: Path) -> dict[str, Any]:
     try:
-        found = yaml.safe_load(file.read_text(encoding="utf-8"))
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
     except OSError:
         return {}
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UsageError(f"{file} is not YAML", " ".join(str(error).split())) from error
-    if not isinstance(found, dict | None):
+    if not isinstance(content, dict | None):
         raise UsageError(f"{file} does not fit", "It has to be a mapping of options to values.")
-    return found or {}
+    return content or {}
 
 
 def largest_array() -> int:
     """How many tasks an array of this cluster may have; asked once a day."""
-    found = re.search(r"^MaxArraySize\s*=\s*(\d+)", _daily("config", "scontrol", "show", "config"), re.M)
-    return max(1, int(found[1]) - 1 if found else ARRAY - 1)
+    match = re.search(r"^MaxArraySize\s*=\s*(\d+)", _daily("config", "scontrol", "show", "config"), re.M)
+    return max(1, int(match[1]) - 1 if match else ARRAY - 1)
 
 
 def partitions() -> list[dict[str, str]]:
@@ -108,9 +108,9 @@ def _daily(name: str, *command: str) -> str:
     """The answer of one of Slurm's programs, at most a day old; empty where there is none."""
     try:
         file = queue.cache() / f"{name}.json"
-        found: Any = read_json(file)
-        if isinstance(found, dict) and 0 <= time.time() - found["asked"] < DAY_S:
-            return str(found["answer"])
+        noted: Any = read_json(file)
+        if isinstance(noted, dict) and 0 <= time.time() - noted["asked"] < DAY_S:
+            return str(noted["answer"])
         answer = commands.ask(*command)
         write_json(file, {"asked": time.time(), "answer": answer}, durable=False)
     except (OSError, KeyError, SecateurError):

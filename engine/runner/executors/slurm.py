@@ -113,11 +113,11 @@ def start(
         )
     first()
     spec = read_stored(run.preset, run.asked().get("name", run.name))
-    found = prepare(run, spec, run.store())
+    submission = prepare(run, spec, run.store())
     with explained(run.stop):
         run.stop.unlink(missing_ok=True)
         shutil.rmtree(run.path / "failures", ignore_errors=True)
-    write(run, found)
+    write(run, submission)
     # All is told before anything is sent: a task may start, and tell of itself, before sbatch has returned.
     begun = ev.StudyStarted(
         study=run.name,
@@ -125,7 +125,7 @@ def start(
         host=socket.gethostname(),
         pid=os.getpid(),
         environment={},
-        resumed=found.tasks.submission > 1,
+        resumed=submission.tasks.submission > 1,
         replay_of=run.asked().get("replay_of"),
     )
     emit(run, [begun])
@@ -142,24 +142,24 @@ def start(
     )
     run.write_status(queued)
     try:
-        _send(run, found.tasks)
+        _send(run, submission.tasks)
     except SecateurError as error:
-        if found.tasks.submission == 1:
+        if submission.tasks.submission == 1:
             shutil.rmtree(run.path, ignore_errors=True)
         else:
             emit(run, [ev.StudyFinished(state="failed", error=error.as_dict())])
             Progress(run).refresh(at_once=True)
-        raise UsageError(error.title, error.detail, error.remedy) from error
+        raise UsageError.of(error) from error
 
 
-def write(run: RunDir, found: Submission) -> None:
+def write(run: RunDir, submission: Submission) -> None:
     """Put the deal and the scripts into the study's folder, and one that sends them all by hand."""
     with explained(run.slurm):
         run.slurm.mkdir(exist_ok=True)
-    found.tasks.write(run)
-    for stage, text in zip(found.tasks.stages, found.scripts, strict=True):
+    submission.tasks.write(run)
+    for stage, text in zip(submission.tasks.stages, submission.scripts, strict=True):
         write_atomic(_file(run, stage), text)
-    write_atomic(run.slurm / "submit.sh", by_hand(run, found.tasks))
+    write_atomic(run.slurm / "submit.sh", by_hand(run, submission.tasks))
 
 
 def _file(run: RunDir, stage: Stage) -> Path:
@@ -243,10 +243,10 @@ def _cancelled(jobs: Sequence[str]) -> None:
         commands.cancel(jobs)
     except SecateurError:  # a single number that it does not know is an error
         queue.forget()
-        found = queue.look()
-        if found.problem:
+        snapshot = queue.look()
+        if snapshot.problem:
             raise
-        left = dict.fromkeys(row.job for row in found.rows if row.job in jobs and (row.waits or row.runs))
+        left = dict.fromkeys(row.job for row in snapshot.rows if row.job in jobs and (row.waits or row.runs))
         commands.cancel(list(left))
 
 
@@ -277,11 +277,11 @@ def throttle(run: RunDir, tasks: int) -> None:
 
 def throttle_by(run: RunDir, factor: float) -> int:
     """Let so many times the tasks of each stage run at the same time that may now, or do; how many these are."""
-    found = Tasks.read(run)
+    tasks = Tasks.read(run)
     try:
         now = int((run.slurm / THROTTLE).read_text())
     except (OSError, ValueError):
-        now = found.asked.parallel or 0 if found else 0
+        now = tasks.asked.parallel or 0 if tasks else 0
     rows = queue.look().of(run.jobs(), str(run.path))
     wanted = max(1, round(factor * (now or queue.standing(rows).running or 1)))
     throttle(run, wanted)

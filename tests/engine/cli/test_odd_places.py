@@ -1,6 +1,8 @@
 """Every command on a study or a place that is not as it should be: one message, never a traceback."""
 
 import os
+import pwd
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -18,9 +20,25 @@ COMMANDS = (
     ["plot", "STUDY"],
     ["export", "STUDY", "OUT"],
     ["resume", "STUDY", "--detach"],
+    ["replay", "STUDY", "--detach"],
+    ["watch", "STUDY"],
+    ["cancel", "STUDY"],
+    ["note", "STUDY", "a word"],
+    ["report", "STUDY", "OUT.html"],
     ["hold", "STUDY"],
     ["clean", "--json"],
 )
+"""What reads a study's files."""
+EVERY = (
+    *COMMANDS,
+    ["release", "STUDY"],
+    ["throttle", "STUDY", "2"],
+    ["run", "PRESET", "--detach"],
+    ["data", "list"],
+    ["doctor"],
+)
+"""What looks into a workspace."""
+ELSEWHERE = (["data", "check", "PRESET"], ["presets", "quickstart"], ["params", "train"])
 CONTENTS = {
     "empty": b"",
     "a list": b"[1, 2]",
@@ -30,26 +48,39 @@ CONTENTS = {
 }
 
 
-def told(folder: Path, study: str, capsys: pytest.CaptureFixture[str]) -> None:
+def told(
+    folder: Path,
+    study: str,
+    capsys: pytest.CaptureFixture[str],
+    commands: Sequence[list[str]] = COMMANDS,
+    preset: str = "",
+) -> None:
     """Run every command; each ends with a code, and a wrong one with a message."""
-    for command in COMMANDS:
-        given = [{"STUDY": study, "OUT": str(folder / "out")}.get(word, word) for word in command]
+    words = {
+        "STUDY": study,
+        "PRESET": preset or str(folder / "studies" / study / "preset.yaml"),
+        "OUT": str(folder / "out"),
+        "OUT.html": str(folder / "out.html"),
+    }
+    for command in commands:
+        given = [words.get(word, word) for word in command]
+        if command[0] not in ("presets", "params"):
+            given += ["--workspace", str(folder)]
         try:
-            code = main([*given, "--workspace", str(folder)])
+            code = main(given)
         except SystemExit as ended:
             code = int(ended.code or 0)
         said = capsys.readouterr()
         assert "Traceback" not in said.out + said.err
-        assert code == 0 or said.err.startswith("secateur: ") or said.out, command
+        assert code == 0 or "secateur: " in said.err or said.out, command
 
 
 @pytest.fixture(autouse=True)
 def _no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     from engine.runner import launch
 
-    monkeypatch.setattr(
-        launch, "start", lambda *given, **named: None
-    )  # what an engine does with it is told elsewhere
+    for name in ("start", "accepted"):  # what an engine does with it is told elsewhere
+        monkeypatch.setattr(launch, name, lambda *given, **named: None)
 
 
 @pytest.mark.parametrize("name", ["study.json", "status.json", "settings.json", "preset.yaml", "code.json"])
@@ -70,7 +101,7 @@ def test_a_file_of_the_study_is_odd(
 @pytest.mark.parametrize("name", ["n" * 300, "/tmp/" + "n" * 300, "..", "a\nb", "no\x00thing"])
 def test_a_name_is_odd(tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
     fabricate.finished(tmp_path)
-    told(tmp_path, name, capsys)
+    told(tmp_path, name, capsys, EVERY)
 
 
 @pytest.mark.parametrize("names", [(), ("studies",), ("studies", "quickstart-1"), ("store",)])
@@ -81,9 +112,38 @@ def test_a_folder_is_shut(names: tuple[str, ...], capfd: pytest.CaptureFixture[s
     shut = (tmp_path / "w").joinpath(*names)
     shut.chmod(0)
     try:
-        told(tmp_path / "w", run.name, capfd)
+        told(tmp_path / "w", run.name, capfd, EVERY)
     finally:
         shut.chmod(0o700)
+
+
+def test_nobody_knows_the_user(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No home folder, no entry in the list of users, and files that belong to nobody."""
+
+    def unknown(number: int) -> pwd.struct_passwd:
+        raise KeyError(number)
+
+    for name in ("HOME", "USER", "LOGNAME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_RUNTIME_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    run = fabricate.finished(tmp_path).run
+    (tmp_path / "digits.yaml").write_text("model: {name: resnet20}\ndata: {name: digits}\nsteps: [train]\n")
+    told(tmp_path, run.name, capsys, (*EVERY, *ELSEWHERE), preset=str(tmp_path / "digits.yaml"))
+
+
+@pytest.mark.parametrize("made", ["a file", "nothing", "a dangling link", "a link to itself"])
+def test_the_workspace_is_no_folder(tmp_path: Path, made: str, capsys: pytest.CaptureFixture[str]) -> None:
+    place = tmp_path / "w"
+    match made:
+        case "a file":
+            place.write_text("")
+        case "a dangling link":
+            place.symlink_to(tmp_path / "gone" / "far")
+        case "a link to itself":
+            place.symlink_to(place)
+    told(place, "quickstart-1", capsys, EVERY)
 
 
 def test_without_a_home_the_lab_has_its_usual_theme(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """What the tests of compute share: real digits, a small ResNet, a context that collects events."""
 
+import os
 import tempfile
 from functools import cache
 from pathlib import Path
@@ -14,7 +15,7 @@ from engine.compute.pretrained.create import create
 from engine.params.preset import Data, Model
 from engine.studies import events as ev
 
-_SCRATCH = tempfile.TemporaryDirectory(prefix="secateur-test-steps-")
+_SCRATCH = tempfile.TemporaryDirectory(prefix=f"secateur-test-{os.getpid()}-steps-")
 """Where steps keep what they have of an interrupted training; it goes when the tests end."""
 
 

@@ -24,7 +24,7 @@ from engine.compute.models import checkpoint
 from engine.compute.models.architecture import Architecture
 from engine.compute.models.build import build
 from engine.compute.pretrained.bring import bring
-from engine.compute.pretrained.reading import read
+from engine.compute.pretrained.weight_files import read
 from engine.datasets import locate
 from engine.errors import SecateurError
 from engine.params.preset import Data, Model

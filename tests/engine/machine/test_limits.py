@@ -87,7 +87,7 @@ def test_the_strictest_group_above_counts_and_says_who_it_is(tmp_path: Path) -> 
         (4 * GB, "control group /user/job_7"),
         (2 * GB, "control group /user"),
     }
-    assert limits.told("memory", root=tmp_path) == (
+    assert limits.sentence("memory", root=tmp_path) == (
         "Limits here: memory 2.00 GB (control group /user; 1.00 GB used)."
     )
 
@@ -112,7 +112,7 @@ def test_kills_are_counted_of_the_group_that_the_process_is_in(tmp_path: Path) -
 def test_processors_and_processes_are_limited_by_groups(tmp_path: Path) -> None:
     root = version_2(tmp_path)
     assert limits.usable_processors(root, {}) == 1
-    assert "processes 100 (control group /user/job_7; 12 used)" in limits.told("processes", root=root)
+    assert "processes 100 (control group /user/job_7; 12 used)" in limits.sentence("processes", root=root)
 
 
 def test_a_container_sees_the_group_that_is_mounted_for_it(tmp_path: Path) -> None:
@@ -148,7 +148,7 @@ def test_ulimits_are_seen_with_what_is_used() -> None:
     program = (
         "import resource; resource.setrlimit(resource.RLIMIT_AS, (5 * 10**9,) * 2)\n"
         "resource.setrlimit(resource.RLIMIT_NPROC, (40, 40))\n"
-        "from engine.machine import limits; print(limits.told()); print(limits.free_memory() < 5 * 10**9)"
+        "from engine.machine import limits; print(limits.sentence()); print(limits.free_memory() < 5 * 10**9)"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert "address space 5.00 GB (ulimit -v;" in done.stdout and "processes 40 (ulimit -u)" in done.stdout

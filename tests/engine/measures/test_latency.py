@@ -71,6 +71,18 @@ def test_what_was_not_measured_is_told_with_its_reason_and_has_no_value() -> Non
     ]
 
 
+@pytest.mark.parametrize(
+    ("speedup", "high", "told"),
+    [(0.8, 0.85, True), (0.8, 1.1, False), (0.97, 0.98, False), (1.5, 1.6, False)],
+)
+def test_a_float_model_that_is_slower_says_so_unless_the_spread_explains_it(
+    speedup: float, high: float, told: bool
+) -> None:
+    notes = latency.notes({"latency": [row(speedup=speedup, speedup_high=high)]})
+    expected = "slower than the uncompressed network in onnxruntime at batch 1 (0.80×), whatever its MACs are"
+    assert notes == ([expected] if told else [])
+
+
 def test_an_int8_model_that_is_slower_says_so_and_names_what_stayed_in_float() -> None:
     slow = row(precision="int8", speedup=0.4, float_operators={"HardSwish": 4, "Conv": 11})
     fast = row("openvino", precision="int8", speedup=2.0, float_operators={"Pooling": 1})

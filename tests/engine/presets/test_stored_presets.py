@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from engine.charts import trials
-from engine.cli import report
+from engine.cli import study_text
 from engine.errors import PresetInvalid
 from engine.params.preset import Plot
 from engine.presets import spec
@@ -61,6 +61,6 @@ def test_a_chart_of_latencies_that_are_not_measured_gives_way_to_accuracy(tmp_pa
     run = RunDir.of(tmp_path, "s-1")
     run.path.mkdir(parents=True)
     run.preset.write_text(PRESETS["plots a latency that is not measured"])
-    chart = report.chart_text(run.settings().plot, state)
+    chart = study_text.chart_text(run.settings().plot, state)
     assert chart.startswith("accuracy")
     assert chart.endswith("Its preset plots latencies, which no trial measures.")

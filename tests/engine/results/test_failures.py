@@ -9,8 +9,8 @@ from engine.charts import trials
 from engine.errors import SecateurError, UsageError, sentences
 from engine.results import failures
 from engine.studies import events as ev
-from engine.studies.rundir import Status
 from engine.studies.state import StudyState
+from engine.studies.status import Status
 from engine.testing.events import finished, measures, planned, replayed, started, study
 
 MEMORY = {"title": "Batch 32 is too large", "detail": "It needs 9 GB", "remedy": "Use a smaller batch"}

@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from engine.cli.report import closing, table
 from engine.compute.export.card import _results
+from engine.reports.remarks import closing
+from engine.reports.table import table
 from engine.results.latency_targets import MEASURE, outcomes, remarks
 from engine.results.summary import trial_json
 from engine.studies.state import StudyState

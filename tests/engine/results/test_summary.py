@@ -65,7 +65,7 @@ def test_json_of_a_study_that_was_never_planned_is_whole() -> None:
 
 def test_what_was_in_the_store_is_told_as_reused() -> None:
     from engine.cli.follow import describe
-    from engine.cli.report import closing
+    from engine.reports.remarks import closing
     from engine.testing.events import finished, planned, replayed, started
 
     again = finished("t", {"validation_accuracy": 0.5}, reused=True)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from engine.studies import events as ev
 from engine.studies.rundir import RunDir
 from tests import pseudo_terminal
 from tests.study_lab import LATENCY, PRESET, Lab, processes_of, wait_for
@@ -26,7 +27,8 @@ class Net(nn.Sequential):
         self.trained += self.training
         if self.fate == "bad" and self.trained == 5:
             raise KeyError("no such thing")
-        if self.fate == "killed" and self.trained == 5:
+        if self.trained == 5 and (self.fate == "killed" or self.fate == "killed once" and not os.path.exists("once")):
+            open("once", "w").close()
             os.kill(os.getpid(), signal.SIGKILL)
         return super().forward(x)
 
@@ -152,11 +154,14 @@ threads: 1
 model: {name: "mine.py:net", arguments: {fate: good}}
 data: {name: "mine.py:images"}
 steps: [{train: {epochs: 1, batch: 8}}, {prune.weights: {pattern: "2:4", skip: ["0"]}}]
-sweep: {model.arguments.fate: [bad, good, killed]}
+sweep: {model.arguments.fate: [killed once, bad, good, killed]}
 """
     found = lab.run(preset=lab.preset(text, "mine"), code=1)
-    bad, good, killed = found["trials"]
-    assert [trial["status"] for trial in found["trials"]] == ["failed", "done", "failed"]
+    once, bad, good, killed = found["trials"]
+    assert [trial["status"] for trial in found["trials"]] == ["done", "failed", "done", "failed"]
+    assert once["results"]["accuracy"] == good["results"]["accuracy"]
+    tried_again = [e for e in lab.events("mine-1") if isinstance(e, ev.Notice) and "SIGKILL" in e.text]
+    assert len(tried_again) == 2
     assert "mine.py" in bad["error"]["title"]
     assert "KeyError: 'no such thing'" in bad["error"]["detail"]
     assert "line 12" in bad["error"]["detail"]

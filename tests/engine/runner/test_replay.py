@@ -12,8 +12,9 @@ from engine.studies import events as ev
 from engine.studies import rundir
 from engine.studies.events import Verdict
 from engine.studies.log import EventLog
-from engine.studies.rundir import RunDir, Status
+from engine.studies.rundir import RunDir
 from engine.studies.state import load
+from engine.studies.status import Status
 from engine.testing.events import ENVIRONMENT, finished, measures, planned, started
 
 PRESET = "model: {name: resnet20}\ndata: {name: digits}\nsteps: [train, prune.weights]\n"

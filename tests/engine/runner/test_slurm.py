@@ -144,7 +144,12 @@ def test_a_controller_that_is_gone_for_a_while_changes_nothing(
 @both
 def test_a_killed_worker_is_explained_and_what_needs_it_is_not_tried(lab: Lab, where: str) -> None:
     run = submitted(lab, LONG, where=where)
-    os.kill(worker(lab, run), signal.SIGKILL)
+    first = worker(lab, run)
+    os.kill(first, signal.SIGKILL)
+    second = wait_for(lambda: (pid := worker(lab, run)) != first and pid)
+    (notice,) = [e for e in events(lab, run, ev.Notice) if "SIGKILL" in e.text]
+    assert "once more" in notice.text
+    os.kill(second, signal.SIGKILL)
     assert ended(run) == "failed"
     (failed,) = events(lab, run, ev.StepFailed)
     assert "SIGKILL" in failed.error["detail"]

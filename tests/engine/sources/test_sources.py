@@ -95,6 +95,15 @@ def test_the_folder_of_the_shell_comes_last(tmp_path: Path) -> None:
     assert modules(file, cwd=tmp_path) == {"net.py", "more.py", "utils.py"}
 
 
+def test_a_folder_on_the_path_is_looked_at_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lab is open for days, while files come and go."""
+    monkeypatch.syspath_prepend(tmp_path / "shared")
+    file = write(tmp_path / "own", net="import common")
+    assert modules(file) == {"net.py"}
+    write(tmp_path / "shared", common="W = 1")
+    assert modules(file) == {"net.py", "common.py"}
+
+
 def test_files_that_a_network_reads_count_and_what_it_imports_from_packages(tmp_path: Path) -> None:
     (tmp_path / "widths.json").write_text("[8]")
     file = write(tmp_path, net="import pydantic, json\nW = json.load(open('widths.json'))")

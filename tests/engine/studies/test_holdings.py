@@ -17,7 +17,8 @@ from engine.store.keys import key
 from engine.store.workspace import shared_store
 from engine.studies import events as ev
 from engine.studies import holdings
-from engine.studies.rundir import RunDir, Status
+from engine.studies.rundir import RunDir
+from engine.studies.status import Status
 
 DAY = 86_400.0
 KEYS = [key(number) for number in range(8)]
@@ -213,6 +214,7 @@ def test_the_command_shows_asks_and_removes(tmp_path: Path, capsys: pytest.Captu
         "study": "kept",
         "state": "done",
         "unknown": "",
+        "deleted": 0.0,
         **dict.fromkeys(("folder", "created", "in_store", "alone"), 0),
     }
     assert shared_store(tmp_path).get(KEYS[0]) is None and shared_store(tmp_path).get(KEYS[1]) is not None

@@ -18,8 +18,9 @@ from engine.studies import lease as leases
 from engine.studies import lives
 from engine.studies.lease import Held, Lease, Superseded, claim, holder
 from engine.studies.log import EventLog
-from engine.studies.rundir import RunDir, Status
+from engine.studies.rundir import RunDir
 from engine.studies.state import Reader
+from engine.studies.status import Status
 
 
 def elsewhere(run: Path, **changes: str) -> None:
@@ -178,6 +179,28 @@ def test_an_engine_on_another_node_is_judged_by_its_counter_whatever_its_clock(
     assert run.read_status().state == "running", "it was only slow"
     engine.release()
     assert run.read_status().state == "lost", "it has ended, and its last status could not be written"
+
+
+def test_an_engine_on_another_node_that_may_be_gone_is_told_as_such_at_the_first_look(
+    tmp_path: Path, clock: list[float]
+) -> None:
+    run = RunDir(tmp_path / "s-1")
+    run.path.mkdir()
+    engine = claim(run.path, 5.0)
+    run.write_status(Status("running", host="another-node", updated=time.time() - 3600))
+    elsewhere(run.path)
+    found = run.read_status()
+    assert found.state == "running"
+    assert "Perhaps gone" in found.doubt and "1 h ago" in found.doubt
+    engine.beat()
+    clock[0] += 5
+    assert run.read_status().doubt == "", "its clock is wrong, and it lives"
+    clock[0] += 120  # nobody looked meanwhile
+    found = run.read_status()
+    assert found.state == "running"
+    assert "2 m ago" in found.doubt
+    run.write_status(found)
+    assert run.stored_status().doubt == "", "that is for who looks, not for the file"
 
 
 def test_an_engine_that_beats_slowly_is_given_as_many_beats(tmp_path: Path, clock: list[float]) -> None:

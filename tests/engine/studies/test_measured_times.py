@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from engine.cli.report import recorded_lines
 from engine.machine import environment
 from engine.presets import spec
+from engine.reports.remarks import recorded_lines
 from engine.runner import replay
 from engine.runner.executors.choose import machine
 from engine.store.files import MEASUREMENTS
@@ -15,7 +15,8 @@ from engine.studies import events as ev
 from engine.studies import rundir
 from engine.studies.log import EventLog
 from engine.studies.plan import Job, Plan, data_id, make
-from engine.studies.rundir import RunDir, Status
+from engine.studies.rundir import RunDir
+from engine.studies.status import Status
 from engine.testing.events import ENVIRONMENT, finished, measures, started
 
 PRESET = """\

@@ -10,7 +10,8 @@ from engine.presets import spec
 from engine.runner.executors.choose import machine
 from engine.sources import Sources
 from engine.studies import checkup
-from engine.studies.plan import Job, Node, Plan, _fits_whole, data_id, make
+from engine.studies.plan import Job, Node, Plan, data_id, make
+from engine.studies.roots import fits_whole
 
 PRESET = """\
 seed: 0
@@ -79,7 +80,7 @@ def test_what_decides_no_number_changes_no_key(change: str) -> None:
 )
 def test_only_of_small_images_it_is_known_that_whole_batches_fit(data: str, whole: bool) -> None:
     (trial, *_) = spec.parse(PRESET, "p", [f"data={data}"]).trials
-    assert _fits_whole(trial.settings.model, trial.settings.data) == whole
+    assert fits_whole(trial.settings.model, trial.settings.data) == whole
 
 
 def test_what_is_told_of_a_network_on_its_data_is_in_its_check_up_s_key() -> None:

@@ -13,7 +13,8 @@ from engine.errors import UsageError
 from engine.machine.process import process_identity
 from engine.studies import events as ev
 from engine.studies.log import READ_AT_MOST, EventLog, Tail
-from engine.studies.rundir import RunDir, Status, create, find, studies
+from engine.studies.rundir import RunDir, create, find, studies
+from engine.studies.status import Status
 
 
 def notice(text: str) -> ev.Notice:

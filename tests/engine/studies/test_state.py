@@ -8,8 +8,9 @@ import pytest
 from engine.studies import events as ev
 from engine.studies import rundir
 from engine.studies.log import EventLog
-from engine.studies.rundir import RunDir, Status
+from engine.studies.rundir import RunDir
 from engine.studies.state import Reader, StudyState, load
+from engine.studies.status import Status
 from engine.testing.events import began, epoch, finished, measures, planned, replayed, started, study
 
 ONE = [{"sparsity": 0.5}]

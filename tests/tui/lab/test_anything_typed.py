@@ -6,7 +6,8 @@ import pytest
 
 from engine.presets import edits, shipped
 from engine.presets.yaml.tree import Mapping, node_of
-from engine.studies.rundir import RunDir, Status
+from engine.studies.rundir import RunDir
+from engine.studies.status import Status
 from tui.keys.lab import LAB
 from tui.lab import outline
 from tui.lab.check import completed, valid

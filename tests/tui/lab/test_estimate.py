@@ -10,7 +10,8 @@ from engine.presets.steps import Address
 from engine.presets.yaml.tree import node_of
 from engine.studies import events as ev
 from engine.studies.events import EpochFinished, Planned, StepFinished, StudyStarted, to_line
-from engine.studies.rundir import RunDir, Status
+from engine.studies.rundir import RunDir
+from engine.studies.status import Status
 from tui.lab.document import read
 from tui.lab.estimate import START_S, History, epochs_of, estimate
 from tui.lab.outline import items

@@ -238,7 +238,7 @@ async def test_overlaying_studies(tmp_path: Path) -> None:
     async with app.run_test(size=(120, 40)) as pilot:
         await shows(pilot, "two-1 done")
         await pilot.press("o", "enter", "escape")
-        await shows(pilot, "one-1 local", "two-1 global", "+1 studies")
+        await shows(pilot, "one-1 local", "two-1 global", "+1 study")
 
 
 @pytest.mark.parametrize("ending", ["svg", "png", "csv", "txt"])

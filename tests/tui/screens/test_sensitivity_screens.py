@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from engine.results import network
 from engine.results.layers import of_trial
 from engine.studies import events as ev
 from engine.studies.state import StepState, StudyState, TrialState
@@ -98,14 +99,14 @@ def row(shape: list[int], parameters: int) -> dict[str, Any]:
 
 
 def test_a_shape_that_changed_shows_what_it_was() -> None:
-    (layer,) = layers.joined([row([9, 3, 3, 3], 243)], [row([16, 3, 3, 3], 432)])
+    (layer,) = network.joined([row([9, 3, 3, 3], 243)], [row([16, 3, 3, 3], 432)])
     assert (layer.before, layer.nonzero) == (432, 243)
     (cells,) = [found.cells for found in layers.rows([layer], 80)]
     assert ("16→9×3×3×3", "") in cells
     shape = next(column for column in layers.headed([layer], "order") if column.label == "shape")
-    (same,) = layers.joined([row([16, 3, 3, 3], 432)], [row([16, 3, 3, 3], 432)])
+    (same,) = network.joined([row([16, 3, 3, 3], 432)], [row([16, 3, 3, 3], 432)])
     before = next(column for column in layers.headed([same], "order") if column.label == "shape")
-    assert layers.shape(same) == "16×3×3×3"
+    assert network.shape(same) == "16×3×3×3"
     assert shape.rank < before.rank, "it is kept longer where it tells something"
 
 
@@ -114,7 +115,7 @@ def test_what_steps_made_of_a_layer_comes_before_its_sparsity_and_its_bar() -> N
     step = StepState("k", "cluster.kernels", "cluster.kernels", "done", measures={"dictionaries": [report]})
     measure = StepState("m", "measure", "measure")
     forms = of_trial(TrialState(0, {}, [step], measure, None, "b", measure))
-    (layer,) = layers.joined([row([9, 3, 3, 3], 243)], [row([9, 3, 3, 3], 243)], forms=forms)
+    (layer,) = network.joined([row([9, 3, 3, 3], 243)], [row([9, 3, 3, 3], 243)], forms=forms)
     (cells,) = [found.cells for found in layers.rows([layer], 80)]
     columns = layers.headed([layer], "order")
     assert len(columns) == len(cells)
@@ -122,7 +123,7 @@ def test_what_steps_made_of_a_layer_comes_before_its_sparsity_and_its_bar() -> N
     assert (told["made of it"], told["lost"]) == ("kernels 27→4", "10.0 %")
     ranks = {column.label: column.rank for column in columns}
     assert ranks["made of it"] == 0 < ranks["lost"] < ranks["sparsity"] < ranks["left of it"]
-    (plain,) = layers.joined([row([9, 3, 3, 3], 243)], [])
+    (plain,) = network.joined([row([9, 3, 3, 3], 243)], [])
     assert len(layers.headed([plain], "order")) == len(columns) - 2
 
 

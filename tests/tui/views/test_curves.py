@@ -8,6 +8,7 @@ from engine.charts import training
 from engine.charts.owner import Owner
 from engine.measures.table import TABLE
 from engine.plotting.figure import Series
+from engine.results import network
 from engine.testing import folders as fabricate
 from engine.testing.events import measures, study
 from tui.views import curves, layers
@@ -92,12 +93,12 @@ def test_layers_before_and_after(tmp_path: Path) -> None:
     study = fabricate.finished(tmp_path)
     trial = study.state.trials[2]
     before = study.run.layers(trial.baseline_measure.key)
-    rows = layers.joined(study.run.layers(trial.measure.key), before)
+    rows = network.joined(study.run.layers(trial.measure.key), before)
     assert len(rows) == 20
     first = rows[0]
     assert (first.name, first.before, first.nonzero, first.sparsity) == ("conv1.weight", 144, 72, 0.5)
     assert [r.name for r in layers.ordered(rows, "MACs", False)][-1] == "linear.weight"
-    assert layers.joined([{"name": "x"}, 7, None], [3]) == []
+    assert network.joined([{"name": "x"}, 7, None], [3]) == []
 
 
 @pytest.mark.parametrize(

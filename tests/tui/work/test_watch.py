@@ -144,6 +144,31 @@ def test_a_study_whose_tasks_write_their_own_files_moves_on_too(tmp_path: Path) 
         assert tail.read() is None
 
 
+def test_what_tasks_printed_stands_below_the_names_of_their_files(tmp_path: Path) -> None:
+    run = fabricate.Study(tmp_path).run
+    tail = log.Logs(run)
+    assert tail.read() is None
+    run.log.write_text("engine\n")
+    assert tail.read() == ["engine"]
+    run.slurm.mkdir()
+    for number in (1, 2):
+        (run.slurm / f"s.trials-7_{number}.log").write_text(f"n{number}\n")
+    lines = tail.read()
+    assert lines is not None
+    assert lines == [
+        "engine.log:",
+        "engine",
+        "",
+        "s.trials-7_1.log:",
+        "n1",
+        "",
+        "s.trials-7_2.log:",
+        "n2",
+        "",
+    ]
+    assert tail.read() is None
+
+
 def test_lines_of_several_files_are_in_the_order_of_their_times_however_they_arrive(tmp_path: Path) -> None:
     study = fabricate.Study(tmp_path)
     study.run.task_events.mkdir(exist_ok=True)

@@ -1,6 +1,6 @@
 """What passes through layers on calibration images: energies, and least squares of a layer's weights."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, suppress
 from typing import Any
 
@@ -45,6 +45,8 @@ def these(context: Context, order: Tensor, batch: int) -> Iterator[Tensor]:
         yield pixels
 
 
+Passed = tuple[Tensor, Tensor]
+"""What a layer is given, and what it gave before the network was changed."""
 Energies = dict[str, tuple[Tensor, Tensor]]
 """Mean square of each input channel and of each output channel, float64 on the CPU, by the layer's name."""
 
@@ -52,12 +54,12 @@ Energies = dict[str, tuple[Tensor, Tensor]]
 def energies(model: nn.Module, outputs: dict[str, str], context: Context, count: int) -> Energies:
     """Energies of layers on `count` calibration images; `outputs` names, for each layer, the one whose output counts
     (the layer itself, or the BatchNorm behind it)."""
-    most = _most(model, context)
+    most = largest_batch(model, context)
     return halving_batch(lambda batch: _energies(model, outputs, context, count, batch), most)
 
 
-def _most(model: nn.Module, context: Context) -> int:
-    """BATCH, or less where that would take too much memory in float64."""
+def largest_batch(model: nn.Module, context: Context) -> int:
+    """BATCH images in a pass, or less where what layers are given would take too much memory in float64."""
     return max(1, context.at_once(model, BATCH * IN_FLOAT64) // IN_FLOAT64)
 
 
@@ -87,50 +89,54 @@ def _energies(
     return {name: (sums[name, "in"].cpu(), sums[name, "out"].cpu()) for name in outputs}
 
 
-def can_refit(layer: nn.Module) -> bool:
-    """Whether `refit` knows how the layer's outputs are sums of its weights, and may change these one by one."""
-    if parametrize.is_parametrized(layer):
-        return False
-    if any(not parameter.requires_grad for parameter in layer.parameters(recurse=False)):
-        return False  # frozen by the network's own code
-    if not isinstance(layer, nn.Conv2d | nn.Linear) or layer.weight[0].numel() > MOST_INPUTS:
+def sums_its_weights(layer: nn.Module) -> bool:
+    """Whether each output of the layer is a sum of its weights times its inputs that `normal_equations` knows."""
+    if not isinstance(layer, nn.Conv2d | nn.Linear) or weight_of(layer)[0].numel() > MOST_INPUTS:
         return False
     if isinstance(layer, nn.Conv2d):
-        plain = not isinstance(layer, SharedConv2d) and layer.groups == 1 and layer.padding_mode == "zeros"
+        plain = not isinstance(layer, SharedConv2d) and layer.padding_mode == "zeros"
         return plain and not isinstance(layer.padding, str)
     return True
 
 
+def can_refit(layer: nn.Module) -> bool:
+    """Whether `refit` may change the layer's weights one by one."""
+    if parametrize.is_parametrized(layer) or getattr(layer, "groups", 1) > 1:
+        return False
+    if any(not parameter.requires_grad for parameter in layer.parameters(recurse=False)):
+        return False  # frozen by the network's own code
+    return sums_its_weights(layer)
+
+
 def refit(
-    model: nn.Module,
-    original: nn.Module,
-    name: str,
-    context: Context,
+    layer: nn.Module,
+    passed: Iterable[Passed],
+    chance: torch.Generator,
     *,
-    count: int,
     ridge: float,
     kept: Tensor | None = None,
 ) -> None:
-    """Change the weights of layer `name` so that its output comes nearest to that of `original`, in place.
+    """Change the weights of `layer` so that what it gives comes nearest to what it gave before, in place.
 
-    `kept` are the original's output channels that the layer still has, all by default.
+    `passed`: batch by batch what it is given now, and what it gave before; `kept` are the output channels that it still
+    has of these, all by default. `chance` draws positions.
 
-    Ridge regression of the difference of the two outputs on the layer's present inputs, in float64, over `count`
-    calibration images: minimises ``|Y - X(W + D)|² + ridge · mean(diag XᵀX) · |D|²`` over D (as He et al. 2017,
-    "Channel Pruning for Accelerating Very Deep Neural Networks", equation 5, refit weights after pruning).
+    Ridge regression of the difference of the two outputs on the layer's present inputs, in float64: minimises
+    ``|Y - X(W + D)|² + ridge · mean(diag XᵀX) · |D|²`` over D (as He et al. 2017, "Channel Pruning for Accelerating
+    Very Deep Neural Networks", equation 5, refit weights after pruning).
     """
-    layer = model.get_submodule(name)
-    gram, moment = halving_batch(
-        lambda batch: _normal_equations(model, original, name, context, count, batch, kept),
-        _most(original, context),
-    )
+    assert isinstance(layer, nn.Conv2d | nn.Linear)
+    (gram,), (moment,) = normal_equations(layer, passed, chance, constant=layer.bias is not None, kept=kept)
+    # (outputs, inputs [+ 1]), as weights lie; the last column is the bias'.
+    present = layer.weight.detach().double().flatten(1)
+    if layer.bias is not None:
+        present = torch.cat([present, layer.bias.detach().double()[:, None]], dim=1)
+    left = moment - gram @ present.T
     # Relative to the inputs' own size, so that one ridge serves all layers; never zero, because an input that is always
     # zero (a dead channel) makes XᵀX singular.
     penalty = ridge * gram.diagonal().mean()
     gram.diagonal().add_(penalty.clamp_min(torch.finfo(torch.float64).tiny))
-    # (inputs [+ 1], outputs) → (outputs, inputs [+ 1]), as weights lie; the last column is the bias'.
-    change = torch.linalg.solve(gram, moment).T
-    assert isinstance(layer, nn.Conv2d | nn.Linear)
+    change = torch.linalg.solve(gram, left).T
     with torch.no_grad():
         if layer.bias is not None:
             layer.bias.add_(change[:, -1].to(layer.bias))
@@ -138,64 +144,80 @@ def refit(
         layer.weight.add_(change.reshape(layer.weight.shape).to(layer.weight))
 
 
-def _normal_equations(
-    model: nn.Module,
-    original: nn.Module,
-    name: str,
-    context: Context,
-    count: int,
-    batch: int,
-    kept: Tensor | None,
+def positions_of(name: str, context: Context) -> torch.Generator:
+    """Chance by which positions are drawn of what layer `name` is given."""
+    return generator(context.seed, "rows", context.position, name)
+
+
+def normal_equations(
+    layer: nn.Module,
+    passed: Iterable[Passed],
+    chance: torch.Generator,
+    *,
+    constant: bool,
+    kept: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """XᵀX and Xᵀ(Y - Ŷ) in float64, X with a column of ones where the layer has a bias."""
-    chance = generator(context.seed, "rows", context.position, name)
-    layer = model.get_submodule(name)
+    """XᵀX (groups, inputs, inputs) and XᵀY (groups, inputs, filters) of a layer, in float64.
+
+    Summed over positions of all images `passed`: X is what the layer is given, unfolded, with a column of ones at the
+    end if `constant`, Y what it gave before, of the channels `kept`.
+    """
     gram: Tensor | None = None
     moment = torch.zeros(())
-    batch = min(batch, _at_once(model, name, context))
-    most = ROWS * batch // BATCH
-    for pixels in images(context, count, "refit", batch):
-        given, output = passing(model, name, pixels)
-        _, wanted = passing(original, name, pixels)
+    for given, wanted in passed:
         if kept is not None:
             wanted = wanted.index_select(1 if isinstance(layer, nn.Conv2d) else -1, kept.to(wanted.device))
-        rows, left = _rows(layer, given), _outputs(layer, wanted - output)
-        if len(rows) > most:
-            chosen = torch.randperm(len(rows), generator=chance)[:most].to(rows.device)
-            rows, left = rows[chosen], left[chosen]
-        # XᵀX squares the condition number, and float32 has seven digits to lose.
-        rows, left = rows.double(), left.double()
-        if gram is None:
-            gram, moment = rows.T @ rows, rows.T @ left
-        else:
-            gram, moment = gram + rows.T @ rows, moment + rows.T @ left
+        at_once = _at_once(layer, wanted)
+        for part, aim in zip(torch.split(given, at_once), torch.split(wanted, at_once), strict=True):
+            rows, outputs = _rows(layer, part, constant), _outputs(layer, aim)
+            most = max(ROWS * len(part) // BATCH, 1)
+            if rows.shape[1] > most:
+                chosen = torch.randperm(rows.shape[1], generator=chance)[:most].to(rows.device)
+                rows, outputs = rows[:, chosen], outputs[:, chosen]
+            # XᵀX squares the condition number, and float32 has seven digits to lose.
+            rows, outputs = rows.double(), outputs.double()
+            if gram is None:
+                gram, moment = rows.mT @ rows, rows.mT @ outputs
+            else:
+                gram, moment = gram + rows.mT @ rows, moment + rows.mT @ outputs
     assert gram is not None
     return gram, moment
 
 
-def _at_once(model: nn.Module, name: str, context: Context) -> int:
+def _at_once(layer: nn.Module, output: Tensor) -> int:
     """Images whose inputs to the layer, unfolded, fit into memory together; at least one."""
-    layer = model.get_submodule(name)
-    _, output = passing(model, name, next(images(context, 1, "refit")))
-    return max(1, UNFOLDED // (_outputs(layer, output).shape[0] * weight_of(layer)[0].numel()))
+    groups, positions, _ = _outputs(layer, output[:1]).shape
+    return max(1, UNFOLDED // (groups * positions * weight_of(layer)[0].numel()))
 
 
-def _rows(layer: nn.Module, given: Tensor) -> Tensor:
-    """The layer's inputs so that its outputs are these rows times its weights: (positions, weights of an output)."""
+def _rows(layer: nn.Module, given: Tensor, constant: bool) -> Tensor:
+    """The layer's inputs so that its outputs are these rows times its weights: (groups, positions, weights).
+
+    Groups are those of a convolution, weights those of a filter; with a last column of ones if `constant`.
+    """
     if isinstance(layer, nn.Conv2d):
         assert not isinstance(layer.padding, str)
         shape = (layer.kernel_size, layer.dilation, layer.padding, layer.stride)
-        unfolded = functional.unfold(given.contiguous(), *shape)
-        rows = unfolded.transpose(1, 2).flatten(0, 1)
+        unfolded = functional.unfold(given.contiguous(), *shape)  # (N, groups · weights, positions)
+        rows = _grouped(unfolded, layer.groups)
     else:
-        rows = given.flatten(0, -2)
-    return rows if layer.bias is None else torch.cat([rows, rows.new_ones(len(rows), 1)], dim=1)
+        rows = given.flatten(0, -2)[None]
+    return torch.cat([rows, torch.ones_like(rows[:, :, :1])], dim=2) if constant else rows
 
 
 def _outputs(layer: nn.Module, output: Tensor) -> Tensor:
-    """As rows, positions in the order of `_rows`; a linear layer's channels come last, whatever the dimensions."""
-    convolved = isinstance(layer, nn.Conv2d)
-    return output.flatten(2).transpose(1, 2).flatten(0, 1) if convolved else output.flatten(0, -2)
+    """As rows (groups, positions, filters), in the order of `_rows`; a linear layer's channels come last, whatever the
+    dimensions."""
+    if isinstance(layer, nn.Conv2d):
+        return _grouped(output.flatten(2), layer.groups)
+    return output.flatten(0, -2)[None]
+
+
+def _grouped(activations: Tensor, groups: int) -> Tensor:
+    """(N, groups · n, positions) → (groups, N · positions, n)."""
+    count, channels, positions = activations.shape
+    parts = activations.reshape(count, groups, channels // groups, positions)
+    return parts.permute(1, 0, 3, 2).flatten(1, 2)
 
 
 class _Passed(Exception):

@@ -52,7 +52,7 @@ def changeable(
     if reasons and len(reasons) == len(layers):
         raise SecateurError(
             f"No layer can be changed by {step}",
-            f"Each computes something else than its class says, or shares its weight: {_told(reasons)}.",
+            f"Each computes something else than its class says, or shares its weight: {_sentences(reasons)}.",
             f"Leave {step} out, or use layers of torch.nn as they are.",
         )
     tell(reasons, step, context)
@@ -62,11 +62,11 @@ def changeable(
 def tell(reasons: Reasons, step: str, context: Context) -> None:
     """Name the layers that a step leaves alone."""
     if reasons:
-        context.notice("warning", f"Left alone by {step}: {_told(reasons)}")
-        context.found["left_alone"] = reasons
+        context.notice("warning", f"Left alone by {step}: {_sentences(reasons)}")
+        context.observations["left_alone"] = reasons
 
 
-def _told(reasons: Reasons) -> str:
+def _sentences(reasons: Reasons) -> str:
     return listed([f"{name} ({reason})" for name, reason in reasons.items()])
 
 
@@ -74,16 +74,16 @@ def reasons_against(
     model: nn.Module, layers: Mapping[str, nn.Module], context: Context, instead: Instead | None = None
 ) -> Reasons:
     """Why which of `layers` are not to be changed, as `changeable` takes them."""
-    found = tied(model, layers)
+    reasons = tied(model, layers)
     if not _is_for(model, context):
-        return found
+        return reasons
     pixels = next(images(context, TRIED, "understood")).to(next(model.parameters()))
-    others = {name: layer for name, layer in layers.items() if name not in found}
+    others = {name: layer for name, layer in layers.items() if name not in reasons}
     if instead is None:
-        found |= not_multiplied(model, others, pixels)
+        reasons |= not_multiplied(model, others, pixels)
     else:
-        found |= different(model, others, pixels, instead)
-    return {name: found[name] for name in layers if name in found}
+        reasons |= different(model, others, pixels, instead)
+    return {name: reasons[name] for name in layers if name in reasons}
 
 
 def _is_for(model: nn.Module, context: Context) -> bool:
@@ -100,13 +100,13 @@ def tied(model: nn.Module, layers: Mapping[str, nn.Module]) -> Reasons:
     for name, module in model.named_modules():
         for parameter in module.parameters(recurse=False):
             owners[id(parameter)].append(name.partition(".parametrizations.")[0])
-    found = {}
+    reasons = {}
     for name, layer in layers.items():
         held = [parameter for _, parameter in _held(layer)]
         others = sorted({owner for p in held for owner in owners[id(p)]} - {name})
         if others:
-            found[name] = f"one weight with {listed(others)}"
-    return found
+            reasons[name] = f"one weight with {listed(others)}"
+    return reasons
 
 
 def _held(layer: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
@@ -127,7 +127,7 @@ def not_multiplied(model: nn.Module, layers: Mapping[str, nn.Module], pixels: Te
         products = Products(model, {f"{name}.weight": weight_of(layer) for name, layer in layers.items()})
         with products:
             model(pixels)
-    unused = (name for name in dict.fromkeys(called) if f"{name}.weight" not in products.found)
+    unused = (name for name in dict.fromkeys(called) if f"{name}.weight" not in products.by_weight)
     return {name: _own_forward(layers[name]) for name in unused}
 
 
@@ -135,7 +135,7 @@ def different(
     model: nn.Module, layers: Mapping[str, nn.Module], pixels: Tensor, instead: "Instead"
 ) -> Reasons:
     """Layers that give something else than `instead` for the same input, in any of their calls."""
-    found: Reasons = {}
+    reasons: Reasons = {}
     given: dict[str, list[tuple[Any, ...]]] = defaultdict(list)
 
     def before(name: str, inputs: tuple[Any, ...], named: dict[str, Any]) -> None:
@@ -144,7 +144,7 @@ def different(
     def after(name: str, layer: nn.Module, output: Any) -> None:
         inputs = given[name].pop()
         if len(inputs) != 1 or not same(output, instead(name, layer, inputs[0])):
-            found[name] = _own_forward(layer)
+            reasons[name] = _own_forward(layer)
 
     with ExitStack() as hooks, torch.no_grad(), evaluating(model):
         for name, layer in layers.items():
@@ -155,7 +155,7 @@ def different(
             hooks.callback(first.remove)
             hooks.callback(last.remove)
         model(pixels)
-    return found
+    return reasons
 
 
 def computed_by_class(_name: str, layer: nn.Module, given: Tensor) -> Tensor | None:

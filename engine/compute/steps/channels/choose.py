@@ -82,12 +82,14 @@ def removals(candidate: Candidate) -> list[Removal]:
     """The group's removals from the first to the last that its floor allows; keys are not set."""
     order = torch.argsort(candidate.importance, stable=True).tolist()
     values = candidate.importance.double().tolist()
-    found, left = [], candidate.units
+    order_of_removal, left = [], candidate.units
     while (goal := (left - 1) // candidate.step * candidate.step) >= candidate.least:
         units = order[candidate.units - left : candidate.units - goal]
-        found.append(Removal(0.0, candidate.name, tuple(units), sum(values[u] for u in units) / len(units)))
+        order_of_removal.append(
+            Removal(0.0, candidate.name, tuple(units), sum(values[u] for u in units) / len(units))
+        )
         left = goal
-    return found
+    return order_of_removal
 
 
 def ordered(
@@ -122,12 +124,12 @@ def _keyed(order: list[Removal], members: list[Candidate]) -> list[Removal]:
     by_name = {c.name: c for c in members}
     total = sum(c.whole * c.per_unit for c in members)
     gone = sum((c.whole - c.units) * c.per_unit for c in members)
-    found = []
+    keyed = []
     for removal in order:
         channels = len(removal.units) * by_name[removal.group].per_unit
-        found.append(Removal((gone + channels / 2) / total, removal.group, removal.units, removal.importance))
+        keyed.append(Removal((gone + channels / 2) / total, removal.group, removal.units, removal.importance))
         gone += channels
-    return found
+    return keyed
 
 
 def _by_cost(candidates: list[Candidate], cost: Cost) -> list[Removal]:
@@ -164,13 +166,13 @@ def _by_cost(candidates: list[Candidate], cost: Cost) -> list[Removal]:
 
 def _by_level(candidates: list[Candidate], levels: Levels) -> list[Removal]:
     """By the loss that each removal is predicted to lead to, and by the share gone where that is equal or unknown."""
-    found: list[tuple[float, float, Removal]] = []
+    leveled: list[tuple[float, float, Removal]] = []
     for c in candidates:
         gone = c.whole - c.units
         for removal in removals(c):
             gone += len(removal.units)
-            found.append((levels(c.name, gone / c.whole), gone / c.whole, removal))
-    return [removal for _, _, removal in sorted(found, key=lambda item: item[:2])]
+            leveled.append((levels(c.name, gone / c.whole), gone / c.whole, removal))
+    return [removal for _, _, removal in sorted(leveled, key=lambda item: item[:2])]
 
 
 def left_after(candidates: list[Candidate], order: list[Removal], taken: int) -> dict[str, int]:

@@ -113,8 +113,8 @@ def _terms(
 
 def _heads(module: str, axes: dict[tuple[str, int], int]) -> int | None:
     """The axis that the products of an attention without a weight are proportional to."""
-    found = (axes.get((f"{module}.{name}", 0)) for name in PROJECTIONS)
-    return next((axis for axis in found if axis is not None), None)
+    sizes = (axes.get((f"{module}.{name}", 0)) for name in PROJECTIONS)
+    return next((axis for axis in sizes if axis is not None), None)
 
 
 def _width(module: str, axes: dict[tuple[str, int], int], sizes: dict[str, torch.Size]) -> int:

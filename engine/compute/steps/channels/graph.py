@@ -87,17 +87,17 @@ def _resolved(links: CouplingGraph) -> dict[tuple[str, int], Tensor]:
     """
     while True:
         classes = links.classes()
-        found = {key: classes[numbers] for key, numbers in links.dims.items()}
+        resolved = {key: classes[numbers] for key, numbers in links.dims.items()}
         stuck = []
         for name, numbers in links.loose.items():
             own = classes[numbers]
             if (dim := _dimension(own)) is None:
                 stuck.append(numbers)
             else:
-                found[name, dim] = own.movedim(dim, 0).flatten(1)[:, 0] if own.ndim > 1 else own
+                resolved[name, dim] = own.movedim(dim, 0).flatten(1)[:, 0] if own.ndim > 1 else own
         stuck = [numbers for numbers in stuck if bool((classes[numbers] != FIXED).any())]
         if not stuck:
-            return found
+            return resolved
         for numbers in stuck:
             links.fix(numbers)
 

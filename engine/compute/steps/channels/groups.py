@@ -73,14 +73,14 @@ Gone = Mapping[str, Tensor]
 
 def positions_gone(groups: list[Group], gone: Gone) -> dict[tuple[str, str, int], Tensor]:
     """What is removed along (module, tensor, dimension): sorted positions."""
-    found: dict[tuple[str, str, int], list[Tensor]] = defaultdict(list)
+    positions: dict[tuple[str, str, int], list[Tensor]] = defaultdict(list)
     for group in groups:
         units = gone.get(group.name)
         if units is None or not len(units):
             continue
         for cut in group.cuts:
-            found[cut.module, cut.name, cut.dim].append(cut.positions[units].flatten())
-    return {key: torch.unique(torch.cat(parts)) for key, parts in found.items()}
+            positions[cut.module, cut.name, cut.dim].append(cut.positions[units].flatten())
+    return {key: torch.unique(torch.cat(parts)) for key, parts in positions.items()}
 
 
 def without(groups: list[Group], gone: Gone) -> list[Group]:

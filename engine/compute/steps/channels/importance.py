@@ -185,8 +185,8 @@ def _by_gradients(
         gradients: dict[str, Tensor] = {}
         for part, targets in zip(torch.split(pixels, piece), torch.split(labels, piece), strict=True):
             loss = task.loss(model, part, targets) * (len(targets) / len(labels))
-            found = torch.autograd.grad(loss, list(leaves.values()), allow_unused=True)
-            for name, gradient in zip(leaves, found, strict=True):
+            derivatives = torch.autograd.grad(loss, list(leaves.values()), allow_unused=True)
+            for name, gradient in zip(leaves, derivatives, strict=True):
                 if gradient is not None:
                     gradients[name] = gradients[name] + gradient if name in gradients else gradient
         effects = {name: gradient * leaves[name].detach() for name, gradient in gradients.items()}

@@ -91,14 +91,14 @@ def reach(
             )
             return float(row["speedup"])
 
-        found = search(shares, measure, target.speedup)
+        reached = search(shares, measure, target.speedup)
     if bench.disturbance > NOISY_LOAD:
         context.notice(
             "warning",
             f"The speed-up was measured while other programs took {bench.disturbance:.0%} of the processors' "
             "time: on a quiet machine it may be another",
         )
-    return found
+    return reached
 
 
 def search(shares: Sequence[float], measure: Measure, wanted: float) -> Found:
@@ -118,7 +118,9 @@ def search(shares: Sequence[float], measure: Measure, wanted: float) -> Found:
 
 
 def _nearest(tried: Mapping[int, Sequence[float]], wanted: float) -> Found:
-    return min((Found(n, tuple(found), wanted) for n, found in tried.items()), key=lambda one: one.order)
+    return min(
+        (Found(n, tuple(speedups), wanted) for n, speedups in tried.items()), key=lambda one: one.order
+    )
 
 
 def _next(shares: Sequence[float], tried: Mapping[int, Sequence[float]], wanted: float) -> int | None:

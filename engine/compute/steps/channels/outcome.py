@@ -4,6 +4,7 @@ from torch import nn
 
 from engine.compute.context import Context
 from engine.compute.layers.select import prunable_layers
+from engine.compute.steps.calibration.understood import tied
 from engine.compute.steps.channels.budget import Budget
 from engine.compute.steps.channels.groups import Group
 from engine.compute.steps.channels.yolo import protected_layers
@@ -19,7 +20,7 @@ def tell_targets(
 ) -> None:
     """Keep with the result what was asked and what was reached, and say it; a latency is told where it is measured."""
     left = {group.name: group.units for group in after}
-    found = {
+    targets = {
         target.name: {"asked": target.times, "reached": target.before / target.cost(left)}
         for target in budget.targets
         if target.name != "latency"
@@ -27,9 +28,9 @@ def tell_targets(
     if not budget.targets:
         whole = sum(group.channels for group in before)
         gone = 1 - sum(group.channels for group in after) / whole
-        found = {"ratio": {"asked": params.ratio, "reached": gone}}
-    context.found["targets"] = found
-    for name, one in found.items():
+        targets = {"ratio": {"asked": params.ratio, "reached": gone}}
+    context.observations["targets"] = targets
+    for name, one in targets.items():
         asked, reached = one["asked"], one["reached"]
         far = abs(reached - asked) > NEAR * max(asked, reached)
         times = "" if name == "ratio" else "×"
@@ -48,19 +49,26 @@ def tell_whole(model: nn.Module, groups: list[Group], params: PruneChannels, con
     """Keep with the result, and say, which layers keep all their channels, and why; add to what was found wrong."""
     shrinking = {cut.module for group in groups for cut in group.cuts if cut.role in ("out", "scale")}
     free, protected = prunable_layers(model, params.skip), protected_layers(model)
-    refused: dict[str, str] = context.found.get("whole", {})  # told already, when the groups were tried
+    shared = tied(model, free)
+    refused: dict[str, str] = context.observations.get(
+        "whole", {}
+    )  # told already, when the groups were tried
     by_reason: dict[str, list[str]] = {}
     for name in prunable_layers(model, ()):
         if name not in shrinking and name not in refused:
-            why = "skip names it" if name not in free else _why(name, protected)
+            why = "skip names it" if name not in free else _why(name, protected, shared)
             by_reason.setdefault(why, []).append(name)
-    context.found["whole"] = refused | {name: why for why, names in by_reason.items() for name in names}
+    context.observations["whole"] = refused | {
+        name: why for why, names in by_reason.items() for name in names
+    }
     if by_reason:
-        told = "; ".join(f"{listed(names)}, because {why}" for why, names in by_reason.items())
-        context.notice("info", f"All channels stay in {told}")
+        text = "; ".join(f"{listed(names)}, because {why}" for why, names in by_reason.items())
+        context.notice("info", f"All channels stay in {text}")
 
 
-def _why(name: str, protected: set[str]) -> str:
+def _why(name: str, protected: set[str], shared: dict[str, str]) -> str:
+    if name in shared:
+        return f"it has {shared[name]}"
     if name in protected:
         return "its channels have a meaning of their own"
     return "it makes the output, or its channels are tied to what can't shrink"

@@ -178,8 +178,8 @@ class _plain_norms(TorchFunctionMode):
 
 
 def _given(args: tuple[Any, ...], kwargs: dict[str, Any], index: int, name: str) -> Tensor | None:
-    found: Tensor | None = args[index] if len(args) > index else kwargs.get(name)
-    return found
+    argument: Tensor | None = args[index] if len(args) > index else kwargs.get(name)
+    return argument
 
 
 def _scaled(images: Tensor, dim: int, weight: Tensor | None, bias: Tensor | None) -> Tensor:

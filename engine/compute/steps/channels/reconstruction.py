@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from engine.compute.context import Context, to_device
 from engine.compute.layers.passes import calls
 from engine.compute.layers.select import weight_of
-from engine.compute.steps.calibration.activations import can_refit, images, refit
+from engine.compute.steps.calibration.activations import can_refit, images, positions_of, refit
+from engine.compute.steps.calibration.lockstep import passes
 from engine.compute.steps.calibration.understood import computed_by_class, reasons_against
 from engine.compute.steps.channels.groups import Gone, Group, positions_gone
 
@@ -49,10 +50,11 @@ class Reconstruction:
         to_device(self._original, context.device).eval()
         to_device(model, context.device).eval()
         layers = [n for n in _called_once(model, context) if (n, 1) in self._left]
-        for number, name in enumerate(layers):
-            context.progress(number / len(layers), f"refitting layer {number + 1}/{len(layers)}")
-            kept = self._left.get((name, 0))
-            refit(model, self._original, name, context, count=IMAGES, ridge=RIDGE, kept=kept)
+        with passes(model, self._original, layers, context, IMAGES) as passing:
+            for number, name in enumerate(layers):
+                context.progress(number / len(layers), f"refitting layer {number + 1}/{len(layers)}")
+                kept, chance = self._left.get((name, 0)), positions_of(name, context)
+                refit(model.get_submodule(name), passing.at(name), chance, ridge=RIDGE, kept=kept)
 
 
 def _called_once(model: nn.Module, context: Context) -> list[str]:

@@ -42,7 +42,7 @@ from engine.params.channels import LatencyTarget, PruneChannels
 from engine.params.clustering import ClusterFilters
 from engine.params.pruning import Cubic, Linear, OneShot
 from engine.results.latency_targets import MEASURE, within
-from engine.text.phrases import listed
+from engine.text.phrases import counted, listed
 
 VECTOR = 8
 """Channels that every runtime here computes in one go: a vector of AVX2, half of one of AVX-512. A layer of 9 takes as
@@ -66,7 +66,7 @@ def prune_channels(model: nn.Module, params: PruneChannels, context: Context) ->
         left = pruning.run()
     tell_targets(pruning.budget, params, groups, left, context)
     tell_whole(model, groups, params, context)
-    context.found["channels"] = [
+    context.observations["channels"] = [
         {"layer": before.name, "before": before.channels, "after": after.channels}
         for before, after in zip(groups, left, strict=True)
     ]
@@ -89,7 +89,7 @@ def _make_plain(model: nn.Module, context: Context) -> None:
         edits.record(model, {"edit": edits.UNSHARE, "layer": name})
     for called, step, layers in (*made, ("shared filters", ClusterFilters.kind, sharing)):
         if layers:
-            described = f"The {called} of {len(layers)} layers became plain weights"
+            described = f"The {called} of {counted(len(layers), 'layer')} became plain weights"
             context.notice(
                 "info",
                 f"{described}: channels cannot be taken out of them, so put {step} after prune.channels",
@@ -98,7 +98,7 @@ def _make_plain(model: nn.Module, context: Context) -> None:
 
 def _groups(model: nn.Module, params: PruneChannels, context: Context) -> list[Group]:
     graph = channel_graph(model, params.skip)
-    context.found["whole"] = dict(graph.left_out)
+    context.observations["whole"] = dict(graph.left_out)
     by_reason: dict[str, list[str]] = defaultdict(list)
     for name, reason in graph.left_out.items():
         by_reason[reason].append(name)
@@ -188,18 +188,18 @@ class _Pruning:
         """
         target = self._params.latency
         assert target is not None
-        found = {
+        reached = {
             name: self._as_fast(target, original, groups, contender, name)
             for name, contender in contenders.items()
         }
-        met = {name: one for name, one in found.items() if one.met}
+        met = {name: one for name, one in reached.items() if one.met}
         if not met:
-            raise self._out_of_reach(target, max(one.speedup for one in found.values()))
+            raise self._out_of_reach(target, max(one.speedup for one in reached.values()))
         # One that can only be much faster than asked has the lower loss by chance alone.
         near = {name: one for name, one in met.items() if within(one.speedup, target.speedup)} or met
         gone = {name: units_gone(contenders[name].order, one.removals) for name, one in near.items()}
         best = next(iter(gone)) if len(gone) == 1 else min(gone, key=lambda n: self._loss(groups, gone[n]))
-        self._tell(target, found[best])
+        self._tell(target, reached[best])
         return gone[best]
 
     def _as_fast(
@@ -217,15 +217,19 @@ class _Pruning:
         shares = shares_left(choice.candidates, choice.order, steered)
         return latency_target.reach(target, original, pruned, shares, self._context, name)
 
-    def _tell(self, target: LatencyTarget, found: latency_target.Found) -> None:
+    def _tell(self, target: LatencyTarget, reached: latency_target.Found) -> None:
         """Keep what was asked and measured with the result, and say where they differ."""
         to_device = {"runtime": target.runtime, "batch": target.batch, "threads": torch.get_num_threads()}
-        self._context.found[MEASURE] = {"asked": target.speedup, "measured": found.speedup, **to_device}
-        if not within(found.speedup, target.speedup):
+        self._context.observations[MEASURE] = {
+            "asked": target.speedup,
+            "measured": reached.speedup,
+            **to_device,
+        }
+        if not within(reached.speedup, target.speedup):
             self._context.notice(
                 "warning",
                 f"Asked for {target.speedup:g}× in {target.runtime} at batch {target.batch}; the nearest that the "
-                f"steps of round_to allow was measured as {found.speedup:.2f}×",
+                f"steps of round_to allow was measured as {reached.speedup:.2f}×",
             )
 
     def _out_of_reach(self, target: LatencyTarget, most: float) -> SecateurError:
@@ -267,15 +271,15 @@ class _Pruning:
         return rounding(self._multiple, channels) if self._params.round_to == "auto" else self._multiple
 
     def _candidates(self, groups: list[Group], units: dict[str, int]) -> list[Candidate]:
-        found = []
+        candidates = []
         for group in groups:
             whole = self._whole[group.name]
             step = step_of(group.per_unit, self._round_to(whole * group.per_unit))
             least = least_of(whole, self._params.floor, step)
-            found.append(
+            candidates.append(
                 Candidate(group.name, units[group.name], whole, group.per_unit, group.structure, least, step)
             )
-        return found
+        return candidates
 
 
 def _multiple(params: PruneChannels, context: Context) -> int:

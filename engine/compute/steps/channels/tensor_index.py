@@ -33,12 +33,12 @@ class TensorIndex:
     """The tensors of a model as its forward pass uses them (masks applied: call it under `parametrize.cached`)."""
 
     def __init__(self, model: nn.Module) -> None:
-        found: dict[int, tuple[str, Tensor]] = {}
+        by_address: dict[int, tuple[str, Tensor]] = {}
         for name, tensor in used_tensors(model):
             if tensor.is_floating_point() and tensor.numel():
-                found.setdefault(tensor.data_ptr(), (name, tensor))
-        self._starts = sorted(found)
-        self._found = found
+                by_address.setdefault(tensor.data_ptr(), (name, tensor))
+        self._starts = sorted(by_address)
+        self._by_address = by_address
 
     def find(self, tensor: Tensor) -> Place | None:
         """The named tensor that `tensor` is, or is a view of."""
@@ -48,7 +48,7 @@ class TensorIndex:
         index = bisect.bisect_right(self._starts, address) - 1
         if index < 0:
             return None
-        name, whole = self._found[self._starts[index]]
+        name, whole = self._by_address[self._starts[index]]
         start = (address - self._starts[index]) // whole.element_size()
         if start >= whole.numel():
             return None
@@ -57,14 +57,14 @@ class TensorIndex:
 
 def used_tensors(model: nn.Module) -> list[tuple[str, Tensor]]:
     """Every parameter and buffer by name, a parametrized one as it is used and under its plain name."""
-    found: list[tuple[str, Tensor]] = []
+    named: list[tuple[str, Tensor]] = []
     for prefix, module in model.named_modules():
         if ".parametrizations" in f".{prefix}":
             continue
         at = f"{prefix}." if prefix else ""
         if parametrize.is_parametrized(module):
             assert isinstance(module.parametrizations, nn.ModuleDict)
-            found += [(at + name, getattr(module, name)) for name in module.parametrizations]
-        found += [(at + name, t) for name, t in module.named_parameters(recurse=False)]
-        found += [(at + name, t) for name, t in module.named_buffers(recurse=False)]
-    return found
+            named += [(at + name, getattr(module, name)) for name in module.parametrizations]
+        named += [(at + name, t) for name, t in module.named_parameters(recurse=False)]
+        named += [(at + name, t) for name, t in module.named_buffers(recurse=False)]
+    return named

@@ -95,8 +95,8 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """The labels of an activation, or of a loose parameter or buffer."""
         if not isinstance(tensor, Tensor):
             return None
-        found: Tensor | None = self._labels.get(tensor)
-        if found is None and (place := self._memory.find(tensor)) is not None:
+        labels: Tensor | None = self._labels.get(tensor)
+        if labels is None and (place := self._memory.find(tensor)) is not None:
             # Not a stored label: the tensor is a view of a parameter, whatever its shape and strides. Laying the
             # numbers out as the parameter lies in memory and reading them with the view's strides gives each of its
             # elements the number of the parameter's element at that address.
@@ -104,7 +104,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
             in_memory = torch.empty(place.shape.numel(), dtype=torch.long)
             in_memory.as_strided(place.shape, place.stride).copy_(numbers)
             return in_memory.as_strided(tensor.shape, tensor.stride(), place.start)
-        return found
+        return labels
 
     def _put(self, output: Any, labels: Tensor | None) -> None:
         if isinstance(output, tuple | list):
@@ -316,11 +316,11 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _combined(self, tensors: list[Tensor]) -> Tensor | None:
         """The labels of an elementwise result; the operands' go together where both have some."""
-        found = [(t.shape, constant(labels)) for t in tensors if (labels := self.labels_of(t)) is not None]
+        labelled = [(t.shape, constant(labels)) for t in tensors if (labels := self.labels_of(t)) is not None]
         # One number for all channels (a gate) does not go with any of them.
-        found.sort(key=lambda item: (bool((item[1] != FREE).any()), item[0].numel()), reverse=True)
-        whole, result = found[0]
-        for shape, small in found[1:]:
+        labelled.sort(key=lambda item: (bool((item[1] != FREE).any()), item[0].numel()), reverse=True)
+        whole, result = labelled[0]
+        for shape, small in labelled[1:]:
             if _spread(shape, result.shape) or bool((small == FREE).all()):
                 continue
             self.links.tie(result, small)

@@ -34,12 +34,16 @@ def protected_layers(model: nn.Module) -> set[str]:
     """
     if not is_detector(model):
         return set()
-    found: set[str] = set()
+    protected: set[str] = set()
     for name, module in model.named_modules():
         if type(module).__name__ == "Head":
-            found |= {f"{name}.{branch}.{level}.2" for branch in ("cv2", "cv3") for level in range(LEVELS)}
+            protected |= {
+                f"{name}.{branch}.{level}.2" for branch in ("cv2", "cv3") for level in range(LEVELS)
+            }
         elif type(module).__name__ == "Attention":
-            found |= {f"{name}.{inner}" for inner, m in module.named_modules() if isinstance(m, nn.Conv2d)}
+            protected |= {
+                f"{name}.{inner}" for inner, m in module.named_modules() if isinstance(m, nn.Conv2d)
+            }
         elif type(module).__name__ == "C2PSA":
-            found.add(f"{name}.cv1.conv")
-    return found
+            protected.add(f"{name}.cv1.conv")
+    return protected

@@ -62,8 +62,8 @@ def cluster(
         case "agglomerative":
             return Clusters(_numbered(_ward(points, count)))
         case "spherical":
-            found = directions(points, count, importance=importance, restarts=restarts, seed=seed)
-            return Clusters(_numbered(found.labels), found.scales)
+            clustered = directions(points, count, importance=importance, restarts=restarts, seed=seed)
+            return Clusters(_numbered(clustered.labels), clustered.scales)
         case _:
             assert_never(algorithm)
 

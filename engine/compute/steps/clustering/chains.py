@@ -50,11 +50,11 @@ def chains(model: nn.Module, example: Tensor) -> list[Chain]:
     """
     plain = folded(model).cpu().float().eval().requires_grad_(True)
     example = example.cpu()
-    found = [chain for chain in _candidates(plain, example) if chain is not None]
+    candidates = [chain for chain in _candidates(plain, example) if chain is not None]
     with all_outputs(plain, example[:1]) as several:
         if several:  # the graph is that of evaluation, where auxiliary layers see nothing
-            found = [chain for chain in found if _sees_alone(plain, chain, example)]
-    tried = [_tried(plain, chain, example) for chain in found]
+            candidates = [chain for chain in candidates if _sees_alone(plain, chain, example)]
+    tried = [_tried(plain, chain, example) for chain in candidates]
     convolutions = {name: m for name, m in plain.named_modules() if isinstance(m, nn.Conv2d)}
     order = calls(plain, convolutions, example)
     return sorted((c for c in tried if c is not None), key=lambda chain: order.index(chain.producer))

@@ -42,11 +42,11 @@ def directions(
     """
     weights = vectors.new_ones(len(vectors)) if importance is None else importance
     count = min(count, len(vectors))
-    found = [
+    starts = [
         _descend(vectors, _spread(vectors, count, signed, seed, start), weights, signed)
         for start in range(restarts)
     ]
-    return min(found, key=lambda one: one.distortion)
+    return min(starts, key=lambda one: one.distortion)
 
 
 def _spread(vectors: Tensor, count: int, signed: bool, seed: int, start: int) -> Tensor:

@@ -16,7 +16,8 @@ from engine.compute.layers.shared import SharedConv2d, share, shared_layers, who
 from engine.compute.models import edits
 from engine.compute.models.architecture import architecture
 from engine.compute.numerics.seeds import derive
-from engine.compute.steps.calibration.activations import can_refit, energies, refit
+from engine.compute.steps.calibration.activations import can_refit, energies, positions_of, refit
+from engine.compute.steps.calibration.lockstep import Anew
 from engine.compute.steps.calibration.step import recalibrate
 from engine.compute.steps.calibration.understood import computed_by_class, reasons_against, tell
 from engine.compute.steps.clustering.assign import cluster
@@ -56,7 +57,7 @@ def cluster_filters(model: nn.Module, params: ClusterFilters, context: Context) 
             rows = _share(model, params, params.method, context)
         case _:
             assert_never(params.method)
-    context.found["clusters"] = [vars(row) for row in rows]
+    context.observations["clusters"] = [vars(row) for row in rows]
     if params.calibrate:
         recalibrate(model, context)
     return model
@@ -68,30 +69,32 @@ def _chains(model: nn.Module, params: ClusterFilters, context: Context) -> list[
         EXAMPLES, context.data.channels, *context.data.size, generator=torch.Generator().manual_seed(0)
     )
     allowed = prunable_layers(model, params.skip)
-    found = [chain for chain in chains(model, example) if chain.producer in allowed]
-    layers = {name: model.get_submodule(name) for chain in found for name in chain.layers}
+    candidates = [chain for chain in chains(model, example) if chain.producer in allowed]
+    layers = {name: model.get_submodule(name) for chain in candidates for name in chain.layers}
     reasons = reasons_against(model, layers, context, computed_by_class)
     order = calls(model, layers, example.to(next(model.parameters())))
     reasons |= {name: "called more than once" for name in layers if order.count(name) > 1}
     tell(reasons, params.kind, context)
-    return [chain for chain in found if not reasons.keys() & set(chain.layers)]
+    return [chain for chain in candidates if not reasons.keys() & set(chain.layers)]
 
 
 def _merge(
-    model: nn.Module, params: ClusterFilters, method: Merged, found: list[Chain], context: Context
+    model: nn.Module, params: ClusterFilters, method: Merged, pairs: list[Chain], context: Context
 ) -> list[_Layer]:
     """Shrink every chain, from the first to the last, each refitted before the next is clustered."""
-    _refuse_overlaid(model, params, (name for chain in found for name in (chain.producer, chain.consumer)))
-    candidates = {chain.producer: _candidate(model, chain) for chain in found}
+    _refuse_overlaid(model, params, (name for chain in pairs for name in (chain.producer, chain.consumer)))
+    candidates = {chain.producer: _candidate(model, chain) for chain in pairs}
     wanted = counts(candidates, params.ratio, params.scope)
     original = copy.deepcopy(model) if method.repair else model
     rows = []
     with edits.resized(model):
-        for number, chain in enumerate(found):
-            context.progress(number / len(found), f"{chain.producer} ({number + 1} of {len(found)})")
+        for number, chain in enumerate(pairs):
+            context.progress(number / len(pairs), f"{chain.producer} ({number + 1} of {len(pairs)})")
             rows.append(_merge_one(model, chain, wanted[chain.producer], params, context))
-            if method.repair and can_refit(model.get_submodule(chain.consumer)):
-                refit(model, original, chain.consumer, context, count=params.images, ridge=method.ridge)
+            consumer = model.get_submodule(chain.consumer)
+            if method.repair and can_refit(consumer):
+                passed = Anew(model, original, context, params.images).at(chain.consumer)
+                refit(consumer, passed, positions_of(chain.consumer, context), ridge=method.ridge)
     return rows
 
 
@@ -197,11 +200,11 @@ def _share_one(
 
 
 def _replace(
-    model: nn.Module, name: str, layer: nn.Conv2d, found: Centroids, labels: Tensor, *, scaled: bool
+    model: nn.Module, name: str, layer: nn.Conv2d, centres: Centroids, labels: Tensor, *, scaled: bool
 ) -> None:
-    weight = layer.weight.detach().cpu().double().flatten(1)[found.chosen] + found.moves
+    weight = layer.weight.detach().cpu().double().flatten(1)[centres.chosen] + centres.moves
     filters = weight.view(-1, *layer.weight.shape[1:]).to(layer.weight)
-    new = share(model, name, filters, labels, found.factors if scaled else None)
+    new = share(model, name, filters, labels, centres.factors if scaled else None)
     edits.record(
         model, {"edit": edits.SHARE, "layer": name, "filters": len(filters), "scaled": new.scale is not None}
     )

@@ -22,30 +22,30 @@ def cluster_kernels(model: nn.Module, params: ClusterKernels, context: Context) 
     gains, or one has masks already.
     """
     to_device(model, context.device)
-    found = {
+    convolutions = {
         name: layer
         for name, layer in prunable_layers(model, params.skip).items()
         if isinstance(layer, nn.Conv2d) and _saves(layer, params.entries)
     }
-    if not found:
+    if not convolutions:
         raise SecateurError(
             "There are no kernels to cluster",
             f"No convolution has so many kernels that a dictionary of {params.entries} saves weights.",
             "Lower entries, or shorten skip.",
         )
     overlays.refuse(
-        found, params, title="Kernels with masks, codebooks, dictionaries or grids cannot be clustered"
+        convolutions, params, title="Kernels with masks, codebooks, dictionaries or grids cannot be clustered"
     )
-    found = {
+    convolutions = {
         name: layer
-        for name, layer in changeable(model, found, context, params.kind).items()
+        for name, layer in changeable(model, convolutions, context, params.kind).items()
         if isinstance(layer, nn.Conv2d)
     }
     rows = []
-    for number, (name, layer) in enumerate(found.items()):
-        context.progress(number / len(found), f"{name} ({number + 1} of {len(found)})")
+    for number, (name, layer) in enumerate(convolutions.items()):
+        context.progress(number / len(convolutions), f"{name} ({number + 1} of {len(convolutions)})")
         rows.append(_cluster(name, layer, params, context))
-    context.found["dictionaries"] = rows
+    context.observations["dictionaries"] = rows
     if params.calibrate:
         recalibrate(model, context)
     return model

@@ -46,7 +46,7 @@ def fold(model: nn.Module, chain: Chain) -> Folded:
     return Folded(filters * gains[:, None], shifts, gains)
 
 
-def merge(model: nn.Module, chain: Chain, clusters: Clusters, folded: Folded, found: "Centroids") -> None:
+def merge(model: nn.Module, chain: Chain, clusters: Clusters, folded: Folded, centres: "Centroids") -> None:
     """Shrink the chain to one channel per cluster, in place; `found` are the centroids of the `folded` vectors.
 
     Each cluster is represented by one member, moved to the centroid, and keeps that member's BatchNorm, so that
@@ -54,9 +54,9 @@ def merge(model: nn.Module, chain: Chain, clusters: Clusters, folded: Folded, fo
     `clusters.scales`) nothing moves, and channel and BatchNorm stay bit for bit what they were; the consumer then
     computes the same sums in another order.
     """
-    _shrink_producer(model, chain, found, folded.gains[found.chosen])
+    _shrink_producer(model, chain, centres, folded.gains[centres.chosen])
     consumer = model.get_submodule(chain.consumer)
-    _shrink_consumer(consumer, clusters.labels, clusters.count, found.factors, chain.positions)
+    _shrink_consumer(consumer, clusters.labels, clusters.count, centres.factors, chain.positions)
 
 
 @dataclass(frozen=True)
@@ -127,9 +127,9 @@ def _moves(
     return torch.where(totals[:, None] > 0, sums / totals.clamp_min(1e-300)[:, None], 0.0)
 
 
-def _shrink_producer(model: nn.Module, chain: Chain, found: Centroids, gains: Tensor) -> None:
+def _shrink_producer(model: nn.Module, chain: Chain, centres: Centroids, gains: Tensor) -> None:
     producer = cast(nn.Conv2d, model.get_submodule(chain.producer))
-    chosen, moves, shifts = found.chosen, found.moves[:, :-1], found.moves[:, -1]
+    chosen, moves, shifts = centres.chosen, centres.moves[:, :-1], centres.moves[:, -1]
     steps = torch.where(gains[:, None] != 0, moves / torch.where(gains == 0, 1.0, gains)[:, None], 0.0)
     weight = _double(producer.weight)[chosen] + steps.view(len(chosen), *producer.weight.shape[1:])
     _set(producer, "weight", weight)

@@ -44,7 +44,7 @@ def cluster_weights(model: nn.Module, params: ClusterWeights, context: Context) 
         )
     if left:
         context.notice("info", f"Left as they are: {', '.join(left)} (empty, or no multiple of the length)")
-    context.found["codebooks"] = rows
+    context.observations["codebooks"] = rows
     return model
 
 
@@ -71,12 +71,12 @@ def _cluster(module: nn.Module, params: ClusterWeights, seed: int) -> bool:
         return False
     match params.method:
         case Scalar():
-            found = _scalar(weight, kept, params, params.method, seed)
+            book = _scalar(weight, kept, params, params.method, seed)
         case Product(length=length):
             if weight[0].numel() % length:
                 return False
-            found = _product(weight, params.centroids, length, seed)
-    centroids, indices, form = found
+            book = _product(weight, params.centroids, length, seed)
+    centroids, indices, form = book
     set_codebook(module, centroids.to(weight), indices.to(weight.device), form)
     return True
 

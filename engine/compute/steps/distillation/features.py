@@ -34,23 +34,23 @@ class Pair:
 @contextlib.contextmanager
 def captured(model: nn.Module, names: Iterable[str]) -> Iterator[dict[str, Tensor]]:
     """Within the context the outputs of these layers are put into the mapping, whenever the model runs."""
-    found: dict[str, Tensor] = {}
+    maps: dict[str, Tensor] = {}
 
     def keep(name: str) -> torch.utils.hooks.RemovableHandle:
         def hook(_module: nn.Module, _inputs: object, output: Tensor) -> None:
-            found[name] = output
+            maps[name] = output
 
         return model.get_submodule(name).register_forward_hook(hook)
 
     with contextlib.ExitStack() as hooks:
         for name in names:
             hooks.callback(keep(name).remove)
-        yield found
+        yield maps
 
 
 def outputs(model: nn.Module, images: Tensor) -> dict[str, Output]:
     """Every layer that gives one feature map (N, C, H, W) in a pass, in the order of being done."""
-    found: dict[str, Output] = {}
+    maps: dict[str, Output] = {}
     calls: dict[str, int] = {}
 
     def watch(name: str) -> torch.utils.hooks.RemovableHandle:
@@ -58,7 +58,7 @@ def outputs(model: nn.Module, images: Tensor) -> dict[str, Output]:
             calls[name] = calls.get(name, 0) + 1
             if isinstance(output, Tensor) and output.dim() == 4:
                 _, channels, height, width = output.shape
-                found[name] = Output(channels, (height, width))
+                maps[name] = Output(channels, (height, width))
 
         return model.get_submodule(name).register_forward_hook(hook)
 
@@ -67,7 +67,7 @@ def outputs(model: nn.Module, images: Tensor) -> dict[str, Output]:
             if name:
                 hooks.callback(watch(name).remove)
         model(images)
-    return {name: output for name, output in found.items() if calls[name] == 1}
+    return {name: output for name, output in maps.items() if calls[name] == 1}
 
 
 def stage_ends(layers: dict[str, Output]) -> dict[str, Output]:
@@ -84,11 +84,11 @@ def pairs(student: dict[str, Output], teacher: dict[str, Output], named: tuple[s
     """
     if named:
         halves = [text.partition("=") for text in named]
-        found = [Pair(left, right or left) for left, _, right in halves]
-        for pair in found:
+        chosen = [Pair(left, right or left) for left, _, right in halves]
+        for pair in chosen:
             _check(pair.student, student, "student")
             _check(pair.teacher, teacher, "teacher")
-        return found
+        return chosen
     mine, theirs = stage_ends(student), stage_ends(teacher)
     by_size = {output.size: name for name, output in theirs.items()}
     same = [Pair(name, by_size[output.size]) for name, output in mine.items() if output.size in by_size]
@@ -113,11 +113,13 @@ def _check(name: str, layers: dict[str, Output], whose: str) -> None:
     )
 
 
-def projections(found: list[Pair], student: dict[str, Output], teacher: dict[str, Output]) -> nn.ModuleList:
+def projections(
+    compared: list[Pair], student: dict[str, Output], teacher: dict[str, Output]
+) -> nn.ModuleList:
     """For each pair a 1×1 convolution from the student's channels to the teacher's."""
     return nn.ModuleList(
         nn.Conv2d(student[pair.student].channels, teacher[pair.teacher].channels, 1, bias=False)
-        for pair in found
+        for pair in compared
     )
 
 

@@ -92,15 +92,15 @@ def taught(model: nn.Module, teacher: nn.Module, params: Distill, context: Conte
         return Taught(teacher, params)
     example = torch.zeros(1, context.data.channels, *context.data.size, device=context.device)
     student_layers, teacher_layers = features.outputs(model, example), features.outputs(teacher, example)
-    found = features.pairs(student_layers, teacher_layers, method.layers)
-    described = ", ".join(f"{pair.student} after {pair.teacher}" for pair in found)
+    compared = features.pairs(student_layers, teacher_layers, method.layers)
+    described = ", ".join(f"{pair.student} after {pair.teacher}" for pair in compared)
     context.notice("info", f"Layers compared with the teacher's: {described}")
     if not isinstance(method, Features):
-        return Taught(teacher, params, found)
+        return Taught(teacher, params, compared)
     seed_everything(context.seed, "projections", context.position)
     return Taught(
         teacher,
         params,
-        found,
-        to_device(features.projections(found, student_layers, teacher_layers), context.device),
+        compared,
+        to_device(features.projections(compared, student_layers, teacher_layers), context.device),
     )

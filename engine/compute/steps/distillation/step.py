@@ -9,6 +9,7 @@ from engine.compute.steps.distillation.objective import taught
 from engine.compute.training.loop import fit
 from engine.errors import SecateurError
 from engine.params.distillation import Distill, ModelTeacher, NoTeacher
+from engine.text.phrases import counted
 
 
 def distill(model: nn.Module, params: Distill, context: Context) -> nn.Module:
@@ -36,8 +37,8 @@ def _check(teacher: nn.Module, context: Context) -> None:
     if (arch.channels, arch.classes) != (data.channels, data.classes):
         raise SecateurError(
             "The teacher does not fit the data",
-            f"It takes {arch.channels} channels and tells {arch.classes} classes apart; the data has "
-            f"{data.channels} and {data.classes}.",
+            f"It takes {counted(arch.channels, 'channel')} and tells "
+            f"{counted(arch.classes, 'class', 'classes')} apart; the data has {data.channels} and {data.classes}.",
             "Use a teacher that was trained on this data.",
         )
 

@@ -21,6 +21,7 @@ from engine.compute.steps.calibration.step import recalibrate
 from engine.compute.steps.calibration.understood import reasons_against, tell
 from engine.compute.steps.factorization import vbmf
 from engine.params.factorization import Energy, Factorize, Rank, Ratio, Vbmf
+from engine.text.phrases import counted
 
 
 def factorize(model: nn.Module, params: Factorize, context: Context) -> nn.Module:
@@ -55,7 +56,7 @@ def factorize(model: nn.Module, params: Factorize, context: Context) -> nn.Modul
         rows.append(row)
         folded += was_folded
     _tell(len(rows), left, folded, context)
-    context.found["factors"] = rows
+    context.observations["factors"] = rows
     to_device(model, context.device)
     if rows and params.calibrate:
         recalibrate(model, context)
@@ -64,7 +65,7 @@ def factorize(model: nn.Module, params: Factorize, context: Context) -> nn.Modul
 
 def _tell(done: int, left: Counter[str], folded: int, context: Context) -> None:
     rest = ", ".join(f"{count} {reason}" for reason, count in sorted(left.items()))
-    text = f"{done} layers factorized" + (f"; left as they are: {rest}" if rest else "")
+    text = f"{counted(done, 'layer')} factorized" + (f"; left as they are: {rest}" if rest else "")
     context.notice("info" if done else "warning", text)
     if folded:
         context.notice(

@@ -19,15 +19,18 @@ TAYLOR_BATCH = 128
 
 
 def importance(
-    criterion: Literal["l1", "taylor", "random"],
+    criterion: Literal["l1", "taylor", "obs", "random"],
     model: nn.Module,
     layers: dict[str, nn.Module],
     context: Context,
     number: int,
 ) -> dict[str, Tensor]:
-    """Scores ≥ 0 in the shape of each layer's weight, by layer name; `number` counts pruning rounds."""
+    """Scores ≥ 0 in the shape of each layer's weight, by layer name; `number` counts pruning rounds.
+
+    With `obs` magnitude tells how many weights of each layer stay; which, its outputs tell.
+    """
     match criterion:
-        case "l1":
+        case "l1" | "obs":
             return {name: weight_of(m).detach().abs() for name, m in layers.items()}
         case "taylor":
             # Cached, the effective weights are the same tensors in every pass, so that there are gradients by them.

@@ -31,14 +31,14 @@ def findings(model: nn.Module, of: Of) -> dict[str, Any]:
 
     Raises SecateurError when there was no such step.
     """
-    found: dict[str, Any] | None = edits.notes(model).get(NOTE, {}).get(of)
-    if found is None:
+    measured: dict[str, Any] | None = edits.notes(model).get(NOTE, {}).get(of)
+    if measured is None:
         raise SecateurError(
             f"There is no sensitivity of the model's {of} to take rates from",
             f"scope: sensitivity needs what an earlier step `sensitivity: {{of: {of}}}` found.",
             "Put that step before this one, or choose another scope.",
         )
-    return found
+    return measured
 
 
 def rates_at(rows: Sequence[Row], level: float) -> dict[str, float]:
@@ -74,8 +74,8 @@ def rates_for(
             "Skip the same layers in both steps, or ask for less.",
         )
     _, part = _halved(0.0, 1.0, lambda t: removed(_between(low, high, t)) >= share)
-    found = _between(low, high, part)
-    return {layer: max(found.get(layer, 0.0), floor[layer]) for layer in sizes}
+    exact = _between(low, high, part)
+    return {layer: max(exact.get(layer, 0.0), floor[layer]) for layer in sizes}
 
 
 def _around(curves: Mapping[str, Curve], enough: Callable[[Rates], bool]) -> tuple[Rates, Rates]:

@@ -1,20 +1,31 @@
 """`prune.weights`: single weights set to zero under a mask."""
 
-from typing import Literal, assert_never
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Literal, assert_never
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from engine.compute.context import Context, to_device
-from engine.compute.layers.masks import mask_of, set_mask
-from engine.compute.layers.select import prunable_layers, weight_of
+from engine.compute.layers.masks import Mask, mask_of, set_mask
+from engine.compute.layers.select import leaf_of, prunable_layers, weight_of
+from engine.compute.steps.calibration.output_error import OutputErrors
+from engine.compute.steps.calibration.step import recalibrate
 from engine.compute.steps.calibration.understood import changeable
 from engine.compute.steps.pruning.importance import importance
+from engine.compute.steps.pruning.output_aware import chosen, refitted
 from engine.compute.steps.pruning.rates import findings, rates_for
 from engine.compute.steps.pruning.rounds import keep_largest, recover
 from engine.compute.training.schedules import sparsities
 from engine.errors import SecateurError
 from engine.params.pruning import Cubic, Linear, OneShot, PruneWeights, Rounds
+
+IMAGES = 512
+"""Training images on which outputs are looked at: some hundred positions for each weight of a filter."""
+DAMPING = 1e-3
+"""What keeps weights near to what they were where the images tell little, over the mean square of the inputs."""
 
 
 def prune_weights(model: nn.Module, params: PruneWeights, context: Context) -> nn.Module:
@@ -77,8 +88,83 @@ def _prune_to(
             masks = {name: keep_largest(s, rates[name]) for name, s in scores.items()}
         case _:
             assert_never(params.scope)
-    for name, module in layers.items():
-        set_mask(module, masks[name])
+    _lay(masks, _as_many_as(masks), model, layers, params, context)
+
+
+Keep = Callable[[str, Tensor, float], Tensor]
+"""From a layer's name, scores in the shape of its weight and the share of the way that is done, the mask."""
+
+
+def _as_many_as(masks: dict[str, Tensor]) -> Keep:
+    """Of each layer the largest scores, in the end as many as its mask has."""
+
+    def keep(name: str, scores: Tensor, share: float) -> Tensor:
+        return keep_largest(scores, share * (1 - float(masks[name].double().mean())))
+
+    return keep
+
+
+def _lay(
+    masks: dict[str, Tensor],
+    keep: Keep,
+    model: nn.Module,
+    layers: dict[str, nn.Module],
+    params: PruneWeights,
+    context: Context,
+) -> None:
+    """Mask the layers; where asked, by what their outputs lose, and with the other weights making up for it.
+
+    With a criterion that looks at outputs, `masks` tell how many weights stay, and `keep` which.
+    """
+    by_outputs = params.criterion == "obs"
+    able = {name: layer for name, layer in layers.items() if _plain_below_masks(layer)}
+    done: list[str] = []
+    if able and (by_outputs or params.repair):
+        with OutputErrors(model, able, context, count=IMAGES, damping=DAMPING, norms=True) as errors:
+            for name in errors.order:
+                context.progress(
+                    len(done) / len(errors.order), f"{name} ({len(done) + 1} of {len(errors.order)})"
+                )
+                _lay_one(layers[name], name, masks[name], keep if by_outputs else None, params.repair, errors)
+                done.append(name)
+    for name in layers.keys() - done:
+        set_mask(layers[name], masks[name])
+    if done and params.repair:
+        recalibrate(model, context)
+
+
+def _lay_one(
+    layer: nn.Module, name: str, mask: Tensor, keep: Keep | None, repair: bool, errors: OutputErrors
+) -> None:
+    """Mask one layer, with a mask by its outputs where `keep` is given, and refit what stays."""
+    error, shape, before = errors.of(name), weight_of(layer).shape, mask_of(layer)
+    if keep is not None:
+        gone = None if before is None else ~before.mask
+        mask = chosen(error, partial(_kept, keep, name, shape, gone)).reshape(shape)
+    set_mask(layer, mask)
+    if repair:
+        weights = refitted(error, mask.reshape(error.best.shape)).reshape(shape)
+        with torch.no_grad():
+            leaf_of(layer).copy_(weights)
+        errors.keep_means(name, error)
+
+
+def _kept(
+    keep: Keep, name: str, shape: torch.Size, gone: Tensor | None, scores: Tensor, share: float
+) -> Tensor:
+    """`keep` for scores in the shape of an OutputError; weights that are `gone` go first."""
+    placed = scores.reshape(shape)
+    return keep(name, placed if gone is None else torch.where(gone, -1.0, placed), share).reshape(
+        scores.shape
+    )
+
+
+def _plain_below_masks(layer: nn.Module) -> bool:
+    """Whether the layer's weights are its own, one by one: no codes of values or steps lie over them."""
+    if not parametrize.is_parametrized(layer, "weight"):
+        return True
+    parts: Any = layer.parametrizations["weight"]  # type: ignore[index]
+    return all(isinstance(part, Mask) for part in parts)
 
 
 def _rates(sparsity: float, model: nn.Module, layers: dict[str, nn.Module]) -> dict[str, float]:
@@ -101,8 +187,8 @@ def _prune_pattern(
             f"The number of input channels of a layer must be a multiple of {of}.",
             "Use a smaller M, or prune by sparsity.",
         )
-    for name, module in fitting.items():
-        set_mask(module, pattern_mask(scores[name], keep, of))
+    masks = {name: pattern_mask(scores[name], keep, of) for name in fitting}
+    _lay(masks, lambda _, s, __: pattern_mask(s, keep, of), model, fitting, params, context)
     if left := sorted(layers.keys() - fitting.keys()):
         context.notice("info", f"Left dense: input channels of {', '.join(left)} are no multiple of {of}")
 

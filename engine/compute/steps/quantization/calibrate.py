@@ -54,8 +54,8 @@ def ranges(graph: onnx.ModelProto, batches: Batches, method: Method) -> Ranges:
     names = choose(Graph(graph)).tensors
     bounds = _extremes(graph, batches, names)
     if not isinstance(method, MinMax):
-        found = _histograms(graph, batches, bounds)
-        bounds = {name: _clipped(found[name], method) for name in names}
+        histograms = _histograms(graph, batches, bounds)
+        bounds = {name: _clipped(histograms[name], method) for name in names}
     return Ranges(bounds)
 
 
@@ -72,8 +72,8 @@ def activations(
     # Unoptimized, because fusion takes away the tensors that are wanted.
     session = OnnxModel(probe.SerializeToString(), torch.get_num_threads(), optimized=False)
     for images in batches:
-        found = dict(zip(inner, session.outputs(images, inner), strict=True)) if inner else {}
-        yield found | {name: images.cpu() for name in names if name in inputs}
+        values = dict(zip(inner, session.outputs(images, inner), strict=True)) if inner else {}
+        yield values | {name: images.cpu() for name in names if name in inputs}
 
 
 def _extremes(graph: onnx.ModelProto, batches: Batches, names: list[str]) -> Bounds:
@@ -93,18 +93,18 @@ def _extremes(graph: onnx.ModelProto, batches: Batches, names: list[str]) -> Bou
 
 
 def _histograms(graph: onnx.ModelProto, batches: Batches, bounds: Bounds) -> dict[str, Histogram]:
-    found = {
+    histograms = {
         # A range that holds zero, as the file's will: zero must be exact, for padding and for what a ReLU cut off.
         name: Histogram(min(low, 0.0), max(high, 0.0), torch.zeros(BINS, dtype=torch.float64))
         for name, (low, high) in bounds.items()
     }
     for batch in activations(graph, batches(), list(bounds)):
         for name, values in batch.items():
-            one = found[name]
+            one = histograms[name]
             if one.high > one.low:
                 one.counts += torch.histc(values.float(), BINS, one.low, one.high).double()
             one.zeros += int(values.numel() - torch.count_nonzero(values))
-    return found
+    return histograms
 
 
 def _clipped(histogram: Histogram, method: Percentile | Entropy | MeanSquare) -> tuple[float, float]:

@@ -51,10 +51,10 @@ def quantize_static(model: nn.Module, params: QuantizeStatic, context: Context) 
     graph = exported(model, context)
     skip = left_out(model, graph, params.skip)
     drawn = Drawn(model, params, context)
-    found = best_recipe(graph, params, drawn, skip)
-    context.notice("info", f"quantize.static {found.description}")
-    note: dict[str, Any] = found.as_dict()
-    work = Mixing(model, found.recipe, drawn, context)
+    best = best_recipe(graph, params, drawn, skip)
+    context.notice("info", f"quantize.static {best.description}")
+    note: dict[str, Any] = best.as_dict()
+    work = Mixing(model, best.recipe, drawn, context)
     losses: dict[str, float] = {}
     if params.mixed is not None:
         skip, losses = work.accurate(params.mixed, skip)
@@ -64,7 +64,7 @@ def quantize_static(model: nn.Module, params: QuantizeStatic, context: Context) 
             work.check(params.mixed, skip)
     every = layers(graph)
     note["float"] = sorted(skip & set(every))
-    context.found |= {NOTE: note, "float_layers": len(note["float"])}
+    context.observations |= {NOTE: note, "float_layers": len(note["float"])}
     report_layers(every, skip, context, losses)
     edits.notes(model)[NOTE] = note
     return work.network(skip)
@@ -75,7 +75,7 @@ def report_layers(
 ) -> None:
     """Report every layer's precision, those in `left` being in float, and what was measured that 8 bits cost it."""
     known = losses or {}
-    context.found[PRECISION] = [
+    context.observations[PRECISION] = [
         {"name": name, "precision": "fp32" if name in left else "int8"}
         | ({"deviation": known[name]} if name in known else {})
         for name in names

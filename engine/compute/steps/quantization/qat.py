@@ -95,7 +95,7 @@ def _compared(trainable: TrainableGraph, made: QuantizedNetwork, context: Contex
     before = context.scored or validate(to_device(trainable, context.device), context)
     context.scored = after = validate(made, context)
     difference = 100 * (after.accuracy - before.accuracy)
-    context.found[DIFFERENCE] = difference
+    context.observations[DIFFERENCE] = difference
     text = (
         f"The INT8 file has {after.accuracy:.2%} validation accuracy, the network trained with fake quantization "
         f"{before.accuracy:.2%}"

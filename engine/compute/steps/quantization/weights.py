@@ -1,18 +1,22 @@
 """`quantize.weights`: weights rounded to a uniform grid of few bits."""
 
-from typing import Any
+from typing import assert_never
 
 import torch
 from torch import Tensor, nn
 
 from engine.compute.context import Context, to_device
 from engine.compute.layers import overlays
-from engine.compute.layers.grids import GridForm, set_grid, unrounded
-from engine.compute.layers.select import prunable_layers, weight_of
+from engine.compute.layers.grids import GridForm, inside, set_grid, without_grid
+from engine.compute.layers.masks import Mask, mask_of
+from engine.compute.layers.select import leaf_of, prunable_layers, weight_of
+from engine.compute.steps.calibration.output_error import OutputError, OutputErrors
 from engine.compute.steps.calibration.step import recalibrate
 from engine.compute.steps.calibration.understood import changeable
+from engine.compute.steps.quantization.compensated import Grid, compensated
 from engine.compute.steps.quantization.grids import fit_grid
-from engine.params.quantize_weights import QuantizeWeights
+from engine.params.quantize_weights import Gptq, Nearest, QuantizeWeights
+from engine.text.phrases import counted, listed
 
 
 def quantize_weights(model: nn.Module, params: QuantizeWeights, context: Context) -> nn.Module:
@@ -24,29 +28,93 @@ def quantize_weights(model: nn.Module, params: QuantizeWeights, context: Context
     to_device(model, context.device)
     layers = changeable(model, prunable_layers(model, params.skip), context, params.kind)
     overlays.refuse(layers, params, title="Weights that share their values cannot be rounded one by one")
+    for layer in layers.values():
+        without_grid(layer)
     form = GridForm(params.bits, params.symmetric, params.group, params.learn_steps)
-    rows = []
-    for number, (name, module) in enumerate(layers.items()):
-        context.progress(number / len(layers), f"{name} ({number + 1} of {len(layers)})")
-        rows.append({"name": name, "bits": params.bits, **_round(module, form, params)})
-    context.found["rounding"] = rows
-    worst = max(rows, key=lambda row: row["lost"])
-    context.notice(
-        "info",
-        f"{len(rows)} layers rounded to {params.bits} bits; {worst['name']} loses most: "
-        f"{worst['lost']:.2%} of its weights' energy",
-    )
+    match params.rounding:
+        case Nearest():
+            lost = {}
+        case Gptq():
+            lost = _rounded_together(model, layers, form, params, params.rounding, context)
+        case _:
+            assert_never(params.rounding)
+    for name in [name for name in layers if name not in lost]:
+        lost[name] = _rounded(layers[name], form, params, None)
+    _tell({name: lost[name] for name in layers}, params, context)
     if params.calibrate:
         recalibrate(model, context)
     return model
 
 
-def _round(module: nn.Module, form: GridForm, params: QuantizeWeights) -> dict[str, Any]:
-    """Give one layer its grid; what it loses."""
-    weight = unrounded(module)
-    step, low = fit_grid(weight, form, params.clip)
-    set_grid(module, step.to(weight.device), low.to(weight.device), form)
-    return {"lost": _lost(weight, weight_of(module).detach())}
+def _rounded_together(
+    model: nn.Module,
+    layers: dict[str, nn.Module],
+    form: GridForm,
+    params: QuantizeWeights,
+    rounding: Gptq,
+    context: Context,
+) -> dict[str, float]:
+    """Round the layers of whose outputs something is known, so that weights make up for each other's errors.
+
+    What each lost, by its name.
+    """
+    lost = {}
+    with OutputErrors(
+        model, layers, context, count=rounding.images, damping=rounding.damping, norms=params.calibrate
+    ) as errors:
+        for number, name in enumerate(errors.order):
+            context.progress(number / len(errors.order), f"{name} ({number + 1} of {len(errors.order)})")
+            error = errors.of(name)
+            lost[name] = _rounded(layers[name], form, params, error)
+            errors.keep_means(name, error)
+    if others := [name for name in layers if name not in lost]:
+        context.notice("info", f"To the nearest points: {listed(others)}, of whose outputs nothing is known")
+    return lost
+
+
+def _rounded(module: nn.Module, form: GridForm, params: QuantizeWeights, error: OutputError | None) -> float:
+    """Give one layer its grid, and with `error` the codes of least error of its outputs; what its weights lose."""
+    weight = weight_of(module).detach().clone()
+    if error is None:
+        step, low = (part.to(weight.device) for part in fit_grid(weight, form, params.clip))
+    else:
+        codes, step, low = _compensated(weight, mask_of(module), form, params, error)
+        with torch.no_grad():
+            leaf_of(module).copy_(inside(weight, codes, step, low, form))
+    set_grid(module, step, low, form)
+    return _lost(weight, weight_of(module).detach())
+
+
+def _compensated(
+    weight: Tensor, mask: Mask | None, form: GridForm, params: QuantizeWeights, error: OutputError
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Signed codes in the shape of `weight`, and steps and points below zero as a grid has them."""
+    shape, best = tuple(weight.shape), error.best.reshape(weight.shape).to(weight.dtype)
+    step, low = (part.to(weight.device) for part in fit_grid(best, form, params.clip))
+    used = torch.ones_like(weight, dtype=torch.bool) if mask is None else mask.mask
+    below = form.spread(low, shape).double()
+    grid = Grid(
+        form.spread(step, shape).double().expand(shape).reshape(error.best.shape),
+        torch.where(used, -below, 0.0).reshape(error.best.shape),
+        torch.where(used, form.levels - below, 0.0).reshape(error.best.shape),
+        form.group or error.best.shape[-1],
+    )
+    codes, grid = compensated(error, grid, fit_steps=params.clip == "mse")
+    # One value of each group of neighbours again, in the order in which `form` has them.
+    step = grid.step[..., :: grid.width].reshape(-1).to(weight.dtype)
+    return codes.reshape(shape).to(weight.dtype), step, low
+
+
+def _tell(lost: dict[str, float], params: QuantizeWeights, context: Context) -> None:
+    context.observations["rounding"] = [
+        {"name": name, "bits": params.bits, "lost": share} for name, share in lost.items()
+    ]
+    worst = max(lost, key=lambda name: lost[name])
+    context.notice(
+        "info",
+        f"{counted(len(lost), 'layer')} rounded to {params.bits} bits; {worst} loses most: "
+        f"{lost[worst]:.2%} of its weights' energy",
+    )
 
 
 def _lost(before: Tensor, after: Tensor) -> float:

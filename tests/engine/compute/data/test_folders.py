@@ -342,7 +342,7 @@ def test_damaged_images_are_all_named_at_once_or_left_out_and_counted(tmp_path: 
         assert "skip_damaged" in caught.value.remedy
     data = read(root, skip_damaged=True)
     assert [len(data.train) + len(data.validation), len(data.test)] == [28, 28]
-    assert [text.split(",")[0] for text in data.told] == [
+    assert [text.split(",")[0] for text in data.notices] == [
         "2 training images can't be read and are left out",
         "2 test images can't be read and are left out",
     ]
@@ -379,7 +379,7 @@ def test_a_large_set_is_looked_at_once_for_all_jobs(tmp_path: Path) -> None:
     (kept,) = cache.glob("*.look.json")
     again = load(params, location, cache=cache, budget=0)
     assert torch.equal(first.mean, again.mean) and torch.equal(first.std, again.std)
-    assert again.left_out == 1 and again.told == first.told
+    assert again.left_out == 1 and again.notices == first.notices
     assert first.values and again.values and first.values.levels == again.values.levels
     kept.write_text("{")
     assert torch.equal(load(params, location, cache=cache, budget=0).mean, first.mean)

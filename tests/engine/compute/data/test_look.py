@@ -13,7 +13,7 @@ from engine.cli.main import main
 from engine.compute.data import load
 from engine.compute.data.look import Look, look
 from engine.compute.data.thumbnails import thumbnails
-from engine.compute.data.words import line, notes, report, told
+from engine.compute.data.words import line, notes, report, summary
 from engine.datasets import locate
 from engine.params.preset import Data
 
@@ -39,7 +39,7 @@ def test_one_line_says_what_the_data_are(tmp_path: Path) -> None:
         "10 classes (0, 1, 2, 3, 4, …); 1,294 training, 144 validation, 359 test images of 8×8, grey; "
         "values 0 to 255 (17 levels); mean 0.305, deviation 0.376"
     )
-    assert told(found)["notes"] == [] and "nothing unusual" in report(found)
+    assert summary(found)["notes"] == [] and "nothing unusual" in report(found)
 
 
 def test_imbalance_missing_classes_and_copies_are_noted(tmp_path: Path) -> None:
@@ -53,8 +53,8 @@ def test_imbalance_missing_classes_and_copies_are_noted(tmp_path: Path) -> None:
     assert found.copies is not None and sum(found.copies.between.values()) == 2
     assert "cat has 5.14 times the training images of dog" in said
     assert "no test image is of emu" in said
-    assert "test images are training images too, value for value" in said
-    assert "1 images have another class than a copy of them" in said
+    assert " also among the training images, value for value" in said
+    assert "1 image of another class than a copy elsewhere" in said
     assert "cat/copy.png" in report(found) or "cat/wrong.png" in report(found)
 
 

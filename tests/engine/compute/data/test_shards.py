@@ -2,7 +2,9 @@
 
 import io
 import json
+import os
 import tarfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -155,3 +157,17 @@ def test_a_changed_shard_changes_the_fingerprint(tmp_path: Path) -> None:
     before = fingerprint(params, locate(params, tmp_path), None)
     shard(tmp_path / "a.tar", samples(31))
     assert fingerprint(params, locate(params, tmp_path), None) != before
+
+
+def test_an_index_that_nobody_has_used_for_long_goes_when_another_is_made(tmp_path: Path) -> None:
+    shard(tmp_path / "all.tar", samples(30))
+    read(tmp_path)
+    (kept,) = (tmp_path / "cache").glob("*.npz")
+    long_ago = time.time() - 100 * 86_400
+    os.utime(kept, (long_ago, long_ago))
+    read(tmp_path)
+    assert kept.stat().st_mtime > long_ago, "it was used"
+    os.utime(kept, (long_ago, long_ago))
+    shard(tmp_path / "all.tar", samples(31))
+    read(tmp_path)
+    assert not kept.exists() and len(list((tmp_path / "cache").glob("*.npz"))) == 1

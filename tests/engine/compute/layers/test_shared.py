@@ -222,7 +222,7 @@ def test_more_entries_come_nearer() -> None:
         cluster_kernels(
             small_model(), ClusterKernels(entries=entries, calibrate=False, skip=("conv1",)), context
         )
-        losses.append(sum(row["distortion"] for row in context.found["dictionaries"]))
+        losses.append(sum(row["distortion"] for row in context.observations["dictionaries"]))
     assert losses == sorted(losses, reverse=True)
 
 

@@ -52,6 +52,34 @@ def test_every_dtype_loads_back_bit_equal(dtype, density):
     assert_bit_equal({"x": raw.reshape(-1).view(dtype).reshape(30, 100)})
 
 
+@pytest.mark.parametrize("density", [0.0, 0.05, 1.0])
+def test_float32_numbers_that_are_numbers_of_float16_take_two_bytes(density):
+    weights = sparse(4000, density).half().float().reshape(40, 100)
+    one_more = weights.clone()
+    one_more[3, 5] = 1 + 2**-20
+    narrow, wide = (len(assert_bit_equal({"w": tensor})) for tensor in (weights, one_more))
+    stored = round(4000 * density)
+    assert wide - narrow >= 1.5 * stored
+    assert narrow < 2 * stored + 4000 / 8 + 150
+
+
+def test_halves_are_subnormal_negative_zero_or_infinite_and_come_back():
+    numbers = [6e-8, -0.0, 0.0, float("inf"), -65504.0, 2**-14]
+    data = assert_bit_equal({"x": torch.tensor(numbers).half().float(), "n": torch.tensor([float("nan")])})
+    assert data[8] == unpack.VERSION
+
+
+def test_files_of_version_1_are_read():
+    """Written by version 1: a float32 tensor of 2 × 8 with three values, as docs/design/packed-format.md tells it."""
+    header = zlib.compress(b'[["w","float32",[2,8],2,3,1,[3,3,3,3]]]', 9)
+    planes = bytes([0, 0, 0, 0, 0, 0, 0x80, 0, 0x80, 0x3F, 0x3F, 0x3F])
+    body = unpack.PREFIX.pack(unpack.MAGIC, 1, len(header)) + header + bytes([0xA8, 0xC4]) + planes
+    dtype, array = unpack.unpack(body + hashlib.sha256(body).digest())["w"]
+    expected = torch.zeros(2, 8)
+    expected[0, 3], expected[1, 0], expected[1, 7] = 1.0, 0.5, 1.0
+    assert dtype == "float32" and torch.equal(torch.from_numpy(array), expected)
+
+
 def test_negative_zeros_and_the_payloads_of_nans_survive():
     patterns = torch.tensor([0, -(2**31), 0x7FC00001, 0x7F800001, -1, 1, 0, 0], dtype=torch.int32)
     assert_bit_equal(
@@ -130,7 +158,7 @@ def test_any_changed_or_missing_byte_is_noticed():
 def test_another_version_is_refused_as_such():
     data = bytearray(packed.dump({"x": torch.ones(3)}))
     data[8] = 9
-    with pytest.raises(ValueError, match="of version 9; this reads version 1"):
+    with pytest.raises(ValueError, match="of version 9; this reads versions 1 to 2"):
         unpacked(bytes(data))
 
 

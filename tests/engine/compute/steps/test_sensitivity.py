@@ -43,7 +43,7 @@ def test_every_layer_at_every_rate_and_the_model_bit_for_bit(
 ) -> None:
     context = context_for()
     assert sensitivity(model, PARAMS, context) is model
-    found = context.found["sensitivity"]
+    found = context.observations["sensitivity"]
     layers = prunable_layers(model, ())
     assert [(row["layer"], row["rate"]) for row in found["rows"]] == [
         (name, rate) for name in layers for rate in PARAMS.rates
@@ -59,7 +59,7 @@ def test_a_row_is_what_pruning_that_layer_alone_gives(model: nn.Module) -> None:
     context = context_for()
     params = Sensitivity(of="weights", rates=(0.5,), images=10_000, calibrate=False, skip=("layer[23].*",))
     sensitivity(model, params, context)
-    found = context.found["sensitivity"]
+    found = context.observations["sensitivity"]
     plain = validate(model, context)
     assert found["reference"]["validation_accuracy"] == plain.accuracy
     row = next(row for row in found["rows"] if row["layer"] == "layer1.0.conv1")
@@ -77,7 +77,7 @@ def test_only_so_many_validation_images_are_looked_at(model: nn.Module) -> None:
     context = context_for(data=digits(None))
     params = Sensitivity(of="weights", rates=(0.5,), images=50, skip=("layer*",))
     sensitivity(model, params, context)
-    for row in context.found["sensitivity"]["rows"]:
+    for row in context.observations["sensitivity"]["rows"]:
         assert (row["validation_accuracy"] * 50).is_integer()
 
 
@@ -87,7 +87,7 @@ def test_taylor_removes_other_weights_than_magnitude(model: nn.Module) -> None:
         context = context_for()
         params = PARAMS.model_copy(update={"criterion": criterion, "skip": ("layer[12]*",)})
         sensitivity(model, params, context)
-        found.append([row["validation_loss"] for row in context.found["sensitivity"]["rows"]])
+        found.append([row["validation_loss"] for row in context.observations["sensitivity"]["rows"]])
     assert found[0] == found[1] != found[2]
 
 
@@ -109,11 +109,11 @@ def test_an_interrupted_scan_goes_on_with_the_same_numbers(
     for name, tensor in model.state_dict().items():
         assert torch.equal(tensor, trained[name]), "even then the model is whole"
     kept = json.loads((context.partial / ROWS).read_text())["rows"]
-    assert 0 < len(kept) < len(whole.found["sensitivity"]["rows"])
+    assert 0 < len(kept) < len(whole.observations["sensitivity"]["rows"])
     calls: list[object] = []
     model.get_submodule("fc").register_forward_hook(lambda *_: calls.append(0))
     sensitivity(model, params, context)
-    assert context.found == whole.found
+    assert context.observations == whole.observations
     again = len(calls)
     calls.clear()
     sensitivity(model, params, context_for())
@@ -165,7 +165,7 @@ def test_channels_go_with_all_that_is_coupled_to_them(model: nn.Module, trained:
     assert sensitivity(model, params, context) is model
     for name, tensor in model.state_dict().items():
         assert torch.equal(tensor, trained[name]), name
-    found = context.found["sensitivity"]
+    found = context.observations["sensitivity"]
     assert edits.notes(model)["sensitivity"]["channels"] == found
     layers = {row["layer"] for row in found["rows"]}
     assert {"conv1", "layer1.0.conv1"} <= layers and "fc" not in layers
@@ -184,7 +184,7 @@ def test_every_criterion_ranks_channels(model: nn.Module, criterion: str) -> Non
         {"of": "channels", "criterion": criterion, "rates": [0.5], "images": 60}
     )
     sensitivity(model, params, context)
-    assert all(0 <= row["validation_accuracy"] <= 1 for row in context.found["sensitivity"]["rows"])
+    assert all(0 <= row["validation_accuracy"] <= 1 for row in context.observations["sensitivity"]["rows"])
 
 
 def test_channels_go_at_rates_from_it(model: nn.Module) -> None:
@@ -193,8 +193,10 @@ def test_channels_go_at_rates_from_it(model: nn.Module) -> None:
     sensitivity(model, params, context)
     before = weight_of(model.get_submodule("layer3.0.conv1")).shape
     prune_channels(model, PruneChannels(scope="sensitivity", criterion="l2", ratio=0.4, round_to=1), context)
-    sizes = {row["layer"]: row["after"] / row["before"] for row in context.found["channels"]}
+    sizes = {row["layer"]: row["after"] / row["before"] for row in context.observations["channels"]}
     assert len(set(sizes.values())) > 1, "layers differ in what they lose"
-    removed = sum(row["before"] - row["after"] for row in context.found["channels"])
-    assert removed / sum(row["before"] for row in context.found["channels"]) == pytest.approx(0.4, abs=0.05)
+    removed = sum(row["before"] - row["after"] for row in context.observations["channels"])
+    assert removed / sum(row["before"] for row in context.observations["channels"]) == pytest.approx(
+        0.4, abs=0.05
+    )
     assert weight_of(model.get_submodule("layer3.0.conv1")).shape[0] <= before[0]

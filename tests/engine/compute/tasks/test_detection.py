@@ -257,7 +257,7 @@ def test_labels_that_are_slightly_off_are_mended_and_counted(
     assert len(found) == (box is not None)
     if box is not None:
         assert found[0].tolist() == pytest.approx(box, abs=1e-6)
-    assert "".join(data.told).startswith(told) and bool(told) == bool(data.told)
+    assert "".join(data.notices).startswith(told) and bool(told) == bool(data.notices)
 
 
 def test_everything_wrong_with_a_set_is_told_at_once(tmp_path: Path) -> None:
@@ -301,7 +301,7 @@ def test_key_points_are_not_taken_for_polygons(tmp_path: Path) -> None:
     file.write_text(plain + "kpt_shape: [3, 2]\n")
     data = opened(params, tmp_path)
     assert data.train.labels[0, 0].tolist() == pytest.approx([1.0, 0.5, 0.5, 0.5, 0.25])
-    assert data.told == ("rows with key points, taken as their boxes: 2",)
+    assert data.notices == ("rows with key points, taken as their boxes: 2",)
     file.write_text(plain + "kpt_shape: false\n")
     assert opened(params, tmp_path).train.labels[0, 0].tolist() == pytest.approx([1, 0.4, 0.45, 0.2, 0.1])
 
@@ -328,7 +328,7 @@ def test_damaged_images_with_boxes_can_be_left_out(tmp_path: Path) -> None:
     file = written(tmp_path)
     (tmp_path / "images" / "train" / "1.png").write_bytes(b"nothing")
     data = opened(Data(name="yolo", root=str(file), size=64, skip_damaged=True), tmp_path)
-    assert len(data.train) == 1 and "1 training images can't be read" in data.told[0]
+    assert len(data.train) == 1 and "1 training images can't be read" in data.notices[0]
 
 
 @given(text=st.lists(st.lists(st.sampled_from(LABELS), max_size=9).map(" ".join), max_size=5).map("\n".join))

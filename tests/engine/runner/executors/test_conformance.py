@@ -126,6 +126,8 @@ def test_a_killed_worker_is_explained_and_leaves_room(bench: Any) -> None:
     assert end.job == found.computing[0]
     assert end.problem is not None
     assert "SIGKILL" in end.problem["detail"]
+    assert end.again(0) is not None, "somebody may have killed it"
+    assert end.again(1) is None
     assert "secateur resume" in end.problem["remedy"]
     assert found.executor.has_room(found.computing[1])
 

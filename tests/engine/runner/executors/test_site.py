@@ -66,15 +66,19 @@ def test_a_site_can_settle_that_presets_run_by_slurm_which_say_nothing(
 ) -> None:
     quiet, local = (spec.parse(PRESET + more, "p") for more in ("", "executor: {local: {parallel: 1}}\n"))
     programs(tmp_path / "bin", monkeypatch, sbatch="")
-    assert launch.settled(quiet).settings.executor.slurm is None
+    assert launch.with_default_executor(quiet).settings.executor.slurm is None
     files[0].write_text("default: true\npartition: cpu\n")
-    assert launch.settled(quiet).settings.executor.slurm == Slurm()
-    assert launch.settled(local).settings.executor.slurm is None
+    assert launch.with_default_executor(quiet).settings.executor.slurm == Slurm()
+    assert launch.with_default_executor(local).settings.executor.slurm is None
     monkeypatch.setenv("SLURM_JOB_ID", "7")
-    assert launch.settled(quiet).settings.executor.slurm is None, "within a job they run where they are"
+    assert launch.with_default_executor(quiet).settings.executor.slurm is None, (
+        "within a job they run where they are"
+    )
     monkeypatch.delenv("SLURM_JOB_ID")
     files[1].write_text("default: false\n")
-    assert launch.settled(quiet).settings.executor.slurm is None, "the user decides after the site"
+    assert launch.with_default_executor(quiet).settings.executor.slurm is None, (
+        "the user decides after the site"
+    )
 
 
 def test_partitions_and_limits_are_slurms_own_and_asked_once_a_day(

@@ -180,11 +180,11 @@ class TrainableGraph(nn.Module):
 
 def _operated(made: Operation, values: dict[str, Any]) -> dict[str, Any]:
     try:
-        found = OPERATORS[made.op]([values[name] for name in made.inputs], made.attributes)
+        result = OPERATORS[made.op]([values[name] for name in made.inputs], made.attributes)
     except NotImplementedError as error:
         raise SecateurError(
             f"{error} cannot be trained with fake quantization",
             f"Layer {made.layer} is exported as this form of {made.op}.",
             "Use quantize.static, which needs no training, for this network.",
         ) from error
-    return dict(zip(made.outputs, found if isinstance(found, tuple) else (found,), strict=False))
+    return dict(zip(made.outputs, result if isinstance(result, tuple) else (result,), strict=False))

@@ -89,7 +89,7 @@ def _factors(folded: Tensor, own: Tensor) -> Tensor:
 def _norms(network: nn.Module, images: Tensor) -> dict[str, nn.Module]:
     """For each layer whose output goes into a BatchNorm, that BatchNorm."""
     results: dict[int, tuple[str, Tensor]] = {}
-    found: dict[str, nn.Module] = {}
+    norms: dict[str, nn.Module] = {}
 
     def after(name: str, result: Any) -> None:
         if isinstance(result, Tensor):
@@ -97,7 +97,7 @@ def _norms(network: nn.Module, images: Tensor) -> dict[str, nn.Module]:
 
     def before(norm: nn.Module, given: Any) -> None:
         if id(given) in results:
-            found[results[id(given)][0]] = norm
+            norms[results[id(given)][0]] = norm
 
     with ExitStack() as hooks, torch.inference_mode(), evaluating(network):
         for name, module in network.named_modules():
@@ -107,4 +107,4 @@ def _norms(network: nn.Module, images: Tensor) -> dict[str, nn.Module]:
                 hook = module.register_forward_hook(lambda _m, _i, out, n=name: after(n, out))
             hooks.callback(hook.remove)
         network(images)
-    return found
+    return norms

@@ -13,11 +13,11 @@ from engine.compute.latency.bench import Bench
 from engine.compute.models.architecture import architecture
 from engine.compute.models.int8 import QuantizedNetwork
 from engine.compute.onnx.graph import Graph
-from engine.compute.steps.quantization.correct import Recipe
 from engine.compute.steps.quantization.precision.latency import Costs, Predicted, left_in_float
 from engine.compute.steps.quantization.precision.profile import node_times
 from engine.compute.steps.quantization.precision.result import fewest_in_float, layers, sensitivities
 from engine.compute.steps.quantization.precision.search import Drawn
+from engine.compute.steps.quantization.recipe import Recipe
 from engine.measures.latency import NOISY_LOAD
 from engine.params.channels import LatencyTarget
 from engine.params.quantization import Mixed
@@ -47,15 +47,15 @@ class Mixing:
         quantizing it alone costs (see `sensitivities`)."""
         context = self._context
         losses = sensitivities(self._recipe, skip, self._drawn, context)
-        found = fewest_in_float(losses, skip, self._quality, self._reference - params.max_loss / 100)
-        lost = 100 * (self._reference - found.quality)
-        reached = "" if found.reached else f", more than the {params.max_loss:g} allowed"
+        mix = fewest_in_float(losses, skip, self._quality, self._reference - params.max_loss / 100)
+        lost = 100 * (self._reference - mix.quality)
+        reached = "" if mix.reached else f", more than the {params.max_loss:g} allowed"
         text = (
-            f"quantize.static leaves {len(found.left)} of {len(losses)} layers in float: it loses {lost:.2f} points "
+            f"quantize.static leaves {len(mix.left)} of {len(losses)} layers in float: it loses {lost:.2f} points "
             f"on validation images{reached}"
         )
-        context.notice("info" if found.reached else "warning", text)
-        return skip | found.left, losses
+        context.notice("info" if mix.reached else "warning", text)
+        return skip | mix.left, losses
 
     def check(self, params: Mixed, skip: frozenset[str]) -> None:
         """Warn where the file loses more than allowed: also with more layers in float it may, though it seldom does."""

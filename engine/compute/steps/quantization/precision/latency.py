@@ -67,8 +67,8 @@ def left_in_float(predicted: Predicted, layers: list[str], skip: Set[str]) -> fr
     From all in integers, and from all in float, it changes runs of neighbouring layers while that saves time.
     """
     starts: tuple[frozenset[str], ...] = (frozenset(), frozenset(layers))
-    found = [_fixed_point(predicted, layers, skip, start) for start in starts]
-    return min(found, key=lambda left: (predicted.time({*skip, *left}), len(left)))
+    fixed = [_fixed_point(predicted, layers, skip, start) for start in starts]
+    return min(fixed, key=lambda left: (predicted.time({*skip, *left}), len(left)))
 
 
 def _fixed_point(

@@ -60,7 +60,7 @@ def by_node(times: Times, graph: Graph) -> dict[str, float]:
     adds of its own, and activations, count for the node before.
     """
     named = {node.name: node for node in graph.nodes}
-    found: dict[str, float] = {}
+    by_name: dict[str, float] = {}
     last = ""
     for operator, name, time in times:
         plain = _RUNTIMES_OWN.sub("", name)
@@ -70,8 +70,8 @@ def by_node(times: Times, graph: Graph) -> dict[str, float]:
             node = graph.producers.get(node.input[0])
         last = node.name if node is not None else last
         if last and operator not in CROSSING:
-            found[last] = found.get(last, 0.0) + time
-    return found
+            by_name[last] = by_name.get(last, 0.0) + time
+    return by_name
 
 
 def crossing_rate(times: Times, graph: Graph) -> float:

@@ -8,8 +8,8 @@ import onnx
 from engine.compute.context import Context
 from engine.compute.onnx.graph import Graph
 from engine.compute.steps.quantization.choose import is_weighted
-from engine.compute.steps.quantization.correct import Recipe
 from engine.compute.steps.quantization.precision.search import Drawn, deviation
+from engine.compute.steps.quantization.recipe import Recipe
 
 Quality = Callable[[Set[str]], float]
 """What a file scores on validation images, 0 … 1, with these nodes in float."""
@@ -33,12 +33,12 @@ def layers(model: onnx.ModelProto, skip: Set[str] = frozenset()) -> list[str]:
 def sensitivities(recipe: Recipe, skip: Set[str], drawn: Drawn, context: Context) -> dict[str, float]:
     """For every layer the deviation of the outputs, on held-out training images, when it alone is quantized."""
     names = layers(recipe.graph, skip)
-    found = {}
+    deviations = {}
     for done, name in enumerate(names):
         context.progress(done / len(names), f"quantizing {name} alone")
         file = recipe.write({*skip, *names} - {name})
-        found[name] = deviation(recipe.graph, file, drawn)
-    return found
+        deviations[name] = deviation(recipe.graph, file, drawn)
+    return deviations
 
 
 def fewest_in_float(losses: dict[str, float], skip: Set[str], quality: Quality, wanted: float) -> Fewest:

@@ -11,8 +11,10 @@ from torch import Tensor, nn
 from engine.compute.context import Context
 from engine.compute.onnx.onnxruntime import OnnxModel
 from engine.compute.steps.calibration.activations import shuffled, these
+from engine.compute.steps.quantization.bias_correction import input_means
 from engine.compute.steps.quantization.calibrate import ranges
-from engine.compute.steps.quantization.correct import Recipe, equalized, input_means
+from engine.compute.steps.quantization.equalization import equalized
+from engine.compute.steps.quantization.recipe import Recipe
 from engine.params.quantization import QuantizeStatic, Switch
 
 HELD_OUT = 128
@@ -111,9 +113,9 @@ def _recipe(
 ) -> Recipe:
     """`known` is the same recipe without correction, where there is one: its ranges are these."""
     base = known.graph if known else equalized(graph) if even else graph
-    found = known.ranges if known else ranges(base, drawn.calibration, params.method)
+    bounds = known.ranges if known else ranges(base, drawn.calibration, params.method)
     means = input_means(base, drawn.calibration()) if correct else None
-    return Recipe(base, found, means, params.per_channel)
+    return Recipe(base, bounds, means, params.per_channel)
 
 
 def deviation(graph: onnx.ModelProto, file: onnx.ModelProto, drawn: Images) -> float:

@@ -184,3 +184,20 @@ class Mixed(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = self.stem(x).relu()
         return self.last(self.inner(x * x.mean(1, keepdim=True)).relu().mean((2, 3)))  # type: ignore[no-any-return]
+
+
+class Tied(nn.Module):
+    """Two convolutions that share one weight."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 8, 3, padding=1)
+        self.one, self.two = nn.Conv2d(8, 8, 3, padding=1), nn.Conv2d(8, 8, 3, padding=1)
+        self.two.weight = self.one.weight
+        self.inner = nn.Conv2d(8, 12, 3, padding=1)
+        self.last = nn.Conv2d(12, 8, 3, padding=1)
+        self.head = nn.Linear(8, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.two(self.one(self.stem(x).relu()).relu()).relu()
+        return self.head(self.last(self.inner(x).relu()).relu().mean((2, 3)))

@@ -53,7 +53,7 @@ def test_what_is_measured_decides_and_not_what_was_predicted(speedup: float, tim
     timed_by(lambda share: 0.5 + share)
     context, original = context_for(), small_model()
     model = prune_channels(small_model(), params(speedup, floor=0.0), context)
-    found = context.found[MEASURE]
+    found = context.observations[MEASURE]
     assert (found["asked"], found["runtime"], found["batch"]) == (speedup, "onnxruntime", 1)
     assert within(found["measured"], speedup)
     assert count(original, SHAPE).macs / count(model, SHAPE).macs > 1.2 * speedup
@@ -75,7 +75,7 @@ def test_the_most_that_a_refusal_names_can_be_asked_for(timed_by: Any) -> None:
     most = float(caught.value.title.partition("at most ")[2].partition("×")[0])
     context = context_for()
     prune_channels(small_model(), params(most), context)
-    assert within(context.found[MEASURE]["measured"], most)
+    assert within(context.observations[MEASURE]["measured"], most)
 
 
 def test_steps_too_coarse_for_the_target_give_a_faster_network_and_a_warning(timed_by: Any) -> None:
@@ -83,5 +83,5 @@ def test_steps_too_coarse_for_the_target_give_a_faster_network_and_a_warning(tim
     events: list[ev.Event] = []
     context = context_for(events=events)
     prune_channels(small_model(), params(1.2, round_to=16), context)
-    assert context.found[MEASURE]["measured"] > 1.2 * 1.1
+    assert context.observations[MEASURE]["measured"] > 1.2 * 1.1
     assert any(isinstance(event, ev.Notice) and "Asked for 1.2×" in event.text for event in events)

@@ -84,7 +84,7 @@ def test_a_ratio_is_the_share_of_the_channels() -> None:
     context = context_for()
     model = pruned(context=context, ratio=0.5, scope="local")
     assert set(widths(model).values()) == {4, 8, 16}
-    rows = context.found["channels"]
+    rows = context.observations["channels"]
     assert {"layer": "conv1", "before": 8, "after": 4} in rows
     assert all(row["after"] == row["before"] // 2 for row in rows)
 
@@ -135,9 +135,19 @@ def test_what_was_asked_and_reached_and_what_stays_whole_are_told() -> None:
     context = context_for(events=(events := list[ev.Event]()))
     pruned(context=context, speedup=2)
     told = " ".join(event.text for event in events if isinstance(event, ev.Notice))
-    reached = context.found["targets"]["speedup"]["reached"]
+    reached = context.observations["targets"]["speedup"]["reached"]
     assert f"asked 2×, reached {reached:.2f}×" in told
-    assert "fc, because it makes the output" in told and "fc" in context.found["whole"]
+    assert "fc, because it makes the output" in told and "fc" in context.observations["whole"]
+
+
+def test_layers_that_share_a_weight_keep_their_channels_and_are_told_as_such() -> None:
+    context = context_for(events=(events := list[ev.Event]()))
+    model = pruned(own(networks.Tied), context, ratio=0.5)
+    one, two = model.get_submodule("one"), model.get_submodule("two")
+    assert one.weight is two.weight and weight_of(one).shape[:2] == (8, 8)
+    assert weight_of(model.get_submodule("inner")).shape[0] < 12
+    told = " ".join(event.text for event in events if isinstance(event, ev.Notice))
+    assert "one" in context.observations["whole"] and "one weight with two" in told
 
 
 def test_bn_scale_falls_back_where_there_is_none_and_is_refused_where_there_is_none_at_all() -> None:
@@ -280,7 +290,7 @@ def test_rates_of_a_sensitivity_study_are_used() -> None:
     edits.notes(model)["sensitivity"] = {"channels": {"of": "channels", "rows": rows}}
     context = context_for()
     pruned(model, context, scope="sensitivity", speedup=2)
-    gone = {row["layer"]: 1 - row["after"] / row["before"] for row in context.found["channels"]}
+    gone = {row["layer"]: 1 - row["after"] / row["before"] for row in context.observations["channels"]}
     assert gone["conv1"] == 0
     assert max(gone.values()) - min(v for k, v in gone.items() if k != "conv1") < 0.15
 
@@ -299,7 +309,9 @@ def test_half_of_every_kind_of_network_goes_and_the_rest_reloads_equal(name: str
     pruned(model, context, ratio=0.5, scope="local")
     assert all(isinstance(event, ev.Notice) and event.level == "info" for event in events)
     of_itself = ("it makes the output", "its channels have a meaning of their own")
-    assert all(why.startswith(of_itself) for why in context.found["whole"].values()), "no group is left out"
+    assert all(why.startswith(of_itself) for why in context.observations["whole"].values()), (
+        "no group is left out"
+    )
     assert 2.5 < before.macs / count(model, (3, 32, 32)).macs < 4.5
     checkpoint.save(model, tmp_path)  # raises when the reloaded model differs in a bit
 

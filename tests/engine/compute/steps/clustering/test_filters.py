@@ -360,7 +360,7 @@ def test_skipped_layers_stay_as_they_are() -> None:
     assert model.get_submodule("layer1.0.conv1").out_channels == 8
     assert model.get_submodule("layer3.0.conv1").out_channels == 32
     assert model.get_submodule("layer3.1.conv1").out_channels == 16
-    assert [row["name"] for row in context.found["clusters"]] == [*INNER[3:6], *INNER[7:]]
+    assert [row["name"] for row in context.observations["clusters"]] == [*INNER[3:6], *INNER[7:]]
     shared = cluster_filters(small_model(), params(method="shared", skip=("layer1.*",)), context_for())
     assert not [name for name in shared_layers(shared) if name.startswith("layer1.")]
 

@@ -66,7 +66,7 @@ def test_each_layer_reports_its_book_the_entropy_of_its_indices_and_what_was_los
         model.fc.weight.copy_(values.repeat(40).view_as(model.fc.weight))
     before = {name: weight_of(layer).detach().clone() for name, layer in prunable_layers(model, ()).items()}
     cluster_weights(model, ClusterWeights(centroids=4), context)
-    rows = {row["name"]: row for row in context.found["codebooks"]}
+    rows = {row["name"]: row for row in context.observations["codebooks"]}
     assert rows.keys() == before.keys()
     assert rows["fc"] == {"name": "fc", "centroids": 4, "width": 1, "bits": 1.75, "distortion": 0.0}
     now = weight_of(model.conv1).detach()
@@ -78,7 +78,7 @@ def test_what_a_mask_holds_at_zero_has_no_entropy() -> None:
     context = context_for()
     model = prune_weights(small_model(), PruneWeights(sparsity=0.9), context_for())
     cluster_weights(model, ClusterWeights(centroids=2), context)
-    assert all(0.5 < row["bits"] <= 1 for row in context.found["codebooks"] if row["centroids"] == 2)
+    assert all(0.5 < row["bits"] <= 1 for row in context.observations["codebooks"] if row["centroids"] == 2)
 
 
 @pytest.mark.parametrize("sparsity", [0.0, 0.8])

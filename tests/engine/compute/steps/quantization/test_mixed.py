@@ -16,13 +16,13 @@ from engine.compute.models.int8 import QuantizedNetwork
 from engine.compute.numerics.seeds import seed_everything
 from engine.compute.onnx.graph import Graph
 from engine.compute.steps.apply import apply
-from engine.compute.steps.quantization.correct import Recipe
 from engine.compute.steps.quantization.graph import float_graph
 from engine.compute.steps.quantization.precision.accuracy import Mixing
 from engine.compute.steps.quantization.precision.latency import Costs, Predicted, left_in_float
 from engine.compute.steps.quantization.precision.profile import by_node, crossing_rate, node_times
 from engine.compute.steps.quantization.precision.result import fewest_in_float, layers, sensitivities
 from engine.compute.steps.quantization.precision.search import Drawn, best_recipe
+from engine.compute.steps.quantization.recipe import Recipe
 from engine.params import QuantizeStatic
 from engine.params.quantization import Mixed
 from engine.studies import events as ev
@@ -167,6 +167,6 @@ def test_a_search_by_time_belongs_to_this_host_and_goes_the_same_way_again(
         files.append(model.file)
         held = onnx.load_model_from_string(model.file).graph.initializer
         floats = {t.name.removesuffix(".weight") for t in held if t.data_type == onnx.TensorProto.FLOAT}
-        description = {row["name"] for row in context.found["precision"] if row["precision"] == "fp32"}
+        description = {row["name"] for row in context.observations["precision"] if row["precision"] == "fp32"}
         assert description == floats & {"conv1", "conv2", "fc"}, "what is told is what the file holds"
     assert files[0] == files[1]

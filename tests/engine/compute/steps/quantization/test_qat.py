@@ -140,7 +140,7 @@ def test_the_file_agrees_with_the_network_that_was_trained(network: nn.Module) -
     events: list[ev.Event] = []
     context = context_for(events=events)
     model = apply(SHORT, copy.deepcopy(network), context)
-    assert abs(context.found[qat.DIFFERENCE]) <= 1.5, "at most one of some seventy images"
+    assert abs(context.observations[qat.DIFFERENCE]) <= 1.5, "at most one of some seventy images"
     description = [event for event in events if isinstance(event, ev.Notice)]
     assert "validation accuracy" in description[-1].text
     assert context.scored is not None

@@ -19,9 +19,10 @@ from engine.compute.onnx.graph import Graph, layer_of
 from engine.compute.onnx.onnxruntime import OnnxModel
 from engine.compute.runtimes.base import artefact, float_operators, session
 from engine.compute.steps.apply import apply
+from engine.compute.steps.quantization.bias_correction import bias_corrected, input_means
 from engine.compute.steps.quantization.calibrate import Histogram, entropy, mean_square, percentile
 from engine.compute.steps.quantization.choose import choose
-from engine.compute.steps.quantization.correct import bias_corrected, equalized, input_means
+from engine.compute.steps.quantization.equalization import equalized
 from engine.compute.steps.quantization.graph import float_graph
 from engine.compute.steps.quantization.write import dequantized_weight
 from engine.errors import SecateurError

@@ -1,5 +1,6 @@
 """quantize.weights: weights on a grid of few bits, that stay on it in training, load back and pack small."""
 
+import copy
 import hashlib
 
 import pytest
@@ -31,21 +32,22 @@ from engine.params.cluster_weights import ClusterWeights
 from engine.params.clustering import ClusterKernels
 from engine.params.factorization import Factorize
 from engine.params.pruning import PruneWeights
-from engine.params.quantize_weights import QuantizeWeights
+from engine.params.quantize_weights import Gptq, Nearest, QuantizeWeights
 from engine.params.sensitivity import Sensitivity
 from engine.params.training import Finetune
 from engine.studies import events as ev
 from tests.engine.compute.compute_help import context_for, small_model
 from tests.engine.compute.measures.packed_help import unpacked
 
+NEAREST, FEW = Nearest(), Gptq(images=4)
 FORMS = [
-    QuantizeWeights(bits=4),
-    QuantizeWeights(bits=8, clip="minmax"),
-    QuantizeWeights(bits=3, symmetric=False, group=16),
-    QuantizeWeights(bits=2, learn_steps=True),
-    QuantizeWeights(bits=4, symmetric=False, group=7, learn_steps=True),
+    QuantizeWeights(bits=4, rounding=NEAREST),
+    QuantizeWeights(bits=8, clip="minmax", rounding=FEW),
+    QuantizeWeights(bits=3, symmetric=False, group=16, rounding=FEW),
+    QuantizeWeights(bits=2, learn_steps=True, rounding=NEAREST),
+    QuantizeWeights(bits=4, symmetric=False, group=7, learn_steps=True, rounding=NEAREST),
 ]
-"""What can differ: bits, sides, groups (also such as divide no filter), clipping, learned steps."""
+"""What can differ: bits, sides, groups (also such as divide no filter), clipping, rounding, learned steps."""
 
 
 def made(params: QuantizeWeights = FORMS[0], sparsity: float = 0.0, width: int = 8) -> nn.Module:
@@ -175,10 +177,54 @@ def test_the_gradient_goes_straight_through_but_not_past_the_ends() -> None:
 
 def test_training_below_the_rounding_wins_accuracy_back() -> None:
     model = fit(small_model(), Finetune(epochs=8, learning_rate=0.1, batch=64), context_for())
-    quantize_weights(model, QuantizeWeights(bits=2), context_for())
+    quantize_weights(model, QuantizeWeights(bits=2, rounding=NEAREST), context_for())
     before = validate(model, context_for()).loss
     fit(model, Finetune(epochs=3, learning_rate=0.02, batch=64), context_for())
     assert validate(model, context_for()).loss < before
+
+
+def test_compensated_rounding_keeps_outputs_and_means_and_moves_weights_below_no_further_than_it_has_to() -> (
+    None
+):
+    model = fit(small_model(), Finetune(epochs=6, learning_rate=0.1, batch=64), context_for())
+    original = copy.deepcopy(model).eval()
+    losses, off = {}, {}
+    for rounding in (NEAREST, Gptq(images=128)):
+        rounded_ = quantize_weights(
+            copy.deepcopy(model), QuantizeWeights(bits=2, rounding=rounding), context_for()
+        )
+        losses[rounding.kind] = validate(rounded_, context_for()).loss
+        below = leaf_of(rounded_.get_submodule("layer2.0.conv1"))
+        off[rounding.kind] = (below - weight_of(original.get_submodule("layer2.0.conv1"))).abs().max()
+    assert losses["gptq"] < 0.5 * losses["nearest"]
+    assert off["nearest"] == 0 < off["gptq"]
+
+
+def test_layers_of_other_kinds_take_the_nearest_points() -> None:
+    class Mixed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.up = nn.ConvTranspose2d(1, 2, 2, stride=2)
+            self.circular = nn.Conv2d(2, 2, 3, padding=1, padding_mode="circular")
+            self.fc = nn.Linear(512, 10)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            out: torch.Tensor = self.fc(self.circular(self.up(x)).flatten(1))
+            return out
+
+    torch.manual_seed(0)
+    model = Mixed()
+    events: list[ev.Event] = []
+    form = QuantizeWeights(bits=3, rounding=FEW)
+    nearest = quantize_weights(
+        copy.deepcopy(model), form.model_copy(update={"rounding": NEAREST}), context_for()
+    )
+    compensated = quantize_weights(model, form, context_for(events=events))
+    for name in ("up", "circular"):
+        one, two = (weight_of(m.get_submodule(name)) for m in (nearest, compensated))
+        assert torch.equal(one, two)
+    assert not torch.equal(weight_of(nearest.fc), weight_of(compensated.fc))
+    assert any(isinstance(e, ev.Notice) and "up, circular" in e.text and "nearest" in e.text for e in events)
 
 
 def test_counts_and_zeros_are_those_of_the_rounded_weights() -> None:
@@ -200,7 +246,7 @@ def test_the_onnx_file_computes_what_the_model_does(tmp_path) -> None:
 
 
 def test_pruning_after_rounding_keeps_the_grids() -> None:
-    model = made(QuantizeWeights(bits=6))
+    model = made(QuantizeWeights(bits=6, rounding=NEAREST))
     prune_weights(model, PruneWeights(sparsity=0.6), context_for())
     assert len(rounded(model)) == len(masked(model)) >= 19
     assert count(model, (1, 8, 8)).sparsity == pytest.approx(0.6, abs=1e-2)
@@ -208,8 +254,9 @@ def test_pruning_after_rounding_keeps_the_grids() -> None:
 
 
 def test_rounding_again_starts_from_the_weights_below() -> None:
-    twice = quantize_weights(made(QuantizeWeights(bits=3)), QuantizeWeights(bits=6), context_for())
-    once = made(QuantizeWeights(bits=6))
+    again = QuantizeWeights(bits=6, rounding=NEAREST)
+    twice = quantize_weights(made(QuantizeWeights(bits=3, rounding=NEAREST)), again, context_for())
+    once = made(QuantizeWeights(bits=6, rounding=NEAREST))
     for name in rounded(once):
         assert torch.equal(weight_of(twice.get_submodule(name)), weight_of(once.get_submodule(name)))
 
@@ -231,7 +278,7 @@ def test_factorizing_folds_the_grids(tmp_path) -> None:
 
 def test_sensitivity_of_rounded_weights_is_measured() -> None:
     context = context_for()
-    model = made(QuantizeWeights(bits=4, skip=("fc",)))
+    model = made(QuantizeWeights(bits=4, skip=("fc",), rounding=NEAREST))
     before = checkpoint.folded_state(model)
     sensitivity(model, Sensitivity(of="weights", rates=(0.5,), images=50, skip=("layer*",)), context)
     after = checkpoint.folded_state(model)
@@ -253,15 +300,17 @@ def test_a_weight_has_one_code_a_grid_or_a_codebook() -> None:
 
 def test_both_codes_in_different_layers_load_back(tmp_path) -> None:
     model = cluster_weights(small_model(), ClusterWeights(skip=("layer*",)), context_for())
-    quantize_weights(model, QuantizeWeights(skip=("conv1", "fc")), context_for())
+    quantize_weights(model, QuantizeWeights(skip=("conv1", "fc"), rounding=FEW), context_for())
     checkpoint.save(model, tmp_path)
     assert len(rounded(checkpoint.load(tmp_path))) == len(rounded(model)) >= 18
 
 
 def test_what_is_lost_is_reported_and_skipped_layers_stay() -> None:
     context = context_for(events=(events := []))
-    model = quantize_weights(small_model(), QuantizeWeights(bits=2, skip=("conv1", "fc")), context)
-    rows = context.found["rounding"]
+    model = quantize_weights(
+        small_model(), QuantizeWeights(bits=2, skip=("conv1", "fc"), rounding=NEAREST), context
+    )
+    rows = context.observations["rounding"]
     assert {row["name"] for row in rows} == rounded(model).keys() and "conv1" not in rounded(model)
     assert all(0 < row["lost"] < 0.5 and row["bits"] == 2 for row in rows)
     assert any(isinstance(e, ev.Notice) and "rounded to 2 bits" in e.text for e in events)

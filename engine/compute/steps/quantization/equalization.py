@@ -1,22 +1,16 @@
-"""Two repairs of a float graph before it is quantized: cross-layer equalization and bias correction.
+"""Cross-layer equalization of a float graph before it is quantized.
 
-Both are from Nagel et al. 2019, "Data-Free Quantization Through Weight Equalization and Bias Correction".
+From Nagel et al. 2019, "Data-Free Quantization Through Weight Equalization and Bias Correction", section 4.1.
 """
 
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import onnx
-import torch
-from torch import Tensor
 
-from engine.compute.numerics.aligned import to_array
 from engine.compute.onnx.graph import Array, Graph, attribute, layer_of
-from engine.compute.steps.quantization.calibrate import Ranges, activations
-from engine.compute.steps.quantization.choose import choose, is_weighted
-from engine.compute.steps.quantization.graph import along, output_axis, set_bias
-from engine.compute.steps.quantization.write import dequantized_weight, quantized
+from engine.compute.steps.quantization.graph import along, output_axis
 
 SWEEPS = 20
 """Passes over all pairs: chains of pairs settle within a few."""
@@ -24,26 +18,6 @@ CONVERGED = 1e-3
 """Largest relative change of a channel at which equalization ends."""
 HOMOGENEOUS = ("Relu", "MaxPool", "AveragePool", "GlobalAveragePool")
 """What may lie between two layers: each channel alone, and a factor on its input is one on its output."""
-
-Means = dict[str, Array]
-"""Mean of each input channel, by the name of the node that takes it."""
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """What an INT8 file is written from; `means` are there where biases are to be corrected."""
-
-    graph: onnx.ModelProto
-    ranges: Ranges
-    means: Means | None = None
-    per_channel: bool = True
-
-    def write(self, skip: Set[str] = frozenset()) -> onnx.ModelProto:
-        """The file, with the nodes named by `skip` in float."""
-        graph = self.graph
-        if self.means is not None:
-            graph = bias_corrected(graph, self.means, skip, per_channel=self.per_channel)
-        return quantized(graph, self.ranges, skip=skip, per_channel=self.per_channel)
 
 
 @dataclass(frozen=True)
@@ -123,49 +97,3 @@ def _even_out(pair: Pair, graph: Graph) -> float:
 def _largest(weight: Array, axis: int) -> Array:
     others = tuple(i for i in range(weight.ndim) if i != axis)
     return np.asarray(np.abs(weight.astype(np.float64)).max(axis=others))
-
-
-def input_means(model: onnx.ModelProto, batches: Iterable[Tensor]) -> Means:
-    """What enters each layer that can be quantized on average, per channel, over all images and places."""
-    graph = Graph(model)
-    nodes = [node for node in graph.nodes if is_weighted(node, graph) and node.op_type != "MatMul"]
-    names = list(dict.fromkeys(node.input[0] for node in nodes))
-    sums: dict[str, Tensor] = {}
-    count = 0
-    for batch in activations(model, batches, names):
-        for name, values in batch.items():
-            kept = tuple(i for i in range(values.dim()) if i not in (0, 1))
-            mean = (values.double().mean(kept) if kept else values.double()).sum(0)
-            sums[name] = sums.get(name, torch.zeros_like(mean)) + mean
-        count += len(next(iter(batch.values())))
-    return {node.name: to_array(sums[node.input[0]] / count) for node in nodes}
-
-
-def bias_corrected(
-    model: onnx.ModelProto, means: Means, skip: Set[str], *, per_channel: bool
-) -> onnx.ModelProto:
-    """`model` with biases that make up for what rounding the weights shifts on average.
-
-    ``b + (W - W') E[x]`` with W' the rounded weights (section 4.2); what padding takes from E[x] is not counted.
-    """
-    copied = onnx.ModelProto()
-    copied.CopyFrom(model)
-    graph = Graph(copied)
-    chosen = set(choose(graph, skip).nodes)
-    for node in graph.nodes:
-        if node.name in chosen and node.name in means:
-            lost = graph.array(node.input[1]) - dequantized_weight(node, graph, per_channel=per_channel)
-            shift = _response(node, lost.astype(np.float64), means[node.name])
-            bias = graph.array(node.input[2]) if len(node.input) > 2 else 0.0
-            set_bias(node, graph, (bias + shift).astype(np.float32))
-    return copied
-
-
-def _response(node: onnx.NodeProto, weight: Array, mean: Array) -> Array:
-    """What a layer with these weights gives for the same value at every place of a channel: (output channels,)."""
-    if node.op_type == "Gemm":
-        return np.asarray(weight @ mean if output_axis(node) == 0 else mean @ weight)
-    groups = attribute(node, "group", 1)
-    kernels = weight.reshape(*weight.shape[:2], -1).sum(2)
-    grouped = kernels.reshape(groups, -1, weight.shape[1])
-    return np.asarray(np.einsum("goi,gi->go", grouped, mean.reshape(groups, -1)).reshape(-1))

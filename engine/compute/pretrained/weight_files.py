@@ -41,30 +41,30 @@ def read(path: Path, params: Model) -> WeightFile:
     if form == "safetensors":
         return _floats(path, _safetensors(path), [])
     content = inert.read(path, form)
-    found = find(content.value)
-    if found is None:
+    weights = find(content.value)
+    if weights is None:
         raise _no_state(path, content)
-    notices = list(found.notices)
-    if found.keys and not notices:
-        notices.append(("info", f"took the weights under {'.'.join(found.keys)!r} in {path.name}"))
-    if isinstance(found.value, inert.Inert):
+    notices = list(weights.notices)
+    if weights.keys and not notices:
+        notices.append(("info", f"took the weights under {'.'.join(weights.keys)!r} in {path.name}"))
+    if isinstance(weights.value, inert.Inert):
         if not params.trust_pickle:
-            raise pickles.untrusted(path, found.value)
+            raise pickles.untrusted(path, weights.value)
         return _trusted(path, content, params, notices)
     if content.foreign:
         notices.append(
             ("info", f"left out of {path.name}, and not run: {', '.join(content.foreign[:LISTED])}")
         )
-    return _floats(path, tensors(found.value), notices)
+    return _floats(path, tensors(weights.value), notices)
 
 
 def _trusted(path: Path, content: inert.Content, params: Model, notices: Notices) -> WeightFile:
-    found = find(pickles.unpickle(path, content, params.name))
-    if found is None:
+    weights = find(pickles.unpickle(path, content, params.name))
+    if weights is None:
         raise _no_state(path, content)
     notices = [*notices, ("warning", f"{path.name} is a pickled model: its code was run once, to convert it")]
-    module = align_(found.value.float().eval()) if isinstance(found.value, nn.Module) else None
-    return _floats(path, tensors(found.value), notices, module)
+    module = align_(weights.value.float().eval()) if isinstance(weights.value, nn.Module) else None
+    return _floats(path, tensors(weights.value), notices, module)
 
 
 def _safetensors(path: Path) -> dict[str, Tensor]:

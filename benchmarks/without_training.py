@@ -1,0 +1,180 @@
+"""What compression costs where nothing is trained after it and no label is looked at.
+
+    python -m benchmarks.without_training [--images 20000] [--epochs 6] [--seeds 0 1 2] [--only COMPRESSION ...]
+                                          [--quick]
+
+For each seed one network is trained; each arm compresses a copy of it in one step, on up to 512 training images, and is
+scored on validation and, once, on the test split. Arms of one compression differ in the way alone: weights rounded to
+few bits, weights pruned, channels removed. Results are kept in --folder by seed and arm, so that a run that was
+interrupted goes on; at the end they are written to benchmarks/results/without_training.json.
+
+--quick takes the embedded digits and two compressions, and fails where a claim does not hold: CI runs it.
+"""
+
+import argparse
+import copy
+import statistics
+import sys
+import time
+from functools import partial
+from typing import Any
+
+from benchmarks import results, trained
+from engine.compute.context import validate
+from engine.compute.data import Dataset
+from engine.compute.steps.apply import apply
+from engine.params import Calibrate, PruneChannels, PruneWeights, QuantizeWeights, Step
+from engine.params.quantize_weights import Gptq, Nearest
+
+ROUNDINGS = {"nearest": Nearest(), "gptq": Gptq()}
+BEST = ("gptq", "obs, repair", "repair")
+"""The arms that have to reach the goals."""
+GOALS = {
+    "2-bit weights": 2.5,
+    "3-bit weights": 0.3,
+    "4-bit weights": 0.0,
+    "80 % sparse weights": 1.0,
+    "2 × fewer MACs": 0.3,
+    "4 × fewer MACs": 1.5,
+    "8 × fewer MACs": 5.0,
+}
+"""Points of test accuracy that may be lost, ResNet20 on Fashion-MNIST."""
+QUICK = "--data digits --images 900 --size 8 --epochs 8 --rate 0.1 --batch 64 --augment none --threads 1 --seeds 0"
+QUICK_LOST = {"2-bit weights": 3.0, "80 % sparse weights": 3.0}
+"""Points on validation that the best arm may lose on digits; the plain one loses more than twice as many."""
+
+
+def arms(compression: str) -> dict[str, list[Step]]:
+    """The steps of each arm by its name."""
+    amount, _, kind = compression.partition(" ")
+    if kind == "weights":
+        bits = int(amount.removesuffix("-bit"))
+        found: dict[str, list[Step]] = {
+            name: [QuantizeWeights(bits=bits, rounding=rounding)] for name, rounding in ROUNDINGS.items()
+        }
+        return found | {
+            f"{name}, a zero point": [QuantizeWeights(bits=bits, symmetric=False, rounding=rounding)]
+            for name, rounding in ROUNDINGS.items()
+        }
+    if kind == "% sparse weights":
+        sparsity = int(amount) / 100
+        pruned = partial(PruneWeights, sparsity=sparsity)
+        return {
+            "magnitude": [pruned()],
+            "magnitude, statistics anew": [pruned(), Calibrate()],
+            "magnitude, repair": [pruned(repair=True)],
+            "obs, repair": [pruned(criterion="obs", repair=True)],
+        }
+    speedup = float(amount)
+    return {
+        "statistics anew": [PruneChannels(speedup=speedup, repair=False)],
+        "repair": [PruneChannels(speedup=speedup)],
+    }
+
+
+def trial(args: argparse.Namespace, data: Dataset, seed: int, steps: list[Step]) -> dict[str, Any]:
+    """Accuracies in percent, and the seconds that compressing took."""
+    model = copy.deepcopy(trained.baseline(args, data, seed))
+    started = time.monotonic()
+    for position, step in enumerate(steps, 1):
+        model = apply(step, model, trained.context(data, seed, position))
+    seconds = time.monotonic() - started
+    validation = validate(model, trained.context(data, seed, 0)).accuracy
+    return {"validation": 100 * validation, "test": 100 * trained.tested(model, data), "seconds": seconds}
+
+
+def rows_of(args: argparse.Namespace, data: Dataset) -> list[dict[str, Any]]:
+    """A row for each arm: mean and deviation over the seeds of what it lost."""
+    whole = {s: trained.kept(args, ["whole", s], partial(trial, args, data, s, [])) for s in args.seeds}
+    rows = []
+    for compression in args.only:
+        ways = arms(compression)
+        if args.quick:
+            ways = {name: ways[name] for name in (next(iter(ways)), best_of(ways))}
+        for name, steps in ways.items():
+            about = [compression, name, *(f"{step.kind}v{step.version}" for step in steps)]
+            found = {
+                s: trained.kept(args, [*about, s], partial(trial, args, data, s, steps)) for s in args.seeds
+            }
+            lost = {
+                split: [whole[s][split] - one[split] for s, one in found.items()]
+                for split in ("validation", "test")
+            }
+            row = {
+                "compression": compression,
+                "way": name,
+                "lost, validation (points)": spread(lost["validation"]),
+                "lost, test (points)": spread(lost["test"]),
+                "seconds": round(statistics.fmean(one["seconds"] for one in found.values())),
+            }
+            print("  ".join(f"{key}: {value}" for key, value in row.items()), flush=True)
+            rows.append(row)
+    return rows
+
+
+def spread(values: list[float]) -> list[float] | float:
+    """Mean and deviation; of one value, itself."""
+    mean = round(statistics.fmean(values), 2)
+    return [mean, round(statistics.stdev(values), 2)] if len(values) > 1 else mean
+
+
+def mean_of(value: list[float] | float) -> float:
+    return value[0] if isinstance(value, list) else value
+
+
+def lost_by(rows: list[dict[str, Any]], compression: str, split: str) -> dict[str, float]:
+    """The mean of what each arm of a compression lost, the plain one first."""
+    column = f"lost, {split} (points)"
+    return {row["way"]: mean_of(row[column]) for row in rows if row["compression"] == compression}
+
+
+def best_of(lost: dict[str, Any]) -> str:
+    return next(way for way in BEST if way in lost)
+
+
+def report(rows: list[dict[str, Any]]) -> None:
+    """Say of each goal whether it is reached."""
+    for compression, goal in GOALS.items():
+        if lost := lost_by(rows, compression, "test"):
+            best = best_of(lost)
+            word = "met" if lost[best] <= goal else "NOT met"
+            print(f"{compression}, {best}: {lost[best]:.2f} points lost, goal ≤ {goal:g}: {word}")
+
+
+def broken(rows: list[dict[str, Any]]) -> list[str]:
+    """What of the quick version's claims does not hold."""
+    found = []
+    for compression, most in QUICK_LOST.items():
+        lost = lost_by(rows, compression, "validation")
+        plain, best = next(iter(lost)), best_of(lost)
+        if not (lost[best] <= most and 2 * lost[best] < lost[plain]):
+            found.append(f"{compression}: {best} loses {lost[best]:.2f} points, {plain} {lost[plain]:.2f}")
+    return found
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    trained.arguments(parser, ".benchmarks/without-training")
+    parser.set_defaults(precision="fp32")
+    parser.add_argument("--only", nargs="+", default=list(GOALS), metavar="COMPRESSION")
+    parser.add_argument("--quick", action="store_true")
+    given = sys.argv[1:]
+    args = parser.parse_args([*QUICK.split(), *given] if "--quick" in given else given)
+    if args.quick:
+        args.only = list(QUICK_LOST)
+    data = trained.prepare(args)
+    rows = rows_of(args, data)
+    if args.quick:
+        wrong = broken(rows)
+        print("\n".join(wrong) or "every claim holds")
+        return bool(wrong)
+    report(rows)
+    about = f"{args.model}, {args.images} images of {args.data}, {args.epochs} epochs, seeds {args.seeds}"
+    results.write("without_training", rows, title="Compression without training", about=about)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Studies told on paper: tables, remarks, and whole reports as HTML and Markdown."""

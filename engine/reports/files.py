@@ -1,0 +1,35 @@
+"""A report into a file; the name's ending says what kind."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from engine.errors import UsageError
+from engine.reports.content import Reported, report
+from engine.store.files import explained, write_atomic
+
+ENDINGS = (".html", ".md")
+ABOUT = "The ending decides: .html for one file that any browser shows, .md for Markdown."
+
+
+def check(path: Path) -> None:
+    """Raises UsageError for a name that no report can have."""
+    if path.suffix.lower() not in ENDINGS:
+        raise UsageError(f"A report can't be written as {path}", "", ABOUT)
+    if path.is_dir() or not path.absolute().parent.is_dir():
+        raise UsageError(
+            f"{path} can't be written",
+            f"There is no folder {path.absolute().parent}.",
+            "Choose another name.",
+        )
+
+
+def write(studies: Sequence[Reported], path: Path) -> Path:
+    """Write the report; the path made absolute. Raises UsageError as `check` does, SecateurError where it can't be."""
+    from engine.reports import html, markdown
+
+    check(path)
+    draw = html.draw if path.suffix.lower() == ".html" else markdown.draw
+    path = path.absolute()
+    with explained(path):
+        write_atomic(path, draw(report(studies)))
+    return path

@@ -1,0 +1,141 @@
+"""The table of a study's trials: which measures a reader compares first, and each trial's cells."""
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from engine.charts import trials
+from engine.charts.lines import parameter_names
+from engine.measures import latency
+from engine.measures.latency import NOISY_LOAD
+from engine.measures.table import FIELDS, TABLE, measure, measure_text, row_place
+from engine.params.runtimes import KIND
+from engine.results import latency_targets, pick
+from engine.results.summary import measure_names, measure_value, path_values, quality_of
+from engine.studies.state import StudyState, TrialState
+from engine.text import numbers, tables
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table of texts; columns without an entry in `align` are numbers, to the right."""
+
+    headers: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    align: Sequence[tables.Align] = ("left",)
+
+
+def table(state: StudyState, width: int, picked: pick.Pick | None = None) -> str:
+    """`of_trials` as text.
+
+    What does not fit into `width` columns is left out from the right; `show --json` has everything.
+    """
+    grid = of_trials(state, picked)
+    return tables.table(grid.headers, grid.rows, grid.align, width)
+
+
+def of_trials(state: StudyState, picked: pick.Pick | None = None) -> Grid:
+    """The baseline and one row a trial: parameters, then measures, those a reader compares first.
+
+    The picked trial and those with remarks are marked; `remarks.closing` says what they are.
+    """
+    names = parameter_names(state)
+    measures = _columns(state, names)
+    unfinished = ["status"] if any(trial.status != "done" for trial in state.trials) else []
+    ends = path_values(state, names)
+    headers = ["trial", *_short(names), *unfinished, *[_header(m) for m in measures]]
+    text_columns: list[tables.Align] = ["left"] * (len(names) + len(unfinished))
+    rows = [["base", *["" for _ in text_columns], *_baseline_cells(state, measures)]]
+    for trial in state.trials:
+        values = [ends[n].get(value := str(trial.parameters.get(n, "")), value) for n in names]
+        status = [state.standing(trial)] if unfinished else []
+        mark = latency_targets.MARK if latency_targets.remarks(trial) else ""
+        if picked is not None and trial is picked.trial:
+            mark = pick.MARK + mark
+        rows.append([f"{mark}{trial.index}", *values, *status, *(_cell(trial, m) for m in measures)])
+    return Grid(headers, rows, ["right", *text_columns])
+
+
+def _short(names: list[str]) -> list[str]:
+    """The last part of each dotted name where that is enough to tell them apart."""
+    ends = [name.rpartition(".")[2] for name in names]
+    return [end if ends.count(end) == 1 else name for name, end in zip(names, ends, strict=True)]
+
+
+def _columns(state: StudyState, parameters: list[str]) -> list[str]:
+    """Measures in the order of their weight for the reader; sparsity only if it is not a parameter already."""
+    present = measure_names(state)
+    latency = [name for name in present if name.startswith("latency.")]
+    # First those that most trials have: an INT8 file runs in some runtimes only, and lines are short.
+    latency.sort(key=lambda name: -sum(measure_value(t.results, name) is not None for t in state.trials))
+    wanted = [(known.column, name) for name, known in TABLE.items() if known.column and name not in FIELDS]
+    wanted += [(TABLE["latency"].column, name) for name in latency] + [(CHANGE_COLUMN, CHANGE)]
+    swept = {name.rpartition(".")[2] for name in parameters}
+    shown = []
+    for _, name in sorted(wanted, key=lambda pair: pair[0]):
+        changed = not measure(name).only_if_changed or (name not in swept and _differs(state, name))
+        if name == CHANGE or (name in present and changed):
+            shown.append(name)
+    return shown
+
+
+def _differs(state: StudyState, name: str) -> bool:
+    """Whether a measure tells any trial from its baseline."""
+    return any(
+        (value := measure_value(trial.results, name)) is not None
+        and value != measure_value(trial.baseline_measure.measures, name)
+        for trial in state.trials
+    )
+
+
+CHANGE = "points"
+"""The column of test accuracy or mAP50-95 against the baseline, in points."""
+CHANGE_COLUMN = 3
+"""Its place in the table: behind what it is the change of."""
+
+
+def _runtime(runtime: str) -> str:
+    """A runtime in the head of a column."""
+    return next((kind.short for name, kind in KIND.items() if name == runtime), runtime)
+
+
+def _header(name: str) -> str:
+    if name.startswith("latency."):
+        runtime, *rest = name.split(".")[1:]
+        return ", ".join([_runtime(runtime), *map(row_place, rest)])
+    return measure(name).short or name
+
+
+def _cell(trial: TrialState, name: str) -> str:
+    value = measure_value(trial.results, name)
+    if name == CHANGE:
+        now, before = (quality_of(measures) for measures in (trial.results, trial.baseline_measure.measures))
+        return f"{100 * (now[1] - before[1]):+.2f}" if now and before else numbers.MISSING
+    text = measure_text(name, value)
+    if name.startswith("latency."):
+        speedup = measure_value(trial.results, name.replace("latency", "speedup", 1))
+        mark = "~" if _disturbed(trial, name) else ""
+        return f"{mark}{text} {speedup:.2f}×" if speedup is not None else text
+    return text
+
+
+def _disturbed(trial: TrialState, name: str) -> bool:
+    """Whether other programs took so much of the processors that the latency should be measured again."""
+    row = latency.find(trial.results, name)
+    return row is not None and row.get("foreign_load", 0.0) > NOISY_LOAD
+
+
+def _baseline_cells(state: StudyState, measures: list[str]) -> list[str]:
+    """The mean over the study's distinct baselines; latencies are the median of all its measurements."""
+    steps = {t.baseline_measure.key: t.baseline_measure for t in state.trials}
+    done = [step.measures for step in steps.values() if step.status == "done"]
+    cells = []
+    for name in measures:
+        values = [v for results in done if (v := measure_value(results, name)) is not None]
+        if name.startswith("latency."):
+            values = trials.baseline_latencies(state.trials, name)
+        middle = statistics.median if name.startswith("latency.") else statistics.fmean
+        cells.append(
+            measure_text(name, middle(values)) if values else "" if name == CHANGE else numbers.MISSING
+        )
+    return cells

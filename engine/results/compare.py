@@ -1,0 +1,208 @@
+"""Two trials side by side, of one study or of two: what was set otherwise, what came out, layer by layer."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from engine.errors import SecateurError, UsageError
+from engine.measures.table import change_text, measure, measure_text
+from engine.presets import spec
+from engine.results import failures, network, pick
+from engine.results.network import Layer
+from engine.results.summary import measure_names, measure_value
+from engine.studies.rundir import RunDir
+from engine.studies.state import StudyState, TrialState
+
+ABSENT = "–"
+"""In place of a parameter that one of the two does not have."""
+ASIDE = ("version", "about", "plot", "pick", "executor")
+"""Sections of a preset that no result depends on."""
+STEPS = "steps"
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two: its study, and all its parameters by dotted path."""
+
+    run: RunDir
+    state: StudyState
+    trial: TrialState
+    parameters: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        return f"{self.run.name}:{self.trial.index}"
+
+
+@dataclass(frozen=True)
+class Differing:
+    """A parameter, or a part of the environment, of which the two have different values, as text."""
+
+    name: str
+    a: str
+    b: str
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A measure of both; None where it is not there."""
+
+    name: str
+    a: float | None
+    b: float | None
+
+    @property
+    def change(self) -> float | None:
+        """From the first to the second."""
+        return None if self.a is None or self.b is None else self.b - self.a
+
+    @property
+    def better(self) -> bool | None:
+        """Whether the second is better; None where they are equal, or neither direction is."""
+        known = measure(self.name).better
+        return None if not self.change or not known else (self.change > 0) == (known == "higher")
+
+    def cells(self) -> list[str]:
+        """Label, both values, the difference."""
+        change = "" if self.change is None else change_text(self.name, self.change) if self.change else "="
+        return [
+            measure(self.name).label,
+            measure_text(self.name, self.a),
+            measure_text(self.name, self.b),
+            change,
+        ]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All of it; `layers` has each layer that one of them has, in the order of the models."""
+
+    a: Side
+    b: Side
+    parameters: tuple[Differing, ...]
+    environment: tuple[Differing, ...]
+    measures: tuple[Measured, ...]
+    layers: tuple[tuple[Layer | None, Layer | None], ...]
+
+
+def named(text: str) -> tuple[str, str]:
+    """Study and trial of `STUDY:TRIAL`; the trial of a study alone is its pick.
+
+    >>> named("quickstart-1:3"), named("quickstart-1")
+    (('quickstart-1', '3'), ('quickstart-1', 'pick'))
+    """
+    study, colon, trial = text.rpartition(":")
+    return (study, trial or pick.PICK) if colon else (text, pick.PICK)
+
+
+def side(run: RunDir, state: StudyState, wanted: str, within: float | None = None) -> Side:
+    """A trial by its number, or the study's pick, which may lose `within` points if given.
+
+    Raises UsageError where there is no such one.
+    """
+    if wanted == pick.PICK:
+        choice = pick.pick(state, pick.rule(run.settings(), within))
+        if choice is None:
+            detail = "\n".join(failures.lines(state))
+            raise UsageError(f"Study {run.name} has no pick", detail, f"Name a trial: {run.name}:0.")
+        trial = choice.trial
+    else:
+        found = next((trial for trial in state.trials if str(trial.index) == wanted), None)
+        if found is None:
+            has = f"It has trials 0 to {len(state.trials) - 1}." if state.trials else "None is planned."
+            raise UsageError(f"Study {run.name} has no trial {wanted}", has)
+        trial = found
+    return Side(run, state, trial, parameters(run, trial))
+
+
+def parameters(run: RunDir, trial: TrialState) -> dict[str, Any]:
+    """Every parameter of a trial by its dotted path; what is swept alone where the preset can't be read any more."""
+    try:
+        planned = spec.read_stored(run.preset).trials
+        made = next(one for one in planned if one.index == trial.index)
+    except (SecateurError, StopIteration):
+        return dict(trial.parameters)
+    out = dict(_flat({k: v for k, v in made.settings.model_dump(mode="json").items() if k not in ASIDE}))
+    names = [step.id or step.kind for step in made.steps]
+    out[STEPS] = ", ".join(names)
+    for name, step in zip(names, made.steps, strict=True):
+        out |= _flat(step.model_dump(mode="json", exclude={"id", "enabled"}), f"{name}.")
+    return out
+
+
+def compare(a: Side, b: Side) -> Comparison:
+    """Put two trials side by side."""
+    names = dict.fromkeys([*measure_names(a.state), *measure_names(b.state)])
+    rows = (Measured(n, measure_value(a.trial.results, n), measure_value(b.trial.results, n)) for n in names)
+    places = [dict(_flat(one.state.environment | one.state.devices)) for one in (a, b)]
+    return Comparison(
+        a,
+        b,
+        tuple(_differing(a.parameters, b.parameters)),
+        tuple(_differing(*places)) if a.run.path != b.run.path else (),
+        tuple(row for row in rows if row.a is not None or row.b is not None),
+        tuple(_paired(network.of(a.run, a.trial), network.of(b.run, b.trial))),
+    )
+
+
+def as_json(found: Comparison) -> dict[str, Any]:
+    """All of it as plain values."""
+
+    def plain(layer: Layer | None) -> dict[str, Any] | None:
+        if layer is None:
+            return None
+        return {
+            "shape": list(layer.shape),
+            "parameters": layer.parameters,
+            "nonzero_parameters": layer.nonzero,
+            "sparsity": layer.sparsity,
+            "macs": layer.macs,
+            "effective_macs": layer.effective_macs,
+        }
+
+    return {
+        "a": found.a.name,
+        "b": found.b.name,
+        "parameters": {one.name: [one.a, one.b] for one in found.parameters},
+        "environment": {one.name: [one.a, one.b] for one in found.environment},
+        "measures": {
+            row.name: {"a": row.a, "b": row.b, "change": row.change, "better": row.better}
+            for row in found.measures
+        },
+        "layers": {_name(pair): {"a": plain(pair[0]), "b": plain(pair[1])} for pair in found.layers},
+    }
+
+
+def _name(pair: tuple[Layer | None, Layer | None]) -> str:
+    return next(layer.name for layer in pair if layer is not None)
+
+
+def _differing(a: Mapping[str, Any], b: Mapping[str, Any]) -> Iterator[Differing]:
+    for name in dict.fromkeys([*a, *b]):
+        first, second = (_text(side, name) for side in (a, b))
+        if first != second:
+            yield Differing(name, first, second)
+
+
+def _text(values: Mapping[str, Any], name: str) -> str:
+    if name not in values:
+        return ABSENT
+    value = values[name]
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _flat(values: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    for name, value in values.items():
+        nested = isinstance(value, dict) and bool(value)
+        out |= _flat(value, f"{above}{name}.") if nested else {f"{above}{name}": value}
+    return out
+
+
+def _paired(a: Sequence[Layer], b: Sequence[Layer]) -> Iterator[tuple[Layer | None, Layer | None]]:
+    """Layers of the same name together, in the order of the first model, then those that the second alone has."""
+    second = {layer.name: layer for layer in b}
+    for layer in a:
+        yield layer, second.pop(layer.name, None)
+    for layer in second.values():
+        yield None, layer

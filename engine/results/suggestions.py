@@ -1,0 +1,298 @@
+"""What to try next, computed from what a study found: each is its preset with an edit, ready to run.
+
+A suggestion that the edited preset would be refused for is never made.
+"""
+
+import statistics
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from engine.errors import SecateurError
+from engine.measures.table import measure
+from engine.params import STEPS
+from engine.params.rows import Row
+from engine.presets import spec
+from engine.presets.addresses import AxisNode, axes, axis_at, row_at
+from engine.presets.edits import Edit, add_step, put, sweep
+from engine.presets.references import without_stale_plot
+from engine.presets.steps import Address, Unknown, normalise, steps_of
+from engine.presets.yaml.tree import Mapping, load, node_of, to_yaml, without
+from engine.results.pick import Pick
+from engine.results.summary import PACKED, measure_value
+from engine.studies.rundir import RunDir
+from engine.studies.state import StepState, StudyState, TrialState
+from engine.text.numbers import number, percent
+
+MOST = 3
+"""Suggestions at a time: more is a list to choose from, not advice."""
+BETWEEN = 4
+"""New values between two that were tried."""
+LAST_SHARE = 4
+"""A training's last part is a quarter of its epochs."""
+RISING = 0.002
+"""By how much of accuracy (0 … 1) a training's last part has to be better than the one before to be rising still."""
+CLOSE = 0.3
+"""Share of the allowed loss that the pick may be from the limit before other seeds are worth trying."""
+SEEDS = (0, 1, 2)
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """What to try, why, and the preset that does."""
+
+    title: str
+    why: str
+    preset: str
+
+    def __str__(self) -> str:
+        return f"{self.title}: {self.why}"
+
+    def as_dict(self) -> dict[str, str]:
+        return {"title": self.title, "why": self.why, "preset": self.preset}
+
+
+def suggestions(run: RunDir, state: StudyState, choice: Pick | None) -> list[Suggestion]:
+    """The two or three most worth trying after a study that is done and has a pick; none otherwise."""
+    if choice is None or state.status != "done":
+        return []
+    found = _Found(run, state, choice)
+    if found.root is None:
+        return []
+    out: list[Suggestion] = []
+    for make in (_knee, _longer, _eight_bits, _codebooks, _seeds):
+        for title, why, edits in make(found):
+            if len(out) < MOST and (text := found.edited(title, edits)):
+                out.append(Suggestion(title, why, text))
+    return out
+
+
+Idea = tuple[str, str, Sequence[Edit]]
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A study with its preset as a tree, which edits are made to."""
+
+    run: RunDir
+    state: StudyState
+    choice: Pick
+
+    @cached_property
+    def root(self) -> Mapping | None:
+        try:
+            root, problems = load(self.run.preset.read_text("utf-8"), str)
+        except (OSError, ValueError):
+            return None
+        if problems or not isinstance(root, Mapping):
+            return None
+        return without(normalise(root), "quick")
+
+    @property
+    def trial(self) -> TrialState:
+        return self.choice.trial
+
+    def loss(self, trials: Sequence[TrialState]) -> float:
+        """What they lose on validation, on average."""
+        name = f"validation_{self.choice.quality}"
+        losses = [
+            (trial.baseline_measure.measures.get(name) or 0.0) - (trial.results.get(name) or 0.0)
+            for trial in trials
+        ]
+        return statistics.fmean(losses)
+
+    def amount(self, trials: Sequence[TrialState]) -> float:
+        """How much of the goal's measure they have, on average."""
+        return statistics.fmean(measure_value(trial.results, self.choice.goal) or 0.0 for trial in trials)
+
+    def line(self, path: str) -> dict[float, list[TrialState]]:
+        """The trials that differ from the pick in this parameter (and seed) alone, by its value, ascending."""
+        others = {n: str(v) for n, v in self.trial.parameters.items() if n not in (path, "seed")}
+        found: dict[float, list[TrialState]] = {}
+        for trial in self.state.trials:
+            own = {n: str(v) for n, v in trial.parameters.items() if n not in (path, "seed")}
+            value = trial.parameters.get(path)
+            if own == others and isinstance(value, int | float) and trial.measure.status == "done":
+                found.setdefault(value, []).append(trial)
+        return dict(sorted(found.items()))
+
+    def fixed(self, but: str = "") -> list[Edit]:
+        """Edits that leave the pick alone of all trials, its value of the parameter `but` excepted."""
+        root = self.root
+        assert root is not None
+        chosen = [axis for axis in axes(root) if axis.path != but and axis.path in self.trial.parameters]
+        return [_put(axis.address, self.trial.parameters[axis.path]) for axis in chosen if axis.address]
+
+    def edited(self, title: str, edits: Sequence[Edit]) -> str:
+        """The preset with the edits as YAML; empty where it can't be made or would be refused."""
+        root = self.root
+        assert root is not None
+        try:
+            changed = root
+            for edit in [*edits, _put(Address(None, "about"), f"After {self.run.name}: {title}")]:
+                changed = edit(changed)
+            text = to_yaml(without_stale_plot(root, changed).plain())
+            spec.parse(text, self.run.name, folder=self.run.path)
+        except (SecateurError, Unknown):
+            return ""
+        return text
+
+
+def _put(address: Address, value: Any) -> Edit:
+    return lambda root: put(root, address, node_of(value))
+
+
+def _knee(found: _Found) -> Iterator[Idea]:
+    """Between the pick and the next one, which loses too much, there may be a smaller one; or beyond the last."""
+    root = found.root
+    assert root is not None
+    for axis in axes(root):
+        line = found.line(axis.path)
+        here = found.trial.parameters.get(axis.path)
+        if axis.address is None or axis.zipped or len(line) < 2 or here not in line:
+            continue
+        row = row_at(root, axis.address)
+        values = list(line)
+        place, smaller = values.index(here), found.amount(line[values[1]]) < found.amount(line[values[0]])
+        following = place + (1 if smaller else -1)
+        if 0 <= following < len(values):
+            after = values[following]
+            if found.loss(line[after]) > found.choice.allowed:
+                yield from _finer(found, axis, here, after, row)
+        elif row is not None and found.choice.within:
+            yield from _further(found, axis, here, smaller, row)
+        return
+
+
+def _finer(found: _Found, axis: AxisNode, here: float, after: float, row: Row | None) -> Iterator[Idea]:
+    line = found.line(axis.path)
+    steps = [here + (after - here) * k / (BETWEEN + 1) for k in range(1, BETWEEN + 1)]
+    values = (
+        [round(value) for value in steps] if row and row.type == "integer" else [_short(v) for v in steps]
+    )
+    values = [value for value in dict.fromkeys(values) if value not in line]
+    if values:
+        what, unit = _named(axis.path)
+        first, last = (unit(one) for one in (here, after))
+        lost = percent(found.loss(line[after])).replace("%", "points")
+        yield (
+            f"Sweep {what} more finely between {first} and {last}",
+            f"at {last} it loses {lost}, at {first} no more than it may",
+            [*found.fixed(axis.path), _swept(axis, values)],
+        )
+
+
+def _further(found: _Found, axis: AxisNode, here: float, upwards: bool, row: Row) -> Iterator[Idea]:
+    bound = row.maximum if upwards else row.minimum
+    if row.type == "integer":
+        wanted: list[float] = [here + (k if upwards else -k) for k in (1, 2, 3)]
+    elif bound is not None and bound - here <= 1:
+        wanted = [_short(here + (bound - here) * share) for share in (0.3, 0.55, 0.75)]
+    else:
+        wanted = [_short(here * times if upwards else here / times) for times in (1.25, 1.5, 2)]
+    values = [
+        v for v in wanted if bound is None or (v < bound if upwards else v > bound) or row.type == "integer"
+    ]
+    if values:
+        what, unit = _named(axis.path)
+        yield (
+            f"Go on with {what} beyond {unit(here)}",
+            "the last value tried loses no more than it may: the curve does not break yet",
+            [*found.fixed(axis.path), _swept(axis, values)],
+        )
+
+
+def _swept(axis: AxisNode, values: Sequence[float]) -> Edit:
+    assert axis.address is not None
+    address = axis.address
+
+    def edit(root: Mapping) -> Mapping:
+        now = axis_at(root, address)
+        return sweep(root, address, node_of(list(values)), now.path if now else axis.path)
+
+    return edit
+
+
+def _short(value: float) -> float:
+    """A value with three significant digits: those of a sweep are read."""
+    return float(f"{value:.3g}")
+
+
+def _named(path: str) -> tuple[str, Any]:
+    """A parameter's last name, and how its values are written."""
+    known = measure(path)
+    return path.rpartition(".")[2], (lambda v: percent(v, 1)) if known.kind == "fraction" else number
+
+
+def _longer(found: _Found) -> Iterator[Idea]:
+    """The pick's last training got better until its end."""
+    root = found.root
+    assert root is not None
+    for step in reversed(found.trial.steps):
+        gained = _rise(step)
+        if gained is None:
+            continue
+        index = next((node.index for node in steps_of(root)[0] if node.name == step.address), None)
+        if gained >= RISING and index is not None:
+            epochs = len(step.epochs)
+            yield (
+                f"Train {step.address} for {2 * epochs} epochs",
+                f"its last {max(epochs // LAST_SHARE, 1)} of {epochs} epochs still gained "
+                f"{percent(gained).replace('%', 'points')} on validation",
+                [*found.fixed(), _put(Address(index, "epochs"), 2 * epochs)],
+            )
+        return
+
+
+def _rise(step: StepState) -> float | None:
+    """By how much the best epoch of a training's last part is better than the best before; None if it trained not."""
+    values = [
+        v for epoch in step.epochs for name, v in epoch.measures.items() if name.startswith("validation_")
+    ]
+    if len(step.epochs) < 2 or len(values) < len(step.epochs):
+        return None
+    per = len(values) // len(step.epochs)
+    values = values[per - 1 :: per]
+    last = max(len(values) // LAST_SHARE, 1)
+    return max(values[-last:]) - max(values[:-last])
+
+
+def _eight_bits(found: _Found) -> Iterator[Idea]:
+    """No step rounds to 8 bits yet."""
+    kinds = [step.kind for step in found.trial.steps]
+    if not any(kind in STEPS and STEPS[kind].family == "quantization" for kind in kinds):
+        yield (
+            "Quantize the pick to INT8",
+            "no step rounds yet: 8 bits a weight take a quarter of the room of float ones, and less time where the "
+            "processor has instructions for them",
+            [*found.fixed(), _appended("quantize.static")],
+        )
+
+
+def _codebooks(found: _Found) -> Iterator[Idea]:
+    """Nothing shares values yet, and the goal is a small file."""
+    kinds = [step.kind for step in found.trial.steps]
+    compressed = any(kind.startswith(("cluster.", "quantize.")) for kind in kinds)
+    if found.choice.goal == PACKED and not compressed:
+        yield (
+            "Let the pick's weights share few values",
+            "no step clusters yet: codebooks store an index of few bits for each weight, and make small files smaller",
+            [*found.fixed(), _appended("cluster.weights")],
+        )
+
+
+def _appended(kind: str) -> Edit:
+    return lambda root: add_step(root, kind, len(steps_of(root)[0]))
+
+
+def _seeds(found: _Found) -> Iterator[Idea]:
+    """The pick is near what it may lose, by one seed."""
+    allowed = found.choice.allowed
+    if found.choice.seeds < 2 and found.choice.within and found.choice.loss > (1 - CLOSE) * allowed:
+        yield (
+            f"Repeat the pick with {len(SEEDS)} seeds",
+            f"it loses {percent(found.choice.loss).replace('%', 'points')} of {number(100 * allowed)} allowed, by one "
+            "seed: another may lose more",
+            [*found.fixed(), _put(Address(None, "seed"), list(SEEDS))],
+        )

@@ -1,0 +1,214 @@
+"""The end of a search: which finalist to take, and how sure it is that it does not only seem good."""
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from engine.charts.pareto import front as pareto
+from engine.measures.table import measure_text
+from engine.params.preset import Pick as Rule
+from engine.params.search import MOST_ACCURATE
+from engine.results import pick
+from engine.results.summary import baseline_value, measure_value, quality_of
+from engine.search.history import CANDIDATE, FINALIST, UNCOMPRESSED
+from engine.search.task import Task
+from engine.studies import events as ev
+from engine.studies.state import StudyState, TrialState
+from engine.text.numbers import MISSING, ratio
+
+CONFIDENCE = 0.95
+"""How sure it is to be, over all candidates together, that a loss and its margin are not exceeded on other images."""
+
+
+@dataclass(frozen=True)
+class Finalist:
+    """A candidate that was trained on several seeds; `margin` (0 … 1) is what its loss may owe to luck, if known."""
+
+    candidate: int
+    found: pick.Pick
+    amount: float
+    margin: float | None
+    trials: tuple[TrialState, ...]
+
+    @property
+    def sure(self) -> bool:
+        """Whether it is within the limits even if it was lucky."""
+        sound = self.margin is not None and self.found.loss + self.margin <= self.found.allowed
+        return self.found.within and (sound or self.found.goal == MOST_ACCURATE)
+
+
+def margin(agreement: float | None, images: int, candidates: int) -> float | None:
+    """What the best of so many candidates may owe to luck: a loss, 0 … 1.
+
+    The accuracies of two networks differ only by images on which just one of them is right, at most those on which they
+    disagree: a share d of n images has a standard error of √(d/n) (McNemar 1947). It is multiplied by the one-sided
+    quantile that all candidates together keep to (Šidák 1967).
+
+    >>> round(margin(0.96, 5000, 1), 4), round(margin(0.96, 5000, 40), 4)
+    (0.0047, 0.0085)
+    """
+    if agreement is None or images < 1:
+        return None
+    quantile = statistics.NormalDist().inv_cdf(CONFIDENCE ** (1 / max(candidates, 1)))
+    return quantile * math.sqrt(max(1.0 - agreement, 1.0 / images) / images)
+
+
+def choose(task: Task, state: StudyState, rule: Rule) -> ev.Chosen:
+    """The answer, from the finalists of the last confirmation."""
+    told = _last_confirmed(state)
+    looked = len({t.proposal["candidate"] for t in state.trials if t.proposal.get("role") == CANDIDATE})
+    found = _finalists(task, state, rule, told, looked)
+    plain = [trial for trial in told if trial.proposal["role"] == UNCOMPRESSED and trial.status == "done"]
+    sure = [one for one in found if one.sure]
+    best = pick.best([(one.found, one.amount) for one in sure or found])
+    if best is None:
+        lines = [
+            f"No candidate was of use: {looked} were looked at, and none that is smaller could be finished."
+        ]
+        return ev.Chosen(trial=None, sure=False, candidates=looked, lines=lines)
+    winner = next(one for one in found if one.found is best)
+    return ev.Chosen(
+        trial=best.trial.index,
+        sure=winner.sure,
+        candidates=looked,
+        lines=_lines(task, winner, found, plain, looked),
+        finalists=[_as_dict(one) for one in found],
+        uncompressed=_compared(plain),
+    )
+
+
+def _last_confirmed(state: StudyState) -> list[TrialState]:
+    rounds = [one for one in state.proposed.values() if one.purpose == "confirm"]
+    if not rounds:
+        return []
+    last = max(rounds, key=lambda one: one.round)
+    return [state.trials[trial["index"]] for trial in last.trials]
+
+
+def _finalists(
+    task: Task, state: StudyState, rule: Rule, told: Sequence[TrialState], looked: int
+) -> list[Finalist]:
+    mine = [trial for trial in told if trial.proposal["role"] == FINALIST and trial.status == "done"]
+    images = int(state.trials[0].measure.measures.get("validation_images", 0))
+    found = []
+    for one, amount in pick.judged(state, mine, rule):
+        number = one.trial.proposal["candidate"]
+        trials = tuple(trial for trial in mine if trial.proposal["candidate"] == number)
+        agreements = [
+            a for trial in trials if isinstance(a := trial.steps[-1].measures.get("agreement"), float)
+        ]
+        agreed = statistics.fmean(agreements) if agreements else None
+        found.append(Finalist(number, one, amount, margin(agreed, images, looked), trials))
+    return sorted(found, key=lambda one: one.amount)
+
+
+def _as_dict(one: Finalist) -> dict[str, Any]:
+    return {
+        "candidate": one.candidate,
+        "trials": [trial.index for trial in one.trials],
+        "loss": one.found.loss,
+        "margin": one.margin,
+        "within": one.found.within,
+        "sure": one.sure,
+        "goal": one.found.goal,
+        "amount": one.amount,
+        "test": _tests(one.trials),
+    }
+
+
+def _tests(trials: Sequence[TrialState]) -> list[float]:
+    return [found[1] for trial in trials if (found := quality_of(trial.results))]
+
+
+def _compared(trials: Sequence[TrialState]) -> dict[str, Any]:
+    """The uncompressed network with the same extra training."""
+    found = [q[1] for trial in trials if (q := quality_of(trial.results, "validation_"))]
+    return {
+        "trials": [trial.index for trial in trials],
+        "validation": statistics.fmean(found) if found else None,
+        "test": _tests(trials),
+    }
+
+
+def _lines(
+    task: Task, winner: Finalist, found: Sequence[Finalist], plain: Sequence[TrialState], looked: int
+) -> list[str]:
+    one = winner.found
+    lines = [f"{_what(task)}: {one}"]
+    if one.within:
+        lines.append(_why(winner, found, looked))
+    else:
+        lines.append(f"No finalist is within the limits; this one is nearest ({_loss(winner)} on validation)")
+    if tests := _tests(winner.trials):
+        before = [q[1] for t in winner.trials if (q := quality_of(t.baseline_measure.measures))]
+        lines.append(
+            f"On test, scored once: {_mean(one.quality, tests)}; its baseline {_mean(one.quality, before)}"
+        )
+    if plain:
+        lines.append(
+            f"Uncompressed, with the same extra training: {_mean(one.quality, _tests(plain))} on test"
+        )
+    return lines
+
+
+def _what(task: Task) -> str:
+    if task.goal == MOST_ACCURATE:
+        return "The most accurate within the limits"
+    return (
+        "The fastest within the limits"
+        if task.goal.startswith("latency")
+        else "The smallest within the limits"
+    )
+
+
+def _loss(one: Finalist) -> str:
+    margin_ = f" ± {100 * one.margin:.2f}" if one.margin is not None else ""
+    return f"{-100 * one.found.loss:+.2f}{margin_} points".replace("-", "−")
+
+
+def _why(winner: Finalist, found: Sequence[Finalist], looked: int) -> str:
+    """Why this one was taken, and how sure that is."""
+    seeds = f"{len(winner.trials)} seeds" if len(winner.trials) > 1 else "one seed"
+    told = f"{_loss(winner)} on validation, mean of {seeds}"
+    if winner.margin is None:
+        return f"{told}; how much of that is luck is not known for this task"
+    if winner.sure:
+        smaller = [one for one in found if one.amount < winner.amount and one.found.within]
+        more = f"; {len(smaller)} smaller only seemed to be within" if smaller else ""
+        return f"{told}: within the limit beyond the luck of the best of {looked} candidates{more}"
+    return (
+        f"{told}: within the limit, but not beyond the luck of the best of {looked} candidates on so few images; "
+        "more validation images would tell"
+    )
+
+
+def _mean(quality: str, values: Sequence[float]) -> str:
+    if not values:
+        return MISSING
+    if len(values) == 1:
+        return measure_text(quality, values[0])
+    return measure_text(quality, statistics.fmean(values), statistics.stdev(values))
+
+
+def front(task: Task, state: StudyState) -> list[TrialState]:
+    """Finished trials of the search that no other beats both in validation quality and in the goal's measure."""
+    goal = task.goal if task.goal != MOST_ACCURATE else task.names[0]
+    rows = [
+        (trial, value, quality[1])
+        for trial in state.trials
+        if trial.status == "done"
+        and (value := measure_value(trial.results, goal)) is not None
+        and (quality := quality_of(trial.results, "validation_")) is not None
+    ]
+    return [
+        rows[index][0]
+        for index in pareto([(value, quality) for _, value, quality in rows], "lower", "higher")
+    ]
+
+
+def times(trial: TrialState, name: str) -> str:
+    """How many times as much of a measure the baseline has."""
+    now, before = measure_value(trial.results, name), baseline_value(trial, name)
+    return ratio(before / now) if now and before else MISSING

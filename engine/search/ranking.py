@@ -1,0 +1,73 @@
+"""Which of two candidates is the better one, though their trainings may still be short."""
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from engine.presets import limits
+from engine.search.history import Candidate
+from engine.search.task import Outcome, Task
+
+POINTS_A_DOUBLING = 10.0
+"""Points of accuracy that being twice over a limit weighs as much as."""
+GAIN = 0.01
+"""What each further doubling of a training is taken to gain while no candidate has shown it: a point."""
+
+Key = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """The order of candidates by what is known of all of them; the least key is the best.
+
+    `gains` has for each rung what a training still gains from there to the highest (0 … 1).
+    """
+
+    task: Task
+    gains: tuple[float, ...]
+
+    @classmethod
+    def of(cls, task: Task, known: Sequence[Candidate]) -> "Ranking":
+        top = len(task.space.rungs) - 1
+        return cls(task, tuple(_gain(rung, top, known) for rung in range(top + 1)))
+
+    def excess(self, outcome: Outcome, rung: int) -> float:
+        """By how much the limits are exceeded, in points; at most 0 within all of them.
+
+        A short training is given what it may still gain; an amount that is twice its limit counts as
+        `POINTS_A_DOUBLING` points.
+        """
+        loss = 100 * (outcome.loss - self.gains[rung] - self.task.allowed)
+        over = [loss] if math.isfinite(self.task.allowed) else []
+        for limit in limits.amounts(self.task.limits):
+            value, baseline = outcome.amounts[limit.measure]
+            bound = limit.bound(baseline)
+            if bound:
+                over.append(POINTS_A_DOUBLING * math.log2(max(value, 1e-12) / bound))
+        return max(over, default=0.0)
+
+    def key(self, outcome: Outcome, rung: int) -> Key:
+        """Inside the limits the least amount is best, outside what is nearest."""
+        return max(self.excess(outcome, rung), 0.0), self.task.amount(outcome)
+
+    def best(self, known: Sequence[Candidate]) -> list[Candidate]:
+        """Those that did not fail on their highest rung, the best first; of equals the earlier."""
+        alive = [(one, last) for one in known if (last := one.last) is not None]
+        ordered = sorted(alive, key=lambda pair: (self.key(pair[1], pair[0].rung), pair[0].number))
+        return [one for one, _ in ordered]
+
+
+def _gain(rung: int, top: int, known: Sequence[Candidate]) -> float:
+    """The median gain of those that went from `rung` to the highest rung that any of them reached; what is left above
+    that one, as far as nobody has shown it, is `GAIN` for each."""
+    for reached in range(top, rung, -1):
+        gains = [
+            after.quality - before.quality
+            for one in known
+            if (before := one.outcomes.get(rung)) is not None
+            and (after := one.outcomes.get(reached)) is not None
+        ]
+        if gains:
+            return max(0.0, statistics.median(gains)) + GAIN * (top - reached)
+    return GAIN * (top - rung)

@@ -1,0 +1,83 @@
+"""The next round of a search: a pure function of what is asked and of the rounds before.
+
+Asynchronous successive halving (Li et al. 2020) decides whenever a trial ends, and so by chance. Here all of a round is
+known before any of it is computed, and the next one follows from its outcomes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from engine.search.history import CANDIDATE, FINALIST, UNCOMPRESSED, Candidate
+from engine.search.ranking import Ranking
+from engine.search.sampler import propose
+from engine.search.task import Task
+
+KEPT = 2
+"""One of so many on a rung goes on to the next."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A trial to be: a candidate on a rung, for a role and a seed. `point` None: nothing compresses."""
+
+    candidate: int | None
+    rung: int
+    point: dict[str, Any] | None
+    role: str
+    seed: int
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "candidate": self.candidate,
+            "rung": self.rung,
+            "point": self.point,
+            "role": self.role,
+            "seed": self.seed,
+        }
+
+    @classmethod
+    def from_dict(cls, told: dict[str, Any]) -> "Entry":
+        return cls(told["candidate"], told["rung"], told["point"], told["role"], told["seed"])
+
+
+@dataclass(frozen=True)
+class Round:
+    purpose: Literal["search", "confirm"]
+    entries: tuple[Entry, ...]
+
+
+def search(task: Task, known: Sequence[Candidate], number: int) -> Round | None:
+    """The round with this number: who goes on, then new candidates; None where nothing is left to try."""
+    rank, size = Ranking.of(task, known), task.search.batch
+    entries = promotions(task, known, rank)[:size]
+    points = propose(task, known, rank, number, size - len(entries))
+    first = len(known)
+    entries += [Entry(first + at, 0, point, CANDIDATE, task.seed) for at, point in enumerate(points)]
+    return Round("search", tuple(entries)) if entries else None
+
+
+def promotions(task: Task, known: Sequence[Candidate], rank: Ranking) -> list[Entry]:
+    """Those that go on by one rung, from the higher rungs first: of each the better half that has not gone on yet."""
+    found: list[Entry] = []
+    for rung in reversed(range(len(task.space.rungs) - 1)):
+        there = [(one, outcome) for one in known if (outcome := one.outcomes.get(rung)) is not None]
+        there.sort(key=lambda pair: (rank.key(pair[1], rung), pair[0].number))
+        found += [
+            Entry(one.number, rung + 1, dict(one.point), CANDIDATE, task.seed)
+            for one, _ in there[: len(there) // KEPT]
+            if rung + 1 not in one.outcomes
+        ]
+    return found
+
+
+def confirm(task: Task, known: Sequence[Candidate], seeds: int) -> Round | None:
+    """The finalists, and the uncompressed network with the same extra training, on so many seeds; None without any."""
+    best = Ranking.of(task, known).best(known)[: task.search.finalists]
+    if not best:
+        return None
+    top = len(task.space.rungs) - 1
+    each = range(task.seed, task.seed + seeds)
+    entries = [Entry(one.number, top, dict(one.point), FINALIST, seed) for one in best for seed in each]
+    entries += [Entry(None, top, None, UNCOMPRESSED, seed) for seed in each]
+    return Round("confirm", tuple(entries))

@@ -1,0 +1,88 @@
+"""`status.json`: how a study stands, in one small file, and what a look at it can doubt."""
+
+import time
+from dataclasses import MISSING, dataclass, field
+from typing import Any, Literal, get_args
+
+from engine.machine.process import Process
+from engine.studies import lives
+from engine.text.numbers import age
+
+StudyStatus = Literal["queued", "running", "done", "failed", "cancelled", "lost", "unreadable"]
+
+
+@dataclass(frozen=True)
+class Status:
+    """All that a list of studies needs."""
+
+    state: StudyStatus
+    preset: str = ""
+    about: str = ""
+    model: str = ""
+    data: str = ""
+    host: str = ""
+    pid: int = 0
+    start_ticks: int = 0
+    boot_id: str = ""
+    heartbeat: int = 0
+    created: float = 0.0
+    updated: float = 0.0
+    trials: int = 0
+    done: int = 0
+    failed: int = 0
+    pick: dict[str, Any] = field(default_factory=dict)
+    """The model to take, see `engine.results.pick.as_json`."""
+    replay_of: str | None = None
+    verdict: str | None = None
+    """Of a replay: `identical` or `different`."""
+    error: dict[str, str] | None = None
+    executor: str = "local"
+    """Where its trials run; of `slurm` no process on `host` carries it."""
+    submitted: float = 0.0
+    """When the jobs of a study on a cluster were submitted, in seconds since 1970; 0 if by hand."""
+    queue: str = ""
+    """How they stand in the queue, in words; not written, but asked for when an open study is read."""
+    why: str = ""
+    """What became of it where it is not well, on one line: how many trials failed, and why most of them did."""
+    waits: str = ""
+    """What an engine that was asked to stop still waits for."""
+    doubt: str = ""
+    """Why the engine of a running study may be gone though that is not known yet; not written, like `queue`."""
+
+    @property
+    def standing(self) -> str:
+        """What is known of an open study beside its state only when it is read: its queue, or doubts in its engine."""
+        return self.queue or self.doubt
+
+    @property
+    def process(self) -> Process:
+        """The process that wrote it."""
+        return Process(self.host, self.pid, self.start_ticks, self.boot_id)
+
+
+def plausible(name: str, value: Any) -> bool:
+    """Whether `value` is of the kind that the field `name` of `Status` has."""
+    if name == "state":
+        return value in get_args(StudyStatus)
+    spec = Status.__dataclass_fields__[name]
+    example = {} if spec.default is MISSING else spec.default
+    if example is None:
+        return value is None or isinstance(value, str | dict)
+    return isinstance(value, int | float if isinstance(example, int | float) else type(example))
+
+
+def doubt(status: Status, seen: lives.Seen) -> str:
+    """What a look at an engine on another node can't rule out yet; empty where that was heard of a moment ago.
+
+    `updated` is of the other node's clock, which may be wrong: it is asked only of an engine whose counter has not been
+    seen to move, where it raises doubts and decides nothing.
+    """
+    silence = seen.still
+    if not seen.moved and status.updated:
+        silence = max(silence, time.time() - status.updated)
+    if silence < lives.DOUBTFUL_AFTER_S:
+        return ""
+    return (
+        f"Perhaps gone: process {status.pid} on {status.host} was last heard of {age(silence)}, and counts as lost "
+        f"after {lives.lost_after_s():.0f} s of being watched in vain"
+    )

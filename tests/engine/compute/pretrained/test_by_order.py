@@ -1,0 +1,101 @@
+"""Weights under names that no network here has: told by the order and sizes of their tensors, or refused."""
+
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from engine.compute.models.architecture import Architecture
+from engine.compute.models.build import build
+from engine.compute.pretrained.by_order import renamed
+from engine.compute.pretrained.guess import guess
+from engine.compute.pretrained.shapes import skeleton
+from engine.compute.pretrained.unwrap import variants
+from engine.errors import SecateurError
+from tests.engine.compute.pretrained.brought_help import bring
+
+OFFERED = Architecture("auto", 3, 10, (32, 32))
+FIRST = ("conv_dw", "bn1", "se.conv_reduce", "se.conv_expand", "conv_pw", "bn2")
+OTHERS = ("conv_pw", "bn1", "conv_dw", "bn2", "se.conv_reduce", "se.conv_expand", "conv_pwl", "bn3")
+"""What timm calls the layers of the blocks of an EfficientNet, in their order."""
+AROUND = {
+    "features.0.0": "conv_stem",
+    "features.0.1": "bn1",
+    "features.8.0": "conv_head",
+    "features.8.1": "bn2",
+    "classifier.1": "classifier",
+}
+
+
+def as_timm(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The state of torchvision's EfficientNet-B0 under timm's names."""
+    layers: dict[str, list[str]] = {}
+    for layer in dict.fromkeys(name.rpartition(".")[0] for name in state):
+        if layer not in AROUND:
+            layers.setdefault(layer.partition(".block")[0], []).append(layer)
+    names = dict(AROUND)
+    for block, inside in layers.items():
+        _, stage, number = block.split(".")
+        called = FIRST if len(inside) == len(FIRST) else OTHERS
+        names |= {
+            own: f"blocks.{int(stage) - 1}.{number}.{one}" for own, one in zip(inside, called, strict=True)
+        }
+    return {f"{names[name.rpartition('.')[0]]}.{name.rpartition('.')[2]}": t for name, t in state.items()}
+
+
+@pytest.mark.parametrize("name", ["torchvision/efficientnet_b0", "auto"])
+def test_timms_names_are_matched_and_told_with_a_warning(tmp_path: Path, name: str) -> None:
+    torch.manual_seed(0)
+    original = build(Architecture("torchvision/efficientnet_b0", 1, 10, (32, 32))).eval()
+    torch.save(as_timm(original.state_dict()), tmp_path / "b0.pth")
+    model, notices = bring(tmp_path / "b0.pth", name, size=32)
+    images = torch.rand(2, 1, 32, 32)
+    with torch.inference_mode():
+        assert torch.equal(model.eval()(images), original(images))
+    assert "order and sizes" in notices
+
+
+def test_other_classes_and_images_are_the_files_own() -> None:
+    state = as_timm(skeleton(Architecture("torchvision/efficientnet_b0", 1, 7, (32, 32))).state_dict())
+    match = guess([variants(state)], OFFERED)
+    assert (match.arch.name, match.arch.channels, match.arch.classes) == ("torchvision/efficientnet_b0", 1, 7)
+
+
+def test_branches_of_equal_sizes_are_refused() -> None:
+    """The last convolution of a bottleneck and its shortcut: nothing tells which is which."""
+    state = skeleton(Architecture("torchvision/resnet50", 3, 10, (224, 224))).state_dict()
+    other = {f"body.{name}": tensor for name, tensor in state.items()}
+    with pytest.raises(SecateurError, match="No known model"):
+        guess([[variants({f"x{name}": t for name, t in other.items()})[0]]], OFFERED)
+
+
+def net(*sizes: int, names: str) -> nn.Module:
+    layers = zip(names.split(), (nn.Linear(a, b) for a, b in pairwise(sizes)), strict=True)
+    made = nn.Module()
+    for name, layer in layers:
+        made.add_module(name, layer)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "sizes", "known"),
+    [
+        ("fc1 fc2 fc3", "a b c", (4, 5, 6, 3), True),
+        ("fc1 fc2 fc3", "0 1 2", (4, 4, 4, 3), True),
+        ("fc1 fc2 fc3", "a b c", (4, 4, 4, 3), False),
+        ("main side fc", "0 1 2", (4, 4, 4, 3), False),
+        ("fc1 fc2 fc3", "1 0 2", (4, 4, 4, 3), False),
+    ],
+)
+def test_equal_neighbours_are_told_by_numbers_only(
+    ours: str, theirs: str, sizes: tuple[int, ...], known: bool
+) -> None:
+    state = net(*sizes, names=theirs).state_dict()
+    assert (renamed(net(*sizes, names=ours), state) is not None) == known
+
+
+def test_another_order_is_refused() -> None:
+    model, state = net(4, 5, 6, names="a b"), net(4, 5, 6, names="x y").state_dict()
+    assert renamed(model, dict(reversed(state.items()))) is None

@@ -1,0 +1,116 @@
+"""A search's space: every point of it is a plain preset that can run."""
+
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.errors import PresetInvalid
+from engine.presets import spec
+from engine.presets.space import Dimension
+
+PRESET = """\
+model: {name: resnet20}
+data: {name: digits}
+steps:
+  - train: {epochs: 2}
+search:
+  smallest: size.packed
+  within: {accuracy: -1 point, macs: 80 %}
+  budget: {trials: 16}
+  over:
+    - prune.channels: {speedup: 1..8, criterion: [l2, taylor]}
+    - prune.weights: {sparsity: 0..0.9 by 0.3, schedule: [one-shot, {kind: cubic, rounds: 2}]}
+    - finetune: {epochs: 1..6, learning_rate: 0.01..0.1}
+    - quantize.weights: {bits: 3..8, enabled: [true, false]}
+"""
+READ = spec.parse(PRESET, "p")
+
+
+@st.composite
+def points(draw: st.DrawFn) -> dict[str, Any]:
+    assert READ.space is not None
+    return {one.path: draw(values(one)) for one in READ.space.dimensions}
+
+
+def values(one: Dimension) -> st.SearchStrategy[Any]:
+    return st.sampled_from(one.values) if one.values else st.floats(0, 1).map(one.between)
+
+
+@given(points(), st.integers(0, 3))
+def test_every_point_is_a_preset_that_reads_back_the_same(point: dict[str, Any], rung: int) -> None:
+    found = spec.candidate(READ, point, rung)
+    assert "search" not in found.document
+    assert spec.parse(spec.to_yaml(found.document), "p") == found
+
+
+@given(points())
+def test_a_longer_training_begins_with_the_shorter_one(point: dict[str, Any]) -> None:
+    chains = [
+        [s for s in spec.candidate(READ, point, rung).steps if s.kind == "finetune"] for rung in range(4)
+    ]
+    assert [sum(step.epochs for step in chain) for chain in chains] == [1, 2, 4, 6]
+    materials = [[step.key_material() for step in chain] for chain in chains]
+    assert all(longer[: len(shorter)] == shorter for shorter, longer in pairwise(materials))
+
+
+@given(points())
+def test_what_is_off_decides_nothing(point: dict[str, Any]) -> None:
+    assert READ.space is not None
+    canonical = READ.space.canonical(point)
+    assert READ.space.canonical(READ.space.canonical(point) | {}) == canonical
+    assert spec.candidate(READ, canonical, 0) == spec.candidate(READ, point, 0)
+    if not point["quantize.weights.enabled"]:
+        assert "quantize.weights.bits" not in canonical
+
+
+def test_the_baseline_is_what_the_steps_say() -> None:
+    assert [step.kind for step in READ.trials[0].steps] == ["train"]
+    assert READ.trials[0].validation_only
+    plain = spec.candidate(READ, None, -1)
+    assert [step.kind for step in plain.steps] == ["train", *["finetune"] * 4]
+
+
+def test_auto_reads_back_as_the_steps_that_it_stands_for() -> None:
+    auto = spec.parse(PRESET.split("  over:")[0] + "  over: auto\n", "p")
+    assert auto.space is not None
+    assert spec.parse(spec.to_yaml(auto.document), "p") == auto
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "told"),
+    [
+        ("speedup: 1..8", "speedup: 8..1", "a range that rises"),
+        ("speedup: 1..8", "speedup: 0.5..8", "given 0.5"),
+        ("epochs: 1..6", "epochs: 1..6.5", "whole numbers"),
+        ("bits: 3..8", "bits: 3..9", "given 9"),
+        ("[l2, taylor]", "[l2, tylor]", "did you mean taylor?"),
+        ("[l2, taylor]", "[l2, l2]", "each value once"),
+        ("criterion", "criterium", "did you mean criterion?"),
+        ("smallest: size.packed", "most_accurate: true\n  fastest: {}", "one goal"),
+        ("budget: {trials: 16}", "batch: 4", "an end"),
+        ("within: {accuracy: -1 point, macs: 80 %}", "within: {macs: 0}", "which no model can have"),
+        ("within: {accuracy: -1 point, macs: 80 %}", "within: {macks: 1 M}", "did you mean macs?"),
+        ("within: {accuracy: -1 point", "within: {accuracy: -1 point, map50_95: -1 point", "one of the two"),
+        (
+            "smallest: size.packed\n  within: {accuracy: -1 point, macs: 80 %}",
+            "most_accurate: true",
+            "a limit",
+        ),
+        ("- train: {epochs: 2}", "- calibrate", "no baseline"),
+        ("search:", "sweep: {train.epochs: [1, 2]}\nsearch:", "a search chooses the trials"),
+        ("model:", "seed: [0, 1]\nmodel:", "one seed"),
+        (
+            "- finetune: {epochs: 1..6,",
+            "- prune.weights: {sparsity: 0.5}\n    - finetune: {epochs: 1..6,",
+            "an id for each",
+        ),
+    ],
+)
+def test_what_can_not_be_searched_is_told_in_a_sentence(before: str, after: str, told: str) -> None:
+    assert before in PRESET
+    with pytest.raises(PresetInvalid) as caught:
+        spec.parse(PRESET.replace(before, after), "p")
+    assert any(told in str(problem) for problem in caught.value.problems)

@@ -1,0 +1,61 @@
+"""What to try next follows from the results, and every suggestion is a preset that runs."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from engine.cli.main import main
+from engine.presets import spec
+from engine.results import pick, suggestions
+from engine.results.suggestions import Suggestion
+from engine.studies.state import load
+from engine.testing import folders
+
+
+def found(folder: Path, within: float = 1.0) -> list[Suggestion]:
+    run = folders.Study(folder / "w", "a").start().finish().run
+    state = load(run.path)
+    return suggestions.suggestions(run, state, pick.pick(state, pick.rule(run.settings(), within)))
+
+
+def test_a_knee_is_swept_more_finely_and_nothing_else(tmp_path: Path) -> None:
+    first, *_ = found(tmp_path)
+    assert first.title == "Sweep sparsity more finely between 50.0 % and 70.0 %"
+    made = spec.parse(first.preset, "a")
+    assert made.axes == {"prune.weights.sparsity": (0.54, 0.58, 0.62, 0.66)}
+    assert {trial.steps[1].scope for trial in made.trials} == {"global"}  # type: ignore[union-attr]
+
+
+def test_where_nothing_breaks_the_sweep_goes_on(tmp_path: Path) -> None:
+    first, *_ = found(tmp_path, within=50)
+    assert first.title == "Go on with sparsity beyond 95.0 %"
+    (values,) = spec.parse(first.preset, "a").axes.values()
+    assert all(0.95 < value < 1 for value in values)
+
+
+def test_a_training_that_still_rises_and_steps_that_were_not_tried(tmp_path: Path) -> None:
+    _, longer, eight = found(tmp_path)
+    assert longer.title == "Train finetune for 4 epochs" and "still gained" in longer.why
+    assert [step.kind for step in spec.parse(eight.preset, "a").steps][-1] == "quantize.static"
+    assert len(spec.parse(eight.preset, "a").trials) == 1
+
+
+def test_a_study_that_is_not_done_has_none(tmp_path: Path) -> None:
+    run = folders.Study(tmp_path / "w", "a").start().run
+    state = load(run.path)
+    assert suggestions.suggestions(run, state, pick.pick(state)) == []
+
+
+def test_the_command_and_show_and_reports_tell_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SECATEUR_HOME", str(tmp_path / "w"))
+    made = found(tmp_path)
+    assert main(["next", "a-1", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["suggestions"] == [one.as_dict() for one in made]
+    assert main(["next", "a-1", "2"]) == 0 and capsys.readouterr().out == made[1].preset
+    assert main(["next", "a-1", "9"]) == 2
+    assert main(["show", "a-1"]) == 0 and "next 1. Sweep sparsity" in capsys.readouterr().out
+    assert main(["report", "a-1", str(tmp_path / "r.html")]) == 0
+    assert "Sweep sparsity more finely" in (tmp_path / "r.html").read_text()

@@ -1,0 +1,104 @@
+"""A whole search: the same rounds and results whatever interrupts it, and always an answer."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from engine.presets import spec
+from engine.studies import events as ev
+from tests.study_lab import Lab, wait_for
+
+PRESET = """\
+seed: 0
+threads: 1
+device: cpu
+model: {name: resnet20, arguments: {width: 4}}
+data: {name: digits, limit: 100}
+steps:
+  - train: {epochs: 1, batch: 32}
+search:
+  smallest: size.packed
+  within: {accuracy: -100 points, size.packed: 90 %}
+  budget: {trials: 4}
+  batch: 2
+  finalists: 1
+  seeds: 1
+  over:
+    - prune.weights: {sparsity: 0.2..0.9}
+    - finetune: {epochs: 1..2, batch: 32}
+"""
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Lab:
+    lab = Lab(tmp_path_factory.mktemp("lab"))
+    lab.run(preset=lab.preset(PRESET))
+    return lab
+
+
+def proposals(lab: Lab, name: str) -> list[object]:
+    return [trial.proposal for trial in lab.state(name).trials]
+
+
+def test_the_answer_is_a_plain_preset_and_the_pick(lab: Lab) -> None:
+    state = lab.state("p-1")
+    assert state.status == "done" and state.chosen is not None
+    answer = spec.read(lab.study("p-1").answer)
+    assert answer.settings.search is None and len(answer.trials) == 1
+    found = lab.json("show", "p-1")["pick"]
+    assert found["index"] == state.chosen.trial and found["within"]
+    # Run on its own it computes nothing anew but its measures, which are those of the search.
+    again = lab.run(preset=str(lab.study("p-1").answer))
+    assert again["trials"][0]["results"]["size"] == state.trials[found["index"]].results["size"]
+    assert not [e for e in lab.events("answer-1") if isinstance(e, ev.StepFinished) and not e.reused]
+
+
+def test_only_finalists_meet_the_test_split(lab: Lab) -> None:
+    for trial in lab.state("p-1").trials:
+        assert ("accuracy" in trial.results) == (
+            trial.proposal.get("role", "baseline") in ("finalist", "uncompressed")
+        )
+        assert "validation_accuracy" in trial.results
+
+
+def test_longer_trainings_go_on_from_the_store(lab: Lab) -> None:
+    trials = lab.state("p-1").trials
+    longer = next(trial for trial in trials if trial.proposal.get("rung") == 1)
+    first = next(t for t in trials if t.proposal.get("candidate") == longer.proposal["candidate"])
+    assert [step.key for step in longer.steps[: len(first.steps)]] == [step.key for step in first.steps]
+    assert len(set(lab.computed("p-1"))) == len(lab.computed("p-1"))
+
+
+def test_a_replay_proposes_and_computes_the_same(lab: Lab) -> None:
+    found = lab.json("replay", "p-1")
+    assert found["verdict"]["identical"], found["verdict"]
+    assert proposals(lab, "p-1-replay-1") == proposals(lab, "p-1")
+
+
+def test_a_larger_budget_goes_on(lab: Lab) -> None:
+    before = proposals(lab, "p-1")
+    assert lab.call("resume", "p-1", "--set", "search.budget.trials=6").returncode == 0
+    after = proposals(lab, "p-1")
+    assert after[: len(before)] == before
+    assert [p.get("role") for p in after[len(before) :]].count("candidate") == 2  # type: ignore[attr-defined]
+    assert lab.call("resume", "p-1", "--set", "search.batch=3").returncode == 2
+
+
+def test_kills_and_parallel_workers_change_nothing(lab: Lab, tmp_path: Path) -> None:
+    other = Lab(tmp_path)
+    preset = other.preset(PRESET + "executor: {local: {parallel: 2}}\n")
+    assert other.call("run", preset, "--detach").returncode == 0
+    for rounds_ in (1, 2):
+        wait_for(lambda n=rounds_: len(other.state("p-1").proposed) >= n)  # type: ignore[misc]
+        os.kill(other.study("p-1").read_status().pid, signal.SIGKILL)
+        wait_for(lambda: other.study("p-1").read_status().state == "lost")
+        assert other.call("resume", "p-1", "--detach").returncode == 0
+    wait_for(lambda: other.study("p-1").read_status().state == "done")
+    mine, theirs = lab.objects(), other.objects()
+    assert proposals(other, "p-1") == proposals(lab, "p-1")[: len(other.state("p-1").trials)]
+    assert {key: mine[key] for key in theirs if key in mine} == {
+        key: theirs[key] for key in theirs if key in mine
+    }
+    assert len(set(theirs) & set(mine)) > 10

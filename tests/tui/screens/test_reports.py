@@ -1,0 +1,84 @@
+"""Notes, tags and reports from the lab's list of studies."""
+
+from pathlib import Path
+
+import pytest
+
+from engine.studies import notes
+from engine.testing import folders as fabricate
+from tests.tui.screens.test_screens import shows, until
+from tui.app import Lab
+from tui.widgets.keyinput import KeyInput
+
+
+@pytest.fixture(autouse=True)
+def _no_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+
+
+async def test_a_note_is_found_and_a_report_is_written(tmp_path: Path) -> None:
+    run = fabricate.finished(tmp_path / "w").run
+    app = Lab(None, tmp_path / "w", "studies")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await shows(pilot, "quickstart", "done")
+        await pilot.press("n")
+        await shows(pilot, "Note on quickstart-1")
+        app.screen.query_one(KeyInput).value = "for table 3 #paper"
+        await pilot.press("enter")
+        await shows(pilot, "#paper", "for table 3")
+        assert notes.read(run) == notes.Notes("for table 3", ("paper",))
+        await pilot.press("slash")
+        app.screen.query_one(KeyInput).value = "nothing"
+        await shows(pilot, "No study has these words")
+        app.screen.query_one(KeyInput).value = "#paper"
+        await shows(pilot, "1 of 1")
+        await pilot.press("enter", "R")
+        await shows(pilot, "Write a report on quickstart-1")
+        app.screen.query_one(KeyInput).value = str(tmp_path / "r.md")
+        await pilot.press("enter")
+        await until(pilot, (tmp_path / "r.md").exists)
+        await shows(pilot, "wrote")
+    assert "for table 3" in (tmp_path / "r.md").read_text()
+
+
+async def test_two_trials_are_put_side_by_side(tmp_path: Path) -> None:
+    fabricate.finished(tmp_path / "w")
+    app = Lab(None, tmp_path / "w", "studies")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await shows(pilot, "quickstart", "done")
+        await pilot.press("equals_sign")
+        await shows(pilot, "Compare quickstart-1 with", "quickstart-1:0")
+        app.screen.query_one(KeyInput).value = "1:6"
+        await pilot.press("enter")
+        await shows(pilot, "against quickstart-1:6", "prune.weights.sparsity", "-29.", "layer")
+        await pilot.press("escape", "5")
+        await shows(pilot, "Parameters", "Measures")
+        await pilot.press("equals_sign")
+        await shows(pilot, "Compare quickstart-1:0 with")
+
+
+async def test_a_suggestion_opens_as_an_edited_preset(tmp_path: Path) -> None:
+    fabricate.finished(tmp_path / "w")
+    app = Lab(None, tmp_path / "w", "studies")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await shows(pilot, "quickstart", "done")
+        await pilot.press("N")
+        await shows(pilot, "After quickstart-1", "more finely")
+        await pilot.press("enter")
+        await shows(pilot, "0.54", "sparsity")
+
+
+async def test_a_deleted_study_is_taken_back(tmp_path: Path) -> None:
+    run = fabricate.finished(tmp_path / "w").run
+    app = Lab(None, tmp_path / "w", "studies")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await shows(pilot, "quickstart", "done")
+        await pilot.press("d")
+        await shows(pilot, "Delete quickstart-1?", "the bin")
+        await pilot.press("y")
+        await shows(pilot, "No studies in")
+        await pilot.press("U")
+        await shows(pilot, "in the bin")
+        await pilot.press("escape", "u")
+        await shows(pilot, "back from the bin", "quickstart-1")
+    assert run.preset.exists()

@@ -1,0 +1,54 @@
+"""The lab's ways out of the terminal: the preset in the user's own editor, and to the clipboard."""
+
+from collections.abc import Sequence
+
+from textual import work
+from textual.app import SuspendNotSupported
+
+from engine.errors import SecateurError
+from engine.reports.clips import Clip, of_preset
+from tui.lab.document import read
+from tui.screens.copying import CopyActions
+from tui.screens.lab_base import LabBase
+from tui.session import Failed
+from tui.widgets.confirm import Confirm
+from tui.work import editor
+
+
+class OutsideActions(LabBase, CopyActions):
+    """A part of the lab screen."""
+
+    def clips(self) -> Sequence[Clip]:
+        self.flush()
+        document = self.document
+        name = document.name if document.shipped else str(document.path) if document.path else None
+        return list(of_preset(document.yaml(), name))
+
+    @work
+    async def action_editor(self) -> None:
+        """Edit the whole preset in the user's editor; what can't be shown is edited again, or dropped."""
+        self.flush()
+        text = self.document.text
+        while (edited := self._edited_outside(text)) is not None and edited != text:
+            try:
+                root = read(edited, f"{self.document.name} from your editor")
+            except SecateurError as error:
+                again = Confirm(error.title, error.detail, "Edit it again", "Drop it")
+                if not await self.app.push_screen_wait(again):
+                    return
+                text = edited
+                continue
+            if self.document.replace(root, "edit in your editor"):
+                self.refresh_all(fresh=True)
+            return
+
+    def _edited_outside(self, text: str) -> str | None:
+        """What the user's editor makes of a text; None where there is none, or it says that it failed."""
+        try:
+            with self.app.suspend():
+                return editor.edit(text, self.document.name)
+        except SuspendNotSupported:
+            self.say("This terminal can't be lent to an editor", "warn")
+        except SecateurError as error:
+            self.post_message(Failed(error))
+        return None

@@ -1,0 +1,82 @@
+"""Two trials side by side as lines of text: pure functions of a comparison."""
+
+from engine.measures.table import measure_text
+from engine.results.compare import Comparison, Differing
+from engine.results.network import Layer
+from engine.text import numbers
+from tui.views.layers import bar
+from tui.views.trial import aligned, difference
+from tui.widgets.document import wrapped
+from tui.widgets.painted import Line, Span
+
+LEAST_BAR, MOST_BAR = 6, 30
+"""Cells of a layer's bar."""
+BESIDE_BARS = 46
+"""Columns of the layers' table that are no bar."""
+
+
+def lines(found: Comparison, width: int) -> list[Line]:
+    """What differs between two trials, what both measured, and their layers mirrored."""
+    names = found.a.name, found.b.name
+    out: list[Line] = [[("Parameters that differ", "accent")]]
+    out += _differing(found.parameters, names, width) or [[("  none", "muted")]]
+    if found.environment:
+        out += [(), [("Environment that differs", "accent")], *_differing(found.environment, names, width)]
+    measures: list[list[Span]] = [
+        [
+            (row.cells()[0], ""),
+            (measure_text(row.name, row.a), ""),
+            (measure_text(row.name, row.b), ""),
+            difference(row.name, row.b, row.a),
+        ]
+        for row in found.measures
+    ]
+    out += [(), [("Measures", "accent")]]
+    out += (
+        aligned(("measure", *names, "difference"), measures, width)
+        if measures
+        else [[("  none yet", "muted")]]
+    )
+    if found.layers:
+        out += [(), [("Layers: parameters left of those in the baseline", "accent")], *_layers(found, width)]
+    return out
+
+
+def _differing(rows: tuple[Differing, ...], names: tuple[str, str], width: int) -> list[Line]:
+    """Each on a line where there is room, else values below the name."""
+    cells: list[list[Span]] = [[(one.name, ""), (one.a, ""), (one.b, "")] for one in rows]
+    longest = max((sum(len(text) for text, _ in row) for row in cells), default=0)
+    if longest + 8 <= width:
+        return aligned(("", *names), cells, width, texts=3) if cells else []
+    out: list[Line] = []
+    for one in rows:
+        out.append([(f"  {one.name}", "")])
+        for name, value in zip(names, (one.a, one.b), strict=True):
+            out += wrapped(f"{name}: {value}", width, "muted", "    ")
+    return out
+
+
+def _layers(found: Comparison, width: int) -> list[Line]:
+    largest = max(layer.before for pair in found.layers for layer in pair if layer is not None) or 1
+    cells = max(LEAST_BAR, min((width - BESIDE_BARS) // 2, MOST_BAR))
+
+    def drawn(layer: Layer | None) -> str:
+        return (
+            bar(layer.before / largest, layer.nonzero / largest, cells).ljust(cells) if layer else " " * cells
+        )
+
+    def left(layer: Layer | None) -> str:
+        return numbers.count(layer.nonzero) if layer else numbers.MISSING
+
+    rows: list[list[Span]] = []
+    for a, b in found.layers:
+        name = (a or b).name.removesuffix(".weight")  # type: ignore[union-attr]
+        mirrored = _mirrored(a.before / largest, a.nonzero / largest, cells) if a else " " * cells
+        rows.append([(name, ""), (left(a), ""), (f"{mirrored}│{drawn(b)}", "bar"), (left(b), "")])
+    return aligned(("layer", found.a.name, "", found.b.name), rows, width)
+
+
+def _mirrored(whole: float, filled: float, cells: int) -> str:
+    """A bar that grows from the right to the left, in whole cells."""
+    full = round(max(0.0, min(filled, 1.0)) * cells)
+    return ("·" * max(round(min(whole, 1.0) * cells) - full, 0) + "█" * full).rjust(cells)

@@ -1,0 +1,76 @@
+"""The list of studies as rows of a table: pure functions of what the watcher tells."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from engine.results.pick import cell
+from engine.results.summary import quality_of
+from engine.text.numbers import age
+from tui.widgets.table import Cell, Column
+from tui.work.messages import Listed
+
+TAGS = "tags"
+"""The column that is there once a study has some."""
+COLUMNS = (
+    Column("study", widest=44),
+    Column("state", widest=22),
+    Column("trials", "right"),
+    Column("pick", "right", rank=2),
+    Column("age", "right", rank=1),
+    Column("host", rank=4, widest=24),
+    Column("model", rank=5),
+    Column("data", rank=6),
+    Column(TAGS, rank=3, widest=24),
+    Column("about", rank=7, widest=60),
+)
+STATES = ("running", "queued", "lost", "failed", "cancelled", "done", "unreadable")
+SORTS: tuple[tuple[str, bool, Callable[[Listed], object]], ...] = (
+    ("age", True, lambda s: s.status.created),
+    ("study", False, lambda s: s.run.name),
+    ("state", False, lambda s: STATES.index(s.status.state)),
+    ("pick", True, lambda s: _times(s.status.pick)),
+    ("model", False, lambda s: s.status.model),
+)
+"""Label, whether the largest comes first, and what to sort by."""
+ROLES = {"running": "good", "lost": "warn", "failed": "bad", "unreadable": "bad", "cancelled": "muted"}
+
+
+def cells(study: Listed, now: float) -> dict[str, Cell]:
+    """What each column says of a study."""
+    status = study.status
+    state = status.state + "?" * bool(status.doubt) + (f", {status.verdict}" if status.verdict else "")
+    trials = f"{status.done}/{status.trials}" + (f" {status.failed}!" if status.failed else "")
+    role = "bad" if status.verdict == "different" else ROLES.get(status.state, "")
+    old = age(now - status.created).removesuffix(" ago").removeprefix("just ") if status.created else "–"
+    return {
+        "study": study.run.name,
+        "state": (state, role),
+        "trials": (trials, "bad" if status.failed else ""),
+        "pick": cell(status.pick),
+        "age": old,
+        "host": status.host,
+        "model": status.model,
+        "data": status.data,
+        TAGS: (" ".join(f"#{tag}" for tag in study.notes.tags), "accent"),
+        "about": (status.about, "muted"),
+    }
+
+
+def _times(kept: dict[str, Any]) -> tuple[float, float]:
+    """How many times smaller the pick is, then its quality; −1 while there is none."""
+    times, quality = kept.get("times"), quality_of(kept)
+    return (float(times) if isinstance(times, int | float) else -1.0, quality[1] if quality else -1.0)
+
+
+def chosen(names: Sequence[str]) -> tuple[Column, ...]:
+    """The columns that the user's settings name, in their order; all where they name none that there is."""
+    by_name = {column.label: column for column in COLUMNS}
+    return tuple(by_name[name] for name in names if name in by_name) or COLUMNS
+
+
+def headed(columns: Sequence[Column], label: str, down: bool) -> list[Column]:
+    """The columns, an arrow at the one sorted by."""
+    arrow = "↓" if down else "↑"
+    return [
+        Column(f"{c.label}{arrow}", c.align, c.rank, c.widest) if c.label == label else c for c in columns
+    ]
