@@ -211,7 +211,7 @@ def main() -> int:
     parser.add_argument("--threads", type=int, default=min(4, len(os.sched_getaffinity(0))))
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
     parser.add_argument("--json", type=Path, help="write the numbers here instead")
-    parser.add_argument("--only", help="loops whose name has this")
+    parser.add_argument("--only", default="", help="loops whose names have one of these, with commas")
     parser.add_argument("--loop", choices=(*OURS, *PLAIN), help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.loop:
@@ -220,7 +220,7 @@ def main() -> int:
         return 0
     if args.device == "cuda":
         gpus.check("cuda")
-    loops = [loop for loop in (*OURS, *PLAIN) if not args.only or args.only in loop]
+    loops = [loop for loop in (*OURS, *PLAIN) if any(word in loop for word in args.only.split(","))]
     loops = [loop for loop in loops if args.device == "cuda" or loop != "ours, graphs"]
     card = gpus.of_device("cuda")[0] if args.device == "cuda" else None
     print(

@@ -195,7 +195,7 @@ def training(check: Check) -> Result:
     file = check.out / "gpu_training.json"
     own = ["--device", check.device, "--json", str(file)]
     own += ["--rounds", "2", "--seconds", "4"] if check.on_gpu else [
-        "--rounds", "1", "--seconds", "1", "--images", "512", "--workers", "1", "--warm", "1", "--only", "eager",
+        "--rounds", "1", "--seconds", "1", "--images", "512", "--workers", "1", "--warm", "1", "--only", "eager,plain fp32",
     ]  # fmt: skip
     check.run(sys.executable, "-m", "benchmarks.gpu_training", *own, seconds=200, code=None)
     found = json.loads(file.read_text())
