@@ -39,6 +39,8 @@ how it goes:
   secateur run my.yaml --set train.epochs=2 --set data.limit=2000
   secateur list                        the studies of this workspace
   secateur plot latest --x sparsity --y size.packed --by prune.weights.scope
+  secateur compare latest:3 latest:9   two trials side by side; without a number, a study's pick
+  secateur next latest                 what to try after it, each as a preset
   secateur report latest report.html   verdict, curves, tables and preset in one file for colleagues
   secateur export latest model/        its pick, with a loader that needs none of this
   secateur replay latest               run it again from nothing and compare every number bit for bit

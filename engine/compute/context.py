@@ -59,12 +59,12 @@ class Context:
         """Whether this process scores, keeps and tells; others that train with it only compute."""
         return self.group is None or self.group.leads
 
-    def progress(self, done: float, text: str) -> None:
-        """Tell how far the step is, at most every two seconds."""
+    def progress(self, done: float, text: str, speed: float = 0.0) -> None:
+        """Tell how far the step is, and how many images a second it trains, at most every two seconds."""
         now = time.monotonic()
         if now - self._reported >= PROGRESS_EVERY_S:
             self._reported = now
-            self.send(ev.StepProgress(key=self.key, done=done, text=text))
+            self.send(ev.StepProgress(key=self.key, done=done, text=text, speed=speed))
 
     def measured(self, name: str, measure: Callable[[], T]) -> T:
         """What `measure` observes (times), which must be plain JSON: taken once, then the recorded value.

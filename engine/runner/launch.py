@@ -24,7 +24,7 @@ from engine.runner.executors.base import Carrier
 from engine.runner.status import of_preset
 from engine.sources import Sources
 from engine.store.files import explained, write_atomic
-from engine.studies import lease, lives, rundir
+from engine.studies import lease, lives, rundir, turns
 from engine.studies.named_files import check_files
 from engine.studies.plan import sources_of
 from engine.studies.rundir import RunDir
@@ -106,12 +106,14 @@ def start(
     run: RunDir,
     *,
     here: bool = False,
+    after: bool = False,
     remeasure: bool = False,
     overrides: Sequence[str] = (),
     tell: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Have the study carried out by the executor that its preset names, from where it is.
 
+    `after`: it waits for its turn after the studies that run or wait on this machine; a cluster has a queue of its own.
     `remeasure`: its latencies that others disturbed are measured again. `overrides` change what the study asks its
     executor for from now on, or where its search ends, which changes no result; UsageError for anything else. Other
     arguments and errors are as in `Carrier.start`.
@@ -119,6 +121,7 @@ def start(
     asked = _asked_otherwise(run, overrides) if overrides else None
 
     def first() -> None:
+        (turns.wait if after else turns.forget)(run)
         if asked is not None:
             preset = to_yaml(asked.document)
             write_atomic(run.preset, preset)
@@ -189,6 +192,17 @@ def _only_on_cluster(settings: Settings) -> None:
         raise UsageError(
             "The preset does not run by Slurm", "It has no executor.slurm.", "Add `--set executor.slurm={}`."
         )
+
+
+def begin_now(run: RunDir) -> None:
+    """Let a study begin that waits for its turn, beside those before it. Raises UsageError where it does not wait."""
+    if run.read_status().state != "queued" or not turns.waits(run):
+        raise UsageError(
+            f"Study {run.name} does not wait for its turn",
+            "",
+            f"`secateur resume {run.name}` starts one that does not run.",
+        )
+    turns.begin(run)
 
 
 def cancel(run: RunDir) -> None:

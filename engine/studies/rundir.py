@@ -46,6 +46,8 @@ class RunDir:
         self.status = path / "status.json"
         self.log = path / "engine.log"
         self.stop = path / "stop"
+        self.turn = path / "turn.json"
+        """Of a study that waits, or waited, for others of its machine: see `engine.studies.turns`."""
         self.answer = path / "answer.yaml"
         """Of a search that is through: its best model as a preset without a search."""
         self.notes = path / "notes.json"
@@ -142,13 +144,18 @@ class RunDir:
         alive, seen = self._alive(status)
         if not alive:
             return replace(status, state="lost")
+        if status.state == "queued" and status.waits:
+            status = replace(status, queue=f"waits {status.waits}")
         return replace(status, doubt=doubt(status, seen)) if seen is not None else status
 
     def stored_status(self) -> Status:
         """The status as it was written."""
         data = read_json(self.status)
         if not isinstance(data, dict):
-            return Status("unreadable")
+            barred = owners.barred(self.status)
+            return Status(
+                "unreadable", why=f"You may not read it: {owners.whose(self.status)}" if barred else ""
+            )
         data = {"pick": data.get("best", {})} | data  # the name in files of version 0.1
         known = {k: v for k, v in data.items() if k in Status.__dataclass_fields__}
         if "state" not in known or not all(plausible(k, v) for k, v in known.items()):

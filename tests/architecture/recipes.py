@@ -130,5 +130,6 @@ RECIPES: dict[str, Recipe] = {
             "tui/keys/table.py": "its actions",
         },
         r"LogScreen|screens\.log\b|views\.log\b|views import log\b|'log'",
+        {"tui/screens/run.py": "the last lines of the log stand on the page of a running study"},
     ),
 }

@@ -20,7 +20,7 @@ from engine.presets.quick import SECTION as QUICK
 from engine.presets.steps import Address, step_at
 from engine.presets.yaml.tree import Mapping
 from engine.text.tables import abbreviate
-from tui.lab.text import sweep_text, text_of
+from tui.lab.text import Default, Fixed, Typed, sweep_text, text_of
 
 SECTIONS = ("model", "data", "study", "measure", "executor", "plot")
 """The forms of the settings, in the order shown; `study` holds what stands at the top of a preset."""
@@ -93,6 +93,29 @@ class Field:
             none = ("none",) if self.row.optional else ()
             return (*none, *(text_of(choice) for choice in self.row.choices))
         return ()
+
+    @property
+    def checks(self) -> tuple[str, ...]:
+        """What a list can hold, where that is a choice: any of them, in this order."""
+        listed = self.row.type == "list" and self.row.item == "choice"
+        return tuple(text_of(choice) for choice in self.row.choices) if listed else ()
+
+    @property
+    def toggles(self) -> bool:
+        """Whether it is one of two things, so that one key turns it round."""
+        return self.row.type in (SWITCH, "yes/no") and not self.row.optional
+
+    @property
+    def offered(self) -> str:
+        """What its input holds when one begins to edit it: the value that holds, default or not."""
+        if self.given or self.row.required or self.row.default in (None, ""):
+            return self.text
+        return self.default_text
+
+    def meaning(self, option: str) -> str:
+        """What choosing one of `options` or `checks` means, in a line."""
+        told = dict(zip(map(text_of, self.row.choices), self.row.meanings, strict=True))
+        return told.get(option) or ("nothing is asked for" if option == "none" and self.row.optional else "")
 
     @property
     def sweepable(self) -> bool:
@@ -258,3 +281,14 @@ def section_help(section: str) -> str:
         return "What holds for every trial."
     row = find(Settings, section)
     return row.help if row else ""
+
+
+def choice(field: Field, option: str) -> Typed:
+    """What choosing an option of a field means."""
+    row = field.row
+    if row.type == SWITCH:
+        return Fixed({}) if option == "on" else Default()
+    if row.type == "yes/no":
+        return Fixed(option == "true")
+    place = field.options.index(option) - (1 if row.optional else 0)
+    return Default() if place < 0 else Fixed(row.choices[place])

@@ -1,7 +1,7 @@
 """What can be done to a study, as plain functions that run in a thread; each gives the name to report."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,15 +16,27 @@ from tui.work.messages import Listed
 if TYPE_CHECKING:
     from engine.results.suggestions import Suggestion
 
+Act = Callable[[Listed], str]
+"""What is done to a study; gives the name to report."""
+
 
 def start(study: Listed, *, here: bool = False) -> str:
-    """Start a study's engine, for the first time or again; `here`: though this machine gives other bits.
+    """Start a study's engine, for the first time or again, after those that run on this machine.
 
-    Raises `engine.runner.pinned.OtherMachine` where it would and that was not said.
+    `here`: though this machine gives other bits. Raises `engine.runner.pinned.OtherMachine` where it would and that
+    was not said.
     """
     from engine.runner import launch
 
-    launch.start(study.run, here=here)
+    launch.start(study.run, here=here, after=True)
+    return study.run.name
+
+
+def begin_now(study: Listed) -> str:
+    """Let a study begin that waits for its turn. Raises SecateurError where it does not wait."""
+    from engine.runner import launch
+
+    launch.begin_now(study.run)
     return study.run.name
 
 
@@ -65,7 +77,7 @@ def replay(study: Listed) -> str:
     from engine.runner import replay as replaying
 
     run = replaying.create(study.run)
-    launch.start(run)
+    launch.start(run, after=True)
     return run.name
 
 

@@ -258,6 +258,7 @@ def _train_epoch(run: _Run, epoch: int) -> tuple[float, float]:
         )
         run.part.put_back_chance(augmenting, context.device)
     train_(run.model)
+    started, before = time.monotonic(), seen
     batches = context.data.batches(
         train,
         params.batch,
@@ -279,7 +280,8 @@ def _train_epoch(run: _Run, epoch: int) -> tuple[float, float]:
         _set_rate(run.optimizer, rate)
         total += _update(run, images, labels, whole) * whole
         seen += whole
-        context.progress(progress, f"epoch {epoch}/{params.epochs}")
+        speed = (seen - before) / max(time.monotonic() - started, 1e-6)
+        context.progress(progress, f"epoch {epoch}/{params.epochs}", speed)
         if context.leads and (context.stopping.asked or time.monotonic() - run.kept > resume.LONG_EPOCH_S):
             chance = resume.chance(augmenting, context.device)
             _keep(run, resume.Part(number + 1, seen, rate, total.cpu(), chance))

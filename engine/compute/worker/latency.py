@@ -1,5 +1,6 @@
 """Measures one trial's latency against its baseline's, alone on the machine, and commits the rows."""
 
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,7 @@ def run(request: JobRequest, send: Send) -> None:
 
 
 def _measure(node: Node, request: JobRequest, store: Store, send: Send) -> None:
-    send(ev.StepStarted(key=node.key, kind=node.kind))
+    send(ev.StepStarted(key=node.key, kind=node.kind, pid=os.getpid()))
     started = time.monotonic()
     params = request.read_settings().measure.latency
     assert params is not None and node.parent is not None and node.baseline is not None
