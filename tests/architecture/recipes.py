@@ -116,7 +116,7 @@ RECIPES: dict[str, Recipe] = {
         {
             "engine/compute/memory.py": "an error's remedy names the parameter",
             "engine/compute/worker/gpu_errors.py": "an error's remedy names the parameter",
-            "engine/compute/worker/process.py": "an error's remedy names the parameter",
+            "engine/compute/worker/explain.py": "an error's remedy names the parameter",
             "engine/machine/gpus.py": "a note names the parameter",
         },
     ),
