@@ -48,6 +48,8 @@ class Context:
     """Measures of its own that the step reports, as plain JSON values."""
     teacher: nn.Module | None = None
     """The model that a `distill` step learns from, in eval mode on the device."""
+    templates: Path | None = None
+    """Where graphs of networks are kept for the next network that is built alike, instead of exporting it too."""
     stopping: Stopping = field(default_factory=Stopping)
     """Whether the step is to end before it is done."""
     group: Group | None = None

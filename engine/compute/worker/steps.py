@@ -206,7 +206,15 @@ def _context(node: Node, work: Work) -> Context:
     seed = work.settings.seeds[0]
     partial = work.store.partial(node.key)
     return Context(
-        work.data, work.device, seed, node.position, node.key, partial, work.send, stopping=work.stopping
+        work.data,
+        work.device,
+        seed,
+        node.position,
+        node.key,
+        partial,
+        work.send,
+        templates=work.store.templates,
+        stopping=work.stopping,
     )
 
 
