@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.errors import SecateurError
-from engine.reports.clips import Clip
 from engine.store.paths import expanded
 from engine.studies.rundir import RunDir
 from engine.studies.state import MALFORMED, TrialState
@@ -14,6 +13,7 @@ from engine.text.numbers import age, size
 from tui.work.messages import Listed
 
 if TYPE_CHECKING:
+    from engine.reports.clips import Clip
     from engine.results.suggestions import Suggestion
 
 Act = Callable[[Listed], str]
@@ -132,7 +132,7 @@ def trial_preset(run: RunDir, trial: TrialState) -> Path:
     return file
 
 
-def clips(run: RunDir, trial: int | None = None, within: float | None = None) -> list[Clip]:
+def clips(run: RunDir, trial: int | None = None, within: float | None = None) -> "list[Clip]":
     """What can be copied of a study, and of one of its trials. Raises SecateurError where its files can't be read."""
     from engine.reports.clips import of_study
     from engine.studies import state
