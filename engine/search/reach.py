@@ -59,6 +59,7 @@ def job(spec: Spec, plan: Plan, machine: Machine, code: Sources) -> Job:
         "model": settings.model.model_dump(mode="json", include=set(Model.model_fields)),
         "techniques": list(_techniques(spec)),
         "by": _by(Task.of(spec)),
+        "size": any(name.startswith("size.") for name in Task.of(spec).names),
         "latency": timed.model_dump(mode="json") if timed else None,
         **(machine.timing(timed.runtimes) | {"threads": machine.threads} if timed else {}),
     }

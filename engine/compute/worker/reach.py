@@ -109,8 +109,9 @@ class _Reach:
                 "nonzero_parameters": counts.nonzero,
                 "macs": counts.macs,
                 "effective_macs": counts.effective_macs,
-                "size": of_model(model),
             }
+            if self.node.material["size"]:
+                row["size"] = of_model(model)
             if timed and self.latency is not None:
                 row["latency"] = self._timed(model)
         except SecateurError as error:
