@@ -73,22 +73,30 @@ def learned(spec: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def preset(known: dict[str, str], times: float, points: float, epochs: int) -> str:
-    """The preset of one try, as JSON, which is YAML."""
-    return json.dumps(
-        {
-            "about": f"{times} times fewer {WORD}, at most {points} points lost",
-            "model": {"name": "resnet20"},
-            "data": {"name": EMBEDDED},
-            "steps": [
-                {known["train"]: {"epochs": 12}},
-                {known["step"]: {}},
-                {known["after"]: {"epochs": epochs}},
-            ],
-            "sweep": {f"{known['step']}.{known['aim']}": [times, round(1.1 * times, 2)]},
-            "pick": {"by": known["measure"], "within": points},
-        }
-    )
+def example(spec: dict[str, Any], known: dict[str, str]) -> dict[str, Any]:
+    """Of the presets that come along one that sweeps the parameter, in its small version on the embedded data."""
+    path = f"{known['step']}.{known['aim']}"
+    small = [
+        preset["quick"]["document"]
+        for preset in spec["presets"]
+        if preset["quick"] and path in preset["axes"]
+    ]
+    return next(document for document in small if document["data"]["name"] == EMBEDDED)
+
+
+def preset(document: dict[str, Any], known: dict[str, str], times: float, points: float, epochs: int) -> str:
+    """The example with another goal and a longer recovery, as JSON, which is YAML."""
+    steps = [{kind: dict(values) for kind, values in step.items()} for step in document["steps"]]
+    for step in steps:
+        if known["train"] in step:
+            step[known["train"]]["epochs"] = 2 * step[known["train"]]["epochs"]
+        if known["after"] in step:
+            step[known["after"]]["epochs"] = epochs
+    kept = {name: document[name] for name in ("seed", "threads", "model", "data")}
+    about = f"{times} times fewer {WORD}, at most {points} points lost"
+    swept = {f"{known['step']}.{known['aim']}": [times, round(1.1 * times, 2)]}
+    pick = {"by": known["measure"], "within": points}
+    return json.dumps({"about": about, **kept, "steps": steps, "sweep": swept, "pick": pick})
 
 
 def lost_on_test(found: dict[str, Any]) -> float:
@@ -109,11 +117,14 @@ def main() -> int:
         secateur = Program(Path(name), args.calls)
         asked = re.search(r"secateur (\w+ --json)", secateur("--help"))
         assert asked, "the help says nothing to programs"
-        known = learned(json.loads(secateur(*asked[1].split())))
+        spec = json.loads(secateur(*asked[1].split()))
+        known = learned(spec)
         print(f"    learned: {known}")
         aim, epochs = args.times, 8
         while True:
-            found = secateur.json("run", "-", text=preset(known, aim, args.points, epochs))
+            found = secateur.json(
+                "run", "-", text=preset(example(spec, known), known, aim, args.points, epochs)
+            )
             pick = found.get("pick") or {}
             print(
                 f"    {pick.get('text', 'no pick')}; within: {pick.get('within')}, {pick.get('times', 0):.2f} times"

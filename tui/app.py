@@ -19,11 +19,13 @@ from tui import themes
 from tui.keys.action import EVERYWHERE, PLACES, Place, place
 from tui.keys.keymap import keymap
 from tui.keys.table import bindings
+from tui.patches import letters
 from tui.patches.keyorder import KeyOrder
 from tui.patches.spans import SendSpans
 from tui.patches.stylesheet import ParsedOnce
 from tui.screens.base import BaseScreen
 from tui.session import Back, Exporting, Failed, Go, Session, Tell
+from tui.widgets.painted import Painted
 from tui.work.remembered import Keeper
 
 
@@ -63,11 +65,11 @@ class Lab(KeyOrder, SendSpans, App[None]):
         first = self.session.go_on(keeper, first) if keeper else first
         self.DEFAULT_MODE = place(first or PLACES[0].name).name  # type: ignore[misc]
         plain = bool(os.environ.get("NO_COLOR"))
-        super().__init__(ansi_color=True if plain else None)
+        super().__init__(letters.AsciiDriver if letters.ON else None, ansi_color=True if plain else None)
         self._before: list[str] = []
         for theme in themes.THEMES:
             self.register_theme(theme)
-        self.theme = "plain" if plain else config["theme"]
+        self.theme = "plain" if plain else self._first_theme(config)
         self.stylesheet = ParsedOnce(variables=self.get_css_variables())
         self.set_keymap({name: ",".join(keys) for name, keys in self.session.keymap.items()})
         for row in PLACES:
@@ -80,6 +82,13 @@ class Lab(KeyOrder, SendSpans, App[None]):
         session.columns = tuple(config["columns"])
         session.keymap, wrong = keymap(config["keys"])
         self._problems = [*config.problems, *wrong]
+
+    def _first_theme(self, config: Config) -> str:
+        """The one that was chosen, or by default one that the terminal's colours are enough for."""
+        by_default = config.given["theme"].source == "default"
+        # `standard` is what Rich calls 16 colours.
+        sixteen = by_default and self.console.color_system == "standard"
+        return themes.SIXTEEN.name if sixteen else str(config["theme"])
 
     def _new_screen(self, row: Place) -> BaseScreen:
         """The place's screen, with the classes that Textual would give it, and style it anew for, once laid out."""
@@ -225,7 +234,13 @@ class Lab(KeyOrder, SendSpans, App[None]):
         names = [theme.name for theme in themes.THEMES]
         self.theme = names[(names.index(self.theme) + 1) % len(names)] if self.theme in names else names[0]
         files.remember_theme(self.theme)
+        self.call_after_refresh(self._draw_anew)
         self.here.say(f"theme: {self.theme}")
+
+    def _draw_anew(self) -> None:
+        """Have what we draw ourselves take the theme's colours: Textual tells some widgets later than the next key."""
+        for widget in self.screen.query(Painted):
+            widget.notify_style_update()
 
     def action_interrupt(self) -> None:
         self.here.say("^q leaves; studies that run go on without this program")

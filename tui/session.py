@@ -48,6 +48,8 @@ class Session:
     trial: int = 0
     overlay: list[str] = field(default_factory=list)
     export: "ModelExport | None" = None
+    expected: dict[str, float] = field(default_factory=dict)
+    """By study started here: the seconds that it was estimated to take."""
     within: float | None = None
     columns: tuple[str, ...] = ()
     keymap: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

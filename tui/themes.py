@@ -1,4 +1,4 @@
-"""The themes: light, dark, high contrast, and one that leaves every colour to the terminal."""
+"""The themes: light, dark, high contrast, one of 16 colours, and one that leaves every colour to the terminal."""
 
 from textual.theme import Theme
 
@@ -103,6 +103,7 @@ PLAIN = Theme(
     variables={
         **dict.fromkeys(OWN, "ansi_default"),
         "cursor-style": "reverse",
+        "dim-cursor-style": "underline",
         "ansi-background": "ansi_black",
         "ansi-foreground": "ansi_white",
         "block-cursor-foreground": "ansi_black",
@@ -116,6 +117,28 @@ PLAIN = Theme(
         "screen-selection-foreground": "ansi_black",
     },
 )
-THEMES = (DARK, LIGHT, CONTRAST, PLAIN)
-DEFAULTS = {**DARK.variables, "cursor-style": "none"}
+SIXTEEN = Theme(
+    "sixteen",
+    primary="ansi_cyan",
+    secondary="ansi_default",
+    accent="ansi_cyan",
+    foreground="ansi_default",
+    background="ansi_default",
+    surface="ansi_default",
+    panel="ansi_default",
+    success="ansi_green",
+    warning="ansi_yellow",
+    error="ansi_red",
+    dark=True,
+    ansi=True,
+    variables={
+        **PLAIN.variables,
+        "good": "ansi_green",
+        "bad": "ansi_red",
+        "warn": "ansi_yellow",
+        "key": "ansi_cyan",
+    },
+)
+THEMES = (DARK, LIGHT, CONTRAST, SIXTEEN, PLAIN)
+DEFAULTS = {**DARK.variables, "cursor-style": "none", "dim-cursor-style": "none"}
 """Variables of ours for themes that do not set them."""

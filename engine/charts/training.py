@@ -1,6 +1,7 @@
 """Training curves: loss, accuracy and learning rate by epoch, a line for every training step."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 
 from engine.charts.owner import Owner
 from engine.measures.table import QUALITIES, drawn, measure
@@ -16,20 +17,29 @@ def measures(states: Sequence[StudyState]) -> list[str]:
     return [name for name in names if any(epoch.value(name) is not None for epoch in epochs)]
 
 
-def figure(states: Sequence[StudyState], y: str, *, log: bool = False) -> Figure:
+def figure(
+    states: Sequence[StudyState], y: str, *, log: bool = False, only: Collection[str] | None = None
+) -> Figure:
     """The curves of several studies; a step that trials share is one line. `y` is one of `measures`.
 
-    A point's owner is its step's trials.
+    A point's owner is its step's trials. `only`: those of the steps with these keys.
     """
     lines = []
     for state in states:
         prefix = f"{state.name} " if len(states) > 1 else ""
         for step, trials in _steps(state):
+            if only is not None and step.key not in only:
+                continue
             values = ((float(epoch.epoch), epoch.value(y)) for epoch in step.epochs)
             owner = Owner(state, trials)
             points = tuple(Point(number, value, owner=owner) for number, value in values if value is not None)
-            lines.append(Series(prefix + _name(state, step, trials), points))
+            lines.append(Series(prefix + step_name(state, step, trials), points))
     return Figure(x_label="epoch", y_label=measure(y).label, series=tuple(lines), log_y=log, y_measure=y)
+
+
+def with_epochs(figure: Figure, epochs: int) -> Figure:
+    """The figure with an x axis for so many epochs, so that one that grows stands still."""
+    return replace(figure, x_limits=(0.0, float(max(epochs, 1))))
 
 
 def _steps(state: StudyState) -> list[tuple[StepState, tuple[TrialState, ...]]]:
@@ -41,7 +51,7 @@ def _steps(state: StudyState) -> list[tuple[StepState, tuple[TrialState, ...]]]:
     return [(state.steps[key], tuple(trials)) for key, trials in users.items() if state.steps[key].epochs]
 
 
-def _name(state: StudyState, step: StepState, trials: Sequence[TrialState]) -> str:
+def step_name(state: StudyState, step: StepState, trials: Sequence[TrialState]) -> str:
     """The step, and what tells its trials from the others."""
     if len(trials) == len(state.trials) > 1:
         return step.address

@@ -3,7 +3,6 @@
 import argparse
 import re
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, NewType
@@ -13,25 +12,20 @@ from engine.text.phrases import counted
 
 if TYPE_CHECKING:
     from engine.store.inventory import Item
+    from engine.studies.bin import Binned
     from engine.studies.holdings import Holdings
 
 SECONDS = {"h": 3600.0, "d": 86_400.0, "w": 7 * 86_400.0}
-CALLED = {
-    "result": "results that no study holds",
-    "unfinished": "unfinished work that no study goes on with",
-    "temporary": "temporary files of processes that were killed",
-    "damaged": "damaged results that were set aside",
-}
 
 
 def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     clean = subparsers.add_parser(
         "clean",
         help="what fills the workspace, and what nobody needs",
-        description="Show what each study holds in the workspace's store, and remove what none does: results of "
-        "studies that were deleted, unfinished and temporary work, damaged results. It shows and asks first. What any "
-        "study planned stays, also of studies that are queued, running on another node, lost, failed or cancelled. Of "
-        "several users' files only your own are removed.",
+        description="Show what each study holds in the workspace's store, and remove what none does: studies that were "
+        "deleted long ago and what only they held, unfinished and temporary work, damaged results. It shows and asks "
+        "first. What any study planned stays, also if it is queued, running on another node, lost, failed or "
+        "cancelled. Of several users' files only your own are removed.",
     )
     clean.add_argument(
         "--older-than",
@@ -39,6 +33,13 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
         type=_age,
         default="1d",
         help="remove only what has not been used for so long, such as 12h, 30d or 8w (default: 1d)",
+    )
+    clean.add_argument(
+        "--bin",
+        metavar="AGE",
+        type=_age,
+        default="30d",
+        help="of deleted studies, remove those deleted so long ago (default: 30d; 0d empties the bin)",
     )
     clean.add_argument("--yes", action="store_true", help="remove without asking")
     add_workspace(clean)
@@ -58,67 +59,48 @@ def _age(text: str) -> Age:
 
 
 def _clean(args: argparse.Namespace) -> int:
+    from engine.reports.disk import amount, overview
     from engine.store.workspace import workspace
-    from engine.studies import holdings
+    from engine.studies import bin, holdings
 
     folder = workspace(args.workspace)
     contents = holdings.holdings(folder)
-    left = contents.left_over(args.older_than)
+    expired = bin.expired(folder, args.bin)
+    left = contents.without([one.run.name for one in expired]).left_over(args.older_than)
+    what = _what(expired, amount(left) if left else "")
     if not args.json:
-        _show(contents, left)
-    agreed = bool(left) and (args.yes or (not args.json and _asked(left)))
+        say_text(overview(contents, left, columns()))
+        if expired:
+            say(f"  {counted(len(expired), 'study', 'studies')} in the bin long enough to go")
+    agreed = bool(what) and (args.yes or (not args.json and _asked(what)))
+    if agreed:
+        bin.empty(expired)
     removed = holdings.remove(left, folder) if agreed else []
     if args.json:
-        print_json(_as_json(contents, left, removed))
+        gone = [one.name for one in expired] if agreed else []
+        print_json(
+            _as_json(contents, left, removed) | {"expired": [o.name for o in expired], "emptied": gone}
+        )
     elif agreed:
-        say(f"removed {_amount(removed)}")
+        say(
+            f"removed {_what(expired, amount(removed) if removed else '') or 'nothing: it was taken up meanwhile'}"
+        )
     return 0
 
 
-def _asked(left: "Sequence[Item]") -> bool:
+def _what(expired: "Sequence[Binned]", left: str) -> str:
+    """What would go, in a few words; empty if nothing."""
+    names = counted(len(expired), "deleted study", "deleted studies") if expired else ""
+    return " and ".join(filter(None, (names, left)))
+
+
+def _asked(what: str) -> bool:
     """Whether the user at the terminal says yes; without one, how to."""
     if not sys.stdin.isatty():
         say("Nothing was removed: `secateur clean --yes` does it.")
         return False
-    say(f"Remove {_amount(left)}? [y/N] ")
+    say(f"Remove {what}? [y/N] ")
     return sys.stdin.readline().strip().lower() in ("y", "yes")
-
-
-def _show(contents: "Holdings", left: "Sequence[Item]") -> None:
-    from engine.text import numbers, tables
-
-    now = time.time()
-    rows = [
-        [
-            one.name,
-            one.state,
-            numbers.size(one.folder),
-            numbers.size(contents.held(one)),
-            numbers.size(sum(item.size for item in contents.alone([one.name]))),
-            numbers.age(now - one.created) if one.created else "",
-        ]
-        for one in contents.holders
-    ]
-    if rows:
-        headers = ["study", "state", "folder", "in store", "alone", "started"]
-        align: list[tables.Align] = ["left", "left", "right", "right", "right", "left"]
-        say_text(tables.table(headers, rows, align, columns()))
-        say("", "alone: what only this study holds, and deleting it would leave to be cleaned", "")
-    say(f"{contents.store.root}: {numbers.size(sum(item.size for item in contents.items))} in all")
-    for kind, text in CALLED.items():
-        if mine := [item for item in left if item.kind == kind]:
-            oldest = numbers.age(now - min(item.used for item in mine))
-            say(f"  {_amount(mine)} are {text}; the oldest was used {oldest}")
-    if not left:
-        say("  nothing of yours is left over")
-    for one in contents.unknown:
-        say(f"results and unfinished work stay, because study {one.name} may hold them: {one.unknown}")
-
-
-def _amount(items: "Sequence[Item]") -> str:
-    from engine.text import numbers
-
-    return f"{numbers.size(sum(item.size for item in items))} in {counted(len(items), 'folder')}"
 
 
 def _as_json(contents: "Holdings", left: "Sequence[Item]", removed: "Sequence[Item]") -> dict[str, Any]:
@@ -130,13 +112,14 @@ def _as_json(contents: "Holdings", left: "Sequence[Item]", removed: "Sequence[It
         "size": sum(item.size for item in contents.items),
         "studies": [
             {
-                "study": one.name,
+                "study": one.title,
                 "state": one.state,
                 "folder": one.folder,
                 "in_store": contents.held(one),
                 "alone": sum(item.size for item in contents.alone([one.name])),
                 "created": one.created,
                 "unknown": one.unknown,
+                "deleted": one.deleted,
             }
             for one in contents.holders
         ],

@@ -8,6 +8,7 @@ import sys
 from typing import Any, TextIO
 
 from engine.errors import PresetInvalid, SecateurError
+from engine.text import ascii
 from engine.text.tables import to_ascii
 from engine.text.visible import json_text, visible, visible_but_colours, visible_lines
 
@@ -111,7 +112,9 @@ def settle_streams() -> None:
     codecs.register_error(SPELLED, _spelled)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors=SPELLED)
+            # Python takes the C locale's terminal for one of UTF-8; files get the letters in any case.
+            ascii_only = stream.isatty() and ascii.wanted()
+            stream.reconfigure(encoding="ascii" if ascii_only else None, errors=SPELLED)
 
 
 SPELLED = "secateur.spelled"

@@ -50,7 +50,7 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
 
 
 def _doctor(args: argparse.Namespace) -> int:
-    from engine.machine import environment, limits, private, runtimes
+    from engine.machine import environment, gpus, limits, private, runtimes
     from engine.runner import bits
     from engine.store.workspace import workspace
 
@@ -61,6 +61,7 @@ def _doctor(args: argparse.Namespace) -> int:
     use = disk_use(folder)
     facts = environment.describe() | {"workspace": examine(folder), "runtimes": here}
     facts["disk_use"] = use
+    facts["devices"] = asdict(gpus.found())
     facts["slurm"] = cluster()
     facts["limits"] = [asdict(limit) | {"text": limit.text} for limit in in_force]
     problems = [*version_problems(environment.packages()), *workspace_problems(facts["workspace"])]
@@ -92,7 +93,12 @@ def _lines(facts: dict[str, Any]) -> list[str]:
         f"processor   {cpu['model']}, {cpu['available']} usable; {' '.join(cpu['flags']) or 'no known features'}",
         f"memory      {numbers.size(facts['memory_bytes'])}",
         *(f"limit       {limit['text']}" for limit in facts["limits"]),
-        f"GPU         {', '.join(facts['gpus']) or 'none'}",
+        *(
+            f"GPU         {gpu['name']}, {numbers.size(gpu['memory'])}, compute capability {gpu['capability'] or '?'}, "
+            f"CUDA_VISIBLE_DEVICES={gpu['visible']}"
+            for gpu in facts["devices"]["gpus"]
+        ),
+        *(f"GPU         none: {facts['devices']['why']}" for _ in range(not facts["devices"]["gpus"])),
         *(_runtime(one) for one in facts["runtimes"]),
         f"workspace   {place['path']} on {place['file_system']}"
         f"{' (shared)' if place['shared'] else ''}, {numbers.size(place['free_bytes'])} free",
@@ -132,7 +138,8 @@ def disk_use(folder: Path) -> dict[str, int]:
 
     contents = holdings.holdings(folder)
     return {
-        "studies": sum(one.folder for one in contents.holders),
+        "studies": sum(one.folder for one in contents.holders if not one.deleted),
+        "bin": sum(one.folder for one in contents.holders if one.deleted),
         "store": sum(item.size for item in contents.items),
         "left_over": sum(item.size for item in contents.left_over()),
     }
@@ -141,8 +148,11 @@ def disk_use(folder: Path) -> dict[str, int]:
 def _disk_use(use: dict[str, int]) -> list[str]:
     from engine.text import numbers
 
+    in_bin = f", bin {numbers.size(use['bin'])}" if use["bin"] else ""
     left = f", {numbers.size(use['left_over'])} left over: `secateur clean`" if use["left_over"] else ""
-    return [f"disk use    studies {numbers.size(use['studies'])}, store {numbers.size(use['store'])}{left}"]
+    return [
+        f"disk use    studies {numbers.size(use['studies'])}, store {numbers.size(use['store'])}{in_bin}{left}"
+    ]
 
 
 def _runtime(one: dict[str, Any]) -> str:

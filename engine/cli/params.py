@@ -136,6 +136,8 @@ def render(topic: Topic, width: int) -> str:
     names = max((len(row.path) for row in topic.rows), default=0)
     for row in topic.rows:
         lines += ["", *_entry(row, names, width)]
+    if len(topic.rows) == 1:
+        lines += _choices(topic.rows[0], width)
     return "\n".join(lines)
 
 
@@ -153,6 +155,24 @@ def _entry(row: Row, names: int, width: int) -> list[str]:
     return head + textwrap.wrap(
         text, width, initial_indent=INDENT, subsequent_indent=INDENT, break_on_hyphens=False
     )
+
+
+def _choices(row: Row, width: int) -> list[str]:
+    """What each value of a choice means."""
+    names = max((len(str(choice)) for choice in row.choices), default=0)
+    told = zip(row.choices, row.meanings, strict=True)
+    return [
+        line
+        for choice, meaning in told
+        if meaning
+        for line in textwrap.wrap(
+            meaning,
+            width,
+            initial_indent=f"{INDENT}{choice!s:<{names}}  ",
+            subsequent_indent=" " * (len(INDENT) + names + 2),
+            break_on_hyphens=False,
+        )
+    ]
 
 
 def _default(row: Row) -> str:

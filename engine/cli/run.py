@@ -47,6 +47,7 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
         help="the study's name; where there is a study of this name and preset, go on with it (for batch scripts)",
     )
     run.add_argument("--detach", action="store_true", help="start it and return at once")
+    add_turn(run)
     run.add_argument(
         "--show-script",
         action="store_true",
@@ -86,10 +87,36 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
                 help="go on on this machine though it gives other bits than the one where the study began",
             )
         if name != "watch":
+            add_turn(command)
             command.add_argument("--detach", action="store_true", help="start it and return at once")
         add_workspace(command)
         add_json(command)
         command.set_defaults(run=function)
+
+
+def add_turn(command: argparse.ArgumentParser) -> None:
+    """Whether the study waits for those before it: `--after`, `--beside`."""
+    turn = command.add_mutually_exclusive_group()
+    turn.add_argument(
+        "--after",
+        action="store_true",
+        default=None,
+        help="one study after the other: wait until those that run or wait on this machine are over (the default; "
+        "not within a batch job)",
+    )
+    turn.add_argument(
+        "--beside",
+        dest="after",
+        action="store_false",
+        help="begin at once, beside studies that run; also one that waits",
+    )
+
+
+def _after(args: argparse.Namespace) -> bool:
+    """Whether the study is to wait for its turn: a batch job has its own, and pays for waiting."""
+    from engine.machine.allocation import Allocation
+
+    return bool(args.after) if args.after is not None else Allocation.here() is None
 
 
 _LONG = {
@@ -102,12 +129,17 @@ _LONG = {
 
 
 def _run(args: argparse.Namespace) -> int:
+    return carry_out(args, _read(args))
+
+
+def carry_out(args: argparse.Namespace, read: "Spec") -> int:
+    """Run a preset that was read, as the arguments of `run` say."""
     from engine.machine import signals
     from engine.runner import launch, names
     from engine.store.workspace import workspace
 
     _refuse_background(args)
-    read = launch.with_default_executor(_read(args))
+    read = launch.with_default_executor(read)
     folder, name = workspace(args.workspace), names.shared(read, args.name)
     if args.show_script:
         scripts = launch.batch_scripts(read, folder)
@@ -127,9 +159,9 @@ def _run(args: argparse.Namespace) -> int:
                 say(f"{run.name} is ready: `bash {submit}` submits it")
             return 0
         if not new:
-            names.go_on(run, tell)
+            names.go_on(run, tell, after=_after(args))
             return _follow(args, run)
-        launch.start(run)
+        launch.start(run, after=_after(args))
         return _follow_new(args, run)
 
 
@@ -146,11 +178,17 @@ def _read(args: argparse.Namespace) -> "Spec":
 def _resume(args: argparse.Namespace) -> int:
     from engine.runner import launch
     from engine.store.workspace import workspace
+    from engine.studies import turns
     from engine.studies.rundir import find
 
     _refuse_background(args)
     run = find(workspace(args.workspace), args.study)
-    launch.start(run, here=args.here, remeasure=args.remeasure, overrides=args.overrides, tell=tell)
+    if args.after is False and run.read_status().state == "queued" and turns.waits(run):
+        launch.begin_now(run)
+        return _follow(args, run)
+    launch.start(
+        run, after=_after(args), here=args.here, remeasure=args.remeasure, overrides=args.overrides, tell=tell
+    )
     return _follow(args, run)
 
 
@@ -162,7 +200,7 @@ def _replay(args: argparse.Namespace) -> int:
     _refuse_background(args)
     original = find(workspace(args.workspace), args.study)
     run = replay.create(original)
-    launch.start(run)
+    launch.start(run, after=_after(args))
     return _follow_new(args, run)
 
 
@@ -196,7 +234,9 @@ def _follow(args: argparse.Namespace, run: "RunDir") -> int:
         if args.json:
             print_json({"study": run.name, "folder": str(run.path)})
         else:
-            say(f"{run.name} runs in the background: `secateur watch {run.name}` follows it")
+            status = run.read_status()
+            how = status.queue if status.state == "queued" and status.queue else "runs in the background"
+            say(f"{run.name} {how}: `secateur watch {run.name}` follows it")
         return 0
     state = follow.follow(run)
     if isinstance(state, int):

@@ -63,8 +63,9 @@ SETTINGS = (
         "theme",
         "choice",
         "dark",
-        "The lab's colours; ctrl+t goes to the next one and remembers it, unless a file says which.",
-        ("dark", "light", "contrast", "plain"),
+        "The lab's colours; ctrl+t goes to the next one and remembers it, unless a file says which. The default is "
+        "`sixteen` on a terminal of 16 colours.",
+        ("dark", "light", "contrast", "sixteen", "plain"),
     ),
     Setting(
         "mouse",

@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from engine.params.base import Params, StepParams
+from engine.params.choices import meaning
 
 _TYPES = {bool: "yes/no", int: "integer", float: "number", str: "text", dict: "mapping", Any: "anything"}
 _NOUNS = {
@@ -43,6 +44,7 @@ class Row:
         required: Whether it must be given.
         optional: Whether `null` is a value.
         choices: Values allowed; for another type than `choice`, values allowed beside it.
+        meanings: What each of them means, in a line; empty where nothing is said of it.
         minimum: Least value (or the values of a list), in `unit`; likewise `maximum`.
         form: What a text must look like.
         when: Condition under which it exists, such as `schedule = linear or cubic`.
@@ -56,6 +58,7 @@ class Row:
     required: bool = False
     optional: bool = False
     choices: tuple[Any, ...] = ()
+    meanings: tuple[str, ...] = ()
     minimum: float | int | None = None
     maximum: float | int | None = None
     exclusive_minimum: bool = False
@@ -223,6 +226,7 @@ def _rows(name: str, info: FieldInfo, help_text: str) -> Iterator[Row]:
         required=info.is_required(),
         optional=shape.optional,
         choices=tuple(shape.choices),
+        meanings=tuple(_meanings(name, shape)),
         unit=str(extra.get("unit", "")),
         form=str(extra.get("form", "")),
         help=plain(help_text),
@@ -233,6 +237,13 @@ def _rows(name: str, info: FieldInfo, help_text: str) -> Iterator[Row]:
         yield from (replace(below, path=f"{name}.{below.path}") for below in describe(shape.classes[0]))
     elif shape.classes:
         yield from _variants(name, shape.classes)
+
+
+def _meanings(name: str, shape: _Shape) -> Iterator[str]:
+    """What each choice means: the first paragraph of its class, where it is one."""
+    classes = {_kind(cls): cls for cls in shape.classes if "kind" in cls.model_fields}
+    for choice in shape.choices:
+        yield summary(classes[choice]) if choice in classes else meaning(name, choice)
 
 
 def _variants(name: str, classes: Iterable[type[Params]]) -> Iterator[Row]:

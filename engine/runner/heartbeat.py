@@ -39,10 +39,18 @@ class Heartbeat:
             self._write()
 
     def waits(self, what: str) -> None:
-        """Tell what an engine that was asked to stop still waits for."""
+        """Tell what keeps an engine from stopping that may be asked to."""
         with self._lock:
             self._status = replace(self._status, waits=what)
             self._write()
+
+    def queued(self, what: str) -> None:
+        """Tell that the study waits for its turn, and after whom; empty once that has come."""
+        with self._lock:
+            before = self._status
+            self._status = replace(before, state="queued" if what else "running", waits=what)
+            if self._status != before:
+                self._write()
 
     def finish(self, state: StudyState) -> None:
         """Write the final status, stop beating, and give the study back."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from engine.errors import SecateurError, UsageError
-from engine.machine import limits, private, signals
+from engine.machine import gpus, limits, private, signals
 from engine.machine.environment import importable, process_variables
 from engine.machine.process import Process, process_identity
 from engine.machine.value import Machine
@@ -24,7 +24,7 @@ from engine.runner.executors.base import Carrier
 from engine.runner.status import of_preset
 from engine.sources import Sources
 from engine.store.files import explained, write_atomic
-from engine.studies import lease, lives, rundir
+from engine.studies import lease, lives, rundir, turns
 from engine.studies.named_files import check_files
 from engine.studies.plan import sources_of
 from engine.studies.rundir import RunDir
@@ -54,12 +54,20 @@ def create(
     `code` is what a replay runs again; relative paths in new code start from the current folder. The study is called
     `name` where one is given; raises FileExistsError if that is taken.
     """
+    if spec.space is not None and spec.settings.executor.slurm is not None:
+        raise UsageError(
+            "A search is not carried out by Slurm task by task",
+            "Each of its rounds follows from all trials of the round before.",
+            "Run it within one batch job: `sbatch --wrap 'secateur run PRESET'` with executor: {local: {parallel: …}}.",
+        )
     private.folder()
     code = code or sources_of(spec, _here())
     check_files(spec, workspace)
     on = choose.known_machine(spec.settings, workspace)
+    if spec.settings.executor.slurm is None:
+        gpus.check(spec.settings.device, spec.settings.distributed.processes)
     if on is not None:
-        check_runtimes(spec, on, decided=replay_of is not None)
+        check_machine(spec, on, decided=replay_of is not None)
     request = {"name": spec.name, "replay_of": replay_of, "private_store": replay_of is not None}
     preset = to_yaml(spec.document)
     kept = code.to_json() if code.programs else None
@@ -87,27 +95,31 @@ def _here() -> Path:
         ) from error
 
 
-def check_runtimes(spec: Spec, on: Machine, *, decided: bool) -> None:
-    """Raises SecateurError where `on` can measure no latency that some trial asks for.
+def check_machine(spec: Spec, on: Machine, *, decided: bool) -> None:
+    """Raises SecateurError where `on` can measure no latency that some trial asks for, or not train as a step asks to.
 
     `decided`: what steps decide by measured times is known already.
     """
     wanted = [trial.settings.measure.latency for trial in spec.trials]
-    steps = [] if decided else [step for trial in spec.trials for step in trial.steps]
-    targets = dict.fromkeys(step.timed_in for step in steps if step.timed_in)
+    every = [step for trial in spec.trials for step in trial.steps]
+    targets = dict.fromkeys(step.timed_in for step in every if step.timed_in and not decided)
     on.check(dict.fromkeys(one for one in wanted if one), targets)
+    for step in every:
+        on.check_training(step, spec.settings.distributed.processes)
 
 
 def start(
     run: RunDir,
     *,
     here: bool = False,
+    after: bool = False,
     remeasure: bool = False,
     overrides: Sequence[str] = (),
     tell: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Have the study carried out by the executor that its preset names, from where it is.
 
+    `after`: it waits for its turn after the studies that run or wait on this machine; a cluster has a queue of its own.
     `remeasure`: its latencies that others disturbed are measured again. `overrides` change what the study asks its
     executor for from now on, or where its search ends, which changes no result; UsageError for anything else. Other
     arguments and errors are as in `Carrier.start`.
@@ -115,6 +127,7 @@ def start(
     asked = _asked_otherwise(run, overrides) if overrides else None
 
     def first() -> None:
+        (turns.wait if after else turns.forget)(run)
         if asked is not None:
             preset = to_yaml(asked.document)
             write_atomic(run.preset, preset)
@@ -161,7 +174,7 @@ def prepare(run: RunDir) -> None:
 
 def with_default_executor(spec: Spec) -> Spec:
     """The preset as it is run here: by Slurm where it does not say where, and the site or the user has settled that."""
-    if "executor" in spec.document or not site.by_default():
+    if "executor" in spec.document or spec.space is not None or not site.by_default():
         return spec
     document = {**spec.document, "executor": {"slurm": {}}}
     return parse(to_yaml(document), spec.name, stored=True)
@@ -185,6 +198,17 @@ def _only_on_cluster(settings: Settings) -> None:
         raise UsageError(
             "The preset does not run by Slurm", "It has no executor.slurm.", "Add `--set executor.slurm={}`."
         )
+
+
+def begin_now(run: RunDir) -> None:
+    """Let a study begin that waits for its turn, beside those before it. Raises UsageError where it does not wait."""
+    if run.read_status().state != "queued" or not turns.waits(run):
+        raise UsageError(
+            f"Study {run.name} does not wait for its turn",
+            "",
+            f"`secateur resume {run.name}` starts one that does not run.",
+        )
+    turns.begin(run)
 
 
 def cancel(run: RunDir) -> None:
@@ -320,7 +344,6 @@ def process_environment() -> dict[str, str]:
         **process_variables(),
         **private.variables(),
         **importable(),
-        "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
         "PYTHONUNBUFFERED": "1",
     }
 

@@ -58,8 +58,11 @@ def _first_difference(began: str, now: str) -> str:
     return f"There it says: {before.strip()}; now: {after.strip()}"
 
 
-def go_on(run: RunDir, tell: Callable[[str], None]) -> None:
-    """Start a study that was there already, unless it is done or has an engine; `tell` hears which."""
+def go_on(run: RunDir, tell: Callable[[str], None], *, after: bool = False) -> None:
+    """Start a study that was there already, unless it is done or has an engine; `tell` hears which.
+
+    `after` is as in `launch.start`.
+    """
     status = run.read_status()
     if status.state == "done":
         tell(f"{run.name} is done already")
@@ -68,7 +71,7 @@ def go_on(run: RunDir, tell: Callable[[str], None]) -> None:
         tell(f"{run.name} is with Slurm already: following it")
         return
     try:
-        launch.start(run, tell=tell)
+        launch.start(run, tell=tell, after=after)
         tell(f"{run.name} goes on where it was")
     except lease.Held:
         tell(f"{run.name} has an engine already: following it")

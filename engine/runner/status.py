@@ -8,6 +8,7 @@ from engine.params.preset import Pick
 from engine.presets.spec import Spec
 from engine.results import pick
 from engine.results.failures import brief, ending
+from engine.results.summary import course
 from engine.studies.state import StudyState
 from engine.studies.status import Status, StudyStatus
 
@@ -42,8 +43,10 @@ def with_events(before: Status, state: StudyState, rule: Pick) -> Status:
     """With what the events tell of the trials, and the model to take by `rule`."""
     return replace(
         before,
+        trials=max(before.trials, len(state.trials)),
         done=state.done,
         failed=state.failed,
+        course=course(state),
         pick=pick.as_json(pick.pick(state, rule)),
         why=brief(end) if (end := ending(state)) else "",
         verdict=None if state.verdict is None else ("identical" if state.verdict.identical else "different"),

@@ -9,12 +9,13 @@ import functools
 import json
 import os
 import sys
+import time
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
 from engine.errors import SecateurError, UsageError, exit_code_of
-from engine.machine import environment, private
+from engine.machine import environment, gpus, private
 from engine.machine.value import Machine
 from engine.presets.spec import Spec, read_stored
 from engine.runner import inputs, pinned, replay, searching
@@ -25,7 +26,7 @@ from engine.runner.heartbeat import Heartbeat
 from engine.runner.stopping import Stop, StopRequest, wind_down
 from engine.sources import Sources
 from engine.store.objects import StoredObject
-from engine.studies import checkup
+from engine.studies import checkup, turns
 from engine.studies import events as ev
 from engine.studies.job import JobRequest, request
 from engine.studies.lease import Lease, Superseded, claim
@@ -37,6 +38,8 @@ from engine.text.visible import guard_streams
 
 POLL_S = 0.5
 """Seconds between two looks at the stop request."""
+WORDS_EVERY = 20
+"""Looks at the studies before it between two tellings of how long they still take: that reads their events."""
 
 
 class Supervisor:
@@ -125,6 +128,12 @@ class Supervisor:
 
     def _machine(self) -> Machine:
         """The machine to plan for, which is the study's own from its first plan on."""
+        settings = self.spec.settings
+        gpus.check(settings.device, settings.distributed.processes)
+        for level, text in gpus.notes(
+            settings.device, settings.executor.parallel, settings.distributed.processes
+        ):
+            self.emit(ev.Notice(level=level, text=text))
         on = pinned.machine(self.spec.settings, self.kept)
         self.parallel, fewer = pinned.parallel(self.spec.settings, self.kept, on)
         if fewer:
@@ -201,25 +210,58 @@ class Supervisor:
 
         Of a search, which was `begun` so far before, then round after round.
         """
-        executor = choose.executor(self.parallel, on, self._request, preload=preload(self.spec, plan))
+        executor = choose.executor(
+            self.spec.settings, self.parallel, on, self._request, preload=preload(self.spec, plan)
+        )
         try:
-            tried = plan if begun is None else searching.tried(self, plan, on, code)
+            tried = (
+                checkup.jobs(plan, on, code)
+                if begun is None
+                else searching.tried(self, plan, on, code, begun)
+            )
             if not check_up(
-                checkup.jobs(tried, on, code),
+                tried,
                 executor,
                 self.store,
                 self.emit,
                 needed=begun is not None or not all(map(self._is_done, plan.jobs)),
                 stopping=self.stop.__bool__,
                 poll_s=POLL_S,
+                before=lambda: searching.reached(self, tried) if begun is not None else None,
             ):
                 raise Stop
+            unfinished = begun is not None or not all(map(self._is_done, plan.jobs))
+            if unfinished and self._wait_for_turn():
+                self.reuse(plan)
             self.work_off(executor, plan.jobs)
             if begun is not None and not self.broken:
                 return searching.Searching(self, executor, on, code, begun).carry_out()
         finally:
             executor.stop()
         return "failed" if self.broken else "done"
+
+    def _wait_for_turn(self) -> bool:
+        """Wait until the studies before this one are over, if it is to; whether there were any.
+
+        Nothing was computed before but the check-up: what is wrong with a preset is told at once.
+        """
+        waited, look = False, 0
+        while before := turns.ahead(self.run):
+            self.stop.check()
+            self.lease.check()
+            if look % WORDS_EVERY == 0:
+                what = turns.in_words(before)
+                self.heartbeat.queued(what)
+                if not waited:
+                    self.emit(ev.Notice(level="info", text=f"It waits {what}"))
+            waited, look = True, look + 1
+            time.sleep(POLL_S)
+        if turns.waits(self.run):
+            turns.begin(self.run, within=self.lease.folder)
+        if waited:
+            self.heartbeat.queued("")
+            self.emit(ev.Notice(level="info", text="Its turn has come"))
+        return waited
 
     def _request(self, job: Job, cpus: list[int] | None) -> JobRequest:
         assert self.plan is not None
@@ -297,10 +339,18 @@ class Supervisor:
 
 
 def _in_order(jobs: list[Job], parallel: int) -> list[Job]:
-    """One worker: trial by trial. Several: computing first, so that measuring alone does not idle them."""
+    """One worker: trial by trial. Several: computing first, so that measuring alone does not idle them.
+
+    Latency comes last, all of it together: the curve is there first, and the machine has to be quiet once.
+    """
     if parallel == 1:
-        return sorted(jobs, key=lambda job: (job.trial, job.number))
-    return sorted(jobs, key=lambda job: (job.exclusive, job.number))
+        return sorted(jobs, key=lambda job: (_times(job), job.trial, job.number))
+    return sorted(jobs, key=lambda job: (_times(job), job.exclusive, job.number))
+
+
+def _times(job: Job) -> bool:
+    """Whether it measures what a finished model takes, which no other job waits for."""
+    return all(node.kind == "latency" for node in job.nodes)
 
 
 def preload(spec: Spec, plan: Plan) -> list[str]:

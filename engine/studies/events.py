@@ -136,6 +136,8 @@ class StepProgress(_Event):
     key: str
     done: float
     text: str = ""
+    speed: float = 0.0
+    """Training images a second; 0 where it does not train, or that is not known."""
 
 
 @dataclass(frozen=True, kw_only=True)

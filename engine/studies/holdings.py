@@ -9,7 +9,7 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from engine.store.inventory import Item, last_use, parent, size_of, survey, take
 from engine.store.objects import Store
 from engine.store.workspace import shared_store
 from engine.studies import events as ev
+from engine.studies.bin import binned
 from engine.studies.rundir import RunDir, studies
 from engine.studies.status import StudyStatus
 
@@ -40,6 +41,13 @@ class StudyHoldings:
     created: float
     at_work: bool
     unknown: str = ""
+    deleted: float = 0.0
+    """When it was moved into the bin, in seconds since 1970; 0 if it is not there."""
+
+    @property
+    def title(self) -> str:
+        """What people know it as: of a study in the bin, its name before."""
+        return self.name.rpartition(".")[0] if self.deleted else self.name
 
 
 def holder(run: RunDir) -> StudyHoldings:
@@ -108,6 +116,10 @@ class Holdings:
         """Studies of which it can't be told what they hold: they might hold anything."""
         return [one for one in self.holders if one.unknown]
 
+    def without(self, names: Collection[str]) -> "Holdings":
+        """The same as if these studies were gone."""
+        return replace(self, holders=tuple(one for one in self.holders if one.name not in names))
+
     def held(self, one: StudyHoldings) -> int:
         """Bytes in the store of the results that a study is made of."""
         return sum(self.results[key].size for key in one.keys if key in self.results)
@@ -159,7 +171,8 @@ def holdings(workspace: Path) -> Holdings:
 
 def _held(items: Collection[Item], workspace: Path) -> Holdings:
     """These items, and who holds what now."""
-    holders = tuple(holder(run) for run in studies(workspace))
+    in_bin = (replace(holder(one.run), deleted=one.deleted) for one in binned(workspace))
+    holders = (*(holder(run) for run in studies(workspace)), *in_bin)
     return Holdings(shared_store(workspace), holders, tuple(items))
 
 

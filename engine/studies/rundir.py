@@ -46,6 +46,8 @@ class RunDir:
         self.status = path / "status.json"
         self.log = path / "engine.log"
         self.stop = path / "stop"
+        self.turn = path / "turn.json"
+        """Of a study that waits, or waited, for others of its machine: see `engine.studies.turns`."""
         self.answer = path / "answer.yaml"
         """Of a search that is through: its best model as a preset without a search."""
         self.notes = path / "notes.json"
@@ -142,13 +144,18 @@ class RunDir:
         alive, seen = self._alive(status)
         if not alive:
             return replace(status, state="lost")
+        if status.state == "queued" and status.waits:
+            status = replace(status, queue=f"waits {status.waits}")
         return replace(status, doubt=doubt(status, seen)) if seen is not None else status
 
     def stored_status(self) -> Status:
         """The status as it was written."""
         data = read_json(self.status)
         if not isinstance(data, dict):
-            return Status("unreadable")
+            barred = owners.barred(self.status)
+            return Status(
+                "unreadable", why=f"You may not read it: {owners.whose(self.status)}" if barred else ""
+            )
         data = {"pick": data.get("best", {})} | data  # the name in files of version 0.1
         known = {k: v for k, v in data.items() if k in Status.__dataclass_fields__}
         if "state" not in known or not all(plausible(k, v) for k, v in known.items()):
@@ -247,6 +254,11 @@ def studies_folder(workspace: Path) -> Path:
     return workspace / "studies"
 
 
+def bin_folder(workspace: Path) -> Path:
+    """The folder that holds deleted studies, see `engine.studies.bin`."""
+    return studies_folder(workspace) / ".bin"
+
+
 def studies(workspace: Path) -> list[RunDir]:
     """Every study folder of a workspace, newest first."""
     folder = studies_folder(workspace)
@@ -304,6 +316,8 @@ def next_name(workspace: Path, name: str) -> str:
     first, folder = stem(name), studies_folder(workspace)
     pattern = re.compile(re.escape(first) + r"-(\d+)")
     names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    if bin_folder(workspace).is_dir():  # those in the bin would get their names back
+        names += [path.name.rpartition(".")[0] for path in bin_folder(workspace).iterdir()]
     return f"{first}-{max((int(m[1]) for n in names if (m := pattern.fullmatch(n))), default=0) + 1}"
 
 

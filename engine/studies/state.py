@@ -39,6 +39,10 @@ class StepState:
     error: dict[str, str] | None = None
     task: str = ""
     """Of a study on a cluster: the attempt of a task that did it last."""
+    pid: int = 0
+    """Of a running step on the engine's own machine: its worker's process; 0 where that is not known."""
+    speed: float = 0.0
+    """Training images a second, as last reported; 0 while that is not known."""
 
     @property
     def begun(self) -> bool:
@@ -192,11 +196,11 @@ class StudyState:
             case ev.StepStarted():
                 step = self._step(event.key, event.kind)
                 step.status, step.started, step.done, step.text = "running", event.time, 0.0, ""
-                step.error, step.task = None, event.task
+                step.error, step.task, step.pid, step.speed = None, event.task, event.pid, 0.0
                 step.epochs.clear()
             case ev.StepProgress():
                 step = self._step(event.key)
-                step.done, step.text = event.done, event.text
+                step.done, step.text, step.speed = event.done, event.text, event.speed or step.speed
             case ev.EpochFinished():
                 step = self._step(event.key)
                 step.epochs.append(event)

@@ -1,7 +1,7 @@
 """`status.json`: how a study stands, in one small file, and what a look at it can doubt."""
 
 import time
-from dataclasses import MISSING, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from engine.machine.process import Process
@@ -32,6 +32,8 @@ class Status:
     failed: int = 0
     pick: dict[str, Any] = field(default_factory=dict)
     """The model to take, see `engine.results.pick.as_json`."""
+    course: list[float] = field(default_factory=list)
+    """What the models of the trials that are done are judged by, in order; of many, evenly chosen ones."""
     replay_of: str | None = None
     verdict: str | None = None
     """Of a replay: `identical` or `different`."""
@@ -45,7 +47,7 @@ class Status:
     why: str = ""
     """What became of it where it is not well, on one line: how many trials failed, and why most of them did."""
     waits: str = ""
-    """What an engine that was asked to stop still waits for."""
+    """What an engine waits for: its turn, or what keeps it from stopping."""
     doubt: str = ""
     """Why the engine of a running study may be gone though that is not known yet; not written, like `queue`."""
 
@@ -65,7 +67,7 @@ def plausible(name: str, value: Any) -> bool:
     if name == "state":
         return value in get_args(StudyStatus)
     spec = Status.__dataclass_fields__[name]
-    example = {} if spec.default is MISSING else spec.default
+    example = spec.default_factory() if callable(spec.default_factory) else spec.default
     if example is None:
         return value is None or isinstance(value, str | dict)
     return isinstance(value, int | float if isinstance(example, int | float) else type(example))

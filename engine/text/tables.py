@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
+from engine.text.ascii import SIGNS, SPELLED
 from engine.text.visible import visible
 
 Align = Literal["left", "right"]
@@ -17,14 +18,11 @@ NARROWEST = 8
 
 def to_ascii(text: str) -> str:
     """The same text for terminals that show ASCII only: `×` → `x`, `±` → `+-`, accents dropped, else `?`."""
-    spelled = "".join(ASCII_SPELLING.get(letter, letter) for letter in text)
+    spelled = "".join(SPELLED.get(letter) or SIGNS.get(letter, letter) for letter in text)
     letters = (
         letter for letter in unicodedata.normalize("NFKD", spelled) if not unicodedata.combining(letter)
     )
     return "".join(letter if " " <= letter <= "~" else "?" for letter in letters)
-
-
-ASCII_SPELLING = {"×": "x", "±": "+-", "–": "-", "—": "-", "−": "-", "…": "...", "·": ".", "─": "-", "╌": "-"}
 
 
 def cell_width(text: str) -> int:

@@ -45,6 +45,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
     ),
     "tui": (
         "patches keys themes",
+        "columns",
         "work lab",
         "session",
         "widgets",
@@ -65,7 +66,7 @@ LOOSE: dict[str, str] = {
     "engine": "errors",
     "engine.compute": "context memory stopping",
     "engine.compute.steps": "apply sensitivity training",
-    "tui": "__main__ app session themes",
+    "tui": "__main__ app columns session themes",
 }
 """Modules that stand in a house without a package of their own; every other file has a room."""
 

@@ -110,14 +110,14 @@ def make_small(terminal: Tmux) -> None:
     """From the start: no latency, one epoch, and two sparsities: 4 trials of about a second."""
     terminal.press("Down", "Down", "Down")
     terminal.sees("What to measure")
-    terminal.press("Tab", "Left")
-    terminal.sees("‹ off ›")
+    terminal.press("Tab", "Enter")
+    terminal.sees("[ ] off")
     terminal.press("Escape", "Down", "Down", "Down", "Tab")
     terminal.sees("Passes over")
-    terminal.press("C-u", "1", "Escape", "Down", "Tab", "Down", "Down")
+    terminal.press("Enter", "1", "Enter", "Escape", "Down", "Tab", "Down", "Down")
     terminal.sees("Share of")
-    terminal.press("C-u", *"0,")
-    terminal.press("Space", *"0.8")
+    terminal.press("Enter", *"0,")
+    terminal.press("Space", *"0.8", "Enter")
     terminal.sees("4 trials")
 
 
@@ -126,10 +126,7 @@ def run(terminal: Tmux) -> None:
     terminal.press("F9")
     terminal.sees("Enter starts it", "0, 0.8")
     terminal.press("Enter")
-    terminal.sees("quickstart-1")
-    if terminal.size[0] < 110:
-        terminal.press("C-l")
-    terminal.sees("of 4 trials")
+    terminal.sees("quickstart-1", "training", "of 4 trials")
 
 
 @pytest.mark.parametrize("terminal", [(80, 24)], indirect=True)
@@ -137,6 +134,7 @@ def test_from_nothing_to_a_replay(terminal: Tmux) -> None:
     terminal.open()
     make_small(terminal)
     run(terminal)
+    terminal.press("F4")
     terminal.sees("● local", "accuracy")
     terminal.press("C-q")
     terminal.sees("not saved")

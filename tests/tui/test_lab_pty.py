@@ -17,7 +17,8 @@ steps:
 - train: {epochs: 3, learning_rate: 0.1}
 - prune.weights: {sparsity: 0.8}
 """
-DOWN, TAB, BACKSPACE, CTRL_U, CTRL_S, F9 = b"\x1b[B", b"\t", b"\x7f", b"\x15", b"\x13", b"\x1b[20~"
+DOWN, TAB, ENTER, BACKSPACE = b"\x1b[B", b"\t", b"\r", b"\x7f"
+CTRL_U, CTRL_S, F9, RIGHT, END = b"\x15", b"\x13", b"\x1b[20~", b"\x1b[C", b"\x1b[F"
 TO_TRAIN, TO_PRUNE = DOWN * 6, DOWN * 7
 WITHIN_S = 20.0
 """Plenty even where all processors are busy; a test waits no longer than it must."""
@@ -65,26 +66,26 @@ def terminal(tmp_path: Path) -> Iterator[Typed]:
 def test_backspace_and_a_digit(terminal: Typed) -> None:
     terminal.burst(TO_PRUNE, TAB, DOWN * 2)
     terminal.sees("Share of")
-    terminal.burst(BACKSPACE, b"9", CTRL_S)
+    terminal.burst(ENTER, END, BACKSPACE, b"9", ENTER, CTRL_S)
     assert terminal.saved()["prune.weights"] == {"sparsity": 0.9}
 
 
 def test_a_digit_tab_and_a_digit(terminal: Typed) -> None:
     terminal.burst(TO_TRAIN, TAB)
     terminal.sees("Passes over")
-    terminal.burst(b"1", TAB, b"2", CTRL_S)
-    assert terminal.saved()["train"] == {"epochs": 31, "learning_rate": 0.12}
+    terminal.burst(ENTER, b"1", TAB, b"2", CTRL_S)
+    assert terminal.saved()["train"] == {"epochs": 1, "learning_rate": 2}
 
 
-def test_clear_type_and_leave_the_field(terminal: Typed) -> None:
+def test_what_is_typed_replaces_the_value_and_leaves_the_field(terminal: Typed) -> None:
     terminal.burst(TO_PRUNE, TAB, DOWN * 2)
     terminal.sees("Share of")
-    terminal.burst(CTRL_U, b"0.5", TAB, CTRL_S)
+    terminal.burst(ENTER, b"0.5", TAB, CTRL_S)
     assert terminal.saved()["prune.weights"] == {"sparsity": 0.5}
 
 
 def test_everything_from_the_outline_on_in_one_packet(terminal: Typed) -> None:
-    terminal.burst(TO_PRUNE, TAB, DOWN * 2, CTRL_U, b"0.25, 0.5", DOWN * 2, b"\x1b[C", CTRL_S)
+    terminal.burst(TO_PRUNE, TAB, DOWN * 2, ENTER, b"0.25, 0.5", DOWN * 2, RIGHT, CTRL_S)
     saved = terminal.saved()
     assert saved["prune.weights"] == {"schedule": "linear"}
     assert yaml.safe_load(terminal.preset.read_text())["sweep"] == {"prune.weights.sparsity": [0.25, 0.5]}
@@ -93,5 +94,27 @@ def test_everything_from_the_outline_on_in_one_packet(terminal: Typed) -> None:
 def test_the_run_key_right_behind_a_digit_shows_the_new_value(terminal: Typed) -> None:
     terminal.burst(TO_TRAIN, TAB)
     terminal.sees("Passes over")
-    terminal.burst(CTRL_U, b"77", F9)
+    terminal.burst(ENTER, b"77", F9)
     terminal.sees("epochs         77")
+
+
+KINDS = {
+    "a whole number": (TO_TRAIN, 0),
+    "a number": (TO_TRAIN, 1),
+    "a choice": (TO_TRAIN, 2),
+    "true or false": (TO_TRAIN, 12),
+    "a text or null": (TO_PRUNE, 3),
+    "a list of texts": (TO_PRUNE, 5),
+    "a group that is on or off": (DOWN * 3, 0),
+    "a model": (b"", 0),
+}
+"""Where a field of each kind is: keys to its form, and how many fields below the first."""
+
+
+def test_typing_into_no_kind_of_field_changes_it_unless_it_is_entered(terminal: Typed) -> None:
+    for to, row in KINDS.values():
+        terminal.burst(b"\x1b", b"\x1b[H", to, TAB, DOWN * row, b"xr abcdlhkj -.,:sum")
+    terminal.burst(b"\x1b", b"\x1b[H", TO_TRAIN, TAB, ENTER, b"4", ENTER, CTRL_S)
+    saved = terminal.saved()
+    assert saved == {"train": {"epochs": 4, "learning_rate": 0.1}, "prune.weights": {"sparsity": 0.8}}
+    assert yaml.safe_load(terminal.preset.read_text())["model"] == {"name": "resnet20"}

@@ -72,6 +72,19 @@ def test_a_burst_walks_through_screens_in_order(tmp_path: Path) -> None:
     assert terminal.close() == 0
 
 
+def test_a_page_key_right_behind_escape_is_not_lost(tmp_path: Path) -> None:
+    fabricate.finished(tmp_path)
+    terminal = Terminal(tmp_path, (80, 24), "--open", "studies")
+    terminal.until("1 study")
+    terminal.settle()
+    os.write(terminal.file, b"?")
+    terminal.until("Keys that work here")
+    terminal.settle()
+    os.write(terminal.file, b"\x1b4")
+    terminal.until("global")
+    assert terminal.close() == 0
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_it_at_once_and_says_so(tmp_path: Path, number: signal.Signals) -> None:
     with signals.blocked():  # as some who start programs leave them

@@ -26,7 +26,8 @@ class Place:
 
 
 PLACES = (
-    Place("2", "lab", "Lab", "tui.screens.lab:LabScreen"),
+    Place("1", "lab", "Lab", "tui.screens.lab:LabScreen"),
+    Place("2", "run", "Run", "tui.screens.run:RunScreen"),
     Place("3", "studies", "Studies", "tui.screens.studies:StudiesScreen"),
     Place("4", "curves", "Curves", "tui.screens.curves:CurvesScreen"),
     Place("5", "trial", "Trial", "tui.screens.trial:TrialScreen"),
@@ -41,6 +42,15 @@ def place(name: str) -> Place:
         if row.name == name:
             return row
     raise UsageError(f"The lab has no place {name}", "", f"Its places: {', '.join(p.name for p in PLACES)}.")
+
+
+def hint(name: str) -> str:
+    """A place with the key that leads there from anywhere, for sentences.
+
+    >>> hint("trial")
+    'Trial (F5)'
+    """
+    return f"{place(name).label} (F{place(name).key})"
 
 
 @dataclass(frozen=True)

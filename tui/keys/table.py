@@ -13,7 +13,7 @@ APP = (
         for p in PLACES
     ),
     Action("back", ("escape",), "back", "Go back to the place before.", group="Places"),
-    Action("help", ("question_mark", "f1"), "help", "Show the keys that work here.", group="Program"),
+    Action("help", ("question_mark", "f12"), "help", "Show the keys that work here.", group="Program"),
     Action(
         "palette", ("ctrl+p",), "commands", "Find any action by its name.", group="Program", priority=True
     ),
@@ -24,7 +24,13 @@ APP = (
         "Choose how many points of accuracy the pick may lose.",
         group="Program",
     ),
-    Action("theme", ("ctrl+t",), "theme", "Next theme: dark, light, high contrast, plain.", group="Program"),
+    Action(
+        "theme",
+        ("ctrl+t",),
+        "theme",
+        "Next theme: dark, light, high contrast, 16 colours, plain.",
+        group="Program",
+    ),
     Action("leave", ("ctrl+q",), "quit", "Leave; studies that run go on.", group="Program", priority=True),
     Action("leave", ("q",), "quit", "Leave; studies that run go on.", group="Program", arguments="'q'"),
     Action("interrupt", ("ctrl+c",), "", "Says how to leave.", group="Program", priority=True),
@@ -46,6 +52,14 @@ def _moves(where: str, what: str) -> tuple[Action, ...]:
 TABLE = (
     *_moves("table", "row"),
     Action("choose", ("enter",), "open", "Open the row.", "table", group="Moving"),
+    Action(
+        "columns",
+        ("C",),
+        "",
+        "Choose the columns to show; the choice is kept.",
+        "table",
+        group="Look",
+    ),
 )
 TEXT = _moves("text", "line")
 PLOT = (
@@ -88,8 +102,9 @@ STUDIES = (
     *_in(
         "studies",
         "Study",
-        ("resume", ("r",), "start/resume", "Start it, or go on where it was."),
+        ("resume", ("r",), "start/resume", "Start it, or go on where it was; after those that run here."),
         ("cancel", ("c",), "cancel", "Ask its engine to stop; finished steps stay stored."),
+        ("begin_now", ("b",), "", "Let it begin now that waits for its turn, beside those before it."),
         ("hold", ("h",), "", "On a cluster: keep what waits of it from starting."),
         ("release", ("H",), "", "On a cluster: let what was held start when its turn comes."),
         ("replay", ("p",), "replay", "Run it again from nothing and compare bit for bit."),
@@ -116,7 +131,19 @@ STUDIES = (
             "",
             "Compare the picks of two marked studies, or its pick with another trial.",
         ),
-        ("delete", ("d", "delete"), "delete", "Delete it, after a question that says what is lost."),
+        (
+            "delete",
+            ("d", "delete"),
+            "delete",
+            "Move it into the bin, after a question that says what it holds.",
+        ),
+        ("restore", ("u",), "", "Take back the study that was deleted last."),
+        (
+            "disk",
+            ("U",),
+            "",
+            "Show what each study holds on the disk, what is in the bin, and what is left over.",
+        ),
     ),
 )
 STUDIES += (
@@ -137,6 +164,15 @@ STUDIES += (
         "studies",
         group="Study",
         arguments="0.5",
+    ),
+)
+RUN = (
+    *_in(
+        "run",
+        "Study",
+        ("cancel", ("c",), "cancel", "Ask its engine to stop; finished steps stay stored."),
+        ("resume", ("r",), "start/resume", "Start it, or go on where it was; after those that run here."),
+        ("begin_now", ("b",), "", "Let it begin now that waits for its turn, beside those before it."),
     ),
 )
 CURVES = (
@@ -178,6 +214,12 @@ TRIAL = (
         "Trial",
         ("layers", ("enter",), "layers", "Its layers, one by one."),
         ("export", ("w",), "export", "Take its model away: choose a format and a folder."),
+        (
+            "edit",
+            ("e",),
+            "",
+            "Open its preset in the lab; a search's trial becomes a preset of its own.",
+        ),
         ("report", ("R",), "", "Write a report on its study, for a browser or as Markdown."),
         ("next", ("N",), "", "What to try next: opens a preset edited from what was found."),
         ("copy", ("y", "Y"), "", "Copy a value, a row, a table, the preset or a command to your clipboard."),
@@ -218,7 +260,19 @@ LOG = _in(
     ("events", ("e",), "events/log", "The study's events, or what its engine printed."),
 )
 
-ACTIONS: tuple[Action, ...] = (*APP, *LAB, *STUDIES, *CURVES, *TRIAL, *LAYERS, *LOG, *TABLE, *PLOT, *TEXT)
+ACTIONS: tuple[Action, ...] = (
+    *APP,
+    *LAB,
+    *RUN,
+    *STUDIES,
+    *CURVES,
+    *TRIAL,
+    *LAYERS,
+    *LOG,
+    *TABLE,
+    *PLOT,
+    *TEXT,
+)
 
 
 def bindings(where: str) -> list[BindingType]:

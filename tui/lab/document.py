@@ -143,6 +143,12 @@ class Document:
         """The next change is one of its own, whatever its `merge`."""
         self._past[-1] = replace(self._past[-1], merge="")
 
+    def give_up(self, merge: str) -> None:
+        """Take back the change that is being made under this `merge`, as if nothing had been typed."""
+        if self._merges(merge):
+            self._past.pop()
+            self.revision += 1
+
     def undo(self) -> str | None:
         """Take the last change back; what it was, or None if there is none."""
         if len(self._past) < 2:

@@ -20,10 +20,12 @@ from engine.presets.quick import SECTION as QUICK
 from engine.presets.steps import Address, step_at
 from engine.presets.yaml.tree import Mapping
 from engine.text.tables import abbreviate
-from tui.lab.text import sweep_text, text_of
+from tui.lab.text import Default, Fixed, Typed, sweep_text, text_of
 
 SECTIONS = ("model", "data", "study", "measure", "executor", "plot")
 """The forms of the settings, in the order shown; `study` holds what stands at the top of a preset."""
+OF_STUDY = ("distributed",)
+"""Groups whose parameters stand among those of the study."""
 FIXED = ("version",)
 """What has one value only."""
 UNKNOWN_HELP = "Not a parameter of this: reset removes it."
@@ -93,6 +95,29 @@ class Field:
         return ()
 
     @property
+    def checks(self) -> tuple[str, ...]:
+        """What a list can hold, where that is a choice: any of them, in this order."""
+        listed = self.row.type == "list" and self.row.item == "choice"
+        return tuple(text_of(choice) for choice in self.row.choices) if listed else ()
+
+    @property
+    def toggles(self) -> bool:
+        """Whether it is one of two things, so that one key turns it round."""
+        return self.row.type in (SWITCH, "yes/no") and not self.row.optional
+
+    @property
+    def offered(self) -> str:
+        """What its input holds when one begins to edit it: the value that holds, default or not."""
+        if self.given or self.row.required or self.row.default in (None, ""):
+            return self.text
+        return self.default_text
+
+    def meaning(self, option: str) -> str:
+        """What choosing one of `options` or `checks` means, in a line."""
+        told = dict(zip(map(text_of, self.row.choices), self.row.meanings, strict=True))
+        return told.get(option) or ("nothing is asked for" if option == "none" and self.row.optional else "")
+
+    @property
     def sweepable(self) -> bool:
         """Whether it may differ between trials."""
         return self.row.type != SWITCH and sweepable(self.address, self.row)
@@ -109,10 +134,11 @@ def of_section(root: Mapping, section: str) -> list[Field]:
     rows = []
     for row in rows_at(root, None):
         head, dot, rest = row.path.partition(".")
-        in_study = section == "study" and not dot and row.type != "group" and row.path not in FIXED
+        own = not dot or head in OF_STUDY
+        in_study = section == "study" and own and row.type != "group" and row.path not in FIXED
         optional = head == section and not dot and row.type == "group" and row.optional
         if in_study or optional or (head == section and dot):
-            rows.append((row, rest or row.path))
+            rows.append((row, row.path if in_study else rest or row.path))
     below = root if section == "study" else root.items.get(section)
     parent = "" if section == "study" else section
     unknown = _unknown(root, None, parent, below) if isinstance(below, Mapping) else []
@@ -255,3 +281,14 @@ def section_help(section: str) -> str:
         return "What holds for every trial."
     row = find(Settings, section)
     return row.help if row else ""
+
+
+def choice(field: Field, option: str) -> Typed:
+    """What choosing an option of a field means."""
+    row = field.row
+    if row.type == SWITCH:
+        return Fixed({}) if option == "on" else Default()
+    if row.type == "yes/no":
+        return Fixed(option == "true")
+    place = field.options.index(option) - (1 if row.optional else 0)
+    return Default() if place < 0 else Fixed(row.choices[place])

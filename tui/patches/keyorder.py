@@ -1,9 +1,12 @@
-"""Keys are handled strictly one after the other, however they arrive.
+"""Keys are handled strictly one after the other, however they arrive; none is lost behind Escape.
 
 A key that a widget does not take itself travels up through the queues of its parents before the app runs
 what it is bound to, while the next key goes straight to the focused widget. Keys that arrive in one packet
 (a slow line, a paste, a fast typist) would so overtake each other. Here each key waits until a mark sent
 after the one before has travelled the same way up (Textual issue 6605).
+
+A terminal sends Alt and a letter as Escape and the letter. Nothing here is bound to Alt, while somebody who types fast
+means Escape, then the letter: so these are handled as two keys.
 """
 
 import time
@@ -11,7 +14,9 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from textual import events
+from textual._ansi_sequences import ANSI_SEQUENCES_KEYS
 from textual.app import App
+from textual.keys import _character_to_key
 from textual.message import Message
 
 if TYPE_CHECKING:
@@ -21,6 +26,18 @@ else:
 
 GIVE_UP_S = 0.3
 """After this long a mark is taken for lost, with the widget that it was sent to."""
+
+
+assert isinstance(ANSI_SEQUENCES_KEYS, dict)
+for _sequence in [f"\x1b{letter}" for letter in "0123456789-="]:
+    ANSI_SEQUENCES_KEYS.pop(_sequence, None)  # signs that Alt gives on one kind of keyboard
+
+
+def apart(event: events.Key | events.Paste) -> list[events.Key | events.Paste]:
+    """The keys of an event: Escape and a letter where they arrived together."""
+    if not isinstance(event, events.Key) or not event.key.startswith("alt+") or not event.character:
+        return [event]
+    return [events.Key("escape", "\x1b"), events.Key(_character_to_key(event.character), event.character)]
 
 
 class Handled(Message, bubble=True):
@@ -48,7 +65,7 @@ class KeyOrder(Base):
         if not isinstance(event, events.Key | events.Paste) or event.is_forwarded:
             await super().on_event(event)
             return
-        self._keys.append(event)
+        self._keys += apart(event)
         if not self._under_way or time.monotonic() - self._under_way > GIVE_UP_S:
             await self._next_key()
         elif len(self._keys) == 1:

@@ -1,6 +1,8 @@
 """What every place of the lab has: the bar of places above, the keys that work here below."""
 
-from textual import events
+from typing import TypeVar
+
+from textual import events, on
 from textual.app import ComposeResult
 from textual.reactive import Reactive
 from textual.screen import Screen
@@ -8,13 +10,26 @@ from textual.widget import Widget
 from textual.widgets import Input
 
 from engine.studies.state import StudyState
+from tui import columns
 from tui.keys.table import bindings, key_text
 from tui.session import Session
 from tui.widgets.chrome import KeyBar, PlaceBar
+from tui.widgets.picker import Choice, Picker
+from tui.widgets.table import Table
 from tui.work.messages import StudyChanged
 
 LEAST_WIDTH, LEAST_HEIGHT = 72, 20
 """Below this something has no room; the lab says so and goes on."""
+
+
+Shown = TypeVar("Shown", bound=Widget)
+
+
+def titled(widget: Shown, title: str) -> Shown:
+    """The widget in a frame with a title; a heavy one while the focus is within, so that no colour has to tell."""
+    widget.border_title = title
+    widget.add_class("panel", update=False)
+    return widget
 
 
 class BaseScreen(Screen[None]):
@@ -64,6 +79,8 @@ class BaseScreen(Screen[None]):
         self.query_one(PlaceBar).show_study(state.name if state else "", status)
 
     def on_mount(self) -> None:
+        for table in self.query(Table):
+            table.hidden = columns.hidden(self._named(table))
         self.bindings_updated_signal.subscribe(self, lambda _: self._show_keys())
         self._show_keys()
 
@@ -87,9 +104,30 @@ class BaseScreen(Screen[None]):
         if whole:
             self._repaint_required = False
 
+    @on(Table.ColumnsWanted)
+    def _choose_columns(self, message: Table.ColumnsWanted) -> None:
+        """Ask which columns a list shows, and keep that."""
+        table = message.table
+        names = [column.name for column in table.columns]
+
+        def set_(chosen: list[str] | None) -> None:
+            if chosen:
+                table.hidden = frozenset(names) - frozenset(chosen)
+                columns.hide(self._named(table), table.hidden)
+                table.redraw()
+
+        shown = [name for name in names if name not in table.hidden]
+        self.app.push_screen(
+            Picker("Columns to show", [Choice(n, n) for n in names], shown, several=True), set_
+        )
+
+    def _named(self, table: Table) -> str:
+        return f"{self.WHERE} {table.id or 'list'}"
+
     def _show_keys(self) -> None:
         """The footer names keys that work now: no bare letters while an input has the focus."""
         typing = isinstance(self.focused, Input)
+        self.query_one(PlaceBar).typing(typing)
         keys: dict[str, tuple[str, str]] = {}
         for active in self.active_bindings.values():
             binding = active.binding
@@ -120,4 +158,4 @@ class StudyScreen(BaseScreen):
         """Show the study as it stands; None if the workspace has none."""
 
 
-__all__ = ["BaseScreen", "StudyScreen", "bindings"]
+__all__ = ["BaseScreen", "StudyScreen", "bindings", "titled"]

@@ -20,6 +20,7 @@ from engine.store.paths import expanded
 from engine.studies.rundir import studies
 from engine.studies.state import StudyState
 from engine.text.phrases import counted
+from tui.keys.action import hint
 from tui.screens.base import bindings
 from tui.screens.copying import CopyActions
 from tui.screens.next import NextActions
@@ -100,7 +101,7 @@ class CurvesScreen(ReportActions, CopyActions, NextActions):
         for name in wanted:
             self.session.watcher.subscribe(self, name)
         if not wanted:
-            self._show("No study yet: the lab (2) starts one, the list (3) opens one.")
+            self._show(f"No study yet: {hint('lab')} starts one, {hint('studies')} opens one.")
         elif self._viewed != wanted[0]:
             self._view = None
 

@@ -23,7 +23,7 @@ KEYS = 20
 class Help(ModalScreen[None]):
     """Closed by any of the keys that one would try."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,question_mark,f1,enter", "close", "close")]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,question_mark,f12,enter", "close", "close")]
 
     def __init__(self, about: BaseScreen) -> None:
         super().__init__()
@@ -60,7 +60,7 @@ def _kinds(screen: BaseScreen) -> Iterable[str]:
     """The screen's own rows of the table, those of the kinds of widgets it has, and the app's."""
     yield screen.WHERE
     for kind, widget in (("plot", Plot), ("table", Table), ("text", Document)):
-        if screen.query(widget):
+        if any(one.focusable for one in screen.query(widget)):
             yield kind
     yield EVERYWHERE
 

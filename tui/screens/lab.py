@@ -15,18 +15,19 @@ from engine.results.failures import ending
 from engine.store.paths import is_file
 from engine.studies.state import StudyState
 from tui.lab.document import Document
-from tui.screens.base import bindings
+from tui.screens.base import bindings, titled
 from tui.screens.lab_data import DataActions
 from tui.screens.lab_edit import EditActions
 from tui.screens.lab_files import FileActions
 from tui.screens.lab_outside import OutsideActions
-from tui.session import Back, Failed, Go, Session
+from tui.session import Failed, Go, Session
 from tui.widgets.ending import ONWARD, Endings
 from tui.widgets.form import Form
-from tui.widgets.lab_head import FieldHelp, FormTitle, Head, Views
-from tui.widgets.live import LIVE, Live
+from tui.widgets.lab_head import FormTitle, Head, Views, picked_from_list
+from tui.widgets.live import Live
 from tui.widgets.outline import Outline
 from tui.widgets.plot import Plot
+from tui.widgets.progress import OPEN
 from tui.widgets.table import Table
 from tui.work.messages import StudyChanged
 from tui.work.remembered import Remembered
@@ -66,13 +67,12 @@ class LabScreen(EditActions, FileActions, DataActions, OutsideActions):
         yield Views()
         yield Endings(id="ended")
         with Horizontal(id="panes"):
-            with Vertical(id="left"):
+            with titled(Vertical(id="left"), "preset"):
                 yield Outline(id="outline")
-            with Vertical(id="middle"):
+            with titled(Vertical(id="middle"), "parameters"):
                 yield FormTitle()
-                yield Form(self.problem_of, id="form")
-                yield FieldHelp()
-            yield Live(id="right")
+                yield Form(self.problem_of, self.help_lines, id="form")
+            yield titled(Live(id="right"), "study")
 
     def on_mount(self) -> None:
         self.set_view("edit")
@@ -119,25 +119,31 @@ class LabScreen(EditActions, FileActions, DataActions, OutsideActions):
         self.document.close_change()
         self.show_help()
 
-    @on(Form.Left)
-    def _left_form(self, message: Form.Left) -> None:
-        plot = self.query_one(Plot)
-        if message.by > 0 and plot.display and self.query_one(Live).display:
-            plot.focus()
-        else:
-            self.query_one(Outline).focus()
+    @on(Form.GivenUp)
+    def _given_up(self, message: Form.GivenUp) -> None:
+        self.give_up(message.field)
+
+    @on(Form.Mistaken)
+    def _mistaken(self) -> None:
+        self.say("Enter edits the value; letters are commands in the outline (Esc)", "warn")
 
     @on(Form.Entered)
     async def _entered(self, message: Form.Entered) -> None:
-        path = message.field.address.path if message.field.address.step is None else ""
-        if path == "model.name":
-            await self.run_action("pick_model")
-        elif path == "data.name":
-            await self.run_action("pick_data")
-        elif message.field.options:
-            self.action_cycle(1)
+        """Enter opens what the value is chosen from, turns a switch round, or begins to edit the text."""
+        field, form = message.field, self.query_one(Form)
+        self.document.close_change()
+        if field.axis is not None and (field.options or field.checks):
+            self.action_sweep()
+        elif field.toggles:
+            form.cycle(1)
+        elif field.checks:
+            self.action_check()
+        elif picked_from_list(field):
+            await self.run_action("pick_model" if field.address.path == "model.name" else "pick_data")
+        elif field.options:
+            self.action_choose_value()
         else:
-            self.query_one(Form).step(1)
+            form.edit()
 
     @on(Outline.Moved)
     def _moved(self) -> None:
@@ -162,7 +168,7 @@ class LabScreen(EditActions, FileActions, DataActions, OutsideActions):
 
     def _follow_to_the_end(self, state: StudyState) -> None:
         """Where it stood that a study runs, say how it ended; beside the form too, until another one runs."""
-        if state.status in LIVE:
+        if state.status in OPEN:
             self.running = state.name
             self.query_one("#ended", Endings).show([])
         elif self.running == state.name:
@@ -174,9 +180,11 @@ class LabScreen(EditActions, FileActions, DataActions, OutsideActions):
         """Show the study unless it is out of view: drawing 1,000 trials takes 40 ms."""
         live, state = self.query_one(Live), self._state
         if live.display:
+            another = state is not None and state.preset not in ("", self.document.name)
+            live.border_title = "study of another preset" if another else "study"
             settings = self.session.settings_of(state.name, state) if state else None
             live.within = self.session.within
-            live.show(state, settings, self.expected.get(state.name) if state else None)
+            live.show(state, settings, self.session.expected.get(state.name) if state else None)
 
     @on(events.Resize)
     def _comes_into_view(self) -> None:
@@ -230,7 +238,7 @@ class LabScreen(EditActions, FileActions, DataActions, OutsideActions):
         """To the outline; from there back to the place before."""
         target = self.query_one(Outline)
         if self.focused is target:
-            self.post_message(Back())
+            self.say("This is the preset's outline: ^q leaves, the numbers above go elsewhere")
             return
         self.set_view("edit")
         target.focus()

@@ -9,7 +9,7 @@ from textual.widgets import Input
 
 from engine.presets.addresses import AxisNode, axes, path_of
 from engine.presets.edits import Edit
-from engine.presets.steps import Unknown
+from engine.presets.steps import Address, Unknown
 from tui.lab import outline
 from tui.lab.check import Checked, completed, valid
 from tui.lab.document import Document, enter
@@ -19,8 +19,9 @@ from tui.lab.text import Default, Typed
 from tui.screens.base import StudyScreen
 from tui.session import Session
 from tui.widgets.form import Form
-from tui.widgets.lab_head import FieldHelp, FormTitle, Head
+from tui.widgets.lab_head import FormTitle, Head, field_help
 from tui.widgets.outline import Outline
+from tui.widgets.painted import Line
 
 CHECK_AFTER_S = 0.08
 """Pause in typing after which the preset is checked: shorter than anybody reads, longer than a key takes."""
@@ -41,8 +42,6 @@ class LabBase(StudyScreen):
         super().__init__(session)
         self.document = Document.new()
         self.checked = Checked(-1)
-        self.expected: dict[str, float] = {}
-        """Seconds that studies started here were estimated to take."""
         self.running = ""
         """The study that ran when last looked at."""
         self._history: History | None = None
@@ -75,7 +74,8 @@ class LabBase(StudyScreen):
         if fresh and axis is not None and axis.address is not None:
             self.query_one(Form).point_at(axis.address)
         self.query_one(FormTitle).show(self.document.root, owner)
-        self.show_help()
+        if not fields and self.query_one(Form).focused:
+            self.query_one(Outline).focus()  # what it was about is gone
 
     def _owner(self, item: outline.Item | None) -> int | str | None:
         """The form that a line of the outline opens."""
@@ -90,10 +90,13 @@ class LabBase(StudyScreen):
         return next(matching, None)
 
     def show_help(self) -> None:
-        item, field = self.query_one(Outline).item, self.query_one(Form).field
-        wrong = self.problem_of(field) if field else ""
-        loose = self._wrong_axis(item)
-        self.query_one(FieldHelp).show(item, field, wrong or loose)
+        self.query_one(Form).body.redraw()
+
+    def help_lines(self, width: int) -> list[Line]:
+        """What stands below the fields."""
+        form, item = self.query_one(Form), self.query_one(Outline).item
+        wrong = self.problem_of(form.field) if form.field else ""
+        return field_help(item, form.field, wrong or self._wrong_axis(item), width, editing=form.editing)
 
     def _wrong_axis(self, item: outline.Item | None) -> str:
         """What is wrong with a sweep that names nothing, and so has no field."""
@@ -144,7 +147,6 @@ class LabBase(StudyScreen):
             return
         self.checked = checked
         self.query_one(Outline).fill(outline.items(self.document.root, checked.problems))
-        self.query_one(Form).body.redraw()
         self.show_help()
         self._show_head()
 
@@ -161,9 +163,14 @@ class LabBase(StudyScreen):
         default = not field.row.required and getattr(typed, "value", self) == field.row.default
         if default and field.options and not self.document.was_given(address):
             typed = Default()
-        merge = f"{address.step}.{address.path}"
+        merge = merge_of(address)
         label = f"set {path_of(self.document.root, address)}"
         self.change(lambda root: enter(root, address, typed), label, merge)
+
+    def give_up(self, field: Field) -> None:
+        """What was typed into a field since it was entered is as if it had not been."""
+        self.document.give_up(merge_of(field.address))
+        self.refresh_all()
 
     def change(self, edit: Edit, label: str, merge: str = "") -> bool:
         """Make a change and show it; whether it was made."""
@@ -177,3 +184,8 @@ class LabBase(StudyScreen):
             return False
         self.refresh_all()
         return changed
+
+
+def merge_of(address: Address) -> str:
+    """What tells the changes that are made by typing one value."""
+    return f"{address.step}.{address.path}"

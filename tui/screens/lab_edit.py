@@ -12,9 +12,9 @@ from engine.presets.steps import Address, StepNode, step_at, steps_of
 from engine.presets.yaml.tree import node_of
 from engine.text.phrases import counted
 from tui.lab.check import validate
-from tui.lab.fields import Field, fields_of, problems_at, says
+from tui.lab.fields import Field, choice, fields_of, problems_at, says
 from tui.lab.outline import ADD, Item, trials_text
-from tui.lab.text import text_of
+from tui.lab.text import Fixed, text_of
 from tui.screens.lab_base import LabBase
 from tui.screens.lab_sweep import SweepEditor
 from tui.widgets.form import Form
@@ -69,6 +69,38 @@ class EditActions(LabBase):
             self.say("It is swept: F8 changes its values, ^r ends the sweep", "warn")
         else:
             form.cycle(by)
+
+    @work
+    async def action_choose_value(self) -> None:
+        """Choose a value of a choice from a list that says what each means."""
+        form = self.query_one(Form)
+        field = form.field
+        if field is None or not field.options:
+            return
+        choices = [Choice(option, option, field.meaning(option)) for option in field.options]
+        picker = Picker(
+            field.label, choices, [field.current], columns=("value", "what it means"), about=field.row.help
+        )
+        chosen = await self.app.push_screen_wait(picker)
+        if chosen and chosen[0] != field.current:
+            self.enter(field, choice(field, chosen[0]))
+
+    @work
+    async def action_check(self) -> None:
+        """Choose what a list of choices holds."""
+        field = self.query_one(Form).field
+        if field is None or not field.checks:
+            return
+        now = [text_of(value) for value in _listed(field)]
+        choices = [Choice(option, option, field.meaning(option)) for option in field.checks]
+        picker = Picker(
+            field.label, choices, now, several=True, columns=("value", "what it means"), about=field.row.help
+        )
+        chosen = await self.app.push_screen_wait(picker)
+        if chosen is None or chosen == now:
+            return
+        by_text = {text_of(value): value for value in field.row.choices}
+        self.enter(field, Fixed([by_text[option] for option in chosen]))
 
     def action_default(self) -> None:
         self.flush()
@@ -186,9 +218,11 @@ class EditActions(LabBase):
         now = field.axis.values() if field.axis else []
         marked = [text_of(value) for value in now] or [field.current]
         title = f"Values of {field.label} to try: a trial for each that is marked"
-        choices = [Choice(option, option) for option in field.options if option != "none"]
+        choices = [
+            Choice(option, option, field.meaning(option)) for option in field.options if option != "none"
+        ]
         chosen = await self.app.push_screen_wait(Picker(title, choices, marked, several=True))
-        if chosen is None or set(chosen) == set(marked):
+        if not chosen or set(chosen) == set(marked):
             return None
         by_text = {text_of(value): value for value in (*field.row.choices, True, False)}
         values = [by_text[option] for option in chosen]
@@ -276,9 +310,10 @@ class EditActions(LabBase):
         self.flush()
         now = value_at(self.document.root, address)
         choices = [Choice(entry.name, entry.name, entry.description) for entry in entries]
-        title = f"{title} (or type your own in the form: path/file.py:function)"
         chosen = await self.app.push_screen_wait(
-            Picker(title, choices, [str(now)], columns=("name", "about"))
+            Picker(
+                title, choices, [str(now)], columns=("name", "about"), own="your own: path/file.py:function"
+            )
         )
         if chosen:
             name = node_of(chosen[0])
@@ -286,3 +321,9 @@ class EditActions(LabBase):
             missing = next((entry.missing for entry in entries if entry.name == chosen[0]), "")
             if missing:
                 self.say(f"{chosen[0]} is not here: {missing}", "warn")
+
+
+def _listed(field: Field) -> list[Any]:
+    """The items of the list that holds, default or not."""
+    value = field.row.default if field.value is ABSENT else field.value
+    return value if isinstance(value, list) else [] if value is None else [value]

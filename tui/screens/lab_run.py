@@ -1,6 +1,7 @@
 """The lab's actions that run the preset."""
 
 import asyncio
+import functools
 
 from textual import work
 
@@ -12,7 +13,8 @@ from tui.lab.fields import fields_of, problems_at, says
 from tui.lab.outline import items
 from tui.screens.lab_base import LabBase
 from tui.screens.lab_texts import Review, TextView
-from tui.session import Failed
+from tui.session import Failed, Go, Tell
+from tui.widgets.confirm import Ask
 from tui.widgets.form import Form
 from tui.widgets.outline import Outline
 
@@ -50,32 +52,54 @@ class RunActions(LabBase):
         review = Review(variants, lambda spec: launch.batch_scripts(spec, self.session.workspace))
         if not await self.app.push_screen_wait(review):
             return
+        after = await self._asked_when(review.spec)
+        if after is None:
+            return
         self.say("Starting …")
-        before = self.session.study
+        seconds = {spec.name: estimate.seconds for spec, estimate in variants}[review.spec.name]
         try:
-            run = await self._begin(review.spec)
+            run = await self._begin(review.spec, seconds, after=after)
         except SecateurError as error:
+            self.post_message(Go("lab"))
             self.post_message(Failed(error))
             return
-        seconds = {spec.name: estimate.seconds for spec, estimate in variants}[review.spec.name]
-        if seconds is not None:
-            self.expected[run.name] = seconds
-        if before:
-            self.session.watcher.unsubscribe(self, before)
         self.running = run.name
-        self.session.watcher.subscribe(self, run.name)
-        self.say(f"{run.name} runs, also when you leave. ^l: its curve and trials.", "good")
+        self.post_message(Tell(f"{run.name} goes on, also when you leave", "good"))
 
-    async def _begin(self, spec: Spec) -> RunDir:
-        """Create a study, make it the current one, start it and see it pass its check-up. Raises SecateurError."""
+    async def _asked_when(self, spec: Spec) -> bool | None:
+        """Whether a study waits for those that run on this machine; None if it is not to be started after all."""
+        from engine.studies import turns
+
+        if spec.settings.executor.slurm is not None:
+            return False
+        others = await asyncio.to_thread(turns.at_work, self.session.workspace)
+        if not others:
+            return True
+        last = others[-1].run.name
+        choices = {
+            "a": f"after {last}: one study after the other, each as fast as this machine is",
+            "b": "beside it: at once, and both slower; latency waits until the machine is quiet",
+        }
+        what = await asyncio.to_thread(turns.in_words, others)
+        question = Ask(f"{others[0].run.name} runs here already", f"It can wait {what}.", choices, first="a")
+        answer = await self.app.push_screen_wait(question)
+        return None if not answer else answer == "a"
+
+    async def _begin(self, spec: Spec, seconds: float | None, *, after: bool) -> RunDir:
+        """Create a study, show it as the current one, start it and see it pass its check-up. Raises SecateurError.
+
+        It is estimated to take so many `seconds`; `after` is as in `launch.start`.
+        """
         from engine.runner import launch
 
         before = self.session.study
         run = await asyncio.to_thread(launch.create, spec, self.session.workspace)
         self.session.show(run.name)
-        await asyncio.to_thread(launch.start, run)
+        if seconds is not None:
+            self.session.expected[run.name] = seconds
+        self.post_message(Go("run"))
+        await asyncio.to_thread(functools.partial(launch.start, run, after=after))
         self.session.watcher.look()
-        self.say("Trying its files and networks …")
         try:
             await asyncio.to_thread(launch.accepted, run)
         except SecateurError:

@@ -11,6 +11,7 @@ from textual.message import Message
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
+from engine.params.rows import Row
 from tui.lab.fields import Field
 from tui.lab.text import read_sweep, sweep_text, text_of
 from tui.widgets.keyinput import KeyInput
@@ -44,13 +45,14 @@ class SweepEditor(ModalScreen[Any]):
 
     def compose(self) -> ComposeResult:
         row = self._field.row
+        listed, ranged = examples(row.one)
         with Vertical(id="box"):
             yield Static(f"Sweep {self._path}", markup=False)
             yield Static(f"{row.help} Each value: {row.one.allowed()}.", markup=False)
-            yield KeyInput(self._start(), "such as 0, 0.5, 0.9   or   0..0.9 by 0.1")
+            yield KeyInput(self._start(), f"such as {listed}   or   {ranged}")
             yield Static("", id="preview", markup=False)
             yield Static(
-                "A list `0, 0.5, 0.9`, a range `0..0.9 by 0.1`, or both: `0, 0.5..0.9 by 0.1`.\n"
+                f"A list `{listed}`, a range `{ranged}`, or both, with a comma between them.\n"
                 "Enter takes it, empty ends the sweep, Esc cancels.",
                 markup=False,
             )
@@ -93,3 +95,31 @@ class SweepEditor(ModalScreen[Any]):
 
     def action_cancel(self) -> None:
         self.dismiss(None)
+
+
+def examples(row: Row) -> tuple[str, str]:
+    """A list and a range of values that the parameter takes, near its default where it has one.
+
+    >>> examples(Row("sparsity", "number", default=0.5, minimum=0, maximum=1, exclusive_maximum=True))
+    ('0.25, 0.5, 0.75', '0.25..0.75 by 0.25')
+    >>> examples(Row("speedup", "number", minimum=1, exclusive_minimum=True))
+    ('2, 3, 4', '2..4 by 1')
+    >>> examples(Row("epochs", "integer", default=10, minimum=1))
+    ('5, 10, 15', '5..15 by 5')
+    """
+    values: list[float]
+    middle = row.default if isinstance(row.default, int | float) and row.default > 0 else None
+    if middle is None:
+        low = row.minimum if row.minimum is not None else 1
+        values = (
+            [low + 1, low + 2, low + 3]
+            if row.maximum is None or low + 3 <= row.maximum
+            else [0.25, 0.5, 0.75]
+        )
+    elif row.type == "integer":
+        step = max(int(middle) // 2, 1)
+        values = [max(int(middle) - step, 1), int(middle), int(middle) + step]
+    else:
+        values = [middle / 2, middle, middle * 1.5]
+    texts = [text_of(value) for value in values]
+    return ", ".join(texts), f"{texts[0]}..{texts[2]} by {text_of(values[1] - values[0])}"

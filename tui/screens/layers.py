@@ -13,6 +13,7 @@ from engine.reports.clips import Clip
 from engine.results import network
 from engine.studies.state import StudyState, TrialState
 from engine.text.numbers import count, percent
+from tui.keys.action import hint
 from tui.screens.base import StudyScreen, bindings
 from tui.screens.compare import CompareActions
 from tui.screens.copying import CopyActions, of_table
@@ -54,7 +55,7 @@ class LayersScreen(StudyScreen, CompareActions, CopyActions):
             return
         failed = state.standing(trial) == "failed"
         self.query_one(Table).empty = (
-            f"No layers: trial {trial.index} failed, Trial (F5) says why." if failed else NONE
+            f"No layers: trial {trial.index} failed, {hint('trial')} says why." if failed else NONE
         )
         wanted = (f"{state.name} {trial.measure.key}", trial.measure.status)
         if wanted != self._read:

@@ -1,5 +1,6 @@
 """What the study's processes printed or the study's events, following."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
@@ -13,6 +14,7 @@ from engine.studies.state import StudyState
 from tui.screens.base import StudyScreen, bindings
 from tui.session import Session
 from tui.views import log
+from tui.views.run import step_names
 from tui.widgets.document import Document
 from tui.widgets.painted import Line
 
@@ -33,7 +35,7 @@ class LogScreen(StudyScreen):
         self._tail: log.Logs | log.Events | None = None
         self._lines: list[str] = []
         self._state: StudyState | None = None
-        self._study = ""
+        self._names: Mapping[str, str] = {}
 
     def compose_body(self) -> ComposeResult:
         yield Static("", id="title", markup=False)
@@ -47,7 +49,10 @@ class LogScreen(StudyScreen):
         self._look()
 
     def show_state(self, state: StudyState | None) -> None:
-        self._state = state
+        before, self._state = self._state, state
+        if state is not None and (before is None or len(before.steps) != len(state.steps)):
+            self._names = step_names(state)
+            self.query_one(Document).show(self._text)
         self._title()
 
     def _look(self) -> None:
@@ -75,8 +80,9 @@ class LogScreen(StudyScreen):
     def _text(self, width: int) -> list[Line]:
         if not self._lines:
             return [[("Nothing yet.", "muted")]]
-        style = log.event_line if self._events else log.plain_line
-        return [line for text in self._lines for line in style(text, width)]
+        if not self._events:
+            return [line for text in self._lines for line in log.plain_line(text, width)]
+        return [line for text in self._lines for line in log.event_line(text, width, self._names)]
 
     def _title(self) -> None:
         on_cluster = self._state is not None and self._state.executor == "slurm"

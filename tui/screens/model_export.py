@@ -23,7 +23,7 @@ from tui.widgets.form import Form
 from tui.widgets.painted import Line
 from tui.work.models import ModelExport, Wish
 
-READY = "↑ ↓ fields, ← → change a choice, Enter writes it, Esc closes"
+READY = "↑ ↓ fields, ← → choose, Enter writes it (on the folder: edits it), Esc closes"
 WORKING = "c cancels, Esc closes this and lets it go on"
 TOLD_LINES = 11
 ROWS = (
@@ -55,8 +55,8 @@ class ExportScreen(ModalScreen[None]):
         Binding("escape", "close", "close"),
         Binding("f9", "start", "write"),
         Binding("c", "cancel", "cancel"),
-        Binding("left,h", "cycle(-1)", show=False),
-        Binding("right,l,space", "cycle(1)", show=False),
+        Binding("left", "cycle(-1)", show=False),
+        Binding("right", "cycle(1)", show=False),
     ]
 
     def __init__(
@@ -148,6 +148,10 @@ class ExportScreen(ModalScreen[None]):
         self._show_form()
         self._forget()
 
+    @on(Form.GivenUp)
+    def _given_up(self, message: Form.GivenUp) -> None:
+        self._edited(message)
+
     def _take(self, message: Form.Edited) -> None:
         """Keep what was typed; a folder's name is text, whatever else it could be read as."""
         path, typed = message.field.address.path, message.typed
@@ -165,6 +169,12 @@ class ExportScreen(ModalScreen[None]):
             self._show()
 
     @on(Form.Entered)
+    def _entered(self, message: Form.Entered) -> None:
+        if message.field.options:
+            self.action_start()
+        else:
+            self.query_one(Form).edit()
+
     def action_start(self) -> None:
         """Write the model; the screen shows how that goes."""
         if self._busy:

@@ -48,9 +48,10 @@ async def _run(app: App[None], action: Action, go: Go) -> None:
     if action.where == "plot":
         from tui.widgets.plot import Plot
 
-        if not app.screen.query(Plot):
+        if not any(plot.focusable for plot in app.screen.query(Plot)):
             await _ready(app, "curves", go)
-        await app.screen.query(Plot).first().run_action(action.call)
+        plot = next(plot for plot in app.screen.query(Plot) if plot.focusable)
+        await plot.run_action(action.call)
         return
     await _ready(app, action.where, go)
     await app.screen.run_action(action.call)

@@ -14,34 +14,31 @@ from textual.widgets import Input, Static
 
 from engine.errors import SecateurError
 from engine.reports.clips import Clip
-from engine.results.failures import RESUME, of_status
-from engine.results.pick import MARK
 from engine.studies import notes
 from engine.text.phrases import counted
+from tui.keys.action import hint
 from tui.screens.base import bindings
 from tui.screens.compare import CompareActions
 from tui.screens.copying import CopyActions, of_table
 from tui.screens.next import NextActions
+from tui.screens.preview import Preview
 from tui.screens.report import ReportActions
 from tui.session import Back, Failed, Go, Session, Tell
-from tui.views.studies import COLUMNS, SORTS, TAGS, cells, chosen, headed
+from tui.views.studies import COLUMNS, SORTS, TAGS, about, cells, chosen, headed
 from tui.widgets.chrome import PlaceBar
 from tui.widgets.confirm import Ask, Confirm, Prompt
-from tui.widgets.document import Document, wrapped
+from tui.widgets.document import Document
 from tui.widgets.keyinput import KeyInput
 from tui.widgets.painted import Line
 from tui.widgets.table import Row, Table
 from tui.work import studies
 from tui.work.messages import Listed, StudiesChanged
 
-TOLD = 4
-"""Lines below the list on the study under the cursor."""
-RESUMED = "goes on with it or tries again; Enter, then Trial (F5), tells more"
 AGES_EVERY_S = 60.0
 """Seconds between two looks at the ages; only those that read differently are sent."""
 
 
-class StudiesScreen(ReportActions, CompareActions, CopyActions, NextActions):
+class StudiesScreen(Preview, ReportActions, CompareActions, CopyActions, NextActions):
     """The list; its rows come from the watcher."""
 
     WHERE = "studies"
@@ -61,6 +58,7 @@ class StudiesScreen(ReportActions, CompareActions, CopyActions, NextActions):
             yield KeyInput(placeholder="/ to type words in any column")
             yield Static("", id="count", markup=False)
         yield Table(COLUMNS, "Reading the workspace …")
+        yield self.compose_preview()
         yield Document(self._about, id="about")
 
     def on_mount(self) -> None:
@@ -83,26 +81,11 @@ class StudiesScreen(ReportActions, CompareActions, CopyActions, NextActions):
             status = f"{study.status.state} {study.status.done}/{study.status.trials}"
             self.query_one(PlaceBar).show_study(study.run.name, status)
         self.query_one("#about", Document).show(self._about)
+        self.rest_on(self.pointed())
 
     def _about(self, width: int) -> list[Line]:
-        """What became of the study under the cursor, or else what it is about."""
         study = next((s for s in self._studies if s.run.name == self.pointed()), None)
-        if study is None:
-            return []
-        if study.status.standing:
-            return wrapped(study.status.standing, width)[:TOLD]
-        if not (happened := of_status(study.status)):
-            text = study.status.pick.get("text")
-            picked = wrapped(f"{MARK} {text}", width, "good") if isinstance(text, str) else []
-            note = wrapped(study.notes.words, width, "accent") if study.notes else []
-            return [*wrapped(study.status.about, width, "muted"), *picked, *note][:TOLD]
-        onward = f"r {RESUMED}" if study.status.state in ("lost", "failed", "cancelled") else ""
-        lines = wrapped(happened.replace(RESUME, "r"), width, "bad")
-        room = TOLD - bool(onward)
-        if len(lines) > room:
-            (text, role), *_ = lines[room - 1]
-            lines = [*lines[: room - 1], [(f"{text[: width - 1]}…", role)]]
-        return [*lines, *([[(onward, "accent")]] if onward else [])]
+        return about(study, width) if study is not None else []
 
     def ready(self) -> bool:
         return bool(self._studies)
@@ -141,7 +124,7 @@ class StudiesScreen(ReportActions, CompareActions, CopyActions, NextActions):
     def _nothing(self, words: list[str]) -> str:
         if words and self._studies:
             return "No study has these words. Esc clears the filter."
-        return f"No studies in {self.session.workspace} yet: the lab (2) starts one."
+        return f"No studies in {self.session.workspace} yet: {hint('lab')} starts one."
 
     @on(Input.Submitted)
     def _filtered(self) -> None:
@@ -193,6 +176,9 @@ class StudiesScreen(ReportActions, CompareActions, CopyActions, NextActions):
 
     def action_cancel(self) -> None:
         self._do("asked to stop", ("running", "queued"), studies.cancel)
+
+    def action_begin_now(self) -> None:
+        self._do("begins now", ("queued",), studies.begin_now)
 
     def action_hold(self) -> None:
         self._do("what waits of it is held", ("running", "queued"), studies.hold)
@@ -271,6 +257,34 @@ class StudiesScreen(ReportActions, CompareActions, CopyActions, NextActions):
         except SecateurError as error:
             self.post_message(Failed(error))
         self.session.watcher.look()
+
+    def action_restore(self) -> None:
+        self.run_worker(self._restore())
+
+    async def _restore(self) -> None:
+        """Take back the study that was deleted last."""
+        try:
+            name = await asyncio.to_thread(studies.restore, self.session.workspace)
+        except SecateurError as error:
+            self.post_message(Failed(error))
+            return
+        self.session.watcher.look()
+        self.post_message(Tell(f"{name}: back from the bin", "good"))
+
+    def action_disk(self) -> None:
+        self.run_worker(self._disk(), group="disk", exclusive=True)
+
+    async def _disk(self) -> None:
+        """Show what each study holds, the bin, and what is left over."""
+        from tui.screens.lab_texts import TextView
+
+        self.post_message(Tell("Looking at every file of the workspace …"))
+        width = min(self.size.width - 8, 100)
+        text = await asyncio.to_thread(studies.disk_use, self.session.workspace, width)
+        self.post_message(Tell(""))
+        await self.app.push_screen(
+            TextView("What fills the workspace; `secateur clean` frees it", [(text, "")])
+        )
 
     def action_delete(self) -> None:
         self.run_worker(self._delete())

@@ -1,9 +1,10 @@
 """The end of a log file, and its lines as text to show; markup in them means nothing."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from heapq import merge
 from pathlib import Path
+from types import MappingProxyType
 
 from engine.errors import sentence
 from engine.results.summary import quality_of
@@ -114,13 +115,16 @@ def plain_line(text: str, width: int) -> list[Line]:
     return wrapped(text.replace("\t", "    ")[:4000], width, role)
 
 
-def event_line(text: str, width: int) -> list[Line]:
-    """An event as people read it; a line that is none is shown as it is."""
+def event_line(text: str, width: int, names: Mapping[str, str] = MappingProxyType({})) -> list[Line]:
+    """An event as people read it; a line that is none is shown as it is.
+
+    `names` calls steps by name instead of by the begin of their key.
+    """
     event = ev.parse_line(text.encode())
     if event is None:
         return wrapped(text[:400], width, "muted")
     try:
-        words, role = _words(event)
+        words, role = _words(event, names)
     except (TypeError, ValueError, AttributeError, LookupError):  # values of other types than ours
         return wrapped(text[:400], width, "muted")
     first, *rest = wrapped(words, max(width - 10, 10), role)
@@ -128,7 +132,10 @@ def event_line(text: str, width: int) -> list[Line]:
     return [[(f"{when}  ", "muted"), *first], *([(" " * 10, ""), *line] for line in rest)]
 
 
-def _words(event: ev.Event) -> tuple[str, str]:
+def _words(event: ev.Event, names: Mapping[str, str]) -> tuple[str, str]:
+    key = getattr(event, "key", None) or ""
+    kind = getattr(event, "kind", "")
+    step = names.get(key, f"{kind} {key[:8]}".strip())
     match event:
         case ev.StudyStarted():
             return f"{event.study} {'resumed' if event.resumed else 'started'} on {event.host}", "title"
@@ -143,18 +150,18 @@ def _words(event: ev.Event) -> tuple[str, str]:
         case ev.Chosen():
             return "; ".join(event.lines), "title"
         case ev.StepStarted():
-            return f"{event.kind} started {event.key[:8]}", "muted"
+            return f"{step} started", "muted"
         case ev.StepProgress():
-            return f"{event.key[:8]} {_percent(event.done)} {event.text}", "muted"
+            return f"{step} {_percent(event.done)} {event.text}", "muted"
         case ev.EpochFinished():
             name, value = quality_of(event.measures, "validation_") or ("accuracy", None)
             what = "validation" if name == "accuracy" else "validation mAP"
-            return f"{event.key[:8]} epoch {event.epoch}/{event.epochs}  {what} {_percent(value)}", ""
+            return f"{step} epoch {event.epoch}/{event.epochs}  {what} {_percent(value)}", ""
         case ev.StepFinished():
             again = " (reused)" if event.reused else ""
-            return f"{event.kind} done {event.key[:8]}  {_seconds(event.seconds)}{again}", "good"
+            return f"{step} done  {_seconds(event.seconds)}{again}", "good"
         case ev.StepFailed():
-            return f"{event.kind} FAILED {event.key[:8]}: {_error_text(event.error)}", "bad"
+            return f"{step} FAILED: {_error_text(event.error)}", "bad"
         case ev.TaskStarted():
             return f"task {event.name} ({event.stage}) runs on {event.host}", ""
         case ev.TaskEnded():

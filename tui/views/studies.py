@@ -3,25 +3,34 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from engine.results.pick import cell
+from engine.results.failures import RESUME, of_status
+from engine.results.pick import MARK, cell
 from engine.results.summary import quality_of
+from engine.text.bars import bar, sparkline
 from engine.text.numbers import age
+from tui.keys.action import hint
+from tui.widgets.document import wrapped
+from tui.widgets.painted import Line
+from tui.widgets.progress import OPEN
 from tui.widgets.table import Cell, Column
 from tui.work.messages import Listed
 
 TAGS = "tags"
 """The column that is there once a study has some."""
+BAR, SPARK = 6, 14
+"""Cells of the bar of an open study, and of the course of its trials."""
 COLUMNS = (
     Column("study", widest=44),
     Column("state", widest=22),
     Column("trials", "right"),
     Column("pick", "right", rank=2),
+    Column("curve", rank=7, widest=SPARK),
     Column("age", "right", rank=1),
-    Column("host", rank=4, widest=24),
-    Column("model", rank=5),
-    Column("data", rank=6),
+    Column("host", rank=6, widest=24),
+    Column("model", rank=4),
+    Column("data", rank=5),
     Column(TAGS, rank=3, widest=24),
-    Column("about", rank=7, widest=60),
+    Column("about", rank=8, widest=120),
 )
 STATES = ("running", "queued", "lost", "failed", "cancelled", "done", "unreadable")
 SORTS: tuple[tuple[str, bool, Callable[[Listed], object]], ...] = (
@@ -32,6 +41,9 @@ SORTS: tuple[tuple[str, bool, Callable[[Listed], object]], ...] = (
     ("model", False, lambda s: s.status.model),
 )
 """Label, whether the largest comes first, and what to sort by."""
+MOST_LINES = 4
+"""Lines on the study under the cursor."""
+RESUMED = f"goes on with it or tries again; Enter, then {hint('trial')}, tells more"
 ROLES = {"running": "good", "lost": "warn", "failed": "bad", "unreadable": "bad", "cancelled": "muted"}
 
 
@@ -40,6 +52,8 @@ def cells(study: Listed, now: float) -> dict[str, Cell]:
     status = study.status
     state = status.state + "?" * bool(status.doubt) + (f", {status.verdict}" if status.verdict else "")
     trials = f"{status.done}/{status.trials}" + (f" {status.failed}!" if status.failed else "")
+    if status.state in OPEN and status.trials:
+        trials = f"{bar(status.done / status.trials, BAR)} {trials}"
     role = "bad" if status.verdict == "different" else ROLES.get(status.state, "")
     old = age(now - status.created).removesuffix(" ago").removeprefix("just ") if status.created else "–"
     return {
@@ -47,6 +61,7 @@ def cells(study: Listed, now: float) -> dict[str, Cell]:
         "state": (state, role),
         "trials": (trials, "bad" if status.failed else ""),
         "pick": cell(status.pick),
+        "curve": (sparkline(status.course, SPARK), "bar"),
         "age": old,
         "host": status.host,
         "model": status.model,
@@ -54,6 +69,25 @@ def cells(study: Listed, now: float) -> dict[str, Cell]:
         TAGS: (" ".join(f"#{tag}" for tag in study.notes.tags), "accent"),
         "about": (status.about, "muted"),
     }
+
+
+def about(study: Listed, width: int) -> list[Line]:
+    """What became of a study, or else what it is about, on a few lines."""
+    status = study.status
+    if status.standing:
+        return wrapped(status.standing, width)[:MOST_LINES]
+    if not (happened := of_status(status)):
+        text = status.pick.get("text")
+        picked = wrapped(f"{MARK} {text}", width, "good") if isinstance(text, str) else []
+        note = wrapped(study.notes.words, width, "accent") if study.notes else []
+        return [*wrapped(status.about, width, "muted"), *picked, *note][:MOST_LINES]
+    onward = f"r {RESUMED}" if status.state in ("lost", "failed", "cancelled") else ""
+    lines = wrapped(happened.replace(RESUME, "r"), width, "bad")
+    room = MOST_LINES - bool(onward)
+    if len(lines) > room:
+        (text, role), *_ = lines[room - 1]
+        lines = [*lines[: room - 1], [(f"{text[: width - 1]}…", role)]]
+    return [*lines, *([[(onward, "accent")]] if onward else [])]
 
 
 def _times(kept: dict[str, Any]) -> tuple[float, float]:

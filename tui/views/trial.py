@@ -11,6 +11,7 @@ from engine.results import failures, latency_targets
 from engine.results.summary import baseline_value, measure_names, measure_value, quality_name, quality_of
 from engine.studies.state import Standing, StepState, StudyState, TrialState
 from engine.text import numbers, tables
+from tui.keys.action import hint
 from tui.widgets.document import wrapped
 from tui.widgets.ending import ONWARD, paragraphs
 from tui.widgets.painted import Line, Span
@@ -34,7 +35,7 @@ def find(state: StudyState | None, index: int) -> TrialState | None:
 def nothing(state: StudyState | None) -> str:
     """What to say where there is no trial to show."""
     if state is None:
-        return "No study yet: the lab (2) starts one, the list (3) opens one."
+        return f"No study yet: {hint('lab')} starts one, {hint('studies')} opens one."
     if end := failures.ending(state):
         return f"{state.name}: {failures.brief(end)}"
     return f"{state.name} is {state.status} and has no trials yet."

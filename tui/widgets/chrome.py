@@ -1,10 +1,14 @@
 """The bar of places above every screen, and below it the keys that work here or what there is to say."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from engine.text.tables import abbreviate, cell_width
-from tui.keys.action import PLACES
+from tui.keys.action import PLACES, Place
+from tui.session import Go
 from tui.widgets.painted import Line, Painted, Span
+
+CLOSE_BELOW = 100
+"""Columns below which the places stand closer together, so that the study has room beside them."""
 
 
 class PlaceBar(Painted):
@@ -18,19 +22,38 @@ class PlaceBar(Painted):
         super().__init__()
         self._here = here
         self._study = ("", "")
+        self._before = ""
+
+    def typing(self, now: bool) -> None:
+        """While a text is edited, digits belong to it: the places have their function keys then."""
+        self._before = "F" if now else ""
+        self.redraw()
 
     def show_study(self, name: str, status: str) -> None:
         """Name the current study and how it stands."""
         self._study = (name, status)
         self.redraw()
 
-    def lines(self, width: int, height: int) -> Sequence[Line]:
-        spans: list[Span] = []
+    def _labels(self, width: int) -> Iterator[tuple[Place, list[Span]]]:
+        """How each place is written in a bar of this width."""
+        gap = "" if width < CLOSE_BELOW else " "
         for place in PLACES:
             if place.name == self._here:
-                spans += [(f" {place.key} {place.label} ", "bold reverse"), ("", "")]
+                yield place, [(f" {self._before}{place.key} {place.label} ", "bold reverse"), ("", "")]
             else:
-                spans += [(f" {place.key} ", "accent"), (f"{place.label} ", "")]
+                yield place, [(f" {self._before}{place.key} ", "accent"), (f"{place.label}{gap}", "")]
+
+    def clicked(self, x: int, y: int, times: int) -> None:
+        """A click goes to the place."""
+        end = 0
+        for place, label in self._labels(self.size.width):
+            end += sum(cell_width(text) for text, _ in label)
+            if x < end:
+                self.post_message(Go(place.name))
+                return
+
+    def lines(self, width: int, height: int) -> Sequence[Line]:
+        spans = [span for _, label in self._labels(width) for span in label]
         used = sum(cell_width(text) for text, _ in spans)
         room = width - used - 1
         name, status = self._study
@@ -38,6 +61,10 @@ class PlaceBar(Painted):
             text = f"{abbreviate(name, room - len(status) - 1)} {status}"
             spans.append((" " * (room - cell_width(text)) + text, "muted"))
         return [spans]
+
+
+MORE = " … "
+"""Where there are more keys than room: help lists them."""
 
 
 class KeyBar(Painted):
@@ -71,9 +98,12 @@ class KeyBar(Painted):
         last = sum(len(key) + len(label) + 3 for key, label in self.LAST)
         spans: list[Span] = []
         used = 0
-        for key, label in self._keys:
+        for place, (key, label) in enumerate(self._keys):
             needed = cell_width(key) + cell_width(label) + 3
-            if used + needed > width - last:
+            more = MORE if place + 1 < len(self._keys) else ""
+            if used + needed + len(more) > width - last:
+                spans.append((MORE[: max(width - last - used, 0)], "muted"))
+                used += min(len(MORE), max(width - last - used, 0))
                 break
             spans += [(f" {key}", "accent"), (f" {label} ", "")]
             used += needed

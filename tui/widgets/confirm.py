@@ -88,26 +88,31 @@ class Confirm(ModalScreen[bool]):
 
 
 class Ask(ModalScreen[str]):
-    """A question with several answers, each by its key; the key is what it gives, Escape gives an empty text."""
+    """A question with several answers, each by its key; the key is what it gives, Escape gives an empty text.
+
+    Enter gives `first`, if there is one.
+    """
 
     DEFAULT_CSS = "Ask #box {" + BOX + "}"
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss('')", "none of them")]
 
-    def __init__(self, question: str, detail: str, choices: Mapping[str, str]) -> None:
+    def __init__(self, question: str, detail: str, choices: Mapping[str, str], first: str = "") -> None:
         super().__init__()
-        self._choices = choices
+        self._choices, self._first = choices, first
         listed = "\n".join(f"{key}  {text}" for key, text in choices.items())
         self._parts = ((question, "title"), (detail, ""), (listed, "title"))
 
     def compose(self) -> ComposeResult:
         with Vertical(id="box"):
             yield _Text(*self._parts)
-            yield Static("Esc does none of them", markup=False)
+            enter = f"Enter means {self._first}, " if self._first else ""
+            yield Static(f"{enter}Esc does none of them", markup=False)
 
     def on_key(self, event: Key) -> None:
-        if event.character in self._choices:
+        key = self._first if event.key == "enter" else event.character
+        if key in self._choices:
             event.stop()
-            self.dismiss(event.character)
+            self.dismiss(key)
 
 
 class Notice(ModalScreen[None]):

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from textual.binding import BindingType
 
-from engine.text.tables import cell_width
+from engine.text.tables import abbreviate, cell_width
 from tui.keys.table import bindings
 from tui.widgets.painted import Line, Painted
 
@@ -44,6 +44,9 @@ class Document(Painted, can_focus=True):
         if self.is_mounted and self.size:
             self._all = self._build(self.size.width)
 
+    def scrolled(self, by: int) -> None:
+        self._scroll_by(3 * by)
+
     def action_move(self, by: int) -> None:
         self._scroll_by(by)
 
@@ -58,6 +61,22 @@ class Document(Painted, can_focus=True):
         self._top = max(0, min(self._top + by, last))
         self.follow = self.follow and self._top == last
         self.redraw()
+
+
+def clipped(lines: Sequence[Line], height: int, width: int) -> Sequence[Line]:
+    """At most `height` of these lines; where some go, the last stays and the one before ends in `…`."""
+    if len(lines) <= height:
+        return lines
+    if height < 2:
+        return lines[:height]
+    kept, last = lines[: height - 2], lines[height - 2]
+    text = "".join(text for text, _ in last)
+    role = last[-1][1] if last else ""
+    return [
+        *kept,
+        [(abbreviate(f"{text} …" if cell_width(text) < width - 2 else f"{text}……", width - 1), role)],
+        lines[-1],
+    ]
 
 
 def wrapped(text: str, width: int, role: str = "", indent: str = "") -> list[Line]:

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 
 from engine.results.failures import INDENTS, Part, ending, paragraphs_of
 from engine.studies.state import StudyState
+from tui.keys.action import hint
 from tui.widgets.document import wrapped
 from tui.widgets.painted import Line, Painted
 
-ONWARD = "r in Studies (F3)"
+ONWARD = f"r in {hint('studies')}"
 """How the lab resumes a study."""
 ROLES: dict[Part, str] = {"headline": "bad", "reason": "", "remedy": "title", "onward": "accent"}
 
@@ -28,8 +29,10 @@ class Endings(Painted):
 
     DEFAULT_CSS = "Endings { height: auto; }"
 
-    def __init__(self, *, id: str | None = None) -> None:
+    def __init__(self, *, onward: str = ONWARD, id: str | None = None) -> None:
+        """`onward` is how the study is resumed from where this is shown."""
         super().__init__(id=id)
+        self._onward = onward
         self._parts: list[tuple[Part, str]] = []
         self._most = 0
 
@@ -38,7 +41,7 @@ class Endings(Painted):
         parts: list[tuple[Part, str]] = []
         for state in states:
             if end := ending(state):
-                (_, head), *rest = paragraphs_of(end, ONWARD)
+                (_, head), *rest = paragraphs_of(end, self._onward)
                 parts += [("headline", f"{state.name}: {head}" if len(states) > 1 else head), *rest]
         if parts and also:
             parts.append(("onward", also))
@@ -56,5 +59,5 @@ class Endings(Painted):
     def _paragraphs(self, width: int) -> list[Line]:
         lines = paragraphs(self._parts, width)
         if len(lines) > self._most:
-            lines = [*lines[: self._most - 1], [("… Trial (F5) tells all", "muted")]]
+            lines = [*lines[: self._most - 1], [(f"… {hint('trial')} tells all", "muted")]]
         return lines

@@ -1,5 +1,6 @@
-"""A form of declared parameters, a line each, drawn as text with the value under the cursor being edited.
+"""A form of declared parameters, a line each, drawn as text; below them what the one under the cursor means.
 
+Nothing changes by itself: Enter begins to edit a value, which is selected then, and what is typed before is no value.
 One input takes the keys for all lines and is never seen itself: moving a real one from line to line is a new
 layout, for which Textual sends the whole screen (18 kB at 120x40 instead of 300 bytes).
 """
@@ -7,51 +8,62 @@ layout, for which Textual sends the whole screen (18 kB at 120x40 instead of 300
 from collections.abc import Callable, Sequence
 from typing import ClassVar
 
+from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container
 from textual.message import Message
 from textual.widgets import Input
+from textual.widgets.input import Selection
 
 from engine.presets.steps import Address
-from engine.text.phrases import counted
-from engine.text.tables import abbreviate, cell_width
 from tui.keys.table import bindings
-from tui.lab.fields import Field
-from tui.lab.text import Default, Fixed, Typed, read
+from tui.lab.fields import Field, choice
+from tui.lab.text import Default, Typed, read
+from tui.widgets import fieldline
+from tui.widgets.document import clipped
 from tui.widgets.keyinput import KeyInput
-from tui.widgets.painted import Line, Painted, Span
+from tui.widgets.painted import Line, Painted
 
-SIGNS = 3
-"""Columns before the name: cursor, what the value is (`*` set, `~` swept, `!` wrong), a space."""
-WIDEST_NAME = 24
-NARROWEST_VALUE, WIDEST_VALUE = 10, 28
+LEAST_HELP = 9
+"""Lines kept for the help below the fields, up to half of the form; it has all that the fields leave free."""
+PASSED = frozenset("0123456789?!")
+"""What may be typed on a field that is not edited: pages, help, the list of problems. Letters are commands in the
+outline; here somebody who types them means a value."""
 
 
 class _Editor(KeyInput):
     """The input of the form; leaving its line is the form's matter."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("tab,down", "step(1)", priority=True, show=False),
-        Binding("shift+tab,up", "step(-1)", priority=True, show=False),
-        Binding("enter", "enter", show=False),
+        Binding("tab", "leave(1, True)", priority=True, show=False),
+        Binding("shift+tab", "leave(-1, True)", priority=True, show=False),
+        Binding("down", "leave(1)", priority=True, show=False),
+        Binding("up", "leave(-1)", priority=True, show=False),
+        Binding("enter", "leave(0)", show=False),
+        Binding("escape", "give_up", show=False),
         Binding("pageup", "leap(-1)", show=False),
         Binding("pagedown", "leap(1)", show=False),
     ]
 
     def __init__(self) -> None:
         super().__init__()
-        # Backspace on arriving deletes a character, not the value.
-        self.select_on_focus = False
+        self.can_focus = False
 
-    def action_step(self, by: int) -> None:
-        self._form.step(by)
+    def action_leave(self, by: int, on: bool = False) -> None:
+        self._form.leave(by, on=on)
 
     def action_leap(self, by: int) -> None:
+        self._form.leave(0)
         self._form.leap(by)
 
-    def action_enter(self) -> None:
-        self._form.enter()
+    def action_give_up(self) -> None:
+        self._form.give_up()
+
+    def on_blur(self) -> None:
+        if self.screen.focused is not self:
+            self.can_focus = False  # Tab walks from pane to pane, and this is none
+        self._form.body.redraw()
 
     @property
     def _form(self) -> "Form":
@@ -60,13 +72,9 @@ class _Editor(KeyInput):
 
 
 class _Body(Painted, can_focus=True):
-    """The lines; it has the focus while the cursor is on a choice."""
+    """The lines; it has the focus while no value is being edited."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        *bindings("table"),
-        Binding("tab", "step(1)", priority=True, show=False),
-        Binding("shift+tab", "step(-1)", priority=True, show=False),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = bindings("table")
 
     @property
     def _form(self) -> "Form":
@@ -76,17 +84,30 @@ class _Body(Painted, can_focus=True):
     def lines(self, width: int, height: int) -> Sequence[Line]:
         return self._form.lines(width, height)
 
+    def clicked(self, x: int, y: int, times: int) -> None:
+        self._form.clicked(y)
+
     def on_focus(self) -> None:
-        self._form.focus_row()
+        self.redraw()
 
     def on_blur(self) -> None:
         self.redraw()
 
-    def action_step(self, by: int) -> None:
-        self._form.step(by)
+    def on_key(self, event: events.Key) -> None:
+        """Letters that move here do so, pages open; others are told of instead of doing what they do elsewhere."""
+        typed = event.character
+        if (
+            not typed
+            or not event.is_printable
+            or typed in PASSED
+            or event.key in self._bindings.key_to_bindings
+        ):
+            return
+        event.stop()
+        self._form.post_message(Form.Mistaken(typed))
 
     def action_move(self, by: int) -> None:
-        self._form.step(by, stay=True)
+        self._form.step(by)
 
     def action_page(self, by: int) -> None:
         self._form.leap(by)
@@ -114,8 +135,11 @@ class Form(Container):
             super().__init__()
             self.field, self.typed = field, typed
 
+    class GivenUp(Edited):
+        """Escape was pressed while the field was edited; what was `typed` into it before holds again."""
+
     class Pointed(Message):
-        """The cursor stands on another field."""
+        """The cursor stands on another field, or a value begins or ends to be edited."""
 
     class Entered(Message):
         """Enter was pressed on a field."""
@@ -124,22 +148,34 @@ class Form(Container):
             super().__init__()
             self.field = field
 
-    class Left(Message):
-        """The cursor was moved out: by 1 at the end, by -1 at the beginning."""
+    class Mistaken(Message):
+        """A letter was typed on a field that is not being edited."""
 
-        def __init__(self, by: int) -> None:
+        def __init__(self, typed: str) -> None:
             super().__init__()
-            self.by = by
+            self.typed = typed
 
-    def __init__(self, problem_of: Callable[[Field], str], *, id: str | None = None) -> None:
-        """`problem_of` gives what is wrong with a field, or an empty text."""
+    def __init__(
+        self,
+        problem_of: Callable[[Field], str],
+        help: Callable[[int], Sequence[Line]] = lambda width: (),
+        *,
+        id: str | None = None,
+    ) -> None:
+        """`problem_of` gives what is wrong with a field, or an empty text; `help` the lines below the fields, of which
+        the last is never cut."""
         super().__init__(id=id)
-        self._problem_of = problem_of
+        self._problem_of, self._help = problem_of, help
         self._fields: list[Field] = []
         self._row = 0
         self._top = 0
+        self._visible = 0
+        """Lines that fields take; the help stands below."""
         self._loaded: Address | None = None
         """The field whose text the input holds."""
+        self._offered = ""
+        self._before: Typed = Default()
+        """What the input held, and what was written in the field, when it was loaded."""
 
     def compose(self) -> ComposeResult:
         yield _Body()
@@ -162,9 +198,13 @@ class Form(Container):
     def focused(self) -> bool:
         return self.screen.focused in (self.body, self.editor)
 
+    @property
+    def editing(self) -> bool:
+        """Whether a value is being typed."""
+        return self.screen.focused is self.editor
+
     def show(self, fields: Sequence[Field], *, fresh: bool) -> None:
         """Show these fields; `fresh` for those of another form, whose cursor starts at the top."""
-        focused = self.focused
         address = None if fresh or self.field is None else self.field.address
         self._fields = list(fields)
         if fresh:
@@ -173,9 +213,9 @@ class Form(Container):
         place = next((i for i, field in enumerate(self._fields) if field.address == address), None)
         moved = address is not None and place is None
         self._row = self._row if place is None else place
-        self._load(keep=not (fresh or moved))
-        if focused:
+        if self.editing and (fresh or moved or not self._is_typed(self.field)):
             self.focus_row()
+        self._load(keep=not (fresh or moved))
         self.body.redraw()
 
     def point_at(self, address: Address) -> None:
@@ -187,30 +227,61 @@ class Form(Container):
     def pending(self) -> tuple[Field, Typed] | None:
         """What was typed and not taken yet: the message of the last key may still be on its way."""
         field = self.field
-        if field is None or field.options or field.address != self._loaded:
+        if field is None or not self.editing or field.address != self._loaded:
             return None
-        typed = read(field.row, self.editor.value)
+        value = self.editor.value
+        typed = self._before if value == self._offered else read(field.row, value)
         return None if typed == read(field.row, field.text) else (field, typed)
 
     def focus_row(self) -> None:
-        """Give the focus to what edits the cursor's line."""
-        target = self.body if self.field is None or self.field.options else self.editor
-        self._load(keep=True)
-        if self.screen.focused is not target:
-            target.focus()
-        self.body.redraw()
+        """Give the focus to the lines, with the cursor where it is."""
+        self.screen.set_focus(self.body, scroll_visible=False)
 
-    def step(self, by: int, *, stay: bool = False) -> None:
-        """To the next or previous field; past the ends out of the form, unless `stay`."""
-        to = self._row + by
-        if 0 <= to < len(self._fields):
-            self._go(to)
-        elif not stay:
-            self.post_message(self.Left(by))
+    def edit(self) -> None:
+        """Begin to edit the value under the cursor, all of it selected."""
+        if not self._is_typed(self.field):
+            return
+        self._load(keep=False)
+        self.editor.can_focus = True
+        self.screen.set_focus(self.editor, scroll_visible=False)
+        self.editor.selection = Selection(0, len(self.editor.value))
+        self.body.redraw()
+        self.post_message(self.Pointed())
+
+    def leave(self, by: int, *, on: bool = False) -> None:
+        """End the editing with what was typed and go so many fields further; `on`: edit that one, if it is typed."""
+        pending = self.pending()
+        if pending is not None:
+            self.post_message(self.Edited(*pending))
+        self.focus_row()
+        self.post_message(self.Pointed())
+        if by:
+            self.step(by)
+        if by and on:
+            self.edit()
+
+    def give_up(self) -> None:
+        """End the editing; the value is what it was before."""
+        field = self.field
+        self.focus_row()
+        if field is not None:
+            self.post_message(self.GivenUp(field, self._before))
+
+    def step(self, by: int) -> None:
+        """To the next or previous field, if there is one."""
+        self._go(max(0, min(self._row + by, len(self._fields) - 1)))
+
+    def clicked(self, y: int) -> None:
+        """A click goes to a field; below them is the help."""
+        if y < self._visible and self._top + y < len(self._fields):
+            if self.editing:
+                self.leave(0)
+            self._go(self._top + y)
+            self.focus_row()
 
     def leap(self, by: int) -> None:
         """A page up or down."""
-        to = self._row + by * max(self.body.size.height - 2, 1)
+        to = self._row + by * max(self.body.size.height - LEAST_HELP - 2, 1)
         self._go(max(0, min(to, len(self._fields) - 1)))
 
     def _go(self, row: int) -> None:
@@ -218,7 +289,7 @@ class Form(Container):
             return
         self._row = row
         self._load(keep=False)
-        self.focus_row()
+        self.body.redraw()
         self.post_message(self.Pointed())
 
     def enter(self) -> None:
@@ -234,18 +305,24 @@ class Form(Container):
         now = names.index(field.current) if field.current in names else -by if by > 0 else 0
         self.post_message(self.Edited(field, choice(field, names[(now + by) % len(names)])))
 
+    def _is_typed(self, field: Field | None) -> bool:
+        return field is not None and not field.options and not field.checks
+
     def _load(self, *, keep: bool) -> None:
         """Put the field's text into the input; `keep` what is being typed if it means the same."""
         field, editor = self.field, self.editor
-        if field is None or field.options:
+        if field is None or not self._is_typed(field):
             self._loaded = None
             return
-        same = field.address == self._loaded and read(field.row, editor.value) == read(field.row, field.text)
+        written = read(field.row, field.text)
+        offered = self._before if editor.value == self._offered else read(field.row, editor.value)
+        same = field.address == self._loaded and offered == written
         self._loaded = field.address
         if not keep or not same:
+            self._offered, self._before = field.offered, written
             with editor.prevent(Input.Changed):
-                editor.value = field.text
-                editor.cursor_position = len(field.text)
+                editor.value = field.offered
+                editor.cursor_position = len(field.offered)
         editor.placeholder = field.default_text
 
     def on_mount(self) -> None:
@@ -266,19 +343,20 @@ class Form(Container):
         if self._row >= self._top + height:
             self._top = self._row - height + 1
 
-    def _columns(self, width: int) -> tuple[int, int]:
-        """Columns of the name and of the value."""
-        names = (cell_width(field.label.rpartition(".")[2]) + 2 * field.depth for field in self._fields)
-        name = min(max(names, default=0), WIDEST_NAME, max(width // 2 - SIGNS, 6))
-        value = max(NARROWEST_VALUE, min(WIDEST_VALUE, (width - SIGNS - name - 2) // 2))
-        return name, value
-
     def lines(self, width: int, height: int) -> Sequence[Line]:
-        """The lines of the form, for its body."""
+        """The fields and below them the help, for the body."""
+        told = self._help(width)
+        room = height - min(len(told), max(height - max(len(self._fields), 1), min(LEAST_HELP, height // 2)))
+        rows = self._rows(width, room)
+        self._visible = len(rows)
+        blank: list[Line] = [()] * (min(room, max(len(self._fields), 1)) - len(rows))
+        return [*rows, *blank, *clipped(told, max(height - len(rows) - len(blank), 0), width)]
+
+    def _rows(self, width: int, height: int) -> list[Line]:
         if not self._fields:
             return [[("  Nothing to set here.", "muted")]]
         self._scroll(height)
-        name, value = self._columns(width)
+        name, value = fieldline.columns(self._fields, width)
         shown = range(self._top, min(self._top + height, len(self._fields)))
         out = [self._line(i, width, name, value) for i in shown]
         left = len(self._fields) - self._top - height
@@ -290,93 +368,7 @@ class Form(Container):
         field = self._fields[i]
         wrong = self._problem_of(field)
         at = i == self._row
-        if at and self.screen.focused is self.editor:
-            return self._edited_line(field, width, name, wrong)
+        if at and self.editing:
+            return fieldline.edited_line(field, wrong, self.editor, width, name)
         role = ("cursor" if self.focused else "dim-cursor") if at else ""
-        sign = "!" if wrong else "~" if field.axis else "*" if field.given else " "
-        label = "  " * field.depth + field.label.rpartition(".")[2]
-        text = f"‹ {field.current} ›" if field.options and not field.axis else field.current
-        left = width - SIGNS - name - value - 2
-        beside = note(field, wrong)
-        if cell_width(text) > value and field.options == ():
-            # A long text needs the room of the note more than the note does, unless something is wrong.
-            value, left = (value, left) if wrong else (width - SIGNS - name - 1, 0)
-        text = abbreviate(text, value)
-        muted = "" if field.given or at else "muted"
-        parts = [
-            ("›" if at else " ", f"accent {role}".strip()),
-            (sign + " ", f"{'bad' if wrong else 'accent'} {role}".strip()),
-            (_fit(label, name) + " ", role),
-            (_fit(text, value) + " ", f"{muted} {role}".strip()),
-            (_fit(beside, max(left, 0)), f"{'bad' if wrong else '' if at else 'muted'} {role}".strip()),
-        ]
-        return [(text, look) for text, look in parts]
-
-    def _edited_line(self, field: Field, width: int, name: int, wrong: str) -> Line:
-        """The line being typed in: its value has all the room, its help and errors stand below the form."""
-        sign = "!" if wrong else "~" if field.axis else "*" if field.given else " "
-        label = _fit("  " * field.depth + field.label.rpartition(".")[2], name)
-        room = max(width - SIGNS - name - 1, 4)
-        before = [
-            ("›", "accent cursor"),
-            (f"{sign} ", "bad cursor" if wrong else "accent cursor"),
-            (f"{label} ", "cursor"),
-        ]
-        return [*before, *self._typed(room)]
-
-    def _typed(self, room: int) -> list[Span]:
-        """The input's text with its cursor and selection in reverse, scrolled so that the cursor is seen."""
-        editor = self.editor
-        text, place = editor.value, editor.cursor_position
-        if not text:
-            shown = abbreviate(editor.placeholder, room - 2)
-            return [(" ", "reverse"), (f"{shown} ", "muted")]
-        start, end = sorted(editor.selection)
-        end = max(end, place + 1) if start == end else end
-        spans: list[Span] = []
-        used = 0
-        first = _first_shown(text, place, room)
-        for i, letter in enumerate(f"{text} "[first:], first):
-            used += cell_width(letter)
-            if used > room:
-                break
-            spans.append((letter, "reverse underline" if start <= i < end else "underline"))
-        return spans
-
-
-def _first_shown(text: str, place: int, room: int) -> int:
-    """The first letter to show so that the one at `place` is seen."""
-    first = 0
-    while cell_width(text[first : place + 1]) + 1 > room and first < place:
-        first += 1
-    return first
-
-
-def note(field: Field, wrong: str) -> str:
-    """What is said beside a value."""
-    if wrong:
-        return wrong
-    if field.axis is not None:
-        values = field.axis.values()
-        return f"swept: {counted(len(values), 'value')}" if values else "swept"
-    if field.row.type in ("switch", "anything"):
-        return ""
-    parts = [part for part in (field.row.bounds, field.row.unit) if part]
-    if not field.given:
-        return ", ".join(["default", *parts])
-    return ", ".join([f"default {field.default_text}" if not field.row.required else "required", *parts])
-
-
-def choice(field: Field, option: str) -> Typed:
-    """What choosing an option of a field means."""
-    row = field.row
-    if row.type == "switch":
-        return Fixed({}) if option == "on" else Default()
-    if row.type == "yes/no":
-        return Fixed(option == "true")
-    place = field.options.index(option) - (1 if row.optional else 0)
-    return Default() if place < 0 else Fixed(row.choices[place])
-
-
-def _fit(text: str, width: int) -> str:
-    return abbreviate(text, width) + " " * max(width - cell_width(text), 0)
+        return fieldline.line(field, wrong, role, width, name, value)

@@ -9,8 +9,8 @@ from engine.presets.yaml.tree import Mapping
 from engine.text.tables import abbreviate, cell_width
 from tui.lab.check import Checked
 from tui.lab.document import Document
-from tui.lab.fields import Field, fields_of, help_of, says, section_help
-from tui.lab.outline import ADD, TITLES, Item, trials_text
+from tui.lab.fields import Field, help_of, says, section_help
+from tui.lab.outline import ADD, TITLES, Item, amount_of
 from tui.widgets.document import wrapped
 from tui.widgets.painted import Line, Painted
 
@@ -32,7 +32,7 @@ class Head(Painted):
         self._edited = " (edited)" if document.dirty else ""
         self._origin = "  comes with secateur" if document.shipped else "" if document.path else "  not saved"
         if checked.spec is not None:
-            trials = trials_text(len(checked.spec.trials))
+            trials = amount_of(checked.spec)
             self._amounts = (f"{trials}, {checked.estimate}", f"{trials}, {checked.estimate.short}", trials)
         self._status = status_of(checked, typing)
         self.redraw()
@@ -116,39 +116,35 @@ class FormTitle(Painted):
         return [[(f" {self._title}  ", "title"), (abbreviate(self._about, room), "muted")]]
 
 
-class FieldHelp(Painted):
-    """What the selected parameter is, what it takes, and what is wrong with it."""
+def field_help(
+    item: Item | None, field: Field | None, wrong: str, width: int, *, editing: bool
+) -> list[Line]:
+    """What the selected parameter is, what it takes, what is wrong with it, and last which keys change it.
 
-    DEFAULT_CSS = "FieldHelp { height: 6; }"
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._parts: list[tuple[str, str]] = []
-
-    def show(self, item: Item | None, field: Field | None, wrong: str) -> None:
-        """`item` is the outline's line, `field` the form's."""
-        if field is not None:
-            self._parts = [(f"! {wrong}", "bad")] if wrong else []
-            self._parts += [(line, "") for line in help_of(field)]
-            self._parts.append((keys_for(field), "muted"))
-        elif item is not None and item.key == ADD:
-            self._parts = [("Enter adds a step at the end: train, prune, fine-tune, …", "")]
-        else:
-            self._parts = [(f"! {wrong}", "bad")] if wrong else []
-        self.redraw()
-
-    def lines(self, width: int, height: int) -> Sequence[Line]:
-        lines: list[Line] = [[("─" * width, "muted")]]
-        for text, role in self._parts:
-            lines += [[(" ", ""), *line] for line in wrapped(text, max(width - 2, 10), role)]
-        return lines
+    `item` is the outline's line, `field` the form's.
+    """
+    parts = [(f"! {wrong}", "bad")] if wrong else []
+    if field is not None:
+        parts += [(line, "") for line in help_of(field)]
+        parts.append((keys_for(field, editing=editing), "muted"))
+    elif item is not None and item.key == ADD:
+        parts = [("Enter adds a step at the end: train, prune, fine-tune, …", "")]
+    lines: list[Line] = [[("─" * width, "muted")]]
+    for text, role in parts:
+        lines += [[(" ", ""), *line] for line in wrapped(text, max(width - 2, 10), role)]
+    return lines
 
 
-def keys_for(field: Field) -> str:
+def keys_for(field: Field, *, editing: bool) -> str:
     """Which keys change a field."""
-    parts = ["←→ choose" if field.options else "type a value"]
-    if field.address.step is None and field.address.path in ("model.name", "data.name"):
+    if editing:
+        return "Enter takes it, Tab goes on to the next, Esc leaves it as it was, ^u clears: the default"
+    if picked_from_list(field):
         parts = ["Enter lists them"]
+    elif field.toggles:
+        parts = ["Enter turns it round"]
+    else:
+        parts = ["Enter lists them, ←→ choose" if field.options else "Enter edits it"]
     if field.sweepable:
         parts.append("F8 sweep")
     if field.given and not field.row.required:
@@ -156,4 +152,8 @@ def keys_for(field: Field) -> str:
     return ", ".join(parts)
 
 
-__all__ = ["FieldHelp", "FormTitle", "Head", "Views", "fields_of", "status_of"]
+def picked_from_list(field: Field) -> bool:
+    """Whether Enter opens a list to choose from, and typing is done there."""
+    return bool(field.checks) or (
+        field.address.step is None and field.address.path in ("model.name", "data.name") and not field.axis
+    )

@@ -14,80 +14,19 @@ from engine.results import latency_targets, pick
 from engine.results.failures import reasons_of
 from engine.results.summary import path_values, quality_name
 from engine.studies.settings import StudySettings
-from engine.studies.state import StepState, StudyState, TrialState
-from engine.text import numbers, tables
-from tui.widgets.document import wrapped
+from engine.studies.state import StudyState, TrialState
+from engine.text import numbers
 from tui.widgets.ending import Endings
-from tui.widgets.painted import Line, Painted
 from tui.widgets.plot import Plot
+from tui.widgets.progress import OPEN, Progress
 from tui.widgets.table import Cell, Column, Row, Table
 from tui.widgets.verdict import Verdict
 
-LIVE = ("queued", "running")
 NOTHING = "No study yet: F9 runs the preset, and its curve appears here."
 MOST_LINES = 11
 """Lines that say what became of a study, so that a curve and some trials stay in view on a small terminal."""
 RESULTS = ("sparsity", "nonzero_parameters")
-"""What the list of trials shows beside their quality; the last go first where there is no room."""
-
-
-class Progress(Painted):
-    """Two lines: the study with its state, and how far it is with the time left."""
-
-    DEFAULT_CSS = "Progress { height: 2; }"
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._state: StudyState | None = None
-        self._expected: float | None = None
-
-    def show(self, state: StudyState | None, expected: float | None) -> None:
-        """`expected` is how many seconds the whole study was estimated to take."""
-        self._state, self._expected = state, expected
-        self.redraw()
-
-    def lines(self, width: int, height: int) -> Sequence[Line]:
-        state = self._state
-        if state is None:
-            return wrapped(NOTHING, width, "muted")
-        counts = f"{state.done} of {len(state.trials)} trials" if state.trials else ""
-        failed = f", {state.failed} failed" if state.failed else ""
-        role = {"failed": "bad", "lost": "bad", "unreadable": "bad", "done": "good"}.get(
-            state.status, "accent"
-        )
-        head: Line = [(f"{state.name} ", "title"), (f"{state.status} ", role), (f"{counts}{failed}", "")]
-        return [head, [(tables.abbreviate(second_line(state, self._expected), width), "muted")]]
-
-
-def second_line(state: StudyState, expected: float | None = None) -> str:
-    """What happens now and the time left, or how it ended."""
-    if state.status not in LIVE:
-        took = (state.finished or 0) - (state.started or 0)
-        return f"took {numbers.duration(took)}" if state.finished and state.started else ""
-    left = state.remaining_seconds()
-    if left is None and expected is not None:
-        left = expected * (1 - state.progress)
-    time_left = f"about {numbers.duration(left)} left" if left is not None else "time left not known yet"
-    parts = [f"{bar(state.progress)} {state.progress * 100:.0f} %", time_left, *_doing_now(state)]
-    return ", ".join(parts)
-
-
-def _doing_now(state: StudyState) -> list[str]:
-    """The step that runs, the first if there are several; between two steps nothing."""
-    step = next((step for step in state.steps.values() if step.status == "running"), None)
-    if step is not None:
-        return [f"{step.address} {step.text}".rstrip()]
-    return [] if any(step.status == "done" for step in state.steps.values()) else ["starting"]
-
-
-def bar(share: float, cells: int = 10) -> str:
-    """A bar of ten cells.
-
-    >>> bar(0.44)
-    '[####......]'
-    """
-    full = round(max(0.0, min(share, 1.0)) * cells)
-    return f"[{'#' * full}{'.' * (cells - full)}]"
+"""What the list of trials shows beside their quality, where there is room for more than the parameters."""
 
 
 class Live(Vertical):
@@ -100,7 +39,7 @@ class Live(Vertical):
         return pick.rule(settings, self.within) if settings else pick.STANDARD
 
     def compose(self) -> ComposeResult:
-        yield Progress()
+        yield Progress(NOTHING)
         yield Verdict()
         yield Endings()
         yield Plot(id="curve")
@@ -113,7 +52,7 @@ class Live(Vertical):
         self.query_one(Progress).show(state, expected)
         picked = pick.pick(state, self._rule(settings)) if state else None
         self.query_one(Verdict).show(pick.verdict(picked) if picked else "")
-        live = state is not None and state.status in LIVE
+        live = state is not None and state.status in OPEN
         figure = figure_of(state, settings.plot if settings else None, [picked.trial] if picked else [])
         self.query_one(Plot).show(figure, live=live, ended=state is not None and not live)
         again = "F9 runs the preset as it is now" if state is not None and not live else ""
@@ -161,10 +100,13 @@ def figure_of(state: StudyState | None, plot: PlotParams | None, picks: Sequence
 
 
 def columns(names: Sequence[str], results: Sequence[str]) -> list[Column]:
-    """The columns of the list of trials; results come before the state, which may be cut off."""
-    swept = [Column(short(name, names), widest=14) for name in names]
-    measured = [Column(measure(name).short or name, "right", rank=i) for i, name in enumerate(results)]
-    return [Column("#", "right"), *swept, *measured, Column("state", widest=30)]
+    """The columns of the list of trials: how it stands and what came of it before what it was made from."""
+    swept = [Column(short(name, names), widest=14, rank=place) for place, name in enumerate(names, 1)]
+    measured = [
+        Column(measure(name).short or name, "right", rank=len(names) + place if place else 0)
+        for place, name in enumerate(results)
+    ]
+    return [Column("#", "right"), Column("state", widest=30), *measured, *swept]
 
 
 def short(name: str, names: Sequence[str]) -> str:
@@ -191,14 +133,14 @@ def row(
         paths.get(str(value := trial.parameters.get(name)), shown(value)) for name, paths in ends.items()
     ]
     number: Cell = (f"{pick.MARK}{trial.index}", "good") if picked else str(trial.index)
-    return Row(str(trial.index), (number, *swept, *values, state_cell(state, trial, reason)))
+    return Row(str(trial.index), (number, state_cell(state, trial, reason), *values, *swept))
 
 
 def state_cell(state: StudyState, trial: TrialState, reason: int = 0) -> Cell:
     """A trial's state: what it is doing, or that it waits for its turn after steps it shares with others."""
     match standing := state.standing(trial):
-        case "running" if now := doing(trial.chain):
-            return f"» {trial.progress * 100:.0f} % {now}", "accent"
+        case "running" if any(step.status == "running" for step in trial.chain):
+            return f"» {trial.progress * 100:.0f} %", "accent"
         case "running":
             return f"· {trial.progress * 100:.0f} % waits", "muted"
         case "waiting":
@@ -210,14 +152,6 @@ def state_cell(state: StudyState, trial: TrialState, reason: int = 0) -> Cell:
             return f"· {standing}", "muted"
         case "failed":
             return f"! failed ({reason})" if reason else "! failed", "bad"
-
-
-def doing(chain: Sequence[StepState]) -> str:
-    """The step a trial is at, with how far it is."""
-    step = next((step for step in chain if step.status == "running"), None)
-    if step is None:
-        return ""
-    return f"{step.address} {step.text}".strip()
 
 
 def shown(value: object) -> str:

@@ -11,6 +11,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from engine.text.tables import cell_width
+from tui.patches import letters
 
 Span = tuple[str, str]
 """Text and its role: names of ROLES, attributes (`bold`, `reverse`, `underline`), one colour (`#rrggbb`) and one
@@ -29,7 +30,7 @@ ROLES = {
     "title": (None, None, "bold"),
     "head": ("muted", None, "underline"),
     "cursor": ("cursor-ink", "cursor-back", "cursor-style"),
-    "dim-cursor": (None, "panel", "cursor-style"),
+    "dim-cursor": (None, "panel", "dim-cursor-style"),
     "bar": ("key", None, ""),
 }
 """By role: the theme's variables for its colour and background, and its attributes or the variable that has them."""
@@ -53,6 +54,21 @@ class Painted(Widget):
     def lines(self, width: int, height: int) -> Sequence[Line]:
         """What to show on `height` lines of `width` columns."""
         return ()
+
+    def clicked(self, x: int, y: int, times: int) -> None:
+        """Something was clicked, where the user's settings turn the mouse on; `times` in a row."""
+
+    def scrolled(self, by: int) -> None:
+        """The mouse's wheel was turned, down by 1 or up by -1."""
+
+    def on_click(self, event: events.Click) -> None:
+        self.clicked(event.x, event.y, event.chain)
+
+    def on_mouse_scroll_down(self) -> None:
+        self.scrolled(1)
+
+    def on_mouse_scroll_up(self) -> None:
+        self.scrolled(-1)
 
     def redraw(self) -> None:
         """Draw again; only what differs from what is on screen is refreshed."""
@@ -143,6 +159,7 @@ class Painted(Widget):
         cells: _Cells = []
         for text, role in line:
             style = self._style(role)
+            text = letters.spelled(text)
             if text.isascii() and text.isprintable():
                 cells += [(char, style) for char in text]
                 continue

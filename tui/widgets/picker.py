@@ -70,12 +70,14 @@ def _fit(choice: Choice, wanted: str, letters: FuzzySearch) -> tuple[int, float]
 class Picker(ModalScreen[list[str] | None]):
     """Gives the keys chosen: one, or with `several` all that are marked; None if Escape was pressed.
 
-    With `several`, Enter marks and Escape ends the choice.
+    Enter takes and Escape gives up, always. With `several`, Space marks; Enter takes what is marked, and what was
+    searched for with it. With `own`, what was typed can be taken as it is.
     """
 
     DEFAULT_CSS = """
     Picker #box { width: 76; max-width: 100%; height: 90%; max-height: 30; border: round $border; padding: 0 1; }
     Picker Static { height: 1; }
+    Picker #about { height: auto; max-height: 6; color: $muted; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "cancel", "cancel"),
@@ -83,7 +85,8 @@ class Picker(ModalScreen[list[str] | None]):
         Binding("down,ctrl+n", "move(1)", priority=True, show=False),
         Binding("pageup", "page(-1)", priority=True, show=False),
         Binding("pagedown", "page(1)", priority=True, show=False),
-        Binding("tab,shift+tab", "stay", priority=True, show=False),
+        Binding("tab", "mark", priority=True, show=False),
+        Binding("shift+tab", "stay", priority=True, show=False),
     ]
 
     def __init__(
@@ -94,18 +97,24 @@ class Picker(ModalScreen[list[str] | None]):
         *,
         several: bool = False,
         columns: tuple[str, str] = ("name", ""),
+        about: str = "",
+        own: str = "",
     ) -> None:
+        """`about` stands above the list; `own` says what may be typed that is not in it."""
         super().__init__()
+        self._about, self._own = about, own
         self._title, self._choices, self._chosen, self._several = title, choices, list(chosen), several
         self._columns = [Column(columns[0], widest=60), Column(columns[1], rank=1, widest=60)]
 
     def compose(self) -> ComposeResult:
         with Vertical(id="box"):
-            yield Static(self._title, markup=False)
-            yield KeyInput(placeholder="type to search")
-            yield Table(self._columns, "Nothing matches.")
-            ends = "Enter marks, Esc is done" if self._several else "Enter chooses, Esc cancels"
-            yield Static(f"↑ ↓ move, {ends}", markup=False)
+            yield Static(self._title, id="title", markup=False)
+            if self._about:
+                yield Static(self._about, id="about", markup=False)
+            yield _Search(placeholder="type to search" + (f", or {self._own}" if self._own else ""))
+            yield Table(self._columns, "Nothing matches.", checks=self._several)
+            ends = "Space marks, Enter takes the marked" if self._several else "Enter chooses"
+            yield Static(f"↑ ↓ move, {ends}, Esc cancels", markup=False)
 
     def on_mount(self) -> None:
         table = self.query_one(Table)
@@ -119,8 +128,11 @@ class Picker(ModalScreen[list[str] | None]):
 
     def _fill(self, text: str) -> None:
         table = self.query_one(Table)
-        marked = table.marked
-        table.fill(Row(c.key, (c.label, (c.about, "muted"))) for c in best_first(self._choices, text))
+        marked = set(table.marked)
+        found = best_first(self._choices, text)
+        if self._own and text.strip() and text.strip() not in (choice.key for choice in found):
+            found.append(Choice(text.strip(), text.strip(), "as you typed it"))
+        table.fill(Row(c.key, (c.label, (c.about, "muted"))) for c in found)
         table.marked = marked
 
     def on_input_changed(self, message: Input.Changed) -> None:
@@ -131,13 +143,27 @@ class Picker(ModalScreen[list[str] | None]):
 
     def on_input_submitted(self) -> None:
         table = self.query_one(Table)
-        if table.key is None:
-            return
         if self._several:
-            table.marked ^= {table.key}
-            table.redraw()
-        else:
+            searched = {table.key} if self.query_one(KeyInput).value.strip() else set()
+            taken = table.marked | searched
+            self.dismiss([choice.key for choice in self._choices if choice.key in taken])
+        elif table.key is not None:
             self.dismiss([table.key])
+
+    def action_mark(self) -> None:
+        """Mark the row or take its mark away, and search for the next from the beginning."""
+        table, search = self.query_one(Table), self.query_one(KeyInput)
+        if self._several and table.key is not None:
+            table.marked ^= {table.key}
+            search.value = ""
+            table.redraw()
+
+    def on_table_chosen(self) -> None:
+        """A row was clicked twice."""
+        if self._several:
+            self.action_mark()
+        else:
+            self.on_input_submitted()
 
     def action_move(self, by: int) -> None:
         self.query_one(Table).action_move(by)
@@ -146,8 +172,25 @@ class Picker(ModalScreen[list[str] | None]):
         self.query_one(Table).action_page(by)
 
     def action_stay(self) -> None:
-        """Tab leads nowhere else here."""
+        """Shift-Tab leads nowhere else here."""
+
+    @property
+    def several(self) -> bool:
+        """Whether any number of them can be chosen."""
+        return self._several
 
     def action_cancel(self) -> None:
-        marked = self.query_one(Table).marked
-        self.dismiss([c.key for c in self._choices if c.key in marked] if self._several else None)
+        self.dismiss(None)
+
+
+class _Search(KeyInput):
+    """The words looked for; where several are chosen, Space marks."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("space", "mark", show=False)]
+
+    def action_mark(self) -> None:
+        assert isinstance(self.screen, Picker)
+        if self.screen.several:
+            self.screen.action_mark()
+        else:
+            self.insert_text_at_cursor(" ")

@@ -13,6 +13,7 @@ from engine.plotting.cells import Cell, Rows
 from engine.plotting.figure import Figure, Limits, decimate, finite
 from engine.plotting.text import Place, places, with_legend
 from tui.keys.table import bindings
+from tui.patches import letters
 from tui.widgets.painted import Line, Painted
 
 MOST_POINTS = 4000
@@ -109,8 +110,8 @@ class Plot(Painted, can_focus=True):
         figure = self.shown
         if not figure.series and not figure.references:
             return [[Cell(char) for char in self._empty[:width]]], ()
-        rows, chart = with_legend(figure, width, height)
-        return rows, places(figure, width, chart)
+        rows, chart = with_legend(figure, width, height, letters.ON)
+        return rows, places(figure, width, chart, letters.ON)
 
     def _grown(self, figure: Figure) -> View:
         """Limits that hold the new figure: those before, if they do."""
@@ -133,6 +134,14 @@ class Plot(Painted, can_focus=True):
         self._cursor = cursor
         self.redraw()
         self.post_message(self.Moved(self, *(self.cursor or (None, None))))
+
+    def clicked(self, x: int, y: int, times: int) -> None:
+        """A click goes to the nearest point, a second one opens its trial."""
+        if places := self._places():
+            near = min(places, key=lambda place: (place.column - x) ** 2 + (2 * (place.row - y)) ** 2)
+            self._put((near.series, near.point))
+            if times > 1:
+                self.action_choose()
 
     def action_step(self, by: int) -> None:
         places = self._places()

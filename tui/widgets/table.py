@@ -15,6 +15,8 @@ GAP = 2
 """Columns between two columns of the table."""
 NARROWEST, WHOLE = 9, 14
 """Columns below which an abbreviated text says nothing: in a column that may go, and in one that stays."""
+WHEEL = 3
+"""Rows that a turn of the mouse's wheel goes."""
 KEPT = 4
 """Columns of this rank and below stay as long as the texts beside them can be cut short."""
 Cell = str | Span
@@ -32,6 +34,11 @@ class Column:
     rank: int = 0
     widest: int = 40
 
+    @property
+    def name(self) -> str:
+        """The label without the arrow of a column that is sorted by."""
+        return self.label.rstrip("↓↑")
+
 
 @dataclass(frozen=True)
 class Row:
@@ -42,7 +49,10 @@ class Row:
 
 
 class Table(Painted, can_focus=True):
-    """Rows under headers. The cursor row is marked by `›`, marked rows by `*`: never by colour alone."""
+    """Rows under headers. The cursor row is marked by `›`, marked rows by `*`: never by colour alone.
+
+    A `›` at the right end of the headers says that there are columns for which there is no room.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = bindings("table")
 
@@ -60,13 +70,29 @@ class Table(Painted, can_focus=True):
     class Chosen(Moved):
         """Enter was pressed on a row."""
 
+    class ColumnsWanted(Message):
+        """Other columns are to be shown; which is for the screen to ask."""
+
+        def __init__(self, table: "Table") -> None:
+            super().__init__()
+            self.table = table
+
     def __init__(
-        self, columns: Sequence[Column], empty: str = "Nothing here yet.", *, id: str | None = None
+        self,
+        columns: Sequence[Column],
+        empty: str = "Nothing here yet.",
+        *,
+        id: str | None = None,
+        checks: bool = False,
     ) -> None:
+        """`checks`: marks are boxes, `[x]` and `[ ]`, as in a list to choose several of."""
         super().__init__(id=id)
+        self._checks = checks
         self.columns = tuple(columns)
         self.empty = empty
         self.marked: set[str] = set()
+        self.hidden: frozenset[str] = frozenset()
+        """Labels of columns that are not to be shown, whatever room there is."""
         self._rows: list[Row] = []
         self._natural: list[int] = []
         self._cursor = 0
@@ -95,6 +121,17 @@ class Table(Painted, can_focus=True):
         if self.key != key:
             self.post_message(self.Moved(self, self.key))
 
+    def clicked(self, x: int, y: int, times: int) -> None:
+        """A click goes to a row, a second one opens it."""
+        place = self._top + y - 1
+        if y > 0 and place < len(self._rows):
+            self._move(place - self._cursor)
+            if times > 1:
+                self.post_message(self.Chosen(self, self.key))
+
+    def scrolled(self, by: int) -> None:
+        self._move(WHEEL * by)
+
     def move_to_first(self) -> None:
         """Put the cursor on the first row."""
         self._move(-self._cursor)
@@ -112,10 +149,15 @@ class Table(Painted, can_focus=True):
         self._top = max(0, min(self._top, len(self._rows) - room, self._cursor))
         if self._cursor >= self._top + room:
             self._top = self._cursor - room + 1
-        shown = self._fitted(width - 2)
-        head = [("  ", "head"), *self._line([c.label for c in self.columns], shown, "head")]
+        before = " " * cell_width(self._sign(marked=False))
+        shown = self._fitted(width - 1 - len(before))
+        cut = len(shown) < len(self._wanted())
+        if cut:
+            shown = self._fitted(width - 1 - len(before) - GAP)
+        head = [(f" {before}", "head"), *self._line([c.label for c in self.columns], shown, "head")]
         used = sum(cell_width(text) for text, _ in head)
-        out: list[Line] = [[*head, (" " * max(width - used, 0), "head")]]
+        more = "›" if cut else ""
+        out: list[Line] = [[*head, (" " * max(width - used - len(more), 0) + more, "head")]]
         for i in range(self._top, min(self._top + room, len(self._rows))):
             out.append(self._row_line(i, shown))
         return out
@@ -124,8 +166,13 @@ class Table(Painted, can_focus=True):
         row = self._rows[i]
         at = i == self._cursor
         role = ("cursor" if self.has_focus else "dim-cursor") if at else ""
-        sign = ("›" if at else " ") + ("*" if row.key in self.marked else " ")
+        sign = ("›" if at else " ") + self._sign(marked=row.key in self.marked)
         return [(sign, f"accent {role}".strip()), *self._line(row.cells, shown, role)]
+
+    def _sign(self, *, marked: bool) -> str:
+        if self._checks:
+            return "[x] " if marked else "[ ] "
+        return "*" if marked else " "
 
     def _line(self, cells: Sequence[Cell], shown: list[tuple[int, int]], role: str) -> Iterable[Span]:
         for place, (column, width) in enumerate(shown):
@@ -151,7 +198,7 @@ class Table(Painted, can_focus=True):
 
         Texts of low rank shrink first, then columns of a rank above KEPT go, then the texts that stay shrink.
         """
-        kept = list(range(len(self.columns)))
+        kept = self._wanted()
         while True:
             widths = {i: self._natural[i] for i in kept}
             room = width - GAP * (len(kept) - 1)
@@ -163,6 +210,11 @@ class Table(Painted, can_focus=True):
             if last is None or sum(widths.values()) <= room:
                 return list(widths.items())
             kept.remove(last)
+
+    def _wanted(self) -> list[int]:
+        """The columns that are not hidden; never none."""
+        found = [i for i, column in enumerate(self.columns) if column.name not in self.hidden]
+        return found or list(range(len(self.columns)))
 
     def _shrink(self, widths: dict[int, int], room: int, columns: list[int]) -> None:
         """Take columns from the widest of these texts until all fit or none can give any."""
@@ -199,6 +251,9 @@ class Table(Painted, can_focus=True):
 
     def action_end(self, to: int) -> None:
         self._move(to * len(self._rows))
+
+    def action_columns(self) -> None:
+        self.post_message(self.ColumnsWanted(self))
 
     def action_choose(self) -> None:
         if self.key is not None:

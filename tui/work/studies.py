@@ -1,14 +1,11 @@
 """What can be done to a study, as plain functions that run in a thread; each gives the name to report."""
 
-import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.errors import SecateurError
-from engine.reports.clips import Clip
-from engine.store.files import explained
 from engine.store.paths import expanded
 from engine.studies.rundir import RunDir
 from engine.studies.state import MALFORMED, TrialState
@@ -16,17 +13,30 @@ from engine.text.numbers import age, size
 from tui.work.messages import Listed
 
 if TYPE_CHECKING:
+    from engine.reports.clips import Clip
     from engine.results.suggestions import Suggestion
+
+Act = Callable[[Listed], str]
+"""What is done to a study; gives the name to report."""
 
 
 def start(study: Listed, *, here: bool = False) -> str:
-    """Start a study's engine, for the first time or again; `here`: though this machine gives other bits.
+    """Start a study's engine, for the first time or again, after those that run on this machine.
 
-    Raises `engine.runner.pinned.OtherMachine` where it would and that was not said.
+    `here`: though this machine gives other bits. Raises `engine.runner.pinned.OtherMachine` where it would and that
+    was not said.
     """
     from engine.runner import launch
 
-    launch.start(study.run, here=here)
+    launch.start(study.run, here=here, after=True)
+    return study.run.name
+
+
+def begin_now(study: Listed) -> str:
+    """Let a study begin that waits for its turn. Raises SecateurError where it does not wait."""
+    from engine.runner import launch
+
+    launch.begin_now(study.run)
     return study.run.name
 
 
@@ -67,17 +77,34 @@ def replay(study: Listed) -> str:
     from engine.runner import replay as replaying
 
     run = replaying.create(study.run)
-    launch.start(run)
+    launch.start(run, after=True)
     return run.name
 
 
 def delete(study: Listed) -> str:
-    """Remove a study's folder; results in the workspace's store stay, other studies may use them."""
-    if study.run.read_status().state == "running":
-        raise SecateurError(f"Study {study.run.name} is running", "", "Cancel it first.")
-    with explained(study.run.path):
-        shutil.rmtree(study.run.path)
-    return study.run.name
+    """Move a study into the bin. Raises SecateurError for one that runs."""
+    from engine.studies import bin
+
+    return bin.delete(study.run).name
+
+
+def restore(workspace: Path, name: str = "") -> str:
+    """Take a study out of the bin, by default the one deleted last. Raises SecateurError where that can't be done."""
+    from engine.studies import bin
+
+    found = bin.binned(workspace)
+    if not name and not found:
+        raise SecateurError("The bin is empty", "No study was deleted, or `secateur clean` has emptied it.")
+    return bin.restore(workspace, name or found[0].name).name
+
+
+def disk_use(workspace: Path, width: int) -> str:
+    """What fills the workspace, as text of so many columns."""
+    from engine.reports.disk import overview
+    from engine.studies import holdings
+
+    contents = holdings.holdings(workspace)
+    return overview(contents, contents.left_over(), width)
 
 
 def pick(study: Listed, within: float | None = None) -> tuple[TrialState, str]:
@@ -92,7 +119,20 @@ def pick(study: Listed, within: float | None = None) -> tuple[TrialState, str]:
         raise SecateurError(f"The events of {study.run.name} make no sense", str(study.run.events)) from error
 
 
-def clips(run: RunDir, trial: int | None = None, within: float | None = None) -> list[Clip]:
+def trial_preset(run: RunDir, trial: TrialState) -> Path:
+    """The preset that makes a trial: of a search one of its own, written into the study's folder; else the study's."""
+    from engine.presets import spec
+    from engine.store.files import write_atomic
+
+    if not trial.proposal:
+        return run.preset
+    read = spec.read_stored(run.preset, run.asked().get("name", run.name))
+    file = run.path / f"trial-{trial.index}.yaml"
+    write_atomic(file, spec.plain(read, trial.proposal, f"Trial {trial.index} of {run.name}"))
+    return file
+
+
+def clips(run: RunDir, trial: int | None = None, within: float | None = None) -> "list[Clip]":
     """What can be copied of a study, and of one of its trials. Raises SecateurError where its files can't be read."""
     from engine.reports.clips import of_study
     from engine.studies import state
@@ -149,13 +189,10 @@ def what_is_lost(studies: list[Listed]) -> str:
     if len(studies) > 8:
         lines.append(f"and {len(studies) - 8} more")
     lines.append("")
-    freed, alone = sum(folders.values()), sum(item.size for item in contents.alone(names))
+    in_folders, alone = sum(folders.values()), sum(item.size for item in contents.alone(names))
     lines.append(
-        "Lost for good: the presets as run, events, logs and a replay's own results. Models and measures in the "
-        "workspace's store stay, so running the same preset again computes nothing anew."
-    )
-    lines.append(
-        f"Deleting frees {size(freed)} now. Of the {size(sum(item.size for item in contents.items))} in the store, "
-        f"{size(alone)} would then be held by no study: `secateur clean` removes that."
+        "They go into the bin: u takes the last one back, with all that it had. `secateur clean` removes what has been "
+        f"there for 30 days: {size(in_folders)} of folders, and of the {size(sum(i.size for i in contents.items))} in "
+        f"the store {size(alone)} that no other study holds."
     )
     return "\n".join(lines)

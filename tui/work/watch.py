@@ -160,7 +160,7 @@ class Watcher:
         if state.status == "unreadable" and any(file.exists() for file in run.event_files()):
             return state
         status = run.read_status()
-        if status.state == state.status:
+        if (status.state, status.queue) == (state.status, state.queue):
             return state
         judged = replace(state)
         judged.judge(run, status)

@@ -1,5 +1,6 @@
 """Measures one trial's latency against its baseline's, alone on the machine, and commits the rows."""
 
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import torch
 from engine.compute.context import Send
 from engine.compute.latency.pair import Side, becomes_quiet, measure_pair
 from engine.compute.models import checkpoint
+from engine.compute.models.alike import folder_for
 from engine.compute.models.int8 import FILE
 from engine.compute.onnx import narrow
 from engine.compute.onnx.shape import Shape
@@ -45,7 +47,7 @@ def run(request: JobRequest, send: Send) -> None:
 
 
 def _measure(node: Node, request: JobRequest, store: Store, send: Send) -> None:
-    send(ev.StepStarted(key=node.key, kind=node.kind))
+    send(ev.StepStarted(key=node.key, kind=node.kind, pid=os.getpid()))
     started = time.monotonic()
     params = request.read_settings().measure.latency
     assert params is not None and node.parent is not None and node.baseline is not None
@@ -146,8 +148,9 @@ def _exported(parent: str, named: tuple[str, ...], shape: Shape, store: Store) -
         if stored is not None:
             store.set_aside(own)
         model = checkpoint.load(store.folder(parent), named)
+        templates = folder_for(store.templates, model) or store.templates
         with store.writing(own) as folder:
-            file = artefact("onnxruntime", model, shape, folder, templates=store.root / "templates")
+            file = artefact("onnxruntime", model, shape, folder, templates=templates)
             stored = store.commit(
                 own, folder, kind=ARTEFACT, material=material, measures={}, observations={"file": file.name}
             )

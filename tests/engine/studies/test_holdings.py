@@ -214,6 +214,7 @@ def test_the_command_shows_asks_and_removes(tmp_path: Path, capsys: pytest.Captu
         "study": "kept",
         "state": "done",
         "unknown": "",
+        "deleted": 0.0,
         **dict.fromkeys(("folder", "created", "in_store", "alone"), 0),
     }
     assert shared_store(tmp_path).get(KEYS[0]) is None and shared_store(tmp_path).get(KEYS[1]) is not None

@@ -16,7 +16,7 @@ from tui.lab.estimate import History
 from tui.lab.fields import SECTIONS, fields_of, help_of, problems_at
 from tui.lab.text import read
 from tui.screens.lab import LabScreen
-from tui.widgets.form import note
+from tui.widgets.fieldline import note
 
 ODD = [
     "-1",

@@ -62,7 +62,7 @@ async def test_the_reason_that_all_trials_share_stands_once_in_every_place(
         await pilot.press("f5")
         text = await shows(pilot, "Trial 0 failed in train", "14 trials", "→ Set data.channels")
         assert text.count("The model takes 3 channels") == 1
-        await pilot.press("f2")
+        await pilot.press("f1")
         if size[0] < 110:
             await pilot.press("ctrl+l")
         text = await shows(

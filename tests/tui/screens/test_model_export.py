@@ -75,9 +75,9 @@ async def test_the_form_says_what_can_be_written(study: study_lab.Lab, size: tup
         text = await shows(pilot, "pt2", "openvino", "onnx")
         assert "int8-onnx" not in text
         assert all(len(line) <= size[0] for line in text.splitlines())
-        await pilot.press("right", "right", "down", *"out")
+        await pilot.press("right", "right", "down", "enter", *"out")
         await shows(pilot, "‹ pt2 ›", "Relative to where")
-        await pilot.press("escape")
+        await pilot.press("escape", "escape")
         await shows(pilot, "p-1  trial 1", "export")
         assert not list(Path.cwd().glob("out*"))
 
@@ -86,7 +86,7 @@ async def test_a_trial_is_exported_while_the_lab_goes_on(study: study_lab.Lab, t
     app = opened(study)
     async with app.run_test(size=(80, 24)) as pilot:
         await form(pilot)
-        await pilot.press("down", "ctrl+u", *"new/model", "up", "right", "enter")
+        await pilot.press("down", "enter", *"new/model", "up", "right", "enter")
         await shows(pilot, "loading torch", "c cancels")
         await pilot.press("escape", "3")
         await shows(pilot, "1 study")
@@ -123,14 +123,14 @@ async def test_a_folder_in_use_is_refused_and_the_form_stays(study: study_lab.La
     app = opened(study)
     async with app.run_test(size=(80, 24)) as pilot:
         await form(pilot)
-        await pilot.press("down", *"mine", "enter")
+        await pilot.press("down", "enter", *"mine", "up", "enter")
         export = await ended(pilot, app)
         assert export.error is not None
         await shows(pilot, "mine is not empty", "--force")
         await pilot.press("enter")
         await shows(pilot, "Failed", "mine", "Enter writes it")
-        await pilot.press("down", "right")
-        await shows(pilot, "‹ true ›", "replaced")
+        await pilot.press("down", "down", "right")
+        await shows(pilot, "[x] true", "replaced")
     assert [(file.name, file.read_text()) for file in mine.iterdir()] == [("load.py", "mine")]
 
 
@@ -153,7 +153,7 @@ async def test_a_home_that_nobody_has_is_told_and_the_form_stays(study: study_la
     app = opened(study)
     async with app.run_test(size=(80, 24)) as pilot:
         await form(pilot)
-        await pilot.press("down", *"~nobody-here/x", "enter")
+        await pilot.press("down", "enter", *"~nobody-here/x", "up", "enter")
         export = await ended(pilot, app)
         assert export.error is not None
         await shows(pilot, "~nobody-here/x is not known", "Write the whole path")
@@ -228,7 +228,7 @@ def test_keys_of_one_packet_land_in_the_order_typed(tmp_path: Path) -> None:
     os.write(terminal.file, b"w")
     terminal.until("Export trial 0")
     terminal.settle()
-    os.write(terminal.file, b"\x1b[C\tabx\x7fc\t\x1b[C\t")
+    os.write(terminal.file, b"\x1b[C\x1b[B\rabx\x7fc\r\x1b[B\x1b[C")
     terminal.until("onnx", "abc", "true")
     os.write(terminal.file, b"\x1b")
     terminal.settle()

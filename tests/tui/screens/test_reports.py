@@ -66,3 +66,19 @@ async def test_a_suggestion_opens_as_an_edited_preset(tmp_path: Path) -> None:
         await shows(pilot, "After quickstart-1", "more finely")
         await pilot.press("enter")
         await shows(pilot, "0.54", "sparsity")
+
+
+async def test_a_deleted_study_is_taken_back(tmp_path: Path) -> None:
+    run = fabricate.finished(tmp_path / "w").run
+    app = Lab(None, tmp_path / "w", "studies")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await shows(pilot, "quickstart", "done")
+        await pilot.press("d")
+        await shows(pilot, "Delete quickstart-1?", "the bin")
+        await pilot.press("y")
+        await shows(pilot, "No studies in")
+        await pilot.press("U")
+        await shows(pilot, "in the bin")
+        await pilot.press("escape", "u")
+        await shows(pilot, "back from the bin", "quickstart-1")
+    assert run.preset.exists()

@@ -69,7 +69,7 @@ async def test_every_place_shows_what_it_is_for(tmp_path: Path, size: tuple[int,
         await pilot.press("6")
         await shows(pilot, "layer3.2.conv2", "sparsity", "of 291 k parameters left")
         await pilot.press("7")
-        await shows(pilot, "latency done", "following")
+        await shows(pilot, "latency global 95 % done", "following")
         await pilot.press("question_mark")
         await shows(pilot, "Keys that work here", "Keep the end in view")
         await pilot.press("escape")
@@ -78,7 +78,7 @@ async def test_every_place_shows_what_it_is_for(tmp_path: Path, size: tuple[int,
     assert not app.return_code
 
 
-@pytest.mark.parametrize("key", ["4", "f5", "f6", "f7"])
+@pytest.mark.parametrize("key", ["2", "4", "f5", "f6", "f7"])
 async def test_places_opened_from_the_list_show_the_study_under_its_cursor(tmp_path: Path, key: str) -> None:
     for name in ("alpha", "beta"):
         fabricate.finished(tmp_path, name)
@@ -237,7 +237,7 @@ async def test_overlaying_studies(tmp_path: Path) -> None:
     app = Lab(None, tmp_path, "curves")
     async with app.run_test(size=(120, 40)) as pilot:
         await shows(pilot, "two-1 done")
-        await pilot.press("o", "enter", "escape")
+        await pilot.press("o", *"one", "enter")
         await shows(pilot, "one-1 local", "two-1 global", "+1 study")
 
 
@@ -347,7 +347,7 @@ async def test_the_palette_reaches_an_action_of_another_screen(tmp_path: Path) -
     fabricate.finished(tmp_path)
     app = Lab(None, tmp_path, "log")
     async with app.run_test(size=(80, 24)) as pilot:
-        await shows(pilot, "latency done")
+        await shows(pilot, "latency global 95 % done")
         await pilot.press("ctrl+p")
         await shows(pilot, "Commands")
         await pilot.press(*"training curves", "enter")

@@ -49,14 +49,14 @@ async def test_the_layers_drawn_are_chosen_and_every_measure_of_them(tmp_path: P
         await shows(pilot, "by 8 of 20 layers")
         await pilot.press("b")
         await shows(pilot, "Layers to draw", "84 % cost at most 1 point")
-        await pilot.press("enter", "down", "enter", "escape")
+        await pilot.press("space", "down", "space", "enter")
         await until(pilot, lambda: names(app) == ["conv1", "layer1.0.conv1"])
         await shows(pilot, "by 2 of 20 layers")
         await pilot.press("y")
         await shows(pilot, "validation_loss", "macs")
         await pilot.press(*"loss", "enter")
         await shows(pilot, "y validation_loss")
-        await pilot.press("b", "enter", "down", "enter", "escape")
+        await pilot.press("b", "space", "down", "space", "enter")
         await until(pilot, lambda: len(names(app)) == 8)
 
 

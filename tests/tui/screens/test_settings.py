@@ -7,7 +7,11 @@ import pytest
 from engine.testing import folders as fabricate
 from tests.tui.screens.test_screens import painted, shows
 from tui.app import Lab
+from tui.keys.action import PLACES, place
+from tui.widgets.chrome import PlaceBar
 from tui.widgets.keyinput import KeyInput
+from tui.widgets.plot import Plot
+from tui.widgets.table import Table
 
 
 @pytest.fixture
@@ -46,3 +50,20 @@ async def test_wrong_settings_are_told_and_the_lab_opens(tmp_path: Path, config:
         await shows(pilot, "Your settings are not valid", "given 'pink'", "no action studies.reprt")
         await pilot.press("enter")
         await shows(pilot, "No studies in")
+
+
+async def test_the_mouse_goes_where_keys_go(tmp_path: Path, config: Path) -> None:
+    for name in ("one", "two"):
+        fabricate.finished(tmp_path / "w", name)
+    app = Lab(None, tmp_path / "w", "studies")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await shows(pilot, "› two-1", "one-1")
+        await pilot.click(Table, offset=(5, 2))
+        await shows(pilot, "› one-1")
+        await pilot.click(Table, offset=(5, 2), times=2)
+        await shows(pilot, "one-1 done", "prune.weights.sparsity")
+        await pilot.click(Plot, offset=(40, 5))
+        await shows(pilot, "one-1 trial")
+        before = PLACES[: PLACES.index(place("studies"))]
+        await pilot.click(PlaceBar, offset=(sum(len(f" {p.key} {p.label} ") for p in before) + 2, 0))
+        await shows(pilot, "2 studies")

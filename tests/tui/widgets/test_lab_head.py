@@ -25,9 +25,9 @@ def _no_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_the_key_that_lists_problems_is_named_as_it_works_where_the_focus_is(tmp_path: Path) -> None:
     async with lab(tmp_path, (80, 24)) as (_, pilot):
         await to_sparsity(pilot)
-        await pilot.press("ctrl+u", *"7", "down", "ctrl+u", *"nonsense")
+        await pilot.press("enter", *"7", "tab", *"nonsense")
         await seen(pilot, "2 problems (Esc, then ! lists them)")
-        await pilot.press("escape")
+        await pilot.press("enter")
         await seen(pilot, "2 problems (! lists them)")
         await pilot.press("exclamation_mark")
         await seen(pilot, "Esc closes")
@@ -57,7 +57,7 @@ async def test_a_name_too_long_is_cut_before_the_mark_of_an_edit(tmp_path: Path)
     file = tmp_path / f"{'long-' * 30}.yaml"
     file.write_text("model: {name: resnet20}\ndata: {name: digits}\nsteps: [{train: {}}]\n")
     async with lab(tmp_path, (80, 24), file) as (_, pilot):
-        await pilot.press("down", "tab", "ctrl+u", *"3")
+        await pilot.press("down", "down", "tab", "enter", *"3", "enter")
         await settled(pilot)
         first = next(line for line in shown(pilot).splitlines() if " (edited)" in line)
         assert len(first) <= 80

@@ -1,0 +1,184 @@
+"""The current study while it runs: the curve of what trains now, its steps, its own curve, what its workers use."""
+
+import asyncio
+import socket
+import time
+from collections.abc import Sequence
+from typing import ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Horizontal, Vertical
+
+from engine.errors import SecateurError
+from engine.machine.usage import Usage, gpus, usage
+from engine.plotting.figure import Figure
+from engine.results import pick
+from engine.studies.state import StudyState
+from tui.keys.action import hint
+from tui.screens.base import StudyScreen, bindings, titled
+from tui.session import Failed, Go, Session, Tell
+from tui.views import log, run
+from tui.views.run import Load
+from tui.widgets.document import Document
+from tui.widgets.ending import Endings
+from tui.widgets.lines import Lines
+from tui.widgets.live import figure_of
+from tui.widgets.painted import Line
+from tui.widgets.plot import Plot
+from tui.widgets.progress import OPEN, Progress, running
+from tui.widgets.verdict import Verdict
+from tui.work import studies
+from tui.work.messages import Listed
+
+LOOK_EVERY_S = 1.0
+"""Seconds between two looks at the clock and the log while a study is open."""
+LOAD_EVERY = 2
+"""Looks between two of what the workers use."""
+LOG_LINES = 200
+MOST_LINES = 11
+"""Lines that say what became of the study."""
+
+
+class RunScreen(StudyScreen):
+    """Everything of a study that moves, on one page; what it led to is on the others."""
+
+    WHERE = "run"
+    BINDINGS: ClassVar[list[BindingType]] = bindings("run")
+    CSS_PATH = "run.tcss"
+    AUTO_FOCUS = "#training"
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
+        self._state: StudyState | None = None
+        self._load: Load | None = None
+        self._usage: tuple[float, Usage] | None = None
+        self._tail: log.Events | None = None
+        self._log: list[str] = []
+        self._looks = 0
+
+    def compose_body(self) -> ComposeResult:
+        yield Progress(f"No study yet: F9 in {hint('lab')} runs the preset, {hint('studies')} opens one.")
+        yield Verdict()
+        yield Endings(onward="r")
+        with Horizontal(id="curves"):
+            yield titled(Plot("the first epoch is being trained", id="training"), "training now")
+            yield titled(Plot("the first trial is not through yet", id="trials"), "the study's curve")
+        yield Lines(self._load_lines, id="load")
+        with Horizontal(id="below"):
+            yield titled(Lines(self._steps, id="steps"), "steps")
+            with titled(Vertical(id="events"), "log"):
+                yield Document(self._log_lines, id="log")
+
+    def on_mount(self) -> None:
+        self.query_one("#log", Document).follow = True
+        self.set_interval(LOOK_EVERY_S, self._tick)
+
+    def on_screen_resume(self) -> None:
+        self._tick()
+
+    def ready(self) -> bool:
+        return self._state is not None
+
+    # What is shown
+
+    def show_state(self, state: StudyState | None) -> None:
+        if state is None or self._state is None or state.name != self._state.name:
+            self._load, self._usage, self._tail, self._log = None, None, None, []
+        self._state = state
+        live = state is not None and state.status in OPEN
+        settings = self.session.settings_of(state.name, state) if state else None
+        picked = self.session.picked(state.name, state) if state else None
+        self.query_one(Verdict).show(pick.verdict(picked) if picked else "")
+        again = f"{hint('lab')} has its preset" if state is not None and not live else ""
+        self.query_one(Endings).show([state] if state else [], MOST_LINES, again)
+        figure = run.training_figure(state) if state else Figure()
+        self.query_one("#training", Plot).show(figure, live=live, ended=state is not None and not live)
+        curve = figure_of(state, settings.plot if settings else None, [picked.trial] if picked else [])
+        self.query_one("#trials", Plot).show(curve, live=live, ended=state is not None and not live)
+        self.query_one(Progress).show(state, self.session.expected.get(state.name) if state else None)
+        now = running(state) if state else []
+        self.query_one("#training").border_title = f"training: {now[0].address}" if now else "training"
+        for name in ("#steps", "#load"):
+            self.query_one(name, Lines).redraw()
+
+    def _steps(self, width: int, height: int) -> Sequence[Line]:
+        return run.steps(self._state, width, height) if self._state else []
+
+    def _load_lines(self, width: int, height: int) -> Sequence[Line]:
+        return run.load_lines(self._state, self._load, width)[:height] if self._state else []
+
+    def _log_lines(self, width: int) -> list[Line]:
+        names = run.step_names(self._state) if self._state else {}
+        return [line for text in self._log[-LOG_LINES:] for line in log.event_line(text, width, names)]
+
+    # What is looked at
+
+    def _tick(self) -> None:
+        state = self._state
+        if not self.is_current or state is None:
+            return
+        if state.status in OPEN or self._tail is None:
+            self._looks += 1
+            self.query_one(Progress).redraw()
+            self.run_worker(self._look(state), group="look", exclusive=True)
+
+    async def _look(self, state: StudyState) -> None:
+        """Read the log's new lines, and what the workers use, in threads."""
+        if self._tail is None:
+            self._tail = log.Events(self.session.run(state.name))
+        lines = await asyncio.to_thread(self._tail.read)
+        if lines is not None:
+            self._log = lines
+            self.query_one("#log", Document).show(self._log_lines)
+        if self._looks % LOAD_EVERY == 0 and state.status in OPEN and state.host == socket.gethostname():
+            await self._look_at_load(state)
+
+    async def _look_at_load(self, state: StudyState) -> None:
+        pids = [step.pid for step in running(state) if step.pid]
+        now, used = time.monotonic(), await asyncio.to_thread(usage, pids)
+        on_gpu = str(state.devices.get("device", "")).startswith("cuda")
+        cards = await asyncio.to_thread(gpus) if on_gpu else []
+        before = self._usage
+        seconds = now - before[0] if before else 0.0
+        self._usage = now, used
+        self._load = Load.between(before[1] if before else None, used, seconds, cards)
+        self.query_one("#load", Lines).redraw()
+
+    # What can be done
+
+    @on(Plot.Chosen, "#trials")
+    def _to_curves(self) -> None:
+        self.post_message(Go("curves"))
+
+    @on(Plot.Chosen, "#training")
+    def _to_trial(self) -> None:
+        self.post_message(Go("trial"))
+
+    def action_cancel(self) -> None:
+        self._do(("running", "queued"), "asked to stop", studies.cancel)
+
+    def action_resume(self) -> None:
+        self._do(("queued", "cancelled", "failed", "lost"), "started", studies.start)
+
+    def action_begin_now(self) -> None:
+        self._do(("queued",), "begins now", studies.begin_now)
+
+    def _do(self, states: Sequence[str], done: str, act: "studies.Act") -> None:
+        state = self._state
+        if state is None or state.status not in states:
+            what = f"{state.name} is {state.status}" if state else "there is no study"
+            self.post_message(Tell(f"Not possible: {what}", "warn"))
+            return
+        self.run_worker(self._carry_out(state.name, done, act))
+
+    async def _carry_out(self, name: str, done: str, act: "studies.Act") -> None:
+        study = self.session.run(name)
+        try:
+            await asyncio.to_thread(act, Listed(study, study.read_status()))
+        except SecateurError as error:
+            self.post_message(Failed(error))
+        else:
+            self.session.watcher.look()
+            self.post_message(Tell(f"{name}: {done}", "good"))

@@ -1,0 +1,159 @@
+"""A study while it runs, as lines of text: how far it is, its steps, what its workers use."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from engine.charts import training
+from engine.machine.usage import Gpu, Usage
+from engine.plotting.figure import Figure
+from engine.results.summary import quality_name, quality_of
+from engine.studies.state import StepState, StudyState, TrialState
+from engine.text import numbers, tables
+from engine.text.bars import bar
+from tui.views.trial import SIGNS
+from tui.widgets.painted import Line, Span
+from tui.widgets.progress import running
+
+STEP_BAR = 10
+"""Cells of a step's bar."""
+NARROWEST_NAME = 16
+
+
+@dataclass(frozen=True)
+class Load:
+    """What the workers of a study use: processors kept busy, memory in bytes, and the GPUs of this machine.
+
+    `share` is None until it was looked at twice.
+    """
+
+    share: float | None = None
+    memory: int = 0
+    processes: int = 0
+    gpus: Sequence[Gpu] = field(default=())
+
+    @classmethod
+    def between(cls, before: Usage | None, after: Usage, seconds: float, gpus: Sequence[Gpu]) -> "Load":
+        """Of two looks so many seconds apart; a worker that began or ended between them counts for nothing."""
+        used = None if before is None or before.processes != after.processes else after.cpu_s - before.cpu_s
+        share = used / seconds if used is not None and used >= 0 and seconds > 0 else None
+        return cls(share, after.memory, after.processes, gpus)
+
+
+def load_lines(state: StudyState, load: Load | None, width: int) -> list[Line]:
+    """What its workers use, and how fast they train."""
+    parts: list[tuple[str, str]] = []
+    steps = running(state)
+    if speeds := [step.speed for step in steps if step.speed]:
+        parts.append(("speed", f"{numbers.count(sum(speeds))} images/s"))
+    if load is not None and load.processes:
+        if load.share is not None:
+            parts.append(("processors", f"{load.share:.1f} busy"))
+        parts.append(("memory", numbers.size(load.memory)))
+    for number, gpu in enumerate(load.gpus if load else ()):
+        parts.append(
+            (f"GPU {number}", f"{gpu.busy:.0%}, {numbers.size(gpu.used)} of {numbers.size(gpu.total)}")
+        )
+    hosts = dict.fromkeys(task.host for task in state.tasks.values() if not task.outcome)
+    if hosts:
+        parts.append(("on", ", ".join(hosts)))
+    rate = next((step.epochs[-1].learning_rate for step in steps if step.epochs), None)
+    if rate is not None:
+        parts.append(("learning rate", numbers.number(rate)))
+    spans: list[Span] = []
+    lines: list[Line] = []
+    used = 0
+    for name, value in parts:
+        needed = tables.cell_width(f"{name} {value}") + 3
+        if used and used + needed > width:
+            lines.append(spans)
+            spans, used = [], 0
+        spans = [*spans, (f"{name} ", "muted"), (f"{value}   ", "")]
+        used += needed
+    return [*lines, spans] if spans else lines
+
+
+def training_figure(state: StudyState) -> Figure:
+    """The curve of what trains now; where nothing does, of what has trained last."""
+    trained = [step for step in state.steps.values() if step.epochs]
+    now = [step for step in trained if step.status == "running"]
+    shown = now or sorted(trained, key=lambda step: step.epochs[-1].time)[-1:]
+    if not shown:
+        return Figure()
+    names = training.measures([state])
+    wanted = f"validation_{quality_name(state)}"
+    figure = training.figure(
+        [state], wanted if wanted in names else names[0], only={step.key for step in shown}
+    )
+    epochs = max(step.epochs[-1].epochs for step in shown)
+    return training.with_epochs(figure, epochs)
+
+
+def users(state: StudyState) -> dict[str, list[TrialState]]:
+    """Every step by its key, with the trials that go through it, in the order of the work."""
+    found: dict[str, list[TrialState]] = {}
+    for trial in state.trials:
+        for step in (*trial.steps, *([trial.baseline_measure] if trial.index == 0 else []), *trial.chain):
+            owners = found.setdefault(step.key, [])
+            if not owners or owners[-1] is not trial:
+                owners.append(trial)
+    return found
+
+
+def step_names(state: StudyState) -> dict[str, str]:
+    """What each step is called by its key, with what tells its trials from the others."""
+    return {key: _name(state, state.steps[key], trials) for key, trials in users(state).items()}
+
+
+def steps(state: StudyState, width: int, height: int) -> list[Line]:
+    """The steps around those being done, one that trials share once; what is cut is counted."""
+    rows = [(state.steps[key], found) for key, found in users(state).items()]
+    if not rows:
+        return [[("No steps yet.", "muted")]]
+    active = [i for i, (step, _) in enumerate(rows) if step.status == "running"]
+    ended = [i for i, (step, _) in enumerate(rows) if step.status in ("done", "failed")]
+    first = active[0] if active else (ended[-1] if ended else 0)
+    above = height // 3 if height > 3 else 0
+    top = max(0, min(first - above, len(rows) - height))
+    names = [_name(state, step, trials) for step, trials in rows]
+    room = max(NARROWEST_NAME, min(max(map(tables.cell_width, names)), width - STEP_BAR - 12))
+    lines = [
+        _step_line(state, step, name, room, width)
+        for (step, _), name in zip(rows[top : top + height], names[top : top + height], strict=True)
+    ]
+    below = len(rows) - top - height
+    if top and above:
+        lines[0] = [(f"  ↑ {top + 1} before", "muted")]
+    if below > 0 and len(lines) > 2:
+        lines[-1] = [(f"  ↓ {below + 1} more", "muted")]
+    return lines
+
+
+def _name(state: StudyState, step: StepState, trials: Sequence[TrialState]) -> str:
+    if step is trials[0].baseline_measure and step is not trials[0].measure:
+        return f"{step.address} the baseline"
+    shared = f" ({len(trials)} trials)" if 1 < len(trials) < len(state.trials) else ""
+    return training.step_name(state, step, trials) + shared
+
+
+def _step_line(state: StudyState, step: StepState, name: str, room: int, width: int) -> Line:
+    standing = state.standing(step)
+    sign, role = SIGNS[standing]
+    label = tables.abbreviate(name, room)
+    label += " " * (room - tables.cell_width(label))
+    look = "title" if standing == "running" else "muted" if standing == "waiting" else ""
+    match standing:
+        case "running":
+            told = step.text or f"{step.done:.0%}"
+            beside: list[Span] = [(bar(step.done, STEP_BAR), "bar"), (f" {told}", "")]
+        case "done":
+            seconds = "stored" if step.reused else numbers.duration(step.seconds)
+            value = quality_of(step.measures, "validation_") if step.epochs else None
+            beside = [
+                (f"{seconds:>{STEP_BAR}}", "muted"),
+                (f"  {numbers.percent(value[1])}" if value else "", ""),
+            ]
+        case "failed":
+            beside = [("failed", "bad")]
+        case _:
+            beside = [(f"{standing:>{STEP_BAR}}", "muted")]
+    return [(f"{sign} ", role), (f"{label} ", look), *beside]

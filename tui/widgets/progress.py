@@ -1,0 +1,97 @@
+"""How far a study is: its name and standing, a bar, what goes on and the time left."""
+
+import time
+from collections.abc import Sequence
+
+from engine.results.failures import moment
+from engine.studies.state import StepState, StudyState
+from engine.text import numbers, tables
+from engine.text.bars import bar
+from tui.widgets.document import wrapped
+from tui.widgets.painted import Line, Painted
+
+OPEN = ("queued", "running")
+"""Standings of a study that goes on, or will."""
+ROLES = {"failed": "bad", "lost": "bad", "unreadable": "bad", "done": "good"}
+
+
+def running(state: StudyState) -> list[StepState]:
+    """The steps that are being done now."""
+    return [step for step in state.steps.values() if step.status == "running"]
+
+
+def phase(state: StudyState) -> str:
+    """What goes on, in a few words: before the first step too, and where a study waits between two."""
+    if state.status not in OPEN:
+        return ""
+    if state.queue:
+        return state.queue
+    if state.started is None:
+        return "its engine is starting"
+    if not state.trials:
+        return "reading its data"
+    steps = running(state)
+    if steps:
+        return ", ".join(f"{step.address} {step.text}".strip() for step in steps[:3])
+    if state.checked is None:
+        return "trying its data and networks"
+    return (
+        "between two steps"
+        if any(step.status == "done" for step in state.steps.values())
+        else "starting a worker"
+    )
+
+
+def left(state: StudyState, expected: float | None) -> str:
+    """The time left, as far as it is known; `expected` is what the whole was estimated to take, in seconds."""
+    seconds = state.remaining_seconds()
+    if seconds is None and expected is not None:
+        seconds = expected * (1 - state.progress)
+    return f"about {numbers.duration(seconds)} left" if seconds is not None else "time left not known yet"
+
+
+def head(state: StudyState, expected: float | None, width: int, now: float) -> list[Line]:
+    """Three lines: name and standing, a bar, what goes on."""
+    role = ROLES.get(state.status, "accent")
+    counts = f"{state.done} of {len(state.trials)} trials" if state.trials else ""
+    failed = f", {state.failed} failed" if state.failed else ""
+    end = state.finished if state.status not in OPEN else now
+    took = f"{numbers.duration(max(end - state.started, 0))} so far" if state.started and end else ""
+    if state.status not in OPEN:
+        took = took.replace(" so far", "")
+        took = f"ended {moment(state.finished)}   took {took}" if state.finished and took else ""
+    right = "   ".join(part for part in (took, left(state, expected) if state.status in OPEN else "") if part)
+    first: Line = [(f"{state.name} ", "title"), (f"{state.status} ", role), (f"{counts}{failed}", "")]
+    used = sum(tables.cell_width(text) for text, _ in first)
+    if used + tables.cell_width(right) + 2 <= width:
+        first = [*first, (" " * (width - used - tables.cell_width(right)), ""), (right, "muted")]
+        right = ""
+    percent = f" {state.progress * 100:3.0f} %"
+    drawn: Line = [(bar(state.progress, max(width - len(percent), 1)), "bar"), (percent, "")]
+    if tables.cell_width(f"{right}   {phase(state)}") > width:
+        right = left(state, expected) if state.status in OPEN else ""
+    what = "   ".join(part for part in (right, phase(state)) if part)
+    return [first, drawn, [(tables.abbreviate(what, width), "muted")]]
+
+
+class Progress(Painted):
+    """Three lines on one study; on fewer where there is nothing to say."""
+
+    DEFAULT_CSS = "Progress { height: 3; }"
+
+    def __init__(self, nothing: str) -> None:
+        """`nothing` is said while there is no study."""
+        super().__init__()
+        self._nothing = nothing
+        self._state: StudyState | None = None
+        self._expected: float | None = None
+
+    def show(self, state: StudyState | None, expected: float | None) -> None:
+        """`expected` is how many seconds the whole study was estimated to take."""
+        self._state, self._expected = state, expected
+        self.redraw()
+
+    def lines(self, width: int, height: int) -> Sequence[Line]:
+        if self._state is None:
+            return wrapped(self._nothing, width, "muted")
+        return head(self._state, self._expected, width, time.time())
