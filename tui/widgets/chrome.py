@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from engine.text.tables import abbreviate, cell_width
-from tui.keys.action import PLACES
+from tui.keys.action import PLACES, Place
 from tui.session import Go
 from tui.widgets.painted import Line, Painted, Span
 
@@ -38,19 +38,21 @@ class PlaceBar(Painted):
         """A click goes to the place."""
         end = 0
         for place in PLACES:
-            end += cell_width(f" {place.key} {place.label} ")
+            end += sum(cell_width(text) for text, _ in self._drawn(place, self.size.width))
             if x < end:
                 self.post_message(Go(place.name))
                 return
 
-    def lines(self, width: int, height: int) -> Sequence[Line]:
-        spans: list[Span] = []
+    def _drawn(self, place: Place, width: int) -> list[Span]:
+        """A place in the bar."""
+        key = f"{self._before}{place.key}"
+        if place.name == self._here:
+            return [(f" {key} {place.label} ", "bold reverse"), ("", "")]
         gap = "" if width < CLOSE_BELOW else " "
-        for place in PLACES:
-            if place.name == self._here:
-                spans += [(f" {self._before}{place.key} {place.label} ", "bold reverse"), ("", "")]
-            else:
-                spans += [(f" {self._before}{place.key} ", "accent"), (f"{place.label}{gap}", "")]
+        return [(f" {key} ", "accent"), (f"{place.label}{gap}", "")]
+
+    def lines(self, width: int, height: int) -> Sequence[Line]:
+        spans = [span for place in PLACES for span in self._drawn(place, width)]
         used = sum(cell_width(text) for text, _ in spans)
         room = width - used - 1
         name, status = self._study

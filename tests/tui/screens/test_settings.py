@@ -63,5 +63,5 @@ async def test_the_mouse_goes_where_keys_go(tmp_path: Path, config: Path) -> Non
         await shows(pilot, "one-1 done", "prune.weights.sparsity")
         await pilot.click(Plot, offset=(40, 5))
         await shows(pilot, "one-1 trial")
-        await pilot.click(PlaceBar, offset=(12, 0))
+        await pilot.click(PlaceBar, offset=(18, 0))
         await shows(pilot, "2 studies")
