@@ -56,7 +56,7 @@ def ours(images: int, batch: int, precision: Any, clock: Clock) -> float:
     from engine.compute.data import Split, load
     from engine.compute.models.resnet import CifarResNet
     from engine.compute.training.loop import fit
-    from engine.compute.worker.process import settle
+    from engine.compute.worker.setup import settle
     from engine.params.preset import Data
     from engine.params.training import Train
     from engine.studies import events as ev
@@ -140,7 +140,7 @@ def ceiling(name: str, batch: int, precision: str, clock: Clock) -> float:
     import torch
 
     from engine.compute.models.resnet import CifarResNet
-    from engine.compute.worker.process import settle
+    from engine.compute.worker.setup import settle
 
     settle(torch.get_num_threads())
     torch.manual_seed(0)

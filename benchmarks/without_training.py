@@ -52,6 +52,9 @@ def arms(compression: str) -> dict[str, list[Step]]:
         found: dict[str, list[Step]] = {
             name: [QuantizeWeights(bits=bits, rounding=rounding)] for name, rounding in ROUNDINGS.items()
         }
+        if bits > 2:
+            return found
+        # Of few codes it matters whether one is left out for symmetry.
         return found | {
             f"{name}, a zero point": [QuantizeWeights(bits=bits, symmetric=False, rounding=rounding)]
             for name, rounding in ROUNDINGS.items()

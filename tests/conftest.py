@@ -30,6 +30,9 @@ def _sweep() -> None:
 
 _sweep()
 os.environ.update(private.variables())  # code that was compiled for earlier tests needs not be compiled again
+# One process of the tests makes it, before it starts the others: an export takes seconds, and most networks are alike.
+_TEMPLATES = tempfile.TemporaryDirectory(prefix=f"{SCRATCH}{os.getpid()}-templates-")
+os.environ.setdefault("SECATEUR_TESTS_TEMPLATES", _TEMPLATES.name)
 _LOCKS = tempfile.TemporaryDirectory(prefix=f"{SCRATCH}{os.getpid()}-locks-")
 os.environ["SECATEUR_LOCKS"] = _LOCKS.name
 os.environ.setdefault("OMP_NUM_THREADS", "1")

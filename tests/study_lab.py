@@ -17,6 +17,7 @@ from unittest import mock
 
 from engine.compute.latency.forks import PRELOAD
 from engine.runner import launch
+from engine.store.objects import Store
 from engine.studies import events as ev
 from engine.studies.rundir import RunDir
 from engine.studies.state import StudyState, load
@@ -115,8 +116,16 @@ class Lab:
         return json.loads(done.stdout)
 
     def run(self, *changes: str, preset: str | None = None, code: int = 0) -> Any:
+        self._share_templates()
         options = [part for change in changes for part in ("--set", change)]
         return self.json("run", preset or self.preset(), *options, code=code)
+
+    def _share_templates(self) -> None:
+        """Graphs that were exported for other workspaces serve this one."""
+        templates = Store(self.workspace / "store").templates
+        if not templates.exists():
+            templates.parent.mkdir(parents=True, exist_ok=True)
+            templates.symlink_to(os.environ["SECATEUR_TESTS_TEMPLATES"])
 
     def study(self, name: str) -> RunDir:
         return RunDir.of(self.workspace, name)

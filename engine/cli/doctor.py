@@ -50,7 +50,7 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
 
 
 def _doctor(args: argparse.Namespace) -> int:
-    from engine.machine import environment, limits, private, runtimes
+    from engine.machine import environment, gpus, limits, private, runtimes
     from engine.runner import bits
     from engine.store.workspace import workspace
 
@@ -61,6 +61,7 @@ def _doctor(args: argparse.Namespace) -> int:
     use = disk_use(folder)
     facts = environment.describe() | {"workspace": examine(folder), "runtimes": here}
     facts["disk_use"] = use
+    facts["devices"] = asdict(gpus.found())
     facts["slurm"] = cluster()
     facts["limits"] = [asdict(limit) | {"text": limit.text} for limit in in_force]
     problems = [*version_problems(environment.packages()), *workspace_problems(facts["workspace"])]
@@ -92,7 +93,12 @@ def _lines(facts: dict[str, Any]) -> list[str]:
         f"processor   {cpu['model']}, {cpu['available']} usable; {' '.join(cpu['flags']) or 'no known features'}",
         f"memory      {numbers.size(facts['memory_bytes'])}",
         *(f"limit       {limit['text']}" for limit in facts["limits"]),
-        f"GPU         {', '.join(facts['gpus']) or 'none'}",
+        *(
+            f"GPU         {gpu['name']}, {numbers.size(gpu['memory'])}, compute capability {gpu['capability'] or '?'}, "
+            f"CUDA_VISIBLE_DEVICES={gpu['visible']}"
+            for gpu in facts["devices"]["gpus"]
+        ),
+        *(f"GPU         none: {facts['devices']['why']}" for _ in range(not facts["devices"]["gpus"])),
         *(_runtime(one) for one in facts["runtimes"]),
         f"workspace   {place['path']} on {place['file_system']}"
         f"{' (shared)' if place['shared'] else ''}, {numbers.size(place['free_bytes'])} free",

@@ -13,6 +13,7 @@ from torch import nn
 from engine.compute.data import Dataset
 from engine.compute.layers.pieces import at_once
 from engine.compute.models.layout import layout_of
+from engine.compute.numerics.group import Group
 from engine.compute.numerics.onednn import use_onednn_for
 from engine.compute.stopping import Stopping
 from engine.compute.tasks import Score
@@ -47,9 +48,18 @@ class Context:
     """Measures of its own that the step reports, as plain JSON values."""
     teacher: nn.Module | None = None
     """The model that a `distill` step learns from, in eval mode on the device."""
+    templates: Path | None = None
+    """Where graphs of networks are kept for the next network that is built alike, instead of exporting it too."""
     stopping: Stopping = field(default_factory=Stopping)
     """Whether the step is to end before it is done."""
+    group: Group | None = None
+    """The processes that train together, this one among them; None: it trains alone."""
     _reported: float = 0.0
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process scores, keeps and tells; others that train with it only compute."""
+        return self.group is None or self.group.leads
 
     def progress(self, done: float, text: str, speed: float = 0.0) -> None:
         """Tell how far the step is, and how many images a second it trains, at most every two seconds."""

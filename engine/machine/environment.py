@@ -1,6 +1,5 @@
 """What this machine is, without importing torch: shown beside every number, part of every key."""
 
-import ctypes
 import os
 import platform
 import socket
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from engine import __version__
+from engine.machine import gpus as cards
 from engine.machine import limits, private
 from engine.params.runtimes import KIND
 
@@ -42,7 +42,12 @@ CPU_FLAGS = (
     "i8mm",
 )
 """CPU features that decide which kernels run, and so both speed and last bits."""
-SETTLED = {"MKL_CBWR": "AUTO", "GOMP_SPINCOUNT": "10000"}
+SETTLED = {
+    "MKL_CBWR": "AUTO",
+    "GOMP_SPINCOUNT": "10000",
+    "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
+    "PYTORCH_NVML_BASED_CUDA_CHECK": "1",
+}
 """Variables that every process which computes has, unless the user has set them.
 
 GOMP_SPINCOUNT: how often torch's threads look for each other before they sleep. libgomp's own 300000 make a thread
@@ -51,7 +56,11 @@ times as long as with this count, which costs nothing where the machine is free 
 
 MKL_CBWR: MKL's conditional numerical reproducibility. `AUTO` takes the processor's own instructions with sums in a
 fixed order whatever the addresses; `AVX2` would give up AVX-512 and `COMPATIBLE` nearly all vectors; `STRICT` adds
-independence of the number of threads, which keys contain (benchmarks/reproducible.py has what each costs)."""
+independence of the number of threads, which keys contain (benchmarks/reproducible.py has what each costs).
+
+CUBLAS_WORKSPACE_CONFIG: without one of its two fixed values, cuBLAS may give other bits each time (its manual, "Results
+Reproducibility"). PYTORCH_NVML_BASED_CUDA_CHECK: asking torch whether there is a GPU begins no CUDA in this process,
+after which no process forked from it could use one."""
 SILENT = {"ORT_DISABLE_TELEMETRY": "1"}
 """Variables that keep libraries from reporting home, whatever the user has set. ONNX Runtime sends events to its makers
 from its first import on (its Privacy.md; 1.31 does on Linux too)."""
@@ -74,6 +83,15 @@ SELECTORS = (
     "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE",
 )
 """Variables by which libraries choose other instructions, and so other last bits, than the processor's own."""
+GPU_SELECTORS = (
+    "CUBLAS_WORKSPACE_CONFIG",
+    "CUBLASLT_WORKSPACE_SIZE",
+    "CUDNN_CONV_WSCAP_DBG",
+    "TORCH_CUDNN_V8_API_DISABLED",
+    "NCCL_ALGO",
+    "NCCL_PROTO",
+)
+"""The same of libraries on a GPU: in keys of what one computes, and in no others."""
 
 
 @cache
@@ -118,21 +136,9 @@ def available_cpus() -> int:
     return limits.usable_processors()
 
 
-@cache
-def gpus() -> tuple[str, ...]:
-    """Names of the CUDA devices that the driver shows, asked through libcuda itself."""
-    try:
-        cuda = ctypes.CDLL("libcuda.so.1")
-    except OSError:
-        return ()
-    count, name = ctypes.c_int(), ctypes.create_string_buffer(128)
-    if cuda.cuInit(0) or cuda.cuDeviceGetCount(ctypes.byref(count)):
-        return ()
-    names = []
-    for number in range(count.value):
-        if not cuda.cuDeviceGetName(name, len(name), number):
-            names.append(name.value.decode())
-    return tuple(names)
+def gpus(device: str = "cuda") -> tuple[str, ...]:
+    """Names of the GPUs that trials of a preset's `device` may compute on."""
+    return tuple(gpu.name for gpu in cards.of_device(device))
 
 
 def process_variables() -> dict[str, str]:
@@ -159,14 +165,16 @@ def settle() -> None:
         sys.modules[name] = None  # type: ignore[assignment]  # importing it fails, as where it is not installed
 
 
-def selectors() -> dict[str, str]:
-    """The variables of `SELECTORS` as processes that compute have them; those not set are left out."""
-    return {name: value for name, value in process_variables().items() if name in SELECTORS and value}
+def selectors(device: str = "cpu") -> dict[str, str]:
+    """The variables that choose the instructions of `device`, as processes that compute have them; those not set are
+    left out."""
+    names = SELECTORS if device == "cpu" else SELECTORS + GPU_SELECTORS
+    return {name: value for name, value in process_variables().items() if name in names and value}
 
 
 def chosen_selectors() -> dict[str, str]:
-    """Those of `SELECTORS` that the user has set: processes on other nodes must have them as well."""
-    return {name: value for name in SELECTORS if (value := os.environ.get(name))}
+    """Those of both kinds that the user has set: processes on other nodes must have them as well."""
+    return {name: value for name in SELECTORS + GPU_SELECTORS if (value := os.environ.get(name))}
 
 
 def memory_bytes() -> int:
@@ -176,12 +184,13 @@ def memory_bytes() -> int:
 
 
 def resolve_device(wanted: str) -> str:
-    """`cuda` or `cpu` for a preset's `device`."""
-    return ("cuda" if gpus() else "cpu") if wanted == "auto" else wanted
+    """`cuda` or `cpu` for a preset's `device`: which of several equal GPUs it is changes no result."""
+    return ("cuda" if gpus() else "cpu") if wanted == "auto" else wanted.partition(":")[0]
 
 
 def resolve_threads(wanted: int | str, parallel: int) -> int:
-    """Threads per trial for a preset's `threads`: `auto` shares the processors, and is no more than OMP_NUM_THREADS."""
+    """Threads of each of `parallel` processes for a preset's `threads`: `auto` shares the processors, and is no more
+    than OMP_NUM_THREADS."""
     if isinstance(wanted, int):
         return wanted
     share = max(1, available_cpus() // parallel)
@@ -198,13 +207,16 @@ def describe() -> dict[str, Any]:
         "packages": packages(),
         "cpu": cpu(),
         "memory_bytes": memory_bytes(),
-        "gpus": list(gpus()),
+        "gpus": [gpu.name for gpu in cards.found().gpus],
         "variables": selectors(),
     }
 
 
-def numerics(device: str, threads: int) -> dict[str, Any]:
-    """What of the environment can change a result's bits; it is hashed into every key."""
+def numerics(device: str, threads: int, gpu: str | None = None) -> dict[str, Any]:
+    """What of the environment can change a result's bits; it is hashed into every key.
+
+    `device` is `cpu` or `cuda`, `gpu` the name of the one that computes, by default the first here.
+    """
     versions = packages()
     relevant = {
         n: versions.get(n) for n in ("torch", "torchvision", "numpy", "torch-pruning", "scikit-learn")
@@ -215,13 +227,13 @@ def numerics(device: str, threads: int) -> dict[str, Any]:
         "flags": cpu()["flags"],
     }
     if device == "cuda":
-        machine["gpu"] = gpus()[0] if gpus() else None
+        machine["gpu"] = gpu or next(iter(gpus()), None)
     return {
         "packages": relevant,
         "device": device,
         "threads": threads,
         "machine": machine,
-        "variables": selectors(),
+        "variables": selectors(device),
     }
 
 

@@ -8,7 +8,7 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
-from engine.machine import environment
+from engine.machine import environment, gpus
 from engine.params.runtimes import INT8_RUNTIMES, KIND, PRECISIONS, RUNTIMES, Precision, Runtime
 
 ARITHMETIC = {
@@ -16,6 +16,9 @@ ARITHMETIC = {
     "fp16": frozenset({"avx512_fp16", "amx_fp16", "asimdhp"}),
 }
 """Processor features (x86, ARM) that compute in a precision; without any of them it is emulated, and slower."""
+
+AMPERE = frozenset({"tf32", "bf16"})
+"""What GPUs compute in from compute capability 8.0 on."""
 
 
 @dataclass(frozen=True)
@@ -95,11 +98,20 @@ def _no_precision(runtime: Runtime, precision: Precision, where: str) -> str:
         return ""
     if precision not in (kind.reduced if where == "cpu" else kind.reduced_on_gpu):
         elsewhere = where == "cpu" and precision in kind.reduced_on_gpu
-        but = f": it computes in {precision} with its CUDA provider only" if elsewhere else ""
+        place = "with its CUDA provider" if kind.gpu == "provider" else "on a GPU"
+        but = f": it computes in {precision} {place} only" if elsewhere else ""
         return f"{kind.label} runs no networks in {precision} here{but}"
     if where == "cpu" and not ARITHMETIC[precision] & environment.cpu_features():
         return f"the processor has no {precision} arithmetic"
+    if where != "cpu" and precision in AMPERE and _capability(where) < 8:
+        return f"the GPU has no {precision} arithmetic"
     return ""
+
+
+def _capability(device: str) -> float:
+    """The compute capability of the GPU; a high one where nothing tells."""
+    first = next(iter(gpus.of_device(device)), None)
+    return float(first.capability) if first and first.capability else 99.0
 
 
 def _no_compiler(where: str) -> str:

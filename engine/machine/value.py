@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from engine.errors import SecateurError
+from engine.errors import SecateurError, UsageError
 from engine.machine import environment, runtimes
+from engine.params.base import StepParams
 from engine.params.preset import Latency
 from engine.params.runtimes import KIND, PRECISIONS, RUNTIMES, Precision, Runtime
 
@@ -62,7 +63,8 @@ class Machine:
     def _reason(self, runtime: Runtime, precision: Precision, threads: int | None) -> str:
         if threads is not None and threads > self.cpus:
             return runtimes.too_many_threads(threads, self.cpus)
-        return self.lacking[runtime][precision]
+        # A machine that was noted down by an older version knows fewer precisions.
+        return self.lacking[runtime].get(precision, f"whether it computes in {precision} is not known yet")
 
     def check(self, wanted: Iterable[Latency], targets: Iterable[Runtime]) -> None:
         """Raises SecateurError when one of the `wanted` asks only for what cannot be measured on this machine, or one
@@ -75,6 +77,36 @@ class Machine:
                     "; ".join(dict.fromkeys(reasons)) + ".",
                     "Choose another runtime, precision or number of threads: `secateur doctor` lists what works here.",
                 )
+
+    def check_training(self, step: StepParams, processes: int) -> None:
+        """Raises UsageError where a step can't train here as it asks to, in so many `processes` at a time."""
+        execution, precision = getattr(step, "execution", "eager"), getattr(step, "precision", "fp32")
+        if self.device == "cpu" and (execution == "graphs" or precision == "tf32"):
+            name, value = ("execution", "graphs") if execution == "graphs" else ("precision", "tf32")
+            raise UsageError(
+                f"{step.address}: {name}: {value} is for GPUs",
+                "The study computes on the processor.",
+                f"Leave {name} out, or run it where there is a GPU.",
+            )
+        if execution == "compile" and self.missing["torch-compile"]:
+            raise UsageError(
+                f"{step.address}: execution: compile can't be had here",
+                f"{self.missing['torch-compile']}.",
+                "Use execution: eager, or graphs on a GPU.",
+            )
+        batch = getattr(step, "batch", None)
+        if step.trains and batch is not None and batch < 2 * processes:
+            raise UsageError(
+                f"{step.address}: a batch of {batch} is too small for {processes} processes",
+                "Each of them needs two images of every batch.",
+                f"Use a batch of {2 * processes} or more, or fewer processes.",
+            )
+        if execution != "eager" and processes > 1:
+            raise UsageError(
+                f"{step.address}: execution: {execution} is for one process",
+                f"distributed.processes is {processes}.",
+                "Use execution: eager, or one process.",
+            )
 
     def timing(self, used: Iterable[Runtime]) -> dict[str, Any]:
         """What measured times depend on beyond `numerics`: the host, and the runtimes that come as packages."""
@@ -103,16 +135,28 @@ def _brief(value: Any) -> str:
     return " ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def here(device: str, threads: int | str, parallel: int) -> Machine:
-    """This machine, for a preset's `device` and `threads` with so many trials at a time."""
-    on = environment.resolve_device(device)
+def here(
+    device: str,
+    threads: int | str,
+    parallel: int,
+    *,
+    on: str | None = None,
+    distributed: dict[str, Any] | None = None,
+) -> Machine:
+    """This machine, for a preset's `device` and `threads` with so many processes at a time.
+
+    `on` is `cpu` or `cuda` where that is decided already. `distributed` is how several processes train together.
+    """
+    on = on or environment.resolve_device(device)
     each = environment.resolve_threads(threads, parallel)
+    card = next(iter(environment.gpus(device if ":" in device else "cuda")), None) if on == "cuda" else None
+    together = {"distributed": distributed} if distributed else {}
     return Machine(
         on,
         each,
         environment.describe()["host"],
         environment.available_cpus(),
-        environment.numerics(on, each),
+        environment.numerics(on, each, card) | together,
         environment.packages(),
         {runtime: runtimes.version(runtime) for runtime in RUNTIMES},
         {r: {p: runtimes.reason(r, p, on) for p in PRECISIONS} for r in RUNTIMES},

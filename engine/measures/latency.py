@@ -179,7 +179,32 @@ def notes(results: dict[str, Any]) -> list[str]:
         row["runtime"]: float_operators_text(row) for row in quantized if row["runtime"] not in described
     }
     left = [f"INT8 in {runtime}: {text} stayed in float" for runtime, text in others.items() if text]
-    return [*reasons, *slower_texts(measured(results)), *left, *_shared(results)]
+    return [*reasons, *slower_texts(measured(results)), *left, *_on_gpus(results), *_shared(results)]
+
+
+def _on_gpus(results: dict[str, Any]) -> list[str]:
+    """The GPUs that rows were measured on, with their clocks, and which runtimes did without."""
+    rows = [row for row in measured(results) if "gpu" in row]
+    if not rows:
+        return []
+    texts = dict.fromkeys(gpu_in_words(row["gpu"]) for row in rows)
+    others = dict.fromkeys(row["runtime"] for row in measured(results) if "gpu" not in row)
+    without = [f"{' and '.join(others)} computed on the processor"] if others else []
+    return [f"measured on {'; '.join(texts)}", *without]
+
+
+def gpu_in_words(gpu: dict[str, Any]) -> str:
+    """
+    >>> gpu_in_words({"name": "H100", "sm_mhz": 1755.0, "sm_max_mhz": 1980.0, "held_by": ["power limit"]})
+    'H100, clock 1755 of at most 1980 MHz, held down by power limit'
+    """
+    clock = (
+        f", clock {gpu['sm_mhz']:.0f} of at most {gpu['sm_max_mhz']:.0f} MHz"
+        if {"sm_mhz", "sm_max_mhz"} <= gpu.keys()
+        else ""
+    )
+    held = f", held down by {' and '.join(gpu['held_by'])}" if gpu.get("held_by") else ""
+    return f"{gpu['name']}{clock}{held}"
 
 
 def _shared(results: dict[str, Any]) -> list[str]:

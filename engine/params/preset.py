@@ -118,6 +118,21 @@ class Executor(Params):
         return 1 if self.slurm is not None else self.local.parallel
 
 
+class Distributed(Params):
+    """Processes that train one trial together, each on a GPU of its own: each takes its part of every batch, and the
+    mean of their gradients is what one process would compute. How many is part of what makes bits."""
+
+    processes: int = param(1, ge=1, le=1024, unit="processes")
+    """Processes of each trial; on processors too, each with `threads`. Over the nodes of `executor.slurm.nodes`."""
+    batch_norm: Literal["sync", "process"] = "sync"
+    """BatchNorm normalizes by the whole batch, which costs an exchange in every layer, or by each process's part of
+    it, as smaller batches would."""
+
+    def here(self, slurm: Slurm | None) -> int:
+        """Processes on each node."""
+        return -(-self.processes // ((slurm and slurm.nodes) or 1))
+
+
 class Plot(Params):
     """The chart that `run` and `plot` draw by default."""
 
@@ -163,8 +178,13 @@ class Settings(Params):
     threads: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = "auto"
     """Processor threads per trial, part of what makes numbers repeatable; `auto` shares the processors
     among the trials that run at the same time."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where to compute: `auto` takes a CUDA GPU if there is one."""
+    device: Literal["auto", "cpu", "cuda"] | Annotated[str, Field(pattern=r"^cuda:\d{1,3}$")] = param(
+        "auto", form="cuda:NUMBER"
+    )
+    """Where to compute: `auto` takes a CUDA GPU if there is one. Trials that run at the same time are spread over all
+    GPUs that are like the first; `cuda:1` keeps to one, as CUDA_VISIBLE_DEVICES counts them."""
+    distributed: Distributed = defaults(Distributed)
+    """Several processes that train one trial together."""
     model: Model
     """The network to compress."""
     data: Data

@@ -10,7 +10,7 @@ Runtime = Literal["torch", "torch-compile", "onnxruntime", "openvino"]
 RUNTIMES: tuple[Runtime, ...] = get_args(Runtime)
 TargetRuntime = Literal["torch", "onnxruntime", "openvino"]
 """Those that open one network after the other in no time, so that a search may measure in them."""
-Precision = Literal["fp32", "bf16", "fp16"]
+Precision = Literal["fp32", "tf32", "bf16", "fp16"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 INT8 = "int8"
 """What the rows of a quantized model are labelled with: a property of its file, not of the runtime's settings."""
@@ -50,7 +50,7 @@ KIND: dict[Runtime, Kind] = {
         "torch",
         "folder",
         ("bf16", "fp16"),
-        ("bf16", "fp16"),
+        ("tf32", "bf16", "fp16"),
         gpu="always",
         about="PyTorch as it is (eager): always there, seldom the fastest",
     ),
@@ -61,7 +61,7 @@ KIND: dict[Runtime, Kind] = {
         "torch",
         "folder",
         ("bf16", "fp16"),
-        ("bf16", "fp16"),
+        ("tf32", "bf16", "fp16"),
         gpu="always",
         compiles=True,
         about="PyTorch's own compiler; starting it takes long",
@@ -72,7 +72,7 @@ KIND: dict[Runtime, Kind] = {
         ("onnxruntime", "onnxruntime-gpu"),
         "onnxruntime",
         "onnx",
-        reduced_on_gpu=("fp16",),
+        reduced_on_gpu=("tf32", "fp16"),
         gpu="provider",
         provider="capi/libonnxruntime_providers_cuda.so",
         about="runs anywhere, and INT8 files too",

@@ -28,7 +28,7 @@ class Slurm(Params):
     time: Count | Limit | None = param(None, form="minutes, hours:minutes:seconds or days-hours")
     """Time limit of a task (`--time`); a task that meets it goes on where it was, with `signal_before`."""
     nodes: int | None = param(None, ge=1, le=10_000)
-    """Nodes of a task (`--nodes`); a trial computes on the first of them."""
+    """Nodes of a task (`--nodes`): `distributed.processes` are spread over them; one process computes on the first."""
     cpus: int | None = param(None, ge=1, le=4096, unit="processors")
     """Processors of a task (`--cpus-per-task`); `threads: auto` takes all of them."""
     memory: Count | Bytes | None = param(None, form="megabytes, or a number with K, M, G or T")

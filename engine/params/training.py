@@ -5,6 +5,11 @@ from typing import ClassVar, Literal
 from engine.params.base import Family, Params, StepParams, param
 
 
+def _eager(value: object) -> bool:
+    """What keys leave out, as they did before there was a choice."""
+    return value == "eager"
+
+
 class Training(Params):
     """Gradient descent on the training split."""
 
@@ -26,8 +31,8 @@ class Training(Params):
     """Share of the target spread evenly over all classes."""
     augment: Literal["none", "crop", "crop-flip"] = "none"
     """Random changes to training images: shifted by up to an eighth of their size, mirrored."""
-    precision: Literal["fp32", "bf16"] = "fp32"
-    """Arithmetic of the forward pass; `bf16` is autocast."""
+    precision: Literal["fp32", "tf32", "bf16"] = "fp32"
+    """Arithmetic of the forward pass; `bf16` is autocast, `tf32` (on GPUs) multiplies with 10 bits of the mantissa."""
     keep: Literal["last", "best"] = "last"
     """Which epoch's weights to keep: the last, or the best on the validation split."""
 
@@ -51,13 +56,21 @@ class Fit(Training, StepParams):
     trains: ClassVar[bool] = True
 
 
-class Train(Fit):
+class Executed(Params):
+    """How a GPU is kept busy by a network whose operators are small."""
+
+    execution: Literal["eager", "graphs", "compile"] = param("eager", exclude_if=_eager)
+    """How updates run: operator by operator (`eager`); recorded once and replayed whole as a CUDA graph (`graphs`),
+    which saves a GPU the wait for Python; or by kernels that torch.compile builds (`compile`), with other bits."""
+
+
+class Train(Executed, Fit):
     """Train the model on the training split."""
 
     kind: ClassVar[str] = "train"
 
 
-class Finetune(Retraining, Fit):
+class Finetune(Executed, Retraining, Fit):
     """Train on after a change to the model; masks and other edits are respected."""
 
     kind: ClassVar[str] = "finetune"

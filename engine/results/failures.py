@@ -198,7 +198,7 @@ def of_status(status: Status) -> str:
         who = GONE.get(status.executor, GONE["local"])
         return f"Lost: {who}{heard}; {status.done} of {counted(status.trials, 'trial')} done"
     if status.state == "unreadable":
-        return "The files in its folder can't be read as a study"
+        return status.why or "The files in its folder can't be read as a study"
     return status.why or (sentence(status.error) if isinstance(status.error, dict) else "")
 
 

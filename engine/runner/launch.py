@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from engine.errors import SecateurError, UsageError
-from engine.machine import limits, private, signals
+from engine.machine import gpus, limits, private, signals
 from engine.machine.environment import importable, process_variables
 from engine.machine.process import Process, process_identity
 from engine.machine.value import Machine
@@ -54,12 +54,20 @@ def create(
     `code` is what a replay runs again; relative paths in new code start from the current folder. The study is called
     `name` where one is given; raises FileExistsError if that is taken.
     """
+    if spec.space is not None and spec.settings.executor.slurm is not None:
+        raise UsageError(
+            "A search is not carried out by Slurm task by task",
+            "Each of its rounds follows from all trials of the round before.",
+            "Run it within one batch job: `sbatch --wrap 'secateur run PRESET'` with executor: {local: {parallel: …}}.",
+        )
     private.folder()
     code = code or sources_of(spec, _here())
     check_files(spec, workspace)
     on = choose.known_machine(spec.settings, workspace)
+    if spec.settings.executor.slurm is None:
+        gpus.check(spec.settings.device, spec.settings.distributed.processes)
     if on is not None:
-        check_runtimes(spec, on, decided=replay_of is not None)
+        check_machine(spec, on, decided=replay_of is not None)
     request = {"name": spec.name, "replay_of": replay_of, "private_store": replay_of is not None}
     preset = to_yaml(spec.document)
     kept = code.to_json() if code.programs else None
@@ -87,15 +95,17 @@ def _here() -> Path:
         ) from error
 
 
-def check_runtimes(spec: Spec, on: Machine, *, decided: bool) -> None:
-    """Raises SecateurError where `on` can measure no latency that some trial asks for.
+def check_machine(spec: Spec, on: Machine, *, decided: bool) -> None:
+    """Raises SecateurError where `on` can measure no latency that some trial asks for, or not train as a step asks to.
 
     `decided`: what steps decide by measured times is known already.
     """
     wanted = [trial.settings.measure.latency for trial in spec.trials]
-    steps = [] if decided else [step for trial in spec.trials for step in trial.steps]
-    targets = dict.fromkeys(step.timed_in for step in steps if step.timed_in)
+    every = [step for trial in spec.trials for step in trial.steps]
+    targets = dict.fromkeys(step.timed_in for step in every if step.timed_in and not decided)
     on.check(dict.fromkeys(one for one in wanted if one), targets)
+    for step in every:
+        on.check_training(step, spec.settings.distributed.processes)
 
 
 def start(
@@ -164,7 +174,7 @@ def prepare(run: RunDir) -> None:
 
 def with_default_executor(spec: Spec) -> Spec:
     """The preset as it is run here: by Slurm where it does not say where, and the site or the user has settled that."""
-    if "executor" in spec.document or not site.by_default():
+    if "executor" in spec.document or spec.space is not None or not site.by_default():
         return spec
     document = {**spec.document, "executor": {"slurm": {}}}
     return parse(to_yaml(document), spec.name, stored=True)
@@ -334,7 +344,6 @@ def process_environment() -> dict[str, str]:
         **process_variables(),
         **private.variables(),
         **importable(),
-        "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
         "PYTHONUNBUFFERED": "1",
     }
 

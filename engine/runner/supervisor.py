@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from engine.errors import SecateurError, UsageError, exit_code_of
-from engine.machine import environment, private
+from engine.machine import environment, gpus, private
 from engine.machine.value import Machine
 from engine.presets.spec import Spec, read_stored
 from engine.runner import inputs, pinned, replay, searching
@@ -128,6 +128,12 @@ class Supervisor:
 
     def _machine(self) -> Machine:
         """The machine to plan for, which is the study's own from its first plan on."""
+        settings = self.spec.settings
+        gpus.check(settings.device, settings.distributed.processes)
+        for level, text in gpus.notes(
+            settings.device, settings.executor.parallel, settings.distributed.processes
+        ):
+            self.emit(ev.Notice(level=level, text=text))
         on = pinned.machine(self.spec.settings, self.kept)
         self.parallel, fewer = pinned.parallel(self.spec.settings, self.kept, on)
         if fewer:
@@ -204,17 +210,24 @@ class Supervisor:
 
         Of a search, which was `begun` so far before, then round after round.
         """
-        executor = choose.executor(self.parallel, on, self._request, preload=preload(self.spec, plan))
+        executor = choose.executor(
+            self.spec.settings, self.parallel, on, self._request, preload=preload(self.spec, plan)
+        )
         try:
-            tried = plan if begun is None else searching.tried(self, plan, on, code)
+            tried = (
+                checkup.jobs(plan, on, code)
+                if begun is None
+                else searching.tried(self, plan, on, code, begun)
+            )
             if not check_up(
-                checkup.jobs(tried, on, code),
+                tried,
                 executor,
                 self.store,
                 self.emit,
                 needed=begun is not None or not all(map(self._is_done, plan.jobs)),
                 stopping=self.stop.__bool__,
                 poll_s=POLL_S,
+                before=lambda: searching.reached(self, tried) if begun is not None else None,
             ):
                 raise Stop
             unfinished = begun is not None or not all(map(self._is_done, plan.jobs))

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import SecateurError, UsageError
-from engine.machine import environment, private, procfs, signals
-from engine.machine.value import Machine, here
+from engine.machine import environment, gpus, private, procfs, signals
+from engine.machine.value import Machine
 from engine.presets.spec import Spec, read_stored
 from engine.runner import inputs, launch, replay, staging
 from engine.runner.checkup import check_up
-from engine.runner.executors import nodes
-from engine.runner.executors.local import LocalExecutor
+from engine.runner.executors import choose, nodes
+from engine.runner.executors.base import Executor
 from engine.runner.progress import Progress
 from engine.runner.share import POLL_S, Share
 from engine.runner.stopping import Stop, StopRequest
@@ -154,7 +154,8 @@ class Task:
     def _planned(self) -> tuple[Plan, Basis] | str:
         """The plan and what it is made from; or the task's outcome, if it is to compute nothing here."""
         settings, mixed = self.spec.settings, self.tasks.asked.mixed_nodes
-        mine = here(settings.device, settings.threads, 1).of_any_node(mixed)
+        gpus.check(settings.device, settings.distributed.here(settings.executor.slurm))
+        mine = choose.machine(settings).of_any_node(mixed)
         agreed = basis.latest(self.run, self.tasks.submission)
         if agreed is not None and (unlike := mine.like(agreed.machine)):
             return self._other_node(agreed, unlike)
@@ -166,9 +167,12 @@ class Task:
     def _first(self, before: Basis | None, mine: Machine) -> Basis:
         """Say what the study is planned from, tell the plan, and what of it is in the store already."""
         machine = before.machine if before else mine
-        launch.check_runtimes(self.spec, machine, decided=bool(self.asked.get("replay_of")))
+        launch.check_machine(self.spec, machine, decided=bool(self.asked.get("replay_of")))
         for text in inputs.changes(self.run, self.code):
             self.notice("warning", text)
+        settings = self.spec.settings
+        for level, text in gpus.notes(settings.device, 1, settings.distributed.here(settings.executor.slurm)):
+            self.notice(level, text)
         prints = self.stop.leave(
             lambda: inputs.data_of(self.run, self.spec, self.asked.get("replay_of")), inputs.give_up
         )
@@ -217,12 +221,13 @@ class Task:
         jobs = everything[self.tasks.stages.index(self.stage)]
         workspace = str(self.run.workspace)
         copies = self._staged(agreed.fingerprints)
-        executor = LocalExecutor(
+        executor = choose.executor(
+            self.spec.settings,
+            1,
+            machine,
             lambda job, cpus: staging.onto(
                 request(job, plan, workspace, self.store, cpus, str(self.run.code)), copies
             ),
-            1,
-            machine.threads,
             preload=preload(self.spec, plan),
         )
         supersedes = f"{self.attempt.name}." if self.attempt.restart else ""
@@ -244,6 +249,12 @@ class Task:
         """Copies of the images on the node's disk, by data section, where that is asked for."""
         if not self.tasks.asked.stage_data:
             return {}
+        together = self.spec.settings.distributed
+        if together.processes > together.here(self.spec.settings.executor.slurm):
+            self.notice(
+                "warning", "Images are read from where they lie: other nodes of the training have no copy"
+            )
+            return {}
         copies = {}
         for data, name in {(trial.settings.data, data_id(trial)) for trial in self.spec.trials}:
             about = f"{self.attempt.job}-{prints[name]}"
@@ -254,7 +265,7 @@ class Task:
                 copies[data.model_dump_json()] = copy
         return copies
 
-    def _check_up(self, plan: Plan, machine: Machine, executor: LocalExecutor, held: Claims) -> bool:
+    def _check_up(self, plan: Plan, machine: Machine, executor: Executor, held: Claims) -> bool:
         """Try the study's networks, as far as no task has done it before or does it now; False if asked to stop."""
         jobs = checkup.jobs(plan, machine, self.code)
         needed = any(self.store.get(key) is None for key in plan.nodes)

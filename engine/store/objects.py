@@ -304,6 +304,11 @@ class Store:
         """Where those meet who compute for this store (`engine.store.claims`)."""
         return self._writable("claims/holders").parents[1]
 
+    @property
+    def templates(self) -> Path:
+        """Where graphs of exported networks are kept for the next ones: nothing is lost with them but time."""
+        return self.root / "templates"
+
     def partial(self, key: str) -> Path:
         """Where the unfinished work of `key` is kept between interruptions."""
         return self._writable(f"partial/{key}")

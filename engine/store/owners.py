@@ -33,6 +33,11 @@ def whose(path: Path) -> str:
     return f"{what} belongs to {user_name(status.st_uid)} ({stat.filemode(status.st_mode)})"
 
 
+def barred(path: Path) -> bool:
+    """Whether it is for want of rights that this user can't read `path`."""
+    return any(map(_shut, path.parents)) or (os.path.lexists(path) and not readable(path))
+
+
 def _shut(folder: Path) -> bool:
     return os.path.lexists(folder) and not os.access(folder, os.X_OK)
 

@@ -40,6 +40,8 @@ class JobRequest:
     """Processors to stay on; None: wherever the system puts it."""
     code: str = ""
     """The file in which the study keeps the users' code, if it has any."""
+    gpus: tuple[str, ...] = ()
+    """What CUDA_VISIBLE_DEVICES is to be, for each process that trains together; empty: left as it is."""
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))

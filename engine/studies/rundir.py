@@ -152,7 +152,10 @@ class RunDir:
         """The status as it was written."""
         data = read_json(self.status)
         if not isinstance(data, dict):
-            return Status("unreadable")
+            barred = owners.barred(self.status)
+            return Status(
+                "unreadable", why=f"You may not read it: {owners.whose(self.status)}" if barred else ""
+            )
         data = {"pick": data.get("best", {})} | data  # the name in files of version 0.1
         known = {k: v for k, v in data.items() if k in Status.__dataclass_fields__}
         if "state" not in known or not all(plausible(k, v) for k, v in known.items()):

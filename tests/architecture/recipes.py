@@ -114,8 +114,10 @@ RECIPES: dict[str, Recipe] = {
         },
         r"LocalExecutor|executors\.local|executor\.local|class Local\b",
         {
-            "engine/compute/worker/process.py": "an error's remedy names the parameter",
-            "engine/runner/task.py": "a task of a cluster has a worker of its own",
+            "engine/compute/memory.py": "an error's remedy names the parameter",
+            "engine/compute/worker/gpu_errors.py": "an error's remedy names the parameter",
+            "engine/compute/worker/explain.py": "an error's remedy names the parameter",
+            "engine/machine/gpus.py": "a note names the parameter",
         },
     ),
     "screen": Recipe(

@@ -45,6 +45,7 @@ class Tmux:
             "SECATEUR_LOCKS": str(self.folder / "locks"),
             "SECATEUR_HOME": str(self.workspace),
             "XDG_CONFIG_HOME": str(self.folder / "config"),
+            "XDG_STATE_HOME": str(self.folder / "state"),
         }
         lab = [
             *["env", "-u", "NO_COLOR", "-u", "COLUMNS", "-u", "LINES"],

@@ -24,6 +24,8 @@ from tui.lab.text import Default, Fixed, Typed, sweep_text, text_of
 
 SECTIONS = ("model", "data", "study", "measure", "executor", "plot")
 """The forms of the settings, in the order shown; `study` holds what stands at the top of a preset."""
+OF_STUDY = ("distributed",)
+"""Groups whose parameters stand among those of the study."""
 FIXED = ("version",)
 """What has one value only."""
 UNKNOWN_HELP = "Not a parameter of this: reset removes it."
@@ -132,10 +134,11 @@ def of_section(root: Mapping, section: str) -> list[Field]:
     rows = []
     for row in rows_at(root, None):
         head, dot, rest = row.path.partition(".")
-        in_study = section == "study" and not dot and row.type != "group" and row.path not in FIXED
+        own = not dot or head in OF_STUDY
+        in_study = section == "study" and own and row.type != "group" and row.path not in FIXED
         optional = head == section and not dot and row.type == "group" and row.optional
         if in_study or optional or (head == section and dot):
-            rows.append((row, rest or row.path))
+            rows.append((row, row.path if in_study else rest or row.path))
     below = root if section == "study" else root.items.get(section)
     parent = "" if section == "study" else section
     unknown = _unknown(root, None, parent, below) if isinstance(below, Mapping) else []

@@ -2,10 +2,9 @@
 
 import asyncio
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from engine.errors import SecateurError
-from engine.reports.clips import Clip, of_grid
-from engine.reports.table import Grid
 from engine.text.numbers import size
 from tui.screens.base import BaseScreen
 from tui.session import Failed, Tell
@@ -13,15 +12,18 @@ from tui.widgets.picker import Choice, Picker
 from tui.widgets.table import Table
 from tui.work import clipboard
 
+if TYPE_CHECKING:
+    from engine.reports.clips import Clip
+
 
 class CopyActions(BaseScreen):
     """A part of such a place."""
 
-    def clips(self) -> Sequence[Clip]:
+    def clips(self) -> "Sequence[Clip]":
         """What can be copied here, as it is on screen."""
         return ()
 
-    def read_clips(self) -> Sequence[Clip]:
+    def read_clips(self) -> "Sequence[Clip]":
         """What can be copied beside that and is read from files, in a thread."""
         return ()
 
@@ -55,8 +57,11 @@ class CopyActions(BaseScreen):
             self.post_message(Tell(f"{clip.label}: {how}", "good"))
 
 
-def of_table(table: Table, what: str) -> list[Clip]:
+def of_table(table: Table, what: str) -> "list[Clip]":
     """What can be copied of a table: of the row under the cursor, and all of it."""
+    from engine.reports.clips import of_grid  # the first frame does not wait for it
+    from engine.reports.table import Grid
+
     headers = [column.label.rstrip("↓↑") for column in table.columns]
     rows = [[cell if isinstance(cell, str) else cell[0] for cell in row.cells] for row in table.rows]
     place = next((i for i, row in enumerate(table.rows) if row.key == table.key), None)

@@ -1,12 +1,12 @@
 """The lab's ways out of the terminal: the preset in the user's own editor, and to the clipboard."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from textual import work
 from textual.app import SuspendNotSupported
 
 from engine.errors import SecateurError
-from engine.reports.clips import Clip, of_preset
 from tui.lab.document import read
 from tui.screens.copying import CopyActions
 from tui.screens.lab_base import LabBase
@@ -14,11 +14,16 @@ from tui.session import Failed
 from tui.widgets.confirm import Confirm
 from tui.work import editor
 
+if TYPE_CHECKING:
+    from engine.reports.clips import Clip
+
 
 class OutsideActions(LabBase, CopyActions):
     """A part of the lab screen."""
 
-    def clips(self) -> Sequence[Clip]:
+    def clips(self) -> "Sequence[Clip]":
+        from engine.reports.clips import of_preset  # the first frame does not wait for it
+
         self.flush()
         document = self.document
         name = document.name if document.shipped else str(document.path) if document.path else None

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.errors import SecateurError
-from engine.reports.clips import Clip
 from engine.store.paths import expanded
 from engine.studies.rundir import RunDir
 from engine.studies.state import MALFORMED, TrialState
@@ -14,6 +13,7 @@ from engine.text.numbers import age, size
 from tui.work.messages import Listed
 
 if TYPE_CHECKING:
+    from engine.reports.clips import Clip
     from engine.results.suggestions import Suggestion
 
 Act = Callable[[Listed], str]
@@ -119,7 +119,20 @@ def pick(study: Listed, within: float | None = None) -> tuple[TrialState, str]:
         raise SecateurError(f"The events of {study.run.name} make no sense", str(study.run.events)) from error
 
 
-def clips(run: RunDir, trial: int | None = None, within: float | None = None) -> list[Clip]:
+def trial_preset(run: RunDir, trial: TrialState) -> Path:
+    """The preset that makes a trial: of a search one of its own, written into the study's folder; else the study's."""
+    from engine.presets import spec
+    from engine.store.files import write_atomic
+
+    if not trial.proposal:
+        return run.preset
+    read = spec.read_stored(run.preset, run.asked().get("name", run.name))
+    file = run.path / f"trial-{trial.index}.yaml"
+    write_atomic(file, spec.plain(read, trial.proposal, f"Trial {trial.index} of {run.name}"))
+    return file
+
+
+def clips(run: RunDir, trial: int | None = None, within: float | None = None) -> "list[Clip]":
     """What can be copied of a study, and of one of its trials. Raises SecateurError where its files can't be read."""
     from engine.reports.clips import of_study
     from engine.studies import state

@@ -17,6 +17,7 @@ from engine.compute.layers.passes import single_valued_norms
 from engine.compute.layers.select import check_skip, left, prunable_layers
 from engine.compute.measures.counts import count
 from engine.compute.models import checkpoint
+from engine.compute.models.alike import folder_for
 from engine.compute.models.int8 import QuantizedNetwork, torch_part
 from engine.compute.models.keepable import assert_copyable, assert_keepable
 from engine.compute.models.layout import layout_of
@@ -197,7 +198,8 @@ def _exported(tried: Tried, model: nn.Module, folder: Path) -> list[str]:
 
     data = tried.data
     try:
-        export(model, (data.channels, *data.size), folder / "model.onnx", templates=tried.templates)
+        templates = folder_for(tried.templates, model) or tried.templates
+        export(model, (data.channels, *data.size), folder / "model.onnx", templates=templates)
     except Unavailable as error:
         if tried.wanted["onnx"] == "must":
             raise

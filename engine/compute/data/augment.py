@@ -1,5 +1,7 @@
 """Random changes to whole batches of images. All chance comes from the generator that is passed in."""
 
+from dataclasses import dataclass, field
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -8,31 +10,49 @@ VISIBLE = 0.25
 """Share of its area that must stay inside the image for an object to count; less shows too little of it."""
 
 
+@dataclass(frozen=True)
+class Chance:
+    """What `images` of a batch draw, of which this process has those of `own`.
+
+    Drawn for all of them, so that processes which share a batch change its images as one of them would.
+    """
+
+    generator: torch.Generator | None
+    images: int
+    own: slice = field(default_factory=lambda: slice(None))
+
+    def below(self, bound: int) -> Tensor:
+        """A whole number from 0 to below `bound` for each image of ours, on the CPU."""
+        return torch.randint(bound, (self.images,), generator=self.generator)[self.own]
+
+
 def crop(images: Tensor, generator: torch.Generator | None) -> Tensor:
     """Shift each image of (B, C, H, W) by up to an eighth of its size, independently in y and x.
 
     What moves in from outside is black. For 32 pixels this is the padding by 4 and random crop of He 2016,
     section 4.2.
     """
-    return crop_with_boxes(images, None, generator)[0]
+    return crop_with_boxes(images, None, Chance(generator, len(images)))[0]
 
 
-def crop_with_boxes(
-    images: Tensor, boxes: Tensor | None, generator: torch.Generator | None
-) -> tuple[Tensor, Tensor | None]:
+def crop_with_boxes(images: Tensor, boxes: Tensor | None, chance: Chance) -> tuple[Tensor, Tensor | None]:
     """`crop`, and the boxes (B, M, 5) of `Dataset.batches` moved with their image and cut off at its edges."""
     count, _, height, width = images.shape
     above, left = height // 8, width // 8
     padded = F.pad(images, (left, left, above, above))
     windows = padded.unfold(2, height, 1).unfold(3, width, 1)
-    down = torch.randint(2 * above + 1, (count,), generator=generator).to(images.device)
-    right = torch.randint(2 * left + 1, (count,), generator=generator).to(images.device)
-    shifted = windows[torch.arange(count, device=images.device), :, down, right]
+    down, right = chance.below(2 * above + 1), chance.below(2 * left + 1)
+    shifted = windows[torch.arange(count, device=images.device), :, _sent(down, images), _sent(right, images)]
     if boxes is not None:
         # A window further down shows what lies further down: the image, and its boxes, move up.
         moved = torch.stack([(left - right) / width, (above - down) / height], 1)
         boxes = _moved(boxes, moved.to(boxes))
     return shifted, boxes
+
+
+def _sent(drawn: Tensor, images: Tensor) -> Tensor:
+    """Few numbers from the CPU to where the images are, without waiting for a GPU to have done what it has to do."""
+    return drawn.to(images.device, non_blocking=True)
 
 
 def _moved(boxes: Tensor, by: Tensor) -> Tensor:
@@ -53,16 +73,14 @@ def _absent(boxes: Tensor) -> Tensor:
 
 def flip(images: Tensor, generator: torch.Generator | None) -> Tensor:
     """Mirror each image of (B, C, H, W) left to right with probability one half."""
-    return flip_with_boxes(images, None, generator)[0]
+    return flip_with_boxes(images, None, Chance(generator, len(images)))[0]
 
 
-def flip_with_boxes(
-    images: Tensor, boxes: Tensor | None, generator: torch.Generator | None
-) -> tuple[Tensor, Tensor | None]:
+def flip_with_boxes(images: Tensor, boxes: Tensor | None, chance: Chance) -> tuple[Tensor, Tensor | None]:
     """`flip`, and the boxes (B, M, 5) mirrored with their image."""
-    mirrored = torch.randint(2, (len(images),), generator=generator).bool().to(images.device)
+    mirrored = chance.below(2).bool()
     if boxes is not None:
         there = mirrored.to(boxes.device).unsqueeze(1) & (boxes[..., 0] >= 0)
         boxes = boxes.clone()
         boxes[..., 1] = torch.where(there, 1 - boxes[..., 1], boxes[..., 1])
-    return torch.where(mirrored.view(-1, 1, 1, 1), images.flip(3), images), boxes
+    return torch.where(_sent(mirrored, images).view(-1, 1, 1, 1), images.flip(3), images), boxes

@@ -1,6 +1,6 @@
 """A data set as the steps and measures see it: three splits of images, given out in normalized batches."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Literal
@@ -8,7 +8,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from engine.compute.data.augment import crop_with_boxes, flip_with_boxes
+from engine.compute.data import on_gpu
+from engine.compute.data.augment import Chance, crop_with_boxes, flip_with_boxes
 from engine.compute.data.images import Images
 from engine.compute.data.pixels import Fit
 from engine.compute.data.statistics import Statistics
@@ -85,41 +86,54 @@ class Dataset:
         generator: torch.Generator | None = None,
         device: torch.device | str = "cpu",
         channels_last: bool = True,
+        share: Callable[[int], slice] | None = None,
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """Normalized images, float32 (B, C, H, W), and labels, int64 (B,) or boxes (B, M, 5), on `device`.
 
         `order` is the sequence of image numbers, by default as stored; the last batch may be smaller. All
         chance of `augment` comes from `generator`, a CPU generator: equal generators give equal batches, on
-        every device. `channels_last` is the memory layout.
+        every device. `channels_last` is the memory layout. `share` says which images of so many are given out, as
+        they are in the whole batch; all by default.
         """
         order = torch.arange(len(split)) if order is None else order.cpu()
-        parts = torch.split(order, batch)
-        for index, pixels in zip(parts, self._gathered(split.images, parts, device), strict=True):
-            pixels = pixels.to(device, non_blocking=True)
+        device, whole = torch.device(device), torch.split(order, batch)
+        owns = [share(len(part)) if share else slice(None) for part in whole]
+        parts = tuple(part[own] for part, own in zip(whole, owns, strict=True))
+        gathered = self._gathered(split.images, parts, device)
+        for all_of_it, own, index, pixels in zip(whole, owns, parts, gathered, strict=True):
             labels = split.labels[index]
             boxes = labels if self.task == "detection" else None
+            chance = Chance(generator, len(all_of_it), own)
             if augment != "none":
-                pixels, boxes = crop_with_boxes(pixels, boxes, generator)
+                pixels, boxes = crop_with_boxes(pixels, boxes, chance)
             if augment == "crop-flip":
-                pixels, boxes = flip_with_boxes(pixels, boxes, generator)
+                pixels, boxes = flip_with_boxes(pixels, boxes, chance)
             labels = (labels if boxes is None else boxes).to(device, non_blocking=True)
             yield self.normalize(pixels, channels_last), labels
 
-    def _gathered(
-        self, images: Images, parts: tuple[Tensor, ...], device: torch.device | str
-    ) -> Iterator[Tensor]:
+    def _gathered(self, images: Images, parts: tuple[Tensor, ...], device: torch.device) -> Iterator[Tensor]:
+        """The images of each part in turn, on the device."""
+        held = on_gpu.gathered(images, parts, device)
+        if held is not None:
+            return held
+        decoded = self._decoded(images, parts, device)
+        return decoded if device.type == "cpu" else on_gpu.ahead(decoded, device)
+
+    def _decoded(self, images: Images, parts: tuple[Tensor, ...], device: torch.device) -> Iterator[Tensor]:
         """The images of each part in turn; where they must be decoded, ahead of their use."""
         workers = torch.get_num_threads() if self.workers is None else self.workers
         if not images.slow or not parts:
             return (images.gather(part) for part in parts)
         if images.by_processes and workers and len(parts) > 1:
-            return streamed(images, parts, min(workers, len(parts)), torch.device(device).type == "cuda")
+            return streamed(images, parts, min(workers, len(parts)), device.type == "cuda")
         return _one_ahead(images, parts)
 
     def normalize(self, pixels: Tensor, channels_last: bool = True) -> Tensor:
         """Pixels as stored, (B, C, H, W), to float32: black to 0 and white to 1, less `mean` and over `std`."""
         layout = torch.channels_last if channels_last else torch.contiguous_format
-        scale, shift = (part.to(pixels.device).view(1, -1, 1, 1) for part in self.scale_and_shift())
+        scale, shift = (
+            part.to(pixels.device, non_blocking=True).view(1, -1, 1, 1) for part in self.scale_and_shift()
+        )
         return pixels.to(torch.float32, memory_format=layout, copy=True).mul_(scale).sub_(shift)
 
     def scale_and_shift(self) -> tuple[Tensor, Tensor]:

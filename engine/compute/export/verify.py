@@ -142,7 +142,7 @@ def run_alone(folder: Path, needs: tuple[str, ...], pixels: Tensor) -> Tensor:
 
 
 def _run(command: list[str], place: Path) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=place)
+    done = _started(command, place)
     if done.returncode:
         lines = done.stderr.strip().splitlines()
         raise SecateurError(
@@ -150,3 +150,7 @@ def _run(command: list[str], place: Path) -> None:
             lines[-1] if lines else f"Its process ended with {done.returncode}.",
             "Nothing was written. This is a bug of secateur's: please report the preset.",
         )
+
+
+def _started(command: list[str], place: Path) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=place)

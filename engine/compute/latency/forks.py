@@ -1,12 +1,14 @@
 """Processes that start in 0.1 s: forked from a server that has imported torch already."""
 
 import multiprocessing
+import os
 from collections.abc import Callable
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.process import BaseProcess
 from typing import Any
 
 from engine.compute import usercode
+from engine.machine.gpus import VISIBLE
 from engine.sources import Sources
 
 PRELOAD = ("engine.compute.worker.warm", "engine.compute.worker.warm_export")
@@ -27,7 +29,7 @@ def start(target: Callable[..., None], args: tuple[Any, ...]) -> BaseProcess:
     process is its child, not ours. Such a process must not be daemonic. Raises ServerGone where it was killed.
     """
     _reuse_server()
-    forked = (usercode.current(), target, args)
+    forked = (usercode.current(), os.environ.get(VISIBLE), target, args)
     process = multiprocessing.get_context("forkserver").Process(target=_forked, args=forked)
     try:
         process.start()
@@ -36,8 +38,12 @@ def start(target: Callable[..., None], args: tuple[Any, ...]) -> BaseProcess:
     return process
 
 
-def _forked(sources: Sources | None, target: Callable[..., None], args: tuple[Any, ...]) -> None:
-    """`target(*args)`, with the users' code as the starting process has it."""
+def _forked(
+    sources: Sources | None, gpu: str | None, target: Callable[..., None], args: tuple[Any, ...]
+) -> None:
+    """`target(*args)`, with the users' code and the GPU of the starting process, not of the server."""
+    if gpu is not None:
+        os.environ[VISIBLE] = gpu
     usercode.use(sources)
     target(*args)
 

@@ -24,7 +24,7 @@ from engine.compute.latency.side import Measured, measured
 from engine.compute.latency.worker import Measurement, Partner
 from engine.compute.onnx.shape import Shape
 from engine.errors import Unavailable
-from engine.machine import procfs, runtimes
+from engine.machine import gpu_state, gpus, procfs, runtimes
 from engine.params.preset import Latency
 from engine.params.runtimes import INT8, Precision, Runtime
 
@@ -93,6 +93,9 @@ def measure_pair(
       memory, or the allocator's peak on a GPU;
     - `foreign_load`: the share of our processors' time that went to other processes meanwhile, 0 to 1: from
       a few percent on, the times are longer than the models are slow, and more so with all processors in use;
+    - on a GPU: `gpu`, its name and, as far as nvidia-smi tells, its clocks (`engine.machine.gpu_state`); `gpu_ms` and
+      `baseline_gpu_ms`, the medians between two CUDA events around each call, where the runtime gives them: what is
+      left of `median_ms` the processor took to start the work;
     - `float_operators` of an INT8 file: operators that the runtime computes in float, by type.
 
     Where runtime or machine cannot do it, the row has `unavailable`, the reason, in place of numbers. When both
@@ -156,7 +159,7 @@ def _row(pair: Pair, shape: Shape, params: Latency, start: Start) -> dict[str, A
     try:
         with contextlib.ExitStack() as stack:
             sides = [_loaded(stack.enter_context(measured(job, start))) for job in jobs]
-            compared = _compare(sides, params)
+            compared = _compare(sides, params) | _of_gpu(sides, last)
             operators = {"float_operators": sides[-1].float_operators()} if compressed.quantized else {}
     except Unavailable as error:
         return {"unavailable": error.reason}
@@ -166,6 +169,20 @@ def _row(pair: Pair, shape: Shape, params: Latency, start: Start) -> dict[str, A
         "throughput": 1000 * last.batch / compared["median_ms"],
     }
     return compared | known | operators
+
+
+def _of_gpu(sides: list[Measured], setup: Setup) -> dict[str, Any]:
+    """What the GPU says of itself, which has just worked for the row."""
+    if not runtimes.device_of(setup.runtime, setup.device).startswith("cuda"):
+        return {}
+    card = next(iter(gpus.of_device(setup.device)), None)
+    found: dict[str, Any] = {}
+    if card is not None:
+        found["gpu"] = {"name": card.name, **gpu_state.read(card.visible)}
+    if all(side.on_gpu for side in sides):
+        before, after = (statistics.median(side.on_gpu) / 1e6 for side in (sides[0], sides[-1]))
+        found |= {"gpu_ms": after, "baseline_gpu_ms": before}
+    return found
 
 
 def _job(side: Side, setup: Setup, shape: Shape) -> Measurement:

@@ -58,6 +58,8 @@ class Measured:
         self.peak_memory = 0
         self.uncounted: list[int] = []
         """Nanoseconds of the first call, with all that comes before it, and of the calls until the first counted."""
+        self.on_gpu: list[int] = []
+        """Nanoseconds of all counted calls by the GPU's own clock, where it tells."""
         self._counted = False
 
     @property
@@ -75,6 +77,7 @@ class Measured:
         """Nanoseconds of the calls that the last order counted."""
         answer: Timed = self._received()
         self.peak_memory = answer.peak_memory
+        self.on_gpu += answer.on_gpu
         if not self._counted:
             self.uncounted += answer.uncounted
         self._counted = self._counted or bool(answer.calls)

@@ -57,12 +57,13 @@ class Timed:
     """The answer: nanoseconds of each counted call, and the peak memory of loading and running, in bytes.
 
     `uncounted` are those of the warm-up before; of the first answer, what it took from the artefact to the end of
-    the first call.
+    the first call. `on_gpu` are nanoseconds of the counted calls by the GPU's own clock, where it tells.
     """
 
     calls: list[int]
     peak_memory: int
     uncounted: list[int] = field(default_factory=list)
+    on_gpu: list[int] = field(default_factory=list)
 
 
 def serve(job: Measurement, pipe: Connection) -> None:
@@ -98,7 +99,9 @@ def _serve(job: Measurement, pipe: Connection, partners: list[int]) -> None:
                 pipe.send(float_operators(job.runtime, job.artefact, batch=job.batch, shape=job.shape))
             else:
                 uncounted = _warmed(run, order.warm_ms)
-                pipe.send(Timed(_counted(run, order.timed_ms), peak(), uncounted))
+                calls = _counted(run, order.timed_ms)
+                on_gpu = (getattr(run, "on_gpu", None) or [])[-len(calls) :]
+                pipe.send(Timed(calls, peak(), uncounted, on_gpu))
     except SecateurError as error:
         pipe.send(error)
     except (RuntimeError, ValueError, MemoryError) as error:  # what torch raises

@@ -21,7 +21,6 @@ from typing import Any
 
 import onnx
 import torch
-from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from torch import Tensor, nn
 
 from engine.compute.layers import masks
@@ -33,7 +32,7 @@ from engine.compute.onnx.shape import Shape, example
 from engine.errors import SecateurError, Unavailable, said_by
 
 INPUT, OUTPUT = "images", "output"
-TEMPLATE_FORMAT = 1
+TEMPLATE_FORMAT = 2
 """Raised when templates are made otherwise, so that older ones are not used."""
 TOLERANCE = 1e-3
 """Largest deviation of the file's output, relative to the model's largest output: fp32 in another order of
@@ -62,13 +61,14 @@ def export(
             f"Its weights take {size / 1e9:.1f} GB; a file holds at most {LARGEST / 1e9:.1f} GB.",
             "Prune it first, or measure its latency in torch alone: measure.latency.runtimes.",
         )
-    kept = templates / f"{structure(plain, shape)}.onnx" if templates is not None else None
+    kept = templates / f"{structure(plain, shape)}.template" if templates is not None else None
     if kept is not None and _from_template(kept, plain, shape, weights, path, pack):
         return path
     template = _traced(plain, shape)
     if kept is not None:
         with contextlib.suppress(OSError):  # it only saves time: a store that is another user's does without
-            _write(_emptied(template, weights), kept)
+            content = _emptied(template, weights).SerializeToString()
+            _write(hashlib.sha256(content).digest() + content, kept)
     _fill(template, weights)
     _finish(template, path, pack)
     if (deviation := _deviation(plain, shape, path)) > TOLERANCE:
@@ -99,7 +99,7 @@ def _finish(full: onnx.ModelProto, path: Path, pack: bool) -> None:
     """Write the model, which may be changed, as the file that runtimes get."""
     if pack:
         narrow.pack(full, narrow.lanes())
-    _write(full, path)
+    _write(full.SerializeToString(), path)
 
 
 def structure(model: nn.Module, shape: Shape) -> str:
@@ -233,19 +233,22 @@ def _relative(given: Tensor, expected: Tensor) -> float:
 
 
 def _read(path: Path) -> onnx.ModelProto | None:
-    """The template, or None when there is none that can be read: then it is made again."""
+    """The template, behind its hash, or None when there is none that is whole: then it is made again."""
     try:
-        return onnx.load_model(path, load_external_data=False)
-    except (OSError, DecodeError):
+        stored = path.read_bytes()
+    except OSError:
         return None
+    size = hashlib.sha256().digest_size
+    digest, content = stored[:size], stored[size:]
+    return onnx.load_model_from_string(content) if hashlib.sha256(content).digest() == digest else None
 
 
-def _write(model: onnx.ModelProto, path: Path) -> None:
+def _write(content: bytes, path: Path) -> None:
     """Replace `path` atomically, so that no other trial reads half a file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        partial.write_bytes(model.SerializeToString())
+        partial.write_bytes(content)
         partial.replace(path)
     except OSError:
         partial.unlink(missing_ok=True)

@@ -9,10 +9,11 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 from torch import Tensor
 
 from engine.compute.numerics.aligned import from_array, to_array
-from engine.errors import SecateurError
+from engine.errors import SecateurError, Unavailable
 from engine.params.runtimes import Precision
 
 ort.set_default_logger_severity(4)
+CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
 
 FAILURES: tuple[type[Exception], ...] = tuple(
     error for error in vars(ort_errors).values() if isinstance(error, type) and issubclass(error, Exception)
@@ -28,14 +29,25 @@ class OnnxSession:
     ) -> None:
         try:
             graph = halved(path) if precision == "fp16" else str(path)
-            self._session = ort.InferenceSession(graph, options(threads), providers=providers(device))
+            self._session = ort.InferenceSession(
+                graph, options(threads), providers=providers(device, precision)
+            )
+            self._must_compute_on(device)
             self._bound = self._bind(inputs, device)
         except FAILURES as error:
             raise SecateurError("ONNX Runtime does not take the model", f"{path.name}: {error}") from error
 
+    def _must_compute_on(self, device: str) -> None:
+        """Raises Unavailable where ONNX Runtime would compute on the processor instead, and say nothing."""
+        if device.startswith("cuda") and CUDA not in self._session.get_providers():
+            raise Unavailable(
+                "ONNX Runtime can't use the GPU here: its CUDA provider does not load (it needs the CUDA and cuDNN "
+                "that it was built for)"
+            )
+
     def _bind(self, inputs: Tensor, device: str) -> Any:
         """Input and outputs placed once, so that a call moves no data between host and device."""
-        place = "cuda" if "CUDAExecutionProvider" in self._session.get_providers() else "cpu"
+        place = "cuda" if CUDA in self._session.get_providers() else "cpu"
         binding = self._session.io_binding()
         name = self._session.get_inputs()[0].name
         binding.bind_ortvalue_input(name, ort.OrtValue.ortvalue_from_numpy(to_array(inputs), place, 0))
@@ -70,7 +82,7 @@ class OnnxModel:
         if not optimized:
             chosen.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
         try:
-            self._session = ort.InferenceSession(file, chosen, providers=["CPUExecutionProvider"])
+            self._session = ort.InferenceSession(file, chosen, providers=[CPU])
         except FAILURES as error:
             raise SecateurError("ONNX Runtime does not take the model", str(error)) from error
 
@@ -101,6 +113,10 @@ def options(threads: int) -> ort.SessionOptions:
     return options
 
 
-def providers(device: str) -> list[str]:
-    wanted = ["CUDAExecutionProvider"] if device.startswith("cuda") else []
-    return [name for name in wanted if name in ort.get_available_providers()] + ["CPUExecutionProvider"]
+def providers(device: str, precision: Precision = "fp32") -> list[Any]:
+    if not device.startswith("cuda") or CUDA not in ort.get_available_providers():
+        return [CPU]
+    if hasattr(ort, "preload_dlls"):
+        ort.preload_dlls()  # CUDA and cuDNN from where torch has them
+    # Said either way: left alone, it is TF32.
+    return [(CUDA, {"use_tf32": "1" if precision == "tf32" else "0"}), CPU]

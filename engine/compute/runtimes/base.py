@@ -20,7 +20,11 @@ from engine.params.runtimes import INT8_RUNTIMES, KIND, Precision, Runtime
 
 
 class Session(Protocol):
-    """A loaded model, ready for inference on `threads` processor threads or a GPU."""
+    """A loaded model, ready for inference on `threads` processor threads or a GPU.
+
+    One whose GPU tells how long it computes has `on_gpu`, a list to which each call adds nanoseconds between two of
+    its events.
+    """
 
     def __call__(self) -> None:
         """Run one forward pass on the session's own fixed input, to its end; the output stays unread."""

@@ -2,7 +2,7 @@
 
 import contextlib
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,7 @@ from engine.params.runtimes import Precision
 
 DTYPES: dict[Precision, torch.dtype] = {
     "fp32": torch.float32,
+    "tf32": torch.float32,
     "bf16": torch.bfloat16,
     "fp16": torch.float16,
 }
@@ -44,6 +45,12 @@ class TorchSession:
         self._device = torch.device(device)
         self._dtype = DTYPES[precision]
         self._autocast = False
+        self.on_gpu: list[int] | None = [] if self._device.type == "cuda" else None
+        if self._device.type == "cuda":
+            # Said either way: left alone, convolutions would be TF32's and products would not.
+            torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision == "tf32"
+            torch.backends.cudnn.benchmark = True  # images of one shape: the fastest kernels are found once
+            self._begun, self._done = (_event() for _ in range(2))
         if precision == "bf16" and self._device.type == "cuda" and not _has_bf16():
             raise Unavailable("the GPU has no bf16 arithmetic")
         # Folded, because a mask costs a multiplication per call that no deployed model would pay; expanded where
@@ -51,7 +58,7 @@ class TorchSession:
         _, channels, height, width = inputs.shape
         model = expand_(fold_(checkpoint.load(folder, named)), (channels, height, width)).eval()
         self._model: nn.Module = model.to(self._device, memory_format=layout_of(model))  # type: ignore[call-overload]
-        if precision != "fp32":
+        if self._dtype != torch.float32:
             self._lower(inputs)
         self._inputs = self._placed(inputs)
 
@@ -77,12 +84,21 @@ class TorchSession:
         return output
 
     def __call__(self) -> None:
+        if self.on_gpu is None:
+            self._forward(self._inputs)
+            return
+        self._begun.record()
         self._forward(self._inputs)
-        if self._device.type == "cuda":
-            torch.cuda.synchronize(self._device)
+        self._done.record()
+        self._done.synchronize()
+        self.on_gpu.append(int(self._begun.elapsed_time(self._done) * 1e6))
 
     def run(self, inputs: Tensor) -> Tensor:
         return self._forward(self._placed(inputs)).float().cpu()
+
+
+def _event() -> Any:
+    return torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
 
 
 def _has_bf16() -> bool:

@@ -17,10 +17,12 @@ from engine.compute.memory import out_of_memory
 from engine.compute.models.attributes import detach_
 from engine.compute.models.constructed import train_
 from engine.compute.models.tensors import fill_
+from engine.compute.numerics.group import FEWEST
+from engine.compute.numerics.precision import arithmetic
 from engine.compute.numerics.seeds import generator, seed_everything
 from engine.compute.stopping import Stopped
 from engine.compute.tasks import Score, task_of
-from engine.compute.training import lagging, resume
+from engine.compute.training import execution, lagging, resume
 from engine.compute.training.schedules import learning_rate_factor
 from engine.errors import SecateurError
 from engine.params.training import Training
@@ -60,6 +62,20 @@ class _Run:
     kept: float = field(default_factory=time.monotonic)
     """When the state was kept last."""
     progress: float = 0.0
+    gradients: execution.Gradients = field(init=False)
+    """What computes those of a batch, as the step's `execution` says."""
+    called: nn.Module = field(init=False)
+    """The model as it is called: itself, or with compiled passes."""
+
+    def __post_init__(self) -> None:
+        self.called, self.gradients = self.model, lambda images, labels: _gradients(self, images, labels)
+        match getattr(self.params, "execution", "eager"):
+            case "compile":
+                self.called = execution.compiled(self.model)
+            case "graphs":
+                self.gradients = execution.Recorded(self.trained, self.gradients)
+            case _:
+                pass
 
     @property
     def trained(self) -> nn.Module:
@@ -97,16 +113,27 @@ def fit(
     factors = overlays.step_factors(model)
     run = _Run(model, optimizer, params, context, purpose, params.batch, penalty, objective, factors)
     _restore(run)
+    if context.group is not None:
+        context.group.check(len(context.data.train))
+        context.group.begin(run.trained, (len(run.epochs), run.part.batches if run.part else 0))
     context.scored = None
     every_s = resume.EVERY_S if keep_every_s is None else keep_every_s
-    with _fit_for_single_images(run), context.stopping.keeping():
+    with (
+        _fit_for_single_images(run),
+        arithmetic(params.precision, context.device),
+        context.stopping.keeping(),
+    ):
         for epoch in range(len(run.epochs) + 1, params.epochs + 1):
             _one_epoch(run, epoch)
             last = keep_last and epoch == params.epochs
+            if not context.leads:
+                continue
             if context.stopping.asked or last or time.monotonic() - run.kept > every_s:
                 _keep(run)
             if context.stopping.asked:
                 raise Stopped
+    if not context.leads:
+        return model
     _tell_lagging(run)
     if params.keep == "best" and run.best is not None:
         fill_(model, run.best.state)
@@ -158,11 +185,13 @@ def _restore(run: _Run) -> None:
 def _one_epoch(run: _Run, epoch: int) -> None:
     """Train one epoch, score it on validation and report it."""
     started = time.monotonic()
-    if run.context.device.type == "cuda":
+    if run.context.device.type == "cuda" and run.context.group is None:
         loss, rate = _halving(run, epoch, resume.snapshot(run.trained, run.optimizer))
     else:
         loss, rate = _train_epoch(run, epoch)
     run.part = None
+    if not run.context.leads:
+        return
     score = run.context.scored = validate(run.model, run.context)
     _report(run, epoch, loss, rate, score, time.monotonic() - started)
     if run.params.keep == "best" and (run.best is None or score.quality > run.best.quality):
@@ -176,10 +205,11 @@ def _halving(run: _Run, epoch: int, start: resume.Snapshot) -> tuple[float, floa
             return _train_epoch(run, epoch)
         except torch.OutOfMemoryError as error:
             if run.micro == 1:
-                raise out_of_memory() from error
+                raise out_of_memory(error) from error
         torch.cuda.empty_cache()
         resume.put_back(run.trained, run.optimizer, start)
         run.micro = (run.micro + 1) // 2
+        run.gradients = lambda images, labels: _gradients(run, images, labels)
         run.context.notice(
             "warning",
             f"Out of GPU memory: going on with {counted(run.micro, 'image')} at a time, gradients accumulated "
@@ -210,13 +240,13 @@ def _report(run: _Run, epoch: int, loss: float, rate: float, score: Score, secon
 
 def _train_epoch(run: _Run, epoch: int) -> tuple[float, float]:
     """Mean training loss of the epoch and its last learning rate."""
-    params, context = run.params, run.context
+    params, context, group = run.params, run.context, run.context.group
     purpose = (context.position, run.purpose, epoch)
     seed_everything(context.seed, "dropout", *purpose)
     train = context.data.train
     order = torch.randperm(len(train.labels), generator=generator(context.seed, "order", *purpose))
     augmenting = generator(context.seed, "augment", *purpose)
-    updates = _updates(len(order), params.batch)
+    updates = _updates(len(order), params.batch, group.size if group else 1)
     total = torch.zeros((), dtype=torch.float64, device=context.device)
     seen, rate, done = 0, 0.0, 0
     if run.part is not None:
@@ -236,18 +266,23 @@ def _train_epoch(run: _Run, epoch: int) -> tuple[float, float]:
         augment=params.augment,
         generator=augmenting,
         device=context.device,
+        share=group.own if group else None,
     )
     for number, (images, labels) in enumerate(batches, done):
         if number == updates:
             break
+        whole = min(params.batch, len(order) - number * params.batch)
+        if group is not None:
+            # Anew for each batch, as each process has generators of its own and one of them alone is kept.
+            seed_everything(context.seed, "dropout", *purpose, number, group.rank)
         run.progress = progress = (epoch - 1 + number / updates) / params.epochs
         rate = params.learning_rate * learning_rate_factor(params.schedule, progress)
         _set_rate(run.optimizer, rate)
-        total += _update(run, images, labels) * len(labels)
-        seen += len(labels)
+        total += _update(run, images, labels, whole) * whole
+        seen += whole
         speed = (seen - before) / max(time.monotonic() - started, 1e-6)
         context.progress(progress, f"epoch {epoch}/{params.epochs}", speed)
-        if context.stopping.asked or time.monotonic() - run.kept > resume.LONG_EPOCH_S:
+        if context.leads and (context.stopping.asked or time.monotonic() - run.kept > resume.LONG_EPOCH_S):
             chance = resume.chance(augmenting, context.device)
             _keep(run, resume.Part(number + 1, seen, rate, total.cpu(), chance))
             if context.stopping.asked:
@@ -255,32 +290,44 @@ def _train_epoch(run: _Run, epoch: int) -> tuple[float, float]:
     return float(total) / seen, rate
 
 
-def _updates(images: int, batch: int) -> int:
-    """Updates per epoch: a last batch of a single image is left out, BatchNorm needs two."""
+def _updates(images: int, batch: int, processes: int) -> int:
+    """Updates per epoch: a last batch with a single image for some process is left out, BatchNorm needs two."""
     full, rest = divmod(images, batch)
-    return max(1, full + (rest > 1))
+    return max(1, full + (rest >= FEWEST * processes))
 
 
-def _update(run: _Run, images: Tensor, labels: Tensor) -> Tensor:
-    """One update; the mean loss of the batch, detached, on the device."""
-    task = task_of(run.context.data)
+def _update(run: _Run, images: Tensor, labels: Tensor, whole: int) -> Tensor:
+    """One update with our images of a batch of `whole`; the mean loss of the batch, detached, on the device."""
     run.optimizer.zero_grad(set_to_none=True)
-    total = torch.zeros((), dtype=torch.float64, device=images.device)
-    for part, targets in _pieces(images, labels, run.micro):
-        share = len(targets) / len(labels)
-        with torch.autocast(images.device.type, torch.bfloat16, enabled=run.params.precision == "bf16"):
-            if run.objective is None:
-                loss = task.loss(run.model, part, targets, label_smoothing=run.params.label_smoothing)
-            else:
-                loss = run.objective.loss(run.model, part, targets, run.progress)
-        (loss * share).backward()  # type: ignore[no-untyped-call]
-        total += loss.detach() * share
+    group = run.context.group
+    if group is None:
+        loss = run.gradients(images, labels)
+    else:
+        with group.normalizing():
+            loss = _gradients(run, images, labels, len(labels) / whole)
+        loss = group.sum_up([p for each in run.optimizer.param_groups for p in each["params"]], loss)
     for shared, factor in run.factors:
         if shared.grad is not None:
             shared.grad.mul_(factor)
     if run.penalty is not None:
         run.penalty()
     run.optimizer.step()
+    return loss
+
+
+def _gradients(run: _Run, images: Tensor, labels: Tensor, weight: float = 1.0) -> Tensor:
+    """Add the gradients of `weight` times the mean loss of these images to the parameters'; that, detached."""
+    task = task_of(run.context.data)
+    total = torch.zeros((), dtype=torch.float64, device=images.device)
+    for part, targets in _pieces(images, labels, run.micro):
+        share = weight * len(targets) / len(labels)
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=run.params.precision == "bf16"):
+            if run.objective is None:
+                loss = task.loss(run.called, part, targets, label_smoothing=run.params.label_smoothing)
+            else:
+                loss = run.objective.loss(run.model, part, targets, run.progress)
+        (loss * share).backward()  # type: ignore[no-untyped-call]
+        total += loss.detach() * share
     return total
 
 

@@ -27,7 +27,7 @@ def run(request: JobRequest, send: Send) -> None:
     with _preset_at_fault():
         data = read_data(request)
         about = summary(look(data))
-    device, templates = torch.device(request.device), store.root / "templates"
+    device, templates = torch.device(request.device), store.templates
     for node in request.read_nodes():
         if store.get(node.key) is not None:
             continue

@@ -12,7 +12,7 @@ from pathlib import Path
 from engine import datasets, sources
 from engine.compute import usercode
 from engine.compute.data import load
-from engine.compute.worker.process import explain
+from engine.compute.worker.explain import explain
 from engine.errors import SecateurError
 from engine.params.preset import Data
 from engine.text.visible import guard_streams

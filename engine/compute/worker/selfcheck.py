@@ -20,7 +20,7 @@ from engine.compute.models import checkpoint
 from engine.compute.models.architecture import architecture
 from engine.compute.pretrained.create import create
 from engine.compute.training.loop import fit
-from engine.compute.worker.process import settle
+from engine.compute.worker.setup import settle
 from engine.errors import SecateurError
 from engine.machine import lock
 from engine.params import Train

@@ -4,6 +4,7 @@ import copy
 import json
 import os
 import time
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,14 +15,14 @@ from torch import Tensor, nn
 
 from engine.compute.context import Context, Send, to_device, validate
 from engine.compute.data import Dataset
-from engine.compute.layers.grids import grids
 from engine.compute.measures import classes
 from engine.compute.measures.counts import Counts, count
-from engine.compute.measures.sizes import sizes
 from engine.compute.memory import peak_bytes, reset_peak
 from engine.compute.models import checkpoint
-from engine.compute.models.int8 import QuantizedNetwork, torch_part
+from engine.compute.models.int8 import torch_part
+from engine.compute.models.sizes import of_model
 from engine.compute.numerics.aligned import read_tensors, write_tensors
+from engine.compute.numerics.group import Group
 from engine.compute.numerics.seeds import seed_everything
 from engine.compute.pretrained.create import create
 from engine.compute.steps.apply import apply
@@ -32,10 +33,7 @@ from engine.compute.tasks.base import Score
 from engine.compute.tasks.evaluate import score
 from engine.compute.worker.commit import finish, read_data, waiting_alone, waiting_for_latency
 from engine.machine import lock
-from engine.params import (
-    Distill,
-    QuantizeQat,
-)
+from engine.params import Distill, QuantizeQat, Step
 from engine.params.preset import Settings
 from engine.params.training import Fit
 from engine.store.files import CLASSES, LAYERS, MEASUREMENTS, write_json
@@ -71,9 +69,16 @@ class Work:
     send: Send
     stopping: Stopping
     held: Held
+    together: Callable[[str], Group | None]
+    """Has other processes do a training with this one, by its key."""
 
 
-def run(request: JobRequest, send: Send, stopping: Stopping) -> None:
+def run(
+    request: JobRequest,
+    send: Send,
+    stopping: Stopping,
+    together: Callable[[str], Group | None] = lambda _: None,
+) -> None:
     """Compute every node of the job that the store does not hold yet; raises Stopped when it is asked to stop.
 
     Computing holds the host's shared lock, so that no latency is measured meanwhile; a step that measures
@@ -82,7 +87,7 @@ def run(request: JobRequest, send: Send, stopping: Stopping) -> None:
     settings = request.read_settings()
     data = read_data(request)
     device = torch.device(request.device)
-    work = Work(request, settings, request.open_store(), data, device, send, stopping, Held())
+    work = Work(request, settings, request.open_store(), data, device, send, stopping, Held(), together)
     for node in request.read_nodes():
         if work.store.get(node.key) is not None:
             continue
@@ -90,6 +95,28 @@ def run(request: JobRequest, send: Send, stopping: Stopping) -> None:
         with _lock(node, send):
             reset_peak()
             _compute(node, work, time.monotonic())
+
+
+def helper(request: JobRequest, group: Group) -> Callable[[str], None]:
+    """What does the training of a key with the worker whose job it is; all but the computing is left to that."""
+    data, device = read_data(request), torch.device(request.device)
+
+    def work(key: str) -> None:
+        own = Work(
+            request,
+            request.read_settings(),
+            request.open_store(),
+            data,
+            device,
+            lambda _: None,
+            Stopping(),
+            Held(),
+            lambda _: group,
+        )
+        node = next(node for node in request.read_nodes() if node.key == key)
+        _applied(node, own)
+
+    return work
 
 
 def _lock(node: Node, send: Send) -> AbstractContextManager[None]:
@@ -128,14 +155,7 @@ def _keeping_epochs(send: Send, epochs: list[dict[str, Any]]) -> Send:
 
 def _step(node: Node, work: Work, folder: Path) -> dict[str, Any]:
     """Run one step and write its checkpoint and validation predictions; its cheap measures."""
-    context = _context(node, work)
-    model = _parent(node, work)
-    step = None if node.kind in ("model", "teacher") else work.request.read_step(node.key)
-    # For a user's network that draws from NumPy or Python: so a step depends on nothing that ran before it.
-    seed_everything(context.seed, "step", node.position)
-    if step is not None:
-        context.teacher = _taught_by(node, work)
-        model = apply(step, model, context)
+    model, step, context = _applied(node, work)
     to_device(model, work.device).eval()
     # A step that only trains has just scored the model that it leaves; quantize.qat compares its file's score.
     known = context.scored if isinstance(step, Fit | QuantizeQat) else None
@@ -156,6 +176,21 @@ def _step(node: Node, work: Work, folder: Path) -> dict[str, Any]:
     return measures
 
 
+def _applied(node: Node, work: Work) -> tuple[nn.Module, Step | None, Context]:
+    """The model after a step, the step, and what it was done with."""
+    context = _context(node, work)
+    model = _parent(node, work)
+    step = None if node.kind in ("model", "teacher") else work.request.read_step(node.key)
+    # For a user's network that draws from NumPy or Python: so a step depends on nothing that ran before it.
+    seed_everything(context.seed, "step", node.position)
+    if step is not None:
+        context.teacher = _taught_by(node, work)
+        if isinstance(step, Fit):
+            context.group = work.together(node.key)
+        model = apply(step, model, context)
+    return model, step, context
+
+
 def _taught_by(node: Node, work: Work) -> nn.Module | None:
     if node.teacher is None:
         return None
@@ -170,7 +205,15 @@ def _context(node: Node, work: Work) -> Context:
     seed = work.settings.seeds[0]
     partial = work.store.partial(node.key)
     return Context(
-        work.data, work.device, seed, node.position, node.key, partial, work.send, stopping=work.stopping
+        work.data,
+        work.device,
+        seed,
+        node.position,
+        node.key,
+        partial,
+        work.send,
+        templates=work.store.templates,
+        stopping=work.stopping,
     )
 
 
@@ -235,7 +278,7 @@ def _measure(node: Node, work: Work, folder: Path) -> dict[str, Any]:
     if work.data.left_out:
         measures["images_left_out"] = work.data.left_out
     if node.material["size"]:
-        measures["size"] = _sizes(model)
+        measures["size"] = of_model(model)
     return measures
 
 
@@ -265,13 +308,6 @@ def _on_test(node: Node, test: Score, validation: Score, work: Work, folder: Pat
         **_agreement(test, before, work),
     }
     return measures | _beside(node, test, work)
-
-
-def _sizes(model: nn.Module) -> dict[str, int]:
-    state = checkpoint.folded_state(model)
-    return (
-        sizes(state, model.file) if isinstance(model, QuantizedNetwork) else sizes(state, grids=grids(model))
-    )
 
 
 def _beside(node: Node, test: Score, work: Work) -> dict[str, float]:

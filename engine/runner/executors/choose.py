@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from engine.machine import gpus
 from engine.machine.value import Machine, here
 from engine.params.preset import Settings
 from engine.runner.executors import nodes, site
@@ -17,8 +18,17 @@ MakeRequest = Callable[[Job, list[int] | None], JobRequest]
 
 
 def machine(settings: Settings, device: str | None = None, threads: int | None = None) -> Machine:
-    """The machine that trials of these settings run on; `device` and `threads` where those are decided already."""
-    return here(device or settings.device, threads or settings.threads, settings.executor.parallel)
+    """The machine that trials of these settings run on; `device` (`cpu` or `cuda`) and `threads` where those are
+    decided already."""
+    together = settings.distributed
+    parallel = settings.executor.parallel * together.here(settings.executor.slurm)
+    return here(
+        settings.device,
+        threads or settings.threads,
+        parallel,
+        on=device,
+        distributed=together.model_dump(mode="json") if together.processes > 1 else None,
+    )
 
 
 def known_machine(settings: Settings, workspace: Path) -> Machine | None:
@@ -33,6 +43,15 @@ def on_cluster(run: RunDir) -> bool:
     return run.settings().of_trial(0).executor.slurm is not None
 
 
-def executor(parallel: int, on: Machine, make: MakeRequest, *, preload: Sequence[str] = ()) -> Executor:
+def executor(
+    settings: Settings, parallel: int, on: Machine, make: MakeRequest, *, preload: Sequence[str] = ()
+) -> Executor:
     """What runs the jobs, so many at a time; `preload` are modules that the workers should have imported."""
-    return LocalExecutor(make, parallel, on.threads, preload=preload)
+    return LocalExecutor(
+        make,
+        parallel,
+        on.threads,
+        processes=settings.distributed.here(settings.executor.slurm),
+        gpus=gpus.of_device(settings.device) if on.device == "cuda" else (),
+        preload=preload,
+    )

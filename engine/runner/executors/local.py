@@ -8,13 +8,14 @@ import os
 import signal
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 
 from engine.errors import LESS_MEMORY, SecateurError
 from engine.machine import limits, signals
+from engine.machine.gpus import Gpu, slots
 from engine.runner.executors.base import KILLS_BORNE, SERVER_KILLED, WORKER_KILLED, JobEnded, Message, Retry
 from engine.studies import events as ev
 from engine.studies.job import SERVER_GONE, STOP, JobRequest
@@ -40,7 +41,10 @@ class _Worker:
 
 
 class LocalExecutor:
-    """`parallel` workers at a time, each on processors of its own where there are enough."""
+    """`parallel` workers at a time, each on processors, and on GPUs, of its own where there are enough.
+
+    A worker has `threads` for each of the `processes` that it trains with, and as many GPUs.
+    """
 
     def __init__(
         self,
@@ -48,10 +52,13 @@ class LocalExecutor:
         parallel: int,
         threads: int,
         *,
+        processes: int = 1,
+        gpus: Sequence[Gpu] = (),
         preload: Sequence[str] = (),
     ) -> None:
         self._make = make
-        self._slots = cpu_slots(parallel, threads)
+        self._slots = cpu_slots(parallel, threads * processes)
+        self._gpus = slots(gpus, parallel, processes)
         self._workers: dict[int, _Worker] = {}
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload([*WARM, *preload])
@@ -64,7 +71,7 @@ class LocalExecutor:
 
     def start(self, job: Job) -> None:
         slot = min(set(range(len(self._slots))) - self._workers.keys())
-        request = self._make(job, self._slots[slot])
+        request = replace(self._make(job, self._slots[slot]), gpus=self._gpus[slot])
         process, connection = self._fork(request.to_json(), f"job-{job.number}")
         self._workers[slot] = _Worker(job, slot, process, connection, limits.oom_kills())
 

@@ -16,10 +16,9 @@ from pathlib import Path
 from engine import sources
 from engine.errors import SecateurError, UsageError
 from engine.machine import environment
-from engine.machine.value import here
 from engine.params.slurm import Slurm
 from engine.presets.spec import Spec, read_stored
-from engine.runner.executors import nodes, site
+from engine.runner.executors import choose, nodes, site
 from engine.runner.progress import Progress
 from engine.slurm import commands, queue, script
 from engine.store import claims
@@ -69,7 +68,7 @@ def _plan(run: RunDir, spec: Spec, agreed: basis.Basis | None) -> Plan:
     if agreed is not None:
         return make(spec, agreed.fingerprints, agreed.machine, code)
     placeholders = {data_id(trial): data_id(trial) for trial in spec.trials}
-    return make(spec, placeholders, here(spec.settings.device, spec.settings.threads, 1), code)
+    return make(spec, placeholders, choose.machine(spec.settings), code)
 
 
 def _stored(plan: Plan, store: Store) -> set[int]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from engine.cli.main import main
+from engine.config import files
 from engine.errors import UsageError
 from engine.store.workspace import workspace
 from engine.testing import folders as fabricate
@@ -36,6 +37,7 @@ EVERY = (
     ["run", "PRESET", "--detach"],
     ["data", "list"],
     ["doctor"],
+    ["config"],
 )
 """What looks into a workspace."""
 ELSEWHERE = (["data", "check", "PRESET"], ["presets", "quickstart"], ["params", "train"])
@@ -64,7 +66,7 @@ def told(
     }
     for command in commands:
         given = [words.get(word, word) for word in command]
-        if command[0] not in ("presets", "params"):
+        if command[0] not in ("presets", "params", "config"):
             given += ["--workspace", str(folder)]
         try:
             code = main(given)
@@ -152,8 +154,8 @@ def test_without_a_home_the_lab_has_its_usual_theme(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
     monkeypatch.setattr(Path, "home", unknown)
-    assert themes.chosen() == themes.DARK.name
-    themes.remember(themes.LIGHT.name)
+    assert files.load()["theme"] == themes.DARK.name
+    files.remember_theme(themes.LIGHT.name)
 
 
 def test_a_home_that_is_not_known_is_a_usage_error() -> None:

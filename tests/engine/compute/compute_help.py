@@ -18,6 +18,9 @@ from engine.studies import events as ev
 _SCRATCH = tempfile.TemporaryDirectory(prefix=f"secateur-test-{os.getpid()}-steps-")
 """Where steps keep what they have of an interrupted training; it goes when the tests end."""
 
+TEMPLATES = Path(os.environ["SECATEUR_TESTS_TEMPLATES"])
+"""Where all test processes keep exported graphs, as the studies of one workspace do."""
+
 
 @cache
 def digits(limit: int | None = 400) -> Dataset:
@@ -41,7 +44,9 @@ def context_for(
 ) -> Context:
     folder = partial or Path(tempfile.mkdtemp(dir=_SCRATCH.name)) / "partial"
     collected = events if events is not None else []
-    return Context(data or digits(), torch.device("cpu"), seed, 1, "key", folder, collected.append)
+    return Context(
+        data or digits(), torch.device("cpu"), seed, 1, "key", folder, collected.append, templates=TEMPLATES
+    )
 
 
 class Interrupted(Exception):

@@ -6,7 +6,7 @@ import sys
 KEPT = """
 import resource, torch
 from engine.compute import memory
-from engine.compute.worker.process import settle
+from engine.compute.worker.setup import settle
 
 settle(1)
 cpu = torch.device("cpu")

@@ -99,8 +99,8 @@ SECTIONS = [
     section("no seeds", "seed: []", 4, "seed", "given []"),
     section("threads none", "threads: 0", 4, "threads", "given 0", "≥ 1 and ≤ 1024", "auto"),
     section("threads text", "threads: aut", 4, "threads", "given 'aut'", "did you mean auto?"),
-    section("device", "device: gpu", 4, "device", "given 'gpu'", "one of auto, cpu, cuda"),
-    section("device index", "device: cuda:0", 4, "device", "given 'cuda:0'", "auto, cpu, cuda"),
+    section("device", "device: gpu", 4, "device", "given 'gpu'", "auto, cpu, cuda"),
+    section("device index", "device: cuda:x", 4, "device", "given 'cuda:x'", "cuda:NUMBER"),
     section("executor", "executor: {cloud: {}}", 4, "executor.cloud", "is unknown", "allowed: local, slurm"),
     section("parallel", "executor: {local: {parallel: 0}}", 4, "executor.local.parallel", "≥ 1", "(trials)"),
     section(

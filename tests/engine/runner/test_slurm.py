@@ -4,6 +4,7 @@ import os
 import signal
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -240,3 +241,14 @@ def _variables(process: int) -> str:
         return Path(f"/proc/{process}/environ").read_text(errors="replace")
     except OSError:
         return "SLURM_JOB_ID"
+
+
+def test_one_training_over_two_nodes_has_the_bits_of_two_processes_on_one(lab: Lab, tmp_path: Path) -> None:
+    together = ("distributed.processes=2", ONE)
+    own = replace(lab, warm=False)  # its workers have the job's variables, as tasks have
+    over_nodes = own.run("executor.slurm={time: 5, nodes: 2}", *together)
+    assert over_nodes["status"] == "done", over_nodes
+    (tmp_path / "here").mkdir()
+    here = Lab(tmp_path / "here")
+    here.run(*together)
+    assert lab.objects() == here.objects()

@@ -131,10 +131,9 @@ def test_a_named_run_goes_on_with_its_own_study_and_no_other(lab: Lab) -> None:
 
 def test_tasks_of_one_step_that_start_one_preset_compute_it_once(lab: Lab) -> None:
     step = {"SLURM_JOB_ID": "5", "SLURM_STEP_ID": "0", "SLURM_STEP_NUM_TASKS": "2"}
-    tasks = []
+    tasks, command = [], [sys.executable, "-m", "engine.cli.main", "run", lab.preset()]
     for task in range(2):
         environment = lab.environment | step | {"SLURM_PROCID": str(task)}
-        command = [sys.executable, "-m", "engine.cli.main", "run", lab.preset()]
         tasks.append(
             subprocess.Popen(command, env=environment, cwd=lab.folder, stderr=subprocess.PIPE, text=True)
         )

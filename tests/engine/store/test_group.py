@@ -14,6 +14,8 @@ import torch
 from engine.compute.numerics.aligned import write_tensors
 from engine.errors import SecateurError
 from engine.store.objects import Store, StoredObject
+from engine.studies import rundir
+from engine.studies.status import Status
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become two users")
 
@@ -165,3 +167,15 @@ def test_without_a_private_place_it_is_refused_with_the_remedy(shared: Path) -> 
     begun(0o077, shared)
     told = as_user(BEN, 0o002, shared, lambda store: refused(lambda: Store(store.root).review(KEY, "train")))
     assert "can't be read" in told and "chmod -R g+rwX" in told
+
+
+def test_a_study_of_a_colleague_who_shares_nothing_is_told_as_such(shared: Path) -> None:
+    def begin(store: Store) -> None:
+        rundir.create(store.root.parent, "p", "", {}, status=Status("done"))
+
+    (shared / "studies").mkdir(mode=0o777)
+    (shared / "studies").chmod(0o777)
+    as_user(ANNA, 0o077, shared, begin)
+    told = as_user(BEN, 0o002, shared, lambda _: rundir.studies(shared)[0].read_status())
+    assert "unreadable" in told
+    assert f"user {ANNA} (drwx" in told

@@ -7,8 +7,8 @@ from tui.app import Lab
 from tui.screens.lab_data import DataView
 from tui.views import images
 
-LOOKS = 120
-"""A second apart: the report comes from a process of its own, perhaps beside other programs."""
+LOOKS = 1200
+"""A tenth of a second apart: the report comes from a process of its own, perhaps beside other programs."""
 
 
 def test_images_are_drawn_two_pixels_to_a_character() -> None:
@@ -31,7 +31,7 @@ async def test_a_key_looks_at_the_data(tmp_path: Path) -> None:
         for _ in range(LOOKS):
             if isinstance(app.screen, DataView):
                 break
-            await pilot.pause(1.0)
+            await pilot.pause(0.1)
         await shows(pilot, "The preset's data", "▀▀▀▀▀▀▀▀", "digits: classification, 10 classes", "17 levels")
         await pilot.press("escape")
         await shows(pilot, "quickstart")

@@ -9,19 +9,23 @@ from onnx import helper
 from onnx.reference import ReferenceEvaluator
 from torch import nn
 
+from engine.compute.models.alike import folder_for
 from engine.compute.onnx.export import export
 from engine.compute.onnx.graph import COPY, Array, Graph, attribute, layer_of
 from engine.compute.onnx.shape import Shape
 
 
-def float_graph(model: nn.Module, shape: Shape) -> onnx.ModelProto:
+def float_graph(model: nn.Module, shape: Shape, templates: Path | None = None) -> onnx.ModelProto:
     """`model` as a float ONNX graph: input (N, C, H, W) of any N, BatchNorm folded, every node with a name of its own.
 
-    A layer's weight keeps its name in the state_dict, whatever was folded into it. Raises SecateurError when the
-    model cannot be exported.
+    A layer's weight keeps its name in the state_dict, whatever was folded into it. `templates` is a folder where
+    graphs are kept for networks built alike. Raises SecateurError when the model cannot be exported.
     """
+    # The file's bits are a result: a graph of a network that is only alike as far as one can see would not do.
+    alike = folder_for(templates, model) if templates is not None else None
     with tempfile.TemporaryDirectory(prefix="secateur-") as folder:
-        exported = onnx.load_model(export(model, shape, Path(folder) / "model.onnx", pack=False))
+        file = export(model, shape, Path(folder) / "model.onnx", templates=alike, pack=False)
+        exported = onnx.load_model(file)
     # Shapes are inferred at the end: those of the exporter would contradict constants that take a weight's name.
     del exported.graph.value_info[:]
     graph = Graph(exported)

@@ -94,7 +94,7 @@ def exported(model: nn.Module, context: Context) -> onnx.ModelProto:
             "Leave the quantizing step out, or use a classifier.",
         )
     to_device(model, context.device).eval()
-    return float_graph(model, (context.data.channels, *context.data.size))
+    return float_graph(model, (context.data.channels, *context.data.size), context.templates)
 
 
 def left_out(model: nn.Module, graph: onnx.ModelProto, skip: tuple[str, ...]) -> frozenset[str]:

@@ -1,7 +1,5 @@
 """A packed model: the file that the study's size is of, and a loader that gives the trial's weights bit for bit."""
 
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +18,7 @@ from engine.compute.steps.pruning.step import prune_weights
 from engine.compute.steps.quantization.weights import quantize_weights
 from engine.params import ClusterKernels, ClusterWeights, PruneWeights
 from engine.params.quantize_weights import QuantizeWeights
+from tests import lone
 from tests.engine.compute.compute_help import context_for, digits, small_model
 from tests.engine.compute.export.test_export_shared import network as shared_filters
 
@@ -78,8 +77,8 @@ def test_it_has_the_size_that_is_measured_and_gives_the_weights_bit_for_bit(
     write_model(out, "packed", model, digits(), lambda _: None)
     measured = sizes(checkpoint.folded_state(model), grids=grids(model))["packed"]
     assert (out / "model.packed").stat().st_size == measured
-    command = [sys.executable, "-I", "-c", LOAD, str(out), str(tmp_path / "state")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    (tmp_path / "program.py").write_text(LOAD)
+    done = lone.run(tmp_path / "program.py", str(out), str(tmp_path / "state"), folder=tmp_path)
     assert not done.returncode, done.stderr
     expected = folded(model).state_dict()
     for state in torch.load(tmp_path / "state"):

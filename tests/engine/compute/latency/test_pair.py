@@ -28,6 +28,7 @@ from engine.compute.runtimes.base import artefact
 from engine.errors import SecateurError
 from engine.machine import procfs
 from engine.params.preset import Latency
+from tests.engine.compute.compute_help import TEMPLATES
 
 SHAPE = (3, 32, 32)
 RUNTIMES = ("torch", "onnxruntime", "openvino")
@@ -46,7 +47,9 @@ def side(folder: Path, width: int) -> Side:
     model = build(Architecture("resnet20", 3, 10, SHAPE[1:], {"width": width})).eval()
     folder.mkdir()
     checkpoint.save(model, folder)
-    return Side({runtime: artefact(runtime, model, SHAPE, folder) for runtime in RUNTIMES})
+    return Side(
+        {runtime: artefact(runtime, model, SHAPE, folder, templates=TEMPLATES) for runtime in RUNTIMES}
+    )
 
 
 @pytest.fixture(scope="module")
@@ -279,6 +282,7 @@ MEASURE_FOREVER = """
 import multiprocessing, pathlib, sys
 from engine.compute.latency import forks, pair
 from engine.params.preset import Latency
+from tests.engine.compute.compute_help import TEMPLATES
 
 def start(target, args):
     process = forks.start(target, args)

@@ -48,19 +48,19 @@ def as_timm(state: dict[str, Tensor]) -> dict[str, Tensor]:
 @pytest.mark.parametrize("name", ["torchvision/efficientnet_b0", "auto"])
 def test_timms_names_are_matched_and_told_with_a_warning(tmp_path: Path, name: str) -> None:
     torch.manual_seed(0)
-    original = build(Architecture("torchvision/efficientnet_b0", 1, 10, (32, 32))).eval()
+    original = build(Architecture("torchvision/efficientnet_b0", 3, 10, (32, 32))).eval()
     torch.save(as_timm(original.state_dict()), tmp_path / "b0.pth")
     model, notices = bring(tmp_path / "b0.pth", name, size=32)
-    images = torch.rand(2, 1, 32, 32)
+    grey = torch.rand(2, 1, 32, 32)
     with torch.inference_mode():
-        assert torch.equal(model.eval()(images), original(images))
+        assert torch.allclose(model.eval()(grey), original(grey.expand(2, 3, 32, 32)), atol=1e-4)
     assert "order and sizes" in notices
 
 
 def test_other_classes_and_images_are_the_files_own() -> None:
-    state = as_timm(skeleton(Architecture("torchvision/efficientnet_b0", 1, 7, (32, 32))).state_dict())
+    state = as_timm(skeleton(Architecture("torchvision/efficientnet_b0", 4, 7, (32, 32))).state_dict())
     match = guess([variants(state)], OFFERED)
-    assert (match.arch.name, match.arch.channels, match.arch.classes) == ("torchvision/efficientnet_b0", 1, 7)
+    assert (match.arch.name, match.arch.channels, match.arch.classes) == ("torchvision/efficientnet_b0", 4, 7)
 
 
 def test_branches_of_equal_sizes_are_refused() -> None:

@@ -116,9 +116,11 @@ def test_a_damaged_template_is_made_again(tmp_path):
     exported(small(), tmp_path / "a.onnx", templates)
     (kept,) = templates.iterdir()
     good = kept.read_bytes()
-    for bad in (b"", b"no template", good[: len(good) // 2]):
+    flipped = good[:-1] + bytes([good[-1] ^ 1])
+    for bad in (b"", b"no template", good[: len(good) // 2], flipped):
         kept.write_bytes(bad)
         exported(small(), tmp_path / "b.onnx", templates)
+        assert kept.read_bytes() == good
 
 
 def test_another_structure_or_image_size_has_another_template():

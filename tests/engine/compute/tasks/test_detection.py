@@ -11,7 +11,7 @@ from PIL import Image
 
 from engine import datasets
 from engine.compute.data import Dataset, load
-from engine.compute.data.augment import crop_with_boxes, flip_with_boxes
+from engine.compute.data.augment import Chance, crop_with_boxes, flip_with_boxes
 from engine.compute.data.digits import DIGITS, read_digits
 from engine.compute.data.labels import Reading
 from engine.compute.data.scenes import NOISE, sources
@@ -92,7 +92,7 @@ def test_boxes_move_with_their_image(change: Change) -> None:
     images, boxes = marked()
     places = set()
     for seed in range(8):
-        moved, found = change(images, boxes, torch.Generator().manual_seed(seed))
+        moved, found = change(images, boxes, Chance(torch.Generator().manual_seed(seed), len(images)))
         assert found is not None
         assert found[0, 0].tolist() == pytest.approx([3.0, *around(moved[0])])
         assert found[0, 1].tolist() == [-1.0, 0.0, 0.0, 0.0, 0.0]
@@ -103,7 +103,7 @@ def test_boxes_move_with_their_image(change: Change) -> None:
 def test_a_box_that_leaves_the_image_is_cut_off_and_at_last_dropped() -> None:
     images = torch.zeros(64, 1, 32, 32, dtype=torch.uint8)
     boxes = torch.tensor([[[0.0, 1 / 32, 0.5, 2 / 32, 0.5]]]).repeat(64, 1, 1)
-    _, found = crop_with_boxes(images, boxes, torch.Generator().manual_seed(0))
+    _, found = crop_with_boxes(images, boxes, Chance(torch.Generator().manual_seed(0), len(images)))
     assert found is not None
     kept = found[found[..., 0] >= 0]
     assert 0 < len(kept) < 64

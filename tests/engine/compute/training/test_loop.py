@@ -158,7 +158,7 @@ def test_small_pieces_of_a_batch_give_the_gradient_of_the_whole() -> None:
         run = fit_module._Run(
             model, torch.optim.SGD(model.parameters(), lr=0.0), Train(), context_for(), "", micro
         )
-        fit_module._update(run, images, labels)
+        fit_module._update(run, images, labels, len(labels))
         gradients.append(torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None]))
     torch.testing.assert_close(gradients[0], gradients[1], rtol=1e-4, atol=1e-6)
 

@@ -28,7 +28,7 @@ from engine.params.pruning import PruneWeights
 from engine.params.sensitivity import Sensitivity
 from engine.params.training import Finetune, Train
 from engine.studies import events as ev
-from tests.engine.compute.compute_help import context_for, small_model
+from tests.engine.compute.compute_help import TEMPLATES, context_for, small_model
 from tests.engine.compute.measures.packed_help import unpacked
 
 RATE = 0.1
@@ -169,7 +169,7 @@ def test_counts_see_the_weights_not_the_codebook() -> None:
 def test_the_onnx_file_computes_what_the_model_does(tmp_path) -> None:
     model = made(sparsity=0.5).eval()
     images = torch.rand(3, 1, 8, 8)
-    path = export(model, (1, 8, 8), tmp_path / "model.onnx")
+    path = export(model, (1, 8, 8), tmp_path / "model.onnx", templates=TEMPLATES)
     with torch.inference_mode():
         torch.testing.assert_close(
             OnnxSession(path, images, 1, "cpu").run(images), model(images), rtol=1e-3, atol=1e-4

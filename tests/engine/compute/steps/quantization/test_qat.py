@@ -30,6 +30,7 @@ from engine.params import PruneWeights, QuantizeQat, QuantizeStatic, Train
 from engine.params.quantization import MinMax
 from engine.studies import events as ev
 from tests.engine.compute.compute_help import (
+    TEMPLATES,
     Interrupted,
     context_for,
     digits,
@@ -55,7 +56,7 @@ def network() -> nn.Module:
 @pytest.fixture(scope="module")
 def graphs(network: nn.Module) -> tuple[onnx.ModelProto, onnx.ModelProto]:
     """The float graph, and the Q/DQ file."""
-    floats = float_graph(copy.deepcopy(network), SHAPE)
+    floats = float_graph(copy.deepcopy(network), SHAPE, TEMPLATES)
     bounds = ranges(floats, lambda: images(context_for(), 64, "test", 16), MinMax())
     return floats, quantized(floats, bounds)
 
@@ -191,7 +192,7 @@ def test_pruned_weights_stay_zero(network: nn.Module) -> None:
     pruned = apply(PruneWeights(sparsity=0.6), copy.deepcopy(network), context)
     masks = {name: part.mask.clone() for name, part in masked(pruned).items()}
     skipped = "layer1.0.conv1"
-    started = Graph(float_graph(copy.deepcopy(pruned), SHAPE)).array(f"{skipped}.weight")
+    started = Graph(float_graph(copy.deepcopy(pruned), SHAPE, TEMPLATES)).array(f"{skipped}.weight")
     model = apply(SHORT.model_copy(update={"skip": (skipped,)}), pruned, context)
     assert isinstance(model, QuantizedNetwork)
     file = Graph(onnx.load_model_from_string(model.file))

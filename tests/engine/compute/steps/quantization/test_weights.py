@@ -36,7 +36,7 @@ from engine.params.quantize_weights import Gptq, Nearest, QuantizeWeights
 from engine.params.sensitivity import Sensitivity
 from engine.params.training import Finetune
 from engine.studies import events as ev
-from tests.engine.compute.compute_help import context_for, small_model
+from tests.engine.compute.compute_help import TEMPLATES, context_for, small_model
 from tests.engine.compute.measures.packed_help import unpacked
 
 NEAREST, FEW = Nearest(), Gptq(images=4)
@@ -238,7 +238,7 @@ def test_counts_and_zeros_are_those_of_the_rounded_weights() -> None:
 def test_the_onnx_file_computes_what_the_model_does(tmp_path) -> None:
     model = made(FORMS[2], sparsity=0.5).eval()
     images = torch.rand(3, 1, 8, 8)
-    path = export(model, (1, 8, 8), tmp_path / "model.onnx")
+    path = export(model, (1, 8, 8), tmp_path / "model.onnx", templates=TEMPLATES)
     with torch.inference_mode():
         torch.testing.assert_close(
             OnnxSession(path, images, 1, "cpu").run(images), model(images), rtol=1e-3, atol=1e-4

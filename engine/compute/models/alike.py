@@ -1,0 +1,34 @@
+"""Which networks compute the same but for their weights, so that what is slow to make for one serves the others."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import torchvision
+from torch import nn
+
+from engine import __version__
+from engine.compute.layers.masks import folded
+from engine.compute.models.architecture import architecture, is_attached
+from engine.compute.models.attributes import described
+from engine.compute.numerics.aligned import to_array
+from engine.params.catalog import is_built_in
+
+
+def folder_for(root: Path, model: nn.Module) -> Path | None:
+    """The folder below `root` for what all networks built as `model` share; None where that can't be told.
+
+    Networks share it that have the same code, arguments, input and classes, and equal attributes in every module, with
+    the tensors among these. Which modules, parameters and buffers there are is for the user of the folder to compare;
+    masks count as folded. It can't be told of somebody's own code: what that does may depend on anything.
+    """
+    if not is_attached(model) or not is_built_in(architecture(model).name):
+        return None
+    built = architecture(model).as_dict()
+    del built["seed"]  # what the constructor drew stands in attributes and weights
+    attributes = [
+        [*place, found.value, [hashlib.sha256(to_array(t).tobytes()).hexdigest() for t in found.tensors]]
+        for place, found in described(folded(model)).items()
+    ]
+    told = json.dumps([__version__, torchvision.__version__, built, attributes])
+    return root / hashlib.sha256(told.encode()).hexdigest()[:32]

@@ -1,0 +1,340 @@
+"""What `tools/gpu_check.sh` runs on a machine with a GPU: parts that don't hide each other's failures, and one table.
+
+    python -m tools.gpu_check --out DIR [--device cuda|cpu] [--only PART,PART] [--seconds 470]
+
+Each part is a process or a few, ended when its time or the whole's is over; what it printed is in DIR/PART.log.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+HOME = Path(__file__).resolve().parent.parent
+SECONDS = 470.0
+"""Of all parts; what comes before them takes some of the eight minutes."""
+PRESET = """\
+seed: 0
+threads: 2
+device: {device}
+model: {{name: resnet20, arguments: {{width: 16}}}}
+data: {{name: digits}}
+steps:
+  - train: {{epochs: {epochs}, batch: 64, augment: crop-flip, precision: bf16, execution: {execution}}}
+  - prune.weights: {{sparsity: 0.5}}
+  - finetune: {{epochs: 2, batch: 64, precision: bf16}}
+sweep: {{prune.weights.sparsity: [0.5, 0.7, 0.9]}}
+"""
+LATENCY = """\
+seed: 0
+threads: 2
+device: {device}
+model: {{name: torchvision/resnet18}}
+data: {{name: digits, size: 64, channels: 3, limit: 256, limit_validation: 64, limit_test: 64}}
+steps:
+  - train: {{epochs: 1, batch: 64, precision: bf16}}
+  - prune.channels: {{ratio: 0.5, calibrate: false}}
+measure:
+  latency: {{runtimes: [torch, torch-compile, onnxruntime], precision: [fp32, {lower}], batch: [1, 32], blocks: 4,
+             block_ms: 50, warmup_ms: 100}}
+"""
+
+
+@dataclass
+class Result:
+    """What a part found: rows of the table, and everything for the file."""
+
+    ok: bool = False
+    rows: list[str] = field(default_factory=list)
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+class Failed(Exception):
+    """A part's own reason to have failed."""
+
+
+class Check:
+    """The parts, with the time that is left and the folder for what they leave."""
+
+    def __init__(self, args: argparse.Namespace, scratch: Path) -> None:
+        self.out: Path = args.out.resolve()
+        self.device: str = args.device
+        self.scratch = scratch
+        self.ends = time.monotonic() + args.seconds
+        self.log = self.out / "check.log"
+
+    def run(self, *command: str, seconds: float, code: int | None = 0, **variables: str) -> str:
+        """What a command prints; Failed if it takes longer or ends with another code."""
+        own = {"SECATEUR_HOME": str(self.scratch / "home"), "SECATEUR_LOCKS": str(self.scratch / "locks")}
+        left = max(1.0, min(seconds, self.ends - time.monotonic()))
+        with self.log.open("a") as log:
+            log.write(f"\n$ {' '.join(command)}\n")
+            log.flush()
+            try:
+                done = subprocess.run(
+                    command,
+                    env={**os.environ, **own, **variables},
+                    cwd=HOME,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=log,
+                    text=True,
+                    timeout=left,
+                    check=False,
+                )
+            except subprocess.TimeoutExpired as error:
+                raise Failed(f"not done within {left:.0f} s: {' '.join(command)[:80]}") from error
+            log.write(done.stdout)
+        if code is not None and done.returncode != code:
+            raise Failed(f"exit code {done.returncode}: {_last(done.stdout) or _last(self.log.read_text())}")
+        return done.stdout
+
+    def secateur(self, *arguments: str, seconds: float, code: int | None = 0) -> str:
+        return self.run(sys.executable, "-m", "engine.cli.main", *arguments, seconds=seconds, code=code)
+
+    def preset(self, name: str, text: str, **values: Any) -> str:
+        file = self.scratch / f"{name}.yaml"
+        file.write_text(text.format(device=self.device, **values))
+        return str(file)
+
+    @property
+    def on_gpu(self) -> bool:
+        return self.device == "cuda"
+
+
+def machine(check: Check) -> Result:
+    """Driver, GPUs, versions."""
+    found = json.loads(check.secateur("doctor", "--json", seconds=60, code=None))
+    smi = shutil.which("nvidia-smi")
+    text = check.run(smi, seconds=30, code=None) if smi else "no nvidia-smi"
+    facts = {name: found[name] for name in ("python", "packages", "cpu", "gpus", "runtimes", "problems")}
+    if check.on_gpu and not found["gpus"]:
+        raise Failed("no GPU is seen")
+    versions = ", ".join(
+        f"{name} {found['packages'].get(name, '–')}" for name in ("torch", "torchvision", "onnxruntime")
+    )
+    rows = [f"{', '.join(found['gpus']) or found['cpu']['model']}; Python {found['python']}, {versions}"]
+    return Result(True, rows, facts | {"nvidia_smi": text})
+
+
+def tests(check: Check) -> Result:
+    """The tests that are marked for GPUs."""
+    report = check.out / "tests.xml"
+    where = ["tests/gpu"] if check.on_gpu else ["tests/gpu", "tests/engine/compute/training/test_loop.py"]
+    options = ["-q", "-p", "no:cacheprovider", "-W", "ignore", f"--junitxml={report}"]
+    text = check.run(sys.executable, "-m", "pytest", *options, *where, seconds=200, code=None)
+    failed = re.findall(r"^(?:FAILED|ERROR) (.*)$", text, re.M)
+    suite = ElementTree.parse(report).getroot().find("testsuite")
+    counts = (
+        {}
+        if suite is None
+        else {name: int(suite.get(name, 0)) for name in ("tests", "failures", "errors", "skipped")}
+    )
+    told = ", ".join(f"{number} {name}" for name, number in counts.items()) or "no result"
+    run = counts.get("tests", 0) > counts.get("skipped", 0)
+    return Result(run and not failed, [told, *failed], {"counts": counts, "failed": failed})
+
+
+def study(check: Check) -> Result:
+    """A study that is cancelled in the middle of its training and resumed, and its replay: all bit-identical."""
+    how = "graphs" if check.on_gpu else "eager"
+    epochs = 200 if check.on_gpu else 12
+    preset = check.preset("study", PRESET, epochs=epochs, execution=how)
+    check.secateur("run", preset, "--name", "whole", seconds=150)
+    other = check.scratch / "other"
+    moved = {"SECATEUR_HOME": str(other)}
+    python = (sys.executable, "-m", "engine.cli.main")
+    check.run(*python, "run", preset, "--name", "broken", "--detach", seconds=60, **moved)
+    _await(lambda: _trained(other / "studies" / "broken"), 60)
+    check.run(*python, "cancel", "broken", seconds=30, **moved)
+    _await(lambda: _state(other / "studies" / "broken") not in ("running", "queued"), 60)
+    interrupted = _state(other / "studies" / "broken")
+    check.run(*python, "resume", "broken", seconds=120, **moved)
+    one, two = (_hashes(root) for root in (check.scratch / "home", other))
+    if interrupted == "done":
+        raise Failed("the study was done before it could be cancelled")
+    if not one or one != two:
+        raise Failed(
+            f"{sum(one.get(key) != value for key, value in two.items())} of {len(two)} results differ after a resume"
+        )
+    check.secateur("replay", "whole", seconds=150)
+    return Result(True, [f"{len(one)} results bit-identical after cancel and resume; the replay is equal"])
+
+
+def parallel(check: Check) -> Result:
+    """Trials at the same time have the bits that they have one after the other."""
+    preset = check.preset("parallel", PRESET, epochs=4, execution="eager")
+    started = time.monotonic()
+    root = check.scratch / "parallel"
+    python = (sys.executable, "-m", "engine.cli.main")
+    check.run(
+        *python, "run", preset, "--set", "executor.local.parallel=3", seconds=120, SECATEUR_HOME=str(root)
+    )
+    took = time.monotonic() - started
+    alone = check.scratch / "alone"
+    check.run(*python, "run", preset, seconds=120, SECATEUR_HOME=str(alone))
+    one, two = _hashes(root), _hashes(alone)
+    if not one or one != two:
+        raise Failed("results differ from those of one trial at a time")
+    return Result(True, [f"3 trials at a time: {len(one)} results, {took:.0f} s, the bits of one at a time"])
+
+
+def training(check: Check) -> Result:
+    """benchmarks.gpu_training"""
+    file = check.out / "gpu_training.json"
+    own = ["--device", check.device, "--json", str(file)]
+    if check.on_gpu:
+        own += ["--rounds", "2", "--seconds", "4"]
+    else:
+        own += ["--rounds", "1", "--seconds", "1", "--images", "256", "--workers", "1", "--warm", "1"]
+        own += ["--only", "eager,plain fp32"]
+    check.run(sys.executable, "-m", "benchmarks.gpu_training", *own, seconds=200, code=None)
+    found = json.loads(file.read_text())
+    rows = [
+        f"{row['loop']}: {row['images_per_s'] or '–'} images/s"
+        + (f", {row['against_plain']} × plain fp32" if row["against_plain"] else "")
+        + (f" ({row['failed']})" if row["failed"] else "")
+        for row in found["rows"]
+    ]
+    good = all(not row["failed"] for row in found["rows"]) and (
+        not check.on_gpu or found["best"] >= found["goal"]
+    )
+    rows.append(f"best {found['best']} × plain, goal {found['goal']}")
+    return Result(good, rows, found)
+
+
+def latency(check: Check) -> Result:
+    """Latency of ResNet18 and half of its channels, in every runtime and precision."""
+    lower = "tf32, bf16, fp16" if check.on_gpu else "bf16"
+    preset = check.preset("latency", LATENCY, lower=lower)
+    check.secateur("run", preset, "--name", "latency", seconds=200)
+    found = json.loads(check.secateur("show", "latency", "--json", seconds=30))
+    rows = [row for trial in found["trials"] for row in trial["results"].get("latency", [])]
+    timed = [row for row in rows if "unavailable" not in row]
+    told = [
+        f"{row['runtime']}, {row['precision']}, batch {row['batch']}, {row['device']}: {row['median_ms']:.3f} ms"
+        + (f" (GPU {row['gpu_ms']:.3f})" if "gpu_ms" in row else "")
+        + f", {row['throughput']:.0f} images/s, {row['peak_memory'] / 2**20:.0f} MiB, {row['speedup']:.2f} × faster"
+        for row in timed
+    ]
+    why = dict.fromkeys(
+        f"{row['runtime']}, {row['precision']}: {row['unavailable']}" for row in rows if "unavailable" in row
+    )
+    good = any(row["device"] == check.device and row["runtime"] == "torch" for row in timed)
+    return Result(good, [*told, *why], {"rows": rows})
+
+
+PARTS: dict[str, Callable[[Check], Result]] = {
+    one.__name__: one for one in (machine, tests, training, study, latency, parallel)
+}
+
+
+def _hashes(root: Path) -> dict[str, str]:
+    """The tensors of every stored step by key, as they lie on the disk."""
+    import hashlib
+
+    return {
+        str(file.relative_to(root / "store")): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in sorted((root / "store").rglob("*.safetensors"))
+        if "partial" not in str(file)
+    }
+
+
+def _state(study: Path) -> str:
+    try:
+        return str(json.loads((study / "status.json").read_text())["state"])
+    except (OSError, ValueError, KeyError):
+        return "running"
+
+
+def _trained(study: Path) -> bool:
+    """Whether its training has begun to give epochs."""
+    try:
+        return "epoch-finished" in (study / "events.jsonl").read_text()
+    except OSError:
+        return False
+
+
+def _await(true: Callable[[], bool], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        if time.monotonic() > deadline:
+            raise Failed(f"waited for {seconds:.0f} s in vain")
+        time.sleep(0.05)
+
+
+def _end_all(scratch: Path) -> None:
+    """End what a part has left running: a study's engine outlives the command that started it."""
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if str(scratch).encode() in (entry / "environ").read_bytes():
+                os.kill(int(entry.name), signal.SIGKILL)
+
+
+def _last(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1][:200] if lines else ""
+
+
+@contextlib.contextmanager
+def _scratch() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="gpu-check-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
+    parser.add_argument("--only", default=",".join(PARTS))
+    parser.add_argument("--seconds", type=float, default=SECONDS)
+    args = parser.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
+    results: dict[str, Any] = {}
+    with _scratch() as scratch:
+        check = Check(args, scratch)
+        for name in [part for part in PARTS if part in args.only.split(",")]:
+            check.log = check.out / f"{name}.log"
+            check.log.write_text("")
+            started = time.monotonic()
+            try:
+                found = PARTS[name](check) if started < check.ends else Result(False, ["no time was left"])
+            except Failed as error:
+                found = Result(False, [str(error)])
+            except Exception as error:  # noqa: BLE001 - one part's mistake must not hide the others
+                found = Result(False, [f"{type(error).__name__}: {error}"])
+            _end_all(scratch)
+            took = time.monotonic() - started
+            results[name] = {"ok": found.ok, "seconds": round(took, 1), "rows": found.rows, **found.facts}
+            for number, row in enumerate(found.rows or [""]):
+                head = (
+                    f"{name:<9} {'ok' if found.ok else 'FAILED':<7} {took:5.0f} s" if not number else " " * 26
+                )
+                print(f"{head}  {row}", flush=True)
+            (check.out / "gpu_check.json").write_text(
+                json.dumps({"device": args.device, "parts": results}, indent=1)
+            )
+    bad = [name for name, found in results.items() if not found["ok"]]
+    print(
+        f"{len(results) - len(bad)} of {len(results)} parts hold"
+        + (f"; not: {', '.join(bad)}" if bad else "")
+    )
+    return int(bool(bad))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
