@@ -328,7 +328,7 @@ def test_damaged_images_with_boxes_can_be_left_out(tmp_path: Path) -> None:
     file = written(tmp_path)
     (tmp_path / "images" / "train" / "1.png").write_bytes(b"nothing")
     data = opened(Data(name="yolo", root=str(file), size=64, skip_damaged=True), tmp_path)
-    assert len(data.train) == 1 and "1 training images can't be read" in data.notices[0]
+    assert len(data.train) == 1 and "1 training image can't be read" in data.notices[0]
 
 
 @given(text=st.lists(st.lists(st.sampled_from(LABELS), max_size=9).map(" ".join), max_size=5).map("\n".join))
