@@ -57,7 +57,7 @@ class Tmux:
         width, height = map(str, self.size)
         line = f"{shlex.join(lab)}; echo exit code $?; exec sleep {WITHIN_S:.0f}"
         self.tmux("new-session", "-d", "-x", width, "-y", height, "-c", str(self.folder), line)
-        self.sees("quickstart", "Press F9 to run it")
+        self.sees("quickstart")
 
     def sees(self, *words: str) -> str:
         """The screen, once all words are on it."""
@@ -113,7 +113,9 @@ def make_small(terminal: Tmux) -> None:
     terminal.press("Down", "Down", "Down")
     terminal.sees("What to measure")
     terminal.press("Tab", "Enter")
-    terminal.sees("[ ] off")
+    terminal.sees("what it means")
+    terminal.press("Up", "Enter")
+    terminal.sees("‹ off ›")
     terminal.press("Escape", "Down", "Down", "Down", "Tab")
     terminal.sees("Passes over")
     terminal.press("Enter", "1", "Enter", "Escape", "Down", "Tab", *["Down"] * row_of("sparsity"))

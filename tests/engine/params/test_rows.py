@@ -27,10 +27,12 @@ def test_every_parameter_has_a_help_text_a_type_and_a_phrase(cls: type[Params]) 
 
 @pytest.mark.parametrize("cls", STEPS.values(), ids=lambda cls: cls.__name__)
 def test_the_defaults_shown_are_the_defaults_used(cls: type[Params]) -> None:
-    made = cls().model_dump(mode="json")
+    made = cls()
+    dumped = made.model_dump(mode="json")
     for one in describe(cls):
         if "." not in one.path:
-            value = made[one.path]
+            # What came later is written only where it is not its default: keys of stored studies stay as they are.
+            value = dumped[one.path] if one.path in dumped else getattr(made, one.path)
             assert one.default == (value["kind"] if isinstance(value, dict) else value)
 
 

@@ -54,10 +54,12 @@ def test_every_dtype_loads_back_bit_equal(dtype, density):
 
 @pytest.mark.parametrize("density", [0.0, 0.05, 1.0])
 def test_float32_numbers_that_are_numbers_of_float16_take_two_bytes(density):
-    weights = sparse(4000, density).half().float().reshape(40, 100)
+    precise = sparse(4000, density).reshape(40, 100)
+    weights = precise.half().float()
+    narrow, wide = (len(assert_bit_equal({"w": tensor})) for tensor in (weights, precise))
     one_more = weights.clone()
     one_more[3, 5] = 1 + 2**-20
-    narrow, wide = (len(assert_bit_equal({"w": tensor})) for tensor in (weights, one_more))
+    assert_bit_equal({"w": one_more})
     stored = round(4000 * density)
     assert wide - narrow >= 1.5 * stored
     assert narrow < 2 * stored + 4000 / 8 + 150
