@@ -8,6 +8,7 @@ import datetime
 import json
 import os
 import platform
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from importlib import metadata
@@ -34,7 +35,7 @@ def command() -> str:
     spec = sys.modules["__main__"].__spec__
     program = f"python -m {spec.name}" if spec else Path(sys.argv[0]).name
     given = [Path(one).name if one.startswith("/") else one for one in sys.argv[1:]]
-    return " ".join([program, *given])
+    return " ".join([program, *map(shlex.quote, given)])
 
 
 def environment() -> dict[str, Any]:

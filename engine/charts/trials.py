@@ -15,7 +15,7 @@ from engine.measures.table import FIELDS, measure
 from engine.params.preset import Plot
 from engine.plotting.figure import Figure, Point, Reference, Series, X
 from engine.plotting.palette import STAR
-from engine.results import failures
+from engine.results import failures, searches
 from engine.results.summary import (
     baseline_value,
     measure_names,
@@ -83,8 +83,9 @@ def figure(
     lines: list[Series] = []
     for state in states:
         prefix = f"{state.name} " if len(states) > 1 else ""
+        drawn = _scattered if searches.is_search(state) else series
         lines += [
-            series(prefix + (name or y), _points(state, trials, x, y))
+            drawn(prefix + (name or y), _points(state, trials, x, y))
             for name, trials in _grouped(state, x, names).items()
         ]
     return Figure(
@@ -155,8 +156,23 @@ def resolve(name: str, states: Sequence[StudyState]) -> str:
     )
 
 
+def _scattered(name: str, points: tuple[Point, ...]) -> Series:
+    """Points that nothing joins: of a search, each is somewhere else in its space."""
+    return Series(name, points, line=False)
+
+
+def _by_role(state: StudyState) -> dict[str, list[TrialState]]:
+    """The trials of a search by what they are there for."""
+    groups: dict[str, list[TrialState]] = {}
+    for trial in state.trials:
+        groups.setdefault(searches.role(trial), []).append(trial)
+    return groups
+
+
 def _grouped(state: StudyState, x: str, by: tuple[str, ...]) -> dict[str, list[TrialState]]:
     """The trials of each line under its name: the values that tell it apart, with names where these are several."""
+    if searches.is_search(state) and not by:
+        return _by_role(state)
     names = line_parameters(state, x, by)
     ends = path_values(state, names)
     groups: dict[str, list[TrialState]] = {}

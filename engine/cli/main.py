@@ -10,6 +10,7 @@ from engine.cli import (
     clean,
     cluster,
     compare,
+    compress,
     config,
     data,
     delete,
@@ -37,6 +38,7 @@ how it goes:
   secateur presets                     what comes with secateur
   secateur run quickstart              run one: a table, a curve, and a study in the workspace
   secateur run my.yaml --set train.epochs=2 --set data.limit=2000
+  secateur compress best.pth --data cifar10 --lose 1 --fastest onnxruntime --hours 2
   secateur list                        the studies of this workspace
   secateur plot latest --x sparsity --y size.packed --by prune.weights.scope
   secateur compare latest:3 latest:9   two trials side by side; without a number, a study's pick
@@ -55,7 +57,7 @@ exit codes:
 
 
 COMMANDS = (
-    *(lab, run, study, next, compare, note, delete, cluster, plot, report, export),
+    *(lab, run, compress, study, next, compare, note, delete, cluster, plot, report, export),
     *(presets, params, data, clean, doctor, config, spec, mcp),
 )
 """Modules that declare commands, in the order of the help."""

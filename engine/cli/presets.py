@@ -53,7 +53,12 @@ def _listing(presets: tuple[Shipped, ...]) -> str:
 def counts(path: Path) -> tuple[str, str]:
     """How many trials a preset has, and its quick version ("" if there is none)."""
     read = spec.read(path)
-    return str(len(read.trials)), str(len(read.quick.trials)) if read.quick else ""
+    return _count(read), _count(read.quick) if read.quick else ""
+
+
+def _count(read: spec.Spec) -> str:
+    """The number of its trials; a search's is not known before."""
+    return str(len(read.trials)) if read.space is None else "search"
 
 
 def _print_one(path: Path, as_json: bool) -> None:

@@ -47,7 +47,7 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
         help="the study's name; where there is a study of this name and preset, go on with it (for batch scripts)",
     )
     run.add_argument("--detach", action="store_true", help="start it and return at once")
-    _add_turn(run)
+    add_turn(run)
     run.add_argument(
         "--show-script",
         action="store_true",
@@ -87,14 +87,15 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
                 help="go on on this machine though it gives other bits than the one where the study began",
             )
         if name != "watch":
-            _add_turn(command)
+            add_turn(command)
             command.add_argument("--detach", action="store_true", help="start it and return at once")
         add_workspace(command)
         add_json(command)
         command.set_defaults(run=function)
 
 
-def _add_turn(command: argparse.ArgumentParser) -> None:
+def add_turn(command: argparse.ArgumentParser) -> None:
+    """Whether the study waits for those before it: `--after`, `--beside`."""
     turn = command.add_mutually_exclusive_group()
     turn.add_argument(
         "--after",
@@ -128,12 +129,17 @@ _LONG = {
 
 
 def _run(args: argparse.Namespace) -> int:
+    return carry_out(args, _read(args))
+
+
+def carry_out(args: argparse.Namespace, read: "Spec") -> int:
+    """Run a preset that was read, as the arguments of `run` say."""
     from engine.machine import signals
     from engine.runner import launch, names
     from engine.store.workspace import workspace
 
     _refuse_background(args)
-    read = launch.with_default_executor(_read(args))
+    read = launch.with_default_executor(read)
     folder, name = workspace(args.workspace), names.shared(read, args.name)
     if args.show_script:
         scripts = launch.batch_scripts(read, folder)

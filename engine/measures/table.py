@@ -134,6 +134,8 @@ TABLE: dict[str, Measure] = {
     "size.packed": Measure(
         "size, sparse-packed", "bytes", "lower", "B", short="packed", from_zero=True, along=_PLOT, column=10
     ),
+    "validation_images": Measure("validation images", "count"),
+    "validation_agreement": Measure("agreement with baseline on validation", "fraction", "higher", "%"),
     "images_left_out": Measure("images left out as damaged", "count", "lower"),
     "latency": Measure("latency", "milliseconds", "lower", "ms", from_zero=True, along=_PLOT, column=11),
     "speedup": Measure("speedup", "ratio", "higher", "×", from_zero=True, along=_PLOT),

@@ -2,8 +2,10 @@
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Mapping as AnyMapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from engine.errors import PresetInvalid, Problem, UsageError
 from engine.params.preset import Latency, Settings
@@ -30,7 +32,7 @@ from engine.presets.yaml.tree import (
     to_yaml,
 )
 
-__all__ = ["Spec", "Trial", "candidate", "parse", "read", "read_stored", "to_yaml"]
+__all__ = ["Spec", "Trial", "candidate", "parse", "plain", "read", "read_stored", "to_yaml"]
 
 
 def read(path: Path, overrides: Sequence[str] = (), *, quick: bool = False) -> Spec:
@@ -272,6 +274,15 @@ def candidate(spec: Spec, point: space.Point | None, rung: int) -> Spec:
         first = replace(spec.trials[0], parameters={}, steps=())
         return Spec(spec.name, tree.plain(), spec.settings, (), {}, (first,))
     return found
+
+
+def plain(spec: Spec, proposal: AnyMapping[str, Any], about: str) -> str:
+    """The text of the preset that a search's trial is; `proposal` has its `point`, `rung` and `seed`.
+
+    Raises PresetInvalid where the values do not go together.
+    """
+    found = candidate(spec, proposal["point"], proposal["rung"])
+    return to_yaml({"about": about} | found.document | {"about": about, "seed": proposal["seed"]})
 
 
 def _assemble(root: Mapping, name: str, swept: Sweep, built: Built) -> Spec:

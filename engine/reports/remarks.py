@@ -4,7 +4,7 @@ from typing import Any
 
 from engine.measures import latency
 from engine.measures.latency import NOISY_LOAD
-from engine.results import failures, latency_targets, pick, requests
+from engine.results import failures, latency_targets, pick, requests, searches
 from engine.studies.state import StudyState
 from engine.text import numbers
 
@@ -14,8 +14,8 @@ SHOWN = 20
 
 def closing(state: StudyState, picked: pick.Pick | None = None) -> list[str]:
     """What to remember of the study: the model to take, errors, the verdict of a replay."""
-    lines = reused_lines(state)
-    if picked is not None:
+    lines = searches.lines(state) or reused_lines(state)
+    if picked is not None and state.chosen is None:
         lines.append(pick.verdict(picked))
     loads = [
         row.get("foreign_load", 0.0) for trial in state.trials for row in trial.results.get("latency", [])

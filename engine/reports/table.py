@@ -8,10 +8,10 @@ from engine.charts import trials
 from engine.charts.lines import parameter_names
 from engine.measures import latency
 from engine.measures.latency import NOISY_LOAD
-from engine.measures.table import FIELDS, TABLE, measure, measure_text, row_place
+from engine.measures.table import FIELDS, QUALITIES, TABLE, measure, measure_text, row_place
 from engine.params.runtimes import KIND
-from engine.results import latency_targets, pick
-from engine.results.summary import measure_names, measure_value, path_values, quality_of
+from engine.results import latency_targets, pick, searches
+from engine.results.summary import PACKED, measure_names, measure_value, path_values, quality_of
 from engine.studies.state import StudyState, TrialState
 from engine.text import numbers, tables
 
@@ -39,6 +39,8 @@ def of_trials(state: StudyState, picked: pick.Pick | None = None) -> Grid:
 
     The picked trial and those with remarks are marked; `remarks.closing` says what they are.
     """
+    if searches.is_search(state):
+        return _of_search(state, picked)
     names = parameter_names(state)
     measures = _columns(state, names)
     unfinished = ["status"] if any(trial.status != "done" for trial in state.trials) else []
@@ -54,6 +56,32 @@ def of_trials(state: StudyState, picked: pick.Pick | None = None) -> Grid:
             mark = pick.MARK + mark
         rows.append([f"{mark}{trial.index}", *values, *status, *(_cell(trial, m) for m in measures)])
     return Grid(headers, rows, ["right", *text_columns])
+
+
+def _of_search(state: StudyState, picked: pick.Pick | None) -> Grid:
+    """The front of a search, its finalists and what they are compared with; `show --json` has every trial."""
+    goal = picked.goal if picked and picked.goal not in QUALITIES else PACKED
+    done = [trial for trial in state.trials if trial.status == "done"]
+    candidates = [trial for trial in done if searches.role(trial) == searches.CANDIDATE]
+    others = [trial for trial in done if trial not in candidates]
+    more = [name for name in (PACKED, "effective_macs") if name != goal]
+    rows = []
+    for trial in (*others[:1], *searches.front(candidates, goal), *others[1:]):
+        mark = pick.MARK if picked is not None and trial is picked.trial else ""
+        rows.append(
+            [
+                f"{mark}{trial.index}",
+                searches.named(trial),
+                searches.quality(trial),
+                searches.test_quality(trial),
+                searches.amount(trial, goal),
+                *(measure_text(name, measure_value(trial.results, name)) for name in more),
+                searches.point(trial),
+            ]
+        )
+    headers = ["trial", "the front, then finalists", "validation", "test", _header(goal), *map(_header, more)]
+    left: list[tables.Align] = ["right", "left", "right", "right", "right", "right", "right", "left"]
+    return Grid([*headers, "where"], rows, [*left[: len(headers)], "left"])
 
 
 def _short(names: list[str]) -> list[str]:

@@ -7,6 +7,7 @@ from engine.errors import SecateurError, UsageError
 from engine.runner.executors.base import Executor, JobEnded
 from engine.store.objects import Store
 from engine.studies import events as ev
+from engine.studies.checkup import CHECKUP
 from engine.studies.plan import Job
 
 
@@ -19,10 +20,12 @@ def check_up(
     needed: bool,
     stopping: Callable[[], bool],
     poll_s: float,
+    before: Callable[[], None] = lambda: None,
 ) -> bool:
     """Do those check-ups that the store does not hold, and tell what all of them found; False if asked to stop.
 
-    Where they are not `needed`, because nothing is left to be computed, only what is known is told.
+    Where they are not `needed`, because nothing is left to be computed, only what is known is told; `before` that is
+    told, the caller may refuse the study by what was found.
 
     Raises UsageError for what the preset asks for and can't be, SecateurError when a worker died of something else.
     """
@@ -52,6 +55,7 @@ def check_up(
                     emit(message)
                 case _:
                     pass
+    before()
     emit(_event(jobs, store))
     return True
 
@@ -69,6 +73,7 @@ def _whole(ended: JobEnded, store: Store) -> None:
 
 
 def _event(jobs: Sequence[Job], store: Store) -> ev.CheckedUp:
-    observed = [stored.observations for job in jobs for node in job.nodes if (stored := store.get(node.key))]
+    nodes = [node for job in jobs for node in job.nodes if node.kind == CHECKUP]
+    observed = [stored.observations for node in nodes if (stored := store.get(node.key))]
     data = {one["data"]["text"]: one["data"] for one in observed if one["data"]}
     return ev.CheckedUp(data=list(data.values()), networks=[one["network"] for one in observed])

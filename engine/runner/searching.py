@@ -12,14 +12,15 @@ from typing import Any, Protocol
 from engine.errors import PresetInvalid
 from engine.machine.value import Machine
 from engine.presets.model import Spec, Trial
-from engine.presets.spec import candidate, to_yaml
+from engine.presets.spec import candidate, plain
+from engine.results.searches import CANDIDATE
 from engine.runner.executors.base import Executor
-from engine.search import choice, history, rounds
-from engine.search.history import CANDIDATE
+from engine.search import choice, history, reach, rounds
 from engine.search.rounds import Entry, Round
 from engine.search.task import Task
 from engine.sources import Sources
 from engine.store.files import write_atomic
+from engine.studies import checkup
 from engine.studies import events as ev
 from engine.studies.plan import Job, Plan, PlannedTrial, data_id, extended, make, plan_trial
 from engine.studies.rundir import RunDir
@@ -112,7 +113,7 @@ class Searching:
         if not known:
             return False
         budget, made = self._task.search.budget, history.proposed(self._engine.state)
-        if budget.trials is not None and made + self._task.search.batch > budget.trials:
+        if budget.trials is not None and made + self._task.batch > budget.trials:
             return True
         return (
             budget.hours is not None
@@ -192,16 +193,13 @@ class Searching:
 
     def _answer(self, index: int) -> str:
         """The chosen trial as a preset without a search."""
-        told = self._engine.state.trials[index].proposal
-        found = candidate(self._engine.spec, told["point"], told["rung"])
-        document = dict(found.document)
-        document["about"] = f"The answer of {self._engine.run.name}"
-        document["seed"] = told["seed"]
-        return to_yaml(document)
+        proposal = self._engine.state.trials[index].proposal
+        return plain(self._engine.spec, proposal, f"The answer of {self._engine.run.name}")
 
 
-def tried(engine: Engine, plan: Plan, on: Machine, code: Sources) -> Plan:
-    """What the check-up looks at: the baseline, and a candidate in which everything runs."""
+def tried(engine: Engine, plan: Plan, on: Machine, code: Sources, begun: StudyState) -> tuple[Job, ...]:
+    """What is tried before anything is trained: the baseline, a candidate in which everything runs, and (of a search
+    that has not begun) how far the techniques go."""
     spec = engine.spec
     assert spec.space is not None
     point = {
@@ -210,10 +208,27 @@ def tried(engine: Engine, plan: Plan, on: Machine, code: Sources) -> Plan:
     }
     try:
         steps = candidate(spec, point, 0).trials[0].steps
+        trial = replace(spec.trials[0], steps=steps)
+        probe = make(replace(spec, trials=(trial,)), {data_id(trial): plan.trials[0].fingerprint}, on, code)
+        both = replace(plan, trials=(*plan.trials, *probe.trials))
     except (
         PresetInvalid
     ):  # not all of it together: the values were checked one by one when the preset was read
-        return plan
-    trial = replace(spec.trials[0], steps=steps)
-    probe = make(replace(spec, trials=(trial,)), {data_id(trial): plan.trials[0].fingerprint}, on, code)
-    return replace(plan, trials=(*plan.trials, *probe.trials))
+        both = plan
+    looks = checkup.jobs(both, on, code)
+    return (
+        looks
+        if begun.proposed or engine.asked.get("replay_of")
+        else (*looks, reach.job(spec, plan, on, code))
+    )
+
+
+def reached(engine: Engine, jobs: Sequence[Job]) -> None:
+    """Tell how far the techniques go. Raises UsageError where a limit is out of their reach."""
+    store, task = engine.run.store(), Task.of(engine.spec)
+    for node in [node for job in jobs for node in job.nodes if node.kind == checkup.REACH]:
+        stored = store.get(node.key)
+        if stored is not None:
+            rows = stored.observations["rows"]
+            engine.emit(ev.Reached(rows=rows, lines=reach.lines(task, rows)))
+            reach.check(task, rows)

@@ -43,6 +43,7 @@ def with_events(before: Status, state: StudyState, rule: Pick) -> Status:
     """With what the events tell of the trials, and the model to take by `rule`."""
     return replace(
         before,
+        trials=max(before.trials, len(state.trials)),
         done=state.done,
         failed=state.failed,
         course=course(state),

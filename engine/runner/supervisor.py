@@ -214,15 +214,20 @@ class Supervisor:
             self.spec.settings, self.parallel, on, self._request, preload=preload(self.spec, plan)
         )
         try:
-            tried = plan if begun is None else searching.tried(self, plan, on, code)
+            tried = (
+                checkup.jobs(plan, on, code)
+                if begun is None
+                else searching.tried(self, plan, on, code, begun)
+            )
             if not check_up(
-                checkup.jobs(tried, on, code),
+                tried,
                 executor,
                 self.store,
                 self.emit,
                 needed=begun is not None or not all(map(self._is_done, plan.jobs)),
                 stopping=self.stop.__bool__,
                 poll_s=POLL_S,
+                before=lambda: searching.reached(self, tried) if begun is not None else None,
             ):
                 raise Stop
             unfinished = begun is not None or not all(map(self._is_done, plan.jobs))

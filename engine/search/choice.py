@@ -6,17 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from engine.charts.pareto import front as pareto
 from engine.measures.table import measure_text
 from engine.params.preset import Pick as Rule
 from engine.params.search import MOST_ACCURATE
 from engine.results import pick
-from engine.results.summary import baseline_value, measure_value, quality_of
-from engine.search.history import CANDIDATE, FINALIST, UNCOMPRESSED
+from engine.results.searches import CANDIDATE, FINALIST, UNCOMPRESSED
+from engine.results.summary import quality_of
 from engine.search.task import Task
 from engine.studies import events as ev
 from engine.studies.state import StudyState, TrialState
-from engine.text.numbers import MISSING, ratio
+from engine.text.numbers import MISSING
 
 CONFIDENCE = 0.95
 """How sure it is to be, over all candidates together, that a loss and its margin are not exceeded on other images."""
@@ -165,7 +164,7 @@ def _what(task: Task) -> str:
 
 def _loss(one: Finalist) -> str:
     margin_ = f" ± {100 * one.margin:.2f}" if one.margin is not None else ""
-    return f"{-100 * one.found.loss:+.2f}{margin_} points".replace("-", "−")
+    return f"{0.0 - 100 * one.found.loss:+.2f}{margin_} points".replace("-", "−")
 
 
 def _why(winner: Finalist, found: Sequence[Finalist], looked: int) -> str:
@@ -177,11 +176,15 @@ def _why(winner: Finalist, found: Sequence[Finalist], looked: int) -> str:
     if winner.sure:
         smaller = [one for one in found if one.amount < winner.amount and one.found.within]
         more = f"; {len(smaller)} smaller only seemed to be within" if smaller else ""
-        return f"{told}: within the limit beyond the luck of the best of {looked} candidates{more}"
+        return f"{told}: within the limit beyond the luck of {_of(looked)}{more}"
     return (
-        f"{told}: within the limit, but not beyond the luck of the best of {looked} candidates on so few images; "
+        f"{told}: within the limit, but not beyond the luck of {_of(looked)} on so few images; "
         "more validation images would tell"
     )
+
+
+def _of(looked: int) -> str:
+    return "one candidate" if looked == 1 else f"the best of {looked} candidates"
 
 
 def _mean(quality: str, values: Sequence[float]) -> str:
@@ -190,25 +193,3 @@ def _mean(quality: str, values: Sequence[float]) -> str:
     if len(values) == 1:
         return measure_text(quality, values[0])
     return measure_text(quality, statistics.fmean(values), statistics.stdev(values))
-
-
-def front(task: Task, state: StudyState) -> list[TrialState]:
-    """Finished trials of the search that no other beats both in validation quality and in the goal's measure."""
-    goal = task.goal if task.goal != MOST_ACCURATE else task.names[0]
-    rows = [
-        (trial, value, quality[1])
-        for trial in state.trials
-        if trial.status == "done"
-        and (value := measure_value(trial.results, goal)) is not None
-        and (quality := quality_of(trial.results, "validation_")) is not None
-    ]
-    return [
-        rows[index][0]
-        for index in pareto([(value, quality) for _, value, quality in rows], "lower", "higher")
-    ]
-
-
-def times(trial: TrialState, name: str) -> str:
-    """How many times as much of a measure the baseline has."""
-    now, before = measure_value(trial.results, name), baseline_value(trial, name)
-    return ratio(before / now) if now and before else MISSING

@@ -4,11 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from engine.results.searches import CANDIDATE
 from engine.search.task import Outcome, Task
 from engine.studies.state import StudyState, TrialState
-
-CANDIDATE, FINALIST, UNCOMPRESSED = "candidate", "finalist", "uncompressed"
-"""Roles of a search's trials."""
 
 
 @dataclass(frozen=True)

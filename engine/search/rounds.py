@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from engine.search.history import CANDIDATE, FINALIST, UNCOMPRESSED, Candidate
+from engine.results.searches import CANDIDATE, FINALIST, UNCOMPRESSED
+from engine.search.history import Candidate
 from engine.search.ranking import Ranking
 from engine.search.sampler import propose
 from engine.search.task import Task
@@ -49,7 +50,7 @@ class Round:
 
 def search(task: Task, known: Sequence[Candidate], number: int) -> Round | None:
     """The round with this number: who goes on, then new candidates; None where nothing is left to try."""
-    rank, size = Ranking.of(task, known), task.search.batch
+    rank, size = Ranking.of(task, known), task.batch
     entries = promotions(task, known, rank)[:size]
     points = propose(task, known, rank, number, size - len(entries))
     first = len(known)

@@ -44,6 +44,11 @@ class Task:
     def goal(self) -> str:
         return self.search.goal
 
+    @property
+    def batch(self) -> int:
+        """Trials of a round: a budget of fewer is one round."""
+        return min(self.search.batch, self.search.budget.trials or self.search.batch)
+
     @cached_property
     def limits(self) -> tuple[Limit, ...]:
         return limits.of_search(self.search)

@@ -72,19 +72,20 @@ def holder(run: RunDir) -> StudyHoldings:
     )
 
 
-def _plans(run: RunDir) -> Iterator[ev.Planned]:
+def _plans(run: RunDir) -> Iterator[ev.Planned | ev.Proposed]:
+    """The events that name keys: what was planned at once, and the rounds of a search."""
     for path in run.event_files():
         with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
             for line in file:
-                if b'"planned"' in line[:40]:
+                if b'"planned"' in line[:40] or b'"proposed"' in line[:40]:
                     event = ev.parse_line(line)
-                    if isinstance(event, ev.Planned):
+                    if isinstance(event, ev.Planned | ev.Proposed):
                         yield event
                     elif line.endswith(b"\n"):
                         raise ValueError(line[:80])
 
 
-def _keys(planned: ev.Planned) -> Iterator[str]:
+def _keys(planned: ev.Planned | ev.Proposed) -> Iterator[str]:
     for trial in planned.trials:
         yield from (step["key"] for step in (*trial["steps"], *trial.get("beside", [])))
         yield from (trial[one] for one in ("measure", "latency", "baseline_measure") if trial[one])

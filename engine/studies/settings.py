@@ -10,7 +10,9 @@ from pathlib import Path
 
 from engine.errors import SecateurError
 from engine.measures.table import QUALITIES
+from engine.params.catalog import DETECTION
 from engine.params.preset import Pick, Plot, Settings
+from engine.params.search import MOST_ACCURATE
 from engine.presets import limits
 from engine.presets.spec import Spec, read_stored
 from engine.store.files import read_json
@@ -31,6 +33,19 @@ def rule(settings: Settings) -> Pick:
     )
 
 
+def plot(settings: Settings) -> Plot | None:
+    """The chart of a study: as the preset says, or of a search what it is after against accuracy on validation."""
+    if settings.plot is not None or settings.search is None:
+        return settings.plot
+    goal, boxes = settings.search.goal, settings.data.name in DETECTION
+    along = (
+        goal
+        if goal != MOST_ACCURATE
+        else next((n for n in settings.search.within if n not in QUALITIES), "macs")
+    )
+    return Plot(x=along, y=f"validation_{QUALITIES[boxes]}")
+
+
 @dataclass(frozen=True)
 class StudySettings:
     """The settings of each trial, by its index; there is at least one."""
@@ -39,8 +54,8 @@ class StudySettings:
 
     @property
     def plot(self) -> Plot | None:
-        """The chart that the preset asks for; it is the same for all trials."""
-        return self.trials[0].plot
+        """The chart that the preset asks for, or its search; it is the same for all trials."""
+        return plot(self.trials[0])
 
     @property
     def pick(self) -> Pick:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from engine.studies.rundir import RunDir, studies
+from tests.tui.screens.test_lab import row_of
 
 pytestmark = pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed")
 ROOT = Path(__file__).resolve().parents[2]
@@ -44,6 +45,7 @@ class Tmux:
             "SECATEUR_LOCKS": str(self.folder / "locks"),
             "SECATEUR_HOME": str(self.workspace),
             "XDG_CONFIG_HOME": str(self.folder / "config"),
+            "XDG_STATE_HOME": str(self.folder / "state"),
         }
         lab = [
             *["env", "-u", "NO_COLOR", "-u", "COLUMNS", "-u", "LINES"],
@@ -114,7 +116,7 @@ def make_small(terminal: Tmux) -> None:
     terminal.sees("[ ] off")
     terminal.press("Escape", "Down", "Down", "Down", "Tab")
     terminal.sees("Passes over")
-    terminal.press("Enter", "1", "Enter", "Escape", "Down", "Tab", "Down", "Down")
+    terminal.press("Enter", "1", "Enter", "Escape", "Down", "Tab", *["Down"] * row_of("sparsity"))
     terminal.sees("Share of")
     terminal.press("Enter", *"0,")
     terminal.press("Space", *"0.8", "Enter")

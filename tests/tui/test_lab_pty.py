@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.tui.screens.test_lab import row_of
 from tests.tui.terminal import Terminal
 
 PRESET = """\
@@ -20,6 +21,7 @@ steps:
 DOWN, TAB, ENTER, BACKSPACE = b"\x1b[B", b"\t", b"\r", b"\x7f"
 CTRL_U, CTRL_S, F9, RIGHT, END = b"\x15", b"\x13", b"\x1b[20~", b"\x1b[C", b"\x1b[F"
 TO_TRAIN, TO_PRUNE = DOWN * 6, DOWN * 7
+SPARSITY, SCHEDULE = row_of("sparsity"), row_of("schedule")
 WITHIN_S = 20.0
 """Plenty even where all processors are busy; a test waits no longer than it must."""
 
@@ -64,7 +66,7 @@ def terminal(tmp_path: Path) -> Iterator[Typed]:
 
 
 def test_backspace_and_a_digit(terminal: Typed) -> None:
-    terminal.burst(TO_PRUNE, TAB, DOWN * 2)
+    terminal.burst(TO_PRUNE, TAB, DOWN * SPARSITY)
     terminal.sees("Share of")
     terminal.burst(ENTER, END, BACKSPACE, b"9", ENTER, CTRL_S)
     assert terminal.saved()["prune.weights"] == {"sparsity": 0.9}
@@ -78,14 +80,16 @@ def test_a_digit_tab_and_a_digit(terminal: Typed) -> None:
 
 
 def test_what_is_typed_replaces_the_value_and_leaves_the_field(terminal: Typed) -> None:
-    terminal.burst(TO_PRUNE, TAB, DOWN * 2)
+    terminal.burst(TO_PRUNE, TAB, DOWN * SPARSITY)
     terminal.sees("Share of")
     terminal.burst(ENTER, b"0.5", TAB, CTRL_S)
     assert terminal.saved()["prune.weights"] == {"sparsity": 0.5}
 
 
 def test_everything_from_the_outline_on_in_one_packet(terminal: Typed) -> None:
-    terminal.burst(TO_PRUNE, TAB, DOWN * 2, ENTER, b"0.25, 0.5", DOWN * 2, RIGHT, CTRL_S)
+    terminal.burst(
+        TO_PRUNE, TAB, DOWN * SPARSITY, ENTER, b"0.25, 0.5", DOWN * (SCHEDULE - SPARSITY), RIGHT, CTRL_S
+    )
     saved = terminal.saved()
     assert saved["prune.weights"] == {"schedule": "linear"}
     assert yaml.safe_load(terminal.preset.read_text())["sweep"] == {"prune.weights.sparsity": [0.25, 0.5]}

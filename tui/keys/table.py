@@ -214,6 +214,12 @@ TRIAL = (
         "Trial",
         ("layers", ("enter",), "layers", "Its layers, one by one."),
         ("export", ("w",), "export", "Take its model away: choose a format and a folder."),
+        (
+            "edit",
+            ("e",),
+            "",
+            "Open its preset in the lab; a search's trial becomes a preset of its own.",
+        ),
         ("report", ("R",), "", "Write a report on its study, for a browser or as Markdown."),
         ("next", ("N",), "", "What to try next: opens a preset edited from what was found."),
         ("copy", ("y", "Y"), "", "Copy a value, a row, a table, the preset or a command to your clipboard."),

@@ -11,7 +11,7 @@ from engine.errors import SecateurError
 from engine.measures.latency import measured
 from engine.params import Step
 from engine.params.preset import Settings
-from engine.presets.spec import Spec
+from engine.presets.spec import Spec, candidate
 from engine.store.workspace import fingerprints, shared_store
 from engine.studies import rundir, state
 from engine.studies.rundir import RunDir
@@ -104,6 +104,8 @@ class History:
 
 def estimate(wanted: Spec, history: History) -> Estimate:
     """The time for a preset: its distinct steps, less those in the store, at what they took before."""
+    if wanted.space is not None:
+        return _of_search(wanted, history)
     known = history.seconds(wanted)
     planned = _plan(wanted, history.workspace)
     if planned is None:
@@ -128,6 +130,21 @@ def estimate(wanted: Spec, history: History) -> Estimate:
             total += took
     parallel = min(wanted.settings.executor.parallel, len(wanted.trials))
     return replace(unknown, seconds=START_S + alone + total / parallel, source=known.study)
+
+
+def _of_search(wanted: Spec, history: History) -> Estimate:
+    """The time for a search: what its budget says, or one of its trials at what its steps took before, for each."""
+    assert wanted.settings.search is not None and wanted.space is not None
+    budget = wanted.settings.search.budget
+    if budget.hours is not None:
+        return Estimate(3600 * budget.hours)
+    middle = {one.path: one.between(0.5) for one in wanted.space.dimensions}
+    one = estimate(candidate(wanted, middle, 0), history)
+    return (
+        replace(one, seconds=(one.seconds or 0.0) * (budget.trials or 1), steps=0)
+        if one.seconds
+        else Estimate()
+    )
 
 
 def _plan(wanted: Spec, workspace: Path) -> "Plan | None":

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from engine.errors import Problem
 from engine.presets.addresses import ABSENT, AxisNode, axes, axis_at, value_at
 from engine.presets.edits import enabled
+from engine.presets.model import Spec
 from engine.presets.steps import Address, StepNode, steps_of
 from engine.presets.yaml.tree import Mapping
 from engine.text.numbers import number
@@ -155,6 +156,14 @@ def _within(path: str, start: str) -> bool:
     if start == "steps":
         return path == start
     return path == start or path.startswith((f"{start}.", f"{start}["))
+
+
+def amount_of(spec: Spec) -> str:
+    """How many trials a preset makes, as words; of a search, whose are not known before, that it is one."""
+    if spec.space is None or spec.settings.search is None:
+        return trials_text(len(spec.trials))
+    trials = spec.settings.search.budget.trials
+    return f"a search of {trials_text(trials)}" if trials else "a search"
 
 
 def trials_text(count: int) -> str:

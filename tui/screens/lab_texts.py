@@ -13,7 +13,7 @@ from engine.errors import SecateurError
 from engine.presets.spec import Spec
 from engine.text.tables import cell_width
 from tui.lab.estimate import Estimate
-from tui.lab.outline import trials_text
+from tui.lab.outline import amount_of
 from tui.lab.review import Entry, sections
 from tui.widgets.document import Document, wrapped
 from tui.widgets.painted import Line
@@ -91,7 +91,7 @@ class Review(TextView):
 
     def _headline(self) -> str:
         spec, estimate = self._variants[self._shown]
-        return f"Run {spec.name}: {trials_text(len(spec.trials))}, {estimate}"
+        return f"Run {spec.name}: {amount_of(spec)}, {estimate}"
 
     def build(self, width: int) -> Sequence[Line]:
         """The sections with what is set or swept first; what is left at its default on fewer lines."""

@@ -145,6 +145,18 @@ class TrialScreen(StudyScreen, ReportActions, CompareActions, CopyActions, NextA
     def action_layers(self) -> None:
         self.post_message(Go("layers"))
 
+    def action_edit(self) -> None:
+        """Open the preset that makes the trial in the lab."""
+        trial = find(self._state, self.session.trial)
+        if self._state is None or trial is None:
+            return
+        try:
+            self.session.preset = studies.trial_preset(self.session.run(self._state.name), trial)
+        except SecateurError as error:
+            self.post_message(Failed(error))
+        else:
+            self.post_message(Go("lab"))
+
     def action_check_bits(self) -> None:
         """Check whether equal computations give equal bits on this machine, and show what was found."""
         self.post_message(Tell("Checking this machine's bits; it takes some seconds"))

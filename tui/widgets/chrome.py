@@ -1,9 +1,9 @@
 """The bar of places above every screen, and below it the keys that work here or what there is to say."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from engine.text.tables import abbreviate, cell_width
-from tui.keys.action import PLACES
+from tui.keys.action import PLACES, Place
 from tui.session import Go
 from tui.widgets.painted import Line, Painted, Span
 
@@ -34,23 +34,26 @@ class PlaceBar(Painted):
         self._study = (name, status)
         self.redraw()
 
+    def _labels(self, width: int) -> Iterator[tuple[Place, list[Span]]]:
+        """How each place is written in a bar of this width."""
+        gap = "" if width < CLOSE_BELOW else " "
+        for place in PLACES:
+            if place.name == self._here:
+                yield place, [(f" {self._before}{place.key} {place.label} ", "bold reverse"), ("", "")]
+            else:
+                yield place, [(f" {self._before}{place.key} ", "accent"), (f"{place.label}{gap}", "")]
+
     def clicked(self, x: int, y: int, times: int) -> None:
         """A click goes to the place."""
         end = 0
-        for place in PLACES:
-            end += cell_width(f" {place.key} {place.label} ")
+        for place, label in self._labels(self.size.width):
+            end += sum(cell_width(text) for text, _ in label)
             if x < end:
                 self.post_message(Go(place.name))
                 return
 
     def lines(self, width: int, height: int) -> Sequence[Line]:
-        spans: list[Span] = []
-        gap = "" if width < CLOSE_BELOW else " "
-        for place in PLACES:
-            if place.name == self._here:
-                spans += [(f" {self._before}{place.key} {place.label} ", "bold reverse"), ("", "")]
-            else:
-                spans += [(f" {self._before}{place.key} ", "accent"), (f"{place.label}{gap}", "")]
+        spans = [span for _, label in self._labels(width) for span in label]
         used = sum(cell_width(text) for text, _ in spans)
         room = width - used - 1
         name, status = self._study

@@ -10,7 +10,7 @@ from engine.text.tables import abbreviate, cell_width
 from tui.lab.check import Checked
 from tui.lab.document import Document
 from tui.lab.fields import Field, help_of, says, section_help
-from tui.lab.outline import ADD, TITLES, Item, trials_text
+from tui.lab.outline import ADD, TITLES, Item, amount_of
 from tui.widgets.document import wrapped
 from tui.widgets.painted import Line, Painted
 
@@ -32,7 +32,7 @@ class Head(Painted):
         self._edited = " (edited)" if document.dirty else ""
         self._origin = "  comes with secateur" if document.shipped else "" if document.path else "  not saved"
         if checked.spec is not None:
-            trials = trials_text(len(checked.spec.trials))
+            trials = amount_of(checked.spec)
             self._amounts = (f"{trials}, {checked.estimate}", f"{trials}, {checked.estimate.short}", trials)
         self._status = status_of(checked, typing)
         self.redraw()

@@ -119,6 +119,19 @@ def pick(study: Listed, within: float | None = None) -> tuple[TrialState, str]:
         raise SecateurError(f"The events of {study.run.name} make no sense", str(study.run.events)) from error
 
 
+def trial_preset(run: RunDir, trial: TrialState) -> Path:
+    """The preset that makes a trial: of a search one of its own, written into the study's folder; else the study's."""
+    from engine.presets import spec
+    from engine.store.files import write_atomic
+
+    if not trial.proposal:
+        return run.preset
+    read = spec.read_stored(run.preset, run.asked().get("name", run.name))
+    file = run.path / f"trial-{trial.index}.yaml"
+    write_atomic(file, spec.plain(read, trial.proposal, f"Trial {trial.index} of {run.name}"))
+    return file
+
+
 def clips(run: RunDir, trial: int | None = None, within: float | None = None) -> "list[Clip]":
     """What can be copied of a study, and of one of its trials. Raises SecateurError where its files can't be read."""
     from engine.reports.clips import of_study

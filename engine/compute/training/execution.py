@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch._dynamo as dynamo
 from torch import Tensor, nn
 
 from engine.compute.models import attributes, tensors
@@ -27,6 +26,8 @@ def compiled(model: nn.Module) -> nn.Module:
 
     Raises at its first call what torch.compile can't do; nothing is left to eager execution without a word.
     """
+    # Here, because they take a second that no other training has to pay.
+    import torch._dynamo as dynamo
     import torch._inductor.config as inductor
 
     dynamo.reset()  # kernels of other trainings in this process count towards a limit, after which there are none

@@ -14,13 +14,13 @@ from engine import sources
 from engine.compute import usercode
 from engine.compute.latency.forks import ServerGone
 from engine.compute.stopping import Stopped, Stopping
-from engine.compute.worker import checkup, latency, steps
+from engine.compute.worker import checkup, latency, reach, steps
 from engine.compute.worker.explain import explain
 from engine.compute.worker.setup import see, settle, tell_warnings
 from engine.compute.worker.together import Team
 from engine.errors import UsageError
 from engine.studies import events as ev
-from engine.studies.checkup import CHECKUP
+from engine.studies.checkup import CHECKUP, REACH
 from engine.studies.job import SERVER_GONE, STOP, JobRequest
 from engine.text.visible import guard_streams
 
@@ -57,6 +57,8 @@ def work(text: str, connection: Connection) -> None:
             latency.run(request, send)
         elif current["kind"] == CHECKUP:
             checkup.run(request, send)
+        elif current["kind"] == REACH:
+            reach.run(request, send)
         else:
             team = Team(request, lambda problem: _give_up(connection, current, problem))
             with team.at_work():

@@ -15,13 +15,12 @@ from torch import Tensor, nn
 
 from engine.compute.context import Context, Send, to_device, validate
 from engine.compute.data import Dataset
-from engine.compute.layers.grids import grids
 from engine.compute.measures import classes
 from engine.compute.measures.counts import Counts, count
-from engine.compute.measures.sizes import sizes
 from engine.compute.memory import peak_bytes, reset_peak
 from engine.compute.models import checkpoint
-from engine.compute.models.int8 import QuantizedNetwork, torch_part
+from engine.compute.models.int8 import torch_part
+from engine.compute.models.sizes import of_model
 from engine.compute.numerics.aligned import read_tensors, write_tensors
 from engine.compute.numerics.group import Group
 from engine.compute.numerics.seeds import seed_everything
@@ -279,7 +278,7 @@ def _measure(node: Node, work: Work, folder: Path) -> dict[str, Any]:
     if work.data.left_out:
         measures["images_left_out"] = work.data.left_out
     if node.material["size"]:
-        measures["size"] = _sizes(model)
+        measures["size"] = of_model(model)
     return measures
 
 
@@ -309,13 +308,6 @@ def _on_test(node: Node, test: Score, validation: Score, work: Work, folder: Pat
         **_agreement(test, before, work),
     }
     return measures | _beside(node, test, work)
-
-
-def _sizes(model: nn.Module) -> dict[str, int]:
-    state = checkpoint.folded_state(model)
-    return (
-        sizes(state, model.file) if isinstance(model, QuantizedNetwork) else sizes(state, grids=grids(model))
-    )
 
 
 def _beside(node: Node, test: Score, work: Work) -> dict[str, float]:

@@ -5,9 +5,10 @@ import random
 import pytest
 
 from engine.presets import spec
+from engine.results.searches import CANDIDATE
 from engine.search import rounds
 from engine.search.choice import margin
-from engine.search.history import CANDIDATE, Candidate
+from engine.search.history import Candidate
 from engine.search.ranking import Ranking
 from engine.search.task import Outcome, Task
 

@@ -218,3 +218,16 @@ def test_the_command_shows_asks_and_removes(tmp_path: Path, capsys: pytest.Captu
         **dict.fromkeys(("folder", "created", "in_store", "alone"), 0),
     }
     assert shared_store(tmp_path).get(KEYS[0]) is None and shared_store(tmp_path).get(KEYS[1]) is not None
+
+
+def test_a_search_holds_what_its_rounds_proposed(tmp_path: Path) -> None:
+    run = study(tmp_path, "search-1", KEYS[:1])
+    [planned] = [event for line in run.events.read_bytes().splitlines() if (event := ev.parse_line(line))]
+    assert isinstance(planned, ev.Planned)
+    steps = [{"key": KEYS[1], "kind": "finetune", "address": "finetune"}]
+    proposed = planned.trials[0] | {"index": 1, "steps": steps, "measure": KEYS[2]}
+    with run.events.open("ab") as file:
+        file.write(ev.to_line(ev.Proposed(round=0, purpose="search", trials=[proposed])))
+    for one in KEYS[:4]:
+        stored(tmp_path, one)
+    assert names(holdings.holdings(tmp_path).left_over()) == {KEYS[3]}

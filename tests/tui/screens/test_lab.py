@@ -14,6 +14,8 @@ from engine.presets.steps import Address, steps_of
 from engine.studies.rundir import RunDir
 from engine.testing.folders import Study, finished
 from tui.app import Lab
+from tui.lab.document import Document
+from tui.lab.fields import fields_of
 from tui.screens.lab import LabScreen
 from tui.screens.lab_texts import TextView
 from tui.widgets.confirm import Notice, Prompt
@@ -65,7 +67,14 @@ def shown(pilot: Pilot[None]) -> str:
 
 async def to_sparsity(pilot: Pilot[None]) -> None:
     """From the start to the field `sparsity` of step 2."""
-    await pilot.press(*["down"] * 7, "tab", "down", "down")
+    await to_step(pilot, 1)
+    await pilot.press(*["down"] * row_of("sparsity"))
+
+
+def row_of(label: str) -> int:
+    """How many fields of the quickstart's step 2 come before the one called so."""
+    root = Document.open(shipped.find("quickstart")).root
+    return [field.label for field in fields_of(root, 1)].index(label)
 
 
 async def to_step(pilot: Pilot[None], number: int) -> None:
@@ -136,8 +145,8 @@ async def test_reset_gives_the_default_back(tmp_path: Path) -> None:
 
 async def test_arrows_choose_and_a_variant_shows_its_own_fields(tmp_path: Path) -> None:
     async with lab(tmp_path) as (screen, pilot):
-        await to_sparsity(pilot)
-        await pilot.press("down", "down", "right")
+        await to_step(pilot, 1)
+        await pilot.press(*["down"] * row_of("schedule"), "right")
         await settled(pilot)
         assert value_at(screen.document.root, Address(1, "schedule")) == "linear"
         assert "    rounds" in shown(pilot)

@@ -11,6 +11,7 @@ from tests.tui.screens.test_lab import (
     SPARSITY,
     in_a_folder_of_its_own,
     lab,
+    row_of,
     settled,
     shown,
     to_sparsity,
@@ -97,7 +98,7 @@ async def test_escape_leaves_a_value_as_it_was_and_nothing_to_undo(tmp_path: Pat
 async def test_a_choice_is_a_list_that_says_what_each_value_means(tmp_path: Path) -> None:
     async with lab(tmp_path) as (screen, pilot):
         await to_step(pilot, 1)
-        await pilot.press("down", "enter")
+        await pilot.press(*["down"] * row_of("criterion"), "enter")
         await until(pilot, lambda: isinstance(pilot.app.screen, Picker))
         assert "effect on the loss, first order" in shown(pilot)
         await pilot.press(*"tay", "enter")

@@ -7,6 +7,7 @@ import pytest
 from engine.testing import folders as fabricate
 from tests.tui.screens.test_screens import painted, shows
 from tui.app import Lab
+from tui.keys.action import PLACES, place
 from tui.widgets.chrome import PlaceBar
 from tui.widgets.keyinput import KeyInput
 from tui.widgets.plot import Plot
@@ -63,5 +64,6 @@ async def test_the_mouse_goes_where_keys_go(tmp_path: Path, config: Path) -> Non
         await shows(pilot, "one-1 done", "prune.weights.sparsity")
         await pilot.click(Plot, offset=(40, 5))
         await shows(pilot, "one-1 trial")
-        await pilot.click(PlaceBar, offset=(12, 0))
+        before = PLACES[: PLACES.index(place("studies"))]
+        await pilot.click(PlaceBar, offset=(sum(len(f" {p.key} {p.label} ") for p in before) + 2, 0))
         await shows(pilot, "2 studies")

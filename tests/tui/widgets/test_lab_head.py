@@ -25,7 +25,7 @@ def _no_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_the_key_that_lists_problems_is_named_as_it_works_where_the_focus_is(tmp_path: Path) -> None:
     async with lab(tmp_path, (80, 24)) as (_, pilot):
         await to_sparsity(pilot)
-        await pilot.press("enter", *"7", "tab", *"nonsense")
+        await pilot.press("enter", *"7", "enter", "down", "enter", *"nonsense")
         await seen(pilot, "2 problems (Esc, then ! lists them)")
         await pilot.press("enter")
         await seen(pilot, "2 problems (! lists them)")

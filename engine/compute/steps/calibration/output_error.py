@@ -71,15 +71,18 @@ class OutputErrors:
         count: int,
         damping: float,
         norms: bool,
+        original: nn.Module | None = None,
+        kept: Mapping[str, Tensor] | None = None,
     ) -> None:
-        """`model` is not compressed yet; of its `layers` those that have a form are in `order`.
+        """Of the `layers` of `model` those that have a form are in `order`.
 
         `count`: training images. `damping`: a ridge, over the mean of a hessian's diagonal. `norms`: whether the
         running means of BatchNorm may change, so that the means of outputs before it are free as those of layers with
-        a bias are.
+        a bias are. `original`: the network as it was, by default `model` as it is now; `kept`: by layer the output
+        channels of the original that it still has, if not all.
         """
-        self._layers, self._context, self._damping = layers, context, damping
-        original = to_device(copy.deepcopy(model), context.device).eval()
+        self._layers, self._context, self._damping, self._kept = layers, context, damping, kept or {}
+        original = to_device(copy.deepcopy(model) if original is None else original, context.device).eval()
         pixels = next(images(context, 2, "refit"))
         called = calls(model, layers, pixels)
         able = {n: layers[n] for n in called if called.count(n) == 1 and sums_its_weights(layers[n])}
@@ -101,7 +104,14 @@ class OutputErrors:
         """The form of layer `name`, with what enters it now; layers are asked for in their order."""
         free = self._bias(name) is not None or name in self._norms
         passed, chance = self._passes.at(name), positions_of(name, self._context)
-        return output_error(self._layers[name], passed, chance, damping=self._damping, free_mean=free)
+        return output_error(
+            self._layers[name],
+            passed,
+            chance,
+            damping=self._damping,
+            free_mean=free,
+            kept=self._kept.get(name),
+        )
 
     def keep_means(self, name: str, error: OutputError) -> None:
         """Set the bias of layer `name`, or the running mean behind it, so that its outputs have the means they had.
@@ -125,14 +135,21 @@ class OutputErrors:
 
 
 def output_error(
-    layer: nn.Module, passed: Iterable[Passed], chance: torch.Generator, *, damping: float, free_mean: bool
+    layer: nn.Module,
+    passed: Iterable[Passed],
+    chance: torch.Generator,
+    *,
+    damping: float,
+    free_mean: bool,
+    kept: Tensor | None = None,
 ) -> OutputError:
     """The form of a layer that is given, and gave before, what is `passed`; `chance` draws positions.
 
     `damping`: the ridge over the mean of the hessian's diagonal. `free_mean`: the mean of each output does not count,
-    because a bias makes it what it was. The layer must be one of which `sums_its_weights` holds.
+    because a bias makes it what it was. `kept`: the channels of what it gave that it still has. `sums_its_weights` must
+    hold of the layer.
     """
-    gram, moment = normal_equations(layer, passed, chance, constant=free_mean)
+    gram, moment = normal_equations(layer, passed, chance, constant=free_mean, kept=kept)
     weight = weight_of(layer).detach().double()
     present = weight.reshape(len(gram), len(weight) // len(gram), -1)
     inputs, outputs = gram.new_zeros(present[:, 0].shape), gram.new_zeros(present[:, :, 0].shape)

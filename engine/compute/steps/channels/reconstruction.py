@@ -6,11 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from engine.compute.context import Context, to_device
-from engine.compute.layers.passes import calls
 from engine.compute.layers.select import weight_of
-from engine.compute.steps.calibration.activations import can_refit, images, positions_of, refit
-from engine.compute.steps.calibration.lockstep import passes
-from engine.compute.steps.calibration.understood import computed_by_class, reasons_against
+from engine.compute.steps.calibration.activations import can_refit
+from engine.compute.steps.calibration.output_error import OutputErrors
 from engine.compute.steps.channels.groups import Gone, Group, positions_gone
 
 IMAGES = 512
@@ -47,20 +45,26 @@ class Reconstruction:
         Their outputs come nearest to what they were (He et al. 2017, "Channel Pruning for Accelerating Very Deep
         Neural Networks"). Attention's own projections are left: what they are multiplied with has changed too.
         """
-        to_device(self._original, context.device).eval()
         to_device(model, context.device).eval()
-        layers = [n for n in _called_once(model, context) if (n, 1) in self._left]
-        with passes(model, self._original, layers, context, IMAGES) as passing:
-            for number, name in enumerate(layers):
-                context.progress(number / len(layers), f"refitting layer {number + 1}/{len(layers)}")
-                kept, chance = self._left.get((name, 0)), positions_of(name, context)
-                refit(model.get_submodule(name), passing.at(name), chance, ridge=RIDGE, kept=kept)
-
-
-def _called_once(model: nn.Module, context: Context) -> list[str]:
-    """Layers that can be refitted, in the order of the pass; not those that it comes to twice, or not at all."""
-    layers = {name: module for name, module in model.named_modules() if can_refit(module)}
-    order = calls(model, layers, next(images(context, 1, "refit")))
-    reasons = reasons_against(model, {name: layers[name] for name in order}, context, computed_by_class)
-    order = [name for name in order if name not in reasons]
-    return [name for name in order if order.count(name) == 1]
+        layers = {n: m for n, m in model.named_modules() if (n, 1) in self._left and can_refit(m)}
+        if not layers:
+            return
+        kept = {name: self._left[name, 0] for name in layers if (name, 0) in self._left}
+        with OutputErrors(
+            model,
+            layers,
+            context,
+            count=IMAGES,
+            damping=RIDGE,
+            norms=True,
+            original=self._original,
+            kept=kept,
+        ) as errors:
+            for number, name in enumerate(errors.order):
+                context.progress(
+                    number / len(errors.order), f"refitting layer {number + 1}/{len(errors.order)}"
+                )
+                error, weight = errors.of(name), weight_of(layers[name])
+                with torch.no_grad():
+                    weight.copy_(error.best.reshape(weight.shape))
+                errors.keep_means(name, error)

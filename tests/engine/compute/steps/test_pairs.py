@@ -50,7 +50,7 @@ PARAMETERS: dict[str, dict[str, object]] = {
     "cluster.kernels": {"entries": 4, "restarts": 1, "calibrate": False},
     "cluster.weights": {"centroids": 8},
     "factorize": {"calibrate": False},
-    "quantize.weights": {"calibrate": False},
+    "quantize.weights": {"calibrate": False, "rounding": {"kind": "gptq", "images": 8}},
 }
 FILTERS = ("cluster.filters shared", "cluster.filters merged")
 PAIRS = list(product(PARAMETERS, PARAMETERS))

@@ -1,0 +1,215 @@
+"""Does a search find a model as good as many random trials of its space do, and for how much less? Does it repeat?
+
+One space is searched in two ways, in workspaces of their own: by `search:`, and by random points of the same space, all
+trained to the highest rung, as one sweep. Both choose on validation by the same rule. Told are the least of the goal's
+measure that each found within the limit, the seconds that workers computed for it (the baseline's training left out),
+and how long the search computed until its first admissible model. With --kills, the search is carried out once more by
+engines that are killed at random times, and replayed: proposals and results have to be the same to the last bit.
+
+    python -m benchmarks.search [--preset search-quickstart] [--random 200] [--seeds 0 1 2] [--kills 10] [--folder DIR]
+    python -m benchmarks.search --quick      a tiny network, 8 random trials, one seed, one kill: within two minutes
+
+Exits with 1 where the search found less, took more than a fifth of the compute (not with --quick), or did not repeat.
+Finished arms are kept in --folder, and a run that was interrupted goes on with the first that is missing.
+"""
+
+import argparse
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from engine.presets import shipped, spec
+from engine.presets.model import Spec
+from engine.results import pick
+from engine.store.files import read_json, write_json
+from engine.studies.rundir import RunDir
+from engine.studies.settings import rule
+from engine.studies.state import StudyState, load
+
+SHARE = 0.2
+"""Of the random trials' compute that a search may take."""
+QUICK = [
+    "model.arguments={width: 4}",
+    "data.limit=300",
+    "train.epochs=2",
+    "search.budget.trials=8",
+    "search.finalists=1",
+    "search.seeds=1",
+    "search.within={accuracy: -20 points}",
+]
+
+
+def secateur(folder: Path, *arguments: str) -> None:
+    """Run a command in a workspace; what it says goes to standard error."""
+    subprocess.run(
+        [sys.executable, "-m", "engine.cli.main", *arguments],
+        env=os.environ | {"SECATEUR_HOME": str(folder)},
+        stdout=subprocess.DEVNULL,
+        check=False,
+    )
+
+
+def study(folder: Path) -> RunDir:
+    """The one study of a workspace."""
+    return RunDir(next(path for path in (folder / "studies").iterdir() if path.name.endswith("-1")))
+
+
+def random_sweep(read: Spec, count: int, seed: int) -> str:
+    """The preset of so many random points of the space, each trained to the highest rung."""
+    assert read.space is not None
+    chance = random.Random(seed)
+    points: list[dict[str, Any]] = []
+    while len(points) < count:
+        drawn = {one.path: one.between(chance.uniform(0.02, 1.0)) for one in read.space.dimensions}
+        if drawn not in points:
+            points.append(drawn)
+    running = {one.path: True if one.switch else one.between(0.5) for one in read.space.dimensions}
+    document = dict(spec.candidate(read, running, -1).document)
+    columns = {one.path: [point[one.path] for point in points] for one in read.space.dimensions}
+    rungs = [step.address for step in spec.candidate(read, running, -1).steps]
+    chained = read.space.names[read.space.training] if read.space.training is not None else ""
+    for number in range(2, len(read.space.rungs) + 1):  # every training of the chain has the point's values
+        name = f"{chained.replace('.', '-')}-{number}"
+        columns |= {
+            name + path.removeprefix(chained): v
+            for path, v in columns.items()
+            if path.startswith(f"{chained}.")
+        }
+        assert name in rungs
+    document["sweep"] = {"zip": columns}
+    return spec.to_yaml(document)
+
+
+def found(state: StudyState, read: Spec) -> dict[str, Any]:
+    """What a study chose on validation, and the seconds that its workers computed beyond the baseline."""
+    goal = rule(read.settings)
+    candidates = [
+        t for t in state.trials if t.proposal.get("role", "candidate") == "candidate" and t.parameters
+    ]
+    best = pick.best([one for one in pick.judged(state, candidates, goal) if one[0].within])
+    base = {key for trial in state.trials for key in _until_baseline(trial)}
+    computed = [s for s in state.steps.values() if s.status == "done" and not s.reused and s.key not in base]
+    return {
+        "amount": pick.judged(state, [best.trial], goal)[0][1] if best else None,
+        "loss": best.loss if best else None,
+        "seconds": sum(step.seconds or 0.0 for step in computed),
+        "epochs": sum(len(step.epochs) for step in computed),
+        "trials": len(candidates),
+        "first_s": _first(state, read),
+    }
+
+
+def _until_baseline(trial: Any) -> list[str]:
+    keys = [step.key for step in trial.steps]
+    return [*keys[: keys.index(trial.baseline) + 1], trial.baseline_measure.key]
+
+
+def _first(state: StudyState, read: Spec) -> float | None:
+    """Seconds of computing, one after the other, until the first model within the limits."""
+    seen: set[str] = set()
+    seconds = 0.0
+    for trial in state.trials:
+        for step in trial.chain:
+            seconds += 0.0 if step.key in seen else step.seconds or 0.0
+            seen.add(step.key)
+        judged = pick.judged(state, [trial], rule(read.settings)) if trial.parameters else []
+        if judged and judged[0][0].within:
+            return seconds
+    return None
+
+
+def killed(folder: Path, preset: Path, kills: int, chance: random.Random) -> None:
+    """Carry out a search by engines that are killed at random times."""
+    secateur(folder, "run", str(preset), "--detach")
+    for _ in range(kills):
+        time.sleep(chance.uniform(1, 15))
+        status = study(folder).read_status()
+        if status.state != "running":
+            break
+        os.kill(status.pid, signal.SIGKILL)
+        while study(folder).read_status().state == "running":
+            time.sleep(0.1)
+        secateur(folder, "resume", study(folder).name, "--detach")
+    secateur(folder, "watch", study(folder).name)
+
+
+def same(one: StudyState, other: StudyState) -> bool:
+    """Whether two searches proposed the same and measured the same, latency apart."""
+    return [(t.proposal, t.measure.measures) for t in one.trials] == [
+        (t.proposal, t.measure.measures) for t in other.trials
+    ]
+
+
+def arm(args: argparse.Namespace, seed: int, changes: list[str]) -> dict[str, Any]:
+    """Both ways for one seed; what is there already is not done again."""
+    read = spec.read(shipped.find(args.preset), [*changes, f"seed={seed}"])
+    out: dict[str, Any] = {"seed": seed}
+    for name in ("search", "random"):
+        folder = args.folder / f"{name}-{seed}"
+        kept = read_json(folder / "found.json")
+        if not isinstance(kept, dict):
+            folder.mkdir(parents=True, exist_ok=True)
+            preset = folder / f"{name}.yaml"
+            text = spec.to_yaml(read.document) if name == "search" else random_sweep(read, args.random, seed)
+            preset.write_text(text, "utf-8")
+            secateur(folder, "run", str(preset))
+            kept = found(load(study(folder).path), read)
+            write_json(folder / "found.json", kept)
+        out[name] = kept
+    return out
+
+
+def repeats(args: argparse.Namespace) -> bool:
+    """Whether the first seed's search comes out the same when it is killed, and when it is replayed."""
+    first = args.folder / f"search-{args.seeds[0]}"
+    folder = args.folder / "killed"
+    if not (folder / "studies").is_dir():
+        folder.mkdir(parents=True, exist_ok=True)
+        killed(folder, first / "search.yaml", args.kills, random.Random(0))
+    secateur(first, "replay", study(first).name)
+    replayed = load(first / "studies" / f"{study(first).name}-replay-1")
+    verdict = replayed.verdict is not None and replayed.verdict.identical
+    return verdict and same(load(study(first).path), load(study(folder).path))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("--preset", default="search-quickstart")
+    parser.add_argument("--random", type=int, default=200)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--kills", type=int, default=0)
+    parser.add_argument("--folder", type=Path)
+    parser.add_argument("--quick", action="store_true")
+    args = parser.parse_args()
+    if args.quick:
+        args.random, args.seeds, args.kills = 8, [0], 1
+    args.folder = args.folder or Path(tempfile.mkdtemp(prefix="secateur-search-"))
+    rows = [arm(args, seed, QUICK if args.quick else []) for seed in args.seeds]
+    good = True
+    for row in rows:
+        ours, theirs = row["search"], row["random"]
+        share = ours["seconds"] / theirs["seconds"] if theirs["seconds"] else float("inf")
+        better = theirs["amount"] is None or (
+            ours["amount"] is not None and ours["amount"] <= theirs["amount"]
+        )
+        good &= args.quick or (better and share <= SHARE)
+        print(
+            f"seed {row['seed']}: {json.dumps(ours)} against {json.dumps(theirs)}: {share:.0%} of the compute"
+        )
+    if args.kills:
+        identical = repeats(args)
+        good &= identical
+        print(f"killed {args.kills} times and replayed: {'identical' if identical else 'DIFFERENT'}")
+    print(f"kept in {args.folder}")
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

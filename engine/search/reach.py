@@ -1,0 +1,211 @@
+"""What the techniques of a search can reach, before anything is trained: which limits can be met, and what is nearest.
+
+A worker builds the network, lays each technique over it at a few levels, and counts (`engine.compute.worker.reach`).
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from engine.errors import PresetInvalid, UsageError
+from engine.machine.value import Machine
+from engine.measures import latency
+from engine.measures.table import measure_text
+from engine.params import STEPS, Step
+from engine.params.preset import Latency, Model
+from engine.params.search import MOST_ACCURATE
+from engine.presets import limits
+from engine.presets.model import Spec
+from engine.presets.spec import candidate
+from engine.results.summary import measure_value
+from engine.search.task import Task
+from engine.sources import Sources
+from engine.store.keys import key
+from engine.studies.checkup import REACH
+from engine.studies.plan import Job, Node, Plan
+from engine.studies.roots import built_from
+from engine.text.numbers import ratio
+from engine.text.tables import table
+
+VERSION = 1
+"""Raised when more is tried, or otherwise."""
+SHARES = (0.0, 0.5, 1.0)
+"""How far along its ranges each technique is tried."""
+QUICK = {"blocks": 3, "block_ms": 15.0, "warmup_ms": 20.0}
+"""A latency good enough to tell whether a limit is out of reach."""
+CHEAP: dict[str, Any] = {
+    "repair": False,
+    "calibrate": False,
+    "images": 16,
+    "equalize": "off",
+    "bias_correction": "off",
+}
+"""Parameters that cost time and change no amount."""
+LEFT_OUT = ("criterion", "schedule", "learning", "rounding", "clip", "mixed")
+"""Parameters whose default is cheap, and that change no amount."""
+ESTIMATED = 1.5
+"""Bytes of a packed file depend on trained weights: only a limit that is missed by more is out of reach."""
+NOISY = 1.3
+"""The same for latencies, which are measured briefly; and for amounts that go in whole channels, `COARSE`."""
+COARSE = 1.05
+
+
+def job(spec: Spec, plan: Plan, machine: Machine, code: Sources) -> Job:
+    """The one job that finds it out: `material` has of each technique its levels, as lists of steps."""
+    settings = spec.settings
+    timed = _timed(spec)
+    material: dict[str, Any] = {
+        "kind": REACH,
+        "version": VERSION,
+        "model": settings.model.model_dump(mode="json", include=set(Model.model_fields)),
+        "techniques": list(_techniques(spec)),
+        "by": _by(Task.of(spec)),
+        "size": any(name.startswith("size.") for name in Task.of(spec).names),
+        "latency": timed.model_dump(mode="json") if timed else None,
+        **(machine.timing(timed.runtimes) | {"threads": machine.threads} if timed else {}),
+    }
+    built = built_from(settings.model, plan.trials[0].fingerprint, machine, code)
+    node = Node(
+        key({"built": built, **material}), REACH, REACH, material, None, -1, exclusive=timed is not None
+    )
+    return Job.of(-1_000_000, 0, (node,), node.exclusive)
+
+
+def _timed(spec: Spec) -> Latency | None:
+    """How latency is measured here, where the search is about it."""
+    wanted = limits.latencies(Task.of(spec).search)
+    found = spec.settings.measure.latency
+    if not wanted or found is None:
+        return None
+    runtime, batch = wanted[0]
+    return found.model_copy(
+        update={"runtimes": (runtime,), "batch": (batch,), "precision": ("fp32",), **QUICK}
+    )
+
+
+def _by(task: Task) -> str:
+    """The amount that tells more from less compressed."""
+    names = [name for name in task.names if not latency.is_name(name)]
+    return names[0] if names else "macs"
+
+
+def _techniques(spec: Spec) -> Iterator[dict[str, Any]]:
+    assert spec.space is not None
+    for number, name in enumerate(spec.space.names):
+        levels: list[dict[str, Any] | None] = []
+        for share in SHARES:
+            point = {one.path: one.between(share) for one in spec.space.dimensions if one.step == number}
+            level = _level(spec, name, point | {f"{name}.enabled": True})
+            if level not in levels:
+                levels.append(level)
+        if any(levels):
+            yield {"name": name, "levels": levels}
+
+
+def _level(spec: Spec, name: str, point: dict[str, Any]) -> dict[str, Any] | None:
+    """The step called `name` at a point, made cheap; None where it does not run, or does not compress."""
+    try:
+        steps = candidate(spec, point, 0).trials[0].steps
+    except PresetInvalid:
+        return None
+    step = next((one for one in steps if one.address == name and one.compresses), None)
+    return None if step is None else cheap(step)
+
+
+def cheap(step: Step) -> dict[str, Any]:
+    """A step as plain values, without what costs time and changes no amount."""
+    given = step.model_dump(mode="json", exclude_unset=True)
+    kept = {name: value for name, value in given.items() if name not in LEFT_OUT}
+    known = {name: value for name, value in CHEAP.items() if name in STEPS[step.kind].model_fields}
+    if "rounding" in STEPS[step.kind].model_fields:
+        known["rounding"] = {"kind": "nearest"}
+    if "images" in known:
+        known["method"] = {"kind": "minmax"}
+    return {"kind": step.kind, **kept, **known}
+
+
+def lines(task: Task, rows: Sequence[dict[str, Any]]) -> list[str]:
+    """A table of what can be reached, and of each limit whether it can be met."""
+    shown = list(dict.fromkeys([*task.names, "macs", "parameters"]))[:4]
+    first = rows[0]
+    cells = [
+        [row["name"], row["level"], *(_cell(row, first, name) for name in shown)]
+        for row in rows
+        if "unavailable" not in row
+    ]
+    heads = ["can be reached", "", *(name.removeprefix("latency.") for name in shown)]
+    text = table(heads, cells, ["left", "left"])
+    refused = [
+        f"{row['name']} at its {row['level']}: {row['unavailable']}" for row in rows if "unavailable" in row
+    ]
+    told = [
+        "amounts on the network as it is built: bytes of packed files are estimates, accuracy is not known"
+    ]
+    return [
+        *text.splitlines(),
+        *told,
+        *refused,
+        *(_met(task, rows, limit) for limit in limits.amounts(task.limits)),
+    ]
+
+
+def _cell(row: dict[str, Any], first: dict[str, Any], name: str) -> str:
+    value, before = measure_value(row, name), measure_value(first, name)
+    if value is None:
+        return ""
+    times = f" {ratio(before / value)}" if before and row is not first else ""
+    return measure_text(name, value) + times
+
+
+def _met(task: Task, rows: Sequence[dict[str, Any]], limit: limits.Limit) -> str:
+    value, row = nearest(rows, limit.measure)
+    bound = limit.bound(measure_value(rows[0], limit.measure))
+    if bound is None or row is None:
+        return f"{limit}: not known before it is measured"
+    verb = (
+        "can be met"
+        if value <= bound
+        else "may be met"
+        if value <= bound * _tolerance(limit)
+        else "cannot be met"
+    )
+    return f"{limit}: {verb}; nearest is {measure_text(limit.measure, value)} ({row['name']}, {row['level']})"
+
+
+def nearest(rows: Sequence[dict[str, Any]], name: str) -> tuple[float, dict[str, Any] | None]:
+    """The row that has least of a measure, and how much."""
+    found = [(value, row) for row in rows if (value := measure_value(row, name)) is not None]
+    return min(found, key=lambda pair: pair[0], default=(float("inf"), None))
+
+
+def _tolerance(limit: limits.Limit) -> float:
+    if latency.is_name(limit.measure):
+        return NOISY
+    return ESTIMATED if limit.measure.startswith("size.") else COARSE
+
+
+def check(task: Task, rows: Sequence[dict[str, Any]]) -> None:
+    """Raises UsageError for the first limit that is out of reach of all techniques together."""
+    for limit in limits.amounts(task.limits):
+        value, row = nearest(rows, limit.measure)
+        bound = limit.bound(measure_value(rows[0], limit.measure))
+        if row is None or bound is None or value <= bound * _tolerance(limit):
+            continue
+        raise UsageError(
+            f"The limit can't be met: {limit}",
+            f"The least that can be reached is {measure_text(limit.measure, value)} ({row['name']}, {row['level']}); "
+            f"the network as it is has {measure_text(limit.measure, measure_value(rows[0], limit.measure))}.",
+            "Raise the limit, widen the ranges under search.over, or add a technique.",
+        )
+    if task.goal != MOST_ACCURATE and len(rows) > 1:
+        value, row = nearest(rows[1:], task.goal)
+        before = measure_value(rows[0], task.goal)
+        if (
+            row is not None
+            and before
+            and value >= before * (1.0 if not latency.is_name(task.goal) else NOISY)
+        ):
+            raise UsageError(
+                f"Nothing under search.over makes the network better in {task.goal}",
+                f"It has {measure_text(task.goal, before)} as it is, and {measure_text(task.goal, value)} at best.",
+                "Search over a technique that does, such as prune.channels.",
+            )

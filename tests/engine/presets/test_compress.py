@@ -1,0 +1,35 @@
+"""A search's preset from a few words."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.presets import compress, spec
+
+
+def read(network: str, goal: dict[str, Any], **within: Any) -> spec.Spec:
+    document = compress.preset(network, "digits", None, goal, within, {"trials": 8})
+    return spec.parse(spec.to_yaml(document), "p")
+
+
+@pytest.mark.parametrize(
+    "goal",
+    [{"fastest": {"runtime": "onnxruntime"}}, {"smallest": "size.packed"}, {"smallest": "macs"}],
+)
+def test_every_goal_gives_a_preset_that_can_be_searched(goal: dict[str, Any]) -> None:
+    found = read("resnet20", goal, accuracy="-1 point")
+    assert found.space is not None and found.space.rungs == (1, 2, 4, 8)
+    assert [step.kind for step in found.steps] == ["train"]
+
+
+def test_weights_are_the_baseline_as_they_are(tmp_path: Path) -> None:
+    file = tmp_path / "best.pth"
+    file.touch()
+    found = read(str(file), {"most_accurate": True}, **{"size.packed": "50 kB"})
+    assert found.trials[0].steps == () and found.settings.model.weights == str(file)
+
+
+def test_networks_of_torchvision_come_with_their_weights() -> None:
+    found = read("torchvision/resnet18", {"smallest": "parameters"})
+    assert found.settings.model.weights == "pretrained" and not found.steps
