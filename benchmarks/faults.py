@@ -76,6 +76,7 @@ PATIENCE_S = 5.0
 """How long to wait for a process of the kind that was drawn."""
 ENDS_WITHIN_S = 60.0
 """A study that was told to end and has not by then is stuck; so is one whose log has not grown for five times that."""
+TITLE = "Faults at random moments"
 WRONG = ("different", "twice", "wrong ends", "stuck", "processes left", "folders left", "tracebacks")
 """What is counted and must be 0."""
 
@@ -344,7 +345,12 @@ def main() -> int:
     if not args.quick:
         rows = [{"fault": what, "count": number} for what, number in faults.done.most_common()]
         counts = {what: faults.wrong[what] for what in WRONG}
-        results.write("faults", rows, found=counts, ends=dict(faults.ends), sweeps=faults.sweeps)
+        about = (
+            f"One sweep, disturbed again and again; {faults.sweeps} times it came to its end and was compared with an "
+            f"undisturbed one. Wrong: {', '.join(f'{what} {number}' for what, number in counts.items())}."
+        )
+        ends, sweeps = dict(faults.ends), faults.sweeps
+        results.write("faults", rows, title=TITLE, about=about, found=counts, ends=ends, sweeps=sweeps)
     if args.folder is None:
         shutil.rmtree(folder)
     return 1 if faults.wrong else 0
