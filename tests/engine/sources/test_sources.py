@@ -1,12 +1,22 @@
 """Which files a user's file runs, told without running it; what a study keeps of them."""
 
 import json
+import sys
+from importlib.machinery import BuiltinImporter, FrozenImporter, PathFinder
 from pathlib import Path
 
 import pytest
 
 from engine.errors import SecateurError, UsageError
 from engine.sources import Sources, collect, read
+
+
+@pytest.fixture(autouse=True)
+def _fresh_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Modules are found as in a process that has just begun, whatever tests before these left in this one."""
+    monkeypatch.setattr(sys, "meta_path", [BuiltinImporter, FrozenImporter, PathFinder])
+    monkeypatch.setattr(sys, "path", [folder for folder in sys.path if Path(folder).is_absolute()])
+    monkeypatch.setattr(sys, "path_importer_cache", {})
 
 
 def write(folder: Path, **files: str) -> Path:
