@@ -2,6 +2,7 @@
 
 import json
 import sys
+import tempfile
 from importlib.machinery import BuiltinImporter, FrozenImporter, PathFinder
 from pathlib import Path
 
@@ -15,7 +16,11 @@ from engine.sources import Sources, collect, read
 def _fresh_path(monkeypatch: pytest.MonkeyPatch) -> None:
     """Modules are found as in a process that has just begun, whatever tests before these left in this one."""
     monkeypatch.setattr(sys, "meta_path", [BuiltinImporter, FrozenImporter, PathFinder])
-    monkeypatch.setattr(sys, "path", [folder for folder in sys.path if Path(folder).is_absolute()])
+    scratch = Path(tempfile.gettempdir())
+    own = [
+        folder for folder in sys.path if Path(folder).is_absolute() and scratch not in Path(folder).parents
+    ]
+    monkeypatch.setattr(sys, "path", own)
     monkeypatch.setattr(sys, "path_importer_cache", {})
 
 
