@@ -38,7 +38,7 @@ async def test_down_walks_through_every_field_and_stays_and_tab_goes_to_the_next
             walked.append(form.field.label)
             await pilot.press("down")
         assert walked[:3] == ["epochs", "learning_rate", "schedule"]
-        assert len(walked) == 13
+        assert len(walked) == 14
         assert form.focused
         await pilot.press("tab")
         assert isinstance(screen.focused, Plot if size[0] >= 110 else Outline)

@@ -20,7 +20,7 @@ async def test_a_study_that_began_on_another_machine_asks_before_it_goes_on(
     study.status("cancelled")
     asked: list[bool] = []
 
-    def start(run: RunDir, *, here: bool = False) -> None:
+    def start(run: RunDir, *, here: bool = False, after: bool = False) -> None:
         if not here:
             kept = Pinned("big-node", "cpu", 64, 64, {})
             raise OtherMachine(

@@ -128,13 +128,13 @@ async def test_filter_sort_and_mark(tmp_path: Path) -> None:
         await shows(pilot, "3 studies")
 
 
-async def test_deleting_asks_first_and_says_what_is_lost(tmp_path: Path) -> None:
+async def test_deleting_asks_first_and_says_how_it_is_undone(tmp_path: Path) -> None:
     run = fabricate.finished(tmp_path).run
     app = Lab(None, tmp_path, "studies")
     async with app.run_test(size=(80, 24)) as pilot:
         await shows(pilot, "quickstart-1")
         await pilot.press("d")
-        await shows(pilot, "Delete quickstart-1?", "14 of 14 trials done", "Lost for good", "Deleting frees")
+        await shows(pilot, "Delete quickstart-1?", "14 of 14 trials done", "u takes the last one back")
         await pilot.press("enter")  # the focus is on keeping
         await shows(pilot, "filter")
         assert run.path.exists()
