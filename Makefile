@@ -1,5 +1,5 @@
 # make lab     install what is needed and open the terminal lab
-# make test    install what is needed and run all that CI runs; ARGS='-m "not slow"' leaves the longest out,
+# make test    install what is needed and run all that CI runs: checks, tests, quick benchmarks; ARGS='-m "not slow"' leaves the longest out,
 #              TESTERS=4 runs them in 4 processes rather than 2
 # make check   format, lint, types, docs against code and their links (the import rules are among the tests)
 # make docs    write the generated parts of README and docs, and the site in docs/_build/html
@@ -20,6 +20,7 @@ venv:
 
 test: check
 	$(BIN)/python -m pytest -n $(TESTERS) --dist worksteal $(ARGS)
+	$(BIN)/python -m tools.quick_benchmarks
 
 check: venv
 	$(BIN)/ruff format --check .
