@@ -83,11 +83,7 @@ def pick(state: StudyState, by: Rule = STANDARD) -> Pick | None:
     is no smaller than its baseline is never the pick. Where every smaller one loses more, the one that loses least
     is it (`Pick.within` is False). None while no smaller model is done.
     """
-    chosen = state.chosen.trial if state.chosen else None
-    if chosen is not None:
-        same = [t for t in state.trials if _alike(t, state.trials[chosen])]
-        return best(judged(state, same, by))
-    return best(judged(state, state.trials, by))
+    return best(judged(state, _chosen(state) or state.trials, by))
 
 
 def judged(state: StudyState, among: Iterable[TrialState], by: Rule) -> list[tuple[Pick, float]]:
@@ -114,9 +110,13 @@ def best(found: Sequence[tuple[Pick, float]]) -> Pick | None:
     return nearest[0] if nearest else None
 
 
-def _alike(one: TrialState, other: TrialState) -> bool:
-    """Whether two trials differ in their seed at most."""
-    return _told(one) == _told(other)
+def _chosen(state: StudyState) -> list[TrialState]:
+    """The trials of the finalist that a search chose, as it was confirmed last; none while nothing is chosen."""
+    if state.chosen is None or state.chosen.trial is None:
+        return []
+    taken = state.chosen.trial
+    seeds = next((one["trials"] for one in state.chosen.finalists if taken in one["trials"]), [taken])
+    return [state.trials[index] for index in seeds]
 
 
 def _has_latency(trial: TrialState, by: Rule) -> bool:
