@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from engine.errors import PresetInvalid
 from engine.machine.value import Machine
 from engine.presets.model import Spec, Trial
-from engine.presets.spec import candidate, plain
+from engine.presets.spec import candidate, plain, proposed
 from engine.results.searches import CANDIDATE, UNCOMPRESSED, searched
 from engine.runner.executors.base import Executor
 from engine.search import choice, history, reach, rounds
@@ -161,10 +161,10 @@ class Searching:
         engine.work_off(self._executor, engine.plan.jobs)
 
     def _trial(self, index: int, entry: Entry) -> Trial:
-        spec = self._engine.spec
-        steps = candidate(spec, entry.point, entry.rung).trials[0].steps
-        settings = spec.settings.model_copy(update={"seed": entry.seed})
-        return Trial(index, self._told(entry), settings, steps, validation_only=entry.role == CANDIDATE)
+        made = proposed(self._engine.spec, entry.as_dict())
+        return replace(
+            made, index=index, parameters=self._told(entry), validation_only=entry.role == CANDIDATE
+        )
 
     def _told(self, entry: Entry) -> dict[str, object]:
         """What tables tell the trial by: its point, how long it is trained, and as what."""
