@@ -261,10 +261,6 @@ def _judged(
 ) -> tuple[Pick, float]:
     """The pick that these trials would be, and how much of the goal's measure they have."""
     chosen = f"validation_{quality}"
-    losses = [
-        (trial.baseline_measure.measures.get(chosen) or 0.0) - (trial.results.get(chosen) or 0.0)
-        for trial in trials
-    ]
     amount = statistics.fmean(
         -(trial.results.get(chosen) or 0.0)
         if goal == MOST_ACCURATE
@@ -273,7 +269,16 @@ def _judged(
     )
     shown = max(trials, key=lambda trial: trial.results.get(chosen) or 0.0)
     over = max((_over(trial, bound) for trial in trials for bound in bounds), default=0.0)
-    return Pick(shown, goal, quality, statistics.fmean(losses), allowed, len(trials), over), amount
+    return Pick(shown, goal, quality, loss(trials, quality), allowed, len(trials), over), amount
+
+
+def loss(trials: Sequence[TrialState], quality: str) -> float:
+    """What trials lose on validation of the quality (0 … 1) of their baselines, on average."""
+    name = f"validation_{quality}"
+    return statistics.fmean(
+        (trial.baseline_measure.measures.get(name) or 0.0) - (trial.results.get(name) or 0.0)
+        for trial in trials
+    )
 
 
 def _over(trial: TrialState, limit: limits.Limit) -> float:
