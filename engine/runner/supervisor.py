@@ -39,7 +39,8 @@ from engine.text.visible import guard_streams
 POLL_S = 0.5
 """Seconds between two looks at the stop request."""
 WORDS_EVERY = 20
-"""Looks at the studies before it between two tellings of how long they still take: that reads their events."""
+"""Looks at the studies before it between two at all studies, which tell how long those before still take: that reads
+their events."""
 
 
 class Supervisor:
@@ -246,7 +247,8 @@ class Supervisor:
         Nothing was computed before but the check-up: what is wrong with a preset is told at once.
         """
         waited, look = False, 0
-        while before := turns.ahead(self.run):
+        before: list[turns.Ahead] = []
+        while before := turns.ahead(self.run, before if look % WORDS_EVERY else ()):
             self.stop.check()
             self.lease.check()
             if look % WORDS_EVERY == 0:
