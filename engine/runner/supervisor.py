@@ -255,7 +255,7 @@ class Supervisor:
                 what = turns.in_words(before)
                 self.heartbeat.queued(what)
                 if not waited:
-                    self.emit(ev.Notice(level="info", text=f"It waits {what}"))
+                    self.emit(ev.Notice(level="info", text=f"It waits {what}", idle=True))
             waited, look = True, look + 1
             time.sleep(POLL_S)
         if turns.waits(self.run):
