@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import Sequence
 
 from engine.errors import SecateurError
+from engine.studies.status import OPEN
 from tui.screens.base import BaseScreen
 from tui.session import Failed, Go, Tell
 from tui.widgets.confirm import Ask
-from tui.widgets.progress import OPEN
 from tui.work import studies
 from tui.work.messages import Listed
 

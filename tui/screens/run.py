@@ -15,6 +15,7 @@ from engine.machine.usage import Usage, gpus, usage
 from engine.plotting.figure import Figure
 from engine.results import pick
 from engine.studies.state import StudyState
+from engine.studies.status import OPEN
 from tui.keys.action import hint
 from tui.screens.acting import StudyActions
 from tui.screens.base import StudyScreen, bindings, titled
@@ -27,7 +28,7 @@ from tui.widgets.lines import Lines
 from tui.widgets.live import figure_of
 from tui.widgets.painted import Line
 from tui.widgets.plot import Plot
-from tui.widgets.progress import OPEN, Progress, running
+from tui.widgets.progress import Progress, running
 from tui.widgets.verdict import Verdict
 from tui.work.messages import Listed
 

@@ -15,6 +15,7 @@ from textual.widgets import Input, Static
 from engine.errors import SecateurError
 from engine.reports.clips import Clip
 from engine.studies import notes
+from engine.studies.status import OPEN
 from engine.text.phrases import counted
 from tui.keys.action import hint
 from tui.screens.acting import StudyActions
@@ -31,7 +32,6 @@ from tui.widgets.confirm import Confirm, Prompt
 from tui.widgets.document import Document
 from tui.widgets.keyinput import KeyInput
 from tui.widgets.painted import Line
-from tui.widgets.progress import OPEN
 from tui.widgets.table import Row, Table
 from tui.work import studies
 from tui.work.messages import Listed, StudiesChanged

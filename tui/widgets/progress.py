@@ -5,13 +5,12 @@ from collections.abc import Sequence
 
 from engine.results.failures import moment
 from engine.studies.state import StepState, StudyState
+from engine.studies.status import OPEN
 from engine.text import numbers, tables
 from engine.text.bars import bar
 from tui.widgets.document import wrapped
 from tui.widgets.painted import Line, Painted
 
-OPEN = ("queued", "running")
-"""Standings of a study that goes on, or will."""
 ROLES = {"failed": "bad", "lost": "bad", "unreadable": "bad", "done": "good"}
 
 
