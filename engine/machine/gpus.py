@@ -32,7 +32,7 @@ REASONS = {
 MAJOR, MINOR = 75, 76
 """CUdevice_attribute of the compute capability."""
 SMI_WITHIN_S = 20.0
-"""How long nvidia-smi may take: some seconds where no process keeps the driver loaded."""
+"""How long nvidia-smi may take by default: some seconds where no process keeps the driver loaded."""
 SIGNS = ("/dev/nvidia0", "/proc/driver/nvidia/gpus")
 """Where a GPU with NVIDIA's driver shows, whatever its state."""
 
@@ -261,7 +261,7 @@ def mig_instances(listing: str) -> list[Gpu]:
     return out
 
 
-def nvidia_smi(*arguments: str) -> str:
+def nvidia_smi(*arguments: str, within_s: float = SMI_WITHIN_S) -> str:
     """What nvidia-smi prints; empty where it is not here, fails or hangs."""
     try:
         done = subprocess.run(
@@ -269,7 +269,7 @@ def nvidia_smi(*arguments: str) -> str:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=SMI_WITHIN_S,
+            timeout=within_s,
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired, UnicodeDecodeError):

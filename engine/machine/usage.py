@@ -2,11 +2,11 @@
 
 import contextlib
 import os
-import shutil
-import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+
+from engine.machine.gpus import nvidia_smi
 
 _PROC = Path("/proc")
 ASK_GPUS = ("--query-gpu=utilization.gpu,memory.used,memory.total", "--format=csv,noheader,nounits")
@@ -53,14 +53,9 @@ def usage(pids: Iterable[int]) -> Usage:
 
 def gpus() -> list[Gpu]:
     """Every NVIDIA GPU, as the driver's own program tells; none where there is none. Takes about 0.1 s."""
-    program = shutil.which("nvidia-smi")
-    if program is None:
-        return []
+    text = nvidia_smi(*ASK_GPUS, within_s=ANSWER_WITHIN_S)
     try:
-        done = subprocess.run(
-            [program, *ASK_GPUS], capture_output=True, text=True, timeout=ANSWER_WITHIN_S, check=False
-        )
-        rows = [[float(part) for part in line.split(",")] for line in done.stdout.splitlines()]
+        rows = [[float(part) for part in line.split(",")] for line in text.splitlines()]
         return [Gpu(busy / 100, int(used) << 20, int(total) << 20) for busy, used, total in rows]
-    except (OSError, ValueError, subprocess.SubprocessError):
+    except ValueError:
         return []

@@ -29,6 +29,7 @@ MEANINGS: dict[str, dict[str, str]] = {
     "runtime": _RUNTIME,
     "precision": {
         "fp32": "32 bits: the numbers repeat everywhere",
+        "tf32": "fp32 that multiplies with 10 bits of the mantissa: faster on newer GPUs",
         "bf16": "16 bits with fp32's range: faster where the processor has it",
         "fp16": "16 bits: faster on GPUs",
     },
@@ -49,6 +50,15 @@ MEANINGS: dict[str, dict[str, str]] = {
         "crop-flip": "shifted, and mirrored half of the time: not for digits or text",
     },
     "keep": {"last": "the weights after the last epoch", "best": "those of the best epoch on validation"},
+    "execution": {
+        "eager": "operator by operator",
+        "graphs": "recorded once and replayed whole, as a CUDA graph",
+        "compile": "by kernels that torch.compile builds, with other bits",
+    },
+    "batch_norm": {
+        "sync": "by the whole batch, with an exchange between processes in every layer",
+        "process": "by each process's part of the batch, as smaller batches would",
+    },
     "scope": _SCOPE,
     "criterion": {
         "l1": "sum of magnitudes: quick, needs no images",
@@ -57,6 +67,7 @@ MEANINGS: dict[str, dict[str, str]] = {
         "fpgm": "distance to the layer's other filters: the most replaceable go (He 2019)",
         "lamp": "magnitude against what is left of the layer (Lee 2021)",
         "taylor": "effect on the loss, first order, from gradients on images (Molchanov 2019)",
+        "obs": "what the layer's outputs lose while other weights make up for it (Frantar 2022)",
         "hessian": "effect on the loss, second order: slower, from images",
         "random": "chance: what any criterion has to beat",
     },

@@ -21,16 +21,16 @@ def preset(
 ) -> dict[str, Any]:
     """The preset's plain values: `network` is a name from the catalog, the user's own code, or a file of weights."""
     named = network in MODELS or own_code(network) is not None
-    trained = not named or network.startswith(("torchvision/", DETECTOR))
+    pretrained = network in MODELS and network.startswith(("torchvision/", DETECTOR))
     model = {"name": network} if named else {"weights": network}
-    if named and trained:
+    if pretrained:
         model["weights"] = "pretrained"
     document: dict[str, Any] = {
         "about": f"The best compressed {Path(network).name} that a search finds",
         "model": model,
         "data": {"name": data, **({"root": root} if root else {})},
     }
-    if not trained or (named and own_code(network) is not None):
+    if named and not pretrained:
         training = dict(TRAINING)
         if data in FLIPPED:
             training["augment"] = "crop-flip"

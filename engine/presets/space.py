@@ -24,7 +24,6 @@ LOG_FROM = 4.0
 PROBED = 64
 """Combinations of switches that are checked at most."""
 ENABLED = "enabled"
-_RANGE = re.compile(rf"\s*({sweep.NUMBER})\s*\.\.\s*({sweep.NUMBER})\s*", re.ASCII)
 
 Point = AnyMapping[str, Any]
 """A value for each dimension, by path; those of a step that is off are left out."""
@@ -191,7 +190,7 @@ def _dimension(step: StepNode, node: Node, field: tuple[str, ...], row: Row) -> 
         return _several(own, node)
     if not isinstance(node, Scalar) or not isinstance(node.value, str) or ".." not in node.value:
         return None
-    match = _RANGE.fullmatch(node.value)
+    match = sweep.RANGE_WITHOUT_STEP.fullmatch(node.value)
     if match is None:
         return _several(own, node)
     if row.type not in ("number", "integer"):

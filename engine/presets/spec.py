@@ -32,7 +32,7 @@ from engine.presets.yaml.tree import (
     to_yaml,
 )
 
-__all__ = ["Spec", "Trial", "candidate", "parse", "plain", "read", "read_stored", "to_yaml"]
+__all__ = ["Spec", "Trial", "candidate", "parse", "plain", "proposed", "read", "read_stored", "to_yaml"]
 
 
 def read(path: Path, overrides: Sequence[str] = (), *, quick: bool = False) -> Spec:
@@ -274,6 +274,16 @@ def candidate(spec: Spec, point: space.Point | None, rung: int) -> Spec:
         first = replace(spec.trials[0], parameters={}, steps=())
         return Spec(spec.name, tree.plain(), spec.settings, (), {}, (first,))
     return found
+
+
+def proposed(spec: Spec, proposal: AnyMapping[str, Any]) -> Trial:
+    """The trial that a search's proposal is, as number 0 and without parameters of its own; `proposal` has its `point`,
+    `rung` and `seed`.
+
+    Raises PresetInvalid where the values do not go together.
+    """
+    steps = candidate(spec, proposal["point"], proposal["rung"]).trials[0].steps
+    return Trial(0, {}, with_seed(spec.settings, proposal["seed"]), steps)
 
 
 def plain(spec: Spec, proposal: AnyMapping[str, Any], about: str) -> str:

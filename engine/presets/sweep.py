@@ -34,9 +34,9 @@ STUDY_WIDE = {
 }
 """Settings that no sweep varies, each with the reason."""
 
-NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d{1,3})?"
-_RANGE = re.compile(rf"\s*({NUMBER})\s*\.\.\s*({NUMBER})\s+by\s+({NUMBER})\s*", re.ASCII)
-_RANGE_WITHOUT_STEP = re.compile(rf"\s*({NUMBER})\s*\.\.\s*({NUMBER})\s*", re.ASCII)
+_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d{1,3})?"
+_RANGE = re.compile(rf"\s*({_NUMBER})\s*\.\.\s*({_NUMBER})\s+by\s+({_NUMBER})\s*", re.ASCII)
+RANGE_WITHOUT_STEP = re.compile(rf"\s*({_NUMBER})\s*\.\.\s*({_NUMBER})\s*", re.ASCII)
 ALLOWED = "a list such as [0, 0.5], or a range such as 0..0.9 by 0.1"
 
 
@@ -184,7 +184,7 @@ def _range(node: Scalar) -> tuple[tuple[Node, ...], Problem | None]:
     match = _RANGE.fullmatch(str(node.value))
     if not match:
         hint = ""
-        if _RANGE_WITHOUT_STEP.fullmatch(str(node.value)):
+        if RANGE_WITHOUT_STEP.fullmatch(str(node.value)):
             hint = f"say how far apart: {str(node.value).strip()} by 1"
         return (), Problem(node.place, node.path, given(node), ALLOWED, hint)
     first, last, step = (Decimal(text) for text in match.groups())

@@ -7,6 +7,7 @@ from typing import Any
 from engine.errors import SecateurError, UsageError
 from engine.measures.table import change_text, measure, measure_text
 from engine.presets import spec
+from engine.presets.model import Trial
 from engine.results import failures, network, pick
 from engine.results.network import Layer
 from engine.results.summary import measure_names, measure_value
@@ -118,8 +119,7 @@ def side(run: RunDir, state: StudyState, wanted: str, within: float | None = Non
 def parameters(run: RunDir, trial: TrialState) -> dict[str, Any]:
     """Every parameter of a trial by its dotted path; what is swept alone where the preset can't be read any more."""
     try:
-        planned = spec.read_stored(run.preset).trials
-        made = next(one for one in planned if one.index == trial.index)
+        made = _planned(run, trial)
     except (SecateurError, StopIteration):
         return dict(trial.parameters)
     out = dict(_flat({k: v for k, v in made.settings.model_dump(mode="json").items() if k not in ASIDE}))
@@ -128,6 +128,14 @@ def parameters(run: RunDir, trial: TrialState) -> dict[str, Any]:
     for name, step in zip(names, made.steps, strict=True):
         out |= _flat(step.model_dump(mode="json", exclude={"id", "enabled"}), f"{name}.")
     return out
+
+
+def _planned(run: RunDir, trial: TrialState) -> Trial:
+    """The trial as its preset makes it; of a search, at the point that was proposed."""
+    kept = spec.read_stored(run.preset)
+    if trial.proposal:
+        return spec.proposed(kept, trial.proposal)
+    return next(one for one in kept.trials if one.index == trial.index)
 
 
 def compare(a: Side, b: Side) -> Comparison:

@@ -83,11 +83,7 @@ def pick(state: StudyState, by: Rule = STANDARD) -> Pick | None:
     is no smaller than its baseline is never the pick. Where every smaller one loses more, the one that loses least
     is it (`Pick.within` is False). None while no smaller model is done.
     """
-    chosen = state.chosen.trial if state.chosen else None
-    if chosen is not None:
-        same = [t for t in state.trials if _alike(t, state.trials[chosen])]
-        return best(judged(state, same, by))
-    return best(judged(state, state.trials, by))
+    return best(judged(state, _chosen(state) or state.trials, by))
 
 
 def judged(state: StudyState, among: Iterable[TrialState], by: Rule) -> list[tuple[Pick, float]]:
@@ -114,9 +110,13 @@ def best(found: Sequence[tuple[Pick, float]]) -> Pick | None:
     return nearest[0] if nearest else None
 
 
-def _alike(one: TrialState, other: TrialState) -> bool:
-    """Whether two trials differ in their seed at most."""
-    return _told(one) == _told(other)
+def _chosen(state: StudyState) -> list[TrialState]:
+    """The trials of the finalist that a search chose, as it was confirmed last; none while nothing is chosen."""
+    if state.chosen is None or state.chosen.trial is None:
+        return []
+    taken = state.chosen.trial
+    seeds = next((one["trials"] for one in state.chosen.finalists if taken in one["trials"]), [taken])
+    return [state.trials[index] for index in seeds]
 
 
 def _has_latency(trial: TrialState, by: Rule) -> bool:
@@ -261,10 +261,6 @@ def _judged(
 ) -> tuple[Pick, float]:
     """The pick that these trials would be, and how much of the goal's measure they have."""
     chosen = f"validation_{quality}"
-    losses = [
-        (trial.baseline_measure.measures.get(chosen) or 0.0) - (trial.results.get(chosen) or 0.0)
-        for trial in trials
-    ]
     amount = statistics.fmean(
         -(trial.results.get(chosen) or 0.0)
         if goal == MOST_ACCURATE
@@ -273,7 +269,16 @@ def _judged(
     )
     shown = max(trials, key=lambda trial: trial.results.get(chosen) or 0.0)
     over = max((_over(trial, bound) for trial in trials for bound in bounds), default=0.0)
-    return Pick(shown, goal, quality, statistics.fmean(losses), allowed, len(trials), over), amount
+    return Pick(shown, goal, quality, loss(trials, quality), allowed, len(trials), over), amount
+
+
+def loss(trials: Sequence[TrialState], quality: str) -> float:
+    """What trials lose on validation of the quality (0 … 1) of their baselines, on average."""
+    name = f"validation_{quality}"
+    return statistics.fmean(
+        (trial.baseline_measure.measures.get(name) or 0.0) - (trial.results.get(name) or 0.0)
+        for trial in trials
+    )
 
 
 def _over(trial: TrialState, limit: limits.Limit) -> float:

@@ -18,6 +18,11 @@ def is_search(state: StudyState) -> bool:
     return bool(state.proposed)
 
 
+def searched(state: StudyState) -> int:
+    """How many rounds have searched; those that confirm finalists are no such rounds."""
+    return sum(one.purpose == "search" for one in state.proposed.values())
+
+
 def role(trial: TrialState) -> str:
     """What a search's trial is there for."""
     return str(trial.proposal.get("role", BASELINE))
@@ -94,10 +99,9 @@ def lines(state: StudyState) -> list[str]:
     if not is_search(state):
         return []
     candidates = {trial.proposal["candidate"] for trial in state.trials if role(trial) == CANDIDATE}
-    rounds = sum(one.purpose == "search" for one in state.proposed.values())
     stored, through = shared(state)
     told = [
-        f"{counted(len(candidates), 'candidate')} in {counted(rounds, 'round')}, "
+        f"{counted(len(candidates), 'candidate')} in {counted(searched(state), 'round')}, "
         f"{counted(len(state.trials), 'trial')}; {stored} of {counted(through, 'step')} from the store"
     ]
     if state.chosen is None:

@@ -19,7 +19,7 @@ from engine.presets.edits import Edit, add_step, put, sweep
 from engine.presets.references import without_stale_plot
 from engine.presets.steps import Address, Unknown, normalise, steps_of
 from engine.presets.yaml.tree import Mapping, load, node_of, to_yaml, without
-from engine.results.pick import Pick
+from engine.results.pick import Pick, loss
 from engine.results.summary import PACKED, measure_value
 from engine.studies.rundir import RunDir
 from engine.studies.state import StepState, StudyState, TrialState
@@ -95,12 +95,7 @@ class _Found:
 
     def loss(self, trials: Sequence[TrialState]) -> float:
         """What they lose on validation, on average."""
-        name = f"validation_{self.choice.quality}"
-        losses = [
-            (trial.baseline_measure.measures.get(name) or 0.0) - (trial.results.get(name) or 0.0)
-            for trial in trials
-        ]
-        return statistics.fmean(losses)
+        return loss(trials, self.choice.quality)
 
     def amount(self, trials: Sequence[TrialState]) -> float:
         """How much of the goal's measure they have, on average."""

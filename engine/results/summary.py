@@ -31,16 +31,16 @@ def quality_of(measures: dict[str, Any], prefix: str = "") -> tuple[str, float] 
     return None
 
 
-MOST_OF_COURSE = 32
-"""Values of a study's course that its status holds: more than a line in a list can show."""
+MOST_QUALITIES = 32
+"""Models whose quality a study's status holds: more than a line in a list can show."""
 
 
-def course(state: StudyState) -> list[float]:
+def qualities(state: StudyState) -> list[float]:
     """What the models of the trials that are done are judged by, in the order of the trials; of many, evenly chosen
     ones."""
     found = [quality_of(trial.results) for trial in state.trials if trial.status == "done"]
     values = [round(value, 4) for _, value in filter(None, found)]
-    step = max(1, -(-len(values) // MOST_OF_COURSE))
+    step = max(1, -(-len(values) // MOST_QUALITIES))
     return values[::step]
 
 

@@ -76,10 +76,8 @@ class Heartbeat:
                     self._write()
             except Superseded:  # the engine finds it out itself, at the latest with its next word
                 return
-            except (
-                SecateurError,
-                OSError,
-            ) as error:  # the engine itself meets the same trouble at its next event
+            except (SecateurError, OSError) as error:
+                # The engine itself meets the same trouble at its next event.
                 print(f"heartbeat: {error}", file=sys.stderr)
 
     def _write(self) -> None:

@@ -12,8 +12,8 @@ from typing import Any, Protocol
 from engine.errors import PresetInvalid
 from engine.machine.value import Machine
 from engine.presets.model import Spec, Trial
-from engine.presets.spec import candidate, plain
-from engine.results.searches import CANDIDATE
+from engine.presets.spec import candidate, plain, proposed
+from engine.results.searches import CANDIDATE, UNCOMPRESSED, searched
 from engine.runner.executors.base import Executor
 from engine.search import choice, history, reach, rounds
 from engine.search.rounds import Entry, Round
@@ -28,7 +28,6 @@ from engine.studies.settings import rule
 from engine.studies.state import StudyState, load
 
 EPOCHS = "epochs"
-UNCOMPRESSED = "uncompressed"
 
 
 class Engine(Protocol):
@@ -86,11 +85,10 @@ class Searching:
         known = history.candidates(self._task, self._engine.state, self._original)
         if self._original is not None:
             return self._as_original(number, known)
-        if not self._is_over(known):
-            # Rounds that confirmed, before the budget was made larger, count for nothing here.
-            searched = sum(one.purpose == "search" for one in self._engine.state.proposed.values())
-            if (found := rounds.search(self._task, known, searched)) is not None:
-                return found
+        # Rounds that confirmed, before the budget was made larger, count for nothing in the number.
+        is_over, made = self._is_over(known), searched(self._engine.state)
+        if not is_over and (found := rounds.search(self._task, known, made)) is not None:
+            return found
         last = self._engine.state.proposed.get(number - 1)
         if last is not None and last.purpose == "confirm":
             return None
@@ -105,8 +103,7 @@ class Searching:
         if written.purpose == "confirm":
             seeds = len({trial["proposal"]["seed"] for trial in written.trials})
             return rounds.confirm(self._task, known, seeds)
-        searched = sum(one.purpose == "search" for one in self._engine.state.proposed.values())
-        return rounds.search(self._task, known, searched)
+        return rounds.search(self._task, known, searched(self._engine.state))
 
     def _is_over(self, known: Sequence[history.Candidate]) -> bool:
         """Whether the budget has no room for another round; the first one always has it."""
@@ -164,10 +161,10 @@ class Searching:
         engine.work_off(self._executor, engine.plan.jobs)
 
     def _trial(self, index: int, entry: Entry) -> Trial:
-        spec = self._engine.spec
-        steps = candidate(spec, entry.point, entry.rung).trials[0].steps
-        settings = spec.settings.model_copy(update={"seed": entry.seed})
-        return Trial(index, self._told(entry), settings, steps, validation_only=entry.role == CANDIDATE)
+        made = proposed(self._engine.spec, entry.as_dict())
+        return replace(
+            made, index=index, parameters=self._told(entry), validation_only=entry.role == CANDIDATE
+        )
 
     def _told(self, entry: Entry) -> dict[str, object]:
         """What tables tell the trial by: its point, how long it is trained, and as what."""
@@ -211,9 +208,8 @@ def tried(engine: Engine, plan: Plan, on: Machine, code: Sources, begun: StudySt
         trial = replace(spec.trials[0], steps=steps)
         probe = make(replace(spec, trials=(trial,)), {data_id(trial): plan.trials[0].fingerprint}, on, code)
         both = replace(plan, trials=(*plan.trials, *probe.trials))
-    except (
-        PresetInvalid
-    ):  # not all of it together: the values were checked one by one when the preset was read
+    except PresetInvalid:
+        # Not all of it together: the values were checked one by one when the preset was read.
         both = plan
     looks = checkup.jobs(both, on, code)
     return (

@@ -8,7 +8,7 @@ from engine.params.preset import Pick
 from engine.presets.spec import Spec
 from engine.results import pick
 from engine.results.failures import brief, ending
-from engine.results.summary import course
+from engine.results.summary import qualities
 from engine.studies.state import StudyState
 from engine.studies.status import Status, StudyStatus
 
@@ -46,7 +46,7 @@ def with_events(before: Status, state: StudyState, rule: Pick) -> Status:
         trials=max(before.trials, len(state.trials)),
         done=state.done,
         failed=state.failed,
-        course=course(state),
+        qualities=qualities(state),
         pick=pick.as_json(pick.pick(state, rule)),
         why=brief(end) if (end := ending(state)) else "",
         verdict=None if state.verdict is None else ("identical" if state.verdict.identical else "different"),

@@ -213,6 +213,7 @@ class Supervisor:
         executor = choose.executor(
             self.spec.settings, self.parallel, on, self._request, preload=preload(self.spec, plan)
         )
+        unfinished = begun is not None or not all(map(self._is_done, plan.jobs))
         try:
             tried = (
                 checkup.jobs(plan, on, code)
@@ -224,13 +225,12 @@ class Supervisor:
                 executor,
                 self.store,
                 self.emit,
-                needed=begun is not None or not all(map(self._is_done, plan.jobs)),
+                needed=unfinished,
                 stopping=self.stop.__bool__,
                 poll_s=POLL_S,
                 before=lambda: searching.reached(self, tried) if begun is not None else None,
             ):
                 raise Stop
-            unfinished = begun is not None or not all(map(self._is_done, plan.jobs))
             if unfinished and self._wait_for_turn():
                 self.reuse(plan)
             self.work_off(executor, plan.jobs)
@@ -326,9 +326,8 @@ class Supervisor:
         for node in undone:
             if node.key in self.broken:
                 break
-            if (
-                stored := self.store.get(node.key)
-            ) is not None:  # committed, but killed before it could say so
+            if (stored := self.store.get(node.key)) is not None:
+                # Committed, but killed before it could say so.
                 self._report_reused(stored)
                 self.heartbeat.note(self.state)
                 continue
@@ -383,9 +382,8 @@ def main() -> int:
             lease = claim(run.path, asked["every"], asked["silent"])
             try:
                 supervisor = Supervisor(run, lease, stop, asked["every"], here=asked["here"])
-                with contextlib.closing(
-                    supervisor.heartbeat
-                ):  # after a bug of ours too: the study is lost then
+                # After a bug of ours too: the study is lost then.
+                with contextlib.closing(supervisor.heartbeat):
                     supervisor.work()
             finally:
                 lease.release()

@@ -5,7 +5,7 @@ known before any of it is computed, and the next one follows from its outcomes.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from engine.results.searches import CANDIDATE, FINALIST, UNCOMPRESSED
@@ -29,13 +29,7 @@ class Entry:
     seed: int
 
     def as_dict(self) -> dict[str, Any]:
-        return {
-            "candidate": self.candidate,
-            "rung": self.rung,
-            "point": self.point,
-            "role": self.role,
-            "seed": self.seed,
-        }
+        return asdict(self)
 
     @classmethod
     def from_dict(cls, told: dict[str, Any]) -> "Entry":

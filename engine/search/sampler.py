@@ -66,13 +66,12 @@ def _study(task: Task, known: Sequence[Candidate], rank: Ranking, round_: int) -
     seed = int.from_bytes(hashlib.sha256(f"{task.seed} {round_}".encode()).digest()[:4], "big")
     sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=STARTUP)
     study = optuna.create_study(sampler=sampler, direction="minimize")
-    distributions = {one.path: _distribution(one) for one in task.space.dimensions}
+    dimensions = {one.path: one for one in task.space.dimensions}
+    distributions = {path: _distribution(one) for path, one in dimensions.items()}
     for one in known:
         last = one.last
         params = {
-            path: _told(_dimension(task.space, path), value)
-            for path, value in one.point.items()
-            if path in distributions
+            path: _told(dimensions[path], value) for path, value in one.point.items() if path in dimensions
         }
         value = _scale(task.amount(last)) if last is not None else 0.0
         excess = rank.excess(last, one.rung) if last is not None else FAILED
@@ -85,10 +84,6 @@ def _study(task: Task, known: Sequence[Candidate], rank: Ranking, round_: int) -
             )
         )
     return study
-
-
-def _dimension(space: Space, path: str) -> Dimension:
-    return next(one for one in space.dimensions if one.path == path)
 
 
 def _scale(amount: float) -> float:

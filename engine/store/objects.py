@@ -265,9 +265,8 @@ class Store:
             sync_folder(folder)
             self._put(folder, key)
         stored = self.get(key)
-        if (
-            stored is None
-        ):  # what stands there is not an object, or another user's: replace it, or leave it alone
+        if stored is None:
+            # What stands there is not an object, or another user's: replace it, or leave it alone.
             place = self.folder(key)
             if owners.ours(place):
                 self.set_aside(key)

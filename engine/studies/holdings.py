@@ -194,9 +194,8 @@ def remove(items: Collection[Item], workspace: Path) -> list[Item]:
     removed = []
     for item, place in out.items():
         if now._needed(item, place):
-            with contextlib.suppress(
-                OSError
-            ):  # computed anew meanwhile: then this one is left with what is temporary
+            # Computed anew meanwhile: then this one is left with what is temporary.
+            with contextlib.suppress(OSError):
                 place.rename(item.path)
         else:
             shutil.rmtree(place, ignore_errors=True)

@@ -156,7 +156,8 @@ class RunDir:
             return Status(
                 "unreadable", why=f"You may not read it: {owners.whose(self.status)}" if barred else ""
             )
-        data = {"pick": data.get("best", {})} | data  # the name in files of version 0.1
+        # Files of earlier versions have these under other names.
+        data = {"pick": data.get("best", {}), "qualities": data.get("course", [])} | data
         known = {k: v for k, v in data.items() if k in Status.__dataclass_fields__}
         if "state" not in known or not all(plausible(k, v) for k, v in known.items()):
             return Status("unreadable")

@@ -34,7 +34,7 @@ class Status:
     failed: int = 0
     pick: dict[str, Any] = field(default_factory=dict)
     """The model to take, see `engine.results.pick.as_json`."""
-    course: list[float] = field(default_factory=list)
+    qualities: list[float] = field(default_factory=list)
     """What the models of the trials that are done are judged by, in order; of many, evenly chosen ones."""
     replay_of: str | None = None
     verdict: str | None = None

@@ -16,7 +16,7 @@ from typing import Any
 from engine.machine.process import process_identity
 from engine.presets import spec
 from engine.results import pick
-from engine.results.summary import course
+from engine.results.summary import qualities
 from engine.store.files import LAYERS, write_json
 from engine.store.keys import key
 from engine.studies import events as ev
@@ -105,7 +105,7 @@ class Study:
             "trials": len(self.points),
             "done": self.state.done,
             "failed": self.state.failed,
-            "course": course(self.state),
+            "qualities": qualities(self.state),
             "pick": pick.as_json(pick.pick(self.state)),
             "replay_of": self.replay_of,
         }

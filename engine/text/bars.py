@@ -1,4 +1,4 @@
-"""Small drawings in a line of text: how far something is, and the course of a few numbers."""
+"""Small drawings in a line of text: how far something is, and the curve of a few numbers."""
 
 from collections.abc import Sequence
 
@@ -21,7 +21,7 @@ def bar(share: float, cells: int) -> str:
 
 
 def sparkline(values: Sequence[float], cells: int) -> str:
-    """The course of the numbers in at most so many cells, the least at the bottom; several share a cell's mean.
+    """The curve of the numbers in at most so many cells, the least at the bottom; several share a cell's mean.
 
     >>> sparkline([0, 0.5, 1], 8), sparkline([0.9, 0.9], 8), sparkline([], 8)
     ('▁▅█', '▅▅', '')

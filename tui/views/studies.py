@@ -18,7 +18,7 @@ from tui.work.messages import Listed
 TAGS = "tags"
 """The column that is there once a study has some."""
 BAR, SPARK = 6, 14
-"""Cells of the bar of an open study, and of the course of its trials."""
+"""Cells of the bar of an open study, and of the curve of its trials."""
 COLUMNS = (
     Column("study", widest=44),
     Column("state", widest=22),
@@ -61,7 +61,7 @@ def cells(study: Listed, now: float) -> dict[str, Cell]:
         "state": (state, role),
         "trials": (trials, "bad" if status.failed else ""),
         "pick": cell(status.pick),
-        "curve": (sparkline(status.course, SPARK), "bar"),
+        "curve": (sparkline(status.qualities, SPARK), "bar"),
         "age": old,
         "host": status.host,
         "model": status.model,

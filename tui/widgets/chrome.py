@@ -55,11 +55,11 @@ class PlaceBar(Painted):
     def lines(self, width: int, height: int) -> Sequence[Line]:
         spans = [span for _, label in self._labels(width) for span in label]
         used = sum(cell_width(text) for text, _ in spans)
-        room = width - used - 1
+        room = width - used - 2  # a column stays free on both of its sides
         name, status = self._study
         if name and room > len(status) + 4:
             text = f"{abbreviate(name, room - len(status) - 1)} {status}"
-            spans.append((" " * (room - cell_width(text)) + text, "muted"))
+            spans.append((" " * (1 + room - cell_width(text)) + text, "muted"))
         return [spans]
 
 

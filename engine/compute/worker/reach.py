@@ -48,7 +48,7 @@ def run(request: JobRequest, send: Send) -> None:
         )
         with held, store.writing(node.key) as folder, tempfile.TemporaryDirectory() as scratch:
             started = time.monotonic()
-            rows = list(_Reach(request, data, node, Path(scratch), store.root / "templates").rows())
+            rows = list(_Reach(request, data, node, Path(scratch), store.templates).rows())
             store.commit(
                 node.key,
                 folder,

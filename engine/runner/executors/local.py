@@ -88,10 +88,8 @@ class LocalExecutor:
                     signals.block()  # starting the tracker lets two of them through
                     process.start()
                 return process, ours
-            except (
-                EOFError,
-                OSError,
-            ) as error:  # the server has ended meanwhile: the next try starts another
+            except (EOFError, OSError) as error:
+                # The server has ended meanwhile: the next try starts another.
                 ours.close()
                 code = _end_of_server()
                 own += code != -signal.SIGKILL or limits.oom_kills() > oom_kills

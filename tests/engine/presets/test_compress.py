@@ -30,6 +30,11 @@ def test_weights_are_the_baseline_as_they_are(tmp_path: Path) -> None:
     assert found.trials[0].steps == () and found.settings.model.weights == str(file)
 
 
+def test_own_code_is_trained_wherever_it_lies() -> None:
+    document = compress.preset("torchvision/mine.py:build", "digits", None, {"smallest": "macs"}, {}, {})
+    assert document["model"] == {"name": "torchvision/mine.py:build"} and document["steps"]
+
+
 def test_networks_of_torchvision_come_with_their_weights() -> None:
     found = read("torchvision/resnet18", {"smallest": "parameters"})
     assert found.settings.model.weights == "pretrained" and not found.steps

@@ -87,6 +87,16 @@ def test_the_best_so_far_is_picked_while_it_runs_and_the_choice_when_it_is_throu
     assert "The smallest" in searches.lines(found)
 
 
+def test_a_finalist_that_was_confirmed_again_counts_once() -> None:
+    found, rule = state(), Pick(by="nonzero_parameters", within=2.0)
+    again = trial(5, 0, "finalist", 1, seed=0) | {"measure": "m4"}
+    found.apply(ev.Proposed(round=3, purpose="confirm", trials=[again]))
+    finalists = [{"candidate": 0, "trials": [5]}]
+    found.apply(ev.Chosen(trial=5, sure=False, candidates=2, lines=[], finalists=finalists))
+    best = pick.pick(found, rule)
+    assert best is not None and (best.trial.index, best.seeds) == (5, 1)
+
+
 def test_limits_of_a_pick_are_kept() -> None:
     found = pick.pick(
         state(), Pick(by="nonzero_parameters", within=20.0, limits={"nonzero_parameters": "35 %"})

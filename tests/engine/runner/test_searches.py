@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from engine.presets import spec
+from engine.results import compare
 from engine.studies import events as ev
 from tests.study_lab import Lab, wait_for
 
@@ -53,6 +54,16 @@ def test_the_answer_is_a_plain_preset_and_the_pick(lab: Lab) -> None:
     again = lab.run(preset=str(lab.study("p-1").answer))
     assert again["trials"][0]["results"]["size"] == state.trials[found["index"]].results["size"]
     assert not [e for e in lab.events("answer-1") if isinstance(e, ev.StepFinished) and not e.reused]
+
+
+def test_trials_are_compared_by_all_their_parameters(lab: Lab) -> None:
+    run, state = lab.study("p-1"), lab.state("p-1")
+    baseline, *proposed = (compare.parameters(run, trial) for trial in state.trials)
+    assert baseline["steps"] == "train"
+    for trial, found in zip(state.trials[1:], proposed, strict=True):
+        assert found["seed"] == trial.proposal["seed"] and found.keys() >= baseline.keys()
+        for path, value in (trial.proposal["point"] or {}).items():
+            assert found[path] == value
 
 
 def test_only_finalists_meet_the_test_split(lab: Lab) -> None:

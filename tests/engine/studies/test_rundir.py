@@ -108,6 +108,12 @@ def test_a_half_written_status_is_unreadable_not_an_error(tmp_path: Path, conten
     assert RunDir(tmp_path).read_status().state == "unreadable"
 
 
+def test_a_status_of_an_earlier_version_is_read_whole(tmp_path: Path) -> None:
+    (tmp_path / "status.json").write_text('{"state": "done", "best": {"index": 2}, "course": [0.8, 0.9]}')
+    status = RunDir(tmp_path).read_status()
+    assert (status.pick, status.qualities) == ({"index": 2}, [0.8, 0.9])
+
+
 def test_studies_are_numbered_and_found(tmp_path: Path) -> None:
     names = [create(tmp_path, "my sweep!", "about: x\n", {}).name for _ in range(3)]
     assert names == ["my-sweep-1", "my-sweep-2", "my-sweep-3"]
