@@ -1,5 +1,7 @@
 """The themes: light, dark, high contrast, one of 16 colours, and one that leaves every colour to the terminal."""
 
+from dataclasses import replace
+
 from textual.theme import Theme
 
 OWN = ("muted", "good", "bad", "warn", "key", "cursor-back", "cursor-ink", "border", "border-blurred")
@@ -117,20 +119,14 @@ PLAIN = Theme(
         "screen-selection-foreground": "ansi_black",
     },
 )
-SIXTEEN = Theme(
-    "sixteen",
+SIXTEEN = replace(
+    PLAIN,
+    name="sixteen",
     primary="ansi_cyan",
-    secondary="ansi_default",
     accent="ansi_cyan",
-    foreground="ansi_default",
-    background="ansi_default",
-    surface="ansi_default",
-    panel="ansi_default",
     success="ansi_green",
     warning="ansi_yellow",
     error="ansi_red",
-    dark=True,
-    ansi=True,
     variables={
         **PLAIN.variables,
         "good": "ansi_green",

@@ -2,6 +2,7 @@
 
 import argparse
 import codecs
+import contextlib
 import io
 import shutil
 import sys
@@ -50,10 +51,10 @@ def add_within(parser: argparse.ArgumentParser) -> None:
 
 
 def _points(text: str) -> float:
-    value = float(text)
-    if not 0 <= value <= 100:
-        raise argparse.ArgumentTypeError(f"given {text}; allowed: 0 to 100 points")
-    return value
+    with contextlib.suppress(ValueError):
+        if 0 <= (value := float(text)) <= 100:
+            return value
+    raise argparse.ArgumentTypeError(f"given {text}; allowed: 0 to 100 points")
 
 
 def say(*lines: str) -> None:

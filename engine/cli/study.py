@@ -130,14 +130,15 @@ def _cancel(args: argparse.Namespace) -> int:
     from engine.runner import launch
     from engine.store.workspace import workspace
     from engine.studies.rundir import find
+    from engine.studies.status import OPEN
 
     run = find(workspace(args.workspace), args.study)
     status = run.read_status()
-    if status.state not in ("running", "queued"):
+    if status.state not in OPEN:
         raise UsageError(f"Study {run.name} is {status.state}", "Only a running study can be cancelled.")
     launch.cancel(run)
     started, said = time.monotonic(), ""
-    while (now := run.read_status()).state in ("running", "queued"):
+    while (now := run.read_status()).state in OPEN:
         waited = time.monotonic() - started
         if waited > CANCEL_WITHIN_S:
             break
@@ -147,9 +148,9 @@ def _cancel(args: argparse.Namespace) -> int:
         time.sleep(0.1)
     state = now.state
     if args.json:
-        waits = _awaited(now) if state in ("running", "queued") else ""
+        waits = _awaited(now) if state in OPEN else ""
         print_json({"study": run.name, "state": state, "waits": waits})
-    elif state in ("running", "queued"):
+    elif state in OPEN:
         tell(f"{run.name} will stop as soon as it can: {_awaited(now)}")
     else:
         say(f"{run.name} is {state}: `secateur resume {run.name}` goes on where it was")

@@ -15,12 +15,10 @@ def check(path: Path) -> None:
     """Raises UsageError for a name that no report can have."""
     if path.suffix.lower() not in ENDINGS:
         raise UsageError(f"A report can't be written as {path}", "", ABOUT)
-    if path.is_dir() or not path.absolute().parent.is_dir():
-        raise UsageError(
-            f"{path} can't be written",
-            f"There is no folder {path.absolute().parent}.",
-            "Choose another name.",
-        )
+    folder = path.absolute().parent
+    why = "It is a folder." if path.is_dir() else "" if folder.is_dir() else f"There is no folder {folder}."
+    if why:
+        raise UsageError(f"{path} can't be written", why, "Choose another name.")
 
 
 def write(studies: Sequence[Reported], path: Path) -> Path:

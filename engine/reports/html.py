@@ -100,9 +100,7 @@ def _chart(block: Chart) -> str:
 
 
 def _table(block: Table) -> str:
-    grid = block.grid
-    count = len(grid.headers)
-    sides = [*grid.align, *["right"] * count][:count]
+    grid, sides = block.grid, block.grid.sides
     caption = f"<caption>{text(block.caption)}</caption>" if block.caption else ""
     heads = "".join(_cell("th", head, side) for head, side in zip(grid.headers, sides, strict=True))
     rows = []

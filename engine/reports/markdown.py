@@ -52,9 +52,7 @@ def _block(block: Block) -> str:
 
 def table(grid: Grid) -> str:
     """A table, its numbers to the right."""
-    count = len(grid.headers)
-    sides = [*grid.align, *["right"] * count][:count]
-    rule = ["--:" if side == "right" else ":--" for side in sides]
+    rule = ["--:" if side == "right" else ":--" for side in grid.sides]
     rows = [list(map(escaped, grid.headers)), rule, *(list(map(escaped, row)) for row in grid.rows)]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 

@@ -24,6 +24,12 @@ class Grid:
     rows: Sequence[Sequence[str]]
     align: Sequence[tables.Align] = ("left",)
 
+    @property
+    def sides(self) -> list[tables.Align]:
+        """The side of each column."""
+        rest: list[tables.Align] = ["right"] * len(self.headers)
+        return [*self.align, *rest][: len(self.headers)]
+
 
 def table(state: StudyState, width: int, picked: pick.Pick | None = None) -> str:
     """`of_trials` as text.

@@ -9,6 +9,8 @@ from engine.studies import lives
 from engine.text.numbers import age
 
 StudyStatus = Literal["queued", "running", "done", "failed", "cancelled", "lost", "unreadable"]
+OPEN: tuple[StudyStatus, ...] = ("queued", "running")
+"""A study that goes on, or will."""
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,7 @@
 """The one table of actions: bindings, footer, help screen, palette and the docs' key table come from it."""
 
+from typing import TypeAlias
+
 from textual.binding import Binding, BindingType
 
 from tui.keys.action import EVERYWHERE, PLACES, Action
@@ -82,7 +84,20 @@ PLOT = (
 )
 
 
-def _in(where: str, group: str, *rows: tuple[str, tuple[str, ...], str, str]) -> tuple[Action, ...]:
+Row: TypeAlias = tuple[str, tuple[str, ...], str, str]
+"""An action's name, its keys, its label in the footer and its help."""
+
+# Actions of several screens
+CANCEL = ("cancel", ("c",), "cancel", "Ask its engine to stop; finished steps stay stored.")
+RESUME = ("resume", ("r",), "start/resume", "Start it, or go on where it was; after those that run here.")
+BEGIN_NOW = ("begin_now", ("b",), "", "Let it begin now that waits for its turn, beside those before it.")
+NEXT = ("next", ("N",), "", "What to try next: opens a preset edited from what was found.")
+COPY = ("copy", ("y", "Y"), "", "Copy a value, a row, a table, the preset or a command to your clipboard.")
+SORT = ("sort", ("s",), "sort", "Sort by the next column.")
+REVERSE = ("reverse", ("S",), "", "Sort the other way round.")
+
+
+def _in(where: str, group: str, *rows: Row) -> tuple[Action, ...]:
     """Actions of one screen; those with a label are in its footer."""
     return tuple(Action(id, keys, label, text, where, bool(label), group) for id, keys, label, text in rows)
 
@@ -93,8 +108,8 @@ STUDIES = (
         "Look",
         ("open", ("o",), "open", "Show the study's curves (as Enter does)."),
         ("filter", ("slash", "ctrl+f"), "filter", "Show only studies with these words in any column."),
-        ("sort", ("s",), "sort", "Sort by the next column."),
-        ("reverse", ("S",), "", "Sort the other way round."),
+        SORT,
+        REVERSE,
         ("mark", ("space",), "mark", "Mark the study; actions then mean all that are marked."),
         ("mark_all", ("A",), "", "Mark every study shown, or none."),
         ("back", ("escape",), "", "Clear the filter, or go back to the place before."),
@@ -102,9 +117,9 @@ STUDIES = (
     *_in(
         "studies",
         "Study",
-        ("resume", ("r",), "start/resume", "Start it, or go on where it was; after those that run here."),
-        ("cancel", ("c",), "cancel", "Ask its engine to stop; finished steps stay stored."),
-        ("begin_now", ("b",), "", "Let it begin now that waits for its turn, beside those before it."),
+        RESUME,
+        CANCEL,
+        BEGIN_NOW,
         ("hold", ("h",), "", "On a cluster: keep what waits of it from starting."),
         ("release", ("H",), "", "On a cluster: let what was held start when its turn comes."),
         ("replay", ("p",), "replay", "Run it again from nothing and compare bit for bit."),
@@ -122,9 +137,9 @@ STUDIES = (
             "report",
             "Write a report on it, or on all that are marked, for a browser or as Markdown.",
         ),
-        ("next", ("N",), "", "What to try next: opens a preset edited from what was found."),
+        NEXT,
         ("note", ("n",), "", "Write a note and tags, to find it by."),
-        ("copy", ("y", "Y"), "", "Copy a value, a row, a table, the preset or a command to your clipboard."),
+        COPY,
         (
             "compare",
             ("equals_sign",),
@@ -170,9 +185,9 @@ RUN = (
     *_in(
         "run",
         "Study",
-        ("cancel", ("c",), "cancel", "Ask its engine to stop; finished steps stay stored."),
-        ("resume", ("r",), "start/resume", "Start it, or go on where it was; after those that run here."),
-        ("begin_now", ("b",), "", "Let it begin now that waits for its turn, beside those before it."),
+        CANCEL,
+        RESUME,
+        BEGIN_NOW,
     ),
 )
 CURVES = (
@@ -189,7 +204,7 @@ CURVES = (
         ("log_x", ("X",), "", "Logarithmic x axis, or linear again."),
         ("export", ("w",), "write file", "Write the chart as CSV, PNG, SVG or text."),
         ("report", ("R",), "", "Write a report on the studies drawn here, for a browser or as Markdown."),
-        ("next", ("N",), "", "What to try next: opens a preset edited from what was found."),
+        NEXT,
         (
             "copy",
             ("Y",),
@@ -221,8 +236,8 @@ TRIAL = (
             "Open its preset in the lab; a search's trial becomes a preset of its own.",
         ),
         ("report", ("R",), "", "Write a report on its study, for a browser or as Markdown."),
-        ("next", ("N",), "", "What to try next: opens a preset edited from what was found."),
-        ("copy", ("y", "Y"), "", "Copy a value, a row, a table, the preset or a command to your clipboard."),
+        NEXT,
+        COPY,
         (
             "compare",
             ("equals_sign",),
@@ -242,9 +257,9 @@ LAYERS = (
     *_in(
         "layers",
         "Look",
-        ("copy", ("y", "Y"), "", "Copy a value, a row, a table, the preset or a command to your clipboard."),
-        ("sort", ("s",), "sort", "Sort by the next column."),
-        ("reverse", ("S",), "", "Sort the other way round."),
+        COPY,
+        SORT,
+        REVERSE,
         (
             "compare",
             ("equals_sign",),

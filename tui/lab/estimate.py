@@ -15,6 +15,7 @@ from engine.presets.spec import Spec, candidate
 from engine.store.workspace import fingerprints, shared_store
 from engine.studies import rundir, state
 from engine.studies.rundir import RunDir
+from engine.studies.status import OPEN
 from engine.text.numbers import duration
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ class History:
     def _of(self, run: RunDir) -> tuple[tuple[str, str, Any], Seconds]:
         if run.path not in self._read:
             entry = (_subject_of(run), _seconds_in(run))
-            if run.read_status().state not in ("running", "queued"):
+            if run.read_status().state not in OPEN:
                 self._read[run.path] = entry
             return entry
         return self._read[run.path]

@@ -3,17 +3,18 @@
 import asyncio
 from collections.abc import Sequence
 
-from engine.errors import SecateurError, UsageError
+from engine.errors import SecateurError
 from engine.results import compare, pick
 from engine.results.summary import quality_name
 from engine.studies.rundir import studies
-from engine.studies.state import MALFORMED, load
+from engine.studies.state import load
 from tui.screens.base import BaseScreen
 from tui.screens.lab_texts import TextView
 from tui.session import Failed
 from tui.views.compare import lines
 from tui.widgets.painted import Line
 from tui.widgets.picker import Choice, Picker
+from tui.work.studies import readable
 
 MOST_STUDIES = 100
 """Other studies whose picks are offered."""
@@ -64,18 +65,18 @@ class CompareActions(BaseScreen):
         """The other trials of its study that are done, its pick first, and the picks of other studies."""
         study, index = compare.named(first)
         run = self.session.run(study)
-        state = load(run.path)
-        done = [
-            trial for trial in state.trials if trial.measure.status == "done" and str(trial.index) != index
-        ]
-        goal = pick.goal_of(state, done) if done else ""
-        choice, quality = (
-            pick.pick(state, pick.rule(run.settings(), self.session.within)),
-            quality_name(state),
-        )
-        picked = choice.trial if choice else None
-        done.sort(key=lambda trial: (trial is not picked, trial.index))
-        names = [(f"{study}:{trial.index}", pick.describe(trial, goal, quality)) for trial in done]
+        with readable(run):
+            state = load(run.path)
+            done = [
+                trial
+                for trial in state.trials
+                if trial.measure.status == "done" and str(trial.index) != index
+            ]
+            goal, quality = pick.goal_of(state, done) if done else "", quality_name(state)
+            choice = pick.pick(state, pick.rule(run.settings(), self.session.within))
+            picked = choice.trial if choice else None
+            done.sort(key=lambda trial: (trial is not picked, trial.index))
+            names = [(f"{study}:{trial.index}", pick.describe(trial, goal, quality)) for trial in done]
         own = [Choice(name, name, about) for name, about in names]
         others = [other for other in studies(self.session.workspace)[:MOST_STUDIES] if other.name != study]
         texts = [(other.name, other.stored_status().pick.get("text")) for other in others]
@@ -88,8 +89,6 @@ class CompareActions(BaseScreen):
         for text in sides:
             study, trial = compare.named(text)
             run = self.session.run(study)
-            try:
+            with readable(run):
                 found.append(compare.side(run, load(run.path), trial, self.session.within))
-            except MALFORMED as error:
-                raise UsageError(f"The events of {study} make no sense", str(run.events)) from error
         return compare.compare(*found)

@@ -62,7 +62,7 @@ def of_table(table: Table, what: str) -> "list[Clip]":
     from engine.reports.clips import of_grid  # the first frame does not wait for it
     from engine.reports.table import Grid
 
-    headers = [column.label.rstrip("↓↑") for column in table.columns]
+    headers = [column.name for column in table.columns]
     rows = [[cell if isinstance(cell, str) else cell[0] for cell in row.cells] for row in table.rows]
     place = next((i for i, row in enumerate(table.rows) if row.key == table.key), None)
     sides = [column.align for column in table.columns]

@@ -19,6 +19,7 @@ from engine.results import pick
 from engine.store.paths import expanded
 from engine.studies.rundir import studies
 from engine.studies.state import StudyState
+from engine.studies.status import OPEN
 from engine.text.phrases import counted
 from tui.keys.action import hint
 from tui.screens.base import bindings
@@ -131,11 +132,11 @@ class CurvesScreen(ReportActions, CopyActions, NextActions):
         picks = self._picks()
         plot = self.query_one(Plot)
         if self._view is None or not states:
-            waiting = states and states[0].status in ("queued", "running")
+            waiting = states and states[0].status in OPEN
             self._drawn = Drawn(Figure(), problem=nothing or ("Waiting for its plan …" if waiting else ""))
         else:
             self._drawn = curves.draw(states, self._view, [picked.trial for picked in picks])
-        live = any(state.status in ("queued", "running") for state in states)
+        live = any(state.status in OPEN for state in states)
         plot.show(self._drawn.figure, live=live, ended=bool(states) and not live)
         self.query_one(Verdict).show(pick.verdict(picks[0]) if picks else "", self._drawn.notes)
         drawn = any(line.points for line in self._drawn.figure.series)

@@ -14,6 +14,7 @@ from engine.presets import shipped
 from engine.results.failures import ending
 from engine.store.paths import is_file
 from engine.studies.state import StudyState
+from engine.studies.status import OPEN
 from tui.lab.document import Document
 from tui.screens.base import bindings, titled
 from tui.screens.lab_data import DataActions
@@ -27,7 +28,6 @@ from tui.widgets.lab_head import FormTitle, Head, Views, picked_from_list
 from tui.widgets.live import Live
 from tui.widgets.outline import Outline
 from tui.widgets.plot import Plot
-from tui.widgets.progress import OPEN
 from tui.widgets.table import Table
 from tui.work.messages import StudyChanged
 from tui.work.remembered import Remembered
@@ -191,7 +191,7 @@ class LabScreen(EditActions, FileActions, DataActions, OutsideActions):
         self.call_after_refresh(self._show_study)
 
     def on_study_changed(self, message: StudyChanged) -> None:
-        if message.run_name == self.session.study and message.state.status not in ("queued", "running"):
+        if message.run_name == self.session.study and message.state.status not in OPEN:
             self.check_soon()
 
     @on(Table.Chosen, "#trials")

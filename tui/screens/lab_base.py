@@ -127,9 +127,9 @@ class LabBase(StudyScreen):
     def _check(self) -> None:
         """Two answers: what is wrong at once, the estimate (which reads studies) when it is there."""
         document = self.document
-        self._remember(document)
         checked = valid(document.root, document.name, document.folder, document.revision)
         self.post_message(Answered(replace(checked, estimate=self.checked.estimate)))
+        self._remember(document)
         if not checked.complete:
             self.post_message(Answered(completed(checked, self.history)))
 

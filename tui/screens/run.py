@@ -11,14 +11,15 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 
-from engine.errors import SecateurError
 from engine.machine.usage import Usage, gpus, usage
 from engine.plotting.figure import Figure
 from engine.results import pick
 from engine.studies.state import StudyState
+from engine.studies.status import OPEN
 from tui.keys.action import hint
+from tui.screens.acting import StudyActions
 from tui.screens.base import StudyScreen, bindings, titled
-from tui.session import Failed, Go, Session, Tell
+from tui.session import Go, Session
 from tui.views import log, run
 from tui.views.run import Load
 from tui.widgets.document import Document
@@ -27,9 +28,8 @@ from tui.widgets.lines import Lines
 from tui.widgets.live import figure_of
 from tui.widgets.painted import Line
 from tui.widgets.plot import Plot
-from tui.widgets.progress import OPEN, Progress, running
+from tui.widgets.progress import Progress, running
 from tui.widgets.verdict import Verdict
-from tui.work import studies
 from tui.work.messages import Listed
 
 LOOK_EVERY_S = 1.0
@@ -41,7 +41,7 @@ MOST_LINES = 11
 """Lines that say what became of the study."""
 
 
-class RunScreen(StudyScreen):
+class RunScreen(StudyScreen, StudyActions):
     """Everything of a study that moves, on one page; what it led to is on the others."""
 
     WHERE = "run"
@@ -56,7 +56,10 @@ class RunScreen(StudyScreen):
         self._usage: tuple[float, Usage] | None = None
         self._tail: log.Events | None = None
         self._log: list[str] = []
+        self._logged = ""
+        """How the study stood when its log was read last."""
         self._looks = 0
+        self._looking = False
 
     def compose_body(self) -> ComposeResult:
         yield Progress(f"No study yet: F9 in {hint('lab')} runs the preset, {hint('studies')} opens one.")
@@ -85,7 +88,7 @@ class RunScreen(StudyScreen):
 
     def show_state(self, state: StudyState | None) -> None:
         if state is None or self._state is None or state.name != self._state.name:
-            self._load, self._usage, self._tail, self._log = None, None, None, []
+            self._load, self._usage, self._tail, self._log, self._logged = None, None, None, [], ""
         self._state = state
         live = state is not None and state.status in OPEN
         settings = self.session.settings_of(state.name, state) if state else None
@@ -117,23 +120,33 @@ class RunScreen(StudyScreen):
 
     def _tick(self) -> None:
         state = self._state
-        if not self.is_current or state is None:
+        if not self.is_current or state is None or self._looking:
             return
-        if state.status in OPEN or self._tail is None:
+        # Once more when it has ended: its last events came after the last look.
+        if state.status in OPEN or state.status != self._logged:
             self._looks += 1
             self.query_one(Progress).redraw()
-            self.run_worker(self._look(state), group="look", exclusive=True)
+            self._looking = True
+            self.run_worker(self._look(state), group="look")
 
     async def _look(self, state: StudyState) -> None:
-        """Read the log's new lines, and what the workers use, in threads."""
-        if self._tail is None:
-            self._tail = log.Events(self.session.run(state.name))
-        lines = await asyncio.to_thread(self._tail.read)
+        """Read the log's new lines, and what the workers use, in threads; one look at a time."""
+        try:
+            await self._look_at_log(state)
+            if self._looks % LOAD_EVERY == 0 and state.status in OPEN and state.host == socket.gethostname():
+                await self._look_at_load(state)
+        finally:
+            self._looking = False
+
+    async def _look_at_log(self, state: StudyState) -> None:
+        tail = self._tail = self._tail or log.Events(self.session.run(state.name))
+        lines = await asyncio.to_thread(tail.read)
+        if tail is not self._tail:  # another study is shown by now
+            return
+        self._logged = state.status
         if lines is not None:
             self._log = lines
             self.query_one("#log", Document).show(self._log_lines)
-        if self._looks % LOAD_EVERY == 0 and state.status in OPEN and state.host == socket.gethostname():
-            await self._look_at_load(state)
 
     async def _look_at_load(self, state: StudyState) -> None:
         pids = [step.pid for step in running(state) if step.pid]
@@ -156,29 +169,6 @@ class RunScreen(StudyScreen):
     def _to_trial(self) -> None:
         self.post_message(Go("trial"))
 
-    def action_cancel(self) -> None:
-        self._do(("running", "queued"), "asked to stop", studies.cancel)
-
-    def action_resume(self) -> None:
-        self._do(("queued", "cancelled", "failed", "lost"), "started", studies.start)
-
-    def action_begin_now(self) -> None:
-        self._do(("queued",), "begins now", studies.begin_now)
-
-    def _do(self, states: Sequence[str], done: str, act: "studies.Act") -> None:
-        state = self._state
-        if state is None or state.status not in states:
-            what = f"{state.name} is {state.status}" if state else "there is no study"
-            self.post_message(Tell(f"Not possible: {what}", "warn"))
-            return
-        self.run_worker(self._carry_out(state.name, done, act))
-
-    async def _carry_out(self, name: str, done: str, act: "studies.Act") -> None:
-        study = self.session.run(name)
-        try:
-            await asyncio.to_thread(act, Listed(study, study.read_status()))
-        except SecateurError as error:
-            self.post_message(Failed(error))
-        else:
-            self.session.watcher.look()
-            self.post_message(Tell(f"{name}: {done}", "good"))
+    def meant(self) -> list[Listed]:
+        study = self.session.run(self._state.name) if self._state else None
+        return [Listed(study, study.read_status())] if study else []

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import ClassVar
 
@@ -15,8 +15,10 @@ from textual.widgets import Input, Static
 from engine.errors import SecateurError
 from engine.reports.clips import Clip
 from engine.studies import notes
+from engine.studies.status import OPEN
 from engine.text.phrases import counted
 from tui.keys.action import hint
+from tui.screens.acting import StudyActions
 from tui.screens.base import bindings
 from tui.screens.compare import CompareActions
 from tui.screens.copying import CopyActions, of_table
@@ -26,7 +28,7 @@ from tui.screens.report import ReportActions
 from tui.session import Back, Failed, Go, Session, Tell
 from tui.views.studies import COLUMNS, SORTS, TAGS, about, cells, chosen, headed
 from tui.widgets.chrome import PlaceBar
-from tui.widgets.confirm import Ask, Confirm, Prompt
+from tui.widgets.confirm import Confirm, Prompt
 from tui.widgets.document import Document
 from tui.widgets.keyinput import KeyInput
 from tui.widgets.painted import Line
@@ -38,7 +40,7 @@ AGES_EVERY_S = 60.0
 """Seconds between two looks at the ages; only those that read differently are sent."""
 
 
-class StudiesScreen(Preview, ReportActions, CompareActions, CopyActions, NextActions):
+class StudiesScreen(Preview, StudyActions, ReportActions, CompareActions, CopyActions, NextActions):
     """The list; its rows come from the watcher."""
 
     WHERE = "studies"
@@ -73,10 +75,13 @@ class StudiesScreen(Preview, ReportActions, CompareActions, CopyActions, NextAct
     def pointed(self) -> str | None:
         return self.query_one(Table).key
 
+    def _pointed_study(self) -> Listed | None:
+        return next((s for s in self._studies if s.run.name == self.pointed()), None)
+
     @on(Table.Moved)
     def _name_pointed(self) -> None:
         """Name in the bar above the study that the places named there open."""
-        study = next((s for s in self._studies if s.run.name == self.pointed()), None)
+        study = self._pointed_study()
         if study is not None:
             status = f"{study.status.state} {study.status.done}/{study.status.trials}"
             self.query_one(PlaceBar).show_study(study.run.name, status)
@@ -84,7 +89,7 @@ class StudiesScreen(Preview, ReportActions, CompareActions, CopyActions, NextAct
         self.rest_on(self.pointed())
 
     def _about(self, width: int) -> list[Line]:
-        study = next((s for s in self._studies if s.run.name == self.pointed()), None)
+        study = self._pointed_study()
         return about(study, width) if study is not None else []
 
     def ready(self) -> bool:
@@ -171,36 +176,37 @@ class StudiesScreen(Preview, ReportActions, CompareActions, CopyActions, NextAct
         table.redraw()
         self._fill()
 
-    def action_resume(self) -> None:
-        self._do("started", ("queued", "cancelled", "failed", "lost"), studies.start)
+    def meant(self) -> list[Listed]:
+        """The marked studies, or the one under the cursor."""
+        table = self.query_one(Table)
+        keys: set[str | None] = {*table.marked} or {table.key}
+        return [s for s in self._studies if s.run.name in keys]
 
-    def action_cancel(self) -> None:
-        self._do("asked to stop", ("running", "queued"), studies.cancel)
-
-    def action_begin_now(self) -> None:
-        self._do("begins now", ("queued",), studies.begin_now)
+    def acted(self) -> None:
+        self.query_one(Table).marked.clear()
+        self._fill()
 
     def action_hold(self) -> None:
-        self._do("what waits of it is held", ("running", "queued"), studies.hold)
+        self.do("what waits of it is held", OPEN, studies.hold)
 
     def action_release(self) -> None:
-        self._do("what was held of it waits for its turn", ("running", "queued"), studies.release)
+        self.do("what was held of it waits for its turn", OPEN, studies.release)
 
     def action_throttle(self, factor: float) -> None:
-        self._do("of its tasks", ("running", "queued"), partial(studies.throttle, factor=factor))
+        self.do("of its tasks", OPEN, partial(studies.throttle, factor=factor))
 
     def action_replay(self) -> None:
-        self._do("being replayed", ("done",), studies.replay)
+        self.do("being replayed", ("done",), studies.replay)
 
     def action_detach(self) -> None:
         """Follow the current study no more."""
-        chosen = [s.run.name for s in self._chosen_studies()]
+        chosen = [s.run.name for s in self.meant()]
         if self.session.study in chosen:
             self.session.study = None
         self.post_message(Tell(f"{', '.join(chosen)}: runs on its own, with this program or without it"))
 
     def action_edit(self) -> None:
-        chosen = self._chosen_studies()
+        chosen = self.meant()
         if chosen:
             self.session.preset = chosen[0].run.preset
             self.post_message(Go("lab"))
@@ -212,7 +218,7 @@ class StudiesScreen(Preview, ReportActions, CompareActions, CopyActions, NextAct
         """Export the model that is a study's pick."""
         from tui.screens.model_export import ExportScreen
 
-        chosen = self._chosen_studies()
+        chosen = self.meant()
         if not chosen:
             return
         try:
@@ -223,10 +229,9 @@ class StudiesScreen(Preview, ReportActions, CompareActions, CopyActions, NextAct
             self.app.push_screen(ExportScreen.of(self.session, chosen[0].run.name, trial, why))
 
     def in_report(self) -> list[str]:
-        return [study.run.name for study in self._chosen_studies()]
+        return [study.run.name for study in self.meant()]
 
     def picks_changed(self) -> None:
-        self.session.watcher.within = self.session.within
         self.session.watcher.look()
 
     def compared(self) -> list[str]:
@@ -245,7 +250,7 @@ class StudiesScreen(Preview, ReportActions, CompareActions, CopyActions, NextAct
 
     async def _note(self) -> None:
         """Write a note and tags about the study under the cursor."""
-        study = next((s for s in self._studies if s.run.name == self.pointed()), None)
+        study = self._pointed_study()
         if study is None:
             return
         detail = "Words that begin with # are tags. They are found by / here and by `secateur list`."
@@ -289,64 +294,9 @@ class StudiesScreen(Preview, ReportActions, CompareActions, CopyActions, NextAct
     def action_delete(self) -> None:
         self.run_worker(self._delete())
 
-    def _chosen_studies(self) -> list[Listed]:
-        """The marked studies, or the one under the cursor."""
-        table = self.query_one(Table)
-        keys: set[str | None] = {*table.marked} or {table.key}
-        return [s for s in self._studies if s.run.name in keys]
-
-    def _do(self, done: str, states: tuple[str, ...], act: Callable[[Listed], str]) -> None:
-        chosen = self._chosen_studies()
-        fitting = [s for s in chosen if s.status.state in states]
-        if not fitting:
-            what = ", ".join(f"{s.run.name} is {s.status.state}" for s in chosen) or "there is no study"
-            self.post_message(Tell(f"Not possible: {what}", "warn"))
-            return
-        self.run_worker(self._carry_out(fitting, act, done))
-
-    async def _carry_out(self, chosen: list[Listed], act: Callable[[Listed], str], done: str) -> None:
-        names = []
-        for study in chosen:
-            self.post_message(Tell(f"{study.run.name} …"))
-            try:
-                names.append(await asyncio.to_thread(act, study))
-            except SecateurError as error:
-                if not await self._asked_where(study, error):
-                    return
-                names.append(study.run.name)
-        self.query_one(Table).marked.clear()
-        self._fill()
-        self.session.watcher.look()
-        self.post_message(Tell(f"{', '.join(names)}: {done}", "good"))
-
-    async def _asked_where(self, study: Listed, error: SecateurError) -> bool:
-        """Ask what to do with a study that began on another machine, tell every other error; whether it goes on."""
-        from engine.runner.pinned import OtherMachine
-
-        if not isinstance(error, OtherMachine):
-            self.post_message(Failed(error))
-            return False
-        choices = {
-            "w": f"wait, and go on with the same bits on {error.host}",
-            "h": "go on here with other bits",
-            "n": "begin anew: its preset in the lab, as a new study",
-        }
-        answer = await self.app.push_screen_wait(Ask(error.title, error.detail, choices))
-        if answer == "n":
-            self.session.preset = study.run.preset
-            self.post_message(Go("lab"))
-        if answer != "h":
-            return False
-        try:
-            await asyncio.to_thread(studies.start, study, here=True)
-        except SecateurError as second:
-            self.post_message(Failed(second))
-            return False
-        return True
-
     async def _delete(self) -> None:
-        chosen = self._chosen_studies()
-        open_ = [s for s in chosen if s.status.state in ("running", "queued")]
+        chosen = self.meant()
+        open_ = [s for s in chosen if s.status.state in OPEN]
         if open_:
             standing = f"{open_[0].run.name} is {open_[0].status.state}"
             self.post_message(Tell(f"{standing}: cancel it first (c)", "warn"))
@@ -358,4 +308,4 @@ class StudiesScreen(Preview, ReportActions, CompareActions, CopyActions, NextAct
         if await self.app.push_screen_wait(Confirm(title, lost, "Delete", "Keep")):
             if self.session.study in {s.run.name for s in chosen}:
                 self.session.study = None
-            await self._carry_out(chosen, studies.delete, "deleted")
+            await self.carry_out(chosen, studies.delete, "deleted")

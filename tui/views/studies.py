@@ -6,12 +6,12 @@ from typing import Any
 from engine.results.failures import RESUME, of_status
 from engine.results.pick import MARK, cell
 from engine.results.summary import quality_of
+from engine.studies.status import OPEN
 from engine.text.bars import bar, sparkline
 from engine.text.numbers import age
 from tui.keys.action import hint
 from tui.widgets.document import wrapped
 from tui.widgets.painted import Line
-from tui.widgets.progress import OPEN
 from tui.widgets.table import Cell, Column
 from tui.work.messages import Listed
 

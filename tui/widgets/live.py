@@ -15,10 +15,11 @@ from engine.results.failures import reasons_of
 from engine.results.summary import path_values, quality_name
 from engine.studies.settings import StudySettings
 from engine.studies.state import StudyState, TrialState
+from engine.studies.status import OPEN
 from engine.text import numbers
 from tui.widgets.ending import Endings
 from tui.widgets.plot import Plot
-from tui.widgets.progress import OPEN, Progress
+from tui.widgets.progress import Progress
 from tui.widgets.table import Cell, Column, Row, Table
 from tui.widgets.verdict import Verdict
 

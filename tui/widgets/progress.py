@@ -5,13 +5,12 @@ from collections.abc import Sequence
 
 from engine.results.failures import moment
 from engine.studies.state import StepState, StudyState
+from engine.studies.status import OPEN
 from engine.text import numbers, tables
 from engine.text.bars import bar
 from tui.widgets.document import wrapped
 from tui.widgets.painted import Line, Painted
 
-OPEN = ("queued", "running")
-"""Standings of a study that goes on, or will."""
 ROLES = {"failed": "bad", "lost": "bad", "unreadable": "bad", "done": "good"}
 
 
@@ -55,12 +54,15 @@ def head(state: StudyState, expected: float | None, width: int, now: float) -> l
     role = ROLES.get(state.status, "accent")
     counts = f"{state.done} of {len(state.trials)} trials" if state.trials else ""
     failed = f", {state.failed} failed" if state.failed else ""
-    end = state.finished if state.status not in OPEN else now
-    took = f"{numbers.duration(max(end - state.started, 0))} so far" if state.started and end else ""
-    if state.status not in OPEN:
-        took = took.replace(" so far", "")
-        took = f"ended {moment(state.finished)}   took {took}" if state.finished and took else ""
-    right = "   ".join(part for part in (took, left(state, expected) if state.status in OPEN else "") if part)
+    going_on = state.status in OPEN
+    end = now if going_on else state.finished
+    took = numbers.duration(max(end - state.started, 0)) if state.started and end else ""
+    if going_on:
+        took = took and f"{took} so far"
+    elif took and state.finished:
+        took = f"ended {moment(state.finished)}   took {took}"
+    remaining = left(state, expected) if going_on else ""
+    right = "   ".join(part for part in (took, remaining) if part)
     first: Line = [(f"{state.name} ", "title"), (f"{state.status} ", role), (f"{counts}{failed}", "")]
     used = sum(tables.cell_width(text) for text, _ in first)
     if used + tables.cell_width(right) + 2 <= width:
@@ -69,7 +71,7 @@ def head(state: StudyState, expected: float | None, width: int, now: float) -> l
     percent = f" {state.progress * 100:3.0f} %"
     drawn: Line = [(bar(state.progress, max(width - len(percent), 1)), "bar"), (percent, "")]
     if tables.cell_width(f"{right}   {phase(state)}") > width:
-        right = left(state, expected) if state.status in OPEN else ""
+        right = remaining
     what = "   ".join(part for part in (right, phase(state)) if part)
     return [first, drawn, [(tables.abbreviate(what, width), "muted")]]
 

@@ -6,6 +6,7 @@ workspace takes that of the newest one that has ended, whether it was left or ki
 
 import contextlib
 import os
+import threading
 import time
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
@@ -44,13 +45,15 @@ class Keeper:
         self._file = folder / name if folder else None
         self._kept = Remembered()
         self._closed = False
+        self._lock = threading.Lock()
+        """Edits are noted by the thread that checks them, places by the interface."""
 
     def last(self) -> Remembered:
         """What the newest lab of this workspace that has ended left behind; whoever asks takes it over."""
-        left = sorted(self._left(), key=lambda pair: pair[0].stat().st_mtime, reverse=True)
-        if not left:
+        newest = max(self._left(), key=lambda one: one[0], default=None)
+        if newest is None:
             return Remembered()
-        file, self._kept = left[0]
+        _, file, self._kept = newest
         self._write()
         with contextlib.suppress(OSError):
             file.unlink()
@@ -58,25 +61,32 @@ class Keeper:
 
     def keep(self, **changes: Any) -> None:
         """Take note of what has changed."""
+        with self._lock:
+            self._keep(**changes)
+
+    def close(self) -> None:
+        """The lab is left: edits that were not saved are dropped, as was said, and nothing is noted any more."""
+        with self._lock:
+            self._keep(draft="")
+            self._closed = True
+
+    def _keep(self, **changes: Any) -> None:
         kept = replace(self._kept, **changes)
         if not self._closed and kept != self._kept:
             self._kept = kept
             self._write()
 
-    def close(self) -> None:
-        """The lab is left: edits that were not saved are dropped, as was said, and nothing is noted any more."""
-        self.keep(draft="")
-        self._closed = True
-
-    def _left(self) -> list[tuple[Path, Remembered]]:
+    def _left(self) -> list[tuple[float, Path, Remembered]]:
+        """What labs of this workspace that have ended left, each with the time of its file."""
         folder = self._file.parent if self._file else None
         found = []
         with contextlib.suppress(OSError):
             for file in folder.glob("*.json") if folder else ():
-                if time.time() - file.stat().st_mtime > OLD_S:
+                written = file.stat().st_mtime
+                if time.time() - written > OLD_S:
                     file.unlink()
                 elif file.name.startswith(self._prefix) and (kept := _read(file)) is not None:
-                    found.append((file, kept))
+                    found.append((written, file, kept))
         return found
 
     def _write(self) -> None:

@@ -1,7 +1,8 @@
 """What can be done to a study, as plain functions that run in a thread; each gives the name to report."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,17 @@ if TYPE_CHECKING:
 
 Act = Callable[[Listed], str]
 """What is done to a study; gives the name to report."""
+
+
+@contextmanager
+def readable(*runs: RunDir) -> Iterator[None]:
+    """Raises SecateurError where the block finds that the events of these studies make no sense."""
+    try:
+        yield
+    except MALFORMED as error:
+        names = ", ".join(run.name for run in runs)
+        files = "\n".join(str(run.events) for run in runs)
+        raise SecateurError(f"The events of {names} make no sense", files) from error
 
 
 def start(study: Listed, *, here: bool = False) -> str:
@@ -113,10 +125,8 @@ def pick(study: Listed, within: float | None = None) -> tuple[TrialState, str]:
     from engine.results.pick import PICK
     from engine.studies import state
 
-    try:
+    with readable(study.run):
         return exports.choose(study.run, state.load(study.run.path), PICK, within)
-    except MALFORMED as error:
-        raise SecateurError(f"The events of {study.run.name} make no sense", str(study.run.events)) from error
 
 
 def trial_preset(run: RunDir, trial: TrialState) -> Path:
@@ -137,13 +147,11 @@ def clips(run: RunDir, trial: int | None = None, within: float | None = None) ->
     from engine.reports.clips import of_study
     from engine.studies import state
 
-    try:
+    with readable(run):
         found = state.load(run.path)
         return list(
             of_study(run, found, next((one for one in found.trials if one.index == trial), None), within)
         )
-    except MALFORMED as error:
-        raise SecateurError(f"The events of {run.name} make no sense", str(run.events)) from error
 
 
 def report(runs: Sequence[RunDir], name: str, within: float | None = None) -> Path:
@@ -151,13 +159,10 @@ def report(runs: Sequence[RunDir], name: str, within: float | None = None) -> Pa
     from engine.reports import content, files
     from engine.studies import state
 
-    try:
+    with readable(*runs):
         return files.write(
             [content.reported(run, state.load(run.path), within) for run in runs], expanded(name)
         )
-    except MALFORMED as error:
-        names = ", ".join(run.name for run in runs)
-        raise SecateurError(f"The events of {names} make no sense", "Nothing was written.") from error
 
 
 def suggested(run: RunDir, within: float | None = None) -> "list[Suggestion]":
@@ -165,11 +170,9 @@ def suggested(run: RunDir, within: float | None = None) -> "list[Suggestion]":
     from engine.results import pick, suggestions
     from engine.studies import state
 
-    try:
+    with readable(run):
         found = state.load(run.path)
         return suggestions.suggestions(run, found, pick.pick(found, pick.rule(run.settings(), within)))
-    except MALFORMED as error:
-        raise SecateurError(f"The events of {run.name} make no sense", str(run.events)) from error
 
 
 def what_is_lost(studies: list[Listed]) -> str:

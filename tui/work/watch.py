@@ -18,7 +18,7 @@ from engine.results.summary import study_json
 from engine.studies import notes, rundir
 from engine.studies.rundir import RunDir
 from engine.studies.state import MALFORMED, Reader, StudyState, TrialState
-from engine.studies.status import Status
+from engine.studies.status import OPEN, Status
 from tui.work.messages import Listed, StudiesChanged, StudyChanged
 
 TICK_S = 1.0
@@ -27,7 +27,6 @@ FINISHED_EVERY_S = 60.0
 """Seconds between two looks at a study in the list that has ended; it could only be resumed elsewhere."""
 BREATH_S = 0.002
 """Pause between pieces of a long read, so that the interface gets the interpreter."""
-OPEN = ("queued", "running")
 
 Signature = tuple[int, int, int]
 

@@ -77,8 +77,9 @@ def test_without_a_number_it_is_the_pick_and_says_which_and_why(lab: Lab) -> Non
 
 def test_how_much_the_pick_may_lose_can_be_said(lab: Lab) -> None:
     assert lab.json("show", "p-1", "--within", "100")["pick"]["index"] == 1, "the smallest at any price"
-    done = lab.call("export", "p-1", str(lab.folder / "no"), "--within", "101")
-    assert done.returncode == 2 and "0 to 100 points" in done.stderr
+    for points in ("101", "much"):
+        done = lab.call("export", "p-1", str(lab.folder / "no"), "--within", points)
+        assert done.returncode == 2 and f"given {points}; allowed: 0 to 100 points" in done.stderr
 
 
 def test_openvinos_files_have_a_loader_and_a_card_too(lab: Lab) -> None:

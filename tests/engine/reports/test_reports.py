@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from engine.errors import UsageError
 from engine.reports import html, markdown
 from engine.reports.content import report, reported
-from engine.reports.files import write
+from engine.reports.files import check, write
 from engine.studies import notes
 from engine.studies.rundir import RunDir
 from engine.studies.state import load
@@ -54,6 +55,18 @@ def test_both_forms_say_what_was_found(tmp_path: Path) -> None:
         assert said in page and said in text
     assert page.count("<svg") == page.count("</svg>") >= 8
     assert "One seed" in page and "validation split" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "why"), [("r.html", "It is a folder"), ("none/r.html", "There is no folder")]
+)
+def test_a_place_where_no_report_can_be_is_refused_with_the_reason(
+    tmp_path: Path, name: str, why: str
+) -> None:
+    (tmp_path / "r.html").mkdir()
+    with pytest.raises(UsageError, match="can't be written") as refused:
+        check(tmp_path / name)
+    assert why in refused.value.detail
 
 
 def test_names_are_text_wherever_they_stand(tmp_path: Path) -> None:

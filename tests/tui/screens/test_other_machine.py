@@ -12,9 +12,10 @@ from tests.tui.screens.test_screens import settled, shows
 from tui.app import Lab
 
 
+@pytest.mark.parametrize("place", ["studies", "run"])
 @pytest.mark.parametrize(("key", "started"), [("w", []), ("h", [True]), ("escape", [])])
 async def test_a_study_that_began_on_another_machine_asks_before_it_goes_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str, started: list[bool]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str, key: str, started: list[bool]
 ) -> None:
     study = fabricate.Study(tmp_path).start()
     study.status("cancelled")
@@ -29,7 +30,7 @@ async def test_a_study_that_began_on_another_machine_asks_before_it_goes_on(
         asked.append(here)
 
     monkeypatch.setattr(launch, "start", start)
-    app = Lab(None, tmp_path, "studies")
+    app = Lab(None, tmp_path, place)
     async with app.run_test(size=(80, 24)) as pilot:
         await shows(pilot, study.run.name, "cancelled")
         await pilot.press("r")

@@ -1,8 +1,13 @@
 """Notes, tags and reports from the lab's list of studies."""
 
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
+from textual.pilot import Pilot
 
 from engine.studies import notes
 from engine.testing import folders as fabricate
@@ -16,25 +21,31 @@ def _no_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
 
 
+@asynccontextmanager
+async def listing(workspace: Path) -> AsyncIterator[Pilot[Any]]:
+    """The lab with the list of studies, of which one is done."""
+    async with Lab(None, workspace, "studies").run_test(size=(120, 40)) as pilot:
+        await shows(pilot, "quickstart", "done")
+        yield pilot
+
+
 async def test_a_note_is_found_and_a_report_is_written(tmp_path: Path) -> None:
     run = fabricate.finished(tmp_path / "w").run
-    app = Lab(None, tmp_path / "w", "studies")
-    async with app.run_test(size=(120, 40)) as pilot:
-        await shows(pilot, "quickstart", "done")
+    async with listing(tmp_path / "w") as pilot:
         await pilot.press("n")
         await shows(pilot, "Note on quickstart-1")
-        app.screen.query_one(KeyInput).value = "for table 3 #paper"
+        pilot.app.screen.query_one(KeyInput).value = "for table 3 #paper"
         await pilot.press("enter")
         await shows(pilot, "#paper", "for table 3")
         assert notes.read(run) == notes.Notes("for table 3", ("paper",))
         await pilot.press("slash")
-        app.screen.query_one(KeyInput).value = "nothing"
+        pilot.app.screen.query_one(KeyInput).value = "nothing"
         await shows(pilot, "No study has these words")
-        app.screen.query_one(KeyInput).value = "#paper"
+        pilot.app.screen.query_one(KeyInput).value = "#paper"
         await shows(pilot, "1 of 1")
         await pilot.press("enter", "R")
         await shows(pilot, "Write a report on quickstart-1")
-        app.screen.query_one(KeyInput).value = str(tmp_path / "r.md")
+        pilot.app.screen.query_one(KeyInput).value = str(tmp_path / "r.md")
         await pilot.press("enter")
         await until(pilot, (tmp_path / "r.md").exists)
         await shows(pilot, "wrote")
@@ -43,12 +54,10 @@ async def test_a_note_is_found_and_a_report_is_written(tmp_path: Path) -> None:
 
 async def test_two_trials_are_put_side_by_side(tmp_path: Path) -> None:
     fabricate.finished(tmp_path / "w")
-    app = Lab(None, tmp_path / "w", "studies")
-    async with app.run_test(size=(120, 40)) as pilot:
-        await shows(pilot, "quickstart", "done")
+    async with listing(tmp_path / "w") as pilot:
         await pilot.press("equals_sign")
         await shows(pilot, "Compare quickstart-1 with", "quickstart-1:0")
-        app.screen.query_one(KeyInput).value = "1:6"
+        pilot.app.screen.query_one(KeyInput).value = "1:6"
         await pilot.press("enter")
         await shows(pilot, "against quickstart-1:6", "prune.weights.sparsity", "-29.", "layer")
         await pilot.press("escape", "5")
@@ -59,9 +68,7 @@ async def test_two_trials_are_put_side_by_side(tmp_path: Path) -> None:
 
 async def test_a_suggestion_opens_as_an_edited_preset(tmp_path: Path) -> None:
     fabricate.finished(tmp_path / "w")
-    app = Lab(None, tmp_path / "w", "studies")
-    async with app.run_test(size=(120, 40)) as pilot:
-        await shows(pilot, "quickstart", "done")
+    async with listing(tmp_path / "w") as pilot:
         await pilot.press("N")
         await shows(pilot, "After quickstart-1", "more finely")
         await pilot.press("enter")
@@ -70,9 +77,7 @@ async def test_a_suggestion_opens_as_an_edited_preset(tmp_path: Path) -> None:
 
 async def test_a_deleted_study_is_taken_back(tmp_path: Path) -> None:
     run = fabricate.finished(tmp_path / "w").run
-    app = Lab(None, tmp_path / "w", "studies")
-    async with app.run_test(size=(120, 40)) as pilot:
-        await shows(pilot, "quickstart", "done")
+    async with listing(tmp_path / "w") as pilot:
         await pilot.press("d")
         await shows(pilot, "Delete quickstart-1?", "the bin")
         await pilot.press("y")
@@ -82,3 +87,12 @@ async def test_a_deleted_study_is_taken_back(tmp_path: Path) -> None:
         await pilot.press("escape", "u")
         await shows(pilot, "back from the bin", "quickstart-1")
     assert run.preset.exists()
+
+
+async def test_a_study_whose_events_make_no_sense_is_told_of_and_not_compared(tmp_path: Path) -> None:
+    run = fabricate.finished(tmp_path / "w").run
+    odd = re.sub(r'"validation_accuracy": ?[0-9.]+', '"validation_accuracy":"odd"', run.events.read_text())
+    run.events.write_text(odd)
+    async with listing(tmp_path / "w") as pilot:
+        await pilot.press("equals_sign")
+        await shows(pilot, "The events of quickstart-1 make no sense")

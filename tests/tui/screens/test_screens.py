@@ -371,3 +371,13 @@ async def test_odd_sizes_do_not_crash(tmp_path: Path, size: tuple[int, int]) -> 
         await pilot.resize_terminal(80, 24)
         await shows(pilot, "commands")
     assert not app.return_code
+
+
+async def test_the_run_page_shows_the_log_to_its_end(tmp_path: Path) -> None:
+    study = fabricate.Study(tmp_path, scopes=("local",), sparsities=(0.5,)).start()
+    app = Lab(None, tmp_path, "run")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await shows(pilot, "measure the baseline done", "running")
+        study.finish()
+        app.session.watcher.look()
+        await shows(pilot, "study done")
