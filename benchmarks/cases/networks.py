@@ -173,7 +173,6 @@ NETWORKS = (
             ),
             "steps:\n  - train: {epochs: 1, batch: 1, learning_rate: 0.01}\n",
         ),
-        refusal=True,
     ),
     Case(
         "B35l",

@@ -95,7 +95,7 @@ class Machine:
                 "Use execution: eager, or graphs on a GPU.",
             )
         batch = getattr(step, "batch", None)
-        if step.trains and batch is not None and batch < 2 * processes:
+        if processes > 1 and step.trains and batch is not None and batch < 2 * processes:
             raise UsageError(
                 f"{step.address}: a batch of {batch} is too small for {processes} processes",
                 "Each of them needs two images of every batch.",

@@ -57,6 +57,14 @@ def test_what_can_not_be_is_refused_before_anything_starts(tmp_path: Path, chang
     assert not (lab.workspace / "studies").exists()
 
 
+def test_one_process_trains_with_a_batch_of_one(tmp_path: Path) -> None:
+    lab = Lab(tmp_path)
+    found = lab.json(
+        "run", lab.preset(), "--set", "train.batch=1", "--set", "train.epochs=1", "--set", "data.limit=40"
+    )
+    assert found["status"] == "done"
+
+
 def test_tf32_inside_another_step_is_refused_where_it_trains() -> None:
     with pytest.raises(SecateurError, match="tf32 is for GPUs"):
         fit(small(), Train(epochs=1, precision="tf32"), context_for())
