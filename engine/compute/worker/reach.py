@@ -46,7 +46,7 @@ def run(request: JobRequest, send: Send) -> None:
             tempfile.TemporaryDirectory() as scratch,
         ):
             started = time.monotonic()
-            rows = list(_Reach(request, data, node, Path(scratch), store.root / "templates").rows())
+            rows = list(_Reach(request, data, node, Path(scratch), store.templates).rows())
             store.commit(
                 node.key,
                 folder,
