@@ -18,7 +18,7 @@ from engine.compute.layers.select import check_skip, left, prunable_layers
 from engine.compute.measures.counts import count
 from engine.compute.models import checkpoint
 from engine.compute.models.int8 import QuantizedNetwork, torch_part
-from engine.compute.models.keepable import assert_copyable, assert_keepable
+from engine.compute.models.keepable import assert_keepable, copied
 from engine.compute.models.layout import layout_of
 from engine.compute.pretrained.create import create
 from engine.compute.runtimes.base import artefact
@@ -79,7 +79,7 @@ def _checked(tried: Tried) -> dict[str, Any]:
         task=data.task,
     )
     if own_code(tried.model.title):
-        assert_copyable(network)
+        copied(network)  # before anything else is tried: passes and steps fail on it in other words
     _check_new_head(tried, facts)
     _check_layers(network, tried.wanted["layers"])
     model = to_device(network, tried.device)
