@@ -4,8 +4,7 @@ Ours is `engine.compute.training.loop` in a process set up as a worker's, with i
 bf16, by each `execution`. The plain loop is what a tutorial has: eager PyTorch in its default layout over a data set of
 PIL images (RandomCrop, RandomHorizontalFlip, ToTensor, Normalize), a DataLoader with `--workers` processes, pinned
 memory and copies that do not block; in fp32 as torch has it by default, and by autocast in bf16. Same network, batch,
-optimizer. Images are noise
-of CIFAR10's shape, held as torchvision holds it: what an update costs is the same.
+optimizer. Images are noise of CIFAR10's shape, held as torchvision holds it: what an update costs is the same.
 
     python -m benchmarks.gpu_training [--rounds 3] [--seconds 6] [--workers 8] [--device cuda]
 

@@ -24,6 +24,7 @@ from engine.compute.runtimes.base import artefact
 from engine.compute.steps.apply import apply
 from engine.compute.tasks.evaluate import score
 from engine.compute.training.schedules import ScheduleName
+from engine.compute.worker.setup import settle
 from engine.params import Calibrate, Finetune, Train
 from engine.params.channels import TargetRuntime
 from engine.params.preset import Data, Latency, Model
@@ -67,9 +68,7 @@ def timing_arguments(parser: argparse.ArgumentParser) -> None:
 def prepare(args: argparse.Namespace) -> Dataset:
     """Sets torch up as the engine's workers do, and loads the images."""
     multiprocessing.get_context("forkserver").set_forkserver_preload([*forks.PRELOAD])
-    torch.set_num_threads(args.training_threads or args.threads)
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    settle(args.training_threads or args.threads)
     size = None if args.size == STORED_SIZE else args.size
     params = Data(name=args.data, limit=args.images or None, size=size)
     return load(params, datasets.locate(params, Path()), fingerprint="known")

@@ -16,11 +16,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
+
+from engine.store.keys import file_hash
 
 HOME = Path(__file__).resolve().parent.parent
 SECONDS = 470.0
@@ -101,8 +103,9 @@ class Check:
             raise Failed(f"exit code {done.returncode}: {_last(done.stdout) or _last(self.log.read_text())}")
         return done.stdout
 
-    def secateur(self, *arguments: str, seconds: float, code: int | None = 0) -> str:
-        return self.run(sys.executable, "-m", "engine.cli.main", *arguments, seconds=seconds, code=code)
+    def secateur(self, *arguments: str, seconds: float, code: int | None = 0, **variables: str) -> str:
+        command = (sys.executable, "-m", "engine.cli.main", *arguments)
+        return self.run(*command, seconds=seconds, code=code, **variables)
 
     def preset(self, name: str, text: str, **values: Any) -> str:
         file = self.scratch / f"{name}.yaml"
@@ -155,13 +158,12 @@ def study(check: Check) -> Result:
     check.secateur("run", preset, "--name", "whole", seconds=150)
     other = check.scratch / "other"
     moved = {"SECATEUR_HOME": str(other)}
-    python = (sys.executable, "-m", "engine.cli.main")
-    check.run(*python, "run", preset, "--name", "broken", "--detach", seconds=60, **moved)
+    check.secateur("run", preset, "--name", "broken", "--detach", seconds=60, **moved)
     _await(lambda: _trained(other / "studies" / "broken"), 60)
-    check.run(*python, "cancel", "broken", seconds=30, **moved)
+    check.secateur("cancel", "broken", seconds=30, **moved)
     _await(lambda: _state(other / "studies" / "broken") not in ("running", "queued"), 60)
     interrupted = _state(other / "studies" / "broken")
-    check.run(*python, "resume", "broken", seconds=120, **moved)
+    check.secateur("resume", "broken", seconds=120, **moved)
     one, two = (_hashes(root) for root in (check.scratch / "home", other))
     if interrupted == "done":
         raise Failed("the study was done before it could be cancelled")
@@ -178,13 +180,10 @@ def parallel(check: Check) -> Result:
     preset = check.preset("parallel", PRESET, epochs=4, execution="eager")
     started = time.monotonic()
     root = check.scratch / "parallel"
-    python = (sys.executable, "-m", "engine.cli.main")
-    check.run(
-        *python, "run", preset, "--set", "executor.local.parallel=3", seconds=120, SECATEUR_HOME=str(root)
-    )
+    check.secateur("run", preset, "--set", "executor.local.parallel=3", seconds=120, SECATEUR_HOME=str(root))
     took = time.monotonic() - started
     alone = check.scratch / "alone"
-    check.run(*python, "run", preset, seconds=120, SECATEUR_HOME=str(alone))
+    check.secateur("run", preset, seconds=120, SECATEUR_HOME=str(alone))
     one, two = _hashes(root), _hashes(alone)
     if not one or one != two:
         raise Failed("results differ from those of one trial at a time")
@@ -243,10 +242,8 @@ PARTS: dict[str, Callable[[Check], Result]] = {
 
 def _hashes(root: Path) -> dict[str, str]:
     """The tensors of every stored step by key, as they lie on the disk."""
-    import hashlib
-
     return {
-        str(file.relative_to(root / "store")): hashlib.sha256(file.read_bytes()).hexdigest()
+        str(file.relative_to(root / "store")): file_hash(file)
         for file in sorted((root / "store").rglob("*.safetensors"))
         if "partial" not in str(file)
     }
@@ -288,12 +285,6 @@ def _last(text: str) -> str:
     return lines[-1][:200] if lines else ""
 
 
-@contextlib.contextmanager
-def _scratch() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="gpu-check-", ignore_cleanup_errors=True) as folder:
-        yield Path(folder)
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -305,7 +296,8 @@ def main() -> int:
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     results: dict[str, Any] = {}
-    with _scratch() as scratch:
+    with tempfile.TemporaryDirectory(prefix="gpu-check-", ignore_cleanup_errors=True) as folder:
+        scratch = Path(folder)
         check = Check(args, scratch)
         for name in [part for part in PARTS if part in args.only.split(",")]:
             check.log = check.out / f"{name}.log"

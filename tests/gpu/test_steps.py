@@ -25,6 +25,7 @@ GIVEN: dict[str, dict[str, Any]] = {
     "cluster.weights": {"centroids": 8},
     "factorize": {},
     "quantize.weights": {},
+    "quantize.half": {},
     "quantize.static": {},
     "quantize.dynamic": {},
     "quantize.qat": {"epochs": 1},

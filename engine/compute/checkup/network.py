@@ -17,11 +17,11 @@ from engine.compute.layers.passes import single_valued_norms
 from engine.compute.layers.select import check_skip, left, prunable_layers
 from engine.compute.measures.counts import count
 from engine.compute.models import checkpoint
-from engine.compute.models.alike import folder_for
 from engine.compute.models.int8 import QuantizedNetwork, torch_part
-from engine.compute.models.keepable import assert_copyable, assert_keepable
+from engine.compute.models.keepable import assert_keepable, copied
 from engine.compute.models.layout import layout_of
 from engine.compute.pretrained.create import create
+from engine.compute.runtimes.base import artefact
 from engine.compute.steps.channels.graph import channel_graph
 from engine.compute.steps.channels.yolo import prepare_for_channels
 from engine.compute.tasks import task_of
@@ -79,7 +79,7 @@ def _checked(tried: Tried) -> dict[str, Any]:
         task=data.task,
     )
     if own_code(tried.model.title):
-        assert_copyable(network)
+        copied(network)  # before anything else is tried: passes and steps fail on it in other words
     _check_new_head(tried, facts)
     _check_layers(network, tried.wanted["layers"])
     model = to_device(network, tried.device)
@@ -194,12 +194,9 @@ def _exported(tried: Tried, model: nn.Module, folder: Path) -> list[str]:
     """Writes the ONNX file that latencies and INT8 need. Raises Unavailable where a step can't do without it."""
     if not tried.wanted["onnx"] or isinstance(model, QuantizedNetwork):
         return []
-    from engine.compute.onnx.export import export  # slow to import, and many studies do without
-
     data = tried.data
     try:
-        templates = folder_for(tried.templates, model) or tried.templates
-        export(model, (data.channels, *data.size), folder / "model.onnx", templates=templates)
+        artefact("onnxruntime", model, (data.channels, *data.size), folder, templates=tried.templates)
     except Unavailable as error:
         if tried.wanted["onnx"] == "must":
             raise

@@ -125,7 +125,7 @@ def _copies(splits: dict[str, Split]) -> Copies:
 
 
 def _note(copies: Copies, before: tuple[str, int, Split], after: tuple[str, int, Split]) -> None:
-    """Take one more pair of equal images into `found`."""
+    """Take one more pair of equal images into `copies`."""
     (first, one, whose), (second, two, split) = before, after
     if first == second:
         copies.within[second] = copies.within.get(second, 0) + 1

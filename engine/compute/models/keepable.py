@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from engine.compute.models import tensors
 from engine.compute.models.architecture import architecture
-from engine.compute.models.attributes import describe, detach_, move_
+from engine.compute.models.attributes import HOOKS, INTERNAL, describe, detach_, move_
 from engine.compute.models.build import build
 from engine.compute.models.checkpoint import save
 from engine.compute.models.constructed import train_
@@ -21,10 +21,10 @@ from engine.errors import SecateurError, said_by
 from engine.params.catalog import is_built_in
 
 
-def assert_copyable(model: nn.Module) -> None:
-    """Raises SecateurError, naming the attribute, where the network can't be copied: every step works on a copy."""
+def copied(model: nn.Module) -> nn.Module:
+    """A copy, as every step works on one. Raises SecateurError, naming the attribute, where that can't be."""
     try:
-        copy.deepcopy(model)
+        return copy.deepcopy(model)
     except (*FAILURES, copy.Error, PicklingError) as error:
         why = f"{type(error).__name__}: {said_by(error)[0]}"
         raise _refused(
@@ -36,7 +36,7 @@ def _uncopyable(model: nn.Module) -> str:
     """The attribute that keeps the network from being copied; the network itself if it is no single one."""
     for name, module in model.named_modules():
         for attribute, value in vars(module).items():
-            if attribute in nn.Module().__dict__:
+            if attribute in INTERNAL or attribute in HOOKS:
                 continue
             try:
                 copy.deepcopy(value)
@@ -60,8 +60,7 @@ def assert_keepable(model: nn.Module, images: Tensor) -> None:
     if not is_built_in(architecture(model).name):
         _assert_repeatable(model, images)
     images = images.contiguous(memory_format=layout_of(model))
-    assert_copyable(model)
-    used = copy.deepcopy(model).to(memory_format=layout_of(model))
+    used = copied(model).to(memory_format=layout_of(model))
     for training in (True, False):
         _pass(used, images, training=training)
     with tempfile.TemporaryDirectory(prefix="secateur-keep-") as folder:

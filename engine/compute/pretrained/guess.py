@@ -61,8 +61,8 @@ class Match:
 
 def fingerprint(names: Iterable[str]) -> str:
     """Tells apart sets of tensor names, 12 hexadecimal digits; counters of batches are left out."""
-    notices = "\n".join(sorted(name for name in names if not name.endswith(COUNTER)))
-    return hashlib.sha256(notices.encode()).hexdigest()[:12]
+    lines = "\n".join(sorted(name for name in names if not name.endswith(COUNTER)))
+    return hashlib.sha256(lines.encode()).hexdigest()[:12]
 
 
 def guess(groups: Sequence[list[Variant]], offered: Architecture, *, trusted: bool = False) -> Match:
@@ -276,9 +276,9 @@ def _unknown(variants: list[Variant], offered: Architecture, fitting: list[Match
     near.sort(key=lambda one: one.difference.count)
     lines: list[str] = []
     for one in {one.arch.name: one for one in reversed(near[:NEAREST])}.values():
-        notices = one.difference.lines()
-        more = f", … ({len(notices)} differences)" if len(notices) > LISTED else ""
-        lines.insert(0, f"  {one.arch.name}: {'; '.join(notices[:LISTED])}{more}")
+        differing = one.difference.lines()
+        more = f", … ({len(differing)} differences)" if len(differing) > LISTED else ""
+        lines.insert(0, f"  {one.arch.name}: {'; '.join(differing[:LISTED])}{more}")
     detail = (
         "Nearest:\n" + "\n".join(map(visible, lines))
         if lines

@@ -72,17 +72,20 @@ def artefact(
 ) -> Path:
     """Write into `folder`, which holds the model's checkpoint, what `runtime` needs beyond it; what to open.
 
-    `templates` is a folder where graphs of a structure are kept for the next model of the same structure;
-    without it every export starts afresh. Raises Unavailable when the model cannot be exported, or when the
-    artefact computes something else than the model.
+    `templates` is a folder where graphs of a structure are kept for the next model of the same structure, those of
+    networks that are built alike apart from others; without it every export starts afresh. Raises Unavailable when the
+    model cannot be exported, or when the artefact computes something else than the model.
     """
     if isinstance(model, QuantizedNetwork):
         return _own_file(runtime, model, folder)
     if KIND[runtime].reads == "folder":
         return folder
-    from engine.compute.onnx.export import export  # a process that only measures does without it
+    # A process that only measures does without these.
+    from engine.compute.models.alike import folder_for
+    from engine.compute.onnx.export import export
 
-    return export(model, shape, folder / "model.onnx", templates=templates)
+    alike = None if templates is None else folder_for(templates, model) or templates
+    return export(model, shape, folder / "model.onnx", templates=alike)
 
 
 def _own_file(runtime: Runtime, model: QuantizedNetwork, folder: Path) -> Path:

@@ -32,10 +32,9 @@ def compiled(model: nn.Module) -> nn.Module:
 
     dynamo.reset()  # kernels of other trainings in this process count towards a limit, after which there are none
     inductor.compile_threads = 1  # no pool of processes that outlives the step
+    # deterministic: kernels are chosen by rules, not by how fast they are just now. Not every torch has both.
     for config, name in ((inductor, "deterministic"), (dynamo.config, "fail_on_recompile_limit_hit")):
-        if hasattr(
-            config, name
-        ):  # deterministic: kernels are chosen by rules, not by how fast they are just now
+        if hasattr(config, name):
             setattr(config, name, True)
     return torch.compile(model, dynamic=False)  # type: ignore[return-value]
 

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 import torch
@@ -68,7 +69,7 @@ class _Run:
     """The model as it is called: itself, or with compiled passes."""
 
     def __post_init__(self) -> None:
-        self.called, self.gradients = self.model, lambda images, labels: _gradients(self, images, labels)
+        self.called, self.gradients = self.model, partial(_gradients, self)
         match getattr(self.params, "execution", "eager"):
             case "compile":
                 self.called = execution.compiled(self.model)
@@ -209,7 +210,7 @@ def _halving(run: _Run, epoch: int, start: resume.Snapshot) -> tuple[float, floa
         torch.cuda.empty_cache()
         resume.put_back(run.trained, run.optimizer, start)
         run.micro = (run.micro + 1) // 2
-        run.gradients = lambda images, labels: _gradients(run, images, labels)
+        run.gradients = partial(_gradients, run)
         run.context.notice(
             "warning",
             f"Out of GPU memory: going on with {counted(run.micro, 'image')} at a time, gradients accumulated "

@@ -11,9 +11,8 @@ from engine.compute.checkup.network import Tried, check
 from engine.compute.context import Send
 from engine.compute.data.look import look
 from engine.compute.data.words import summary
-from engine.compute.worker.commit import read_data, waiting_for_latency
+from engine.compute.worker.commit import computing, read_data
 from engine.errors import SecateurError, UsageError
-from engine.machine import lock
 from engine.studies.job import JobRequest
 
 SYSTEM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO, errno.ENOMEM)
@@ -31,7 +30,7 @@ def run(request: JobRequest, send: Send) -> None:
     for node in request.read_nodes():
         if store.get(node.key) is not None:
             continue
-        with lock.shared(waiting_for_latency(node, send)), store.writing(node.key) as folder:
+        with computing(node, send), store.writing(node.key) as folder:
             started = time.monotonic()
             with _preset_at_fault():
                 checked = check(Tried(data, device, settings.seeds[0], templates, node.material))

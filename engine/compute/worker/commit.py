@@ -1,6 +1,7 @@
 """What every job does around a node, whatever that computes: reading the data, waiting for the
 machine, keeping results, telling them."""
 
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,13 @@ def finish(
             content=stored.content,
         )
     )
+
+
+def computing(node: Node, send: Send) -> AbstractContextManager[None]:
+    """The host's lock while the node is computed: beside others, or alone for one that measures times itself."""
+    if node.exclusive:
+        return lock.exclusive(waiting_alone(node, send))
+    return lock.shared(waiting_for_latency(node, send))
 
 
 def waiting_alone(node: Node, send: Send) -> lock.Waiting:

@@ -11,7 +11,6 @@ import torch
 from engine.compute.context import Send
 from engine.compute.latency.pair import Side, becomes_quiet, measure_pair
 from engine.compute.models import checkpoint
-from engine.compute.models.alike import folder_for
 from engine.compute.models.int8 import FILE
 from engine.compute.onnx import narrow
 from engine.compute.onnx.shape import Shape
@@ -148,9 +147,8 @@ def _exported(parent: str, named: tuple[str, ...], shape: Shape, store: Store) -
         if stored is not None:
             store.set_aside(own)
         model = checkpoint.load(store.folder(parent), named)
-        templates = folder_for(store.templates, model) or store.templates
         with store.writing(own) as folder:
-            file = artefact("onnxruntime", model, shape, folder, templates=templates)
+            file = artefact("onnxruntime", model, shape, folder, templates=store.templates)
             stored = store.commit(
                 own, folder, kind=ARTEFACT, material=material, measures={}, observations={"file": file.name}
             )

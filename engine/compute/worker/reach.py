@@ -22,9 +22,8 @@ from engine.compute.numerics.seeds import seed_everything
 from engine.compute.pretrained.create import create
 from engine.compute.runtimes.base import artefact
 from engine.compute.steps.apply import apply
-from engine.compute.worker.commit import read_data, waiting_alone, waiting_for_latency
+from engine.compute.worker.commit import computing, read_data
 from engine.errors import SecateurError
-from engine.machine import lock
 from engine.params import STEPS
 from engine.params.preset import Latency, Model
 from engine.studies.job import JobRequest
@@ -41,12 +40,11 @@ def run(request: JobRequest, send: Send) -> None:
     for node in request.read_nodes():
         if store.get(node.key) is not None:
             continue
-        held = (
-            lock.exclusive(waiting_alone(node, send))
-            if node.exclusive
-            else lock.shared(waiting_for_latency(node, send))
-        )
-        with held, store.writing(node.key) as folder, tempfile.TemporaryDirectory() as scratch:
+        with (
+            computing(node, send),
+            store.writing(node.key) as folder,
+            tempfile.TemporaryDirectory() as scratch,
+        ):
             started = time.monotonic()
             rows = list(_Reach(request, data, node, Path(scratch), store.templates).rows())
             store.commit(

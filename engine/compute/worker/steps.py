@@ -5,7 +5,6 @@ import json
 import os
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -31,8 +30,7 @@ from engine.compute.stopping import Stopping
 from engine.compute.tasks import task_of
 from engine.compute.tasks.base import Score
 from engine.compute.tasks.evaluate import score
-from engine.compute.worker.commit import finish, read_data, waiting_alone, waiting_for_latency
-from engine.machine import lock
+from engine.compute.worker.commit import computing, finish, read_data
 from engine.params import Distill, QuantizeQat, Step
 from engine.params.preset import Settings
 from engine.params.training import Fit
@@ -92,37 +90,31 @@ def run(
         if work.store.get(node.key) is not None:
             continue
         send(ev.StepStarted(key=node.key, kind=node.kind, pid=os.getpid()))
-        with _lock(node, send):
+        with computing(node, send):
             reset_peak()
             _compute(node, work, time.monotonic())
 
 
 def helper(request: JobRequest, group: Group) -> Callable[[str], None]:
     """What does the training of a key with the worker whose job it is; all but the computing is left to that."""
-    data, device = read_data(request), torch.device(request.device)
+    work = Work(
+        request,
+        request.read_settings(),
+        request.open_store(),
+        read_data(request),
+        torch.device(request.device),
+        lambda _: None,
+        Stopping(),
+        Held(),
+        lambda _: group,
+    )
+    nodes = {node.key: node for node in request.read_nodes()}
 
-    def work(key: str) -> None:
-        own = Work(
-            request,
-            request.read_settings(),
-            request.open_store(),
-            data,
-            device,
-            lambda _: None,
-            Stopping(),
-            Held(),
-            lambda _: group,
-        )
-        node = next(node for node in request.read_nodes() if node.key == key)
-        _applied(node, own)
+    def train(key: str) -> None:
+        # Nothing is held from the training before: what it left in memory is not what the worker kept of it.
+        _applied(nodes[key], replace(work, held=Held()))
 
-    return work
-
-
-def _lock(node: Node, send: Send) -> AbstractContextManager[None]:
-    if node.exclusive:
-        return lock.exclusive(waiting_alone(node, send))
-    return lock.shared(waiting_for_latency(node, send))
+    return train
 
 
 def _compute(node: Node, work: Work, started: float) -> None:

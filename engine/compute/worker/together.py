@@ -218,12 +218,13 @@ def _end_with(leader: Connection) -> None:
 
 def _serve(request: JobRequest, rank: int, place: str) -> None:
     """Do what the worker orders, until it ends the team; an error is left for it to tell."""
-    wanted = request.read_settings().distributed
+    settings = request.read_settings()
+    wanted = settings.distributed
     store = _found(place, wanted.processes)
     try:
         settle(request.threads)
         usercode.use(sources.read(Path(request.code)) if request.code else None)
-        apart = wanted.here(request.read_settings().executor.slurm) < wanted.processes
+        apart = wanted.here(settings.executor.slurm) < wanted.processes
         join(store, rank, wanted.processes, request.device, apart)
         work = steps.helper(request, Group(rank, wanted.processes, wanted.batch_norm))
         for order in _orders(store):

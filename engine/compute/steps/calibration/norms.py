@@ -66,10 +66,11 @@ def _shifted(norms: Mapping[str, _BatchNorm], layers: Mapping[str, nn.Module], s
             assert mean is not None and variance is not None
             chance = torch.randn(len(mean), generator=generator(seed, "norms", name)).to(mean)
             constant = chance * variance.sqrt()
-            spread = constant.view(1, -1, *[1] * 2)
             hooks.callback(
                 layers[name]
-                .register_forward_hook(lambda *of, c=spread: of[2] + c.view(1, -1, *[1] * (of[2].dim() - 2)))
+                .register_forward_hook(
+                    lambda *of, c=constant: of[2] + c.view(1, -1, *[1] * (of[2].dim() - 2))
+                )
                 .remove
             )
             norm.running_mean = mean + constant

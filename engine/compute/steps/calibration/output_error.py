@@ -4,7 +4,7 @@ What rounds or removes weights of a layer and lets the others make up for it nee
 """
 
 import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Self
 
@@ -99,6 +99,13 @@ class OutputErrors:
 
     def __exit__(self, *of: object) -> None:
         self._passes.__exit__(*of)
+
+    def each(self, doing: str = "") -> Iterator[tuple[str, OutputError]]:
+        """Every layer in `order` with its form, for which those before it are to be done; tells how far that is."""
+        for number, name in enumerate(self.order):
+            text = f"{doing}{name} ({number + 1} of {len(self.order)})"
+            self._context.progress(number / len(self.order), text)
+            yield name, self.of(name)
 
     def of(self, name: str) -> OutputError:
         """The form of layer `name`, with what enters it now; layers are asked for in their order."""

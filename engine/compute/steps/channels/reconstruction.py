@@ -60,11 +60,8 @@ class Reconstruction:
             original=self._original,
             kept=kept,
         ) as errors:
-            for number, name in enumerate(errors.order):
-                context.progress(
-                    number / len(errors.order), f"refitting layer {number + 1}/{len(errors.order)}"
-                )
-                error, weight = errors.of(name), weight_of(layers[name])
+            for name, error in errors.each("refitting "):
+                weight = weight_of(layers[name])
                 with torch.no_grad():
                     weight.copy_(error.best.reshape(weight.shape))
                 errors.keep_means(name, error)

@@ -11,7 +11,7 @@ from torch.nn.utils import parametrize
 from engine.compute.context import Context, to_device
 from engine.compute.layers.masks import Mask, mask_of, set_mask
 from engine.compute.layers.select import leaf_of, prunable_layers, weight_of
-from engine.compute.steps.calibration.output_error import OutputErrors
+from engine.compute.steps.calibration.output_error import OutputError, OutputErrors
 from engine.compute.steps.calibration.step import recalibrate
 from engine.compute.steps.calibration.understood import changeable
 from engine.compute.steps.pruning.importance import importance
@@ -121,42 +121,38 @@ def _lay(
     done: list[str] = []
     if able and (by_outputs or params.repair):
         with OutputErrors(model, able, context, count=IMAGES, damping=DAMPING, norms=True) as errors:
-            for name in errors.order:
-                context.progress(
-                    len(done) / len(errors.order), f"{name} ({len(done) + 1} of {len(errors.order)})"
-                )
-                _lay_one(layers[name], name, masks[name], keep if by_outputs else None, params.repair, errors)
-                done.append(name)
+            done = errors.order
+            for name, error in errors.each():
+                mask = masks[name]
+                if by_outputs:
+                    mask = _by_outputs(layers[name], error, partial(keep, name))
+                set_mask(layers[name], mask)
+                if params.repair:
+                    _repair(layers[name], error, mask)
+                    errors.keep_means(name, error)
     for name in layers.keys() - done:
         set_mask(layers[name], masks[name])
     if done and params.repair:
         recalibrate(model, context)
 
 
-def _lay_one(
-    layer: nn.Module, name: str, mask: Tensor, keep: Keep | None, repair: bool, errors: OutputErrors
-) -> None:
-    """Mask one layer, with a mask by its outputs where `keep` is given, and refit what stays."""
-    error, shape, before = errors.of(name), weight_of(layer).shape, mask_of(layer)
-    if keep is not None:
-        gone = None if before is None else ~before.mask
-        mask = chosen(error, partial(_kept, keep, name, shape, gone)).reshape(shape)
-    set_mask(layer, mask)
-    if repair:
-        weights = refitted(error, mask.reshape(error.best.shape)).reshape(shape)
-        with torch.no_grad():
-            leaf_of(layer).copy_(weights)
-        errors.keep_means(name, error)
+def _by_outputs(layer: nn.Module, error: OutputError, keep: Callable[[Tensor, float], Tensor]) -> Tensor:
+    """The mask that `keep` makes of scores in the shape of the weight; weights that are masked already go first."""
+    shape, before = weight_of(layer).shape, mask_of(layer)
+
+    def placed(scores: Tensor, share: float) -> Tensor:
+        own = scores.reshape(shape)
+        own = own if before is None else torch.where(before.mask, own, -1.0)
+        return keep(own, share).reshape(scores.shape)
+
+    return chosen(error, placed).reshape(shape)
 
 
-def _kept(
-    keep: Keep, name: str, shape: torch.Size, gone: Tensor | None, scores: Tensor, share: float
-) -> Tensor:
-    """`keep` for scores in the shape of an OutputError; weights that are `gone` go first."""
-    placed = scores.reshape(shape)
-    return keep(name, placed if gone is None else torch.where(gone, -1.0, placed), share).reshape(
-        scores.shape
-    )
+def _repair(layer: nn.Module, error: OutputError, mask: Tensor) -> None:
+    """Give the layer the weights of least error that are zero where `mask` is false."""
+    weights = refitted(error, mask.reshape(error.best.shape))
+    with torch.no_grad():
+        leaf_of(layer).copy_(weights.reshape(mask.shape))
 
 
 def _plain_below_masks(layer: nn.Module) -> bool:

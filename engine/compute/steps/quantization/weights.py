@@ -62,9 +62,7 @@ def _rounded_together(
     with OutputErrors(
         model, layers, context, count=rounding.images, damping=rounding.damping, norms=params.calibrate
     ) as errors:
-        for number, name in enumerate(errors.order):
-            context.progress(number / len(errors.order), f"{name} ({number + 1} of {len(errors.order)})")
-            error = errors.of(name)
+        for name, error in errors.each():
             lost[name] = _rounded(layers[name], form, params, error)
             errors.keep_means(name, error)
     if others := [name for name in layers if name not in lost]:
