@@ -27,6 +27,7 @@ from typing import Any
 
 from engine.presets import shipped, spec
 from engine.presets.model import Spec
+from engine.presets.space import rung_id
 from engine.results import pick
 from engine.store.files import read_json, write_json
 from engine.studies.rundir import RunDir
@@ -75,8 +76,8 @@ def random_sweep(read: Spec, count: int, seed: int) -> str:
     columns = {one.path: [point[one.path] for point in points] for one in read.space.dimensions}
     rungs = [step.address for step in spec.candidate(read, running, -1).steps]
     chained = read.space.names[read.space.training] if read.space.training is not None else ""
-    for number in range(2, len(read.space.rungs) + 1):  # every training of the chain has the point's values
-        name = f"{chained.replace('.', '-')}-{number}"
+    for rung in range(1, len(read.space.rungs)):  # every training of the chain has the point's values
+        name = rung_id(chained, rung)
         columns |= {
             name + path.removeprefix(chained): v
             for path, v in columns.items()

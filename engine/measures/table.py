@@ -12,6 +12,7 @@ from engine.text.numbers import (
     milliseconds,
     number,
     percent,
+    points,
     prefix_of,
     ratio,
     significant,
@@ -209,7 +210,7 @@ def measure_text(name: str, value: float | None, deviation: float | None = None)
         case "fraction":
             return percent(value, known.digits)
         case "points":
-            return percent(value).replace("%", "points")
+            return points(value)
         case "count":
             return count(value, known.unit)
         case "bytes":

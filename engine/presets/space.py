@@ -274,10 +274,19 @@ def _chain(step: StepNode, params: Mapping, rungs: tuple[int, ...], *, chained: 
                 own, ("epochs",), Scalar(epochs - before, place, dotted(step.path, "epochs"), str(epochs))
             )
         if number:
-            name = f"{step.name.replace('.', '-')}-{number + 1}"
+            name = rung_id(step.name, number)
             own = put(own, ("id",), Scalar(name, step.place, dotted(step.path, "id"), name))
         yield Mapping({step.kind: own}, step.place, step.path, {step.kind: step.place})
         before = epochs
+
+
+def rung_id(name: str, rung: int) -> str:
+    """What the training of a rung beyond the first is called, where that of the first is called `name`.
+
+    >>> rung_id("finetune", 1)
+    'finetune-2'
+    """
+    return f"{name.replace('.', '-')}-{rung + 1}"
 
 
 def probes(space: Space) -> Iterator[tuple[dict[str, Any], int]]:

@@ -230,15 +230,11 @@ def _stated_above(one: Reported) -> set[str]:
 
 def _judged(choice: pick.Pick) -> str:
     quality = measure(choice.quality).label
+    lost, allowed = numbers.points(choice.loss), numbers.points(choice.allowed)
     return (
-        f"The pick was chosen on the validation split, where it loses {_points(choice.loss)} of {quality}; it may lose "
-        f"{_points(choice.allowed)}. The {quality} in tables and curves is that on the test split, which nothing was "
-        "chosen on."
+        f"The pick was chosen on the validation split, where it loses {lost} of {quality}; it may lose "
+        f"{allowed}. The {quality} in tables and curves is that on the test split, which nothing was chosen on."
     )
-
-
-def _points(share: float) -> str:
-    return numbers.percent(share).replace("%", "points")
 
 
 def _again(one: Reported) -> Iterator[Block]:

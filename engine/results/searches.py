@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from engine.measures.table import QUALITIES, change_text, measure_text
+from engine.measures.table import change_text, measure_text
 from engine.results.summary import baseline_value, measure_value, quality_of
 from engine.studies.state import StudyState, TrialState
 from engine.text.numbers import MISSING, ratio
@@ -21,6 +21,11 @@ def is_search(state: StudyState) -> bool:
 def searched(state: StudyState) -> int:
     """How many rounds have searched; those that confirm finalists are no such rounds."""
     return sum(one.purpose == "search" for one in state.proposed.values())
+
+
+def candidates(state: StudyState) -> int:
+    """How many candidates were looked at, each once however long it was trained."""
+    return len({trial.proposal["candidate"] for trial in state.trials if role(trial) == CANDIDATE})
 
 
 def role(trial: TrialState) -> str:
@@ -98,10 +103,9 @@ def lines(state: StudyState) -> list[str]:
     """How far the search is; of one that is through, its answer and why it won."""
     if not is_search(state):
         return []
-    candidates = {trial.proposal["candidate"] for trial in state.trials if role(trial) == CANDIDATE}
     stored, through = shared(state)
     told = [
-        f"{counted(len(candidates), 'candidate')} in {counted(searched(state), 'round')}, "
+        f"{counted(candidates(state), 'candidate')} in {counted(searched(state), 'round')}, "
         f"{counted(len(state.trials), 'trial')}; {stored} of {counted(through, 'step')} from the store"
     ]
     if state.chosen is None:
@@ -118,5 +122,5 @@ def lines(state: StudyState) -> list[str]:
 
 def test_quality(trial: TrialState) -> str:
     """The quality on the test split, which finalists alone were scored on."""
-    found = next((name for name in QUALITIES if measure_value(trial.results, name) is not None), None)
-    return measure_text(found, measure_value(trial.results, found)) if found else ""
+    found = quality_of(trial.results)
+    return measure_text(*found) if found else ""

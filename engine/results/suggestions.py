@@ -23,7 +23,7 @@ from engine.results.pick import Pick, loss
 from engine.results.summary import PACKED, measure_value
 from engine.studies.rundir import RunDir
 from engine.studies.state import StepState, StudyState, TrialState
-from engine.text.numbers import number, percent
+from engine.text.numbers import number, percent, points
 
 MOST = 3
 """Suggestions at a time: more is a list to choose from, not advice."""
@@ -170,7 +170,7 @@ def _finer(found: _Found, axis: AxisNode, here: float, after: float, row: Row | 
     if values:
         what, unit = _named(axis.path)
         first, last = (unit(one) for one in (here, after))
-        lost = percent(found.loss(line[after])).replace("%", "points")
+        lost = points(found.loss(line[after]))
         yield (
             f"Sweep {what} more finely between {first} and {last}",
             f"at {last} it loses {lost}, at {first} no more than it may",
@@ -234,7 +234,7 @@ def _longer(found: _Found) -> Iterator[Idea]:
             yield (
                 f"Train {step.address} for {2 * epochs} epochs",
                 f"its last {max(epochs // LAST_SHARE, 1)} of {epochs} epochs still gained "
-                f"{percent(gained).replace('%', 'points')} on validation",
+                f"{points(gained)} on validation",
                 [*found.fixed(), _put(Address(index, "epochs"), 2 * epochs)],
             )
         return
@@ -287,7 +287,7 @@ def _seeds(found: _Found) -> Iterator[Idea]:
     if found.choice.seeds < 2 and found.choice.within and found.choice.loss > (1 - CLOSE) * allowed:
         yield (
             f"Repeat the pick with {len(SEEDS)} seeds",
-            f"it loses {percent(found.choice.loss).replace('%', 'points')} of {number(100 * allowed)} allowed, by one "
+            f"it loses {points(found.choice.loss)} of {number(100 * allowed)} allowed, by one "
             "seed: another may lose more",
             [*found.fixed(), _put(Address(None, "seed"), list(SEEDS))],
         )

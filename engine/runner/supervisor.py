@@ -39,7 +39,8 @@ from engine.text.visible import guard_streams
 POLL_S = 0.5
 """Seconds between two looks at the stop request."""
 WORDS_EVERY = 20
-"""Looks at the studies before it between two tellings of how long they still take: that reads their events."""
+"""Looks at the studies before it between two at all studies, which tell how long those before still take: that reads
+their events."""
 
 
 class Supervisor:
@@ -246,14 +247,15 @@ class Supervisor:
         Nothing was computed before but the check-up: what is wrong with a preset is told at once.
         """
         waited, look = False, 0
-        while before := turns.ahead(self.run):
+        before: list[turns.Ahead] = []
+        while before := turns.ahead(self.run, before if look % WORDS_EVERY else ()):
             self.stop.check()
             self.lease.check()
             if look % WORDS_EVERY == 0:
                 what = turns.in_words(before)
                 self.heartbeat.queued(what)
                 if not waited:
-                    self.emit(ev.Notice(level="info", text=f"It waits {what}"))
+                    self.emit(ev.Notice(level="info", text=f"It waits {what}", idle=True))
             waited, look = True, look + 1
             time.sleep(POLL_S)
         if turns.waits(self.run):

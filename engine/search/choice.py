@@ -10,7 +10,7 @@ from engine.measures.table import measure_text
 from engine.params.preset import Pick as Rule
 from engine.params.search import MOST_ACCURATE
 from engine.results import pick
-from engine.results.searches import CANDIDATE, FINALIST, UNCOMPRESSED
+from engine.results.searches import FINALIST, UNCOMPRESSED, candidates
 from engine.results.summary import quality_of
 from engine.search.task import Task
 from engine.studies import events as ev
@@ -57,7 +57,7 @@ def margin(agreement: float | None, images: int, candidates: int) -> float | Non
 def choose(task: Task, state: StudyState, rule: Rule) -> ev.Chosen:
     """The answer, from the finalists of the last confirmation."""
     told = _last_confirmed(state)
-    looked = len({t.proposal["candidate"] for t in state.trials if t.proposal.get("role") == CANDIDATE})
+    looked = candidates(state)
     found = _finalists(task, state, rule, told, looked)
     plain = [trial for trial in told if trial.proposal["role"] == UNCOMPRESSED and trial.status == "done"]
     sure = [one for one in found if one.sure]

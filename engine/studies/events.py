@@ -221,6 +221,8 @@ class Notice(_Event):
     level: Level
     text: str
     key: str | None = None
+    idle: bool = False
+    """Whether nothing is computed until the next event, because the study waits for its turn."""
 
 
 @dataclass(frozen=True, kw_only=True)

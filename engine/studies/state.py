@@ -137,9 +137,11 @@ class StudyState:
     started: float | None = None
     finished: float | None = None
     worked: float = 0.0
-    """Seconds in which an engine carried it, over all engines, as far as events tell."""
+    """Seconds in which an engine carried it, over all engines, as far as events tell; without waiting for its turn."""
     heard_at: float = 0.0
     """When the last event was written, in seconds since 1970."""
+    idle: bool = False
+    """Whether that event was the last thing before it waited for its turn."""
     replay_of: str | None = None
     trials: list[TrialState] = field(default_factory=list)
     steps: dict[str, StepState] = field(default_factory=dict)
@@ -177,9 +179,9 @@ class StudyState:
         return "unfinished" if part.begun else "not run"
 
     def apply(self, event: ev.Event) -> None:
-        if not isinstance(event, ev.StudyStarted):
+        if not isinstance(event, ev.StudyStarted) and not self.idle:
             self.worked += max(0.0, event.time - self.heard_at)
-        self.heard_at = event.time
+        self.heard_at, self.idle = event.time, isinstance(event, ev.Notice) and event.idle
         match event:
             case ev.StudyStarted():
                 self._start(event)

@@ -8,7 +8,7 @@ keeps nobody waiting, and of two that look at the same moment only the one that 
 import contextlib
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,9 +69,13 @@ def waits(run: RunDir) -> bool:
 def at_work(workspace: Path, but: str = "") -> list[Ahead]:
     """The studies that run or wait on this machine, those that run first, then in their order; not the one called
     `but`."""
+    return _in_order(run for run in studies(workspace) if run.name != but)
+
+
+def _in_order(runs: Iterable[RunDir]) -> list[Ahead]:
     there = []
-    for run in studies(workspace):
-        if run.name == but or not _here(status := run.read_status()):
+    for run in runs:
+        if not _here(status := run.read_status()):
             continue
         turn = read(run)
         if turn is not None and not turn.begun:
@@ -89,17 +93,21 @@ def _here(status: Status) -> bool:
     )
 
 
-def ahead(run: RunDir) -> list[Ahead]:
-    """The studies that come before this one; none for one that waits for nobody."""
+def ahead(run: RunDir, known: Sequence[Ahead] = ()) -> list[Ahead]:
+    """The studies that come before this one; none for one that waits for nobody.
+
+    `known`: those of an earlier look. While one of them still comes before it, only they are looked at: a workspace may
+    have hundreds of studies on a slow disk.
+    """
     turn = read(run)
     if turn is None or turn.begun:
         return []
     mine = turn.since, run.name
-    return [
-        one
-        for one in at_work(run.workspace, run.name)
-        if one.since is None or (one.since, one.run.name) < mine
-    ]
+
+    def before(there: Sequence[Ahead]) -> list[Ahead]:
+        return [one for one in there if one.since is None or (one.since, one.run.name) < mine]
+
+    return before(_in_order(one.run for one in known)) or before(at_work(run.workspace, run.name))
 
 
 def in_words(before: Sequence[Ahead]) -> str:

@@ -21,6 +21,11 @@ def percent(fraction: float | None, decimals: int = 2) -> str:
     return f"{fraction * 100:.{decimals}f} %" if abs(fraction) < 1e4 else f"{number(fraction)} (×100 %)"
 
 
+def points(share: float | None) -> str:
+    """A difference of two fractions as percentage points: 0.0139 → `1.39 points`."""
+    return percent(share).replace("%", "points")
+
+
 def count(value: float | None, unit: str = "") -> str:
     """A count with three significant digits and a decimal prefix: 1 080 000 → `1.08 M`."""
     if not _finite(value):

@@ -1,6 +1,7 @@
 """State is what replaying the events gives, whatever happened in between."""
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,19 @@ def test_a_study_goes_from_planned_to_done() -> None:
     assert (state.status, state.trials[0].status, state.done, state.progress) == ("done", "done", 1, 1.0)
     assert state.trials[0].results["accuracy"] == 0.8
     assert state.trials[0].results["peak_memory"] == 5
+
+
+def test_time_between_engines_and_before_its_turn_is_not_worked() -> None:
+    state = replayed(
+        replace(started(), time=100.0),
+        ev.Notice(level="info", text="It waits", idle=True, time=105.0),
+        ev.Notice(level="info", text="Its turn has come", time=1105.0),
+        replace(began("t"), time=1107.0),
+        replace(started(), time=5000.0),
+        ev.Notice(level="info", text="It waits", idle=True, time=5001.0),
+        ev.StudyFinished(state="cancelled", time=9000.0),
+    )
+    assert state.worked == 8.0
 
 
 def test_a_shared_step_that_failed_fails_every_trial_that_needs_it() -> None:

@@ -42,6 +42,16 @@ def test_what_runs_comes_first_then_what_has_waited_longest(
     assert names(turns.ahead(first)) == ["running"]
     assert names(turns.ahead(second)) == ["running", "first"]
     assert turns.ahead(running) == []
+    known = turns.ahead(second)[:1]
+    assert names(turns.ahead(second, known)) == ["running"], "one of those known is enough to wait for"
+    running.write_status(Status("done"))
+    assert names(turns.ahead(second, known)) == ["first"], "where all of them are over, all are looked at"
+
+
+def test_what_a_study_waits_for_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    second = waiting(tmp_path, "second", monkeypatch, 20.0)
+    waiting(tmp_path, "first", monkeypatch, 10.0)
+    study(tmp_path, "running")
     assert turns.in_words(turns.ahead(second)) == "for its turn, after running and first"
 
 
