@@ -3,6 +3,7 @@
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
+from engine.charts.lines import parameter_names
 from engine.charts.owner import Owner
 from engine.measures.table import QUALITIES, drawn, measure
 from engine.plotting.figure import Figure, Point, Series
@@ -26,14 +27,14 @@ def figure(
     """
     lines = []
     for state in states:
-        prefix = f"{state.name} " if len(states) > 1 else ""
+        prefix, told_by = f"{state.name} " if len(states) > 1 else "", varied(state)
         for step, trials in _steps(state):
             if only is not None and step.key not in only:
                 continue
             values = ((float(epoch.epoch), epoch.value(y)) for epoch in step.epochs)
             owner = Owner(state, trials)
             points = tuple(Point(number, value, owner=owner) for number, value in values if value is not None)
-            lines.append(Series(prefix + step_name(state, step, trials), points))
+            lines.append(Series(prefix + step_name(state, step, trials, told_by), points))
     return Figure(x_label="epoch", y_label=measure(y).label, series=tuple(lines), log_y=log, y_measure=y)
 
 
@@ -51,15 +52,26 @@ def _steps(state: StudyState) -> list[tuple[StepState, tuple[TrialState, ...]]]:
     return [(state.steps[key], tuple(trials)) for key, trials in users.items() if state.steps[key].epochs]
 
 
-def step_name(state: StudyState, step: StepState, trials: Sequence[TrialState]) -> str:
-    """The step, and what tells its trials from the others."""
+def varied(state: StudyState) -> frozenset[str]:
+    """The parameters in which some of a study's trials differ."""
+    first = state.trials[0].parameters if state.trials else {}
+    return frozenset(
+        name
+        for name in parameter_names(state)
+        if any(trial.parameters.get(name) != first.get(name) for trial in state.trials)
+    )
+
+
+def step_name(
+    state: StudyState, step: StepState, trials: Sequence[TrialState], told_by: Collection[str]
+) -> str:
+    """The step, and what tells its trials from the others; `told_by` is what is `varied` in the study."""
     if len(trials) == len(state.trials) > 1:
         return step.address
     same = {
         name: value
         for name, value in trials[0].parameters.items()
-        if all(trial.parameters.get(name) == value for trial in trials)
-        and any(trial.parameters.get(name) != value for trial in state.trials)
+        if name in told_by and all(trial.parameters.get(name) == value for trial in trials)
     }
     return " ".join([step.address, *(_short(name, value) for name, value in same.items())])
 

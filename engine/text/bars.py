@@ -8,16 +8,16 @@ LEVELS = "▁▂▃▄▅▆▇█"
 """A cell filled from below, in eighths."""
 
 
-def bar(share: float, cells: int) -> str:
-    """A bar of so many cells, to an eighth of a cell; what is left of it is dotted.
+def bar(share: float, cells: int, whole: float = 1.0) -> str:
+    """A bar of so many cells, to an eighth of a cell; what is left of it is dotted, up to the share `whole`.
 
-    >>> bar(0.5, 4), bar(0.4, 4), bar(1.2, 3)
-    ('██··', '█▋··', '███')
+    >>> bar(0.5, 4), bar(0.4, 4), bar(1.2, 3), bar(0.25, 4, 0.75)
+    ('██··', '█▋··', '███', '█··')
     """
     eighths = round(max(0.0, min(share, 1.0)) * cells * 8)
-    whole, part = divmod(eighths, 8)
-    text = "█" * whole + (PARTS[part] if part else "")
-    return text + "·" * (cells - len(text))
+    full, part = divmod(eighths, 8)
+    text = "█" * full + (PARTS[part] if part else "")
+    return text + "·" * max(round(min(whole, 1.0) * cells) - len(text), 0)
 
 
 def sparkline(values: Sequence[float], cells: int) -> str:

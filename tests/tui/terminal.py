@@ -63,6 +63,11 @@ class Terminal:
         self.seen = b""
         return time.perf_counter()
 
+    def ready(self, *words: str) -> None:
+        """Read until all words were painted, and nothing comes any more."""
+        self.until(*words)
+        self.settle()
+
     def settle(self) -> int:
         """Read until nothing comes any more; the bytes that came."""
         count = 0

@@ -35,12 +35,10 @@ def test_a_value_and_a_command_are_copied(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.delenv("TMUX", raising=False)
     run = fabricate.finished(tmp_path).run
     terminal = Terminal(tmp_path, (120, 40), "--open", "studies")
-    terminal.until("quickstart-1")
-    terminal.settle()
+    terminal.ready("quickstart-1")
     for typed, text in (("value pick", "#9 98.03 % 1.67×"), ("again", f"secateur run {run.preset}")):
         os.write(terminal.file, b"y")
-        terminal.until("Copy")
-        terminal.settle()
+        terminal.ready("Copy")
         os.write(terminal.file, typed.encode())
         terminal.settle()
         os.write(terminal.file, b"\r")
@@ -100,8 +98,7 @@ def test_the_preset_comes_back_from_an_editor_and_is_checked(
     editor.chmod(0o755)
     monkeypatch.setenv("VISUAL", str(editor))
     terminal = Terminal(tmp_path / "w", (120, 40), str(preset))
-    terminal.until("to run it")
-    terminal.settle()
+    terminal.ready("to run it")
     os.write(terminal.file, b"E")
     terminal.until("70000", seconds=20)
     assert "# short" in seen.read_text()  # the file as it is, comments and all

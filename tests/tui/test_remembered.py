@@ -28,30 +28,25 @@ def test_edits_survive_a_kill_and_the_lab_reopens_where_it_was(tmp_path: Path) -
         "model: {name: resnet20}\ndata: {name: digits}\nsteps:\n- train: {epochs: 3}\n- calibrate: {}\n"
     )
     first = Terminal(tmp_path, (120, 40), str(preset))
-    first.until("to run it")
-    first.settle()
+    first.ready("to run it")
     os.write(first.file, b"\x1b[B" * 7 + b"d")  # removes the last step
     kept(tmp_path, 'draft": "model')
     os.kill(first.pid, signal.SIGKILL)
     assert first.ended(5.0) == -signal.SIGKILL
 
     again = Terminal(tmp_path, (120, 40))
-    again.until("what was not saved is back", "mine")
-    again.settle()
+    again.ready("what was not saved is back", "mine")
     os.write(again.file, place("studies").key.encode())
-    again.until("quickstart-1")
-    again.settle()
+    again.ready("quickstart-1")
     os.write(again.file, place("curves").key.encode())
-    again.until("accuracy")
-    again.settle()
+    again.ready("accuracy")
     os.write(again.file, b"\x11")
     again.until("Leave now?")
     os.write(again.file, b"y")
     assert again.ended(10.0) == 0
 
     third = Terminal(tmp_path, (120, 40))
-    third.until("accuracy", "quickstart-1")  # the curves of that study
-    third.settle()
+    third.ready("accuracy", "quickstart-1")  # the curves of that study
     os.write(third.file, place("lab").key.encode())  # the preset as it is in its file
     third.until("mine", "calibrate")
     assert third.close() == 0

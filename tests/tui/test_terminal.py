@@ -44,8 +44,7 @@ def test_keys_of_one_packet_land_in_the_order_typed(tmp_path: Path, keys: str, e
     script = tmp_path / "form.py"
     script.write_text(INPUTS)
     terminal = Terminal(tmp_path, (80, 24), command=[sys.executable, str(script), str(out)])
-    terminal.until("0.80", "abc")
-    terminal.settle()
+    terminal.ready("0.80", "abc")
     os.write(terminal.file, keys.encode())
     assert terminal.ended(5.0) == 0
     assert out.read_text() == expected
@@ -55,8 +54,7 @@ def test_a_burst_into_the_filter_reaches_it_whole(tmp_path: Path) -> None:
     for name in ("alpha", "beta"):
         fabricate.finished(tmp_path, name)
     terminal = Terminal(tmp_path, (80, 24), "--open", "studies")
-    terminal.until("2 studies")
-    terminal.settle()
+    terminal.ready("2 studies")
     os.write(terminal.file, b"/betx\x7fa\r")
     terminal.until("1 of 2")
     assert terminal.close() == 0
@@ -65,8 +63,7 @@ def test_a_burst_into_the_filter_reaches_it_whole(tmp_path: Path) -> None:
 def test_a_burst_walks_through_screens_in_order(tmp_path: Path) -> None:
     fabricate.finished(tmp_path)
     terminal = Terminal(tmp_path, (80, 24), "--open", "studies")
-    terminal.until("1 study")
-    terminal.settle()
+    terminal.ready("1 study")
     os.write(terminal.file, b"4563/quick\x7fx\r")
     terminal.until("0 of 1")
     assert terminal.close() == 0
@@ -75,11 +72,9 @@ def test_a_burst_walks_through_screens_in_order(tmp_path: Path) -> None:
 def test_a_page_key_right_behind_escape_is_not_lost(tmp_path: Path) -> None:
     fabricate.finished(tmp_path)
     terminal = Terminal(tmp_path, (80, 24), "--open", "studies")
-    terminal.until("1 study")
-    terminal.settle()
+    terminal.ready("1 study")
     os.write(terminal.file, b"?")
-    terminal.until("Keys that work here")
-    terminal.settle()
+    terminal.ready("Keys that work here")
     os.write(terminal.file, b"\x1b4")
     terminal.until("global")
     assert terminal.close() == 0

@@ -14,7 +14,7 @@ from engine.studies.state import StudyState
 from tui.screens.base import StudyScreen, bindings
 from tui.session import Session
 from tui.views import log
-from tui.views.run import step_names
+from tui.views.run import Names
 from tui.widgets.document import Document
 from tui.widgets.painted import Line
 
@@ -35,6 +35,7 @@ class LogScreen(StudyScreen):
         self._tail: log.Logs | log.Events | None = None
         self._lines: list[str] = []
         self._state: StudyState | None = None
+        self._step_names = Names()
         self._names: Mapping[str, str] = {}
 
     def compose_body(self) -> ComposeResult:
@@ -49,9 +50,10 @@ class LogScreen(StudyScreen):
         self._look()
 
     def show_state(self, state: StudyState | None) -> None:
-        before, self._state = self._state, state
-        if state is not None and (before is None or len(before.steps) != len(state.steps)):
-            self._names = step_names(state)
+        self._state = state
+        names = self._step_names.of(state)
+        if names is not self._names:
+            self._names = names
             self.query_one(Document).show(self._text)
         self._title()
 

@@ -52,6 +52,7 @@ class RunScreen(StudyScreen, StudyActions):
     def __init__(self, session: Session) -> None:
         super().__init__(session)
         self._state: StudyState | None = None
+        self._names = run.Names()
         self._load: Load | None = None
         self._usage: tuple[float, Usage] | None = None
         self._tail: log.Events | None = None
@@ -107,13 +108,13 @@ class RunScreen(StudyScreen, StudyActions):
             self.query_one(name, Lines).redraw()
 
     def _steps(self, width: int, height: int) -> Sequence[Line]:
-        return run.steps(self._state, width, height) if self._state else []
+        return run.steps(self._state, self._names.of(self._state), width, height) if self._state else []
 
     def _load_lines(self, width: int, height: int) -> Sequence[Line]:
         return run.load_lines(self._state, self._load, width)[:height] if self._state else []
 
     def _log_lines(self, width: int) -> list[Line]:
-        names = run.step_names(self._state) if self._state else {}
+        names = self._names.of(self._state)
         return [line for text in self._log[-LOG_LINES:] for line in log.event_line(text, width, names)]
 
     # What is looked at

@@ -4,7 +4,7 @@ from engine.measures.table import measure_text
 from engine.results.compare import Comparison, Differing
 from engine.results.network import Layer
 from engine.text import numbers
-from tui.views.layers import bar
+from engine.text.bars import bar
 from tui.views.trial import aligned, difference
 from tui.widgets.document import wrapped
 from tui.widgets.painted import Line, Span
@@ -62,7 +62,7 @@ def _layers(found: Comparison, width: int) -> list[Line]:
 
     def drawn(layer: Layer | None) -> str:
         return (
-            bar(layer.before / largest, layer.nonzero / largest, cells).ljust(cells) if layer else " " * cells
+            bar(layer.nonzero / largest, cells, layer.before / largest).ljust(cells) if layer else " " * cells
         )
 
     def left(layer: Layer | None) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from engine.results.network import Layer, shape
+from engine.text.bars import bar
 from engine.text.numbers import count, percent
 from tui.widgets.table import Column, Row
 
@@ -32,7 +33,6 @@ SHARE_WIDTH = 18
 """Columns that a share takes at most, with the gap before it."""
 BESIDE_BAR = 69
 """Columns of the table that are neither a layer's name and shape nor its bar."""
-BARS = " ▏▎▍▌▋▊▉█"
 
 
 def ordered(layers: Sequence[Layer], by: str, reverse: bool) -> list[Layer]:
@@ -96,22 +96,10 @@ def rows(layers: Sequence[Layer], width: int) -> Iterable[Row]:
                 percent(layer.macs / total, 1),
                 *(_share(layer.within.get(of)) for of in removed),
                 *((layer.forms, layer.lost) if formed else ()),
-                (bar(layer.before / largest, layer.nonzero / largest, cells), "bar"),
+                (bar(layer.nonzero / largest, cells, layer.before / largest), "bar"),
             ),
         )
 
 
 def _share(share: float | None) -> str:
-    return "" if share is None else f"{percent(share, 0)} {bar(1.0, share, SHARE_CELLS)}"
-
-
-def bar(whole: float, filled: float, cells: int) -> str:
-    """A bar of `whole` (0..1 of `cells`) drawn as dots, its `filled` part solid.
-
-    >>> bar(1.0, 0.5, 8)
-    '████····'
-    """
-    eighths = round(max(0.0, min(filled, 1.0)) * cells * 8)
-    full, part = divmod(eighths, 8)
-    text = "█" * full + (BARS[part] if part else "")
-    return text + "·" * max(round(min(whole, 1.0) * cells) - len(text), 0)
+    return "" if share is None else f"{percent(share, 0)} {bar(share, SHARE_CELLS)}"

@@ -1,6 +1,6 @@
 """A study while it runs, as lines of text: how far it is, its steps, what its workers use."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from engine.charts import training
@@ -101,12 +101,31 @@ def users(state: StudyState) -> dict[str, list[TrialState]]:
 
 def step_names(state: StudyState) -> dict[str, str]:
     """What each step is called by its key, with what tells its trials from the others."""
-    return {key: _name(state, state.steps[key], trials) for key, trials in users(state).items()}
+    told_by = training.varied(state)
+    return {key: _name(state, state.steps[key], trials, told_by) for key, trials in users(state).items()}
 
 
-def steps(state: StudyState, width: int, height: int) -> list[Line]:
-    """The steps around those being done, one that trials share once; what is cut is counted."""
-    rows = [(state.steps[key], found) for key, found in users(state).items()]
+class Names:
+    """`step_names` of the study that is shown, worked out again only when it has other steps."""
+
+    def __init__(self) -> None:
+        self._known: tuple[object, ...] = ()
+        self._names: dict[str, str] = {}
+
+    def of(self, state: StudyState | None) -> dict[str, str]:
+        """The names; the same object as long as they hold."""
+        known = (state.name, len(state.trials), *state.steps) if state else ()
+        if known != self._known:
+            self._known, self._names = known, step_names(state) if state else {}
+        return self._names
+
+
+def steps(state: StudyState, names: Mapping[str, str], width: int, height: int) -> list[Line]:
+    """The steps around those being done, one that trials share once; what is cut is counted.
+
+    `names` are its `step_names`.
+    """
+    rows = [(state.steps[key], name) for key, name in names.items()]
     if not rows:
         return [[("No steps yet.", "muted")]]
     active = [i for i, (step, _) in enumerate(rows) if step.status == "running"]
@@ -114,12 +133,8 @@ def steps(state: StudyState, width: int, height: int) -> list[Line]:
     first = active[0] if active else (ended[-1] if ended else 0)
     above = height // 3 if height > 3 else 0
     top = max(0, min(first - above, len(rows) - height))
-    names = [_name(state, step, trials) for step, trials in rows]
-    room = max(NARROWEST_NAME, min(max(map(tables.cell_width, names)), width - STEP_BAR - 12))
-    lines = [
-        _step_line(state, step, name, room, width)
-        for (step, _), name in zip(rows[top : top + height], names[top : top + height], strict=True)
-    ]
+    room = max(NARROWEST_NAME, min(max(map(tables.cell_width, names.values())), width - STEP_BAR - 12))
+    lines = [_step_line(state, step, name, room, width) for step, name in rows[top : top + height]]
     below = len(rows) - top - height
     if top and above:
         lines[0] = [(f"  ↑ {top + 1} before", "muted")]
@@ -128,11 +143,11 @@ def steps(state: StudyState, width: int, height: int) -> list[Line]:
     return lines
 
 
-def _name(state: StudyState, step: StepState, trials: Sequence[TrialState]) -> str:
+def _name(state: StudyState, step: StepState, trials: Sequence[TrialState], told_by: Collection[str]) -> str:
     if step is trials[0].baseline_measure and step is not trials[0].measure:
         return f"{step.address} the baseline"
     shared = f" ({len(trials)} trials)" if 1 < len(trials) < len(state.trials) else ""
-    return training.step_name(state, step, trials) + shared
+    return training.step_name(state, step, trials, told_by) + shared
 
 
 def _step_line(state: StudyState, step: StepState, name: str, room: int, width: int) -> Line:
