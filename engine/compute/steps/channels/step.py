@@ -50,11 +50,12 @@ long as one of 16, and leaves the layout of blocks that runtimes choose for mult
 
 
 def prune_channels(model: nn.Module, params: PruneChannels, context: Context) -> nn.Module:
-    """Remove channels until the targets are reached; afterwards estimate BatchNorm's statistics anew.
+    """Remove channels until the targets are reached; make up for them by what is left.
 
     Groups that can't be pruned rightly are left whole, with a notice. Raises SecateurError when a target can't be
     reached, with the most that can.
     """
+    params = params.settled(classifier=context.data.task == "classification")
     prepare_for_channels(model)
     _make_plain(model, context)
     to_device(model, context.device)
@@ -71,7 +72,9 @@ def prune_channels(model: nn.Module, params: PruneChannels, context: Context) ->
         for before, after in zip(groups, left, strict=True)
     ]
     context.scored = None
-    if params.calibrate:
+    # Refitted outputs are a little smaller than they were, by what can't be made up for. Statistics estimated anew
+    # would scale that up again, noise included.
+    if params.calibrate and not pruning.refitted:
         recalibrate(model, context)
     return model
 
@@ -123,9 +126,13 @@ class _Pruning:
     ) -> None:
         self._model, self._groups, self._params, self._context = model, groups, params, context
         self._whole = {group.name: group.units for group in groups}
+        assert params.scope != "auto"
+        self._scope: Scope = params.scope
         self._multiple = _multiple(params, context)
         self.budget = self._budget = budget_for(model, groups, params, context)
         self._original = copy.deepcopy(model) if params.latency is not None else None
+        self.refitted = False
+        """Whether layers that lost inputs make up for it."""
 
     def check(self) -> None:
         """Fail before anything is trained; whether a latency can be met, only measuring tells."""
@@ -134,7 +141,7 @@ class _Pruning:
 
     def first_choice(self) -> Gone:
         """The units that would go if all were removed now."""
-        choice = self._choice(self._groups, 0, self._params.scope)
+        choice = self._choice(self._groups, 0)
         return units_gone(choice.order, self._budget.taken(choice.candidates, choice.order))
 
     def run(self) -> list[Group]:
@@ -151,7 +158,7 @@ class _Pruning:
             last = number == len(progress_after) - 1
             between = None if last or isinstance(schedule, OneShot) or not schedule.epochs else schedule
             if repair is not None and (last or between is not None):
-                repair.apply(self._model, self._context)
+                self.refitted = repair.apply(self._model, self._context)
             if between is not None:
                 recover(self._model, between, self._context, number)
                 repair = Reconstruction(self._model) if self._params.repair else None
@@ -172,7 +179,7 @@ class _Pruning:
 
     def _gone(self, groups: list[Group], number: int, progress: float) -> Gone:
         """The units that go in round `number`, which ends when the share `progress` of the way is done."""
-        choice = self._choice(groups, number, self._params.scope)
+        choice = self._choice(groups, number)
         if progress == 1.0 and self._original is not None:
             contenders = {"whole model": choice}
             if self._params.scope == "cost":
@@ -251,16 +258,17 @@ class _Pruning:
             repair.note(groups, gone)
         shrink(model, groups, gone)
         to_device(model, self._context.device)
-        if repair is not None:
-            repair.apply(model, self._context)
-        if self._params.calibrate:
+        refitted = repair is not None and repair.apply(model, self._context)
+        if self._params.calibrate and not refitted:
             recalibrate(model, self._context)
         return validate(model, self._context).loss
 
-    def _choice(self, groups: list[Group], number: int, scope: Scope) -> _Choice:
-        """What may go, by the importance that it has in round `number`."""
-        params, relative = self._params, scope != "cost"
-        scores = importance(params.criterion, self._model, groups, self._context, number, relative=relative)
+    def _choice(self, groups: list[Group], number: int, scope: Scope | None = None) -> _Choice:
+        """What may go, by the importance that it has in round `number`; by default in the scope of the step."""
+        criterion, scope = self._params.criterion, scope or self._scope
+        relative = scope != "cost"
+        assert criterion != "auto"
+        scores = importance(criterion, self._model, groups, self._context, number, relative=relative)
         candidates = self._candidates(groups, {name: len(own) for name, own in scores.items()})
         candidates = [c.ranked(scores[c.name]) for c in candidates]
         order = ordered(candidates, scope, cost=self._budget.cost, levels=self._budget.levels)
