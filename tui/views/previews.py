@@ -36,7 +36,9 @@ FP32 = 4
 """Bytes of a parameter."""
 CURVE_LINES = 9
 MOST_PROBLEMS = 3
-AS_PUBLISHED = "As it is published: its first and last layer are fitted to the preset's data, and smaller images are less work."
+AS_PUBLISHED = (
+    "As published: first and last layer are fitted to the preset's data; smaller images are less work."
+)
 
 
 @dataclass(frozen=True)
