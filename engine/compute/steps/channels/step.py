@@ -55,11 +55,7 @@ def prune_channels(model: nn.Module, params: PruneChannels, context: Context) ->
     Groups that can't be pruned rightly are left whole, with a notice. Raises SecateurError when a target can't be
     reached, with the most that can.
     """
-    prepare_for_channels(model)
-    _make_plain(model, context)
-    to_device(model, context.device)
-    groups = _groups(model, params, context)
-    pruning = _Pruning(model, groups, params, context)
+    pruning, groups = prepared(model, params, context)
     pruning.check()
     learn(model, groups, params.learning, context, pruning.first_choice)
     with edits.resized(model):
@@ -74,6 +70,15 @@ def prune_channels(model: nn.Module, params: PruneChannels, context: Context) ->
     if params.calibrate:
         recalibrate(model, context)
     return model
+
+
+def prepared(model: nn.Module, params: PruneChannels, context: Context) -> tuple["Pruning", list[Group]]:
+    """Make `model` ready for channels to be taken out of it, in place: its pruning, and the groups of its channels."""
+    prepare_for_channels(model)
+    _make_plain(model, context)
+    to_device(model, context.device)
+    groups = _groups(model, params, context)
+    return Pruning(model, groups, params, context), groups
 
 
 def _make_plain(model: nn.Module, context: Context) -> None:
@@ -108,14 +113,14 @@ def _groups(model: nn.Module, params: PruneChannels, context: Context) -> list[G
 
 
 @dataclass(frozen=True)
-class _Choice:
+class Choice:
     """What round of removals is to choose from, in order."""
 
     candidates: list[Candidate]
     order: list[Removal]
 
 
-class _Pruning:
+class Pruning:
     """One run of the step: its budget, measured on the model as it was, and the rounds towards it."""
 
     def __init__(
@@ -134,7 +139,7 @@ class _Pruning:
 
     def first_choice(self) -> Gone:
         """The units that would go if all were removed now."""
-        choice = self._choice(self._groups, 0, self._params.scope)
+        choice = self.choice(self._groups, 0, self._params.scope)
         return units_gone(choice.order, self._budget.taken(choice.candidates, choice.order))
 
     def run(self) -> list[Group]:
@@ -172,15 +177,15 @@ class _Pruning:
 
     def _gone(self, groups: list[Group], number: int, progress: float) -> Gone:
         """The units that go in round `number`, which ends when the share `progress` of the way is done."""
-        choice = self._choice(groups, number, self._params.scope)
+        choice = self.choice(groups, number, self._params.scope)
         if progress == 1.0 and self._original is not None:
             contenders = {"whole model": choice}
             if self._params.scope == "cost":
-                contenders["whole model, by importance alone"] = self._choice(groups, number, "global")
+                contenders["whole model, by importance alone"] = self.choice(groups, number, "global")
             return self._measured(self._original, groups, contenders)
         return units_gone(choice.order, self._budget.taken(choice.candidates, choice.order, progress))
 
-    def _measured(self, original: nn.Module, groups: list[Group], contenders: dict[str, _Choice]) -> Gone:
+    def _measured(self, original: nn.Module, groups: list[Group], contenders: dict[str, Choice]) -> Gone:
         """The units whose removal makes the model as fast as the latency target asks, by measuring whole models.
 
         Of several orders of removal the one that costs less on validation images: times of single layers, by which
@@ -203,7 +208,7 @@ class _Pruning:
         return gone[best]
 
     def _as_fast(
-        self, target: LatencyTarget, original: nn.Module, groups: list[Group], choice: _Choice, name: str
+        self, target: LatencyTarget, original: nn.Module, groups: list[Group], choice: Choice, name: str
     ) -> latency_target.Found:
         """How many removals, in the order of `choice`, come nearest to the target."""
         (steered,) = self._budget.targets
@@ -257,14 +262,14 @@ class _Pruning:
             recalibrate(model, self._context)
         return validate(model, self._context).loss
 
-    def _choice(self, groups: list[Group], number: int, scope: Scope) -> _Choice:
-        """What may go, by the importance that it has in round `number`."""
+    def choice(self, groups: list[Group], number: int, scope: Scope) -> Choice:
+        """What may go, in its order, by the importance that it has in round `number`."""
         params, relative = self._params, scope != "cost"
         scores = importance(params.criterion, self._model, groups, self._context, number, relative=relative)
         candidates = self._candidates(groups, {name: len(own) for name, own in scores.items()})
         candidates = [c.ranked(scores[c.name]) for c in candidates]
         order = ordered(candidates, scope, cost=self._budget.cost, levels=self._budget.levels)
-        return _Choice(candidates, order)
+        return Choice(candidates, order)
 
     def _round_to(self, channels: int) -> int:
         """What to round a layer of so many channels to."""
