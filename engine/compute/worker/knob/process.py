@@ -142,6 +142,7 @@ class Worker:
             setting.latency_ms,
             setting.levels,
             time.monotonic() - came,
+            found.final,
             self._steps(setting),
         )
 
