@@ -69,7 +69,8 @@ def _shapes(model: Any, images: Any, *more: type) -> list[tuple[Any, tuple[int, 
     import torch
 
     shapes: list[tuple[Any, tuple[int, ...]]] = []
-    wanted = [layer for layer in model.modules() if isinstance(layer, (torch.nn.Conv2d, *more))]
+    kinds: tuple[type, ...] = (torch.nn.Conv2d, *more)
+    wanted: list[torch.nn.Module] = [layer for layer in model.modules() if isinstance(layer, kinds)]
     hooks = [
         layer.register_forward_hook(lambda layer, given, _: shapes.append((layer, tuple(given[0].shape))))
         for layer in wanted
