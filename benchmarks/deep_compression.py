@@ -141,10 +141,7 @@ def main() -> int:
 
 def row(args: argparse.Namespace, found: list[dict[str, Any]]) -> dict[str, Any]:
     """What the results' table says of this run."""
-
-    def spread(values: list[float]) -> list[float]:
-        return [statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else 0.0]
-
+    spread = results.mean_and_deviation
     return {
         "network": f"{args.model}, {args.sparsity:.0%} pruned, {args.centroids} centroids a layer, {len(found)} seeds",
         "times smaller": spread([one["ratio"] for one in found]),

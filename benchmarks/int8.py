@@ -27,7 +27,7 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from benchmarks import trained
+from benchmarks import results, trained
 from engine.compute.data import Dataset, Split
 from engine.compute.data.images import Subset
 from engine.compute.latency.pair import Side, measure_pair
@@ -45,6 +45,10 @@ BATCH = 250
 """Images scored at a time."""
 UNTRAINED = 500
 """Validation images that an untrained network is scored on."""
+ABOUT = (
+    "One float file, the same {} calibration images, batch 1, {}; agreement is with the float file. NNCF's files, "
+    "where it is installed, are made for OpenVINO first."
+)
 Way = Callable[[Path, Path, list[Tensor]], None]
 """Writes an INT8 file: from a float one, to where, calibrated on these images."""
 
@@ -164,6 +168,24 @@ def main() -> None:
         report(trials[-1:], f"seed {seed}")
     if len(trials) > 1:
         report(trials, f"mean ± deviation of {len(trials)} seeds")
+    told = ABOUT.format(args.calibration, args.data)
+    results.write("int8", table(args, trials), title="INT8 files in ONNX Runtime", about=told)
+
+
+def table(args: argparse.Namespace, trials: list[dict[str, dict[str, float]]]) -> list[dict[str, Any]]:
+    """A row for every way."""
+    columns = (
+        ("test accuracy (%)", "accuracy"),
+        ("agreement (%)", "agreement"),
+        ("speed over fp32", "speedup"),
+        ("others' load", "others"),
+    )
+    network = f"{args.model}, {args.size} px, {len(trials)} seeds"
+    return [
+        {"network": network, "file": name}
+        | {head: results.mean_and_deviation([one[name][key] for one in trials]) for head, key in columns}
+        for name in trials[0]
+    ]
 
 
 def report(trials: list[dict[str, dict[str, float]]], title: str) -> None:

@@ -34,7 +34,8 @@ def headline() -> str:
             )
         )
     whole, file = int8[0], int8[1]
-    text = f"whole: {_cell(whole['test accuracy (%)'])} %; {file['speed over fp32']} times as fast in ONNX Runtime"
+    speed = f"{_cell(file['speed over fp32'])} times as fast in ONNX Runtime"
+    text = f"whole: {_cell(whole['test accuracy (%)'])} %; {speed}"
     rows.append(("INT8 file", file["test accuracy (%)"], text))
     size = f"{_cell(small[0]['times smaller'])} times smaller"
     lines = ["| ResNet20, compressed by | accuracy (%) | beside |", "|---|---|---|"]
