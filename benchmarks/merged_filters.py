@@ -137,7 +137,7 @@ def described(args: argparse.Namespace, found: list[dict[str, Any]]) -> str:
     """What the table is about."""
     macs, before = (trained.spread([one[name] for one in found]) for name in ("macs", "before"))
     return (
-        f"`cluster.filters` with `ratio: {args.ratio:g}`: {args.model}, {args.data}, {len(found)} seeds, from {before} % "
+        f"`cluster.filters`, `ratio: {args.ratio:g}`: {args.model}, {args.data}, {len(found)} seeds, from {before} % "
         f"on test; {macs} times fewer MACs, and channels pruned to as many. Timed at batch {args.images_at_once}."
     )
 
