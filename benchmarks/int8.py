@@ -40,6 +40,7 @@ from engine.compute.steps.quantization.precision.search import Drawn
 from engine.machine import lock
 from engine.params import QuantizeStatic
 from engine.params.preset import Latency
+from engine.text.phrases import counted
 
 BATCH = 250
 """Images scored at a time."""
@@ -167,7 +168,7 @@ def main() -> None:
         trials.append(trained.kept(args, about, partial(trial, args, data, seed)))
         report(trials[-1:], f"seed {seed}")
     if len(trials) > 1:
-        report(trials, f"mean ± deviation of {len(trials)} seeds")
+        report(trials, f"mean ± deviation of {counted(len(trials), 'seed')}")
     told = ABOUT.format(args.calibration, args.data)
     results.write("int8", table(args, trials), title="INT8 files in ONNX Runtime", about=told)
 
@@ -180,7 +181,7 @@ def table(args: argparse.Namespace, trials: list[dict[str, dict[str, float]]]) -
         ("speed over fp32", "speedup"),
         ("others' load", "others"),
     )
-    network = f"{args.model}, {args.size} px, {len(trials)} seeds"
+    network = f"{args.model}, {args.size} px, {counted(len(trials), 'seed')}"
     return [
         {"network": network, "file": name}
         | {head: results.mean_and_deviation([one[name][key] for one in trials]) for head, key in columns}

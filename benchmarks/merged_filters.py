@@ -26,6 +26,7 @@ from engine.compute.measures.counts import count
 from engine.compute.steps.apply import apply
 from engine.machine import lock
 from engine.params import ClusterFilters, PruneChannels
+from engine.text.phrases import counted
 
 GOAL_SPEEDUP, GOAL_POINTS = 2.0, 1.5
 BEFORE = ("merged", "pruned", "pruned and refitted")
@@ -136,9 +137,10 @@ def rows(args: argparse.Namespace, found: list[dict[str, Any]]) -> list[dict[str
 def described(args: argparse.Namespace, found: list[dict[str, Any]]) -> str:
     """What the table is about."""
     macs, before = (trained.spread([one[name] for one in found]) for name in ("macs", "before"))
+    seeds = counted(len(found), "seed")
     return (
-        f"`cluster.filters`, `ratio: {args.ratio:g}`: {args.model}, {args.data}, {len(found)} seeds, from {before} % "
-        f"on test; {macs} times fewer MACs, and channels pruned to as many. Timed at batch {args.images_at_once}."
+        f"`cluster.filters`, `ratio: {args.ratio:g}`: {args.model}, {args.data}, {seeds}, from {before} % on test; {macs} "
+        f"times fewer MACs, and channels pruned to as many. Timed at batch {args.images_at_once}."
     )
 
 

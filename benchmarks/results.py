@@ -31,9 +31,9 @@ def write(name: str, rows: Sequence[Mapping[str, Any]], **about: Any) -> Path:
     return file
 
 
-def mean_and_deviation(values: Sequence[float]) -> list[float]:
-    """As the results' tables have it; the deviation is a sample's, 0 of a single value."""
-    return [statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else 0.0]
+def mean_and_deviation(values: Sequence[float]) -> float | list[float]:
+    """As the results' tables have it; of a single value itself."""
+    return values[0] if len(values) == 1 else [statistics.fmean(values), statistics.stdev(values)]
 
 
 def command() -> str:
