@@ -139,8 +139,8 @@ def described(args: argparse.Namespace, found: list[dict[str, Any]]) -> str:
     macs, before = (trained.spread([one[name] for one in found]) for name in ("macs", "before"))
     seeds = counted(len(found), "seed")
     return (
-        f"`cluster.filters`, `ratio: {args.ratio:g}`: {args.model}, {args.data}, {seeds}, from {before} % on test; {macs} "
-        f"times fewer MACs, and channels pruned to as many. Timed at batch {args.images_at_once}."
+        f"`cluster.filters`, `ratio: {args.ratio:g}`: {args.model}, {args.data}, {seeds}, from {before} % on test; "
+        f"{macs} times fewer MACs, and channels pruned to as many. Timed at batch {args.images_at_once}."
     )
 
 
