@@ -5,19 +5,17 @@ Guarantees"), with one difference: of partial choices that cost about the same t
 costs, so that roundings don't add up over layers, and a choice that is found does hold every limit.
 """
 
+import bisect
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
-CELLS = 2048
-"""Choices of the first layers that are told apart by what they cost, under all limits together."""
+CELLS = 512
+"""Choices for the first layers that are told apart by what they cost, under all limits together."""
 ROUNDING = 1e-9
 """Share of a limit that sums of floats may miss."""
 
-Floats = NDArray[np.float64]
+Costs = tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -26,18 +24,17 @@ class Option:
 
     level: float
     loss: float
-    costs: tuple[float, ...]
+    costs: Costs
 
 
-@dataclass(frozen=True)
-class _Front:
-    """Choices for the first layers: their costs (choices, limits), losses, and how each came about: which choice of the
-    layers before, and which option of the last one."""
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """Of the first layers: their losses and costs in sum, the option of the last one, the choice of those before."""
 
-    costs: Floats
-    losses: Floats
-    before: NDArray[np.int64]
-    option: NDArray[np.int64]
+    loss: float
+    costs: Costs
+    option: Option | None = None
+    before: "_Choice | None" = None
 
 
 def solve(layers: Mapping[str, Sequence[Option]], limits: Sequence[float]) -> dict[str, Option] | None:
@@ -46,67 +43,73 @@ def solve(layers: Mapping[str, Sequence[Option]], limits: Sequence[float]) -> di
     Exact where no two sums of costs fall into one of the cells that a limit is divided in (whole numbers up to `CELLS`
     under one limit do not); else near to it. None where no choice holds all limits: for one limit that is certain.
     """
-    names = list(layers)
-    losses = [np.array([one.loss for one in layers[name]]) for name in names]
-    costs = [np.array([one.costs for one in layers[name]], dtype=float) for name in names]
-    bounds = np.array([limit * (1 + ROUNDING) + ROUNDING for limit in limits])
+    bounds = tuple(limit * (1 + ROUNDING) + ROUNDING for limit in limits)
+    each = [_useful(options) for options in layers.values()]
     # What the layers after each one take at least: choices that leave less than that lead nowhere.
-    rest = np.zeros((len(names) + 1, len(limits)))
-    for place in reversed(range(len(names))):
-        rest[place] = rest[place + 1] + costs[place].min(axis=0)
-    none = np.zeros(0, dtype=np.int64)
-    fronts = [_Front(np.zeros((1, len(limits))), np.zeros(1), none, none)]
-    for place in range(len(names)):
-        front = _with_layer(fronts[-1], costs[place], losses[place], bounds, rest[place + 1])
-        if not len(front.losses):
+    rest = [tuple(0.0 for _ in limits)]
+    for options in reversed(each):
+        least = [min(one.costs[n] for one in options) if options else math.inf for n in range(len(limits))]
+        rest.append(tuple(a + b for a, b in zip(rest[-1], least, strict=True)))
+    front = [_Choice(0.0, tuple(0.0 for _ in limits))]
+    for options, after in zip(each, reversed(rest[:-1]), strict=True):
+        front = _with_layer(front, options, bounds, after)
+        if not front:
             return None
-        fronts.append(front)
-    at = int(np.argmin(fronts[-1].losses))
+    last: _Choice | None = min(front, key=lambda choice: (choice.loss, choice.costs))
     chosen: dict[str, Option] = {}
-    for name, front in zip(reversed(names), reversed(fronts[1:]), strict=True):
-        chosen[name] = layers[name][front.option[at]]
-        at = int(front.before[at])
-    return {name: chosen[name] for name in names}
+    for name in reversed(list(layers)):
+        assert last is not None and last.option is not None
+        chosen[name] = last.option
+        last = last.before
+    return {name: chosen[name] for name in layers}
 
 
-def _with_layer(front: _Front, costs: Floats, losses: Floats, bounds: Floats, rest: Floats) -> _Front:
-    """Every choice so far with every option of one more layer, of those in one cell the best."""
-    options = len(losses)
-    sums = (front.costs[:, None] + costs[None]).reshape(-1, costs.shape[1])
-    added = (front.losses[:, None] + losses[None]).reshape(-1)
-    kept = np.flatnonzero((sums + rest <= bounds).all(axis=1) & np.isfinite(added))
+def _useful(options: Sequence[Option]) -> list[Option]:
+    """Those that no other one is better than in loss and all costs; of equal ones the first."""
+    kept: list[Option] = []
+    for one in sorted(options, key=lambda one: (one.loss, one.costs)):
+        better = any(all(b <= a for a, b in zip(one.costs, other.costs, strict=True)) for other in kept)
+        if math.isfinite(one.loss) and not better:
+            kept.append(one)
+    return kept
+
+
+def _with_layer(front: list[_Choice], options: list[Option], bounds: Costs, after: Costs) -> list[_Choice]:
+    """Every choice so far with every option of one more layer: of those in one cell the best, and the cheapest."""
+    room = tuple(bound - least for bound, least in zip(bounds, after, strict=True))
     cells = max(round(CELLS ** (1 / len(bounds))), 2)
-    places = np.minimum((sums[kept] / bounds * cells).astype(np.int64), cells)
-    cell = places @ (cells + 1) ** np.arange(len(bounds))
-    # Of equal losses the cheaper one; the cheapest of all stays in any case, because only it may hold the limit.
-    order = np.lexsort((sums[kept].sum(axis=1), added[kept], cell))
-    first = np.ones(len(order), dtype=bool)
-    first[1:] = cell[order][1:] != cell[order][:-1]
-    best = kept[order[first]]
-    if len(kept):
-        best = np.union1d(best, kept[np.argmin(sums[kept].sum(axis=1))])
-    return _Front(sums[best], added[best], best // options, best % options)
+    scale = tuple(cells / bound for bound in bounds)
+    best: dict[int, tuple[float, Costs, _Choice, Option]] = {}
+    cheapest: tuple[float, Costs, _Choice, Option] | None = None
+    for option in options:
+        for choice in front:
+            costs = tuple(map(float.__add__, choice.costs, option.costs))
+            if not all(map(float.__le__, costs, room)):
+                continue
+            loss, cell = choice.loss + option.loss, 0
+            for cost, each in zip(costs, scale, strict=True):
+                cell = cell * (cells + 1) + int(cost * each)
+            known = best.get(cell)
+            if known is None or loss < known[0] or (loss == known[0] and costs < known[1]):
+                best[cell] = (loss, costs, choice, option)
+            if cheapest is None or sum(costs) < sum(cheapest[1]):
+                cheapest = (loss, costs, choice, option)
+    found = list(best.values())
+    if cheapest is not None and all(one[1] != cheapest[1] for one in found):
+        found.append(cheapest)
+    return [_Choice(loss, costs, option, choice) for loss, costs, choice, option in found]
 
 
-def levels(points: Sequence[tuple[float, float]], wanted: Sequence[float]) -> list[tuple[float, float]]:
-    """The loss at each `wanted` level by straight lines through measured `points` (level, loss), rising in level.
+def at_level(points: Sequence[tuple[float, float]], level: float) -> float:
+    """The loss at a level by straight lines through measured `points` (level, loss), rising in level; infinite outside
+    of what was measured, where nothing is predicted.
 
-    Levels outside of what was measured are left out: nothing is predicted there.
-
-    >>> levels([(0.0, 0.0), (0.5, 0.1), (0.9, 0.3)], [0.25, 0.7, 0.95])
-    [(0.25, 0.05), (0.7, 0.2)]
+    >>> at_level([(0.0, 0.0), (0.5, 0.1), (0.9, 0.3)], 0.25), at_level([(0.0, 0.0), (0.5, 0.1)], 0.6)
+    (0.05, inf)
     """
-    xs, ys = zip(*points, strict=True)
-    inside = [one for one in wanted if xs[0] <= one <= xs[-1]]
-    return [(one, round(float(np.interp(one, xs, ys)), 12)) for one in inside]
-
-
-def spread(low: float, high: float, count: int) -> list[float]:
-    """`count` levels from `low` to `high`, evenly.
-
-    >>> spread(0.0, 0.9, 4)
-    [0.0, 0.3, 0.6, 0.9]
-    """
-    if count < 2 or math.isclose(low, high):
-        return [low]
-    return [round(low + (high - low) * number / (count - 1), 12) for number in range(count)]
+    levels = [one for one, _ in points]
+    if not levels[0] <= level <= levels[-1]:
+        return math.inf
+    right = max(bisect.bisect_left(levels, level), 1)
+    (low, cheap), (high, dear) = points[right - 1], points[right]
+    return cheap + (dear - cheap) * (level - low) / (high - low)
