@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from engine.compute.numerics.aligned import to_array
+
 FEW_VALUES = 4096
 """Distinct values up to which the packed format gives a tensor a codebook."""
 SAMPLED = 1 << 16
@@ -46,7 +48,7 @@ def stored(tensor: Tensor) -> Stored:
     if not len(kept):
         return Stored(values.numel(), 0, 0.0)
     width = kept.element_size()
-    raw = kept.view(torch.uint8).numpy().reshape(-1, width)
+    raw = to_array(kept.view(torch.uint8)).reshape(-1, width)
     planes = sum(_plane(raw[:, byte]) for byte in range(width))
     bits, beside = planes, 0.0
     words = raw.view(f"u{width}") if width <= LENGTH else raw[:0]
@@ -63,12 +65,6 @@ def stored(tensor: Tensor) -> Stored:
 def packed_bytes(parts: Iterable[Stored]) -> int:
     """Bytes of all of them in one file."""
     return round(sum(part.bytes() + ENTRY for part in parts)) + FRAME
-
-
-def code_bits(codes: Tensor, levels: int) -> float:
-    """Bits of a code on average, of codes 0 … `levels`; no code takes less than one."""
-    counts = torch.bincount(codes.flatten(), minlength=levels + 1).double()
-    return max(_entropy((counts / counts.sum()).numpy()), 1.0)
 
 
 def plain_bytes(tensors: Mapping[str, tuple[torch.dtype, tuple[int, ...]]]) -> int:
