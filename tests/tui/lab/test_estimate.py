@@ -8,12 +8,13 @@ from engine.presets import edits, shipped, spec
 from engine.presets.spec import Spec
 from engine.presets.steps import Address
 from engine.presets.yaml.tree import node_of
+from engine.results.estimates import START_S, History, epochs_of
 from engine.studies import events as ev
 from engine.studies.events import EpochFinished, Planned, StepFinished, StudyStarted, to_line
 from engine.studies.rundir import RunDir
 from engine.studies.status import Status
 from tui.lab.document import read
-from tui.lab.estimate import START_S, History, epochs_of, estimate
+from tui.lab.estimate import estimate
 from tui.lab.outline import items
 from tui.lab.review import sections
 
