@@ -94,6 +94,12 @@ def _patiently(look: Callable[[], T | None], problem: str) -> T:
     return found
 
 
+def only_plans(stage: Stage, state: StudyState) -> bool:
+    """Whether the stage's task plans, and the tasks before it have left nothing to be computed."""
+    ended = bool(state.trials) and all(trial.status in ("done", "failed") for trial in state.trials)
+    return stage.plans is not None and not stage.jobs and ended
+
+
 def go_on(
     task: Planner, rounds: Rounds, plan: Plan, number: int, complete: Callable[[Sequence[Job]], bool]
 ) -> None:

@@ -25,7 +25,6 @@ from engine.runner.share import POLL_S, Share
 from engine.runner.stopping import Stop, StopRequest
 from engine.runner.supervisor import devices, preload
 from engine.slurm import duration, inside
-from engine.slurm.inside import Attempt
 from engine.store import claims
 from engine.store.claims import Claims
 from engine.store.files import explained
@@ -50,7 +49,7 @@ class Task:
 
     def __init__(self, run: RunDir, stage: str, index: int, disk: Path | None = None) -> None:
         self.run, self.disk = run, disk
-        self.attempt = inside.attempt() or _by_hand(index)
+        self.attempt = inside.attempt() or inside.by_hand(index)
         tasks = Tasks.read(run)
         if tasks is None:
             raise SecateurError(
@@ -160,12 +159,16 @@ class Task:
         gpus.check(settings.device, settings.distributed.here(settings.executor.slurm))
         mine = choose.machine(settings).of_any_node(mixed)
         agreed = basis.latest(self.run, self.tasks.submission)
-        if agreed is not None and (unlike := mine.like(agreed.machine)):
+        if agreed is not None and (unlike := self._unlike(mine, agreed)):
             return self._other_node(agreed, unlike)
         agreed = basis.read(self.run, self.tasks.submission) or self._first(agreed, mine)
-        if unlike := mine.like(agreed.machine):  # another kind of node was faster to say what it is
+        if unlike := self._unlike(mine, agreed):  # another kind of node was faster to say what it is
             return self._other_node(agreed, unlike)
         return self._plan(agreed), agreed
+
+    def _unlike(self, mine: Machine, agreed: Basis) -> list[str]:
+        """How this node differs from the study's, where that matters: to plan, any node will do."""
+        return [] if planning.only_plans(self.stage, self.state()) else mine.like(agreed.machine)
 
     def _plan(self, agreed: Basis) -> Plan:
         """The plan; of a search so far."""
@@ -378,11 +381,6 @@ def _surroundings() -> dict[str, str]:
         "container": os.environ.get("APPTAINER_CONTAINER", ""),
     }
     return {name: value for name, value in values.items() if value}
-
-
-def _by_hand(index: int) -> Attempt:
-    """For a script that somebody runs outside of Slurm."""
-    return Attempt(f"hand{os.getpid()}", index, 0, os.uname().nodename, "", 0, 0, False)
 
 
 def main() -> None:
