@@ -39,7 +39,7 @@ WITHIN_S = 150
 """A process that takes longer is ended, and its loop has no number."""
 
 
-def ours(execution: str, args: argparse.Namespace) -> float:
+def ours(execution: Any, args: argparse.Namespace) -> float:
     """Images a second of `fit`, from its second epoch on."""
     import torch
 
@@ -82,8 +82,8 @@ def ours(execution: str, args: argparse.Namespace) -> float:
             if len(ends) > 1 and ends[-1] - ends[0] > args.seconds:
                 raise Enough
 
-    course: dict[str, Any] = {"learning_rate": RATE, "schedule": "constant", "precision": "bf16"}
-    params = Train(epochs=MOST_EPOCHS, batch=args.batch, augment="crop-flip", execution=execution, **course)
+    fixed: dict[str, Any] = {"learning_rate": RATE, "schedule": "constant", "precision": "bf16"}
+    params = Train(epochs=MOST_EPOCHS, batch=args.batch, augment="crop-flip", execution=execution, **fixed)
     with tempfile.TemporaryDirectory() as partial:
         context = Context(data, torch.device(args.device), 0, 0, "", Path(partial), send)
         with contextlib.suppress(Enough):

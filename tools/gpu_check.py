@@ -157,7 +157,7 @@ def study(check: Check) -> Result:
     preset = check.preset("study", PRESET, epochs=epochs, execution=how)
     check.secateur("run", preset, "--name", "whole", seconds=150)
     other = check.scratch / "other"
-    moved = {"SECATEUR_HOME": str(other)}
+    moved: dict[str, Any] = {"SECATEUR_HOME": str(other)}
     check.secateur("run", preset, "--name", "broken", "--detach", seconds=60, **moved)
     _await(lambda: _trained(other / "studies" / "broken"), 60)
     check.secateur("cancel", "broken", seconds=30, **moved)
