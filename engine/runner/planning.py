@@ -40,6 +40,7 @@ class Planner(Protocol):
     spec: Spec
     store: Store
     tasks: Tasks
+    stage: Stage
 
     @property
     def stopping(self) -> bool:
@@ -66,7 +67,8 @@ def stage_of(run: RunDir, tasks: Tasks, name: str) -> tuple[Tasks, Stage]:
 
     def found() -> tuple[Tasks, Stage] | None:
         now = Tasks.read(run) or tasks
-        return next(((now, stage) for stage in now.stages if stage.name == name), None)
+        stage = now.stage(name)
+        return (now, stage) if stage is not None else None
 
     return _patiently(found, f"The stage {name} is none of those that were sent last")
 
@@ -96,8 +98,14 @@ def _patiently(look: Callable[[], T | None], problem: str) -> T:
 
 def only_plans(stage: Stage, state: StudyState) -> bool:
     """Whether the stage's task plans, and the tasks before it have left nothing to be computed."""
-    ended = bool(state.trials) and all(trial.status in ("done", "failed") for trial in state.trials)
-    return stage.plans is not None and not stage.jobs and ended
+    return stage.plans is not None and not stage.jobs and _is_whole(state, stage.plans)
+
+
+def _is_whole(state: StudyState, number: int) -> bool:
+    """Whether the baseline, and all trials of the rounds before this one, have ended."""
+    before = 1 + sum(len(one.trials) for n, one in state.proposed.items() if n < number)
+    ended = [trial.status in ("done", "failed") for trial in state.trials[:before]]
+    return len(ended) == before and all(ended)
 
 
 def go_on(
@@ -109,7 +117,7 @@ def go_on(
     `complete` has all of the jobs done that were lost with their tasks; False if asked to stop meanwhile.
     """
     while complete(plan.jobs):
-        state = _whole(task.state)
+        state = _whole(task.state, number)
         if state.trials[0].status == "failed":
             return
         found = rounds.following(number, state, state.proposed, _clock(task, state))
@@ -130,12 +138,12 @@ def go_on(
             return
 
 
-def _whole(state: Callable[[], StudyState]) -> StudyState:
-    """The study when all its trials have ended: what follows from them has to follow from all."""
+def _whole(state: Callable[[], StudyState], number: int) -> StudyState:
+    """The study when all before the round has ended: what follows from it has to follow from all of it."""
 
     def found() -> StudyState | None:
         now = state()
-        return now if all(trial.status in ("done", "failed") for trial in now.trials) else None
+        return now if _is_whole(now, number) else None
 
     return _patiently(found, "The results of the round before are not all told")
 
@@ -152,7 +160,7 @@ def _clock(task: Planner, state: StudyState) -> Clock:
 
 def _send(task: Planner, plan: Plan, number: int, *, again: bool) -> None:
     try:
-        slurm.send_round(task.run, plan, number, task.store, again=again)
+        slurm.send_round(task.run, plan, number, task.store, task.stage, again=again)
     except SecateurError as error:
         raise NotSent(
             f"Round {number - 1} of the search could not be sent from its node",

@@ -58,7 +58,7 @@ class Task:
         (self.tasks, self.stage), self.index = planning.stage_of(run, tasks, stage), index
         self.asked = run.asked()
         self.spec: Spec = read_stored(run.preset, self.asked.get("name", run.name))
-        self.rounds = next((s.plans for s in self.tasks.stages if s.plans is not None), 0)
+        self.rounds = self.tasks.rounds(self.stage)
         self.code = inputs.code_of(run, self.spec)
         self.store = run.store()
         with explained(run.task_events):

@@ -5,7 +5,7 @@ Jobs are named by trial and place, not by key: the shape of a plan does not depe
 
 from collections import Counter
 from collections.abc import Collection
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from engine.params.slurm import Slurm
@@ -41,27 +41,25 @@ class Stage:
 
 @dataclass(frozen=True)
 class Tasks:
-    """`tasks.json`: what was submitted. `submission` counts how often; `excluded` are nodes that had failed."""
+    """`tasks.json`: what was submitted. `submission` counts how often; `excluded` are nodes that had failed.
+
+    `sender`: of a search's round, the stage whose task has sent it, and may be started again before it is through.
+    """
 
     asked: Slurm
     stages: tuple[Stage, ...]
     submission: int = 1
     excluded: tuple[str, ...] = field(default=())
+    sender: Stage | None = None
 
     def write(self, run: RunDir) -> None:
-        asked = self.asked.model_dump(mode="json", exclude_unset=True)
-        stages = [
-            {
-                "name": s.name,
-                "depth": s.depth,
-                "exclusive": s.exclusive,
-                "tasks": s.tasks,
-                "jobs": s.jobs,
-                "plans": s.plans,
-            }
-            for s in self.stages
-        ]
-        values = {"asked": asked, "stages": stages, "submission": self.submission, "excluded": self.excluded}
+        values = {
+            "asked": self.asked.model_dump(mode="json", exclude_unset=True),
+            "stages": [asdict(stage) for stage in self.stages],
+            "submission": self.submission,
+            "excluded": self.excluded,
+            "sender": self.sender and asdict(self.sender),
+        }
         write_json(run.tasks, values)
 
     @staticmethod
@@ -69,21 +67,22 @@ class Tasks:
         """What was submitted; None for a study without tasks, or whose file is not whole."""
         content: Any = read_json(run.tasks)
         try:
-            stages = tuple(
-                Stage(
-                    s["name"],
-                    s["depth"],
-                    s["exclusive"],
-                    s["tasks"],
-                    tuple(tuple(map(_slot, job)) for job in s["jobs"]),
-                    s.get("plans"),
-                )
-                for s in content["stages"]
-            )
+            stages = tuple(map(_stage, content["stages"]))
             asked = Slurm.model_validate(content["asked"])
-            return Tasks(asked, stages, content["submission"], tuple(content["excluded"]))
+            sender = content.get("sender") and _stage(content["sender"])
+            return Tasks(asked, stages, content["submission"], tuple(content["excluded"]), sender)
         except (KeyError, TypeError, ValueError):
             return None
+
+    def stage(self, name: str) -> Stage | None:
+        """The stage of that name; None where there is none."""
+        every = (*self.stages, *([self.sender] if self.sender else []))
+        return next((stage for stage in every if stage.name == name), None)
+
+    def rounds(self, stage: Stage) -> int:
+        """Of a search: how many rounds a task of the stage has to know; 0 of another study."""
+        planned = (one.plans for one in (stage, *self.stages) if one.plans is not None)
+        return next(planned, 0)
 
 
 def deal(plan: Plan, asked: Slurm, skip: Collection[int], limit: int) -> tuple[Stage, ...]:
@@ -179,6 +178,11 @@ def _names(groups: list[tuple[int, bool]]) -> dict[tuple[int, bool], str]:
             name = "trials" if depth == computing[-1] else "shared"
         names[depth, exclusive] = f"{name}{depth}"
     return names
+
+
+def _stage(values: dict[str, Any]) -> Stage:
+    jobs = tuple(tuple(map(_slot, job)) for job in values["jobs"])
+    return Stage(**{"plans": None} | values | {"jobs": jobs})
 
 
 def _slot(values: list[int]) -> Slot:

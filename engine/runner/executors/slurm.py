@@ -74,24 +74,28 @@ def _submission(run: RunDir, tasks: Tasks) -> Submission:
     return Submission(tasks, tuple(_script(run, tasks, stage) for stage in tasks.stages))
 
 
-def send_round(run: RunDir, plan: Plan, number: int, store: Store, *, again: bool) -> None:
-    """From within a task: send what is missing of the rounds of a search before this `number`, and the task that plans
-    that one.
+def send_round(run: RunDir, plan: Plan, number: int, store: Store, sender: Stage, *, again: bool) -> None:
+    """From within a task of the stage `sender`: send what is missing of the rounds of a search before this `number`,
+    and the task that plans that one.
 
-    `again`: an earlier attempt of the task may have sent it, as a whole or in part. Raises SecateurError where Slurm
-    takes none.
+    `again`: an earlier attempt of the task may have dealt it and sent it, as a whole or in part. Raises SecateurError
+    where Slurm takes none.
     """
     before = Tasks.read(run)
     assert before is not None
+    if again and before.sender is not None and before.sender.name == sender.name:
+        names = {f"{run.name}.{stage.name}": stage.name for stage in before.stages}
+        known = queue.sent(list(names), str(run.path))
+        write(run, _submission(run, before))
+        _send(run, before, {names[name]: job for name, job in known.items()})
+        return
     asked = before.asked
     if (now := _throttled(run)) is not None:
         asked = asked.model_copy(update={"parallel": now or None})
     stages = deal_round(plan, asked, _stored(plan, store), site.largest_array(), number)
-    tasks = replace(before, asked=asked, stages=stages)
-    names = {f"{run.name}.{stage.name}": stage.name for stage in stages}
-    known = queue.sent(list(names), str(run.path)) if again else {}
+    tasks = replace(before, asked=asked, stages=stages, sender=sender)
     write(run, _submission(run, tasks))
-    _send(run, tasks, {names[name]: job for name, job in known.items()})
+    _send(run, tasks)
 
 
 def _plan(run: RunDir, spec: Spec, agreed: basis.Basis | None) -> Plan:
