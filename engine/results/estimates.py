@@ -208,15 +208,20 @@ def _costs(wanted: Spec, history: History, on: Machine) -> tuple[list[float], fl
         specs.append(candidate(wanted, None, -1))
     except PresetInvalid:  # not all of it together
         return None
+    plans = [_plan(one, history.workspace, on) for one in specs]
+    # Candidates are compared with measures of the baseline that are theirs alone, and taken once for all.
+    compared = {planned.trials[0].baseline_measure.key for planned in plans[:-1]}
+    shared = _seconds(plans[0], compared - set(first.nodes), known, comparisons)
     done: set[str] = set()
     costs = []
-    for place, planned in enumerate([first, *(_plan(one, history.workspace, on) for one in specs)]):
+    for place, planned in enumerate([first, *plans]):
         took = _seconds(planned, set(planned.nodes) - done, known, comparisons)
-        if took is None:
+        if took is None or shared is None:
             return None
         # A candidate is timed once, on its lowest rung.
         costs.append(sum(took) if place < 2 else took[0])
-        done |= set(planned.nodes)
+        done |= set(planned.nodes) | compared
+    costs[0] += sum(shared or ())
     baseline, *rungs, plain = costs
     return rungs, baseline, plain, known.study
 
