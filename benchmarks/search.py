@@ -119,7 +119,8 @@ def found(state: StudyState, read: Spec) -> dict[str, Any]:
     ]
     best = pick.best([one for one in pick.judged(state, candidates, goal) if one[0].within])
     base = {key for trial in state.trials for key in _until_baseline(trial)}
-    computed = [s for s in state.steps.values() if s.status == "done" and not s.reused and s.key not in base]
+    # What is reused was computed by an earlier engine of the study: nothing else is in its workspace.
+    computed = [s for s in state.steps.values() if s.status == "done" and s.key not in base]
     return {
         "amount": pick.judged(state, [best.trial], goal)[0][1] if best else None,
         "loss": best.loss if best else None,
@@ -214,7 +215,8 @@ def arm(args: argparse.Namespace, seed: int, changes: list[str]) -> dict[str, An
             preset = folder / f"{name}.yaml"
             text = spec.to_yaml(read.document) if name == "search" else random_sweep(read, args.random, seed)
             preset.write_text(text, "utf-8")
-            secateur(folder, "run", str(preset))
+            begun = (folder / "studies").is_dir()
+            secateur(folder, *(("resume", study(folder).name) if begun else ("run", str(preset))))
             kept = found(load(study(folder).path), read)
             write_json(folder / "found.json", kept)
         out[name] = kept
