@@ -5,7 +5,6 @@ Guarantees"), with one difference: of partial choices that cost about the same t
 costs, so that roundings don't add up over layers, and a choice that is found does hold every limit.
 """
 
-import bisect
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -98,18 +97,3 @@ def _with_layer(front: list[_Choice], options: list[Option], bounds: Costs, afte
     if cheapest is not None and all(one[1] != cheapest[1] for one in found):
         found.append(cheapest)
     return [_Choice(loss, costs, option, choice) for loss, costs, choice, option in found]
-
-
-def at_level(points: Sequence[tuple[float, float]], level: float) -> float:
-    """The loss at a level by straight lines through measured `points` (level, loss), rising in level; infinite outside
-    of what was measured, where nothing is predicted.
-
-    >>> at_level([(0.0, 0.0), (0.5, 0.1), (0.9, 0.3)], 0.25), at_level([(0.0, 0.0), (0.5, 0.1)], 0.6)
-    (0.05, inf)
-    """
-    levels = [one for one, _ in points]
-    if not levels[0] <= level <= levels[-1]:
-        return math.inf
-    right = max(bisect.bisect_left(levels, level), 1)
-    (low, cheap), (high, dear) = points[right - 1], points[right]
-    return cheap + (dear - cheap) * (level - low) / (high - low)

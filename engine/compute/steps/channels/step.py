@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import assert_never
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from engine.compute.context import Context, to_device, validate
 from engine.compute.layers import overlays
@@ -34,6 +34,7 @@ from engine.compute.steps.channels.learning import learn
 from engine.compute.steps.channels.outcome import tell_targets, tell_whole
 from engine.compute.steps.channels.reconstruction import Reconstruction
 from engine.compute.steps.channels.shrink import shrink
+from engine.compute.steps.channels.solved import solved
 from engine.compute.steps.channels.yolo import prepare_for_channels
 from engine.compute.steps.pruning.rounds import recover
 from engine.compute.training.schedules import sparsities
@@ -139,6 +140,8 @@ class Pruning:
 
     def first_choice(self) -> Gone:
         """The units that would go if all were removed now."""
+        if self._params.scope == "solved":
+            return self._solved(self._groups, 0, 1.0)
         choice = self.choice(self._groups, 0, self._params.scope)
         return units_gone(choice.order, self._budget.taken(choice.candidates, choice.order))
 
@@ -177,6 +180,8 @@ class Pruning:
 
     def _gone(self, groups: list[Group], number: int, progress: float) -> Gone:
         """The units that go in round `number`, which ends when the share `progress` of the way is done."""
+        if self._params.scope == "solved":
+            return self._solved(groups, number, progress)
         choice = self.choice(groups, number, self._params.scope)
         if progress == 1.0 and self._original is not None:
             contenders = {"whole model": choice}
@@ -184,6 +189,15 @@ class Pruning:
                 contenders["whole model, by importance alone"] = self.choice(groups, number, "global")
             return self._measured(self._original, groups, contenders)
         return units_gone(choice.order, self._budget.taken(choice.candidates, choice.order, progress))
+
+    def _solved(self, groups: list[Group], number: int, progress: float) -> Gone:
+        """The units of least predicted loss in sum that go in round `number`."""
+        budget, scores = self._budget, self._importance(groups, number)
+        assert budget.levels is not None
+        candidates = [one.ranked(scores[one.name]) for one in self._candidates(groups, _units(scores))]
+        return solved(
+            candidates, budget.levels, budget.cost, lambda left: budget.reached(candidates, left, progress)
+        )
 
     def _measured(self, original: nn.Module, groups: list[Group], contenders: dict[str, Choice]) -> Gone:
         """The units whose removal makes the model as fast as the latency target asks, by measuring whole models.
@@ -264,12 +278,14 @@ class Pruning:
 
     def choice(self, groups: list[Group], number: int, scope: Scope) -> Choice:
         """What may go, in its order, by the importance that it has in round `number`."""
-        params, relative = self._params, scope != "cost"
-        scores = importance(params.criterion, self._model, groups, self._context, number, relative=relative)
-        candidates = self._candidates(groups, {name: len(own) for name, own in scores.items()})
-        candidates = [c.ranked(scores[c.name]) for c in candidates]
+        scores = self._importance(groups, number, relative=scope != "cost")
+        candidates = [c.ranked(scores[c.name]) for c in self._candidates(groups, _units(scores))]
         order = ordered(candidates, scope, cost=self._budget.cost, levels=self._budget.levels)
         return Choice(candidates, order)
+
+    def _importance(self, groups: list[Group], number: int, *, relative: bool = True) -> dict[str, Tensor]:
+        criterion = self._params.criterion
+        return importance(criterion, self._model, groups, self._context, number, relative=relative)
 
     def _round_to(self, channels: int) -> int:
         """What to round a layer of so many channels to."""
@@ -285,6 +301,10 @@ class Pruning:
                 Candidate(group.name, units[group.name], whole, group.per_unit, group.structure, least, step)
             )
         return candidates
+
+
+def _units(scores: dict[str, Tensor]) -> dict[str, int]:
+    return {name: len(own) for name, own in scores.items()}
 
 
 def _multiple(params: PruneChannels, context: Context) -> int:

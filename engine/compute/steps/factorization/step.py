@@ -37,7 +37,7 @@ def factorize(model: nn.Module, params: Factorize, context: Context) -> nn.Modul
     for number, (name, module) in enumerate(able.items()):
         context.progress(number / len(able), name)
         was_folded = any(isinstance(part, Folding) for part in module.modules())
-        row = _factorize(model, name, module, params)
+        row = split(model, name, params)
         if row is None:
             left["would not save weights"] += 1
             continue
@@ -100,8 +100,9 @@ def _at_full_rank(params: Factorize, _name: str, layer: nn.Module, given: Tensor
     return result
 
 
-def _factorize(model: nn.Module, name: str, module: nn.Module, params: Factorize) -> dict[str, Any] | None:
-    """Split one layer; what became of it, None when its ranks would not save weights."""
+def split(model: nn.Module, name: str, params: Factorize) -> dict[str, Any] | None:
+    """Split one layer in place; what became of it, None when its ranks would not save weights."""
+    module = model.get_submodule(name)
     weight = module.weight
     assert isinstance(weight, Tensor)
     scheme = scheme_of(module, params)

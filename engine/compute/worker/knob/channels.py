@@ -39,7 +39,7 @@ class Channels:
                 "No channel can be removed", "Every layer's channels are coupled to the output's."
             )
         self._budget = pruning.budget
-        self._choice = pruning.choice(self._groups, 0, self._params(2.0).scope)
+        self._choice = pruning.choice(self._groups, 0, "global")
         (target,) = self._budget.targets
         least = target.cost({one.name: one.reachable for one in self._choice.candidates})
         most = math.floor(10 * target.before / least) / 10
