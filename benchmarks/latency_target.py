@@ -38,7 +38,7 @@ from engine.errors import SecateurError
 from engine.machine import lock
 from engine.measures.latency import NOISY_LOAD
 from engine.params import PruneChannels
-from engine.params.channels import TargetRuntime
+from engine.params.runtimes import TargetRuntime
 from engine.results.latency_targets import MEASURE, TOLERATED, within
 
 ARMS = {"time": {"scope": "cost"}, "macs": {"scope": "global"}}

@@ -26,7 +26,7 @@ from engine.compute.steps.apply import apply
 from engine.params import Calibrate, PruneChannels, PruneWeights, QuantizeWeights, Step
 from engine.params.quantize_weights import Gptq, Nearest
 
-ROUNDINGS = {"nearest": Nearest(), "gptq": Gptq()}
+ROUNDINGS: dict[str, Nearest | Gptq] = {"nearest": Nearest(), "gptq": Gptq()}
 BEST = ("gptq", "obs, repair", "repair")
 """The arms that have to reach the goals."""
 GOALS = {

@@ -93,6 +93,12 @@ RESUME = ("resume", ("r",), "start/resume", "Start it, or go on where it was; af
 BEGIN_NOW = ("begin_now", ("b",), "", "Let it begin now that waits for its turn, beside those before it.")
 NEXT = ("next", ("N",), "", "What to try next: opens a preset edited from what was found.")
 COPY = ("copy", ("y", "Y"), "", "Copy a value, a row, a table, the preset or a command to your clipboard.")
+SEARCH = (
+    "search",
+    ("s",),
+    "",
+    "Of a search: what it is at, other limits, techniques to pin or forbid, its front.",
+)
 SORT = ("sort", ("s",), "sort", "Sort by the next column.")
 REVERSE = ("reverse", ("S",), "", "Sort the other way round.")
 
@@ -189,6 +195,7 @@ RUN = (
         RESUME,
         BEGIN_NOW,
     ),
+    *_in("run", "Look", SEARCH),
 )
 CURVES = (
     *_in(
@@ -204,6 +211,7 @@ CURVES = (
         ("log_x", ("X",), "", "Logarithmic x axis, or linear again."),
         ("export", ("w",), "write file", "Write the chart as CSV, PNG, SVG or text."),
         ("report", ("R",), "", "Write a report on the studies drawn here, for a browser or as Markdown."),
+        SEARCH,
         NEXT,
         (
             "copy",
@@ -252,6 +260,36 @@ TRIAL = (
         ),
     ),
 )
+LIMITS = (
+    Action(
+        "limit",
+        ("plus", "equals_sign"),
+        "",
+        "Loosen the limit: another answer, at once.",
+        "search",
+        arguments="1",
+    ),
+    Action("limit", ("minus",), "", "Tighten the limit.", "search", arguments="-1"),
+    *_in(
+        "search",
+        "Search",
+        ("limits", ("0",), "", "All limits as the preset has them."),
+        (
+            "pin",
+            ("p",),
+            "",
+            "Pin the technique, or free it: every new candidate has it, from the next round on.",
+        ),
+        (
+            "forbid",
+            ("f",),
+            "",
+            "Forbid the technique, or free it: no new candidate has it, from the next round on.",
+        ),
+        ("edit", ("e",), "", "Open the trial of the front as a preset of its own in the lab."),
+        ("close", ("escape", "q"), "", "Back to the study."),
+    ),
+)
 LAYERS = (
     *_trials("layers"),
     *_in(
@@ -282,6 +320,7 @@ ACTIONS: tuple[Action, ...] = (
     *STUDIES,
     *CURVES,
     *TRIAL,
+    *LIMITS,
     *LAYERS,
     *LOG,
     *TABLE,
