@@ -13,6 +13,7 @@ from engine.params.networks import NETWORKS
 from engine.params.rows import Row, describe, plain
 from engine.plotting.figure import Figure
 from engine.results import pick
+from engine.results.estimates import History
 from engine.store.paths import is_file
 from engine.studies import notes
 from engine.studies.listed import Listed
@@ -23,7 +24,6 @@ from tui.lab import outline
 from tui.lab.catalogue import Entry
 from tui.lab.check import completed, valid
 from tui.lab.document import Document
-from tui.lab.estimate import History
 from tui.lab.fields import says
 from tui.lab.text import text_of
 from tui.views.studies import about
