@@ -188,7 +188,7 @@ class Painted(Widget):
 def _cut(cells: _Cells, width: int) -> _Cells:
     """The first `width` cells, with a mark at their end if text is lost."""
     kept = cells[:width]
-    if kept and any(char.strip() for char, _ in cells[width:]):
+    if kept and (any(char.strip() for char, _ in cells[width:]) or cell_width(kept[-1][0]) > 1):
         end = -2 if not kept[-1][0] and width > 1 else -1  # both cells of a wide character go
         kept[end:] = [(letters.spelled("…"), kept[end][1]), (" ", kept[end][1])][:-end]
     return kept

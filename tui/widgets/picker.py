@@ -35,6 +35,8 @@ Preview = Callable[[str], Builder]
 """What is told of a choice, by its key. It may read files: it is called in a thread."""
 RESTS_S = 0.1
 """Seconds that the cursor stands on a choice before its preview is made."""
+AROUND, LEAST_HEIGHT, MOST_HEIGHT = 12, 18, 40
+"""Lines of the box beside the list's rows (a long `about` among them), and its bounds."""
 LONG = 40
 """Columns of what is said of a choice beyond which its line may cut it."""
 FILE = re.compile(r"\.(py|ya?ml)(:\w*)?$")
@@ -90,9 +92,9 @@ class Picker(ModalScreen[list[str] | None]):
     """
 
     DEFAULT_CSS = """
-    Picker Box { height: 90%; max-height: 30; }
+    Picker Box { height: 90%; }
     Picker.-wide Box, Picker.-huge Box { width: 100; }
-    Picker Box.-previewed { width: 100%; max-width: 160; max-height: 40; }
+    Picker Box.-previewed { width: 100%; max-width: 160; }
     Picker #about { height: auto; max-height: 6; color: $muted; }
     Picker #panes { height: 1fr; }
     Picker #panes Table { width: 1fr; }
@@ -158,6 +160,10 @@ class Picker(ModalScreen[list[str] | None]):
         table.can_focus = False
         if self._preview:
             self.query_one("#preview").can_focus = False
+        # No higher than the list, and what stands around it: a short list looks lost in a high box.
+        self.query_one(Box).styles.max_height = min(
+            max(len(self._choices) + AROUND, LEAST_HEIGHT), MOST_HEIGHT
+        )
         self._fill("")
         if self._several:
             table.marked = set(self._chosen)
