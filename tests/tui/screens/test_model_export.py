@@ -223,9 +223,9 @@ async def test_the_palette_finds_it(study: study_lab.Lab) -> None:
 def test_keys_of_one_packet_land_in_the_order_typed(tmp_path: Path) -> None:
     fabricate.finished(tmp_path)
     terminal = Terminal(tmp_path, (80, 24), "--open", "trial")
-    terminal.ready("trial 0")
+    terminal.ready("trial 9")
     os.write(terminal.file, b"w")
-    terminal.ready("Export trial 0")
+    terminal.ready("Export trial 9")
     os.write(terminal.file, b"\x1b[C\x1b[B\rabx\x7fc\r\x1b[B\x1b[C")
     terminal.until("onnx", "abc", "true")
     os.write(terminal.file, b"\x1b")
