@@ -251,8 +251,8 @@ def write(args: argparse.Namespace, rows: list[dict[str, Any]], repeated: list[d
     if rows:
         about = (
             f"Preset {args.preset}, {args.trials} trials of the search against {args.random} random trials, each "
-            "trained to the highest rung: the least of the goal's measure within the limits on validation, its share of "
-            "compute (at the same prices for both), and the seconds of computing until the first model within them."
+            "trained to the highest rung: the least of the goal's measure within the limits on validation, its share "
+            "of compute (at the same prices for both), and the seconds of computing until the first model within them."
         )
         results.write(
             "search", [flat(row) for row in rows], title="A search against random trials", about=about
