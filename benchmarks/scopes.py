@@ -6,16 +6,19 @@ For each seed one network is trained, and what each layer costs alone is measure
 pruned, or channels removed, to the same amount with each scope: over the whole model by importance (`global`), at
 rates of equal predicted loss (`sensitivity`), and at rates of least predicted loss in sum (`solved`). BatchNorm's
 statistics are estimated anew. Validation alone is looked at. Results are kept in --folder by seed and arm, and
-written to benchmarks/results/scopes.json.
+written to benchmarks/results/scopes.json. Last, rates of each layer are drawn at random, and the order of such
+networks by predicted and by real loss is compared.
 """
 
 import argparse
 import copy
+import random
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import combinations
 from typing import Any, Literal
 
 from torch import nn
@@ -23,11 +26,18 @@ from torch import nn
 from benchmarks import results, trained
 from engine.compute.context import validate
 from engine.compute.data import Dataset
+from engine.compute.layers.masks import set_mask
+from engine.compute.layers.select import weight_of
 from engine.compute.models import checkpoint
 from engine.compute.steps.apply import apply
+from engine.compute.steps.pruning.rates import findings
+from engine.compute.steps.pruning.rounds import keep_largest
 from engine.params import Calibrate, PruneChannels, PruneWeights, Sensitivity, Step
+from engine.results.tolerance import cost_at, loss_curves
 
 Scope = Literal["global", "sensitivity", "solved"]
+DRAWN = 16
+"""Networks with rates drawn at random, of which the table predicts the order."""
 SCOPES: tuple[Scope, ...] = ("global", "sensitivity", "solved")
 AMOUNTS: dict[str, Callable[[Scope], Step]] = {
     "80 % sparse": lambda scope: PruneWeights(sparsity=0.8, scope=scope),
@@ -88,14 +98,49 @@ def rows_of(args: argparse.Namespace, data: Dataset) -> list[dict[str, Any]]:
                 "amount": amount,
                 "scope": scope,
                 "lost, validation (points)": results.mean_and_deviation([round(one, 2) for one in lost]),
-                "loss rises by": round(
-                    statistics.fmean(one["loss"] - before[s]["loss"] for s, one in found.items()), 4
-                ),
+                "loss rises by": round(statistics.fmean(rises), 4),
                 "seconds": round(statistics.fmean(one["seconds"] for one in found.values()), 2),
             }
             print("  ".join(f"{key}: {value}" for key, value in row.items()), flush=True)
             rows.append(row)
     return rows
+
+
+def drawn(args: argparse.Namespace, data: Dataset, seed: int, number: int) -> dict[str, float]:
+    """A network with a rate drawn for each layer: the rise of the loss as the table predicts it, and as it is."""
+    model = _measured(args, data, seed, "prune.weights")
+    curves = loss_curves(findings(model, "weights")["rows"])
+    chance, harsh = random.Random(number), 0.5 + 0.45 * number / DRAWN
+    rates = {name: harsh * chance.uniform(0.8, 1.0) for name in curves}
+    for name, rate in rates.items():
+        layer = model.get_submodule(name)
+        set_mask(layer, keep_largest(weight_of(layer).detach().abs(), rate))
+    model = apply(Calibrate(), model, trained.context(data, seed, 3))
+    loss = validate(model, trained.context(data, seed, 0)).loss
+    return {"predicted": sum(cost_at(curves[name], rate) for name, rate in rates.items()), "loss": loss}
+
+
+def kendall(pairs: Sequence[tuple[float, float]]) -> float:
+    """Kendall's τ: pairs that two orders agree on less those that they don't, over all.
+
+    >>> kendall([(1, 1), (2, 3), (3, 2)])
+    0.3333333333333333
+    """
+    signs = [(a - c) * (b - d) for (a, b), (c, d) in combinations(pairs, 2)]
+    return sum((sign > 0) - (sign < 0) for sign in signs) / len(signs)
+
+
+def orders(args: argparse.Namespace, data: Dataset) -> dict[str, float]:
+    """Of each seed, how far the predicted order of networks with drawn rates is the real one (Kendall's τ)."""
+    found = {}
+    for seed in args.seeds:
+        rows = [
+            trained.kept(args, ["drawn", number, seed], partial(drawn, args, data, seed, number))
+            for number in range(DRAWN)
+        ]
+        found[f"seed {seed}"] = round(kendall([(row["predicted"], row["loss"]) for row in rows]), 3)
+    print(f"τ of predicted and real loss, {DRAWN} networks: {found}", flush=True)
+    return found
 
 
 def main() -> int:
@@ -106,7 +151,8 @@ def main() -> int:
     args = parser.parse_args()
     data = trained.prepare(args)
     about = f"{args.model}, {args.images} images of {args.data}, {args.epochs} epochs, seeds {args.seeds}"
-    results.write("scopes", rows_of(args, data), title="Rates from a table, without training", about=about)
+    rows, taus = rows_of(args, data), orders(args, data)
+    results.write("scopes", rows, title="Rates from a table, without training", about=about, kendall=taus)
     return 0
 
 
