@@ -10,7 +10,12 @@ from tui.keys.lab import LAB
 APP = (
     *(
         Action(
-            "go", (p.key, f"f{p.key}"), p.label, f"Go to {p.label}.", group="Places", arguments=f"'{p.name}'"
+            "go",
+            (p.key, f"f{p.key}") if p.key else (),
+            p.label,
+            f"Go to {p.label}.",
+            group="Places",
+            arguments=f"'{p.name}'",
         )
         for p in PLACES
     ),
@@ -92,6 +97,12 @@ CANCEL = ("cancel", ("c",), "cancel", "Ask its engine to stop; finished steps st
 RESUME = ("resume", ("r",), "start/resume", "Start it, or go on where it was; after those that run here.")
 BEGIN_NOW = ("begin_now", ("b",), "", "Let it begin now that waits for its turn, beside those before it.")
 NEXT = ("next", ("N",), "", "What to try next: opens a preset edited from what was found.")
+KNOB_OF_PICK = (
+    "knob",
+    ("K",),
+    "",
+    "Turn the knob: compress the model that is its pick further without training.",
+)
 COPY = ("copy", ("y", "Y"), "", "Copy a value, a row, a table, the preset or a command to your clipboard.")
 SORT = ("sort", ("s",), "sort", "Sort by the next column.")
 REVERSE = ("reverse", ("S",), "", "Sort the other way round.")
@@ -138,6 +149,7 @@ STUDIES = (
             "Write a report on it, or on all that are marked, for a browser or as Markdown.",
         ),
         NEXT,
+        KNOB_OF_PICK,
         ("note", ("n",), "", "Write a note and tags, to find it by."),
         COPY,
         (
@@ -205,6 +217,7 @@ CURVES = (
         ("export", ("w",), "write file", "Write the chart as CSV, PNG, SVG or text."),
         ("report", ("R",), "", "Write a report on the studies drawn here, for a browser or as Markdown."),
         NEXT,
+        KNOB_OF_PICK,
         (
             "copy",
             ("Y",),
@@ -228,6 +241,12 @@ TRIAL = (
         "trial",
         "Trial",
         ("layers", ("enter",), "layers", "Its layers, one by one."),
+        (
+            "knob",
+            ("K",),
+            "knob",
+            "Turn the knob: compress its model further without training, and see at once.",
+        ),
         ("export", ("w",), "export", "Take its model away: choose a format and a folder."),
         (
             "edit",
@@ -275,6 +294,31 @@ LOG = _in(
     ("events", ("e",), "events/log", "The study's events, or what its engine printed."),
 )
 
+
+def _turns(id: str, keys: str, label: str, text: str, by: int) -> Action:
+    """One of two ways to turn the knob; `keys` are separated by commas."""
+    return Action(id, tuple(keys.split(",")), label, text, "knob", bool(label), "Knob", str(by))
+
+
+KNOB = (
+    _turns("turn", "left,h", "less", "One step towards less compression.", -1),
+    _turns("turn", "right,l", "more", "One step towards more compression.", 1),
+    _turns("leap", "shift+left,pagedown", "", "Ten steps towards less compression.", -1),
+    _turns("leap", "shift+right,pageup", "", "Ten steps towards more compression.", 1),
+    _turns("end", "home,g", "", "To the value that compresses least.", -1),
+    _turns("end", "end,G", "", "To the value that compresses most.", 1),
+    _turns("technique", "up,k,shift+tab", "", "The technique before.", -1),
+    _turns("technique", "down,j,tab", "technique", "The next technique: weights, channels, rank or bits.", 1),
+    *_in(
+        "knob",
+        "Trial",
+        ("open", ("enter",), "as preset", "Open the preset that makes this network in the lab."),
+        ("run", ("f9", "r"), "run", "Run that preset at once as a new study, after those that run here."),
+        ("again", ("a",), "", "Start the worker again, where it has ended."),
+        COPY,
+    ),
+)
+
 ACTIONS: tuple[Action, ...] = (
     *APP,
     *LAB,
@@ -284,6 +328,7 @@ ACTIONS: tuple[Action, ...] = (
     *TRIAL,
     *LAYERS,
     *LOG,
+    *KNOB,
     *TABLE,
     *PLOT,
     *TEXT,
