@@ -243,7 +243,7 @@ def main() -> int:
     best = max((row["against_plain"] or 0.0 for row in rows if row["loop"] in OURS), default=0.0)
     print(f"ours / plain fp32: {best:.2f} (goal ≥ {GOAL:g}) on {card.name if card else 'a processor'}")
     about = "ResNet20, 32×32 pixels, ours in bf16; images a second, medians."
-    gpu = {"name": card.name, **gpu_state.read(card.visible)} if card else None
+    gpu = {"name": card.name, **gpu_state.read(card)} if card else None
     if args.json:
         args.json.write_text(json.dumps({"rows": rows, "best": best, "goal": GOAL, "gpu": gpu}, indent=1))
     else:

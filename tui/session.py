@@ -14,6 +14,7 @@ from engine.studies.state import StudyState
 from tui.work.watch import Watcher
 
 if TYPE_CHECKING:
+    from engine.presets.limits import Limit
     from engine.results.pick import Pick
     from engine.studies.settings import StudySettings
     from tui.work.models import ModelExport
@@ -51,6 +52,8 @@ class Session:
     expected: dict[str, float] = field(default_factory=dict)
     """By study started here: the seconds that it was estimated to take."""
     within: float | None = None
+    limits: "dict[str, tuple[Limit, ...]]" = field(default_factory=dict)
+    """Of searches, by study: limits that were moved here, by which their picks go then."""
     columns: tuple[str, ...] = ()
     keymap: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     keeper: "Keeper | None" = None
@@ -87,6 +90,10 @@ class Session:
         from engine.results import pick
 
         settings = self.settings_of(name, state)
+        if settings and (moved := self.limits.get(name)):
+            from engine.search import answers
+
+            return answers.answer(state, pick.rule(settings), moved).picked
         by = pick.rule(settings, self.within) if settings else pick.STANDARD
         return pick.pick(state, by)
 

@@ -67,11 +67,22 @@ class Knob:
                 "No process can be started for the knob", f"{error.strerror}.", "End other programs."
             ) from error
 
+    @property
+    def process(self) -> int:
+        """The worker's process."""
+        return self._process.pid
+
     def ask(self, technique: str, value: float) -> int:
         """Ask for the model at a value of one of the techniques; the number that its answers will have.
 
-        The newest question is answered; of an older one no further answers come.
+        The newest question is answered; of an older one no further answers come. Raises SecateurError for a technique
+        that is not there, or can't be had of this model.
         """
+        known = next((one for one in self.techniques if one.name == technique), None)
+        if known is None and self.state == "ready":
+            raise SecateurError(f"The knob has no technique {technique}", f"It has {names(self.techniques)}.")
+        if known is not None and known.why_not:
+            raise SecateurError(f"This model can't be compressed by {technique}", known.why_not)
         self._asked += 1
         self._pending = json.dumps(vars(Question(self._asked, technique, value))).encode()
         self._send()
@@ -141,6 +152,10 @@ class Knob:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def names(techniques: tuple[Technique, ...]) -> str:
+    return ", ".join(one.name for one in techniques)
 
 
 def _log(run: RunDir) -> Path:

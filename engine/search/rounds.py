@@ -4,8 +4,8 @@ Asynchronous successive halving (Li et al. 2020) decides whenever a trial ends, 
 known before any of it is computed, and the next one follows from its outcomes.
 """
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from engine.results.searches import CANDIDATE, FINALIST, UNCOMPRESSED
@@ -38,8 +38,11 @@ class Entry:
 
 @dataclass(frozen=True)
 class Round:
+    """Trials that are planned together; `held` are the techniques that were pinned (True) or forbidden for it."""
+
     purpose: Literal["search", "confirm"]
     entries: tuple[Entry, ...]
+    held: Mapping[str, bool] = field(default_factory=dict)
 
 
 def search(task: Task, known: Sequence[Candidate], number: int) -> Round | None:
@@ -49,14 +52,15 @@ def search(task: Task, known: Sequence[Candidate], number: int) -> Round | None:
     points = propose(task, known, rank, number, size - len(entries))
     first = len(known)
     entries += [Entry(first + at, 0, point, CANDIDATE, task.seed) for at, point in enumerate(points)]
-    return Round("search", tuple(entries)) if entries else None
+    return Round("search", tuple(entries), task.held) if entries else None
 
 
 def promotions(task: Task, known: Sequence[Candidate], rank: Ranking) -> list[Entry]:
     """Those that go on by one rung, from the higher rungs first: of each the better half that has not gone on yet."""
     found: list[Entry] = []
+    wanted = [one for one in known if task.allows(one.point)]
     for rung in reversed(range(len(task.space.rungs) - 1)):
-        there = [(one, outcome) for one in known if (outcome := one.outcomes.get(rung)) is not None]
+        there = [(one, outcome) for one in wanted if (outcome := one.outcomes.get(rung)) is not None]
         there.sort(key=lambda pair: (rank.key(pair[1], rung), pair[0].number))
         found += [
             Entry(one.number, rung + 1, dict(one.point), CANDIDATE, task.seed)
@@ -68,11 +72,12 @@ def promotions(task: Task, known: Sequence[Candidate], rank: Ranking) -> list[En
 
 def confirm(task: Task, known: Sequence[Candidate], seeds: int) -> Round | None:
     """The finalists, and the uncompressed network with the same extra training, on so many seeds; None without any."""
-    best = Ranking.of(task, known).best(known)[: task.search.finalists]
+    ranked = Ranking.of(task, known).best(known)
+    best = [one for one in ranked if task.allows(one.point)][: task.search.finalists]
     if not best:
         return None
     top = len(task.space.rungs) - 1
     each = range(task.seed, task.seed + seeds)
     entries = [Entry(one.number, top, dict(one.point), FINALIST, seed) for one in best for seed in each]
     entries += [Entry(None, top, None, UNCOMPRESSED, seed) for seed in each]
-    return Round("confirm", tuple(entries))
+    return Round("confirm", tuple(entries), task.held)

@@ -59,6 +59,7 @@ class Answer:
         latency_ms: Predicted latency of one batch as the study measured it; None where nothing is known.
         levels: What becomes of each layer: the share of it that goes, or its bits.
         seconds: From the question to this answer.
+        final: Whether no finer answer to the same question follows.
         added: The steps that make it of the stored model, as a preset has them.
     """
 
@@ -78,12 +79,8 @@ class Answer:
     latency_ms: float | None
     levels: dict[str, float]
     seconds: float
+    final: bool
     added: list[dict[str, Any]] = field(default_factory=list)
-
-    @property
-    def final(self) -> bool:
-        """Whether no finer answer to the same question follows."""
-        return self.images == self.of
 
     def steps(self) -> list[dict[str, Any]]:
         """The steps to append to those of the trial for a preset that makes this network."""

@@ -104,6 +104,12 @@ KNOB_OF_PICK = (
     "Turn the knob: compress the model that is its pick further without training.",
 )
 COPY = ("copy", ("y", "Y"), "", "Copy a value, a row, a table, the preset or a command to your clipboard.")
+SEARCH = (
+    "search",
+    ("s",),
+    "",
+    "Of a search: what it is at, other limits, techniques to pin or forbid, its front.",
+)
 SORT = ("sort", ("s",), "sort", "Sort by the next column.")
 REVERSE = ("reverse", ("S",), "", "Sort the other way round.")
 
@@ -201,6 +207,7 @@ RUN = (
         RESUME,
         BEGIN_NOW,
     ),
+    *_in("run", "Look", SEARCH),
 )
 CURVES = (
     *_in(
@@ -216,6 +223,7 @@ CURVES = (
         ("log_x", ("X",), "", "Logarithmic x axis, or linear again."),
         ("export", ("w",), "write file", "Write the chart as CSV, PNG, SVG or text."),
         ("report", ("R",), "", "Write a report on the studies drawn here, for a browser or as Markdown."),
+        SEARCH,
         NEXT,
         KNOB_OF_PICK,
         (
@@ -271,6 +279,36 @@ TRIAL = (
         ),
     ),
 )
+LIMITS = (
+    Action(
+        "limit",
+        ("plus", "equals_sign"),
+        "",
+        "Loosen the limit: another answer, at once.",
+        "search",
+        arguments="1",
+    ),
+    Action("limit", ("minus",), "", "Tighten the limit.", "search", arguments="-1"),
+    *_in(
+        "search",
+        "Search",
+        ("limits", ("0",), "", "All limits as the preset has them."),
+        (
+            "pin",
+            ("p",),
+            "",
+            "Pin the technique, or free it: every new candidate has it, from the next round on.",
+        ),
+        (
+            "forbid",
+            ("f",),
+            "",
+            "Forbid the technique, or free it: no new candidate has it, from the next round on.",
+        ),
+        ("edit", ("e",), "", "Open the trial of the front as a preset of its own in the lab."),
+        ("close", ("escape", "q"), "", "Back to the study."),
+    ),
+)
 LAYERS = (
     *_trials("layers"),
     *_in(
@@ -303,8 +341,8 @@ def _turns(id: str, keys: str, label: str, text: str, by: int) -> Action:
 KNOB = (
     _turns("turn", "left,h", "less", "One step towards less compression.", -1),
     _turns("turn", "right,l", "more", "One step towards more compression.", 1),
-    _turns("leap", "shift+left,pagedown", "", "Ten steps towards less compression.", -1),
-    _turns("leap", "shift+right,pageup", "", "Ten steps towards more compression.", 1),
+    _turns("leap", "shift+left,pagedown", "", "A large step towards less compression.", -1),
+    _turns("leap", "shift+right,pageup", "", "A large step towards more compression.", 1),
     _turns("end", "home,g", "", "To the value that compresses least.", -1),
     _turns("end", "end,G", "", "To the value that compresses most.", 1),
     _turns("technique", "up,k,shift+tab", "", "The technique before.", -1),
@@ -326,6 +364,7 @@ ACTIONS: tuple[Action, ...] = (
     *STUDIES,
     *CURVES,
     *TRIAL,
+    *LIMITS,
     *LAYERS,
     *LOG,
     *KNOB,

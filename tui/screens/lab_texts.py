@@ -11,8 +11,8 @@ from textual.widgets import Static
 
 from engine.errors import SecateurError
 from engine.presets.spec import Spec
+from engine.results.estimates import Estimate
 from engine.text.tables import cell_width
-from tui.lab.estimate import Estimate
 from tui.lab.outline import amount_of
 from tui.lab.review import Entry, sections
 from tui.widgets.document import Document, wrapped

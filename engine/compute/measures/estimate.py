@@ -10,10 +10,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from engine.compute.numerics.aligned import to_array
+
 FEW_VALUES = 4096
 """Distinct values up to which the packed format gives a tensor a codebook."""
 SAMPLED = 1 << 16
 """Elements by which it is seen whether values are few."""
+TABLE = 64
+"""Bytes of a Huffman table, about."""
+ENTRY, FRAME = 6, 60
+"""Bytes of a tensor in the packed file's header, about, and of what stands around all of them."""
 LENGTH = 8
 """Bytes of a safetensors file before its header; the header fills multiples of them."""
 NAMES = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16", torch.int64: "I64"}
@@ -42,8 +48,8 @@ def stored(tensor: Tensor) -> Stored:
     if not len(kept):
         return Stored(values.numel(), 0, 0.0)
     width = kept.element_size()
-    raw = kept.view(torch.uint8).numpy().reshape(-1, width)
-    planes = sum(_entropy(np.bincount(raw[:, byte], minlength=256) / len(raw)) for byte in range(width))
+    raw = to_array(kept.view(torch.uint8)).reshape(-1, width)
+    planes = sum(_plane(raw[:, byte]) for byte in range(width))
     bits, beside = planes, 0.0
     words = raw.view(f"u{width}") if width <= LENGTH else raw[:0]
     sample = words[:: max(len(kept) // SAMPLED, 1)]
@@ -58,13 +64,7 @@ def stored(tensor: Tensor) -> Stored:
 
 def packed_bytes(parts: Iterable[Stored]) -> int:
     """Bytes of all of them in one file."""
-    return round(sum(part.bytes() for part in parts))
-
-
-def code_bits(codes: Tensor, levels: int) -> float:
-    """Bits of a code on average, of codes 0 … `levels`; no code takes less than one."""
-    counts = torch.bincount(codes.flatten(), minlength=levels + 1).double()
-    return max(_entropy((counts / counts.sum()).numpy()), 1.0)
+    return round(sum(part.bytes() + ENTRY for part in parts)) + FRAME
 
 
 def plain_bytes(tensors: Mapping[str, tuple[torch.dtype, tuple[int, ...]]]) -> int:
@@ -82,6 +82,12 @@ def plain_bytes(tensors: Mapping[str, tuple[torch.dtype, tuple[int, ...]]]) -> i
         offset += sizes[name]
     text = len(json.dumps(header, separators=(",", ":")))
     return LENGTH + -(-text // LENGTH) * LENGTH + offset
+
+
+def _plane(values: "np.ndarray[tuple[int, ...], np.dtype[np.uint8]]") -> float:
+    """Bits of one byte of a value: Huffman coded, where that and its table are less than the bytes."""
+    counts = np.bincount(values, minlength=256)
+    return min(_entropy(counts / len(values)) + 8 * TABLE / len(values), 8.0)
 
 
 def _entropy(shares: "np.ndarray[tuple[int, ...], np.dtype[np.float64]]") -> float:

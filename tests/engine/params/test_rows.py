@@ -47,7 +47,7 @@ def test_bounds_and_units() -> None:
 @pytest.mark.parametrize(
     ("cls", "path", "phrase"),
     [
-        (PruneWeights, "scope", "one of local, global, sensitivity"),
+        (PruneWeights, "scope", "one of local, global, sensitivity, solved"),
         (PruneWeights, "sparsity", "a number ≥ 0 and < 1"),
         (PruneWeights, "pattern", "N:M such as 2:4, or null"),
         (PruneWeights, "skip", "a list of texts"),

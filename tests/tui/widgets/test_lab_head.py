@@ -9,10 +9,10 @@ from engine.presets import shipped
 from engine.presets.edits import put
 from engine.presets.steps import Address
 from engine.presets.yaml.tree import node_of
+from engine.results.estimates import Estimate
 from engine.text.tables import cell_width
 from tests.tui.screens.test_lab import lab, seen, settled, shown, to_sparsity
 from tui.lab.document import Document
-from tui.lab.estimate import Estimate
 from tui.screens.lab_texts import TextView
 from tui.widgets.lab_head import Head
 

@@ -143,19 +143,24 @@ def hold(run: RunDir, index: int) -> Held:
     position = sum(step.kind != "model" for step in trial.steps)
     partial = Path(tempfile.gettempdir()) / "knob-keeps-nothing"
     context = Context(data, device, settings.seeds[0], position, "knob", partial, lambda event: None)
-    to_device(model, device)
-    plain = to_device(folded(model), device).eval()
-    tensors = plain.state_dict()
-    return Held(
+    return held(
         model,
-        plain,
         context,
         predictions == data.validation.labels,
-        count(model, (data.channels, *data.size)),
-        {name: estimate.stored(tensor) for name, tensor in tensors.items()},
         _measured(trial),
         frozenset(step.kind for step in trial.steps),
     )
+
+
+def held(
+    model: nn.Module, context: Context, right: Tensor, row: dict[str, Any], kinds: frozenset[str]
+) -> Held:
+    """`model` ready to be turned; see `Held` for the rest."""
+    to_device(model, context.device).eval()
+    plain = to_device(folded(model), context.device).eval()
+    counts = count(model, (context.data.channels, *context.data.size))
+    stored = {name: estimate.stored(tensor) for name, tensor in plain.state_dict().items()}
+    return Held(model, plain, context, right, counts, stored, row, kinds)
 
 
 def _check_data(run: RunDir, data: Dataset) -> None:

@@ -14,9 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from engine.compute.worker.explain import explain
-from engine.compute.worker.knob.dials import DIALS, Dial, Setting, nearest
+from engine.compute.worker.knob.bits import Bits
+from engine.compute.worker.knob.channels import Channels
+from engine.compute.worker.knob.dials import Dial, Setting, nearest
 from engine.compute.worker.knob.held import Held, hold
+from engine.compute.worker.knob.rank import Rank
 from engine.compute.worker.knob.scoring import Paired, Scoring
+from engine.compute.worker.knob.weights import Weights
 from engine.compute.worker.setup import settle
 from engine.errors import SecateurError
 from engine.machine import lock
@@ -25,6 +29,8 @@ from engine.studies.knob import LONGEST, Answer, Question, Technique
 from engine.studies.rundir import RunDir
 from engine.text.visible import guard_streams
 
+DIALS = (Weights, Channels, Rank, Bits)
+"""In the order in which they are offered."""
 NICE = 5
 """What others compute goes first: whoever turns a knob looks at it, and a study may run for hours."""
 
@@ -136,6 +142,7 @@ class Worker:
             setting.latency_ms,
             setting.levels,
             time.monotonic() - came,
+            found.final,
             self._steps(setting),
         )
 
@@ -153,13 +160,13 @@ class Worker:
 def _dials(held: Held) -> tuple[dict[str, Dial], list[Technique]]:
     dials: dict[str, Dial] = {}
     techniques: list[Technique] = []
-    for technique, make in DIALS:
+    for make in DIALS:
         try:
-            dial = make(held)
+            dial: Dial = make(held)
         except SecateurError as error:
-            techniques.append(replace(technique, why_not=error.sentence))
+            techniques.append(replace(make.technique, why_not=error.sentence))
         else:
-            dials[technique.name] = dial
+            dials[dial.technique.name] = dial
             techniques.append(dial.technique)
     return dials, techniques
 

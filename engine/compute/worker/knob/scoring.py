@@ -8,7 +8,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -42,11 +42,13 @@ Turn = Callable[[], AbstractContextManager[None]]
 
 @dataclass(frozen=True)
 class Paired:
-    """What was found on so many images: the mean difference (-1 … 1) and its standard error."""
+    """What was found on so many images: the mean difference (-1 … 1) and its standard error; the `final` one is what
+    its preset gives."""
 
     images: int
     difference: float
     error: float
+    final: bool = True
 
 
 def paired(before: Tensor, after: Tensor, of: int) -> Paired:
@@ -57,7 +59,7 @@ def paired(before: Tensor, after: Tensor, of: int) -> Paired:
     because few images show no difference. Drawn without putting back, it falls to 0 as N comes to `of`.
 
     >>> paired(torch.tensor([True] * 9 + [False]), torch.tensor([True] * 8 + [False] * 2), 10)
-    Paired(images=10, difference=-0.1, error=0.0)
+    Paired(images=10, difference=-0.1, error=0.0, final=True)
     """
     images = len(before)
     gained, lost = int((after & ~before).sum()), int((before & ~after).sum())
@@ -114,13 +116,13 @@ class Scoring:
         if self._calibrates:
             estimate(model, self._training(0, min(few, len(self._calibrating)), few, turn))
             if few < len(self._calibrating):
-                yield self._paired(self._knows(model, 0, first, turn))
+                yield replace(self._paired(self._knows(model, 0, first, turn)), final=False)
             estimate(model, self._training(0, len(self._calibrating), self.calibrate.batch, turn))
         knows, end = torch.empty(0, dtype=torch.bool), first
         while len(knows) < self.images:
             knows = torch.cat([knows, self._knows(model, len(knows), end, turn)])
             end = min(2 * end, self.images)
-            yield self._paired(knows)
+            yield replace(self._paired(knows), final=len(knows) == self.images)
 
     def _paired(self, knows: Tensor) -> Paired:
         return paired(self._right[self._order[: len(knows)]], knows, len(self._right))
