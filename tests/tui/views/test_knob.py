@@ -33,8 +33,8 @@ def texts(lines: list[Line]) -> list[str]:
 def test_the_point_in_words() -> None:
     dial = Dial(WEIGHTS, 80, {0.8: answer(1, WEIGHTS, 0.8)})
     assert knob.point(dial, BASELINE) == (
-        "weights at zero 80 %: 93.0 ± 0.4 % (−2.00 points against this trial), 84 kB packed (4.40× smaller), "
-        "41 M MACs, about 1.60 ms in torch, batch 1"
+        "weights at zero 80 %: 93.0 ± 0.4 % (−2.00 points against this trial), 84.0 kB packed (4.4× smaller), "
+        "41.0 M MACs, about 1.60 ms in torch, batch 1"
     )
     assert knob.point(Dial(BITS, 4), BASELINE) == "bits of a weight 4: …"
 
