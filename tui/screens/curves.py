@@ -269,6 +269,7 @@ class CurvesScreen(ReportActions, CopyActions, NextActions, SearchActions, KnobA
 
     def action_overlay(self) -> None:
         """Choose the studies drawn together with the current one."""
+        from tui.views.previews import of_study
 
         def set_(names: list[str] | None) -> None:
             if names is not None:
@@ -281,7 +282,15 @@ class CurvesScreen(ReportActions, CopyActions, NextActions, SearchActions, KnobA
             for run in studies(self.session.workspace)[:200]
             if run.name != self.session.study
         ]
-        self.app.push_screen(Picker("Lay over", choices, self.session.overlay, several=True), set_)
+        picker = Picker(
+            "Lay over",
+            choices,
+            self.session.overlay,
+            several=True,
+            columns=("study", "about"),
+            preview=lambda name: of_study(self.session.run(name), self.session.within),
+        )
+        self.app.push_screen(picker, set_)
 
     def action_epochs(self) -> None:
         if self._view is not None:
