@@ -5,6 +5,7 @@ from typing import TypeAlias
 from textual.binding import Binding, BindingType
 
 from tui.keys.action import EVERYWHERE, PLACES, Action
+from tui.keys.knob import KNOB
 from tui.keys.lab import LAB
 
 APP = (
@@ -330,31 +331,6 @@ LOG = _in(
     "Log",
     ("follow", ("f",), "follow", "Keep the end in view as lines come, or stand still."),
     ("events", ("e",), "events/log", "The study's events, or what its engine printed."),
-)
-
-
-def _turns(id: str, keys: str, label: str, text: str, by: int) -> Action:
-    """One of two ways to turn the knob; `keys` are separated by commas."""
-    return Action(id, tuple(keys.split(",")), label, text, "knob", bool(label), "Knob", str(by))
-
-
-KNOB = (
-    _turns("turn", "left,h", "less", "One step towards less compression.", -1),
-    _turns("turn", "right,l", "more", "One step towards more compression.", 1),
-    _turns("leap", "shift+left,pagedown", "", "A large step towards less compression.", -1),
-    _turns("leap", "shift+right,pageup", "", "A large step towards more compression.", 1),
-    _turns("end", "home,g", "", "To the value that compresses least.", -1),
-    _turns("end", "end,G", "", "To the value that compresses most.", 1),
-    _turns("technique", "up,k,shift+tab", "", "The technique before.", -1),
-    _turns("technique", "down,j,tab", "technique", "The next technique: weights, channels, rank or bits.", 1),
-    *_in(
-        "knob",
-        "Trial",
-        ("open", ("enter",), "as preset", "Open the preset that makes this network in the lab."),
-        ("run", ("f9", "r"), "run", "Run that preset at once as a new study, after those that run here."),
-        ("again", ("a",), "", "Start the worker again, where it has ended."),
-        COPY,
-    ),
 )
 
 ACTIONS: tuple[Action, ...] = (
