@@ -60,16 +60,21 @@ def search(task: Task, known: Sequence[Candidate], number: int, tables: Sequence
 
 
 def promotions(task: Task, known: Sequence[Candidate], rank: Ranking) -> list[Entry]:
-    """Those that go on by one rung, from the higher rungs first: of each the better half that has not gone on yet."""
+    """Those that go on by one rung, from the higher rungs first: of each the better half that has not gone on yet.
+
+    Training makes no model smaller: whoever has more than as many as there are finalists, which are within the limits
+    already, will be none however well it learns.
+    """
     found: list[Entry] = []
+    bound = rank.bound(known, task.search.finalists)
     wanted = [one for one in known if task.allows(one.point)]
     for rung in reversed(range(len(task.space.rungs) - 1)):
         there = [(one, outcome) for one in wanted if (outcome := one.outcomes.get(rung)) is not None]
         there.sort(key=lambda pair: (rank.key(pair[1], rung), pair[0].number))
         found += [
             Entry(one.number, rung + 1, dict(one.point), CANDIDATE, task.seed)
-            for one, _ in there[: len(there) // KEPT]
-            if rung + 1 not in one.outcomes
+            for one, outcome in there[: len(there) // KEPT]
+            if rung + 1 not in one.outcomes and task.amount(outcome) <= bound
         ]
     return found
 
