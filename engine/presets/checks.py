@@ -41,7 +41,12 @@ LIKE_OWN_CODE = ".py:"
 """What a name holds that was meant to be the user's own code."""
 SENSITIVITY = Sensitivity.kind
 OF_DEFAULT: str = Sensitivity.model_fields["of"].default
-RATES_OF = {"prune.weights": "weights", "prune.channels": "channels"}
+RATES_OF = {
+    "prune.weights": "weights",
+    "prune.channels": "channels",
+    "quantize.weights": "bits",
+    "factorize": "rank",
+}
 """Steps whose scopes `BY_TABLE` take rates from an earlier `sensitivity` step, and what that must have measured."""
 BY_TABLE = ("sensitivity", "solved")
 

@@ -58,7 +58,7 @@ class Table:
     """What one sensitivity step found, in the form of `engine.results.sensitivity.found_by`."""
 
     def __init__(self, scanned: Mapping[str, Any]) -> None:
-        self.of = str(scanned["of"])
+        self.of, self.scheme = str(scanned["of"]), str(scanned.get("scheme", ""))
         self.before = {
             name: float(scanned["reference"][name]) for name in MEASURES if name in scanned["reference"]
         }
@@ -162,6 +162,11 @@ class Table:
             if levels[-1].rate
         }
         return round(sum(removed.values()) / sum(whole.values()), 4) if whole else 0.0
+
+
+def _bits(rate: float) -> float:
+    """The bits of a weight of which this share of 32 is removed."""
+    return 32 * (1 - rate)
 
 
 def _part(one: _Level, name: str, most: Mapping[str, Sequence[float]], number: int) -> float:
