@@ -25,6 +25,7 @@ from engine.cli import (
     presets,
     report,
     run,
+    solve,
     spec,
     study,
 )
@@ -57,7 +58,7 @@ exit codes:
 
 
 COMMANDS = (
-    *(lab, run, compress, study, next, compare, note, delete, cluster, plot, report, export),
+    *(lab, run, compress, study, next, solve, compare, note, delete, cluster, plot, report, export),
     *(presets, params, data, clean, doctor, config, spec, mcp),
 )
 """Modules that declare commands, in the order of the help."""

@@ -79,9 +79,10 @@ class PruneChannels(StepParams):
     """A channel's importance, summed over what is coupled to it: weight norms, BatchNorm's scale, distance to
     the other filters (FPGM), layer-adaptive magnitude (LAMP), effect on the loss to first (Taylor) or second
     order (Hessian), or chance."""
-    scope: Literal["local", "global", "isomorphic", "cost", "sensitivity"] = "global"
+    scope: Literal["local", "global", "isomorphic", "cost", "sensitivity", "solved"] = "global"
     """Where channels compete: within a layer, over the whole model, among layers of the same structure, over
-    the model by importance per unit of cost saved, or at rates that an earlier `sensitivity` step found."""
+    the model by importance per unit of cost saved, or within a layer at rates by what an earlier `sensitivity` step
+    measured: at which the loss is predicted to rise alike in all (`sensitivity`), or least in sum (`solved`)."""
     ratio: float = param(0.5, ge=0, lt=1)
     """Share of the channels to remove; replaced by the targets below."""
     speedup: float | None = param(None, gt=1, le=1000)
@@ -120,4 +121,6 @@ class PruneChannels(StepParams):
             raise Clash("ratio", f"given together with {given[0]}", "one of the two")
         if self.latency is not None and len(given) > 1:
             raise Clash("latency", f"given together with {given[0]}", "a latency target alone")
+        if self.latency is not None and self.scope == "solved":
+            raise Clash("scope", "given solved with a latency target", "cost, or speedup instead of latency")
         return self
