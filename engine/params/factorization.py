@@ -38,6 +38,7 @@ class Factorize(StepParams):
     """Split linear layers and convolutions in chains of smaller ones, by their singular values."""
 
     kind: ClassVar[str] = "factorize"
+    rates_of: ClassVar[str] = "rank"
     family: ClassVar[Family] = "factorization"
     compresses: ClassVar[bool] = True
     renames: ClassVar[bool] = True

@@ -38,6 +38,7 @@ class QuantizeWeights(StepParams):
     """
 
     kind: ClassVar[str] = "quantize.weights"
+    rates_of: ClassVar[str] = "bits"
     version: ClassVar[int] = 2
     family: ClassVar[Family] = "quantization"
     compresses: ClassVar[bool] = True
