@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from engine.results.searches import CANDIDATE, FINALIST, UNCOMPRESSED
 from engine.search.history import Candidate
+from engine.search.proposals import Table
 from engine.search.ranking import Ranking
 from engine.search.sampler import propose
 from engine.search.task import Task
@@ -45,27 +46,35 @@ class Round:
     held: Mapping[str, bool] = field(default_factory=dict)
 
 
-def search(task: Task, known: Sequence[Candidate], number: int) -> Round | None:
-    """The round with this number: who goes on, then new candidates; None where nothing is left to try."""
+def search(task: Task, known: Sequence[Candidate], number: int, tables: Sequence[Table] = ()) -> Round | None:
+    """The round with this number: who goes on, then new candidates; None where nothing is left to try.
+
+    `tables` are what the baseline's sensitivity steps measured.
+    """
     rank, size = Ranking.of(task, known), task.batch
     entries = promotions(task, known, rank)[:size]
-    points = propose(task, known, rank, number, size - len(entries))
+    points = propose(task, known, rank, number, size - len(entries), tables)
     first = len(known)
     entries += [Entry(first + at, 0, point, CANDIDATE, task.seed) for at, point in enumerate(points)]
     return Round("search", tuple(entries), task.held) if entries else None
 
 
 def promotions(task: Task, known: Sequence[Candidate], rank: Ranking) -> list[Entry]:
-    """Those that go on by one rung, from the higher rungs first: of each the better half that has not gone on yet."""
+    """Those that go on by one rung, from the higher rungs first: of each the better half that has not gone on yet.
+
+    Training makes no model smaller: whoever has more than as many as there are finalists, which are within the limits
+    already, will be none however well it learns.
+    """
     found: list[Entry] = []
+    bound = rank.bound(known, task.search.finalists)
     wanted = [one for one in known if task.allows(one.point)]
     for rung in reversed(range(len(task.space.rungs) - 1)):
         there = [(one, outcome) for one in wanted if (outcome := one.outcomes.get(rung)) is not None]
         there.sort(key=lambda pair: (rank.key(pair[1], rung), pair[0].number))
         found += [
             Entry(one.number, rung + 1, dict(one.point), CANDIDATE, task.seed)
-            for one, _ in there[: len(there) // KEPT]
-            if rung + 1 not in one.outcomes
+            for one, outcome in there[: len(there) // KEPT]
+            if rung + 1 not in one.outcomes and task.amount(outcome) <= bound
         ]
     return found
 

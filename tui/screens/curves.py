@@ -27,6 +27,7 @@ from tui.screens.copying import CopyActions
 from tui.screens.next import NextActions
 from tui.screens.report import ReportActions
 from tui.screens.search import SearchActions
+from tui.screens.turning import KnobActions
 from tui.session import Failed, Go, Session, Tell
 from tui.views import curves
 from tui.views.curves import Drawn, View
@@ -54,7 +55,7 @@ MOST_LINES = 16
 BESIDE_CURVE = 3
 
 
-class CurvesScreen(ReportActions, CopyActions, NextActions, SearchActions):
+class CurvesScreen(ReportActions, CopyActions, NextActions, SearchActions, KnobActions):
     """The chart with what is chosen above it and the point under the cursor below."""
 
     WHERE = "curves"

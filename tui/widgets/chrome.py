@@ -40,8 +40,9 @@ class PlaceBar(Painted):
         gap = "" if width < CLOSE_BELOW else " "
         for place in PLACES:
             if place.name == self._here:
-                yield place, [(f" {self._before}{place.key} {place.label} ", "bold reverse"), ("", "")]
-            else:
+                key = f"{self._before}{place.key} " if place.key else ""
+                yield place, [(f" {key}{place.label} ", "bold reverse"), ("", "")]
+            elif place.key:
                 yield place, [(f" {self._before}{place.key} ", "accent"), (f"{place.label}{gap}", "")]
 
     def clicked(self, x: int, y: int, times: int) -> None:
