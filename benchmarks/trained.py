@@ -26,8 +26,8 @@ from engine.compute.tasks.evaluate import score
 from engine.compute.training.schedules import ScheduleName
 from engine.compute.worker.setup import settle
 from engine.params import Calibrate, Finetune, Train
-from engine.params.channels import TargetRuntime
 from engine.params.preset import Data, Latency, Model
+from engine.params.runtimes import TargetRuntime
 from engine.studies import events as ev
 
 CPU = torch.device("cpu")

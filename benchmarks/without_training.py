@@ -27,7 +27,7 @@ from engine.compute.steps.apply import apply
 from engine.params import Calibrate, PruneChannels, PruneWeights, QuantizeWeights, Step
 from engine.params.quantize_weights import Gptq, Nearest
 
-ROUNDINGS = {"nearest": Nearest(), "gptq": Gptq()}
+ROUNDINGS: dict[str, Nearest | Gptq] = {"nearest": Nearest(), "gptq": Gptq()}
 BEST = ("gptq", "obs, repair", "output, repair")
 """The arms that have to reach the goals."""
 GOALS = {
@@ -76,10 +76,10 @@ def arms(compression: str) -> dict[str, list[Step]]:
             "magnitude, repair": [pruned(repair=True)],
             "obs, repair": [pruned(criterion="obs", repair=True)],
         }
-    pruned = partial(PruneChannels, speedup=float(amount))
+    narrowed = partial(PruneChannels, speedup=float(amount))
     by_norm, by_output = (
-        partial(pruned, criterion="l2", scope="global"),
-        partial(pruned, criterion="output", scope="cost"),
+        partial(narrowed, criterion="l2", scope="global"),
+        partial(narrowed, criterion="output", scope="cost"),
     )
     return {
         "l2, statistics anew": [by_norm(repair=False)],

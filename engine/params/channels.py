@@ -69,6 +69,7 @@ class PruneChannels(StepParams):
     """Remove whole channels with everything coupled to them, so that the network really shrinks."""
 
     kind: ClassVar[str] = "prune.channels"
+    rates_of: ClassVar[str] = "channels"
     version: ClassVar[int] = 6
     family: ClassVar[Family] = "pruning"
     compresses: ClassVar[bool] = True
@@ -83,10 +84,11 @@ class PruneChannels(StepParams):
     order (Hessian), what the network's answer loses although layers are refitted (`output`, from images without
     labels), or chance. `auto`: `output` where a classifier's channels go all at once with `repair`, without a latency
     to reach or learning before; else `l2`."""
-    scope: Literal["auto", "local", "global", "isomorphic", "cost", "sensitivity"] = "auto"
+    scope: Literal["auto", "local", "global", "isomorphic", "cost", "sensitivity", "solved"] = "auto"
     """Where channels compete: within a layer, over the whole model, among layers of the same structure, over
-    the model by importance per unit of cost saved, or at rates that an earlier `sensitivity` step found. `auto`:
-    `cost` with the criterion `output`, else `global`."""
+    the model by importance per unit of cost saved, or within a layer at rates by what an earlier `sensitivity` step
+    measured: at which the loss is predicted to rise alike in all (`sensitivity`), or least in sum (`solved`).
+    `auto`: `cost` with the criterion `output`, else `global`."""
     ratio: float = param(0.5, ge=0, lt=1)
     """Share of the channels to remove; replaced by the targets below."""
     speedup: float | None = param(None, gt=1, le=1000)
@@ -144,4 +146,6 @@ class PruneChannels(StepParams):
             raise Clash("ratio", f"given together with {given[0]}", "one of the two")
         if self.latency is not None and len(given) > 1:
             raise Clash("latency", f"given together with {given[0]}", "a latency target alone")
+        if self.latency is not None and self.scope == "solved":
+            raise Clash("scope", "given solved with a latency target", "cost, or speedup instead of latency")
         return self

@@ -14,6 +14,7 @@ _SCOPE = {
     "isomorphic": "among layers of the same structure",
     "cost": "over the whole network, by importance per unit of cost saved",
     "sensitivity": "each layer at the rate that an earlier `sensitivity` step found",
+    "solved": "layers at rates whose losses, as an earlier `sensitivity` step measured them, are least in sum",
 }
 _RUNTIME = {str(name): kind.about for name, kind in KIND.items()}
 _SWITCH = {"auto": "where it is found to help", "on": "always", "off": "never"}
@@ -101,7 +102,12 @@ MEANINGS: dict[str, dict[str, str]] = {
         "minmax": "up to the largest weight",
         "mse": "where rounding and clipping together err least",
     },
-    "of": {"weights": "single weights become zero", "channels": "channels go, with all coupled to them"},
+    "of": {
+        "weights": "single weights become zero",
+        "channels": "channels go, with all coupled to them",
+        "bits": "weights are rounded to fewer bits",
+        "rank": "layers become chains of lower rank",
+    },
 }
 """By a parameter's last name and value."""
 
