@@ -103,7 +103,8 @@ def head(turning: Turning, width: int) -> Line:
 def starting(turning: Turning, width: int) -> list[Line]:
     """That the worker is being started, and for how long."""
     text = (
-        f"A worker of its own loads torch, the model and the images: {turning.seconds:.0f} s so far. "
+        "A worker of its own loads torch, the model and the images, which takes some seconds: "
+        f"{turning.seconds:.0f} s so far. "
         "It ends when you leave this page; nothing is trained, nothing written."
     )
     return wrapped(text, width)

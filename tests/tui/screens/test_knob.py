@@ -150,7 +150,9 @@ async def test_a_killed_worker_is_told_and_another_goes_on_and_makes_the_trial(
         assert document["steps"][2]["prune.weights"] == {"id": "prune-weights-2", "sparsity": 0.61}
         assert "sweep" not in document and not workers(study)
 
-        await pilot.press("escape")  # back, where it was
+        await pilot.press("5")  # and back, where it was
+        await until(pilot, lambda: app.current_mode == "trial")
+        await pilot.press("K")
         await words(pilot, "weights at zero 61 %")
         await pilot.press("r")  # and run at once
         await until(pilot, lambda: app.current_mode == "run" and app.session.study == "p-2")
