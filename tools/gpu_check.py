@@ -29,18 +29,21 @@ SECONDS = 470.0
 """Of all parts; what comes before them takes some of the eight minutes."""
 PRESET = """\
 seed: 0
-threads: 2
+threads: {threads}
 device: {device}
 model: {{name: resnet20, arguments: {{width: {width}}}}}
-data: {{name: digits}}
+data: {{name: digits, limit: {images}}}
 steps:
-  - train: {{epochs: {epochs}, batch: 64, augment: crop-flip, precision: bf16, execution: {execution}}}
+  - train: {{epochs: {epochs}, batch: 64, augment: crop-flip, precision: {lower}, execution: {execution}}}
   - prune.weights: {{sparsity: 0.5}}
-  - finetune: {{epochs: 2, batch: 64, precision: bf16}}
+  - finetune: {{epochs: 2, batch: 64, precision: {lower}}}
 sweep: {{prune.weights.sparsity: [0.5, 0.7, 0.9]}}
 """
-WIDTH = {"cuda": 16, "cpu": 4}
-"""Of the network above: a processor is to try the script, not to train."""
+STUDIED = {
+    "cuda": {"threads": 2, "width": 16, "images": 1200, "lower": "bf16"},
+    "cpu": {"threads": 1, "width": 4, "images": 300, "lower": "fp32"},
+}
+"""What is trained: a processor is to try the script alone."""
 LATENCY = """\
 seed: 0
 threads: 2
@@ -48,7 +51,7 @@ device: {device}
 model: {{name: {model}}}
 data: {{name: digits, size: 64, channels: 3, limit: 256, limit_validation: 64, limit_test: 64}}
 steps:
-  - train: {{epochs: 1, batch: 64, precision: bf16}}
+  - train: {{epochs: 1, batch: 64}}
   - prune.channels: {{ratio: 0.5, calibrate: false}}
 measure:
   latency: {{runtimes: [{runtimes}], precision: [{precision}], batch: [{batch}], blocks: 4, block_ms: 50,
@@ -169,8 +172,8 @@ def tests(check: Check) -> Result:
 def study(check: Check) -> Result:
     """A study that is cancelled in the middle of its training and resumed, and its replay: all bit-identical."""
     how = "graphs" if check.on_gpu else "eager"
-    epochs = 200 if check.on_gpu else 20
-    preset = check.preset("study", PRESET, width=WIDTH[check.device], epochs=epochs, execution=how)
+    epochs = 200 if check.on_gpu else 40
+    preset = check.preset("study", PRESET, epochs=epochs, execution=how, **STUDIED[check.device])
     check.secateur("run", preset, "--name", "whole", seconds=150)
     other = check.scratch / "other"
     moved: dict[str, Any] = {"SECATEUR_HOME": str(other)}
@@ -193,7 +196,7 @@ def study(check: Check) -> Result:
 
 def parallel(check: Check) -> Result:
     """Trials at the same time have the bits that they have one after the other."""
-    preset = check.preset("parallel", PRESET, width=WIDTH[check.device], epochs=4, execution="eager")
+    preset = check.preset("parallel", PRESET, epochs=4, execution="eager", **STUDIED[check.device])
     started = time.monotonic()
     root = check.scratch / "parallel"
     check.secateur("run", preset, "--set", "executor.local.parallel=3", seconds=120, SECATEUR_HOME=str(root))

@@ -69,6 +69,7 @@ class PruneChannels(StepParams):
     """Remove whole channels with everything coupled to them, so that the network really shrinks."""
 
     kind: ClassVar[str] = "prune.channels"
+    rates_of: ClassVar[str] = "channels"
     version: ClassVar[int] = 5
     family: ClassVar[Family] = "pruning"
     compresses: ClassVar[bool] = True

@@ -133,7 +133,8 @@ def go_on(
         for key, node in plan.nodes.items():
             if key not in known:
                 task.reuse(node)
-        if any(task.store.get(key) is None for key in plan.nodes):
+        done = slurm.settled(plan, task.store, lambda key: task.run.failure(key).exists())
+        if len(done) < len(plan.jobs):
             _send(task, plan, number, again=again)
             return
 

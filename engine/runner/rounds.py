@@ -16,7 +16,9 @@ from engine.presets.model import Spec, Trial
 from engine.presets.spec import candidate, plain, proposed
 from engine.results import estimates
 from engine.results.searches import CANDIDATE, UNCOMPRESSED, searched
+from engine.results.sensitivity import of_trial
 from engine.search import choice, held, history, reach, rounds
+from engine.search.proposals import Table
 from engine.search.rounds import Entry, Round
 from engine.search.task import Task
 from engine.sources import Sources
@@ -72,7 +74,7 @@ class Rounds:
         task = replace(self.task, held=held.wished(self.run, self.task.space))
         # Rounds that confirmed, before the budget was made larger, count for nothing in the number.
         is_over, made = self._is_over(known, state, clock), searched(state)
-        if not is_over and (found := rounds.search(task, known, made)) is not None:
+        if not is_over and (found := rounds.search(task, known, made, _tables(state))) is not None:
             return found
         last = state.proposed.get(number - 1)
         if last is not None and last.purpose == "confirm":
@@ -91,7 +93,7 @@ class Rounds:
         if told.purpose == "confirm":
             seeds = len({trial["proposal"]["seed"] for trial in told.trials})
             return rounds.confirm(task, known, seeds)
-        return rounds.search(task, known, searched(state))
+        return rounds.search(task, known, searched(state), _tables(state))
 
     def _is_over(self, known: Sequence[history.Candidate], state: StudyState, clock: Clock) -> bool:
         """Whether the budget has no room for another round; the first one always has it."""
@@ -164,6 +166,11 @@ class Rounds:
             proposal = state.trials[chosen.trial].proposal
             write_atomic(self.run.answer, plain(self.spec, proposal, f"The answer of {self.run.name}"))
         return chosen
+
+
+def _tables(state: StudyState) -> list[Table]:
+    """What sensitivity steps of the baseline measured: so no proposal depends on anything but results of the study."""
+    return [Table(scanned) for scanned in of_trial(state.trials[0]).values()]
 
 
 def entries_of(told: ev.Proposed) -> Round:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from engine.results.searches import CANDIDATE, FINALIST, UNCOMPRESSED
 from engine.search.history import Candidate
+from engine.search.proposals import Table
 from engine.search.ranking import Ranking
 from engine.search.sampler import propose
 from engine.search.task import Task
@@ -45,11 +46,14 @@ class Round:
     held: Mapping[str, bool] = field(default_factory=dict)
 
 
-def search(task: Task, known: Sequence[Candidate], number: int) -> Round | None:
-    """The round with this number: who goes on, then new candidates; None where nothing is left to try."""
+def search(task: Task, known: Sequence[Candidate], number: int, tables: Sequence[Table] = ()) -> Round | None:
+    """The round with this number: who goes on, then new candidates; None where nothing is left to try.
+
+    `tables` are what the baseline's sensitivity steps measured.
+    """
     rank, size = Ranking.of(task, known), task.batch
     entries = promotions(task, known, rank)[:size]
-    points = propose(task, known, rank, number, size - len(entries))
+    points = propose(task, known, rank, number, size - len(entries), tables)
     first = len(known)
     entries += [Entry(first + at, 0, point, CANDIDATE, task.seed) for at, point in enumerate(points)]
     return Round("search", tuple(entries), task.held) if entries else None

@@ -11,7 +11,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from engine.presets.space import Dimension
+from engine.search import first
 from engine.search.history import Candidate
+from engine.search.proposals import Table
 from engine.search.ranking import Ranking
 from engine.search.task import Task
 
@@ -29,11 +31,21 @@ FAILED = 1000.0
 
 
 def propose(
-    task: Task, known: Sequence[Candidate], rank: Ranking, round_: int, count: int
+    task: Task,
+    known: Sequence[Candidate],
+    rank: Ranking,
+    round_: int,
+    count: int,
+    tables: Sequence[Table] = (),
 ) -> list[dict[str, Any]]:
-    """Up to `count` points that are not among those of `known`; fewer where the space has no more."""
+    """Up to `count` points that are not among those of `known`; fewer where the space has no more.
+
+    `tables` are what sensitivity steps of the baseline measured: the first points are those that they predict.
+    """
     seen = {_identity(one.point) for one in known}
     found: list[dict[str, Any]] = []
+    for point in first.points(task, tables) if round_ == 0 else ():
+        _take(task, point, seen, found, count)
     for share in FIRST if round_ == 0 else ():
         _take(task, {one.path: one.between(share) for one in task.space.dimensions}, seen, found, count)
     if len(found) < count:

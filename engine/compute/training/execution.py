@@ -85,7 +85,8 @@ class Recorded:
         self._clear()
         graph = torch.cuda.CUDAGraph()
         try:
-            with torch.cuda.graph(graph):
+            # What other threads do is none of the graph's: a DataLoader's pins the next images meanwhile.
+            with torch.cuda.graph(graph, capture_error_mode="thread_local"):
                 self._loss = self._eager(self._images, self._labels)
         except torch.OutOfMemoryError:
             raise

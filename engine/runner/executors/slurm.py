@@ -21,7 +21,7 @@ from engine.params.slurm import Slurm
 from engine.presets.spec import Spec, read_stored
 from engine.runner.executors import choose, nodes, site
 from engine.runner.progress import Progress
-from engine.runner.rounds import Rounds
+from engine.runner.rounds import Rounds, Written
 from engine.slurm import commands, queue, script
 from engine.store import claims
 from engine.store.files import explained, write_atomic
@@ -57,16 +57,17 @@ def prepare(run: RunDir, spec: Spec, store: Store | None = None) -> Submission:
     number = before.submission + 1 if before else 1
     agreed = basis.latest(run, number)
     plan = _plan(run, spec, agreed)
+    written: Written = {}
+    if spec.space is not None and agreed is not None:
+        written = Reader(run).catch_up().proposed
+        code = sources.read(run.code) or sources_of(spec, Path.cwd())
+        plan = Rounds.of(run, spec, agreed.machine, code).whole(plan, written)
+    skip = settled(plan, store) if store is not None and agreed is not None else set()
     if spec.space is not None:
-        written = Reader(run).catch_up().proposed if agreed is not None else {}
-        if written and agreed is not None:
-            code = sources.read(run.code) or sources_of(spec, Path.cwd())
-            plan = Rounds.of(run, spec, agreed.machine, code).whole(plan, written)
-        stages = deal_round(plan, asked, _skipped(plan, store, agreed), site.largest_array(), len(written))
-        return _submission(run, Tasks(asked, stages, number, _failed_nodes(run, before)))
-    skip = _skipped(plan, store, agreed)
-    # Where all is stored, one task tells it: whoever computed it may have been killed before it could.
-    stages = deal(plan, asked, skip, site.largest_array()) or deal(plan, asked, (), 1)[-1:]
+        stages = deal_round(plan, asked, skip, site.largest_array(), len(written))
+    else:
+        # Where all is stored, one task tells it: whoever computed it may have been killed before it could.
+        stages = deal(plan, asked, skip, site.largest_array()) or deal(plan, asked, (), 1)[-1:]
     return _submission(run, Tasks(asked, stages, number, _failed_nodes(run, before)))
 
 
@@ -92,7 +93,8 @@ def send_round(run: RunDir, plan: Plan, number: int, store: Store, sender: Stage
     asked = before.asked
     if (now := _throttled(run)) is not None:
         asked = asked.model_copy(update={"parallel": now or None})
-    stages = deal_round(plan, asked, _stored(plan, store), site.largest_array(), number)
+    skip = settled(plan, store, lambda key: run.failure(key).exists())
+    stages = deal_round(plan, asked, skip, site.largest_array(), number)
     tasks = replace(before, asked=asked, stages=stages, sender=sender)
     write(run, _submission(run, tasks))
     _send(run, tasks)
@@ -107,14 +109,17 @@ def _plan(run: RunDir, spec: Spec, agreed: basis.Basis | None) -> Plan:
     return make(spec, placeholders, choose.machine(spec.settings), code)
 
 
-def _skipped(plan: Plan, store: Store | None, agreed: basis.Basis | None) -> set[int]:
-    """Numbers of the jobs that need not be sent; none where keys are not known yet."""
-    return _stored(plan, store) if store is not None and agreed is not None else set()
-
-
-def _stored(plan: Plan, store: Store) -> set[int]:
-    """Numbers of the jobs whose results are all there."""
-    return {job.number for job in plan.jobs if all(store.get(node.key) is not None for node in job.nodes)}
+def settled(plan: Plan, store: Store, failed: Callable[[str], bool] = lambda _: False) -> set[int]:
+    """Numbers of the jobs of which there is nothing to be done: their results are all there, or some step has `failed`,
+    by its key, or needs one that did."""
+    found: set[int] = set()
+    hopeless: set[str] = set()
+    for job in plan.jobs:  # each after those that it needs
+        missing = [node.key for node in job.nodes if store.get(node.key) is None]
+        if not missing or job.needs & hopeless or any(map(failed, missing)):
+            found.add(job.number)
+            hopeless.update(missing)
+    return found
 
 
 def _failed_nodes(run: RunDir, before: Tasks | None) -> tuple[str, ...]:

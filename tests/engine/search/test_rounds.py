@@ -150,6 +150,19 @@ def test_a_pinned_technique_is_in_every_new_candidate(task: Task) -> None:
     assert len(bits) > 1, "what it does is still searched for"
 
 
+def test_who_can_become_no_finalist_is_not_trained_on(task: Task) -> None:
+    for count in (4, 8, 12):
+        known = known_after(task, count)
+        ended = {one.number: last for one in known if (last := one.last) is not None}
+        sizes = sorted(task.amount(last) for last in ended.values() if last.loss <= task.allowed)
+        assert len(sizes) > task.search.finalists
+        following = rounds.search(task, known, count)
+        assert following is not None
+        for entry in following.entries:
+            if entry.rung and entry.candidate is not None:
+                assert task.amount(ended[entry.candidate]) <= sizes[task.search.finalists - 1]
+
+
 def known_after(task: Task, count: int) -> list[Candidate]:
     """What is known after so many rounds."""
     known: dict[int, Candidate] = {}

@@ -53,8 +53,8 @@ class Bits:
     def prepare(self) -> bool:
         while self._waiting:
             name, bits = self._waiting.pop(0)
-            if (name, bits) not in self._fitted:
-                self._grid(name, bits)
+            if (name, bits) not in self._stored:
+                self._kept(name, bits, self._rounded(name, bits))
                 break
         return bool(self._waiting)
 

@@ -1,6 +1,7 @@
 """Fewer weights: the least of all at zero, wherever they are, as `prune.weights` does with its defaults."""
 
 import torch
+from torch import Tensor
 
 from engine.compute.layers.masks import mask_of
 from engine.compute.layers.select import prunable_layers, weight_of
@@ -34,7 +35,7 @@ class Weights:
         places[order] = torch.arange(self._elements, dtype=torch.int32)
         parts = torch.split(places, [len(score) for score in scores])
         self._places = {
-            name: part.view(held.weights[name].shape) for name, part in zip(layers, parts, strict=True)
+            name: _like(held.weights[name], part) for name, part in zip(layers, parts, strict=True)
         }
 
     def prepare(self) -> bool:
@@ -61,3 +62,8 @@ class Weights:
             base.effective_macs - effective_less(held, nonzero),
             base.latency_ms,  # a dense runtime multiplies with zeros too
         )
+
+
+def _like(weight: Tensor, places: Tensor) -> Tensor:
+    """The places in the shape and memory layout of the weight, in which they are compared fastest."""
+    return torch.empty_like(weight, dtype=places.dtype).copy_(places.view(weight.shape))
