@@ -16,7 +16,9 @@ from engine.studies.knob import Technique
 class Weights:
     """The place of every weight in the order of magnitude is found once; a sparsity then is one comparison."""
 
-    technique = Technique("weights", "weights at zero", "%", 0.0, 0.99, 0.01, 0.0)
+    technique = Technique(
+        "weights", "weights at zero", "%", 0.0, 0.99, 0.01, 0.0, how="by magnitude, over all layers"
+    )
 
     def __init__(self, held: Held) -> None:
         self._held = held
