@@ -187,7 +187,7 @@ def _in_order(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _name(initializer: onnx.TensorProto) -> str:
-    return initializer.name
+    return str(initializer.name)
 
 
 def _first(pair: tuple[str, Tensor]) -> str:
