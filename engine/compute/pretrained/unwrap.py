@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from engine.compute.pretrained import timm_names
 from engine.compute.pretrained.inert import Inert
 from engine.studies.events import Level
 
@@ -158,3 +159,5 @@ def _renamed(variant: Variant) -> Iterator[Variant]:
         state[name] = tensor
     if state.keys() != variant.state.keys():
         yield replace(variant, state=state)
+    if (timms := timm_names.renamed(variant.state)) is not None:
+        yield replace(variant, state=timms)
