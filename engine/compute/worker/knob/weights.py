@@ -42,8 +42,9 @@ class Weights:
         self._whole = {
             name: _like(held.weights[name], part) for name, part in zip(scores, whole, strict=True)
         }
-        self._own = {name: _like(held.weights[name], _places(score)) for name, score in scores.items()}
         self._table = edits.notes(held.model).get(NOTE, {}).get("weights")
+        ranked = scores if self._table is not None else {}
+        self._own = {name: _like(held.weights[name], _places(score)) for name, score in ranked.items()}
         self._solved: dict[float, Rates | None] = {}
 
     def prepare(self) -> bool:
