@@ -59,10 +59,18 @@ def as_its_steps(model: nn.Module, steps: dict[str, dict[str, object]], scoring:
 
 
 @pytest.mark.parametrize(
-    ("make", "value"),
-    [(Weights, 0.0), (Weights, 0.83), (Channels, 1.0), (Channels, 2.5), (Rank, 0.6), (Bits, 3), (Bits, 8)],
+    ("make", "value", "pruned"),
+    [
+        (Weights, 0.0, False),
+        (Weights, 0.83, True),
+        (Channels, 1.0, False),
+        (Channels, 2.5, False),
+        (Channels, 2.5, True),
+        (Rank, 0.6, False),
+        (Bits, 3, True),
+        (Bits, 8, False),
+    ],
 )
-@pytest.mark.parametrize("pruned", [False, True])
 def test_a_setting_is_what_its_steps_make(
     trained: Callable[[], nn.Module], make: Callable[[Held], Dial], value: float, pruned: bool
 ) -> None:
