@@ -27,7 +27,16 @@ HEADER = 40.0
 class Bits:
     """Every layer at the same bits; a grid is fitted once for each layer and number of bits."""
 
-    technique = Technique("bits", "bits of a weight", "bits", 2.0, 8.0, 1.0, 8.0)
+    technique = Technique(
+        "bits",
+        "bits of a weight",
+        "bits",
+        2.0,
+        8.0,
+        1.0,
+        8.0,
+        how="the same in each layer, to the nearest code",
+    )
 
     def __init__(self, held: Held) -> None:
         self._held = held

@@ -40,7 +40,16 @@ class _Split:
 class Rank:
     """The largest ranks with which each layer loses a share of its weights; one that would lose none stays whole."""
 
-    technique = Technique("rank", "weights that lower ranks save", "%", 0.0, 0.95, 0.01, 0.0)
+    technique = Technique(
+        "rank",
+        "weights that lower ranks save",
+        "%",
+        0.0,
+        0.95,
+        0.01,
+        0.0,
+        how="the same share in each layer, by singular values",
+    )
 
     def __init__(self, held: Held) -> None:
         self._held = held

@@ -23,7 +23,9 @@ class Weights:
     """The place of every weight in the order of magnitude is found once, over all layers and within its own; a sparsity
     then is one comparison."""
 
-    technique = Technique("weights", "weights at zero", "%", 0.0, 0.99, 0.01, 0.0)
+    technique = Technique(
+        "weights", "weights at zero", "%", 0.0, 0.99, 0.01, 0.0, how="by magnitude, over all layers"
+    )
 
     def __init__(self, held: Held) -> None:
         self._held = held
