@@ -1,6 +1,8 @@
 """Fewer weights: the least of all at zero, wherever they are, as `prune.weights` does with its defaults; or, where the
 model comes with a table of what its layers lose, as it does with `scope: solved`."""
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -45,6 +47,11 @@ class Weights:
             name: _like(held.weights[name], part) for name, part in zip(scores, whole, strict=True)
         }
         self._table = edits.notes(held.model).get(NOTE, {}).get("weights")
+        if self._table is not None:
+            how = (
+                "at least loss by the sensitivity that was measured; beyond it by magnitude, over all layers"
+            )
+            self.technique = replace(Weights.technique, how=how)
         ranked = scores if self._table is not None else {}
         self._own = {name: _like(held.weights[name], _places(score)) for name, score in ranked.items()}
         self._solved: dict[float, Rates | None] = {}
