@@ -313,7 +313,7 @@ async def test_enter_on_a_trial_opens_it(tmp_path: Path) -> None:
 
 async def until(pilot: Pilot[None], true: Callable[[], bool]) -> None:
     """Wait until it is so."""
-    for _ in range(200):
+    for _ in range(1200):
         if true():
             return
         await pilot.pause(0.05)
@@ -322,7 +322,7 @@ async def until(pilot: Pilot[None], true: Callable[[], bool]) -> None:
 
 async def seen(pilot: Pilot[None], words: str) -> None:
     """Wait until `words` are on the terminal."""
-    for _ in range(200):
+    for _ in range(1200):
         await pilot.pause(0.05)
         if words in shown(pilot):
             return
