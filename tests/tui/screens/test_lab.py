@@ -317,7 +317,7 @@ async def until(pilot: Pilot[None], true: Callable[[], bool]) -> None:
         if true():
             return
         await pilot.pause(0.05)
-    raise AssertionError(f"it did not come true within ten seconds:\n{shown(pilot)}")
+    raise AssertionError(f"it did not come true within a minute:\n{shown(pilot)}")
 
 
 async def seen(pilot: Pilot[None], words: str) -> None:
@@ -326,4 +326,4 @@ async def seen(pilot: Pilot[None], words: str) -> None:
         await pilot.pause(0.05)
         if words in shown(pilot):
             return
-    raise AssertionError(f"{words!r} was not shown within ten seconds:\n{shown(pilot)}")
+    raise AssertionError(f"{words!r} was not shown within a minute:\n{shown(pilot)}")
