@@ -42,7 +42,7 @@ PRESETS: dict[str, dict[str, Any]] = {
             "channels": 3,
             "limit": 64,
             "limit_validation": 200,
-            "limit_test": 8,
+            "limit_test": 16,
         },
         "steps": [{"train": {"epochs": 1, "batch": 32}}],
         "measure": {"size": False},

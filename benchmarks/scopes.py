@@ -30,8 +30,8 @@ from engine.compute.layers.masks import set_mask
 from engine.compute.layers.select import weight_of
 from engine.compute.models import checkpoint
 from engine.compute.steps.apply import apply
-from engine.compute.steps.pruning.rates import findings
 from engine.compute.steps.pruning.rounds import keep_largest
+from engine.compute.steps.rates import findings
 from engine.params import Calibrate, PruneChannels, PruneWeights, Sensitivity, Step
 from engine.results.tolerance import cost_at, loss_curves
 

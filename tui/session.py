@@ -98,16 +98,22 @@ class Session:
         return pick.pick(state, by)
 
     def show(self, study: str) -> None:
-        """Make a study the current one, from its first trial on, unless it is that already."""
+        """Make a study the current one, with the trial to take of it, unless it is that already."""
         if study != self.study:
-            self.study, self.trial, self.overlay = study, 0, []
+            self.study, self.trial, self.overlay = study, self._trial_of(study), []
 
     def current(self) -> str | None:
         """The current study; where none was chosen yet, the newest of the workspace becomes it."""
         if self.study is None:
             runs = rundir.studies(self.workspace)
-            self.study = runs[0].name if runs else None
+            if runs:
+                self.study, self.trial = runs[0].name, self._trial_of(runs[0].name)
         return self.study
+
+    def _trial_of(self, study: str) -> int:
+        """The trial that pages on one begin with: the pick as it was last written down, else the first."""
+        index = self.run(study).stored_status().pick.get("index")
+        return index if isinstance(index, int) else 0
 
     def keep(self, **changes: object) -> None:
         """Take note for the next lab of what has changed."""

@@ -27,6 +27,7 @@ from engine.cli import (
     run,
     solve,
     spec,
+    steer,
     study,
 )
 from engine.cli.common import print_json, settle_streams, tell_error
@@ -58,7 +59,7 @@ exit codes:
 
 
 COMMANDS = (
-    *(lab, run, compress, study, next, solve, compare, note, delete, cluster, plot, report, export),
+    *(lab, run, compress, study, next, solve, steer, compare, note, delete, cluster, plot, report, export),
     *(presets, params, data, clean, doctor, config, spec, mcp),
 )
 """Modules that declare commands, in the order of the help."""

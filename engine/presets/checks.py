@@ -7,7 +7,7 @@ from pathlib import PurePath
 from engine.errors import Problem
 from engine.measures import latency
 from engine.measures.table import TABLE, drawn
-from engine.params import Sensitivity
+from engine.params import STEPS, Sensitivity
 from engine.params.catalog import DATASETS, DETECTION, DETECTOR, MODELS, own_code
 from engine.params.preset import AUTO
 from engine.params.search import MOST_ACCURATE
@@ -41,7 +41,7 @@ LIKE_OWN_CODE = ".py:"
 """What a name holds that was meant to be the user's own code."""
 SENSITIVITY = Sensitivity.kind
 OF_DEFAULT: str = Sensitivity.model_fields["of"].default
-RATES_OF = {"prune.weights": "weights", "prune.channels": "channels"}
+RATES_OF = {kind: cls.rates_of for kind, cls in STEPS.items() if cls.rates_of}
 """Steps whose scopes `BY_TABLE` take rates from an earlier `sensitivity` step, and what that must have measured."""
 BY_TABLE = ("sensitivity", "solved")
 

@@ -7,12 +7,24 @@ planned with. So proposals stay what follows from the log, and a replay has the 
 from typing import Literal
 
 from engine.errors import UsageError
+from engine.presets.model import Spec
 from engine.presets.space import Space
 from engine.store.files import explained, read_json, write_json
 from engine.studies.rundir import RunDir
 from engine.text.phrases import names, suggest
 
 Wish = Literal["pinned", "forbidden", "free"]
+
+
+def space_of(spec: Spec, study: str) -> Space:
+    """What the study's search may choose from. Raises UsageError where it is no search."""
+    if spec.space is None:
+        raise UsageError(
+            f"Study {study} is no search",
+            "Its preset says which trials it has.",
+            "`secateur show` tells them.",
+        )
+    return spec.space
 
 
 def wished(run: RunDir, space: Space) -> dict[str, bool]:

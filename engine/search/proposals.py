@@ -12,10 +12,12 @@ from itertools import pairwise
 from typing import Any
 
 from engine.errors import UsageError
+from engine.params import STEPS
 from engine.results.tolerance import cost_at, drop_curves
 from engine.search.solver import Option, solve
 from engine.text.phrases import names
 
+FLOAT_BITS = 32
 FINER = 2
 """Levels between two that were measured; of bits there are none."""
 MEASURES = ("size.packed", "parameters", "macs")
@@ -58,7 +60,7 @@ class Table:
     """What one sensitivity step found, in the form of `engine.results.sensitivity.found_by`."""
 
     def __init__(self, scanned: Mapping[str, Any]) -> None:
-        self.of = str(scanned["of"])
+        self.of, self.scheme = str(scanned["of"]), str(scanned.get("scheme", ""))
         self.before = {
             name: float(scanned["reference"][name]) for name in MEASURES if name in scanned["reference"]
         }
@@ -143,15 +145,35 @@ class Table:
         )
 
     def _steps(self, found: Mapping[str, _Level], amounts: Mapping[str, float]) -> list[dict[str, Any]]:
-        """What a preset has after the sensitivity step for about this network."""
-        if self.of == "weights":
-            share = self.share(found)
-            pruned = {"prune.weights": {"scope": "solved", "sparsity": share}}
-            return [pruned, {"calibrate": {}}] if share else []
-        if self.of == "channels":
-            speedup = round(self.before["macs"] / amounts["macs"], 2)
-            return [{"prune.channels": {"scope": "solved", "speedup": speedup}}] if speedup > 1 else []
-        return []
+        """What a preset has after the sensitivity step for about this network; nothing where nothing is removed."""
+        kind = next(kind for kind, cls in STEPS.items() if cls.rates_of == self.of)
+        share = self.share(found)
+        match self.of:
+            case "weights":
+                given: dict[str, Any] = {"sparsity": share}
+            case "channels":
+                given = {"speedup": round(self.before["macs"] / amounts["macs"], 2)}
+            case "rank":
+                given = {"scheme": self.scheme, "rank": {"kind": "ratio", "ratio": share}}
+            case _:
+                given = {"bits": self._average_bits(found)}
+        if not any(one.rate for one in found.values()) or given.get("speedup", 2.0) <= 1:
+            return []
+        # Rows were scored with statistics estimated anew; other steps do that themselves.
+        anew: list[dict[str, Any]] = [{"calibrate": {}}] if self.of == "weights" else []
+        return [{kind: {"scope": "solved", **given}}, *anew]
+
+    def _average_bits(self, found: Mapping[str, _Level]) -> int:
+        """Bits of a weight on average, 2 to 8; layers count by what of them their fewest bits save."""
+        sizes = {
+            layer: levels[-1].savings[self._size] / levels[-1].rate for layer, levels in self.layers.items()
+        }
+        total = sum(n * FLOAT_BITS * (1 - found[layer].rate) for layer, n in sizes.items())
+        return min(max(math.ceil(total / sum(sizes.values())), 2), 8)
+
+    @property
+    def _size(self) -> str:
+        return "size.packed" if "size.packed" in self.before else "parameters"
 
     def share(self, found: Mapping[str, _Level]) -> float:
         """Of weights: the share of those of all layers that goes."""

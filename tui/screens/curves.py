@@ -282,6 +282,9 @@ class CurvesScreen(ReportActions, CopyActions, NextActions, SearchActions, KnobA
             for run in studies(self.session.workspace)[:200]
             if run.name != self.session.study
         ]
+        if not choices:
+            self.say("There is no other study in this workspace to lay over", "warn")
+            return
         picker = Picker(
             "Lay over",
             choices,

@@ -227,7 +227,10 @@ class EditActions(LabBase):
         choices = [
             Choice(option, option, field.meaning(option)) for option in field.options if option != "none"
         ]
-        chosen = await self.app.push_screen_wait(Picker(title, choices, marked, several=True))
+        columns = ("value", "what it means")
+        chosen = await self.app.push_screen_wait(
+            Picker(title, choices, marked, several=True, columns=columns)
+        )
         if not chosen or set(chosen) == set(marked):
             return None
         by_text = {text_of(value): value for value in (*field.row.choices, True, False)}

@@ -105,6 +105,7 @@ class RunScreen(StudyScreen, StudyActions, SearchActions):
         self.query_one(Progress).show(state, self.session.expected.get(state.name) if state else None)
         now = running(state) if state else []
         self.query_one("#training").border_title = f"training: {now[0].address}" if now else "training"
+        self.query_one("#load").display = live
         for name in ("#steps", "#load"):
             self.query_one(name, Lines).redraw()
 

@@ -12,7 +12,7 @@ from textual.containers import Horizontal, Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from engine.errors import SecateurError, UsageError
+from engine.errors import SecateurError
 from engine.params.preset import Pick as Rule
 from engine.presets import limits
 from engine.presets.limits import Limit
@@ -49,11 +49,8 @@ class Asked:
     def of(cls, run: RunDir) -> "Asked":
         """Raises SecateurError where the study is no search, or its preset can't be read."""
         spec = read_stored(run.preset, run.asked().get("name", run.name))
-        if spec.space is None:
-            raise UsageError(
-                f"Study {run.name} is no search", "Its preset says which trials it has.", "Curves shows them."
-            )
-        return cls(run, spec, pick.rule(run.settings()), held.wished(run, spec.space))
+        space = held.space_of(spec, run.name)
+        return cls(run, spec, pick.rule(run.settings()), held.wished(run, space))
 
     @property
     def space(self) -> Space:

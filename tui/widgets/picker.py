@@ -9,13 +9,16 @@ from typing import ClassVar
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Container, Vertical
+from textual.containers import Container
 from textual.fuzzy import FuzzySearch
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
-from tui.widgets.document import Builder, Document
+from engine.text.tables import cell_width
+from tui.widgets.box import Box
+from tui.widgets.document import Builder, Document, wrapped
 from tui.widgets.keyinput import KeyInput
+from tui.widgets.keys import Hint, Keys
 from tui.widgets.table import Column, Row, Table
 
 
@@ -32,6 +35,10 @@ Preview = Callable[[str], Builder]
 """What is told of a choice, by its key. It may read files: it is called in a thread."""
 RESTS_S = 0.1
 """Seconds that the cursor stands on a choice before its preview is made."""
+AROUND, LEAST_HEIGHT, MOST_HEIGHT = 12, 18, 40
+"""Lines of the box beside the list's rows (a long `about` among them), and its bounds."""
+LONG = 40
+"""Columns of what is said of a choice beyond which its line may cut it."""
 FILE = re.compile(r"\.(py|ya?ml)(:\w*)?$")
 """How what is typed ends when it names a file, or a function in one."""
 LONGEST_LABEL = 80
@@ -85,9 +92,9 @@ class Picker(ModalScreen[list[str] | None]):
     """
 
     DEFAULT_CSS = """
-    Picker #box { width: 76; max-width: 100%; height: 90%; max-height: 30; border: round $border; padding: 0 1; }
-    Picker #box.-previewed { width: 100%; max-width: 160; max-height: 40; }
-    Picker Static { height: 1; }
+    Picker Box { height: 90%; }
+    Picker.-wide Box, Picker.-huge Box { width: 100; }
+    Picker Box.-previewed { width: 100%; max-width: 160; }
     Picker #about { height: auto; max-height: 6; color: $muted; }
     Picker #panes { height: 1fr; }
     Picker #panes Table { width: 1fr; }
@@ -123,15 +130,16 @@ class Picker(ModalScreen[list[str] | None]):
     ) -> None:
         """`about` stands above the list; `own` says what may be typed that is not in it."""
         super().__init__()
-        self._preview = preview
+        self._preview = preview or (
+            self._whole if any(cell_width(choice.about) > LONG for choice in choices) else None
+        )
         self._previews: dict[str, Builder] = {}
         self._about, self._own = about, own
         self._title, self._choices, self._chosen, self._several = title, choices, list(chosen), several
-        self._columns = [Column(columns[0], widest=60), Column(columns[1], rank=1, widest=60)]
+        self._columns = [Column(columns[0], rank=1, widest=80), Column(columns[1], rank=2, widest=60)]
 
     def compose(self) -> ComposeResult:
-        with Vertical(id="box", classes="-previewed" if self._preview else ""):
-            yield Static(self._title, id="title", markup=False)
+        with Box(self._title, classes="-previewed" if self._preview else ""):
             if self._about:
                 yield Static(self._about, id="about", markup=False)
             yield _Search(placeholder="type to search" + (f", or {self._own}" if self._own else ""))
@@ -139,21 +147,34 @@ class Picker(ModalScreen[list[str] | None]):
                 yield Table(self._columns, "Nothing matches.", checks=self._several)
                 if self._preview:
                     yield Document(id="preview")
-            ends = "Space marks, Enter takes the marked" if self._several else "Enter chooses"
-            beside = ", Shift-↑ ↓ the preview" if self._preview else ""
-            yield Static(f"↑ ↓ move{beside}, {ends}, Esc cancels", markup=False)
+            yield Keys(
+                *([Hint("Space", "mark", "space")] if self._several else []),
+                Hint("Enter", "take the marked" if self._several else "choose", "enter"),
+                Hint("Esc", "cancel", "escape"),
+                Hint("↑ ↓", "move"),
+                *([Hint("Shift-↑ ↓", "preview")] if self._preview else []),
+            )
 
     def on_mount(self) -> None:
         table = self.query_one(Table)
         table.can_focus = False
         if self._preview:
             self.query_one("#preview").can_focus = False
+        # No higher than the list, and what stands around it: a short list looks lost in a high box.
+        self.query_one(Box).styles.max_height = min(
+            max(len(self._choices) + AROUND, LEAST_HEIGHT), MOST_HEIGHT
+        )
         self._fill("")
         if self._several:
             table.marked = set(self._chosen)
         elif self._chosen:
             table.move_to(self._chosen[0])
         self.query_one(KeyInput).focus()
+
+    def _whole(self, key: str) -> Builder:
+        """What is said of a choice, which its line may cut."""
+        choice = next((one for one in self._choices if one.key == key), Choice(key, key))
+        return lambda width: [*wrapped(choice.label, width, "title"), *wrapped(choice.about, width)]
 
     def _fill(self, text: str) -> None:
         table = self.query_one(Table)

@@ -28,9 +28,9 @@ from engine.compute.steps.channels.shrink import shrink
 from engine.compute.steps.channels.yolo import prepare_for_channels, protected_layers
 from engine.compute.steps.factorization.step import able_layers, split
 from engine.compute.steps.pruning.importance import importance
-from engine.compute.steps.pruning.rates import NOTE
 from engine.compute.steps.pruning.rounds import keep_largest
 from engine.compute.steps.quantization.grids import fit_grid
+from engine.compute.steps.rates import NOTE
 from engine.compute.tasks.base import Score
 from engine.compute.tasks.evaluate import score
 from engine.compute.training.resume import OVERTAKEN

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+import yaml
 
 from engine.errors import UsageError
 from engine.presets.spec import parse
@@ -84,3 +85,25 @@ def test_the_first_candidates_lose_what_may_be_lost() -> None:
     assert proposed == [point["prune.weights.sparsity"] for point in points]
     assert search(task, [], 0, [table]) == round_, "the same of the same"
     assert first.points(task, []) == [] == first.points(task, [Table(scanned("channels"))])
+
+
+def test_every_table_says_which_step_makes_its_networks() -> None:
+    made = {}
+    for of in ("weights", "channels", "bits", "rank"):
+        table = Table(scanned(of) | {"scheme": "channel"})
+        proposal = table.propose("size.packed", {QUALITY: 0.02})
+        assert proposal is not None
+        steps = [{kind: params} for step in proposal.steps for kind, params in step.items()]
+        before = [{"train": {"epochs": 1}}, {"sensitivity": {"of": of}}]
+        document = {"model": {"name": "resnet20"}, "data": {"name": "digits"}, "steps": [*before, *steps]}
+        found = parse(yaml.safe_dump(document), "p")
+        made[of] = found.trials[0].steps[2]
+        nothing = table.propose(QUALITY, {"size.packed": 4000})
+        assert nothing is not None and nothing.steps == []
+    assert all(getattr(step, "scope", "") == "solved" for step in made.values())
+    assert [step.kind for step in made.values()] == [
+        "prune.weights",
+        "prune.channels",
+        "quantize.weights",
+        "factorize",
+    ]

@@ -30,7 +30,7 @@ async def test_the_key_that_lists_problems_is_named_as_it_works_where_the_focus_
         await pilot.press("enter")
         await seen(pilot, "2 problems (! lists them)")
         await pilot.press("exclamation_mark")
-        await seen(pilot, "Esc closes")
+        await seen(pilot, "Esc close")
         assert isinstance(pilot.app.screen, TextView)
 
 

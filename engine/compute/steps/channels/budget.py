@@ -11,7 +11,7 @@ from engine.compute.steps.channels.choose import Candidate, Levels, Removal, at_
 from engine.compute.steps.channels.cost import Cost, Predictor
 from engine.compute.steps.channels.groups import Group
 from engine.compute.steps.channels.latency_cost import LatencyCost
-from engine.compute.steps.pruning.rates import findings
+from engine.compute.steps.rates import findings
 from engine.errors import SecateurError
 from engine.params.channels import PruneChannels
 from engine.results.tolerance import Curve, cost_at, loss_curves

@@ -20,6 +20,8 @@ from engine.compute.models.architecture import architecture
 from engine.compute.steps.calibration.step import recalibrate
 from engine.compute.steps.calibration.understood import reasons_against, tell
 from engine.compute.steps.factorization import vbmf
+from engine.compute.steps.rates import findings, solved_rates
+from engine.errors import SecateurError
 from engine.params.factorization import Energy, Factorize, Rank, Ratio, Vbmf
 from engine.text.phrases import counted
 
@@ -32,12 +34,13 @@ def factorize(model: nn.Module, params: Factorize, context: Context) -> nn.Modul
     """
     to_device(model, context.device)
     able, left = able_layers(model, params, context)
+    each = _solved(model, able, params) if params.scope == "solved" else dict.fromkeys(able, params)
     folded = 0
     rows = []
     for number, (name, module) in enumerate(able.items()):
         context.progress(number / len(able), name)
         was_folded = any(isinstance(part, Folding) for part in module.modules())
-        row = split(model, name, params)
+        row = split(model, name, each[name]) if name in each else None
         if row is None:
             left["would not save weights"] += 1
             continue
@@ -49,6 +52,25 @@ def factorize(model: nn.Module, params: Factorize, context: Context) -> nn.Modul
     if rows and params.calibrate:
         recalibrate(model, context)
     return model
+
+
+def _solved(model: nn.Module, layers: dict[str, nn.Module], params: Factorize) -> dict[str, Factorize]:
+    """The step for each layer that is to be split, with the ratio that the solver finds for it."""
+    assert isinstance(params.rank, Ratio)
+    measured = findings(model, "rank")
+    if measured["scheme"] != params.scheme:
+        raise SecateurError(
+            f"The sensitivity of ranks was measured with the scheme {measured['scheme']}, not {params.scheme}",
+            "What a layer loses at a rank differs between them.",
+            f"Use scheme: {measured['scheme']}, or measure it with scheme: {params.scheme}.",
+        )
+    sizes = {name: weight_of(layer).numel() for name, layer in layers.items()}
+    rates = solved_rates(measured["rows"], sizes, params.rank.ratio)
+    return {
+        name: params.model_copy(update={"rank": Ratio(ratio=rate)})
+        for name, rate in rates.items()
+        if rate > 0
+    }
 
 
 def able_layers(

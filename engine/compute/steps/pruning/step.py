@@ -16,8 +16,8 @@ from engine.compute.steps.calibration.step import recalibrate
 from engine.compute.steps.calibration.understood import changeable
 from engine.compute.steps.pruning.importance import importance
 from engine.compute.steps.pruning.output_aware import chosen, refitted
-from engine.compute.steps.pruning.rates import findings, rates_for, solved_rates
 from engine.compute.steps.pruning.rounds import keep_largest, recover
+from engine.compute.steps.rates import findings, rates_for, solved_rates
 from engine.compute.training.schedules import sparsities
 from engine.errors import SecateurError
 from engine.params.pruning import Cubic, Linear, OneShot, PruneWeights, Rounds

@@ -7,10 +7,11 @@ from dataclasses import replace
 import torch
 
 from engine.compute.context import to_device
-from engine.compute.layers.masks import folded
+from engine.compute.layers.masks import fold_
 from engine.compute.measures.counts import count
 from engine.compute.measures.estimate import Stored, packed_bytes, plain_bytes
 from engine.compute.steps.channels.choose import units_gone
+from engine.compute.steps.channels.cost import Predictor
 from engine.compute.steps.channels.shrink import shrink
 from engine.compute.steps.channels.step import prepared
 from engine.compute.worker.knob.dials import Setting
@@ -28,7 +29,16 @@ UNKNOWN_BITS = 27.0
 class Channels:
     """Groups and the order in which their units go are found once; what is left is then a choice of its prefix."""
 
-    technique = Technique("channels", "times fewer multiply-accumulates", "×", 1.0, MOST, 0.1, 1.0)
+    technique = Technique(
+        "channels",
+        "times fewer multiply-accumulates",
+        "×",
+        1.0,
+        MOST,
+        0.1,
+        1.0,
+        how="by importance (l2), over all layers",
+    )
 
     def __init__(self, held: Held) -> None:
         self._held = held
@@ -40,6 +50,7 @@ class Channels:
             )
         self._budget = pruning.budget
         self._choice = pruning.choice(self._groups, 0, "global")
+        self._cost = Predictor(self._model, self._groups, held.shape)
         (target,) = self._budget.targets
         least = target.cost({one.name: one.reachable for one in self._choice.candidates})
         most = math.floor(10 * target.before / least) / 10
@@ -74,11 +85,13 @@ class Channels:
         (target,) = self._budget.targets
         budget = replace(self._budget, targets=(replace(target, times=value),))
         gone = units_gone(choice.order, budget.taken(choice.candidates, choice.order))
+        left = {g.name: g.units - len(gone.get(g.name, ())) for g in self._groups}
         model = copy.deepcopy(self._model)
         shrink(model, self._groups, gone)
-        model = to_device(folded(model), held.context.device).eval()
-        counts = count(model, held.shape)
+        model = to_device(fold_(model), held.context.device).eval()
         tensors = model.state_dict()
+        macs = round(self._cost.macs(left))
+        dense = base.effective_macs == base.macs
         return Setting(
             value,
             model,
@@ -89,10 +102,11 @@ class Channels:
                 Stored(tensor.numel(), int(torch.count_nonzero(tensor)), self._bits(name))
                 for name, tensor in tensors.items()
             ),
-            counts.parameters,
-            counts.nonzero,
-            counts.macs,
-            counts.effective_macs,
+            round(self._cost.parameters(left)),
+            sum(int(torch.count_nonzero(parameter)) for parameter in model.parameters()),
+            macs,
+            # A pass counts them one by one, which takes longer than all else.
+            macs if dense else count(model, held.shape).effective_macs,
         )
 
     def _bits(self, name: str) -> float:

@@ -1,5 +1,6 @@
 """Pruning one layer at a time: what is found, that the model is left alone, and that a kill loses a row."""
 
+import copy
 import json
 from pathlib import Path
 from typing import Literal
@@ -247,3 +248,25 @@ def test_channels_go_where_the_solver_says(model: nn.Module) -> None:
     assert 1.7 <= before / count(model, (1, 8, 8)).macs < 1.95
     with pytest.raises(SecateurError, match="measured too little"):
         prune_channels(model, PruneChannels(scope="solved", speedup=15, floor=0, round_to=1), context)
+
+
+@pytest.mark.parametrize("of", ["bits", "rank"])
+def test_bits_and_ranks_are_given_where_they_count(model: nn.Module, of: str) -> None:
+    context = context_for()
+    table = Sensitivity.model_validate({"of": of, "bits": [2, 4, 8], "rates": [0.3, 0.6, 0.8], "images": 60})
+    sensitivity(model, table, context)
+    if of == "bits":
+        given = {"bits": 4, "scope": "solved", "rounding": {"kind": "nearest"}}
+        quantized = apply(STEPS["quantize.weights"].model_validate(given), model, context)
+        rows = {row["name"]: row["bits"] for row in context.observations["rounding"]}
+        sizes = {name: weight_of(m).numel() for name, m in prunable_layers(quantized, ()).items()}
+        assert len(set(rows.values())) > 1
+        assert sum(sizes[name] * bits for name, bits in rows.items()) <= 4 * sum(sizes.values())
+        return
+    whole = sum(weight_of(m).numel() for m in prunable_layers(model, ()).values())
+    given = {"scope": "solved", "scheme": "channel", "rank": {"kind": "ratio", "ratio": 0.4}}
+    with pytest.raises(SecateurError, match="scheme tucker, not channel"):
+        apply(STEPS["factorize"].model_validate(given), copy.deepcopy(model), context)
+    factorized = apply(STEPS["factorize"].model_validate(given | {"scheme": "tucker"}), model, context)
+    left = sum(weight_of(m).numel() for m in prunable_layers(factorized, ()).values())
+    assert 1 - left / whole == pytest.approx(0.4, abs=0.1), "ranks are whole numbers"

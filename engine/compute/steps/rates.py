@@ -16,7 +16,7 @@ from engine.results.tolerance import Curve, Row, cost_at, loss_curves
 from engine.search.solver import Option, solve
 
 NOTE = "sensitivity"
-"""The model's note: what was found, by what was removed (`weights`, `channels`)."""
+"""The model's note: what was found, by what was removed."""
 HALVINGS = 60
 """Halvings of an interval: enough for every bit that a rate has."""
 
@@ -25,7 +25,7 @@ TINY = 1e-9
 LEVELS = 24
 """Rates of each layer among which the solver chooses, between those measured."""
 
-Of = Literal["weights", "channels"]
+Of = Literal["weights", "channels", "bits", "rank"]
 Rates = dict[str, float]
 
 
@@ -38,7 +38,7 @@ def findings(model: nn.Module, of: Of) -> dict[str, Any]:
     if measured is None:
         raise SecateurError(
             f"There is no sensitivity of the model's {of} to take rates from",
-            f"scope: sensitivity needs what an earlier step `sensitivity: {{of: {of}}}` found.",
+            f"This scope needs what an earlier step `sensitivity: {{of: {of}}}` found.",
             "Put that step before this one, or choose another scope.",
         )
     return measured
@@ -112,6 +112,32 @@ def solved_rates(
     assert chosen is not None, "the largest rates hold the limit"
     rates = {layer: floor[layer] for layer in sizes} | {name: one.level for name, one in chosen.items()}
     return _exactly(rates, floor, sizes, share)
+
+
+def solved_bits(rows: Sequence[Row], sizes: Mapping[str, int], average: int) -> dict[str, int]:
+    """Bits for every layer that has rows, at most `average` over all of their weights (`sizes`), of least predicted
+    increase of the loss in sum.
+
+    Raises SecateurError where the fewest bits measured are more than that.
+    """
+    curves = loss_curves(rows)
+    measured: dict[str, dict[int, float]] = {}
+    for row in rows:
+        if row["layer"] in sizes:
+            cost = cost_at(curves[row["layer"]], row["rate"])
+            measured.setdefault(row["layer"], {})[int(row["bits"])] = cost
+    options = {
+        layer: [Option(float(bits), cost, (float(sizes[layer] * bits),)) for bits, cost in of.items()]
+        for layer, of in measured.items()
+    }
+    chosen = solve(options, [float(average * sum(sizes[layer] for layer in options))])
+    if chosen is None:
+        raise SecateurError(
+            f"The sensitivity step measured no fewer than {average} bits on average",
+            f"Its bits are {', '.join(str(bits) for bits in sorted({b for of in measured.values() for b in of}))}.",
+            "Add smaller values to its bits, or ask for more.",
+        )
+    return {layer: round(one.level) for layer, one in chosen.items()}
 
 
 def _exactly(rates: Rates, floor: Rates, sizes: Mapping[str, int], share: float) -> Rates:

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 
-from engine.compute.steps.pruning.rates import findings, rates_at, rates_for, solved_rates
+from engine.compute.steps.rates import findings, rates_at, rates_for, solved_bits, solved_rates
 from engine.errors import SecateurError
 from engine.results.tolerance import cost_at, loss_curves
 from tests.engine.compute.compute_help import small_model
@@ -89,3 +89,17 @@ def test_nothing_is_solved_beyond_what_was_measured() -> None:
     rates = solved_rates(FOUND, sizes, 0.4, {"frail": 0.8})
     assert (rates["skipped"], rates["frail"]) == (0.0, 0.8)
     assert share(rates, sizes) == pytest.approx(0.4)
+
+
+def test_bits_are_spent_where_they_count() -> None:
+    bits = [
+        {"layer": layer, "rate": 1 - bits / 32, "bits": bits, "loss_increase": cost / bits}
+        for layer, cost in {"tough": 0.01, "usual": 0.3, "frail": 4.0, "other": 9.0}.items()
+        for bits in (2, 4, 8)
+    ]
+    chosen = solved_bits(bits, SIZES, 4)
+    assert set(chosen) == set(SIZES), "a layer that the step does not change has none"
+    assert sum(SIZES[layer] * n for layer, n in chosen.items()) <= 4 * sum(SIZES.values())
+    assert chosen["frail"] == 8 > chosen["tough"]
+    with pytest.raises(SecateurError, match=r"bits are 4, 8"):
+        solved_bits([row for row in bits if row["bits"] != 2], SIZES, 3)
