@@ -64,12 +64,13 @@ def operations(model: Any, images: Any) -> float:
     return total
 
 
-def _shapes(model: Any, images: Any, *more: type) -> list[tuple[Any, tuple[int, ...]]]:
+def _shapes(model: Any, images: Any, *more: Any) -> list[tuple[Any, tuple[int, ...]]]:
     """The convolutions (and layers of other types) in the order of their calls, with the shape of their input."""
     import torch
 
     shapes: list[tuple[Any, tuple[int, ...]]] = []
-    wanted = [layer for layer in model.modules() if isinstance(layer, (torch.nn.Conv2d, *more))]
+    kinds: tuple[type[torch.nn.Module], ...] = (torch.nn.Conv2d, *more)
+    wanted = [layer for layer in model.modules() if isinstance(layer, kinds)]
     hooks = [
         layer.register_forward_hook(lambda layer, given, _: shapes.append((layer, tuple(given[0].shape))))
         for layer in wanted

@@ -33,6 +33,7 @@ from engine.compute.models import checkpoint
 from engine.compute.steps.apply import apply
 from engine.params import ClusterWeights, PruneWeights, QuantizeHalf, Step
 from engine.params.pruning import Cubic
+from engine.text.phrases import counted
 
 GOAL_RATIO, GOAL_POINTS = 35.0, 0.5
 VGG_RATIO = 60.0
@@ -141,12 +142,9 @@ def main() -> int:
 
 def row(args: argparse.Namespace, found: list[dict[str, Any]]) -> dict[str, Any]:
     """What the results' table says of this run."""
-
-    def spread(values: list[float]) -> list[float]:
-        return [statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else 0.0]
-
+    spread, seeds = results.mean_and_deviation, counted(len(found), "seed")
     return {
-        "network": f"{args.model}, {args.sparsity:.0%} pruned, {args.centroids} centroids a layer, {len(found)} seeds",
+        "network": f"{args.model}, {args.sparsity:.0%} pruned, {args.centroids} centroids a layer, {seeds}",
         "times smaller": spread([one["ratio"] for one in found]),
         "change of test accuracy (points)": spread([one["after"] - one["before"] for one in found]),
         "change from as many epochs (points)": spread([one["after"] - one["control"] for one in found]),

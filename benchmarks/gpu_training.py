@@ -39,7 +39,7 @@ WITHIN_S = 150
 """A process that takes longer is ended, and its loop has no number."""
 
 
-def ours(execution: str, args: argparse.Namespace) -> float:
+def ours(execution: Any, args: argparse.Namespace) -> float:
     """Images a second of `fit`, from its second epoch on."""
     import torch
 
@@ -82,8 +82,8 @@ def ours(execution: str, args: argparse.Namespace) -> float:
             if len(ends) > 1 and ends[-1] - ends[0] > args.seconds:
                 raise Enough
 
-    course: dict[str, Any] = {"learning_rate": RATE, "schedule": "constant", "precision": "bf16"}
-    params = Train(epochs=MOST_EPOCHS, batch=args.batch, augment="crop-flip", execution=execution, **course)
+    fixed: dict[str, Any] = {"learning_rate": RATE, "schedule": "constant", "precision": "bf16"}
+    params = Train(epochs=MOST_EPOCHS, batch=args.batch, augment="crop-flip", execution=execution, **fixed)
     with tempfile.TemporaryDirectory() as partial:
         context = Context(data, torch.device(args.device), 0, 0, "", Path(partial), send)
         with contextlib.suppress(Enough):
@@ -243,7 +243,7 @@ def main() -> int:
     best = max((row["against_plain"] or 0.0 for row in rows if row["loop"] in OURS), default=0.0)
     print(f"ours / plain fp32: {best:.2f} (goal ≥ {GOAL:g}) on {card.name if card else 'a processor'}")
     about = "ResNet20, 32×32 pixels, ours in bf16; images a second, medians."
-    gpu = {"name": card.name, **gpu_state.read(card.visible)} if card else None
+    gpu = {"name": card.name, **gpu_state.read(card)} if card else None
     if args.json:
         args.json.write_text(json.dumps({"rows": rows, "best": best, "goal": GOAL, "gpu": gpu}, indent=1))
     else:

@@ -19,6 +19,7 @@ import importlib.util
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from benchmarks import trained
+from benchmarks import results, trained
 from engine.compute.data import Dataset, Split
 from engine.compute.data.images import Subset
 from engine.compute.latency.pair import Side, measure_pair
@@ -39,11 +40,18 @@ from engine.compute.steps.quantization.precision.search import Drawn
 from engine.machine import lock
 from engine.params import QuantizeStatic
 from engine.params.preset import Latency
+from engine.text.phrases import counted
 
 BATCH = 250
 """Images scored at a time."""
 UNTRAINED = 500
 """Validation images that an untrained network is scored on."""
+ABOUT = (
+    "One float file, the same {} calibration images, batch 1, {}; agreement is with the float file. NNCF's files, "
+    "where it is installed, are made for OpenVINO first."
+)
+Way = Callable[[Path, Path, list[Tensor]], None]
+"""Writes an INT8 file: from a float one, to where, calibrated on these images."""
 
 
 def trial(args: argparse.Namespace, data: Dataset, seed: int) -> dict[str, dict[str, float]]:
@@ -61,7 +69,7 @@ def trial(args: argparse.Namespace, data: Dataset, seed: int) -> dict[str, dict[
         folder = Path(temporary)
         checkpoint.save(model, folder)
         plain = artefact("onnxruntime", model, shape, folder)
-        images = list(Drawn(step, trained.context(data, seed, 1)).calibration())
+        images = list(Drawn(model, step, trained.context(data, seed, 1)).calibration())
         files = {"fp32": plain}
         for name, write in ways(step, model, data, seed).items():
             files[name] = folder / f"{name}.onnx"
@@ -78,19 +86,17 @@ def trial(args: argparse.Namespace, data: Dataset, seed: int) -> dict[str, dict[
         }
 
 
-def ways(
-    step: QuantizeStatic, model: nn.Module, data: Dataset, seed: int
-) -> dict[str, Callable[[Path, Path, list[Tensor]], None]]:
+def ways(step: QuantizeStatic, model: nn.Module, data: Dataset, seed: int) -> dict[str, Way]:
     """What writes an INT8 file from a float one and images to calibrate on."""
 
-    def ours(_plain: Path, file: Path, _images: list[Tensor]) -> None:
+    def ours(plain: Path, file: Path, images: list[Tensor]) -> None:
         context = trained.context(data, seed, 1)
         with lock.exclusive():
             quantized = apply(step, model, context)
         assert isinstance(quantized, QuantizedNetwork)
         file.write_bytes(quantized.file)
 
-    quantizers = {"secateur": ours, "onnxruntime": by_onnxruntime}
+    quantizers: dict[str, Way] = {"secateur": ours, "onnxruntime": by_onnxruntime}
     if importlib.util.find_spec("nncf"):
         quantizers["nncf"] = by_nncf
     return quantizers
@@ -159,10 +165,28 @@ def main() -> None:
     trials = []
     for seed in args.seeds:
         about = ["int8", args.calibration, args.threads, *sorted(args.static), seed]
-        trials.append(trained.kept(args, about, lambda seed=seed: trial(args, data, seed)))
+        trials.append(trained.kept(args, about, partial(trial, args, data, seed)))
         report(trials[-1:], f"seed {seed}")
     if len(trials) > 1:
-        report(trials, f"mean ± deviation of {len(trials)} seeds")
+        report(trials, f"mean ± deviation of {counted(len(trials), 'seed')}")
+    told = ABOUT.format(args.calibration, args.data)
+    results.write("int8", table(args, trials), title="INT8 files in ONNX Runtime", about=told)
+
+
+def table(args: argparse.Namespace, trials: list[dict[str, dict[str, float]]]) -> list[dict[str, Any]]:
+    """A row for every way."""
+    columns = (
+        ("test accuracy (%)", "accuracy"),
+        ("agreement (%)", "agreement"),
+        ("speed over fp32", "speedup"),
+        ("others' load", "others"),
+    )
+    network = f"{args.model}, {args.size} px, {counted(len(trials), 'seed')}"
+    return [
+        {"network": network, "file": name}
+        | {head: results.mean_and_deviation([one[name][key] for one in trials]) for head, key in columns}
+        for name in trials[0]
+    ]
 
 
 def report(trials: list[dict[str, dict[str, float]]], title: str) -> None:

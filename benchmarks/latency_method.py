@@ -24,9 +24,10 @@ from engine.compute.models.build import build
 from engine.compute.runtimes.base import artefact, session
 from engine.machine import procfs
 from engine.params.preset import Latency
+from engine.params.runtimes import Runtime
 
 SHAPE = (3, 224, 224)
-RUNTIMES = ("torch", "onnxruntime")
+RUNTIMES: tuple[Runtime, ...] = ("torch", "onnxruntime")
 NAIVE_CALLS = 40
 REPETITIONS = 5
 
@@ -53,7 +54,7 @@ def _side(folder: Path, name: str) -> Side:
 
 def _ours(sides: list[Side], threads: int) -> dict[str, tuple[dict[str, float], float]]:
     """By runtime: the row, and the seconds it took."""
-    rows = {}
+    rows: dict[str, tuple[dict[str, float], float]] = {}
     for runtime in RUNTIMES:
         start = time.perf_counter()
         (row,) = measure_pair(*sides, params=Latency(runtimes=(runtime,)), shape=SHAPE, threads=threads)

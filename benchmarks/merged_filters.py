@@ -19,15 +19,18 @@ from typing import Any
 
 from torch import nn
 
-from benchmarks import trained
+from benchmarks import results, trained
 from engine.compute.context import to_device, validate
 from engine.compute.data import Dataset
 from engine.compute.measures.counts import count
 from engine.compute.steps.apply import apply
 from engine.machine import lock
 from engine.params import ClusterFilters, PruneChannels
+from engine.text.phrases import counted
 
 GOAL_SPEEDUP, GOAL_POINTS = 2.0, 1.5
+BEFORE = ("merged", "pruned", "pruned and refitted")
+"""Networks that are scored before any training."""
 
 
 def merged(args: argparse.Namespace, data: Dataset, seed: int) -> nn.Module:
@@ -86,13 +89,13 @@ def main() -> None:
     args = parser.parse_args()
     data = trained.prepare(args)
     about = ["merged", args.ratio, *sorted(args.settings)]
-    results = []
+    found = []
     for seed in args.seeds:
         one = trained.kept(args, [*about, seed], partial(trial, args, data, seed))
         one |= trained.kept(args, ["trained on", seed], partial(control, args, data, seed))
         timed = [*about, args.runtime, args.images_at_once, args.threads, "timed", seed]
         one |= {} if args.untimed else trained.kept(args, timed, partial(timing, args, data, seed))
-        results.append(one)
+        found.append(one)
         print(
             f"seed {seed}: {one['macs']:.2f}x fewer MACs; before training merged {one['merged']:.2f} %, pruned"
             f" {one['pruned']:.2f} %, pruned and refitted {one['pruned and refitted']:.2f} % (validation); test"
@@ -100,14 +103,45 @@ def main() -> None:
             + ("" if args.untimed else f"; {one['speedup']:.2f}x as fast, others {one['others']:.0%}"),
             flush=True,
         )
-    lost = [one["before"] - one["after"] for one in results]
-    behind = [one["trained on"] - one["after"] for one in results]
+    lost = [one["before"] - one["after"] for one in found]
+    behind = [one["trained on"] - one["after"] for one in found]
     print(
         f"lost {trained.spread(lost)} points (goal ≤ {GOAL_POINTS:g}),"
         f" {trained.spread(behind)} to the trained network with the same fine-tuning"
     )
     if not args.untimed:
-        print(f"{trained.spread([one['speedup'] for one in results])}x as fast (goal ≥ {GOAL_SPEEDUP:g})")
+        print(f"{trained.spread([one['speedup'] for one in found])}x as fast (goal ≥ {GOAL_SPEEDUP:g})")
+    results.write(
+        "merged_filters", rows(args, found), title="Filters that merge", about=described(args, found)
+    )
+
+
+def rows(args: argparse.Namespace, found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What the results' table says of this run."""
+
+    def row(network: str, accuracy: str, speed: str = "") -> dict[str, Any]:
+        values = {"accuracy (%)": accuracy, f"speed in {args.runtime}": speed}
+        return {"network": network} | {
+            head: results.mean_and_deviation([one[key] for one in found]) if key else None
+            for head, key in values.items()
+        }
+
+    after = f"{args.finetune} more epochs (test)"
+    return [
+        row(f"whole, {after}", "trained on"),
+        row(f"merged, {after}", "after", "" if args.untimed else "speedup"),
+        *(row(f"{name}, no training after (validation)", name) for name in BEFORE),
+    ]
+
+
+def described(args: argparse.Namespace, found: list[dict[str, Any]]) -> str:
+    """What the table is about."""
+    macs, before = (trained.spread([one[name] for one in found]) for name in ("macs", "before"))
+    seeds = counted(len(found), "seed")
+    return (
+        f"`cluster.filters`, `ratio: {args.ratio:g}`: {args.model}, {args.data}, {seeds}, from {before} % on test; "
+        f"{macs} times fewer MACs, and channels pruned to as many. Timed at batch {args.images_at_once}."
+    )
 
 
 if __name__ == "__main__":

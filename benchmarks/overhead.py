@@ -106,7 +106,7 @@ def bare(sizes: Sizes) -> dict[str, float]:
         params = Data(name=sizes.data, limit=sizes.images)
         data = load(params, datasets.locate(params, Path()), fingerprint="known")
         torch.manual_seed(0)
-        model = CifarResNet(20, data.channels, data.classes).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        model = CifarResNet(20, data.channels, data.classes).to(memory_format=torch.channels_last)
     folder = Path(tempfile.mkdtemp(dir=os.environ["BENCH_FOLDER"]))
     with clock.part("train"):
         _fit(model, data, sizes.epochs, 0.2, "crop-flip", {})

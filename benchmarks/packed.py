@@ -11,6 +11,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -106,8 +107,8 @@ def report_speed() -> None:
         again = unpack(data)
         assert all(torch.equal(torch.from_numpy(again[name][1]), t) for name, t in tensors.items())
         packing, unpacking = (
-            milliseconds(lambda t=tensors: packed.dump(t)),
-            milliseconds(lambda d=data: unpack(d)),
+            milliseconds(partial(packed.dump, tensors)),
+            milliseconds(partial(unpack, data)),
         )
         print(
             f"{sparsity:>8.2f}{len(data) / 1e6:>11.2f}{packing:>10.0f}{plain / packing / 1e3:>8.0f}"

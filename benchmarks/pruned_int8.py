@@ -17,7 +17,7 @@ from typing import Any
 
 from torch import nn
 
-from benchmarks import trained
+from benchmarks import results, trained
 from engine.compute.data import Dataset
 from engine.compute.latency.pair import Side, measure_pair
 from engine.compute.measures.counts import count
@@ -48,18 +48,21 @@ def main() -> None:
         folder = Path(temporary)
         plain = trained.baseline(args, data, 0)
         before = side(plain, data, folder / "before", ("torch", "onnxruntime"))
-        report(
-            "INT8 over fp32", before, int8(plain, data, folder / "int8", args), args, data, None, GOAL_INT8
-        )
+        quantized = int8(plain, data, folder / "int8", args)
+        rows = report("INT8 over fp32", before, quantized, args, data, None, GOAL_INT8)
         pruned = trained.baseline(args, data, 0)
         macs = count(pruned, (data.channels, *data.size)).macs
         step = PruneChannels(speedup=args.speedup, round_to=16, repair=False)
         pruned = apply(step, pruned, trained.context(data, 0, 1))
         print(f"channels: {macs / count(pruned, (data.channels, *data.size)).macs:.2f}x fewer MACs")
         float_side = side(pruned, data, folder / "pruned", ("torch", "onnxruntime", "openvino"))
-        report("pruned, fp32, over eager", before, float_side, args, data, "torch", GOAL_EAGER)
+        rows += report("pruned, fp32, over eager", before, float_side, args, data, "torch", GOAL_EAGER)
         quantized = int8(pruned, data, folder / "pruned-int8", args)
-        report("pruned, INT8, over eager", before, quantized, args, data, "torch", GOAL_EAGER)
+        rows += report("pruned, INT8, over eager", before, quantized, args, data, "torch", GOAL_EAGER)
+    about = (
+        f"{args.model} at {args.size} px, {args.speedup:g} times fewer MACs, batch 1, {args.threads} threads."
+    )
+    results.write("pruned_int8", rows, title="Pruned and INT8", about=about)
 
 
 def int8(model: nn.Module, data: Dataset, folder: Path, args: argparse.Namespace) -> Side:
@@ -92,16 +95,17 @@ def report(
     data: Dataset,
     against: Runtime | None,
     goal: float,
-) -> None:
+) -> list[dict[str, Any]]:
+    """Measure and print; a row for each runtime."""
     chosen = tuple(r for r in after.artefacts if against or r in before.artefacts)
     params = Latency(runtimes=chosen, batch=(1,), blocks=trained.BLOCKS, block_ms=100)
     shape = (data.channels, data.size[0], data.size[1])
     with lock.exclusive():
-        rows: list[dict[str, Any]] = measure_pair(
+        measured: list[dict[str, Any]] = measure_pair(
             before, after, params=params, shape=shape, threads=args.threads, against=against
         )
-    best = 0.0
-    for row in rows:
+    best, rows = 0.0, []
+    for row in measured:
         if why := row.get("unavailable"):
             print(f"{title}: {row['runtime']}: {why}")
             continue
@@ -112,7 +116,17 @@ def report(
             f" {row['foreign_load']:.0%}",
             flush=True,
         )
+        rows.append(
+            {
+                "compared": title,
+                "runtime": f"{row['runtime']} {row['precision']}",
+                "ms": row["median_ms"],
+                "times as fast": row["speedup"],
+                "others' load": row["foreign_load"],
+            }
+        )
     print(f"{title}: best {best:.2f}x, goal ≥ {goal:g}: {'met' if best >= goal else 'NOT met'}", flush=True)
+    return rows
 
 
 if __name__ == "__main__":

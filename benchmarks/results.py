@@ -9,6 +9,7 @@ import json
 import os
 import platform
 import shlex
+import statistics
 import sys
 from collections.abc import Mapping, Sequence
 from importlib import metadata
@@ -28,6 +29,11 @@ def write(name: str, rows: Sequence[Mapping[str, Any]], **about: Any) -> Path:
     partial.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
     partial.replace(file)
     return file
+
+
+def mean_and_deviation(values: Sequence[float]) -> float | list[float]:
+    """As the results' tables have it; of a single value itself."""
+    return values[0] if len(values) == 1 else [statistics.fmean(values), statistics.stdev(values)]
 
 
 def command() -> str:

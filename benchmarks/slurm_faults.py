@@ -1,6 +1,6 @@
 """Random faults on a real Slurm cluster of virtual nodes: what is lost, what is computed twice, and are the bits equal?
 
-    python -m benchmarks.slurm_faults [--faults 200] [--seed 0]
+    python -m benchmarks.slurm_faults [--faults 200] [--seed 0] [--search]
 
 A study is disturbed until it is done, resumed whenever it is over without being done, and compared with an undisturbed
 local run; then the next one begins, in a workspace of its own, until so many faults have been made. Prints a line for
@@ -39,6 +39,26 @@ steps:
 sweep:
   prune.weights.sparsity: [0.3, 0.5, 0.7, 0.9]
 """
+SEARCH = """\
+seed: 0
+threads: 1
+device: cpu
+model: {name: resnet20, arguments: {width: 4}}
+data: {name: digits, limit: 200}
+steps:
+  - train: {epochs: 4, batch: 32}
+search:
+  smallest: size.packed
+  within: {accuracy: -50 points}
+  budget: {trials: 8}
+  batch: 4
+  finalists: 1
+  seeds: 2
+  over:
+    - prune.weights: {sparsity: 0.2..0.95}
+    - finetune: {epochs: 2..4, batch: 32}
+"""
+"""With --search: its rounds have to be the same ones too."""
 PATIENCE_S = 240.0
 """A study that has not moved on for so long hangs."""
 
@@ -124,12 +144,12 @@ def _parent(process: int) -> int:
         return 0
 
 
-def disturbed(bench: Bench, lab: Lab, most: int, seed: int) -> dict[str, int]:
+def disturbed(bench: Bench, lab: Lab, preset: str, most: int, seed: int) -> dict[str, int]:
     """One study to its end with up to `most` faults; how it went."""
     bench.lab = lab
     before = sum(bench.made.values())
     options = ("--set", "executor.slurm={time: 10}", "--set", f"seed={seed}")
-    run = lab.study(lab.json("run", lab.preset(PRESET), *options, "--detach")["study"])
+    run = lab.study(lab.json("run", lab.preset(preset), *options, "--detach")["study"])
     resumed, finished, lost, moved = 0, set[str](), 0, time.monotonic()
     while True:
         time.sleep(bench.drawn.uniform(0.2, 3.0))
@@ -172,7 +192,9 @@ def main() -> None:
     parser.add_argument("--faults", type=int, default=200)
     parser.add_argument("--each", type=int, default=12, help="faults of one study at most")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--search", action="store_true", help="disturb searches")
     args = parser.parse_args()
+    preset = SEARCH if args.search else PRESET
     if why := slurm_cluster.missing():
         raise SystemExit(why)
     folder = Path(tempfile.mkdtemp(prefix="slf-"))
@@ -186,9 +208,12 @@ def main() -> None:
                 local, lab = (Lab(folder / f"{kind}{len(rows)}", 600, warm=False) for kind in ("l", "s"))
                 local.folder.mkdir()
                 lab.folder.mkdir()
-                local.json("run", local.preset(PRESET), "--set", f"seed={len(rows)}")
-                row = disturbed(bench, lab, min(args.each, args.faults - sum(bench.made.values())), len(rows))
+                local.json("run", local.preset(preset), "--set", f"seed={len(rows)}")
+                most = min(args.each, args.faults - sum(bench.made.values()))
+                row = disturbed(bench, lab, preset, most, len(rows))
                 row["different"] = sum(lab.objects().get(k) != v for k, v in local.objects().items())
+                rounds = [[trial.proposal for trial in one.state("p-1").trials] for one in (local, lab)]
+                row["other_rounds"] = int(rounds[0] != rounds[1])
                 rows.append(row)
                 print(f"study {len(rows)}:", ", ".join(f"{n} {v}" for n, v in row.items()), flush=True)
     finally:

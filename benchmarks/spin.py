@@ -37,7 +37,7 @@ def work(seconds: float) -> None:
     from engine.compute.models.resnet import CifarResNet
 
     torch.set_num_threads(len(os.sched_getaffinity(0)))
-    model = CifarResNet(20, 1, 10).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model = CifarResNet(20, 1, 10).to(memory_format=torch.channels_last)
     optimizer = torch.optim.SGD(model.parameters(), 0.1)
     images, labels = torch.randn(128, 1, 8, 8), torch.randint(10, (128,))
 

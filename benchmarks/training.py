@@ -73,7 +73,7 @@ def ours(images: int, batch: int, precision: Any, clock: Clock) -> float:
         if isinstance(event, ev.EpochFinished):
             ends.append(clock())
 
-    fixed = {"learning_rate": RATE, "schedule": "constant"}
+    fixed: dict[str, Any] = {"learning_rate": RATE, "schedule": "constant"}
     train = Train(epochs=2, batch=batch, augment="crop-flip", precision=precision, **fixed)
     with tempfile.TemporaryDirectory() as partial:
         context = Context(replace(data, validation=few), torch.device("cpu"), 0, 0, "", Path(partial), send)

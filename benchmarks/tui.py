@@ -155,7 +155,7 @@ def many(workspace: Path, size: tuple[int, int]) -> None:
     terminal.settle_for(2.0)
     start = time.perf_counter()
     os.write(terminal.file, b"3")
-    shown = terminal.until(f"{MANY} studies") - start
+    shown = terminal.until(f"{MANY:,} studies") - start
     say(f"{MANY} studies × {EVENTS} events: list opens in", f"{shown:.2f} s", "≤ 0.5 s")
     terminal.settle()
     with busy():

@@ -24,7 +24,7 @@ from benchmarks.walk import PREFIX, arguments, chosen, in_a_process
 from engine.compute.context import Context
 from engine.compute.measures.counts import count
 from engine.compute.models import checkpoint
-from engine.compute.models.architecture import Architecture
+from engine.compute.models.architecture import Architecture, architecture
 from engine.compute.models.build import build
 from engine.compute.steps.channels.step import prune_channels
 from engine.errors import SecateurError
@@ -56,7 +56,7 @@ def walk(name: str) -> dict[str, Any]:
     """One network's row: sizes before and after, groups left out, and the result."""
     started = time.monotonic()
     model = smallest(name)
-    size = model.secateur_architecture.size
+    size = architecture(model).size
     before = count(model, (3, *size))
     notices: list[str] = []
     # No data is looked at: l2 needs none, and refitting and calibration are off.

@@ -27,6 +27,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from benchmarks import results
 from benchmarks.walk import arguments, chosen, in_a_process
 from engine.compute.models.architecture import Architecture
 from engine.compute.models.build import build
@@ -194,6 +195,15 @@ def main() -> None:
     for name in names:
         if name not in right:
             print(line(name, pixels(name, native=args.native), rows[name]))
+    if args.models == ["*"]:
+        counts = {
+            "networks": len(rows),
+            "run as INT8": len(ran),
+            "as near to float as slightly noisy images are": len(right),
+        }
+        others = "; ".join(f"{name} ({rows[name]['result']})" for name in names if name not in right)
+        about = f"Random weights, BatchNorm's statistics of noise. Not right: {others or 'none'}."
+        results.write("walk_int8", [counts], title="INT8 of every torchvision classifier", about=about)
 
 
 if __name__ == "__main__":

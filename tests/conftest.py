@@ -41,11 +41,11 @@ os.environ.setdefault("GOMP_SPINCOUNT", "0")
 
 
 def _share(processors: list[int], tester: int, testers: int) -> list[int]:
-    """The processors of one of the test processes; all, if there are not enough for each to have its own.
+    """The processors of one of the test processes; one that it has with others, if there are not enough.
 
     One that takes a crashed one's place has a number beyond their count.
     """
-    return processors[tester % testers :: testers] if testers <= len(processors) else processors
+    return processors[tester % testers :: testers] or [processors[tester % len(processors)]]
 
 
 if _name := os.environ.get("PYTEST_XDIST_WORKER"):  # "gw0", "gw1", …

@@ -12,7 +12,7 @@ from engine.compute.pretrained.state_dict import COUNTER
 
 HOME = Path(__file__).resolve().parent.parent
 
-OUT = HOME / "engine" / "compute" / "models" / "fingerprints.py"
+OUT = HOME / "engine" / "compute" / "pretrained" / "tensor_names.py"
 HEAD = '''"""The tensor names of torchvision's classifiers; written by `python tools/fingerprints.py`."""
 
 FINGERPRINTS = {

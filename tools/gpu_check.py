@@ -29,29 +29,52 @@ SECONDS = 470.0
 """Of all parts; what comes before them takes some of the eight minutes."""
 PRESET = """\
 seed: 0
-threads: 2
+threads: {threads}
 device: {device}
-model: {{name: resnet20, arguments: {{width: 16}}}}
-data: {{name: digits}}
+model: {{name: resnet20, arguments: {{width: {width}}}}}
+data: {{name: digits, limit: {images}}}
 steps:
-  - train: {{epochs: {epochs}, batch: 64, augment: crop-flip, precision: bf16, execution: {execution}}}
+  - train: {{epochs: {epochs}, batch: 64, augment: crop-flip, precision: {lower}, execution: {execution}}}
   - prune.weights: {{sparsity: 0.5}}
-  - finetune: {{epochs: 2, batch: 64, precision: bf16}}
+  - finetune: {{epochs: 2, batch: 64, precision: {lower}}}
 sweep: {{prune.weights.sparsity: [0.5, 0.7, 0.9]}}
 """
+STUDIED = {
+    "cuda": {"threads": 2, "width": 16, "images": 1200, "lower": "bf16"},
+    "cpu": {"threads": 1, "width": 4, "images": 300, "lower": "fp32"},
+}
+"""What is trained: a processor is to try the script alone."""
 LATENCY = """\
 seed: 0
 threads: 2
 device: {device}
-model: {{name: torchvision/resnet18}}
-data: {{name: digits, size: 64, channels: 3, limit: 256, limit_validation: 64, limit_test: 64}}
+model: {{name: {model}}}
+data: {{name: digits, size: {size}, channels: 3, limit: 256, limit_validation: 64, limit_test: 64}}
 steps:
-  - train: {{epochs: 1, batch: 64, precision: bf16}}
+  - train: {{epochs: 1, batch: 64}}
   - prune.channels: {{ratio: 0.5, calibrate: false}}
 measure:
-  latency: {{runtimes: [torch, torch-compile, onnxruntime], precision: [fp32, {lower}], batch: [1, 32], blocks: 4,
-             block_ms: 50, warmup_ms: 100}}
+  latency: {{runtimes: [{runtimes}], precision: [{precision}], batch: [{batch}], blocks: 4, block_ms: 50,
+             warmup_ms: 100}}
 """
+_RESNET18 = {"model": "torchvision/resnet18", "size": 64}
+_RESNET20 = {"model": "resnet20", "size": 32}
+TIMED = {
+    "cuda": (
+        {
+            **_RESNET18,
+            "runtimes": "torch, onnxruntime",
+            "batch": "1, 32",
+            "precision": "fp32, tf32, bf16, fp16",
+        },
+        {**_RESNET18, "runtimes": "torch-compile", "batch": "32", "precision": "fp32, bf16"},
+    ),
+    "cpu": (
+        {**_RESNET20, "runtimes": "torch, onnxruntime", "batch": "1, 32", "precision": "fp32, bf16"},
+        {**_RESNET20, "runtimes": "torch-compile", "batch": "1", "precision": "fp32"},
+    ),
+}
+"""What is timed: torch.compile builds a network anew for every precision and batch, in many seconds each."""
 
 
 @dataclass
@@ -153,11 +176,11 @@ def tests(check: Check) -> Result:
 def study(check: Check) -> Result:
     """A study that is cancelled in the middle of its training and resumed, and its replay: all bit-identical."""
     how = "graphs" if check.on_gpu else "eager"
-    epochs = 200 if check.on_gpu else 12
-    preset = check.preset("study", PRESET, epochs=epochs, execution=how)
+    epochs = 200 if check.on_gpu else 40
+    preset = check.preset("study", PRESET, epochs=epochs, execution=how, **STUDIED[check.device])
     check.secateur("run", preset, "--name", "whole", seconds=150)
     other = check.scratch / "other"
-    moved = {"SECATEUR_HOME": str(other)}
+    moved: dict[str, Any] = {"SECATEUR_HOME": str(other)}
     check.secateur("run", preset, "--name", "broken", "--detach", seconds=60, **moved)
     _await(lambda: _trained(other / "studies" / "broken"), 60)
     check.secateur("cancel", "broken", seconds=30, **moved)
@@ -177,7 +200,7 @@ def study(check: Check) -> Result:
 
 def parallel(check: Check) -> Result:
     """Trials at the same time have the bits that they have one after the other."""
-    preset = check.preset("parallel", PRESET, epochs=4, execution="eager")
+    preset = check.preset("parallel", PRESET, epochs=4, execution="eager", **STUDIED[check.device])
     started = time.monotonic()
     root = check.scratch / "parallel"
     check.secateur("run", preset, "--set", "executor.local.parallel=3", seconds=120, SECATEUR_HOME=str(root))
@@ -215,12 +238,13 @@ def training(check: Check) -> Result:
 
 
 def latency(check: Check) -> Result:
-    """Latency of ResNet18 and half of its channels, in every runtime and precision."""
-    lower = "tf32, bf16, fp16" if check.on_gpu else "bf16"
-    preset = check.preset("latency", LATENCY, lower=lower)
-    check.secateur("run", preset, "--name", "latency", seconds=200)
-    found = json.loads(check.secateur("show", "latency", "--json", seconds=30))
-    rows = [row for trial in found["trials"] for row in trial["results"].get("latency", [])]
+    """Latency of a network and half of its channels, in every runtime and precision."""
+    rows = []
+    for number, asked in enumerate(TIMED[check.device]):
+        name = f"latency-{number}"
+        check.secateur("run", check.preset(name, LATENCY, **asked), "--name", name, seconds=150)
+        found = json.loads(check.secateur("show", name, "--json", seconds=30))
+        rows += [row for trial in found["trials"] for row in trial["results"].get("latency", [])]
     timed = [row for row in rows if "unavailable" not in row]
     told = [
         f"{row['runtime']}, {row['precision']}, batch {row['batch']}, {row['device']}: {row['median_ms']:.3f} ms"

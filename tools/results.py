@@ -33,9 +33,10 @@ def headline() -> str:
                 f"torch-pruning: {_cell(row[theirs])} %",
             )
         )
-    whole, ours = int8[0], int8[1]
-    text = f"whole: {_cell(whole['test accuracy (%)'])} %; {ours['speed over fp32']} times as fast in ONNX Runtime"
-    rows.append(("INT8 file", ours["test accuracy (%)"], text))
+    whole, file = int8[0], int8[1]
+    speed = f"{_cell(file['speed over fp32'])} times as fast in ONNX Runtime"
+    text = f"whole: {_cell(whole['test accuracy (%)'])} %; {speed}"
+    rows.append(("INT8 file", file["test accuracy (%)"], text))
     size = f"{_cell(small[0]['times smaller'])} times smaller"
     lines = ["| ResNet20, compressed by | accuracy (%) | beside |", "|---|---|---|"]
     lines += [f"| {name} | {_cell(value)} | {beside} |" for name, value, beside in rows]

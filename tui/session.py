@@ -14,6 +14,7 @@ from engine.studies.state import StudyState
 from tui.work.watch import Watcher
 
 if TYPE_CHECKING:
+    from engine.presets.limits import Limit
     from engine.results.pick import Pick
     from engine.studies.settings import StudySettings
     from tui.work.models import ModelExport
@@ -51,6 +52,8 @@ class Session:
     expected: dict[str, float] = field(default_factory=dict)
     """By study started here: the seconds that it was estimated to take."""
     within: float | None = None
+    limits: "dict[str, tuple[Limit, ...]]" = field(default_factory=dict)
+    """Of searches, by study: limits that were moved here, by which their picks go then."""
     columns: tuple[str, ...] = ()
     keymap: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     keeper: "Keeper | None" = None
@@ -87,20 +90,30 @@ class Session:
         from engine.results import pick
 
         settings = self.settings_of(name, state)
+        if settings and (moved := self.limits.get(name)):
+            from engine.search import answers
+
+            return answers.answer(state, pick.rule(settings), moved).picked
         by = pick.rule(settings, self.within) if settings else pick.STANDARD
         return pick.pick(state, by)
 
     def show(self, study: str) -> None:
-        """Make a study the current one, from its first trial on, unless it is that already."""
+        """Make a study the current one, with the trial to take of it, unless it is that already."""
         if study != self.study:
-            self.study, self.trial, self.overlay = study, 0, []
+            self.study, self.trial, self.overlay = study, self._trial_of(study), []
 
     def current(self) -> str | None:
         """The current study; where none was chosen yet, the newest of the workspace becomes it."""
         if self.study is None:
             runs = rundir.studies(self.workspace)
-            self.study = runs[0].name if runs else None
+            if runs:
+                self.study, self.trial = runs[0].name, self._trial_of(runs[0].name)
         return self.study
+
+    def _trial_of(self, study: str) -> int:
+        """The trial that pages on one begin with: the pick as it was last written down, else the first."""
+        index = self.run(study).stored_status().pick.get("index")
+        return index if isinstance(index, int) else 0
 
     def keep(self, **changes: object) -> None:
         """Take note for the next lab of what has changed."""

@@ -25,7 +25,9 @@ from engine.cli import (
     presets,
     report,
     run,
+    solve,
     spec,
+    steer,
     study,
 )
 from engine.cli.common import print_json, settle_streams, tell_error
@@ -57,7 +59,7 @@ exit codes:
 
 
 COMMANDS = (
-    *(lab, run, compress, study, next, compare, note, delete, cluster, plot, report, export),
+    *(lab, run, compress, study, next, solve, steer, compare, note, delete, cluster, plot, report, export),
     *(presets, params, data, clean, doctor, config, spec, mcp),
 )
 """Modules that declare commands, in the order of the help."""

@@ -28,15 +28,17 @@ HELD = {
 """Bits of nvml.h's clocks event reasons; 0x1, idle, is left out."""
 
 
-def read(visible: str) -> dict[str, Any]:
-    """The GPU that CUDA_VISIBLE_DEVICES calls `visible`, now: the fields of `FIELDS` and `held_by`, as far as
-    nvidia-smi tells; {} without it, and for MIG instances, which have no clocks of their own."""
-    which = ("-i", visible) if visible and not visible.startswith("MIG-") else ()
+def read(gpu: gpus.Gpu) -> dict[str, Any]:
+    """How `gpu` stands now: the fields of `FIELDS` and `held_by`, as far as nvidia-smi tells; {} without it, and for
+    MIG instances, which have no clocks of their own."""
+    if " MIG " in gpu.name or gpu.visible.startswith("MIG-"):
+        return {}
+    which = ("-i", gpu.bus or gpu.visible)  # not a number of CUDA's: nvidia-smi counts in another order
     text = gpus.nvidia_smi(
         *which, f"--query-gpu={','.join(FIELDS.values())}", "--format=csv,noheader,nounits"
     )
     found = _values(text)
-    if not found or visible.startswith("MIG-"):
+    if not found:
         return {}
     for name in REASONS:
         reasons = gpus.nvidia_smi(*which, f"--query-gpu={name}", "--format=csv,noheader")

@@ -5,10 +5,12 @@ control groups, Slurm's choice): nvidia-smi lists others, and counts them in ano
 """
 
 import ctypes
+import json
 import os
 import re
 import subprocess
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.util import find_spec
@@ -16,12 +18,13 @@ from pathlib import Path
 from typing import Literal
 
 from engine.errors import UsageError
+from engine.machine import cuda_driver
+from engine.machine.cuda_driver import LIBRARY
 
 Level = Literal["info", "warning"]
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 GIVEN = ("SLURM_STEP_GPUS", "SLURM_JOB_GPUS")
 """What Slurm gave, as numbers in the order of the PCI bus; the step's share of the job first."""
-LIBRARY = "libcuda.so.1"
 REASONS = {
     100: "the driver shows no GPU",
     803: "the driver in the kernel and its libraries are of different versions (restart the machine)",
@@ -29,8 +32,8 @@ REASONS = {
     999: "the driver gave an unknown error (is /dev/nvidia-uvm there?)",
 }
 """What cuInit's error codes mean (cuda.h, CUresult)."""
-MAJOR, MINOR = 75, 76
-"""CUdevice_attribute of the compute capability."""
+DRIVER_WITHIN_S = 60.0
+"""How long the driver may take to show its GPUs: some seconds for many that no process keeps awake."""
 SMI_WITHIN_S = 20.0
 """How long nvidia-smi may take by default: some seconds where no process keeps the driver loaded."""
 SIGNS = ("/dev/nvidia0", "/proc/driver/nvidia/gpus")
@@ -67,7 +70,7 @@ class Found:
 @cache
 def found() -> Found:
     """The GPUs here."""
-    listed = _asked(LIBRARY)
+    listed = _asked()
     if not listed.gpus:
         shown = os.environ.get(VISIBLE)
         return (
@@ -159,53 +162,54 @@ def slots(gpus: Sequence[Gpu], parallel: int, processes: int = 1) -> list[tuple[
     return [tuple(places[slot * processes : (slot + 1) * processes]) for slot in range(parallel)]
 
 
-def _asked(library: str) -> Found:
-    """What libcuda shows, within CUDA_VISIBLE_DEVICES."""
+def _asked() -> Found:
+    """What the driver shows, within CUDA_VISIBLE_DEVICES."""
     try:
-        cuda = ctypes.CDLL(library)
+        ctypes.CDLL(LIBRARY)  # which by itself begins nothing
     except OSError:
         return Found((), "NVIDIA's driver is not installed (no libcuda.so.1)")
-    count = ctypes.c_int()
-    code = cuda.cuInit(0) or cuda.cuDeviceGetCount(ctypes.byref(count))
-    if code or not count.value:
-        return Found((), REASONS.get(code or 100, f"the driver gave error {code}"))
+    try:
+        done = subprocess.run(
+            [sys.executable, "-I", "-S", cuda_driver.__file__],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=DRIVER_WITHIN_S,
+            check=True,
+        )
+    except subprocess.TimeoutExpired:
+        return Found((), f"the driver has not answered within {DRIVER_WITHIN_S:.0f} s")
+    except subprocess.CalledProcessError as error:
+        return Found((), f"asking the driver ended with code {error.returncode}")
+    told = json.loads(done.stdout)
+    if told["code"] or not told["gpus"]:
+        code = told["code"] or 100
+        return Found((), REASONS.get(code, f"the driver gave error {code}"))
     asked = [one.strip() for one in os.environ.get(VISIBLE, "").split(",") if one.strip()]
     # Named as whoever set the variable did, where that is told: a name from it is sure to be taken again.
-    named: Sequence[str | None] = asked if len(asked) == count.value else [None] * count.value
-    return Found(tuple(_device(cuda, number, name) for number, name in enumerate(named)))
+    named: Sequence[str] = asked if len(asked) == len(told["gpus"]) else [""] * len(told["gpus"])
+    return Found(
+        tuple(
+            Gpu(
+                name or _uuid(gpu["uuid"], " MIG " in gpu["name"]) or str(number),
+                gpu["name"],
+                gpu["memory"],
+                gpu["capability"],
+                gpu["bus"],
+            )
+            for number, (name, gpu) in enumerate(zip(named, told["gpus"], strict=True))
+        )
+    )
 
 
-def _device(cuda: ctypes.CDLL, number: int, named: str | None) -> Gpu:
-    device, memory = ctypes.c_int(), ctypes.c_size_t()
-    cuda.cuDeviceGet(ctypes.byref(device), number)
-    cuda.cuDeviceTotalMem_v2(ctypes.byref(memory), device)
-    name = _text(lambda buffer: cuda.cuDeviceGetName(buffer, len(buffer), device))
-    bus = _text(lambda buffer: cuda.cuDeviceGetPCIBusId(buffer, len(buffer), device))
-    uuid = (ctypes.c_ubyte * 16)()
-    ask = getattr(cuda, "cuDeviceGetUuid_v2", cuda.cuDeviceGetUuid)
-    known = "" if ask(ctypes.byref(uuid), device) else _uuid(bytes(uuid), " MIG " in name)
-    capability = ".".join(str(_attribute(cuda, which, device)) for which in (MAJOR, MINOR))
-    return Gpu(named or known or str(number), name, memory.value, capability, bus)
+def _uuid(text: str, mig: bool) -> str:
+    """As CUDA_VISIBLE_DEVICES takes it; empty where there is none.
 
-
-def _text(fill: "Callable[[ctypes.Array[ctypes.c_char]], int]") -> str:
-    buffer = ctypes.create_string_buffer(128)
-    return "" if fill(buffer) else buffer.value.decode(errors="replace")
-
-
-def _attribute(cuda: ctypes.CDLL, which: int, device: ctypes.c_int) -> int:
-    value = ctypes.c_int()
-    cuda.cuDeviceGetAttribute(ctypes.byref(value), which, device)
-    return value.value
-
-
-def _uuid(raw: bytes, mig: bool) -> str:
-    """As CUDA_VISIBLE_DEVICES takes it.
-
-    >>> _uuid(bytes(range(16)), False)
+    >>> _uuid("000102030405060708090a0b0c0d0e0f", False)
     'GPU-00010203-0405-0607-0809-0a0b0c0d0e0f'
     """
-    text = raw.hex()
+    if not text:
+        return ""
     parts = (text[:8], text[8:12], text[12:16], text[16:20], text[20:])
     return f"{'MIG' if mig else 'GPU'}-{'-'.join(parts)}"
 

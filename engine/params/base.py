@@ -87,6 +87,8 @@ class StepParams(Params):
     """Whether no step can follow, because what this one leaves is for inference alone."""
     file: ClassVar[bool] = False
     """Whether that is a file which a runtime executes, and no network of torch."""
+    rates_of: ClassVar[str] = ""
+    """What an earlier `sensitivity` step must have measured (its `of`) for those scopes of the step that go by it."""
     packages: ClassVar[tuple[str, ...]] = ()
     """Packages beyond torch's own whose versions can change the step's result."""
     makes: ClassVar[Overlay | None] = None

@@ -1,10 +1,10 @@
 """The step that splits layers in a chain of smaller ones."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from engine.params.base import Family, Names, Params, StepParams, defaults, param
+from engine.params.base import Clash, Family, Names, Params, StepParams, defaults, param
 from engine.params.overlays import EVERY, Overlay
 from engine.params.variants import kind_from_name
 
@@ -38,6 +38,7 @@ class Factorize(StepParams):
     """Split linear layers and convolutions in chains of smaller ones, by their singular values."""
 
     kind: ClassVar[str] = "factorize"
+    rates_of: ClassVar[str] = "rank"
     family: ClassVar[Family] = "factorization"
     compresses: ClassVar[bool] = True
     renames: ClassVar[bool] = True
@@ -49,7 +50,21 @@ class Factorize(StepParams):
     al. 2016). 1×1 convolutions and linear layers are split in two."""
     rank: Rank = defaults(Ratio)
     """How small the layers between become; a layer that would not save weights stays as it is."""
+    scope: Literal["local", "solved"] = "local"
+    """Whether `rank` holds for each layer, or its ratio for all together, with ranks by what an earlier step
+    `sensitivity: {of: rank}` of the same scheme measured, so that the sum of the losses is least."""
     skip: Names = ()
     """Layers to leave alone: names (`conv1`, `layer3.*`) or types (`Linear`)."""
     calibrate: bool = True
     """Whether BatchNorm statistics are estimated anew afterwards."""
+
+    @model_validator(mode="after")
+    def _solves_for_a_ratio(self) -> Self:
+        if self.scope == "solved" and not isinstance(self.rank, Ratio):
+            raise Clash("scope", f"given solved with rank {self.rank.kind}", "rank: {kind: ratio} with it")
+        return self
+
+    def key_material(self) -> dict[str, Any]:
+        """Without a scope that changes nothing: results of before there was one are found again."""
+        ignored = ("scope",) if self.scope == "local" else ()
+        return {name: value for name, value in super().key_material().items() if name not in ignored}

@@ -1,6 +1,6 @@
 """The step that rounds weights to few bits and leaves a network that trains on."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -38,6 +38,7 @@ class QuantizeWeights(StepParams):
     """
 
     kind: ClassVar[str] = "quantize.weights"
+    rates_of: ClassVar[str] = "bits"
     version: ClassVar[int] = 2
     family: ClassVar[Family] = "quantization"
     compresses: ClassVar[bool] = True
@@ -45,7 +46,10 @@ class QuantizeWeights(StepParams):
     never_with: ClassVar[frozenset[Overlay]] = exclusive_with(Overlay.GRID)
 
     bits: int = param(4, ge=2, le=8, unit="bits")
-    """Bits of a weight's code."""
+    """Bits of a weight's code; with `scope: solved`, at most so many on average."""
+    scope: Literal["local", "solved"] = "local"
+    """Whether all layers get these bits, or each those by what an earlier step `sensitivity: {of: bits}` measured, so
+    that the sum of the losses is least; layers that it skipped then get `bits`."""
     symmetric: bool = True
     """Whether the grid is as long below zero as above it (2 bits: -1, 0, 1); otherwise it lies where the weights of
     the group do, and always holds zero."""
@@ -66,3 +70,8 @@ class QuantizeWeights(StepParams):
     @property
     def undoes(self) -> tuple[Overlay, ...]:
         return ordered(self.never_with)
+
+    def key_material(self) -> dict[str, Any]:
+        """Without a scope that changes nothing: results of before there was one are found again."""
+        ignored = ("scope",) if self.scope == "local" else ()
+        return {name: value for name, value in super().key_material().items() if name not in ignored}

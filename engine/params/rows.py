@@ -269,10 +269,18 @@ def _kind(cls: type[Params]) -> str:
 def _default(info: FieldInfo) -> Any:
     if info.default is PydanticUndefined:
         return None
-    if isinstance(info.default, Params):
-        kind = getattr(info.default, "kind", None)
-        return kind if kind is not None else info.default.model_dump(mode="json")
-    return list(info.default) if isinstance(info.default, tuple) else info.default
+    kind = getattr(info.default, "kind", None)
+    return _plain(info.default) if kind is None else kind
+
+
+def _plain(value: Any) -> Any:
+    """A default as JSON has it.
+
+    Not by pydantic, which builds the validators of a class for that: the lab's first frame does without.
+    """
+    if isinstance(value, Params):
+        return {name: _plain(getattr(value, name)) for name in type(value).model_fields}
+    return [_plain(item) for item in value] if isinstance(value, tuple) else value
 
 
 def _read(annotation: Any, shape: _Shape) -> None:

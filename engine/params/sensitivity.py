@@ -9,22 +9,30 @@ from engine.params.overlays import TABLES, Overlay
 
 
 class Sensitivity(StepParams):
-    """Prune one layer at a time over a range of rates, and see what each costs: a curve for every layer."""
+    """Compress one layer at a time at several levels, and see what each costs: a curve for every layer."""
 
     kind: ClassVar[str] = "sensitivity"
+    version: ClassVar[int] = 2
     family: ClassVar[Family] = "analysis"
     needs_weights: ClassVar[bool] = True
     may_avoid: ClassVar[frozenset[Overlay]] = frozenset({Overlay.DICTIONARY})
     spares_skipped: ClassVar[bool] = False
 
-    of: Literal["weights", "channels"] = "channels"
-    """What is removed: single weights, or channels with everything coupled to them."""
+    of: Literal["weights", "channels", "bits", "rank"] = "channels"
+    """What is removed: single weights, channels with everything coupled to them, bits of the weights
+    (`quantize.weights` to the nearest point), or ranks (`factorize`)."""
     criterion: Literal["l1", "l2", "taylor"] = "l1"
     """Importance by which they are removed, as in the pruning step."""
     rates: Annotated[tuple[Annotated[float, Field(gt=0, lt=1)], ...], Several] = param(
         (0.1, 0.3, 0.5, 0.7, 0.9), min_length=1
     )
-    """Shares of the layer to remove, one after the other."""
+    """Shares of the layer to remove, one after the other; of its weights, with `of: rank`."""
+    bits: Annotated[tuple[Annotated[int, Field(ge=2, le=8)], ...], Several] = param(
+        (2, 3, 4, 6, 8), min_length=1
+    )
+    """Bits to round the layer's weights to, with `of: bits`; rows tell them as the share removed of 32."""
+    scheme: Literal["spatial", "channel", "tucker"] = "tucker"
+    """How a layer is split, with `of: rank`; as in `factorize`."""
     images: int = param(2000, ge=1, le=10_000_000, unit="images")
     """Validation images to score each on."""
     calibrate: bool = True

@@ -7,7 +7,7 @@ from pathlib import PurePath
 from engine.errors import Problem
 from engine.measures import latency
 from engine.measures.table import TABLE, drawn
-from engine.params import Sensitivity
+from engine.params import STEPS, Sensitivity
 from engine.params.catalog import DATASETS, DETECTION, DETECTOR, MODELS, own_code
 from engine.params.preset import AUTO
 from engine.params.search import MOST_ACCURATE
@@ -41,8 +41,9 @@ LIKE_OWN_CODE = ".py:"
 """What a name holds that was meant to be the user's own code."""
 SENSITIVITY = Sensitivity.kind
 OF_DEFAULT: str = Sensitivity.model_fields["of"].default
-RATES_OF = {"prune.weights": "weights", "prune.channels": "channels"}
-"""Steps whose scope `sensitivity` takes rates from an earlier step, and what that must have measured."""
+RATES_OF = {kind: cls.rates_of for kind, cls in STEPS.items() if cls.rates_of}
+"""Steps whose scopes `BY_TABLE` take rates from an earlier `sensitivity` step, and what that must have measured."""
+BY_TABLE = ("sensitivity", "solved")
 
 
 def named(root: Mapping, swept: Sweep) -> list[Problem]:
@@ -252,7 +253,7 @@ def _followed(steps: list[StepNode], swept: Sweep) -> list[Problem]:
 
 def _without_rates(steps: list[StepNode], swept: Sweep) -> list[Problem]:
     """Steps that want the rates of a sensitivity step where none runs before them; each reported once."""
-    wanting = [step for step in steps if step.kind in RATES_OF and SENSITIVITY in _scopes(step, swept)]
+    wanting = [step for step in steps if step.kind in RATES_OF and {*BY_TABLE} & {*_scopes(step, swept)}]
     problems: dict[int, Problem] = {}
     for point in swept.points() if wanting else ():
         measured: set[str] = set()
@@ -263,7 +264,7 @@ def _without_rates(steps: list[StepNode], swept: Sweep) -> list[Problem]:
                 measured.add(text_of(_value(swept, step, "of", point)) or OF_DEFAULT)
             elif step in wanting and (of := RATES_OF[step.kind]) not in measured:
                 scope = _value(swept, step, "scope", point)
-                if scope is not None and text_of(scope) == SENSITIVITY:
+                if scope is not None and text_of(scope) in BY_TABLE:
                     problems.setdefault(step.index, _no_rates(scope, of))
     return list(problems.values())
 
@@ -277,7 +278,7 @@ def _scopes(step: StepNode, swept: Sweep) -> list[str]:
 
 
 def _no_rates(scope: Node, of: str) -> Problem:
-    what = f"given sensitivity, but no step before it measures the sensitivity of {of}"
+    what = f"given {text_of(scope)}, but no step before it measures the sensitivity of {of}"
     return Problem(scope.place, scope.path, what, f"after a step `sensitivity: {{of: {of}}}`")
 
 

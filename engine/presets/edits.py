@@ -9,7 +9,10 @@ Edits raise `Unknown` where a value would have no effect.
 """
 
 from collections.abc import Callable, Collection, Iterable
+from collections.abc import Mapping as Map
 from dataclasses import replace
+from types import MappingProxyType
+from typing import Any
 
 from engine.params import STEPS
 from engine.presets.addresses import (
@@ -97,10 +100,11 @@ def put_steps(root: Mapping, steps: Node) -> Mapping:
     return normalise(_set(root, ("steps",), steps))
 
 
-def add_step(root: Mapping, kind: str, at: int) -> Mapping:
+def add_step(root: Mapping, kind: str, at: int, params: Map[str, Any] = MappingProxyType({})) -> Mapping:
     """With a new step of `kind` at position `at`, under an id where there is another of its kind."""
     known = any(step.kind == kind for step in steps_of(root)[0])
-    return _insert(root, node_of({kind: {"id": _free_id(root, kind)} if known else {}}), at)
+    own = {"id": _free_id(root, kind)} if known else {}
+    return _insert(root, node_of({kind: own | dict(params)}), at)
 
 
 def copy_step(root: Mapping, index: int) -> Mapping:

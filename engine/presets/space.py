@@ -88,13 +88,14 @@ class Space:
     """All dimensions, and the rungs of the training that has some.
 
     `rungs` are the epochs in total of each rung, one 0 where no training has a range; `training`: its place in `over`.
-    `names` are what the steps of `over` are called.
+    `names` are what the steps of `over` are called, `techniques` those of them that compress.
     """
 
     names: tuple[str, ...]
     dimensions: tuple[Dimension, ...]
     rungs: tuple[int, ...] = (0,)
     training: int | None = None
+    techniques: tuple[str, ...] = ()
 
     def enabled(self, point: Point) -> list[bool]:
         """Of each step of `over` whether it runs at a point."""
@@ -139,7 +140,8 @@ def read(root: Mapping) -> tuple[Space, list[Problem]]:
         return Space((), ()), [
             Problem(node.place if node else "", "search.over", what, "such as speedup: 1..8")
         ]
-    return Space(names, tuple(rest), rungs, training), []
+    techniques = tuple(step.name for step in steps if step.cls is not None and step.cls.compresses)
+    return Space(names, tuple(rest), rungs, training, techniques), []
 
 
 def _steps(root: Mapping) -> tuple[list[StepNode], list[Problem]]:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from engine.measures.table import change_text, measure_text
 from engine.results.summary import baseline_value, measure_value, quality_of
 from engine.studies.state import StudyState, TrialState
+from engine.studies.status import OPEN
 from engine.text.numbers import MISSING, ratio
 from engine.text.phrases import counted
 
@@ -97,6 +98,22 @@ def shared(state: StudyState) -> tuple[int, int]:
     through = [step for trial in state.trials for step in trial.chain if step.status == "done"]
     computed = {step.key for step in through if not step.reused}
     return len(through) - len(computed), len(through)
+
+
+def doing(state: StudyState) -> str:
+    """What a search is at, in words."""
+    if state.chosen is not None:
+        return "it is through"
+    if not state.proposed:
+        return "the baseline is made; the first round follows"
+    last = state.proposed[max(state.proposed)]
+    trials = [state.trials[told["index"]] for told in last.trials if told["index"] < len(state.trials)]
+    ended = sum(trial.status in ("done", "failed") for trial in trials)
+    if state.status not in OPEN:
+        return f"it stands still after {last.text}: {ended} of {len(trials)} done"
+    if ended == len(trials):
+        return f"{last.text}: all done; what follows is being decided"
+    return f"{last.text}: {ended} of {len(trials)} done"
 
 
 def lines(state: StudyState) -> list[str]:

@@ -13,12 +13,11 @@ from engine.errors import SecateurError
 from engine.measures.table import measure
 from engine.params import STEPS
 from engine.params.rows import Row
-from engine.presets import spec
 from engine.presets.addresses import AxisNode, axes, axis_at, row_at
-from engine.presets.edits import Edit, add_step, put, sweep
-from engine.presets.references import without_stale_plot
-from engine.presets.steps import Address, Unknown, normalise, steps_of
-from engine.presets.yaml.tree import Mapping, load, node_of, to_yaml, without
+from engine.presets.edits import Edit, add_step, sweep
+from engine.presets.steps import Address, steps_of
+from engine.presets.yaml.tree import Mapping, node_of
+from engine.results import edited
 from engine.results.pick import Pick, loss
 from engine.results.summary import PACKED, measure_value
 from engine.studies.rundir import RunDir
@@ -82,12 +81,9 @@ class _Found:
     @cached_property
     def root(self) -> Mapping | None:
         try:
-            root, problems = load(self.run.preset.read_text("utf-8"), str)
-        except (OSError, ValueError):
+            return edited.tree_of(self.run)
+        except SecateurError:
             return None
-        if problems or not isinstance(root, Mapping):
-            return None
-        return without(normalise(root), "quick")
 
     @property
     def trial(self) -> TrialState:
@@ -116,26 +112,16 @@ class _Found:
         """Edits that leave the pick alone of all trials, its value of the parameter `but` excepted."""
         root = self.root
         assert root is not None
-        chosen = [axis for axis in axes(root) if axis.path != but and axis.path in self.trial.parameters]
-        return [_put(axis.address, self.trial.parameters[axis.path]) for axis in chosen if axis.address]
+        return edited.fixed(root, self.trial, but)
 
     def edited(self, title: str, edits: Sequence[Edit]) -> str:
         """The preset with the edits as YAML; empty where it can't be made or would be refused."""
         root = self.root
         assert root is not None
         try:
-            changed = root
-            for edit in [*edits, _put(Address(None, "about"), f"After {self.run.name}: {title}")]:
-                changed = edit(changed)
-            text = to_yaml(without_stale_plot(root, changed).plain())
-            spec.parse(text, self.run.name, folder=self.run.path)
-        except (SecateurError, Unknown):
+            return edited.text_of(root, edits, self.run, f"After {self.run.name}: {title}")
+        except SecateurError:
             return ""
-        return text
-
-
-def _put(address: Address, value: Any) -> Edit:
-    return lambda root: put(root, address, node_of(value))
 
 
 def _knee(found: _Found) -> Iterator[Idea]:
@@ -235,7 +221,7 @@ def _longer(found: _Found) -> Iterator[Idea]:
                 f"Train {step.address} for {2 * epochs} epochs",
                 f"its last {max(epochs // LAST_SHARE, 1)} of {epochs} epochs still gained "
                 f"{points(gained)} on validation",
-                [*found.fixed(), _put(Address(index, "epochs"), 2 * epochs)],
+                [*found.fixed(), edited.put(Address(index, "epochs"), 2 * epochs)],
             )
         return
 
@@ -289,5 +275,5 @@ def _seeds(found: _Found) -> Iterator[Idea]:
             f"Repeat the pick with {len(SEEDS)} seeds",
             f"it loses {points(found.choice.loss)} of {number(100 * allowed)} allowed, by one "
             "seed: another may lose more",
-            [*found.fixed(), _put(Address(None, "seed"), list(SEEDS))],
+            [*found.fixed(), edited.put(Address(None, "seed"), list(SEEDS))],
         )

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from engine.measures import table
@@ -60,6 +61,18 @@ def curve(points: Iterable[tuple[float, float]]) -> Curve:
             pools[-2:] = [((one * n + two * m) / (n + m), n + m)]
     costs = [max(cost, 0.0) for cost, n in pools for _ in range(n)]
     return Curve((0.0, *(rate for rate, _ in ordered)), (0.0, *costs))
+
+
+def cost_at(curve: Curve, rate: float) -> float:
+    """The cost of a rate, straight between the rates measured; infinite beyond.
+
+    >>> cost_at(Curve((0.0, 0.5, 0.9), (0.0, 0.1, 0.3)), 0.25)
+    0.05
+    """
+    for (low, cheap), (high, dear) in pairwise(zip(curve.rates, curve.costs, strict=True)):
+        if rate <= high:
+            return cheap + (dear - cheap) * (rate - low) / (high - low)
+    return math.inf
 
 
 def loss_curves(rows: Iterable[Row]) -> dict[str, Curve]:

@@ -54,12 +54,6 @@ def create(
     `code` is what a replay runs again; relative paths in new code start from the current folder. The study is called
     `name` where one is given; raises FileExistsError if that is taken.
     """
-    if spec.space is not None and spec.settings.executor.slurm is not None:
-        raise UsageError(
-            "A search is not carried out by Slurm task by task",
-            "Each of its rounds follows from all trials of the round before.",
-            "Run it within one batch job: `sbatch --wrap 'secateur run PRESET'` with executor: {local: {parallel: …}}.",
-        )
     private.folder()
     code = code or sources_of(spec, _here())
     check_files(spec, workspace)
@@ -174,7 +168,7 @@ def prepare(run: RunDir) -> None:
 
 def with_default_executor(spec: Spec) -> Spec:
     """The preset as it is run here: by Slurm where it does not say where, and the site or the user has settled that."""
-    if "executor" in spec.document or spec.space is not None or not site.by_default():
+    if "executor" in spec.document or not site.by_default():
         return spec
     document = {**spec.document, "executor": {"slurm": {}}}
     return parse(to_yaml(document), spec.name, stored=True)

@@ -70,6 +70,12 @@ class Share:
                 self._task.notice("info", f"Waiting for {self._others}, which computes what is needed here")
                 time.sleep(WAIT_S)
 
+    def complete(self, jobs: Iterable[Job]) -> bool:
+        """Have all of them done, and all of it told; False if asked to stop meanwhile."""
+        self.do(jobs)
+        self.tell_untold()
+        return not self._task.stopping
+
     def help(self, jobs: Iterable[Job]) -> None:
         """Do what nobody does, while this task is young."""
         for job in jobs:

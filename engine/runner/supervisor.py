@@ -18,7 +18,7 @@ from engine.errors import SecateurError, UsageError, exit_code_of
 from engine.machine import environment, gpus, private
 from engine.machine.value import Machine
 from engine.presets.spec import Spec, read_stored
-from engine.runner import inputs, pinned, replay, searching
+from engine.runner import inputs, pinned, replay, rounds, searching
 from engine.runner.checkup import check_up
 from engine.runner.executors import choose
 from engine.runner.executors.base import Executor, JobEnded, without_result
@@ -219,7 +219,9 @@ class Supervisor:
             tried = (
                 checkup.jobs(plan, on, code)
                 if begun is None
-                else searching.tried(self, plan, on, code, begun)
+                else rounds.tried(
+                    self.spec, plan, on, code, begun=bool(begun.proposed or self.asked.get("replay_of"))
+                )
             )
             if not check_up(
                 tried,
@@ -229,14 +231,15 @@ class Supervisor:
                 needed=unfinished,
                 stopping=self.stop.__bool__,
                 poll_s=POLL_S,
-                before=lambda: searching.reached(self, tried) if begun is not None else None,
+                before=lambda: searching.tell_reach(self, on, tried) if begun is not None else None,
             ):
                 raise Stop
             if unfinished and self._wait_for_turn():
                 self.reuse(plan)
             self.work_off(executor, plan.jobs)
             if begun is not None and not self.broken:
-                return searching.Searching(self, executor, on, code, begun).carry_out()
+                planner = rounds.Rounds.of(self.run, self.spec, on, code)
+                return searching.Searching(self, executor, planner, begun).carry_out()
         finally:
             executor.stop()
         return "failed" if self.broken else "done"

@@ -16,7 +16,7 @@ from engine.errors import SecateurError, UsageError
 from engine.machine import environment, gpus, private, procfs, signals
 from engine.machine.value import Machine
 from engine.presets.spec import Spec, read_stored
-from engine.runner import inputs, launch, replay, staging
+from engine.runner import inputs, launch, planning, replay, rounds, staging
 from engine.runner.checkup import check_up
 from engine.runner.executors import choose, nodes
 from engine.runner.executors.base import Executor
@@ -25,7 +25,6 @@ from engine.runner.share import POLL_S, Share
 from engine.runner.stopping import Stop, StopRequest
 from engine.runner.supervisor import devices, preload
 from engine.slurm import duration, inside
-from engine.slurm.inside import Attempt
 from engine.store import claims
 from engine.store.claims import Claims
 from engine.store.files import explained
@@ -50,16 +49,16 @@ class Task:
 
     def __init__(self, run: RunDir, stage: str, index: int, disk: Path | None = None) -> None:
         self.run, self.disk = run, disk
-        self.attempt = inside.attempt() or _by_hand(index)
+        self.attempt = inside.attempt() or inside.by_hand(index)
         tasks = Tasks.read(run)
         if tasks is None:
             raise SecateurError(
                 f"{run.tasks} can't be read", "", f"Submit it again: `secateur resume {run.name}`."
             )
-        self.tasks = tasks
-        self.stage, self.index = next(s for s in tasks.stages if s.name == stage), index
+        (self.tasks, self.stage), self.index = planning.stage_of(run, tasks, stage), index
         self.asked = run.asked()
         self.spec: Spec = read_stored(run.preset, self.asked.get("name", run.name))
+        self.rounds = self.tasks.rounds(self.stage)
         self.code = inputs.code_of(run, self.spec)
         self.store = run.store()
         with explained(run.task_events):
@@ -144,6 +143,9 @@ class Task:
             return planned if isinstance(planned, str) else self._compute(*planned)
         except UsageError as error:  # what the check-up refuses can't be on any node
             return self._end_study(error)
+        except planning.NotSent as error:  # what was planned is told, and sent by whoever resumes
+            self.emit(ev.StudyFinished(state="failed", error=error.as_dict()))
+            return "done"
 
     def _end_study(self, error: SecateurError) -> str:
         with explained(self.run.stop):
@@ -157,12 +159,24 @@ class Task:
         gpus.check(settings.device, settings.distributed.here(settings.executor.slurm))
         mine = choose.machine(settings).of_any_node(mixed)
         agreed = basis.latest(self.run, self.tasks.submission)
-        if agreed is not None and (unlike := mine.like(agreed.machine)):
+        if agreed is not None and (unlike := self._unlike(mine, agreed)):
             return self._other_node(agreed, unlike)
         agreed = basis.read(self.run, self.tasks.submission) or self._first(agreed, mine)
-        if unlike := mine.like(agreed.machine):  # another kind of node was faster to say what it is
+        if unlike := self._unlike(mine, agreed):  # another kind of node was faster to say what it is
             return self._other_node(agreed, unlike)
-        return make(self.spec, agreed.fingerprints, agreed.machine, self.code), agreed
+        return self._plan(agreed), agreed
+
+    def _unlike(self, mine: Machine, agreed: Basis) -> list[str]:
+        """How this node differs from the study's, where that matters: to plan, any node will do."""
+        return [] if planning.only_plans(self.stage, self.state()) else mine.like(agreed.machine)
+
+    def _plan(self, agreed: Basis) -> Plan:
+        """The plan; of a search so far."""
+        plan = make(self.spec, agreed.fingerprints, agreed.machine, self.code)
+        if self.spec.space is None:
+            return plan
+        self.planner = rounds.Rounds.of(self.run, self.spec, agreed.machine, self.code)
+        return self.planner.whole(plan, planning.told_before(self.state, self.rounds))
 
     def _first(self, before: Basis | None, mine: Machine) -> Basis:
         """Say what the study is planned from, tell the plan, and what of it is in the store already."""
@@ -177,19 +191,25 @@ class Task:
             lambda: inputs.data_of(self.run, self.spec, self.asked.get("replay_of")), inputs.give_up
         )
         agreed = basis.fix(self.run, self.tasks.submission, Basis(machine, self.attempt.host, prints))
-        plan = make(self.spec, agreed.fingerprints, agreed.machine, self.code)
-        self.emit(ev.Planned(trials=[t.as_dict() for t in plan.trials], devices=devices(plan)))
-        original = self.asked.get("replay_of")
-        if original:
-            replay.hand_over(self.run.beside(original), plan, self.store)
+        plan = self._plan(agreed)
+        first = [trial.as_dict() for trial in plan.trials[: len(self.spec.trials)]]
+        self.emit(ev.Planned(trials=first, devices=devices(plan)))
+        planning.tell_again(self, self.rounds)
+        self.hand_over(plan)
         self.store.sweep_temporary()
         claims.sweep(self.store.claims_root)
         nodes.remember(self.run.workspace, self.tasks.asked, self.spec.settings, agreed.machine)
         for node in plan.nodes.values():
-            self._reuse(node)
+            self.reuse(node)
         return agreed
 
-    def _reuse(self, node: Node) -> None:
+    def hand_over(self, plan: Plan) -> None:
+        """A replay decides by the times that its original measured."""
+        original = self.asked.get("replay_of")
+        if original:
+            replay.hand_over(self.run.beside(original), plan, self.store)
+
+    def reuse(self, node: Node) -> None:
         """Report a result that is in the store already, or why it can't be used."""
         stored, trouble = self.store.review(node.key, node.address)
         if trouble is not None:
@@ -217,8 +237,7 @@ class Task:
 
     def _compute(self, plan: Plan, agreed: Basis) -> str:
         machine = agreed.machine
-        everything = [resolve(stage, plan) for stage in self.tasks.stages]
-        jobs = everything[self.tasks.stages.index(self.stage)]
+        jobs = resolve(self.stage, plan)
         workspace = str(self.run.workspace)
         copies = self._staged(agreed.fingerprints)
         executor = choose.executor(
@@ -232,13 +251,15 @@ class Task:
         )
         supersedes = f"{self.attempt.name}." if self.attempt.restart else ""
         with Claims(self.store.claims_root, self.attempt.key, supersedes) as held:
-            share = Share(self, executor, held, [job for stage in everything for job in stage])
+            share = Share(self, executor, held, list(plan.jobs))
             try:
                 if not self._check_up(plan, machine, executor, held):
                     return "stopped"
                 mine = [jobs[place] for place in self.stage.share(self.index)]
                 share.do(mine)
-                if not self.stopping:
+                if self.stage.plans is not None:
+                    planning.go_on(self, self.planner, plan, self.stage.plans, share.complete)
+                elif not self.stopping:
                     share.help(_from(jobs, self.index))
             finally:
                 executor.stop()
@@ -267,7 +288,11 @@ class Task:
 
     def _check_up(self, plan: Plan, machine: Machine, executor: Executor, held: Claims) -> bool:
         """Try the study's networks, as far as no task has done it before or does it now; False if asked to stop."""
-        jobs = checkup.jobs(plan, machine, self.code)
+        if self.spec.space is None:
+            jobs = checkup.jobs(plan, machine, self.code)
+        else:
+            begun = bool(self.rounds or self.asked.get("replay_of"))
+            jobs = rounds.tried(self.spec, plan, machine, self.code, begun=begun)
         needed = any(self.store.get(key) is None for key in plan.nodes)
         keys = [node.key for job in jobs for node in job.nodes] if needed else []
         claimed = keys[:1]  # for all of them: one task tries them, the others wait for what it finds
@@ -289,6 +314,9 @@ class Task:
                 needed=needed,
                 stopping=lambda: self.stopping,
                 poll_s=POLL_S,
+                before=lambda: (
+                    planning.tell_reach(self, machine, jobs) if self.spec.space is not None else None
+                ),
             )
         finally:
             held.release(claimed)
@@ -331,14 +359,13 @@ class Task:
 
     def _finish_study(self) -> None:
         state = self.state()
-        finished = bool(state.trials) and all(t.status in ("done", "failed") for t in state.trials)
-        outcome = "failed" if state.failed else "done"
-        if not finished or state.status == outcome:
+        outcome = planning.outcome(state, of_search=self.spec.space is not None)
+        if outcome is None or state.status == outcome:
             return
         original = self.asked.get("replay_of")
-        if original and not state.failed:
+        if original and outcome == "done":
             self.emit(replay.compare(self.run.beside(original), self.run, state))
-        self.emit(ev.StudyFinished(state=outcome))  # type: ignore[arg-type]
+        self.emit(ev.StudyFinished(state=outcome))
 
 
 def _from(jobs: list[Job], start: int) -> list[Job]:
@@ -354,11 +381,6 @@ def _surroundings() -> dict[str, str]:
         "container": os.environ.get("APPTAINER_CONTAINER", ""),
     }
     return {name: value for name, value in values.items() if value}
-
-
-def _by_hand(index: int) -> Attempt:
-    """For a script that somebody runs outside of Slurm."""
-    return Attempt(f"hand{os.getpid()}", index, 0, os.uname().nodename, "", 0, 0, False)
 
 
 def main() -> None:

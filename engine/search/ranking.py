@@ -5,6 +5,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from engine.params.search import MOST_ACCURATE
 from engine.presets import limits
 from engine.search.history import Candidate
 from engine.search.task import Outcome, Task
@@ -50,6 +51,19 @@ class Ranking:
     def key(self, outcome: Outcome, rung: int) -> Key:
         """Inside the limits the least amount is best, outside what is nearest."""
         return max(self.excess(outcome, rung), 0.0), self.task.amount(outcome)
+
+    def bound(self, known: Sequence[Candidate], count: int) -> float:
+        """The most that a candidate may have of the goal and still come among the best `count`, as far as that does not
+        depend on how long it is trained; infinite where accuracy is the goal."""
+        if self.task.goal == MOST_ACCURATE:
+            return math.inf
+        last = [outcome for one in known if (outcome := one.last) is not None]
+        within = sorted(self.task.amount(one) for one in last if self._is_within(one))
+        return within[count - 1] if len(within) >= count else math.inf
+
+    def _is_within(self, outcome: Outcome) -> bool:
+        """Whether it keeps to all limits as it is."""
+        return self.excess(outcome, len(self.gains) - 1) <= 0.0
 
     def best(self, known: Sequence[Candidate]) -> list[Candidate]:
         """Those that did not fail on their highest rung, the best first; of equals the earlier."""

@@ -4,12 +4,13 @@ Asynchronous successive halving (Li et al. 2020) decides whenever a trial ends, 
 known before any of it is computed, and the next one follows from its outcomes.
 """
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from engine.results.searches import CANDIDATE, FINALIST, UNCOMPRESSED
 from engine.search.history import Candidate
+from engine.search.proposals import Table
 from engine.search.ranking import Ranking
 from engine.search.sampler import propose
 from engine.search.task import Task
@@ -38,41 +39,54 @@ class Entry:
 
 @dataclass(frozen=True)
 class Round:
+    """Trials that are planned together; `held` are the techniques that were pinned (True) or forbidden for it."""
+
     purpose: Literal["search", "confirm"]
     entries: tuple[Entry, ...]
+    held: Mapping[str, bool] = field(default_factory=dict)
 
 
-def search(task: Task, known: Sequence[Candidate], number: int) -> Round | None:
-    """The round with this number: who goes on, then new candidates; None where nothing is left to try."""
+def search(task: Task, known: Sequence[Candidate], number: int, tables: Sequence[Table] = ()) -> Round | None:
+    """The round with this number: who goes on, then new candidates; None where nothing is left to try.
+
+    `tables` are what the baseline's sensitivity steps measured.
+    """
     rank, size = Ranking.of(task, known), task.batch
     entries = promotions(task, known, rank)[:size]
-    points = propose(task, known, rank, number, size - len(entries))
+    points = propose(task, known, rank, number, size - len(entries), tables)
     first = len(known)
     entries += [Entry(first + at, 0, point, CANDIDATE, task.seed) for at, point in enumerate(points)]
-    return Round("search", tuple(entries)) if entries else None
+    return Round("search", tuple(entries), task.held) if entries else None
 
 
 def promotions(task: Task, known: Sequence[Candidate], rank: Ranking) -> list[Entry]:
-    """Those that go on by one rung, from the higher rungs first: of each the better half that has not gone on yet."""
+    """Those that go on by one rung, from the higher rungs first: of each the better half that has not gone on yet.
+
+    Training makes no model smaller: whoever has more than as many as there are finalists, which are within the limits
+    already, will be none however well it learns.
+    """
     found: list[Entry] = []
+    bound = rank.bound(known, task.search.finalists)
+    wanted = [one for one in known if task.allows(one.point)]
     for rung in reversed(range(len(task.space.rungs) - 1)):
-        there = [(one, outcome) for one in known if (outcome := one.outcomes.get(rung)) is not None]
+        there = [(one, outcome) for one in wanted if (outcome := one.outcomes.get(rung)) is not None]
         there.sort(key=lambda pair: (rank.key(pair[1], rung), pair[0].number))
         found += [
             Entry(one.number, rung + 1, dict(one.point), CANDIDATE, task.seed)
-            for one, _ in there[: len(there) // KEPT]
-            if rung + 1 not in one.outcomes
+            for one, outcome in there[: len(there) // KEPT]
+            if rung + 1 not in one.outcomes and task.amount(outcome) <= bound
         ]
     return found
 
 
 def confirm(task: Task, known: Sequence[Candidate], seeds: int) -> Round | None:
     """The finalists, and the uncompressed network with the same extra training, on so many seeds; None without any."""
-    best = Ranking.of(task, known).best(known)[: task.search.finalists]
+    ranked = Ranking.of(task, known).best(known)
+    best = [one for one in ranked if task.allows(one.point)][: task.search.finalists]
     if not best:
         return None
     top = len(task.space.rungs) - 1
     each = range(task.seed, task.seed + seeds)
     entries = [Entry(one.number, top, dict(one.point), FINALIST, seed) for one in best for seed in each]
     entries += [Entry(None, top, None, UNCOMPRESSED, seed) for seed in each]
-    return Round("confirm", tuple(entries))
+    return Round("confirm", tuple(entries), task.held)

@@ -10,8 +10,10 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from engine.presets.space import Dimension, Space
+from engine.presets.space import Dimension
+from engine.search import first
 from engine.search.history import Candidate
+from engine.search.proposals import Table
 from engine.search.ranking import Ranking
 from engine.search.task import Task
 
@@ -29,27 +31,37 @@ FAILED = 1000.0
 
 
 def propose(
-    task: Task, known: Sequence[Candidate], rank: Ranking, round_: int, count: int
+    task: Task,
+    known: Sequence[Candidate],
+    rank: Ranking,
+    round_: int,
+    count: int,
+    tables: Sequence[Table] = (),
 ) -> list[dict[str, Any]]:
-    """Up to `count` points that are not among those of `known`; fewer where the space has no more."""
+    """Up to `count` points that are not among those of `known`; fewer where the space has no more.
+
+    `tables` are what sensitivity steps of the baseline measured: the first points are those that they predict.
+    """
     seen = {_identity(one.point) for one in known}
     found: list[dict[str, Any]] = []
+    for point in first.points(task, tables) if round_ == 0 else ():
+        _take(task, point, seen, found, count)
     for share in FIRST if round_ == 0 else ():
-        _take(task.space, {one.path: one.between(share) for one in task.space.dimensions}, seen, found, count)
+        _take(task, {one.path: one.between(share) for one in task.space.dimensions}, seen, found, count)
     if len(found) < count:
         study = _study(task, known, rank, round_)
         for _ in range(TRIES * count):
             if len(found) == count:
                 break
-            _take(task.space, _ask(study, task.space), seen, found, count)
+            _take(task, _ask(study, task), seen, found, count)
     return found
 
 
-def _take(
-    space: Space, point: dict[str, Any], seen: set[str], found: list[dict[str, Any]], count: int
-) -> None:
-    canonical = space.canonical(point)
-    if len(found) < count and _identity(canonical) not in seen and any(space.enabled(point)):
+def _take(task: Task, point: dict[str, Any], seen: set[str], found: list[dict[str, Any]], count: int) -> None:
+    point = task.switched(point)
+    canonical = task.space.canonical(point)
+    new = len(found) < count and _identity(canonical) not in seen
+    if new and any(task.space.enabled(point)) and task.allows(point):
         seen.add(_identity(canonical))
         found.append(canonical)
 
@@ -108,16 +120,17 @@ def _told(one: Dimension, value: Any) -> Any:
     return one.values.index(value) if one.values else value
 
 
-def _ask(study: "optuna.Study", space: Space) -> dict[str, Any]:
+def _ask(study: "optuna.Study", task: Task) -> dict[str, Any]:
     """A point; of a step that is off only the switch is asked for, since nothing else of it is known."""
     trial = study.ask()
     point: dict[str, Any] = {}
-    off: set[int] = set()
-    for one in sorted(space.dimensions, key=lambda d: not d.switch):
+    held = {step: task.held[name] for step, name in enumerate(task.space.names) if name in task.held}
+    off = {step for step, on in held.items() if not on}
+    for one in sorted(task.space.dimensions, key=lambda d: not d.switch):
         if one.step in off:
             point[one.path] = one.between(0.5)
             continue
-        value = _drawn(trial, one)
+        value = held[one.step] if one.switch and one.step in held else _drawn(trial, one)
         point[one.path] = value
         if one.switch and value is False:
             off.add(one.step)

@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 from engine.params.search import MOST_ACCURATE, Search
 from engine.presets import limits
 from engine.presets.limits import Limit
-from engine.presets.space import Space
+from engine.presets.space import ENABLED, Point, Space
 from engine.presets.spec import Spec
 from engine.results.summary import baseline_value, measure_value, quality_of
 from engine.studies.state import TrialState
@@ -29,11 +30,15 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Task:
-    """A search's section of the preset, with its limits and its space."""
+    """A search's section of the preset, with its limits and its space.
+
+    `held`: steps of `over` that have to run (True) or must not, as somebody wished while it ran.
+    """
 
     search: Search
     space: Space
     seed: int
+    held: Mapping[str, bool] = field(default_factory=dict)
 
     @classmethod
     def of(cls, spec: Spec) -> "Task":
@@ -48,6 +53,15 @@ class Task:
     def batch(self) -> int:
         """Trials of a round: a budget of fewer is one round."""
         return min(self.search.batch, self.search.budget.trials or self.search.batch)
+
+    def allows(self, point: Point) -> bool:
+        """Whether what is held runs at a point, or does not, as wished."""
+        on = dict(zip(self.space.names, self.space.enabled(point), strict=True))
+        return all(on.get(name, wanted) == wanted for name, wanted in self.held.items())
+
+    def switched(self, point: Point) -> dict[str, Any]:
+        """The point with what is held switched on or off."""
+        return dict(point) | {f"{name}.{ENABLED}": wanted for name, wanted in self.held.items()}
 
     @cached_property
     def limits(self) -> tuple[Limit, ...]:

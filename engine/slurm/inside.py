@@ -59,3 +59,8 @@ def attempt(variables: Mapping[str, str] = os.environ) -> Attempt | None:
         cpus >= (os.cpu_count() or 1),
         float(number(variables, "SLURM_JOB_END_TIME")),
     )
+
+
+def by_hand(index: int) -> Attempt:
+    """For a script that somebody runs outside of Slurm."""
+    return Attempt(f"hand{os.getpid()}", index, 0, os.uname().nodename, "", 0, 0, False)

@@ -213,6 +213,17 @@ def parse(answer: str) -> Iterator[Row]:
             yield Row(*(part.strip() for part in parts))
 
 
+def sent(names: Sequence[str], comment: str) -> dict[str, str]:
+    """Numbers of the jobs of these names with this comment that Slurm knows of, ended ones too: asked at once.
+
+    Raises SecateurError where Slurm does not answer.
+    """
+    command = ("squeue", "-h", "-t", "all", "-u", str(os.getuid()), f"--name={','.join(names)}")
+    answer = commands.ask(*command, "-o", "%F|%j|%k", patience_s=PATIENCE_S)
+    rows = [line.strip().split("|", 2) for line in answer.splitlines()]
+    return {row[1]: row[0] for row in rows if len(row) == 3 and row[2] == comment}
+
+
 def indices(id_: str) -> Iterator[int]:
     """The tasks that an id stands for; none for a job without an array.
 

@@ -83,12 +83,14 @@ class Proposed(_Event):
     """A round of a search: trials that come after those which are planned already.
 
     Each is as in `Planned`, with `proposal`: its `candidate` (number), `rung`, `role` (`candidate`, `finalist` or
-    `uncompressed`), `seed`, and the `point` of the space that it is at.
+    `uncompressed`), `seed`, and the `point` of the space that it is at. `held`: techniques that were pinned (true) or
+    forbidden (false) for it, while the search ran.
     """
 
     round: int
     purpose: Literal["search", "confirm"]
     trials: list[dict[str, Any]]
+    held: dict[str, bool] = field(default_factory=dict)
 
     @property
     def text(self) -> str:

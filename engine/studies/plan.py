@@ -129,6 +129,12 @@ def extended(plan: Plan, more: tuple[PlannedTrial, ...]) -> Plan:
     return Plan(plan.device, plan.threads, (*plan.trials, *more), _jobs(more))
 
 
+def joined(plan: Plan, more: tuple[PlannedTrial, ...]) -> Plan:
+    """The plan with more trials, whose indices follow on those that it has, and the jobs of all of them."""
+    trials = (*plan.trials, *more)
+    return Plan(plan.device, plan.threads, trials, _jobs(trials))
+
+
 def sources_of(spec: Spec, cwd: Path) -> Sources:
     """The users' code that a preset names, as it is now; `cwd` is the folder that its relative paths start from.
 

@@ -50,6 +50,8 @@ class RunDir:
         """Of a study that waits, or waited, for others of its machine: see `engine.studies.turns`."""
         self.answer = path / "answer.yaml"
         """Of a search that is through: its best model as a preset without a search."""
+        self.held = path / "held.json"
+        """Of a search: techniques that its next rounds must have (true) or not: see `engine.search.held`."""
         self.notes = path / "notes.json"
         self.tasks = path / "tasks.json"
         """Of a study on a cluster: its stages and their tasks."""

@@ -3,8 +3,9 @@
 Jobs are named by trial and place, not by key: the shape of a plan does not depend on the machine, its keys do.
 """
 
+from collections import Counter
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from engine.params.slurm import Slurm
@@ -21,13 +22,17 @@ Slot = tuple[int, int]
 
 @dataclass(frozen=True)
 class Stage:
-    """Jobs that need nothing of each other; task `i` of `tasks` has the jobs `i`, `i + tasks`, …"""
+    """Jobs that need nothing of each other; task `i` of `tasks` has the jobs `i`, `i + tasks`, …
+
+    `plans`: of a search, the number of the round that the stage's one task plans after its jobs, and sends.
+    """
 
     name: str
     depth: int
     exclusive: bool
     tasks: int
     jobs: tuple[tuple[Slot, ...], ...]
+    plans: int | None = None
 
     def share(self, index: int) -> range:
         """The jobs of a task, by their place in `jobs`."""
@@ -36,20 +41,25 @@ class Stage:
 
 @dataclass(frozen=True)
 class Tasks:
-    """`tasks.json`: what was submitted. `submission` counts how often; `excluded` are nodes that had failed."""
+    """`tasks.json`: what was submitted. `submission` counts how often; `excluded` are nodes that had failed.
+
+    `sender`: of a search's round, the stage whose task has sent it, and may be started again before it is through.
+    """
 
     asked: Slurm
     stages: tuple[Stage, ...]
     submission: int = 1
     excluded: tuple[str, ...] = field(default=())
+    sender: Stage | None = None
 
     def write(self, run: RunDir) -> None:
-        asked = self.asked.model_dump(mode="json", exclude_unset=True)
-        stages = [
-            {"name": s.name, "depth": s.depth, "exclusive": s.exclusive, "tasks": s.tasks, "jobs": s.jobs}
-            for s in self.stages
-        ]
-        values = {"asked": asked, "stages": stages, "submission": self.submission, "excluded": self.excluded}
+        values = {
+            "asked": self.asked.model_dump(mode="json", exclude_unset=True),
+            "stages": [asdict(stage) for stage in self.stages],
+            "submission": self.submission,
+            "excluded": self.excluded,
+            "sender": self.sender and asdict(self.sender),
+        }
         write_json(run.tasks, values)
 
     @staticmethod
@@ -57,20 +67,22 @@ class Tasks:
         """What was submitted; None for a study without tasks, or whose file is not whole."""
         content: Any = read_json(run.tasks)
         try:
-            stages = tuple(
-                Stage(
-                    s["name"],
-                    s["depth"],
-                    s["exclusive"],
-                    s["tasks"],
-                    tuple(tuple(map(_slot, job)) for job in s["jobs"]),
-                )
-                for s in content["stages"]
-            )
+            stages = tuple(map(_stage, content["stages"]))
             asked = Slurm.model_validate(content["asked"])
-            return Tasks(asked, stages, content["submission"], tuple(content["excluded"]))
+            sender = content.get("sender") and _stage(content["sender"])
+            return Tasks(asked, stages, content["submission"], tuple(content["excluded"]), sender)
         except (KeyError, TypeError, ValueError):
             return None
+
+    def stage(self, name: str) -> Stage | None:
+        """The stage of that name; None where there is none."""
+        every = (*self.stages, *([self.sender] if self.sender else []))
+        return next((stage for stage in every if stage.name == name), None)
+
+    def rounds(self, stage: Stage) -> int:
+        """Of a search: how many rounds a task of the stage has to know; 0 of another study."""
+        planned = (one.plans for one in (stage, *self.stages) if one.plans is not None)
+        return next(planned, 0)
 
 
 def deal(plan: Plan, asked: Slurm, skip: Collection[int], limit: int) -> tuple[Stage, ...]:
@@ -91,6 +103,33 @@ def deal(plan: Plan, asked: Slurm, skip: Collection[int], limit: int) -> tuple[S
         Stage(names[which], which[0], which[1], min(most, len(jobs)), tuple(jobs))
         for which, jobs in sorted(groups.items())
     )
+
+
+def deal_round(plan: Plan, asked: Slurm, skip: Collection[int], limit: int, number: int) -> tuple[Stage, ...]:
+    """The stages of a search up to the round that is planned next, the one with this `number`.
+
+    What several trials need is a stage, then the trials, then one task that measures what they take, all of it on one
+    node, and plans: at most three calls of `sbatch`. A trial's task does by itself what only its trial needs before.
+    """
+    slots = _slots(plan)
+    left = [job for job in plan.jobs if job.number not in skip]
+    timing = [job for job in left if all(node.kind == "latency" for node in job.nodes)]
+    computing = [job for job in left if job not in timing]
+    needed = Counter(key for job in computing for key in job.needs)
+    needs_it = {job.number: max(needed[node.key] for node in job.nodes) for job in computing}
+    most = min(limit, asked.tasks or max(AT_MOST, asked.parallel or 0))
+
+    def stage(name: str, depth: int, jobs: list[Job], exclusive: bool) -> Stage:
+        dealt = tuple(tuple(slots[node.key] for node in job.nodes) for job in jobs)
+        return Stage(f"{name}{number - 1 if number else ''}", depth, exclusive, min(most, len(jobs)), dealt)
+
+    shared = [job for job in computing if needs_it[job.number] > 1]
+    trials = [job for job in computing if not needs_it[job.number]]
+    timed = any(job.exclusive for job in computing)
+    found = [stage("shared", 0, shared, timed)] if shared else []
+    found += [stage("trials", 1, trials, timed)] if trials else []
+    last = stage("plan", 2, timing, bool(timing))
+    return (*found, replace(last, name=f"plan{number}", tasks=1, plans=number))
 
 
 def resolve(stage: Stage, plan: Plan) -> list[Job]:
@@ -139,6 +178,11 @@ def _names(groups: list[tuple[int, bool]]) -> dict[tuple[int, bool], str]:
             name = "trials" if depth == computing[-1] else "shared"
         names[depth, exclusive] = f"{name}{depth}"
     return names
+
+
+def _stage(values: dict[str, Any]) -> Stage:
+    jobs = tuple(tuple(map(_slot, job)) for job in values["jobs"])
+    return Stage(**{"plans": None} | values | {"jobs": jobs})
 
 
 def _slot(values: list[int]) -> Slot:

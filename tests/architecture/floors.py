@@ -37,7 +37,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "worker",
     ),
     "engine.compute.steps": (
-        "calibration",
+        "calibration rates",
         "training pruning clustering factorization distillation quantization",
         "channels",
         "sensitivity",
@@ -65,7 +65,7 @@ NOT_FOR: dict[str, str] = {"engine.compute": "plotting presets charts reports"}
 LOOSE: dict[str, str] = {
     "engine": "errors",
     "engine.compute": "context memory stopping",
-    "engine.compute.steps": "apply sensitivity training",
+    "engine.compute.steps": "apply rates sensitivity training",
     "tui": "__main__ app columns session themes",
 }
 """Modules that stand in a house without a package of their own; every other file has a room."""

@@ -56,6 +56,8 @@ RECIPES: dict[str, Recipe] = {
         {
             "engine/compute/steps/quantization/calibrate.py": "an error's remedy recommends it",
             "engine/presets/auto.py": "what a search tries where nobody says what to search over",
+            "engine/compute/steps/sensitivity.py": "measures what fewer bits cost each layer",
+            "engine/compute/worker/knob/bits.py": "one of the techniques that the live knob turns",
         },
         "A form of its own in the packed file, as grids have it, also takes "
         "`engine/compute/measures/packed.py`, `engine/compute/measures/sizes.py` and `engine/compute/worker/steps.py`.",

@@ -8,6 +8,7 @@ from tests import HOME
 PRINTS = {
     "engine/cli/common.py": "the way itself",
     "engine/compute/worker/selfcheck.py": "an answer in ASCII to the command that asked",
+    "engine/machine/cuda_driver.py": "an answer in ASCII to the process that asked",
     "engine/runner/supervisor.py": "the engine's log, which is guarded",
     "engine/runner/task.py": "the task's log, which is guarded",
     "engine/runner/heartbeat.py": "the engine's log, which is guarded",

@@ -1,6 +1,7 @@
 """Training on a GPU: the same bits again, whatever happens on the way, and what runs out or can't be."""
 
 import random
+import threading
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -89,6 +90,27 @@ def test_an_interrupted_training_goes_on_with_the_same_bits(
 def test_a_graph_computes_what_eager_execution_does() -> None:
     one, two = (bits(fit(small_model(), params(execution=how), on_card())) for how in ("eager", "graphs"))
     assert furthest(one, two) < 1e-5, "the same kernels in the same order"
+
+
+def test_a_graph_is_recorded_while_another_thread_pins_memory() -> None:
+    """As a DataLoader's does, for images that are decoded by processes."""
+    expected = bits(fit(small_model(), params(execution="graphs"), on_card()))
+    over = threading.Event()
+
+    def pin() -> None:
+        size = 1
+        while not over.is_set():
+            size = size % 4096 + 1
+            torch.empty(size * 4096, dtype=torch.uint8).pin_memory()
+
+    beside = threading.Thread(target=pin)
+    beside.start()
+    try:
+        found = bits(fit(small_model(), params(execution="graphs"), on_card()))
+    finally:
+        over.set()
+        beside.join()
+    assert same(found, expected), furthest(found, expected)
 
 
 def test_compiled_and_lower_precisions_come_near_to_full_ones() -> None:

@@ -33,7 +33,8 @@ class Terminal:
             "XDG_STATE_HOME": str(workspace / "state"),
             "PYTHONPATH": str(HOME),
         }
-        environment.pop("NO_COLOR", None)
+        for name in ("NO_COLOR", "PYTHONDONTWRITEBYTECODE"):  # users' modules are compiled
+            environment.pop(name, None)
         lab = [sys.executable, "-m", "tui", "--workspace", str(workspace), *arguments]
         self.started = time.perf_counter()
         self.process, self.file = pseudo_terminal.start(command or lab, HOME, environment, size)

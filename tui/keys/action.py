@@ -12,7 +12,8 @@ class Place:
     """A screen that one goes to.
 
     Attributes:
-        key: Its number; the function key of the same number works inside inputs too.
+        key: Its number; the function key of the same number works inside inputs too. Empty for a place that one
+            comes to from another: the bar of places names it while one is there.
         name: What actions and messages call it.
         label: What people read.
         screen: Its class as `module:class`; imported when it is first shown, so that the first frame does not
@@ -33,6 +34,7 @@ PLACES = (
     Place("5", "trial", "Trial", "tui.screens.trial:TrialScreen"),
     Place("6", "layers", "Layers", "tui.screens.layers:LayersScreen"),
     Place("7", "log", "Log", "tui.screens.log:LogScreen"),
+    Place("", "knob", "Knob", "tui.screens.knob:KnobScreen"),
 )
 
 

@@ -8,6 +8,7 @@ TITLES = {
     "plot": "In a plot",
     "table": "In a table",
     "text": "In a text",
+    "search": "On a search's page",
     **{place.name: place.label for place in PLACES},
 }
 

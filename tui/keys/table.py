@@ -5,12 +5,19 @@ from typing import TypeAlias
 from textual.binding import Binding, BindingType
 
 from tui.keys.action import EVERYWHERE, PLACES, Action
+from tui.keys.knob import KNOB
 from tui.keys.lab import LAB
+from tui.keys.widgets import PLOT, TABLE, TEXT
 
 APP = (
     *(
         Action(
-            "go", (p.key, f"f{p.key}"), p.label, f"Go to {p.label}.", group="Places", arguments=f"'{p.name}'"
+            "go",
+            (p.key, f"f{p.key}") if p.key else (),
+            p.label,
+            f"Go to {p.label}.",
+            group="Places",
+            arguments=f"'{p.name}'",
         )
         for p in PLACES
     ),
@@ -39,51 +46,6 @@ APP = (
 )
 
 
-def _moves(where: str, what: str) -> tuple[Action, ...]:
-    group = "Moving"
-    return (
-        Action("move", ("up", "k"), "", f"One {what} up.", where, group=group, arguments="-1"),
-        Action("move", ("down", "j"), "", f"One {what} down.", where, group=group, arguments="1"),
-        Action("page", ("pageup", "ctrl+b"), "", "One page up.", where, group=group, arguments="-1"),
-        Action("page", ("pagedown", "ctrl+f"), "", "One page down.", where, group=group, arguments="1"),
-        Action("end", ("home", "g"), "", "To the beginning.", where, group=group, arguments="-1"),
-        Action("end", ("end", "G"), "", "To the end.", where, group=group, arguments="1"),
-    )
-
-
-TABLE = (
-    *_moves("table", "row"),
-    Action("choose", ("enter",), "open", "Open the row.", "table", group="Moving"),
-    Action(
-        "columns",
-        ("C",),
-        "",
-        "Choose the columns to show; the choice is kept.",
-        "table",
-        group="Look",
-    ),
-)
-TEXT = _moves("text", "line")
-PLOT = (
-    Action("step", ("left", "h"), "", "To the point before.", "plot", group="Moving", arguments="-1"),
-    Action("step", ("right", "l"), "", "To the next point.", "plot", group="Moving", arguments="1"),
-    Action("line", ("up", "k"), "", "To the line before.", "plot", group="Moving", arguments="-1"),
-    Action("line", ("down", "j"), "", "To the next line.", "plot", group="Moving", arguments="1"),
-    Action("choose", ("enter",), "trial", "Open the point's trial.", "plot", footer=True, group="Moving"),
-    Action("zoom", ("plus", "equals_sign"), "zoom", "Zoom in on the point.", "plot", True, "Zoom", "0.5"),
-    Action("zoom", ("minus",), "", "Zoom out.", "plot", group="Zoom", arguments="2.0"),
-    Action(
-        "pan", ("less_than_sign", "shift+left"), "", "Move left.", "plot", group="Zoom", arguments="-1, 0"
-    ),
-    Action(
-        "pan", ("greater_than_sign", "shift+right"), "", "Move right.", "plot", group="Zoom", arguments="1, 0"
-    ),
-    Action("pan", ("shift+up",), "", "Move up.", "plot", group="Zoom", arguments="0, 1"),
-    Action("pan", ("shift+down",), "", "Move down.", "plot", group="Zoom", arguments="0, -1"),
-    Action("reset", ("0",), "", "Show everything again.", "plot", group="Zoom"),
-)
-
-
 Row: TypeAlias = tuple[str, tuple[str, ...], str, str]
 """An action's name, its keys, its label in the footer and its help."""
 
@@ -92,7 +54,19 @@ CANCEL = ("cancel", ("c",), "cancel", "Ask its engine to stop; finished steps st
 RESUME = ("resume", ("r",), "start/resume", "Start it, or go on where it was; after those that run here.")
 BEGIN_NOW = ("begin_now", ("b",), "", "Let it begin now that waits for its turn, beside those before it.")
 NEXT = ("next", ("N",), "", "What to try next: opens a preset edited from what was found.")
+KNOB_OF_PICK = (
+    "knob",
+    ("K",),
+    "",
+    "Turn the knob: compress the model that is its pick further without training.",
+)
 COPY = ("copy", ("y", "Y"), "", "Copy a value, a row, a table, the preset or a command to your clipboard.")
+SEARCH = (
+    "search",
+    ("s",),
+    "",
+    "Of a search: what it is at, other limits, techniques to pin or forbid, its front.",
+)
 SORT = ("sort", ("s",), "sort", "Sort by the next column.")
 REVERSE = ("reverse", ("S",), "", "Sort the other way round.")
 
@@ -138,6 +112,7 @@ STUDIES = (
             "Write a report on it, or on all that are marked, for a browser or as Markdown.",
         ),
         NEXT,
+        KNOB_OF_PICK,
         ("note", ("n",), "", "Write a note and tags, to find it by."),
         COPY,
         (
@@ -189,6 +164,7 @@ RUN = (
         RESUME,
         BEGIN_NOW,
     ),
+    *_in("run", "Look", SEARCH),
 )
 CURVES = (
     *_in(
@@ -204,7 +180,9 @@ CURVES = (
         ("log_x", ("X",), "", "Logarithmic x axis, or linear again."),
         ("export", ("w",), "write file", "Write the chart as CSV, PNG, SVG or text."),
         ("report", ("R",), "", "Write a report on the studies drawn here, for a browser or as Markdown."),
+        SEARCH,
         NEXT,
+        KNOB_OF_PICK,
         (
             "copy",
             ("Y",),
@@ -228,6 +206,12 @@ TRIAL = (
         "trial",
         "Trial",
         ("layers", ("enter",), "layers", "Its layers, one by one."),
+        (
+            "knob",
+            ("K",),
+            "knob",
+            "Turn the knob: compress its model further without training, and see at once.",
+        ),
         ("export", ("w",), "export", "Take its model away: choose a format and a folder."),
         (
             "edit",
@@ -250,6 +234,36 @@ TRIAL = (
             "",
             "Check this machine's bits: whether equal computations give equal bits here.",
         ),
+    ),
+)
+LIMITS = (
+    Action(
+        "limit",
+        ("plus", "equals_sign"),
+        "",
+        "Loosen the limit: another answer, at once.",
+        "search",
+        arguments="1",
+    ),
+    Action("limit", ("minus",), "", "Tighten the limit.", "search", arguments="-1"),
+    *_in(
+        "search",
+        "Search",
+        ("limits", ("0",), "", "All limits as the preset has them."),
+        (
+            "pin",
+            ("p",),
+            "",
+            "Pin the technique, or free it: every new candidate has it, from the next round on.",
+        ),
+        (
+            "forbid",
+            ("f",),
+            "",
+            "Forbid the technique, or free it: no new candidate has it, from the next round on.",
+        ),
+        ("edit", ("e",), "", "Open the trial of the front as a preset of its own in the lab."),
+        ("close", ("escape", "q"), "", "Back to the study."),
     ),
 )
 LAYERS = (
@@ -282,8 +296,10 @@ ACTIONS: tuple[Action, ...] = (
     *STUDIES,
     *CURVES,
     *TRIAL,
+    *LIMITS,
     *LAYERS,
     *LOG,
+    *KNOB,
     *TABLE,
     *PLOT,
     *TEXT,

@@ -8,10 +8,18 @@ from engine import datasets
 from engine.datasets import RECORDS
 from engine.errors import SecateurError
 from engine.params import STEPS, catalog
+from engine.params.networks import NETWORKS, Network
 from engine.params.preset import Data
 from engine.params.rows import plain, summary
 from engine.runner.executors import site
 from engine.text.numbers import count, size
+
+PACKAGES = {"torchvision/": "torchvision", catalog.DETECTOR: "ultralytics"}
+"""By how the names of models begin: the package that they come from."""
+
+
+FACTS = "parameters    MACs   top-1"
+"""What stands in the line of a model."""
 
 
 @dataclass(frozen=True)
@@ -24,18 +32,19 @@ class Entry:
 
     @property
     def description(self) -> str:
-        return f"not here: {self.missing}" if self.missing else self.about
+        return f"not here: {self.about or self.missing}" if self.missing else self.about
 
 
 def models() -> list[Entry]:
-    """Every model a preset can name."""
-    lacking = "" if importlib.util.find_spec("torchvision") else "torchvision is not installed"
-    return [
-        Entry(name, "torchvision's, for larger images", lacking)
-        if name.startswith("torchvision/")
-        else Entry(name, "He 2016, for small images")
-        for name in catalog.MODELS
-    ]
+    """Every model a preset can name, with what `FACTS` names, as it is published."""
+    return [_model(name, NETWORKS[name]) for name in catalog.MODELS]
+
+
+def _model(name: str, known: Network) -> Entry:
+    package = next((package for start, package in PACKAGES.items() if name.startswith(start)), "")
+    lacking = "" if not package or importlib.util.find_spec(package) else f"{package} is not installed"
+    top1 = "" if known.top1 is None else f"{known.top1:.1f} %"
+    return Entry(name, f"{count(known.parameters):>10}  {count(known.macs):>6}  {top1:>6}", lacking)
 
 
 def data_sets(workspace: Path) -> list[Entry]:

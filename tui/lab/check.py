@@ -7,7 +7,8 @@ from engine.errors import PresetInvalid, Problem, SecateurError
 from engine.presets import spec
 from engine.presets.spec import Spec
 from engine.presets.yaml.tree import Mapping, to_yaml
-from tui.lab.estimate import UNKNOWN, Estimate, History, estimate
+from engine.results.estimates import UNKNOWN, Estimate, History
+from tui.lab.estimate import estimate
 
 
 @dataclass(frozen=True)

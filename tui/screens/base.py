@@ -14,6 +14,7 @@ from tui import columns
 from tui.keys.table import bindings, key_text
 from tui.session import Session
 from tui.widgets.chrome import KeyBar, PlaceBar
+from tui.widgets.keys import Hint
 from tui.widgets.picker import Choice, Picker
 from tui.widgets.table import Table
 from tui.work.messages import StudyChanged
@@ -128,11 +129,12 @@ class BaseScreen(Screen[None]):
         """The footer names keys that work now: no bare letters while an input has the focus."""
         typing = isinstance(self.focused, Input)
         self.query_one(PlaceBar).typing(typing)
-        keys: dict[str, tuple[str, str]] = {}
+        keys: dict[str, Hint] = {}
         for active in self.active_bindings.values():
             binding = active.binding
             if binding.show and active.enabled and not (typing and len(key_text(binding.key)) == 1):
-                keys.setdefault(binding.action, (key_text(binding.key), binding.description))
+                hint = Hint(key_text(binding.key), binding.description, binding.key)
+                keys.setdefault(binding.action, hint)
         self.query_one(KeyBar).show_keys(list(keys.values()))
 
 

@@ -23,7 +23,7 @@ MOST_STUDIES = 100
 class CompareView(TextView):
     """Two trials side by side, to scroll through."""
 
-    DEFAULT_CSS = "CompareView #box { max-width: 140; }"
+    DEFAULT_CSS = "CompareView Box { max-width: 140; }"
 
     def __init__(self, found: compare.Comparison) -> None:
         super().__init__(f"{found.a.name} against {found.b.name}", ())

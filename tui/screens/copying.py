@@ -9,7 +9,7 @@ from engine.text.numbers import size
 from tui.screens.base import BaseScreen
 from tui.session import Failed, Tell
 from tui.widgets.picker import Choice, Picker
-from tui.widgets.table import Table
+from tui.widgets.table import Table, spanned
 from tui.work import clipboard
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def of_table(table: Table, what: str) -> "list[Clip]":
     from engine.reports.table import Grid
 
     headers = [column.name for column in table.columns]
-    rows = [[cell if isinstance(cell, str) else cell[0] for cell in row.cells] for row in table.rows]
+    rows = [[spanned(cell)[0] for cell in row.cells] for row in table.rows]
     place = next((i for i, row in enumerate(table.rows) if row.key == table.key), None)
     sides = [column.align for column in table.columns]
     return list(of_grid(Grid(headers, rows, sides), place, what))

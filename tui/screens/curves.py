@@ -26,6 +26,8 @@ from tui.screens.base import bindings
 from tui.screens.copying import CopyActions
 from tui.screens.next import NextActions
 from tui.screens.report import ReportActions
+from tui.screens.search import SearchActions
+from tui.screens.turning import KnobActions
 from tui.session import Failed, Go, Session, Tell
 from tui.views import curves
 from tui.views.curves import Drawn, View
@@ -53,7 +55,7 @@ MOST_LINES = 16
 BESIDE_CURVE = 3
 
 
-class CurvesScreen(ReportActions, CopyActions, NextActions):
+class CurvesScreen(ReportActions, CopyActions, NextActions, SearchActions, KnobActions):
     """The chart with what is chosen above it and the point under the cursor below."""
 
     WHERE = "curves"
@@ -267,6 +269,7 @@ class CurvesScreen(ReportActions, CopyActions, NextActions):
 
     def action_overlay(self) -> None:
         """Choose the studies drawn together with the current one."""
+        from tui.views.previews import of_study
 
         def set_(names: list[str] | None) -> None:
             if names is not None:
@@ -279,7 +282,18 @@ class CurvesScreen(ReportActions, CopyActions, NextActions):
             for run in studies(self.session.workspace)[:200]
             if run.name != self.session.study
         ]
-        self.app.push_screen(Picker("Lay over", choices, self.session.overlay, several=True), set_)
+        if not choices:
+            self.say("There is no other study in this workspace to lay over", "warn")
+            return
+        picker = Picker(
+            "Lay over",
+            choices,
+            self.session.overlay,
+            several=True,
+            columns=("study", "about"),
+            preview=lambda name: of_study(self.session.run(name), self.session.within),
+        )
+        self.app.push_screen(picker, set_)
 
     def action_epochs(self) -> None:
         if self._view is not None:

@@ -10,10 +10,10 @@ from textual.widgets import Input
 from engine.presets.addresses import AxisNode, axes, path_of
 from engine.presets.edits import Edit
 from engine.presets.steps import Address, Unknown
+from engine.results.estimates import History
 from tui.lab import outline
 from tui.lab.check import Checked, completed, valid
 from tui.lab.document import Document, enter
-from tui.lab.estimate import History
 from tui.lab.fields import Field, fields_of, problems_at, says
 from tui.lab.text import Default, Typed
 from tui.screens.base import StudyScreen

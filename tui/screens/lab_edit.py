@@ -22,7 +22,12 @@ from tui.widgets.outline import Outline
 from tui.widgets.picker import Choice, Picker
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tui.lab.catalogue import Entry
+    from tui.widgets.document import Builder
+
+OWN = "path/file.py:function"
 
 
 class EditActions(LabBase):
@@ -131,9 +136,10 @@ class EditActions(LabBase):
     async def action_add(self) -> None:
         self.flush()
         from tui.lab import catalogue
+        from tui.views import previews
 
         choices = [Choice(entry.name, entry.name, entry.about) for entry in catalogue.steps()]
-        picker = Picker("Add a step", choices, columns=("step", "what it does"))
+        picker = Picker("Add a step", choices, columns=("step", "what it does"), preview=previews.of_step)
         chosen = await self.app.push_screen_wait(picker)
         if not chosen:
             return
@@ -221,7 +227,10 @@ class EditActions(LabBase):
         choices = [
             Choice(option, option, field.meaning(option)) for option in field.options if option != "none"
         ]
-        chosen = await self.app.push_screen_wait(Picker(title, choices, marked, several=True))
+        columns = ("value", "what it means")
+        chosen = await self.app.push_screen_wait(
+            Picker(title, choices, marked, several=True, columns=columns)
+        )
         if not chosen or set(chosen) == set(marked):
             return None
         by_text = {text_of(value): value for value in (*field.row.choices, True, False)}
@@ -270,15 +279,18 @@ class EditActions(LabBase):
     @work
     async def action_pick_model(self) -> None:
         from tui.lab import catalogue
+        from tui.views.previews import of_model
 
-        await self._pick("Model", catalogue.models(), Address(None, "model.name"))
+        models, address = catalogue.models(), Address(None, "model.name")
+        await self._pick("Model", models, address, of_model, catalogue.FACTS)
 
     @work
     async def action_pick_data(self) -> None:
         from tui.lab import catalogue
+        from tui.views.previews import of_entry
 
         entries = await asyncio.to_thread(catalogue.data_sets, self.session.workspace)
-        await self._pick("Data set", entries, Address(None, "data.name"))
+        await self._pick("Data set", entries, Address(None, "data.name"), of_entry)
 
     @work
     async def action_pick_place(self) -> None:
@@ -306,15 +318,29 @@ class EditActions(LabBase):
             partition = node_of(chosen[0])
             self.change(lambda root: edits.put(root, name, partition), f"run in partition {chosen[0]}")
 
-    async def _pick(self, title: str, entries: "list[Entry]", address: Address) -> None:
+    async def _pick(
+        self,
+        title: str,
+        entries: "list[Entry]",
+        address: Address,
+        tell: "Callable[[Entry], Builder]",
+        about: str = "about",
+    ) -> None:
+        from tui.views.previews import as_typed
+
         self.flush()
         now = value_at(self.document.root, address)
+        by_name = {entry.name: entry for entry in entries}
         choices = [Choice(entry.name, entry.name, entry.description) for entry in entries]
-        chosen = await self.app.push_screen_wait(
-            Picker(
-                title, choices, [str(now)], columns=("name", "about"), own="your own: path/file.py:function"
-            )
+        picker = Picker(
+            title,
+            choices,
+            [str(now)],
+            columns=("name", about),
+            own=f"your own: {OWN}",
+            preview=lambda name: tell(by_name[name]) if name in by_name else as_typed(name),
         )
+        chosen = await self.app.push_screen_wait(picker)
         if chosen:
             name = node_of(chosen[0])
             self.change(lambda root: edits.put(root, address, name), f"choose {chosen[0]}")

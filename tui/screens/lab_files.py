@@ -1,5 +1,6 @@
 """The lab's actions with files: new, open, save, and looking at what would be saved."""
 
+from functools import partial
 from pathlib import Path
 
 from textual import work
@@ -16,7 +17,6 @@ from tui.widgets.confirm import Confirm, Prompt
 from tui.widgets.outline import Outline
 from tui.widgets.picker import Choice, Picker
 
-OTHER = "other"
 MOST_FILES = 200
 """Preset files listed of a folder; more are better reached by typing the path."""
 
@@ -27,6 +27,11 @@ def here() -> Path:
         return Path.cwd()
     except OSError:
         return home() or Path("/")
+
+
+def _shown(path: Path) -> str:
+    """A file of the working folder by its name, any other by its path."""
+    return path.name if path.parent == here() else str(path)
 
 
 class FileActions(LabBase):
@@ -90,21 +95,20 @@ class FileActions(LabBase):
     async def action_open(self) -> None:
         if not await self._may_drop():
             return
-        choices = [
-            Choice(str(one.path), one.name, f"comes with secateur: {one.about}") for one in shipped.shipped()
-        ]
-        choices += [Choice(str(path), str(path), "") for path in self._nearby()]
-        choices.append(Choice(OTHER, "another file …", "type its path"))
-        chosen = await self.app.push_screen_wait(
-            Picker("Open a preset", choices, columns=("preset", "about"))
+        from tui.views.previews import of_file
+
+        choices = [Choice(str(path), _shown(path), "yours") for path in self._nearby()]
+        choices += [Choice(str(one.path), one.name, one.about) for one in shipped.shipped()]
+        picker = Picker(
+            "Open a preset",
+            choices,
+            columns=("preset", "about"),
+            own="the path of another file",
+            preview=partial(of_file, history=self.history),
         )
-        if not chosen:
-            return
-        name = chosen[0]
-        if name == OTHER:
-            typed = await self.app.push_screen_wait(Prompt("Path of the preset", f"{here()}/"))
-            name = typed.strip() if typed else ""
-        if name:
+        chosen = await self.app.push_screen_wait(picker)
+        if chosen:
+            name = chosen[0]
             try:
                 path = typed_path(name)
             except SecateurError as error:

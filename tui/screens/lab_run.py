@@ -1,25 +1,24 @@
 """The lab's actions that run the preset."""
 
 import asyncio
-import functools
 
 from textual import work
 
 from engine.errors import Problem, SecateurError
 from engine.presets.spec import Spec
-from engine.studies.rundir import RunDir
 from tui.lab.check import Checked, completed, runnable, valid
 from tui.lab.fields import fields_of, problems_at, says
 from tui.lab.outline import items
 from tui.screens.lab_base import LabBase
 from tui.screens.lab_texts import Review, TextView
+from tui.screens.starting import StartActions
 from tui.session import Failed, Go, Tell
 from tui.widgets.confirm import Ask
 from tui.widgets.form import Form
 from tui.widgets.outline import Outline
 
 
-class RunActions(LabBase):
+class RunActions(LabBase, StartActions):
     """A part of the lab screen."""
 
     _starting = False
@@ -58,7 +57,7 @@ class RunActions(LabBase):
         self.say("Starting …")
         seconds = {spec.name: estimate.seconds for spec, estimate in variants}[review.spec.name]
         try:
-            run = await self._begin(review.spec, seconds, after=after)
+            run = await self.begin(review.spec, seconds, after=after)
         except SecateurError as error:
             self.post_message(Go("lab"))
             self.post_message(Failed(error))
@@ -84,29 +83,6 @@ class RunActions(LabBase):
         question = Ask(f"{others[0].run.name} runs here already", f"It can wait {what}.", choices, first="a")
         answer = await self.app.push_screen_wait(question)
         return None if not answer else answer == "a"
-
-    async def _begin(self, spec: Spec, seconds: float | None, *, after: bool) -> RunDir:
-        """Create a study, show it as the current one, start it and see it pass its check-up. Raises SecateurError.
-
-        It is estimated to take so many `seconds`; `after` is as in `launch.start`.
-        """
-        from engine.runner import launch
-
-        before = self.session.study
-        run = await asyncio.to_thread(launch.create, spec, self.session.workspace)
-        self.session.show(run.name)
-        if seconds is not None:
-            self.session.expected[run.name] = seconds
-        self.post_message(Go("run"))
-        await asyncio.to_thread(functools.partial(launch.start, run, after=after))
-        self.session.watcher.look()
-        try:
-            await asyncio.to_thread(launch.accepted, run)
-        except SecateurError:
-            self.session.study = before
-            self.session.watcher.look()
-            raise
-        return run
 
     async def _check_now(self) -> Checked:
         """What holds for the preset as it is at this moment."""

@@ -6,7 +6,6 @@ from typing import Any, ClassVar
 from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Vertical
 from textual.message import Message
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
@@ -14,7 +13,9 @@ from textual.widgets import Input, Static
 from engine.params.rows import Row
 from tui.lab.fields import Field
 from tui.lab.text import read_sweep, sweep_text, text_of
+from tui.widgets.box import Box
 from tui.widgets.keyinput import KeyInput
+from tui.widgets.keys import Hint, Keys
 
 Preview = Callable[[Any], tuple[bool, str]]
 """Whether values can be swept, and what they would be or what is wrong with them."""
@@ -32,7 +33,6 @@ class SweepEditor(ModalScreen[Any]):
     """Gives a list or a range's text, `[]` to end the sweep, or None if Escape was pressed."""
 
     DEFAULT_CSS = """
-    SweepEditor #box { width: 76; max-width: 100%; height: auto; border: round $border; padding: 0 1; }
     SweepEditor Static { height: auto; }
     SweepEditor KeyInput { margin: 1 0; }
     SweepEditor #preview { min-height: 3; }
@@ -46,16 +46,15 @@ class SweepEditor(ModalScreen[Any]):
     def compose(self) -> ComposeResult:
         row = self._field.row
         listed, ranged = examples(row.one)
-        with Vertical(id="box"):
-            yield Static(f"Sweep {self._path}", markup=False)
+        with Box(f"Sweep {self._path}"):
             yield Static(f"{row.help} Each value: {row.one.allowed()}.", markup=False)
             yield KeyInput(self._start(), f"such as {listed}   or   {ranged}")
             yield Static("", id="preview", markup=False)
             yield Static(
-                f"A list `{listed}`, a range `{ranged}`, or both, with a comma between them.\n"
-                "Enter takes it, empty ends the sweep, Esc cancels.",
+                f"A list `{listed}`, a range `{ranged}`, or both, with a comma between them. Empty: not swept.",
                 markup=False,
             )
+            yield Keys(Hint("Enter", "take it", "enter"), Hint("Esc", "cancel", "escape"))
 
     def on_mount(self) -> None:
         editor = self.query_one(KeyInput)

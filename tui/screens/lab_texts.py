@@ -5,17 +5,17 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Vertical
 from textual.screen import ModalScreen
-from textual.widgets import Static
 
 from engine.errors import SecateurError
 from engine.presets.spec import Spec
+from engine.results.estimates import Estimate
 from engine.text.tables import cell_width
-from tui.lab.estimate import Estimate
 from tui.lab.outline import amount_of
 from tui.lab.review import Entry, sections
+from tui.widgets.box import Box
 from tui.widgets.document import Document, wrapped
+from tui.widgets.keys import Hint, Keys
 from tui.widgets.painted import Line
 
 Part = tuple[str, str]
@@ -26,21 +26,19 @@ class TextView(ModalScreen[bool]):
     """Text to scroll through; Escape closes it."""
 
     DEFAULT_CSS = """
-    TextView #box { width: 96%; max-width: 110; height: 94%; border: round $border; padding: 0 1; }
-    TextView Static { height: 1; }
+    TextView Box { width: 96%; max-width: 110; height: 94%; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q", "close", "close")]
-    KEYS = "↑ ↓ scroll, Esc closes"
+    KEYS: tuple[Hint, ...] = (Hint("Esc", "close", "escape"), Hint("↑ ↓", "scroll"))
 
     def __init__(self, title: str, parts: Sequence[Part]) -> None:
         super().__init__()
         self._title, self._parts = title, parts
 
     def compose(self) -> ComposeResult:
-        with Vertical(id="box"):
-            yield Static(self._title, id="title", markup=False)
+        with Box(self._title):
             yield Document(self.build)
-            yield Static(self.KEYS, markup=False)
+            yield Keys(*self.KEYS)
 
     def build(self, width: int) -> Sequence[Line]:
         """The text in lines of `width` columns."""
@@ -68,7 +66,11 @@ class Review(TextView):
         Binding("q", "other", "quick version"),
         Binding("v", "scripts", "batch scripts"),
     ]
-    KEYS = "Enter starts it, Esc goes back, ↑ ↓ scroll"
+    KEYS: tuple[Hint, ...] = (
+        Hint("Enter", "start it", "enter"),
+        Hint("Esc", "back", "escape"),
+        Hint("↑ ↓", "scroll"),
+    )
 
     def __init__(self, variants: Sequence[tuple[Spec, Estimate]], scripts: Callable[[Spec], str]) -> None:
         """`scripts` gives the batch scripts that a cluster would get."""
@@ -77,9 +79,9 @@ class Review(TextView):
         self._variants = variants
         self._shown = 0
         if len(variants) > 1:
-            self.KEYS += ", q: quick or whole version"
+            self.KEYS = (*self.KEYS, Hint("q", "quick or whole version", "q"))
         if variants[0][0].settings.executor.slurm is not None:
-            self.KEYS += ", v: batch scripts"
+            self.KEYS = (*self.KEYS, Hint("v", "batch scripts", "v"))
 
     @property
     def spec(self) -> Spec:
@@ -102,7 +104,7 @@ class Review(TextView):
 
     def action_other(self) -> None:
         self._shown = (self._shown + 1) % len(self._variants)
-        self.query_one("#title", Static).update(self._headline())
+        self.query_one(Box).border_title = self._headline()
         self.query_one(Document).show(self.build)
 
     def action_scripts(self) -> None:

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Sequence
 from typing import ClassVar
 
-from textual import events
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.widgets import Static
@@ -79,10 +78,7 @@ class LayersScreen(StudyScreen, CompareActions, CopyActions):
         if title is not None:
             self.query_one("#title", Static).update(title)
         rows = layers.ordered(self._layers, SORTS[self._sort], self._reversed)
-        self.query_one(Table).fill(layers.rows(rows, self.size.width), layers.headed(rows, SORTS[self._sort]))
-
-    def on_resize(self, event: events.Resize) -> None:
-        self._fill()
+        self.query_one(Table).fill(layers.rows(rows), layers.headed(rows, SORTS[self._sort]))
 
     def clips(self) -> Sequence[Clip]:
         return of_table(self.query_one(Table), "table of layers")

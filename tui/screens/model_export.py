@@ -6,9 +6,7 @@ from typing import Any, ClassVar, Self
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Vertical
 from textual.screen import ModalScreen
-from textual.widgets import Static
 
 from engine.params.rows import Row
 from engine.presets.addresses import ABSENT
@@ -18,14 +16,24 @@ from engine.studies.state import TrialState
 from tui.lab.fields import Field
 from tui.lab.text import Default, Fixed
 from tui.session import Exporting, Session
+from tui.widgets.box import Box
 from tui.widgets.document import Document, wrapped
 from tui.widgets.form import Form
+from tui.widgets.keys import Hint, Keys
 from tui.widgets.painted import Line
 from tui.work.models import ModelExport, Wish
 
-READY = "↑ ↓ fields, ← → choose, Enter writes it (on the folder: edits it), Esc closes"
-WORKING = "c cancels, Esc closes this and lets it go on"
-TOLD_LINES = 11
+READY = (
+    Hint("F9", "write it", "f9"),
+    Hint("Esc", "close", "escape"),
+    Hint("↑ ↓", "fields"),
+    Hint("← →", "choose"),
+    Hint("Enter", "edit the folder, write it"),
+)
+WORKING = (Hint("c", "cancel", "c"), Hint("Esc", "close this and let it go on", "escape"))
+TOLD_LINES = 13
+NAMES = 12
+"""Columns of a format's name."""
 ROWS = (
     Row("format", "choice", help="What the model is written as; a loader and a card come with it."),
     Row(
@@ -46,8 +54,7 @@ class ExportScreen(ModalScreen[None]):
     """The form for one trial, or with `export` what goes on already."""
 
     DEFAULT_CSS = f"""
-    ExportScreen #box {{ width: 78; max-width: 100%; height: auto; border: round $border; padding: 0 1; }}
-    ExportScreen Static {{ height: 1; }}
+    ExportScreen Box {{ width: 100; }}
     ExportScreen Form {{ height: {len(ROWS)}; margin: 1 0; }}
     ExportScreen Document {{ height: {TOLD_LINES}; }}
     """
@@ -82,11 +89,10 @@ class ExportScreen(ModalScreen[None]):
         return self._export is not None and self._export.running
 
     def compose(self) -> ComposeResult:
-        with Vertical(id="box"):
-            yield Static(f"Export trial {self._wish.trial} of {self._wish.study}", markup=False)
+        with Box(f"Export trial {self._wish.trial} of {self._wish.study}"):
             yield Form(lambda field: "")
             yield Document(self._lines)
-            yield Static("", id="keys", markup=False)
+            yield Keys()
 
     def on_mount(self) -> None:
         self._show_form(fresh=True)
@@ -111,7 +117,7 @@ class ExportScreen(ModalScreen[None]):
         document.follow = self._export is not None
         document.show(self._lines)
         form.disabled = self._busy
-        self.query_one("#keys", Static).update(WORKING if self._busy else READY)
+        self.query_one(Keys).show_keys(WORKING if self._busy else READY)
         if self._busy:
             document.focus()
         elif not form.focused:
@@ -135,7 +141,13 @@ class ExportScreen(ModalScreen[None]):
             return out
         out += [*([()] if out else []), *wrapped(field.row.help, width)]
         if field.row.path == "format":
-            out += [(), *([(f"{name:<12}", "accent"), (FORMATS[name], "")] for name in field.row.choices)]
+            out.append(())
+            for name in field.row.choices:
+                first, *rest = wrapped(FORMATS[name], width - NAMES)
+                out += [
+                    [(f"{name:<{NAMES}}", "accent"), *first],
+                    *([(" " * NAMES, ""), *line] for line in rest),
+                ]
         return out
 
     @on(Form.Pointed)

@@ -19,6 +19,7 @@ from engine.studies.status import OPEN
 from tui.keys.action import hint
 from tui.screens.acting import StudyActions
 from tui.screens.base import StudyScreen, bindings, titled
+from tui.screens.search import SearchActions
 from tui.session import Go, Session
 from tui.views import log, run
 from tui.views.run import Load
@@ -41,7 +42,7 @@ MOST_LINES = 11
 """Lines that say what became of the study."""
 
 
-class RunScreen(StudyScreen, StudyActions):
+class RunScreen(StudyScreen, StudyActions, SearchActions):
     """Everything of a study that moves, on one page; what it led to is on the others."""
 
     WHERE = "run"
@@ -104,6 +105,7 @@ class RunScreen(StudyScreen, StudyActions):
         self.query_one(Progress).show(state, self.session.expected.get(state.name) if state else None)
         now = running(state) if state else []
         self.query_one("#training").border_title = f"training: {now[0].address}" if now else "training"
+        self.query_one("#load").display = live
         for name in ("#steps", "#load"):
             self.query_one(name, Lines).redraw()
 
@@ -169,6 +171,9 @@ class RunScreen(StudyScreen, StudyActions):
     @on(Plot.Chosen, "#training")
     def _to_trial(self) -> None:
         self.post_message(Go("trial"))
+
+    def picks_changed(self) -> None:
+        self.show_state(self._state)
 
     def meant(self) -> list[Listed]:
         study = self.session.run(self._state.name) if self._state else None

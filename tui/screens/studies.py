@@ -25,6 +25,7 @@ from tui.screens.copying import CopyActions, of_table
 from tui.screens.next import NextActions
 from tui.screens.preview import Preview
 from tui.screens.report import ReportActions
+from tui.screens.turning import KnobActions
 from tui.session import Back, Failed, Go, Session, Tell
 from tui.views.studies import COLUMNS, SORTS, TAGS, about, cells, chosen, headed
 from tui.widgets.chrome import PlaceBar
@@ -40,7 +41,9 @@ AGES_EVERY_S = 60.0
 """Seconds between two looks at the ages; only those that read differently are sent."""
 
 
-class StudiesScreen(Preview, StudyActions, ReportActions, CompareActions, CopyActions, NextActions):
+class StudiesScreen(
+    Preview, StudyActions, ReportActions, CompareActions, CopyActions, NextActions, KnobActions
+):
     """The list; its rows come from the watcher."""
 
     WHERE = "studies"

@@ -20,6 +20,7 @@ from tui.screens.compare import CompareActions
 from tui.screens.copying import CopyActions
 from tui.screens.next import NextActions
 from tui.screens.report import ReportActions
+from tui.screens.turning import KnobActions
 from tui.session import Failed, Go, Session, Tell
 from tui.views.classes import classes
 from tui.views.trial import (
@@ -45,7 +46,7 @@ WIDE = 110
 Part = Callable[[StudyState, TrialState, int], list[Line]]
 
 
-class TrialScreen(StudyScreen, ReportActions, CompareActions, CopyActions, NextActions):
+class TrialScreen(StudyScreen, ReportActions, CompareActions, CopyActions, NextActions, KnobActions):
     """Two documents side by side where there is room, else one."""
 
     WHERE = "trial"
@@ -141,6 +142,9 @@ class TrialScreen(StudyScreen, ReportActions, CompareActions, CopyActions, NextA
         if count:
             self.session.trial = (self.session.trial + by) % count
             self.show_state(self._state)
+
+    def turned(self) -> int | None:
+        return self.session.trial
 
     def action_layers(self) -> None:
         self.post_message(Go("layers"))

@@ -2,10 +2,12 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 
 from engine.results.network import Layer, shape
 from engine.text.bars import bar
 from engine.text.numbers import count, percent
+from tui.widgets.painted import Span
 from tui.widgets.table import Column, Row
 
 COLUMNS = (
@@ -18,21 +20,15 @@ COLUMNS = (
     Column("MACs", "right", rank=4),
     Column("effective", "right", rank=3),
     Column("of MACs", "right", rank=5),
-    Column("left of it", widest=60, rank=1),
+    Column("kept", widest=60, rank=1),
 )
 FORMS = (Column("made of it", "right"), Column("lost", "right", rank=1))
 """Columns beside these where clustering, codebooks, factorization or rounding left something to tell; `lost` is the
 share of the weights' energy. To the right, so that they are shown whole."""
-FORMS_WIDTH = 36
-"""Columns that they mostly take, with the gaps."""
 SHAPE, SPARSITY = 2, 5
 """Places of columns."""
 SHARE_CELLS = 5
 """Length of the bar of a share."""
-SHARE_WIDTH = 18
-"""Columns that a share takes at most, with the gap before it."""
-BESIDE_BAR = 69
-"""Columns of the table that are neither a layer's name and shape nor its bar."""
 
 
 def ordered(layers: Sequence[Layer], by: str, reverse: bool) -> list[Layer]:
@@ -71,16 +67,11 @@ def _removed(layers: Sequence[Layer]) -> list[str]:
     return list(dict.fromkeys(of for layer in layers for of in layer.within))
 
 
-def rows(layers: Sequence[Layer], width: int) -> Iterable[Row]:
+def rows(layers: Sequence[Layer]) -> Iterable[Row]:
     """Table rows; the bar's length is the layer's parameters before, its filled part those that are left."""
     largest = max((layer.before for layer in layers), default=1) or 1
     total = sum(layer.macs for layer in layers) or 1
     removed, formed = _removed(layers), _formed(layers)
-    longest = max(
-        (len(layer.name.removesuffix(".weight")) + len(shape(layer)) for layer in layers), default=0
-    )
-    room = width - BESIDE_BAR - longest - SHARE_WIDTH * len(removed) - (FORMS_WIDTH if formed else 0)
-    cells = max(10, min(60, room)) if width >= 110 else 8 if removed or formed else 12
     for layer in layers:
         yield Row(
             f"{layer.place} {layer.name}",
@@ -96,9 +87,13 @@ def rows(layers: Sequence[Layer], width: int) -> Iterable[Row]:
                 percent(layer.macs / total, 1),
                 *(_share(layer.within.get(of)) for of in removed),
                 *((layer.forms, layer.lost) if formed else ()),
-                (bar(layer.nonzero / largest, cells, layer.before / largest), "bar"),
+                partial(_kept, layer.nonzero / largest, layer.before / largest),
             ),
         )
+
+
+def _kept(left: float, before: float, width: int) -> Span:
+    return bar(left, width, before), "bar"
 
 
 def _share(share: float | None) -> str:

@@ -16,6 +16,8 @@ from tui.widgets.document import wrapped
 from tui.widgets.ending import ONWARD, paragraphs
 from tui.widgets.painted import Line, Span
 
+NEITHER = " " * len("  better")
+"""Where a difference is neither better nor worse: numbers stand below each other."""
 NARROWEST = 18
 """Columns that a measure's name keeps before another column goes."""
 SIGNS: dict[Standing, Span] = {
@@ -154,25 +156,25 @@ def latency(state: StudyState, trial: TrialState, width: int) -> list[Line]:
 
 
 def difference(name: str, value: float | None, before: float | None) -> Span:
-    """The change with its sign, `better` or `worse` said by an arrow beside the colour.
+    """The change with its sign, and in words whether it is for the better.
 
     >>> difference("accuracy", 0.90, 0.95)
-    ('-5.00 points ▾', 'bad')
+    ('-5.00 points  worse ', 'bad')
     """
     if value is None or before is None:
         return "", ""
     change = value - before
     if change == 0:
-        return "=  ", "muted"
+        return f"={NEITHER}", "muted"
     known = measure(name)
     if known.kind in ("count", "bytes", "milliseconds") and before:
         text = f"{change / before:+.1%}".replace("%", " %")
     else:
         text = change_text(name, change)
     if not known.better:
-        return f"{text}  ", ""
+        return f"{text}{NEITHER}", ""
     good = (change > 0) == (known.better == "higher")
-    return f"{text} {'▴' if good else '▾'}", "good" if good else "bad"
+    return f"{text}  {'better' if good else 'worse '}", "good" if good else "bad"
 
 
 def events(state: StudyState, trial: TrialState, width: int) -> list[Line]:

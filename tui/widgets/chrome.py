@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from engine.text.tables import abbreviate, cell_width
 from tui.keys.action import PLACES, Place
 from tui.session import Go
+from tui.widgets.keys import Hint, Keys
 from tui.widgets.painted import Line, Painted, Span
 
 CLOSE_BELOW = 100
@@ -39,8 +40,9 @@ class PlaceBar(Painted):
         gap = "" if width < CLOSE_BELOW else " "
         for place in PLACES:
             if place.name == self._here:
-                yield place, [(f" {self._before}{place.key} {place.label} ", "bold reverse"), ("", "")]
-            else:
+                key = f"{self._before}{place.key} " if place.key else ""
+                yield place, [(f" {key}{place.label} ", "bold reverse"), ("", "")]
+            elif place.key:
                 yield place, [(f" {self._before}{place.key} ", "accent"), (f"{place.label}{gap}", "")]
 
     def clicked(self, x: int, y: int, times: int) -> None:
@@ -63,26 +65,17 @@ class PlaceBar(Painted):
         return [spans]
 
 
-MORE = " … "
-"""Where there are more keys than room: help lists them."""
-
-
-class KeyBar(Painted):
+class KeyBar(Keys):
     """Key hints, or until the next key a message."""
 
     DEFAULT_CSS = """
-    KeyBar { height: 1; dock: bottom; background: $panel; }
+    KeyBar { dock: bottom; background: $panel; }
     """
-    LAST: tuple[tuple[str, str], ...] = (("^p", "commands"), ("?", "help"))
+    LAST = (Hint("^p", "commands", "ctrl+p"), Hint("?", "help", "question_mark"))
 
     def __init__(self) -> None:
         super().__init__()
-        self._keys: Sequence[tuple[str, str]] = ()
         self._message: Span | None = None
-
-    def show_keys(self, keys: Sequence[tuple[str, str]]) -> None:
-        self._keys = keys
-        self.redraw()
 
     def say(self, text: str, role: str = "") -> None:
         """Show a message in place of the keys; an empty one shows the keys again."""
@@ -91,23 +84,16 @@ class KeyBar(Painted):
             self._message = message
             self.redraw()
 
-    def lines(self, width: int, height: int) -> Sequence[Line]:
+    def row(self, width: int) -> Iterator[Hint | Span]:
+        """The message; else the keys, and at the right what leads to all others."""
         if self._message:
             text, role = self._message
-            return [[(f" {abbreviate(text, width - 2)}", role)]]
-        last = sum(len(key) + len(label) + 3 for key, label in self.LAST)
-        spans: list[Span] = []
+            yield f" {abbreviate(text, width - 2)}", role
+            return
+        room = width - sum(hint.width for hint in self.LAST)
         used = 0
-        for place, (key, label) in enumerate(self._keys):
-            needed = cell_width(key) + cell_width(label) + 3
-            more = MORE if place + 1 < len(self._keys) else ""
-            if used + needed + len(more) > width - last:
-                spans.append((MORE[: max(width - last - used, 0)], "muted"))
-                used += min(len(MORE), max(width - last - used, 0))
-                break
-            spans += [(f" {key}", "accent"), (f" {label} ", "")]
-            used += needed
-        spans.append((" " * max(width - last - used, 0), ""))
-        for key, label in self.LAST:
-            spans += [(f" {key}", "accent"), (f" {label} ", "")]
-        return [spans]
+        for part in super().row(room):
+            used += part.width if isinstance(part, Hint) else cell_width(part[0])
+            yield part
+        yield " " * max(room - used, 0), ""
+        yield from self.LAST

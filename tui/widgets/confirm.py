@@ -1,22 +1,19 @@
 """Modal questions and notices: what will be lost is said before it is lost."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Vertical
 from textual.events import Key
 from textual.screen import ModalScreen
-from textual.widgets import Static
 
+from engine.text.tables import cell_width
+from tui.widgets.box import Box
 from tui.widgets.document import Document, wrapped
 from tui.widgets.keyinput import KeyInput
-from tui.widgets.painted import Line
-
-BOX = """
-    height: auto; width: 76; max-width: 100%; max-height: 100%; border: round $border; padding: 0 1;
-"""
+from tui.widgets.keys import Hint, Keys
+from tui.widgets.painted import Line, Painted, Span
 
 
 class _Text(Document):
@@ -39,15 +36,43 @@ class _Text(Document):
         return len(self._lines(width))
 
 
+class _Answers(Painted):
+    """Yes and no, beside each other, the chosen one in reverse; a click answers."""
+
+    DEFAULT_CSS = "_Answers { height: 1; }"
+
+    def __init__(self, yes: str, no: str) -> None:
+        super().__init__()
+        self._labels = ((False, f" n {no} "), (True, f" y {yes} "))
+        self.yes = False
+        """Which one Enter gives."""
+
+    def _parts(self) -> Iterator[tuple[bool | None, Span]]:
+        """What stands in the line: an answer and its text, or None and the gap between them."""
+        for answer, label in self._labels:
+            chosen = answer == self.yes
+            yield answer, ((f"[{label}]", "bold reverse") if chosen else (f" {label} ", ""))
+            yield None, ("   ", "")
+
+    def lines(self, width: int, height: int) -> Sequence[Line]:
+        return [[span for _, span in self._parts()]]
+
+    def clicked(self, x: int, y: int, times: int) -> None:
+        end = 0
+        for answer, (text, _) in self._parts():
+            end += cell_width(text)
+            if x < end:
+                if answer is not None:
+                    self.screen.dismiss(answer)
+                return
+
+
 class Confirm(ModalScreen[bool]):
     """A question with what answering yes does; `await app.push_screen_wait(Confirm(…))` gives the answer.
 
     `y` or Enter on the button says yes, `n` or Escape no; the focus starts on no.
     """
 
-    DEFAULT_CSS = (
-        "Confirm #box {" + BOX + "} Confirm #choices { height: 1; } Confirm _Text { margin: 0 0 0 0; }"
-    )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("y", "answer(True)", "yes"),
         Binding("n,escape", "answer(False)", "no"),
@@ -58,33 +83,41 @@ class Confirm(ModalScreen[bool]):
     def __init__(self, question: str, detail: str = "", yes: str = "Yes", no: str = "No") -> None:
         super().__init__()
         self.question, self.detail, self.yes, self.no = question, detail, yes, no
-        self._chosen = False
 
     def compose(self) -> ComposeResult:
-        with Vertical(id="box"):
+        with Box():
             yield _Text((self.question, "title"), (self.detail, ""))
-            yield Document(self._choices, id="choices")
-
-    def on_mount(self) -> None:
-        self.query_one("#choices").can_focus = False
-
-    def _choices(self, width: int) -> Sequence[Line]:
-        yes, no = f" y {self.yes} ", f" n {self.no} "
-        look = "bold reverse"
-        yes_text, no_text = (f"[{yes}]", f" {no} ") if self._chosen else (f" {yes} ", f"[{no}]")
-        return [
-            [(no_text, "" if self._chosen else look), ("   ", ""), (yes_text, look if self._chosen else "")]
-        ]
+            yield _Answers(self.yes, self.no)
 
     def action_other(self) -> None:
-        self._chosen = not self._chosen
-        self.query_one("#choices", Document).show(self._choices)
+        answers = self.query_one(_Answers)
+        answers.yes = not answers.yes
+        answers.redraw()
 
     def action_choose(self) -> None:
-        self.dismiss(self._chosen)
+        self.dismiss(self.query_one(_Answers).yes)
 
     def action_answer(self, yes: bool) -> None:
         self.dismiss(yes)
+
+
+class _Choices(Painted):
+    """Answers below each other, each with its key; a click on one gives it."""
+
+    DEFAULT_CSS = "_Choices { height: auto; margin: 0 0 1 0; }"
+
+    def __init__(self, choices: Mapping[str, str]) -> None:
+        super().__init__()
+        self._choices = choices
+
+    def get_content_height(self, container: object, viewport: object, width: int) -> int:
+        return len(self._choices)
+
+    def lines(self, width: int, height: int) -> Sequence[Line]:
+        return [[(f"{key}  ", "accent"), (text, "title")] for key, text in self._choices.items()]
+
+    def clicked(self, x: int, y: int, times: int) -> None:
+        self.screen.dismiss(list(self._choices)[y])
 
 
 class Ask(ModalScreen[str]):
@@ -93,20 +126,19 @@ class Ask(ModalScreen[str]):
     Enter gives `first`, if there is one.
     """
 
-    DEFAULT_CSS = "Ask #box {" + BOX + "}"
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss('')", "none of them")]
 
     def __init__(self, question: str, detail: str, choices: Mapping[str, str], first: str = "") -> None:
         super().__init__()
         self._choices, self._first = choices, first
-        listed = "\n".join(f"{key}  {text}" for key, text in choices.items())
-        self._parts = ((question, "title"), (detail, ""), (listed, "title"))
+        self._parts = ((question, "title"), (detail, ""))
 
     def compose(self) -> ComposeResult:
-        with Vertical(id="box"):
+        with Box():
             yield _Text(*self._parts)
-            enter = f"Enter means {self._first}, " if self._first else ""
-            yield Static(f"{enter}Esc does none of them", markup=False)
+            yield _Choices(self._choices)
+            enter = [Hint("Enter", f"means {self._first}", "enter")] if self._first else []
+            yield Keys(*enter, Hint("Esc", "none of them", "escape"))
 
     def on_key(self, event: Key) -> None:
         key = self._first if event.key == "enter" else event.character
@@ -118,7 +150,6 @@ class Ask(ModalScreen[str]):
 class Notice(ModalScreen[None]):
     """What went wrong, in detail, and what to do; or, with another `role` than `bad`, what was found."""
 
-    DEFAULT_CSS = "Notice #box {" + BOX + "}"
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,enter,space,q", "close", "close")]
 
     def __init__(self, title: str, detail: str = "", remedy: str = "", role: str = "bad") -> None:
@@ -126,9 +157,9 @@ class Notice(ModalScreen[None]):
         self._parts = ((title, role), (detail, ""), (remedy, "title"))
 
     def compose(self) -> ComposeResult:
-        with Vertical(id="box"):
+        with Box():
             yield _Text(*self._parts)
-            yield Static("Enter closes", markup=False)
+            yield Keys(Hint("Enter", "close", "enter"))
 
     def action_close(self) -> None:
         self.dismiss()
@@ -137,7 +168,6 @@ class Notice(ModalScreen[None]):
 class Prompt(ModalScreen[str | None]):
     """Asks for a line of text, such as a file name; None if Escape was pressed."""
 
-    DEFAULT_CSS = "Prompt #box {" + BOX + "}"
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "cancel", "cancel")]
 
     def __init__(self, question: str, value: str = "", detail: str = "") -> None:
@@ -145,10 +175,10 @@ class Prompt(ModalScreen[str | None]):
         self._question, self._value, self._detail = question, value, detail
 
     def compose(self) -> ComposeResult:
-        with Vertical(id="box"):
+        with Box():
             yield _Text((self._question, "title"), (self._detail, ""))
             yield KeyInput(self._value)
-            yield Static("Enter accepts, Esc cancels", markup=False)
+            yield Keys(Hint("Enter", "accept", "enter"), Hint("Esc", "cancel", "escape"))
 
     def on_input_submitted(self, message: KeyInput.Submitted) -> None:
         self.dismiss(message.value)

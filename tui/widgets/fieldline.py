@@ -28,6 +28,8 @@ def line(field: Field, wrong: str, role: str, width: int, name: int, value: int)
     text = value_text(field)
     left = width - SIGNS - name - value - 2
     beside = note(field, wrong)
+    if not wrong and cell_width(beside) > left:
+        beside = ""  # half of a bound says something else
     if cell_width(text) > value and field.options == ():
         # A long text needs the room of the note more than the note does, unless something is wrong.
         value, left = (value, left) if wrong else (width - SIGNS - name - 1, 0)

@@ -171,9 +171,7 @@ class Painted(Widget):
                 elif not char.isprintable():
                     cells.append((" ", style))
         if len(cells) > width:
-            cells = cells[:width]
-            if cells and cells[-1][0] and cell_width(cells[-1][0]) > 1:
-                cells[-1] = (" ", cells[-1][1])
+            cells = _cut(cells, width)
         plain = self._style("") if not line or "cursor" not in line[-1][1] else self._style(line[-1][1])
         return cells + [(" ", plain)] * (width - len(cells))
 
@@ -185,6 +183,15 @@ class Painted(Widget):
                 segments.append(Segment("".join(char for char, _ in cells[start:i]), cells[start][1]))
                 start = i
         return Strip(segments, len(cells))
+
+
+def _cut(cells: _Cells, width: int) -> _Cells:
+    """The first `width` cells, with a mark at their end if text is lost."""
+    kept = cells[:width]
+    if kept and (any(char.strip() for char, _ in cells[width:]) or cell_width(kept[-1][0]) > 1):
+        end = -2 if not kept[-1][0] and width > 1 else -1  # both cells of a wide character go
+        kept[end:] = [(letters.spelled("…"), kept[end][1]), (" ", kept[end][1])][:-end]
+    return kept
 
 
 def _difference(before: _Cells, after: _Cells) -> tuple[int, int] | None:

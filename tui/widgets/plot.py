@@ -93,8 +93,7 @@ class Plot(Painted, can_focus=True):
             try:
                 self._cached = (wanted, *self._drawn(width, height))
             except UNDRAWABLE as error:
-                text = f"This can't be drawn: {type(error).__name__} {error}"
-                self._cached = (wanted, [[Cell(char) for char in text]], ())
+                self._cached = (wanted, [[Cell(char) for char in _undrawable(error)]], ())
         _, rows, places = self._cached
         at = next((p for p in places if (p.series, p.point) == self._cursor), None)
         lines = [_line(row) for row in rows[:height]] if self._joined is not rows else self._lines
@@ -209,6 +208,20 @@ class Plot(Painted, can_focus=True):
         zoomed: list[Limits | None] = list(self._zoomed)
         zoomed[which] = (limits[0], limits[1])
         self._zoomed = (zoomed[0], zoomed[1])
+
+
+def drawn(figure: Figure, width: int, height: int) -> list[Line]:
+    """A figure and its legend as lines, for where there is nothing to zoom or to walk along."""
+    figure, _ = _thinned(figure)
+    try:
+        rows, _ = with_legend(figure, width, height)
+    except UNDRAWABLE as error:
+        return [[(_undrawable(error), "muted")]]
+    return [_line(row) for row in rows]
+
+
+def _undrawable(error: Exception) -> str:
+    return f"This can't be drawn: {type(error).__name__} {error}"
 
 
 def _thinned(figure: Figure) -> tuple[Figure, dict[int, list[int]]]:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 
+from engine.results import searches
 from engine.results.failures import moment
 from engine.studies.state import StepState, StudyState
 from engine.studies.status import OPEN
@@ -20,9 +21,16 @@ def running(state: StudyState) -> list[StepState]:
 
 
 def phase(state: StudyState) -> str:
-    """What goes on, in a few words: before the first step too, and where a study waits between two."""
+    """What goes on, in a few words: before the first step too, and where a study waits between two; of a search also
+    how far its round is."""
     if state.status not in OPEN:
         return ""
+    if searches.is_search(state) and state.chosen is None:
+        return f"{searches.doing(state)}; {_step(state)}"
+    return _step(state)
+
+
+def _step(state: StudyState) -> str:
     if state.queue:
         return state.queue
     if state.started is None:

@@ -1,6 +1,6 @@
 """A table with a cursor and marks; drawn line by line, of 1,000 rows only those in view."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -19,7 +19,8 @@ WHEEL = 3
 """Rows that a turn of the mouse's wheel goes."""
 KEPT = 4
 """Columns of this rank and below stay as long as the texts beside them can be cut short."""
-Cell = str | Span
+Cell = str | Span | Callable[[int], Span]
+"""A text, a text with its role, or what draws one as wide as its column came out (a bar)."""
 
 
 @dataclass(frozen=True)
@@ -176,7 +177,7 @@ class Table(Painted, can_focus=True):
 
     def _line(self, cells: Sequence[Cell], shown: list[tuple[int, int]], role: str) -> Iterable[Span]:
         for place, (column, width) in enumerate(shown):
-            text, own = _span(cells[column]) if column < len(cells) else ("", "")
+            text, own = spanned(cells[column], width) if column < len(cells) else ("", "")
             text = abbreviate(text, width)
             space = " " * (width - cell_width(text))
             text = space + text if self.columns[column].align == "right" else text + space
@@ -187,8 +188,8 @@ class Table(Painted, can_focus=True):
         wanted = [cell_width(column.label) for column in self.columns]
         for row in self._rows:
             for i, cell in enumerate(row.cells):
-                text = cell if isinstance(cell, str) else cell[0]
-                wanted[i] = max(wanted[i], cell_width(text))
+                drawn = self.columns[i].widest if callable(cell) else cell_width(spanned(cell)[0])
+                wanted[i] = max(wanted[i], drawn)
         return [
             min(w, c.widest) if c.align == "left" else w for w, c in zip(wanted, self.columns, strict=True)
         ]
@@ -267,5 +268,8 @@ class Table(Painted, can_focus=True):
             self.redraw()
 
 
-def _span(cell: Cell) -> Span:
+def spanned(cell: Cell, width: int = 0) -> Span:
+    """A cell's text and role, in a column of this width."""
+    if callable(cell):
+        return cell(width)
     return (cell, "") if isinstance(cell, str) else cell

@@ -17,7 +17,7 @@ from engine.results.pick import pick, repicked
 from engine.results.summary import study_json
 from engine.studies import notes, rundir
 from engine.studies.rundir import RunDir
-from engine.studies.state import MALFORMED, Reader, StudyState, TrialState
+from engine.studies.state import MALFORMED, Reader, StudyState
 from engine.studies.status import OPEN, Status
 from tui.work.messages import Listed, StudiesChanged, StudyChanged
 
@@ -229,19 +229,24 @@ def snapshot(state: StudyState) -> StudyState:
         steps[key] = own = copy.copy(step)
         own.epochs = list(step.epochs)
     trials = [
-        TrialState(
-            trial.index,
-            trial.parameters,
-            [steps[step.key] for step in trial.steps],
-            steps[trial.measure.key],
-            steps[trial.latency.key] if trial.latency else None,
-            trial.baseline,
-            steps[trial.baseline_measure.key],
-            [steps[step.key] for step in trial.beside],
+        replace(
+            trial,
+            steps=[steps[step.key] for step in trial.steps],
+            measure=steps[trial.measure.key],
+            latency=steps[trial.latency.key] if trial.latency else None,
+            baseline_measure=steps[trial.baseline_measure.key],
+            beside=[steps[step.key] for step in trial.beside],
         )
         for trial in state.trials
     ]
-    return replace(state, steps=steps, trials=trials, notices=list(state.notices))
+    return replace(
+        state,
+        steps=steps,
+        trials=trials,
+        notices=list(state.notices),
+        proposed=dict(state.proposed),
+        tasks={name: copy.copy(task) for name, task in state.tasks.items()},
+    )
 
 
 def _signature(path: Path) -> Signature | None:

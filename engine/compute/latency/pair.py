@@ -178,7 +178,7 @@ def _of_gpu(sides: list[Measured], setup: Setup) -> dict[str, Any]:
     card = next(iter(gpus.of_device(setup.device)), None)
     found: dict[str, Any] = {}
     if card is not None:
-        found["gpu"] = {"name": card.name, **gpu_state.read(card.visible)}
+        found["gpu"] = {"name": card.name, **gpu_state.read(card)}
     if all(side.on_gpu for side in sides):
         before, after = (statistics.median(side.on_gpu) / 1e6 for side in (sides[0], sides[-1]))
         found |= {"gpu_ms": after, "baseline_gpu_ms": before}

@@ -1,4 +1,4 @@
-"""`sensitivity`: what it costs to prune each layer alone."""
+"""`sensitivity`: what it costs to compress each layer alone, a table of layers by levels."""
 
 import copy
 from collections.abc import Callable, Iterator
@@ -11,10 +11,13 @@ from torch import Tensor, nn
 from engine.compute.context import Context, to_device
 from engine.compute.data import Split, Subset
 from engine.compute.layers import overlays
+from engine.compute.layers.grids import GridForm, UniformGrid
 from engine.compute.layers.select import leaf_of, prunable_layers, weight_of
 from engine.compute.layers.shared import unshare_
 from engine.compute.measures.counts import Counts, count
+from engine.compute.measures.estimate import packed_bytes, stored
 from engine.compute.models import edits
+from engine.compute.models.checkpoint import folded_state
 from engine.compute.numerics.seeds import generator
 from engine.compute.steps.calibration.step import calibrate, norms_of
 from engine.compute.steps.calibration.understood import changeable
@@ -23,33 +26,43 @@ from engine.compute.steps.channels.groups import Group
 from engine.compute.steps.channels.importance import importance as unit_importance
 from engine.compute.steps.channels.shrink import shrink
 from engine.compute.steps.channels.yolo import prepare_for_channels, protected_layers
+from engine.compute.steps.factorization.step import able_layers, split
 from engine.compute.steps.pruning.importance import importance
-from engine.compute.steps.pruning.rates import NOTE
 from engine.compute.steps.pruning.rounds import keep_largest
+from engine.compute.steps.quantization.grids import fit_grid
+from engine.compute.steps.rates import NOTE
 from engine.compute.tasks.base import Score
 from engine.compute.tasks.evaluate import score
 from engine.compute.training.resume import OVERTAKEN
 from engine.errors import SecateurError
 from engine.params.calibrate import Calibrate
+from engine.params.factorization import Factorize, Ratio
 from engine.params.sensitivity import Sensitivity
 from engine.results.tolerance import INCREASE
 from engine.store.files import explained, read_json, write_json
 
 CALIBRATION = Calibrate(images=512, batch=256)
 """Few images, because it happens for every row; it should cost less than the scoring."""
+SIZE = "size.packed"
+"""What tables call the bytes of a packed file."""
 ROWS = "sensitivity.json"
 """The rows found so far, in the step's folder of unfinished work."""
 
-Without = Callable[[float], AbstractContextManager[nn.Module]]
-"""The model without this share of one layer; it is to be used within the context only."""
+FLOAT_BITS = 32
+"""Bits of a weight that is not rounded."""
+
+Compressed = Callable[[float], AbstractContextManager[nn.Module | None]]
+"""The model with one layer at this level (the share that is removed, or the bits that stay); it is to be used within
+the context only. None where the layer can't be had at it."""
 
 
 def sensitivity(model: nn.Module, params: Sensitivity, context: Context) -> nn.Module:
     """Score the model with one layer pruned at a time; the model is left as it was.
 
     What is found goes to the step's measures, and to the model's notes for later steps: `of`, `criterion`,
-    the `reference` (nothing pruned, all else equal) and `rows`, one for each layer and rate, with the quality
-    and loss on validation images, and the parameters that are left with the MACs they take.
+    the `reference` (nothing compressed, all else equal) and `rows`, one for each layer and rate, with the quality
+    and loss on validation images, the parameters that are left with the MACs they take, and the bytes of a packed file
+    (`size.packed`), which are estimated. Rows of bits have those too; of rank, `scheme` is told beside `of`.
     """
     to_device(model, context.device).eval()
     overlays.refuse(
@@ -62,16 +75,22 @@ def sensitivity(model: nn.Module, params: Sensitivity, context: Context) -> nn.M
             layers = _weights(model, params, context)
         case "channels":
             layers = _channels(model, params, context)
+        case "bits":
+            layers = _bits(model, params, context)
+        case "rank":
+            layers = _rank(model, params, context)
         case _:
             assert_never(params.of)
-    scanned = {"of": params.of, "criterion": params.criterion} | _scan(model, layers, params, context)
+    about: dict[str, str] = {"of": params.of, "criterion": params.criterion}
+    about |= {"scheme": params.scheme} if params.of == "rank" else {}
+    scanned = about | _scan(model, layers, params, context)
     context.observations[NOTE] = scanned
     edits.notes(model).setdefault(NOTE, {})[params.of] = scanned
     return model
 
 
 def _scan(
-    model: nn.Module, layers: dict[str, Without], params: Sensitivity, context: Context
+    model: nn.Module, layers: dict[str, Compressed], params: Sensitivity, context: Context
 ) -> dict[str, Any]:
     """The reference and the rows; those of an interrupted scan are taken over."""
     split = _subset(context, params.images)
@@ -79,21 +98,32 @@ def _scan(
     def scored(pruned: nn.Module) -> dict[str, Any]:
         if params.calibrate and norms_of(pruned):
             calibrate(pruned, CALIBRATION, context)
-        return _measures(score(pruned, context.data, split, context.device), _count(pruned, context))
+        counts, size = _count(pruned, context), packed_bytes(map(stored, folded_state(pruned).values()))
+        return _measures(score(pruned, context.data, split, context.device), counts) | {SIZE: size}
 
     kept = _kept(context)
     rows = kept.get("rows", [])
     with _restored(_statistics(model)):
         reference = kept.get("reference") or scored(model)
-    wanted = [(layer, rate) for layer in layers for rate in params.rates]
-    for done, (layer, rate) in enumerate(wanted[len(rows) :], start=len(rows)):
-        context.progress(done / len(wanted), f"{layer} without {rate:.0%}")
-        with layers[layer](rate) as pruned:
-            row = {"layer": layer, "rate": rate, **scored(pruned)}
-        row[INCREASE] = row["validation_loss"] - reference["validation_loss"]
+    levels = params.bits if params.of == "bits" else params.rates
+    wanted = [(layer, level) for layer in layers for level in levels]
+    for done, (layer, level) in enumerate(wanted[len(rows) :], start=len(rows)):
+        about = _level(layer, level, params)
+        context.progress(done / len(wanted), f"{layer} without {about['rate']:.0%}")
+        with layers[layer](level) as compressed:
+            row = about | scored(compressed) if compressed is not None else None
+        if row is not None:
+            row[INCREASE] = row["validation_loss"] - reference["validation_loss"]
         rows.append(row)
         _keep({"reference": reference, "rows": rows}, context)
-    return {"reference": reference, "rows": rows}
+    return {"reference": reference, "rows": [row for row in rows if row is not None]}
+
+
+def _level(layer: str, level: float, params: Sensitivity) -> dict[str, Any]:
+    """What tells a row from others: bits count as the share that is removed of those of a float."""
+    if params.of == "bits":
+        return {"layer": layer, "rate": 1 - level / FLOAT_BITS, "bits": int(level)}
+    return {"layer": layer, "rate": level}
 
 
 def _measures(score: Score, counts: Counts) -> dict[str, Any]:
@@ -119,7 +149,7 @@ def _subset(context: Context, images: int) -> Split:
     return Split(Subset(split.images, order), split.labels[order])
 
 
-def _weights(model: nn.Module, params: Sensitivity, context: Context) -> dict[str, Without]:
+def _weights(model: nn.Module, params: Sensitivity, context: Context) -> dict[str, Compressed]:
     """For every layer the model with the least important of its weights at zero."""
     layers = changeable(model, prunable_layers(model, params.skip), context, params.kind)
     # Magnitude and its square rank single weights alike.
@@ -128,7 +158,7 @@ def _weights(model: nn.Module, params: Sensitivity, context: Context) -> dict[st
     return {name: _without_weights(model, module, scores[name]) for name, module in layers.items()}
 
 
-def _without_weights(model: nn.Module, module: nn.Module, scores: Tensor) -> Without:
+def _without_weights(model: nn.Module, module: nn.Module, scores: Tensor) -> Compressed:
     # What is zero already goes first, as in `prune.weights`.
     scores = scores.masked_fill(weight_of(module).detach() == 0, -1.0)
 
@@ -142,7 +172,45 @@ def _without_weights(model: nn.Module, module: nn.Module, scores: Tensor) -> Wit
     return without
 
 
-def _channels(model: nn.Module, params: Sensitivity, context: Context) -> dict[str, Without]:
+def _bits(model: nn.Module, params: Sensitivity, context: Context) -> dict[str, Compressed]:
+    """For every layer the model with its weights at the nearest points of a grid of so many bits."""
+    layers = changeable(model, prunable_layers(model, params.skip), context, params.kind)
+    return {name: _of_bits(model, module) for name, module in layers.items()}
+
+
+def _of_bits(model: nn.Module, module: nn.Module) -> Compressed:
+    weight = weight_of(module).detach().clone()
+
+    @contextmanager
+    def of_bits(bits: float) -> Iterator[nn.Module]:
+        leaf, form = leaf_of(module), GridForm(int(bits))
+        step, low = (part.to(weight.device) for part in fit_grid(weight, form, "mse"))
+        with _restored([leaf, *_statistics(model)]), torch.no_grad():
+            leaf.copy_(UniformGrid(step, low, form)(weight))
+            yield model
+
+    return of_bits
+
+
+def _rank(model: nn.Module, params: Sensitivity, context: Context) -> dict[str, Compressed]:
+    """For every layer a copy of the model in which a chain of smaller ones takes its place."""
+    asked = Factorize(scheme=params.scheme, skip=params.skip)
+    layers, _ = able_layers(model, asked, context)
+    return {name: _of_rank(model, name, params, context) for name in layers}
+
+
+def _of_rank(model: nn.Module, name: str, params: Sensitivity, context: Context) -> Compressed:
+    @contextmanager
+    def of_rank(ratio: float) -> Iterator[nn.Module | None]:
+        factorized = copy.deepcopy(model)
+        asked = Factorize(scheme=params.scheme, rank=Ratio(ratio=ratio))
+        made = split(factorized, name, asked)
+        yield to_device(factorized, context.device).eval() if made else None
+
+    return of_rank
+
+
+def _channels(model: nn.Module, params: Sensitivity, context: Context) -> dict[str, Compressed]:
     """For every group of coupled channels a copy of the model without the least important of its units."""
     prepared = unshare_(copy.deepcopy(model))
     prepare_for_channels(prepared)
@@ -151,7 +219,7 @@ def _channels(model: nn.Module, params: Sensitivity, context: Context) -> dict[s
     return {group.name: _without_channels(prepared, group, scores[group.name]) for group in groups}
 
 
-def _without_channels(model: nn.Module, group: Group, scores: Tensor) -> Without:
+def _without_channels(model: nn.Module, group: Group, scores: Tensor) -> Compressed:
     order = torch.argsort(scores, stable=True)
 
     @contextmanager

@@ -85,11 +85,15 @@ class Recorded:
         self._clear()
         graph = torch.cuda.CUDAGraph()
         try:
-            with torch.cuda.graph(graph):
+            # What other threads do is none of the graph's: a DataLoader's pins the next images meanwhile.
+            with torch.cuda.graph(graph, capture_error_mode="thread_local"):
                 self._loss = self._eager(self._images, self._labels)
         except torch.OutOfMemoryError:
             raise
         except RuntimeError as error:
+            # Ending a recording that memory ran out in may fail in turn, and is then what is raised.
+            if isinstance(error.__context__, torch.OutOfMemoryError):
+                raise error.__context__ from None
             raise SecateurError(REFUSED, said_by(error)[0], EAGER) from error
         torch.cuda.set_rng_state(chance)
         self._gradients = [(p, p.grad) for p in self._network.parameters() if p.grad is not None]

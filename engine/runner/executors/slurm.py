@@ -9,9 +9,10 @@ import shutil
 import socket
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 
 from engine import sources
 from engine.errors import SecateurError, UsageError
@@ -20,6 +21,7 @@ from engine.params.slurm import Slurm
 from engine.presets.spec import Spec, read_stored
 from engine.runner.executors import choose, nodes, site
 from engine.runner.progress import Progress
+from engine.runner.rounds import Rounds, Written
 from engine.slurm import commands, queue, script
 from engine.store import claims
 from engine.store.files import explained, write_atomic
@@ -27,10 +29,10 @@ from engine.store.objects import Store
 from engine.studies import basis
 from engine.studies import events as ev
 from engine.studies.log import EventLog
-from engine.studies.plan import Plan, data_id, make
+from engine.studies.plan import Plan, data_id, make, sources_of
 from engine.studies.rundir import RunDir
-from engine.studies.state import load
-from engine.studies.tasks import Stage, Tasks, deal
+from engine.studies.state import Reader, load
+from engine.studies.tasks import Stage, Tasks, deal, deal_round
 
 TASK = "from engine.runner.task import main; main()"
 """Not ``-m``: multiprocessing would import the main module anew in every worker."""
@@ -55,11 +57,47 @@ def prepare(run: RunDir, spec: Spec, store: Store | None = None) -> Submission:
     number = before.submission + 1 if before else 1
     agreed = basis.latest(run, number)
     plan = _plan(run, spec, agreed)
-    skip = _stored(plan, store) if store is not None and agreed is not None else set()
-    # Where all is stored, one task tells it: whoever computed it may have been killed before it could.
-    stages = deal(plan, asked, skip, site.largest_array()) or deal(plan, asked, (), 1)[-1:]
-    tasks = Tasks(asked, stages, number, _failed_nodes(run, before))
-    return Submission(tasks, tuple(_script(run, tasks, stage) for stage in stages))
+    written: Written = {}
+    if spec.space is not None and agreed is not None:
+        written = Reader(run).catch_up().proposed
+        code = sources.read(run.code) or sources_of(spec, Path.cwd())
+        plan = Rounds.of(run, spec, agreed.machine, code).whole(plan, written)
+    skip = settled(plan, store) if store is not None and agreed is not None else set()
+    if spec.space is not None:
+        stages = deal_round(plan, asked, skip, site.largest_array(), len(written))
+    else:
+        # Where all is stored, one task tells it: whoever computed it may have been killed before it could.
+        stages = deal(plan, asked, skip, site.largest_array()) or deal(plan, asked, (), 1)[-1:]
+    return _submission(run, Tasks(asked, stages, number, _failed_nodes(run, before)))
+
+
+def _submission(run: RunDir, tasks: Tasks) -> Submission:
+    return Submission(tasks, tuple(_script(run, tasks, stage) for stage in tasks.stages))
+
+
+def send_round(run: RunDir, plan: Plan, number: int, store: Store, sender: Stage, *, again: bool) -> None:
+    """From within a task of the stage `sender`: send what is missing of the rounds of a search before this `number`,
+    and the task that plans that one.
+
+    `again`: an earlier attempt of the task may have dealt it and sent it, as a whole or in part. Raises SecateurError
+    where Slurm takes none.
+    """
+    before = Tasks.read(run)
+    assert before is not None
+    if again and before.sender is not None and before.sender.name == sender.name:
+        names = {f"{run.name}.{stage.name}": stage.name for stage in before.stages}
+        known = queue.sent(list(names), str(run.path))
+        write(run, _submission(run, before))
+        _send(run, before, {names[name]: job for name, job in known.items()})
+        return
+    asked = before.asked
+    if (now := _throttled(run)) is not None:
+        asked = asked.model_copy(update={"parallel": now or None})
+    skip = settled(plan, store, lambda key: run.failure(key).exists())
+    stages = deal_round(plan, asked, skip, site.largest_array(), number)
+    tasks = replace(before, asked=asked, stages=stages, sender=sender)
+    write(run, _submission(run, tasks))
+    _send(run, tasks)
 
 
 def _plan(run: RunDir, spec: Spec, agreed: basis.Basis | None) -> Plan:
@@ -71,9 +109,17 @@ def _plan(run: RunDir, spec: Spec, agreed: basis.Basis | None) -> Plan:
     return make(spec, placeholders, choose.machine(spec.settings), code)
 
 
-def _stored(plan: Plan, store: Store) -> set[int]:
-    """Numbers of the jobs whose results are all there."""
-    return {job.number for job in plan.jobs if all(store.get(node.key) is not None for node in job.nodes)}
+def settled(plan: Plan, store: Store, failed: Callable[[str], bool] = lambda _: False) -> set[int]:
+    """Numbers of the jobs of which there is nothing to be done: their results are all there, or some step has `failed`,
+    by its key, or needs one that did."""
+    found: set[int] = set()
+    hopeless: set[str] = set()
+    for job in plan.jobs:  # each after those that it needs
+        missing = [node.key for node in job.nodes if store.get(node.key) is None]
+        if not missing or job.needs & hopeless or any(map(failed, missing)):
+            found.add(job.number)
+            hopeless.update(missing)
+    return found
 
 
 def _failed_nodes(run: RunDir, before: Tasks | None) -> tuple[str, ...]:
@@ -185,11 +231,16 @@ def _chained(stages: Sequence[Stage]) -> list[tuple[Stage, list[Stage]]]:
     ]
 
 
-def _send(run: RunDir, tasks: Tasks) -> None:
-    """Submit every stage and note the numbers of their jobs. What was sent is taken back if one is refused."""
-    sent: dict[str, str] = {}
+def _send(run: RunDir, tasks: Tasks, before: Mapping[str, str] = MappingProxyType({})) -> None:
+    """Submit every stage and note the numbers of their jobs. What was sent is taken back if one is refused.
+
+    `before` has the jobs of stages that were sent already.
+    """
+    sent = dict(before)
     try:
         for stage, after in _chained(tasks.stages):
+            if stage.name in sent:
+                continue
             waits = [f"--dependency=afterany:{':'.join(sent[one.name] for one in after)}"] if after else []
             sent[stage.name], tasks = _send_stage(run, tasks, stage, waits)
             with explained(run.noted_jobs), run.noted_jobs.open("a") as file:
@@ -275,12 +326,19 @@ def throttle(run: RunDir, tasks: int) -> None:
     write_atomic(run.slurm / THROTTLE, f"{tasks}\n")
 
 
+def _throttled(run: RunDir) -> int | None:
+    """The number of tasks at a time that was set last; 0: any, None: none was set."""
+    try:
+        return int((run.slurm / THROTTLE).read_text())
+    except (OSError, ValueError):
+        return None
+
+
 def throttle_by(run: RunDir, factor: float) -> int:
     """Let so many times the tasks of each stage run at the same time that may now, or do; how many these are."""
     tasks = Tasks.read(run)
-    try:
-        now = int((run.slurm / THROTTLE).read_text())
-    except (OSError, ValueError):
+    now = _throttled(run)
+    if now is None:
         now = tasks.asked.parallel or 0 if tasks else 0
     rows = queue.look().of(run.jobs(), str(run.path))
     wanted = max(1, round(factor * (now or queue.standing(rows).running or 1)))

@@ -27,6 +27,7 @@ COMMANDS = (
     ["note", "STUDY", "a word"],
     ["report", "STUDY", "OUT.html"],
     ["hold", "STUDY"],
+    ["steer", "STUDY", "--pin", "prune.weights"],
     ["clean", "--json"],
 )
 """What reads a study's files."""

@@ -87,6 +87,7 @@ COMMANDS: dict[str, Callable[[Path], list[str]]] = {
     "report as Markdown": lambda f: ["report", "theirs-1", "c.md", "--json"],
     "report of a hostile name": lambda f: ["report", "theirs-1", f"{HOSTILE}.html"],
     "note": lambda f: ["note", "theirs-1", HOSTILE, "--json"],
+    "steer by a hostile name": lambda f: ["steer", "theirs-1", "--forbid", HOSTILE],
     "a hostile tag": lambda f: ["note", "theirs-1", "--tag", HOSTILE],
     "list by words": lambda f: ["list", "theirs", HOSTILE],
     "compare": lambda f: ["compare", "theirs-1:0", f"theirs-1:{HOSTILE}"],

@@ -20,7 +20,9 @@ static char *line(int number, int field, char *out, int size) {
     }
     return out;
 }
-int cuInit(unsigned flags) { const char *code = getenv("FAKE_CUDA"); return code ? atoi(code) : 0; }
+static int begun = 0;
+int fake_begun(void) { return begun; }
+int cuInit(unsigned flags) { const char *code = getenv("FAKE_CUDA"); begun = 1; return code ? atoi(code) : 0; }
 int cuDeviceGetCount(int *count) {
     char name[128]; *count = 0;
     while (*line(*count, 0, name, 128)) (*count)++;

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="no C compile
 H100 = "NVIDIA H100 80GB HBM3|81559|9.0"
 T4 = "Tesla T4|15360|7.5"
 ASK = """
-import json, sys
+import ctypes, json, sys
 from dataclasses import asdict
 from engine.errors import SecateurError
 from engine.machine import environment, gpu_state, gpus
@@ -37,7 +37,8 @@ print(json.dumps({
     "gpus": [asdict(gpu) for gpu in used], "why": gpus.found().why, "on": on, "refused": refused(device),
     "notes": [text for _, text in gpus.notes(device, parallel)], "slots": gpus.slots(used, parallel),
     "numerics": here(device, 1, 1).numerics if on == "cuda" and used else None,
-    "state": gpu_state.read(used[0].visible) if used else None,
+    "state": gpu_state.read(used[0]) if used else None,
+    "begun": bool(used) and ctypes.CDLL("libcuda.so.1").fake_begun(),
 }))
 """
 Ask = Callable[..., Any]
@@ -80,6 +81,12 @@ def test_trials_are_spread_over_the_gpus_that_are_alike(ask: Ask) -> None:
     assert "3 trials at a time share 2 GPUs" in shared
     assert found["numerics"]["machine"]["gpu"] == "NVIDIA H100 80GB HBM3"
     assert found["numerics"]["variables"]["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+
+
+def test_who_has_asked_can_still_be_given_one_of_them(ask: Ask) -> None:
+    """The driver looks once for what it may show, when it is first called."""
+    found = ask(f"{H100}|1\n{H100}|2")
+    assert len(found["gpus"]) == 2 and not found["begun"]
 
 
 def test_one_gpu_can_be_chosen_by_its_number_and_the_key_has_its_name(ask: Ask) -> None:

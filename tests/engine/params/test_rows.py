@@ -47,7 +47,7 @@ def test_bounds_and_units() -> None:
 @pytest.mark.parametrize(
     ("cls", "path", "phrase"),
     [
-        (PruneWeights, "scope", "one of local, global, sensitivity"),
+        (PruneWeights, "scope", "one of local, global, sensitivity, solved"),
         (PruneWeights, "sparsity", "a number ≥ 0 and < 1"),
         (PruneWeights, "pattern", "N:M such as 2:4, or null"),
         (PruneWeights, "skip", "a list of texts"),
@@ -103,3 +103,11 @@ def test_a_steps_own_parameters_come_before_those_all_steps_share() -> None:
 def test_below_a_free_mapping_anything_is_found() -> None:
     assert row(Settings, "model.arguments.width").path == "model.arguments"
     assert find(Settings, "model.width") is None
+
+
+@pytest.mark.parametrize("cls", EVERYTHING, ids=lambda cls: cls.__name__)
+def test_a_group_by_default_is_what_pydantic_makes_of_it(cls: type[Params]) -> None:
+    rows = {row.path: row.default for row in describe(cls)}
+    for name, info in cls.model_fields.items():
+        if isinstance(info.default, Params) and "kind" not in type(info.default).model_fields:
+            assert rows[name] == info.default.model_dump(mode="json")

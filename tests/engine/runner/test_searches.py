@@ -19,9 +19,10 @@ model: {name: resnet20, arguments: {width: 4}}
 data: {name: digits, limit: 100}
 steps:
   - train: {epochs: 1, batch: 32}
+  - sensitivity: {of: weights, rates: [0.5, 0.9], images: 40}
 search:
   smallest: size.packed
-  within: {accuracy: -100 points, size.packed: 90 %}
+  within: {accuracy: -99 points, size.packed: 90 %}
   budget: {trials: 4}
   batch: 2
   finalists: 1
@@ -59,7 +60,7 @@ def test_the_answer_is_a_plain_preset_and_the_pick(lab: Lab) -> None:
 def test_trials_are_compared_by_all_their_parameters(lab: Lab) -> None:
     run, state = lab.study("p-1"), lab.state("p-1")
     baseline, *proposed = (compare.parameters(run, trial) for trial in state.trials)
-    assert baseline["steps"] == "train"
+    assert baseline["steps"] == "train, sensitivity"
     for trial, found in zip(state.trials[1:], proposed, strict=True):
         assert found["seed"] == trial.proposal["seed"] and found.keys() >= baseline.keys()
         for path, value in (trial.proposal["point"] or {}).items():
@@ -113,3 +114,19 @@ def test_kills_and_parallel_workers_change_nothing(lab: Lab, tmp_path: Path) -> 
         key: theirs[key] for key in theirs if key in mine
     }
     assert len(set(theirs) & set(mine)) > 10
+
+
+def test_another_limit_is_another_solve_of_the_same_table(lab: Lab, tmp_path: Path) -> None:
+    before = len(lab.events("p-1"))
+    found = lab.json("solve", "p-1", "--within", "size.packed=60%", "--least", "accuracy")
+    (proposal,) = found["proposals"].values()
+    assert proposal["amounts"]["size.packed"] <= 0.6 * proposal["before"]["size.packed"]
+    file = tmp_path / "solved.yaml"
+    done = lab.call("solve", "p-1", "--within", "size.packed=60%", "--least", "accuracy", "--out", str(file))
+    assert done.returncode == 0, done.stderr
+    trial = spec.read(file).trials[0]
+    assert [step.kind for step in trial.steps] == ["train", "sensitivity", "prune.weights", "calibrate"]
+    assert len(lab.events("p-1")) == before
+    assert lab.call("solve", "p-1", "--of", "bits").returncode == 2
+    assert lab.call("solve", "p-1", "--within", "accuracy=1").returncode == 2
+    assert lab.call("solve", "p-1", "--out", str(file)).returncode == 2

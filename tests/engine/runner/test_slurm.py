@@ -24,6 +24,25 @@ pytestmark = pytest.mark.skipif(bool(slurm_cluster.missing()), reason=slurm_clus
 SLURM = "executor.slurm={time: 5}"
 ONE = "sweep.prune.weights.sparsity=[0.5]"
 LONG = "train.epochs=400"
+SEARCH = """\
+seed: 0
+threads: 1
+device: cpu
+model: {name: resnet20, arguments: {width: 4}}
+data: {name: digits, limit: 100}
+steps:
+  - train: {epochs: 1, batch: 32}
+search:
+  smallest: size.packed
+  within: {accuracy: -100 points, size.packed: 90 %}
+  budget: {trials: 2}
+  batch: 2
+  finalists: 1
+  seeds: 1
+  over:
+    - prune.weights: {sparsity: 0.2..0.9}
+    - finetune: {epochs: 1..2, batch: 32}
+"""
 both = pytest.mark.parametrize("where", [SLURM, "executor.local.parallel=1"], ids=["slurm", "local"])
 """What every carrier of studies promises."""
 
@@ -252,3 +271,53 @@ def test_one_training_over_two_nodes_has_the_bits_of_two_processes_on_one(lab: L
     here = Lab(tmp_path / "here")
     here.run(*together)
     assert lab.objects() == here.objects()
+
+
+def proposals(lab: Lab) -> list[object]:
+    return [trial.proposal for trial in lab.state("p-1").trials]
+
+
+def test_a_search_has_the_rounds_and_bits_of_a_local_one_whatever_ends_its_tasks(
+    lab: Lab, cluster: Cluster, tmp_path: Path
+) -> None:
+    (tmp_path / "here").mkdir()
+    here = Lab(tmp_path / "here")
+    here.run(preset=here.preset(SEARCH))
+    here.call("resume", "p-1", "--set", "search.budget.trials=4")
+    # Nodes of this site may not submit jobs.
+    (tmp_path / "bin").mkdir()
+    refusing = tmp_path / "bin" / "sbatch"
+    refusing.write_text("#!/bin/sh\necho 'sbatch: error: Access/permission denied' >&2\nexit 1\n")
+    refusing.chmod(0o755)
+    strict = f"executor.slurm={{time: 5, setup: ['export PATH={tmp_path}/bin:$PATH']}}"
+    lab.call("run", lab.preset(SEARCH), "--set", strict, "--detach")
+    run = lab.study("p-1")
+    assert ended(run) == "failed"
+    error = lab.state("p-1").error
+    assert error is not None and "could not be sent from its node" in error["title"]
+    assert "permission denied" in error["detail"] and "secateur resume p-1" in error["remedy"]
+    assert proposals(lab) == proposals(here)[:3], "the round is told all the same"
+
+    # Where they may, it goes on by itself: with its trials cancelled, and its planning task killed and started again.
+    lab.call("resume", "p-1", "--set", SLURM, "--detach")
+    trials, _ = run.jobs()[-2:]
+    cluster.ask("scancel", trials)
+
+    def computing() -> str:
+        stages = {task.task: (task.stage, task.name) for task in lab.state("p-1").tasks.values()}
+        steps = [s for s in lab.state("p-1").steps.values() if s.status == "running" and s.task in stages]
+        return next((stages[s.task][1] for s in steps if stages[s.task][0] == "plan1"), "")
+
+    planning = wait_for(computing)
+    for process in processes_of(lab.workspace):
+        if f"SLURM_ARRAY_JOB_ID={planning.partition('_')[0]}\0" in _variables(process):
+            os.kill(process, signal.SIGKILL)
+    cluster.ask("scontrol", "requeue", planning)
+    assert ended(run) == "done"
+    before = len(run.jobs())
+    assert lab.call("resume", "p-1", "--set", "search.budget.trials=4").returncode == 0
+    assert proposals(lab) == proposals(here)
+    assert lab.objects() == here.objects()
+    assert len(run.jobs()) - before <= 6, "two calls for each of two rounds, and one to begin with"
+    computed = lab.computed("p-1")
+    assert len(computed) == len(set(computed))

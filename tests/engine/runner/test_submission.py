@@ -9,11 +9,15 @@ from pathlib import Path
 import pytest
 
 from engine.errors import UsageError
+from engine.machine.value import here
 from engine.params.slurm import Slurm
 from engine.presets import spec
 from engine.runner import launch
+from engine.runner.executors import slurm
 from engine.slurm import queue
+from engine.store.objects import Store
 from engine.studies import events as ev
+from engine.studies.plan import data_id, make
 from engine.studies.rundir import RunDir
 from engine.studies.tasks import Tasks
 
@@ -209,3 +213,15 @@ def test_a_colleague_s_study_is_not_judged_by_our_queue(calls: Path, tmp_path: P
     os.chown(run.status, 60002, -1)
     assert run.read_status().state == "queued"
     assert "60002" in run.read_status().queue
+
+
+def test_what_failed_and_what_needs_it_is_not_sent_again_within_a_study(tmp_path: Path) -> None:
+    read = spec.parse(PRESET.replace("SPARSITIES", "0.3, 0.6"), "p")
+    plan = make(read, {data_id(trial): "d" for trial in read.trials}, here("cpu", 1, 1))
+    baseline, *trials = plan.jobs
+    store = Store(tmp_path / "store")
+    assert slurm.settled(plan, store) == set()
+    own = trials[0].nodes[0].key
+    assert slurm.settled(plan, store, lambda key: key == own) == {trials[0].number}
+    shared = baseline.nodes[0].key
+    assert slurm.settled(plan, store, lambda key: key == shared) == {job.number for job in plan.jobs}

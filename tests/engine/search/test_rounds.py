@@ -1,6 +1,8 @@
 """Rounds of a search: what is tried next follows from what is known, and from nothing else."""
 
 import random
+from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 
@@ -126,3 +128,51 @@ def test_the_margin_grows_with_the_candidates_and_falls_with_the_images() -> Non
     assert few is not None and many is not None and few < many
     assert margin(0.97, 500, 2) == pytest.approx(few * 10**0.5)
     assert margin(None, 5000, 2) is None
+
+
+def test_a_forbidden_technique_is_not_proposed_trained_on_or_confirmed_any_more(task: Task) -> None:
+    known = known_after(task, 3)
+    forbidding = replace(task, held={"quantize.weights": False})
+    following = rounds.search(forbidding, known, 3)
+    assert following is not None and following.held == {"quantize.weights": False}
+    assert all(entry.point and not quantized(entry.point) for entry in following.entries)
+    assert any(entry.rung == 0 for entry in following.entries)
+    confirmed = rounds.confirm(forbidding, known, 1)
+    assert confirmed is not None
+    assert all(not quantized(entry.point) for entry in confirmed.entries if entry.point is not None)
+
+
+def test_a_pinned_technique_is_in_every_new_candidate(task: Task) -> None:
+    following = rounds.search(replace(task, held={"quantize.weights": True}), known_after(task, 2), 2)
+    assert following is not None
+    assert all(entry.point and quantized(entry.point) for entry in following.entries)
+    bits = {entry.point["quantize.weights.bits"] for entry in following.entries if entry.point}
+    assert len(bits) > 1, "what it does is still searched for"
+
+
+def test_who_can_become_no_finalist_is_not_trained_on(task: Task) -> None:
+    for count in (4, 8, 12):
+        known = known_after(task, count)
+        ended = {one.number: last for one in known if (last := one.last) is not None}
+        sizes = sorted(task.amount(last) for last in ended.values() if last.loss <= task.allowed)
+        assert len(sizes) > task.search.finalists
+        following = rounds.search(task, known, count)
+        assert following is not None
+        for entry in following.entries:
+            if entry.rung and entry.candidate is not None:
+                assert task.amount(ended[entry.candidate]) <= sizes[task.search.finalists - 1]
+
+
+def known_after(task: Task, count: int) -> list[Candidate]:
+    """What is known after so many rounds."""
+    known: dict[int, Candidate] = {}
+    for round_ in carried_out(task, count):
+        for entry in round_.entries:
+            assert entry.candidate is not None and entry.point is not None
+            one = known.setdefault(entry.candidate, Candidate(entry.candidate, entry.point))
+            one.outcomes[entry.rung] = computed(entry.point, entry.rung)
+    return list(known.values())
+
+
+def quantized(point: Mapping[str, object]) -> bool:
+    return point.get("quantize.weights.enabled") is not False

@@ -11,7 +11,7 @@ from engine.params.slurm import Slurm
 from engine.presets import spec
 from engine.studies.plan import Job, Plan, data_id, make
 from engine.studies.rundir import RunDir
-from engine.studies.tasks import AT_MOST, Tasks, deal, resolve
+from engine.studies.tasks import AT_MOST, Tasks, deal, deal_round, resolve
 
 PRESET = """\
 threads: 1
@@ -83,3 +83,15 @@ def test_a_damaged_file_is_none(tmp_path: Path) -> None:
     run = RunDir(tmp_path)
     run.tasks.write_text('{"asked": {}, "stages": [[]]}')
     assert Tasks.read(run) is None
+
+
+def test_a_round_is_an_array_and_a_task_that_measures_and_plans_the_next() -> None:
+    stages = deal_round(plan(3), Slurm(), (), 1000, 4)
+    assert [(s.name, s.exclusive, s.tasks, len(s.jobs), s.plans) for s in stages] == [
+        ("shared3", False, 1, 1, None),
+        ("trials3", False, 3, 3, None),
+        ("plan4", True, 1, 3, 4),
+    ]
+    stored = {job.number for job in plan(3).jobs}
+    (alone,) = deal_round(plan(3), Slurm(), stored, 1000, 4)
+    assert (alone.name, alone.exclusive, alone.jobs) == ("plan4", False, ())

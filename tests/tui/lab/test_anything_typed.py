@@ -6,13 +6,13 @@ import pytest
 
 from engine.presets import edits, shipped
 from engine.presets.yaml.tree import Mapping, node_of
+from engine.results.estimates import History
 from engine.studies.rundir import RunDir
 from engine.studies.status import Status
 from tui.keys.lab import LAB
 from tui.lab import outline
 from tui.lab.check import completed, valid
 from tui.lab.document import Document, enter, shape_problems
-from tui.lab.estimate import History
 from tui.lab.fields import SECTIONS, fields_of, help_of, problems_at
 from tui.lab.text import read
 from tui.screens.lab import LabScreen

@@ -8,12 +8,13 @@ from engine.presets import edits, shipped, spec
 from engine.presets.spec import Spec
 from engine.presets.steps import Address
 from engine.presets.yaml.tree import node_of
+from engine.results.estimates import START_S, History, epochs_of
 from engine.studies import events as ev
 from engine.studies.events import EpochFinished, Planned, StepFinished, StudyStarted, to_line
 from engine.studies.rundir import RunDir
 from engine.studies.status import Status
 from tui.lab.document import read
-from tui.lab.estimate import START_S, History, epochs_of, estimate
+from tui.lab.estimate import estimate
 from tui.lab.outline import items
 from tui.lab.review import sections
 
@@ -100,6 +101,42 @@ def test_a_kind_of_step_never_run_makes_the_time_unknown(tmp_path: Path) -> None
     finished_study(tmp_path, "quickstart-1", quickstart())
     wanted = quickstart("steps=[train, calibrate, {prune.weights: {}}]")
     assert estimate(wanted, History(tmp_path)).seconds is None
+
+
+SEARCH = """\
+threads: 2
+model: {name: resnet20}
+data: {name: digits}
+steps: [train: {epochs: 12}]
+search:
+  smallest: size.packed
+  budget: BUDGET
+  batch: 2
+  finalists: 2
+  seeds: SEEDS
+  over: [prune.weights: {sparsity: 0.1..0.9}, finetune: {epochs: 1..2}]
+"""
+
+
+def test_a_search_takes_its_trials_by_rungs_and_its_confirmation(tmp_path: Path) -> None:
+    finished_study(tmp_path, "quickstart-1", quickstart())
+
+    def seconds(budget: str, seeds: int) -> float:
+        text = SEARCH.replace("BUDGET", budget).replace("SEEDS", str(seeds))
+        found = estimate(spec.parse(text, "s"), History(tmp_path))
+        assert found.seconds is not None
+        return found.seconds
+
+    baseline = 12 * EPOCH_S + MEASURE_S
+    rungs = PRUNE_S + EPOCH_S + MEASURE_S, EPOCH_S + MEASURE_S
+    each = (rungs[0] + rungs[1] / 2) / 1.5  # of two candidates one goes on
+    plain = 2 * EPOCH_S + MEASURE_S + MEASURE_S
+    once = START_S + baseline + MEASURE_S + 6 * each
+    assert seconds("{trials: 6}", 1) == pytest.approx(once + plain, abs=MEASURE_S)
+    more = seconds("{trials: 6}", 2) - seconds("{trials: 6}", 1)
+    assert more == pytest.approx(baseline + 2 * sum(rungs) + plain, abs=MEASURE_S)
+    assert seconds("{hours: 0.05}", 1) <= 180, "a budget in hours is never exceeded"
+    assert seconds("{hours: 0.05, trials: 6}", 1) == pytest.approx(seconds("{trials: 6}", 1))
 
 
 def test_a_damaged_or_foreign_study_does_no_harm(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from tui.work.models import ModelExport, Wish
 SPARSITY = "prune.weights.sparsity"
 WITHIN_S = 90.0
 """Plenty for a process that imports torch, even where all processors are busy."""
-FORM = ("Export trial 1 of p-1", "‹ safetensors ›", "p-1-trial-1", "Enter writes it")
+FORM = ("Export trial 1 of p-1", "‹ safetensors ›", "p-1-trial-1", "F9 write it")
 
 
 @pytest.fixture(scope="module")
@@ -87,13 +87,13 @@ async def test_a_trial_is_exported_while_the_lab_goes_on(study: study_lab.Lab, t
     async with app.run_test(size=(80, 24)) as pilot:
         await form(pilot)
         await pilot.press("down", "enter", *"new/model", "up", "right", "enter")
-        await shows(pilot, "loading torch", "c cancels")
+        await shows(pilot, "loading torch", "c cancel")
         await pilot.press("escape", "3")
         await shows(pilot, "1 study")
         await pilot.press("5")
         await shows(pilot, "p-1  trial 1")
         await pilot.press("w")
-        await shows(pilot, "‹ onnx ›", "new/model", "c cancels")
+        await shows(pilot, "‹ onnx ›", "new/model", "c cancel")
         export = await ended(pilot, app)
         assert export.error is None
         await shows(pilot, "on 359 images", "The model is in", "new/model")
@@ -128,7 +128,7 @@ async def test_a_folder_in_use_is_refused_and_the_form_stays(study: study_lab.La
         assert export.error is not None
         await shows(pilot, "mine is not empty", "--force")
         await pilot.press("enter")
-        await shows(pilot, "Failed", "mine", "Enter writes it")
+        await shows(pilot, "Failed", "mine", "F9 write it")
         await pilot.press("down", "down", "right")
         await shows(pilot, "[x] true", "replaced")
     assert [(file.name, file.read_text()) for file in mine.iterdir()] == [("load.py", "mine")]
@@ -167,7 +167,7 @@ async def test_a_cancelled_export_leaves_nothing(study: study_lab.Lab, tmp_path:
         await shows(pilot, "reading the data set")
         await pilot.press("c")
         await ended(pilot, app)
-        await shows(pilot, "Cancelled", "Enter writes it")
+        await shows(pilot, "Cancelled", "F9 write it")
     assert not list(tmp_path.glob("*p-1*")) + list(tmp_path.glob(".p-1*"))
 
 
@@ -223,9 +223,9 @@ async def test_the_palette_finds_it(study: study_lab.Lab) -> None:
 def test_keys_of_one_packet_land_in_the_order_typed(tmp_path: Path) -> None:
     fabricate.finished(tmp_path)
     terminal = Terminal(tmp_path, (80, 24), "--open", "trial")
-    terminal.ready("trial 0")
+    terminal.ready("trial 9")
     os.write(terminal.file, b"w")
-    terminal.ready("Export trial 0")
+    terminal.ready("Export trial 9")
     os.write(terminal.file, b"\x1b[C\x1b[B\rabx\x7fc\r\x1b[B\x1b[C")
     terminal.until("onnx", "abc", "true")
     os.write(terminal.file, b"\x1b")

@@ -63,7 +63,7 @@ async def test_two_trials_are_put_side_by_side(tmp_path: Path) -> None:
         await pilot.press("escape", "5")
         await shows(pilot, "Parameters", "Measures")
         await pilot.press("equals_sign")
-        await shows(pilot, "Compare quickstart-1:0 with")
+        await shows(pilot, "Compare quickstart-1:9 with")
 
 
 async def test_a_suggestion_opens_as_an_edited_preset(tmp_path: Path) -> None:

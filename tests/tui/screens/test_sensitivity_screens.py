@@ -80,7 +80,7 @@ async def test_the_layers_tell_what_of_them_may_go(tmp_path: Path, size: tuple[i
     fabricate.scanned(tmp_path)
     app = Lab(None, tmp_path, "layers")
     async with app.run_test(size=size) as pilot:
-        await shows(pilot, "≤ 1 point", "90 % ████▌", "47 % ██▍··", "left of it")
+        await shows(pilot, "≤ 1 point", "90 % ████▌", "47 % ██▍··", "kept")
         row = next(line for line in painted(app).splitlines() if "linear" in line)
         assert "640" in row and "47 %" in row
 
@@ -101,7 +101,7 @@ def row(shape: list[int], parameters: int) -> dict[str, Any]:
 def test_a_shape_that_changed_shows_what_it_was() -> None:
     (layer,) = network.joined([row([9, 3, 3, 3], 243)], [row([16, 3, 3, 3], 432)])
     assert (layer.before, layer.nonzero) == (432, 243)
-    (cells,) = [found.cells for found in layers.rows([layer], 80)]
+    (cells,) = [found.cells for found in layers.rows([layer])]
     assert ("16→9×3×3×3", "") in cells
     shape = next(column for column in layers.headed([layer], "order") if column.label == "shape")
     (same,) = network.joined([row([16, 3, 3, 3], 432)], [row([16, 3, 3, 3], 432)])
@@ -116,13 +116,13 @@ def test_what_steps_made_of_a_layer_comes_before_its_sparsity_and_its_bar() -> N
     measure = StepState("m", "measure", "measure")
     forms = of_trial(TrialState(0, {}, [step], measure, None, "b", measure))
     (layer,) = network.joined([row([9, 3, 3, 3], 243)], [row([9, 3, 3, 3], 243)], forms=forms)
-    (cells,) = [found.cells for found in layers.rows([layer], 80)]
+    (cells,) = [found.cells for found in layers.rows([layer])]
     columns = layers.headed([layer], "order")
     assert len(columns) == len(cells)
     told = dict(zip((column.label for column in columns), cells, strict=True))
     assert (told["made of it"], told["lost"]) == ("kernels 27→4", "10.0 %")
     ranks = {column.label: column.rank for column in columns}
-    assert ranks["made of it"] == 0 < ranks["lost"] < ranks["sparsity"] < ranks["left of it"]
+    assert ranks["made of it"] == 0 < ranks["lost"] < ranks["sparsity"] < ranks["kept"]
     (plain,) = network.joined([row([9, 3, 3, 3], 243)], [])
     assert len(layers.headed([plain], "order")) == len(columns) - 2
 

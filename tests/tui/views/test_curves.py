@@ -104,11 +104,11 @@ def test_layers_before_and_after(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "before", "text", "role"),
     [
-        ("accuracy", 0.97, 0.98, "-1.00 points ▾", "bad"),
-        ("sparsity", 0.5, 0.0, "+50.0 points ▴", "good"),
-        ("size.packed", 2e6, 4e6, "-50.0 % ▴", "good"),
-        ("latency.torch.1", 3.0, 2.0, "+50.0 % ▾", "bad"),
-        ("accuracy", 0.98, 0.98, "=  ", "muted"),
+        ("accuracy", 0.97, 0.98, "-1.00 points  worse ", "bad"),
+        ("sparsity", 0.5, 0.0, "+50.0 points  better", "good"),
+        ("size.packed", 2e6, 4e6, "-50.0 %  better", "good"),
+        ("latency.torch.1", 3.0, 2.0, "+50.0 %  worse ", "bad"),
+        ("accuracy", 0.98, 0.98, "=        ", "muted"),
         ("accuracy", None, 0.98, "", ""),
     ],
 )

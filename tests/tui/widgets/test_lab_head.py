@@ -9,10 +9,10 @@ from engine.presets import shipped
 from engine.presets.edits import put
 from engine.presets.steps import Address
 from engine.presets.yaml.tree import node_of
+from engine.results.estimates import Estimate
 from engine.text.tables import cell_width
 from tests.tui.screens.test_lab import lab, seen, settled, shown, to_sparsity
 from tui.lab.document import Document
-from tui.lab.estimate import Estimate
 from tui.screens.lab_texts import TextView
 from tui.widgets.lab_head import Head
 
@@ -30,7 +30,7 @@ async def test_the_key_that_lists_problems_is_named_as_it_works_where_the_focus_
         await pilot.press("enter")
         await seen(pilot, "2 problems (! lists them)")
         await pilot.press("exclamation_mark")
-        await seen(pilot, "Esc closes")
+        await seen(pilot, "Esc close")
         assert isinstance(pilot.app.screen, TextView)
 
 

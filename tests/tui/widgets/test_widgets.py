@@ -75,7 +75,7 @@ async def test_wide_and_odd_characters_keep_their_columns() -> None:
     async with app.run_test(size=(10, 3)):
         widget.shown_lines = [[("a日本b", "")], [("x\ty\x1b\x00z", "")], [("日本日本日本", "")]]
         widget.redraw()
-        assert app.text() == ["a日本b    ", "x y  z    ", "日本日本日"]
+        assert app.text() == ["a日本b    ", "x y  z    ", "日本日本… "]
         regions = app.note()
         widget.shown_lines = [[("a日木b", "")], [("x\ty\x1b\x00z", "")], [("日本日本日本", "")]]
         widget.redraw()

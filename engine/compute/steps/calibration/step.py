@@ -1,7 +1,9 @@
 """`calibrate`: BatchNorm statistics after the weights have changed."""
 
+from collections.abc import Iterable
+
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from engine.compute.context import Context, to_device
@@ -23,34 +25,46 @@ def recalibrate(model: nn.Module, context: Context) -> None:
 
 def calibrate(model: nn.Module, params: Calibrate, context: Context) -> nn.Module:
     """Estimate every BatchNorm layer's mean and variance as the average over training batches."""
-    norms = norms_of(model)
-    if not norms:
+    if not norms_of(model):
         context.notice("info", "The model has no BatchNorm layer: calibrate changes nothing")
         return model
     to_device(model, context.device)
     most = context.at_once(model, params.batch)
-    halving_batch(lambda batch: _estimate(model, norms, params, context, max(2, batch)), most)
+    halving_batch(lambda batch: _estimate(model, params, context, max(2, batch)), most)
     return model.eval()
 
 
-def _estimate(
-    model: nn.Module, norms: list[_BatchNorm], params: Calibrate, context: Context, batch: int
-) -> None:
-    train = context.data.train
-    order = torch.randperm(
-        len(train.labels), generator=generator(context.seed, "calibrate", context.position)
-    )
+def calibration_order(params: Calibrate, context: Context, batch: int) -> Tensor:
+    """The places of the training images to use, in their order: whole batches, where there is one."""
+    count = len(context.data.train.labels)
+    order = torch.randperm(count, generator=generator(context.seed, "calibrate", context.position))
     order = order[: params.images]
-    order = order[: len(order) // batch * batch] if len(order) >= batch else order
+    return order[: len(order) // batch * batch] if len(order) >= batch else order
+
+
+def estimate(model: nn.Module, batches: Iterable[Tensor]) -> None:
+    """Set the statistics of every BatchNorm layer to their average over batches of images, in place.
+
+    What `batches` raises ends it, with layers in the mode in which they were and statistics that are good for nothing.
+    """
+    norms = norms_of(model)
     momenta = [norm.momentum for norm in norms]
     model.eval()
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # a plain average over all batches
-        norm.train()
-    with torch.no_grad():
-        for images, _ in context.data.batches(train, batch, order=order, device=context.device):
-            model(images)
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
-        norm.eval()
+    try:
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.momentum = None  # a plain average over all batches
+            norm.train()
+        with torch.no_grad():
+            for images in batches:
+                model(images)
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+            norm.eval()
+
+
+def _estimate(model: nn.Module, params: Calibrate, context: Context, batch: int) -> None:
+    train, order = context.data.train, calibration_order(params, context, batch)
+    given = context.data.batches(train, batch, order=order, device=context.device)
+    estimate(model, (images for images, _ in given))

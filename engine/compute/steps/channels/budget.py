@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 
 from torch import nn
 
@@ -12,10 +11,10 @@ from engine.compute.steps.channels.choose import Candidate, Levels, Removal, at_
 from engine.compute.steps.channels.cost import Cost, Predictor
 from engine.compute.steps.channels.groups import Group
 from engine.compute.steps.channels.latency_cost import LatencyCost
-from engine.compute.steps.pruning.rates import findings
+from engine.compute.steps.rates import findings
 from engine.errors import SecateurError
 from engine.params.channels import PruneChannels
-from engine.results.tolerance import Curve, loss_curves
+from engine.results.tolerance import Curve, cost_at, loss_curves
 
 ROUNDING = 1e-12
 """Relative difference of costs that sums of floats may make."""
@@ -54,6 +53,12 @@ class Budget:
             return at_share(order, self.ratio * progress)
         taken = until(candidates, order, lambda left: all(t.reached(left, progress) for t in self.targets))
         return len(order) if taken is None else taken
+
+    def reached(self, candidates: list[Candidate], left: Mapping[str, int], progress: float) -> bool:
+        """Whether the share `progress` of the way is done with `left` units."""
+        if not self.targets:
+            return share_gone(candidates, left) >= self.ratio * progress - ROUNDING
+        return all(target.reached(left, progress) for target in self.targets)
 
     def check(self, candidates: list[Candidate]) -> None:
         """Raises SecateurError when removing all that may go does not reach the targets."""
@@ -97,7 +102,7 @@ def budget_for(model: nn.Module, groups: list[Group], params: PruneChannels, con
         if times is not None:
             targets.append(Target(name, counted, times, counted({})))
     levels = None
-    if params.scope == "sensitivity":
+    if params.scope in ("sensitivity", "solved"):
         levels = levels_from(loss_curves(findings(model, "channels")["rows"]))
     return Budget(tuple(targets), params.ratio, _weighed(predictor, targets), levels)
 
@@ -124,16 +129,4 @@ def _weighed(predictor: Predictor, targets: list[Target]) -> Cost:
 
 def levels_from(curves: Mapping[str, Curve]) -> Levels:
     """The predicted increase of the loss by group and share removed; infinite beyond what was measured."""
-    return lambda group, share: _cost_at(curves[group], share) if group in curves else float("inf")
-
-
-def _cost_at(curve: Curve, rate: float) -> float:
-    """Straight between the rates measured.
-
-    >>> _cost_at(Curve((0.0, 0.5, 0.9), (0.0, 0.1, 0.3)), 0.25)
-    0.05
-    """
-    for (low, cheap), (high, dear) in pairwise(zip(curve.rates, curve.costs, strict=True)):
-        if rate <= high:
-            return cheap + (dear - cheap) * (rate - low) / (high - low)
-    return float("inf")
+    return lambda group, share: cost_at(curves[group], share) if group in curves else float("inf")

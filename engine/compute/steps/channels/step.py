@@ -4,10 +4,10 @@ import copy
 import math
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import assert_never
+from typing import Literal, assert_never
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from engine.compute.context import Context, to_device, validate
 from engine.compute.layers import overlays
@@ -34,6 +34,7 @@ from engine.compute.steps.channels.learning import learn
 from engine.compute.steps.channels.outcome import tell_targets, tell_whole
 from engine.compute.steps.channels.reconstruction import Reconstruction
 from engine.compute.steps.channels.shrink import shrink
+from engine.compute.steps.channels.solved import solved
 from engine.compute.steps.channels.yolo import prepare_for_channels
 from engine.compute.steps.pruning.rounds import recover
 from engine.compute.training.schedules import sparsities
@@ -50,16 +51,12 @@ long as one of 16, and leaves the layout of blocks that runtimes choose for mult
 
 
 def prune_channels(model: nn.Module, params: PruneChannels, context: Context) -> nn.Module:
-    """Remove channels until the targets are reached; afterwards estimate BatchNorm's statistics anew.
+    """Remove channels until the targets are reached; make up for them by what is left.
 
     Groups that can't be pruned rightly are left whole, with a notice. Raises SecateurError when a target can't be
     reached, with the most that can.
     """
-    prepare_for_channels(model)
-    _make_plain(model, context)
-    to_device(model, context.device)
-    groups = _groups(model, params, context)
-    pruning = _Pruning(model, groups, params, context)
+    pruning, groups = prepared(model, params, context)
     pruning.check()
     learn(model, groups, params.learning, context, pruning.first_choice)
     with edits.resized(model):
@@ -71,9 +68,20 @@ def prune_channels(model: nn.Module, params: PruneChannels, context: Context) ->
         for before, after in zip(groups, left, strict=True)
     ]
     context.scored = None
-    if params.calibrate:
+    # Refitted outputs are a little smaller than they were, by what can't be made up for. Statistics estimated anew
+    # would scale that up again, noise included.
+    if params.calibrate and not pruning.refitted:
         recalibrate(model, context)
     return model
+
+
+def prepared(model: nn.Module, params: PruneChannels, context: Context) -> tuple["Pruning", list[Group]]:
+    """Make `model` ready for channels to be taken out of it, in place: its pruning, and the groups of its channels."""
+    prepare_for_channels(model)
+    _make_plain(model, context)
+    to_device(model, context.device)
+    groups = _groups(model, params, context)
+    return Pruning(model, groups, params, context), groups
 
 
 def _make_plain(model: nn.Module, context: Context) -> None:
@@ -108,24 +116,29 @@ def _groups(model: nn.Module, params: PruneChannels, context: Context) -> list[G
 
 
 @dataclass(frozen=True)
-class _Choice:
+class Choice:
     """What round of removals is to choose from, in order."""
 
     candidates: list[Candidate]
     order: list[Removal]
 
 
-class _Pruning:
+class Pruning:
     """One run of the step: its budget, measured on the model as it was, and the rounds towards it."""
 
     def __init__(
         self, model: nn.Module, groups: list[Group], params: PruneChannels, context: Context
     ) -> None:
+        params = params.settled(classifier=context.data.task == "classification")
+        assert params.scope != "auto"
         self._model, self._groups, self._params, self._context = model, groups, params, context
+        self._scope: Scope | Literal["solved"] = params.scope
         self._whole = {group.name: group.units for group in groups}
         self._multiple = _multiple(params, context)
         self.budget = self._budget = budget_for(model, groups, params, context)
         self._original = copy.deepcopy(model) if params.latency is not None else None
+        self.refitted = False
+        """Whether layers that lost inputs make up for it."""
 
     def check(self) -> None:
         """Fail before anything is trained; whether a latency can be met, only measuring tells."""
@@ -134,7 +147,9 @@ class _Pruning:
 
     def first_choice(self) -> Gone:
         """The units that would go if all were removed now."""
-        choice = self._choice(self._groups, 0, self._params.scope)
+        if self._scope == "solved":
+            return self._solved(self._groups, 0, 1.0)
+        choice = self.choice(self._groups, 0, self._scope)
         return units_gone(choice.order, self._budget.taken(choice.candidates, choice.order))
 
     def run(self) -> list[Group]:
@@ -151,7 +166,7 @@ class _Pruning:
             last = number == len(progress_after) - 1
             between = None if last or isinstance(schedule, OneShot) or not schedule.epochs else schedule
             if repair is not None and (last or between is not None):
-                repair.apply(self._model, self._context)
+                self.refitted = repair.apply(self._model, self._context)
             if between is not None:
                 recover(self._model, between, self._context, number)
                 repair = Reconstruction(self._model) if self._params.repair else None
@@ -172,15 +187,26 @@ class _Pruning:
 
     def _gone(self, groups: list[Group], number: int, progress: float) -> Gone:
         """The units that go in round `number`, which ends when the share `progress` of the way is done."""
-        choice = self._choice(groups, number, self._params.scope)
+        if self._scope == "solved":
+            return self._solved(groups, number, progress)
+        choice = self.choice(groups, number, self._scope)
         if progress == 1.0 and self._original is not None:
             contenders = {"whole model": choice}
-            if self._params.scope == "cost":
-                contenders["whole model, by importance alone"] = self._choice(groups, number, "global")
+            if self._scope == "cost":
+                contenders["whole model, by importance alone"] = self.choice(groups, number, "global")
             return self._measured(self._original, groups, contenders)
         return units_gone(choice.order, self._budget.taken(choice.candidates, choice.order, progress))
 
-    def _measured(self, original: nn.Module, groups: list[Group], contenders: dict[str, _Choice]) -> Gone:
+    def _solved(self, groups: list[Group], number: int, progress: float) -> Gone:
+        """The units of least predicted loss in sum that go in round `number`."""
+        budget, scores = self._budget, self._importance(groups, number)
+        assert budget.levels is not None
+        candidates = [one.ranked(scores[one.name]) for one in self._candidates(groups, _units(scores))]
+        return solved(
+            candidates, budget.levels, budget.cost, lambda left: budget.reached(candidates, left, progress)
+        )
+
+    def _measured(self, original: nn.Module, groups: list[Group], contenders: dict[str, Choice]) -> Gone:
         """The units whose removal makes the model as fast as the latency target asks, by measuring whole models.
 
         Of several orders of removal the one that costs less on validation images: times of single layers, by which
@@ -203,7 +229,7 @@ class _Pruning:
         return gone[best]
 
     def _as_fast(
-        self, target: LatencyTarget, original: nn.Module, groups: list[Group], choice: _Choice, name: str
+        self, target: LatencyTarget, original: nn.Module, groups: list[Group], choice: Choice, name: str
     ) -> latency_target.Found:
         """How many removals, in the order of `choice`, come nearest to the target."""
         (steered,) = self._budget.targets
@@ -251,20 +277,22 @@ class _Pruning:
             repair.note(groups, gone)
         shrink(model, groups, gone)
         to_device(model, self._context.device)
-        if repair is not None:
-            repair.apply(model, self._context)
-        if self._params.calibrate:
+        refitted = repair is not None and repair.apply(model, self._context)
+        if self._params.calibrate and not refitted:
             recalibrate(model, self._context)
         return validate(model, self._context).loss
 
-    def _choice(self, groups: list[Group], number: int, scope: Scope) -> _Choice:
-        """What may go, by the importance that it has in round `number`."""
-        params, relative = self._params, scope != "cost"
-        scores = importance(params.criterion, self._model, groups, self._context, number, relative=relative)
-        candidates = self._candidates(groups, {name: len(own) for name, own in scores.items()})
-        candidates = [c.ranked(scores[c.name]) for c in candidates]
+    def choice(self, groups: list[Group], number: int, scope: Scope) -> Choice:
+        """What may go, in its order, by the importance that it has in round `number`."""
+        scores = self._importance(groups, number, relative=scope != "cost")
+        candidates = [c.ranked(scores[c.name]) for c in self._candidates(groups, _units(scores))]
         order = ordered(candidates, scope, cost=self._budget.cost, levels=self._budget.levels)
-        return _Choice(candidates, order)
+        return Choice(candidates, order)
+
+    def _importance(self, groups: list[Group], number: int, *, relative: bool = True) -> dict[str, Tensor]:
+        criterion = self._params.criterion
+        assert criterion != "auto"
+        return importance(criterion, self._model, groups, self._context, number, relative=relative)
 
     def _round_to(self, channels: int) -> int:
         """What to round a layer of so many channels to."""
@@ -280,6 +308,10 @@ class _Pruning:
                 Candidate(group.name, units[group.name], whole, group.per_unit, group.structure, least, step)
             )
         return candidates
+
+
+def _units(scores: dict[str, Tensor]) -> dict[str, int]:
+    return {name: len(own) for name, own in scores.items()}
 
 
 def _multiple(params: PruneChannels, context: Context) -> int:

@@ -20,6 +20,8 @@ from engine.compute.models.architecture import architecture
 from engine.compute.steps.calibration.step import recalibrate
 from engine.compute.steps.calibration.understood import reasons_against, tell
 from engine.compute.steps.factorization import vbmf
+from engine.compute.steps.rates import findings, solved_rates
+from engine.errors import SecateurError
 from engine.params.factorization import Energy, Factorize, Rank, Ratio, Vbmf
 from engine.text.phrases import counted
 
@@ -31,25 +33,14 @@ def factorize(model: nn.Module, params: Factorize, context: Context) -> nn.Modul
     and the share of its energy that is lost.
     """
     to_device(model, context.device)
-    layers = prunable_layers(model, params.skip)
-    arch = architecture(model)
-    called = set(calls(model, layers, torch.zeros(1, arch.channels, *arch.size, device=context.device)))
-    able = {name: layer for name, layer in layers.items() if name in called and not _refused(layer)}
-    against = reasons_against(model, able, context, partial(_at_full_rank, params))
-    tell(against, params.kind, context)
-    left: Counter[str] = Counter()
+    able, left = able_layers(model, params, context)
+    each = _solved(model, able, params) if params.scope == "solved" else dict.fromkeys(able, params)
     folded = 0
     rows = []
-    for number, (name, module) in enumerate(layers.items()):
-        context.progress(number / len(layers), name)
-        if reason := "not called as a layer" if name not in called else _refused(module):
-            left[reason] += 1
-            continue
-        if name in against:
-            left["left alone"] += 1
-            continue
+    for number, (name, module) in enumerate(able.items()):
+        context.progress(number / len(able), name)
         was_folded = any(isinstance(part, Folding) for part in module.modules())
-        row = _factorize(model, name, module, params)
+        row = split(model, name, each[name]) if name in each else None
         if row is None:
             left["would not save weights"] += 1
             continue
@@ -61,6 +52,45 @@ def factorize(model: nn.Module, params: Factorize, context: Context) -> nn.Modul
     if rows and params.calibrate:
         recalibrate(model, context)
     return model
+
+
+def _solved(model: nn.Module, layers: dict[str, nn.Module], params: Factorize) -> dict[str, Factorize]:
+    """The step for each layer that is to be split, with the ratio that the solver finds for it."""
+    assert isinstance(params.rank, Ratio)
+    measured = findings(model, "rank")
+    if measured["scheme"] != params.scheme:
+        raise SecateurError(
+            f"The sensitivity of ranks was measured with the scheme {measured['scheme']}, not {params.scheme}",
+            "What a layer loses at a rank differs between them.",
+            f"Use scheme: {measured['scheme']}, or measure it with scheme: {params.scheme}.",
+        )
+    sizes = {name: weight_of(layer).numel() for name, layer in layers.items()}
+    rates = solved_rates(measured["rows"], sizes, params.rank.ratio)
+    return {
+        name: params.model_copy(update={"rank": Ratio(ratio=rate)})
+        for name, rate in rates.items()
+        if rate > 0
+    }
+
+
+def able_layers(
+    model: nn.Module, params: Factorize, context: Context
+) -> tuple[dict[str, nn.Module], Counter[str]]:
+    """The layers that can be split, and how many can't, by the reason."""
+    layers = prunable_layers(model, params.skip)
+    arch = architecture(model)
+    called = set(calls(model, layers, torch.zeros(1, arch.channels, *arch.size, device=context.device)))
+    reasons = {
+        name: "not called as a layer" if name not in called else _refused(layer)
+        for name, layer in layers.items()
+    }
+    able = {name: layer for name, layer in layers.items() if not reasons[name]}
+    against = reasons_against(model, able, context, partial(_at_full_rank, params))
+    tell(against, params.kind, context)
+    left = Counter(reason for reason in reasons.values() if reason)
+    if against:
+        left["left alone"] = len(against)
+    return {name: layer for name, layer in able.items() if name not in against}, left
 
 
 def _tell(done: int, left: Counter[str], folded: int, context: Context) -> None:
@@ -92,8 +122,9 @@ def _at_full_rank(params: Factorize, _name: str, layer: nn.Module, given: Tensor
     return result
 
 
-def _factorize(model: nn.Module, name: str, module: nn.Module, params: Factorize) -> dict[str, Any] | None:
-    """Split one layer; what became of it, None when its ranks would not save weights."""
+def split(model: nn.Module, name: str, params: Factorize) -> dict[str, Any] | None:
+    """Split one layer in place; what became of it, None when its ranks would not save weights."""
+    module = model.get_submodule(name)
     weight = module.weight
     assert isinstance(weight, Tensor)
     scheme = scheme_of(module, params)

@@ -16,8 +16,8 @@ from engine.compute.steps.calibration.step import recalibrate
 from engine.compute.steps.calibration.understood import changeable
 from engine.compute.steps.pruning.importance import importance
 from engine.compute.steps.pruning.output_aware import chosen, refitted
-from engine.compute.steps.pruning.rates import findings, rates_for
 from engine.compute.steps.pruning.rounds import keep_largest, recover
+from engine.compute.steps.rates import findings, rates_for, solved_rates
 from engine.compute.training.schedules import sparsities
 from engine.errors import SecateurError
 from engine.params.pruning import Cubic, Linear, OneShot, PruneWeights, Rounds
@@ -83,8 +83,10 @@ def _prune_to(
             flat = torch.cat([s.flatten() for s in scores.values()])
             parts = torch.split(keep_largest(flat, sparsity), [s.numel() for s in scores.values()])
             masks = {name: p.view_as(scores[name]) for name, p in zip(scores, parts, strict=True)}
-        case "sensitivity":
-            rates = _rates(sparsity, model, layers)
+        case "sensitivity" | "solved":
+            rates = _rates(
+                rates_for if params.scope == "sensitivity" else solved_rates, sparsity, model, layers
+            )
             masks = {name: keep_largest(s, rates[name]) for name, s in scores.items()}
         case _:
             assert_never(params.scope)
@@ -163,11 +165,13 @@ def _plain_below_masks(layer: nn.Module) -> bool:
     return all(isinstance(part, Mask) for part in parts)
 
 
-def _rates(sparsity: float, model: nn.Module, layers: dict[str, nn.Module]) -> dict[str, float]:
-    """For every layer the rate at which an earlier step predicts that the loss rises alike."""
+def _rates(
+    rule: Callable[..., dict[str, float]], sparsity: float, model: nn.Module, layers: dict[str, nn.Module]
+) -> dict[str, float]:
+    """For every layer the rate by what an earlier step predicts."""
     sizes = {name: weight_of(module).numel() for name, module in layers.items()}
     gone = {name: _sparsity({name: module}) for name, module in layers.items()}
-    return rates_for(findings(model, "weights")["rows"], sizes, sparsity, gone)
+    return rule(findings(model, "weights")["rows"], sizes, sparsity, gone)
 
 
 def _prune_pattern(

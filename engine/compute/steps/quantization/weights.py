@@ -15,6 +15,7 @@ from engine.compute.steps.calibration.step import recalibrate
 from engine.compute.steps.calibration.understood import changeable
 from engine.compute.steps.quantization.compensated import Grid, compensated
 from engine.compute.steps.quantization.grids import fit_grid
+from engine.compute.steps.rates import findings, solved_bits
 from engine.params.quantize_weights import Gptq, Nearest, QuantizeWeights
 from engine.text.phrases import counted, listed
 
@@ -30,26 +31,35 @@ def quantize_weights(model: nn.Module, params: QuantizeWeights, context: Context
     overlays.refuse(layers, params, title="Weights that share their values cannot be rounded one by one")
     for layer in layers.values():
         without_grid(layer)
-    form = GridForm(params.bits, params.symmetric, params.group, params.learn_steps)
+    forms = _forms(model, layers, params)
     match params.rounding:
         case Nearest():
             lost = {}
         case Gptq():
-            lost = _rounded_together(model, layers, form, params, params.rounding, context)
+            lost = _rounded_together(model, layers, forms, params, params.rounding, context)
         case _:
             assert_never(params.rounding)
     for name in [name for name in layers if name not in lost]:
-        lost[name] = _rounded(layers[name], form, params, None)
-    _tell({name: lost[name] for name in layers}, params, context)
+        lost[name] = _rounded(layers[name], forms[name], params, None)
+    _tell({name: lost[name] for name in layers}, forms, context)
     if params.calibrate:
         recalibrate(model, context)
     return model
 
 
+def _forms(model: nn.Module, layers: dict[str, nn.Module], params: QuantizeWeights) -> dict[str, GridForm]:
+    """The grid of each layer: of the same bits, or of those that the solver finds for it."""
+    bits = dict.fromkeys(layers, params.bits)
+    if params.scope == "solved":
+        sizes = {name: weight_of(layer).numel() for name, layer in layers.items()}
+        bits |= solved_bits(findings(model, "bits")["rows"], sizes, params.bits)
+    return {name: GridForm(bits[name], params.symmetric, params.group, params.learn_steps) for name in layers}
+
+
 def _rounded_together(
     model: nn.Module,
     layers: dict[str, nn.Module],
-    form: GridForm,
+    forms: dict[str, GridForm],
     params: QuantizeWeights,
     rounding: Gptq,
     context: Context,
@@ -63,7 +73,7 @@ def _rounded_together(
         model, layers, context, count=rounding.images, damping=rounding.damping, norms=params.calibrate
     ) as errors:
         for name, error in errors.each():
-            lost[name] = _rounded(layers[name], form, params, error)
+            lost[name] = _rounded(layers[name], forms[name], params, error)
             errors.keep_means(name, error)
     if others := [name for name in layers if name not in lost]:
         context.notice("info", f"To the nearest points: {listed(others)}, of whose outputs nothing is known")
@@ -103,14 +113,16 @@ def _compensated(
     return codes.reshape(shape).to(weight.dtype), step, low
 
 
-def _tell(lost: dict[str, float], params: QuantizeWeights, context: Context) -> None:
+def _tell(lost: dict[str, float], forms: dict[str, GridForm], context: Context) -> None:
     context.observations["rounding"] = [
-        {"name": name, "bits": params.bits, "lost": share} for name, share in lost.items()
+        {"name": name, "bits": forms[name].bits, "lost": share} for name, share in lost.items()
     ]
     worst = max(lost, key=lambda name: lost[name])
+    fewest, most = (which(form.bits for form in forms.values()) for which in (min, max))
+    bits = f"{most} bits" if fewest == most else f"{fewest} to {most} bits"
     context.notice(
         "info",
-        f"{counted(len(lost), 'layer')} rounded to {params.bits} bits; {worst} loses most: "
+        f"{counted(len(lost), 'layer')} rounded to {bits}; {worst} loses most: "
         f"{lost[worst]:.2%} of its weights' energy",
     )
 

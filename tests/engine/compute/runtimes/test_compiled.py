@@ -43,8 +43,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_compiled_network_agrees_and_compiling_is_in_the_first_call_alone(saved, monkeypatch, tmp_path):
-    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+def test_a_compiled_network_agrees_and_compiling_is_in_the_first_call_alone(saved):
     opened = CompiledSession(saved, example(2, SHAPE), 1, "cpu", named=(f"{__file__}:tiny",))
     images = torch.rand(2, *SHAPE)
     with torch.inference_mode():
@@ -53,5 +52,7 @@ def test_a_compiled_network_agrees_and_compiling_is_in_the_first_call_alone(save
     params = Latency(runtimes=("torch-compile",), blocks=3, block_ms=5, warmup_ms=5)
     side = Side({"torch-compile": saved}, named=(f"{__file__}:tiny",))
     (row,) = measure_pair(side, side, params=params, shape=SHAPE, threads=1)
-    assert row["first_ms"] > 100 * row["p90_ms"], "a second of compiling, tens of microseconds of running"
+    assert row["first_ms"] > 100 * row["p90_ms"], (
+        "compiling, or finding what was compiled, against tens of microseconds of running"
+    )
     assert row["warmup_ms"] >= row["first_ms"] and row["warmup_calls"] >= 1

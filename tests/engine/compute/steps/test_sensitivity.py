@@ -1,7 +1,9 @@
 """Pruning one layer at a time: what is found, that the model is left alone, and that a kill loses a row."""
 
+import copy
 import json
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
@@ -10,12 +12,15 @@ from torch import Tensor, nn
 from engine.compute.context import validate
 from engine.compute.layers.masks import masked
 from engine.compute.layers.select import prunable_layers, weight_of
+from engine.compute.measures.counts import count
 from engine.compute.models import checkpoint, edits
+from engine.compute.steps.apply import apply
 from engine.compute.steps.channels.step import prune_channels
 from engine.compute.steps.pruning.step import prune_weights
 from engine.compute.steps.sensitivity import ROWS, sensitivity
 from engine.compute.training.loop import fit
 from engine.errors import SecateurError
+from engine.params import STEPS
 from engine.params.channels import PruneChannels
 from engine.params.pruning import Cubic, PruneWeights
 from engine.params.sensitivity import Sensitivity
@@ -131,10 +136,13 @@ def _after(calls: int):  # type: ignore[no-untyped-def]
     return hook
 
 
-def test_pruning_at_rates_from_it_meets_the_sparsity_and_spares_the_frail(model: nn.Module) -> None:
+@pytest.mark.parametrize("scope", ["sensitivity", "solved"])
+def test_pruning_at_rates_from_it_meets_the_sparsity_and_spares_the_frail(
+    model: nn.Module, scope: Literal["sensitivity", "solved"]
+) -> None:
     context = context_for()
     sensitivity(model, PARAMS, context)
-    prune_weights(model, PruneWeights(scope="sensitivity", sparsity=0.6), context)
+    prune_weights(model, PruneWeights(scope=scope, sparsity=0.6), context)
     masks = {name: mask.mask for name, mask in masked(model).items()}
     elements = sum(mask.numel() for mask in masks.values())
     gone = sum(int((~mask).sum()) for mask in masks.values())
@@ -200,3 +208,65 @@ def test_channels_go_at_rates_from_it(model: nn.Module) -> None:
         0.4, abs=0.05
     )
     assert weight_of(model.get_submodule("layer3.0.conv1")).shape[0] <= before[0]
+
+
+@pytest.mark.parametrize(
+    ("of", "level", "step"),
+    [
+        ("bits", 3, {"bits": 3, "rounding": {"kind": "nearest"}, "calibrate": False}),
+        ("rank", 0.6, {"scheme": "channel", "rank": {"kind": "ratio", "ratio": 0.6}, "calibrate": False}),
+    ],
+)
+def test_a_row_of_bits_or_rank_is_what_that_step_does_to_the_layer_alone(
+    model: nn.Module, trained: dict[str, Tensor], of: str, level: float, step: dict[str, object]
+) -> None:
+    context, layer = context_for(), "layer2.0.conv2"
+    levels = {"bits": [level]} if of == "bits" else {"rates": [level], "scheme": "channel"}
+    given = {"of": of, **levels, "calibrate": False, "images": 10_000, "skip": ["layer3.*"]}
+    sensitivity(model, Sensitivity.model_validate(given), context)
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, trained[name]), name
+    found = edits.notes(model)["sensitivity"][of]
+    row = next(one for one in found["rows"] if one["layer"] == layer)
+    others = [name for name in prunable_layers(model, ()) if name != layer]
+    kind = "quantize.weights" if of == "bits" else "factorize"
+    alone = apply(STEPS[kind].model_validate(step | {"skip": others}), model, context)
+    assert row["validation_loss"] == pytest.approx(validate(alone, context).loss, rel=1e-6)
+    assert row["size.packed"] < found["reference"]["size.packed"]
+    assert (row["rate"], row.get("bits")) == ((1 - 3 / 32, 3) if of == "bits" else (0.6, None))
+
+
+def test_channels_go_where_the_solver_says(model: nn.Module) -> None:
+    context = context_for()
+    rates = (0.25, 0.5, 0.75)
+    sensitivity(model, Sensitivity(of="channels", criterion="l2", rates=rates, images=60), context)
+    before = count(model, (1, 8, 8)).macs
+    prune_channels(
+        model, PruneChannels(scope="solved", criterion="l2", speedup=1.7, round_to=1, repair=False), context
+    )
+    # Whole channels of layers of four: the least that reaches it is not far beyond.
+    assert 1.7 <= before / count(model, (1, 8, 8)).macs < 1.95
+    with pytest.raises(SecateurError, match="measured too little"):
+        prune_channels(model, PruneChannels(scope="solved", speedup=15, floor=0, round_to=1), context)
+
+
+@pytest.mark.parametrize("of", ["bits", "rank"])
+def test_bits_and_ranks_are_given_where_they_count(model: nn.Module, of: str) -> None:
+    context = context_for()
+    table = Sensitivity.model_validate({"of": of, "bits": [2, 4, 8], "rates": [0.3, 0.6, 0.8], "images": 60})
+    sensitivity(model, table, context)
+    if of == "bits":
+        given = {"bits": 4, "scope": "solved", "rounding": {"kind": "nearest"}}
+        quantized = apply(STEPS["quantize.weights"].model_validate(given), model, context)
+        rows = {row["name"]: row["bits"] for row in context.observations["rounding"]}
+        sizes = {name: weight_of(m).numel() for name, m in prunable_layers(quantized, ()).items()}
+        assert len(set(rows.values())) > 1
+        assert sum(sizes[name] * bits for name, bits in rows.items()) <= 4 * sum(sizes.values())
+        return
+    whole = sum(weight_of(m).numel() for m in prunable_layers(model, ()).values())
+    given = {"scope": "solved", "scheme": "channel", "rank": {"kind": "ratio", "ratio": 0.4}}
+    with pytest.raises(SecateurError, match="scheme tucker, not channel"):
+        apply(STEPS["factorize"].model_validate(given), copy.deepcopy(model), context)
+    factorized = apply(STEPS["factorize"].model_validate(given | {"scheme": "tucker"}), model, context)
+    left = sum(weight_of(m).numel() for m in prunable_layers(factorized, ()).values())
+    assert 1 - left / whole == pytest.approx(0.4, abs=0.1), "ranks are whole numbers"

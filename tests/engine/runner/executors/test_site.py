@@ -11,6 +11,7 @@ from engine.runner import launch
 from engine.runner.executors import site
 
 PRESET = "model: {name: resnet20}\ndata: {name: digits}\nsteps: [train]\n"
+SEARCH = PRESET + "search: {smallest: size.packed, budget: {trials: 8}, over: auto}\n"
 
 
 @pytest.fixture
@@ -70,6 +71,9 @@ def test_a_site_can_settle_that_presets_run_by_slurm_which_say_nothing(
     files[0].write_text("default: true\npartition: cpu\n")
     assert launch.with_default_executor(quiet).settings.executor.slurm == Slurm()
     assert launch.with_default_executor(local).settings.executor.slurm is None
+    search = spec.parse(SEARCH, "s")
+    found = launch.with_default_executor(search)
+    assert (found.settings.executor.slurm, found.space) == (Slurm(), search.space), "searches too"
     monkeypatch.setenv("SLURM_JOB_ID", "7")
     assert launch.with_default_executor(quiet).settings.executor.slurm is None, (
         "within a job they run where they are"

@@ -12,17 +12,20 @@ from torch import nn
 
 from engine.compute.models import edits
 from engine.errors import SecateurError
-from engine.results.tolerance import Curve, Row, loss_curves
+from engine.results.tolerance import Curve, Row, cost_at, loss_curves
+from engine.search.solver import Option, solve
 
 NOTE = "sensitivity"
-"""The model's note: what was found, by what was removed (`weights`, `channels`)."""
+"""The model's note: what was found, by what was removed."""
 HALVINGS = 60
 """Halvings of an interval: enough for every bit that a rate has."""
 
 TINY = 1e-9
 """Share that sums of floats may miss."""
+LEVELS = 24
+"""Rates of each layer among which the solver chooses, between those measured."""
 
-Of = Literal["weights", "channels"]
+Of = Literal["weights", "channels", "bits", "rank"]
 Rates = dict[str, float]
 
 
@@ -35,7 +38,7 @@ def findings(model: nn.Module, of: Of) -> dict[str, Any]:
     if measured is None:
         raise SecateurError(
             f"There is no sensitivity of the model's {of} to take rates from",
-            f"scope: sensitivity needs what an earlier step `sensitivity: {{of: {of}}}` found.",
+            f"This scope needs what an earlier step `sensitivity: {{of: {of}}}` found.",
             "Put that step before this one, or choose another scope.",
         )
     return measured
@@ -76,6 +79,85 @@ def rates_for(
     _, part = _halved(0.0, 1.0, lambda t: removed(_between(low, high, t)) >= share)
     exact = _between(low, high, part)
     return {layer: max(exact.get(layer, 0.0), floor[layer]) for layer in sizes}
+
+
+def solved_rates(
+    rows: Sequence[Row], sizes: Mapping[str, int], share: float, least: Mapping[str, float] | None = None
+) -> dict[str, float]:
+    """Rates of least predicted increase of the loss in sum that remove `share` (0 … 1) of all elements together.
+
+    The layers' increases are taken to add up (SPDY, Frantar & Alistarh 2022). Arguments as in `rates_for`. Raises
+    SecateurError where the largest rates measured are not enough: nothing is predicted beyond.
+    """
+    total, floor = sum(sizes.values()), {layer: (least or {}).get(layer, 0.0) for layer in sizes}
+    curves = {layer: line for layer, line in loss_curves(rows).items() if layer in sizes}
+    top = {layer: max(line.rates[-1], floor[layer]) for layer, line in curves.items()}
+    most = sum(n * top.get(layer, floor[layer]) for layer, n in sizes.items()) / total
+    if most < share - TINY:
+        raise SecateurError(
+            f"The sensitivity step measured too little to remove {share:.1%} of the weights",
+            f"At the largest rates that it measured, {most:.1%} would go, and beyond nothing is predicted.",
+            "Add larger values to its rates, skip the same layers in both steps, or ask for less.",
+        )
+    options = {
+        layer: [
+            Option(rate, cost_at(line, rate), (n * (1 - rate),))
+            for rate in spread(floor[layer], top[layer], LEVELS)
+        ]
+        for layer, n in sizes.items()
+        if (line := curves.get(layer)) is not None
+    }
+    fixed = sum(n * (1 - floor[layer]) for layer, n in sizes.items() if layer not in options)
+    chosen = solve(options, [max(total * (1 - min(share, most)) - fixed, 0.0) + TINY * total])
+    assert chosen is not None, "the largest rates hold the limit"
+    rates = {layer: floor[layer] for layer in sizes} | {name: one.level for name, one in chosen.items()}
+    return _exactly(rates, floor, sizes, share)
+
+
+def solved_bits(rows: Sequence[Row], sizes: Mapping[str, int], average: int) -> dict[str, int]:
+    """Bits for every layer that has rows, at most `average` over all of their weights (`sizes`), of least predicted
+    increase of the loss in sum.
+
+    Raises SecateurError where the fewest bits measured are more than that.
+    """
+    curves = loss_curves(rows)
+    measured: dict[str, dict[int, float]] = {}
+    for row in rows:
+        if row["layer"] in sizes:
+            cost = cost_at(curves[row["layer"]], row["rate"])
+            measured.setdefault(row["layer"], {})[int(row["bits"])] = cost
+    options = {
+        layer: [Option(float(bits), cost, (float(sizes[layer] * bits),)) for bits, cost in of.items()]
+        for layer, of in measured.items()
+    }
+    chosen = solve(options, [float(average * sum(sizes[layer] for layer in options))])
+    if chosen is None:
+        raise SecateurError(
+            f"The sensitivity step measured no fewer than {average} bits on average",
+            f"Its bits are {', '.join(str(bits) for bits in sorted({b for of in measured.values() for b in of}))}.",
+            "Add smaller values to its bits, or ask for more.",
+        )
+    return {layer: round(one.level) for layer, one in chosen.items()}
+
+
+def _exactly(rates: Rates, floor: Rates, sizes: Mapping[str, int], share: float) -> Rates:
+    """Levels are coarse, so a little too much would go: all that is above the floor is drawn back alike."""
+    total = sum(sizes.values())
+
+    def removed(part: float) -> float:
+        return sum(n * _between(floor, rates, part)[layer] for layer, n in sizes.items()) / total
+
+    _, part = _halved(0.0, 1.0, lambda t: removed(t) >= share)
+    return _between(floor, rates, part)
+
+
+def spread(low: float, high: float, count: int) -> list[float]:
+    """`count` numbers from `low` to `high`, evenly.
+
+    >>> spread(0.0, 0.9, 4)
+    [0.0, 0.3, 0.6, 0.9]
+    """
+    return [round(low + (high - low) * number / (count - 1), 12) for number in range(count)]
 
 
 def _around(curves: Mapping[str, Curve], enough: Callable[[Rates], bool]) -> tuple[Rates, Rates]:

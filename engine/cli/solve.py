@@ -1,0 +1,195 @@
+"""`solve`: networks within limits, from what a study's sensitivity steps measured, without training."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from engine.cli.common import add_json, add_workspace, columns, print_json, say, say_text
+from engine.errors import UsageError
+
+if TYPE_CHECKING:
+    from engine.presets.limits import Limit
+    from engine.search.proposals import Proposal
+    from engine.studies.rundir import RunDir
+    from engine.studies.state import TrialState
+
+
+def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = subparsers.add_parser(
+        "solve",
+        help="propose networks within limits from a study's sensitivity, without training",
+        description="From the tables of layers by levels that the sensitivity steps of a trial measured: how far each "
+        "layer should be compressed so that the network has least of a measure, or loses least, within limits. "
+        "Losses of layers are taken to add up, so they are predictions. Another limit is another solve; nothing is "
+        "computed on images.",
+        epilog="`secateur solve latest --within accuracy=-1` asks for the smallest network that loses a point; "
+        "`--within size.packed=100kB --least accuracy` for the one that loses least within 100 kB.",
+    )
+    parser.add_argument("study", metavar="STUDY[:TRIAL]", help="whose sensitivity steps to take")
+    parser.add_argument(
+        "--within",
+        action="append",
+        default=[],
+        metavar="MEASURE=LIMIT",
+        help="accuracy=-1 (points), size.packed=500kB, macs=40%%, parameters=100k; may be repeated (default: "
+        "accuracy=-1)",
+    )
+    parser.add_argument(
+        "--least",
+        default="size.packed",
+        choices=("size.packed", "parameters", "macs", "accuracy"),
+        help="what the network is to have least of; accuracy: what it is to lose least of (default: size.packed)",
+    )
+    parser.add_argument("--of", help="take the table of weights, channels, bits or rank only")
+    parser.add_argument(
+        "--out", metavar="FILE", help="write the preset of the one network that --of proposes"
+    )
+    add_workspace(parser)
+    add_json(parser)
+    parser.set_defaults(run=_solve)
+
+
+def _solve(args: argparse.Namespace) -> int:
+    from engine.results import compare
+    from engine.search.proposals import Table
+    from engine.store.workspace import workspace
+    from engine.studies.rundir import find
+    from engine.studies.state import load
+
+    study, number = compare.named(args.study)
+    run = find(workspace(args.workspace), study)
+    trial, tables = _tables(run, load(run.path).trials, number, args.of)
+    limits = [_limit(text) for text in args.within or ["accuracy=-1"]]
+    least = "quality" if args.least == "accuracy" else args.least
+    found: dict[str, Proposal | None] = {}
+    for of, (_, scanned) in tables.items():
+        table = Table(scanned)
+        bounds = {
+            one.measure if one.kind != "loss" else "quality": _bound(one, table.before) for one in limits
+        }
+        found[of] = table.propose(least, bounds)
+    if args.out:
+        _write(args, run, trial, {of: address for of, (address, _) in tables.items()}, found)
+    if args.json:
+        rows = {of: one.as_dict() if one else None for of, one in found.items()}
+        print_json({"study": run.name, "trial": trial.index, "proposals": rows})
+    else:
+        _show(run, trial, limits, found)
+    return 0
+
+
+def _tables(
+    run: "RunDir", trials: "list[TrialState]", number: str, of: str | None
+) -> "tuple[TrialState, dict[str, tuple[str, dict[str, Any]]]]":
+    """The trial, by default the first that has any, and by what was removed the address of each step and its table."""
+    from engine.results.sensitivity import found_by
+
+    for trial in trials:
+        if number not in ("", "pick", str(trial.index)):
+            continue
+        tables = {
+            str(scanned.get("of", "")): (step.address, scanned)
+            for step in trial.steps
+            if (scanned := found_by(step)) is not None
+        }
+        chosen = {name: one for name, one in tables.items() if of in (None, name)}
+        if chosen:
+            return trial, chosen
+    what = f"the sensitivity of its {of}" if of else "any sensitivity"
+    where = f"Trial {number} has no" if number not in ("", "pick") else "No trial has a"
+    raise UsageError(
+        f"Nothing has measured {what} in {run.name}",
+        f"{where} finished step of that.",
+        f"Add `- sensitivity: {{of: {of or 'weights'}}}` after the training, and run the preset: what is stored is not "
+        "computed again.",
+    )
+
+
+def _limit(text: str) -> "Limit":
+    from engine.presets import limits
+    from engine.presets.steps import Unknown
+
+    name, _, value = text.partition("=")
+    try:
+        return limits.parse(name.strip(), value)
+    except Unknown as error:
+        what, allowed, *hint = error.parts
+        raise UsageError(f"--within {text}: {what}", f"Allowed: {allowed}.", " ".join(hint)) from error
+
+
+def _bound(limit: "Limit", before: dict[str, float]) -> float:
+    if limit.kind == "loss":
+        return limit.value
+    bound = limit.bound(before.get(limit.measure))
+    return float("inf") if bound is None else bound
+
+
+def _write(
+    args: argparse.Namespace,
+    run: "RunDir",
+    trial: "TrialState",
+    addresses: dict[str, str],
+    found: "dict[str, Proposal | None]",
+) -> None:
+    """The preset of the one proposal, in a file that is not there."""
+    from engine.presets.continued import continued
+    from engine.presets.spec import read_stored
+
+    if len(found) != 1:
+        raise UsageError(
+            "--out takes one proposal", f"There are {', '.join(found)}.", "Say which one: --of weights, say."
+        )
+    ((of, proposal),) = found.items()
+    if proposal is None or not proposal.steps:
+        why = (
+            "No network is within the limits."
+            if proposal is None
+            else f"No step takes levels of {of} from a table."
+        )
+        raise UsageError("There is no preset to write", why)
+    spec = read_stored(run.preset, run.asked().get("name", run.name))
+    text = continued(
+        spec,
+        min(trial.index, len(spec.trials) - 1),
+        proposal.steps,
+        f"What solve proposed from {run.name}",
+        proposal=trial.proposal,
+        after=addresses[of],
+    )
+    try:
+        with Path(args.out).open("x", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise UsageError(
+            f"{args.out} can't be written", f"{error.strerror}.", "Name another file."
+        ) from error
+
+
+def _show(
+    run: "RunDir", trial: "TrialState", limits: "list[Limit]", found: "dict[str, Proposal | None]"
+) -> None:
+    from engine.measures.table import measure, measure_text
+    from engine.text import tables
+    from engine.text.numbers import ratio, significant
+
+    say(f"{run.name}, trial {trial.index}, within {'; '.join(map(str, limits))}: predicted without training")
+    names = list(dict.fromkeys(name for one in found.values() if one for name in one.amounts))
+    rows = [
+        [
+            of,
+            f"{-100 * one.loss:+.2f}",
+            *(
+                f"{measure_text(name, one.amounts[name])} {ratio(one.before[name] / one.amounts[name])}"
+                if name in one.amounts
+                else ""
+                for name in names
+            ),
+            f"{significant(one.seconds, 2)} s",
+        ]
+        for of, one in found.items()
+        if one is not None
+    ]
+    heads = ["table of", "points", *(measure(name).label for name in names), "solved in"]
+    if rows:
+        say_text(tables.table(heads, rows, ["left"], columns()))
+    say(*(f"{of}: no choice of its levels is within the limits" for of, one in found.items() if one is None))

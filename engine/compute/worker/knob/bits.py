@@ -1,0 +1,127 @@
+"""Fewer bits: weights rounded to the nearest point of a uniform grid, as `quantize.weights` does with `nearest`."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from engine.compute.layers import overlays
+from engine.compute.layers.grids import Grid, GridForm, UniformGrid
+from engine.compute.layers.select import prunable_layers
+from engine.compute.measures.estimate import Stored, stored
+from engine.compute.steps.calibration.understood import changeable
+from engine.compute.steps.quantization.grids import fit_grid
+from engine.compute.worker.knob.dials import Setting, effective_less, packed
+from engine.compute.worker.knob.held import Held
+from engine.params.quantize_weights import QuantizeWeights
+from engine.studies.knob import Technique
+
+ORDER = (4, 3, 2, 6, 5, 8, 7)
+"""In which grids are fitted while nothing is asked: first those that most will look at."""
+PIECE = 1 << 17
+"""Weights whose grids are fitted at once, in a tenth of a second."""
+HEADER = 40.0
+"""Bytes that a grid takes in a packed file's header, about."""
+
+
+class Bits:
+    """Every layer at the same bits; a grid is fitted once for each layer and number of bits."""
+
+    technique = Technique(
+        "bits",
+        "bits of a weight",
+        "bits",
+        2.0,
+        8.0,
+        1.0,
+        8.0,
+        how="the same in each layer, to the nearest code",
+    )
+
+    def __init__(self, held: Held) -> None:
+        self._held = held
+        params = self._params(8)
+        layers = changeable(held.model, prunable_layers(held.model, ()), held.context, params.kind)
+        overlays.refuse(layers, params, title="Weights that share their values cannot be rounded one by one")
+        self._layers = tuple(layers)
+        self._fitted: dict[tuple[str, int], tuple[Tensor, Tensor]] = {}
+        self._stored: dict[tuple[str, int], tuple[int, Stored]] = {}
+        self._ahead = self._work_ahead()
+
+    @staticmethod
+    def _params(bits: int) -> QuantizeWeights:
+        return QuantizeWeights.model_validate(
+            {"bits": bits, "rounding": {"kind": "nearest"}, "calibrate": False}
+        )
+
+    def prepare(self) -> bool:
+        return next(self._ahead, False)
+
+    def _work_ahead(self) -> Iterator[bool]:
+        """Fit every grid that no question has asked for yet, in pieces shorter than a question may wait: rows have
+        grids of their own."""
+        for bits in ORDER:
+            for name in self._layers:
+                parts = []
+                weight = self._held.weights[name]
+                for rows in torch.split(weight, max(PIECE // max(weight[0].numel(), 1), 1)):
+                    if (name, bits) not in self._fitted:
+                        parts.append(fit_grid(rows, self._form(bits), self._params(bits).clip))
+                        yield True
+                if (name, bits) not in self._fitted:
+                    steps, lows = zip(*parts, strict=True)
+                    self._fitted[name, bits] = torch.cat(steps), torch.cat(lows)
+                if (name, bits) not in self._stored:
+                    self._kept(name, bits, self._rounded(name, bits))
+                    yield True
+
+    def set(self, value: float) -> Setting:
+        held, bits = self._held, round(value)
+        weights = {name: self._rounded(name, bits) for name in self._layers}
+        kept = {name: self._kept(name, bits, weight) for name, weight in weights.items()}
+        nonzero = {name: count for name, (count, _) in kept.items()}
+        before, base = {name: held.stored[f"{name}.weight"] for name in weights}, held.baseline
+        params = self._params(bits)
+        return Setting(
+            value,
+            held.write(weights),
+            dict.fromkeys(weights, float(bits)),
+            {params.kind: params.model_dump(mode="json", exclude_unset=True)},
+            base.size_plain,
+            packed(held, {name: one for name, (_, one) in kept.items()}),
+            base.parameters,
+            base.nonzero_parameters - sum(s.nonzero - nonzero[name] for name, s in before.items()),
+            base.macs,
+            base.effective_macs - effective_less(held, nonzero),
+            base.latency_ms,  # no runtime gets faster by rounded weights
+        )
+
+    def _grid(self, name: str, bits: int) -> tuple[Tensor, Tensor]:
+        if (name, bits) not in self._fitted:
+            params = self._params(bits)
+            self._fitted[name, bits] = fit_grid(self._held.weights[name], self._form(bits), params.clip)
+        return self._fitted[name, bits]
+
+    @staticmethod
+    def _form(bits: int) -> GridForm:
+        return GridForm(bits)
+
+    def _rounded(self, name: str, bits: int) -> Tensor:
+        step, low = self._grid(name, bits)
+        with torch.no_grad():
+            rounded: Tensor = UniformGrid(step, low, self._form(bits))(self._held.weights[name])
+        return rounded
+
+    def _kept(self, name: str, bits: int, weight: Tensor) -> tuple[int, Stored]:
+        """Weights that are not zero, and how the layer would be stored: as codes, where that is smaller."""
+        if (name, bits) not in self._stored:
+            step, low = self._grid(name, bits)
+            codes = Grid(self._form(bits), step, low).codes(weight)
+            as_floats = stored(weight)
+            if codes is not None:
+                of_codes = stored(codes)
+                beside = of_codes.beside + stored(step).bytes() + HEADER
+                as_codes = Stored(of_codes.elements, of_codes.nonzero, max(of_codes.bits, 1.0), beside)
+                as_floats = min(as_floats, as_codes, key=Stored.bytes)
+            self._stored[name, bits] = (int(torch.count_nonzero(weight)), as_floats)
+        return self._stored[name, bits]

@@ -1,0 +1,181 @@
+"""The stored model that a knob turns, the images it is scored on, and what is known of it as it is."""
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from engine import datasets, sources
+from engine.compute import usercode
+from engine.compute.context import Context, to_device
+from engine.compute.data import Dataset, load
+from engine.compute.data.memory import budget
+from engine.compute.layers.masks import folded
+from engine.compute.layers.select import PRUNABLE, leaf_of, weight_of
+from engine.compute.measures import estimate
+from engine.compute.measures.counts import Counts, count
+from engine.compute.models import checkpoint
+from engine.compute.numerics.aligned import read_tensors
+from engine.compute.steps.apply import prepare
+from engine.compute.worker.steps import PREDICTIONS
+from engine.errors import SecateurError
+from engine.measures import latency
+from engine.params import STEPS, PruneWeights
+from engine.store.files import read_json
+from engine.store.workspace import fingerprints
+from engine.studies.knob import Baseline
+from engine.studies.rundir import RunDir
+from engine.studies.state import TrialState
+from engine.studies.state import load as read_state
+
+
+@dataclass
+class Held:
+    """One trial's model in memory.
+
+    `model` is as stored, with its overlays; `plain` computes the same with plain weights, and is what techniques change
+    and put back. `right` says of each validation image whether the model as it is knows it. `context` is that of a step
+    that would follow the trial's, whose `kinds` are known. `stored` has the tensors of `plain` as a packed file would,
+    `latency` the row that the study measured first; empty where it measured none.
+    """
+
+    model: nn.Module
+    plain: nn.Module
+    context: Context
+    right: Tensor
+    counts: Counts
+    stored: dict[str, estimate.Stored]
+    latency: dict[str, Any]
+    kinds: frozenset[str]
+    _changed: set[str] = field(default_factory=set)
+
+    @property
+    def data(self) -> Dataset:
+        return self.context.data
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return (self.data.channels, *self.data.size)
+
+    @cached_property
+    def weights(self) -> dict[str, Tensor]:
+        """The weight of every layer of `plain` as it is without the knob, by the layer's name."""
+        layers = {name: m for name, m in self.plain.named_modules() if isinstance(m, PRUNABLE)}
+        return {name: weight_of(layer).detach().clone() for name, layer in layers.items()}
+
+    def write(self, weights: Mapping[str, Tensor]) -> nn.Module:
+        """`plain` with these weights, by the layer's name, and with its own everywhere else."""
+        own = self.weights
+        with torch.no_grad():
+            for name in self._changed - weights.keys():
+                leaf_of(self.plain.get_submodule(name)).copy_(own[name])
+            for name, weight in weights.items():
+                leaf_of(self.plain.get_submodule(name)).copy_(weight)
+        self._changed = set(weights)
+        return self.plain
+
+    @cached_property
+    def tensors(self) -> dict[str, tuple[torch.dtype, tuple[int, ...]]]:
+        """Type and shape of what a file of `plain` holds, by name."""
+        return {name: (t.dtype, tuple(t.shape)) for name, t in self.plain.state_dict().items()}
+
+    @cached_property
+    def baseline(self) -> Baseline:
+        """What it is before the knob is turned."""
+        return Baseline(
+            float(self.right.double().mean()),
+            len(self.right),
+            estimate.plain_bytes(self.tensors),
+            estimate.packed_bytes(self.stored.values()),
+            self.counts.parameters,
+            self.counts.nonzero,
+            self.counts.macs,
+            self.counts.effective_macs,
+            self.latency.get("median_ms"),
+            f"{self.latency['runtime']}.{self.latency['batch']}" if self.latency else "",
+        )
+
+
+def hold(run: RunDir, index: int) -> Held:
+    """The model of the study's trial `index`, on the CPU.
+
+    Raises SecateurError where it is not in the store, is no classifier in float, or the data are others by now.
+    """
+    state = read_state(run.path)
+    if not 0 <= index < len(state.trials):
+        raise SecateurError(f"Study {run.name} has no trial {index}", f"It has {len(state.trials)}.")
+    trial, settings, store = state.trials[index], run.settings().of_trial(index), run.store()
+    last = trial.steps[-1]
+    if store.get(last.key) is None:
+        raise SecateurError(
+            f"The model of trial {index} is not in the store",
+            f"Its last step, {last.address}, is {state.standing(last)}.",
+            f"`secateur resume {run.name}` computes it.",
+        )
+    if any(step.kind in STEPS and STEPS[step.kind].last for step in trial.steps):
+        raise SecateurError(
+            f"What trial {index} ends with can't be compressed further",
+            f"{last.address} leaves what is for inference alone.",
+            "Turn the knob of a trial without that step.",
+        )
+    usercode.use(sources.read(run.code))
+    folder = store.verified(last.key, last.content).folder
+    model = checkpoint.load(folder, [settings.model.name])
+    data = load(
+        settings.data,
+        datasets.locate(settings.data, run.workspace),
+        cache=fingerprints(run.workspace),
+        budget=budget(),
+    )
+    if data.task != "classification":
+        raise SecateurError(
+            "The knob knows classifiers only",
+            f"{data.name} is for {data.task}.",
+            "Sweep its parameters instead.",
+        )
+    _check_data(run, data)
+    predictions = read_tensors(folder / PREDICTIONS)["validation"]
+    device = torch.device("cpu")
+    position = sum(step.kind != "model" for step in trial.steps)
+    partial = Path(tempfile.gettempdir()) / "knob-keeps-nothing"
+    context = Context(data, device, settings.seeds[0], position, "knob", partial, lambda event: None)
+    return held(
+        model,
+        context,
+        predictions == data.validation.labels,
+        _measured(trial),
+        frozenset(step.kind for step in trial.steps),
+    )
+
+
+def held(
+    model: nn.Module, context: Context, right: Tensor, row: dict[str, Any], kinds: frozenset[str]
+) -> Held:
+    """`model` ready to be turned; see `Held` for the rest."""
+    to_device(model, context.device).eval()
+    prepare(model, PruneWeights(), context)
+    plain = to_device(folded(model), context.device).eval()
+    counts = count(model, (context.data.channels, *context.data.size))
+    stored = {name: estimate.stored(tensor) for name, tensor in plain.state_dict().items()}
+    return Held(model, plain, context, right, counts, stored, row, kinds)
+
+
+def _check_data(run: RunDir, data: Dataset) -> None:
+    known = read_json(run.data)
+    if isinstance(known, dict) and known and data.fingerprint not in known.values():
+        raise SecateurError(
+            f"The data of study {run.name} are not those that it began with",
+            f"{data.name}: files were changed since; what the model did before can't be compared.",
+            "Run the preset as a new study.",
+        )
+
+
+def _measured(trial: TrialState) -> dict[str, Any]:
+    """The first row that the study measured of the trial; empty where it measured none."""
+    rows = latency.measured(trial.results)
+    return rows[0] if rows else {}

@@ -1,0 +1,77 @@
+"""A search's first candidates where a `sensitivity` step of its baseline has measured what layers lose: as far along
+each technique as what may be lost is predicted to go, without training."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from engine.presets.space import Dimension
+from engine.search.proposals import QUALITY, Table
+from engine.search.task import Task
+
+TIMES = (1.0, 4.0, 2.0, 0.5)
+"""How many times what may be lost, by prediction, a candidate is to lose: training recovers some of it."""
+ABOUT: dict[tuple[str, ...], str] = {
+    ("sparsity",): "weights",
+    ("speedup",): "channels",
+    ("compression",): "channels",
+    ("bits",): "bits",
+    ("rank", "ratio"): "rank",
+}
+"""Parameters of steps that say how far they go, and what the table must be of."""
+
+
+def points(task: Task, tables: Sequence[Table]) -> list[dict[str, Any]]:
+    """Points of the search's space, the one first that is predicted to lose what may be lost; none without tables.
+
+    Of several techniques each is to lose its part.
+    """
+    by_of = {table.of: table for table in tables}
+    known = [one for one in task.space.dimensions if ABOUT.get(one.field) in by_of]
+    if not known or not 0 < task.allowed < 1:
+        return []
+    found = []
+    for times in TIMES:
+        loss = times * task.allowed / len(known)
+        point = {one.path: one.between(0.5) for one in task.space.dimensions if not one.switch}
+        point |= {one.path: True for one in task.space.dimensions if one.switch and True in one.values}
+        point |= {one.path: _at(one, by_of[ABOUT[one.field]], loss) for one in known}
+        found.append(point)
+    return found
+
+
+def _at(one: Dimension, table: Table, loss: float) -> Any:
+    """The parameter's value that is predicted to lose so much."""
+    value = _value(one.field, table, loss)
+    if one.values:
+        numbers = [number for number in one.values if isinstance(number, int | float)]
+        return min(numbers, key=lambda number: abs(number - value)) if numbers else one.between(0.5)
+    return one.rounded(value)
+
+
+def _value(field: tuple[str, ...], table: Table, loss: float) -> float:
+    if field in (("bits",), ("rank", "ratio")):
+        return _alike(table, loss)
+    least = "macs" if field == ("speedup",) else "parameters"
+    proposal = table.propose(least, {QUALITY: loss})
+    assert proposal is not None, "nothing removed loses nothing"
+    if table.of == "channels":
+        return proposal.before[least] / max(proposal.amounts[least], 1.0)
+    return float(_parameters(proposal.steps).get("sparsity", 0.0))
+
+
+def _parameters(steps: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    return dict(next(iter(steps[0].values()))) if steps else {}
+
+
+def _alike(table: Table, loss: float) -> float:
+    """The harshest level that, in all layers alike, is predicted to lose at most so much: bits, or a share."""
+    rates = sorted({level.rate for levels in table.layers.values() for level in levels})
+    lost = {
+        rate: sum(
+            max((one.loss for one in levels if one.rate <= rate), default=0.0)
+            for levels in table.layers.values()
+        )
+        for rate in rates
+    }
+    rate = max((one for one in rates if lost[one] <= loss), default=0.0)
+    return round(32 * (1 - rate)) if table.of == "bits" else rate

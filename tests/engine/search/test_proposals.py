@@ -1,0 +1,109 @@
+"""Proposals from a table, and a search's first candidates by them."""
+
+from typing import Any
+
+import pytest
+import yaml
+
+from engine.errors import UsageError
+from engine.presets.spec import parse
+from engine.search import first
+from engine.search.proposals import QUALITY, Table
+from engine.search.rounds import search
+from engine.search.task import Task
+
+LAYERS = {"tough": (600, 0.001), "usual": (300, 0.01), "frail": (100, 0.1)}
+"""Weights of each layer, and the accuracy that it loses with nine tenths of them gone."""
+PRESET = """\
+model: {name: resnet20}
+data: {name: digits}
+steps:
+  - train: {epochs: 1}
+  - sensitivity: {of: weights}
+search:
+  smallest: size.packed
+  within: {accuracy: -1 point}
+  budget: {trials: 16}
+  over:
+    - prune.weights: {sparsity: 0.1..0.95, criterion: [l1, taylor], enabled: [true, false]}
+    - finetune: {epochs: 1..2}
+"""
+
+
+def scanned(of: str = "weights") -> dict[str, Any]:
+    reference = {"validation_accuracy": 0.9, "parameters": 1000, "macs": 10_000.0, "size.packed": 4000}
+    rows = []
+    for layer, (weights, lost) in LAYERS.items():
+        for rate in (0.3, 0.6, 0.9):
+            left = 1000 - rate * weights
+            accuracy = 0.9 - lost * (rate / 0.9) ** 2
+            amounts = {"parameters": left, "macs": 10 * left, "size.packed": 4 * left}
+            rows.append({"layer": layer, "rate": rate, "validation_accuracy": accuracy, **amounts})
+    return {"of": of, "reference": reference, "rows": rows}
+
+
+def test_the_smallest_within_a_loss_spares_the_frail() -> None:
+    proposal = Table(scanned()).propose("size.packed", {QUALITY: 0.005})
+    assert proposal is not None and proposal.loss <= 0.005
+    assert proposal.levels["tough"] == 0.9 > proposal.levels["usual"] > proposal.levels["frail"]
+    gone = sum(LAYERS[layer][0] * rate for layer, rate in proposal.levels.items())
+    assert proposal.amounts["parameters"] == pytest.approx(1000 - gone)
+    ((kind, params),) = proposal.steps[0].items()
+    assert kind == "prune.weights" and params["sparsity"] == pytest.approx(gone / 1000, abs=1e-3)
+
+
+def test_the_least_loss_within_a_size_and_what_cannot_be() -> None:
+    table = Table(scanned())
+    proposal = table.propose(QUALITY, {"size.packed": 2000})
+    assert proposal is not None and proposal.amounts["size.packed"] <= 2000
+    wider = table.propose(QUALITY, {"size.packed": 3000})
+    assert wider is not None and wider.loss < proposal.loss
+    assert table.propose(QUALITY, {"size.packed": 200}) is None
+    assert table.propose("macs", {QUALITY: 0.001, "size.packed": 1500}) is None
+    with pytest.raises(UsageError, match=r"tells nothing of latency\.torch\.1"):
+        table.propose(QUALITY, {"latency.torch.1": 1.0})
+
+
+def test_of_channels_the_shares_left_multiply() -> None:
+    proposal = Table(scanned("channels")).propose("macs", {QUALITY: 1.0})
+    assert proposal is not None and set(proposal.levels.values()) == {0.9}
+    assert proposal.amounts["macs"] == pytest.approx(10_000 * (1 - 0.54) * (1 - 0.27) * (1 - 0.09))
+
+
+def test_the_first_candidates_lose_what_may_be_lost() -> None:
+    task, table = Task.of(parse(PRESET, "p")), Table(scanned())
+    points = first.points(task, [table])
+    allowed = [times * task.allowed for times in first.TIMES]
+    for point, loss in zip(points, allowed, strict=True):
+        proposal = table.propose("parameters", {QUALITY: loss})
+        assert proposal is not None
+        share = 1 - proposal.amounts["parameters"] / 1000
+        assert point["prune.weights.sparsity"] == pytest.approx(share, rel=0.01)
+    round_ = search(task, [], 0, [table])
+    assert round_ is not None
+    proposed = [entry.point["prune.weights.sparsity"] for entry in round_.entries[:4] if entry.point]
+    assert proposed == [point["prune.weights.sparsity"] for point in points]
+    assert search(task, [], 0, [table]) == round_, "the same of the same"
+    assert first.points(task, []) == [] == first.points(task, [Table(scanned("channels"))])
+
+
+def test_every_table_says_which_step_makes_its_networks() -> None:
+    made = {}
+    for of in ("weights", "channels", "bits", "rank"):
+        table = Table(scanned(of) | {"scheme": "channel"})
+        proposal = table.propose("size.packed", {QUALITY: 0.02})
+        assert proposal is not None
+        steps = [{kind: params} for step in proposal.steps for kind, params in step.items()]
+        before = [{"train": {"epochs": 1}}, {"sensitivity": {"of": of}}]
+        document = {"model": {"name": "resnet20"}, "data": {"name": "digits"}, "steps": [*before, *steps]}
+        found = parse(yaml.safe_dump(document), "p")
+        made[of] = found.trials[0].steps[2]
+        nothing = table.propose(QUALITY, {"size.packed": 4000})
+        assert nothing is not None and nothing.steps == []
+    assert all(getattr(step, "scope", "") == "solved" for step in made.values())
+    assert [step.kind for step in made.values()] == [
+        "prune.weights",
+        "prune.channels",
+        "quantize.weights",
+        "factorize",
+    ]

@@ -1,0 +1,1 @@
+"""What keeps the repository itself: pages made from code, checks, pictures."""

@@ -1,0 +1,37 @@
+"""Starting a new study, from any place that has a preset."""
+
+import asyncio
+import functools
+
+from engine.errors import SecateurError
+from engine.presets.spec import Spec
+from engine.studies.rundir import RunDir
+from tui.screens.base import BaseScreen
+from tui.session import Go
+
+
+class StartActions(BaseScreen):
+    """A part of such a place."""
+
+    async def begin(self, spec: Spec, seconds: float | None, *, after: bool) -> RunDir:
+        """Create a study, show it as the current one, start it and see it pass its check-up. Raises SecateurError.
+
+        It is estimated to take so many `seconds`; `after` is as in `launch.start`.
+        """
+        from engine.runner import launch
+
+        before = self.session.study
+        run = await asyncio.to_thread(launch.create, spec, self.session.workspace)
+        self.session.show(run.name)
+        if seconds is not None:
+            self.session.expected[run.name] = seconds
+        self.post_message(Go("run"))
+        await asyncio.to_thread(functools.partial(launch.start, run, after=after))
+        self.session.watcher.look()
+        try:
+            await asyncio.to_thread(launch.accepted, run)
+        except SecateurError:
+            self.session.study = before
+            self.session.watcher.look()
+            raise
+        return run
