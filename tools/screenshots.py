@@ -94,7 +94,7 @@ async def take(workspace: Path, folder: Path) -> None:
 
 def main() -> None:
     """Take them as on any machine: in all colours, and without settings of whoever runs this."""
-    os.environ |= {"TERM": "xterm-256color", "COLORTERM": "truecolor", "SECATEUR_ASCII": "0"}
+    os.environ |= {"TERM": "xterm-256color", "COLORTERM": "truecolor"}
     os.environ.pop("NO_COLOR", None)
     with tempfile.TemporaryDirectory() as nothing:
         os.environ |= {"XDG_CONFIG_HOME": nothing, "XDG_STATE_HOME": nothing}
