@@ -13,8 +13,8 @@ class Technique:
     """One way to compress a stored model without training.
 
     Its values go from `least` to `most` in steps of `step`; `start` is the one that compresses least. In the unit `%`
-    values are shares, 0 … 1; `×` says how many times less, and `bits` are those of a weight. `why_not` says why this
-    model can't be compressed so; it is empty where it can.
+    values are shares, 0 … 1; `×` says how many times less, and `bits` are those of a weight. `how` says by what each
+    layer's part is decided. `why_not` says why this model can't be compressed so; it is empty where it can.
     """
 
     name: str
@@ -25,6 +25,7 @@ class Technique:
     step: float
     start: float
     why_not: str = ""
+    how: str = ""
 
 
 @dataclass(frozen=True)

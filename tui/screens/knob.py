@@ -187,6 +187,7 @@ class KnobScreen(StudyScreen, CopyActions, StartActions):
             parsed = spec.parse(made[1], made[0], folder=self._turning.run.path)
             run = await self.begin(launch.with_default_executor(parsed), None, after=True)
         except SecateurError as error:
+            self.post_message(Go(self.WHERE))
             self.post_message(Failed(error))
         else:
             self.post_message(Tell(f"{run.name} goes on, also when you leave", "good"))

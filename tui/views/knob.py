@@ -17,6 +17,8 @@ from tui.widgets.painted import Line, Span
 from tui.work.knob import Dial, Turning
 
 QUALITY = "validation_accuracy"
+TALL = 34
+"""Lines of a terminal from which some may stay empty."""
 SLOW_S = 2.0
 """Seconds without an answer after which it is said what may keep it."""
 MARGIN = 0.02
@@ -77,11 +79,11 @@ def top(turning: Turning, width: int, height: int) -> list[Line]:
             *lines,
             (),
             *wrapped(turning.reason, width, "bad"),
-            [("a", "accent"), (" starts it again", "")],
+            [("a", "accent"), (" tries again", "")],
         ]
     if dial is None:
         return [*lines, (), *starting(turning, width)]
-    lines += [techniques(turning), ()] if height >= 34 else [techniques(turning)]
+    lines += [techniques(turning, width), ()] if height >= TALL else [techniques(turning, width)]
     if dial.technique.why_not:
         return [*lines, *wrapped(f"{dial.technique.name}: {dial.technique.why_not}", width, "warn")]
     sentence = wrapped(point(dial, turning.baseline), width, "title" if dial.answer else "muted")
@@ -101,14 +103,15 @@ def head(turning: Turning, width: int) -> Line:
 def starting(turning: Turning, width: int) -> list[Line]:
     """That the worker is being started, and for how long."""
     text = (
-        f"A worker of its own loads torch, the model and the images: {turning.seconds:.0f} s so far. "
+        "A worker of its own loads torch, the model and the images, which takes some seconds: "
+        f"{turning.seconds:.0f} s so far. "
         "It ends when you leave this page; nothing is trained, nothing written."
     )
     return wrapped(text, width)
 
 
-def techniques(turning: Turning) -> Line:
-    """All techniques, the one in hand in reverse; one that can't be had is said to be so."""
+def techniques(turning: Turning, width: int) -> Line:
+    """All techniques, the one in hand in reverse, one that can't be had in brackets; and how layers share it."""
     spans: list[Span] = []
     for dial in turning.dials:
         name = f"({dial.technique.name})" if dial.technique.why_not else f" {dial.technique.name} "
@@ -117,7 +120,9 @@ def techniques(turning: Turning) -> Line:
             (name, "bold reverse" if here else "muted" if dial.technique.why_not else "accent"),
             (" ", ""),
         ]
-    return spans
+    room = width - sum(tables.cell_width(text) for text, _ in spans) - 1
+    how = turning.dial.technique.how if turning.dial else ""
+    return [*spans, (f" {tables.abbreviate(how, room)}" if how and room > 10 else "", "muted")]
 
 
 def slider(dial: Dial, width: int) -> Line:

@@ -15,7 +15,7 @@ from tui.widgets.plot import Plot
 from tui.widgets.table import Table
 
 SIZES = [(80, 24), (120, 40), (200, 60)]
-WAITS = 200
+WAITS = 1200
 """Looks at the screen, 50 ms apart, before it counts as failed: plenty where the processors are busy."""
 
 

@@ -2,7 +2,9 @@
 
 from engine.studies.knob import Answer, Baseline, Technique
 
-WEIGHTS = Technique("weights", "weights at zero", "%", 0.0, 0.99, 0.01, 0.0)
+WEIGHTS = Technique(
+    "weights", "weights at zero", "%", 0.0, 0.99, 0.01, 0.0, how="by magnitude, over all layers"
+)
 CHANNELS = Technique("channels", "times fewer multiply-accumulates", "×", 1.0, 16.0, 0.1, 1.0)
 BITS = Technique("bits", "bits of a weight", "bits", 2.0, 8.0, 1.0, 8.0)
 BASELINE = Baseline(0.95, 5000, 1_100_000, 370_000, 272_000, 272_000, 41_000_000, 41_000_000, 1.6, "torch.1")

@@ -65,7 +65,7 @@ def test_reasons_are_given_in_the_words_of_the_engine() -> None:
     ended = Turned(WEIGHTS, 0)
     ended.reason = "The model of trial 3 is not in the store."
     lines = texts(knob.top(ended, 90, 24))
-    assert ended.reason in lines and "a starts it again" in lines
+    assert ended.reason in lines and "a tries again" in lines
 
 
 def test_bits_compress_to_the_right_and_only_what_was_asked_has_points() -> None:

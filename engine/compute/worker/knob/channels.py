@@ -29,7 +29,16 @@ UNKNOWN_BITS = 27.0
 class Channels:
     """Groups and the order in which their units go are found once; what is left is then a choice of its prefix."""
 
-    technique = Technique("channels", "times fewer multiply-accumulates", "×", 1.0, MOST, 0.1, 1.0)
+    technique = Technique(
+        "channels",
+        "times fewer multiply-accumulates",
+        "×",
+        1.0,
+        MOST,
+        0.1,
+        1.0,
+        how="by importance (l2), over all layers",
+    )
 
     def __init__(self, held: Held) -> None:
         self._held = held
