@@ -42,7 +42,8 @@ def svg(rows: list[list[Segment]], columns: int) -> str:
     width, height = columns * CELL_WIDTH, len(rows) * CELL_HEIGHT
     out = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height:.0f}" '
-        f'font-family="ui-monospace, Menlo, Consolas, DejaVu Sans Mono, monospace" font-size="{FONT:g}" shape-rendering="crispEdges">'
+        f'font-family="ui-monospace, Menlo, Consolas, DejaVu Sans Mono, monospace" font-size="{FONT:g}" '
+        'shape-rendering="crispEdges">'
     ]
     for y, row in enumerate(rows):
         x = 0
