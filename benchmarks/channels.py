@@ -7,10 +7,14 @@ that is best on validation. The test split is scored once for each.
 
     python -m benchmarks.channels [--model resnet20] [--images 20000] [--epochs 6] [--finetune 4]
                                   [--speedup 2 4 8 | --compression 4] [--seeds 0 1 2] [--ours criterion=taylor ...]
+                                  [--distill 'method={kind: logits, alpha: 0.5}' ...]
 
 With --speedup the target is MACs before over after; with --compression, parameters before over after. Results are kept
 in --folder, and a run that was interrupted goes on with the first that is missing. Prints a line for each trial and
 mean ± deviation over the seeds for each arm.
+
+Arms: `baseline` is the unpruned network with the same epochs of fine-tuning, `plain` torch-pruning, `ours` fine-tuned
+on the labels, `taught` the same with a teacher beside them, which is the network of the arm `baseline`.
 """
 
 import argparse
@@ -31,7 +35,7 @@ from engine.params.channels import NoLearning
 from engine.params.pruning import OneShot
 
 OURS = ("ours", "taught")
-"""Arms that are pruned by `prune.channels`; the second is fine-tuned with the unpruned network as its teacher."""
+"""Arms that are pruned by `prune.channels`; the second is fine-tuned with a teacher."""
 HALVINGS = 12
 """Of the range in which the plain way's ratio of channels is sought: to 0.02 points."""
 
@@ -90,7 +94,7 @@ def spent(step: PruneChannels) -> int:
 
 def trial(args: argparse.Namespace, data: Dataset, arm: str, target: float, seed: int) -> dict[str, Any]:
     """One arm at one target for one seed; `validation` decides, `test` is scored once at the end."""
-    model = trained.baseline(args, data, seed)
+    model = trained.further(args, data, seed) if arm == "baseline" else trained.baseline(args, data, seed)
     started = time.monotonic()
     if arm != "baseline":
         model = plain(model, data, args, target) if arm == "plain" else ours(model, data, args, target, seed)
@@ -99,9 +103,11 @@ def trial(args: argparse.Namespace, data: Dataset, arm: str, target: float, seed
     step: Finetune | Distill = trained.finetune(args, epochs=epochs)
     context = trained.context(data, seed, 2)
     if arm == "taught":
-        step = Distill(**step.model_dump(exclude={"id", "enabled"}))
-        context.teacher = trained.baseline(args, data, seed)
-    model = apply(step, to_device(model, trained.CPU), context)
+        given = step.model_dump(exclude={"id", "enabled", "execution"}) | trained.settings(args.distill)
+        step = Distill.model_validate(given, strict=False)
+        context.teacher = trained.further(args, data, seed)
+    if arm != "baseline":
+        model = apply(step, to_device(model, trained.CPU), context)
     counts = count(model, (data.channels, *data.size))
     return {
         "arm": arm,
@@ -125,6 +131,7 @@ def main() -> None:
     parser.add_argument("--compression", type=float, nargs="+", default=[])
     parser.add_argument("--arms", nargs="+", default=["baseline", "plain", *OURS])
     parser.add_argument("--ours", nargs="*", default=[], metavar="PARAMETER=VALUE")
+    parser.add_argument("--distill", nargs="*", default=[], metavar="PARAMETER=VALUE")
     args = parser.parse_args()
     data = trained.prepare(args)
     results: dict[tuple[str, float], list[dict[str, Any]]] = {}
@@ -140,6 +147,8 @@ def kept(args: argparse.Namespace, data: Dataset, arm: str, target: float, seed:
     """The trial's result from --folder, or computed now and put there; printed either way."""
     goal = "parameters" if args.compression else "macs"
     about = [arm, goal, target, seed, *(sorted(args.ours) if arm in OURS else [])]
+    about += [f"v{PruneChannels.version}"] if arm in OURS else []
+    about += sorted(args.distill) if arm == "taught" else []
     result = trained.kept(args, about, lambda: trial(args, data, arm, target, seed))
     print(
         f"{arm:9} {target:4g}x seed {seed}: pruned {result['pruned_validation']:.2%}, validation"

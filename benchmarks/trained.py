@@ -106,13 +106,34 @@ def _common(args: argparse.Namespace) -> dict[str, Any]:
 
 def baseline(args: argparse.Namespace, data: Dataset, seed: int) -> nn.Module:
     """The trained network of `seed`, from --folder if it is there; without epochs, BatchNorm's statistics alone."""
-    about = [args.model, args.data, args.images, args.size, args.epochs, args.rate, args.batch, seed]
-    folder = args.folder / f"baseline-{joined(about)}"
-    if not (folder / checkpoint.RECIPE).is_file():
+
+    def made() -> nn.Module:
         params = Model(name=args.model)
         model, _ = create(params, channels=data.channels, classes=data.classes, size=data.size, seed=seed)
         step = train(args) if args.epochs else Calibrate()
-        model = apply(step, model, context(data, seed, 0))
+        return apply(step, model, context(data, seed, 0))
+
+    return _network(args, ["baseline", *_trained_as(args), seed], made)
+
+
+def further(args: argparse.Namespace, data: Dataset, seed: int) -> nn.Module:
+    """The trained network after the epochs that compressed ones are fine-tuned for, from --folder if it is there."""
+    tuned = [args.finetune, args.finetune_rate, args.schedule or "default", args.precision]
+    return _network(
+        args,
+        ["further", *_trained_as(args), *tuned, seed],
+        lambda: apply(finetune(args), baseline(args, data, seed), context(data, seed, 2)),
+    )
+
+
+def _trained_as(args: argparse.Namespace) -> list[object]:
+    return [args.model, args.data, args.images, args.size, args.epochs, args.rate, args.batch]
+
+
+def _network(args: argparse.Namespace, about: Sequence[object], made: Callable[[], nn.Module]) -> nn.Module:
+    folder = args.folder / joined(about)
+    if not (folder / checkpoint.RECIPE).is_file():
+        model = made()
         folder.mkdir(parents=True, exist_ok=True)
         checkpoint.save(model, folder)
     return to_device(checkpoint.load(folder), CPU)
@@ -141,9 +162,8 @@ def forget(args: argparse.Namespace, about: Sequence[object]) -> None:
 
 
 def _kept_in(args: argparse.Namespace, about: Sequence[object]) -> Path:
-    common = [args.model, args.data, args.images, args.size, args.epochs, args.rate, args.batch]
     tuned = [args.finetune, args.finetune_rate, *([args.schedule] if args.schedule else []), args.precision]
-    return args.folder / f"{joined([*common, *tuned, *about])}.json"
+    return args.folder / f"{joined([*_trained_as(args), *tuned, *about])}.json"
 
 
 def joined(parts: Sequence[object]) -> str:

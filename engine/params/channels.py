@@ -70,20 +70,25 @@ class PruneChannels(StepParams):
 
     kind: ClassVar[str] = "prune.channels"
     rates_of: ClassVar[str] = "channels"
-    version: ClassVar[int] = 5
+    version: ClassVar[int] = 6
     family: ClassVar[Family] = "pruning"
     compresses: ClassVar[bool] = True
     clears: ClassVar[frozenset[Overlay]] = frozenset(TABLES)
     spares_skipped: ClassVar[bool] = False
 
-    criterion: Literal["l1", "l2", "bn-scale", "fpgm", "lamp", "taylor", "hessian", "random"] = "l2"
+    criterion: Literal[
+        "auto", "l1", "l2", "bn-scale", "fpgm", "lamp", "taylor", "hessian", "output", "random"
+    ] = "auto"
     """A channel's importance, summed over what is coupled to it: weight norms, BatchNorm's scale, distance to
     the other filters (FPGM), layer-adaptive magnitude (LAMP), effect on the loss to first (Taylor) or second
-    order (Hessian), or chance."""
-    scope: Literal["local", "global", "isomorphic", "cost", "sensitivity", "solved"] = "global"
+    order (Hessian), what the network's answer loses although layers are refitted (`output`, from images without
+    labels), or chance. `auto`: `output` where a classifier's channels go all at once with `repair`, without a latency
+    to reach or learning before; else `l2`."""
+    scope: Literal["auto", "local", "global", "isomorphic", "cost", "sensitivity", "solved"] = "auto"
     """Where channels compete: within a layer, over the whole model, among layers of the same structure, over
     the model by importance per unit of cost saved, or within a layer at rates by what an earlier `sensitivity` step
-    measured: at which the loss is predicted to rise alike in all (`sensitivity`), or least in sum (`solved`)."""
+    measured: at which the loss is predicted to rise alike in all (`sensitivity`), or least in sum (`solved`).
+    `auto`: `cost` with the criterion `output`, else `global`."""
     ratio: float = param(0.5, ge=0, lt=1)
     """Share of the channels to remove; replaced by the targets below."""
     speedup: float | None = param(None, gt=1, le=1000)
@@ -106,10 +111,29 @@ class PruneChannels(StepParams):
     """Layers whose channels all stay: names (`conv1`, `layer3.*`) or types (`Linear`); those of the output always
     do."""
     repair: bool = True
-    """Whether layers that lost inputs are refitted by least squares on training images, so that their outputs come
-    nearest to what they were (He et al. 2017)."""
+    """Whether layers that lost inputs are refitted by least squares on training images without their labels, so that
+    their outputs come nearest to what they were (He et al. 2017), most of all where the network's answer hangs on
+    them."""
     calibrate: bool = True
-    """Whether BatchNorm statistics are estimated anew afterwards."""
+    """Whether BatchNorm statistics are estimated anew afterwards where layers were not refitted; those that were give
+    outputs that fit the statistics they had."""
+
+    def settled(self, *, classifier: bool) -> Self:
+        """With what `auto` means.
+
+        >>> step = PruneChannels(speedup=2)
+        >>> of_classifier, of_detector = step.settled(classifier=True), step.settled(classifier=False)
+        >>> of_classifier.criterion, of_classifier.scope, of_detector.criterion, of_detector.scope
+        ('output', 'cost', 'l2', 'global')
+        """
+        at_once = isinstance(self.schedule, OneShot) and isinstance(self.learning, NoLearning)
+        refitted = self.repair and classifier and self.latency is None
+        criterion, scope = self.criterion, self.scope
+        if criterion == "auto":
+            criterion = "output" if at_once and refitted else "l2"
+        if scope == "auto":
+            scope = "cost" if criterion == "output" else "global"
+        return self.model_copy(update={"criterion": criterion, "scope": scope})
 
     @property
     def timed_in(self) -> Runtime | None:

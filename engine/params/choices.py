@@ -8,6 +8,7 @@ from typing import Any
 from engine.params.runtimes import KIND
 
 _SCOPE = {
+    "auto": "cost where the criterion is output, else global",
     "local": "each layer for itself: all give the same share",
     "global": "over the whole network: layers that matter less give more",
     "isomorphic": "among layers of the same structure",
@@ -62,6 +63,7 @@ MEANINGS: dict[str, dict[str, str]] = {
     },
     "scope": _SCOPE,
     "criterion": {
+        "auto": "output where a classifier's channels go at once, else l2",
         "l1": "sum of magnitudes: quick, needs no images",
         "l2": "root of the sum of squares: quick, needs no images",
         "bn-scale": "the scale of the BatchNorm behind the channel (Liu 2017)",
@@ -70,6 +72,7 @@ MEANINGS: dict[str, dict[str, str]] = {
         "taylor": "effect on the loss, first order, from gradients on images (Molchanov 2019)",
         "obs": "what the layer's outputs lose while other weights make up for it (Frantar 2022)",
         "hessian": "effect on the loss, second order: slower, from images",
+        "output": "what the network's output loses while layers are refitted: from images, without labels",
         "random": "chance: what any criterion has to beat",
     },
     "algorithm": {

@@ -108,7 +108,39 @@ class Attention(Inside):
     kind: Literal["attention"] = "attention"
 
 
-Method = Annotated[Logits | Decoupled | Features | Attention, Field(discriminator="kind"), kind_from_name]
+class Correlated(Soft):
+    """The student's probabilities rise and fall with the teacher's, over the classes of an image and over the images of
+    a batch, and need not equal them: for a teacher much stronger than the student (DIST, Huang et al. 2022)."""
+
+    kind: Literal["dist"] = "dist"
+    beta: float = param(2.0, ge=0, le=1000)
+    """Weight of the relation between the classes of an image (the paper's beta), beside the labels' 1."""
+    gamma: float = param(2.0, ge=0, le=1000)
+    """Weight of the relation between the images of a batch in a class (the paper's gamma)."""
+
+
+class Relational(Mixed):
+    """Distances and angles between the images of a batch, in the features of one layer, follow the teacher's (RKD, Park
+    et al. 2019), beside labels and probabilities."""
+
+    kind: Literal["relations"] = "relations"
+    alpha: float = param(0.0, ge=0, le=1)
+    """Weight of the teacher's probabilities (their divergence times the squared temperature); the rest is the
+    labels'."""
+    distance: float = param(25.0, ge=0, le=1e6)
+    """Weight of the distances between two images."""
+    angle: float = param(50.0, ge=0, le=1e6)
+    """Weight of the angles that three images make."""
+    layers: Names = ()
+    """Layers to compare, averaged over the image: a name that both networks have (`layer3`), or `STUDENT=TEACHER`; by
+    default the end of the last stage."""
+
+
+Method = Annotated[
+    Logits | Decoupled | Features | Attention | Correlated | Relational,
+    Field(discriminator="kind"),
+    kind_from_name,
+]
 
 
 class Distill(Fit):

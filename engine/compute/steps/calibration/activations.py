@@ -156,12 +156,15 @@ def normal_equations(
     *,
     constant: bool,
     kept: Tensor | None = None,
+    weights: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """XᵀX (groups, inputs, inputs) and XᵀY (groups, inputs, filters) of a layer, in float64.
 
     Summed over positions of all images `passed`: X is what the layer is given, unfolded, with a column of ones at the
-    end if `constant`, Y what it gave before, of the channels `kept`.
+    end if `constant`, Y what it gave before, of the channels `kept`. `weights` (images, positions) is what each
+    position counts, in the order of what is `passed`; all the same by default.
     """
+    seen = 0
     gram: Tensor | None = None
     moment = torch.zeros(())
     for given, wanted in passed:
@@ -170,16 +173,20 @@ def normal_equations(
         at_once = _at_once(layer, wanted)
         for part, aim in zip(torch.split(given, at_once), torch.split(wanted, at_once), strict=True):
             rows, outputs = _rows(layer, part, constant), _outputs(layer, aim)
+            counts = None if weights is None else weights[seen : seen + len(part)].flatten()
+            seen += len(part)
             most = max(ROWS * len(part) // BATCH, 1)
             if rows.shape[1] > most:
                 chosen = torch.randperm(rows.shape[1], generator=chance)[:most].to(rows.device)
                 rows, outputs = rows[:, chosen], outputs[:, chosen]
+                counts = counts if counts is None else counts[chosen.cpu()]
             # XᵀX squares the condition number, and float32 has seven digits to lose.
             rows, outputs = rows.double(), outputs.double()
+            weighted = rows.mT if counts is None else rows.mT * counts.to(rows)
             if gram is None:
-                gram, moment = rows.mT @ rows, rows.mT @ outputs
+                gram, moment = weighted @ rows, weighted @ outputs
             else:
-                gram, moment = gram + rows.mT @ rows, moment + rows.mT @ outputs
+                gram, moment = gram + weighted @ rows, moment + weighted @ outputs
     assert gram is not None
     return gram, moment
 

@@ -21,6 +21,7 @@ from engine.compute.steps.calibration.activations import (
     positions_of,
     sums_its_weights,
 )
+from engine.compute.steps.calibration.information import information
 from engine.compute.steps.calibration.lockstep import passes
 from engine.compute.steps.calibration.norms import norms_behind
 from engine.compute.steps.calibration.understood import computed_by_class, reasons_against
@@ -73,13 +74,15 @@ class OutputErrors:
         norms: bool,
         original: nn.Module | None = None,
         kept: Mapping[str, Tensor] | None = None,
+        informed: bool = False,
     ) -> None:
         """Of the `layers` of `model` those that have a form are in `order`.
 
         `count`: training images. `damping`: a ridge, over the mean of a hessian's diagonal. `norms`: whether the
         running means of BatchNorm may change, so that the means of outputs before it are free as those of layers with
         a bias are. `original`: the network as it was, by default `model` as it is now; `kept`: by layer the output
-        channels of the original that it still has, if not all.
+        channels of the original that it still has, if not all. `informed`: whether positions count by how much the
+        original's answer hangs on them (`Information`); a classifier's, for a detector's needs its boxes.
         """
         self._layers, self._context, self._damping, self._kept = layers, context, damping, kept or {}
         original = to_device(copy.deepcopy(model) if original is None else original, context.device).eval()
@@ -91,6 +94,11 @@ class OutputErrors:
         """Names of layers in the order of the pass, in which they are to be compressed."""
         able = {name: layers[name] for name in self.order}
         self._norms = norms_behind(model, able, pixels, context.seed) if norms else {}
+        self._weights: dict[str, Tensor] = {}
+        if informed and context.data.task == "classification":
+            as_it_was = {name: original.get_submodule(name) for name in self.order}
+            told = information(original, as_it_was, context, count, "refit")
+            self._weights = {name: of.weights for name, of in told.items()}
         self._passes = passes(model, original, self.order, context, count)
 
     def __enter__(self) -> Self:
@@ -118,6 +126,7 @@ class OutputErrors:
             damping=self._damping,
             free_mean=free,
             kept=self._kept.get(name),
+            weights=self._weights.get(name),
         )
 
     def keep_means(self, name: str, error: OutputError) -> None:
@@ -149,14 +158,15 @@ def output_error(
     damping: float,
     free_mean: bool,
     kept: Tensor | None = None,
+    weights: Tensor | None = None,
 ) -> OutputError:
     """The form of a layer that is given, and gave before, what is `passed`; `chance` draws positions.
 
     `damping`: the ridge over the mean of the hessian's diagonal. `free_mean`: the mean of each output does not count,
-    because a bias makes it what it was. `kept`: the channels of what it gave that it still has. `sums_its_weights` must
-    hold of the layer.
+    because a bias makes it what it was. `kept`: the channels of what it gave that it still has. `weights` (images,
+    positions): what each position counts. `sums_its_weights` must hold of the layer.
     """
-    gram, moment = normal_equations(layer, passed, chance, constant=free_mean, kept=kept)
+    gram, moment = normal_equations(layer, passed, chance, constant=free_mean, kept=kept, weights=weights)
     weight = weight_of(layer).detach().double()
     present = weight.reshape(len(gram), len(weight) // len(gram), -1)
     inputs, outputs = gram.new_zeros(present[:, 0].shape), gram.new_zeros(present[:, :, 0].shape)

@@ -12,11 +12,12 @@ from engine.compute.layers.passes import differentiable
 from engine.compute.layers.select import leaf_of
 from engine.compute.numerics.seeds import generator
 from engine.compute.steps.channels.groups import Cut, Group
+from engine.compute.steps.channels.output_loss import output_losses
 from engine.compute.tasks import task_of
 from engine.errors import SecateurError
 from engine.text.phrases import listed
 
-Criterion = Literal["l1", "l2", "bn-scale", "fpgm", "lamp", "taylor", "hessian", "random"]
+Criterion = Literal["l1", "l2", "bn-scale", "fpgm", "lamp", "taylor", "hessian", "output", "random"]
 
 TAYLOR_IMAGES = 1024
 """Training images whose gradients Taylor importance is estimated from."""
@@ -66,6 +67,19 @@ def _scores(
         case "hessian":
             with differentiable(model):
                 return _by_gradients(model, groups, context, HESSIAN_IMAGES, 1, second=True)
+        case "output":
+            return _by_output(model, groups, context)
+
+
+def _by_output(model: nn.Module, groups: list[Group], context: Context) -> dict[str, Tensor]:
+    """`output_losses`; where nothing can make up for a unit, half the Fisher information along its weights."""
+    scores = output_losses(model, groups, context)
+    rest = [group for group in groups if group.name not in scores]
+    if rest:
+        with differentiable(model):
+            sums = _by_gradients(model, rest, context, HESSIAN_IMAGES, 1, second=False)
+        scores |= {name: own / (2 * HESSIAN_IMAGES) for name, own in sums.items()}
+    return scores
 
 
 def used(model: nn.Module, cut: Cut) -> Tensor:

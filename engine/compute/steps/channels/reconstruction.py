@@ -39,16 +39,18 @@ class Reconstruction:
         keep[positions] = False
         self._left[layer, dim] = left[keep]
 
-    def apply(self, model: nn.Module, context: Context) -> None:
+    def apply(self, model: nn.Module, context: Context) -> bool:
         """Refit the layers of `model` that lost inputs, from the first to the last, in place.
 
         Their outputs come nearest to what they were (He et al. 2017, "Channel Pruning for Accelerating Very Deep
-        Neural Networks"). Attention's own projections are left: what they are multiplied with has changed too.
+        Neural Networks"), positions weighed by how much the original's answer hangs on them. Attention's own
+        projections are left: what they are multiplied with has changed too. Whether all that lost inputs are refitted.
         """
         to_device(model, context.device).eval()
-        layers = {n: m for n, m in model.named_modules() if (n, 1) in self._left and can_refit(m)}
+        lost = {name: module for name, module in model.named_modules() if (name, 1) in self._left}
+        layers = {name: module for name, module in lost.items() if can_refit(module)}
         if not layers:
-            return
+            return False
         kept = {name: self._left[name, 0] for name in layers if (name, 0) in self._left}
         with OutputErrors(
             model,
@@ -59,9 +61,11 @@ class Reconstruction:
             norms=True,
             original=self._original,
             kept=kept,
+            informed=True,
         ) as errors:
             for name, error in errors.each("refitting "):
                 weight = weight_of(layers[name])
                 with torch.no_grad():
                     weight.copy_(error.best.reshape(weight.shape))
                 errors.keep_means(name, error)
+            return len(errors.order) == len(lost)

@@ -4,7 +4,7 @@ import copy
 import math
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import assert_never
+from typing import Literal, assert_never
 
 import torch
 from torch import Tensor, nn
@@ -51,7 +51,7 @@ long as one of 16, and leaves the layout of blocks that runtimes choose for mult
 
 
 def prune_channels(model: nn.Module, params: PruneChannels, context: Context) -> nn.Module:
-    """Remove channels until the targets are reached; afterwards estimate BatchNorm's statistics anew.
+    """Remove channels until the targets are reached; make up for them by what is left.
 
     Groups that can't be pruned rightly are left whole, with a notice. Raises SecateurError when a target can't be
     reached, with the most that can.
@@ -68,7 +68,9 @@ def prune_channels(model: nn.Module, params: PruneChannels, context: Context) ->
         for before, after in zip(groups, left, strict=True)
     ]
     context.scored = None
-    if params.calibrate:
+    # Refitted outputs are a little smaller than they were, by what can't be made up for. Statistics estimated anew
+    # would scale that up again, noise included.
+    if params.calibrate and not pruning.refitted:
         recalibrate(model, context)
     return model
 
@@ -127,11 +129,16 @@ class Pruning:
     def __init__(
         self, model: nn.Module, groups: list[Group], params: PruneChannels, context: Context
     ) -> None:
+        params = params.settled(classifier=context.data.task == "classification")
+        assert params.scope != "auto"
         self._model, self._groups, self._params, self._context = model, groups, params, context
+        self._scope: Scope | Literal["solved"] = params.scope
         self._whole = {group.name: group.units for group in groups}
         self._multiple = _multiple(params, context)
         self.budget = self._budget = budget_for(model, groups, params, context)
         self._original = copy.deepcopy(model) if params.latency is not None else None
+        self.refitted = False
+        """Whether layers that lost inputs make up for it."""
 
     def check(self) -> None:
         """Fail before anything is trained; whether a latency can be met, only measuring tells."""
@@ -140,9 +147,9 @@ class Pruning:
 
     def first_choice(self) -> Gone:
         """The units that would go if all were removed now."""
-        if self._params.scope == "solved":
+        if self._scope == "solved":
             return self._solved(self._groups, 0, 1.0)
-        choice = self.choice(self._groups, 0, self._params.scope)
+        choice = self.choice(self._groups, 0, self._scope)
         return units_gone(choice.order, self._budget.taken(choice.candidates, choice.order))
 
     def run(self) -> list[Group]:
@@ -159,7 +166,7 @@ class Pruning:
             last = number == len(progress_after) - 1
             between = None if last or isinstance(schedule, OneShot) or not schedule.epochs else schedule
             if repair is not None and (last or between is not None):
-                repair.apply(self._model, self._context)
+                self.refitted = repair.apply(self._model, self._context)
             if between is not None:
                 recover(self._model, between, self._context, number)
                 repair = Reconstruction(self._model) if self._params.repair else None
@@ -180,12 +187,12 @@ class Pruning:
 
     def _gone(self, groups: list[Group], number: int, progress: float) -> Gone:
         """The units that go in round `number`, which ends when the share `progress` of the way is done."""
-        if self._params.scope == "solved":
+        if self._scope == "solved":
             return self._solved(groups, number, progress)
-        choice = self.choice(groups, number, self._params.scope)
+        choice = self.choice(groups, number, self._scope)
         if progress == 1.0 and self._original is not None:
             contenders = {"whole model": choice}
-            if self._params.scope == "cost":
+            if self._scope == "cost":
                 contenders["whole model, by importance alone"] = self.choice(groups, number, "global")
             return self._measured(self._original, groups, contenders)
         return units_gone(choice.order, self._budget.taken(choice.candidates, choice.order, progress))
@@ -270,9 +277,8 @@ class Pruning:
             repair.note(groups, gone)
         shrink(model, groups, gone)
         to_device(model, self._context.device)
-        if repair is not None:
-            repair.apply(model, self._context)
-        if self._params.calibrate:
+        refitted = repair is not None and repair.apply(model, self._context)
+        if self._params.calibrate and not refitted:
             recalibrate(model, self._context)
         return validate(model, self._context).loss
 
@@ -285,6 +291,7 @@ class Pruning:
 
     def _importance(self, groups: list[Group], number: int, *, relative: bool = True) -> dict[str, Tensor]:
         criterion = self._params.criterion
+        assert criterion != "auto"
         return importance(criterion, self._model, groups, self._context, number, relative=relative)
 
     def _round_to(self, channels: int) -> int:

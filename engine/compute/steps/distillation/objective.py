@@ -11,7 +11,19 @@ from engine.compute.context import Context, to_device
 from engine.compute.numerics.seeds import seed_everything
 from engine.compute.steps.distillation import features, losses
 from engine.compute.tasks.output import main_output
-from engine.params.distillation import Attention, Decoupled, Distill, Features, Inside, Logits
+from engine.params.distillation import (
+    Attention,
+    Correlated,
+    Decoupled,
+    Distill,
+    Features,
+    Inside,
+    Logits,
+    Relational,
+)
+
+TRIPLETS = 128
+"""Images whose triplets are compared together: of a larger batch, parts of so many. Its cube is what they take."""
 
 
 @dataclass
@@ -33,6 +45,8 @@ class Taught:
         total = self._answers(student, teacher, targets, progress)
         if isinstance(method, Inside):
             total = total + method.beta * self._inside(mine, theirs)
+        elif isinstance(method, Relational):
+            total = total + self._relations(method, mine, theirs)
         return total
 
     def _answers(self, student: Tensor, teacher: Tensor, targets: Tensor, progress: float) -> Tensor:
@@ -40,7 +54,12 @@ class Taught:
         match self.params.method:
             case Decoupled() as method:
                 return self._decoupled(method, student, teacher, targets, progress)
-            case Logits() | Features() | Attention() as method:
+            case Correlated() as method:
+                soft = losses.correlated(
+                    student, teacher, beta=method.beta, gamma=method.gamma, temperature=method.temperature
+                )
+                return soft + self._labels(student, targets) if self.params.labels else soft
+            case Logits() | Features() | Attention() | Relational() as method:
                 soft = losses.softened(student, teacher, method.temperature)
                 if not self.params.labels:
                     return soft
@@ -80,6 +99,21 @@ class Taught:
                 total = total + losses.attention(*features.of_one_size(student.float(), teacher.float()))
         return total
 
+    def _relations(self, method: Relational, mine: dict[str, Tensor], theirs: dict[str, Tensor]) -> Tensor:
+        """The relations between images in the paired layers, summed; of each map its mean over the image counts."""
+        total = torch.zeros((), device=next(iter(mine.values())).device)
+        for pair in self.pairs:
+            student, teacher = (
+                maps.float().mean((2, 3)) for maps in (mine[pair.student], theirs[pair.teacher])
+            )
+            # Not in bf16: a cosine of three digits says little of images that are alike.
+            with torch.autocast(student.device.type, enabled=False):
+                parts = zip(torch.split(student, TRIPLETS), torch.split(teacher, TRIPLETS), strict=True)
+                for one, two in parts:
+                    loss = losses.relations(one, two, distance=method.distance, angle=method.angle)
+                    total = total + loss * (len(one) / len(student))
+        return total
+
 
 def taught(model: nn.Module, teacher: nn.Module, params: Distill, context: Context) -> Taught:
     """The objective for training `model`; its projections are random, from the seed.
@@ -88,11 +122,13 @@ def taught(model: nn.Module, teacher: nn.Module, params: Distill, context: Conte
     """
     teacher.eval().requires_grad_(False)
     method = params.method
-    if not isinstance(method, Inside):
+    if not isinstance(method, Inside | Relational):
         return Taught(teacher, params)
     example = torch.zeros(1, context.data.channels, *context.data.size, device=context.device)
     student_layers, teacher_layers = features.outputs(model, example), features.outputs(teacher, example)
     compared = features.pairs(student_layers, teacher_layers, method.layers)
+    if isinstance(method, Relational) and not method.layers:
+        compared = compared[-1:]
     described = ", ".join(f"{pair.student} after {pair.teacher}" for pair in compared)
     context.notice("info", f"Layers compared with the teacher's: {described}")
     if not isinstance(method, Features):

@@ -1,5 +1,7 @@
 """Fewer bits: weights rounded to the nearest point of a uniform grid, as `quantize.weights` does with `nearest`."""
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
@@ -16,6 +18,8 @@ from engine.studies.knob import Technique
 
 ORDER = (4, 3, 2, 6, 5, 8, 7)
 """In which grids are fitted while nothing is asked: first those that most will look at."""
+PIECE = 1 << 17
+"""Weights whose grids are fitted at once, in a tenth of a second."""
 HEADER = 40.0
 """Bytes that a grid takes in a packed file's header, about."""
 
@@ -42,7 +46,7 @@ class Bits:
         self._layers = tuple(layers)
         self._fitted: dict[tuple[str, int], tuple[Tensor, Tensor]] = {}
         self._stored: dict[tuple[str, int], tuple[int, Stored]] = {}
-        self._waiting = [(name, bits) for bits in ORDER for name in self._layers]
+        self._ahead = self._work_ahead()
 
     @staticmethod
     def _params(bits: int) -> QuantizeWeights:
@@ -51,12 +55,25 @@ class Bits:
         )
 
     def prepare(self) -> bool:
-        while self._waiting:
-            name, bits = self._waiting.pop(0)
-            if (name, bits) not in self._stored:
-                self._kept(name, bits, self._rounded(name, bits))
-                break
-        return bool(self._waiting)
+        return next(self._ahead, False)
+
+    def _work_ahead(self) -> Iterator[bool]:
+        """Fit every grid that no question has asked for yet, in pieces shorter than a question may wait: rows have
+        grids of their own."""
+        for bits in ORDER:
+            for name in self._layers:
+                parts = []
+                weight = self._held.weights[name]
+                for rows in torch.split(weight, max(PIECE // max(weight[0].numel(), 1), 1)):
+                    if (name, bits) not in self._fitted:
+                        parts.append(fit_grid(rows, self._form(bits), self._params(bits).clip))
+                        yield True
+                if (name, bits) not in self._fitted:
+                    steps, lows = zip(*parts, strict=True)
+                    self._fitted[name, bits] = torch.cat(steps), torch.cat(lows)
+                if (name, bits) not in self._stored:
+                    self._kept(name, bits, self._rounded(name, bits))
+                    yield True
 
     def set(self, value: float) -> Setting:
         held, bits = self._held, round(value)

@@ -21,10 +21,11 @@ from engine.compute.measures import estimate
 from engine.compute.measures.counts import Counts, count
 from engine.compute.models import checkpoint
 from engine.compute.numerics.aligned import read_tensors
+from engine.compute.steps.apply import prepare
 from engine.compute.worker.steps import PREDICTIONS
 from engine.errors import SecateurError
 from engine.measures import latency
-from engine.params import STEPS
+from engine.params import STEPS, PruneWeights
 from engine.store.files import read_json
 from engine.store.workspace import fingerprints
 from engine.studies.knob import Baseline
@@ -157,6 +158,7 @@ def held(
 ) -> Held:
     """`model` ready to be turned; see `Held` for the rest."""
     to_device(model, context.device).eval()
+    prepare(model, PruneWeights(), context)
     plain = to_device(folded(model), context.device).eval()
     counts = count(model, (context.data.channels, *context.data.size))
     stored = {name: estimate.stored(tensor) for name, tensor in plain.state_dict().items()}

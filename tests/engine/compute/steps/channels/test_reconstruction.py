@@ -2,6 +2,8 @@
 
 import copy
 
+import torch
+
 from engine.compute.context import validate
 from engine.compute.steps.channels.step import prune_channels
 from engine.compute.training.loop import fit
@@ -20,3 +22,27 @@ def test_repair_brings_back_most_of_what_pruning_loses() -> None:
         ).loss
     whole = validate(model, context_for()).loss
     assert losses[True] - whole < 0.5 * (losses[False] - whole)
+
+
+def test_statistics_are_estimated_anew_only_where_layers_were_not_refitted() -> None:
+    """Refitted outputs fit the variances that were there; a frozen layer's do not."""
+    model = fit(small_model(), Finetune(epochs=2, learning_rate=0.1, batch=64), context_for())
+    before = dict(model.named_buffers())
+
+    def variances_stay(repair: bool, *, freeze: str = "") -> bool:
+        own = copy.deepcopy(model)
+        if freeze:
+            own.get_submodule(freeze).weight.requires_grad_(False)
+        params = PruneChannels(ratio=0.4, criterion="l2", scope="local", repair=repair)
+        pruned = prune_channels(own, params, context_for())
+        kept = [
+            bool(torch.isin(tensor, before[name]).all())
+            for name, tensor in pruned.named_buffers()
+            if name.endswith("running_var")
+        ]
+        assert all(kept) or not any(kept)
+        return all(kept)
+
+    assert variances_stay(repair=True)
+    assert not variances_stay(repair=False)
+    assert not variances_stay(repair=True, freeze="layer2.1.conv2")

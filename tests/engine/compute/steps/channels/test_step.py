@@ -28,7 +28,7 @@ from tests.engine.compute.compute_help import context_for, small_model
 from tests.engine.compute.steps.channels import channels_help as networks
 from tests.engine.compute.steps.channels.channels_help import network, own
 
-CRITERIA = ("l1", "l2", "bn-scale", "fpgm", "lamp", "taylor", "hessian", "random")
+CRITERIA = ("l1", "l2", "bn-scale", "fpgm", "lamp", "taylor", "hessian", "output", "random")
 SCOPES = ("local", "global", "isomorphic", "cost")
 SHAPE = (1, 8, 8)
 FAMILIES = (

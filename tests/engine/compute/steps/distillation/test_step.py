@@ -2,6 +2,7 @@
 
 import copy
 import math
+import statistics
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ from tests.engine.compute.compute_help import (
     stop_in_third_epoch,
 )
 
-METHODS = ("logits", "decoupled", "features", "attention")
+METHODS = ("logits", "decoupled", "features", "attention", "dist", "relations")
 
 
 def made(**params: Any) -> Distill:
@@ -116,6 +117,66 @@ def test_feature_maps_by_hand() -> None:
     assert float(losses.attention(one, two)) == pytest.approx(total / 2, rel=1e-12)
 
 
+def test_correlated_answers_by_hand() -> None:
+    student, teacher, t = logits(0), logits(1), 2.0
+    mine = [probabilities(row, t) for row in student]
+    theirs = [probabilities(row, t) for row in teacher]
+    inter = sum(1 - statistics.correlation(a, b) for a, b in zip(mine, theirs, strict=True)) / 5
+    columns = zip(zip(*mine, strict=True), zip(*theirs, strict=True), strict=True)
+    intra = sum(1 - statistics.correlation(a, b) for a, b in columns) / 4
+    found = losses.correlated(student, teacher, beta=3.0, gamma=0.5, temperature=t)
+    assert float(found) == pytest.approx(t**2 * (3 * inter + 0.5 * intra), rel=1e-9)
+
+
+def test_answers_that_rise_and_fall_together_correlate() -> None:
+    """What DIST asks is met by probabilities that are linear in the teacher's, which the classical loss refuses."""
+    teacher = torch.softmax(logits(1), 1)
+    mixed = (teacher / 2 + 1 / 8).log()
+    assert float(
+        losses.correlated(mixed, teacher.log(), beta=1.0, gamma=1.0, temperature=1.0)
+    ) == pytest.approx(0, abs=1e-12)
+    assert float(losses.softened(mixed, teacher.log(), 1.0)) > 0.01
+
+
+def test_relations_by_hand() -> None:
+    def huber(one: float, two: float) -> float:
+        apart = abs(one - two)
+        return apart**2 / 2 if apart <= 1 else apart - 0.5
+
+    def distances(rows: list[list[float]]) -> list[float]:
+        apart = [math.dist(a, b) for a in rows for b in rows]
+        return [d / (sum(apart) / 20) for d in apart]  # the mean of the 5 · 4 pairs of two images
+
+    def cosines(rows: list[list[float]]) -> list[float]:
+        found = []
+        for at in rows:
+            for one in rows:
+                for two in rows:
+                    u, v = ([x - y for x, y in zip(end, at, strict=True)] for end in (one, two))
+                    length = math.hypot(*u) * math.hypot(*v)
+                    found.append(sum(x * y for x, y in zip(u, v, strict=True)) / length if length else 0.0)
+        return found
+
+    student, teacher = logits(0), logits(1)[:, :3] * 10
+    both = student.tolist(), teacher.tolist()
+    parts = []
+    for relation in (distances, cosines):
+        mine, theirs = (relation(rows) for rows in both)
+        parts.append(sum(huber(a, b) for a, b in zip(mine, theirs, strict=True)) / len(mine))
+    found = losses.relations(student, teacher, distance=25.0, angle=50.0)
+    assert float(found) == pytest.approx(25 * parts[0] + 50 * parts[1], rel=1e-9)
+
+
+def test_relations_do_not_see_how_large_or_turned_features_are() -> None:
+    student = logits(0).requires_grad_()
+    turn, _ = torch.linalg.qr(logits(2)[:4])
+    found = losses.relations(student, 7 * logits(0) @ turn + 3, distance=1.0, angle=1.0)
+    assert found.item() == pytest.approx(0, abs=1e-12)
+    found.backward()
+    assert student.grad is not None
+    assert bool(student.grad.isfinite().all()), "also where an image is compared with itself"
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_the_step_s_loss_is_the_sum_its_parameters_say(method: str) -> None:
     student, teacher = small_model(seed=1).eval(), small_model(seed=2).eval()
@@ -130,19 +191,25 @@ def test_the_step_s_loss_is_the_sum_its_parameters_say(method: str) -> None:
             a, b, targets, alpha=chosen.target, beta=chosen.others, temperature=chosen.temperature
         )
         expected = hard + soft
+    elif method == "dist":
+        expected = hard + losses.correlated(a, b, beta=2.0, gamma=2.0, temperature=4.0)
     else:
         soft = losses.softened(a, b, chosen.temperature)
         expected = (1 - chosen.alpha) * hard + chosen.alpha * soft
-    for number, name in enumerate(["layer1", "layer2", "layer3"] if objective.pairs else []):
+    for number, name in enumerate([pair.student for pair in objective.pairs]):
         with features.captured(student, [name]) as mine, features.captured(teacher, [name]) as theirs:
             student(images)
             teacher(images)
         if method == "features":
             assert isinstance(objective.extra, nn.ModuleList)
-            distance = losses.hint(objective.extra[number](mine[name]), theirs[name])
+            distance = chosen.beta * losses.hint(objective.extra[number](mine[name]), theirs[name])
+        elif method == "relations":
+            pooled = (maps[name].mean((2, 3)) for maps in (mine, theirs))
+            distance = losses.relations(*pooled, distance=25.0, angle=50.0)
         else:
-            distance = losses.attention(mine[name], theirs[name])
-        expected = expected + chosen.beta * distance
+            distance = chosen.beta * losses.attention(mine[name], theirs[name])
+        expected = expected + distance
+    assert len(objective.pairs) == {"features": 3, "attention": 3, "relations": 1}.get(method, 0)
     torch.testing.assert_close(objective.loss(student, images, targets, 1.0), expected)
 
 

@@ -1,0 +1,116 @@
+"""How much the network's answer hangs on each output of a layer: Fisher information, without a label.
+
+An error of a layer's output matters where the answer follows it: hardly for an image whose class is certain, hardly
+where nothing is. The square of an output's derivative, of the log-likelihood of labels drawn from the network's own
+probabilities, is the diagonal of the Fisher information (as BRECQ, Li et al. 2021, equation 10, weighs errors of
+blocks).
+"""
+
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from engine.compute.context import Context
+from engine.compute.layers.passes import differentiable
+from engine.compute.numerics.seeds import generator
+from engine.compute.steps.calibration.activations import shuffled
+from engine.compute.tasks import task_of
+from engine.compute.tasks.output import main_output
+
+BATCH = 64
+"""Most images of a pass."""
+DRAWN = 4
+"""Labels drawn for each image."""
+FLOOR = 0.25
+"""Weight that every position has at least, over the mean: few draws may miss what a position is good for."""
+CEILING = 50.0
+"""Weight that a position has at most, over the mean, so that no single image decides."""
+
+
+@dataclass(frozen=True)
+class Information:
+    """Of a layer's outputs.
+
+    Attributes:
+        channels: (outputs,): summed over positions, mean over images; in squared nats by the output's unit.
+        positions: (images, positions), float32 on the CPU: summed over channels, in the order of `images`.
+    """
+
+    channels: Tensor
+    positions: Tensor
+
+    @property
+    def weights(self) -> Tensor:
+        """What each position of each image counts, 1 on average: FLOOR for all, the rest by their information."""
+        mean = self.positions.mean()
+        if not mean > 0:
+            return torch.ones_like(self.positions)
+        relative = (self.positions / mean).clamp_max(CEILING)
+        return FLOOR + (1 - FLOOR) * relative / relative.mean()
+
+
+def information(
+    model: nn.Module, layers: Mapping[str, nn.Module], context: Context, count: int, purpose: str
+) -> dict[str, Information]:
+    """The information of each layer's outputs on the `count` training images that `images` draws for `purpose`.
+
+    Of a detector, by the boxes of these images; each of `layers` is called once in a pass.
+    """
+    outputs: dict[str, Tensor] = {}
+    channels: dict[str, Tensor] = {}
+    positions: dict[str, list[Tensor]] = {name: [] for name in layers}
+    chance = generator(context.seed, "information", context.position)
+    order = shuffled(context, purpose)[:count]
+    batch = context.at_once(model, BATCH, kept=True)
+    batches = context.data.batches(context.data.train, batch, order=order, device=context.device)
+
+    def keep(name: str) -> Callable[..., Tensor]:
+        def hook(_layer: nn.Module, _inputs: object, output: Tensor) -> Tensor:
+            outputs[name] = output
+            return output.clone()  # a ReLU behind it may write over what it is given
+
+        return hook
+
+    model.eval()
+    with ExitStack() as hooks, differentiable(model):
+        for name, layer in layers.items():
+            hooks.callback(layer.register_forward_hook(keep(name)).remove)
+        for pixels, targets in batches:
+            losses = _log_likelihoods(model, pixels, targets, context, chance)
+            wanted = [outputs[name] for name in layers]
+            found: dict[str, Tensor] = {}
+            for number, loss in enumerate(losses, 1):
+                slopes = torch.autograd.grad(
+                    loss, wanted, retain_graph=number < len(losses), materialize_grads=True
+                )
+                for name, slope in zip(layers, slopes, strict=True):
+                    squares = _rows(layers[name], slope).square() / len(losses)
+                    found[name] = found[name] + squares if name in found else squares
+            for name, squares in found.items():  # (images, positions, channels)
+                own = squares.double().sum((0, 1)) / len(order)
+                channels[name] = channels[name] + own if name in channels else own
+                positions[name].append(squares.sum(2).cpu())
+    return {name: Information(channels[name], torch.cat(positions[name])) for name in layers}
+
+
+def _rows(layer: nn.Module, output: Tensor) -> Tensor:
+    """(images, positions, channels) of what a convolution or a linear layer gives."""
+    if isinstance(layer, nn.Conv2d):
+        return output.detach().flatten(2).mT
+    return output.detach().reshape(len(output), -1, output.shape[-1])
+
+
+def _log_likelihoods(
+    model: nn.Module, pixels: Tensor, targets: Tensor, context: Context, chance: torch.Generator
+) -> list[Tensor]:
+    """Sums over the images, with their graph, that the information is taken of."""
+    if context.data.task == "detection":
+        return [task_of(context.data).loss(model, pixels, targets, reduction="sum")]
+    logits = main_output(model(pixels)).float()
+    probabilities = logits.detach().softmax(1).cpu()
+    drawn = torch.multinomial(probabilities, DRAWN, replacement=True, generator=chance).to(logits.device)
+    return [functional.cross_entropy(logits, labels, reduction="sum") for labels in drawn.T]
