@@ -16,29 +16,16 @@ import hypothesis
 from engine.machine import environment, private
 
 SCRATCH = "secateur-test-"
-"""What folders of tests begin with in a temporary folder, before the number of their process."""
-MEMORY = Path("/dev/shm")
-ENOUGH = 8 * 2**30
-"""Bytes of memory, and of what may be written there, from which on files of tests may lie in it: they take a tenth."""
+"""What folders of tests begin with in the temporary folder, before the number of their process."""
 
 
 def _sweep() -> None:
     """Remove what killed test runs left: folders of processes that are gone, and that nobody has used for a day."""
-    for path in (*Path(tempfile.gettempdir()).glob(f"{SCRATCH}*"), *MEMORY.glob(f"{SCRATCH}*")):
+    for path in Path(tempfile.gettempdir()).glob(f"{SCRATCH}*"):
         pid, info = path.name.removeprefix(SCRATCH).partition("-")[0], path.lstat()
         old = info.st_uid == os.getuid() and time.time() - info.st_mtime > 86_400
         if old and pid.isdecimal() and not Path(f"/proc/{pid}").exists():
             shutil.rmtree(path, ignore_errors=True)
-
-
-def _has_room() -> bool:
-    """Whether the tests' files may lie in memory, and programs among them can run."""
-    try:
-        there = os.statvfs(MEMORY)
-    except OSError:
-        return False
-    free, runs = there.f_bavail * there.f_frsize, not there.f_flag & os.ST_NOEXEC
-    return runs and os.access(MEMORY, os.W_OK) and min(free, environment.memory_bytes()) >= ENOUGH
 
 
 _sweep()
@@ -48,11 +35,6 @@ _TEMPLATES = tempfile.TemporaryDirectory(prefix=f"{SCRATCH}{os.getpid()}-templat
 os.environ.setdefault("SECATEUR_TESTS_TEMPLATES", _TEMPLATES.name)
 _LOCKS = tempfile.TemporaryDirectory(prefix=f"{SCRATCH}{os.getpid()}-locks-")
 os.environ["SECATEUR_LOCKS"] = _LOCKS.name
-if "TMPDIR" not in os.environ and _has_room():
-    # A study waits for the disk a hundred times, so that nothing finished is lost; of a test's, nothing has to last.
-    # What a failed test left is kept where TMPDIR is set.
-    _FILES = tempfile.TemporaryDirectory(prefix=f"{SCRATCH}{os.getpid()}-", dir=MEMORY)
-    os.environ["TMPDIR"] = tempfile.tempdir = _FILES.name
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("GOMP_SPINCOUNT", "0")
 """Two threads of a preset may share one processor here: who waits for the other should not keep it from it."""

@@ -49,7 +49,7 @@ seed: 0
 threads: 2
 device: {device}
 model: {{name: {model}}}
-data: {{name: digits, size: 64, channels: 3, limit: 256, limit_validation: 64, limit_test: 64}}
+data: {{name: digits, size: {size}, channels: 3, limit: 256, limit_validation: 64, limit_test: 64}}
 steps:
   - train: {{epochs: 1, batch: 64}}
   - prune.channels: {{ratio: 0.5, calibrate: false}}
@@ -57,17 +57,21 @@ measure:
   latency: {{runtimes: [{runtimes}], precision: [{precision}], batch: [{batch}], blocks: 4, block_ms: 50,
              warmup_ms: 100}}
 """
+_RESNET18 = {"model": "torchvision/resnet18", "size": 64}
+_RESNET20 = {"model": "resnet20", "size": 32}
 TIMED = {
     "cuda": (
-        {"model": "torchvision/resnet18", "runtimes": "torch, onnxruntime", "batch": "1, 32"}
-        | {"precision": "fp32, tf32, bf16, fp16"},
-        {"model": "torchvision/resnet18", "runtimes": "torch-compile", "batch": "32"}
-        | {"precision": "fp32, bf16"},
+        {
+            **_RESNET18,
+            "runtimes": "torch, onnxruntime",
+            "batch": "1, 32",
+            "precision": "fp32, tf32, bf16, fp16",
+        },
+        {**_RESNET18, "runtimes": "torch-compile", "batch": "32", "precision": "fp32, bf16"},
     ),
     "cpu": (
-        {"model": "torchvision/resnet18", "runtimes": "torch, onnxruntime", "batch": "1, 32"}
-        | {"precision": "fp32, bf16"},
-        {"model": "resnet20", "runtimes": "torch-compile", "batch": "1", "precision": "fp32"},
+        {**_RESNET20, "runtimes": "torch, onnxruntime", "batch": "1, 32", "precision": "fp32, bf16"},
+        {**_RESNET20, "runtimes": "torch-compile", "batch": "1", "precision": "fp32"},
     ),
 }
 """What is timed: torch.compile builds a network anew for every precision and batch, in many seconds each."""

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from engine.compute.worker.knob.held import hold
 from engine.errors import SecateurError
 from engine.runner.knob import Answer, Knob
 from tests.study_lab import Lab, wait_for
@@ -48,9 +49,7 @@ def final(knob: Knob, technique: str, value: float) -> Answer:
     return found[-1]
 
 
-@pytest.mark.parametrize(
-    ("technique", "value"), [("weights", 0.7), ("channels", 2.0), ("rank", 0.5), ("bits", 3.0)]
-)
+@pytest.mark.parametrize(("technique", "value"), [("channels", 2.0)])
 def test_a_run_of_its_preset_gives_the_same_network(
     lab: Lab, knob: Knob, technique: str, value: float
 ) -> None:
@@ -91,11 +90,7 @@ def test_an_unknown_technique_is_refused_at_once(knob: Knob) -> None:
         knob.ask("sorcery", 1.0)
 
 
-def test_it_is_gone_with_its_knob_or_with_its_maker(lab: Lab) -> None:
-    with Knob(lab.study("p-1"), 0, threads=1) as knob:
-        left = knob.process
-        wait_for(lambda: knob.answers() or knob.state == "ready")
-    assert knob.state == "ended" and not alive(left)
+def test_it_is_gone_with_its_maker(lab: Lab) -> None:
     maker = (
         "import sys, time; from engine.runner.knob import Knob; from engine.studies.rundir import RunDir\n"
         "from pathlib import Path\n"
@@ -116,16 +111,20 @@ def test_it_is_gone_with_its_knob_or_with_its_maker(lab: Lab) -> None:
     wait_for(lambda: not alive(worker))
 
 
-def test_why_it_ended_is_told_in_words(lab: Lab, tmp_path: Path) -> None:
-    with Knob(lab.study("p-1"), 7, threads=1) as knob:
-        wait_for(lambda: knob.answers() or knob.state == "ended")
-        assert "no trial 7" in knob.reason
-    with Knob(lab.study("p-1"), 0, threads=1) as knob:
-        wait_for(lambda: knob.answers() or knob.state == "ready")
-        os.kill(knob.process, signal.SIGKILL)
-        wait_for(lambda: knob.answers() or knob.state == "ended")
-        assert "ended" in knob.reason
-        knob.ask("weights", 0.5)  # and nothing is raised
+def test_why_there_is_no_model_is_told_in_words(lab: Lab) -> None:
+    with pytest.raises(SecateurError, match="no trial 7"):
+        hold(lab.study("p-1"), 7)
+
+
+def test_why_it_ended_is_told_in_words(knob: Knob) -> None:
+    """The last test of this knob: its worker is killed, then it is closed."""
+    assert alive(knob.process)
+    os.kill(knob.process, signal.SIGKILL)
+    wait_for(lambda: knob.answers() or knob.state == "ended")
+    assert "ended" in knob.reason
+    knob.ask("weights", 0.5)  # and nothing is raised
+    knob.close()
+    assert not alive(knob.process)
 
 
 def alive(pid: int) -> bool:

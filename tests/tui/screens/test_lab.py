@@ -313,17 +313,17 @@ async def test_enter_on_a_trial_opens_it(tmp_path: Path) -> None:
 
 async def until(pilot: Pilot[None], true: Callable[[], bool]) -> None:
     """Wait until it is so."""
-    for _ in range(200):
+    for _ in range(1200):
         if true():
             return
         await pilot.pause(0.05)
-    raise AssertionError(f"it did not come true within ten seconds:\n{shown(pilot)}")
+    raise AssertionError(f"it did not come true within a minute:\n{shown(pilot)}")
 
 
 async def seen(pilot: Pilot[None], words: str) -> None:
     """Wait until `words` are on the terminal."""
-    for _ in range(200):
+    for _ in range(1200):
         await pilot.pause(0.05)
         if words in shown(pilot):
             return
-    raise AssertionError(f"{words!r} was not shown within ten seconds:\n{shown(pilot)}")
+    raise AssertionError(f"{words!r} was not shown within a minute:\n{shown(pilot)}")

@@ -15,7 +15,7 @@ from tui.widgets.plot import Plot
 from tui.widgets.table import Table
 
 SIZES = [(80, 24), (120, 40), (200, 60)]
-WAITS = 200
+WAITS = 1200
 """Looks at the screen, 50 ms apart, before it counts as failed: plenty where the processors are busy."""
 
 
@@ -154,6 +154,11 @@ async def test_a_running_study_is_not_deleted_but_asked_to_stop(tmp_path: Path) 
         await shows(pilot, "cancel it first")
         assert study.run.path.exists()
         await pilot.press("c")
+        await shows(pilot, "Stop quickstart-1?", "0 of 14 trials done. What is done stays")
+        await pilot.press("enter")
+        await shows(pilot, "running")
+        assert not study.run.stop.exists()
+        await pilot.press("c", "y")
         await shows(pilot, "asked to stop")
         assert study.run.stop.exists()
 

@@ -1,13 +1,13 @@
 """Fewer bits: weights rounded to the nearest point of a uniform grid, as `quantize.weights` does with `nearest`."""
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
 from engine.compute.layers import overlays
 from engine.compute.layers.grids import Grid, GridForm, UniformGrid
-from engine.compute.layers.select import prunable_layers
 from engine.compute.measures.estimate import Stored, stored
-from engine.compute.steps.calibration.understood import changeable
 from engine.compute.steps.quantization.grids import fit_grid
 from engine.compute.worker.knob.dials import Setting, effective_less, packed
 from engine.compute.worker.knob.held import Held
@@ -16,6 +16,8 @@ from engine.studies.knob import Technique
 
 ORDER = (4, 3, 2, 6, 5, 8, 7)
 """In which grids are fitted while nothing is asked: first those that most will look at."""
+PIECE = 1 << 17
+"""Weights whose grids are fitted at once, in a tenth of a second."""
 HEADER = 40.0
 """Bytes that a grid takes in a packed file's header, about."""
 
@@ -37,12 +39,12 @@ class Bits:
     def __init__(self, held: Held) -> None:
         self._held = held
         params = self._params(8)
-        layers = changeable(held.model, prunable_layers(held.model, ()), held.context, params.kind)
+        layers = held.changeable
         overlays.refuse(layers, params, title="Weights that share their values cannot be rounded one by one")
         self._layers = tuple(layers)
         self._fitted: dict[tuple[str, int], tuple[Tensor, Tensor]] = {}
         self._stored: dict[tuple[str, int], tuple[int, Stored]] = {}
-        self._waiting = [(name, bits) for bits in ORDER for name in self._layers]
+        self._ahead = self._work_ahead()
 
     @staticmethod
     def _params(bits: int) -> QuantizeWeights:
@@ -51,12 +53,25 @@ class Bits:
         )
 
     def prepare(self) -> bool:
-        while self._waiting:
-            name, bits = self._waiting.pop(0)
-            if (name, bits) not in self._stored:
-                self._kept(name, bits, self._rounded(name, bits))
-                break
-        return bool(self._waiting)
+        return next(self._ahead, False)
+
+    def _work_ahead(self) -> Iterator[bool]:
+        """Fit every grid that no question has asked for yet, in pieces shorter than a question may wait: rows have
+        grids of their own."""
+        for bits in ORDER:
+            for name in self._layers:
+                parts = []
+                weight = self._held.weights[name]
+                for rows in torch.split(weight, max(PIECE // max(weight[0].numel(), 1), 1)):
+                    if (name, bits) not in self._fitted:
+                        parts.append(fit_grid(rows, self._form(bits), self._params(bits).clip))
+                        yield True
+                if (name, bits) not in self._fitted:
+                    steps, lows = zip(*parts, strict=True)
+                    self._fitted[name, bits] = torch.cat(steps), torch.cat(lows)
+                if (name, bits) not in self._stored:
+                    self._kept(name, bits, self._rounded(name, bits))
+                    yield True
 
     def set(self, value: float) -> Setting:
         held, bits = self._held, round(value)

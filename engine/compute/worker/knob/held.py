@@ -16,15 +16,17 @@ from engine.compute.context import Context, to_device
 from engine.compute.data import Dataset, load
 from engine.compute.data.memory import budget
 from engine.compute.layers.masks import folded
-from engine.compute.layers.select import PRUNABLE, leaf_of, weight_of
+from engine.compute.layers.select import PRUNABLE, leaf_of, prunable_layers, weight_of
 from engine.compute.measures import estimate
 from engine.compute.measures.counts import Counts, count
 from engine.compute.models import checkpoint
 from engine.compute.numerics.aligned import read_tensors
+from engine.compute.steps.apply import prepare
+from engine.compute.steps.calibration.understood import changeable
 from engine.compute.worker.steps import PREDICTIONS
 from engine.errors import SecateurError
 from engine.measures import latency
-from engine.params import STEPS
+from engine.params import STEPS, PruneWeights
 from engine.store.files import read_json
 from engine.store.workspace import fingerprints
 from engine.studies.knob import Baseline
@@ -60,6 +62,11 @@ class Held:
     @property
     def shape(self) -> tuple[int, int, int]:
         return (self.data.channels, *self.data.size)
+
+    @cached_property
+    def changeable(self) -> dict[str, nn.Module]:
+        """The layers of `model` whose weights steps change; others are left alone for the steps' own reasons."""
+        return changeable(self.model, prunable_layers(self.model, ()), self.context, PruneWeights.kind)
 
     @cached_property
     def weights(self) -> dict[str, Tensor]:
@@ -157,6 +164,7 @@ def held(
 ) -> Held:
     """`model` ready to be turned; see `Held` for the rest."""
     to_device(model, context.device).eval()
+    prepare(model, PruneWeights(), context)
     plain = to_device(folded(model), context.device).eval()
     counts = count(model, (context.data.channels, *context.data.size))
     stored = {name: estimate.stored(tensor) for name, tensor in plain.state_dict().items()}

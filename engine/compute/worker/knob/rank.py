@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from engine.compute.layers import factors
 from engine.compute.measures.estimate import Stored, packed_bytes, plain_bytes, stored
+from engine.compute.steps.calibration.understood import computed_by_class
 from engine.compute.steps.factorization.step import able_layers, ranks_of
 from engine.compute.worker.knob.dials import Setting
 from engine.compute.worker.knob.held import Held
@@ -22,7 +23,7 @@ from engine.studies.knob import Technique
 
 @dataclass(frozen=True)
 class _Split:
-    """A layer's weight (as a matrix) as `basis` @ `rest`, the largest singular values first; float64.
+    """A layer's weight (as a matrix) as `basis` @ `rest`, the largest singular values first; float32.
 
     `transposed`: whether that is the matrix's transpose, because it has more rows than columns.
     """
@@ -32,8 +33,8 @@ class _Split:
     transposed: bool
 
     def of_rank(self, rank: int, shape: torch.Size) -> Tensor:
-        """The nearest weight of this rank, float32."""
-        matrix = self.basis[:, :rank].float() @ self.rest[:rank].float()
+        """The nearest weight of this rank."""
+        matrix = self.basis[:, :rank] @ self.rest[:rank]
         return (matrix.T if self.transposed else matrix).reshape(shape)
 
 
@@ -53,7 +54,7 @@ class Rank:
 
     def __init__(self, held: Held) -> None:
         self._held = held
-        able, _ = able_layers(held.plain, self._params(0.5), held.context)
+        able, _ = able_layers(held.plain, self._params(0.5), held.context, computed_by_class)
         if not able:
             raise SecateurError("No layer can be factorized", "None is linear or a plain 2-D convolution.")
         self._layers: dict[str, nn.Module] = able
@@ -94,9 +95,9 @@ class Rank:
             transposed = matrix.shape[0] > matrix.shape[1]
             matrix = matrix.T if transposed else matrix
             basis = torch.linalg.eigh(matrix @ matrix.T).eigenvectors.flip(1)
-            rest = basis.T @ matrix
-            self._splits[name] = _Split(basis, rest, transposed)
-            self._bits[name] = stored(rest.float()).bits
+            rest = (basis.T @ matrix).float()
+            self._splits[name] = _Split(basis.float(), rest, transposed)
+            self._bits[name] = stored(rest).bits
         return self._splits[name]
 
     def _setting(self, value: float, ranks: dict[str, int], weights: dict[str, Tensor]) -> Setting:

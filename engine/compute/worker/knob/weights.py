@@ -1,20 +1,28 @@
-"""Fewer weights: the least of all at zero, wherever they are, as `prune.weights` does with its defaults."""
+"""Fewer weights: the least of all at zero, wherever they are, as `prune.weights` does with its defaults; or, where the
+model comes with a table of what its layers lose, as it does with `scope: solved`."""
+
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from engine.compute.layers.masks import mask_of
-from engine.compute.layers.select import prunable_layers, weight_of
+from engine.compute.layers.select import weight_of
 from engine.compute.measures.estimate import Stored
-from engine.compute.steps.calibration.understood import changeable
+from engine.compute.models import edits
+from engine.compute.steps.rates import NOTE, solved_rates
 from engine.compute.worker.knob.dials import Setting, effective_less, packed
 from engine.compute.worker.knob.held import Held
+from engine.errors import SecateurError
 from engine.params.pruning import PruneWeights
 from engine.studies.knob import Technique
 
+Rates = dict[str, float]
+
 
 class Weights:
-    """The place of every weight in the order of magnitude is found once; a sparsity then is one comparison."""
+    """The place of every weight in the order of magnitude is found once, over all layers and within its own; a sparsity
+    then is one comparison."""
 
     technique = Technique(
         "weights", "weights at zero", "%", 0.0, 0.99, 0.01, 0.0, how="by magnitude, over all layers"
@@ -22,38 +30,56 @@ class Weights:
 
     def __init__(self, held: Held) -> None:
         self._held = held
-        # Layers are left alone for the reasons for which the step does that.
-        layers = changeable(held.model, prunable_layers(held.model, ()), held.context, PruneWeights.kind)
-        scores = []
-        for layer in layers.values():
+        scores: dict[str, Tensor] = {}
+        self._gone: Rates = {}
+        for name, layer in held.changeable.items():
             score, mask = weight_of(layer).detach().abs(), mask_of(layer)
             # What is masked already goes first.
-            scores.append((score if mask is None else score.masked_fill(~mask.mask, -1.0)).flatten())
-        order = torch.argsort(torch.cat(scores), stable=True)
-        self._elements = len(order)
-        places = torch.empty(self._elements, dtype=torch.int32)
-        places[order] = torch.arange(self._elements, dtype=torch.int32)
-        parts = torch.split(places, [len(score) for score in scores])
-        self._places = {
-            name: _like(held.weights[name], part) for name, part in zip(layers, parts, strict=True)
+            scores[name] = (score if mask is None else score.masked_fill(~mask.mask, -1.0)).flatten()
+            self._gone[name] = 0.0 if mask is None else 1 - float(mask.mask.double().mean())
+        sizes = [len(score) for score in scores.values()]
+        whole = torch.split(_places(torch.cat(list(scores.values()))), sizes)
+        self._elements = sum(sizes)
+        self._whole = {
+            name: _like(held.weights[name], part) for name, part in zip(scores, whole, strict=True)
         }
+        self._table = edits.notes(held.model).get(NOTE, {}).get("weights")
+        if self._table is not None:
+            how = (
+                "at least loss by the sensitivity that was measured; beyond it by magnitude, over all layers"
+            )
+            self.technique = replace(Weights.technique, how=how)
+        ranked = scores if self._table is not None else {}
+        self._own = {name: _like(held.weights[name], _places(score)) for name, score in ranked.items()}
+        self._solved: dict[float, Rates | None] = {}
 
     def prepare(self) -> bool:
-        return False
+        """Solve for one more sparsity: that takes longer than a key may."""
+        if self._table is None:
+            return False
+        steps = round((self.technique.most - self.technique.least) / self.technique.step)
+        every = (round(step * self.technique.step, 9) for step in range(1, steps + 1))
+        if (value := next((one for one in every if one not in self._solved), None)) is not None:
+            self._rates(value)
+        return value is not None
 
     def set(self, value: float) -> Setting:
-        held, gone = self._held, round(value * self._elements)
+        held, rates = self._held, self._rates(value)
+        if rates is None:
+            places, gone = self._whole, dict.fromkeys(self._whole, round(value * self._elements))
+        else:
+            places, gone = self._own, {name: round(rates[name] * p.numel()) for name, p in self._own.items()}
         weights = {
-            name: torch.where(place >= gone, held.weights[name], 0.0) for name, place in self._places.items()
+            name: torch.where(place >= gone[name], held.weights[name], 0.0) for name, place in places.items()
         }
         nonzero = {name: int(torch.count_nonzero(weight)) for name, weight in weights.items()}
-        before = {name: held.stored[f"{name}.weight"] for name in weights}
-        base = held.baseline
+        before, base = {name: held.stored[f"{name}.weight"] for name in weights}, held.baseline
+        given = {"sparsity": value} | ({} if rates is None else {"scope": "solved"})
         return Setting(
             value,
             held.write(weights),
             {name: 1 - nonzero[name] / stored.elements for name, stored in before.items()},
-            {PruneWeights.kind: {"sparsity": value}} if value else {},
+            {PruneWeights.kind: given} if value else {},
             base.size_plain,
             packed(held, {n: Stored(s.elements, nonzero[n], s.bits, s.beside) for n, s in before.items()}),
             base.parameters,
@@ -62,6 +88,26 @@ class Weights:
             base.effective_macs - effective_less(held, nonzero),
             base.latency_ms,  # a dense runtime multiplies with zeros too
         )
+
+    def _rates(self, value: float) -> Rates | None:
+        """Each layer's rate by the solver; None without a table, and beyond what it measured."""
+        if self._table is None or not value:
+            return None
+        if value not in self._solved:
+            sizes = {name: place.numel() for name, place in self._own.items()}
+            try:
+                self._solved[value] = solved_rates(self._table["rows"], sizes, value, self._gone)
+            except SecateurError:  # nothing is predicted there
+                self._solved[value] = None
+        return self._solved[value]
+
+
+def _places(scores: Tensor) -> Tensor:
+    """The place of each score in their order; of equal ones the first goes first."""
+    order = torch.argsort(scores, stable=True)
+    places = torch.empty(len(order), dtype=torch.int32)
+    places[order] = torch.arange(len(order), dtype=torch.int32)
+    return places
 
 
 def _like(weight: Tensor, places: Tensor) -> Tensor:

@@ -24,6 +24,7 @@ from engine.compute.worker.knob.scoring import Scoring, paired
 from engine.compute.worker.knob.weights import Weights
 from engine.params import STEPS
 from engine.params.pruning import PruneWeights
+from engine.params.sensitivity import Sensitivity
 from engine.params.training import Train
 from tests.engine.compute.compute_help import context_for, small_model
 
@@ -58,10 +59,18 @@ def as_its_steps(model: nn.Module, steps: dict[str, dict[str, object]], scoring:
 
 
 @pytest.mark.parametrize(
-    ("make", "value"),
-    [(Weights, 0.0), (Weights, 0.83), (Channels, 1.0), (Channels, 2.5), (Rank, 0.6), (Bits, 3), (Bits, 8)],
+    ("make", "value", "pruned"),
+    [
+        (Weights, 0.0, False),
+        (Weights, 0.83, True),
+        (Channels, 1.0, False),
+        (Channels, 2.5, False),
+        (Channels, 2.5, True),
+        (Rank, 0.6, False),
+        (Bits, 3, True),
+        (Bits, 8, False),
+    ],
 )
-@pytest.mark.parametrize("pruned", [False, True])
 def test_a_setting_is_what_its_steps_make(
     trained: Callable[[], nn.Module], make: Callable[[Held], Dial], value: float, pruned: bool
 ) -> None:
@@ -120,3 +129,33 @@ def test_finer_answers_look_at_more_images(trained: Callable[[], nn.Module]) -> 
     found = list(scoring.found(Weights(of).set(0.5).model, nullcontext))
     images = [one.images for one in found]
     assert images == sorted(images) and images[-1] == scoring.images
+
+
+@pytest.mark.parametrize("value", [0.6, 0.85])
+def test_with_a_table_the_solver_says_what_each_layer_loses(
+    trained: Callable[[], nn.Module], value: float
+) -> None:
+    """As far as the table goes; beyond, weights compete over the whole model."""
+
+    def model() -> nn.Module:
+        table = Sensitivity(of="weights", rates=(0.4, 0.8), images=40, skip=("layer1.*", "layer2.*"))
+        return apply(table, apply(PruneWeights(sparsity=0.3), trained(), at(0)), at(0))
+
+    of, scoring = knob(model())
+    setting = Weights(of).set(value)
+    scope = setting.steps["prune.weights"].get("scope", "global")
+    assert scope == ("solved" if value < 0.7 else "global")
+    expected = as_its_steps(model(), setting.steps, scoring)
+    counts = count(expected, of.shape)
+    assert (setting.nonzero, setting.effective_macs) == (counts.nonzero, counts.effective_macs)
+    last = list(scoring.found(setting.model, nullcontext))[-1]
+    assert scoring.known + last.difference == pytest.approx(validate(expected, at(9)).quality)
+
+
+def test_few_images_take_nothing_from_a_model_that_is_not_changed(trained: Callable[[], nn.Module]) -> None:
+    of, scoring = knob(trained())
+    before = {name: tensor.clone() for name, tensor in of.plain.state_dict().items()}
+    slow = Scoring(of.plain, of.right, of.context, 1, speed=60.0)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in of.plain.state_dict().items())
+    first = next(iter(slow.found(of.plain, nullcontext)))
+    assert first.difference == 0 < first.error and first.images < scoring.images and not first.final
