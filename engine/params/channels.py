@@ -81,9 +81,8 @@ class PruneChannels(StepParams):
     ] = "auto"
     """A channel's importance, summed over what is coupled to it: weight norms, BatchNorm's scale, distance to
     the other filters (FPGM), layer-adaptive magnitude (LAMP), effect on the loss to first (Taylor) or second
-    order (Hessian), what the network's answer loses although layers are refitted (`output`, from images without
-    labels), or chance. `auto`: `output` where a classifier's channels go all at once with `repair`, without a latency
-    to reach or learning before; else `l2`."""
+    order (Hessian), what the answer loses although layers are refitted (`output`), or chance. `auto`: `output`
+    where a classifier's channels go at once, with `repair` and no latency or learning; else `l2`."""
     scope: Literal["auto", "local", "global", "isomorphic", "cost", "sensitivity", "solved"] = "auto"
     """Where channels compete: within a layer, over the whole model, among layers of the same structure, over
     the model by importance per unit of cost saved, or within a layer at rates by what an earlier `sensitivity` step
