@@ -79,10 +79,9 @@ class PruneChannels(StepParams):
     criterion: Literal[
         "auto", "l1", "l2", "bn-scale", "fpgm", "lamp", "taylor", "hessian", "output", "random"
     ] = "auto"
-    """A channel's importance, summed over what is coupled to it: weight norms, BatchNorm's scale, distance to
-    the other filters (FPGM), layer-adaptive magnitude (LAMP), effect on the loss to first (Taylor) or second
-    order (Hessian), what the answer loses although layers are refitted (`output`), or chance. `auto`: `output`
-    where a classifier's channels go at once, with `repair` and no latency or learning; else `l2`."""
+    """A channel's importance, summed over what is coupled to it: norms, BatchNorm's scale, the loss to first (Taylor)
+    or second order (Hessian), or what the answer loses (`output`). `auto`: `output` where a classifier's channels go at
+    once, with `repair` and no latency; else `l2`."""
     scope: Literal["auto", "local", "global", "isomorphic", "cost", "sensitivity", "solved"] = "auto"
     """Where channels compete: within a layer, over the whole model, among layers of the same structure, over
     the model by importance per unit of cost saved, or within a layer at rates by what an earlier `sensitivity` step

@@ -141,7 +141,7 @@ async def test_help_has_the_room_that_the_fields_leave_and_marks_what_is_cut(tmp
         async with lab(tmp_path, size, preset) as (_, pilot):
             await to_step(pilot, 1)
             text = " ".join(shown(pilot).split())
-            assert ("Default: auto." in text) == whole
+            assert ("random. Default:" in text) == whole
             assert ("…" in text) or whole
             assert "Enter lists them" in text
 
