@@ -137,11 +137,11 @@ async def test_letters_on_a_field_are_no_commands(tmp_path: Path) -> None:
 async def test_help_has_the_room_that_the_fields_leave_and_marks_what_is_cut(tmp_path: Path) -> None:
     preset = tmp_path / "p.yaml"
     preset.write_text("model: {name: resnet20}\ndata: {name: digits}\nsteps: [train, prune.channels]\n")
-    for size, whole in (((120, 40), True), ((80, 24), False)):
+    for size, whole in (((200, 60), True), ((80, 24), False)):
         async with lab(tmp_path, size, preset) as (_, pilot):
             await to_step(pilot, 1)
             text = " ".join(shown(pilot).split())
-            assert ("Default: l2." in text) == whole
+            assert ("Default: auto." in text) == whole
             assert ("…" in text) or whole
             assert "Enter lists them" in text
 
