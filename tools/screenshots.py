@@ -1,10 +1,12 @@
-"""Screenshots of the lab as SVG, without fonts of their own: `python tools/screenshots.py WORKSPACE FOLDER`.
+"""Screenshots of the lab as SVG, without fonts of their own: `python -m tools.screenshots WORKSPACE docs/img`.
 
 WORKSPACE holds at least one finished study (`secateur run quickstart`); its newest is shown.
 """
 
 import asyncio
+import os
 import sys
+import tempfile
 from itertools import groupby
 from pathlib import Path
 from xml.sax.saxutils import escape
@@ -21,14 +23,16 @@ HOME = Path(__file__).resolve().parent.parent
 
 SIZE = (120, 36)
 CELL_WIDTH, CELL_HEIGHT, FONT = 8.4, 18.0, 14.0
-PLACES: dict[str, tuple[str, ...]] = {
-    "lab": (),
-    "studies": (),
-    "curves": ("right", "right", "p"),
-    "trial": ("right", "right", "right"),
-    "layers": (),
+PICTURES: dict[str, tuple[str, tuple[str, ...]]] = {
+    "lab": ("lab", ()),
+    "run": ("run", ()),
+    "studies": ("studies", ()),
+    "curves": ("curves", ("right", "right", "p")),
+    "trial": ("trial", ()),
+    "layers": ("layers", ()),
+    "models": ("lab", ("m", *"mobilenet")),
 }
-"""Each place with the keys pressed there before its picture is taken."""
+"""Each picture with its place, and the keys pressed there before it is taken."""
 SETTLE_S = 1.5
 """Seconds for the watcher to read the study and the screen to show it."""
 
@@ -38,7 +42,8 @@ def svg(rows: list[list[Segment]], columns: int) -> str:
     width, height = columns * CELL_WIDTH, len(rows) * CELL_HEIGHT
     out = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height:.0f}" '
-        f'font-family="ui-monospace, Menlo, Consolas, DejaVu Sans Mono, monospace" font-size="{FONT:g}">'
+        f'font-family="ui-monospace, Menlo, Consolas, DejaVu Sans Mono, monospace" font-size="{FONT:g}" '
+        'shape-rendering="crispEdges">'
     ]
     for y, row in enumerate(rows):
         x = 0
@@ -74,19 +79,28 @@ def _hex(color: Color | None, default: str) -> str:
 
 
 async def take(workspace: Path, folder: Path) -> None:
-    """One picture a place."""
+    """All pictures, one after the other."""
     folder.mkdir(parents=True, exist_ok=True)
     app = Lab(find("quickstart"), workspace)
     async with app.run_test(size=SIZE) as pilot:
-        for place, keys in PLACES.items():
+        for name, (place, keys) in PICTURES.items():
             app.action_go(place)
             await pilot.pause(SETTLE_S)
             await pilot.press(*keys)
             await pilot.pause(SETTLE_S)
             rows = [list(strip) for strip in app.screen._compositor.render_strips()]
-            (folder / f"{place}.svg").write_text(svg(rows, SIZE[0]), "utf-8")
-            print(folder / f"{place}.svg")
+            (folder / f"{name}.svg").write_text(svg(rows, SIZE[0]), "utf-8")
+            print(folder / f"{name}.svg")
+
+
+def main() -> None:
+    """Take them as on any machine: in all colours, and without settings of whoever runs this."""
+    os.environ |= {"TERM": "xterm-256color", "COLORTERM": "truecolor"}
+    os.environ.pop("NO_COLOR", None)
+    with tempfile.TemporaryDirectory() as nothing:
+        os.environ |= {"XDG_CONFIG_HOME": nothing, "XDG_STATE_HOME": nothing}
+        asyncio.run(take(Path(sys.argv[1]).absolute(), Path(sys.argv[2])))
 
 
 if __name__ == "__main__":
-    asyncio.run(take(Path(sys.argv[1]).absolute(), Path(sys.argv[2])))
+    main()

@@ -18,6 +18,7 @@ from engine.search.solver import Option, solve
 from engine.text.phrases import names
 
 FLOAT_BITS = 32
+"""Bits of a weight that is not rounded; rows of bits tell the share that is removed of them."""
 FINER = 2
 """Levels between two that were measured; of bits there are none."""
 MEASURES = ("size.packed", "parameters", "macs")
@@ -30,8 +31,9 @@ QUALITY = "quality"
 class Proposal:
     """Levels for every layer, and what they are predicted to come to.
 
-    `of`: what was removed; `loss`: of quality, a fraction; `amounts`: by measure; `share`: removed of all weights (of
-    weights, bits or ranks), `seconds`: that it took to solve.
+    `of`: what is removed; `levels`: the share of each layer; `loss`: of quality, a fraction; `amounts`: by measure, as
+    those of the network as it is, `before`; `seconds`: that it took to solve; `steps`: those of a preset that make
+    about this network, after the sensitivity step.
     """
 
     of: str

@@ -11,7 +11,9 @@ from textual.screen import ModalScreen
 from tui.keys.action import EVERYWHERE, Action
 from tui.keys.table import ACTIONS, key_text
 from tui.screens.base import BaseScreen
+from tui.widgets.box import Box
 from tui.widgets.document import Document, wrapped
+from tui.widgets.keys import Hint, Keys
 from tui.widgets.painted import Line
 from tui.widgets.plot import Plot
 from tui.widgets.table import Table
@@ -23,6 +25,7 @@ KEYS = 20
 class Help(ModalScreen[None]):
     """Closed by any of the keys that one would try."""
 
+    DEFAULT_CSS = "Help Box { width: 100%; max-width: 120; height: 100%; }"
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,question_mark,f12,enter", "close", "close")]
 
     def __init__(self, about: BaseScreen) -> None:
@@ -31,17 +34,19 @@ class Help(ModalScreen[None]):
         self._keymap = about.session.keymap
 
     def compose(self) -> ComposeResult:
-        yield Document(self._lines)
+        with Box("Keys that work here"):
+            yield Document(self._lines)
+            yield Keys(Hint("Esc", "close", "escape"), Hint("↑ ↓", "scroll"))
 
     def on_mount(self) -> None:
         self.query_one(Document).focus()
 
     def _lines(self, width: int) -> list[Line]:
-        out: list[Line] = [[("Keys that work here", "title"), ("   Esc closes, ↓ goes on", "muted")]]
+        out: list[Line] = []
         for where in self._places:
             groups = dict.fromkeys(a.group for a in ACTIONS if a.where == where)
             for group in groups:
-                out += [(), [(group or "Other", "accent")]]
+                out += [*([()] if out else []), [(group or "Other", "accent")]]
                 shown = [
                     self._by_user(a) for a in ACTIONS if a.where == where and a.group == group and a.keys
                 ]

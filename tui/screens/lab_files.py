@@ -172,6 +172,10 @@ class FileActions(LabBase):
             )
             if not await self.app.push_screen_wait(question):
                 return
+        if not path.parent.is_dir():
+            question = Confirm("Make the folder?", f"There is no {path.parent} yet.", "Make it", "Cancel")
+            if not await self.app.push_screen_wait(question):
+                return
         await self._write(path)
 
     async def _write(self, path: Path) -> None:

@@ -18,8 +18,6 @@ from tui.views.run import Names
 from tui.widgets.document import Document
 from tui.widgets.painted import Line
 
-LOOK_EVERY_S = 1.0
-
 
 class LogScreen(StudyScreen):
     """A text that grows; reading it is a thread's business."""
@@ -44,7 +42,7 @@ class LogScreen(StudyScreen):
 
     def on_mount(self) -> None:
         self.query_one(Document).follow = True
-        self.set_interval(LOOK_EVERY_S, self._look)
+        self.set_interval(log.LOOK_EVERY_S, self._look)
 
     def on_screen_resume(self) -> None:
         self._look()

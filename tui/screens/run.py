@@ -33,8 +33,6 @@ from tui.widgets.progress import Progress, running
 from tui.widgets.verdict import Verdict
 from tui.work.messages import Listed
 
-LOOK_EVERY_S = 1.0
-"""Seconds between two looks at the clock and the log while a study is open."""
 LOAD_EVERY = 2
 """Looks between two of what the workers use."""
 LOG_LINES = 200
@@ -78,7 +76,7 @@ class RunScreen(StudyScreen, StudyActions, SearchActions):
 
     def on_mount(self) -> None:
         self.query_one("#log", Document).follow = True
-        self.set_interval(LOOK_EVERY_S, self._tick)
+        self.set_interval(log.LOOK_EVERY_S, self._tick)
 
     def on_screen_resume(self) -> None:
         self._tick()

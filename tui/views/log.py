@@ -17,6 +17,8 @@ from tui.views.trial import clock
 from tui.widgets.document import wrapped
 from tui.widgets.painted import Line
 
+LOOK_EVERY_S = 1.0
+"""Seconds between two looks at the clock and the log while a study is open."""
 LINES = 5000
 """Lines kept; the file has the rest."""
 

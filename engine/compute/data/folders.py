@@ -1,20 +1,26 @@
 """Images in folders named by their class, listed in the same order on every machine."""
 
+import contextlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import torch
+from PIL import Image
 from torch import Tensor
 
-from engine.compute.data.images import Decoded, Files
+from engine.compute.data.images import UNREADABLE, Decoded, Files
 from engine.compute.data.paths import Paths
 from engine.compute.data.pixels import Fit
 from engine.datasets.layout import IMAGE_SUFFIXES, is_image, kind_of, passed_over
 from engine.datasets.records import Layout
 from engine.errors import SecateurError
 
+LOOKED_AT = 64
+"""Files that are opened to see whether they hold several pictures."""
+WITH_PAGES = (".gif", ".png", ".tif", ".tiff", ".webp")
 LISTED = 12
 """How many files that are no images an error names."""
 
@@ -36,6 +42,22 @@ def in_colour(files: Files) -> bool:
         if isinstance(image, Tensor):
             return image.shape[0] == 3
     return False
+
+
+def several_pictures(files: Files) -> Iterator[str]:
+    """A notice if a file, of some looked at, holds several pictures (pages, frames), of which the first is the image.
+
+    A JPEG that a camera wrote is no such file, though it holds a small picture beside its own.
+    """
+    for number in range(0, len(files), max(1, len(files) // LOOKED_AT)):
+        if not files.place(number).lower().endswith(WITH_PAGES):
+            continue
+        with contextlib.suppress(*UNREADABLE):  # that is told where all images are read
+            with cast(Image.Image, files.open(number)) as opened:
+                pages = int(getattr(opened, "n_frames", 1))
+            if pages > 1:
+                yield f"{files.place(number)} holds {pages} pictures: of such files the first is taken"
+                return
 
 
 def list_classes(

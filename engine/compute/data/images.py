@@ -56,7 +56,12 @@ class Pixels:
     def __init__(self, pixels: Tensor, fit: Fit | None = None) -> None:
         self._pixels = pixels
         self._fit = fit or Fit()
-        self.slow = not self._fit.leaves(tuple(pixels.shape[1:]))
+        try:
+            self.slow = not self._fit.leaves(tuple(pixels.shape[1:]))
+        except ValueError as error:
+            raise SecateurError(
+                f"The images can't be resized: {error}", "", "Set data.size alone."
+            ) from error
         given, wanted = pixels.shape[1], self._fit.channels
         if wanted not in (None, given) and {given, wanted} != {1, 3}:
             raise SecateurError(

@@ -296,4 +296,10 @@ def _class_names(source: Source, location: Location) -> tuple[str, ...]:
             f"They go from {lowest} to {highest}; 0 to {len(names) - 1} for its {len(names)} classes.",
             "The files are not those of this data set; fetch it anew.",
         )
+    if int(source.train.labels.min()) == (alone := int(source.train.labels.max())):
+        raise SecateurError(
+            f"All training images of {location.name} are of one class, {names[alone]}",
+            "One class is nothing to tell apart.",
+            "Bring training images of at least two.",
+        )
     return names

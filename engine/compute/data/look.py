@@ -11,7 +11,12 @@ from engine.compute.data.dataset import Dataset, Split
 from engine.compute.data.images import CHUNK, place_of
 from engine.compute.data.statistics import ENOUGH_PIXELS, statistics
 from engine.compute.numerics.aligned import to_array
+from engine.errors import SecateurError
 
+FAR_APART = 50
+"""How many times the deviation of the training images' values that of other splits must not be."""
+SAMPLED = 32
+"""Images of each split of which the values are compared with those of others."""
 EXAMPLES = 5
 """Images that are named of each thing found."""
 
@@ -67,6 +72,10 @@ class Look:
     resized: str
     copies: Copies | None
     notices: tuple[str, ...]
+    spread: float
+    """The deviation of the training values, where black to white is 1."""
+    spreads: dict[str, float]
+    """That of each split, as stored, of a sample of its images."""
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -76,7 +85,8 @@ class Look:
 def look(data: Dataset, *, whole: bool = False) -> Look:
     """Look at `data`: at every image, where they are in memory or it is to be the `whole` set, else at a sample.
 
-    Raises SecateurError for images that can't be read, where it decodes them.
+    Raises SecateurError for images that can't be read, where it decodes them, and for splits of which the values are so
+    unlike that what was learned on one can't be seen in another.
     """
     splits = {"train": data.train, "validation": data.validation, "test": data.test}
     values = data.values or statistics(data.train.images, *data.size)
@@ -98,7 +108,29 @@ def look(data: Dataset, *, whole: bool = False) -> Look:
         resized="" if data.fit.size is None else data.fit.interpolation,
         copies=_copies(splits) if whole or pixels <= ENOUGH_PIXELS else None,
         notices=data.notices + ((data.notice,) if data.notice else ()),
+        spread=float(values.within(data.black, data.white)[1].max()),
+        spreads=_spreads(splits),
     )
+
+
+def _spreads(splits: dict[str, Split]) -> dict[str, float]:
+    spreads = {name: _spread(split) for name, split in splits.items()}
+    own = spreads["train"]
+    for name, other in spreads.items():
+        if min(own, other) > 0 and max(own / other, other / own) >= FAR_APART:
+            raise SecateurError(
+                f"The {name} images are stored at another scale than the training images",
+                f"The deviation of their values is {other:.3g}, that of the training images' {own:.3g}.",
+                "Scale all of them alike; if single values are far off, correct those.",
+            )
+    return spreads
+
+
+def _spread(split: Split) -> float:
+    """The deviation of the values of some images, evenly chosen."""
+    count = min(SAMPLED, len(split))
+    index = torch.arange(count) * len(split) // max(count, 1)
+    return float(split.images.gather(index).double().std(correction=0)) if count else 0.0
 
 
 def _part(split: Split, classes: int) -> Part:

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from engine.compute.data.opening import MOST_PIXELS
 from engine.compute.numerics.aligned import from_array
 from engine.datasets.preprocess import resolve
 from engine.params.data import Data, Interpolation
@@ -55,11 +56,18 @@ class Fit:
         return cls(chosen.size, params.channels or channels, chosen.resize, chosen.interpolation)
 
     def resized(self, height: int, width: int) -> tuple[int, int]:
-        """Height and width before `size` is cut out (torchvision's `Resize`: the longer side is rounded down)."""
+        """Height and width before `size` is cut out (torchvision's `Resize`: the longer side is rounded down).
+
+        Raises ValueError for images so long that no memory would hold them.
+        """
         if self.resize is None:
             return self.size or (height, width)
         short, long = min(height, width), max(height, width)
         longer = int(self.resize * long / short)
+        if self.resize * longer > MOST_PIXELS:
+            raise ValueError(
+                f"{width}×{height} pixels: its shorter side as {self.resize} makes it {longer} long"
+            )
         return (self.resize, longer) if height <= width else (longer, self.resize)
 
     def leaves(self, shape: tuple[int, ...]) -> bool:
@@ -171,6 +179,8 @@ def _from_values(values: Array) -> Tensor:
         raise ValueError(f"an array of {values.shape}, not (height, width) or (height, width, channels)")
     if values.dtype.kind not in "uif":
         raise ValueError(f"an array of {values.dtype}, not of numbers")
+    if values.ndim == 3 and values.shape[0] in MODES and values.shape[2] > max(MODES):
+        raise ValueError(f"an array of {values.shape}: channels come last, (height, width, channels)")
     planes = values[..., None] if values.ndim == 2 else values
     if values.dtype != np.uint8:
         if not np.isfinite(values).all():

@@ -7,7 +7,7 @@ from typing import assert_never
 import torch
 
 from engine.compute.data.digits import DIGITS, read_digits
-from engine.compute.data.folders import Listing, in_colour, list_classes
+from engine.compute.data.folders import Listing, in_colour, list_classes, several_pictures
 from engine.compute.data.idx import read_idx
 from engine.compute.data.images import Decoded, Pixels
 from engine.compute.data.pixels import Fit
@@ -101,7 +101,8 @@ def _own_folders(root: Path, params: Data) -> Source:
     fit = Fit.of(params)
     # A colour image first makes all of them colour; after a grey one, a colour image is an error.
     colour = fit.channels is None and in_colour(listings["train"].paths)
-    return _from_listings(listings, replace(fit, channels=3) if colour else fit)
+    source = _from_listings(listings, replace(fit, channels=3) if colour else fit)
+    return replace(source, notices=tuple(several_pictures(listings["train"].paths)))
 
 
 def _own_shards(root: Path, params: Data, cache: Path | None) -> Source:

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from engine.compute.data.opening import array_in, image_in, unpacked_bytes
 from engine.compute.data.pixels import Array
+from engine.compute.data.source import check_numbers
 from engine.datasets.layout import is_image, passed_over
 from engine.errors import SecateurError
 
@@ -113,6 +114,8 @@ def labels_of(indexes: Sequence[Index], names: tuple[str, ...]) -> tuple[tuple[s
     texts = [text for index in indexes for text in index.labels]
     if all(text.isdecimal() for text in set(texts)):
         highest = max(map(int, set(texts)))
+        if not names:
+            check_numbers(highest, len(texts), "the shards")
         names = names or tuple(str(number) for number in range(highest + 1))
         if highest >= len(names):
             raise SecateurError(

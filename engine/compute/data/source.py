@@ -6,6 +6,10 @@ from torch import Tensor
 
 from engine.compute.data.images import Images
 from engine.datasets.records import Task
+from engine.errors import SecateurError
+
+PLENTY = 1000
+"""Classes that even a handful of images may be of."""
 
 
 @dataclass(frozen=True)
@@ -33,3 +37,13 @@ class Source:
     notices: tuple[str, ...] = ()
     left_out: int = 0
     """Images that can't be read and are not among these."""
+
+
+def check_numbers(highest: int, images: int, place: str) -> None:
+    """Raises SecateurError for labels that count something else: more classes than there are training images."""
+    if highest >= max(PLENTY, images):
+        raise SecateurError(
+            f"Labels of {place} are no numbers of classes",
+            f"The highest is {highest}, and there are {images} training images.",
+            "Number the classes from 0 on, without gaps.",
+        )

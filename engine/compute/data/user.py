@@ -11,7 +11,7 @@ from torch import Tensor
 
 from engine.compute.data.images import Pixels
 from engine.compute.data.pixels import EXACT, Fit
-from engine.compute.data.source import LabelledImages, Source
+from engine.compute.data.source import LabelledImages, Source, check_numbers
 from engine.compute.numerics.aligned import aligned, from_array, to_array
 from engine.compute.numerics.seeds import seed_everything
 from engine.compute.usercode import load_function
@@ -25,6 +25,8 @@ EXPECTED = (
     "whole numbers from 0, of shape (N,)."
 )
 SPLITS = ("train", "validation", "test")
+NUMBERS = "biufc"
+"""NumPy's kinds of arrays that torch has too; which of them images and labels may be is looked at later."""
 PLAIN = (1, 3, 4)
 """Channels of usual images."""
 ROUNDING = 1e-4
@@ -65,12 +67,27 @@ def _checked(given: Any, params: Data) -> tuple[dict[str, tuple[Tensor, Tensor]]
         )
     arrays = _of_one_type(arrays, name)
     highest = max(int(labels.max()) for _, labels in arrays.values())
-    names = tuple(str(label) for label in given.get("classes", range(highest + 1)))
+    names = _names(given["classes"], name) if "classes" in given else None
+    if names is None:
+        check_numbers(highest, len(arrays["train"][1]), name)
+        names = tuple(map(str, range(highest + 1)))
     if highest >= len(names):
         raise _wrong(
             name, f"There are {len(names)} classes, but a label is {highest}; 0 to {len(names) - 1}."
         )
     return arrays, names
+
+
+def _names(classes: Any, name: str) -> tuple[str, ...]:
+    """The classes' names, in the order of their labels: a list says it, a dictionary or a set does not."""
+    if not isinstance(classes, list | tuple | np.ndarray):
+        raise _wrong(
+            name, f"'classes' is {_kind(classes)}, not a list of names in the order of their labels."
+        )
+    names = tuple(map(str, classes))
+    if twice := next((one for one in names if names.count(one) > 1), None):
+        raise _wrong(name, f"'classes' names {twice} twice.")
+    return names
 
 
 def _pair(value: Any, split: str, params: Data) -> tuple[Tensor, Tensor]:
@@ -88,7 +105,15 @@ def _tensor(value: Any, what: str, name: str) -> Tensor:
     if isinstance(value, Tensor):
         return aligned(value.detach().cpu())
     try:
-        return from_array(np.ascontiguousarray(value))
+        array = np.ascontiguousarray(value)
+        if isinstance(value, np.ma.MaskedArray) and value.mask.any():
+            raise ValueError("some values are masked, and what stands there is not known")
+        if array.dtype.kind not in NUMBERS:
+            raise ValueError(f"its values are {array.dtype}, not numbers")
+        if array.dtype == np.uint64 and array.size and array.max() > np.iinfo(np.int64).max:
+            raise ValueError("it has values beyond 2⁶³")
+        array = array.astype(np.int64) if array.dtype == np.uint64 else array
+        return from_array(array.astype(array.dtype.newbyteorder("="), copy=False))
     except (TypeError, ValueError) as error:
         raise _wrong(name, f"The {what} are {_kind(value)}: {error}.") from error
 
@@ -163,7 +188,8 @@ def _fingerprint(arrays: dict[str, tuple[Tensor, Tensor]], names: tuple[str, ...
 
 
 def _kind(value: object) -> str:
-    return "nothing (None)" if value is None else f"a {type(value).__name__}"
+    name = type(value).__name__
+    return "nothing (None)" if value is None else f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
 
 
 def _wrong(name: str, detail: str) -> SecateurError:

@@ -10,6 +10,10 @@ from engine.text.tables import table
 
 IMBALANCED = 3
 """How many times the images of the rarest class the largest has, from which it is told."""
+APART = 8
+"""How many times the deviation of one split another's has, from which they are of other scales."""
+NARROW = 0.005
+"""Deviation of values, where black to white is 1, below which one value far off is likely to stretch the range."""
 FEW_LEVELS = 8
 """Different values up to which something is likely to be wrong."""
 NAMES = 5
@@ -52,6 +56,7 @@ def notes(look: Look) -> Iterator[str]:
     yield from look.notices
     yield from _about_classes(look)
     yield from _about_copies(look)
+    yield from _about_values(look)
     if look.levels <= FEW_LEVELS:
         yield f"all pixels have one of {counted(look.levels, 'value')}: check how the images were saved"
 
@@ -64,12 +69,33 @@ def _about_classes(look: Look) -> Iterator[str]:
             yield f"no {SPLITS[name]} image is of {listed(missing, NAMES)}"
         if part.without_boxes:
             yield f"{part.without_boxes:,} of {part.images:,} {SPLITS[name]} images have no box"
+    alike: dict[str, list[str]] = {}
+    for one in look.classes:
+        alike.setdefault(one.strip().casefold(), []).append(one)
+    for group in alike.values():
+        if len(group) > 1:
+            yield f"classes {listed([repr(one) for one in group], NAMES)} differ in capitals or blanks alone"
     rare, most = min(filter(None, train), default=0), max(train, default=0)
     if rare and most >= IMBALANCED * rare:
         what = "boxes" if look.task == "detection" else "training images"
         yield (
             f"{look.classes[train.index(most)]} has {most / rare:.3g} times the {what} of "
             f"{look.classes[train.index(rare)]} ({most:,} and {rare:,}): accuracy tells little of rare classes"
+        )
+
+
+def _about_values(look: Look) -> Iterator[str]:
+    own = look.spreads["train"]
+    for name, other in look.spreads.items():
+        if min(own, other) > 0 and max(own / other, other / own) >= APART:
+            yield (
+                f"values of {SPLITS[name]} images have a deviation of {other:.3g}, those of training images of "
+                f"{own:.3g}: one is stored at another scale, or single values in it are far off"
+            )
+    if 0 < look.spread < NARROW:
+        yield (
+            f"nearly all values lie close together (deviation {look.spread:.2g}, where black to white is 1): look for "
+            "single ones that are far off, or set data.range"
         )
 
 

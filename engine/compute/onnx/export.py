@@ -32,7 +32,7 @@ from engine.compute.onnx.shape import Shape, example
 from engine.errors import SecateurError, Unavailable, said_by
 
 INPUT, OUTPUT = "images", "output"
-TEMPLATE_FORMAT = 2
+TEMPLATE_FORMAT = 3
 """Raised when templates are made otherwise, so that older ones are not used."""
 TOLERANCE = 1e-3
 """Largest deviation of the file's output, relative to the model's largest output: fp32 in another order of
@@ -103,12 +103,16 @@ def _finish(full: onnx.ModelProto, path: Path, pack: bool) -> None:
 
 
 def structure(model: nn.Module, shape: Shape) -> str:
-    """A hash of all that visibly shapes the graph: modules, their settings, tensors; not the weights."""
+    """A hash of all that visibly shapes the graph: modules, their settings, tensors; not the weights.
+
+    Nor the order in which tensors were registered, which folding a mask changes.
+    """
     modules = [
         (name, type(m).__module__, type(m).__qualname__, m.extra_repr()) for name, m in model.named_modules()
     ]
     tensors = [
-        (name, str(t.dtype), list(t.shape)) for name, t in (*model.named_parameters(), *model.named_buffers())
+        (name, str(t.dtype), list(t.shape))
+        for name, t in sorted((*model.named_parameters(), *model.named_buffers()), key=_first)
     ]
     versions = [TEMPLATE_FORMAT, torch.__version__, onnx.__version__]
     return hashlib.sha256(json.dumps([versions, shape, modules, tensors]).encode()).hexdigest()
@@ -137,7 +141,7 @@ def _traced(model: nn.Module, shape: Shape) -> onnx.ModelProto:
             )
             assert program is not None
             _optimize(program, set(model.state_dict()))
-            return _without_traces(program.model_proto)
+            return _in_order(_without_traces(program.model_proto))
     except torch.onnx.OnnxExporterError as error:
         raise Unavailable(
             "The model cannot be exported to ONNX",
@@ -174,6 +178,20 @@ def _without_traces(model: onnx.ModelProto) -> onnx.ModelProto:
     model.graph.ClearField("metadata_props")
     model.ClearField("metadata_props")
     return model
+
+
+def _in_order(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Weights by their names, so that equal networks give equal files whatever order they were registered in."""
+    model.graph.initializer.sort(key=_name)
+    return model
+
+
+def _name(initializer: onnx.TensorProto) -> str:
+    return str(initializer.name)
+
+
+def _first(pair: tuple[str, Tensor]) -> str:
+    return pair[0]
 
 
 def _emptied(full: onnx.ModelProto, weights: dict[str, Tensor]) -> onnx.ModelProto:

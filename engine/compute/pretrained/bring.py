@@ -18,7 +18,7 @@ from engine.compute.models import edits
 from engine.compute.models.adapt import RGB, fit_head, fit_stem
 from engine.compute.models.architecture import Architecture, architecture, attached
 from engine.compute.models.build import build
-from engine.compute.pretrained import masks, own
+from engine.compute.pretrained import detectors, masks, own
 from engine.compute.pretrained.convert import compare_answers, flags, take_sizes_
 from engine.compute.pretrained.files import refused
 from engine.compute.pretrained.guess import BOUND, Match, guess, match
@@ -26,7 +26,7 @@ from engine.compute.pretrained.inert import UNREADABLE
 from engine.compute.pretrained.parts import named, readings
 from engine.compute.pretrained.shapes import AUXILIARY, narrow_, skeleton
 from engine.compute.pretrained.state_dict import load_into, unfit
-from engine.compute.pretrained.unwrap import Notices, Variant, variants
+from engine.compute.pretrained.unwrap import REPLACED, Notices, Variant
 from engine.compute.pretrained.weight_files import WeightFile, read
 from engine.errors import SecateurError
 from engine.params.catalog import DETECTOR, UNSAVED, WEIGHT_FILES, is_built_in, own_code
@@ -40,8 +40,6 @@ LONGEST_RECIPE = 64 << 20
 """Bytes of a `model.json`; that of a large pruned network has a few hundred thousand."""
 LARGEST_NETWORK, WIDEST_LAYER = 16 << 30, 1 << 20
 """Bytes of a network before it was made smaller, and its widest layer: torchvision has 2.5 GB, and 25 088 inputs."""
-REPLACED = "was replaced by a random one for"
-"""What is said of a last layer for other classes than the data's."""
 IN_FOLDER = WEIGHT_FILES[1:]
 """Files of weights that other programs put into a folder."""
 
@@ -79,7 +77,8 @@ def _file(path: Path) -> Path:
 def _from_file(path: Path, params: Model, offered: Architecture) -> tuple[nn.Module, Notices]:
     file = read(path, params)
     if offered.name.startswith(DETECTOR):
-        return _detector(file, path, offered), file.notices
+        model, notices = detectors.fit(file.state, path, offered)
+        return model, [*file.notices, *notices]
     state, pruned = masks.unmasked(file.state)
     file = replace(file, state=state)
     groups = _readings(state, params, path)
@@ -155,16 +154,6 @@ def _as_its_code_builds(
     )
     notices.append(("warning", f"{last} {REPLACED} the data's {offered.classes}: it has to be trained"))
     return model, offered
-
-
-def _detector(file: WeightFile, path: Path, offered: Architecture) -> nn.Module:
-    """Classes and channels are in many of a detector's layers: its weights fit as they are or not at all."""
-    model = build(offered)
-    names = model.state_dict().keys()
-    ways = variants(file.state)
-    best = max(ways, key=lambda way: len(names & way.state.keys()))
-    load_into(model, best.state, str(path))
-    return model
 
 
 def _described(fitting: Match, name: str, guessed: bool) -> Notices:

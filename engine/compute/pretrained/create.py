@@ -11,7 +11,7 @@ from engine.compute.models.build import _construct, build
 from engine.compute.models.layout import FAILURES, settle_
 from engine.compute.numerics.seeds import seed_everything
 from engine.compute.pretrained.state_dict import load_into, pretrained_state
-from engine.compute.pretrained.unwrap import Notices
+from engine.compute.pretrained.unwrap import REPLACED, Notices
 from engine.compute.tasks.output import logits
 from engine.compute.usercode import own_error
 from engine.datasets.records import Task
@@ -53,7 +53,7 @@ def create(
         new_head = native != classes
     else:
         # Imported here because what is brought is compared with networks built by this module.
-        from engine.compute.pretrained.bring import REPLACED, bring
+        from engine.compute.pretrained.bring import bring
 
         model, notices = bring(params, arch)
         arch = architecture(model)

@@ -29,6 +29,8 @@ from engine.errors import SecateurError
 from engine.params import catalog
 from engine.text.visible import visible
 
+USUAL_EPSILON = 1e-5
+"""Of torch's normalizations, where nothing else is said."""
 TRIED = 224
 """Pixels at which a pruned candidate is tried: every model that is built for no certain size takes them."""
 TRIED_INCEPTION = 299
@@ -66,7 +68,7 @@ def fingerprint(names: Iterable[str]) -> str:
 
 
 def guess(groups: Sequence[list[Variant]], offered: Architecture, *, trusted: bool = False) -> Match:
-    """The one known network that the tensors fit: exactly, or with fewer channels (then the smallest such).
+    """The one known network that the tensors fit by name: exactly, or with fewer channels (then the smallest such).
 
     `groups` are the ways to read each part of the file, the likeliest first. `offered` has the data's size and the
     preset's arguments; `trusted`: a pickled model comes with the tensors, which tells what they do not (how many heads
@@ -87,7 +89,7 @@ def guess(groups: Sequence[list[Variant]], offered: Architecture, *, trusted: bo
     if len({one.arch.name for one in ordered}) > 1:
         raise _ambiguous(ordered)
     if ordered:
-        return ordered[0]
+        raise _only_sizes(ordered[0].arch.name)
     raise _unknown([variant for variants in groups for variant in variants], offered, every)
 
 
@@ -123,6 +125,8 @@ def match(arch: Architecture, groups: Sequence[list[Variant]], *, trusted: bool 
             raise several(same)
         return fitting[0]
     ordered = [] if trusted else list(_in_order(arch, model, groups))
+    if ordered and (epsilon := _unusual_epsilon(model)):
+        raise _other_epsilon(arch.name, epsilon)
     return (ordered or [min(matches, key=_count)])[0]
 
 
@@ -145,6 +149,31 @@ def _in_order(arch: Architecture, model: nn.Module, groups: Sequence[list[Varian
             candidate = _match(arch, replace(ways[0], state=state), model)
             if candidate.difference.exact:
                 yield replace(candidate, by_order=True)
+
+
+def _unusual_epsilon(model: nn.Module) -> float | None:
+    """What a normalization of the network adds to the variance, where that is not what nearly all networks add."""
+    norms = (one for one in model.modules() if isinstance(one, nn.BatchNorm2d | nn.LayerNorm))
+    return next((norm.eps for norm in norms if norm.eps != USUAL_EPSILON), None)
+
+
+def _other_epsilon(name: str, epsilon: float) -> SecateurError:
+    return SecateurError(
+        f"The weights have the sizes of {name}, and are not its own",
+        f"Their names are another program's, and {name} normalizes with an epsilon of {epsilon:g}, which no tensor "
+        f"shows: with the usual {USUAL_EPSILON:g} its outputs would be others.",
+        "Build their network in a file of yours and name its function: model.name: path/file.py:function.",
+    )
+
+
+def _only_sizes(name: str) -> SecateurError:
+    return SecateurError(
+        f"The weights have the sizes of {name}, under other names",
+        "No tensor shows how a network pads, which epsilon it normalizes with, and what its activations are: timm's "
+        "efficientnet_b0 and tf_efficientnet_b0 differ in nothing else.",
+        f"If they are of that very network, say so: model.name: {name}. Else build theirs in a file of yours: "
+        "model.name: path/file.py:function.",
+    )
 
 
 def _count(candidate: Match) -> int:

@@ -7,11 +7,15 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from engine.compute.pretrained import timm_names
 from engine.compute.pretrained.inert import Inert
 from engine.studies.events import Level
 
 Notices = list[tuple[Level, str]]
 """What the user should know of what was read, in sentences."""
+
+REPLACED = "was replaced by a random one for"
+"""What is said of a last layer for other classes than the data's."""
 
 AVERAGES = ("state_dict_ema", "model_ema", "ema_state_dict", "model_ema_state_dict", "params_ema", "ema")
 """Keys of the weights' moving average. It is preferred: what training recipes (torchvision's, timm's) report
@@ -30,6 +34,8 @@ INSIDE = ("_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.")
 """What wrappers of single layers put within names."""
 COUNTERS = ("n_averaged",)
 """Tensors that wrappers keep beside the weights."""
+DEEPEST = 32
+"""Modules within modules of a file that is not unpickled."""
 DEPTH = 4
 """Wrappers within wrappers, at most."""
 
@@ -97,7 +103,9 @@ def _is_state(value: Any) -> bool:
 
 
 def tensors(value: Any) -> dict[str, Tensor]:
-    """The named tensors of a state_dict, or of a module's parameters and persistent buffers."""
+    """The named tensors of a state_dict, or of a module's parameters and persistent buffers, also of an inert one."""
+    if isinstance(value, Inert):
+        return dict(_of_inert(value, ""))
     if isinstance(value, Mapping):
         return {name: tensor.detach() for name, tensor in value.items() if isinstance(tensor, Tensor)}
     return dict(_of_module(value, ""))
@@ -113,6 +121,23 @@ def _of_module(module: nn.Module, prefix: str) -> Iterator[tuple[str, Tensor]]:
     for name, child in module._modules.items():
         if child is not None:
             yield from _of_module(child, f"{prefix}{name}.")
+
+
+def _of_inert(module: Inert, prefix: str, depth: int = 0) -> Iterator[tuple[str, Tensor]]:
+    """The same of a module that was not unpickled, from what its file has of it."""
+    state = module.state if module.is_module else {}
+    fleeting = state.get("_non_persistent_buffers_set")
+    left_out = fleeting if isinstance(fleeting, set | list | tuple) else ()
+    for kind in ("_parameters", "_buffers"):
+        held = state.get(kind)
+        for name, tensor in held.items() if isinstance(held, Mapping) else ():
+            if isinstance(tensor, Tensor) and name not in left_out:
+                yield f"{prefix}{name}", tensor.detach()
+    children = state.get("_modules")
+    if depth < DEEPEST:  # a file may have a module within itself
+        for name, child in children.items() if isinstance(children, Mapping) else ():
+            if isinstance(child, Inert):
+                yield from _of_inert(child, f"{prefix}{name}.", depth + 1)
 
 
 @dataclass(frozen=True)
@@ -158,3 +183,5 @@ def _renamed(variant: Variant) -> Iterator[Variant]:
         state[name] = tensor
     if state.keys() != variant.state.keys():
         yield replace(variant, state=state)
+    if (timms := timm_names.renamed(variant.state)) is not None:
+        yield replace(variant, state=timms)

@@ -14,10 +14,13 @@ from engine.compute.pretrained import inert, pickles
 from engine.compute.pretrained.files import SAVE, check_unpacked, kind, refused
 from engine.compute.pretrained.unwrap import Notices, find, tensors
 from engine.errors import SecateurError
+from engine.params.catalog import DETECTOR
 from engine.params.preset import Model
 
 LISTED = 6
 """How many keys of a dictionary without weights, and how many classes, an error shows."""
+PICKLED_DETECTOR = "ultralytics.nn.tasks.DetectionModel"
+"""What ultralytics' training saves whole."""
 LONGEST_KEY = 80
 """Letters of a key that it shows."""
 
@@ -47,6 +50,12 @@ def read(path: Path, params: Model) -> WeightFile:
     notices = list(weights.notices)
     if weights.keys and not notices:
         notices.append(("info", f"took the weights under {'.'.join(weights.keys)!r} in {path.name}"))
+    if isinstance(weights.value, inert.Inert) and _is_detector(weights.value, params):
+        # Its code is that of the detector that the preset names, so that tensors are all that is needed of it.
+        notices.append(
+            ("info", f"took the tensors out of {path.name}, a pickled detector, without running it")
+        )
+        return _floats(path, tensors(weights.value), notices)
     if isinstance(weights.value, inert.Inert):
         if not params.trust_pickle:
             raise pickles.untrusted(path, weights.value)
@@ -56,6 +65,10 @@ def read(path: Path, params: Model) -> WeightFile:
             ("info", f"left out of {path.name}, and not run: {', '.join(content.foreign[:LISTED])}")
         )
     return _floats(path, tensors(weights.value), notices)
+
+
+def _is_detector(model: inert.Inert, params: Model) -> bool:
+    return params.name.startswith(DETECTOR) and model.path == PICKLED_DETECTOR
 
 
 def _trusted(path: Path, content: inert.Content, params: Model, notices: Notices) -> WeightFile:

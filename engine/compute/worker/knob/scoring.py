@@ -7,7 +7,7 @@ are right, or both wrong, add nothing to its variance, and of a network that har
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
 import torch
@@ -72,9 +72,12 @@ def paired(before: Tensor, after: Tensor, of: int) -> Paired:
 class Scoring:
     """The images of one knob, and how many of them the machine can do in the time there is."""
 
-    def __init__(self, model: nn.Module, right: Tensor, context: Context, after: int) -> None:
+    def __init__(
+        self, model: nn.Module, right: Tensor, context: Context, after: int, *, speed: float | None = None
+    ) -> None:
         """`model` as it is, which is `right` or not on each validation image; `context` that of the step after it, and
-        `after` the number of steps that come before the one that calibrates."""
+        `after` the number of steps that come before the one that calibrates. `speed`: images a second that pass through
+        the model, measured where that is not given."""
         self._context, self._right = context, right
         split = context.data.validation
         chance = generator(context.seed, "knob")
@@ -82,7 +85,7 @@ class Scoring:
         self._kept: dict[tuple[str, int], Tensor] = {}
         self._bytes = 0
         self._calibrates = bool(norms_of(model))
-        self.speed = self._fastest(model)
+        self.speed = self._fastest(model) if speed is None else speed
         quick = int(self.speed * FIRST_S)
         self._first = (max(quick // 3, LEAST_IMAGES), max(quick - quick // 3, 2 * LEAST_IMAGES))
         self._piece = max(int(self.speed * PIECE_S), LEAST_IMAGES)
@@ -94,6 +97,22 @@ class Scoring:
         self._calibrating = calibration_order(
             self.calibrate, _at(context, context.position + after), self.calibrate.batch
         )
+        self._right_at_first = self._reference(model)
+
+    def _reference(self, model: nn.Module) -> Tensor:
+        """Which of the first images the model as it is knows with statistics of as few images as first answers have:
+        beside that, they tell what compression changes, and not what few images do to statistics."""
+        few, first = self._first
+        first = min(first, self.images)
+        if not self._calibrates:
+            return self._right[self._order[:first]]
+        statistics = [buffer for norm in norms_of(model) for buffer in norm.buffers(recurse=False)]
+        before = [buffer.clone() for buffer in statistics]
+        estimate(model, self._training(0, min(few, len(self._calibrating)), few, nullcontext))
+        knows = self._knows(model, 0, first, nullcontext)
+        for buffer, values in zip(statistics, before, strict=True):
+            buffer.copy_(values)
+        return knows
 
     @property
     def calibrates(self) -> bool:
@@ -116,7 +135,8 @@ class Scoring:
         if self._calibrates:
             estimate(model, self._training(0, min(few, len(self._calibrating)), few, turn))
             if few < len(self._calibrating):
-                yield replace(self._paired(self._knows(model, 0, first, turn)), final=False)
+                knows = self._knows(model, 0, first, turn)
+                yield replace(paired(self._right_at_first, knows, len(self._right)), final=False)
             estimate(model, self._training(0, len(self._calibrating), self.calibrate.batch, turn))
         knows, end = torch.empty(0, dtype=torch.bool), first
         while len(knows) < self.images:

@@ -15,6 +15,7 @@ from engine.compute.data.look import Look, look
 from engine.compute.data.thumbnails import thumbnails
 from engine.compute.data.words import line, notes, report, summary
 from engine.datasets import locate
+from engine.errors import SecateurError
 from engine.params.preset import Data
 
 
@@ -67,6 +68,34 @@ def test_few_levels_and_own_ranges_are_told(tmp_path: Path) -> None:
             values = 1000 + np.arange(144, dtype=np.uint16).reshape(12, 12) + number
             Image.fromarray(values).save(tmp_path / "deep" / name / f"{number}.png")
     assert "levels), black 100" in line(seen(tmp_path / "deep"))
+
+
+def test_odd_names_files_and_scales_are_told(tmp_path: Path) -> None:
+    write(tmp_path / "named", {"cat": 4, "Cat": 4, "dog ": 4, "dog": 4})
+    first = tmp_path / "named" / "Cat" / "0.png"
+    pages = [Image.new("RGB", (16, 12), "red"), Image.new("RGB", (16, 12))]
+    pages[0].save(first.with_suffix(".gif"), save_all=True, append_images=pages[1:])
+    first.unlink()
+    said = "\n".join(notes(seen(tmp_path / "named")))
+    assert "classes 'Cat', 'cat' differ in capitals" in said and "'dog', 'dog '" in said
+    assert "0.gif holds 2 pictures: of such files the first is taken" in said
+    for split, high, seed in (("train", 256, 0), ("test", 20, 1)):
+        write(tmp_path / "dark" / split, {"a": 8, "b": 8}, high=high, seed=seed)
+    assert "values of test images have a deviation of 5." in "\n".join(notes(seen(tmp_path / "dark")))
+
+
+def test_splits_at_scales_of_no_use_to_each_other_are_refused(tmp_path: Path) -> None:
+    for split, high, seed in (("train", 256, 0), ("test", 2, 1)):
+        write(tmp_path / split, {"a": 8, "b": 8}, high=high, seed=seed)
+    with pytest.raises(SecateurError, match="test images are stored at another scale"):
+        seen(tmp_path)
+
+
+def test_an_image_that_no_memory_holds_when_resized_is_named(tmp_path: Path) -> None:
+    write(tmp_path, {"a": 8, "b": 8})
+    Image.new("RGB", (900_000, 1)).save(tmp_path / "a" / "long.png")
+    with pytest.raises(SecateurError, match=r"long\.png"):
+        seen(tmp_path, size=224, resize=256)
 
 
 def test_large_sets_are_looked_at_in_part_unless_asked(

@@ -86,6 +86,11 @@ def test_fingerprint_follows_arrays_and_parameters(tmp_path: Path) -> None:
         ("{'train': (x, y), 'classes': ['a', 'b']}", "2 classes, but a label is 3"),
         ("{'train': (x, y), 'test': (x[:, :, :4], y)}", "different shapes"),
         ("{'train': (['a'], y)}", "train images"),
+        ("{'train': (x, np.array(list('abcd'))[y])}", "not numbers"),
+        ("{'train': (np.ma.masked_less(x, 9), y)}", "masked"),
+        ("{'train': (x, y), 'classes': {'d': 3, 'c': 2, 'b': 1, 'a': 0}}", "a dict, not a list of names"),
+        ("{'train': (x, y), 'classes': 4}", "an int, not a list of names"),
+        ("{'train': (x, y), 'classes': ['a', 'b', 'a', 'c']}", "names a twice"),
     ],
 )
 def test_wrong_form_is_explained(tmp_path: Path, expression: str, said: str) -> None:
@@ -93,6 +98,22 @@ def test_wrong_form_is_explained(tmp_path: Path, expression: str, said: str) -> 
         read(tmp_path, returning(expression))
     assert said in caught.value.detail
     assert "(N, C, H, W)" in caught.value.remedy
+
+
+def test_labels_that_can_t_be_classes_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(SecateurError, match="are no numbers of classes"):
+        read(tmp_path, returning("{'train': (x, y + 10**9 * (y == 3))}"))
+    with pytest.raises(SecateurError, match="of one class, 2"):
+        read(tmp_path, returning("{'train': (x, 0 * y + 2)}"))
+
+
+@pytest.mark.parametrize("kind", ["uint64", ">i2", ">f4"])
+def test_numbers_of_every_kind_are_the_same_numbers(tmp_path: Path, kind: str) -> None:
+    data = read(tmp_path, returning(f"{{'train': (x.astype('{kind}'), y.astype('>i8'))}}"))
+    plain = read(tmp_path, returning("{'train': (x.astype('int64'), y)}"))
+    index = torch.arange(len(data.train))
+    assert torch.equal(data.train.images.gather(index), plain.train.images.gather(index))
+    assert torch.equal(data.train.labels, plain.train.labels)
 
 
 def test_exception_in_the_users_file_names_its_line(tmp_path: Path) -> None:

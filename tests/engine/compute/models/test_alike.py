@@ -27,10 +27,9 @@ def network(name: str, seed: int = 0, **arguments: object) -> nn.Module:
 def test_a_kept_graph_is_the_one_that_an_export_gives(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first, other = (
-        prune_weights(network("resnet8", seed, width=4), PruneWeights(sparsity=0.5), context_for())
-        for seed in (0, 1)
-    )
+    """Of a network as it is built, which the check-up exports, for one that was trained and pruned later."""
+    first, other = network("resnet8", 0, width=4), network("resnet8", 1, width=4)
+    other = prune_weights(other, PruneWeights(sparsity=0.5), context_for())
     float_graph(first, SHAPE, tmp_path)
     alone = float_graph(copy.deepcopy(other), SHAPE)
     monkeypatch.setattr(exporting, "_traced", None)  # not exported again

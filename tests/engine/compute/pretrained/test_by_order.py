@@ -1,5 +1,6 @@
 """Weights under names that no network here has: told by the order and sizes of their tensors, or refused."""
 
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 from engine.compute.models.architecture import Architecture
 from engine.compute.models.build import build
 from engine.compute.pretrained.by_order import renamed
-from engine.compute.pretrained.guess import guess
+from engine.compute.pretrained.guess import guess, match
 from engine.compute.pretrained.shapes import skeleton
 from engine.compute.pretrained.unwrap import variants
 from engine.errors import SecateurError
@@ -45,22 +46,38 @@ def as_timm(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return {f"{names[name.rpartition('.')[0]]}.{name.rpartition('.')[2]}": t for name, t in state.items()}
 
 
-@pytest.mark.parametrize("name", ["torchvision/efficientnet_b0", "auto"])
-def test_timms_names_are_matched_and_told_with_a_warning(tmp_path: Path, name: str) -> None:
+def test_a_network_that_is_named_is_matched_with_a_warning(tmp_path: Path) -> None:
     torch.manual_seed(0)
     original = build(Architecture("torchvision/efficientnet_b0", 3, 10, (32, 32))).eval()
     torch.save(as_timm(original.state_dict()), tmp_path / "b0.pth")
-    model, notices = bring(tmp_path / "b0.pth", name, size=32)
+    model, notices = bring(tmp_path / "b0.pth", "torchvision/efficientnet_b0", size=32)
     grey = torch.rand(2, 1, 32, 32)
     with torch.inference_mode():
         assert torch.allclose(model.eval()(grey), original(grey.expand(2, 3, 32, 32)), atol=1e-4)
     assert "order and sizes" in notices
 
 
+def test_sizes_alone_are_not_taken_for_a_network_that_nobody_named(tmp_path: Path) -> None:
+    """timm's efficientnet_b0 and tf_efficientnet_b0 have equal names and sizes, and pad otherwise."""
+    state = as_timm(skeleton(Architecture("torchvision/efficientnet_b0", 3, 10, (32, 32))).state_dict())
+    with pytest.raises(SecateurError, match="sizes of torchvision/efficientnet_b0, under other") as caught:
+        guess([variants(state)], OFFERED)
+    assert "model.name: torchvision/efficientnet_b0" in caught.value.remedy
+
+
+def test_a_network_with_an_epsilon_of_its_own_is_refused() -> None:
+    named = replace(OFFERED, name="torchvision/mobilenet_v3_small")
+    state = {f"x{name}": tensor for name, tensor in skeleton(named).state_dict().items()}
+    with pytest.raises(SecateurError, match="sizes of torchvision/mobilenet_v3_small, and are not") as caught:
+        match(named, [variants(state)])
+    assert "0.001" in caught.value.detail
+
+
 def test_other_classes_and_images_are_the_files_own() -> None:
-    state = as_timm(skeleton(Architecture("torchvision/efficientnet_b0", 4, 7, (32, 32))).state_dict())
-    match = guess([variants(state)], OFFERED)
-    assert (match.arch.name, match.arch.channels, match.arch.classes) == ("torchvision/efficientnet_b0", 4, 7)
+    named = replace(OFFERED, name="torchvision/efficientnet_b0")
+    state = as_timm(skeleton(replace(named, channels=4, classes=7)).state_dict())
+    chosen = match(named, [variants(state)])
+    assert (chosen.arch.channels, chosen.arch.classes, chosen.by_order) == (4, 7, True)
 
 
 def test_branches_of_equal_sizes_are_refused() -> None:

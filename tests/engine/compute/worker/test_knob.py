@@ -150,3 +150,12 @@ def test_with_a_table_the_solver_says_what_each_layer_loses(
     assert (setting.nonzero, setting.effective_macs) == (counts.nonzero, counts.effective_macs)
     last = list(scoring.found(setting.model, nullcontext))[-1]
     assert scoring.known + last.difference == pytest.approx(validate(expected, at(9)).quality)
+
+
+def test_few_images_take_nothing_from_a_model_that_is_not_changed(trained: Callable[[], nn.Module]) -> None:
+    of, scoring = knob(trained())
+    before = {name: tensor.clone() for name, tensor in of.plain.state_dict().items()}
+    slow = Scoring(of.plain, of.right, of.context, 1, speed=60.0)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in of.plain.state_dict().items())
+    first = next(iter(slow.found(of.plain, nullcontext)))
+    assert first.difference == 0 < first.error and first.images < scoring.images and not first.final

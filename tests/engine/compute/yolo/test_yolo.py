@@ -1,10 +1,12 @@
 """YOLO networks: judged as their field judges them, taken apart, pruned, stored and exported without loss."""
 
+import copy
 import importlib.util
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -204,6 +206,64 @@ def test_the_weights_of_an_ultralytics_network_fit_as_they_are() -> None:
     with torch.inference_mode():
         expected = theirs(images())[0]
     assert torch.allclose(output(ours), expected, atol=1e-4)
+
+
+def theirs(classes: int = 10) -> Any:
+    """ultralytics' own network with random weights, its outputs far from alike."""
+    from ultralytics.nn.tasks import DetectionModel
+
+    torch.manual_seed(classes)
+    model = DetectionModel("yolov8n.yaml", ch=1, nc=classes, verbose=False).eval()
+    for name, buffer in model.named_buffers():
+        if name.endswith("running_var"):
+            buffer.uniform_(0.5, 2)
+    return model
+
+
+def brought(path: Path) -> tuple[nn.Module, dict[str, Any]]:
+    params = Model(name="yolo/yolov8n", weights=str(path))
+    return create(params, channels=1, classes=10, size=(64, 64), seed=0, task="detection")
+
+
+@pytest.mark.parametrize("form", ["best", "last", "prefixed", "layers", "half"])
+def test_what_ultralytics_and_others_save_is_the_same_network(form: str, tmp_path: Path) -> None:
+    """best.pt and last.pt are pickled networks: their tensors are taken and nothing in them is run."""
+    original = theirs()
+    state = original.state_dict()
+    half = copy.deepcopy(original).half()
+    saved = {
+        "best": {"epoch": -1, "model": half, "ema": None, "train_args": {"imgsz": 64}},
+        "last": {"epoch": 3, "model": None, "ema": half, "optimizer": {"state": {}}},
+        "prefixed": {f"module.{name}": tensor for name, tensor in state.items()},
+        "layers": {name.removeprefix("model."): tensor for name, tensor in state.items()},
+        "half": {name: t.half() if t.is_floating_point() else t for name, t in state.items()},
+    }[form]
+    torch.save(saved, tmp_path / "w.pt")
+    model, facts = brought(tmp_path / "w.pt")
+    if form in ("best", "last", "half"):
+        original = half.float()
+    with torch.inference_mode():
+        assert torch.allclose(output(model.eval()), original(images())[0], atol=1e-3)
+    assert not facts["new_head"]
+
+
+def test_a_detector_for_other_classes_keeps_all_but_what_tells_them_apart(tmp_path: Path) -> None:
+    state = theirs(80).state_dict()
+    torch.save(state, tmp_path / "coco.pt")
+    model, facts = brought(tmp_path / "coco.pt")
+    own = model.state_dict()
+    random = {name for name, tensor in own.items() if not torch.equal(tensor, state[name])}
+    assert facts["new_head"] and random and all(".cv3." in name for name in random)
+    assert any("for 80 classes" in text for _, text in facts["notices"])
+
+
+def test_weights_of_another_detector_are_refused(tmp_path: Path) -> None:
+    from ultralytics.nn.tasks import DetectionModel
+
+    torch.save(DetectionModel("yolov8s.yaml", ch=1, nc=10, verbose=False).state_dict(), tmp_path / "s.pt")
+    with pytest.raises(SecateurError, match="do not fit the model") as caught:
+        brought(tmp_path / "s.pt")
+    assert "this is yolo/yolov8n" in caught.value.remedy
 
 
 def test_a_classifier_and_boxes_do_not_go_together() -> None:
