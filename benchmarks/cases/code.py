@@ -1,10 +1,12 @@
 """Code of users: what they import, print, read and draw at random."""
 
+from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.cases.base import DATA, Case, Said, learned, network, preset, secateur
+from benchmarks.cases.base import DATA, Case, Said, Write, last, learned, network, preset, secateur
 from benchmarks.cases.networks import BUILD, NET, TRAIN
 
+SCALED = "d = {s: ((x / 255 if s == 'train' else x * 1.5).astype('f4'), y) for s, (x, y) in d.items()}"
 BLOCKS = "from torch import nn\nW = 8\ndef block(channels): return nn.Conv2d(channels, W, 3, padding=1)\n"
 USES = "    def more(self):\n        {}\n        self.one = block(1)\n"
 LOUD = (
@@ -83,7 +85,37 @@ def _loud(folder: Path) -> str:
     return preset("{name: resnet20, arguments: {width: 4}}", TRAIN, "{name: loud.py:load}")
 
 
+def given(change: str) -> Write:
+    """A preset on the usual data after `change`, a line of Python that sees what `load` gives as `d`."""
+
+    def write(folder: Path) -> str:
+        (folder / "mine.py").write_text(
+            f"{DATA}\nof = load\ndef load():\n    d = of()\n    {change}\n    return d\n"
+        )
+        return preset("{name: resnet20, arguments: {width: 2}}", TRAIN, "{name: mine.py:load}")
+
+    return write
+
+
+def says(words: str) -> Callable[[Said], str]:
+    """Judges that it is refused in these words before anything is trained."""
+    return lambda said: "" if said.refused and words in said.messages else last(said.messages) or "no word"
+
+
 CODE = (
+    Case("C01", "test images at another scale", given(SCALED), says("another scale")),
+    Case(
+        "C02",
+        "names of classes as a dictionary",
+        given("d['classes'] = {'b': 1, 'a': 0}"),
+        says("a dict, not"),
+    ),
+    Case(
+        "C03",
+        "labels that are numbers of something else",
+        given("d['train'][1][0] = 10**9"),
+        says("no numbers"),
+    ),
     Case("B29", "load() with an unseeded split", _leak, _refused_leak),
     Case("B30", "a data file that prints", _loud),
     Case("B31", "an imported file is edited", _edited, _new_numbers),

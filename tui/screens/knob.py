@@ -83,8 +83,12 @@ class KnobScreen(StudyScreen, CopyActions, StartActions):
         self._give_back()
         run = self.session.run(self.session.study or "")
         self._turning = Turning(run, self.session.trial, before)
-        self.run_worker(self._turning.start(), group="worker")
+        self.run_worker(self._start(self._turning), group="worker")
         self._show()
+
+    async def _start(self, turning: Turning) -> None:
+        await turning.start()
+        self._show()  # where it could not even begin, that is what there is to say
 
     def _give_back(self) -> None:
         if self._turning is not None:
@@ -92,7 +96,7 @@ class KnobScreen(StudyScreen, CopyActions, StartActions):
 
     def _poll(self) -> None:
         turning = self._turning
-        if turning is not None and not turning.closed and (turning.poll() or turning.restless):
+        if turning is not None and (turning.poll() or turning.restless):
             self._show()
 
     # What is shown
@@ -117,7 +121,7 @@ class KnobScreen(StudyScreen, CopyActions, StartActions):
             figure = knob.figure(turning, trial, rule)
             plot.border_title = knob.title(trial, rule)
             # Axes only grow while one technique is turned, so that they stay still.
-            plot.show(figure, live=self._drawn is turning.dial, ended=bool(turning.reason))
+            plot.show(figure, live=self._drawn is turning.dial)
             self._drawn = turning.dial
         for name in ("#beside", "#layers"):
             self.query_one(name, Lines).redraw()

@@ -129,7 +129,7 @@ class Turning:
     @property
     def restless(self) -> bool:
         """Whether what there is to say changes by itself: it is being started, or an answer is awaited."""
-        return not self.reason and (not self.dials or self.pending)
+        return not self.reason and not self.closed and (not self.dials or self.pending)
 
     @property
     def waited(self) -> float:
@@ -159,7 +159,7 @@ class Turning:
     def _ask(self) -> None:
         """Ask at once, or once the question before has had its time, where keys come faster than answers."""
         now, dial = time.monotonic(), self.dial
-        if self._knob is None or self.reason or dial is None or dial.technique.why_not:
+        if self._knob is None or self.closed or self.reason or dial is None or dial.technique.why_not:
             return
         if dial.answer is not None and dial.answer.final:
             self._held = False
@@ -177,7 +177,7 @@ class Turning:
     def poll(self) -> bool:
         """Take what has come; whether anything has."""
         knob = self._knob
-        if knob is None or self.reason:
+        if knob is None or self.closed or self.reason:
             return False
         before = knob.state
         answers = knob.answers()

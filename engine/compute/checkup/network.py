@@ -94,12 +94,37 @@ def _checked(tried: Tried) -> dict[str, Any]:
         notes.append("it computes in contiguous layout, which its code needs; channels last would be faster")
     if own_code(tried.model.title):
         assert_keepable(model, images)
+        notes += _unseen(model)
     with tempfile.TemporaryDirectory() as folder:
         notes += _exported(tried, checkpoint.save(model, Path(folder)), Path(folder))
     counts = count(torch_part(model), (data.channels, *data.size))
     shape = "×".join(map(str, (data.channels, *data.size)))
     text = f"{shape} → {counted(data.classes, 'class', 'classes')}, {counts.parameters:,} parameters"
     return {"name": name, "text": text, "notes": notes}
+
+
+def _unseen(model: nn.Module) -> list[str]:
+    """A note on layers in plain lists and dictionaries: torch does not know that they are part of the network."""
+    seen = set(map(id, model.modules()))
+    names = []
+    for name, module in model.named_modules():
+        for attribute, value in vars(module).items():
+            held = (
+                value.values()
+                if isinstance(value, dict)
+                else value
+                if isinstance(value, list | tuple)
+                else ()
+            )
+            layers = [one for one in held if isinstance(one, nn.Module) and id(one) not in seen]
+            if any(True for layer in layers for _ in layer.parameters()):
+                names.append(f"{name}.{attribute}" if name else attribute)
+    if not names:
+        return []
+    return [
+        f"layers in {listed(names)}, a plain list or dictionary, are neither trained nor counted, as torch does not "
+        "see them: use nn.ModuleList or nn.ModuleDict"
+    ]
 
 
 def _check_new_head(tried: Tried, facts: dict[str, Any]) -> None:

@@ -30,6 +30,7 @@ def evaluate(model: nn.Module, images: Tensor, classes: int, name: str) -> list[
     """
     with torch.inference_mode(), evaluating(model):
         together = logits(_run(model, images, name, "in evaluation"), images, classes, name, "in evaluation")
+        again = logits(_run(model, images, name, "in evaluation"), images, classes, name, "in evaluation")
         singles = [
             logits(_run(model, one, name, "in evaluation"), one, classes, name, "in evaluation")
             for one in torch.split(images, 1)
@@ -40,12 +41,25 @@ def evaluate(model: nn.Module, images: Tensor, classes: int, name: str) -> list[
             "Before any training some of the data's images make it give NaN or infinity.",
             "Look for what divides by zero or overflows in it, or bring other weights.",
         )
-    difference = (together - torch.cat(singles)).abs().max() / together.abs().max().clamp(min=1e-6)
-    if float(difference) > ALIKE:
-        return [
+    notes = []
+    if bool((together >= 0).all()) and torch.allclose(together.sum(1), torch.ones(len(images)).to(together)):
+        notes.append(
+            "its outputs add up to 1, as after a softmax, which the loss applies itself: let it give logits"
+        )
+    if _differ(together, again):
+        notes.append(
+            "in evaluation it gives other outputs for the same images every time (dropout or noise whatever "
+            "self.training is, or something kept from pass to pass): so are scores"
+        )
+    elif _differ(together, torch.cat(singles)):
+        notes.append(
             "in evaluation its outputs for an image depend on the other images of the batch: so do scores"
-        ]
-    return []
+        )
+    return notes
+
+
+def _differ(one: Tensor, other: Tensor) -> bool:
+    return float((one - other).abs().max() / one.abs().max().clamp(min=1e-6)) > ALIKE
 
 
 def train(model: nn.Module, images: Tensor, targets: Tensor, task: Task, name: str) -> None:

@@ -99,5 +99,11 @@ def _users_own(arch: Architecture) -> nn.Module:
             f"It returned {type(model).__name__}; a torch.nn.Module is needed.",
             "Return the network itself; weights come from model.weights.",
         )
+    if isinstance(model, torch.jit.ScriptModule | nn.DataParallel) or "_orig_mod" in model._modules:
+        raise SecateurError(
+            f"{arch.name} returns its network wrapped",
+            f"It is a {type(model).__name__}: its layers can't be changed, or go by other names.",
+            "Return the network itself, neither compiled nor traced nor parallel.",
+        )
     constructed.refuse_cycles(model)
     return model

@@ -18,7 +18,7 @@ from engine.compute.layers.shared import SharedConv2d
 from engine.compute.models import edits
 from engine.compute.models.architecture import architecture
 from engine.compute.steps.calibration.step import recalibrate
-from engine.compute.steps.calibration.understood import reasons_against, tell
+from engine.compute.steps.calibration.understood import Instead, reasons_against, tell
 from engine.compute.steps.factorization import vbmf
 from engine.compute.steps.rates import findings, solved_rates
 from engine.errors import SecateurError
@@ -74,9 +74,12 @@ def _solved(model: nn.Module, layers: dict[str, nn.Module], params: Factorize) -
 
 
 def able_layers(
-    model: nn.Module, params: Factorize, context: Context
+    model: nn.Module, params: Factorize, context: Context, instead: Instead | None = None
 ) -> tuple[dict[str, nn.Module], Counter[str]]:
-    """The layers that can be split, and how many can't, by the reason."""
+    """The layers that can be split, and how many can't, by the reason.
+
+    `instead` is what a layer must compute on real images for that: what its chain of full rank does, by default.
+    """
     layers = prunable_layers(model, params.skip)
     arch = architecture(model)
     called = set(calls(model, layers, torch.zeros(1, arch.channels, *arch.size, device=context.device)))
@@ -85,7 +88,7 @@ def able_layers(
         for name, layer in layers.items()
     }
     able = {name: layer for name, layer in layers.items() if not reasons[name]}
-    against = reasons_against(model, able, context, partial(_at_full_rank, params))
+    against = reasons_against(model, able, context, instead or partial(_at_full_rank, params))
     tell(against, params.kind, context)
     left = Counter(reason for reason in reasons.values() if reason)
     if against:

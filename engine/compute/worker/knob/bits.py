@@ -7,9 +7,7 @@ from torch import Tensor
 
 from engine.compute.layers import overlays
 from engine.compute.layers.grids import Grid, GridForm, UniformGrid
-from engine.compute.layers.select import prunable_layers
 from engine.compute.measures.estimate import Stored, stored
-from engine.compute.steps.calibration.understood import changeable
 from engine.compute.steps.quantization.grids import fit_grid
 from engine.compute.worker.knob.dials import Setting, effective_less, packed
 from engine.compute.worker.knob.held import Held
@@ -41,7 +39,7 @@ class Bits:
     def __init__(self, held: Held) -> None:
         self._held = held
         params = self._params(8)
-        layers = changeable(held.model, prunable_layers(held.model, ()), held.context, params.kind)
+        layers = held.changeable
         overlays.refuse(layers, params, title="Weights that share their values cannot be rounded one by one")
         self._layers = tuple(layers)
         self._fitted: dict[tuple[str, int], tuple[Tensor, Tensor]] = {}

@@ -16,12 +16,13 @@ from engine.compute.context import Context, to_device
 from engine.compute.data import Dataset, load
 from engine.compute.data.memory import budget
 from engine.compute.layers.masks import folded
-from engine.compute.layers.select import PRUNABLE, leaf_of, weight_of
+from engine.compute.layers.select import PRUNABLE, leaf_of, prunable_layers, weight_of
 from engine.compute.measures import estimate
 from engine.compute.measures.counts import Counts, count
 from engine.compute.models import checkpoint
 from engine.compute.numerics.aligned import read_tensors
 from engine.compute.steps.apply import prepare
+from engine.compute.steps.calibration.understood import changeable
 from engine.compute.worker.steps import PREDICTIONS
 from engine.errors import SecateurError
 from engine.measures import latency
@@ -61,6 +62,11 @@ class Held:
     @property
     def shape(self) -> tuple[int, int, int]:
         return (self.data.channels, *self.data.size)
+
+    @cached_property
+    def changeable(self) -> dict[str, nn.Module]:
+        """The layers of `model` whose weights steps change; others are left alone for the steps' own reasons."""
+        return changeable(self.model, prunable_layers(self.model, ()), self.context, PruneWeights.kind)
 
     @cached_property
     def weights(self) -> dict[str, Tensor]:

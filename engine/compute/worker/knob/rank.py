@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from engine.compute.layers import factors
 from engine.compute.measures.estimate import Stored, packed_bytes, plain_bytes, stored
+from engine.compute.steps.calibration.understood import computed_by_class
 from engine.compute.steps.factorization.step import able_layers, ranks_of
 from engine.compute.worker.knob.dials import Setting
 from engine.compute.worker.knob.held import Held
@@ -53,7 +54,7 @@ class Rank:
 
     def __init__(self, held: Held) -> None:
         self._held = held
-        able, _ = able_layers(held.plain, self._params(0.5), held.context)
+        able, _ = able_layers(held.plain, self._params(0.5), held.context, computed_by_class)
         if not able:
             raise SecateurError("No layer can be factorized", "None is linear or a plain 2-D convolution.")
         self._layers: dict[str, nn.Module] = able

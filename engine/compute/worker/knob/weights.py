@@ -7,10 +7,9 @@ import torch
 from torch import Tensor
 
 from engine.compute.layers.masks import mask_of
-from engine.compute.layers.select import prunable_layers, weight_of
+from engine.compute.layers.select import weight_of
 from engine.compute.measures.estimate import Stored
 from engine.compute.models import edits
-from engine.compute.steps.calibration.understood import changeable
 from engine.compute.steps.rates import NOTE, solved_rates
 from engine.compute.worker.knob.dials import Setting, effective_less, packed
 from engine.compute.worker.knob.held import Held
@@ -31,11 +30,9 @@ class Weights:
 
     def __init__(self, held: Held) -> None:
         self._held = held
-        # Layers are left alone for the reasons for which the step does that.
-        layers = changeable(held.model, prunable_layers(held.model, ()), held.context, PruneWeights.kind)
         scores: dict[str, Tensor] = {}
         self._gone: Rates = {}
-        for name, layer in layers.items():
+        for name, layer in held.changeable.items():
             score, mask = weight_of(layer).detach().abs(), mask_of(layer)
             # What is masked already goes first.
             scores[name] = (score if mask is None else score.masked_fill(~mask.mask, -1.0)).flatten()

@@ -57,6 +57,12 @@ class Net(nn.Module):
         x = self.features(x)
         return self.head(x - x.mean(0))
 
+    def dropped(self, x):
+        return self.head(nn.functional.dropout(self.features(x)))
+
+    def shares(self, x):
+        return self.plain(x).softmax(1)
+
     def always_two(self, x):
         return self.plain(x), self.aux(self.features(x))
 
@@ -113,6 +119,24 @@ def other_channels(channels, classes, size):
     return Net(channels + 2, classes, "plain")
 
 
+class Listed(Net):
+    def __init__(self, channels, classes):
+        super().__init__(channels, classes, "plain")
+        self.more = [nn.Linear(4, 4)]
+
+
+def listed(channels, classes, size):
+    return Listed(channels, classes)
+
+
+def parallel(channels, classes, size):
+    return nn.DataParallel(Net(channels, classes, "plain"))
+
+
+def traced(channels, classes, size):
+    return torch.jit.script(nn.Sequential(nn.Flatten(), nn.Linear(64, classes)))
+
+
 def no_network(channels, classes, size):
     return [1, 2]
 
@@ -157,6 +181,8 @@ def test_what_a_network_is_stands_in_a_line(tried: Try) -> None:
         ("viewed", {}, ["contiguous layout"]),
         ("auxiliary", {}, ["2 outputs: the first is trained"]),
         ("across", {}, ["depend on the other images"]),
+        ("dropped", {}, ["other outputs for the same images every time"]),
+        ("shares", {}, ["add up to 1"]),
         ("plain", {"batches": [64]}, ["one image of each epoch"]),
         ("normed", {"batches": [1, 20]}, ["norm have one value a channel"]),
     ],
@@ -167,6 +193,11 @@ def test_what_works_in_a_way_that_a_reader_should_know_is_told(
     notes = tried(arguments={"way": way}, **({"batches": [20]} | wanted))["notes"]
     assert len(notes) == len(told)
     assert all(words in note for words, note in zip(told, notes, strict=True))
+
+
+def test_layers_that_torch_does_not_see_are_told(tried: Try) -> None:
+    note = tried("listed")["notes"][-1]
+    assert "layers in more, a plain list" in note and "nn.ModuleList" in note
 
 
 def line(text: str) -> str:
@@ -209,6 +240,8 @@ def test_what_can_t_be_trained_or_evaluated_is_refused_with_the_line(tried: Try,
         ("other_classes", {}, "does not classify into 10 classes"),
         ("other_channels", {}, "3 channels"),
         ("no_network", {}, "It returned list"),
+        ("parallel", {}, "It is a DataParallel"),
+        ("traced", {}, "returns its network wrapped"),
         ("failing", {}, line('{}["width"]')),
         ("not_there", {}, "has no function not_there"),
     ],

@@ -21,7 +21,7 @@ from tests.engine.compute.steps.channels.channels_help import own
 
 
 def pruned(model: nn.Module, *, repair: bool, **values: object) -> nn.Module:
-    params = {"speedup": 2, "calibrate": False, "repair": repair, **values}
+    params = {"criterion": "l2", "speedup": 2, "calibrate": False, "repair": repair, **values}
     return prune_channels(model, PruneChannels.model_validate(params), context_for()).eval()
 
 
@@ -78,7 +78,7 @@ def test_attentions_own_projections_stay_as_pruning_leaves_them() -> None:
     """They are multiplied with each other, so that none of them can be refitted alone."""
     params = Data(name="digits", limit=100, size=networks.SIZE, channels=3)
     context = context_for(data=load(params, datasets.locate(params, Path())))
-    settings: dict[str, Any] = {"ratio": 0.5, "calibrate": False}
+    settings: dict[str, Any] = {"criterion": "l2", "ratio": 0.5, "calibrate": False}
     one, two = (
         prune_channels(own(networks.swin), PruneChannels(repair=repair, **settings), context)
         for repair in (False, True)
