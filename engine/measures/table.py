@@ -151,7 +151,7 @@ def drawn(along: Along) -> tuple[str, ...]:
     """The measures that can be drawn along epochs, a step's rate, or whatever a plot has.
 
     >>> drawn("rate")
-    ('validation_accuracy', 'validation_map50_95', 'validation_loss', 'parameters', 'macs')
+    ('validation_accuracy', 'validation_map50_95', 'validation_loss', 'parameters', 'macs', 'size.packed')
     """
     return tuple(name for name, known in TABLE.items() if along in known.along)
 
