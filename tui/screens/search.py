@@ -8,9 +8,8 @@ from typing import ClassVar
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.containers import Horizontal, Vertical
+from textual.containers import Horizontal
 from textual.screen import ModalScreen
-from textual.widgets import Static
 
 from engine.errors import SecateurError
 from engine.params.preset import Pick as Rule
@@ -27,13 +26,23 @@ from tui.keys.table import bindings
 from tui.screens.base import BaseScreen, titled
 from tui.session import Failed, Go, Session, Tell
 from tui.views import search as view
+from tui.widgets.box import Box
 from tui.widgets.document import Document
+from tui.widgets.keys import Hint, Keys
 from tui.widgets.painted import Line
 from tui.widgets.table import Table
 from tui.work import studies
 from tui.work.messages import StudyChanged
 
-KEYS = "+ - limit  p pin  f forbid  Enter trial  e preset  Tab next list  Esc closes"
+KEYS = (
+    Hint("+ -", "limit"),
+    Hint("p", "pin", "p"),
+    Hint("f", "forbid", "f"),
+    Hint("Enter", "trial", "enter"),
+    Hint("e", "preset", "e"),
+    Hint("Esc", "close", "escape"),
+    Hint("Tab", "next list", "tab"),
+)
 
 
 @dataclass(frozen=True)
@@ -83,16 +92,15 @@ class SearchPage(ModalScreen[None]):
         self._one_by_one = asyncio.Lock()
 
     def compose(self) -> ComposeResult:
-        with Vertical(id="box"):
+        with Box(self.asked.run.name):
             yield Document(self._head, id="head")
             with Horizontal(id="asked"):
                 yield titled(Table(view.LIMITS, id="limits"), "limits")
                 yield titled(Table(view.TECHNIQUES, id="techniques"), "techniques")
             yield titled(Table(view.FRONT, "No candidate is through yet.", id="front"), "front")
-            yield Static(KEYS, markup=False)
+            yield Keys(*KEYS)
 
     def on_mount(self) -> None:
-        self.query_one("#box").border_title = self.asked.run.name
         self.query_one("#head").can_focus = False
         self.session.watcher.subscribe(self, self.asked.run.name)
         self._show()
