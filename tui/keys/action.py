@@ -1,6 +1,7 @@
 """What one thing a user can do is: its keys, its words, and where it works."""
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from engine.errors import UsageError
 
@@ -92,3 +93,12 @@ class Action:
         """A stable name, such as `studies.cancel` or `app.go.lab`."""
         tail = f".{self.arguments.strip(chr(39))}" if self.arguments else ""
         return f"{self.where or 'app'}.{self.id}{tail}"
+
+
+Row: TypeAlias = tuple[str, tuple[str, ...], str, str]
+"""An action's name, its keys, its label in the footer and its help."""
+
+
+def rows(where: str, group: str, *given: Row) -> tuple[Action, ...]:
+    """Actions of one screen under one heading; those with a label are in its footer."""
+    return tuple(Action(id, keys, label, text, where, bool(label), group) for id, keys, label, text in given)

@@ -1,15 +1,11 @@
 """The knob's rows of the action table."""
 
-from tui.keys.action import Action
+from tui.keys.action import Action, rows
 
 
 def _turns(id: str, keys: tuple[str, ...], label: str, text: str, by: int) -> Action:
     """One of two ways to turn it."""
     return Action(id, keys, label, text, "knob", bool(label), "Knob", str(by))
-
-
-def _does(id: str, keys: tuple[str, ...], label: str, text: str) -> Action:
-    return Action(id, keys, label, text, "knob", bool(label), "Trial")
 
 
 KNOB: tuple[Action, ...] = (
@@ -27,8 +23,12 @@ KNOB: tuple[Action, ...] = (
         "The next technique: weights, channels, rank or bits.",
         1,
     ),
-    _does("open", ("enter",), "as preset", "Open the preset that makes this network in the lab."),
-    _does("run", ("f9", "r"), "run", "Run that preset at once as a new study, after those that run here."),
-    _does("again", ("a",), "", "Start the worker again, where it has ended."),
-    _does("copy", ("y", "Y"), "", "Copy the point, the steps that make it, or all points to your clipboard."),
+    *rows(
+        "knob",
+        "Trial",
+        ("open", ("enter",), "as preset", "Open the preset that makes this network in the lab."),
+        ("run", ("f9", "r"), "run", "Run that preset at once as a new study, after those that run here."),
+        ("again", ("a",), "", "Start the worker again, where it has ended."),
+        ("copy", ("y", "Y"), "", "Copy the point, the steps that make it, or all points to your clipboard."),
+    ),
 )

@@ -1,11 +1,6 @@
 """The lab screen's rows of the action table."""
 
-from tui.keys.action import Action
-
-
-def _group(group: str, *rows: tuple[str, tuple[str, ...], str, str]) -> tuple[Action, ...]:
-    """Actions under one heading; those with a label are in the footer."""
-    return tuple(Action(id, keys, label, text, "lab", bool(label), group) for id, keys, label, text in rows)
+from tui.keys.action import Action, rows
 
 
 def _way(id: str, keys: tuple[str, ...], text: str, group: str, by: int) -> Action:
@@ -14,7 +9,8 @@ def _way(id: str, keys: tuple[str, ...], text: str, group: str, by: int) -> Acti
 
 
 LAB: tuple[Action, ...] = (
-    *_group(
+    *rows(
+        "lab",
         "Preset",
         ("run", ("f9", "r"), "run", "Run this preset as a study, after showing every value."),
         ("sweep", ("f8", "s"), "sweep", "Try several values of the selected parameter: a trial for each."),
@@ -31,14 +27,16 @@ LAB: tuple[Action, ...] = (
         ("diff", ("w",), "", "View what was changed since the preset was opened or saved."),
         ("problems", ("exclamation_mark",), "", "List everything that is wrong with the preset."),
     ),
-    *_group(
+    *rows(
+        "lab",
         "Model, data and place",
         ("pick_model", ("m",), "", "Choose the model."),
         ("pick_data", ("i",), "", "Choose the data set; what is not on this machine says why."),
         ("pick_place", ("P",), "", "Choose where it runs: this machine, or a partition of the cluster."),
         ("look", ("I",), "", "Look at the data: classes, splits, values, what is unusual, and a few images."),
     ),
-    *_group(
+    *rows(
+        "lab",
         "Steps",
         ("add", ("ctrl+g", "a"), "add step", "Add a step after the selected one."),
         ("remove", ("d", "delete"), "", "Remove the selected step, or end the selected sweep."),
@@ -47,13 +45,15 @@ LAB: tuple[Action, ...] = (
     ),
     _way("shift", ("K", "shift+up"), "Move the selected step up.", "Steps", -1),
     _way("shift", ("J", "shift+down"), "Move the selected step down.", "Steps", 1),
-    *_group(
+    *rows(
+        "lab",
         "Sweep",
         ("together", ("z",), "", "Let the selected sweep vary together with others, or multiply with them."),
     ),
     _way("cycle", ("left", "h"), "The value before, in a choice.", "Moving", -1),
     _way("cycle", ("right", "l"), "The next value of a choice; from the outline into the form.", "Moving", 1),
-    *_group(
+    *rows(
+        "lab",
         "Moving",
         ("next_view", ("ctrl+l",), "view", "Next view: the preset, its curve, its trials."),
         ("outline", ("escape",), "", "Back to the preset's outline; from there, to the place before."),

@@ -1,10 +1,8 @@
 """The one table of actions: bindings, footer, help screen, palette and the docs' key table come from it."""
 
-from typing import TypeAlias
-
 from textual.binding import Binding, BindingType
 
-from tui.keys.action import EVERYWHERE, PLACES, Action
+from tui.keys.action import EVERYWHERE, PLACES, Action, rows
 from tui.keys.knob import KNOB
 from tui.keys.lab import LAB
 from tui.keys.widgets import PLOT, TABLE, TEXT
@@ -46,9 +44,6 @@ APP = (
 )
 
 
-Row: TypeAlias = tuple[str, tuple[str, ...], str, str]
-"""An action's name, its keys, its label in the footer and its help."""
-
 # Actions of several screens
 CANCEL = ("cancel", ("c",), "cancel", "Ask its engine to stop; finished steps stay stored.")
 RESUME = ("resume", ("r",), "start/resume", "Start it, or go on where it was; after those that run here.")
@@ -71,13 +66,8 @@ SORT = ("sort", ("s",), "sort", "Sort by the next column.")
 REVERSE = ("reverse", ("S",), "", "Sort the other way round.")
 
 
-def _in(where: str, group: str, *rows: Row) -> tuple[Action, ...]:
-    """Actions of one screen; those with a label are in its footer."""
-    return tuple(Action(id, keys, label, text, where, bool(label), group) for id, keys, label, text in rows)
-
-
 STUDIES = (
-    *_in(
+    *rows(
         "studies",
         "Look",
         ("open", ("o",), "open", "Show the study's curves (as Enter does)."),
@@ -88,7 +78,7 @@ STUDIES = (
         ("mark_all", ("A",), "", "Mark every study shown, or none."),
         ("back", ("escape",), "", "Clear the filter, or go back to the place before."),
     ),
-    *_in(
+    *rows(
         "studies",
         "Study",
         RESUME,
@@ -157,17 +147,17 @@ STUDIES += (
     ),
 )
 RUN = (
-    *_in(
+    *rows(
         "run",
         "Study",
         CANCEL,
         RESUME,
         BEGIN_NOW,
     ),
-    *_in("run", "Look", SEARCH),
+    *rows("run", "Look", SEARCH),
 )
 CURVES = (
-    *_in(
+    *rows(
         "curves",
         "Chart",
         ("choose_x", ("x",), "x", "Choose what to draw along."),
@@ -202,7 +192,7 @@ def _trials(where: str) -> tuple[Action, ...]:
 
 TRIAL = (
     *_trials("trial"),
-    *_in(
+    *rows(
         "trial",
         "Trial",
         ("layers", ("enter",), "layers", "Its layers, one by one."),
@@ -246,7 +236,7 @@ LIMITS = (
         arguments="1",
     ),
     Action("limit", ("minus",), "", "Tighten the limit.", "search", arguments="-1"),
-    *_in(
+    *rows(
         "search",
         "Search",
         ("limits", ("0",), "", "All limits as the preset has them."),
@@ -268,7 +258,7 @@ LIMITS = (
 )
 LAYERS = (
     *_trials("layers"),
-    *_in(
+    *rows(
         "layers",
         "Look",
         COPY,
@@ -282,7 +272,7 @@ LAYERS = (
         ),
     ),
 )
-LOG = _in(
+LOG = rows(
     "log",
     "Log",
     ("follow", ("f",), "follow", "Keep the end in view as lines come, or stand still."),
