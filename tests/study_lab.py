@@ -38,6 +38,16 @@ steps:
 sweep:
   prune.weights.sparsity: [0.5, 0.9]
 """
+LEARNED = """\
+seed: 0
+threads: 1
+device: cpu
+model: {name: resnet20, arguments: {width: 4}}
+data: {name: digits, limit: 300}
+steps:
+  - train: {epochs: 4, batch: 32}
+"""
+"""One trial that has learned something, which it loses as it is compressed."""
 LATENCY = "measure.latency={runtimes: [torch], batch: [1], blocks: 3, block_ms: 5, warmup_ms: 5}"
 
 

@@ -13,24 +13,15 @@ import yaml
 from engine.compute.worker.knob.held import hold
 from engine.errors import SecateurError
 from engine.runner.knob import Answer, Knob
-from tests.study_lab import Lab, wait_for
+from tests.study_lab import LEARNED, Lab, wait_for
 
-PRESET = """\
-seed: 0
-threads: 1
-device: cpu
-model: {name: resnet20, arguments: {width: 4}}
-data: {name: digits, limit: 300}
-steps:
-  - train: {epochs: 4, batch: 32}
-"""
 WITHIN_S = 60.0
 
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Lab:
     lab = Lab(tmp_path_factory.mktemp("lab"))
-    lab.run(preset=lab.preset(PRESET))
+    lab.run(preset=lab.preset(LEARNED))
     return lab
 
 
@@ -54,7 +45,7 @@ def test_a_run_of_its_preset_gives_the_same_network(
     lab: Lab, knob: Knob, technique: str, value: float
 ) -> None:
     answer = final(knob, technique, value)
-    preset = yaml.safe_load(PRESET)
+    preset = yaml.safe_load(LEARNED)
     preset["steps"] += answer.steps()
     done = lab.run(preset=lab.preset(yaml.safe_dump(preset), technique))
     results = done["trials"][0]["results"]

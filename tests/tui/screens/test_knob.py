@@ -19,15 +19,9 @@ from tui.app import Lab
 from tui.screens.knob import KnobScreen
 from tui.screens.lab import LabScreen
 
-PRESET = """\
-seed: 0
-threads: 1
-device: cpu
-model: {name: resnet20, arguments: {width: 4}}
-data: {name: digits, limit: 300}
-steps:
-  - train: {epochs: 4, batch: 32}
-  - prune.weights: {sparsity: 0.3}
+PRESET = f"""\
+{study_lab.LEARNED}\
+  - prune.weights: {{sparsity: 0.3}}
 sweep:
   prune.weights.sparsity: [0, 0.3]
 """
@@ -65,16 +59,8 @@ def app(study: study_lab.Lab) -> Iterator[Lab]:
 
 def workers(study: study_lab.Lab) -> list[int]:
     """The processes that hold a model of the study for a knob."""
-    mine = f"engine.compute.worker.knob.process\0{study.workspace}".encode()
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                if mine in (entry / "cmdline").read_bytes():
-                    found.append(int(entry.name))
-            except OSError:
-                continue
-    return found
+    running = study_lab.processes_of(study.workspace).items()
+    return [pid for pid, command in running if "engine.compute.worker.knob.process" in command]
 
 
 async def until(pilot: Pilot[None], true: Callable[[], object]) -> None:
