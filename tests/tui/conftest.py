@@ -1,8 +1,12 @@
 """What the tests of the lab share."""
 
+import asyncio
+
 import pytest
 from textual import _wait
 from textual.pilot import Pilot
+
+from tui.patches.keyorder import KeyOrder
 
 _pressed = Pilot.press
 IDLE_S = 0.005
@@ -10,6 +14,8 @@ IDLE_S = 0.005
 What a key does is waited for by the hops below, and what takes longer by its own condition in each test."""
 IDLE_SHARE = 0.05
 """Of the processor's time in it, at most; Textual's own share."""
+HANDLED_S = 60.0
+"""Plenty for one key to be handled, even where all processors are busy."""
 
 
 async def _press(self: Pilot[object], *keys: str) -> None:
@@ -17,7 +23,7 @@ async def _press(self: Pilot[object], *keys: str) -> None:
 
     A key goes from the app to the widget with the focus, up through its parents to the app again, and only
     then to its action; `Pilot.press` waits for one of these hops and else until the process seems idle,
-    which it does too where other programs keep the processors busy.
+    which it does too where other programs keep the processors busy. The lab itself knows when a key has had its effect.
     """
     for key in keys:
         await _pressed(self, key)
@@ -27,6 +33,9 @@ async def _press(self: Pilot[object], *keys: str) -> None:
             if not self.app.is_running:
                 return
             await self.pause(0)
+        async with asyncio.timeout(HANDLED_S):
+            while isinstance(self.app, KeyOrder) and self.app.is_running and self.app.handling:
+                await self.pause(0)
 
 
 @pytest.fixture(autouse=True)

@@ -3,7 +3,8 @@
 A key that a widget does not take itself travels up through the queues of its parents before the app runs
 what it is bound to, while the next key goes straight to the focused widget. Keys that arrive in one packet
 (a slow line, a paste, a fast typist) would so overtake each other. Here each key waits until a mark sent
-after the one before has travelled the same way up (Textual issue 6605).
+after the one before has travelled the same way up (Textual issue 6605), and until a screen that opens is there to
+take it, however long a busy machine needs for that.
 
 A terminal sends Alt and a letter as Escape and the letter. Nothing here is bound to Alt, while somebody who types fast
 means Escape, then the letter: so these are handled as two keys.
@@ -18,6 +19,7 @@ from textual._ansi_sequences import ANSI_SEQUENCES_KEYS
 from textual.app import App
 from textual.keys import _character_to_key
 from textual.message import Message
+from textual.message_pump import MessagePump
 
 if TYPE_CHECKING:
     Base = App[None]
@@ -46,9 +48,9 @@ class Handled(Message, bubble=True):
     It travels twice: what the key's handler posted (an input's `Submitted`, say) is handled by the second time.
     """
 
-    def __init__(self, *, again: bool) -> None:
+    def __init__(self, sent_to: MessagePump, *, again: bool) -> None:
         super().__init__()
-        self.again = again
+        self.sent_to, self.again = sent_to, again
 
 
 class KeyOrder(Base):
@@ -56,19 +58,29 @@ class KeyOrder(Base):
 
     _under_way = 0.0
     """When the key being handled was sent on; 0 if none is."""
+    _mark: Handled | None = None
+    """The one that is waited for."""
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         self._keys: deque[events.Key | events.Paste] = deque()
         super().__init__(*args, **kwargs)  # type: ignore[arg-type]
 
+    @property
+    def handling(self) -> bool:
+        """Whether a key is on its way, and the mark behind it not lost with the widget that it was sent to."""
+        if not self._under_way or self._mark is None:
+            return False
+        return self._mark.sent_to.is_running or not self.screen.is_mounted
+
     async def on_event(self, event: events.Event) -> None:
         if not isinstance(event, events.Key | events.Paste) or event.is_forwarded:
             await super().on_event(event)
             return
+        waited = bool(self._keys)
         self._keys += apart(event)
         if not self._under_way or time.monotonic() - self._under_way > GIVE_UP_S:
             await self._next_key()
-        elif len(self._keys) == 1:
+        if self._keys and not waited:
             self.set_timer(GIVE_UP_S, self._unstick)
 
     async def _next_key(self) -> None:
@@ -76,20 +88,30 @@ class KeyOrder(Base):
         if not self._keys:
             return
         self._under_way = time.monotonic()
-        await super().on_event(self._keys.popleft())
-        self._send_mark(again=True)
+        if self.screen.is_mounted:
+            await super().on_event(self._keys.popleft())
+            self._send_mark(again=True)
+        else:  # it opens: nothing in it has the focus yet, and the key is lost there
+            self._send_mark(again=False)
 
     def _send_mark(self, *, again: bool) -> None:
         target = self.focused or self.screen
-        if not target.post_message(Handled(again=again)):
-            self.post_message(Handled(again=False))
+        self._mark = Handled(target, again=again)
+        if not target.post_message(self._mark):
+            self._mark = Handled(self, again=False)
+            self.post_message(self._mark)
 
     async def on_handled(self, message: Handled) -> None:
+        if message is not self._mark:
+            return  # one that was given up
         if message.again:
             self._send_mark(again=False)
         else:
             await self._next_key()
 
     async def _unstick(self) -> None:
+        """Look from time to time, as long as keys wait, whether the mark that they wait for is lost."""
         if self._keys and time.monotonic() - self._under_way > GIVE_UP_S:
             await self._next_key()
+        if self._keys:
+            self.set_timer(GIVE_UP_S, self._unstick)
