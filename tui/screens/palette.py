@@ -2,8 +2,10 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from pkgutil import resolve_name
 
 from textual.app import App
+from textual.widget import Widget
 
 from tui.keys.action import EVERYWHERE, PLACES, Action
 from tui.keys.keymap import Keymap
@@ -16,12 +18,16 @@ Go = Callable[[str], Awaitable[None]]
 MOVING = "Moving"
 """The group of keys that only move about in a widget."""
 READY_WITHIN_S, LOOK_EVERY_S = 2.0, 0.05
-LABELS = {place.name: place.label for place in PLACES} | {"plot": "Chart"}
+LABELS = {place.name: place.label for place in PLACES} | {"plot": "Chart", "table": "List"}
+"""Of what can be reached from anywhere. A search's page can't: it is opened over a place that shows its study."""
+WIDGETS = {"plot": ("tui.widgets.plot:Plot", "curves"), "table": ("tui.widgets.table:Table", "studies")}
+"""Kinds of widgets with actions: their class, and a place that has one, to go to from places without."""
 
 
 async def show(app: App[None], here: str, go: Go, keys: Keymap) -> None:
     """Open the palette at the place `here`; what is chosen runs where it belongs. `keys` are the user's own."""
-    rows = [a for a in ACTIONS if a.group != MOVING and a.id != "interrupt"]
+    reached = [a for a in ACTIONS if a.where == EVERYWHERE or a.where in LABELS]
+    rows = [a for a in reached if a.group != MOVING and a.id != "interrupt"]
     rows.sort(key=lambda a: (a.where != here, a.where != EVERYWHERE, a.where))
     actions = {a.name: a for a in rows if (a.id, a.arguments) != ("leave", "'q'")}
     choices = [
@@ -45,16 +51,20 @@ async def _run(app: App[None], action: Action, go: Go) -> None:
     if action.where == EVERYWHERE:
         await app.run_action(action.call, app)
         return
-    if action.where == "plot":
-        from tui.widgets.plot import Plot
-
-        if not any(plot.focusable for plot in app.screen.query(Plot)):
-            await _ready(app, "curves", go)
-        plot = next(plot for plot in app.screen.query(Plot) if plot.focusable)
-        await plot.run_action(action.call)
+    if action.where in WIDGETS:
+        cls, elsewhere = WIDGETS[action.where]
+        kind: type[Widget] = resolve_name(cls)
+        if not _shown(app, kind):
+            await _ready(app, elsewhere, go)
+        await _shown(app, kind)[0].run_action(action.call)
         return
     await _ready(app, action.where, go)
     await app.screen.run_action(action.call)
+
+
+def _shown(app: App[None], kind: type[Widget]) -> list[Widget]:
+    """Those of a kind on screen that can have the focus."""
+    return [widget for widget in app.screen.query(kind) if widget.focusable and widget.display]
 
 
 async def _ready(app: App[None], place: str, go: Go) -> None:
