@@ -174,11 +174,8 @@ class KnobScreen(StudyScreen, CopyActions, StartActions):
             self.session.proposal = made
             self.post_message(Go("lab"))
 
-    def action_run(self) -> None:
+    async def run_preset(self) -> None:
         """Run the preset that makes the network, after the studies that run here."""
-        self.run_worker(self._run(), group="preset", exclusive=True)
-
-    async def _run(self) -> None:
         made = await self._preset()
         if made is None:
             return

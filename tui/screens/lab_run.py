@@ -2,8 +2,6 @@
 
 import asyncio
 
-from textual import work
-
 from engine.errors import Problem, SecateurError
 from engine.presets.spec import Spec
 from tui.lab.check import Checked, completed, runnable, valid
@@ -21,20 +19,8 @@ from tui.widgets.outline import Outline
 class RunActions(LabBase, StartActions):
     """A part of the lab screen."""
 
-    _starting = False
-
-    @work
-    async def action_run(self) -> None:
+    async def run_preset(self) -> None:
         """Show every value, and start the study if that is confirmed."""
-        if self._starting:
-            return
-        self._starting = True
-        try:
-            await self._run()
-        finally:
-            self._starting = False
-
-    async def _run(self) -> None:
         self.flush()
         checked = await self._check_now()
         if checked.spec is None:

@@ -11,7 +11,25 @@ from tui.session import Go
 
 
 class StartActions(BaseScreen):
-    """A part of such a place."""
+    """A part of such a place, which gives `run_preset`."""
+
+    _starting = False
+
+    def action_run(self) -> None:
+        """Run what is here as a new study: one, however often the key comes until it has started."""
+        if not self._starting:
+            self._starting = True
+            self.run_worker(self._run_once(), group="run")
+
+    async def _run_once(self) -> None:
+        try:
+            await self.run_preset()
+        finally:
+            self._starting = False
+
+    async def run_preset(self) -> None:
+        """Make a study of the preset and `begin` it, or say why not."""
+        raise NotImplementedError
 
     async def begin(self, spec: Spec, seconds: float | None, *, after: bool) -> RunDir:
         """Create a study, show it as the current one, start it and see it pass its check-up. Raises SecateurError.
