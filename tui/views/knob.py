@@ -11,7 +11,7 @@ from engine.studies.state import TrialState
 from engine.text import numbers, tables
 from engine.text.bars import LEVELS, bar
 from engine.text.phrases import counted
-from tui.views.trial import difference
+from tui.views.trial import aligned, difference
 from tui.widgets.document import wrapped
 from tui.widgets.painted import Line, Span
 from tui.work.knob import Dial, Turning
@@ -274,24 +274,7 @@ def beside(turning: Turning, width: int) -> list[Line]:
             rows.append(
                 [(head, ""), (told, ""), (text(before[name]), "muted"), difference(name, value, before[name])]
             )
-    return _columns(("", "now", "trial", "difference"), rows, width)
-
-
-def _columns(heads: Sequence[str], rows: Sequence[Sequence[Span]], width: int) -> list[Line]:
-    """Rows under heads, all columns but the first to the right; the last ones go where there is no room."""
-    table = [[(head, "muted") for head in heads], *rows]
-    widths = [max(tables.cell_width(row[i][0]) for row in table) for i in range(len(heads))]
-    shown = len(heads)
-    while shown > 2 and sum(widths[:shown]) + shown - 1 > width:
-        shown -= 1
-    return [
-        [(f"{row[0][0]:<{widths[0]}}", row[0][1])]
-        + [
-            (f" {' ' * (widths[i] - tables.cell_width(row[i][0]))}{row[i][0]}", row[i][1])
-            for i in range(1, shown)
-        ]
-        for row in table
-    ]
+    return aligned(("", "now", "trial", "difference"), rows, width)
 
 
 def _measures(of: Answer | Baseline | None) -> dict[str, float | None]:
