@@ -13,6 +13,7 @@ from engine.presets.addresses import ABSENT, axis_at, value_at
 from engine.presets.steps import Address, steps_of
 from engine.studies.rundir import RunDir
 from engine.testing.folders import Study, finished
+from tests.tui.screens.test_screens import WAITS
 from tui.app import Lab
 from tui.lab.document import Document
 from tui.lab.fields import fields_of
@@ -313,7 +314,7 @@ async def test_enter_on_a_trial_opens_it(tmp_path: Path) -> None:
 
 async def until(pilot: Pilot[None], true: Callable[[], bool]) -> None:
     """Wait until it is so."""
-    for _ in range(1200):
+    for _ in range(WAITS):
         if true():
             return
         await pilot.pause(0.05)
@@ -322,7 +323,7 @@ async def until(pilot: Pilot[None], true: Callable[[], bool]) -> None:
 
 async def seen(pilot: Pilot[None], words: str) -> None:
     """Wait until `words` are on the terminal."""
-    for _ in range(1200):
+    for _ in range(WAITS):
         await pilot.pause(0.05)
         if words in shown(pilot):
             return
