@@ -172,7 +172,9 @@ class Lab(KeyOrder, SendSpans, App[None]):
         self._keep_place(name)
 
     def _keep_place(self, name: str) -> None:
-        self.session.keep(place=name, study=self.session.study or "", trial=self.session.trial)
+        """Begin there the next time; where one only comes from another place (the knob: its worker loads torch) not."""
+        begin = {"place": name} if place(name).key else {}
+        self.session.keep(**begin, study=self.session.study or "", trial=self.session.trial)
 
     async def go(self, name: str) -> None:
         """Go to a place, and wait until its screen is there."""

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from engine.testing import folders as fabricate
+from tests.tui.screens.test_screens import until
 from tests.tui.terminal import Terminal
+from tui.app import Lab
 from tui.keys.action import place
 from tui.work.remembered import Keeper, Remembered
 
@@ -64,3 +66,18 @@ def test_labs_that_run_keep_what_is_theirs(tmp_path: Path, monkeypatch: pytest.M
     file.write_text(file.read_text().replace('"start_ticks": ', '"start_ticks": 9'))
     assert Keeper(tmp_path / "other").last() == Remembered()
     assert Keeper(tmp_path / "w").last().place == "curves"
+
+
+async def test_a_lab_begins_at_no_place_that_one_comes_to_from_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    fabricate.finished(tmp_path / "w")
+    app = Lab(None, tmp_path / "w", keeper=Keeper(tmp_path / "w"))
+    async with app.run_test() as pilot:
+        for name in ("trial", "knob"):
+            app.action_go(name)
+            await until(pilot, lambda name=name: app.current_mode == name)  # type: ignore[misc]
+    (file,) = (tmp_path / "secateur" / "labs").iterdir()
+    assert '"place": "trial"' in file.read_text()
