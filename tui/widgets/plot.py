@@ -214,7 +214,7 @@ def drawn(figure: Figure, width: int, height: int) -> list[Line]:
     """A figure and its legend as lines, for where there is nothing to zoom or to walk along."""
     figure, _ = _thinned(figure)
     try:
-        rows, _ = with_legend(figure, width, height)
+        rows, _ = with_legend(figure, width, height, letters.ON)
     except UNDRAWABLE as error:
         return [[(_undrawable(error), "muted")]]
     return [_line(row) for row in rows]

@@ -7,13 +7,16 @@ import pytest
 from textual.app import App
 
 from engine.params.networks import NETWORKS
+from engine.plotting.figure import Figure, Point, Series
 from engine.testing import folders
 from engine.text.numbers import count
 from tests.tui.screens.test_screens import shows, until
 from tui import themes
 from tui.app import Lab
+from tui.patches import letters
 from tui.widgets.document import Builder
 from tui.widgets.picker import Choice, Picker
+from tui.widgets.plot import drawn
 from tui.widgets.table import Table
 
 SIZES = [(80, 24), (120, 40)]
@@ -95,3 +98,11 @@ async def test_keys_do_not_wait_for_a_preview() -> None:
         go_on.set()
         await pilot.press("up")
         await shows(pilot, "about b")
+
+
+def test_a_curve_is_drawn_in_the_letters_that_the_terminal_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Translated afterwards, dots of one cell would all be the same sign."""
+    monkeypatch.setattr(letters, "ON", True)
+    points = tuple(Point(float(x), x / 10) for x in range(8))
+    lines = drawn(Figure(series=(Series("accuracy", points),)), 60, 9)
+    assert all(text.isascii() for line in lines for text, _ in line)
