@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from engine.testing import folders as fabricate
-from tests.tui.screens.test_screens import until
+from tests.tui.screens.test_screens import shows
 from tests.tui.terminal import Terminal
 from tui.app import Lab
 from tui.keys.action import place
@@ -78,6 +78,6 @@ async def test_a_lab_begins_at_no_place_that_one_comes_to_from_another(
     async with app.run_test() as pilot:
         for name in ("trial", "knob"):
             app.action_go(name)
-            await until(pilot, lambda name=name: app.current_mode == name)  # type: ignore[misc]
+            await shows(pilot, "Parameters" if name == "trial" else "changed without training")
     (file,) = (tmp_path / "secateur" / "labs").iterdir()
     assert '"place": "trial"' in file.read_text()
