@@ -10,7 +10,6 @@ from textual.pilot import Pilot
 
 from engine.testing import folders as fabricate
 from tui.app import Lab
-from tui.keys.action import PLACES
 from tui.screens.curves import CurvesScreen
 from tui.widgets.plot import Plot
 from tui.widgets.table import Table
@@ -347,37 +346,6 @@ async def test_every_theme_draws_every_place(tmp_path: Path, theme: str) -> None
         await pilot.press("4")
         await shows(pilot, "◆ global")
     assert Lab(None, tmp_path).theme == theme
-
-
-async def test_the_palette_reaches_an_action_of_another_screen(tmp_path: Path) -> None:
-    fabricate.finished(tmp_path)
-    app = Lab(None, tmp_path, "log")
-    async with app.run_test(size=(80, 24)) as pilot:
-        await shows(pilot, "latency global 95 % done")
-        await pilot.press("ctrl+p")
-        await shows(pilot, "Commands")
-        await pilot.press(*"training curves", "enter")
-        await until(pilot, lambda: app.current_mode == "curves")
-        await shows(pilot, "quickstart-1 done", "x epoch")
-        await pilot.press("3", "ctrl+p")
-        await shows(pilot, "Commands")
-        await pilot.press(*"chart zoom in", "enter")
-        await until(pilot, lambda: app.current_mode == "curves")
-        await until(pilot, lambda: app.screen.query_one(Plot).shown.x_limits is not None)
-
-
-async def test_the_palette_offers_what_can_be_reached_and_finds_a_list_to_act_on(tmp_path: Path) -> None:
-    fabricate.finished(tmp_path)
-    app = Lab(None, tmp_path, "log")
-    async with app.run_test(size=(80, 24)) as pilot:
-        await shows(pilot, "latency global 95 % done")
-        await pilot.press("ctrl+p")
-        await shows(pilot, "Commands")
-        offered = {row.key.partition(".")[0] for row in app.screen.query_one(Table).rows if row.key}
-        assert offered == {"app", "plot", "table", *(place.name for place in PLACES)}
-        await pilot.press(*"choose the columns to show", "enter")
-        await shows(pilot, "Columns to show")
-        assert app.current_mode == "studies"
 
 
 @pytest.mark.parametrize("size", [(40, 10), (20, 5), (10, 3), (300, 90)])
