@@ -16,7 +16,7 @@ from engine.compute.layers.passes import restored
 from engine.compute.layers.select import leaf_of, prunable_layers, weight_of
 from engine.compute.layers.shared import unshare_
 from engine.compute.measures.counts import Counts, count
-from engine.compute.measures.estimate import packed_bytes, stored
+from engine.compute.measures.estimate import Stored, packed_bytes, stored
 from engine.compute.models import edits
 from engine.compute.models.checkpoint import folded_state
 from engine.compute.numerics.seeds import generator
@@ -94,12 +94,12 @@ def _scan(
     model: nn.Module, layers: dict[str, Compressed], params: Sensitivity, context: Context
 ) -> dict[str, Any]:
     """The reference and the rows; those of an interrupted scan are taken over."""
-    split = _subset(context, params.images)
+    split, packed = _subset(context, params.images), _packed(model)
 
     def scored(pruned: nn.Module) -> dict[str, Any]:
         if params.calibrate and norms_of(pruned):
             calibrate(pruned, CALIBRATION, context)
-        counts, size = _count(pruned, context), packed_bytes(map(stored, folded_state(pruned).values()))
+        counts, size = _count(pruned, context), packed(pruned)
         return _measures(score(pruned, context.data, split, context.device), counts) | {SIZE: size}
 
     kept = _kept(context)
@@ -118,6 +118,21 @@ def _scan(
         rows.append(row)
         _keep({"reference": reference, "rows": rows}, context)
     return {"reference": reference, "rows": [row for row in rows if row is not None]}
+
+
+def _packed(model: nn.Module) -> Callable[[nn.Module], int]:
+    """Tells the bytes of a packed file of a network that is `model` but for a layer: tensors that are the same in both
+    are looked through once for all rows."""
+    known = {name: (tensor, stored(tensor)) for name, tensor in folded_state(model).items()}
+
+    def held(name: str, tensor: Tensor) -> Stored:
+        if name in known:
+            own, as_stored = known[name]
+            if own.dtype == tensor.dtype and torch.equal(own, tensor):
+                return as_stored
+        return stored(tensor)
+
+    return lambda other: packed_bytes(held(*pair) for pair in folded_state(other).items())
 
 
 def _level(layer: str, level: float, params: Sensitivity) -> dict[str, Any]:
