@@ -192,13 +192,9 @@ def tried(spec: Spec, plan: Plan, on: Machine, code: Sources, *, begun: bool) ->
     """What is tried before anything is trained: the baseline, a candidate in which everything runs, and (of a search
     that has not `begun`) how far the techniques go."""
     assert spec.space is not None
-    point = {
-        one.path: True if one.switch and True in one.values else one.between(0.5)
-        for one in spec.space.dimensions
-    }
     first = replace(plan, trials=plan.trials[:1])
     try:
-        steps = candidate(spec, point, 0).trials[0].steps
+        steps = candidate(spec, spec.space.middle(), 0).trials[0].steps
         trial = replace(spec.trials[0], steps=steps)
         probe = make(replace(spec, trials=(trial,)), {data_id(trial): first.trials[0].fingerprint}, on, code)
         both = replace(first, trials=(*first.trials, *probe.trials))
