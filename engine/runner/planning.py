@@ -10,11 +10,9 @@ from dataclasses import replace
 from typing import Literal, Protocol, TypeVar
 
 from engine.errors import SecateurError
-from engine.machine.value import Machine
 from engine.presets.model import Spec
 from engine.runner.executors import slurm
-from engine.runner.rounds import Clock, Rounds, Written, reached, told
-from engine.search import reach
+from engine.runner.rounds import Clock, Rounds, Written, told
 from engine.search.task import Task as Asked
 from engine.store.objects import Store
 from engine.studies import events as ev
@@ -168,16 +166,6 @@ def _send(task: Planner, plan: Plan, number: int, *, again: bool) -> None:
             error.sentence,
             f"`secateur resume {task.run.name}`, where jobs may be submitted, sends it and goes on.",
         ) from error
-
-
-def tell_reach(task: Planner, on: Machine, jobs: Sequence[Job]) -> None:
-    """Tell how far the techniques go, unless that was done. Raises UsageError where a limit is out of their reach."""
-    found = reached(task.spec, task.run, on, jobs)
-    if found is not None:
-        event, rows = found
-        if task.state().reached is None:
-            task.emit(event)
-        reach.check(Asked.of(task.spec), rows)
 
 
 def tell_again(task: Planner, number: int) -> None:

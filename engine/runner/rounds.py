@@ -5,7 +5,7 @@ is. Whoever carries a search asks here: the engine (`engine.runner.searching`), 
 (`engine.runner.planning`).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -205,16 +205,18 @@ def tried(spec: Spec, plan: Plan, on: Machine, code: Sources, *, begun: bool) ->
     return looks if begun else (*looks, reach.job(spec, first, on, code))
 
 
-def reached(
-    spec: Spec, run: RunDir, on: Machine, jobs: Sequence[Job]
-) -> tuple[ev.Reached, list[dict[str, Any]]] | None:
-    """How far the techniques go, and what the search may take, as it is told; and the rows that it is made from. None
-    where nobody has tried."""
-    store = run.store()
+def tell_reach(
+    spec: Spec, run: RunDir, on: Machine, jobs: Sequence[Job], emit: Callable[[ev.Event], None]
+) -> None:
+    """Tell how far the techniques go, and what the search may take; nothing where nobody has tried.
+
+    Raises UsageError where a limit is out of their reach.
+    """
+    store, task = run.store(), Task.of(spec)
     for node in [node for job in jobs for node in job.nodes if node.kind == checkup.REACH]:
         stored = store.get(node.key)
         if stored is not None:
             rows: list[dict[str, Any]] = stored.observations["rows"]
             time = estimates.of_search_in_words(spec, run.workspace, on)
-            return ev.Reached(rows=rows, lines=[*reach.lines(Task.of(spec), rows), time]), rows
-    return None
+            emit(ev.Reached(rows=rows, lines=[*reach.lines(task, rows), time]))
+            reach.check(task, rows)

@@ -302,8 +302,13 @@ class Task:
             time.sleep(POLL_S)
 
         def tell(event: ev.Event) -> None:
-            if not isinstance(event, ev.CheckedUp) or self.state().checked is None:
-                self.emit(event)
+            match event:
+                case ev.CheckedUp() if self.state().checked is not None:
+                    pass
+                case ev.Reached() if self.state().reached is not None:
+                    pass
+                case _:
+                    self.emit(event)
 
         try:
             return check_up(
@@ -315,7 +320,9 @@ class Task:
                 stopping=lambda: self.stopping,
                 poll_s=POLL_S,
                 before=lambda: (
-                    planning.tell_reach(self, machine, jobs) if self.spec.space is not None else None
+                    rounds.tell_reach(self.spec, self.run, machine, jobs, tell)
+                    if self.spec.space is not None
+                    else None
                 ),
             )
         finally:
