@@ -132,8 +132,7 @@ def _write(
     found: "dict[str, Proposal | None]",
 ) -> None:
     """The preset of the one proposal, in a file that is not there."""
-    from engine.presets.continued import continued
-    from engine.presets.spec import read_stored
+    from engine.results import edited
 
     if len(found) != 1:
         raise UsageError(
@@ -147,15 +146,8 @@ def _write(
             else f"No step takes levels of {of} from a table."
         )
         raise UsageError("There is no preset to write", why)
-    spec = read_stored(run.preset, run.asked().get("name", run.name))
-    text = continued(
-        spec,
-        min(trial.index, len(spec.trials) - 1),
-        proposal.steps,
-        f"What solve proposed from {run.name}",
-        proposal=trial.proposal,
-        after=addresses[of],
-    )
+    about = f"What solve proposed from {run.name}"
+    text = edited.followed(run, trial, proposal.steps, about, after=addresses[of])
     try:
         with Path(args.out).open("x", encoding="utf-8") as file:
             file.write(text)
