@@ -258,7 +258,7 @@ class Task:
                 mine = [jobs[place] for place in self.stage.share(self.index)]
                 share.do(mine)
                 if self.stage.plans is not None:
-                    planning.go_on(self, self.planner, plan, self.stage.plans, share.complete)
+                    planning.go_on(self, self.planner, plan, self.stage.plans, share)
                 elif not self.stopping:
                     share.help(_from(jobs, self.index))
             finally:
