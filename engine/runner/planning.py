@@ -18,6 +18,7 @@ from engine.runner.share import Share
 from engine.search.task import Task as Asked
 from engine.store.objects import Store
 from engine.studies import events as ev
+from engine.studies.log import EventLog
 from engine.studies.plan import Node, Plan, joined
 from engine.studies.rundir import RunDir
 from engine.studies.state import StudyState
@@ -41,6 +42,7 @@ class Planner(Protocol):
     store: Store
     tasks: Tasks
     stage: Stage
+    log: EventLog
 
     @property
     def stopping(self) -> bool:
@@ -137,6 +139,7 @@ def go_on(task: Planner, rounds: Rounds, plan: Plan, number: int, share: Share) 
                 task.reuse(node)
         done = slurm.settled(plan, task.store, lambda key: task.run.failure(key).exists())
         if len(done) < len(plan.jobs):
+            task.log.flush()  # tasks on other nodes look for the round as soon as they are sent
             send = partial(slurm.send_round, task.run, plan, number + 1, task.store, task.stage)
             _sending(task, number, send)
             return
