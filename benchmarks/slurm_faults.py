@@ -210,8 +210,7 @@ def main() -> None:
                 most = min(args.each, args.faults - sum(bench.made.values()))
                 row = disturbed(bench, lab, preset, most, len(rows))
                 row["different"] = sum(lab.objects().get(k) != v for k, v in local.objects().items())
-                rounds = [[trial.proposal for trial in one.state("p-1").trials] for one in (local, lab)]
-                row["other_rounds"] = int(rounds[0] != rounds[1])
+                row["other_rounds"] = int(local.proposals("p-1") != lab.proposals("p-1"))
                 rows.append(row)
                 print(f"study {len(rows)}:", ", ".join(f"{n} {v}" for n, v in row.items()), flush=True)
     finally:
