@@ -212,11 +212,11 @@ def tell_reach(
 
     Raises UsageError where a limit is out of their reach.
     """
-    store, task = run.store(), Task.of(spec)
+    store = run.store()
     for node in [node for job in jobs for node in job.nodes if node.kind == checkup.REACH]:
         stored = store.get(node.key)
         if stored is not None:
-            rows: list[dict[str, Any]] = stored.observations["rows"]
+            task, rows = Task.of(spec), stored.observations["rows"]
             time = estimates.of_search_in_words(spec, run.workspace, on)
             emit(ev.Reached(rows=rows, lines=[*reach.lines(task, rows), time]))
             reach.check(task, rows)

@@ -302,13 +302,10 @@ class Task:
             time.sleep(POLL_S)
 
         def tell(event: ev.Event) -> None:
-            match event:
-                case ev.CheckedUp() if self.state().checked is not None:
-                    pass
-                case ev.Reached() if self.state().reached is not None:
-                    pass
-                case _:
-                    self.emit(event)
+            checked = isinstance(event, ev.CheckedUp) and self.state().checked is not None
+            reached = isinstance(event, ev.Reached) and self.state().reached is not None
+            if not checked and not reached:
+                self.emit(event)
 
         try:
             return check_up(
@@ -319,11 +316,7 @@ class Task:
                 needed=needed,
                 stopping=lambda: self.stopping,
                 poll_s=POLL_S,
-                before=lambda: (
-                    rounds.tell_reach(self.spec, self.run, machine, jobs, tell)
-                    if self.spec.space is not None
-                    else None
-                ),
+                before=lambda: rounds.tell_reach(self.spec, self.run, machine, jobs, tell),
             )
         finally:
             held.release(claimed)
