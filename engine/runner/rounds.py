@@ -8,7 +8,6 @@ is. Whoever carries a search asks here: the engine (`engine.runner.searching`), 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
 
 from engine.errors import PresetInvalid
 from engine.machine.value import Machine
