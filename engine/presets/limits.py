@@ -20,7 +20,7 @@ KINDS = ("count", "bytes", "milliseconds")
 """Kinds of measures that can be limited: amounts that a model has, whatever images it is shown."""
 AMOUNTS = tuple(
     name
-    for name in (*drawn("plot"), "macs")
+    for name in drawn("plot")
     if TABLE[name].kind in KINDS and TABLE[name].better == "lower" and name not in FIELDS
 )
 UNITS: dict[str, dict[str, float]] = {

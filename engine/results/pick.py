@@ -86,8 +86,11 @@ def pick(state: StudyState, by: Rule = STANDARD) -> Pick | None:
     return best(judged(state, _chosen(state) or state.trials, by))
 
 
-def judged(state: StudyState, among: Iterable[TrialState], by: Rule) -> list[tuple[Pick, float]]:
-    """Every smaller model among these trials, and how much of the goal's measure it has: what a pick chooses from."""
+def judged(
+    state: StudyState, among: Iterable[TrialState], by: Rule, *, smaller: bool = True
+) -> list[tuple[Pick, float]]:
+    """Every smaller model among these trials (every one, if not `smaller`), and how much of the goal's measure it has:
+    what a pick chooses from."""
     done = [trial for trial in among if trial.measure.status == "done" and _has_latency(trial, by)]
     if not done:
         return []
@@ -97,7 +100,7 @@ def judged(state: StudyState, among: Iterable[TrialState], by: Rule) -> list[tup
     return [
         _judged(trials, goal, quality, by.within / 100, bounds)
         for trials in _by_parameters(done)
-        if goal == MOST_ACCURATE or all((_times(trial, goal) or 0.0) > 1.0 for trial in trials)
+        if not smaller or goal == MOST_ACCURATE or all((_times(trial, goal) or 0.0) > 1.0 for trial in trials)
     ]
 
 

@@ -59,20 +59,21 @@ def choose(task: Task, state: StudyState, rule: Rule) -> ev.Chosen:
     told = _last_confirmed(state)
     looked = candidates(state)
     found = _finalists(task, state, rule, told, looked)
+    gains = bool(found)
+    if not gains:  # a search never ends with nothing: what comes nearest is told as that
+        found = _finalists(task, state, rule, told, looked, smaller=False)
     plain = [trial for trial in told if trial.proposal["role"] == UNCOMPRESSED and trial.status == "done"]
-    sure = [one for one in found if one.sure]
+    sure = [one for one in found if one.sure and gains]
     best = pick.best([(one.found, one.amount) for one in sure or found])
     if best is None:
-        lines = [
-            f"No candidate was of use: {looked} were looked at, and none that is smaller could be finished."
-        ]
+        lines = [f"No candidate was of use: {looked} were looked at, and none could be finished."]
         return ev.Chosen(trial=None, sure=False, candidates=looked, lines=lines)
     winner = next(one for one in found if one.found is best)
     return ev.Chosen(
         trial=best.trial.index,
-        sure=winner.sure,
+        sure=winner.sure and gains,
         candidates=looked,
-        lines=_lines(task, winner, found, plain, looked),
+        lines=_lines(task, winner, found, plain, looked, gains=gains),
         finalists=[_as_dict(one) for one in found],
         uncompressed=_compared(plain),
     )
@@ -87,12 +88,19 @@ def _last_confirmed(state: StudyState) -> list[TrialState]:
 
 
 def _finalists(
-    task: Task, state: StudyState, rule: Rule, told: Sequence[TrialState], looked: int
+    task: Task,
+    state: StudyState,
+    rule: Rule,
+    told: Sequence[TrialState],
+    looked: int,
+    *,
+    smaller: bool = True,
 ) -> list[Finalist]:
+    """The finalists that are through; if `smaller`, those that have less of the goal than the network as it is."""
     mine = [trial for trial in told if trial.proposal["role"] == FINALIST and trial.status == "done"]
     images = int(state.trials[0].measure.measures.get("validation_images", 0))
     found = []
-    for one, amount in pick.judged(state, mine, rule):
+    for one, amount in pick.judged(state, mine, rule, smaller=smaller):
         number = one.trial.proposal["candidate"]
         trials = tuple(trial for trial in mine if trial.proposal["candidate"] == number)
         agreements = [
@@ -132,11 +140,20 @@ def _compared(trials: Sequence[TrialState]) -> dict[str, Any]:
 
 
 def _lines(
-    task: Task, winner: Finalist, found: Sequence[Finalist], plain: Sequence[TrialState], looked: int
+    task: Task,
+    winner: Finalist,
+    found: Sequence[Finalist],
+    plain: Sequence[TrialState],
+    looked: int,
+    *,
+    gains: bool,
 ) -> list[str]:
     one = winner.found
     lines = [f"{_what(task)}: {one}"]
-    if one.within:
+    if not gains:
+        less = "faster" if task.goal.startswith("latency") else "smaller"
+        lines = [f"No finalist is {less} than the network as it is; this one is nearest: {one}"]
+    elif one.within:
         lines.append(_why(winner, found, looked))
     else:
         lines.append(f"No finalist is within the limits; this one is nearest ({_loss(winner)} on validation)")

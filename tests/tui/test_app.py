@@ -86,7 +86,7 @@ async def test_a_study_s_preset_opens_in_the_lab_as_a_new_one(tmp_path: Path, fi
 async def test_a_preset_that_can_not_be_opened_is_told_at_the_start(tmp_path: Path) -> None:
     app = Lab(tmp_path / "gone.yaml", tmp_path)
     async with app.run_test(size=(120, 40)) as pilot:
-        await shows(pilot, "gone.yaml", "Enter closes")
+        await shows(pilot, "gone.yaml", "Enter close")
         await pilot.press("enter")
         await shows(pilot, "not saved", "commands")
     assert not app.return_code

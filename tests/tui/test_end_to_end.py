@@ -128,7 +128,7 @@ def make_small(terminal: Tmux) -> None:
 def run(terminal: Tmux) -> None:
     """Run the preset as it is, and see that it runs."""
     terminal.press("F9")
-    terminal.sees("Enter starts it", "0, 0.8")
+    terminal.sees("Enter start it", "0, 0.8")
     terminal.press("Enter")
     terminal.sees("quickstart-1", "training", "of 4 trials")
 

@@ -219,9 +219,9 @@ def test_a_line_of_the_sweep_that_names_nothing_can_be_dropped() -> None:
 
 
 def test_resetting_the_last_value_of_a_group_removes_the_group(quickstart: Mapping) -> None:
-    root = put(quickstart, Address(None, "executor.local.parallel"), 2)
-    assert root.plain()["executor"] == {"local": {"parallel": 2}}
-    assert edits.reset(root, Address(None, "executor.local.parallel")).plain() == quickstart.plain()
+    root = put(quickstart, Address(None, "distributed.processes"), 2)
+    assert root.plain()["distributed"] == {"processes": 2}
+    assert edits.reset(root, Address(None, "distributed.processes")).plain() == quickstart.plain()
 
 
 def test_null_is_not_written_where_it_is_the_default(quickstart: Mapping) -> None:

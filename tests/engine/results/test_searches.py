@@ -31,8 +31,8 @@ def trial(index: int, candidate: int | None, role: str, rung: int, **parameters:
     }
 
 
-def state() -> StudyState:
-    """A baseline, two candidates of which one goes on, and that one as the finalist."""
+def state(finalist: int = 30) -> StudyState:
+    """A baseline of 100 weights, two candidates of which one goes on, and that one as the finalist, with so many."""
     found = StudyState()
     baseline = trial(0, None, "", -1) | {"measure": "tm", "proposal": {}}
     rounds = [
@@ -44,7 +44,7 @@ def state() -> StudyState:
     found.apply(ev.Planned(trials=[baseline]))
     for number, trials in enumerate(rounds):
         found.apply(ev.Proposed(round=number, purpose="confirm" if number == 2 else "search", trials=trials))
-    values = {"tm": (0.9, 100), "m1": (0.85, 30), "m2": (0.8, 40), "m3": (0.89, 30), "m4": (0.89, 30)}
+    values = {"tm": (0.9, 100), "m1": (0.85, 30), "m2": (0.8, 40), "m3": (0.89, 30), "m4": (0.89, finalist)}
     for key in dict.fromkeys(step.key for one in found.trials for step in one.chain):
         quality, nonzero = values.get(key, (0.5, 100))
         measured = made.measures(quality, nonzero) if key in values else {}
