@@ -19,6 +19,17 @@ HOME = Path(__file__).resolve().parents[1]
 ENDED = ("failed", "lost", "cancelled", "unreadable")
 LOST_AFTER_S = 3.0
 """An engine on another node is gone after so long, in place of 75 s."""
+SEARCH = """\
+search:
+  smallest: size.packed
+  within: {accuracy: -50 points}
+  budget: {trials: 8}
+  batch: 4
+  finalists: 1
+  seeds: 2
+  over:
+"""
+"""A small search, for presets that go on with the steps that it is over."""
 OURS = ("gate", "room", "engines-elsewhere.json", "compiled")
 """What stays in the folder of locks."""
 

@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import results
+from benchmarks.fault_lab import SEARCH
 from engine.presets import shipped, spec
 from engine.presets.model import Spec
 from engine.presets.space import rung_id
@@ -42,24 +43,21 @@ SHARE = 0.2
 """Of the random trials' compute that a search may take, see `share`."""
 MOST_KILLS = 4
 """Of one search; after them it is left alone, so that it comes to its end."""
-SMALL = """\
+SMALL = (
+    """\
 seed: SEED
 threads: 1
 model: {name: resnet20, arguments: {width: 4}}
 data: {name: digits, limit: 300}
 steps: [{train: {epochs: 2, batch: 32}}]
-search:
-  smallest: size.packed
-  within: {accuracy: -50 points}
-  budget: {trials: 8}
-  batch: 4
-  finalists: 1
-  seeds: 2
-  over:
+"""
+    + SEARCH
+    + """\
     - prune.channels: {speedup: 1..4}
     - finetune: {epochs: 1..2, batch: 32}
     - quantize.weights: {bits: 3..8, rounding: nearest, enabled: [true, false]}
 """
+)
 QUICK = [
     "model.arguments={width: 4}",
     "data.limit=300",

@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from benchmarks.fault_lab import SEARCH
 from engine.slurm import queue
 from engine.studies.rundir import RunDir
 from tests.study_lab import Lab, processes_of
@@ -39,7 +40,8 @@ steps:
 sweep:
   prune.weights.sparsity: [0.3, 0.5, 0.7, 0.9]
 """
-SEARCH = """\
+SEARCHING = (
+    """\
 seed: 0
 threads: 1
 device: cpu
@@ -47,17 +49,13 @@ model: {name: resnet20, arguments: {width: 4}}
 data: {name: digits, limit: 200}
 steps:
   - train: {epochs: 4, batch: 32}
-search:
-  smallest: size.packed
-  within: {accuracy: -50 points}
-  budget: {trials: 8}
-  batch: 4
-  finalists: 1
-  seeds: 2
-  over:
+"""
+    + SEARCH
+    + """\
     - prune.weights: {sparsity: 0.2..0.95}
     - finetune: {epochs: 2..4, batch: 32}
 """
+)
 """With --search: its rounds have to be the same ones too."""
 PATIENCE_S = 240.0
 """A study that has not moved on for so long hangs."""
@@ -194,7 +192,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--search", action="store_true", help="disturb searches")
     args = parser.parse_args()
-    preset = SEARCH if args.search else PRESET
+    preset = SEARCHING if args.search else PRESET
     if why := slurm_cluster.missing():
         raise SystemExit(why)
     folder = Path(tempfile.mkdtemp(prefix="slf-"))
@@ -212,8 +210,7 @@ def main() -> None:
                 most = min(args.each, args.faults - sum(bench.made.values()))
                 row = disturbed(bench, lab, preset, most, len(rows))
                 row["different"] = sum(lab.objects().get(k) != v for k, v in local.objects().items())
-                rounds = [[trial.proposal for trial in one.state("p-1").trials] for one in (local, lab)]
-                row["other_rounds"] = int(rounds[0] != rounds[1])
+                row["other_rounds"] = int(local.proposals("p-1") != lab.proposals("p-1"))
                 rows.append(row)
                 print(f"study {len(rows)}:", ", ".join(f"{n} {v}" for n, v in row.items()), flush=True)
     finally:

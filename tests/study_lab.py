@@ -148,6 +148,10 @@ class Lab:
         lines = [line for path in files for line in path.read_bytes().splitlines()]
         return [event for line in lines if (event := ev.parse_line(line)) is not None]
 
+    def proposals(self, name: str) -> list[dict[str, Any]]:
+        """What each trial of a search was proposed as; empty for its baseline."""
+        return [trial.proposal for trial in self.state(name).trials]
+
     def computed(self, name: str) -> list[str]:
         """Keys of the steps that were finished by computing them, in order."""
         return [e.key for e in self.events(name) if isinstance(e, ev.StepFinished) and not e.reused]

@@ -1,4 +1,4 @@
-"""Writes `engine/params/networks.py`: parameters, MACs and input of every built-in network.
+"""Writes the table in `engine/params/networks.py`: parameters, MACs and input of every built-in network.
 
 python tools/networks.py
 
@@ -18,28 +18,7 @@ from engine.params.catalog import DETECTOR, MODELS
 
 HOME = Path(__file__).resolve().parent.parent
 OUT = HOME / "engine" / "params" / "networks.py"
-HEAD = '''"""What is known of the built-in networks before any is built; written by `python tools/networks.py`."""
-
-from typing import NamedTuple
-
-
-class Network(NamedTuple):
-    """A network as it is published: for `classes` classes and RGB images of `size` by `size` pixels.
-
-    `macs` are for one image. `top1`: percent of ImageNet's validation images that torchvision says its weights get
-    right; None where it has none.
-    """
-
-    parameters: int
-    macs: int
-    size: int
-    classes: int
-    top1: float | None = None
-
-
-NETWORKS = {
-'''
-TAIL = "}\n"
+START, END = "NETWORKS = {\n", "}\n"
 VISION = "torchvision/"
 
 
@@ -69,7 +48,8 @@ def main() -> None:
     for name in MODELS:
         lines.append(row(name))
         print(lines[-1], end="", file=sys.stderr, flush=True)
-    OUT.write_text(HEAD + "".join(lines) + TAIL)
+    declared, start, _ = OUT.read_text().partition(START)
+    OUT.write_text(declared + start + "".join(lines) + END)
 
 
 if __name__ == "__main__":

@@ -62,14 +62,14 @@ def _solve(args: argparse.Namespace) -> int:
     limits = [_limit(text) for text in args.within or ["accuracy=-1"]]
     least = "quality" if args.least == "accuracy" else args.least
     found: dict[str, Proposal | None] = {}
-    for of, (_, scanned) in tables.items():
+    for of, scanned in tables.items():
         table = Table(scanned)
         bounds = {
             one.measure if one.kind != "loss" else "quality": _bound(one, table.before) for one in limits
         }
         found[of] = table.propose(least, bounds)
     if args.out:
-        _write(args, run, trial, {of: address for of, (address, _) in tables.items()}, found)
+        _write(args, run, trial, found)
     if args.json:
         rows = {of: one.as_dict() if one else None for of, one in found.items()}
         print_json({"study": run.name, "trial": trial.index, "proposals": rows})
@@ -80,19 +80,14 @@ def _solve(args: argparse.Namespace) -> int:
 
 def _tables(
     run: "RunDir", trials: "list[TrialState]", number: str, of: str | None
-) -> "tuple[TrialState, dict[str, tuple[str, dict[str, Any]]]]":
-    """The trial, by default the first that has any, and by what was removed the address of each step and its table."""
-    from engine.results.sensitivity import found_by
+) -> "tuple[TrialState, dict[str, dict[str, Any]]]":
+    """The trial, by default the first that has any, and its tables by what was removed."""
+    from engine.results.sensitivity import of_trial
 
     for trial in trials:
         if number not in ("", "pick", str(trial.index)):
             continue
-        tables = {
-            str(scanned.get("of", "")): (step.address, scanned)
-            for step in trial.steps
-            if (scanned := found_by(step)) is not None
-        }
-        chosen = {name: one for name, one in tables.items() if of in (None, name)}
+        chosen = {name: one for name, one in of_trial(trial).items() if of in (None, name)}
         if chosen:
             return trial, chosen
     what = f"the sensitivity of its {of}" if of else "any sensitivity"
@@ -128,12 +123,10 @@ def _write(
     args: argparse.Namespace,
     run: "RunDir",
     trial: "TrialState",
-    addresses: dict[str, str],
     found: "dict[str, Proposal | None]",
 ) -> None:
     """The preset of the one proposal, in a file that is not there."""
-    from engine.presets.continued import continued
-    from engine.presets.spec import read_stored
+    from engine.results import edited, sensitivity
 
     if len(found) != 1:
         raise UsageError(
@@ -147,15 +140,9 @@ def _write(
             else f"No step takes levels of {of} from a table."
         )
         raise UsageError("There is no preset to write", why)
-    spec = read_stored(run.preset, run.asked().get("name", run.name))
-    text = continued(
-        spec,
-        min(trial.index, len(spec.trials) - 1),
-        proposal.steps,
-        f"What solve proposed from {run.name}",
-        proposal=trial.proposal,
-        after=addresses[of],
-    )
+    about = f"What solve proposed from {run.name}"
+    measured = [step.address for step in trial.steps if (sensitivity.found_by(step) or {}).get("of") == of]
+    text = edited.followed(run, trial, proposal.steps, about, after=measured[-1])
     try:
         with Path(args.out).open("x", encoding="utf-8") as file:
             file.write(text)

@@ -140,6 +140,11 @@ class StepParams(Params):
         """What sweeps and plots call this step: its id, or its kind."""
         return self.id or self.kind
 
+    @property
+    def unkeyed(self) -> tuple[str, ...]:
+        """Parameters that decide nothing as the others are, or of which more than their values counts."""
+        return ()
+
     def key_material(self) -> dict[str, Any]:
         """The parameters that decide the step's result, as plain JSON values."""
-        return self.model_dump(mode="json", exclude={"id", "enabled"})
+        return self.model_dump(mode="json", exclude={"id", "enabled", *self.unkeyed})

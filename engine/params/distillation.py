@@ -1,7 +1,7 @@
 """The step that trains with a teacher."""
 
 from collections.abc import Iterable, Iterator
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -177,14 +177,11 @@ class Distill(Fit):
         # The kind is given, because a worker is told only what was given.
         return self.model_copy(update={"teacher": NoTeacher(kind="none"), "labels": True, "control": False})
 
-    def key_material(self) -> dict[str, Any]:
-        """Without the teacher, whose own key goes in beside; where there is none, `method` decides nothing."""
+    @property
+    def unkeyed(self) -> tuple[str, ...]:
+        """The teacher, whose own key goes in beside; where there is none, `method` decides nothing."""
         ignored = ("method", "labels") if isinstance(self.teacher, NoTeacher) else ()
-        return {
-            name: value
-            for name, value in super().key_material().items()
-            if name not in ("teacher", "control", *ignored)
-        }
+        return ("teacher", "control", *ignored)
 
 
 def own_teachers(steps: Iterable[Params]) -> Iterator[ModelTeacher]:

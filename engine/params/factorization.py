@@ -1,6 +1,6 @@
 """The step that splits layers in a chain of smaller ones."""
 
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -64,7 +64,7 @@ class Factorize(StepParams):
             raise Clash("scope", f"given solved with rank {self.rank.kind}", "rank: {kind: ratio} with it")
         return self
 
-    def key_material(self) -> dict[str, Any]:
-        """Without a scope that changes nothing: results of before there was one are found again."""
-        ignored = ("scope",) if self.scope == "local" else ()
-        return {name: value for name, value in super().key_material().items() if name not in ignored}
+    @property
+    def unkeyed(self) -> tuple[str, ...]:
+        """A scope that changes nothing: results of before there was one are found again."""
+        return ("scope",) if self.scope == "local" else ()

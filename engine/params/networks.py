@@ -1,4 +1,4 @@
-"""What is known of the built-in networks before any is built; written by `python tools/networks.py`."""
+"""What is known of the built-in networks before any is built; the table is written by `python tools/networks.py`."""
 
 from typing import NamedTuple
 

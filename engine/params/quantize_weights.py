@@ -1,6 +1,6 @@
 """The step that rounds weights to few bits and leaves a network that trains on."""
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -71,7 +71,7 @@ class QuantizeWeights(StepParams):
     def undoes(self) -> tuple[Overlay, ...]:
         return ordered(self.never_with)
 
-    def key_material(self) -> dict[str, Any]:
-        """Without a scope that changes nothing: results of before there was one are found again."""
-        ignored = ("scope",) if self.scope == "local" else ()
-        return {name: value for name, value in super().key_material().items() if name not in ignored}
+    @property
+    def unkeyed(self) -> tuple[str, ...]:
+        """A scope that changes nothing: results of before there was one are found again."""
+        return ("scope",) if self.scope == "local" else ()

@@ -113,6 +113,13 @@ class Space:
         off = [number for number, runs in enumerate(on) if not runs]
         return found | {f"{self.names[number]}.{ENABLED}": False for number in off}
 
+    def middle(self) -> dict[str, Any]:
+        """The point in the middle of every range, where every step runs that may."""
+        return {
+            one.path: True if one.switch and True in one.values else one.between(0.5)
+            for one in self.dimensions
+        }
+
     @property
     def size(self) -> float:
         """How many points there are; infinite where a dimension is a range of fractions."""

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from engine.errors import SecateurError, UsageError
-from engine.presets import edits, spec
+from engine.presets import edits, space, spec
 from engine.presets.addresses import axes
 from engine.presets.edits import Edit
 from engine.presets.references import without_stale_plot
@@ -16,7 +16,7 @@ from engine.studies.state import TrialState
 
 
 def tree_of(run: RunDir, trial: TrialState | None = None) -> Mapping:
-    """The study's preset as a tree, without its quick version; with `trial`, of a search's one the preset that it is.
+    """The study's preset as a tree, without its quick version; with `trial`, of a search the preset that the trial is.
 
     Raises SecateurError where it can't be read.
     """
@@ -31,7 +31,8 @@ def tree_of(run: RunDir, trial: TrialState | None = None) -> Mapping:
     root, problems = load(text, str)
     if problems or not isinstance(root, Mapping):
         raise UsageError(f"The preset of {run.name} is no preset", str(run.preset))
-    return without(normalise(root), "quick")
+    root = without(normalise(root), "quick")
+    return root if trial is None else space.baseline(root)
 
 
 def put(address: Address, value: Any) -> Edit:
@@ -45,20 +46,31 @@ def fixed(root: Mapping, trial: TrialState, but: str = "") -> list[Edit]:
     return [put(axis.address, trial.parameters[axis.path]) for axis in chosen if axis.address]
 
 
-def followed(run: RunDir, trial: TrialState, steps: Sequence[Map[str, Map[str, Any]]], about: str) -> str:
-    """The preset that makes the trial's network and goes on with these steps, each `{kind: parameters}`.
+def followed(
+    run: RunDir, trial: TrialState, steps: Sequence[Map[str, Map[str, Any]]], about: str, *, after: str = ""
+) -> str:
+    """The preset that makes the trial's network and goes on with these steps, each `{kind: parameters}`; with `after`,
+    in the place of what comes after the trial's step with this address.
 
     A step gets an id where the preset has one of its kind. Raises SecateurError where there is no such preset.
     """
     root = tree_of(run, trial)
     seed = trial.parameters.get("seed")
     alone = fixed(root, trial) + ([] if seed is None else [put(Address(None, "seed"), seed)])
-    return text_of(
-        root,
-        [*alone, *(_appended(kind, params) for step in steps for kind, params in step.items())],
-        run,
-        about,
-    )
+    added = [_appended(kind, params) for step in steps for kind, params in step.items()]
+    return text_of(root, [*alone, *([_until(after)] if after else []), *added], run, about)
+
+
+def _until(last: str) -> Edit:
+    """Without the steps after the one with this address."""
+
+    def edit(root: Mapping) -> Mapping:
+        names = [step.name for step in steps_of(root)[0]]
+        for index in reversed(range(names.index(last) + 1, len(names))):
+            root = edits.remove_step(root, index)
+        return root
+
+    return edit
 
 
 def _appended(kind: str, params: Map[str, Any]) -> Edit:

@@ -197,10 +197,7 @@ def _costs(wanted: Spec, history: History, on: Machine) -> tuple[list[float], fl
     known = history.seconds(wanted)
     if known is None:
         return None
-    middle: dict[str, Any] = {
-        one.path: True if one.switch and True in one.values else one.between(0.5)
-        for one in wanted.space.dimensions
-    }
+    middle = wanted.space.middle()
     comparisons = _comparisons(wanted)
     first = _plan(wanted, history.workspace, on)
     try:

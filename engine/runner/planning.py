@@ -5,26 +5,27 @@ It is sent together with the round that it waits for. Nothing of it has to live 
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Literal, Protocol, TypeVar
 
 from engine.errors import SecateurError
-from engine.machine.value import Machine
 from engine.presets.model import Spec
 from engine.runner.executors import slurm
-from engine.runner.rounds import Clock, Rounds, Written, reached, told
-from engine.search import reach
+from engine.runner.rounds import Clock, Rounds, Written, told
+from engine.runner.share import Share
 from engine.search.task import Task as Asked
 from engine.store.objects import Store
 from engine.studies import events as ev
-from engine.studies.plan import Job, Node, Plan, joined
+from engine.studies.log import EventLog
+from engine.studies.plan import Node, Plan, joined
 from engine.studies.rundir import RunDir
 from engine.studies.state import StudyState
 from engine.studies.tasks import Stage, Tasks
 
 APPEARS_WITHIN_S = 120.0
-"""How long another node's word may take to be seen here, on a slow file system."""
+"""How long another node's word may take to be seen here, on a slow file system. A dead claim is believed shorter."""
 LOOK_EVERY_S = 1.0
 T = TypeVar("T")
 
@@ -41,6 +42,7 @@ class Planner(Protocol):
     store: Store
     tasks: Tasks
     stage: Stage
+    log: EventLog
 
     @property
     def stopping(self) -> bool:
@@ -108,16 +110,19 @@ def _is_whole(state: StudyState, number: int) -> bool:
     return len(ended) == before and all(ended)
 
 
-def go_on(
-    task: Planner, rounds: Rounds, plan: Plan, number: int, complete: Callable[[Sequence[Job]], bool]
-) -> None:
+def go_on(task: Planner, rounds: Rounds, plan: Plan, number: int, share: Share) -> None:
     """Plan the round with this number and send it; one whose results are all stored is followed by the next one at
-    once. After the last, choose.
+    once. After the last, choose. A task that has dealt a round before it was started again sends what is missing of it
+    and plans nothing: the task that it has sent may be planning already.
 
-    `complete` has all of the jobs done that were lost with their tasks; False if asked to stop meanwhile.
+    `share` does the jobs that were lost with their tasks.
     """
-    while complete(plan.jobs):
-        state = _whole(task.state, number)
+    if task.tasks.sender is not None and task.tasks.sender.name == task.stage.name:
+        dealt = task.tasks.rounds(task.tasks.stages[-1])
+        _sending(task, dealt - 1, partial(slurm.send_rest, task.run, task.stage))
+        return
+    while share.complete(plan.jobs):
+        state = _whole(task, share, number)
         if state.trials[0].status == "failed":
             return
         found = rounds.following(number, state, state.proposed, _clock(task, state))
@@ -125,26 +130,31 @@ def go_on(
             task.emit(rounds.choose(state))
             return
         planned = rounds.planned(found, plan)
-        again = number in state.proposed
-        if not again:
+        if number not in state.proposed:
             task.emit(told(number, found, planned))
-        known, plan, number = plan.nodes, joined(plan, planned), number + 1
+        known, plan = plan.nodes, joined(plan, planned)
         task.hand_over(plan)
         for key, node in plan.nodes.items():
             if key not in known:
                 task.reuse(node)
         done = slurm.settled(plan, task.store, lambda key: task.run.failure(key).exists())
         if len(done) < len(plan.jobs):
-            _send(task, plan, number, again=again)
+            task.log.flush()  # tasks on other nodes look for the round as soon as they are sent
+            send = partial(slurm.send_round, task.run, plan, number + 1, task.store, task.stage)
+            _sending(task, number, send)
             return
+        number += 1
 
 
-def _whole(state: Callable[[], StudyState], number: int) -> StudyState:
+def _whole(task: Planner, share: Share, number: int) -> StudyState:
     """The study when all before the round has ended: what follows from it has to follow from all of it."""
 
     def found() -> StudyState | None:
-        now = state()
-        return now if _is_whole(now, number) else None
+        now = task.state()
+        if _is_whole(now, number):
+            return now
+        share.tell_untold()  # of results whose makers were killed before a word, once their claims are seen to be dead
+        return None
 
     return _patiently(found, "The results of the round before are not all told")
 
@@ -159,25 +169,16 @@ def _clock(task: Planner, state: StudyState) -> Clock:
     return Clock(worked, task.tasks.asked.parallel or Asked.of(task.spec).batch)
 
 
-def _send(task: Planner, plan: Plan, number: int, *, again: bool) -> None:
+def _sending(task: Planner, number: int, send: Callable[[], None]) -> None:
+    """Send the round with this number."""
     try:
-        slurm.send_round(task.run, plan, number, task.store, task.stage, again=again)
+        send()
     except SecateurError as error:
         raise NotSent(
-            f"Round {number - 1} of the search could not be sent from its node",
+            f"Round {number} of the search could not be sent from its node",
             error.sentence,
             f"`secateur resume {task.run.name}`, where jobs may be submitted, sends it and goes on.",
         ) from error
-
-
-def tell_reach(task: Planner, on: Machine, jobs: Sequence[Job]) -> None:
-    """Tell how far the techniques go, unless that was done. Raises UsageError where a limit is out of their reach."""
-    found = reached(task.spec, task.run, on, jobs)
-    if found is not None:
-        event, rows = found
-        if task.state().reached is None:
-            task.emit(event)
-        reach.check(Asked.of(task.spec), rows)
 
 
 def tell_again(task: Planner, number: int) -> None:

@@ -5,10 +5,9 @@ is. Whoever carries a search asks here: the engine (`engine.runner.searching`), 
 (`engine.runner.planning`).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
 
 from engine.errors import PresetInvalid
 from engine.machine.value import Machine
@@ -192,13 +191,9 @@ def tried(spec: Spec, plan: Plan, on: Machine, code: Sources, *, begun: bool) ->
     """What is tried before anything is trained: the baseline, a candidate in which everything runs, and (of a search
     that has not `begun`) how far the techniques go."""
     assert spec.space is not None
-    point = {
-        one.path: True if one.switch and True in one.values else one.between(0.5)
-        for one in spec.space.dimensions
-    }
     first = replace(plan, trials=plan.trials[:1])
     try:
-        steps = candidate(spec, point, 0).trials[0].steps
+        steps = candidate(spec, spec.space.middle(), 0).trials[0].steps
         trial = replace(spec.trials[0], steps=steps)
         probe = make(replace(spec, trials=(trial,)), {data_id(trial): first.trials[0].fingerprint}, on, code)
         both = replace(first, trials=(*first.trials, *probe.trials))
@@ -209,16 +204,18 @@ def tried(spec: Spec, plan: Plan, on: Machine, code: Sources, *, begun: bool) ->
     return looks if begun else (*looks, reach.job(spec, first, on, code))
 
 
-def reached(
-    spec: Spec, run: RunDir, on: Machine, jobs: Sequence[Job]
-) -> tuple[ev.Reached, list[dict[str, Any]]] | None:
-    """How far the techniques go, and what the search may take, as it is told; and the rows that it is made from. None
-    where nobody has tried."""
+def tell_reach(
+    spec: Spec, run: RunDir, on: Machine, jobs: Sequence[Job], emit: Callable[[ev.Event], None]
+) -> None:
+    """Tell how far the techniques go, and what the search may take; nothing where nobody has tried.
+
+    Raises UsageError where a limit is out of their reach.
+    """
     store = run.store()
     for node in [node for job in jobs for node in job.nodes if node.kind == checkup.REACH]:
         stored = store.get(node.key)
         if stored is not None:
-            rows: list[dict[str, Any]] = stored.observations["rows"]
+            task, rows = Task.of(spec), stored.observations["rows"]
             time = estimates.of_search_in_words(spec, run.workspace, on)
-            return ev.Reached(rows=rows, lines=[*reach.lines(Task.of(spec), rows), time]), rows
-    return None
+            emit(ev.Reached(rows=rows, lines=[*reach.lines(task, rows), time]))
+            reach.check(task, rows)

@@ -8,13 +8,10 @@ import time
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from engine.machine.value import Machine
 from engine.presets.model import Spec
 from engine.runner.executors.base import Executor
-from engine.runner.rounds import Clock, Rounds, reached, told
-from engine.search import reach
+from engine.runner.rounds import Clock, Rounds, told
 from engine.search.rounds import Round
-from engine.search.task import Task
 from engine.studies import events as ev
 from engine.studies.plan import Job, Plan, extended
 from engine.studies.rundir import RunDir
@@ -74,12 +71,3 @@ class Searching:
         engine.hand_over(engine.plan)
         engine.reuse(engine.plan)
         engine.work_off(self._executor, engine.plan.jobs)
-
-
-def tell_reach(engine: Engine, on: Machine, jobs: Sequence[Job]) -> None:
-    """Tell how far the techniques go. Raises UsageError where a limit is out of their reach."""
-    found = reached(engine.spec, engine.run, on, jobs)
-    if found is not None:
-        event, rows = found
-        engine.emit(event)
-        reach.check(Task.of(engine.spec), rows)

@@ -231,7 +231,7 @@ class Supervisor:
                 needed=unfinished,
                 stopping=self.stop.__bool__,
                 poll_s=POLL_S,
-                before=lambda: searching.tell_reach(self, on, tried) if begun is not None else None,
+                before=lambda: rounds.tell_reach(self.spec, self.run, on, tried, self.emit),
             ):
                 raise Stop
             if unfinished and self._wait_for_turn():

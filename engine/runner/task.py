@@ -258,7 +258,7 @@ class Task:
                 mine = [jobs[place] for place in self.stage.share(self.index)]
                 share.do(mine)
                 if self.stage.plans is not None:
-                    planning.go_on(self, self.planner, plan, self.stage.plans, share.complete)
+                    planning.go_on(self, self.planner, plan, self.stage.plans, share)
                 elif not self.stopping:
                     share.help(_from(jobs, self.index))
             finally:
@@ -302,7 +302,9 @@ class Task:
             time.sleep(POLL_S)
 
         def tell(event: ev.Event) -> None:
-            if not isinstance(event, ev.CheckedUp) or self.state().checked is None:
+            checked = isinstance(event, ev.CheckedUp) and self.state().checked is not None
+            reached = isinstance(event, ev.Reached) and self.state().reached is not None
+            if not checked and not reached:
                 self.emit(event)
 
         try:
@@ -314,9 +316,7 @@ class Task:
                 needed=needed,
                 stopping=lambda: self.stopping,
                 poll_s=POLL_S,
-                before=lambda: (
-                    planning.tell_reach(self, machine, jobs) if self.spec.space is not None else None
-                ),
+                before=lambda: rounds.tell_reach(self.spec, self.run, machine, jobs, tell),
             )
         finally:
             held.release(claimed)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from engine.measures.table import measure_text
 from engine.params.preset import Pick as Rule
 from engine.params.search import MOST_ACCURATE
-from engine.presets.limits import Limit
+from engine.presets.limits import Limit, amounts, loss
 from engine.results import pick
 from engine.results.searches import FINALIST, UNCOMPRESSED, role
 from engine.results.summary import PACKED, measure_value
@@ -47,9 +47,9 @@ class Answer:
 
 def answer(state: StudyState, rule: Rule, limits: Sequence[Limit]) -> Answer:
     """What to take within `limits`, of all that the search has tried; `rule` says what is to be least."""
-    asked = {limit.measure: _written(limit) for limit in limits if limit.kind != "loss"}
-    lost = next((limit.value for limit in limits if limit.kind == "loss"), 1.0)
-    by = rule.model_copy(update={"within": 100 * lost, "limits": asked})
+    asked = {limit.measure: _written(limit) for limit in amounts(limits)}
+    lost = loss(limits)
+    by = rule.model_copy(update={"within": 100.0 if lost is None else 100 * lost, "limits": asked})
     among = [trial for trial in state.trials if trial.proposal and role(trial) != UNCOMPRESSED]
     found = pick.best(pick.judged(state, among, by))
     return Answer(tuple(limits), found, found is not None and role(found.trial) == FINALIST)

@@ -32,10 +32,8 @@ def points(task: Task, tables: Sequence[Table]) -> list[dict[str, Any]]:
     found = []
     for times in TIMES:
         loss = times * task.allowed / len(known)
-        point = {one.path: one.between(0.5) for one in task.space.dimensions if not one.switch}
-        point |= {one.path: True for one in task.space.dimensions if one.switch and True in one.values}
-        point |= {one.path: _at(one, by_of[ABOUT[one.field]], loss) for one in known}
-        found.append(point)
+        predicted = {one.path: _at(one, by_of[ABOUT[one.field]], loss) for one in known}
+        found.append(task.space.middle() | predicted)
     return found
 
 

@@ -91,10 +91,6 @@ class Table:
         before = self.before[name]
         return before * math.exp(-saved) if self.of == "channels" else before - saved
 
-    def needed(self, name: str, bound: float) -> float:
-        """What layers have to save together for the measure to be at most `bound`."""
-        return self._saving(name, bound)
-
     def propose(self, least: str, limits: Mapping[str, float]) -> Proposal | None:
         """The network that has least of a measure (or loses least, `QUALITY`) within limits: `QUALITY` may be lost, of
         measures there may be at most so much. None where no choice of levels holds them.
@@ -114,7 +110,7 @@ class Table:
             for name in self.before
         }
         bounds = [
-            limits[name] if name == QUALITY else sum(most[name]) - self.needed(name, limits[name])
+            limits[name] if name == QUALITY else sum(most[name]) - self._saving(name, limits[name])
             for name in limits
         ]
         if any(bound < 0 for bound in bounds):

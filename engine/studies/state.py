@@ -181,10 +181,13 @@ class StudyState:
     def apply(self, event: ev.Event) -> None:
         if not isinstance(event, ev.StudyStarted) and not self.idle:
             self.worked += max(0.0, event.time - self.heard_at)
-        self.heard_at, self.idle = event.time, isinstance(event, ev.Notice) and event.idle
+        before, self.heard_at = self.heard_at, event.time
+        self.idle = isinstance(event, ev.Notice) and event.idle
         match event:
             case ev.StudyStarted():
                 self._start(event)
+                for task in self.tasks.values():  # none runs any more: those that did not say so were lost
+                    task.ended = task.ended or before
             case ev.Planned():
                 self._plan(event)
             case ev.CheckedUp():

@@ -109,15 +109,10 @@ def _unseen(model: nn.Module) -> list[str]:
     names = []
     for name, module in model.named_modules():
         for attribute, value in vars(module).items():
-            held = (
-                value.values()
-                if isinstance(value, dict)
-                else value
-                if isinstance(value, list | tuple)
-                else ()
-            )
-            layers = [one for one in held if isinstance(one, nn.Module) and id(one) not in seen]
-            if any(True for layer in layers for _ in layer.parameters()):
+            held = list(value.values()) if isinstance(value, dict) else value
+            within = held if isinstance(held, list | tuple) else ()
+            layers = [one for one in within if isinstance(one, nn.Module) and id(one) not in seen]
+            if any(list(layer.parameters()) for layer in layers):
                 names.append(f"{name}.{attribute}" if name else attribute)
     if not names:
         return []

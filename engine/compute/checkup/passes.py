@@ -28,13 +28,13 @@ def evaluate(model: nn.Module, images: Tensor, classes: int, name: str) -> list[
 
     Raises UsageError where its outputs are no logits (N, classes), are not finite, or come for some N only.
     """
+
+    def given(some: Tensor) -> Tensor:
+        return logits(_run(model, some, name, "in evaluation"), some, classes, name, "in evaluation")
+
     with torch.inference_mode(), evaluating(model):
-        together = logits(_run(model, images, name, "in evaluation"), images, classes, name, "in evaluation")
-        again = logits(_run(model, images, name, "in evaluation"), images, classes, name, "in evaluation")
-        singles = [
-            logits(_run(model, one, name, "in evaluation"), one, classes, name, "in evaluation")
-            for one in torch.split(images, 1)
-        ]
+        together, again = given(images), given(images)
+        singles = [given(one) for one in torch.split(images, 1)]
     if not torch.isfinite(together).all():
         raise UsageError(
             f"Model {name} gives outputs that are not finite",

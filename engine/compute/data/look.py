@@ -117,13 +117,18 @@ def _spreads(splits: dict[str, Split]) -> dict[str, float]:
     spreads = {name: _spread(split) for name, split in splits.items()}
     own = spreads["train"]
     for name, other in spreads.items():
-        if min(own, other) > 0 and max(own / other, other / own) >= FAR_APART:
+        if times_apart(own, other) >= FAR_APART:
             raise SecateurError(
                 f"The {name} images are stored at another scale than the training images",
                 f"The deviation of their values is {other:.3g}, that of the training images' {own:.3g}.",
                 "Scale all of them alike; if single values are far off, correct those.",
             )
     return spreads
+
+
+def times_apart(one: float, other: float) -> float:
+    """How many times the smaller deviation the larger one is; 0 where one is none."""
+    return max(one / other, other / one) if min(one, other) > 0 else 0.0
 
 
 def _spread(split: Split) -> float:

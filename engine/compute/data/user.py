@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -85,7 +86,7 @@ def _names(classes: Any, name: str) -> tuple[str, ...]:
             name, f"'classes' is {_kind(classes)}, not a list of names in the order of their labels."
         )
     names = tuple(map(str, classes))
-    if twice := next((one for one in names if names.count(one) > 1), None):
+    if twice := next((one for one, times in Counter(names).items() if times > 1), None):
         raise _wrong(name, f"'classes' names {twice} twice.")
     return names
 

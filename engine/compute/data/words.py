@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from engine.compute.data.look import Look
+from engine.compute.data.look import Look, times_apart
 from engine.text.numbers import number
 from engine.text.phrases import counted, listed, names
 from engine.text.tables import table
@@ -87,7 +87,7 @@ def _about_classes(look: Look) -> Iterator[str]:
 def _about_values(look: Look) -> Iterator[str]:
     own = look.spreads["train"]
     for name, other in look.spreads.items():
-        if min(own, other) > 0 and max(own / other, other / own) >= APART:
+        if times_apart(own, other) >= APART:
             yield (
                 f"values of {SPLITS[name]} images have a deviation of {other:.3g}, those of training images of "
                 f"{own:.3g}: one is stored at another scale, or single values in it are far off"

@@ -22,6 +22,18 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def restored(tensors: list[Tensor]) -> Iterator[None]:
+    """Every tensor has its values back afterwards, bit for bit."""
+    before = [tensor.detach().clone() for tensor in tensors]
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for tensor, values in zip(tensors, before, strict=True):
+                tensor.copy_(values)
+
+
+@contextlib.contextmanager
 def all_outputs(model: nn.Module, image: Tensor) -> Iterator[bool]:
     """The model in eval mode or, where its own code gives auxiliary outputs in training, giving those too (True).
 

@@ -16,6 +16,7 @@ import logging
 import os
 import warnings
 from collections.abc import Iterator
+from operator import attrgetter, itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +113,7 @@ def structure(model: nn.Module, shape: Shape) -> str:
     ]
     tensors = [
         (name, str(t.dtype), list(t.shape))
-        for name, t in sorted((*model.named_parameters(), *model.named_buffers()), key=_first)
+        for name, t in sorted((*model.named_parameters(), *model.named_buffers()), key=itemgetter(0))
     ]
     versions = [TEMPLATE_FORMAT, torch.__version__, onnx.__version__]
     return hashlib.sha256(json.dumps([versions, shape, modules, tensors]).encode()).hexdigest()
@@ -182,16 +183,8 @@ def _without_traces(model: onnx.ModelProto) -> onnx.ModelProto:
 
 def _in_order(model: onnx.ModelProto) -> onnx.ModelProto:
     """Weights by their names, so that equal networks give equal files whatever order they were registered in."""
-    model.graph.initializer.sort(key=_name)
+    model.graph.initializer.sort(key=attrgetter("name"))
     return model
-
-
-def _name(initializer: onnx.TensorProto) -> str:
-    return str(initializer.name)
-
-
-def _first(pair: tuple[str, Tensor]) -> str:
-    return pair[0]
 
 
 def _emptied(full: onnx.ModelProto, weights: dict[str, Tensor]) -> onnx.ModelProto:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from engine.compute.models.architecture import Architecture
 from engine.compute.models.build import build
-from engine.compute.pretrained.own import differing
+from engine.compute.pretrained.own import differing, fill
 from engine.compute.pretrained.shapes import compare
 from engine.compute.pretrained.state_dict import load_into, unfit
 from engine.compute.pretrained.unwrap import REPLACED, Notices, variants
@@ -39,9 +39,8 @@ def fit(state: dict[str, Tensor], path: Path, offered: Architecture) -> tuple[nn
     for classes in _classes(own, best, offered):
         other = build(replace(offered, classes=classes))
         if compare(other, best).exact:
-            fresh = differing(model, other)
-            kept = {n: own[n] if n.rpartition(".")[0] in fresh else best.get(n, own[n]) for n in own}
-            load_into(model, kept, str(path))
+            load_into(other, best, str(path))
+            fill(model, other, differing(model, other))
             head = f"what tells classes apart in {path.name}, for {counted(classes, 'class', 'classes')},"
             return model, [
                 ("warning", f"{head} {REPLACED} the data's {offered.classes}: it has to be trained")

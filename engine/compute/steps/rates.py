@@ -145,7 +145,8 @@ def _exactly(rates: Rates, floor: Rates, sizes: Mapping[str, int], share: float)
     total = sum(sizes.values())
 
     def removed(part: float) -> float:
-        return sum(n * _between(floor, rates, part)[layer] for layer, n in sizes.items()) / total
+        drawn = _between(floor, rates, part)
+        return sum(n * drawn[layer] for layer, n in sizes.items()) / total
 
     _, part = _halved(0.0, 1.0, lambda t: removed(t) >= share)
     return _between(floor, rates, part)

@@ -12,14 +12,15 @@ from engine.compute.context import Context, to_device
 from engine.compute.data import Split, Subset
 from engine.compute.layers import overlays
 from engine.compute.layers.grids import GridForm, UniformGrid
+from engine.compute.layers.passes import restored
 from engine.compute.layers.select import leaf_of, prunable_layers, weight_of
 from engine.compute.layers.shared import unshare_
 from engine.compute.measures.counts import Counts, count
-from engine.compute.measures.estimate import packed_bytes, stored
+from engine.compute.measures.estimate import Stored, packed_bytes, stored
 from engine.compute.models import edits
 from engine.compute.models.checkpoint import folded_state
 from engine.compute.numerics.seeds import generator
-from engine.compute.steps.calibration.step import calibrate, norms_of
+from engine.compute.steps.calibration.step import calibrate, norms_of, statistics_of
 from engine.compute.steps.calibration.understood import changeable
 from engine.compute.steps.channels.graph import channel_graph
 from engine.compute.steps.channels.groups import Group
@@ -93,17 +94,17 @@ def _scan(
     model: nn.Module, layers: dict[str, Compressed], params: Sensitivity, context: Context
 ) -> dict[str, Any]:
     """The reference and the rows; those of an interrupted scan are taken over."""
-    split = _subset(context, params.images)
+    split, packed = _subset(context, params.images), _packed(model)
 
     def scored(pruned: nn.Module) -> dict[str, Any]:
         if params.calibrate and norms_of(pruned):
             calibrate(pruned, CALIBRATION, context)
-        counts, size = _count(pruned, context), packed_bytes(map(stored, folded_state(pruned).values()))
+        counts, size = _count(pruned, context), packed(pruned)
         return _measures(score(pruned, context.data, split, context.device), counts) | {SIZE: size}
 
     kept = _kept(context)
     rows = kept.get("rows", [])
-    with _restored(_statistics(model)):
+    with restored(statistics_of(model)):
         reference = kept.get("reference") or scored(model)
     levels = params.bits if params.of == "bits" else params.rates
     wanted = [(layer, level) for layer in layers for level in levels]
@@ -117,6 +118,21 @@ def _scan(
         rows.append(row)
         _keep({"reference": reference, "rows": rows}, context)
     return {"reference": reference, "rows": [row for row in rows if row is not None]}
+
+
+def _packed(model: nn.Module) -> Callable[[nn.Module], int]:
+    """Tells the bytes of a packed file of a network that is `model` but for a layer: tensors that are the same in both
+    are looked through once for all rows."""
+    known = {name: (tensor, stored(tensor)) for name, tensor in folded_state(model).items()}
+
+    def held(name: str, tensor: Tensor) -> Stored:
+        if name in known:
+            own, as_stored = known[name]
+            if own.dtype == tensor.dtype and torch.equal(own, tensor):
+                return as_stored
+        return stored(tensor)
+
+    return lambda other: packed_bytes(held(*pair) for pair in folded_state(other).items())
 
 
 def _level(layer: str, level: float, params: Sensitivity) -> dict[str, Any]:
@@ -165,7 +181,7 @@ def _without_weights(model: nn.Module, module: nn.Module, scores: Tensor) -> Com
     @contextmanager
     def without(rate: float) -> Iterator[nn.Module]:
         leaf = leaf_of(module)
-        with _restored([leaf, *_statistics(model)]), torch.no_grad():
+        with restored([leaf, *statistics_of(model)]), torch.no_grad():
             leaf.masked_fill_(~keep_largest(scores, rate), 0.0)
             yield model
 
@@ -185,7 +201,7 @@ def _of_bits(model: nn.Module, module: nn.Module) -> Compressed:
     def of_bits(bits: float) -> Iterator[nn.Module]:
         leaf, form = leaf_of(module), GridForm(int(bits))
         step, low = (part.to(weight.device) for part in fit_grid(weight, form, "mse"))
-        with _restored([leaf, *_statistics(model)]), torch.no_grad():
+        with restored([leaf, *statistics_of(model)]), torch.no_grad():
             leaf.copy_(UniformGrid(step, low, form)(weight))
             yield model
 
@@ -230,23 +246,6 @@ def _without_channels(model: nn.Module, group: Group, scores: Tensor) -> Compres
         yield to_device(pruned, next(model.parameters()).device).eval()
 
     return without
-
-
-@contextmanager
-def _restored(tensors: list[Tensor]) -> Iterator[None]:
-    """Every tensor has its values back afterwards, bit for bit."""
-    before = [tensor.detach().clone() for tensor in tensors]
-    try:
-        yield
-    finally:
-        with torch.no_grad():
-            for tensor, values in zip(tensors, before, strict=True):
-                tensor.copy_(values)
-
-
-def _statistics(model: nn.Module) -> list[Tensor]:
-    """What a calibration changes."""
-    return [buffer for norm in norms_of(model) for buffer in norm.buffers(recurse=False)]
 
 
 def _kept(context: Context) -> dict[str, Any]:

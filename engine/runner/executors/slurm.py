@@ -75,21 +75,14 @@ def _submission(run: RunDir, tasks: Tasks) -> Submission:
     return Submission(tasks, tuple(_script(run, tasks, stage) for stage in tasks.stages))
 
 
-def send_round(run: RunDir, plan: Plan, number: int, store: Store, sender: Stage, *, again: bool) -> None:
-    """From within a task of the stage `sender`: send what is missing of the rounds of a search before this `number`,
-    and the task that plans that one.
+def send_round(run: RunDir, plan: Plan, number: int, store: Store, sender: Stage) -> None:
+    """From within a task of the stage `sender`: deal and send what is missing of the rounds of a search before this
+    `number`, and the task that plans that one.
 
-    `again`: an earlier attempt of the task may have dealt it and sent it, as a whole or in part. Raises SecateurError
-    where Slurm takes none.
+    Raises SecateurError where Slurm takes none.
     """
     before = Tasks.read(run)
     assert before is not None
-    if again and before.sender is not None and before.sender.name == sender.name:
-        names = {f"{run.name}.{stage.name}": stage.name for stage in before.stages}
-        known = queue.sent(list(names), str(run.path))
-        write(run, _submission(run, before))
-        _send(run, before, {names[name]: job for name, job in known.items()})
-        return
     asked = before.asked
     if (now := _throttled(run)) is not None:
         asked = asked.model_copy(update={"parallel": now or None})
@@ -98,6 +91,23 @@ def send_round(run: RunDir, plan: Plan, number: int, store: Store, sender: Stage
     tasks = replace(before, asked=asked, stages=stages, sender=sender)
     write(run, _submission(run, tasks))
     _send(run, tasks)
+
+
+def send_rest(run: RunDir, sender: Stage) -> None:
+    """From within a task of the stage `sender`, started again after it has dealt a round: send what is missing of it.
+
+    That is nothing where the task that it ends with is known to Slurm, or has dealt in its turn. Raises SecateurError
+    where Slurm does not answer, or takes none.
+    """
+    dealt = Tasks.read(run)
+    if dealt is None or dealt.sender is None or dealt.sender.name != sender.name:
+        return
+    names = {f"{run.name}.{stage.name}": stage.name for stage in dealt.stages}
+    known = {names[name]: job for name, job in queue.sent(list(names), str(run.path)).items()}
+    if dealt.stages[-1].name in known:
+        return
+    write(run, _submission(run, dealt))
+    _send(run, dealt, known)
 
 
 def _plan(run: RunDir, spec: Spec, agreed: basis.Basis | None) -> Plan:

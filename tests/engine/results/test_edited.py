@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from engine.errors import SecateurError
+from engine.errors import PresetInvalid, SecateurError
 from engine.presets import spec
 from engine.results import edited
-from engine.studies.state import load
+from engine.studies.rundir import RunDir
+from engine.studies.state import TrialState, load
 from engine.testing import folders
 
 SEEDED = """\
@@ -24,6 +25,32 @@ steps:
 sweep:
   knob-prune-weights.sparsity: [0.1, 0.6]
 quick: {train.epochs: 1}
+"""
+
+
+SWEPT = """\
+seed: [0, 3]
+model: {name: resnet20}
+data: {name: digits}
+steps:
+  - train: {epochs: 1}
+  - prune.weights: {sparsity: 0.5}
+  - quantize.static: {enabled: false}
+sweep:
+  prune.weights.sparsity: [0.5, 0.8]
+  data.limit: [100, 200]
+plot: {x: prune.weights.sparsity, y: accuracy}
+"""
+SEARCH = """\
+model: {name: resnet20}
+data: {name: digits}
+steps: [train, {sensitivity: {of: weights}}]
+search:
+  smallest: size.packed
+  budget: {trials: 8}
+  over:
+    - prune.weights: {sparsity: 0.1..0.9}
+    - finetune: {epochs: 1..2}
 """
 
 
@@ -72,3 +99,38 @@ def test_what_would_be_refused_is_not_given(tmp_path: Path) -> None:
     run.preset.unlink()
     with pytest.raises(SecateurError, match="can't be read"):
         edited.followed(run, trial, [], "on")
+
+
+def swept(folder: Path, number: int) -> tuple[RunDir, TrialState, spec.Trial]:
+    """A study with the trial of this number of `SWEPT`, and that as its preset has it."""
+    run = folders.Study(folder, "a", preset=SWEPT).start().run
+    wanted = spec.parse(SWEPT, "a").trials[number]
+    return run, replace(load(run.path).trials[0], parameters=dict(wanted.parameters), proposal={}), wanted
+
+
+def test_the_trial_goes_on_as_it_was(tmp_path: Path) -> None:
+    run, trial, before = swept(tmp_path, 6)
+    added = [{"prune.weights": {"sparsity": 0.9}}, {"calibrate": {}}]
+    (made,) = spec.parse(edited.followed(run, trial, added, "about it"), "q").trials
+    assert (made.settings.seed, made.settings.data) == (3, before.settings.data)
+    assert made.steps[:2] == before.steps
+    assert [step.address for step in made.steps[2:]] == ["prune-weights-2", "calibrate"]
+
+
+def test_it_goes_on_after_one_of_its_steps(tmp_path: Path) -> None:
+    run, trial, _ = swept(tmp_path, 0)
+    (short,) = spec.parse(edited.followed(run, trial, [{"calibrate": {}}], "", after="train"), "q").trials
+    assert [step.kind for step in short.steps] == ["train", "calibrate"]
+
+
+def test_steps_that_cannot_follow_are_refused(tmp_path: Path) -> None:
+    run, trial, _ = swept(tmp_path, 0)
+    with pytest.raises(PresetInvalid, match="scope"):
+        edited.followed(run, trial, [{"prune.channels": {"scope": "solved"}}], "")
+
+
+def test_what_goes_on_from_the_baseline_of_a_search_is_no_search(tmp_path: Path) -> None:
+    run = folders.Study(tmp_path, "a", preset=SEARCH).start().run
+    trial = replace(load(run.path).trials[0], parameters={}, proposal={})
+    made = spec.parse(edited.followed(run, trial, [{"calibrate": {}}], "on", after="sensitivity"), "a")
+    assert made.space is None and [step.kind for step in made.steps] == ["train", "sensitivity", "calibrate"]

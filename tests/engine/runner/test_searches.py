@@ -40,10 +40,6 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Lab:
     return lab
 
 
-def proposals(lab: Lab, name: str) -> list[object]:
-    return [trial.proposal for trial in lab.state(name).trials]
-
-
 def test_the_answer_is_a_plain_preset_and_the_pick(lab: Lab) -> None:
     state = lab.state("p-1")
     assert state.status == "done" and state.chosen is not None
@@ -86,13 +82,13 @@ def test_longer_trainings_go_on_from_the_store(lab: Lab) -> None:
 def test_a_replay_proposes_and_computes_the_same(lab: Lab) -> None:
     found = lab.json("replay", "p-1")
     assert found["verdict"]["identical"], found["verdict"]
-    assert proposals(lab, "p-1-replay-1") == proposals(lab, "p-1")
+    assert lab.proposals("p-1-replay-1") == lab.proposals("p-1")
 
 
 def test_a_larger_budget_goes_on(lab: Lab) -> None:
-    before = proposals(lab, "p-1")
+    before = lab.proposals("p-1")
     assert lab.call("resume", "p-1", "--set", "search.budget.trials=6").returncode == 0
-    after = proposals(lab, "p-1")
+    after = lab.proposals("p-1")
     assert after[: len(before)] == before
     assert [p.get("role") for p in after[len(before) :]].count("candidate") == 2  # type: ignore[attr-defined]
     assert lab.call("resume", "p-1", "--set", "search.batch=3").returncode == 2
@@ -109,7 +105,7 @@ def test_kills_and_parallel_workers_change_nothing(lab: Lab, tmp_path: Path) -> 
         assert other.call("resume", "p-1", "--detach").returncode == 0
     wait_for(lambda: other.study("p-1").read_status().state == "done")
     mine, theirs = lab.objects(), other.objects()
-    assert proposals(other, "p-1") == proposals(lab, "p-1")[: len(other.state("p-1").trials)]
+    assert other.proposals("p-1") == lab.proposals("p-1")[: len(other.state("p-1").trials)]
     assert {key: mine[key] for key in theirs if key in mine} == {
         key: theirs[key] for key in theirs if key in mine
     }

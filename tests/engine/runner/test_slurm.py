@@ -273,10 +273,6 @@ def test_one_training_over_two_nodes_has_the_bits_of_two_processes_on_one(lab: L
     assert lab.objects() == here.objects()
 
 
-def proposals(lab: Lab) -> list[object]:
-    return [trial.proposal for trial in lab.state("p-1").trials]
-
-
 def test_a_search_has_the_rounds_and_bits_of_a_local_one_whatever_ends_its_tasks(
     lab: Lab, cluster: Cluster, tmp_path: Path
 ) -> None:
@@ -296,7 +292,7 @@ def test_a_search_has_the_rounds_and_bits_of_a_local_one_whatever_ends_its_tasks
     error = lab.state("p-1").error
     assert error is not None and "could not be sent from its node" in error["title"]
     assert "permission denied" in error["detail"] and "secateur resume p-1" in error["remedy"]
-    assert proposals(lab) == proposals(here)[:3], "the round is told all the same"
+    assert lab.proposals("p-1") == here.proposals("p-1")[:3], "the round is told all the same"
 
     # Where they may, it goes on by itself: with its trials cancelled, and its planning task killed and started again.
     lab.call("resume", "p-1", "--set", SLURM, "--detach")
@@ -316,7 +312,7 @@ def test_a_search_has_the_rounds_and_bits_of_a_local_one_whatever_ends_its_tasks
     assert ended(run) == "done"
     before = len(run.jobs())
     assert lab.call("resume", "p-1", "--set", "search.budget.trials=4").returncode == 0
-    assert proposals(lab) == proposals(here)
+    assert lab.proposals("p-1") == here.proposals("p-1")
     assert lab.objects() == here.objects()
     assert len(run.jobs()) - before <= 6, "two calls for each of two rounds, and one to begin with"
     computed = lab.computed("p-1")

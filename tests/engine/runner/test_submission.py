@@ -3,6 +3,7 @@
 import os
 import re
 import subprocess
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from engine.store.objects import Store
 from engine.studies import events as ev
 from engine.studies.plan import data_id, make
 from engine.studies.rundir import RunDir
-from engine.studies.tasks import Tasks
+from engine.studies.tasks import Stage, Tasks
 
 PRESET = """\
 threads: 1
@@ -28,6 +29,19 @@ model: {name: resnet20, arguments: {width: 4}}
 data: {name: digits, limit: 100}
 steps: [train, {prune.weights: {sparsity: 0.5}}]
 sweep: {prune.weights.sparsity: [SPARSITIES]}
+executor: {slurm: {}}
+"""
+SEARCH = """\
+threads: 1
+device: cpu
+model: {name: resnet20, arguments: {width: 4}}
+data: {name: digits, limit: 100}
+steps: [train]
+search:
+  smallest: size.packed
+  budget: {trials: 8}
+  over:
+    - prune.weights: {sparsity: 0.1..0.9}
 executor: {slurm: {}}
 """
 SBATCH = """\
@@ -225,3 +239,39 @@ def test_what_failed_and_what_needs_it_is_not_sent_again_within_a_study(tmp_path
     assert slurm.settled(plan, store, lambda key: key == own) == {trials[0].number}
     shared = baseline.nodes[0].key
     assert slurm.settled(plan, store, lambda key: key == shared) == {job.number for job in plan.jobs}
+
+
+def test_a_task_that_was_killed_while_it_sent_a_round_sends_what_is_missing_of_it(
+    calls: Path, tmp_path: Path
+) -> None:
+    read = spec.parse(SEARCH, "p")
+    run = launch.create(read, tmp_path / "w")
+    launch.start(run)
+    plan = make(read, {data_id(trial): "d" for trial in read.trials}, here("cpu", 1, 1))
+
+    def dealt() -> tuple[Stage, ...]:
+        tasks = Tasks.read(run)
+        assert tasks is not None
+        return tasks.stages
+
+    def queued(stages: Sequence[Stage]) -> None:
+        lines = [f"echo '4{n}|{run.name}.{one.name}|{run.path}'" for n, one in enumerate(stages)]
+        (tmp_path / "bin" / "squeue").write_text("\n".join(["#!/bin/sh", *lines, ""]))
+
+    sender = dealt()[-1]
+    slurm.send_round(run, plan, 1, run.store(), sender)
+    trials, planning = dealt()
+    assert (sender.plans, planning.plans) == (0, 1)
+    before = calls.read_text()
+    queued([trials, planning])
+    slurm.send_rest(run, sender)
+    assert calls.read_text() == before, "all of it was sent"
+    queued([trials])
+    slurm.send_rest(run, sender)
+    rest = calls.read_text().removeprefix(before)
+    assert rest.split()[0] == f"{planning.name}.sh" and "--dependency=afterany:40 " in rest
+    slurm.send_round(run, plan, 2, run.store(), planning)
+    before, deal = calls.read_text(), run.tasks.read_text()
+    queued([])
+    slurm.send_rest(run, sender)
+    assert (calls.read_text(), run.tasks.read_text()) == (before, deal), "the search has gone on without it"

@@ -56,6 +56,17 @@ def test_time_between_engines_and_before_its_turn_is_not_worked() -> None:
     assert state.worked == 8.0
 
 
+def test_a_task_that_was_lost_has_ended_when_the_study_is_taken_up_again() -> None:
+    begun = ev.TaskStarted(task="7_0.0", name="7_0", stage="plan1", host="n1")
+    state = replayed(
+        replace(started(), time=100.0),
+        replace(begun, time=110.0),
+        replace(began("t"), time=150.0),
+        replace(started(resumed=True), time=90_000.0),
+    )
+    assert (state.tasks["7_0.0"].ended, state.tasks["7_0.0"].outcome) == (150.0, "")
+
+
 def test_a_shared_step_that_failed_fails_every_trial_that_needs_it() -> None:
     state = replayed(started(), planned(TWO), ev.StepFailed(key="t", kind="train", error=ERROR))
     assert [trial.status for trial in state.trials] == ["failed", "failed"]

@@ -87,10 +87,7 @@ class OutputErrors:
         self._layers, self._context, self._damping, self._kept = layers, context, damping, kept or {}
         original = to_device(copy.deepcopy(model) if original is None else original, context.device).eval()
         pixels = next(images(context, 2, "refit"))
-        called = calls(model, layers, pixels)
-        able = {n: layers[n] for n in called if called.count(n) == 1 and sums_its_weights(layers[n])}
-        refused = reasons_against(model, able, context, computed_by_class)
-        self.order = [name for name in able if name not in refused]
+        self.order = with_form(model, layers, pixels, context)
         """Names of layers in the order of the pass, in which they are to be compressed."""
         able = {name: layers[name] for name in self.order}
         self._norms = norms_behind(model, able, pixels, context.seed) if norms else {}
@@ -148,6 +145,16 @@ class OutputErrors:
     def _bias(self, name: str) -> Tensor | None:
         bias = self._layers[name].bias
         return bias if isinstance(bias, Tensor) else None
+
+
+def with_form(
+    model: nn.Module, layers: Mapping[str, nn.Module], pixels: Tensor, context: Context
+) -> list[str]:
+    """Names of those of `layers` that have a form, in the order in which a pass of `pixels` (N, C, H, W) calls them."""
+    called = calls(model, layers, pixels)
+    able = {n: layers[n] for n in called if called.count(n) == 1 and sums_its_weights(layers[n])}
+    refused = reasons_against(model, able, context, computed_by_class)
+    return [name for name in able if name not in refused]
 
 
 def output_error(

@@ -17,6 +17,11 @@ def norms_of(model: nn.Module) -> list[_BatchNorm]:
     return [m for m in model.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
 
 
+def statistics_of(model: nn.Module) -> list[Tensor]:
+    """What `calibrate` changes."""
+    return [buffer for norm in norms_of(model) for buffer in norm.buffers(recurse=False)]
+
+
 def recalibrate(model: nn.Module, context: Context) -> None:
     """What a step that changed weights does at its end: `calibrate` as by default, where there is BatchNorm."""
     if norms_of(model):

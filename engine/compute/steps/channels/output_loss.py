@@ -5,7 +5,7 @@ quadratic form of its inputs' second moments (Optimal Brain Surgeon for sets, Ku
 2022), and what that does to the network's output is told by the Fisher information of the layer's output.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.compute.context import Context
-from engine.compute.layers.passes import calls
+from engine.compute.layers.select import weight_of
 from engine.compute.steps.calibration.activations import (
     can_refit,
     images,
@@ -23,15 +23,19 @@ from engine.compute.steps.calibration.activations import (
     positions_of,
 )
 from engine.compute.steps.calibration.information import information
-from engine.compute.steps.calibration.understood import computed_by_class, reasons_against
+from engine.compute.steps.calibration.output_error import with_form
 from engine.compute.steps.channels.groups import Cut, Group
 from engine.compute.steps.channels.reconstruction import RIDGE
 
 IMAGES = 256
 """Training images that second moments and gradients are taken of: half of what is refitted on, for a ranking."""
+ROOM = 2**31
+"""Bytes that the inverses of layers may take together: more groups are ranked in parts, each with passes of its own."""
 AT_ONCE = 64
 """Of so many units left in a group one goes at a time, of more this share of them: the order within it matters little,
 and every removal updates all inverses."""
+NONE = torch.empty(0, dtype=torch.long)
+"""Of the channels that layers give: moments of inputs need none."""
 
 
 @dataclass
@@ -83,17 +87,41 @@ def output_losses(model: nn.Module, groups: list[Group], context: Context) -> di
     if not layers:
         return {}
     told = information(model, layers, context, IMAGES, "refit")
-    inverses = _inverses(model, layers, context)
-    found = {}
-    for number, group in enumerate(groups):
-        context.progress(number / len(groups), f"ranking {group.name} ({number + 1} of {len(groups)})")
-        of_group = [c for c in takers[group.name] if c.module in layers]
-        if of_group:
-            found[group.name] = _in_turn(
-                group,
-                [_taker(cut, layers, inverses[cut.module], told[cut.module].channels) for cut in of_group],
-            )
+    refitted = {name: [c for c in cuts if c.module in layers] for name, cuts in takers.items()}
+    ranked = [group for group in groups if refitted[group.name]]
+    found: dict[str, Tensor] = {}
+    for part in _parts(ranked, refitted, layers):
+        names = {cut.module for group in part for cut in refitted[group.name]}
+        inverses = _inverses(model, {n: layer for n, layer in layers.items() if n in names}, context)
+        for group in part:
+            about = f"ranking {group.name} ({len(found) + 1} of {len(ranked)})"
+            context.progress(len(found) / len(ranked), about)
+            of_group = [
+                _taker(cut, layers, inverses[cut.module], told[cut.module].channels)
+                for cut in refitted[group.name]
+            ]
+            found[group.name] = _in_turn(group, of_group)
     return found
+
+
+def _parts(
+    groups: list[Group], takers: Mapping[str, list[Cut]], layers: Mapping[str, nn.Module]
+) -> Iterator[list[Group]]:
+    """The groups in their order, so many together that the inverses of their takers fit into ROOM; at least one."""
+    part: list[Group] = []
+    names: set[str] = set()
+    for group in groups:
+        own = {cut.module for cut in takers[group.name]}
+        if (
+            part
+            and sum(weight_of(layers[n])[0].numel() ** 2 for n in names | own) * torch.float64.itemsize > ROOM
+        ):
+            yield part
+            part, names = [], set()
+        part.append(group)
+        names |= own
+    if part:
+        yield part
 
 
 def _refitted(model: nn.Module, names: set[str], context: Context) -> dict[str, nn.Module]:
@@ -101,10 +129,7 @@ def _refitted(model: nn.Module, names: set[str], context: Context) -> dict[str, 
     able = {n: m for n, m in model.named_modules() if n in names and can_refit(m)}
     if not able:
         return {}
-    called = calls(model, able, next(images(context, 2, "refit")))
-    once = {name: layer for name, layer in able.items() if called.count(name) == 1}
-    refused = reasons_against(model, once, context, computed_by_class)
-    return {name: layer for name, layer in once.items() if name not in refused}
+    return {name: able[name] for name in with_form(model, able, next(images(context, 2, "refit")), context)}
 
 
 def _inverses(model: nn.Module, layers: Mapping[str, nn.Module], context: Context) -> dict[str, Tensor]:
@@ -114,7 +139,7 @@ def _inverses(model: nn.Module, layers: Mapping[str, nn.Module], context: Contex
     chances = {name: positions_of(name, context) for name in layers}
 
     def add(name: str, layer: nn.Module, given: Tensor, output: Tensor) -> None:
-        gram, _ = normal_equations(layer, [(given, output)], chances[name], constant=True)
+        gram, _ = normal_equations(layer, [(given, output)], chances[name], constant=True, kept=NONE)
         sums[name] = sums[name] + gram[0] if name in sums else gram[0]
 
     batch = largest_batch(model, context)  # asks with passes of its own, which are not to be counted

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, assert_never
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from engine.compute.context import Context, to_device, validate
 from engine.compute.layers import overlays
@@ -147,10 +147,7 @@ class Pruning:
 
     def first_choice(self) -> Gone:
         """The units that would go if all were removed now."""
-        if self._scope == "solved":
-            return self._solved(self._groups, 0, 1.0)
-        choice = self.choice(self._groups, 0, self._scope)
-        return units_gone(choice.order, self._budget.taken(choice.candidates, choice.order))
+        return self._counted(self._groups, 0, 1.0)
 
     def run(self) -> list[Group]:
         """Each round removes what its share of the budget asks for; what goes is chosen anew each time."""
@@ -187,21 +184,22 @@ class Pruning:
 
     def _gone(self, groups: list[Group], number: int, progress: float) -> Gone:
         """The units that go in round `number`, which ends when the share `progress` of the way is done."""
-        if self._scope == "solved":
-            return self._solved(groups, number, progress)
-        choice = self.choice(groups, number, self._scope)
-        if progress == 1.0 and self._original is not None:
-            contenders = {"whole model": choice}
-            if self._scope == "cost":
-                contenders["whole model, by importance alone"] = self.choice(groups, number, "global")
-            return self._measured(self._original, groups, contenders)
-        return units_gone(choice.order, self._budget.taken(choice.candidates, choice.order, progress))
+        if self._original is None or progress < 1.0:
+            return self._counted(groups, number, progress)
+        assert self._scope != "solved", "it is refused with a latency"
+        contenders = {"whole model": self.choice(groups, number, self._scope)}
+        if self._scope == "cost":
+            contenders["whole model, by importance alone"] = self.choice(groups, number, "global")
+        return self._measured(self._original, groups, contenders)
 
-    def _solved(self, groups: list[Group], number: int, progress: float) -> Gone:
-        """The units of least predicted loss in sum that go in round `number`."""
-        budget, scores = self._budget, self._importance(groups, number)
+    def _counted(self, groups: list[Group], number: int, progress: float) -> Gone:
+        """The units that go in round `number` by what the budget counts, nothing being timed."""
+        budget = self._budget
+        if self._scope != "solved":
+            choice = self.choice(groups, number, self._scope)
+            return units_gone(choice.order, budget.taken(choice.candidates, choice.order, progress))
+        candidates = self._ranked(groups, number)
         assert budget.levels is not None
-        candidates = [one.ranked(scores[one.name]) for one in self._candidates(groups, _units(scores))]
         return solved(
             candidates, budget.levels, budget.cost, lambda left: budget.reached(candidates, left, progress)
         )
@@ -284,15 +282,17 @@ class Pruning:
 
     def choice(self, groups: list[Group], number: int, scope: Scope) -> Choice:
         """What may go, in its order, by the importance that it has in round `number`."""
-        scores = self._importance(groups, number, relative=scope != "cost")
-        candidates = [c.ranked(scores[c.name]) for c in self._candidates(groups, _units(scores))]
+        candidates = self._ranked(groups, number, relative=scope != "cost")
         order = ordered(candidates, scope, cost=self._budget.cost, levels=self._budget.levels)
         return Choice(candidates, order)
 
-    def _importance(self, groups: list[Group], number: int, *, relative: bool = True) -> dict[str, Tensor]:
+    def _ranked(self, groups: list[Group], number: int, *, relative: bool = True) -> list[Candidate]:
+        """The candidates with the importance that their units have in round `number`."""
         criterion = self._params.criterion
         assert criterion != "auto"
-        return importance(criterion, self._model, groups, self._context, number, relative=relative)
+        scores = importance(criterion, self._model, groups, self._context, number, relative=relative)
+        units = {name: len(own) for name, own in scores.items()}
+        return [one.ranked(scores[one.name]) for one in self._candidates(groups, units)]
 
     def _round_to(self, channels: int) -> int:
         """What to round a layer of so many channels to."""
@@ -308,10 +308,6 @@ class Pruning:
                 Candidate(group.name, units[group.name], whole, group.per_unit, group.structure, least, step)
             )
         return candidates
-
-
-def _units(scores: dict[str, Tensor]) -> dict[str, int]:
-    return {name: len(own) for name, own in scores.items()}
 
 
 def _multiple(params: PruneChannels, context: Context) -> int:

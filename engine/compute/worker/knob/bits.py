@@ -1,6 +1,7 @@
 """Fewer bits: weights rounded to the nearest point of a uniform grid, as `quantize.weights` does with `nearest`."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -9,7 +10,7 @@ from engine.compute.layers import overlays
 from engine.compute.layers.grids import Grid, GridForm, UniformGrid
 from engine.compute.measures.estimate import Stored, stored
 from engine.compute.steps.quantization.grids import fit_grid
-from engine.compute.worker.knob.dials import Setting, effective_less, packed
+from engine.compute.worker.knob.dials import Setting, as_step, rewritten
 from engine.compute.worker.knob.held import Held
 from engine.params.quantize_weights import QuantizeWeights
 from engine.studies.knob import Technique
@@ -43,7 +44,7 @@ class Bits:
         overlays.refuse(layers, params, title="Weights that share their values cannot be rounded one by one")
         self._layers = tuple(layers)
         self._fitted: dict[tuple[str, int], tuple[Tensor, Tensor]] = {}
-        self._stored: dict[tuple[str, int], tuple[int, Stored]] = {}
+        self._stored: dict[tuple[str, int], Stored] = {}
         self._ahead = self._work_ahead()
 
     @staticmethod
@@ -64,7 +65,7 @@ class Bits:
                 weight = self._held.weights[name]
                 for rows in torch.split(weight, max(PIECE // max(weight[0].numel(), 1), 1)):
                     if (name, bits) not in self._fitted:
-                        parts.append(fit_grid(rows, self._form(bits), self._params(bits).clip))
+                        parts.append(fit_grid(rows, GridForm(bits), self._params(bits).clip))
                         yield True
                 if (name, bits) not in self._fitted:
                     steps, lows = zip(*parts, strict=True)
@@ -77,49 +78,34 @@ class Bits:
         held, bits = self._held, round(value)
         weights = {name: self._rounded(name, bits) for name in self._layers}
         kept = {name: self._kept(name, bits, weight) for name, weight in weights.items()}
-        nonzero = {name: count for name, (count, _) in kept.items()}
-        before, base = {name: held.stored[f"{name}.weight"] for name in weights}, held.baseline
-        params = self._params(bits)
-        return Setting(
-            value,
-            held.write(weights),
-            dict.fromkeys(weights, float(bits)),
-            {params.kind: params.model_dump(mode="json", exclude_unset=True)},
-            base.size_plain,
-            packed(held, {name: one for name, (_, one) in kept.items()}),
-            base.parameters,
-            base.nonzero_parameters - sum(s.nonzero - nonzero[name] for name, s in before.items()),
-            base.macs,
-            base.effective_macs - effective_less(held, nonzero),
-            base.latency_ms,  # no runtime gets faster by rounded weights
+        return replace(
+            rewritten(held, value, weights, kept),
+            levels=dict.fromkeys(weights, float(bits)),
+            steps=as_step(self._params(bits)),
         )
 
     def _grid(self, name: str, bits: int) -> tuple[Tensor, Tensor]:
         if (name, bits) not in self._fitted:
             params = self._params(bits)
-            self._fitted[name, bits] = fit_grid(self._held.weights[name], self._form(bits), params.clip)
+            self._fitted[name, bits] = fit_grid(self._held.weights[name], GridForm(bits), params.clip)
         return self._fitted[name, bits]
-
-    @staticmethod
-    def _form(bits: int) -> GridForm:
-        return GridForm(bits)
 
     def _rounded(self, name: str, bits: int) -> Tensor:
         step, low = self._grid(name, bits)
         with torch.no_grad():
-            rounded: Tensor = UniformGrid(step, low, self._form(bits))(self._held.weights[name])
+            rounded: Tensor = UniformGrid(step, low, GridForm(bits))(self._held.weights[name])
         return rounded
 
-    def _kept(self, name: str, bits: int, weight: Tensor) -> tuple[int, Stored]:
-        """Weights that are not zero, and how the layer would be stored: as codes, where that is smaller."""
+    def _kept(self, name: str, bits: int, weight: Tensor) -> Stored:
+        """How the layer would be stored: as codes, where that is smaller."""
         if (name, bits) not in self._stored:
             step, low = self._grid(name, bits)
-            codes = Grid(self._form(bits), step, low).codes(weight)
+            codes = Grid(GridForm(bits), step, low).codes(weight)
             as_floats = stored(weight)
             if codes is not None:
                 of_codes = stored(codes)
                 beside = of_codes.beside + stored(step).bytes() + HEADER
                 as_codes = Stored(of_codes.elements, of_codes.nonzero, max(of_codes.bits, 1.0), beside)
                 as_floats = min(as_floats, as_codes, key=Stored.bytes)
-            self._stored[name, bits] = (int(torch.count_nonzero(weight)), as_floats)
+            self._stored[name, bits] = as_floats
         return self._stored[name, bits]

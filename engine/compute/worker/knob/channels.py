@@ -14,7 +14,7 @@ from engine.compute.steps.channels.choose import units_gone
 from engine.compute.steps.channels.cost import Predictor
 from engine.compute.steps.channels.shrink import shrink
 from engine.compute.steps.channels.step import prepared
-from engine.compute.worker.knob.dials import Setting
+from engine.compute.worker.knob.dials import Setting, as_step, rewritten
 from engine.compute.worker.knob.held import Held
 from engine.errors import SecateurError
 from engine.params.channels import PruneChannels
@@ -68,19 +68,7 @@ class Channels:
     def set(self, value: float) -> Setting:
         held, base = self._held, self._held.baseline
         if value <= 1:
-            return Setting(
-                value,
-                held.write({}),
-                {},
-                {},
-                base.size_plain,
-                base.size_packed,
-                base.parameters,
-                base.nonzero_parameters,
-                base.macs,
-                base.effective_macs,
-                base.latency_ms,
-            )
+            return rewritten(held, value, {}, {})
         params, choice = self._params(value), self._choice
         (target,) = self._budget.targets
         budget = replace(self._budget, targets=(replace(target, times=value),))
@@ -96,7 +84,7 @@ class Channels:
             value,
             model,
             {g.name: len(gone[g.name]) / g.units if g.name in gone else 0.0 for g in self._groups},
-            {params.kind: params.model_dump(mode="json", exclude_unset=True)},
+            as_step(params),
             plain_bytes({name: (t.dtype, tuple(t.shape)) for name, t in tensors.items()}),
             packed_bytes(
                 Stored(tensor.numel(), int(torch.count_nonzero(tensor)), self._bits(name))

@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from torch import nn
+from torch import Tensor, nn
 
 from engine.compute.measures.estimate import Stored, packed_bytes
 from engine.compute.worker.knob.held import Held
+from engine.params.base import StepParams
 from engine.studies.knob import Technique
 
 
@@ -60,18 +61,37 @@ def nearest(technique: Technique, value: float) -> float:
     return min(round(technique.least + steps * technique.step, 9), technique.most)
 
 
-def packed(held: Held, weights: Mapping[str, Stored]) -> int:
-    """Bytes of the packed file with these weights, by the layer's name."""
-    return packed_bytes(
-        (held.stored | {f"{name}.weight": stored for name, stored in weights.items()}).values()
+def as_step(params: StepParams) -> dict[str, dict[str, Any]]:
+    """A step as a preset has it, by its kind: what was given, without defaults."""
+    return {params.kind: params.model_dump(mode="json", exclude_unset=True)}
+
+
+def rewritten(held: Held, value: float, weights: Mapping[str, Tensor], kept: Mapping[str, Stored]) -> Setting:
+    """The model with these weights, by the layer's name, each to be stored as `kept` says; levels and steps are left
+    to the dial. Shapes are what they were, and a dense runtime takes as long for zeros and rounded weights."""
+    base = held.baseline
+    tensors = {f"{name}.weight": one for name, one in kept.items()}
+    return Setting(
+        value,
+        held.write(weights),
+        levels={},
+        steps={},
+        size_plain=base.size_plain,
+        size_packed=packed_bytes((held.stored | tensors).values()),
+        parameters=base.parameters,
+        nonzero=base.nonzero_parameters
+        - sum(held.stored[name].nonzero - one.nonzero for name, one in tensors.items()),
+        macs=base.macs,
+        effective_macs=base.effective_macs - _effective_less(held, kept),
+        latency_ms=base.latency_ms,
     )
 
 
-def effective_less(held: Held, nonzero: Mapping[str, int]) -> int:
-    """Multiply-accumulates less whose weight is not zero, where layers have so many weights left that are not."""
+def _effective_less(held: Held, kept: Mapping[str, Stored]) -> int:
+    """Multiply-accumulates less whose weight is not zero."""
     less = 0
     for layer in held.counts.layers:
         name = layer.name.removesuffix(".weight")
-        if layer.shape and name in nonzero:
-            less += layer.effective_macs - round(layer.macs * nonzero[name] / held.weights[name].numel())
+        if layer.shape and name in kept:
+            less += layer.effective_macs - round(layer.macs * kept[name].nonzero / kept[name].elements)
     return less

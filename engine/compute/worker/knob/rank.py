@@ -14,7 +14,7 @@ from engine.compute.layers import factors
 from engine.compute.measures.estimate import Stored, packed_bytes, plain_bytes, stored
 from engine.compute.steps.calibration.understood import computed_by_class
 from engine.compute.steps.factorization.step import able_layers, ranks_of
-from engine.compute.worker.knob.dials import Setting
+from engine.compute.worker.knob.dials import Setting, as_step
 from engine.compute.worker.knob.held import Held
 from engine.errors import SecateurError
 from engine.params.factorization import Factorize
@@ -109,12 +109,11 @@ class Rank:
             self._count(name, rank, tensors, kept)
         macs = {layer.name.removesuffix(".weight"): layer for layer in held.counts.layers if layer.shape}
         fewer = {name: round(macs[name].macs * (1 - own[name] / whole[name])) for name in ranks}
-        params = self._params(value) if value else None
         return Setting(
             value,
             held.write(weights),
             {name: 1 - own[name] / whole[name] for name in ranks},
-            {params.kind: params.model_dump(mode="json", exclude_unset=True)} if params and ranks else {},
+            as_step(self._params(value)) if ranks else {},
             plain_bytes(tensors),
             packed_bytes(kept.values()),
             base.parameters - sum(whole[name] - own[name] for name in ranks),

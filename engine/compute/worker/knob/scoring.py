@@ -14,8 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from engine.compute.context import Context
+from engine.compute.layers.passes import restored
 from engine.compute.numerics.seeds import generator
-from engine.compute.steps.calibration.step import calibration_order, estimate, norms_of
+from engine.compute.steps.calibration.step import calibration_order, estimate, norms_of, statistics_of
 from engine.compute.tasks.output import main_output
 from engine.params.calibrate import Calibrate
 
@@ -95,7 +96,7 @@ class Scoring:
             batch=max(2, batch),
         )
         self._calibrating = calibration_order(
-            self.calibrate, _at(context, context.position + after), self.calibrate.batch
+            self.calibrate, replace(context, position=context.position + after), self.calibrate.batch
         )
         self._right_at_first = self._reference(model)
 
@@ -106,13 +107,9 @@ class Scoring:
         first = min(first, self.images)
         if not self._calibrates:
             return self._right[self._order[:first]]
-        statistics = [buffer for norm in norms_of(model) for buffer in norm.buffers(recurse=False)]
-        before = [buffer.clone() for buffer in statistics]
-        estimate(model, self._training(0, min(few, len(self._calibrating)), few, nullcontext))
-        knows = self._knows(model, 0, first, nullcontext)
-        for buffer, values in zip(statistics, before, strict=True):
-            buffer.copy_(values)
-        return knows
+        with restored(statistics_of(model)):
+            estimate(model, self._training(0, min(few, len(self._calibrating)), few, nullcontext))
+            return self._knows(model, 0, first, nullcontext)
 
     @property
     def calibrates(self) -> bool:
@@ -206,10 +203,3 @@ class Scoring:
         with torch.inference_mode():
             model(images)
         return time.perf_counter() - start
-
-
-def _at(context: Context, position: int) -> Context:
-    """The context of a step at another position."""
-    return Context(
-        context.data, context.device, context.seed, position, context.key, context.partial, context.send
-    )

@@ -8,10 +8,9 @@ from torch import Tensor
 
 from engine.compute.layers.masks import mask_of
 from engine.compute.layers.select import weight_of
-from engine.compute.measures.estimate import Stored
 from engine.compute.models import edits
 from engine.compute.steps.rates import NOTE, solved_rates
-from engine.compute.worker.knob.dials import Setting, effective_less, packed
+from engine.compute.worker.knob.dials import Setting, rewritten
 from engine.compute.worker.knob.held import Held
 from engine.errors import SecateurError
 from engine.params.pruning import PruneWeights
@@ -72,21 +71,15 @@ class Weights:
         weights = {
             name: torch.where(place >= gone[name], held.weights[name], 0.0) for name, place in places.items()
         }
-        nonzero = {name: int(torch.count_nonzero(weight)) for name, weight in weights.items()}
-        before, base = {name: held.stored[f"{name}.weight"] for name in weights}, held.baseline
+        kept = {
+            name: replace(held.stored[f"{name}.weight"], nonzero=int(torch.count_nonzero(weight)))
+            for name, weight in weights.items()
+        }
         given = {"sparsity": value} | ({} if rates is None else {"scope": "solved"})
-        return Setting(
-            value,
-            held.write(weights),
-            {name: 1 - nonzero[name] / stored.elements for name, stored in before.items()},
-            {PruneWeights.kind: given} if value else {},
-            base.size_plain,
-            packed(held, {n: Stored(s.elements, nonzero[n], s.bits, s.beside) for n, s in before.items()}),
-            base.parameters,
-            base.nonzero_parameters - sum(s.nonzero - nonzero[n] for n, s in before.items()),
-            base.macs,
-            base.effective_macs - effective_less(held, nonzero),
-            base.latency_ms,  # a dense runtime multiplies with zeros too
+        return replace(
+            rewritten(held, value, weights, kept),
+            levels={name: 1 - one.nonzero / one.elements for name, one in kept.items()},
+            steps={PruneWeights.kind: given} if value else {},
         )
 
     def _rates(self, value: float) -> Rates | None:

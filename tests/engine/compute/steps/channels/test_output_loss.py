@@ -72,6 +72,17 @@ def test_a_channel_that_others_can_replace_goes_first() -> None:
     assert float(copies.max()) > 10 * float(copies.min())
 
 
+def test_ranking_in_parts_gives_what_ranking_at_once_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As networks are ranked whose inverses don't fit into memory together."""
+    model = small_model()
+    groups = channel_graph(model).groups
+    at_once = output_losses(model, groups, context_for())
+    monkeypatch.setattr(output_loss, "ROOM", 2**20)
+    in_parts = output_losses(model, groups, context_for())
+    assert list(in_parts) == list(at_once)
+    assert all(torch.equal(in_parts[name], at_once[name]) for name in at_once)
+
+
 def test_no_label_has_a_part_and_the_model_stays() -> None:
     data = digits()
     wrong = replace(data, train=Split(data.train.images, torch.zeros_like(data.train.labels)))
