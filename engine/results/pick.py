@@ -44,6 +44,7 @@ class Pick:
         allowed: What it may lose.
         seeds: Trials that differ from it in their seed alone, itself among them.
         over: How many times its limit it has of the measure that it has most too much of; 1 or less within all.
+        gains: Whether it has less of the goal than its baseline; if not, it is merely what a search came nearest with.
     """
 
     trial: TrialState
@@ -53,11 +54,12 @@ class Pick:
     allowed: float
     seeds: int = 1
     over: float = 0.0
+    gains: bool = True
 
     @property
     def within(self) -> bool:
         """Whether it loses at most what it may, and has no more than it may; if not, it is what comes nearest."""
-        return self.loss <= self.allowed + ROUNDING and self.over <= 1.0
+        return self.gains and self.loss <= self.allowed + ROUNDING and self.over <= 1.0
 
     @property
     def times(self) -> float | None:
@@ -80,10 +82,11 @@ def pick(state: StudyState, by: Rule = STANDARD) -> Pick | None:
     Of a search that is through, its own choice, which was made so among its finalists (`engine.search.choice`).
     Small is what has least of the goal, see `goal_of`. Trials that differ in their seed alone are judged by their
     means, and the one that is best on validation stands for them. Nothing is chosen on the test split. A model that
-    is no smaller than its baseline is never the pick. Where every smaller one loses more, the one that loses least
+    is no smaller than its baseline is never the pick, unless a search came to nothing smaller. Where every smaller one loses more, the one that loses least
     is it (`Pick.within` is False). None while no smaller model is done.
     """
-    return best(judged(state, _chosen(state) or state.trials, by))
+    chosen = _chosen(state)
+    return best(judged(state, chosen or state.trials, by, smaller=not chosen))
 
 
 def judged(
@@ -97,11 +100,8 @@ def judged(
     quality = quality_name(state)
     goal = goal_of(state, done, by)
     bounds = tuple(limits.parse(name, value) for name, value in by.limits.items())
-    return [
-        _judged(trials, goal, quality, by.within / 100, bounds)
-        for trials in _by_parameters(done)
-        if not smaller or goal == MOST_ACCURATE or all((_times(trial, goal) or 0.0) > 1.0 for trial in trials)
-    ]
+    found = [_judged(trials, goal, quality, by.within / 100, bounds) for trials in _by_parameters(done)]
+    return [(one, amount) for one, amount in found if one.gains or not smaller]
 
 
 def best(found: Sequence[tuple[Pick, float]]) -> Pick | None:
@@ -272,7 +272,8 @@ def _judged(
     )
     shown = max(trials, key=lambda trial: trial.results.get(chosen) or 0.0)
     over = max((_over(trial, bound) for trial in trials for bound in bounds), default=0.0)
-    return Pick(shown, goal, quality, loss(trials, quality), allowed, len(trials), over), amount
+    gains = goal == MOST_ACCURATE or all((_times(trial, goal) or 0.0) > 1.0 for trial in trials)
+    return Pick(shown, goal, quality, loss(trials, quality), allowed, len(trials), over, gains), amount
 
 
 def loss(trials: Sequence[TrialState], quality: str) -> float:

@@ -58,12 +58,11 @@ def choose(task: Task, state: StudyState, rule: Rule) -> ev.Chosen:
     """The answer, from the finalists of the last confirmation."""
     told = _last_confirmed(state)
     looked = candidates(state)
-    found = _finalists(task, state, rule, told, looked)
-    gains = bool(found)
-    if not gains:  # a search never ends with nothing: what comes nearest is told as that
-        found = _finalists(task, state, rule, told, looked, smaller=False)
+    through = _finalists(task, state, rule, told, looked)
+    # A search never ends with nothing: where none gains, what comes nearest is told as that.
+    found = [one for one in through if one.found.gains] or through
     plain = [trial for trial in told if trial.proposal["role"] == UNCOMPRESSED and trial.status == "done"]
-    sure = [one for one in found if one.sure and gains]
+    sure = [one for one in found if one.sure]
     best = pick.best([(one.found, one.amount) for one in sure or found])
     if best is None:
         lines = [f"No candidate was of use: {looked} were looked at, and none could be finished."]
@@ -71,9 +70,9 @@ def choose(task: Task, state: StudyState, rule: Rule) -> ev.Chosen:
     winner = next(one for one in found if one.found is best)
     return ev.Chosen(
         trial=best.trial.index,
-        sure=winner.sure and gains,
+        sure=winner.sure,
         candidates=looked,
-        lines=_lines(task, winner, found, plain, looked, gains=gains),
+        lines=_lines(task, winner, found, plain, looked),
         finalists=[_as_dict(one) for one in found],
         uncompressed=_compared(plain),
     )
@@ -88,19 +87,12 @@ def _last_confirmed(state: StudyState) -> list[TrialState]:
 
 
 def _finalists(
-    task: Task,
-    state: StudyState,
-    rule: Rule,
-    told: Sequence[TrialState],
-    looked: int,
-    *,
-    smaller: bool = True,
+    task: Task, state: StudyState, rule: Rule, told: Sequence[TrialState], looked: int
 ) -> list[Finalist]:
-    """The finalists that are through; if `smaller`, those that have less of the goal than the network as it is."""
     mine = [trial for trial in told if trial.proposal["role"] == FINALIST and trial.status == "done"]
     images = int(state.trials[0].measure.measures.get("validation_images", 0))
     found = []
-    for one, amount in pick.judged(state, mine, rule, smaller=smaller):
+    for one, amount in pick.judged(state, mine, rule, smaller=False):
         number = one.trial.proposal["candidate"]
         trials = tuple(trial for trial in mine if trial.proposal["candidate"] == number)
         agreements = [
@@ -140,17 +132,11 @@ def _compared(trials: Sequence[TrialState]) -> dict[str, Any]:
 
 
 def _lines(
-    task: Task,
-    winner: Finalist,
-    found: Sequence[Finalist],
-    plain: Sequence[TrialState],
-    looked: int,
-    *,
-    gains: bool,
+    task: Task, winner: Finalist, found: Sequence[Finalist], plain: Sequence[TrialState], looked: int
 ) -> list[str]:
     one = winner.found
     lines = [f"{_what(task)}: {one}"]
-    if not gains:
+    if not one.gains:
         less = "faster" if task.goal.startswith("latency") else "smaller"
         lines = [f"No finalist is {less} than the network as it is; this one is nearest: {one}"]
     elif one.within:
