@@ -82,8 +82,8 @@ def pick(state: StudyState, by: Rule = STANDARD) -> Pick | None:
     Of a search that is through, its own choice, which was made so among its finalists (`engine.search.choice`).
     Small is what has least of the goal, see `goal_of`. Trials that differ in their seed alone are judged by their
     means, and the one that is best on validation stands for them. Nothing is chosen on the test split. A model that
-    is no smaller than its baseline is never the pick, unless a search came to nothing smaller. Where every smaller one loses more, the one that loses least
-    is it (`Pick.within` is False). None while no smaller model is done.
+    is no smaller than its baseline is never the pick, unless a search came to nothing smaller. Where every smaller one
+    loses more, the one that loses least is it (`Pick.within` is False). None while no smaller model is done.
     """
     chosen = _chosen(state)
     return best(judged(state, chosen or state.trials, by, smaller=not chosen))
