@@ -28,7 +28,7 @@ PIECE_S = 0.12
 """Seconds of a piece of work after which it is looked whether something else was asked meanwhile."""
 CALIBRATED_S = 3.0
 """Seconds that the images may take on which the statistics of the finer answers are estimated."""
-LEAST_IMAGES = 8
+LEAST_IMAGES = 4
 """Images of the first answer's statistics, and half of those that it scores, on however slow a machine."""
 MOST_CALIBRATED = 512
 """As many as `sensitivity` takes for every row."""
