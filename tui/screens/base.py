@@ -79,6 +79,12 @@ class BaseScreen(Screen[None]):
         status = status or (state.status if state else "")
         self.query_one(PlaceBar).show_study(state.name if state else "", status)
 
+    async def on_event(self, event: events.Event) -> None:
+        # Whoever leaves in the instant a place opens: that it was opened is still told when its widgets are gone.
+        if isinstance(event, events.ScreenResume) and not self.is_attached:
+            return
+        await super().on_event(event)
+
     def on_mount(self) -> None:
         for table in self.query(Table):
             table.hidden = columns.hidden(self._named(table))
