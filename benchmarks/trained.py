@@ -51,6 +51,7 @@ def arguments(parser: argparse.ArgumentParser, folder: str) -> None:
     parser.add_argument(
         "--schedule", choices=get_args(ScheduleName), help="of fine-tuning, if not its default"
     )
+    parser.add_argument("--optimizer", default="sgd", choices=["sgd", "adam", "adamw"])
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--augment", default="crop-flip")
     parser.add_argument("--precision", default="bf16", choices=["fp32", "bf16"])
@@ -101,7 +102,13 @@ def finetune(args: argparse.Namespace, **changes: Any) -> Finetune:
 
 
 def _common(args: argparse.Namespace) -> dict[str, Any]:
-    return {"batch": args.batch, "augment": args.augment, "precision": args.precision, "keep": "best"}
+    return {
+        "batch": args.batch,
+        "augment": args.augment,
+        "precision": args.precision,
+        "optimizer": args.optimizer,
+        "keep": "best",
+    }
 
 
 def baseline(args: argparse.Namespace, data: Dataset, seed: int) -> nn.Module:
@@ -127,7 +134,10 @@ def further(args: argparse.Namespace, data: Dataset, seed: int) -> nn.Module:
 
 
 def _trained_as(args: argparse.Namespace) -> list[object]:
-    return [args.model, args.data, args.images, args.size, args.epochs, args.rate, args.batch]
+    by = [] if args.optimizer == "sgd" else [args.optimizer]
+    # Of a user's own network its name: the path is another on every machine.
+    model = args.model.rpartition(":")[2]
+    return [model, args.data, args.images, args.size, args.epochs, args.rate, args.batch, *by]
 
 
 def _network(args: argparse.Namespace, about: Sequence[object], made: Callable[[], nn.Module]) -> nn.Module:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from engine.compute.layers import factors, foreign, shared
+from engine.compute.layers import attention, factors, foreign, shared
 from engine.compute.yolo.split import split as split_c2f
 from engine.errors import SecateurError
 
@@ -30,6 +30,8 @@ SHARE = "share"
 PLAIN = "plain"
 """`layer`: a module whose own code computed its weight, and that became a plain parameter
 (`engine.compute.layers.foreign`)."""
+FREE_HEADS = "free-heads"
+"""`layer`: an attention whose heads get widths of their own (`engine.compute.layers.attention`)."""
 UNSHARE = "unshare"
 """`layer`: a convolution that shared filters and became a plain one."""
 RESIZE = "resize"
@@ -116,6 +118,8 @@ def apply(model: nn.Module, edit: Edit) -> None:
             shared.repeat(model, edit["layer"], edit["filters"], scaled=edit["scaled"])
         case "plain":
             foreign.make_plain(model.get_submodule(edit["layer"]))
+        case "free-heads":
+            attention.repeat(model, edit["layer"])
         case "unshare":
             shared.unshare(model, edit["layer"])
         case unknown:

@@ -25,8 +25,9 @@ from engine.compute.steps.calibration.understood import changeable
 from engine.compute.steps.channels.graph import channel_graph
 from engine.compute.steps.channels.groups import Group
 from engine.compute.steps.channels.importance import importance as unit_importance
+from engine.compute.steps.channels.prepare import prepare_for_channels
 from engine.compute.steps.channels.shrink import shrink
-from engine.compute.steps.channels.yolo import prepare_for_channels, protected_layers
+from engine.compute.steps.channels.yolo import protected_layers
 from engine.compute.steps.factorization.step import able_layers, split
 from engine.compute.steps.pruning.importance import importance
 from engine.compute.steps.pruning.rounds import keep_largest

@@ -17,6 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from engine.compute.layers.passes import tensors_in
+from engine.compute.models.architecture import architecture
 from engine.compute.steps.channels.coupling import FREE, CouplingGraph
 from engine.compute.steps.channels.labels import (
     broadcast,
@@ -62,6 +63,13 @@ NORMS = {
     "native_layer_norm": -1,
 }
 """Normalizations, and the dimension that their weights lie along."""
+
+
+def example_for(model: nn.Module) -> Tensor:
+    """A random image (1, C, H, W) such as `model` takes."""
+    arch = architecture(model)
+    random = torch.Generator().manual_seed(0)
+    return torch.randn(1, arch.channels, *arch.size, generator=random).to(next(model.parameters()))
 
 
 def trace(model: nn.Module, example: Tensor) -> CouplingGraph:
