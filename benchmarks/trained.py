@@ -36,6 +36,8 @@ BLOCKS, BLOCK_MS = 30, 50.0
 SCRATCH = tempfile.TemporaryDirectory(prefix="secateur-benchmark-")
 STORED_SIZE = 28
 """Pixels of Fashion-MNIST's images as they are stored."""
+STORED_SIZES = {"digits": 8}
+"""Of other data sets that can be had in other sizes too."""
 
 
 def arguments(parser: argparse.ArgumentParser, folder: str) -> None:
@@ -70,7 +72,7 @@ def prepare(args: argparse.Namespace) -> Dataset:
     """Sets torch up as the engine's workers do, and loads the images."""
     multiprocessing.get_context("forkserver").set_forkserver_preload([*forks.PRELOAD])
     settle(args.training_threads or args.threads)
-    size = None if args.size == STORED_SIZE else args.size
+    size = None if args.size == STORED_SIZES.get(args.data, STORED_SIZE) else args.size
     params = Data(name=args.data, limit=args.images or None, size=size)
     return load(params, datasets.locate(params, Path()), fingerprint="known")
 
@@ -146,7 +148,7 @@ def _network(args: argparse.Namespace, about: Sequence[object], made: Callable[[
         model = made()
         folder.mkdir(parents=True, exist_ok=True)
         checkpoint.save(model, folder)
-    return to_device(checkpoint.load(folder), CPU)
+    return to_device(checkpoint.load(folder, [args.model]), CPU)
 
 
 def kept(

@@ -16,6 +16,7 @@ import argparse
 import statistics
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ WITHOUT = {"bottlenecks": "ResNet of bottlenecks", "mobilenet_v3": "MobileNetV3-
 SPEEDUP = 2.0
 GOAL = 1.0
 """Points of test accuracy that a transformer may lose at half the MACs after training."""
-QUICK = "--data digits --images 900 --epochs 30 --finetune 10 --threads 1 --seeds 0 --only vit"
+QUICK = "--data digits --images 900 --epochs 20 --finetune 8 --threads 1 --seeds 0 --only vit"
 QUICK_LOST = 4.0
 """Points on validation that the quick form may lose after training: of 180 digits one is half a point."""
 
@@ -64,10 +65,7 @@ def row(args: argparse.Namespace, data: Dataset, network: str) -> dict[str, Any]
     step = PruneChannels(speedup=SPEEDUP)
     arms = {"whole": None, f"{step.kind}v{step.version}": step}
     whole, pruned = (
-        [
-            trained.kept(args, [arm, seed], lambda s=seed, by=by: trial(args, data, s, by))
-            for seed in args.seeds
-        ]
+        [trained.kept(args, [arm, seed], partial(trial, args, data, seed, by)) for seed in args.seeds]
         for arm, by in arms.items()
     )
     found: dict[str, Any] = {
