@@ -66,8 +66,8 @@ class LatencyTarget(Params):
 
 
 class PruneChannels(StepParams):
-    """Remove whole channels with everything coupled to them, so that the network really shrinks; of attention whole heads
-    too, and dimensions of heads."""
+    """Remove whole channels with everything coupled to them, so that the network really shrinks; of attention also
+    whole heads, and dimensions of heads."""
 
     kind: ClassVar[str] = "prune.channels"
     rates_of: ClassVar[str] = "channels"

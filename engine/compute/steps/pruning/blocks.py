@@ -61,7 +61,7 @@ def prune_blocks(model: nn.Module, params: PruneBlocks, context: Context) -> nn.
         # Of two that are as good, such as one in the other, the smaller.
         name = min(losses, key=lambda one: (max(losses[one] - lost, 0.0) / gained[one], saved[one]))
         lost = losses[name]
-        _drop(model, name, blocks[name])
+        drop(model, name, blocks[name])
         left = count(model, shape).macs
         dropped.append({"layer": name, "macs": saved[name], "divergence": lost})
     _tell(dropped, before / left, params, context)
@@ -147,7 +147,8 @@ def _without(model: nn.Module, name: str, stand_in: Dropped) -> Iterator[None]:
         replace(model, name, before)
 
 
-def _drop(model: nn.Module, name: str, stand_in: Dropped) -> None:
+def drop(model: nn.Module, name: str, stand_in: Dropped) -> None:
+    """Put `stand_in` in the place of the block `name`; the edit is recorded."""
     replace(model, name, stand_in)
     edits.record(
         model,
