@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from engine import datasets
 from engine.compute.data import Dataset, load
+from engine.compute.export.source import generate
 from engine.compute.layers.attention import FreeAttention
 from engine.compute.models import edits
 from engine.compute.models.architecture import Architecture
@@ -110,3 +111,11 @@ def test_attention_that_is_used_otherwise_keeps_its_heads_tied() -> None:
     assert isinstance(model.block.self_attn, nn.MultiheadAttention)
     groups = {group.name: group for group in channel_graph(model).groups}
     assert groups["stem"].root.positions.tolist() == [[o, o + 8] for o in range(8)]
+
+
+def test_its_source_reads_like_a_network_and_gives_the_same_bits() -> None:
+    model = ready(networks.vit)
+    groups = channel_graph(model).groups
+    shrink(model, groups, {group.name: torch.arange(group.units // 2) for group in groups})
+    made = generate(model, (3, networks.SIZE, networks.SIZE))  # compares the bits itself
+    assert made.trainable and "scaled_dot_product_attention" in made.text
