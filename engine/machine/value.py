@@ -142,15 +142,19 @@ def here(
     *,
     on: str | None = None,
     distributed: dict[str, Any] | None = None,
+    nodes: int = 1,
 ) -> Machine:
     """This machine, for a preset's `device` and `threads` with so many processes at a time.
 
-    `on` is `cpu` or `cuda` where that is decided already. `distributed` is how several processes train together.
+    `on` is `cpu` or `cuda` where that is decided already. `distributed` is how several processes train together, over
+    so many `nodes`.
     """
     on = on or environment.resolve_device(device)
     each = environment.resolve_threads(threads, parallel)
     card = next(iter(environment.gpus(device if ":" in device else "cuda")), None) if on == "cuda" else None
-    together = {"distributed": distributed} if distributed else {}
+    # NCCL sums in an order that follows the links between GPUs, gloo in that of the processes wherever they are.
+    layout = {"nodes": nodes} if on == "cuda" and nodes > 1 else {}
+    together = {"distributed": distributed | layout} if distributed else {}
     return Machine(
         on,
         each,
