@@ -24,9 +24,9 @@ from engine.errors import SecateurError
 from engine.machine import environment, gpu_state, gpus
 from engine.machine.value import here
 
-def refused(device):
+def refused(device, processes=1):
     try:
-        gpus.check(device)
+        gpus.check(device, processes)
     except SecateurError as error:
         return error.sentence
 
@@ -35,6 +35,7 @@ used = gpus.of_device(device)
 on = environment.resolve_device(device)
 print(json.dumps({
     "gpus": [asdict(gpu) for gpu in used], "why": gpus.found().why, "on": on, "refused": refused(device),
+    "together": refused(device, 2),
     "notes": [text for _, text in gpus.notes(device, parallel)], "slots": gpus.slots(used, parallel),
     "numerics": here(device, 1, 1).numerics if on == "cuda" and used else None,
     "state": gpu_state.read(used[0]) if used else None,
@@ -79,6 +80,7 @@ def test_trials_are_spread_over_the_gpus_that_are_alike(ask: Ask) -> None:
     unlike, shared = found["notes"]
     assert "other bits" in unlike and "Tesla T4" in unlike
     assert "3 trials at a time share 2 GPUs" in shared
+    assert found["together"] is None
     assert found["numerics"]["machine"]["gpu"] == "NVIDIA H100 80GB HBM3"
     assert found["numerics"]["variables"]["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
 
@@ -133,6 +135,7 @@ def test_every_mig_instance_is_found_though_cuda_shows_one(ask: Ask) -> None:
     given = ask(one, parallel=2, FAKE_SMI_LIST=listed, CUDA_VISIBLE_DEVICES="MIG-22,MIG-33")
     assert given["slots"] == [["MIG-22"], ["MIG-22"]]
     assert found["state"] == {}, "an instance has no clocks of its own"
+    assert "can't train together on MIG instances" in found["together"] and "NCCL" in found["together"]
 
 
 @pytest.mark.parametrize(
