@@ -23,10 +23,17 @@ from dataclasses import asdict
 from engine.errors import SecateurError
 from engine.machine import environment, gpu_state, gpus
 from engine.machine.value import here
+from engine.params.training import Train
 
 def refused(device, processes=1):
     try:
         gpus.check(device, processes)
+    except SecateurError as error:
+        return error.sentence
+
+def untrained(precision):
+    try:
+        here(device, 1, 1).check_training(Train(precision=precision), 1)
     except SecateurError as error:
         return error.sentence
 
@@ -38,6 +45,7 @@ print(json.dumps({
     "together": refused(device, 2),
     "notes": [text for _, text in gpus.notes(device, parallel)], "slots": gpus.slots(used, parallel),
     "numerics": here(device, 1, 1).numerics if on == "cuda" and used else None,
+    "untrained": {one: untrained(one) for one in ("fp32", "tf32", "bf16")} if on == "cuda" and used else None,
     "state": gpu_state.read(used[0]) if used else None,
     "begun": bool(used) and ctypes.CDLL("libcuda.so.1").fake_begun(),
 }))
@@ -96,6 +104,8 @@ def test_one_gpu_can_be_chosen_by_its_number_and_the_key_has_its_name(ask: Ask) 
     assert [gpu["name"] for gpu in found["gpus"]] == ["Tesla T4"]
     assert (found["on"], found["numerics"]["device"]) == ("cuda", "cuda"), "keys know no number"
     assert found["numerics"]["machine"]["gpu"] == "Tesla T4"
+    assert found["untrained"]["fp32"] is None
+    assert all("the GPU has no" in found["untrained"][name] for name in ("tf32", "bf16"))
     missing = ask(f"{H100}|1\n{T4}|2", "cuda:2")
     assert "there are 2 GPUs here" in missing["refused"] and "cuda:1 (Tesla T4)" in missing["refused"]
 
