@@ -207,7 +207,9 @@ def _halving(run: _Run, epoch: int, start: resume.Snapshot) -> tuple[float, floa
         except torch.OutOfMemoryError as error:
             if run.micro == 1:
                 raise out_of_memory(error) from error
-        run.gradients = partial(_gradients, run)  # a recorded graph holds all the memory that it was recorded with
+        run.gradients = partial(
+            _gradients, run
+        )  # a recorded graph holds all the memory that it was recorded with
         torch.cuda.empty_cache()
         resume.put_back(run.trained, run.optimizer, start)
         run.micro = (run.micro + 1) // 2
