@@ -131,7 +131,7 @@ def _opened_on_gpu(job: Measurement) -> tuple[Session, Callable[[], int], int]:
         return loaded, lambda: torch.cuda.max_memory_allocated(job.device), took
     if why := runtimes.missing(job.runtime, job.device):
         raise Unavailable(why)
-    # What another allocator than torch's has taken of the card; the context is there before.
+    torch.cuda.init()  # type: ignore[no-untyped-call]  # what another allocator takes of the card comes after the context
     before, _ = torch.cuda.mem_get_info(job.device)
     loaded, took = _session(job)
     after, _ = torch.cuda.mem_get_info(job.device)
