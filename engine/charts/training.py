@@ -6,6 +6,7 @@ from dataclasses import replace
 from engine.charts.lines import parameter_names
 from engine.charts.owner import Owner
 from engine.measures.table import QUALITIES, drawn, measure
+from engine.plotting.axis import Scale
 from engine.plotting.figure import Figure, Point, Series
 from engine.studies.state import StepState, StudyState, TrialState
 from engine.text.numbers import percent
@@ -19,7 +20,7 @@ def measures(states: Sequence[StudyState]) -> list[str]:
 
 
 def figure(
-    states: Sequence[StudyState], y: str, *, log: bool = False, only: Collection[str] | None = None
+    states: Sequence[StudyState], y: str, *, scale: Scale = "linear", only: Collection[str] | None = None
 ) -> Figure:
     """The curves of several studies; a step that trials share is one line. `y` is one of `measures`.
 
@@ -35,7 +36,7 @@ def figure(
             owner = Owner(state, trials)
             points = tuple(Point(number, value, owner=owner) for number, value in values if value is not None)
             lines.append(Series(prefix + step_name(state, step, trials, told_by), points))
-    return Figure(x_label="epoch", y_label=measure(y).label, series=tuple(lines), log_y=log, y_measure=y)
+    return Figure(x_label="epoch", y_label=measure(y).label, series=tuple(lines), y_scale=scale, y_measure=y)
 
 
 def with_epochs(figure: Figure, epochs: int) -> Figure:

@@ -1,13 +1,15 @@
 """The legend of a chart in a terminal: marker and name of every line, in words that fit."""
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from engine.measures.table import measure_text
 from engine.params.runtimes import KIND
+from engine.plotting.axis import NOT_SHOWN, placeable
 from engine.plotting.cells import Cell, Rows, spelled
-from engine.plotting.figure import Figure, Series, finite
+from engine.plotting.figure import Figure, Point, Series, finite
 from engine.plotting.palette import MUTED, SEVERAL, styles
 
 SHARE, LARGEST_SHARE = 4, 3
@@ -180,14 +182,15 @@ def _at_most(count: int, lines: Rows, width: int, ascii_only: bool) -> Rows:
 
 
 def _omitted(line: Series, figure: Figure) -> str:
-    """What the legend says about points that a log axis can't show."""
-    lost = sum(
-        (figure.log_x and _not_positive(point.x)) or (figure.log_y and _not_positive(point.y))
-        for point in line.points
-    )
-    return f" ({lost} at or below 0 not shown)" if lost else ""
+    """What the legend says about points that the scales have no place for."""
+    lost = Counter(where for point in line.points if (where := _off_scale(point, figure)))
+    return "".join(f" ({number} {where} not shown)" for where, number in lost.items())
 
 
-def _not_positive(value: object) -> bool:
-    plain = finite(value)
-    return plain is not None and plain <= 0
+def _off_scale(point: Point, figure: Figure) -> str:
+    """Where a point lies that can't be shown; empty if it can."""
+    for value, scale in ((point.x, figure.x_scale), (point.y, figure.y_scale)):
+        plain = finite(value)
+        if plain is not None and not placeable(plain, scale):
+            return NOT_SHOWN[scale]
+    return ""

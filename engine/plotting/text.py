@@ -12,6 +12,7 @@ from typing import NamedTuple, TextIO
 
 from engine.measures.table import measure_text
 from engine.plotting.axes import Scene, UnitPoint, clipped, error_bars, inside, runs, scene, unit_point
+from engine.plotting.axis import NOT_SHOWN
 from engine.plotting.canvas import Line, cell, raster
 from engine.plotting.cells import Cell, Rows, spelled
 from engine.plotting.figure import Figure, Series, decimate, finite, x_name, y_name
@@ -241,7 +242,9 @@ def _marked(places: list[Place], frame: _Frame, line: Series) -> Iterable[Place]
 
 def _nothing(figure: Figure) -> str:
     if any(point.y is not None for line in figure.series for point in line.points):
-        return "no values above 0 to show" if figure.log_y or figure.log_x else "no finite values to show"
+        left_out = dict.fromkeys(NOT_SHOWN[scale] for scale in (figure.x_scale, figure.y_scale))
+        where = " or ".join(filter(None, left_out))
+        return f"all values are {where}: no place on the scale" if where else "no finite values to show"
     return "no values yet"
 
 
