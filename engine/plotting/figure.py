@@ -73,6 +73,8 @@ class Figure:
     y_limits: Limits | None = None
     x_measure: str = ""
     y_measure: str = ""
+    bright: int | None = None
+    """The series drawn in its colour, above the others, which are grey; None: each has its own."""
 
 
 def series(

@@ -188,11 +188,13 @@ def _draw_references(grid: Rows, drawn: Scene, frame: _Frame, ascii_only: bool) 
 
 
 def _draw_series(grid: Rows, drawn: Scene, frame: _Frame, ascii_only: bool) -> None:
-    looks = styles(drawn.figure)
-    thinned = [decimate(line, frame.columns) for line in drawn.figure.series]
+    looks, bright = styles(drawn.figure), drawn.figure.bright
+    order = sorted(
+        range(len(looks)), key=lambda i: i == bright
+    )  # what is drawn last is seen where lines meet
     dots, bar = (".", "|") if ascii_only else ("braille", "braille")
     lines = []
-    for line, look in zip(thinned, looks, strict=True):
+    for line, look in ((decimate(drawn.figure.series[i], frame.columns), looks[i]) for i in order):
         for ends in error_bars(line, drawn.x, drawn.y):
             lines += [Line(ends, look.colour.code, bar), *_caps(ends, frame, look.colour.code, ascii_only)]
         parts = (part for run in runs(line, drawn.x, drawn.y) for part in clipped(run) if line.line)
@@ -202,13 +204,11 @@ def _draw_series(grid: Rows, drawn: Scene, frame: _Frame, ascii_only: bool) -> N
             if char != " ":
                 grid[frame.top + row][frame.left + column] = Cell(char, HUES.get(code or 0))
     marked: dict[tuple[int, int], int] = {}
-    for i, look in enumerate(looks):
-        if not drawn.figure.series[i].marks:
-            continue
+    for i, look in ((i, looks[i]) for i in order if drawn.figure.series[i].marks):
         for place in _marked(list(_places(drawn, frame, i)), frame, drawn.figure.series[i]):
             owner = marked.setdefault((place.row, place.column), i)
             glyph = look.ascii_glyph if ascii_only else look.glyph
-            shared = owner != i and look.shape != STAR
+            shared = owner != i and i != bright and look.shape != STAR
             grid[place.row][place.column] = Cell(
                 SEVERAL if shared else glyph, None if shared else look.colour.terminal
             )

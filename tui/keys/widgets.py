@@ -39,7 +39,7 @@ PLOT = (
         "front",
         ("z",),
         "to the front",
-        "Zoom to the part of the Pareto front that one would choose from: from the best to the pick.",
+        "Zoom to the Pareto front, from its best point to the pick.",
         "plot",
         group="Zoom",
     ),

@@ -12,11 +12,14 @@ from engine.plotting.axes import scene
 from engine.plotting.axis import Axis, placeable
 from engine.plotting.cells import Cell, Rows
 from engine.plotting.figure import Figure, Limits, decimate, finite
+from engine.plotting.palette import COLOURS
 from engine.plotting.text import Place, places, with_legend
 from tui.keys.table import bindings
 from tui.patches import letters
 from tui.widgets.painted import Line, Painted
 
+MOST_COLOURS = len(COLOURS)
+"""Lines from which on colours repeat: then the cursor's line alone has its own."""
 MOST_POINTS = 4000
 """Points of a line beyond which it is thinned; many more than there are columns, so that zooming shows detail."""
 PAN = 0.25
@@ -97,7 +100,7 @@ class Plot(Painted, can_focus=True):
         return cursor[0], self._indices[cursor[0]][cursor[1]]
 
     def lines(self, width: int, height: int) -> Sequence[Line]:
-        wanted = (self.shown, width, height, self._empty)
+        wanted = (self._lit(), width, height, self._empty)
         if self._cached is None or self._cached[0] != wanted:
             try:
                 self._cached = (wanted, *self._drawn(width, height))
@@ -113,9 +116,14 @@ class Plot(Painted, can_focus=True):
         row[at.column] = row[at.column]._replace(bg="reverse")
         return [*lines[: at.row], _line(row), *lines[at.row + 1 :]]
 
+    def _lit(self) -> Figure:
+        """What is shown, of many lines the cursor's bright."""
+        many = self._cursor is not None and len(self._figure.series) > MOST_COLOURS
+        return replace(self.shown, bright=self._cursor[0] if many and self._cursor else None)
+
     def _drawn(self, width: int, height: int) -> tuple[Rows, tuple[Place, ...]]:
         """Chart and legend as cells, and where the points are."""
-        figure = self.shown
+        figure = self._lit()
         if not figure.series and not figure.references:
             return [[Cell(char) for char in self._empty[:width]]], ()
         rows, chart = with_legend(figure, width, height, letters.ON)
