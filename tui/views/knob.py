@@ -245,8 +245,9 @@ def references(baseline: Baseline, trial: TrialState | None, rule: Rule) -> list
 
 def title(trial: TrialState | None, rule: Rule) -> str:
     """What the chart is of, and what its limit is."""
-    points = f"{numbers.number(rule.within)} point{'' if rule.within == 1 else 's'}"
-    return "accuracy" + (f"; limit: {points} below the baseline" if _before(trial) is not None else "")
+    return "accuracy" + (
+        f"; limit: {numbers.points_of(rule.within)} below the baseline" if _before(trial) is not None else ""
+    )
 
 
 def _before(trial: TrialState | None) -> float | None:
