@@ -117,7 +117,7 @@ class Task:
                 host=self.attempt.host,
                 restart=self.attempt.restart,
                 given=self.attempt.as_dict(),
-                environment=environment.describe() | _surroundings(),
+                environment=environment.describe() | inside.software(),
             )
         )
         self.progress.refresh()
@@ -379,16 +379,6 @@ class Task:
 def _from(jobs: list[Job], start: int) -> list[Job]:
     """All jobs, beginning with that at `start`, so that helpers begin at different places."""
     return jobs[start:] + jobs[:start]
-
-
-def _surroundings() -> dict[str, str]:
-    """What the task's software comes from."""
-    values = {
-        "interpreter": sys.executable,
-        "modules": os.environ.get("LOADEDMODULES", ""),
-        "container": os.environ.get("APPTAINER_CONTAINER", ""),
-    }
-    return {name: value for name, value in values.items() if value}
 
 
 def main() -> None:
