@@ -14,6 +14,8 @@ TIMEOUT_S = 600.0
 """Many times what a quick preset needs where nothing else runs."""
 AS_IT_IS = "quickstart"
 """Quick enough to be run whole."""
+FEWER_IMAGES = ("train.epochs=1", "finetune.epochs=1", "data.limit=400", "sweep.prune.weights.sparsity=[0.9]")
+"""For where lesser instructions take several times as long (tests/test_processors.py)."""
 
 
 @pytest.fixture(scope="module")
@@ -39,3 +41,8 @@ def test_the_preset_runs_to_its_end(name: str, lab: Lab) -> None:
         assert len(found["trials"]) == len(read.trials)
     else:  # its trials are not known before; the answer is one of them
         assert any(trial["index"] == found["pick"]["index"] for trial in found["trials"])
+
+
+def test_the_quickstart_on_fewer_images_runs_to_its_end(lab: Lab) -> None:
+    found = lab.run(*FEWER_IMAGES, preset=str(shipped.find(AS_IT_IS)))
+    assert [trial["status"] for trial in found["trials"]] == ["done"] * 2
