@@ -10,8 +10,9 @@ that is best on validation. The test split is scored once for each.
                                   [--distill 'method={kind: logits, alpha: 0.5}' ...]
 
 With --speedup the target is MACs before over after; with --compression, parameters before over after. Results are kept
-in --folder, and a run that was interrupted goes on with the first that is missing. Prints a line for each trial and
-mean ± deviation over the seeds for each arm.
+in --folder, and a run that was interrupted goes on with the first that is missing. Prints a line for each trial, and
+writes mean and deviation over the seeds for each arm to benchmarks/results/channels.json (`channels_parameters` with
+--compression; of other networks than ResNet20 with their name).
 
 Arms: `baseline` is the unpruned network with the same epochs of fine-tuning, `plain` torch-pruning, `ours` fine-tuned
 on the labels, `taught` the same with a teacher beside them, which is the network of the arm `baseline`.
@@ -19,13 +20,14 @@ on the labels, `taught` the same with a teacher beside them, which is the networ
 
 import argparse
 import copy
+import statistics
 import time
 from typing import Any
 
 import torch
 from torch import nn
 
-from benchmarks import trained
+from benchmarks import results, trained
 from engine.compute.context import to_device, validate
 from engine.compute.data import Dataset
 from engine.compute.measures.counts import count
@@ -33,9 +35,21 @@ from engine.compute.steps.apply import apply
 from engine.params import Distill, Finetune, PruneChannels
 from engine.params.channels import NoLearning
 from engine.params.pruning import OneShot
+from engine.text.phrases import counted
 
+Trials = dict[tuple[float, str], list[dict[str, Any]]]
+"""Results of all seeds by target and arm."""
+TITLE = "Channel pruning against torch-pruning"
+
+ARMS = {
+    "baseline": "not pruned",
+    "plain": "torch-pruning",
+    "ours": "prune.channels",
+    "taught": "prune.channels, with a teacher",
+}
+"""The arms, and what the results' table calls them."""
 OURS = ("ours", "taught")
-"""Arms that are pruned by `prune.channels`; the second is fine-tuned with a teacher."""
+"""Those that are pruned by `prune.channels`; the second is fine-tuned with a teacher."""
 HALVINGS = 12
 """Of the range in which the plain way's ratio of channels is sought: to 0.02 points."""
 
@@ -95,7 +109,7 @@ def spent(step: PruneChannels) -> int:
 def trial(args: argparse.Namespace, data: Dataset, arm: str, target: float, seed: int) -> dict[str, Any]:
     """One arm at one target for one seed; `validation` decides, `test` is scored once at the end."""
     model = trained.further(args, data, seed) if arm == "baseline" else trained.baseline(args, data, seed)
-    started = time.monotonic()
+    started = time.process_time()
     if arm != "baseline":
         model = plain(model, data, args, target) if arm == "plain" else ours(model, data, args, target, seed)
     pruned = validate(model, trained.context(data, seed, 1)).accuracy
@@ -118,8 +132,24 @@ def trial(args: argparse.Namespace, data: Dataset, arm: str, target: float, seed
         "test": trained.tested(model, data),
         "macs": counts.macs,
         "parameters": counts.parameters,
-        "seconds": time.monotonic() - started,
+        "core_seconds": time.process_time() - started,
     }
+
+
+def file_of(args: argparse.Namespace) -> str:
+    """The name of the results' file."""
+    name = "channels_parameters" if args.compression else "channels"
+    return name if args.model == "resnet20" else f"{name}_{args.model.rpartition('/')[2]}"
+
+
+def described(args: argparse.Namespace) -> str:
+    """What holds for all rows of the results' table."""
+    seeds = counted(len(args.seeds), "seed")
+    return (
+        f"{args.model}, {args.images or 'all'} images of {args.data}, {seeds}: {args.epochs} epochs of training,"
+        f" pruning, {args.finetune} epochs after it at a rate of {args.finetune_rate:g} at most"
+        f" ({args.schedule or 'cosine'}). Not pruned: as many epochs. Points above are those of the same seeds."
+    )
 
 
 def main() -> None:
@@ -134,13 +164,18 @@ def main() -> None:
     parser.add_argument("--distill", nargs="*", default=[], metavar="PARAMETER=VALUE")
     args = parser.parse_args()
     data = trained.prepare(args)
-    results: dict[tuple[str, float], list[dict[str, Any]]] = {}
+    found: Trials = {}
     for seed in args.seeds:
         for arm in args.arms:
             for target in [1.0] if arm == "baseline" else args.compression or args.speedup:
                 result = kept(args, data, arm, target, seed)
-                results.setdefault((arm, target), []).append(result)
-    report(results)
+                found.setdefault((target, arm), []).append(result)
+    rows = [
+        row(args, *about, found) for about in sorted(found, key=lambda one: (one[0], [*ARMS].index(one[1])))
+    ]
+    for one in rows:
+        print("  ".join(f"{name}: {value}" for name, value in one.items()))
+    results.write(file_of(args), rows, title=TITLE, about=described(args))
 
 
 def kept(args: argparse.Namespace, data: Dataset, arm: str, target: float, seed: int) -> dict[str, Any]:
@@ -153,20 +188,36 @@ def kept(args: argparse.Namespace, data: Dataset, arm: str, target: float, seed:
     print(
         f"{arm:9} {target:4g}x seed {seed}: pruned {result['pruned_validation']:.2%}, validation"
         f" {result['validation']:.2%}, test {result['test']:.2%}, {result['macs'] / 1e6:.2f} M MACs,"
-        f" {result['parameters'] / 1e6:.3f} M parameters, {result['seconds']:.0f} s",
+        f" {result['parameters'] / 1e6:.3f} M parameters, {result['core_seconds']:.0f} core-seconds",
         flush=True,
     )
     return result
 
 
-def report(results: dict[tuple[str, float], list[dict[str, Any]]]) -> None:
-    print("\narm        target  test accuracy (mean ± deviation)  validation")
-    for (arm, target), trials in sorted(results.items(), key=lambda item: (item[0][1], item[0][0])):
-        test, validation = ([100 * f[name] for f in trials] for name in ("test", "validation"))
-        print(
-            f"{arm:9} {target:6g}x  {trained.spread(test)} % ({len(trials)} seeds)"
-            f"      {trained.spread(validation)} %"
-        )
+def row(args: argparse.Namespace, target: float, arm: str, found: Trials) -> dict[str, Any]:
+    """What the results' table says of one arm at one target."""
+    trials, unit = found[target, arm], "parameters" if args.compression else "MACs"
+    plains = {one["seed"]: one for one in found.get((target, "plain"), [])}
+
+    def percent(name: str) -> float | list[float]:
+        return results.mean_and_deviation([100 * one[name] for one in trials])
+
+    above = [100 * (one["test"] - plains[one["seed"]]["test"]) for one in trials if one["seed"] in plains]
+    return {
+        unit: "all" if arm == "baseline" else f"{target:g} times fewer",
+        "way": ARMS[arm],
+        "no training after, validation (%)": percent("pruned_validation"),
+        f"{args.finetune} epochs after, validation (%)": percent("validation"),
+        f"{args.finetune} epochs after, test (%)": percent("test"),
+        "above torch-pruning (points)": results.mean_and_deviation(above)
+        if above and arm != "plain"
+        else None,
+        "million MACs": statistics.fmean(one["macs"] for one in trials) / 1e6,
+        "thousand parameters": statistics.fmean(one["parameters"] for one in trials) / 1e3,
+        "core-seconds": None
+        if arm == "baseline"
+        else round(statistics.fmean(one["core_seconds"] for one in trials)),
+    }
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from typing import Any
 from engine.errors import SecateurError, UsageError
 from engine.machine import environment, gpus, private, procfs, signals
 from engine.machine.value import Machine
-from engine.presets.spec import Spec, read_stored
+from engine.presets.spec import Spec
 from engine.runner import inputs, launch, planning, replay, rounds, staging
 from engine.runner.checkup import check_up
 from engine.runner.executors import choose, nodes
@@ -57,7 +57,7 @@ class Task:
             )
         (self.tasks, self.stage), self.index = planning.stage_of(run, tasks, stage), index
         self.asked = run.asked()
-        self.spec: Spec = read_stored(run.preset, self.asked.get("name", run.name))
+        self.spec: Spec = run.spec()
         self.rounds = self.tasks.rounds(self.stage)
         self.code = inputs.code_of(run, self.spec)
         self.store = run.store()

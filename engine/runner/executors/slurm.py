@@ -18,7 +18,7 @@ from engine import sources
 from engine.errors import SecateurError, UsageError
 from engine.machine import environment
 from engine.params.slurm import Slurm
-from engine.presets.spec import Spec, read_stored
+from engine.presets.spec import Spec
 from engine.runner.executors import choose, nodes, site
 from engine.runner.progress import Progress
 from engine.runner.rounds import Rounds, Written
@@ -168,7 +168,7 @@ def start(
             f"`secateur watch {run.name}` follows it.",
         )
     first()
-    spec = read_stored(run.preset, run.asked().get("name", run.name))
+    spec = run.spec()
     submission = prepare(run, spec, run.store())
     with explained(run.stop):
         run.stop.unlink(missing_ok=True)
