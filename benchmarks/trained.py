@@ -154,7 +154,7 @@ def _network(args: argparse.Namespace, about: Sequence[object], made: Callable[[
         model = made()
         folder.mkdir(parents=True, exist_ok=True)
         checkpoint.save(model, folder)
-    return to_device(checkpoint.load(folder), CPU)
+    return to_device(checkpoint.load(folder, [args.model]), CPU)
 
 
 def kept(
