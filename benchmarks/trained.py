@@ -128,27 +128,29 @@ def baseline(args: argparse.Namespace, data: Dataset, seed: int) -> nn.Module:
             model = apply(step, model, context(data, seed, 0))
         return model
 
-    return _network(args, ["baseline", *_trained_as(args), seed], made)
+    return network(args, ["baseline", *trained_as(args), seed], made)
 
 
 def further(args: argparse.Namespace, data: Dataset, seed: int) -> nn.Module:
     """The trained network after the epochs that compressed ones are fine-tuned for, from --folder if it is there."""
     tuned = [args.finetune, args.finetune_rate, args.schedule or "default", args.precision]
-    return _network(
+    return network(
         args,
-        ["further", *_trained_as(args), *tuned, seed],
+        ["further", *trained_as(args), *tuned, seed],
         lambda: apply(finetune(args), baseline(args, data, seed), context(data, seed, 2)),
     )
 
 
-def _trained_as(args: argparse.Namespace) -> list[object]:
+def trained_as(args: argparse.Namespace) -> list[object]:
+    """What tells the trained network from others, but for its seed."""
     about = [args.model, args.data, args.images, args.size, args.epochs, args.rate, args.batch]
     if args.weights != "random":
         about += [args.channels, Path(args.weights).name]
     return about if args.scored is None else [*about, args.scored]
 
 
-def _network(args: argparse.Namespace, about: Sequence[object], made: Callable[[], nn.Module]) -> nn.Module:
+def network(args: argparse.Namespace, about: Sequence[object], made: Callable[[], nn.Module]) -> nn.Module:
+    """The network that `about` tells from all others, from --folder if it is there, or made now and put there."""
     folder = args.folder / joined(about)
     if not (folder / checkpoint.RECIPE).is_file():
         model = made()
@@ -181,7 +183,7 @@ def forget(args: argparse.Namespace, about: Sequence[object]) -> None:
 
 def _kept_in(args: argparse.Namespace, about: Sequence[object]) -> Path:
     tuned = [args.finetune, args.finetune_rate, *([args.schedule] if args.schedule else []), args.precision]
-    return args.folder / f"{joined([*_trained_as(args), *tuned, *about])}.json"
+    return args.folder / f"{joined([*trained_as(args), *tuned, *about])}.json"
 
 
 def joined(parts: Sequence[object]) -> str:

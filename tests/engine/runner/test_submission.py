@@ -77,9 +77,9 @@ def answering(folder: Path, reason: str = "QOSMaxSubmitJobPerUserLimit", most: i
         program.chmod(0o755)
 
 
-def study(folder: Path, trials: int) -> RunDir:
+def study(folder: Path, trials: int, more: str = "") -> RunDir:
     values = ", ".join(f"{number / (trials + 1):.6f}" for number in range(trials))
-    return launch.create(spec.parse(PRESET.replace("SPARSITIES", values), "p"), folder / "w")
+    return launch.create(spec.parse(PRESET.replace("SPARSITIES", values) + more, "p"), folder / "w")
 
 
 def test_each_stage_is_one_call_that_waits_for_the_one_before(calls: Path, tmp_path: Path) -> None:
@@ -92,6 +92,20 @@ def test_each_stage_is_one_call_that_waits_for_the_one_before(calls: Path, tmp_p
     assert "--dependency=afterany:1 " in second
     status = run.read_status()
     assert (status.state, run.jobs()) == ("queued", ("1", "2"))
+
+
+def test_a_thousand_trials_are_at_most_five_calls(calls: Path, tmp_path: Path) -> None:
+    answering(tmp_path, most=1000)
+    run = study(tmp_path, 1000, "measure: {latency: {runtimes: [torch]}}\n")
+    launch.start(run)
+    assert [line.split()[0] for line in calls.read_text().splitlines()] == [
+        "shared0.sh",
+        "trials1.sh",
+        "times2.sh",
+    ]
+    tasks = Tasks.read(run)
+    assert tasks is not None
+    assert sum(len(stage.jobs) for stage in tasks.stages[:2]) == 1001
 
 
 def test_where_the_site_takes_no_such_array_fewer_tasks_do_more_each(calls: Path, tmp_path: Path) -> None:
