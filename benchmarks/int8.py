@@ -46,6 +46,7 @@ from engine.compute.steps.quantization.precision.search import Drawn
 from engine.machine import lock
 from engine.params import QuantizeStatic
 from engine.params.preset import Latency
+from engine.params.runtimes import Runtime
 from engine.text.phrases import counted
 
 BATCH = 250
@@ -56,7 +57,7 @@ ABOUT = (
     "One float file, the same {} calibration images, batch 1, {}; agreement is with the float file. NNCF's files, "
     "where it is installed, are made for OpenVINO first."
 )
-RUNTIMES = ("onnxruntime", "openvino")
+RUNTIMES: tuple[Runtime, ...] = ("onnxruntime", "openvino")
 NETWORKS = {
     "resnet20": "",
     "torchvision/mobilenet_v3_small": "--size 64 --images 8000 --epochs 10 --rate 0.1 --batch 64 --precision fp32",
