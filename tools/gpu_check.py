@@ -3,8 +3,8 @@
     python -m tools.gpu_check --out DIR [--device cuda|cpu] [--only PART,PART] [--seconds 470]
 
 Each part is a process or a few, ended when its time or the whole's is over; what it printed is in DIR/PART.log. Parts
-that measure no time run at the same time where there are processors for it; on a GPU's machine these take about three
-of the eight minutes, the training benchmark two and a half, latency two.
+that measure no time run at the same time where there are processors for it. By estimate these take three of the eight
+minutes, the training benchmark two and a half, latency two.
 """
 
 import argparse
