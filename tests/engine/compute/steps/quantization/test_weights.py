@@ -209,11 +209,11 @@ def test_layers_of_other_kinds_take_the_nearest_points() -> None:
         def __init__(self) -> None:
             super().__init__()
             self.up = nn.ConvTranspose2d(1, 2, 2, stride=2)
-            self.circular = nn.Conv2d(2, 2, 3, padding=1, padding_mode="circular")
+            self.same = nn.Conv2d(2, 2, 3, padding="same")
             self.fc = nn.Linear(512, 10)
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            out: torch.Tensor = self.fc(self.circular(self.up(x)).flatten(1))
+            out: torch.Tensor = self.fc(self.same(self.up(x)).flatten(1))
             return out
 
     torch.manual_seed(0)
@@ -224,11 +224,11 @@ def test_layers_of_other_kinds_take_the_nearest_points() -> None:
         copy.deepcopy(model), form.model_copy(update={"rounding": NEAREST}), context_for()
     )
     compensated = quantize_weights(model, form, context_for(events=events))
-    for name in ("up", "circular"):
+    for name in ("up", "same"):
         one, two = (weight_of(m.get_submodule(name)) for m in (nearest, compensated))
         assert torch.equal(one, two)
     assert not torch.equal(weight_of(nearest.fc), weight_of(compensated.fc))
-    assert any(isinstance(e, ev.Notice) and "up, circular" in e.text and "nearest" in e.text for e in events)
+    assert any(isinstance(e, ev.Notice) and "up, same" in e.text and "nearest" in e.text for e in events)
 
 
 def test_counts_and_zeros_are_those_of_the_rounded_weights() -> None:
