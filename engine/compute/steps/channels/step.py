@@ -65,7 +65,7 @@ def prune_channels(model: nn.Module, params: PruneChannels, context: Context) ->
     tell_targets(pruning.budget, params, groups, left, context)
     tell_whole(model, groups, params, context)
     context.observations["channels"] = [
-        {"layer": before.name, "before": before.channels, "after": after.channels}
+        {"layer": before.name, "before": before.channels, "after": after.units * before.per_unit}
         for before, after in zip(groups, left, strict=True)
     ]
     context.scored = None
