@@ -172,7 +172,7 @@ def size(answer: Answer, baseline: Baseline) -> str:
 def latency(answer: Answer, baseline: Baseline) -> str:
     """The predicted latency; empty where the study measured none."""
     if answer.latency_ms is None:
-        return "latency not known without measuring" if baseline.latency else ""
+        return "latency not known: a step sensitivity with latency tells it" if baseline.latency else ""
     return f"about {numbers.milliseconds(answer.latency_ms)} in {_row(baseline)}"
 
 
