@@ -33,7 +33,7 @@ from engine.params import STEPS, PruneWeights
 from engine.results.sensitivity import of_trial
 from engine.store.files import read_json
 from engine.store.workspace import fingerprints
-from engine.studies.knob import Baseline
+from engine.studies.knob import Baseline, Costs
 from engine.studies.rundir import RunDir
 from engine.studies.state import StudyState, TrialState
 from engine.studies.state import load as read_state
@@ -113,13 +113,15 @@ class Held:
         return Baseline(
             float(self.right.double().mean()),
             len(self.right),
-            estimate.plain_bytes(self.tensors),
-            estimate.packed_bytes(self.stored.values()),
-            self.counts.parameters,
-            self.counts.nonzero,
-            self.counts.macs,
-            self.counts.effective_macs,
-            known.baseline if known else self.latency.get("median_ms"),
+            Costs(
+                estimate.plain_bytes(self.tensors),
+                estimate.packed_bytes(self.stored.values()),
+                self.counts.parameters,
+                self.counts.nonzero,
+                self.counts.macs,
+                self.counts.effective_macs,
+                known.baseline if known else self.latency.get("median_ms"),
+            ),
             _place(self.latency) or (known.name.removeprefix("latency.") if known else ""),
         )
 

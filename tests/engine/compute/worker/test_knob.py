@@ -91,11 +91,11 @@ def test_a_setting_is_what_its_steps_make(
     if setting.steps:
         assert scoring.known + last.difference == pytest.approx(score.quality)
     counts = count(expected, of.shape)
-    assert (setting.parameters, setting.nonzero) == (counts.parameters, counts.nonzero)
-    assert (setting.macs, setting.effective_macs) == (counts.macs, counts.effective_macs)
+    assert (setting.costs.parameters, setting.costs.nonzero_parameters) == (counts.parameters, counts.nonzero)
+    assert (setting.costs.macs, setting.costs.effective_macs) == (counts.macs, counts.effective_macs)
     sizes = of_model(expected)
-    assert setting.size_plain == sizes["plain"]
-    assert setting.size_packed == pytest.approx(sizes["packed"], rel=SIZES)
+    assert setting.costs.size_plain == sizes["plain"]
+    assert setting.costs.size_packed == pytest.approx(sizes["packed"], rel=SIZES)
 
 
 def test_what_is_worked_out_ahead_changes_nothing(trained: Callable[[], nn.Module]) -> None:
@@ -150,7 +150,10 @@ def test_with_a_table_the_solver_says_what_each_layer_loses(
     assert scope == ("solved" if value < 0.7 else "global")
     expected = as_its_steps(model(), setting.steps, scoring)
     counts = count(expected, of.shape)
-    assert (setting.nonzero, setting.effective_macs) == (counts.nonzero, counts.effective_macs)
+    assert (setting.costs.nonzero_parameters, setting.costs.effective_macs) == (
+        counts.nonzero,
+        counts.effective_macs,
+    )
     last = list(scoring.found(setting.model, nullcontext))[-1]
     assert scoring.known + last.difference == pytest.approx(validate(expected, at(9)).quality)
 
@@ -178,7 +181,7 @@ def test_latency_is_that_of_the_layers_which_are_left(trained: Callable[[], nn.M
     row = {"runtime": "onnxruntime", "batch": 1, "median_ms": 4.0}
     times = timed(model)
     of = held(model, context, known, row, frozenset(), times)
-    assert of.baseline.latency_ms == 4.0
+    assert of.baseline.costs.latency_ms == 4.0
     for make, value in ((Channels, 2.5), (Rank, 0.6)):
         dial = make(of)
         setting = dial.set(value)
@@ -186,8 +189,8 @@ def test_latency_is_that_of_the_layers_which_are_left(trained: Callable[[], nn.M
         if make is Rank:
             network = apply(STEPS["factorize"].model_validate(setting.steps["factorize"]), trained(), at(1))
         expected = 4.0 * times.of(network) / times.of(of.plain)
-        assert setting.latency_ms == pytest.approx(expected) and expected < 4.0
-        assert dial.set(dial.technique.start).latency_ms == 4.0
+        assert setting.costs.latency_ms == pytest.approx(expected) and expected < 4.0
+        assert dial.set(dial.technique.start).costs.latency_ms == 4.0
     assert held(trained(), context, known, {}, frozenset(), times).baseline.latency == "onnxruntime.1"
     for make in (Channels, Rank):
-        assert make(knob(trained())[0]).set(2.5 if make is Channels else 0.6).latency_ms is None
+        assert make(knob(trained())[0]).set(2.5 if make is Channels else 0.6).costs.latency_ms is None
