@@ -5,8 +5,8 @@
 What the live knob, `secateur solve latest` and a search's first candidates go by. Of each network the layers are timed
 at a grid of widths, and three whole networks for what lies between layers, as `sensitivity` with `latency` does. Then
 networks with other numbers of channels, drawn at random for each group, and with chains of lower rank are measured
-beside the whole one, in alternating blocks, and each speed-up is compared with the predicted one. Weights are random: no
-time depends on them. Results go to benchmarks/results/predicted_latency.json.
+beside the whole one, in alternating blocks, and each speed-up is compared with the predicted one. Weights are random:
+no time depends on them. Results go to benchmarks/results/predicted_latency.json.
 """
 
 import argparse
