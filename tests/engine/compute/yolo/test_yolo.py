@@ -21,13 +21,17 @@ from engine.compute.pretrained.create import create
 from engine.compute.runtimes.base import artefact
 from engine.compute.steps.channels.yolo import prepare_for_channels, protected_layers
 from engine.compute.steps.pruning.step import prune_weights
+from engine.compute.steps.quantization.int8 import quantize_dynamic, quantize_static
+from engine.compute.steps.quantization.qat import quantize_qat
 from engine.compute.tasks import task_of
 from engine.compute.tasks.evaluate import score
 from engine.compute.training.loop import fit
 from engine.compute.yolo import library
+from engine.compute.yolo.heads import head_outputs
 from engine.errors import SecateurError
-from engine.params import Finetune, PruneWeights, Train
+from engine.params import Finetune, PruneWeights, QuantizeDynamic, QuantizeQat, QuantizeStatic, Train
 from engine.params.preset import Data, Model
+from engine.params.training import Ema, Mosaic
 from engine.studies import events as ev
 from tests.engine.compute.compute_help import context_for
 
@@ -176,7 +180,15 @@ def test_pruned_by_channels_it_shrinks_reloads_trains_and_exports(
 
 def test_training_repeats_bit_for_bit_and_tells_map_not_accuracy(canvases: Dataset) -> None:
     told: list[ev.Event] = []
-    params = Train(epochs=2, learning_rate=2e-3, batch=8, optimizer="adamw", keep="best")
+    params = Train(
+        epochs=2,
+        learning_rate=2e-3,
+        batch=8,
+        optimizer="adamw",
+        keep="best",
+        mosaic=Mosaic(close=0.5),
+        ema=Ema(ramp=2),
+    )
     fit(yolo(), params, context_for(data=canvases, events=told))
     epochs = [event for event in told if isinstance(event, ev.EpochFinished)]
     assert len({event.loss for event in epochs}) == 2
@@ -195,6 +207,48 @@ def test_a_score_leaves_the_model_as_it_was_and_has_no_accuracy(canvases: Datase
     assert all(module.training for module in model.modules())
     assert all(torch.equal(state[name], tensor) for name, tensor in model.state_dict().items())
     assert task_of(canvases).agreement(found.predictions, found.predictions) is None
+
+
+def test_an_int8_file_is_scored_by_its_boxes_and_keeps_what_gives_them_in_float(
+    canvases: Dataset, tmp_path: Path
+) -> None:
+    model, context = yolo(), context_for(data=canvases)
+    made = quantize_static(model, QuantizeStatic(images=8, bias_correction="on", equalize="on"), context)
+    rows = {row["name"]: row["precision"] for row in context.observations["precision"]}
+    assert {name for name, precision in rows.items() if precision == "fp32"} == head_outputs(model)
+    found, before = (score(one, canvases, canvases.test, CPU) for one in (made, model))
+    assert found.loss is None and before.loss is not None
+    assert found.measures.keys() == before.measures.keys()
+    assert 0 < task_of(canvases).deviation(output(model), output(made)) < 0.1
+    checkpoint.save(made, tmp_path)
+    again = checkpoint.load(tmp_path)
+    assert torch.equal(score(again, canvases, canvases.test, CPU).predictions, found.predictions)
+
+
+def test_a_detector_quantized_on_the_fly_gives_its_boxes(canvases: Dataset) -> None:
+    model, context = yolo(), context_for(data=canvases)
+    made = quantize_dynamic(model, QuantizeDynamic(convolutions=True), context)
+    assert 0 < task_of(canvases).deviation(output(model), output(made)) < 0.1
+    with pytest.raises(SecateurError, match="cannot be trained with fake quantization"):
+        quantize_qat(model, QuantizeQat(), context)
+
+
+def test_scores_and_boxes_count_alike_in_a_deviation_and_anchors_without_objects_do_not(
+    canvases: Dataset,
+) -> None:
+    deviation = task_of(canvases).deviation
+    random = torch.Generator().manual_seed(0)
+    outputs = torch.rand(8, 4 + 2, 5, generator=random)
+    outputs[:, :4] *= 100
+    outputs[:, 4:, 3:] = 0
+    assert deviation(outputs, outputs) == 0
+    scores, boxes, unseen = outputs.clone(), outputs.clone(), outputs.clone()
+    scores[:, 4:] = outputs[:, 4:].mean(0)
+    boxes[:, :4] = outputs[:, :4].mean(0)
+    unseen[:, :4, 3:] += 50
+    assert deviation(outputs, scores) == pytest.approx(0.5)
+    assert deviation(outputs, boxes) == pytest.approx(0.5)
+    assert deviation(outputs, unseen) == 0
 
 
 def test_the_weights_of_an_ultralytics_network_fit_as_they_are() -> None:
