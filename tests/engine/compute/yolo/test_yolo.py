@@ -75,6 +75,12 @@ def output(model: nn.Module) -> torch.Tensor:
     return found
 
 
+def assert_near(given: torch.Tensor, expected: torch.Tensor) -> None:
+    """Boxes within half a pixel and scores within a hundredth, and not the same: 8 bits make a difference."""
+    off = (given - expected).abs()
+    assert 0 < float(off[:, :4].max()) < 0.5 and 0 < float(off[:, 4:].max()) < 0.01
+
+
 TRUE = [torch.tensor([[3.0, 10, 10, 30, 40], [5.0, 40, 40, 60, 60]]), torch.tensor([[3.0, 0, 0, 20, 20]])]
 
 
@@ -213,13 +219,13 @@ def test_an_int8_file_is_scored_by_its_boxes_and_keeps_what_gives_them_in_float(
     canvases: Dataset, tmp_path: Path
 ) -> None:
     model, context = yolo(), context_for(data=canvases)
-    made = quantize_static(model, QuantizeStatic(images=8, bias_correction="on", equalize="on"), context)
+    made = quantize_static(model, QuantizeStatic(images=8, bias_correction="on", equalize="off"), context)
     rows = {row["name"]: row["precision"] for row in context.observations["precision"]}
     assert {name for name, precision in rows.items() if precision == "fp32"} == head_outputs(model)
     found, before = (score(one, canvases, canvases.test, CPU) for one in (made, model))
     assert found.loss is None and before.loss is not None
     assert found.measures.keys() == before.measures.keys()
-    assert 0 < task_of(canvases).deviation(output(model), output(made)) < 0.1
+    assert_near(output(made), output(model))
     checkpoint.save(made, tmp_path)
     again = checkpoint.load(tmp_path)
     assert torch.equal(score(again, canvases, canvases.test, CPU).predictions, found.predictions)
@@ -228,7 +234,7 @@ def test_an_int8_file_is_scored_by_its_boxes_and_keeps_what_gives_them_in_float(
 def test_a_detector_quantized_on_the_fly_gives_its_boxes(canvases: Dataset) -> None:
     model, context = yolo(), context_for(data=canvases)
     made = quantize_dynamic(model, QuantizeDynamic(convolutions=True), context)
-    assert 0 < task_of(canvases).deviation(output(model), output(made)) < 0.1
+    assert_near(output(made), output(model))
     with pytest.raises(SecateurError, match="cannot be trained with fake quantization"):
         quantize_qat(model, QuantizeQat(), context)
 
