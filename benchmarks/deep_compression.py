@@ -1,14 +1,15 @@
 """Deep Compression's pipeline on ResNet20: how much smaller the file gets, and what accuracy that costs.
 
     python -m benchmarks.deep_compression [--images 20000] [--epochs 6] [--sparsity 0.9] [--centroids 32]
-                                          [--seeds 0 1 2] [--quick]
+                                          [--seeds 0 1 2] [--nncodec PYTHON] [--quick]
 
 Trains on Fashion-MNIST, prunes in rounds with training between them, fine-tunes, clusters the weights that are left,
 trains the centroids, halves what is still float, and packs. Every choice of an epoch is made on validation; the test
 split is scored once for the trained network, once for the same with as many more epochs, and once for the compressed
 one. Prints bytes after each step, of the plain fp32 file and the packed one, and at the end mean ± deviation over the
 seeds, which is written to benchmarks/results/deep_compression.json. The goal: ≥ 35× smaller than the plain file
-(VGG16: ≥ 60×), ≤ 0.5 points lost of the network with as many epochs.
+(VGG16: ≥ 60×), ≤ 0.5 points lost of the network with as many epochs. With --nncodec the same tensors are also coded
+with NNCodec (see `benchmarks.nncodec`).
 
 --quick takes the embedded digits and fails where the file is not so small, or too much is lost: CI runs it.
 """
@@ -18,12 +19,13 @@ import statistics
 import sys
 import time
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from benchmarks import results, trained
+from benchmarks import nncodec, results, trained
 from engine.compute.context import validate
 from engine.compute.data import Dataset
 from engine.compute.measures import packed
@@ -83,8 +85,10 @@ def trial(args: argparse.Namespace, data: Dataset, seed: int) -> dict[str, Any]:
     file = packed.dump(state)
     again = unpack(file)
     assert all(torch.equal(torch.from_numpy(again[name][1]), tensor) for name, tensor in state.items())
+    peer = nncodec.size(args.nncodec, state) if args.nncodec else None
     return {
         "ratio": plain / len(file),
+        "nncodec": plain / peer if peer else None,
         "before": before,
         "control": control(args, data, seed),
         "after": 100 * trained.tested(model, data),
@@ -112,13 +116,16 @@ def main() -> int:
     parser.add_argument("--tune-rate", type=float, default=0.02)
     parser.add_argument("--sparsity", type=float, default=0.9)
     parser.add_argument("--centroids", type=int, default=32)
+    parser.add_argument("--nncodec", type=Path, metavar="PYTHON", help="with the package nncodec")
     parser.add_argument("--quick", action="store_true")
     given = sys.argv[1:]
     args = parser.parse_args([*QUICK.split(), *given] if "--quick" in given else given)
     data = trained.prepare(args)
     about = [args.rounds, args.tune, args.tune_rate, args.sparsity, args.centroids]
+    peer = ["nncodec"] if args.nncodec else []
     found = [
-        trained.kept(args, ["halved", *about, seed], partial(trial, args, data, seed)) for seed in args.seeds
+        trained.kept(args, ["halved", *about, *peer, seed], partial(trial, args, data, seed))
+        for seed in args.seeds
     ]
     for seed, one in zip(args.seeds, found, strict=True):
         print(
@@ -146,6 +153,7 @@ def row(args: argparse.Namespace, found: list[dict[str, Any]]) -> dict[str, Any]
     return {
         "network": f"{args.model}, {args.sparsity:.0%} pruned, {args.centroids} centroids a layer, {seeds}",
         "times smaller": spread([one["ratio"] for one in found]),
+        **({"times smaller, NNCodec": spread([one["nncodec"] for one in found])} if args.nncodec else {}),
         "change of test accuracy (points)": spread([one["after"] - one["before"] for one in found]),
         "change from as many epochs (points)": spread([one["after"] - one["control"] for one in found]),
     }

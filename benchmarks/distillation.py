@@ -7,8 +7,8 @@ answers, and with the labels alone (the control). Epochs are chosen on validatio
                                       [--size 32] [--epochs 8] [--finetune 12] [--seeds 0 1 2] [--distill alpha=0.9 …]
 
 --epochs and --rate are the teacher's, --finetune and --finetune-rate the student's. Prints accuracy, the gain over the
-control and the share of test images that student and teacher answer alike (goal: at least 95 %), as mean ± deviation.
-Results are kept in --folder.
+control and the share of test images that student and teacher answer alike (goal: at least 95 %), as mean ± deviation,
+and writes them to benchmarks/results/distillation.json. Each seed's are kept in --folder.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from typing import Any
 
 from torch import nn
 
-from benchmarks import trained
+from benchmarks import results, trained
 from engine.compute.context import to_device
 from engine.compute.data import Dataset
 from engine.compute.pretrained.create import create
@@ -26,8 +26,10 @@ from engine.compute.tasks.evaluate import score
 from engine.params import Distill
 from engine.params.distillation import NoTeacher
 from engine.params.preset import Model
+from engine.text.phrases import counted
 
 GOAL_AGREEMENT = 95.0
+TITLE = "Distillation"
 
 
 def trial(args: argparse.Namespace, data: Dataset, seed: int) -> dict[str, Any]:
@@ -76,6 +78,34 @@ def main() -> None:
     )
     reached = min(one["taught agreement"] for one in trials) >= GOAL_AGREEMENT
     print(f"agreement with the teacher ≥ {GOAL_AGREEMENT:g} %: {'met' if reached else 'NOT met'}")
+    results.write("distillation", rows(trials), title=TITLE, about=described(args))
+
+
+def rows(trials: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The results' table: the student with and without its teacher."""
+
+    def row(student: str, arm: str, others: str = "") -> dict[str, Any]:
+        return {
+            "student": student,
+            "test accuracy (%)": results.mean_and_deviation([one[arm] for one in trials]),
+            "agreement with the teacher (%)": results.mean_and_deviation(
+                [one[f"{arm} agreement"] for one in trials]
+            ),
+            "above the same without a teacher (points)": None
+            if not others
+            else results.mean_and_deviation([one[arm] - one[others] for one in trials]),
+        }
+
+    return [row("taught", "taught", "control"), row("the same training without a teacher", "control")]
+
+
+def described(args: argparse.Namespace) -> str:
+    """What holds for all rows."""
+    given = f" ({', '.join(args.distill)})" if args.distill else ""
+    return (
+        f"{args.model} taught by {args.teacher}{given}: {args.images or 'all'} images of {args.data} at {args.size} px,"
+        f" {counted(len(args.seeds), 'seed')}; the teacher has {args.epochs} epochs, the student {args.finetune}."
+    )
 
 
 if __name__ == "__main__":

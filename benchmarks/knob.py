@@ -10,10 +10,8 @@ the preset is then run, and measured as any trial. Results go to benchmarks/resu
 """
 
 import argparse
-import json
 import os
 import random
-import subprocess
 import sys
 import tempfile
 import time
@@ -24,7 +22,7 @@ import yaml
 
 from benchmarks import results
 from engine.runner.knob import Answer, Knob
-from engine.studies.rundir import RunDir
+from tests.study_lab import Lab
 
 MEASURES: dict[str, Any] = {"size": True}
 PRESETS: dict[str, dict[str, Any]] = {
@@ -50,21 +48,13 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 GOAL_S = {"resnet20": 0.3, "resnet50": 1.0}
 """Seconds that 95 of 100 first answers may take."""
-READY_S, ANSWER_S = 600.0, 900.0
+READY_S, ANSWER_S, RUN_S = 600.0, 900.0, 3600.0
 
 
-def study(workspace: Path, name: str, preset: dict[str, Any]) -> dict[str, Any]:
+def study(lab: Lab, name: str, preset: dict[str, Any]) -> dict[str, Any]:
     """A preset carried out; what `run --json` prints."""
-    file = workspace / f"{name}.yaml"
-    file.write_text(yaml.safe_dump({"seed": 0, "threads": 2, "device": "cpu", **preset}, sort_keys=False))
-    done = subprocess.run(
-        [sys.executable, "-m", "engine.cli.main", "run", str(file), "--json"],
-        env={**os.environ, "SECATEUR_HOME": str(workspace)},
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    )
-    found: dict[str, Any] = json.loads(done.stdout)
+    text = yaml.safe_dump({"seed": 0, "threads": 2, "device": "cpu", **preset}, sort_keys=False)
+    found: dict[str, Any] = lab.json("run", lab.preset(text, name))
     return found
 
 
@@ -108,13 +98,13 @@ def timed(knob: Knob, technique: str, count: int) -> dict[str, Any]:
     }
 
 
-def near(workspace: Path, name: str, knob: Knob, technique: str, count: int) -> list[dict[str, Any]]:
+def near(lab: Lab, name: str, knob: Knob, technique: str, count: int) -> list[dict[str, Any]]:
     """Answers beside what a run of their presets measures."""
     rows = []
     for number, value in enumerate(values_of(knob, technique, count)):
         found, _ = answers(knob, technique, value, first=False)
         preset = {**PRESETS[name], "steps": [*PRESETS[name]["steps"], *found[-1].steps()]}
-        run = study(workspace, f"{name}-{technique}-{number}", preset)["trials"][0]["results"]
+        run = study(lab, f"{name}-{technique}-{number}", preset)["trials"][0]["results"]
         rows.append(
             {
                 "technique": technique,
@@ -124,7 +114,7 @@ def near(workspace: Path, name: str, knob: Knob, technique: str, count: int) -> 
                 "last": round(100 * found[-1].quality, 2),
                 "error of the last": round(100 * found[-1].error, 2),
                 "measured": round(100 * run["validation_accuracy"], 2),
-                "packed, estimated": found[-1].size_packed,
+                "packed, estimated": found[-1].costs.size_packed,
                 "packed": run["size"]["packed"],
             }
         )
@@ -132,10 +122,10 @@ def near(workspace: Path, name: str, knob: Knob, technique: str, count: int) -> 
     return rows
 
 
-def of_network(args: argparse.Namespace, workspace: Path, name: str) -> list[dict[str, Any]]:
-    made = study(workspace, name, PRESETS[name])["study"]
+def of_network(args: argparse.Namespace, lab: Lab, name: str) -> list[dict[str, Any]]:
+    made = study(lab, name, PRESETS[name])["study"]
     started, rows = time.monotonic(), []
-    with Knob(RunDir.of(workspace, made), 0, threads=args.threads) as knob:
+    with Knob(lab.study(made), 0, threads=args.threads) as knob:
         while not knob.answers() and knob.state == "starting" and time.monotonic() < started + READY_S:
             time.sleep(0.02)
         if knob.state != "ready":
@@ -154,7 +144,7 @@ def of_network(args: argparse.Namespace, workspace: Path, name: str) -> list[dic
             rows += [
                 {"network": name, **row}
                 for technique in knob.techniques
-                for row in near(workspace, name, knob, technique.name, args.runs)
+                for row in near(lab, name, knob, technique.name, args.runs)
             ]
     return rows
 
@@ -171,7 +161,11 @@ def main() -> int:
     )
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="secateur-knob-") as folder:
-        rows = [row for name in args.networks for row in of_network(args, Path(folder), name)]
+        rows = [
+            row
+            for name in args.networks
+            for row in of_network(args, Lab(Path(folder), RUN_S, warm=False), name)
+        ]
     results.write("knob", rows, title="The live knob", load=os.getloadavg()[1])
     return 0
 

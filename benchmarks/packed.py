@@ -1,32 +1,37 @@
 """What sparse packing gains: the sizes of a trained ResNet20 as its sparsity grows, and the speed on a ResNet18.
 
-    python benchmarks/packed.py
+    python -m benchmarks.packed [--nncodec PYTHON]
 
 The network is trained for seconds on digits, so that its weights are spread as trained weights are; then its
 smallest weights are set to zero, over the whole network. Prints bytes of the three formats, how far the packed
-file is from a straight line in the number of non-zeros, and milliseconds of packing and unpacking.
+file is from a straight line in the number of non-zeros, and milliseconds of packing and unpacking. With --nncodec also
+the bytes that NNCodec takes for the same tensors, compressed as Deep Compression does (see `benchmarks.nncodec`).
 """
 
+import argparse
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from benchmarks import nncodec
 from engine import datasets
 from engine.compute.context import Context
 from engine.compute.data import load
 from engine.compute.measures import packed
 from engine.compute.measures.sizes import sizes
 from engine.compute.measures.unpack import unpack
+from engine.compute.models import checkpoint
 from engine.compute.models.architecture import Architecture
 from engine.compute.models.build import build
 from engine.compute.models.resnet import CifarResNet
-from engine.compute.training.loop import fit
+from engine.compute.steps.apply import apply
+from engine.params import ClusterWeights, PruneWeights, QuantizeHalf, Step
 from engine.params.preset import Data
 from engine.params.training import Train
 
@@ -37,16 +42,18 @@ EPOCHS = 4
 REPEATS = 5
 
 
-def trained() -> dict[str, Tensor]:
-    """The state of a ResNet20 after a few epochs on digits."""
+def trained(scratch: Path, steps: Sequence[Step] = ()) -> dict[str, Tensor]:
+    """The state of a ResNet20 after a few epochs on digits, and after `steps`."""
     torch.manual_seed(0)
     params = Data(name="digits")
     data = load(params, datasets.locate(params, Path()))
-    model = CifarResNet(20, data.channels, data.classes)
-    with tempfile.TemporaryDirectory() as partial:
-        context = Context(data, torch.device("cpu"), 0, 0, "", Path(partial), lambda _: None)
-        fit(model, Train(epochs=EPOCHS, learning_rate=0.2), context)
-    return {name: tensor.detach() for name, tensor in model.state_dict().items()}
+    model: nn.Module = CifarResNet(20, data.channels, data.classes)
+    for position, step in enumerate([Train(epochs=EPOCHS, learning_rate=0.2), *steps]):
+        partial = scratch / f"partial-{position}-of-{len(steps)}"
+        model = apply(
+            step, model, Context(data, torch.device("cpu"), 0, position, "", partial, lambda _: None)
+        )
+    return checkpoint.folded_state(model)
 
 
 def pruned(state: dict[str, Tensor], sparsity: float) -> dict[str, Tensor]:
@@ -116,6 +123,15 @@ def report_speed() -> None:
         )
 
 
+def report_peer(python: Path, scratch: Path) -> None:
+    steps: list[Step] = [PruneWeights(sparsity=0.9), ClusterWeights(centroids=32), QuantizeHalf()]
+    tensors = trained(scratch, steps)
+    own, theirs = len(packed.dump(tensors)), nncodec.size(python, tensors)
+    print(
+        f"\n90 % pruned, 32 centroids a layer, 16 bits: packed {own} B, NNCodec {theirs} B, {own / theirs - 1:+.1%}"
+    )
+
+
 def milliseconds(call: Callable[[], object]) -> float:
     times = []
     for _ in range(REPEATS):
@@ -125,6 +141,18 @@ def milliseconds(call: Callable[[], object]) -> float:
     return statistics.median(times)
 
 
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--nncodec", type=Path, metavar="PYTHON", help="with the package nncodec")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        report_sizes(trained(Path(scratch)))
+        report_speed()
+        if args.nncodec:
+            report_peer(args.nncodec, Path(scratch))
+
+
 if __name__ == "__main__":
-    report_sizes(trained())
-    report_speed()
+    main()

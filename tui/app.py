@@ -15,6 +15,7 @@ from textual.binding import BindingType
 from engine.config import files
 from engine.config.files import Config
 from engine.errors import SecateurError
+from engine.text.numbers import points_of
 from tui import themes
 from tui.keys.action import EVERYWHERE, PLACES, Place, place
 from tui.keys.keymap import keymap
@@ -229,7 +230,7 @@ class Lab(KeyOrder, SendSpans, App[None]):
         self.session.within = self.session.watcher.within = within
         self.here.picks_changed()
         self.here.say(
-            f"picks lose at most {within:g} points" if within is not None else "picks are as presets say"
+            f"picks lose at most {points_of(within)}" if within is not None else "picks are as presets say"
         )
 
     def action_theme(self) -> None:

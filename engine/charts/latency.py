@@ -9,6 +9,7 @@ from engine.charts.owner import Owner
 from engine.measures import latency
 from engine.measures.latency import DIMENSIONS, NUMBERS, Row
 from engine.measures.table import measure
+from engine.plotting.axis import Scale
 from engine.plotting.figure import Figure, Point, Reference, Series, X
 from engine.results.summary import trial_value
 from engine.studies.state import StudyState, TrialState
@@ -32,7 +33,9 @@ def applies(x: str, y: str, by: tuple[str, ...]) -> bool:
     return of_rows and (x in NUMBERS or any(name in DIMENSIONS for name in by))
 
 
-def figure(states: Sequence[StudyState], x: str, y: str, by: tuple[str, ...], *, log: bool = False) -> Figure:
+def figure(
+    states: Sequence[StudyState], x: str, y: str, by: tuple[str, ...], *, scale: Scale = "linear"
+) -> Figure:
     """Lines are told apart by `by` and by whatever else differs between their rows.
 
     Along batch or threads the baseline is a line for each runtime and precision, along anything else a reference.
@@ -44,7 +47,7 @@ def figure(states: Sequence[StudyState], x: str, y: str, by: tuple[str, ...], *,
         y_label=measure(y).label,
         series=tuple(_lines(states, x, y, by)),
         references=tuple(_references(states, x, y)),
-        log_y=log,
+        y_scale=scale,
         x_measure=x,
         y_measure=y,
     )

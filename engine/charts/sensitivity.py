@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from engine.charts.owner import Owner
 from engine.errors import UsageError
 from engine.measures.table import measure
+from engine.plotting.axis import Scale
 from engine.plotting.figure import Figure, Point, Reference, Series
 from engine.plotting.palette import SHAPES
 from engine.results import tolerance
@@ -70,7 +71,7 @@ def within_a_point(states: Sequence[StudyState], x: str) -> dict[str, float]:
 
 
 def figure(
-    states: Sequence[StudyState], x: str, y: str, wanted: Sequence[str] = (), *, log: bool = False
+    states: Sequence[StudyState], x: str, y: str, wanted: Sequence[str] = (), *, scale: Scale = "linear"
 ) -> Figure:
     """The curves of the layers that `wanted` names (or globs), of several studies and seeds as their mean.
 
@@ -88,7 +89,7 @@ def figure(
         y_label=measure(name).label,
         series=tuple(_line(one, layer, name) for one in drawn for layer in one.layers),
         references=tuple(_references(drawn, name)),
-        log_y=log,
+        y_scale=scale,
         x_measure=RATE,
         y_measure=name,
     )

@@ -1,11 +1,13 @@
-"""Training curves: loss, accuracy and learning rate by epoch, a line for every training step."""
+"""Training curves: loss, accuracy and learning rate by epoch, a line for every training step, one after the other."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
+from itertools import takewhile
 
 from engine.charts.lines import parameter_names
 from engine.charts.owner import Owner
 from engine.measures.table import QUALITIES, drawn, measure
+from engine.plotting.axis import Scale
 from engine.plotting.figure import Figure, Point, Series
 from engine.studies.state import StepState, StudyState, TrialState
 from engine.text.numbers import percent
@@ -19,23 +21,25 @@ def measures(states: Sequence[StudyState]) -> list[str]:
 
 
 def figure(
-    states: Sequence[StudyState], y: str, *, log: bool = False, only: Collection[str] | None = None
+    states: Sequence[StudyState], y: str, *, scale: Scale = "linear", only: Collection[str] | None = None
 ) -> Figure:
     """The curves of several studies; a step that trials share is one line. `y` is one of `measures`.
 
+    Where a trial trains several times, as in fine-tuning, each line goes on along x where the one before it ends.
     A point's owner is its step's trials. `only`: those of the steps with these keys.
     """
     lines = []
     for state in states:
         prefix, told_by = f"{state.name} " if len(states) > 1 else "", varied(state)
-        for step, trials in _steps(state):
-            if only is not None and step.key not in only:
-                continue
-            values = ((float(epoch.epoch), epoch.value(y)) for epoch in step.epochs)
+        shown = [(step, trials) for step, trials in _steps(state) if only is None or step.key in only]
+        keys = {step.key for step, _ in shown}
+        for step, trials in shown:
+            before = _epochs_before(step, trials[0], keys)
+            values = ((float(before + epoch.epoch), epoch.value(y)) for epoch in step.epochs)
             owner = Owner(state, trials)
             points = tuple(Point(number, value, owner=owner) for number, value in values if value is not None)
             lines.append(Series(prefix + step_name(state, step, trials, told_by), points))
-    return Figure(x_label="epoch", y_label=measure(y).label, series=tuple(lines), log_y=log, y_measure=y)
+    return Figure(x_label="epoch", y_label=measure(y).label, series=tuple(lines), y_scale=scale, y_measure=y)
 
 
 def with_epochs(figure: Figure, epochs: int) -> Figure:
@@ -50,6 +54,12 @@ def _steps(state: StudyState) -> list[tuple[StepState, tuple[TrialState, ...]]]:
         for step in trial.steps:
             users.setdefault(step.key, []).append(trial)
     return [(state.steps[key], tuple(trials)) for key, trials in users.items() if state.steps[key].epochs]
+
+
+def _epochs_before(step: StepState, trial: TrialState, drawn: Collection[str]) -> int:
+    """The epochs of the trial's trainings before a step, of those that are drawn."""
+    before = takewhile(lambda one: one.key != step.key, trial.steps)
+    return sum(one.epochs[-1].epoch for one in before if one.key in drawn)
 
 
 def varied(state: StudyState) -> frozenset[str]:

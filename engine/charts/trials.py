@@ -13,6 +13,7 @@ from engine.errors import UsageError
 from engine.measures import latency
 from engine.measures.table import FIELDS, measure
 from engine.params.preset import Plot
+from engine.plotting.axis import Scale
 from engine.plotting.figure import Figure, Point, Reference, Series, X
 from engine.plotting.palette import STAR
 from engine.results import failures, searches
@@ -60,7 +61,7 @@ def figure(
     y: str,
     by: str | Sequence[str] | None = None,
     *,
-    log: bool = False,
+    scale: Scale = "linear",
     layers: Sequence[str] = (),
     picks: Sequence[TrialState] = (),
 ) -> Figure:
@@ -75,9 +76,9 @@ def figure(
     """
     names = (by,) if isinstance(by, str) else tuple(by or ())
     if _by_layer(states, x, names):
-        return sensitivity.figure(states, x, y, layers, log=log)
+        return sensitivity.figure(states, x, y, layers, scale=scale)
     if latencycharts.applies(x, y, names):
-        return latencycharts.figure(states, *_of_rows(states, x, y, names), log=log)
+        return latencycharts.figure(states, *_of_rows(states, x, y, names), scale=scale)
     x, y = (resolve(name, states) for name in (x, y))
     names = tuple(resolve(name, states) for name in names)
     lines: list[Series] = []
@@ -93,7 +94,7 @@ def figure(
         y_label=measure(y).label,
         series=(*lines, *_starred(lines, picks)),
         references=tuple(_baselines(states, x, y, names)),
-        log_y=log,
+        y_scale=scale,
         x_measure=x,
         y_measure=y,
     )

@@ -8,6 +8,7 @@ from engine.cli import run
 from engine.cli.common import add_json, add_workspace, tell
 from engine.errors import UsageError
 from engine.params.runtimes import TargetRuntime
+from engine.text.numbers import points_of
 
 RUNTIMES = ", ".join(get_args(TargetRuntime))
 
@@ -101,7 +102,7 @@ def _within(args: argparse.Namespace) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if args.lose is not None or not args.most_accurate:
         points = 1.0 if args.lose is None else args.lose
-        found["accuracy"] = f"-{points:g} point{'' if points == 1 else 's'}"
+        found["accuracy"] = f"-{points_of(points)}"
     for text in args.within:
         measure, equals, value = text.partition("=")
         if not equals:

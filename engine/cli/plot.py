@@ -9,6 +9,7 @@ from engine.cli.common import add_json, add_workspace, print_json, say, say_pict
 
 if TYPE_CHECKING:
     from engine.params.preset import Plot
+    from engine.plotting.axis import Scale
     from engine.plotting.figure import Figure, Point
     from engine.studies.state import StudyState
 
@@ -39,7 +40,18 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
         metavar="NAMES",
         help="layers to draw with --x rate, such as 'conv1,layer3.*' (default: 8 of them; a CSV has all)",
     )
-    plot.add_argument("--log", action="store_true", help="logarithmic y axis")
+    scale = plot.add_mutually_exclusive_group()
+    scale.add_argument("--log", action="store_true", help="logarithmic y axis")
+    scale.add_argument(
+        "--log-error",
+        action="store_true",
+        help="y axis of the error 1 - y, logarithmic: 90, 99 and 99.9 %% are as far apart as 1 %% is from 10 %%",
+    )
+    plot.add_argument(
+        "--front",
+        action="store_true",
+        help="only the part that matters: the trials that no other beats in both x and y, from the best to the pick",
+    )
     for kind in ("csv", "png", "svg"):
         plot.add_argument(f"--{kind}", type=Path, metavar="FILE", help=f"write it as {kind.upper()} instead")
     add_workspace(plot)
@@ -48,7 +60,7 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
 
 
 def _plot(args: argparse.Namespace) -> int:
-    from engine.charts import sensitivity, trials
+    from engine.charts import pareto, sensitivity, trials
     from engine.charts.together import comparable
     from engine.config import files
     from engine.errors import UsageError
@@ -67,6 +79,7 @@ def _plot(args: argparse.Namespace) -> int:
         tell(trials.UNMEASURED)
     wanted = _wanted(args, states, default)
     picks = pick.trials(zip(settings, states, strict=True), files.within(None))
+    scale = _scale(args, wanted)
     layers = tuple(part.strip() for part in (args.layers or "").split(",") if part.strip())
 
     together = comparable(states, wanted.x, wanted.y, wanted.names)
@@ -75,7 +88,7 @@ def _plot(args: argparse.Namespace) -> int:
     def drawn(layers: tuple[str, ...]) -> "Figure":
         shown = together.states
         return trials.figure(
-            shown, together.x, together.y, together.by, log=wanted.log, layers=layers, picks=picks
+            shown, together.x, together.y, together.by, scale=scale, layers=layers, picks=picks
         )
 
     try:
@@ -85,6 +98,8 @@ def _plot(args: argparse.Namespace) -> int:
         raise UsageError(error.title, "\n".join([error.detail, *happened]), error.remedy) from error
     if not any(line.points for line in figure.series) and (nothing := failures.without_values(states)):
         raise nothing
+    if args.front:
+        figure = pareto.zoomed(figure)
     whole = drawn(layers or sensitivity.EVERY)
     written = _write_files(args, figure, whole)
     if args.json:
@@ -124,6 +139,20 @@ def _wanted(args: argparse.Namespace, states: "list[StudyState]", default: "Plot
         by=tuple(args.by or ()) or (default.by if default and not args.x else None),
         log=args.log or bool(default and default.log and not args.y),
     )
+
+
+def _scale(args: argparse.Namespace, wanted: "Plot") -> "Scale":
+    """The y axis' scale. Raises UsageError for one of errors along what is not measured up to 100 %."""
+    from engine.errors import UsageError
+    from engine.plotting.axis import scales
+
+    if not args.log_error:
+        return wanted.scale
+    if "error" not in scales(wanted.y):
+        raise UsageError(
+            f"{wanted.y} has no error", "Its best value is not 100 %.", "Use --log, or --y accuracy."
+        )
+    return "error"
 
 
 def _write_files(args: argparse.Namespace, figure: "Figure", whole: "Figure") -> list[str]:

@@ -29,13 +29,12 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
 
 
 def _steer(args: argparse.Namespace) -> int:
-    from engine.presets.spec import read_stored
     from engine.search import held
     from engine.store.workspace import workspace
     from engine.studies.rundir import find
 
     run = find(workspace(args.workspace), args.study)
-    space = held.space_of(read_stored(run.preset, run.asked().get("name", run.name)), run.name)
+    space = held.space_of(run.spec(), run.name)
     wishes: tuple[tuple[list[str], held.Wish], ...] = (
         (args.free, "free"),
         (args.pin, "pinned"),

@@ -80,7 +80,7 @@ def chart_text(wanted: Plot | None, state: StudyState, picked: pick.Pick | None 
     if plot is None or not any(t.measure.status == "done" for t in state.trials):
         return ""
     try:
-        figure = trials.figure([state], plot.x, plot.y, plot.by, log=plot.log, picks=picks)
+        figure = trials.figure([state], plot.x, plot.y, plot.by, scale=plot.scale, picks=picks)
     except (
         SecateurError
     ):  # what the preset plots was not measured; the table and `closing` say what was, and why

@@ -147,6 +147,11 @@ class Plot(Params):
     """Whether the y axis is logarithmic."""
 
     @property
+    def scale(self) -> Literal["linear", "log"]:
+        """The y axis' scale."""
+        return "log" if self.log else "linear"
+
+    @property
     def names(self) -> tuple[str, ...]:
         """All of `by`."""
         return (self.by,) if isinstance(self.by, str) else self.by or ()

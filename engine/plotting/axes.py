@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from engine.measures.table import Kind, measure
-from engine.plotting.axis import Axis
+from engine.plotting.axis import Axis, Scale, distance, placeable, value_at
 from engine.plotting.figure import Figure, Limits, Point, Reference, Series, finite
 from engine.plotting.ticks import nice_step, snap
 from engine.text.numbers import number
@@ -61,7 +61,7 @@ def scene(figure: Figure) -> Scene:
     references = tuple(
         Reference(line.name, value)
         for line in figure.references
-        if (value := _axis_value(line.y, figure.log_y)) is not None
+        if (value := _axis_value(line.y, figure.y_scale)) is not None
     )
     points = [point for line in lines for point in line.points if point.y is not None]
     x = _x_axis(figure, [x for point in points if (x := finite(point.x)) is not None], categories)
@@ -164,20 +164,20 @@ def _category(value: object) -> str | None:
 
 def _drawable(point: Point, places: dict[str, float], figure: Figure) -> Point:
     """The point with float coordinates on the chart's scale; what can't be drawn is a gap."""
-    x = places.get(_category(point.x) or "") if places else _axis_value(point.x, figure.log_x)
-    y = _axis_value(point.y, figure.log_y)
+    x = places.get(_category(point.x) or "") if places else _axis_value(point.x, figure.x_scale)
+    y = _axis_value(point.y, figure.y_scale)
     deviation = finite(point.deviation)
     if x is None or y is None:
         return Point(None, None, owner=point.owner)
     return Point(x, y, min(abs(deviation), LARGEST) if deviation else None, point.owner)
 
 
-def _axis_value(value: object, log: bool) -> float | None:
+def _axis_value(value: object, scale: Scale) -> float | None:
     plain = finite(value)
-    if plain is None or (log and plain <= 0):
+    if plain is None or not placeable(plain, scale):
         return None
     if abs(plain) < SMALLEST:
-        return SMALLEST if log else 0.0
+        return SMALLEST if scale == "log" else 0.0
     return max(-LARGEST, min(LARGEST, plain))
 
 
@@ -192,17 +192,18 @@ def _ends(point: Point, name: str) -> Limits:
 def _x_axis(figure: Figure, values: list[float], categories: tuple[str, ...]) -> Axis:
     if categories:
         return Axis(-0.5, len(categories) - 0.5, categories=categories)
-    log, fixed = figure.log_x, _fixed(figure.x_limits, figure.log_x)
-    whole = not log and all(value.is_integer() for value in values) and not measure(figure.x_measure).unit
-    low, high = fixed or (_log_limits(values) if log else _padded(*_span(values)))
-    return Axis(low, high, log, figure.x_measure, (), whole)
+    scale, fixed = figure.x_scale, _fixed(figure.x_limits, figure.x_scale)
+    linear = scale == "linear"
+    whole = linear and all(value.is_integer() for value in values) and not measure(figure.x_measure).unit
+    low, high = fixed or (_padded(*_span(values)) if linear else _log_limits(values, scale))
+    return Axis(low, high, scale, figure.x_measure, (), whole)
 
 
 def _y_axis(figure: Figure, values: list[float]) -> Axis:
-    log, fixed = figure.log_y, _fixed(figure.y_limits, figure.log_y)
+    scale, fixed = figure.y_scale, _fixed(figure.y_limits, figure.y_scale)
     known = measure(figure.y_measure)
-    if log:
-        low, high = fixed or _log_limits([value for value in values if value > 0])
+    if scale != "linear":
+        low, high = fixed or _log_limits([value for value in values if placeable(value, scale)], scale)
     elif fixed:
         low, high = fixed
     else:
@@ -210,21 +211,21 @@ def _y_axis(figure: Figure, values: list[float]) -> Axis:
         low, high = _nice(*_span(anchored))
         if known.kind == "fraction" and values and min(values) >= 0 and max(values) <= 1:
             low, high = max(low, 0.0), min(high, 1.0)
-    return Axis(low, high, log, figure.y_measure)
+    return Axis(low, high, scale, figure.y_measure)
 
 
-def _fixed(limits: Limits | None, log: bool) -> Limits | None:
-    """Limits as asked for, or None where they make no axis: not finite, equal, or ≤ 0 on a log axis."""
+def _fixed(limits: Limits | None, scale: Scale) -> Limits | None:
+    """Limits as asked for, or None where they make no axis: not finite, equal, or without a place on its scale."""
     if limits is None:
         return None
-    ends = [_axis_value(end, log) for end in limits]
+    ends = [_axis_value(end, scale) for end in limits]
     low, high = (
         min((e for e in ends if e is not None), default=0.0),
         max((e for e in ends if e is not None), default=0.0),
     )
     if None in ends or not high - low > SAME * max(abs(low), abs(high)):
         return None
-    return low, high
+    return (low, high) if distance(low, scale) < distance(high, scale) else None
 
 
 def _span(values: Sequence[float]) -> Limits:
@@ -251,9 +252,9 @@ def _nice(low: float, high: float) -> Limits:
     return snap(math.floor(low / step + SAME), step), snap(math.ceil(high / step - SAME), step)
 
 
-def _log_limits(values: Sequence[float]) -> Limits:
+def _log_limits(values: Sequence[float], scale: Scale) -> Limits:
     if not values:
-        return 1.0, 10.0
-    low, high = math.log10(min(values)), math.log10(max(values))
+        return (1.0, 10.0) if scale == "log" else (0.0, 0.9)
+    low, high = distance(min(values), scale), distance(max(values), scale)
     room = max((high - low) * MARGIN, 0.01) if high - low > 0.01 else 0.3
-    return 10 ** max(low - room, -305.0), 10 ** min(high + room, 305.0)
+    return value_at(max(low - room, -305.0), scale), value_at(high + room, scale)

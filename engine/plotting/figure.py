@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from engine.measures.table import measure
+from engine.plotting.axis import NAMES, Scale
 
 X = float | str | None
 Limits = tuple[float, float]
@@ -57,7 +58,8 @@ class Figure:
     """A chart. `x_measure` and `y_measure` name the measures whose format the ticks get.
 
     Any text among the x values makes the axis categorical: values become positions in order of
-    appearance. On a log axis values of 0 and below are gaps. Fixed limits keep a live chart still.
+    appearance. What a scale has no place for is a gap: 0 and below on a log axis, 100 % on one of errors. Fixed
+    limits keep a live chart still.
     """
 
     title: str = ""
@@ -65,12 +67,14 @@ class Figure:
     y_label: str = ""
     series: tuple[Series, ...] = ()
     references: tuple[Reference, ...] = ()
-    log_x: bool = False
-    log_y: bool = False
+    x_scale: Scale = "linear"
+    y_scale: Scale = "linear"
     x_limits: Limits | None = None
     y_limits: Limits | None = None
     x_measure: str = ""
     y_measure: str = ""
+    bright: int | None = None
+    """The series drawn in its colour, above the others, which are grey; None: each has its own."""
 
 
 def series(
@@ -89,13 +93,18 @@ def series(
 
 
 def x_name(figure: Figure) -> str:
-    """What the x axis is called: its label, or that of its measure."""
-    return figure.x_label or (measure(figure.x_measure).label if figure.x_measure else "")
+    """What the x axis is called: its label, or that of its measure, and its scale where that is not seen at once."""
+    return _named(figure.x_label, figure.x_measure, figure.x_scale)
 
 
 def y_name(figure: Figure) -> str:
-    """What the y axis is called: its label, or that of its measure."""
-    return figure.y_label or (measure(figure.y_measure).label if figure.y_measure else "")
+    """What the y axis is called, as `x_name`."""
+    return _named(figure.y_label, figure.y_measure, figure.y_scale)
+
+
+def _named(label: str, name: str, scale: Scale) -> str:
+    label = label or (measure(name).label if name else "")
+    return f"{label} ({NAMES[scale]} scale)" if label and scale == "error" else label
 
 
 def finite(value: object) -> float | None:

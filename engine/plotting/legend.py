@@ -1,19 +1,25 @@
 """The legend of a chart in a terminal: marker and name of every line, in words that fit."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import takewhile, zip_longest
 
 from engine.measures.table import measure_text
 from engine.params.runtimes import KIND
+from engine.plotting.axis import NOT_SHOWN, placeable
 from engine.plotting.cells import Cell, Rows, spelled
-from engine.plotting.figure import Figure, Series, finite
+from engine.plotting.figure import Figure, Point, Series, finite
 from engine.plotting.palette import MUTED, SEVERAL, styles
 
 SHARE, LARGEST_SHARE = 4, 3
 """The legend takes at most one row in this many, and where no short names are enough for that, in that many."""
 LETTERS = (8, 6, 5, 4)
 """Letters that parts of names are cut to where nothing else is enough, the most first."""
+FEWEST_UNDER_HEAD = 3
+"""Series that begin with the same words, from which these are said once."""
 NOTE = f"{SEVERAL} several here"
 """What the sign for several points in one cell means."""
 WORDS = {name: kind.short for name, kind in KIND.items()} | {"baseline": "base"}
@@ -23,17 +29,22 @@ BATCH, THREADS = re.compile(r"^batch (\d+)$"), re.compile(r"^(\d+) threads?$")
 
 @dataclass(frozen=True)
 class _Names:
-    """What series are called, and reference lines with the values they stand at."""
+    """What series are called, and reference lines with the values they stand at.
+
+    `heads`: what the names of neighbours begin with, said once before the first of them; none: names are whole.
+    """
 
     series: tuple[str, ...]
     references: tuple[tuple[str, str], ...]
+    heads: tuple[str, ...] = ()
 
 
 def fitted(figure: Figure, width: int, height: int, ascii_only: bool = False) -> Rows:
     """The legend of a chart of `height` rows with it, its names shortened as far as it takes and while they differ.
 
     First go parts that all names have, and words get short; then reference lines become one entry; then words
-    before values go; then parts of names are cut. What does not fit even so is left out, and an ellipsis says so.
+    before values go; then what neighbours begin with is said once; then parts of names are cut. What does not fit
+    even so is left out, and an ellipsis says so.
     It ends with NOTE where there are several series; `without_note` takes that away.
     """
     names = _in_full(figure)
@@ -54,7 +65,8 @@ def fitted(figure: Figure, width: int, height: int, ascii_only: bool = False) ->
 
 def _if_they_differ(shorter: _Names, names: _Names) -> _Names:
     """The shorter names, unless two that differed are one now."""
-    return shorter if len(set(shorter.series)) == len(set(names.series)) else names
+    before, after = (len(set(zip_longest(one.heads, one.series))) for one in (names, shorter))
+    return shorter if after == before else names
 
 
 def without_note(rows: Rows) -> Rows:
@@ -70,6 +82,36 @@ def _in_full(figure: Figure) -> _Names:
     return _Names(tuple(line.name for line in figure.series), tuple(values))
 
 
+def _headed(names: _Names, figure: Figure) -> _Names:
+    """The words with which three neighbours or more begin stand once, before the first of them.
+
+    >>> short = _headed(_Names(("train", "tune l 0 %", "tune l 30 %", "tune l 50 %", "tune g"), ()), Figure())
+    >>> short.heads, short.series
+    (('', 'tune l', 'tune l', 'tune l', ''), ('train', '0 %', '30 %', '50 %', 'tune g'))
+    """
+    words = [name.split(" ") for name in names.series]
+    heads: list[str] = []
+    while len(heads) < len(words):
+        left = words[len(heads) :]
+        head = _common_start(left[:FEWEST_UNDER_HEAD])
+        under = len(list(takewhile(partial(_begins, head=head), left))) if head else 1
+        heads += [" ".join(head)] * under
+    series = (" ".join(one[len(head.split()) :]) for one, head in zip(words, heads, strict=True))
+    return replace(names, series=tuple(series), heads=tuple(heads)) if any(heads) else names
+
+
+def _common_start(names: Sequence[list[str]]) -> list[str]:
+    """The most words with which all of FEWEST_UNDER_HEAD names begin that have more."""
+    first = names[0]
+    lengths = range(len(first) - 1 if len(names) == FEWEST_UNDER_HEAD else 0, 0, -1)
+    return next((first[:k] for k in lengths if all(_begins(one, first[:k]) for one in names)), [])
+
+
+def _begins(words: list[str], head: list[str]) -> bool:
+    """Whether a name begins with these words, and has more."""
+    return len(words) > len(head) and words[: len(head)] == head
+
+
 def _in_short(names: _Names, figure: Figure) -> _Names:
     """Parts between commas that every name has go, and words get short.
 
@@ -82,8 +124,10 @@ def _in_short(names: _Names, figure: Figure) -> _Names:
     def short(name: str) -> str:
         return ", ".join(_short(part) for part in name.split(", ") if part not in common) or name
 
-    return _Names(
-        tuple(map(short, names.series)), tuple((short(name), value) for name, value in names.references)
+    return replace(
+        names,
+        series=tuple(map(short, names.series)),
+        references=tuple((short(name), value) for name, value in names.references),
     )
 
 
@@ -141,7 +185,12 @@ def _middle_cut(part: str, letters: int) -> str:
     return f"{part[: letters - end - 1]}…{part[-end:]}" if end else part[:letters]
 
 
-SHORTER: tuple[Callable[[_Names, Figure], _Names], ...] = (_in_short, _with_one_reference, _without_labels)
+SHORTER: tuple[Callable[[_Names, Figure], _Names], ...] = (
+    _in_short,
+    _with_one_reference,
+    _without_labels,
+    _headed,
+)
 """Ways to shorten names that cut no word, each tried on what the one before has left."""
 
 
@@ -157,12 +206,17 @@ def _wrapped(figure: Figure, names: _Names, width: int, ascii_only: bool) -> Row
 
 
 def _entries(figure: Figure, names: _Names, ascii_only: bool) -> Iterable[list[Cell]]:
-    for line, name, look in zip(figure.series, names.series, styles(figure), strict=True):
+    said = ""
+    for line, name, head, look in zip(
+        figure.series, names.series, names.heads or ("" for _ in names.series), styles(figure), strict=True
+    ):
         glyph = look.ascii_glyph if ascii_only else look.glyph
         if not line.marks:
             glyph = "-" if ascii_only else "─"
         text = spelled(f" {name}{_omitted(line, figure)}", ascii_only)
-        yield [Cell(glyph, look.colour.terminal), *map(Cell, text)]
+        before = spelled(f"{head.rstrip(',')}: " if head and head != said else "", ascii_only)
+        said = head
+        yield [*map(Cell, before), Cell(glyph, look.colour.terminal), *map(Cell, text)]
     for name, value in names.references:
         dash = Cell("-" if ascii_only else "╌", MUTED.terminal)
         text = "".join(f" {part}" for part in (name, value) if part)
@@ -180,14 +234,15 @@ def _at_most(count: int, lines: Rows, width: int, ascii_only: bool) -> Rows:
 
 
 def _omitted(line: Series, figure: Figure) -> str:
-    """What the legend says about points that a log axis can't show."""
-    lost = sum(
-        (figure.log_x and _not_positive(point.x)) or (figure.log_y and _not_positive(point.y))
-        for point in line.points
-    )
-    return f" ({lost} at or below 0 not shown)" if lost else ""
+    """What the legend says about points that the scales have no place for."""
+    lost = Counter(where for point in line.points if (where := _off_scale(point, figure)))
+    return "".join(f" ({number} {where} not shown)" for where, number in lost.items())
 
 
-def _not_positive(value: object) -> bool:
-    plain = finite(value)
-    return plain is not None and plain <= 0
+def _off_scale(point: Point, figure: Figure) -> str:
+    """Where a point lies that can't be shown; empty if it can."""
+    for value, scale in ((point.x, figure.x_scale), (point.y, figure.y_scale)):
+        plain = finite(value)
+        if plain is not None and not placeable(plain, scale):
+            return NOT_SHOWN[scale]
+    return ""

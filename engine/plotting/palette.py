@@ -63,16 +63,16 @@ class Style:
 
 def styles(figure: Figure) -> tuple[Style, ...]:
     """One style for each series, by its place; the first eight differ in shape, later ones in dashes too."""
-    return tuple(_style(i, line.marker) for i, line in enumerate(figure.series))
+    return tuple(_style(i, line.marker, figure.bright in (None, i)) for i, line in enumerate(figure.series))
 
 
-def _style(place: int, marker: str) -> Style:
+def _style(place: int, marker: str, bright: bool) -> Style:
     shape = marker if marker in GLYPHS else SHAPES[place % len(SHAPES)]
     turn = place // len(SHAPES)
     letter = LETTERS[(place - len(SHAPES)) % len(LETTERS)]
     return Style(
         shape,
-        COLOURS[place % len(COLOURS)],
+        COLOURS[place % len(COLOURS)] if bright else MUTED,
         DASHES[turn % len(DASHES)],
         letter if turn and not marker else GLYPHS[shape],
         letter if turn and not marker else ASCII_GLYPHS[shape],

@@ -12,6 +12,7 @@ from typing import NamedTuple, TextIO
 
 from engine.measures.table import measure_text
 from engine.plotting.axes import Scene, UnitPoint, clipped, error_bars, inside, runs, scene, unit_point
+from engine.plotting.axis import NOT_SHOWN
 from engine.plotting.canvas import Line, cell, raster
 from engine.plotting.cells import Cell, Rows, spelled
 from engine.plotting.figure import Figure, Series, decimate, finite, x_name, y_name
@@ -187,11 +188,13 @@ def _draw_references(grid: Rows, drawn: Scene, frame: _Frame, ascii_only: bool) 
 
 
 def _draw_series(grid: Rows, drawn: Scene, frame: _Frame, ascii_only: bool) -> None:
-    looks = styles(drawn.figure)
-    thinned = [decimate(line, frame.columns) for line in drawn.figure.series]
+    looks, bright = styles(drawn.figure), drawn.figure.bright
+    order = sorted(
+        range(len(looks)), key=lambda i: i == bright
+    )  # what is drawn last is seen where lines meet
     dots, bar = (".", "|") if ascii_only else ("braille", "braille")
     lines = []
-    for line, look in zip(thinned, looks, strict=True):
+    for line, look in ((decimate(drawn.figure.series[i], frame.columns), looks[i]) for i in order):
         for ends in error_bars(line, drawn.x, drawn.y):
             lines += [Line(ends, look.colour.code, bar), *_caps(ends, frame, look.colour.code, ascii_only)]
         parts = (part for run in runs(line, drawn.x, drawn.y) for part in clipped(run) if line.line)
@@ -201,13 +204,11 @@ def _draw_series(grid: Rows, drawn: Scene, frame: _Frame, ascii_only: bool) -> N
             if char != " ":
                 grid[frame.top + row][frame.left + column] = Cell(char, HUES.get(code or 0))
     marked: dict[tuple[int, int], int] = {}
-    for i, look in enumerate(looks):
-        if not drawn.figure.series[i].marks:
-            continue
+    for i, look in ((i, looks[i]) for i in order if drawn.figure.series[i].marks):
         for place in _marked(list(_places(drawn, frame, i)), frame, drawn.figure.series[i]):
             owner = marked.setdefault((place.row, place.column), i)
             glyph = look.ascii_glyph if ascii_only else look.glyph
-            shared = owner != i and look.shape != STAR
+            shared = owner != i and i != bright and look.shape != STAR
             grid[place.row][place.column] = Cell(
                 SEVERAL if shared else glyph, None if shared else look.colour.terminal
             )
@@ -241,7 +242,9 @@ def _marked(places: list[Place], frame: _Frame, line: Series) -> Iterable[Place]
 
 def _nothing(figure: Figure) -> str:
     if any(point.y is not None for line in figure.series for point in line.points):
-        return "no values above 0 to show" if figure.log_y or figure.log_x else "no finite values to show"
+        left_out = dict.fromkeys(NOT_SHOWN[scale] for scale in (figure.x_scale, figure.y_scale))
+        where = " or ".join(filter(None, left_out))
+        return f"all values are {where}: no place on the scale" if where else "no finite values to show"
     return "no values yet"
 
 

@@ -93,6 +93,18 @@ def log_ticks(low: float, high: float, count: int) -> tuple[float, ...]:
     return tuple(_power(1, exponent) for exponent in powers if exponent % every == 0)[:count]
 
 
+def error_ticks(low: float, high: float, count: int) -> tuple[float, ...]:
+    """At most `count` (≥ 2) values in `low..high` (< 1) whose distances from 1 are the ticks of a log axis.
+
+    >>> error_ticks(0.5, 0.9995, 4)
+    (0.9, 0.99, 0.999)
+    >>> error_ticks(0.9, 0.981, 5)
+    (0.9, 0.95, 0.98)
+    """
+    errors = log_ticks((1 - high) * (1 - EDGE), (1 - low) * (1 + EDGE), count)
+    return tuple(value for error in reversed(errors) if low <= (value := float(f"{1 - error:.15g}")) <= high)
+
+
 def _power(factor: int, exponent: int) -> float:
     return float(f"{factor}e{max(-307, min(exponent, 307))}")
 
@@ -136,11 +148,14 @@ def axis_ticks(axis: "Axis", count: int) -> tuple[Tick, ...]:
     """At most `count` ticks of an axis; a categorical axis has one for each category, however many."""
     if axis.categories:
         return tuple(Tick(float(i), name, axis.position(i)) for i, name in enumerate(axis.categories))
-    if axis.log:
-        values = log_ticks(axis.low, axis.high, count)
-    else:
-        values = linear_ticks(axis.low, axis.high, count, axis.whole)
-    texts = labels(values, axis.measure, axis.log)
+    match axis.scale:
+        case "log":
+            values = log_ticks(axis.low, axis.high, count)
+        case "error":
+            values = error_ticks(axis.low, axis.high, count)
+        case "linear":
+            values = linear_ticks(axis.low, axis.high, count, axis.whole)
+    texts = labels(values, axis.measure, axis.scale != "linear")
     return tuple(Tick(v, text, axis.position(v)) for v, text in zip(values, texts, strict=True))
 
 

@@ -13,7 +13,7 @@ from engine.params.search import MOST_ACCURATE, Search
 from engine.presets.steps import Unknown
 from engine.presets.wording import given
 from engine.presets.yaml.tree import Mapping, Node, Scalar, at, dotted
-from engine.text.numbers import number
+from engine.text.numbers import number, points_of
 from engine.text.phrases import names, suggest
 
 KINDS = ("count", "bytes", "milliseconds")
@@ -55,7 +55,7 @@ class Limit:
     def __str__(self) -> str:
         match self.kind:
             case "loss":
-                return f"{self.measure} −{number(round(100 * self.value, 6))} points"
+                return f"{self.measure} −{points_of(round(100 * self.value, 6))}"
             case "share":
                 return f"{self.measure} at most {number(round(100 * self.value, 6))} % of the baseline's"
             case "most":
@@ -100,7 +100,7 @@ def _lost(value: Any) -> float:
         raise Unknown(_said(value), POINTS)
     points = float(match[2])
     if points and match[1] not in ("-", "−"):
-        raise Unknown(_said(value), POINTS, f"write -{match[2]} point{'' if points == 1 else 's'}")
+        raise Unknown(_said(value), POINTS, f"write -{points_of(points)}")
     if points > 100:
         raise Unknown(_said(value), f"{POINTS}, 100 at most")
     return points / 100

@@ -77,7 +77,7 @@ def command(run: RunDir, trial: TrialState | None = None) -> str:
 def _makes(run: RunDir, changes: Sequence[str], trial: TrialState) -> bool:
     """Whether the preset with these changes is the trial alone."""
     try:
-        planned = spec.read_stored(run.preset).trials
+        planned = run.spec().trials
         alone = spec.read(run.preset, changes).trials
     except SecateurError:
         return False

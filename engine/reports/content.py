@@ -149,7 +149,7 @@ def _drawn(states: Sequence[StudyState], plot: Plot, studies: Sequence[Reported]
     """The figure; None where nothing of it was measured."""
     picks = [one.pick.trial for one in studies if one.pick]
     try:
-        figure = trials.figure(states, plot.x, plot.y, plot.by, log=plot.log, picks=picks)
+        figure = trials.figure(states, plot.x, plot.y, plot.by, scale=plot.scale, picks=picks)
     except SecateurError:
         return None
     return figure if any(line.points for line in figure.series) else None

@@ -132,7 +132,7 @@ def parameters(run: RunDir, trial: TrialState) -> dict[str, Any]:
 
 def _planned(run: RunDir, trial: TrialState) -> Trial:
     """The trial as its preset makes it; of a search, at the point that was proposed."""
-    kept = spec.read_stored(run.preset)
+    kept = run.spec()
     if trial.proposal:
         return spec.proposed(kept, trial.proposal)
     return next(one for one in kept.trials if one.index == trial.index)

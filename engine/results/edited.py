@@ -21,8 +21,7 @@ def tree_of(run: RunDir, trial: TrialState | None = None) -> Mapping:
     Raises SecateurError where it can't be read.
     """
     if trial is not None and trial.proposal:
-        stored = spec.read_stored(run.preset, run.asked().get("name", run.name))
-        text = spec.plain(stored, trial.proposal, f"Trial {trial.index} of {run.name}")
+        text = spec.plain(run.spec(), trial.proposal, f"Trial {trial.index} of {run.name}")
     else:
         try:
             text = run.preset.read_text("utf-8")

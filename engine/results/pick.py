@@ -16,7 +16,7 @@ from engine.results.summary import PACKED, baseline_value, measure_value, qualit
 from engine.studies.rundir import RunDir
 from engine.studies.state import MALFORMED, StudyState, TrialState, load
 from engine.studies.status import Status
-from engine.text.numbers import MISSING, number, percent, ratio
+from engine.text.numbers import MISSING, percent, points_of, ratio
 
 if TYPE_CHECKING:
     from engine.studies.settings import StudySettings
@@ -201,8 +201,7 @@ def _noun(goal: str) -> str:
 
 def verdict(picked: Pick) -> str:
     """What to take, and by which rule, as one sentence."""
-    points = number(100 * picked.allowed)
-    limit = f"within {points} point{'' if points == '1' else 's'} on validation"
+    limit = f"within {points_of(round(100 * picked.allowed, 9))} on validation"
     if picked.goal == MOST_ACCURATE:
         limit = "within its limits"
     mean = f" (mean of {picked.seeds} seeds)" if picked.seeds > 1 else ""

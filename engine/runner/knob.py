@@ -96,10 +96,10 @@ class Knob:
             match message.pop("what"):
                 case "ready":
                     self.techniques = tuple(Technique(**one) for one in message["techniques"])
-                    self.baseline = Baseline(**message["baseline"])
+                    self.baseline = Baseline.from_dict(message["baseline"])
                     self.state = "ready"
                 case "answer":
-                    found.append(Answer(**message))
+                    found.append(Answer.from_dict(message))
                 case "ended":
                     self._ended(SecateurError(**message["error"]).sentence)
         return [answer for answer in found if answer.number == self._asked]

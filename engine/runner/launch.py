@@ -16,7 +16,7 @@ from engine.machine.process import Process, process_identity
 from engine.machine.value import Machine
 from engine.measures.latency import NOISY_LOAD
 from engine.params.preset import Settings
-from engine.presets.spec import Spec, parse, read_stored, to_yaml
+from engine.presets.spec import Spec, parse, to_yaml
 from engine.results.failures import moment
 from engine.runner import pinned
 from engine.runner.executors import choose, site, slurm
@@ -163,7 +163,7 @@ def _asked_otherwise(run: RunDir, overrides: Sequence[str]) -> Spec:
 def prepare(run: RunDir) -> None:
     """Write what would be submitted, so that somebody can submit it by hand. Raises UsageError without Slurm."""
     _only_on_cluster(run.settings().of_trial(0))
-    slurm.write(run, slurm.prepare(run, read_stored(run.preset, run.name)))
+    slurm.write(run, slurm.prepare(run, run.spec()))
 
 
 def with_default_executor(spec: Spec) -> Spec:
@@ -236,8 +236,7 @@ def _start_engine(run: RunDir, *, here: bool, tell: Callable[[str], None], first
     """
     silent = _silent(run, tell)
     if not here:
-        name = run.asked().get("name", run.name)
-        pinned.check(run, read_stored(run.preset, name), pinned.read(run))
+        pinned.check(run, run.spec(), pinned.read(run))
     environment = process_environment()  # refused before anything is written
     first()
     with explained(run.stop):

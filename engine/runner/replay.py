@@ -4,7 +4,6 @@ from typing import Any
 
 from engine import sources
 from engine.errors import SecateurError, UsageError
-from engine.presets.spec import read_stored
 from engine.runner import launch
 from engine.store.files import MEASUREMENTS, explained, read_json, write_json
 from engine.store.keys import file_hash
@@ -27,9 +26,9 @@ def create(original: RunDir) -> RunDir:
             f"{state.done} of its {len(state.trials)} trials are done.",
             f"`secateur resume {original.name}` completes it.",
         )
-    name = original.asked().get("name", original.name)
-    spec = read_stored(original.preset, name)
-    return launch.create(spec, original.workspace, replay_of=original.name, code=sources.read(original.code))
+    return launch.create(
+        original.spec(), original.workspace, replay_of=original.name, code=sources.read(original.code)
+    )
 
 
 def hand_over(original: RunDir, plan: Plan, store: Store) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from engine.errors import SecateurError, UsageError, exit_code_of
 from engine.machine import environment, gpus, private
 from engine.machine.value import Machine
-from engine.presets.spec import Spec, read_stored
+from engine.presets.spec import Spec
 from engine.runner import inputs, pinned, replay, rounds, searching
 from engine.runner.checkup import check_up
 from engine.runner.executors import choose
@@ -54,7 +54,7 @@ class Supervisor:
         self.stop = stop
         self.here = here
         self.asked = run.asked()
-        self.spec: Spec = read_stored(run.preset, self.asked.get("name", run.name))
+        self.spec: Spec = run.spec()
         self.kept = pinned.read(run)
         self.store = run.store()
         self.state = StudyState(name=run.name)

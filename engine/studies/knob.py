@@ -38,6 +38,29 @@ class Question:
 
 
 @dataclass(frozen=True)
+class Costs:
+    """What a network takes.
+
+    Attributes:
+        size_plain: Bytes as a file.
+        size_packed: Bytes as a packed file, estimated.
+        parameters: Number of parameters.
+        nonzero_parameters: Those that are not zero.
+        macs: Multiply-accumulates for one image.
+        effective_macs: Those whose weight is not zero.
+        latency_ms: Latency of one batch, as the study measured it or predicted from that; None where nothing is known.
+    """
+
+    size_plain: int
+    size_packed: int
+    parameters: int
+    nonzero_parameters: int
+    macs: int
+    effective_macs: int
+    latency_ms: float | None = None
+
+
+@dataclass(frozen=True)
 class Answer:
     """What the model would be at a value of a technique, without training.
 
@@ -51,13 +74,7 @@ class Answer:
             images were scored.
         images: Validation images that were scored.
         of: Images that will have been scored with the last answer to this question.
-        size_plain: Bytes as a file.
-        size_packed: Bytes as a packed file, estimated; None where that is not worked out yet.
-        parameters: Number of parameters.
-        nonzero_parameters: Those that are not zero.
-        macs: Multiply-accumulates for one image.
-        effective_macs: Those whose weight is not zero.
-        latency_ms: Predicted latency of one batch as the study measured it; None where nothing is known.
+        costs: What the network takes.
         levels: What becomes of each layer: the share of it that goes, or its bits.
         seconds: From the question to this answer.
         final: Whether no finer answer to the same question follows.
@@ -71,13 +88,7 @@ class Answer:
     error: float
     images: int
     of: int
-    size_plain: int
-    size_packed: int | None
-    parameters: int
-    nonzero_parameters: int
-    macs: int
-    effective_macs: int
-    latency_ms: float | None
+    costs: Costs
     levels: dict[str, float]
     seconds: float
     final: bool
@@ -91,22 +102,30 @@ class Answer:
         """Plain JSON values."""
         return asdict(self)
 
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Answer":
+        """What `as_dict` gave."""
+        return cls(**values | {"costs": Costs(**values["costs"])})
+
 
 @dataclass(frozen=True)
 class Baseline:
-    """The stored model as it is, beside which answers stand: measures as of `Answer`.
+    """The stored model as it is, beside which answers stand.
 
-    `images` is how many validation images its quality is known on; `latency` names the runtime and batch of
-    `latency_ms`, empty where the study measured none.
+    `images` is how many validation images its quality is known on; `latency` names the runtime and batch of the latency
+    among its costs, empty where the study measured none.
     """
 
     quality: float
     images: int
-    size_plain: int
-    size_packed: int
-    parameters: int
-    nonzero_parameters: int
-    macs: int
-    effective_macs: int
-    latency_ms: float | None
+    costs: Costs
     latency: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Baseline":
+        """What `as_dict` gave."""
+        return cls(**values | {"costs": Costs(**values["costs"])})

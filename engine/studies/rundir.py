@@ -22,6 +22,7 @@ from engine.studies.status import Status, StudyStatus, doubt, plausible
 from engine.text.phrases import counted
 
 if TYPE_CHECKING:
+    from engine.presets.spec import Spec
     from engine.studies.settings import StudySettings
 
 NAME_SHOWN = 80
@@ -75,6 +76,12 @@ class RunDir:
         """What was asked for beside the preset; nothing where that is missing or makes no sense."""
         content = read_json(self.request)
         return content if isinstance(content, dict) else {}
+
+    def spec(self) -> "Spec":
+        """The preset as it was checked when the study began. Raises SecateurError where it can't be read."""
+        from engine.presets import spec  # as for settings
+
+        return spec.read_stored(self.preset, self.asked().get("name", self.name))
 
     def store(self) -> Store:
         """The store this study uses: the workspace's, with one of its own beside it for what others keep from it; or

@@ -26,6 +26,11 @@ def points(share: float | None) -> str:
     return percent(share).replace("%", "points")
 
 
+def points_of(amount: float) -> str:
+    """So many percentage points, with the digits that were given: 1 → `1 point`, 0.5 → `0.5 points`."""
+    return f"{number(amount)} point{'' if amount == 1 else 's'}"
+
+
 def count(value: float | None, unit: str = "") -> str:
     """A count with three significant digits and a decimal prefix: 1 080 000 → `1.08 M`."""
     if not _finite(value):

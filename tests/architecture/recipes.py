@@ -131,7 +131,7 @@ RECIPES: dict[str, Recipe] = {
             "tui/keys/action.py": "its row of `PLACES`: number, name, label, class",
             "tui/keys/table.py": "its actions",
         },
-        r"LogScreen|screens\.log\b|views\.log\b|views import log\b|'log'",
+        r"LogScreen|screens\.log\b|views\.log\b|views import log\b|(Go|hint|place|Place)\(('7', )?'log'",
         {"tui/screens/run.py": "the last lines of the log stand on the page of a running study"},
     ),
 }

@@ -35,6 +35,14 @@ PLOT = (
     Action("line", ("down", "j"), "", "To the next line.", "plot", group="Moving", arguments="1"),
     Action("choose", ("enter",), "trial", "Open the point's trial.", "plot", footer=True, group="Moving"),
     Action("zoom", ("plus", "equals_sign"), "zoom", "Zoom in on the point.", "plot", True, "Zoom", "0.5"),
+    Action(
+        "front",
+        ("z",),
+        "to the front",
+        "Zoom to the Pareto front, from its best point to the pick.",
+        "plot",
+        group="Zoom",
+    ),
     Action("zoom", ("minus",), "", "Zoom out.", "plot", group="Zoom", arguments="2.0"),
     Action(
         "pan", ("less_than_sign", "shift+left"), "", "Move left.", "plot", group="Zoom", arguments="-1, 0"

@@ -13,6 +13,7 @@ from textual.containers import Horizontal
 from engine.charts import sensitivity, training
 from engine.errors import SecateurError
 from engine.measures.table import measure
+from engine.plotting.axis import NAMES, Scale, scales
 from engine.plotting.figure import Figure
 from engine.reports.clips import Clip
 from engine.results import pick
@@ -164,8 +165,15 @@ class CurvesScreen(ReportActions, CopyActions, NextActions, SearchActions, KnobA
         for key, name in parts:
             spans += [(f"{key} ", "accent"), (f"{name}   ", "")]
         pareto = f"Pareto: {curves.directions(self._drawn.figure)}"
-        flags = [("log y", view.log), ("log x", view.log_x), (pareto, bool(self._drawn.front))]
-        spans += [(f"[{name}] ", "muted") for name, on in flags if on]
+        figure, plot = self._drawn.figure, self.query_one(Plot)
+        flags = [
+            f"{NAMES[scale]} {axis}"
+            for scale, axis in ((figure.y_scale, "y"), (figure.x_scale, "x"))
+            if NAMES[scale]
+        ]
+        flags += [pareto] if self._drawn.front else []
+        flags += ["zoomed: 0 shows all"] if plot.zoomed else []
+        spans += [(f"[{name}] ", "muted") for name in flags]
         if self.session.overlay:
             spans.append((f"+{counted(len(self.session.overlay), 'study', 'studies')}", "muted"))
         return [spans]
@@ -185,6 +193,10 @@ class CurvesScreen(ReportActions, CopyActions, NextActions, SearchActions, KnobA
         self.query_one("#readout", Document).show(self._read_out)
         if message.series is not None:
             self.query_one("#front", Table).move_to(f"{message.series} {message.point}")
+
+    @on(Plot.Zoomed)
+    def _zoomed(self) -> None:
+        self.query_one("#chosen", Document).show(self._chosen)
 
     @on(Plot.Chosen)
     def _open(self, message: Plot.Chosen) -> None:
@@ -305,11 +317,11 @@ class CurvesScreen(ReportActions, CopyActions, NextActions, SearchActions, KnobA
 
     def action_log(self) -> None:
         if self._view is not None:
-            self._set(log=not self._view.log)
+            self._set(y_scale=_next_scale(self._drawn.figure.y_scale, self._drawn.figure.y_measure))
 
     def action_log_x(self) -> None:
         if self._view is not None:
-            self._set(log_x=not self._view.log_x)
+            self._set(x_scale=_next_scale(self._drawn.figure.x_scale, self._drawn.figure.x_measure))
 
     def clips(self) -> Sequence[Clip]:
         from engine.plotting import csv
@@ -340,6 +352,12 @@ class CurvesScreen(ReportActions, CopyActions, NextActions, SearchActions, KnobA
             self.post_message(Failed(error))
         else:
             self.post_message(Tell(f"wrote {path}", "good"))
+
+
+def _next_scale(scale: Scale, name: str) -> Scale:
+    """The next one of those that make sense for a measure or parameter."""
+    order = scales(name)
+    return order[(order.index(scale) + 1) % len(order)]
 
 
 def _about(name: str) -> str:

@@ -16,7 +16,7 @@ from engine.params.preset import Pick as Rule
 from engine.presets import limits
 from engine.presets.limits import Limit
 from engine.presets.space import Space
-from engine.presets.spec import Spec, read_stored
+from engine.presets.spec import Spec
 from engine.results import pick
 from engine.search import answers, held
 from engine.search.answers import Answer
@@ -57,7 +57,7 @@ class Asked:
     @classmethod
     def of(cls, run: RunDir) -> "Asked":
         """Raises SecateurError where the study is no search, or its preset can't be read."""
-        spec = read_stored(run.preset, run.asked().get("name", run.name))
+        spec = run.spec()
         space = held.space_of(spec, run.name)
         return cls(run, spec, pick.rule(run.settings()), held.wished(run, space))
 

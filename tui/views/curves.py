@@ -6,14 +6,14 @@ from dataclasses import dataclass, field, replace
 from engine.charts import sensitivity, training, trials
 from engine.charts.lines import parameter_names
 from engine.charts.owner import Owner, owner_of
-from engine.charts.pareto import front
+from engine.charts.pareto import on_front
 from engine.charts.together import comparable, waiting
 from engine.errors import SecateurError, UsageError
 from engine.measures import latency, table
 from engine.measures.table import FIELDS, measure
 from engine.params.preset import Plot
+from engine.plotting.axis import Scale, fitting
 from engine.plotting.figure import Figure, Point, Series, finite
-from engine.plotting.palette import STAR
 from engine.results.failures import ending
 from engine.results.summary import (
     baseline_value,
@@ -38,8 +38,8 @@ class View:
     x: str = ""
     y: str = "accuracy"
     by: tuple[str, ...] = ()
-    log: bool = False
-    log_x: bool = False
+    x_scale: Scale = "linear"
+    y_scale: Scale = "linear"
     pareto: bool = False
     epochs: bool = False
     epoch_y: str = "validation_accuracy"
@@ -71,7 +71,13 @@ def first_view(state: StudyState, plot: Plot | None) -> View:
     if plot_settings is None:
         return View(x="sparsity", y=quality, epochs=True, epoch_y=f"validation_{quality}")
     by = tuple(name for name in plot_settings.names if name != sensitivity.LAYER)
-    return View(plot_settings.x, plot_settings.y, by, plot_settings.log, epoch_y=f"validation_{quality}")
+    return View(
+        plot_settings.x,
+        plot_settings.y,
+        by,
+        y_scale=plot_settings.scale,
+        epoch_y=f"validation_{quality}",
+    )
 
 
 def xs(states: Sequence[StudyState]) -> list[str]:
@@ -116,21 +122,22 @@ def parameters(states: Sequence[StudyState]) -> list[str]:
 def draw(states: Sequence[StudyState], view: View, picks: Sequence[TrialState] = ()) -> Drawn:
     """The figure for what was chosen, the trials `picks` starred; `problem` says why there is nothing to draw."""
     if view.epochs:
-        figure = training.figure(states, view.epoch_y, log=view.log)
-        return Drawn(replace(figure, log_x=view.log_x))
+        figure = training.figure(states, view.epoch_y, scale=fitting(view.y_scale, view.epoch_y))
+        return Drawn(replace(figure, x_scale=view.x_scale))
     if by_layer(states, view):
         return _layers(states, view)
     together = comparable(states, view.x, view.y, [name for name in view.by if name in bys(states)])
     states, view = together.states, replace(view, x=together.x, y=together.y, by=together.by)
+    view = replace(view, y_scale=fitting(view.y_scale, view.y))
     try:
-        figure = trials.figure(states, view.x, view.y, view.by, log=view.log, picks=picks)
+        figure = trials.figure(states, view.x, view.y, view.by, scale=view.y_scale, picks=picks)
     except UsageError as error:
         return Drawn(Figure(), problem=waiting(states) or _unmeasured(states, view) or str(error))
     except SecateurError:  # why there is no value, `tui.widgets.ending` says
         return Drawn(Figure())
-    limits = None if view.log_x else _sweep_limits(states, figure.x_measure)
-    figure = replace(figure, log_x=view.log_x, x_limits=limits)
-    front = _front(figure) if view.pareto else []
+    limits = None if view.x_scale != "linear" else _sweep_limits(states, figure.x_measure)
+    figure = replace(figure, x_scale=view.x_scale, x_limits=limits)
+    front = on_front(figure) if view.pareto else []
     if front:
         points = tuple(figure.series[s].points[p] for s, p in front)
         line = Series(FRONT, tuple(Point(p.x, p.y) for p in points), marks=False)
@@ -142,11 +149,11 @@ def _layers(states: Sequence[StudyState], view: View) -> Drawn:
     y = view.y if view.y in sensitivity.measures(states) else "accuracy"
     chosen = [layer for layer in view.layers if layer in sensitivity.layers(states, view.x)]
     try:
-        figure = trials.figure(states, view.x, y, log=view.log, layers=chosen)
+        figure = trials.figure(states, view.x, y, scale=fitting(view.y_scale, y), layers=chosen)
     except UsageError as error:
         return Drawn(Figure(), problem=str(error))
     problem = "" if figure.series else waiting(states)
-    return Drawn(replace(figure, log_x=view.log_x), problem=problem)
+    return Drawn(replace(figure, x_scale=view.x_scale), problem=problem)
 
 
 def _unmeasured(states: Sequence[StudyState], view: View) -> str:
@@ -164,18 +171,6 @@ def _sweep_limits(states: Sequence[StudyState], x: str) -> tuple[float, float] |
         return None
     room = (max(known) - min(known)) * MARGIN
     return min(known) - room, max(known) + room
-
-
-def _front(figure: Figure) -> list[tuple[int, int]]:
-    places, points = [], []
-    for s, line in enumerate(figure.series):
-        for p, point in enumerate(line.points if line.marker != STAR else ()):
-            x, y = finite(point.x), finite(point.y)
-            if x is not None and y is not None:
-                places.append((s, p))
-                points.append((x, y))
-    kept = front(points, measure(figure.x_measure).better, measure(figure.y_measure).better)
-    return [places[i] for i in kept]
 
 
 def directions(figure: Figure) -> str:

@@ -6,7 +6,7 @@ from engine.measures.table import mean_deviation, measure, measure_text
 from engine.params.preset import Pick as Rule
 from engine.plotting.figure import Figure, Point, Reference, Series
 from engine.plotting.palette import STAR
-from engine.studies.knob import Answer, Baseline, Technique
+from engine.studies.knob import Answer, Baseline, Costs, Technique
 from engine.studies.state import TrialState
 from engine.text import numbers, tables
 from engine.text.bars import LEVELS, bar
@@ -148,8 +148,8 @@ def point(dial: Dial, baseline: Baseline | None) -> str:
         f"{quality_text(answer)} ({sign}{lost} against this trial)"
         if lost
         else f"{quality_text(answer)} (as this trial)",
-        size(answer, baseline),
-        f"{numbers.count(answer.macs)} MACs{_times(baseline.macs, answer.macs, 'fewer')}",
+        size(answer.costs, baseline.costs),
+        f"{numbers.count(answer.costs.macs)} MACs{_times(baseline.costs.macs, answer.costs.macs, 'fewer')}",
         latency(answer, baseline),
     ]
     return f"{what}: " + ", ".join(part for part in parts if part)
@@ -162,18 +162,15 @@ def quality_text(answer: Answer) -> str:
     return measure_text(QUALITY, answer.quality)
 
 
-def size(answer: Answer, baseline: Baseline) -> str:
-    if answer.size_packed is None:
-        return f"{numbers.size(answer.size_plain)} plain{_times(baseline.size_plain, answer.size_plain, 'smaller')}"
-    packed = numbers.size(answer.size_packed)
-    return f"{packed} packed{_times(baseline.size_packed, answer.size_packed, 'smaller')}"
+def size(now: Costs, before: Costs) -> str:
+    return f"{numbers.size(now.size_packed)} packed{_times(before.size_packed, now.size_packed, 'smaller')}"
 
 
 def latency(answer: Answer, baseline: Baseline) -> str:
     """The predicted latency; empty where the study measured none."""
-    if answer.latency_ms is None:
+    if answer.costs.latency_ms is None:
         return "latency not known without measuring" if baseline.latency else ""
-    return f"about {numbers.milliseconds(answer.latency_ms)} in {_row(baseline)}"
+    return f"about {numbers.milliseconds(answer.costs.latency_ms)} in {_row(baseline)}"
 
 
 def _row(baseline: Baseline) -> str:
@@ -248,8 +245,9 @@ def references(baseline: Baseline, trial: TrialState | None, rule: Rule) -> list
 
 def title(trial: TrialState | None, rule: Rule) -> str:
     """What the chart is of, and what its limit is."""
-    points = f"{numbers.number(rule.within)} point{'' if rule.within == 1 else 's'}"
-    return "accuracy" + (f"; limit: {points} below the baseline" if _before(trial) is not None else "")
+    return "accuracy" + (
+        f"; limit: {numbers.points_of(rule.within)} below the baseline" if _before(trial) is not None else ""
+    )
 
 
 def _before(trial: TrialState | None) -> float | None:
@@ -283,12 +281,12 @@ def _measures(of: Answer | Baseline | None) -> dict[str, float | None]:
         return {}
     return {
         QUALITY: of.quality,
-        "size.packed": of.size_packed,
-        "size.plain": of.size_plain,
-        "nonzero_parameters": of.nonzero_parameters,
-        "macs": of.macs,
-        "effective_macs": of.effective_macs,
-        "latency": of.latency_ms,
+        "size.packed": of.costs.size_packed,
+        "size.plain": of.costs.size_plain,
+        "nonzero_parameters": of.costs.nonzero_parameters,
+        "macs": of.costs.macs,
+        "effective_macs": of.costs.effective_macs,
+        "latency": of.costs.latency_ms,
     }
 
 

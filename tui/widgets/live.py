@@ -94,7 +94,7 @@ def figure_of(state: StudyState | None, plot: PlotParams | None, picks: Sequence
     if wanted is None:
         return Figure()
     try:
-        return trials.figure([state], wanted.x, wanted.y, wanted.by, log=wanted.log, picks=picks)
+        return trials.figure([state], wanted.x, wanted.y, wanted.by, scale=wanted.scale, picks=picks)
     except SecateurError:
         # What the preset plots is not measured yet.
         return Figure()

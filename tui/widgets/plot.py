@@ -7,15 +7,19 @@ from typing import ClassVar
 from textual.binding import BindingType
 from textual.message import Message
 
+from engine.charts import pareto
 from engine.plotting.axes import scene
-from engine.plotting.axis import Axis
+from engine.plotting.axis import Axis, placeable
 from engine.plotting.cells import Cell, Rows
 from engine.plotting.figure import Figure, Limits, decimate, finite
+from engine.plotting.palette import COLOURS
 from engine.plotting.text import Place, places, with_legend
 from tui.keys.table import bindings
 from tui.patches import letters
 from tui.widgets.painted import Line, Painted
 
+MOST_COLOURS = len(COLOURS)
+"""Lines from which on colours repeat: then the cursor's line alone has its own."""
 MOST_POINTS = 4000
 """Points of a line beyond which it is thinned; many more than there are columns, so that zooming shows detail."""
 PAN = 0.25
@@ -40,6 +44,9 @@ class Plot(Painted, can_focus=True):
         @property
         def control(self) -> "Plot":
             return self.plot
+
+    class Zoomed(Message):
+        """Another part of the figure is shown, or all of it again."""
 
     class Chosen(Moved):
         """Enter was pressed on a point."""
@@ -78,6 +85,11 @@ class Plot(Painted, can_focus=True):
         return replace(self._figure, x_limits=x or self._figure.x_limits, y_limits=y or self._figure.y_limits)
 
     @property
+    def zoomed(self) -> bool:
+        """Whether a part of the figure was chosen."""
+        return self._zoomed != (None, None)
+
+    @property
     def cursor(self) -> tuple[int, int] | None:
         """Series and point under the cursor, as places in the figure that `show` was given."""
         return self._given(self._cursor)
@@ -88,7 +100,7 @@ class Plot(Painted, can_focus=True):
         return cursor[0], self._indices[cursor[0]][cursor[1]]
 
     def lines(self, width: int, height: int) -> Sequence[Line]:
-        wanted = (self.shown, width, height, self._empty)
+        wanted = (self._lit(), width, height, self._empty)
         if self._cached is None or self._cached[0] != wanted:
             try:
                 self._cached = (wanted, *self._drawn(width, height))
@@ -104,9 +116,14 @@ class Plot(Painted, can_focus=True):
         row[at.column] = row[at.column]._replace(bg="reverse")
         return [*lines[: at.row], _line(row), *lines[at.row + 1 :]]
 
+    def _lit(self) -> Figure:
+        """What is shown, of many lines the cursor's bright."""
+        many = self._cursor is not None and len(self._figure.series) > MOST_COLOURS
+        return replace(self.shown, bright=self._cursor[0] if many and self._cursor else None)
+
     def _drawn(self, width: int, height: int) -> tuple[Rows, tuple[Place, ...]]:
         """Chart and legend as cells, and where the points are."""
-        figure = self.shown
+        figure = self._lit()
         if not figure.series and not figure.references:
             return [[Cell(char) for char in self._empty[:width]]], ()
         rows, chart = with_legend(figure, width, height, letters.ON)
@@ -183,31 +200,27 @@ class Plot(Painted, can_focus=True):
             px, py = finite(point.x), finite(point.y)
             x = drawn.x.position(px) if px is not None else x
             y = drawn.y.position(py) if py is not None else y
-        self._view(drawn.x, (x - x * factor, x + (1 - x) * factor), 0)
-        self._view(drawn.y, (y - y * factor, y + (1 - y) * factor), 1)
-        self.redraw()
+        self._zoom_to(
+            _part(drawn.x, x - x * factor, x + (1 - x) * factor),
+            _part(drawn.y, y - y * factor, y + (1 - y) * factor),
+        )
 
     def action_pan(self, right: int, up: int) -> None:
         drawn = scene(self.shown)
-        self._view(drawn.x, (right * PAN, 1 + right * PAN), 0)
-        self._view(drawn.y, (up * PAN, 1 + up * PAN), 1)
-        self.redraw()
+        self._zoom_to(_part(drawn.x, right * PAN, 1 + right * PAN), _part(drawn.y, up * PAN, 1 + up * PAN))
+
+    def action_front(self) -> None:
+        """Show the part of the Pareto front that one would choose from."""
+        part = pareto.zoomed(self._figure)
+        self._zoom_to(part.x_limits, part.y_limits)
 
     def action_reset(self) -> None:
-        self._zoomed = (None, None)
-        self.redraw()
+        self._zoom_to(None, None)
 
-    def _view(self, axis: Axis, part: Limits, which: int) -> None:
-        """Set the limits of one axis to a part of it, 0..1 being what is shown now."""
-        if axis.categories:
-            return
-        if axis.log:
-            limits = tuple(axis.low * (axis.high / axis.low) ** place for place in part)
-        else:
-            limits = tuple(axis.low + (axis.high - axis.low) * place for place in part)
-        zoomed: list[Limits | None] = list(self._zoomed)
-        zoomed[which] = (limits[0], limits[1])
-        self._zoomed = (zoomed[0], zoomed[1])
+    def _zoom_to(self, x: Limits | None, y: Limits | None) -> None:
+        self._zoomed = (x, y)
+        self.redraw()
+        self.post_message(self.Zoomed())
 
 
 def drawn(figure: Figure, width: int, height: int) -> list[Line]:
@@ -235,10 +248,15 @@ def _thinned(figure: Figure) -> tuple[Figure, dict[int, list[int]]]:
     return (replace(figure, series=tuple(lines)), indices) if indices else (figure, {})
 
 
+def _part(axis: Axis, low: float, high: float) -> Limits | None:
+    """The limits of a part of an axis, 0..1 being what is shown now; None where it has no numbers."""
+    return None if axis.categories else (axis.value(low), axis.value(high))
+
+
 def _union(before: Limits | None, axis: Axis) -> Limits | None:
     if axis.categories:
         return None
-    if before is None or (axis.log and before[0] <= 0):
+    if before is None or not all(placeable(end, axis.scale) for end in before):
         return axis.low, axis.high
     return min(before[0], axis.low), max(before[1], axis.high)
 

@@ -136,9 +136,8 @@ def trial_preset(run: RunDir, trial: TrialState) -> Path:
 
     if not trial.proposal:
         return run.preset
-    read = spec.read_stored(run.preset, run.asked().get("name", run.name))
     file = run.path / f"trial-{trial.index}.yaml"
-    write_atomic(file, spec.plain(read, trial.proposal, f"Trial {trial.index} of {run.name}"))
+    write_atomic(file, spec.plain(run.spec(), trial.proposal, f"Trial {trial.index} of {run.name}"))
     return file
 
 

@@ -221,12 +221,14 @@ def _halving(run: _Run, epoch: int, start: resume.Snapshot) -> tuple[float, floa
         except torch.OutOfMemoryError as error:
             if run.micro == 1:
                 raise out_of_memory(error) from error
+        run.gradients = partial(
+            _gradients, run
+        )  # a recorded graph holds all the memory that it was recorded with
         torch.cuda.empty_cache()
         resume.put_back(run.trained, run.optimizer, start)
         if run.average is not None and average is not None:
             run.average.put_back(average)
         run.micro = (run.micro + 1) // 2
-        run.gradients = partial(_gradients, run)
         run.context.notice(
             "warning",
             f"Out of GPU memory: going on with {counted(run.micro, 'image')} at a time, gradients accumulated "

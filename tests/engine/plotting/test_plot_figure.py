@@ -6,6 +6,7 @@ import pytest
 
 from engine.plotting import text
 from engine.plotting.axes import clipped, error_bars, runs, scene
+from engine.plotting.axis import Scale
 from engine.plotting.drawing import Stroke, layout
 from engine.plotting.figure import Figure, Point, Reference, Series, decimate, series
 
@@ -17,7 +18,7 @@ def test_a_gap_splits_a_line(gap: float | None) -> None:
 
 
 def test_zero_is_a_gap_on_a_log_axis() -> None:
-    drawn = scene(Figure(series=(series("a", [0, 1, 2], [1, 0, 100]),), log_y=True))
+    drawn = scene(Figure(series=(series("a", [0, 1, 2], [1, 0, 100]),), y_scale="log"))
     assert [len(run) for run in runs(drawn.figure.series[0], drawn.x, drawn.y)] == [1, 1]
 
 
@@ -112,13 +113,13 @@ def test_few_points_are_not_decimated() -> None:
     assert decimate(line, 80) is line
 
 
-@pytest.mark.parametrize("log", [False, True])
-def test_points_keep_what_they_stand_for_when_thinned_and_placed(log: bool) -> None:
+@pytest.mark.parametrize("scale", ["linear", "log", "error"])
+def test_points_keep_what_they_stand_for_when_thinned_and_placed(scale: Scale) -> None:
     heights = [math.sin(i / 50) for i in range(10_000)]
     points = [Point(i, y, owner=("trial", i)) for i, y in enumerate(heights)]
     thin = decimate(Series("a", tuple(points)), 80)
     assert len(thin.points) < 1000
-    placed = scene(Figure(series=(thin,), log_y=log)).figure.series[0]
+    placed = scene(Figure(series=(thin,), y_scale=scale)).figure.series[0]
     for before, after in zip(thin.points, placed.points, strict=True):
         assert before.owner == after.owner == ("trial", before.x)
 

@@ -5,6 +5,8 @@ import doctest
 from engine.plotting import legend, text
 from engine.plotting.figure import Figure, Reference, series
 from engine.plotting.legend import fitted
+from engine.plotting.palette import COLOURS, styles
+from engine.plotting.text import matrix
 
 RUNTIMES = ("torch", "torch-compile", "onnxruntime", "openvino")
 
@@ -57,8 +59,12 @@ def test_words_before_values_go_before_names_are_cut() -> None:
 def test_many_lines_get_names_that_still_differ() -> None:
     names = [f"{ratio}, {runtime}" for ratio in (0, 0.3, 0.5, 0.7, 0.9, 1) for runtime in RUNTIMES]
     found = told(Figure(series=tuple(series(name, [0], [1]) for name in names)), 80, 17)
-    entries = {part.strip()[2:] for line in found.splitlines() for part in line.split("   ")}
-    assert len(entries - {"several here"}) == len(names)
+    heads, entries = "", set()
+    for part in (part.strip() for line in found.splitlines() for part in line.split("   ")):
+        head, colon, entry = part.rpartition(": ")
+        heads = head if colon else heads
+        entries.add((heads, entry[2:]))
+    assert len({(head, name) for head, name in entries if name != "several here"}) == len(names)
 
 
 def test_names_alike_at_both_ends_are_not_made_equal() -> None:
@@ -70,3 +76,24 @@ def test_names_alike_at_both_ends_are_not_made_equal() -> None:
 def test_what_fits_in_no_way_is_said_to_be_more() -> None:
     names = [f"trial {i} of many" for i in range(60)]
     assert told(Figure(series=tuple(series(name, [0], [1]) for name in names)), 60, 12).endswith("…")
+
+
+def test_twenty_curves_need_few_rows_and_each_can_be_told() -> None:
+    names = [
+        "train",
+        *(f"finetune {scope} {n} %" for scope in ("local", "global") for n in range(0, 100, 10)),
+    ]
+    figure = Figure(series=tuple(series(name, [0, 1], [i, i]) for i, name in enumerate(names)))
+    rows = ["".join(cell.char for cell in row).strip() for row in fitted(figure, 80, 18)]
+    text = " ".join(rows)
+    assert len(rows) <= 4 and "…" not in text
+    assert text.count("finetune local:") == text.count("finetune global:") == 1
+    assert text.count(" 30 %") == 2
+    assert len({look.glyph for look in styles(figure)}) == len(names)
+
+
+def test_the_bright_line_alone_has_a_colour_and_lies_above() -> None:
+    lines = (series("a", [0, 1], [0, 1]), series("b", [0, 1], [0, 1]))
+    rows = matrix(Figure(series=lines, bright=0), 40, 12)
+    colours = {cell.fg for row in rows for cell in row if cell.char in "●◆*"}
+    assert colours == {COLOURS[0].terminal}, "its markers cover what shares their cells"

@@ -8,10 +8,12 @@ import pytest
 
 from engine.measures.table import TABLE
 from engine.plotting import csv, png, svg, text
+from engine.plotting.axis import Scale
 from engine.plotting.figure import Figure, Limits, Point, Reference, Series, X, decimate, series
 from engine.plotting.legend import fitted
 from engine.text.tables import cell_width
 
+SCALES: tuple[Scale, ...] = ("linear", "linear", "log", "error")
 NUMBERS = (
     0.0,
     -0.0,
@@ -68,8 +70,8 @@ def any_figure(seed: int) -> Figure:
         y_label=dice.choice(TEXTS),
         series=tuple(lines),
         references=tuple(Reference("r", y) for y in dice.sample(NUMBERS, dice.randrange(3))),
-        log_x=dice.random() < 0.3,
-        log_y=dice.random() < 0.4,
+        x_scale=dice.choice(SCALES),
+        y_scale=dice.choice(SCALES),
         x_limits=any_limits(dice),
         y_limits=any_limits(dice),
         x_measure=dice.choice(["", "epoch", *TABLE]),

@@ -2,10 +2,11 @@
 
 import io
 import re
+from dataclasses import replace
 
 import pytest
 
-from engine.plotting import text
+from engine.plotting import svg, text
 from engine.plotting.figure import Figure, Reference, series
 from engine.plotting.palette import ASCII_GLYPHS, COLOURS, GLYPHS, SHAPES, styles
 from engine.text.tables import cell_width
@@ -72,7 +73,7 @@ def test_a_plain_terminal_gets_ascii_only() -> None:
 
 def test_drawing_is_deterministic_and_leaves_nothing_behind() -> None:
     first = text.draw(FIGURE, 80, 24, colour=True)
-    text.draw(Figure(series=(series("other", [0, 1], [5, 500]),), log_y=True), 33, 11, colour=True)
+    text.draw(Figure(series=(series("other", [0, 1], [5, 500]),), y_scale="log"), 33, 11, colour=True)
     assert text.draw(FIGURE, 80, 24, colour=True) == first
 
 
@@ -97,8 +98,22 @@ def test_points_of_several_series_in_one_cell_are_marked_and_explained() -> None
 
 
 def test_points_a_log_axis_cannot_show_are_counted() -> None:
-    figure = Figure(series=(series("a", [0, 1, 2], [1, 0, 100]),), log_y=True)
+    figure = Figure(series=(series("a", [0, 1, 2], [1, 0, 100]),), y_scale="log")
     assert "a (1 at or below 0 not shown)" in text.draw(figure, 80, 24, colour=False)
+
+
+def test_on_an_axis_of_errors_90_99_and_999_permille_are_equally_far_apart() -> None:
+    figure = Figure(
+        y_measure="accuracy", series=(series("a", [0, 1, 2, 3], [0.85, 0.99, 0.9995, 1]),), y_scale="error"
+    )
+    drawn = text.draw(figure, 80, 30, colour=False)
+    rows = drawn.splitlines()
+    assert "accuracy (log error scale)" in rows[0]
+    at = {name: next(i for i, row in enumerate(rows) if f"{name} %┤" in row) for name in ("90", "99", "99.9")}
+    assert abs((at["90"] - at["99"]) - (at["99"] - at["99.9"])) <= 1
+    assert "a (1 at 100 % not shown)" in drawn
+    for page in (svg.draw(figure), svg.draw(replace(figure, y_limits=(0.9, 0.999)))):
+        assert "99.9 %" in page and "accuracy (log error scale)" in page
 
 
 @pytest.mark.parametrize(
@@ -106,7 +121,7 @@ def test_points_a_log_axis_cannot_show_are_counted() -> None:
     [
         (Figure(y_measure="accuracy"), "no values yet"),
         (Figure(series=(series("a", [0, 1], [None, float("nan")]),)), "no finite values"),
-        (Figure(series=(series("a", [0, 1], [0, -3]),), log_y=True), "no values above 0"),
+        (Figure(series=(series("a", [0, 1], [0, -3]),), y_scale="log"), "all values are at or below 0"),
     ],
 )
 def test_a_chart_of_nothing_says_so(figure: Figure, words: str) -> None:

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 import yaml
 
-from engine.compute.worker.knob.held import hold
 from engine.errors import SecateurError
 from engine.runner.knob import Answer, Knob
 from tests.study_lab import LEARNED, Lab, wait_for
@@ -52,9 +51,9 @@ def test_a_run_of_its_preset_gives_the_same_network(
     assert answer.value == value and answer.error == 0.0
     assert answer.quality == pytest.approx(results["validation_accuracy"], abs=1e-12)
     counts = {name: results[name] for name in ("parameters", "nonzero_parameters", "macs", "effective_macs")}
-    assert {name: getattr(answer, name) for name in counts} == counts
-    assert answer.size_plain == results["size"]["plain"]
-    assert answer.size_packed == pytest.approx(results["size"]["packed"], rel=0.1)
+    assert {name: getattr(answer.costs, name) for name in counts} == counts
+    assert answer.costs.size_plain == results["size"]["plain"]
+    assert answer.costs.size_packed == pytest.approx(results["size"]["packed"], rel=0.1)
 
 
 def test_the_newest_question_wins(knob: Knob) -> None:
@@ -73,7 +72,7 @@ def test_every_technique_says_what_it_can_do(knob: Knob) -> None:
         start = final(knob, technique.name, technique.start)
         if technique.name != "bits":
             assert (start.quality, start.steps(), start.error) == (knob.baseline.quality, [], 0.0)
-            assert start.size_plain == knob.baseline.size_plain
+            assert start.costs.size_plain == knob.baseline.costs.size_plain
 
 
 def test_an_unknown_technique_is_refused_at_once(knob: Knob) -> None:
@@ -103,6 +102,8 @@ def test_it_is_gone_with_its_maker(lab: Lab) -> None:
 
 
 def test_why_there_is_no_model_is_told_in_words(lab: Lab) -> None:
+    from engine.compute.worker.knob.held import hold  # imports torch: not in each process that only collects
+
     with pytest.raises(SecateurError, match="no trial 7"):
         hold(lab.study("p-1"), 7)
 

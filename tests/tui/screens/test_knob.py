@@ -144,7 +144,7 @@ async def test_a_killed_worker_is_told_and_another_goes_on_and_makes_the_trial(
         await until(pilot, lambda: run.read_status().state == "done")
         (trial,) = load(run.path).trials
         assert abs(trial.results["validation_accuracy"] - told.quality) <= told.error + 1e-9
-        assert trial.results["nonzero_parameters"] == told.nonzero_parameters
+        assert trial.results["nonzero_parameters"] == told.costs.nonzero_parameters
         assert [step.reused for step in trial.steps] == [True, True, False, False]  # the trial, then the knob
 
 

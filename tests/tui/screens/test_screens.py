@@ -226,12 +226,17 @@ async def test_choosing_axes_pareto_log_and_zoom(tmp_path: Path) -> None:
         assert rows and all(row.cells[1] in ("local", "global") for row in rows)
         await pilot.press("p", "L")
         await shows(pilot, "[log y]")
+        await pilot.press("L")
+        await shows(pilot, "[log error y]", "accuracy (log error scale)", "95 %┤")
         await pilot.press("L", "right", "plus")
         plot = screen.query_one(Plot)
         assert plot.shown.x_limits is not None
         before = plot.shown.x_limits
         await pilot.press("0")
         assert plot.shown.x_limits != before
+        await pilot.press("z")
+        await shows(pilot, "[zoomed: 0 shows all]")
+        assert plot.shown.y_limits is not None and plot.shown.y_limits[0] > 0.9
         await pilot.press("t")
         await shows(pilot, "x epoch", "validation accuracy", "train")
 

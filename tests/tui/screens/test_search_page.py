@@ -96,14 +96,14 @@ async def test_another_limit_gives_another_answer_at_once_and_moves_the_star(
         await shows(pilot, "cancelled 4/4")
         await pilot.press("s")
         await shows(
-            pilot, "accuracy −1 points: trial 1,", "after round 0: 3 new: 3 of 3 done", "3 candidates in"
+            pilot, "accuracy −1 point: trial 1,", "after round 0: 3 new: 3 of 3 done", "3 candidates in"
         )
         await pilot.press("plus", "plus", "plus")
         await shows(pilot, "with accuracy −2.5 points: trial 2,", "(3.3× smaller)")
         await pilot.press("minus", "minus", "minus", "minus")
         await shows(pilot, "accuracy −0.75 points: trial 1,")
         await pilot.press("0", "plus", "plus")
-        await shows(pilot, "accuracy −2 points: trial 2,", "−1 points")
+        await shows(pilot, "accuracy −2 points: trial 2,", "−1 point")
         assert all(len(line) <= size[0] for line in painted(app).splitlines())
         await pilot.press("escape")
         await shows(pilot, "trial 2:")

@@ -38,7 +38,7 @@ async def test_keys_columns_and_the_threshold(tmp_path: Path, config: Path) -> N
         await shows(pilot, "may lose")
         app.screen.query_one(KeyInput).value = "1"
         await pilot.press("enter")
-        await shows(pilot, "#9 ", "picks lose at most 1 points")
+        await shows(pilot, "#9 ", "picks lose at most 1 point")
         await pilot.press("question_mark")
         await shows(pilot, "^r", "Write a report")
 

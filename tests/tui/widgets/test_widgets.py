@@ -85,8 +85,8 @@ async def test_wide_and_odd_characters_keep_their_columns() -> None:
 ODD = [
     Figure(),
     Figure(series=(series("a", [0.0], [0.5]),)),
-    Figure(series=(series("a", [0.0, 1.0], [math.inf, math.nan]),), log_y=True),
-    Figure(series=(series("a", [0.0, -1.0, 1.0], [0.0, -1.0, 1e308]),), log_x=True, log_y=True),
+    Figure(series=(series("a", [0.0, 1.0], [math.inf, math.nan]),), y_scale="log"),
+    Figure(series=(series("a", [0.0, -1.0, 1.0], [0.0, -1.0, 1e308]),), x_scale="log", y_scale="log"),
     Figure(series=(series("日本", ["x", None, 3.0], [1, None, 2]),), references=(Reference("b", math.nan),)),
     Figure(series=(series("a", range(100_000), [i % 7 for i in range(100_000)]),)),
     Figure(series=tuple(series(str(i), [0.0, 1.0], [i, i]) for i in range(60))),

@@ -18,7 +18,7 @@ from engine.compute.worker.knob.dials import Setting, as_step, rewritten
 from engine.compute.worker.knob.held import Held
 from engine.errors import SecateurError
 from engine.params.channels import PruneChannels
-from engine.studies.knob import Technique
+from engine.studies.knob import Costs, Technique
 
 MOST = 16.0
 """Times fewer multiply-accumulates beyond which nothing of use is left without training."""
@@ -66,7 +66,7 @@ class Channels:
         return False
 
     def set(self, value: float) -> Setting:
-        held, base = self._held, self._held.baseline
+        held, base = self._held, self._held.baseline.costs
         if value <= 1:
             return rewritten(held, value, {}, {})
         params, choice = self._params(value), self._choice
@@ -85,16 +85,18 @@ class Channels:
             model,
             {g.name: len(gone[g.name]) / g.units if g.name in gone else 0.0 for g in self._groups},
             as_step(params),
-            plain_bytes({name: (t.dtype, tuple(t.shape)) for name, t in tensors.items()}),
-            packed_bytes(
-                Stored(tensor.numel(), int(torch.count_nonzero(tensor)), self._bits(name))
-                for name, tensor in tensors.items()
+            Costs(
+                plain_bytes({name: (t.dtype, tuple(t.shape)) for name, t in tensors.items()}),
+                packed_bytes(
+                    Stored(tensor.numel(), int(torch.count_nonzero(tensor)), self._bits(name))
+                    for name, tensor in tensors.items()
+                ),
+                round(self._cost.parameters(left)),
+                sum(int(torch.count_nonzero(parameter)) for parameter in model.parameters()),
+                macs,
+                # A pass counts them one by one, which takes longer than all else.
+                macs if dense else count(model, held.shape).effective_macs,
             ),
-            round(self._cost.parameters(left)),
-            sum(int(torch.count_nonzero(parameter)) for parameter in model.parameters()),
-            macs,
-            # A pass counts them one by one, which takes longer than all else.
-            macs if dense else count(model, held.shape).effective_macs,
         )
 
     def _bits(self, name: str) -> float:

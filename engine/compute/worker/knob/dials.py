@@ -5,7 +5,7 @@ A dial gives the network that the preset steps of its `Setting` give, but for Ba
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from torch import Tensor, nn
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from engine.compute.measures.estimate import Stored, packed_bytes
 from engine.compute.worker.knob.held import Held
 from engine.params.base import StepParams
-from engine.studies.knob import Technique
+from engine.studies.knob import Costs, Technique
 
 
 @dataclass(frozen=True)
@@ -27,13 +27,7 @@ class Setting:
     model: nn.Module
     levels: dict[str, float]
     steps: dict[str, dict[str, Any]]
-    size_plain: int
-    size_packed: int
-    parameters: int
-    nonzero: int
-    macs: int
-    effective_macs: int
-    latency_ms: float | None = None
+    costs: Costs
 
 
 class Dial(Protocol):
@@ -69,21 +63,20 @@ def as_step(params: StepParams) -> dict[str, dict[str, Any]]:
 def rewritten(held: Held, value: float, weights: Mapping[str, Tensor], kept: Mapping[str, Stored]) -> Setting:
     """The model with these weights, by the layer's name, each to be stored as `kept` says; levels and steps are left
     to the dial. Shapes are what they were, and a dense runtime takes as long for zeros and rounded weights."""
-    base = held.baseline
+    base = held.baseline.costs
     tensors = {f"{name}.weight": one for name, one in kept.items()}
     return Setting(
         value,
         held.write(weights),
         levels={},
         steps={},
-        size_plain=base.size_plain,
-        size_packed=packed_bytes((held.stored | tensors).values()),
-        parameters=base.parameters,
-        nonzero=base.nonzero_parameters
-        - sum(held.stored[name].nonzero - one.nonzero for name, one in tensors.items()),
-        macs=base.macs,
-        effective_macs=base.effective_macs - _effective_less(held, kept),
-        latency_ms=base.latency_ms,
+        costs=replace(
+            base,
+            size_packed=packed_bytes((held.stored | tensors).values()),
+            nonzero_parameters=base.nonzero_parameters
+            - sum(held.stored[name].nonzero - one.nonzero for name, one in tensors.items()),
+            effective_macs=base.effective_macs - _effective_less(held, kept),
+        ),
     )
 
 

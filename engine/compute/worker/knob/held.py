@@ -29,7 +29,7 @@ from engine.measures import latency
 from engine.params import STEPS, PruneWeights
 from engine.store.files import read_json
 from engine.store.workspace import fingerprints
-from engine.studies.knob import Baseline
+from engine.studies.knob import Baseline, Costs
 from engine.studies.rundir import RunDir
 from engine.studies.state import TrialState
 from engine.studies.state import load as read_state
@@ -96,13 +96,15 @@ class Held:
         return Baseline(
             float(self.right.double().mean()),
             len(self.right),
-            estimate.plain_bytes(self.tensors),
-            estimate.packed_bytes(self.stored.values()),
-            self.counts.parameters,
-            self.counts.nonzero,
-            self.counts.macs,
-            self.counts.effective_macs,
-            self.latency.get("median_ms"),
+            Costs(
+                estimate.plain_bytes(self.tensors),
+                estimate.packed_bytes(self.stored.values()),
+                self.counts.parameters,
+                self.counts.nonzero,
+                self.counts.macs,
+                self.counts.effective_macs,
+                self.latency.get("median_ms"),
+            ),
             f"{self.latency['runtime']}.{self.latency['batch']}" if self.latency else "",
         )
 

@@ -126,24 +126,18 @@ class Worker:
 
     def _answer(self, question: Question, setting: Setting, found: Paired, of: int, came: float) -> Answer:
         return Answer(
-            question.number,
-            question.technique,
-            setting.value,
-            self.scoring.known + found.difference,
-            found.error,
-            found.images,
-            of,
-            setting.size_plain,
-            setting.size_packed,
-            setting.parameters,
-            setting.nonzero,
-            setting.macs,
-            setting.effective_macs,
-            setting.latency_ms,
-            setting.levels,
-            time.monotonic() - came,
-            found.final,
-            self._steps(setting),
+            number=question.number,
+            technique=question.technique,
+            value=setting.value,
+            quality=self.scoring.known + found.difference,
+            error=found.error,
+            images=found.images,
+            of=of,
+            costs=setting.costs,
+            levels=setting.levels,
+            seconds=time.monotonic() - came,
+            final=found.final,
+            added=self._steps(setting),
         )
 
     def _steps(self, setting: Setting) -> list[dict[str, Any]]:
@@ -182,7 +176,7 @@ def main(folder: str, trial: str, threads: str, end: str) -> None:
             held = hold(RunDir(Path(folder)), int(trial))
             dials, techniques = _dials(held)
             scoring = Scoring(held.plain, held.right, held.context, 1)
-        told = {"techniques": [asdict(one) for one in techniques], "baseline": asdict(held.baseline)}
+        told = {"techniques": [asdict(one) for one in techniques], "baseline": held.baseline.as_dict()}
         box.send("ready", told)
         Worker(held, scoring, dials, techniques, box).serve()
     except Exception as error:  # noqa: BLE001 - the one broad except: whoever turns the knob is told why it ended

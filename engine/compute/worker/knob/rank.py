@@ -18,7 +18,7 @@ from engine.compute.worker.knob.dials import Setting, as_step
 from engine.compute.worker.knob.held import Held
 from engine.errors import SecateurError
 from engine.params.factorization import Factorize
-from engine.studies.knob import Technique
+from engine.studies.knob import Costs, Technique
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class Rank:
         return self._splits[name]
 
     def _setting(self, value: float, ranks: dict[str, int], weights: dict[str, Tensor]) -> Setting:
-        held, base = self._held, self._held.baseline
+        held, base = self._held, self._held.baseline.costs
         own = {name: factors.parameters(self._layers[name], "svd", (rank,)) for name, rank in ranks.items()}
         whole = {name: weight.numel() for name, weight in held.weights.items() if name in ranks}
         tensors, kept = dict(held.tensors), dict(held.stored)
@@ -114,14 +114,16 @@ class Rank:
             held.write(weights),
             {name: 1 - own[name] / whole[name] for name in ranks},
             as_step(self._params(value)) if ranks else {},
-            plain_bytes(tensors),
-            packed_bytes(kept.values()),
-            base.parameters - sum(whole[name] - own[name] for name in ranks),
-            base.nonzero_parameters
-            - sum(held.stored[f"{name}.weight"].nonzero - own[name] for name in ranks),
-            base.macs - sum(fewer.values()),
-            base.effective_macs
-            - sum(macs[name].effective_macs - (macs[name].macs - fewer[name]) for name in ranks),
+            Costs(
+                plain_bytes(tensors),
+                packed_bytes(kept.values()),
+                base.parameters - sum(whole[name] - own[name] for name in ranks),
+                base.nonzero_parameters
+                - sum(held.stored[f"{name}.weight"].nonzero - own[name] for name in ranks),
+                base.macs - sum(fewer.values()),
+                base.effective_macs
+                - sum(macs[name].effective_macs - (macs[name].macs - fewer[name]) for name in ranks),
+            ),
         )
 
     def _count(

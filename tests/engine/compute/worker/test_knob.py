@@ -88,11 +88,11 @@ def test_a_setting_is_what_its_steps_make(
     if setting.steps:
         assert scoring.known + last.difference == pytest.approx(score.quality)
     counts = count(expected, of.shape)
-    assert (setting.parameters, setting.nonzero) == (counts.parameters, counts.nonzero)
-    assert (setting.macs, setting.effective_macs) == (counts.macs, counts.effective_macs)
+    assert (setting.costs.parameters, setting.costs.nonzero_parameters) == (counts.parameters, counts.nonzero)
+    assert (setting.costs.macs, setting.costs.effective_macs) == (counts.macs, counts.effective_macs)
     sizes = of_model(expected)
-    assert setting.size_plain == sizes["plain"]
-    assert setting.size_packed == pytest.approx(sizes["packed"], rel=SIZES)
+    assert setting.costs.size_plain == sizes["plain"]
+    assert setting.costs.size_packed == pytest.approx(sizes["packed"], rel=SIZES)
 
 
 def test_what_is_worked_out_ahead_changes_nothing(trained: Callable[[], nn.Module]) -> None:
@@ -147,7 +147,10 @@ def test_with_a_table_the_solver_says_what_each_layer_loses(
     assert scope == ("solved" if value < 0.7 else "global")
     expected = as_its_steps(model(), setting.steps, scoring)
     counts = count(expected, of.shape)
-    assert (setting.nonzero, setting.effective_macs) == (counts.nonzero, counts.effective_macs)
+    assert (setting.costs.nonzero_parameters, setting.costs.effective_macs) == (
+        counts.nonzero,
+        counts.effective_macs,
+    )
     last = list(scoring.found(setting.model, nullcontext))[-1]
     assert scoring.known + last.difference == pytest.approx(validate(expected, at(9)).quality)
 

@@ -155,6 +155,7 @@ def test_masks_survive_being_taken_apart(tmp_path: Path, canvases: Dataset) -> N
     checkpoint.save(model, tmp_path)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["yolov8n", "yolo11n"])
 def test_pruned_by_channels_it_shrinks_reloads_trains_and_exports(
     name: str, tmp_path: Path, canvases: Dataset
