@@ -12,8 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from engine import datasets
-from engine.compute.data import Dataset, load
+from engine.compute.data import Dataset
 from engine.compute.layers.masks import mask_of
 from engine.compute.measures.counts import count
 from engine.compute.models import checkpoint, edits
@@ -21,65 +20,21 @@ from engine.compute.pretrained.create import create
 from engine.compute.runtimes.base import artefact
 from engine.compute.steps.channels.yolo import prepare_for_channels, protected_layers
 from engine.compute.steps.pruning.step import prune_weights
-from engine.compute.steps.quantization.int8 import quantize_dynamic, quantize_static
-from engine.compute.steps.quantization.qat import quantize_qat
 from engine.compute.tasks import task_of
 from engine.compute.tasks.evaluate import score
 from engine.compute.training.loop import fit
 from engine.compute.yolo import library
-from engine.compute.yolo.heads import head_outputs
 from engine.errors import SecateurError
-from engine.params import Finetune, PruneWeights, QuantizeDynamic, QuantizeQat, QuantizeStatic, Train
-from engine.params.preset import Data, Model
+from engine.params import Finetune, PruneWeights, Train
+from engine.params.preset import Model
 from engine.params.training import Ema, Mosaic
 from engine.studies import events as ev
 from tests.engine.compute.compute_help import context_for
+from tests.engine.compute.yolo.yolo_help import CPU, SIZE, images, output, yolo
 
 if importlib.util.find_spec("ultralytics") is None:  # not imported here: `library` does that, offline
     pytest.skip("the extra `yolo` is not installed", allow_module_level=True)
 tp = pytest.importorskip("torch_pruning")
-
-CPU = torch.device("cpu")
-SIZE = 64
-
-
-@pytest.fixture(scope="module")
-def canvases(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    params = Data(name="digits-detection", size=SIZE, limit=16)
-    found = load(params, datasets.locate(params, tmp_path_factory.mktemp("workspace")))
-    few = type(found.validation)(found.train.images, found.train.labels)
-    return type(found)(**(vars(found) | {"validation": few, "test": few}))
-
-
-def yolo(name: str = "yolov8n") -> nn.Module:
-    """A detector with random weights, and BatchNorm statistics as if it had been trained."""
-    model, _ = create(
-        Model(name=f"yolo/{name}"), channels=1, classes=10, size=(SIZE, SIZE), seed=0, task="detection"
-    )
-    random = torch.Generator().manual_seed(0)
-    for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            assert module.running_mean is not None and module.running_var is not None
-            module.running_mean.copy_(torch.rand(module.num_features, generator=random) / 5 - 0.1)
-            module.running_var.copy_(torch.rand(module.num_features, generator=random) + 0.5)
-    return model.eval()
-
-
-def images(count: int = 2) -> torch.Tensor:
-    return torch.rand(count, 1, SIZE, SIZE, generator=torch.Generator().manual_seed(1))
-
-
-def output(model: nn.Module) -> torch.Tensor:
-    with torch.inference_mode():
-        found: torch.Tensor = model.eval()(images())
-    return found
-
-
-def assert_near(given: torch.Tensor, expected: torch.Tensor) -> None:
-    """Boxes within half a pixel and scores within a hundredth, and not the same: 8 bits make a difference."""
-    off = (given - expected).abs()
-    assert 0 < float(off[:, :4].max()) < 0.5 and 0 < float(off[:, 4:].max()) < 0.01
-
 
 TRUE = [torch.tensor([[3.0, 10, 10, 30, 40], [5.0, 40, 40, 60, 60]]), torch.tensor([[3.0, 0, 0, 20, 20]])]
 
@@ -214,48 +169,6 @@ def test_a_score_leaves_the_model_as_it_was_and_has_no_accuracy(canvases: Datase
     assert all(module.training for module in model.modules())
     assert all(torch.equal(state[name], tensor) for name, tensor in model.state_dict().items())
     assert task_of(canvases).agreement(found.predictions, found.predictions) is None
-
-
-def test_an_int8_file_is_scored_by_its_boxes_and_keeps_what_gives_them_in_float(
-    canvases: Dataset, tmp_path: Path
-) -> None:
-    model, context = yolo(), context_for(data=canvases)
-    made = quantize_static(model, QuantizeStatic(images=8, bias_correction="on", equalize="off"), context)
-    rows = {row["name"]: row["precision"] for row in context.observations["precision"]}
-    assert {name for name, precision in rows.items() if precision == "fp32"} == head_outputs(model)
-    found, before = (score(one, canvases, canvases.test, CPU) for one in (made, model))
-    assert found.loss is None and before.loss is not None
-    assert found.measures.keys() == before.measures.keys()
-    assert_near(output(made), output(model))
-    checkpoint.save(made, tmp_path)
-    again = checkpoint.load(tmp_path)
-    assert torch.equal(score(again, canvases, canvases.test, CPU).predictions, found.predictions)
-
-
-def test_a_detector_quantized_on_the_fly_gives_its_boxes(canvases: Dataset) -> None:
-    model, context = yolo(), context_for(data=canvases)
-    made = quantize_dynamic(model, QuantizeDynamic(convolutions=True), context)
-    assert_near(output(made), output(model))
-    with pytest.raises(SecateurError, match="cannot be trained with fake quantization"):
-        quantize_qat(model, QuantizeQat(), context)
-
-
-def test_scores_and_boxes_count_alike_in_a_deviation_and_anchors_without_objects_do_not(
-    canvases: Dataset,
-) -> None:
-    deviation = task_of(canvases).deviation
-    random = torch.Generator().manual_seed(0)
-    outputs = torch.rand(8, 4 + 2, 5, generator=random)
-    outputs[:, :4] *= 100
-    outputs[:, 4:, 3:] = 0
-    assert deviation(outputs, outputs) == 0
-    scores, boxes, unseen = outputs.clone(), outputs.clone(), outputs.clone()
-    scores[:, 4:] = outputs[:, 4:].mean(0)
-    boxes[:, :4] = outputs[:, :4].mean(0)
-    unseen[:, :4, 3:] += 50
-    assert deviation(outputs, scores) == pytest.approx(0.5)
-    assert deviation(outputs, boxes) == pytest.approx(0.5)
-    assert deviation(outputs, unseen) == 0
 
 
 def test_the_weights_of_an_ultralytics_network_fit_as_they_are() -> None:
