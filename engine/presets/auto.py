@@ -4,12 +4,12 @@
 from collections.abc import Sequence
 from typing import Any, get_args
 
-from engine.params.catalog import DETECTION, DETECTOR
 from engine.params.preset import Settings
 from engine.params.runtimes import INT8_RUNTIMES, TargetRuntime
 from engine.params.search import Search
 from engine.params.sensitivity import Sensitivity
 from engine.presets import limits
+from engine.presets.boxes import has_boxes
 from engine.presets.space import Space
 from engine.presets.steps import StepNode
 
@@ -49,13 +49,12 @@ ROUNDS = 3
 
 def over(search: Search, settings: Settings) -> list[dict[str, Any]]:
     """The steps, as a preset has them; a detector learns again from its labels, a classifier from the baseline."""
-    boxes = settings.data.name in DETECTION or settings.model.name.startswith(DETECTOR)
-    recover = {"finetune" if boxes else "distill": {"epochs": EPOCHS}}
+    recover = {"finetune" if has_boxes(settings) else "distill": {"epochs": EPOCHS}}
     steps = [CHANNELS]
     if search.goal.startswith("size.") or any(name.startswith("size.") for name in search.within):
         steps += WEIGHTS
     steps.append(recover)
-    if search.fastest is not None and search.fastest.runtime in INT8_RUNTIMES and not boxes:
+    if search.fastest is not None and search.fastest.runtime in INT8_RUNTIMES:
         # What leaves a file can't hold weights of few bits beside it: that step is off where this one is on.
         steps = [step for step in steps if "quantize.weights" not in step]
         steps.append(STATIC)
@@ -92,7 +91,8 @@ def tables(
 def _table(of: str, step: StepNode, timed: Sequence[tuple[str, int]]) -> dict[str, Any]:
     """The parameters of one of them; layers that the step spares are spared, and split as it splits them."""
     given = step.params.plain()
-    kept = {name: given[name] for name in ("skip",) if isinstance(given.get(name), list)}
+    skip = given.get("skip")
+    kept = {"skip": skip} if isinstance(skip, list) and all(isinstance(one, str) for one in skip) else {}
     if of == "rank" and isinstance(given.get("scheme"), str):
         kept["scheme"] = given["scheme"]
     if of in ("channels", "rank"):
