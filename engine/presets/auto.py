@@ -92,7 +92,9 @@ def _table(of: str, step: StepNode, timed: Sequence[tuple[str, int]]) -> dict[st
     """The parameters of one of them; layers that the step spares are spared, and split as it splits them."""
     given = step.params.plain()
     skip = given.get("skip")
-    kept = {"skip": skip} if isinstance(skip, list) and all(isinstance(one, str) for one in skip) else {}
+    kept: dict[str, Any] = (
+        {"skip": skip} if isinstance(skip, list) and all(isinstance(one, str) for one in skip) else {}
+    )
     if of == "rank" and isinstance(given.get("scheme"), str):
         kept["scheme"] = given["scheme"]
     if of in ("channels", "rank"):
