@@ -75,7 +75,7 @@ TIMED = {
         {**_RESNET18, "runtimes": "torch-compile", "batch": "32", "precision": "bf16"},
     ),
     "cpu": (
-        {**_RESNET20, "runtimes": "torch, onnxruntime", "batch": "1, 32", "precision": "fp32, bf16"},
+        {**_RESNET20, "runtimes": "torch, onnxruntime", "batch": "1", "precision": "fp32, bf16"},
         {**_RESNET20, "runtimes": "torch-compile", "batch": "1", "precision": "fp32"},
     ),
 }

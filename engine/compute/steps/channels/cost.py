@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -39,6 +39,7 @@ class Predictor:
 
     def __init__(self, model: nn.Module, groups: list[Group], shape: tuple[int, ...]) -> None:
         counts = count(model, shape)
+        self.units = {group.name: group.units for group in groups}
         sizes = _shapes(model)
         keys = dict.fromkeys((cut.tensor, cut.dim) for group in groups for cut in group.cuts)
         axes = {key: place for place, key in enumerate(keys)}
@@ -60,6 +61,18 @@ class Predictor:
     def parameters(self, left: Mapping[str, int]) -> float:
         """Number of parameters."""
         return self._fixed_parameters + float(self._parameters @ self._products(left))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON values, for `engine.search.widths`: the `units` of groups, the `axes` with how many of their
+        positions go with which groups, and the `terms`: their MACs and parameters with the axes that they go with."""
+        axes = self._widths.as_lists()
+        dummy = len(axes)
+        dims = [[axis for axis in pair if axis != dummy] for pair in self._dims.T.tolist()]
+        terms = [
+            list(term) for term in zip(self._macs.tolist(), self._parameters.tolist(), dims, strict=True)
+        ]
+        fixed = [self._fixed_macs, self._fixed_parameters]
+        return {"units": self.units, "axes": axes, "terms": terms, "fixed": fixed}
 
     def _products(self, left: Mapping[str, int]) -> Tensor:
         widths = torch.cat([self._widths(left), torch.ones(1, dtype=torch.float64)])

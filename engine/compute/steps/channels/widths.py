@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -46,6 +47,18 @@ class Widths:
         for number, row in enumerate(rows):
             for pair, count in row.items():
                 self._counts[number, pairs[pair]] = count
+
+    def as_lists(self) -> list[list[list[Any]]]:
+        """Plain JSON values, for `engine.search.widths`: of each axis how many positions go with which groups."""
+        names = [*self._places]
+        groups = [
+            [names[place] for place in pair if place != NONE]
+            for pair in zip(self._one.tolist(), self._two.tolist(), strict=True)
+        ]
+        return [
+            [[int(count), own] for count, own in zip(row, groups, strict=True) if count]
+            for row in self._counts.tolist()
+        ]
 
     def __call__(self, left: Mapping[str, int]) -> Tensor:
         """The widths (axes,), whole numbers in float64; a group that is not named is whole."""
