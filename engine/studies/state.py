@@ -9,10 +9,10 @@ from engine.studies import events as ev
 from engine.studies import rundir
 from engine.studies.merge import Merged
 from engine.studies.rundir import RunDir
-from engine.studies.status import Status, StudyStatus
+from engine.studies.status import Status, StudyStatus, counts
 
 StepStatus = Literal["waiting", "running", "done", "failed"]
-Standing = Literal[StepStatus, "unfinished", "not run"]
+Standing = Literal[StepStatus, "scored", "unfinished", "not run"]
 
 
 MALFORMED = (KeyError, TypeError, ValueError, AttributeError, IndexError)
@@ -96,6 +96,11 @@ class TrialState:
         return "running" if "running" in states else "waiting"
 
     @property
+    def scored(self) -> bool:
+        """Whether its model is trained and judged; its latency may be still to come."""
+        return self.measure.status == "done" and self.status != "failed"
+
+    @property
     def begun(self) -> bool:
         """Whether any step was ever computed that the trial does not share with its baseline."""
         keys = [step.key for step in self.steps]
@@ -173,7 +178,10 @@ class StudyState:
     """Why it was lost, as far as its traces tell."""
 
     def standing(self, part: TrialState | StepState) -> Standing:
-        """A trial's or step's status as people read it: nothing runs or waits in a study that is over or lost."""
+        """A trial's or step's status as people read it: nothing runs or waits in a study that is over or lost, and of
+        a trial that is `scored` only the latency is missing."""
+        if isinstance(part, TrialState) and part.scored and part.status == "waiting":
+            return "scored"
         if self.status in ("queued", "running") or part.status in ("done", "failed"):
             return part.status
         return "unfinished" if part.begun else "not run"
@@ -316,7 +324,18 @@ class StudyState:
 
     @property
     def done(self) -> int:
-        return sum(trial.status == "done" for trial in self.trials)
+        """Trials whose models are trained and scored."""
+        return sum(trial.scored for trial in self.trials)
+
+    @property
+    def untimed(self) -> int:
+        """Of these, those whose latency is to be measured and is not yet."""
+        return sum(trial.scored and trial.status != "done" for trial in self.trials)
+
+    @property
+    def counts(self) -> str:
+        """How many trials are done, in words."""
+        return counts(self.done, len(self.trials), self.untimed)
 
     @property
     def failed(self) -> int:
