@@ -14,8 +14,9 @@ in --folder, and a run that was interrupted goes on with the first that is missi
 writes mean and deviation over the seeds for each arm to benchmarks/results/channels.json (`channels_parameters` with
 --compression; of other networks than ResNet20 with their name).
 
-Arms: `baseline` is the unpruned network with the same epochs of fine-tuning, `plain` torch-pruning, `ours` fine-tuned
-on the labels, `taught` the same with a teacher beside them, which is the network of the arm `baseline`.
+Arms: `baseline` is the unpruned network with the same epochs of fine-tuning, `plain` torch-pruning and `ours`
+`prune.channels`, both fine-tuned on the labels; `plain-taught` and `taught` are the same with a teacher beside the
+labels, which is the network of the arm `baseline`, and with the parameters of --distill.
 """
 
 import argparse
@@ -28,7 +29,7 @@ import torch
 from torch import nn
 
 from benchmarks import results, trained
-from engine.compute.context import to_device, validate
+from engine.compute.context import validate
 from engine.compute.data import Dataset
 from engine.compute.measures.counts import count
 from engine.compute.steps.apply import apply
@@ -44,12 +45,15 @@ TITLE = "Channel pruning against torch-pruning"
 ARMS = {
     "baseline": "not pruned",
     "plain": "torch-pruning",
+    "plain-taught": "torch-pruning, with a teacher",
     "ours": "prune.channels",
     "taught": "prune.channels, with a teacher",
 }
 """The arms, and what the results' table calls them."""
 OURS = ("ours", "taught")
-"""Those that are pruned by `prune.channels`; the second is fine-tuned with a teacher."""
+"""Those that are pruned by `prune.channels`."""
+TAUGHT = ("plain-taught", "taught")
+"""Those that are fine-tuned with a teacher."""
 HALVINGS = 12
 """Of the range in which the plain way's ratio of channels is sought: to 0.02 points."""
 
@@ -106,33 +110,60 @@ def spent(step: PruneChannels) -> int:
     return rounds + (0 if isinstance(step.learning, NoLearning) else step.learning.epochs)
 
 
+def pruned(args: argparse.Namespace, data: Dataset, arm: str, target: float, seed: int) -> nn.Module:
+    """The network of an arm before it is trained on, from --folder if it is there."""
+
+    def made() -> nn.Module:
+        model = trained.baseline(args, data, seed)
+        if arm in OURS:
+            return ours(model, data, args, target, seed)
+        return plain(model, data, args, target)
+
+    return trained.network(
+        args, ["pruned", *trained.trained_as(args), *pruned_as(args, arm, target, seed)], made
+    )
+
+
+def pruned_as(args: argparse.Namespace, arm: str, target: float, seed: int) -> list[object]:
+    """What tells the network of an arm from others that were pruned."""
+    settings = [*sorted(args.ours), f"v{PruneChannels.version}"] if arm in OURS else []
+    return [
+        "ours" if arm in OURS else "plain",
+        "parameters" if args.compression else "macs",
+        target,
+        seed,
+        *settings,
+    ]
+
+
 def trial(args: argparse.Namespace, data: Dataset, arm: str, target: float, seed: int) -> dict[str, Any]:
     """One arm at one target for one seed; `validation` decides, `test` is scored once at the end."""
-    model = trained.further(args, data, seed) if arm == "baseline" else trained.baseline(args, data, seed)
-    started = time.process_time()
-    if arm != "baseline":
-        model = plain(model, data, args, target) if arm == "plain" else ours(model, data, args, target, seed)
-    pruned = validate(model, trained.context(data, seed, 1)).accuracy
+    model = trained.baseline(args, data, seed) if arm == "baseline" else pruned(args, data, arm, target, seed)
+    untrained = validate(model, trained.context(data, seed, 1)).accuracy
     epochs = args.finetune - (spent(step_of(args, target)) if arm in OURS else 0)
     step: Finetune | Distill = trained.finetune(args, epochs=epochs)
     context = trained.context(data, seed, 2)
-    if arm == "taught":
+    if arm in TAUGHT:
         given = step.model_dump(exclude={"id", "enabled", "execution"}) | trained.settings(args.distill)
         step = Distill.model_validate(given, strict=False)
         context.teacher = trained.further(args, data, seed)
-    if arm != "baseline":
-        model = apply(step, to_device(model, trained.CPU), context)
+    started = time.process_time()
+    if arm == "baseline":
+        model = trained.further(args, data, seed)
+    else:
+        model = apply(step, model, context)
+    seconds = time.process_time() - started
     counts = count(model, (data.channels, *data.size))
     return {
         "arm": arm,
         "target": target,
         "seed": seed,
-        "pruned_validation": pruned,
+        "untrained_validation": untrained,
         "validation": validate(model, trained.context(data, seed, 2)).accuracy,
         "test": trained.tested(model, data),
         "macs": counts.macs,
         "parameters": counts.parameters,
-        "core_seconds": time.process_time() - started,
+        "core_seconds": seconds,
     }
 
 
@@ -145,10 +176,16 @@ def file_of(args: argparse.Namespace) -> str:
 def described(args: argparse.Namespace) -> str:
     """What holds for all rows of the results' table."""
     seeds = counted(len(args.seeds), "seed")
+    given = ["Not pruned: as many epochs.", "Points above are those of the same seeds."]
+    given += [f"`prune.channels` with {', '.join(args.ours)}."] if args.ours else []
+    if set(TAUGHT) & set(args.arms):
+        given.append(
+            f"The teacher is the network that was not pruned ({', '.join(args.distill) or 'defaults'})."
+        )
     return (
         f"{args.model}, {args.images or 'all'} images of {args.data}, {seeds}: {args.epochs} epochs of training,"
         f" pruning, {args.finetune} epochs after it at a rate of {args.finetune_rate:g} at most"
-        f" ({args.schedule or 'cosine'}). Not pruned: as many epochs. Points above are those of the same seeds."
+        f" ({args.schedule or 'cosine'}). {' '.join(given)}"
     )
 
 
@@ -159,7 +196,7 @@ def main() -> None:
     trained.arguments(parser, ".benchmarks/channels")
     parser.add_argument("--speedup", type=float, nargs="+", default=[2.0, 4.0, 8.0])
     parser.add_argument("--compression", type=float, nargs="+", default=[])
-    parser.add_argument("--arms", nargs="+", default=["baseline", "plain", *OURS])
+    parser.add_argument("--arms", nargs="+", default=["baseline", "plain", "ours", "taught"])
     parser.add_argument("--ours", nargs="*", default=[], metavar="PARAMETER=VALUE")
     parser.add_argument("--distill", nargs="*", default=[], metavar="PARAMETER=VALUE")
     args = parser.parse_args()
@@ -180,15 +217,12 @@ def main() -> None:
 
 def kept(args: argparse.Namespace, data: Dataset, arm: str, target: float, seed: int) -> dict[str, Any]:
     """The trial's result from --folder, or computed now and put there; printed either way."""
-    goal = "parameters" if args.compression else "macs"
-    about = [arm, goal, target, seed, *(sorted(args.ours) if arm in OURS else [])]
-    about += [f"v{PruneChannels.version}"] if arm in OURS else []
-    about += sorted(args.distill) if arm == "taught" else []
+    about = [arm, *pruned_as(args, arm, target, seed), *(sorted(args.distill) if arm in TAUGHT else [])]
     result = trained.kept(args, about, lambda: trial(args, data, arm, target, seed))
     print(
-        f"{arm:9} {target:4g}x seed {seed}: pruned {result['pruned_validation']:.2%}, validation"
+        f"{arm:12} {target:4g}x seed {seed}: pruned {result['untrained_validation']:.2%}, validation"
         f" {result['validation']:.2%}, test {result['test']:.2%}, {result['macs'] / 1e6:.2f} M MACs,"
-        f" {result['parameters'] / 1e6:.3f} M parameters, {result['core_seconds']:.0f} core-seconds",
+        f" {result['parameters'] / 1e6:.3f} M parameters, {result['core_seconds']:.0f} core-seconds of training on",
         flush=True,
     )
     return result
@@ -206,15 +240,15 @@ def row(args: argparse.Namespace, target: float, arm: str, found: Trials) -> dic
     return {
         unit: "all" if arm == "baseline" else f"{target:g} times fewer",
         "way": ARMS[arm],
-        "no training after, validation (%)": percent("pruned_validation"),
-        f"{args.finetune} epochs after, validation (%)": percent("validation"),
-        f"{args.finetune} epochs after, test (%)": percent("test"),
+        "not trained on, validation (%)": percent("untrained_validation"),
+        "trained on, validation (%)": percent("validation"),
+        "trained on, test (%)": percent("test"),
         "above torch-pruning (points)": results.mean_and_deviation(above)
         if above and arm != "plain"
         else None,
         "million MACs": statistics.fmean(one["macs"] for one in trials) / 1e6,
         "thousand parameters": statistics.fmean(one["parameters"] for one in trials) / 1e3,
-        "core-seconds": None
+        "core-seconds of training on": None
         if arm == "baseline"
         else round(statistics.fmean(one["core_seconds"] for one in trials)),
     }

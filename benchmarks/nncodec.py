@@ -7,7 +7,8 @@ It needs an older NumPy than secateur, so it runs in a Python of its own, which 
 
 Both files are to give back the same tensors, bit for bit. NNCodec codes whole numbers so, floats it would round: of a
 tensor of few values it gets the indices, counted from zero's. Tables and all other numbers are added with the bytes
-they have, two where they are numbers of float16. Names and shapes of what it codes are in its stream.
+they have, two where they are numbers of float16; of a tensor with one value (BatchNorm's statistics, folded) one
+number. Names and shapes of what it codes are in its stream.
 """
 
 import io
@@ -70,7 +71,10 @@ def of_few(tensor: Tensor) -> tuple[npt.NDArray[np.int32], Tensor | None]:
 
 
 def _bytes(numbers: Tensor) -> int:
-    """Of a float32 tensor whose numbers are all of float16, half of what it has in memory."""
+    """What a tensor has in memory; half where all its numbers are of float16, one number where all are equal."""
+    numbers = numbers.flatten()
+    if len(numbers) and bool((numbers == numbers[0]).all()):
+        numbers = numbers[:1]
     halves = numbers.dtype == torch.float32 and torch.equal(numbers.half().float(), numbers)
     return numbers.numel() * (2 if halves else numbers.element_size())
 

@@ -31,7 +31,7 @@ HELD = {
 def read(gpu: gpus.Gpu) -> dict[str, Any]:
     """How `gpu` stands now: the fields of `FIELDS` and `held_by`, as far as nvidia-smi tells; {} without it, and for
     MIG instances, which have no clocks of their own."""
-    if " MIG " in gpu.name or gpu.visible.startswith("MIG-"):
+    if gpu.is_instance:
         return {}
     which = ("-i", gpu.bus or gpu.visible)  # not a number of CUDA's: nvidia-smi counts in another order
     text = gpus.nvidia_smi(

@@ -58,6 +58,11 @@ class Gpu:
         """Whether both give the same bits."""
         return (self.name, self.capability) == (other.name, other.capability)
 
+    @property
+    def is_instance(self) -> bool:
+        """Whether it is a MIG instance: a part of a card, with memory and processors of its own."""
+        return " MIG " in self.name or self.visible.startswith("MIG-")
+
 
 @dataclass(frozen=True)
 class Found:
@@ -95,12 +100,20 @@ def of_device(device: str) -> tuple[Gpu, ...]:
     return tuple(gpu for gpu in every if gpu.like(every[0]))
 
 
-def check(device: str, processes: int = 1) -> None:
-    """Raises UsageError where a preset's `device` is not here, for so many processes that train together."""
+def check(device: str, processes: int = 1, on_node: int | None = None) -> None:
+    """Raises UsageError where a preset's `device` is not here, for so many processes that train together,
+    `on_node` of them on this machine (all, if not given)."""
     used = of_device(device)
-    if used and len(used) < processes:
+    if used and processes > 1 and used[0].is_instance:
         raise UsageError(
-            f"{processes} processes can't train together on {len(used)} GPU{'s' * (len(used) > 1)}",
+            f"{processes} processes can't train together on MIG instances",
+            f"NCCL, by which they exchange gradients, takes whole cards, and here is {used[0].name}.",
+            "Leave distributed out (executor.local.parallel spreads trials over instances), or use device: cpu.",
+        )
+    needed = on_node or processes
+    if used and len(used) < needed:
+        raise UsageError(
+            f"{needed} processes can't train together on {len(used)} GPU{'s' * (len(used) > 1)}",
             f"Each needs one of its own, and here they are {', '.join(gpu.name for gpu in used)}.",
             f"Use distributed.processes: {len(used)}, or device: cpu.",
         )
@@ -220,7 +233,7 @@ def _shared_out(listed: tuple[Gpu, ...], variables: Mapping[str, str]) -> tuple[
     shown = variables.get(VISIBLE)
     if shown is None:
         listed = _given(listed, variables)
-    if not any(" MIG " in gpu.name for gpu in listed):
+    if not any(gpu.is_instance for gpu in listed):
         return listed
     wanted = [one.strip() for one in (shown or "").split(",") if one.strip()]
     instances = [gpu for gpu in mig_instances(nvidia_smi("-L")) if not wanted or _names(wanted, gpu)]

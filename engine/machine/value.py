@@ -80,13 +80,18 @@ class Machine:
 
     def check_training(self, step: StepParams, processes: int) -> None:
         """Raises UsageError where a step can't train here as it asks to, in so many `processes` at a time."""
-        execution, precision = getattr(step, "execution", "eager"), getattr(step, "precision", "fp32")
+        execution = getattr(step, "execution", "eager")
+        precision: Precision = getattr(step, "precision", "fp32")
         if self.device == "cpu" and (execution == "graphs" or precision == "tf32"):
             name, value = ("execution", "graphs") if execution == "graphs" else ("precision", "tf32")
             raise UsageError(
                 f"{step.address}: {name}: {value} is for GPUs",
                 "The study computes on the processor.",
                 f"Leave {name} out, or run it where there is a GPU.",
+            )
+        if self.device == "cuda" and (why := self.lacking["torch"].get(precision, "")):
+            raise UsageError(
+                f"{step.address}: precision: {precision} can't be had here", f"{why}.", "Use fp32."
             )
         if execution == "compile" and self.missing["torch-compile"]:
             raise UsageError(
@@ -142,15 +147,20 @@ def here(
     *,
     on: str | None = None,
     distributed: dict[str, Any] | None = None,
+    nodes: int = 1,
 ) -> Machine:
     """This machine, for a preset's `device` and `threads` with so many processes at a time.
 
-    `on` is `cpu` or `cuda` where that is decided already. `distributed` is how several processes train together.
+    `on` is `cpu` or `cuda` where that is decided already. `distributed` is how several processes train together, over
+    so many `nodes`.
     """
     on = on or environment.resolve_device(device)
     each = environment.resolve_threads(threads, parallel)
-    card = next(iter(environment.gpus(device if ":" in device else "cuda")), None) if on == "cuda" else None
-    together = {"distributed": distributed} if distributed else {}
+    chosen = device if on == "cuda" and ":" in device else on
+    card = next(iter(environment.gpus(chosen)), None) if on == "cuda" else None
+    # NCCL sums in an order that follows the links between GPUs, gloo in that of the processes wherever they are.
+    layout = {"nodes": nodes} if on == "cuda" and nodes > 1 else {}
+    together = {"distributed": distributed | layout} if distributed else {}
     return Machine(
         on,
         each,
@@ -159,6 +169,6 @@ def here(
         environment.numerics(on, each, card) | together,
         environment.packages(),
         {runtime: runtimes.version(runtime) for runtime in RUNTIMES},
-        {r: {p: runtimes.reason(r, p, on) for p in PRECISIONS} for r in RUNTIMES},
-        {runtime: runtimes.missing(runtime, on) for runtime in RUNTIMES},
+        {r: {p: runtimes.reason(r, p, chosen) for p in PRECISIONS} for r in RUNTIMES},
+        {runtime: runtimes.missing(runtime, chosen) for runtime in RUNTIMES},
     )

@@ -70,7 +70,7 @@ class PruneChannels(StepParams):
 
     kind: ClassVar[str] = "prune.channels"
     rates_of: ClassVar[str] = "channels"
-    version: ClassVar[int] = 6
+    version: ClassVar[int] = 7
     family: ClassVar[Family] = "pruning"
     compresses: ClassVar[bool] = True
     clears: ClassVar[frozenset[Overlay]] = frozenset(TABLES)

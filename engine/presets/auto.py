@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from engine.params.catalog import DETECTION, DETECTOR
 from engine.params.preset import Settings
 from engine.params.runtimes import INT8_RUNTIMES
 from engine.params.search import Search
+from engine.presets.boxes import has_boxes
 
 CHANNELS: dict[str, Any] = {"prune.channels": {"speedup": "1..8", "criterion": ["l2", "taylor"]}}
 """What every goal can use: less to compute, to store and to wait for."""
@@ -20,13 +20,12 @@ EPOCHS = "1..8"
 
 def over(search: Search, settings: Settings) -> list[dict[str, Any]]:
     """The steps, as a preset has them; a detector learns again from its labels, a classifier from the baseline."""
-    boxes = settings.data.name in DETECTION or settings.model.name.startswith(DETECTOR)
-    recover = {"finetune" if boxes else "distill": {"epochs": EPOCHS}}
+    recover = {"finetune" if has_boxes(settings) else "distill": {"epochs": EPOCHS}}
     steps = [CHANNELS]
     if search.goal.startswith("size.") or any(name.startswith("size.") for name in search.within):
         steps += WEIGHTS
     steps.append(recover)
-    if search.fastest is not None and search.fastest.runtime in INT8_RUNTIMES and not boxes:
+    if search.fastest is not None and search.fastest.runtime in INT8_RUNTIMES:
         # What leaves a file can't hold weights of few bits beside it: that step is off where this one is on.
         steps = [step for step in steps if "quantize.weights" not in step]
         steps.append(STATIC)

@@ -12,6 +12,7 @@ from engine.params.preset import Latency, Settings
 from engine.params.runtimes import RUNTIMES, Runtime
 from engine.presets import auto, checks, limits, overrides, space, sweep
 from engine.presets import quick as small
+from engine.presets.boxes import boxes
 from engine.presets.files import absolute
 from engine.presets.model import Spec, Trial
 from engine.presets.sequence import clashes
@@ -174,7 +175,8 @@ def _plain(root: Mapping, name: str, stored: bool) -> tuple[Spec | None, list[Pr
     built, invalid = build(root, steps, swept)
     problems += invalid
     if not stored:
-        problems += checks.named(root, swept) + teachers(steps, built) + clashes(steps, built)
+        problems += checks.named(root, swept) + teachers(steps, built) + boxes(steps, built)
+        problems += clashes(steps, built)
     if problems:
         return None, problems
     return _assemble(root, name, swept, built), []

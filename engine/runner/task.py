@@ -117,7 +117,7 @@ class Task:
                 host=self.attempt.host,
                 restart=self.attempt.restart,
                 given=self.attempt.as_dict(),
-                environment=environment.describe() | _surroundings(),
+                environment=environment.describe() | inside.software(),
             )
         )
         self.progress.refresh()
@@ -156,15 +156,22 @@ class Task:
     def _planned(self) -> tuple[Plan, Basis] | str:
         """The plan and what it is made from; or the task's outcome, if it is to compute nothing here."""
         settings, mixed = self.spec.settings, self.tasks.asked.mixed_nodes
-        gpus.check(settings.device, settings.distributed.here(settings.executor.slurm))
+        together = settings.distributed
+        gpus.check(settings.device, together.processes, together.here(settings.executor.slurm))
         mine = choose.machine(settings).of_any_node(mixed)
-        agreed = basis.latest(self.run, self.tasks.submission)
-        if agreed is not None and (unlike := self._unlike(mine, agreed)):
-            return self._other_node(agreed, unlike)
-        agreed = basis.read(self.run, self.tasks.submission) or self._first(agreed, mine)
+        before = basis.latest(self.run, self.tasks.submission)
+        if before is not None and (unlike := self._unlike(mine, before)):
+            return self._other_node(before, unlike)
+        said = basis.read(self.run, self.tasks.submission)
+        agreed = said or self._first(before, mine)
         if unlike := self._unlike(mine, agreed):  # another kind of node was faster to say what it is
             return self._other_node(agreed, unlike)
-        return self._plan(agreed), agreed
+        plan = self._plan(agreed)
+        if (
+            said is None or not self.state().trials
+        ):  # who has said it may have been killed before the plan was told
+            self._tell(plan, agreed)
+        return plan, agreed
 
     def _unlike(self, mine: Machine, agreed: Basis) -> list[str]:
         """How this node differs from the study's, where that matters: to plan, any node will do."""
@@ -179,7 +186,7 @@ class Task:
         return self.planner.whole(plan, planning.told_before(self.state, self.rounds))
 
     def _first(self, before: Basis | None, mine: Machine) -> Basis:
-        """Say what the study is planned from, tell the plan, and what of it is in the store already."""
+        """Say what the study is planned from."""
         machine = before.machine if before else mine
         launch.check_machine(self.spec, machine, decided=bool(self.asked.get("replay_of")))
         for text in inputs.changes(self.run, self.code):
@@ -190,18 +197,19 @@ class Task:
         prints = self.stop.leave(
             lambda: inputs.data_of(self.run, self.spec, self.asked.get("replay_of")), inputs.give_up
         )
-        agreed = basis.fix(self.run, self.tasks.submission, Basis(machine, self.attempt.host, prints))
-        plan = self._plan(agreed)
+        return basis.fix(self.run, self.tasks.submission, Basis(machine, self.attempt.host, prints))
+
+    def _tell(self, plan: Plan, agreed: Basis) -> None:
+        """Tell the plan, and what of it is in the store already. Told twice, it is the same."""
+        self.hand_over(plan)
         first = [trial.as_dict() for trial in plan.trials[: len(self.spec.trials)]]
         self.emit(ev.Planned(trials=first, devices=devices(plan)))
         planning.tell_again(self, self.rounds)
-        self.hand_over(plan)
         self.store.sweep_temporary()
         claims.sweep(self.store.claims_root)
         nodes.remember(self.run.workspace, self.tasks.asked, self.spec.settings, agreed.machine)
         for node in plan.nodes.values():
             self.reuse(node)
-        return agreed
 
     def hand_over(self, plan: Plan) -> None:
         """A replay decides by the times that its original measured."""
@@ -371,16 +379,6 @@ class Task:
 def _from(jobs: list[Job], start: int) -> list[Job]:
     """All jobs, beginning with that at `start`, so that helpers begin at different places."""
     return jobs[start:] + jobs[:start]
-
-
-def _surroundings() -> dict[str, str]:
-    """What the task's software comes from."""
-    values = {
-        "interpreter": sys.executable,
-        "modules": os.environ.get("LOADEDMODULES", ""),
-        "container": os.environ.get("APPTAINER_CONTAINER", ""),
-    }
-    return {name: value for name, value in values.items() if value}
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 import os
 import socket
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -64,3 +65,13 @@ def attempt(variables: Mapping[str, str] = os.environ) -> Attempt | None:
 def by_hand(index: int) -> Attempt:
     """For a script that somebody runs outside of Slurm."""
     return Attempt(f"hand{os.getpid()}", index, 0, os.uname().nodename, "", 0, 0, False)
+
+
+def software() -> dict[str, str]:
+    """What this process's software comes from."""
+    values = {
+        "interpreter": sys.executable,
+        "modules": os.environ.get("LOADEDMODULES", ""),
+        "container": os.environ.get("APPTAINER_CONTAINER", ""),
+    }
+    return {name: value for name, value in values.items() if value}

@@ -1,5 +1,6 @@
 """Training on a GPU: the same bits again, whatever happens on the way, and what runs out or can't be."""
 
+import itertools
 import random
 import threading
 import warnings
@@ -59,13 +60,18 @@ def furthest(one: dict[str, Tensor], two: dict[str, Tensor]) -> float:
     return max(float((one[name].double() - two[name].double()).abs().max()) for name in one)
 
 
-def with_dropout() -> nn.Module:
+def with_dropout(width: int = 8) -> nn.Module:
     torch.manual_seed(0)
-    return nn.Sequential(small_model(), nn.Dropout(0.3))
+    return nn.Sequential(small_model(width=width), nn.Dropout(0.3))
 
 
-@pytest.mark.parametrize("execution", EXECUTIONS)
-@pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16"])
+@pytest.mark.parametrize(
+    ("execution", "precision"),
+    [
+        *itertools.product(("eager", "graphs"), ("fp32", "tf32", "bf16")),
+        ("compile", "bf16"),  # half a minute for each
+    ],
+)
 def test_the_same_seed_gives_the_same_bits(execution: str, precision: str) -> None:
     told = params(execution=execution, precision=precision)
     one, two = (bits(fit(with_dropout(), told, on_card())) for _ in range(2))
@@ -168,14 +174,15 @@ def test_a_network_that_a_graph_would_get_wrong_is_refused(network: type[nn.Modu
     assert "execution: eager" in caught.value.remedy
 
 
-def test_memory_that_runs_out_halves_what_goes_through_at_once_and_is_told() -> None:
+@pytest.mark.parametrize("execution", ["eager", "graphs"])
+def test_memory_that_runs_out_halves_what_goes_through_at_once_and_is_told(execution: str) -> None:
     data = replace(digits(), train=_large(2048), validation=_large(64))
-    events: list[ev.Event] = []
-    used = _peak(lambda: fit(small_model(width=32), params(epochs=1, batch=2048), on_card(data=data)))
+    told, events = params(epochs=1, batch=2048, execution=execution), list[ev.Event]()
+    used = _peak(lambda: fit(with_dropout(width=32), told, on_card(data=data)))
     total = torch.cuda.get_device_properties(0).total_memory
     torch.cuda.empty_cache()
     torch.cuda.set_per_process_memory_fraction(min(0.7 * used / total, 1.0))
-    fit(small_model(width=32), params(epochs=1, batch=2048), on_card(data=data, events=events))
+    fit(with_dropout(width=32), told, on_card(data=data, events=events))
     texts = [event.text for event in events if isinstance(event, ev.Notice)]
     assert any("going on with 1024 images at a time" in text for text in texts), texts
 

@@ -15,6 +15,7 @@ from torch import nn
 from engine.compute.latency.calls import Block, timed
 from engine.compute.latency.layers import LayerConfig
 from engine.compute.numerics.aligned import from_array
+from engine.compute.numerics.precision import choose_for_inference
 from engine.compute.runtimes.base import imported
 from engine.errors import SecateurError
 from engine.params.runtimes import TargetRuntime
@@ -59,6 +60,7 @@ def serve_layers(job: LayersJob, pipe: Connection) -> None:
     gc.disable()
     torch.set_num_threads(job.threads)
     torch.use_deterministic_algorithms(False)
+    choose_for_inference("fp32")
     try:
         answer: list[float] | SecateurError = _times(job)
     except SecateurError as error:

@@ -90,7 +90,7 @@ def measure_pair(
       network of this structure in its cache on disk); `warmup_calls`, `warmup_ms`: the calls until they were level,
       that one among them. None of them is counted above;
     - `peak_memory` of loading and running the compressed model, bytes: the rise of the process's resident
-      memory, or the allocator's peak on a GPU;
+      memory; on a GPU, of running it: the peak of torch's allocator, or what another runtime has taken of the card;
     - `foreign_load`: the share of our processors' time that went to other processes meanwhile, 0 to 1: from
       a few percent on, the times are longer than the models are slow, and more so with all processors in use;
     - on a GPU: `gpu`, its name and, as far as nvidia-smi tells, its clocks (`engine.machine.gpu_state`); `gpu_ms` and

@@ -96,7 +96,7 @@ def _serve(job: Measurement, pipe: Connection, partners: list[int]) -> None:
                 partners.append(order.pid)
                 pipe.send(Timed([], peak()))
             elif isinstance(order, Operators):
-                pipe.send(float_operators(job.runtime, job.artefact, batch=job.batch, shape=job.shape))
+                pipe.send(_in_float(job))
             else:
                 uncounted = _warmed(run, order.warm_ms)
                 calls = _counted(run, order.timed_ms)
@@ -108,16 +108,34 @@ def _serve(job: Measurement, pipe: Connection, partners: list[int]) -> None:
         pipe.send(SecateurError(f"{type(error).__name__} while it ran", str(error)))
 
 
+def _in_float(job: Measurement) -> dict[str, int]:
+    return float_operators(job.runtime, job.artefact, batch=job.batch, shape=job.shape, device=job.device)
+
+
 def _opened(job: Measurement) -> tuple[Session, Callable[[], int], int]:
     """The session, a function for the peak memory since before it was loaded, and the nanoseconds it took."""
-    if job.device.startswith("cuda") and KIND[job.runtime].reads == "folder":
-        torch.cuda.reset_peak_memory_stats(job.device)
-        loaded, took = _session(job)
-        return loaded, lambda: torch.cuda.max_memory_allocated(job.device), took
+    if runtimes.device_of(job.runtime, job.device).startswith("cuda"):
+        return _opened_on_gpu(job)
     _touch(job)
     before = procfs.rss()
     loaded, took = _session(job)
     return loaded, lambda: max(procfs.peak_rss() - before, 0), took
+
+
+def _opened_on_gpu(job: Measurement) -> tuple[Session, Callable[[], int], int]:
+    """The same on a GPU, whose memory counts."""
+    if KIND[job.runtime].reads == "folder":
+        loaded, took = _session(job)
+        # The first call tries kernels, some of which take far more memory than those that are chosen.
+        torch.cuda.reset_peak_memory_stats(job.device)
+        return loaded, lambda: torch.cuda.max_memory_allocated(job.device), took
+    if why := runtimes.missing(job.runtime, job.device):
+        raise Unavailable(why)
+    torch.cuda.init()  # type: ignore[no-untyped-call]  # what another allocator takes of the card comes after the context
+    before, _ = torch.cuda.mem_get_info(job.device)
+    loaded, took = _session(job)
+    after, _ = torch.cuda.mem_get_info(job.device)
+    return loaded, lambda: max(before - after, 0), took
 
 
 def _session(job: Measurement) -> tuple[Session, int]:

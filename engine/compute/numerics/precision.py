@@ -1,4 +1,4 @@
-"""What float32 products are computed in on a GPU: as they are, or with the 10 bits of TensorFloat-32."""
+"""What a GPU's libraries compute in, and by which kernels: float32 as it is, or with the 10 bits of TensorFloat-32."""
 
 import contextlib
 from collections.abc import Iterator
@@ -24,6 +24,16 @@ def arithmetic(precision: str, device: torch.device) -> Iterator[None]:
         yield
     finally:
         _allow(*before)
+
+
+def choose_for_inference(precision: str) -> None:
+    """Let this process compute as fast as it can on inputs of one shape: kernels are tried once, the fastest is kept.
+
+    TF32 is said either way: left alone, torch's convolutions are TF32's and its products are not.
+    """
+    _allow(precision == "tf32", precision == "tf32")
+    torch.backends.cudnn.deterministic = False
+    torch.backends.cudnn.benchmark = True
 
 
 def _allow(products: bool, convolutions: bool) -> None:

@@ -9,6 +9,7 @@ model's, and a template that gives another output is replaced by a fresh export.
 
 import contextlib
 import copy
+import functools
 import hashlib
 import io
 import json
@@ -126,8 +127,28 @@ def _deployable(model: nn.Module, shape: Shape) -> nn.Module:
     return plain.to(memory_format=torch.contiguous_format)
 
 
+@functools.cache
+def read_operators() -> None:
+    """Have torch's exporter read its operators now, once for this process and its forks.
+
+    It would parse the source of five hundred of them at each export: for a small network, longer than all else takes.
+    """
+    try:
+        from torch.onnx._internal.exporter._registration import ONNXRegistry
+
+        once = functools.cache(ONNXRegistry.from_torchlib)
+    except (
+        ImportError,
+        AttributeError,
+    ):  # not where this torch has them: then each export takes as long as it takes
+        return
+    ONNXRegistry.from_torchlib = staticmethod(once)  # type: ignore[method-assign]
+    once(opset_version=ONNXRegistry().opset_version)  # named as the exporter does
+
+
 def _traced(model: nn.Module, shape: Shape) -> onnx.ModelProto:
     """A fresh export, weights included under their names in the state_dict."""
+    read_operators()
     try:
         with _silent():
             program = torch.onnx.export(

@@ -6,7 +6,7 @@ from pathlib import Path
 import onnx
 import onnxruntime as ort
 
-from engine.compute.onnx.onnxruntime import FAILURES, options
+from engine.compute.onnx.onnxruntime import FAILURES, options, providers
 from engine.errors import SecateurError
 
 QUANTIZING = {"QuantizeLinear", "DynamicQuantizeLinear"}
@@ -48,25 +48,28 @@ DATA_MOVEMENT = {
     "Pad",
     "ReorderInput",
     "ReorderOutput",
+    "MemcpyFromHost",
+    "MemcpyToHost",
     "DequantizeLinear",
     "Constant",
 }
 """Operators that move values, or say what they are, and compute nothing."""
 
 
-def float_operators(path: Path, _shape: tuple[int, ...] = ()) -> dict[str, int]:
+def float_operators(path: Path, _shape: tuple[int, ...] = (), device: str = "cpu") -> dict[str, int]:
     """How many operators of each type are computed in float, after all of ONNX Runtime's graph optimizations.
 
-    Of whatever input: the file says its shape."""
+    Of whatever input: the file says its shape. On a GPU they are others, since what its provider lacks in integers it
+    computes in float."""
     with tempfile.TemporaryDirectory(prefix="secateur-") as folder:
-        return _floats(onnx.load_model(_optimized(path, Path(folder) / "optimized.onnx")).graph)
+        return _floats(onnx.load_model(_optimized(path, device, Path(folder) / "optimized.onnx")).graph)
 
 
-def _optimized(path: Path, out: Path) -> Path:
+def _optimized(path: Path, device: str, out: Path) -> Path:
     chosen = options(1)
     chosen.optimized_model_filepath = str(out)
     try:
-        ort.InferenceSession(str(path), chosen, providers=["CPUExecutionProvider"])
+        ort.InferenceSession(str(path), chosen, providers=providers(device))
     except FAILURES as error:
         raise SecateurError("ONNX Runtime does not take the model", f"{path.name}: {error}") from error
     return out

@@ -38,8 +38,8 @@ class Opened:
     """Where a runtime's session class stands, and what else belongs to it; imported when it is used.
 
     `session` takes an artefact's path, the fixed input, threads, device and precision. `float_operators` counts what is
-    left in float of an INT8 file, given its path and the input's shape. `libraries` are slow to import: a process that
-    measurements are forked from has them already.
+    left in float of an INT8 file, given its path, the input's shape and the device. `libraries` are slow to import: a
+    process that measurements are forked from has them already.
     """
 
     session: str
@@ -123,12 +123,14 @@ def session(
     return opened(path, inputs, threads, place, precision, **own)
 
 
-def float_operators(runtime: Runtime, path: Path, *, batch: int, shape: Shape) -> dict[str, int]:
+def float_operators(
+    runtime: Runtime, path: Path, *, batch: int, shape: Shape, device: str = "cpu"
+) -> dict[str, int]:
     """How many operators of each type `runtime` computes in float, after its own optimization of an INT8 file."""
     if not OPENED[runtime].float_operators:
         raise Unavailable(runtimes.no_int8(runtime))
     counted: Callable[..., dict[str, int]] = imported(OPENED[runtime].float_operators)
-    return counted(path, (batch, *shape))
+    return counted(path, (batch, *shape), runtimes.device_of(runtime, device))
 
 
 def imported(place: str) -> Any:

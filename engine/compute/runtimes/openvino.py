@@ -88,7 +88,7 @@ def compiled(network: Path | bytes, shape: tuple[int, ...], threads: int, precis
     return network_compiled
 
 
-def float_operators(path: Path, shape: tuple[int, ...]) -> dict[str, int]:
+def float_operators(path: Path, shape: tuple[int, ...], _device: str = "cpu") -> dict[str, int]:
     """How many operators of each type OpenVINO computes in float, in a network of integers."""
     counts: dict[str, int] = {}
     for node in compiled(path, shape, 1, "fp32").get_runtime_model().get_ordered_ops():

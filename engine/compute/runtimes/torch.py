@@ -11,6 +11,7 @@ from engine.compute.layers.masks import fold_
 from engine.compute.layers.shared import expand_
 from engine.compute.models import checkpoint
 from engine.compute.models.layout import layout_of
+from engine.compute.numerics.precision import choose_for_inference
 from engine.errors import Unavailable
 from engine.params.runtimes import Precision
 
@@ -47,9 +48,7 @@ class TorchSession:
         self._autocast = False
         self.on_gpu: list[int] | None = [] if self._device.type == "cuda" else None
         if self._device.type == "cuda":
-            # Said either way: left alone, convolutions would be TF32's and products would not.
-            torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision == "tf32"
-            torch.backends.cudnn.benchmark = True  # images of one shape: the fastest kernels are found once
+            choose_for_inference(precision)
             self._begun, self._done = (_event() for _ in range(2))
         if precision == "bf16" and self._device.type == "cuda" and not _has_bf16():
             raise Unavailable("the GPU has no bf16 arithmetic")

@@ -21,13 +21,14 @@ def machine(settings: Settings, device: str | None = None, threads: int | None =
     """The machine that trials of these settings run on; `device` (`cpu` or `cuda`) and `threads` where those are
     decided already."""
     together = settings.distributed
-    parallel = settings.executor.parallel * together.here(settings.executor.slurm)
+    each = together.here(settings.executor.slurm)
     return here(
         settings.device,
         threads or settings.threads,
-        parallel,
+        settings.executor.parallel * each,
         on=device,
         distributed=together.model_dump(mode="json") if together.processes > 1 else None,
+        nodes=-(-together.processes // each),
     )
 
 

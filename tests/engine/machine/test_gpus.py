@@ -23,10 +23,17 @@ from dataclasses import asdict
 from engine.errors import SecateurError
 from engine.machine import environment, gpu_state, gpus
 from engine.machine.value import here
+from engine.params.training import Train
 
-def refused(device):
+def refused(device, processes=1):
     try:
-        gpus.check(device)
+        gpus.check(device, processes)
+    except SecateurError as error:
+        return error.sentence
+
+def untrained(precision):
+    try:
+        here(device, 1, 1).check_training(Train(precision=precision), 1)
     except SecateurError as error:
         return error.sentence
 
@@ -35,8 +42,10 @@ used = gpus.of_device(device)
 on = environment.resolve_device(device)
 print(json.dumps({
     "gpus": [asdict(gpu) for gpu in used], "why": gpus.found().why, "on": on, "refused": refused(device),
+    "together": refused(device, 2),
     "notes": [text for _, text in gpus.notes(device, parallel)], "slots": gpus.slots(used, parallel),
     "numerics": here(device, 1, 1).numerics if on == "cuda" and used else None,
+    "untrained": {one: untrained(one) for one in ("fp32", "tf32", "bf16")} if on == "cuda" and used else None,
     "state": gpu_state.read(used[0]) if used else None,
     "begun": bool(used) and ctypes.CDLL("libcuda.so.1").fake_begun(),
 }))
@@ -79,6 +88,7 @@ def test_trials_are_spread_over_the_gpus_that_are_alike(ask: Ask) -> None:
     unlike, shared = found["notes"]
     assert "other bits" in unlike and "Tesla T4" in unlike
     assert "3 trials at a time share 2 GPUs" in shared
+    assert found["together"] is None
     assert found["numerics"]["machine"]["gpu"] == "NVIDIA H100 80GB HBM3"
     assert found["numerics"]["variables"]["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
 
@@ -94,6 +104,8 @@ def test_one_gpu_can_be_chosen_by_its_number_and_the_key_has_its_name(ask: Ask) 
     assert [gpu["name"] for gpu in found["gpus"]] == ["Tesla T4"]
     assert (found["on"], found["numerics"]["device"]) == ("cuda", "cuda"), "keys know no number"
     assert found["numerics"]["machine"]["gpu"] == "Tesla T4"
+    assert found["untrained"]["fp32"] is None
+    assert all("the GPU has no" in found["untrained"][name] for name in ("tf32", "bf16"))
     missing = ask(f"{H100}|1\n{T4}|2", "cuda:2")
     assert "there are 2 GPUs here" in missing["refused"] and "cuda:1 (Tesla T4)" in missing["refused"]
 
@@ -133,6 +145,7 @@ def test_every_mig_instance_is_found_though_cuda_shows_one(ask: Ask) -> None:
     given = ask(one, parallel=2, FAKE_SMI_LIST=listed, CUDA_VISIBLE_DEVICES="MIG-22,MIG-33")
     assert given["slots"] == [["MIG-22"], ["MIG-22"]]
     assert found["state"] == {}, "an instance has no clocks of its own"
+    assert "can't train together on MIG instances" in found["together"] and "NCCL" in found["together"]
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Studies by Slurm, on a real cluster of two virtual nodes that is started for these tests."""
 
 import os
+import shutil
 import signal
 import tempfile
 from collections.abc import Iterator
@@ -100,7 +101,9 @@ def worker(lab: Lab, run: RunDir) -> int:
     return int(wait_for(lambda: [e.pid for e in events(lab, run, ev.StepStarted) if e.pid])[-1])
 
 
-def test_it_needs_no_process_here_and_gives_the_bits_of_a_local_run(lab: Lab, local: Lab) -> None:
+def test_it_needs_no_process_here_and_gives_the_bits_of_a_local_run(
+    lab: Lab, local: Lab, cluster: Cluster
+) -> None:
     run = submitted(lab, LATENCY, "measure.latency.runtimes=[torch]")
     ours = [pid for pid in processes_of(lab.workspace) if "SLURM_JOB_ID" not in _variables(pid)]
     assert ours == [], "whoever submitted may log out"
@@ -114,6 +117,12 @@ def test_it_needs_no_process_here_and_gives_the_bits_of_a_local_run(lab: Lab, lo
     again = lab.run(SLURM)
     assert again["status"] == "done"
     assert lab.computed(again["study"]) == []
+    # Whoever says first what it is planned from may be killed before it has told the plan.
+    lab.call("run", lab.preset(), "--set", SLURM, "--prepare")
+    third = lab.study("p-3")
+    shutil.copy(lab.study(again["study"]).basis(1), third.basis(1))
+    cluster.ask("bash", str(third.slurm / "submit.sh"))
+    assert ended(third) == "done"
 
 
 def test_cancelled_tasks_lose_nothing_that_was_finished_and_resuming_gives_the_same_bits(

@@ -2,6 +2,7 @@
 
 import os
 import re
+import resource
 import subprocess
 from collections.abc import Sequence
 from dataclasses import replace
@@ -77,9 +78,9 @@ def answering(folder: Path, reason: str = "QOSMaxSubmitJobPerUserLimit", most: i
         program.chmod(0o755)
 
 
-def study(folder: Path, trials: int) -> RunDir:
+def study(folder: Path, trials: int, more: str = "") -> RunDir:
     values = ", ".join(f"{number / (trials + 1):.6f}" for number in range(trials))
-    return launch.create(spec.parse(PRESET.replace("SPARSITIES", values), "p"), folder / "w")
+    return launch.create(spec.parse(PRESET.replace("SPARSITIES", values) + more, "p"), folder / "w")
 
 
 def test_each_stage_is_one_call_that_waits_for_the_one_before(calls: Path, tmp_path: Path) -> None:
@@ -92,6 +93,20 @@ def test_each_stage_is_one_call_that_waits_for_the_one_before(calls: Path, tmp_p
     assert "--dependency=afterany:1 " in second
     status = run.read_status()
     assert (status.state, run.jobs()) == ("queued", ("1", "2"))
+
+
+def test_a_thousand_trials_are_at_most_five_calls(calls: Path, tmp_path: Path) -> None:
+    answering(tmp_path, most=1000)
+    run = study(tmp_path, 1000, "measure: {latency: {runtimes: [torch]}}\n")
+    launch.start(run)
+    assert [line.split()[0] for line in calls.read_text().splitlines()] == [
+        "shared0.sh",
+        "trials1.sh",
+        "times2.sh",
+    ]
+    tasks = Tasks.read(run)
+    assert tasks is not None
+    assert sum(len(stage.jobs) for stage in tasks.stages[:2]) == 1001
 
 
 def test_where_the_site_takes_no_such_array_fewer_tasks_do_more_each(calls: Path, tmp_path: Path) -> None:
@@ -112,6 +127,18 @@ def test_what_was_sent_is_taken_back_when_a_later_stage_is_refused(calls: Path, 
     assert "Invalid account" in refused.value.detail
     assert calls.read_text().splitlines()[-1] == "scancel 1"
     assert not run.path.exists(), "a study that has never run leaves nothing"
+
+
+def test_nothing_is_sent_where_the_workspace_takes_no_results(calls: Path, tmp_path: Path) -> None:
+    run = study(tmp_path, 3)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, hard))  # as a quota that leaves a megabyte
+    try:
+        with pytest.raises(UsageError, match="limit was met"):
+            launch.start(run)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert calls.read_text() == "" and not run.path.exists()
 
 
 def test_a_second_submission_of_a_study_that_waits_is_refused(calls: Path, tmp_path: Path) -> None:

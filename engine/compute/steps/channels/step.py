@@ -278,7 +278,7 @@ class Pruning:
         refitted = repair is not None and repair.apply(model, self._context)
         if self._params.calibrate and not refitted:
             recalibrate(model, self._context)
-        return validate(model, self._context).loss
+        return validate(model, self._context).known_loss
 
     def choice(self, groups: list[Group], number: int, scope: Scope) -> Choice:
         """What may go, in its order, by the importance that it has in round `number`."""
