@@ -53,7 +53,8 @@ class Widths:
 def _width(axis: list[list[Any]], units: Mapping[str, int], left: Left) -> int:
     """What is left of an axis of which so many positions go with a unit of any of these groups, which cross evenly."""
     left_of = {name: left.get(name, units[name]) / units[name] for _, names in axis for name in names}
-    return int(round(sum(count * math.prod(left_of[name] for name in names) for count, names in axis)))
+    width = sum(int(count) * math.prod(left_of[name] for name in names) for count, names in axis)
+    return round(width)
 
 
 def _kind(config: Mapping[str, Any]) -> str:
