@@ -77,7 +77,12 @@ def compare(original: RunDir, replay: RunDir, state: StudyState) -> Verdict:
         differences=differences,
         environment=environment,
         recorded=len(
-            {step.key for trial in before.trials for step in trial.steps if _recorded(step.key, stores[0])}
+            {
+                step.key
+                for trial in before.trials
+                for step in (*trial.steps, *trial.beside)
+                if _recorded(step.key, stores[0])
+            }
         ),
     )
 

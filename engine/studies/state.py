@@ -78,7 +78,8 @@ class TrialState:
     baseline: str
     baseline_measure: StepState
     beside: list[StepState] = field(default_factory=list)
-    """What its results are compared with beside the baseline: its teacher, its control."""
+    """What its results are compared with beside the baseline: its teacher, its control; and a search's tables of its
+    baseline, whose models nothing goes on from."""
     proposal: dict[str, Any] = field(default_factory=dict)
     """Of a search's trial, what it was proposed as: see `engine.studies.events.Proposed`."""
 

@@ -20,7 +20,7 @@ from engine.compute.training.loop import fit
 from engine.compute.training.schedules import learning_rate_factor
 from engine.errors import SecateurError
 from engine.params.calibrate import Calibrate
-from engine.params.training import Finetune, Train
+from engine.params.training import Ema, Finetune, Train
 from engine.studies import events as ev
 from tests.engine.compute.compute_help import (
     Interrupted,
@@ -61,7 +61,8 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_others(augment: str)
 def test_an_interrupted_training_goes_on_with_the_same_bits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, optimizer: str, keep: str
 ) -> None:
-    params = Train(epochs=4, optimizer=optimizer, learning_rate=0.01, keep=keep, augment="crop")  # type: ignore[arg-type]
+    ema = Ema(decay=0.9, ramp=5) if optimizer == "adamw" else None
+    params = Train(epochs=4, optimizer=optimizer, learning_rate=0.01, keep=keep, augment="crop", ema=ema)  # type: ignore[arg-type]
     undisturbed = bits(fit(small_model(depth=8), params, context_for()))
     monkeypatch.setattr(resume, "EVERY_S", 0.0)
     told: list[ev.Event] = []
@@ -84,8 +85,14 @@ def test_a_training_that_is_stopped_in_the_middle_of_epochs_goes_on_with_the_sam
 ) -> None:
     """Asked to stop after 2, then 3 batches and so on; dropout and augmentation draw by chance."""
     params = Train(
-        epochs=3, batch=64, optimizer=optimizer, learning_rate=0.01, keep="best", augment="crop-flip"
-    )  # type: ignore[arg-type]
+        epochs=3,
+        batch=64,
+        optimizer=optimizer,  # type: ignore[arg-type]
+        learning_rate=0.01,
+        keep="best",
+        augment="crop-flip",
+        ema=Ema(decay=0.9, ramp=5) if optimizer == "adam" else None,
+    )
 
     def model() -> nn.Module:
         return nn.Sequential(small_model(depth=8), nn.Dropout(0.3))
