@@ -59,12 +59,12 @@ def trial(args: argparse.Namespace, data: Dataset, seed: int, step: Step) -> dic
     seconds = time.monotonic() - started
     model = apply(Calibrate(), model, trained.context(data, seed, 3))
     score = validate(model, trained.context(data, seed, 0))
-    return {"accuracy": 100 * score.accuracy, "loss": score.loss, "seconds": seconds}
+    return {"accuracy": 100 * score.accuracy, "loss": score.known_loss, "seconds": seconds}
 
 
 def whole(args: argparse.Namespace, data: Dataset, seed: int) -> dict[str, float]:
     score = validate(trained.baseline(args, data, seed), trained.context(data, seed, 0))
-    return {"accuracy": 100 * score.accuracy, "loss": score.loss}
+    return {"accuracy": 100 * score.accuracy, "loss": score.known_loss}
 
 
 def _measured(args: argparse.Namespace, data: Dataset, seed: int, kind: str) -> nn.Module:
@@ -116,7 +116,7 @@ def drawn(args: argparse.Namespace, data: Dataset, seed: int, number: int) -> di
         layer = model.get_submodule(name)
         set_mask(layer, keep_largest(weight_of(layer).detach().abs(), rate))
     model = apply(Calibrate(), model, trained.context(data, seed, 3))
-    loss = validate(model, trained.context(data, seed, 0)).loss
+    loss = validate(model, trained.context(data, seed, 0)).known_loss
     return {"predicted": sum(cost_at(curves[name], rate) for name, rate in rates.items()), "loss": loss}
 
 

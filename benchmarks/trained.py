@@ -25,7 +25,7 @@ from engine.compute.steps.apply import apply
 from engine.compute.tasks.evaluate import score
 from engine.compute.training.schedules import ScheduleName
 from engine.compute.worker.setup import settle
-from engine.params import Calibrate, Finetune, Train
+from engine.params import Calibrate, Finetune, Step, Train
 from engine.params.preset import Data, Latency, Model
 from engine.params.runtimes import TargetRuntime
 from engine.studies import events as ev
@@ -41,9 +41,12 @@ STORED_SIZE = 28
 def arguments(parser: argparse.ArgumentParser, folder: str) -> None:
     """The options that all of them take; `folder` is the default for results."""
     parser.add_argument("--model", default="resnet20")
+    parser.add_argument("--weights", default="random", help="that training starts from")
     parser.add_argument("--data", default="fashion-mnist")
     parser.add_argument("--images", type=int, default=20_000, help="training images; 0: all")
     parser.add_argument("--size", type=int, default=STORED_SIZE)
+    parser.add_argument("--channels", type=int, help="of the images, if not as stored")
+    parser.add_argument("--scored", type=int, help="images of validation and of test, each, if not all")
     parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--rate", type=float, default=0.2)
     parser.add_argument("--finetune", type=int, default=4)
@@ -70,7 +73,14 @@ def prepare(args: argparse.Namespace) -> Dataset:
     multiprocessing.get_context("forkserver").set_forkserver_preload([*forks.PRELOAD])
     settle(args.training_threads or args.threads)
     size = None if args.size == STORED_SIZE else args.size
-    params = Data(name=args.data, limit=args.images or None, size=size)
+    params = Data(
+        name=args.data,
+        limit=args.images or None,
+        limit_validation=args.scored,
+        limit_test=args.scored,
+        size=size,
+        channels=args.channels,
+    )
     return load(params, datasets.locate(params, Path()), fingerprint="known")
 
 
@@ -108,10 +118,15 @@ def baseline(args: argparse.Namespace, data: Dataset, seed: int) -> nn.Module:
     """The trained network of `seed`, from --folder if it is there; without epochs, BatchNorm's statistics alone."""
 
     def made() -> nn.Module:
-        params = Model(name=args.model)
+        params = Model(name=args.model, weights=args.weights)
         model, _ = create(params, channels=data.channels, classes=data.classes, size=data.size, seed=seed)
-        step = train(args) if args.epochs else Calibrate()
-        return apply(step, model, context(data, seed, 0))
+        steps: list[Step] = [train(args)] if args.epochs else []
+        if not args.epochs or args.weights != "random":
+            # Weights that are brought may come with a BatchNorm whose statistics follow slowly.
+            steps.append(Calibrate())
+        for step in steps:
+            model = apply(step, model, context(data, seed, 0))
+        return model
 
     return network(args, ["baseline", *trained_as(args), seed], made)
 
@@ -128,7 +143,10 @@ def further(args: argparse.Namespace, data: Dataset, seed: int) -> nn.Module:
 
 def trained_as(args: argparse.Namespace) -> list[object]:
     """What tells the trained network from others, but for its seed."""
-    return [args.model, args.data, args.images, args.size, args.epochs, args.rate, args.batch]
+    about = [args.model, args.data, args.images, args.size, args.epochs, args.rate, args.batch]
+    if args.weights != "random":
+        about += [args.channels, Path(args.weights).name]
+    return about if args.scored is None else [*about, args.scored]
 
 
 def network(args: argparse.Namespace, about: Sequence[object], made: Callable[[], nn.Module]) -> nn.Module:
@@ -138,7 +156,7 @@ def network(args: argparse.Namespace, about: Sequence[object], made: Callable[[]
         model = made()
         folder.mkdir(parents=True, exist_ok=True)
         checkpoint.save(model, folder)
-    return to_device(checkpoint.load(folder), CPU)
+    return to_device(checkpoint.load(folder, [args.model]), CPU)
 
 
 def kept(

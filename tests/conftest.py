@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import hypothesis
+import pytest
 
 from engine.machine import environment, private
 
@@ -62,3 +63,11 @@ hypothesis.settings.register_profile(
     suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )
 hypothesis.settings.load_profile("secateur")
+
+LONG = ("long", "slow", "processors")
+"""Marks of tests that take many seconds."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long tests come first: one that begins when all others are done is waited for by all processors but one."""
+    items.sort(key=lambda item: not any(map(item.get_closest_marker, LONG)))

@@ -163,7 +163,10 @@ class Lab:
 
 def warm_server() -> str:
     """The fork server of this test process, by address and key: started when first asked for, ends with the process."""
-    forkserver.set_forkserver_preload([*PRELOAD, "engine.cli.main", __name__])  # this module has `_command`
+    ours = (__name__, "tests.warm.looked", "tests.warm.first_times")
+    forkserver.set_forkserver_preload(
+        [*PRELOAD, "engine.compute.worker.fingerprint", "engine.cli.main", *ours]
+    )
     with mock.patch.dict(os.environ, launch.process_environment()):  # as a study's own server
         forkserver.ensure_running()
     server: Any = forkserver._forkserver

@@ -4,7 +4,6 @@ Which switch reaches what is in docs/processors.md. Each case runs tests of the 
 it starts in turn. `-m processors` runs these alone.
 """
 
-import json
 import os
 import platform
 import re
@@ -32,23 +31,22 @@ STUDY = (
     f"{STUDIES}::test_a_replay_is_identical_and_a_tampered_original_is_told",
 )
 """Trains, prunes, fine-tunes, saves, loads back, measures latencies, replays."""
+_INTERRUPTED = (
+    "tests/engine/compute/training/test_loop.py::test_an_interrupted_training_goes_on_with_the_same_bits"
+)
 RESUMED = (
     f"{STUDIES}::test_two_at_a_time_cancelled_and_resumed_give_the_same_bits",
-    "tests/engine/compute/training/test_loop.py::test_an_interrupted_training_goes_on_with_the_same_bits",
+    f"{_INTERRUPTED}[last-sgd]",
+    f"{_INTERRUPTED}[best-adam]",
 )
+"""With each kind of state that an optimizer has; that of Adam is kept in one way whether weights decay or not."""
 INT8 = (
     "tests/engine/compute/steps/quantization/test_static.py::test_the_file_is_close_to_the_network_and_is_what_is_scored",
     "tests/engine/compute/steps/quantization/test_static.py::test_the_same_seed_gives_the_same_bytes",
     "tests/engine/compute/steps/quantization/test_static.py::test_a_checkpoint_holds_the_file_and_a_runtime_opens_that_very_file",
 )
 PLACES = ("tests/engine/compute/models/test_places.py",)
-QUICKSTART = (
-    *("-m", "engine.cli.main", "run", "quickstart", "--json"),
-    *("--set", "train.epochs=1", "--set", "finetune.epochs=1", "--set", "data.limit=400"),
-    *("--set", "sweep.prune.weights.sparsity=[0.9]"),
-)
-"""The first command of the README on fewer images, with fewer epochs and trials: lesser instructions take several times
-as long."""
+QUICKSTART = ("tests/engine/runner/test_preset_runs.py::test_the_quickstart_on_fewer_images_runs_to_its_end",)
 
 
 @dataclass(frozen=True)
@@ -206,15 +204,9 @@ def test_libraries_take_the_instructions_that_they_are_told_to(name: str) -> Non
 
 
 @pytest.mark.parametrize("name", SWITCHED)
-def test_a_study_trains_resumes_replays_and_quantizes(name: str) -> None:
-    run_tests_on(sys.executable, (*STUDY, *RESUMED, *INT8, *PLACES), switched(name).variables)
-
-
-@pytest.mark.parametrize("name", ["SSE4", "AVX2"])
-def test_the_quickstart_runs_to_its_end(name: str, tmp_path: Path) -> None:
-    home = {"SECATEUR_HOME": str(tmp_path)}
-    study = json.loads(on(sys.executable, [*QUICKSTART], switched(name).variables | home))
-    assert [trial["status"] for trial in study["trials"]] == ["done"] * 2
+def test_a_study_trains_resumes_replays_and_quantizes_and_the_quickstart_runs(name: str) -> None:
+    """In one process, so that torch is imported once, and once in the server of all its studies."""
+    run_tests_on(sys.executable, (*STUDY, *RESUMED, *INT8, *PLACES, *QUICKSTART), switched(name).variables)
 
 
 EMULATED = {
@@ -237,7 +229,8 @@ def test_an_emulated_processor_gives_the_same_bits_wherever_values_lie(name: str
     emulator = f"{qemu} -cpu {EMULATED[name]},check=off -L {tmp_path}"
     python.write_text(f'#!/bin/sh\nexec {emulator} {sys.executable} "$@"\n')
     python.chmod(0o755)
-    run_tests_on(python, PLACES, {})  # one small process: there QEMU's can't fork workers, and all takes long
+    # One small process without pytest: QEMU's can't fork workers, and all takes ten times as long, imports too.
+    on(python, ["-m", "tests.engine.compute.models.places"], {})
 
 
 def _cpuinfo(name: str) -> str:

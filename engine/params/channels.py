@@ -70,7 +70,7 @@ class PruneChannels(StepParams):
 
     kind: ClassVar[str] = "prune.channels"
     rates_of: ClassVar[str] = "channels"
-    version: ClassVar[int] = 6
+    version: ClassVar[int] = 7
     family: ClassVar[Family] = "pruning"
     compresses: ClassVar[bool] = True
     clears: ClassVar[frozenset[Overlay]] = frozenset(TABLES)
@@ -95,7 +95,8 @@ class PruneChannels(StepParams):
     """Prune until the parameters before over the parameters after reach this; with `speedup`, until both do."""
     latency: LatencyTarget | None = None
     """Prune until a measured latency is reached. With `scope: cost`, importance alone is tried as an order too, and
-    the better one on validation images is taken."""
+    the better one on validation images is taken; with `solved`, networks that the solver proposes by the times of
+    layers are measured."""
     schedule: Schedule = defaults(OneShot)
     """One shot, or several rounds with training between them."""
     learning: SparsityLearning = defaults(NoLearning)
@@ -144,6 +145,4 @@ class PruneChannels(StepParams):
             raise Clash("ratio", f"given together with {given[0]}", "one of the two")
         if self.latency is not None and len(given) > 1:
             raise Clash("latency", f"given together with {given[0]}", "a latency target alone")
-        if self.latency is not None and self.scope == "solved":
-            raise Clash("scope", "given solved with a latency target", "cost, or speedup instead of latency")
         return self

@@ -40,7 +40,7 @@ class ClusterFilters(StepParams):
     """Group a convolution's filters that are alike, and keep one per group."""
 
     kind: ClassVar[str] = "cluster.filters"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     family: ClassVar[Family] = "clustering"
     compresses: ClassVar[bool] = True
     renames: ClassVar[bool] = True

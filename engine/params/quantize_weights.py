@@ -39,7 +39,7 @@ class QuantizeWeights(StepParams):
 
     kind: ClassVar[str] = "quantize.weights"
     rates_of: ClassVar[str] = "bits"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     family: ClassVar[Family] = "quantization"
     compresses: ClassVar[bool] = True
     makes: ClassVar[Overlay | None] = Overlay.GRID

@@ -10,6 +10,38 @@ def _eager(value: object) -> bool:
     return value == "eager"
 
 
+def _left_out(value: object) -> bool:
+    """What keys leave out, as they did before there was such a group."""
+    return value is None
+
+
+class Ema(Params):
+    """The exponential moving average of the weights over the updates; how ultralytics trains detectors."""
+
+    decay: float = param(0.9999, gt=0, lt=1)
+    """Share of the average that stays with each update, once the ramp is over."""
+    ramp: int = param(2000, ge=1, le=10_000_000, unit="updates")
+    """Updates after which the decay has risen to 63 % of that: an average of few updates must not hold the first."""
+
+
+class Mosaic(Params):
+    """Training images put together from parts of four around a random point (Bochkovskiy et al. 2020)."""
+
+    share: float = param(1.0, gt=0, le=1)
+    """Share of the images that are."""
+    close: float = param(0.1, ge=0, lt=1)
+    """Share of the epochs, the last ones, without it: the training ends with images as they are (ultralytics closes it
+    for 10 of 100 epochs)."""
+
+    def share_in(self, epoch: int, epochs: int) -> float:
+        """Of the images of this epoch, from 1.
+
+        >>> [Mosaic().share_in(epoch, 20) for epoch in (1, 18, 19)]
+        [1.0, 1.0, 0.0]
+        """
+        return self.share if epoch <= epochs - int(self.close * epochs + 0.5) else 0.0
+
+
 class Training(Params):
     """Gradient descent on the training split."""
 
@@ -31,10 +63,14 @@ class Training(Params):
     """Share of the target spread evenly over all classes."""
     augment: Literal["none", "crop", "crop-flip"] = "none"
     """Random changes to training images: shifted by up to an eighth of their size, mirrored."""
+    mosaic: Mosaic | None = param(None, exclude_if=_left_out)
+    """Of data with boxes: images put together from parts of four others of their batch; by default none is."""
     precision: Literal["fp32", "tf32", "bf16"] = "fp32"
     """Arithmetic of the forward pass; `bf16` is autocast, `tf32` (on GPUs) multiplies with 10 bits of the mantissa."""
     keep: Literal["last", "best"] = "last"
     """Which epoch's weights to keep: the last, or the best on the validation split."""
+    ema: Ema | None = param(None, exclude_if=_left_out)
+    """Score and keep the moving average of the weights instead of those of the last update; by default not."""
 
 
 class Retraining(Training):

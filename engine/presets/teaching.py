@@ -2,9 +2,9 @@
 
 from engine.errors import Problem
 from engine.params import Distill
-from engine.params.catalog import DETECTION, DETECTOR
 from engine.params.distillation import BaselineTeacher, NoTeacher
 from engine.params.preset import Settings
+from engine.presets.boxes import has_boxes
 from engine.presets.steps import StepNode
 from engine.presets.trials import Built
 
@@ -34,7 +34,7 @@ def _problem(node: StepNode, step: Distill, settings: Settings, baseline: bool) 
         return None
     place = node.params.key_place("teacher") if "teacher" in node.params.items else node.place
     path = f"{node.path}.teacher"
-    if settings.data.name in DETECTION or settings.model.name.startswith(DETECTOR):
+    if has_boxes(settings):
         return Problem(place, path, "given for data with boxes", "data with a class per image, or none")
     if isinstance(step.teacher, BaselineTeacher) and not baseline:
         what = "is baseline, but nothing trains the model before the first compression and before this step"

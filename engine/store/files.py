@@ -59,6 +59,26 @@ def explanation(number: int | None, path: str = "") -> SecateurError | None:
     return SecateurError(title, f"Writing {path or 'a file'}: {os.strerror(number)}.{who}{most}", remedy)
 
 
+def check_room(folder: Path, needed: int) -> None:
+    """Raises SecateurError where so many bytes more can't be written into `folder`, such as for a quota.
+
+    They are taken and given back: what a quota leaves can't be asked for on every file system.
+    """
+    probe = folder / f".room.{uuid.uuid4().hex[:12]}"
+    with explained(folder):
+        try:
+            with probe.open("wb") as file:
+                os.posix_fallocate(file.fileno(), 0, needed)
+        except OSError as error:
+            if error.errno not in (
+                errno.EOPNOTSUPP,
+                errno.EINVAL,
+            ):  # a file system that takes nothing in advance
+                raise
+        finally:
+            probe.unlink(missing_ok=True)
+
+
 def write_atomic(path: Path, text: str, *, durable: bool = True, within: Path | None = None) -> None:
     """Replace `path` by `text`: temporary file, fsync (if `durable`), rename.
 

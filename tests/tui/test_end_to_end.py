@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from engine.studies.rundir import RunDir, studies
+from tests.study_lab import Lab
 from tests.tui.screens.test_lab import row_of
 
 pytestmark = pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed")
@@ -30,6 +31,12 @@ class Tmux:
         self.folder, self.size = folder, size
         self.command: list[str] = []
         self.workspace = folder / "workspace"
+        self.processes = {"PYTHONPATH": str(ROOT)}
+
+    def warm(self) -> None:
+        """Have workers forked from the tests' server, rather than from one that each study starts."""
+        found = Lab(self.folder).environment
+        self.processes = {name: found[name] for name in ("PYTHONPATH", "SECATEUR_TESTS_FORKSERVER")}
 
     def tmux(self, *arguments: str, check: bool = True) -> str:
         return subprocess.run(
@@ -41,7 +48,7 @@ class Tmux:
         # Each on a socket of its own: one that was just killed may not have let go of its own yet.
         self.command = ["tmux", "-L", f"secateur-{os.getpid()}-{next(SOCKETS)}", "-f", "/dev/null"]
         settings = {
-            "PYTHONPATH": str(ROOT),
+            **self.processes,
             "SECATEUR_LOCKS": str(self.folder / "locks"),
             "SECATEUR_HOME": str(self.workspace),
             "XDG_CONFIG_HOME": str(self.folder / "config"),
@@ -133,8 +140,10 @@ def run(terminal: Tmux) -> None:
     terminal.sees("quickstart-1", "training", "of 4 trials")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("terminal", [(80, 24)], indirect=True)
 def test_from_nothing_to_a_replay(terminal: Tmux) -> None:
+    terminal.warm()
     terminal.open()
     make_small(terminal)
     run(terminal)
@@ -156,6 +165,7 @@ def test_from_nothing_to_a_replay(terminal: Tmux) -> None:
     terminal.sees("exit code 0")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("terminal", [(120, 40)], indirect=True)
 def test_a_study_outlives_its_terminal(terminal: Tmux) -> None:
     terminal.open()

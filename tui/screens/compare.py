@@ -38,7 +38,8 @@ class CompareActions(BaseScreen):
 
     def compared(self) -> list[str]:
         """Trials that are chosen already, as `STUDY:TRIAL` or as a study for its pick; those missing are asked for."""
-        return [f"{self.session.study}:{self.session.trial}"] if self.session.study else []
+        study, trial = self.session.study, self.session.trial
+        return [study if trial is None else f"{study}:{trial}"] if study else []
 
     def action_compare(self) -> None:
         self.run_worker(self._compare(), group="compare", exclusive=True)
@@ -73,7 +74,7 @@ class CompareActions(BaseScreen):
                 if trial.measure.status == "done" and str(trial.index) != index
             ]
             goal, quality = pick.goal_of(state, done) if done else "", quality_name(state)
-            choice = pick.pick(state, pick.rule(run.settings(), self.session.within))
+            choice = pick.pick(state, pick.rule(run.settings(), self.session.asked(run.name)))
             picked = choice.trial if choice else None
             done.sort(key=lambda trial: (trial is not picked, trial.index))
             names = [(f"{study}:{trial.index}", pick.describe(trial, goal, quality)) for trial in done]
@@ -90,5 +91,5 @@ class CompareActions(BaseScreen):
             study, trial = compare.named(text)
             run = self.session.run(study)
             with readable(run):
-                found.append(compare.side(run, load(run.path), trial, self.session.within))
+                found.append(compare.side(run, load(run.path), trial, self.session.asked(run.name)))
         return compare.compare(*found)

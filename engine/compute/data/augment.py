@@ -8,6 +8,8 @@ from torch import Tensor
 
 VISIBLE = 0.25
 """Share of its area that must stay inside the image for an object to count; less shows too little of it."""
+SHARES = 1 << 16
+"""Whole numbers among which a share of images is drawn."""
 
 
 @dataclass(frozen=True)
@@ -84,3 +86,30 @@ def flip_with_boxes(images: Tensor, boxes: Tensor | None, chance: Chance) -> tup
         boxes = boxes.clone()
         boxes[..., 1] = torch.where(there, 1 - boxes[..., 1], boxes[..., 1])
     return torch.where(_sent(mirrored, images).view(-1, 1, 1, 1), images.flip(3), images), boxes
+
+
+def mosaic_with_boxes(images: Tensor, boxes: Tensor, chance: Chance, share: float) -> tuple[Tensor, Tensor]:
+    """Of each own image of the whole batch (B, C, H, W), and its boxes (B, M, 5), a mosaic: (b, C, H, W), (b, 4M, 5).
+
+    Four images of the batch, this one and three drawn, meet with a corner each at a random point, where each is cut off
+    by the edges: what YOLOv4 to YOLO11 train on, without their scaling. `share` of the images are; others stay.
+    """
+    count, _, height, width = images.shape
+    own = torch.arange(count)[chance.own]
+    shown = torch.stack([own, *(chance.below(count) for _ in range(3))], 1)
+    y, x = chance.below(height + 1), chance.below(width + 1)
+    kept = chance.below(SHARES) >= round(share * SHARES)
+    # An image that stays is the upper left one with the point in the lower right corner.
+    y, x = y.masked_fill(kept, height), x.masked_fill(kept, width)
+    rows, columns = torch.arange(height), torch.arange(width)
+    below, right = rows >= y[:, None], columns >= x[:, None]  # (b, H), (b, W)
+    quarter = 2 * below.long()[:, :, None] + right.long()[:, None, :]  # (b, H, W)
+    which = shown.gather(1, quarter.flatten(1)).view_as(quarter)
+    # Upper images end at the point, lower ones begin there.
+    from_row, from_column = (rows - y[:, None]) % height, (columns - x[:, None]) % width
+    index = [_sent(part, images) for part in (which, from_row[:, :, None], from_column[:, None, :])]
+    pixels = images.permute(0, 2, 3, 1)[index[0], index[1], index[2]].permute(0, 3, 1, 2)
+    down, along = y.to(boxes) / height, x.to(boxes) / width
+    moves = ((along - 1, down - 1), (along, down - 1), (along - 1, down), (along, down))
+    found = [_moved(boxes[shown[:, number]], torch.stack(move, 1)) for number, move in enumerate(moves)]
+    return pixels, torch.cat(found, 1)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from engine.compute.data import on_gpu
-from engine.compute.data.augment import Chance, crop_with_boxes, flip_with_boxes
+from engine.compute.data.augment import Chance, crop_with_boxes, flip_with_boxes, mosaic_with_boxes
 from engine.compute.data.images import Images
 from engine.compute.data.pixels import Fit
 from engine.compute.data.statistics import Statistics
@@ -83,6 +83,7 @@ class Dataset:
         *,
         order: Tensor | None = None,
         augment: Augment = "none",
+        mosaic: float = 0.0,
         generator: torch.Generator | None = None,
         device: torch.device | str = "cpu",
         channels_last: bool = True,
@@ -92,18 +93,23 @@ class Dataset:
 
         `order` is the sequence of image numbers, by default as stored; the last batch may be smaller. All
         chance of `augment` comes from `generator`, a CPU generator: equal generators give equal batches, on
-        every device. `channels_last` is the memory layout. `share` says which images of so many are given out, as
+        every device. `mosaic` is the share of images put together from four of their batch, for data with boxes.
+        `channels_last` is the memory layout. `share` says which images of so many are given out, as
         they are in the whole batch; all by default.
         """
         order = torch.arange(len(split)) if order is None else order.cpu()
         device, whole = torch.device(device), torch.split(order, batch)
         owns = [share(len(part)) if share else slice(None) for part in whole]
-        parts = tuple(part[own] for part, own in zip(whole, owns, strict=True))
+        # Each process puts its images together from those of all.
+        parts = whole if mosaic else tuple(part[own] for part, own in zip(whole, owns, strict=True))
         gathered = self._gathered(split.images, parts, device)
         for all_of_it, own, index, pixels in zip(whole, owns, parts, gathered, strict=True):
             labels = split.labels[index]
             boxes = labels if self.task == "detection" else None
             chance = Chance(generator, len(all_of_it), own)
+            if mosaic:
+                assert boxes is not None, "presets with a mosaic of images without boxes are refused"
+                pixels, boxes = mosaic_with_boxes(pixels, boxes, chance, mosaic)
             if augment != "none":
                 pixels, boxes = crop_with_boxes(pixels, boxes, chance)
             if augment == "crop-flip":

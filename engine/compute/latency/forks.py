@@ -7,7 +7,6 @@ from multiprocessing import forkserver, resource_tracker
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from engine.compute import usercode
 from engine.machine.gpus import VISIBLE
 from engine.sources import Sources
 
@@ -28,6 +27,10 @@ def start(target: Callable[..., None], args: tuple[Any, ...]) -> BaseProcess:
     In a process that was itself started by a forkserver the same server is used again, and the new
     process is its child, not ours. Such a process must not be daemonic. Raises ServerGone where it was killed.
     """
+    from engine.compute import (
+        usercode,
+    )  # here and below, because the names above are wanted without torch too
+
     _reuse_server()
     forked = (usercode.current(), os.environ.get(VISIBLE), target, args)
     process = multiprocessing.get_context("forkserver").Process(target=_forked, args=forked)
@@ -42,6 +45,8 @@ def _forked(
     sources: Sources | None, gpu: str | None, target: Callable[..., None], args: tuple[Any, ...]
 ) -> None:
     """`target(*args)`, with the users' code and the GPU of the starting process, not of the server."""
+    from engine.compute import usercode
+
     if gpu is not None:
         os.environ[VISIBLE] = gpu
     usercode.use(sources)

@@ -9,6 +9,7 @@ model's, and a template that gives another output is replaced by a fresh export.
 
 import contextlib
 import copy
+import functools
 import hashlib
 import io
 import json
@@ -126,8 +127,23 @@ def _deployable(model: nn.Module, shape: Shape) -> nn.Module:
     return plain.to(memory_format=torch.contiguous_format)
 
 
+@functools.cache
+def keep_operators() -> None:
+    """Have torch's exporter read its operators once in this process and its forks.
+
+    It would parse the source of five hundred of them at each export: for a small network, longer than all else takes.
+    """
+    with contextlib.suppress(
+        ImportError, AttributeError
+    ):  # of a torch that has them elsewhere: it reads them each time
+        from torch.onnx._internal.exporter._registration import ONNXRegistry
+
+        ONNXRegistry.from_torchlib = staticmethod(functools.cache(ONNXRegistry.from_torchlib))  # type: ignore[method-assign]
+
+
 def _traced(model: nn.Module, shape: Shape) -> onnx.ModelProto:
     """A fresh export, weights included under their names in the state_dict."""
+    keep_operators()
     try:
         with _silent():
             program = torch.onnx.export(

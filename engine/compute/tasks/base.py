@@ -19,14 +19,14 @@ class Score:
         predictions: What it predicted, to compare and to keep. Classification: class indices, int64 (N,).
             Detection: float32 (K, 7): image number, corners in pixels, confidence, class.
         quality: What choices are made by, 0 … 1: top-1 accuracy, or mAP50-95.
-        loss: Mean loss per image.
+        loss: Mean loss per image; None of a file whose outputs do not tell it, as decoded boxes do not.
         measures: The field's measures by name, 0 … 1: `accuracy`, or `map50` and `map50_95`.
         beside: What a final score tells besides, 0 … 1 by name: of classifiers, what one accuracy hides.
     """
 
     predictions: Tensor
     quality: float
-    loss: float
+    loss: float | None
     measures: dict[str, float]
     beside: dict[str, float] = field(default_factory=dict)
 
@@ -34,6 +34,12 @@ class Score:
     def accuracy(self) -> float:
         """Top-1 accuracy; only a classifier has one."""
         return self.measures["accuracy"]
+
+    @property
+    def known_loss(self) -> float:
+        """The loss of a network in torch, which always has one."""
+        assert self.loss is not None
+        return self.loss
 
 
 class Task(Protocol):
@@ -52,6 +58,10 @@ class Task(Protocol):
 
     def score(self, model: nn.Module, data: Dataset, split: Split, device: torch.device) -> Score:
         """Run `model` in eval mode over the whole split; its training mode is restored afterwards."""
+
+    def deviation(self, expected: Tensor, given: Tensor) -> float:
+        """How far a compressed network's outputs for some images are from those of the network it was, relative to how
+        much these differ from image to image: 0 for equal ones, 1 for outputs that tell nothing."""
 
     def agreement(self, one: Tensor, two: Tensor) -> float | None:
         """Share of equal predictions of two models, 0 … 1; None where the task has no such measure."""

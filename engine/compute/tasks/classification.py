@@ -9,7 +9,7 @@ from engine.compute.layers.pieces import at_once
 from engine.compute.measures.classes import beside_accuracy
 from engine.compute.memory import halving_batch
 from engine.compute.tasks.base import Reduction, Score
-from engine.compute.tasks.output import main_output
+from engine.compute.tasks.output import main_output, relative_square
 
 BATCH = 500
 """Most images per forward pass in evaluation."""
@@ -43,6 +43,10 @@ class Classification:
         accuracy = int((predictions == split.labels).sum()) / len(split.labels)
         beside = beside_accuracy(outputs, split.labels)
         return Score(predictions, accuracy, float(loss), {"accuracy": accuracy}, beside)
+
+    def deviation(self, expected: Tensor, given: Tensor) -> float:
+        """Mean square of the difference over the variance of the logits `expected`, (N, classes) both."""
+        return relative_square(expected, given)
 
     def agreement(self, one: Tensor, two: Tensor) -> float | None:
         return agreement(one, two)

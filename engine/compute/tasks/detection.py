@@ -6,7 +6,9 @@ from torch import Tensor, nn
 from engine.compute.data import Dataset, Split
 from engine.compute.layers.pieces import at_once
 from engine.compute.memory import halving_batch
+from engine.compute.models.int8 import QuantizedNetwork
 from engine.compute.tasks.base import Reduction, Score
+from engine.compute.tasks.output import relative_square
 from engine.compute.yolo import library
 from engine.errors import SecateurError
 
@@ -54,6 +56,16 @@ class Detection:
         measures = {"map50_95": map50_95, "map50": map50}
         return Score(_stored(detections), map50_95, loss, measures)
 
+    def deviation(self, expected: Tensor, given: Tensor) -> float:
+        """Of decoded outputs (N, 4 + classes, A): the mean of that of the scores and that of the boxes.
+
+        Each relative to its own spread, because boxes are in pixels; and a box counts as much as `expected` believes in
+        its anchor, because most anchors see no object and their boxes mean nothing.
+        """
+        boxes, scores = expected[:, :4], expected[:, 4:]
+        belief = scores.amax(1, keepdim=True).expand_as(boxes)
+        return (relative_square(scores, given[:, 4:]) + relative_square(boxes, given[:, :4], belief)) / 2
+
     def agreement(self, one: Tensor, two: Tensor) -> float | None:
         """None: two sets of boxes are more or less alike, and no share of equal ones says how much."""
         return None
@@ -80,17 +92,22 @@ def _full_precision(raw: dict[str, Tensor | list[Tensor]]) -> dict[str, Tensor |
 
 def _run(
     task: Detection, model: nn.Module, data: Dataset, split: Split, device: torch.device, batch: int
-) -> tuple[list[Tensor], float]:
-    """Every image's detections, on the CPU, and the mean loss."""
+) -> tuple[list[Tensor], float | None]:
+    """Every image's detections, on the CPU, and the mean loss: none of an INT8 file, which gives boxes decoded."""
     lib = library()
     detections: list[Tensor] = []
     total = 0.0
+    told = not isinstance(model, QuantizedNetwork)
     for images, targets in data.batches(split, batch, device=device):
-        raw = _full_precision(_raw(model, images))
-        total += float(lib.loss(model, raw, targets)) * len(images)
+        if told:
+            raw = _full_precision(_raw(model, images))
+            total += float(lib.loss(model, raw, targets)) * len(images)
+            decoded = lib.head(model).decoded(raw)
+        else:
+            decoded = model(images)
         # Suppression on the CPU: the same detections whatever the device, given the same predictions.
-        detections += lib.suppressed(lib.head(model).decoded(raw).cpu())
-    return detections, total / len(split)
+        detections += lib.suppressed(decoded.cpu())
+    return detections, total / len(split) if told else None
 
 
 def _corners(boxes: Tensor, size: tuple[int, int]) -> Tensor:

@@ -1,7 +1,8 @@
-"""What of a network's output is trained: some give more than one in training."""
+"""What of a network's output is trained, as some give more than one in training; and how far outputs are apart."""
 
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from engine.errors import UsageError
@@ -46,6 +47,18 @@ def logits(output: object, images: Tensor, classes: int, name: str, doing: str) 
     raise UsageError(
         title, f"It gave {got} {needed}", "Let the function take `classes` and use it for its last layer."
     )
+
+
+def relative_square(expected: Tensor, given: Tensor, weights: Tensor | None = None) -> float:
+    """Mean square of the difference, over that of `expected` from its mean over images; all (N, …) of one shape.
+
+    `weights`, of that shape too, say how much each value counts.
+    """
+    expected, given = expected.double(), given.double()
+    shares = torch.ones_like(expected) if weights is None else weights.double()
+    spread = ((expected - expected.mean(0)).square() * shares).mean()
+    error = ((given - expected).square() * shares).mean()
+    return float(error / spread.clamp_min(torch.finfo(torch.float64).tiny))
 
 
 def images_in(images: Tensor) -> str:

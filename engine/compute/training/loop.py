@@ -24,6 +24,7 @@ from engine.compute.numerics.seeds import generator, seed_everything
 from engine.compute.stopping import Stopped
 from engine.compute.tasks import Score, task_of
 from engine.compute.training import execution, lagging, resume
+from engine.compute.training.averaging import Average
 from engine.compute.training.schedules import learning_rate_factor
 from engine.errors import SecateurError
 from engine.params.training import Training
@@ -57,6 +58,8 @@ class _Run:
     factors: list[tuple[Tensor, Tensor]] = field(default_factory=list)
     """What many weights share, codebooks and dictionaries, and the factors of its gradients."""
     epochs: list[ev.EpochFinished] = field(default_factory=list)
+    average: Average | None = None
+    """Of the model's weights, where `params.ema` says so and this process scores."""
     best: resume.Best | None = None
     part: resume.Part | None = None
     """Of the epoch that is to be trained next, what is done of it already."""
@@ -113,6 +116,8 @@ def fit(
     optimizer = _optimizer(_trained(model, objective), params)
     factors = overlays.step_factors(model)
     run = _Run(model, optimizer, params, context, purpose, params.batch, penalty, objective, factors)
+    if params.ema is not None and context.leads:
+        run.average = Average(model, params.ema)
     _restore(run)
     if context.group is not None:
         context.group.check(len(context.data.train))
@@ -136,6 +141,8 @@ def fit(
     if not context.leads:
         return model
     _tell_lagging(run)
+    if run.average is not None:
+        run.average.fill_()
     if params.keep == "best" and run.best is not None:
         fill_(model, run.best.state)
         context.scored = None
@@ -156,7 +163,10 @@ def _tell_lagging(run: _Run) -> None:
 def _keep(run: _Run, part: resume.Part | None = None) -> None:
     """Keep the state as it is: after the last whole epoch, or in the middle of the next one."""
     epochs = [ev.as_dict(finished) for finished in run.epochs]
-    resume.keep(run.trained, run.optimizer, epochs, run.best, run.context.partial / run.purpose, part)
+    average = run.average.copy() if run.average is not None else None
+    resume.keep(
+        run.trained, run.optimizer, epochs, run.best, run.context.partial / run.purpose, part, average
+    )
     run.kept = time.monotonic()
 
 
@@ -176,6 +186,8 @@ def _restore(run: _Run) -> None:
     if state is None:
         return
     run.best, run.part = state.best, state.part
+    if run.average is not None:
+        run.average.put_back(state.average)
     for kept in state.epochs:
         event = ev.from_dict(kept)
         assert isinstance(event, ev.EpochFinished)
@@ -193,14 +205,16 @@ def _one_epoch(run: _Run, epoch: int) -> None:
     run.part = None
     if not run.context.leads:
         return
-    score = run.context.scored = validate(run.model, run.context)
-    _report(run, epoch, loss, rate, score, time.monotonic() - started)
-    if run.params.keep == "best" and (run.best is None or score.quality > run.best.quality):
-        run.best = resume.Best(score.quality, resume.copy_state(run.model))
+    with run.average.in_place() if run.average is not None else nullcontext():
+        score = run.context.scored = validate(run.model, run.context)
+        _report(run, epoch, loss, rate, score, time.monotonic() - started)
+        if run.params.keep == "best" and (run.best is None or score.quality > run.best.quality):
+            run.best = resume.Best(score.quality, resume.copy_state(run.model))
 
 
 def _halving(run: _Run, epoch: int, start: resume.Snapshot) -> tuple[float, float]:
     """`_train_epoch`; when the GPU's memory runs out, again from `start` with half the images at a time."""
+    average = run.average.copy() if run.average is not None else None
     while True:
         try:
             return _train_epoch(run, epoch)
@@ -212,6 +226,8 @@ def _halving(run: _Run, epoch: int, start: resume.Snapshot) -> tuple[float, floa
         )  # a recorded graph holds all the memory that it was recorded with
         torch.cuda.empty_cache()
         resume.put_back(run.trained, run.optimizer, start)
+        if run.average is not None and average is not None:
+            run.average.put_back(average)
         run.micro = (run.micro + 1) // 2
         run.context.notice(
             "warning",
@@ -221,7 +237,7 @@ def _halving(run: _Run, epoch: int, start: resume.Snapshot) -> tuple[float, floa
 
 
 def _report(run: _Run, epoch: int, loss: float, rate: float, score: Score, seconds: float) -> None:
-    if not (math.isfinite(loss) and math.isfinite(score.loss)):
+    if not (math.isfinite(loss) and math.isfinite(score.known_loss)):
         raise SecateurError(
             "Training diverged",
             f"The loss was {loss} in epoch {epoch} at a learning rate of {rate:.3g}.",
@@ -232,7 +248,7 @@ def _report(run: _Run, epoch: int, loss: float, rate: float, score: Score, secon
         epoch=epoch,
         epochs=run.params.epochs,
         loss=loss,
-        validation_loss=score.loss,
+        validation_loss=score.known_loss,
         measures={f"validation_{name}": value for name, value in score.measures.items()},
         learning_rate=rate,
         seconds=seconds,
@@ -267,6 +283,7 @@ def _train_epoch(run: _Run, epoch: int) -> tuple[float, float]:
         params.batch,
         order=order[done * params.batch :],
         augment=params.augment,
+        mosaic=params.mosaic.share_in(epoch, params.epochs) if params.mosaic else 0.0,
         generator=augmenting,
         device=context.device,
         share=group.own if group else None,
@@ -282,6 +299,8 @@ def _train_epoch(run: _Run, epoch: int) -> tuple[float, float]:
         rate = params.learning_rate * learning_rate_factor(params.schedule, progress)
         _set_rate(run.optimizer, rate)
         total += _update(run, images, labels, whole) * whole
+        if run.average is not None:
+            run.average.update((epoch - 1) * updates + number + 1)
         seen += whole
         speed = (seen - before) / max(time.monotonic() - started, 1e-6)
         context.progress(progress, f"epoch {epoch}/{params.epochs}", speed)

@@ -98,11 +98,13 @@ def _put_back_others(of_numpy: Tensor, of_python: Tensor, waiting: Tensor) -> No
 
 @dataclass(frozen=True)
 class Kept:
-    """A kept state: the events of the whole epochs up to it, the best weights, and what is done of the next epoch."""
+    """A kept state: the events of the whole epochs up to it, the best weights, what is done of the next epoch, and the
+    averages of the weights (empty where none are taken)."""
 
     epochs: list[dict[str, Any]]
     best: Best | None
     part: Part | None
+    average: dict[str, Tensor]
 
 
 def copy_state(model: nn.Module) -> dict[str, Tensor]:
@@ -129,14 +131,16 @@ def keep(
     best: Best | None,
     folder: Path,
     part: Part | None = None,
+    average: dict[str, Tensor] | None = None,
 ) -> None:
     """Replace what `folder` keeps by the state after the last of `epochs`, which are their events, and after `part` of
-    the epoch that follows."""
+    the epoch that follows; `average` are the averages of the weights."""
     epoch = len(epochs)
     held = {f"model/{n}": t for n, t in copy_state(model).items()}
     held |= {f"optimizer/{n}": t for n, t in _optimizer_tensors(optimizer).items()}
     if best is not None:
         held |= {f"best/{n}": t for n, t in best.state.items()}
+    held |= {f"average/{n}": t for n, t in (average or {}).items()}
     if part is not None:
         held |= {"part/total": part.total} | {f"chance/{n}": t for n, t in part.chance.items()}
     target = folder / (f"epoch-{epoch:05d}" if part is None else f"part-{epoch:05d}-{part.batches:08d}")
@@ -178,7 +182,8 @@ def restore(model: nn.Module, optimizer: torch.optim.Optimizer, folder: Path) ->
                 continue
             held, plain = read_tensors(kept / "state.safetensors"), facts["attributes"]
             best = None if facts["best"] is None else Best(facts["best"], _below("best/", held))
-            state = Kept(facts["epochs"], best, _part(facts.get("part"), held))
+            part, average = _part(facts.get("part"), held), _below("average/", held)
+            state = Kept(facts["epochs"], best, part, average)
         except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError):
             continue
         tensors.fill_(model, _below("model/", held))

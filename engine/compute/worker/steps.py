@@ -241,13 +241,18 @@ def _counts(model: nn.Module, work: Work) -> Counts:
 def _cheap(validation: Score, counts: Counts) -> dict[str, Any]:
     return {
         **{f"validation_{name}": value for name, value in validation.measures.items()},
-        "validation_loss": validation.loss,
+        **_known("validation_loss", validation.loss),
         "parameters": counts.parameters,
         "nonzero_parameters": counts.nonzero,
         "sparsity": counts.sparsity,
         "macs": counts.macs,
         "effective_macs": counts.effective_macs,
     }
+
+
+def _known(name: str, value: float | None) -> dict[str, float]:
+    """The measure, for tasks and models that have it."""
+    return {} if value is None else {name: value}
 
 
 def _measure(node: Node, work: Work, folder: Path) -> dict[str, Any]:
@@ -296,7 +301,7 @@ def _on_test(node: Node, test: Score, validation: Score, work: Work, folder: Pat
     measures: dict[str, Any] = {
         **test.measures,
         **test.beside,
-        "loss": test.loss,
+        **_known("loss", test.loss),
         **_agreement(test, before, work),
     }
     return measures | _beside(node, test, work)
@@ -316,8 +321,7 @@ def _beside(node: Node, test: Score, work: Work) -> dict[str, float]:
 
 def _agreement(after: Score, before: Tensor, work: Work, name: str = "agreement") -> dict[str, float]:
     """Agreement with the predictions `before`, for tasks that have such a measure."""
-    share = task_of(work.data).agreement(after.predictions, before)
-    return {} if share is None else {name: share}
+    return _known(name, task_of(work.data).agreement(after.predictions, before))
 
 
 def _predictions(store: Store, key: str) -> dict[str, Tensor]:

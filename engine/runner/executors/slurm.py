@@ -24,7 +24,7 @@ from engine.runner.progress import Progress
 from engine.runner.rounds import Rounds, Written
 from engine.slurm import commands, queue, script
 from engine.store import claims
-from engine.store.files import explained, write_atomic
+from engine.store.files import check_room, explained, write_atomic
 from engine.store.objects import Store
 from engine.studies import basis
 from engine.studies import events as ev
@@ -36,6 +36,8 @@ from engine.studies.tasks import Stage, Tasks, deal, deal_round
 
 TASK = "from engine.runner.task import main; main()"
 """Not ``-m``: multiprocessing would import the main module anew in every worker."""
+ROOM_BYTES = 64 << 20
+"""What has to be free in the workspace: a small study takes about so much."""
 THROTTLE = "throttle"
 """Where the last number that was set for a study is noted."""
 FEWER = ("MaxSubmit", "MaxArraySize", "Invalid job array", "QOSMaxSubmitJob", "AssocMaxSubmitJob", "JobSize")
@@ -168,6 +170,7 @@ def start(
             f"`secateur watch {run.name}` follows it.",
         )
     first()
+    _check_room(run)
     spec = run.spec()
     submission = prepare(run, spec, run.store())
     with explained(run.stop):
@@ -205,6 +208,16 @@ def start(
         else:
             emit(run, [ev.StudyFinished(state="failed", error=error.as_dict())])
             Progress(run).refresh(at_once=True)
+        raise UsageError.of(error) from error
+
+
+def _check_room(run: RunDir) -> None:
+    """Hours in a queue would otherwise end at a quota that is used up already."""
+    try:
+        check_room(run.path, ROOM_BYTES)
+    except SecateurError as error:
+        if Tasks.read(run) is None:
+            shutil.rmtree(run.path, ignore_errors=True)
         raise UsageError.of(error) from error
 
 

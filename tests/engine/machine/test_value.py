@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import pytest
 
-from engine.compute.runtimes.base import OPENED
 from engine.errors import SecateurError
 from engine.machine import environment
 from engine.machine.value import Machine, here
@@ -72,4 +71,6 @@ def test_what_no_row_can_be_measured_of_is_refused() -> None:
 
 
 def test_every_runtime_has_its_rows() -> None:
+    from engine.compute.runtimes.base import OPENED  # imports torch: not in each process that only collects
+
     assert tuple(KIND) == tuple(OPENED) == RUNTIMES

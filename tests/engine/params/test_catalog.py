@@ -1,11 +1,11 @@
 """The static names are exactly what the libraries offer."""
 
+from typing import Any
+
 import pytest
 
 from engine.datasets import RECORDS
 from engine.params.catalog import DATASETS, MODELS
-
-torchvision = pytest.importorskip("torchvision")
 
 _FLOW = "optical flow"
 _STEREO = "stereo matching"
@@ -54,13 +54,19 @@ NOT_CLASSIFICATION: dict[str, str] = {
 """What torchvision.datasets exports beside classification sets, and why it is not offered."""
 
 
-def test_every_classification_model_of_torchvision_has_a_name() -> None:
+@pytest.fixture
+def torchvision() -> Any:
+    """Not for every process that only collects tests: it takes seconds."""
+    return pytest.importorskip("torchvision")
+
+
+def test_every_classification_model_of_torchvision_has_a_name(torchvision: Any) -> None:
     offered = set(torchvision.models.list_models(module=torchvision.models))
     named = {name.removeprefix("torchvision/") for name in MODELS if name.startswith("torchvision/")}
     assert named == offered
 
 
-def test_every_torchvision_data_set_is_offered_or_left_out_for_a_reason() -> None:
+def test_every_torchvision_data_set_is_offered_or_left_out_for_a_reason(torchvision: Any) -> None:
     exported = {name for name in torchvision.datasets.__all__ if name[0].isupper()}
     offered = {record.torchvision for record in RECORDS.values() if record.torchvision}
     assert offered | set(NOT_CLASSIFICATION) == exported

@@ -5,12 +5,25 @@ from pathlib import Path
 import pytest
 
 from engine.errors import UsageError
+from engine.presets import spec
 from engine.presets.shipped import find, shipped
 
 
 def test_the_quickstart_is_shipped() -> None:
     assert {"quickstart", "local-vs-global"} <= {preset.name for preset in shipped()}
     assert find("quickstart").name == "quickstart.yaml"
+
+
+def test_small_versions_begin_with_the_same_training() -> None:
+    """Whoever tries one after the other in a workspace waits for it once, the tests too."""
+    first = [
+        spec.read(preset.path, quick=True).trials[0] for preset in shipped() if preset.name != "quickstart"
+    ]
+    begun = {
+        str((t.settings.seed, t.settings.threads, t.settings.model, t.settings.data, t.steps[0]))
+        for t in first
+    }
+    assert len(begun) == 5, "of ResNet20, MobileNetV3, YOLO, VGG, and of a student and its teacher"
 
 
 def test_a_file_that_is_there_comes_before_a_shipped_name(

@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 
-from engine.compute.export.card import _results
 from engine.reports.remarks import closing
 from engine.reports.table import table
 from engine.results.latency_targets import MEASURE, outcomes, remarks
@@ -79,6 +78,8 @@ def test_a_miss_is_data_and_is_told_by_the_table_the_page_the_list_and_the_card(
     assert all(part in text for part in ("2.0×", "1.50×", "onnxruntime", "batch 1", "-25 %"))
     assert table(state, 120).splitlines()[-1].split()[0] == "!0"
     assert f"! trial 0: {text}" in closing(state)
+    from engine.compute.export.card import _results  # imports torch: not in each process that only collects
+
     page = " ".join("".join(part for part, _ in line) for line in trialtext.remarks(state, trial, 200))
     assert text in page
     assert "target missed" in state_cell(state, trial)[0]

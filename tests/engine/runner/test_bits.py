@@ -1,4 +1,7 @@
-"""The same bits in every process: how processes are made, what keys hash, and the check that users run."""
+"""The same bits in every process: how processes are made, what keys hash, and what the check that users run tells.
+
+The check itself runs in tests/tui/work/test_bits.py, from the lab's key to what it found.
+"""
 
 import os
 import subprocess
@@ -69,14 +72,6 @@ def test_keys_are_the_same_in_a_process_that_only_plans(monkeypatch: pytest.Monk
     planned = environment.numerics("cpu", 1)
     environment.settle()
     assert environment.numerics("cpu", 1) == planned
-
-
-def test_this_machine_gives_the_same_bits_twice() -> None:
-    """The check that `secateur doctor --bits` runs, itself."""
-    found = bits.check(1)
-    assert found.equal, found.text
-    assert {check["what"] for check in found.checks} == {"trained twice", "resumed", "loaded at 16 addresses"}
-    assert found.text.startswith("equal: trained twice, resumed, loaded at 16 addresses")
 
 
 DIFFERENT = ({"what": "loaded at 16 addresses", "network": "resnet20", "different": ["output of 1"]},)

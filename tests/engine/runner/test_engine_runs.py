@@ -112,7 +112,7 @@ def test_an_edit_of_the_last_step_reuses_all_before_it_and_a_new_seed_nothing(la
 
 
 def test_two_at_a_time_cancelled_and_resumed_give_the_same_bits(lab: Lab, first: Any, tmp_path: Path) -> None:
-    other = Lab(tmp_path, warm=False)
+    other = Lab(tmp_path)
     text = PRESET + "executor: {local: {parallel: 2}}\n"
     name = other.json("run", other.preset(text), "--detach")["study"]
     wait_for(lambda: other.computed(name))

@@ -49,6 +49,7 @@ def alone(tmp_path: Path) -> Lab:
     return Lab(tmp_path, warm=False)
 
 
+@pytest.mark.long
 def test_faults_at_random_moments_lose_nothing_and_change_no_bit(tmp_path: Path) -> None:
     """The quick version of `benchmarks/faults.py`, which says what is counted."""
     command = [sys.executable, "-m", "benchmarks.faults", "--quick", "--folder", str(tmp_path / "f")]

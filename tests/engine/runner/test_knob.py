@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 import yaml
 
-from engine.compute.worker.knob.held import hold
 from engine.errors import SecateurError
 from engine.runner.knob import Answer, Knob
 from tests.study_lab import LEARNED, Lab, wait_for
@@ -103,6 +102,8 @@ def test_it_is_gone_with_its_maker(lab: Lab) -> None:
 
 
 def test_why_there_is_no_model_is_told_in_words(lab: Lab) -> None:
+    from engine.compute.worker.knob.held import hold  # imports torch: not in each process that only collects
+
     with pytest.raises(SecateurError, match="no trial 7"):
         hold(lab.study("p-1"), 7)
 

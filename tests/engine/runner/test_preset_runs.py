@@ -1,4 +1,4 @@
-"""Every preset that comes with secateur, run end to end: its quick version, the quickstart as it is.
+"""Every preset that comes with secateur, run end to end: its quick version on fewer images, the quickstart as it is.
 
 All in one workspace, as a user would, so that what two of them have in common is computed once.
 """
@@ -14,6 +14,10 @@ TIMEOUT_S = 600.0
 """Many times what a quick preset needs where nothing else runs."""
 AS_IT_IS = "quickstart"
 """Quick enough to be run whole."""
+IMAGES = 500
+"""Of the digits, which are three times as many: training is most of what these runs take."""
+FEWER_IMAGES = ("train.epochs=1", "finetune.epochs=1", "data.limit=400", "sweep.prune.weights.sparsity=[0.9]")
+"""For where lesser instructions take several times as long (tests/test_processors.py)."""
 
 
 @pytest.fixture(scope="module")
@@ -32,10 +36,16 @@ def test_the_preset_runs_to_its_end(name: str, lab: Lab) -> None:
     quick = name != AS_IT_IS
     path = shipped.find(name)
     read = spec.read(path, quick=quick)
-    found = lab.json("run", str(path), *(["--quick"] if quick else []))
+    fewer = ["--set", f"data.limit={IMAGES}"] if read.settings.data.limit is None else []
+    found = lab.json("run", str(path), *(["--quick", *fewer] if quick else []))
     assert found["status"] == "done"
     assert {trial["status"] for trial in found["trials"]} == {"done"}
     if read.settings.search is None:
         assert len(found["trials"]) == len(read.trials)
     else:  # its trials are not known before; the answer is one of them
         assert any(trial["index"] == found["pick"]["index"] for trial in found["trials"])
+
+
+def test_the_quickstart_on_fewer_images_runs_to_its_end(lab: Lab) -> None:
+    found = lab.run(*FEWER_IMAGES, preset=str(shipped.find(AS_IT_IS)))
+    assert [trial["status"] for trial in found["trials"]] == ["done"] * 2

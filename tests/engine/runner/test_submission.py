@@ -2,6 +2,7 @@
 
 import os
 import re
+import resource
 import subprocess
 from collections.abc import Sequence
 from dataclasses import replace
@@ -126,6 +127,18 @@ def test_what_was_sent_is_taken_back_when_a_later_stage_is_refused(calls: Path, 
     assert "Invalid account" in refused.value.detail
     assert calls.read_text().splitlines()[-1] == "scancel 1"
     assert not run.path.exists(), "a study that has never run leaves nothing"
+
+
+def test_nothing_is_sent_where_the_workspace_takes_no_results(calls: Path, tmp_path: Path) -> None:
+    run = study(tmp_path, 3)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, hard))  # as a quota that leaves a megabyte
+    try:
+        with pytest.raises(UsageError, match="limit was met"):
+            launch.start(run)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert calls.read_text() == "" and not run.path.exists()
 
 
 def test_a_second_submission_of_a_study_that_waits_is_refused(calls: Path, tmp_path: Path) -> None:

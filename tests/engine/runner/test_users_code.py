@@ -57,6 +57,7 @@ steps:
 """
 
 
+@pytest.mark.long
 def test_a_study_is_of_the_code_that_it_began_with(tmp_path: Path) -> None:
     lab = Lab(tmp_path)
     for name, text in {"data": LOUD + DATA, "net": LOUD + NET, "blocks": BLOCKS}.items():

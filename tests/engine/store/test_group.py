@@ -9,9 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import torch
 
-from engine.compute.numerics.aligned import write_tensors
 from engine.errors import SecateurError
 from engine.store.objects import Store, StoredObject
 from engine.studies import rundir
@@ -95,6 +93,11 @@ def refused(act: Callable[[], object]) -> str:
 
 
 def test_files_follow_the_umask_also_those_of_safetensors(shared: Path) -> None:
+    # Here, as the user that tests run as: not in each process that only collects.
+    import torch
+
+    from engine.compute.numerics.aligned import write_tensors
+
     def write(store: Store) -> None:
         write_tensors({"w": torch.ones(2)}, Path("t.safetensors"))
         put(store)

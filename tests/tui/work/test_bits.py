@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from engine.errors import BITS_COMMAND
 from engine.testing import folders as fabricate
 from tests.tui.screens.test_screens import shows
@@ -18,6 +20,7 @@ LOOKS = 3000
 """A tenth of a second apart: the check trains, in a process of its own, perhaps beside other programs."""
 
 
+@pytest.mark.long
 async def test_an_unequal_checkpoint_offers_the_check_of_this_machines_bits(tmp_path: Path) -> None:
     fabricate.Study(tmp_path).start().fail(0, UNEQUAL)
     app = Lab(None, tmp_path, "trial")

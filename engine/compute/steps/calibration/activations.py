@@ -10,6 +10,7 @@ from torch.nn import functional
 from torch.nn.utils import parametrize
 
 from engine.compute.context import Context
+from engine.compute.layers.operands import product_of
 from engine.compute.layers.select import weight_of
 from engine.compute.layers.shared import SharedConv2d
 from engine.compute.memory import halving_batch
@@ -90,13 +91,11 @@ def _energies(
 
 
 def sums_its_weights(layer: nn.Module) -> bool:
-    """Whether each output of the layer is a sum of its weights times its inputs that `normal_equations` knows."""
+    """Whether each output of the layer is, by its class, a sum of its weights times inputs that `normal_equations`
+    knows."""
     if not isinstance(layer, nn.Conv2d | nn.Linear) or weight_of(layer)[0].numel() > MOST_INPUTS:
         return False
-    if isinstance(layer, nn.Conv2d):
-        plain = not isinstance(layer, SharedConv2d) and layer.padding_mode == "zeros"
-        return plain and not isinstance(layer.padding, str)
-    return True
+    return not isinstance(layer, SharedConv2d) and not isinstance(getattr(layer, "padding", 0), str)
 
 
 def can_refit(layer: nn.Module) -> bool:
@@ -202,13 +201,15 @@ def _rows(layer: nn.Module, given: Tensor, constant: bool) -> Tensor:
 
     Groups are those of a convolution, weights those of a filter; with a last column of ones if `constant`.
     """
+    product = product_of(layer, given)
+    assert product is not None
     if isinstance(layer, nn.Conv2d):
-        assert not isinstance(layer.padding, str)
-        shape = (layer.kernel_size, layer.dilation, layer.padding, layer.stride)
-        unfolded = functional.unfold(given.contiguous(), *shape)  # (N, groups · weights, positions)
+        images, _, _, stride, padding, dilation, _ = product
+        shape = (layer.kernel_size, dilation, padding, stride)
+        unfolded = functional.unfold(images.contiguous(), *shape)  # (N, groups · weights, positions)
         rows = _grouped(unfolded, layer.groups)
     else:
-        rows = given.flatten(0, -2)[None]
+        rows = product[0].flatten(0, -2)[None]
     return torch.cat([rows, torch.ones_like(rows[:, :, :1])], dim=2) if constant else rows
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.compute.context import Context, to_device
+from engine.compute.layers.operands import computed_by_product
 from engine.compute.layers.passes import calls
 from engine.compute.layers.select import weight_of
 from engine.compute.steps.calibration.activations import (
@@ -24,7 +25,7 @@ from engine.compute.steps.calibration.activations import (
 from engine.compute.steps.calibration.information import information
 from engine.compute.steps.calibration.lockstep import passes
 from engine.compute.steps.calibration.norms import norms_behind
-from engine.compute.steps.calibration.understood import computed_by_class, reasons_against
+from engine.compute.steps.calibration.understood import reasons_against
 
 
 @dataclass(frozen=True)
@@ -153,7 +154,7 @@ def with_form(
     """Names of those of `layers` that have a form, in the order in which a pass of `pixels` (N, C, H, W) calls them."""
     called = calls(model, layers, pixels)
     able = {n: layers[n] for n in called if called.count(n) == 1 and sums_its_weights(layers[n])}
-    refused = reasons_against(model, able, context, computed_by_class)
+    refused = reasons_against(model, able, context, computed_by_product)
     return [name for name in able if name not in refused]
 
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -70,6 +70,21 @@ class Predictor:
     def parameters(self, left: Mapping[str, int]) -> float:
         """Number of parameters."""
         return self._fixed_parameters + float(self._parameters @ self._products(left))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON values, for `engine.search.widths`: the `units` of groups, the `axes` with what a unit of each
+        group takes of them, and the `terms`: their MACs and parameters with the axes that they go with."""
+        names, dummy = list(self.units), len(self._widths)
+        axes = [
+            [int(width), {names[n]: int(each) for n, each in enumerate(shares.tolist()) if each}]
+            for width, shares in zip(self._widths.tolist(), self._shrinking, strict=True)
+        ]
+        dims = [[axis for axis in pair if axis != dummy] for pair in self._dims.T.tolist()]
+        terms = [
+            list(term) for term in zip(self._macs.tolist(), self._parameters.tolist(), dims, strict=True)
+        ]
+        fixed = [self._fixed_macs, self._fixed_parameters]
+        return {"units": self.units, "axes": axes, "terms": terms, "fixed": fixed}
 
     def _products(self, left: Mapping[str, int]) -> Tensor:
         removed = torch.zeros(len(self._order), dtype=torch.float64)

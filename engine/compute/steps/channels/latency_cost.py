@@ -1,13 +1,15 @@
 """What a network's layers cost in measured milliseconds, for pruning where it buys time."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from typing import Any
 
-import torch
 from torch import nn
 
 from engine.compute.context import Context
-from engine.compute.latency.layer_times import LatencyModel, block, grid, layer_times, probes
+from engine.compute.latency.layer_times import LatencyModel, block, grid, probes
 from engine.compute.latency.layers import LayerConfig, layer_configs
+from engine.compute.latency.network_times import timed
 from engine.compute.models.architecture import architecture
 from engine.compute.steps.channels.cost import Cost
 from engine.compute.steps.channels.groups import Group
@@ -37,15 +39,23 @@ class LatencyCost:
 
     def of(self, model: nn.Module, groups: list[Group]) -> Cost:
         """The predicted milliseconds of `model`, pruned already or not, by what is left of its `groups`."""
-        layers = [
-            _Layer(config, groups, name, self._model.layer)
-            for name, calls in layer_configs(model, self._shape).items()
-            for config in calls
-        ]
+        layers = shrinking(model, groups, self._shape, self._model)
         return lambda left: sum(layer.time(left) for layer in layers)
 
 
-class _Layer:
+def shrinking(
+    model: nn.Module, groups: list[Group], shape: tuple[int, int, int], times: LatencyModel
+) -> list["ShrinkingLayer"]:
+    """Every call of a layer of `model` on an image of `shape`. Raises KeyError for a kind that `times` does not have,
+    when its time is asked for."""
+    return [
+        ShrinkingLayer(config, groups, name, times.layer)
+        for name, calls in layer_configs(model, shape).items()
+        for config in calls
+    ]
+
+
+class ShrinkingLayer:
     """One call of a layer, whose widths go with what is left of the groups."""
 
     def __init__(
@@ -66,6 +76,10 @@ class _Layer:
         if widths not in self._known:  # a search asks for the same few widths again and again
             self._known[widths] = self._predict(self._config.resized(*widths))
         return self._known[widths]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON values, for `engine.search.widths`: its config, and of what groups its widths are."""
+        return {"layer": asdict(self._config), "in": list(self._inputs), "out": list(self._outputs)}
 
     def _widths(self, left: Left) -> tuple[int, int]:
         config = self._config
@@ -104,22 +118,3 @@ def rounding(multiple: int, channels: int) -> int:
     [1, 4, 4, 8, 16, 16]
     """
     return min(multiple, 1 << max(channels // QUARTERS, 1).bit_length() - 1)
-
-
-def timed(
-    configs: list[LayerConfig], target: LatencyTarget, context: Context, name: str
-) -> dict[LayerConfig, float]:
-    """Milliseconds of each layer, recorded under `name`."""
-
-    def measure() -> list[float]:
-        context.progress(0.0, f"timing {len(configs)} layers in {target.runtime}")
-        times = layer_times(
-            configs,
-            runtime=target.runtime,
-            batch=target.batch,
-            threads=torch.get_num_threads(),
-            device=str(context.device),
-        )
-        return [times[config] for config in configs]
-
-    return dict(zip(configs, context.measured(name, measure), strict=True))

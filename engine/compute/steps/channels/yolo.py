@@ -4,11 +4,9 @@ from torch import nn
 
 from engine.compute.models import edits
 from engine.compute.models.architecture import architecture
+from engine.compute.yolo.heads import head_outputs
 from engine.compute.yolo.split import cut_blocks, split
 from engine.params.catalog import DETECTOR
-
-LEVELS = 3
-"""Feature maps that a head looks at: every YOLOv8 and YOLO11 that is offered has three."""
 
 
 def is_detector(model: nn.Module) -> bool:
@@ -34,13 +32,9 @@ def protected_layers(model: nn.Module) -> set[str]:
     """
     if not is_detector(model):
         return set()
-    protected: set[str] = set()
+    protected = head_outputs(model)
     for name, module in model.named_modules():
-        if type(module).__name__ == "Head":
-            protected |= {
-                f"{name}.{branch}.{level}.2" for branch in ("cv2", "cv3") for level in range(LEVELS)
-            }
-        elif type(module).__name__ == "Attention":
+        if type(module).__name__ == "Attention":
             protected |= {
                 f"{name}.{inner}" for inner, m in module.named_modules() if isinstance(m, nn.Conv2d)
             }

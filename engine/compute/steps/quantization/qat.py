@@ -18,6 +18,7 @@ from engine.compute.steps.quantization.precision.result import layers
 from engine.compute.steps.quantization.write import quantized, weight_levels
 from engine.compute.tasks import task_of
 from engine.compute.training.loop import fit
+from engine.errors import SecateurError
 from engine.params.qat import LearnedScales, ObservedScales, QuantizeQat
 
 CALIBRATED_AT_ONCE = 16
@@ -51,6 +52,12 @@ def quantize_qat(model: nn.Module, params: QuantizeQat, context: Context) -> Qua
     the file differs from the network that was trained. Raises SecateurError for a detector, and for an operator that
     cannot be trained so.
     """
+    if context.data.task == "detection":
+        raise SecateurError(
+            "Detectors cannot be trained with fake quantization",
+            "Their loss needs what the head gives before boxes are decoded, and the INT8 file gives boxes.",
+            "Use quantize.static, which needs no training.",
+        )
     graph = exported(model, context)
     skip = left_out(model, graph, params.skip)
     report_layers(layers(graph), skip, context)

@@ -143,6 +143,7 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     return load(params, datasets.locate(params, tmp_path_factory.mktemp("w")))
 
 
+@pytest.mark.long
 @settings(max_examples=50)
 @given(text=programs())
 def test_any_network_is_right_or_refused(

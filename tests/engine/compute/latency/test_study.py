@@ -25,6 +25,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Lab:
     return Lab(tmp_path_factory.mktemp("lab"))
 
 
+@pytest.mark.long
 def test_a_replay_of_a_latency_driven_study_is_identical_though_times_never_repeat(lab: Lab) -> None:
     lab.run(preset=lab.preset(PRESET))
     (step,) = [node for node in lab.state("p-1").trials[0].steps if node.kind == "prune.channels"]

@@ -1,7 +1,7 @@
 """A network is what the user's code builds, in every job: kept exactly, or refused before anything is trained."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+from engine.compute import usercode
 from engine.compute.layers.masks import set_mask
 from engine.compute.measures.counts import count
 from engine.compute.measures.sizes import sizes
@@ -28,6 +29,7 @@ from engine.params.factorization import Energy
 from engine.params.preset import Model
 from engine.presets import spec
 from engine.runner.executors.choose import machine
+from engine.sources import collect
 from engine.store.objects import Store
 from engine.studies import events as ev
 from engine.studies.job import request
@@ -76,6 +78,14 @@ PIPELINES = {
   - quantize.weights: {bits: 4}
   - finetune: {epochs: 1, batch: 20}""",
 }
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _code() -> Iterator[None]:
+    """The code is read once, as by a study; without a record of it, it is anew for each network that is built."""
+    usercode.use(collect([f"{HERE}:plain"], HERE.parent))
+    yield
+    usercode.use(None)
 
 
 def network(name: str) -> nn.Module:

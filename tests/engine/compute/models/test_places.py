@@ -4,59 +4,11 @@ Whether a library takes other instructions at another address depends on the pro
 product does where nothing asks it not to. So this runs on emulated ones too (tests/test_processors.py).
 """
 
-from collections.abc import Callable
-
 import pytest
-import torch
-import torch.nn.functional as F
-from torch import Tensor
 
-import engine.compute  # noqa: F401  what computes here is set up as in every process of ours
-
-LINE = 16
-"""Floats in a cache line."""
-
-Case = tuple[Callable[..., Tensor], tuple[tuple[int, ...], ...]]
-CASES: dict[str, Case] = {
-    "linear, one image": (F.linear, ((1, 64), (10, 64), (10,))),
-    "linear, eight images": (F.linear, ((8, 64), (10, 64), (10,))),
-    "linear of odd sizes": (F.linear, ((3, 37), (7, 37))),
-    "linear of tokens": (F.linear, ((2, 5, 48), (33, 48), (33,))),
-    "product of matrices": (torch.mm, ((17, 65), (65, 19))),
-    "product of many": (torch.bmm, ((2, 7, 33), (2, 33, 9))),
-    "convolution 1×1": (F.conv2d, ((1, 8, 8, 8), (16, 8, 1, 1))),
-    "convolution 3×3": (F.conv2d, ((1, 8, 8, 8), (16, 8, 3, 3), (16,))),
-    "depthwise convolution": (lambda x, w: F.conv2d(x, w, groups=8), ((2, 8, 9, 9), (8, 1, 3, 3))),
-    "attention": (F.scaled_dot_product_attention, ((1, 2, 9, 16),) * 3),
-    "layer norm": (lambda x, w, b: F.layer_norm(x, (37,), w, b), ((3, 37), (37,), (37,))),
-    "batch norm": (lambda x, w, b: F.batch_norm(x, None, None, w, b, True), ((4, 8, 5, 5), (8,), (8,))),
-    "softmax": (lambda x: F.softmax(x, -1), ((3, 197),)),
-    "mean": (lambda x: x.mean((2, 3)), ((2, 8, 7, 7),)),
-    "sum": (torch.sum, ((1001,),)),
-    "GELU": (F.gelu, ((1001,),)),
-}
-"""What is computed, and the shapes of what it is given."""
+from tests.engine.compute.models import places
 
 
-def at(values: Tensor, offset: int) -> Tensor:
-    """The same values, `offset` floats behind the beginning of a cache line."""
-    room = torch.empty(values.numel() + 2 * LINE)
-    start = -(room.data_ptr() // values.element_size()) % LINE + offset
-    return room[start : start + values.numel()].view(values.shape).copy_(values)
-
-
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", places.CASES)
 def test_an_operator_gives_the_same_bits_wherever_what_it_is_given_lies(name: str) -> None:
-    operator, shapes = CASES[name]
-    draw = torch.Generator().manual_seed(0)
-    given = [torch.randn(shape, generator=draw) for shape in shapes]
-    expected = operator(*(at(value, 0) for value in given))
-    differ = [
-        (argument, offset)
-        for argument in range(len(given))
-        for offset in range(LINE)
-        if not torch.equal(
-            operator(*(at(value, offset * (argument == i)) for i, value in enumerate(given))), expected
-        )
-    ]
-    assert not differ, f"argument and offset: {differ}"
+    assert not places.differing(name), "argument and offset"

@@ -43,6 +43,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.long
 def test_a_compiled_network_agrees_and_compiling_is_in_the_first_call_alone(saved):
     opened = CompiledSession(saved, example(2, SHAPE), 1, "cpu", named=(f"{__file__}:tiny",))
     images = torch.rand(2, *SHAPE)

@@ -28,7 +28,7 @@ TOLERANCES = {"fp32": 1e-3, "bf16": 3e-2, "fp16": 5e-3}
 @pytest.fixture(scope="module")
 def network() -> nn.Module:
     torch.manual_seed(0)
-    return build(Architecture("resnet20", 3, 10, SHAPE[1:], {"width": 8})).eval()
+    return build(Architecture("resnet8", 3, 10, SHAPE[1:], {"width": 8})).eval()
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ from engine.compute.layers.masks import set_mask
 from engine.compute.models import checkpoint
 from engine.compute.models.architecture import Architecture
 from engine.compute.models.build import build
+from engine.compute.onnx import export as exporting
 from engine.compute.onnx.export import export, structure
 from engine.compute.onnx.shape import example
 from engine.compute.runtimes.base import artefact, session
@@ -20,7 +21,7 @@ RUNTIMES = ("torch", "onnxruntime", "openvino")
 """Those that open a network at once; the compiled one is in test_runtime_compiled."""
 
 
-def network(seed: int = 0, name: str = "resnet20") -> nn.Module:
+def network(seed: int = 0, name: str = "resnet8") -> nn.Module:
     """A masked network whose BatchNorm has statistics."""
     torch.manual_seed(seed)
     model = build(Architecture(name, 3, 10, SHAPE[1:]))
@@ -119,8 +120,19 @@ def test_a_damaged_template_is_made_again(tmp_path):
     flipped = good[:-1] + bytes([good[-1] ^ 1])
     for bad in (b"", b"no template", good[: len(good) // 2], flipped):
         kept.write_bytes(bad)
-        exported(small(), tmp_path / "b.onnx", templates)
-        assert kept.read_bytes() == good
+        assert exporting._read(kept) is None
+    exported(small(), tmp_path / "b.onnx", templates)
+    assert kept.read_bytes() == good
+
+
+def test_the_exporter_reads_its_operators_once_in_a_process():
+    """Else each export parses them again; with the name that the exporter calls, as the exporter calls it."""
+    from torch.onnx._internal.exporter._registration import ONNXRegistry
+
+    exporting.keep_operators()
+    version = ONNXRegistry().opset_version
+    once = [ONNXRegistry().from_torchlib(opset_version=version) for _ in range(2)]
+    assert once[0] is once[1] and len(once[0].functions) > 100
 
 
 def test_another_structure_or_image_size_has_another_template():

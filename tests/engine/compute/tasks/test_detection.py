@@ -11,7 +11,7 @@ from PIL import Image
 
 from engine import datasets
 from engine.compute.data import Dataset, load
-from engine.compute.data.augment import Chance, crop_with_boxes, flip_with_boxes
+from engine.compute.data.augment import Chance, crop_with_boxes, flip_with_boxes, mosaic_with_boxes
 from engine.compute.data.digits import DIGITS, read_digits
 from engine.compute.data.labels import Reading
 from engine.compute.data.scenes import NOISE, sources
@@ -108,6 +108,44 @@ def test_a_box_that_leaves_the_image_is_cut_off_and_at_last_dropped() -> None:
     kept = found[found[..., 0] >= 0]
     assert 0 < len(kept) < 64
     assert float((kept[:, 1] - kept[:, 3] / 2).min()) >= 0
+
+
+def test_a_mosaic_shows_four_images_with_their_boxes_around_what_is_in_them() -> None:
+    """Every image has one square of its own brightness, so that it is found again wherever it comes to lie."""
+    random = torch.Generator().manual_seed(0)
+    images, boxes = torch.zeros(8, 1, 32, 32, dtype=torch.uint8), torch.zeros(8, 1, 5)
+    for number in range(8):
+        left, top = torch.randint(24, (2,), generator=random).tolist()
+        images[number, 0, top : top + 8, left : left + 8] = number + 1
+        boxes[number, 0] = torch.tensor([number, (left + 4) / 32, (top + 4) / 32, 0.25, 0.25])
+    pixels, found = mosaic_with_boxes(images, boxes, Chance(random, 8), 1.0)
+    assert pixels.shape == images.shape and found.shape == (8, 4, 5)
+    seen = 0
+    for image, rows in zip(pixels, found, strict=True):
+        labels = rows[:, 0].tolist()
+        for row in rows[rows[:, 0] >= 0]:
+            if labels.count(float(row[0])) == 1:  # an image drawn twice has two squares of one brightness
+                assert row[1:].tolist() == pytest.approx(around((image == int(row[0]) + 1).byte()))
+                seen += 1
+    assert seen > 4
+    same, kept = mosaic_with_boxes(images, boxes, Chance(random, 8), 1e-9)
+    assert torch.equal(same, images) and torch.equal(kept[:, :1], boxes) and (kept[:, 1:, 0] == -1).all()
+
+
+def test_processes_that_share_a_batch_make_the_mosaics_of_one(scenes: Dataset) -> None:
+    def made(share: slice | None) -> tuple[torch.Tensor, torch.Tensor]:
+        own = None if share is None else lambda _: share
+        order, random = torch.arange(8), torch.Generator().manual_seed(1)
+        return next(
+            scenes.batches(
+                scenes.train, 8, order=order, augment="crop-flip", mosaic=0.5, generator=random, share=own
+            )
+        )
+
+    whole, parts = made(None), [made(slice(0, 3)), made(slice(3, 8))]
+    assert all(
+        torch.equal(one, torch.cat(two)) for one, two in zip(whole, zip(*parts, strict=True), strict=True)
+    )
 
 
 def written(folder: Path, **changes: str) -> Path:

@@ -28,6 +28,7 @@ def small() -> Small:
     return Small()
 
 
+@pytest.mark.long
 @pytest.mark.skipif(bool(missing("torch-compile", "cpu")), reason=missing("torch-compile", "cpu"))
 def test_compiled_updates_are_those_of_eager_execution_and_repeat() -> None:
     eager, one, two = (

@@ -20,7 +20,7 @@ from engine.compute.training.loop import fit
 from engine.compute.training.schedules import learning_rate_factor
 from engine.errors import SecateurError
 from engine.params.calibrate import Calibrate
-from engine.params.training import Finetune, Train
+from engine.params.training import Ema, Finetune, Train
 from engine.studies import events as ev
 from tests.engine.compute.compute_help import (
     Interrupted,
@@ -51,7 +51,7 @@ def test_training_learns_the_digits() -> None:
 @pytest.mark.parametrize("augment", ["none", "crop-flip"])
 def test_the_same_seed_gives_the_same_bits_and_another_seed_others(augment: str) -> None:
     params = Train(epochs=1, augment=augment)  # type: ignore[arg-type]
-    runs = [bits(fit(small_model(), params, context_for(seed=seed))) for seed in (0, 0, 1)]
+    runs = [bits(fit(small_model(depth=8), params, context_for(seed=seed))) for seed in (0, 0, 1)]
     assert same(runs[0], runs[1])
     assert not same(runs[0], runs[2])
 
@@ -61,16 +61,17 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_others(augment: str)
 def test_an_interrupted_training_goes_on_with_the_same_bits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, optimizer: str, keep: str
 ) -> None:
-    params = Train(epochs=4, optimizer=optimizer, learning_rate=0.01, keep=keep, augment="crop")  # type: ignore[arg-type]
-    undisturbed = bits(fit(small_model(), params, context_for()))
+    ema = Ema(decay=0.9, ramp=5) if optimizer == "adamw" else None
+    params = Train(epochs=4, optimizer=optimizer, learning_rate=0.01, keep=keep, augment="crop", ema=ema)  # type: ignore[arg-type]
+    undisturbed = bits(fit(small_model(depth=8), params, context_for()))
     monkeypatch.setattr(resume, "EVERY_S", 0.0)
     told: list[ev.Event] = []
     context = context_for(partial=tmp_path / "partial", events=told)
     stop_in_third_epoch(context)
     with pytest.raises(Interrupted):
-        fit(small_model(), params, context)
+        fit(small_model(depth=8), params, context)
     events: list[ev.Event] = []
-    again = fit(small_model(), params, context_for(partial=tmp_path / "partial", events=events))
+    again = fit(small_model(depth=8), params, context_for(partial=tmp_path / "partial", events=events))
     epochs = [e for e in events if isinstance(e, ev.EpochFinished)]
     assert [e.epoch for e in epochs] == [1, 2, 3, 4], "a curve drawn from the events is whole"
     first = [e for e in told if isinstance(e, ev.EpochFinished)]
@@ -84,11 +85,17 @@ def test_a_training_that_is_stopped_in_the_middle_of_epochs_goes_on_with_the_sam
 ) -> None:
     """Asked to stop after 2, then 3 batches and so on; dropout and augmentation draw by chance."""
     params = Train(
-        epochs=3, batch=64, optimizer=optimizer, learning_rate=0.01, keep="best", augment="crop-flip"
-    )  # type: ignore[arg-type]
+        epochs=3,
+        batch=64,
+        optimizer=optimizer,  # type: ignore[arg-type]
+        learning_rate=0.01,
+        keep="best",
+        augment="crop-flip",
+        ema=Ema(decay=0.9, ramp=5) if optimizer == "adam" else None,
+    )
 
     def model() -> nn.Module:
-        return nn.Sequential(small_model(), nn.Dropout(0.3))
+        return nn.Sequential(small_model(depth=8), nn.Dropout(0.3))
 
     first: list[ev.Event] = []
     undisturbed = bits(fit(model(), params, context_for(events=first)))

@@ -112,6 +112,7 @@ def test_a_training_that_was_stopped_goes_on_with_the_same_bits(
     assert furthest(again[0], synchronized[0]) == 0.0
 
 
+@pytest.mark.long
 def test_a_study_has_keys_of_its_own_and_tells_of_a_process_that_ended(tmp_path: Path) -> None:
     lab = Lab(tmp_path)
     preset = lab.preset(PRESET.replace("epochs: 2", "epochs: 1000"))

@@ -12,8 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from engine import datasets
-from engine.compute.data import Dataset, load
+from engine.compute.data import Dataset
 from engine.compute.layers.masks import mask_of
 from engine.compute.measures.counts import count
 from engine.compute.models import checkpoint, edits
@@ -27,49 +26,15 @@ from engine.compute.training.loop import fit
 from engine.compute.yolo import library
 from engine.errors import SecateurError
 from engine.params import Finetune, PruneWeights, Train
-from engine.params.preset import Data, Model
+from engine.params.preset import Model
+from engine.params.training import Ema, Mosaic
 from engine.studies import events as ev
 from tests.engine.compute.compute_help import context_for
+from tests.engine.compute.yolo.yolo_help import CPU, SIZE, images, output, yolo
 
 if importlib.util.find_spec("ultralytics") is None:  # not imported here: `library` does that, offline
     pytest.skip("the extra `yolo` is not installed", allow_module_level=True)
 tp = pytest.importorskip("torch_pruning")
-
-CPU = torch.device("cpu")
-SIZE = 64
-
-
-@pytest.fixture(scope="module")
-def canvases(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    params = Data(name="digits-detection", size=SIZE, limit=16)
-    found = load(params, datasets.locate(params, tmp_path_factory.mktemp("workspace")))
-    few = type(found.validation)(found.train.images, found.train.labels)
-    return type(found)(**(vars(found) | {"validation": few, "test": few}))
-
-
-def yolo(name: str = "yolov8n") -> nn.Module:
-    """A detector with random weights, and BatchNorm statistics as if it had been trained."""
-    model, _ = create(
-        Model(name=f"yolo/{name}"), channels=1, classes=10, size=(SIZE, SIZE), seed=0, task="detection"
-    )
-    random = torch.Generator().manual_seed(0)
-    for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            assert module.running_mean is not None and module.running_var is not None
-            module.running_mean.copy_(torch.rand(module.num_features, generator=random) / 5 - 0.1)
-            module.running_var.copy_(torch.rand(module.num_features, generator=random) + 0.5)
-    return model.eval()
-
-
-def images(count: int = 2) -> torch.Tensor:
-    return torch.rand(count, 1, SIZE, SIZE, generator=torch.Generator().manual_seed(1))
-
-
-def output(model: nn.Module) -> torch.Tensor:
-    with torch.inference_mode():
-        found: torch.Tensor = model.eval()(images())
-    return found
-
 
 TRUE = [torch.tensor([[3.0, 10, 10, 30, 40], [5.0, 40, 40, 60, 60]]), torch.tensor([[3.0, 0, 0, 20, 20]])]
 
@@ -145,6 +110,7 @@ def test_masks_survive_being_taken_apart(tmp_path: Path, canvases: Dataset) -> N
     checkpoint.save(model, tmp_path)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["yolov8n", "yolo11n"])
 def test_pruned_by_channels_it_shrinks_reloads_trains_and_exports(
     name: str, tmp_path: Path, canvases: Dataset
@@ -176,7 +142,15 @@ def test_pruned_by_channels_it_shrinks_reloads_trains_and_exports(
 
 def test_training_repeats_bit_for_bit_and_tells_map_not_accuracy(canvases: Dataset) -> None:
     told: list[ev.Event] = []
-    params = Train(epochs=2, learning_rate=2e-3, batch=8, optimizer="adamw", keep="best")
+    params = Train(
+        epochs=2,
+        learning_rate=2e-3,
+        batch=8,
+        optimizer="adamw",
+        keep="best",
+        mosaic=Mosaic(close=0.5),
+        ema=Ema(ramp=2),
+    )
     fit(yolo(), params, context_for(data=canvases, events=told))
     epochs = [event for event in told if isinstance(event, ev.EpochFinished)]
     assert len({event.loss for event in epochs}) == 2

@@ -15,6 +15,7 @@ from engine.compute.steps.quantization.bias_correction import input_means
 from engine.compute.steps.quantization.calibrate import ranges
 from engine.compute.steps.quantization.equalization import equalized
 from engine.compute.steps.quantization.recipe import Recipe
+from engine.compute.tasks import task_of
 from engine.params.quantization import QuantizeStatic, Switch
 
 HELD_OUT = 128
@@ -29,6 +30,9 @@ class Images(Protocol):
 
     def held_out(self) -> Iterator[Tensor]:
         """Images that calibration does not see, in batches."""
+
+    def deviation(self, expected: Tensor, given: Tensor) -> float:
+        """How far the outputs of a file for such images are from those of its float graph (`Task.deviation`)."""
 
 
 class Drawn:
@@ -46,6 +50,9 @@ class Drawn:
 
     def held_out(self) -> Iterator[Tensor]:
         return these(self._context, self._held_out, self._batch)
+
+    def deviation(self, expected: Tensor, given: Tensor) -> float:
+        return task_of(self._context.data).deviation(expected, given)
 
 
 @dataclass(frozen=True)
@@ -119,11 +126,9 @@ def _recipe(
 
 
 def deviation(graph: onnx.ModelProto, file: onnx.ModelProto, drawn: Images) -> float:
-    """Mean square of the difference between the outputs of a file and of its float `graph`, over the variance of the
-    latter, on the held-out images."""
+    """How far the outputs of a file are from those of its float `graph` on the held-out images."""
     threads = torch.get_num_threads()
     one, two = (OnnxModel(each.SerializeToString(), threads) for each in (graph, file))
-    outputs = [(one(images).double(), two(images).double()) for images in drawn.held_out()]
+    outputs = [(one(images), two(images)) for images in drawn.held_out()]
     expected, given = (torch.cat(parts) for parts in zip(*outputs, strict=True))
-    spread = (expected - expected.mean(0)).square().mean()
-    return float((given - expected).square().mean() / spread.clamp_min(torch.finfo(torch.float64).tiny))
+    return drawn.deviation(expected, given)

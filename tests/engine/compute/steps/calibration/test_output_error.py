@@ -12,11 +12,26 @@ from engine.compute.steps.calibration.norms import norms_behind
 from engine.compute.steps.calibration.output_error import OutputErrors
 from tests.engine.compute.compute_help import context_for, small_model
 
+
+class SamePadding(nn.Conv2d):
+    """Pads in a forward of its own, one side more than the other, as TensorFlow does."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        padded = functional.pad(images, (0, 1, 0, 1))
+        return functional.conv2d(
+            input=padded, weight=self.weight, bias=self.bias, stride=self.stride, groups=self.groups
+        )
+
+
 LAYERS = {
     "plain": lambda: nn.Conv2d(1, 6, 3, padding=1, bias=False),
     "strided and dilated": lambda: nn.Conv2d(1, 6, 3, stride=2, padding=(2, 1), dilation=2),
     "grouped": lambda: nn.Sequential(nn.Conv2d(1, 4, 1), nn.Conv2d(4, 6, 3, groups=2)),
     "depthwise": lambda: nn.Sequential(nn.Conv2d(1, 4, 1), nn.Conv2d(4, 4, 3, groups=4, bias=False)),
+    "padded by reflection": lambda: nn.Conv2d(1, 6, 3, padding=1, padding_mode="reflect"),
+    "padded by its own forward": lambda: nn.Sequential(
+        nn.Conv2d(1, 4, 1), SamePadding(4, 4, 3, groups=4, stride=2)
+    ),
     "linear": lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 6)),
     "linear on positions": lambda: nn.Linear(8, 6),
 }

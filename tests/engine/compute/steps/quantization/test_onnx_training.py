@@ -1,6 +1,7 @@
 """The interpretation of ONNX in torch: every operator, and whole Q/DQ files, against ONNX Runtime."""
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,9 @@ import torch
 import torchvision
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
+from torchvision.models.efficientnet import MBConvConfig
+from torchvision.models.mobilenetv3 import InvertedResidualConfig
+from torchvision.models.resnet import BasicBlock
 
 from engine.compute.onnx.onnxruntime import OnnxModel
 from engine.compute.steps.quantization.calibrate import ranges
@@ -224,9 +228,30 @@ def _awake(network: nn.Module) -> nn.Module:
     return network.eval()
 
 
+def _small_resnet() -> nn.Module:
+    return torchvision.models.ResNet(BasicBlock, [1, 1, 1, 1], num_classes=10)
+
+
+def _small_mobilenet() -> nn.Module:
+    """Squeeze-and-excitation, both activations, strides, a residual: one block of every kind of MobileNetV3-Small."""
+    blocks = (
+        *((16, 3, 16, 16, True, "RE", 2), (16, 3, 72, 24, False, "RE", 2), (24, 3, 88, 24, False, "RE", 1)),
+        *((24, 5, 96, 40, True, "HS", 2), (40, 5, 240, 40, True, "HS", 1)),
+    )
+    found = [InvertedResidualConfig(*block, dilation=1, width_mult=1) for block in blocks]
+    return torchvision.models.MobileNetV3(found, 128, num_classes=10)
+
+
+def _small_efficientnet() -> nn.Module:
+    """The first three of EfficientNet-B0's seven stages: a block without expansion, both kernels, residuals."""
+    stages = ((1, 3, 1, 32, 16, 1), (6, 3, 2, 16, 24, 2), (6, 5, 2, 24, 40, 2))
+    found = [MBConvConfig(*stage) for stage in stages]
+    return torchvision.models.EfficientNet(found, dropout=0.2, num_classes=10)
+
+
 def _small_swin() -> nn.Module:
     swin = torchvision.models.SwinTransformer
-    return swin([4, 4], 24, [2, 2], [2, 4], [4, 4], num_classes=10)
+    return swin([4, 4], 24, [2, 1], [2, 4], [4, 4], num_classes=10)
 
 
 def _small_vit() -> nn.Module:
@@ -234,14 +259,16 @@ def _small_vit() -> nn.Module:
 
 
 NETWORKS: dict[str, tuple[Callable[[], nn.Module], int]] = {
-    "resnet18": (lambda: torchvision.models.resnet18(num_classes=10), 64),
-    "mobilenet_v3_small": (lambda: torchvision.models.mobilenet_v3_small(num_classes=10), 64),
-    "efficientnet_b0": (lambda: torchvision.models.efficientnet_b0(num_classes=10), 32),
+    "resnet": (_small_resnet, 64),
+    "mobilenet_v3": (_small_mobilenet, 64),
+    "efficientnet": (_small_efficientnet, 32),
     "vit": (_small_vit, 32),
     "swin": (_small_swin, 40),
 }
+"""Of each family few blocks: exporting a network takes a second for each dozen layers."""
 
 
+@cache
 def made(name: str) -> tuple[nn.Module, onnx.ModelProto, onnx.ModelProto]:
     """The network, its float graph and its Q/DQ file, calibrated on noise."""
     build, size = NETWORKS[name]

@@ -1,0 +1,266 @@
+"""YOLOv8-nano on `digits-detection`: mAP50-95 after channel pruning at 2 and 4 times fewer MACs, and of INT8 files.
+
+    python -m benchmarks.detection [--seeds 0] [--epochs 24] [--more 12] [--threads 1] [--folder .benchmarks/detection]
+
+The baseline is trained, and trained on by --more epochs at a time, until that gains less than half a point of
+mAP50-95 on validation: it is then the network before the last such round, and the one after it stands beside (`as many
+epochs`). Pruned networks recover in as many epochs. Each of them is made an INT8 file by `quantize.static` with its
+defaults; the file's mAP is that of running it. The test split is scored once for each network and file.
+
+Every network is kept in --folder: an interrupted run goes on with the first that is missing. --quick is the same in
+miniature, to see that it works; it writes no results.
+"""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from benchmarks import results, trained
+from engine import datasets
+from engine.compute.context import to_device, validate
+from engine.compute.data import Dataset, load
+from engine.compute.latency.pair import Side, measure_pair
+from engine.compute.measures.counts import count
+from engine.compute.models import checkpoint
+from engine.compute.models.int8 import QuantizedNetwork, torch_part
+from engine.compute.pretrained.create import create
+from engine.compute.runtimes.base import artefact
+from engine.compute.steps.apply import apply
+from engine.compute.tasks.evaluate import score
+from engine.compute.worker.setup import settle
+from engine.machine import lock
+from engine.params import Finetune, PruneChannels, QuantizeStatic, Train
+from engine.params.preset import Data, Latency, Model
+from engine.params.runtimes import INT8_RUNTIMES
+from engine.text.phrases import counted
+
+CONVERGED = 0.005
+"""Gain of mAP50-95 on validation by a round of epochs below which the baseline counts as trained."""
+GOALS = {2.0: 1.0, 4.0: 4.0}
+"""Points of mAP50-95 that may be lost, by how many times fewer MACs the network has."""
+COMMON: dict[str, Any] = {"optimizer": "adamw", "batch": 16, "augment": "crop", "keep": "best"}
+RATE, LATER_RATE = 0.002, 0.001
+QUICK = "--epochs 1 --more 1 --limit 32 --size 64 --threads 1 --folder"
+TITLE = "YOLOv8-nano: channels and INT8"
+ABOUT = (
+    "digits-detection (2000 training canvases of 96 pixels, 500 held out), YOLOv8-nano; baseline trained until {} more "
+    "epochs gain less than half a point on validation. mAP50-95 on the held-out canvases, in per cent; speed in each "
+    "runtime against the float baseline, batch 1, {}."
+)
+
+
+class Bench:
+    """What one seed's networks are made from, and where they are kept."""
+
+    def __init__(self, args: argparse.Namespace, data: Dataset, seed: int) -> None:
+        self.args, self.data, self.seed = args, data, seed
+        about = [args.model, args.size, args.limit or "all", args.epochs, args.more, seed]
+        self.folder: Path = args.folder / trained.joined(about)
+
+    def network(self, name: str, made: Callable[[], nn.Module]) -> nn.Module:
+        """The network of this name, from the folder if it is there."""
+        folder = self.folder / name
+        if not (folder / checkpoint.RECIPE).is_file():
+            started = time.monotonic()
+            model = made()
+            folder.mkdir(parents=True, exist_ok=True)
+            checkpoint.save(model, folder)
+            print(f"  {name}: made in {time.monotonic() - started:.0f} s", flush=True)
+        return to_device(checkpoint.load(folder), trained.CPU).eval()
+
+    def scored(self, name: str, model: nn.Module) -> dict[str, Any]:
+        """Scores of a network on validation and test, kept beside it: the test split is met once."""
+        file = self.folder / name / "scores.json"
+        if not file.is_file():
+            context = trained.context(self.data, self.seed, 0)
+            test = score(model, self.data, self.data.test, trained.CPU)
+            counts = count(torch_part(model), (self.data.channels, *self.data.size))
+            found = {
+                "validation": validate(model, context).quality,
+                "map50_95": test.measures["map50_95"],
+                "map50": test.measures["map50"],
+                "macs": counts.macs,
+                "parameters": counts.parameters,
+            }
+            file.write_text(json.dumps(found))
+        return dict(json.loads(file.read_text()))
+
+    def start(self) -> nn.Module:
+        """The network after its first training."""
+
+        def made() -> nn.Module:
+            model, _ = create(
+                Model(name=self.args.model),
+                channels=self.data.channels,
+                classes=self.data.classes,
+                size=self.data.size,
+                seed=self.seed,
+                task=self.data.task,
+            )
+            step = Train(epochs=self.args.epochs, learning_rate=RATE, **COMMON)
+            return apply(step, model, trained.context(self.data, self.seed, 1))
+
+        return self.network("trained", made)
+
+    def onward(self, model: nn.Module, position: int) -> nn.Module:
+        """`model` after as many epochs more."""
+        step = Finetune(epochs=self.args.more, learning_rate=LATER_RATE, schedule="onecycle", **COMMON)
+        return apply(step, model, trained.context(self.data, self.seed, position))
+
+    def converged(self) -> tuple[str, str]:
+        """The names of the baseline, which more epochs no longer improve, and of the same with more epochs."""
+        name, quality, number = "trained", self._validation(self.start()), 1
+        while True:
+            after = f"trained-{number}"
+            further = self.network(after, partial(self._further, name, number + 1))
+            gained = self._validation(further) - quality
+            print(f"  {after}: {100 * gained:+.2f} points on validation", flush=True)
+            if gained < CONVERGED or number == self.args.rounds:
+                return name, after
+            name, quality, number = after, quality + gained, number + 1
+
+    def _further(self, name: str, position: int) -> nn.Module:
+        return self.onward(self.network(name, nn.Identity), position)
+
+    def _validation(self, model: nn.Module) -> float:
+        return validate(model, trained.context(self.data, self.seed, 0)).quality
+
+    def pruned(self, baseline: str, speedup: float) -> str:
+        """The name of the baseline with fewer channels, recovered."""
+        cut = f"{baseline}-{speedup:g}x-v{PruneChannels.version}"
+
+        def removed() -> nn.Module:
+            step = PruneChannels(criterion="taylor", scope="cost", speedup=speedup, round_to=8)
+            return apply(step, self.network(baseline, nn.Identity), trained.context(self.data, self.seed, 2))
+
+        self.network(cut, removed)
+        recovered = f"{cut}-recovered"
+        self.network(recovered, partial(self._further, cut, 3))
+        return recovered
+
+    def int8(self, name: str) -> str:
+        """The name of the INT8 file of a network."""
+        file = f"{name}-int8-v{QuantizeStatic.version}"
+
+        def made() -> nn.Module:
+            return apply(
+                QuantizeStatic(), self.network(name, nn.Identity), trained.context(self.data, self.seed, 4)
+            )
+
+        self.network(file, made)
+        return file
+
+    def row(self, arm: str, name: str, speedup: float) -> dict[str, Any]:
+        """What is known of one network or file; `speedup` is how many times fewer MACs were asked for."""
+        model = self.network(name, nn.Identity)
+        scores = self.scored(name, model)
+        shown = f"test mAP50-95 {scores['map50_95']:.2%}, mAP50 {scores['map50']:.2%}"
+        print(f"seed {self.seed} {arm:20} {shown}, {scores['macs'] / 1e6:.1f} M MACs", flush=True)
+        return {"arm": arm, "name": name, "asked": speedup, **scores}
+
+    def timed(self, baseline: str, name: str) -> dict[str, float]:
+        """How many times as fast as the baseline a network or file is in each runtime; kept beside it."""
+        file = self.folder / name / f"times-{self.args.threads}.json"
+        if not file.is_file():
+            file.write_text(json.dumps(self._times(baseline, name)))
+        return dict(json.loads(file.read_text()))
+
+    def _times(self, baseline: str, name: str) -> dict[str, float]:
+        shape = (self.data.channels, self.data.size[0], self.data.size[1])
+        sides = []
+        for one in (baseline, name):
+            model, folder = self.network(one, nn.Identity), self.folder / one
+            files = {runtime: artefact(runtime, model, shape, folder) for runtime in INT8_RUNTIMES}
+            sides.append(Side(files, quantized=isinstance(model, QuantizedNetwork)))
+        params = Latency(runtimes=INT8_RUNTIMES, batch=(1,), blocks=trained.BLOCKS, block_ms=trained.BLOCK_MS)
+        with lock.exclusive():
+            rows = measure_pair(*sides, params=params, shape=shape, threads=self.args.threads)
+        return {row["runtime"]: row["speedup"] for row in rows}
+
+
+def trial(bench: Bench) -> list[dict[str, Any]]:
+    """The rows of one seed, the baseline's first."""
+    baseline, further = bench.converged()
+    arms = [("baseline", baseline, 1.0), ("as many epochs", further, 1.0)]
+    arms += [(f"{times:g}x fewer MACs", bench.pruned(baseline, times), times) for times in GOALS]
+    arms += [
+        (f"{arm}, INT8", bench.int8(name), times) for arm, name, times in arms if arm != "as many epochs"
+    ]
+    rows = [bench.row(*arm) for arm in arms]
+    if not bench.args.untimed:
+        for row in rows:
+            row["times"] = bench.timed(baseline, row["name"])
+    return rows
+
+
+def table(args: argparse.Namespace, trials: list[list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """A row for every arm; losses are against the unpruned network with as many epochs, of a file against its
+    network."""
+    spread = results.mean_and_deviation
+    shown = []
+    for arms in zip(*trials, strict=True):
+        rows = {
+            "network": f"{arms[0]['arm']}, {counted(len(arms), 'seed')}",
+            "test mAP50-95 (%)": spread([100 * one["map50_95"] for one in arms]),
+            "test mAP50 (%)": spread([100 * one["map50"] for one in arms]),
+            "change (points)": spread([change(one, trial) for one, trial in zip(arms, trials, strict=True)]),
+            "M MACs": round(arms[0]["macs"] / 1e6, 1),
+        }
+        if not args.untimed:
+            rows |= {
+                f"speed in {runtime}": spread([one["times"][runtime] for one in arms])
+                for runtime in INT8_RUNTIMES
+            }
+        shown.append(rows)
+    return shown
+
+
+def change(row: dict[str, Any], trial: list[dict[str, Any]]) -> float:
+    """Points of mAP50-95 between a network and what it is to be compared with."""
+    by_arm = {one["arm"]: one for one in trial}
+    arm = row["arm"]
+    before = by_arm[arm.removesuffix(", INT8")] if arm.endswith(", INT8") else by_arm["as many epochs"]
+    return 100 * float(row["map50_95"] - before["map50_95"])
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--model", default="yolo/yolov8n")
+    parser.add_argument("--epochs", type=int, default=24)
+    parser.add_argument("--more", type=int, default=12)
+    parser.add_argument("--rounds", type=int, default=4, help="of --more epochs, at most")
+    parser.add_argument("--size", type=int, default=96)
+    parser.add_argument("--limit", type=int, default=0, help="training images; 0: all")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--untimed", action="store_true", help="without latencies")
+    parser.add_argument("--folder", type=Path, default=Path(".benchmarks/detection"))
+    parser.add_argument("--quick", action="store_true")
+    given = sys.argv[1:]
+    quick = [*QUICK.split(), trained.SCRATCH.name, "--untimed"] if "--quick" in given else []
+    args = parser.parse_args([*quick, *given])
+    settle(args.threads)
+    params = Data(name="digits-detection", size=args.size, limit=args.limit or None)
+    data = load(params, datasets.locate(params, Path()), fingerprint="known")
+    trials = [trial(Bench(args, data, seed)) for seed in args.seeds]
+    rows = table(args, trials)
+    lost = {row["asked"]: -change(row, trials[0]) for row in trials[0] if "INT8" not in row["arm"]}
+    for times, goal in GOALS.items():
+        print(f"{times:g}x: lost {lost[times]:.2f} points of mAP50-95 (goal ≤ {goal:g})")
+    if not args.quick:
+        about = ABOUT.format(args.more, counted(args.threads, "thread"))
+        results.write("detection", rows, title=TITLE, about=about)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,64 @@
+"""What a network costs with other numbers of channels, counted exactly from what a `sensitivity` step left of it.
+
+Costs are sums of products of two groups' widths, so what groups save alone neither adds up nor multiplies.
+"""
+
+import math
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+from engine.measures.layer_times import Grid
+
+Left = Mapping[str, int]
+"""Units that are left of groups, by name; of one that is not named, all."""
+WIDTHS = "widths"
+"""Where a step's findings have them."""
+
+
+class Widths:
+    """`told` is what `engine.compute.steps.channels.narrower.widths` gave, `times` what layers take, if it is known."""
+
+    def __init__(self, told: Mapping[str, Any], times: Mapping[str, Any] | None) -> None:
+        self.units: dict[str, int] = dict(told["units"])
+        self._axes: list[tuple[int, dict[str, int]]] = [(width, shares) for width, shares in told["axes"]]
+        self._terms, self._fixed = told["terms"], told["fixed"]
+        self._layers, self._times = told.get("layers", ()), times
+
+    @cached_property
+    def _grids(self) -> dict[str, Grid]:
+        return {_kind(one["layer"]): Grid.of(one) for one in (self._times or {}).get("kinds", ())}
+
+    def amounts(self, left: Left) -> dict[str, float]:
+        """Parameters, multiply-accumulates and, by its name, the latency in milliseconds."""
+        widths = [width - _gone(self.units, shares.items(), left) for width, shares in self._axes]
+        macs, parameters = self._fixed
+        for of_macs, of_parameters, axes in self._terms:
+            product = math.prod(widths[axis] for axis in axes)
+            macs, parameters = macs + of_macs * product, parameters + of_parameters * product
+        found = {"macs": macs, "parameters": parameters}
+        if self._times is not None and self._layers:
+            total = sum(self._time(layer, left) for layer in self._layers)
+            found[self._times["name"]] = self._times["fixed"] + self._times["factor"] * total
+        return found
+
+    def _time(self, layer: Mapping[str, Any], left: Left) -> float:
+        config = layer["layer"]
+        inputs, outputs, groups = config["inputs"], config["outputs"], config["groups"]
+        taken_in, taken_out = (
+            _gone(self.units, ((g, n) for g, _, n in layer[end]), left) for end in ("in", "out")
+        )
+        depthwise = groups == "depthwise"
+        wide = outputs - taken_out
+        tall = wide * inputs // outputs if depthwise else inputs - groups * taken_in
+        return self._grids[_kind(config)].at(tall, wide)
+
+
+def _gone(units: Mapping[str, int], shares: Any, left: Left) -> int:
+    return sum((units[name] - left.get(name, units[name])) * each for name, each in shares)
+
+
+def _kind(config: Mapping[str, Any]) -> str:
+    """What of a layer decides its grid: all but its widths; a depthwise layer's are one of each other."""
+    ratio = config["outputs"] // config["inputs"] if config["groups"] == "depthwise" else 0
+    return repr((ratio, *(config[name] for name in sorted(config) if name not in ("inputs", "outputs"))))
