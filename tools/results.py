@@ -61,7 +61,7 @@ def _trained_on() -> list[tuple[str, str, str]]:
         (
             f"channels: {macs.replace(' times', ' ×')} MACs, trained on{way.removeprefix(ours).lstrip(',')}",
             f"{_cell(row[column])} %",
-            f"torch-pruning: {_cell(rows[macs, 'torch-pruning'][column])} %; not pruned: {whole} %",
+            f"torch-pruning, on labels: {_cell(rows[macs, 'torch-pruning'][column])} %; not pruned: {whole} %",
         )
         for (macs, way), row in rows.items()
         if way.startswith(ours) and (macs, "torch-pruning") in rows
