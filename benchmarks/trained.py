@@ -36,6 +36,8 @@ BLOCKS, BLOCK_MS = 30, 50.0
 SCRATCH = tempfile.TemporaryDirectory(prefix="secateur-benchmark-")
 STORED_SIZE = 28
 """Pixels of Fashion-MNIST's images as they are stored."""
+STORED_SIZES = {"digits": 8}
+"""Of other data sets that can be had in other sizes too."""
 
 
 def arguments(parser: argparse.ArgumentParser, folder: str) -> None:
@@ -54,6 +56,7 @@ def arguments(parser: argparse.ArgumentParser, folder: str) -> None:
     parser.add_argument(
         "--schedule", choices=get_args(ScheduleName), help="of fine-tuning, if not its default"
     )
+    parser.add_argument("--optimizer", default="sgd", choices=["sgd", "adam", "adamw"])
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--augment", default="crop-flip")
     parser.add_argument("--precision", default="bf16", choices=["fp32", "bf16"])
@@ -72,7 +75,7 @@ def prepare(args: argparse.Namespace) -> Dataset:
     """Sets torch up as the engine's workers do, and loads the images."""
     multiprocessing.get_context("forkserver").set_forkserver_preload([*forks.PRELOAD])
     settle(args.training_threads or args.threads)
-    size = None if args.size == STORED_SIZE else args.size
+    size = None if args.size == STORED_SIZES.get(args.data, STORED_SIZE) else args.size
     params = Data(
         name=args.data,
         limit=args.images or None,
@@ -111,7 +114,13 @@ def finetune(args: argparse.Namespace, **changes: Any) -> Finetune:
 
 
 def _common(args: argparse.Namespace) -> dict[str, Any]:
-    return {"batch": args.batch, "augment": args.augment, "precision": args.precision, "keep": "best"}
+    return {
+        "batch": args.batch,
+        "augment": args.augment,
+        "precision": args.precision,
+        "optimizer": args.optimizer,
+        "keep": "best",
+    }
 
 
 def baseline(args: argparse.Namespace, data: Dataset, seed: int) -> nn.Module:
@@ -146,6 +155,8 @@ def trained_as(args: argparse.Namespace) -> list[object]:
     about = [args.model, args.data, args.images, args.size, args.epochs, args.rate, args.batch]
     if args.weights != "random":
         about += [args.channels, Path(args.weights).name]
+    if args.optimizer != "sgd":
+        about.append(args.optimizer)
     return about if args.scored is None else [*about, args.scored]
 
 

@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Any
 from engine.cli.common import add_json, add_workspace, columns, print_json, say, say_text
 from engine.errors import UsageError
 
+LATENCY = "latency"
+"""In the runtime and at the batch that a step measured."""
+
 if TYPE_CHECKING:
     from engine.presets.limits import Limit
-    from engine.search.proposals import Proposal
+    from engine.search.proposals import Proposal, Table
     from engine.studies.rundir import RunDir
     from engine.studies.state import TrialState
 
@@ -31,14 +34,17 @@ def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
         action="append",
         default=[],
         metavar="MEASURE=LIMIT",
-        help="accuracy=-1 (points), size.packed=500kB, macs=40%%, parameters=100k; may be repeated (default: "
-        "accuracy=-1)",
+        help="accuracy=-1 (points), size.packed=500kB, macs=40%%, parameters=100k, latency=2ms (as the step measured "
+        "it); may be repeated (default: accuracy=-1)",
     )
     parser.add_argument(
         "--least",
         default="size.packed",
-        choices=("size.packed", "parameters", "macs", "accuracy"),
+        choices=("size.packed", "parameters", "macs", LATENCY, "accuracy"),
         help="what the network is to have least of; accuracy: what it is to lose least of (default: size.packed)",
+    )
+    parser.add_argument(
+        "--fastest", dest="least", action="store_const", const=LATENCY, help="the same as --least latency"
     )
     parser.add_argument("--of", help="take the table of weights, channels, bits or rank only")
     parser.add_argument(
@@ -59,11 +65,13 @@ def _solve(args: argparse.Namespace) -> int:
     study, number = compare.named(args.study)
     run = find(workspace(args.workspace), study)
     trial, tables = _tables(run, load(run.path).trials, number, args.of)
-    limits = [_limit(text) for text in args.within or ["accuracy=-1"]]
-    least = "quality" if args.least == "accuracy" else args.least
+    asked = args.within or ["accuracy=-1"]
+    timed = args.least == LATENCY or any(text.partition("=")[0].strip() == LATENCY for text in asked)
+    limits: list[Limit] = []
     found: dict[str, Proposal | None] = {}
-    for of, scanned in tables.items():
-        table = Table(scanned)
+    for of, table in _timed({of: Table(scanned) for of, scanned in tables.items()}, run, timed).items():
+        limits = [_limit(text, table.latency) for text in asked]
+        least = {"accuracy": "quality", LATENCY: table.latency}.get(args.least, args.least)
         bounds = {
             one.measure if one.kind != "loss" else "quality": _bound(one, table.before) for one in limits
         }
@@ -100,13 +108,26 @@ def _tables(
     )
 
 
-def _limit(text: str) -> "Limit":
+def _timed(tables: "dict[str, Table]", run: "RunDir", timed: bool) -> "dict[str, Table]":
+    """Those that tell what is asked of them: milliseconds, where `timed`."""
+    found = {of: table for of, table in tables.items() if table.latency or not timed}
+    if found:
+        return found
+    raise UsageError(
+        f"Nothing has measured the latency of layers in {run.name}",
+        f"Its tables are of {', '.join(tables)}, without times.",
+        "Add `- sensitivity: {of: channels, latency: {runtime: onnxruntime}}` after the training, and run the preset.",
+    )
+
+
+def _limit(text: str, latency: str) -> "Limit":
+    """The limit that was given; `latency` is what the table measured."""
     from engine.presets import limits
     from engine.presets.steps import Unknown
 
     name, _, value = text.partition("=")
     try:
-        return limits.parse(name.strip(), value)
+        return limits.parse(latency if name.strip() == LATENCY else name.strip(), value)
     except Unknown as error:
         what, allowed, *hint = error.parts
         raise UsageError(f"--within {text}: {what}", f"Allowed: {allowed}.", " ".join(hint)) from error
@@ -134,15 +155,14 @@ def _write(
         )
     ((of, proposal),) = found.items()
     if proposal is None or not proposal.steps:
-        why = (
-            "No network is within the limits."
-            if proposal is None
-            else f"No step takes levels of {of} from a table."
-        )
+        why = "No network is within the limits." if proposal is None else "The network as it is answers best."
         raise UsageError("There is no preset to write", why)
     about = f"What solve proposed from {run.name}"
     measured = [step.address for step in trial.steps if (sensitivity.found_by(step) or {}).get("of") == of]
-    text = edited.followed(run, trial, proposal.steps, about, after=measured[-1])
+    if measured:
+        text = edited.followed(run, trial, proposal.steps, about, after=measured[-1])
+    else:
+        text = edited.followed(run, trial, [_table_step(run, trial, of), *proposal.steps], about)
     try:
         with Path(args.out).open("x", encoding="utf-8") as file:
             file.write(text)
@@ -150,6 +170,17 @@ def _write(
         raise UsageError(
             f"{args.out} can't be written", f"{error.strerror}.", "Name another file."
         ) from error
+
+
+def _table_step(run: "RunDir", trial: "TrialState", of: str) -> dict[str, Any]:
+    """The step of a search that measured what is removed beside its baseline, as one of the baseline's own."""
+    from engine.presets.spec import read_stored
+    from engine.results import sensitivity
+
+    measured = {step.address for step in trial.beside if (sensitivity.found_by(step) or {}).get("of") == of}
+    tables = read_stored(run.preset, run.asked().get("name", run.name)).trials[0].tables
+    step = next(one for one in tables if one.address in measured)
+    return {step.kind: step.model_dump(mode="json", exclude_unset=True, exclude={"id"})}
 
 
 def _show(

@@ -66,11 +66,12 @@ class LatencyTarget(Params):
 
 
 class PruneChannels(StepParams):
-    """Remove whole channels with everything coupled to them, so that the network really shrinks."""
+    """Remove whole channels with everything coupled to them, so that the network really shrinks; of attention also
+    whole heads, and dimensions of heads."""
 
     kind: ClassVar[str] = "prune.channels"
     rates_of: ClassVar[str] = "channels"
-    version: ClassVar[int] = 7
+    version: ClassVar[int] = 8
     family: ClassVar[Family] = "pruning"
     compresses: ClassVar[bool] = True
     clears: ClassVar[frozenset[Overlay]] = frozenset(TABLES)
@@ -95,7 +96,8 @@ class PruneChannels(StepParams):
     """Prune until the parameters before over the parameters after reach this; with `speedup`, until both do."""
     latency: LatencyTarget | None = None
     """Prune until a measured latency is reached. With `scope: cost`, importance alone is tried as an order too, and
-    the better one on validation images is taken."""
+    the better one on validation images is taken; with `solved`, networks that the solver proposes by the times of
+    layers are measured."""
     schedule: Schedule = defaults(OneShot)
     """One shot, or several rounds with training between them."""
     learning: SparsityLearning = defaults(NoLearning)
@@ -111,7 +113,7 @@ class PruneChannels(StepParams):
     repair: bool = True
     """Whether layers that lost inputs are refitted by least squares on training images without their labels, so that
     their outputs come nearest to what they were (He et al. 2017), most of all where the network's answer hangs on
-    them."""
+    them; heads of attention are turned beforehand, so that dimensions that go are made up for by those that stay."""
     calibrate: bool = True
     """Whether BatchNorm statistics are estimated anew afterwards where layers were not refitted; those that were give
     outputs that fit the statistics they had."""
@@ -144,6 +146,4 @@ class PruneChannels(StepParams):
             raise Clash("ratio", f"given together with {given[0]}", "one of the two")
         if self.latency is not None and len(given) > 1:
             raise Clash("latency", f"given together with {given[0]}", "a latency target alone")
-        if self.latency is not None and self.scope == "solved":
-            raise Clash("scope", "given solved with a latency target", "cost, or speedup instead of latency")
         return self

@@ -53,6 +53,12 @@ class Search(Params):
     """Steps after those of `steps`, in this order, whose parameters may be ranges (`1..8`, `0..0.9 by 0.1`) or lists
     of values; `enabled: [true, false]` for a step that may be off. The last training's range of `epochs` makes rungs:
     short trainings that go on where they are promising. `auto`: what suits the network and the goal."""
+    table: (
+        Literal["auto", "none"] | Annotated[tuple[dict[str, Any], ...], Field(strict=False, min_length=1)]
+    ) = "auto"
+    """Steps `sensitivity` beside the baseline: its first candidates go as far along each technique as they predict. No
+    candidate has them among its own steps. `auto`: one for each of what `over` takes away (channels, weights, bits,
+    ranks) and `steps` does not measure, as thorough as the budget pays for; `none`: by the ranges alone."""
     batch: int = param(8, ge=1, le=256, unit="trials")
     """Trials of a round, planned together; part of what decides which are tried, whatever `parallel` is."""
     finalists: int = param(3, ge=1, le=100)

@@ -1,18 +1,28 @@
 """Steps that find something out and leave the model as it is."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from engine.params.base import Family, Names, Several, StepParams, param
+from engine.params.base import Clash, Family, Names, Params, Several, StepParams, param
 from engine.params.overlays import TABLES, Overlay
+from engine.params.runtimes import Runtime, TargetRuntime
+
+
+class Timed(Params):
+    """Measure what layers take in a runtime, alone on the machine."""
+
+    runtime: TargetRuntime = "onnxruntime"
+    """Inference runtime to measure in."""
+    batch: int = param(1, ge=1, le=4096, unit="images")
+    """Batch size to measure."""
 
 
 class Sensitivity(StepParams):
     """Compress one layer at a time at several levels, and see what each costs: a curve for every layer."""
 
     kind: ClassVar[str] = "sensitivity"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 4
     family: ClassVar[Family] = "analysis"
     needs_weights: ClassVar[bool] = True
     may_avoid: ClassVar[frozenset[Overlay]] = frozenset({Overlay.DICTIONARY})
@@ -35,10 +45,34 @@ class Sensitivity(StepParams):
     """How a layer is split, with `of: rank`; as in `factorize`."""
     images: int = param(2000, ge=1, le=10_000_000, unit="images")
     """Validation images to score each on."""
+    passes: float | None = param(None, gt=0, le=1000)
+    """Images that all of them may take together, as so many passes over the training split: where they are many, each
+    is scored on fewer than `images`, on a hundred at least."""
+    latency: Timed | None = None
+    """Whether the table tells milliseconds too, of `channels` and `rank`, in a runtime: its layers are measured at a
+    grid of widths, and the whole network at three, within seconds."""
     calibrate: bool = True
     """Whether BatchNorm statistics are estimated anew before each is scored."""
     skip: Names = ()
     """Layers to leave out: names (`conv1`, `layer3.*`) or types (`Linear`)."""
+
+    @property
+    def unkeyed(self) -> tuple[str, ...]:
+        return tuple(name for name in ("passes", "latency") if getattr(self, name) is None)
+
+    @property
+    def timed_in(self) -> Runtime | None:
+        return self.latency.runtime if self.latency else None
+
+    @model_validator(mode="after")
+    def _timed(self) -> Self:
+        if self.latency is not None and self.of not in ("channels", "rank"):
+            raise Clash(
+                "latency",
+                f"given with of: {self.of}",
+                "channels or rank: zeros and rounded weights take as long",
+            )
+        return self
 
     @property
     def undoes(self) -> tuple[Overlay, ...]:

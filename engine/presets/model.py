@@ -18,6 +18,7 @@ class Trial:
         settings: With `seed` one number and the swept values put in.
         steps: The enabled steps, in order, with the swept values put in. May be empty.
         validation_only: Whether its model is never scored on the test split, because it is chosen among others.
+        tables: Steps that find something out of its model, and are no part of it: a search's, of its baseline.
     """
 
     index: int
@@ -25,6 +26,7 @@ class Trial:
     settings: Settings
     steps: tuple[Step, ...]
     validation_only: bool = False
+    tables: tuple[Step, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -260,10 +260,13 @@ def concrete(root: Mapping, space: Space, point: Point | None, rung: int = -1) -
     return replace(root, items={**rest, "steps": listing})
 
 
-def baseline(root: Mapping) -> Mapping:
-    """The plain preset of the network that candidates are compared with: what `steps` says, and nothing else."""
-    base = at(root, "steps")
+def baseline(root: Mapping, *, tables: bool = False) -> Mapping:
+    """The plain preset of the network that candidates are compared with: what `steps` says, and nothing else; with
+    `tables`, those of `search.table` after them."""
+    base, beside = at(root, "steps"), at(root, "search", "table")
     listing = base if isinstance(base, Listing) else Listing((), root.place, "steps")
+    if tables and isinstance(beside, Listing):
+        listing = replace(listing, items=(*listing.items, *beside.items))
     rest = {name: node for name, node in root.items.items() if name != "search"}
     return replace(root, items={**rest, "steps": listing})
 
@@ -320,9 +323,10 @@ def _plain(one: Dimension) -> Any:
 
 
 def tree(root: Mapping) -> Mapping:
-    """The tree with the steps of `search.over` written as `{kind: {parameters}}`."""
-    over = at(root, "search", "over")
-    if not isinstance(over, Listing):
-        return root
-    written = normalise(Mapping({"steps": over}, root.place, ""))
-    return put(root, ("search", "over"), written.items["steps"])
+    """The tree with the steps of `search.over` and `search.table` written as `{kind: {parameters}}`."""
+    for name in ("over", "table"):
+        steps = at(root, "search", name)
+        if isinstance(steps, Listing):
+            written = normalise(Mapping({"steps": steps}, root.place, ""))
+            root = put(root, ("search", name), written.items["steps"])
+    return root

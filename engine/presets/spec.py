@@ -8,15 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import PresetInvalid, Problem, UsageError
+from engine.params import Step
 from engine.params.preset import Latency, Settings
 from engine.params.runtimes import RUNTIMES, Runtime
+from engine.params.sensitivity import Sensitivity
 from engine.presets import auto, checks, limits, overrides, space, sweep
 from engine.presets import quick as small
 from engine.presets.boxes import boxes
 from engine.presets.files import absolute
 from engine.presets.model import Spec, Trial
 from engine.presets.sequence import clashes
-from engine.presets.steps import AROUND, normalise, settings_node, steps_of
+from engine.presets.steps import AROUND, StepNode, normalise, settings_node, steps_of
 from engine.presets.teaching import teachers
 from engine.presets.trials import Built, Sweep, build, parameters, read_sweep, with_seed
 from engine.presets.validate import check
@@ -199,19 +201,64 @@ def _searching(root: Mapping, name: str, stored: bool) -> tuple[Spec | None, lis
     problems += found
     if problems:
         return None, problems
+    root, settings, found = _with_tables(root, settings, found_space, stored)
+    problems += found
     for point, rung in space.probes(found_space) if not stored else ():
         problems += _plain(space.concrete(root, found_space, point, rung), name, stored)[1]
-    first = space.baseline(root)
+    first = space.baseline(root, tables=True)
     begun, found = _plain(first, name, stored) if _has_steps(first) else (None, [])
     problems += found
     if problems:
         return None, problems
     settings = _measuring(settings)
-    steps = begun.trials[0].steps if begun else ()
-    trial = Trial(0, {}, with_seed(settings, settings.seeds[0]), steps, validation_only=True)
-    return Spec(
-        name, root.plain(), settings, begun.steps if begun else (), {}, (trial,), space=found_space
-    ), []
+    steps, tables = _apart(begun.steps if begun else (), root)
+    trial = Trial(
+        0,
+        {},
+        with_seed(settings, settings.seeds[0]),
+        tuple(step for step in steps if step.enabled),
+        validation_only=True,
+        tables=tuple(step for step in tables if step.enabled),
+    )
+    return Spec(name, root.plain(), settings, steps, {}, (trial,), space=found_space), []
+
+
+def _with_tables(
+    root: Mapping, settings: Settings, found: space.Space, stored: bool
+) -> tuple[Mapping, Settings, list[Problem]]:
+    """Tree and settings with the steps that `search.table` stands for, and what is wrong with those that it lists.
+
+    A search that was stored without the word began before there were such steps: it has none.
+    """
+    search, given_ = settings.search, at(root, "search", "table")
+    assert search is not None
+    made: list[dict[str, Any]] = []
+    if search.table == "auto" and not (stored and given_ is None):
+        over, base = (_written(root, *path) for path in (("search", "over"), ("steps",)))
+        made = auto.tables(search, found, over, base)
+        root = put(root, ("search", "table"), node_of(made or "none", "search.table"))
+    if search.table == "auto":
+        search = search.model_copy(update={"table": tuple(made) or "none"})
+        return root, settings.model_copy(update={"search": search}), []
+    problems = [
+        Problem(step.place, step.path, f"is {step.kind}", "steps of the kind sensitivity")
+        for step in _written(root, "search", "table")
+        if step.kind != Sensitivity.kind
+    ]
+    return root, settings, problems
+
+
+def _written(root: Mapping, *path: str) -> list[StepNode]:
+    """The steps of a list in the tree; none where there is no list."""
+    steps = at(root, *path)
+    return steps_of(replace(root, items={"steps": steps}))[0] if isinstance(steps, Listing) else []
+
+
+def _apart(steps: tuple[Step, ...], root: Mapping) -> tuple[tuple[Step, ...], tuple[Step, ...]]:
+    """The steps of the baseline, and those of `search.table` that come after them."""
+    tables = at(root, "search", "table")
+    count = len(steps) - (len(tables.items) if isinstance(tables, Listing) else 0)
+    return steps[:count], steps[count:]
 
 
 def _beside_search(root: Mapping) -> list[Problem]:

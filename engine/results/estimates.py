@@ -13,6 +13,8 @@ from engine.machine.value import Machine
 from engine.measures.latency import measured
 from engine.params import Step
 from engine.params.preset import Settings
+from engine.params.sensitivity import Sensitivity
+from engine.presets.auto import BACKWARD
 from engine.presets.spec import Spec, candidate
 from engine.store.workspace import fingerprints, shared_store
 from engine.studies import rundir, state
@@ -274,7 +276,11 @@ def _cost(step: Step | str, known: Seconds, comparisons: int) -> float | None:
         return known.whole.get(step, 0.0 if step == "model" else None)
     epochs = epochs_of(step)
     if not epochs:
-        return known.whole.get(step.kind)
+        took = known.whole.get(step.kind)
+        passes = step.passes if isinstance(step, Sensitivity) else None
+        if took is None and passes is not None and known.epoch:
+            return passes * fmean(known.epoch.values()) / BACKWARD
+        return took
     # An epoch of one kind of training takes about as long as one of another.
     rate = known.epoch.get(step.kind) or (fmean(known.epoch.values()) if known.epoch else None)
     return None if rate is None else rate * epochs

@@ -93,8 +93,8 @@ def scans(state: StudyState) -> list[Scan]:
 
 
 def of_trial(trial: TrialState) -> dict[str, dict[str, Any]]:
-    """What the trial's sensitivity steps found, by what they removed: the last of each."""
-    scanned = [one for step in trial.steps if (one := found_by(step)) is not None]
+    """What the trial's sensitivity steps found, by what they removed: the last of each; its own before those beside."""
+    scanned = [one for step in (*trial.beside, *trial.steps) if (one := found_by(step)) is not None]
     return {str(one.get("of", "")): one for one in scanned}
 
 

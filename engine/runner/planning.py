@@ -21,7 +21,7 @@ from engine.studies import events as ev
 from engine.studies.log import EventLog
 from engine.studies.plan import Node, Plan, joined
 from engine.studies.rundir import RunDir
-from engine.studies.state import StudyState
+from engine.studies.state import StudyState, TrialState
 from engine.studies.tasks import Stage, Tasks
 
 APPEARS_WITHIN_S = 120.0
@@ -106,8 +106,14 @@ def only_plans(stage: Stage, state: StudyState) -> bool:
 def _is_whole(state: StudyState, number: int) -> bool:
     """Whether the baseline, and all trials of the rounds before this one, have ended."""
     before = 1 + sum(len(one.trials) for n, one in state.proposed.items() if n < number)
-    ended = [trial.status in ("done", "failed") for trial in state.trials[:before]]
+    ended = [_has_ended(trial) for trial in state.trials[:before]]
     return len(ended) == before and all(ended)
+
+
+def _has_ended(trial: TrialState) -> bool:
+    """Whether nothing of it is awaited any more, nor of what is found out of its model."""
+    beside = all(step.status == "done" for step in trial.beside)
+    return trial.status == "failed" or (trial.status == "done" and beside)
 
 
 def go_on(task: Planner, rounds: Rounds, plan: Plan, number: int, share: Share) -> None:

@@ -23,7 +23,7 @@ def create(original: RunDir) -> RunDir:
     if state.status != "done":
         raise UsageError(
             f"Study {original.name} is {state.status}: only a finished one can be replayed",
-            f"{state.done} of its {len(state.trials)} trials are done.",
+            f"{state.counts}.",
             f"`secateur resume {original.name}` completes it.",
         )
     return launch.create(
@@ -77,7 +77,12 @@ def compare(original: RunDir, replay: RunDir, state: StudyState) -> Verdict:
         differences=differences,
         environment=environment,
         recorded=len(
-            {step.key for trial in before.trials for step in trial.steps if _recorded(step.key, stores[0])}
+            {
+                step.key
+                for trial in before.trials
+                for step in (*trial.steps, *trial.beside)
+                if _recorded(step.key, stores[0])
+            }
         ),
     )
 

@@ -4,20 +4,13 @@ each technique as what may be lost is predicted to go, without training."""
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from engine.presets.auto import FAR
 from engine.presets.space import Dimension
 from engine.search.proposals import QUALITY, Table
 from engine.search.task import Task
 
 TIMES = (1.0, 4.0, 2.0, 0.5)
 """How many times what may be lost, by prediction, a candidate is to lose: training recovers some of it."""
-ABOUT: dict[tuple[str, ...], str] = {
-    ("sparsity",): "weights",
-    ("speedup",): "channels",
-    ("compression",): "channels",
-    ("bits",): "bits",
-    ("rank", "ratio"): "rank",
-}
-"""Parameters of steps that say how far they go, and what the table must be of."""
 
 
 def points(task: Task, tables: Sequence[Table]) -> list[dict[str, Any]]:
@@ -26,31 +19,31 @@ def points(task: Task, tables: Sequence[Table]) -> list[dict[str, Any]]:
     Of several techniques each is to lose its part.
     """
     by_of = {table.of: table for table in tables}
-    known = [one for one in task.space.dimensions if ABOUT.get(one.field) in by_of]
+    known = [one for one in task.space.dimensions if FAR.get(one.field) in by_of]
     if not known or not 0 < task.allowed < 1:
         return []
     found = []
     for times in TIMES:
         loss = times * task.allowed / len(known)
-        predicted = {one.path: _at(one, by_of[ABOUT[one.field]], loss) for one in known}
+        predicted = {one.path: _at(one, by_of[FAR[one.field]], loss, task.goal) for one in known}
         found.append(task.space.middle() | predicted)
     return found
 
 
-def _at(one: Dimension, table: Table, loss: float) -> Any:
-    """The parameter's value that is predicted to lose so much."""
-    value = _value(one.field, table, loss)
+def _at(one: Dimension, table: Table, loss: float, goal: str) -> Any:
+    """The parameter's value that is predicted to lose so much, where the goal gains most by it."""
+    value = _value(one.field, table, loss, goal)
     if one.values:
         numbers = [number for number in one.values if isinstance(number, int | float)]
         return min(numbers, key=lambda number: abs(number - value)) if numbers else one.between(0.5)
     return one.rounded(value)
 
 
-def _value(field: tuple[str, ...], table: Table, loss: float) -> float:
+def _value(field: tuple[str, ...], table: Table, loss: float, goal: str) -> float:
     if field in (("bits",), ("rank", "ratio")):
         return _alike(table, loss)
     least = "macs" if field == ("speedup",) else "parameters"
-    proposal = table.propose(least, {QUALITY: loss})
+    proposal = table.propose(goal if goal == table.latency else least, {QUALITY: loss})
     assert proposal is not None, "nothing removed loses nothing"
     if table.of == "channels":
         return proposal.before[least] / max(proposal.amounts[least], 1.0)

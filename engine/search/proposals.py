@@ -1,7 +1,8 @@
 """Networks proposed without training, from what a `sensitivity` step measured of each layer at each level.
 
-What layers lose and save is taken to add up. For weights, bits and ranks what they save does; a network with fewer
-channels costs products of two groups' widths, so there the shares that are left multiply, which is near to it.
+What layers lose and save is taken to add up. For weights, bits and ranks what they save does. A network with fewer
+channels costs products of two groups' widths: there the shares that are left are taken to multiply, which is near to
+it; what was chosen is counted exactly, and chosen anew until the limits just hold.
 """
 
 import math
@@ -12,9 +13,11 @@ from itertools import pairwise
 from typing import Any
 
 from engine.errors import UsageError
+from engine.measures.layer_times import TIMES
 from engine.params import STEPS
 from engine.results.tolerance import cost_at, drop_curves
 from engine.search.solver import Option, solve
+from engine.search.widths import WIDTHS, Widths
 from engine.text.phrases import names
 
 FLOAT_BITS = 32
@@ -22,7 +25,12 @@ FLOAT_BITS = 32
 FINER = 2
 """Levels between two that were measured; of bits there are none."""
 MEASURES = ("size.packed", "parameters", "macs")
-"""What rows have of a network beside its quality; parameters and multiply-accumulates that are zero don't count."""
+"""What rows have of a network beside its quality, and perhaps a latency; parameters and multiply-accumulates that are
+zero don't count."""
+LEAST = 1e-6
+"""Share of a measure that a network with fewer channels has at least."""
+TURNS, NEAR = 6, 0.02
+"""Choices of channels at most, and by what share of a limit the last one may be under it."""
 QUALITY = "quality"
 """The limit of what may be lost of it, a fraction."""
 
@@ -63,9 +71,13 @@ class Table:
 
     def __init__(self, scanned: Mapping[str, Any]) -> None:
         self.of, self.scheme = str(scanned["of"]), str(scanned.get("scheme", ""))
+        reference, times = scanned["reference"], scanned.get(TIMES)
+        self.latency = str(times["name"]) if times else ""
+        """What measures call the latency that the step measured; empty where it measured none."""
         self.before = {
-            name: float(scanned["reference"][name]) for name in MEASURES if name in scanned["reference"]
+            name: float(reference[name]) for name in (*MEASURES, self.latency) if name in reference
         }
+        self._widths = Widths(scanned[WIDTHS], times) if WIDTHS in scanned else None
         rows: dict[str, list[Mapping[str, Any]]] = {}
         for row in scanned["rows"]:
             rows.setdefault(row["layer"], []).append(row)
@@ -83,7 +95,7 @@ class Table:
         """What sums over layers: the amount itself, or of channels the logarithm of the share that is left."""
         before = self.before[name]
         if self.of == "channels":
-            return math.log(before / max(left, 1.0))
+            return math.log(before / max(left, LEAST * before))
         return before - left
 
     def amount(self, name: str, saved: float) -> float:
@@ -105,6 +117,77 @@ class Table:
                     "Run the step again where a newer version measures more, or choose one of these.",
                 )
         started = time.monotonic()
+        found = self._chosen(least, limits)
+        if found is None:
+            return None
+        amounts = self.amounts(found)
+        return Proposal(
+            self.of,
+            {layer: one.rate for layer, one in found.items()},
+            sum(one.loss for one in found.values()),
+            amounts,
+            dict(self.before),
+            time.monotonic() - started,
+            self._steps(found, amounts, (least, *limits)),
+        )
+
+    def amounts(self, found: Mapping[str, _Level]) -> dict[str, float]:
+        """What a network has of each measure, with each layer at a level."""
+        saved = {name: sum(one.savings[name] for one in found.values()) for name in self.before}
+        amounts = {name: self.amount(name, saved[name]) for name in self.before}
+        if self._widths is None:
+            return amounts
+        units = self._widths.units
+        left = {
+            name: n - min(round(found[name].rate * n), n - 1) for name, n in units.items() if name in found
+        }
+        whole, exact = self._widths.amounts({}), self._widths.amounts(left)
+        shares = {name: exact[name] / whole[name] for name in exact if whole[name]}
+        shares["size.packed"] = shares[
+            "parameters"
+        ]  # trained weights take about the same bits, whatever layer they are of
+        return {
+            name: self.before[name] * shares[name] if name in shares else amounts[name] for name in amounts
+        }
+
+    def _chosen(self, least: str, limits: Mapping[str, float]) -> dict[str, _Level] | None:
+        """A level for each layer, which between them hold the limits by what is counted."""
+        counted = [name for name in limits if name != QUALITY]
+        if self._widths is None or not counted:
+            return self._solved(least, limits)
+        if any(self.amounts(self._harshest)[name] > limits[name] for name in counted):
+            return None
+        # By how much what layers save alone misses their product: `low` gives a network within the limits, `high` none.
+        best, at, low, high = None, 1.0, 0.0, math.inf
+        for _ in range(TURNS):
+            asked = {name: limit * (1 if name == QUALITY else at) for name, limit in limits.items()}
+            found = self._solved(least, asked)
+            missed = (
+                max((self.amounts(found)[name] / limits[name] for name in counted), default=0.0)
+                if found
+                else 0.0
+            )
+            if missed > 1:
+                high = at
+            else:
+                low = at
+            if found is not None and missed <= 1:
+                best = min((one for one in (best, found) if one), key=lambda one: self._has(one, least))
+                if missed >= 1 - NEAR:
+                    break
+            at = 2 * low if high == math.inf else high / 2 if not low else math.sqrt(low * high)
+        return best
+
+    @property
+    def _harshest(self) -> dict[str, _Level]:
+        return {layer: levels[-1] for layer, levels in self.layers.items()}
+
+    def _has(self, found: Mapping[str, _Level], name: str) -> float:
+        """What a choice of levels has of a measure, or loses of the quality."""
+        return sum(one.loss for one in found.values()) if name == QUALITY else self.amounts(found)[name]
+
+    def _solved(self, least: str, limits: Mapping[str, float]) -> dict[str, _Level] | None:
+        """The choice of levels that is best by what layers save alone."""
         most = {
             name: [max(one.savings[name] for one in levels) for levels in self.layers.values()]
             for name in self.before
@@ -129,33 +212,29 @@ class Table:
         chosen = solve(options, bounds)
         if chosen is None:
             return None
-        found = {layer: self.layers[layer][int(one.level)] for layer, one in chosen.items()}
-        saved = {name: sum(one.savings[name] for one in found.values()) for name in self.before}
-        amounts = {name: self.amount(name, saved[name]) for name in self.before}
-        return Proposal(
-            self.of,
-            {layer: one.rate for layer, one in found.items()},
-            sum(one.loss for one in found.values()),
-            amounts,
-            dict(self.before),
-            time.monotonic() - started,
-            self._steps(found, amounts),
-        )
+        return {layer: self.layers[layer][int(one.level)] for layer, one in chosen.items()}
 
-    def _steps(self, found: Mapping[str, _Level], amounts: Mapping[str, float]) -> list[dict[str, Any]]:
+    def _steps(
+        self, found: Mapping[str, _Level], amounts: Mapping[str, float], asked: Sequence[str]
+    ) -> list[dict[str, Any]]:
         """What a preset has after the sensitivity step for about this network; nothing where nothing is removed."""
         kind = next(kind for kind, cls in STEPS.items() if cls.rates_of == self.of)
         share = self.share(found)
         match self.of:
             case "weights":
                 given: dict[str, Any] = {"sparsity": share}
+            case "channels" if self.latency in asked:
+                _, runtime, batch = self.latency.split(".")
+                faster = round(self.before[self.latency] / amounts[self.latency], 2)
+                given = {"latency": {"speedup": faster, "runtime": runtime, "batch": int(batch)}}
             case "channels":
                 given = {"speedup": round(self.before["macs"] / amounts["macs"], 2)}
             case "rank":
                 given = {"scheme": self.scheme, "rank": {"kind": "ratio", "ratio": share}}
             case _:
                 given = {"bits": self._average_bits(found)}
-        if not any(one.rate for one in found.values()) or given.get("speedup", 2.0) <= 1:
+        times = given.get("latency", given).get("speedup", 2.0)
+        if not any(one.rate for one in found.values()) or times <= 1:
             return []
         # Rows were scored with statistics estimated anew; other steps do that themselves.
         anew: list[dict[str, Any]] = [{"calibrate": {}}] if self.of == "weights" else []

@@ -55,7 +55,8 @@ class PlannedTrial:
     """A trial with the nodes it goes through.
 
     `beside` are results that its own are compared with: its teachers, their measures, and the trial without a
-    teacher. `parameters` has the step that each node does, by key.
+    teacher; and what was found out of its model (`Trial.tables`). `parameters`
+    has the step that each node does, by key.
     """
 
     trial: Trial
@@ -169,6 +170,10 @@ def plan_trial(trial: Trial, fingerprint: str, machine: Machine, code: Sources) 
         beside += [replace(n, address=f"control {n.address}") for n in untaught.steps if n not in chain.steps]
         beside.append(control)
         parameters |= untaught.parameters
+    for step in trial.tables:
+        node = _table_node(step, chain, root(trial.settings.model), len(trial.steps), machine)
+        beside.append(node)
+        parameters[node.key] = step
     measure, baseline_measure = _final_measure(chain, wanted, taught, control)
     latency = _latency_node(
         trial, chain.steps[-1].key, chain.baseline, (measure.key, baseline_measure.key), machine
@@ -216,6 +221,12 @@ def _chain(trial: Trial, steps: Sequence[Step], root: Callable[[Model], str], ma
         if not chain.compressed:
             chain.baseline = node.key
     return chain
+
+
+def _table_node(step: Step, chain: _Chain, start: str, position: int, machine: Machine) -> Node:
+    """A step whose result nothing goes on from."""
+    parent = chain.steps[-1].key if chain.steps else None
+    return _step_node(step, parent, start, position, None, None, machine)
 
 
 def _teacher(step: Distill, chain: _Chain, root: Callable[[Model], str]) -> str | None:

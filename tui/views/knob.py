@@ -169,7 +169,7 @@ def size(now: Costs, before: Costs) -> str:
 def latency(answer: Answer, baseline: Baseline) -> str:
     """The predicted latency; empty where the study measured none."""
     if answer.costs.latency_ms is None:
-        return "latency not known without measuring" if baseline.latency else ""
+        return "latency not known: a step sensitivity with latency tells it" if baseline.latency else ""
     return f"about {numbers.milliseconds(answer.costs.latency_ms)} in {_row(baseline)}"
 
 

@@ -92,7 +92,8 @@ def users(state: StudyState) -> dict[str, list[TrialState]]:
     """Every step by its key, with the trials that go through it, in the order of the work."""
     found: dict[str, list[TrialState]] = {}
     for trial in state.trials:
-        for step in (*trial.steps, *([trial.baseline_measure] if trial.index == 0 else []), *trial.chain):
+        beside = [trial.baseline_measure, *trial.beside] if trial.index == 0 else []
+        for step in (*trial.steps, *beside, *trial.chain):
             owners = found.setdefault(step.key, [])
             if not owners or owners[-1] is not trial:
                 owners.append(trial)

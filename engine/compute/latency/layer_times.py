@@ -5,11 +5,12 @@ seconds, and every pruned network's time is then a matter of microseconds. What 
 changes of the memory layout, calls) the caller corrects by measuring whole networks.
 """
 
-import bisect
 import itertools
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from multiprocessing import Pipe
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from engine.compute.latency.forks import Start, start
 from engine.compute.latency.layer_worker import LayersJob, serve_layers
 from engine.compute.latency.layers import LayerConfig
 from engine.errors import SecateurError
+from engine.measures.layer_times import Grid
 from engine.params.runtimes import TargetRuntime
 
 VECTOR = 16
@@ -138,40 +140,34 @@ class LatencyModel:
         points: dict[LayerConfig, dict[tuple[int, int], float]] = {}
         for config, time in times.items():
             points.setdefault(_kind(config), {})[config.inputs, config.outputs] = time
-        self._tables = {kind: _Table(kind, measured) for kind, measured in points.items()}
+        self.grids = {kind: _grid(kind, measured) for kind, measured in points.items()}
+        """The times by the kind of layer: its config without widths."""
 
     def layer(self, config: LayerConfig) -> float:
         """Milliseconds of one call of the layer. Raises KeyError for a kind that is not in the grid."""
-        return self._tables[_kind(config)].at(config.inputs, config.outputs)
+        return self.grids[_kind(config)].at(config.inputs, config.outputs)
+
+    def as_list(self) -> list[dict[str, Any]]:
+        """Plain JSON values: of each kind its `layer` and its grid."""
+        return [{"layer": asdict(kind), **grid.as_dict()} for kind, grid in self.grids.items()]
+
+    @classmethod
+    def of(cls, told: Sequence[Mapping[str, Any]]) -> "LatencyModel":
+        """From what `as_list` gave."""
+        model = cls({})
+        model.grids = {LayerConfig.of(one["layer"]): Grid.of(one) for one in told}
+        return model
 
 
-class _Table:
+def _grid(kind: LayerConfig, times: Mapping[tuple[int, int], float]) -> Grid:
     """One kind's times over inputs and outputs, the zero widths included."""
-
-    def __init__(self, kind: LayerConfig, times: Mapping[tuple[int, int], float]) -> None:
-        self._depthwise = kind.groups == "depthwise"
-        self._inputs = [0, *sorted({inputs for inputs, _ in times})]
-        # A depthwise layer has one width only: its table is one column wide.
-        self._outputs = [0, 1] if self._depthwise else [0, *sorted({outputs for _, outputs in times})]
-        values = np.zeros((len(self._inputs), len(self._outputs)))
-        for (inputs, outputs), time in times.items():
-            column = 1 if self._depthwise else self._outputs.index(outputs)
-            values[self._inputs.index(inputs), column] = time
-        self._values: list[list[float]] = monotone(values.tolist())
-
-    def at(self, inputs: int, outputs: int) -> float:
-        row, right = _place(self._inputs, inputs)
-        column, below = (0, 1.0) if self._depthwise else _place(self._outputs, outputs)
-        values = self._values
-        upper = values[row][column] * (1 - below) + values[row][column + 1] * below
-        lower = values[row + 1][column] * (1 - below) + values[row + 1][column + 1] * below
-        return upper * (1 - right) + lower * right
-
-
-def _place(points: Sequence[int], value: int) -> tuple[int, float]:
-    """The interval of `points` that holds `value`, and where in it; the last one goes on beyond the end."""
-    index = min(max(bisect.bisect_left(points, value) - 1, 0), len(points) - 2)
-    return index, (value - points[index]) / (points[index + 1] - points[index])
+    inputs = [0, *sorted({inputs for inputs, _ in times})]
+    # A depthwise layer has one width only: its table is one column wide.
+    outputs = [1] if kind.groups == "depthwise" else [0, *sorted({outputs for _, outputs in times})]
+    values = np.zeros((len(inputs), len(outputs)))
+    for (wide, tall), time in times.items():
+        values[inputs.index(wide), 0 if len(outputs) == 1 else outputs.index(tall)] = time
+    return Grid(tuple(inputs), tuple(outputs), tuple(map(tuple, monotone(values.tolist()))))
 
 
 def monotone(values: list[list[float]]) -> list[list[float]]:

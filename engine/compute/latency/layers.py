@@ -1,9 +1,9 @@
 """Single layers as what their time depends on: type, sizes, and the size of the image that they see."""
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -38,9 +38,37 @@ class LayerConfig:
         """The same layer with other numbers of channels."""
         return replace(self, inputs=inputs, outputs=outputs)
 
+    @classmethod
+    def of(cls, told: Mapping[str, Any]) -> "LayerConfig":
+        """From its fields as JSON has them."""
+        fields: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in told.items()}
+        return cls(**fields)
+
+    @property
+    def image(self) -> Pair:
+        """Height and width of its output in pixels."""
+        if self.kind == "linear":
+            return self.height, self.width
+        sizes = zip(
+            (self.height, self.width), self.kernel, self.stride, self.padding, self.dilation, strict=True
+        )
+        height, width = (
+            (size + 2 * pad - far * (k - 1) - 1) // step + 1 for size, k, step, pad, far in sizes
+        )
+        return height, width
+
     @property
     def group_count(self) -> int:
         return self.inputs if self.groups == "depthwise" else self.groups
+
+
+def chained(config: LayerConfig, rank: int) -> tuple[LayerConfig, LayerConfig]:
+    """The two layers of a rank that may take a dense layer's place: with its kernel, then 1×1 (scheme `svd` of
+    `engine.compute.layers.factors`)."""
+    first = config.resized(config.inputs, rank)
+    if config.kind == "linear":
+        return first, config.resized(rank, config.outputs)
+    return first, LayerConfig("conv", rank, config.outputs, *config.image)
 
 
 def layer_configs(model: nn.Module, shape: tuple[int, int, int]) -> dict[str, tuple[LayerConfig, ...]]:

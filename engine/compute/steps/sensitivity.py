@@ -1,5 +1,6 @@
 """`sensitivity`: what it costs to compress each layer alone, a table of layers by levels."""
 
+import contextlib
 import copy
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -10,23 +11,24 @@ from torch import Tensor, nn
 
 from engine.compute.context import Context, to_device
 from engine.compute.data import Split, Subset
+from engine.compute.latency.layers import LayerConfig, layer_configs
+from engine.compute.latency.network_times import NetworkTimes
 from engine.compute.layers import overlays
 from engine.compute.layers.grids import GridForm, UniformGrid
 from engine.compute.layers.passes import restored
 from engine.compute.layers.select import leaf_of, prunable_layers, weight_of
-from engine.compute.layers.shared import unshare_
 from engine.compute.measures.counts import Counts, count
 from engine.compute.measures.estimate import Stored, packed_bytes, stored
 from engine.compute.models import edits
+from engine.compute.models.architecture import architecture
 from engine.compute.models.checkpoint import folded_state
 from engine.compute.numerics.seeds import generator
 from engine.compute.steps.calibration.step import calibrate, norms_of, statistics_of
 from engine.compute.steps.calibration.understood import changeable
-from engine.compute.steps.channels.graph import channel_graph
 from engine.compute.steps.channels.groups import Group
 from engine.compute.steps.channels.importance import importance as unit_importance
+from engine.compute.steps.channels.narrower import measured_times, shrinkable, widths
 from engine.compute.steps.channels.shrink import shrink
-from engine.compute.steps.channels.yolo import prepare_for_channels, protected_layers
 from engine.compute.steps.factorization.step import able_layers, split
 from engine.compute.steps.pruning.importance import importance
 from engine.compute.steps.pruning.rounds import keep_largest
@@ -36,14 +38,19 @@ from engine.compute.tasks.base import Score
 from engine.compute.tasks.evaluate import score
 from engine.compute.training.resume import OVERTAKEN
 from engine.errors import SecateurError
+from engine.measures.layer_times import TIMES
 from engine.params.calibrate import Calibrate
+from engine.params.channels import LatencyTarget
 from engine.params.factorization import Factorize, Ratio
 from engine.params.sensitivity import Sensitivity
 from engine.results.tolerance import INCREASE
+from engine.search.widths import WIDTHS
 from engine.store.files import explained, read_json, write_json
 
 CALIBRATION = Calibrate(images=512, batch=256)
 """Few images, because it happens for every row; it should cost less than the scoring."""
+LEAST_SCORED, LEAST_CALIBRATED = 100, 64
+"""Images of a row however many rows share a budget: of fewer, a row tells of its images and not of its layer."""
 SIZE = "size.packed"
 """What tables call the bytes of a packed file."""
 ROWS = "sensitivity.json"
@@ -63,7 +70,9 @@ def sensitivity(model: nn.Module, params: Sensitivity, context: Context) -> nn.M
     What is found goes to the step's measures, and to the model's notes for later steps: `of`, `criterion`,
     the `reference` (nothing compressed, all else equal) and `rows`, one for each layer and rate, with the quality
     and loss on validation images, the parameters that are left with the MACs they take, and the bytes of a packed file
-    (`size.packed`), which are estimated. Rows of bits have those too; of rank, `scheme` is told beside `of`.
+    (`size.packed`), which are estimated. Rows of bits have those too; of rank, `scheme` is told beside `of`. With
+    `latency`, rows have milliseconds, and the measures `times` of single layers; of channels, `widths` tells what the
+    network costs with any numbers of them.
     """
     to_device(model, context.device).eval()
     overlays.refuse(
@@ -71,11 +80,13 @@ def sensitivity(model: nn.Module, params: Sensitivity, context: Context) -> nn.M
         params,
         title="Weights that share values or steps cannot be changed one by one",
     )
+    shrinking = shrinkable(model, params.skip) if params.of == "channels" else None
     match params.of:
         case "weights":
             layers = _weights(model, params, context)
         case "channels":
-            layers = _channels(model, params, context)
+            assert shrinking is not None
+            layers = _channels(*shrinking, params, context)
         case "bits":
             layers = _bits(model, params, context)
         case "rank":
@@ -84,30 +95,39 @@ def sensitivity(model: nn.Module, params: Sensitivity, context: Context) -> nn.M
             assert_never(params.of)
     about: dict[str, str] = {"of": params.of, "criterion": params.criterion}
     about |= {"scheme": params.scheme} if params.of == "rank" else {}
-    scanned = about | _scan(model, layers, params, context)
-    context.observations[NOTE] = scanned
+    times = _times(model, shrinking, params, context) if params.latency else None
+    scanned = about | _scan(model, layers, params, context, times)
+    more = {WIDTHS: widths(*shrinking, times)} if shrinking else {}
+    more |= {TIMES: times.as_dict()} if times else {}
+    context.observations[NOTE] = scanned | more
     edits.notes(model).setdefault(NOTE, {})[params.of] = scanned
     return model
 
 
 def _scan(
-    model: nn.Module, layers: dict[str, Compressed], params: Sensitivity, context: Context
+    model: nn.Module,
+    layers: dict[str, Compressed],
+    params: Sensitivity,
+    context: Context,
+    times: NetworkTimes | None,
 ) -> dict[str, Any]:
     """The reference and the rows; those of an interrupted scan are taken over."""
-    split, packed = _subset(context, params.images), _packed(model)
+    levels = params.bits if params.of == "bits" else params.rates
+    wanted = [(layer, level) for layer in layers for level in levels]
+    images, calibration = _images(params, context, len(wanted))
+    split, packed = _subset(context, images), _packed(model)
 
     def scored(pruned: nn.Module) -> dict[str, Any]:
         if params.calibrate and norms_of(pruned):
-            calibrate(pruned, CALIBRATION, context)
+            calibrate(pruned, calibration, context)
         counts, size = _count(pruned, context), packed(pruned)
-        return _measures(score(pruned, context.data, split, context.device), counts) | {SIZE: size}
+        measured = {SIZE: size} | ({times.name: times.of(pruned)} if times else {})
+        return _measures(score(pruned, context.data, split, context.device), counts) | measured
 
     kept = _kept(context)
     rows = kept.get("rows", [])
     with restored(statistics_of(model)):
         reference = kept.get("reference") or scored(model)
-    levels = params.bits if params.of == "bits" else params.rates
-    wanted = [(layer, level) for layer in layers for level in levels]
     for done, (layer, level) in enumerate(wanted[len(rows) :], start=len(rows)):
         about = _level(layer, level, params)
         context.progress(done / len(wanted), f"{layer} without {about['rate']:.0%}")
@@ -118,6 +138,16 @@ def _scan(
         rows.append(row)
         _keep({"reference": reference, "rows": rows}, context)
     return {"reference": reference, "rows": [row for row in rows if row is not None]}
+
+
+def _images(params: Sensitivity, context: Context, rows: int) -> tuple[int, Calibrate]:
+    """The images that each of so many rows is scored on, and those that its statistics come from."""
+    if params.passes is None:
+        return params.images, CALIBRATION
+    each = int(params.passes * len(context.data.train) / (rows + 1))
+    calibrated = min(max(each // 3, LEAST_CALIBRATED), CALIBRATION.images)
+    images = min(max(each - calibrated, LEAST_SCORED), params.images)
+    return images, Calibrate(images=calibrated, batch=min(calibrated, CALIBRATION.batch))
 
 
 def _packed(model: nn.Module) -> Callable[[nn.Module], int]:
@@ -226,13 +256,34 @@ def _of_rank(model: nn.Module, name: str, params: Sensitivity, context: Context)
     return of_rank
 
 
-def _channels(model: nn.Module, params: Sensitivity, context: Context) -> dict[str, Compressed]:
+def _times(
+    model: nn.Module, shrinking: tuple[nn.Module, list[Group]] | None, params: Sensitivity, context: Context
+) -> NetworkTimes:
+    """What networks of these layers take, narrower ones and those with chains in their place."""
+    assert params.latency is not None
+    also: list[LayerConfig] = []
+    if shrinking is None:
+        chains = copy.deepcopy(model)
+        ratio = Ratio(ratio=min(params.rates))  # of the highest ranks: their grids have all that are lower
+        asked = Factorize(scheme=params.scheme, skip=params.skip, rank=ratio)
+        for name in able_layers(model, asked, context)[0]:
+            split(chains, name, asked)
+        arch = architecture(model)
+        calls = layer_configs(to_device(chains, context.device).eval(), (arch.channels, *arch.size))
+        also = [config for own in calls.values() for config in own]
+        with contextlib.suppress(SecateurError):  # nothing of it can be narrower: then it is not measured so
+            shrinking = shrinkable(model, params.skip)
+    whole, groups = shrinking or (model, [])
+    target = LatencyTarget(runtime=params.latency.runtime, batch=params.latency.batch)
+    return measured_times(to_device(whole, context.device).eval(), groups, also, target, context)
+
+
+def _channels(
+    model: nn.Module, groups: list[Group], params: Sensitivity, context: Context
+) -> dict[str, Compressed]:
     """For every group of coupled channels a copy of the model without the least important of its units."""
-    prepared = unshare_(copy.deepcopy(model))
-    prepare_for_channels(prepared)
-    groups = channel_graph(prepared, (*params.skip, *sorted(protected_layers(prepared)))).groups
-    scores = unit_importance(params.criterion, prepared, groups, context, 0)
-    return {group.name: _without_channels(prepared, group, scores[group.name]) for group in groups}
+    scores = unit_importance(params.criterion, model, groups, context, 0)
+    return {group.name: _without_channels(model, group, scores[group.name]) for group in groups}
 
 
 def _without_channels(model: nn.Module, group: Group, scores: Tensor) -> Compressed:

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.errors import PresetInvalid
+from engine.params.sensitivity import Sensitivity, Timed
 from engine.presets import spec
 from engine.presets.space import Dimension
 
@@ -79,9 +80,48 @@ def test_auto_reads_back_as_the_steps_that_it_stands_for() -> None:
     assert spec.parse(spec.to_yaml(auto.document), "p") == auto
 
 
+def tables(text: str, *, stored: bool = False) -> list[tuple[str, str]]:
+    return [(one.address, one.of) for one in spec.parse(text, "p", stored=stored).trials[0].tables]  # type: ignore[union-attr]
+
+
+def test_a_table_for_what_the_techniques_take_away_unless_it_is_there_or_not_wanted() -> None:
+    every = ["channels", "weights", "bits"]
+    assert tables(PRESET) == [(f"table-{of}", of) for of in every]
+    written = spec.to_yaml(READ.document)
+    assert tables(written, stored=True) == tables(PRESET), "the study's own preset says which"
+    assert tables(PRESET, stored=True) == [], "a study that began before there were any has none"
+    assert tables(PRESET + "  table: none\n") == []
+    assert tables(PRESET + "  table: [sensitivity: {of: rank}]\n") == [("sensitivity", "rank")]
+    measured = PRESET.replace("search:", "  - sensitivity: {of: bits}\nsearch:")
+    assert [of for _, of in tables(measured)] == every[:2]
+    assert tables(PRESET.replace("accuracy: -1 point", "accuracy: 0")) == [], "no loss, nothing to predict"
+
+
+def test_a_table_measures_time_where_it_counts_and_costs_a_share_of_the_budget() -> None:
+    fast = PRESET.replace("smallest: size.packed", "fastest: {runtime: openvino, batch: 8}")
+    of_channels, _, of_bits = spec.parse(fast, "p").trials[0].tables
+    assert isinstance(of_channels, Sensitivity) and of_channels.latency == Timed(runtime="openvino", batch=8)
+    assert isinstance(of_bits, Sensitivity) and of_bits.latency is None
+    (short,), (long,) = (
+        spec.parse(PRESET.replace("16", trials), "p").trials[0].tables[:1] for trials in ("8", "80")
+    )
+    assert short.passes * 10 == pytest.approx(long.passes)  # type: ignore[union-attr, operator]
+
+
 @pytest.mark.parametrize(
     ("before", "after", "told"),
     [
+        (
+            "budget: {trials: 16}",
+            "budget: {trials: 16}\n  table: [train: {epochs: 1}]",
+            "steps of the kind sensitivity",
+        ),
+        ("budget: {trials: 16}", "budget: {trials: 16}\n  table: always", "one of auto, none"),
+        (
+            "budget: {trials: 16}",
+            "budget: {trials: 16}\n  table: [sensitivity: {of: bits, latency: {}}]",
+            "zeros and rounded weights take as long",
+        ),
         ("speedup: 1..8", "speedup: 8..1", "a range that rises"),
         ("speedup: 1..8", "speedup: 0.5..8", "given 0.5"),
         ("epochs: 1..6", "epochs: 1..6.5", "whole numbers"),

@@ -8,6 +8,10 @@ import pytest
 
 from engine.presets import spec
 from engine.results import compare
+from engine.results.sensitivity import of_trial
+from engine.search import first
+from engine.search.proposals import Table
+from engine.search.task import Task
 from engine.studies import events as ev
 from tests.study_lab import Lab, wait_for
 
@@ -19,8 +23,8 @@ model: {name: resnet20, arguments: {width: 4}}
 data: {name: digits, limit: 100}
 steps:
   - train: {epochs: 1, batch: 32}
-  - sensitivity: {of: weights, rates: [0.5, 0.9], images: 40}
 search:
+  table: [sensitivity: {of: weights, rates: [0.5, 0.9], passes: 3}]
   smallest: size.packed
   within: {accuracy: -99 points, size.packed: 90 %}
   budget: {trials: 4}
@@ -56,7 +60,7 @@ def test_the_answer_is_a_plain_preset_and_the_pick(lab: Lab) -> None:
 def test_trials_are_compared_by_all_their_parameters(lab: Lab) -> None:
     run, state = lab.study("p-1"), lab.state("p-1")
     baseline, *proposed = (compare.parameters(run, trial) for trial in state.trials)
-    assert baseline["steps"] == "train, sensitivity"
+    assert baseline["steps"] == "train"
     for trial, found in zip(state.trials[1:], proposed, strict=True):
         assert found["seed"] == trial.proposal["seed"] and found.keys() >= baseline.keys()
         for path, value in (trial.proposal["point"] or {}).items():
@@ -77,6 +81,19 @@ def test_longer_trainings_go_on_from_the_store(lab: Lab) -> None:
     first = next(t for t in trials if t.proposal.get("candidate") == longer.proposal["candidate"])
     assert [step.key for step in longer.steps[: len(first.steps)]] == [step.key for step in first.steps]
     assert len(set(lab.computed("p-1"))) == len(lab.computed("p-1"))
+
+
+def test_first_candidates_come_from_a_table_beside_the_baseline(lab: Lab) -> None:
+    baseline, *others = lab.state("p-1").trials
+    assert [(step.address, step.status) for step in baseline.beside] == [("sensitivity", "done")]
+    assert not any(step.kind == "sensitivity" for trial in others for step in (*trial.steps, *trial.beside))
+    task = Task.of(spec.read_stored(lab.study("p-1").preset))
+    tables = [Table(scanned) for scanned in of_trial(baseline).values()]
+    predicted = [point["prune.weights.sparsity"] for point in first.points(task, tables)]
+    proposed = [
+        trial.proposal["point"]["prune.weights.sparsity"] for trial in others if trial.proposal["rung"] == 0
+    ]
+    assert predicted[0] == proposed[0]
 
 
 def test_a_replay_proposes_and_computes_the_same(lab: Lab) -> None:

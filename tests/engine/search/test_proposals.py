@@ -1,5 +1,6 @@
 """Proposals from a table, and a search's first candidates by them."""
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from engine.search import first
 from engine.search.proposals import QUALITY, Table
 from engine.search.rounds import search
 from engine.search.task import Task
+from engine.search.widths import WIDTHS, Widths
 
 LAYERS = {"tough": (600, 0.001), "usual": (300, 0.01), "frail": (100, 0.1)}
 """Weights of each layer, and the accuracy that it loses with nine tenths of them gone."""
@@ -68,6 +70,51 @@ def test_of_channels_the_shares_left_multiply() -> None:
     proposal = Table(scanned("channels")).propose("macs", {QUALITY: 1.0})
     assert proposal is not None and set(proposal.levels.values()) == {0.9}
     assert proposal.amounts["macs"] == pytest.approx(10_000 * (1 - 0.54) * (1 - 0.27) * (1 - 0.09))
+
+
+def test_of_channels_the_limits_hold_by_exact_counts_of_milliseconds_and_macs() -> None:
+    """A chain of layers: what two neighbours save is no sum, and no product either."""
+    units, name = dict.fromkeys("abcdef", 20), "latency.onnxruntime.1"
+    config = {"kind": "conv", "inputs": 20, "outputs": 20, "groups": 1}
+    grid = {"inputs": [0, 20], "outputs": [0, 20], "values": [[0.0, 0.0], [0.0, 0.2]]}
+    layers = [{"layer": config, "in": [[20, [a]]], "out": [[20, [b]]]} for a, b in pairwise(units)]
+    widths = {
+        "units": units,
+        "axes": [[[20, [one]]] for one in units],
+        "terms": [[1.0, 1.0, [at, at + 1]] for at in range(5)],
+        "fixed": [0.0, 0.0],
+        "layers": layers,
+    }
+    times = {"name": name, "fixed": 0.1, "factor": 1.0, "kinds": [{"layer": config, **grid}]}
+    reference = {"validation_accuracy": 0.9, "parameters": 2000, "macs": 2000, name: 1.1}
+    count = Widths(widths, times)
+    rows = [
+        {
+            "layer": one,
+            "rate": rate,
+            "validation_accuracy": 0.9 - 0.1 * rate**2,
+            **count.amounts({one: round(20 * (1 - rate))}),
+        }
+        for one in units
+        for rate in (0.25, 0.5, 0.75)
+    ]
+    table = Table({"of": "channels", "reference": reference, "rows": rows, WIDTHS: widths, "times": times})
+    for limits in ({name: 0.6}, {"macs": 700.0}, {name: 0.7, "macs": 800.0}):
+        proposal = table.propose(QUALITY, limits)
+        assert proposal is not None
+        left = {one: 20 - round(20 * rate) for one, rate in proposal.levels.items()}
+        assert {key: proposal.amounts[key] for key in limits} == pytest.approx(
+            {key: count.amounts(left)[key] for key in limits}
+        )
+        assert all(
+            0.85 * limit < proposal.amounts[key] <= limit for key, limit in limits.items() if len(limits) == 1
+        )
+        assert all(proposal.amounts[key] <= limit for key, limit in limits.items())
+        ((kind, given),) = proposal.steps[0].items()
+        assert kind == "prune.channels" and ("latency" in given) == (name in limits)
+    fastest = table.propose(name, {QUALITY: 0.05})
+    assert fastest is not None and fastest.amounts[name] < 1.1 and fastest.loss <= 0.05
+    assert table.propose(QUALITY, {name: 0.1}) is None, "what no layer takes is always there"
 
 
 def test_the_first_candidates_lose_what_may_be_lost() -> None:

@@ -90,7 +90,7 @@ def budget_for(model: nn.Module, groups: list[Group], params: PruneChannels, con
     targets = []
     if params.latency is not None:
         # Milliseconds steer where time is to be gained; other scopes only need a way to count how far they are.
-        timed = params.scope == "cost"
+        timed = params.scope in ("cost", "solved")
         cost: Cost = (
             LatencyCost(model, params.latency, context).of(model, groups) if timed else predictor.macs
         )

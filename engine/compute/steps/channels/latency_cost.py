@@ -1,22 +1,23 @@
 """What a network's layers cost in measured milliseconds, for pruning where it buys time."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from typing import Any
 
-import torch
 from torch import nn
 
 from engine.compute.context import Context
-from engine.compute.latency.layer_times import LatencyModel, block, grid, layer_times, probes
+from engine.compute.latency.layer_times import LatencyModel, block, grid, probes
 from engine.compute.latency.layers import LayerConfig, layer_configs
+from engine.compute.latency.network_times import timed
 from engine.compute.models.architecture import architecture
 from engine.compute.steps.channels.cost import Cost
 from engine.compute.steps.channels.groups import Group
+from engine.compute.steps.channels.widths import Axis, Widths
 from engine.params.channels import LatencyTarget
 
 Left = Mapping[str, int]
 """How many units are left of groups, by name; a group that is not named has all of its own."""
-Share = tuple[str, int, int]
-"""A group, its units, and how many of a layer's channels each of them is."""
 
 QUARTERS = 4
 """Steps that a narrow layer can shrink in."""
@@ -37,15 +38,23 @@ class LatencyCost:
 
     def of(self, model: nn.Module, groups: list[Group]) -> Cost:
         """The predicted milliseconds of `model`, pruned already or not, by what is left of its `groups`."""
-        layers = [
-            _Layer(config, groups, name, self._model.layer)
-            for name, calls in layer_configs(model, self._shape).items()
-            for config in calls
-        ]
+        layers = shrinking(model, groups, self._shape, self._model)
         return lambda left: sum(layer.time(left) for layer in layers)
 
 
-class _Layer:
+def shrinking(
+    model: nn.Module, groups: list[Group], shape: tuple[int, int, int], times: LatencyModel
+) -> list["ShrinkingLayer"]:
+    """Every call of a layer of `model` on an image of `shape`. Raises KeyError for a kind that `times` does not have,
+    when its time is asked for."""
+    return [
+        ShrinkingLayer(config, groups, name, times.layer)
+        for name, calls in layer_configs(model, shape).items()
+        for config in calls
+    ]
+
+
+class ShrinkingLayer:
     """One call of a layer, whose widths go with what is left of the groups."""
 
     def __init__(
@@ -56,8 +65,10 @@ class _Layer:
         predict: Callable[[LayerConfig], float],
     ) -> None:
         self._config = config
-        self._outputs = _shares(groups, module, 0)
-        self._inputs = _shares(groups, module, 1)
+        # A grouped convolution's weight has the inputs of one of its groups.
+        inputs = 1 if config.groups == "depthwise" else config.inputs // config.group_count
+        axes = [Axis(f"{module}.weight", 0, config.outputs), Axis(f"{module}.weight", 1, inputs)]
+        self._left = Widths(groups, axes)
         self._predict = predict
         self._known: dict[tuple[int, int], float] = {}
 
@@ -67,26 +78,17 @@ class _Layer:
             self._known[widths] = self._predict(self._config.resized(*widths))
         return self._known[widths]
 
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON values, for `engine.search.widths`: its config, and with what groups its widths go."""
+        outputs, inputs = self._left.as_lists()
+        return {"layer": asdict(self._config), "in": inputs, "out": outputs}
+
     def _widths(self, left: Left) -> tuple[int, int]:
         config = self._config
-        outputs = config.outputs - _gone(self._outputs, left)
+        outputs, inputs = map(int, self._left(left).tolist())
         if config.groups == "depthwise":
             return outputs * config.inputs // config.outputs, outputs
-        # A grouped convolution's weight has the inputs of one of its groups.
-        return config.inputs - config.group_count * _gone(self._inputs, left), outputs
-
-
-def _shares(groups: list[Group], module: str, dim: int) -> list[Share]:
-    return [
-        (group.name, group.units, cut.per_unit)
-        for group in groups
-        for cut in group.cuts
-        if (cut.module, cut.name, cut.dim) == (module, "weight", dim)
-    ]
-
-
-def _gone(shares: list[Share], left: Left) -> int:
-    return sum((units - left.get(name, units)) * per_unit for name, units, per_unit in shares)
+        return inputs * config.group_count, outputs
 
 
 def preferred_multiple(target: LatencyTarget, context: Context) -> int:
@@ -104,22 +106,3 @@ def rounding(multiple: int, channels: int) -> int:
     [1, 4, 4, 8, 16, 16]
     """
     return min(multiple, 1 << max(channels // QUARTERS, 1).bit_length() - 1)
-
-
-def timed(
-    configs: list[LayerConfig], target: LatencyTarget, context: Context, name: str
-) -> dict[LayerConfig, float]:
-    """Milliseconds of each layer, recorded under `name`."""
-
-    def measure() -> list[float]:
-        context.progress(0.0, f"timing {len(configs)} layers in {target.runtime}")
-        times = layer_times(
-            configs,
-            runtime=target.runtime,
-            batch=target.batch,
-            threads=torch.get_num_threads(),
-            device=str(context.device),
-        )
-        return [times[config] for config in configs]
-
-    return dict(zip(configs, context.measured(name, measure), strict=True))

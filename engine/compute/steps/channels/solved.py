@@ -4,7 +4,8 @@ A network's cost is a sum of products of two groups' widths, no sum over groups.
 saves alone, the choice is counted exactly, and the solver is asked for more or less until the budget just holds.
 """
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping
 
 import torch
 
@@ -16,6 +17,8 @@ from engine.search.solver import Option, solve
 
 LEVELS = 16
 """Widths of each group among which the solver chooses."""
+PROPOSALS = 32
+"""Steps of cost in which networks are proposed for measuring."""
 TURNS = 12
 """Times that the solver is asked anew; each halves what may be missing."""
 
@@ -47,7 +50,44 @@ def solved(candidates: list[Candidate], levels: Levels, cost: Cost, enough: Call
             chosen, low = found, middle
         else:
             high = middle
-    left = _left(chosen)
+    return _gone(candidates, _left(chosen))
+
+
+def proposals(candidates: list[Candidate], levels: Levels, cost: Cost) -> list[Gone]:
+    """Choices of least loss predicted in sum at ever less cost, from nothing removed to all that was measured.
+
+    What costs no loss goes all at once for the solver: between two of its choices that are far apart all groups shrink
+    alike.
+    """
+    options = {candidate.name: _options(candidate, levels, cost) for candidate in candidates}
+    low = sum(min(one.costs[0] for one in each) for each in options.values())
+    high = sum(max(one.costs[0] for one in each) for each in options.values())
+    whole = {candidate.name: candidate.units for candidate in candidates}
+    least = {name: round(each[-1].level) for name, each in options.items()}
+    step = (cost(whole) - cost(least)) / PROPOSALS or 1.0
+    chosen: list[Left] = [whole]
+    for place in range(1, PROPOSALS + 1):
+        found = solve(options, [high - (high - low) * place / PROPOSALS])
+        left = chosen[-1] if found is None else _left(found)
+        for between in _steps_to(chosen[-1], left, options, max((cost(chosen[-1]) - cost(left)) / step, 1.0)):
+            if cost(between) < cost(chosen[-1]):  # sums of what groups save alone may say otherwise
+                chosen.append(between)
+    return [_gone(candidates, left) for left in chosen]
+
+
+def _steps_to(first: Left, last: Left, options: Mapping[str, list[Option]], steps: float) -> Iterator[Left]:
+    """So many networks on the way from one to another, each group at a width that it may have."""
+    for step in range(1, math.ceil(steps) + 1):
+        part = step / math.ceil(steps)
+        at = {name: first[name] + (last[name] - first[name]) * part for name in last}
+        yield {name: _nearest(options[name], at[name]) for name in last}
+
+
+def _nearest(options: list[Option], units: float) -> int:
+    return round(min(options, key=lambda one: abs(one.level - units)).level)
+
+
+def _gone(candidates: list[Candidate], left: Left) -> Gone:
     return {
         candidate.name: torch.tensor(sorted(gone))
         for candidate in candidates

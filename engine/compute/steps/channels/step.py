@@ -3,6 +3,7 @@
 import copy
 import math
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, assert_never
 
@@ -32,10 +33,11 @@ from engine.compute.steps.channels.importance import importance
 from engine.compute.steps.channels.latency_cost import preferred_multiple, rounding
 from engine.compute.steps.channels.learning import learn
 from engine.compute.steps.channels.outcome import tell_targets, tell_whole
+from engine.compute.steps.channels.prepare import prepare_for_channels
+from engine.compute.steps.channels.principal import turn_heads
 from engine.compute.steps.channels.reconstruction import Reconstruction
 from engine.compute.steps.channels.shrink import shrink
-from engine.compute.steps.channels.solved import solved
-from engine.compute.steps.channels.yolo import prepare_for_channels
+from engine.compute.steps.channels.solved import proposals, solved
 from engine.compute.steps.pruning.rounds import recover
 from engine.compute.training.schedules import sparsities
 from engine.errors import SecateurError
@@ -64,7 +66,7 @@ def prune_channels(model: nn.Module, params: PruneChannels, context: Context) ->
     tell_targets(pruning.budget, params, groups, left, context)
     tell_whole(model, groups, params, context)
     context.observations["channels"] = [
-        {"layer": before.name, "before": before.channels, "after": after.channels}
+        {"layer": before.name, "before": before.channels, "after": after.units * before.per_unit}
         for before, after in zip(groups, left, strict=True)
     ]
     context.scored = None
@@ -77,9 +79,11 @@ def prune_channels(model: nn.Module, params: PruneChannels, context: Context) ->
 
 def prepared(model: nn.Module, params: PruneChannels, context: Context) -> tuple["Pruning", list[Group]]:
     """Make `model` ready for channels to be taken out of it, in place: its pruning, and the groups of its channels."""
-    prepare_for_channels(model)
     _make_plain(model, context)
     to_device(model, context.device)
+    prepare_for_channels(model)
+    if params.repair:
+        turn_heads(model, context)
     groups = _groups(model, params, context)
     return Pruning(model, groups, params, context), groups
 
@@ -121,6 +125,15 @@ class Choice:
 
     candidates: list[Candidate]
     order: list[Removal]
+
+
+@dataclass(frozen=True)
+class Path:
+    """Networks with ever fewer channels: the units that are gone from each, and the predicted share of the cost that it
+    has left, from 1 on."""
+
+    shares: list[float]
+    gone: Callable[[int], Gone]
 
 
 class Pruning:
@@ -186,11 +199,29 @@ class Pruning:
         """The units that go in round `number`, which ends when the share `progress` of the way is done."""
         if self._original is None or progress < 1.0:
             return self._counted(groups, number, progress)
-        assert self._scope != "solved", "it is refused with a latency"
-        contenders = {"whole model": self.choice(groups, number, self._scope)}
+        if self._scope == "solved":
+            return self._measured(
+                self._original, groups, {"whole model, solved": self._proposed(groups, number)}
+            )
+        contenders = {"whole model": self._path(self.choice(groups, number, self._scope))}
         if self._scope == "cost":
-            contenders["whole model, by importance alone"] = self.choice(groups, number, "global")
+            contenders["whole model, by importance alone"] = self._path(self.choice(groups, number, "global"))
         return self._measured(self._original, groups, contenders)
+
+    def _path(self, choice: Choice) -> Path:
+        """The networks that an order of removals leads through."""
+        (steered,) = self._budget.targets
+        shares = shares_left(choice.candidates, choice.order, steered)
+        return Path(shares, lambda removals: units_gone(choice.order, removals))
+
+    def _proposed(self, groups: list[Group], number: int) -> Path:
+        """Those that the solver proposes, at ever less of the predicted milliseconds."""
+        (steered,), levels = self._budget.targets, self._budget.levels
+        assert levels is not None
+        networks = proposals(self._ranked(groups, number), levels, steered.cost)
+        whole = {group.name: group.units for group in groups}
+        left = [{name: units - len(gone.get(name, ())) for name, units in whole.items()} for gone in networks]
+        return Path([steered.cost(one) / steered.before for one in left], networks.__getitem__)
 
     def _counted(self, groups: list[Group], number: int, progress: float) -> Gone:
         """The units that go in round `number` by what the budget counts, nothing being timed."""
@@ -204,7 +235,7 @@ class Pruning:
             candidates, budget.levels, budget.cost, lambda left: budget.reached(candidates, left, progress)
         )
 
-    def _measured(self, original: nn.Module, groups: list[Group], contenders: dict[str, Choice]) -> Gone:
+    def _measured(self, original: nn.Module, groups: list[Group], contenders: dict[str, Path]) -> Gone:
         """The units whose removal makes the model as fast as the latency target asks, by measuring whole models.
 
         Of several orders of removal the one that costs less on validation images: times of single layers, by which
@@ -221,25 +252,23 @@ class Pruning:
             raise self._out_of_reach(target, max(one.speedup for one in reached.values()))
         # One that can only be much faster than asked has the lower loss by chance alone.
         near = {name: one for name, one in met.items() if within(one.speedup, target.speedup)} or met
-        gone = {name: units_gone(contenders[name].order, one.removals) for name, one in near.items()}
+        gone = {name: contenders[name].gone(one.removals) for name, one in near.items()}
         best = next(iter(gone)) if len(gone) == 1 else min(gone, key=lambda n: self._loss(groups, gone[n]))
         self._tell(target, reached[best])
         return gone[best]
 
     def _as_fast(
-        self, target: LatencyTarget, original: nn.Module, groups: list[Group], choice: Choice, name: str
+        self, target: LatencyTarget, original: nn.Module, groups: list[Group], path: Path, name: str
     ) -> latency_target.Found:
-        """How many removals, in the order of `choice`, come nearest to the target."""
-        (steered,) = self._budget.targets
+        """How many removals, or how far along `path`, come nearest to the target."""
 
         def pruned(removals: int) -> nn.Module:
             model = copy.deepcopy(self._model)
             with edits.resized(model):
-                shrink(model, groups, units_gone(choice.order, removals))
+                shrink(model, groups, path.gone(removals))
             return to_device(model, self._context.device).eval()
 
-        shares = shares_left(choice.candidates, choice.order, steered)
-        return latency_target.reach(target, original, pruned, shares, self._context, name)
+        return latency_target.reach(target, original, pruned, path.shares, self._context, name)
 
     def _tell(self, target: LatencyTarget, reached: latency_target.Found) -> None:
         """Keep what was asked and measured with the result, and say where they differ."""

@@ -51,6 +51,8 @@ class Channels:
         self._budget = pruning.budget
         self._choice = pruning.choice(self._groups, 0, "global")
         self._cost = Predictor(self._model, self._groups, held.shape)
+        predicted = held.predicted
+        self._latency = predicted.narrower(self._model, self._groups) if predicted else None
         (target,) = self._budget.targets
         least = target.cost({one.name: one.reachable for one in self._choice.candidates})
         most = math.floor(10 * target.before / least) / 10
@@ -96,6 +98,7 @@ class Channels:
                 macs,
                 # A pass counts them one by one, which takes longer than all else.
                 macs if dense else count(model, held.shape).effective_macs,
+                self._latency(left) if self._latency else None,
             ),
         )
 

@@ -15,6 +15,7 @@ from engine.compute import usercode
 from engine.compute.context import Context, to_device
 from engine.compute.data import Dataset, load
 from engine.compute.data.memory import budget
+from engine.compute.latency.network_times import NetworkTimes
 from engine.compute.layers.masks import folded
 from engine.compute.layers.select import PRUNABLE, leaf_of, prunable_layers, weight_of
 from engine.compute.measures import estimate
@@ -23,15 +24,18 @@ from engine.compute.models import checkpoint
 from engine.compute.numerics.aligned import read_tensors
 from engine.compute.steps.apply import prepare
 from engine.compute.steps.calibration.understood import changeable
+from engine.compute.worker.knob.latency import Predicted
 from engine.compute.worker.steps import PREDICTIONS
 from engine.errors import SecateurError
 from engine.measures import latency
+from engine.measures.layer_times import TIMES
 from engine.params import STEPS, PruneWeights
+from engine.results.sensitivity import of_trial
 from engine.store.files import read_json
 from engine.store.workspace import fingerprints
 from engine.studies.knob import Baseline, Costs
 from engine.studies.rundir import RunDir
-from engine.studies.state import TrialState
+from engine.studies.state import StudyState, TrialState
 from engine.studies.state import load as read_state
 
 
@@ -42,7 +46,8 @@ class Held:
     `model` is as stored, with its overlays; `plain` computes the same with plain weights, and is what techniques change
     and put back. `right` says of each validation image whether the model as it is knows it. `context` is that of a step
     that would follow the trial's, whose `kinds` are known. `stored` has the tensors of `plain` as a packed file would,
-    `latency` the row that the study measured first; empty where it measured none.
+    `latency` the row that the study measured first; empty where it measured none. `times` are those of single layers in
+    the same place, where a step measured them.
     """
 
     model: nn.Module
@@ -53,6 +58,7 @@ class Held:
     stored: dict[str, estimate.Stored]
     latency: dict[str, Any]
     kinds: frozenset[str]
+    times: NetworkTimes | None = None
     _changed: set[str] = field(default_factory=set)
 
     @property
@@ -91,8 +97,19 @@ class Held:
         return {name: (t.dtype, tuple(t.shape)) for name, t in self.plain.state_dict().items()}
 
     @cached_property
+    def predicted(self) -> Predicted | None:
+        """What tells the latency of networks with other layers; None where nothing of them was timed."""
+        if self.times is None:
+            return None
+        try:
+            return Predicted(self.times, self.plain, self.shape, self.latency.get("median_ms"))
+        except KeyError:  # the step timed another network's layers
+            return None
+
+    @cached_property
     def baseline(self) -> Baseline:
         """What it is before the knob is turned."""
+        known = self.predicted
         return Baseline(
             float(self.right.double().mean()),
             len(self.right),
@@ -103,9 +120,9 @@ class Held:
                 self.counts.nonzero,
                 self.counts.macs,
                 self.counts.effective_macs,
-                self.latency.get("median_ms"),
+                known.baseline if known else self.latency.get("median_ms"),
             ),
-            f"{self.latency['runtime']}.{self.latency['batch']}" if self.latency else "",
+            _place(self.latency) or (known.name.removeprefix("latency.") if known else ""),
         )
 
 
@@ -158,11 +175,17 @@ def hold(run: RunDir, index: int) -> Held:
         predictions == data.validation.labels,
         _measured(trial),
         frozenset(step.kind for step in trial.steps),
+        _times(state, trial),
     )
 
 
 def held(
-    model: nn.Module, context: Context, right: Tensor, row: dict[str, Any], kinds: frozenset[str]
+    model: nn.Module,
+    context: Context,
+    right: Tensor,
+    row: dict[str, Any],
+    kinds: frozenset[str],
+    times: NetworkTimes | None = None,
 ) -> Held:
     """`model` ready to be turned; see `Held` for the rest."""
     to_device(model, context.device).eval()
@@ -170,7 +193,7 @@ def held(
     plain = to_device(folded(model), context.device).eval()
     counts = count(model, (context.data.channels, *context.data.size))
     stored = {name: estimate.stored(tensor) for name, tensor in plain.state_dict().items()}
-    return Held(model, plain, context, right, counts, stored, row, kinds)
+    return Held(model, plain, context, right, counts, stored, row, kinds, times)
 
 
 def _check_data(run: RunDir, data: Dataset) -> None:
@@ -181,6 +204,22 @@ def _check_data(run: RunDir, data: Dataset) -> None:
             f"{data.name}: files were changed since; what the model did before can't be compared.",
             "Run the preset as a new study.",
         )
+
+
+def _place(row: dict[str, Any]) -> str:
+    """Runtime and batch of a row."""
+    return f"{row['runtime']}.{row['batch']}" if row else ""
+
+
+def _times(state: StudyState, trial: TrialState) -> NetworkTimes | None:
+    """What a step of the trial, or else of another one, measured of layers where the trial's latency was measured."""
+    place = _place(_measured(trial))
+    for one in (trial, *state.trials):
+        for scanned in of_trial(one).values():
+            told = scanned.get(TIMES)
+            if told is not None and told["name"] in (f"latency.{place}", *(() if place else (told["name"],))):
+                return NetworkTimes.told(told)
+    return None
 
 
 def _measured(trial: TrialState) -> dict[str, Any]:

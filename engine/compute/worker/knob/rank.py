@@ -123,6 +123,7 @@ class Rank:
                 base.macs - sum(fewer.values()),
                 base.effective_macs
                 - sum(macs[name].effective_macs - (macs[name].macs - fewer[name]) for name in ranks),
+                held.predicted.of_ranks(ranks) if held.predicted else base.latency_ms if not ranks else None,
             ),
         )
 

@@ -10,14 +10,17 @@ import torch
 from torch import Tensor, nn
 
 from engine.compute.context import validate
+from engine.compute.latency.network_times import NetworkTimes
 from engine.compute.layers.masks import masked
 from engine.compute.layers.select import prunable_layers, weight_of
 from engine.compute.measures.counts import count
 from engine.compute.models import checkpoint, edits
 from engine.compute.steps.apply import apply
+from engine.compute.steps.channels.narrower import shrinkable
+from engine.compute.steps.channels.shrink import shrink
 from engine.compute.steps.channels.step import prune_channels
 from engine.compute.steps.pruning.step import prune_weights
-from engine.compute.steps.sensitivity import ROWS, sensitivity
+from engine.compute.steps.sensitivity import CALIBRATION, ROWS, _images, sensitivity
 from engine.compute.training.loop import fit
 from engine.errors import SecateurError
 from engine.params import STEPS
@@ -25,6 +28,8 @@ from engine.params.channels import PruneChannels
 from engine.params.pruning import Cubic, PruneWeights
 from engine.params.sensitivity import Sensitivity
 from engine.params.training import Train
+from engine.search.proposals import Table
+from engine.search.widths import WIDTHS, Widths
 from tests.engine.compute.compute_help import context_for, digits, small_model
 
 PARAMS = Sensitivity(of="weights", rates=(0.3, 0.9), images=60)
@@ -174,7 +179,8 @@ def test_channels_go_with_all_that_is_coupled_to_them(model: nn.Module, trained:
     for name, tensor in model.state_dict().items():
         assert torch.equal(tensor, trained[name]), name
     found = context.observations["sensitivity"]
-    assert edits.notes(model)["sensitivity"]["channels"] == found
+    told = {name: value for name, value in found.items() if name != WIDTHS}
+    assert edits.notes(model)["sensitivity"]["channels"] == told
     layers = {row["layer"] for row in found["rows"]}
     assert {"conv1", "layer1.0.conv1"} <= layers and "fc" not in layers
     assert "layer1.0.conv2" not in layers, "it adds to what conv1 makes"
@@ -270,3 +276,43 @@ def test_bits_and_ranks_are_given_where_they_count(model: nn.Module, of: str) ->
     factorized = apply(STEPS["factorize"].model_validate(given | {"scheme": "tucker"}), model, context)
     left = sum(weight_of(m).numel() for m in prunable_layers(factorized, ()).values())
     assert 1 - left / whole == pytest.approx(0.4, abs=0.1), "ranks are whole numbers"
+
+
+def test_with_a_runtime_a_table_tells_the_time_of_any_widths_and_by_record(
+    model: nn.Module, tmp_path: Path
+) -> None:
+    asked = Sensitivity.model_validate(
+        {"of": "channels", "rates": [0.5], "images": 40, "latency": {"runtime": "onnxruntime"}}
+    )
+    context = context_for(partial=tmp_path)
+    sensitivity(model, asked, context)
+    found = context.observations["sensitivity"]
+    name = "latency.onnxruntime.1"
+    table = Table(found)
+    assert table.latency == name and 0 < table.before[name] < 1000
+    widths = Widths(found[WIDTHS], found["times"])
+    for row in found["rows"]:
+        units = widths.units[row["layer"]]
+        alone = widths.amounts({row["layer"]: units - round(0.5 * units)})
+        assert {key: row[key] for key in alone} == pytest.approx(alone)
+    prepared, groups = shrinkable(model, ())
+    left = {group.name: max(group.units // 2, 1) for group in groups}
+    gone = {group.name: torch.arange(left[group.name], group.units) for group in groups}
+    shrink(prepared, groups, gone)
+    counts, amounts = count(prepared, (1, 8, 8)), widths.amounts(left)
+    assert (amounts["macs"], amounts["parameters"]) == pytest.approx((counts.macs, counts.parameters))
+    assert amounts[name] == pytest.approx(NetworkTimes.told(found["times"]).of(prepared))
+    assert amounts[name] < table.before[name]
+    again = context_for(partial=tmp_path)
+    sensitivity(model, asked, again)
+    assert again.observations["sensitivity"] == found, "times are taken from the record"
+
+
+def test_many_rows_share_the_images_that_a_table_may_take() -> None:
+    context = context_for()
+    train = len(context.data.train)
+    few, many = (_images(Sensitivity(passes=passes, images=150), context, 20) for passes in (0.5, 50.0))
+    assert few[0] == 100 and many[0] == 150
+    for images, calibrated in ((one, two.images) for one, two in (few, many)):
+        assert 64 <= calibrated <= 512 and (images + calibrated) * 21 <= max(50 * train, 164 * 21)
+    assert _images(Sensitivity(), context, 20) == (2000, CALIBRATION)

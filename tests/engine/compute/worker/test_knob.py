@@ -10,6 +10,9 @@ from hypothesis import strategies as st
 from torch import nn
 
 from engine.compute.context import Context, validate
+from engine.compute.latency.layer_times import LatencyModel, grid
+from engine.compute.latency.layers import chained, layer_configs
+from engine.compute.latency.network_times import NetworkTimes
 from engine.compute.measures.counts import count
 from engine.compute.models import checkpoint
 from engine.compute.models.sizes import of_model
@@ -162,3 +165,32 @@ def test_few_images_take_nothing_from_a_model_that_is_not_changed(trained: Calla
     assert all(torch.equal(tensor, before[name]) for name, tensor in of.plain.state_dict().items())
     first = next(iter(slow.found(of.plain, nullcontext)))
     assert first.difference == 0 < first.error and first.images < scoring.images and not first.final
+
+
+def timed(model: nn.Module) -> NetworkTimes:
+    """Made-up times: a tenth of a millisecond beside all layers, and more of wide ones."""
+    configs = [one for calls in layer_configs(model, (1, 8, 8)).values() for one in calls]
+    also = [chained(one, one.outputs)[1] for one in configs]
+    layers = LatencyModel({one: 1e-4 * one.inputs * one.outputs for one in grid([*configs, *also])})
+    return NetworkTimes("latency.onnxruntime.1", layers, 0.1, 0.5)
+
+
+def test_latency_is_that_of_the_layers_which_are_left(trained: Callable[[], nn.Module]) -> None:
+    model, context = trained(), at(1)
+    known = validate(model, context).predictions == context.data.validation.labels
+    row = {"runtime": "onnxruntime", "batch": 1, "median_ms": 4.0}
+    times = timed(model)
+    of = held(model, context, known, row, frozenset(), times)
+    assert of.baseline.costs.latency_ms == 4.0
+    for make, value in ((Channels, 2.5), (Rank, 0.6)):
+        dial = make(of)
+        setting = dial.set(value)
+        network = setting.model
+        if make is Rank:
+            network = apply(STEPS["factorize"].model_validate(setting.steps["factorize"]), trained(), at(1))
+        expected = 4.0 * times.of(network) / times.of(of.plain)
+        assert setting.costs.latency_ms == pytest.approx(expected) and expected < 4.0
+        assert dial.set(dial.technique.start).costs.latency_ms == 4.0
+    assert held(trained(), context, known, {}, frozenset(), times).baseline.latency == "onnxruntime.1"
+    for make in (Channels, Rank):
+        assert make(knob(trained())[0]).set(2.5 if make is Channels else 0.6).costs.latency_ms is None

@@ -7,14 +7,16 @@ from typing import Any
 import pytest
 from torch import nn
 
-from engine.compute.latency import bench
+from engine.compute.latency import bench, network_times
 from engine.compute.latency.pair import Side
 from engine.compute.measures.counts import count
 from engine.compute.onnx.shape import Shape
 from engine.compute.steps.channels.step import prune_channels
+from engine.compute.steps.sensitivity import sensitivity
 from engine.errors import SecateurError
 from engine.params.channels import PruneChannels
 from engine.params.runtimes import Runtime
+from engine.params.sensitivity import Sensitivity
 from engine.results.latency_targets import MEASURE, within
 from engine.studies import events as ev
 from tests.engine.compute.compute_help import context_for, small_model
@@ -85,3 +87,20 @@ def test_steps_too_coarse_for_the_target_give_a_faster_network_and_a_warning(tim
     prune_channels(small_model(), params(1.2, round_to=16), context)
     assert context.observations[MEASURE]["measured"] > 1.2 * 1.1
     assert any(isinstance(event, ev.Notice) and "Asked for 1.2×" in event.text for event in events)
+
+
+def test_networks_that_the_solver_proposes_are_measured_too(
+    timed_by: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timed_by(lambda share: 0.1 + share)
+    monkeypatch.setattr(
+        network_times,
+        "layer_times",
+        lambda configs, **_: {one: 1e-3 * one.inputs * one.outputs for one in configs},
+    )
+    context, model = context_for(), small_model()
+    sensitivity(
+        model, Sensitivity(of="channels", criterion="l2", rates=(0.25, 0.5, 0.75), images=60), context
+    )
+    prune_channels(model, params(1.5, scope="solved", criterion="l2"), context)
+    assert within(context.observations[MEASURE]["measured"], 1.5)
