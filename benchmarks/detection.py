@@ -7,16 +7,17 @@ mAP50-95 on validation: it is then the network before the last such round, and t
 epochs`). Pruned networks recover in as many epochs. Each of them is made an INT8 file by `quantize.static` with its
 defaults; the file's mAP is that of running it. The test split is scored once for each network and file.
 
-Every network is kept in --folder: an interrupted run goes on with the first that is missing. --quick is the same in
-miniature, to see that it works; it writes no results.
+Every network is kept in --folder, and a training every ten seconds: an interrupted run goes on where it was. --quick is
+the same in miniature, to see that it works; it writes no results. The whole takes about 40 minutes of one core.
 """
 
 import argparse
 import json
+import shutil
 import sys
 import time
 from collections.abc import Callable
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from torch import nn
 
 from benchmarks import results, trained
 from engine import datasets
-from engine.compute.context import to_device, validate
+from engine.compute.context import Context, to_device, validate
 from engine.compute.data import Dataset, load
 from engine.compute.latency.pair import Side, measure_pair
 from engine.compute.measures.counts import count
@@ -64,6 +65,11 @@ class Bench:
         about = [args.model, args.size, args.limit or "all", args.epochs, args.more, seed]
         self.folder: Path = args.folder / trained.joined(about)
 
+    def context(self, name: str, position: int) -> Context:
+        """Of the making of a network, whose training goes on where it was interrupted."""
+        partial = self.folder / "unfinished" / name
+        return replace(trained.context(self.data, self.seed, position), partial=partial)
+
     def network(self, name: str, made: Callable[[], nn.Module]) -> nn.Module:
         """The network of this name, from the folder if it is there."""
         folder = self.folder / name
@@ -72,8 +78,9 @@ class Bench:
             model = made()
             folder.mkdir(parents=True, exist_ok=True)
             checkpoint.save(model, folder)
+            shutil.rmtree(self.folder / "unfinished" / name, ignore_errors=True)
             print(f"  {name}: made in {time.monotonic() - started:.0f} s", flush=True)
-        return to_device(checkpoint.load(folder), trained.CPU).eval()
+        return self.kept(name)
 
     def scored(self, name: str, model: nn.Module) -> dict[str, Any]:
         """Scores of a network on validation and test, kept beside it: the test split is met once."""
@@ -105,29 +112,34 @@ class Bench:
                 task=self.data.task,
             )
             step = Train(epochs=self.args.epochs, learning_rate=RATE, **COMMON)
-            return apply(step, model, trained.context(self.data, self.seed, 1))
+            return apply(step, model, self.context("trained", 1))
 
         return self.network("trained", made)
 
-    def onward(self, model: nn.Module, position: int) -> nn.Module:
-        """`model` after as many epochs more."""
-        step = Finetune(epochs=self.args.more, learning_rate=LATER_RATE, schedule="onecycle", **COMMON)
-        return apply(step, model, trained.context(self.data, self.seed, position))
+    def onward(self, before: str, after: str, position: int) -> str:
+        """The name `after` of the network `before` with as many epochs more."""
+
+        def made() -> nn.Module:
+            step = Finetune(epochs=self.args.more, learning_rate=LATER_RATE, schedule="onecycle", **COMMON)
+            return apply(step, self.kept(before), self.context(after, position))
+
+        self.network(after, made)
+        return after
+
+    def kept(self, name: str) -> nn.Module:
+        """A network that was made before."""
+        return to_device(checkpoint.load(self.folder / name), trained.CPU).eval()
 
     def converged(self) -> tuple[str, str]:
         """The names of the baseline, which more epochs no longer improve, and of the same with more epochs."""
         name, quality, number = "trained", self._validation(self.start()), 1
         while True:
-            after = f"trained-{number}"
-            further = self.network(after, partial(self._further, name, number + 1))
-            gained = self._validation(further) - quality
+            after = self.onward(name, f"trained-{number}", number + 1)
+            gained = self._validation(self.kept(after)) - quality
             print(f"  {after}: {100 * gained:+.2f} points on validation", flush=True)
             if gained < CONVERGED or number == self.args.rounds:
                 return name, after
             name, quality, number = after, quality + gained, number + 1
-
-    def _further(self, name: str, position: int) -> nn.Module:
-        return self.onward(self.network(name, nn.Identity), position)
 
     def _validation(self, model: nn.Module) -> float:
         return validate(model, trained.context(self.data, self.seed, 0)).quality
@@ -138,28 +150,24 @@ class Bench:
 
         def removed() -> nn.Module:
             step = PruneChannels(criterion="taylor", scope="cost", speedup=speedup, round_to=8)
-            return apply(step, self.network(baseline, nn.Identity), trained.context(self.data, self.seed, 2))
+            return apply(step, self.kept(baseline), self.context(cut, 2))
 
         self.network(cut, removed)
-        recovered = f"{cut}-recovered"
-        self.network(recovered, partial(self._further, cut, 3))
-        return recovered
+        return self.onward(cut, f"{cut}-recovered", 3)
 
     def int8(self, name: str) -> str:
         """The name of the INT8 file of a network."""
         file = f"{name}-int8-v{QuantizeStatic.version}"
 
         def made() -> nn.Module:
-            return apply(
-                QuantizeStatic(), self.network(name, nn.Identity), trained.context(self.data, self.seed, 4)
-            )
+            return apply(QuantizeStatic(), self.kept(name), self.context(file, 4))
 
         self.network(file, made)
         return file
 
     def row(self, arm: str, name: str, speedup: float) -> dict[str, Any]:
         """What is known of one network or file; `speedup` is how many times fewer MACs were asked for."""
-        model = self.network(name, nn.Identity)
+        model = self.kept(name)
         scores = self.scored(name, model)
         shown = f"test mAP50-95 {scores['map50_95']:.2%}, mAP50 {scores['map50']:.2%}"
         print(f"seed {self.seed} {arm:20} {shown}, {scores['macs'] / 1e6:.1f} M MACs", flush=True)
@@ -176,7 +184,7 @@ class Bench:
         shape = (self.data.channels, self.data.size[0], self.data.size[1])
         sides = []
         for one in (baseline, name):
-            model, folder = self.network(one, nn.Identity), self.folder / one
+            model, folder = self.kept(one), self.folder / one
             files = {runtime: artefact(runtime, model, shape, folder) for runtime in INT8_RUNTIMES}
             sides.append(Side(files, quantized=isinstance(model, QuantizedNetwork)))
         params = Latency(runtimes=INT8_RUNTIMES, batch=(1,), blocks=trained.BLOCKS, block_ms=trained.BLOCK_MS)

@@ -200,6 +200,7 @@ def main() -> None:
     os.environ.update({**cluster.variables, "XDG_CACHE_HOME": str(folder / "cache")})
     bench = Bench(cluster, random.Random(args.seed))
     rows: list[dict[str, int]] = []
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # no cluster outlives a benchmark that is ended
     try:
         with cluster:
             while sum(bench.made.values()) < args.faults:

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 import multiprocessing
 import statistics
 import tempfile
@@ -23,6 +24,7 @@ from engine.compute.pretrained.create import create
 from engine.compute.runtimes.base import artefact
 from engine.compute.steps.apply import apply
 from engine.compute.tasks.evaluate import score
+from engine.compute.training.lagging import OLD, old_share
 from engine.compute.training.schedules import ScheduleName
 from engine.compute.worker.setup import settle
 from engine.params import Calibrate, Finetune, Step, Train
@@ -36,6 +38,8 @@ BLOCKS, BLOCK_MS = 30, 50.0
 SCRATCH = tempfile.TemporaryDirectory(prefix="secateur-benchmark-")
 STORED_SIZE = 28
 """Pixels of Fashion-MNIST's images as they are stored."""
+STORED_SIZES = {"digits": 8}
+"""Of other data sets that can be had in other sizes too."""
 
 
 def arguments(parser: argparse.ArgumentParser, folder: str) -> None:
@@ -54,6 +58,7 @@ def arguments(parser: argparse.ArgumentParser, folder: str) -> None:
     parser.add_argument(
         "--schedule", choices=get_args(ScheduleName), help="of fine-tuning, if not its default"
     )
+    parser.add_argument("--optimizer", default="sgd", choices=["sgd", "adam", "adamw"])
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--augment", default="crop-flip")
     parser.add_argument("--precision", default="bf16", choices=["fp32", "bf16"])
@@ -72,7 +77,7 @@ def prepare(args: argparse.Namespace) -> Dataset:
     """Sets torch up as the engine's workers do, and loads the images."""
     multiprocessing.get_context("forkserver").set_forkserver_preload([*forks.PRELOAD])
     settle(args.training_threads or args.threads)
-    size = None if args.size == STORED_SIZE else args.size
+    size = None if args.size == STORED_SIZES.get(args.data, STORED_SIZE) else args.size
     params = Data(
         name=args.data,
         limit=args.images or None,
@@ -111,7 +116,13 @@ def finetune(args: argparse.Namespace, **changes: Any) -> Finetune:
 
 
 def _common(args: argparse.Namespace) -> dict[str, Any]:
-    return {"batch": args.batch, "augment": args.augment, "precision": args.precision, "keep": "best"}
+    return {
+        "batch": args.batch,
+        "augment": args.augment,
+        "precision": args.precision,
+        "optimizer": args.optimizer,
+        "keep": "best",
+    }
 
 
 def baseline(args: argparse.Namespace, data: Dataset, seed: int) -> nn.Module:
@@ -121,8 +132,9 @@ def baseline(args: argparse.Namespace, data: Dataset, seed: int) -> nn.Module:
         params = Model(name=args.model, weights=args.weights)
         model, _ = create(params, channels=data.channels, classes=data.classes, size=data.size, seed=seed)
         steps: list[Step] = [train(args)] if args.epochs else []
-        if not args.epochs or args.weights != "random":
-            # Weights that are brought may come with a BatchNorm whose statistics follow slowly.
+        updates = args.epochs * math.ceil(len(data.train.labels) / args.batch)
+        # Statistics that follow slowly say little of a short training, or of weights that were brought.
+        if args.weights != "random" or old_share(model, updates) > OLD:
             steps.append(Calibrate())
         for step in steps:
             model = apply(step, model, context(data, seed, 0))
@@ -146,6 +158,8 @@ def trained_as(args: argparse.Namespace) -> list[object]:
     about = [args.model, args.data, args.images, args.size, args.epochs, args.rate, args.batch]
     if args.weights != "random":
         about += [args.channels, Path(args.weights).name]
+    if args.optimizer != "sgd":
+        about.append(args.optimizer)
     return about if args.scored is None else [*about, args.scored]
 
 

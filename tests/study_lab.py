@@ -163,7 +163,7 @@ class Lab:
 
 def warm_server() -> str:
     """The fork server of this test process, by address and key: started when first asked for, ends with the process."""
-    ours = (__name__, "tests.warm.looked", "tests.warm.exporter")
+    ours = (__name__, "tests.warm.looked", "tests.warm.first_times")
     forkserver.set_forkserver_preload(
         [*PRELOAD, "engine.compute.worker.fingerprint", "engine.cli.main", *ours]
     )

@@ -79,7 +79,7 @@ class Lab(KeyOrder, SendSpans, App[None]):
     def _take(self, config: Config) -> None:
         """Be as the user's settings say; what is wrong in them is told once the first screen is there."""
         session = self.session
-        session.within = session.watcher.within = config["within"]
+        session.within = config["within"]
         session.columns = tuple(config["columns"])
         session.keymap, wrong = keymap(config["keys"])
         self._problems = [*config.problems, *wrong]
@@ -175,7 +175,8 @@ class Lab(KeyOrder, SendSpans, App[None]):
     def _keep_place(self, name: str) -> None:
         """Begin there the next time; where one only comes from another place (the knob: its worker loads torch) not."""
         begin = {"place": name} if place(name).key else {}
-        self.session.keep(**begin, study=self.session.study or "", trial=self.session.trial)
+        trial = -1 if self.session.trial is None else self.session.trial
+        self.session.keep(**begin, study=self.session.study or "", trial=trial)
 
     async def go(self, name: str) -> None:
         """Go to a place, and wait until its screen is there."""
@@ -227,7 +228,7 @@ class Lab(KeyOrder, SendSpans, App[None]):
         if wrong := BY_NAME["within"].problem(within):
             self.here.say(wrong, "warn")
             return
-        self.session.within = self.session.watcher.within = within
+        self.session.within = within
         self.here.picks_changed()
         self.here.say(
             f"picks lose at most {points_of(within)}" if within is not None else "picks are as presets say"

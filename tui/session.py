@@ -15,7 +15,7 @@ from tui.work.watch import Watcher
 
 if TYPE_CHECKING:
     from engine.presets.limits import Limit
-    from engine.results.pick import Pick
+    from engine.results.pick import Asked, Pick
     from engine.studies.settings import StudySettings
     from tui.work.models import ModelExport
     from tui.work.remembered import Keeper, Remembered
@@ -31,7 +31,7 @@ class Session:
         preset: A preset's file that the lab's form is to open when it is next shown.
         proposal: A preset as YAML, and the name for it, that the lab's form is to open when it is next shown.
         study: The current study, which Curves, Trial, Layers and Log show; None until there is one.
-        trial: The current trial's index.
+        trial: The current trial's index where one was chosen; None: the study's pick.
         overlay: Other studies drawn together with the current one.
         export: The latest export of a model, at work or ended.
         within: Points that picks may lose, in place of what presets say; None where nobody said.
@@ -46,7 +46,7 @@ class Session:
     preset: Path | None = None
     proposal: tuple[str, str] | None = None
     study: str | None = None
-    trial: int = 0
+    trial: int | None = None
     overlay: list[str] = field(default_factory=list)
     export: "ModelExport | None" = None
     expected: dict[str, float] = field(default_factory=dict)
@@ -61,6 +61,9 @@ class Session:
     _settings: "dict[tuple[str, float | None], StudySettings | None]" = field(
         default_factory=dict, init=False
     )
+
+    def __post_init__(self) -> None:
+        self.watcher.asked = self.asked
 
     @classmethod
     def at(cls, workspace: Path, preset: Path | None = None) -> "Session":
@@ -85,35 +88,36 @@ class Session:
             self._settings[known] = self.settings(study)
         return self._settings[known]
 
+    def asked(self, study: str) -> "Asked":
+        """What this session asks for in place of what the study's preset says of its pick."""
+        return self.limits.get(study, self.within)
+
     def picked(self, name: str, state: StudyState) -> "Pick | None":
-        """A study's pick, by the threshold of this session."""
+        """A study's pick, by what this session asks for."""
         from engine.results import pick
 
         settings = self.settings_of(name, state)
-        if settings and (moved := self.limits.get(name)):
-            from engine.search import answers
+        return pick.pick(state, pick.rule(settings, self.asked(name)) if settings else pick.STANDARD)
 
-            return answers.answer(state, pick.rule(settings), moved).picked
-        by = pick.rule(settings, self.within) if settings else pick.STANDARD
-        return pick.pick(state, by)
+    def trial_of(self, state: StudyState | None) -> int:
+        """The trial that pages on one show: the chosen one, else the study's pick, else the first."""
+        if self.trial is not None or state is None:
+            return self.trial or 0
+        found = self.picked(self.study or state.name, state)
+        return found.trial.index if found else 0
 
     def show(self, study: str) -> None:
         """Make a study the current one, with the trial to take of it, unless it is that already."""
         if study != self.study:
-            self.study, self.trial, self.overlay = study, self._trial_of(study), []
+            self.study, self.trial, self.overlay = study, None, []
 
     def current(self) -> str | None:
         """The current study; where none was chosen yet, the newest of the workspace becomes it."""
         if self.study is None:
             runs = rundir.studies(self.workspace)
             if runs:
-                self.study, self.trial = runs[0].name, self._trial_of(runs[0].name)
+                self.study, self.trial = runs[0].name, None
         return self.study
-
-    def _trial_of(self, study: str) -> int:
-        """The trial that pages on one begin with: the pick as it was last written down, else the first."""
-        index = self.run(study).stored_status().pick.get("index")
-        return index if isinstance(index, int) else 0
 
     def keep(self, **changes: object) -> None:
         """Take note for the next lab of what has changed."""
@@ -127,7 +131,7 @@ class Session:
         if asked is None or str(asked.absolute()) == last.preset:
             self.remembered = last
         if last.study and self.run(last.study).preset.is_file():
-            self.study, self.trial = last.study, last.trial
+            self.study, self.trial = last.study, last.trial if last.trial >= 0 else None
         return place or (last.place if asked is None else "")
 
     def take_remembered(self) -> "Remembered | None":

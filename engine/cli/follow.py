@@ -196,7 +196,7 @@ def describe(event: ev.Event, state: StudyState, reported: set[str], *, brief: b
         case ev.StudyFinished():
             if not state.trials:
                 return f"{event.state} before its trials were planned"
-            return f"{event.state}: {state.done} of {len(state.trials)} trials done, {state.failed} failed"
+            return f"{event.state}: {state.counts}, {state.failed} failed"
         case ev.Verdict() | ev.StepStarted() | ev.StepProgress():
             return ""
         case _:

@@ -72,7 +72,7 @@ def _list(args: argparse.Namespace) -> int:
         [
             name,
             status.state + "?" * bool(status.doubt) + (f", {status.verdict}" if status.verdict else ""),
-            f"{status.done}/{status.trials}" + (f" ({status.failed} failed)" if status.failed else ""),
+            f"{status.done}/{status.trials}" + (f" ({', '.join(less)})" if (less := _less(status)) else ""),
             cell(status.pick),
             numbers.age(now - status.created) if status.created else "",
             status.host,
@@ -88,6 +88,12 @@ def _list(args: argparse.Namespace) -> int:
     say_text(tables.table(headers, cells, align, columns()))
     say(*(f"{name}: {status.standing}" for name, status in rows if status.standing), *_not_well(rows))
     return 0
+
+
+def _less(status: "Status") -> list[str]:
+    """What keeps the count of trials from telling all."""
+    counted = ((status.untimed, "untimed"), (status.failed, "failed"))
+    return [f"{number} {what}" for number, what in counted if number]
 
 
 def _not_well(rows: "list[tuple[str, Status]]") -> list[str]:

@@ -19,20 +19,18 @@ from engine.studies.state import StudyState
 from engine.text.phrases import counted
 
 
-def as_json(run: RunDir, state: StudyState, within: float | None = None) -> dict[str, Any]:
+def as_json(run: RunDir, state: StudyState, asked: pick.Asked = None) -> dict[str, Any]:
     """The study as `--json` prints it, with its pick."""
-    return study_json(state) | {"pick": pick.as_json(pick.pick(state, pick.rule(run.settings(), within)))}
+    return study_json(state) | {"pick": pick.as_json(pick.pick(state, pick.rule(run.settings(), asked)))}
 
 
-def print_study(
-    run: RunDir, state: StudyState, within: float | None = None, *, followed: bool = False
-) -> None:
+def print_study(run: RunDir, state: StudyState, asked: pick.Asked = None, *, followed: bool = False) -> None:
     """Table, chart and verdict on stdout; what was told at the start too, unless the study was just followed.
 
     The pick may lose `within` points instead of what its preset says.
     """
     settings = run.settings()
-    choice = pick.pick(state, pick.rule(settings, within))
+    choice = pick.pick(state, pick.rule(settings, asked))
     say(heading(state))
     if state.checked and not followed:
         say(*state.checked.lines)

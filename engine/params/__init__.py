@@ -3,6 +3,7 @@
 from typing import get_args
 
 from engine.params.base import Params, StepParams
+from engine.params.blocks import PruneBlocks
 from engine.params.calibrate import Calibrate
 from engine.params.channels import PruneChannels
 from engine.params.cluster_weights import ClusterWeights
@@ -22,6 +23,7 @@ Step = (
     | Finetune
     | PruneWeights
     | PruneChannels
+    | PruneBlocks
     | ClusterFilters
     | ClusterKernels
     | ClusterWeights
@@ -50,6 +52,7 @@ __all__ = [
     "Factorize",
     "Finetune",
     "Params",
+    "PruneBlocks",
     "PruneChannels",
     "PruneWeights",
     "QuantizeDynamic",

@@ -66,11 +66,12 @@ class LatencyTarget(Params):
 
 
 class PruneChannels(StepParams):
-    """Remove whole channels with everything coupled to them, so that the network really shrinks."""
+    """Remove whole channels with everything coupled to them, so that the network really shrinks; of attention also
+    whole heads, and dimensions of heads."""
 
     kind: ClassVar[str] = "prune.channels"
     rates_of: ClassVar[str] = "channels"
-    version: ClassVar[int] = 7
+    version: ClassVar[int] = 8
     family: ClassVar[Family] = "pruning"
     compresses: ClassVar[bool] = True
     clears: ClassVar[frozenset[Overlay]] = frozenset(TABLES)
@@ -112,7 +113,7 @@ class PruneChannels(StepParams):
     repair: bool = True
     """Whether layers that lost inputs are refitted by least squares on training images without their labels, so that
     their outputs come nearest to what they were (He et al. 2017), most of all where the network's answer hangs on
-    them."""
+    them; heads of attention are turned beforehand, so that dimensions that go are made up for by those that stay."""
     calibrate: bool = True
     """Whether BatchNorm statistics are estimated anew afterwards where layers were not refitted; those that were give
     outputs that fit the statistics they had."""

@@ -52,6 +52,11 @@ class Limit:
             return self.value
         return None if baseline is None or self.kind == "loss" else self.value * baseline
 
+    @property
+    def written(self) -> str:
+        """The amount or share as presets have it."""
+        return f"{100 * self.value:.9g} %" if self.kind == "share" else f"{self.value:.9g}"
+
     def __str__(self) -> str:
         match self.kind:
             case "loss":

@@ -39,10 +39,10 @@ class Reported:
     pick: pick.Pick | None
 
 
-def reported(run: RunDir, state: StudyState, within: float | None = None) -> Reported:
+def reported(run: RunDir, state: StudyState, asked: pick.Asked = None) -> Reported:
     """Gather it; the pick may lose `within` points instead of what the preset says."""
     settings = run.settings()
-    return Reported(run, state, settings, written.read(run), pick.pick(state, pick.rule(settings, within)))
+    return Reported(run, state, settings, written.read(run), pick.pick(state, pick.rule(settings, asked)))
 
 
 def report(studies: Sequence[Reported], now: float | None = None) -> Report:
@@ -116,8 +116,7 @@ def _head(one: Reported) -> Iterator[Block]:
         yield Paragraph(f"Note: {one.notes.text}")
     if one.notes.tags:
         yield Paragraph(" ".join(f"#{tag}" for tag in one.notes.tags))
-    done = f"{one.state.done} of {len(one.state.trials)} trials done"
-    yield Paragraph(f"The study is {one.state.status}, {done}.")
+    yield Paragraph(f"The study is {one.state.status}, {one.state.counts}.")
     if ended := failures.lines(one.state):
         yield Bullets(tuple(line.strip() for line in ended))
 

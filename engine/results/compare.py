@@ -96,13 +96,13 @@ def named(text: str) -> tuple[str, str]:
     return (study, trial or pick.PICK) if colon else (text, pick.PICK)
 
 
-def side(run: RunDir, state: StudyState, wanted: str, within: float | None = None) -> Side:
+def side(run: RunDir, state: StudyState, wanted: str, asked: pick.Asked = None) -> Side:
     """A trial by its number, or the study's pick, which may lose `within` points if given.
 
     Raises UsageError where there is no such one.
     """
     if wanted == pick.PICK:
-        choice = pick.pick(state, pick.rule(run.settings(), within))
+        choice = pick.pick(state, pick.rule(run.settings(), asked))
         if choice is None:
             detail = "\n".join(failures.lines(state))
             raise UsageError(f"Study {run.name} has no pick", detail, f"Name a trial: {run.name}:0.")

@@ -73,7 +73,7 @@ def order(
     form: str | None,
     out: Path,
     force: bool,
-    within: float | None = None,
+    asked: pick.Asked = None,
 ) -> Order:
     """What to write for `trial` of a study: its number, or `pick`, see `choose`.
 
@@ -82,7 +82,7 @@ def order(
     """
     if form is not None and form not in FORMATS:
         raise UsageError(f"There is no format {form}", f"Formats are {', '.join(get_args(Format))}.")
-    chosen_trial, why = choose(run, state, trial, within)
+    chosen_trial, why = choose(run, state, trial, asked)
     chosen = _fitting(chosen_trial, form)
     model = _as_measured(run, chosen_trial)
     check_free(out, force)
@@ -170,9 +170,7 @@ def _fitting(trial: TrialState, wanted: str | None) -> Format:
     return form
 
 
-def choose(
-    run: RunDir, state: StudyState, wanted: str, within: float | None = None
-) -> tuple[TrialState, str]:
+def choose(run: RunDir, state: StudyState, wanted: str, asked: pick.Asked = None) -> tuple[TrialState, str]:
     """The trial that is meant, and why it is that one, as a sentence.
 
     `pick` is the study's pick (`engine.results.pick`), which may lose `within` points instead of what its preset
@@ -189,7 +187,7 @@ def choose(
         raise UsageError(
             f"No trial of {run.name} is finished yet", "", f"`secateur watch {run.name}` follows it."
         )
-    best_pick = pick.pick(state, pick.rule(run.settings(), within))
+    best_pick = pick.pick(state, pick.rule(run.settings(), asked))
     if best_pick is not None:
         return best_pick.trial, pick.verdict(best_pick)
     best = max(finished, key=_validation)

@@ -65,7 +65,7 @@ class Ending:
 def ending(state: StudyState) -> Ending | None:
     """What became of a study; None while all goes well."""
     count, failed = len(state.trials), state.failed
-    done = f"{state.done} of {counted(count, 'trial')} done" if count else "before its trials were planned"
+    done = state.counts if count else "before its trials were planned"
     own = (Reason(state.error),) if state.error else ()
     reasons = (*own, *reasons_of(state.trials))
     match state.status:

@@ -11,7 +11,7 @@ from engine.measures.table import QUALITIES, measure, measure_text
 from engine.params.preset import Pick as Rule
 from engine.params.search import MOST_ACCURATE
 from engine.presets import limits
-from engine.results import latency_targets
+from engine.results import latency_targets, searches
 from engine.results.summary import PACKED, baseline_value, measure_value, quality_name
 from engine.studies.rundir import RunDir
 from engine.studies.state import MALFORMED, StudyState, TrialState, load
@@ -70,21 +70,44 @@ class Pick:
         return describe(self.trial, self.goal, self.quality)
 
 
-def rule(settings: "StudySettings", within: float | None = None) -> Rule:
-    """By which rule a study's model is picked: its preset's, with `within` points if given."""
+Asked = float | tuple[limits.Limit, ...] | None
+"""What somebody asks for in place of what a study's preset says: points that its pick may lose, or, of a search, all
+limits; None: as the preset says."""
+
+
+class Moved(Rule):
+    """A rule with other limits than those that a search has made its own choice by."""
+
+
+def rule(settings: "StudySettings", asked: Asked = None) -> Rule:
+    """By which rule a study's model is picked: its preset's, with what is `asked` for."""
     kept = settings.pick
-    return kept if within is None else kept.model_copy(update={"within": within})
+    if isinstance(asked, tuple):
+        return moved(kept, asked)
+    return kept if asked is None else kept.model_copy(update={"within": asked})
+
+
+def moved(by: Rule, to: Sequence[limits.Limit]) -> Moved:
+    """The rule with these limits in place of its own."""
+    lost = limits.loss(to)
+    bounds = {limit.measure: limit.written for limit in limits.amounts(to)}
+    within = 100.0 if lost is None else 100 * lost
+    return Moved.model_construct(**{**dict(by), "within": within, "limits": bounds})
 
 
 def pick(state: StudyState, by: Rule = STANDARD) -> Pick | None:
     """The trial of the smallest model that loses at most `by.within` points of validation accuracy (or mAP50-95).
 
-    Of a search that is through, its own choice, which was made so among its finalists (`engine.search.choice`).
+    Of a search that is through, its own choice, which was made so among its finalists (`engine.search.choice`);
+    by a rule whose limits were `Moved`, what meets these of all that it has tried.
     Small is what has least of the goal, see `goal_of`. Trials that differ in their seed alone are judged by their
     means, and the one that is best on validation stands for them. Nothing is chosen on the test split. A model that
     is no smaller than its baseline is never the pick, unless a search came to nothing smaller. Where every smaller one
     loses more, the one that loses least is it (`Pick.within` is False). None while no smaller model is done.
     """
+    if isinstance(by, Moved):
+        tried = [one for one in state.trials if one.proposal and searches.role(one) != searches.UNCOMPRESSED]
+        return best(judged(state, tried, by))
     chosen = _chosen(state)
     return best(judged(state, chosen or state.trials, by, smaller=not chosen))
 
@@ -128,19 +151,19 @@ def _has_latency(trial: TrialState, by: Rule) -> bool:
     return all(measure_value(trial.results, name) is not None for name in wanted)
 
 
-def trials(
-    studies: "Iterable[tuple[StudySettings, StudyState]]", within: float | None = None
-) -> list[TrialState]:
-    """The picked trial of each study that has one; it may lose `within` points if given."""
-    return [picked.trial for settings, state in studies if (picked := pick(state, rule(settings, within)))]
+def trials(studies: "Iterable[tuple[StudySettings, StudyState]]", asked: Asked = None) -> list[TrialState]:
+    """The picked trial of each study that has one, by what is `asked` for."""
+    return [picked.trial for settings, state in studies if (picked := pick(state, rule(settings, asked)))]
 
 
-def repicked(run: RunDir, status: Status, within: float | None) -> Status:
-    """A study's status with the pick that it has if it may lose `within` points; as it is where that was not asked."""
-    if within is None or not status.pick or status.pick.get("allowed") == within / 100:
+def repicked(run: RunDir, status: Status, asked: Asked) -> Status:
+    """A study's status with the pick that it has by what is `asked` for; as it is where that is nothing else."""
+    if asked is None:
+        return status
+    if not isinstance(asked, tuple) and status.pick.get("allowed", asked / 100) == asked / 100:
         return status
     try:
-        return replace(status, pick=as_json(pick(load(run.path), rule(run.settings(), within))))
+        return replace(status, pick=as_json(pick(load(run.path), rule(run.settings(), asked))))
     except (SecateurError, *MALFORMED):  # whoever opens it is told; the list shows the pick that is kept
         return status
 

@@ -38,7 +38,7 @@ MOST_QUALITIES = 32
 def qualities(state: StudyState) -> list[float]:
     """What the models of the trials that are done are judged by, in the order of the trials; of many, evenly chosen
     ones."""
-    found = [quality_of(trial.results) for trial in state.trials if trial.status == "done"]
+    found = [quality_of(trial.results) for trial in state.trials if trial.scored]
     values = [round(value, 4) for _, value in filter(None, found)]
     step = max(1, -(-len(values) // MOST_QUALITIES))
     return values[::step]

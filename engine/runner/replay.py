@@ -23,7 +23,7 @@ def create(original: RunDir) -> RunDir:
     if state.status != "done":
         raise UsageError(
             f"Study {original.name} is {state.status}: only a finished one can be replayed",
-            f"{state.done} of its {len(state.trials)} trials are done.",
+            f"{state.counts}.",
             f"`secateur resume {original.name}` completes it.",
         )
     return launch.create(

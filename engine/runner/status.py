@@ -45,6 +45,7 @@ def with_events(before: Status, state: StudyState, rule: Pick) -> Status:
         before,
         trials=max(before.trials, len(state.trials)),
         done=state.done,
+        untimed=state.untimed,
         failed=state.failed,
         qualities=qualities(state),
         pick=pick.as_json(pick.pick(state, rule)),

@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from engine.measures.table import measure_text
 from engine.params.preset import Pick as Rule
 from engine.params.search import MOST_ACCURATE
-from engine.presets.limits import Limit, amounts, loss
+from engine.presets.limits import Limit
 from engine.results import pick
-from engine.results.searches import FINALIST, UNCOMPRESSED, role
+from engine.results.searches import FINALIST, role
 from engine.results.summary import PACKED, measure_value
 from engine.studies.state import StudyState
 from engine.text.numbers import ratio
@@ -47,11 +47,7 @@ class Answer:
 
 def answer(state: StudyState, rule: Rule, limits: Sequence[Limit]) -> Answer:
     """What to take within `limits`, of all that the search has tried; `rule` says what is to be least."""
-    asked = {limit.measure: _written(limit) for limit in amounts(limits)}
-    lost = loss(limits)
-    by = rule.model_copy(update={"within": 100.0 if lost is None else 100 * lost, "limits": asked})
-    among = [trial for trial in state.trials if trial.proposal and role(trial) != UNCOMPRESSED]
-    found = pick.best(pick.judged(state, among, by))
+    found = pick.pick(state, pick.moved(rule, limits))
     return Answer(tuple(limits), found, found is not None and role(found.trial) == FINALIST)
 
 
@@ -78,11 +74,6 @@ def _next(ladder: Sequence[float], value: float, by: int) -> float:
     if by > 0:
         return float(next((step for step in ladder if step > value + tolerance), value))
     return float(next((step for step in reversed(ladder) if step < value - tolerance), value))
-
-
-def _written(limit: Limit) -> str:
-    """The limit as presets have it."""
-    return f"{100 * limit.value:.9g} %" if limit.kind == "share" else f"{limit.value:.9g}"
 
 
 def _amount(found: pick.Pick) -> str:

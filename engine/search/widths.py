@@ -12,7 +12,7 @@ from engine.measures.layer_times import Grid
 
 Left = Mapping[str, int]
 """Units that are left of groups, by name; of one that is not named, all."""
-WIDTHS = "widths"
+WIDTHS = "crossing widths"
 """Where a step's findings have them."""
 
 
@@ -21,7 +21,7 @@ class Widths:
 
     def __init__(self, told: Mapping[str, Any], times: Mapping[str, Any] | None) -> None:
         self.units: dict[str, int] = dict(told["units"])
-        self._axes: list[tuple[int, dict[str, int]]] = [(width, shares) for width, shares in told["axes"]]
+        self._axes: list[list[list[Any]]] = told["axes"]
         self._terms, self._fixed = told["terms"], told["fixed"]
         self._layers, self._times = told.get("layers", ()), times
 
@@ -31,7 +31,7 @@ class Widths:
 
     def amounts(self, left: Left) -> dict[str, float]:
         """Parameters, multiply-accumulates and, by its name, the latency in milliseconds."""
-        widths = [width - _gone(self.units, shares.items(), left) for width, shares in self._axes]
+        widths = [_width(axis, self.units, left) for axis in self._axes]
         macs, parameters = self._fixed
         for of_macs, of_parameters, axes in self._terms:
             product = math.prod(widths[axis] for axis in axes)
@@ -45,17 +45,16 @@ class Widths:
     def _time(self, layer: Mapping[str, Any], left: Left) -> float:
         config = layer["layer"]
         inputs, outputs, groups = config["inputs"], config["outputs"], config["groups"]
-        taken_in, taken_out = (
-            _gone(self.units, ((g, n) for g, _, n in layer[end]), left) for end in ("in", "out")
-        )
-        depthwise = groups == "depthwise"
-        wide = outputs - taken_out
-        tall = wide * inputs // outputs if depthwise else inputs - groups * taken_in
+        tall, wide = (_width(layer[end], self.units, left) for end in ("in", "out"))
+        tall = wide * inputs // outputs if groups == "depthwise" else groups * tall
         return self._grids[_kind(config)].at(tall, wide)
 
 
-def _gone(units: Mapping[str, int], shares: Any, left: Left) -> int:
-    return sum((units[name] - left.get(name, units[name])) * each for name, each in shares)
+def _width(axis: list[list[Any]], units: Mapping[str, int], left: Left) -> int:
+    """What is left of an axis of which so many positions go with a unit of any of these groups, which cross evenly."""
+    left_of = {name: left.get(name, units[name]) / units[name] for _, names in axis for name in names}
+    width = sum(int(count) * math.prod(left_of[name] for name in names) for count, names in axis)
+    return round(width)
 
 
 def _kind(config: Mapping[str, Any]) -> str:

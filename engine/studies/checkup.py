@@ -6,7 +6,7 @@ from typing import Any
 
 from engine.datasets.preprocess import unsaid
 from engine.machine.value import Machine
-from engine.params import Distill, Step
+from engine.params import Distill, PruneBlocks, Step
 from engine.params.distillation import ModelTeacher, own_teachers
 from engine.params.preset import Data, Model
 from engine.params.runtimes import KIND
@@ -123,6 +123,8 @@ def _named(step: Step) -> Iterator[tuple[str, tuple[str, ...]]]:
     """The step's parameters that name layers of the network it works on, with the names."""
     if skip := getattr(step, "skip", ()):
         yield "skip", skip
+    if isinstance(step, PruneBlocks) and step.keep:
+        yield "keep", step.keep
     if isinstance(step, Distill) and (pairs := getattr(step.method, "layers", ())):
         own_teacher = isinstance(step.teacher, ModelTeacher)
         halves = [text.partition("=") for text in pairs]

@@ -7,6 +7,7 @@ from typing import Any, Literal, get_args
 from engine.machine.process import Process
 from engine.studies import lives
 from engine.text.numbers import age
+from engine.text.phrases import counted
 
 StudyStatus = Literal["queued", "running", "done", "failed", "cancelled", "lost", "unreadable"]
 OPEN: tuple[StudyStatus, ...] = ("queued", "running")
@@ -31,6 +32,9 @@ class Status:
     updated: float = 0.0
     trials: int = 0
     done: int = 0
+    """Trials whose models are trained and scored."""
+    untimed: int = 0
+    """Of these, those whose latency is still to be measured."""
     failed: int = 0
     pick: dict[str, Any] = field(default_factory=dict)
     """The model to take, see `engine.results.pick.as_json`."""
@@ -59,9 +63,23 @@ class Status:
         return self.queue or self.doubt
 
     @property
+    def counts(self) -> str:
+        """How many trials are done, in words."""
+        return counts(self.done, self.trials, self.untimed)
+
+    @property
     def process(self) -> Process:
         """The process that wrote it."""
         return Process(self.host, self.pid, self.start_ticks, self.boot_id)
+
+
+def counts(done: int, of: int, untimed: int, verb: str = " done") -> str:
+    """How many trials are trained and scored, and how many of them have no latency yet.
+
+    >>> counts(14, 14, 9), counts(1, 1, 0)
+    ('14 of 14 trials done, 9 without latency yet', '1 of 1 trial done')
+    """
+    return f"{done} of {counted(of, 'trial')}{verb}" + (f", {untimed} without latency yet" if untimed else "")
 
 
 def plausible(name: str, value: Any) -> bool:

@@ -104,6 +104,7 @@ class Study:
             "updated": time.time(),
             "trials": len(self.points),
             "done": self.state.done,
+            "untimed": self.state.untimed,
             "failed": self.state.failed,
             "qualities": qualities(self.state),
             "pick": pick.as_json(pick.pick(self.state)),

@@ -20,6 +20,7 @@ GIVEN: dict[str, dict[str, Any]] = {
     "finetune": {"epochs": 1, "precision": "bf16"},
     "prune.weights": {"sparsity": 0.5, "criterion": "taylor"},
     "prune.channels": {"ratio": 0.3},
+    "prune.blocks": {"count": 1},
     "cluster.filters": {"restarts": 1},
     "cluster.kernels": {"entries": 4, "restarts": 1},
     "cluster.weights": {"centroids": 8},

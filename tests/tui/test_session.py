@@ -106,7 +106,19 @@ async def test_errors_and_trials_are_asked_for_too(tmp_path: Path) -> None:
         assert "can't be written" in message.error.title
 
 
-def test_another_study_begins_at_its_first_trial_and_alone(tmp_path: Path) -> None:
+def test_pages_follow_the_pick_of_a_study_until_a_trial_is_chosen(tmp_path: Path) -> None:
+    study, session = fabricate.Study(tmp_path).start(), Session.at(tmp_path)
+    session.show("quickstart-1")
+    assert session.trial_of(study.state) == 0, "nothing is done yet"
+    study.finish()
+    assert session.trial_of(study.state) == 9
+    session.within = 20.0
+    assert session.trial_of(study.state) > 9, "the pick by what is asked for"
+    session.trial = 3
+    assert session.trial_of(study.state) == 3
+
+
+def test_another_study_begins_at_its_pick_and_alone(tmp_path: Path) -> None:
     session = Session.at(tmp_path)
     assert session.current() is None
     session.show("a-1")
@@ -114,7 +126,7 @@ def test_another_study_begins_at_its_first_trial_and_alone(tmp_path: Path) -> No
     session.show("a-1")
     assert (session.trial, session.overlay) == (3, ["b-1"])
     session.show("b-1")
-    assert (session.study, session.trial, session.overlay) == ("b-1", 0, [])
+    assert (session.study, session.trial, session.overlay) == ("b-1", None, [])
 
 
 def test_the_newest_study_is_current_until_one_is_chosen(tmp_path: Path) -> None:

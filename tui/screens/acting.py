@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 from engine.errors import SecateurError
 from engine.studies.status import OPEN
-from engine.text.phrases import counted
 from tui.screens.base import BaseScreen
 from tui.session import Failed, Go, Tell
 from tui.widgets.confirm import Ask, Confirm
@@ -33,10 +32,7 @@ class StudyActions(BaseScreen):
         """Stop what is open of what is meant, once that is confirmed: the key lies beside others."""
         meant = [study for study in self.meant() if study.status.state in OPEN]
         if meant:
-            done = ", ".join(
-                f"{study.run.name}: {study.status.done} of {counted(study.status.trials, 'trial')} done"
-                for study in meant
-            )
+            done = ", ".join(f"{study.run.name}: {study.status.counts}" for study in meant)
             title = f"Stop {meant[0].run.name}?" if len(meant) == 1 else f"Stop {len(meant)} studies?"
             detail = f"{done}. What is done stays, and r goes on where it was."
             if not await self.app.push_screen_wait(Confirm(title, detail, "Stop", "Go on")):

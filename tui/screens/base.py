@@ -1,5 +1,6 @@
 """What every place of the lab has: the bar of places above, the keys that work here below."""
 
+import asyncio
 from typing import TypeVar
 
 from textual import events, on
@@ -157,8 +158,11 @@ class StudyScreen(BaseScreen):
     def on_screen_suspend(self) -> None:
         self.session.watcher.unsubscribe(self)
 
-    def on_study_changed(self, message: StudyChanged) -> None:
+    async def on_study_changed(self, message: StudyChanged) -> None:
         if message.run_name == self.session.study:
+            await asyncio.to_thread(
+                self.session.settings_of, message.run_name, message.state
+            )  # the pick's rule
             self.show_current(message.state)
             self.show_state(message.state)
 

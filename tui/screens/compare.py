@@ -38,7 +38,8 @@ class CompareActions(BaseScreen):
 
     def compared(self) -> list[str]:
         """Trials that are chosen already, as `STUDY:TRIAL` or as a study for its pick; those missing are asked for."""
-        return [f"{self.session.study}:{self.session.trial}"] if self.session.study else []
+        study = self.session.study
+        return [f"{study}:{self.session.trial_of(self.session.watcher.state(study))}"] if study else []
 
     def action_compare(self) -> None:
         self.run_worker(self._compare(), group="compare", exclusive=True)
@@ -67,14 +68,13 @@ class CompareActions(BaseScreen):
         run = self.session.run(study)
         with readable(run):
             state = load(run.path)
+            choice = pick.pick(state, pick.rule(run.settings(), self.session.asked(run.name)))
+            picked = choice.trial if choice else None
+            here = str(picked.index) if index == pick.PICK and picked else index
             done = [
-                trial
-                for trial in state.trials
-                if trial.measure.status == "done" and str(trial.index) != index
+                trial for trial in state.trials if trial.measure.status == "done" and str(trial.index) != here
             ]
             goal, quality = pick.goal_of(state, done) if done else "", quality_name(state)
-            choice = pick.pick(state, pick.rule(run.settings(), self.session.within))
-            picked = choice.trial if choice else None
             done.sort(key=lambda trial: (trial is not picked, trial.index))
             names = [(f"{study}:{trial.index}", pick.describe(trial, goal, quality)) for trial in done]
         own = [Choice(name, name, about) for name, about in names]
@@ -90,5 +90,5 @@ class CompareActions(BaseScreen):
             study, trial = compare.named(text)
             run = self.session.run(study)
             with readable(run):
-                found.append(compare.side(run, load(run.path), trial, self.session.within))
+                found.append(compare.side(run, load(run.path), trial, self.session.asked(run.name)))
         return compare.compare(*found)

@@ -303,7 +303,7 @@ class CurvesScreen(ReportActions, CopyActions, NextActions, SearchActions, KnobA
             self.session.overlay,
             several=True,
             columns=("study", "about"),
-            preview=lambda name: of_study(self.session.run(name), self.session.within),
+            preview=lambda name: of_study(self.session.run(name), self.session.asked(name)),
         )
         self.app.push_screen(picker, set_)
 
@@ -332,7 +332,7 @@ class CurvesScreen(ReportActions, CopyActions, NextActions, SearchActions, KnobA
 
     def read_clips(self) -> Sequence[Clip]:
         name = self.session.study
-        return studies_work.clips(self.session.run(name), None, self.session.within) if name else ()
+        return studies_work.clips(self.session.run(name), None, self.session.asked(name)) if name else ()
 
     def in_report(self) -> list[str]:
         return self._following

@@ -67,7 +67,7 @@ class KnobScreen(StudyScreen, CopyActions, StartActions):
         study, now = self.session.current(), self._turning
         if study is None:
             return
-        same = now is not None and (now.run.name, now.trial) == (study, self.session.trial)
+        same = now is not None and (now.run.name, now.trial) == (study, self.session.trial or 0)
         if not same or now is None or now.closed:
             self._take(now if same else None)
 
@@ -82,7 +82,7 @@ class KnobScreen(StudyScreen, CopyActions, StartActions):
     def _take(self, before: Turning | None) -> None:
         self._give_back()
         run = self.session.run(self.session.study or "")
-        self._turning = Turning(run, self.session.trial, before)
+        self._turning = Turning(run, self.session.trial or 0, before)
         self.run_worker(self._start(self._turning), group="worker")
         self._show()
 
@@ -116,7 +116,7 @@ class KnobScreen(StudyScreen, CopyActions, StartActions):
         top.redraw()
         if turning is not None:
             settings = self.session.settings_of(self._state.name, self._state) if self._state else None
-            rule = pick.rule(settings, self.session.within) if settings else pick.STANDARD
+            rule = pick.rule(settings, self.session.asked(turning.run.name)) if settings else pick.STANDARD
             trial = find(self._state, turning.trial)
             figure = knob.figure(turning, trial, rule)
             plot.border_title = knob.title(trial, rule)

@@ -183,14 +183,14 @@ class LabScreen(EditActions, FileActions, DataActions, OutsideActions):
             another = state is not None and state.preset not in ("", self.document.name)
             live.border_title = "study of another preset" if another else "study"
             settings = self.session.settings_of(state.name, state) if state else None
-            live.within = self.session.within
+            live.asked = self.session.asked(state.name) if state else None
             live.show(state, settings, self.session.expected.get(state.name) if state else None)
 
     @on(events.Resize)
     def _comes_into_view(self) -> None:
         self.call_after_refresh(self._show_study)
 
-    def on_study_changed(self, message: StudyChanged) -> None:
+    async def on_study_changed(self, message: StudyChanged) -> None:
         if message.run_name == self.session.study and message.state.status not in OPEN:
             self.check_soon()
 

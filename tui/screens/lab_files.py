@@ -5,13 +5,13 @@ from pathlib import Path
 
 from textual import work
 
-from engine.errors import SecateurError
-from engine.presets import shipped
+from engine.errors import PresetInvalid, SecateurError
+from engine.presets import shipped, spec
 from engine.store.paths import home
 from engine.text.tables import abbreviate
 from tui.lab.document import Document, read, typed_path, with_suffix
 from tui.screens.lab_base import LabBase
-from tui.screens.lab_texts import TextView, diff_parts
+from tui.screens.lab_texts import TextView, YamlView, diff_parts
 from tui.session import Failed
 from tui.widgets.confirm import Confirm, Prompt
 from tui.widgets.outline import Outline
@@ -193,7 +193,13 @@ class FileActions(LabBase):
 
     def action_yaml(self) -> None:
         self.flush()
-        self.app.push_screen(TextView(f"{self.document.name} as YAML", [(self.document.yaml(), "")]))
+        document, problems = self.document, self.checked.problems
+        if problems:  # with the lines of the text that is shown
+            try:
+                spec.parse(document.text, document.name, folder=document.folder)
+            except PresetInvalid as invalid:
+                problems = invalid.problems
+        self.app.push_screen(YamlView(f"{document.name} as YAML", document.text, problems))
 
     def action_diff(self) -> None:
         self.flush()

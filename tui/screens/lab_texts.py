@@ -7,7 +7,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.screen import ModalScreen
 
-from engine.errors import SecateurError
+from engine.errors import Problem, SecateurError
 from engine.presets.spec import Spec
 from engine.results.estimates import Estimate
 from engine.text.tables import cell_width
@@ -51,6 +51,19 @@ class TextView(ModalScreen[bool]):
 
     def action_close(self) -> None:
         self.dismiss(False)
+
+
+class YamlView(TextView):
+    """A preset's YAML in colours, each of its problems below the line that it is about."""
+
+    def __init__(self, title: str, yaml: str, problems: Sequence[Problem]) -> None:
+        super().__init__(title, ())
+        self._yaml, self._problems = yaml, problems
+
+    def build(self, width: int) -> Sequence[Line]:
+        from tui.views.highlight import highlighted
+
+        return highlighted(self._yaml, self._problems, width)
 
 
 class Review(TextView):

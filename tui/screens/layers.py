@@ -47,7 +47,7 @@ class LayersScreen(StudyScreen, CompareActions, CopyActions):
 
     def show_state(self, state: StudyState | None) -> None:
         self._state = state
-        trial = find(state, self.session.trial)
+        trial = find(state, self.session.trial_of(state))
         if state is None or trial is None:
             self._layers = []
             self._fill(nothing(state))
@@ -80,6 +80,9 @@ class LayersScreen(StudyScreen, CompareActions, CopyActions):
         rows = layers.ordered(self._layers, SORTS[self._sort], self._reversed)
         self.query_one(Table).fill(layers.rows(rows), layers.headed(rows, SORTS[self._sort]))
 
+    def picks_changed(self) -> None:
+        self.show_state(self._state)
+
     def clips(self) -> Sequence[Clip]:
         return of_table(self.query_one(Table), "table of layers")
 
@@ -95,5 +98,5 @@ class LayersScreen(StudyScreen, CompareActions, CopyActions):
         """Show the trial before or after."""
         count_ = len(self._state.trials) if self._state else 0
         if count_:
-            self.session.trial = (self.session.trial + by) % count_
+            self.session.trial = (self.session.trial_of(self._state) + by) % count_
             self.show_state(self._state)

@@ -21,7 +21,9 @@ class NextActions(BaseScreen):
         if not name:
             return
         try:
-            found = await asyncio.to_thread(studies.suggested, self.session.run(name), self.session.within)
+            found = await asyncio.to_thread(
+                studies.suggested, self.session.run(name), self.session.asked(name)
+            )
         except SecateurError as error:
             self.post_message(Failed(error))
             return

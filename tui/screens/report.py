@@ -35,7 +35,7 @@ class ReportActions(BaseScreen):
         self.post_message(Tell(f"{name} …"))
         try:
             runs = [self.session.run(study) for study in names]
-            path = await asyncio.to_thread(studies.report, runs, name, self.session.within)
+            path = await asyncio.to_thread(studies.report, runs, name, self.session.asked)
         except SecateurError as error:
             self.post_message(Failed(error))
         else:

@@ -225,7 +225,9 @@ class StudiesScreen(
         if not chosen:
             return
         try:
-            trial, why = await asyncio.to_thread(studies.pick, chosen[0], self.session.within)
+            trial, why = await asyncio.to_thread(
+                studies.pick, chosen[0], self.session.asked(chosen[0].run.name)
+            )
         except SecateurError as error:
             self.post_message(Failed(error))
         else:
@@ -246,7 +248,7 @@ class StudiesScreen(
 
     def read_clips(self) -> Sequence[Clip]:
         study = self.pointed()
-        return studies.clips(self.session.run(study), None, self.session.within) if study else ()
+        return studies.clips(self.session.run(study), None, self.session.asked(study)) if study else ()
 
     def action_note(self) -> None:
         self.run_worker(self._note())

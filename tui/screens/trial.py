@@ -57,6 +57,7 @@ class TrialScreen(StudyScreen, ReportActions, CompareActions, CopyActions, NextA
     def __init__(self, session: Session) -> None:
         super().__init__(session)
         self._state: StudyState | None = None
+        self._index = 0
         self._by_true_class: tuple[dict[str, Any], dict[str, Any]] = ({}, {})
         self._read: tuple[str, str] | None = None
 
@@ -66,9 +67,9 @@ class TrialScreen(StudyScreen, ReportActions, CompareActions, CopyActions, NextA
             yield Document(self._right, id="right")
 
     def show_state(self, state: StudyState | None) -> None:
-        self._state = state
+        self._state, self._index = state, self.session.trial_of(state)
         self._draw()
-        trial = find(state, self.session.trial)
+        trial = find(state, self._index)
         wanted = (f"{state.name} {trial.measure.key}", trial.measure.status) if state and trial else None
         if state is not None and trial is not None and wanted != self._read:
             self._read, self._by_true_class = wanted, ({}, {})
@@ -100,7 +101,7 @@ class TrialScreen(StudyScreen, ReportActions, CompareActions, CopyActions, NextA
         return self._build(parts, width)
 
     def _right(self, width: int) -> list[Line]:
-        if find(self._state, self.session.trial) is None:
+        if find(self._state, self._index) is None:
             return []
         return self._build(self._measured(), width)
 
@@ -111,15 +112,18 @@ class TrialScreen(StudyScreen, ReportActions, CompareActions, CopyActions, NextA
         return classes(*self._by_true_class, width)
 
     def _build(self, parts: list[Part], width: int) -> list[Line]:
-        trial = find(self._state, self.session.trial)
+        trial = find(self._state, self._index)
         if self._state is not None and trial is None and (end := failures.ending(self._state)):
             return [[(self._state.name, "title")], *paragraphs(failures.paragraphs_of(end, ONWARD), width)]
         if self._state is None or trial is None:
             return [[(nothing(self._state), "muted")]]
         return [line for part in parts for line in part(self._state, trial, width)]
 
+    def picks_changed(self) -> None:
+        self.show_state(self._state)
+
     def clips(self) -> Sequence[Clip]:
-        trial = find(self._state, self.session.trial)
+        trial = find(self._state, self._index)
         if self._state is None or trial is None:
             return ()
         rows = [
@@ -134,24 +138,24 @@ class TrialScreen(StudyScreen, ReportActions, CompareActions, CopyActions, NextA
 
     def read_clips(self) -> Sequence[Clip]:
         name = self.session.study
-        return studies.clips(self.session.run(name), self.session.trial, self.session.within) if name else ()
+        return studies.clips(self.session.run(name), self._index, self.session.asked(name)) if name else ()
 
     def action_trial(self, by: int) -> None:
         """Show the trial before or after."""
         count = len(self._state.trials) if self._state else 0
         if count:
-            self.session.trial = (self.session.trial + by) % count
+            self.session.trial = (self._index + by) % count
             self.show_state(self._state)
 
     def turned(self) -> int | None:
-        return self.session.trial
+        return self._index
 
     def action_layers(self) -> None:
         self.post_message(Go("layers"))
 
     def action_edit(self) -> None:
         """Open the preset that makes the trial in the lab."""
-        trial = find(self._state, self.session.trial)
+        trial = find(self._state, self._index)
         if self._state is None or trial is None:
             return
         try:
@@ -180,7 +184,7 @@ class TrialScreen(StudyScreen, ReportActions, CompareActions, CopyActions, NextA
         """Take the trial's model away."""
         from tui.screens.model_export import ExportScreen
 
-        trial = find(self._state, self.session.trial)
+        trial = find(self._state, self._index)
         if self._state is None or trial is None or trial.measure.status != "done":
             self.post_message(Tell("Only a trial that is done can be exported", "warn"))
         else:

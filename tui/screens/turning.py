@@ -28,10 +28,10 @@ class KnobActions(BaseScreen):
         run, trial = self.session.run(name), self.turned()
         if trial is None:
             # Without a pick, because nothing is smaller yet, there may be a model all the same.
-            trial = self.session.trial if name == self.session.study else 0
+            trial = (self.session.trial or 0) if name == self.session.study else 0
             with contextlib.suppress(SecateurError):
                 listed = Listed(run, run.read_status())
-                trial = (await asyncio.to_thread(studies.pick, listed, self.session.within))[0].index
+                trial = (await asyncio.to_thread(studies.pick, listed, self.session.asked(name)))[0].index
         self.session.show(name)
         self.session.trial = trial
         self.post_message(Go("knob"))

@@ -168,12 +168,12 @@ def of_file(key: str, history: History) -> Builder:
     return of_preset(path, history) if is_file(path) else as_typed(key)
 
 
-def of_study(run: RunDir, within: float | None) -> Builder:
+def of_study(run: RunDir, asked: pick.Asked) -> Builder:
     """The curve of a study, its pick or what became of it."""
     listed = Listed(run, run.read_status(), notes.read(run))
     try:
         state, settings = load(run.path), run.settings()
     except (SecateurError, *MALFORMED):
         return lambda width: about(listed, width)
-    picked = pick.pick(state, pick.rule(settings, within))
+    picked = pick.pick(state, pick.rule(settings, asked))
     return Curve(listed, figure_of(state, settings.plot, [picked.trial] if picked else []))

@@ -52,6 +52,7 @@ def cells(study: Listed, now: float) -> dict[str, Cell]:
     status = study.status
     state = status.state + "?" * bool(status.doubt) + (f", {status.verdict}" if status.verdict else "")
     trials = f"{status.done}/{status.trials}" + (f" {status.failed}!" if status.failed else "")
+    trials += f", {status.untimed} untimed" if status.untimed else ""
     if status.state in OPEN and status.trials:
         trials = f"{bar(status.done / status.trials, BAR)} {trials}"
     role = "bad" if status.verdict == "different" else ROLES.get(status.state, "")

@@ -21,6 +21,7 @@ NEITHER = " " * len("  better")
 NARROWEST = 18
 """Columns that a measure's name keeps before another column goes."""
 SIGNS: dict[Standing, Span] = {
+    "scored": ("✓", "good"),
     "done": ("✓", "good"),
     "failed": ("✗", "bad"),
     "running": ("▶", "accent"),

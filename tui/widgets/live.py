@@ -33,11 +33,11 @@ RESULTS = ("sparsity", "nonzero_parameters")
 class Live(Vertical):
     """Progress, curve and trials of one study."""
 
-    within: float | None = None
-    """Points that the pick may lose, in place of what the preset says."""
+    asked: pick.Asked = None
+    """What is asked for of the pick in place of what the preset says."""
 
     def _rule(self, settings: StudySettings | None) -> Rule:
-        return pick.rule(settings, self.within) if settings else pick.STANDARD
+        return pick.rule(settings, self.asked) if settings else pick.STANDARD
 
     def compose(self) -> ComposeResult:
         yield Progress(NOTHING)
@@ -146,6 +146,8 @@ def state_cell(state: StudyState, trial: TrialState, reason: int = 0) -> Cell:
             return f"· {trial.progress * 100:.0f} % waits", "muted"
         case "waiting":
             return "· waits", "muted"
+        case "scored":
+            return "+ scored, latency " + ("to come" if state.status in OPEN else "missing"), "good"
         case "done":
             missed = latency_targets.remarks(trial)
             return (f"+ done, {missed[0]['remark']}", "warn") if missed else ("+ done", "good")

@@ -12,7 +12,7 @@ from engine.plotting.axes import scene
 from engine.plotting.axis import Axis, placeable
 from engine.plotting.cells import Cell, Rows
 from engine.plotting.figure import Figure, Limits, decimate, finite
-from engine.plotting.palette import COLOURS
+from engine.plotting.palette import COLOURS, MUTED
 from engine.plotting.text import Place, places, with_legend
 from tui.keys.table import bindings
 from tui.patches import letters
@@ -265,7 +265,8 @@ def _line(row: Sequence[Cell]) -> Line:
     """Cells joined to spans of one look."""
     spans: list[tuple[str, str]] = []
     for cell in row:
-        role = f"{cell.fg or ''}{' reverse bold' if cell.bg else ''}".strip()
+        ink = "muted" if cell.fg == MUTED.terminal else cell.fg or ""  # grey enough to be read in every theme
+        role = f"{ink}{' reverse bold' if cell.bg else ''}".strip()
         if spans and spans[-1][1] == role:
             spans[-1] = (spans[-1][0] + cell.char, role)
         else:

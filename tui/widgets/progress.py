@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from engine.results import searches
 from engine.results.failures import moment
 from engine.studies.state import StepState, StudyState
-from engine.studies.status import OPEN
+from engine.studies.status import OPEN, counts
 from engine.text import numbers, tables
 from engine.text.bars import bar
 from tui.widgets.document import wrapped
@@ -60,7 +60,7 @@ def left(state: StudyState, expected: float | None) -> str:
 def head(state: StudyState, expected: float | None, width: int, now: float) -> list[Line]:
     """Three lines: name and standing, a bar, what goes on."""
     role = ROLES.get(state.status, "accent")
-    counts = f"{state.done} of {len(state.trials)} trials" if state.trials else ""
+    done = counts(state.done, len(state.trials), state.untimed, verb="") if state.trials else ""
     failed = f", {state.failed} failed" if state.failed else ""
     going_on = state.status in OPEN
     end = now if going_on else state.finished
@@ -71,7 +71,7 @@ def head(state: StudyState, expected: float | None, width: int, now: float) -> l
         took = f"ended {moment(state.finished)}   took {took}"
     remaining = left(state, expected) if going_on else ""
     right = "   ".join(part for part in (took, remaining) if part)
-    first: Line = [(f"{state.name} ", "title"), (f"{state.status} ", role), (f"{counts}{failed}", "")]
+    first: Line = [(f"{state.name} ", "title"), (f"{state.status} ", role), (f"{done}{failed}", "")]
     used = sum(tables.cell_width(text) for text, _ in first)
     if used + tables.cell_width(right) + 2 <= width:
         first = [*first, (" " * (width - used - tables.cell_width(right)), ""), (right, "muted")]

@@ -28,7 +28,8 @@ class Remembered:
 
     place: str = ""
     study: str = ""
-    trial: int = 0
+    trial: int = -1
+    """−1: the study's pick."""
     preset: str = ""
     name: str = ""
     draft: str = ""

@@ -15,6 +15,7 @@ from tui.work.messages import Listed
 
 if TYPE_CHECKING:
     from engine.reports.clips import Clip
+    from engine.results.pick import Asked
     from engine.results.suggestions import Suggestion
 
 Act = Callable[[Listed], str]
@@ -119,14 +120,14 @@ def disk_use(workspace: Path, width: int) -> str:
     return overview(contents, contents.left_over(), width)
 
 
-def pick(study: Listed, within: float | None = None) -> tuple[TrialState, str]:
+def pick(study: Listed, asked: "Asked" = None) -> tuple[TrialState, str]:
     """The trial to take of a study, and why, as a sentence. Raises SecateurError while no trial is done."""
     from engine.results import exports
     from engine.results.pick import PICK
     from engine.studies import state
 
     with readable(study.run):
-        return exports.choose(study.run, state.load(study.run.path), PICK, within)
+        return exports.choose(study.run, state.load(study.run.path), PICK, asked)
 
 
 def trial_preset(run: RunDir, trial: TrialState) -> Path:
@@ -141,7 +142,7 @@ def trial_preset(run: RunDir, trial: TrialState) -> Path:
     return file
 
 
-def clips(run: RunDir, trial: int | None = None, within: float | None = None) -> "list[Clip]":
+def clips(run: RunDir, trial: int | None = None, asked: "Asked" = None) -> "list[Clip]":
     """What can be copied of a study, and of one of its trials. Raises SecateurError where its files can't be read."""
     from engine.reports.clips import of_study
     from engine.studies import state
@@ -149,29 +150,32 @@ def clips(run: RunDir, trial: int | None = None, within: float | None = None) ->
     with readable(run):
         found = state.load(run.path)
         return list(
-            of_study(run, found, next((one for one in found.trials if one.index == trial), None), within)
+            of_study(run, found, next((one for one in found.trials if one.index == trial), None), asked)
         )
 
 
-def report(runs: Sequence[RunDir], name: str, within: float | None = None) -> Path:
-    """Write a report on studies into a file; its path. Raises SecateurError where that can't be done."""
+def report(runs: Sequence[RunDir], name: str, asked: "Callable[[str], Asked]") -> Path:
+    """Write a report on studies into a file, the pick of each by what is `asked` for of it; the file's path.
+
+    Raises SecateurError where that can't be done.
+    """
     from engine.reports import content, files
     from engine.studies import state
 
     with readable(*runs):
         return files.write(
-            [content.reported(run, state.load(run.path), within) for run in runs], expanded(name)
+            [content.reported(run, state.load(run.path), asked(run.name)) for run in runs], expanded(name)
         )
 
 
-def suggested(run: RunDir, within: float | None = None) -> "list[Suggestion]":
+def suggested(run: RunDir, asked: "Asked" = None) -> "list[Suggestion]":
     """What is worth trying after a study. Raises SecateurError where its files can't be read."""
     from engine.results import pick, suggestions
     from engine.studies import state
 
     with readable(run):
         found = state.load(run.path)
-        return suggestions.suggestions(run, found, pick.pick(found, pick.rule(run.settings(), within)))
+        return suggestions.suggestions(run, found, pick.pick(found, pick.rule(run.settings(), asked)))
 
 
 def what_is_lost(studies: list[Listed]) -> str:
@@ -184,9 +188,8 @@ def what_is_lost(studies: list[Listed]) -> str:
     lines = []
     for study in studies[:8]:
         made = f", {age(time.time() - study.status.created)}" if study.status.created else ""
-        trials = f"{study.status.done} of {study.status.trials} trials done"
         lines.append(
-            f"{study.run.name}: {trials}{made}, {size(folders.get(study.run.name, 0))} in its folder"
+            f"{study.run.name}: {study.status.counts}{made}, {size(folders.get(study.run.name, 0))} in its folder"
         )
     if len(studies) > 8:
         lines.append(f"and {len(studies) - 8} more")

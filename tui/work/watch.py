@@ -7,13 +7,14 @@ is posted is a copy that nobody changes any more.
 import copy
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from textual.message_pump import MessagePump
 
 from engine.results.failures import ending
-from engine.results.pick import pick, repicked
+from engine.results.pick import Asked, pick, repicked
 from engine.results.summary import study_json
 from engine.studies import notes, rundir
 from engine.studies.rundir import RunDir
@@ -38,7 +39,7 @@ class _Entry:
     listed: Listed
     signature: tuple[Signature | None, Signature | None] | None
     """Of its status and of its notes."""
-    within: float | None = None
+    asked: Asked = None
     look_at: float = 0.0
 
 
@@ -63,8 +64,8 @@ class Watcher:
         self._end = False
         self._all = False
         self._followed: dict[str, _Followed] = {}
-        self.within: float | None = None
-        """Points that the picks of the list may lose, in place of what presets say."""
+        self.asked: Callable[[str], Asked] = lambda study: None
+        """What is asked for of a study's pick in place of what its preset says."""
         self._list_nodes: set[MessagePump] = set()
         self._list_new: set[MessagePump] = set()
         self._entries: dict[str, _Entry] = {}
@@ -194,11 +195,11 @@ class Watcher:
             run = entry.listed.run
             signature = _signature(run.status), _signature(run.notes)
             state = entry.listed.status.state
-            within = self.within
-            if signature != entry.signature or state in OPEN or within != entry.within:
-                listed = Listed(run, repicked(run, run.read_status(), within), notes.read(run))
+            asked = self.asked(name)
+            if signature != entry.signature or state in OPEN or asked != entry.asked:
+                listed = Listed(run, repicked(run, run.read_status(), asked), notes.read(run))
                 changed |= _shown(listed) != _shown(entry.listed)
-                entry = _Entry(listed, signature, within)
+                entry = _Entry(listed, signature, asked)
             ended = entry.listed.status.state in ("done", "failed", "cancelled")
             self._entries[name] = replace(entry, look_at=now + FINISHED_EVERY_S if ended else 0.0)
         with self._lock:

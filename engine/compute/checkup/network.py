@@ -23,7 +23,7 @@ from engine.compute.models.layout import layout_of
 from engine.compute.pretrained.create import create
 from engine.compute.runtimes.base import artefact
 from engine.compute.steps.channels.graph import channel_graph
-from engine.compute.steps.channels.yolo import prepare_for_channels
+from engine.compute.steps.channels.prepare import prepare_for_channels
 from engine.compute.tasks import task_of
 from engine.errors import Unavailable, UsageError
 from engine.params import (

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from engine.compute.layers import factors, foreign, shared
+from engine.compute.layers import attention, dropped, factors, foreign, shared
 from engine.compute.yolo.split import split as split_c2f
 from engine.errors import SecateurError
 
@@ -30,8 +30,13 @@ SHARE = "share"
 PLAIN = "plain"
 """`layer`: a module whose own code computed its weight, and that became a plain parameter
 (`engine.compute.layers.foreign`)."""
+FREE_HEADS = "free-heads"
+"""`layer`: an attention whose heads get widths of their own (`engine.compute.layers.attention`)."""
 UNSHARE = "unshare"
 """`layer`: a convolution that shared filters and became a plain one."""
+DROP = "drop"
+"""`layer`: a block that is dropped; `shape` of the constant in its place, whether the input stays (`shortcut`), and
+whether it gives a `pair` (`engine.compute.layers.dropped`)."""
 RESIZE = "resize"
 """`layer`: the module's name; `attributes`: its integers (and tuples of integers) that changed, by name."""
 FACTORIZE = "factorize"
@@ -114,8 +119,12 @@ def apply(model: nn.Module, edit: Edit) -> None:
             factors.repeat(model, edit["layer"], edit["scheme"], edit["ranks"])
         case "share":
             shared.repeat(model, edit["layer"], edit["filters"], scaled=edit["scaled"])
+        case "drop":
+            dropped.repeat(model, edit["layer"], edit["shape"], shortcut=edit["shortcut"], pair=edit["pair"])
         case "plain":
             foreign.make_plain(model.get_submodule(edit["layer"]))
+        case "free-heads":
+            attention.repeat(model, edit["layer"])
         case "unshare":
             shared.unshare(model, edit["layer"])
         case unknown:

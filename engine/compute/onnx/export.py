@@ -128,27 +128,22 @@ def _deployable(model: nn.Module, shape: Shape) -> nn.Module:
 
 
 @functools.cache
-def read_operators() -> None:
-    """Have torch's exporter read its operators now, once for this process and its forks.
+def keep_operators() -> None:
+    """Have torch's exporter read its operators once in this process and its forks.
 
     It would parse the source of five hundred of them at each export: for a small network, longer than all else takes.
     """
-    try:
+    with contextlib.suppress(
+        ImportError, AttributeError
+    ):  # of a torch that has them elsewhere: it reads them each time
         from torch.onnx._internal.exporter._registration import ONNXRegistry
 
-        once = functools.cache(ONNXRegistry.from_torchlib)
-    except (
-        ImportError,
-        AttributeError,
-    ):  # not where this torch has them: then each export takes as long as it takes
-        return
-    ONNXRegistry.from_torchlib = staticmethod(once)  # type: ignore[method-assign]
-    once(opset_version=ONNXRegistry().opset_version)  # named as the exporter does
+        ONNXRegistry.from_torchlib = staticmethod(functools.cache(ONNXRegistry.from_torchlib))  # type: ignore[method-assign]
 
 
 def _traced(model: nn.Module, shape: Shape) -> onnx.ModelProto:
     """A fresh export, weights included under their names in the state_dict."""
-    read_operators()
+    keep_operators()
     try:
         with _silent():
             program = torch.onnx.export(

@@ -15,6 +15,7 @@ from engine.compute.steps.clustering.kernels import cluster_kernels
 from engine.compute.steps.clustering.weights import cluster_weights
 from engine.compute.steps.distillation.step import distill
 from engine.compute.steps.factorization.step import factorize
+from engine.compute.steps.pruning.blocks import prune_blocks
 from engine.compute.steps.pruning.step import prune_weights
 from engine.compute.steps.quantization.half import quantize_half
 from engine.compute.steps.quantization.int8 import quantize_dynamic, quantize_static
@@ -30,6 +31,7 @@ from engine.params import (
     Distill,
     Factorize,
     Finetune,
+    PruneBlocks,
     PruneChannels,
     PruneWeights,
     QuantizeDynamic,
@@ -55,6 +57,8 @@ def apply(step: Step, model: nn.Module, context: Context) -> nn.Module:
             return prune_weights(model, step, context)
         case PruneChannels():
             return prune_channels(model, step, context)
+        case PruneBlocks():
+            return prune_blocks(model, step, context)
         case ClusterFilters():
             return cluster_filters(model, step, context)
         case ClusterKernels():

@@ -64,10 +64,22 @@ def test_the_loader_runs_by_itself(exported: tuple[Path, Any]) -> None:
     assert done.stdout.endswith("outputs (1, 10)\n")
 
 
-def test_without_a_number_it_is_the_pick_and_says_which_and_why(lab: Lab) -> None:
+@pytest.fixture(scope="module")
+def forced(lab: Lab) -> tuple[Path, "subprocess.CompletedProcess[str]"]:
+    """A folder with files that was exported to all the same, and what the command said; no trial was named."""
+    out = lab.folder / "forced"
+    out.mkdir()
+    (out / "load.py").write_text("broken")
+    (out / "mine.txt").write_text("stays")
+    return out, lab.call("export", "p-1", str(out), "--force")
+
+
+def test_without_a_number_it_is_the_pick_and_says_which_and_why(
+    lab: Lab, forced: tuple[Path, "subprocess.CompletedProcess[str]"]
+) -> None:
     """The same that `show`, `list` and the lab name; never the uncompressed model, nor whichever came last."""
     picked = lab.json("show", "p-1")["pick"]
-    done = lab.call("export", "p-1", str(lab.folder / "pick"))
+    _, done = forced
     assert done.returncode == 0, done.stderr
     assert picked["text"] in done.stderr
     assert f"trial {picked['index']} of p-1 is in" in done.stdout
@@ -207,12 +219,8 @@ def test_what_cannot_be_done_is_refused_before_anything_is_written(
     assert not [path for path in lab.folder.iterdir() if path.name.startswith(".")]
 
 
-def test_force_replaces_the_files(lab: Lab, exported: tuple[Path, Any]) -> None:
-    out = lab.folder / "forced"
-    out.mkdir()
-    (out / "load.py").write_text("broken")
-    (out / "mine.txt").write_text("stays")
-    lab.json("export", "p-1", str(out), "--force")
+def test_force_replaces_the_files(forced: tuple[Path, "subprocess.CompletedProcess[str]"]) -> None:
+    out, _ = forced
     assert "class Model" in (out / "load.py").read_text()
     assert (out / "mine.txt").read_text() == "stays"
 

@@ -12,7 +12,7 @@ from engine.search import first
 from engine.search.proposals import QUALITY, Table
 from engine.search.rounds import search
 from engine.search.task import Task
-from engine.search.widths import Widths
+from engine.search.widths import WIDTHS, Widths
 
 LAYERS = {"tough": (600, 0.001), "usual": (300, 0.01), "frail": (100, 0.1)}
 """Weights of each layer, and the accuracy that it loses with nine tenths of them gone."""
@@ -77,10 +77,10 @@ def test_of_channels_the_limits_hold_by_exact_counts_of_milliseconds_and_macs() 
     units, name = dict.fromkeys("abcdef", 20), "latency.onnxruntime.1"
     config = {"kind": "conv", "inputs": 20, "outputs": 20, "groups": 1}
     grid = {"inputs": [0, 20], "outputs": [0, 20], "values": [[0.0, 0.0], [0.0, 0.2]]}
-    layers = [{"layer": config, "in": [[a, 20, 1]], "out": [[b, 20, 1]]} for a, b in pairwise(units)]
+    layers = [{"layer": config, "in": [[20, [a]]], "out": [[20, [b]]]} for a, b in pairwise(units)]
     widths = {
         "units": units,
-        "axes": [[20, {one: 1}] for one in units],
+        "axes": [[[20, [one]]] for one in units],
         "terms": [[1.0, 1.0, [at, at + 1]] for at in range(5)],
         "fixed": [0.0, 0.0],
         "layers": layers,
@@ -98,7 +98,7 @@ def test_of_channels_the_limits_hold_by_exact_counts_of_milliseconds_and_macs() 
         for one in units
         for rate in (0.25, 0.5, 0.75)
     ]
-    table = Table({"of": "channels", "reference": reference, "rows": rows, "widths": widths, "times": times})
+    table = Table({"of": "channels", "reference": reference, "rows": rows, WIDTHS: widths, "times": times})
     for limits in ({name: 0.6}, {"macs": 700.0}, {name: 0.7, "macs": 800.0}):
         proposal = table.propose(QUALITY, limits)
         assert proposal is not None

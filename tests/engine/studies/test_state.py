@@ -29,6 +29,18 @@ def folder(path: Path, *events: ev.Event, state: str = "done") -> RunDir:
     return run
 
 
+def test_a_trial_is_done_when_it_is_scored_and_its_latency_may_be_to_come() -> None:
+    state = replayed(
+        started(), planned(ONE, latency=True), finished("t"), finished("tm", measures(0.9)), finished("p0")
+    )
+    assert (state.done, state.untimed, state.standing(state.trials[0])) == (0, 0, "waiting")
+    state.apply(finished("m0", measures(0.8)))
+    assert (state.done, state.untimed, state.standing(state.trials[0])) == (1, 1, "scored")
+    assert state.counts == "1 of 1 trial done, 1 without latency yet"
+    state.apply(finished("l0", observations={"rows": []}))
+    assert (state.done, state.untimed, state.trials[0].status) == (1, 0, "done")
+
+
 def test_a_study_goes_from_planned_to_done() -> None:
     events = [started(), planned(ONE), began("t"), finished("t"), finished("tm", measures(0.9))]
     state = replayed(*events)

@@ -107,6 +107,10 @@ async def test_another_limit_gives_another_answer_at_once_and_moves_the_star(
         assert all(len(line) <= size[0] for line in painted(app).splitlines())
         await pilot.press("escape")
         await shows(pilot, "trial 2:")
+        await pilot.press("3")
+        await shows(pilot, "1 study", "#2")
+        await pilot.press("5")
+        await shows(pilot, "p-1  trial 2 (0 to 3)")
 
 
 async def test_techniques_are_pinned_and_forbidden_but_not_all_of_them(run: RunDir) -> None:

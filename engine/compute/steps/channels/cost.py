@@ -1,6 +1,5 @@
 """What a network costs as a function of the channels left in each group, without building it."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -8,9 +7,11 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from engine.compute.layers.attention import FreeAttention
 from engine.compute.measures.counts import Counts, count
 from engine.compute.steps.channels.attention import PROJECTIONS
 from engine.compute.steps.channels.groups import Group
+from engine.compute.steps.channels.widths import Axis, Widths
 
 
 class Cost(Protocol):
@@ -39,26 +40,16 @@ class Predictor:
     def __init__(self, model: nn.Module, groups: list[Group], shape: tuple[int, ...]) -> None:
         counts = count(model, shape)
         self.units = {group.name: group.units for group in groups}
-        self._order = {name: index for index, name in enumerate(self.units)}
-        widths: list[int] = []
-        shrinking: list[Tensor] = []
-        axes: dict[tuple[str, int], int] = {}
         sizes = _shapes(model)
-        for group in groups:
-            for cut in group.cuts:
-                key = (cut.tensor, cut.dim)
-                if key not in axes:
-                    axes[key] = len(widths)
-                    widths.append(sizes[cut.tensor][cut.dim])
-                    shrinking.append(torch.zeros(len(groups), dtype=torch.float64))
-                shrinking[axes[key]][self._order[group.name]] += cut.per_unit
-        self._widths = torch.tensor(widths, dtype=torch.float64)
-        self._shrinking = (
-            torch.stack(shrinking) if shrinking else torch.zeros(0, len(groups), dtype=torch.float64)
-        )
-        terms, self._fixed_macs, self._fixed_parameters = _terms(model, counts, axes, sizes)
+        keys = dict.fromkeys((cut.tensor, cut.dim) for group in groups for cut in group.cuts)
+        axes = {key: place for place, key in enumerate(keys)}
+        heads = _heads(model, sizes)
+        self._widths = Widths(groups, [*(Axis(*key, sizes[key[0]][key[1]]) for key in axes), *heads.values()])
+        of_heads = {name: len(axes) + place for place, name in enumerate(heads)}
+        whole = self._widths({})
+        terms, self._fixed_macs, self._fixed_parameters = _terms(model, counts, axes, of_heads, sizes, whole)
         # One dummy axis of width 1 gives every term two dimensions, so that all are computed at once.
-        dummy = len(widths)
+        dummy = len(whole)
         self._dims = torch.tensor([(*t.dims, dummy, dummy)[:2] for t in terms]).T.reshape(2, -1)
         self._macs = torch.tensor([t.macs for t in terms], dtype=torch.float64)
         self._parameters = torch.tensor([t.parameters for t in terms], dtype=torch.float64)
@@ -72,13 +63,10 @@ class Predictor:
         return self._fixed_parameters + float(self._parameters @ self._products(left))
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain JSON values, for `engine.search.widths`: the `units` of groups, the `axes` with what a unit of each
-        group takes of them, and the `terms`: their MACs and parameters with the axes that they go with."""
-        names, dummy = list(self.units), len(self._widths)
-        axes = [
-            [int(width), {names[n]: int(each) for n, each in enumerate(shares.tolist()) if each}]
-            for width, shares in zip(self._widths.tolist(), self._shrinking, strict=True)
-        ]
+        """Plain JSON values, for `engine.search.widths`: the `units` of groups, the `axes` with how many of their
+        positions go with which groups, and the `terms`: their MACs and parameters with the axes that they go with."""
+        axes = self._widths.as_lists()
+        dummy = len(axes)
         dims = [[axis for axis in pair if axis != dummy] for pair in self._dims.T.tolist()]
         terms = [
             list(term) for term in zip(self._macs.tolist(), self._parameters.tolist(), dims, strict=True)
@@ -87,10 +75,7 @@ class Predictor:
         return {"units": self.units, "axes": axes, "terms": terms, "fixed": fixed}
 
     def _products(self, left: Mapping[str, int]) -> Tensor:
-        removed = torch.zeros(len(self._order), dtype=torch.float64)
-        for name, units in left.items():
-            removed[self._order[name]] = self.units[name] - units
-        widths = torch.cat([self._widths - self._shrinking @ removed, torch.ones(1, dtype=torch.float64)])
+        widths = torch.cat([self._widths(left), torch.ones(1, dtype=torch.float64)])
         return widths[self._dims[0]] * widths[self._dims[1]]
 
 
@@ -104,21 +89,29 @@ def _plain(name: str) -> str:
 
 
 def _terms(
-    model: nn.Module, counts: Counts, axes: dict[tuple[str, int], int], sizes: dict[str, torch.Size]
+    model: nn.Module,
+    counts: Counts,
+    axes: dict[tuple[str, int], int],
+    heads: dict[str, int],
+    sizes: dict[str, torch.Size],
+    whole: Tensor,
 ) -> tuple[list[_Term], float, float]:
-    """The terms of what can shrink, and the MACs and parameters of the rest."""
+    """The terms of what can shrink, and the MACs and parameters of the rest.
+
+    `axes` and `heads` are places in `whole`, the widths of the whole network: of dimensions of weights, and of what
+    attentions without a weight are proportional to.
+    """
     macs = {layer.name: layer.macs for layer in counts.layers}
     parameters = {_plain(name) for name, _ in model.named_parameters()}
     terms, fixed_macs, fixed_parameters = [], 0.0, 0.0
     for name in {*macs, *parameters}:
         shape = sizes.get(name, torch.Size())
         own, elements = macs.get(name, 0), (shape.numel() if name in parameters else 0)
-        dims = [d for d in range(len(shape)) if (name, d) in axes]
-        base = math.prod(shape[d] for d in dims)
-        keys = [axes[name, d] for d in dims]
-        if name not in sizes and (heads := _heads(name, axes)) is not None:
-            keys, base = [heads], _width(name, axes, sizes)
+        keys = [axes[name, d] for d in range(len(shape)) if (name, d) in axes]
+        if name not in sizes and name in heads:
+            keys = [heads[name]]
         if keys:
+            base = float(whole[keys].prod())
             terms.append(_Term(own / base, elements / base, tuple(keys)))
         else:
             fixed_macs += own
@@ -126,11 +119,19 @@ def _terms(
     return terms, fixed_macs, fixed_parameters
 
 
-def _heads(module: str, axes: dict[tuple[str, int], int]) -> int | None:
-    """The axis that the products of an attention without a weight are proportional to."""
-    sizes = (axes.get((f"{module}.{name}", 0)) for name in PROJECTIONS)
-    return next((axis for axis in sizes if axis is not None), None)
+def _heads(model: nn.Module, sizes: dict[str, torch.Size]) -> dict[str, Axis]:
+    """What the products of attentions without a weight are proportional to, by the module's name.
 
-
-def _width(module: str, axes: dict[tuple[str, int], int], sizes: dict[str, torch.Size]) -> int:
-    return next(sizes[f"{module}.{n}"][0] for n in PROJECTIONS if (f"{module}.{n}", 0) in axes)
+    Queries meet keys and weights meet values: a product for each position of a query and of a value.
+    """
+    axes = {}
+    for name, module in model.named_modules():
+        if isinstance(module, FreeAttention):
+            queries, _, values = module.parts
+            among = torch.tensor([*queries, *values])
+            axes[name] = Axis(f"{name}.qkv.weight", 0, module.qkv.out_features, among)
+            continue
+        for weight in PROJECTIONS:
+            if f"{name}.{weight}" in sizes:
+                axes[name] = Axis(f"{name}.{weight}", 0, sizes[f"{name}.{weight}"][0])
+    return axes

@@ -13,12 +13,11 @@ from engine.compute.layers import overlays
 from engine.compute.layers.passes import all_outputs
 from engine.compute.layers.select import prunable_layers
 from engine.compute.measures.products import unfused_attention
-from engine.compute.models.architecture import architecture
-from engine.compute.steps.channels.attention import ties
+from engine.compute.steps.channels.attention import free_groups, ties
 from engine.compute.steps.channels.coupling import FIXED, CouplingGraph
 from engine.compute.steps.channels.groups import STATISTICS, Cut, Group, Role
 from engine.compute.steps.channels.probe import verify_groups
-from engine.compute.steps.channels.trace import trace
+from engine.compute.steps.channels.trace import example_for, trace
 from engine.compute.steps.channels.yolo import protected_layers
 from engine.errors import SecateurError
 from engine.params.channels import PruneChannels
@@ -47,7 +46,7 @@ def channel_graph(model: nn.Module, skip: tuple[str, ...] = ()) -> Graph:
     )
     kept = prunable_layers(model, skip)
     skipped = {name for name in prunable_layers(model, ()) if name not in kept} | protected_layers(model)
-    example = _example(model)
+    example = example_for(model)
     with all_outputs(model, example):
         groups = find_groups(model, example)
         groups = [g for g in groups if not any(c.role == "out" and c.module in skipped for c in g.cuts)]
@@ -61,13 +60,6 @@ def channel_graph(model: nn.Module, skip: tuple[str, ...] = ()) -> Graph:
     return Graph(proved, left_out)
 
 
-def _example(model: nn.Module) -> Tensor:
-    arch = architecture(model)
-    random = torch.Generator().manual_seed(0)
-    tensor = next(model.parameters())
-    return torch.randn(1, arch.channels, *arch.size, generator=random).to(tensor)
-
-
 def find_groups(model: nn.Module, example: Tensor) -> list[Group]:
     """The groups as the trace has them, largest structures first met first; `example` is (1, C, H, W)."""
     with parametrize.cached(), unfused_attention():
@@ -76,7 +68,7 @@ def find_groups(model: nn.Module, example: Tensor) -> list[Group]:
         links.tie(one, two)
     classes = _resolved(links)
     roles = {key: _role(model, *key) for key in classes}
-    return list(_assembled(classes, roles))
+    return [*_assembled(classes, roles), *free_groups(model)]
 
 
 def _resolved(links: CouplingGraph) -> dict[tuple[str, int], Tensor]:

@@ -97,6 +97,9 @@ def without(groups: list[Group], gone: Gone) -> list[Group]:
             positions = cut.positions[kept]
             before = removed.get((cut.module, cut.name, cut.dim))
             if before is not None:
+                # Another group may have taken as many of each unit's positions.
+                stays = ~torch.isin(positions, before)
+                positions = positions[stays].view(len(positions), -1)
                 positions = positions - torch.searchsorted(before, positions)
             cuts.append(replace(cut, positions=positions))
         left.append(replace(group, cuts=tuple(cuts)))

@@ -13,12 +13,11 @@ from engine.compute.latency.network_times import timed
 from engine.compute.models.architecture import architecture
 from engine.compute.steps.channels.cost import Cost
 from engine.compute.steps.channels.groups import Group
+from engine.compute.steps.channels.widths import Axis, Widths
 from engine.params.channels import LatencyTarget
 
 Left = Mapping[str, int]
 """How many units are left of groups, by name; a group that is not named has all of its own."""
-Share = tuple[str, int, int]
-"""A group, its units, and how many of a layer's channels each of them is."""
 
 QUARTERS = 4
 """Steps that a narrow layer can shrink in."""
@@ -66,8 +65,10 @@ class ShrinkingLayer:
         predict: Callable[[LayerConfig], float],
     ) -> None:
         self._config = config
-        self._outputs = _shares(groups, module, 0)
-        self._inputs = _shares(groups, module, 1)
+        # A grouped convolution's weight has the inputs of one of its groups.
+        inputs = 1 if config.groups == "depthwise" else config.inputs // config.group_count
+        axes = [Axis(f"{module}.weight", 0, config.outputs), Axis(f"{module}.weight", 1, inputs)]
+        self._left = Widths(groups, axes)
         self._predict = predict
         self._known: dict[tuple[int, int], float] = {}
 
@@ -78,29 +79,16 @@ class ShrinkingLayer:
         return self._known[widths]
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain JSON values, for `engine.search.widths`: its config, and of what groups its widths are."""
-        return {"layer": asdict(self._config), "in": list(self._inputs), "out": list(self._outputs)}
+        """Plain JSON values, for `engine.search.widths`: its config, and with what groups its widths go."""
+        outputs, inputs = self._left.as_lists()
+        return {"layer": asdict(self._config), "in": inputs, "out": outputs}
 
     def _widths(self, left: Left) -> tuple[int, int]:
         config = self._config
-        outputs = config.outputs - _gone(self._outputs, left)
+        outputs, inputs = map(int, self._left(left).tolist())
         if config.groups == "depthwise":
             return outputs * config.inputs // config.outputs, outputs
-        # A grouped convolution's weight has the inputs of one of its groups.
-        return config.inputs - config.group_count * _gone(self._inputs, left), outputs
-
-
-def _shares(groups: list[Group], module: str, dim: int) -> list[Share]:
-    return [
-        (group.name, group.units, cut.per_unit)
-        for group in groups
-        for cut in group.cuts
-        if (cut.module, cut.name, cut.dim) == (module, "weight", dim)
-    ]
-
-
-def _gone(shares: list[Share], left: Left) -> int:
-    return sum((units - left.get(name, units)) * per_unit for name, units, per_unit in shares)
+        return inputs * config.group_count, outputs
 
 
 def preferred_multiple(target: LatencyTarget, context: Context) -> int:

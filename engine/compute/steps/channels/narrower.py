@@ -18,8 +18,9 @@ from engine.compute.steps.channels.cost import Predictor
 from engine.compute.steps.channels.graph import channel_graph
 from engine.compute.steps.channels.groups import Group
 from engine.compute.steps.channels.latency_cost import shrinking
+from engine.compute.steps.channels.prepare import prepare_for_channels
 from engine.compute.steps.channels.shrink import shrink
-from engine.compute.steps.channels.yolo import prepare_for_channels, protected_layers
+from engine.compute.steps.channels.yolo import protected_layers
 from engine.params.channels import LatencyTarget
 
 WIDTHS = (0.5, 0.25)

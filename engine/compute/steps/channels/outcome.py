@@ -27,7 +27,8 @@ def tell_targets(
     }
     if not budget.targets:
         whole = sum(group.channels for group in before)
-        gone = 1 - sum(group.channels for group in after) / whole
+        # Of a group that another crosses a unit has fewer channels now: it still counts as one of those it was.
+        gone = 1 - sum(left[group.name] * group.per_unit for group in before) / whole
         targets = {"ratio": {"asked": params.ratio, "reached": gone}}
     context.observations["targets"] = targets
     for name, one in targets.items():

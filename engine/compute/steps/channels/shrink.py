@@ -6,15 +6,13 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.modules.instancenorm import _InstanceNorm
 from torch.nn.utils import parametrize
-from torchvision.models.swin_transformer import ShiftedWindowAttention, ShiftedWindowAttentionV2
 
-from engine.compute.steps.channels.attention import refit, rescale
+from engine.compute.steps.channels.attention import refit
 from engine.compute.steps.channels.groups import Gone, Group, positions_gone, without
 
 
 def shrink(model: nn.Module, groups: list[Group], gone: Gone) -> list[Group]:
     """Remove the units `gone` from `model` in place, masks with their weights; the groups that are left."""
-    before = _widths(model)
     touched = set()
     depthwise = {c.module for group in groups for c in group.cuts if c.name == "weight" and c.role == "scale"}
     for (name, tensor, dim), positions in positions_gone(groups, gone).items():
@@ -23,20 +21,8 @@ def shrink(model: nn.Module, groups: list[Group], gone: Gone) -> list[Group]:
         touched.add(name)
     for name in touched:
         _refit(model.get_submodule(name), name in depthwise)
-    refit(model)
-    for name, module in model.named_modules():
-        if name in before and module.qkv.in_features != before[name]:
-            rescale(module.qkv.weight, module.qkv.bias, module.qkv.in_features, before[name])
+    refit(model, gone)
     return without(groups, gone)
-
-
-def _widths(model: nn.Module) -> dict[str, int]:
-    """The width of every window attention that divides by it."""
-    return {
-        name: module.qkv.in_features
-        for name, module in model.named_modules()
-        if isinstance(module, ShiftedWindowAttention) and not isinstance(module, ShiftedWindowAttentionV2)
-    }
 
 
 def _take_out(module: nn.Module, name: str, dim: int, positions: Tensor) -> None:

@@ -33,10 +33,11 @@ from engine.compute.steps.channels.importance import importance
 from engine.compute.steps.channels.latency_cost import preferred_multiple, rounding
 from engine.compute.steps.channels.learning import learn
 from engine.compute.steps.channels.outcome import tell_targets, tell_whole
+from engine.compute.steps.channels.prepare import prepare_for_channels
+from engine.compute.steps.channels.principal import turn_heads
 from engine.compute.steps.channels.reconstruction import Reconstruction
 from engine.compute.steps.channels.shrink import shrink
 from engine.compute.steps.channels.solved import proposals, solved
-from engine.compute.steps.channels.yolo import prepare_for_channels
 from engine.compute.steps.pruning.rounds import recover
 from engine.compute.training.schedules import sparsities
 from engine.errors import SecateurError
@@ -65,7 +66,7 @@ def prune_channels(model: nn.Module, params: PruneChannels, context: Context) ->
     tell_targets(pruning.budget, params, groups, left, context)
     tell_whole(model, groups, params, context)
     context.observations["channels"] = [
-        {"layer": before.name, "before": before.channels, "after": after.channels}
+        {"layer": before.name, "before": before.channels, "after": after.units * before.per_unit}
         for before, after in zip(groups, left, strict=True)
     ]
     context.scored = None
@@ -78,9 +79,11 @@ def prune_channels(model: nn.Module, params: PruneChannels, context: Context) ->
 
 def prepared(model: nn.Module, params: PruneChannels, context: Context) -> tuple["Pruning", list[Group]]:
     """Make `model` ready for channels to be taken out of it, in place: its pruning, and the groups of its channels."""
-    prepare_for_channels(model)
     _make_plain(model, context)
     to_device(model, context.device)
+    prepare_for_channels(model)
+    if params.repair:
+        turn_heads(model, context)
     groups = _groups(model, params, context)
     return Pruning(model, groups, params, context), groups
 

@@ -17,6 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from engine.compute.layers.passes import tensors_in
+from engine.compute.models.architecture import architecture
 from engine.compute.steps.channels.coupling import FREE, CouplingGraph
 from engine.compute.steps.channels.labels import (
     broadcast,
@@ -62,6 +63,13 @@ NORMS = {
     "native_layer_norm": -1,
 }
 """Normalizations, and the dimension that their weights lie along."""
+
+
+def example_for(model: nn.Module) -> Tensor:
+    """A random image (1, C, H, W) such as `model` takes."""
+    arch = architecture(model)
+    random = torch.Generator().manual_seed(0)
+    return torch.randn(1, arch.channels, *arch.size, generator=random).to(next(model.parameters()))
 
 
 def trace(model: nn.Module, example: Tensor) -> CouplingGraph:
@@ -133,7 +141,8 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         elif name in MOVES:
             self._move(func, args, output)
         elif name.startswith(CREATIONS):
-            self._put(output, None)
+            # What is made like a tensor has its size, and shrinks with it.
+            self._put(output, self.labels_of(args[0]) if name.endswith("_like") else None)
         elif name in PARTS:
             self._parts(func, args, output)
         elif name == "cat":
@@ -199,7 +208,7 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _between(self, one: Tensor, two: Tensor, output: Tensor) -> Tensor | None:
         """A product of two activations (…, n, k) and (…, k, m): channels along k go together, others pass through."""
-        a, b = self.labels_of(one), self.labels_of(two)
+        a, b = self._several(one), self._several(two)
         contracted = [
             x is not None and labels_along(x, d, batch=True) is not None for x, d in ((a, -1), (b, -2))
         ]
@@ -215,6 +224,14 @@ class Tracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         for labels in (a, b):
             if labels is not None:
                 self.links.fix(constant(labels))
+        return None
+
+    def _several(self, tensor: Tensor) -> Tensor | None:
+        """The labels of an operand; none where one channel is all there is, which then has to stay."""
+        labels = self.labels_of(tensor)
+        if labels is None or constant(labels).numel() > 1:
+            return labels
+        self.links.fix(constant(labels))
         return None
 
     def _attention(self, parts: list[Any], output: Any) -> None:

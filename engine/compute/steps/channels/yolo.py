@@ -13,11 +13,8 @@ def is_detector(model: nn.Module) -> bool:
     return architecture(model).name.startswith(DETECTOR)
 
 
-def prepare_for_channels(model: nn.Module) -> None:
-    """Take apart, in place, every block that cuts its channels at a fixed place; what the model computes stays.
-
-    The edits are recorded, so that a checkpoint repeats them. Does nothing the second time.
-    """
+def split_blocks(model: nn.Module) -> None:
+    """Take apart, in place, every block that cuts its channels at a fixed place; edits are recorded."""
     if is_detector(model):
         for name in cut_blocks(model):
             split(model, name)

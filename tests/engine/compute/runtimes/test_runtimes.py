@@ -129,7 +129,7 @@ def test_the_exporter_reads_its_operators_once_in_a_process():
     """Else each export parses them again; with the name that the exporter calls, as the exporter calls it."""
     from torch.onnx._internal.exporter._registration import ONNXRegistry
 
-    exporting.read_operators()
+    exporting.keep_operators()
     version = ONNXRegistry().opset_version
     once = [ONNXRegistry().from_torchlib(opset_version=version) for _ in range(2)]
     assert once[0] is once[1] and len(once[0].functions) > 100

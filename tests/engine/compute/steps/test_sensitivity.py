@@ -29,7 +29,7 @@ from engine.params.pruning import Cubic, PruneWeights
 from engine.params.sensitivity import Sensitivity
 from engine.params.training import Train
 from engine.search.proposals import Table
-from engine.search.widths import Widths
+from engine.search.widths import WIDTHS, Widths
 from tests.engine.compute.compute_help import context_for, digits, small_model
 
 PARAMS = Sensitivity(of="weights", rates=(0.3, 0.9), images=60)
@@ -179,7 +179,7 @@ def test_channels_go_with_all_that_is_coupled_to_them(model: nn.Module, trained:
     for name, tensor in model.state_dict().items():
         assert torch.equal(tensor, trained[name]), name
     found = context.observations["sensitivity"]
-    told = {name: value for name, value in found.items() if name != "widths"}
+    told = {name: value for name, value in found.items() if name != WIDTHS}
     assert edits.notes(model)["sensitivity"]["channels"] == told
     layers = {row["layer"] for row in found["rows"]}
     assert {"conv1", "layer1.0.conv1"} <= layers and "fc" not in layers
@@ -290,7 +290,7 @@ def test_with_a_runtime_a_table_tells_the_time_of_any_widths_and_by_record(
     name = "latency.onnxruntime.1"
     table = Table(found)
     assert table.latency == name and 0 < table.before[name] < 1000
-    widths = Widths(found["widths"], found["times"])
+    widths = Widths(found[WIDTHS], found["times"])
     for row in found["rows"]:
         units = widths.units[row["layer"]]
         alone = widths.amounts({row["layer"]: units - round(0.5 * units)})

@@ -18,7 +18,8 @@ from engine.compute.measures.counts import count
 from engine.compute.models import checkpoint, edits
 from engine.compute.pretrained.create import create
 from engine.compute.runtimes.base import artefact
-from engine.compute.steps.channels.yolo import prepare_for_channels, protected_layers
+from engine.compute.steps.channels.prepare import prepare_for_channels
+from engine.compute.steps.channels.yolo import protected_layers
 from engine.compute.steps.pruning.step import prune_weights
 from engine.compute.tasks import task_of
 from engine.compute.tasks.evaluate import score

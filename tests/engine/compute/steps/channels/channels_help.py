@@ -10,6 +10,7 @@ from torchvision.models.vision_transformer import VisionTransformer
 
 from engine.compute.models.architecture import Architecture
 from engine.compute.models.build import build
+from engine.compute.steps.channels.prepare import prepare_for_channels
 
 SIZE = 16
 SMALL = {
@@ -39,6 +40,17 @@ def own(maker: Callable[[], nn.Module]) -> nn.Module:
     """One of the networks below, built as a user's own."""
     torch.manual_seed(0)
     return build(Architecture(f"{__file__}:{maker.__name__}", 3, 10, (SIZE, SIZE))).eval()
+
+
+def ready(maker: Callable[[], nn.Module]) -> nn.Module:
+    """The same with weights that tell channels apart, as channels are taken out of it."""
+    model = own(maker)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.ndim > 1:
+                parameter.normal_(std=0.2)
+    prepare_for_channels(model)
+    return model
 
 
 def vit() -> nn.Module:

@@ -18,7 +18,7 @@ from engine.compute.steps.channels.shrink import shrink
 from engine.errors import SecateurError
 from tests.engine.compute.compute_help import small_model
 from tests.engine.compute.steps.channels import channels_help as networks
-from tests.engine.compute.steps.channels.channels_help import SMALL, network, own
+from tests.engine.compute.steps.channels.channels_help import SMALL, network, own, ready
 
 OWN = (networks.Flat, networks.Dense, networks.Grouped, networks.Shuffled)
 TRANSFORMERS = (networks.vit, networks.swin, networks.swin_v2, networks.maxvit)
@@ -74,12 +74,6 @@ def test_grouped_convolutions_lose_the_same_offset_in_each_group() -> None:
     assert {"depthwise.weight", "norm.weight", "scale"} <= {c.tensor for c in groups["grouped"].cuts}
 
 
-def test_heads_of_attention_lose_the_same_offset_each() -> None:
-    group = groups_of(own(networks.vit))["conv_proj"]
-    assert group.root.positions.tolist() == [[o, o + 8, o + 16] for o in range(8)]
-    assert {"class_token", "encoder.pos_embedding"} <= {c.tensor for c in group.cuts}
-
-
 def test_what_can_not_shrink_is_left_out_with_the_reason() -> None:
     sliced = channel_graph(own(networks.Sliced))
     assert [g.name for g in sliced.groups] == ["inner"]
@@ -125,7 +119,7 @@ def test_predicted_macs_and_parameters_are_what_is_counted(name: str) -> None:
 
 @pytest.mark.parametrize("maker", [*OWN, *TRANSFORMERS])
 def test_predictions_hold_for_every_kind_of_coupling(maker: Callable[[], nn.Module]) -> None:
-    check_prediction(own(maker))
+    check_prediction(ready(maker))
 
 
 def check_prediction(model: nn.Module) -> None:
@@ -168,7 +162,7 @@ def test_removing_channels_is_the_same_as_silencing_them(maker: Callable[[], nn.
 
 @pytest.mark.parametrize("maker", TRANSFORMERS)
 def test_what_is_left_of_attention_goes_on_working(maker: Callable[[], nn.Module]) -> None:
-    model = own(maker)
+    model = ready(maker)
     graph = channel_graph(model)
     assert not graph.left_out
     groups = graph.groups

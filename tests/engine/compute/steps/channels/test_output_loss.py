@@ -103,7 +103,7 @@ def test_every_kind_of_channel_is_ranked(maker: Any) -> None:
     """Those of attention heads too, which nothing is refitted for; the default goes by it, and meets its target."""
     given = Data(name="digits", size=networks.SIZE, channels=3, limit=40)
     context = context_for(data=load(given, datasets.locate(given, Path(tempfile.gettempdir()))))
-    model = networks.own(maker)
+    model = networks.ready(maker)
     groups = channel_graph(model).groups
     values = importance("output", model, groups, context, 0)
     assert {g.name: g.units for g in groups} == {name: len(own) for name, own in values.items()}

@@ -1,6 +1,7 @@
 """The interpretation of ONNX in torch: every operator, and whole Q/DQ files, against ONNX Runtime."""
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -250,7 +251,7 @@ def _small_efficientnet() -> nn.Module:
 
 def _small_swin() -> nn.Module:
     swin = torchvision.models.SwinTransformer
-    return swin([4, 4], 24, [2, 2], [2, 4], [4, 4], num_classes=10)
+    return swin([4, 4], 24, [2, 1], [2, 4], [4, 4], num_classes=10)
 
 
 def _small_vit() -> nn.Module:
@@ -267,6 +268,7 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], int]] = {
 """Of each family few blocks: exporting a network takes a second for each dozen layers."""
 
 
+@cache
 def made(name: str) -> tuple[nn.Module, onnx.ModelProto, onnx.ModelProto]:
     """The network, its float graph and its Q/DQ file, calibrated on noise."""
     build, size = NETWORKS[name]

@@ -1,8 +1,9 @@
-"""Imported by the tests' server: an export is done there once, because the first in a process takes seconds more.
+"""Imported by the tests' server: what takes seconds the first time in a process, an export and scikit-learn's k-means.
 
-In studies that would be waited for before the first training.
+A study's own server does without: its first training would wait for that.
 """
 
+import sklearn.cluster  # noqa: F401
 from torch import nn
 
 from engine.compute.onnx.export import _traced

@@ -1,0 +1,162 @@
+"""`prune.blocks`: whole blocks dropped, a constant in the place of each."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from engine.compute.context import Context, to_device
+from engine.compute.layers.dropped import Dropped
+from engine.compute.layers.select import replace
+from engine.compute.measures.counts import count
+from engine.compute.models import edits
+from engine.compute.models.architecture import architecture
+from engine.compute.steps.calibration.activations import images, largest_batch
+from engine.compute.steps.calibration.step import recalibrate
+from engine.compute.steps.pruning.stand_ins import stand_ins
+from engine.compute.tasks.output import main_output
+from engine.errors import SecateurError
+from engine.params.blocks import PruneBlocks
+from engine.text.phrases import counted, listed
+
+IMAGES = 256
+"""Training images whose answers are compared: differences of whole blocks are told apart by few."""
+
+
+def prune_blocks(model: nn.Module, params: PruneBlocks, context: Context) -> nn.Module:
+    """Drop blocks (`stand_ins`), one after the other, until the target is reached.
+
+    Each time that one goes without which the answers differ least from what they were at first, by difference added or
+    by that per multiply-accumulate saved. Raises SecateurError when the target can't be reached, or for a detector.
+    """
+    if context.data.task == "detection":
+        raise SecateurError(
+            "prune.blocks knows classifiers alone",
+            "Blocks are chosen by class probabilities, which a detector does not give.",
+            "Use prune.channels.",
+        )
+    to_device(model, context.device).eval()
+    batches = list(images(context, IMAGES, "blocks", largest_batch(model, context)))
+    wanted = _log_probabilities(model, batches)
+    arch = architecture(model)
+    shape = (arch.channels, *arch.size)
+    before = left = count(model, shape).macs
+    lost, dropped = 0.0, list[dict[str, Any]]()
+    while not _enough(params, before / left, len(dropped)):
+        blocks = _blocks(model, batches, params.keep)
+        saved = _saved(model, shape, blocks)
+        blocks = {name: block for name, block in blocks.items() if saved[name]}
+        losses = {}
+        for name, block in blocks.items():
+            context.progress(
+                _done(params, before / left, len(dropped)), f"without {name} ({len(dropped)} dropped)"
+            )
+            with _without(model, name, block):
+                losses[name] = _divergence(wanted, _log_probabilities(model, batches))
+        if not losses:
+            raise _out_of_reach(params, before / left, len(dropped))
+        gained = saved if params.speedup is not None else dict.fromkeys(blocks, 1)
+        # Of two that are as good, such as one in the other, the smaller.
+        name = min(losses, key=lambda one: (max(losses[one] - lost, 0.0) / gained[one], saved[one]))
+        lost = losses[name]
+        drop(model, name, blocks[name])
+        left = count(model, shape).macs
+        dropped.append({"layer": name, "macs": saved[name], "divergence": lost})
+    _tell(dropped, before / left, params, context)
+    context.scored = None
+    if params.calibrate:
+        recalibrate(model, context)
+    return model
+
+
+def _enough(params: PruneBlocks, speedup: float, dropped: int) -> bool:
+    return dropped >= params.count if params.speedup is None else speedup >= params.speedup
+
+
+def _done(params: PruneBlocks, speedup: float, dropped: int) -> float:
+    if params.speedup is None:
+        return dropped / params.count
+    return (1 - 1 / speedup) / (1 - 1 / params.speedup)
+
+
+def _out_of_reach(params: PruneBlocks, speedup: float, dropped: int) -> SecateurError:
+    asked = f"count {params.count}" if params.speedup is None else f"speedup {params.speedup:g}"
+    most = counted(dropped, "block") if params.speedup is None else f"{int(speedup * 100) / 100:g}"
+    return SecateurError(
+        f"{asked} can't be reached by dropping blocks: {most} is the most",
+        "No further module of several layers gives a tensor of the shape of its input.",
+        "Ask for less, shorten keep, or go on with prune.channels.",
+    )
+
+
+def _tell(dropped: list[dict[str, Any]], reached: float, params: PruneBlocks, context: Context) -> None:
+    context.observations["blocks"] = dropped
+    if params.speedup is not None:
+        context.observations["targets"] = {"speedup": {"asked": params.speedup, "reached": reached}}
+    names = listed([str(one["layer"]) for one in dropped])
+    context.notice("info", f"Dropped {counted(len(dropped), 'block')}: {names}; {reached:.2f}× fewer MACs")
+
+
+def _blocks(model: nn.Module, batches: list[Tensor], keep: tuple[str, ...]) -> dict[str, Dropped]:
+    """What takes the place of each block that may go. Raises SecateurError when an entry of `keep` names none."""
+    found = stand_ins(model, batches)
+    for name in keep:
+        if name not in found:
+            raise SecateurError(
+                f"{PruneBlocks.kind}.keep names no block: {name}",
+                f"The blocks that can be dropped are {listed([*found]) if found else 'none'}.",
+                "Use a block's name.",
+            )
+    return {name: one for name, one in found.items() if not any(_within(name, other) for other in keep)}
+
+
+def _within(one: str, other: str) -> bool:
+    """Whether one of the two is in the other, or is it."""
+    return f"{one}.".startswith(f"{other}.") or f"{other}.".startswith(f"{one}.")
+
+
+def _saved(model: nn.Module, shape: tuple[int, ...], blocks: Iterable[str]) -> dict[str, int]:
+    """The multiply-accumulates in each block, by its name."""
+    layers = count(model, shape).layers
+    return {
+        name: sum(layer.macs for layer in layers if f"{layer.name}.".startswith(f"{name}."))
+        for name in blocks
+    }
+
+
+def _log_probabilities(model: nn.Module, batches: list[Tensor]) -> Tensor:
+    """Of the classes for each image (images, classes), float64."""
+    with torch.no_grad():
+        return torch.cat([main_output(model(pixels)).double().log_softmax(1) for pixels in batches])
+
+
+def _divergence(wanted: Tensor, given: Tensor) -> float:
+    """Kullback-Leibler divergence of `given` from `wanted`, mean over images, in nats."""
+    return float((wanted.exp() * (wanted - given)).sum(1).mean())
+
+
+@contextmanager
+def _without(model: nn.Module, name: str, stand_in: Dropped) -> Iterator[None]:
+    before = model.get_submodule(name)
+    replace(model, name, stand_in)
+    try:
+        yield
+    finally:
+        replace(model, name, before)
+
+
+def drop(model: nn.Module, name: str, stand_in: Dropped) -> None:
+    """Put `stand_in` in the place of the block `name`; the edit is recorded."""
+    replace(model, name, stand_in)
+    edits.record(
+        model,
+        {
+            "edit": edits.DROP,
+            "layer": name,
+            "shape": list(stand_in.bias.shape),
+            "shortcut": stand_in.shortcut,
+            "pair": stand_in.pair,
+        },
+    )
