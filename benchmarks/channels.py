@@ -199,14 +199,18 @@ def main() -> None:
     parser.add_argument("--arms", nargs="+", default=["baseline", "plain", "ours", "taught"])
     parser.add_argument("--ours", nargs="*", default=[], metavar="PARAMETER=VALUE")
     parser.add_argument("--distill", nargs="*", default=[], metavar="PARAMETER=VALUE")
+    parser.add_argument(
+        "--kept", action="store_true", help="compute nothing: the results of what is in --folder"
+    )
     args = parser.parse_args()
     data = trained.prepare(args)
     found: Trials = {}
     for seed in args.seeds:
         for arm in args.arms:
             for target in [1.0] if arm == "baseline" else args.compression or args.speedup:
-                result = kept(args, data, arm, target, seed)
-                found.setdefault((target, arm), []).append(result)
+                if not args.kept or trained.is_kept(args, kept_as(args, arm, target, seed)):
+                    result = kept(args, data, arm, target, seed)
+                    found.setdefault((target, arm), []).append(result)
     rows = [
         row(args, *about, found) for about in sorted(found, key=lambda one: (one[0], [*ARMS].index(one[1])))
     ]
@@ -217,8 +221,9 @@ def main() -> None:
 
 def kept(args: argparse.Namespace, data: Dataset, arm: str, target: float, seed: int) -> dict[str, Any]:
     """The trial's result from --folder, or computed now and put there; printed either way."""
-    about = [arm, *pruned_as(args, arm, target, seed), *(sorted(args.distill) if arm in TAUGHT else [])]
-    result = trained.kept(args, about, lambda: trial(args, data, arm, target, seed))
+    result = trained.kept(
+        args, kept_as(args, arm, target, seed), lambda: trial(args, data, arm, target, seed)
+    )
     print(
         f"{arm:12} {target:4g}x seed {seed}: pruned {result['untrained_validation']:.2%}, validation"
         f" {result['validation']:.2%}, test {result['test']:.2%}, {result['macs'] / 1e6:.2f} M MACs,"
@@ -226,6 +231,11 @@ def kept(args: argparse.Namespace, data: Dataset, arm: str, target: float, seed:
         flush=True,
     )
     return result
+
+
+def kept_as(args: argparse.Namespace, arm: str, target: float, seed: int) -> list[object]:
+    """What tells a trial from others."""
+    return [arm, *pruned_as(args, arm, target, seed), *(sorted(args.distill) if arm in TAUGHT else [])]
 
 
 def row(args: argparse.Namespace, target: float, arm: str, found: Trials) -> dict[str, Any]:

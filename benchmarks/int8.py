@@ -44,6 +44,7 @@ from engine.compute.runtimes.base import artefact
 from engine.compute.steps.apply import apply
 from engine.compute.steps.quantization.precision.search import Drawn
 from engine.machine import lock
+from engine.measures.latency import NOISY_LOAD
 from engine.params import QuantizeStatic
 from engine.params.preset import Latency
 from engine.params.runtimes import Runtime
@@ -241,7 +242,9 @@ def judge(args: argparse.Namespace, trials: list[dict[str, dict[str, float]]]) -
     print(f"{args.model}: {lost:.2f} points lost, goal ≤ {goal:g}: {'met' if lost <= goal else 'NOT met'}")
     for runtime in RUNTIMES:
         speeds = [one[OURS][key] for one in trials if (key := f"speedup {runtime}") in one[OURS]]
-        if speeds:
+        if speeds and (load := max(one[OURS][f"others {runtime}"] for one in trials)) > NOISY_LOAD:
+            print(f"{args.model}: {runtime} is not judged, others took {load:.0%} of the processors' time")
+        elif speeds:
             word = "met" if min(speeds) >= 1 else "NOT met"
             print(f"{args.model}: {min(speeds):.2f} × as fast as fp32 in {runtime}, goal ≥ 1: {word}")
 

@@ -5,21 +5,24 @@
 The network is trained for seconds on digits, so that its weights are spread as trained weights are; then its
 smallest weights are set to zero, over the whole network. Prints bytes of the three formats, how far the packed
 file is from a straight line in the number of non-zeros, and milliseconds of packing and unpacking. With --nncodec also
-the bytes that NNCodec takes for the same tensors, compressed as Deep Compression does (see `benchmarks.nncodec`).
+the bytes that NNCodec takes for the same tensors, compressed as Deep Compression does (see `benchmarks.nncodec`);
+they are written to benchmarks/results/packed.json.
 """
 
 import argparse
+import copy
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from benchmarks import nncodec
+from benchmarks import nncodec, results
 from engine import datasets
 from engine.compute.context import Context
 from engine.compute.data import load
@@ -31,7 +34,7 @@ from engine.compute.models.architecture import Architecture
 from engine.compute.models.build import build
 from engine.compute.models.resnet import CifarResNet
 from engine.compute.steps.apply import apply
-from engine.params import ClusterWeights, PruneWeights, QuantizeHalf, Step
+from engine.params import ClusterWeights, PruneWeights, QuantizeHalf
 from engine.params.preset import Data
 from engine.params.training import Train
 
@@ -40,20 +43,24 @@ HOME = Path(__file__).resolve().parent.parent
 SPARSITIES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)
 EPOCHS = 4
 REPEATS = 5
+PEERS = ((0.9, 32), (0.9, 16), (0.95, 32))
+"""Sparsity and centroids of the networks that NNCodec gets too."""
+ABOUT = (
+    "The same tensors of a network trained for seconds on digits. NNCodec's bytes are those of its coded indices, and"
+    " two for each other number. Which weights are left is as good as chance, so both files are near the entropy."
+)
 
 
-def trained(scratch: Path, steps: Sequence[Step] = ()) -> dict[str, Tensor]:
-    """The state of a ResNet20 after a few epochs on digits, and after `steps`."""
+def trained(scratch: Path) -> tuple[nn.Module, Context]:
+    """A ResNet20 after a few epochs on digits, and what steps after that are given."""
     torch.manual_seed(0)
     params = Data(name="digits")
     data = load(params, datasets.locate(params, Path()))
-    model: nn.Module = CifarResNet(20, data.channels, data.classes)
-    for position, step in enumerate([Train(epochs=EPOCHS, learning_rate=0.2), *steps]):
-        partial = scratch / f"partial-{position}-of-{len(steps)}"
-        model = apply(
-            step, model, Context(data, torch.device("cpu"), 0, position, "", partial, lambda _: None)
-        )
-    return checkpoint.folded_state(model)
+    context = Context(data, torch.device("cpu"), 0, 0, "", scratch / "partial", lambda _: None)
+    model = apply(
+        Train(epochs=EPOCHS, learning_rate=0.2), CifarResNet(20, data.channels, data.classes), context
+    )
+    return model, context
 
 
 def pruned(state: dict[str, Tensor], sparsity: float) -> dict[str, Tensor]:
@@ -123,13 +130,26 @@ def report_speed() -> None:
         )
 
 
-def report_peer(python: Path, scratch: Path) -> None:
-    steps: list[Step] = [PruneWeights(sparsity=0.9), ClusterWeights(centroids=32), QuantizeHalf()]
-    tensors = trained(scratch, steps)
-    own, theirs = len(packed.dump(tensors)), nncodec.size(python, tensors)
-    print(
-        f"\n90 % pruned, 32 centroids a layer, 16 bits: packed {own} B, NNCodec {theirs} B, {own / theirs - 1:+.1%}"
-    )
+def report_peer(model: nn.Module, context: Context, python: Path) -> None:
+    """Deep Compression's tensors, without the training between its steps, in both files."""
+    rows: list[dict[str, Any]] = []
+    for sparsity, centroids in PEERS:
+        smaller = copy.deepcopy(model)
+        for step in (PruneWeights(sparsity=sparsity), ClusterWeights(centroids=centroids), QuantizeHalf()):
+            smaller = apply(step, smaller, context)
+        tensors = checkpoint.folded_state(smaller)
+        own, theirs = len(packed.dump(tensors)), nncodec.size(python, tensors)
+        rows.append(
+            {
+                "network": f"ResNet20, {sparsity:.0%} pruned, {centroids} centroids a layer, 16 bits",
+                "plain (bytes)": sizes(tensors)["plain"],
+                "packed (bytes)": own,
+                "NNCodec (bytes)": theirs,
+                "packed over NNCodec": own / theirs,
+            }
+        )
+        print("  ".join(f"{name}: {value}" for name, value in rows[-1].items()))
+    results.write("packed", rows, title="The packed file beside NNCodec (ISO/IEC 15938-17)", about=ABOUT)
 
 
 def milliseconds(call: Callable[[], object]) -> float:
@@ -148,10 +168,11 @@ def main() -> None:
     parser.add_argument("--nncodec", type=Path, metavar="PYTHON", help="with the package nncodec")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        report_sizes(trained(Path(scratch)))
+        model, context = trained(Path(scratch))
+        report_sizes(checkpoint.folded_state(model))
         report_speed()
         if args.nncodec:
-            report_peer(args.nncodec, Path(scratch))
+            report_peer(model, context, args.nncodec)
 
 
 if __name__ == "__main__":

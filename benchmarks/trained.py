@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 import multiprocessing
 import statistics
 import tempfile
@@ -23,6 +24,7 @@ from engine.compute.pretrained.create import create
 from engine.compute.runtimes.base import artefact
 from engine.compute.steps.apply import apply
 from engine.compute.tasks.evaluate import score
+from engine.compute.training.lagging import OLD, old_share
 from engine.compute.training.schedules import ScheduleName
 from engine.compute.worker.setup import settle
 from engine.params import Calibrate, Finetune, Step, Train
@@ -130,8 +132,9 @@ def baseline(args: argparse.Namespace, data: Dataset, seed: int) -> nn.Module:
         params = Model(name=args.model, weights=args.weights)
         model, _ = create(params, channels=data.channels, classes=data.classes, size=data.size, seed=seed)
         steps: list[Step] = [train(args)] if args.epochs else []
-        if not args.epochs or args.weights != "random":
-            # Weights that are brought may come with a BatchNorm whose statistics follow slowly.
+        updates = args.epochs * math.ceil(len(data.train.labels) / args.batch)
+        # Statistics that follow slowly say little of a short training, or of weights that were brought.
+        if args.weights != "random" or old_share(model, updates) > OLD:
             steps.append(Calibrate())
         for step in steps:
             model = apply(step, model, context(data, seed, 0))

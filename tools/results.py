@@ -17,31 +17,55 @@ def page() -> str:
 
 def headline() -> str:
     """The README's table: a few figures of several files."""
-    pruned, small, int8 = (_rows(name) for name in ("channels", "deep_compression", "int8"))
-    rows = []
-    for row in pruned:
-        ours, theirs = ("before training, prune.channels (%)", "before training, torch-pruning (%)")
-        rows.append(
-            (f"channels: {row['MACs']} MACs, no training after", row[ours], f"torch-pruning: {row[theirs]} %")
-        )
-    for row in pruned:
-        ours, theirs = ("rising rate, prune.channels (%)", "rising rate, torch-pruning (%)")
-        rows.append(
-            (
-                f"channels: {row['MACs']} MACs, four epochs after",
-                row[ours],
-                f"torch-pruning: {_cell(row[theirs])} %",
-            )
-        )
-    whole, file = int8[0], int8[1]
+    (small, *_), (whole, file, *_) = (_rows(name) for name in ("deep_compression", "int8"))
     speed = f"{_cell(file['speed over fp32'])} times as fast in ONNX Runtime"
-    text = f"whole: {_cell(whole['test accuracy (%)'])} %; {speed}"
-    rows.append(("INT8 file", file["test accuracy (%)"], text))
-    size = f"{_cell(small[0]['times smaller'])} times smaller"
-    lines = ["| ResNet20, compressed by | accuracy (%) | beside |", "|---|---|---|"]
-    lines += [f"| {name} | {_cell(value)} | {beside} |" for name, value, beside in rows]
-    change = _cell(small[0]["change of test accuracy (points)"])
-    return "\n".join([*lines, f"| Deep Compression | {change} points more, after ten more epochs | {size} |"])
+    rows = [
+        *_narrowed(),
+        *_trained_on(),
+        (
+            "INT8 file",
+            f"{_cell(file['test accuracy (%)'])} %",
+            f"whole: {_cell(whole['test accuracy (%)'])} %; {speed}",
+        ),
+        (
+            "Deep Compression",
+            f"{_cell(small['change of test accuracy (points)'])} points more, after ten more epochs",
+            f"{_cell(small['times smaller'])} times smaller",
+        ),
+    ]
+    lines = ["| ResNet20, compressed by | accuracy on test | beside |", "|---|---|---|"]
+    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)])
+
+
+def _narrowed() -> list[tuple[str, str, str]]:
+    """What channels cost where nothing is trained after it."""
+    lost = {(row["compression"], row["way"]): row for row in _rows("channels_without_training")}
+    column = "lost, test (points)"
+    return [
+        (
+            f"channels: {macs}, nothing trained after",
+            f"{_cell(row[column])} points less",
+            f"by norm, BatchNorm's statistics anew: {_cell(lost[macs, 'l2, statistics anew'][column])} points less",
+        )
+        for (macs, way), row in lost.items()
+        if way == "output, repair"
+    ]
+
+
+def _trained_on() -> list[tuple[str, str, str]]:
+    """Channels after training on, beside torch-pruning and the network that was not pruned."""
+    rows = {(row["MACs"], row["way"]): row for row in _rows("channels")}
+    column, ours = "trained on, test (%)", "prune.channels"
+    whole = _cell(rows["all", "not pruned"][column])
+    return [
+        (
+            f"channels: {macs.replace(' times', ' ×')} MACs, trained on{way.removeprefix(ours).lstrip(',')}",
+            f"{_cell(row[column])} %",
+            f"torch-pruning, on labels: {_cell(rows[macs, 'torch-pruning'][column])} %; not pruned: {whole} %",
+        )
+        for (macs, way), row in rows.items()
+        if way.startswith(ours) and (macs, "torch-pruning") in rows
+    ]
 
 
 def _rows(name: str) -> list[dict[str, Any]]:

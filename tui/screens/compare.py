@@ -38,8 +38,8 @@ class CompareActions(BaseScreen):
 
     def compared(self) -> list[str]:
         """Trials that are chosen already, as `STUDY:TRIAL` or as a study for its pick; those missing are asked for."""
-        study, trial = self.session.study, self.session.trial
-        return [study if trial is None else f"{study}:{trial}"] if study else []
+        study = self.session.study
+        return [f"{study}:{self.session.trial_of(self.session.watcher.state(study))}"] if study else []
 
     def action_compare(self) -> None:
         self.run_worker(self._compare(), group="compare", exclusive=True)
@@ -68,14 +68,13 @@ class CompareActions(BaseScreen):
         run = self.session.run(study)
         with readable(run):
             state = load(run.path)
-            done = [
-                trial
-                for trial in state.trials
-                if trial.measure.status == "done" and str(trial.index) != index
-            ]
-            goal, quality = pick.goal_of(state, done) if done else "", quality_name(state)
             choice = pick.pick(state, pick.rule(run.settings(), self.session.asked(run.name)))
             picked = choice.trial if choice else None
+            here = str(picked.index) if index == pick.PICK and picked else index
+            done = [
+                trial for trial in state.trials if trial.measure.status == "done" and str(trial.index) != here
+            ]
+            goal, quality = pick.goal_of(state, done) if done else "", quality_name(state)
             done.sort(key=lambda trial: (trial is not picked, trial.index))
             names = [(f"{study}:{trial.index}", pick.describe(trial, goal, quality)) for trial in done]
         own = [Choice(name, name, about) for name, about in names]

@@ -56,7 +56,8 @@ async def test_two_trials_are_put_side_by_side(tmp_path: Path) -> None:
     fabricate.finished(tmp_path / "w")
     async with listing(tmp_path / "w") as pilot:
         await pilot.press("equals_sign")
-        await shows(pilot, "Compare quickstart-1 with", "quickstart-1:0")
+        text = await shows(pilot, "Compare quickstart-1 with", "quickstart-1:0")
+        assert "quickstart-1:9 " not in text, "its pick is compared with others, not with itself"
         pilot.app.screen.query_one(KeyInput).value = "1:6"
         await pilot.press("enter")
         await shows(pilot, "against quickstart-1:6", "prune.weights.sparsity", "-29.", "layer")
