@@ -90,7 +90,8 @@ class RunScreen(StudyScreen, StudyActions, SearchActions):
         if state is None or self._state is None or state.name != self._state.name:
             self._load, self._usage, self._tail, self._log, self._logged = None, None, None, [], ""
         live = state is not None and state.status in OPEN
-        if state and not live and self._state and self._state.name == state.name and self._state.status in OPEN:
+        before = self._state.name if self._state and self._state.status in OPEN else ""
+        if state is not None and state.name == before and not live:
             self.say("")  # that it goes on is not so any more
         self._state = state
         settings = self.session.settings_of(state.name, state) if state else None

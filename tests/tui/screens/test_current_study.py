@@ -17,7 +17,9 @@ def _no_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
 
 
-async def test_a_study_started_elsewhere_in_the_lab_is_the_one_that_the_list_points_at(tmp_path: Path) -> None:
+async def test_a_study_started_elsewhere_in_the_lab_is_the_one_that_the_list_points_at(
+    tmp_path: Path,
+) -> None:
     """The list was left with the cursor on another study, and has not heard of the new one when it is shown again."""
     fabricate.finished(tmp_path, "alpha")
     app = Lab(None, tmp_path, "studies")
