@@ -84,10 +84,10 @@ class PruneChannels(StepParams):
     or second order (Hessian), or what the answer loses (`output`). `auto`: `output` where a classifier's channels go at
     once, with `repair` and no latency; else `l2`."""
     scope: Literal["auto", "local", "global", "isomorphic", "cost", "sensitivity", "solved"] = "auto"
-    """Where channels compete: within a layer, over the whole model, among layers of the same structure, over
-    the model by importance per unit of cost saved, or within a layer at rates by what an earlier `sensitivity` step
-    measured: at which the loss is predicted to rise alike in all (`sensitivity`), or least in sum (`solved`).
-    `auto`: `cost` with the criterion `output`, else `global`."""
+    """Where channels compete: within a layer (of attention the dimensions of its heads, which stay), over the whole
+    model, among layers of the same structure, over the model by importance per unit of cost saved, or within a layer at
+    rates by what an earlier `sensitivity` step measured: at which the loss is predicted to rise alike in all
+    (`sensitivity`), or least in sum (`solved`). `auto`: `cost` with the criterion `output`, else `global`."""
     ratio: float = param(0.5, ge=0, lt=1)
     """Share of the channels to remove; replaced by the targets below."""
     speedup: float | None = param(None, gt=1, le=1000)

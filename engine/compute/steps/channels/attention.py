@@ -1,6 +1,6 @@
 """Attention modules: their heads set free, the groups that no pass shows, and sizes that they keep beside tensors."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import torch
 from torch import Tensor, nn
@@ -63,6 +63,14 @@ def free_groups(model: nn.Module) -> Iterator[Group]:
                 yield _heads(name, module)
             if module.query_width > 1:
                 yield _queries(name, module)
+
+
+def heads_with_dimensions(groups: Iterable[Group]) -> set[str]:
+    """Names of the groups of heads whose dimensions are groups of their own: what takes the same share of every group
+    would take it of such an attention twice."""
+    names = {group.name for group in groups}
+    heads = {name for name in names if name.endswith(f"#{HEADS}")}
+    return {name for name in heads if f"{name.removesuffix(HEADS)}{QUERIES}" in names}
 
 
 def _heads(name: str, module: FreeAttention) -> Group:

@@ -17,6 +17,7 @@ from engine.compute.layers.shared import shared_layers, unshare_
 from engine.compute.models import edits
 from engine.compute.steps.calibration.step import recalibrate
 from engine.compute.steps.channels import latency_target
+from engine.compute.steps.channels.attention import heads_with_dimensions
 from engine.compute.steps.channels.budget import budget_for, shares_left
 from engine.compute.steps.channels.choose import (
     Candidate,
@@ -329,7 +330,10 @@ class Pruning:
 
     def _candidates(self, groups: list[Group], units: dict[str, int]) -> list[Candidate]:
         candidates = []
+        stay = heads_with_dimensions(groups) if self._scope == "local" else set()
         for group in groups:
+            if group.name in stay:
+                continue
             whole = self._whole[group.name]
             step = step_of(group.per_unit, self._round_to(whole * group.per_unit))
             least = least_of(whole, self._params.floor, step)
