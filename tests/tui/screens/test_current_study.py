@@ -51,3 +51,18 @@ async def test_a_trial_shows_no_classes_of_another_study(tmp_path: Path) -> None
         await pilot.press("7", "5")
         text = await shows(pilot, "beta-1  trial 0", "difference")
         assert "Taken for" not in text
+
+
+async def test_an_empty_log_shows_none_of_another_study_or_file(tmp_path: Path) -> None:
+    fabricate.finished(tmp_path, "alpha")
+    fabricate.Study(tmp_path, "beta").start()
+    app = Lab(None, tmp_path, "log")
+    app.session.study = "alpha-1"
+    async with app.run_test(size=(120, 40)) as pilot:
+        await shows(pilot, "study done")
+        await pilot.press("e")
+        await shows(pilot, "engine: started")
+        app.session.study = "beta-1"
+        await pilot.press("5", "7")
+        text = await shows(pilot, "beta-1 (running)  engine log", "Nothing yet.")
+        assert "engine: started" not in text
