@@ -31,9 +31,17 @@ def write(name: str, rows: Sequence[Mapping[str, Any]], **about: Any) -> Path:
     return file
 
 
-def mean_and_deviation(values: Sequence[float]) -> float | list[float]:
-    """As the results' tables have it; of a single value itself."""
-    return values[0] if len(values) == 1 else [statistics.fmean(values), statistics.stdev(values)]
+def mean_and_deviation(values: Sequence[float], digits: int | None = None) -> float | list[float]:
+    """As the results' tables have it, rounded to so many digits if given; of a single value itself."""
+    found = [values[0]] if len(values) == 1 else [statistics.fmean(values), statistics.stdev(values)]
+    if digits is not None:
+        found = [round(one, digits) for one in found]
+    return found[0] if len(values) == 1 else found
+
+
+def mean_of(value: float | list[float]) -> float:
+    """The mean in what `mean_and_deviation` gave."""
+    return value[0] if isinstance(value, list) else value
 
 
 def command() -> str:
