@@ -10,7 +10,6 @@ benchmarks/results/published.json. --quick does it on few images, to see that it
 """
 
 import argparse
-import copy
 import sys
 from functools import partial
 from typing import Any
@@ -34,7 +33,7 @@ def whole(args: argparse.Namespace, data: Dataset, seed: int) -> dict[str, float
 
 def pruned(args: argparse.Namespace, data: Dataset, seed: int) -> dict[str, float]:
     """The pruned network: on validation without training, on test after it, and how many times fewer MACs it has."""
-    model, shape = copy.deepcopy(trained.baseline(args, data, seed)), (data.channels, *data.size)
+    model, shape = trained.baseline(args, data, seed), (data.channels, *data.size)
     macs = count(model, shape).macs
     model = apply(PruneChannels(speedup=SPEEDUP), model, trained.context(data, seed, 1))
     untrained = validate(model, trained.context(data, seed, 0)).accuracy
