@@ -20,12 +20,15 @@ FOLDER = Path(__file__).parent / "results"
 PACKAGES = ("torch", "onnxruntime", "openvino", "numpy")
 
 
-def write(name: str, rows: Sequence[Mapping[str, Any]], **about: Any) -> Path:
-    """Replace the results of the benchmark `name`; `about` is what holds for all `rows`. The file's path."""
+def write(name: str, rows: Sequence[Mapping[str, Any]], *, title: str, **about: Any) -> Path:
+    """Replace the results of the benchmark `name`; `about` is what holds for all `rows`. The file's path.
+
+    The results' page (`tools.results`) has them under `title`, as a table whose heads are the rows' keys.
+    """
     FOLDER.mkdir(exist_ok=True)
     file = FOLDER / f"{name}.json"
     partial = file.with_suffix(".partial")
-    content = {"command": command(), "environment": environment(), **about, "rows": rows}
+    content = {"command": command(), "environment": environment(), "title": title, **about, "rows": rows}
     partial.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
     partial.replace(file)
     return file
