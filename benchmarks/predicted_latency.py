@@ -36,6 +36,7 @@ from engine.params.channels import LatencyTarget
 from engine.params.factorization import Ratio
 from engine.params.preset import Data, Model
 from engine.params.runtimes import TargetRuntime
+from engine.text.phrases import counted
 
 GOAL = 0.15
 """Share by which a predicted latency may be off."""
@@ -121,7 +122,8 @@ def main() -> int:
     near = sum(one <= GOAL for one in off)
     verdict = f"{near} of {len(off)} within {GOAL:.0%}; the median is {statistics.median(off):.1%} off"
     print(verdict)
-    about = f"{args.runtime}, batch 1, {args.threads} thread(s), as ratios to the whole network: {verdict}."
+    threads = counted(args.threads, "thread")
+    about = f"{args.runtime}, batch 1, {threads}, as ratios to the whole network: {verdict}."
     results.write("predicted_latency", rows, title="Latency predicted from times of layers", about=about)
     return 0 if near == len(off) else 1
 
