@@ -89,7 +89,7 @@ def figure(
             drawn(prefix + (name or y), _points(state, trials, x, y))
             for name, trials in _grouped(state, x, names).items()
         ]
-    drawn = Figure(
+    whole = Figure(
         x_label=measure(x).label,
         y_label=measure(y).label,
         series=(*lines, *_starred(lines, picks)),
@@ -98,7 +98,7 @@ def figure(
         x_measure=x,
         y_measure=y,
     )
-    return _marked(drawn, states)
+    return _marked(whole, states)
 
 
 def _marked(drawn: Figure, states: Sequence[StudyState]) -> Figure:
