@@ -1,7 +1,7 @@
 """Steps and data with boxes: what is for classifiers alone, and what for detectors alone, in any trial."""
 
 from engine.errors import Problem
-from engine.params import QuantizeDynamic, QuantizeQat, Step
+from engine.params import PruneBlocks, QuantizeDynamic, QuantizeQat, Step
 from engine.params.catalog import DETECTION, DETECTOR
 from engine.params.preset import Settings
 from engine.params.training import Training
@@ -39,6 +39,9 @@ def _problem(node: StepNode, step: Step, found: bool) -> Problem | None:
     if found and isinstance(step, QuantizeQat):
         what = "given for data with boxes, whose loss needs what comes before boxes are decoded"
         return Problem(node.place, node.path, what, "quantize.static, which needs no training")
+    if found and isinstance(step, PruneBlocks):
+        what = "given for data with boxes: blocks are chosen by class probabilities, which a detector does not give"
+        return Problem(node.place, node.path, what, "prune.channels")
     if found and isinstance(step, QuantizeDynamic) and not step.convolutions:
         what = "changes linear layers alone, of which a detector has none"
         return of("convolutions", what, "true, or quantize.static instead")
