@@ -74,10 +74,13 @@ def learned(spec: dict[str, Any]) -> dict[str, str]:
 
 
 def example(spec: dict[str, Any], known: dict[str, str]) -> dict[str, Any]:
-    """Of the presets that come along one that sweeps the parameter, in its small version on the embedded data."""
+    """Of the presets that come along one that sweeps the parameter, in its small version on the embedded data.
+
+    The network is the preset's own: a small version may narrow it to be quick, and a narrow one has less to spare.
+    """
     path = f"{known['step']}.{known['aim']}"
     small = [
-        preset["quick"]["document"]
+        preset["quick"]["document"] | {"model": preset["document"]["model"]}
         for preset in spec["presets"]
         if preset["quick"] and path in preset["axes"]
     ]

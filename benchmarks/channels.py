@@ -177,7 +177,9 @@ def described(args: argparse.Namespace) -> str:
     """What holds for all rows of the results' table."""
     seeds = counted(len(args.seeds), "seed")
     given = ["Not pruned: as many epochs.", "Points above are those of the same seeds."]
-    given += [f"`prune.channels` with {', '.join(args.ours)}."] if args.ours else []
+    given.append(
+        f"`prune.channels` of version {PruneChannels.version}: {', '.join(args.ours) or 'defaults'}."
+    )
     if set(TAUGHT) & set(args.arms):
         given.append(
             f"The teacher is the network that was not pruned ({', '.join(args.distill) or 'defaults'})."

@@ -34,9 +34,9 @@ WITHOUT = {"bottlenecks": "ResNet of bottlenecks", "mobilenet_v3": "MobileNetV3-
 SPEEDUP = 2.0
 GOAL = 1.0
 """Points of test accuracy that a transformer may lose at half the MACs after training."""
-QUICK = "--data digits --images 900 --epochs 20 --finetune 8 --threads 1 --seeds 0 --only vit"
-QUICK_LOST = 4.0
-"""Points on validation that the quick form may lose after training: of 180 digits one is half a point."""
+QUICK = "--data digits --images 900 --epochs 20 --finetune 1 --threads 1 --seeds 0 --only vit"
+QUICK_LOST = 3.0
+"""Points on validation that the quick form may lose without training: of 180 digits one is half a point."""
 
 
 def trial(args: argparse.Namespace, data: Dataset, seed: int, step: PruneChannels | None) -> dict[str, Any]:
@@ -74,6 +74,7 @@ def row(args: argparse.Namespace, data: Dataset, network: str) -> dict[str, Any]
         "whole (%)": of(whole, "before"),
         "pruned, before training (%)": of(pruned, "before"),
         "lost, before training (points)": lost(whole, pruned, "before"),
+        "lost, before training, validation (points)": lost(whole, pruned, "before", "validation"),
     }
     if network in NETWORKS:
         found |= {
@@ -126,7 +127,7 @@ def main() -> int:
         rows.append(row(args, data, network))
         print("  ".join(f"{key}: {value}" for key, value in rows[-1].items()), flush=True)
     if args.quick:
-        holds = rows[0]["lost, after training, validation (points)"] <= QUICK_LOST
+        holds = rows[0]["lost, before training, validation (points)"] <= QUICK_LOST
         print("every claim holds" if holds else "the quick form loses more than it may")
         return not holds
     report(rows)

@@ -87,6 +87,8 @@ def step_name(
 
 
 def _short(name: str, value: object) -> str:
+    if name == "seed":
+        return f"seed {value}"  # a number that would not tell what it is of
     if measure(name).kind == "fraction" and isinstance(value, int | float):
         return percent(value, 0)
     return str(value)

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 from engine.cli.common import add_json, add_workspace, columns, print_json, say, say_text
 from engine.errors import UsageError
 
-LATENCY = "latency"
-"""In the runtime and at the batch that a step measured."""
-
 if TYPE_CHECKING:
     from engine.presets.limits import Limit
     from engine.search.proposals import Proposal, Table
     from engine.studies.rundir import RunDir
     from engine.studies.state import TrialState
+
+LATENCY = "latency"
+"""In the runtime and at the batch that a step measured."""
 
 
 def add(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -174,12 +174,10 @@ def _write(
 
 def _table_step(run: "RunDir", trial: "TrialState", of: str) -> dict[str, Any]:
     """The step of a search that measured what is removed beside its baseline, as one of the baseline's own."""
-    from engine.presets.spec import read_stored
     from engine.results import sensitivity
 
     measured = {step.address for step in trial.beside if (sensitivity.found_by(step) or {}).get("of") == of}
-    tables = read_stored(run.preset, run.asked().get("name", run.name)).trials[0].tables
-    step = next(one for one in tables if one.address in measured)
+    step = next(one for one in run.spec().trials[0].tables if one.address in measured)
     return {step.kind: step.model_dump(mode="json", exclude_unset=True, exclude={"id"})}
 
 

@@ -158,6 +158,8 @@ def _cancel(args: argparse.Namespace) -> int:
         print_json({"study": run.name, "state": state, "waits": waits})
     elif state in OPEN:
         tell(f"{run.name} will stop as soon as it can: {_awaited(now)}")
+    elif state == "done":
+        say(f"{run.name} is done: it ended before it could be stopped")
     else:
         say(f"{run.name} is {state}: `secateur resume {run.name}` goes on where it was")
     return 0

@@ -27,7 +27,7 @@ def as_json(run: RunDir, state: StudyState, asked: pick.Asked = None) -> dict[st
 def print_study(run: RunDir, state: StudyState, asked: pick.Asked = None, *, followed: bool = False) -> None:
     """Table, chart and verdict on stdout; what was told at the start too, unless the study was just followed.
 
-    The pick may lose `within` points instead of what its preset says.
+    The pick is by what is `asked` for in place of what its preset says.
     """
     settings = run.settings()
     choice = pick.pick(state, pick.rule(settings, asked))

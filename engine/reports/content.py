@@ -40,7 +40,7 @@ class Reported:
 
 
 def reported(run: RunDir, state: StudyState, asked: pick.Asked = None) -> Reported:
-    """Gather it; the pick may lose `within` points instead of what the preset says."""
+    """Gather it; the pick is by what is `asked` for in place of what the preset says."""
     settings = run.settings()
     return Reported(run, state, settings, written.read(run), pick.pick(state, pick.rule(settings, asked)))
 

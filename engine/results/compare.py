@@ -97,7 +97,7 @@ def named(text: str) -> tuple[str, str]:
 
 
 def side(run: RunDir, state: StudyState, wanted: str, asked: pick.Asked = None) -> Side:
-    """A trial by its number, or the study's pick, which may lose `within` points if given.
+    """A trial by its number, or the study's pick, by what is `asked` for in place of what its preset says.
 
     Raises UsageError where there is no such one.
     """

@@ -173,8 +173,8 @@ def _fitting(trial: TrialState, wanted: str | None) -> Format:
 def choose(run: RunDir, state: StudyState, wanted: str, asked: pick.Asked = None) -> tuple[TrialState, str]:
     """The trial that is meant, and why it is that one, as a sentence.
 
-    `pick` is the study's pick (`engine.results.pick`), which may lose `within` points instead of what its preset
-    says; where no model is smaller than its baseline, the one that is best on validation. Raises UsageError if the
+    `pick` is the study's pick (`engine.results.pick`), by what is `asked` for in place of what its preset says;
+    where no model is smaller than its baseline, the one that is best on validation. Raises UsageError if the
     trial is not there, or not finished.
     """
     if wanted != pick.PICK:

@@ -239,11 +239,17 @@ class StudyState:
         return sum(s.done for s in self.steps.values()) / len(self.steps) if self.steps else 0.0
 
     def remaining_seconds(self) -> float | None:
-        """An estimate from the steps of the same kind that are done; None while nothing is known."""
+        """An estimate from the steps of the same kind that are done; None while nothing is known.
+
+        What was reused, as of a study that goes on where it was, counts for kinds of which nothing was computed
+        yet, once anything was: it may come from another machine.
+        """
         known: dict[str, list[float]] = {}
+        stored: dict[str, list[float]] = {}
         for step in self.steps.values():
-            if step.status == "done" and not step.reused and step.seconds is not None:
-                known.setdefault(step.address, []).append(step.seconds)
+            if step.status == "done" and step.seconds is not None:
+                (stored if step.reused else known).setdefault(step.address, []).append(step.seconds)
+        known = stored | known if known else known
         open_steps = [s for s in self.steps.values() if s.status in ("waiting", "running")]
         if not known or any(step.address not in known for step in open_steps):
             return None

@@ -108,7 +108,7 @@ def text_of(value: Any, row: Row | None = None) -> str:
     return _flow(value)
 
 
-def sweep_text(values: Any) -> str:
+def sweep_text(values: list[Any] | dict[str, Any] | str) -> str:
     """The values of an axis as they are typed; a single one in brackets, or it would not look swept."""
     if isinstance(values, str):
         return values

@@ -38,8 +38,8 @@ class OutsideActions(LabBase, CopyActions):
             try:
                 root = read(edited, f"{self.document.name} from your editor")
             except SecateurError as error:
-                again = Confirm(error.title, error.detail, "Edit it again", "Drop it")
-                if not await self.app.push_screen_wait(again):
+                drop = Confirm(error.title, error.detail, "Drop what was edited", "Edit it again")
+                if await self.app.push_screen_wait(drop):
                     return
                 text = edited
                 continue

@@ -63,7 +63,7 @@ class SweepEditor(ModalScreen[Any]):
 
     def _start(self) -> str:
         if self._field.axis is not None:
-            return sweep_text(self._field.axis.values).removeprefix("[").removesuffix("]")
+            return sweep_text(self._field.axis.node.plain()).removeprefix("[").removesuffix("]")
         return self._field.text or (
             "" if self._field.row.default is None else text_of(self._field.row.default)
         )

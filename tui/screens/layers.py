@@ -49,7 +49,7 @@ class LayersScreen(StudyScreen, CompareActions, CopyActions):
         self._state = state
         trial = find(state, self.session.trial_of(state))
         if state is None or trial is None:
-            self._layers = []
+            self._layers, self._read = [], None
             self._fill(nothing(state))
             return
         failed = state.standing(trial) == "failed"

@@ -16,7 +16,11 @@ from tui.session import Session
 from tui.views import log
 from tui.views.run import Names
 from tui.widgets.document import Document
+from tui.widgets.ending import Endings
 from tui.widgets.painted import Line
+
+MOST_LINES = 6
+"""Lines that say what became of the study, above what it printed."""
 
 
 class LogScreen(StudyScreen):
@@ -38,6 +42,7 @@ class LogScreen(StudyScreen):
 
     def compose_body(self) -> ComposeResult:
         yield Static("", id="title", markup=False)
+        yield Endings()
         yield Document(self._text)
 
     def on_mount(self) -> None:
@@ -49,6 +54,7 @@ class LogScreen(StudyScreen):
 
     def show_state(self, state: StudyState | None) -> None:
         self._state = state
+        self.query_one(Endings).show([state] if state else [], MOST_LINES)
         names = self._step_names.of(state)
         if names is not self._names:
             self._names = names

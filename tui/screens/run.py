@@ -89,8 +89,11 @@ class RunScreen(StudyScreen, StudyActions, SearchActions):
     def show_state(self, state: StudyState | None) -> None:
         if state is None or self._state is None or state.name != self._state.name:
             self._load, self._usage, self._tail, self._log, self._logged = None, None, None, [], ""
-        self._state = state
         live = state is not None and state.status in OPEN
+        before = self._state.name if self._state and self._state.status in OPEN else ""
+        if state is not None and state.name == before and not live:
+            self.say("")  # that it goes on is not so any more
+        self._state = state
         settings = self.session.settings_of(state.name, state) if state else None
         picked = self.session.picked(state.name, state) if state else None
         self.query_one(Verdict).show(pick.verdict(picked) if picked else "")

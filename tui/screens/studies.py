@@ -56,6 +56,8 @@ class StudiesScreen(
         self._studies: tuple[Listed, ...] = ()
         self._sort = 0
         self._reversed = False
+        self._towards: str | None = None
+        """The current study, until the cursor stands on it: one that has just been started is not listed yet."""
 
     def compose_body(self) -> ComposeResult:
         with Horizontal(id="top"):
@@ -72,16 +74,26 @@ class StudiesScreen(
 
     def on_screen_resume(self) -> None:
         self.session.watcher.watch_list(self)
-        if self.session.study:
-            self.query_one(Table).move_to(self.session.study)
+        self._towards = self.session.study
+        self._go_towards()
+
+    def _go_towards(self) -> None:
+        table = self.query_one(Table)
+        if self._towards in {row.key for row in table.rows}:
+            table.move_to(self._towards or "")
+            self._towards = None
 
     def pointed(self) -> str | None:
-        return self.query_one(Table).key
+        return self._towards or self.query_one(Table).key
 
     def _pointed_study(self) -> Listed | None:
         return next((s for s in self._studies if s.run.name == self.pointed()), None)
 
     @on(Table.Moved)
+    def _moved(self) -> None:
+        self._towards = None
+        self._name_pointed()
+
     def _name_pointed(self) -> None:
         """Name in the bar above the study that the places named there open."""
         study = self._pointed_study()
@@ -103,11 +115,9 @@ class StudiesScreen(
 
     @on(StudiesChanged)
     def _listed(self, message: StudiesChanged) -> None:
-        first = not self._studies
         self._studies = message.studies
         self._fill()
-        if first and self.session.study:
-            self.query_one(Table).move_to(self.session.study)
+        self._go_towards()
 
     @on(Input.Changed)
     def _fill(self) -> None:

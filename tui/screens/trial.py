@@ -68,11 +68,13 @@ class TrialScreen(StudyScreen, ReportActions, CompareActions, CopyActions, NextA
 
     def show_state(self, state: StudyState | None) -> None:
         self._state, self._index = state, self.session.trial_of(state)
-        self._draw()
         trial = find(state, self._index)
         wanted = (f"{state.name} {trial.measure.key}", trial.measure.status) if state and trial else None
-        if state is not None and trial is not None and wanted != self._read:
+        unread = wanted != self._read
+        if unread:  # before it is drawn: what was read is of another trial
             self._read, self._by_true_class = wanted, ({}, {})
+        self._draw()
+        if unread and state is not None and trial is not None:
             self.run_worker(self._load(state, trial), group="classes", exclusive=True)
 
     def _draw(self) -> None:

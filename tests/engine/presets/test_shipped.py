@@ -26,6 +26,18 @@ def test_small_versions_begin_with_the_same_training() -> None:
     assert len(begun) == 5, "of ResNet20, MobileNetV3, YOLO, VGG, and of a student and its teacher"
 
 
+def test_small_versions_do_not_mirror_digits() -> None:
+    """A mirrored digit is another one, or none: what a network recovers by it, it loses on what it is scored on."""
+    mirroring = {
+        preset.name
+        for preset in shipped()
+        if preset.name != "quickstart"
+        for trial in spec.read(preset.path, quick=True).trials
+        if trial.settings.data.name.startswith("digits") and "'crop-flip'" in str(trial.steps)
+    }
+    assert not mirroring
+
+
 def test_a_file_that_is_there_comes_before_a_shipped_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

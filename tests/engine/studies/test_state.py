@@ -142,6 +142,13 @@ def test_time_left_is_known_once_each_kind_of_step_has_been_done() -> None:
     assert study(({"x": 1}, measures(0.8))).remaining_seconds() == 0.0
 
 
+def test_what_a_resumed_study_reuses_stands_in_for_kinds_not_computed_yet() -> None:
+    """Its shared training was done before; that of the next seed is known to take as long."""
+    events = [started(), planned(TWO), finished("t", reused=True), finished("tm", reused=True)]
+    events += [finished("p0", reused=True), finished("m0")]
+    assert replayed(*events).remaining_seconds() == 4.0, "a pruning and a measuring of two seconds"
+
+
 def test_reused_results_do_not_tell_how_long_the_rest_takes() -> None:
     events = [started(), planned(TWO), finished("t", reused=True), finished("tm", reused=True)]
     events += [finished("p0", reused=True), finished("m0", reused=True)]

@@ -109,17 +109,18 @@ async def running(pilot: Pilot[None], name: str) -> LabScreen:
     return screen
 
 
-@pytest.mark.parametrize("place", ["lab", "curves", "trial"])
+@pytest.mark.parametrize("place", ["lab", "run", "curves", "trial", "log"])
 async def test_a_lost_study_says_since_when_and_which_key_goes_on(tmp_path: Path, place: str) -> None:
     study = planned(tmp_path)
     study.status("running", pid=2**22 + 1)
     app = Lab(None, tmp_path, place)
     async with app.run_test(size=(200, 60)) as pilot:
-        text = await shows(pilot, "Lost: its engine is gone, last heard of 20", "r in Studies (F3) goes on")
+        key = "r goes on" if place == "run" else "r in Studies (F3) goes on"
+        text = await shows(pilot, "Lost: its engine is gone, last heard of 20", key)
         assert "no values yet" not in text
 
 
-@pytest.mark.parametrize("place", ["lab", "curves", "trial", "layers"])
+@pytest.mark.parametrize("place", ["lab", "curves", "trial", "layers", "log"])
 async def test_a_study_that_failed_before_its_plan_says_why(tmp_path: Path, place: str) -> None:
     study = fabricate.Study(tmp_path)
     study.emit(

@@ -1,0 +1,53 @@
+"""All places are about the current study: none points at another one, or goes on showing what was read of it."""
+
+from pathlib import Path
+
+import pytest
+
+from engine.store.files import CLASSES, write_json
+from engine.testing import folders as fabricate
+from tests.engine.results.test_classes import NOW
+from tests.tui.screens.test_screens import shows
+from tui.app import Lab
+from tui.widgets.table import Table
+
+
+@pytest.fixture(autouse=True)
+def _no_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+
+
+async def test_a_study_started_elsewhere_in_the_lab_is_the_one_that_the_list_points_at(
+    tmp_path: Path,
+) -> None:
+    """The list was left with the cursor on another study, and has not heard of the new one when it is shown again."""
+    fabricate.finished(tmp_path, "alpha")
+    app = Lab(None, tmp_path, "studies")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await shows(pilot, "1 study", "alpha-1 done 14/14")
+        await pilot.press("4")
+        await shows(pilot, "y accuracy", "alpha-1 done")
+        fabricate.finished(tmp_path, "beta")
+        app.session.show("beta-1")
+        await pilot.press("3")
+        assert app.screen.pointed() == "beta-1", "whatever is listed yet"
+        await shows(pilot, "2 studies", "beta-1 done 14/14")
+        assert app.screen.query_one(Table).key == "beta-1"
+        await pilot.press("down")
+        await shows(pilot, "alpha-1 done 14/14")
+        assert app.screen.pointed() == "alpha-1"
+
+
+async def test_a_trial_shows_no_classes_of_another_study(tmp_path: Path) -> None:
+    first, other = fabricate.finished(tmp_path, "alpha"), fabricate.finished(tmp_path, "beta")
+    measured = first.state.trials[0].measure.key
+    assert other.state.trials[0].measure.key != measured
+    write_json(first.run.store().folder(measured) / CLASSES, NOW)
+    app = Lab(None, tmp_path, "trial")
+    app.session.study, app.session.trial = "alpha-1", 0
+    async with app.run_test(size=(120, 40)) as pilot:
+        await shows(pilot, "alpha-1  trial 0", "Taken for")
+        app.session.study = "beta-1"
+        await pilot.press("7", "5")
+        text = await shows(pilot, "beta-1  trial 0", "difference")
+        assert "Taken for" not in text
