@@ -189,9 +189,8 @@ def _draw_references(grid: Rows, drawn: Scene, frame: _Frame, ascii_only: bool) 
 
 def _draw_series(grid: Rows, drawn: Scene, frame: _Frame, ascii_only: bool) -> None:
     looks, bright = styles(drawn.figure), drawn.figure.bright
-    order = sorted(
-        range(len(looks)), key=lambda i: i == bright
-    )  # what is drawn last is seen where lines meet
+    # What is drawn last is seen where lines meet.
+    order = sorted(range(len(looks)), key=lambda i: i == bright)
     dots, bar = (".", "|") if ascii_only else ("braille", "braille")
     lines = []
     for line, look in ((decimate(drawn.figure.series[i], frame.columns), looks[i]) for i in order):

@@ -129,6 +129,23 @@ def test_a_depthwise_layer_has_one_width() -> None:
     assert [model.layer(deep.resized(width, width)) for width in (2, 4, 40, 64)] == [2, 4, 40, 64]
 
 
+@pytest.mark.parametrize(
+    ("whole", "left"),
+    [
+        (nn.Conv2d(8, 8, 3, groups=8), nn.Conv2d(1, 1, 3)),
+        (nn.Conv2d(8, 8, 3, groups=4), nn.Conv2d(4, 4, 3, groups=4)),
+    ],
+    ids=["depthwise", "grouped"],
+)
+def test_what_is_left_of_a_layer_with_groups_is_known_as_that_layer(
+    whole: nn.Conv2d, left: nn.Conv2d
+) -> None:
+    """With one channel left for each group it can't be told from a depthwise one, nor that from a dense one."""
+    (before,), (after,) = (layer_configs(one, (one.in_channels, 6, 6))[""] for one in (whole, left))
+    model = LatencyModel({config: float(config.inputs) for config in grid([before])})
+    assert model.layer(after) == pytest.approx(left.in_channels)
+
+
 def test_making_monotone_leaves_alone_what_is() -> None:
     assert monotone([[0.0, 1.0], [1.0, 3.0]]) == [[0.0, 1.0], [1.0, 3.0]]
     assert monotone([[0.0, 0.0, 0.0], [0.0, 5.0, 4.0]]) == [[0.0, 0.0, 0.0], [0.0, 4.5, 4.5]]

@@ -262,10 +262,11 @@ socket.getaddrinfo = socket.create_connection = refused
 socket.socket.connect = refused
 before = dict(os.environ)
 import torch
-save = torch.save
+from PIL import Image
+replaced = torch.save, Image.open
 from engine.compute.yolo import library
 library().network("yolov8n", 1, 10)
-assert torch.save is save and dict(os.environ) == before
+assert (torch.save, Image.open) == replaced and dict(os.environ) == before
 """
 
 

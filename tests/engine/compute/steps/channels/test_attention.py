@@ -56,6 +56,7 @@ def test_heads_dimensions_and_embedding_are_groups_of_their_own() -> None:
     assert values[f"{ATTENTION}.qkv.weight"] == [53, 61, 69]
     assert values[f"{ATTENTION}.out_proj.weight"] == [5, 13, 21]
     assert groups["conv_proj"].units == 24 and groups["conv_proj"].per_unit == 1
+    assert {"class_token", "encoder.pos_embedding"} <= {cut.tensor for cut in groups["conv_proj"].cuts}
 
 
 @pytest.mark.parametrize("maker", [networks.swin, networks.swin_v2])
