@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from engine.errors import Problem
-from engine.params import QuantizeDynamic, QuantizeQat, Step
+from engine.params import PruneBlocks, QuantizeDynamic, QuantizeQat, Step
 from engine.params.catalog import DETECTION, DETECTOR
 from engine.params.distillation import own_teachers
 from engine.params.preset import Settings
@@ -43,6 +43,9 @@ def _problem(node: StepNode, step: Step, found: bool) -> Problem | None:
     if found and isinstance(step, QuantizeQat):
         what = "given for data with boxes, whose loss needs what comes before boxes are decoded"
         return Problem(node.place, node.path, what, "quantize.static, which needs no training")
+    if found and isinstance(step, PruneBlocks):
+        what = "given for data with boxes: blocks are chosen by class probabilities, which a detector does not give"
+        return Problem(node.place, node.path, what, "prune.channels")
     if found and isinstance(step, QuantizeDynamic) and not step.convolutions:
         what = "changes linear layers alone, of which a detector has none"
         return of("convolutions", what, "true, or quantize.static instead")

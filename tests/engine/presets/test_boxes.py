@@ -13,6 +13,7 @@ CLASSES = "model: {name: resnet20}\ndata: {name: digits}\n"
     ("head", "step", "said"),
     [
         (BOXES, "quantize.qat", "steps[1].quantize.qat given for data with boxes"),
+        (BOXES, "prune.blocks", "steps[1].prune.blocks given for data with boxes"),
         (BOXES, "quantize.dynamic", "steps[1].quantize.dynamic.convolutions changes linear layers alone"),
         (
             BOXES,
