@@ -12,7 +12,6 @@ the same in miniature, to see that it works; it writes no results. The whole tak
 """
 
 import argparse
-import json
 import shutil
 import sys
 import time
@@ -24,9 +23,8 @@ from typing import Any
 from torch import nn
 
 from benchmarks import results, trained
-from engine import datasets
 from engine.compute.context import Context, to_device, validate
-from engine.compute.data import Dataset, load
+from engine.compute.data import Dataset
 from engine.compute.latency.pair import Side, measure_pair
 from engine.compute.measures.counts import count
 from engine.compute.models import checkpoint
@@ -35,7 +33,6 @@ from engine.compute.pretrained.create import create
 from engine.compute.runtimes.base import artefact
 from engine.compute.steps.apply import apply
 from engine.compute.tasks.evaluate import score
-from engine.compute.worker.setup import settle
 from engine.machine import lock
 from engine.params import Finetune, PruneChannels, QuantizeStatic, Train
 from engine.params.preset import Data, Latency, Model
@@ -72,32 +69,32 @@ class Bench:
 
     def network(self, name: str, made: Callable[[], nn.Module]) -> nn.Module:
         """The network of this name, from the folder if it is there."""
-        folder = self.folder / name
-        if not (folder / checkpoint.RECIPE).is_file():
+
+        def making() -> nn.Module:
             started = time.monotonic()
             model = made()
-            folder.mkdir(parents=True, exist_ok=True)
-            checkpoint.save(model, folder)
-            shutil.rmtree(self.folder / "unfinished" / name, ignore_errors=True)
             print(f"  {name}: made in {time.monotonic() - started:.0f} s", flush=True)
-        return self.kept(name)
+            return model
+
+        model = trained.network_in(self.folder / name, self.args.model, making)
+        shutil.rmtree(self.folder / "unfinished" / name, ignore_errors=True)
+        return model.eval()
 
     def scored(self, name: str, model: nn.Module) -> dict[str, Any]:
         """Scores of a network on validation and test, kept beside it: the test split is met once."""
-        file = self.folder / name / "scores.json"
-        if not file.is_file():
-            context = trained.context(self.data, self.seed, 0)
+
+        def found() -> dict[str, Any]:
             test = score(model, self.data, self.data.test, trained.CPU)
             counts = count(torch_part(model), (self.data.channels, *self.data.size))
-            found = {
-                "validation": validate(model, context).quality,
+            return {
+                "validation": self._validation(model),
                 "map50_95": test.measures["map50_95"],
                 "map50": test.measures["map50"],
                 "macs": counts.macs,
                 "parameters": counts.parameters,
             }
-            file.write_text(json.dumps(found))
-        return dict(json.loads(file.read_text()))
+
+        return trained.result_in(self.folder / name / "scores.json", found)
 
     def start(self) -> nn.Module:
         """The network after its first training."""
@@ -176,9 +173,7 @@ class Bench:
     def timed(self, baseline: str, name: str) -> dict[str, float]:
         """How many times as fast as the baseline a network or file is in each runtime; kept beside it."""
         file = self.folder / name / f"times-{self.args.threads}.json"
-        if not file.is_file():
-            file.write_text(json.dumps(self._times(baseline, name)))
-        return dict(json.loads(file.read_text()))
+        return trained.result_in(file, lambda: self._times(baseline, name))
 
     def _times(self, baseline: str, name: str) -> dict[str, float]:
         shape = (self.data.channels, self.data.size[0], self.data.size[1])
@@ -256,9 +251,8 @@ def main() -> int:
     given = sys.argv[1:]
     quick = [*QUICK.split(), trained.SCRATCH.name, "--untimed"] if "--quick" in given else []
     args = parser.parse_args([*quick, *given])
-    settle(args.threads)
-    params = Data(name="digits-detection", size=args.size, limit=args.limit or None)
-    data = load(params, datasets.locate(params, Path()), fingerprint="known")
+    trained.set_up(args.threads)
+    data = trained.images(Data(name="digits-detection", size=args.size, limit=args.limit or None))
     trials = [trial(Bench(args, data, seed)) for seed in args.seeds]
     rows = table(args, trials)
     lost = {row["asked"]: -change(row, trials[0]) for row in trials[0] if "INT8" not in row["arm"]}

@@ -22,7 +22,7 @@ from typing import Any
 
 from benchmarks import results, trained
 from benchmarks.efficientnet_lite import NET
-from benchmarks.without_training import RISE, mean_of, spread, trial
+from benchmarks.without_training import RISE, trial
 from engine.compute.data import Dataset
 from engine.params import QuantizeWeights
 from engine.params.quantize_weights import Gptq, Nearest
@@ -75,7 +75,8 @@ def rows_of(
             }
             row: dict[str, Any] = {"network": network, "bits": count, "way": way}
             for split in ("validation", "test"):
-                row[f"lost, {split} (points)"] = spread([whole[s][split] - found[s][split] for s in found])
+                lost = [whole[s][split] - found[s][split] for s in found]
+                row[f"lost, {split} (points)"] = results.mean_and_deviation(lost, 2)
             row[RISE] = round(statistics.fmean(found[s]["loss"] - whole[s]["loss"] for s in found), 4)
             row["seconds"] = round(statistics.fmean(one["seconds"] for one in found.values()))
             print("  ".join(f"{key}: {value}" for key, value in row.items()), flush=True)
@@ -87,7 +88,7 @@ def report(rows: list[dict[str, Any]]) -> None:
     """Say of each goal whether it is reached."""
     for row in rows:
         if row["way"] == BEST and row["bits"] in GOALS:
-            lost, goal = mean_of(row["lost, test (points)"]), GOALS[row["bits"]]
+            lost, goal = results.mean_of(row["lost, test (points)"]), GOALS[row["bits"]]
             word = "met" if lost <= goal else "NOT met"
             print(f"{row['network']}, {row['bits']} bits: {lost:.2f} points lost, goal ≤ {goal:g}: {word}")
 

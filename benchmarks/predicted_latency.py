@@ -11,7 +11,6 @@ no time depends on them. Results go to benchmarks/results/predicted_latency.json
 
 import argparse
 import copy
-import multiprocessing
 import random
 import statistics
 import sys
@@ -23,10 +22,7 @@ import torch
 from torch import nn
 
 from benchmarks import results, trained
-from engine import datasets
 from engine.compute.context import Context, to_device
-from engine.compute.data import load
-from engine.compute.latency import forks
 from engine.compute.latency.bench import Bench
 from engine.compute.latency.network_times import NetworkTimes
 from engine.compute.models import edits
@@ -35,12 +31,12 @@ from engine.compute.steps.channels.groups import Group
 from engine.compute.steps.channels.narrower import measured_times, shrinkable
 from engine.compute.steps.channels.shrink import shrink
 from engine.compute.steps.factorization.step import able_layers, split
-from engine.compute.worker.setup import settle
 from engine.params import Factorize
 from engine.params.channels import LatencyTarget
 from engine.params.factorization import Ratio
 from engine.params.preset import Data, Model
 from engine.params.runtimes import TargetRuntime
+from engine.text.phrases import counted
 
 GOAL = 0.15
 """Share by which a predicted latency may be off."""
@@ -71,8 +67,9 @@ def chained(model: nn.Module, ratio: float, context: Context) -> nn.Module:
 
 def rows_of(name: str, size: int, args: argparse.Namespace) -> list[dict[str, Any]]:
     """A row for each network made of the one that is called `name`."""
-    params = Data(name="fashion-mnist", size=size, channels=3 if "/" in name else None, limit=64)
-    data = load(params, datasets.locate(params, Path()), fingerprint="known")
+    data = trained.images(
+        Data(name="fashion-mnist", size=size, channels=3 if "/" in name else None, limit=64)
+    )
     built, _ = create(Model(name=name), channels=data.channels, classes=data.classes, size=data.size, seed=0)
     model, groups = shrinkable(to_device(built, trained.CPU).eval(), ())
     target, context = LatencyTarget(runtime=args.runtime), trained.context(data, 0, 0)
@@ -119,14 +116,14 @@ def main() -> int:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--runs", type=int, default=2, help="measurements of each, whose median counts")
     args = parser.parse_args()
-    multiprocessing.get_context("forkserver").set_forkserver_preload([*forks.PRELOAD])
-    settle(args.threads)
+    trained.set_up(args.threads)
     rows = [row for pair in zip(args.networks, args.size, strict=True) for row in rows_of(*pair, args)]
     off = [abs(row["predicted / measured latency"] - 1) for row in rows]
     near = sum(one <= GOAL for one in off)
     verdict = f"{near} of {len(off)} within {GOAL:.0%}; the median is {statistics.median(off):.1%} off"
     print(verdict)
-    about = f"{args.runtime}, batch 1, {args.threads} thread(s), as ratios to the whole network: {verdict}."
+    threads = counted(args.threads, "thread")
+    about = f"{args.runtime}, batch 1, {threads}, as ratios to the whole network: {verdict}."
     results.write("predicted_latency", rows, title="Latency predicted from times of layers", about=about)
     return 0 if near == len(off) else 1
 

@@ -10,7 +10,6 @@ benchmarks/results/published.json. --quick does it on few images, to see that it
 """
 
 import argparse
-import copy
 import sys
 from functools import partial
 from typing import Any
@@ -34,7 +33,7 @@ def whole(args: argparse.Namespace, data: Dataset, seed: int) -> dict[str, float
 
 def pruned(args: argparse.Namespace, data: Dataset, seed: int) -> dict[str, float]:
     """The pruned network: on validation without training, on test after it, and how many times fewer MACs it has."""
-    model, shape = copy.deepcopy(trained.baseline(args, data, seed)), (data.channels, *data.size)
+    model, shape = trained.baseline(args, data, seed), (data.channels, *data.size)
     macs = count(model, shape).macs
     model = apply(PruneChannels(speedup=SPEEDUP), model, trained.context(data, seed, 1))
     untrained = validate(model, trained.context(data, seed, 0)).accuracy
@@ -51,12 +50,12 @@ def row_of(args: argparse.Namespace, data: Dataset) -> dict[str, Any]:
     theirs = [trained.kept(args, ["whole", s], partial(whole, args, data, s)) for s in args.seeds]
     pairs = list(zip(theirs, ours, strict=True))
     return {
-        "times fewer MACs": results.mean_and_deviation([round(one["times"], 3) for one in ours]),
+        "times fewer MACs": results.mean_and_deviation([one["times"] for one in ours], 3),
         "epochs after pruning": args.finetune,
-        "as trained, test (%)": results.mean_and_deviation([round(one["before"], 2) for one in theirs]),
-        "pruned (%)": results.mean_and_deviation([round(one["test"], 2) for one in ours]),
-        "whole, as many epochs (%)": results.mean_and_deviation([round(one["further"], 2) for one in theirs]),
-        "lost (points)": results.mean_and_deviation([round(a["before"] - b["test"], 2) for a, b in pairs]),
+        "as trained, test (%)": results.mean_and_deviation([one["before"] for one in theirs], 2),
+        "pruned (%)": results.mean_and_deviation([one["test"] for one in ours], 2),
+        "whole, as many epochs (%)": results.mean_and_deviation([one["further"] for one in theirs], 2),
+        "lost (points)": results.mean_and_deviation([a["before"] - b["test"] for a, b in pairs]),
     }
 
 
@@ -74,8 +73,7 @@ def main() -> int:
         parser.error(f"--finetune: at most {EPOCHS} epochs")
     row = row_of(args, trained.prepare(args))
     print("  ".join(f"{key}: {value}" for key, value in row.items()))
-    lost = row["lost (points)"]
-    mean = lost[0] if isinstance(lost, list) else lost
+    mean = results.mean_of(row["lost (points)"])
     print(f"it loses {mean:.2f} points: {'nothing' if mean <= 0 else 'more than nothing'}")
     if not args.quick:
         about = (

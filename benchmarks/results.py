@@ -20,20 +20,31 @@ FOLDER = Path(__file__).parent / "results"
 PACKAGES = ("torch", "onnxruntime", "openvino", "numpy")
 
 
-def write(name: str, rows: Sequence[Mapping[str, Any]], **about: Any) -> Path:
-    """Replace the results of the benchmark `name`; `about` is what holds for all `rows`. The file's path."""
+def write(name: str, rows: Sequence[Mapping[str, Any]], *, title: str, **about: Any) -> Path:
+    """Replace the results of the benchmark `name`; `about` is what holds for all `rows`. The file's path.
+
+    The results' page (`tools.results`) has them under `title`, as a table whose heads are the rows' keys.
+    """
     FOLDER.mkdir(exist_ok=True)
     file = FOLDER / f"{name}.json"
     partial = file.with_suffix(".partial")
-    content = {"command": command(), "environment": environment(), **about, "rows": rows}
+    content = {"command": command(), "environment": environment(), "title": title, **about, "rows": rows}
     partial.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
     partial.replace(file)
     return file
 
 
-def mean_and_deviation(values: Sequence[float]) -> float | list[float]:
-    """As the results' tables have it; of a single value itself."""
-    return values[0] if len(values) == 1 else [statistics.fmean(values), statistics.stdev(values)]
+def mean_and_deviation(values: Sequence[float], digits: int | None = None) -> float | list[float]:
+    """As the results' tables have it, rounded to so many digits if given; of a single value itself."""
+    found = [values[0]] if len(values) == 1 else [statistics.fmean(values), statistics.stdev(values)]
+    if digits is not None:
+        found = [round(one, digits) for one in found]
+    return found[0] if len(values) == 1 else found
+
+
+def mean_of(value: float | list[float]) -> float:
+    """The mean in what `mean_and_deviation` gave."""
+    return value[0] if isinstance(value, list) else value
 
 
 def command() -> str:

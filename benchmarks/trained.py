@@ -75,8 +75,7 @@ def timing_arguments(parser: argparse.ArgumentParser) -> None:
 
 def prepare(args: argparse.Namespace) -> Dataset:
     """Sets torch up as the engine's workers do, and loads the images."""
-    multiprocessing.get_context("forkserver").set_forkserver_preload([*forks.PRELOAD])
-    settle(args.training_threads or args.threads)
+    set_up(args.training_threads or args.threads)
     size = None if args.size == STORED_SIZES.get(args.data, STORED_SIZE) else args.size
     params = Data(
         name=args.data,
@@ -86,6 +85,17 @@ def prepare(args: argparse.Namespace) -> Dataset:
         size=size,
         channels=args.channels,
     )
+    return images(params)
+
+
+def set_up(threads: int) -> None:
+    """Sets torch up as the engine's workers do, and has processes that measure begin with it."""
+    multiprocessing.get_context("forkserver").set_forkserver_preload([*forks.PRELOAD])
+    settle(threads)
+
+
+def images(params: Data) -> Dataset:
+    """The images of a data set that needs no folder of one's own."""
     return load(params, datasets.locate(params, Path()), fingerprint="known")
 
 
@@ -165,19 +175,27 @@ def trained_as(args: argparse.Namespace) -> list[object]:
 
 def network(args: argparse.Namespace, about: Sequence[object], made: Callable[[], nn.Module]) -> nn.Module:
     """The network that `about` tells from all others, from --folder if it is there, or made now and put there."""
-    folder = args.folder / joined(about)
+    return network_in(args.folder / joined(about), args.model, made)
+
+
+def network_in(folder: Path, name: str, made: Callable[[], nn.Module]) -> nn.Module:
+    """The network in `folder`, or made now and put there; `name` is the model's that it was made from."""
     if not (folder / checkpoint.RECIPE).is_file():
         model = made()
         folder.mkdir(parents=True, exist_ok=True)
         checkpoint.save(model, folder)
-    return to_device(checkpoint.load(folder, [args.model]), CPU)
+    return to_device(checkpoint.load(folder, [name]), CPU)
 
 
 def kept(
     args: argparse.Namespace, about: Sequence[object], trial: Callable[[], dict[str, Any]]
 ) -> dict[str, Any]:
     """The result of `trial`, from --folder if it is there; `about` tells it from all others with the same options."""
-    file = _kept_in(args, about)
+    return result_in(_kept_in(args, about), trial)
+
+
+def result_in(file: Path, trial: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """The result in `file`, or that of `trial`, put there."""
     if not file.is_file():
         result = trial()
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -88,23 +88,18 @@ def row(args: argparse.Namespace, data: Dataset, network: str) -> dict[str, Any]
 
 
 def of(trials: list[dict[str, Any]], when: str, split: str = "test") -> Any:
-    return rounded([one[when][split] for one in trials])
+    return results.mean_and_deviation([one[when][split] for one in trials], 2)
 
 
 def lost(whole: list[dict[str, Any]], pruned: list[dict[str, Any]], when: str, split: str = "test") -> Any:
-    return rounded([a[when][split] - b[when][split] for a, b in zip(whole, pruned, strict=True)])
-
-
-def rounded(values: list[float]) -> Any:
-    result = results.mean_and_deviation(values)
-    return [round(one, 2) for one in result] if isinstance(result, list) else round(result, 2)
+    points = [a[when][split] - b[when][split] for a, b in zip(whole, pruned, strict=True)]
+    return results.mean_and_deviation(points, 2)
 
 
 def report(rows: list[dict[str, Any]]) -> None:
     for one in rows:
         if "lost, after training (points)" in one:
-            value = one["lost, after training (points)"]
-            mean = value[0] if isinstance(value, list) else value
+            mean = results.mean_of(one["lost, after training (points)"])
             word = "met" if mean <= GOAL else "NOT met"
             print(f"{one['network']}: {mean:.2f} points lost after training, goal ≤ {GOAL:g}: {word}")
 

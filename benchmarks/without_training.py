@@ -125,8 +125,8 @@ def rows_of(args: argparse.Namespace, data: Dataset) -> list[dict[str, Any]]:
             row = {
                 "compression": compression,
                 "way": name,
-                "lost, validation (points)": spread(lost["validation"]),
-                "lost, test (points)": spread(lost["test"]),
+                "lost, validation (points)": results.mean_and_deviation(lost["validation"], 2),
+                "lost, test (points)": results.mean_and_deviation(lost["test"], 2),
                 "seconds": round(statistics.fmean(one["seconds"] for one in found.values())),
             }
             if args.quick:
@@ -136,20 +136,10 @@ def rows_of(args: argparse.Namespace, data: Dataset) -> list[dict[str, Any]]:
     return rows
 
 
-def spread(values: list[float]) -> list[float] | float:
-    """Mean and deviation; of one value, itself."""
-    mean = round(statistics.fmean(values), 2)
-    return [mean, round(statistics.stdev(values), 2)] if len(values) > 1 else mean
-
-
-def mean_of(value: list[float] | float) -> float:
-    return value[0] if isinstance(value, list) else value
-
-
 def lost_by(rows: list[dict[str, Any]], compression: str, split: str) -> dict[str, float]:
     """The mean of what each arm of a compression lost, the plain one first."""
     column = f"lost, {split} (points)"
-    return {row["way"]: mean_of(row[column]) for row in rows if row["compression"] == compression}
+    return {row["way"]: results.mean_of(row[column]) for row in rows if row["compression"] == compression}
 
 
 def best_of(lost: dict[str, Any]) -> str:

@@ -11,7 +11,7 @@ FOLDER = HOME / "benchmarks" / "results"
 def page() -> str:
     """Every result: what was compared, the table, the command and the machine."""
     return "\n\n".join(
-        _section(json.loads(path.read_text("utf-8")), path) for path in sorted(FOLDER.glob("*.json"))
+        _section(json.loads(path.read_text("utf-8"))) for path in sorted(FOLDER.glob("*.json"))
     )
 
 
@@ -73,10 +73,10 @@ def _rows(name: str) -> list[dict[str, Any]]:
     return rows
 
 
-def _section(result: dict[str, Any], path: Path) -> str:
+def _section(result: dict[str, Any]) -> str:
     rows = result["rows"]
     heads = list(dict.fromkeys(name for row in rows for name in row))
-    lines = [f"## {result.get('title', path.stem)}", ""]
+    lines = [f"## {result['title']}", ""]
     if result.get("about"):
         lines += [result["about"], ""]
     lines += [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]

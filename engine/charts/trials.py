@@ -78,7 +78,7 @@ def figure(
     if _by_layer(states, x, names):
         return sensitivity.figure(states, x, y, layers, scale=scale)
     if latencycharts.applies(x, y, names):
-        return latencycharts.figure(states, *_of_rows(states, x, y, names), scale=scale)
+        return _marked(latencycharts.figure(states, *_of_rows(states, x, y, names), scale=scale), states)
     x, y = (resolve(name, states) for name in (x, y))
     names = tuple(resolve(name, states) for name in names)
     lines: list[Series] = []
@@ -89,7 +89,7 @@ def figure(
             drawn(prefix + (name or y), _points(state, trials, x, y))
             for name, trials in _grouped(state, x, names).items()
         ]
-    return Figure(
+    whole = Figure(
         x_label=measure(x).label,
         y_label=measure(y).label,
         series=(*lines, *_starred(lines, picks)),
@@ -97,6 +97,21 @@ def figure(
         y_scale=scale,
         x_measure=x,
         y_measure=y,
+    )
+    return _marked(whole, states)
+
+
+def _marked(drawn: Figure, states: Sequence[StudyState]) -> Figure:
+    """The figure, on whose axes of latencies stands whether some were measured beside other programs."""
+    every = [row for state in states for trial in state.trials for row in latency.measured(trial.results)]
+    noisy = [row for row in every if latency.disturbed(row)]
+
+    def label(name: str, text: str) -> str:
+        some = latency.is_name(name) and any(map(latency.parse(name).matches, noisy))
+        return f"{text} ({latency.BESIDE_OTHERS} some beside other programs)" if some else text
+
+    return replace(
+        drawn, x_label=label(drawn.x_measure, drawn.x_label), y_label=label(drawn.y_measure, drawn.y_label)
     )
 
 

@@ -89,7 +89,8 @@ def _argument(action: argparse.Action) -> Argument:
         type=_kind(action),
         about=about,
         metavar=metavar,
-        required=action.required,
+        required=action.required
+        and action.nargs != "*",  # argparse calls a place of no words or more required
         repeated=several,
         choices=tuple(map(str, action.choices or ())),
         default=action.default if isinstance(action.default, str | int | float) else None,

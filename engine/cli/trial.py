@@ -39,7 +39,7 @@ def show(run: RunDir, state: StudyState, index: int, *, as_json: bool) -> int:
         say_text(_classes(every))
     if rows := latency.measured(trial.results):
         say_text(_latency(rows))
-    say(*latency.notes(trial.results))
+    say(*latency.remarks(trial.results))
     if layers:
         say_text(_layers(layers))
     if made := layerforms.rows(layerforms.of_trial(trial)):

@@ -11,7 +11,7 @@ from typing import Any
 
 from engine.measures.table import FIELDS, row_place
 from engine.params.runtimes import INT8, PRECISIONS, RUNTIMES
-from engine.text.numbers import MISSING, duration, milliseconds, ratio, significant
+from engine.text.numbers import MISSING, duration, milliseconds, percent, ratio, significant
 
 Row = dict[str, Any]
 
@@ -145,7 +145,7 @@ def cells(row: Row) -> list[tuple[str, str]]:
         str(row["precision"]),
         str(row["batch"]),
         str(row.get("threads", MISSING)),
-        milliseconds(row["median_ms"]),
+        f"{BESIDE_OTHERS if disturbed(row) else ''}{milliseconds(row['median_ms'])}",
         ratio(row["speedup"]),
         significant(row["throughput"], 3),
         milliseconds(before["median_ms"]),
@@ -165,6 +165,28 @@ def float_operators_text(row: Row, most: int = 6) -> str:
     ordered = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
     parts = [f"{count} {name}" for name, count in ordered[:most]]
     return ", ".join([*parts, "…"] if len(ordered) > most else parts)
+
+
+def disturbed(row: Row) -> bool:
+    """Whether other programs took so much of the processors that the row should be measured again."""
+    return float(row.get("foreign_load") or 0.0) > NOISY_LOAD
+
+
+def disturbance(rows: Iterable[Row]) -> str:
+    """What to know of rows that were measured beside other programs; empty where none was.
+
+    >>> disturbance([{"foreign_load": 0.02}, {"foreign_load": 0.88}])
+    "measured while other programs took up to 88 % of the processors' time"
+    """
+    loads = [row["foreign_load"] for row in rows if disturbed(row)]
+    most = percent(max(loads), 0) if loads else ""
+    return f"measured while other programs took up to {most} of the processors' time" if loads else ""
+
+
+def remarks(results: dict[str, Any]) -> list[str]:
+    """`notes` beside a table of the rows, where those that were disturbed are marked."""
+    beside = disturbance(measured(results))
+    return [*([f"{BESIDE_OTHERS} {beside}"] if beside else []), *notes(results)]
 
 
 def notes(results: dict[str, Any]) -> list[str]:
@@ -270,3 +292,5 @@ NOT_SLOWER = 0.95
 """A float model's speed-up from which on it is not called slower than what it was made from."""
 NOISY_LOAD = 0.1
 """Share of the processors' time that others may take while latency is measured; beyond, it is marked."""
+BESIDE_OTHERS = "~"
+"""The mark of what was measured beside other programs."""

@@ -45,6 +45,7 @@ class PruneWeights(StepParams):
     """Set single weights to zero and keep them there through every later step."""
 
     kind: ClassVar[str] = "prune.weights"
+    version: ClassVar[int] = 2
     rates_of: ClassVar[str] = "weights"
     makes: ClassVar[Overlay | None] = Overlay.MASK
     family: ClassVar[Family] = "pruning"

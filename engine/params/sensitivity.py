@@ -8,6 +8,8 @@ from engine.params.base import Clash, Family, Names, Params, Several, StepParams
 from engine.params.overlays import TABLES, Overlay
 from engine.params.runtimes import Runtime, TargetRuntime
 
+Of = Literal["weights", "channels", "bits", "rank"]
+
 
 class Timed(Params):
     """Measure what layers take in a runtime, alone on the machine."""
@@ -22,13 +24,13 @@ class Sensitivity(StepParams):
     """Compress one layer at a time at several levels, and see what each costs: a curve for every layer."""
 
     kind: ClassVar[str] = "sensitivity"
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
     family: ClassVar[Family] = "analysis"
     needs_weights: ClassVar[bool] = True
     may_avoid: ClassVar[frozenset[Overlay]] = frozenset({Overlay.DICTIONARY})
     spares_skipped: ClassVar[bool] = False
 
-    of: Literal["weights", "channels", "bits", "rank"] = "channels"
+    of: Of = "channels"
     """What is removed: single weights, channels with everything coupled to them, bits of the weights
     (`quantize.weights` to the nearest point), or ranks (`factorize`)."""
     criterion: Literal["l1", "l2", "taylor"] = "l1"

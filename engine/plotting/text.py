@@ -6,13 +6,14 @@ the chart and its legend into one string for the command line.
 
 import os
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple, TextIO
 
 from engine.measures.table import measure_text
 from engine.plotting.axes import Scene, UnitPoint, clipped, error_bars, inside, runs, scene, unit_point
-from engine.plotting.axis import NOT_SHOWN
+from engine.plotting.axis import NOT_SHOWN, Axis
 from engine.plotting.canvas import Line, cell, raster
 from engine.plotting.cells import Cell, Rows, spelled
 from engine.plotting.figure import Figure, Series, decimate, finite, x_name, y_name
@@ -48,10 +49,14 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True)
 class _Frame:
-    """The canvas within the matrix, its ticks, and how a cell divides into dots."""
+    """The canvas within the matrix, its ticks, and how a cell divides into dots.
+
+    `over` rows above the canvas the axis goes on, beyond its last tick.
+    """
 
     left: int
     top: int
+    over: int
     columns: int
     rows: int
     x_ticks: tuple[Tick, ...]
@@ -143,23 +148,48 @@ def _frame(drawn: Scene, width: int, height: int, ascii_only: bool) -> _Frame:
     top = int(bool(figure.title) and height >= 12) + int(bool(y_name(figure)) and height >= 8)
     bottom = 2 + int(bool(x_name(figure)) and height >= 10)
     rows = height - top - bottom
-    y_ticks = axis_ticks(drawn.y, max(2, int(rows / ROWS_A_TICK)))
+    dots = (1, 1) if ascii_only else (2, 4)
+    y_ticks, over = _even(drawn.y, rows, dots[1])
     y_ticks = tuple(tick._replace(label=spelled(tick.label, ascii_only)) for tick in y_ticks)
     left = 1 + min(max((len(tick.label) for tick in y_ticks), default=0), width // 3)
     columns = width - left
     x_ticks = row_of_ticks(drawn.x, columns, cell_width, 2, max(2, columns // COLUMNS_A_TICK))
-    return _Frame(left, top, columns, rows, x_ticks, y_ticks, (1, 1) if ascii_only else (2, 4))
+    return _Frame(left, top + over, over, columns, rows - over, x_ticks, y_ticks, dots)
+
+
+def _even(axis: Axis, rows: int, dots: int) -> tuple[tuple[Tick, ...], int]:
+    """Ticks of y with the same number of rows between any two, and how many of the rows are left over for that.
+
+    Few rows left over are as good as many ticks.
+    """
+    most = max(2, int(rows / ROWS_A_TICK))
+    finest = axis_ticks(axis, most)
+    if axis.scale != "linear" or axis.categories:
+        return finest, 0
+    ways = [
+        (ticks, over)
+        for ticks in dict.fromkeys(axis_ticks(axis, count) for count in range(most, 2, -1))
+        for over in range(rows // 4 + 1)
+        if _evenly(ticks, rows - over, dots)
+    ]
+    return min(ways, key=lambda way: way[1] / rows + 1 / len(way[0]), default=(finest, 0))
+
+
+def _evenly(ticks: Sequence[Tick], rows: int, dots: int) -> bool:
+    """Whether as many rows lie between any two neighbours, of which there are more than one."""
+    places = [cell(tick.position, rows, dots) for tick in ticks]
+    return len(places) > 2 and len({after - before for before, after in pairwise(places)}) == 1
 
 
 def _draw_axes(grid: Rows, drawn: Scene, frame: _Frame, ascii_only: bool) -> None:
     width, ink = len(grid[0]), MUTED.terminal
     side, y_mark, corner, base, x_mark, dot = "|++-+ " if ascii_only else "│┤└─┬·"
     figure, floor = drawn.figure, frame.top + frame.rows
-    if figure.title and frame.top and len(grid) >= 12:
+    if figure.title and len(grid) >= 12:
         _write(grid, 0, 0, abbreviate(spelled(figure.title, ascii_only), width), None)
-    if frame.top:
-        _write(grid, frame.top - 1, 0, abbreviate(spelled(y_name(figure), ascii_only), width), ink)
-    for row in range(frame.top, floor):
+    if above := frame.top - frame.over:
+        _write(grid, above - 1, 0, abbreviate(spelled(y_name(figure), ascii_only), width), ink)
+    for row in range(frame.top - frame.over, floor):
         _write(grid, row, frame.left - 1, side, ink)
     _write(grid, floor, frame.left - 1, corner + base * frame.columns, ink)
     for tick in frame.y_ticks:
@@ -189,9 +219,8 @@ def _draw_references(grid: Rows, drawn: Scene, frame: _Frame, ascii_only: bool) 
 
 def _draw_series(grid: Rows, drawn: Scene, frame: _Frame, ascii_only: bool) -> None:
     looks, bright = styles(drawn.figure), drawn.figure.bright
-    order = sorted(
-        range(len(looks)), key=lambda i: i == bright
-    )  # what is drawn last is seen where lines meet
+    # What is drawn last is seen where lines meet.
+    order = sorted(range(len(looks)), key=lambda i: i == bright)
     dots, bar = (".", "|") if ascii_only else ("braille", "braille")
     lines = []
     for line, look in ((decimate(drawn.figure.series[i], frame.columns), looks[i]) for i in order):

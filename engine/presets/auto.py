@@ -7,7 +7,7 @@ from typing import Any, get_args
 from engine.params.preset import Settings
 from engine.params.runtimes import INT8_RUNTIMES, TargetRuntime
 from engine.params.search import Search
-from engine.params.sensitivity import Sensitivity
+from engine.params.sensitivity import Of, Sensitivity
 from engine.presets import limits
 from engine.presets.boxes import has_boxes
 from engine.presets.space import Space
@@ -24,7 +24,7 @@ STATIC: dict[str, Any] = {"quantize.static": {"enabled": [True, False]}}
 EPOCHS = "1..8"
 TARGETS: tuple[str, ...] = get_args(TargetRuntime)
 
-FAR: dict[tuple[str, ...], str] = {
+FAR: dict[tuple[str, ...], Of] = {
     ("sparsity",): "weights",
     ("speedup",): "channels",
     ("compression",): "channels",
@@ -65,7 +65,8 @@ def tables(
     search: Search, space: Space, over: Sequence[StepNode], steps: Sequence[StepNode]
 ) -> list[dict[str, Any]]:
     """A `sensitivity` step for each thing that the steps of `over` take away, as a preset has them; none where no loss
-    is limited. `steps` are those of the baseline: what they measure is not measured again.
+    is limited. `steps` are those of the baseline: what they measure is not measured again, and where they have laid
+    something over weights that a table would be refused for, there is none.
 
     Together they may take a share of the budget, told in passes over the images: only the network tells how many rows
     they have, and only the data how many images a pass is.
@@ -74,10 +75,13 @@ def tables(
     if allowed is None or not 0 < allowed < 1:
         return []
     known = {step.params.plain().get("of", "channels") for step in steps if step.kind == Sensitivity.kind}
+    laid = {step.cls.makes for step in steps if step.cls is not None}
     wanted: dict[str, StepNode] = {}
     for one in space.dimensions:
         of = FAR.get(one.field)
-        if of is not None and of == getattr(over[one.step].cls, "rates_of", "") and of not in known:
+        if of is None or of in known or of != getattr(over[one.step].cls, "rates_of", ""):
+            continue
+        if laid.isdisjoint(Sensitivity.model_construct(of=of).undoes):
             wanted.setdefault(of, over[one.step])
     trials = search.budget.trials or ROUNDS * search.batch
     passes = SHARE * BACKWARD * trials * max(space.rungs[0], 1) / max(len(wanted), 1)

@@ -3,10 +3,8 @@
 from typing import Any
 
 from engine.measures import latency
-from engine.measures.latency import NOISY_LOAD
 from engine.results import failures, latency_targets, pick, requests, searches
 from engine.studies.state import StudyState
-from engine.text import numbers
 
 SHOWN = 20
 """Of how many differences a replay's verdict says what they are."""
@@ -17,13 +15,11 @@ def closing(state: StudyState, picked: pick.Pick | None = None) -> list[str]:
     lines = searches.lines(state) or reused_lines(state)
     if picked is not None and state.chosen is None:
         lines.append(pick.verdict(picked))
-    loads = [
-        row.get("foreign_load", 0.0) for trial in state.trials for row in trial.results.get("latency", [])
-    ]
-    if any(load > NOISY_LOAD for load in loads):
+    rows = [row for trial in state.trials for row in latency.measured(trial.results)]
+    if beside := latency.disturbance(rows):
         lines.append(
-            f"~ latency measured while other programs took up to {numbers.percent(max(loads), 0)} of the processors' "
-            f"time; on a quiet machine `secateur resume {state.name} --remeasure` measures those again"
+            f"{latency.BESIDE_OTHERS} latency {beside}; on a quiet machine `secateur resume {state.name} --remeasure` "
+            "measures those again"
         )
     lines += latency_targets.closing(state.trials)
     lines += [f"{_which(indices)}: {note}" for note, indices in _latency_notes(state).items()]

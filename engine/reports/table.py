@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from engine.charts import trials
 from engine.charts.lines import parameter_names
 from engine.measures import latency
-from engine.measures.latency import NOISY_LOAD
 from engine.measures.table import FIELDS, QUALITIES, TABLE, measure, measure_text, row_place
 from engine.params.runtimes import KIND
 from engine.results import latency_targets, pick, searches
@@ -148,7 +147,7 @@ def _cell(trial: TrialState, name: str) -> str:
     text = measure_text(name, value)
     if name.startswith("latency."):
         speedup = measure_value(trial.results, name.replace("latency", "speedup", 1))
-        mark = "~" if _disturbed(trial, name) else ""
+        mark = latency.BESIDE_OTHERS if _disturbed(trial, name) else ""
         return f"{mark}{text} {speedup:.2f}×" if speedup is not None else text
     return text
 
@@ -156,7 +155,7 @@ def _cell(trial: TrialState, name: str) -> str:
 def _disturbed(trial: TrialState, name: str) -> bool:
     """Whether other programs took so much of the processors that the latency should be measured again."""
     row = latency.find(trial.results, name)
-    return row is not None and row.get("foreign_load", 0.0) > NOISY_LOAD
+    return row is not None and latency.disturbed(row)
 
 
 def _baseline_cells(state: StudyState, measures: list[str]) -> list[str]:

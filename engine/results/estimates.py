@@ -156,6 +156,7 @@ def _of_search(wanted: Spec, history: History, on: Machine) -> Estimate:
 
     A trial is one in the middle of every range. Of the trials on a rung half go on to the next, at the price of what
     that adds. In the end come the finalists, and the uncompressed network, on each seed with a baseline of its own.
+    Tables are measured of the first one alone.
     """
     assert wanted.settings.search is not None and wanted.space is not None
     search = wanted.settings.search
@@ -163,17 +164,17 @@ def _of_search(wanted: Spec, history: History, on: Machine) -> Estimate:
     costs = _costs(wanted, history, on)
     if costs is None:
         return Estimate(most)
-    rungs, baseline, plain, source = costs
+    rungs, baseline, tables, plain, source = costs
     confirming = (search.seeds - 1) * (baseline + search.finalists * sum(rungs)) + search.seeds * plain
     each = _per_trial(rungs)
     parallel = wanted.settings.executor.parallel
     trials = search.budget.trials
     if most is not None:
-        left = parallel * (most - START_S - baseline) - confirming
+        left = parallel * (most - START_S - baseline - tables) - confirming
         fitting = max(int(left / max(each, 1e-9)), 0)
         trials = fitting if trials is None else min(trials, fitting)
     assert trials is not None
-    seconds = START_S + baseline + (trials * each + confirming) / parallel
+    seconds = START_S + baseline + tables + (trials * each + confirming) / parallel
     return Estimate(seconds if most is None else min(seconds, most), source, trials=trials)
 
 
@@ -192,9 +193,11 @@ def _per_trial(rungs: Sequence[float]) -> float:
     return sum(share * cost for share, cost in zip(shares, rungs, strict=True)) / sum(shares)
 
 
-def _costs(wanted: Spec, history: History, on: Machine) -> tuple[list[float], float, float, str] | None:
-    """Seconds of a trial on each rung beyond those before it, of the baseline, and of the uncompressed network with the
-    same training; and the study they are known from. None where some step was never seen."""
+def _costs(
+    wanted: Spec, history: History, on: Machine
+) -> tuple[list[float], float, float, float, str] | None:
+    """Seconds of a trial on each rung beyond those before it, of the baseline, of its tables, and of the uncompressed
+    network with the same training; and the study they are known from. None where some step was never seen."""
     assert wanted.space is not None
     known = history.seconds(wanted)
     if known is None:
@@ -202,6 +205,7 @@ def _costs(wanted: Spec, history: History, on: Machine) -> tuple[list[float], fl
     middle = wanted.space.middle()
     comparisons = _comparisons(wanted)
     first = _plan(wanted, history.workspace, on)
+    bare = replace(wanted, trials=(replace(wanted.trials[0], tables=()),))
     try:
         specs = [candidate(wanted, middle, rung) for rung in range(len(wanted.space.rungs))]
         specs.append(candidate(wanted, None, -1))
@@ -213,16 +217,16 @@ def _costs(wanted: Spec, history: History, on: Machine) -> tuple[list[float], fl
     shared = _seconds(plans[0], compared - set(first.nodes), known, comparisons)
     done: set[str] = set()
     costs = []
-    for place, planned in enumerate([first, *plans]):
+    for place, planned in enumerate([_plan(bare, history.workspace, on), first, *plans]):
         took = _seconds(planned, set(planned.nodes) - done, known, comparisons)
         if took is None or shared is None:
             return None
         # A candidate is timed once, on its lowest rung.
-        costs.append(sum(took) if place < 2 else took[0])
+        costs.append(sum(took) if place < 3 else took[0])
         done |= set(planned.nodes) | compared
     costs[0] += sum(shared or ())
-    baseline, *rungs, plain = costs
-    return rungs, baseline, plain, known.study
+    baseline, tables, *rungs, plain = costs
+    return rungs, baseline, tables, plain, known.study
 
 
 def _plan(wanted: Spec, workspace: Path, on: Machine) -> Plan:

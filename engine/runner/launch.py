@@ -14,7 +14,7 @@ from engine.machine import gpus, limits, private, signals
 from engine.machine.environment import importable, process_variables
 from engine.machine.process import Process, process_identity
 from engine.machine.value import Machine
-from engine.measures.latency import NOISY_LOAD
+from engine.measures.latency import disturbed
 from engine.params.preset import Settings
 from engine.presets.spec import Spec, parse, to_yaml
 from engine.results.failures import moment
@@ -326,8 +326,7 @@ def noisy_latency(run: RunDir) -> list[str]:
     return [
         trial.latency.key
         for trial in state.trials
-        if trial.latency
-        and any(row.get("foreign_load", 0.0) > NOISY_LOAD for row in trial.results.get("latency", []))
+        if trial.latency and any(map(disturbed, trial.results.get("latency") or []))
     ]
 
 

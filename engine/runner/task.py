@@ -167,9 +167,8 @@ class Task:
         if unlike := self._unlike(mine, agreed):  # another kind of node was faster to say what it is
             return self._other_node(agreed, unlike)
         plan = self._plan(agreed)
-        if (
-            said is None or not self.state().trials
-        ):  # who has said it may have been killed before the plan was told
+        # Who has said it may have been killed before the plan was told.
+        if said is None or not self.state().trials:
             self._tell(plan, agreed)
         return plan, agreed
 

@@ -141,11 +141,10 @@ class Table:
         left = {
             name: n - min(round(found[name].rate * n), n - 1) for name, n in units.items() if name in found
         }
-        whole, exact = self._widths.amounts({}), self._widths.amounts(left)
+        whole, exact = self._widths.whole, self._widths.amounts(left)
         shares = {name: exact[name] / whole[name] for name in exact if whole[name]}
-        shares["size.packed"] = shares[
-            "parameters"
-        ]  # trained weights take about the same bits, whatever layer they are of
+        # Trained weights take about the same bits, whatever layer they are of.
+        shares["size.packed"] = shares["parameters"]
         return {
             name: self.before[name] * shares[name] if name in shares else amounts[name] for name in amounts
         }

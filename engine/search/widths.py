@@ -29,6 +29,11 @@ class Widths:
     def _grids(self) -> dict[str, Grid]:
         return {_kind(one["layer"]): Grid.of(one) for one in (self._times or {}).get("kinds", ())}
 
+    @cached_property
+    def whole(self) -> dict[str, float]:
+        """The amounts of the network as it is."""
+        return self.amounts({})
+
     def amounts(self, left: Left) -> dict[str, float]:
         """Parameters, multiply-accumulates and, by its name, the latency in milliseconds."""
         widths = [_width(axis, self.units, left) for axis in self._axes]

@@ -70,10 +70,8 @@ def check_room(folder: Path, needed: int) -> None:
             with probe.open("wb") as file:
                 os.posix_fallocate(file.fileno(), 0, needed)
         except OSError as error:
-            if error.errno not in (
-                errno.EOPNOTSUPP,
-                errno.EINVAL,
-            ):  # a file system that takes nothing in advance
+            # A file system may take nothing in advance.
+            if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
                 raise
         finally:
             probe.unlink(missing_ok=True)

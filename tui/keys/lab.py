@@ -24,7 +24,12 @@ LAB: tuple[Action, ...] = (
         ("copy", ("y", "Y"), "", "Copy the preset or the command that runs it to your clipboard."),
         ("editor", ("E",), "", "Edit the preset as YAML in $VISUAL or $EDITOR; what comes back is checked."),
         ("yaml", ("v",), "", "View the preset as YAML, as it would be saved."),
-        ("diff", ("w",), "", "View what was changed since the preset was opened or saved."),
+        (
+            "diff",
+            ("w",),
+            "",
+            "View what was changed since the preset was opened or saved, and what undo takes back.",
+        ),
         ("problems", ("exclamation_mark",), "", "List everything that is wrong with the preset."),
     ),
     *rows(

@@ -149,6 +149,11 @@ class Document:
             self._past.pop()
             self.revision += 1
 
+    @property
+    def changes(self) -> list[str]:
+        """What `undo` takes back, one call after the other."""
+        return [change.label for change in reversed(self._past[1:])]
+
     def undo(self) -> str | None:
         """Take the last change back; what it was, or None if there is none."""
         if len(self._past) < 2:

@@ -160,9 +160,8 @@ class StudyScreen(BaseScreen):
 
     async def on_study_changed(self, message: StudyChanged) -> None:
         if message.run_name == self.session.study:
-            await asyncio.to_thread(
-                self.session.settings_of, message.run_name, message.state
-            )  # the pick's rule
+            # The pick's rule: read here once, so that drawing reads no file.
+            await asyncio.to_thread(self.session.settings_of, message.run_name, message.state)
             self.show_current(message.state)
             self.show_state(message.state)
 

@@ -203,7 +203,10 @@ class FileActions(LabBase):
 
     def action_diff(self) -> None:
         self.flush()
-        lines = self.document.diff()
+        lines, changes = self.document.diff(), self.document.changes
         since = "since it was opened or saved" if self.document.path else "all of it, as there is no file yet"
         parts = diff_parts(lines) if lines else [("Nothing was changed.", "")]
+        if changes:
+            parts += [(" ", ""), ("Undo takes back, one after the other:", "title")]
+            parts += [(f"  {number}  {label}", "") for number, label in enumerate(changes, 1)]
         self.app.push_screen(TextView(f"Changes of {self.document.name} {since}", parts))

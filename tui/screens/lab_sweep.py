@@ -1,5 +1,6 @@
 """The modal in which the values of a sweep are written."""
 
+import math
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -11,6 +12,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from engine.params.rows import Row
+from engine.presets.addresses import ABSENT
 from tui.lab.fields import Field
 from tui.lab.text import read_sweep, sweep_text, text_of
 from tui.widgets.box import Box
@@ -45,15 +47,12 @@ class SweepEditor(ModalScreen[Any]):
 
     def compose(self) -> ComposeResult:
         row = self._field.row
-        listed, ranged = examples(row.one)
+        each = row if row.type == "list" else row.one
         with Box(f"Sweep {self._path}"):
-            yield Static(f"{row.help} Each value: {row.one.allowed()}.", markup=False)
-            yield KeyInput(self._start(), f"such as {listed}   or   {ranged}")
+            yield Static(f"{row.help} Each value: {each.allowed()}.", markup=False)
+            yield KeyInput(self._start())
             yield Static("", id="preview", markup=False)
-            yield Static(
-                f"A list `{listed}`, a range `{ranged}`, or both, with a comma between them. Empty: not swept.",
-                markup=False,
-            )
+            yield Static(how_to_write(row), markup=False)
             yield Keys(Hint("Enter", "take it", "enter"), Hint("Esc", "cancel", "escape"))
 
     def on_mount(self) -> None:
@@ -62,11 +61,13 @@ class SweepEditor(ModalScreen[Any]):
         self._look(editor.value)
 
     def _start(self) -> str:
-        if self._field.axis is not None:
-            return sweep_text(self._field.axis.node.plain()).removeprefix("[").removesuffix("]")
-        return self._field.text or (
-            "" if self._field.row.default is None else text_of(self._field.row.default)
-        )
+        """What is swept; what holds now, where nothing is."""
+        field = self._field
+        value = field.row.default if field.value is ABSENT else field.value
+        if field.axis is None and field.row.type != "list":
+            return "" if value is None else text_of(value)
+        text = field.text if field.axis is not None else sweep_text([value]) if value else ""
+        return text if text.startswith("[[") else text.removeprefix("[").removesuffix("]")
 
     def on_input_changed(self, message: Input.Changed) -> None:
         self._look(message.value)
@@ -96,29 +97,51 @@ class SweepEditor(ModalScreen[Any]):
         self.dismiss(None)
 
 
+def how_to_write(row: Row) -> str:
+    """How the values of a sweep over the parameter are written, with values that it takes."""
+    if row.type == "list":
+        return "Each value in brackets, and brackets around them all: `[[a, b], [c]]`. Empty: not swept."
+    if row.one.type not in ("number", "integer"):
+        return "Values with a comma between them. Empty: not swept."
+    listed, ranged = examples(row.one)
+    return f"A list `{listed}`, a range `{ranged}`, or both, with a comma between them. Empty: not swept."
+
+
 def examples(row: Row) -> tuple[str, str]:
-    """A list and a range of values that the parameter takes, near its default where it has one.
+    """A list and a range of three numbers that the parameter takes, around its default where there is room.
 
     >>> examples(Row("sparsity", "number", default=0.5, minimum=0, maximum=1, exclusive_maximum=True))
     ('0.25, 0.5, 0.75', '0.25..0.75 by 0.25')
+    >>> examples(Row("momentum", "number", default=0.9, minimum=0, maximum=1, exclusive_maximum=True))
+    ('0.85, 0.9, 0.95', '0.85..0.95 by 0.05')
     >>> examples(Row("speedup", "number", minimum=1, exclusive_minimum=True))
     ('2, 3, 4', '2..4 by 1')
-    >>> examples(Row("epochs", "integer", default=10, minimum=1))
-    ('5, 10, 15', '5..15 by 5')
+    >>> examples(Row("epochs", "integer", default=1, minimum=1))
+    ('1, 2, 3', '1..3 by 1')
     """
-    values: list[float]
-    middle = row.default if isinstance(row.default, int | float) and row.default > 0 else None
-    if middle is None:
-        low = row.minimum if row.minimum is not None else 1
-        values = (
-            [low + 1, low + 2, low + 3]
-            if row.maximum is None or low + 3 <= row.maximum
-            else [0.25, 0.5, 0.75]
-        )
-    elif row.type == "integer":
-        step = max(int(middle) // 2, 1)
-        values = [max(int(middle) - step, 1), int(middle), int(middle) + step]
-    else:
-        values = [middle / 2, middle, middle * 1.5]
+    values, step = [0.0], 1.0
+    for first, step in _beginnings(row):
+        if row.type == "integer":
+            first, step = math.ceil(first), max(int(step), 1)
+        values = [float(f"{first + step * i:.6g}") for i in range(3)]
+        if all(_within(row, value) for value in values):
+            break
     texts = [text_of(value) for value in values]
-    return ", ".join(texts), f"{texts[0]}..{texts[2]} by {text_of(values[1] - values[0])}"
+    return ", ".join(texts), f"{texts[0]}..{texts[-1]} by {text_of(float(f'{step:.6g}'))}"
+
+
+def _beginnings(row: Row) -> list[tuple[float, float]]:
+    """The first value and the step of three values to try, the best first."""
+    low = row.minimum if row.minimum is not None else 0
+    high = row.maximum if row.maximum is not None else math.inf
+    tried: list[tuple[float, float]] = []
+    if isinstance(row.default, int | float) and row.default > 0:
+        tried = [(row.default - step, step) for step in (row.default / 2, (high - row.default) / 2)]
+    tried += [(low + 1, 1), (low + (high - low) / 4, (high - low) / 4), (low, 1)]
+    return [(first, step) for first, step in tried if 0 < step < math.inf]
+
+
+def _within(row: Row, value: float) -> bool:
+    low, high = row.minimum, row.maximum
+    above = low is None or (value > low if row.exclusive_minimum else value >= low)
+    return above and (high is None or (value < high if row.exclusive_maximum else value <= high))

@@ -68,7 +68,9 @@ class LogScreen(StudyScreen):
         path = run.events if self._events else run.log
         if self._tail is None or self._tail.path != path:
             self._tail, self._lines = (log.Events(run) if self._events else log.Logs(run)), []
-            self.query_one(Document).follow = True
+            document = self.query_one(Document)
+            document.follow = True
+            document.show(self._text)  # what is shown is of another file, and this one may be empty
         self._read(self._tail)
 
     @work(thread=True, exclusive=True, exit_on_error=True)

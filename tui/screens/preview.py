@@ -44,6 +44,7 @@ class Preview(BaseScreen):
         self._followed = name
         if name:
             self.session.watcher.subscribe(self, name)
+        plot.border_title = name or "its curve"
         plot.show(Figure())
 
     def on_screen_suspend(self) -> None:

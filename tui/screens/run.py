@@ -89,6 +89,7 @@ class RunScreen(StudyScreen, StudyActions, SearchActions):
     def show_state(self, state: StudyState | None) -> None:
         if state is None or self._state is None or state.name != self._state.name:
             self._load, self._usage, self._tail, self._log, self._logged = None, None, None, [], ""
+            self.query_one("#log", Document).show(self._log_lines)
         live = state is not None and state.status in OPEN
         before = self._state.name if self._state and self._state.status in OPEN else ""
         if state is not None and state.name == before and not live:

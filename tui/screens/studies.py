@@ -57,7 +57,7 @@ class StudiesScreen(
         self._sort = 0
         self._reversed = False
         self._towards: str | None = None
-        """The current study, until the cursor stands on it: one that has just been started is not listed yet."""
+        """The current study, until it is listed: one that has just been started is not yet."""
 
     def compose_body(self) -> ComposeResult:
         with Horizontal(id="top"):
@@ -78,10 +78,11 @@ class StudiesScreen(
         self._go_towards()
 
     def _go_towards(self) -> None:
-        table = self.query_one(Table)
-        if self._towards in {row.key for row in table.rows}:
-            table.move_to(self._towards or "")
+        """Put the cursor on the current study once it is listed; a filter that hides it leaves the cursor alone."""
+        if self._towards in {study.run.name for study in self._studies}:
+            self.query_one(Table).move_to(self._towards or "")
             self._towards = None
+            self._name_pointed()
 
     def pointed(self) -> str | None:
         return self._towards or self.query_one(Table).key

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from engine.errors import BITS_COMMAND
-from engine.measures.latency import HEADS, cells, is_name, measured, notes
+from engine.measures.latency import HEADS, cells, is_name, measured
+from engine.measures.latency import remarks as latency_remarks
 from engine.measures.table import change_text, measure, measure_text
 from engine.results import failures, latency_targets
 from engine.results.summary import baseline_value, measure_names, measure_value, quality_name, quality_of
@@ -148,11 +149,11 @@ def latency(state: StudyState, trial: TrialState, width: int) -> list[Line]:
         better = "good" if row["speedup"] > 1 else "bad" if row["speedup"] < 1 else "muted"
         roles = {"faster": better, "baseline": "muted", "threads": "muted", "precision": "muted"}
         rows.append([(text, roles.get(head, "")) for head, text in cells(row)])
-    remarks = notes(trial.results)
-    if not rows and not remarks:
+    said = latency_remarks(trial.results)
+    if not rows and not said:
         return []
     table = aligned(HEADS, rows, width, texts=2) if rows else []
-    lines = [line for note in remarks for line in wrapped(note, width, "warn", "  ")]
+    lines = [line for note in said for line in wrapped(note, width, "warn", "  ")]
     return [[("Latency", "accent")], *table, *lines, ()]
 
 

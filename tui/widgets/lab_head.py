@@ -6,6 +6,7 @@ from engine.params import STEPS
 from engine.params.rows import summary
 from engine.presets.steps import step_at
 from engine.presets.yaml.tree import Mapping
+from engine.store.paths import home
 from engine.text.tables import abbreviate, cell_width
 from tui.lab.check import Checked
 from tui.lab.document import Document
@@ -30,7 +31,7 @@ class Head(Painted):
         """Show a document with what was found about it; `typing`: letters go into an input now."""
         self._preset = document.name
         self._edited = " (edited)" if document.dirty else ""
-        self._origin = "  comes with secateur" if document.shipped else "" if document.path else "  not saved"
+        self._origin = f"  {origin_of(document)}"
         if checked.spec is not None:
             trials = amount_of(checked.spec)
             self._amounts = (f"{trials}, {checked.estimate}", f"{trials}, {checked.estimate.short}", trials)
@@ -50,6 +51,16 @@ class Head(Painted):
         name = abbreviate(self._preset, room - cell_width(f"{self._edited}{origin}{amount}") - 1)
         gap = " " * (room - cell_width(f"{name}{self._edited}{origin}{amount}"))
         return [(f" {name}", "title"), (self._edited, "warn"), (origin, "muted"), (f"{gap}{amount} ", "")]
+
+
+def origin_of(document: Document) -> str:
+    """Where a preset is from: the folder of its file, so that one saved in the wrong place is noticed."""
+    if document.shipped:
+        return "comes with secateur"
+    if document.path is None:
+        return "not saved"
+    folder, own = document.path.absolute().parent, home()
+    return f"in ~/{folder.relative_to(own)}" if own is not None and own in folder.parents else f"in {folder}"
 
 
 def status_of(checked: Checked, typing: bool = False) -> tuple[str, str]:

@@ -13,7 +13,7 @@ from engine.compute.checkup import passes
 from engine.compute.context import to_device
 from engine.compute.data import Dataset
 from engine.compute.layers import overlays
-from engine.compute.layers.passes import single_valued_norms
+from engine.compute.layers.passes import evaluating, single_valued_norms
 from engine.compute.layers.select import check_skip, left, prunable_layers
 from engine.compute.measures.counts import count
 from engine.compute.models import checkpoint
@@ -24,6 +24,8 @@ from engine.compute.pretrained.create import create
 from engine.compute.runtimes.base import artefact
 from engine.compute.steps.channels.graph import channel_graph
 from engine.compute.steps.channels.prepare import prepare_for_channels
+from engine.compute.steps.pruning.blocks import check_keep
+from engine.compute.steps.pruning.stand_ins import stand_ins
 from engine.compute.tasks import task_of
 from engine.errors import Unavailable, UsageError
 from engine.params import (
@@ -90,6 +92,7 @@ def _checked(tried: Tried) -> dict[str, Any]:
     if tried.wanted["batches"] and not isinstance(model, QuantizedNetwork):
         notes += _trained(tried, model, images, targets)
     _check_changes(network, tried.wanted["changes"])
+    _check_kept(model, tried.wanted["layers"], images)
     if layout_of(model) != torch.channels_last:
         notes.append("it computes in contiguous layout, which its code needs; channels last would be faster")
     if own_code(tried.model.title):
@@ -166,6 +169,14 @@ def _check_changes(model: nn.Module, changes: list[tuple[str, list[str]]]) -> No
         elif step is ClusterFilters or step.makes not in (None, Overlay.MASK):
             title = f"{kind} can't change weights that the network's own code computes"
             overlays.refuse(prunable_layers(model, tuple(skip)), step, title=title, undoes=())
+
+
+def _check_kept(model: nn.Module, named: list[tuple[str, str, list[str]]], images: Tensor) -> None:
+    """Which modules are blocks, a pass shows."""
+    for _, parameter, names in named:
+        if parameter == "keep":
+            with evaluating(model):
+                check_keep(stand_ins(model, [images]), names)
 
 
 def _check_left(layers: dict[str, nn.Module], names: tuple[str, ...], step: str) -> None:

@@ -101,15 +101,14 @@ def mosaic_with_boxes(images: Tensor, boxes: Tensor, chance: Chance, share: floa
     kept = chance.below(SHARES) >= round(share * SHARES)
     # An image that stays is the upper left one with the point in the lower right corner.
     y, x = y.masked_fill(kept, height), x.masked_fill(kept, width)
-    rows, columns = torch.arange(height), torch.arange(width)
-    below, right = rows >= y[:, None], columns >= x[:, None]  # (b, H), (b, W)
-    quarter = 2 * below.long()[:, :, None] + right.long()[:, None, :]  # (b, H, W)
-    which = shown.gather(1, quarter.flatten(1)).view_as(quarter)
+    rows, columns = torch.arange(height, device=images.device), torch.arange(width, device=images.device)
+    far_y, far_x, numbers = (_sent(part, images) for part in (y[:, None], x[:, None], shown))
+    quarter = 2 * (rows >= far_y).long()[:, :, None] + (columns >= far_x).long()[:, None, :]  # (b, H, W)
+    which = numbers.gather(1, quarter.flatten(1)).view_as(quarter)
     # Upper images end at the point, lower ones begin there.
-    from_row, from_column = (rows - y[:, None]) % height, (columns - x[:, None]) % width
-    index = [_sent(part, images) for part in (which, from_row[:, :, None], from_column[:, None, :])]
-    pixels = images.permute(0, 2, 3, 1)[index[0], index[1], index[2]].permute(0, 3, 1, 2)
+    from_row, from_column = (rows - far_y) % height, (columns - far_x) % width
+    pixels = images.permute(0, 2, 3, 1)[which, from_row[:, :, None], from_column[:, None, :]]  # (b, H, W, C)
     down, along = y.to(boxes) / height, x.to(boxes) / width
     moves = ((along - 1, down - 1), (along, down - 1), (along - 1, down), (along, down))
     found = [_moved(boxes[shown[:, number]], torch.stack(move, 1)) for number, move in enumerate(moves)]
-    return pixels, torch.cat(found, 1)
+    return pixels.permute(0, 3, 1, 2), torch.cat(found, 1)

@@ -27,9 +27,8 @@ def start(target: Callable[..., None], args: tuple[Any, ...]) -> BaseProcess:
     In a process that was itself started by a forkserver the same server is used again, and the new
     process is its child, not ours. Such a process must not be daemonic. Raises ServerGone where it was killed.
     """
-    from engine.compute import (
-        usercode,
-    )  # here and below, because the names above are wanted without torch too
+    # Here and below, because the names above are wanted without torch too.
+    from engine.compute import usercode
 
     _reuse_server()
     forked = (usercode.current(), os.environ.get(VISIBLE), target, args)

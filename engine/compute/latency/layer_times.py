@@ -8,7 +8,7 @@ changes of the memory layout, calls) the caller corrects by measuring whole netw
 import itertools
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from multiprocessing import Pipe
 from typing import Any
 
@@ -105,6 +105,14 @@ def _kind(config: LayerConfig) -> LayerConfig:
     return config.resized(0, 0)
 
 
+def _otherwise(config: LayerConfig) -> LayerConfig:
+    """The layer as another kind, if it is of two: of a grouped layer with one input left for each group, or a depthwise
+    one with one channel left, its sizes don't tell which of the two it was."""
+    if config.groups == "depthwise":
+        return replace(config, groups=config.inputs)
+    return replace(config, groups="depthwise") if config.groups == config.inputs else config
+
+
 def _points(kind: LayerConfig, inputs: int, outputs: int) -> list[tuple[int, int]]:
     if kind.groups == "depthwise":
         return [(width, width * kind.outputs) for width in widths(inputs)]
@@ -145,7 +153,8 @@ class LatencyModel:
 
     def layer(self, config: LayerConfig) -> float:
         """Milliseconds of one call of the layer. Raises KeyError for a kind that is not in the grid."""
-        return self.grids[_kind(config)].at(config.inputs, config.outputs)
+        known = self.grids.get(_kind(config)) or self.grids[_kind(_otherwise(config))]
+        return known.at(config.inputs, config.outputs)
 
     def as_list(self) -> list[dict[str, Any]]:
         """Plain JSON values: of each kind its `layer` and its grid."""

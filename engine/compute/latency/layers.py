@@ -7,8 +7,11 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from engine.compute.layers.passes import evaluating
+from engine.compute.layers.select import weight_of
+from engine.compute.measures.products import Products, unfused_attention
 
 Pair = tuple[int, int]
 Groups = int | Literal["depthwise"]
@@ -74,8 +77,9 @@ def chained(config: LayerConfig, rank: int) -> tuple[LayerConfig, LayerConfig]:
 def layer_configs(model: nn.Module, shape: tuple[int, int, int]) -> dict[str, tuple[LayerConfig, ...]]:
     """What each convolution and linear layer of `model` is on an image of `shape` (C, H, W), by its name.
 
-    One entry for each call of the layer in a forward pass. Layers that are not called as modules (attention's
-    projections) and others than two-dimensional convolutions are left out. The model is left as it was.
+    One entry for each call of the layer in a forward pass. Attention multiplies with its projections without calling
+    them: each is one entry, and that of its inputs, which is no layer, has the name of its weight. Others than
+    two-dimensional convolutions are left out. The model is left as it was.
     """
     configs: dict[str, list[LayerConfig]] = {}
     reference = next(model.parameters())
@@ -84,10 +88,25 @@ def layer_configs(model: nn.Module, shape: tuple[int, int, int]) -> dict[str, tu
             if isinstance(module, nn.Conv2d | nn.Linear):
                 hook = _noting(configs.setdefault(name, []))
                 stack.callback(module.register_forward_hook(hook).remove)
-        stack.enter_context(evaluating(model))
-        with torch.inference_mode():
-            model(torch.zeros(1, *shape, dtype=reference.dtype, device=reference.device))
+        for context in (evaluating(model), torch.inference_mode(), parametrize.cached(), unfused_attention()):
+            stack.enter_context(context)
+        weights = _linear_weights(model)
+        products = stack.enter_context(Products(model, weights))
+        model(torch.zeros(1, *shape, dtype=reference.dtype, device=reference.device))
+    for name, weight in weights.items():
+        if not configs.get(name) and name in products.by_weight:
+            rows = products.by_weight[name].macs // weight.numel()
+            configs[name] = [LayerConfig("linear", weight.shape[1], weight.shape[0], height=rows)]
     return {name: tuple(calls) for name, calls in configs.items() if calls}
+
+
+def _linear_weights(model: nn.Module) -> dict[str, Tensor]:
+    """Weights (outputs, inputs) by the name of the linear layer, or their own where they are no layer's."""
+    weights = {name: weight_of(m) for name, m in model.named_modules() if isinstance(m, nn.Linear)}
+    for name, module in model.named_modules():
+        if isinstance(module, nn.MultiheadAttention) and module.in_proj_weight is not None:
+            weights[f"{name}.in_proj_weight"] = module.in_proj_weight
+    return weights
 
 
 def _noting(calls: list[LayerConfig]) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:

@@ -7,7 +7,7 @@ of values with the inputs of the layer behind them.
 
 import math
 from abc import abstractmethod
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -39,7 +39,10 @@ class FreeAttention(nn.Module):
     are multiplied with, and stays when widths change: so do the logits of dimensions that stay.
     """
 
-    qkv: nn.Linear
+    OUT: ClassVar[str]
+    """What the layer behind is called."""
+    qkv: nn.Module
+    """A linear layer, as the one behind is, or the chain of such that `factorize` put in its place."""
 
     def __init__(self, heads: int, width: int, dropout: float) -> None:
         super().__init__()
@@ -47,9 +50,19 @@ class FreeAttention(nn.Module):
         self.scale = 1 / math.sqrt(width)
 
     @property
-    @abstractmethod
-    def out(self) -> nn.Linear:
+    def out(self) -> nn.Module:
         """The layer that takes what all heads give."""
+        return self.get_submodule(self.OUT)
+
+    @property
+    def gives(self) -> tuple[str, nn.Linear]:
+        """The linear layer that gives queries, keys and values, and its name here."""
+        return _end("qkv", self.qkv, -1)
+
+    @property
+    def takes(self) -> tuple[str, nn.Linear]:
+        """The linear layer that takes what all heads give, and its name here."""
+        return _end(self.OUT, self.out, 0)
 
     @property
     @abstractmethod
@@ -62,11 +75,11 @@ class FreeAttention(nn.Module):
 
     @property
     def value_width(self) -> int:
-        return self.out.in_features // self.heads
+        return self.takes[1].in_features // self.heads
 
     @property
     def query_width(self) -> int:
-        return (self.qkv.out_features // self.heads - self.value_width) // 2
+        return (self.gives[1].out_features // self.heads - self.value_width) // 2
 
     @property
     def parts(self) -> Parts:
@@ -87,7 +100,8 @@ class FreeAttention(nn.Module):
 class FreeMultiheadAttention(FreeAttention):
     """`nn.MultiheadAttention` of a sequence over itself, without a mask: called as that is, gives no weights."""
 
-    out_proj: nn.Linear
+    OUT = "out_proj"
+    out_proj: nn.Module
 
     def __init__(self, before: nn.MultiheadAttention) -> None:
         """With the tensors of `before`, not copies of them."""
@@ -95,10 +109,6 @@ class FreeMultiheadAttention(FreeAttention):
         self.batch_first = before.batch_first
         self.qkv = _linear(before.in_proj_weight, before.in_proj_bias)
         self.out_proj = _plain(before.out_proj)
-
-    @property
-    def out(self) -> nn.Linear:
-        return self.out_proj
 
     @property
     def cosine(self) -> bool:
@@ -137,7 +147,8 @@ class FreeWindowAttention(FreeAttention):
     Of the second version the bias of keys, which torchvision's never adds, is zero at first, and may be trained.
     """
 
-    proj: nn.Linear
+    OUT = "proj"
+    proj: nn.Module
     relative_position_index: Tensor
     relative_position_bias_table: nn.Parameter
     """Of the first version; what follows is the second's."""
@@ -162,10 +173,6 @@ class FreeWindowAttention(FreeAttention):
                     before.qkv.bias[self.parts.keys.start : self.parts.keys.stop] = 0.0
         else:
             self.relative_position_bias_table = before.relative_position_bias_table
-
-    @property
-    def out(self) -> nn.Linear:
-        return self.proj
 
     @property
     def cosine(self) -> bool:
@@ -265,6 +272,15 @@ def repeat(model: nn.Module, layer: str) -> None:
     made = freed(model.get_submodule(layer))
     assert made is not None
     replace(model, layer, made)
+
+
+def _end(name: str, layer: nn.Module, place: int) -> tuple[str, nn.Linear]:
+    """The first (0) or last (-1) of the linear layers that a layer is, and its name: of a chain one of its own."""
+    while isinstance(layer, nn.Sequential):
+        inner, layer = list(layer.named_children())[place]
+        name = f"{name}.{inner}"
+    assert isinstance(layer, nn.Linear)
+    return name, layer
 
 
 def _linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:

@@ -2,7 +2,7 @@
 
 import contextlib
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Literal, assert_never
 
@@ -95,7 +95,7 @@ def sensitivity(model: nn.Module, params: Sensitivity, context: Context) -> nn.M
             assert_never(params.of)
     about: dict[str, str] = {"of": params.of, "criterion": params.criterion}
     about |= {"scheme": params.scheme} if params.of == "rank" else {}
-    times = _times(model, shrinking, params, context) if params.latency else None
+    times = _times(model, layers, shrinking, params, context) if params.latency else None
     scanned = about | _scan(model, layers, params, context, times)
     more = {WIDTHS: widths(*shrinking, times)} if shrinking else {}
     more |= {TIMES: times.as_dict()} if times else {}
@@ -257,16 +257,20 @@ def _of_rank(model: nn.Module, name: str, params: Sensitivity, context: Context)
 
 
 def _times(
-    model: nn.Module, shrinking: tuple[nn.Module, list[Group]] | None, params: Sensitivity, context: Context
+    model: nn.Module,
+    layers: Iterable[str],
+    shrinking: tuple[nn.Module, list[Group]] | None,
+    params: Sensitivity,
+    context: Context,
 ) -> NetworkTimes:
-    """What networks of these layers take, narrower ones and those with chains in their place."""
+    """What networks of these layers take, narrower ones or those with chains in the place of `layers`."""
     assert params.latency is not None
     also: list[LayerConfig] = []
     if shrinking is None:
         chains = copy.deepcopy(model)
         ratio = Ratio(ratio=min(params.rates))  # of the highest ranks: their grids have all that are lower
-        asked = Factorize(scheme=params.scheme, skip=params.skip, rank=ratio)
-        for name in able_layers(model, asked, context)[0]:
+        asked = Factorize(scheme=params.scheme, rank=ratio)
+        for name in layers:
             split(chains, name, asked)
         arch = architecture(model)
         calls = layer_configs(to_device(chains, context.device).eval(), (arch.channels, *arch.size))

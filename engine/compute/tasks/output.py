@@ -55,7 +55,7 @@ def relative_square(expected: Tensor, given: Tensor, weights: Tensor | None = No
     `weights`, of that shape too, say how much each value counts.
     """
     expected, given = expected.double(), given.double()
-    shares = torch.ones_like(expected) if weights is None else weights.double()
+    shares = 1.0 if weights is None else weights.double()
     spread = ((expected - expected.mean(0)).square() * shares).mean()
     error = ((given - expected).square() * shares).mean()
     return float(error / spread.clamp_min(torch.finfo(torch.float64).tiny))

@@ -221,9 +221,8 @@ def _halving(run: _Run, epoch: int, start: resume.Snapshot) -> tuple[float, floa
         except torch.OutOfMemoryError as error:
             if run.micro == 1:
                 raise out_of_memory(error) from error
-        run.gradients = partial(
-            _gradients, run
-        )  # a recorded graph holds all the memory that it was recorded with
+        # A recorded graph holds all the memory that it was recorded with.
+        run.gradients = partial(_gradients, run)
         torch.cuda.empty_cache()
         resume.put_back(run.trained, run.optimizer, start)
         if run.average is not None and average is not None:

@@ -26,12 +26,12 @@ def library() -> ModuleType:
     """The module `engine.compute.yolo.ultra`. Raises SecateurError when ultralytics is not installed.
 
     It writes a settings file when it is imported, sets environment variables that child processes would inherit,
-    replaces `torch.save` and Pillow's `Image.open` (by one that wants a package where a file is no image) and changes
+    replaces `torch.save` and PIL's `Image.open` (which then asks for a package where a file is no image), and changes
     how tensors are printed: all of that is undone.
     """
     printing = torch._tensor_str.PRINT_OPTS
     before = (printing.linewidth, printing.precision)
-    save, opening = torch.save, Image.open
+    save, open_image = torch.save, Image.open
     try:
         with (
             tempfile.TemporaryDirectory(prefix="secateur-yolo-") as folder,
@@ -45,7 +45,7 @@ def library() -> ModuleType:
             f"Importing it says: {error}.",
             "pip install 'secateur[yolo]' (ultralytics is under the AGPL-3.0 licence).",
         ) from error
-    torch.save, Image.open = save, opening
+    torch.save, Image.open = save, open_image
     torch.set_printoptions(linewidth=before[0], precision=before[1])  # type: ignore[no-untyped-call]
     return ultra
 

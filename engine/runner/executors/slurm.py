@@ -170,7 +170,8 @@ def start(
             f"`secateur watch {run.name}` follows it.",
         )
     first()
-    _check_room(run)
+    new = _is_new(run)
+    _check_room(run, new=new)
     spec = run.spec()
     submission = prepare(run, spec, run.store())
     with explained(run.stop):
@@ -203,7 +204,7 @@ def start(
     try:
         _send(run, submission.tasks)
     except SecateurError as error:
-        if submission.tasks.submission == 1:
+        if new:
             shutil.rmtree(run.path, ignore_errors=True)
         else:
             emit(run, [ev.StudyFinished(state="failed", error=error.as_dict())])
@@ -211,12 +212,17 @@ def start(
         raise UsageError.of(error) from error
 
 
-def _check_room(run: RunDir) -> None:
+def _is_new(run: RunDir) -> bool:
+    """Whether neither tasks nor an engine have told anything of the study, and no tasks were written for it."""
+    return Tasks.read(run) is None and not any(file.exists() for file in run.event_files())
+
+
+def _check_room(run: RunDir, *, new: bool) -> None:
     """Hours in a queue would otherwise end at a quota that is used up already."""
     try:
         check_room(run.path, ROOM_BYTES)
     except SecateurError as error:
-        if Tasks.read(run) is None:
+        if new:
             shutil.rmtree(run.path, ignore_errors=True)
         raise UsageError.of(error) from error
 

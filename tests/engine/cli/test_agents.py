@@ -51,6 +51,16 @@ def test_the_specification_says_what_the_program_takes(capsys: pytest.CaptureFix
     assert any(measure["name"] == "effective_macs" for measure in found["measures"])
 
 
+def test_what_the_usage_has_in_brackets_may_be_left_out() -> None:
+    for command in every_command():
+        for place in (argument for argument in command.arguments if not argument.flag):
+            name = place.metavar or place.name
+            in_brackets = f"[{name}" in command.usage and f" {name} [{name}" not in command.usage
+            assert place.required != in_brackets, f"{command.name} {place.name}"
+    listing = next(command for command in every_command() if command.name == "list")
+    assert declared.command_line(listing, {}) == ["list"]
+
+
 def test_errors_are_json_too(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for words in (["show", "b-1"], ["show"], ["nonsense"], ["show", "a-1", "--trial", "x"]):
         found = answer(capsys, *words, "--json", code=EXIT_USAGE)

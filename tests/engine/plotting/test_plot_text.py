@@ -3,6 +3,7 @@
 import io
 import re
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
@@ -160,3 +161,19 @@ def test_only_a_capable_terminal_gets_colour() -> None:
     assert not text.wants_colour(io.StringIO(), {"TERM": "xterm-256color"})
     assert text.wants_ascii(io.TextIOWrapper(io.BytesIO(), encoding="ascii"))
     assert not text.wants_ascii(io.TextIOWrapper(io.BytesIO(), encoding="utf-8"))
+
+
+@pytest.mark.parametrize("ends", [(0.02, 0.98), (0.86, 0.99), (0.9551, 0.9949), (0.3, 0.52)])
+@pytest.mark.parametrize("ascii_only", [False, True])
+def test_as_many_rows_lie_between_any_two_ticks_whatever_the_height(
+    ends: tuple[float, float], ascii_only: bool
+) -> None:
+    figure = Figure(y_measure="accuracy", series=(series("one", [0, 1], ends),))
+    for height in range(11, 61):
+        rows = text.matrix(figure, 80, height, ascii_only)
+        lines = ["".join(cell.char for cell in row) for row in rows]
+        marks = [place for place, line in enumerate(lines) if re.match(r" *[\d.]+ %[┤+]", line)]
+        assert len({below - above for above, below in pairwise(marks)}) <= 1, height
+        assert len(marks) >= (3 if height > 20 else 2)
+        highest = min(place.row for place in text.places(figure, 80, height, ascii_only))
+        assert lines[highest].lstrip(" .0123456789%")[0] in "│┤|+", "the axis goes on to where the curve does"

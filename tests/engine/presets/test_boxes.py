@@ -13,6 +13,7 @@ CLASSES = "model: {name: resnet20}\ndata: {name: digits}\n"
     ("head", "step", "said"),
     [
         (BOXES, "quantize.qat", "steps[1].quantize.qat given for data with boxes"),
+        (BOXES, "prune.blocks", "steps[1].prune.blocks given for data with boxes"),
         (BOXES, "quantize.dynamic", "steps[1].quantize.dynamic.convolutions changes linear layers alone"),
         (
             BOXES,
@@ -20,6 +21,11 @@ CLASSES = "model: {name: resnet20}\ndata: {name: digits}\n"
             "steps[1].finetune.label_smoothing given for data with boxes",
         ),
         (CLASSES, "finetune: {mosaic: {}}", "steps[1].finetune.mosaic given for data without boxes"),
+        (
+            CLASSES,
+            "distill: {teacher: {kind: model, name: resnet20, train: {mosaic: {}}}}",
+            "steps[1].distill.teacher.train.mosaic given for data without boxes",
+        ),
     ],
 )
 def test_what_does_not_go_with_the_data_is_refused(head: str, step: str, said: str) -> None:

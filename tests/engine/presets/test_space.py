@@ -97,6 +97,12 @@ def test_a_table_for_what_the_techniques_take_away_unless_it_is_there_or_not_wan
     assert tables(PRESET.replace("accuracy: -1 point", "accuracy: 0")) == [], "no loss, nothing to predict"
 
 
+def test_no_table_is_added_that_the_weights_of_the_baseline_would_be_refused_for() -> None:
+    """The channels of a network with rounded weights may go, but each alone at each level can't be measured."""
+    rounded = PRESET.split("    - prune.weights")[0].replace("search:", "  - quantize.weights\nsearch:")
+    assert tables(rounded) == []
+
+
 def test_a_table_measures_time_where_it_counts_and_costs_a_share_of_the_budget() -> None:
     fast = PRESET.replace("smallest: size.packed", "fastest: {runtime: openvino, batch: 8}")
     of_channels, _, of_bits = spec.parse(fast, "p").trials[0].tables

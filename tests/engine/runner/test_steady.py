@@ -160,9 +160,8 @@ def test_cancel_is_heard_while_data_are_read(lab: Lab) -> None:
     """Opening a FIFO never comes back, as on a mount whose server is gone."""
     os.mkfifo(lab.folder / "pipe")
     (lab.folder / "slow.py").write_text(SLOW)
-    alone = replace(
-        lab, warm=False
-    )  # the process that looks at the data is one that the engine itself started
+    # The process that looks at the data is one that the engine itself started.
+    alone = replace(lab, warm=False)
     process = alone.start("run", alone.preset(MINE))
     wait_for(lambda: "data" in lab.study("p-1").read_status().waits)
     assert lab.json("cancel", "p-1")["state"] == "cancelled"

@@ -4,7 +4,8 @@ import os
 import re
 import resource
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -78,6 +79,17 @@ def answering(folder: Path, reason: str = "QOSMaxSubmitJobPerUserLimit", most: i
         program.chmod(0o755)
 
 
+@contextmanager
+def room(most: int) -> Iterator[None]:
+    """Within it no file may have more bytes: as a quota that leaves so many."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
 def study(folder: Path, trials: int, more: str = "") -> RunDir:
     values = ", ".join(f"{number / (trials + 1):.6f}" for number in range(trials))
     return launch.create(spec.parse(PRESET.replace("SPARSITIES", values) + more, "p"), folder / "w")
@@ -131,13 +143,8 @@ def test_what_was_sent_is_taken_back_when_a_later_stage_is_refused(calls: Path, 
 
 def test_nothing_is_sent_where_the_workspace_takes_no_results(calls: Path, tmp_path: Path) -> None:
     run = study(tmp_path, 3)
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, hard))  # as a quota that leaves a megabyte
-    try:
-        with pytest.raises(UsageError, match="limit was met"):
-            launch.start(run)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    with room(1 << 20), pytest.raises(UsageError, match="limit was met"):
+        launch.start(run)
     assert calls.read_text() == "" and not run.path.exists()
 
 
@@ -180,6 +187,21 @@ def test_a_study_that_an_engine_began_goes_on_by_slurm(calls: Path, tmp_path: Pa
     launch.start(run, overrides=["executor.slurm={}"])
     status = run.stored_status()
     assert (status.state, status.executor, run.jobs()) == ("queued", "slurm", ("1", "2"))
+
+
+def test_a_study_that_an_engine_began_stays_where_slurm_does_not_take_it(calls: Path, tmp_path: Path) -> None:
+    text = PRESET.replace("SPARSITIES", "0.1, 0.2").replace("executor: {slurm: {}}\n", "")
+    run = launch.create(spec.parse(text, "p"), tmp_path / "w")
+    begun = ev.StudyStarted(study=run.name, preset="p", host="n1", pid=1, environment={})
+    run.events.write_bytes(ev.to_line(begun))
+    run.write_status(replace(run.stored_status(), state="cancelled"))
+    with room(1 << 20), pytest.raises(UsageError, match="limit was met"):
+        launch.start(run, overrides=["executor.slurm={}"])
+    answering(tmp_path, "Invalid account or account/partition combination specified", most=0)
+    with pytest.raises(UsageError):
+        launch.start(run)
+    assert ev.to_line(begun) in run.events.read_bytes()
+    assert run.stored_status().state == "failed"
 
 
 def test_nodes_that_failed_under_a_study_are_left_out_as_long_as_they_are_not_well(

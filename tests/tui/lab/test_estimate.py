@@ -140,6 +140,18 @@ def test_a_search_takes_its_trials_by_rungs_and_its_confirmation(tmp_path: Path)
     assert seconds("{hours: 0.05, trials: 6}", 1) == pytest.approx(seconds("{trials: 6}", 1))
 
 
+def test_the_tables_of_a_search_are_measured_once_whatever_its_seeds_are(tmp_path: Path) -> None:
+    finished_study(tmp_path, "quickstart-1", quickstart())
+    texts = [SEARCH.replace("BUDGET", "{trials: 60}").replace("SEEDS", seeds) for seeds in ("1", "2")]
+    with_tables, plain = (
+        [estimate(spec.parse(text + more, "s"), History(tmp_path)).seconds or 0.0 for text in texts]
+        for more in ("", "  table: none\n")
+    )
+    passes = 0.05 * 3 * 60  # a twentieth of 60 trials of one epoch, each as long as three passes
+    assert with_tables[0] - plain[0] == pytest.approx(passes * EPOCH_S / 3)
+    assert with_tables[1] - with_tables[0] == pytest.approx(plain[1] - plain[0])
+
+
 def test_a_damaged_or_foreign_study_does_no_harm(tmp_path: Path) -> None:
     run = finished_study(tmp_path, "quickstart-1", quickstart())
     run.preset.write_text("[")

@@ -38,6 +38,23 @@ async def test_a_study_started_elsewhere_in_the_lab_is_the_one_that_the_list_poi
         assert app.screen.pointed() == "alpha-1"
 
 
+async def test_a_current_study_that_the_filter_hides_is_not_pointed_at(tmp_path: Path) -> None:
+    """What is told and done below the list is of the row that the cursor stands on."""
+    fabricate.finished(tmp_path, "alpha")
+    fabricate.finished(tmp_path, "beta")
+    app = Lab(None, tmp_path, "studies")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await shows(pilot, "2 studies")
+        await pilot.press("slash", *"alpha", "enter")
+        await shows(pilot, "1 of 2", "alpha-1 done 14/14")
+        await pilot.press("4")
+        await shows(pilot, "y accuracy", "alpha-1 done")
+        app.session.show("beta-1")
+        await pilot.press("3")
+        await shows(pilot, "1 of 2", "alpha-1 done 14/14")
+        assert app.screen.pointed() == "alpha-1"
+
+
 async def test_a_trial_shows_no_classes_of_another_study(tmp_path: Path) -> None:
     first, other = fabricate.finished(tmp_path, "alpha"), fabricate.finished(tmp_path, "beta")
     measured = first.state.trials[0].measure.key
@@ -51,3 +68,18 @@ async def test_a_trial_shows_no_classes_of_another_study(tmp_path: Path) -> None
         await pilot.press("7", "5")
         text = await shows(pilot, "beta-1  trial 0", "difference")
         assert "Taken for" not in text
+
+
+async def test_an_empty_log_shows_none_of_another_study_or_file(tmp_path: Path) -> None:
+    fabricate.finished(tmp_path, "alpha")
+    fabricate.Study(tmp_path, "beta").start()
+    app = Lab(None, tmp_path, "log")
+    app.session.study = "alpha-1"
+    async with app.run_test(size=(120, 40)) as pilot:
+        await shows(pilot, "study done")
+        await pilot.press("e")
+        await shows(pilot, "engine: started")
+        app.session.study = "beta-1"
+        await pilot.press("5", "7")
+        text = await shows(pilot, "beta-1 (running)  engine log", "Nothing yet.")
+        assert "engine: started" not in text

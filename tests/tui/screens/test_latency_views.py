@@ -97,3 +97,18 @@ def test_curves_along_batch_by_runtime_can_be_chosen_and_read() -> None:
     assert drawn.figure.series[0].name == "torch-compile, fp32"
     told = curves.readout(drawn, 0, 1)
     assert "batch 8" in told and "987 ms" in told and "s trial 0" in told and "baseline" not in told
+
+
+def test_what_was_measured_beside_other_programs_is_marked_in_the_table_and_on_the_axis() -> None:
+    noisy = [row("torch", 1, foreign_load=0.88), row("onnxruntime", 1, foreign_load=0.02)]
+    table = lines(noisy, 100)
+    assert sum("~123 ms" in line for line in table) == 1
+    assert any("~ measured while other programs took up to 88 % of the processors' time" in x for x in table)
+    state = study(noisy)
+    for name, marked in (("latency.torch.1", True), ("latency.onnxruntime.1", False), ("accuracy", False)):
+        drawn = curves.draw([state], View(x="latency.onnxruntime.1", y=name))
+        assert ("~ some beside other programs" in drawn.figure.y_label) == marked
+        assert "~" not in drawn.figure.x_label
+    assert "~ some beside other programs" in curves.draw([state], View(x="batch", y="latency")).figure.y_label
+    calm = [row("torch", 1, foreign_load=0.02)]
+    assert "~" not in "".join(lines(calm, 100))

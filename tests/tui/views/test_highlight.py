@@ -45,4 +45,5 @@ def test_a_problem_stands_below_its_line_even_where_the_rest_is_no_yaml() -> Non
     at = next(i for i, line in enumerate(lines) if "train" in "".join(part for part, _ in line))
     assert {role for _, role in lines[at]} == {WRONG}
     assert "allowed: a whole number ≥ 1" in lines[at + 1][0][0]
-    assert highlighted("a: [1\n  b: c: d\n", (), 40)
+    broken = "a: [1\n  b: c: d\n"
+    assert ["".join(part for part, _ in line) for line in highlighted(broken, (), 40)] == broken.splitlines()

@@ -14,7 +14,7 @@ from engine.text.tables import cell_width
 from tests.tui.screens.test_lab import lab, seen, settled, shown, to_sparsity
 from tui.lab.document import Document
 from tui.screens.lab_texts import TextView
-from tui.widgets.lab_head import Head
+from tui.widgets.lab_head import Head, origin_of
 
 
 @pytest.fixture(autouse=True)
@@ -63,3 +63,25 @@ async def test_a_name_too_long_is_cut_before_the_mark_of_an_edit(tmp_path: Path)
         assert len(first) <= 80
         assert "long-… (edited)" in first
         assert "1 trial" in first
+
+
+async def test_the_head_says_in_which_folder_the_file_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "presets" / "mine.yaml"
+    file.parent.mkdir()
+    file.write_text("model: {name: resnet20}\ndata: {name: digits}\nsteps: [{train: {}}]\n")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert origin_of(Document.open(file)) == "in ~/presets"
+    monkeypatch.setenv("HOME", "/elsewhere")
+    assert origin_of(Document.open(file)) == f"in {file.parent}"
+    assert origin_of(Document.new()) == "not saved"
+
+
+async def test_what_undo_takes_back_is_listed_with_what_was_changed(tmp_path: Path) -> None:
+    async with lab(tmp_path) as (_, pilot):
+        await to_sparsity(pilot)
+        await pilot.press("enter", *"0.5", "enter", "escape", "d", "w")
+        await seen(pilot, "Undo takes back, one after the other:")
+        listed = shown(pilot).partition("one after the other:")[2]
+        assert listed.index("1  remove") < listed.index("2  ")

@@ -75,21 +75,25 @@ def heads_with_dimensions(groups: Iterable[Group]) -> set[str]:
 
 def _heads(name: str, module: FreeAttention) -> Group:
     rows = torch.cat([_by_head(part, module.heads) for part in module.parts], dim=1)
-    out = next(inner for inner, layer in module.named_children() if layer is module.out)
-    taken = _by_head(range(module.out.in_features), module.heads)
+    out, behind = module.takes
+    taken = _by_head(range(behind.in_features), module.heads)
     cuts = [*_made(name, module, rows), Cut(f"{name}.{out}", "weight", 1, "in", taken)]
     for tensor, dim in module.of_heads().items():
         inner, _, last = tensor.rpartition(".")
         role: Role = "out" if isinstance(module.get_submodule(inner), nn.Linear) else "scale"
         owner = f"{name}.{inner}" if inner else name
         cuts.append(Cut(owner, last, dim, role, torch.arange(module.heads)[:, None]))
-    return Group(f"{name}.qkv#{HEADS}", tuple(cuts), HEADS)
+    return Group(_called(name, module, HEADS), tuple(cuts), HEADS)
 
 
 def _queries(name: str, module: FreeAttention) -> Group:
     queries, keys, _ = (_by_head(part, module.heads).T for part in module.parts)
     cuts = [*_made(name, module, queries), *_made(name, module, keys)]
-    return Group(f"{name}.qkv#{QUERIES}", tuple(cuts), QUERIES)
+    return Group(_called(name, module, QUERIES), tuple(cuts), QUERIES)
+
+
+def _called(name: str, module: FreeAttention, units: str) -> str:
+    return f"{name}.{module.gives[0]}#{units}"
 
 
 def _by_head(part: range, heads: int) -> Tensor:
@@ -99,9 +103,10 @@ def _by_head(part: range, heads: int) -> Tensor:
 
 def _made(name: str, module: FreeAttention, rows: Tensor) -> Iterator[Cut]:
     """The cuts of the outputs `rows` (units, k) of the first layer."""
-    yield Cut(f"{name}.qkv", "weight", 0, "out", rows)
-    if module.qkv.bias is not None:
-        yield Cut(f"{name}.qkv", "bias", 0, "bias", rows)
+    inner, layer = module.gives
+    yield Cut(f"{name}.{inner}", "weight", 0, "out", rows)
+    if layer.bias is not None:
+        yield Cut(f"{name}.{inner}", "bias", 0, "bias", rows)
 
 
 def ties(model: nn.Module, links: CouplingGraph) -> Iterator[tuple[Tensor, Tensor]]:
@@ -130,7 +135,7 @@ def refit(model: nn.Module, gone: Gone) -> None:
         model.hidden_dim = model.class_token.shape[-1]
     for name, module in model.named_modules():
         if isinstance(module, FreeAttention):
-            module.heads -= len(gone.get(f"{name}.qkv#{HEADS}", ()))
+            module.heads -= len(gone.get(_called(name, module, HEADS), ()))
         elif isinstance(module, nn.MultiheadAttention):
             _refit_multihead(module)
         elif isinstance(module, RelativePositionalMultiHeadAttention):

@@ -129,7 +129,8 @@ def _heads(model: nn.Module, sizes: dict[str, torch.Size]) -> dict[str, Axis]:
         if isinstance(module, FreeAttention):
             queries, _, values = module.parts
             among = torch.tensor([*queries, *values])
-            axes[name] = Axis(f"{name}.qkv.weight", 0, module.qkv.out_features, among)
+            inner, layer = module.gives
+            axes[name] = Axis(f"{name}.{inner}.weight", 0, layer.out_features, among)
             continue
         for weight in PROJECTIONS:
             if f"{name}.{weight}" in sizes:

@@ -47,8 +47,9 @@ def shrinking(
 ) -> list["ShrinkingLayer"]:
     """Every call of a layer of `model` on an image of `shape`. Raises KeyError for a kind that `times` does not have,
     when its time is asked for."""
+    weights = dict(model.named_parameters())
     return [
-        ShrinkingLayer(config, groups, name, times.layer)
+        ShrinkingLayer(config, groups, name if name in weights else f"{name}.weight", times.layer)
         for name, calls in layer_configs(model, shape).items()
         for config in calls
     ]
@@ -61,13 +62,13 @@ class ShrinkingLayer:
         self,
         config: LayerConfig,
         groups: list[Group],
-        module: str,
+        weight: str,
         predict: Callable[[LayerConfig], float],
     ) -> None:
         self._config = config
         # A grouped convolution's weight has the inputs of one of its groups.
         inputs = 1 if config.groups == "depthwise" else config.inputs // config.group_count
-        axes = [Axis(f"{module}.weight", 0, config.outputs), Axis(f"{module}.weight", 1, inputs)]
+        axes = [Axis(weight, 0, config.outputs), Axis(weight, 1, inputs)]
         self._left = Widths(groups, axes)
         self._predict = predict
         self._known: dict[tuple[int, int], float] = {}

@@ -20,7 +20,6 @@ from engine.compute.steps.channels.groups import Group
 from engine.compute.steps.channels.latency_cost import shrinking
 from engine.compute.steps.channels.prepare import prepare_for_channels
 from engine.compute.steps.channels.shrink import shrink
-from engine.compute.steps.channels.yolo import protected_layers
 from engine.params.channels import LatencyTarget
 
 WIDTHS = (0.5, 0.25)
@@ -34,7 +33,7 @@ def shrinkable(model: nn.Module, skip: tuple[str, ...]) -> tuple[nn.Module, list
     """
     prepared = unshare_(copy.deepcopy(model))
     prepare_for_channels(prepared)
-    return prepared, channel_graph(prepared, (*skip, *sorted(protected_layers(prepared)))).groups
+    return prepared, channel_graph(prepared, skip).groups
 
 
 def measured_times(

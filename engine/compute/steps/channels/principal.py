@@ -35,7 +35,9 @@ def turn_heads(model: nn.Module, context: Context) -> None:
     rotations, of queries and keys alike: theirs are to the principal axes of both.
     """
     modules = [
-        m for m in model.modules() if isinstance(m, FreeAttention) and can_refit(m.qkv) and can_refit(m.out)
+        m
+        for m in model.modules()
+        if isinstance(m, FreeAttention) and can_refit(m.gives[1]) and can_refit(m.takes[1])
     ]
     if not modules:
         return
@@ -43,15 +45,15 @@ def turn_heads(model: nn.Module, context: Context) -> None:
         model.eval()
         for pixels in images(context, IMAGES, "turn", largest_batch(model, context)):
             model(pixels)
-    for module in modules:
-        queries, keys, values = moments[module]
+    for module, (queries, keys, values) in moments.items():
         _turn_logits(module, queries, keys)
         _turn_outputs(module, values)
 
 
 QUERIES, KEYS, VALUES = range(3)
 Moments = dict[FreeAttention, list[Tensor]]
-"""Second moments (heads, width, width) of queries, of keys about each sequence's mean, of what heads give about it."""
+"""Second moments (heads, width, width) of queries, of keys about each sequence's mean, of what heads give about it, for
+the modules that passes call."""
 
 
 @contextmanager
@@ -81,7 +83,7 @@ def _moments(modules: list[FreeAttention]) -> Iterator[Moments]:
             hooks.callback(before.remove)
             hooks.callback(behind.remove)
         yield found
-    for module in modules:
+    for module in dict.fromkeys(module for module, _ in sums):
         found[module] = [sums[module, part] for part in (QUERIES, KEYS, VALUES)]
         with_mean = found[module][VALUES]
         mean = with_mean[:, :-1, -1:]
@@ -110,7 +112,8 @@ def _turn_logits(module: FreeAttention, queries: Tensor, keys: Tensor) -> None:
 
 def _turn_outputs(module: FreeAttention, values: Tensor) -> None:
     root = _root(values)
-    taken = module.out.weight.detach().double()
+    behind = module.takes[1]
+    taken = behind.weight.detach().double()
     taken = taken.view(len(taken), module.heads, -1).permute(1, 2, 0)  # (heads, width, outputs)
     product = root.mT @ taken
     squares, left = torch.linalg.eigh(product @ product.mT)
@@ -121,7 +124,7 @@ def _turn_outputs(module: FreeAttention, values: Tensor) -> None:
     )
     _turn_made(module, module.parts.values, _behind(root, left * size))
     turned = (root @ left / size).mT @ taken
-    module.out.weight.copy_(turned.permute(2, 0, 1).flatten(1))
+    behind.weight.copy_(turned.permute(2, 0, 1).flatten(1))
 
 
 def _root(moment: Tensor) -> Tensor:
@@ -140,7 +143,8 @@ def _behind(root: Tensor, right: Tensor) -> Tensor:
 def _turn_made(module: FreeAttention, part: range, turn: Tensor) -> None:
     """Let the first layer give each head's dimensions times `turn` (heads, width, width)."""
     rows = slice(part.start, part.stop)
-    for tensor in (module.qkv.weight, module.qkv.bias):
+    layer = module.gives[1]
+    for tensor in (layer.weight, layer.bias):
         if tensor is not None:
             own = tensor[rows]
             turned = turn.mT @ own.double().view(module.heads, turn.shape[1], -1)

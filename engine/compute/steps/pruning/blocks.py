@@ -102,14 +102,20 @@ def _tell(dropped: list[dict[str, Any]], reached: float, params: PruneBlocks, co
 def _blocks(model: nn.Module, batches: list[Tensor], keep: tuple[str, ...]) -> dict[str, Dropped]:
     """What takes the place of each block that may go. Raises SecateurError when an entry of `keep` names none."""
     found = stand_ins(model, batches)
+    check_keep(found, keep)
+    return {name: one for name, one in found.items() if not any(_within(name, other) for other in keep)}
+
+
+def check_keep(blocks: Iterable[str], keep: Iterable[str]) -> None:
+    """Raises SecateurError when an entry of `keep` names none of the `blocks` that can be dropped."""
+    known = [*blocks]
     for name in keep:
-        if name not in found:
+        if name not in known:
             raise SecateurError(
                 f"{PruneBlocks.kind}.keep names no block: {name}",
-                f"The blocks that can be dropped are {listed([*found]) if found else 'none'}.",
+                f"The blocks that can be dropped are {listed(known) if known else 'none'}.",
                 "Use a block's name.",
             )
-    return {name: one for name, one in found.items() if not any(_within(name, other) for other in keep)}
 
 
 def _within(one: str, other: str) -> bool:

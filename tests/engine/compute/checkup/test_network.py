@@ -271,6 +271,7 @@ def test_weights_that_own_code_computes_are_refused_for_steps_that_would_change_
         ([("prune.weights", "skip", ["layer9"])], "prune.weights.skip names no layer: layer9"),
         ([("distill", "method.layers", ["head", "body.9"])], "distill.method.layers names no layer: body.9"),
         ([("p", "skip", ["*"])], "p.skip leaves no layer"),
+        ([("prune.blocks", "keep", ["body"])], "prune.blocks.keep names no block: body"),
     ],
 )
 def test_layers_that_steps_name_are_there(tried: Try, layers: list[Any], said: str) -> None:

@@ -2,6 +2,8 @@
 
 import itertools
 import multiprocessing
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import get_args
 
@@ -28,6 +30,7 @@ from engine.errors import SecateurError
 from engine.params.channels import LatencyTarget
 from engine.params.runtimes import TargetRuntime
 from tests.engine.compute.compute_help import context_for, small_model
+from tests.engine.compute.steps.channels import channels_help as networks
 
 CONV = LayerConfig("conv", 64, 64, 8, 8, (3, 3), padding=(1, 1))
 
@@ -52,6 +55,18 @@ def test_the_layers_of_a_model_are_found_with_the_images_that_they_see() -> None
     assert (after.inputs, after.outputs, after.height, after.width) == (16, 16, 4, 4)
     (last,) = [calls for name, calls in found.items() if calls[0].kind == "linear"]
     assert last == (LayerConfig("linear", 32, 10),)
+
+
+@pytest.mark.parametrize("maker", [networks.vit, networks.swin, networks.swin_v2])
+def test_projections_that_attention_does_not_call_are_layers_all_the_same(
+    maker: Callable[[], nn.Module],
+) -> None:
+    shape = (3, networks.SIZE, networks.SIZE)
+    tied, free = (
+        Counter(one for calls in layer_configs(model, shape).values() for one in calls)
+        for model in (networks.own(maker), networks.ready(maker))
+    )
+    assert tied == free
 
 
 def test_layers_that_repeat_are_measured_once() -> None:
@@ -112,6 +127,23 @@ def test_a_depthwise_layer_has_one_width() -> None:
     deep = LayerConfig("conv", 64, 64, 8, 8, (3, 3), padding=(1, 1), groups="depthwise")
     model = LatencyModel({config: float(config.inputs) for config in grid([deep])})
     assert [model.layer(deep.resized(width, width)) for width in (2, 4, 40, 64)] == [2, 4, 40, 64]
+
+
+@pytest.mark.parametrize(
+    ("whole", "left"),
+    [
+        (nn.Conv2d(8, 8, 3, groups=8), nn.Conv2d(1, 1, 3)),
+        (nn.Conv2d(8, 8, 3, groups=4), nn.Conv2d(4, 4, 3, groups=4)),
+    ],
+    ids=["depthwise", "grouped"],
+)
+def test_what_is_left_of_a_layer_with_groups_is_known_as_that_layer(
+    whole: nn.Conv2d, left: nn.Conv2d
+) -> None:
+    """With one channel left for each group it can't be told from a depthwise one, nor that from a dense one."""
+    (before,), (after,) = (layer_configs(one, (one.in_channels, 6, 6))[""] for one in (whole, left))
+    model = LatencyModel({config: float(config.inputs) for config in grid([before])})
+    assert model.layer(after) == pytest.approx(left.in_channels)
 
 
 def test_making_monotone_leaves_alone_what_is() -> None:

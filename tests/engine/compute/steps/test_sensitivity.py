@@ -313,6 +313,7 @@ def test_many_rows_share_the_images_that_a_table_may_take() -> None:
     train = len(context.data.train)
     few, many = (_images(Sensitivity(passes=passes, images=150), context, 20) for passes in (0.5, 50.0))
     assert few[0] == 100 and many[0] == 150
-    for images, calibrated in ((one, two.images) for one, two in (few, many)):
-        assert 64 <= calibrated <= 512 and (images + calibrated) * 21 <= max(50 * train, 164 * 21)
+    for passes, (images, calibration) in ((0.5, few), (50.0, many)):
+        assert 64 <= calibration.images <= 512
+        assert (images + calibration.images) * 21 <= max(passes * train, 164 * 21)
     assert _images(Sensitivity(), context, 20) == (2000, CALIBRATION)

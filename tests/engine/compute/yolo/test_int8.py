@@ -5,16 +5,19 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from engine.compute.data import Dataset
 from engine.compute.models import checkpoint
+from engine.compute.steps.factorization.step import split
 from engine.compute.steps.quantization.int8 import quantize_dynamic, quantize_static
 from engine.compute.steps.quantization.qat import quantize_qat
 from engine.compute.tasks import task_of
 from engine.compute.tasks.evaluate import score
 from engine.compute.yolo.heads import head_outputs
 from engine.errors import SecateurError
-from engine.params import QuantizeDynamic, QuantizeQat, QuantizeStatic
+from engine.params import Factorize, QuantizeDynamic, QuantizeQat, QuantizeStatic
+from engine.params.factorization import Ratio
 from tests.engine.compute.compute_help import context_for
 from tests.engine.compute.yolo.yolo_help import CPU, output, yolo
 
@@ -42,6 +45,18 @@ def test_an_int8_file_is_scored_by_its_boxes_and_keeps_what_gives_them_in_float(
     checkpoint.save(made, tmp_path)
     again = checkpoint.load(tmp_path)
     assert torch.equal(score(again, canvases, canvases.test, CPU).predictions, found.predictions)
+
+
+def test_of_a_chain_the_last_gives_boxes_and_scores_and_no_class_of_others_called_head_does() -> None:
+    class Head(nn.Module):
+        pass
+
+    model = yolo()
+    names = head_outputs(model)
+    first = min(names)
+    assert len(names) == 6 and split(model, first, Factorize(rank=Ratio(ratio=0.5)))
+    assert head_outputs(model) == names - {first} | {f"{first}.1"}
+    assert not head_outputs(nn.Sequential(Head()))
 
 
 def test_a_detector_quantized_on_the_fly_gives_its_boxes(canvases: Dataset) -> None:

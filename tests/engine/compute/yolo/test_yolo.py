@@ -263,10 +263,10 @@ socket.socket.connect = refused
 before = dict(os.environ)
 import torch
 from PIL import Image
-save, opening = torch.save, Image.open
+replaced = torch.save, Image.open
 from engine.compute.yolo import library
 library().network("yolov8n", 1, 10)
-assert torch.save is save and Image.open is opening and dict(os.environ) == before
+assert (torch.save, Image.open) == replaced and dict(os.environ) == before
 """
 
 

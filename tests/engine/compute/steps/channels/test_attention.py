@@ -12,14 +12,20 @@ from torch import Tensor, nn
 from engine import datasets
 from engine.compute.data import Dataset, load
 from engine.compute.export.source import generate
+from engine.compute.latency.layer_times import LatencyModel, grid
+from engine.compute.latency.layers import layer_configs
 from engine.compute.layers.attention import FreeAttention
-from engine.compute.models import edits
+from engine.compute.models import checkpoint, edits
 from engine.compute.models.architecture import Architecture
 from engine.compute.models.build import build
 from engine.compute.steps.channels.graph import channel_graph
+from engine.compute.steps.channels.latency_cost import shrinking
 from engine.compute.steps.channels.prepare import prepare_for_channels
 from engine.compute.steps.channels.principal import turn_heads
 from engine.compute.steps.channels.shrink import shrink
+from engine.compute.steps.factorization.step import split
+from engine.params import Factorize
+from engine.params.factorization import Ratio
 from engine.params.preset import Data
 from tests.engine.compute.compute_help import context_for
 from tests.engine.compute.steps.channels import channels_help as networks
@@ -50,6 +56,7 @@ def test_heads_dimensions_and_embedding_are_groups_of_their_own() -> None:
     assert values[f"{ATTENTION}.qkv.weight"] == [53, 61, 69]
     assert values[f"{ATTENTION}.out_proj.weight"] == [5, 13, 21]
     assert groups["conv_proj"].units == 24 and groups["conv_proj"].per_unit == 1
+    assert {"class_token", "encoder.pos_embedding"} <= {cut.tensor for cut in groups["conv_proj"].cuts}
 
 
 @pytest.mark.parametrize("maker", [networks.swin, networks.swin_v2])
@@ -86,6 +93,40 @@ def test_turning_heads_changes_nothing_and_makes_the_last_dimensions_the_least(
     assert losses[1] < losses[0]
 
 
+def test_chains_may_take_the_place_of_its_layers_and_shrink_too(tmp_path: Path) -> None:
+    data, model = digits(), ready(networks.vit)
+    for layer in ("qkv", "out_proj"):
+        assert split(model, f"{ATTENTION}.{layer}", Factorize(rank=Ratio(ratio=0.3)))
+    images = images_of(data)
+    with torch.no_grad():
+        before = model(images)
+        turn_heads(model, context_for(data=data))
+        torch.testing.assert_close(model(images), before, rtol=1e-4, atol=1e-4)
+    groups = channel_graph(model).groups
+    own = {group.name: group for group in groups if group.name.startswith(ATTENTION)}
+    heads, queries = (own[f"{ATTENTION}.qkv.1#{units}"] for units in ("heads", "queries"))
+    assert {cut.tensor.removeprefix(f"{ATTENTION}.") for cut in heads.cuts} == {
+        "qkv.1.weight",
+        "qkv.1.bias",
+        "out_proj.0.weight",
+    }
+    with edits.resized(model):
+        shrink(model, groups, {heads.name: torch.tensor([1]), queries.name: torch.arange(3)})
+    attention = model.get_submodule(ATTENTION)
+    assert isinstance(attention, FreeAttention)
+    assert (attention.heads, attention.query_width, attention.value_width) == (2, 5, 8)
+    checkpoint.save(model, tmp_path)  # raises when the reloaded model differs in a bit
+
+
+def test_attention_that_no_pass_calls_is_not_turned() -> None:
+    model = networks.own(networks.vit)
+    model.spare = nn.MultiheadAttention(24, 3)
+    prepare_for_channels(model)
+    before = copy.deepcopy(model.get_submodule("spare"))
+    turn_heads(model, context_for(data=digits()))
+    assert all(map(torch.equal, before.parameters(), model.get_submodule("spare").parameters()))
+
+
 class Encoder(nn.Module):
     """torch's own encoder reads the tensors of its attention itself."""
 
@@ -111,6 +152,17 @@ def test_attention_that_is_used_otherwise_keeps_its_heads_tied() -> None:
     assert isinstance(model.block.self_attn, nn.MultiheadAttention)
     groups = {group.name: group for group in channel_graph(model).groups}
     assert groups["stem"].root.positions.tolist() == [[o, o + 8] for o in range(8)]
+    shape, left = (
+        (3, networks.SIZE, networks.SIZE),
+        {name: group.units // 2 for name, group in groups.items()},
+    )
+    configs = [one for calls in layer_configs(model, shape).values() for one in calls]
+    times = LatencyModel({one: 1.0 * one.inputs * one.outputs for one in grid(configs)})
+    predicted = sum(layer.time(left) for layer in shrinking(model, [*groups.values()], shape, times))
+    shrink(model, [*groups.values()], {n: torch.arange(left[n], group.units) for n, group in groups.items()})
+    made = [one for calls in layer_configs(model, shape).values() for one in calls]
+    assert len(made) == len(configs) == 6, "the projections of its attention are two of them"
+    assert predicted == pytest.approx(sum(map(times.layer, made)))
 
 
 def test_its_source_reads_like_a_network_and_gives_the_same_bits() -> None:
