@@ -64,7 +64,7 @@ def prune_channels(model: nn.Module, params: PruneChannels, context: Context) ->
     learn(model, groups, params.learning, context, pruning.first_choice)
     with edits.resized(model):
         left = pruning.run()
-    tell_targets(pruning.budget, params, groups, left, context)
+    tell_targets(pruning.budget, params, pruning.competing(groups), left, context)
     tell_whole(model, groups, params, context)
     context.observations["channels"] = [
         {"layer": before.name, "before": before.channels, "after": after.units * before.per_unit}
@@ -158,6 +158,12 @@ class Pruning:
         """Fail before anything is trained; whether a latency can be met, only measuring tells."""
         if self._params.latency is None:
             self._budget.check(self._candidates(self._groups, {g.name: g.units for g in self._groups}))
+
+    def competing(self, groups: list[Group]) -> list[Group]:
+        """The groups that may lose units: where all lose the same share, not both an attention's heads and what is in
+        them."""
+        stay = heads_with_dimensions(groups) if self._scope == "local" else set()
+        return [group for group in groups if group.name not in stay]
 
     def first_choice(self) -> Gone:
         """The units that would go if all were removed now."""
@@ -330,10 +336,7 @@ class Pruning:
 
     def _candidates(self, groups: list[Group], units: dict[str, int]) -> list[Candidate]:
         candidates = []
-        stay = heads_with_dimensions(groups) if self._scope == "local" else set()
-        for group in groups:
-            if group.name in stay:
-                continue
+        for group in self.competing(groups):
             whole = self._whole[group.name]
             step = step_of(group.per_unit, self._round_to(whole * group.per_unit))
             least = least_of(whole, self._params.floor, step)
