@@ -40,12 +40,12 @@ def headline() -> str:
 def _narrowed() -> list[tuple[str, str, str]]:
     """What channels cost where nothing is trained after it."""
     lost = {(row["compression"], row["way"]): row for row in _rows("channels_without_training")}
-    column = "lost, test (points)"
+    column, plain = "lost, test (points)", "l2, statistics anew"
     return [
         (
             f"channels: {macs}, nothing trained after",
-            f"{_cell(row[column])} points less",
-            f"by norm, BatchNorm's statistics anew: {_cell(lost[macs, 'l2, statistics anew'][column])} points less",
+            f"{_hundredths(row[column])} points less",
+            f"by norm, BatchNorm's statistics anew: {_hundredths(lost[macs, plain][column])} points less",
         )
         for (macs, way), row in lost.items()
         if way == "output, repair"
@@ -56,12 +56,12 @@ def _trained_on() -> list[tuple[str, str, str]]:
     """Channels after training on, beside torch-pruning and the network that was not pruned."""
     rows = {(row["MACs"], row["way"]): row for row in _rows("channels")}
     column, ours = "trained on, test (%)", "prune.channels"
-    whole = _cell(rows["all", "not pruned"][column])
+    whole = _hundredths(rows["all", "not pruned"][column])
     return [
         (
             f"channels: {macs.replace(' times', ' ×')} MACs, trained on{way.removeprefix(ours).lstrip(',')}",
-            f"{_cell(row[column])} %",
-            f"torch-pruning, on labels: {_cell(rows[macs, 'torch-pruning'][column])} %; not pruned: {whole} %",
+            f"{_hundredths(row[column])} %",
+            f"torch-pruning, on labels: {_hundredths(rows[macs, 'torch-pruning'][column])} %; not pruned: {whole} %",
         )
         for (macs, way), row in rows.items()
         if way.startswith(ours) and (macs, "torch-pruning") in rows
@@ -102,6 +102,11 @@ def _cell(value: Any) -> str:
             return str(value).replace("|", "\\|")
         case _:
             raise TypeError(f"a table has no cell for {value!r}")
+
+
+def _hundredths(value: Any) -> str:
+    """Percent or points, with its deviation if it has one: rows of one table end alike."""
+    return " ± ".join(f"{part:.2f}" for part in (value if isinstance(value, list) else [value]))
 
 
 def _machine(result: dict[str, Any]) -> str:
