@@ -158,11 +158,24 @@ def carry_out(args: argparse.Namespace, read: "Spec") -> int:
             else:
                 say(f"{run.name} is ready: `bash {submit}` submits it")
             return 0
-        if not new:
-            names.go_on(run, tell, after=_after(args))
-            return _follow(args, run)
+        if new and _started(args, run, shared=name is not None):
+            return _follow_new(args, run)
+        names.go_on(run, tell, after=_after(args))
+        return _follow(args, run)
+
+
+def _started(args: argparse.Namespace, run: "RunDir", *, shared: bool) -> bool:
+    """Start a new study; False where another start of the same name found it and was faster."""
+    from engine.runner import launch
+    from engine.studies import lease
+
+    try:
         launch.start(run, after=_after(args))
-        return _follow_new(args, run)
+    except lease.Held:
+        if not shared:
+            raise
+        return False
+    return True
 
 
 def _read(args: argparse.Namespace) -> "Spec":
