@@ -1,6 +1,6 @@
 """The same bits in every process: how processes are made, what keys hash, and what the check that users run tells.
 
-The check itself runs in tests/tui/work/test_bits.py, from the lab's key to what it found.
+The check itself runs in the lab's own `test_bits`, from the key that asks for it to what it found.
 """
 
 import os
