@@ -100,6 +100,11 @@ def layer_configs(model: nn.Module, shape: tuple[int, int, int]) -> dict[str, tu
     return {name: tuple(calls) for name, calls in configs.items() if calls}
 
 
+def all_configs(model: nn.Module, shape: tuple[int, int, int]) -> list[LayerConfig]:
+    """Those of `layer_configs` in one list, layer by layer: an entry for each call."""
+    return [config for calls in layer_configs(model, shape).values() for config in calls]
+
+
 def _linear_weights(model: nn.Module) -> dict[str, Tensor]:
     """Weights (outputs, inputs) by the name of the linear layer, or their own where they are no layer's."""
     weights = {name: weight_of(m) for name, m in model.named_modules() if isinstance(m, nn.Linear)}

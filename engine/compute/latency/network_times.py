@@ -18,7 +18,7 @@ from torch import nn
 from engine.compute.context import Context
 from engine.compute.latency.bench import Bench
 from engine.compute.latency.layer_times import LatencyModel, grid, layer_times
-from engine.compute.latency.layers import LayerConfig, layer_configs
+from engine.compute.latency.layers import LayerConfig, all_configs
 from engine.compute.models.architecture import architecture
 from engine.measures.latency import of_baseline
 from engine.params.channels import LatencyTarget
@@ -46,8 +46,8 @@ class NetworkTimes:
     def of(self, model: nn.Module) -> float:
         """Of a network. Raises KeyError where a layer is of a kind that was not measured."""
         arch = architecture(model)
-        configs = layer_configs(model, (arch.channels, *arch.size)).values()
-        return self.total(sum(self.layers.layer(config) for calls in configs for config in calls))
+        configs = all_configs(model, (arch.channels, *arch.size))
+        return self.total(sum(self.layers.layer(config) for config in configs))
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -74,7 +74,7 @@ def measure(
     To be called under `engine.machine.lock.exclusive`.
     """
     arch = architecture(model)
-    configs = [one for calls in layer_configs(model, (arch.channels, *arch.size)).values() for one in calls]
+    configs = all_configs(model, (arch.channels, *arch.size))
     layers = LatencyModel(timed(grid([*configs, *also]), target, context, "layers"))
     name = f"latency.{target.runtime}.{target.batch}"
     alone = NetworkTimes(name, layers, 0.0, 1.0)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from engine.compute.context import Context, to_device
 from engine.compute.data import Split, Subset
-from engine.compute.latency.layers import LayerConfig, layer_configs
+from engine.compute.latency.layers import LayerConfig, all_configs
 from engine.compute.latency.network_times import NetworkTimes
 from engine.compute.layers import overlays
 from engine.compute.layers.grids import GridForm, UniformGrid
@@ -273,8 +273,7 @@ def _times(
         for name in layers:
             split(chains, name, asked)
         arch = architecture(model)
-        calls = layer_configs(to_device(chains, context.device).eval(), (arch.channels, *arch.size))
-        also = [config for own in calls.values() for config in own]
+        also = all_configs(to_device(chains, context.device).eval(), (arch.channels, *arch.size))
         with contextlib.suppress(SecateurError):  # nothing of it can be narrower: then it is not measured so
             shrinking = shrinkable(model, params.skip)
     whole, groups = shrinking or (model, [])

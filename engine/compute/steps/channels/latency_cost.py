@@ -8,7 +8,7 @@ from torch import nn
 
 from engine.compute.context import Context
 from engine.compute.latency.layer_times import LatencyModel, block, grid, probes
-from engine.compute.latency.layers import LayerConfig, layer_configs
+from engine.compute.latency.layers import LayerConfig, all_configs, layer_configs
 from engine.compute.latency.network_times import timed
 from engine.compute.models.architecture import architecture
 from engine.compute.steps.channels.cost import Cost
@@ -33,7 +33,7 @@ class LatencyCost:
     def __init__(self, model: nn.Module, target: LatencyTarget, context: Context) -> None:
         arch = architecture(model)
         self._shape = (arch.channels, arch.size[0], arch.size[1])
-        needed = grid(config for calls in layer_configs(model, self._shape).values() for config in calls)
+        needed = grid(all_configs(model, self._shape))
         self._model = LatencyModel(timed(needed, target, context, "layers"))
 
     def of(self, model: nn.Module, groups: list[Group]) -> Cost:

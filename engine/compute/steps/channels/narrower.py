@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from engine.compute.context import Context, to_device
-from engine.compute.latency.layers import LayerConfig, chained, layer_configs
+from engine.compute.latency.layers import LayerConfig, all_configs, chained
 from engine.compute.latency.network_times import NetworkTimes, measure
 from engine.compute.layers.shared import unshare_
 from engine.compute.models import edits
@@ -46,7 +46,7 @@ def measured_times(
     """Times of `model` at all smaller widths, of chains of lower rank in the place of its layers, and of the layers
     that are `also` asked for. To be called under `engine.machine.lock.exclusive`."""
     arch = architecture(model)
-    configs = [one for calls in layer_configs(model, (arch.channels, *arch.size)).values() for one in calls]
+    configs = all_configs(model, (arch.channels, *arch.size))
     chains = [part for one in configs if one.group_count == 1 for part in chained(one, one.outputs)]
     narrower = [partial(_narrower, model, groups, share) for share in WIDTHS if groups]
     return measure(model, narrower, [*chains, *also], target, context)
