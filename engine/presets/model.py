@@ -28,6 +28,11 @@ class Trial:
     validation_only: bool = False
     tables: tuple[Step, ...] = ()
 
+    @property
+    def all_steps(self) -> tuple[Step, ...]:
+        """All that is computed of it: its steps, then its tables."""
+        return (*self.steps, *self.tables)
+
 
 @dataclass(frozen=True)
 class Spec:

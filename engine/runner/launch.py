@@ -95,7 +95,7 @@ def check_machine(spec: Spec, on: Machine, *, decided: bool) -> None:
     `decided`: what steps decide by measured times is known already.
     """
     wanted = [trial.settings.measure.latency for trial in spec.trials]
-    every = [step for trial in spec.trials for step in (*trial.steps, *trial.tables)]
+    every = [step for trial in spec.trials for step in trial.all_steps]
     targets = dict.fromkeys(step.timed_in for step in every if step.timed_in and not decided)
     on.check(dict.fromkeys(one for one in wanted if one), targets)
     for step in every:

@@ -94,7 +94,7 @@ def _called(data: Data) -> str:
 
 def _networks(trial: Trial) -> Iterator[tuple[Model, tuple[Step, ...], ModelTeacher | None]]:
     """The networks of a trial: its own with what is done to it, and those that teach it."""
-    yield trial.settings.model, (*trial.steps, *trial.tables), None
+    yield trial.settings.model, trial.all_steps, None
     for teacher in own_teachers(trial.steps):
         yield teacher, (), teacher
 
