@@ -29,7 +29,7 @@ def check_files(spec: Spec, workspace: Path) -> None:
     for weights in dict.fromkeys(model.weights for model in _models(spec)):
         if weights not in GIVEN_BY_NAME:
             _check_weights(Path(weights))
-    for data in {trial.settings.data for trial in spec.trials}:
+    for data in dict.fromkeys(trial.settings.data for trial in spec.trials):
         _check_data(data, workspace)
 
 
