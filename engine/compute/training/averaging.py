@@ -21,10 +21,6 @@ def decay_after(updates: int, params: Ema) -> float:
     return params.decay * -math.expm1(-updates / params.ramp)
 
 
-STATISTICS = ("running_mean", "running_var")
-"""Buffers that follow the weights, as normalization has them."""
-
-
 class Average:
     """Averages of what training moves: trained parameters and the statistics of normalization.
 
@@ -89,4 +85,6 @@ class Average:
 
 
 def _is_moved(name: str, tensor: Tensor) -> bool:
-    return tensor.is_floating_point() and (tensor.requires_grad or name.rpartition(".")[2] in STATISTICS)
+    return tensor.is_floating_point() and (
+        tensor.requires_grad or name.rpartition(".")[2] in tensors.STATISTICS
+    )

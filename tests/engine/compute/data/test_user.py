@@ -94,7 +94,7 @@ def test_fingerprint_follows_arrays_and_parameters(tmp_path: Path) -> None:
         ("{'train': (torch.tensor(x).to_sparse(), y)}", "a Tensor: it is sparse"),
         ("{'train': (torch.tensor(x, device='meta'), y)}", "a Tensor: it has no values"),
         (
-            "{'train': (torch.quantize_per_tensor(torch.tensor(x / 255.0), 0.1, 0, torch.quint8), y)}",
+            "{'train': (torch.quantize_per_tensor(torch.ones(40), 0.1, 0, torch.quint8), y)}",
             "quantized",
         ),
         ("{'train': (torch.full(x.shape, 1 << 63, dtype=torch.uint64), y)}", "beyond 2⁶³"),
