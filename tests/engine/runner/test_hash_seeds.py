@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 STUDY = """
 import json
 import torch
@@ -27,8 +29,6 @@ steps:
   - sensitivity: {of: channels, images: 64, rates: [0.3]}
   - prune.channels: {ratio: 0.3}
   - factorize: {skip: [fc, conv1]}
-  - cluster.filters: {ratio: 0.2, restarts: 1}
-  - cluster.weights: {centroids: 8}
 sweep:
   prune.channels.scope: [global, cost]
 ''', 'p')
@@ -60,6 +60,7 @@ def study(hash_seed: str) -> subprocess.Popen[str]:
     )
 
 
+@pytest.mark.long
 def test_keys_numbers_messages_and_bits_are_the_same_in_processes_that_order_sets_otherwise() -> None:
     one, other = (process.communicate() for process in [study("1"), study("2")])
     assert one[0], one[1]
