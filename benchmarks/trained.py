@@ -59,6 +59,13 @@ def arguments(parser: argparse.ArgumentParser, folder: str) -> None:
     parser.add_argument(
         "--schedule", choices=get_args(ScheduleName), help="of fine-tuning, if not its default"
     )
+    parser.add_argument(
+        "--recovery",
+        nargs="*",
+        default=[],
+        metavar="PARAMETER=VALUE",
+        help="of fine-tuning, if not the training's",
+    )
     parser.add_argument("--optimizer", default="sgd", choices=["sgd", "adam", "adamw"])
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--augment", default="crop-flip")
@@ -130,7 +137,7 @@ def finetune(args: argparse.Namespace, **changes: Any) -> Finetune:
     values = {"epochs": args.finetune, "learning_rate": args.finetune_rate, **_common(args), **changes}
     if args.schedule:
         values["schedule"] = args.schedule
-    return Finetune(**values)
+    return Finetune.model_validate(values | settings(args.recovery), strict=False)
 
 
 def _common(args: argparse.Namespace) -> dict[str, Any]:
@@ -163,10 +170,9 @@ def baseline(args: argparse.Namespace, data: Dataset, seed: int) -> nn.Module:
 
 def further(args: argparse.Namespace, data: Dataset, seed: int) -> nn.Module:
     """The trained network after the epochs that compressed ones are fine-tuned for, from --folder if it is there."""
-    tuned = [args.finetune, args.finetune_rate, args.schedule or "default", args.precision]
     return network(
         args,
-        ["further", *trained_as(args), *tuned, seed],
+        ["further", *trained_as(args), *tuned_as(args, args.schedule or "default"), seed],
         lambda: apply(finetune(args), baseline(args, data, seed), context(data, seed, 2)),
     )
 
@@ -179,6 +185,11 @@ def trained_as(args: argparse.Namespace) -> list[object]:
     if args.optimizer != "sgd":
         about.append(args.optimizer)
     return about if args.scored is None else [*about, args.scored]
+
+
+def tuned_as(args: argparse.Namespace, *schedule: str) -> list[object]:
+    """What tells a fine-tuning from others."""
+    return [args.finetune, args.finetune_rate, *schedule, args.precision, *sorted(args.recovery)]
 
 
 def network(args: argparse.Namespace, about: Sequence[object], made: Callable[[], nn.Module]) -> nn.Module:
@@ -222,7 +233,7 @@ def forget(args: argparse.Namespace, about: Sequence[object]) -> None:
 
 
 def _kept_in(args: argparse.Namespace, about: Sequence[object]) -> Path:
-    tuned = [args.finetune, args.finetune_rate, *([args.schedule] if args.schedule else []), args.precision]
+    tuned = tuned_as(args, *([args.schedule] if args.schedule else []))
     return args.folder / f"{joined([*trained_as(args), *tuned, *about])}.json"
 
 

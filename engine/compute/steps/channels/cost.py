@@ -104,7 +104,7 @@ def _terms(
     macs = {layer.name: layer.macs for layer in counts.layers}
     parameters = dict.fromkeys(_plain(name) for name, _ in model.named_parameters())
     terms, fixed_macs, fixed_parameters = [], 0.0, 0.0
-    for name in dict.fromkeys((*macs, *parameters)):  # in order: sums of floats depend on it
+    for name in macs | parameters:  # in the network's order, which sums depend on
         shape = sizes.get(name, torch.Size())
         own, elements = macs.get(name, 0), (shape.numel() if name in parameters else 0)
         keys = [axes[name, d] for d in range(len(shape)) if (name, d) in axes]
