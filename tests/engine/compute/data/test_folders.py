@@ -3,7 +3,6 @@
 import os
 import shutil
 import struct
-import unicodedata
 import zlib
 from pathlib import Path
 from typing import Any
@@ -134,28 +133,6 @@ def test_empty_class_folder_is_named(tmp_path: Path) -> None:
     (root / "fox").mkdir()
     with pytest.raises(SecateurError, match="fox holds no image"):
         read(root)
-
-
-def test_names_that_look_alike_and_are_stored_otherwise_are_told_apart(tmp_path: Path) -> None:
-    """macOS writes an accent behind its letter, others write one character."""
-    root = write(tmp_path / "own", "train", "test")
-    for split, form in (("train", "NFC"), ("test", "NFD")):
-        (root / split / "dog").rename(root / split / unicodedata.normalize(form, "bär"))
-    with pytest.raises(SecateurError, match="classes that the training images lack") as caught:
-        read(root)
-    assert "looks the same, but is stored in other characters" in caught.value.detail
-
-
-def test_transparency_is_told_where_it_is_left_out(tmp_path: Path) -> None:
-    """What lies under it is often black, and the shape in the transparency alone."""
-    root, told = tmp_path / "own", "is transparent in places"
-    for name in ("cat", "dog"):
-        (root / name).mkdir(parents=True)
-        for number in range(10):
-            Image.new("RGBA", (8, 8), (0, 0, 0, 255 - number)).save(root / name / f"{number}.png")
-    (notice,) = read(root).notices
-    assert told in notice and "channels: 4" in notice
-    assert not read(root, channels=4).notices
 
 
 def test_class_that_only_the_test_images_have_is_named(tmp_path: Path) -> None:
