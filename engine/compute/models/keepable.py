@@ -20,7 +20,6 @@ from engine.compute.numerics.seeds import seeded
 from engine.errors import SecateurError, said_by
 from engine.params.catalog import is_built_in
 
-
 COMPILED = {"ScriptModule": "torch.jit", "OptimizedModule": "torch.compile"}
 """Classes of modules that are programs, by what made them."""
 
