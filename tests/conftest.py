@@ -7,6 +7,7 @@ first ones that it may use, would take the same, and measuring would wait for th
 
 import os
 import shutil
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -30,6 +31,9 @@ def _sweep() -> None:
 
 
 _sweep()
+# Else each of hundreds of processes would compile this project, and each that collects rewrite every test.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 os.environ.update(private.variables())  # code that was compiled for earlier tests needs not be compiled again
 # One process of the tests makes it, before it starts the others: an export takes seconds, and most networks are alike.
 _TEMPLATES = tempfile.TemporaryDirectory(prefix=f"{SCRATCH}{os.getpid()}-templates-")
