@@ -16,6 +16,7 @@ import hypothesis
 import pytest
 
 from engine.machine import environment, private
+from tests.warm import unsynced  # noqa: F401
 
 SCRATCH = "secateur-test-"
 """What folders of tests begin with in the temporary folder, before the number of their process."""
