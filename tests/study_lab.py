@@ -165,7 +165,7 @@ def warm_server() -> str:
     """The fork server of this test process, by address and key: started when first asked for, ends with the process."""
     ours = (
         __name__,
-        *(f"tests.warm.{name}" for name in ("unsynced", "looked", "engines", "first_times")),
+        *(f"tests.warm.{name}" for name in ("unsynced", "looked", "engines", "short", "first_times")),
     )
     forkserver.set_forkserver_preload(
         [*PRELOAD, "engine.compute.worker.fingerprint", "engine.cli.main", *ours]
