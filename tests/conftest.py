@@ -5,6 +5,7 @@ For the same reason each of these processes keeps to its own share of the proces
 first ones that it may use, would take the same, and measuring would wait for the tests beside it to leave it alone.
 """
 
+import gc
 import os
 import shutil
 import sys
@@ -76,3 +77,17 @@ LONG = ("long", "slow", "processors")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Long tests come first: one that begins when all others are done is waited for by all processors but one."""
     items.sort(key=lambda item: not any(map(item.get_closest_marker, LONG)))
+
+
+MANY = 200
+"""Imported modules. What they hold is then taken out of what is looked through for garbage, again and again."""
+_imported = 0
+
+
+def pytest_runtest_logstart() -> None:
+    """Whatever the tests have imported stays: torch and what comes with it are a million objects."""
+    global _imported
+    if len(sys.modules) > _imported + MANY:
+        gc.collect()
+        gc.freeze()
+        _imported = len(sys.modules)
