@@ -75,8 +75,26 @@ LONG = ("long", "slow", "processors")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Long tests come first: one that begins when all others are done is waited for by all processors but one."""
-    items.sort(key=lambda item: not any(map(item.get_closest_marker, LONG)))
+    """What each test process is given begins with its share of the long tests.
+
+    One that begins when all others are done is waited for by all processors but one. Those of a file stay together, for
+    what they share. `--dist worksteal` cuts all tests into as many pieces as there are processes.
+    """
+    testers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    files: dict[Path, list[pytest.Item]] = {}
+    short: list[pytest.Item] = []
+    for item in items:
+        long = any(map(item.get_closest_marker, LONG))
+        (files.setdefault(item.path, []) if long else short).append(item)
+    shares: list[list[pytest.Item]] = [[] for _ in range(testers)]
+    for file in sorted(files.values(), key=len, reverse=True):
+        min(shares, key=len).extend(file)
+    ordered: list[pytest.Item] = []
+    for number, share in enumerate(shares):
+        room = (len(items) - len(ordered)) // (testers - number) - len(share)
+        ordered += share + short[: max(room, 0)]
+        del short[: max(room, 0)]
+    items[:] = ordered + short
 
 
 MANY = 200
