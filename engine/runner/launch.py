@@ -256,9 +256,7 @@ def _start_engine(run: RunDir, *, here: bool, tell: Callable[[str], None], first
     _wait_for(run, process)
 
 
-def _engine(
-    run: RunDir, asked: str, log: BinaryIO, environment: dict[str, str]
-) -> "subprocess.Popen[bytes]":
+def _engine(run: RunDir, asked: str, log: BinaryIO, environment: dict[str, str]) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(
         [sys.executable, "-P", "-c", ENGINE, str(run.path), asked],
         stdin=subprocess.DEVNULL,
