@@ -72,13 +72,15 @@ hypothesis.settings.load_profile("secateur")
 
 LONG = ("long", "slow", "processors")
 """Marks of tests that take many seconds."""
+TOGETHER = 8
+"""As many of them, of one file, one process does one after the other: they may share what they begin with."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What each test process is given begins with its share of the long tests.
 
-    One that begins when all others are done is waited for by all processors but one. Those of a file stay together, for
-    what they share. `--dist worksteal` cuts all tests into as many pieces as there are processes.
+    One that begins when all others are done is waited for by all processors but one. `--dist worksteal` cuts all tests
+    into as many pieces as there are processes.
     """
     testers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     files: dict[Path, list[pytest.Item]] = {}
@@ -86,9 +88,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         long = any(map(item.get_closest_marker, LONG))
         (files.setdefault(item.path, []) if long else short).append(item)
+    pieces = [file[at : at + TOGETHER] for file in files.values() for at in range(0, len(file), TOGETHER)]
     shares: list[list[pytest.Item]] = [[] for _ in range(testers)]
-    for file in sorted(files.values(), key=len, reverse=True):
-        min(shares, key=len).extend(file)
+    for piece in sorted(pieces, key=len, reverse=True):
+        min(shares, key=len).extend(piece)
     ordered: list[pytest.Item] = []
     for number, share in enumerate(shares):
         room = (len(items) - len(ordered)) // (testers - number) - len(share)

@@ -24,7 +24,7 @@ from engine.studies.state import StudyState, load
 
 HOME = Path(__file__).resolve().parents[1]
 WARM = Path(__file__).resolve().parent / "warm"
-TIMEOUT_S = 120
+TIMEOUT_S = 300
 PRESET = """\
 seed: 0
 threads: 1
