@@ -5,6 +5,7 @@ import json
 import math
 import multiprocessing
 import statistics
+import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -73,6 +74,13 @@ def arguments(parser: argparse.ArgumentParser, folder: str) -> None:
     parser.add_argument("--threads", type=int, default=2, help="of training, and of what is timed")
     parser.add_argument("--training-threads", type=int, default=None, help="of training, if others")
     parser.add_argument("--folder", type=Path, default=Path(folder))
+
+
+def parsed(parser: argparse.ArgumentParser, quick: str) -> argparse.Namespace:
+    """The command line; after --quick, which is added, the options `quick` hold as if they were given first."""
+    parser.add_argument("--quick", action="store_true")
+    given = sys.argv[1:]
+    return parser.parse_args([*quick.split(), *given] if "--quick" in given else given)
 
 
 def timing_arguments(parser: argparse.ArgumentParser) -> None:
