@@ -181,11 +181,8 @@ def _tested(check: Check, which: str) -> Result:
     text = check.run(sys.executable, "-m", "pytest", *options, *where, seconds=200, code=None, **alone)
     failed = re.findall(r"^(?:FAILED|ERROR) (.*)$", text, re.M)
     suite = ElementTree.parse(report).getroot().find("testsuite")
-    counts = (
-        {}
-        if suite is None
-        else {name: int(suite.get(name, 0)) for name in ("tests", "failures", "errors", "skipped")}
-    )
+    names = ("tests", "failures", "errors", "skipped")
+    counts = {} if suite is None else {name: int(suite.get(name, 0)) for name in names}
     told = ", ".join(f"{number} {name}" for name, number in counts.items()) or "no result"
     run = counts.get("tests", 0) > counts.get("skipped", 0) or not check.on_gpu
     return Result(run and not failed, [told, *failed], {"counts": counts, "failed": failed})
