@@ -48,7 +48,7 @@ SMALL = (
 seed: SEED
 threads: 1
 model: {name: resnet20, arguments: {width: 4}}
-data: {name: digits, limit: 300}
+data: {name: digits, limit: 200}
 steps: [{train: {epochs: 2, batch: 32}}]
 """
     + SEARCH
