@@ -87,6 +87,8 @@ class StepParams(Params):
     """Whether no step can follow, because what this one leaves is for inference alone."""
     file: ClassVar[bool] = False
     """Whether that is a file which a runtime executes, and no network of torch."""
+    times_apart: ClassVar[bool] = False
+    """Whether times are measured in a part of the step alone, if at all: it computes beside others but for that."""
     rates_of: ClassVar[str] = ""
     """What an earlier `sensitivity` step must have measured (its `of`) for those scopes of the step that go by it."""
     packages: ClassVar[tuple[str, ...]] = ()
@@ -111,8 +113,8 @@ class StepParams(Params):
 
     @property
     def timed_in(self) -> Runtime | None:
-        """The runtime whose measured times the step decides by, if it does: then it runs alone on the machine, and
-        its result belongs to this host."""
+        """The runtime whose measured times the step decides by, if it does: then it runs alone on the machine (see
+        `times_apart`), and its result belongs to this host."""
         return None
 
     @property

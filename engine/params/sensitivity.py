@@ -29,6 +29,7 @@ class Sensitivity(StepParams):
     needs_weights: ClassVar[bool] = True
     may_avoid: ClassVar[frozenset[Overlay]] = frozenset({Overlay.DICTIONARY})
     spares_skipped: ClassVar[bool] = False
+    times_apart: ClassVar[bool] = True
 
     of: Of = "channels"
     """What is removed: single weights, channels with everything coupled to them, bits of the weights

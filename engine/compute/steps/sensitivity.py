@@ -95,7 +95,10 @@ def sensitivity(model: nn.Module, params: Sensitivity, context: Context) -> nn.M
             assert_never(params.of)
     about: dict[str, str] = {"of": params.of, "criterion": params.criterion}
     about |= {"scheme": params.scheme} if params.of == "rank" else {}
-    times = _times(model, layers, shrinking, params, context) if params.latency else None
+    times = None
+    if params.latency:
+        with context.alone():
+            times = _times(model, layers, shrinking, params, context)
     scanned = about | _scan(model, layers, params, context, times)
     more = {WIDTHS: widths(*shrinking, times)} if shrinking else {}
     more |= {TIMES: times.as_dict()} if times else {}
