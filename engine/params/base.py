@@ -75,6 +75,8 @@ class StepParams(Params):
     family: ClassVar[Family]
     version: ClassVar[int] = 1
     """Raised when the step's arithmetic changes, so that results of the older code are not reused."""
+    solver: ClassVar[int] = 0
+    """Raised when what `scope: solved` takes from a table changes: results of other scopes are reused all the same."""
     compresses: ClassVar[bool] = False
     """Whether the step makes the model smaller or faster; the model before the first one is the baseline."""
     needs_weights: ClassVar[bool] = False
@@ -149,4 +151,7 @@ class StepParams(Params):
 
     def key_material(self) -> dict[str, Any]:
         """The parameters that decide the step's result, as plain JSON values."""
-        return self.model_dump(mode="json", exclude={"id", "enabled", *self.unkeyed})
+        material = self.model_dump(mode="json", exclude={"id", "enabled", *self.unkeyed})
+        return material | (
+            {"solver": self.solver} if self.solver and material.get("scope") == "solved" else {}
+        )

@@ -34,8 +34,8 @@ from engine.compute.steps.pruning.importance import importance
 from engine.compute.steps.pruning.rounds import keep_largest
 from engine.compute.steps.quantization.grids import fit_grid
 from engine.compute.steps.rates import NOTE
-from engine.compute.tasks.base import Score
-from engine.compute.tasks.evaluate import score
+from engine.compute.tasks import Score, task_of
+from engine.compute.tasks.evaluate import outputs, score
 from engine.compute.training.resume import OVERTAKEN
 from engine.errors import SecateurError
 from engine.measures.layer_times import TIMES
@@ -43,7 +43,7 @@ from engine.params.calibrate import Calibrate
 from engine.params.channels import LatencyTarget
 from engine.params.factorization import Factorize, Ratio
 from engine.params.sensitivity import Sensitivity
-from engine.results.tolerance import INCREASE
+from engine.results.tolerance import DEVIATION, INCREASE
 from engine.search.widths import WIDTHS
 from engine.store.files import explained, read_json, write_json
 
@@ -51,6 +51,9 @@ CALIBRATION = Calibrate(images=512, batch=256)
 """Few images, because it happens for every row; it should cost less than the scoring."""
 LEAST_SCORED, LEAST_CALIBRATED = 100, 64
 """Images of a row however many rows share a budget: of fewer, a row tells of its images and not of its layer."""
+COMPARED, HELD = 256, 1 << 24
+"""Of the images that a row is scored on, those for which its outputs are compared with the reference's; so many that
+the outputs of all are at most `HELD` numbers, because a detector gives a million for each image."""
 SIZE = "size.packed"
 """What tables call the bytes of a packed file."""
 ROWS = "sensitivity.json"
@@ -69,10 +72,11 @@ def sensitivity(model: nn.Module, params: Sensitivity, context: Context) -> nn.M
 
     What is found goes to the step's measures, and to the model's notes for later steps: `of`, `criterion`,
     the `reference` (nothing compressed, all else equal) and `rows`, one for each layer and rate, with the quality
-    and loss on validation images, the parameters that are left with the MACs they take, and the bytes of a packed file
-    (`size.packed`), which are estimated. Rows of bits have those too; of rank, `scheme` is told beside `of`. With
-    `latency`, rows have milliseconds, and the measures `times` of single layers; of channels, `widths` tells what the
-    network costs with any numbers of them.
+    and loss on validation images, how far the outputs for some of them are from the reference's (`deviation`), the
+    parameters that are left with the MACs they take, and the bytes of a packed file (`size.packed`), which are
+    estimated. Rows of bits have those too; of rank, `scheme` is told beside `of`. With `latency`, rows have
+    milliseconds, and the measures `times` of single layers; of channels, `widths` tells what the network costs with any
+    numbers of them.
     """
     to_device(model, context.device).eval()
     overlays.refuse(
@@ -130,17 +134,29 @@ def _scan(
     kept = _kept(context)
     rows = kept.get("rows", [])
     with restored(statistics_of(model)):
-        reference = kept.get("reference") or scored(model)
+        reference, compared = scored(model), _compared(model, split, context)
+        expected = outputs(model, context.data, split, compared, context.device)
     for done, (layer, level) in enumerate(wanted[len(rows) :], start=len(rows)):
         about = _level(layer, level, params)
         context.progress(done / len(wanted), f"{layer} without {about['rate']:.0%}")
         with layers[layer](level) as compressed:
-            row = about | scored(compressed) if compressed is not None else None
-        if row is not None:
-            row[INCREASE] = row["validation_loss"] - reference["validation_loss"]
+            row = None
+            if compressed is not None:
+                row = about | scored(compressed)
+                row[INCREASE] = row["validation_loss"] - reference["validation_loss"]
+                given = outputs(compressed, context.data, split, compared, context.device)
+                row[DEVIATION] = task_of(context.data).deviation(expected, given)
         rows.append(row)
-        _keep({"reference": reference, "rows": rows}, context)
+        _keep({"rows": rows}, context)
     return {"reference": reference, "rows": [row for row in rows if row is not None]}
+
+
+def _compared(model: nn.Module, split: Split, context: Context) -> Tensor:
+    """The numbers of the images of the split for which outputs are compared, all over it."""
+    first = torch.zeros(1, dtype=torch.int64)
+    each = outputs(model, context.data, split, first, context.device).numel()
+    count = max(min(COMPARED, HELD // each, len(split)), 1)
+    return torch.arange(count) * len(split) // count
 
 
 def _images(params: Sensitivity, context: Context, rows: int) -> tuple[int, Calibrate]:
