@@ -51,6 +51,9 @@ CALIBRATION = Calibrate(images=512, batch=256)
 """Few images, because it happens for every row; it should cost less than the scoring."""
 LEAST_SCORED, LEAST_CALIBRATED = 100, 64
 """Images of a row however many rows share a budget: of fewer, a row tells of its images and not of its layer."""
+BESIDE = 384
+"""Images that what a row takes beside its own is as long as, about: a copy, a count, its bytes, and that passes of few
+images take as long as those of a hundred."""
 COMPARED, HELD = 256, 1 << 24
 """Of the images that a row is scored on, those for which its outputs are compared with the reference's; so many that
 the outputs of all are at most `HELD` numbers, because a detector gives a million for each image."""
@@ -119,9 +122,11 @@ def _scan(
     times: NetworkTimes | None,
 ) -> dict[str, Any]:
     """The reference and the rows; those of an interrupted scan are taken over."""
-    levels = params.bits if params.of == "bits" else params.rates
+    levels, images, calibration = _affordable(params, context, len(layers))
     wanted = [(layer, level) for layer in layers for level in levels]
-    images, calibration = _images(params, context, len(wanted))
+    if not wanted:
+        few = f"{params.passes:g} passes over {len(context.data.train)} images are too few for {len(layers)} layers"
+        context.notice("info", f"What layers lose of their {params.of} is not measured: {few}")
     split, packed = _subset(context, images), _packed(model)
 
     def scored(pruned: nn.Module) -> dict[str, Any]:
@@ -159,20 +164,41 @@ def _compared(model: nn.Module, split: Split, context: Context) -> Tensor:
     return torch.arange(count) * len(split) // count
 
 
-def _images(params: Sensitivity, context: Context, rows: int) -> tuple[int, Calibrate]:
-    """The images that each of so many rows is scored on, and those that its statistics come from."""
+def _affordable(params: Sensitivity, context: Context, layers: int) -> tuple[list[float], int, Calibrate]:
+    """The levels of each layer, the images that each row is scored on, and those that its statistics come from.
+
+    Where rows share a budget, they have fewer images; and where that is not enough, layers have fewer levels.
+    """
+    levels: list[float] = [*(params.bits if params.of == "bits" else params.rates)]
     if params.passes is None:
-        return params.images, CALIBRATION
-    each = int(params.passes * len(context.data.train) / (rows + 1))
-    calibrated = min(max(each // 3, LEAST_CALIBRATED), CALIBRATION.images)
-    images = min(max(each - calibrated, LEAST_SCORED), params.images)
-    return images, Calibrate(images=calibrated, batch=min(calibrated, CALIBRATION.batch))
+        return levels, params.images, CALIBRATION
+    whole = params.passes * len(context.data.train)
+    rows = whole // (BESIDE + 2 * LEAST_SCORED + LEAST_CALIBRATED) - 1  # the reference is one more
+    levels = _spread(levels, int(rows) // max(layers, 1))
+    each = int(whole / (layers * len(levels) + 1)) - BESIDE
+    calibrated = min(max(each // 4, LEAST_CALIBRATED), CALIBRATION.images)
+    # Outputs are compared for as many as are scored, or for `COMPARED` at most.
+    images = max(each - calibrated - min((each - calibrated) // 2, COMPARED), LEAST_SCORED)
+    batch = min(calibrated, CALIBRATION.batch)
+    return levels, min(images, params.images), Calibrate(images=calibrated, batch=batch)
+
+
+def _spread(levels: list[float], most: int) -> list[float]:
+    """At most so many of them, from the first to the last; of a single one that in the middle.
+
+    >>> _spread([0.2, 0.4, 0.6, 0.8, 0.9], 3), _spread([0.2, 0.4, 0.6], 1), _spread([0.2, 0.4], 0)
+    ([0.2, 0.6, 0.9], [0.4], [])
+    """
+    if most >= len(levels) or most < 2:
+        return levels if most >= len(levels) else levels[len(levels) // 2 :][:most]
+    return [levels[round(place * (len(levels) - 1) / (most - 1))] for place in range(most)]
 
 
 def _packed(model: nn.Module) -> Callable[[nn.Module], int]:
     """Tells the bytes of a packed file of a network that is `model` but for a layer: tensors that are the same in both
     are looked through once for all rows."""
-    known = {name: (tensor, stored(tensor)) for name, tensor in folded_state(model).items()}
+    # Copies, because layers are changed in place.
+    known = {name: (tensor.clone(), stored(tensor)) for name, tensor in folded_state(model, own=True).items()}
 
     def held(name: str, tensor: Tensor) -> Stored:
         if name in known:
@@ -181,7 +207,7 @@ def _packed(model: nn.Module) -> Callable[[nn.Module], int]:
                 return as_stored
         return stored(tensor)
 
-    return lambda other: packed_bytes(held(*pair) for pair in folded_state(other).items())
+    return lambda other: packed_bytes(held(*pair) for pair in folded_state(other, own=True).items())
 
 
 def _level(layer: str, level: float, params: Sensitivity) -> dict[str, Any]:
