@@ -174,7 +174,7 @@ def _affordable(params: Sensitivity, context: Context, layers: int) -> tuple[lis
         return levels, params.images, CALIBRATION
     whole = params.passes * len(context.data.train)
     rows = whole // (BESIDE + 2 * LEAST_SCORED + LEAST_CALIBRATED) - 1  # the reference is one more
-    levels = _spread(levels, int(rows) // max(layers, 1))
+    levels = _spread(levels, max(int(rows), 0) // max(layers, 1))
     each = int(whole / (layers * len(levels) + 1)) - BESIDE
     calibrated = min(max(each // 4, LEAST_CALIBRATED), CALIBRATION.images)
     # Outputs are compared for as many as are scored, or for `COMPARED` at most.

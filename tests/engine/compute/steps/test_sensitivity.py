@@ -310,7 +310,7 @@ def test_with_a_runtime_a_table_tells_the_time_of_any_widths_and_by_record(
     assert again.observations["sensitivity"] == found, "times are taken from the record"
 
 
-@pytest.mark.parametrize("passes", [0.5, 20.0, 60.0, 200.0, 5000.0])
+@pytest.mark.parametrize("passes", [0.5, 20.0, 60.0, 200.0, 1000.0])
 @pytest.mark.parametrize("layers", [1, 12, 60])
 def test_a_table_takes_no_more_than_it_may(passes: float, layers: int) -> None:
     context, params = context_for(), Sensitivity(passes=passes, images=150)
@@ -341,6 +341,7 @@ def test_outputs_deviate_ever_more_and_never_less_than_not_at_all(model: nn.Modu
         assert 0 < each[0] < each[-1], layer
     # Weights of a layer at zero are what the step's rows say, so the outputs are what they compare.
     params = Sensitivity(of="weights", rates=(0.6,), images=10_000, calibrate=False, skip=("layer*", "fc"))
+    context = context_for()
     sensitivity(model, params, context)
     (row,) = context.observations["sensitivity"]["rows"]
     images = torch.arange(len(context.data.validation))
@@ -348,4 +349,4 @@ def test_outputs_deviate_ever_more_and_never_less_than_not_at_all(model: nn.Modu
     others = tuple(name for name in prunable_layers(model, ()) if name != row["layer"])
     prune_weights(model, PruneWeights(scope="local", sparsity=0.6, skip=others), context)
     after = outputs(model, context.data, context.data.validation, images, context.device)
-    assert row["deviation"] == pytest.approx(task_of(context.data).deviation(before, after), rel=0.05)
+    assert row["deviation"] == pytest.approx(task_of(context.data).deviation(before, after))
