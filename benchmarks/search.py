@@ -48,10 +48,10 @@ SMALL = (
 seed: SEED
 threads: 1
 model: {name: resnet20, arguments: {width: 4}}
-data: {name: digits, limit: 300}
+data: {name: digits, limit: 200}
 steps: [{train: {epochs: 2, batch: 32}}]
 """
-    + SEARCH
+    + SEARCH.replace("trials: 8", "trials: 4").replace("batch: 4", "batch: 2")
     + """\
     - prune.channels: {speedup: 1..4}
     - finetune: {epochs: 1..2, batch: 32}

@@ -7,7 +7,15 @@ from torch import nn
 
 from engine.compute.context import Context
 from engine.compute.models.architecture import architecture
-from engine.compute.steps.channels.choose import Candidate, Levels, Removal, at_share, share_gone, until
+from engine.compute.steps.channels.choose import (
+    Candidate,
+    Levels,
+    Removal,
+    at_share,
+    share_gone,
+    until,
+    without_spare,
+)
 from engine.compute.steps.channels.cost import Cost, Predictor
 from engine.compute.steps.channels.groups import Group
 from engine.compute.steps.channels.latency_cost import LatencyCost
@@ -47,12 +55,18 @@ class Budget:
     cost: Cost
     levels: Levels | None = None
 
-    def taken(self, candidates: list[Candidate], order: list[Removal], progress: float = 1.0) -> int:
-        """How many of the ordered removals take the share `progress` of the way; all, if they do not suffice."""
+    def taken(
+        self, candidates: list[Candidate], order: list[Removal], progress: float = 1.0
+    ) -> list[Removal]:
+        """Those of the ordered removals that take the share `progress` of the way; all, if they do not suffice."""
         if not self.targets:
-            return at_share(order, self.ratio * progress)
-        taken = until(candidates, order, lambda left: all(t.reached(left, progress) for t in self.targets))
-        return len(order) if taken is None else taken
+            return order[: at_share(order, self.ratio * progress)]
+
+        def enough(left: Mapping[str, int]) -> bool:
+            return all(target.reached(left, progress) for target in self.targets)
+
+        number = until(candidates, order, enough)
+        return order if number is None else without_spare(candidates, order[:number], enough)
 
     def reached(self, candidates: list[Candidate], left: Mapping[str, int], progress: float) -> bool:
         """Whether the share `progress` of the way is done with `left` units."""

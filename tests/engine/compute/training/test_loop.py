@@ -1,5 +1,6 @@
 """Training: it learns, it repeats bit for bit, and an interruption changes nothing."""
 
+import gc
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -196,6 +197,17 @@ def test_running_out_of_memory_starts_the_epoch_again_in_smaller_pieces(
         f"Out of GPU memory: going on with {n} images at a time, gradients accumulated to the same batch of 128"
         for n in (64, 32)
     ]
+
+
+def test_what_a_training_held_is_free_when_it_ends() -> None:
+    """A recorded graph's memory on a GPU too, which the next training needs: no garbage collection comes between."""
+    gc.collect()
+    gc.disable()
+    try:
+        fit(small_model(depth=8), Train(epochs=1), context_for())
+        assert not [held for held in gc.get_objects() if type(held) is fit_module._Run]
+    finally:
+        gc.enable()
 
 
 def test_calibration_sets_the_statistics_of_training_images() -> None:
