@@ -198,9 +198,9 @@ def describe(event: ev.Event, state: StudyState, reported: set[str], *, brief: b
             return f"task {event.task.partition('.')[0]} {event.outcome}" if event.outcome != "done" else ""
         case ev.Notice():
             # What holds for the network, every trial tells anew.
-            again = brief and event.text in reported
+            known = brief and event.text in reported
             reported.add(event.text)
-            return "" if again else f"{event.level}: {event.text}"
+            return "" if known else f"{event.level}: {event.text}"
         case ev.StudyFinished():
             if not state.trials:
                 return f"{event.state} before its trials were planned"

@@ -150,7 +150,7 @@ def _scan(
                 row = about | scored(compressed)
                 row[INCREASE] = row["validation_loss"] - reference["validation_loss"]
                 given = outputs(compressed, context.data, split, compared, context.device)
-                row[DEVIATION] = task_of(context.data).deviation(expected, given)
+                row[DEVIATION] = task_of(context.data).deviation([(expected, given)])
         rows.append(row)
         _keep({"rows": rows}, context)
     return {"reference": reference, "rows": [row for row in rows if row is not None]}

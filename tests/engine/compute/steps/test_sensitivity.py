@@ -349,4 +349,4 @@ def test_outputs_deviate_ever_more_and_never_less_than_not_at_all(model: nn.Modu
     others = tuple(name for name in prunable_layers(model, ()) if name != row["layer"])
     prune_weights(model, PruneWeights(scope="local", sparsity=0.6, skip=others), context)
     after = outputs(model, context.data, context.data.validation, images, context.device)
-    assert row["deviation"] == pytest.approx(task_of(context.data).deviation(before, after))
+    assert row["deviation"] == pytest.approx(task_of(context.data).deviation([(before, after)]))
