@@ -51,7 +51,7 @@ model: {name: resnet20, arguments: {width: 4}}
 data: {name: digits, limit: 200}
 steps: [{train: {epochs: 2, batch: 32}}]
 """
-    + SEARCH.replace("trials: 8", "trials: 4").replace("batch: 4", "batch: 2")
+    + SEARCH
     + """\
     - prune.channels: {speedup: 1..4}
     - finetune: {epochs: 1..2, batch: 32}

@@ -29,10 +29,11 @@ from typing import Any
 
 from benchmarks import results
 from benchmarks.fault_lab import SEARCH, Disk
-from engine.slurm import queue
+from engine.slurm import queue, reasons
 from engine.store.files import read_json, write_json
 from engine.studies import events as ev
 from engine.studies.rundir import RunDir
+from engine.studies.status import Status
 from tests.study_lab import Lab, processes_of
 from tools import slurm_cluster
 from tools.slurm_cluster import Cluster
@@ -74,6 +75,8 @@ PATIENCE_S = 240.0
 QUIET_WITHIN_S = 60.0
 """After a study's end its tasks and their processes have to be gone by then."""
 LIMIT = "time limit of a task"
+HELD = reasons.REASONS["launch failed requeued held"]
+"""Where Slurm waits for somebody to release a job."""
 WRONG = ("hangs", "refused", "unexpected", "lost", "twice", "different", "other rounds", "processes left")
 """What is counted of each study and must be 0."""
 
@@ -108,6 +111,13 @@ class Bench:
             if self.faults[kind]():
                 self.made[kind] += 1
         self.see_limits()
+
+    def administrate(self) -> None:
+        """Let nodes go on that Slurm has drained: where a job's last run was not over when it was started again."""
+        for line in self.cluster.ask("sinfo", "-h", "-N", "-o", "%N %T").splitlines():
+            name, state = line.split()
+            if state.startswith("drain"):
+                self.cluster.ask("scontrol", "update", f"NodeName={name}", "State=RESUME")
 
     def see_limits(self) -> None:
         """Count the tasks that Slurm has ended at their limit since the last look."""
@@ -154,8 +164,6 @@ class Bench:
         self.cluster.kill_node(name)
         time.sleep(self.drawn.uniform(0, 3))
         self.cluster.start_node(name)
-        # Slurm drains a node on which a job of before still runs; an administrator would let it go on.
-        self.cluster.ask("scontrol", "update", f"NodeName={name}", "State=RESUME")
         return True
 
     def _occupied(self) -> bool:
@@ -197,7 +205,12 @@ def disturbed(bench: Bench, preset: str, changes: list[str], most: int) -> dict[
     ended, moved = set[Any](), time.monotonic()
     while True:
         time.sleep(bench.drawn.uniform(0.2, 3.0))
-        state = look(run)
+        status = look(run)
+        state = status.state
+        bench.administrate()
+        if HELD in status.queue:
+            lab.call("release", run.name)
+            row["released"] += 1
         done = set(lab.computed(run.name))
         row["lost"] += sum(not stored(lab, key) for key in done)
         epochs = {(e.key, e.epoch) for e in lab.events(run.name) if isinstance(e, ev.EpochFinished)}
@@ -231,10 +244,10 @@ def disturbed(bench: Bench, preset: str, changes: list[str], most: int) -> dict[
     }
 
 
-def look(run: RunDir) -> str:
+def look(run: RunDir) -> Status:
     """How the study stands, by an answer of Slurm's that is fresh."""
     queue.forget()
-    return run.read_status().state
+    return run.read_status()
 
 
 def stored(lab: Lab, key: str) -> bool:
@@ -313,9 +326,9 @@ def write(args: argparse.Namespace, studies: list[dict[str, Any]]) -> bool:
     what = "searches" if args.search else "studies"
     wrong = ", ".join(f"{name} {total[name]}" for name in WRONG)
     about = (
-        f"{len(studies)} {what} on a cluster of two virtual nodes, disturbed, resumed {total['resumed']} times, and "
-        f"compared with undisturbed local ones: {total['attempts']} runs of tasks, {total['steps']} steps. "
-        f"Wrong: {wrong}."
+        f"{len(studies)} {what} on a cluster of two virtual nodes, disturbed, resumed {total['resumed']} times, "
+        f"released {total['released']} times, and compared with undisturbed local ones: {total['attempts']} runs of "
+        f"tasks, {total['steps']} steps. Wrong: {wrong}."
     )
     rows = [{"fault": kind, "count": count} for kind, count in made.most_common()]
     name = "slurm_faults_search" if args.search else "slurm_faults"

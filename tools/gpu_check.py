@@ -181,11 +181,8 @@ def _tested(check: Check, which: str) -> Result:
     text = check.run(sys.executable, "-m", "pytest", *options, *where, seconds=200, code=None, **alone)
     failed = re.findall(r"^(?:FAILED|ERROR) (.*)$", text, re.M)
     suite = ElementTree.parse(report).getroot().find("testsuite")
-    counts = (
-        {}
-        if suite is None
-        else {name: int(suite.get(name, 0)) for name in ("tests", "failures", "errors", "skipped")}
-    )
+    names = ("tests", "failures", "errors", "skipped")
+    counts = {} if suite is None else {name: int(suite.get(name, 0)) for name in names}
     told = ", ".join(f"{number} {name}" for name, number in counts.items()) or "no result"
     run = counts.get("tests", 0) > counts.get("skipped", 0) or not check.on_gpu
     return Result(run and not failed, [told, *failed], {"counts": counts, "failed": failed})
@@ -234,13 +231,18 @@ def parallel(check: Check) -> Result:
 def training(check: Check) -> Result:
     """benchmarks.gpu_training"""
     file = check.out / "gpu_training.json"
+    file.unlink(missing_ok=True)  # an earlier run's
     own = ["--device", check.device, "--json", str(file)]
     if check.on_gpu:
         own += ["--rounds", "2", "--seconds", "3"]
     else:
         own += ["--rounds", "1", "--seconds", "1", "--images", "256", "--workers", "1", "--warm", "1"]
         own += ["--only", "eager,plain fp32"]
-    check.run(sys.executable, "-m", "benchmarks.gpu_training", *own, seconds=200, code=None)
+    try:
+        check.run(sys.executable, "-m", "benchmarks.gpu_training", *own, seconds=200, code=None)
+    except Failed:
+        if not file.exists():  # not even one round was done
+            raise
     found = json.loads(file.read_text())
     rows = [
         f"{row['loop']}: {row['images_per_s'] or '–'} images/s"
