@@ -2,12 +2,12 @@
 
 The plain way is torch-pruning as its readme shows it: group L2 importance, global ranking, in one go, with the smallest
 ratio of channels that meets the target. Both start from the same trained network, are fine-tuned with the same
-parameters, epochs and batches (what `prune.channels` trains itself is taken off its fine-tuning), and keep the epoch
-that is best on validation. The test split is scored once for each.
+parameters (--recovery changes them for all arms), epochs and batches (what `prune.channels` trains itself is taken off
+its fine-tuning), and keep the epoch that is best on validation. The test split is scored once for each.
 
     python -m benchmarks.channels [--model resnet20] [--images 20000] [--epochs 6] [--finetune 4]
                                   [--speedup 2 4 8 | --compression 4] [--seeds 0 1 2] [--ours criterion=taylor ...]
-                                  [--distill 'method={kind: logits, alpha: 0.5}' ...]
+                                  [--recovery augment=none ...] [--distill 'method={kind: logits, alpha: 0.5}' ...]
 
 With --speedup the target is MACs before over after; with --compression, parameters before over after. Results are kept
 in --folder, and a run that was interrupted goes on with the first that is missing. Prints a line for each trial, and
@@ -187,7 +187,7 @@ def described(args: argparse.Namespace) -> str:
     return (
         f"{args.model}, {args.images or 'all'} images of {args.data}, {seeds}: {args.epochs} epochs of training,"
         f" pruning, {args.finetune} epochs after it at a rate of {args.finetune_rate:g} at most"
-        f" ({args.schedule or 'cosine'}). {' '.join(given)}"
+        f" ({', '.join([args.schedule or 'cosine', *args.recovery])}). {' '.join(given)}"
     )
 
 

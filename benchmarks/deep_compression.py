@@ -117,9 +117,7 @@ def main() -> int:
     parser.add_argument("--sparsity", type=float, default=0.9)
     parser.add_argument("--centroids", type=int, default=32)
     parser.add_argument("--nncodec", type=Path, metavar="PYTHON", help="with the package nncodec")
-    parser.add_argument("--quick", action="store_true")
-    given = sys.argv[1:]
-    args = parser.parse_args([*QUICK.split(), *given] if "--quick" in given else given)
+    args = trained.parsed(parser, QUICK)
     data = trained.prepare(args)
     about = [args.rounds, args.tune, args.tune_rate, args.sparsity, args.centroids]
     peer = ["nncodec"] if args.nncodec else []

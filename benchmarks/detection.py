@@ -45,7 +45,7 @@ GOALS = {2.0: 1.0, 4.0: 4.0}
 """Points of mAP50-95 that may be lost, by how many times fewer MACs the network has."""
 COMMON: dict[str, Any] = {"optimizer": "adamw", "batch": 16, "augment": "crop", "keep": "best"}
 RATE, LATER_RATE = 0.002, 0.001
-QUICK = "--epochs 1 --more 1 --limit 32 --size 64 --threads 1 --folder"
+QUICK = "--epochs 1 --more 1 --limit 32 --size 64 --threads 1 --untimed"
 TITLE = "YOLOv8-nano: channels and INT8"
 ABOUT = (
     "digits-detection (2000 training canvases of 96 pixels, 500 held out), YOLOv8-nano; baseline trained until {} more "
@@ -247,10 +247,7 @@ def main() -> int:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--untimed", action="store_true", help="without latencies")
     parser.add_argument("--folder", type=Path, default=Path(".benchmarks/detection"))
-    parser.add_argument("--quick", action="store_true")
-    given = sys.argv[1:]
-    quick = [*QUICK.split(), trained.SCRATCH.name, "--untimed"] if "--quick" in given else []
-    args = parser.parse_args([*quick, *given])
+    args = trained.parsed(parser, f"{QUICK} --folder {trained.SCRATCH.name}")
     trained.set_up(args.threads)
     data = trained.images(Data(name="digits-detection", size=args.size, limit=args.limit or None))
     trials = [trial(Bench(args, data, seed)) for seed in args.seeds]

@@ -23,8 +23,8 @@ SEARCH = """\
 search:
   smallest: size.packed
   within: {accuracy: -50 points}
-  budget: {trials: 8}
-  batch: 4
+  budget: {trials: 4}
+  batch: 2
   finalists: 1
   seeds: 2
   over:

@@ -237,21 +237,34 @@ def main() -> int:
                 rates[loop].append(rate)
         told = ", ".join(f"{loop} {found[-1]:.0f}" for loop, found in rates.items() if found)
         print(f"round {number + 1}, images/s: {told}", flush=True)
+        write(args, rates, failed, card)  # after each, for whoever has no time for all of them
     rows = [_row(loop, found, rates, failed.get(loop, "")) for loop, found in rates.items()]
     for row in rows:
         ratio = "" if row["against_plain"] is None else f"{row['against_plain']:6.2f} × plain"
         print(f"  {row['loop']:<14} {row['images_per_s'] or 0:>9.0f} images/s {ratio} {row['failed']}")
-    best = max((row["against_plain"] or 0.0 for row in rows if row["loop"] in OURS), default=0.0)
     print(
-        f"ours / the faster plain loop: {best:.2f} (goal ≥ {GOAL:g}) on {card.name if card else 'a processor'}"
+        f"ours / the faster plain loop: {_best(rows):.2f} (goal ≥ {GOAL:g}) on {card.name if card else 'a processor'}"
     )
-    about = "ResNet20, 32×32 pixels, ours in bf16; images a second, medians."
+    return int(bool(failed))
+
+
+def write(
+    args: argparse.Namespace, rates: dict[str, list[float]], failed: dict[str, str], card: gpus.Gpu | None
+) -> None:
+    """The numbers so far, as a file."""
+    rows = [_row(loop, found, rates, failed.get(loop, "")) for loop, found in rates.items()]
     gpu = {"name": card.name, **gpu_state.read(card)} if card else None
     if args.json:
-        args.json.write_text(json.dumps({"rows": rows, "best": best, "goal": GOAL, "gpu": gpu}, indent=1))
+        content = {"rows": rows, "best": _best(rows), "goal": GOAL, "gpu": gpu}
+        args.json.write_text(json.dumps(content, indent=1))
     else:
+        about = "ResNet20, 32×32 pixels, ours in bf16; images a second, medians."
         results.write("gpu_training", rows, title="Training on a GPU", about=about, gpu=gpu)
-    return int(bool(failed))
+
+
+def _best(rows: list[dict[str, Any]]) -> float:
+    """Of our loops against the faster plain one."""
+    return max((row["against_plain"] or 0.0 for row in rows if row["loop"] in OURS), default=0.0)
 
 
 def _row(loop: str, found: list[float], rates: dict[str, list[float]], failed: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ import json
 import math
 import multiprocessing
 import statistics
+import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -58,6 +59,13 @@ def arguments(parser: argparse.ArgumentParser, folder: str) -> None:
     parser.add_argument(
         "--schedule", choices=get_args(ScheduleName), help="of fine-tuning, if not its default"
     )
+    parser.add_argument(
+        "--recovery",
+        nargs="*",
+        default=[],
+        metavar="PARAMETER=VALUE",
+        help="of fine-tuning, if not the training's",
+    )
     parser.add_argument("--optimizer", default="sgd", choices=["sgd", "adam", "adamw"])
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--augment", default="crop-flip")
@@ -66,6 +74,13 @@ def arguments(parser: argparse.ArgumentParser, folder: str) -> None:
     parser.add_argument("--threads", type=int, default=2, help="of training, and of what is timed")
     parser.add_argument("--training-threads", type=int, default=None, help="of training, if others")
     parser.add_argument("--folder", type=Path, default=Path(folder))
+
+
+def parsed(parser: argparse.ArgumentParser, quick: str) -> argparse.Namespace:
+    """The command line; after --quick, which is added, the options `quick` hold as if they were given first."""
+    parser.add_argument("--quick", action="store_true")
+    given = sys.argv[1:]
+    return parser.parse_args([*quick.split(), *given] if "--quick" in given else given)
 
 
 def timing_arguments(parser: argparse.ArgumentParser) -> None:
@@ -122,7 +137,7 @@ def finetune(args: argparse.Namespace, **changes: Any) -> Finetune:
     values = {"epochs": args.finetune, "learning_rate": args.finetune_rate, **_common(args), **changes}
     if args.schedule:
         values["schedule"] = args.schedule
-    return Finetune(**values)
+    return Finetune.model_validate(values | settings(args.recovery), strict=False)
 
 
 def _common(args: argparse.Namespace) -> dict[str, Any]:
@@ -155,10 +170,9 @@ def baseline(args: argparse.Namespace, data: Dataset, seed: int) -> nn.Module:
 
 def further(args: argparse.Namespace, data: Dataset, seed: int) -> nn.Module:
     """The trained network after the epochs that compressed ones are fine-tuned for, from --folder if it is there."""
-    tuned = [args.finetune, args.finetune_rate, args.schedule or "default", args.precision]
     return network(
         args,
-        ["further", *trained_as(args), *tuned, seed],
+        ["further", *trained_as(args), *tuned_as(args, args.schedule or "default"), seed],
         lambda: apply(finetune(args), baseline(args, data, seed), context(data, seed, 2)),
     )
 
@@ -171,6 +185,11 @@ def trained_as(args: argparse.Namespace) -> list[object]:
     if args.optimizer != "sgd":
         about.append(args.optimizer)
     return about if args.scored is None else [*about, args.scored]
+
+
+def tuned_as(args: argparse.Namespace, *schedule: str) -> list[object]:
+    """What tells a fine-tuning from others."""
+    return [args.finetune, args.finetune_rate, *schedule, args.precision, *sorted(args.recovery)]
 
 
 def network(args: argparse.Namespace, about: Sequence[object], made: Callable[[], nn.Module]) -> nn.Module:
@@ -214,7 +233,7 @@ def forget(args: argparse.Namespace, about: Sequence[object]) -> None:
 
 
 def _kept_in(args: argparse.Namespace, about: Sequence[object]) -> Path:
-    tuned = [args.finetune, args.finetune_rate, *([args.schedule] if args.schedule else []), args.precision]
+    tuned = tuned_as(args, *([args.schedule] if args.schedule else []))
     return args.folder / f"{joined([*trained_as(args), *tuned, *about])}.json"
 
 

@@ -34,7 +34,7 @@ WITHOUT = {"bottlenecks": "ResNet of bottlenecks", "mobilenet_v3": "MobileNetV3-
 SPEEDUP = 2.0
 GOAL = 1.0
 """Points of test accuracy that a transformer may lose at half the MACs after training."""
-QUICK = "--data digits --images 900 --epochs 20 --finetune 1 --threads 1 --seeds 0 --only vit"
+QUICK = "--data digits --images 900 --epochs 20 --finetune 1 --batch 32 --augment none --threads 1 --seeds 0 --only vit"
 QUICK_LOST = 3.0
 """Points on validation that the quick form may lose without training: of 180 digits one is half a point."""
 
@@ -113,9 +113,7 @@ def main() -> int:
         precision="fp32", optimizer="adamw", rate=2e-3, finetune_rate=1e-3, epochs=10, finetune=5, seeds=[0]
     )
     parser.add_argument("--only", nargs="+", default=[*NETWORKS, *WITHOUT], choices=[*NETWORKS, *WITHOUT])
-    parser.add_argument("--quick", action="store_true")
-    given = sys.argv[1:]
-    args = parser.parse_args([*QUICK.split(), *given] if "--quick" in given else given)
+    args = trained.parsed(parser, QUICK)
     data = trained.prepare(args)
     rows = []
     for network in args.only:

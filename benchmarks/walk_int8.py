@@ -37,6 +37,7 @@ from engine.compute.onnx.onnxruntime import OnnxModel
 from engine.compute.steps.quantization.choose import is_weighted
 from engine.compute.steps.quantization.graph import float_graph
 from engine.compute.steps.quantization.precision.search import best_recipe
+from engine.compute.tasks.base import Outputs
 from engine.compute.tasks.classification import Classification
 from engine.errors import SecateurError
 from engine.params import QuantizeStatic
@@ -95,8 +96,8 @@ class Blobs:
     def held_out(self) -> Iterator[Tensor]:
         return iter(blobs(IMAGES, self._size, 5).split(BATCH))
 
-    def deviation(self, expected: Tensor, given: Tensor) -> float:
-        return Classification().deviation(expected, given)
+    def deviation(self, outputs: Outputs) -> float:
+        return Classification().deviation(outputs)
 
 
 def with_statistics(model: nn.Module, images: Tensor) -> nn.Module:

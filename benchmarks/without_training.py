@@ -176,9 +176,7 @@ def main() -> int:
     trained.arguments(parser, ".benchmarks/without-training")
     parser.set_defaults(precision="fp32")
     parser.add_argument("--only", nargs="+", default=list(GOALS), metavar="COMPRESSION")
-    parser.add_argument("--quick", action="store_true")
-    given = sys.argv[1:]
-    args = parser.parse_args([*QUICK.split(), *given] if "--quick" in given else given)
+    args = trained.parsed(parser, QUICK)
     if args.quick:
         args.only = list(QUICK_LOST)
     data = trained.prepare(args)

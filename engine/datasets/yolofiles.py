@@ -39,7 +39,8 @@ class Listed:
 def read(file: Path) -> Listed:
     """Read a data.yaml. Raises SecateurError that names the file, and the line where yaml knows it."""
     try:
-        content = yaml.safe_load(file.read_text("utf-8-sig"))
+        text = file.read_text("utf-8-sig")
+        content, written = yaml.safe_load(text), yaml.load(text, yaml.BaseLoader)
     except (OSError, UnicodeDecodeError) as error:
         raise _wrong(file, f"It can't be read: {error}.") from error
     except yaml.YAMLError as error:
@@ -48,7 +49,8 @@ def read(file: Path) -> Listed:
         raise _wrong(file, f"It is no YAML: {getattr(error, 'problem', error)}{line}.") from error
     if not isinstance(content, dict):
         raise _wrong(file, f"It holds {type(content).__name__}, not keys with values.")
-    names = _names(file, content)
+    # As they are written: YAML 1.1 makes false of the class `no`, and 1 of `01`.
+    names = _names(file, written.get("names"), content.get("nc"))
     base = _base(file, content)
     images = {}
     for split, keys in SPLITS.items():
@@ -74,21 +76,21 @@ def label_file(image: Path) -> Path:
     return Path(*parts).with_suffix(".txt")
 
 
-def _names(file: Path, content: dict[Any, Any]) -> tuple[str, ...]:
-    names, count = content.get("names"), content.get("nc")
+def _names(file: Path, names: Any, count: Any) -> tuple[str, ...]:
     if isinstance(names, dict):
-        if sorted(names) != list(range(len(names))):
+        numbers = [str(number) for number in range(len(names))]
+        if sorted(names) != sorted(numbers):
             raise _wrong(
                 file, f"The numbers of names are {', '.join(map(str, names))}; 0 to {len(names) - 1}."
             )
-        names = [names[number] for number in range(len(names))]
-    if names is None and isinstance(count, int) and count > 0:
-        names = list(range(count))
-    if not isinstance(names, list) or not names:
+        names = [names[number] for number in numbers]
+    if not names and isinstance(count, int) and count > 0:
+        names = [str(number) for number in range(count)]
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
         raise _wrong(file, "It gives no names of classes.")
     if count is not None and count != len(names):
         raise _wrong(file, f"nc is {count}, and there are {len(names)} names.")
-    return tuple(str(name) for name in names)
+    return tuple(names)
 
 
 def _key_points(file: Path, content: dict[Any, Any]) -> int | None:

@@ -47,6 +47,7 @@ SETTLED = {
     "GOMP_SPINCOUNT": "10000",
     "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
     "PYTORCH_NVML_BASED_CUDA_CHECK": "1",
+    "PYTHONHASHSEED": "0",
 }
 """Variables that every process which computes has, unless the user has set them.
 
@@ -60,7 +61,9 @@ independence of the number of threads, which keys contain (benchmarks/reproducib
 
 CUBLAS_WORKSPACE_CONFIG: without one of its two fixed values, cuBLAS may give other bits each time (its manual, "Results
 Reproducibility"). PYTORCH_NVML_BASED_CUDA_CHECK: asking torch whether there is a GPU begins no CUDA in this process,
-after which no process forked from it could use one."""
+after which no process forked from it could use one.
+
+PYTHONHASHSEED: sets of strings, also of users' networks, come in the same order in every process."""
 SILENT = {"ORT_DISABLE_TELEMETRY": "1"}
 """Variables that keep libraries from reporting home, whatever the user has set. ONNX Runtime sends events to its makers
 from its first import on (its Privacy.md; 1.31 does on Linux too)."""

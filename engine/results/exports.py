@@ -240,7 +240,7 @@ def check_writable(out: Path) -> None:
     """
     out = out.absolute()
     try:
-        for folder in {next(path for path in out.parents if path.exists()), *([out] if out.exists() else [])}:
+        for folder in [next(path for path in out.parents if path.exists()), *([out] if out.exists() else [])]:
             with TemporaryDirectory(prefix=f".{out.name[:100]}.", dir=folder):
                 pass
     except OSError as error:

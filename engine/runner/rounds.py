@@ -8,6 +8,7 @@ is. Whoever carries a search asks here: the engine (`engine.runner.searching`), 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 from engine.errors import PresetInvalid
 from engine.machine.value import Machine
@@ -53,6 +54,8 @@ class Rounds:
     original: StudyState | None = None
     _timed: dict[int, PlannedTrial] = field(default_factory=dict)
     """Of each candidate the trial on its lowest rung."""
+    _tables: tuple[dict[str, dict[str, Any]], list[Table]] = field(default_factory=lambda: ({}, []))
+    """What sensitivity steps of the baseline measured, and the tables made of it."""
 
     @classmethod
     def of(cls, run: RunDir, spec: Spec, on: Machine, code: Sources) -> "Rounds":
@@ -73,7 +76,7 @@ class Rounds:
         task = replace(self.task, held=held.wished(self.run, self.task.space))
         # Rounds that confirmed, before the budget was made larger, count for nothing in the number.
         is_over, made = self._is_over(known, state, clock), searched(state)
-        if not is_over and (found := rounds.search(task, known, made, _tables(state))) is not None:
+        if not is_over and (found := rounds.search(task, known, made, self._measured(state))) is not None:
             return found
         last = state.proposed.get(number - 1)
         if last is not None and last.purpose == "confirm":
@@ -92,7 +95,7 @@ class Rounds:
         if told.purpose == "confirm":
             seeds = len({trial["proposal"]["seed"] for trial in told.trials})
             return rounds.confirm(task, known, seeds)
-        return rounds.search(task, known, searched(state), _tables(state))
+        return rounds.search(task, known, searched(state), self._measured(state))
 
     def _is_over(self, known: Sequence[history.Candidate], state: StudyState, clock: Clock) -> bool:
         """Whether the budget has no room for another round; the first one always has it."""
@@ -158,6 +161,13 @@ class Rounds:
         before = self._timed.get(entry.candidate)
         return planned if before is None else replace(planned, latency=before.latency)
 
+    def _measured(self, state: StudyState) -> list[Table]:
+        """Of the baseline's sensitivity steps: so no proposal depends on anything but results of the study."""
+        scanned = of_trial(state.trials[0])
+        if scanned != self._tables[0]:
+            self._tables = scanned, [Table(one) for one in scanned.values()]
+        return self._tables[1]
+
     def choose(self, state: StudyState) -> ev.Chosen:
         """The choice among the finalists; the one that is taken becomes the study's answer."""
         chosen = choice.choose(self.task, state, rule(self.spec.settings))
@@ -165,11 +175,6 @@ class Rounds:
             proposal = state.trials[chosen.trial].proposal
             write_atomic(self.run.answer, plain(self.spec, proposal, f"The answer of {self.run.name}"))
         return chosen
-
-
-def _tables(state: StudyState) -> list[Table]:
-    """What sensitivity steps of the baseline measured: so no proposal depends on anything but results of the study."""
-    return [Table(scanned) for scanned in of_trial(state.trials[0]).values()]
 
 
 def entries_of(told: ev.Proposed) -> Round:

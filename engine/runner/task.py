@@ -284,7 +284,7 @@ class Task:
             )
             return {}
         copies = {}
-        for data, name in {(trial.settings.data, data_id(trial)) for trial in self.spec.trials}:
+        for data, name in dict.fromkeys((trial.settings.data, data_id(trial)) for trial in self.spec.trials):
             about = f"{self.attempt.job}-{prints[name]}"
             copy, reason = staging.stage(data, self.run.workspace, self.disk, about)
             if copy is None:

@@ -23,7 +23,7 @@ REASONS = {
     "InvalidAccount": "the account is not valid",
     "InvalidQOS": "the quality of service is not valid",
     "JobLaunchFailure": "its node could not start it",
-    "launch failed requeued held": "its node could not start it; held",
+    "launch failed requeued held": "held, for its node could not start it: `secateur release` lets it go",
     "Nodes required for job are DOWN, DRAINED or reserved for jobs in higher priority partitions": (
         "the nodes that it needs are down, drained or reserved"
     ),

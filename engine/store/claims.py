@@ -1,8 +1,9 @@
 """Claims on keys, so that two processes on any nodes do not compute the same; nothing rests on them but time.
 
 A claim is a small file that names its holder. The holder's counter beats in a file of its own; a reader who sees it
-stand still for `DEAD_AFTER_S` of the reader's own clock takes the claim for free. No lock, no common clock. Two who
-get the same claim in a race compute twice; the store keeps the first.
+stand still for `DEAD_AFTER_S` of the reader's own clock takes the claim for free, and for two beats where its file is
+that much older than the reader's own. No lock, no common clock. Two who get the same claim in a race compute twice; the
+store keeps the first.
 """
 
 import contextlib
@@ -139,7 +140,17 @@ class Claims:
             known, since = count, now
         self._seen[holder] = (count, since)
         # A holder gives its claims back before its counter goes: without one it was killed or is just beginning.
-        return now - since < (DEAD_AFTER_S if count >= 0 else 2 * BEAT_S)
+        return now - since < (2 * BEAT_S if count < 0 or self._is_behind(holder) else DEAD_AFTER_S)
+
+    def _is_behind(self, holder: str) -> bool:
+        """Whether its counter was written `DEAD_AFTER_S` before ours, as the file system tells, which has both.
+
+        Whoever has less time than that to live would else never see one stand still for long enough.
+        """
+        try:
+            return self._file(self.holder).stat().st_mtime - self._file(holder).stat().st_mtime > DEAD_AFTER_S
+        except OSError:
+            return False
 
     def _holder(self, key: str) -> str:
         claim: Any = read_json(self._folder / key)

@@ -29,7 +29,7 @@ def check_files(spec: Spec, workspace: Path) -> None:
     for weights in dict.fromkeys(model.weights for model in _models(spec)):
         if weights not in GIVEN_BY_NAME:
             _check_weights(Path(weights))
-    for data in {trial.settings.data for trial in spec.trials}:
+    for data in dict.fromkeys(trial.settings.data for trial in spec.trials):
         _check_data(data, workspace)
 
 
@@ -47,6 +47,13 @@ def _check_weights(path: Path) -> None:
         raise UsageError(title, f"{reason}.", needed)
     if stat.S_ISDIR(mode):
         if not any(_looked_at(path / name)[0] == "" for name in WEIGHT_FILES):
+            if parts := sorted(one.name for one in path.glob("*.index.json")):
+                raise UsageError(
+                    title,
+                    f"It holds weights in several files, which {parts[0]} lists.",
+                    "Load them with the library that wrote them, and save one file: "
+                    "torch.save(model.state_dict(), 'weights.pth').",
+                )
             raise UsageError(title, f"It is a folder without {', '.join(WEIGHT_FILES)}.", needed)
     elif other := next((words for is_one, words in KINDS.items() if is_one(mode)), ""):
         raise UsageError(title, f"It is {other}.", needed)

@@ -1,5 +1,6 @@
 """What only a CUDA GPU can show: `pytest tests/gpu` where there is one (tools/gpu_check.sh); skipped elsewhere."""
 
+import gc
 from collections.abc import Iterator
 
 import pytest
@@ -23,5 +24,6 @@ def _as_a_worker() -> Iterator[None]:
     settle(2)
     yield
     if torch.cuda.is_available():
+        gc.collect()
         torch.cuda.set_per_process_memory_fraction(1.0)
         torch.cuda.empty_cache()

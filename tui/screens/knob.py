@@ -63,13 +63,17 @@ class KnobScreen(StudyScreen, CopyActions, StartActions):
     # The worker
 
     def on_screen_resume(self) -> None:
-        """Take a worker for the current trial, unless one is held for it already, as behind a question."""
+        if self.session.trial is not None:
+            self._hold(self.session.trial)
+
+    def _hold(self, trial: int) -> None:
+        """Take a worker for this trial of the current study, unless one is held for it, as behind a question."""
         study, now = self.session.current(), self._turning
         if study is None:
             return
-        same = now is not None and (now.run.name, now.trial) == (study, self.session.trial or 0)
+        same = now is not None and (now.run.name, now.trial) == (study, trial)
         if not same or now is None or now.closed:
-            self._take(now if same else None)
+            self._take(trial, now if same else None)
 
     def on_screen_suspend(self) -> None:
         if self not in self.app.screen_stack:  # another place is shown, not a question over this one
@@ -79,10 +83,9 @@ class KnobScreen(StudyScreen, CopyActions, StartActions):
         if self._turning is not None:
             await self._turning.close()
 
-    def _take(self, before: Turning | None) -> None:
+    def _take(self, trial: int, before: Turning | None) -> None:
         self._give_back()
-        run = self.session.run(self.session.study or "")
-        self._turning = Turning(run, self.session.trial or 0, before)
+        self._turning = Turning(self.session.run(self.session.study or ""), trial, before)
         self.run_worker(self._start(self._turning), group="worker")
         self._show()
 
@@ -103,6 +106,10 @@ class KnobScreen(StudyScreen, CopyActions, StartActions):
 
     def show_state(self, state: StudyState | None) -> None:
         self._state = state
+        if state is not None and self.session.trial is None and self in self.app.screen_stack:
+            # The pick as it is now: the model in hand does not change while the study goes on.
+            self.session.trial = self.session.trial_of(state)
+            self._hold(self.session.trial)
         self._show()
 
     def picks_changed(self) -> None:
@@ -128,6 +135,8 @@ class KnobScreen(StudyScreen, CopyActions, StartActions):
 
     def _top(self, width: int, height: int) -> Sequence[Line]:
         if self._turning is None:
+            if self.session.study is not None:
+                return []  # which trial it is, the study's state tells in a moment
             text = f"No study yet, and so no model: {hint('lab')} starts one, {hint('studies')} opens one."
             return [[(text, "muted")]]
         return knob.top(self._turning, width, self.size.height)
@@ -160,7 +169,7 @@ class KnobScreen(StudyScreen, CopyActions, StartActions):
 
     def action_again(self) -> None:
         if self._turning is not None and self._turning.reason:
-            self._take(self._turning)
+            self._take(self._turning.trial, self._turning)
         else:
             self.post_message(Tell("Its worker is there"))
 

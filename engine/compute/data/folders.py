@@ -17,10 +17,12 @@ from engine.compute.data.pixels import Fit
 from engine.datasets.layout import IMAGE_SUFFIXES, is_image, kind_of, passed_over
 from engine.datasets.records import Layout
 from engine.errors import SecateurError
+from engine.text.visible import visible
 
 LOOKED_AT = 64
-"""Files that are opened to see whether they hold several pictures."""
+"""Files that are opened to see whether they hold more than an image."""
 WITH_PAGES = (".gif", ".png", ".tif", ".tiff", ".webp")
+OPAQUE = 255
 LISTED = 12
 """How many files that are no images an error names."""
 
@@ -44,20 +46,38 @@ def in_colour(files: Files) -> bool:
     return False
 
 
-def several_pictures(files: Files) -> Iterator[str]:
-    """A notice if a file, of some looked at, holds several pictures (pages, frames), of which the first is the image.
+def left_out(files: Files, fit: Fit) -> list[str]:
+    """Notices of what files, of some looked at, hold beside what is taken: several pictures (pages, frames), of which
+    the first is, or transparency, which only four channels have.
 
     A JPEG that a camera wrote is no such file, though it holds a small picture beside its own.
     """
+    notices: dict[str, str] = {}
     for number in range(0, len(files), max(1, len(files) // LOOKED_AT)):
-        if not files.place(number).lower().endswith(WITH_PAGES):
+        place = files.place(number)
+        if not place.lower().endswith(WITH_PAGES):
             continue
         with contextlib.suppress(*UNREADABLE):  # that is told where all images are read
             with cast(Image.Image, files.open(number)) as opened:
                 pages = int(getattr(opened, "n_frames", 1))
+                transparent = "transparent" not in notices and fit.channels != 4 and _is_seen_through(opened)
             if pages > 1:
-                yield f"{files.place(number)} holds {pages} pictures: of such files the first is taken"
-                return
+                notices.setdefault(
+                    "pages", f"{place} holds {pages} pictures: of such files the first is taken"
+                )
+            if transparent:
+                notices["transparent"] = (
+                    f"{place} is transparent in places: of such files the colours are taken that are stored there, "
+                    "whatever a viewer shows behind it (data.channels: 4 takes transparency as the fourth channel)"
+                )
+    return list(notices.values())
+
+
+def _is_seen_through(image: Image.Image) -> bool:
+    if not image.has_transparency_data:
+        return False
+    lowest, _ = cast(tuple[int, int], image.convert("RGBA").getchannel("A").getextrema())
+    return lowest < OPAQUE
 
 
 def list_classes(
@@ -93,6 +113,12 @@ def list_classes(
     if not classes:
         raise SecateurError(f"{root} holds no class folders", "Expected is a folder of images per class.")
     names = tuple(sorted(set(classes)))
+    if odd := next((name for name in names if os.fsencode(name) != name.encode("utf-8", "replace")), None):
+        raise SecateurError(
+            f"The name of the class folder {visible(odd)} is no text",
+            "It has bytes that are not UTF-8, as archives from other systems leave them.",
+            "Rename the folder: classes are told by its name in results and exports.",
+        )
     numbers = {name: number for number, name in enumerate(names)}
     return Listing(paths, names, torch.tensor([numbers[name] for name in classes]))
 
@@ -126,14 +152,23 @@ def _files(folder: Path, layout: Layout, suffixes: tuple[str, ...] | None) -> It
 def _no_images(files: list[str]) -> SecateurError:
     allowed = ", ".join(sorted(IMAGE_SUFFIXES))
     if len(files) == 1:
-        return SecateurError(
-            f"{files[0]} is not an image", f"Images end in {allowed}.", "Move the file elsewhere."
-        )
+        reason = _no_file(files[0])
+        detail = f"It is {reason}." if reason else f"Images end in {allowed}."
+        return SecateurError(f"{files[0]} is not an image", detail, "Move the file elsewhere.")
+    listed = [
+        f"  {file} ({reason})" if (reason := _no_file(file)) else f"  {file}" for file in files[:LISTED]
+    ]
     more = [f"  and {len(files) - LISTED} more"] if len(files) > LISTED else []
     return SecateurError(
-        "A file among the images is none"
-        if len(files) == 1
-        else f"{len(files)} files among the images are none",
-        "\n".join([*(f"  {file}" for file in files[:LISTED]), *more]),
+        f"{len(files)} files among the images are none",
+        "\n".join([*listed, *more]),
         f"Move them elsewhere. Images end in {allowed}.",
     )
+
+
+def _no_file(path: str) -> str:
+    """What is there in place of a file; "" for a file."""
+    place = Path(path)
+    if place.is_file():
+        return ""
+    return "a link to nothing, or to a folder around it" if place.is_symlink() else "a pipe or a device"

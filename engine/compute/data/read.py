@@ -1,5 +1,6 @@
 """Reading a data set as it is published: images and labels of the splits it brings, before ours are drawn."""
 
+import unicodedata
 from dataclasses import replace
 from pathlib import Path
 from typing import assert_never
@@ -7,7 +8,7 @@ from typing import assert_never
 import torch
 
 from engine.compute.data.digits import DIGITS, read_digits
-from engine.compute.data.folders import Listing, in_colour, list_classes, several_pictures
+from engine.compute.data.folders import Listing, in_colour, left_out, list_classes
 from engine.compute.data.idx import read_idx
 from engine.compute.data.images import Decoded, Pixels
 from engine.compute.data.pixels import Fit
@@ -29,6 +30,7 @@ from engine.datasets.records import (
 from engine.datasets.shards import class_names, own_shards
 from engine.errors import SecateurError
 from engine.params.preset import Data
+from engine.text.phrases import listed
 
 
 def read_source(params: Data, location: Location, record: Record, cache: Path | None = None) -> Source:
@@ -101,8 +103,8 @@ def _own_folders(root: Path, params: Data) -> Source:
     fit = Fit.of(params)
     # A colour image first makes all of them colour; after a grey one, a colour image is an error.
     colour = fit.channels is None and in_colour(listings["train"].paths)
-    source = _from_listings(listings, replace(fit, channels=3) if colour else fit)
-    return replace(source, notices=tuple(several_pictures(listings["train"].paths)))
+    fit = replace(fit, channels=3) if colour else fit
+    return replace(_from_listings(listings, fit), notices=tuple(left_out(listings["train"].paths, fit)))
 
 
 def _own_shards(root: Path, params: Data, cache: Path | None) -> Source:
@@ -130,9 +132,16 @@ def _from_listings(listings: dict[str, Listing], fit: Fit) -> Source:
         if unknown:
             raise SecateurError(
                 f"The {split} images have classes that the training images lack",
-                f"Only there: {', '.join(unknown[:5])}{' …' if len(unknown) > 5 else ''}.",
+                f"Only there: {', '.join(unknown[:5])}{' …' if len(unknown) > 5 else ''}.{_alike(unknown, names)}",
                 "Name the class folders alike in all splits.",
             )
         own = torch.tensor([numbers[name] for name in listing.names])
         parts[split] = LabelledImages(Decoded(listing.paths, fit), own[listing.classes])
     return Source(parts["train"], parts.get("validation"), parts.get("test"), names)
+
+
+def _alike(unknown: list[str], names: tuple[str, ...]) -> str:
+    """What is to be said of names that look like others and are stored otherwise, as macOS stores accents."""
+    known = {unicodedata.normalize("NFC", name) for name in names}
+    alike = [name for name in unknown if unicodedata.normalize("NFC", name) in known]
+    return f" {listed(alike)}: looks the same, but is stored in other characters (Unicode)." if alike else ""

@@ -103,20 +103,35 @@ def _pair(value: Any, split: str, params: Data) -> tuple[Tensor, Tensor]:
 
 
 def _tensor(value: Any, what: str, name: str) -> Tensor:
-    if isinstance(value, Tensor):
-        return aligned(value.detach().cpu())
     try:
+        if isinstance(value, Tensor):
+            return _signed(aligned(_readable(value).detach().cpu()))
         array = np.ascontiguousarray(value)
         if isinstance(value, np.ma.MaskedArray) and value.mask.any():
             raise ValueError("some values are masked, and what stands there is not known")
         if array.dtype.kind not in NUMBERS:
             raise ValueError(f"its values are {array.dtype}, not numbers")
-        if array.dtype == np.uint64 and array.size and array.max() > np.iinfo(np.int64).max:
-            raise ValueError("it has values beyond 2⁶³")
-        array = array.astype(np.int64) if array.dtype == np.uint64 else array
-        return from_array(array.astype(array.dtype.newbyteorder("="), copy=False))
+        return _signed(from_array(array.astype(array.dtype.newbyteorder("="), copy=False)))
     except (TypeError, ValueError) as error:
         raise _wrong(name, f"The {what} are {_kind(value)}: {error}.") from error
+
+
+def _readable(tensor: Tensor) -> Tensor:
+    """The tensor itself. Raises ValueError where its values don't lie in memory one by one."""
+    if tensor.is_meta:
+        raise ValueError("it has no values (device meta)")
+    if tensor.is_nested or tensor.layout != torch.strided:
+        raise ValueError("it is sparse or nested, not dense")
+    if tensor.is_quantized:
+        raise ValueError("it is quantized")
+    return tensor
+
+
+def _signed(tensor: Tensor) -> Tensor:
+    """Whole numbers of 16 and more bits without sign, of which torch can compute next to nothing, with one."""
+    if tensor.dtype == torch.uint64 and bool((tensor.view(torch.int64) < 0).any()):
+        raise ValueError("it has values beyond 2⁶³")
+    return tensor.to(torch.int64) if tensor.dtype in (torch.uint16, torch.uint32, torch.uint64) else tensor
 
 
 def _images(images: Tensor, split: str, params: Data) -> Tensor:
@@ -145,7 +160,7 @@ def _of_one_type(arrays: dict[str, tuple[Tensor, Tensor]], name: str) -> dict[st
     """Images that are uint8 in some splits are so in all, or refused; floats that are 8 bits over 255 become these."""
     as_bytes = {split: _as_bytes(images) for split, (images, _) in arrays.items()}
     if any(images is None for images in as_bytes.values()):
-        mixed = {images.dtype for images, _ in arrays.values()}
+        mixed = dict.fromkeys(images.dtype for images, _ in arrays.values())
         if len(mixed) > 1:
             raise _wrong(name, f"The splits' images have different types: {' and '.join(map(str, mixed))}.")
         return arrays

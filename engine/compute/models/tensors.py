@@ -8,6 +8,9 @@ from torch import Tensor, nn
 
 from engine.compute.models.attributes import loose_tensors
 
+STATISTICS = ("running_mean", "running_var")
+"""Buffers of normalization, which follow the weights."""
+
 
 def saved(model: nn.Module) -> dict[str, Tensor]:
     """Parameters and buffers by name, as a state_dict has them: each name of a shared one too, no unsaved buffers."""

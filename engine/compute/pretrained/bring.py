@@ -21,7 +21,7 @@ from engine.compute.models.build import build
 from engine.compute.pretrained import detectors, masks, own
 from engine.compute.pretrained.convert import compare_answers, flags, take_sizes_
 from engine.compute.pretrained.files import refused
-from engine.compute.pretrained.guess import BOUND, Match, guess, match
+from engine.compute.pretrained.guess import BOUND, Match, guess, match, runs
 from engine.compute.pretrained.inert import UNREADABLE
 from engine.compute.pretrained.parts import named, readings
 from engine.compute.pretrained.shapes import AUXILIARY, narrow_, skeleton
@@ -93,6 +93,9 @@ def _from_file(path: Path, params: Model, offered: Architecture) -> tuple[nn.Mod
         fitting = match(offered, groups, trusted=trusted)
     if not fitting.difference.fits:
         raise _misnamed(str(path), fitting, groups, offered, trusted)
+    is_ours = not guessed and not trusted and is_built_in(fitting.arch.name)
+    if is_ours and fitting.difference.narrower and not runs(fitting):
+        raise _apart(str(path), fitting)
     notices = [*file.notices, *_described(fitting, path.name, guessed)]
     _check_size(fitting.arch, offered)
     fitting = replace(fitting, state=own.made(fitting.arch, fresh, fitting.state))
@@ -119,6 +122,20 @@ def _readings(state: dict[str, Tensor], params: Model, path: Path) -> list[list[
             "Correct model.part, or leave it out.",
         )
     return groups
+
+
+def _apart(source: str, fitting: Match) -> SecateurError:
+    """Of weights that are narrower than the network's in a way that no pruning leaves."""
+    own = skeleton(fitting.arch).state_dict()
+    state = fitting.state
+    lines = [
+        f"{name} is {tuple(state[name].shape)}, the model has {tuple(own[name].shape)}"
+        for name in fitting.difference.narrower
+    ]
+    error = unfit(source, [*lines, "sizes of layers that follow each other do not go together"])
+    return SecateurError(
+        error.title, error.detail, "Correct or replace the file; transposed weights turn back."
+    )
 
 
 def _misnamed(

@@ -80,7 +80,7 @@ def guess(groups: Sequence[list[Variant]], offered: Architecture, *, trusted: bo
         exact = [match for match in fitting if match.difference.exact]
         if len({match.arch.name for match in exact}) > 1:
             raise _ambiguous(exact)
-        pruned = [] if exact else [match for match in fitting if trusted or _runs(match)]
+        pruned = [] if exact else [match for match in fitting if trusted or runs(match)]
         if exact or pruned:
             _check_alone(groups, exact[0] if exact else pruned[0], offered, trusted)
             return exact[0] if exact else min(pruned, key=_parameters)
@@ -259,7 +259,7 @@ def _staged(name: str, tensor: Tensor) -> bool:
     return name.startswith("layer") and tensor.ndim == 4
 
 
-def _runs(candidate: Match) -> bool:
+def runs(candidate: Match) -> bool:
     """Whether the narrower network takes an image: sizes of layers that follow each other then agree."""
     arch = candidate.arch
     if arch.name == "torchvision/inception_v3":

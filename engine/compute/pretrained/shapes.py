@@ -99,6 +99,9 @@ def compare(model: nn.Module, state: dict[str, Tensor], *, trusted: bool = False
     misfits, narrower = [], []
     for name in own.keys() & state.keys():
         has, wanted = tuple(state[name].shape), tuple(own[name].shape)
+        if own[name].is_floating_point() and not state[name].is_floating_point():
+            misfits.append(f"{name} holds {_numbers(state[name])}, the model has {_numbers(own[name])}")
+            continue
         if has == wanted:
             continue
         if _smaller(has, wanted) and (trusted or not _of_attention(model, name)):
@@ -112,6 +115,10 @@ def compare(model: nn.Module, state: dict[str, Tensor], *, trusted: bool = False
         tuple(sorted(narrower)),
         len(own.keys() & state.keys()),
     )
+
+
+def _numbers(tensor: Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
 
 
 def _smaller(has: tuple[int, ...], wanted: tuple[int, ...]) -> bool:

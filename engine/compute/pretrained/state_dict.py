@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from engine.compute.models.tensors import STATISTICS
 from engine.compute.pretrained.files import refused
 from engine.compute.pretrained.weight_files import read
 from engine.errors import SecateurError
@@ -32,20 +33,45 @@ def load_into(model: nn.Module, state: dict[str, Tensor], source: str) -> None:
     ]
     if wrong:
         raise unfit(source, wrong)
+    _check_values(model, state, source)
     full = OrderedDict((name, state.get(name, tensor)) for name, tensor in own.items())
     # Some of torchvision's modules (MNASNet) refuse weights that do not say which version they are of.
     full._metadata = getattr(own, "_metadata", {})  # type: ignore[attr-defined]
     model.load_state_dict(full)
 
 
+def _check_values(model: nn.Module, state: dict[str, Tensor], source: str) -> None:
+    """Raises SecateurError where what training moves holds what no training leaves: a mask may well hold -inf."""
+    moved = {name for name, p in model.named_parameters(remove_duplicate=False) if p.requires_grad}
+    wrong = []
+    for name, tensor in state.items():
+        leaf = name.rpartition(".")[2]
+        if not tensor.is_floating_point() or (name not in moved and leaf not in STATISTICS):
+            continue
+        if not bool(tensor.isfinite().all()):
+            wrong.append(f"{name} has values that are no numbers (NaN or infinite)")
+        elif leaf == "running_var" and bool((tensor < 0).any()):
+            wrong.append(f"{name} has variances below 0")
+    if wrong:
+        raise SecateurError(
+            f"The weights in {source} can't be computed with",
+            _listed(wrong),
+            "Their training may have diverged before they were saved: bring an earlier file.",
+        )
+
+
 def unfit(source: str, wrong: list[str]) -> SecateurError:
     """The error for weights that do not fit: the first differences, and how many more there are."""
-    more = f"\n  … and {len(wrong) - LISTED} more" if len(wrong) > LISTED else ""
     return SecateurError(
         f"The weights in {source} do not fit the model",
-        "\n".join(f"  {visible(line)}" for line in sorted(wrong)[:LISTED]) + more,
+        _listed(wrong),
         "Name the architecture they belong to, or leave model.name out to have it recognized.",
     )
+
+
+def _listed(wrong: list[str]) -> str:
+    more = f"\n  … and {len(wrong) - LISTED} more" if len(wrong) > LISTED else ""
+    return "\n".join(f"  {visible(line)}" for line in sorted(wrong)[:LISTED]) + more
 
 
 def pretrained_state(params: Model) -> tuple[dict[str, Tensor], int]:

@@ -1,5 +1,6 @@
 """What training and measuring need to know of a task, and nothing else of it."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -9,6 +10,8 @@ from torch import Tensor, nn
 from engine.compute.data import Dataset, Split
 
 Reduction = Literal["mean", "sum"]
+Outputs = Iterable[tuple[Tensor, Tensor]]
+"""Of each batch of images what a network gives, and what is compared with it: (N, …) both."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,7 @@ class Task(Protocol):
     def score(self, model: nn.Module, data: Dataset, split: Split, device: torch.device) -> Score:
         """Run `model` in eval mode over the whole split; its training mode is restored afterwards."""
 
-    def deviation(self, expected: Tensor, given: Tensor) -> float:
+    def deviation(self, outputs: Outputs) -> float:
         """How far a compressed network's outputs for some images are from those of the network it was, relative to how
         much these differ from image to image: 0 for equal ones, 1 for outputs that tell nothing."""
 

@@ -8,7 +8,7 @@ from engine.compute.data import Dataset, Split
 from engine.compute.layers.pieces import at_once
 from engine.compute.measures.classes import beside_accuracy
 from engine.compute.memory import halving_batch
-from engine.compute.tasks.base import Reduction, Score
+from engine.compute.tasks.base import Outputs, Reduction, Score
 from engine.compute.tasks.output import main_output, relative_square
 
 BATCH = 500
@@ -44,8 +44,9 @@ class Classification:
         beside = beside_accuracy(outputs, split.labels)
         return Score(predictions, accuracy, float(loss), {"accuracy": accuracy}, beside)
 
-    def deviation(self, expected: Tensor, given: Tensor) -> float:
-        """Mean square of the difference over the variance of the logits `expected`, (N, classes) both."""
+    def deviation(self, outputs: Outputs) -> float:
+        """Mean square of the difference over the variance of the logits, (N, classes) of each batch."""
+        expected, given = (torch.cat(parts) for parts in zip(*outputs, strict=True))
         return relative_square(expected, given)
 
     def agreement(self, one: Tensor, two: Tensor) -> float | None:

@@ -7,8 +7,8 @@ from engine.compute.data import Dataset, Split
 from engine.compute.layers.pieces import at_once
 from engine.compute.memory import halving_batch
 from engine.compute.models.int8 import QuantizedNetwork
-from engine.compute.tasks.base import Reduction, Score
-from engine.compute.tasks.output import relative_square
+from engine.compute.tasks.base import Outputs, Reduction, Score
+from engine.compute.tasks.output import RelativeSquare
 from engine.compute.yolo import library
 from engine.errors import SecateurError
 
@@ -56,15 +56,18 @@ class Detection:
         measures = {"map50_95": map50_95, "map50": map50}
         return Score(_stored(detections), map50_95, loss, measures)
 
-    def deviation(self, expected: Tensor, given: Tensor) -> float:
+    def deviation(self, outputs: Outputs) -> float:
         """Of decoded outputs (N, 4 + classes, A): the mean of that of the scores and that of the boxes.
 
         Each relative to its own spread, because boxes are in pixels; and a box counts as much as `expected` believes in
         its anchor, because most anchors see no object and their boxes mean nothing.
         """
-        boxes, scores = expected[:, :4], expected[:, 4:]
-        belief = scores.amax(1, keepdim=True).expand_as(boxes)
-        return (relative_square(scores, given[:, 4:]) + relative_square(boxes, given[:, :4], belief)) / 2
+        of_scores, of_boxes = RelativeSquare(), RelativeSquare()
+        for expected, given in outputs:
+            boxes, scores = expected[:, :4], expected[:, 4:]
+            of_scores.add(scores, given[:, 4:])
+            of_boxes.add(boxes, given[:, :4], scores.amax(1, keepdim=True).expand_as(boxes))
+        return (of_scores.value + of_boxes.value) / 2
 
     def agreement(self, one: Tensor, two: Tensor) -> float | None:
         """None: two sets of boxes are more or less alike, and no share of equal ones says how much."""

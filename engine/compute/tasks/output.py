@@ -7,6 +7,8 @@ from torch import Tensor
 
 from engine.errors import UsageError
 
+TINY = torch.finfo(torch.float64).tiny
+
 
 def main_output(output: Any) -> Any:
     """The logits among what a classifier gives in training: its output, or the first of several.
@@ -49,16 +51,45 @@ def logits(output: object, images: Tensor, classes: int, name: str, doing: str) 
     )
 
 
-def relative_square(expected: Tensor, given: Tensor, weights: Tensor | None = None) -> float:
-    """Mean square of the difference, over that of `expected` from its mean over images; all (N, …) of one shape.
-
-    `weights`, of that shape too, say how much each value counts.
-    """
+def relative_square(expected: Tensor, given: Tensor) -> float:
+    """Mean square of the difference, over that of `expected` from its mean over images; (N, …) both."""
     expected, given = expected.double(), given.double()
-    shares = 1.0 if weights is None else weights.double()
-    spread = ((expected - expected.mean(0)).square() * shares).mean()
-    error = ((given - expected).square() * shares).mean()
-    return float(error / spread.clamp_min(torch.finfo(torch.float64).tiny))
+    spread = (expected - expected.mean(0)).square().mean()
+    error = (given - expected).square().mean()
+    return float(error / spread.clamp_min(TINY))
+
+
+class RelativeSquare:
+    """`relative_square` of outputs that are too many to be held: a few sums for each position are.
+
+    Σ w (x - m)² = Σ w x² - 2 m Σ w x + m² Σ w, with the images' mean m; of x less the first image's, so that little is
+    lost to rounding where images are nearly alike.
+    """
+
+    def __init__(self) -> None:
+        self._count, self._error = 0, 0.0
+        self._origin = self._values = self._weights = self._products = self._squares = torch.zeros(())
+
+    def add(self, expected: Tensor, given: Tensor, weights: Tensor | None = None) -> None:
+        """Take in a batch, (N, …) all; `weights` say how much each value counts."""
+        if not self._count:
+            self._origin = expected[0].double()
+        for number, (one, other) in enumerate(zip(expected.double(), given.double(), strict=True)):
+            shares = torch.ones_like(one) if weights is None else weights[number].double()
+            self._count += 1
+            self._error += float(((other - one).square() * shares).sum())
+            one = one - self._origin
+            self._values = self._values + one
+            self._weights = self._weights + shares
+            self._products = self._products + shares * one
+            self._squares = self._squares + shares * one.square()
+
+    @property
+    def value(self) -> float:
+        """Of all that was added."""
+        mean = self._values / self._count
+        spread = (self._squares - 2 * mean * self._products + mean.square() * self._weights).sum()
+        return self._error / max(float(spread), TINY)
 
 
 def images_in(images: Tensor) -> str:

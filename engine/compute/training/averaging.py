@@ -22,7 +22,10 @@ def decay_after(updates: int, params: Ema) -> float:
 
 
 class Average:
-    """Averages of all that a network's state_dict holds in floating point, BatchNorm's statistics among it.
+    """Averages of what training moves: trained parameters and the statistics of normalization.
+
+    Anything else (frozen weights, masks, tables, counters of the network's own code) stays as the last update left it,
+    and so does a single value that is not finite: an average with infinity is none.
 
     Attributes:
         state: The averages by name, on the network's device.
@@ -31,18 +34,24 @@ class Average:
     def __init__(self, model: nn.Module, params: Ema) -> None:
         self._model = model
         self._params = params
-        self.state = {name: tensor.detach().clone() for name, tensor in self._live().items()}
+        moved = {name: t for name, t in tensors.saved(model).items() if _is_moved(name, t)}
+        self.state = {name: tensor.detach().clone() for name, tensor in moved.items()}
+        self._partly = [name for name, tensor in self.state.items() if not bool(tensor.isfinite().all())]
 
     def _live(self) -> dict[str, Tensor]:
         """The network's tensors as they are now, looked up anew because its own code may exchange them."""
-        return {n: t for n, t in tensors.saved(self._model).items() if t.is_floating_point()}
+        now = tensors.saved(self._model)
+        return {name: now[name] for name in self.state}
 
     @torch.no_grad()
     def update(self, updates: int) -> None:
         """Take in the weights after the update of this number, from 1 over the whole training."""
         live = self._live()
         share = 1 - decay_after(updates, self._params)
-        torch._foreach_lerp_(list(self.state.values()), [live[name] for name in self.state], share)
+        torch._foreach_lerp_(list(self.state.values()), list(live.values()), share)
+        for name in self._partly:
+            average = self.state[name]
+            average.copy_(torch.where(average.isfinite(), average, live[name]))
 
     @torch.no_grad()
     def fill_(self) -> None:
@@ -73,3 +82,9 @@ class Average:
         live = self._live()
         for name, tensor in state.items():
             live[name].copy_(tensor)
+
+
+def _is_moved(name: str, tensor: Tensor) -> bool:
+    return tensor.is_floating_point() and (
+        tensor.requires_grad or name.rpartition(".")[2] in tensors.STATISTICS
+    )

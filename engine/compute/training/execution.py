@@ -83,7 +83,7 @@ class Recorded:
         tensors.fill_(self._network, state)
         attributes.restore_(self._network, plain)
         self._clear()
-        graph = torch.cuda.CUDAGraph()
+        graph, here = torch.cuda.CUDAGraph(), torch.cuda.current_stream()
         try:
             # What other threads do is none of the graph's: a DataLoader's pins the next images meanwhile.
             with torch.cuda.graph(graph, capture_error_mode="thread_local"):
@@ -91,6 +91,7 @@ class Recorded:
         except torch.OutOfMemoryError:
             raise
         except RuntimeError as error:
+            torch.cuda.set_stream(here)  # torch leaves the recording's where that can't be ended
             # Ending a recording that memory ran out in may fail in turn, and is then what is raised.
             if isinstance(error.__context__, torch.OutOfMemoryError):
                 raise error.__context__ from None

@@ -2,6 +2,7 @@
 
 import math
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -72,7 +73,7 @@ class _Run:
     """The model as it is called: itself, or with compiled passes."""
 
     def __post_init__(self) -> None:
-        self.called, self.gradients = self.model, partial(_gradients, self)
+        self.called, self.gradients = self.model, self.eagerly()
         match getattr(self.params, "execution", "eager"):
             case "compile":
                 self.called = execution.compiled(self.model)
@@ -80,6 +81,14 @@ class _Run:
                 self.gradients = execution.Recorded(self.trained, self.gradients)
             case _:
                 pass
+
+    def eagerly(self) -> execution.Gradients:
+        """What computes gradients operator by operator.
+
+        It does not hold the training, which holds it: a circle would keep a graph's memory on the GPU until Python next
+        looks for circles.
+        """
+        return partial(_gradients, weakref.proxy(self))
 
     @property
     def trained(self) -> nn.Module:
@@ -222,7 +231,7 @@ def _halving(run: _Run, epoch: int, start: resume.Snapshot) -> tuple[float, floa
             if run.micro == 1:
                 raise out_of_memory(error) from error
         # A recorded graph holds all the memory that it was recorded with.
-        run.gradients = partial(_gradients, run)
+        run.gradients = run.eagerly()
         torch.cuda.empty_cache()
         resume.put_back(run.trained, run.optimizer, start)
         if run.average is not None and average is not None:
@@ -281,7 +290,7 @@ def _train_epoch(run: _Run, epoch: int) -> tuple[float, float]:
         train,
         params.batch,
         order=order[done * params.batch :],
-        augment=params.augment,
+        augment=params.augment_in(epoch),
         mosaic=params.mosaic.share_in(epoch, params.epochs) if params.mosaic else 0.0,
         generator=augmenting,
         device=context.device,

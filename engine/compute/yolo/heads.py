@@ -14,7 +14,7 @@ def head_outputs(model: nn.Module) -> set[str]:
     Where a chain took the place of one (`factorize`), it is the chain's last.
     """
     return {
-        f"{name}.{branch}.{level}.{_last_convolution(layers)}"
+        f"{name}.{branch}.{level}.{last_convolution(layers)}"
         for name, module in model.named_modules()
         if f"{type(module).__module__}.{type(module).__name__}" == HEAD
         for branch in BRANCHES
@@ -22,6 +22,7 @@ def head_outputs(model: nn.Module) -> set[str]:
     }
 
 
-def _last_convolution(layers: nn.Module) -> str:
+def last_convolution(layers: nn.Module) -> str:
+    """The name below `layers` of their last convolution; "" where they are one themselves."""
     names: list[str] = [name for name, layer in layers.named_modules() if isinstance(layer, nn.Conv2d)]
     return names[-1]

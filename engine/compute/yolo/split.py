@@ -5,6 +5,7 @@ place; where channels go, that place moves. With a convolution of its own for ea
 """
 
 import copy
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,12 +18,18 @@ PER_FILTER = ("weight", "bias", "running_mean", "running_var")
 
 
 class SplitC2f(nn.Module):
-    """C2f or C3k2 with one first convolution per half; `f` and `i` say where in the network it stands."""
+    """C2f or C3k2 with one first convolution per half; `f` and `i` say where in the network it stands.
+
+    Where a chain took the place of that convolution (`factorize`), only its last one gives the halves: those before it
+    are computed once, for both.
+    """
 
     def __init__(self, whole: nn.Module) -> None:
         super().__init__()
-        self.cv0 = _half(whole.cv1, first=True)  # type: ignore[arg-type]
-        self.cv1 = _half(whole.cv1, first=False)  # type: ignore[arg-type]
+        entry: Any = whole.cv1
+        self.before = entry.conv[:-1] if isinstance(entry.conv, nn.Sequential) else nn.Sequential()
+        self.cv0 = _half(entry, first=True)
+        self.cv1 = _half(entry, first=False)
         self.cv2 = whole.cv2
         self.m = whole.m
         self.f, self.i = whole.f, whole.i
@@ -30,6 +37,7 @@ class SplitC2f(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) → (B, C', H, W)."""
+        x = self.before(x)
         parts = [self.cv0(x), self.cv1(x)]
         for block in self.m:  # type: ignore[union-attr]
             parts.append(block(parts[-1]))
@@ -48,10 +56,13 @@ def cut_blocks(model: nn.Module) -> list[str]:
     return [name for name, module in model.named_modules() if type(module).__name__ in CUT]
 
 
-def _half(whole: nn.Module, *, first: bool) -> nn.Module:
-    """A Conv (convolution, normalization, activation) with one half of the filters of `whole`."""
-    half = copy.deepcopy(whole)
+def _half(entry: nn.Module, *, first: bool) -> nn.Module:
+    """A Conv (convolution, normalization, activation) with one half of the filters of `entry`; of a chain, its last
+    convolution alone."""
+    half = copy.deepcopy(entry)
     conv, norm = half.conv, half.bn
+    if isinstance(conv, nn.Sequential):
+        conv = conv[-1]
     assert isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)
     kept = slice(0, conv.out_channels // 2) if first else slice(conv.out_channels // 2, None)
     mask = mask_of(conv)

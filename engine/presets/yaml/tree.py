@@ -208,7 +208,18 @@ class _Composer:
         except (yaml.YAMLError, ValueError, OverflowError) as error:
             raise self._not_yaml(error) from error
         self.line = event.start_mark.line + 1
+        if isinstance(event, yaml.ScalarEvent):
+            event.value = self._whole(event.value)
         return event
+
+    def _whole(self, text: str) -> str:
+        """The text with each pair of halves made the character that it is: JSON escapes those beyond 16 bits so."""
+        try:
+            return text.encode("utf-16", "surrogatepass").decode("utf-16")
+        except UnicodeDecodeError:
+            raise self._fatal(
+                "", "given half a character (`\\ud800` to `\\udfff`)", "both halves of it"
+            ) from None
 
     def _not_yaml(self, error: Exception) -> _Fatal:
         line, given, allowed = explain(error, self.text, self.line)

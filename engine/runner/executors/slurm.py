@@ -147,7 +147,9 @@ def _script(run: RunDir, tasks: Tasks, stage: Stage) -> str:
     command = [*python, "-P", "-c", TASK, str(run.path), stage.name]
     about = script.Stage(run.name, run.path, stage.name, stage.tasks, stage.exclusive)
     own = environment.importable() | {n: v for n in script.PORTABLE if (v := os.environ.get(n))}
-    return script.text(tasks.asked, about, command, own | environment.chosen_selectors(), tasks.excluded)
+    hashing = {"PYTHONHASHSEED": environment.process_variables()["PYTHONHASHSEED"]}
+    variables = own | hashing | environment.chosen_selectors()
+    return script.text(tasks.asked, about, command, variables, tasks.excluded)
 
 
 def start(

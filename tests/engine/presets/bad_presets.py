@@ -59,6 +59,9 @@ NOT_YAML = [
     whole("back-tick", "about: `x`\n", 1, "", "cannot begin a value", "quotes"),
     whole("two documents", "about: a\n---\nabout: b\n", 2, "", "second document", "one preset per file"),
     whole("control character", "about: a\nseed: \x01\n", 2, "", "text files do not hold"),
+    whole(
+        "half a character", 'about: a\nmodel: {name: "\\ud83d"}\n', 2, "", "half a character", "both halves"
+    ),
     whole("unknown escape", 'about: a\nseed: "\\UFFFFFFFF"\n', 2, "", "cannot be read"),
     section(
         "duplicate section", "model: {name: resnet32}", 4, "model", "is written twice", "first at p.yaml:1"

@@ -1,5 +1,6 @@
 """YAML 1.2's core schema, places, and writing that reads back."""
 
+import json
 from typing import Any
 
 import pytest
@@ -42,6 +43,11 @@ def test_plain_values_follow_the_core_schema(text: str, value: Any) -> None:
     assert resolve(text) == value
     assert type(resolve(text)) is type(value)
     assert tree(f"a: {text}").plain() == {"a": value}
+
+
+def test_characters_that_json_escapes_in_two_halves_are_whole() -> None:
+    text = {"about": "half of \U0001f600"}
+    assert tree(json.dumps(text)).plain() == text
 
 
 def test_quoted_values_are_text() -> None:

@@ -51,6 +51,12 @@ def test_mkl_is_reproducible_in_every_process_that_computes(monkeypatch: pytest.
     assert launch.process_environment()["MKL_CBWR"] == "AUTO"
 
 
+def test_sets_of_strings_have_one_order_in_every_process() -> None:
+    command = [sys.executable, "-c", "print({str(number) for number in range(99)})"]
+    told = {subprocess.check_output(command, env=launch.process_environment()) for _ in range(2)}
+    assert len(told) == 1
+
+
 def test_what_a_user_sets_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MKL_CBWR", "AVX2")
     assert launch.process_environment()["MKL_CBWR"] == "AVX2"

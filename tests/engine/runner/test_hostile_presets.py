@@ -41,6 +41,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     os.mkfifo("pipe.pth")
     Path("loop.pth").symlink_to("loop.pth")
     Path("empty").mkdir()
+    Path("split").mkdir()
+    Path("split/model.safetensors.index.json").write_text("{}")
     Path("broken.py").write_text("def build(:\n")
     Path("net.pyc").write_bytes(b"\0")
     Path("images/a").mkdir(parents=True)
@@ -67,6 +69,7 @@ def refused(here: Path, *changes: str) -> str:
         ("https://example.org/w.pth", "fetch the file"),
         ("/etc", "It is a folder without"),
         ("empty/", "It is a folder without"),
+        ("split/", "weights in several files, which model.safetensors.index.json lists"),
         ("/dev/zero", "It is a device"),
         ("pipe.pth", "FIFO"),
         ("loop.pth", "Too many levels of symbolic links"),

@@ -38,6 +38,21 @@ def test_a_holder_whose_counter_stands_still_is_dead_by_the_readers_clock(
         assert (tmp_path / "claims" / "k").exists(), "what others took over is theirs"
 
 
+def test_a_holder_that_was_dead_before_a_reader_began_is_not_watched_for_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tasks that Slurm ends after a minute would wait for it one after the other, for ever."""
+    monkeypatch.setattr(claims, "BEAT_S", 0.0)
+    with Claims(tmp_path, "2_0.0") as other:
+        killed = Claims(tmp_path, "1_0.0")
+        killed._write()
+        assert killed.take("k")
+        assert not other.take("k")
+        written = other._file("2_0.0").stat().st_mtime
+        os.utime(killed._file("1_0.0"), (written, written - 2 * claims.DEAD_AFTER_S))
+        assert other.take("k")
+
+
 def test_what_a_buried_holder_had_is_free_within_seconds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,6 +18,7 @@ from tests.tui.terminal import Terminal
 from tui.app import Lab
 from tui.screens.knob import KnobScreen
 from tui.screens.lab import LabScreen
+from tui.session import Go
 
 PRESET = f"""\
 {study_lab.LEARNED}\
@@ -67,7 +68,7 @@ async def until(pilot: Pilot[None], true: Callable[[], object]) -> None:
     end = time.monotonic() + WITHIN_S
     while not true():
         assert time.monotonic() < end, painted(pilot.app)  # type: ignore[arg-type]
-        await pilot.pause(0.05)
+        await pilot.pause(0.02)
 
 
 async def words(pilot: Pilot[None], *wanted: str) -> str:
@@ -146,6 +147,18 @@ async def test_a_killed_worker_is_told_and_another_goes_on_and_makes_the_trial(
         assert abs(trial.results["validation_accuracy"] - told.quality) <= told.error + 1e-9
         assert trial.results["nonzero_parameters"] == told.costs.nonzero_parameters
         assert [step.reused for step in trial.steps] == [True, True, False, False]  # the trial, then the knob
+
+
+async def test_where_no_trial_was_chosen_the_model_is_the_studys_pick(app: Lab, study: study_lab.Lab) -> None:
+    """Not the first trial, which is another one here."""
+    app.session.trial = None
+    app.session.within = 100.0  # what is smallest may lose all that it knows
+    async with app.run_test(size=(120, 40)) as pilot:
+        await shows(pilot, "p-1  trial 1")
+        app.screen.post_message(Go("knob"))
+        await until(pilot, lambda: isinstance(app.screen, KnobScreen) and app.screen.ready())
+        assert isinstance(app.screen, KnobScreen) and app.screen._turning is not None
+        assert app.screen._turning.trial == app.session.trial == 1
 
 
 def test_keys_held_down_in_a_terminal(study: study_lab.Lab) -> None:

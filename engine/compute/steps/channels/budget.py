@@ -8,14 +8,22 @@ from torch import nn
 from engine.compute.context import Context
 from engine.compute.measures.counts import count
 from engine.compute.models.architecture import architecture
-from engine.compute.steps.channels.choose import Candidate, Levels, Removal, at_share, share_gone, until
+from engine.compute.steps.channels.choose import (
+    Candidate,
+    Levels,
+    Removal,
+    at_share,
+    share_gone,
+    until,
+    without_spare,
+)
 from engine.compute.steps.channels.cost import Cost, Predictor
 from engine.compute.steps.channels.groups import Group
 from engine.compute.steps.channels.latency_cost import LatencyCost
 from engine.compute.steps.rates import findings
 from engine.errors import SecateurError
 from engine.params.channels import PruneChannels
-from engine.results.tolerance import Curve, cost_at, loss_curves
+from engine.results.tolerance import Curve, added_curves, cost_at, loss_curves
 
 ROUNDING = 1e-12
 """Relative difference of costs that sums of floats may make."""
@@ -48,12 +56,18 @@ class Budget:
     cost: Cost
     levels: Levels | None = None
 
-    def taken(self, candidates: list[Candidate], order: list[Removal], progress: float = 1.0) -> int:
-        """How many of the ordered removals take the share `progress` of the way; all, if they do not suffice."""
+    def taken(
+        self, candidates: list[Candidate], order: list[Removal], progress: float = 1.0
+    ) -> list[Removal]:
+        """Those of the ordered removals that take the share `progress` of the way; all, if they do not suffice."""
         if not self.targets:
-            return at_share(order, self.ratio * progress)
-        taken = until(candidates, order, lambda left: all(t.reached(left, progress) for t in self.targets))
-        return len(order) if taken is None else taken
+            return order[: at_share(order, self.ratio * progress)]
+
+        def enough(left: Mapping[str, int]) -> bool:
+            return all(target.reached(left, progress) for target in self.targets)
+
+        number = until(candidates, order, enough)
+        return order if number is None else without_spare(candidates, order[:number], enough)
 
     def reached(self, candidates: list[Candidate], left: Mapping[str, int], progress: float) -> bool:
         """Whether the share `progress` of the way is done with `left` units."""
@@ -106,7 +120,8 @@ def budget_for(
         targets.append(Target("compression", predictor.parameters, params.compression, before))
     levels = None
     if params.scope in ("sensitivity", "solved"):
-        levels = levels_from(loss_curves(findings(model, "channels")["rows"]))
+        curves = added_curves if params.scope == "solved" else loss_curves
+        levels = levels_from(curves(findings(model, "channels")["rows"]))
     return Budget(tuple(targets), params.ratio, _weighed(predictor, targets), levels)
 
 
@@ -131,5 +146,5 @@ def _weighed(predictor: Predictor, targets: list[Target]) -> Cost:
 
 
 def levels_from(curves: Mapping[str, Curve]) -> Levels:
-    """The predicted increase of the loss by group and share removed; infinite beyond what was measured."""
+    """The predicted cost by group and share removed; infinite beyond what was measured."""
     return lambda group, share: cost_at(curves[group], share) if group in curves else float("inf")

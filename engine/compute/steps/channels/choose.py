@@ -7,7 +7,7 @@ needs. Units of a group go by importance, in steps that keep to the rounding, an
 import heapq
 import math
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -204,10 +204,31 @@ def at_share(order: list[Removal], ratio: float) -> int:
     return sum(removal.key <= ratio + 1e-9 for removal in order)
 
 
-def units_gone(order: list[Removal], taken: int) -> dict[str, Tensor]:
-    """Indices of the units that the first `taken` removals remove, by group."""
+def without_spare(
+    candidates: list[Candidate], taken: list[Removal], enough: Callable[[Mapping[str, int]], bool]
+) -> list[Removal]:
+    """The removals of `taken`, of which all are `enough`, less those that need not be.
+
+    The last one may save far more than lacked, where many channels go at once: what went before it is given back as
+    far as it fits, from the dearest on. Of a group the last to go is the first to come back.
+    """
+    left = left_after(candidates, taken, len(taken))
+    needed: list[Removal] = []
+    held: set[str] = set()
+    for removal in reversed(taken):
+        back = {**left, removal.group: left[removal.group] + len(removal.units)}
+        if removal.group not in held and enough(back):
+            left = back
+        else:
+            held.add(removal.group)
+            needed.append(removal)
+    return needed[::-1]
+
+
+def units_gone(removals: Iterable[Removal]) -> dict[str, Tensor]:
+    """Indices of the units that the removals remove, by group."""
     gone: dict[str, list[int]] = defaultdict(list)
-    for removal in order[:taken]:
+    for removal in removals:
         gone[removal.group] += removal.units
     return {name: torch.tensor(sorted(units)) for name, units in gone.items()}
 

@@ -102,9 +102,9 @@ def _terms(
     attentions without a weight are proportional to.
     """
     macs = {layer.name: layer.macs for layer in counts.layers}
-    parameters = {_plain(name) for name, _ in model.named_parameters()}
+    parameters = dict.fromkeys(_plain(name) for name, _ in model.named_parameters())
     terms, fixed_macs, fixed_parameters = [], 0.0, 0.0
-    for name in {*macs, *parameters}:
+    for name in macs | parameters:  # in the network's order, which sums depend on
         shape = sizes.get(name, torch.Size())
         own, elements = macs.get(name, 0), (shape.numel() if name in parameters else 0)
         keys = [axes[name, d] for d in range(len(shape)) if (name, d) in axes]

@@ -13,9 +13,10 @@ from engine.compute.layers import overlays
 from engine.compute.layers.passes import all_outputs
 from engine.compute.layers.select import prunable_layers
 from engine.compute.measures.products import unfused_attention
+from engine.compute.models.tensors import STATISTICS
 from engine.compute.steps.channels.attention import free_groups, ties
 from engine.compute.steps.channels.coupling import FIXED, CouplingGraph
-from engine.compute.steps.channels.groups import STATISTICS, Cut, Group, Role
+from engine.compute.steps.channels.groups import Cut, Group, Role
 from engine.compute.steps.channels.probe import verify_groups
 from engine.compute.steps.channels.trace import example_for, trace
 from engine.compute.steps.channels.yolo import protected_layers

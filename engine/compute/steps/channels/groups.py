@@ -11,9 +11,6 @@ from torch import Tensor
 Role = Literal["out", "in", "scale", "bias", "statistics"]
 """What a tensor does with a channel: makes it, takes it, scales it, adds to it, or describes it."""
 
-STATISTICS = ("running_mean", "running_var")
-"""BatchNorm's buffers."""
-
 
 @dataclass(frozen=True)
 class Cut:

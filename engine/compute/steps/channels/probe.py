@@ -11,7 +11,8 @@ from torch.nn.utils import parametrize
 from torch.overrides import TorchFunctionMode
 
 from engine.compute.layers.passes import tensors_in
-from engine.compute.steps.channels.groups import STATISTICS, Group, positions_gone
+from engine.compute.models.tensors import STATISTICS
+from engine.compute.steps.channels.groups import Group, positions_gone
 from engine.compute.steps.channels.shrink import shrink
 
 TOLERANCE = 0.05

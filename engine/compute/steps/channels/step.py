@@ -226,7 +226,7 @@ class Pruning:
         """The networks that an order of removals leads through."""
         (steered,) = self._budget.targets
         shares = shares_left(choice.candidates, choice.order, steered)
-        return Path(shares, lambda removals: units_gone(choice.order, removals))
+        return Path(shares, lambda removals: units_gone(choice.order[:removals]))
 
     def _proposed(self, groups: list[Group], number: int) -> Path:
         """Those that the solver proposes, at ever less of the predicted milliseconds."""
@@ -242,7 +242,7 @@ class Pruning:
         budget = self._budget
         if self._scope != "solved":
             choice = self.choice(groups, number, self._scope)
-            return units_gone(choice.order, budget.taken(choice.candidates, choice.order, progress))
+            return units_gone(budget.taken(choice.candidates, choice.order, progress))
         candidates = self._ranked(groups, number)
         assert budget.levels is not None
         return solved(

@@ -4,7 +4,7 @@ from torch import nn
 
 from engine.compute.models import edits
 from engine.compute.models.architecture import architecture
-from engine.compute.yolo.heads import head_outputs
+from engine.compute.yolo.heads import head_outputs, last_convolution
 from engine.compute.yolo.split import cut_blocks, split
 from engine.params.catalog import DETECTOR
 
@@ -36,5 +36,6 @@ def protected_layers(model: nn.Module) -> set[str]:
                 f"{name}.{inner}" for inner, m in module.named_modules() if isinstance(m, nn.Conv2d)
             }
         elif type(module).__name__ == "C2PSA":
-            protected.add(f"{name}.cv1.conv")
+            entry = f"{name}.cv1"
+            protected.add(f"{entry}.{last_convolution(model.get_submodule(entry))}")
     return protected

@@ -74,7 +74,7 @@ class Channels:
         params, choice = self._params(value), self._choice
         (target,) = self._budget.targets
         budget = replace(self._budget, targets=(replace(target, times=value),))
-        gone = units_gone(choice.order, budget.taken(choice.candidates, choice.order))
+        gone = units_gone(budget.taken(choice.candidates, choice.order))
         left = {g.name: g.units - len(gone.get(g.name, ())) for g in self._groups}
         model = copy.deepcopy(self._model)
         shrink(model, self._groups, gone)

@@ -362,12 +362,18 @@ def test_what_is_no_plain_file_or_leads_in_circles_is_told_or_passed_over(tmp_pa
     with pytest.raises(SecateurError, match="cat/round is not an image"):
         read(root)
     (root / "cat" / "round").unlink()
+    (root / "cat" / "gone.png").symlink_to(root / "nowhere.png")
+    with pytest.raises(SecateurError, match=r"cat/gone.png is not an image") as caught:
+        read(root)
+    assert "a link to nothing" in caught.value.detail
+    (root / "cat" / "gone.png").unlink()
     os.mkfifo(root / "cat" / "pipe.png")
     (root / "dog" / "gone.png").symlink_to(root / "nowhere.png")
     (root / "dog" / "itself.png").symlink_to(root / "dog" / "itself.png")
     with pytest.raises(SecateurError, match="3 files among the images are none") as caught:
         read(root)
-    assert "cat/pipe.png" in caught.value.detail
+    assert "cat/pipe.png (a pipe or a device)" in caught.value.detail
+    assert "dog/itself.png (a link to nothing, or to a folder around it)" in caught.value.detail
 
 
 def test_a_large_set_is_looked_at_once_for_all_jobs(tmp_path: Path) -> None:

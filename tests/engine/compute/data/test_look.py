@@ -1,7 +1,9 @@
 """What is told of a data set before anything is trained, and by `secateur data check`."""
 
 import json
+import os
 import shutil
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +70,32 @@ def test_few_levels_and_own_ranges_are_told(tmp_path: Path) -> None:
             values = 1000 + np.arange(144, dtype=np.uint16).reshape(12, 12) + number
             Image.fromarray(values).save(tmp_path / "deep" / name / f"{number}.png")
     assert "levels), black 100" in line(seen(tmp_path / "deep"))
+
+
+def test_names_that_look_alike_and_are_stored_otherwise_are_told_apart(tmp_path: Path) -> None:
+    """macOS writes an accent behind its letter, others write one character."""
+    for split, form in (("train", "NFC"), ("test", "NFD")):
+        write(tmp_path / split, {unicodedata.normalize(form, "bär"): 4, "cat": 4})
+    with pytest.raises(SecateurError, match="classes that the training images lack") as caught:
+        seen(tmp_path)
+    assert "looks the same, but is stored in other characters" in caught.value.detail
+
+
+def test_a_class_whose_name_is_no_text_is_refused(tmp_path: Path) -> None:
+    write(tmp_path, {"cat": 4, "dog": 4, os.fsdecode(b"\xe4hre"): 4})
+    with pytest.raises(SecateurError, match="is no text"):
+        seen(tmp_path)
+
+
+def test_transparency_is_told_where_it_is_left_out(tmp_path: Path) -> None:
+    """What lies under it is often black, and the shape in the transparency alone."""
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+        for number in range(10):
+            Image.new("RGBA", (8, 8), (0, 0, 0, 255 - number)).save(tmp_path / name / f"{number}.png")
+    told = "is transparent in places"
+    assert any(told in note and "channels: 4" in note for note in notes(seen(tmp_path)))
+    assert not any(told in note for note in notes(seen(tmp_path, channels=4)))
 
 
 def test_odd_names_files_and_scales_are_told(tmp_path: Path) -> None:

@@ -91,11 +91,18 @@ def test_fingerprint_follows_arrays_and_parameters(tmp_path: Path) -> None:
         ("{'train': (x, y), 'classes': {'d': 3, 'c': 2, 'b': 1, 'a': 0}}", "a dict, not a list of names"),
         ("{'train': (x, y), 'classes': 4}", "an int, not a list of names"),
         ("{'train': (x, y), 'classes': ['a', 'b', 'a', 'c']}", "names a twice"),
+        ("{'train': (torch.tensor(x).to_sparse(), y)}", "a Tensor: it is sparse"),
+        ("{'train': (torch.tensor(x, device='meta'), y)}", "a Tensor: it has no values"),
+        (
+            "{'train': (torch.quantize_per_tensor(torch.ones(40), 0.1, 0, torch.quint8), y)}",
+            "quantized",
+        ),
+        ("{'train': (torch.full(x.shape, 1 << 63, dtype=torch.uint64), y)}", "beyond 2⁶³"),
     ],
 )
 def test_wrong_form_is_explained(tmp_path: Path, expression: str, said: str) -> None:
     with pytest.raises(SecateurError, match="Your own code gives data of the wrong form") as caught:
-        read(tmp_path, returning(expression))
+        read(tmp_path, "import torch\n" + returning(expression))
     assert said in caught.value.detail
     assert "(N, C, H, W)" in caught.value.remedy
 
@@ -107,9 +114,9 @@ def test_labels_that_can_t_be_classes_are_refused(tmp_path: Path) -> None:
         read(tmp_path, returning("{'train': (x, 0 * y + 2)}"))
 
 
-@pytest.mark.parametrize("kind", ["uint64", ">i2", ">f4"])
+@pytest.mark.parametrize("kind", ["uint16", "uint32", "uint64", ">u2", ">i2", ">f4"])
 def test_numbers_of_every_kind_are_the_same_numbers(tmp_path: Path, kind: str) -> None:
-    data = read(tmp_path, returning(f"{{'train': (x.astype('{kind}'), y.astype('>i8'))}}"))
+    data = read(tmp_path, returning(f"{{'train': (x.astype('{kind}'), y.astype('>u2'))}}"))
     plain = read(tmp_path, returning("{'train': (x.astype('int64'), y)}"))
     index = torch.arange(len(data.train))
     assert torch.equal(data.train.images.gather(index), plain.train.images.gather(index))

@@ -18,6 +18,7 @@ from engine.compute.models import checkpoint, edits
 from engine.compute.models.adapt import fit_stem
 from engine.compute.models.architecture import Architecture, architecture
 from engine.compute.models.build import build
+from engine.compute.pretrained.state_dict import load_into
 from engine.errors import SecateurError
 from tests.engine.compute.pretrained.brought_help import State, bring, prefixed, same_weights, small
 
@@ -266,6 +267,35 @@ def test_the_remedy_for_a_program_gives_weights(tmp_path: Path, form: str) -> No
     code = code.replace("'net.pth'", repr(str(path))).replace("'weights.pth'", repr(str(tmp_path / "w.pth")))
     exec(code, {"torch": torch})
     assert torch.load(tmp_path / "w.pth").keys() == {"weight", "bias"}
+
+
+ODD: dict[str, tuple[str, Callable[[torch.Tensor], torch.Tensor], str]] = {
+    "NaN": ("layer1.0.conv1.weight", lambda t: t * float("nan"), "values that are no numbers"),
+    "infinite statistics": ("bn1.running_mean", lambda t: t + float("inf"), "values that are no numbers"),
+    "variances below 0": ("bn1.running_var", lambda t: -t, "variances below 0"),
+    "integers": ("conv1.weight", lambda t: (t * 100).to(torch.int8), "int8, the model has float32"),
+    "complex": ("conv1.weight", lambda t: t.to(torch.complex64), "complex64, the model has float32"),
+    "transposed": ("fc.weight", lambda t: t.t(), "do not fit the model"),
+    "a bias cut": ("fc.bias", lambda t: t[:5], "fc.bias is (5,), the model has (10,)"),
+}
+
+
+@pytest.mark.parametrize("way", ODD)
+def test_weights_that_can_t_be_computed_with_are_refused_as_such(tmp_path: Path, way: str) -> None:
+    """Not as images that the network can't take, and not in silence."""
+    name, change, said = ODD[way]
+    state = small().state_dict()
+    torch.save(state | {name: change(state[name])}, tmp_path / "net.pth")
+    with pytest.raises(SecateurError) as caught:
+        bring(tmp_path / "net.pth", "resnet8", arguments={"width": 2})
+    assert said in f"{caught.value.title} {caught.value.detail}"
+    assert "data.size" not in caught.value.remedy
+
+
+def test_a_mask_may_hold_infinity() -> None:
+    model = nn.Linear(2, 2)
+    model.register_buffer("mask", torch.tensor([0.0, float("-inf")]))
+    load_into(model, dict(model.state_dict()), "w.pth")
 
 
 @pytest.mark.filterwarnings("ignore")

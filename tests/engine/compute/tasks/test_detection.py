@@ -246,6 +246,14 @@ def test_a_wrong_data_yaml_says_what_is_wrong(text: str, said: str, tmp_path: Pa
     assert said in caught.value.detail
 
 
+@pytest.mark.parametrize("names", ["[no, 01]", "{0: no, 1: 01}", "{'1': 01, '0': no}"])
+def test_names_of_classes_are_those_that_are_written(names: str, tmp_path: Path) -> None:
+    """YAML 1.1 makes false of `no` and 1 of `01`; some tools put the numbers in quotes."""
+    file = written(tmp_path)
+    file.write_text(f"train: images/train\nval: images/val\nnames: {names}\n")
+    assert opened(Data(name="yolo", root=str(file), size=64), tmp_path).class_names == ("no", "01")
+
+
 def test_the_place_of_the_data_yaml_must_be_given_and_exist(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"data\.root"):
         opened(Data(name="yolo"), tmp_path)

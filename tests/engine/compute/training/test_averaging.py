@@ -3,7 +3,8 @@
 import math
 
 import pytest
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from engine.compute.context import validate
 from engine.compute.training.averaging import Average
@@ -27,6 +28,35 @@ def test_it_is_ultralytics_average_of_weights_and_statistics() -> None:
     with average.in_place():
         assert float(model.running_mean) == pytest.approx(expected)
     assert float(model.running_mean) == 3
+
+
+class Peculiar(nn.Module):
+    """Beside weights a mask of -inf, a counter and a frozen table; and a weight that is partly infinite."""
+
+    mask: Tensor
+    seen: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.tensor([1.0, float("-inf")]))
+        self.table = nn.Parameter(torch.tensor([float("nan"), 2.0]), requires_grad=False)
+        self.register_buffer("mask", torch.tensor([0.0, float("-inf")]))
+        self.register_buffer("seen", torch.zeros(()))
+
+
+def test_what_is_not_trained_or_not_finite_is_that_of_the_last_update() -> None:
+    model = Peculiar()
+    average = Average(model, Ema(decay=0.9, ramp=1))
+    for update in (1, 2):
+        with torch.no_grad():
+            model.weight[0] += 1.0
+        model.seen += 1
+        average.update(update)
+    average.fill_()
+    one, infinite = model.weight.tolist()
+    assert 1 < one < 3 and infinite == float("-inf")
+    assert float(model.seen) == 2 and model.mask.tolist() == [0.0, float("-inf")]
+    assert model.table.tolist()[1] == 2
 
 
 def test_what_is_scored_and_kept_is_the_average() -> None:

@@ -1,5 +1,6 @@
 """Training: it learns, it repeats bit for bit, and an interruption changes nothing."""
 
+import gc
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,23 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_others(augment: str)
     runs = [bits(fit(small_model(depth=8), params, context_for(seed=seed))) for seed in (0, 0, 1)]
     assert same(runs[0], runs[1])
     assert not same(runs[0], runs[2])
+
+
+def test_closed_epochs_are_those_of_a_training_without_augmentation() -> None:
+    def losses(**params: Any) -> list[float]:
+        events: list[ev.Event] = []
+        fit(
+            small_model(depth=8),
+            Train(epochs=2, schedule="constant", **params),
+            context_for(events=events),
+        )
+        return [e.loss for e in events if isinstance(e, ev.EpochFinished)]
+
+    plain, shifted = losses(), losses(augment="crop-flip")
+    first, second = losses(augment="crop-flip", close_augment=0.5)
+    assert first == shifted[0] != plain[0]
+    assert second != shifted[1]
+    assert losses(augment="crop-flip", close_augment=0.9) == plain
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
@@ -196,6 +214,17 @@ def test_running_out_of_memory_starts_the_epoch_again_in_smaller_pieces(
         f"Out of GPU memory: going on with {n} images at a time, gradients accumulated to the same batch of 128"
         for n in (64, 32)
     ]
+
+
+def test_what_a_training_held_is_free_when_it_ends() -> None:
+    """A recorded graph's memory on a GPU too, which the next training needs: no garbage collection comes between."""
+    gc.collect()
+    gc.disable()
+    try:
+        fit(small_model(depth=8), Train(epochs=1), context_for())
+        assert not [held for held in gc.get_objects() if type(held) is fit_module._Run]
+    finally:
+        gc.enable()
 
 
 def test_calibration_sets_the_statistics_of_training_images() -> None:

@@ -19,14 +19,16 @@ from engine.compute.models import checkpoint, edits
 from engine.compute.pretrained.create import create
 from engine.compute.runtimes.base import artefact
 from engine.compute.steps.channels.prepare import prepare_for_channels
+from engine.compute.steps.channels.step import prune_channels
 from engine.compute.steps.channels.yolo import protected_layers
+from engine.compute.steps.factorization.step import factorize
 from engine.compute.steps.pruning.step import prune_weights
 from engine.compute.tasks import task_of
 from engine.compute.tasks.evaluate import score
 from engine.compute.training.loop import fit
 from engine.compute.yolo import library
 from engine.errors import SecateurError
-from engine.params import Finetune, PruneWeights, Train
+from engine.params import Factorize, Finetune, PruneChannels, PruneWeights, Train
 from engine.params.preset import Model
 from engine.params.training import Ema, Mosaic
 from engine.studies import events as ev
@@ -109,6 +111,27 @@ def test_masks_survive_being_taken_apart(tmp_path: Path, canvases: Dataset) -> N
     assert count(model, (1, SIZE, SIZE)).sparsity == pytest.approx(sparsity, abs=1e-9)
     assert mask_of(model.get_submodule("model.2.cv0.conv")) is not None
     checkpoint.save(model, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["yolov8n", "yolo11n"])
+def test_of_a_chain_the_last_convolution_is_taken_apart_and_the_others_are_computed_once(
+    name: str, tmp_path: Path, canvases: Dataset
+) -> None:
+    """Steps that meet what steps before them put in the place of a block's first convolution: a chain, masks on it."""
+    model, context = yolo(name), context_for(data=canvases)
+    factorize(model, Factorize(calibrate=False), context)
+    prune_weights(model, PruneWeights(sparsity=0.3), context)
+    before, macs = output(model.to(memory_format=torch.contiguous_format)), count(model, (1, SIZE, SIZE)).macs
+    prepare_for_channels(model)
+    assert torch.allclose(output(model), before, rtol=1e-4, atol=1e-4)
+    assert count(model, (1, SIZE, SIZE)).macs == macs
+    kept = {layer: model.get_submodule(layer).out_channels for layer in protected_layers(model)}
+    model = prune_channels(model, PruneChannels(ratio=0.3, repair=False, calibrate=False), context)
+    assert count(model, (1, SIZE, SIZE)).macs < 0.8 * macs
+    assert kept == {layer: model.get_submodule(layer).out_channels for layer in kept}
+    model.to(memory_format=torch.contiguous_format)
+    checkpoint.save(model, tmp_path)
+    assert torch.equal(output(checkpoint.load(tmp_path)), output(model))
 
 
 @pytest.mark.long

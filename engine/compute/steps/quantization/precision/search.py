@@ -16,6 +16,7 @@ from engine.compute.steps.quantization.calibrate import ranges
 from engine.compute.steps.quantization.equalization import equalized
 from engine.compute.steps.quantization.recipe import Recipe
 from engine.compute.tasks import task_of
+from engine.compute.tasks.base import Outputs
 from engine.params.quantization import QuantizeStatic, Switch
 
 HELD_OUT = 128
@@ -31,7 +32,7 @@ class Images(Protocol):
     def held_out(self) -> Iterator[Tensor]:
         """Images that calibration does not see, in batches."""
 
-    def deviation(self, expected: Tensor, given: Tensor) -> float:
+    def deviation(self, outputs: Outputs) -> float:
         """How far the outputs of a file for such images are from those of its float graph (`Task.deviation`)."""
 
 
@@ -51,8 +52,8 @@ class Drawn:
     def held_out(self) -> Iterator[Tensor]:
         return these(self._context, self._held_out, self._batch)
 
-    def deviation(self, expected: Tensor, given: Tensor) -> float:
-        return task_of(self._context.data).deviation(expected, given)
+    def deviation(self, outputs: Outputs) -> float:
+        return task_of(self._context.data).deviation(outputs)
 
 
 @dataclass(frozen=True)
@@ -129,6 +130,4 @@ def deviation(graph: onnx.ModelProto, file: onnx.ModelProto, drawn: Images) -> f
     """How far the outputs of a file are from those of its float `graph` on the held-out images."""
     threads = torch.get_num_threads()
     one, two = (OnnxModel(each.SerializeToString(), threads) for each in (graph, file))
-    outputs = [(one(images), two(images)) for images in drawn.held_out()]
-    expected, given = (torch.cat(parts) for parts in zip(*outputs, strict=True))
-    return drawn.deviation(expected, given)
+    return drawn.deviation((one(images), two(images)) for images in drawn.held_out())

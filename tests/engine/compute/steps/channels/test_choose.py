@@ -19,6 +19,7 @@ from engine.compute.steps.channels.choose import (
     step_of,
     units_gone,
     until,
+    without_spare,
 )
 from engine.errors import SecateurError
 from engine.results.tolerance import loss_curves
@@ -68,7 +69,7 @@ def test_local_takes_the_same_share_of_every_layer() -> None:
 def test_global_removes_the_least_important_of_all() -> None:
     found = candidates(floor=0.0)
     order = order_of(found, "global")
-    gone = units_gone(order, at_share(order, 0.25))
+    gone = units_gone(order[: at_share(order, 0.25)])
     values = torch.cat([c.importance for c in found])
     threshold = values.kthvalue(28).values
     for c in found:
@@ -102,6 +103,28 @@ def test_every_scope_meets_a_cost_by_one_removal_at_most(scope: Scope) -> None:
 
 
 @pytest.mark.parametrize("scope", SCOPES)
+@pytest.mark.parametrize("times", [1.1, 2.0, 4.0, 8.0])
+def test_what_a_last_large_removal_made_needless_stays(scope: Scope, times: float) -> None:
+    found = candidates(round_to=8)
+    order = order_of(found, scope)
+
+    def enough(left: Mapping[str, int]) -> bool:
+        return cost(left) <= cost({}) / times
+
+    number = until(found, order, enough)
+    assert number is not None
+    kept = without_spare(found, order[:number], enough)
+    left = left_after(found, kept, len(kept))
+    assert enough(left)
+    for name in {removal.group for removal in kept}:
+        last = [removal for removal in kept if removal.group == name][-1]
+        assert not enough({**left, name: left[name] + len(last.units)})
+    for name in SIZES:  # within a group the order of importance holds
+        own = [removal for removal in order if removal.group == name]
+        assert [removal for removal in kept if removal.group == name] == own[: sum(r in kept for r in own)]
+
+
+@pytest.mark.parametrize("scope", SCOPES)
 @pytest.mark.parametrize(
     ("floor", "round_to", "per_unit"), [(0.1, 1, 1), (0.3, 8, 1), (0.0, 8, 4), (0.5, 6, 4)]
 )
@@ -120,7 +143,7 @@ def test_floor_and_rounding_hold_however_much_is_removed(
 def test_units_of_a_group_go_by_importance(scope: Scope) -> None:
     found = candidates()
     order = order_of(found, scope)
-    gone = units_gone(order, len(order) // 2)
+    gone = units_gone(order[: len(order) // 2])
     for c in found:
         lost = c.importance[gone[c.name]]
         kept = c.importance[[u for u in range(c.units) if u not in set(gone[c.name].tolist())]]
@@ -173,6 +196,7 @@ def test_two_targets_are_both_reached() -> None:
     order = order_of(found, "global")
     other = Target("compression", lambda left: float((SIZES | dict(left))["narrow"]), 4.0, 16.0)
     budget = Budget((Target("speedup", cost, 2.0, cost({})), other), 0.5, cost)
-    left = left_after(found, order, budget.taken(found, order))
+    taken = budget.taken(found, order)
+    left = left_after(found, taken, len(taken))
     assert cost(left) <= cost({}) / 2
     assert left["narrow"] <= 4

@@ -129,6 +129,9 @@ def check_prediction(model: nn.Module) -> None:
     predictor = Predictor(model, groups, shape)
     before = count(model, shape)
     assert (predictor.macs({}), predictor.parameters({})) == (before.macs, before.parameters)
+    in_order = iter([layer.macs for layer in before.layers])
+    terms = (predictor._macs * predictor._products({})).round().int().tolist()
+    assert all(macs in in_order for macs in terms if macs), "sums, and what a step tells, have one order"
     for round_ in range(2):
         groups = shrink(model, groups, some(groups, round_))
         left = {group.name: group.units for group in groups}
