@@ -22,7 +22,7 @@ from engine.compute.steps.channels.latency_cost import LatencyCost
 from engine.compute.steps.rates import findings
 from engine.errors import SecateurError
 from engine.params.channels import PruneChannels
-from engine.results.tolerance import Curve, cost_at, loss_curves
+from engine.results.tolerance import Curve, added_curves, cost_at, loss_curves
 
 ROUNDING = 1e-12
 """Relative difference of costs that sums of floats may make."""
@@ -117,7 +117,8 @@ def budget_for(model: nn.Module, groups: list[Group], params: PruneChannels, con
             targets.append(Target(name, counted, times, counted({})))
     levels = None
     if params.scope in ("sensitivity", "solved"):
-        levels = levels_from(loss_curves(findings(model, "channels")["rows"]))
+        curves = added_curves if params.scope == "solved" else loss_curves
+        levels = levels_from(curves(findings(model, "channels")["rows"]))
     return Budget(tuple(targets), params.ratio, _weighed(predictor, targets), levels)
 
 
@@ -142,5 +143,5 @@ def _weighed(predictor: Predictor, targets: list[Target]) -> Cost:
 
 
 def levels_from(curves: Mapping[str, Curve]) -> Levels:
-    """The predicted increase of the loss by group and share removed; infinite beyond what was measured."""
+    """The predicted cost by group and share removed; infinite beyond what was measured."""
     return lambda group, share: cost_at(curves[group], share) if group in curves else float("inf")
