@@ -22,9 +22,9 @@ ALIGNED = 4
 class PartVectors:
     """What widths take in a runtime that are more than one whole vector, and not whole ones.
 
-    A vector's time is taken to the `shares` (0 to 1) by 4, 8 and 12 of its channels: (1, 1, 1) where a part of it takes
-    as long as all, (0.25, 0.5, 0.75) where time goes with channels. Widths that are no multiple of 4 take at least
-    `unaligned` times what goes with channels.
+    4, 8 and 12 channels of a vector take these `shares` of its time: (1, 1, 1) where a part of it takes as long as all,
+    (0.25, 0.5, 0.75) where time goes with channels; more than 1 where parts take longer. Widths that are no multiple of
+    4 take at least `unaligned` times what goes with channels.
     """
 
     shares: tuple[float, float, float]

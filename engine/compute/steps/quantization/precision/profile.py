@@ -1,4 +1,4 @@
-"""Times of a file's nodes in ONNX Runtime, told by the names that the float graph has for them."""
+"""Times of a file's nodes in a runtime, told by the names that the float graph has for them."""
 
 import json
 import math
@@ -6,7 +6,7 @@ import re
 import statistics
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import onnx
 import onnxruntime as ort
@@ -23,17 +23,61 @@ ACTIVATIONS = (*FUSED, "HardSwish", "HardSigmoid", "Gelu")
 CROSSING = ("QuantizeLinear", "DequantizeLinear")
 _RUNTIMES_OWN = re.compile(r"(_token_\d+|_nchwc|/duplicated.*)+$")
 """What ONNX Runtime puts behind the names of nodes that it makes of others."""
+_QUANTIZING = re.compile("_(de)?quantize$")
+_OPENVINOS_OWN = re.compile(r"(Convert|Subtract|Multiply|Constant|Reshape|FakeQuantize)_\d+$")
+"""Parts of a QuantizeLinear or DequantizeLinear as OpenVINO takes them apart: they are in no file."""
 
 
 Times = list[tuple[str, str, float]]
 """Operator, name and microseconds of each node that is executed, in order."""
 
 
-def node_times(file: onnx.ModelProto, shape: Shape, threads: int) -> Times:
-    """Median times of what ONNX Runtime executes for one image.
+Timed = Literal["onnxruntime", "openvino"]
+"""Runtimes that tell what each node takes."""
 
-    To be called while nothing else of ours computes.
+
+def node_times(file: onnx.ModelProto, shape: Shape, threads: int, runtime: Timed = "onnxruntime") -> Times:
+    """Median times of what the runtime executes for one image, in float32 where not in integers.
+
+    To be called while nothing else of ours computes. Raises Unavailable when it does not take the file.
     """
+    if runtime == "openvino":
+        return _in_openvino(file, shape, threads)
+    return _in_onnxruntime(file, shape, threads)
+
+
+def _in_openvino(file: onnx.ModelProto, shape: Shape, threads: int) -> Times:
+    # Imported here, where it is wanted: it is an extra.
+    from engine.compute.runtimes.openvino import executed
+
+    images = example(1, shape)
+    found = executed(file.SerializeToString(), images, threads, WARMUP, RUNS)
+    return [
+        (_operator(operator, made_of), _node(name, made_of), time) for operator, name, made_of, time in found
+    ]
+
+
+def _operator(operator: str, made_of: list[str]) -> str:
+    """What was made of nodes that quantize or dequantize alone does only that."""
+    return CROSSING[0] if made_of and not _computing(made_of) and _crossing(made_of) else operator
+
+
+def _node(name: str, made_of: list[str]) -> str:
+    """The name of what a node computes first, of those that were fused into it; of what crosses, of the last."""
+    return (_computing(made_of) or _crossing(made_of)[-1:] or [name])[0]
+
+
+def _computing(made_of: list[str]) -> list[str]:
+    # A linear layer is called by what it gives, which an INT8 file's output renames.
+    names = [name.removesuffix("/WithoutBiases").removesuffix("_exact") for name in made_of]
+    return [name for name in names if not _QUANTIZING.search(name) and not _OPENVINOS_OWN.match(name)]
+
+
+def _crossing(made_of: list[str]) -> list[str]:
+    return [name for name in made_of if _QUANTIZING.search(name)]
+
+
+def _in_onnxruntime(file: onnx.ModelProto, shape: Shape, threads: int) -> Times:
     with tempfile.TemporaryDirectory(prefix="secateur-") as folder:
         chosen = options(threads)
         chosen.enable_profiling = True

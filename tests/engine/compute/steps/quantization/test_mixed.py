@@ -4,6 +4,7 @@ import copy
 from collections.abc import Set
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import onnx
 import pytest
@@ -19,7 +20,7 @@ from engine.compute.steps.apply import apply
 from engine.compute.steps.quantization.graph import float_graph
 from engine.compute.steps.quantization.precision.accuracy import Mixing
 from engine.compute.steps.quantization.precision.latency import Costs, Predicted, left_in_float
-from engine.compute.steps.quantization.precision.profile import by_node, crossing_rate, node_times
+from engine.compute.steps.quantization.precision.profile import Timed, by_node, crossing_rate, node_times
 from engine.compute.steps.quantization.precision.result import fewest_in_float, layers, sensitivities
 from engine.compute.steps.quantization.precision.search import Drawn, best_recipe
 from engine.compute.steps.quantization.recipe import Recipe
@@ -136,10 +137,11 @@ def test_only_what_gains_more_than_it_costs_to_get_in_and_out_is_quantized(recip
     assert left(dict.fromkeys(names, 5.0), 1000.0) == set(names)
 
 
-def test_measured_times_are_told_by_the_layers_of_the_float_graph(recipe: Recipe) -> None:
+@pytest.mark.parametrize("runtime", get_args(Timed))
+def test_measured_times_are_told_by_the_layers_of_the_float_graph(recipe: Recipe, runtime: Timed) -> None:
     graph = Graph(recipe.graph)
     for file in (recipe.graph, recipe.write()):
-        times = node_times(file, (1, 8, 8), 1)
+        times = node_times(file, (1, 8, 8), 1, runtime)
         found = by_node(times, graph)
         assert {"conv1", "conv2", "fc"} <= set(found)
         assert all(time > 0 for name, time in found.items() if name.startswith("conv"))
@@ -151,11 +153,12 @@ def test_a_file_with_every_layer_in_float_is_the_float_network(recipe: Recipe) -
     assert {node.op_type for node in file.graph.node} & {"QuantizeLinear", "DequantizeLinear"} == set()
 
 
+@pytest.mark.parametrize("runtime", get_args(Timed))
 def test_a_search_by_time_belongs_to_this_host_and_goes_the_same_way_again(
-    network: torch.nn.Module, tmp_path: Path
+    network: torch.nn.Module, tmp_path: Path, runtime: Timed
 ) -> None:
-    params = PARAMS.model_copy(update={"faster": True})
-    assert params.timed_in == "onnxruntime"
+    params = PARAMS.model_copy(update={"faster": True, "faster_in": runtime})
+    assert params.timed_in == runtime
     assert not PARAMS.measures_time
     partial = tmp_path / "partial"
     files = []
