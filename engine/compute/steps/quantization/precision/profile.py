@@ -69,7 +69,7 @@ def _node(name: str, made_of: list[str]) -> str:
 
 def _computing(made_of: list[str]) -> list[str]:
     # A linear layer is called by what it gives, which an INT8 file's output renames.
-    names = [name.removesuffix("/WithoutBiases").removesuffix("_exact") for name in made_of]
+    names = [name.partition("/WithoutBiases")[0].removesuffix("_exact") for name in made_of]
     return [name for name in names if not _QUANTIZING.search(name) and not _OPENVINOS_OWN.match(name)]
 
 
