@@ -332,7 +332,7 @@ def write(args: argparse.Namespace, studies: list[dict[str, Any]]) -> bool:
     )
     rows = [{"fault": kind, "count": count} for kind, count in made.most_common()]
     name = "slurm_faults_search" if args.search else "slurm_faults"
-    title = "Faults of Slurm's at random moments" + (", in searches" if args.search else "")
+    title = "Faults on Slurm at random moments" + (", in searches" if args.search else "")
     results.write(name, rows, title=title, about=about, found={name: total[name] for name in WRONG})
     return not any(total[name] for name in WRONG)
 
