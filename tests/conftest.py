@@ -1,6 +1,6 @@
 """All tests: locks of their own, so that no study of the same user on this machine makes them wait; one thread.
 
-One thread, because the tests run in as many processes as there are cores, and small networks gain nothing by a second.
+One thread, because the tests run in more processes than there are cores, and small networks gain nothing by a second.
 For the same reason each of these processes keeps to its own share of the processors: else every study, which takes the
 first ones that it may use, would take the same, and measuring would wait for the tests beside it to leave it alone.
 """
@@ -106,7 +106,7 @@ _imported = 0
 
 
 def pytest_runtest_logstart() -> None:
-    """Whatever the tests have imported stays: torch and what comes with it are a million objects."""
+    """Whatever the tests have imported stays: torch and what comes with it are 400 000 objects."""
     global _imported
     if len(sys.modules) > _imported + MANY:
         gc.collect()
