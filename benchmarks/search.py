@@ -231,7 +231,10 @@ def arm(args: argparse.Namespace, seed: int, changes: list[str]) -> dict[str, An
             preset.write_text(text, "utf-8")
             begun = (folder / "studies").is_dir()
             secateur(folder, *(("resume", study(folder).name) if begun else ("run", str(preset))))
-            kept = found(load(study(folder).path), read)
+            state = load(study(folder).path)
+            if state.status != "done":
+                raise SystemExit(f"{study(folder).path} is {state.status}; the same command goes on with it")
+            kept = found(state, read)
             write_json(folder / "found.json", kept)
         out[name] = kept
     return out

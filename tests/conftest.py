@@ -1,12 +1,14 @@
 """All tests: locks of their own, so that no study of the same user on this machine makes them wait; one thread.
 
-One thread, because the tests run in as many processes as there are cores, and small networks gain nothing by a second.
+One thread, because the tests run in more processes than there are cores, and small networks gain nothing by a second.
 For the same reason each of these processes keeps to its own share of the processors: else every study, which takes the
 first ones that it may use, would take the same, and measuring would wait for the tests beside it to leave it alone.
 """
 
+import gc
 import os
 import shutil
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -15,6 +17,7 @@ import hypothesis
 import pytest
 
 from engine.machine import environment, private
+from tests.warm import unsynced  # noqa: F401
 
 SCRATCH = "secateur-test-"
 """What folders of tests begin with in the temporary folder, before the number of their process."""
@@ -30,6 +33,9 @@ def _sweep() -> None:
 
 
 _sweep()
+# Else each of hundreds of processes would compile this project, and each that collects rewrite every test.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 os.environ.update(private.variables())  # code that was compiled for earlier tests needs not be compiled again
 # One process of the tests makes it, before it starts the others: an export takes seconds, and most networks are alike.
 _TEMPLATES = tempfile.TemporaryDirectory(prefix=f"{SCRATCH}{os.getpid()}-templates-")
@@ -66,8 +72,43 @@ hypothesis.settings.load_profile("secateur")
 
 LONG = ("long", "slow", "processors")
 """Marks of tests that take many seconds."""
+TOGETHER = 8
+"""As many of them, of one file, one process does one after the other: they may share what they begin with."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Long tests come first: one that begins when all others are done is waited for by all processors but one."""
-    items.sort(key=lambda item: not any(map(item.get_closest_marker, LONG)))
+    """What each test process is given begins with its share of the long tests.
+
+    One that begins when all others are done is waited for by all processors but one. `--dist worksteal` cuts all tests
+    into as many pieces as there are processes.
+    """
+    testers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    files: dict[Path, list[pytest.Item]] = {}
+    short: list[pytest.Item] = []
+    for item in items:
+        long = any(map(item.get_closest_marker, LONG))
+        (files.setdefault(item.path, []) if long else short).append(item)
+    pieces = [file[at : at + TOGETHER] for file in files.values() for at in range(0, len(file), TOGETHER)]
+    shares: list[list[pytest.Item]] = [[] for _ in range(testers)]
+    for piece in sorted(pieces, key=len, reverse=True):
+        min(shares, key=len).extend(piece)
+    ordered: list[pytest.Item] = []
+    for number, share in enumerate(shares):
+        room = (len(items) - len(ordered)) // (testers - number) - len(share)
+        ordered += share + short[: max(room, 0)]
+        del short[: max(room, 0)]
+    items[:] = ordered + short
+
+
+MANY = 200
+"""Imported modules. What they hold is then taken out of what is looked through for garbage, again and again."""
+_imported = 0
+
+
+def pytest_runtest_logstart() -> None:
+    """Whatever the tests have imported stays: torch and what comes with it are 400 000 objects."""
+    global _imported
+    if len(sys.modules) > _imported + MANY:
+        gc.collect()
+        gc.freeze()
+        _imported = len(sys.modules)

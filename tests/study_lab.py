@@ -24,7 +24,7 @@ from engine.studies.state import StudyState, load
 
 HOME = Path(__file__).resolve().parents[1]
 WARM = Path(__file__).resolve().parent / "warm"
-TIMEOUT_S = 120
+TIMEOUT_S = 300
 PRESET = """\
 seed: 0
 threads: 1
@@ -55,9 +55,9 @@ LATENCY = "measure.latency={runtimes: [torch], batch: [1], blocks: 3, block_ms: 
 class Lab:
     """A workspace in a folder of its own, with a host lock of its own.
 
-    A warm lab's commands and workers are forked from one server of the test process, which saves each of them its
-    imports: torch takes seconds. In another, each command is a Python of its own and each study starts the server of
-    its workers, as for users: for tests of these processes.
+    A warm lab's commands, engines and workers are forked from one server of the test process, which saves each of
+    them its imports: torch takes seconds. In another, each command is a Python of its own and each study starts the
+    server of its workers, as for users: for tests of these processes.
     """
 
     folder: Path
@@ -163,7 +163,10 @@ class Lab:
 
 def warm_server() -> str:
     """The fork server of this test process, by address and key: started when first asked for, ends with the process."""
-    ours = (__name__, "tests.warm.looked", "tests.warm.first_times")
+    ours = (
+        __name__,
+        *(f"tests.warm.{name}" for name in ("unsynced", "looked", "engines", "short", "first_times")),
+    )
     forkserver.set_forkserver_preload(
         [*PRELOAD, "engine.compute.worker.fingerprint", "engine.cli.main", *ours]
     )
@@ -182,7 +185,9 @@ def _command(arguments: tuple[str, ...], environment: dict[str, str], folder: Pa
     for number, file in enumerate(said, 1):
         os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
     from engine.cli.main import main
+    from tests.warm import engines
 
+    launch._engine = engines.start
     sys.exit(main(list(arguments)))
 
 
@@ -206,14 +211,18 @@ def wait_for(what: Callable[[], Any], seconds: float = 60.0) -> Any:
 
 
 def processes_of(folder: Path) -> dict[int, str]:
-    """Every live process whose environment points into `folder`: engines, workers, measured processes."""
+    """Every live process whose environment points into `folder`: engines, workers, measured processes.
+
+    An engine that was forked has its server's environment there: it is known by a session of its own, and where it is.
+    """
     mark = f"SECATEUR_HOME={folder}".encode()
     found = {}
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
             continue
         try:
-            if mark in (entry / "environ").read_bytes():
+            forked = os.getsid(int(entry.name)) == int(entry.name) and (entry / "cwd").readlink()
+            if mark in (entry / "environ").read_bytes() or (forked and forked.is_relative_to(folder)):
                 found[int(entry.name)] = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
         except OSError:
             continue

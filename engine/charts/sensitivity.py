@@ -12,7 +12,7 @@ from engine.plotting.axis import Scale
 from engine.plotting.figure import Figure, Point, Reference, Series
 from engine.plotting.palette import SHAPES
 from engine.results import tolerance
-from engine.results.sensitivity import KIND, Scan, scans
+from engine.results.sensitivity import Scan, scans, steps_of
 from engine.studies.state import StudyState
 
 RATE = "rate"
@@ -97,8 +97,8 @@ def figure(
 
 def _addresses(states: Sequence[StudyState]) -> list[str]:
     """Every sensitivity step, finished or not."""
-    steps = (step for state in states for trial in state.trials for step in trial.steps)
-    return list(dict.fromkeys(step.address for step in steps if step.kind == KIND))
+    steps = (step for state in states for trial in state.trials for step in steps_of(trial))
+    return list(dict.fromkeys(step.address for step in steps))
 
 
 def _scans(states: Sequence[StudyState], x: str) -> list[tuple[StudyState, Scan]]:

@@ -13,11 +13,11 @@ from engine.machine import signals
 from engine.machine.allocation import Allocation
 from engine.measures import table
 from engine.results import failures
-from engine.results.summary import quality_of
+from engine.results.summary import in_words, quality_of
 from engine.studies import events as ev
 from engine.studies import lease
 from engine.studies.rundir import RunDir
-from engine.studies.state import Reader, StudyState
+from engine.studies.state import Reader, StudyState, TrialState
 from engine.text import numbers, tables
 from engine.text.phrases import counted
 from engine.text.visible import visible
@@ -153,17 +153,22 @@ def progress_line(state: StudyState) -> str:
 def described(
     event: ev.Event, state: StudyState, reported: set[str], *, brief: bool = False
 ) -> tuple[str, ...]:
-    """What `describe` says, in lines: only a check-up has several."""
+    """What `describe` says, in lines: a check-up has several; and what a trial is, once, before its first result."""
     if isinstance(event, ev.CheckedUp | ev.Reached | ev.Chosen):
         return tuple(event.lines)
     text = describe(event, state, reported, brief=brief)
-    return (text,) if text else ()
+    lines = (text,) if text else ()
+    users = _users(event.key, state) if isinstance(event, ev.StepFinished | ev.StepFailed) else []
+    if len(users) == 1 and users[0].parameters and (name := f"trial {users[0].index}") not in reported:
+        reported.add(name)
+        return (f"{name}: {', '.join(in_words(users[0].parameters))}", *lines)
+    return lines
 
 
 def describe(event: ev.Event, state: StudyState, reported: set[str], *, brief: bool = False) -> str:
     """One line about an event; empty for those too frequent to tell (`brief` leaves out more).
 
-    `reported` holds the reasons of failures that were told before; those are not told again.
+    `reported` holds the reasons of failures that were told before, trials and notices; those are not told again.
     """
     match event:
         case ev.StudyStarted():
@@ -192,7 +197,10 @@ def describe(event: ev.Event, state: StudyState, reported: set[str], *, brief: b
         case ev.TaskEnded():
             return f"task {event.task.partition('.')[0]} {event.outcome}" if event.outcome != "done" else ""
         case ev.Notice():
-            return f"{event.level}: {event.text}"
+            # What holds for the network, every trial tells anew.
+            known = brief and event.text in reported
+            reported.add(event.text)
+            return "" if known else f"{event.level}: {event.text}"
         case ev.StudyFinished():
             if not state.trials:
                 return f"{event.state} before its trials were planned"
@@ -236,11 +244,12 @@ def _quality(measures: dict[str, Any], prefix: str) -> str:
 
 def _who(key: str, state: StudyState) -> str:
     """The step's name and the trial it is for, or how many trials share it."""
-    users = [t for t in state.trials if any(step.key == key for step in t.chain)]
-    step = state.steps[key]
+    users, step = _users(key, state), state.steps[key]
     if len(users) == 1:
-        values = ", ".join(
-            f"{name.rpartition('.')[2]} {value}" for name, value in users[0].parameters.items()
-        )
-        return f"trial {users[0].index} ({values}) {step.address}" if values else step.address
+        return f"trial {users[0].index} {step.address}" if users[0].parameters else step.address
     return f"{step.address} (shared by {counted(len(users), 'trial')})" if users else step.address
+
+
+def _users(key: str, state: StudyState) -> list[TrialState]:
+    """The trials that have the step among theirs."""
+    return [t for t in state.trials if any(step.key == key for step in t.chain)]

@@ -12,8 +12,9 @@ from engine.text import tables as tables_module
 
 
 def tables(state: StudyState, width: int) -> Iterable[str]:
-    """A heading and a table for every sensitivity step; seeds as their mean."""
-    for scan in scans(state):
+    """A heading and a table for every sensitivity step of a trial; seeds as their mean. A search's own, which stand
+    beside its baseline, are in charts and in `secateur solve`."""
+    for scan in (one for one in scans(state) if not one.beside):
         yield f"{heading(scan)}\n{table(scan, width)}"
 
 

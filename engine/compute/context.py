@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -52,6 +53,8 @@ class Context:
     """Where graphs of networks are kept for the next network that is built alike, instead of exporting it too."""
     stopping: Stopping = field(default_factory=Stopping)
     """Whether the step is to end before it is done."""
+    alone: Callable[[], AbstractContextManager[None]] = nullcontext
+    """Has the machine for the step alone, where it computes beside others and a part of it is timed (`times_apart`)."""
     group: Group | None = None
     """The processes that train together, this one among them; None: it trains alone."""
     _reported: float = 0.0

@@ -75,6 +75,8 @@ class StepParams(Params):
     family: ClassVar[Family]
     version: ClassVar[int] = 1
     """Raised when the step's arithmetic changes, so that results of the older code are not reused."""
+    solver: ClassVar[int] = 0
+    """Raised when what `scope: solved` takes from a table changes: results of other scopes are reused all the same."""
     compresses: ClassVar[bool] = False
     """Whether the step makes the model smaller or faster; the model before the first one is the baseline."""
     needs_weights: ClassVar[bool] = False
@@ -87,6 +89,8 @@ class StepParams(Params):
     """Whether no step can follow, because what this one leaves is for inference alone."""
     file: ClassVar[bool] = False
     """Whether that is a file which a runtime executes, and no network of torch."""
+    times_apart: ClassVar[bool] = False
+    """Whether times are measured in a part of the step alone, if at all: it computes beside others but for that."""
     rates_of: ClassVar[str] = ""
     """What an earlier `sensitivity` step must have measured (its `of`) for those scopes of the step that go by it."""
     packages: ClassVar[tuple[str, ...]] = ()
@@ -111,8 +115,8 @@ class StepParams(Params):
 
     @property
     def timed_in(self) -> Runtime | None:
-        """The runtime whose measured times the step decides by, if it does: then it runs alone on the machine, and
-        its result belongs to this host."""
+        """The runtime whose measured times the step decides by, if it does: then it runs alone on the machine (see
+        `times_apart`), and its result belongs to this host."""
         return None
 
     @property
@@ -147,4 +151,7 @@ class StepParams(Params):
 
     def key_material(self) -> dict[str, Any]:
         """The parameters that decide the step's result, as plain JSON values."""
-        return self.model_dump(mode="json", exclude={"id", "enabled", *self.unkeyed})
+        material = self.model_dump(mode="json", exclude={"id", "enabled", *self.unkeyed})
+        return material | (
+            {"solver": self.solver} if self.solver and material.get("scope") == "solved" else {}
+        )

@@ -14,7 +14,7 @@ _SCOPE = {
     "isomorphic": "among layers of the same structure",
     "cost": "over the whole network, by importance per unit of cost saved",
     "sensitivity": "each layer at the rate that an earlier `sensitivity` step found",
-    "solved": "layers at rates whose losses, as an earlier `sensitivity` step measured them, are least in sum",
+    "solved": "layers at rates at which outputs deviate least in sum, by what an earlier `sensitivity` step measured",
 }
 _RUNTIME = {str(name): kind.about for name, kind in KIND.items()}
 _SWITCH = {"auto": "where it is found to help", "on": "always", "off": "never"}

@@ -39,6 +39,7 @@ class Factorize(StepParams):
 
     kind: ClassVar[str] = "factorize"
     rates_of: ClassVar[str] = "rank"
+    solver: ClassVar[int] = 2
     family: ClassVar[Family] = "factorization"
     compresses: ClassVar[bool] = True
     renames: ClassVar[bool] = True
@@ -52,7 +53,7 @@ class Factorize(StepParams):
     """How small the layers between become; a layer that would not save weights stays as it is."""
     scope: Literal["local", "solved"] = "local"
     """Whether `rank` holds for each layer, or its ratio for all together, with ranks by what an earlier step
-    `sensitivity: {of: rank}` of the same scheme measured, so that the sum of the losses is least."""
+    `sensitivity: {of: rank}` of the same scheme measured, so that the sum of deviations is least."""
     skip: Names = ()
     """Layers to leave alone: names (`conv1`, `layer3.*`) or types (`Linear`)."""
     calibrate: bool = True

@@ -47,6 +47,7 @@ class PruneWeights(StepParams):
     kind: ClassVar[str] = "prune.weights"
     version: ClassVar[int] = 2
     rates_of: ClassVar[str] = "weights"
+    solver: ClassVar[int] = 2
     makes: ClassVar[Overlay | None] = Overlay.MASK
     family: ClassVar[Family] = "pruning"
     compresses: ClassVar[bool] = True
@@ -54,7 +55,7 @@ class PruneWeights(StepParams):
     scope: Literal["local", "global", "sensitivity", "solved"] = "global"
     """Where weights compete: within each layer (`local`), over the whole model (`global`), or within each layer at
     rates by what an earlier `sensitivity` step measured: at which the loss is predicted to rise alike in all
-    (`sensitivity`), or least in sum (`solved`)."""
+    (`sensitivity`), or the network's outputs to deviate least in sum (`solved`)."""
     criterion: Literal["l1", "taylor", "obs", "random"] = "l1"
     """What a weight's importance is: magnitude, squared gradient × weight (Molchanov 2019), what its layer's outputs
     lose while the others make up for it (as in Optimal Brain Compression, Frantar & Alistarh 2022; magnitude then

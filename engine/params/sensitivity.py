@@ -24,11 +24,12 @@ class Sensitivity(StepParams):
     """Compress one layer at a time at several levels, and see what each costs: a curve for every layer."""
 
     kind: ClassVar[str] = "sensitivity"
-    version: ClassVar[int] = 5
+    version: ClassVar[int] = 6
     family: ClassVar[Family] = "analysis"
     needs_weights: ClassVar[bool] = True
     may_avoid: ClassVar[frozenset[Overlay]] = frozenset({Overlay.DICTIONARY})
     spares_skipped: ClassVar[bool] = False
+    times_apart: ClassVar[bool] = True
 
     of: Of = "channels"
     """What is removed: single weights, channels with everything coupled to them, bits of the weights
@@ -49,7 +50,8 @@ class Sensitivity(StepParams):
     """Validation images to score each on."""
     passes: float | None = param(None, gt=0, le=1000)
     """Images that all of them may take together, as so many passes over the training split: where they are many, each
-    is scored on fewer than `images`, on a hundred at least."""
+    is scored on fewer than `images`, on a hundred at least; then layers have fewer of the levels, and where one of each
+    is too much, nothing is measured."""
     latency: Timed | None = None
     """Whether the table tells milliseconds too, of `channels` and `rank`, in a runtime: its layers are measured at a
     grid of widths, and the whole network at three, within seconds."""

@@ -10,6 +10,11 @@ def _eager(value: object) -> bool:
     return value == "eager"
 
 
+def _zero(value: object) -> bool:
+    """What keys leave out, as they did before there was such a share."""
+    return value == 0
+
+
 def _left_out(value: object) -> bool:
     """What keys leave out, as they did before there was such a group."""
     return value is None
@@ -39,7 +44,12 @@ class Mosaic(Params):
         >>> [Mosaic().share_in(epoch, 20) for epoch in (1, 18, 19)]
         [1.0, 1.0, 0.0]
         """
-        return self.share if epoch <= epochs - int(self.close * epochs + 0.5) else 0.0
+        return 0.0 if closed(self.close, epoch, epochs) else self.share
+
+
+def closed(share: float, epoch: int, epochs: int) -> bool:
+    """Whether an epoch, from 1, is one of the last `share` of all, to the nearest."""
+    return epoch > epochs - int(share * epochs + 0.5)
 
 
 class Training(Params):
@@ -63,6 +73,8 @@ class Training(Params):
     """Share of the target spread evenly over all classes."""
     augment: Literal["none", "crop", "crop-flip"] = "none"
     """Random changes to training images: shifted by up to an eighth of their size, mirrored."""
+    close_augment: float = param(0.0, ge=0, lt=1, exclude_if=_zero)
+    """Share of the epochs, the last ones, without them: ends on images as they are scored (He et al. 2019)."""
     mosaic: Mosaic | None = param(None, exclude_if=_left_out)
     """Of data with boxes: images put together from parts of four others of their batch; by default none is."""
     precision: Literal["fp32", "tf32", "bf16"] = "fp32"
@@ -71,6 +83,15 @@ class Training(Params):
     """Which epoch's weights to keep: the last, or the best on the validation split."""
     ema: Ema | None = param(None, exclude_if=_left_out)
     """Score and keep the moving average of the weights instead of those of the last update; by default not."""
+
+    def augment_in(self, epoch: int) -> Literal["none", "crop", "crop-flip"]:
+        """The random changes of this epoch, from 1.
+
+        >>> training = Training(epochs=6, augment="crop", close_augment=0.3)
+        >>> [training.augment_in(epoch) for epoch in (1, 4, 5, 6)]
+        ['crop', 'crop', 'none', 'none']
+        """
+        return "none" if closed(self.close_augment, epoch, self.epochs) else self.augment
 
 
 class Retraining(Training):

@@ -43,6 +43,8 @@ SHARE = 0.05
 """Of what a search's trials compute, what its tables may take together."""
 BACKWARD = 3
 """Passes forward that one of training takes as long as: its own, and twice that for the gradients."""
+REST = 1
+"""Epochs that a trial's other steps and its scores take as long as, at least."""
 ROUNDS = 3
 """Rounds that a budget in hours is sure to pay for, about: it is not known how long a trial takes."""
 
@@ -84,7 +86,7 @@ def tables(
         if laid.isdisjoint(Sensitivity.model_construct(of=of).undoes):
             wanted.setdefault(of, over[one.step])
     trials = search.budget.trials or ROUNDS * search.batch
-    passes = SHARE * BACKWARD * trials * max(space.rungs[0], 1) / max(len(wanted), 1)
+    passes = SHARE * BACKWARD * trials * (space.rungs[0] + REST) / max(len(wanted), 1)
     timed = limits.latencies(search)[:1]
     return [
         {Sensitivity.kind: _table(of, step, timed) | {"passes": round(passes, 2)}}

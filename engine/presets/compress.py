@@ -5,8 +5,10 @@ from typing import Any
 
 from engine.params.catalog import DATASETS, DETECTOR, MODELS, own_code
 
-TRAINING = {"epochs": 10, "learning_rate": 0.1, "augment": "crop"}
+TRAINING = {"epochs": 10, "learning_rate": 0.1}
 """How a network is trained that comes without weights."""
+AUGMENTED = {"augment": "crop", "close_augment": 0.3}
+"""How its images are changed where they are known to bear it."""
 FLIPPED = ("cifar10", "cifar100", "fashion-mnist")
 """Sets whose images mean the same mirrored."""
 
@@ -31,11 +33,11 @@ def preset(
         "data": {"name": data, **({"root": root} if root else {})},
     }
     if named and not pretrained:
-        training = dict(TRAINING)
+        training: dict[str, Any] = dict(TRAINING)
+        if data in DATASETS:
+            training |= AUGMENTED
         if data in FLIPPED:
             training["augment"] = "crop-flip"
-        if data not in DATASETS:
-            training["augment"] = "none"
         document["steps"] = [{"train": training}]
     search = {**goal, **({"within": within} if within else {}), "budget": budget, "over": "auto"}
     return {**document, "search": search}

@@ -12,7 +12,7 @@ from engine.params.preset import Pick as Rule
 from engine.params.search import MOST_ACCURATE
 from engine.presets import limits
 from engine.results import latency_targets, searches
-from engine.results.summary import PACKED, baseline_value, measure_value, quality_name
+from engine.results.summary import PACKED, baseline_value, in_words, measure_value, quality_name
 from engine.studies.rundir import RunDir
 from engine.studies.state import MALFORMED, StudyState, TrialState, load
 from engine.studies.status import Status
@@ -192,7 +192,7 @@ def describe(trial: TrialState, goal: str, quality: str) -> str:
 
     `trial 11: scope global, sparsity 0.8, 96.94 % (−1.39 points), 208 kB packed (4.4× smaller)`
     """
-    values = [f"{name.rpartition('.')[2]} {value}" for name, value in trial.parameters.items()]
+    values = in_words(trial.parameters)
     shown = quality if measure_value(trial.results, quality) is not None else f"validation_{quality}"
     value, before = (measure_value(of, shown) for of in (trial.results, trial.baseline_measure.measures))
     lost = f" ({_points(value - before)})" if value is not None and before is not None else ""

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from engine.measures.table import change_text, measure_text
-from engine.results.summary import baseline_value, measure_value, quality_of
+from engine.results.summary import baseline_value, in_words, measure_value, quality_of
 from engine.studies.state import StudyState, TrialState
 from engine.studies.status import OPEN
 from engine.text.numbers import MISSING, ratio
@@ -49,14 +49,7 @@ def named(trial: TrialState) -> str:
 
 def point(trial: TrialState) -> str:
     """Where in the search's space the trial is: `speedup 2.07, criterion l2, quantize.static off`."""
-    parts = []
-    for name, value in (trial.proposal.get("point") or {}).items():
-        step, _, last = name.rpartition(".")
-        if last == "enabled":
-            parts += [] if value else [f"{step} off"]
-        else:
-            parts.append(f"{last} {value}")
-    return ", ".join(parts)
+    return ", ".join(in_words(trial.proposal.get("point") or {}))
 
 
 def quality(trial: TrialState) -> str:

@@ -19,13 +19,14 @@ class Scan:
     """A sensitivity step; where trials differ in their seed, all of its runs together.
 
     `label` is what tells it from the same step in other trials, such as `taylor`; `runs` is what each run
-    found: `of`, `criterion`, `reference`, `rows`.
+    found: `of`, `criterion`, `reference`, `rows`. `beside`: no trial goes on from the step, as a search's tables.
     """
 
     address: str
     label: str
     trials: tuple[TrialState, ...]
     runs: tuple[dict[str, Any], ...]
+    beside: bool = False
 
     @property
     def of(self) -> str:
@@ -87,14 +88,20 @@ def scans(state: StudyState) -> list[Scan]:
             label,
             tuple(trial for _, trials in members for trial in trials),
             tuple(scanned for step, _ in members if (scanned := found_by(step)) is not None),
+            all(step in trial.beside for step, trials in members for trial in trials),
         )
         for (address, label), members in groups.items()
     ]
 
 
+def steps_of(trial: TrialState) -> list[StepState]:
+    """The trial's sensitivity steps, finished or not: those beside it before its own."""
+    return [step for step in (*trial.beside, *trial.steps) if step.kind == KIND]
+
+
 def of_trial(trial: TrialState) -> dict[str, dict[str, Any]]:
     """What the trial's sensitivity steps found, by what they removed: the last of each; its own before those beside."""
-    scanned = [one for step in (*trial.beside, *trial.steps) if (one := found_by(step)) is not None]
+    scanned = [one for step in steps_of(trial) if (one := found_by(step)) is not None]
     return {str(one.get("of", "")): one for one in scanned}
 
 
@@ -116,11 +123,11 @@ def as_json(state: StudyState) -> list[dict[str, Any]]:
 
 
 def _steps(state: StudyState) -> Iterable[tuple[StepState, tuple[TrialState, ...]]]:
-    """The finished sensitivity steps, each with the trials that use it."""
+    """The finished sensitivity steps, each with the trials that use it or that it stands beside."""
     users: dict[str, list[TrialState]] = {}
     steps: dict[str, StepState] = {}
     for trial in state.trials:
-        for step in trial.steps:
+        for step in steps_of(trial):
             if found_by(step) is not None:
                 steps[step.key] = step
                 users.setdefault(step.key, []).append(trial)

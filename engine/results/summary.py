@@ -1,6 +1,6 @@
 """What a study found, from its state: rows for tables, JSON for programs, series for plots."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from engine.measures import latency
@@ -80,6 +80,23 @@ def trial_value(trial: TrialState, name: str) -> int | float | str | None:
             return str(value)
         return value
     return measure_value(trial.results, name)
+
+
+def in_words(parameters: Mapping[str, Any]) -> list[str]:
+    """A trial's parameters by their last names: `speedup 2.07`, `criterion l2`, `quantize.static off`.
+
+    That a step is on is said where no other parameter of it says so.
+    """
+    parts = []
+    for name, value in parameters.items():
+        step, _, last = name.rpartition(".")
+        if last != "enabled":
+            parts.append(f"{last} {value}")
+        elif not value:
+            parts.append(f"{step} off")
+        elif not any(one.startswith(f"{step}.") for one in parameters if one != name):
+            parts.append(f"{step} on")
+    return parts
 
 
 def measure_names(state: StudyState) -> list[str]:

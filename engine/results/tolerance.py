@@ -1,7 +1,7 @@
 """How much of a layer may go at a given cost: curves through the rows that a `sensitivity` step found."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -14,6 +14,11 @@ Row = Mapping[str, Any]
 
 INCREASE = "loss_increase"
 """The row's validation loss less that of the unpruned model."""
+DEVIATION = "deviation"
+"""How far the row's outputs are from those of the unpruned model, relative to how much these differ from image to
+image: a mean square, and so never negative, as a small increase of the loss is by chance."""
+BETWEEN = 4
+"""Points of a deviation's curve from one measured rate to the next."""
 QUALITIES = tuple(f"validation_{name}" for name in table.QUALITIES)
 """What a row may call the quality that its task is judged by, a fraction."""
 ONE_POINT: float = Pick.model_fields["within"].default / 100
@@ -80,6 +85,18 @@ def loss_curves(rows: Iterable[Row]) -> dict[str, Curve]:
     return _curves((row["layer"], row["rate"], row[INCREASE]) for row in rows)
 
 
+def added_curves(rows: Sequence[Row]) -> dict[str, Curve]:
+    """For every layer, in the order of the rows, what is least where the sum over layers is least.
+
+    That is the deviation, where the rows tell it: errors of layers that are about independent add up in the square,
+    and what a layer adds to the loss is lost in the noise of few images. Of older rows it is the increase of the loss.
+    """
+    if not rows or any(DEVIATION not in row for row in rows):
+        return loss_curves(rows)
+    curves = _curves((row["layer"], row["rate"], row[DEVIATION]) for row in rows)
+    return {layer: _bent(line) for layer, line in curves.items()}
+
+
 def drop_curves(scanned: Mapping[str, Any]) -> dict[str, Curve]:
     """For every layer of a sensitivity's findings, what its rate costs in quality (0 … 1)."""
     before = quality(scanned["reference"])
@@ -100,6 +117,33 @@ def quality(row: Row) -> float:
     """The row's quality, a fraction; NaN where it has none."""
     value = row.get(quality_name(row))
     return float(value) if isinstance(value, int | float) else math.nan
+
+
+def _bent(measured: Curve) -> Curve:
+    """With points between those measured where a power of the rate goes through both ends: what is removed by magnitude
+    has about the cube of the rate as its mean square. Up to the first it goes on as from that to the second.
+
+    >>> _bent(Curve((0.0, 0.5, 1.0), (0.0, 0.1, 0.4))).costs[:5]  # 0.4 × rate²
+    (0.0, 0.00625, 0.025, 0.05625, 0.1)
+    """
+    points = list(zip(measured.rates, measured.costs, strict=True))
+    made = points[:1]
+    for place, (start, end) in enumerate(pairwise(points)):
+        power = _power(*points[max(place, 1) :][:2])
+        for part in range(1, BETWEEN):
+            rate = start[0] + (end[0] - start[0]) * part / BETWEEN
+            if power and math.isfinite(end[1]):
+                made.append((rate, end[1] * (rate / end[0]) ** power))
+        made.append(end)
+    return Curve(tuple(rate for rate, _ in made), tuple(cost for _, cost in made))
+
+
+def _power(*points: tuple[float, float]) -> float:
+    """The power of the rate that goes through two points (rate, cost); 0 where there is none."""
+    if len(points) < 2 or not all(0 < cost < math.inf for _, cost in points):
+        return 0.0
+    (low, cheap), (high, dear) = points
+    return math.log(dear / cheap) / math.log(high / low) if low < high else 0.0
 
 
 def _curves(points: Iterable[tuple[str, float, float]]) -> dict[str, Curve]:

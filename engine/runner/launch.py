@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 from engine.errors import SecateurError, UsageError
 from engine.machine import gpus, limits, private, signals
@@ -245,15 +246,7 @@ def _start_engine(run: RunDir, *, here: bool, tell: Callable[[str], None], first
     with explained(run.log), run.log.open("ab") as log:
         try:
             with signals.blocked():
-                process = subprocess.Popen(
-                    [sys.executable, "-P", "-c", ENGINE, str(run.path), asked],
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    start_new_session=True,
-                    cwd=run.path,
-                    env=environment,
-                )
+                process = _engine(run, asked, log, environment)
         except (BlockingIOError, MemoryError) as error:
             raise SecateurError(
                 "No process can be started for the engine",
@@ -261,6 +254,18 @@ def _start_engine(run: RunDir, *, here: bool, tell: Callable[[str], None], first
                 f"End other programs, or raise the limit; then `secateur resume {run.name}`.",
             ) from error
     _wait_for(run, process)
+
+
+def _engine(run: RunDir, asked: str, log: BinaryIO, environment: dict[str, str]) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen(
+        [sys.executable, "-P", "-c", ENGINE, str(run.path), asked],
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
+        start_new_session=True,
+        cwd=run.path,
+        env=environment,
+    )
 
 
 def _silent(run: RunDir, tell: Callable[[str], None]) -> str:

@@ -22,8 +22,8 @@ from engine.text.phrases import names
 
 FLOAT_BITS = 32
 """Bits of a weight that is not rounded; rows of bits tell the share that is removed of them."""
-FINER = 2
-"""Levels between two that were measured; of bits there are none."""
+FINER, MOST = 2, 30
+"""Levels between two that were measured, fewer where a layer would have more than so many; of bits there are none."""
 MEASURES = ("size.packed", "parameters", "macs")
 """What rows have of a network beside its quality, and perhaps a latency; parameters and multiply-accumulates that are
 zero don't count."""
@@ -270,9 +270,10 @@ def _part(one: _Level, name: str, most: Mapping[str, Sequence[float]], number: i
 def _finer(measured: Sequence[_Level]) -> list[_Level]:
     """With levels between those measured, on straight lines."""
     found = [measured[0]]
+    between = max(min(FINER, MOST // (len(measured) - 1) - 1), 0)
     for low, high in pairwise(measured):
-        for step in range(1, FINER + 2):
-            part = step / (FINER + 1)
+        for step in range(1, between + 2):
+            part = step / (between + 1)
             found.append(
                 _Level(
                     low.rate + part * (high.rate - low.rate),

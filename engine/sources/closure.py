@@ -185,11 +185,12 @@ def _installed(place: Path) -> bool:
 
 
 def _package_root(file: Path) -> list[Path]:
-    """The folder that holds the outermost package of which `file` is part; nothing where it is in none."""
+    """The folder that holds the outermost package of which `file` is part; nothing where it is in none, or where that
+    folder has what is installed, or this program, beside it: only what is below the package is the user's."""
     folder = file.parent
     while (folder / "__init__.py").is_file() and folder.parent != folder:
         folder = folder.parent
-    return [folder] if folder != file.parent else []
+    return [folder] if folder != file.parent and not _installed(folder) else []
 
 
 def _files(base: Path, parts: list[str], names: tuple[str, ...], program: Closure) -> Iterator[Path]:

@@ -4,8 +4,10 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -178,9 +180,25 @@ def _versions(packages: set[str]) -> dict[str, str]:
     """The installed version of each package, by the name that it is imported by."""
     if not packages - IN_NUMERICS:
         return {}
-    of = metadata.packages_distributions()
+    of = _distributions(tuple((folder, _changed(folder)) for folder in sys.path))
     versions = {}
     for name in sorted(packages - IN_NUMERICS):
         for distribution in of.get(name, ())[:1]:
             versions[name] = metadata.version(distribution)
     return versions
+
+
+@lru_cache(maxsize=1)
+def _distributions(places: tuple[tuple[str, int], ...]) -> Mapping[str, Sequence[str]]:
+    """By imported name, what is installed in `places`, the folders of sys.path with the time of their last change.
+
+    The metadata of all that is installed are read for it, which takes a tenth of a second.
+    """
+    return metadata.packages_distributions()
+
+
+def _changed(folder: str) -> int:
+    try:
+        return Path(folder or ".").stat().st_mtime_ns
+    except OSError:
+        return 0

@@ -17,6 +17,7 @@ from engine.compute.data.pixels import Fit
 from engine.datasets.layout import IMAGE_SUFFIXES, is_image, kind_of, passed_over
 from engine.datasets.records import Layout
 from engine.errors import SecateurError
+from engine.text.visible import visible
 
 LOOKED_AT = 64
 """Files that are opened to see whether they hold more than an image."""
@@ -112,6 +113,12 @@ def list_classes(
     if not classes:
         raise SecateurError(f"{root} holds no class folders", "Expected is a folder of images per class.")
     names = tuple(sorted(set(classes)))
+    if odd := next((name for name in names if os.fsencode(name) != name.encode("utf-8", "replace")), None):
+        raise SecateurError(
+            f"The name of the class folder {visible(odd)} is no text",
+            "It has bytes that are not UTF-8, as archives from other systems leave them.",
+            "Rename the folder: classes are told by its name in results and exports.",
+        )
     numbers = {name: number for number, name in enumerate(names)}
     return Listing(paths, names, torch.tensor([numbers[name] for name in classes]))
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from engine.compute.layers import overlays
 from engine.compute.layers.dictionaries import compact
@@ -174,13 +175,14 @@ def _device(model: nn.Module) -> torch.device:
     return next(model.parameters()).device
 
 
-def folded_state(model: nn.Module) -> dict[str, Tensor]:
+def folded_state(model: nn.Module, *, own: bool = False) -> dict[str, Tensor]:
     """The state_dict of the folded model, on the CPU; of a dictionary of kernels, its parts; of an INT8 file, what it
-    holds."""
+    holds. `own`: where nothing is to be folded the tensors may be the model's, which is many times faster."""
     if isinstance(model, QuantizedNetwork):
         return initializers(model.file)
     # Moved as a whole, so that weights which share their memory still do.
-    plain = folded(model).cpu()
+    laid = any(map(parametrize.is_parametrized, model.modules()))
+    plain = model if own and not laid and _device(model).type == "cpu" else folded(model).cpu()
     state = {name: t.detach().contiguous() for name, t in plain.state_dict().items()}
     return compact(state, model)
 

@@ -20,9 +20,19 @@ from engine.compute.numerics.seeds import seeded
 from engine.errors import SecateurError, said_by
 from engine.params.catalog import is_built_in
 
+COMPILED = {"ScriptModule": "torch.jit", "OptimizedModule": "torch.compile"}
+"""Classes of modules that are programs, by what made them."""
+
 
 def copied(model: nn.Module) -> nn.Module:
     """A copy, as every step works on one. Raises SecateurError, naming the attribute, where that can't be."""
+    for name, module in model.named_modules():
+        if made := next((by for cls in type(module).__mro__ if (by := COMPILED.get(cls.__name__))), None):
+            raise _refused(
+                f"{name or 'it'} was compiled by {made}",
+                f"Leave {made} out: steps change layers as they are written, and a trial's network can be compiled "
+                "after its export.",
+            )
     try:
         return copy.deepcopy(model)
     except (*FAILURES, copy.Error, PicklingError) as error:

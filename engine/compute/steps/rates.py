@@ -12,7 +12,7 @@ from torch import nn
 
 from engine.compute.models import edits
 from engine.errors import SecateurError
-from engine.results.tolerance import Curve, Row, cost_at, loss_curves
+from engine.results.tolerance import Curve, Row, added_curves, cost_at, loss_curves
 from engine.search.solver import Option, solve
 
 NOTE = "sensitivity"
@@ -22,8 +22,8 @@ HALVINGS = 60
 
 TINY = 1e-9
 """Share that sums of floats may miss."""
-LEVELS = 24
-"""Rates of each layer among which the solver chooses, between those measured."""
+LEVELS = 32
+"""Rates of each layer among which the solver chooses, up to the largest one measured."""
 
 Of = Literal["weights", "channels", "bits", "rank"]
 Rates = dict[str, float]
@@ -84,13 +84,13 @@ def rates_for(
 def solved_rates(
     rows: Sequence[Row], sizes: Mapping[str, int], share: float, least: Mapping[str, float] | None = None
 ) -> dict[str, float]:
-    """Rates of least predicted increase of the loss in sum that remove `share` (0 … 1) of all elements together.
+    """Rates of least predicted cost in sum that remove `share` (0 … 1) of all elements together.
 
-    The layers' increases are taken to add up (SPDY, Frantar & Alistarh 2022). Arguments as in `rates_for`. Raises
-    SecateurError where the largest rates measured are not enough: nothing is predicted beyond.
+    What layers cost is taken to add up (SPDY, Frantar & Alistarh 2022): see `added_curves`. Arguments as in
+    `rates_for`. Raises SecateurError where the largest rates measured are not enough: nothing is predicted beyond.
     """
     total, floor = sum(sizes.values()), {layer: (least or {}).get(layer, 0.0) for layer in sizes}
-    curves = {layer: line for layer, line in loss_curves(rows).items() if layer in sizes}
+    curves = {layer: line for layer, line in added_curves(rows).items() if layer in sizes}
     top = {layer: max(line.rates[-1], floor[layer]) for layer, line in curves.items()}
     most = sum(n * top.get(layer, floor[layer]) for layer, n in sizes.items()) / total
     if most < share - TINY:
@@ -102,7 +102,7 @@ def solved_rates(
     options = {
         layer: [
             Option(rate, cost_at(line, rate), (n * (1 - rate),))
-            for rate in spread(floor[layer], top[layer], LEVELS)
+            for rate in ever_nearer(floor[layer], top[layer], LEVELS)
         ]
         for layer, n in sizes.items()
         if (line := curves.get(layer)) is not None
@@ -116,11 +116,11 @@ def solved_rates(
 
 def solved_bits(rows: Sequence[Row], sizes: Mapping[str, int], average: int) -> dict[str, int]:
     """Bits for every layer that has rows, at most `average` over all of their weights (`sizes`), of least predicted
-    increase of the loss in sum.
+    cost in sum (`added_curves`).
 
     Raises SecateurError where the fewest bits measured are more than that.
     """
-    curves = loss_curves(rows)
+    curves = added_curves(rows)
     measured: dict[str, dict[int, float]] = {}
     for row in rows:
         if row["layer"] in sizes:
@@ -152,13 +152,16 @@ def _exactly(rates: Rates, floor: Rates, sizes: Mapping[str, int], share: float)
     return _between(floor, rates, part)
 
 
-def spread(low: float, high: float, count: int) -> list[float]:
-    """`count` numbers from `low` to `high`, evenly.
+def ever_nearer(low: float, high: float, count: int) -> list[float]:
+    """`count` rates from `low` to `high` (< 1), of which each leaves the same share of what the one before it left.
 
-    >>> spread(0.0, 0.9, 4)
-    [0.0, 0.3, 0.6, 0.9]
+    Between 0.90 and 0.95 half of what is left goes, which even steps would pass over.
+
+    >>> ever_nearer(0.0, 0.875, 4)
+    [0.0, 0.5, 0.75, 0.875]
     """
-    return [round(low + (high - low) * number / (count - 1), 12) for number in range(count)]
+    left = (1 - high) / (1 - low) if low < high else 1.0
+    return [round(1 - (1 - low) * left ** (number / (count - 1)), 12) for number in range(count)]
 
 
 def _around(curves: Mapping[str, Curve], enough: Callable[[Rates], bool]) -> tuple[Rates, Rates]:

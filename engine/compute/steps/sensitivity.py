@@ -34,8 +34,8 @@ from engine.compute.steps.pruning.importance import importance
 from engine.compute.steps.pruning.rounds import keep_largest
 from engine.compute.steps.quantization.grids import fit_grid
 from engine.compute.steps.rates import NOTE
-from engine.compute.tasks.base import Score
-from engine.compute.tasks.evaluate import score
+from engine.compute.tasks import Score, task_of
+from engine.compute.tasks.evaluate import outputs, score
 from engine.compute.training.resume import OVERTAKEN
 from engine.errors import SecateurError
 from engine.measures.layer_times import TIMES
@@ -43,7 +43,7 @@ from engine.params.calibrate import Calibrate
 from engine.params.channels import LatencyTarget
 from engine.params.factorization import Factorize, Ratio
 from engine.params.sensitivity import Sensitivity
-from engine.results.tolerance import INCREASE
+from engine.results.tolerance import DEVIATION, INCREASE
 from engine.search.widths import WIDTHS
 from engine.store.files import explained, read_json, write_json
 
@@ -51,6 +51,12 @@ CALIBRATION = Calibrate(images=512, batch=256)
 """Few images, because it happens for every row; it should cost less than the scoring."""
 LEAST_SCORED, LEAST_CALIBRATED = 100, 64
 """Images of a row however many rows share a budget: of fewer, a row tells of its images and not of its layer."""
+BESIDE = 384
+"""Images that what a row takes beside its own is as long as, about: a copy, a count, its bytes, and that passes of few
+images take as long as those of a hundred."""
+COMPARED, HELD = 256, 1 << 24
+"""Of the images that a row is scored on, those for which its outputs are compared with the reference's; so many that
+the outputs of all are at most `HELD` numbers, because a detector gives a million for each image."""
 SIZE = "size.packed"
 """What tables call the bytes of a packed file."""
 ROWS = "sensitivity.json"
@@ -69,10 +75,11 @@ def sensitivity(model: nn.Module, params: Sensitivity, context: Context) -> nn.M
 
     What is found goes to the step's measures, and to the model's notes for later steps: `of`, `criterion`,
     the `reference` (nothing compressed, all else equal) and `rows`, one for each layer and rate, with the quality
-    and loss on validation images, the parameters that are left with the MACs they take, and the bytes of a packed file
-    (`size.packed`), which are estimated. Rows of bits have those too; of rank, `scheme` is told beside `of`. With
-    `latency`, rows have milliseconds, and the measures `times` of single layers; of channels, `widths` tells what the
-    network costs with any numbers of them.
+    and loss on validation images, how far the outputs for some of them are from the reference's (`deviation`), the
+    parameters that are left with the MACs they take, and the bytes of a packed file (`size.packed`), which are
+    estimated. Rows of bits have those too; of rank, `scheme` is told beside `of`. With `latency`, rows have
+    milliseconds, and the measures `times` of single layers; of channels, `widths` tells what the network costs with any
+    numbers of them.
     """
     to_device(model, context.device).eval()
     overlays.refuse(
@@ -95,7 +102,10 @@ def sensitivity(model: nn.Module, params: Sensitivity, context: Context) -> nn.M
             assert_never(params.of)
     about: dict[str, str] = {"of": params.of, "criterion": params.criterion}
     about |= {"scheme": params.scheme} if params.of == "rank" else {}
-    times = _times(model, layers, shrinking, params, context) if params.latency else None
+    times = None
+    if params.latency:
+        with context.alone():
+            times = _times(model, layers, shrinking, params, context)
     scanned = about | _scan(model, layers, params, context, times)
     more = {WIDTHS: widths(*shrinking, times)} if shrinking else {}
     more |= {TIMES: times.as_dict()} if times else {}
@@ -112,9 +122,11 @@ def _scan(
     times: NetworkTimes | None,
 ) -> dict[str, Any]:
     """The reference and the rows; those of an interrupted scan are taken over."""
-    levels = params.bits if params.of == "bits" else params.rates
+    levels, images, calibration = _affordable(params, context, len(layers))
     wanted = [(layer, level) for layer in layers for level in levels]
-    images, calibration = _images(params, context, len(wanted))
+    if not wanted:
+        few = f"{params.passes:g} passes over {len(context.data.train)} images are too few for {len(layers)} layers"
+        context.notice("info", f"What layers lose of their {params.of} is not measured: {few}")
     split, packed = _subset(context, images), _packed(model)
 
     def scored(pruned: nn.Module) -> dict[str, Any]:
@@ -127,33 +139,66 @@ def _scan(
     kept = _kept(context)
     rows = kept.get("rows", [])
     with restored(statistics_of(model)):
-        reference = kept.get("reference") or scored(model)
+        reference, compared = scored(model), _compared(model, split, context)
+        expected = outputs(model, context.data, split, compared, context.device)
     for done, (layer, level) in enumerate(wanted[len(rows) :], start=len(rows)):
         about = _level(layer, level, params)
         context.progress(done / len(wanted), f"{layer} without {about['rate']:.0%}")
         with layers[layer](level) as compressed:
-            row = about | scored(compressed) if compressed is not None else None
-        if row is not None:
-            row[INCREASE] = row["validation_loss"] - reference["validation_loss"]
+            row = None
+            if compressed is not None:
+                row = about | scored(compressed)
+                row[INCREASE] = row["validation_loss"] - reference["validation_loss"]
+                given = outputs(compressed, context.data, split, compared, context.device)
+                row[DEVIATION] = task_of(context.data).deviation([(expected, given)])
         rows.append(row)
-        _keep({"reference": reference, "rows": rows}, context)
+        _keep({"rows": rows}, context)
     return {"reference": reference, "rows": [row for row in rows if row is not None]}
 
 
-def _images(params: Sensitivity, context: Context, rows: int) -> tuple[int, Calibrate]:
-    """The images that each of so many rows is scored on, and those that its statistics come from."""
+def _compared(model: nn.Module, split: Split, context: Context) -> Tensor:
+    """The numbers of the images of the split for which outputs are compared, all over it."""
+    first = torch.zeros(1, dtype=torch.int64)
+    each = outputs(model, context.data, split, first, context.device).numel()
+    count = max(min(COMPARED, HELD // each, len(split)), 1)
+    return torch.arange(count) * len(split) // count
+
+
+def _affordable(params: Sensitivity, context: Context, layers: int) -> tuple[list[float], int, Calibrate]:
+    """The levels of each layer, the images that each row is scored on, and those that its statistics come from.
+
+    Where rows share a budget, they have fewer images; and where that is not enough, layers have fewer levels.
+    """
+    levels: list[float] = [*(params.bits if params.of == "bits" else params.rates)]
     if params.passes is None:
-        return params.images, CALIBRATION
-    each = int(params.passes * len(context.data.train) / (rows + 1))
-    calibrated = min(max(each // 3, LEAST_CALIBRATED), CALIBRATION.images)
-    images = min(max(each - calibrated, LEAST_SCORED), params.images)
-    return images, Calibrate(images=calibrated, batch=min(calibrated, CALIBRATION.batch))
+        return levels, params.images, CALIBRATION
+    whole = params.passes * len(context.data.train)
+    rows = whole // (BESIDE + 2 * LEAST_SCORED + LEAST_CALIBRATED) - 1  # the reference is one more
+    levels = _spread(levels, max(int(rows), 0) // max(layers, 1))
+    each = int(whole / (layers * len(levels) + 1)) - BESIDE
+    calibrated = min(max(each // 4, LEAST_CALIBRATED), CALIBRATION.images)
+    # Outputs are compared for as many as are scored, or for `COMPARED` at most.
+    images = max(each - calibrated - min((each - calibrated) // 2, COMPARED), LEAST_SCORED)
+    batch = min(calibrated, CALIBRATION.batch)
+    return levels, min(images, params.images), Calibrate(images=calibrated, batch=batch)
+
+
+def _spread(levels: list[float], most: int) -> list[float]:
+    """At most so many of them, from the first to the last; of a single one that in the middle.
+
+    >>> _spread([0.2, 0.4, 0.6, 0.8, 0.9], 3), _spread([0.2, 0.4, 0.6], 1), _spread([0.2, 0.4], 0)
+    ([0.2, 0.6, 0.9], [0.4], [])
+    """
+    if most >= len(levels) or most < 2:
+        return levels if most >= len(levels) else levels[len(levels) // 2 :][:most]
+    return [levels[round(place * (len(levels) - 1) / (most - 1))] for place in range(most)]
 
 
 def _packed(model: nn.Module) -> Callable[[nn.Module], int]:
     """Tells the bytes of a packed file of a network that is `model` but for a layer: tensors that are the same in both
     are looked through once for all rows."""
-    known = {name: (tensor, stored(tensor)) for name, tensor in folded_state(model).items()}
+    # Copies, because layers are changed in place.
+    known = {name: (tensor.clone(), stored(tensor)) for name, tensor in folded_state(model, own=True).items()}
 
     def held(name: str, tensor: Tensor) -> Stored:
         if name in known:
@@ -162,7 +207,7 @@ def _packed(model: nn.Module) -> Callable[[nn.Module], int]:
                 return as_stored
         return stored(tensor)
 
-    return lambda other: packed_bytes(held(*pair) for pair in folded_state(other).items())
+    return lambda other: packed_bytes(held(*pair) for pair in folded_state(other, own=True).items())
 
 
 def _level(layer: str, level: float, params: Sensitivity) -> dict[str, Any]:

@@ -290,7 +290,7 @@ def _train_epoch(run: _Run, epoch: int) -> tuple[float, float]:
         train,
         params.batch,
         order=order[done * params.batch :],
-        augment=params.augment,
+        augment=params.augment_in(epoch),
         mosaic=params.mosaic.share_in(epoch, params.epochs) if params.mosaic else 0.0,
         generator=augmenting,
         device=context.device,

@@ -1,7 +1,7 @@
 """What every job does around a node, whatever that computes: reading the data, waiting for the
 machine, keeping results, telling them."""
 
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from engine.compute.context import Send
 from engine.compute.data import Dataset, load
 from engine.compute.data.memory import budget
 from engine.machine import lock
+from engine.params import STEPS
 from engine.slurm import inside
 from engine.store.objects import Store
 from engine.store.workspace import fingerprints
@@ -76,10 +77,21 @@ def finish(
 
 
 def computing(node: Node, send: Send) -> AbstractContextManager[None]:
-    """The host's lock while the node is computed: beside others, or alone for one that measures times itself."""
-    if node.exclusive:
+    """The host's lock while the node is computed: beside others, or alone for one that measures times from its start
+    to its end."""
+    if node.exclusive and not _timed_apart(node):
         return lock.exclusive(waiting_alone(node, send))
     return lock.shared(waiting_for_latency(node, send))
+
+
+def alone(node: Node, send: Send) -> AbstractContextManager[None]:
+    """The host's lock within `computing`, for a part of the node that is timed."""
+    return lock.exclusive(waiting_alone(node, send)) if _timed_apart(node) else nullcontext()
+
+
+def _timed_apart(node: Node) -> bool:
+    step = STEPS.get(node.kind)
+    return node.exclusive and step is not None and step.times_apart
 
 
 def waiting_alone(node: Node, send: Send) -> lock.Waiting:

@@ -30,7 +30,7 @@ from engine.compute.stopping import Stopping
 from engine.compute.tasks import task_of
 from engine.compute.tasks.base import Score
 from engine.compute.tasks.evaluate import score
-from engine.compute.worker.commit import computing, finish, read_data
+from engine.compute.worker.commit import alone, computing, finish, read_data
 from engine.params import Distill, QuantizeQat, Step
 from engine.params.preset import Settings
 from engine.params.training import Fit
@@ -79,8 +79,8 @@ def run(
 ) -> None:
     """Compute every node of the job that the store does not hold yet; raises Stopped when it is asked to stop.
 
-    Computing holds the host's shared lock, so that no latency is measured meanwhile; a step that measures
-    times itself holds the exclusive one, from its start to its end.
+    Computing holds the host's shared lock, so that no latency is measured meanwhile; a step that measures times itself
+    holds the exclusive one, from its start to its end or for the part that is timed.
     """
     settings = request.read_settings()
     data = read_data(request)
@@ -206,6 +206,7 @@ def _context(node: Node, work: Work) -> Context:
         work.send,
         templates=work.store.templates,
         stopping=work.stopping,
+        alone=lambda: alone(node, work.send),
     )
 
 

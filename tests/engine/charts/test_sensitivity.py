@@ -186,3 +186,13 @@ def test_what_can_not_be_understood_is_left_out(broken: Any) -> None:
     state = scanned(broken)
     assert scans.scans(state) == []
     assert charts.figure([state], "rate", "accuracy", "layer").series == ()
+
+
+def test_what_a_search_measured_beside_its_baseline_is_drawn_as_a_trials_own_is() -> None:
+    own, beside = scanned(found()), scanned(found())
+    for trial in beside.trials:
+        trial.beside, trial.steps = trial.steps, []
+    assert names([beside]) == names([own]) == ["rate"]
+    drawn = charts.figure([beside], "rate", "accuracy")
+    assert [line.points for line in drawn.series] and len(drawn.series) == MOST
+    assert list(sensitivity.tables(own, 80)) and not list(sensitivity.tables(beside, 80))

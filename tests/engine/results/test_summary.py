@@ -72,3 +72,24 @@ def test_what_was_in_the_store_is_told_as_reused() -> None:
     state = replayed(started(), planned([{}]), again, finished("p0"))
     assert describe(again, state, set()) == "train: validation 50.00 % (reused)"
     assert "reused from the store: 1 of 2 results (train)" in closing(state)
+
+
+def test_on_a_terminal_a_trial_is_told_once_and_so_is_what_every_trial_says() -> None:
+    from engine.cli.follow import described
+    from engine.testing.events import finished, planned, replayed, started
+
+    values = [
+        {"quantize.weights.bits": 4, "quantize.weights.enabled": True, "prune.enabled": False},
+        {"x": 1},
+    ]
+    events = [finished("p0", {"validation_accuracy": 0.5}), finished("m0"), finished("p1")]
+    notice = ev.Notice(level="info", text="All channels stay in fc", key="p0")
+    state = replayed(started(), planned(values), *events)
+    said: set[str] = set()
+    lines = [
+        described(one, state, said, brief=True) for one in (events[0], notice, events[1], notice, events[2])
+    ]
+    assert lines[0] == ("trial 0: bits 4, prune off", "trial 0 prune.weights: validation 50.00 % (2.0 s)")
+    assert lines[1] == ("info: All channels stay in fc",) and lines[3] == ()
+    assert all(line.startswith("trial 0 ") for line in lines[2]) and len(lines[2]) == 1
+    assert lines[4][0] == "trial 1: x 1"

@@ -24,7 +24,7 @@ data: {name: digits, limit: 100}
 steps:
   - train: {epochs: 1, batch: 32}
 search:
-  table: [sensitivity: {of: weights, rates: [0.5, 0.9], passes: 3}]
+  table: [sensitivity: {of: weights, rates: [0.5, 0.9], images: 100}]
   smallest: size.packed
   within: {accuracy: -99 points, size.packed: 90 %}
   budget: {trials: 4}

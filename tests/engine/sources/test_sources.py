@@ -89,6 +89,19 @@ def test_packages_and_what_they_import(tmp_path: Path) -> None:
     assert modules(file) == {"net.py", "__init__.py", "common.py", "deep.py", "other.py", "top.py"}
 
 
+def test_of_what_is_installed_only_the_package_that_is_named_is_the_users_own(tmp_path: Path) -> None:
+    """Beside it lie torch and this program: their thousands of files are no part of a network's code."""
+    files = {"mine/parts/net": "from ..common import W\nimport other", "mine/common": "W = 1", "other": ""}
+    packages = {"mine/__init__": "", "mine/parts/__init__": ""}
+    assert modules(write(tmp_path / "site-packages", **files, **packages)) == {
+        "__init__.py",
+        "net.py",
+        "common.py",
+    }
+    helper = Path(__file__).parents[1] / "compute" / "steps" / "channels" / "channels_help.py"
+    assert modules(helper) == {"channels_help.py"}
+
+
 @pytest.mark.parametrize(
     "text",
     [

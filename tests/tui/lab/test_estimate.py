@@ -147,7 +147,8 @@ def test_the_tables_of_a_search_are_measured_once_whatever_its_seeds_are(tmp_pat
         [estimate(spec.parse(text + more, "s"), History(tmp_path)).seconds or 0.0 for text in texts]
         for more in ("", "  table: none\n")
     )
-    passes = 0.05 * 3 * 60  # a twentieth of 60 trials of one epoch, each as long as three passes
+    # A twentieth of 60 trials of one epoch and as much for their other steps, each as long as three passes.
+    passes = 0.05 * 3 * 60 * 2
     assert with_tables[0] - plain[0] == pytest.approx(passes * EPOCH_S / 3)
     assert with_tables[1] - with_tables[0] == pytest.approx(plain[1] - plain[0])
 

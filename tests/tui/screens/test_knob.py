@@ -68,7 +68,7 @@ async def until(pilot: Pilot[None], true: Callable[[], object]) -> None:
     end = time.monotonic() + WITHIN_S
     while not true():
         assert time.monotonic() < end, painted(pilot.app)  # type: ignore[arg-type]
-        await pilot.pause(0.05)
+        await pilot.pause(0.02)
 
 
 async def words(pilot: Pilot[None], *wanted: str) -> str:

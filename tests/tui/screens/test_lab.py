@@ -317,14 +317,14 @@ async def until(pilot: Pilot[None], true: Callable[[], bool]) -> None:
     for _ in range(WAITS):
         if true():
             return
-        await pilot.pause(0.05)
+        await pilot.pause(0.02)
     raise AssertionError(f"it did not come true within a minute:\n{shown(pilot)}")
 
 
 async def seen(pilot: Pilot[None], words: str) -> None:
     """Wait until `words` are on the terminal."""
     for _ in range(WAITS):
-        await pilot.pause(0.05)
+        await pilot.pause(0.02)
         if words in shown(pilot):
             return
     raise AssertionError(f"{words!r} was not shown within a minute:\n{shown(pilot)}")

@@ -15,8 +15,8 @@ from tui.widgets.plot import Plot
 from tui.widgets.table import Table
 
 SIZES = [(80, 24), (120, 40), (200, 60)]
-WAITS = 1200
-"""Looks at the screen, 50 ms apart, before it counts as failed: plenty where the processors are busy."""
+WAITS = 3000
+"""Looks at the screen, 20 ms apart, before it counts as failed: plenty where the processors are busy."""
 
 
 def painted(app: Lab) -> str:
@@ -30,7 +30,7 @@ async def shows(pilot: Pilot[Any], *words: str) -> str:
         text = painted(pilot.app)  # type: ignore[arg-type]
         if all(word in text for word in words):
             return text
-        await pilot.pause(0.05)
+        await pilot.pause(0.02)
     raise AssertionError(f"{[w for w in words if w not in text]} not in\n{text}")
 
 
@@ -38,7 +38,7 @@ async def until(pilot: Pilot[Any], true: Callable[[], bool]) -> None:
     for _ in range(WAITS):
         if true():
             return
-        await pilot.pause(0.05)
+        await pilot.pause(0.02)
     raise AssertionError("it did not come true")
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from engine.compute.context import Context
+from engine.compute.measures.counts import count
 from engine.compute.models.architecture import architecture
 from engine.compute.steps.channels.choose import (
     Candidate,
@@ -22,7 +23,7 @@ from engine.compute.steps.channels.latency_cost import LatencyCost
 from engine.compute.steps.rates import findings
 from engine.errors import SecateurError
 from engine.params.channels import PruneChannels
-from engine.results.tolerance import Curve, cost_at, loss_curves
+from engine.results.tolerance import Curve, added_curves, cost_at, loss_curves
 
 ROUNDING = 1e-12
 """Relative difference of costs that sums of floats may make."""
@@ -97,10 +98,13 @@ def _out_of_reach(name: str, wanted: float, most: float) -> SecateurError:
     )
 
 
-def budget_for(model: nn.Module, groups: list[Group], params: PruneChannels, context: Context) -> Budget:
-    """The budget that `params` ask for, from the model as it is before anything is removed."""
+def budget_for(
+    model: nn.Module, given: nn.Module, groups: list[Group], params: PruneChannels, context: Context
+) -> Budget:
+    """The budget that `params` ask for, of the model before anything is removed, against the one that was `given`."""
     arch = architecture(model)
-    predictor = Predictor(model, groups, (arch.channels, *arch.size))
+    shape = (arch.channels, *arch.size)
+    predictor = Predictor(model, groups, shape)
     targets = []
     if params.latency is not None:
         # Milliseconds steer where time is to be gained; other scopes only need a way to count how far they are.
@@ -109,15 +113,15 @@ def budget_for(model: nn.Module, groups: list[Group], params: PruneChannels, con
             LatencyCost(model, params.latency, context).of(model, groups) if timed else predictor.macs
         )
         targets.append(Target("latency", cost, params.latency.speedup, cost({})))
-    for name, counted, times in (
-        ("speedup", predictor.macs, params.speedup),
-        ("compression", predictor.parameters, params.compression),
-    ):
-        if times is not None:
-            targets.append(Target(name, counted, times, counted({})))
+    if params.speedup is not None:
+        targets.append(Target("speedup", predictor.macs, params.speedup, count(given, shape).macs))
+    if params.compression is not None:
+        before = count(given, shape).parameters
+        targets.append(Target("compression", predictor.parameters, params.compression, before))
     levels = None
     if params.scope in ("sensitivity", "solved"):
-        levels = levels_from(loss_curves(findings(model, "channels")["rows"]))
+        curves = added_curves if params.scope == "solved" else loss_curves
+        levels = levels_from(curves(findings(model, "channels")["rows"]))
     return Budget(tuple(targets), params.ratio, _weighed(predictor, targets), levels)
 
 
@@ -142,5 +146,5 @@ def _weighed(predictor: Predictor, targets: list[Target]) -> Cost:
 
 
 def levels_from(curves: Mapping[str, Curve]) -> Levels:
-    """The predicted increase of the loss by group and share removed; infinite beyond what was measured."""
+    """The predicted cost by group and share removed; infinite beyond what was measured."""
     return lambda group, share: cost_at(curves[group], share) if group in curves else float("inf")

@@ -1,6 +1,7 @@
 """What is told of a data set before anything is trained, and by `secateur data check`."""
 
 import json
+import os
 import shutil
 import unicodedata
 from pathlib import Path
@@ -78,6 +79,12 @@ def test_names_that_look_alike_and_are_stored_otherwise_are_told_apart(tmp_path:
     with pytest.raises(SecateurError, match="classes that the training images lack") as caught:
         seen(tmp_path)
     assert "looks the same, but is stored in other characters" in caught.value.detail
+
+
+def test_a_class_whose_name_is_no_text_is_refused(tmp_path: Path) -> None:
+    write(tmp_path, {"cat": 4, "dog": 4, os.fsdecode(b"\xe4hre"): 4})
+    with pytest.raises(SecateurError, match="is no text"):
+        seen(tmp_path)
 
 
 def test_transparency_is_told_where_it_is_left_out(tmp_path: Path) -> None:

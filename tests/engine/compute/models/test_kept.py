@@ -18,7 +18,7 @@ from engine.compute.models import checkpoint, tensors
 from engine.compute.models.architecture import Architecture
 from engine.compute.models.build import build
 from engine.compute.models.int8 import torch_part
-from engine.compute.models.keepable import assert_keepable
+from engine.compute.models.keepable import assert_keepable, copied
 from engine.compute.pretrained.create import create
 from engine.compute.steps.apply import apply
 from engine.compute.stopping import Stopping
@@ -203,3 +203,13 @@ def test_what_a_layer_computes_by_a_forward_of_its_own_stays(step: Step, named: 
     told = " ".join(event.text for event in events if isinstance(event, ev.Notice))
     assert "Left alone" in told and all(name in told for name in named)
     torch.testing.assert_close(after(images()), before, rtol=1e-2, atol=1e-2)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_compiled_part_is_refused_as_that() -> None:
+    for part, made in (
+        (torch.jit.script(nn.ReLU()), "torch.jit"),
+        (torch.compile(nn.ReLU()), "torch.compile"),
+    ):
+        with pytest.raises(SecateurError, match=rf"1 was compiled by {made}"):
+            copied(nn.Sequential(nn.Linear(2, 2), part))

@@ -20,7 +20,9 @@ from engine.compute.steps.channels.narrower import shrinkable
 from engine.compute.steps.channels.shrink import shrink
 from engine.compute.steps.channels.step import prune_channels
 from engine.compute.steps.pruning.step import prune_weights
-from engine.compute.steps.sensitivity import CALIBRATION, ROWS, _images, sensitivity
+from engine.compute.steps.sensitivity import BESIDE, CALIBRATION, COMPARED, ROWS, _affordable, sensitivity
+from engine.compute.tasks import task_of
+from engine.compute.tasks.evaluate import outputs
 from engine.compute.training.loop import fit
 from engine.errors import SecateurError
 from engine.params import STEPS
@@ -308,12 +310,43 @@ def test_with_a_runtime_a_table_tells_the_time_of_any_widths_and_by_record(
     assert again.observations["sensitivity"] == found, "times are taken from the record"
 
 
-def test_many_rows_share_the_images_that_a_table_may_take() -> None:
+@pytest.mark.parametrize("passes", [0.5, 20.0, 60.0, 200.0, 1000.0])
+@pytest.mark.parametrize("layers", [1, 12, 60])
+def test_a_table_takes_no_more_than_it_may(passes: float, layers: int) -> None:
+    context, params = context_for(), Sensitivity(passes=passes, images=150)
+    levels, images, calibration = _affordable(params, context, layers)
+    rows = layers * len(levels)
+    assert set(levels) <= set(params.rates) and 100 <= images <= 150 and calibration.images >= 64
+    compared = min(images, COMPARED)
+    each = images + compared + calibration.images
+    assert not rows or (rows + 1) * (each + BESIDE) <= passes * len(context.data.train) + 4 * rows
+    whole = _affordable(Sensitivity(), context, layers)
+    assert whole == (list(params.rates), 2000, CALIBRATION)
+
+
+def test_where_not_one_level_of_each_layer_can_be_paid_for_nothing_is_measured(model: nn.Module) -> None:
     context = context_for()
-    train = len(context.data.train)
-    few, many = (_images(Sensitivity(passes=passes, images=150), context, 20) for passes in (0.5, 50.0))
-    assert few[0] == 100 and many[0] == 150
-    for passes, (images, calibration) in ((0.5, few), (50.0, many)):
-        assert 64 <= calibration.images <= 512
-        assert (images + calibration.images) * 21 <= max(passes * train, 164 * 21)
-    assert _images(Sensitivity(), context, 20) == (2000, CALIBRATION)
+    sensitivity(model, Sensitivity(of="weights", passes=1), context)
+    found = context.observations["sensitivity"]
+    assert found["rows"] == [] and "validation_accuracy" in found["reference"]
+
+
+def test_outputs_deviate_ever_more_and_never_less_than_not_at_all(model: nn.Module) -> None:
+    context = context_for()
+    sensitivity(model, Sensitivity(of="weights", rates=(0.2, 0.6, 0.95), images=80), context)
+    deviations: dict[str, list[float]] = {}
+    for row in context.observations["sensitivity"]["rows"]:
+        deviations.setdefault(row["layer"], []).append(row["deviation"])
+    for layer, each in deviations.items():
+        assert 0 < each[0] < each[-1], layer
+    # Weights of a layer at zero are what the step's rows say, so the outputs are what they compare.
+    params = Sensitivity(of="weights", rates=(0.6,), images=10_000, calibrate=False, skip=("layer*", "fc"))
+    context = context_for()
+    sensitivity(model, params, context)
+    (row,) = context.observations["sensitivity"]["rows"]
+    images = torch.arange(len(context.data.validation))
+    before = outputs(model, context.data, context.data.validation, images, context.device)
+    others = tuple(name for name in prunable_layers(model, ()) if name != row["layer"])
+    prune_weights(model, PruneWeights(scope="local", sparsity=0.6, skip=others), context)
+    after = outputs(model, context.data, context.data.validation, images, context.device)
+    assert row["deviation"] == pytest.approx(task_of(context.data).deviation([(before, after)]))

@@ -57,6 +57,23 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_others(augment: str)
     assert not same(runs[0], runs[2])
 
 
+def test_closed_epochs_are_those_of_a_training_without_augmentation() -> None:
+    def losses(**params: Any) -> list[float]:
+        events: list[ev.Event] = []
+        fit(
+            small_model(depth=8),
+            Train(epochs=2, schedule="constant", **params),
+            context_for(events=events),
+        )
+        return [e.loss for e in events if isinstance(e, ev.EpochFinished)]
+
+    plain, shifted = losses(), losses(augment="crop-flip")
+    first, second = losses(augment="crop-flip", close_augment=0.5)
+    assert first == shifted[0] != plain[0]
+    assert second != shifted[1]
+    assert losses(augment="crop-flip", close_augment=0.9) == plain
+
+
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
 @pytest.mark.parametrize("keep", ["last", "best"])
 def test_an_interrupted_training_goes_on_with_the_same_bits(

@@ -1,10 +1,12 @@
 """Small networks whose channels are coupled in every way that there is."""
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torchvision.models.maxvit import MaxVit
+from torchvision.models.mobilenetv3 import InvertedResidualConfig, MobileNetV3
 from torchvision.models.swin_transformer import PatchMergingV2, SwinTransformer, SwinTransformerBlockV2
 from torchvision.models.vision_transformer import VisionTransformer
 
@@ -89,6 +91,17 @@ def maxvit() -> nn.Module:
         stochastic_depth_prob=0.0,
         num_classes=10,
     )
+
+
+def mobile() -> nn.Module:
+    """Inverted residuals with gates, one of them residual."""
+    make = partial(InvertedResidualConfig, width_mult=1.0)
+    blocks = [
+        make(16, 3, 16, 16, True, "RE", 2, 1),
+        make(16, 3, 32, 16, False, "RE", 1, 1),
+        make(16, 5, 48, 24, True, "HS", 2, 1),
+    ]
+    return MobileNetV3(blocks, 32, num_classes=10)
 
 
 class Flat(nn.Module):
