@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from engine.params.base import Family, Names, Params, StepParams, defaults, param
-from engine.params.runtimes import Runtime
+from engine.params.runtimes import ProfiledRuntime, Runtime
 from engine.params.variants import kind_from_name
 
 FILE_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
@@ -104,7 +104,7 @@ class QuantizeStatic(Calibration, StepParams):
     faster: bool = False
     """Whether layers whose 8 bits cost more time than they save stay in float, by measured times, so that the file is
     never slower than the float network in the runtime of `faster_in`; at worst nothing is quantized."""
-    faster_in: Literal["onnxruntime", "openvino"] = "onnxruntime"
+    faster_in: ProfiledRuntime = "onnxruntime"
     """Inference runtime that `faster` measures in: what saves time in one may cost it in another."""
 
     @property

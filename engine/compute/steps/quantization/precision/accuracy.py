@@ -14,14 +14,14 @@ from engine.compute.models.architecture import architecture
 from engine.compute.models.int8 import QuantizedNetwork
 from engine.compute.onnx.graph import Graph
 from engine.compute.steps.quantization.precision.latency import Costs, Predicted, left_in_float
-from engine.compute.steps.quantization.precision.profile import Timed, node_times
+from engine.compute.steps.quantization.precision.profile import node_times
 from engine.compute.steps.quantization.precision.result import fewest_in_float, layers, sensitivities
 from engine.compute.steps.quantization.precision.search import Drawn
 from engine.compute.steps.quantization.recipe import Recipe
 from engine.measures.latency import NOISY_LOAD
 from engine.params.channels import LatencyTarget
 from engine.params.quantization import Mixed
-from engine.params.runtimes import KIND
+from engine.params.runtimes import KIND, ProfiledRuntime
 
 DOUBTS = (1.0, 1.25, 1.6, 2.0)
 """Factors on the predicted cost of integers that are tried in turn until a file is measured to be faster."""
@@ -75,7 +75,7 @@ class Mixing:
         self._context.progress(0.5, f"scoring the file with {len(left)} layers in float")
         return validate(self.network(left), self._context).quality
 
-    def fast(self, skip: frozenset[str], runtime: Timed) -> tuple[frozenset[str], float]:
+    def fast(self, skip: frozenset[str], runtime: ProfiledRuntime) -> tuple[frozenset[str], float]:
         """`skip` and the layers that are faster in float, and how many times as fast as the float network the file is
         measured to be in the runtime; at worst every layer, and 1."""
         names = layers(self._recipe.graph, skip)
@@ -102,7 +102,7 @@ class Mixing:
             self._context.notice("warning", f"{text}: on a quiet machine other layers may stay in float")
         return self._fastest(tried, names, skip, runtime)
 
-    def _costs(self, skip: Set[str], graph: Graph, runtime: Timed) -> Costs:
+    def _costs(self, skip: Set[str], graph: Graph, runtime: ProfiledRuntime) -> Costs:
         arch, threads = architecture(self._model), torch.get_num_threads()
         shape = (arch.channels, *arch.size)
         integers = self._recipe.write(skip)
@@ -119,7 +119,11 @@ class Mixing:
         return float(row["speedup"])
 
     def _fastest(
-        self, tried: dict[frozenset[str], float], names: list[str], skip: frozenset[str], runtime: Timed
+        self,
+        tried: dict[frozenset[str], float],
+        names: list[str],
+        skip: frozenset[str],
+        runtime: ProfiledRuntime,
     ) -> tuple[frozenset[str], float]:
         left = max(tried, key=lambda one: tried[one], default=frozenset(names))
         speedup = tried.get(left, 1.0)

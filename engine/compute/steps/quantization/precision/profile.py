@@ -1,57 +1,40 @@
 """Times of a file's nodes in a runtime, told by the names that the float graph has for them."""
 
-import json
 import math
 import re
-import statistics
-import tempfile
-from pathlib import Path
-from typing import Any, Literal
 
 import onnx
-import onnxruntime as ort
 
-from engine.compute.numerics.aligned import to_array
 from engine.compute.onnx.graph import Graph
-from engine.compute.onnx.onnxruntime import options
 from engine.compute.onnx.shape import Shape, example
+from engine.compute.runtimes.base import OPENED, imported
 from engine.compute.steps.quantization.choose import FUSED
+from engine.params.runtimes import ProfiledRuntime
 
 RUNS, WARMUP = 40, 10
 """Calls that are profiled, and calls before that are not counted."""
 ACTIVATIONS = (*FUSED, "HardSwish", "HardSigmoid", "Gelu")
 CROSSING = ("QuantizeLinear", "DequantizeLinear")
 _RUNTIMES_OWN = re.compile(r"(_token_\d+|_nchwc|/duplicated.*)+$")
-"""What ONNX Runtime puts behind the names of nodes that it makes of others."""
+"""What runtimes put behind the names of nodes that they make of others."""
 _QUANTIZING = re.compile("_(de)?quantize$")
-_OPENVINOS_OWN = re.compile(r"(Convert|Subtract|Multiply|Constant|Reshape|FakeQuantize)_\d+$")
-"""Parts of a QuantizeLinear or DequantizeLinear as OpenVINO takes them apart: they are in no file."""
+_IN_NO_FILE = re.compile(r"(Convert|Subtract|Multiply|Constant|Reshape|FakeQuantize)_\d+$")
+"""Parts of a QuantizeLinear or DequantizeLinear as a runtime may take them apart: they are in no file."""
 
 
 Times = list[tuple[str, str, float]]
 """Operator, name and microseconds of each node that is executed, in order."""
 
 
-Timed = Literal["onnxruntime", "openvino"]
-"""Runtimes that tell what each node takes."""
-
-
-def node_times(file: onnx.ModelProto, shape: Shape, threads: int, runtime: Timed = "onnxruntime") -> Times:
-    """Median times of what the runtime executes for one image, in float32 where not in integers.
+def node_times(
+    file: onnx.ModelProto, shape: Shape, threads: int, runtime: ProfiledRuntime = "onnxruntime"
+) -> Times:
+    """Median times of what the runtime executes for one image.
 
     To be called while nothing else of ours computes. Raises Unavailable when it does not take the file.
     """
-    if runtime == "openvino":
-        return _in_openvino(file, shape, threads)
-    return _in_onnxruntime(file, shape, threads)
-
-
-def _in_openvino(file: onnx.ModelProto, shape: Shape, threads: int) -> Times:
-    # Imported here, where it is wanted: it is an extra.
-    from engine.compute.runtimes.openvino import executed
-
-    images = example(1, shape)
-    found = executed(file.SerializeToString(), images, threads, WARMUP, RUNS)
+    executed = imported(OPENED[runtime].executed)
+    found = executed(file.SerializeToString(), example(1, shape), threads, WARMUP, RUNS)
     return [
         (_operator(operator, made_of), _node(name, made_of), time) for operator, name, made_of, time in found
     ]
@@ -70,31 +53,11 @@ def _node(name: str, made_of: list[str]) -> str:
 def _computing(made_of: list[str]) -> list[str]:
     # A linear layer is called by what it gives, which an INT8 file's output renames.
     names = [name.partition("/WithoutBiases")[0].removesuffix("_exact") for name in made_of]
-    return [name for name in names if not _QUANTIZING.search(name) and not _OPENVINOS_OWN.match(name)]
+    return [name for name in names if not _QUANTIZING.search(name) and not _IN_NO_FILE.match(name)]
 
 
 def _crossing(made_of: list[str]) -> list[str]:
     return [name for name in made_of if _QUANTIZING.search(name)]
-
-
-def _in_onnxruntime(file: onnx.ModelProto, shape: Shape, threads: int) -> Times:
-    with tempfile.TemporaryDirectory(prefix="secateur-") as folder:
-        chosen = options(threads)
-        chosen.enable_profiling = True
-        chosen.profile_file_prefix = str(Path(folder) / "profile")
-        session = ort.InferenceSession(file.SerializeToString(), chosen, providers=["CPUExecutionProvider"])
-        given = {session.get_inputs()[0].name: to_array(example(1, shape))}
-        for _ in range(WARMUP + RUNS):
-            session.run(None, given)
-        events: list[dict[str, Any]] = json.loads(Path(session.end_profiling()).read_text())
-    durations: dict[tuple[str, str], list[float]] = {}
-    for event in events:
-        if event.get("cat") == "Node" and event["name"].endswith("_kernel_time"):
-            key = event["args"]["op_name"], event["name"].removesuffix("_kernel_time")
-            durations.setdefault(key, []).append(event["dur"])
-    return [
-        (operator, name, statistics.median(each[WARMUP:])) for (operator, name), each in durations.items()
-    ]
 
 
 def by_node(times: Times, graph: Graph) -> dict[str, float]:

@@ -20,12 +20,13 @@ from engine.compute.steps.apply import apply
 from engine.compute.steps.quantization.graph import float_graph
 from engine.compute.steps.quantization.precision.accuracy import Mixing
 from engine.compute.steps.quantization.precision.latency import Costs, Predicted, left_in_float
-from engine.compute.steps.quantization.precision.profile import Timed, by_node, crossing_rate, node_times
+from engine.compute.steps.quantization.precision.profile import by_node, crossing_rate, node_times
 from engine.compute.steps.quantization.precision.result import fewest_in_float, layers, sensitivities
 from engine.compute.steps.quantization.precision.search import Drawn, best_recipe
 from engine.compute.steps.quantization.recipe import Recipe
 from engine.params import QuantizeStatic
 from engine.params.quantization import Mixed
+from engine.params.runtimes import ProfiledRuntime
 from engine.studies import events as ev
 from tests.engine.compute.compute_help import context_for, digits
 from tests.engine.compute.steps.quantization import tiny_residual
@@ -137,8 +138,10 @@ def test_only_what_gains_more_than_it_costs_to_get_in_and_out_is_quantized(recip
     assert left(dict.fromkeys(names, 5.0), 1000.0) == set(names)
 
 
-@pytest.mark.parametrize("runtime", get_args(Timed))
-def test_measured_times_are_told_by_the_layers_of_the_float_graph(recipe: Recipe, runtime: Timed) -> None:
+@pytest.mark.parametrize("runtime", get_args(ProfiledRuntime))
+def test_measured_times_are_told_by_the_layers_of_the_float_graph(
+    recipe: Recipe, runtime: ProfiledRuntime
+) -> None:
     graph = Graph(recipe.graph)
     for file in (recipe.graph, recipe.write()):
         times = node_times(file, (1, 8, 8), 1, runtime)
@@ -153,9 +156,9 @@ def test_a_file_with_every_layer_in_float_is_the_float_network(recipe: Recipe) -
     assert {node.op_type for node in file.graph.node} & {"QuantizeLinear", "DequantizeLinear"} == set()
 
 
-@pytest.mark.parametrize("runtime", get_args(Timed))
+@pytest.mark.parametrize("runtime", get_args(ProfiledRuntime))
 def test_a_search_by_time_belongs_to_this_host_and_goes_the_same_way_again(
-    network: torch.nn.Module, tmp_path: Path, runtime: Timed
+    network: torch.nn.Module, tmp_path: Path, runtime: ProfiledRuntime
 ) -> None:
     params = PARAMS.model_copy(update={"faster": True, "faster_in": runtime})
     assert params.timed_in == runtime
