@@ -1,12 +1,14 @@
 """How near latencies predicted from the times of single layers are to those of whole networks, measured.
 
-    python -m benchmarks.predicted_latency [--networks resnet20 torchvision/resnet18] [--size 28 64] [--threads 1]
+    python -m benchmarks.predicted_latency [--networks resnet20 torchvision/resnet18] [--size 28 64]
+        [--runtimes onnxruntime openvino] [--threads 1 2] [--quick]
 
 What the live knob, `secateur solve latest` and a search's first candidates go by. Of each network the layers are timed
 at a grid of widths, and three whole networks for what lies between layers, as `sensitivity` with `latency` does. Then
 networks with other numbers of channels, drawn at random for each group, and with chains of lower rank are measured
 beside the whole one, in alternating blocks, and each speed-up is compared with the predicted one. Weights are random:
-no time depends on them. Results go to benchmarks/results/predicted_latency.json.
+no time depends on them. Results go to benchmarks/results/predicted_latency.json; those of `--quick`, of one network and
+three of fewer channels, nowhere.
 """
 
 import argparse
@@ -15,6 +17,7 @@ import random
 import statistics
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any, get_args
 
@@ -65,17 +68,23 @@ def chained(model: nn.Module, ratio: float, context: Context) -> nn.Module:
     return to_device(factorized, trained.CPU).eval()
 
 
-def rows_of(name: str, size: int, args: argparse.Namespace) -> list[dict[str, Any]]:
+def rows_of(
+    name: str, size: int, runtime: TargetRuntime, threads: int, args: argparse.Namespace
+) -> list[dict[str, Any]]:
     """A row for each network made of the one that is called `name`."""
+    torch.set_num_threads(threads)
     data = trained.images(
         Data(name="fashion-mnist", size=size, channels=3 if "/" in name else None, limit=64)
     )
     built, _ = create(Model(name=name), channels=data.channels, classes=data.classes, size=data.size, seed=0)
     model, groups = shrinkable(to_device(built, trained.CPU).eval(), ())
-    target, context = LatencyTarget(runtime=args.runtime), trained.context(data, 0, 0)
+    target, context = LatencyTarget(runtime=runtime), trained.context(data, 0, 0)
+    started = time.monotonic()
     times: NetworkTimes = measured_times(model, groups, (), target, context)
+    seconds = round(time.monotonic() - started)
     print(
-        f"{name}: {times.fixed:.3f} ms beside the layers, which take {times.factor:.2f} of their times alone"
+        f"{name} in {runtime}, {counted(threads, 'thread')}: {times.fixed:.3f} ms beside the layers, which take "
+        f"{times.factor:.2f} of their times alone; the table took {seconds} s"
     )
     networks = [
         (f"channels × {share:g}", narrower(model, groups, share, n)) for n, share in enumerate(args.shares)
@@ -92,12 +101,14 @@ def rows_of(name: str, size: int, args: argparse.Namespace) -> list[dict[str, An
             predicted = times.of(model) / times.of(network)
             row = {
                 "network": f"{name}, {size} px",
+                "in": f"{runtime}, {counted(threads, 'thread')}",
                 "with": what,
                 "predicted speed-up": round(predicted, 2),
                 "measured": round(measured, 2),
                 # Of latencies: the speed-ups' ratio, the other way round.
                 "predicted / measured latency": round(measured / predicted, 3),
                 "others' load (%)": round(100 * min(one["foreign_load"] for one in found)),
+                "table (s)": seconds,
             }
             print("  ".join(f"{key}: {value}" for key, value in row.items()), flush=True)
             rows.append(row)
@@ -111,20 +122,35 @@ def main() -> int:
     parser.add_argument("--networks", nargs="+", default=["resnet20", "torchvision/resnet18"])
     parser.add_argument("--size", nargs="+", type=int, default=[28, 64])
     parser.add_argument("--shares", nargs="+", type=float, default=[0.85, 0.7, 0.6, 0.5, 0.4, 0.3])
-    parser.add_argument("--ratios", nargs="+", type=float, default=[0.3, 0.6])
-    parser.add_argument("--runtime", default="onnxruntime", choices=get_args(TargetRuntime))
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--ratios", nargs="*", type=float, default=[0.3, 0.6])
+    parser.add_argument("--runtimes", nargs="+", default=["onnxruntime"], choices=get_args(TargetRuntime))
+    parser.add_argument("--threads", nargs="+", type=int, default=[1])
     parser.add_argument("--runs", type=int, default=2, help="measurements of each, whose median counts")
+    parser.add_argument("--quick", action="store_true", help="one network and three of fewer channels")
     args = parser.parse_args()
-    trained.set_up(args.threads)
-    rows = [row for pair in zip(args.networks, args.size, strict=True) for row in rows_of(*pair, args)]
+    if args.quick:
+        args.networks, args.size, args.shares, args.ratios, args.runs = (
+            ["resnet20"],
+            [28],
+            [0.7, 0.6, 0.4],
+            [],
+            1,
+        )
+    trained.set_up(args.threads[0])
+    rows = [
+        row
+        for network in zip(args.networks, args.size, strict=True)
+        for runtime in args.runtimes
+        for threads in args.threads
+        for row in rows_of(*network, runtime, threads, args)
+    ]
     off = [abs(row["predicted / measured latency"] - 1) for row in rows]
     near = sum(one <= GOAL for one in off)
     verdict = f"{near} of {len(off)} within {GOAL:.0%}; the median is {statistics.median(off):.1%} off"
     print(verdict)
-    threads = counted(args.threads, "thread")
-    about = f"{args.runtime}, batch 1, {threads}, as ratios to the whole network: {verdict}."
-    results.write("predicted_latency", rows, title="Latency predicted from times of layers", about=about)
+    if not args.quick:
+        about = f"Batch 1, as ratios to the whole network: {verdict}."
+        results.write("predicted_latency", rows, title="Latency predicted from times of layers", about=about)
     return 0 if near == len(off) else 1
 
 

@@ -72,6 +72,8 @@ LIMITS = {"10 min": (), "1 min": ("train.epochs=60",)}
 """The time that tasks of a study may take, and what is changed in it so that they meet it."""
 PATIENCE_S = 240.0
 """A study of which no epoch and no step has ended for so long hangs."""
+LIVES_WITHIN_S = 10.0
+"""How long to wait for a process of the kind that is to be killed: workers live for seconds."""
 QUIET_WITHIN_S = 60.0
 """After a study's end its tasks and their processes have to be gone by then."""
 LIMIT = "time limit of a task"
@@ -144,14 +146,19 @@ class Bench:
         return bool(running)
 
     def _kill(self, name: str) -> bool:
-        every = processes_of(self.lab.workspace)
-        servers = {process for process, command in every.items() if "forkserver" in command}
-        workers = [process for process in servers if _parent(process) in servers]
-        tasks = [process for process, command in every.items() if "engine.runner.task" in command]
-        processes = workers if name == "worker" else tasks
+        end = time.monotonic() + LIVES_WITHIN_S
+        while not (processes := self._processes(name)) and time.monotonic() < end:
+            time.sleep(0.1)
         if processes:
             os.kill(self.drawn.choice(processes), signal.SIGKILL)
         return bool(processes)
+
+    def _processes(self, name: str) -> list[int]:
+        every = processes_of(self.lab.workspace)
+        servers = {process for process, command in every.items() if "forkserver" in command}
+        if name == "worker":
+            return sorted(process for process in servers if _parent(process) in servers)
+        return [process for process, command in every.items() if "engine.runner.task" in command]
 
     def _kill_all(self) -> bool:
         processes = processes_of(self.lab.workspace)
@@ -332,7 +339,7 @@ def write(args: argparse.Namespace, studies: list[dict[str, Any]]) -> bool:
     )
     rows = [{"fault": kind, "count": count} for kind, count in made.most_common()]
     name = "slurm_faults_search" if args.search else "slurm_faults"
-    title = "Faults of Slurm's at random moments" + (", in searches" if args.search else "")
+    title = "Faults on Slurm at random moments" + (", in searches" if args.search else "")
     results.write(name, rows, title=title, about=about, found={name: total[name] for name in WRONG})
     return not any(total[name] for name in WRONG)
 

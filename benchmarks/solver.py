@@ -5,7 +5,7 @@
 Of a network as large as ImageNet's the tables are drawn: what layers save is counted, as a `sensitivity` step does,
 what they lose is not measured. Weights and channels are solved for ever tighter limits of the loss and of
 multiply-accumulates; networks of fewer channels are counted exactly and solved anew until a limit just holds. Written
-to benchmarks/results/solver.json. Exits with 1 where a limit took more than a second.
+to benchmarks/results/solver.json. Seconds are the processor's. Exits with 1 where a limit took more than one.
 """
 
 import argparse
@@ -82,9 +82,9 @@ def rows_of(network: str, levels: int, number: int) -> list[dict[str, Any]]:
     for of, scanned in tables(network, levels).items():
         table, seconds = Table(scanned), []
         for least, within in limits(table, number):
-            started = time.monotonic()
+            started = time.process_time()  # what others take of the machine is not the solver's
             proposal = table.propose(least, within)
-            seconds.append(time.monotonic() - started)
+            seconds.append(time.process_time() - started)
             for name, most in within.items():
                 if proposal is not None:
                     has = proposal.loss if name == QUALITY else proposal.amounts[name]
@@ -94,8 +94,8 @@ def rows_of(network: str, levels: int, number: int) -> list[dict[str, Any]]:
             "layers or groups": len(table.layers),
             "levels": levels,
             "limits": len(seconds),
-            "mean (s)": round(sum(seconds) / len(seconds), 3),
-            "most (s)": round(max(seconds), 3),
+            "mean (processor s)": round(sum(seconds) / len(seconds), 3),
+            "most (processor s)": round(max(seconds), 3),
         }
         print("  ".join(f"{key}: {value}" for key, value in row.items()), flush=True)
         rows.append(row)
@@ -113,7 +113,7 @@ def main() -> int:
     rows = rows_of(args.network, args.levels, args.limits)
     about = f"Tables of {args.network} at {args.levels} levels, solved for {2 * args.limits} limits each."
     results.write("solver", rows, title="Another limit from a table", about=about)
-    return 0 if all(row["most (s)"] <= MOST_S for row in rows) else 1
+    return 0 if all(row["most (processor s)"] <= MOST_S for row in rows) else 1
 
 
 if __name__ == "__main__":

@@ -2,9 +2,9 @@
 
     python -m tools.gpu_check --out DIR [--device cuda|cpu] [--only PART,PART] [--seconds 470]
 
-Each part is a process or a few, ended when its time or the whole's is over; what it printed is in DIR/PART.log. Parts
-that measure no time run at the same time where there are processors for it. By estimate these take three of the eight
-minutes, the training benchmark two and a half, latency two.
+Each part is a process or a few, ended when its time or the whole's is over; of more --seconds it gets more, for a busy
+machine. What it printed is in DIR/PART.log. Parts that measure no time run beside each other where there are processors
+for it: by estimate these take three of the eight minutes, the training benchmark two and a half, latency two.
 """
 
 import argparse
@@ -104,13 +104,14 @@ class Check:
         self.scratch = scratch / name
         self.scratch.mkdir()
         self.ends = ends
+        self.patience: float = max(1.0, args.seconds / SECONDS)
         self.log = self.out / f"{name}.log"
         self.log.write_text("")
 
     def run(self, *command: str, seconds: float, code: int | None = 0, **variables: str) -> str:
         """What a command prints; Failed if it takes longer or ends with another code."""
         own = {"SECATEUR_HOME": str(self.scratch / "home"), "SECATEUR_LOCKS": str(self.scratch / "locks")}
-        left = max(1.0, min(seconds, self.ends - time.monotonic()))
+        left = max(1.0, min(seconds * self.patience, self.ends - time.monotonic()))
         with self.log.open("a") as log:
             log.write(f"\n$ {' '.join(command)}\n")
             log.flush()
@@ -197,9 +198,9 @@ def study(check: Check) -> Result:
     other = check.scratch / "other"
     moved: dict[str, Any] = {"SECATEUR_HOME": str(other)}
     check.secateur("run", preset, "--name", "broken", "--detach", seconds=60, **moved)
-    _await(lambda: _trained(other / "studies" / "broken"), 60)
+    _await(lambda: _trained(other / "studies" / "broken"), 60 * check.patience)
     check.secateur("cancel", "broken", seconds=30, **moved)
-    _await(lambda: _state(other / "studies" / "broken") not in ("running", "queued"), 60)
+    _await(lambda: _state(other / "studies" / "broken") not in ("running", "queued"), 60 * check.patience)
     interrupted = _state(other / "studies" / "broken")
     check.secateur("resume", "broken", seconds=120, **moved)
     one, two = (_hashes(root) for root in (check.scratch / "home", other))

@@ -17,15 +17,14 @@ import numpy as np
 from engine.compute.latency.forks import Start, start
 from engine.compute.latency.layer_worker import LayersJob, serve_layers
 from engine.compute.latency.layers import LayerConfig
+from engine.compute.latency.part_vectors import Parts, sort_of
 from engine.errors import SecateurError
-from engine.measures.layer_times import Grid
+from engine.measures.layer_times import VECTOR, Grid, PartVectors
 from engine.params.runtimes import TargetRuntime
 
-VECTOR = 16
-"""Floats in an AVX-512 register: the grid has multiples of it, where times change."""
 STEPS = 6
 """Points of the grid over a wide layer's channels."""
-FINE = (4, 8)
+FINE = (4, 8, 12)
 """Further points of narrow layers: below one vector, time goes with the inputs."""
 NARROW = 64
 """Channels up to which a layer is narrow."""
@@ -93,16 +92,9 @@ def _widest(configs: Iterable[LayerConfig]) -> dict[LayerConfig, tuple[int, int]
     """The most inputs and outputs of each kind of layer (its config without widths)."""
     widest: dict[LayerConfig, tuple[int, int]] = {}
     for config in configs:
-        inputs, outputs = widest.get(kind := _kind(config), (0, 0))
+        inputs, outputs = widest.get(kind := config.any_width, (0, 0))
         widest[kind] = max(inputs, config.inputs), max(outputs, config.outputs)
     return widest
-
-
-def _kind(config: LayerConfig) -> LayerConfig:
-    """All but the widths; a depthwise layer's outputs are a multiple of its inputs, and that is part of it."""
-    if config.groups == "depthwise":
-        return config.resized(1, config.outputs // config.inputs)
-    return config.resized(0, 0)
 
 
 def _otherwise(config: LayerConfig) -> LayerConfig:
@@ -124,7 +116,7 @@ def widths(most: int, each: int = 1) -> list[int]:
     """Grid points up to `most` channels, multiples of `each`.
 
     >>> widths(64)
-    [4, 8, 16, 32, 48, 64]
+    [4, 8, 12, 16, 32, 48, 64]
     >>> widths(512)
     [16, 96, 192, 288, 384, 480, 512]
     >>> widths(3)
@@ -137,23 +129,27 @@ def widths(most: int, each: int = 1) -> list[int]:
 
 
 class LatencyModel:
-    """Milliseconds of layers at any width, by linear interpolation in inputs and outputs between grid points.
+    """Milliseconds of layers at any width, by interpolation in inputs and outputs between grid points.
 
     `times` are those of a `grid`. They are made monotone (the mean of the largest time of any narrower and the
-    smallest of any wider layer; the identity on times that are monotone already), because a search that removes
-    channels must never find that more of them are faster. Below the grid, times fall linearly to 0 at 0 channels.
+    smallest of any wider layer; the identity on times that are monotone already): where a grid says that more
+    channels are faster, it was noise. Between them `parts` say how a vector fills, and what unaligned widths take;
+    without them time goes with channels. Below the grid, times fall linearly to 0 at 0 channels.
     """
 
-    def __init__(self, times: Mapping[LayerConfig, float]) -> None:
+    def __init__(self, times: Mapping[LayerConfig, float], parts: Parts | None = None) -> None:
         points: dict[LayerConfig, dict[tuple[int, int], float]] = {}
         for config, time in times.items():
-            points.setdefault(_kind(config), {})[config.inputs, config.outputs] = time
-        self.grids = {kind: _grid(kind, measured) for kind, measured in points.items()}
+            points.setdefault(config.any_width, {})[config.inputs, config.outputs] = time
+        self.grids = {
+            kind: _grid(kind, measured, (parts or {}).get(sort_of(kind), ()))
+            for kind, measured in points.items()
+        }
         """The times by the kind of layer: its config without widths."""
 
     def layer(self, config: LayerConfig) -> float:
         """Milliseconds of one call of the layer. Raises KeyError for a kind that is not in the grid."""
-        known = self.grids.get(_kind(config)) or self.grids[_kind(_otherwise(config))]
+        known = self.grids.get(config.any_width) or self.grids[_otherwise(config).any_width]
         return known.at(config.inputs, config.outputs)
 
     def as_list(self) -> list[dict[str, Any]]:
@@ -168,7 +164,7 @@ class LatencyModel:
         return model
 
 
-def _grid(kind: LayerConfig, times: Mapping[tuple[int, int], float]) -> Grid:
+def _grid(kind: LayerConfig, times: Mapping[tuple[int, int], float], parts: tuple[PartVectors, ...]) -> Grid:
     """One kind's times over inputs and outputs, the zero widths included."""
     inputs = [0, *sorted({inputs for inputs, _ in times})]
     # A depthwise layer has one width only: its table is one column wide.
@@ -176,7 +172,7 @@ def _grid(kind: LayerConfig, times: Mapping[tuple[int, int], float]) -> Grid:
     values = np.zeros((len(inputs), len(outputs)))
     for (wide, tall), time in times.items():
         values[inputs.index(wide), 0 if len(outputs) == 1 else outputs.index(tall)] = time
-    return Grid(tuple(inputs), tuple(outputs), tuple(map(tuple, monotone(values.tolist()))))
+    return Grid(tuple(inputs), tuple(outputs), tuple(map(tuple, monotone(values.tolist()))), parts)
 
 
 def monotone(values: list[list[float]]) -> list[list[float]]:

@@ -4,7 +4,7 @@ import contextlib
 import gc
 import os
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
@@ -22,6 +22,10 @@ from engine.params.runtimes import TargetRuntime
 
 PASSES = 2
 """Rounds over all layers, a fresh session in each: what disturbed one of them does not count."""
+AGAIN = 3
+"""Further rounds over layers whose times can't be right beside those of others, at most."""
+TOO_SLOW = 1.3
+"""Times what other widths of a layer allow, from which on a time can't be right."""
 WARM_MS = 1.0
 """Uncounted calls of a new session (at least one): the calls were level after the first few."""
 BLOCK_MS = 1.5
@@ -73,10 +77,34 @@ def serve_layers(job: LayersJob, pipe: Connection) -> None:
 
 def _times(job: LayersJob) -> list[float]:
     least = [float("inf")] * len(job.configs)
+
+    def time_once(indices: Iterable[int]) -> None:
+        for index in indices:
+            least[index] = min(least[index], _time(job.configs[index], job))
+
     for _ in range(PASSES):
-        for index, config in enumerate(job.configs):
-            least[index] = min(least[index], _time(config, job))
+        time_once(range(len(job.configs)))
+    for _ in range(AGAIN):
+        time_once(disturbed(job.configs, least))
     return least
+
+
+def disturbed(configs: Sequence[LayerConfig], times: Sequence[float]) -> list[int]:
+    """Which times can't be right: a layer takes no longer than a wider one of its kind, and than a narrower one as
+    often as that fits into it."""
+    kinds: dict[LayerConfig, list[int]] = {}
+    for index, config in enumerate(configs):
+        kinds.setdefault(config.any_width, []).append(index)
+    found: list[int] = []
+    for indices in kinds.values():
+        own = np.asarray([times[index] for index in indices])
+        widths = np.asarray([(configs[index].inputs, configs[index].outputs) for index in indices])
+        # (layer, other): how often the other's widths have to be taken to be those of the layer.
+        often = np.maximum(widths[:, None] / widths[None], 1.0)
+        depthwise = configs[indices[0]].groups == "depthwise"
+        allowed = (own * (often[..., 0] if depthwise else often.prod(-1))).min(1)
+        found += [index for index, slow in zip(indices, own > TOO_SLOW * allowed, strict=True) if slow]
+    return sorted(found)
 
 
 def _time(config: LayerConfig, job: LayersJob) -> float:

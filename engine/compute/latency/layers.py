@@ -41,6 +41,13 @@ class LayerConfig:
         """The same layer with other numbers of channels."""
         return replace(self, inputs=inputs, outputs=outputs)
 
+    @property
+    def any_width(self) -> "LayerConfig":
+        """All but the widths; a depthwise layer's outputs are a multiple of its inputs, and that is part of it."""
+        if self.groups == "depthwise":
+            return self.resized(1, self.outputs // self.inputs)
+        return self.resized(0, 0)
+
     @classmethod
     def of(cls, told: Mapping[str, Any]) -> "LayerConfig":
         """From its fields as JSON has them."""

@@ -19,6 +19,7 @@ from engine.compute.context import Context
 from engine.compute.latency.bench import Bench
 from engine.compute.latency.layer_times import LatencyModel, grid, layer_times
 from engine.compute.latency.layers import LayerConfig, all_configs
+from engine.compute.latency.part_vectors import part_probes, part_vectors
 from engine.compute.models.architecture import architecture
 from engine.measures.latency import of_baseline
 from engine.params.channels import LatencyTarget
@@ -75,7 +76,7 @@ def measure(
     """
     arch = architecture(model)
     configs = all_configs(model, (arch.channels, *arch.size))
-    layers = LatencyModel(timed(grid([*configs, *also]), target, context, "layers"))
+    layers = latency_model([*configs, *also], target, context)
     name = f"latency.{target.runtime}.{target.batch}"
     alone = NetworkTimes(name, layers, 0.0, 1.0)
     networks = [made() for made in narrower]
@@ -107,6 +108,12 @@ def _line(sums: Sequence[float], times: Sequence[float]) -> tuple[float, float]:
     factor = float((across[far] * up[far]).sum() / (across[far] ** 2).sum()) if far.any() else 1.0
     factor = min(max(factor, FACTORS[0]), FACTORS[1], times[0] / sums[0])
     return times[0] - factor * sums[0], factor
+
+
+def latency_model(configs: list[LayerConfig], target: LatencyTarget, context: Context) -> LatencyModel:
+    """Times of these layers at any narrower widths, recorded."""
+    parts = part_vectors(timed(part_probes(configs), target, context, "part vectors"))
+    return LatencyModel(timed(grid(configs), target, context, "layers"), parts)
 
 
 def timed(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from engine.compute.context import Context
+from engine.compute.measures.counts import count
 from engine.compute.models.architecture import architecture
 from engine.compute.steps.channels.choose import (
     Candidate,
@@ -97,10 +98,13 @@ def _out_of_reach(name: str, wanted: float, most: float) -> SecateurError:
     )
 
 
-def budget_for(model: nn.Module, groups: list[Group], params: PruneChannels, context: Context) -> Budget:
-    """The budget that `params` ask for, from the model as it is before anything is removed."""
+def budget_for(
+    model: nn.Module, given: nn.Module, groups: list[Group], params: PruneChannels, context: Context
+) -> Budget:
+    """The budget that `params` ask for, of the model before anything is removed, against the one that was `given`."""
     arch = architecture(model)
-    predictor = Predictor(model, groups, (arch.channels, *arch.size))
+    shape = (arch.channels, *arch.size)
+    predictor = Predictor(model, groups, shape)
     targets = []
     if params.latency is not None:
         # Milliseconds steer where time is to be gained; other scopes only need a way to count how far they are.
@@ -109,12 +113,11 @@ def budget_for(model: nn.Module, groups: list[Group], params: PruneChannels, con
             LatencyCost(model, params.latency, context).of(model, groups) if timed else predictor.macs
         )
         targets.append(Target("latency", cost, params.latency.speedup, cost({})))
-    for name, counted, times in (
-        ("speedup", predictor.macs, params.speedup),
-        ("compression", predictor.parameters, params.compression),
-    ):
-        if times is not None:
-            targets.append(Target(name, counted, times, counted({})))
+    if params.speedup is not None:
+        targets.append(Target("speedup", predictor.macs, params.speedup, count(given, shape).macs))
+    if params.compression is not None:
+        before = count(given, shape).parameters
+        targets.append(Target("compression", predictor.parameters, params.compression, before))
     levels = None
     if params.scope in ("sensitivity", "solved"):
         curves = added_curves if params.scope == "solved" else loss_curves

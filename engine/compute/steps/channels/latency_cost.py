@@ -7,9 +7,9 @@ from typing import Any
 from torch import nn
 
 from engine.compute.context import Context
-from engine.compute.latency.layer_times import LatencyModel, block, grid, probes
+from engine.compute.latency.layer_times import LatencyModel, block, probes
 from engine.compute.latency.layers import LayerConfig, all_configs, layer_configs
-from engine.compute.latency.network_times import timed
+from engine.compute.latency.network_times import latency_model, timed
 from engine.compute.models.architecture import architecture
 from engine.compute.steps.channels.cost import Cost
 from engine.compute.steps.channels.groups import Group
@@ -33,8 +33,7 @@ class LatencyCost:
     def __init__(self, model: nn.Module, target: LatencyTarget, context: Context) -> None:
         arch = architecture(model)
         self._shape = (arch.channels, arch.size[0], arch.size[1])
-        needed = grid(all_configs(model, self._shape))
-        self._model = LatencyModel(timed(needed, target, context, "layers"))
+        self._model = latency_model(all_configs(model, self._shape), target, context)
 
     def of(self, model: nn.Module, groups: list[Group]) -> Cost:
         """The predicted milliseconds of `model`, pruned already or not, by what is left of its `groups`."""

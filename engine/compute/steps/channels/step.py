@@ -80,13 +80,15 @@ def prune_channels(model: nn.Module, params: PruneChannels, context: Context) ->
 
 def prepared(model: nn.Module, params: PruneChannels, context: Context) -> tuple["Pruning", list[Group]]:
     """Make `model` ready for channels to be taken out of it, in place: its pruning, and the groups of its channels."""
+    # What is made ready may have other parameters and another latency than what was given and is asked about.
+    given = copy.deepcopy(model)
     _make_plain(model, context)
     to_device(model, context.device)
     prepare_for_channels(model)
     if params.repair:
         turn_heads(model, context)
     groups = _groups(model, params, context)
-    return Pruning(model, groups, params, context), groups
+    return Pruning(model, given, groups, params, context), groups
 
 
 def _make_plain(model: nn.Module, context: Context) -> None:
@@ -138,10 +140,15 @@ class Path:
 
 
 class Pruning:
-    """One run of the step: its budget, measured on the model as it was, and the rounds towards it."""
+    """One run of the step: its budget, against the model as it was `given`, and the rounds towards it."""
 
     def __init__(
-        self, model: nn.Module, groups: list[Group], params: PruneChannels, context: Context
+        self,
+        model: nn.Module,
+        given: nn.Module,
+        groups: list[Group],
+        params: PruneChannels,
+        context: Context,
     ) -> None:
         params = params.settled(classifier=context.data.task == "classification")
         assert params.scope != "auto"
@@ -149,8 +156,8 @@ class Pruning:
         self._scope: Scope | Literal["solved"] = params.scope
         self._whole = {group.name: group.units for group in groups}
         self._multiple = _multiple(params, context)
-        self.budget = self._budget = budget_for(model, groups, params, context)
-        self._original = copy.deepcopy(model) if params.latency is not None else None
+        self.budget = self._budget = budget_for(model, given, groups, params, context)
+        self._original = to_device(given, context.device) if params.latency is not None else None
         self.refitted = False
         """Whether layers that lost inputs make up for it."""
 

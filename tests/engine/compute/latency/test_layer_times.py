@@ -1,6 +1,7 @@
 """Times of single layers: which layers a model has, the grid, interpolation, and the process that measures."""
 
 import itertools
+import json
 import multiprocessing
 from collections import Counter
 from collections.abc import Callable
@@ -9,6 +10,8 @@ from typing import get_args
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import nn
 
 from engine.compute.latency import forks
@@ -22,7 +25,9 @@ from engine.compute.latency.layer_times import (
     monotone,
     probes,
 )
+from engine.compute.latency.layer_worker import disturbed
 from engine.compute.latency.layers import LayerConfig, layer_configs
+from engine.compute.latency.part_vectors import part_probes, part_vectors
 from engine.compute.models.architecture import Architecture, attached
 from engine.compute.steps.channels.graph import channel_graph
 from engine.compute.steps.channels.latency_cost import LatencyCost, preferred_multiple
@@ -127,6 +132,64 @@ def test_a_depthwise_layer_has_one_width() -> None:
     deep = LayerConfig("conv", 64, 64, 8, 8, (3, 3), padding=(1, 1), groups="depthwise")
     model = LatencyModel({config: float(config.inputs) for config in grid([deep])})
     assert [model.layer(deep.resized(width, width)) for width in (2, 4, 40, 64)] == [2, 4, 40, 64]
+
+
+def taken(size: int, channels: int) -> int:
+    """Channels in whole blocks of `size`."""
+    return -(-channels // size) * size
+
+
+@pytest.mark.parametrize("of_inputs", [1, 4, 8, 16])
+@pytest.mark.parametrize("of_outputs", [1, 4, 8, 16])
+def test_times_that_rise_in_steps_are_known_between_whole_vectors_too(
+    of_inputs: int, of_outputs: int
+) -> None:
+    def stepped(config: LayerConfig) -> float:
+        return (3 + taken(of_inputs, config.inputs)) * (5 + taken(of_outputs, config.outputs))
+
+    parts = part_vectors({config: stepped(config) for config in part_probes([CONV])})
+    model = LatencyModel({config: stepped(config) for config in grid([CONV])}, parts)
+    aligned = range(4, 65, 4)
+    for layer in (CONV.resized(i, o) for i in aligned for o in aligned if min(i, o) >= 16):
+        assert model.layer(layer) == pytest.approx(stepped(layer), rel=1e-6), layer
+
+
+def test_widths_that_are_no_multiple_of_4_take_what_one_of_them_was_measured_to_take() -> None:
+    def slow(config: LayerConfig) -> float:
+        return work(config) * (1.9 if config.inputs % 4 else 1.0)
+
+    parts = part_vectors({config: slow(config) for config in part_probes([CONV])})
+    model = LatencyModel({config: slow(config) for config in grid([CONV])}, parts)
+    for inputs in (17, 30, 32, 42, 63):
+        layer = CONV.resized(inputs, 64)
+        assert model.layer(layer) == pytest.approx(slow(layer), rel=0.02)
+    assert model.layer(CONV.resized(64, 42)) == pytest.approx(slow(CONV.resized(64, 42)), rel=0.05)
+
+
+def test_the_table_says_the_same_once_it_was_stored() -> None:
+    parts = part_vectors({config: work(config) for config in part_probes([CONV])})
+    model = LatencyModel({config: work(config) for config in grid([CONV])}, parts)
+    stored = LatencyModel.of(json.loads(json.dumps(model.as_list())))
+    layers = [CONV.resized(i, o) for i in (3, 17, 40) for o in (16, 25, 64)]
+    assert [*map(stored.layer, layers)] == [*map(model.layer, layers)]
+
+
+def test_tables_that_say_nothing_of_parts_of_vectors_are_read_as_linear() -> None:
+    model = LatencyModel({config: work(config) for config in grid([CONV])})
+    told = [{name: value for name, value in one.items() if name != "parts"} for one in model.as_list()]
+    stored = LatencyModel.of(json.loads(json.dumps(told)))
+    assert stored.layer(CONV.resized(41, 57)) == pytest.approx(model.layer(CONV.resized(41, 57)))
+
+
+@given(st.integers(0, 10_000), st.floats(4.0, 500.0))
+def test_a_time_that_was_disturbed_is_found(number: int, factor: float) -> None:
+    deep = LayerConfig("conv", 64, 64, 8, 8, (3, 3), padding=(1, 1), groups="depthwise")
+    configs = grid([CONV, deep])
+    times = [config.inputs + 7.0 if config.groups == "depthwise" else work(config) for config in configs]
+    assert disturbed(configs, times) == []
+    wrong = number % len(configs)
+    times[wrong] *= factor
+    assert disturbed(configs, times) == [wrong]
 
 
 @pytest.mark.parametrize(

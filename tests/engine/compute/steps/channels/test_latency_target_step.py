@@ -12,14 +12,17 @@ from engine.compute.latency.pair import Side
 from engine.compute.measures.counts import count
 from engine.compute.onnx.shape import Shape
 from engine.compute.steps.channels.step import prune_channels
+from engine.compute.steps.clustering.filters import cluster_filters
 from engine.compute.steps.sensitivity import sensitivity
 from engine.errors import SecateurError
 from engine.params.channels import PruneChannels
+from engine.params.clustering import ClusterFilters, Shared
 from engine.params.runtimes import Runtime
 from engine.params.sensitivity import Sensitivity
 from engine.results.latency_targets import MEASURE, within
 from engine.studies import events as ev
 from tests.engine.compute.compute_help import context_for, small_model
+from tests.engine.compute.steps.channels import channels_help as networks
 
 SHAPE = (1, 8, 8)
 
@@ -104,3 +107,32 @@ def test_networks_that_the_solver_proposes_are_measured_too(
     )
     prune_channels(model, params(1.5, scope="solved", criterion="l2"), context)
     assert within(context.observations[MEASURE]["measured"], 1.5)
+
+
+def test_a_latency_is_asked_against_the_network_as_it_was_given(
+    timed_by: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not against the one that was made ready, whose attention may be faster or slower."""
+    timed_by(lambda share: share)
+    written: list[nn.Module] = []
+    write = bench.artefact
+
+    def noted(runtime: Runtime, model: nn.Module, shape: Shape, folder: Path) -> Path:
+        written.append(model)
+        return write(runtime, model, shape, folder)
+
+    monkeypatch.setattr(bench, "artefact", noted)
+    model = networks.own(networks.vit)
+    prune_channels(model, params(1.2), context_for())
+    original, *candidates = ({type(module) for module in one.modules()} for one in written)
+    assert nn.MultiheadAttention in original
+    assert all(nn.MultiheadAttention not in types for types in candidates)
+
+
+def test_parameters_are_counted_against_the_network_as_it_was_given() -> None:
+    """Filters that are shared take fewer parameters than those that channels are taken out of."""
+    context, model = context_for(), small_model()
+    cluster_filters(model, ClusterFilters(method=Shared(), ratio=0.5), context)
+    before = count(model, SHAPE).parameters
+    prune_channels(model, PruneChannels(compression=2.0, round_to=1, repair=False), context)
+    assert before / count(model, SHAPE).parameters == pytest.approx(2.0, rel=0.05)
