@@ -15,7 +15,7 @@ from torch.nn.utils import parametrize
 
 from engine.compute.context import Context
 from engine.compute.layers.passes import evaluating
-from engine.compute.layers.select import leaf_of, weight_of
+from engine.compute.layers.select import leaf_of, replace, weight_of
 from engine.compute.layers.shared import SharedConv2d
 from engine.compute.measures.products import Products, unfused_attention
 from engine.compute.models.architecture import architecture, is_attached
@@ -27,6 +27,9 @@ TRIED = 2
 """Images that layers are looked at on."""
 TOLERANCE = 1e-4
 """Largest difference from what the class computes, over the largest output: rounding is far below it."""
+
+FAILURES = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+"""What a layer, or a network's own code, raises at what it was not made for."""
 
 Reasons = dict[str, str]
 """Why a layer is left alone, by its name."""
@@ -83,6 +86,7 @@ def reasons_against(
         reasons |= not_multiplied(model, others, pixels)
     else:
         reasons |= different(model, others, pixels, instead)
+        reasons |= read(model, {name: layer for name, layer in others.items() if name not in reasons}, pixels)
     return {name: reasons[name] for name in layers if name in reasons}
 
 
@@ -158,6 +162,62 @@ def different(
     return reasons
 
 
+class _StandIn(nn.Module):
+    """In the place of a layer: gives what it gives, and notes what else of it is read."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+        self.noted: list[str] = []
+
+    def forward(self, *given: Any, **named: Any) -> Any:
+        return self.layer(*given, **named)
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "layer":
+            return super().__getattr__(name)
+        value = getattr(self.layer, name)
+        self.noted.append(name)
+        return value
+
+
+def read(model: nn.Module, layers: Mapping[str, nn.Module], pixels: Tensor) -> Reasons:
+    """Layers of which the network reads more than what they give, such as the weight for a product of its own: what
+    takes their place has no such weight, or another."""
+    try:
+        return _noted(model, layers, pixels)
+    except (
+        FAILURES
+    ):  # of the network's own code, that asks a layer what it is: which one, each shows by itself
+        return {
+            name: reason
+            for name, layer in layers.items()
+            if (reason := _noted_alone(model, name, layer, pixels))
+        }
+
+
+def _noted_alone(model: nn.Module, name: str, layer: nn.Module, pixels: Tensor) -> str:
+    try:
+        return _noted(model, {name: layer}, pixels).get(name, "")
+    except FAILURES as error:
+        return f"nothing can take its place: {error}"
+
+
+def _noted(model: nn.Module, layers: Mapping[str, nn.Module], pixels: Tensor) -> Reasons:
+    """What is read of each of the layers in one pass, as a reason; the model is as it was afterwards."""
+    stand_ins = {name: _StandIn(layer) for name, layer in layers.items()}
+    with torch.no_grad(), evaluating(model), ExitStack() as back:
+        for name, stand_in in stand_ins.items():
+            replace(model, name, stand_in)
+            back.callback(replace, model, name, stand_in.layer)
+        model(pixels)
+    return {
+        name: f"its {listed(sorted(set(stand_in.noted)))} read by the network itself"
+        for name, stand_in in stand_ins.items()
+        if stand_in.noted
+    }
+
+
 def computed_by_class(_name: str, layer: nn.Module, given: Tensor) -> Tensor | None:
     """What torch's own class of the layer computes with its weight, bias and settings; None where it does not run."""
     base: Any = next(cls for cls in type(layer).__mro__ if _is_known(cls))
@@ -167,7 +227,7 @@ def computed_by_class(_name: str, layer: nn.Module, given: Tensor) -> Tensor | N
                 result: Tensor = base._conv_forward(layer, given, layer.weight, layer.bias)
             else:
                 result = base.forward(layer, given)
-    except (RuntimeError, TypeError, ValueError, AttributeError, IndexError):
+    except FAILURES:
         return None
     return result
 

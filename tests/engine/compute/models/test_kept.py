@@ -24,7 +24,16 @@ from engine.compute.steps.apply import apply
 from engine.compute.stopping import Stopping
 from engine.compute.worker import steps
 from engine.errors import SecateurError
-from engine.params import ClusterWeights, Factorize, PruneWeights, Step
+from engine.params import (
+    ClusterFilters,
+    ClusterWeights,
+    Factorize,
+    Finetune,
+    PruneWeights,
+    QuantizeHalf,
+    Step,
+)
+from engine.params.clustering import Shared
 from engine.params.factorization import Energy
 from engine.params.preset import Model
 from engine.presets import spec
@@ -203,6 +212,25 @@ def test_what_a_layer_computes_by_a_forward_of_its_own_stays(step: Step, named: 
     told = " ".join(event.text for event in events if isinstance(event, ev.Notice))
     assert "Left alone" in told and all(name in told for name in named)
     torch.testing.assert_close(after(images()), before, rtol=1e-2, atol=1e-2)
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        Factorize(rank=Energy(energy=0.5)),
+        ClusterFilters(method=Shared(), ratio=0.25, restarts=1),
+        QuantizeHalf(),
+    ],
+    ids=["factorize", "cluster.filters", "quantize.half"],
+)
+def test_a_layer_whose_weight_the_network_reads_by_itself_stays(step: Step) -> None:
+    events: list[ev.Event] = []
+    context = context_for(events=events)
+    after = apply(Finetune(epochs=1), apply(step, network("reading"), context), context)
+    assert after(images()).shape == (4, 10)
+    if not isinstance(step, QuantizeHalf):
+        told = " ".join(event.text for event in events if isinstance(event, ev.Notice))
+        assert "b (its out_channels, weight read by the network itself)" in told.replace(" and ", ", ")
 
 
 @pytest.mark.filterwarnings("ignore")
