@@ -1,6 +1,5 @@
 """Engines of studies, forked from the tests' server: each would import for half a second what that has already."""
 
-import atexit
 import multiprocessing
 import os
 import sys
@@ -28,7 +27,6 @@ def _engine(run: str, asked: str, log: str, environment: dict[str, str]) -> None
     """What the engine's own Python would do: in a session of its own, with these variables, streams and arguments."""
     os.setsid()
     signals.block()
-    atexit._clear()  # what the server does at its end is its own
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(run)
@@ -39,6 +37,4 @@ def _engine(run: str, asked: str, log: str, environment: dict[str, str]) -> None
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     sys.argv = ["-c", run, asked]
     forks._reuse_server()
-    status = main()
-    atexit._run_exitfuncs()  # which a process of multiprocessing leaves out: a user's code may have some
-    sys.exit(status)
+    sys.exit(main())
