@@ -11,7 +11,6 @@ import pytest
 from engine.errors import SecateurError, UsageError
 from engine.sources import Sources, collect, read
 
-
 PATH = list(sys.path)
 """Where modules were looked for when no test had run yet."""
 
