@@ -236,6 +236,7 @@ def test_a_wrong_line_is_named(line: str, said: str, tmp_path: Path) -> None:
         ("train: [images\n", "line 2"),
         ("- a\n", "list"),
         ("train: images/train\nval: images/val\nnames: {1: a}\n", "numbers of names"),
+        ("train: images/train\nval: images/val\nnames: []\nnc: 2\n", "names of classes"),
     ],
 )
 def test_a_wrong_data_yaml_says_what_is_wrong(text: str, said: str, tmp_path: Path) -> None:
@@ -246,11 +247,21 @@ def test_a_wrong_data_yaml_says_what_is_wrong(text: str, said: str, tmp_path: Pa
     assert said in caught.value.detail
 
 
-@pytest.mark.parametrize("names", ["[no, 01]", "{0: no, 1: 01}", "{'1': 01, '0': no}"])
+@pytest.mark.parametrize("names", ["", "names:\n", "names: ~\n", "names: null\n"])
+def test_classes_without_names_are_called_by_their_numbers(names: str, tmp_path: Path) -> None:
+    file = written(tmp_path)
+    file.write_text(f"train: images/train\nval: images/val\n{names}nc: 2\n")
+    assert opened(Data(name="yolo", root=str(file), size=64), tmp_path).class_names == ("0", "1")
+
+
+@pytest.mark.parametrize(
+    "names",
+    ["names: [no, 01]", "names: {0: no, 1: 01}", "names: {'1': 01, '0': no}", "<<: {names: [no, 01]}"],
+)
 def test_names_of_classes_are_those_that_are_written(names: str, tmp_path: Path) -> None:
     """YAML 1.1 makes false of `no` and 1 of `01`; some tools put the numbers in quotes."""
     file = written(tmp_path)
-    file.write_text(f"train: images/train\nval: images/val\nnames: {names}\n")
+    file.write_text(f"train: images/train\nval: images/val\n{names}\n")
     assert opened(Data(name="yolo", root=str(file), size=64), tmp_path).class_names == ("no", "01")
 
 
