@@ -33,7 +33,8 @@ def _sweep() -> None:
 
 
 _sweep()
-# Else each of hundreds of processes would compile this project, and each that collects rewrite every test.
+# Compiled code is kept, whatever the environment says: else each of hundreds of processes would compile this project,
+# and each that collects would rewrite every test.
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 os.environ.update(private.variables())  # code that was compiled for earlier tests needs not be compiled again
@@ -76,11 +77,12 @@ TOGETHER = 8
 """As many of them, of one file, one process does one after the other: they may share what they begin with."""
 
 
+@pytest.hookimpl(trylast=True)  # of the tests that -m and -k leave
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What each test process is given begins with its share of the long tests.
+    """What each test process is given begins with its share of the long tests, and goes on with short ones.
 
-    One that begins when all others are done is waited for by all processors but one. `--dist worksteal` cuts all tests
-    into as many pieces as there are processes.
+    A long test that begins when all others are done is waited for by all processors but one. `--dist worksteal` cuts
+    the tests, in their order, into as many pieces of one length as there are processes; who is done takes from others.
     """
     testers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     files: dict[Path, list[pytest.Item]] = {}
@@ -94,6 +96,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         min(shares, key=len).extend(piece)
     ordered: list[pytest.Item] = []
     for number, share in enumerate(shares):
+        # What worksteal gives this process, of all that those before it left.
         room = (len(items) - len(ordered)) // (testers - number) - len(share)
         ordered += share + short[: max(room, 0)]
         del short[: max(room, 0)]
@@ -101,7 +104,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 MANY = 200
-"""Imported modules. What they hold is then taken out of what is looked through for garbage, again and again."""
+"""After so many newly imported modules, what they hold is taken out of what each look for garbage goes through."""
 _imported = 0
 
 
