@@ -247,22 +247,18 @@ def test_a_wrong_data_yaml_says_what_is_wrong(text: str, said: str, tmp_path: Pa
     assert said in caught.value.detail
 
 
-@pytest.mark.parametrize("names", ["", "names:\n", "names: ~\n", "names: null\n"])
-def test_classes_without_names_are_called_by_their_numbers(names: str, tmp_path: Path) -> None:
-    file = written(tmp_path)
-    file.write_text(f"train: images/train\nval: images/val\n{names}nc: 2\n")
-    assert opened(Data(name="yolo", root=str(file), size=64), tmp_path).class_names == ("0", "1")
+NO_01 = ["names: [no, 01]", "names: {0: no, 1: 01}", "names: {'1': 01, '0': no}", "<<: {names: [no, 01]}"]
+NULL = ["nc: 2", "names:\nnc: 2", "names: ~\nnc: 2", "names: null\nnc: 2"]
 
 
 @pytest.mark.parametrize(
-    "names",
-    ["names: [no, 01]", "names: {0: no, 1: 01}", "names: {'1': 01, '0': no}", "<<: {names: [no, 01]}"],
+    ("names", "classes"), [*((text, "no 01") for text in NO_01), *((text, "0 1") for text in NULL)]
 )
-def test_names_of_classes_are_those_that_are_written(names: str, tmp_path: Path) -> None:
-    """YAML 1.1 makes false of `no` and 1 of `01`; some tools put the numbers in quotes."""
+def test_names_of_classes_are_those_that_are_written(names: str, classes: str, tmp_path: Path) -> None:
+    """YAML 1.1 makes false of `no` and 1 of `01`; some tools put the numbers in quotes, or give a count alone."""
     file = written(tmp_path)
     file.write_text(f"train: images/train\nval: images/val\n{names}\n")
-    assert opened(Data(name="yolo", root=str(file), size=64), tmp_path).class_names == ("no", "01")
+    assert opened(Data(name="yolo", root=str(file), size=64), tmp_path).class_names == tuple(classes.split())
 
 
 def test_the_place_of_the_data_yaml_must_be_given_and_exist(tmp_path: Path) -> None:
