@@ -33,9 +33,11 @@ def _sweep() -> None:
 
 
 _sweep()
-# Else each of hundreds of processes would compile this project, and each that collects rewrite every test.
+# As most users have it; and else each of hundreds of processes would compile this project, and each that collects
+# rewrite every test.
 sys.dont_write_bytecode = False
-os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+for _name in ("PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED"):
+    os.environ.pop(_name, None)
 os.environ.update(private.variables())  # code that was compiled for earlier tests needs not be compiled again
 # One process of the tests makes it, before it starts the others: an export takes seconds, and most networks are alike.
 _TEMPLATES = tempfile.TemporaryDirectory(prefix=f"{SCRATCH}{os.getpid()}-templates-")

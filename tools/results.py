@@ -55,16 +55,25 @@ def _narrowed() -> list[tuple[str, str, str]]:
 def _trained_on() -> list[tuple[str, str, str]]:
     """Channels after training on, beside torch-pruning and the network that was not pruned."""
     rows = {(row["MACs"], row["way"]): row for row in _rows("channels")}
-    column, ours = "trained on, test (%)", "prune.channels"
+    column, ours, theirs = "trained on, test (%)", "prune.channels", "torch-pruning"
     whole = _hundredths(rows["all", "not pruned"][column])
+
+    def beside(macs: str, way: str) -> str:
+        others = {"on labels": rows[macs, theirs]}
+        how = way.removeprefix(ours).lstrip(", ")
+        if how and (alike := rows.get((macs, f"{theirs}, {how}"))):
+            others[how] = alike
+        told = [f"{theirs}, {how}: {_hundredths(row[column])} %" for how, row in others.items()]
+        return "; ".join([*told, f"not pruned: {whole} %"])
+
     return [
         (
             f"channels: {macs.replace(' times', ' ×')} MACs, trained on{way.removeprefix(ours).lstrip(',')}",
             f"{_hundredths(row[column])} %",
-            f"torch-pruning, on labels: {_hundredths(rows[macs, 'torch-pruning'][column])} %; not pruned: {whole} %",
+            beside(macs, way),
         )
         for (macs, way), row in rows.items()
-        if way.startswith(ours) and (macs, "torch-pruning") in rows
+        if way.startswith(ours) and (macs, theirs) in rows
     ]
 
 

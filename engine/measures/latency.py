@@ -7,10 +7,10 @@ meant. `speedup` is the baseline's time over the model's.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from engine.measures.table import FIELDS, row_place
-from engine.params.runtimes import INT8, PRECISIONS, RUNTIMES
+from engine.params.runtimes import INT8, PRECISIONS, RUNTIMES, ProfiledRuntime
 from engine.text.numbers import MISSING, duration, milliseconds, percent, ratio, significant
 
 Row = dict[str, Any]
@@ -282,12 +282,13 @@ def _slower(runtime: str, rows: list[Row], quantized: bool) -> str:
         return f"slower than the uncompressed network in {where}, whatever its MACs are"
     left = float_operators_text(rows[0])
     why = f": {left} stayed in float" if left else ", though no operator stayed in float"
-    remedy = FASTER if runtime == "onnxruntime" else ""
+    remedy = FASTER.format(where="" if runtime == "onnxruntime" else f" and `faster_in: {runtime}`")
+    remedy = remedy if runtime in get_args(ProfiledRuntime) else ""
     return f"INT8 is slower than fp32 in {runtime} at batch {batches} ({described}){why}{remedy}"
 
 
-FASTER = "; with `faster: true` quantize.static keeps only what saves time"
-"""It measures in ONNX Runtime: of no other can this be said."""
+FASTER = "; with `faster: true`{where} quantize.static keeps only what saves time"
+"""What helps in runtimes that quantize.static measures in."""
 NOT_SLOWER = 0.95
 """A float model's speed-up from which on it is not called slower than what it was made from."""
 NOISY_LOAD = 0.1

@@ -22,9 +22,9 @@ ALIGNED = 4
 class PartVectors:
     """What widths take in a runtime that are more than one whole vector, and not whole ones.
 
-    A vector's time is taken to the `shares` (0 to 1) by 4, 8 and 12 of its channels: (1, 1, 1) where a part of it takes
-    as long as all, (0.25, 0.5, 0.75) where time goes with channels. Widths that are no multiple of 4 take at least
-    `unaligned` times what goes with channels.
+    4, 8 and 12 channels of a vector take these `shares` of its time: (1, 1, 1) where a part of it takes as long as all,
+    (0.25, 0.5, 0.75) where time goes with channels; more than 1 where parts take longer. Widths that are no multiple of
+    4 take at least `unaligned` times what goes with channels.
     """
 
     shares: tuple[float, float, float]
@@ -123,3 +123,14 @@ def _place(points: Sequence[float], value: float) -> tuple[int, float]:
     wide = points[index + 1] - points[index]
     # Two points in one vector may fill as much of it.
     return index, (value - points[index]) / wide if wide else 1.0
+
+
+def in_network(layers: float, fixed: float, factor: float) -> float:
+    """Milliseconds of a network whose layers take `layers` in sum, each alone: on a line, but no less than they take.
+
+    The line may begin below zero, where a network's layers hinder each other the more the wider they are.
+
+    >>> in_network(2.0, 0.5, 0.8), in_network(2.0, -1.0, 2.0), in_network(0.5, -1.0, 2.0)
+    (2.1, 3.0, 0.5)
+    """
+    return max(fixed + factor * layers, min(factor, 1.0) * layers)

@@ -5,7 +5,7 @@ A choice among classes (`schedule`, `method`, …) has its lines in their docstr
 
 from typing import Any
 
-from engine.params.runtimes import KIND
+from engine.params.runtimes import INT8_RUNTIMES, KIND
 
 _SCOPE = {
     "auto": "cost where the criterion is output, else global",
@@ -29,6 +29,7 @@ MEANINGS: dict[str, dict[str, str]] = {
     },
     "runtimes": _RUNTIME,
     "runtime": _RUNTIME,
+    "faster_in": {name: _RUNTIME[name] for name in INT8_RUNTIMES},
     "precision": {
         "fp32": "32 bits: the numbers repeat everywhere",
         "tf32": "fp32 that multiplies with 10 bits of the mantissa: faster on newer GPUs",

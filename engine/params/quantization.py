@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from engine.params.base import Family, Names, Params, StepParams, defaults, param
-from engine.params.runtimes import Runtime
+from engine.params.runtimes import ProfiledRuntime, Runtime
 from engine.params.variants import kind_from_name
 
 FILE_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
@@ -102,9 +102,16 @@ class QuantizeStatic(Calibration, StepParams):
     mixed: Mixed | None = None
     """Leave the most sensitive layers in float, as few as suffice; by default none is."""
     faster: bool = False
-    """Whether layers whose 8 bits cost more time than they save in ONNX Runtime stay in float, by measured times, so
-    that the file is never slower than the float network; at worst nothing is quantized."""
+    """Whether layers whose 8 bits cost more time than they save stay in float, by measured times, so that the file is
+    never slower than the float network in the runtime of `faster_in`; at worst nothing is quantized."""
+    faster_in: ProfiledRuntime = "onnxruntime"
+    """Inference runtime that `faster` measures in: what saves time in one may cost it in another."""
+
+    @property
+    def unkeyed(self) -> tuple[str, ...]:
+        """The runtime where nothing is measured, or the one that results of before there was a choice have."""
+        return ("faster_in",) if not self.faster or self.faster_in == "onnxruntime" else ()
 
     @property
     def timed_in(self) -> Runtime | None:
-        return "onnxruntime" if self.faster else None
+        return self.faster_in if self.faster else None

@@ -10,6 +10,8 @@ Runtime = Literal["torch", "torch-compile", "onnxruntime", "openvino"]
 RUNTIMES: tuple[Runtime, ...] = get_args(Runtime)
 TargetRuntime = Literal["torch", "onnxruntime", "openvino"]
 """Those that open one network after the other in no time, so that a search may measure in them."""
+ProfiledRuntime = Literal["onnxruntime", "openvino"]
+"""Those that tell what each node of a file takes."""
 Precision = Literal["fp32", "tf32", "bf16", "fp16"]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 INT8 = "int8"

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
-from engine.measures.layer_times import Grid
+from engine.measures.layer_times import Grid, in_network
 
 Left = Mapping[str, int]
 """Units that are left of groups, by name; of one that is not named, all."""
@@ -44,7 +44,7 @@ class Widths:
         found = {"macs": macs, "parameters": parameters}
         if self._times is not None and self._layers:
             total = sum(self._time(layer, left) for layer in self._layers)
-            found[self._times["name"]] = self._times["fixed"] + self._times["factor"] * total
+            found[self._times["name"]] = in_network(total, self._times["fixed"], self._times["factor"])
         return found
 
     def _time(self, layer: Mapping[str, Any], left: Left) -> float:

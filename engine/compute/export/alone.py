@@ -89,6 +89,7 @@ def main() -> None:
     blocked = [name for name in BLOCKED if name not in job["needs"]]
     sys.meta_path[:] = [Without(finder, blocked) for finder in sys.meta_path]
     sys.path.insert(0, job["folder"])
+    sys.dont_write_bytecode = True  # all that lies in the folder is what leaves
     load = importlib.import_module("load")
     run = by_torch if "torch" in job["needs"] else by_numpy
     pixels = (place / "pixels").read_bytes()

@@ -22,6 +22,7 @@ from engine.compute.latency.layers import LayerConfig, all_configs
 from engine.compute.latency.part_vectors import part_probes, part_vectors
 from engine.compute.models.architecture import architecture
 from engine.measures.latency import of_baseline
+from engine.measures.layer_times import in_network
 from engine.params.channels import LatencyTarget
 
 LEAST_SPREAD = 0.1
@@ -33,8 +34,9 @@ FACTORS = (0.3, 3.0)
 class NetworkTimes:
     """Milliseconds of networks whose layers are of known kinds, at most as wide as those that were measured.
 
-    `fixed` milliseconds are taken by no layer; layers in a network take `factor` of their times alone. `name` is what
-    measures call the latency, such as `latency.onnxruntime.1`.
+    Layers in a network take `factor` of their times alone, and `fixed` milliseconds are taken by none, which are less
+    than nothing where wide layers hinder each other. `name` is what measures call the latency, such as
+    `latency.onnxruntime.1`.
     """
 
     def __init__(self, name: str, layers: LatencyModel, fixed: float, factor: float) -> None:
@@ -42,7 +44,7 @@ class NetworkTimes:
 
     def total(self, layers: float) -> float:
         """Of a network whose layers take so much in sum."""
-        return self.fixed + self.factor * layers
+        return in_network(layers, self.fixed, self.factor)
 
     def of(self, model: nn.Module) -> float:
         """Of a network. Raises KeyError where a layer is of a kind that was not measured."""
@@ -106,7 +108,9 @@ def _line(sums: Sequence[float], times: Sequence[float]) -> tuple[float, float]:
     across, up = np.asarray(sums[1:]) - sums[0], np.asarray(times[1:]) - times[0]
     far = np.abs(across) >= LEAST_SPREAD * sums[0]
     factor = float((across[far] * up[far]).sum() / (across[far] ** 2).sum()) if far.any() else 1.0
-    factor = min(max(factor, FACTORS[0]), FACTORS[1], times[0] / sums[0])
+    # What is faster than its layers alone shares their starts, which is no reason for a line that begins below zero.
+    most = FACTORS[1] if times[0] >= sums[0] else times[0] / sums[0]
+    factor = min(max(factor, FACTORS[0]), most)
     return times[0] - factor * sums[0], factor
 
 

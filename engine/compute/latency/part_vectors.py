@@ -5,7 +5,6 @@ multiples of 4 (ONNX Runtime's convolutions, by up to 5 × in depthwise ones). W
 but it is the same in all layers of a sort, so that one of each is timed.
 """
 
-import itertools
 from collections.abc import Iterable, Mapping
 from typing import Literal
 
@@ -25,6 +24,8 @@ UNALIGNED = FULL - ALIGNED - 2
 """Channels that are no multiple of 4."""
 SLOWER = 1.15
 """From what factor on such a width goes another way; below, it is noise."""
+MOST = 1.5
+"""Share of a vector's time that a part of it takes at most; more than 1, where what is left of it is masked."""
 LEAST_RISE = 0.05
 """Share of a layer's time that the third vector takes at least, for its parts to be told apart."""
 PROBES: dict[Sort, LayerConfig] = {
@@ -80,8 +81,7 @@ def _fitted(times: Mapping[int, float]) -> PartVectors:
     start, rise = times[WHOLE], times[FULL] - times[WHOLE]
     shares = [(width - WHOLE) / VECTOR for width in QUARTERS]
     if rise > LEAST_RISE * times[FULL]:
-        measured = (min(max((times[width] - start) / rise, 0.0), 1.0) for width in QUARTERS)
-        shares = list(itertools.accumulate(measured, max))
+        shares = [min(max((times[width] - start) / rise, 0.0), MOST) for width in QUARTERS]
     in_line = max(times[width] for width in QUARTERS if width > UNALIGNED)
     proportional = start + max(rise, 0.0) * (UNALIGNED - WHOLE) / VECTOR
     slower = times[UNALIGNED] > SLOWER * in_line

@@ -1,5 +1,8 @@
 """ONNX Runtime with all graph optimizations, on the CPU or with its CUDA provider if it is installed."""
 
+import json
+import statistics
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -120,3 +123,27 @@ def providers(device: str, precision: Precision = "fp32") -> list[Any]:
         ort.preload_dlls()  # CUDA and cuDNN from where torch has them
     # Said either way: left alone, it is TF32.
     return [(CUDA, {"use_tf32": "1" if precision == "tf32" else "0"}), CPU]
+
+
+def executed(
+    network: bytes, inputs: Tensor, threads: int, warmup: int, calls: int
+) -> list[tuple[str, str, list[str], float]]:
+    """Of each node that ONNX Runtime executes, in order: its type, its name, no names of others that it is made of, and
+    the median of its microseconds over so many calls behind the first `warmup`."""
+    with tempfile.TemporaryDirectory(prefix="secateur-") as folder:
+        chosen = options(threads)
+        chosen.enable_profiling = True
+        chosen.profile_file_prefix = str(Path(folder) / "profile")
+        session = ort.InferenceSession(network, chosen, providers=[CPU])
+        given = {session.get_inputs()[0].name: to_array(inputs)}
+        for _ in range(warmup + calls):
+            session.run(None, given)
+        events: list[dict[str, Any]] = json.loads(Path(session.end_profiling()).read_text())
+    durations: dict[tuple[str, str], list[float]] = {}
+    for event in events:
+        if event.get("cat") == "Node" and event["name"].endswith("_kernel_time"):
+            key = event["args"]["op_name"], event["name"].removesuffix("_kernel_time")
+            durations.setdefault(key, []).append(event["dur"])
+    return [
+        (operator, name, [], statistics.median(each[warmup:])) for (operator, name), each in durations.items()
+    ]

@@ -38,13 +38,16 @@ class Opened:
     """Where a runtime's session class stands, and what else belongs to it; imported when it is used.
 
     `session` takes an artefact's path, the fixed input, threads, device and precision. `float_operators` counts what is
-    left in float of an INT8 file, given its path, the input's shape and the device. `libraries` are slow to import: a
-    process that measurements are forked from has them already.
+    left in float of an INT8 file, given its path, the input's shape and the device. `executed` gives of each node that
+    is executed its type, its name, the names of the file's nodes that it is made of where the runtime tells, and the
+    median of its microseconds, given the file, the input, threads, calls that are not counted and calls that are.
+    `libraries` are slow to import: a process that measurements are forked from has them already.
     """
 
     session: str
     libraries: tuple[str, ...]
     float_operators: str = ""
+    executed: str = ""
 
 
 OPENED: dict[Runtime, Opened] = {
@@ -57,11 +60,13 @@ OPENED: dict[Runtime, Opened] = {
         "engine.compute.onnx.onnxruntime:OnnxSession",
         ("engine.compute.onnx.onnxruntime",),
         "engine.compute.onnx.float_operators:float_operators",
+        "engine.compute.onnx.onnxruntime:executed",
     ),
     "openvino": Opened(
         "engine.compute.runtimes.openvino:OpenvinoSession",
         ("engine.compute.runtimes.openvino",),
         "engine.compute.runtimes.openvino:float_operators",
+        "engine.compute.runtimes.openvino:executed",
     ),
 }
 """Every runtime's row; what is known of it without torch stands in `engine.params.runtimes.KIND`."""

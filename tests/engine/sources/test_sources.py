@@ -11,15 +11,16 @@ import pytest
 from engine.errors import SecateurError, UsageError
 from engine.sources import Sources, collect, read
 
+PATH = list(sys.path)
+"""Where modules were looked for when no test had run yet."""
+
 
 @pytest.fixture(autouse=True)
 def _fresh_path(monkeypatch: pytest.MonkeyPatch) -> None:
     """Modules are found as in a process that has just begun, whatever tests before these left in this one."""
     monkeypatch.setattr(sys, "meta_path", [BuiltinImporter, FrozenImporter, PathFinder])
     scratch = Path(tempfile.gettempdir())
-    own = [
-        folder for folder in sys.path if Path(folder).is_absolute() and scratch not in Path(folder).parents
-    ]
+    own = [folder for folder in PATH if Path(folder).is_absolute() and scratch not in Path(folder).parents]
     monkeypatch.setattr(sys, "path", own)
     monkeypatch.setattr(sys, "path_importer_cache", {})
 

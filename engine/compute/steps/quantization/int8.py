@@ -61,7 +61,7 @@ def quantize_static(model: nn.Module, params: QuantizeStatic, context: Context) 
     if params.mixed is not None:
         skip, losses = work.accurate(params.mixed, skip)
     if params.faster:
-        skip, note["speedup"] = work.fast(skip)
+        skip, note["speedup"] = work.fast(skip, params.faster_in)
         if params.mixed is not None:
             work.check(params.mixed, skip)
     every = layers(graph)

@@ -75,11 +75,11 @@ def test_scores_and_boxes_count_alike_in_a_deviation_and_anchors_without_objects
     outputs = torch.rand(8, 4 + 2, 5, generator=random)
     outputs[:, :4] *= 100
     outputs[:, 4:, 3:] = 0
-    assert deviation(outputs, outputs) == 0
+    assert deviation([(outputs, outputs)]) == 0
     scores, boxes, unseen = outputs.clone(), outputs.clone(), outputs.clone()
     scores[:, 4:] = outputs[:, 4:].mean(0)
     boxes[:, :4] = outputs[:, :4].mean(0)
     unseen[:, :4, 3:] += 50
-    assert deviation(outputs, scores) == pytest.approx(0.5)
-    assert deviation(outputs, boxes) == pytest.approx(0.5)
-    assert deviation(outputs, unseen) == 0
+    assert deviation([(outputs, scores)]) == pytest.approx(0.5)
+    assert deviation([(outputs, boxes)]) == pytest.approx(0.5)
+    assert deviation([(outputs, unseen)]) == 0

@@ -21,6 +21,7 @@ from engine.compute.steps.quantization.recipe import Recipe
 from engine.measures.latency import NOISY_LOAD
 from engine.params.channels import LatencyTarget
 from engine.params.quantization import Mixed
+from engine.params.runtimes import KIND, ProfiledRuntime
 
 DOUBTS = (1.0, 1.25, 1.6, 2.0)
 """Factors on the predicted cost of integers that are tried in turn until a file is measured to be faster."""
@@ -74,15 +75,15 @@ class Mixing:
         self._context.progress(0.5, f"scoring the file with {len(left)} layers in float")
         return validate(self.network(left), self._context).quality
 
-    def fast(self, skip: frozenset[str]) -> tuple[frozenset[str], float]:
+    def fast(self, skip: frozenset[str], runtime: ProfiledRuntime) -> tuple[frozenset[str], float]:
         """`skip` and the layers that are faster in float, and how many times as fast as the float network the file is
-        measured to be; at worst every layer, and 1."""
+        measured to be in the runtime; at worst every layer, and 1."""
         names = layers(self._recipe.graph, skip)
         graph = Graph(self._recipe.graph)
-        costs = self._costs(skip, graph)
+        costs = self._costs(skip, graph, runtime)
         tried: dict[frozenset[str], float] = {}
         with tempfile.TemporaryDirectory(prefix="secateur-") as folder:
-            target = LatencyTarget(runtime="onnxruntime")
+            target = LatencyTarget(runtime=runtime)
             bench = Bench(target, self._model, Path(folder), self._context)
             for doubt in DOUBTS:
                 doubted = {name: time * doubt for name, time in costs.integers.items()}
@@ -99,14 +100,14 @@ class Mixing:
                 f"Files were timed while other programs took {bench.disturbance:.0%} of the processors' time"
             )
             self._context.notice("warning", f"{text}: on a quiet machine other layers may stay in float")
-        return self._fastest(tried, names, skip)
+        return self._fastest(tried, names, skip, runtime)
 
-    def _costs(self, skip: Set[str], graph: Graph) -> Costs:
+    def _costs(self, skip: Set[str], graph: Graph, runtime: ProfiledRuntime) -> Costs:
         arch, threads = architecture(self._model), torch.get_num_threads()
         shape = (arch.channels, *arch.size)
         integers = self._recipe.write(skip)
         first, second = (
-            self._context.measured(f"{name} nodes", partial(node_times, file, shape, threads))
+            self._context.measured(f"{name} nodes", partial(node_times, file, shape, threads, runtime))
             for name, file in (("float", self._recipe.graph), ("integer", integers))
         )
         return Costs.measured(first, second, graph)
@@ -118,17 +119,21 @@ class Mixing:
         return float(row["speedup"])
 
     def _fastest(
-        self, tried: dict[frozenset[str], float], names: list[str], skip: frozenset[str]
+        self,
+        tried: dict[frozenset[str], float],
+        names: list[str],
+        skip: frozenset[str],
+        runtime: ProfiledRuntime,
     ) -> tuple[frozenset[str], float]:
         left = max(tried, key=lambda one: tried[one], default=frozenset(names))
         speedup = tried.get(left, 1.0)
         if speedup < FASTER:
             text = "quantize.static leaves every layer in float: no INT8 file was measured to be faster than that"
-            self._context.notice("warning", text)
+            self._context.notice("warning", f"{text} in {KIND[runtime].label}")
             return skip | frozenset(names), 1.0
         text = (
             f"quantize.static leaves {len(left)} of {len(names)} layers in float, where 8 bits cost time: the file is "
-            f"measured to be {speedup:.2f}× as fast as the float network in ONNX Runtime"
+            f"measured to be {speedup:.2f}× as fast as the float network in {KIND[runtime].label}"
         )
         self._context.notice("info", text)
         return skip | left, speedup

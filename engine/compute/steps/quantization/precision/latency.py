@@ -1,4 +1,4 @@
-"""Which layers gain time by 8 bits in ONNX Runtime, beside what it takes to get into and out of integers."""
+"""Which layers gain time by 8 bits in a runtime, beside what it takes to get into and out of integers."""
 
 from collections.abc import Set
 from dataclasses import dataclass

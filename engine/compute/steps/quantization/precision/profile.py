@@ -1,56 +1,63 @@
-"""Times of a file's nodes in ONNX Runtime, told by the names that the float graph has for them."""
+"""Times of a file's nodes in a runtime, told by the names that the float graph has for them."""
 
-import json
 import math
 import re
-import statistics
-import tempfile
-from pathlib import Path
-from typing import Any
 
 import onnx
-import onnxruntime as ort
 
-from engine.compute.numerics.aligned import to_array
 from engine.compute.onnx.graph import Graph
-from engine.compute.onnx.onnxruntime import options
 from engine.compute.onnx.shape import Shape, example
+from engine.compute.runtimes.base import OPENED, imported
 from engine.compute.steps.quantization.choose import FUSED
+from engine.params.runtimes import ProfiledRuntime
 
 RUNS, WARMUP = 40, 10
 """Calls that are profiled, and calls before that are not counted."""
 ACTIVATIONS = (*FUSED, "HardSwish", "HardSigmoid", "Gelu")
 CROSSING = ("QuantizeLinear", "DequantizeLinear")
 _RUNTIMES_OWN = re.compile(r"(_token_\d+|_nchwc|/duplicated.*)+$")
-"""What ONNX Runtime puts behind the names of nodes that it makes of others."""
+"""What runtimes put behind the names of nodes that they make of others."""
+_QUANTIZING = re.compile("_(de)?quantize$")
+_IN_NO_FILE = re.compile(r"(Convert|Subtract|Multiply|Constant|Reshape|FakeQuantize)_\d+$")
+"""Parts of a QuantizeLinear or DequantizeLinear as a runtime may take them apart: they are in no file."""
 
 
 Times = list[tuple[str, str, float]]
 """Operator, name and microseconds of each node that is executed, in order."""
 
 
-def node_times(file: onnx.ModelProto, shape: Shape, threads: int) -> Times:
-    """Median times of what ONNX Runtime executes for one image.
+def node_times(
+    file: onnx.ModelProto, shape: Shape, threads: int, runtime: ProfiledRuntime = "onnxruntime"
+) -> Times:
+    """Median times of what the runtime executes for one image.
 
-    To be called while nothing else of ours computes.
+    To be called while nothing else of ours computes. Raises Unavailable when it does not take the file.
     """
-    with tempfile.TemporaryDirectory(prefix="secateur-") as folder:
-        chosen = options(threads)
-        chosen.enable_profiling = True
-        chosen.profile_file_prefix = str(Path(folder) / "profile")
-        session = ort.InferenceSession(file.SerializeToString(), chosen, providers=["CPUExecutionProvider"])
-        given = {session.get_inputs()[0].name: to_array(example(1, shape))}
-        for _ in range(WARMUP + RUNS):
-            session.run(None, given)
-        events: list[dict[str, Any]] = json.loads(Path(session.end_profiling()).read_text())
-    durations: dict[tuple[str, str], list[float]] = {}
-    for event in events:
-        if event.get("cat") == "Node" and event["name"].endswith("_kernel_time"):
-            key = event["args"]["op_name"], event["name"].removesuffix("_kernel_time")
-            durations.setdefault(key, []).append(event["dur"])
+    executed = imported(OPENED[runtime].executed)
+    found = executed(file.SerializeToString(), example(1, shape), threads, WARMUP, RUNS)
     return [
-        (operator, name, statistics.median(each[WARMUP:])) for (operator, name), each in durations.items()
+        (_operator(operator, made_of), _node(name, made_of), time) for operator, name, made_of, time in found
     ]
+
+
+def _operator(operator: str, made_of: list[str]) -> str:
+    """What was made of nodes that quantize or dequantize alone does only that."""
+    return CROSSING[0] if made_of and not _computing(made_of) and _crossing(made_of) else operator
+
+
+def _node(name: str, made_of: list[str]) -> str:
+    """The name of what a node computes first, of those that were fused into it; of what crosses, of the last."""
+    return (_computing(made_of) or _crossing(made_of)[-1:] or [name])[0]
+
+
+def _computing(made_of: list[str]) -> list[str]:
+    # A linear layer is called by what it gives, which an INT8 file's output renames.
+    names = [name.partition("/WithoutBiases")[0].removesuffix("_exact") for name in made_of]
+    return [name for name in names if not _QUANTIZING.search(name) and not _IN_NO_FILE.match(name)]
+
+
+def _crossing(made_of: list[str]) -> list[str]:
+    return [name for name in made_of if _QUANTIZING.search(name)]
 
 
 def by_node(times: Times, graph: Graph) -> dict[str, float]:

@@ -4,6 +4,7 @@ import copy
 from collections.abc import Set
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import onnx
 import pytest
@@ -25,6 +26,7 @@ from engine.compute.steps.quantization.precision.search import Drawn, best_recip
 from engine.compute.steps.quantization.recipe import Recipe
 from engine.params import QuantizeStatic
 from engine.params.quantization import Mixed
+from engine.params.runtimes import ProfiledRuntime
 from engine.studies import events as ev
 from tests.engine.compute.compute_help import context_for, digits
 from tests.engine.compute.steps.quantization import tiny_residual
@@ -136,10 +138,13 @@ def test_only_what_gains_more_than_it_costs_to_get_in_and_out_is_quantized(recip
     assert left(dict.fromkeys(names, 5.0), 1000.0) == set(names)
 
 
-def test_measured_times_are_told_by_the_layers_of_the_float_graph(recipe: Recipe) -> None:
+@pytest.mark.parametrize("runtime", get_args(ProfiledRuntime))
+def test_measured_times_are_told_by_the_layers_of_the_float_graph(
+    recipe: Recipe, runtime: ProfiledRuntime
+) -> None:
     graph = Graph(recipe.graph)
     for file in (recipe.graph, recipe.write()):
-        times = node_times(file, (1, 8, 8), 1)
+        times = node_times(file, (1, 8, 8), 1, runtime)
         found = by_node(times, graph)
         assert {"conv1", "conv2", "fc"} <= set(found)
         assert all(time > 0 for name, time in found.items() if name.startswith("conv"))
@@ -151,11 +156,12 @@ def test_a_file_with_every_layer_in_float_is_the_float_network(recipe: Recipe) -
     assert {node.op_type for node in file.graph.node} & {"QuantizeLinear", "DequantizeLinear"} == set()
 
 
+@pytest.mark.parametrize("runtime", get_args(ProfiledRuntime))
 def test_a_search_by_time_belongs_to_this_host_and_goes_the_same_way_again(
-    network: torch.nn.Module, tmp_path: Path
+    network: torch.nn.Module, tmp_path: Path, runtime: ProfiledRuntime
 ) -> None:
-    params = PARAMS.model_copy(update={"faster": True})
-    assert params.timed_in == "onnxruntime"
+    params = PARAMS.model_copy(update={"faster": True, "faster_in": runtime})
+    assert params.timed_in == runtime
     assert not PARAMS.measures_time
     partial = tmp_path / "partial"
     files = []
