@@ -228,6 +228,7 @@ def main() -> int:
     )
     rates: dict[str, list[float]] = {loop: [] for loop in loops}
     failed: dict[str, str] = {}
+    rows: list[dict[str, Any]] = []
     for number in range(args.rounds):
         for loop in [name for name in loops if name not in failed]:
             rate, why = measured(loop, args)
@@ -237,8 +238,8 @@ def main() -> int:
                 rates[loop].append(rate)
         told = ", ".join(f"{loop} {found[-1]:.0f}" for loop, found in rates.items() if found)
         print(f"round {number + 1}, images/s: {told}", flush=True)
-        write(args, rates, failed, card)  # after each, for whoever has no time for all of them
-    rows = [_row(loop, found, rates, failed.get(loop, "")) for loop, found in rates.items()]
+        rows = [_row(loop, found, rates, failed.get(loop, "")) for loop, found in rates.items()]
+        write(args, rows, card)  # after each, for whoever has no time for all of them
     for row in rows:
         ratio = "" if row["against_plain"] is None else f"{row['against_plain']:6.2f} × plain"
         print(f"  {row['loop']:<14} {row['images_per_s'] or 0:>9.0f} images/s {ratio} {row['failed']}")
@@ -248,11 +249,8 @@ def main() -> int:
     return int(bool(failed))
 
 
-def write(
-    args: argparse.Namespace, rates: dict[str, list[float]], failed: dict[str, str], card: gpus.Gpu | None
-) -> None:
+def write(args: argparse.Namespace, rows: list[dict[str, Any]], card: gpus.Gpu | None) -> None:
     """The numbers so far, as a file."""
-    rows = [_row(loop, found, rates, failed.get(loop, "")) for loop, found in rates.items()]
     gpu = {"name": card.name, **gpu_state.read(card)} if card else None
     if args.json:
         content = {"rows": rows, "best": _best(rows), "goal": GOAL, "gpu": gpu}

@@ -45,6 +45,7 @@ GOAL = 0.15
 """Share by which a predicted latency may be off."""
 MULTIPLE = 4
 """Channels of a drawn network are multiples of it, as pruning leaves them."""
+QUICK = "--networks resnet20 --size 28 --shares 0.7 0.6 0.4 --ratios --runs 1"
 
 
 def narrower(model: nn.Module, groups: list[Group], share: float, number: int) -> nn.Module:
@@ -126,16 +127,7 @@ def main() -> int:
     parser.add_argument("--runtimes", nargs="+", default=["onnxruntime"], choices=get_args(TargetRuntime))
     parser.add_argument("--threads", nargs="+", type=int, default=[1])
     parser.add_argument("--runs", type=int, default=2, help="measurements of each, whose median counts")
-    parser.add_argument("--quick", action="store_true", help="one network and three of fewer channels")
-    args = parser.parse_args()
-    if args.quick:
-        args.networks, args.size, args.shares, args.ratios, args.runs = (
-            ["resnet20"],
-            [28],
-            [0.7, 0.6, 0.4],
-            [],
-            1,
-        )
+    args = trained.parsed(parser, QUICK)
     trained.set_up(args.threads[0])
     rows = [
         row

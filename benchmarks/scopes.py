@@ -151,7 +151,7 @@ def main() -> int:
     parser.add_argument("--of", nargs="+", default=["weights", "channels"], choices=["weights", "channels"])
     args = parser.parse_args()
     data = trained.prepare(args)
-    about = f"{args.model}, {args.images} images of {args.data}, {args.epochs} epochs, seeds {args.seeds}"
+    about = f"{args.model}, {args.images or 'all'} images of {args.data}, {args.epochs} epochs, seeds {args.seeds}"
     rows, taus = rows_of(args, data), orders(args, data)
     told = ", ".join(f"{tau} ({seed})" for seed, tau in taus.items())
     about += f". Of {DRAWN} networks with drawn rates, predicted and real loss agree in order by Kendall's τ: {told}"

@@ -33,8 +33,8 @@ def _sweep() -> None:
 
 
 _sweep()
-# As most users have it; and else each of hundreds of processes would compile this project, and each that collects
-# rewrite every test.
+# As most users have it, whatever the environment says: compiled code is kept, and output buffered. Without that code
+# each of hundreds of processes would compile this project, and each that collects would rewrite every test.
 sys.dont_write_bytecode = False
 for _name in ("PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED"):
     os.environ.pop(_name, None)
@@ -78,11 +78,12 @@ TOGETHER = 8
 """As many of them, of one file, one process does one after the other: they may share what they begin with."""
 
 
+@pytest.hookimpl(trylast=True)  # of the tests that -m and -k leave
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What each test process is given begins with its share of the long tests.
+    """What each test process is given begins with its share of the long tests, and goes on with short ones.
 
-    One that begins when all others are done is waited for by all processors but one. `--dist worksteal` cuts all tests
-    into as many pieces as there are processes.
+    A long test that begins when all others are done is waited for by all processors but one. `--dist worksteal` cuts
+    the tests, in their order, into as many pieces of one length as there are processes; who is done takes from others.
     """
     testers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     files: dict[Path, list[pytest.Item]] = {}
@@ -96,6 +97,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         min(shares, key=len).extend(piece)
     ordered: list[pytest.Item] = []
     for number, share in enumerate(shares):
+        # What worksteal gives this process, of all that those before it left.
         room = (len(items) - len(ordered)) // (testers - number) - len(share)
         ordered += share + short[: max(room, 0)]
         del short[: max(room, 0)]
@@ -103,7 +105,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 MANY = 200
-"""Imported modules. What they hold is then taken out of what is looked through for garbage, again and again."""
+"""After so many newly imported modules, what they hold is taken out of what each look for garbage goes through."""
 _imported = 0
 
 

@@ -178,7 +178,7 @@ def warm_server() -> str:
 
 
 def _command(arguments: tuple[str, ...], environment: dict[str, str], folder: Path, said: list[Path]) -> None:
-    """`secateur` with `arguments` in this process, what it says in two files."""
+    """`secateur` with `arguments` in this process, what it says in two files; its engines are forked as well."""
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(folder)

@@ -90,7 +90,7 @@ def _tables(
     run: "RunDir", trials: "list[TrialState]", number: str, of: str | None
 ) -> "tuple[TrialState, dict[str, dict[str, Any]]]":
     """The trial, by default the first that has any, and its tables by what was removed."""
-    from engine.results.sensitivity import KIND, of_trial
+    from engine.results.sensitivity import KIND, found_by, of_trial
 
     for trial in trials:
         if number not in ("", "pick", str(trial.index)):
@@ -101,11 +101,12 @@ def _tables(
     what = f"the sensitivity of its {of}" if of else "any sensitivity"
     where = f"Trial {number} has no" if number not in ("", "pick") else "No trial has a"
     step = f"- sensitivity: {{of: {of or 'weights'}}}"
-    beside = any(step.kind == KIND for trial in trials for step in trial.beside)
+    beside = [step for trial in trials for step in trial.beside if step.kind == KIND]
+    unpaid = any(step.status == "done" and found_by(step) is None for step in beside)
     raise UsageError(
         f"Nothing has measured {what} in {run.name}",
         "The search's budget did not pay for its own tables."
-        if beside
+        if unpaid
         else f"{where} finished step of that.",
         f"Add `{step}` after the training{' in its `steps`' if beside else ''}, and run the preset: what is stored is "
         "not computed again.",

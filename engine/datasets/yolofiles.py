@@ -16,6 +16,13 @@ SPLITS = {"train": ("train",), "validation": ("val", "valid", "validation"), "te
 """Our names of the splits, and the keys they may have in the file."""
 
 
+class _Written(yaml.SafeLoader):
+    """Gives every plain value as the text that is written; `<<` alone means what it does elsewhere."""
+
+
+_Written.yaml_implicit_resolvers = {"<": yaml.SafeLoader.yaml_implicit_resolvers["<"]}
+
+
 @dataclass(frozen=True)
 class Listed:
     """What a data.yaml says.
@@ -40,7 +47,7 @@ def read(file: Path) -> Listed:
     """Read a data.yaml. Raises SecateurError that names the file, and the line where yaml knows it."""
     try:
         text = file.read_text("utf-8-sig")
-        content, written = yaml.safe_load(text), yaml.load(text, yaml.BaseLoader)
+        content, written = yaml.safe_load(text), yaml.load(text, _Written)
     except (OSError, UnicodeDecodeError) as error:
         raise _wrong(file, f"It can't be read: {error}.") from error
     except yaml.YAMLError as error:
@@ -49,8 +56,9 @@ def read(file: Path) -> Listed:
         raise _wrong(file, f"It is no YAML: {getattr(error, 'problem', error)}{line}.") from error
     if not isinstance(content, dict):
         raise _wrong(file, f"It holds {type(content).__name__}, not keys with values.")
-    # As they are written: YAML 1.1 makes false of the class `no`, and 1 of `01`.
-    names = _names(file, written.get("names"), content.get("nc"))
+    # As they are written: YAML 1.1 makes false of the class `no`, and 1 of `01`. Null is none, however it is written.
+    given = None if content.get("names") is None else written.get("names")
+    names = _names(file, given, content.get("nc"))
     base = _base(file, content)
     images = {}
     for split, keys in SPLITS.items():
@@ -84,7 +92,7 @@ def _names(file: Path, names: Any, count: Any) -> tuple[str, ...]:
                 file, f"The numbers of names are {', '.join(map(str, names))}; 0 to {len(names) - 1}."
             )
         names = [names[number] for number in numbers]
-    if not names and isinstance(count, int) and count > 0:
+    if names is None and isinstance(count, int) and count > 0:
         names = [str(number) for number in range(count)]
     if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
         raise _wrong(file, "It gives no names of classes.")

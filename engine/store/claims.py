@@ -139,8 +139,11 @@ class Claims:
         if known != count:
             known, since = count, now
         self._seen[holder] = (count, since)
+        still = now - since
         # A holder gives its claims back before its counter goes: without one it was killed or is just beginning.
-        return now - since < (2 * BEAT_S if count < 0 or self._is_behind(holder) else DEAD_AFTER_S)
+        if still >= 2 * BEAT_S and (count < 0 or self._is_behind(holder)):
+            return False
+        return still < DEAD_AFTER_S
 
     def _is_behind(self, holder: str) -> bool:
         """Whether its counter was written `DEAD_AFTER_S` before ours, as the file system tells, which has both.

@@ -1,7 +1,7 @@
-"""Imported by the tests, and by the server of their processes: nothing waits for the disk.
+"""Imported by the tests, their server and the commands they start: `os.fsync` does nothing, so none waits for a disk.
 
-A small study asks for that a hundred times, some milliseconds each. What it is for, that a machine loses its power, is
-in no test; what is read back comes from the system's memory.
+A small study calls it a hundred times, some milliseconds each. It is there for machines that lose their power, which
+happens in no test: whatever a test kills or reads, what was written is in the system's memory.
 """
 
 import os

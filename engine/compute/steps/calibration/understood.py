@@ -19,6 +19,8 @@ from engine.compute.layers.select import leaf_of, replace, weight_of
 from engine.compute.layers.shared import SharedConv2d
 from engine.compute.measures.products import Products, unfused_attention
 from engine.compute.models.architecture import architecture, is_attached
+from engine.compute.models.layout import FAILURES
+from engine.compute.models.tensors import STATISTICS
 from engine.compute.steps.calibration.activations import images
 from engine.errors import SecateurError
 from engine.text.phrases import listed
@@ -28,15 +30,17 @@ TRIED = 2
 TOLERANCE = 1e-4
 """Largest difference from what the class computes, over the largest output: rounding is far below it."""
 
-FAILURES = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
-"""What a layer, or a network's own code, raises at what it was not made for."""
+VALUES = ("weight", "bias", *STATISTICS)
+"""The attributes that are others where a layer stays, and what it multiplies with or adds changes."""
 
 Reasons = dict[str, str]
 """Why a layer is left alone, by its name."""
 
-
 Instead = Callable[[str, nn.Module, Tensor], Tensor | None]
 """What takes the place of a layer (name, module) makes of an input of it, where nothing is lost; None: it fails."""
+
+Lost = Callable[[str], bool]
+"""Whether an attribute of a layer, by its name, is gone or another afterwards."""
 
 
 def changeable(
@@ -44,14 +48,12 @@ def changeable(
     layers: Mapping[str, nn.Module],
     context: Context,
     step: str,
-    instead: Instead | None = None,
 ) -> dict[str, nn.Module]:
-    """Of `layers` those that `step` may change; the others are named in a notice.
+    """Of `layers` those of which `step` may change the weights' values; the others are named in a notice.
 
-    By default values of their weights change, which must then be what inputs are multiplied with; given `instead`, the
-    whole layer is replaced. Raises SecateurError when none is left.
+    Raises SecateurError when none is left.
     """
-    reasons = reasons_against(model, layers, context, instead)
+    reasons = reasons_against(model, layers, context)
     if reasons and len(reasons) == len(layers):
         raise SecateurError(
             f"No layer can be changed by {step}",
@@ -74,9 +76,17 @@ def _sentences(reasons: Reasons) -> str:
 
 
 def reasons_against(
-    model: nn.Module, layers: Mapping[str, nn.Module], context: Context, instead: Instead | None = None
+    model: nn.Module,
+    layers: Mapping[str, nn.Module],
+    context: Context,
+    instead: Instead | None = None,
+    lost: Lost | None = None,
 ) -> Reasons:
-    """Why which of `layers` are not to be changed, as `changeable` takes them."""
+    """Why which of `layers` are not to be changed.
+
+    By default values of their weights change, which must then be what inputs are multiplied with; given `instead`, a
+    layer must compute what that does. Given `lost`, the network itself must not read what is.
+    """
     reasons = tied(model, layers)
     if not _is_for(model, context):
         return reasons
@@ -86,7 +96,9 @@ def reasons_against(
         reasons |= not_multiplied(model, others, pixels)
     else:
         reasons |= different(model, others, pixels, instead)
-        reasons |= read(model, {name: layer for name, layer in others.items() if name not in reasons}, pixels)
+    if lost is not None:
+        others = {name: layer for name, layer in others.items() if name not in reasons}
+        reasons |= read(model, others, pixels, lost)
     return {name: reasons[name] for name in layers if name in reasons}
 
 
@@ -181,40 +193,33 @@ class _StandIn(nn.Module):
         return value
 
 
-def read(model: nn.Module, layers: Mapping[str, nn.Module], pixels: Tensor) -> Reasons:
-    """Layers of which the network reads more than what they give, such as the weight for a product of its own: what
-    takes their place has no such weight, or another."""
+def read(model: nn.Module, layers: Mapping[str, nn.Module], pixels: Tensor, lost: Lost) -> Reasons:
+    """Layers of which the network reads what is `lost`, such as the weight for a product of its own."""
     try:
-        return _noted(model, layers, pixels)
-    except (
-        FAILURES
-    ):  # of the network's own code, that asks a layer what it is: which one, each shows by itself
-        return {
-            name: reason
-            for name, layer in layers.items()
-            if (reason := _noted_alone(model, name, layer, pixels))
-        }
+        return _noted(model, layers, pixels, lost)
+    except FAILURES:  # of the network's code, that asks a layer what it is: which one, each shows by itself
+        reasons = {name: _noted_alone(model, name, layer, pixels, lost) for name, layer in layers.items()}
+        return {name: reason for name, reason in reasons.items() if reason}
 
 
-def _noted_alone(model: nn.Module, name: str, layer: nn.Module, pixels: Tensor) -> str:
+def _noted_alone(model: nn.Module, name: str, layer: nn.Module, pixels: Tensor, lost: Lost) -> str:
     try:
-        return _noted(model, {name: layer}, pixels).get(name, "")
+        return _noted(model, {name: layer}, pixels, lost).get(name, "")
     except FAILURES as error:
         return f"nothing can take its place: {error}"
 
 
-def _noted(model: nn.Module, layers: Mapping[str, nn.Module], pixels: Tensor) -> Reasons:
-    """What is read of each of the layers in one pass, as a reason; the model is as it was afterwards."""
+def _noted(model: nn.Module, layers: Mapping[str, nn.Module], pixels: Tensor, lost: Lost) -> Reasons:
+    """What is read and `lost` of each of the layers in one pass, as a reason; the model is as it was afterwards."""
     stand_ins = {name: _StandIn(layer) for name, layer in layers.items()}
     with torch.no_grad(), evaluating(model), ExitStack() as back:
         for name, stand_in in stand_ins.items():
             replace(model, name, stand_in)
             back.callback(replace, model, name, stand_in.layer)
         model(pixels)
+    missed = {name: sorted(set(filter(lost, stand_in.noted))) for name, stand_in in stand_ins.items()}
     return {
-        name: f"its {listed(sorted(set(stand_in.noted)))} read by the network itself"
-        for name, stand_in in stand_ins.items()
-        if stand_in.noted
+        name: f"its {listed(names)} read by the network itself" for name, names in missed.items() if names
     }
 
 

@@ -19,7 +19,7 @@ from engine.compute.numerics.seeds import derive
 from engine.compute.steps.calibration.activations import can_refit, energies, positions_of, refit
 from engine.compute.steps.calibration.lockstep import Anew
 from engine.compute.steps.calibration.step import recalibrate
-from engine.compute.steps.calibration.understood import computed_by_class, reasons_against, tell
+from engine.compute.steps.calibration.understood import VALUES, computed_by_class, reasons_against, tell
 from engine.compute.steps.clustering.assign import cluster
 from engine.compute.steps.clustering.budget import Candidate, counts
 from engine.compute.steps.clustering.chains import Chain, chains
@@ -29,6 +29,8 @@ from engine.params.clustering import ClusterFilters, Merged, Shared
 
 EXAMPLES = 2
 """Images by which chains are found."""
+OF_FILTERS = ("weight", "out_channels")
+"""The attributes of a convolution that are others where filters are shared: there are fewer of them than outputs."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ def _chains(model: nn.Module, params: ClusterFilters, context: Context) -> list[
     allowed = prunable_layers(model, params.skip)
     candidates = [chain for chain in chains(model, example) if chain.producer in allowed]
     layers = {name: model.get_submodule(name) for chain in candidates for name in chain.layers}
-    reasons = reasons_against(model, layers, context, computed_by_class)
+    reasons = reasons_against(model, layers, context, computed_by_class, lost=VALUES.__contains__)
     order = calls(model, layers, example.to(next(model.parameters())))
     reasons |= {name: "called more than once" for name in layers if order.count(name) > 1}
     tell(reasons, params.kind, context)
@@ -152,7 +154,7 @@ def _share(model: nn.Module, params: ClusterFilters, method: Shared, context: Co
     _refuse_overlaid(model, params, layers)
     arch = architecture(model)
     called = set(calls(model, layers, torch.zeros(1, arch.channels, *arch.size, device=context.device)))
-    reasons = reasons_against(model, layers, context, _sharing_nothing)
+    reasons = reasons_against(model, layers, context, _sharing_nothing, lost=OF_FILTERS.__contains__)
     reasons |= {name: "not called as a layer" for name in layers if name not in called}
     tell(reasons, params.kind, context)
     layers = {name: layer for name, layer in layers.items() if name not in reasons}

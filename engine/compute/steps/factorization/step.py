@@ -88,7 +88,8 @@ def able_layers(
         for name, layer in layers.items()
     }
     able = {name: layer for name, layer in layers.items() if not reasons[name]}
-    against = reasons_against(model, able, context, instead or partial(_at_full_rank, params))
+    chained = instead or partial(_at_full_rank, params)
+    against = reasons_against(model, able, context, chained, lost=lambda _attribute: True)
     tell(against, params.kind, context)
     left = Counter(reason for reason in reasons.values() if reason)
     if against:

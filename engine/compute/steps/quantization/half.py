@@ -7,7 +7,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from engine.compute.context import Context, to_device
 from engine.compute.layers.grids import rounded
 from engine.compute.layers.select import leaf_of
-from engine.compute.steps.calibration.understood import computed_by_class, reasons_against, tell
+from engine.compute.steps.calibration.understood import VALUES, computed_by_class, reasons_against, tell
 from engine.params.quantize_half import QuantizeHalf
 from engine.text.phrases import counted, listed
 
@@ -20,7 +20,7 @@ def quantize_half(model: nn.Module, params: QuantizeHalf, context: Context) -> n
     """
     to_device(model, context.device).eval()
     norms = {name: m for name, m in model.named_modules() if isinstance(m, _BatchNorm) and _folds(m)}
-    against = reasons_against(model, norms, context, computed_by_class)
+    against = reasons_against(model, norms, context, computed_by_class, lost=VALUES.__contains__)
     tell(against, params.kind, context)
     folding = [norm for name, norm in norms.items() if name not in against]
     for norm in folding:

@@ -276,9 +276,10 @@ def own_forwards(channels: int, classes: int) -> nn.Module:
 
 
 class Reading(Base):
-    """One layer's weight is multiplied once more outside of it, another is asked how many channels it has."""
+    """One layer's weight is multiplied once more outside of it, and layers are asked about their sizes."""
 
     def body(self, x: Tensor) -> Tensor:
+        assert x.shape[-1] >= self.a.kernel_size[0]
         x = F.conv2d(self.b(self.bn(self.a(x)).relu()).relu(), self.b.weight, padding=1)
         assert x.shape[1] == self.b.out_channels
         out: Tensor = self.fc(x.mean((2, 3)))

@@ -231,6 +231,8 @@ def test_a_layer_whose_weight_the_network_reads_by_itself_stays(step: Step) -> N
     if not isinstance(step, QuantizeHalf):
         told = " ".join(event.text for event in events if isinstance(event, ev.Notice))
         assert "b (its out_channels, weight read by the network itself)" in told.replace(" and ", ", ")
+        # What takes its place has this size too where filters are shared, and is no convolution in a chain.
+        assert ("a (its kernel_size read" in told) == isinstance(step, Factorize)
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -236,6 +236,7 @@ def test_a_wrong_line_is_named(line: str, said: str, tmp_path: Path) -> None:
         ("train: [images\n", "line 2"),
         ("- a\n", "list"),
         ("train: images/train\nval: images/val\nnames: {1: a}\n", "numbers of names"),
+        ("train: images/train\nval: images/val\nnames: []\nnc: 2\n", "names of classes"),
     ],
 )
 def test_a_wrong_data_yaml_says_what_is_wrong(text: str, said: str, tmp_path: Path) -> None:
@@ -246,12 +247,18 @@ def test_a_wrong_data_yaml_says_what_is_wrong(text: str, said: str, tmp_path: Pa
     assert said in caught.value.detail
 
 
-@pytest.mark.parametrize("names", ["[no, 01]", "{0: no, 1: 01}", "{'1': 01, '0': no}"])
-def test_names_of_classes_are_those_that_are_written(names: str, tmp_path: Path) -> None:
-    """YAML 1.1 makes false of `no` and 1 of `01`; some tools put the numbers in quotes."""
+NO_01 = ["names: [no, 01]", "names: {0: no, 1: 01}", "names: {'1': 01, '0': no}", "<<: {names: [no, 01]}"]
+NULL = ["nc: 2", "names:\nnc: 2", "names: ~\nnc: 2", "names: null\nnc: 2"]
+
+
+@pytest.mark.parametrize(
+    ("names", "classes"), [*((text, "no 01") for text in NO_01), *((text, "0 1") for text in NULL)]
+)
+def test_names_of_classes_are_those_that_are_written(names: str, classes: str, tmp_path: Path) -> None:
+    """YAML 1.1 makes false of `no` and 1 of `01`; some tools put the numbers in quotes, or give a count alone."""
     file = written(tmp_path)
-    file.write_text(f"train: images/train\nval: images/val\nnames: {names}\n")
-    assert opened(Data(name="yolo", root=str(file), size=64), tmp_path).class_names == ("no", "01")
+    file.write_text(f"train: images/train\nval: images/val\n{names}\n")
+    assert opened(Data(name="yolo", root=str(file), size=64), tmp_path).class_names == tuple(classes.split())
 
 
 def test_the_place_of_the_data_yaml_must_be_given_and_exist(tmp_path: Path) -> None:

@@ -7,9 +7,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from engine.compute.layers.select import prunable_layers
+from engine.compute.models.architecture import Architecture
+from engine.compute.models.build import build
 from engine.compute.steps.calibration.activations import images, passing
 from engine.compute.steps.calibration.norms import norms_behind
-from engine.compute.steps.calibration.output_error import OutputErrors
+from engine.compute.steps.calibration.output_error import OutputErrors, with_form
+from engine.compute.steps.factorization.step import factorize
+from engine.params import Factorize
 from tests.engine.compute.compute_help import context_for, small_model
 
 
@@ -113,3 +118,33 @@ def test_an_output_that_goes_past_its_norm_as_well_has_none() -> None:
     found = norms_behind(model, layers, torch.rand(2, 1, 8, 8), 0)
     assert list(found) == ["second"]
     assert torch.equal(model.norm.running_mean, torch.zeros(4))  # type: ignore[arg-type]
+
+
+class Encoder(nn.Module):
+    """torch's own encoder reads the tensors of its linear layers itself, unless hooks are on them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(1, 16, 2, 2)
+        self.block = nn.TransformerEncoderLayer(16, 2, 24, batch_first=True)
+        self.last = nn.Linear(16, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        tokens = self.stem(x.to(self.stem.weight.dtype)).reshape(len(x), self.stem.out_channels, -1).mT
+        return self.last(self.block(tokens).mean(1))  # type: ignore[no-any-return]
+
+
+def encoder() -> nn.Module:
+    return Encoder()
+
+
+def test_layers_that_the_network_reads_have_a_form_but_nothing_takes_their_place() -> None:
+    model, context = build(Architecture(f"{__file__}:encoder", 1, 10, (8, 8))), context_for()
+    pixels = next(images(context, 2, "refit"))
+    order = with_form(model, prunable_layers(model, ()), pixels, context)
+    assert order == ["stem", "block.linear1", "block.linear2", "last"]
+    factorize(model, Factorize(calibrate=False), context)
+    assert all(isinstance(model.get_submodule(name), nn.Conv2d | nn.Linear) for name in order[:3])
+    assert isinstance(model.last, nn.Sequential)
+    with torch.no_grad():
+        assert model.eval()(pixels).shape == (2, 10)
