@@ -252,6 +252,7 @@ def row(args: argparse.Namespace, target: float, arm: str, found: Trials) -> dic
     return {
         unit: "all" if arm == "baseline" else f"{target:g} times fewer",
         "way": ARMS[arm],
+        "seeds": len(trials),
         "not trained on, validation (%)": percent("untrained_validation"),
         "trained on, validation (%)": percent("validation"),
         "trained on, test (%)": percent("test"),
