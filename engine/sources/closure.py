@@ -146,7 +146,7 @@ def _place(name: str) -> Path | None:
 
     Whatever was imported under that name meanwhile, and wherever this process stands, do not matter.
     """
-    path = [folder for folder in sys.path if folder]
+    path = [folder for folder in sys.path if folder and not _of_a_package(Path(folder))]
     specs = (f.find_spec(name, path if f is PathFinder else None) for f in sys.meta_path)
     try:
         spec = next((one for one in specs if one is not None), None)
@@ -157,6 +157,11 @@ def _place(name: str) -> Path | None:
     if spec.submodule_search_locations:
         return Path(next(iter(spec.submodule_search_locations))).parent
     return Path(spec.origin).parent if spec.has_location and spec.origin else _library()
+
+
+def _of_a_package(folder: Path) -> bool:
+    """Whether an installed package put a folder of its own on the path, as onnxruntime does for its scripts."""
+    return bool(ELSEWHERE & set(folder.parts)) and (folder / "__init__.py").is_file()
 
 
 def _is_elsewhere(name: str) -> bool:

@@ -124,6 +124,17 @@ def test_the_folder_of_the_shell_comes_last(tmp_path: Path) -> None:
     assert modules(file, cwd=tmp_path) == {"net.py", "more.py", "utils.py"}
 
 
+def test_what_a_package_put_on_the_path_for_itself_does_not_hide_ones_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scripts = tmp_path / "site-packages" / "package" / "scripts"
+    write(scripts, **{"__init__": "", "models/other": ""})
+    monkeypatch.syspath_prepend(scripts)
+    own = tmp_path / "own"
+    file = write(own, **{"models/net": "import models.more", "models/more": ""})
+    assert modules(file, cwd=own) == {"net.py", "more.py"}
+
+
 def test_a_folder_on_the_path_is_looked_at_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A lab is open for days, while files come and go."""
     monkeypatch.syspath_prepend(tmp_path / "shared")
