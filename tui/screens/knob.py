@@ -91,7 +91,8 @@ class KnobScreen(StudyScreen, CopyActions, StartActions):
 
     async def _start(self, turning: Turning) -> None:
         await turning.start()
-        self._show()  # where it could not even begin, that is what there is to say
+        if self.is_attached:  # the lab may be left meanwhile
+            self._show()  # where it could not even begin, that is what there is to say
 
     def _give_back(self) -> None:
         if self._turning is not None:
