@@ -83,8 +83,8 @@ def test_without_a_number_it_is_the_pick_and_says_which_and_why(
     assert done.returncode == 0, done.stderr
     assert picked["text"] in done.stderr
     assert f"trial {picked['index']} of p-1 is in" in done.stdout
-    (row,) = lab.json("list")
-    assert row["pick"] == picked
+    rows = {study["study"]: study for study in lab.json("list")}
+    assert rows["p-1"]["pick"] == picked
 
 
 def test_how_much_the_pick_may_lose_can_be_said(lab: Lab) -> None:
