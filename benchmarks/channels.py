@@ -217,7 +217,7 @@ def main() -> None:
         row(args, *about, found) for about in sorted(found, key=lambda one: (one[0], [*ARMS].index(one[1])))
     ]
     for one in rows:
-        print("  ".join(f"{name}: {value}" for name, value in one.items()))
+        results.tell(one)
     results.write(file_of(args), rows, title=TITLE, about=described(args))
 
 

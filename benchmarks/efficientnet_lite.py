@@ -81,7 +81,7 @@ def main() -> None:
     trials = study(args)
     rows = [row(trial, trials[0]) for trial in trials]
     for one in rows:
-        print("  ".join(f"{name}: {value}" for name, value in one.items()))
+        results.tell(one)
     for goal, met in goals(trials).items():
         print(f"{goal}: {'met' if met else 'NOT met'}")
     about = f"{args.train} training and {args.test} test images at 64 px, {args.epochs} epochs of fine-tuning"

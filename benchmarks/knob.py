@@ -138,7 +138,7 @@ def of_network(args: argparse.Namespace, lab: Lab, name: str) -> list[dict[str, 
                 "ready after (s)": round(ready, 1),
             }
             row["goal (s)"] = GOAL_S[name]
-            print("  ".join(f"{key}: {value}" for key, value in row.items()), flush=True)
+            results.tell(row)
             rows.append(row)
         if PRESETS[name]["measure"]["size"]:
             rows += [

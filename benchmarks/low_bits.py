@@ -79,7 +79,7 @@ def rows_of(
                 row[f"lost, {split} (points)"] = results.mean_and_deviation(lost, 2)
             row[RISE] = round(statistics.fmean(found[s]["loss"] - whole[s]["loss"] for s in found), 4)
             row["seconds"] = round(statistics.fmean(one["seconds"] for one in found.values()))
-            print("  ".join(f"{key}: {value}" for key, value in row.items()), flush=True)
+            results.tell(row)
             rows.append(row)
     return rows
 

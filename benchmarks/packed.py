@@ -148,7 +148,7 @@ def report_peer(model: nn.Module, context: Context, python: Path) -> None:
                 "packed over NNCodec": own / theirs,
             }
         )
-        print("  ".join(f"{name}: {value}" for name, value in rows[-1].items()))
+        results.tell(rows[-1])
     results.write("packed", rows, title="The packed file beside NNCodec (ISO/IEC 15938-17)", about=ABOUT)
 
 

@@ -111,7 +111,7 @@ def rows_of(
                 "others' load (%)": round(100 * min(one["foreign_load"] for one in found)),
                 "table (s)": seconds,
             }
-            print("  ".join(f"{key}: {value}" for key, value in row.items()), flush=True)
+            results.tell(row)
             rows.append(row)
     return rows
 

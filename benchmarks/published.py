@@ -72,7 +72,7 @@ def main() -> int:
     if args.finetune > EPOCHS:
         parser.error(f"--finetune: at most {EPOCHS} epochs")
     row = row_of(args, trained.prepare(args))
-    print("  ".join(f"{key}: {value}" for key, value in row.items()))
+    results.tell(row)
     mean = results.mean_of(row["lost (points)"])
     print(f"it loses {mean:.2f} points: {'nothing' if mean <= 0 else 'more than nothing'}")
     if not args.quick:

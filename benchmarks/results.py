@@ -34,6 +34,11 @@ def write(name: str, rows: Sequence[Mapping[str, Any]], *, title: str, **about: 
     return file
 
 
+def tell(row: Mapping[str, Any]) -> None:
+    """Print a row in a line, at once: some take minutes."""
+    print("  ".join(f"{name}: {value}" for name, value in row.items()), flush=True)
+
+
 def mean_and_deviation(values: Sequence[float], digits: int | None = None) -> float | list[float]:
     """As the results' tables have it, rounded to so many digits if given; of a single value itself."""
     found = [values[0]] if len(values) == 1 else [statistics.fmean(values), statistics.stdev(values)]

@@ -101,7 +101,7 @@ def rows_of(args: argparse.Namespace, data: Dataset) -> list[dict[str, Any]]:
                 "loss rises by": round(statistics.fmean(rises), 4),
                 "seconds": round(statistics.fmean(one["seconds"] for one in found.values()), 2),
             }
-            print("  ".join(f"{key}: {value}" for key, value in row.items()), flush=True)
+            results.tell(row)
             rows.append(row)
     return rows
 

@@ -97,7 +97,7 @@ def rows_of(network: str, levels: int, number: int) -> list[dict[str, Any]]:
             "mean (processor s)": round(sum(seconds) / len(seconds), 3),
             "most (processor s)": round(max(seconds), 3),
         }
-        print("  ".join(f"{key}: {value}" for key, value in row.items()), flush=True)
+        results.tell(row)
         rows.append(row)
     return rows
 

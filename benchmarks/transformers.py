@@ -118,7 +118,7 @@ def main() -> int:
     rows = []
     for network in args.only:
         rows.append(row(args, data, network))
-        print("  ".join(f"{key}: {value}" for key, value in rows[-1].items()), flush=True)
+        results.tell(rows[-1])
     if args.quick:
         holds = rows[0]["lost, before training, validation (points)"] <= QUICK_LOST
         print("every claim holds" if holds else "the quick form loses more than it may")

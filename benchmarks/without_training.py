@@ -131,7 +131,7 @@ def rows_of(args: argparse.Namespace, data: Dataset) -> list[dict[str, Any]]:
             }
             if args.quick:
                 row[RISE] = statistics.fmean(one["loss"] - whole[s]["loss"] for s, one in found.items())
-            print("  ".join(f"{key}: {value}" for key, value in row.items()), flush=True)
+            results.tell(row)
             rows.append(row)
     return rows
 
