@@ -113,11 +113,12 @@ def budget_for(
             LatencyCost(model, params.latency, context).of(model, groups) if timed else predictor.macs
         )
         targets.append(Target("latency", cost, params.latency.speedup, cost({})))
-    if params.speedup is not None:
-        targets.append(Target("speedup", predictor.macs, params.speedup, count(given, shape).macs))
-    if params.compression is not None:
-        before = count(given, shape).parameters
-        targets.append(Target("compression", predictor.parameters, params.compression, before))
+    if params.speedup is not None or params.compression is not None:
+        whole = count(given, shape)
+        if params.speedup is not None:
+            targets.append(Target("speedup", predictor.macs, params.speedup, whole.macs))
+        if params.compression is not None:
+            targets.append(Target("compression", predictor.parameters, params.compression, whole.parameters))
     levels = None
     if params.scope in ("sensitivity", "solved"):
         curves = added_curves if params.scope == "solved" else loss_curves

@@ -216,9 +216,9 @@ def without_spare(
     needed: list[Removal] = []
     held: set[str] = set()
     for removal in reversed(taken):
-        back = {**left, removal.group: left[removal.group] + len(removal.units)}
-        if removal.group not in held and enough(back):
-            left = back
+        units = left[removal.group] + len(removal.units)
+        if removal.group not in held and enough({**left, removal.group: units}):
+            left[removal.group] = units
         else:
             held.add(removal.group)
             needed.append(removal)
