@@ -11,6 +11,7 @@ Each network is pruned in a process of its own, one after the other; the largest
 10 GiB. Prints a line for each and at last the share that is bit-equal.
 """
 
+import sys
 import tempfile
 import time
 from functools import partial
@@ -20,7 +21,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from benchmarks.walk import PREFIX, arguments, chosen, in_a_process
+from benchmarks import results, trained
+from benchmarks.walk import PREFIX, QUICK, arguments, chosen, in_a_process
 from engine.compute.context import Context
 from engine.compute.measures.counts import count
 from engine.compute.models import checkpoint
@@ -93,8 +95,8 @@ def line(name: str, row: dict[str, Any]) -> str:
     )
 
 
-def main() -> None:
-    args = arguments(__doc__, LARGE).parse_args()
+def main() -> int:
+    args = trained.parsed(arguments(__doc__, LARGE), QUICK)
     rows = []
     for name in chosen(args, LARGE):
         rows.append(in_a_process(partial(walk, f"{PREFIX}{name}")))
@@ -102,7 +104,8 @@ def main() -> None:
     equal = sum(row["result"] == "bit-equal" for row in rows)
     whole = sum(row["result"] == "bit-equal" and not row["notices"] for row in rows)
     print(f"{equal} of {len(rows)} pruned and reloaded bit-equal, {whole} of them with no group left out")
+    return results.judged({"all are bit-equal": equal == len(rows)}) if args.quick else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
