@@ -31,7 +31,7 @@ from engine.text.phrases import counted
 
 GOAL_AGREEMENT = 95.0
 TITLE = "Distillation"
-QUICK = f"--teacher resnet20 --model resnet20 {trained.DIGITS} --finetune 2 --finetune-rate 0.1 --seeds 0 1 2"
+QUICK = f"--teacher resnet20 --model resnet20 {trained.DIGITS} --finetune 8 --finetune-rate 0.1 --seeds 0 1"
 
 
 def trial(args: argparse.Namespace, data: Dataset, seed: int) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any
 from engine.params.catalog import MODELS
 
 PREFIX = "torchvision/"
-QUICK = "--models resnet18 mobilenet_v3_small shufflenet_v2_x0_5 densenet121 swin_t"
+QUICK = "--models resnet18 mobilenet_v3_small shufflenet_v2_x0_5 squeezenet1_1"
 """Networks of kinds that differ."""
 Row = dict[str, Any]
 
