@@ -20,6 +20,7 @@ from engine.compute.layers.masks import folded
 from engine.compute.layers.select import PRUNABLE, leaf_of, prunable_layers, weight_of
 from engine.compute.measures import estimate
 from engine.compute.measures.counts import Counts, count
+from engine.compute.measures.sizes import distinct
 from engine.compute.models import checkpoint
 from engine.compute.numerics.aligned import read_tensors
 from engine.compute.steps.apply import prepare
@@ -94,7 +95,7 @@ class Held:
     @cached_property
     def tensors(self) -> dict[str, tuple[torch.dtype, tuple[int, ...]]]:
         """Type and shape of what a file of `plain` holds, by name."""
-        return {name: (t.dtype, tuple(t.shape)) for name, t in self.plain.state_dict().items()}
+        return {name: (t.dtype, tuple(t.shape)) for name, t in file_of(self.plain).items()}
 
     @cached_property
     def predicted(self) -> Predicted | None:
@@ -192,8 +193,13 @@ def held(
     prepare(model, PruneWeights(), context)
     plain = to_device(folded(model), context.device).eval()
     counts = count(model, (context.data.channels, *context.data.size))
-    stored = {name: estimate.stored(tensor) for name, tensor in plain.state_dict().items()}
+    stored = {name: estimate.stored(tensor) for name, tensor in file_of(plain).items()}
     return Held(model, plain, context, right, counts, stored, row, kinds, times)
+
+
+def file_of(plain: nn.Module) -> dict[str, Tensor]:
+    """What a file of a network without overlays holds: weights that several layers share once."""
+    return distinct(plain.state_dict())[0]
 
 
 def _check_data(run: RunDir, data: Dataset) -> None:
