@@ -141,7 +141,8 @@ def sources_of(spec: Spec, cwd: Path) -> Sources:
 
     Raises UsageError for a file that is missing or is no Python.
     """
-    return collect(references((trial.settings, trial.steps) for trial in spec.trials), cwd)
+    named, arguments = references((trial.settings, trial.steps) for trial in spec.trials)
+    return collect(named, cwd, arguments)
 
 
 def data_id(trial: Trial) -> str:

@@ -29,7 +29,7 @@ def root_key(trial: Trial, model: Model, fingerprint: str, machine: Machine, cod
 
 def built_from(model: Model, fingerprint: str, machine: Machine, code: Sources) -> dict[str, Any]:
     """All that decides what a network is before its first step, but for the seed."""
-    own = code.material(model.name)
+    own = code.material(model.name, model.arguments)
     weights = {name: content_hash(Path(name)) for name in _weight_files(model.weights)}
     return own | {
         "version": MODEL_VERSION,
