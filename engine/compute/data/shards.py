@@ -112,8 +112,22 @@ def labels_of(indexes: Sequence[Index], names: tuple[str, ...]) -> tuple[tuple[s
     Raises SecateurError for labels that are none of them.
     """
     texts = [text for index in indexes for text in index.labels]
-    if all(text.isdecimal() for text in set(texts)):
-        highest = max(map(int, set(texts)))
+    if all(text.removeprefix("-").isdecimal() for text in set(texts)):
+        highest, lowest = max(map(int, set(texts))), min(map(int, set(texts)))
+        if lowest < 0:
+            raise SecateurError(
+                "Labels of the shards are out of range",
+                f"Some are {lowest}; 0 is the first class.",
+                "Leave out images that have no class, or write classes as names.",
+            )
+        if set(texts) <= set(names) and any(
+            names[int(text) : int(text) + 1] != (text,) for text in set(texts)
+        ):
+            raise SecateurError(
+                "Labels of the shards can be read in two ways",
+                f"{max(set(texts), key=int)} is the name of a class in classes.txt, and the place of another one.",
+                "Write names into classes.txt that are no numbers.",
+            )
         if not names:
             check_numbers(highest, len(texts), "the shards")
         names = names or tuple(str(number) for number in range(highest + 1))
@@ -213,9 +227,16 @@ def _label(archive: tarfile.TarFile, members: dict[str, tarfile.TarInfo], key: s
             continue
         text = file.read(LONGEST_LABEL).decode("utf-8-sig").strip()
         if suffix == DESCRIPTION:
-            described = json.loads(text)
-            held = described if isinstance(described, dict) else {}
-            text = next((str(held[name]) for name in KEYS if name in held), "")
+            text = _described(json.loads(text), key)
         if text:
             return text
     raise ValueError(f"image {key} has no class beside it (.cls, or .json with a label)")
+
+
+def _described(description: object, key: str) -> str:
+    """The class that a description has, "" for none; ValueError for what is no name and no number of a class."""
+    held = description if isinstance(description, dict) else {}
+    label = next((held[name] for name in KEYS if name in held), "")
+    if isinstance(label, bool) or not isinstance(label, str | int):
+        raise ValueError(f"the class of image {key} is {json.dumps(label)}, not a name or a whole number")
+    return str(label)
