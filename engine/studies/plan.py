@@ -16,7 +16,7 @@ from engine.params.preset import Model
 from engine.presets.spec import Spec, Trial
 from engine.sources import Sources, collect, references
 from engine.store.keys import key
-from engine.studies.roots import PIECES_VERSION, root_key
+from engine.studies.roots import PIECES_VERSION, data_key, root_key
 
 MEASURE_VERSION = 5
 """Raised when what is measured, or how, changes."""
@@ -147,7 +147,7 @@ def sources_of(spec: Spec, cwd: Path) -> Sources:
 
 def data_id(trial: Trial) -> str:
     """Tells trials' data sections apart."""
-    return key(trial.settings.data.model_dump(mode="json"))
+    return data_key(trial.settings.data)
 
 
 def _named(node: Node) -> dict[str, str]:

@@ -41,6 +41,21 @@ def built_from(model: Model, fingerprint: str, machine: Machine, code: Sources) 
     }
 
 
+def data_key(data: Data) -> str:
+    """Tells sections of data apart."""
+    return key(data.model_dump(mode="json"))
+
+
+def begun_with(kept: object, data: Data) -> str | None:
+    """The fingerprint of the data that a study began with; None where it was not kept. `kept` is its data.json."""
+    if not isinstance(kept, dict):
+        return None
+    # Where it began with one set, parameters that a later version has more do not matter.
+    only = next(iter(kept.values())) if len(kept) == 1 else None
+    found = kept.get(data_key(data), only)
+    return found if isinstance(found, str) else None
+
+
 def fits_whole(model: Model, data: Data) -> bool:
     """Whether it is known, before the network is built, that it is evaluated in the largest batches."""
     record = RECORDS.get(data.name)

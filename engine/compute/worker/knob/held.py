@@ -35,6 +35,7 @@ from engine.results.sensitivity import of_trial
 from engine.store.files import read_json
 from engine.store.workspace import fingerprints
 from engine.studies.knob import Baseline, Costs
+from engine.studies.roots import begun_with
 from engine.studies.rundir import RunDir
 from engine.studies.state import StudyState, TrialState
 from engine.studies.state import load as read_state
@@ -155,6 +156,7 @@ def hold(run: RunDir, index: int) -> Held:
     data = load(
         settings.data,
         datasets.locate(settings.data, run.workspace),
+        fingerprint=begun_with(read_json(run.data), settings.data),
         cache=fingerprints(run.workspace),
         budget=budget(),
     )
@@ -164,7 +166,6 @@ def hold(run: RunDir, index: int) -> Held:
             f"{data.name} is for {data.task}.",
             "Sweep its parameters instead.",
         )
-    _check_data(run, data)
     predictions = read_tensors(folder / PREDICTIONS)["validation"]
     device = torch.device("cpu")
     position = sum(step.kind != "model" for step in trial.steps)
@@ -200,16 +201,6 @@ def held(
 def file_of(plain: nn.Module) -> dict[str, Tensor]:
     """What a file of a network without overlays holds: weights that several layers share once."""
     return distinct(plain.state_dict())[0]
-
-
-def _check_data(run: RunDir, data: Dataset) -> None:
-    known = read_json(run.data)
-    if isinstance(known, dict) and known and data.fingerprint not in known.values():
-        raise SecateurError(
-            f"The data of study {run.name} are not those that it began with",
-            f"{data.name}: files were changed since; what the model did before can't be compared.",
-            "Run the preset as a new study.",
-        )
 
 
 def _place(row: dict[str, Any]) -> str:
