@@ -16,7 +16,7 @@ from engine.plotting.figure import Figure
 from engine.reports import remarks
 from engine.reports.document import Block, Bullets, Chart, Code, Paragraph, Report, Section, Table
 from engine.reports.table import Grid, of_trials
-from engine.results import failures, kept, network, pick
+from engine.results import failures, network, pick
 from engine.results.suggestions import suggestions
 from engine.results.summary import baseline_value, measure_names, measure_value, quality_name
 from engine.studies import notes as written
@@ -93,7 +93,7 @@ def _study(one: Reported, level: int) -> Iterator[Section]:
         place = (
             1 + one.state.trials.index(one.pick.trial) if one.pick else None
         )  # the baseline is the first row
-        table = Table(of_trials(one.state, one.pick), f"{kept.MARK} the pick" if one.pick else "", place)
+        table = Table(of_trials(one.state, one.pick), f"{pick.MARK} the pick" if one.pick else "", place)
         yield Section("Trials", (table,), level)
     if one.pick is not None:
         yield Section(f"Trial {one.pick.trial.index}, the pick", tuple(_trial(one, one.pick.trial)), level)

@@ -9,7 +9,7 @@ from engine.charts.lines import parameter_names
 from engine.measures import latency
 from engine.measures.table import FIELDS, QUALITIES, TABLE, measure, measure_text, row_place
 from engine.params.runtimes import KIND
-from engine.results import kept, latency_targets, pick, searches
+from engine.results import latency_targets, pick, searches
 from engine.results.summary import PACKED, measure_names, measure_value, path_values, quality_of
 from engine.studies.state import StudyState, TrialState
 from engine.text import numbers, tables
@@ -58,7 +58,7 @@ def of_trials(state: StudyState, picked: pick.Pick | None = None) -> Grid:
         status = [state.standing(trial)] if unfinished else []
         mark = latency_targets.MARK if latency_targets.remarks(trial) else ""
         if picked is not None and trial is picked.trial:
-            mark = kept.MARK + mark
+            mark = pick.MARK + mark
         rows.append([f"{mark}{trial.index}", *values, *status, *(_cell(trial, m) for m in measures)])
     return Grid(headers, rows, ["right", *text_columns])
 
@@ -72,7 +72,7 @@ def _of_search(state: StudyState, picked: pick.Pick | None) -> Grid:
     more = [name for name in (PACKED, "effective_macs") if name != goal]
     rows = []
     for trial in (*others[:1], *searches.front(candidates, goal), *others[1:]):
-        mark = kept.MARK if picked is not None and trial is picked.trial else ""
+        mark = pick.MARK if picked is not None and trial is picked.trial else ""
         rows.append(
             [
                 f"{mark}{trial.index}",

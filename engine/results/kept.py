@@ -12,9 +12,6 @@ from engine.text.numbers import MISSING, percent, ratio
 if TYPE_CHECKING:
     from engine.results.pick import Asked
 
-MARK = "*"
-"""Before the number of the picked trial in tables; charts have a star."""
-
 
 def repicked(run: RunDir, status: Status, asked: "Asked") -> Status:
     """A study's status with the pick that it has by what is `asked` for; as it is where that is nothing else."""

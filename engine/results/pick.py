@@ -11,7 +11,6 @@ from engine.params.preset import Pick as Rule
 from engine.params.search import MOST_ACCURATE
 from engine.presets import limits
 from engine.results import latency_targets, searches
-from engine.results.kept import MARK
 from engine.results.summary import PACKED, baseline_value, in_words, measure_value, quality_name
 from engine.studies.state import StudyState, TrialState
 from engine.text.numbers import points_of, ratio
@@ -23,6 +22,8 @@ PICK = "pick"
 """What commands call it where a trial's number may stand."""
 STANDARD = Rule.model_construct()
 """The defaults; not validated, because pydantic would load its plugins for that before the lab's first frame."""
+MARK = "*"
+"""Before the number of the picked trial in tables; charts have a star."""
 ROUNDING = 1e-9
 """Added to what may be lost: 0.9 − 0.85 is a little more than 5 points to a computer."""
 NONZERO, MACS = "nonzero_parameters", "effective_macs"

@@ -4,7 +4,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from engine.results.failures import RESUME, of_status
-from engine.results.kept import MARK, cell
+from engine.results.kept import cell
+from engine.results.pick import MARK
 from engine.results.summary import quality_of
 from engine.studies.listed import Listed
 from engine.studies.status import OPEN

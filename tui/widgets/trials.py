@@ -6,7 +6,7 @@ from engine.errors import SecateurError
 from engine.measures.table import measure, measure_text
 from engine.params.preset import Plot as PlotParams
 from engine.plotting.figure import Figure
-from engine.results import kept, latency_targets
+from engine.results import latency_targets, pick
 from engine.results.failures import reasons_of
 from engine.results.summary import path_values, quality_name
 from engine.studies.state import StudyState, TrialState
@@ -83,7 +83,7 @@ def row(
     swept: list[Cell] = [
         paths.get(str(value := trial.parameters.get(name)), shown(value)) for name, paths in ends.items()
     ]
-    number: Cell = (f"{kept.MARK}{trial.index}", "good") if picked else str(trial.index)
+    number: Cell = (f"{pick.MARK}{trial.index}", "good") if picked else str(trial.index)
     return Row(str(trial.index), (number, state_cell(state, trial, reason), *values, *swept))
 
 
