@@ -2,16 +2,19 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from engine.errors import Problem
 from engine.presets.addresses import ABSENT, AxisNode, axes, axis_at, value_at
 from engine.presets.edits import enabled
-from engine.presets.model import Spec
 from engine.presets.steps import Address, StepNode, steps_of
 from engine.presets.yaml.tree import Mapping
 from engine.text.numbers import number
 from tui.lab.fields import SECTIONS, brief
 from tui.lab.text import sweep_text, text_of
+
+if TYPE_CHECKING:
+    from engine.presets.model import Spec
 
 TITLES = {
     "model": "Model",
@@ -158,7 +161,7 @@ def _within(path: str, start: str) -> bool:
     return path == start or path.startswith((f"{start}.", f"{start}["))
 
 
-def amount_of(spec: Spec) -> str:
+def amount_of(spec: "Spec") -> str:
     """How many trials a preset makes, as words; of a search, whose are not known before, that it is one."""
     if spec.space is None or spec.settings.search is None:
         return trials_text(len(spec.trials))

@@ -3,7 +3,8 @@
 import pytest
 
 from engine.params.preset import Pick as Rule
-from engine.results.pick import STANDARD, as_json, cell, pick, verdict
+from engine.results.kept import cell
+from engine.results.pick import STANDARD, as_json, pick, verdict
 from engine.studies.state import StudyState
 from engine.testing.events import finished, measures, planned, replayed, started, study
 
