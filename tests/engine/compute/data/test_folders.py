@@ -15,7 +15,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from engine.compute.data import Dataset, Split, load
-from engine.datasets import fingerprint, locate
+from engine.datasets import locate
 from engine.datasets.layout import own_splits
 from engine.errors import SecateurError
 from engine.params.preset import Data
@@ -49,20 +49,6 @@ def read(root: Path, *, budget: int | None = None, **parameters: Any) -> Dataset
 
 def pixels(split: Split) -> Tensor:
     return split.images.gather(torch.arange(len(split)))
-
-
-def test_a_job_takes_no_other_images_than_its_study_began_with(tmp_path: Path) -> None:
-    root = write(tmp_path / "own")
-    params = Data.model_validate({"name": "imagefolder", "root": str(root)})
-    place = locate(params, tmp_path)
-    known = fingerprint(params, place, tmp_path / "cache")
-    image = root / "cat" / "0.png"
-    os.utime(image, (1, 1))
-    assert load(params, place, fingerprint=known, cache=tmp_path / "cache").fingerprint == known
-    Image.new("RGB", (12, 12), "red").save(image)
-    for cache in (None, tmp_path / "cache"):
-        with pytest.raises(SecateurError, match="not those that the study began with"):
-            load(params, place, fingerprint=known, cache=cache)
 
 
 def test_one_folder_is_split_without_overlap(tmp_path: Path) -> None:
