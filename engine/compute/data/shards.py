@@ -36,6 +36,8 @@ LABEL = ".cls"
 DESCRIPTION = ".json"
 KEYS = ("cls", "label", "class")
 """Where a description may have the class."""
+INDEX_VERSION = 2
+"""Raised when other members are taken: kept indices are made anew."""
 UNUSED_S = 90 * 86_400.0
 """Age from which on an index that nobody has used goes: walking through the shard again takes minutes at most."""
 LISTED = 5
@@ -152,7 +154,7 @@ def labels_of(indexes: Sequence[Index], names: tuple[str, ...]) -> tuple[tuple[s
 
 def _index(shard: Path, cache: Path | None) -> Index:
     stat = shard.stat()
-    identity = f"{shard.absolute()}|{stat.st_size}|{stat.st_mtime_ns}"
+    identity = f"{INDEX_VERSION}|{shard.absolute()}|{stat.st_size}|{stat.st_mtime_ns}"
     memory = None if cache is None else cache / f"{hashlib.sha256(identity.encode()).hexdigest()[:32]}.npz"
     if memory is not None:
         with contextlib.suppress(OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
@@ -191,7 +193,7 @@ def _walk(shard: Path) -> Index:
     labels: list[str] = []
     with tarfile.open(shard, "r:") as archive:
         for key, members in _samples(archive):
-            image = next((member for suffix, member in members.items() if is_image(suffix)), None)
+            image = _image(members, key)
             if image is None:
                 continue
             places.append((image.offset_data, image.size))
@@ -218,6 +220,21 @@ def _samples(archive: tarfile.TarFile) -> Iterator[tuple[str, dict[str, tarfile.
         members[f"x.{suffix.lower()}"] = member
     if members:
         yield before, members
+
+
+def _image(members: dict[str, tarfile.TarInfo], key: str) -> tarfile.TarInfo | None:
+    """The one image among the files of a name: `jpg` before `mask.png` and before arrays (`npy`).
+
+    Raises ValueError where there is more than one that might be meant.
+    """
+    images = [suffix for suffix in members if is_image(suffix)]
+    for meant in ([s for s in images if s.count(".") == 1 and not s.endswith(".npy")], images):
+        if len(meant) == 1:
+            return members[meant[0]]
+        if meant:
+            told = ", ".join(sorted(suffix.removeprefix("x.") for suffix in meant))
+            raise ValueError(f"{key} has several images: {told}; which one is meant can't be told")
+    return None
 
 
 def _label(archive: tarfile.TarFile, members: dict[str, tarfile.TarInfo], key: str) -> str:

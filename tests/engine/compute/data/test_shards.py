@@ -16,6 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from engine.compute.data import Dataset, Split, load
+from engine.compute.data.shards import Members, read_shards
 from engine.datasets import fingerprint, locate
 from engine.errors import SecateurError
 from engine.params.preset import Data
@@ -196,3 +197,26 @@ def test_labels_that_mean_no_class_or_two_are_refused(
     with pytest.raises(SecateurError) as refused:
         read(tmp_path)
     assert re.search(reason, f"{refused.value.title} {refused.value.detail}")
+
+
+@pytest.mark.parametrize(
+    ("names", "taken"),
+    [
+        (["a.mask.png", "a.png"], "a.png"),
+        (["a.npy", "a.png"], "a.png"),
+        (["a.image.png"], "a.image.png"),
+        (["a.npy"], "a.npy"),
+        (["a.left.png", "a.right.png"], None),
+        (["a.jpg", "a.png"], None),
+    ],
+)
+def test_of_several_pictures_of_one_name_the_plain_one_is_the_image(
+    tmp_path: Path, names: list[str], taken: str | None
+) -> None:
+    shard(tmp_path / "a.tar", [*((name, png(1)) for name in names), ("a.cls", b"0")])
+    if taken is None:
+        with pytest.raises(SecateurError, match="several images"):
+            read_shards([tmp_path / "a.tar"], None)
+    else:
+        (index,) = read_shards([tmp_path / "a.tar"], None)
+        assert Members([tmp_path / "a.tar"], [index]).place(0).endswith(f":{taken}")
