@@ -133,6 +133,8 @@ def _one_line(text: str) -> str:
 
 def _letter_width(letter: str) -> int:
     """What can't be shown has a column, for the blank that stands for it."""
-    if unicodedata.category(letter) in ("Mn", "Me") or "\u1160" <= letter <= "\u11ff":  # marks; Korean, taken apart
+    if (
+        unicodedata.category(letter) in ("Mn", "Me") or "\u1160" <= letter <= "\u11ff"
+    ):  # marks; Korean, taken apart
         return 0
     return 2 if unicodedata.east_asian_width(letter) in "WF" else 1

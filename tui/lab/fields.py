@@ -22,7 +22,7 @@ from engine.presets.yaml.tree import Mapping
 from engine.text.tables import abbreviate
 from tui.lab.text import Default, Fixed, Typed, sweep_text, text_of
 
-SECTIONS = ("model", "data", "study", "measure", "executor", "plot")
+SECTIONS = ("model", "data", "study", "measure", "executor", "plot", "search")
 """The forms of the settings, in the order shown; `study` holds what stands at the top of a preset."""
 OF_STUDY = ("distributed",)
 """Groups whose parameters stand among those of the study."""
