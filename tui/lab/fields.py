@@ -95,6 +95,11 @@ class Field:
         return ()
 
     @property
+    def cycles(self) -> bool:
+        """Whether the next value comes in place of this one by a key; not in place of a text of several lines."""
+        return bool(self.options) and (self.row.type == SWITCH or not isinstance(self.value, dict | list))
+
+    @property
     def checks(self) -> tuple[str, ...]:
         """What a list can hold, where that is a choice: any of them, in this order."""
         listed = self.row.type == "list" and self.row.item == "choice"

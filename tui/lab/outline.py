@@ -128,12 +128,10 @@ def _search_value(root: Mapping) -> str:
     """What a search looks for, and its budget."""
     if value_at(root, Address(None, "search")) in (ABSENT, None):
         return "off"
-    runtime = _written(root, "search.fastest.runtime", "onnxruntime")
-    smallest = _written(root, "search.smallest", "")
-    goal = "most accurate"
+    goal = "most accurate" if value_at(root, Address(None, "search.most_accurate")) is True else "no goal"
     if value_at(root, Address(None, "search.fastest")) not in (ABSENT, None):
-        goal = f"fastest in {runtime}"
-    elif smallest:
+        goal = f"fastest in {_written(root, 'search.fastest.runtime', 'onnxruntime')}"
+    elif smallest := _written(root, "search.smallest", ""):
         goal = f"smallest {smallest}"
     budget = [(_written(root, f"search.budget.{unit}", ""), unit) for unit in ("trials", "hours")]
     return ", ".join([goal, *(f"{amount} {unit}" for amount, unit in budget if amount)])
