@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from engine.compute import usercode
 from engine.compute.checkup import passes
 from engine.compute.context import to_device
 from engine.compute.data import Dataset
@@ -72,14 +73,15 @@ def check(tried: Tried) -> dict[str, Any]:
 
 def _checked(tried: Tried) -> dict[str, Any]:
     data, name = tried.data, tried.name
-    network, facts = create(
-        tried.model,
-        channels=data.channels,
-        classes=data.classes,
-        size=data.size,
-        seed=tried.seed,
-        task=data.task,
-    )
+    with usercode.watched():
+        network, facts = create(
+            tried.model,
+            channels=data.channels,
+            classes=data.classes,
+            size=data.size,
+            seed=tried.seed,
+            task=data.task,
+        )
     if own_code(tried.model.title):
         copied(network)  # before anything else is tried: passes and steps fail on it in other words
     _check_new_head(tried, facts)
