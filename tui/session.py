@@ -100,11 +100,13 @@ class Session:
         return pick.pick(state, pick.rule(settings, self.asked(name)) if settings else pick.STANDARD)
 
     def trial_of(self, state: "StudyState | None") -> int:
-        """The trial that pages on one show: the chosen one, else the study's pick, else the first."""
+        """The trial that pages on one show: the chosen one, else the study's pick, else the first that failed."""
         if self.trial is not None or state is None:
             return self.trial or 0
         found = self.picked(self.study or state.name, state)
-        return found.trial.index if found else 0
+        if found is not None:
+            return found.trial.index
+        return next((trial.index for trial in state.trials if trial.status == "failed"), 0)
 
     def show(self, study: str) -> None:
         """Make a study the current one, with the trial to take of it, unless it is that already."""

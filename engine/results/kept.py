@@ -29,15 +29,20 @@ def repicked(run: RunDir, status: Status, asked: "Asked") -> Status:
 
 
 def cell(kept: dict[str, Any]) -> str:
-    """The pick of `as_json` for a list of studies: `#11 96.94 % 4.4×`; one that loses too much ends in `!`."""
-    shown = [(name, kept[name]) for name in QUALITIES if isinstance(kept.get(name), int | float)]
+    """The pick of `as_json` for a list of studies: `#11 96.94 % 4.4×`; one that loses too much ends in `!`.
+
+    Without a quality where none was scored on the test split, as of a search's candidates.
+    """
+    shown = [(name, kept[name]) for name in QUALITIES if name in kept]
     if not shown:
         return MISSING
     name, value = shown[0]
     times = kept.get("times")
+    scored = isinstance(value, int | float)
+    quality = percent(value) if name == QUALITIES[0] else f"mAP {percent(value)}"
     parts = [
         f"#{kept['index']}" if "index" in kept else "",
-        percent(value) if name == QUALITIES[0] else f"mAP {percent(value)}",
+        quality if scored else "",
         ratio(times) if isinstance(times, int | float) else "",
     ]
     return " ".join(filter(None, parts)) + ("" if kept.get("within", True) else " !")

@@ -16,7 +16,8 @@ Entry = tuple[str, str, str]
 def sections(spec: "Spec") -> list[tuple[str, list[Entry]]]:
     """Each section and step with all its values as the trials get them, what matters most first."""
     sweep = [("trials", _axes(spec))] if spec.axes else []
-    subject = [_section(spec, name) for name in ("model", "data")]
+    searched = ("search",) if spec.settings.search is not None else ()
+    subject = [_section(spec, name) for name in ("model", "data", *searched)]
     rest = [_section(spec, name) for name in ("study", "measure", "executor", "plot")]
     return [*sweep, *subject, *(_step(spec, index) for index in range(len(spec.steps))), *rest]
 

@@ -47,7 +47,7 @@ class BaseScreen(Screen[None]):
     def __init__(self, session: Session) -> None:
         super().__init__()
         self.session = session
-        self._was_drawn = False
+        self._was_drawn = self._was_small = False
 
     def compose(self) -> ComposeResult:
         yield PlaceBar(self.WHERE)
@@ -101,8 +101,12 @@ class BaseScreen(Screen[None]):
 
     def on_resize(self, event: events.Resize) -> None:
         width, height = event.size
-        if width < LEAST_WIDTH or height < LEAST_HEIGHT:
-            self.say(f"{width}×{height} is too small: the lab is made for 80×24 and more", "warn")
+        small = width < LEAST_WIDTH or height < LEAST_HEIGHT
+        if small or self._was_small:
+            self.say(
+                f"{width}×{height} is too small: the lab is made for 80×24 and more" if small else "", "warn"
+            )
+        self._was_small = small
 
     def on_key(self, event: events.Key) -> None:
         self.query_one(KeyBar).say("")

@@ -40,12 +40,14 @@ class Endings(Painted):
         self._onward = onward
         self._parts: list[tuple[Part, str]] = []
         self._most = 0
+        self._all = ""
+        """What tells all, where there is no room for it."""
 
     def show(self, states: "Sequence[StudyState]", most: int = 12, also: str = "") -> None:
         """Show what became of these studies on at most `most` lines; `also`: another way on."""
-        parts: list[tuple[Part, str]] = [
-            part for state in states for part in self._parts_of(state, len(states) > 1)
-        ]
+        parts: list[tuple[Part, str]] = []
+        for state in states:
+            parts += self._parts_of(state, len(states) > 1)
         if parts and also:
             parts.append(("onward", also))
         if (parts, most) != (self._parts, self._most):
@@ -60,6 +62,9 @@ class Endings(Painted):
         end = ending(state)
         if end is None:
             return ()
+        failed = [str(reason.trials[0]) for reason in end.reasons if reason.trials]
+        which = ("trial " if len(failed) == 1 else "trials ") + ", ".join(failed)
+        self._all = f"{which} in {hint('trial')}" if failed else hint("run")
         (_, head), *rest = paragraphs_of(end, self._onward)
         return [("headline", f"{state.name}: {head}" if named else head), *rest]
 
@@ -74,5 +79,5 @@ class Endings(Painted):
             return []
         lines = paragraphs(self._parts, width)
         if len(lines) > self._most:
-            lines = [*lines[: self._most - 1], [(f"… {hint('trial')} tells all", "muted")]]
+            lines = [*lines[: self._most - 1], [(f"… all of it: {self._all}", "muted")]]
         return lines

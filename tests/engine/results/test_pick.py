@@ -91,6 +91,10 @@ def test_without_a_finished_trial_there_is_none() -> None:
     assert (as_json(None), cell({})) == ({}, "–")
 
 
+def test_a_list_shows_a_pick_that_was_not_scored_on_the_test_split() -> None:
+    assert cell({"index": 12, "accuracy": None, "times": 12.07, "within": True}) == "#12 12.1×"
+
+
 def test_a_latency_may_be_the_goal() -> None:
     events = [
         started(),
