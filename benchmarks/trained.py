@@ -125,7 +125,7 @@ def set_up(threads: int) -> None:
 
 def images(params: Data) -> Dataset:
     """The images of a data set that needs no folder of one's own."""
-    return load(params, datasets.locate(params, Path()), fingerprint="known")
+    return load(params, datasets.locate(params, Path()))
 
 
 def context(data: Dataset, seed: int, position: int) -> Context:

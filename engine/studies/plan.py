@@ -16,9 +16,9 @@ from engine.params.preset import Model
 from engine.presets.spec import Spec, Trial
 from engine.sources import Sources, collect, references
 from engine.store.keys import key
-from engine.studies.roots import PIECES_VERSION, root_key
+from engine.studies.roots import PIECES_VERSION, data_key, root_key
 
-MEASURE_VERSION = 4
+MEASURE_VERSION = 5
 """Raised when what is measured, or how, changes."""
 LATENCY_VERSION = 3
 Wanted = dict[str, Any]
@@ -141,12 +141,13 @@ def sources_of(spec: Spec, cwd: Path) -> Sources:
 
     Raises UsageError for a file that is missing or is no Python.
     """
-    return collect(references((trial.settings, trial.steps) for trial in spec.trials), cwd)
+    named, arguments = references((trial.settings, trial.steps) for trial in spec.trials)
+    return collect(named, cwd, arguments)
 
 
 def data_id(trial: Trial) -> str:
     """Tells trials' data sections apart."""
-    return key(trial.settings.data.model_dump(mode="json"))
+    return data_key(trial.settings.data)
 
 
 def _named(node: Node) -> dict[str, str]:

@@ -132,6 +132,9 @@ def _one_line(text: str) -> str:
 
 
 def _letter_width(letter: str) -> int:
-    if unicodedata.combining(letter) or not letter.isprintable():
+    """What can't be shown has a column, for the blank that stands for it."""
+    if (
+        unicodedata.category(letter) in ("Mn", "Me") or "\u1160" <= letter <= "\u11ff"
+    ):  # marks; Korean, taken apart
         return 0
     return 2 if unicodedata.east_asian_width(letter) in "WF" else 1

@@ -1,25 +1,28 @@
 """Every value a study would run with, so that a slip is seen before hours of computing."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from engine.params.rows import describe
-from engine.presets.spec import Spec
 from tui.lab.fields import SECTIONS
 from tui.lab.text import text_of
+
+if TYPE_CHECKING:
+    from engine.presets.spec import Spec
 
 Entry = tuple[str, str, str]
 """Name, value, and where it comes from: `set`, `default` or `swept`."""
 
 
-def sections(spec: Spec) -> list[tuple[str, list[Entry]]]:
+def sections(spec: "Spec") -> list[tuple[str, list[Entry]]]:
     """Each section and step with all its values as the trials get them, what matters most first."""
     sweep = [("trials", _axes(spec))] if spec.axes else []
-    subject = [_section(spec, name) for name in ("model", "data")]
+    searched = ("search",) if spec.settings.search is not None else ()
+    subject = [_section(spec, name) for name in ("model", "data", *searched)]
     rest = [_section(spec, name) for name in ("study", "measure", "executor", "plot")]
     return [*sweep, *subject, *(_step(spec, index) for index in range(len(spec.steps))), *rest]
 
 
-def _section(spec: Spec, name: str) -> tuple[str, list[Entry]]:
+def _section(spec: "Spec", name: str) -> tuple[str, list[Entry]]:
     values = spec.settings.model_dump(mode="json")
     if name == "study":
         top = {key: below for key, below in values.items() if key not in SECTIONS and key != "version"}
@@ -31,7 +34,7 @@ def _section(spec: Spec, name: str) -> tuple[str, list[Entry]]:
     return name, [*_entries(below, spec.document.get(name), spec, f"{name}."), *counted]
 
 
-def _comparisons(spec: Spec) -> list[Entry]:
+def _comparisons(spec: "Spec") -> list[Entry]:
     """How often latency is measured: seconds each, and most of a small study's time."""
     latency = spec.settings.measure.latency
     if latency is None:
@@ -40,7 +43,7 @@ def _comparisons(spec: Spec) -> list[Entry]:
     return [("latency measurements", f"{each} a trial, {each * len(spec.trials)} in all", "set")]
 
 
-def _step(spec: Spec, index: int) -> tuple[str, list[Entry]]:
+def _step(spec: "Spec", index: int) -> tuple[str, list[Entry]]:
     step = spec.steps[index]
     name = f"step {index + 1}: {step.address}"
     if not step.enabled:
@@ -53,7 +56,7 @@ def _step(spec: Spec, index: int) -> tuple[str, list[Entry]]:
     return name, _entries({name: dumped[name] for name in names}, given, spec, f"{step.address}.")
 
 
-def _axes(spec: Spec) -> list[Entry]:
+def _axes(spec: "Spec") -> list[Entry]:
     zipped = spec.document.get("sweep", {}).get("zip", {})
     return [
         (path, text_of(list(values)), "together" if path in zipped else "swept")
@@ -61,7 +64,7 @@ def _axes(spec: Spec) -> list[Entry]:
     ]
 
 
-def _entries(values: dict[str, Any], given: Any, spec: Spec, prefix: str, below: str = "") -> list[Entry]:
+def _entries(values: dict[str, Any], given: Any, spec: "Spec", prefix: str, below: str = "") -> list[Entry]:
     entries: list[Entry] = []
     for name, value in values.items():
         written = given.get(name) if isinstance(given, dict) else None

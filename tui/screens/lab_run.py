@@ -1,9 +1,9 @@
 """The lab's actions that run the preset."""
 
 import asyncio
+from typing import TYPE_CHECKING
 
 from engine.errors import Problem, SecateurError
-from engine.presets.spec import Spec
 from tui.lab.check import Checked, completed, runnable, valid
 from tui.lab.fields import fields_of, problems_at, says
 from tui.lab.outline import items
@@ -14,6 +14,9 @@ from tui.session import Failed, Go, Tell
 from tui.widgets.confirm import Ask
 from tui.widgets.form import Form
 from tui.widgets.outline import Outline
+
+if TYPE_CHECKING:
+    from engine.presets.spec import Spec
 
 
 class RunActions(LabBase, StartActions):
@@ -51,7 +54,7 @@ class RunActions(LabBase, StartActions):
         self.running = run.name
         self.post_message(Tell(f"{run.name} goes on, also when you leave", "good"))
 
-    async def _asked_when(self, spec: Spec) -> bool | None:
+    async def _asked_when(self, spec: "Spec") -> bool | None:
         """Whether a study waits for those that run on this machine; None if it is not to be started after all."""
         from engine.studies import turns
 

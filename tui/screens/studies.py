@@ -15,6 +15,7 @@ from textual.widgets import Input, Static
 from engine.errors import SecateurError
 from engine.reports.clips import Clip
 from engine.studies import notes
+from engine.studies.listed import Listed
 from engine.studies.status import OPEN
 from engine.text.phrases import counted
 from tui.keys.action import hint
@@ -35,7 +36,7 @@ from tui.widgets.keyinput import KeyInput
 from tui.widgets.painted import Line
 from tui.widgets.table import Row, Table
 from tui.work import studies
-from tui.work.messages import Listed, StudiesChanged
+from tui.work.messages import StudiesChanged
 
 AGES_EVERY_S = 60.0
 """Seconds between two looks at the ages; only those that read differently are sent."""

@@ -18,7 +18,7 @@ from tests.tui.screens.test_lab import (
     to_step,
     until,
 )
-from tui.lab.fields import fields_of
+from tui.lab.fields import SECTIONS, fields_of
 from tui.widgets.form import Form
 from tui.widgets.outline import Outline
 from tui.widgets.picker import Picker
@@ -149,7 +149,7 @@ async def test_help_has_the_room_that_the_fields_leave_and_marks_what_is_cut(tmp
 
 async def test_the_keyboard_lives_when_the_form_s_step_is_taken_back(tmp_path: Path) -> None:
     async with lab(tmp_path) as (screen, pilot):
-        await pilot.press(*["down"] * 8, "ctrl+g")
+        await pilot.press(*["down"] * (len(SECTIONS) + 2), "ctrl+g")
         await until(pilot, lambda: isinstance(pilot.app.screen, Picker))
         await pilot.press(*"calib", "enter")
         await until(pilot, lambda: pilot.app.screen is screen)
