@@ -172,7 +172,8 @@ def test_standard_streams_that_are_closed_lead_nowhere(closed: tuple[int, ...], 
     """As in some services: nothing else gets their numbers, and a command ends as it does otherwise."""
     program = (
         "import os, sys\nfrom engine.cli.main import main\ncode = main(['run', 'no such preset', '--json'])\n"
-        "sys.stdout.flush()\nnumber = os.open(__file__, os.O_RDONLY)\nos._exit(code if number > 2 and sys.stderr else 9)\n"
+        "sys.stdout.flush()\nnumber = os.open(__file__, os.O_RDONLY)\n"
+        "os._exit(code if number > 2 and sys.stderr else 9)\n"
     )
     (tmp_path / "program.py").write_text(program)
     redirected = " ".join(f"{number}>&-" for number in closed)
