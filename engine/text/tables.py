@@ -3,6 +3,7 @@
 import os
 import unicodedata
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -131,6 +132,7 @@ def _one_line(text: str) -> str:
     return "".join(letter if letter.isprintable() else " " for letter in visible(text))
 
 
+@lru_cache(4096)
 def _letter_width(letter: str) -> int:
     """What can't be shown has a column, for the blank that stands for it."""
     if (

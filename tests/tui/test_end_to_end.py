@@ -161,6 +161,8 @@ def test_from_nothing_to_a_replay(terminal: Tmux) -> None:
     terminal.press("F3")
     terminal.sees("quickstart-1", "done", "4/4")
     terminal.press("p")
+    terminal.sees("Replay quickstart-1?")
+    terminal.press("y")
     terminal.sees("done, identical")
     terminal.press("q")
     terminal.sees("exit code 0")

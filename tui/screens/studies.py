@@ -211,6 +211,17 @@ class StudiesScreen(
         self.do("of its tasks", OPEN, partial(studies.throttle, factor=factor))
 
     def action_replay(self) -> None:
+        self.run_worker(self._replay())
+
+    async def _replay(self) -> None:
+        """Run what is done of what is meant again, once that is confirmed: it takes as long as it took."""
+        meant = [study for study in self.meant() if study.status.state == "done"]
+        if meant:
+            title = f"Replay {meant[0].run.name}?" if len(meant) == 1 else f"Replay {len(meant)} studies?"
+            trials = counted(sum(study.status.trials for study in meant), "trial")
+            detail = f"Every step of {trials} is computed again from nothing, and every number compared."
+            if not await self.app.push_screen_wait(Confirm(title, detail, "Replay", "Leave it")):
+                return
         self.do("being replayed", ("done",), studies.replay)
 
     def action_detach(self) -> None:
