@@ -45,7 +45,7 @@ GOALS = {2.0: 1.0, 4.0: 4.0}
 """Points of mAP50-95 that may be lost, by how many times fewer MACs the network has."""
 COMMON: dict[str, Any] = {"optimizer": "adamw", "batch": 16, "augment": "crop", "keep": "best"}
 RATE, LATER_RATE = 0.002, 0.001
-QUICK = "--epochs 12 --more 3 --rounds 1 --limit 500 --size 64 --threads 1 --untimed"
+QUICK = "--epochs 10 --more 3 --rounds 1 --limit 400 --size 64 --threads 1 --untimed"
 QUICK_FOUND, QUICK_LOST = 0.02, 3.0
 TITLE = "YOLOv8-nano: channels and INT8"
 ABOUT = (

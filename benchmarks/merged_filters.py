@@ -32,7 +32,7 @@ from engine.text.phrases import counted
 
 GOAL_SPEEDUP, GOAL_POINTS = 2.0, 1.5
 QUICK = f"{trained.DIGITS} --finetune 4 --finetune-rate 0.1 --untimed"
-QUICK_BEHIND = 3.0
+QUICK_BEHIND = 4.0
 BEFORE = ("merged", "pruned", "pruned and refitted")
 """Networks that are scored before any training."""
 
