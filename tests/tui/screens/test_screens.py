@@ -176,6 +176,16 @@ async def test_a_replay_is_asked_for_before_it_computes_everything_again(tmp_pat
         assert [run.name for run in studies(tmp_path)] == ["quickstart-1"]
 
 
+async def test_that_a_terminal_is_too_small_is_said_as_long_as_it_is(tmp_path: Path) -> None:
+    fabricate.finished(tmp_path)
+    app = Lab(None, tmp_path, "studies")
+    async with app.run_test(size=(60, 18)) as pilot:
+        await shows(pilot, "60×18 is too small")
+        await pilot.resize_terminal(120, 40)
+        await shows(pilot, "? help")
+        assert "too small" not in painted(app)
+
+
 async def test_a_lost_engine_is_shown_as_lost(tmp_path: Path) -> None:
     study = fabricate.Study(tmp_path).start()
     study.status("running", pid=2**22 + 1)

@@ -16,6 +16,7 @@ from engine.compute.context import Context, to_device
 from engine.compute.data import Dataset, load
 from engine.compute.data.memory import budget
 from engine.compute.latency.network_times import NetworkTimes
+from engine.compute.layers.grids import grids
 from engine.compute.layers.masks import folded
 from engine.compute.layers.select import PRUNABLE, leaf_of, prunable_layers, weight_of
 from engine.compute.measures import estimate
@@ -194,7 +195,8 @@ def held(
     prepare(model, PruneWeights(), context)
     plain = to_device(folded(model), context.device).eval()
     counts = count(model, (context.data.channels, *context.data.size))
-    stored = {name: estimate.stored(tensor) for name, tensor in file_of(plain).items()}
+    own = grids(model)
+    stored = {name: estimate.stored(tensor, own.get(name)) for name, tensor in file_of(plain).items()}
     return Held(model, plain, context, right, counts, stored, row, kinds, times)
 
 
