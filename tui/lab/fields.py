@@ -216,7 +216,7 @@ def _unknown(root: Mapping, step: int | None, parent: str, params: Mapping) -> l
         if name in also or path in mappings or (name == "kind" and parent):
             continue
         if path not in known:
-            row = Row(path, "anything", help=QUICK_HELP if path == QUICK else UNKNOWN_HELP)
+            row = Row(path, "anything", said=QUICK_HELP if path == QUICK else UNKNOWN_HELP)
             fields.append(Field(Address(step, path), row, below.plain(), None, path))
         elif isinstance(below, Mapping) and not (step is None and not parent):
             fields += _unknown(root, step, path, below)

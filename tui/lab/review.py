@@ -1,5 +1,6 @@
 """Every value a study would run with, so that a slip is seen before hours of computing."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from engine.params.rows import describe
@@ -9,6 +10,8 @@ from tui.lab.text import text_of
 if TYPE_CHECKING:
     from engine.presets.spec import Spec
 
+MOST_VALUES, FIRST_VALUES = 24, 6
+"""Values of a sweep that are listed all, and of more than these the first that are."""
 Entry = tuple[str, str, str]
 """Name, value, and where it comes from: `set`, `default` or `swept`."""
 
@@ -59,9 +62,16 @@ def _step(spec: "Spec", index: int) -> tuple[str, list[Entry]]:
 def _axes(spec: "Spec") -> list[Entry]:
     zipped = spec.document.get("sweep", {}).get("zip", {})
     return [
-        (path, text_of(list(values)), "together" if path in zipped else "swept")
+        (path, _values(values), "together" if path in zipped else "swept")
         for path, values in spec.axes.items()
     ]
+
+
+def _values(values: Sequence[Any]) -> str:
+    """The values of a sweep; of many the first, the last, and how many they are."""
+    if len(values) <= MOST_VALUES:
+        return text_of(list(values))
+    return f"{text_of(list(values[:FIRST_VALUES]))}, …, {text_of(values[-1])} ({len(values)} values)"
 
 
 def _entries(values: dict[str, Any], given: Any, spec: "Spec", prefix: str, below: str = "") -> list[Entry]:
@@ -71,7 +81,7 @@ def _entries(values: dict[str, Any], given: Any, spec: "Spec", prefix: str, belo
         is_given = isinstance(given, dict) and name in given
         path = f"{below}{name}"
         if f"{prefix}{path}" in spec.axes:
-            entries.append((path, text_of(list(spec.axes[f"{prefix}{path}"])), "swept"))
+            entries.append((path, _values(spec.axes[f"{prefix}{path}"]), "swept"))
         elif isinstance(value, dict) and value and name != "arguments":
             if set(value) == {"kind"}:
                 entries.append((path, str(value["kind"]), "set" if is_given else "default"))

@@ -50,6 +50,7 @@ class LabBase(StudyScreen):
         self._history: History | None = None
         self._timer: Timer | None = None
         self._shown_owner: int | str | None = None
+        self._shown_axis = ""
 
     @property
     def history(self) -> "History":
@@ -76,7 +77,9 @@ class LabBase(StudyScreen):
         self._shown_owner = owner
         self.query_one(Form).show(fields, fresh=fresh)
         axis = self._selected_axis(item)
-        if fresh and axis is not None and axis.address is not None:
+        another = axis is not None and axis.path != self._shown_axis
+        self._shown_axis = axis.path if axis is not None else ""
+        if (fresh or another) and axis is not None and axis.address is not None:
             self.query_one(Form).point_at(axis.address)
         self.query_one(FormTitle).show(self.document.root, owner)
         if not fields and self.query_one(Form).focused:

@@ -25,11 +25,15 @@ class RunActions(LabBase, StartActions):
     async def run_preset(self) -> None:
         """Show every value, and start the study if that is confirmed."""
         self.flush()
+        self.say(
+            "Checking the preset …"
+        )  # with thousands of trials, or images to look for, this takes seconds
         checked = await self._check_now()
         if checked.spec is None:
             self._go_to(checked.problems[0])
             return
         variants = await asyncio.to_thread(runnable, checked, self.history)
+        self.say("")
         if not variants:
             assert checked.unusable is not None
             self.post_message(Failed(checked.unusable))

@@ -124,6 +124,18 @@ def test_a_search_is_shown_and_made_in_its_form(quickstart: Document) -> None:
     assert "search" in named
 
 
+def test_a_sweep_of_many_values_does_not_hide_what_else_a_study_has(tmp_path: Path) -> None:
+    file = tmp_path / "many.yaml"
+    file.write_text(
+        "model: {name: resnet20}\ndata: {name: digits}\nsteps:\n- train: {}\n- prune.weights: {}\n"
+        "sweep: {prune.weights.sparsity: 0..0.99 by 0.01}\n"
+    )
+    values = [
+        value for _, entries in sections(spec.read(file)) for name, value, _ in entries if "spars" in name
+    ]
+    assert values == ["0, 0.01, 0.02, 0.03, 0.04, 0.05, …, 0.99 (100 values)"] * 2
+
+
 def test_undo_goes_back_to_the_start_and_redo_to_the_end(quickstart: Document) -> None:
     first = quickstart.plain
     quickstart.change(switch(2), "switch off finetune")

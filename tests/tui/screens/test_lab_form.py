@@ -125,6 +125,14 @@ async def test_a_list_of_choices_is_a_check_list_and_escape_changes_nothing(tmp_
             assert screen.document.plain["measure"]["latency"]["runtimes"] == runtimes
 
 
+async def test_a_sweep_in_the_outline_puts_the_form_on_its_parameter(tmp_path: Path) -> None:
+    async with lab(tmp_path) as (screen, pilot):
+        form = screen.query_one(Form)
+        for key, label in (("end", "sparsity"), ("up", "scope"), ("down", "sparsity")):
+            await pilot.press(key)
+            await until(pilot, lambda label=label: form.field and form.field.label == label)
+
+
 async def test_letters_on_a_field_are_no_commands(tmp_path: Path) -> None:
     async with lab(tmp_path) as (screen, pilot):
         before = screen.document.plain
