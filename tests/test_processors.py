@@ -217,7 +217,7 @@ EMULATED = {
 """Processors as QEMU calls them; none has AVX-512, which QEMU does not emulate."""
 
 
-PLACES = """
+FEW_IMPORTS = """
 import runpy, sys
 from types import ModuleType
 
@@ -243,7 +243,7 @@ def test_an_emulated_processor_gives_the_same_bits_wherever_values_lie(name: str
     python.write_text(f'#!/bin/sh\nexec {emulator} {sys.executable} "$@"\n')
     python.chmod(0o755)
     # One small process without pytest: QEMU's can't fork workers, and all takes ten times as long, imports too.
-    on(python, ["-c", PLACES, str(HOME / "engine" / "params")], {})
+    on(python, ["-c", FEW_IMPORTS, str(HOME / "engine" / "params")], {})
 
 
 def _cpuinfo(name: str) -> str:
